@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * psp_dp.h: the one C ABI between the agent and a data plane.
+ *
+ * Rules that hold for every function:
+ *  - It returns 0 or a negative PSP_DP_E...; values come back through out-params.
+ *  - Memory belongs to the caller. No pointer is kept after return, none is handed over.
+ *  - No callback. Events reach the caller through psp_dp_event_wait() alone.
+ *  - Nothing blocks, except psp_dp_open(), psp_dp_close() (bounded by 1 s) and psp_dp_event_wait().
+ *  - Any thread may call; calls that change tables are serialised inside (one writer).
+ *  - Structs start with `size` (set by the caller to sizeof) and end in `reserved` (set to 0).
+ *    A size that the library does not know is PSP_DP_EINVAL.
+ *  - Integers are in host order; addresses, MACs and header octets in network order.
+ *    IPv4 addresses are 16 octets, v4-mapped (::ffff:a.b.c.d).
+ *  - Keys go in and out of this interface in clear: the caller wipes its buffers after use, the
+ *    library wipes its own.
+ */
+#ifndef PSP_DP_H
+#define PSP_DP_H
+
+#include <stdint.h>
+
+#define PSP_DP_ABI_VERSION 1u
+
+#ifdef __GNUC__
+#define PSP_DP_API __attribute__((visibility("default"), warn_unused_result))
+#else
+#define PSP_DP_API
+#endif
+
+struct psp_dp; /* an open data plane */
+
+enum psp_dp_status {
+	PSP_DP_OK = 0,
+	PSP_DP_EINVAL = -1, /* an argument is wrong; psp_dp_error_text() says which */
+	PSP_DP_ENOMEM = -2, /* out of memory */
+	PSP_DP_ENOENT = -3, /* no such pipe, entry, crypto id or flow */
+	PSP_DP_EEXIST =
+		-4, /* an entry with this match, or a pipe with this name, is there already */
+	PSP_DP_ENOSPC = -5, /* a limit of the configuration is reached */
+	PSP_DP_EIO = -6,    /* the device or the kernel refused */
+	PSP_DP_EPERM = -7,  /* CAP_NET_RAW or CAP_NET_ADMIN is missing */
+	PSP_DP_ENODEV = -8, /* no such interface or device */
+	PSP_DP_EBUSY =
+		-9, /* still referred to (a pipe with a pipe before it), or a poll in flight */
+	PSP_DP_ECLOSED = -10, /* the plane was closed */
+	PSP_DP_ENOTSUP = -11, /* this plane or backend cannot do it */
+	PSP_DP_ERANGE = -12,  /* the caller's buffer is too small; *len says what is needed */
+	PSP_DP_EKEY = -13,    /* the key is in use already, or its SPIs are exhausted */
+};
+
+/* ---- version and layout ---------------------------------------------------------------------- */
+
+/* PSP_DP_ABI_VERSION of the library. Compare before any other call. */
+PSP_DP_API int32_t psp_dp_abi_version(uint32_t *abi);
+
+/* "soft 0.1.0; backends: ipsec-mb 1.3.0, openssl 3.0.x" as UTF-8 without a terminator. */
+PSP_DP_API int32_t psp_dp_version(char *buf, uint32_t cap, uint32_t *len);
+
+/*
+ * The layout of every struct below, a line each: "struct field offset size\n", and for the whole
+ * struct "struct . 0 size\n". ffi/layout.ts holds the same table; a test compares.
+ */
+PSP_DP_API int32_t psp_dp_layout(char *buf, uint32_t cap, uint32_t *len);
+
+/* ---- open and close -------------------------------------------------------------------------- */
+
+enum psp_dp_port { PSP_DP_PORT_UPLINK = 0, PSP_DP_PORT_HOST = 1 };
+
+enum psp_dp_backend {
+	PSP_DP_BACKEND_AUTO = 0,
+	PSP_DP_BACKEND_OPENSSL = 1,
+	PSP_DP_BACKEND_IPSEC_MB = 2
+};
+
+struct psp_dp_config {
+	uint32_t size;
+	uint32_t backend;        /* enum psp_dp_backend */
+	char uplink[64];         /* interface name (soft) or PCI address (doca), 0-terminated */
+	char host[64];           /* interface name (soft) or representor (doca) */
+	uint32_t max_entries;    /* over all pipes; 0: 262144 */
+	uint32_t max_crypto_ids; /* ids are 1..max; 0: 131072 */
+	uint32_t hold_packets_per_flow; /* 0: 64 */
+	uint32_t hold_flows;            /* flows in the miss table, held or negative; 0: 16384 */
+	uint64_t hold_bytes;            /* over all flows; 0: 16 MiB */
+	uint32_t event_bytes;           /* ring of events not yet read; 0: 1 MiB */
+	uint32_t sample_bytes; /* octets of a packet in a sample or exception event; 0: 128 */
+	uint32_t versions;    /* bit n: PSP version n is accepted on receive; 0: versions 0 and 1 */
+	uint16_t uplink_vlan; /* 802.1Q VLAN id on the uplink, 0: untagged */
+	uint8_t mss_clamp;    /* 1: clamp the MSS of TCP SYNs to what fits the uplink */
+	uint8_t pad0;
+	char options[512]; /* plane-specific "key=value,..." (doca: cores, devargs) */
+	uint8_t reserved[64];
+};
+
+/*
+ * Opens both ports and draws two master keys from the kernel's random source. Packets flow only
+ * after psp_dp_start(). On failure *out is NULL, nothing stays open, and err (0-terminated, cut to
+ * err_cap) is one sentence: what could not be done, and why.
+ */
+PSP_DP_API int32_t psp_dp_open(const struct psp_dp_config *config, struct psp_dp **out, char *err,
+			       uint32_t err_cap);
+
+/* Starts the workers. Pipes and entries may be added before and after. */
+PSP_DP_API int32_t psp_dp_start(struct psp_dp *dp);
+
+/*
+ * Stops the workers, wakes psp_dp_event_wait() with PSP_DP_ECLOSED and frees everything but the
+ * handle's last reference: a waiting event_wait leaves first. The handle is dead afterwards.
+ */
+PSP_DP_API int32_t psp_dp_close(struct psp_dp *dp);
+
+/* The sentence that belongs to the last failed call on this handle (any thread). */
+PSP_DP_API int32_t psp_dp_error_text(struct psp_dp *dp, char *buf, uint32_t cap, uint32_t *len);
+
+struct psp_dp_port_info {
+	uint32_t size;
+	uint32_t ifindex;
+	uint32_t mtu; /* octets of IP */
+	uint8_t mac[6];
+	uint8_t link_up;
+	uint8_t pad0;
+	uint8_t reserved[32];
+};
+PSP_DP_API int32_t psp_dp_port_query(struct psp_dp *dp, uint32_t port,
+				     struct psp_dp_port_info *info);
+
+/* ---- pipes ----------------------------------------------------------------------------------- */
+
+enum psp_dp_pipe_type { PSP_DP_PIPE_BASIC = 0, PSP_DP_PIPE_CONTROL = 1 };
+enum psp_dp_domain {
+	PSP_DP_DOMAIN_DEFAULT = 0,
+	PSP_DP_DOMAIN_SECURE_INGRESS = 1,
+	PSP_DP_DOMAIN_EGRESS = 2,
+	PSP_DP_DOMAIN_SECURE_EGRESS = 3,
+};
+enum psp_dp_l3 { PSP_DP_L3_NONE = 0, PSP_DP_L3_IPV4 = 1, PSP_DP_L3_IPV6 = 2 };
+enum psp_dp_l4 {
+	PSP_DP_L4_NONE = 0,
+	PSP_DP_L4_TCP = 1,
+	PSP_DP_L4_UDP = 2,
+	PSP_DP_L4_ICMP = 3,
+	PSP_DP_L4_ICMP6 = 4
+};
+
+/*
+ * What a packet is matched on; the same struct is the mask (1 bits are compared). DOCA Flow's field
+ * names. The parser fills one of these per packet. `outer` is the first IP header of the packet as
+ * it stands at that pipe; `inner` the IP header inside a PSP tunnel (in clear, i.e. after
+ * decryption).
+ */
+struct psp_dp_match {
+	uint32_t size;
+	uint16_t parser_meta_port_id; /* enum psp_dp_port + 1; 0 is never a port, so that a mask can
+					 say "any" */
+	uint8_t parser_meta_outer_l3_type; /* enum psp_dp_l3 */
+	uint8_t parser_meta_outer_l4_type; /* enum psp_dp_l4 */
+	uint8_t parser_meta_inner_l3_type;
+	uint8_t parser_meta_psp_syndrome; /* enum psp_dp_syndrome, after decryption */
+	uint16_t parser_meta_random; /* drawn anew for each packet at each pipe that masks it */
+	uint32_t meta_pkt_meta;
+	uint16_t outer_eth_type; /* after VLAN tags */
+	uint16_t outer_l4_src_port;
+	uint16_t outer_l4_dst_port;
+	uint8_t outer_ip_proto;
+	uint8_t outer_icmp_type;
+	uint8_t outer_ip_src[16];
+	uint8_t outer_ip_dst[16];
+	uint8_t inner_ip_src[16];
+	uint8_t inner_ip_dst[16];
+	uint32_t tun_psp_spi;
+	uint8_t tun_psp_nexthdr;
+	uint8_t tun_psp_hdrextlen;
+	uint8_t tun_psp_res_cryptofst;
+	uint8_t tun_psp_s_d_ver_v;
+	uint64_t tun_psp_vc; /* 0 when V is 0 */
+	uint8_t reserved[32];
+};
+
+enum psp_dp_syndrome {
+	PSP_DP_SYNDROME_OK = 0,
+	PSP_DP_SYNDROME_ICV = 1,
+	PSP_DP_SYNDROME_BAD_TRAILER = 2
+};
+
+enum psp_dp_action {
+	PSP_DP_ACTION_DECRYPT =
+		1u << 0, /* sets parser_meta.psp_syndrome; the key follows from the SPI */
+	PSP_DP_ACTION_DECAP =
+		1u << 1, /* removes outer IP to PSP and trailer; L2 becomes eth_dst, eth_src */
+	PSP_DP_ACTION_ENCAP = 1u << 2,        /* puts encap_data in front (see below) */
+	PSP_DP_ACTION_ENCRYPT = 1u << 3,      /* seals with crypto_id */
+	PSP_DP_ACTION_SET_PKT_META = 1u << 4, /* meta.pkt_meta = pkt_meta */
+	PSP_DP_ACTION_SET_S = 1u << 5,        /* tun.psp.S = 1 (before encryption) */
+	PSP_DP_ACTION_COPY_DSCP =
+		1u << 6, /* with ENCAP: DSCP of the inner header outward; ECN always by RFC 6040 */
+};
+
+enum psp_dp_net_type {
+	PSP_DP_NET_PSP_TUNNEL = 0, /* encap_data: Ethernet | outer IP | UDP | PSP (with VC) */
+	PSP_DP_NET_PSP_TRANSPORT =
+		1, /* encap_data: Ethernet | UDP | PSP (with VC); the packet keeps its IP header */
+};
+
+/*
+ * ENCAP takes the whole header from encap_data. The plane fills in, per packet: IPv4 total length,
+ * id and checksum, IPv6 payload length and flow label, ECN, UDP length, UDP source port when it is
+ * 0 there (hash of the inner 5-tuple), the PSP next header, and the IV. All else (SPI, version,
+ * crypt offset, VC, TTL, addresses, MACs) stands as given. The UDP checksum may be 0 or right.
+ */
+struct psp_dp_actions {
+	uint32_t size;
+	uint32_t flags;         /* enum psp_dp_action */
+	uint32_t crypto_id;     /* ENCRYPT */
+	uint32_t pkt_meta;      /* SET_PKT_META */
+	uint8_t eth_dst[6];     /* DECAP */
+	uint8_t eth_src[6];     /* DECAP */
+	uint8_t encap_net_type; /* enum psp_dp_net_type; for DECAP too */
+	uint8_t pad0;
+	uint16_t encap_size; /* octets of encap_data in use */
+	uint8_t encap_data[176];
+	uint8_t reserved[32];
+};
+
+struct psp_dp_monitor {
+	uint32_t size;
+	uint8_t counter; /* 1: count packets and octets */
+	uint8_t mirror;  /* 1: copy to RSS as a sample event */
+	uint8_t notify;  /* 1: report as a syndrome event, rate limited per SPI */
+	uint8_t pad0;
+	uint8_t reserved[24];
+};
+
+enum psp_dp_fwd_type {
+	PSP_DP_FWD_NONE = 0, /* pipe: decided by the entry */
+	PSP_DP_FWD_PORT = 1, /* target: enum psp_dp_port */
+	PSP_DP_FWD_PIPE = 2, /* target: pipe id */
+	PSP_DP_FWD_RSS = 3,  /* target: enum psp_dp_rss */
+	PSP_DP_FWD_DROP = 4,
+	PSP_DP_FWD_KERNEL =
+		5, /* uplink: left to the host's kernel, untouched; host port: dropped */
+};
+enum psp_dp_rss {
+	PSP_DP_RSS_MISS = 0,      /* held; one miss event per flow */
+	PSP_DP_RSS_EXCEPTION = 1, /* an exception event with the frame; the packet is consumed */
+};
+struct psp_dp_fwd {
+	uint32_t size;
+	uint32_t type; /* enum psp_dp_fwd_type */
+	uint32_t target;
+	uint32_t reserved;
+};
+
+struct psp_dp_pipe_desc {
+	uint32_t size;
+	char name[32]; /* 0-terminated */
+	uint32_t type;
+	uint32_t domain;
+	uint8_t is_root;      /* one pipe per plane: both ports enter here */
+	uint8_t miss_counter; /* 1: count misses */
+	uint16_t pad0;
+	uint32_t nr_entries; /* expected, for sizing; the pipe may grow beyond */
+	uint32_t pad1;
+	struct psp_dp_match
+		match_mask; /* BASIC: the bits in which entries differ or agree; CONTROL: unused */
+	struct psp_dp_actions
+		actions; /* flags of these are applied by each entry; an entry's own values win */
+	struct psp_dp_monitor monitor;
+	struct psp_dp_fwd fwd;
+	struct psp_dp_fwd fwd_miss;
+	uint8_t reserved[64];
+};
+
+/* Creates an empty pipe. Its forward targets must be there already: downstream comes first. */
+PSP_DP_API int32_t psp_dp_pipe_create(struct psp_dp *dp, const struct psp_dp_pipe_desc *desc,
+				      uint32_t *pipe);
+
+/* Removes a pipe and its entries. PSP_DP_EBUSY while another pipe forwards to it. */
+PSP_DP_API int32_t psp_dp_pipe_destroy(struct psp_dp *dp, uint32_t pipe);
+
+struct psp_dp_stats {
+	uint32_t size;
+	uint32_t entries;      /* pipes only */
+	uint64_t packets;      /* segments of a super-frame count one by one */
+	uint64_t bytes;        /* octets of IP */
+	uint64_t miss_packets; /* pipes only */
+	uint64_t miss_bytes;   /* pipes only */
+	uint64_t last_used_ns; /* CLOCK_MONOTONIC; 0: never */
+	uint8_t reserved[16];
+};
+PSP_DP_API int32_t psp_dp_pipe_query(struct psp_dp *dp, uint32_t pipe, struct psp_dp_stats *stats);
+
+/* ---- entries --------------------------------------------------------------------------------- */
+
+struct psp_dp_entry_desc {
+	uint32_t size;
+	uint32_t priority; /* CONTROL: 0 is looked at first */
+	struct psp_dp_match match;
+	struct psp_dp_match match_mask; /* CONTROL only */
+	struct psp_dp_actions actions;
+	struct psp_dp_monitor monitor;
+	struct psp_dp_fwd fwd; /* NONE: the pipe's */
+	uint8_t reserved[32];
+};
+
+/* The entry carries packets when this returns (a hardware plane waits for its completion). */
+PSP_DP_API int32_t psp_dp_entry_add(struct psp_dp *dp, uint32_t pipe,
+				    const struct psp_dp_entry_desc *desc, uint32_t *entry);
+/* Replaces actions, monitor and fwd in one step: a packet sees the old entry or the new, never
+ * neither. Match stays; counters go on. */
+PSP_DP_API int32_t psp_dp_entry_update(struct psp_dp *dp, uint32_t entry,
+				       const struct psp_dp_entry_desc *desc);
+PSP_DP_API int32_t psp_dp_entry_remove(struct psp_dp *dp, uint32_t entry);
+PSP_DP_API int32_t psp_dp_entry_query(struct psp_dp *dp, uint32_t entry,
+				      struct psp_dp_stats *stats);
+
+/* ---- crypto ---------------------------------------------------------------------------------- */
+
+struct psp_dp_key {
+	uint32_t size;
+	uint32_t spi;
+	uint8_t version; /* PSP version 0..3 */
+	uint8_t pad0[3];
+	uint8_t key[32]; /* 16 octets in use for versions 0 and 2 */
+	uint32_t pad1;
+	uint64_t iv_limit; /* packets that may be sealed with it; 0: 2^34. Beyond: dropped as
+			      tx-key-expired */
+	uint8_t reserved[32];
+};
+
+/*
+ * Gives crypto id 1..max a transmit key; the IV starts anew at 1. Replaces in one step. A key that
+ * any id of this plane holds, or has held, is PSP_DP_EKEY: no (key, IV) pair is ever used twice.
+ */
+PSP_DP_API int32_t psp_dp_crypto_set(struct psp_dp *dp, uint32_t crypto_id,
+				     const struct psp_dp_key *key);
+/* Wipes. Packets that still meet the id are dropped as tx-key-expired. */
+PSP_DP_API int32_t psp_dp_crypto_clear(struct psp_dp *dp, uint32_t crypto_id);
+PSP_DP_API int32_t psp_dp_crypto_query(struct psp_dp *dp, uint32_t crypto_id,
+				       struct psp_dp_stats *stats);
+
+/*
+ * Derives n fresh SPIs under the active master key, and their keys. The caller advertises them and
+ * wipes the array. PSP_DP_EKEY when the master key has no SPI left: rotate.
+ */
+PSP_DP_API int32_t psp_dp_spi_generate(struct psp_dp *dp, uint32_t version, struct psp_dp_key *keys,
+				       uint32_t n);
+
+/* Swaps the active master key and draws it anew: SPIs of the other one go on, those of the one
+ * before die. */
+PSP_DP_API int32_t psp_dp_master_key_rotate(struct psp_dp *dp);
+
+struct psp_dp_master_key_info {
+	uint32_t size;
+	uint32_t active; /* 0 or 1: the SPI's top bit */
+	uint64_t rotations;
+	uint64_t spis_left; /* under the active key */
+	uint8_t reserved[32];
+};
+PSP_DP_API int32_t psp_dp_master_key_query(struct psp_dp *dp, struct psp_dp_master_key_info *info);
+
+/* ---- events ---------------------------------------------------------------------------------- */
+
+enum psp_dp_event_type {
+	PSP_DP_EVENT_MISS = 1, /* flow, src, dst, eth_src: the first packet of a flow is held */
+	PSP_DP_EVENT_EXCEPTION = 2, /* data: the frame, from Ethernet on (cut to 2048 octets) */
+	PSP_DP_EVENT_SAMPLE = 3,    /* data: the IP packet, cut to sample_bytes; spi, src, dst */
+	PSP_DP_EVENT_SYNDROME =
+		4, /* spi, syndrome, src/dst: the outer addresses. At most 1/s for an SPI */
+	PSP_DP_EVENT_TOO_BIG =
+		5, /* data: the IP packet's start; mtu: the largest that fits. Rate limited */
+	PSP_DP_EVENT_HOLD_OFF = 6, /* flow: packets came during hold-off and it has now ended */
+};
+
+/* A record is `record_size` octets, a multiple of 8: this header, then data_len octets of data. */
+struct psp_dp_event {
+	uint32_t record_size;
+	uint16_t type;
+	uint16_t port; /* enum psp_dp_port where the packet came in */
+	uint32_t flow; /* handle of a held flow, 0: none */
+	uint32_t pipe; /* the pipe that sent it here */
+	uint32_t spi;
+	uint32_t packet_len; /* octets of IP (samples), of the frame (exceptions) */
+	uint64_t time_ns;    /* CLOCK_REALTIME */
+	uint8_t src[16];
+	uint8_t dst[16];
+	uint8_t eth_src[6];
+	uint8_t syndrome;
+	uint8_t egress; /* 1: host to net */
+	uint32_t mtu;
+	uint32_t data_len;
+};
+
+/*
+ * Waits until there are events or timeout_ms is over (*len is 0 then; timeout 0 polls), and fills
+ * buf with whole records. Blocking: the one call meant for a thread of its own. PSP_DP_EBUSY when
+ * another is waiting, PSP_DP_ECLOSED once closed. Events that find the ring full are dropped and
+ * counted.
+ */
+PSP_DP_API int32_t psp_dp_event_wait(struct psp_dp *dp, uint8_t *buf, uint32_t cap,
+				     uint32_t timeout_ms, uint32_t *len);
+
+/* ---- held packets ---------------------------------------------------------------------------- */
+
+enum psp_dp_drop_reason {
+	PSP_DP_DROP_NO_PEER = 0,
+	PSP_DP_DROP_PEER_UNREACHABLE = 1,
+	PSP_DP_DROP_REFUSED = 2,
+	PSP_DP_DROP_NO_RESOURCE = 3,
+	PSP_DP_DROP_SHUTDOWN = 4,
+	PSP_DP_DROP_BACK_OFF = 5,
+	PSP_DP_DROP_REASONS = 6,
+};
+
+/* Resubmits a flow's held packets, in order, at the pipe where they missed. The flow's handle is
+ * dead then. */
+PSP_DP_API int32_t psp_dp_held_release(struct psp_dp *dp, uint32_t flow, uint32_t *packets);
+/*
+ * Drops a flow's held packets under a counter named for the reason, and for hold_off_ms goes on
+ * dropping and counting what misses on this flow, without a new event.
+ */
+PSP_DP_API int32_t psp_dp_held_drop(struct psp_dp *dp, uint32_t flow, uint32_t reason,
+				    uint32_t hold_off_ms, uint32_t *packets);
+/* Ends the hold-off of every flow (a peer came back, the configuration changed). */
+PSP_DP_API int32_t psp_dp_hold_off_clear(struct psp_dp *dp);
+
+/* ---- inject and counters --------------------------------------------------------------------- */
+
+/* Sends one Ethernet frame out of a port, past the pipes: replies to host exceptions, ARP probes.
+ */
+PSP_DP_API int32_t psp_dp_inject(struct psp_dp *dp, uint32_t port, const uint8_t *frame,
+				 uint32_t len);
+
+/* Names of the counters, '\n' after each; the order is that of psp_dp_counters() and stays for the
+ * handle's life. */
+PSP_DP_API int32_t psp_dp_counter_names(struct psp_dp *dp, char *buf, uint32_t cap, uint32_t *len);
+/* Reads at most cap values; *n is how many there are. */
+PSP_DP_API int32_t psp_dp_counters(struct psp_dp *dp, uint64_t *values, uint32_t cap, uint32_t *n);
+
+/* ---- PSP without a plane: known-answer tests and capture files ---------------------------------
+ */
+
+/* enum psp_dp_backend of the n-th usable backend on this machine (0 is preferred); PSP_DP_ENOENT
+ * past the last. */
+PSP_DP_API int32_t psp_dp_backend_at(uint32_t n, uint32_t *backend, char *name, uint32_t cap);
+
+/* SP 800-108 counter mode, CMAC-AES-256, 32-bit counter in front of `fixed`. out_len: octets, at
+ * most 4096. */
+PSP_DP_API int32_t psp_dp_kbkdf(uint32_t backend, const uint8_t key[32], const uint8_t *fixed,
+				uint32_t fixed_len, uint8_t *out, uint32_t out_len);
+/* The key of an SPI under the master key that its top bit selects. Writes 16 or 32 octets. */
+PSP_DP_API int32_t psp_dp_derive(uint32_t backend, const uint8_t mk0[32], const uint8_t mk1[32],
+				 uint32_t spi, uint32_t version, uint8_t out[32]);
+
+/* in: PSP header (16 octets and its extension, IV in place) and payload. out: the same sealed, and
+ * the ICV. */
+PSP_DP_API int32_t psp_dp_seal(uint32_t backend, const struct psp_dp_key *key, const uint8_t *in,
+			       uint32_t in_len, uint8_t *out, uint32_t cap, uint32_t *len);
+
+enum psp_dp_verdict {
+	PSP_DP_VERDICT_OK = 0,
+	PSP_DP_VERDICT_ICV = 1,       /* authentication failed                      rx-auth-fail */
+	PSP_DP_VERDICT_MALFORMED = 2, /* header lengths contradict each other       rx-error */
+	PSP_DP_VERDICT_SHORT = 3,     /* no room for header and ICV                 rx-error */
+	PSP_DP_VERDICT_DISCARD = 4,   /* version not supported                      rx-bad */
+	PSP_DP_VERDICT_RESERVED = 5,  /* SPI 0 or 0x80000000                        rx-bad */
+	PSP_DP_VERDICT_POLICY =
+		6, /* authentic, but not to be forwarded: D bit, empty, unknown next header */
+};
+/*
+ * in: a UDP payload (PSP header to ICV). out: the same in clear, without the ICV. The verdict is
+ * not an error: the call returns 0 for each of them. key->key is the SA's key. versions: bits as in
+ * psp_dp_config.
+ */
+PSP_DP_API int32_t psp_dp_unseal(uint32_t backend, const struct psp_dp_key *key, uint32_t versions,
+				 const uint8_t *in, uint32_t in_len, uint8_t *out, uint32_t cap,
+				 uint32_t *len, uint32_t *verdict);
+
+#endif

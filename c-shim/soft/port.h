@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * port.h: one Linux interface by AF_PACKET with PACKET_VNET_HDR. Receiving and sending are each done by one
+ * thread at a time; the two may be different threads.
+ */
+#ifndef PSP_SOFT_PORT_H
+#define PSP_SOFT_PORT_H
+
+#include "packet.h"
+
+struct soft_port;
+
+/* err: one sentence on failure. vlan: id to tag with and to accept, 0: untagged. status: negative PSP_DP_E... */
+int32_t soft_port_open(const char *name, uint8_t port, uint16_t vlan, struct soft_port **out,
+		       char *err, uint32_t err_cap);
+void soft_port_close(struct soft_port *port);
+int32_t soft_port_query(struct soft_port *port, struct psp_dp_port_info *info);
+
+/* For poll(2). */
+int soft_port_fd(const struct soft_port *port);
+
+/*
+ * Reads the next frame into buf (SOFT_HEADROOM octets are left free in front) and fills *packet, not parsed.
+ * 1: a frame; 0: none waiting; negative: PSP_DP_EIO. Frames that this host sends are never returned.
+ */
+int32_t soft_port_recv(struct soft_port *port, uint8_t *buf, uint32_t cap,
+		       struct soft_packet *packet);
+
+/*
+ * Sends one frame, a super-frame whole when the device takes it, else cut here, decided once by what the
+ * kernel answers. 0, or PSP_DP_EIO with *retry true when the queue is full for the moment.
+ */
+int32_t soft_port_send(struct soft_port *port, const struct soft_packet *packet, bool *retry);
+
+/* Sockets that keep the kernel from answering PSP packets (UDP 1000) with port unreachable. */
+int32_t soft_port_sink_open(int fds[2], char *err, uint32_t err_cap);
+
+#endif

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * The data plane as TypeScript sees it: types only, one to one with `c-shim/psp_dp.h`.
+ * `DataPlane` (data_plane.ts) implements it over FFI; tests of the core implement it in memory.
+ * Addresses are text ("10.0.0.1", "fd00::1"), MACs "02:00:00:00:00:01", SPIs unsigned 32 bit numbers.
+ */
+import type { Key } from "./key.ts";
+
+export type PortName = "uplink" | "host";
+export type PipeType = "basic" | "control";
+export type Domain = "default" | "secure_ingress" | "egress" | "secure_egress";
+export type L3 = "ipv4" | "ipv6";
+export type L4 = "tcp" | "udp" | "icmp" | "icmp6";
+export type Syndrome = "ok" | "icv_failed" | "bad_trailer";
+
+/** Fields that an entry compares; an absent field matches anything. */
+export interface Match {
+  readonly parser_meta?: {
+    readonly port_id?: PortName;
+    readonly outer_l3_type?: L3;
+    readonly outer_l4_type?: L4;
+    readonly inner_l3_type?: L3;
+    readonly psp_syndrome?: Syndrome;
+    readonly random?: number;
+  };
+  readonly meta?: { readonly pkt_meta?: number };
+  readonly outer?: {
+    readonly eth_type?: number;
+    readonly ip_proto?: number;
+    readonly icmp_type?: number;
+    readonly src_ip?: string;
+    readonly dst_ip?: string;
+    readonly src_port?: number;
+    readonly dst_port?: number;
+  };
+  readonly inner?: { readonly src_ip?: string; readonly dst_ip?: string };
+  readonly tun?: {
+    readonly psp?: {
+      readonly spi?: number;
+      readonly nexthdr?: number;
+      readonly hdrextlen?: number;
+      readonly res_cryptofst?: number;
+      readonly s_d_ver_v?: number;
+      readonly vc?: bigint;
+    };
+  };
+}
+
+/**
+ * Which bits of each field a pipe compares: the same shape, a number or bigint of mask bits, or `true`
+ * for the whole field.
+ */
+export interface MatchMask {
+  readonly parser_meta?: {
+    readonly [K in keyof NonNullable<Match["parser_meta"]>]?: true | number;
+  };
+  readonly meta?: { readonly pkt_meta?: true | number };
+  readonly outer?: { readonly [K in keyof NonNullable<Match["outer"]>]?: true | number };
+  readonly inner?: { readonly src_ip?: true; readonly dst_ip?: true };
+  readonly tun?: {
+    readonly psp?: {
+      readonly [K in keyof NonNullable<NonNullable<Match["tun"]>["psp"]>]?: true | number | bigint;
+    };
+  };
+}
+
+export type NetType = "psp_tunnel" | "psp_transport";
+
+export interface Actions {
+  readonly crypto?: { readonly action: "encrypt"; readonly crypto_id: number } | {
+    readonly action: "decrypt";
+  };
+  readonly crypto_encap?:
+    | {
+      readonly action: "encap";
+      readonly net_type: NetType;
+      /** Ethernet to PSP header with VC; see ENCAP in psp_dp.h for what the plane fills in. */
+      readonly encap_data: Uint8Array;
+      readonly copy_dscp: boolean;
+    }
+    | {
+      readonly action: "decap";
+      readonly net_type: NetType;
+      readonly eth_dst: string;
+      readonly eth_src: string;
+    };
+  readonly meta?: { readonly pkt_meta: number };
+  readonly tun?: { readonly psp: { readonly s: 1 } };
+}
+
+export interface Monitor {
+  readonly counter?: boolean;
+  readonly mirror?: "sample";
+  readonly notify?: "syndrome";
+}
+
+/** `P` is how a pipe is named: by name in src/pipes, by id here. */
+export type Fwd<P = number> =
+  | { readonly type: "port"; readonly port: PortName }
+  | { readonly type: "pipe"; readonly pipe: P }
+  | { readonly type: "rss"; readonly rss: "miss" | "exception" }
+  | { readonly type: "drop" }
+  | { readonly type: "kernel" };
+
+export interface PipeDescriptor<P = number> {
+  /** At most 31 octets. */
+  readonly name: string;
+  readonly type: PipeType;
+  readonly domain: Domain;
+  readonly is_root?: boolean;
+  readonly miss_counter?: boolean;
+  /** Expected entries, for sizing. */
+  readonly nr_entries: number;
+  /** Basic pipes only. */
+  readonly match_mask?: MatchMask;
+  readonly actions?: Actions;
+  readonly monitor?: Monitor;
+  /** Absent: each entry brings its own. */
+  readonly fwd?: Fwd<P>;
+  readonly fwd_miss: Fwd<P>;
+}
+
+export interface EntryDescriptor<P = number> {
+  /** Control pipes: 0 is looked at first. */
+  readonly priority?: number;
+  readonly match: Match;
+  /** Control pipes only; absent: each field of `match`, whole. */
+  readonly match_mask?: MatchMask;
+  readonly actions?: Actions;
+  readonly monitor?: Monitor;
+  readonly fwd?: Fwd<P>;
+}
+
+export interface PortInfo {
+  readonly ifindex: number;
+  readonly mac: string;
+  /** Octets of IP. */
+  readonly mtu: number;
+  readonly linkUp: boolean;
+}
+
+export interface Stats {
+  readonly packets: bigint;
+  readonly bytes: bigint;
+  /** Nanoseconds of CLOCK_MONOTONIC, 0n: never. */
+  readonly lastUsedNs: bigint;
+}
+
+export interface PipeStats extends Stats {
+  readonly entries: number;
+  readonly missPackets: bigint;
+  readonly missBytes: bigint;
+}
+
+/** PSP version field of the header. */
+export type PspVersionNumber = 0 | 1 | 2 | 3;
+
+export interface SpiKey {
+  readonly spi: number;
+  readonly version: PspVersionNumber;
+  readonly key: Key;
+}
+
+export interface TxKey extends SpiKey {
+  /** Packets that may be sealed with it; 0n: the plane's default. */
+  readonly ivLimit: bigint;
+}
+
+export interface MasterKeyInfo {
+  readonly active: 0 | 1;
+  readonly rotations: bigint;
+  readonly spisLeft: bigint;
+}
+
+export type DropReason =
+  | "no_peer"
+  | "peer_unreachable"
+  | "refused"
+  | "no_resource"
+  | "shutdown"
+  | "back_off";
+
+/** What the plane reports. `flow` is the handle under which packets are held. */
+export type PlaneEvent =
+  | {
+    readonly type: "miss";
+    readonly flow: number;
+    readonly srcVip: string;
+    readonly dstVip: string;
+    readonly ethSrc: string;
+  }
+  | {
+    readonly type: "exception";
+    readonly port: PortName;
+    readonly frame: Uint8Array<ArrayBuffer>;
+    readonly timeNs: bigint;
+  }
+  | {
+    readonly type: "sample";
+    readonly direction: "egress" | "ingress";
+    readonly spi: number;
+    readonly srcVip: string;
+    readonly dstVip: string;
+    /** Octets of the whole IP packet; `data` is its start. */
+    readonly length: number;
+    readonly data: Uint8Array<ArrayBuffer>;
+    readonly timeNs: bigint;
+  }
+  | {
+    readonly type: "syndrome";
+    readonly spi: number;
+    readonly syndrome: Syndrome;
+    readonly srcPip: string;
+    readonly dstPip: string;
+  }
+  | {
+    readonly type: "too_big";
+    readonly mtu: number;
+    readonly ethSrc: string;
+    readonly data: Uint8Array<ArrayBuffer>;
+  }
+  | { readonly type: "hold_off"; readonly flow: number };
+
+/** Every method throws `DataPlaneError` when the plane refuses. */
+export interface Plane extends AsyncDisposable {
+  readonly kind: string;
+  version(): string;
+  port(name: PortName): PortInfo;
+  start(): void;
+  createPipe(descriptor: PipeDescriptor): number;
+  destroyPipe(pipe: number): void;
+  queryPipe(pipe: number): PipeStats;
+  addEntry(pipe: number, entry: EntryDescriptor): number;
+  updateEntry(entry: number, descriptor: EntryDescriptor): void;
+  removeEntry(entry: number): void;
+  queryEntry(entry: number): Stats;
+  setCrypto(cryptoId: number, key: TxKey): void;
+  clearCrypto(cryptoId: number): void;
+  queryCrypto(cryptoId: number): Stats;
+  generateSpis(version: PspVersionNumber, n: number): SpiKey[];
+  rotateMasterKey(): void;
+  masterKey(): MasterKeyInfo;
+  /** Batches of events until the plane closes or `signal` aborts. One reader at a time. */
+  events(signal?: AbortSignal): AsyncIterable<readonly PlaneEvent[]>;
+  /** Returns how many packets were resubmitted. */
+  releaseHeld(flow: number): number;
+  dropHeld(flow: number, reason: DropReason, holdOffMs: number): number;
+  clearHoldOff(): void;
+  inject(port: PortName, frame: Uint8Array<ArrayBuffer>): void;
+  counters(): Readonly<Record<string, bigint>>;
+  close(): Promise<void>;
+}
+
+/** What may be said when a plane is opened. */
+export interface PlaneOptions {
+  readonly uplink: string;
+  readonly host: string;
+  readonly backend?: "auto" | "openssl" | "ipsec-mb";
+  readonly maxEntries?: number;
+  readonly maxCryptoIds?: number;
+  readonly holdPacketsPerFlow?: number;
+  readonly holdFlows?: number;
+  readonly holdBytes?: number;
+  readonly sampleBytes?: number;
+  readonly versions?: readonly PspVersionNumber[];
+  readonly uplinkVlan?: number;
+  readonly mssClamp?: boolean;
+  readonly options?: string;
+}
+
+/** A refusal of the data plane: what could not be done, and why. */
+export class DataPlaneError extends Error {
+  override readonly name = "DataPlaneError";
+  constructor(
+    message: string,
+    /** Name of the status, such as "ENOSPC", or "LOAD" when the library itself could not be used. */
+    readonly code: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
