@@ -125,6 +125,21 @@ struct psp_dp_port_info {
 PSP_DP_API int32_t psp_dp_port_query(struct psp_dp *dp, uint32_t port,
 				     struct psp_dp_port_info *info);
 
+struct psp_dp_next_hop {
+	uint32_t size;
+	uint8_t via_gateway; /* 1: the address is a router's, 0: the outer address itself is on the link */
+	uint8_t resolved; /* 1: mac is valid */
+	uint8_t mac[6];
+	uint8_t address[16];
+	uint8_t reserved[32];
+};
+/*
+ * Where packets to an outer address leave the uplink, by the kernel's routes and neighbours. An address that is
+ * not resolved yet is being resolved when this returns: ask again. PSP_DP_ENOENT: no route over the uplink.
+ */
+PSP_DP_API int32_t psp_dp_next_hop_query(struct psp_dp *dp, const uint8_t pip[16],
+					 struct psp_dp_next_hop *hop);
+
 /* ---- pipes ----------------------------------------------------------------------------------- */
 
 enum psp_dp_pipe_type { PSP_DP_PIPE_BASIC = 0, PSP_DP_PIPE_CONTROL = 1 };

@@ -5,7 +5,12 @@
 
 #include "crypto.h"
 
-/* out = first out_len octets of CMAC(key, counter32 | fixed), counter from 1. 0 or a negative status. */
+#define PSP_KBKDF_MAX 4096u /* octets that one call gives out */
+
+/*
+ * out = first out_len octets of CMAC(key, counter32 | fixed), counter from 1; zeroed on failure.
+ * PSP_DP_EINVAL when out_len is not 1..PSP_KBKDF_MAX, or fixed is longer than 65,535 octets.
+ */
 int32_t psp_kbkdf(const struct psp_crypto_backend *backend, struct psp_crypto *crypto,
 		  const uint8_t key[32], const uint8_t *fixed, size_t fixed_len, uint8_t *out,
 		  size_t out_len);

@@ -21,7 +21,8 @@
 #define PSP_HEADER_LEN 16u /* octets up to the end of the IV */
 #define PSP_VC_LEN 8u
 #define PSP_ICV_LEN 16u
-#define PSP_NONCE_OFFSET 4u /* SPI | IV are the GCM nonce */
+#define PSP_PACKET_MAX 65535u /* octets of a PSP packet: the payload of one UDP datagram */
+#define PSP_NONCE_OFFSET 4u   /* SPI | IV are the GCM nonce */
 #define PSP_NONCE_LEN 12u
 #define PSP_FLAG_S 0x80u
 #define PSP_FLAG_D 0x40u
@@ -46,6 +47,7 @@ enum psp_version {
 };
 #define PSP_VERSIONS 4u
 #define PSP_VERSIONS_DEFAULT 0x3u /* bit n: version n */
+#define PSP_VERSIONS_ALL 0xfu
 
 static inline uint16_t psp_get16(const uint8_t *p)
 {
@@ -102,9 +104,20 @@ static inline uint32_t psp_key_len(uint32_t version)
 }
 
 /*
- * Reads the header of a PSP packet (the UDP payload, `len` octets, ICV included) and checks every length
- * before it believes it. versions: bit n set means that version n is supported.
- * Returns OK, SHORT, MALFORMED, DISCARD or RESERVED (enum psp_dp_verdict); *header is whole only for OK.
+ * Versions that authenticate everything and encrypt nothing: aad_len reaches to the ICV then, whatever
+ * the crypt offset says.
+ */
+static inline bool psp_is_gmac(uint32_t version)
+{
+	return version == PSP_AES_GMAC_128 || version == PSP_AES_GMAC_256;
+}
+
+/*
+ * Reads the header of a PSP packet (the UDP payload, `len` octets, ICV included) and checks every
+ * length before it believes it. versions: bit n set means that version n is supported.
+ * Returns, looked for in this order (enum psp_dp_verdict): SHORT (no room for 16 octets and ICV),
+ * DISCARD, MALFORMED (extension length), SHORT (no room for the extensions), MALFORMED (crypt offset
+ * beyond the payload), RESERVED, OK. *header is whole only for OK.
  */
 uint32_t psp_header_parse(const uint8_t *psp, size_t len, uint32_t versions,
 			  struct psp_header *header);

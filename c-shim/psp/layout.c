@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * layout.c: where every field of psp_dp.h lies. One table, read twice: by the compiler, which holds
+ * it against the header, and by psp_dp_layout(), which tells the caller.
+ */
+#include "../psp_dp.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/* STRUCT(name, size) and, in order, FIELD(name, field, offset, size). */
+/* clang-format off */
+#define LAYOUT \
+	STRUCT(psp_dp_config, 752) \
+	FIELD(psp_dp_config, size, 0, 4) \
+	FIELD(psp_dp_config, backend, 4, 4) \
+	FIELD(psp_dp_config, uplink, 8, 64) \
+	FIELD(psp_dp_config, host, 72, 64) \
+	FIELD(psp_dp_config, max_entries, 136, 4) \
+	FIELD(psp_dp_config, max_crypto_ids, 140, 4) \
+	FIELD(psp_dp_config, hold_packets_per_flow, 144, 4) \
+	FIELD(psp_dp_config, hold_flows, 148, 4) \
+	FIELD(psp_dp_config, hold_bytes, 152, 8) \
+	FIELD(psp_dp_config, event_bytes, 160, 4) \
+	FIELD(psp_dp_config, sample_bytes, 164, 4) \
+	FIELD(psp_dp_config, versions, 168, 4) \
+	FIELD(psp_dp_config, uplink_vlan, 172, 2) \
+	FIELD(psp_dp_config, mss_clamp, 174, 1) \
+	FIELD(psp_dp_config, pad0, 175, 1) \
+	FIELD(psp_dp_config, options, 176, 512) \
+	FIELD(psp_dp_config, reserved, 688, 64) \
+	STRUCT(psp_dp_port_info, 52) \
+	FIELD(psp_dp_port_info, size, 0, 4) \
+	FIELD(psp_dp_port_info, ifindex, 4, 4) \
+	FIELD(psp_dp_port_info, mtu, 8, 4) \
+	FIELD(psp_dp_port_info, mac, 12, 6) \
+	FIELD(psp_dp_port_info, link_up, 18, 1) \
+	FIELD(psp_dp_port_info, pad0, 19, 1) \
+	FIELD(psp_dp_port_info, reserved, 20, 32) \
+	STRUCT(psp_dp_next_hop, 60) \
+	FIELD(psp_dp_next_hop, size, 0, 4) \
+	FIELD(psp_dp_next_hop, via_gateway, 4, 1) \
+	FIELD(psp_dp_next_hop, resolved, 5, 1) \
+	FIELD(psp_dp_next_hop, mac, 6, 6) \
+	FIELD(psp_dp_next_hop, address, 12, 16) \
+	FIELD(psp_dp_next_hop, reserved, 28, 32) \
+	STRUCT(psp_dp_match, 136) \
+	FIELD(psp_dp_match, size, 0, 4) \
+	FIELD(psp_dp_match, parser_meta_port_id, 4, 2) \
+	FIELD(psp_dp_match, parser_meta_outer_l3_type, 6, 1) \
+	FIELD(psp_dp_match, parser_meta_outer_l4_type, 7, 1) \
+	FIELD(psp_dp_match, parser_meta_inner_l3_type, 8, 1) \
+	FIELD(psp_dp_match, parser_meta_psp_syndrome, 9, 1) \
+	FIELD(psp_dp_match, parser_meta_random, 10, 2) \
+	FIELD(psp_dp_match, meta_pkt_meta, 12, 4) \
+	FIELD(psp_dp_match, outer_eth_type, 16, 2) \
+	FIELD(psp_dp_match, outer_l4_src_port, 18, 2) \
+	FIELD(psp_dp_match, outer_l4_dst_port, 20, 2) \
+	FIELD(psp_dp_match, outer_ip_proto, 22, 1) \
+	FIELD(psp_dp_match, outer_icmp_type, 23, 1) \
+	FIELD(psp_dp_match, outer_ip_src, 24, 16) \
+	FIELD(psp_dp_match, outer_ip_dst, 40, 16) \
+	FIELD(psp_dp_match, inner_ip_src, 56, 16) \
+	FIELD(psp_dp_match, inner_ip_dst, 72, 16) \
+	FIELD(psp_dp_match, tun_psp_spi, 88, 4) \
+	FIELD(psp_dp_match, tun_psp_nexthdr, 92, 1) \
+	FIELD(psp_dp_match, tun_psp_hdrextlen, 93, 1) \
+	FIELD(psp_dp_match, tun_psp_res_cryptofst, 94, 1) \
+	FIELD(psp_dp_match, tun_psp_s_d_ver_v, 95, 1) \
+	FIELD(psp_dp_match, tun_psp_vc, 96, 8) \
+	FIELD(psp_dp_match, reserved, 104, 32) \
+	STRUCT(psp_dp_actions, 240) \
+	FIELD(psp_dp_actions, size, 0, 4) \
+	FIELD(psp_dp_actions, flags, 4, 4) \
+	FIELD(psp_dp_actions, crypto_id, 8, 4) \
+	FIELD(psp_dp_actions, pkt_meta, 12, 4) \
+	FIELD(psp_dp_actions, eth_dst, 16, 6) \
+	FIELD(psp_dp_actions, eth_src, 22, 6) \
+	FIELD(psp_dp_actions, encap_net_type, 28, 1) \
+	FIELD(psp_dp_actions, pad0, 29, 1) \
+	FIELD(psp_dp_actions, encap_size, 30, 2) \
+	FIELD(psp_dp_actions, encap_data, 32, 176) \
+	FIELD(psp_dp_actions, reserved, 208, 32) \
+	STRUCT(psp_dp_monitor, 32) \
+	FIELD(psp_dp_monitor, size, 0, 4) \
+	FIELD(psp_dp_monitor, counter, 4, 1) \
+	FIELD(psp_dp_monitor, mirror, 5, 1) \
+	FIELD(psp_dp_monitor, notify, 6, 1) \
+	FIELD(psp_dp_monitor, pad0, 7, 1) \
+	FIELD(psp_dp_monitor, reserved, 8, 24) \
+	STRUCT(psp_dp_fwd, 16) \
+	FIELD(psp_dp_fwd, size, 0, 4) \
+	FIELD(psp_dp_fwd, type, 4, 4) \
+	FIELD(psp_dp_fwd, target, 8, 4) \
+	FIELD(psp_dp_fwd, reserved, 12, 4) \
+	STRUCT(psp_dp_pipe_desc, 560) \
+	FIELD(psp_dp_pipe_desc, size, 0, 4) \
+	FIELD(psp_dp_pipe_desc, name, 4, 32) \
+	FIELD(psp_dp_pipe_desc, type, 36, 4) \
+	FIELD(psp_dp_pipe_desc, domain, 40, 4) \
+	FIELD(psp_dp_pipe_desc, is_root, 44, 1) \
+	FIELD(psp_dp_pipe_desc, miss_counter, 45, 1) \
+	FIELD(psp_dp_pipe_desc, pad0, 46, 2) \
+	FIELD(psp_dp_pipe_desc, nr_entries, 48, 4) \
+	FIELD(psp_dp_pipe_desc, pad1, 52, 4) \
+	FIELD(psp_dp_pipe_desc, match_mask, 56, 136) \
+	FIELD(psp_dp_pipe_desc, actions, 192, 240) \
+	FIELD(psp_dp_pipe_desc, monitor, 432, 32) \
+	FIELD(psp_dp_pipe_desc, fwd, 464, 16) \
+	FIELD(psp_dp_pipe_desc, fwd_miss, 480, 16) \
+	FIELD(psp_dp_pipe_desc, reserved, 496, 64) \
+	STRUCT(psp_dp_stats, 64) \
+	FIELD(psp_dp_stats, size, 0, 4) \
+	FIELD(psp_dp_stats, entries, 4, 4) \
+	FIELD(psp_dp_stats, packets, 8, 8) \
+	FIELD(psp_dp_stats, bytes, 16, 8) \
+	FIELD(psp_dp_stats, miss_packets, 24, 8) \
+	FIELD(psp_dp_stats, miss_bytes, 32, 8) \
+	FIELD(psp_dp_stats, last_used_ns, 40, 8) \
+	FIELD(psp_dp_stats, reserved, 48, 16) \
+	STRUCT(psp_dp_entry_desc, 600) \
+	FIELD(psp_dp_entry_desc, size, 0, 4) \
+	FIELD(psp_dp_entry_desc, priority, 4, 4) \
+	FIELD(psp_dp_entry_desc, match, 8, 136) \
+	FIELD(psp_dp_entry_desc, match_mask, 144, 136) \
+	FIELD(psp_dp_entry_desc, actions, 280, 240) \
+	FIELD(psp_dp_entry_desc, monitor, 520, 32) \
+	FIELD(psp_dp_entry_desc, fwd, 552, 16) \
+	FIELD(psp_dp_entry_desc, reserved, 568, 32) \
+	STRUCT(psp_dp_key, 88) \
+	FIELD(psp_dp_key, size, 0, 4) \
+	FIELD(psp_dp_key, spi, 4, 4) \
+	FIELD(psp_dp_key, version, 8, 1) \
+	FIELD(psp_dp_key, pad0, 9, 3) \
+	FIELD(psp_dp_key, key, 12, 32) \
+	FIELD(psp_dp_key, pad1, 44, 4) \
+	FIELD(psp_dp_key, iv_limit, 48, 8) \
+	FIELD(psp_dp_key, reserved, 56, 32) \
+	STRUCT(psp_dp_master_key_info, 56) \
+	FIELD(psp_dp_master_key_info, size, 0, 4) \
+	FIELD(psp_dp_master_key_info, active, 4, 4) \
+	FIELD(psp_dp_master_key_info, rotations, 8, 8) \
+	FIELD(psp_dp_master_key_info, spis_left, 16, 8) \
+	FIELD(psp_dp_master_key_info, reserved, 24, 32) \
+	STRUCT(psp_dp_event, 80) \
+	FIELD(psp_dp_event, record_size, 0, 4) \
+	FIELD(psp_dp_event, type, 4, 2) \
+	FIELD(psp_dp_event, port, 6, 2) \
+	FIELD(psp_dp_event, flow, 8, 4) \
+	FIELD(psp_dp_event, pipe, 12, 4) \
+	FIELD(psp_dp_event, spi, 16, 4) \
+	FIELD(psp_dp_event, packet_len, 20, 4) \
+	FIELD(psp_dp_event, time_ns, 24, 8) \
+	FIELD(psp_dp_event, src, 32, 16) \
+	FIELD(psp_dp_event, dst, 48, 16) \
+	FIELD(psp_dp_event, eth_src, 64, 6) \
+	FIELD(psp_dp_event, syndrome, 70, 1) \
+	FIELD(psp_dp_event, egress, 71, 1) \
+	FIELD(psp_dp_event, mtu, 72, 4) \
+	FIELD(psp_dp_event, data_len, 76, 4)
+/* clang-format on */
+
+#define STRUCT(name, octets) _Static_assert(sizeof(struct name) == (octets), #name);
+#define FIELD(name, field, at, octets)                                                             \
+	_Static_assert(offsetof(struct name, field) == (at), #name " " #field);                    \
+	_Static_assert(sizeof(((struct name *)NULL)->field) == (octets), #name " " #field);
+LAYOUT
+#undef STRUCT
+#undef FIELD
+
+/* A line each, put together by the preprocessor. */
+#define STRUCT(name, octets) #name " . 0 " #octets "\n"
+#define FIELD(name, field, at, octets) #name " " #field " " #at " " #octets "\n"
+static const char layout[] = LAYOUT;
+
+int32_t psp_dp_layout(char *buf, uint32_t cap, uint32_t *len)
+{
+	const uint32_t needed = (uint32_t)(sizeof(layout) - 1);
+
+	if (len == NULL || (buf == NULL && cap != 0))
+		return PSP_DP_EINVAL;
+	*len = needed;
+	if (cap < needed)
+		return PSP_DP_ERANGE;
+	memcpy(buf, layout, needed);
+	return PSP_DP_OK;
+}
