@@ -56,7 +56,8 @@ struct soft_packet {
 /*
  * Reads Ethernet, IP (options, extension headers), L4, ND; fills fields and offsets and cuts Ethernet padding.
  * fields.outer_* describe the first IP header; a PSP packet (UDP 1000, not a later fragment) also gets tun_psp_*.
- * False: too short or contradictory to be forwarded (a frame that is merely not IP is true, with l3_type NONE).
+ * False: too short or contradictory to be forwarded, a wrong IPv4 header checksum included (a frame that is
+ * merely not IP is true, with l3_type NONE). A fragment has no ports, and l4_type NONE.
  */
 bool soft_parse(struct soft_packet *packet);
 
@@ -74,9 +75,11 @@ enum soft_seal_status {
 	SOFT_SEAL_OK = 0,
 	SOFT_SEAL_EXPIRED = 1, /* the key has too few IVs left: nothing of the packet may leave */
 	SOFT_SEAL_TOO_BIG =
-		2, /* a packet does not fit max_ip with its overhead (and is no GSO that we cut) */
-	SOFT_SEAL_FAILED = 3,   /* the crypto library failed; nothing may leave */
-	SOFT_SEAL_MALFORMED = 4 /* encap_data or the packet contradicts itself */
+		2, /* a packet, or a segment of a super-frame, does not fit max_ip with its overhead */
+	SOFT_SEAL_FAILED =
+		3, /* the crypto library failed: what out->send got before was sealed, nothing more leaves */
+	SOFT_SEAL_MALFORMED =
+		4 /* encap_data, the packet or the key contradict themselves or each other */
 };
 
 /* Frames ready to be sent with their virtio-net header; written by soft_seal() and soft_join_*(). */
@@ -102,15 +105,17 @@ enum soft_seal_status soft_seal(const struct psp_crypto_backend *backend, struct
 /*
  * Cuts a received UDP super-frame of PSP packets into single packets that share its buffer, for at most
  * SOFT_SEGMENTS_MAX * 2 calls of each(): every one has parsed fields of its own. A single packet: one call.
+ * A segment is dead when its each() returns: the headers of the next one are written over its end.
  */
 void soft_cut(struct soft_packet *packet, void (*each)(void *arg, struct soft_packet *segment),
 	      void *arg);
 
 /*
- * Opens a PSP packet in place. Sets verdict, psp, fields.parser_meta_psp_syndrome (verdict ICV: 1; SHORT or
- * MALFORMED: 2) and, when the verdict is OK or POLICY, inner_off, fields.inner_* (tunnel) and fields.tun_psp_vc.
- * A non-zero outer UDP checksum that the kernel does not vouch for is verified; a wrong one is false, and the
- * packet is to be dropped (rx-error).
+ * Opens a PSP packet in place. Sets verdict, psp, fields.parser_meta_psp_syndrome (verdict ICV: 1; SHORT,
+ * MALFORMED, DISCARD or RESERVED: 2) and, when the verdict is OK or POLICY, inner_off, fields.inner_* (tunnel)
+ * and fields.tun_psp_vc, and cuts len to the end of the payload.
+ * A non-zero outer UDP checksum that the kernel does not vouch for is verified; a wrong one is false, as is a
+ * failure of the library, and the packet is to be dropped (rx-error).
  */
 bool soft_decrypt(const struct psp_crypto_backend *backend, struct psp_crypto *crypto,
 		  const struct psp_aead_key *key, uint32_t versions, struct soft_packet *packet);
@@ -118,13 +123,15 @@ bool soft_decrypt(const struct psp_crypto_backend *backend, struct psp_crypto *c
 /*
  * Turns an opened packet into the inner frame, in place: new Ethernet header from actions, ECN combined by
  * RFC 6040; transport mode: the outer IP header with length, protocol and checksum mended. Parses it again.
- * False: it must be dropped (CE on a packet that is not ECN capable, or contradictory lengths).
+ * meta.pkt_meta stays. False: it must be dropped (CE on a packet that is not ECN capable, contradictory lengths,
+ * another mode or IP version than the next header says, or a verdict that is not OK).
  */
 bool soft_decap(struct soft_packet *packet, const struct psp_dp_actions *actions);
 
 /*
  * Joins consecutive TCP segments of one flow (in order, same flags, equal size but the last) to one TSO
- * super-frame. Everything else passes through in order. The joiner's buffer is `out->buf`.
+ * super-frame. Everything else passes through in order, and so does a segment whose TCP checksum is wrong: the
+ * super-frame's would be right. The joiner's buffer is `out->buf`. A status is that of the send() that failed.
  */
 struct soft_join {
 	struct soft_out *out;

@@ -21,7 +21,8 @@ int soft_port_fd(const struct soft_port *port);
 
 /*
  * Reads the next frame into buf (SOFT_HEADROOM octets are left free in front) and fills *packet, not parsed.
- * 1: a frame; 0: none waiting; negative: PSP_DP_EIO. Frames that this host sends are never returned.
+ * 1: a frame; 0: none waiting, or the interface is down; negative: PSP_DP_EIO. Not returned: frames that this
+ * host sends, frames of another VLAN, and, on the uplink, frames to another host's MAC.
  */
 int32_t soft_port_recv(struct soft_port *port, uint8_t *buf, uint32_t cap,
 		       struct soft_packet *packet);
@@ -32,7 +33,10 @@ int32_t soft_port_recv(struct soft_port *port, uint8_t *buf, uint32_t cap,
  */
 int32_t soft_port_send(struct soft_port *port, const struct soft_packet *packet, bool *retry);
 
-/* Sockets that keep the kernel from answering PSP packets (UDP 1000) with port unreachable. */
+/*
+ * Sockets that keep the kernel from answering PSP packets (UDP 1000) with port unreachable. fds[1] is -1 where
+ * the kernel has no IPv6. PSP_DP_EBUSY: another program has the port. The caller closes them.
+ */
 int32_t soft_port_sink_open(int fds[2], char *err, uint32_t err_cap);
 
 #endif

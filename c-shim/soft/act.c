@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE /* clocks, explicit_bzero, names of threads */
+/* act.c: what a rule does to a packet, what it reports, and where it sends it. */
+#include <string.h>
+
+#include "net.h"
+#include "soft.h"
+
+/* ---- reports --------------------------------------------------------------------------------- */
+
+static uint32_t least(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+/* What an event says of any packet. */
+static void describe(const struct soft_walk *walk, const struct soft_pipe *pipe,
+		     struct psp_dp_event *event)
+{
+	const struct soft_packet *packet = walk->packet;
+
+	memset(event, 0, sizeof(*event));
+	event->port = packet->port;
+	event->egress = packet->port == PSP_DP_PORT_HOST;
+	event->pipe = pipe != NULL ? pipe->id : 0;
+	event->spi = walk->encap != NULL ? walk->encap->tx_spi : packet->fields.tun_psp_spi;
+	event->syndrome = packet->fields.parser_meta_psp_syndrome;
+	memcpy(event->src, packet->fields.outer_ip_src, sizeof(event->src));
+	memcpy(event->dst, packet->fields.outer_ip_dst, sizeof(event->dst));
+	memcpy(event->eth_src, packet->frame + 6, sizeof(event->eth_src));
+}
+
+static void push(struct soft_worker *worker, const struct psp_dp_event *event, const uint8_t *data,
+		 uint32_t len, enum soft_counter lost)
+{
+	if (!soft_events_push(&worker->dp->events, event, data, len))
+		soft_worker_count(worker, lost, 1);
+}
+
+static bool opened(const struct soft_walk *walk)
+{
+	uint8_t verdict = walk->packet->verdict;
+
+	return walk->decrypted && !walk->counted &&
+	       (verdict == PSP_DP_VERDICT_OK || verdict == PSP_DP_VERDICT_POLICY);
+}
+
+/* A sample is the tenant's packet: on its way in, what was inside the PSP packet. */
+static void report_sample(struct soft_worker *worker, const struct soft_walk *walk,
+			  const struct soft_pipe *pipe)
+{
+	const struct soft_packet *packet = walk->packet;
+	const struct psp_dp_match *fields = &packet->fields;
+	uint32_t from = packet->l3_off, cap = worker->dp->config.sample_bytes;
+	struct psp_dp_event event;
+
+	describe(walk, pipe, &event);
+	event.type = PSP_DP_EVENT_SAMPLE;
+	if (opened(walk) && !walk->decapped && fields->parser_meta_inner_l3_type != PSP_DP_L3_NONE) {
+		from = packet->inner_off;
+		memcpy(event.src, fields->inner_ip_src, sizeof(event.src));
+		memcpy(event.dst, fields->inner_ip_dst, sizeof(event.dst));
+	}
+	event.packet_len = packet->len - from;
+	soft_worker_count(worker, SOFT_SAMPLES, 1);
+	push(worker, &event, packet->frame + from, least(event.packet_len, cap), SOFT_SAMPLES_LOST);
+}
+
+static void report_syndrome(struct soft_worker *worker, const struct soft_walk *walk,
+			    const struct soft_pipe *pipe)
+{
+	struct psp_dp_event event;
+
+	if (!walk->decrypted || walk->decapped ||
+	    !soft_limit_allows(&worker->syndromes, walk->packet->fields.tun_psp_spi, worker->now_ns))
+		return;
+	describe(walk, pipe, &event);
+	event.type = PSP_DP_EVENT_SYNDROME;
+	event.packet_len = walk->packet->len - walk->packet->l3_off;
+	push(worker, &event, NULL, 0, SOFT_EVENTS_LOST);
+}
+
+static void report_exception(struct soft_worker *worker, const struct soft_walk *walk,
+			     const struct soft_pipe *pipe)
+{
+	const struct soft_packet *packet = walk->packet;
+	struct psp_dp_event event;
+
+	describe(walk, pipe, &event);
+	event.type = PSP_DP_EVENT_EXCEPTION;
+	event.packet_len = packet->len;
+	push(worker, &event, packet->frame, least(packet->len, SOFT_EXCEPTION_BYTES),
+	     SOFT_EVENTS_LOST);
+}
+
+/* ---- actions --------------------------------------------------------------------------------- */
+
+struct soft_pipe *soft_walk_act(struct soft_worker *worker, struct soft_walk *walk,
+				const struct soft_pipe *pipe, const struct soft_rule *rule)
+{
+	const struct psp_dp_actions *actions = &rule->actions;
+	struct soft_packet *packet = walk->packet;
+
+	if ((actions->flags & PSP_DP_ACTION_SET_S) != 0)
+		packet->set_s = true;
+	if (rule->mirror)
+		report_sample(worker, walk, pipe);
+	if (rule->notify)
+		report_syndrome(worker, walk, pipe);
+	if ((actions->flags & PSP_DP_ACTION_DECAP) != 0) {
+		/* A packet that is not to be forwarded ends here at the latest. */
+		if (!opened(walk) || walk->decapped || packet->verdict != PSP_DP_VERDICT_OK) {
+			soft_walk_drop(worker, walk, SOFT_DROP_PIPE);
+			return NULL;
+		}
+		if (!soft_decap(packet, actions)) {
+			soft_walk_drop(worker, walk, SOFT_RX_BAD_INNER);
+			return NULL;
+		}
+		walk->decapped = true;
+		walk->bytes = packet->len - packet->l3_off;
+	}
+	if ((actions->flags & PSP_DP_ACTION_SET_PKT_META) != 0)
+		packet->fields.meta_pkt_meta = actions->pkt_meta;
+	if ((actions->flags & PSP_DP_ACTION_ENCAP) != 0) {
+		walk->encap = rule;
+		packet->encap = actions;
+	}
+	if ((actions->flags & PSP_DP_ACTION_ENCRYPT) != 0)
+		walk->crypto_id = actions->crypto_id;
+	return soft_walk_forward(worker, walk, pipe, &rule->fwd);
+}
+
+/* ---- forwards -------------------------------------------------------------------------------- */
+
+/* Only what came from the host waits: it is clear text as it was, and can be run again. */
+static void hold(struct soft_worker *worker, const struct soft_walk *walk,
+		 const struct soft_pipe *pipe)
+{
+	const struct soft_packet *packet = walk->packet;
+
+	if (pipe == NULL || packet->port != PSP_DP_PORT_HOST ||
+	    packet->fields.parser_meta_outer_l3_type == PSP_DP_L3_NONE)
+		soft_walk_drop(worker, walk,
+			       packet->port == PSP_DP_PORT_HOST ? SOFT_HOST_UNMATCHED
+								: SOFT_DROP_PIPE);
+	else
+		soft_hold_add(&worker->dp->hold, pipe->id, packet, worker->now_ns);
+}
+
+static void leave_to_kernel(struct soft_worker *worker, const struct soft_walk *walk)
+{
+	if (walk->packet->port == PSP_DP_PORT_HOST)
+		soft_walk_drop(worker, walk, SOFT_HOST_UNMATCHED);
+	else if (walk->decrypted)
+		soft_walk_drop(worker, walk, SOFT_DROP_PIPE);
+	else
+		soft_worker_count(worker, SOFT_UPLINK_KERNEL, walk->segments);
+}
+
+static void leave_to_agent(struct soft_worker *worker, const struct soft_walk *walk,
+			   const struct soft_pipe *pipe, const struct soft_fwd *fwd)
+{
+	if (fwd->target == PSP_DP_RSS_MISS) {
+		hold(worker, walk, pipe);
+		return;
+	}
+	report_exception(worker, walk, pipe);
+	if (!walk->counted)
+		soft_worker_count(worker, SOFT_EXCEPTIONS, walk->segments);
+}
+
+static void leave_by_port(struct soft_worker *worker, struct soft_walk *walk,
+			  const struct soft_pipe *pipe, const struct soft_fwd *fwd)
+{
+	if (fwd->target == PSP_DP_PORT_UPLINK)
+		soft_out_uplink(worker, walk, pipe);
+	else
+		soft_out_host(worker, walk);
+}
+
+struct soft_pipe *soft_walk_forward(struct soft_worker *worker, struct soft_walk *walk,
+				    const struct soft_pipe *pipe, const struct soft_fwd *fwd)
+{
+	switch (fwd->type) {
+	case PSP_DP_FWD_PIPE:
+		return fwd->pipe;
+	case PSP_DP_FWD_PORT:
+		leave_by_port(worker, walk, pipe, fwd);
+		break;
+	case PSP_DP_FWD_RSS:
+		leave_to_agent(worker, walk, pipe, fwd);
+		break;
+	case PSP_DP_FWD_KERNEL:
+		leave_to_kernel(worker, walk);
+		break;
+	default:
+		/* Opened, but nothing let it in: that it has no SA here is the reason. */
+		soft_walk_drop(worker, walk,
+			       opened(walk) && !walk->decapped ? SOFT_RX_NO_SA : SOFT_DROP_PIPE);
+		break;
+	}
+	return NULL;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE /* clocks, explicit_bzero, names of threads */
+#include "counters.h"
+
+#include <string.h>
+
+#include "soft.h"
+
+static const char *const names[SOFT_COUNTER_COUNT] = {
+#define X(symbol, name) name,
+	SOFT_COUNTERS(X)
+#undef X
+};
+
+uint64_t soft_counter_sum(const struct soft_counters *counters, enum soft_counter counter)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < SOFT_BLOCKS; i++)
+		sum += atomic_load_explicit(&counters->block[i][counter], memory_order_relaxed);
+	return sum;
+}
+
+int32_t psp_dp_counter_names(struct psp_dp *dp, char *buf, uint32_t cap, uint32_t *len)
+{
+	uint32_t at = 0;
+
+	if (dp == NULL || len == NULL || (buf == NULL && cap > 0))
+		return PSP_DP_EINVAL;
+	*len = 0;
+	for (uint32_t i = 0; i < SOFT_COUNTER_COUNT; i++)
+		*len += (uint32_t)strlen(names[i]) + 1;
+	if (*len > cap)
+		return soft_fail(dp, PSP_DP_ERANGE, "Cannot list counters: the names need %u octets",
+				 *len);
+	for (uint32_t i = 0; i < SOFT_COUNTER_COUNT; i++) {
+		uint32_t n = (uint32_t)strlen(names[i]);
+
+		memcpy(buf + at, names[i], n);
+		buf[at + n] = '\n';
+		at += n + 1;
+	}
+	return 0;
+}
+
+int32_t psp_dp_counters(struct psp_dp *dp, uint64_t *values, uint32_t cap, uint32_t *n)
+{
+	if (dp == NULL || n == NULL || (values == NULL && cap > 0))
+		return PSP_DP_EINVAL;
+	*n = SOFT_COUNTER_COUNT;
+	for (uint32_t i = 0; i < SOFT_COUNTER_COUNT && i < cap; i++)
+		values[i] = soft_counter_sum(&dp->counters, (enum soft_counter)i);
+	return 0;
+}

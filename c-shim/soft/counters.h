@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * counters.h: what became of every packet. Packets are counted one by one, also within a super-frame.
+ *
+ * What comes in goes out or is dropped under exactly one name:
+ *
+ *   host-rx-packets + uplink-rx-packets
+ *     = tx-packets + host-tx-packets                                     went out
+ *     + exceptions + uplink-kernel                                       handed over
+ *     + (held-packets - held-released)                                   in the hold, or dropped from it
+ *     + every counter marked (drop) in the list below
+ *
+ *   held-packets - held-released = the packets held now + every counter marked (hold) below
+ *
+ * A packet that is released and misses again is held again: it adds one to both sides of the difference.
+ * rx-packets (opened, authentic) and the counters without a mark stand beside the identity.
+ */
+#ifndef PSP_SOFT_COUNTERS_H
+#define PSP_SOFT_COUNTERS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* clang-format off */
+#define SOFT_COUNTERS(X) \
+	/* the Linux kernel's names */ \
+	X(KEY_ROTATIONS, "key-rotations") \
+	X(STALE_EVENTS, "stale-events")          /* SPIs in use whose master key was rotated away */ \
+	X(RX_PACKETS, "rx-packets")              /* opened and authentic */ \
+	X(RX_BYTES, "rx-bytes")                  /* theirs: after the IV, without ICV */ \
+	X(RX_AUTH_FAIL, "rx-auth-fail")          /* (drop) */ \
+	X(RX_ERROR, "rx-error")                  /* (drop) lengths, framing, UDP checksum */ \
+	X(RX_BAD, "rx-bad")                      /* (drop) version or SPI that is never valid */ \
+	X(TX_PACKETS, "tx-packets") \
+	X(TX_BYTES, "tx-bytes") \
+	X(TX_ERROR, "tx-error")                  /* (drop) not sealed, or refused by the device */ \
+	/* ours */ \
+	X(TX_KEY_EXPIRED, "tx-key-expired")      /* (drop) no key in the slot, or no IV left */ \
+	X(RX_NO_SA, "rx-no-sa")                  /* (drop) authentic, but no entry lets it in */ \
+	X(RX_POLICY, "rx-policy")                /* (drop) authentic, not to be forwarded */ \
+	X(RX_BAD_INNER, "rx-bad-inner")          /* (drop) authentic, its inner packet is not sound */ \
+	X(HELD_PACKETS, "held-packets")          /* misses that came to the hold */ \
+	X(HELD_RELEASED, "held-released")        /* left it to run on */ \
+	X(DROP_NO_PEER, "drop-no-peer")                   /* (hold) */ \
+	X(DROP_PEER_UNREACHABLE, "drop-peer-unreachable") /* (hold) */ \
+	X(DROP_REFUSED, "drop-refused")                   /* (hold) */ \
+	X(DROP_NO_RESOURCE, "drop-no-resource")           /* (hold) */ \
+	X(DROP_SHUTDOWN, "drop-shutdown")                 /* (hold) */ \
+	X(DROP_BACK_OFF, "drop-back-off")                 /* (hold) */ \
+	X(DROP_HOLD_FLOW_FULL, "drop-hold-flow-full")     /* (hold) */ \
+	X(DROP_HOLD_BYTES, "drop-hold-bytes")             /* (hold) */ \
+	X(DROP_HOLD_FLOWS, "drop-hold-flows")             /* (hold) */ \
+	X(DROP_PIPE, "drop-pipe")                /* (drop) a pipe said so */ \
+	X(DROP_LOOP, "drop-loop")                /* (drop) too many pipes in a row */ \
+	X(HOST_RX_PACKETS, "host-rx-packets") \
+	X(HOST_TX_PACKETS, "host-tx-packets") \
+	X(HOST_TX_BUSY, "host-tx-busy")          /* (drop) */ \
+	X(HOST_TX_ERROR, "host-tx-error")        /* (drop) */ \
+	X(HOST_REFUSED, "host-refused")          /* (drop) bound for the host port, but never opened */ \
+	X(HOST_UNMATCHED, "host-unmatched")      /* (drop) no pipe takes it */ \
+	X(HOST_MALFORMED, "host-malformed")      /* (drop) */ \
+	X(UPLINK_RX_PACKETS, "uplink-rx-packets") \
+	X(UPLINK_KERNEL, "uplink-kernel")        /* left to the host's kernel */ \
+	X(UPLINK_MALFORMED, "uplink-malformed")  /* (drop) */ \
+	X(UPLINK_TX_BUSY, "uplink-tx-busy")      /* (drop) */ \
+	X(TOO_BIG, "too-big")                    /* (drop) */ \
+	X(MSS_CLAMPED, "mss-clamped") \
+	X(EXCEPTIONS, "exceptions") \
+	X(SAMPLES, "samples") \
+	X(SAMPLES_LOST, "samples-lost")          /* of these, those that found the event ring full */ \
+	X(EVENTS_LOST, "events-lost")            /* all others that did */ \
+	X(PORT_ERRORS, "port-errors")            /* receiving failed: the interface is down or gone */
+/* clang-format on */
+
+enum soft_counter {
+#define X(symbol, name) SOFT_##symbol,
+	SOFT_COUNTERS(X)
+#undef X
+		SOFT_COUNTER_COUNT
+};
+
+/* Blocks: one per worker, written by that worker alone, and one that any thread may add to. */
+#define SOFT_BLOCK_SHARED 2u
+#define SOFT_BLOCKS 3u
+#define SOFT_BLOCK_LEN ((SOFT_COUNTER_COUNT + 7u) / 8u * 8u) /* whole cache lines */
+
+struct soft_counters {
+	_Alignas(64) _Atomic uint64_t block[SOFT_BLOCKS][SOFT_BLOCK_LEN];
+};
+
+/* A worker's own block. */
+static inline void soft_count_own(struct soft_counters *counters, uint32_t worker,
+				  enum soft_counter counter, uint64_t n)
+{
+	_Atomic uint64_t *at = &counters->block[worker][counter];
+
+	atomic_store_explicit(at, atomic_load_explicit(at, memory_order_relaxed) + n,
+			      memory_order_relaxed);
+}
+
+/* Any thread. */
+static inline void soft_count(struct soft_counters *counters, enum soft_counter counter, uint64_t n)
+{
+	atomic_fetch_add_explicit(&counters->block[SOFT_BLOCK_SHARED][counter], n,
+				  memory_order_relaxed);
+}
+
+uint64_t soft_counter_sum(const struct soft_counters *counters, enum soft_counter counter);
+
+#endif

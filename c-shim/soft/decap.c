@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "csum.h"
+#include "net.h"
+
+/* RFC 6040, figure 4: row inner, column outer; what the inner field becomes. */
+#define DROP 0xffu
+static const uint8_t ecn_combined[4][4] = {
+	/* outer:       Not-ECT   ECT(1)    ECT(0)    CE */
+	/* Not-ECT */ {0, 0, 0, DROP},
+	/* ECT(1)  */ {NET_ECT1, NET_ECT1, NET_ECT1, NET_CE},
+	/* ECT(0)  */ {NET_ECT0, NET_ECT1, NET_ECT0, NET_CE},
+	/* CE      */ {NET_CE, NET_CE, NET_CE, NET_CE},
+};
+
+static bool combine_ecn(const uint8_t *outer, uint8_t *inner)
+{
+	uint8_t now = net_tos(inner) & NET_ECN;
+	uint8_t ecn = ecn_combined[now][net_tos(outer) & NET_ECN];
+	uint16_t word;
+
+	if (ecn == DROP)
+		return false;
+	if (ecn == now)
+		return true;
+	if ((inner[0] >> 4) == 6) {
+		inner[1] = (uint8_t)((inner[1] & ~(NET_ECN << 4)) | (uint32_t)ecn << 4);
+		return true;
+	}
+	/* By difference: a header that came with a wrong checksum keeps one. */
+	word = psp_get16(inner);
+	inner[NET_IP4_TOS] = (uint8_t)((inner[NET_IP4_TOS] & ~NET_ECN) | ecn);
+	psp_put16(inner + NET_IP4_CSUM,
+		  soft_csum_update(psp_get16(inner + NET_IP4_CSUM), word, psp_get16(inner)));
+	return true;
+}
+
+/* Leaves the inner packet with an Ethernet header's room in front; *type is its Ethernet type. */
+static bool decap_tunnel(struct soft_packet *packet, uint16_t *type)
+{
+	uint8_t *inner = packet->frame + packet->inner_off;
+	struct soft_ip ip;
+
+	if (packet->psp.next_header != PSP_NEXT_IPV4 && packet->psp.next_header != PSP_NEXT_IPV6)
+		return false;
+	if (!soft_ip_read(inner, packet->len - packet->inner_off, &ip) ||
+	    ip.v6 != (packet->psp.next_header == PSP_NEXT_IPV6))
+		return false;
+	if (!combine_ecn(packet->frame + packet->l3_off, inner))
+		return false;
+	packet->frame = inner - NET_ETH_LEN;
+	packet->len = NET_ETH_LEN + ip.len;
+	*type = ip.v6 ? NET_TYPE_IPV6 : NET_TYPE_IPV4;
+	return true;
+}
+
+/* Moves the IP header up against what was sealed, and takes UDP and PSP out of it. */
+static bool decap_transport(struct soft_packet *packet, uint16_t *type)
+{
+	uint32_t ip_len = (uint32_t)packet->l4_off - packet->l3_off;
+	uint32_t l4_len = packet->len - packet->inner_off;
+	uint8_t *ip = packet->frame + packet->inner_off - ip_len;
+	struct soft_ip read;
+
+	if (packet->psp.next_header != PSP_NEXT_TCP && packet->psp.next_header != PSP_NEXT_UDP)
+		return false;
+	/* As soft_parse() read it: what its length field says was there, ICV included. */
+	if (!soft_ip_read(packet->frame + packet->l3_off, SOFT_FRAME_MAX, &read) || read.fragment)
+		return false;
+	memmove(ip, packet->frame + packet->l3_off, ip_len);
+	ip[read.next_off] = packet->psp.next_header;
+	if (read.v6) {
+		psp_put16(ip + NET_IP6_PLEN, (uint16_t)(ip_len - NET_IP6_LEN + l4_len));
+	} else {
+		psp_put16(ip + NET_IP4_TOTAL, (uint16_t)(ip_len + l4_len));
+		soft_csum_ipv4(ip);
+	}
+	packet->frame = ip - NET_ETH_LEN;
+	packet->len = NET_ETH_LEN + ip_len + l4_len;
+	*type = read.v6 ? NET_TYPE_IPV6 : NET_TYPE_IPV4;
+	return true;
+}
+
+bool soft_decap(struct soft_packet *packet, const struct psp_dp_actions *actions)
+{
+	uint32_t pkt_meta = packet->fields.meta_pkt_meta;
+	uint16_t type;
+	bool whole;
+
+	/* Only what soft_decrypt() let pass has an inner packet. */
+	if (packet->inner_off == 0 || packet->verdict != PSP_DP_VERDICT_OK)
+		return false;
+	if (actions->encap_net_type == PSP_DP_NET_PSP_TUNNEL)
+		whole = decap_tunnel(packet, &type);
+	else if (actions->encap_net_type == PSP_DP_NET_PSP_TRANSPORT)
+		whole = decap_transport(packet, &type);
+	else
+		return false;
+	if (!whole)
+		return false;
+	memcpy(packet->frame, actions->eth_dst, 6);
+	memcpy(packet->frame + 6, actions->eth_src, 6);
+	psp_put16(packet->frame + NET_ETH_TYPE, type);
+	/* What the kernel said of the outer checksum does not hold for the inner one. */
+	packet->needs_csum = false;
+	packet->csum_valid = false;
+	packet->gso = SOFT_GSO_NONE;
+	packet->vlan_tci = 0;
+	whole = soft_parse(packet);
+	packet->fields.meta_pkt_meta = pkt_meta;
+	return whole;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE /* clocks, explicit_bzero, names of threads */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "soft.h"
+
+int32_t soft_fail(struct psp_dp *dp, int32_t status, const char *format, ...)
+{
+	va_list args;
+
+	pthread_mutex_lock(&dp->error_lock);
+	va_start(args, format);
+	(void)vsnprintf(dp->error, sizeof(dp->error), format, args);
+	va_end(args);
+	pthread_mutex_unlock(&dp->error_lock);
+	return status;
+}
+
+int32_t psp_dp_error_text(struct psp_dp *dp, char *buf, uint32_t cap, uint32_t *len)
+{
+	int32_t status = 0;
+
+	if (dp == NULL || len == NULL || (buf == NULL && cap > 0))
+		return PSP_DP_EINVAL;
+	pthread_mutex_lock(&dp->error_lock);
+	*len = (uint32_t)strlen(dp->error);
+	if (*len > cap)
+		status = PSP_DP_ERANGE;
+	else
+		memcpy(buf, dp->error, *len);
+	pthread_mutex_unlock(&dp->error_lock);
+	return status;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * keys.h: the secrets of a plane: transmit keys by crypto id, the two master keys, and the receive keys that a
+ * worker has derived from them.
+ */
+#ifndef PSP_SOFT_KEYS_H
+#define PSP_SOFT_KEYS_H
+
+#include "packet.h"
+#include "rcu.h"
+
+#define SOFT_IV_LIMIT_DEFAULT (UINT64_C(1) << 34)
+#define SOFT_SPI_COUNT 0x7fffffffu /* under one master key: the low 31 bits, but 0 */
+
+/* What a crypto id points to. */
+struct soft_tx_slot {
+	struct soft_rcu_head rcu;
+	const struct psp_crypto_backend *backend;
+	struct soft_tx_key key;
+};
+
+/* The master keys as the workers see them: replaced whole by a rotation. */
+struct soft_master {
+	struct soft_rcu_head rcu;
+	uint8_t key[2][32];
+	uint32_t generation[2]; /* 1 and up: tells derived keys that are stale */
+};
+
+/* A set of 128-bit fingerprints of every transmit key that this plane has ever held. */
+struct soft_prints {
+	uint64_t (*slots)[2]; /* 0, 0: free */
+	uint32_t used, mask;
+};
+
+/* All but tx and master is the writer's. */
+struct soft_keys {
+	struct psp_crypto *crypto; /* of the API's threads, under the writer's lock */
+	uint32_t max_ids;
+	_Atomic(struct soft_tx_slot *) *tx;    /* RCU; max_ids + 1 */
+	_Atomic(struct soft_master *) master; /* RCU */
+	uint32_t active;                      /* master key that new SPIs are drawn under */
+	uint64_t rotations;
+	uint32_t spi_start[2]; /* random, so that SPIs tell nothing of a restart */
+	uint32_t spi_used[2];
+	uint8_t print_key[32];
+	struct soft_prints prints;
+};
+
+struct psp_dp;
+int32_t soft_keys_init(struct psp_dp *dp);
+/* No worker may be left. */
+void soft_keys_free(struct psp_dp *dp);
+/* Wipes; NULL is allowed. */
+void soft_master_free(struct soft_master *master);
+
+/* 0, PSP_DP_EKEY when the fingerprint is there already, PSP_DP_ENOMEM. */
+int32_t soft_prints_add(struct soft_prints *prints, const uint8_t print[16]);
+void soft_prints_free(struct soft_prints *prints);
+
+/*
+ * A worker's cache of derived receive keys. Only keys that have opened a packet are put in, so forged SPIs
+ * cannot push out real ones.
+ */
+#define SOFT_RX_SETS 8192u
+#define SOFT_RX_WAYS 8u
+
+struct soft_rx_key {
+	struct psp_aead_key *aead;
+	uint32_t spi, generation, stamp;
+	uint8_t version;
+};
+
+struct soft_rx_keys {
+	const struct psp_crypto_backend *backend;
+	struct soft_rx_key *ways; /* SOFT_RX_SETS sets of SOFT_RX_WAYS */
+	uint64_t seed;
+	uint32_t clock;
+	uint32_t generation[2]; /* whose keys may be in here */
+};
+
+int32_t soft_rx_keys_init(struct soft_rx_keys *keys, const struct psp_crypto_backend *backend);
+void soft_rx_keys_free(struct soft_rx_keys *keys);
+/* Wipes what a rotation has made stale; returns how many. */
+uint32_t soft_rx_keys_follow(struct soft_rx_keys *keys, const struct soft_master *master);
+/* NULL: not there. */
+const struct psp_aead_key *soft_rx_keys_find(struct soft_rx_keys *keys, uint32_t spi,
+					     uint32_t version, uint32_t generation);
+/* Takes the key over; in a full set the one that was not used for longest goes. */
+void soft_rx_keys_put(struct soft_rx_keys *keys, uint32_t spi, uint32_t version,
+		      uint32_t generation, struct psp_aead_key *aead);
+
+#endif

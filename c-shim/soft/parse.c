@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "csum.h"
+#include "net.h"
+
+#define EXTENSION_HEADERS_MAX 8u /* more than any real packet has; bounds the walk */
+
+static bool read_ipv6(const uint8_t *ip, uint32_t avail, struct soft_ip *out)
+{
+	uint32_t off = NET_IP6_LEN;
+
+	if (avail < NET_IP6_LEN)
+		return false;
+	out->len = NET_IP6_LEN + psp_get16(ip + NET_IP6_PLEN);
+	if (out->len > avail)
+		return false;
+	out->next_off = NET_IP6_NEXT;
+	out->proto = ip[NET_IP6_NEXT];
+	for (uint32_t i = 0; i <= EXTENSION_HEADERS_MAX; i++) {
+		bool extension = out->proto == NET_PROTO_HOPOPTS ||
+				 out->proto == NET_PROTO_ROUTING || out->proto == NET_PROTO_DSTOPTS;
+
+		if (out->proto != NET_PROTO_FRAGMENT && !extension) {
+			out->l4_off = off;
+			return true;
+		}
+		if (out->len - off < 8)
+			return false;
+		out->next_off = off;
+		out->proto = ip[off];
+		if (!extension) {
+			out->fragment = true;
+			out->l4_off = off + 8;
+			return true;
+		}
+		off += 8u * (ip[off + 1] + 1u);
+		if (off > out->len)
+			return false;
+	}
+	return false;
+}
+
+bool soft_ip_read(const uint8_t *ip, uint32_t avail, struct soft_ip *out)
+{
+	memset(out, 0, sizeof(*out));
+	if (avail < NET_IP4_LEN)
+		return false;
+	out->v6 = (ip[0] >> 4) == 6;
+	if (out->v6)
+		return read_ipv6(ip, avail, out);
+	out->len = psp_get16(ip + NET_IP4_TOTAL);
+	out->l4_off = (ip[0] & 0x0fu) * 4u;
+	out->next_off = NET_IP4_PROTO;
+	out->proto = ip[NET_IP4_PROTO];
+	out->fragment = (psp_get16(ip + NET_IP4_FRAG) & NET_IP4_MF_OFFSET) != 0;
+	return (ip[0] >> 4) == 4 && out->l4_off >= NET_IP4_LEN && out->l4_off <= out->len &&
+	       out->len <= avail;
+}
+
+void soft_parse_psp(struct soft_packet *packet)
+{
+	struct psp_dp_match *fields = &packet->fields;
+	const uint8_t *psp = packet->frame + packet->payload_off;
+	uint32_t len = packet->len - packet->payload_off;
+
+	if (len < PSP_HEADER_LEN)
+		return;
+	fields->tun_psp_nexthdr = psp[0];
+	fields->tun_psp_hdrextlen = psp[1];
+	fields->tun_psp_res_cryptofst = psp[2];
+	fields->tun_psp_s_d_ver_v = psp[3];
+	fields->tun_psp_spi = psp_get32(psp + 4);
+	fields->tun_psp_vc = 0;
+	/* Only a VC in clear: two words of crypt offset cover it. */
+	if ((psp[3] & PSP_FLAG_V) != 0 && psp[1] >= 2 && (psp[2] & PSP_CRYPT_OFFSET_MASK) >= 2 &&
+	    len >= PSP_HEADER_LEN + PSP_VC_LEN)
+		fields->tun_psp_vc = psp_get64(psp + PSP_HEADER_LEN);
+}
+
+static bool parse_tcp(struct soft_packet *packet, uint32_t len)
+{
+	const uint8_t *tcp = packet->frame + packet->l4_off;
+	uint32_t header;
+
+	if (len < NET_TCP_LEN)
+		return false;
+	header = (uint32_t)(tcp[NET_TCP_OFFSET] >> 4) * 4u;
+	if (header < NET_TCP_LEN || header > len)
+		return false;
+	packet->payload_off = (uint16_t)(packet->l4_off + header);
+	packet->fields.parser_meta_outer_l4_type = PSP_DP_L4_TCP;
+	return true;
+}
+
+static bool parse_udp(struct soft_packet *packet, uint32_t len)
+{
+	const uint8_t *udp = packet->frame + packet->l4_off;
+	uint32_t said;
+
+	if (len < NET_UDP_LEN)
+		return false;
+	said = psp_get16(udp + NET_UDP_LENGTH);
+	/* What the length field of a UDP super-frame counts differs between those who make them. */
+	if (packet->gso == SOFT_GSO_NONE && (said < NET_UDP_LEN || said > len))
+		return false;
+	packet->payload_off = (uint16_t)(packet->l4_off + NET_UDP_LEN);
+	packet->fields.parser_meta_outer_l4_type = PSP_DP_L4_UDP;
+	if (psp_get16(udp + NET_UDP_DST) == PSP_UDP_PORT)
+		soft_parse_psp(packet);
+	return true;
+}
+
+static bool parse_l4(struct soft_packet *packet)
+{
+	struct psp_dp_match *fields = &packet->fields;
+	const uint8_t *l4 = packet->frame + packet->l4_off;
+	uint32_t len = packet->len - packet->l4_off;
+	bool v6 = fields->parser_meta_outer_l3_type == PSP_DP_L3_IPV6;
+
+	switch (fields->outer_ip_proto) {
+	case NET_PROTO_TCP:
+		if (!parse_tcp(packet, len))
+			return false;
+		break;
+	case NET_PROTO_UDP:
+		if (!parse_udp(packet, len))
+			return false;
+		break;
+	case NET_PROTO_ICMP:
+	case NET_PROTO_ICMP6:
+		if ((fields->outer_ip_proto == NET_PROTO_ICMP6) != v6)
+			return true;
+		if (len == 0)
+			return false;
+		fields->outer_icmp_type = l4[0];
+		fields->parser_meta_outer_l4_type = v6 ? PSP_DP_L4_ICMP6 : PSP_DP_L4_ICMP;
+		return true;
+	default:
+		return true;
+	}
+	fields->outer_l4_src_port = psp_get16(l4);
+	fields->outer_l4_dst_port = psp_get16(l4 + 2);
+	return true;
+}
+
+static bool parse_ip(struct soft_packet *packet, bool v6)
+{
+	struct psp_dp_match *fields = &packet->fields;
+	const uint8_t *ip = packet->frame + NET_ETH_LEN;
+	struct soft_ip read;
+
+	if (!soft_ip_read(ip, packet->len - NET_ETH_LEN, &read) || read.v6 != v6)
+		return false;
+	packet->len = NET_ETH_LEN + read.len;
+	packet->l4_off = (uint16_t)(NET_ETH_LEN + read.l4_off);
+	packet->payload_off = packet->l4_off;
+	packet->fragment = read.fragment;
+	fields->outer_ip_proto = read.proto;
+	if (v6) {
+		fields->parser_meta_outer_l3_type = PSP_DP_L3_IPV6;
+		memcpy(fields->outer_ip_src, ip + NET_IP6_SRC, 16);
+		memcpy(fields->outer_ip_dst, ip + NET_IP6_DST, 16);
+	} else {
+		/* Headers are mended further on; a broken one must not come out right. */
+		if (soft_csum_fold(soft_csum_add(0, ip, read.l4_off)) != 0xffffu)
+			return false;
+		fields->parser_meta_outer_l3_type = PSP_DP_L3_IPV4;
+		net_map_v4(fields->outer_ip_src, ip + NET_IP4_SRC);
+		net_map_v4(fields->outer_ip_dst, ip + NET_IP4_DST);
+	}
+	return read.fragment || parse_l4(packet);
+}
+
+/* Does what the port said about segmentation and checksum hold for what is in the frame? */
+static bool offloads_agree(const struct soft_packet *packet)
+{
+	const struct psp_dp_match *fields = &packet->fields;
+	uint8_t l3 = fields->parser_meta_outer_l3_type;
+	uint8_t l4 = fields->parser_meta_outer_l4_type;
+
+	if (packet->needs_csum &&
+	    (packet->l4_off == 0 || packet->csum_start < packet->l4_off ||
+	     (uint32_t)packet->csum_start + packet->csum_offset + 2u > packet->len))
+		return false;
+	if (packet->gso == SOFT_GSO_NONE)
+		return true;
+	if (packet->gso_size == 0 || packet->fragment || packet->len <= packet->payload_off)
+		return false;
+	if (packet->needs_csum &&
+	    (packet->csum_start != packet->l4_off ||
+	     packet->csum_offset != (l4 == PSP_DP_L4_TCP ? NET_TCP_CSUM : NET_UDP_CSUM)))
+		return false;
+	switch (packet->gso) {
+	case SOFT_GSO_TCP4:
+		return l3 == PSP_DP_L3_IPV4 && l4 == PSP_DP_L4_TCP;
+	case SOFT_GSO_TCP6:
+		return l3 == PSP_DP_L3_IPV6 && l4 == PSP_DP_L4_TCP;
+	case SOFT_GSO_UDP:
+		return l4 == PSP_DP_L4_UDP;
+	default:
+		return false;
+	}
+}
+
+bool soft_parse(struct soft_packet *packet)
+{
+	struct psp_dp_match *fields = &packet->fields;
+
+	memset(fields, 0, sizeof(*fields));
+	fields->size = sizeof(*fields);
+	fields->parser_meta_port_id = (uint16_t)(packet->port + 1u);
+	packet->fragment = false;
+	packet->inner_off = 0;
+	packet->verdict = PSP_DP_VERDICT_OK;
+	packet->l3_off = NET_ETH_LEN;
+	packet->l4_off = 0;
+	packet->payload_off = NET_ETH_LEN;
+	if (packet->len < NET_ETH_LEN || packet->len > SOFT_FRAME_MAX)
+		return false;
+	fields->outer_eth_type = psp_get16(packet->frame + NET_ETH_TYPE);
+	switch (fields->outer_eth_type) {
+	case NET_TYPE_IPV4:
+	case NET_TYPE_IPV6:
+		return parse_ip(packet, fields->outer_eth_type == NET_TYPE_IPV6) &&
+		       offloads_agree(packet);
+	case NET_TYPE_ARP:
+		return packet->len >= NET_ETH_LEN + NET_ARP_LEN && offloads_agree(packet);
+	default:
+		return offloads_agree(packet);
+	}
+}
+
+uint32_t soft_segments(const struct soft_packet *packet)
+{
+	if (packet->gso == SOFT_GSO_NONE || packet->gso_size == 0 ||
+	    packet->len <= packet->payload_off)
+		return 1;
+	return (packet->len - packet->payload_off + packet->gso_size - 1u) / packet->gso_size;
+}
+
+uint32_t soft_flow_hash(const struct soft_packet *packet)
+{
+	const struct psp_dp_match *fields = &packet->fields;
+	uint64_t hash = ((uint64_t)fields->outer_ip_proto << 32) |
+			((uint32_t)fields->outer_l4_src_port << 16) | fields->outer_l4_dst_port;
+
+	/* Multiply and shift (the steps of MurmurHash3's finaliser), eight octets at a time. */
+	for (uint32_t i = 0; i < 32; i += 8) {
+		hash ^= i < 16 ? psp_get64(fields->outer_ip_src + i)
+			       : psp_get64(fields->outer_ip_dst + (i - 16));
+		hash *= 0xff51afd7ed558ccdu;
+		hash ^= hash >> 32;
+	}
+	hash *= 0xc4ceb9fe1a85ec53u;
+	return (uint32_t)(hash >> 32);
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdatomic.h>
+
+#include "../psp/seal.h"
+#include "csum.h"
+#include "net.h"
+#include "outer.h"
+
+/* A packet on its way to PSP packets: `count` segments of `head` octets and at most `step` of the payload. */
+struct cut {
+	struct soft_packet *packet;
+	struct soft_outer outer;
+	const struct psp_crypto_backend *backend;
+	struct psp_crypto *crypto;
+	const struct soft_tx_key *key;
+	uint32_t head;    /* octets from copy_off that each segment repeats */
+	uint32_t step;    /* payload octets of each segment but the last */
+	uint32_t payload; /* payload octets in all */
+	uint32_t count;
+	uint64_t first_iv;
+	uint32_t l4_sum; /* pseudo-header without the length */
+};
+
+static uint32_t payload_of(const struct cut *cut, uint32_t segment)
+{
+	uint32_t off = segment * cut->step;
+
+	return cut->payload - off < cut->step ? cut->payload - off : cut->step;
+}
+
+/* Octets of a segment as it stands in the UDP payload. */
+static uint32_t slice_len(const struct cut *cut, uint32_t segment)
+{
+	return cut->outer.psp_size + cut->head + payload_of(cut, segment) + PSP_ICV_LEN;
+}
+
+static bool is_tcp(const struct soft_packet *packet)
+{
+	return packet->fields.parser_meta_outer_l4_type == PSP_DP_L4_TCP;
+}
+
+/* What every segment's pseudo-header sums to but for the length. */
+static uint32_t pseudo_without_length(const struct soft_packet *packet)
+{
+	const uint8_t *l4 = packet->frame + packet->l4_off;
+	const uint8_t *stored = l4 + (is_tcp(packet) ? NET_TCP_CSUM : NET_UDP_CSUM);
+	uint32_t l4_len = packet->len - packet->l4_off;
+
+	/* The partial sum knows the final destination behind a routing header; we do not. */
+	if (packet->needs_csum)
+		return psp_get16(stored) + (0xffffu - l4_len);
+	return soft_csum_pseudo(packet->frame + packet->l3_off, packet->fields.outer_ip_proto, 0);
+}
+
+static bool prepare(struct cut *cut, struct soft_packet *packet, const struct soft_tx_key *key)
+{
+	const struct soft_outer *outer = &cut->outer;
+	uint32_t smallest, version, offset;
+
+	if (!soft_outer_read(packet, &cut->outer))
+		return false;
+	cut->packet = packet;
+	cut->key = key;
+	cut->count = soft_segments(packet);
+	cut->head = (uint32_t)packet->payload_off - outer->copy_off;
+	cut->payload = packet->len - packet->payload_off;
+	cut->step = cut->count > 1 ? packet->gso_size : cut->payload;
+	version = (uint32_t)(outer->psp[3] >> PSP_VERSION_SHIFT) & PSP_VERSION_MASK;
+	if (version != key->version || psp_get32(outer->psp + 4) != key->spi)
+		return false;
+	/* A crypt offset past the end would be refused after IVs were spent. */
+	offset = outer->psp[2] & PSP_CRYPT_OFFSET_MASK;
+	smallest = slice_len(cut, cut->count - 1) - PSP_ICV_LEN;
+	return PSP_HEADER_LEN + 4u * offset <= smallest;
+}
+
+static bool fits(const struct cut *cut, uint32_t max_ip)
+{
+	uint32_t ip = cut->outer.head_len - NET_ETH_LEN + slice_len(cut, 0);
+
+	return ip <= max_ip && ip <= NET_SUPER_MAX - NET_ETH_LEN;
+}
+
+/* All or nothing, and never past the end even when the counter is at its own. */
+static bool take_ivs(struct soft_tx_key *key, uint32_t count, uint64_t *first)
+{
+	uint64_t next = atomic_load_explicit(&key->next_iv, memory_order_relaxed);
+
+	do {
+		if (next == 0 || next > key->iv_limit || key->iv_limit - next < count - 1u)
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(
+		&key->next_iv, &next, next + count, memory_order_relaxed, memory_order_relaxed));
+	*first = next;
+	return true;
+}
+
+static void mend_tcp(const struct cut *cut, uint8_t *tcp, uint32_t segment)
+{
+	uint8_t flags = tcp[NET_TCP_FLAGS];
+
+	psp_put32(tcp + NET_TCP_SEQ, psp_get32(tcp + NET_TCP_SEQ) + segment * cut->step);
+	if (segment != cut->count - 1)
+		flags &= (uint8_t) ~(NET_FIN | NET_PSH);
+	if (segment != 0)
+		flags &= (uint8_t)~NET_CWR;
+	tcp[NET_TCP_FLAGS] = flags;
+}
+
+/* Makes a copy of the super-frame's headers those of one segment; `l4` of its L4 octets follow them. */
+static void mend_segment(const struct cut *cut, uint8_t *copy, uint32_t segment)
+{
+	const struct soft_packet *packet = cut->packet;
+	uint8_t *l4 = copy + (packet->l4_off - cut->outer.copy_off);
+	uint32_t l4_len = (uint32_t)packet->payload_off - packet->l4_off + payload_of(cut, segment);
+	uint32_t ip_len = (uint32_t)packet->l4_off - packet->l3_off;
+	uint8_t *stored = l4 + NET_UDP_CSUM;
+	uint16_t csum;
+
+	if (!cut->outer.transport && (copy[0] >> 4) == 6) {
+		psp_put16(copy + NET_IP6_PLEN, (uint16_t)(ip_len - NET_IP6_LEN + l4_len));
+	} else if (!cut->outer.transport) {
+		psp_put16(copy + NET_IP4_TOTAL, (uint16_t)(ip_len + l4_len));
+		psp_put16(copy + NET_IP4_ID, (uint16_t)(psp_get16(copy + NET_IP4_ID) + segment));
+		soft_csum_ipv4(copy);
+	}
+	if (is_tcp(packet)) {
+		mend_tcp(cut, l4, segment);
+		stored = l4 + NET_TCP_CSUM;
+	} else {
+		psp_put16(l4 + NET_UDP_LENGTH, (uint16_t)l4_len);
+		if (!packet->needs_csum && psp_get16(stored) == 0)
+			return; /* the sender does without */
+	}
+	psp_put16(stored, 0);
+	csum = (uint16_t)~soft_csum_fold(soft_csum_add(cut->l4_sum + l4_len, l4, l4_len));
+	psp_put16(stored, csum == 0 ? 0xffffu : csum);
+}
+
+static enum soft_seal_status seal_segment(const struct cut *cut, uint32_t segment, uint8_t *psp)
+{
+	const struct soft_packet *packet = cut->packet;
+	const struct soft_outer *outer = &cut->outer;
+	uint8_t *copy = psp + outer->psp_size;
+	uint32_t len = payload_of(cut, segment);
+	int32_t status;
+
+	memcpy(psp, outer->psp, outer->psp_size);
+	psp[0] = outer->next_header;
+	if (packet->set_s)
+		psp[3] |= PSP_FLAG_S;
+	psp_put64(psp + 8, cut->first_iv + segment);
+	memcpy(copy, packet->frame + outer->copy_off, cut->head);
+	memcpy(copy + cut->head, packet->frame + packet->payload_off + segment * cut->step, len);
+	if (packet->gso != SOFT_GSO_NONE)
+		mend_segment(cut, copy, segment);
+	status = psp_seal(cut->backend, cut->crypto, cut->key->aead, psp,
+			  outer->psp_size + cut->head + len);
+	if (status == PSP_DP_OK)
+		return SOFT_SEAL_OK;
+	return status == PSP_DP_EINVAL ? SOFT_SEAL_MALFORMED : SOFT_SEAL_FAILED;
+}
+
+/* Seals segments first..first + n - 1 one after the other and sends them as one frame. */
+static enum soft_seal_status seal_frame(const struct cut *cut, uint32_t first, uint32_t n,
+					struct soft_out *out)
+{
+	const struct soft_outer *outer = &cut->outer;
+	struct soft_packet frame = {.frame = out->buf + SOFT_HEADROOM};
+	uint8_t *psp = frame.frame + outer->head_len;
+	enum soft_seal_status status;
+
+	for (uint32_t i = 0; i < n; i++) {
+		status = seal_segment(cut, first + i, psp);
+		if (status != SOFT_SEAL_OK)
+			return status;
+		psp += slice_len(cut, first + i);
+	}
+	frame.len = (uint32_t)(psp - frame.frame);
+	frame.port = PSP_DP_PORT_UPLINK;
+	frame.l3_off = NET_ETH_LEN;
+	frame.l4_off = (uint16_t)outer->udp_off;
+	frame.payload_off = (uint16_t)outer->head_len;
+	if (n > 1) {
+		frame.gso = SOFT_GSO_UDP;
+		frame.gso_size = (uint16_t)slice_len(cut, first);
+		frame.needs_csum = true;
+		frame.csum_start = frame.l4_off;
+		frame.csum_offset = NET_UDP_CSUM;
+	}
+	soft_outer_write(outer, cut->packet, frame.frame, frame.len - outer->udp_off,
+			 (uint16_t)(cut->first_iv + first), first, n > 1);
+	/* What cannot be sent is the port's to count: the other frames still may. */
+	(void)out->send(out->arg, &frame);
+	return SOFT_SEAL_OK;
+}
+
+enum soft_seal_status soft_seal(const struct psp_crypto_backend *backend, struct psp_crypto *crypto,
+				struct soft_packet *packet, struct soft_tx_key *key,
+				uint32_t max_ip, struct soft_out *out)
+{
+	struct cut cut = {.backend = backend, .crypto = crypto};
+	enum soft_seal_status status = SOFT_SEAL_OK;
+	uint32_t per_frame;
+
+	if (out->cap < SOFT_HEADROOM + SOFT_FRAME_MAX || !prepare(&cut, packet, key))
+		return SOFT_SEAL_MALFORMED;
+	if (!fits(&cut, max_ip))
+		return SOFT_SEAL_TOO_BIG;
+	if (!take_ivs(key, cut.count, &cut.first_iv))
+		return SOFT_SEAL_EXPIRED;
+	if (packet->gso != SOFT_GSO_NONE)
+		cut.l4_sum = pseudo_without_length(packet);
+	else if (packet->needs_csum)
+		soft_csum_complete(packet);
+
+	per_frame = (NET_SUPER_MAX - cut.outer.head_len) / slice_len(&cut, 0);
+	if (per_frame > SOFT_SEGMENTS_MAX)
+		per_frame = SOFT_SEGMENTS_MAX;
+	for (uint32_t i = 0; i < cut.count && status == SOFT_SEAL_OK; i += per_frame) {
+		uint32_t left = cut.count - i;
+
+		status = seal_frame(&cut, i, left < per_frame ? left : per_frame, out);
+	}
+	return status;
+}

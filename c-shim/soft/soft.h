@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * soft.h: the soft plane from inside: what hangs on struct psp_dp, and how its parts call one another.
+ *
+ * Threads. Two workers: egress reads the host port, ingress the uplink. Any API thread that changes tables or
+ * keys holds `writer`. What the workers read of those is published under RCU. Locks, outermost first: writer,
+ * hold, event ring; a port's `send` lock and the error text's lock are leaves.
+ */
+#ifndef PSP_SOFT_H
+#define PSP_SOFT_H
+
+#include <pthread.h>
+
+#include "counters.h"
+#include "events.h"
+#include "hold.h"
+#include "keys.h"
+#include "packet.h"
+#include "port.h"
+#include "random.h"
+#include "rcu.h"
+#include "table.h"
+
+#define SOFT_VERSION "0.1.0"
+#define SOFT_PIPES_MAX 256u
+#define SOFT_HOPS_MAX 32u       /* pipes in a row: more is a loop */
+#define SOFT_WORKERS 2u         /* numbered by the enum psp_dp_port that they read */
+#define SOFT_BATCH 32u          /* frames between two flushes of the joiner */
+#define SOFT_SPLIT_DEPTH 3u     /* super-frames cut out of super-frames */
+#define SOFT_ENTRIES_LIMIT (1u << 24) /* leaves 8 bits of a handle to its generation */
+
+/* A forward, resolved. pipe stays while a published rule or pipe says so: pipes count who refers to them. */
+struct soft_fwd {
+	uint32_t type, target;
+	struct soft_pipe *pipe;
+};
+
+/* What an entry does; replaced whole by an update. */
+struct soft_rule {
+	struct soft_rcu_head rcu;
+	struct psp_dp_actions actions; /* the pipe's and the entry's, merged */
+	struct soft_fwd fwd;           /* never NONE */
+	bool count, mirror, notify;
+	uint8_t psp_len;  /* ENCAP: octets of the PSP header in encap_data */
+	uint32_t tx_spi;  /* ENCAP: the SPI in it */
+};
+
+struct soft_pipe {
+	uint32_t id, type;
+	char name[32];
+	bool miss_counter, count;
+	_Atomic bool random; /* an entry looks at parser_meta_random */
+	struct soft_shape shape;         /* BASIC */
+	struct soft_table table;         /* BASIC */
+	_Atomic(struct soft_list *) list; /* CONTROL; RCU */
+	struct psp_dp_actions actions;
+	struct psp_dp_monitor monitor;
+	struct soft_fwd fwd, fwd_miss;
+	struct soft_stats hits, misses;
+
+	/* writer only */
+	struct soft_entry *entries;
+	uint32_t n_entries;
+	uint32_t refs; /* pipes and entries of other pipes that forward here */
+};
+
+struct soft_handle {
+	struct soft_entry *entry; /* NULL: free */
+	uint32_t generation, next_free;
+};
+
+/* Entry handles: generation above, index below. Writer only. */
+struct soft_handles {
+	struct soft_handle *slots;
+	uint32_t cap, made, index_bits, used, max;
+	uint32_t free_first, free_last;
+};
+
+/* A packet on its way through the pipes. */
+struct soft_walk {
+	struct soft_packet *packet;
+	const struct soft_rule *encap; /* whose ENCAP was met */
+	uint32_t crypto_id;            /* of the ENCRYPT that was met, or 0 */
+	uint32_t hops;
+	uint32_t segments;
+	uint64_t bytes; /* octets of IP, over all segments */
+	bool decrypted; /* DECRYPT was met: packet->verdict holds */
+	bool counted;   /* its verdict was a drop, and is counted already */
+	bool decapped;
+};
+
+struct soft_worker {
+	struct psp_dp *dp;
+	uint32_t port; /* enum psp_dp_port that it reads; also its number as RCU reader and counter block */
+	struct psp_crypto *crypto;
+	struct soft_rx_keys rx_keys;
+	struct soft_rng rng;
+	struct soft_limit syndromes, too_bigs;
+	uint8_t *buffers; /* one allocation: those below */
+	uint8_t *rx_buf, *held_buf, *split_buf[SOFT_SPLIT_DEPTH];
+	uint32_t split_depth;
+	bool resubmitting;
+	struct soft_out seal_out, join_out;
+	struct soft_join join;
+	struct soft_tx_key *sealing_key; /* of the packet whose frames seal_out gets */
+	uint32_t sealed;                 /* packets of it that were sent or counted */
+	uint64_t now_ns;                 /* CLOCK_MONOTONIC at the current frame */
+	uint64_t mtu_read_ns;
+	uint32_t max_ip; /* octets of IP that fit the uplink */
+	int wake;        /* eventfd */
+	pthread_t thread;
+	bool running;
+};
+
+struct psp_dp {
+	struct psp_dp_config config; /* with the defaults filled in */
+	const struct psp_crypto_backend *backend;
+	struct soft_port *ports[2];
+	pthread_mutex_t send[2]; /* per port: soft_port_send() is for one thread at a time */
+	int sink[2];             /* sockets that keep the kernel quiet on UDP 1000 */
+	struct soft_worker workers[SOFT_WORKERS];
+	_Atomic bool stop;
+	bool started; /* writer */
+
+	pthread_mutex_t writer;
+	struct soft_rcu rcu;
+	_Atomic(struct soft_pipe *) root;                  /* RCU */
+	_Atomic(struct soft_pipe *) pipes[SOFT_PIPES_MAX]; /* RCU */
+	uint32_t pipe_generation[SOFT_PIPES_MAX];
+	struct soft_handles handles;
+	struct soft_keys keys;
+
+	struct soft_events events;
+	struct soft_hold hold;
+	struct soft_counters counters;
+
+	pthread_mutex_t error_lock;
+	char error[256];
+};
+
+/* ---- plane.c, error.c ---- */
+
+/* Keeps the sentence for psp_dp_error_text() and returns status. */
+int32_t soft_fail(struct psp_dp *dp, int32_t status, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+uint64_t soft_now_ns(void);
+
+/* ---- pipe.c, entry.c, handle.c ---- */
+
+/* For workers under RCU and for the writer. NULL: no such pipe. */
+struct soft_pipe *soft_pipe_of(struct psp_dp *dp, uint32_t id);
+struct soft_entry *soft_pipe_find(const struct soft_pipe *pipe, const struct psp_dp_match *fields);
+/* 0 or PSP_DP_EINVAL; types that need no target leave pipe NULL. */
+int32_t soft_fwd_resolve(struct psp_dp *dp, const char *what, const struct psp_dp_fwd *fwd,
+			 struct soft_fwd *out);
+void soft_pipes_free(struct psp_dp *dp);
+/* Unpublishes and defers the free. PSP_DP_ENOMEM leaves it as it was (CONTROL only). */
+int32_t soft_entry_unlink(struct psp_dp *dp, struct soft_entry *entry);
+/* 0 or PSP_DP_EINVAL with the error text. rule may be NULL: only validates. */
+int32_t soft_rule_fill(struct psp_dp *dp, const struct soft_pipe *pipe,
+		       const struct psp_dp_entry_desc *desc, struct soft_rule *rule);
+int32_t soft_actions_check(struct psp_dp *dp, const char *what,
+			   const struct psp_dp_actions *actions);
+void soft_stats_read(const struct soft_stats *from, struct psp_dp_stats *to);
+
+void soft_handles_init(struct soft_handles *handles, uint32_t max);
+void soft_handles_free(struct soft_handles *handles);
+/* 0: the limit is reached (used == max) or memory is out. */
+uint32_t soft_handle_take(struct soft_handles *handles, struct soft_entry *entry);
+void soft_handle_give(struct soft_handles *handles, uint32_t handle);
+struct soft_entry *soft_handle_entry(const struct soft_handles *handles, uint32_t handle);
+
+/* ---- worker.c ---- */
+
+int32_t soft_worker_init(struct psp_dp *dp, uint32_t port);
+int32_t soft_worker_start(struct soft_worker *worker);
+void soft_worker_wake(struct soft_worker *worker);
+void soft_worker_join(struct soft_worker *worker); /* dp->stop is set and it was woken */
+void soft_worker_free(struct soft_worker *worker);
+
+static inline void soft_worker_count(struct soft_worker *worker, enum soft_counter counter,
+				     uint64_t n)
+{
+	soft_count_own(&worker->dp->counters, worker->port, counter, n);
+}
+
+/* ---- run.c, act.c, decrypt.c, out.c, split.c: on a worker, within an RCU section ---- */
+
+/* A frame as it came in: parsed, counted, and run from the root pipe to its end. */
+void soft_run(struct soft_worker *worker, struct soft_packet *packet);
+/* Resubmits a chain of held packets, oldest first, and frees them. */
+void soft_run_held(struct soft_worker *worker, struct soft_held *chain);
+/* A packet from a pipe on; returns when it has gone out or was dropped and counted. */
+void soft_walk_on(struct soft_worker *worker, struct soft_walk *walk, struct soft_pipe *pipe);
+/* Ends a walk in a drop under exactly one counter. */
+void soft_walk_drop(struct soft_worker *worker, const struct soft_walk *walk,
+		    enum soft_counter counter);
+/* Follows a forward: the next pipe, or NULL when the walk has ended. */
+struct soft_pipe *soft_walk_forward(struct soft_worker *worker, struct soft_walk *walk,
+				    const struct soft_pipe *pipe, const struct soft_fwd *fwd);
+/* Does what a rule says but DECRYPT, and follows its forward. */
+struct soft_pipe *soft_walk_act(struct soft_worker *worker, struct soft_walk *walk,
+				const struct soft_pipe *pipe, const struct soft_rule *rule);
+/* Opens a single packet; false: the walk has ended (dropped and counted). */
+bool soft_walk_decrypt(struct soft_worker *worker, struct soft_walk *walk);
+
+void soft_out_uplink(struct soft_worker *worker, struct soft_walk *walk,
+		     const struct soft_pipe *pipe);
+void soft_out_host(struct soft_worker *worker, struct soft_walk *walk);
+int32_t soft_out_send_uplink(void *worker, const struct soft_packet *frame);
+int32_t soft_out_send_host(void *worker, const struct soft_packet *frame);
+
+/*
+ * Builds segments [first, first + count) of a TCP or UDP super-frame as a frame of its own in buf (of
+ * SOFT_HEADROOM + SOFT_FRAME_MAX octets), with a partial checksum.
+ */
+void soft_split(const struct soft_packet *whole, uint32_t first, uint32_t count, uint8_t *buf,
+		struct soft_packet *piece);
+
+static inline void soft_stats_add(struct soft_stats *stats, uint64_t packets, uint64_t bytes,
+				  uint64_t now_ns)
+{
+	atomic_fetch_add_explicit(&stats->packets, packets, memory_order_relaxed);
+	atomic_fetch_add_explicit(&stats->bytes, bytes, memory_order_relaxed);
+	atomic_store_explicit(&stats->last_used_ns, now_ns, memory_order_relaxed);
+}
+
+#endif

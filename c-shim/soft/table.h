@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * table.h: what entries of a pipe are found by. A BASIC pipe is a hash table over the masked words of struct
+ * psp_dp_match; a CONTROL pipe is a list in order of priority.
+ *
+ * Threads: any number of readers under RCU, one writer. A table that must grow is built anew beside the old
+ * one and published in one step.
+ */
+#ifndef PSP_SOFT_TABLE_H
+#define PSP_SOFT_TABLE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "../psp_dp.h"
+#include "rcu.h"
+
+#define SOFT_MATCH_WORDS (offsetof(struct psp_dp_match, reserved) / 8)
+
+struct soft_pipe;
+struct soft_rule;
+
+/* A mask, compiled: the 64-bit words of struct psp_dp_match in which it has bits. */
+struct soft_shape {
+	uint32_t words;
+	uint8_t at[SOFT_MATCH_WORDS];
+	uint64_t mask[SOFT_MATCH_WORDS];
+};
+
+struct soft_stats {
+	_Atomic uint64_t packets, bytes, last_used_ns;
+};
+
+struct soft_entry {
+	struct soft_rcu_head rcu;
+	uint64_t hash;                    /* BASIC */
+	_Atomic(struct soft_rule *) rule; /* RCU: swapped by an update */
+	struct soft_stats stats;
+	struct soft_entry *prev, *next; /* the pipe's entries; writer only */
+	struct soft_pipe *pipe;
+	struct soft_shape *shape; /* CONTROL: its own mask; NULL in a BASIC pipe */
+	uint32_t id, priority;
+	uint64_t words[]; /* masked match, as many as the shape has */
+};
+
+struct soft_slots {
+	struct soft_rcu_head rcu;
+	uint32_t mask; /* slots - 1 */
+	_Atomic(struct soft_entry *) slot[];
+};
+
+struct soft_table {
+	_Atomic(struct soft_slots *) slots; /* RCU */
+	uint32_t used, graves;              /* writer only */
+	uint64_t seed[2];
+};
+
+struct soft_list {
+	struct soft_rcu_head rcu;
+	uint32_t n;
+	struct soft_entry *entries[];
+};
+
+void soft_shape_make(struct soft_shape *shape, const struct psp_dp_match *mask);
+/* Writes shape->words words. */
+void soft_shape_apply(const struct soft_shape *shape, const struct psp_dp_match *fields,
+		      uint64_t *words);
+uint64_t soft_table_hash(const struct soft_table *table, const uint64_t *words, uint32_t n);
+
+/* expected: entries, for sizing. 0 or PSP_DP_ENOMEM. */
+int32_t soft_table_init(struct soft_table *table, const uint64_t seed[2], uint32_t expected);
+/* Frees at once: no reader may be left. */
+void soft_table_free(struct soft_table *table);
+struct soft_entry *soft_table_find(const struct soft_table *table, const uint64_t *words,
+				   uint32_t n);
+/* entry->words and hash are set, and no entry with these words is there. 0 or PSP_DP_ENOMEM. */
+int32_t soft_table_add(struct soft_table *table, struct soft_rcu *rcu, struct soft_entry *entry);
+void soft_table_remove(struct soft_table *table, struct soft_entry *entry);
+
+/* A list replaces the one before; the caller defers the old one. NULL: out of memory. */
+struct soft_list *soft_list_with(const struct soft_list *list, struct soft_entry *entry);
+struct soft_list *soft_list_without(const struct soft_list *list, const struct soft_entry *entry);
+struct soft_entry *soft_list_find(const struct soft_list *list, const struct psp_dp_match *fields);
+
+#endif

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE /* clocks, explicit_bzero, names of threads */
+/* worker.c: one thread per direction: read, run, flush, sleep. */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "soft.h"
+
+#define BUFFER_LEN (SOFT_HEADROOM + SOFT_FRAME_MAX + 2u) /* even */
+#define BUFFERS (4u + SOFT_SPLIT_DEPTH)                  /* received, held, sealed, joined, split */
+#define MTU_EVERY_NS UINT64_C(1000000000)
+#define PORT_ERROR_NAP_MS 100
+#define MTU_FALLBACK 1500u
+
+static const char *const names[SOFT_WORKERS] = {
+	[PSP_DP_PORT_UPLINK] = "psp-ingress",
+	[PSP_DP_PORT_HOST] = "psp-egress",
+};
+
+int32_t soft_worker_init(struct psp_dp *dp, uint32_t port)
+{
+	struct soft_worker *worker = &dp->workers[port];
+	uint8_t *at;
+	int32_t status;
+
+	worker->dp = dp;
+	worker->port = port;
+	worker->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (worker->wake < 0)
+		return PSP_DP_EIO;
+	worker->buffers = malloc((size_t)BUFFERS * BUFFER_LEN);
+	if (worker->buffers == NULL)
+		return PSP_DP_ENOMEM;
+	at = worker->buffers;
+	worker->rx_buf = at;
+	worker->held_buf = at += BUFFER_LEN;
+	worker->seal_out = (struct soft_out){ .buf = at += BUFFER_LEN,
+					      .cap = BUFFER_LEN,
+					      .send = soft_out_send_uplink,
+					      .arg = worker };
+	worker->join_out = (struct soft_out){ .buf = at += BUFFER_LEN,
+					      .cap = BUFFER_LEN,
+					      .send = soft_out_send_host,
+					      .arg = worker };
+	for (uint32_t i = 0; i < SOFT_SPLIT_DEPTH; i++)
+		worker->split_buf[i] = at += BUFFER_LEN;
+	worker->join.out = &worker->join_out;
+	if (soft_random(&worker->rng, sizeof(worker->rng)) != 0 ||
+	    soft_random(&worker->syndromes.seed, sizeof(worker->syndromes.seed)) != 0 ||
+	    soft_random(&worker->too_bigs.seed, sizeof(worker->too_bigs.seed)) != 0)
+		return PSP_DP_EIO;
+	status = soft_rx_keys_init(&worker->rx_keys, dp->backend);
+	return status == 0 ? dp->backend->crypto_new(&worker->crypto) : status;
+}
+
+void soft_worker_free(struct soft_worker *worker)
+{
+	if (worker->dp == NULL)
+		return;
+	soft_rx_keys_free(&worker->rx_keys);
+	if (worker->crypto != NULL)
+		worker->dp->backend->crypto_free(worker->crypto);
+	if (worker->buffers != NULL)
+		explicit_bzero(worker->buffers, (size_t)BUFFERS * BUFFER_LEN);
+	free(worker->buffers);
+	if (worker->wake >= 0)
+		(void)close(worker->wake);
+}
+
+static void read_mtu(struct soft_worker *worker)
+{
+	struct psp_dp_port_info info = { .size = sizeof(info) };
+
+	worker->mtu_read_ns = worker->now_ns;
+	if (soft_port_query(worker->dp->ports[PSP_DP_PORT_UPLINK], &info) == 0)
+		worker->max_ip = info.mtu;
+	else if (worker->max_ip == 0)
+		worker->max_ip = MTU_FALLBACK;
+}
+
+/* What others have changed since the last round. */
+static void follow(struct soft_worker *worker)
+{
+	struct psp_dp *dp = worker->dp;
+	uint32_t stale;
+
+	worker->now_ns = soft_now_ns();
+	if (worker->now_ns - worker->mtu_read_ns >= MTU_EVERY_NS)
+		read_mtu(worker);
+	stale = soft_rx_keys_follow(&worker->rx_keys,
+				    atomic_load_explicit(&dp->keys.master, memory_order_acquire));
+	if (stale != 0)
+		soft_worker_count(worker, SOFT_STALE_EVENTS, stale);
+}
+
+/* Held packets belong to the worker that held them: the one of the host port. */
+static void run_released(struct soft_worker *worker)
+{
+	struct soft_hold *hold = &worker->dp->hold;
+	struct soft_held *chain;
+
+	if (worker->port != PSP_DP_PORT_HOST || !soft_hold_is_releasing(hold))
+		return;
+	while ((chain = soft_hold_next(hold)) != NULL) {
+		soft_run_held(worker, chain);
+		soft_rcu_quiescent(&worker->dp->rcu, worker->port);
+	}
+}
+
+/* Frames until the batch is full or none waits. Their number, or a negative status. */
+static int32_t run_batch(struct soft_worker *worker)
+{
+	struct psp_dp *dp = worker->dp;
+	struct soft_packet packet;
+	int32_t n = 0, got = 1;
+
+	while (n < (int32_t)SOFT_BATCH && !atomic_load_explicit(&dp->stop, memory_order_relaxed)) {
+		run_released(worker);
+		memset(&packet, 0, sizeof(packet));
+		got = soft_port_recv(dp->ports[worker->port], worker->rx_buf, BUFFER_LEN, &packet);
+		if (got <= 0)
+			break;
+		worker->now_ns = soft_now_ns();
+		soft_run(worker, &packet);
+		/* Nothing of the tables is kept from one frame to the next. */
+		soft_rcu_quiescent(&dp->rcu, worker->port);
+		n++;
+	}
+	(void)soft_join_flush(&worker->join);
+	return n == 0 && got < 0 ? got : n;
+}
+
+static void sleep_until_woken(struct soft_worker *worker, bool port_failed)
+{
+	struct psp_dp *dp = worker->dp;
+	struct pollfd fds[2] = {
+		{ .fd = worker->wake, .events = POLLIN },
+		{ .fd = soft_port_fd(dp->ports[worker->port]), .events = POLLIN },
+	};
+	uint64_t wakes;
+
+	soft_rcu_offline(&dp->rcu, worker->port);
+	/* An interface that is down reports an error at once, over and over: leave it alone for a while. */
+	(void)poll(fds, port_failed ? 1 : 2, port_failed ? PORT_ERROR_NAP_MS : -1);
+	if ((fds[0].revents & POLLIN) != 0 && read(worker->wake, &wakes, sizeof(wakes)) < 0 &&
+	    errno != EAGAIN)
+		soft_worker_count(worker, SOFT_PORT_ERRORS, 1);
+	soft_rcu_online(&dp->rcu, worker->port);
+}
+
+static void *work(void *arg)
+{
+	struct soft_worker *worker = arg;
+	struct psp_dp *dp = worker->dp;
+
+	(void)pthread_setname_np(pthread_self(), names[worker->port]);
+	worker->now_ns = soft_now_ns();
+	read_mtu(worker);
+	soft_rcu_online(&dp->rcu, worker->port);
+	while (!atomic_load_explicit(&dp->stop, memory_order_acquire)) {
+		int32_t n;
+
+		follow(worker);
+		n = run_batch(worker);
+		if (n < 0)
+			soft_worker_count(worker, SOFT_PORT_ERRORS, 1);
+		if (n <= 0)
+			sleep_until_woken(worker, n < 0);
+	}
+	soft_rcu_offline(&dp->rcu, worker->port);
+	return NULL;
+}
+
+int32_t soft_worker_start(struct soft_worker *worker)
+{
+	sigset_t all, before;
+	int error;
+
+	/* Signals are the program's: its threads, not these, take them. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&worker->thread, NULL, work, worker);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	worker->running = error == 0;
+	return error == 0 ? 0 : PSP_DP_ENOMEM;
+}
+
+void soft_worker_wake(struct soft_worker *worker)
+{
+	const uint64_t one = 1;
+
+	/* Full means that it is awake already. */
+	if (write(worker->wake, &one, sizeof(one)) < 0)
+		return;
+}
+
+void soft_worker_join(struct soft_worker *worker)
+{
+	if (worker->running)
+		(void)pthread_join(worker->thread, NULL);
+	worker->running = false;
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Real ports on a veth pair, in a network namespace that lives as long as this program. */
+#define _GNU_SOURCE /* unshare() */
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "soft_port_link.h"
+
+static uint8_t in_buf[BUF_LEN];
+
+static void what_cannot_be_opened_is_said(void)
+{
+	CHECK_EQ(soft_port_open("p9", PSP_DP_PORT_UPLINK, 0, &a, err, sizeof(err)), PSP_DP_ENODEV);
+	CHECK(a == NULL);
+	CHECK(strcmp(err, "Cannot open uplink \"p9\": no such interface") == 0);
+	CHECK_EQ(soft_port_open("a-name-that-is-too-long", PSP_DP_PORT_HOST, 0, &a, err,
+				sizeof(err)),
+		 PSP_DP_ENODEV);
+	CHECK_EQ(soft_port_open("", PSP_DP_PORT_HOST, 0, &a, err, sizeof(err)), PSP_DP_ENODEV);
+	CHECK_EQ(soft_port_open("pa", PSP_DP_PORT_HOST, 4095, &a, err, sizeof(err)), PSP_DP_EINVAL);
+	CHECK_EQ(soft_port_open("lo", PSP_DP_PORT_HOST, 0, &a, err, sizeof(err)), PSP_DP_ENOTSUP);
+	CHECK(strcmp(err, "Cannot open host port \"lo\": it is not an Ethernet interface") == 0);
+	/* A sentence that does not fit is cut, with its end. */
+	CHECK_EQ(soft_port_open("p9", PSP_DP_PORT_UPLINK, 0, &a, err, 12), PSP_DP_ENODEV);
+	CHECK_EQ(strlen(err), 11);
+}
+
+static void without_the_capability_it_is_named(void)
+{
+	pid_t child = fork();
+	int status = 1;
+
+	if (child == 0) {
+		if (setgid(65534) != 0 || setuid(65534) != 0)
+			_exit(2);
+		if (soft_port_open("pa", PSP_DP_PORT_HOST, 0, &a, err, sizeof(err)) != PSP_DP_EPERM)
+			_exit(3);
+		_exit(strstr(err, "CAP_NET_RAW") != NULL ? 0 : 4);
+	}
+	CHECK_EQ(waitpid(child, &status, 0), child);
+	CHECK_EQ(WEXITSTATUS(status), 0);
+}
+
+static void a_frame_crosses_and_its_sender_does_not_hear_it(void)
+{
+	struct frame_spec spec = {.proto = 17, .payload = 600};
+	struct soft_packet sent, got;
+	bool retry;
+
+	CHECK(open_both(0, 0));
+	make_frame(&sent, in_buf, &spec);
+	CHECK_EQ(soft_port_send(a, &sent, &retry), 0);
+	CHECK_EQ(receive(b, &got, WAIT_MS), 1);
+	CHECK_EQ(got.len, sent.len);
+	CHECK_EQ(got.port, PSP_DP_PORT_HOST);
+	CHECK(got.frame >= rx_buf + SOFT_HEADROOM);
+	CHECK(!got.needs_csum);
+	CHECK_EQ(got.gso, SOFT_GSO_NONE);
+	CHECK_MEM(got.frame, sent.frame, sent.len);
+	CHECK_EQ(receive(b, &got, QUIET_MS), 0);
+	CHECK_EQ(receive(a, &got, QUIET_MS), 0);
+	close_both();
+}
+
+static void a_partial_checksum_stays_one(void)
+{
+	struct frame_spec spec = {.payload = 600, .partial = true};
+	struct soft_packet sent, got;
+	bool retry;
+
+	CHECK(open_both(0, 0));
+	make_frame(&sent, in_buf, &spec);
+	CHECK_EQ(soft_port_send(a, &sent, &retry), 0);
+	CHECK_EQ(receive(b, &got, WAIT_MS), 1);
+	CHECK(got.needs_csum);
+	CHECK_EQ(got.csum_start, sent.csum_start);
+	CHECK_EQ(got.csum_offset, 16);
+	CHECK(soft_parse(&got));
+	close_both();
+}
+
+static void only_the_configured_vlan_is_heard(void)
+{
+	static const uint16_t ids[] = {0, 7, 8};
+	struct frame_spec spec = {.payload = 100, .partial = true};
+
+	for (uint32_t i = 0; i < 9; i++) {
+		struct soft_packet sent, got;
+		bool retry;
+
+		CONTEXT("from %u to %u", ids[i / 3], ids[i % 3]);
+		CHECK(open_both(ids[i / 3], ids[i % 3]));
+		make_frame(&sent, in_buf, &spec);
+		CHECK_EQ(soft_port_send(a, &sent, &retry), 0);
+		CHECK_EQ(receive(b, &got, i / 3 == i % 3 ? WAIT_MS : QUIET_MS), i / 3 == i % 3);
+		close_both();
+	}
+}
+
+static void an_uplink_hears_its_own_mac_alone(void)
+{
+	struct frame_spec spec = {.payload = 100};
+	struct psp_dp_port_info info;
+	struct soft_packet sent, got;
+	bool retry;
+
+	CHECK(open_both(0, 0));
+	CHECK_EQ(soft_port_query(a, &info), 0);
+	make_frame(&sent, in_buf, &spec);
+	CHECK_EQ(soft_port_send(b, &sent, &retry), 0);
+	memcpy(sent.frame, info.mac, 6);
+	CHECK_EQ(soft_port_send(b, &sent, &retry), 0);
+	CHECK_EQ(receive(a, &got, WAIT_MS), 1);
+	CHECK_MEM(got.frame, info.mac, 6);
+	CHECK_EQ(receive(a, &got, QUIET_MS), 0);
+	close_both();
+}
+
+static void the_mtu_is_read_anew(void)
+{
+	struct frame_spec spec = {.payload = 1400};
+	struct psp_dp_port_info info;
+	struct soft_packet sent;
+	bool retry = true;
+
+	CHECK(open_both(0, 0));
+	CHECK_EQ(soft_port_query(a, &info), 0);
+	CHECK_EQ(info.size, sizeof(info));
+	CHECK_EQ(info.mtu, 1500);
+	CHECK_EQ(info.link_up, 1);
+	CHECK(info.ifindex != 0);
+	CHECK(shell("ip link set pa mtu 1300"));
+	CHECK_EQ(soft_port_query(a, &info), 0);
+	CHECK_EQ(info.mtu, 1300);
+	make_frame(&sent, in_buf, &spec);
+	CHECK_EQ(soft_port_send(a, &sent, &retry), PSP_DP_EIO);
+	CHECK(!retry);
+	CHECK(shell("ip link set pa mtu 9000 && ip link set pb mtu 9000"));
+	spec.payload = 8900;
+	make_frame(&sent, in_buf, &spec);
+	CHECK_EQ(soft_port_send(a, &sent, &retry), 0);
+	CHECK_EQ(receive(b, &sent, WAIT_MS), 1);
+	CHECK(shell("ip link set pa mtu 1500 && ip link set pb mtu 1500"));
+	close_both();
+}
+
+static void a_link_may_go_down_and_come_back(void)
+{
+	struct frame_spec spec = {.payload = 100};
+	struct psp_dp_port_info info;
+	struct soft_packet sent, got;
+	bool retry = true;
+
+	CHECK(open_both(0, 0));
+	CHECK(shell("ip link set pb down"));
+	CHECK_EQ(receive(b, &got, QUIET_MS), 0);
+	CHECK_EQ(receive(b, &got, 0), 0);
+	make_frame(&sent, in_buf, &spec);
+	CHECK_EQ(soft_port_send(b, &sent, &retry), PSP_DP_EIO);
+	CHECK(!retry);
+	CHECK_EQ(soft_port_query(b, &info), 0);
+	CHECK_EQ(info.link_up, 0);
+	CHECK(shell("ip link set pb up"));
+	CHECK_EQ(soft_port_send(a, &sent, &retry), 0);
+	CHECK_EQ(receive(b, &got, WAIT_MS), 1);
+	close_both();
+}
+
+static void frames_that_do_not_fit_are_passed_over(void)
+{
+	struct frame_spec spec = {.payload = 1000};
+	struct soft_packet sent, got;
+	bool retry;
+
+	CHECK(open_both(0, 0));
+	make_frame(&sent, in_buf, &spec);
+	CHECK_EQ(soft_port_send(a, &sent, &retry), 0);
+	spec.payload = 10;
+	make_frame(&sent, in_buf, &spec);
+	CHECK_EQ(soft_port_send(a, &sent, &retry), 0);
+	CHECK_EQ(soft_port_recv(b, rx_buf, SOFT_HEADROOM + 500, &got), 1);
+	CHECK_EQ(got.len, sent.len);
+	CHECK(soft_port_recv(b, rx_buf, SOFT_HEADROOM, &got) < 0);
+	sent.len = SOFT_FRAME_MAX + 1;
+	CHECK_EQ(soft_port_send(a, &sent, &retry), PSP_DP_EIO);
+	sent.len = 13;
+	CHECK_EQ(soft_port_send(a, &sent, &retry), PSP_DP_EIO);
+	close_both();
+}
+
+static void a_full_queue_asks_to_try_again(void)
+{
+	struct frame_spec spec = {.payload = 1400};
+	struct soft_packet sent;
+	bool retry = false;
+	int32_t status = 0;
+
+	if (!shell("tc qdisc add dev pa root tbf rate 8kbit burst 2000 limit 4000 2>/dev/null")) {
+		printf("# skipped: no tbf queue here\n");
+		return;
+	}
+	CHECK(open_both(0, 0));
+	make_frame(&sent, in_buf, &spec);
+	for (uint32_t i = 0; i < 100 && status == 0; i++)
+		status = soft_port_send(a, &sent, &retry);
+	CHECK_EQ(status, PSP_DP_EIO);
+	CHECK(retry);
+	CHECK(shell("tc qdisc del dev pa root"));
+	close_both();
+}
+
+/* Last: the interface is gone afterwards. */
+static void a_vanished_interface_is_no_device(void)
+{
+	struct psp_dp_port_info info;
+	struct soft_packet got;
+
+	CHECK(open_both(0, 0));
+	CHECK(shell("ip link del pa"));
+	CHECK(soft_port_recv(b, rx_buf, sizeof(rx_buf), &got) <= 0);
+	CHECK_EQ(soft_port_query(b, &info), PSP_DP_ENODEV);
+	close_both();
+}
+
+int main(void)
+{
+	if (!link_up())
+		return link_missing();
+	RUN(what_cannot_be_opened_is_said);
+	RUN(without_the_capability_it_is_named);
+	RUN(a_frame_crosses_and_its_sender_does_not_hear_it);
+	RUN(a_partial_checksum_stays_one);
+	RUN(only_the_configured_vlan_is_heard);
+	RUN(an_uplink_hears_its_own_mac_alone);
+	RUN(the_mtu_is_read_anew);
+	RUN(a_link_may_go_down_and_come_back);
+	RUN(frames_that_do_not_fit_are_passed_over);
+	RUN(a_full_queue_asks_to_try_again);
+	RUN(a_vanished_interface_is_no_device);
+	return test_summary();
+}
