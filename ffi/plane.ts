@@ -140,6 +140,16 @@ export interface PortInfo {
   readonly linkUp: boolean;
 }
 
+/** Where packets to an outer address leave the uplink. */
+export interface NextHop {
+  /** false: the outer address itself is on the link. */
+  readonly viaGateway: boolean;
+  /** Of the router, or the outer address. */
+  readonly address: string;
+  /** Absent: being resolved, ask again. */
+  readonly mac?: string;
+}
+
 export interface Stats {
   readonly packets: bigint;
   readonly bytes: bigint;
@@ -227,6 +237,8 @@ export interface Plane extends AsyncDisposable {
   readonly kind: string;
   version(): string;
   port(name: PortName): PortInfo;
+  /** By the kernel's routes and neighbours; undefined: no route over the uplink. */
+  nextHop(pip: string): NextHop | undefined;
   start(): void;
   createPipe(descriptor: PipeDescriptor): number;
   destroyPipe(pipe: number): void;

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The real plane between two veth pairs, in a network namespace of its own. */
+import assert from "node:assert/strict";
+import { createSocket } from "node:dgram";
+import { libraryPath } from "../tests/support/library.ts";
+import { inOwnNamespace, ip } from "../tests/support/own_namespace.ts";
+import { DataPlane } from "./data_plane.ts";
+import { Key } from "./key.ts";
+import { type Library, openLibrary } from "./library.ts";
+import type { EntryDescriptor, PipeDescriptor, Plane, PlaneEvent } from "./plane.ts";
+
+const ACL: PipeDescriptor = {
+  name: "EGR_ACL",
+  type: "basic",
+  domain: "secure_egress",
+  nr_entries: 8,
+  match_mask: { outer: { src_ip: true, dst_ip: true } },
+  fwd: { type: "drop" },
+  fwd_miss: { type: "rss", rss: "miss" },
+};
+const ENTRY: EntryDescriptor = {
+  match: { outer: { src_ip: "10.1.0.5", dst_ip: "10.1.0.9" } },
+  monitor: { counter: true },
+};
+
+function root(acl: number): PipeDescriptor {
+  return {
+    name: "ROOT",
+    type: "control",
+    domain: "default",
+    is_root: true,
+    nr_entries: 1,
+    fwd: { type: "pipe", pipe: acl },
+    fwd_miss: { type: "kernel" },
+  };
+}
+
+const FROM_HOST: EntryDescriptor = {
+  match: { parser_meta: { port_id: "host", outer_l3_type: "ipv4", outer_l4_type: "udp" } },
+};
+
+function plane(name: string, fn: (plane: DataPlane, library: Library) => Promise<void> | void) {
+  Deno.test(name, async () => {
+    using library = openLibrary(libraryPath());
+    await using dp = DataPlane.open(library, { uplink: "up0", host: "host0" });
+    await fn(dp, library);
+  });
+}
+
+async function sendPacket(): Promise<void> {
+  const socket = createSocket("udp4");
+  await new Promise<void>((resolve) => socket.send("x", 9, "10.1.0.9", () => resolve()));
+  await new Promise<void>((resolve) => socket.close(resolve));
+}
+
+async function firstEvent(dp: Plane): Promise<PlaneEvent | undefined> {
+  for await (const batch of dp.events(AbortSignal.timeout(5000))) return batch[0];
+}
+
+function tests(): void {
+  Deno.test("an interface that is not there is one sentence", () => {
+    using library = openLibrary(libraryPath());
+    assert.throws(() => DataPlane.open(library, { uplink: "nope0", host: "host0" }), (error) => {
+      assert.ok(error instanceof Error && "code" in error);
+      assert.equal(error.code, "ENODEV");
+      assert.match(error.message, /^Cannot [^\n]*nope0[^\n]*$/);
+      return true;
+    });
+  });
+
+  Deno.test("a name that does not fit is refused before the library sees it", () => {
+    using library = openLibrary(libraryPath());
+    assert.throws(() => DataPlane.open(library, { uplink: "x".repeat(64), host: "host0" }), {
+      name: "DataPlaneError",
+      code: "EINVAL",
+    });
+  });
+
+  plane("the plane knows its kind, its ports and its counters", (dp, library) => {
+    assert.equal(dp.kind, "soft");
+    assert.equal(dp.version(), library.version);
+    const port = dp.port("uplink");
+    assert.equal(port.mtu, 1500);
+    assert.match(port.mac, /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/);
+    assert.ok(port.ifindex > 0);
+    const counters = dp.counters();
+    for (const name of ["rx-packets", "tx-packets", "rx-auth-fail", "tx-key-expired"]) {
+      assert.equal(counters[name], 0n, name);
+    }
+  });
+
+  plane("pipes and entries come and go, and refusals have the library's words", (dp) => {
+    const acl = dp.createPipe(ACL);
+    const rootPipe = dp.createPipe(root(acl));
+    const entry = dp.addEntry(acl, ENTRY);
+    assert.equal(dp.queryPipe(acl).entries, 1);
+    assert.deepEqual(dp.queryEntry(entry), { packets: 0n, bytes: 0n, lastUsedNs: 0n });
+    assert.throws(() => dp.addEntry(acl, ENTRY), {
+      code: "EEXIST",
+      message: /^Cannot add entry to pipe "EGR_ACL": /,
+    });
+    assert.throws(() => dp.createPipe(ACL), { code: "EEXIST" });
+    assert.throws(() => dp.destroyPipe(acl), { code: "EBUSY" });
+    dp.updateEntry(entry, { ...ENTRY, fwd: { type: "kernel" } });
+    dp.removeEntry(entry);
+    assert.throws(() => dp.removeEntry(entry), { code: "ENOENT" });
+    assert.throws(() => dp.addEntry(12345, ENTRY), { code: "ENOENT" });
+    dp.destroyPipe(rootPipe);
+    dp.destroyPipe(acl);
+  });
+
+  plane("a value that fits no field is a refusal too", (dp) => {
+    assert.throws(() => dp.createPipe({ ...ACL, name: "x".repeat(40) }), {
+      name: "DataPlaneError",
+      code: "EINVAL",
+      message: /^Cannot create pipe "x{40}": /,
+    });
+  });
+
+  plane("SPIs and keys are derived, and a key is set once", (dp) => {
+    const [one, two] = dp.generateSpis(1, 2);
+    assert.ok(one && two);
+    assert.equal(one.key.length, 32);
+    assert.notEqual(one.spi, two.spi);
+    dp.setCrypto(1, { ...one, ivLimit: 0n });
+    assert.throws(() => dp.setCrypto(2, { ...one, ivLimit: 0n }), { code: "EKEY" });
+    assert.deepEqual(dp.queryCrypto(1), { packets: 0n, bytes: 0n, lastUsedNs: 0n });
+    dp.clearCrypto(1);
+    assert.throws(() => dp.clearCrypto(1), { code: "ENOENT" });
+    assert.deepEqual(dp.generateSpis(0, 0), []);
+  });
+
+  plane("a rotation flips the active master key", (dp) => {
+    const before = dp.masterKey();
+    dp.rotateMasterKey();
+    const after = dp.masterKey();
+    assert.notEqual(after.active, before.active);
+    assert.equal(after.rotations, before.rotations + 1n);
+    const [spi] = dp.generateSpis(0, 1);
+    assert.equal((spi?.spi ?? 0) >>> 31, after.active);
+  });
+
+  plane("a key of the wrong length is refused", (dp) => {
+    const key = new Key(new Uint8Array(16));
+    assert.throws(() => dp.setCrypto(0, { spi: 1, version: 0, key, ivLimit: 0n }), {
+      name: "DataPlaneError",
+    });
+  });
+
+  plane(
+    "a packet without an entry is held and reported once, and dropped on request",
+    async (dp) => {
+      const acl = dp.createPipe(ACL);
+      const { fwd: _, ...control } = root(acl);
+      const rootPipe = dp.createPipe(control);
+      dp.addEntry(rootPipe, { ...FROM_HOST, fwd: { type: "pipe", pipe: acl } });
+      dp.start();
+      await sendPacket();
+      const event = await firstEvent(dp);
+      assert.ok(event?.type === "miss");
+      assert.equal(event.srcVip, "10.1.0.5");
+      assert.equal(event.dstVip, "10.1.0.9");
+      assert.equal(dp.dropHeld(event.flow, "no_peer", 0), 1);
+      assert.equal(dp.counters()["drop-no-peer"], 1n);
+      assert.throws(() => dp.dropHeld(event.flow, "no_peer", 0), { code: "ENOENT" });
+    },
+  );
+
+  plane("a held packet goes on when it is released", async (dp) => {
+    const acl = dp.createPipe(ACL);
+    const { fwd: _, ...control } = root(acl);
+    const rootPipe = dp.createPipe(control);
+    dp.addEntry(rootPipe, { ...FROM_HOST, fwd: { type: "pipe", pipe: acl } });
+    dp.start();
+    await sendPacket();
+    const event = await firstEvent(dp);
+    assert.ok(event?.type === "miss");
+    const entry = dp.addEntry(acl, ENTRY);
+    assert.equal(dp.releaseHeld(event.flow), 1);
+    for (let i = 0; i < 50 && dp.queryEntry(entry).packets === 0n; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    assert.equal(dp.queryEntry(entry).packets, 1n);
+  });
+
+  plane("there is one reader of events at a time, and an abort ends it", async (dp) => {
+    const abort = new AbortController();
+    const reading = (async () => {
+      for await (const _ of dp.events(abort.signal)) { /* there are none */ }
+    })();
+    await assert.rejects(async () => {
+      for await (const _ of dp.events()) { /* never */ }
+    }, { code: "EBUSY" });
+    abort.abort();
+    await reading;
+    assert.equal(await firstEventOf(dp, 50), undefined);
+  });
+
+  plane("close wakes the reader and ends every call", async (dp) => {
+    const reading = (async () => {
+      for await (const _ of dp.events()) { /* there are none */ }
+    })();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const began = performance.now();
+    await dp.close();
+    await reading;
+    assert.ok(performance.now() - began < 400);
+    await dp.close();
+    assert.throws(() => dp.port("uplink"), {
+      code: "ECLOSED",
+      message: "Cannot query the uplink port: the data plane is closed",
+    });
+    assert.throws(() => dp.start(), { code: "ECLOSED" });
+  });
+
+  plane("a next hop is known by route and neighbour", async (dp) => {
+    assert.equal(dp.nextHop("203.0.113.9"), undefined);
+    await ip("addr add 192.0.2.1/24 dev up0");
+    await ip("neigh add 192.0.2.2 lladdr 02:00:00:00:00:02 dev up0");
+    await ip("route add 203.0.113.0/24 via 192.0.2.2");
+    const direct = { viaGateway: false, address: "192.0.2.2", mac: "02:00:00:00:00:02" };
+    for (let i = 0; i < 20 && dp.nextHop("192.0.2.2")?.mac === undefined; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    assert.deepEqual(dp.nextHop("192.0.2.2"), direct);
+    assert.equal(dp.nextHop("203.0.113.9")?.viaGateway, true);
+  });
+}
+
+async function firstEventOf(dp: Plane, ms: number): Promise<PlaneEvent | undefined> {
+  for await (const batch of dp.events(AbortSignal.timeout(ms))) return batch[0];
+}
+
+await inOwnNamespace(import.meta.url, async () => {
+  await ip("addr add 10.1.0.5/24 dev host1");
+  await ip("neigh add 10.1.0.9 lladdr 02:00:00:00:00:09 dev host1");
+  tests();
+});

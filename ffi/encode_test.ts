@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from "node:assert/strict";
+import { encodeConfig, encodeEntry, encodeKey, encodePipe } from "./encode.ts";
+import { Key } from "./key.ts";
+import type { Fwd, PipeDescriptor } from "./plane.ts";
+
+const PIPE: PipeDescriptor = {
+  name: "EGR_ACL",
+  type: "basic",
+  domain: "secure_egress",
+  miss_counter: true,
+  nr_entries: 7,
+  match_mask: {
+    parser_meta: { random: 0xff },
+    outer: { src_ip: true },
+    tun: { psp: { spi: true, vc: 0xffn } },
+  },
+  monitor: { counter: true, mirror: "sample", notify: "syndrome" },
+  fwd: { type: "port", port: "uplink" },
+  fwd_miss: { type: "rss", rss: "miss" },
+};
+
+Deno.test("a pipe descriptor, field by field", () => {
+  const desc = encodePipe(PIPE);
+  assert.equal(desc.number("size"), desc.bytes.length);
+  assert.equal(new TextDecoder().decode(desc.octets("name").subarray(0, 8)), "EGR_ACL\0");
+  assert.equal(desc.number("type"), 0);
+  assert.equal(desc.number("domain"), 3);
+  assert.equal(desc.number("is_root"), 0);
+  assert.equal(desc.number("miss_counter"), 1);
+  assert.equal(desc.number("nr_entries"), 7);
+  const mask = desc.inner("match_mask", "psp_dp_match");
+  assert.equal(mask.number("size"), mask.bytes.length);
+  assert.equal(mask.number("parser_meta_random"), 0xff);
+  assert.equal(mask.octets("outer_ip_src").toHex(), "ff".repeat(16));
+  assert.equal(mask.octets("outer_ip_dst").toHex(), "00".repeat(16));
+  assert.equal(mask.number("tun_psp_spi"), 0xffffffff);
+  assert.equal(mask.bigint("tun_psp_vc"), 0xffn);
+  const monitor = desc.inner("monitor", "psp_dp_monitor");
+  assert.deepEqual(
+    [monitor.number("counter"), monitor.number("mirror"), monitor.number("notify")],
+    [1, 1, 1],
+  );
+});
+
+Deno.test("forwards have the numbers of the ABI", () => {
+  const cases: readonly (readonly [Fwd, number, number])[] = [
+    [{ type: "port", port: "uplink" }, 1, 0],
+    [{ type: "port", port: "host" }, 1, 1],
+    [{ type: "pipe", pipe: 0x101 }, 2, 0x101],
+    [{ type: "rss", rss: "miss" }, 3, 0],
+    [{ type: "rss", rss: "exception" }, 3, 1],
+    [{ type: "drop" }, 4, 0],
+    [{ type: "kernel" }, 5, 0],
+  ];
+  for (const [fwd_miss, type, target] of cases) {
+    const fwd = encodePipe({ ...PIPE, fwd_miss }).inner("fwd_miss", "psp_dp_fwd");
+    assert.equal(fwd.number("size"), fwd.bytes.length);
+    assert.deepEqual([fwd.number("type"), fwd.number("target")], [type, target]);
+  }
+});
+
+Deno.test("an entry of a control pipe compares each field of its match, whole", () => {
+  const entry = {
+    match: { parser_meta: { port_id: "host" }, outer: { eth_type: 0x0806 } },
+  } as const;
+  const desc = encodeEntry({ ...entry, priority: 3 }, { control: true });
+  const match = desc.inner("match", "psp_dp_match");
+  const mask = desc.inner("match_mask", "psp_dp_match");
+  assert.equal(desc.number("priority"), 3);
+  assert.equal(match.number("parser_meta_port_id"), 2);
+  assert.equal(mask.number("parser_meta_port_id"), 0xffff);
+  assert.equal(match.number("outer_eth_type"), 0x0806);
+  assert.equal(mask.number("outer_eth_type"), 0xffff);
+  assert.equal(mask.number("outer_ip_proto"), 0);
+  const basic = encodeEntry(entry, { control: false }).inner("match_mask", "psp_dp_match");
+  assert.equal(basic.number("outer_eth_type"), 0);
+});
+
+Deno.test("actions have the flags of the ABI", () => {
+  const entry = encodeEntry({
+    match: {},
+    actions: {
+      crypto: { action: "encrypt", crypto_id: 9 },
+      crypto_encap: {
+        action: "encap",
+        net_type: "psp_transport",
+        encap_data: Uint8Array.of(1, 2, 3),
+        copy_dscp: true,
+      },
+      meta: { pkt_meta: 5 },
+      tun: { psp: { s: 1 } },
+    },
+  }, { control: false }).inner("actions", "psp_dp_actions");
+  assert.equal(entry.number("flags"), 4 | 8 | 16 | 32 | 64);
+  assert.equal(entry.number("crypto_id"), 9);
+  assert.equal(entry.number("pkt_meta"), 5);
+  assert.equal(entry.number("encap_net_type"), 1);
+  assert.equal(entry.number("encap_size"), 3);
+  assert.equal(entry.octets("encap_data").subarray(0, 4).toHex(), "01020300");
+  const back = encodeEntry({
+    match: {},
+    actions: {
+      crypto: { action: "decrypt" },
+      crypto_encap: {
+        action: "decap",
+        net_type: "psp_tunnel",
+        eth_dst: "02:00:00:00:00:0a",
+        eth_src: "02:00:00:00:00:0b",
+      },
+    },
+  }, { control: false }).inner("actions", "psp_dp_actions");
+  assert.equal(back.number("flags"), 1 | 2);
+  assert.equal(back.octets("eth_dst").toHex(), "02000000000a");
+  assert.equal(back.octets("eth_src").toHex(), "02000000000b");
+});
+
+Deno.test("what does not fit a field is refused", () => {
+  const encap = (octets: number) =>
+    encodeEntry({
+      match: {},
+      actions: {
+        crypto_encap: {
+          action: "encap",
+          net_type: "psp_tunnel",
+          encap_data: new Uint8Array(octets),
+          copy_dscp: false,
+        },
+      },
+    }, { control: false });
+  encap(176);
+  assert.throws(() => encap(177), RangeError);
+  assert.throws(() => encodePipe({ ...PIPE, name: "x".repeat(32) }), RangeError);
+  assert.throws(() => encodePipe({ ...PIPE, name: "a\0b" }), RangeError);
+  assert.throws(() => encodePipe({ ...PIPE, nr_entries: -1 }), RangeError);
+  assert.throws(() => encodePipe({ ...PIPE, match_mask: { outer: { src_ip: 255 } } }), RangeError);
+  assert.throws(
+    () => encodeEntry({ match: { outer: { src_ip: "h1" } } }, { control: false }),
+    RangeError,
+  );
+  assert.throws(
+    () => encodeEntry({ match: { tun: { psp: { spi: -1 } } } }, { control: false }),
+    RangeError,
+  );
+});
+
+Deno.test("the configuration: defaults are 0, names are text", () => {
+  const config = encodeConfig({
+    uplink: "eth0",
+    host: "veth1",
+    versions: [0, 1, 3],
+    mssClamp: true,
+  });
+  assert.equal(new TextDecoder().decode(config.octets("uplink").subarray(0, 5)), "eth0\0");
+  assert.equal(config.number("versions"), 0b1011);
+  assert.equal(config.number("mss_clamp"), 1);
+  assert.equal(config.number("max_entries"), 0);
+  assert.equal(config.bigint("hold_bytes"), 0n);
+  assert.throws(() => encodeConfig({ uplink: "x".repeat(64), host: "h" }), RangeError);
+});
+
+Deno.test("a key with the SPI's top bit set", () => {
+  const bytes = new Uint8Array(32).fill(7);
+  const key = encodeKey({ spi: 0x9a345678, version: 1, key: new Key(bytes), ivLimit: 1n << 40n });
+  assert.equal(key.number("spi"), 0x9a345678);
+  assert.equal(key.number("version"), 1);
+  assert.equal(key.octets("key").toHex(), "07".repeat(32));
+  assert.equal(key.bigint("iv_limit"), 1n << 40n);
+});
