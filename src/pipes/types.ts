@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Pipes as data: the descriptors of the ABI with pipes named instead of numbered. */
-import type { EntryDescriptor, PipeDescriptor } from "../../ffi/plane.ts";
+import type { EntryDescriptor, Match, PipeDescriptor } from "../../ffi/plane.ts";
 
 export type PipeName =
   | "ROOT"
@@ -15,22 +15,29 @@ export type PipeName =
 
 export type Pipe = PipeDescriptor<PipeName> & {
   readonly name: PipeName;
+  /** Fields that have this value in every entry, the dynamic ones included. */
+  readonly constant?: Match;
   /** Entries that are there from the start; the dynamic ones come with tunnels. */
-  readonly entries: readonly (EntryDescriptor<PipeName> & { readonly name: string })[];
+  readonly entries: readonly PipeEntry[];
 };
 
-/** A validated graph, in any order. */
+/** A static entry; its name is unique within its pipe. */
+export type PipeEntry = EntryDescriptor<PipeName> & { readonly name: string };
+
+/** A graph, in any order; `validateTopology` says whether it can be installed. */
 export interface Topology {
   readonly pipes: readonly Pipe[];
 }
 
 export interface TopologyOptions {
   readonly sampling: boolean;
-  /** One packet in 2^n is sampled. */
+  /** One packet in 2^n is sampled; 0..16. */
   readonly sampleRateLog2: number;
   readonly mode: "tunnel" | "transport";
   /** false: static tunnels only, a miss in EGR_ACL is dropped. */
   readonly onDemand: boolean;
   /** ROOT sends ARP, ND and DHCP of the host port to RSS. */
   readonly exceptions: boolean;
+  /** INGR_ACL compares the virtualization cookie too (0 where a packet has none). Default: false. */
+  readonly vc?: boolean;
 }

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Puts a topology onto a plane, downstream first, and takes it off again, upstream first. */
+import type { EntryDescriptor, Fwd, PipeDescriptor, Plane } from "../../ffi/plane.ts";
+import type { Pipe, PipeName, Topology } from "./types.ts";
+import { targets, validateTopology } from "./validate.ts";
+
+/** What `installTopology` needs of a plane. */
+export type PipePlane = Pick<Plane, "createPipe" | "destroyPipe" | "addEntry">;
+
+/** The pipes of a topology as a plane numbered them. */
+export interface InstalledTopology {
+  readonly topology: Topology;
+  /** Pipe ids by name, in the order of installation. */
+  readonly pipes: ReadonlyMap<PipeName, number>;
+  /** Entry ids of the static entries by "PIPE/entry". */
+  readonly entries: ReadonlyMap<string, number>;
+  /** Throws RangeError when the topology has no such pipe. */
+  pipeId(name: PipeName): number;
+  /** Removes the pipes with all their entries. Goes on after a failure, and throws the first. */
+  remove(): void;
+}
+
+/**
+ * Installs a topology. A failure removes what had been installed.
+ * Throws RangeError with every problem when the topology is not valid, and what the plane throws.
+ */
+export function installTopology(plane: PipePlane, topology: Topology): InstalledTopology {
+  const problems = validateTopology(topology);
+  if (problems.length > 0) {
+    throw new RangeError(`Cannot install the pipes: ${problems.join("; ")}`);
+  }
+  const pipes = new Map<PipeName, number>();
+  const entries = new Map<string, number>();
+  try {
+    for (const pipe of downstreamFirst(topology)) {
+      const id = plane.createPipe(descriptor(pipe, pipes));
+      pipes.set(pipe.name, id);
+      for (const entry of pipe.entries) {
+        entries.set(`${pipe.name}/${entry.name}`, plane.addEntry(id, numbered(entry, pipes)));
+      }
+    }
+  } catch (error) {
+    unwind(plane, pipes);
+    throw error;
+  }
+  return {
+    topology,
+    pipes,
+    entries,
+    pipeId(name) {
+      const id = pipes.get(name);
+      if (id === undefined) throw new RangeError(`There is no pipe "${name}" in this topology`);
+      return id;
+    },
+    remove() {
+      const failures = unwind(plane, pipes);
+      entries.clear();
+      if (failures.length > 0) throw failures[0];
+    },
+  };
+}
+
+/** Every pipe after all the pipes that it forwards to. */
+export function downstreamFirst({ pipes }: Topology): readonly Pipe[] {
+  const byName = new Map<string, Pipe>(pipes.map((pipe) => [pipe.name, pipe]));
+  const ordered = new Set<Pipe>();
+  const visit = (pipe: Pipe) => {
+    if (ordered.has(pipe)) return;
+    for (const target of targets(pipe)) {
+      const next = byName.get(target);
+      if (next !== undefined) visit(next);
+    }
+    ordered.add(pipe);
+  };
+  for (const pipe of pipes) visit(pipe);
+  return [...ordered];
+}
+
+function unwind(plane: PipePlane, pipes: Map<PipeName, number>): unknown[] {
+  const failures: unknown[] = [];
+  for (const [name, id] of [...pipes].reverse()) {
+    try {
+      plane.destroyPipe(id);
+      pipes.delete(name);
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  return failures;
+}
+
+function descriptor(pipe: Pipe, ids: ReadonlyMap<PipeName, number>): PipeDescriptor {
+  const { entries: _entries, constant: _constant, fwd, fwd_miss, ...rest } = pipe;
+  return {
+    ...rest,
+    ...(fwd === undefined ? {} : { fwd: fwdId(fwd, ids) }),
+    fwd_miss: fwdId(fwd_miss, ids),
+  };
+}
+
+function numbered(
+  entry: EntryDescriptor<PipeName> & { readonly name: string },
+  ids: ReadonlyMap<PipeName, number>,
+): EntryDescriptor {
+  const { name: _name, fwd, ...rest } = entry;
+  return fwd === undefined ? rest : { ...rest, fwd: fwdId(fwd, ids) };
+}
+
+function fwdId(fwd: Fwd<PipeName>, ids: ReadonlyMap<PipeName, number>): Fwd {
+  if (fwd.type !== "pipe") return fwd;
+  const pipe = ids.get(fwd.pipe);
+  // validateTopology() has seen to it; a Plane must never get NaN or 0 for a pipe.
+  if (pipe === undefined) throw new RangeError(`There is no pipe "${fwd.pipe}" in this topology`);
+  return { type: "pipe", pipe };
+}
