@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What the answerers of host exceptions know. Shapes only. */
+import type { LocalVip } from "../config/config.ts";
+import type { Bytes } from "./frame.ts";
+
+export interface ExceptionContext {
+  /** MAC under which this agent appears to workloads. */
+  readonly gatewayMac: string;
+  /** Link-local IPv6 address made of it. */
+  readonly gatewayLinkLocal: string;
+  /** Vips that the configuration gives to this host, canonical CIDRs. */
+  readonly localVips: readonly LocalVip[];
+  /** Is this address a peer's vip, or a gateway of ours? For anything else we stay silent. */
+  answersFor(address: string): boolean;
+  /** Does this address belong to a workload of this host? */
+  isLocal(address: string): boolean;
+  /** Octets of IP that fit a tunnel: the MTU that workloads are told. */
+  readonly mtu: number;
+  /** The address that a workload with this MAC is given, undefined: none. */
+  leaseFor(mac: string): Lease | undefined;
+}
+
+/** What DHCP tells a workload. */
+export interface Lease {
+  readonly address: string;
+  readonly prefixLength: number;
+  readonly gateway: string;
+  readonly dns: readonly string[];
+}
+
+/** What came of an exception frame: a reply for the host port, and an address that was learned. */
+export interface Answer {
+  readonly reply?: Bytes;
+  readonly learned?: { readonly vip: string; readonly mac: string };
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** DHCPv4 (RFC 2131, options of RFC 2132 and 3442): leases for the vips that this host is given. */
+import type { Answer, ExceptionContext, Lease } from "./context.ts";
+import {
+  BROADCAST_MAC,
+  buildUdp,
+  type Bytes,
+  concat,
+  ipBytes,
+  type IpPacket,
+  ipText,
+  l4ChecksumOk,
+  macBytes,
+  macText,
+  view,
+} from "./frame.ts";
+
+export const DHCP_SERVER_PORT = 67;
+const DHCP_CLIENT_PORT = 68;
+const BOOTREQUEST = 1;
+const BOOTREPLY = 2;
+const FIXED_LEN = 236;
+const MAGIC = 0x63825363;
+const FLAG_BROADCAST = 0x8000;
+const LEASE_S = 86_400;
+const DISCOVER = 1;
+const OFFER = 2;
+const REQUEST = 3;
+const ACK = 5;
+const NAK = 6;
+const INFORM = 8;
+const OPT_MASK = 1;
+const OPT_ROUTER = 3;
+const OPT_DNS = 6;
+const OPT_MTU = 26;
+const OPT_REQUESTED = 50;
+const OPT_LEASE_TIME = 51;
+const OPT_MESSAGE_TYPE = 53;
+const OPT_SERVER = 54;
+const OPT_ROUTES = 121;
+const OPT_PAD = 0;
+const OPT_END = 255;
+
+/** Answers DISCOVER with OFFER, REQUEST with ACK or NAK, INFORM with ACK. */
+export function answerDhcp4(packet: IpPacket, context: ExceptionContext): Answer {
+  const message = packet.l4.subarray(8);
+  if (message.length < FIXED_LEN + 4 || !l4ChecksumOk(packet)) return {};
+  const v = view(message);
+  const isEthernet = message[0] === BOOTREQUEST && message[1] === 1 && message[2] === 6;
+  if (!isEthernet || v.getUint32(FIXED_LEN) !== MAGIC) return {};
+  const options = readOptions(message.subarray(FIXED_LEN + 4));
+  const type = options?.get(OPT_MESSAGE_TYPE)?.[0];
+  const mac = macText(message.subarray(28));
+  const lease = context.leaseFor(mac);
+  if (options === undefined || type === undefined || lease === undefined) return {};
+  const server = options.get(OPT_SERVER);
+  if (server?.length === 4 && ipText(server) !== lease.gateway) return {}; // for another server
+  const kind = replyType(type, message, options, lease);
+  if (kind === undefined) return {};
+  const reply = dhcpReply(message, kind, lease, context);
+  const isAck = kind === ACK;
+  return isAck ? { reply, learned: { vip: lease.address, mac } } : { reply };
+}
+
+function replyType(
+  type: number,
+  message: Bytes,
+  options: ReadonlyMap<number, Bytes>,
+  lease: Lease,
+): number | undefined {
+  if (type === DISCOVER) return OFFER;
+  if (type === INFORM) return ACK;
+  if (type !== REQUEST) return undefined;
+  const asked = options.get(OPT_REQUESTED) ?? message.subarray(12, 16);
+  return asked.length === 4 && ipText(asked) === lease.address ? ACK : NAK;
+}
+
+function dhcpReply(request: Bytes, type: number, lease: Lease, context: ExceptionContext): Bytes {
+  const head = new Uint8Array(FIXED_LEN + 4);
+  const v = view(head);
+  head.set([BOOTREPLY, 1, 6, 0]);
+  head.set(request.subarray(4, 8), 4); // xid
+  head.set(request.subarray(10, 12), 10); // flags
+  const isInform =
+    readOptions(request.subarray(FIXED_LEN + 4))?.get(OPT_MESSAGE_TYPE)?.[0] === INFORM;
+  if (isInform) head.set(request.subarray(12, 16), 12); // ciaddr
+  else if (type !== NAK) head.set(ipBytes(lease.address), 16); // yiaddr
+  head.set(ipBytes(lease.gateway), 20); // siaddr
+  head.set(request.subarray(28, 44), 28); // chaddr
+  v.setUint32(FIXED_LEN, MAGIC);
+  const options = [
+    option(OPT_MESSAGE_TYPE, Uint8Array.of(type)),
+    option(OPT_SERVER, ipBytes(lease.gateway)),
+  ];
+  if (type !== NAK) options.push(...leaseOptions(lease, context.mtu, !isInform));
+  const mac = macText(request.subarray(28));
+  const client = isInform ? ipText(request.subarray(12, 16)) : lease.address;
+  const isBroadcast = type === NAK || (view(request).getUint16(10) & FLAG_BROADCAST) !== 0;
+  const payload = concat(head, ...options, Uint8Array.of(OPT_END));
+  return buildUdp(
+    {
+      ethDst: isBroadcast ? BROADCAST_MAC : mac,
+      ethSrc: context.gatewayMac,
+      src: lease.gateway,
+      dst: isBroadcast ? "255.255.255.255" : client,
+      ttl: 64,
+    },
+    { src: DHCP_SERVER_PORT, dst: DHCP_CLIENT_PORT },
+    payload.length < 300 ? concat(payload, new Uint8Array(300 - payload.length)) : payload,
+  );
+}
+
+function leaseOptions(lease: Lease, mtu: number, withTime: boolean): Bytes[] {
+  const mask = new Uint8Array(4);
+  view(mask).setUint32(0, lease.prefixLength === 0 ? 0 : (-1 << (32 - lease.prefixLength)) >>> 0);
+  const gateway = ipBytes(lease.gateway);
+  const dns = lease.dns.filter((server) => !server.includes(":"));
+  // A gateway outside the prefix needs a route of its own first (RFC 3442: 0.0.0.0 is "on this link").
+  const routes = concat(Uint8Array.of(32), gateway, new Uint8Array(4), Uint8Array.of(0), gateway);
+  return [
+    ...(withTime
+      ? [option(OPT_LEASE_TIME, Uint8Array.of(0, LEASE_S >> 16, LEASE_S >> 8, LEASE_S))]
+      : []),
+    option(OPT_MASK, mask),
+    option(OPT_ROUTER, gateway),
+    option(OPT_MTU, Uint8Array.of(mtu >> 8, mtu)),
+    option(OPT_ROUTES, routes),
+    ...(dns.length > 0 ? [option(OPT_DNS, concat(...dns.map(ipBytes)))] : []),
+  ];
+}
+
+function option(code: number, value: Uint8Array): Bytes {
+  return concat(Uint8Array.of(code, value.length), value);
+}
+
+function readOptions(bytes: Bytes): Map<number, Bytes> | undefined {
+  const options = new Map<number, Bytes>();
+  for (let at = 0; at < bytes.length;) {
+    const code = bytes[at] ?? OPT_END;
+    if (code === OPT_END) return options;
+    if (code === OPT_PAD) {
+      at += 1;
+      continue;
+    }
+    const len = bytes[at + 1];
+    if (len === undefined || at + 2 + len > bytes.length) return undefined;
+    options.set(code, bytes.subarray(at + 2, at + 2 + len));
+    at += 2 + len;
+  }
+  return options;
+}
+
+/** The 16 octets in which BOOTP carries a MAC; for tests and tools. */
+export function chaddr(mac: string): Bytes {
+  return concat(macBytes(mac), new Uint8Array(10));
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The workloads behind the host port: where they are, and what they ask their gateway. */
+import type { Plane, PlaneEvent } from "../ffi/plane.ts";
+import type { Config } from "./config/config.ts";
+import { answerException } from "./exceptions/answer.ts";
+import { arpProbe } from "./exceptions/arp.ts";
+import type { Answer, ExceptionContext } from "./exceptions/context.ts";
+import type { Bytes } from "./exceptions/frame.ts";
+import { gatewayOf, Leases } from "./exceptions/leases.ts";
+import { linkLocal, neighbourProbe } from "./exceptions/nd.ts";
+import { tooBigReply } from "./exceptions/too_big.ts";
+import type { Log } from "./log.ts";
+import type { Peers } from "./peers.ts";
+import type { Clock } from "./sa.ts";
+
+/** A vip is asked for at most once in this time. */
+const PROBE_INTERVAL_MS = 1000;
+/** Most workloads that are remembered by what they said themselves. */
+const LEARNED_MAX = 65_536;
+
+export interface WorkloadsOptions {
+  readonly config: Pick<Config, "gatewayMac" | "vips">;
+  readonly peers: Pick<Peers, "byVip" | "isLocal">;
+  readonly plane: Pick<Plane, "inject">;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Octets of IP that fit a tunnel. */
+  readonly mtu: number;
+  /** A workload's MAC is known now, or another. */
+  readonly moved: (vip: string, mac: string) => void;
+}
+
+/** Learns MACs, answers ARP, ND and DHCP, and reports packets that are too big. */
+export class Workloads {
+  readonly #options: WorkloadsOptions;
+  readonly #context: ExceptionContext;
+  readonly #macs = new Map<string, string>();
+  readonly #configured: ReadonlySet<string>;
+  readonly #probedAt = new Map<string, number>();
+
+  constructor(options: WorkloadsOptions) {
+    this.#options = options;
+    const { config, peers } = options;
+    const hosts = config.vips.filter((vip) => /\/(32|128)$/.test(vip.vip));
+    for (const { vip, mac } of hosts) {
+      if (mac !== undefined) this.#macs.set(vip.replace(/\/\d+$/, ""), mac);
+    }
+    this.#configured = new Set(this.#macs.keys());
+    const gateways = new Set(config.vips.flatMap((vip) => vip.gateway ?? gatewayOf(vip)));
+    const leases = new Leases(config.vips);
+    this.#context = {
+      gatewayMac: config.gatewayMac,
+      gatewayLinkLocal: linkLocal(config.gatewayMac),
+      localVips: config.vips,
+      answersFor: (address) => gateways.has(address) || peers.byVip(address) !== undefined,
+      isLocal: (address) => peers.isLocal(address),
+      mtu: options.mtu,
+      leaseFor: (mac) => leases.leaseFor(mac),
+    };
+  }
+
+  /** The MAC of a local vip. Undefined: not known yet; the workload is asked. */
+  macOf(vip: string): string | undefined {
+    const mac = this.#macs.get(vip);
+    if (mac === undefined) this.#probe(vip);
+    return mac;
+  }
+
+  /** What a packet that came from a workload tells about it. */
+  learn(vip: string, mac: string): void {
+    if (this.#configured.has(vip) || this.#macs.get(vip) === mac) return;
+    if (!this.#options.peers.isLocal(vip) || this.#macs.size >= LEARNED_MAX) return;
+    this.#macs.set(vip, mac);
+    this.#options.log.debug("workload found", { vip, mac });
+    this.#options.moved(vip, mac);
+  }
+
+  /** A frame that ROOT sent to RSS. Never throws for what is in it. */
+  onException(frame: Bytes): void {
+    const answer: Answer = answerException(frame, this.#context);
+    if (answer.learned !== undefined) this.learn(answer.learned.vip, answer.learned.mac);
+    if (answer.reply !== undefined) this.#options.plane.inject("host", answer.reply);
+  }
+
+  /** A packet that no tunnel can carry. */
+  onTooBig(event: Extract<PlaneEvent, { type: "too_big" }>): void {
+    const reply = tooBigReply(event, this.#context);
+    if (reply !== undefined) this.#options.plane.inject("host", reply);
+  }
+
+  #probe(vip: string): void {
+    const { clock, config, plane } = this.#options;
+    const last = this.#probedAt.get(vip);
+    if (last !== undefined && clock.now() - last < PROBE_INTERVAL_MS) return;
+    if (this.#probedAt.size >= LEARNED_MAX) this.#probedAt.clear();
+    this.#probedAt.set(vip, clock.now());
+    const isIpv6 = vip.includes(":");
+    plane.inject(
+      "host",
+      isIpv6 ? neighbourProbe(vip, this.#context) : arpProbe(vip, config.gatewayMac),
+    );
+  }
+}
