@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * A development CA: enough to try the agent and to run its tests without OpenSSL. It has one key in one
+ * file, no revocation and no serial register; a fleet should use its own CA.
+ */
+import { ConfigError } from "../config/config.ts";
+import { isDnsName, parseIp } from "../config/addresses.ts";
+
+/** Where `pkiInit` wrote. */
+export interface CaPaths {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** Where `pkiIssue` wrote: what `rpc.tls` of the configuration wants. */
+export interface IssuedPaths extends CaPaths {
+  readonly ca: string;
+  /** The identity in the certificate: "spiffe://example.org/psp/h1". */
+  readonly spiffeId: string;
+}
+
+/** Common to both. */
+export interface PkiOptions {
+  /** Made with mode 0700 when missing. */
+  readonly dir: string;
+  /** Validity from now; default 3,650 for a CA, 90 for a certificate. */
+  readonly days?: number;
+  /** Overwrite files that exist; without it that is an error. */
+  readonly force?: boolean;
+  /** Start of the validity, for tests; default now. */
+  readonly nowMs?: number;
+}
+
+/** What `pkiInit` needs. */
+export interface InitOptions extends PkiOptions {
+  /** Common name, for people only. */
+  readonly name?: string;
+}
+
+/** What `pkiIssue` needs. */
+export interface IssueOptions extends PkiOptions {
+  /** Last part of the SPIFFE id; the files are named after it. */
+  readonly id: string;
+  /** Trust domain. */
+  readonly domain: string;
+  /** IP SANs, for tools that check host names. */
+  readonly ips?: readonly string[];
+  /** DNS SANs; one that equals another peer's id would contradict the SPIFFE id. */
+  readonly dns?: readonly string[];
+  /** Directory of the CA; default `dir`. */
+  readonly caDir?: string;
+}
+
+type X509 = typeof import("@peculiar/x509");
+
+const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
+const DAY_MS = 86_400_000;
+/** Clocks of two hosts differ a little; a fresh certificate must be good on both. */
+const BACKDATE_MS = 5 * 60_000;
+
+/** Makes `ca.crt` and `ca.key` (0600, PKCS#8) in `dir`. Throws `ConfigError`. */
+export async function pkiInit(options: InitOptions): Promise<CaPaths> {
+  const paths = { cert: `${options.dir}/ca.crt`, key: `${options.dir}/ca.key` };
+  prepare(options, [paths.cert, paths.key]);
+  const x509 = await load();
+  const keys = await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    serialNumber: serial(),
+    name: [{ CN: [options.name ?? "psp-agent development CA"] }],
+    ...validity(options, 3650),
+    keys,
+    signingAlgorithm: ALGORITHM,
+    extensions: [
+      new x509.BasicConstraintsExtension(true, 0, true),
+      new x509.KeyUsagesExtension(
+        x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign,
+        true,
+      ),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
+  });
+  writeSecret(paths.key, await keyPem(x509, keys.privateKey));
+  Deno.writeTextFileSync(paths.cert, pem(certificate.toString("pem")));
+  return paths;
+}
+
+/** Makes `<id>.crt` and `<id>.key` (0600, PKCS#8) in `dir`, signed by the CA of `caDir`. Throws `ConfigError`. */
+export async function pkiIssue(options: IssueOptions): Promise<IssuedPaths> {
+  checkNames(options);
+  const caDir = options.caDir ?? options.dir;
+  const paths = {
+    cert: `${options.dir}/${options.id}.crt`,
+    key: `${options.dir}/${options.id}.key`,
+    ca: `${caDir}/ca.crt`,
+    spiffeId: `spiffe://${options.domain}/psp/${options.id}`,
+  };
+  prepare(options, [paths.cert, paths.key]);
+  const x509 = await load();
+  const ca = await readCa(x509, caDir);
+  const keys = await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
+  const certificate = await x509.X509CertificateGenerator.create({
+    serialNumber: serial(),
+    subject: [{ CN: [options.id] }],
+    issuer: ca.certificate.subject,
+    ...validity(options, 90),
+    publicKey: keys.publicKey,
+    signingKey: ca.key,
+    signingAlgorithm: ALGORITHM,
+    extensions: [
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+      new x509.ExtendedKeyUsageExtension([
+        x509.ExtendedKeyUsage.serverAuth,
+        x509.ExtendedKeyUsage.clientAuth,
+      ]),
+      new x509.SubjectAlternativeNameExtension([
+        { type: "url", value: paths.spiffeId },
+        ...(options.dns ?? []).map((value) => ({ type: "dns" as const, value })),
+        ...(options.ips ?? []).map((value) => ({ type: "ip" as const, value })),
+      ]),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+      await x509.AuthorityKeyIdentifierExtension.create(ca.certificate.publicKey),
+    ],
+  });
+  writeSecret(paths.key, await keyPem(x509, keys.privateKey));
+  Deno.writeTextFileSync(paths.cert, pem(certificate.toString("pem")));
+  return paths;
+}
+
+function checkNames(options: IssueOptions): void {
+  const problems: string[] = [];
+  if (!/^[A-Za-z0-9._-]{1,128}$/.test(options.id) || /^\.+$/.test(options.id)) {
+    problems.push(`id "${options.id}" must be 1 to 128 letters, digits, ".", "_" or "-"`);
+  }
+  if (!isDnsName(options.domain) || options.domain !== options.domain.toLowerCase()) {
+    problems.push(`domain "${options.domain}" must be a lower-case name like "example.org"`);
+  }
+  for (const ip of options.ips ?? []) {
+    try {
+      parseIp(ip);
+    } catch (cause) {
+      problems.push(`ip ${text(cause)}`);
+    }
+  }
+  for (const name of options.dns ?? []) {
+    if (!isDnsName(name)) problems.push(`dns "${name}" must be a name like "h1.example.org"`);
+  }
+  if (problems.length > 0) {
+    throw new ConfigError(`Cannot issue certificate: ${problems.join("; ")}`, problems);
+  }
+}
+
+function prepare(options: PkiOptions, files: readonly string[]): void {
+  if (options.days !== undefined && !(options.days > 0 && options.days <= 36_500)) {
+    throw new ConfigError(`Cannot issue certificate: ${options.days} days must be 1 to 36500`);
+  }
+  try {
+    Deno.mkdirSync(options.dir, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new ConfigError(`Cannot make directory "${options.dir}": ${text(cause)}`, [], { cause });
+  }
+  if (options.force) return;
+  for (const file of files) {
+    if (!exists(file)) continue;
+    throw new ConfigError(`Cannot write "${file}": it exists already (--force overwrites it)`);
+  }
+}
+
+/** Loaded on demand: the agent itself never needs it. The decorators inside want the polyfill first. */
+async function load(): Promise<X509> {
+  await import("reflect-metadata");
+  return await import("@peculiar/x509");
+}
+
+async function readCa(x509: X509, dir: string) {
+  try {
+    const certificate = new x509.X509Certificate(Deno.readTextFileSync(`${dir}/ca.crt`));
+    const der = x509.PemConverter.decodeFirst(Deno.readTextFileSync(`${dir}/ca.key`));
+    const key = await crypto.subtle.importKey("pkcs8", der, ALGORITHM, false, ["sign"]);
+    return { certificate, key };
+  } catch (cause) {
+    throw new ConfigError(
+      `Cannot use the CA in "${dir}": ${text(cause)} (psp-agent pki init makes one)`,
+      [],
+      { cause },
+    );
+  }
+}
+
+function validity(options: PkiOptions, days: number): { notBefore: Date; notAfter: Date } {
+  const now = options.nowMs ?? Date.now();
+  return {
+    notBefore: new Date(now - BACKDATE_MS),
+    notAfter: new Date(now + (options.days ?? days) * DAY_MS),
+  };
+}
+
+/** 16 random octets, positive. */
+function serial(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[0] = ((bytes[0] ?? 0) & 0x7f) | 0x01;
+  return bytes.toHex();
+}
+
+async function keyPem(x509: X509, key: CryptoKey): Promise<string> {
+  const der = await crypto.subtle.exportKey("pkcs8", key);
+  return pem(x509.PemConverter.encode(der, "PRIVATE KEY"));
+}
+
+function pem(encoded: string): string {
+  return encoded.endsWith("\n") ? encoded : `${encoded}\n`;
+}
+
+/** Never readable by others, not even for a moment: made anew under a name that nobody has open. */
+function writeSecret(path: string, content: string): void {
+  const fresh = `${path}.new`;
+  try {
+    if (exists(fresh)) Deno.removeSync(fresh);
+    Deno.writeTextFileSync(fresh, content, { mode: 0o600, createNew: true });
+    Deno.renameSync(fresh, path);
+  } catch (cause) {
+    throw new ConfigError(`Cannot write "${path}": ${text(cause)}`, [], { cause });
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function text(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from "node:assert/strict";
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { pkiInit, pkiIssue } from "./pki.ts";
+import { subjectAltNames } from "./san.ts";
+
+Deno.test("init and issue make a CA, a certificate it signed, and its key", async () => {
+  const dir = Deno.makeTempDirSync();
+  try {
+    await pkiInit({ dir });
+    const h1 = await pkiIssue({
+      dir,
+      id: "h1",
+      domain: "example.org",
+      ips: ["192.0.2.1", "2001:db8::1"],
+      dns: ["h1.example.org"],
+      days: 30,
+    });
+    const ca = new X509Certificate(Deno.readTextFileSync(h1.ca));
+    const cert = new X509Certificate(Deno.readTextFileSync(h1.cert));
+    const key = createPrivateKey(Deno.readTextFileSync(h1.key));
+    assert.ok(cert.checkIssued(ca));
+    assert.ok(cert.verify(ca.publicKey));
+    assert.ok(cert.checkPrivateKey(key));
+    assert.ok(ca.ca);
+    assert.ok(!cert.ca);
+    assert.deepEqual(subjectAltNames(new Uint8Array(cert.raw)), {
+      uris: ["spiffe://example.org/psp/h1"],
+      dns: ["h1.example.org"],
+    });
+    assert.match(cert.subjectAltName ?? "", /2001:db8:0*:|2001:DB8/i);
+    assert.match(Deno.readTextFileSync(h1.key), /^-----BEGIN PRIVATE KEY-----\n/);
+    assert.equal((Deno.statSync(h1.key).mode ?? 0) & 0o777, 0o600);
+    assert.equal((Deno.statSync(`${dir}/ca.key`).mode ?? 0) & 0o777, 0o600);
+  } finally {
+    Deno.removeSync(dir, { recursive: true });
+  }
+});
+
+Deno.test("nothing is overwritten without force", async () => {
+  const dir = Deno.makeTempDirSync();
+  try {
+    await pkiInit({ dir });
+    const before = Deno.readTextFileSync(`${dir}/ca.key`);
+    await assert.rejects(pkiInit({ dir }), /ca\.crt": it exists already \(--force/);
+    assert.equal(Deno.readTextFileSync(`${dir}/ca.key`), before);
+    await pkiInit({ dir, force: true });
+    assert.notEqual(Deno.readTextFileSync(`${dir}/ca.key`), before);
+  } finally {
+    Deno.removeSync(dir, { recursive: true });
+  }
+});
+
+Deno.test("names that cannot be an identity are refused, all at once", async () => {
+  const dir = Deno.makeTempDirSync();
+  try {
+    await assert.rejects(
+      pkiIssue({ dir, id: "../h1", domain: "Example.org", ips: ["1.2.3"], dns: ["a b"] }),
+      /id "\.\.\/h1".*domain "Example\.org".*ip "1\.2\.3".*dns "a b"/,
+    );
+    await assert.rejects(pkiIssue({ dir, id: "h1", domain: "example.org" }), /pki init makes one/);
+  } finally {
+    Deno.removeSync(dir, { recursive: true });
+  }
+});
+
+Deno.test("a certificate cut short at any octet never reads as one with names", async () => {
+  const dir = Deno.makeTempDirSync();
+  try {
+    await pkiInit({ dir });
+    const paths = await pkiIssue({ dir, id: "h1", domain: "example.org" });
+    const der = new Uint8Array(new X509Certificate(Deno.readTextFileSync(paths.cert)).raw);
+    for (let n = 0; n < der.length; n++) {
+      assert.throws(() => subjectAltNames(der.subarray(0, n)), RangeError);
+    }
+  } finally {
+    Deno.removeSync(dir, { recursive: true });
+  }
+});

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Who may occupy the listener before having proved anything. Bounds the handshakes under way, in all and
+ * by address, and their rate by address. A full house evicts its oldest guest instead of refusing the new
+ * one: a good handshake lasts milliseconds, a silent connection as long as it may.
+ */
+import ipaddr from "ipaddr.js";
+
+/** The bounds. */
+export interface AdmissionLimits {
+  /** Handshakes under way, all addresses together. */
+  readonly pending: number;
+  readonly pendingPerAddress: number;
+  /** Unfinished handshakes by address: tokens a second, and most at once. */
+  readonly ratePerS: number;
+  readonly burst: number;
+}
+
+/** Enough for a fleet that restarts at once, too little to hurt. */
+export const ADMISSION_LIMITS: AdmissionLimits = {
+  pending: 256,
+  pendingPerAddress: 64,
+  ratePerS: 200,
+  burst: 400,
+};
+
+/** Addresses remembered for the rate; the one not seen for longest is forgotten first. */
+const MAX_ADDRESSES = 4096;
+
+/** What `enter` decided: destroy `evict`, and the newcomer too unless `admitted`. */
+export interface Admitted<T> {
+  readonly admitted: boolean;
+  readonly evict?: T;
+}
+
+interface Bucket {
+  tokens: number;
+  atMs: number;
+}
+
+/** Pure bookkeeping over connections of any type. */
+export class Admission<T extends object> {
+  readonly #limits: AdmissionLimits;
+  readonly #now: () => number;
+  readonly #pending = new Map<T, string>();
+  readonly #byAddress = new Map<string, Set<T>>();
+  readonly #buckets = new Map<string, Bucket>();
+
+  constructor(limits: AdmissionLimits, now: () => number) {
+    this.#limits = limits;
+    this.#now = now;
+  }
+
+  /** Handshakes under way. */
+  get pending(): number {
+    return this.#pending.size;
+  }
+
+  /** A new connection from `remote`. */
+  enter(connection: T, remote: string): Admitted<T> {
+    const address = group(remote);
+    if (!this.#take(address)) return { admitted: false };
+    const same = this.#byAddress.get(address) ?? new Set<T>();
+    let evict: T | undefined;
+    if (same.size >= this.#limits.pendingPerAddress) [evict] = same;
+    else if (this.#pending.size >= this.#limits.pending) [evict] = this.#pending.keys();
+    if (evict !== undefined) this.leave(evict);
+    this.#pending.set(connection, address);
+    same.add(connection);
+    this.#byAddress.set(address, same);
+    return evict === undefined ? { admitted: true } : { admitted: true, evict };
+  }
+
+  /** Its handshake is over, one way or the other. A good one costs its address nothing. */
+  leave(connection: T, good = false): void {
+    const address = this.#pending.get(connection);
+    if (address === undefined) return;
+    this.#pending.delete(connection);
+    const same = this.#byAddress.get(address);
+    same?.delete(connection);
+    if (same?.size === 0) this.#byAddress.delete(address);
+    const bucket = this.#buckets.get(address);
+    if (good && bucket !== undefined) {
+      bucket.tokens = Math.min(this.#limits.burst, bucket.tokens + 1);
+    }
+  }
+
+  #take(address: string): boolean {
+    const { ratePerS, burst } = this.#limits;
+    const now = this.#now();
+    const bucket = this.#buckets.get(address) ?? { tokens: burst, atMs: now };
+    bucket.tokens = Math.min(burst, bucket.tokens + ((now - bucket.atMs) / 1000) * ratePerS);
+    bucket.atMs = now;
+    // Taken out and put back: the map's order is that of the last visit.
+    this.#buckets.delete(address);
+    this.#buckets.set(address, bucket);
+    if (this.#buckets.size > MAX_ADDRESSES) {
+      const [oldest] = this.#buckets.keys();
+      if (oldest !== undefined) this.#buckets.delete(oldest);
+    }
+    if (bucket.tokens < 1) return false;
+    bucket.tokens -= 1;
+    return true;
+  }
+}
+
+/** One IPv4 address, or the /64 that one IPv6 host can use as it likes. */
+function group(remote: string): string {
+  if (!ipaddr.isValid(remote)) return remote;
+  const parsed = ipaddr.process(remote);
+  if (parsed instanceof ipaddr.IPv4) return parsed.toString();
+  return parsed.parts.slice(0, 4).map((part) => part.toString(16)).join(":");
+}

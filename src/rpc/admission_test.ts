@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from "node:assert/strict";
+import { Admission } from "./admission.ts";
+
+const LIMITS = { pending: 4, pendingPerAddress: 2, ratePerS: 1, burst: 3 };
+
+Deno.test("the oldest handshake of an address makes room for its newest", () => {
+  const admission = new Admission<{ n: number }>(LIMITS, () => 0);
+  const [a, b, c] = [{ n: 1 }, { n: 2 }, { n: 3 }];
+  assert.deepEqual(admission.enter(a, "192.0.2.1"), { admitted: true });
+  assert.deepEqual(admission.enter(b, "192.0.2.1"), { admitted: true });
+  assert.deepEqual(admission.enter(c, "::ffff:192.0.2.1"), { admitted: true, evict: a });
+  assert.equal(admission.pending, 2);
+});
+
+Deno.test("the oldest handshake of all makes room when the house is full", () => {
+  const admission = new Admission<{ n: number }>(LIMITS, () => 0);
+  const guests = [1, 2, 3, 4, 5].map((n) => ({ n }));
+  const last = guests.map((guest) => admission.enter(guest, `192.0.2.${guest.n}`)).at(-1);
+  assert.deepEqual(last, { admitted: true, evict: guests[0] });
+  assert.equal(admission.pending, 4);
+});
+
+Deno.test("an address that never finishes a handshake runs out of tries, then gets new ones", () => {
+  let now = 0;
+  const admission = new Admission<object>(LIMITS, () => now);
+  const attempt = (from: string) => {
+    const guest = {};
+    const { admitted } = admission.enter(guest, from);
+    admission.leave(guest);
+    return admitted;
+  };
+  assert.deepEqual([1, 2, 3, 4].map(() => attempt("2001:db8::1")), [true, true, true, false]);
+  assert.equal(attempt("2001:db8::ffff"), false, "the same /64");
+  assert.equal(attempt("2001:db8:0:1::1"), true, "another /64");
+  now = 1000;
+  assert.deepEqual([attempt("2001:db8::1"), attempt("2001:db8::1")], [true, false]);
+});
+
+Deno.test("good handshakes cost nothing", () => {
+  const admission = new Admission<object>(LIMITS, () => 0);
+  for (let i = 0; i < 100; i++) {
+    const guest = {};
+    assert.equal(admission.enter(guest, "192.0.2.1").admitted, true);
+    admission.leave(guest, true);
+  }
+});

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** How the RPC side tells the agent what happened: counters and log messages, nothing else. */
+
+/** Every counter of the RPC side, and what one count of it means. */
+export const RPC_COUNTERS = {
+  "handshakes-failed":
+    "connections that never became TLS sessions: bad certificate, garbage, silence",
+  "handshakes-evicted": "unfinished handshakes that made room for newer ones",
+  "handshakes-limited": "connections refused because their address opens too many",
+  "connections-exceeded": "connections refused because rpc.max_connections are open",
+  "connections-evicted": "connections closed because their peer opened too many newer ones",
+  "no-identity": "certificates without a SAN that could be a peer's",
+  "foreign-domain": "certificates of another trust domain",
+  "contradictory-identity": "certificates that name several identities",
+  "unknown-identity":
+    "certificates of somebody who is not a configured peer, or not the one called",
+  "denied-identity": "certificates on the deny list",
+  "invalid-request": "requests with a field that cannot be right",
+  "internal-error": "requests that failed inside",
+  "peer-unavailable": "calls that got no answer from the peer",
+  "tls-reloads": "times new TLS files came into force",
+  "tls-reload-failed": "new TLS files that could not be used",
+  "status-foreign-host": "status requests under a name that is not this listener's",
+  "status-unauthorized": "status requests without token or certificate",
+} as const;
+
+/** Name of a counter of the RPC side. */
+export type RpcCounter = keyof typeof RPC_COUNTERS;
+
+/** Given by the agent; the default does nothing. */
+export interface RpcEvents {
+  /** Adds one to the counter. */
+  count(name: RpcCounter): void;
+  /** The message is a constant sentence; the facts are fields. */
+  log(
+    level: "info" | "warning" | "error",
+    message: string,
+    fields?: Readonly<Record<string, string | number>>,
+  ): void;
+}
+
+/** Hears nothing. */
+export const SILENT: RpcEvents = { count() {}, log() {} };

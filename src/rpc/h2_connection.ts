@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * One HTTP/2 connection for unary calls, opened when needed and opened again when it died; the HTTP client
+ * below connect's own protocol code. connect-node has one of its own, which on Deno lets calls hang and
+ * timers throw after a connection was lost; here every call ends with its connection, its deadline or its
+ * answer, and nothing throws outside of a call.
+ */
+import { Code, ConnectError } from "@connectrpc/connect";
+import {
+  createAsyncIterable,
+  type UniversalClientRequest,
+  type UniversalClientResponse,
+} from "@connectrpc/connect/protocol";
+import * as http2 from "node:http2";
+
+/** How a connection is made and kept. */
+export interface H2Options {
+  /** "https://192.0.2.1:7443". */
+  readonly authority: string;
+  /** Asked for each new connection. */
+  readonly session: () => http2.ClientSessionOptions | http2.SecureClientSessionOptions;
+  /** Largest response body. */
+  readonly maxBytes: number;
+  readonly pingIntervalMs: number;
+  readonly pingTimeoutMs: number;
+}
+
+interface Live {
+  readonly session: http2.ClientHttp2Session;
+  /** Rejects the calls on this connection. */
+  readonly calls: Set<(error: ConnectError) => void>;
+  /** Settles when the handshake is over. */
+  readonly opened: Promise<void>;
+  /** Asks the other side whether it is there; drops the connection when it says nothing. */
+  readonly ping: () => void;
+  connected: boolean;
+  /** The other side takes no new calls on it. */
+  leaving: boolean;
+}
+
+/** Closed by `close`; calls that fail because of the connection reject with `unavailable`. */
+export class H2Connection {
+  readonly #options: H2Options;
+  #live: Live | undefined;
+
+  constructor(options: H2Options) {
+    this.#options = options;
+  }
+
+  /** Whether a connection stands that a call would use. */
+  get warm(): boolean {
+    return this.#live !== undefined && this.#live.connected && usable(this.#live);
+  }
+
+  /** One request, its whole answer. */
+  async request(request: UniversalClientRequest): Promise<UniversalClientResponse> {
+    const body: Uint8Array[] = [];
+    for await (const chunk of request.body ?? []) body.push(chunk);
+    const live = this.#live !== undefined && usable(this.#live) ? this.#live : this.#open();
+    const { promise, resolve, reject } = Promise.withResolvers<UniversalClientResponse>();
+    let stream: http2.ClientHttp2Stream | undefined;
+    const cancel = () => {
+      reject(ConnectError.from(request.signal?.reason, Code.Canceled));
+      if (stream !== undefined && !stream.destroyed) stream.close(http2.constants.NGHTTP2_CANCEL);
+      live.ping();
+    };
+    live.calls.add(reject);
+    request.signal?.addEventListener("abort", cancel, { once: true });
+    try {
+      if (request.signal?.aborted) cancel();
+      await Promise.race([live.opened, promise]);
+      stream = live.session.request(headers(request, body));
+      receive(stream, { resolve, reject, maxBytes: this.#options.maxBytes });
+      for (const chunk of body) stream.write(chunk);
+      stream.end();
+      return await promise;
+    } catch (error) {
+      // What node throws when the session went away between two lines of ours.
+      throw error instanceof ConnectError ? error : unavailable(error);
+    } finally {
+      request.signal?.removeEventListener("abort", cancel);
+      live.calls.delete(reject);
+      if (live.leaving && live.calls.size === 0) live.session.close();
+      // Nobody waits for this handshake any more (what is left is `opened`): the next call tries afresh
+      // instead of waiting for TCP's ever slower repetitions.
+      if (!live.connected && live.calls.size <= 1) this.#drop(live, "no answer");
+    }
+  }
+
+  /** Ends the connection; calls under way reject. A later call opens a new one. */
+  close(why = "connection closed"): void {
+    if (this.#live !== undefined) this.#drop(this.#live, why);
+  }
+
+  /** Calls under way may end; later ones open a new connection. */
+  retire(): void {
+    const live = this.#live;
+    this.#live = undefined;
+    if (live === undefined) return;
+    live.leaving = true;
+    if (live.calls.size === 0) live.session.close();
+  }
+
+  #open(): Live {
+    const session = http2.connect(this.#options.authority, this.#options.session());
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    promise.catch(ignore);
+    let overdue: ReturnType<typeof setTimeout> | undefined;
+    const ping = () => {
+      if (session.destroyed || !live.connected || overdue !== undefined) return;
+      overdue = setTimeout(
+        () => this.#drop(live, "the peer is silent"),
+        this.#options.pingTimeoutMs,
+      );
+      Deno.unrefTimer(overdue);
+      try {
+        session.ping(() => {
+          clearTimeout(overdue);
+          overdue = undefined;
+        });
+      } catch {
+        this.#drop(live, "the connection was lost");
+      }
+    };
+    const every = setInterval(ping, this.#options.pingIntervalMs);
+    Deno.unrefTimer(every);
+    const live: Live = {
+      session,
+      calls: new Set(),
+      opened: promise,
+      ping,
+      connected: false,
+      leaving: false,
+    };
+    live.calls.add(reject);
+    this.#live = live;
+    session.on("connect", () => {
+      live.connected = true;
+      live.calls.delete(reject);
+      resolve();
+    });
+    session.on("goaway", () => {
+      live.leaving = true;
+      if (live.calls.size === 0) this.#drop(live, "the peer closed the connection");
+    });
+    session.on("error", (error) => this.#drop(live, error.message));
+    session.on("close", () => {
+      clearInterval(every);
+      clearTimeout(overdue);
+      this.#drop(live, "the connection was lost");
+    });
+    return live;
+  }
+
+  #drop(live: Live, why: string): void {
+    if (this.#live === live) this.#live = undefined;
+    for (const reject of live.calls) reject(unavailable(why));
+    live.calls.clear();
+    if (!live.session.destroyed) live.session.destroy();
+  }
+}
+
+function usable({ session, leaving }: Live): boolean {
+  return !leaving && !session.closed && !session.destroyed;
+}
+
+function headers(
+  request: UniversalClientRequest,
+  body: readonly Uint8Array[],
+): http2.OutgoingHttpHeaders {
+  const url = new URL(request.url);
+  return {
+    ...Object.fromEntries(request.header),
+    ":method": request.method,
+    // Deno writes an IPv6 authority without its brackets; a server then cannot read it.
+    ":authority": url.host,
+    ":path": url.pathname + url.search,
+    // So that a message cut short by an abort cannot pass for a shorter one.
+    "content-length": body.reduce((sum, chunk) => sum + chunk.length, 0),
+  };
+}
+
+function receive(
+  stream: http2.ClientHttp2Stream,
+  { resolve, reject, maxBytes }: {
+    readonly resolve: (response: UniversalClientResponse) => void;
+    readonly reject: (error: ConnectError) => void;
+    readonly maxBytes: number;
+  },
+): void {
+  const header = new Headers();
+  const chunks: Uint8Array[] = [];
+  let status = 0;
+  let size = 0;
+  stream.on("response", (fields) => {
+    status = Number(fields[":status"]);
+    for (const [name, value] of Object.entries(fields)) {
+      if (!name.startsWith(":") && value !== undefined) header.set(name, String(value));
+    }
+  });
+  stream.on("data", (chunk: Uint8Array) => {
+    size += chunk.length;
+    if (size > maxBytes) {
+      reject(
+        new ConnectError(`response is larger than ${maxBytes} octets`, Code.ResourceExhausted),
+      );
+      stream.close(http2.constants.NGHTTP2_CANCEL);
+    } else {
+      chunks.push(chunk);
+    }
+  });
+  stream.on("end", () => {
+    if (status === 0) return;
+    resolve({ status, header, body: createAsyncIterable(chunks), trailer: new Headers() });
+  });
+  stream.on("error", (error) => reject(unavailable(error)));
+  // The last word: without an answer by now there will be none.
+  stream.on(
+    "close",
+    () => reject(unavailable(`stream ended without an answer (${stream.rstCode})`)),
+  );
+}
+
+function unavailable(reason: unknown): ConnectError {
+  const text = reason instanceof Error ? reason.message : String(reason);
+  return new ConnectError(text, Code.Unavailable);
+}
+
+function ignore(): void {}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Who is at the other end: the configured peer whose identity the certificate carries. Only subject
+ * alternative names count, never the common name, and a certificate that says two things says nothing.
+ */
+import type { SubjectAltNames } from "../pki/san.ts";
+
+/** What a certificate is judged by. */
+export interface Trust {
+  /** Trust domain: a SPIFFE id of another domain is foreign. */
+  readonly domain: string;
+  /** Configured ids. */
+  readonly peers: readonly string[];
+  /** Ids ("h9"), SPIFFE ids, or "sha256:" and the fingerprint in hex, with or without colons. */
+  readonly deny: readonly string[];
+}
+
+/** Of a certificate that the TLS handshake has already verified against the CA bundle. */
+export interface Presented extends SubjectAltNames {
+  /** SHA-256 of the DER, hex, in any notation. */
+  readonly fingerprint: string;
+}
+
+/** Why a certificate is not a peer; also the name of the counter. */
+export type RefusalReason =
+  | "no-identity"
+  | "foreign-domain"
+  | "contradictory-identity"
+  | "unknown-identity"
+  | "denied-identity";
+
+/** A peer, or why not. */
+export type Identity =
+  | { readonly ok: true; readonly peer: string }
+  | { readonly ok: false; readonly reason: RefusalReason; readonly message: string };
+
+/** Judges a certificate. Pure. */
+export function identify(presented: Presented, trust: Trust): Identity {
+  const prefix = `spiffe://${trust.domain}/psp/`;
+  const spiffe = new Set(presented.uris.filter((uri) => /^spiffe:/i.test(uri)));
+  // DNS names are compared without case; a DNS name that is nobody's id says nothing about identity.
+  const named = new Set(
+    presented.dns.flatMap((name) =>
+      trust.peers.filter((id) => id.toLowerCase() === name.toLowerCase())
+    ),
+  );
+  if (spiffe.size > 1) return contradictory([...spiffe]);
+  const [uri] = spiffe;
+  if (uri !== undefined && !uri.startsWith(prefix)) {
+    return refusal("foreign-domain", `Certificate belongs to "${uri}", not to "${prefix}..."`);
+  }
+  const ids = new Set(named);
+  if (uri !== undefined) ids.add(uri.slice(prefix.length));
+  if (ids.size > 1) return contradictory([...presented.uris, ...presented.dns]);
+  const [id] = ids;
+  if (id === undefined) {
+    return refusal("no-identity", `Certificate has no SAN of the form "${prefix}<id>"`);
+  }
+  if (isDenied(id, presented.fingerprint, trust)) {
+    return refusal("denied-identity", `"${id}" is denied by the configuration`);
+  }
+  if (!trust.peers.includes(id)) {
+    return refusal("unknown-identity", `"${id}" is not among the configured peers`);
+  }
+  return { ok: true, peer: id };
+}
+
+/** Whether the deny list names this id (plain or as SPIFFE id) or this certificate. */
+export function isDenied(id: string, fingerprint: string, trust: Trust): boolean {
+  const print = bare(fingerprint);
+  return trust.deny.some((entry) =>
+    /^sha256:/i.test(entry)
+      ? print !== "" && bare(entry.slice("sha256:".length)) === print
+      : entry === id || entry === `spiffe://${trust.domain}/psp/${id}`
+  );
+}
+
+function bare(fingerprint: string): string {
+  return fingerprint.replaceAll(":", "").toLowerCase();
+}
+
+function contradictory(names: readonly string[]): Identity {
+  return refusal(
+    "contradictory-identity",
+    `Certificate names several identities: ${names.map((n) => `"${n}"`).join(", ")}`,
+  );
+}
+
+function refusal(reason: RefusalReason, message: string): Identity {
+  return { ok: false, reason, message };
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * The front door of a listening port: lets connections in, with every bound that a stranger could otherwise
+ * outgrow. TLS begins when the first octets look like it, so that silence and garbage cost a socket only.
+ */
+import * as net from "node:net";
+import { ConfigError } from "../config/config.ts";
+import { Admission, ADMISSION_LIMITS, type AdmissionLimits } from "./admission.ts";
+import { type RpcEvents, SILENT } from "./events.ts";
+import {
+  type Carrier,
+  destroy,
+  finish,
+  ignore,
+  plainServers,
+  type Request,
+  type Response,
+  secureServer,
+} from "./protocols.ts";
+import type { TlsStore } from "./tls_store.ts";
+
+export type { Carrier, Request, Response };
+
+/** What a listener needs. */
+export interface ListenerOptions {
+  /** "host:port", IPv6 in brackets; port 0: any. */
+  readonly listen: string;
+  /** Its key in the configuration, for the error sentence: "rpc.listen". */
+  readonly key: string;
+  readonly handler: (request: Request, response: Response) => void;
+  readonly tls?: {
+    readonly store: TlsStore;
+    /** "optional": asked for, judged by whoever handles the request. */
+    readonly clients: "required" | "optional" | "none";
+  };
+  readonly maxConnections: number;
+  readonly handshakeTimeoutMs: number;
+  /** Connections without a request for this long are closed; default 10 min. */
+  readonly idleMs?: number;
+  /** HTTP/2 streams per connection; default 64. */
+  readonly maxStreams?: number;
+  readonly admission?: AdmissionLimits;
+  /** Called for each connection that may send requests, before its first one; false: it is closed. */
+  readonly accept?: (carrier: Carrier, socket: net.Socket) => boolean;
+  readonly events?: RpcEvents;
+}
+
+/** Listening until closed. */
+export interface Listener {
+  readonly hostname: string;
+  readonly port: number;
+  /** Connections beyond the handshake. */
+  connections(): number;
+  /** Closes those connections at once. */
+  drop(which: (carrier: Carrier) => boolean): number;
+  /** No new connections; open ones may finish what they do, at most `graceMs`. */
+  close(graceMs: number): Promise<void>;
+}
+
+const DEFAULT_IDLE_MS = 600_000;
+
+/** Listens. Throws `ConfigError` when the address cannot be used. */
+export async function listen(options: ListenerOptions): Promise<Listener> {
+  const events = options.events ?? SILENT;
+  const admission = new Admission<net.Socket>(
+    options.admission ?? ADMISSION_LIMITS,
+    () => performance.now(),
+  );
+  const carriers = new Set<Carrier>();
+  /** Every socket with what ends its probation. */
+  const raw = new Map<net.Socket, (good: boolean) => void>();
+  const open = (carrier: Carrier, socket: net.Socket) => {
+    if (carriers.size >= options.maxConnections) {
+      events.count("connections-exceeded");
+      return destroy(carrier);
+    }
+    carriers.add(carrier);
+    carrier.on("close", () => carriers.delete(carrier));
+    carrier.on("error", ignore);
+    carrier.setTimeout(options.idleMs ?? DEFAULT_IDLE_MS, () => finish(carrier));
+    if (options.accept?.(carrier, socket) === false) destroy(carrier);
+  };
+  const inner = options.tls
+    ? secureServer(options, options.tls, { open, events })
+    : plainServers(options, { open });
+  const server = net.createServer((socket) => {
+    socket.on("error", ignore);
+    const { admitted, evict } = admission.enter(socket, socket.remoteAddress ?? "");
+    if (evict !== undefined) {
+      events.count("handshakes-evicted");
+      evict.destroy();
+    }
+    if (!admitted) {
+      events.count("handshakes-limited");
+      socket.destroy();
+      return;
+    }
+    // From the first octet to the end of the handshake, however slowly they drip.
+    let taken = false;
+    const fail = () => {
+      // Once it has the socket, the TLS layer counts what becomes of it.
+      if (!taken) events.count("handshakes-failed");
+      socket.destroy();
+    };
+    const late = setTimeout(fail, options.handshakeTimeoutMs);
+    raw.set(socket, (good) => {
+      clearTimeout(late);
+      admission.leave(socket, good);
+    });
+    socket.on("close", () => {
+      raw.get(socket)?.(false);
+      raw.delete(socket);
+    });
+    socket.once("readable", () => {
+      const first: Uint8Array | null = socket.read();
+      if (first === null) return socket.destroy();
+      if (!inner.speaks(first)) return fail();
+      taken = true;
+      socket.unshift(first);
+      inner.take(socket, first, () => raw.get(socket)?.(true));
+    });
+  });
+  const { hostname, port } = await bind(server, options);
+  const stopFollowing = inner.follow?.(carriers);
+  return {
+    hostname,
+    port,
+    connections: () => carriers.size,
+    drop(which) {
+      const chosen = [...carriers].filter(which);
+      for (const carrier of chosen) destroy(carrier);
+      return chosen.length;
+    },
+    async close(graceMs) {
+      stopFollowing?.();
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      for (const carrier of carriers) finish(carrier);
+      const timer = setTimeout(() => {
+        for (const carrier of carriers) destroy(carrier);
+        for (const socket of raw.keys()) socket.destroy();
+      }, graceMs);
+      // A connection that nobody counts could hold `closed` back: not beyond a second more.
+      const late = Promise.withResolvers<void>();
+      const limit = setTimeout(late.resolve, graceMs + 1000);
+      await Promise.race([closed, late.promise]);
+      clearTimeout(timer);
+      clearTimeout(limit);
+      for (const socket of raw.keys()) socket.destroy();
+    },
+  };
+}
+
+/** "host:port" in its parts, the brackets of IPv6 removed. */
+export function splitListen(listen: string): { readonly hostname: string; readonly port: number } {
+  const at = listen.lastIndexOf(":");
+  return {
+    hostname: listen.slice(0, at).replace(/^\[(.*)\]$/, "$1"),
+    port: Number(listen.slice(at + 1)),
+  };
+}
+
+async function bind(
+  server: net.Server,
+  options: ListenerOptions,
+): Promise<{ hostname: string; port: number }> {
+  const { hostname, port } = splitListen(options.listen);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(port, hostname, () => {
+        server.off("error", reject);
+        resolve();
+      });
+    });
+  } catch (cause) {
+    server.close(ignore);
+    const code = (cause as { code?: string }).code;
+    const why = code === "EADDRINUSE"
+      ? "another program listens there"
+      : code === "EADDRNOTAVAIL"
+      ? "this host has no such address"
+      : code === "EACCES"
+      ? "this user may not use that port"
+      : (cause as Error).message;
+    throw new ConfigError(`Cannot listen on "${options.listen}" (${options.key}): ${why}`, [], {
+      cause,
+    });
+  }
+  server.on(
+    "error",
+    (error) =>
+      options.events?.log("error", "A listener reported an error", { reason: error.message }),
+  );
+  const address = server.address() as net.AddressInfo;
+  return { hostname: address.address, port: address.port };
+}

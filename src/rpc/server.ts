@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The listener for other agents: mutual TLS, identity from the certificate, Connect, gRPC and gRPC-Web. */
+import { createContextValues } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { createHash } from "node:crypto";
+import { constants } from "node:http2";
+import type { TLSSocket } from "node:tls";
+import { ConfigError } from "../config/config.ts";
+import type { TunnelHandler } from "../exchange.ts";
+import { subjectAltNames } from "../pki/san.ts";
+import type { AdmissionLimits } from "./admission.ts";
+import { type RpcEvents, SILENT } from "./events.ts";
+import { identify, type Identity, isDenied, type Presented, type Trust } from "./identity.ts";
+import { type Carrier, listen, type Request, type Response } from "./listener.ts";
+import { runtimeRefusal } from "./tls.ts";
+import type { TlsStore } from "./tls_store.ts";
+import { CALLER, callerGate, tunnelRoutes } from "./tunnel_service.ts";
+
+/** What the server needs. Without `tls`, `insecure` must be true. */
+export interface RpcServerOptions {
+  /** "host:port". */
+  readonly listen: string;
+  readonly handler: TunnelHandler;
+  readonly trust: Trust;
+  readonly tls?: TlsStore;
+  /** Plain HTTP; the caller is whoever the header `psp-peer` says. For laboratories only. */
+  readonly insecure?: boolean;
+  readonly maxConnections: number;
+  readonly handshakeTimeoutMs: number;
+  readonly maxMessageBytes: number;
+  /** A connection without requests is closed; default 10 min. */
+  readonly idleMs?: number;
+  /** A request must be over by then; default 30 s. */
+  readonly requestTimeoutMs?: number;
+  readonly admission?: AdmissionLimits;
+  readonly events?: RpcEvents;
+}
+
+/** Listening until closed. */
+export interface RpcServer extends AsyncDisposable {
+  /** Where it listens, for logs and tests. */
+  readonly address: { readonly hostname: string; readonly port: number };
+  /** Connections beyond the handshake. */
+  connections(): number;
+  /** New peers or deny list: connections that are not welcome any more end at once. Returns how many. */
+  setTrust(trust: Trust): number;
+  /** Lets requests under way end, at most `graceMs` (default 500). */
+  close(graceMs?: number): Promise<void>;
+}
+
+/** Names the caller where there is no TLS. */
+export const INSECURE_PEER_HEADER = "psp-peer";
+/** Connections of one identity; the oldest makes room. Agents need one. */
+const MAX_CONNECTIONS_PER_PEER = 8;
+const REQUEST_TIMEOUT_MS = 30_000;
+
+interface Known {
+  readonly presented: Presented;
+  identity: Identity;
+}
+
+/** Starts listening. Throws `ConfigError`: no TLS and not insecure, a Deno too old, address in use. */
+export async function startRpcServer(options: RpcServerOptions): Promise<RpcServer> {
+  const events = options.events ?? SILENT;
+  refuseUnsafe(options, events);
+  let trust = options.trust;
+  const known = new Map<Carrier, Known>();
+  const accept = (carrier: Carrier, socket: unknown): boolean => {
+    if (options.tls === undefined) return true;
+    const entry = judge(socket as TLSSocket, trust);
+    // Denied ends here; a stranger with a good certificate is told so in the protocol he speaks.
+    if (!entry.identity.ok && entry.identity.reason === "denied-identity") {
+      events.count("denied-identity");
+      return false;
+    }
+    makeRoom(known, entry, events);
+    known.set(carrier, entry);
+    carrier.on("close", () => known.delete(carrier));
+    return true;
+  };
+  const callerOf = (request: Request): Identity => {
+    if (options.tls === undefined) return insecureCaller(request, trust);
+    return known.get(carrierOf(request))?.identity ?? CALLER.defaultValue;
+  };
+  const serve = connectNodeAdapter({
+    routes: tunnelRoutes(options.handler, events),
+    contextValues: (request) => createContextValues().set(CALLER, callerOf(request)),
+    requestGate: callerGate(events),
+    readMaxBytes: options.maxMessageBytes,
+    writeMaxBytes: options.maxMessageBytes,
+    maxTimeoutMs: 3_600_000,
+    // Keys do not compress, and compression beside secrets is a bad habit.
+    acceptCompression: [],
+  });
+  const listener = await listen({
+    listen: options.listen,
+    key: "rpc.listen",
+    handler: withDeadline(serve, options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS),
+    ...(options.tls ? { tls: { store: options.tls, clients: "required" as const } } : {}),
+    maxConnections: options.maxConnections,
+    handshakeTimeoutMs: options.handshakeTimeoutMs,
+    ...(options.idleMs === undefined ? {} : { idleMs: options.idleMs }),
+    ...(options.admission === undefined ? {} : { admission: options.admission }),
+    accept,
+    events,
+  });
+  const close = (graceMs = 500) => listener.close(graceMs);
+  return {
+    address: { hostname: listener.hostname, port: listener.port },
+    connections: listener.connections,
+    setTrust(next) {
+      trust = next;
+      for (const entry of known.values()) entry.identity = identify(entry.presented, next);
+      return listener.drop((carrier) => known.get(carrier)?.identity.ok === false);
+    },
+    close,
+    [Symbol.asyncDispose]: () => close(),
+  };
+}
+
+/** The certificate of a TLS connection, as `identify` wants it. */
+export function presentedBy(socket: TLSSocket): Presented {
+  const raw = socket.getPeerCertificate().raw;
+  if (!raw) return { uris: [], dns: [], fingerprint: "" };
+  const der = new Uint8Array(raw);
+  const fingerprint = createHash("sha256").update(der).digest("hex");
+  try {
+    return { ...subjectAltNames(der), fingerprint };
+  } catch {
+    return { uris: [], dns: [], fingerprint };
+  }
+}
+
+/** What carries this request: the key under which `accept` saw it. */
+export function carrierOf(request: Request): Carrier {
+  const session = "stream" in request ? request.stream.session : undefined;
+  return session ?? request.socket;
+}
+
+/** Ends requests that take too long, so that nobody holds a stream by sending half a message. */
+export function withDeadline(
+  serve: (request: Request, response: Response) => void,
+  timeoutMs: number,
+): (request: Request, response: Response) => void {
+  return (request, response) => {
+    request.on("error", ignore);
+    response.on("error", ignore);
+    const timer = setTimeout(() => {
+      if ("stream" in request) request.stream.close(constants.NGHTTP2_CANCEL);
+      else request.destroy();
+    }, timeoutMs);
+    response.on("close", () => clearTimeout(timer));
+    try {
+      serve(request, response);
+    } catch {
+      // A request without authority, for instance: there is no protocol to answer in.
+      response.statusCode = 400;
+      response.end();
+    }
+  };
+}
+
+function refuseUnsafe(options: RpcServerOptions, events: RpcEvents): void {
+  if (options.tls !== undefined) {
+    const refusal = runtimeRefusal(Deno.version.deno);
+    if (refusal !== undefined) throw new ConfigError(refusal);
+    return;
+  }
+  if (options.insecure !== true) {
+    throw new ConfigError(
+      'Cannot listen for peers without TLS: set "rpc.tls" (cert, key, ca), or "rpc.insecure": true ' +
+        "in a laboratory",
+    );
+  }
+  events.log(
+    "warning",
+    "INSECURE: peers are not authenticated and keys travel in clear text (rpc.insecure)",
+  );
+}
+
+function judge(socket: TLSSocket, trust: Trust): Known {
+  const presented = presentedBy(socket);
+  if (!socket.authorized) return { presented, identity: CALLER.defaultValue };
+  const identity = identify(presented, trust);
+  // A denied certificate is denied whatever else it says.
+  if (!identity.ok && isDenied("", presented.fingerprint, trust)) {
+    return { presented, identity: { ...identity, reason: "denied-identity" } };
+  }
+  return { presented, identity };
+}
+
+function makeRoom(known: ReadonlyMap<Carrier, Known>, entry: Known, events: RpcEvents): void {
+  const owner = ownerOf(entry);
+  const same = [...known].filter(([, other]) => ownerOf(other) === owner);
+  if (same.length < MAX_CONNECTIONS_PER_PEER) return;
+  events.count("connections-evicted");
+  same[0]?.[0].destroy();
+}
+
+function ownerOf({ identity }: Known): string {
+  return identity.ok ? identity.peer : "";
+}
+
+function insecureCaller(request: Request, trust: Trust): Identity {
+  const peer = request.headers[INSECURE_PEER_HEADER];
+  if (typeof peer !== "string") {
+    return {
+      ok: false,
+      reason: "no-identity",
+      message: `Insecure mode needs the header "${INSECURE_PEER_HEADER}"`,
+    };
+  }
+  return identify(
+    { uris: [`spiffe://${trust.domain}/psp/${peer}`], dns: [], fingerprint: "" },
+    trust,
+  );
+}
+
+function ignore(): void {}

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The views of src/status.ts between domain objects and proto messages, both ways. */
+import { create } from "@bufbuild/protobuf";
+import {
+  type Timestamp,
+  timestampFromMs,
+  timestampMs,
+  TimestampSchema,
+} from "@bufbuild/protobuf/wkt";
+import { PSP_VERSIONS } from "../sa.ts";
+import type {
+  PeerView,
+  PipeView,
+  RotateView,
+  RotationView,
+  SampleView,
+  SaView,
+  StatusView,
+  TunnelView,
+} from "../status.ts";
+import * as pb from "./gen/psp/v1/status_pb.ts";
+import { versionNumber } from "./tunnel_codec.ts";
+
+/** To the wire. */
+export function statusToProto(view: StatusView): pb.GetStatusResponse {
+  return create(pb.GetStatusResponseSchema, {
+    id: view.id,
+    version: view.version,
+    bootEpoch: view.bootEpoch,
+    startedAt: timestampFromMs(view.startedAtMs),
+    plane: create(pb.PlaneStatusSchema, view.plane),
+    peers: view.peers.map((peer) =>
+      create(pb.PeerStatusSchema, {
+        id: peer.id,
+        svcAddress: peer.svcAddress,
+        vips: [...peer.vips],
+        circuit: peer.circuit,
+        failures: peer.failures,
+        lastError: peer.lastError,
+        ...time("nextAttemptAt", peer.nextAttemptAtMs),
+        bootEpoch: peer.bootEpoch,
+        tunnels: peer.tunnels,
+      })
+    ),
+    tunnels: create(pb.TunnelCountsSchema, view.tunnels),
+    counters: { ...view.counters },
+    rotation: rotationToProto(view.rotation),
+    mtu: create(pb.MtuStatusSchema, view.mtu),
+    ...time("certificateExpiresAt", view.certificateExpiresAtMs),
+    draining: view.draining,
+  });
+}
+
+/** From the wire. */
+export function statusFromProto(message: pb.GetStatusResponse): StatusView {
+  const { plane, tunnels, mtu } = message;
+  return {
+    id: message.id,
+    version: message.version,
+    bootEpoch: message.bootEpoch,
+    startedAtMs: ms(message.startedAt) ?? 0,
+    plane: {
+      kind: plane?.kind ?? "",
+      version: plane?.version ?? "",
+      uplink: plane?.uplink ?? "",
+      host: plane?.host ?? "",
+      backend: plane?.backend ?? "",
+    },
+    peers: message.peers.map((peer): PeerView => ({
+      id: peer.id,
+      svcAddress: peer.svcAddress,
+      vips: peer.vips,
+      circuit: oneOf(peer.circuit, ["closed", "open", "half-open"]),
+      failures: peer.failures,
+      lastError: peer.lastError,
+      ...maybe("nextAttemptAtMs", ms(peer.nextAttemptAt)),
+      bootEpoch: peer.bootEpoch,
+      tunnels: peer.tunnels,
+    })),
+    tunnels: {
+      opening: tunnels?.opening ?? 0,
+      up: tunnels?.up ?? 0,
+      rekeying: tunnels?.rekeying ?? 0,
+      failed: tunnels?.failed ?? 0,
+    },
+    counters: message.counters,
+    rotation: rotationFromProto(message.rotation),
+    mtu: {
+      uplink: mtu?.uplink ?? 0,
+      overhead: mtu?.overhead ?? 0,
+      largestInnerPacket: mtu?.largestInnerPacket ?? 0,
+    },
+    ...maybe("certificateExpiresAtMs", ms(message.certificateExpiresAt)),
+    draining: message.draining,
+  };
+}
+
+/** To the wire. */
+export function tunnelToProto(view: TunnelView): pb.Tunnel {
+  return create(pb.TunnelSchema, {
+    peer: view.peer,
+    localVip: view.localVip,
+    remoteVip: view.remoteVip,
+    state: view.state,
+    ...(view.tx ? { tx: saToProto(view.tx) } : {}),
+    ...(view.rx ? { rx: saToProto(view.rx) } : {}),
+    ...time("openedAt", view.openedAtMs),
+    lastError: view.lastError,
+  });
+}
+
+/** From the wire. */
+export function tunnelFromProto(message: pb.Tunnel): TunnelView {
+  return {
+    peer: message.peer,
+    localVip: message.localVip,
+    remoteVip: message.remoteVip,
+    state: oneOf(message.state, ["opening", "up", "rekeying", "failed"]),
+    ...(message.tx ? { tx: saFromProto(message.tx) } : {}),
+    ...(message.rx ? { rx: saFromProto(message.rx) } : {}),
+    ...maybe("openedAtMs", ms(message.openedAt)),
+    lastError: message.lastError,
+  };
+}
+
+/** To the wire. */
+export function pipeToProto(view: PipeView): pb.PipeStatus {
+  return create(pb.PipeStatusSchema, view);
+}
+
+/** From the wire. */
+export function pipeFromProto(message: pb.PipeStatus): PipeView {
+  const { name, entries, packets, bytes, missPackets, missBytes } = message;
+  return { name, entries, packets, bytes, missPackets, missBytes };
+}
+
+/** To the wire. */
+export function sampleToProto(view: SampleView): pb.Sample {
+  return create(pb.SampleSchema, {
+    time: create(TimestampSchema, {
+      seconds: view.timeNs / 1_000_000_000n,
+      nanos: Number(view.timeNs % 1_000_000_000n),
+    }),
+    direction: view.direction,
+    srcVip: view.srcVip,
+    dstVip: view.dstVip,
+    spi: view.spi,
+    length: view.length,
+    data: view.data,
+    lost: BigInt(view.lost),
+  });
+}
+
+/** From the wire. */
+export function sampleFromProto(message: pb.Sample): SampleView {
+  const { time } = message;
+  return {
+    timeNs: (time?.seconds ?? 0n) * 1_000_000_000n + BigInt(time?.nanos ?? 0),
+    direction: oneOf(message.direction, ["egress", "ingress"]),
+    srcVip: message.srcVip,
+    dstVip: message.dstVip,
+    spi: message.spi,
+    length: message.length,
+    data: new Uint8Array(message.data),
+    lost: Number(message.lost),
+  };
+}
+
+/** To the wire. */
+export function rotateToProto(view: RotateView): pb.RotateResponse {
+  return create(pb.RotateResponseSchema, {
+    started: view.started,
+    message: view.message,
+    rotation: rotationToProto(view.rotation),
+    peers: [...view.peers],
+    tunnels: view.tunnels,
+  });
+}
+
+/** From the wire. */
+export function rotateFromProto(message: pb.RotateResponse): RotateView {
+  return {
+    started: message.started,
+    message: message.message,
+    rotation: rotationFromProto(message.rotation),
+    peers: message.peers,
+    tunnels: message.tunnels,
+  };
+}
+
+function rotationToProto(view: RotationView): pb.RotationStatus {
+  return create(pb.RotationStatusSchema, {
+    rotations: view.rotations,
+    sasOnOldKey: view.sasOnOldKey,
+    ...time("nextAt", view.nextAtMs),
+    spisLeft: view.spisLeft,
+  });
+}
+
+function rotationFromProto(message: pb.RotationStatus | undefined): RotationView {
+  return {
+    rotations: message?.rotations ?? 0n,
+    sasOnOldKey: message?.sasOnOldKey ?? 0,
+    ...maybe("nextAtMs", ms(message?.nextAt)),
+    spisLeft: message?.spisLeft ?? 0n,
+  };
+}
+
+function saToProto(view: SaView): pb.Sa {
+  return create(pb.SaSchema, {
+    spi: view.spi,
+    version: versionNumber(view.version),
+    createdAt: timestampFromMs(view.createdAtMs),
+    ...time("expiresAt", view.expiresAtMs),
+    packets: view.packets,
+    bytes: view.bytes,
+  });
+}
+
+function saFromProto(message: pb.Sa): SaView {
+  return {
+    spi: message.spi,
+    version: PSP_VERSIONS[message.version - 1] ?? PSP_VERSIONS[0],
+    createdAtMs: ms(message.createdAt) ?? 0,
+    ...maybe("expiresAtMs", ms(message.expiresAt)),
+    packets: message.packets,
+    bytes: message.bytes,
+  };
+}
+
+function time<K extends string>(key: K, value: number | undefined): { [P in K]?: Timestamp } {
+  return value === undefined ? {} : { [key]: timestampFromMs(value) } as { [P in K]: Timestamp };
+}
+
+function ms(value: Timestamp | undefined): number | undefined {
+  return value === undefined ? undefined : timestampMs(value);
+}
+
+function maybe<K extends string>(key: K, value: number | undefined): { [P in K]?: number } {
+  return value === undefined ? {} : { [key]: value } as { [P in K]: number };
+}
+
+/** Texts of a newer agent that this one does not know read as the first. */
+function oneOf<const T extends readonly [string, ...string[]]>(value: string, known: T): T[number] {
+  return known.find((k) => k === value) ?? known[0];
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * The listener for operators, browsers and curl: StatusService, `/healthz`, `/metrics`. On loopback it is
+ * plain HTTP; beyond that it wants TLS and proof of who asks. No CORS headers: pages of others read nothing.
+ */
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { timingSafeEqual } from "node:crypto";
+import type { TLSSocket } from "node:tls";
+import { isLoopback } from "../config/addresses.ts";
+import { type Config, ConfigError } from "../config/config.ts";
+import type { StatusSource } from "../status.ts";
+import { type RpcEvents, SILENT } from "./events.ts";
+import { listen, type Request, type Response, splitListen } from "./listener.ts";
+import { METRICS_TYPE, metricsText } from "./metrics.ts";
+import { carrierOf } from "./server.ts";
+import { statusRoutes } from "./status_service.ts";
+import { runtimeRefusal } from "./tls.ts";
+import { TlsStore } from "./tls_store.ts";
+
+/** What the status listener needs. */
+export interface StatusServerOptions {
+  readonly config: Config["status"];
+  readonly source: StatusSource;
+  readonly events?: RpcEvents;
+}
+
+/** Listening until closed. */
+export interface StatusServer extends AsyncDisposable {
+  /** Where it listens, for logs and tests. */
+  readonly address: { readonly hostname: string; readonly port: number };
+  /** Reads the TLS files again (SIGHUP). */
+  reload(): void;
+  /** Ends streams after `graceMs` (default 200). */
+  close(graceMs?: number): Promise<void>;
+}
+
+/** A request body of StatusService is a few octets. */
+const MAX_REQUEST_BYTES = 4096;
+const MAX_CONNECTIONS = 128;
+/** A quiet `WatchSamples` stream is not idle. */
+const IDLE_MS = 3_600_000;
+/** Shorter ones can be guessed. */
+const MIN_TOKEN_OCTETS = 16;
+
+/** Starts listening. Throws `ConfigError`: unprotected beyond loopback, files unusable, address in use. */
+export async function startStatusServer(options: StatusServerOptions): Promise<StatusServer> {
+  const { config, source } = options;
+  const events = options.events ?? SILENT;
+  const { hostname } = splitListen(config.listen);
+  const loopback = isLoopback(hostname);
+  if (!loopback && config.tls === undefined) {
+    throw new ConfigError(
+      `Cannot listen for status on "${config.listen}" without TLS: set "status.tls", or listen on loopback`,
+    );
+  }
+  if (config.tls !== undefined) {
+    const refusal = runtimeRefusal(Deno.version.deno);
+    if (refusal !== undefined) throw new ConfigError(refusal);
+  }
+  const token = config.tokenFile === undefined ? undefined : readToken(config.tokenFile);
+  const store = config.tls && new TlsStore(config.tls, { events });
+  // With a token the certificate is optional, and either will do.
+  const clients = token === undefined ? "required" : "optional";
+  const allowed = (request: Request): boolean =>
+    (token !== undefined && bearer(request, token)) ||
+    (store !== undefined && authorized(request)) ||
+    (token === undefined && store === undefined);
+  const serve = connectNodeAdapter({
+    routes: statusRoutes(source, { admin: config.admin, events }),
+    readMaxBytes: MAX_REQUEST_BYTES,
+    acceptCompression: [],
+    fallback: (request, response) => other(request, response as Response, source),
+  });
+  const listener = await listen({
+    listen: config.listen,
+    key: "status.listen",
+    handler: (request, response) => {
+      request.on("error", ignore);
+      response.on("error", ignore);
+      if (loopback && !ourHost(request, hostname)) {
+        events.count("status-foreign-host");
+        return answer(response, 421, "This address is not served under that name\n");
+      }
+      if (!allowed(request)) {
+        events.count("status-unauthorized");
+        response.setHeader("www-authenticate", "Bearer");
+        return answer(response, 401, "A bearer token or a client certificate is needed\n");
+      }
+      try {
+        serve(request, response);
+      } catch {
+        answer(response, 400, "Bad request\n");
+      }
+    },
+    ...(store ? { tls: { store, clients } } : {}),
+    maxConnections: MAX_CONNECTIONS,
+    handshakeTimeoutMs: 5_000,
+    idleMs: IDLE_MS,
+    events,
+  }).catch((error) => {
+    store?.[Symbol.dispose]();
+    throw error;
+  });
+  const close = async (graceMs = 200) => {
+    store?.[Symbol.dispose]();
+    await listener.close(graceMs);
+  };
+  return {
+    address: { hostname: listener.hostname, port: listener.port },
+    reload: () => void store?.reload(),
+    close,
+    [Symbol.asyncDispose]: () => close(),
+  };
+}
+
+/**
+ * A page of a stranger can make its own name point at 127.0.0.1 and read what answers there; only the
+ * name that the browser believes to be talking to gives it away.
+ */
+export function ourHost(request: Request, listenHost: string): boolean {
+  const authority = request.headers[":authority"] ?? request.headers.host;
+  if (typeof authority !== "string") return false;
+  const host = /^(?:\[([0-9a-f:.]+)\]|([^:\[\]]+))(?::\d{1,5})?$/i.exec(authority);
+  const name = (host?.[1] ?? host?.[2] ?? "").toLowerCase();
+  return name !== "" && (isLoopback(name) || name === listenHost.toLowerCase());
+}
+
+function other(request: Request, response: Response, source: StatusSource): void {
+  const path = request.url?.split("?", 1)[0];
+  if (request.method !== "GET" && request.method !== "HEAD") {
+    return answer(response, 404, "Not found\n");
+  }
+  if (path === "/healthz") {
+    const { draining } = source.status();
+    return answer(response, draining ? 503 : 200, draining ? "draining\n" : "ok\n");
+  }
+  if (path === "/metrics") {
+    return answer(response, 200, metricsText(source.status(), source.pipes()), METRICS_TYPE);
+  }
+  answer(response, 404, "Not found\n");
+}
+
+function answer(
+  response: Response,
+  status: number,
+  body: string,
+  type = "text/plain; charset=utf-8",
+): void {
+  response.statusCode = status;
+  response.setHeader("content-type", type);
+  response.setHeader("x-content-type-options", "nosniff");
+  response.setHeader("cache-control", "no-store");
+  response.end(body);
+}
+
+function readToken(path: string): Uint8Array {
+  let token: Uint8Array;
+  try {
+    token = new TextEncoder().encode(Deno.readTextFileSync(path).trim());
+  } catch (cause) {
+    throw new ConfigError(`Cannot read "status.token_file" "${path}"`, [], { cause });
+  }
+  if (token.length < MIN_TOKEN_OCTETS) {
+    throw new ConfigError(
+      `Cannot use "status.token_file" "${path}": at least ${MIN_TOKEN_OCTETS} characters are needed`,
+    );
+  }
+  return token;
+}
+
+function bearer(request: Request, token: Uint8Array): boolean {
+  const given = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? "")?.[1];
+  if (given === undefined) return false;
+  const bytes = new TextEncoder().encode(given);
+  return bytes.length === token.length && timingSafeEqual(bytes, token);
+}
+
+function authorized(request: Request): boolean {
+  const carrier = carrierOf(request);
+  const socket = "socket" in carrier ? carrier.socket : carrier;
+  return (socket as TLSSocket).authorized === true;
+}
+
+function ignore(): void {}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** StatusService and AdminService for connect, answered from a `StatusSource`. */
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
+import type { StatusSource, TunnelView } from "../status.ts";
+import { type RpcEvents, SILENT } from "./events.ts";
+import {
+  AdminService,
+  GetPipesResponseSchema,
+  ListTunnelsResponseSchema,
+  StatusService,
+} from "./gen/psp/v1/status_pb.ts";
+import {
+  pipeToProto,
+  rotateToProto,
+  sampleToProto,
+  statusToProto,
+  tunnelToProto,
+} from "./status_codec.ts";
+
+/** Tunnels in one page when the request does not say, and at most. */
+export const PAGE_SIZE = 1000;
+const MAX_PAGE_SIZE = 10_000;
+const MAX_TOKEN = 512;
+/** Readers of samples at one time. */
+const MAX_WATCHERS = 16;
+
+/**
+ * What `after` of `StatusSource.tunnels` is compared with. The space sorts before everything that ids and
+ * addresses are made of, so the order of these texts is the order by (peer, localVip, remoteVip).
+ */
+export function tunnelToken(view: Pick<TunnelView, "peer" | "localVip" | "remoteVip">): string {
+  return `${view.peer} ${view.localVip} ${view.remoteVip}`;
+}
+
+/** The routes; `admin` adds AdminService. */
+export function statusRoutes(
+  source: StatusSource,
+  options: { readonly admin: boolean; readonly events?: RpcEvents },
+): (router: ConnectRouter) => void {
+  const events = options.events ?? SILENT;
+  let watchers = 0;
+  return (router) => {
+    router.service(StatusService, {
+      getStatus: () => statusToProto(source.status()),
+      listTunnels(request) {
+        if (request.pageToken.length > MAX_TOKEN) {
+          throw new ConnectError('Field "page_token": too long', Code.InvalidArgument);
+        }
+        const size = Math.min(request.pageSize || PAGE_SIZE, MAX_PAGE_SIZE);
+        // One more than asked for, to know whether another page follows.
+        const found = source.tunnels({
+          ...(request.peer === "" ? {} : { peer: request.peer }),
+          ...(request.pageToken === "" ? {} : { after: request.pageToken }),
+          limit: size + 1,
+        });
+        const page = found.slice(0, size);
+        const last = page.at(-1);
+        return create(ListTunnelsResponseSchema, {
+          tunnels: page.map(tunnelToProto),
+          nextPageToken: found.length > size && last !== undefined ? tunnelToken(last) : "",
+        });
+      },
+      getPipes: () => create(GetPipesResponseSchema, { pipes: source.pipes().map(pipeToProto) }),
+      async *watchSamples(_request, context) {
+        if (watchers >= MAX_WATCHERS) {
+          throw new ConnectError(
+            `Cannot watch samples: ${MAX_WATCHERS} readers already do`,
+            Code.ResourceExhausted,
+          );
+        }
+        watchers += 1;
+        try {
+          for await (const sample of source.samples(context.signal)) yield sampleToProto(sample);
+        } catch (error) {
+          if (!context.signal.aborted) throw error;
+        } finally {
+          watchers -= 1;
+        }
+      },
+    });
+    if (!options.admin) return;
+    router.service(AdminService, {
+      async rotate(request) {
+        if (!request.plan) events.log("info", "Master key rotation was ordered by an operator");
+        return rotateToProto(await source.rotate({ plan: request.plan }));
+      },
+    });
+  };
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * The TLS files in force, kept up to date: a watcher for the directories, a poll for file systems where
+ * watching says nothing, and `reload()` for SIGHUP. A bad new set changes nothing but the log.
+ */
+import { ConfigError, type TlsFiles } from "../config/config.ts";
+import { type RpcEvents, SILENT } from "./events.ts";
+import { loadTls, type Owner, type TlsMaterial } from "./tls.ts";
+
+/** How a store behaves; every field has a default. */
+export interface TlsStoreOptions {
+  readonly owner?: Owner;
+  readonly events?: RpcEvents;
+  /** Default 30 s; 0: no watching and no polling. */
+  readonly pollMs?: number;
+  /** Quiet time after the last change on disk; default 250. */
+  readonly debounceMs?: number;
+  /** Wall clock in milliseconds. */
+  readonly wallMs?: () => number;
+}
+
+/** Called with the set in force and the one before it. */
+export type TlsListener = (now: TlsMaterial, before: TlsMaterial) => void;
+
+const DAY_MS = 86_400_000;
+/** Warn from here on, once a day. */
+const WARN_MS = 14 * DAY_MS;
+
+/** Owns a watcher and a timer: dispose it. */
+export class TlsStore implements Disposable {
+  readonly #files: TlsFiles;
+  readonly #options: TlsStoreOptions;
+  readonly #events: RpcEvents;
+  readonly #wallMs: () => number;
+  readonly #listeners = new Set<TlsListener>();
+  #current: TlsMaterial;
+  #watcher: Deno.FsWatcher | undefined;
+  #poll: ReturnType<typeof setInterval> | undefined;
+  #pending: ReturnType<typeof setTimeout> | undefined;
+  #warnedOf = "";
+  #warnedAtMs = -Infinity;
+
+  /** Loads at once. Throws `ConfigError` when the files cannot be used. */
+  constructor(files: TlsFiles, options: TlsStoreOptions = {}) {
+    this.#files = files;
+    this.#options = options;
+    this.#events = options.events ?? SILENT;
+    this.#wallMs = options.wallMs ?? Date.now;
+    this.#current = loadTls(files, this.#wallMs(), options.owner);
+    this.#warnExpiry();
+    if (options.pollMs !== 0) this.#start();
+  }
+
+  /** The set in force. */
+  get current(): TlsMaterial {
+    return this.#current;
+  }
+
+  /** Earliest expiry, for status and metrics. */
+  get expiresAtMs(): number {
+    return this.#current.expiresAtMs;
+  }
+
+  /** Calls `listener` after each change; the result ends that. */
+  onChange(listener: TlsListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Reads the files again. True when a new set came into force. Never throws: a bad set is logged once. */
+  reload(): boolean {
+    this.#warnExpiry();
+    let fresh: TlsMaterial;
+    try {
+      fresh = loadTls(this.#files, this.#wallMs(), this.#options.owner);
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      if (this.#warnedOf !== error.message) {
+        this.#warnedOf = error.message;
+        this.#events.count("tls-reload-failed");
+        this.#events.log("warning", "New TLS files cannot be used, the old ones stay in force", {
+          reason: error.message,
+        });
+      }
+      return false;
+    }
+    this.#warnedOf = "";
+    if (fresh.digest === this.#current.digest) return false;
+    const before = this.#current;
+    this.#current = fresh;
+    this.#warnedAtMs = -Infinity;
+    this.#events.count("tls-reloads");
+    this.#events.log("info", "New TLS files are in force", { file: this.#files.cert });
+    this.#warnExpiry();
+    for (const listener of this.#listeners) listener(fresh, before);
+    return true;
+  }
+
+  /** Stops watching. */
+  [Symbol.dispose](): void {
+    this.#watcher?.close();
+    this.#watcher = undefined;
+    clearInterval(this.#poll);
+    clearTimeout(this.#pending);
+    this.#listeners.clear();
+  }
+
+  #start(): void {
+    const poll = setInterval(() => this.reload(), this.#options.pollMs ?? 30_000);
+    Deno.unrefTimer(poll);
+    this.#poll = poll;
+    const paths = [this.#files.cert, this.#files.key, this.#files.ca];
+    // The directory, not the file: most tools replace a file by renaming another over it.
+    const dirs = new Set(paths.map((path) => path.replace(/[^/]*$/, "") || "."));
+    try {
+      this.#watcher = Deno.watchFs([...dirs], { recursive: false });
+    } catch {
+      return; // The poll remains.
+    }
+    this.#watch(this.#watcher).catch(() => this.#watcher = undefined);
+  }
+
+  async #watch(watcher: Deno.FsWatcher): Promise<void> {
+    for await (const event of watcher) {
+      if (event.kind === "access") continue;
+      clearTimeout(this.#pending);
+      const pending = setTimeout(() => this.reload(), this.#options.debounceMs ?? 250);
+      Deno.unrefTimer(pending);
+      this.#pending = pending;
+    }
+  }
+
+  #warnExpiry(): void {
+    const now = this.#wallMs();
+    const leftMs = this.#current.expiresAtMs - now;
+    if (leftMs > WARN_MS || now - this.#warnedAtMs < DAY_MS) return;
+    this.#warnedAtMs = now;
+    this.#events.log("warning", "TLS certificate expires soon", {
+      file: this.#files.cert,
+      days: Math.floor(leftMs / DAY_MS),
+    });
+  }
+}

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * The exchange between proto messages and domain objects, both ways, with every field checked on the way
+ * in. A bad field is a `ConnectError` that names it: `invalid_argument` by default, whoever sent it.
+ */
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import ipaddr from "ipaddr.js";
+import { Key } from "../../ffi/key.ts";
+import {
+  MAX_TUNNELS_PER_REQUEST,
+  type NewTunnelReply,
+  type NewTunnelRequest,
+  type Notice,
+  type TunnelOutcome,
+} from "../exchange.ts";
+import {
+  PSP_VERSIONS,
+  type PspMode,
+  type PspParams,
+  type PspVersion,
+  type VipPair,
+} from "../sa.ts";
+import * as pb from "./gen/psp/v1/psp_pb.ts";
+import * as tpb from "./gen/psp/v1/tunnel_pb.ts";
+
+/** Most SPIs or closed tunnels in one notice. */
+export const MAX_NOTICE_ITEMS = 4096;
+/** 6 bits of the PSP header. */
+const MAX_CRYPT_OFFSET = 63;
+/** A peer's error text goes into status and log: short and printable. */
+const MAX_ERROR_TEXT = 256;
+
+const KEY_OCTETS: Readonly<Record<PspVersion, number>> = {
+  "aes-gcm-128": 16,
+  "aes-gcm-256": 32,
+  "aes-gmac-128": 16,
+  "aes-gmac-256": 32,
+};
+
+const MODES: readonly PspMode[] = ["tunnel", "transport"];
+
+/** From the wire. Takes the key bytes over: they are zeros in `message` afterwards. */
+export function requestFromProto(message: tpb.NewTunnelRequest): NewTunnelRequest {
+  const { tunnels } = message;
+  if (message.requestId.length !== 16) {
+    throw bad("request_id", `${message.requestId.length} octets, 16 are needed`);
+  }
+  if (message.versionsAccepted.length < 1 || message.versionsAccepted.length > 16) {
+    throw bad(
+      "versions_accepted",
+      `${message.versionsAccepted.length} entries, 1 to 16 are needed`,
+    );
+  }
+  if (tunnels.length < 1 || tunnels.length > MAX_TUNNELS_PER_REQUEST) {
+    throw bad("tunnels", `${tunnels.length} entries, 1 to ${MAX_TUNNELS_PER_REQUEST} are needed`);
+  }
+  return {
+    bootEpoch: epoch(message.bootEpoch),
+    requestId: message.requestId.toHex(),
+    versionsAccepted: message.versionsAccepted.map((v, i) => version(v, `versions_accepted[${i}]`)),
+    tunnels: tunnels.map((tunnel, i) => ({
+      ...vipPair(tunnel, `tunnels[${i}]`),
+      reverse: params(tunnel.reverseParams, `tunnels[${i}].reverse_params`),
+    })),
+  };
+}
+
+/** To the wire. Key bytes are copied: wipe the message (`wipeRequest`) when the call is over. */
+export function requestToProto(request: NewTunnelRequest): tpb.NewTunnelRequest {
+  return create(tpb.NewTunnelRequestSchema, {
+    bootEpoch: request.bootEpoch,
+    requestId: Uint8Array.fromHex(request.requestId),
+    versionsAccepted: request.versionsAccepted.map(versionNumber),
+    tunnels: request.tunnels.map(({ localVip, remoteVip, reverse }) =>
+      create(tpb.TunnelRequestSchema, {
+        localVip,
+        remoteVip,
+        reverseParams: paramsToProto(reverse),
+      })
+    ),
+  });
+}
+
+/** From the wire; `asked` is the number of tunnels in the request. Takes the key bytes over. */
+export function replyFromProto(message: tpb.NewTunnelResponse, asked: number): NewTunnelReply {
+  const { tunnels } = message;
+  if (tunnels.length !== 0 && tunnels.length !== asked) {
+    throw bad("tunnels", `${tunnels.length} results for ${asked} tunnels`);
+  }
+  return {
+    bootEpoch: epoch(message.bootEpoch),
+    version: version(message.version, "version"),
+    outcomes: tunnels.map((tunnel, i) => outcome(tunnel, `tunnels[${i}]`)),
+  };
+}
+
+/** To the wire. Key bytes are copied: wipe the message (`wipeReply`) once it is serialised. */
+export function replyToProto(reply: NewTunnelReply): tpb.NewTunnelResponse {
+  return create(tpb.NewTunnelResponseSchema, {
+    bootEpoch: reply.bootEpoch,
+    version: versionNumber(reply.version),
+    tunnels: reply.outcomes.map((result) =>
+      create(tpb.TunnelResultSchema, {
+        outcome: result.ok
+          ? { case: "params", value: paramsToProto(result.params) }
+          : { case: "error", value: create(tpb.TunnelErrorSchema, errorText(result)) },
+      })
+    ),
+  });
+}
+
+/** From the wire. */
+export function noticeFromProto(message: tpb.NotifyRequest): Notice {
+  if (message.unknownSpis.length > MAX_NOTICE_ITEMS) {
+    throw bad("unknown_spis", `${message.unknownSpis.length} entries, at most ${MAX_NOTICE_ITEMS}`);
+  }
+  if (message.closed.length > MAX_NOTICE_ITEMS) {
+    throw bad("closed", `${message.closed.length} entries, at most ${MAX_NOTICE_ITEMS}`);
+  }
+  return {
+    bootEpoch: epoch(message.bootEpoch),
+    unknownSpis: message.unknownSpis.map((value, i) => spi(value, `unknown_spis[${i}]`)),
+    draining: message.draining,
+    closed: message.closed.map((pair, i) => vipPair(pair, `closed[${i}]`)),
+  };
+}
+
+/** To the wire. */
+export function noticeToProto(notice: Notice): tpb.NotifyRequest {
+  return create(tpb.NotifyRequestSchema, {
+    bootEpoch: notice.bootEpoch,
+    unknownSpis: [...notice.unknownSpis],
+    draining: notice.draining,
+    closed: notice.closed.map(({ localVip, remoteVip }) =>
+      create(tpb.ClosedTunnelSchema, { localVip, remoteVip })
+    ),
+  });
+}
+
+/** Zero-fills the key bytes of a message that was sent. */
+export function wipeRequest(message: tpb.NewTunnelRequest): void {
+  for (const tunnel of message.tunnels) tunnel.reverseParams?.key.fill(0);
+}
+
+/** Zero-fills the key bytes of a message that was sent. */
+export function wipeReply(message: tpb.NewTunnelResponse): void {
+  for (const tunnel of message.tunnels) {
+    if (tunnel.outcome.case === "params") tunnel.outcome.value.key.fill(0);
+  }
+}
+
+/** An address as the wire may carry it, in canonical text. Throws `ConnectError` naming `field`. */
+export function address(value: string, field: string): string {
+  const strict = ipaddr.IPv4.isValidFourPartDecimal(value) || ipaddr.IPv6.isValid(value);
+  if (value.length > 45 || !strict || value.includes("%")) {
+    throw bad(field, "an IPv4 or IPv6 address is needed");
+  }
+  const parsed = ipaddr.parse(value);
+  if (parsed instanceof ipaddr.IPv6 && parsed.isIPv4MappedAddress()) {
+    throw bad(field, "an IPv4-mapped address is ambiguous, write the IPv4 address");
+  }
+  return parsed instanceof ipaddr.IPv6 ? parsed.toRFC5952String() : parsed.toString();
+}
+
+/** The version as the wire numbers it. */
+export function versionNumber(value: PspVersion): pb.PspVersion {
+  return PSP_VERSIONS.indexOf(value) + 1;
+}
+
+/** The version of a number on the wire. Throws `ConnectError` naming `field`. */
+export function version(value: pb.PspVersion, field: string): PspVersion {
+  const name = PSP_VERSIONS[value - 1];
+  if (name === undefined) throw bad(field, `${value} is no PSP version, 1 to 4 are`);
+  return name;
+}
+
+function params(message: pb.PspParams | undefined, field: string): PspParams {
+  if (message === undefined) throw bad(field, "it is missing");
+  const name = version(message.version, `${field}.version`);
+  const mode = MODES[message.mode - 1];
+  if (mode === undefined) throw bad(`${field}.mode`, `${message.mode} is no mode, 1 and 2 are`);
+  const octets = KEY_OCTETS[name];
+  if (message.key.length !== octets) {
+    throw bad(`${field}.key`, `${message.key.length} octets, ${name} needs ${octets}`);
+  }
+  if (message.mac.length !== 6) {
+    throw bad(`${field}.mac`, `${message.mac.length} octets, 6 are needed`);
+  }
+  if (message.cryptOffset > MAX_CRYPT_OFFSET) {
+    throw bad(`${field}.crypt_offset`, `${message.cryptOffset} is more than ${MAX_CRYPT_OFFSET}`);
+  }
+  const rest = {
+    spi: spi(message.spi, `${field}.spi`),
+    version: name,
+    pip: address(message.pip, `${field}.pip`),
+    mac: Array.from(message.mac, (b) => b.toString(16).padStart(2, "0")).join(":"),
+    ...(message.vc === undefined ? {} : { vc: message.vc }),
+    cryptOffset: message.cryptOffset,
+    mode,
+    serial: message.serial,
+    lifeS: message.lifeS,
+  };
+  if (message.key.every((b) => b === 0)) throw bad(`${field}.key`, "all zeros are no key");
+  const own = new Uint8Array(message.key);
+  message.key.fill(0);
+  return { ...rest, key: new Key(own) };
+}
+
+function paramsToProto(params: PspParams): pb.PspParams {
+  return create(pb.PspParamsSchema, {
+    spi: params.spi,
+    version: versionNumber(params.version),
+    key: new Uint8Array(params.key.reveal()),
+    pip: params.pip,
+    mac: Uint8Array.fromHex(params.mac.replaceAll(":", "")),
+    ...(params.vc === undefined ? {} : { vc: params.vc }),
+    cryptOffset: params.cryptOffset,
+    mode: MODES.indexOf(params.mode) + 1,
+    serial: params.serial,
+    lifeS: params.lifeS,
+  });
+}
+
+function outcome(result: tpb.TunnelResult, field: string): TunnelOutcome {
+  switch (result.outcome.case) {
+    case "params":
+      return { ok: true, params: params(result.outcome.value, `${field}.params`) };
+    case "error":
+      return { ok: false, ...errorText(result.outcome.value) };
+    default:
+      throw bad(field, "neither params nor error");
+  }
+}
+
+function errorText(error: { code: string; message: string }): { code: string; message: string } {
+  return {
+    code: /^[a-z_]{1,32}$/.test(error.code) ? error.code : "unknown",
+    // deno-lint-ignore no-control-regex
+    message: error.message.slice(0, MAX_ERROR_TEXT).replaceAll(/[\x00-\x1f\x7f-\x9f]/g, " "),
+  };
+}
+
+/** Bit 31 names the master key; the rest counts, and 0 is reserved. */
+function spi(value: number, field: string): number {
+  if ((value & 0x7fff_ffff) === 0) throw bad(field, `${value} is reserved`);
+  return value >>> 0;
+}
+
+function epoch(value: bigint): bigint {
+  if (value === 0n) throw bad("boot_epoch", "0 is no epoch");
+  return value;
+}
+
+function vipPair(pair: { localVip: string; remoteVip: string }, field: string): VipPair {
+  const localVip = address(pair.localVip, `${field}.local_vip`);
+  const remoteVip = address(pair.remoteVip, `${field}.remote_vip`);
+  if (localVip.includes(":") !== remoteVip.includes(":")) {
+    throw bad(`${field}.remote_vip`, "both vips must be of one address family");
+  }
+  return { localVip, remoteVip };
+}
+
+function bad(field: string, why: string): ConnectError {
+  return new ConnectError(`Field "${field}": ${why}`, Code.InvalidArgument);
+}

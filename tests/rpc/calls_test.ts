@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from "node:assert/strict";
+import * as net from "node:net";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import {
+  createConnectTransport,
+  createGrpcTransport,
+  createGrpcWebTransport,
+} from "@connectrpc/connect-node";
+import { TunnelService } from "../../src/rpc/gen/psp/v1/tunnel_pb.ts";
+import { requestToProto } from "../../src/rpc/tunnel_codec.ts";
+import { CALL, clientOf, ears, Lab, recorder, request, start } from "./lab.ts";
+
+Deno.test("a peer's request reaches the handler with the identity of its certificate", async () => {
+  using lab = await Lab.make();
+  const handler = recorder();
+  await using server = await start({ tls: lab.store("h2"), handler });
+  using client = clientOf(server, { tls: lab.store("h1") });
+
+  const reply = await client.newTunnel("h2", request(2), CALL);
+
+  assert.equal(handler.calls[0]?.peer, "h1");
+  assert.deepEqual(handler.calls[0]?.request.tunnels[1]?.localVip, "10.1.0.1");
+  assert.deepEqual(
+    [...handler.calls[0]?.request.tunnels[0]?.reverse.key.reveal() ?? []],
+    Array(32).fill(0x11),
+  );
+  assert.equal(reply.bootEpoch, 77n);
+  assert.equal(reply.version, "aes-gcm-256");
+  const [first, second] = reply.outcomes;
+  assert.ok(first?.ok && second?.ok);
+  assert.equal(second.params.spi, 0x8000_0002);
+  assert.deepEqual([...first.params.key.reveal()], Array(32).fill(0x22));
+
+  assert.deepEqual(
+    await client.notify(
+      "h2",
+      { bootEpoch: 42n, unknownSpis: [7], draining: true, closed: [] },
+      CALL,
+    ),
+    { bootEpoch: 77n },
+  );
+  assert.deepEqual(handler.notices[0]?.notice.unknownSpis, [7]);
+  assert.equal(server.connections(), 1, "both calls on one connection");
+});
+
+Deno.test("a full batch of IPv6 tunnels fits into one message", async () => {
+  using lab = await Lab.make();
+  await using server = await start({ tls: lab.store("h2") });
+  using client = clientOf(server, { tls: lab.store("h1") });
+  const batch = request(256);
+  const reply = await client.newTunnel("h2", {
+    ...batch,
+    tunnels: batch.tunnels.map((t, i) => ({
+      ...t,
+      localVip: `2001:db8:1111:2222:3333:4444:5555:${(i + 0x1000).toString(16)}`,
+      remoteVip: "2001:db8:1111:2222:3333:4444:5555:6666",
+      reverse: { ...t.reverse, pip: "2001:db8:1111:2222:3333:4444:5555:7777", vc: 2n ** 63n },
+    })),
+  }, CALL);
+  assert.equal(reply.outcomes.length, 256);
+});
+
+Deno.test("Connect, gRPC and gRPC-Web are served on one port", async () => {
+  using lab = await Lab.make();
+  await using server = await start({ tls: lab.store("h2") });
+  const baseUrl = `https://127.0.0.1:${server.address.port}`;
+  const nodeOptions = { ...lab.read("h1"), checkServerIdentity: () => undefined };
+  const h2 = { baseUrl, httpVersion: "2" as const, nodeOptions };
+  const transports = {
+    connect: createConnectTransport(h2),
+    "connect json": createConnectTransport({ ...h2, useBinaryFormat: false }),
+    grpc: createGrpcTransport(h2),
+    "grpc-web": createGrpcWebTransport(h2),
+    "connect on HTTP/1.1": createConnectTransport({ baseUrl, httpVersion: "1.1", nodeOptions }),
+  };
+  for (const [name, transport] of Object.entries(transports)) {
+    const reply = await createClient(TunnelService, transport).newTunnel(requestToProto(request()));
+    const outcome = reply.tunnels[0]?.outcome;
+    assert.ok(outcome?.case === "params", name);
+    assert.deepEqual([...outcome.value.key], Array(32).fill(0x22), name);
+  }
+});
+
+Deno.test("curl can call with JSON over HTTP/1.1", async () => {
+  using lab = await Lab.make();
+  await using server = await start({ tls: lab.store("h2") });
+  const files = lab.files("h1");
+  const body = {
+    bootEpoch: "42",
+    requestId: btoa("0123456789abcdef"),
+    versionsAccepted: ["PSP_VERSION_AES_GCM_128"],
+    tunnels: [{
+      localVip: "10.1.0.1",
+      remoteVip: "10.2.0.1",
+      reverseParams: {
+        spi: 5,
+        version: "PSP_VERSION_AES_GCM_128",
+        key: btoa("k".repeat(16)),
+        pip: "192.0.2.1",
+        mac: btoa("\x02\0\0\0\0\x01"),
+        mode: "PSP_MODE_TUNNEL",
+      },
+    }],
+  };
+  // deno-fmt-ignore
+  const { code, stdout } = await new Deno.Command("curl", {
+    args: [
+      "-s", "--http1.1", "-m", "5", "-k", "--cert", files.cert, "--key", files.key,
+      "-H", "content-type: application/json", "-d", JSON.stringify(body),
+      `https://127.0.0.1:${server.address.port}/psp.v1.TunnelService/NewTunnel`,
+    ],
+  }).output();
+  assert.equal(code, 0);
+  const reply = JSON.parse(new TextDecoder().decode(stdout));
+  assert.equal(reply.version, "PSP_VERSION_AES_GCM_256");
+  assert.equal(reply.tunnels[0].params.spi, 0x8000_0001);
+});
+
+Deno.test("a retry is sent with identical bytes, and the caller's keys stay whole", async () => {
+  using lab = await Lab.make();
+  const handler = recorder();
+  await using server = await start({ tls: lab.store("h2"), handler });
+  using client = clientOf(server, { tls: lab.store("h1") });
+  const same = request(3);
+  const replies = [
+    await client.newTunnel("h2", same, CALL),
+    await client.newTunnel("h2", same, CALL),
+  ];
+  const seen = handler.calls.map(({ request }) =>
+    request.tunnels.map(({ reverse }) => [reverse.spi, reverse.key.reveal().toHex()])
+  );
+  assert.deepEqual(seen[0], seen[1]);
+  const got = replies.map(({ outcomes }) =>
+    outcomes.map((o) => o.ok && o.params.key.reveal().toHex())
+  );
+  assert.deepEqual(got[0], got[1]);
+  assert.equal(handler.calls[0]?.request.requestId, same.requestId);
+});
+
+Deno.test("what the handler throws arrives with its code, and an inner error without its text", async () => {
+  using lab = await Lab.make();
+  const events = ears();
+  const thrown: unknown[] = [
+    new ConnectError("vip of somebody else", Code.PermissionDenied),
+    new ConnectError("too many", Code.ResourceExhausted),
+    new Error("secret inside"),
+  ];
+  const handler = recorder(() => Promise.reject(thrown.shift()));
+  await using server = await start({ tls: lab.store("h2"), handler, events });
+  using client = clientOf(server, { tls: lab.store("h1") });
+  const codes: Code[] = [];
+  for (const expected of [/vip of somebody else/, /too many/, /internal error/]) {
+    await assert.rejects(client.newTunnel("h2", request(), CALL), (e: ConnectError) => {
+      codes.push(e.code);
+      return expected.test(e.message) && !e.message.includes("secret");
+    });
+  }
+  assert.deepEqual(codes, [Code.PermissionDenied, Code.ResourceExhausted, Code.Internal]);
+  assert.equal(events.counts.get("internal-error"), 1);
+});
+
+Deno.test("deadline and abort end a call whose answer never comes", async () => {
+  using lab = await Lab.make();
+  await using server = await start({
+    tls: lab.store("h2"),
+    handler: recorder(() => new Promise(() => {})),
+  });
+  using client = clientOf(server, { tls: lab.store("h1") });
+  await assert.rejects(
+    client.newTunnel("h2", request(), { timeoutMs: 100 }),
+    (e: ConnectError) => e.code === Code.DeadlineExceeded,
+  );
+  const abort = new AbortController();
+  const call = client.newTunnel("h2", request(), { timeoutMs: 5000, signal: abort.signal });
+  abort.abort();
+  await assert.rejects(call, (e: ConnectError) => e.code === Code.Canceled);
+});
+
+Deno.test("a peer that is away is unavailable, and is reached again when it is back", async () => {
+  using lab = await Lab.make();
+  const server = await start({ tls: lab.store("h2") });
+  const { port } = server.address;
+  using client = clientOf(server, { tls: lab.store("h1") });
+  await client.newTunnel("h2", request(), CALL);
+  await server.close(50);
+  await assert.rejects(
+    client.newTunnel("h2", request(), CALL),
+    (e: ConnectError) =>
+      e.code === Code.Unavailable && /Cannot reach peer "h2" at 127/.test(e.message),
+  );
+  await using _back = await start({ tls: lab.store("h2"), listen: `127.0.0.1:${port}` });
+  await client.newTunnel("h2", request(), CALL);
+});
+
+Deno.test("a call under way when the peer dies is unavailable at once", async () => {
+  using lab = await Lab.make();
+  const arrived = Promise.withResolvers<void>();
+  const server = await start({
+    tls: lab.store("h2"),
+    handler: recorder(() => (arrived.resolve(), new Promise(() => {}))),
+  });
+  using client = clientOf(server, { tls: lab.store("h1") });
+  const call = client.newTunnel("h2", request(), { timeoutMs: 20_000 });
+  const rejected = assert.rejects(call, (e: ConnectError) => e.code === Code.Unavailable);
+  await arrived.promise;
+  await server.close(0);
+  await rejected;
+});
+
+Deno.test("a peer that falls silent is noticed, and the next call opens a new connection", async () => {
+  using lab = await Lab.make();
+  await using server = await start({ tls: lab.store("h2") });
+  // Between the two, so that it can stop carrying anything without closing.
+  const carried: net.Socket[] = [];
+  let mute = false;
+  const proxy = net.createServer((near) => {
+    const far = net.connect(server.address.port, "127.0.0.1");
+    for (const [from, to] of [[near, far], [far, near]] as const) {
+      carried.push(from);
+      from.on("error", () => {});
+      from.on("data", (bytes: Uint8Array) => mute || to.write(bytes));
+      from.on("close", () => to.destroy());
+    }
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+  const { port } = proxy.address() as net.AddressInfo;
+  using client = clientOf(server, {
+    tls: lab.store("h1"),
+    peers: [{ id: "h2", svcAddress: `127.0.0.1:${port}` }],
+    pingIntervalMs: 50,
+    pingTimeoutMs: 50,
+  });
+  await client.newTunnel("h2", request(), CALL);
+  mute = true;
+  await assert.rejects(
+    client.newTunnel("h2", request(), { timeoutMs: 400 }),
+    (e: ConnectError) => [Code.DeadlineExceeded, Code.Unavailable].includes(e.code),
+  );
+  mute = false;
+  await client.newTunnel("h2", request(), CALL);
+  client.close();
+  for (const socket of carried) socket.destroy();
+  await new Promise<void>((resolve) => proxy.close(() => resolve()));
+});
+
+Deno.test("insecure mode takes the peer's word, and says so loudly", async () => {
+  const events = ears();
+  const handler = recorder();
+  await using server = await start({ insecure: true, handler, events });
+  using client = clientOf(server, { insecure: true });
+  await client.newTunnel("h2", request(), CALL);
+  assert.equal(handler.calls[0]?.peer, "h1");
+  assert.match(events.lines.join(), /INSECURE/);
+
+  const url = `http://127.0.0.1:${server.address.port}/psp.v1.TunnelService/Notify`;
+  const post = async (headers: Record<string, string>) => {
+    const response = await fetch(url, {
+      method: "POST",
+      headers: { "content-type": "application/json", ...headers },
+      body: '{"bootEpoch":"1"}',
+    });
+    await response.body?.cancel();
+    return response.status;
+  };
+  assert.equal(await post({ "psp-peer": "h3" }), 200);
+  assert.equal(await post({ "psp-peer": "h9" }), 403);
+  assert.equal(await post({}), 403);
+});
+
+Deno.test("neither TLS nor insecure: refused at start, on both sides", async () => {
+  await assert.rejects(start(), /Cannot listen for peers without TLS/);
+  assert.throws(
+    () => clientOf({ address: { port: 1 } } as never),
+    /Cannot call peers without TLS/,
+  );
+});
+
+Deno.test("a port in use is one sentence", async () => {
+  await using server = await start({ insecure: true });
+  const listen = `127.0.0.1:${server.address.port}`;
+  await assert.rejects(
+    start({ insecure: true, listen }),
+    {
+      name: "ConfigError",
+      message: `Cannot listen on "${listen}" (rpc.listen): another program listens there`,
+    },
+  );
+});

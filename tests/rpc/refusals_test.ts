@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from "node:assert/strict";
+import * as http2 from "node:http2";
+import * as net from "node:net";
+import { Code, type ConnectError } from "@connectrpc/connect";
+import { CALL, clientOf, ears, Lab, recorder, request, start, TRUST } from "./lab.ts";
+
+function fails(call: Promise<unknown>, code: Code, text: RegExp = /./): Promise<void> {
+  return assert.rejects(call, (error: ConnectError) => {
+    assert.equal(Code[error.code], Code[code], error.message);
+    assert.match(error.message, text);
+    return true;
+  });
+}
+
+/** Resolves when the other side has closed; what it sent before that is thrown away. */
+function closing(socket: net.Socket): Promise<void> {
+  socket.on("error", () => {});
+  socket.resume();
+  return new Promise((resolve) => socket.once("close", () => resolve()));
+}
+
+function connect(port: number): Promise<net.Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect(port, "127.0.0.1", () => resolve(socket));
+    socket.on("error", reject);
+  });
+}
+
+Deno.test("a certificate of another CA never gets past the handshake", async () => {
+  using lab = await Lab.make(["h2"]);
+  await lab.ca("other");
+  await lab.issue("h1", { ca: "other" });
+  // The stranger trusts the right CA, so only the server can refuse.
+  Deno.copyFileSync(`${lab.dir}/ca/ca.crt`, `${lab.dir}/other/ca.crt`);
+  const [handler, events] = [recorder(), ears()];
+  await using server = await start({ tls: lab.store("h2"), handler, events });
+  using client = clientOf(server, { tls: lab.store("h1", {}, "other") });
+  await fails(client.newTunnel("h2", request(), CALL), Code.Unavailable);
+  assert.equal(handler.calls.length, 0);
+  assert.equal(server.connections(), 0);
+  assert.equal(events.counts.get("handshakes-failed"), 1);
+});
+
+Deno.test("no certificate never gets past the handshake", async () => {
+  using lab = await Lab.make(["h2"]);
+  const events = ears();
+  await using server = await start({ tls: lab.store("h2"), events });
+  const { success } = await new Deno.Command("curl", {
+    args: ["-s", "-k", "-m", "5", `https://127.0.0.1:${server.address.port}/`],
+    stdout: "null",
+  }).output();
+  assert.equal(success, false);
+  assert.equal(server.connections(), 0);
+  assert.equal(events.counts.get("handshakes-failed"), 1);
+});
+
+Deno.test("TLS 1.2 is refused", async () => {
+  using lab = await Lab.make(["h1", "h2"]);
+  await using server = await start({ tls: lab.store("h2") });
+  const { cert, key } = lab.files("h1");
+  const curl = async (...more: string[]) => {
+    const base = ["-s", "-k", "-m", "5", "--cert", cert, "--key", key];
+    const url = `https://127.0.0.1:${server.address.port}/`;
+    return (await new Deno.Command("curl", { args: [...base, ...more, url], stdout: "null" })
+      .output()).success;
+  };
+  assert.equal(await curl("--tls-max", "1.2"), false);
+  assert.equal(await curl(), true);
+});
+
+Deno.test("a good certificate of somebody unknown gets permission_denied, and no more", async () => {
+  using lab = await Lab.make(["h2", "h9"]);
+  await lab.issue("h1", { dns: ["h3"] });
+  const cases = [
+    { id: "h9", text: /"h9" is not among the configured peers/, counter: "unknown-identity" },
+    { id: "h1", text: /several identities/, counter: "contradictory-identity" },
+  ];
+  for (const { id, text, counter } of cases) {
+    const [handler, events] = [recorder(), ears()];
+    await using server = await start({ tls: lab.store("h2"), handler, events });
+    using client = clientOf(server, { tls: lab.store(id) });
+    await fails(client.newTunnel("h2", request(), CALL), Code.PermissionDenied, text);
+    assert.equal(handler.calls.length, 0);
+    assert.equal(events.counts.get(counter), 1);
+  }
+});
+
+Deno.test("a certificate of another trust domain is permission_denied", async () => {
+  using lab = await Lab.make(["h2"]);
+  await lab.issue("h1", { domain: "example.com" });
+  await using server = await start({ tls: lab.store("h2") });
+  using client = clientOf(server, { tls: lab.store("h1") });
+  await fails(client.newTunnel("h2", request(), CALL), Code.PermissionDenied, /belongs to/);
+});
+
+Deno.test("a server that is not the peer we meant gets no request", async () => {
+  using lab = await Lab.make();
+  const [handler, events] = [recorder(), ears()];
+  await using server = await start({ tls: lab.store("h3"), handler });
+  using client = clientOf(server, { tls: lab.store("h1"), events });
+  await fails(
+    client.newTunnel("h2", request(), CALL),
+    Code.Unauthenticated,
+    /Cannot trust peer "h2": the certificate is that of "h3"/,
+  );
+  assert.equal(handler.calls.length, 0);
+  assert.equal(events.counts.get("unknown-identity"), 1);
+});
+
+Deno.test("denying a peer closes its connections within a second, and keeps it out", async () => {
+  using lab = await Lab.make();
+  const handler = recorder();
+  await using server = await start({ tls: lab.store("h2"), handler });
+  using h1 = clientOf(server, { tls: lab.store("h1") });
+  using h3 = clientOf(server, { id: "h3", tls: lab.store("h3") });
+  await h1.newTunnel("h2", request(), CALL);
+  await h3.newTunnel("h2", request(), CALL);
+  assert.equal(server.connections(), 2);
+
+  const startedAt = performance.now();
+  assert.equal(server.setTrust({ ...TRUST, deny: ["spiffe://example.org/psp/h1"] }), 1);
+  while (server.connections() > 1) await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.ok(performance.now() - startedAt < 1000);
+
+  await fails(h1.newTunnel("h2", request(), CALL), Code.Unavailable);
+  await h3.newTunnel("h2", request(), CALL);
+  assert.deepEqual(handler.calls.map(({ peer }) => peer), ["h1", "h3", "h3"]);
+});
+
+Deno.test("a denied fingerprint is denied on both sides", async () => {
+  using lab = await Lab.make();
+  const deny = (id: string) => ({
+    ...TRUST,
+    deny: [`sha256:${lab.store(id).current.fingerprint}`],
+  });
+  await using server = await start({ tls: lab.store("h2"), trust: deny("h1") });
+  using h1 = clientOf(server, { tls: lab.store("h1") });
+  await fails(h1.newTunnel("h2", request(), CALL), Code.Unavailable);
+  using h3 = clientOf(server, { tls: lab.store("h3") });
+  await h3.newTunnel("h2", request(), CALL);
+  h3.setTrust(deny("h2"), [{ id: "h2", svcAddress: `127.0.0.1:${server.address.port}` }]);
+  await fails(h3.newTunnel("h2", request(), CALL), Code.Unauthenticated, /denied/);
+});
+
+Deno.test("a message over the limit is refused before it reaches the handler", async () => {
+  using lab = await Lab.make();
+  const handler = recorder();
+  await using server = await start({ tls: lab.store("h2"), handler });
+  using client = clientOf(server, { tls: lab.store("h1"), maxMessageBytes: 10_000_000 });
+  const notice = { bootEpoch: 1n, draining: false, closed: [] };
+  const spis = Array.from({ length: 20_000 }, (_, i) => i + 1);
+  await fails(
+    client.notify("h2", { ...notice, unknownSpis: spis }, CALL),
+    Code.ResourceExhausted,
+  );
+  assert.equal(handler.notices.length, 0);
+  await client.notify("h2", { ...notice, unknownSpis: spis.slice(0, 4096) }, CALL);
+});
+
+Deno.test("garbage instead of a handshake, of HTTP/2 and of a message does not stop the server", async () => {
+  using lab = await Lab.make();
+  const events = ears();
+  await using server = await start({ tls: lab.store("h2"), events });
+  for (let i = 0; i < 20; i++) {
+    const socket = await connect(server.address.port);
+    const closed = closing(socket);
+    socket.write(crypto.getRandomValues(new Uint8Array(500)));
+    await closed;
+  }
+  const { cert, key } = lab.files("h1");
+  const curl = async (...args: string[]) => {
+    const base = ["-s", "-k", "-m", "5", "--cert", cert, "--key", key, "-o", "/dev/null"];
+    const url = `https://127.0.0.1:${server.address.port}/psp.v1.TunnelService/NewTunnel`;
+    const out = await new Deno.Command("curl", {
+      args: [...base, "-w", "%{http_code}", ...args, url],
+    })
+      .output();
+    return new TextDecoder().decode(out.stdout);
+  };
+  // connect says "internal" for bytes that are no message; what matters is that it says something.
+  assert.equal(await curl("-H", "content-type: application/proto", "-d", "\xff\xff\xff"), "500");
+  assert.equal(await curl("-H", "content-type: application/json", "-d", "{"), "400");
+  assert.equal(await curl("-H", "content-type: text/plain", "-d", "{}"), "415");
+  assert.equal(await curl(), "405");
+  using client = clientOf(server, { tls: lab.store("h1") });
+  await client.newTunnel("h2", request(), CALL);
+  assert.ok((events.counts.get("handshakes-failed") ?? 0) >= 20);
+});
+
+Deno.test("silent connections are bounded, end by themselves, and keep nobody out", async () => {
+  using lab = await Lab.make();
+  const events = ears();
+  await using server = await start({
+    tls: lab.store("h2"),
+    events,
+    handshakeTimeoutMs: 300,
+    admission: { pending: 16, pendingPerAddress: 8, ratePerS: 1000, burst: 1000 },
+  });
+  const closed = await Promise.all(
+    Array.from({ length: 100 }, async () => {
+      const socket = await connect(server.address.port);
+      return { over: closing(socket) };
+    }),
+  );
+  using client = clientOf(server, { tls: lab.store("h1") });
+  await client.newTunnel("h2", request(), CALL);
+  await Promise.all(closed.map(({ over }) => over));
+  assert.equal(events.counts.get("handshakes-evicted"), 93, "92 of the silent, one for the client");
+  assert.equal(server.connections(), 1);
+});
+
+Deno.test("an address that only opens connections is limited by rate", async () => {
+  using lab = await Lab.make();
+  const events = ears();
+  await using server = await start({
+    tls: lab.store("h2"),
+    events,
+    admission: { pending: 16, pendingPerAddress: 8, ratePerS: 0.001, burst: 5 },
+  });
+  for (let i = 0; i < 8; i++) {
+    const socket = await connect(server.address.port);
+    const closed = closing(socket);
+    socket.write("garbage");
+    await closed;
+  }
+  assert.equal(events.counts.get("handshakes-limited"), 3);
+});
+
+Deno.test("connections of one identity are bounded, the oldest makes room", async () => {
+  using lab = await Lab.make();
+  const events = ears();
+  await using server = await start({ tls: lab.store("h2"), events });
+  const clients = Array.from({ length: 12 }, () => clientOf(server, { tls: lab.store("h1") }));
+  try {
+    for (const client of clients) await client.newTunnel("h2", request(), CALL);
+    assert.equal(events.counts.get("connections-evicted"), 4);
+    assert.ok(server.connections() <= 8);
+  } finally {
+    for (const client of clients) client.close();
+  }
+});
+
+Deno.test("half a request does not hold a stream for ever", async () => {
+  using lab = await Lab.make();
+  await using server = await start({ tls: lab.store("h2"), requestTimeoutMs: 100 });
+  const session = http2.connect(`https://127.0.0.1:${server.address.port}`, {
+    ...lab.read("h1"),
+    checkServerIdentity: () => undefined,
+  });
+  const stream = session.request({
+    ":method": "POST",
+    ":path": "/psp.v1.TunnelService/NewTunnel",
+    "content-type": "application/proto",
+  });
+  stream.on("error", () => {});
+  stream.write("x");
+  await new Promise((resolve) => stream.once("close", resolve));
+  session.destroy();
+});
+
+Deno.test("an idle connection is closed, and the next call opens another", async () => {
+  using lab = await Lab.make();
+  await using server = await start({ tls: lab.store("h2"), idleMs: 100 });
+  using client = clientOf(server, { tls: lab.store("h1") });
+  await client.newTunnel("h2", request(), CALL);
+  while (server.connections() > 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  await client.newTunnel("h2", request(), CALL);
+});
