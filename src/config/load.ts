@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** From the text of `peers.json` to a `Config`, or to a report of everything that is wrong with it. */
+import { dirname, resolve } from "node:path";
+import * as v from "valibot";
+import { parseCidr } from "./addresses.ts";
+import { type Config, ConfigError } from "./config.ts";
+import { toConfig } from "./file_form.ts";
+import { problemsOf, type Remark, warningsOf } from "./rules.ts";
+import { type FileForm, fileSchema } from "./schema.ts";
+import { parseSource, type Problem, type Source } from "./source.ts";
+
+/** A configuration that can be used, and what its author should know: one sentence each. */
+export interface Loaded {
+  readonly config: Config;
+  readonly warnings: readonly string[];
+}
+
+const MAX_BYTES = 16 * 2 ** 20;
+
+/**
+ * Reads and checks a file. Throws `ConfigError`. Files that it names but that cannot be read are problems,
+ * or only warnings where `files` says so (to check a file on another machine).
+ */
+export async function loadConfig(
+  file: string,
+  { files = "needed" }: { readonly files?: "needed" | "warn" } = {},
+): Promise<Loaded> {
+  const { config, warnings } = parseConfig(await readText(file), file);
+  const unreadable = (await unreadableFiles(config)).map((problem) => `${file}: ${problem}`);
+  if (unreadable.length > 0 && files === "needed") throw report(file, unreadable);
+  return { config, warnings: [...warnings, ...unreadable] };
+}
+
+/** Checks a text. `file` is its name in messages, and relative paths in it start at its directory. */
+export function parseConfig(text: string, file: string): Loaded {
+  const source = parseSource(text);
+  if (source.value === undefined) throw report(file, source.problems.map((p) => render(file, p)));
+  const { form, remarks } = check(source.value);
+  const problems = [...source.problems, ...remarks.map(source.locate)];
+  if (!form || problems.length > 0) {
+    throw report(file, problems.sort(byPlace).map((problem) => render(file, problem)));
+  }
+  const warnings = [...hostBits(source), ...warningsOf(form)].map(source.locate).sort(byPlace);
+  return {
+    config: toConfig(form, dirname(resolve(file))),
+    warnings: warnings.map((warning) => render(file, warning)),
+  };
+}
+
+function check(value: unknown): { form?: FileForm; remarks: Remark[] } {
+  const result = v.safeParse(fileSchema, value);
+  if (result.success) return { form: result.output, remarks: problemsOf(result.output) };
+  const remarks = result.issues.map((issue) => ({
+    path: (issue.path ?? []).map(({ key }) => typeof key === "number" ? key : String(key)),
+    text: issue.message,
+  }));
+  return { remarks };
+}
+
+/** Prefixes that were written with bits beyond their length; each of them is valid by now. */
+function hostBits(source: Source): Remark[] {
+  const remarks: Remark[] = [];
+  const visit = (value: unknown, path: readonly (string | number)[]) => {
+    if (Array.isArray(value)) value.forEach((item, i) => visit(item, [...path, i]));
+    else if (typeof value === "object" && value !== null) {
+      for (const [key, item] of Object.entries(value)) visit(item, [...path, key]);
+    } else if (path.includes("vips") && String(value).includes("/") && parseCidr(value).hostBits) {
+      remarks.push({
+        path,
+        text: `"${value}" has bits beyond its prefix length: read as "${parseCidr(value).cidr}"`,
+      });
+    }
+  };
+  visit(source.value, []);
+  return remarks;
+}
+
+async function unreadableFiles(config: Config): Promise<string[]> {
+  const { rpc, status, plane } = config;
+  const named: [string, string | undefined][] = [
+    ["rpc.tls.cert", rpc.tls?.cert],
+    ["rpc.tls.key", rpc.tls?.key],
+    ["rpc.tls.ca", rpc.tls?.ca],
+    ["status.tls.cert", status.tls?.cert],
+    ["status.tls.key", status.tls?.key],
+    ["status.tls.ca", status.tls?.ca],
+    ["status.token_file", status.tokenFile],
+    ["plane.library", plane.library],
+  ];
+  const results = await Promise.all(named.map(async ([key, path]) => {
+    if (path === undefined) return [];
+    try {
+      using file = await Deno.open(path);
+      return (await file.stat()).isFile ? [] : [`${key}: "${path}" is not a file`];
+    } catch (error) {
+      return [`${key}: cannot read "${path}": ${reason(error)}`];
+    }
+  }));
+  return results.flat();
+}
+
+async function readText(file: string): Promise<string> {
+  try {
+    const { size } = await Deno.stat(file);
+    if (size > MAX_BYTES) throw new RangeError(`larger than ${MAX_BYTES} octets`);
+    return await Deno.readTextFile(file);
+  } catch (error) {
+    throw new ConfigError(`Cannot read configuration "${file}": ${reason(error)}`, [], {
+      cause: error,
+    });
+  }
+}
+
+function reason(error: unknown): string {
+  if (error instanceof Deno.errors.NotFound) return "no such file";
+  if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
+  if (error instanceof Deno.errors.NotCapable) {
+    return "outside of what this process may read (see bin/psp-agent)";
+  }
+  if (error instanceof Deno.errors.IsADirectory) return "it is a directory";
+  return error instanceof Error ? error.message : String(error);
+}
+
+function report(file: string, problems: readonly string[]): ConfigError {
+  const [only = ""] = problems;
+  const message = problems.length === 1
+    ? `Cannot use configuration ${only}`
+    : `Cannot use configuration "${file}": ${problems.length} problems`;
+  return new ConfigError(message, problems);
+}
+
+/** "peers.json:12:15: peers[0].vips[1]: what is wrong". */
+function render(file: string, { path, text, line, column }: Problem): string {
+  const key = path.map((part) =>
+    typeof part === "number"
+      ? `[${part}]`
+      : /^[A-Za-z_][A-Za-z0-9_]*$/.test(part)
+      ? `.${part}`
+      : `[${JSON.stringify(part)}]`
+  ).join("").replace(/^\./, "");
+  return `${file}:${line}:${column}: ${key ? `${key}: ` : ""}${text}`;
+}
+
+function byPlace(a: Problem, b: Problem): number {
+  return a.line - b.line || a.column - b.column;
+}

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { type Config, ConfigError } from "./config.ts";
+import { toFile } from "./file_form.ts";
+import { loadConfig, parseConfig } from "./load.ts";
+import { problems, SMALLEST } from "./test_files.ts";
+
+Deno.test("the smallest file gets every default", () => {
+  const { config, warnings } = parseConfig(JSON.stringify(SMALLEST), "/etc/psp/peers.json");
+  const expected: Config = {
+    id: "h1",
+    domain: "psp-agent.local",
+    stateDir: "/var/lib/psp-agent",
+    pip: "192.0.2.1",
+    gatewayMac: "02:50:53:50:00:01",
+    vips: [{ vip: "10.1.0.0/24", dns: [] }],
+    peers: [{ id: "h2", svcAddress: "192.0.2.2:7443", vips: ["10.2.0.0/24"] }],
+    plane: { kind: "soft", uplink: "p0", host: "pf0vf0", backend: "auto", uplinkVlan: 0 },
+    psp: {
+      versions: ["aes-gcm-256", "aes-gcm-128"],
+      mode: "tunnel",
+      sampleRateLog2: 0,
+      sampleBytes: 128,
+      copyDscp: true,
+      mssClamp: true,
+      ttl: 64,
+    },
+    hold: { packetsPerFlow: 64, bytes: 16_777_216, flows: 16_384 },
+    rpc: {
+      listen: "192.0.2.1:7443",
+      tls: { cert: "/etc/psp/h1.crt", key: "/etc/psp/h1.key", ca: "/etc/ca.crt" },
+      insecure: false,
+      timeoutMs: 2000,
+      attempts: 4,
+      maxConnections: 256,
+      handshakeTimeoutMs: 5000,
+      maxMessageBytes: 65_536,
+      peerRate: 50,
+      peerBurst: 200,
+    },
+    status: { listen: "127.0.0.1:7480", admin: false },
+    tunnel: {
+      onDemand: true,
+      restore: true,
+      lifeMs: 3_600_000,
+      lifePackets: 2n ** 34n,
+      idleMs: 600_000,
+      graceMs: 5000,
+      backOffMs: 1000,
+      backOffMaxMs: 60_000,
+    },
+    rotation: { intervalMs: 86_400_000 },
+    security: { deny: [] },
+    log: { level: "info", format: "text" },
+  };
+  assert.deepEqual(config, expected);
+  assert.deepEqual(warnings, []);
+});
+
+Deno.test("rpc.listen defaults to the host's own address, IPv6 in brackets", () => {
+  const { tls } = SMALLEST.rpc;
+  const listen = (pip: string) =>
+    parseConfig(JSON.stringify({ ...SMALLEST, pip, rpc: { tls } }), "f").config.rpc.listen;
+  assert.equal(listen("192.0.2.1"), "192.0.2.1:7443");
+  assert.equal(listen("2001:DB8::1"), "[2001:db8::1]:7443");
+});
+
+Deno.test("everything that is wrong is reported at once, with its place", () => {
+  const text = `{
+  // a comment
+  "id": "h 1",
+  "pip": "192.0.2.256",
+  "plane": { "uplink": "p0", "hosts": "pf0vf0" },
+  "vips": ["10.1.0.0/24", "10.1.0.300"],
+  "tunnel": { "life": "10 minutes", "idel": "5m" },
+  "psp": { "versions": ["aes-gcm-265"], "ttl": 0, "mss_clamp": "yes", },
+  "rpc": [],
+  "peers": [
+    { "id": "h2", "svc_address": "192.0.2.2", "vips": [] },
+    7,
+  ],
+  "nonsense": 1,
+}`;
+  assert.deepEqual(problems(text), [
+    'peers.json:3:3: id: "h 1" is not an id: use letters, digits, ".", "-" and "_", such as "h1"',
+    'peers.json:4:3: pip: "192.0.2.256" is not an address: write it like "192.0.2.1" or "2001:db8::1"',
+    'peers.json:5:12: plane.host: is missing: the interface towards the workloads, such as "pf0vf0"',
+    'peers.json:5:30: plane.hosts: is not a known key: did you mean "host"?',
+    'peers.json:6:27: vips[1]: "10.1.0.300" is not an address or prefix: write it like "10.1.0.0/24" or "fd00:1::/64"',
+    'peers.json:7:15: tunnel.life: "10 minutes" is not a duration: write "10m", "1h30m", "500ms" or a number of seconds',
+    'peers.json:7:37: tunnel.idel: is not a known key: did you mean "idle"?',
+    'peers.json:8:25: psp.versions[0]: "aes-gcm-265" is not known: did you mean "aes-gcm-256"? Known: "aes-gcm-128", "aes-gcm-256", "aes-gmac-128", "aes-gmac-256"',
+    "peers.json:8:41: psp.ttl: 0 is not a whole number from 1 to 255",
+    'peers.json:8:51: psp.mss_clamp: "yes" is not true or false',
+    'peers.json:9:3: rpc: a list is not an object: write { "listen": ..., "tls": ... }',
+    'peers.json:11:19: peers[0].svc_address: "192.0.2.2" is not "host:port": write it like "192.0.2.1:7443", "[2001:db8::1]:7443" or "h2.example:7443"',
+    "peers.json:11:47: peers[0].vips: is empty: name at least 1",
+    'peers.json:12:5: peers[1]: 7 is not an object: write { "id": ..., "svc_address": ... }',
+    "peers.json:14:3: nonsense: is not a known key: known here: id, domain, state_dir, pip, gateway_mac, vips, plane, psp, hold, rpc, status, tunnel, rotation, security, log, peers",
+  ]);
+});
+
+Deno.test("what is missing says what belongs there", () => {
+  assert.deepEqual(problems("{}"), [
+    'peers.json:1:1: id: is missing: this host\'s name in its certificate, such as "h1"',
+    'peers.json:1:1: pip: is missing: this host\'s own address towards the other hosts, such as "192.0.2.1"',
+    'peers.json:1:1: vips: is missing: what lives on this host, such as ["10.1.0.0/24"]',
+    'peers.json:1:1: plane: is missing: its interfaces, such as { "uplink": "p0", "host": "pf0vf0" }',
+  ]);
+});
+
+Deno.test("text that is not JSON is reported with its place", () => {
+  assert.deepEqual(problems('{\n  "id": h1,\n  "pip" "x"\n'), [
+    "peers.json:2:9: is not JSON: a word that is not true, false, null, a number or text in quotes",
+    "peers.json:2:11: is not JSON: a value is expected",
+    'peers.json:3:9: is not JSON: a ":" is expected between key and value',
+    'peers.json:4:1: is not JSON: a "}" is missing',
+  ]);
+  assert.deepEqual(problems(""), ["peers.json:1:1: is not JSON: a value is expected"]);
+  assert.match(problems("[".repeat(100_000))[0] ?? "", /nested deeper than 32 levels/);
+});
+
+Deno.test("a key that stands twice is a problem", () => {
+  const text = JSON.stringify(SMALLEST).replace("{", '{"pip": "192.0.2.9",\n');
+  assert.deepEqual(problems(text), ["peers.json:2:11: pip: stands there twice: remove one"]);
+});
+
+Deno.test("__proto__ is a key like any other unknown one", () => {
+  const text = JSON.stringify(SMALLEST).replace("{", '{"__proto__": {"domain": "evil"},');
+  assert.match(problems(text)[0] ?? "", /__proto__: is not a known key/);
+});
+
+Deno.test("the printed configuration loads as the same one", async () => {
+  const example = await Deno.readTextFile(new URL("../../examples/peers.json", import.meta.url));
+  const doca = {
+    kind: "doca",
+    pci: "03:00.0",
+    representor: "pf0vf0",
+    hugepages_mb: 64,
+    library: "x.so",
+  };
+  const texts = [
+    example,
+    JSON.stringify(SMALLEST),
+    JSON.stringify({ ...SMALLEST, plane: doca }),
+    JSON.stringify({
+      ...SMALLEST,
+      psp: { crypt_offset: { ipv4: 0, ipv6: 63 } },
+      tunnel: { life: 90.5, life_packets: "0x3000000000000000" },
+      peers: [{ ...SMALLEST.peers[0], vc: "18446744073709551615" }],
+      status: { listen: "[::]:1", tls: SMALLEST.rpc.tls, token_file: "t" },
+    }),
+  ];
+  for (const text of texts) {
+    const { config } = parseConfig(text, "/etc/psp/peers.json");
+    const printed = JSON.stringify(toFile(config), null, 2);
+    assert.deepEqual(parseConfig(printed, "/elsewhere/f.json").config, config);
+  }
+});
+
+Deno.test("a file that cannot be read is one sentence", async () => {
+  await assert.rejects(loadConfig("/nonexistent/peers.json"), {
+    name: "ConfigError",
+    message: 'Cannot read configuration "/nonexistent/peers.json": no such file',
+  });
+});
+
+Deno.test("files that the configuration names must be there, or are warned about", async () => {
+  const file = await Deno.makeTempFile();
+  try {
+    await Deno.writeTextFile(file, JSON.stringify(SMALLEST));
+    await assert.rejects(loadConfig(file), (error) => {
+      assert.ok(error instanceof ConfigError);
+      assert.equal(error.problems.length, 3);
+      assert.match(
+        error.problems[0] ?? "",
+        /: rpc\.tls\.cert: cannot read ".*h1\.crt": no such file$/,
+      );
+      return true;
+    });
+    assert.equal((await loadConfig(file, { files: "warn" })).warnings.length, 3);
+  } finally {
+    await Deno.remove(file);
+  }
+});
+
+Deno.test("no text makes loading throw anything but ConfigError", () => {
+  const survive = (text: string) => {
+    try {
+      const { config } = parseConfig(text, "f.json");
+      parseConfig(JSON.stringify(toFile(config)), "f.json");
+    } catch (error) {
+      assert.ok(error instanceof ConfigError, String(error));
+    }
+  };
+  const value = fc.oneof(
+    fc.jsonValue({ maxDepth: 3 }),
+    fc.constantFrom("h1", "10.0.0.0/8", "::/0", "1h", "0x10", "[::1]:80", -0, 1e308, 2 ** 53),
+  );
+  const keys = Object.keys(SMALLEST);
+  fc.assert(fc.property(fc.string(), survive), { numRuns: 500 });
+  fc.assert(fc.property(fc.json(), survive), { numRuns: 500 });
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.constantFrom(...keys), value)), (changes) => {
+      survive(JSON.stringify({ ...SMALLEST, ...Object.fromEntries(changes) }));
+    }),
+    { numRuns: 1000 },
+  );
+  const example = JSON.stringify(SMALLEST);
+  fc.assert(
+    fc.property(fc.nat(example.length), fc.string({ maxLength: 3 }), fc.nat(5), (at, text, cut) => {
+      survive(example.slice(0, at) + text + example.slice(at + cut));
+    }),
+    { numRuns: 2000 },
+  );
+});

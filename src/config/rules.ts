@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What holds between keys, once each of them is right by itself. */
+import { family, isLoopback, parseHostPort } from "./addresses.ts";
+import { defaultListen } from "./file_form.ts";
+import type { FileForm } from "./schema.ts";
+
+/** Where in the file, and one clause about what is wrong there and what would be right. */
+export interface Remark {
+  readonly path: readonly (string | number)[];
+  readonly text: string;
+}
+
+/** Everything that makes the configuration unusable although each key is well formed. */
+export function problemsOf(form: FileForm): Remark[] {
+  return [
+    ...ownership(form),
+    ...identities(form),
+    ...control(form),
+    ...statusListener(form),
+    ...planeRules(form),
+  ];
+}
+
+/** What works, but should be known. */
+export function warningsOf(form: FileForm): Remark[] {
+  const warnings: Remark[] = [];
+  const warn = (path: Remark["path"], text: string) => warnings.push({ path, text });
+  if (form.rpc.insecure) {
+    warn(["rpc", "insecure"], "the control channel is NOT protected: keys travel in clear text");
+  }
+  if (form.peers.length === 0) warn(["peers"], "is empty: this host has nobody to talk to");
+  if (form.psp.versions.some((version) => version.startsWith("aes-gmac"))) {
+    warn(
+      ["psp", "versions"],
+      "AES-GMAC authenticates without encrypting, and its key derivation is an extrapolation of the specification",
+    );
+  }
+  form.peers.forEach((peer, i) =>
+    peer.vips.forEach((vip, j) => {
+      if (vip.endsWith("/0")) {
+        warn(
+          ["peers", i, "vips", j],
+          `gives every address without a longer prefix to "${peer.id}"`,
+        );
+      }
+    })
+  );
+  return warnings;
+}
+
+/** Each prefix has one owner. A longer prefix inside another is fine: the longest one wins. */
+function* ownership(form: FileForm): Generator<Remark> {
+  const owners = new Map<string, { owner: string; where: string }>();
+  for (const [i, { vip }] of form.vips.entries()) {
+    const first = owners.get(vip);
+    if (first) {
+      yield { path: ["vips", i], text: `${vip} is there twice: it is ${first.where} already` };
+    } else owners.set(vip, { owner: form.id, where: `vips[${i}]` });
+  }
+  for (const [i, peer] of form.peers.entries()) {
+    for (const [j, vip] of peer.vips.entries()) {
+      const path = ["peers", i, "vips", j];
+      const first = owners.get(vip);
+      if (!first) {
+        owners.set(vip, { owner: peer.id, where: `peers[${i}].vips[${j}]` });
+      } else if (first.where.startsWith("vips")) {
+        yield {
+          path,
+          text: `${vip} belongs to this host (${first.where}): give it to one of the two`,
+        };
+      } else {
+        yield {
+          path,
+          text: first.where.startsWith(`peers[${i}]`)
+            ? `${vip} is there twice: it is ${first.where} already`
+            : `${vip} belongs to peer "${first.owner}" (${first.where}) too: give it to one of the two, ` +
+              `or make one prefix longer`,
+        };
+      }
+    }
+  }
+}
+
+function* identities(form: FileForm): Generator<Remark> {
+  const seen = new Map<string, number>();
+  for (const [i, peer] of form.peers.entries()) {
+    const path = ["peers", i, "id"];
+    const first = seen.get(peer.id);
+    if (peer.id === form.id) {
+      yield {
+        path,
+        text: `"${peer.id}" is this host's own id: remove this peer, or mend one of the ids`,
+      };
+    } else if (first !== undefined) {
+      yield {
+        path,
+        text: `"${peer.id}" is the id of peers[${first}] too: each peer needs its own`,
+      };
+    } else seen.set(peer.id, i);
+    if (peer.pip === form.pip) {
+      yield { path: ["peers", i, "pip"], text: `${form.pip} is this host's own address` };
+    }
+  }
+  if (form.security.deny.some((who) => who === form.id)) {
+    yield { path: ["security", "deny"], text: `denies this host itself ("${form.id}")` };
+  }
+}
+
+function* control(form: FileForm): Generator<Remark> {
+  const { rpc } = form;
+  if (!rpc.tls && !rpc.insecure) {
+    yield {
+      path: ["rpc", "tls"],
+      text:
+        'is missing: name the files of this host\'s certificate, { "cert": "h1.crt", "key": "h1.key", ' +
+        '"ca": "ca.crt" } ("psp-agent pki" makes them for a trial)',
+    };
+  }
+  if (rpc.tls && rpc.insecure) {
+    yield {
+      path: ["rpc", "insecure"],
+      text: "is true although rpc.tls is there: remove one of the two",
+    };
+  }
+  if (form.tunnel.back_off > form.tunnel.back_off_max) {
+    yield {
+      path: ["tunnel", "back_off_max"],
+      text: "is shorter than tunnel.back_off: make it longer",
+    };
+  }
+  if (rpc.peer_burst < rpc.peer_rate) {
+    yield { path: ["rpc", "peer_burst"], text: "is smaller than rpc.peer_rate: make it larger" };
+  }
+}
+
+function* statusListener(form: FileForm): Generator<Remark> {
+  const { status, rpc } = form;
+  const { host } = parseHostPort(status.listen);
+  if (!status.tls && !isLoopback(host)) {
+    yield {
+      path: ["status", "listen"],
+      text:
+        `"${status.listen}" is reachable from outside: it needs status.tls (client certificates, or ` +
+        "with status.token_file a bearer token), or listen on 127.0.0.1",
+    };
+  }
+  if (status.listen === (rpc.listen ?? defaultListen(form.pip))) {
+    yield { path: ["status", "listen"], text: "is the same as rpc.listen: choose another port" };
+  }
+}
+
+function* planeRules(form: FileForm): Generator<Remark> {
+  const { plane } = form;
+  if (plane.kind === "soft" && plane.uplink === plane.host) {
+    yield {
+      path: ["plane", "host"],
+      text: `"${plane.host}" is the uplink too: two interfaces are needed`,
+    };
+  }
+  for (const [i, { vip, gateway }] of form.vips.entries()) {
+    if (gateway && family(gateway) !== family(vip)) {
+      yield {
+        path: ["vips", i, "gateway"],
+        text: `${gateway} is not of the same address family as ${vip}`,
+      };
+    }
+  }
+}

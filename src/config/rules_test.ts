@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from "node:assert/strict";
+import { parseConfig } from "./load.ts";
+import { problems, SMALLEST } from "./test_files.ts";
+
+/** The smallest file with something else in it, and what is then wrong, without the places. */
+function wrongWith(change: Record<string, unknown>): string[] {
+  return problems(JSON.stringify({ ...SMALLEST, ...change })).map((p) => p.replace(/^\S+ /, ""));
+}
+
+Deno.test("rules between keys", () => {
+  const h2 = SMALLEST.peers[0];
+  const { listen, tls } = SMALLEST.rpc;
+  const table: [string, Record<string, unknown>, string[]][] = [
+    ["equal prefixes of two peers", {
+      peers: [h2, { ...h2, id: "h3", vips: ["10.2.0.9/24"] }],
+    }, [
+      'peers[1].vips[0]: 10.2.0.0/24 belongs to peer "h2" (peers[0].vips[0]) too: give it to one of the two, or make one prefix longer',
+    ]],
+    ["overlapping prefixes: the longest wins", {
+      peers: [h2, { ...h2, id: "h3", vips: ["10.2.0.0/25"] }],
+    }, []],
+    ["a prefix twice in one peer", { peers: [{ ...h2, vips: ["10.2.0.1", "10.2.0.1/32"] }] }, [
+      "peers[0].vips[1]: 10.2.0.1/32 is there twice: it is peers[0].vips[0] already",
+    ]],
+    ["a peer's prefix that is local", { peers: [{ ...h2, vips: ["10.1.0.0/24"] }] }, [
+      "peers[0].vips[0]: 10.1.0.0/24 belongs to this host (vips[0]): give it to one of the two",
+    ]],
+    ["a peer with the own id", { peers: [{ ...h2, id: "h1" }] }, [
+      'peers[0].id: "h1" is this host\'s own id: remove this peer, or mend one of the ids',
+    ]],
+    ["one id for two peers", { peers: [h2, { ...h2, vips: ["10.3.0.0/24"] }] }, [
+      'peers[1].id: "h2" is the id of peers[0] too: each peer needs its own',
+    ]],
+    ["a peer at the own address", { peers: [{ ...h2, pip: "192.0.2.1" }] }, [
+      "peers[0].pip: 192.0.2.1 is this host's own address",
+    ]],
+    ["no TLS", { rpc: { listen } }, [
+      'rpc.tls: is missing: name the files of this host\'s certificate, { "cert": "h1.crt", "key": "h1.key", "ca": "ca.crt" } ("psp-agent pki" makes them for a trial)',
+    ]],
+    ["insecure: false is not insecure", { rpc: { listen, tls, insecure: false } }, []],
+    ["insecure instead of TLS", { rpc: { listen, insecure: true } }, []],
+    ["TLS and insecure", { rpc: { listen, tls, insecure: true } }, [
+      "rpc.insecure: is true although rpc.tls is there: remove one of the two",
+    ]],
+    ["status for everyone", { status: { listen: "0.0.0.0:7480", token_file: "t" } }, [
+      'status.listen: "0.0.0.0:7480" is reachable from outside: it needs status.tls (client certificates, or with status.token_file a bearer token), or listen on 127.0.0.1',
+    ]],
+    ["status for everyone, with TLS", { status: { listen: "0.0.0.0:7480", tls } }, []],
+    ["status on IPv6 loopback", { status: { listen: "[::1]:7480" } }, []],
+    ["one port for both", { status: { listen: "192.0.2.1:7443", tls } }, [
+      "status.listen: is the same as rpc.listen: choose another port",
+    ]],
+    ["one interface for both", { plane: { uplink: "p0", host: "p0" } }, [
+      'plane.host: "p0" is the uplink too: two interfaces are needed',
+    ]],
+    ["an unknown plane", { plane: { kind: "dpdk", uplink: "p0", host: "p1" } }, [
+      'plane.kind: "dpdk" is not known: use "soft" (in software) or "doca" (in hardware)',
+    ]],
+    ["keys of another plane", {
+      plane: { kind: "doca", pci: "03:00.0", representor: "r", host: "p" },
+    }, [
+      "plane.host: is not a known key: known here: kind, pci, representor, cores, hugepages_mb, next_hop_mac, uplink_vlan, library",
+    ]],
+    ["a gateway of the other family", { vips: [{ vip: "10.1.0.5", gateway: "fd00::1" }] }, [
+      "vips[0].gateway: fd00::1 is not of the same address family as 10.1.0.5/32",
+    ]],
+    ["back-off that shrinks", { tunnel: { back_off: "2m" } }, [
+      "tunnel.back_off_max: is shorter than tunnel.back_off: make it longer",
+    ]],
+    ["denying oneself", { security: { deny: ["h1"] } }, [
+      'security.deny: denies this host itself ("h1")',
+    ]],
+  ];
+  for (const [what, change, expected] of table) assert.deepEqual(wrongWith(change), expected, what);
+});
+
+Deno.test("what works but should be known is a warning", () => {
+  const { warnings } = parseConfig(
+    JSON.stringify({
+      ...SMALLEST,
+      vips: ["10.1.0.5/24"],
+      rpc: { insecure: true },
+      psp: { versions: ["aes-gmac-128"] },
+      peers: [{ id: "h2", svc_address: "h2:1", vips: ["0.0.0.0/0"] }],
+    }),
+    "f",
+  );
+  assert.deepEqual(warnings.map((warning) => warning.replace(/^\S+ /, "").slice(0, 60)), [
+    'vips[0]: "10.1.0.5/24" has bits beyond its prefix length: re',
+    "rpc.insecure: the control channel is NOT protected: keys tra",
+    "peers[0].vips[0]: gives every address without a longer prefi",
+    "psp.versions: AES-GMAC authenticates without encrypting, and",
+  ]);
+});

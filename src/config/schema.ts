@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * The one schema of `peers.json`: every key of the file, its bounds and its default, in the file's own
+ * order. What comes out has canonical addresses and milliseconds, still under the file's names;
+ * `file_form.ts` turns it into a `Config` and back, `rules.ts` compares keys with one another.
+ */
+import * as v from "valibot";
+import { PSP_VERSIONS } from "../sa.ts";
+import { parseIp, parseMac } from "./addresses.ts";
+import {
+  bigint,
+  bool,
+  cidr,
+  denied,
+  domainName,
+  duration,
+  hostPort,
+  identity,
+  integer,
+  interfaceName,
+  leaf,
+  list,
+  oneOf,
+  pciAddress,
+  section,
+  text,
+} from "./values.ts";
+
+const SECOND = 1000;
+const HOUR = 3600 * SECOND;
+const DAY = 24 * HOUR;
+
+const mac = leaf(parseMac);
+const ip = leaf(parseIp);
+const filePath = text("a path", 4096);
+
+const tls = section({ cert: filePath, key: filePath, ca: filePath }, {
+  cert: 'this host\'s certificate chain, a PEM file such as "h1.crt"',
+  key: 'the private key of the certificate, a PEM file such as "h1.key"',
+  ca: 'the certificates that peers are checked with, a PEM file such as "ca.crt"',
+});
+
+/** "10.1.0.0/24", or an object with more about it. */
+const vipObject = section({
+  vip: cidr,
+  mac: v.optional(mac),
+  gateway: v.optional(ip),
+  dns: v.optional(list(ip, { what: "addresses", max: 8 }), []),
+}, { vip: 'an address or prefix such as "10.1.0.5"' });
+const vipText = v.pipe(
+  cidr,
+  v.transform((vip): v.InferOutput<typeof vipObject> => ({ vip, dns: [] })),
+);
+const localVip = v.lazy((input) =>
+  typeof input === "object" && input !== null ? vipObject : vipText
+);
+
+const peer = section({
+  id: identity,
+  svc_address: hostPort,
+  pip: v.optional(ip),
+  vips: list(cidr, { what: "addresses or prefixes", min: 1, max: 65_536 }),
+  next_hop_mac: v.optional(mac),
+  vc: v.optional(bigint(0n, 2n ** 64n - 1n)),
+}, {
+  id: 'the name in the peer\'s certificate, such as "h2"',
+  svc_address: 'where its agent listens, such as "192.0.2.2:7443"',
+  vips: 'what lives there, such as ["10.2.0.0/24"]',
+});
+
+const planeCommon = {
+  next_hop_mac: v.optional(mac),
+  uplink_vlan: v.optional(integer(0, 4094), 0),
+  library: v.optional(filePath),
+};
+const softPlane = section({
+  kind: v.optional(oneOf(["soft"], 'use "soft" (in software) or "doca" (in hardware)'), "soft"),
+  uplink: interfaceName,
+  host: interfaceName,
+  backend: v.optional(oneOf(["auto", "openssl", "ipsec-mb"]), "auto"),
+  ...planeCommon,
+}, {
+  uplink: 'the interface towards the other hosts, such as "p0"',
+  host: 'the interface towards the workloads, such as "pf0vf0"',
+});
+const docaPlane = section({
+  kind: oneOf(["doca"]),
+  pci: pciAddress,
+  representor: text("a representor", 64),
+  cores: v.optional(text("a core list", 64), "0"),
+  hugepages_mb: v.optional(integer(2, 1_048_576)),
+  ...planeCommon,
+}, {
+  pci: 'the uplink\'s PCI address, such as "0000:03:00.0"',
+  representor: 'the workloads\' port, such as "pf0vf0"',
+});
+const plane = v.lazy((input) =>
+  typeof input === "object" && input !== null && "kind" in input && input.kind === "doca"
+    ? docaPlane
+    : softPlane
+);
+
+const psp = section({
+  versions: v.optional(list(oneOf(PSP_VERSIONS), { what: "PSP versions", min: 1, max: 4 }), [
+    "aes-gcm-256",
+    "aes-gcm-128",
+  ]),
+  mode: v.optional(oneOf(["tunnel", "transport"]), "tunnel"),
+  crypt_offset: v.optional(section({ ipv4: integer(0, 63), ipv6: integer(0, 63) }, {
+    ipv4: "4-octet units in clear for IPv4, such as 5",
+    ipv6: "4-octet units in clear for IPv6, such as 10",
+  })),
+  sample_rate_log2: v.optional(integer(0, 16), 0),
+  sample_bytes: v.optional(integer(20, 9216), 128),
+  copy_dscp: v.optional(bool, true),
+  mss_clamp: v.optional(bool, true),
+  ttl: v.optional(integer(1, 255), 64),
+});
+
+const hold = section({
+  packets_per_flow: v.optional(integer(1, 65_536), 64),
+  bytes: v.optional(integer(65_536, 2 ** 34), 16 * 2 ** 20),
+  flows: v.optional(integer(16, 2 ** 24), 16_384),
+});
+
+const rpc = section({
+  listen: v.optional(hostPort),
+  tls: v.optional(tls),
+  insecure: v.optional(bool, false),
+  timeout: v.optional(duration(50, 10 * 60 * SECOND), "2s"),
+  attempts: v.optional(integer(1, 100), 4),
+  max_connections: v.optional(integer(1, 65_536), 256),
+  handshake_timeout: v.optional(duration(100, 60 * SECOND), "5s"),
+  max_message_bytes: v.optional(integer(4096, 16 * 2 ** 20), 65_536),
+  peer_rate: v.optional(integer(1, 1_000_000), 50),
+  peer_burst: v.optional(integer(1, 1_000_000), 200),
+});
+
+const status = section({
+  listen: v.optional(hostPort, "127.0.0.1:7480"),
+  admin: v.optional(bool, false),
+  tls: v.optional(tls),
+  token_file: v.optional(filePath),
+});
+
+const tunnel = section({
+  on_demand: v.optional(bool, true),
+  restore: v.optional(bool, true),
+  life: v.optional(duration(SECOND, 30 * DAY), "1h"),
+  life_packets: v.optional(bigint(16n, 2n ** 62n), 2 ** 34),
+  idle: v.optional(duration(SECOND, 30 * DAY), "10m"),
+  grace: v.optional(duration(0, HOUR), "5s"),
+  back_off: v.optional(duration(10, HOUR), "1s"),
+  back_off_max: v.optional(duration(10, DAY), "1m"),
+});
+
+/** The whole file. */
+export const fileSchema = section({
+  id: identity,
+  domain: v.optional(domainName, "psp-agent.local"),
+  state_dir: v.optional(filePath, "/var/lib/psp-agent"),
+  pip: ip,
+  gateway_mac: v.optional(mac, "02:50:53:50:00:01"),
+  vips: list(localVip, { what: "addresses or prefixes", min: 1, max: 65_536 }),
+  plane,
+  psp: v.optional(psp, {}),
+  hold: v.optional(hold, {}),
+  rpc: v.optional(rpc, {}),
+  status: v.optional(status, {}),
+  tunnel: v.optional(tunnel, {}),
+  rotation: v.optional(section({ interval: v.optional(duration(SECOND, 365 * DAY), "24h") }), {}),
+  security: v.optional(
+    section({ deny: v.optional(list(denied, { what: "identities", max: 100_000 }), []) }),
+    {},
+  ),
+  log: v.optional(
+    section({
+      level: v.optional(oneOf(["debug", "info", "warning", "error"]), "info"),
+      format: v.optional(oneOf(["text", "json"]), "text"),
+    }),
+    {},
+  ),
+  peers: v.optional(list(peer, { what: "peers", max: 65_536 }), []),
+}, {
+  id: 'this host\'s name in its certificate, such as "h1"',
+  pip: 'this host\'s own address towards the other hosts, such as "192.0.2.1"',
+  vips: 'what lives on this host, such as ["10.1.0.0/24"]',
+  plane: 'its interfaces, such as { "uplink": "p0", "host": "pf0vf0" }',
+});
+
+/** What a file says, checked key by key, defaults filled in. */
+export type FileForm = v.InferOutput<typeof fileSchema>;

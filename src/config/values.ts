@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The kinds of value that a configuration has, as valibot schemas whose messages say what is right. */
+import * as v from "valibot";
+import { isDnsName, parseCidr, parseHostPort } from "./addresses.ts";
+import { formatDuration, parseDuration, quote } from "./durations.ts";
+import { nearest } from "./suggest.ts";
+
+/** A value read by a function that throws `RangeError` with a message when it cannot be used. */
+export function leaf<T>(parse: (input: unknown) => T): v.GenericSchema<unknown, T> {
+  return v.pipe(
+    v.unknown(),
+    v.rawTransform(({ dataset, addIssue, NEVER }) => {
+      try {
+        return parse(dataset.value);
+      } catch (error) {
+        if (!(error instanceof RangeError)) throw error;
+        addIssue({ message: error.message });
+        return NEVER;
+      }
+    }),
+  );
+}
+
+/** What a section with these keys comes out as. */
+export type Section<E extends v.ObjectEntries> = v.InferOutput<v.ObjectSchema<E, undefined>>;
+
+/** An object with these keys and no others; `hints` says what a missing key should hold. */
+export function section<const E extends v.ObjectEntries>(
+  entries: E,
+  hints: Readonly<Record<string, string>> = {},
+): v.GenericSchema<unknown, Section<E>> {
+  const missing = (issue: v.LooseObjectIssue) => {
+    const key = issue.path?.at(-1)?.key;
+    return `is missing: ${hints[String(key)] ?? "it has no default"}`;
+  };
+  return v.pipe(
+    v.unknown(),
+    v.check(
+      isPlainObject,
+      (issue) =>
+        `${quote(issue.input)} is not an object: write { ${
+          Object.keys(entries).map((k) => `"${k}": ...`).slice(0, 2).join(", ")
+        } }`,
+    ),
+    v.looseObject(entries, missing),
+    v.rawCheck(({ dataset, addIssue }) => {
+      const input = dataset.value;
+      if (!isPlainObject(input)) return;
+      for (const key of Object.keys(input).filter((key) => !Object.hasOwn(entries, key))) {
+        const meant = nearest(key, Object.keys(entries));
+        const advice = meant
+          ? `did you mean "${meant}"?`
+          : `known here: ${Object.keys(entries).join(", ")}`;
+        addIssue({
+          message: `is not a known key: ${advice}`,
+          path: [{ type: "unknown", origin: "key", input, key, value: undefined }],
+        });
+      }
+    }),
+    v.transform((value): Section<E> => value),
+  );
+}
+
+function isPlainObject(input: unknown): input is Record<string, unknown> {
+  return typeof input === "object" && input !== null && !Array.isArray(input);
+}
+
+/** A list of so many of one kind. */
+export function list<S extends v.GenericSchema>(
+  item: S,
+  { what, min = 0, max }: { readonly what: string; readonly min?: number; readonly max: number },
+): v.GenericSchema<unknown, v.InferOutput<S>[]> {
+  return v.pipe(
+    v.unknown(),
+    v.array(item, (issue) => `${quote(issue.input)} is not a list: write [...] with ${what}`),
+    v.minLength(min, `is empty: name at least ${min}`),
+    v.maxLength(max, (issue) => `has ${issue.received} ${what}: at most ${max} are possible`),
+  );
+}
+
+/** A whole number within bounds. */
+export function integer(min: number, max: number): v.GenericSchema<unknown, number> {
+  return leaf((input) => {
+    if (typeof input !== "number" || !Number.isInteger(input) || input < min || input > max) {
+      throw new RangeError(`${quote(input)} is not a whole number from ${min} to ${max}`);
+    }
+    return input;
+  });
+}
+
+/** A whole number that may need 64 bits: a number, or text, decimal or "0x...". */
+export function bigint(min: bigint, max: bigint): v.GenericSchema<unknown, bigint> {
+  return leaf((input) => {
+    const ok = typeof input === "number"
+      ? Number.isSafeInteger(input)
+      : typeof input === "string" && /^(\d{1,20}|0x[0-9a-fA-F]{1,16})$/.test(input);
+    const n = ok ? BigInt(input as number | string) : undefined;
+    if (n === undefined || n < min || n > max) {
+      throw new RangeError(
+        `${
+          quote(input)
+        } is not a whole number from ${min} to ${max} (above 2^53 in quotes, "0x..." too)`,
+      );
+    }
+    return n;
+  });
+}
+
+/** A span of time within bounds, in milliseconds. */
+export function duration(minMs: number, maxMs: number): v.GenericSchema<unknown, number> {
+  return leaf((input) => {
+    const ms = parseDuration(input);
+    if (ms < minMs || ms > maxMs) {
+      throw new RangeError(
+        `${quote(input)} is out of bounds: use ${formatDuration(minMs)} to ${
+          formatDuration(maxMs)
+        }`,
+      );
+    }
+    return ms;
+  });
+}
+
+/** One of a few words. */
+export function oneOf<const T extends string>(
+  words: readonly T[],
+  hint?: string,
+): v.GenericSchema<unknown, T> {
+  return leaf((input) => {
+    const word = words.find((word) => word === input);
+    if (word !== undefined) return word;
+    const meant = typeof input === "string" ? nearest(input, words) : undefined;
+    const advice = hint ?? words.map((word) => `"${word}"`).join(", ");
+    throw new RangeError(
+      `${quote(input)} is not known: ${
+        meant && !hint ? `did you mean "${meant}"? Known: ` : ""
+      }${advice}`,
+    );
+  });
+}
+
+/** Text of 1 to `max` characters without control characters. */
+export function text(what: string, max: number): v.GenericSchema<unknown, string> {
+  return leaf((input) => {
+    // deno-lint-ignore no-control-regex
+    if (typeof input !== "string" || !/^[^\x00-\x1f\x7f]+$/.test(input) || input.length > max) {
+      throw new RangeError(`${quote(input)} is not ${what}: write text of 1 to ${max} characters`);
+    }
+    return input;
+  });
+}
+
+/** true or false; "true" in quotes is neither. */
+export const bool: v.GenericSchema<unknown, boolean> = leaf((input) => {
+  if (typeof input !== "boolean") throw new RangeError(`${quote(input)} is not true or false`);
+  return input;
+});
+
+/** A prefix in canonical text. */
+export const cidr: v.GenericSchema<unknown, string> = leaf((input) => parseCidr(input).cidr);
+
+/** "host:port" in canonical text. */
+export const hostPort: v.GenericSchema<unknown, string> = leaf((input) =>
+  parseHostPort(input).text
+);
+
+/** What may stand for a host in a certificate: a DNS name or the last part of a SPIFFE id. */
+export const identity: v.GenericSchema<unknown, string> = leaf((input) => {
+  if (
+    typeof input !== "string" || !/^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$/.test(input)
+  ) {
+    throw new RangeError(
+      `${quote(input)} is not an id: use letters, digits, ".", "-" and "_", such as "h1"`,
+    );
+  }
+  return input;
+});
+
+/** A trust domain. */
+export const domainName: v.GenericSchema<unknown, string> = leaf((input) => {
+  if (typeof input !== "string" || !isDnsName(input)) {
+    throw new RangeError(`${quote(input)} is not a domain: write it like "example.org"`);
+  }
+  return input.toLowerCase();
+});
+
+/** A Linux network interface. */
+export const interfaceName: v.GenericSchema<unknown, string> = leaf((input) => {
+  if (typeof input !== "string" || !/^[^\s/:]{1,15}$/.test(input) || /^\.\.?$/.test(input)) {
+    throw new RangeError(
+      `${quote(input)} is not an interface: names have 1 to 15 characters, such as "p0"`,
+    );
+  }
+  return input;
+});
+
+/** "0000:03:00.0"; the PCI domain may be left out. */
+export const pciAddress: v.GenericSchema<unknown, string> = leaf((input) => {
+  const pci = typeof input === "string" ? input.toLowerCase() : "";
+  if (!/^([0-9a-f]{4}:)?[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$/.test(pci)) {
+    throw new RangeError(`${quote(input)} is not a PCI address: write it like "0000:03:00.0"`);
+  }
+  return pci.length === 7 ? `0000:${pci}` : pci;
+});
+
+/** An identity or a certificate's fingerprint ("sha256:" and 64 hex digits, colons allowed). */
+export const denied: v.GenericSchema<unknown, string> = leaf((input) => {
+  if (typeof input === "string") {
+    if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/.test(input)) return input;
+    if (/^spiffe:\/\/[a-z0-9._-]+(\/[A-Za-z0-9._-]+)+$/.test(input)) return input;
+    const print = /^sha256:((?:[0-9a-f]{2}:?){31}[0-9a-f]{2})$/i.exec(input)?.[1];
+    if (print) return `sha256:${print.replaceAll(":", "").toLowerCase()}`;
+  }
+  throw new RangeError(
+    `${quote(input)} is neither an id ("h9"), a SPIFFE id ("spiffe://example.org/psp/h9") nor a ` +
+      `fingerprint ("sha256:" and 64 hex digits)`,
+  );
+});
