@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * The one table of commands: name, what it does, examples, options, and the function behind it, loaded
+ * only when it is called.
+ */
+import { object } from "@optique/core/constructs";
+import { message } from "@optique/core/message";
+import { map, multiple, optional, withDefault } from "@optique/core/modifiers";
+import type { Parser } from "@optique/core/parser";
+import { argument, option } from "@optique/core/primitives";
+import { choice, string } from "@optique/core/valueparser";
+import type { ExitCode } from "./io.ts";
+import { config, DIR, FILE, json, library, number, target, toggle } from "./options.ts";
+import { accept, sealing } from "./pcap_options.ts";
+
+/** What a parsed command line is: the thing to do. */
+export type Task = () => Promise<ExitCode>;
+
+/** One command. */
+export interface Command {
+  readonly name: string;
+  readonly brief: string;
+  readonly examples: readonly string[];
+  readonly parser: Parser<"sync", Task, unknown>;
+}
+
+/** Commands under a common first word. */
+export interface Group {
+  readonly name: string;
+  readonly brief: string;
+  readonly examples: readonly string[];
+  readonly commands: readonly Command[];
+}
+
+const run: Parser<"sync", Task, unknown> = map(
+  object({ config, library }),
+  (args) => async () => (await import("./run.ts")).run(args),
+);
+
+/** `psp-agent --config peers.json` */
+export const RUN_WITHOUT_NAME: Parser<"sync", Task, unknown> = run;
+
+const PKI: readonly Command[] = [
+  {
+    name: "init",
+    brief: "Makes a CA: ca.crt and ca.key.",
+    examples: ["psp-agent pki init --dir pki"],
+    parser: map(
+      object({
+        dir: option("--dir", DIR, { description: message`Where the files go.` }),
+        name: optional(option("--name", string({ metavar: "TEXT" }), {
+          description: message`The CA's common name.`,
+        })),
+        days: number("--days", message`How long it is valid.`, { min: 1, max: 36_500 }),
+        force: toggle("--force", message`Overwrite files that exist.`),
+      }),
+      (args) => async () => (await import("./pki.ts")).init(args),
+    ),
+  },
+  {
+    name: "issue",
+    brief: "Makes a certificate for a host, signed by that CA: ID.crt and ID.key.",
+    examples: [
+      "psp-agent pki issue --dir pki --id h1",
+      "psp-agent pki issue --dir pki --id h1 --domain example.org --ip 192.0.2.1 --days 30",
+    ],
+    parser: map(
+      object({
+        dir: option("--dir", DIR, { description: message`Where the files go.` }),
+        id: option("--id", string({ metavar: "ID" }), {
+          description: message`The host's id, as in its configuration.`,
+        }),
+        domain: withDefault(
+          option("--domain", string({ metavar: "DOMAIN" }), {
+            description: message`The trust domain, as in the configuration.`,
+          }),
+          "psp-agent.local",
+        ),
+        caDir: optional(option("--ca-dir", DIR, {
+          description: message`Where the CA is, if elsewhere.`,
+        })),
+        ips: multiple(option("--ip", string({ metavar: "ADDRESS" }), {
+          description: message`An address for tools that check host names; may be repeated.`,
+        })),
+        dns: multiple(option("--dns", string({ metavar: "NAME" }), {
+          description: message`A DNS name; may be repeated.`,
+        })),
+        days: number("--days", message`How long it is valid.`, { min: 1, max: 3650 }),
+        force: toggle("--force", message`Overwrite files that exist.`),
+      }),
+      (args) => async () => (await import("./pki.ts")).issue(args),
+    ),
+  },
+];
+
+const PCAP: readonly Command[] = [
+  {
+    name: "seal",
+    brief: "Seals the IP packets of a pcap into PSP packets; one JSON line per packet.",
+    examples: [
+      "psp-agent pcap seal --keys k.json --spi 9a345678 --src 192.0.2.1 --dst 192.0.2.2 in.pcap out.pcap",
+      "psp-agent pcap seal --keys k.json --spi 9a345678 --mode transport --iv 16 in.pcap out.pcap",
+    ],
+    parser: map(
+      object({ ...sealing, library }),
+      (args) => async () => (await import("./pcap.ts")).seal(args),
+    ),
+  },
+  {
+    name: "open",
+    brief: "Opens the PSP packets of a pcap; one JSON line per packet with its verdict.",
+    examples: ["psp-agent pcap open --keys k.json in.pcap out.pcap"],
+    parser: map(
+      object({
+        keys: sealing.keys,
+        versions: multiple(accept),
+        port: sealing.port,
+        ethernet: toggle("--ethernet", message`Keep the Ethernet headers.`),
+        backend: sealing.backend,
+        input: sealing.input,
+        output: optional(sealing.output),
+        library,
+      }),
+      (args) => async () => (await import("./pcap.ts")).open(args),
+    ),
+  },
+];
+
+/** Every command, in the order of the help. */
+export const COMMANDS: readonly (Command | Group)[] = [
+  {
+    name: "run",
+    brief: "Runs the agent.",
+    examples: ["psp-agent run --config peers.json", "psp-agent --config peers.json"],
+    parser: run,
+  },
+  {
+    name: "check",
+    brief: "Checks a configuration and prints the effective one.",
+    examples: ["psp-agent check --config peers.json"],
+    parser: map(
+      object({ config }),
+      (args) => async () => (await import("./check.ts")).check(args),
+    ),
+  },
+  {
+    name: "status",
+    brief: "Shows the running agent: peers, tunnels, counters.",
+    examples: ["psp-agent status", "psp-agent status --config peers.json --json"],
+    parser: map(
+      object({ ...target, json, watch: toggle("--watch", message`Again every second.`) }),
+      (args) => async () => (await import("./status.ts")).status(args),
+    ),
+  },
+  {
+    name: "tunnels",
+    brief: "Lists the tunnels of the running agent.",
+    examples: ["psp-agent tunnels", "psp-agent tunnels --peer h2 --json"],
+    parser: map(
+      object({
+        ...target,
+        json,
+        peer: optional(option("--peer", string({ metavar: "ID" }), {
+          description: message`Only those of one peer.`,
+        })),
+      }),
+      (args) => async () => (await import("./status.ts")).tunnels(args),
+    ),
+  },
+  {
+    name: "pipes",
+    brief: "Prints the packet path as a Mermaid flowchart.",
+    examples: [
+      "psp-agent pipes",
+      "psp-agent pipes --topology h2n --sampling",
+      "psp-agent pipes --live --config peers.json",
+    ],
+    parser: map(
+      object({
+        ...target,
+        topology: withDefault(
+          option("--topology", choice(["h2n", "n2h", "all"], { metavar: "PART" }), {
+            description: message`Host to net, net to host, or both.`,
+          }),
+          "all",
+        ),
+        sampling: toggle("--sampling", message`With the sampling pipes.`),
+        live: toggle("--live", message`As configured, with the running agent's counters.`),
+      }),
+      (args) => async () => (await import("./pipes.ts")).pipes(args),
+    ),
+  },
+  {
+    name: "rotate",
+    brief: "Rotates the master key of the running agent and rekeys its tunnels.",
+    examples: ["psp-agent rotate --plan", "psp-agent rotate"],
+    parser: map(
+      object({
+        ...target,
+        json,
+        plan: toggle("--plan", message`Only say what would happen.`),
+      }),
+      (args) => async () => (await import("./rotate.ts")).rotate(args),
+    ),
+  },
+  {
+    name: "samples",
+    brief: "Shows sampled packets as they come, until interrupted.",
+    examples: ["psp-agent samples", "psp-agent samples --count 100 --pcapng samples.pcapng"],
+    parser: map(
+      object({
+        ...target,
+        json,
+        pcapng: optional(option("--pcapng", FILE, {
+          description: message`Write them to a file instead.`,
+        })),
+        count: number("--count", message`End after so many.`, { min: 1, max: 2 ** 31 }),
+      }),
+      (args) => async () => (await import("./samples.ts")).samples(args),
+    ),
+  },
+  {
+    name: "pki",
+    brief: "Makes a CA and certificates for a trial.",
+    examples: ["psp-agent pki init --dir pki", "psp-agent pki issue --dir pki --id h1"],
+    commands: PKI,
+  },
+  {
+    name: "pcap",
+    brief: "Seals and opens packets in files, with the data plane's own code.",
+    examples: ["psp-agent pcap open --keys k.json in.pcap out.pcap"],
+    commands: PCAP,
+  },
+  {
+    name: "selftest",
+    brief: "Checks the data plane's code against known answers.",
+    examples: ["psp-agent selftest --vectors tests/vectors/*.json --backend openssl"],
+    parser: map(
+      object({
+        vectors: option("--vectors", FILE, { description: message`Files of known answers.` }),
+        more: multiple(argument(FILE)),
+        backend: withDefault(
+          option("--backend", choice(["auto", "openssl", "ipsec-mb", "all"], { metavar: "NAME" }), {
+            description: message`Crypto backend; all: each that this machine can use.`,
+          }),
+          "auto",
+        ),
+        library,
+      }),
+      ({ vectors, more, ...args }) => async () =>
+        (await import("./selftest.ts")).selftest({ ...args, files: [vectors, ...more] }),
+    ),
+  },
+  {
+    name: "version",
+    brief: "Prints the version.",
+    examples: ["psp-agent version", "psp-agent version --json"],
+    parser: map(
+      object({ json }),
+      (args) => async () => (await import("./version.ts")).version(args),
+    ),
+  },
+];

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What every command uses: exit codes, output, tables, one sentence for an error. */
+import { ConfigError } from "../config/config.ts";
+
+/** Exit codes of the program. */
+export const EXIT = { ok: 0, failure: 1, usage: 2, config: 3 } as const;
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+/** A command that cannot do what was asked: one sentence, and the exit code that fits. */
+export class CommandError extends Error {
+  override readonly name = "CommandError";
+  constructor(message: string, readonly exitCode: ExitCode = EXIT.failure, options?: ErrorOptions) {
+    super(message, options);
+  }
+}
+
+/** Writes to stdout, all of it, before it returns. */
+export function out(text: string): void {
+  writeAll(Deno.stdout, text);
+}
+
+/** Writes a line to stderr. */
+export function err(line: string): void {
+  writeAll(Deno.stderr, `${line}\n`);
+}
+
+/** Says what went wrong on stderr, and returns the exit code. Stacks only with PSP_AGENT_DEBUG=1. */
+export function reportError(error: unknown): ExitCode {
+  // Whoever read our output has seen enough (`psp-agent tunnels | head`).
+  if (error instanceof Deno.errors.BrokenPipe) return EXIT.ok;
+  err(`psp-agent: ${sentence(error)}`);
+  for (const problem of error instanceof ConfigError ? error.problems : []) {
+    if (!sentence(error).includes(problem)) err(`  ${problem}`);
+  }
+  if (isDebug() && error instanceof Error) err(error.stack ?? "");
+  if (error instanceof CommandError) return error.exitCode;
+  return error instanceof ConfigError ? EXIT.config : EXIT.failure;
+}
+
+/** The message of an error, in one line. */
+export function sentence(error: unknown): string {
+  if (error instanceof Deno.errors.NotCapable) {
+    return `${
+      error.message.split(",")[0]
+    }: not among the permissions of this process (see bin/psp-agent)`;
+  }
+  const text = error instanceof Error ? error.message || error.name : String(error);
+  return text.replaceAll(/\s*\n\s*/g, " ").trim();
+}
+
+/** Columns as wide as their widest cell, two spaces between them; numbers (right) align right. */
+export function table(
+  header: readonly string[],
+  rows: readonly (readonly string[])[],
+  right: readonly number[] = [],
+): string {
+  const all = [header, ...rows];
+  const widths = header.map((_, i) => Math.max(...all.map((row) => row[i]?.length ?? 0)));
+  const line = (row: readonly string[]) =>
+    widths.map((width, i) => {
+      const cell = row[i] ?? "";
+      return right.includes(i) ? cell.padStart(width) : cell.padEnd(width);
+    }).join("  ").trimEnd();
+  return all.map((row) => `${line(row)}\n`).join("");
+}
+
+/** JSON for people and programs: 64-bit numbers as text, octets as base64. */
+export function json(value: unknown): string {
+  return `${JSON.stringify(value, (_, v) => typeof v === "bigint" ? v.toString() : v, 2)}\n`;
+}
+
+function isDebug(): boolean {
+  try {
+    return Deno.env.get("PSP_AGENT_DEBUG") === "1";
+  } catch {
+    return false;
+  }
+}
+
+function writeAll(stream: { writeSync(bytes: Uint8Array): number }, text: string): void {
+  const bytes = new TextEncoder().encode(text);
+  for (let sent = 0; sent < bytes.length;) sent += stream.writeSync(bytes.subarray(sent));
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The program as a user meets it: bin/psp-agent in a process of its own. */
+import assert from "node:assert/strict";
+import { toFile } from "../config/file_form.ts";
+import { loadConfig } from "../config/load.ts";
+import { COMMANDS } from "./commands.ts";
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+
+async function agent(args: readonly string[], env: Record<string, string> = {}) {
+  const output = await new Deno.Command(`${ROOT}bin/psp-agent`, {
+    args: [...args],
+    cwd: ROOT,
+    env: { NO_COLOR: "1", ...env },
+    stdin: "null",
+  }).output();
+  const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code: output.code, out: decode(output.stdout), err: decode(output.stderr) };
+}
+
+async function withFile(text: string, use: (path: string) => Promise<void>): Promise<void> {
+  const path = await Deno.makeTempFile({ suffix: ".json" });
+  try {
+    await Deno.writeTextFile(path, text);
+    await use(path);
+  } finally {
+    await Deno.remove(path);
+  }
+}
+
+Deno.test("version says who it is", async () => {
+  const { code, out, err } = await agent(["version"]);
+  assert.match(out, /^psp-agent \d+\.\d+\.\d+ \(Deno \d+\.\d+\.\d+, linux \w+\)\n$/);
+  assert.deepEqual([code, err], [0, ""]);
+  const { out: json } = await agent(["version", "--json"]);
+  assert.equal(typeof JSON.parse(json).version, "string");
+});
+
+Deno.test("every command has help with examples that name it", async () => {
+  const names = COMMANDS.flatMap((entry) => [
+    [entry.name],
+    ..."commands" in entry ? entry.commands.map(({ name }) => [entry.name, name]) : [],
+  ]);
+  await Promise.all(names.map(async (words) => {
+    const { code, out, err } = await agent([...words, "--help"]);
+    const [usage, examples] = out.split("Examples:");
+    assert.match(usage ?? "", new RegExp(`Usage: psp-agent ${words.join(" ")}`));
+    assert.match(examples ?? "", new RegExp(`psp-agent ${words.join(" ")}`));
+    assert.deepEqual([code, err], [0, ""], words.join(" "));
+  }));
+});
+
+Deno.test("help lists every command", async () => {
+  const { out } = await agent(["--help"]);
+  for (const { name, brief } of COMMANDS) {
+    assert.match(out, new RegExp(`^  ${name} +${brief}$`, "m"));
+  }
+});
+
+Deno.test("a usage error is one sentence and exit code 2", async () => {
+  const table: [string[], RegExp][] = [
+    [[], /Nothing to do: name a configuration or a command/],
+    [["statsu"], /Unknown command "statsu": did you mean "status"\?/],
+    [["zzz"], /Unknown command "zzz" \(see psp-agent --help\)/],
+    [["pki"], /Command "pki" needs one of: init, issue/],
+    [["pki", "inti"], /Unknown command "inti": did you mean "init"\?/],
+    [["check"], /Missing option `-c`\/`--config`/],
+    [["--config"], /`--config` requires `FILE`/],
+    [["check", "--confg", "x"], /`--confg`.*Did you mean `--config`\?/],
+    [["status", "--jsn"], /Unexpected option or subcommand: `--jsn`/],
+    [["pipes", "--topology", "n2n"], /"h2n", "n2h", and "all", but got "n2n"/],
+    [
+      ["pcap", "seal", "--keys", "k", "--spi", "xyz", "a", "b"],
+      /8 hexadecimal digits, but got "xyz"/,
+    ],
+    [["pcap", "seal", "--keys", "k", "--spi", "1", "a", "b"], /--src and --dst/],
+    [["samples", "--count", "0"], /greater than or equal to 1/],
+  ];
+  await Promise.all(table.map(async ([args, expected]) => {
+    const { code, out, err } = await agent(args);
+    assert.match(err, expected);
+    assert.match(err, /^psp-agent: [^\n]+\n$/, args.join(" "));
+    assert.deepEqual([code, out], [2, ""], args.join(" "));
+  }));
+});
+
+Deno.test("check prints the effective configuration, loadable again, and warnings apart", async () => {
+  const { code, out, err } = await agent(["check", "--config", "examples/peers.json"]);
+  assert.equal(code, 0);
+  assert.equal(err.trim().split("\n").filter((line) => line.startsWith("warning: ")).length, 3);
+  const { config } = await loadConfig(`${ROOT}examples/peers.json`, { files: "warn" });
+  assert.deepEqual(JSON.parse(out), JSON.parse(JSON.stringify(toFile(config))));
+  await withFile(out, async (path) => {
+    assert.equal((await agent(["check", "--config", path])).out, out);
+  });
+});
+
+Deno.test("a configuration that cannot be used is exit code 3 with every problem", async () => {
+  await withFile('{ "id": "h1", "pipp": "x" }', async (path) => {
+    for (const args of [["check", "-c", path], ["run", "-c", path], ["--config", path]]) {
+      const { code, out, err } = await agent(args);
+      assert.equal(code, 3, args.join(" "));
+      assert.equal(out, "");
+      const [first, ...problems] = err.trimEnd().split("\n");
+      assert.equal(first, `psp-agent: Cannot use configuration "${path}": 4 problems`);
+      assert.match(problems.join("\n"), /:1:15: pipp: is not a known key: did you mean "pip"\?/);
+    }
+  });
+  await withFile('{ "id": "h1" ', async (path) => {
+    const { err } = await agent(["check", "-c", path]);
+    assert.equal(
+      err,
+      `psp-agent: Cannot use configuration ${path}:1:14: is not JSON: a "}" is missing\n`,
+    );
+  });
+  const { code, err } = await agent(["--config", "/nonexistent"]);
+  assert.equal(code, 3);
+  assert.equal(err, 'psp-agent: Cannot read configuration "/nonexistent": no such file\n');
+});
+
+Deno.test("a stack appears only on demand", async () => {
+  const { err } = await agent(["check", "-c", "/nonexistent"], { PSP_AGENT_DEBUG: "1" });
+  assert.match(err, /\n +at /);
+});
+
+Deno.test("an agent that does not answer is one sentence and exit code 1", async () => {
+  for (const command of ["status", "tunnels", "rotate", "samples"]) {
+    const { code, err } = await agent([command, "--address", "127.0.0.1:9"]);
+    assert.equal(code, 1, command);
+    assert.match(err, /^psp-agent: [^\n]+\n$/, command);
+  }
+});
+
+Deno.test("pki makes a CA and a certificate where it is told", async () => {
+  const dir = await Deno.makeTempDir();
+  try {
+    assert.equal((await agent(["pki", "init", "--dir", dir])).code, 0);
+    const { code, out } = await agent(["pki", "issue", "--dir", dir, "--id", "h1"]);
+    assert.equal(code, 0);
+    assert.equal(out, `${dir}/h1.crt\n${dir}/h1.key\nspiffe://psp-agent.local/psp/h1\n`);
+    assert.equal((await agent(["pki", "init", "--dir", dir])).code, 3);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
+
+Deno.test("pipes prints a flowchart of each part", async () => {
+  const both = (await agent(["pipes"])).out;
+  const out = (await agent(["pipes", "--topology", "h2n"])).out;
+  const back = (await agent(["pipes", "--topology", "n2h", "--sampling"])).out;
+  assert.match(both, /^flowchart LR\n/);
+  assert.ok(both.includes("EGR_ACL") && both.includes("INGR_ACL"));
+  assert.ok(out.includes("EGR_ACL") && !out.includes("PSP_DECRYPT") && !out.includes("kernel"));
+  assert.ok(back.includes("INGR_SAMP") && !back.includes("EGR_ACL") && back.includes("kernel"));
+});
+
+Deno.test("completion scripts come for three shells, and know the commands", async () => {
+  for (const shell of ["bash", "zsh", "fish"]) {
+    const { code, out } = await agent(["completion", shell]);
+    assert.equal(code, 0);
+    assert.match(out, /psp-agent/);
+  }
+  assert.match((await agent(["completion", "bash", "st"])).out, /^status$/m);
+});
+
+Deno.test("SIGUSR1 opens no inspector", async () => {
+  const dir = await Deno.makeTempDir();
+  const fifo = `${dir}/config`;
+  try {
+    await new Deno.Command("mkfifo", { args: [fifo] }).output();
+    const child = new Deno.Command(`${ROOT}bin/psp-agent`, {
+      args: ["check", "-c", fifo],
+      stdin: "null",
+      stdout: "null",
+      stderr: "piped",
+    }).spawn();
+    // It is there once it reads.
+    const writer = await Deno.open(fifo, { write: true });
+    child.kill("SIGUSR1");
+    await writer.write(new TextEncoder().encode("{}"));
+    writer.close();
+    const stderr = await new Response(child.stderr).text();
+    assert.match(stderr, /Cannot use configuration/);
+    assert.doesNotMatch(stderr, /[Dd]ebugger|inspect/);
+    assert.equal((await child.status).code, 3);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});

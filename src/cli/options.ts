@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Options that several commands share, and how examples are shown. */
+import { lineBreak, type Message, message, text } from "@optique/core/message";
+import { optional, withDefault } from "@optique/core/modifiers";
+import { flag, option } from "@optique/core/primitives";
+import type { Parser } from "@optique/core/parser";
+import { integer, string, type ValueParser } from "@optique/core/valueparser";
+import { path } from "@optique/run/valueparser";
+
+/** A path; shells complete it. */
+export const FILE: ValueParser<"sync", string> = path({ metavar: "FILE" });
+/** A directory. */
+export const DIR: ValueParser<"sync", string> = path({ metavar: "DIR", type: "directory" });
+/** "host:port". */
+export const ADDRESS: ValueParser<"sync", string> = string({ metavar: "HOST:PORT" });
+
+/** The configuration file, needed. */
+export const config: Parser<"sync", string, unknown> = option("-c", "--config", FILE, {
+  description: message`The configuration, see examples/peers.json.`,
+});
+
+/** Another shim than the agent's own. */
+export const library: Parser<"sync", string | undefined, unknown> = optional(
+  option("--library", FILE, { description: message`Another shim than the agent's own.` }),
+);
+
+/** For programs. */
+export const json: Parser<"sync", boolean, unknown> = withDefault(
+  flag("--json", { description: message`JSON instead of text.` }),
+  false,
+);
+
+/** Where the running agent answers. */
+export interface Target {
+  readonly config: string | undefined;
+  readonly address: string | undefined;
+  readonly token: string | undefined;
+}
+
+/** The options of `Target`, to be merged into a command's own. */
+export const target: {
+  readonly [K in keyof Target]: Parser<"sync", string | undefined, unknown>;
+} = {
+  config: optional(option("-c", "--config", FILE, {
+    description:
+      message`The agent's configuration: says where it answers, and with which certificates.`,
+  })),
+  address: optional(option("-a", "--address", ADDRESS, {
+    description: message`Where the agent answers, if not as configured or on 127.0.0.1:7480.`,
+  })),
+  token: optional(option("--token-file", FILE, {
+    description: message`A bearer token, if the agent wants one.`,
+  })),
+};
+
+/** A flag that is false when absent. */
+export function toggle(
+  name: `--${string}`,
+  description: Message,
+): Parser<"sync", boolean, unknown> {
+  return withDefault(flag(name, { description }), false);
+}
+
+/** A whole number that may be absent. */
+export function number(
+  name: `--${string}`,
+  description: Message,
+  { min, max }: { readonly min: number; readonly max: number },
+): Parser<"sync", number | undefined, unknown> {
+  return optional(option(name, integer({ min, max, metavar: "N" }), { description }));
+}
+
+/** "Examples:" and one command per line. */
+export function examples(lines: readonly string[]): Message {
+  return [
+    text("Examples:"),
+    ...lines.flatMap((line) => [lineBreak(), text(`  ${line}`)]),
+  ];
+}

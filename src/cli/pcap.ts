@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** `psp-agent pcap`: files in, files out, one JSON line per packet. */
+import { openLibrary } from "../../ffi/library.ts";
+import { type Backend, type Offline, offline } from "../../ffi/offline.ts";
+import type { PspVersionNumber } from "../../ffi/plane.ts";
+import { compact } from "../config/compact.ts";
+import { parseKeys, type PcapKeys, wipeKeys } from "../pcap/keys.ts";
+import { type CaptureOutcome, openCapture } from "../pcap/open.ts";
+import { sealCapture } from "../pcap/seal.ts";
+import type { PspMode } from "../sa.ts";
+import { CommandError, err, EXIT, type ExitCode, out, sentence } from "./io.ts";
+import { shimPath } from "./shim.ts";
+
+interface Common {
+  readonly keys: string;
+  readonly backend: Backend;
+  readonly library: string | undefined;
+  readonly port: number | undefined;
+  readonly input: string;
+}
+
+/** What `pcap seal` takes. */
+export interface SealArgs extends Common {
+  readonly output: string;
+  readonly spi: number;
+  readonly iv: bigint | undefined;
+  readonly version: PspVersionNumber | undefined;
+  readonly cryptOffset: number | undefined;
+  readonly vc: bigint | undefined;
+  readonly mode: PspMode;
+  readonly src: string | undefined;
+  readonly dst: string | undefined;
+  readonly ttl: number | undefined;
+  readonly srcPort: number | undefined;
+  readonly s: boolean;
+  readonly d: boolean;
+}
+
+/** `pcap seal`. Throws `ConfigError` for keys and captures that cannot be read. */
+export function seal(args: SealArgs): Promise<ExitCode> {
+  const { src, dst, ttl, iv, spi, version, cryptOffset, vc, mode, port, srcPort, s, d } = args;
+  if (mode === "tunnel" && (src === undefined || dst === undefined)) {
+    throw new CommandError("Tunnel mode needs the outer addresses: --src and --dst", EXIT.usage);
+  }
+  const outer = src === undefined || dst === undefined ? undefined : compact({ src, dst, ttl });
+  const options = { spi, firstIv: iv, version, cryptOffset, vc, mode, outer, port, srcPort, s, d };
+  return convert(args, (file, powers) => sealCapture(file, { ...powers, ...compact(options) }));
+}
+
+/** What `pcap open` takes. */
+export interface OpenArgs extends Common {
+  readonly output: string | undefined;
+  readonly versions: readonly PspVersionNumber[];
+  readonly ethernet: boolean;
+}
+
+/** `pcap open`. A bad packet is a line with its verdict, and no error. */
+export function open(args: OpenArgs): Promise<ExitCode> {
+  const versions = args.versions.length > 0 ? args.versions : undefined;
+  const output = args.ethernet ? "ethernet" as const : "ip" as const;
+  return convert(
+    args,
+    (file, powers) =>
+      openCapture(file, { ...powers, ...compact({ versions, port: args.port, output }) }),
+  );
+}
+
+async function convert(
+  args: Common & { readonly output: string | undefined },
+  work: (
+    file: Uint8Array<ArrayBuffer>,
+    powers: { readonly crypto: Offline; readonly keys: PcapKeys },
+  ) => CaptureOutcome,
+): Promise<ExitCode> {
+  const file = await read(args.input, "capture");
+  const keys = parseKeys(new TextDecoder().decode(await read(args.keys, "key file")));
+  using library = openLibrary(shimPath({ library: args.library }));
+  try {
+    const outcome = work(file, { crypto: offline(library, args.backend), keys });
+    out(outcome.results.map((result) => `${JSON.stringify(result)}\n`).join(""));
+    if (args.output !== undefined) await write(args.output, outcome.file);
+    if (outcome.problem === undefined) return EXIT.ok;
+    err(`psp-agent: Cannot read all of "${args.input}": ${outcome.problem}`);
+    return EXIT.failure;
+  } finally {
+    wipeKeys(keys);
+  }
+}
+
+async function read(path: string, what: string): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    return await Deno.readFile(path);
+  } catch (cause) {
+    throw new CommandError(`Cannot read ${what} "${path}": ${why(cause)}`, EXIT.failure, { cause });
+  }
+}
+
+async function write(path: string, bytes: Uint8Array): Promise<void> {
+  try {
+    await Deno.writeFile(path, bytes);
+  } catch (cause) {
+    throw new CommandError(`Cannot write "${path}": ${why(cause)}`, EXIT.failure, { cause });
+  }
+}
+
+function why(error: unknown): string {
+  return error instanceof Deno.errors.NotFound ? "no such file" : sentence(error);
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** A pcapng file that grows sample by sample (draft-ietf-opsawg-pcapng): raw IP, nanoseconds. */
+import type { SampleView } from "../status.ts";
+
+/** Where samples go until disposed of. */
+export interface PcapngFile extends Disposable {
+  write(sample: SampleView): void;
+}
+
+/** Creates the file, or empties it, and writes what comes before the packets. */
+export async function openPcapng(path: string): Promise<PcapngFile> {
+  const file = await Deno.open(path, { write: true, create: true, truncate: true });
+  const write = (bytes: Uint8Array) => {
+    for (let sent = 0; sent < bytes.length;) sent += file.writeSync(bytes.subarray(sent));
+  };
+  write(sectionHeader());
+  write(interfaceDescription());
+  return {
+    write: (sample: SampleView) => write(enhancedPacket(sample)),
+    [Symbol.dispose]: () => file.close(),
+  };
+}
+
+/** A block: type, total length, body padded to 4 octets, total length again. Little endian. */
+function block(type: number, body: Uint8Array): Uint8Array {
+  const total = 12 + Math.ceil(body.length / 4) * 4;
+  const bytes = new Uint8Array(total);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, type, true);
+  view.setUint32(4, total, true);
+  bytes.set(body, 8);
+  view.setUint32(total - 4, total, true);
+  return bytes;
+}
+
+function sectionHeader(): Uint8Array {
+  const body = new DataView(new ArrayBuffer(16));
+  body.setUint32(0, 0x1a2b3c4d, true);
+  body.setUint16(4, 1, true);
+  // Section length unknown.
+  body.setBigInt64(8, -1n, true);
+  return block(0x0a0d0d0a, new Uint8Array(body.buffer));
+}
+
+function interfaceDescription(): Uint8Array {
+  const body = new DataView(new ArrayBuffer(20));
+  // LINKTYPE_RAW: the packet starts with its IP header.
+  body.setUint16(0, 101, true);
+  // if_tsresol: 10^-9.
+  body.setUint16(8, 9, true);
+  body.setUint16(10, 1, true);
+  body.setUint8(12, 9);
+  return block(1, new Uint8Array(body.buffer));
+}
+
+function enhancedPacket({ timeNs, length, data, direction }: SampleView): Uint8Array {
+  const padded = Math.ceil(data.length / 4) * 4;
+  const bytes = new Uint8Array(20 + padded + 12);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(4, Number(timeNs >> 32n), true);
+  view.setUint32(8, Number(timeNs & 0xffffffffn), true);
+  view.setUint32(12, data.length, true);
+  view.setUint32(16, length, true);
+  bytes.set(data, 20);
+  // epb_flags: 1 inbound, 2 outbound; then the end of options.
+  view.setUint16(20 + padded, 2, true);
+  view.setUint16(22 + padded, 4, true);
+  view.setUint32(24 + padded, direction === "ingress" ? 1 : 2, true);
+  return block(6, bytes);
+}

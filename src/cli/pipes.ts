@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** `psp-agent pipes` */
+import type { Config } from "../config/config.ts";
+import { loadConfig } from "../config/load.ts";
+import { mermaid, type MermaidOptions } from "../pipes/mermaid.ts";
+import { buildTopology } from "../pipes/topology.ts";
+import type { Pipe, PipeName, Topology, TopologyOptions } from "../pipes/types.ts";
+import { EXIT, type ExitCode, out } from "./io.ts";
+import type { Target } from "./options.ts";
+import { connect } from "./target.ts";
+
+/** Which half of the graph. */
+export type Part = "h2n" | "n2h" | "all";
+
+/** What the command line says. */
+export interface PipesArgs extends Target {
+  readonly topology: Part;
+  readonly sampling: boolean;
+  readonly live: boolean;
+}
+
+const REFERENCE: TopologyOptions = {
+  sampling: false,
+  sampleRateLog2: 0,
+  mode: "tunnel",
+  onDemand: true,
+  exceptions: true,
+};
+/** One in 2^7, unless the configuration says otherwise. */
+const DEFAULT_SAMPLE_RATE_LOG2 = 7;
+
+/** Prints the pipes as configured, or the reference ones; with `live`, the running agent's counters too. */
+export async function pipes(args: PipesArgs): Promise<ExitCode> {
+  const config = args.config === undefined
+    ? undefined
+    : (await loadConfig(args.config, { files: "warn" })).config;
+  const counters = args.live ? await liveCounters(args) : undefined;
+  // What runs tells by its names whether it samples.
+  const sampling = args.sampling || counters?.has("EGR_SAMP") || false;
+  const topology = part(buildTopology(topologyOptions(config, sampling)), args.topology);
+  out(mermaid(topology, {
+    ...config?.plane.kind === "soft" ? { ports: config.plane } : {},
+    ...counters ? { counters: (pipe: PipeName) => counters.get(pipe) } : {},
+  }));
+  return EXIT.ok;
+}
+
+/** The half of a topology that packets from one side meet, ROOT reduced to the entries of that side. */
+export function part(topology: Topology, which: Part): Topology {
+  if (which === "all") return topology;
+  const side = which === "h2n" ? "host" : "uplink";
+  const pipes = topology.pipes.map((pipe): Pipe => {
+    if (!pipe.is_root) return pipe;
+    const entries = pipe.entries.filter(({ match }) => match.parser_meta?.port_id === side);
+    // Only the uplink has a kernel behind it.
+    return { ...pipe, entries, fwd_miss: side === "host" ? { type: "drop" } : pipe.fwd_miss };
+  });
+  const byName = new Map(pipes.map((pipe) => [pipe.name, pipe]));
+  const reached = new Set<PipeName>();
+  const visit = (pipe: Pipe | undefined) => {
+    if (!pipe || reached.has(pipe.name)) return;
+    reached.add(pipe.name);
+    for (const fwd of [pipe.fwd, pipe.fwd_miss, ...pipe.entries.map((entry) => entry.fwd)]) {
+      if (fwd?.type === "pipe") visit(byName.get(fwd.pipe));
+    }
+  };
+  visit(pipes.find((pipe) => pipe.is_root));
+  return { pipes: pipes.filter(({ name }) => reached.has(name)) };
+}
+
+function topologyOptions(config: Config | undefined, sampling: boolean): TopologyOptions {
+  const rate = config?.psp.sampleRateLog2 ?? 0;
+  const on = sampling || rate > 0;
+  return {
+    ...REFERENCE,
+    ...config
+      ? {
+        mode: config.psp.mode,
+        onDemand: config.tunnel.onDemand,
+        vc: config.peers.some((peer) => peer.vc !== undefined),
+      }
+      : {},
+    sampling: on,
+    sampleRateLog2: on ? rate || DEFAULT_SAMPLE_RATE_LOG2 : 0,
+  };
+}
+
+async function liveCounters(
+  target: Target,
+): Promise<Map<string, NonNullable<ReturnType<NonNullable<MermaidOptions["counters"]>>>>> {
+  await using client = await connect(target);
+  return new Map((await client.pipes()).map((pipe) => [pipe.name, pipe]));
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** `psp-agent rotate` */
+import { EXIT, type ExitCode, json, out } from "./io.ts";
+import type { Target } from "./options.ts";
+import { connect } from "./target.ts";
+
+/** Rotates, or says what that would mean. Fails when the agent refuses. */
+export async function rotate(
+  args: Target & { readonly json: boolean; readonly plan: boolean },
+): Promise<ExitCode> {
+  await using client = await connect(args);
+  const view = await client.rotate({ plan: args.plan });
+  if (args.json) out(json(view));
+  else {
+    const { rotation, peers, tunnels, message } = view;
+    out(`${message}\n`);
+    out(
+      `${tunnels} tunnels with ${peers.length} peers${
+        peers.length > 0 ? ` (${peers.join(", ")})` : ""
+      }, ` +
+        `${rotation.sasOnOldKey} SAs on the old key, ${rotation.rotations} rotations so far\n`,
+    );
+  }
+  return args.plan || view.started ? EXIT.ok : EXIT.failure;
+}

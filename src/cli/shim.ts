@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Which shim to load: what the command or the configuration says, the environment, or our own. */
+import { join } from "node:path";
+import type { PlaneConfig } from "../config/config.ts";
+import { CommandError, EXIT } from "./io.ts";
+
+/** The variable that names a shim, or the directory that holds it. */
+export const SHIM_VARIABLE = "PSP_AGENT_SHIM";
+
+/** What there is to choose from. */
+export interface ShimOptions {
+  /** `--library` or `plane.library`. */
+  readonly library?: string | undefined;
+  /** Default: soft. */
+  readonly kind?: PlaneConfig["kind"];
+}
+
+/**
+ * Path of the shared library. Throws `CommandError` when it is nowhere. In a compiled binary our own one is
+ * embedded, and found at the same place of its virtual file system.
+ */
+export function shimPath({ library, kind = "soft" }: ShimOptions = {}): string {
+  const name = `libpsp_dp_${kind}.so`;
+  const named = library ?? Deno.env.get(SHIM_VARIABLE);
+  if (named !== undefined && named !== "") {
+    const path = isDirectory(named) ? join(named, name) : named;
+    if (!exists(path)) {
+      throw new CommandError(`Cannot load the shim "${path}": no such file`, EXIT.config);
+    }
+    return path;
+  }
+  const own = new URL(`../../build/shim/${name}`, import.meta.url).pathname;
+  if (exists(own)) return own;
+  throw new CommandError(
+    `Cannot load the shim: ${name} is not built (run "make shim", or name one in ${SHIM_VARIABLE})`,
+    EXIT.config,
+  );
+}
+
+function exists(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch {
+    return false;
+  }
+}

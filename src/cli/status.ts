@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** `psp-agent status` and `psp-agent tunnels` */
+import type { PeerView, SaView, StatusView, TunnelView } from "../status.ts";
+import { formatDuration } from "../config/durations.ts";
+import { EXIT, type ExitCode, json, out, table } from "./io.ts";
+import type { Target } from "./options.ts";
+import { connect } from "./target.ts";
+
+const WATCH_INTERVAL_MS = 1000;
+
+/** Prints the agent's state, once or again and again until a signal ends the process. */
+export async function status(
+  args: Target & { readonly json: boolean; readonly watch: boolean },
+): Promise<ExitCode> {
+  await using client = await connect(args);
+  for (;;) {
+    const view = await client.status();
+    const text = args.json ? json(view) : statusText(view, Date.now());
+    // On a terminal the screen shows the latest only.
+    out(args.watch && !args.json && Deno.stdout.isTerminal() ? `\x1b[H\x1b[2J${text}` : text);
+    if (!args.watch) return EXIT.ok;
+    await new Promise((resolve) => setTimeout(resolve, WATCH_INTERVAL_MS));
+  }
+}
+
+/** Prints one line per tunnel. */
+export async function tunnels(
+  args: Target & { readonly json: boolean; readonly peer: string | undefined },
+): Promise<ExitCode> {
+  await using client = await connect(args);
+  const all: TunnelView[] = [];
+  for await (
+    const tunnel of client.tunnels(args.peer === undefined ? {} : { peer: args.peer })
+  ) {
+    all.push(tunnel);
+  }
+  out(args.json ? json(all) : tunnelsText(all, Date.now()));
+  return EXIT.ok;
+}
+
+/** The state for people. */
+export function statusText(view: StatusView, nowMs: number): string {
+  const { plane, mtu, rotation, tunnels: t } = view;
+  const facts: [string, string][] = [
+    ["agent", `${view.id}, psp-agent ${view.version}, up ${since(view.startedAtMs, nowMs)}`],
+    ["state", view.draining ? "draining" : "running"],
+    ["plane", `${plane.kind} (${plane.backend}), uplink ${plane.uplink}, host ${plane.host}`],
+    ["tunnels", `${t.up} up, ${t.opening} opening, ${t.rekeying} rekeying, ${t.failed} failed`],
+    [
+      "mtu",
+      `uplink ${mtu.uplink}, overhead ${mtu.overhead}, largest inner packet ${mtu.largestInnerPacket}`,
+    ],
+    [
+      "rotation",
+      `${rotation.rotations} so far, ${rotation.sasOnOldKey} SAs on the old key, next ${
+        ahead(rotation.nextAtMs, nowMs)
+      }`,
+    ],
+  ];
+  if (view.certificateExpiresAtMs !== undefined) {
+    facts.push(["certificate", `expires ${ahead(view.certificateExpiresAtMs, nowMs)}`]);
+  }
+  const lines = facts.map(([name, value]) => `${name.padEnd(12)} ${value}\n`).join("");
+  const peers = table(
+    ["PEER", "ADDRESS", "STATE", "TUNNELS", "VIPS", "LAST ERROR"],
+    view.peers.map((peer) => [
+      peer.id,
+      peer.svcAddress,
+      circuit(peer, nowMs),
+      String(peer.tunnels),
+      few(peer.vips),
+      peer.lastError || "-",
+    ]),
+    [3],
+  );
+  const counters = Object.entries(view.counters).filter(([, value]) => value > 0n)
+    .sort(([a], [b]) => a < b ? -1 : 1);
+  const counted = counters.length === 0
+    ? "No counter has counted yet.\n"
+    : table(["COUNTER", "VALUE"], counters.map(([name, value]) => [name, String(value)]), [1]);
+  return `${lines}\n${view.peers.length === 0 ? "No peers.\n" : peers}\n${counted}`;
+}
+
+/** The tunnels for people. */
+export function tunnelsText(tunnels: readonly TunnelView[], nowMs: number): string {
+  if (tunnels.length === 0) return "No tunnels.\n";
+  return table(
+    [
+      "PEER",
+      "LOCAL VIP",
+      "REMOTE VIP",
+      "STATE",
+      "TX SPI",
+      "RX SPI",
+      "TX",
+      "RX",
+      "UP",
+      "LAST ERROR",
+    ],
+    tunnels.map((t) => [
+      t.peer,
+      t.localVip,
+      t.remoteVip,
+      t.state,
+      spi(t.tx),
+      spi(t.rx),
+      String(t.tx?.packets ?? 0n),
+      String(t.rx?.packets ?? 0n),
+      t.openedAtMs === undefined ? "-" : since(t.openedAtMs, nowMs),
+      t.lastError || "-",
+    ]),
+    [6, 7],
+  );
+}
+
+function spi(sa: SaView | undefined): string {
+  return sa ? sa.spi.toString(16).padStart(8, "0") : "-";
+}
+
+function circuit(peer: PeerView, nowMs: number): string {
+  switch (peer.circuit) {
+    case "closed":
+      return "ok";
+    case "half-open":
+      return "trying";
+    case "open":
+      return `${peer.failures} failures, next try ${ahead(peer.nextAttemptAtMs, nowMs)}`;
+    default:
+      return peer.circuit satisfies never;
+  }
+}
+
+function few(list: readonly string[]): string {
+  return list.length <= 2 ? list.join(" ") : `${list.slice(0, 2).join(" ")} +${list.length - 2}`;
+}
+
+function since(atMs: number, nowMs: number): string {
+  return coarse(nowMs - atMs);
+}
+
+function ahead(atMs: number | undefined, nowMs: number): string {
+  if (atMs === undefined) return "not planned";
+  return atMs <= nowMs ? "due" : `in ${coarse(atMs - nowMs)}`;
+}
+
+/** The two largest units of a span. */
+function coarse(ms: number): string {
+  const text = formatDuration(Math.max(0, Math.floor(ms / 1000) * 1000));
+  return text.match(/\d+[a-z]+/g)?.slice(0, 2).join("") ?? text;
+}

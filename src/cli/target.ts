@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Finds the running agent: as the command line says, as its configuration says, or on this machine. */
+import { Code, ConnectError } from "@connectrpc/connect";
+import { loadConfig } from "../config/load.ts";
+import { openStatusClient, type StatusClient } from "../rpc/status_client.ts";
+import { CommandError, EXIT, sentence } from "./io.ts";
+import type { Target } from "./options.ts";
+
+const DEFAULT_ADDRESS = "127.0.0.1:7480";
+
+/**
+ * A client for the agent; each call rejects with `CommandError`, one sentence. Throws `ConfigError` for a
+ * configuration that cannot be used.
+ */
+export async function connect(target: Target): Promise<StatusClient> {
+  const status = target.config === undefined
+    ? undefined
+    : (await loadConfig(target.config, { files: "warn" })).config.status;
+  return explained(openStatusClient({
+    address: target.address ?? reachable(status?.listen ?? DEFAULT_ADDRESS),
+    tls: status?.tls,
+    tokenFile: target.token ?? status?.tokenFile,
+  }));
+}
+
+/** An agent that listens everywhere answers on this machine too. */
+function reachable(listen: string): string {
+  return listen.replace(/^0\.0\.0\.0:/, "127.0.0.1:").replace(/^\[::\]:/, "[::1]:");
+}
+
+/** The same client, its errors as sentences for people. */
+function explained(client: StatusClient): StatusClient {
+  const fail = (cause: unknown): never => {
+    throw new CommandError(why(cause), EXIT.failure, { cause });
+  };
+  async function* each<T>(items: AsyncIterable<T>): AsyncIterable<T> {
+    try {
+      yield* items;
+    } catch (error) {
+      fail(error);
+    }
+  }
+  return {
+    status: () => client.status().catch(fail),
+    tunnels: (query) => each(client.tunnels(query)),
+    pipes: () => client.pipes().catch(fail),
+    samples: (signal) => each(client.samples(signal)),
+    rotate: (options) => client.rotate(options).catch(fail),
+    [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
+  };
+}
+
+function why(error: unknown): string {
+  const { code, rawMessage } = ConnectError.from(error);
+  if (code === Code.Unimplemented) return "The agent does not allow this: status.admin is not set";
+  return sentence(rawMessage || Code[code]);
+}

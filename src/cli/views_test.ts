@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from "node:assert/strict";
+import { readPcapng } from "../pcap/pcapng.ts";
+import type { SampleView, StatusView, TunnelView } from "../status.ts";
+import { table } from "./io.ts";
+import { openPcapng } from "./pcapng_writer.ts";
+import { statusText, tunnelsText } from "./status.ts";
+
+const NOW = 10_000_000;
+
+const VIEW: StatusView = {
+  id: "spiffe://psp-agent.local/psp/h1",
+  version: "0.1.0",
+  bootEpoch: 7n,
+  startedAtMs: NOW - 3_725_000,
+  plane: { kind: "soft", version: "soft 0.1.0", uplink: "p0", host: "pf0vf0", backend: "openssl" },
+  peers: [
+    {
+      id: "h2",
+      svcAddress: "192.0.2.2:7443",
+      vips: ["10.2.0.0/24", "10.3.0.0/24", "10.4.0.0/24"],
+      circuit: "closed",
+      failures: 0,
+      lastError: "",
+      bootEpoch: 9n,
+      tunnels: 12,
+    },
+    {
+      id: "h3",
+      svcAddress: "192.0.2.3:7443",
+      vips: ["10.5.0.0/24"],
+      circuit: "open",
+      failures: 3,
+      lastError: "connection refused",
+      nextAttemptAtMs: NOW + 4000,
+      bootEpoch: 0n,
+      tunnels: 0,
+    },
+  ],
+  tunnels: { opening: 1, up: 12, rekeying: 0, failed: 0 },
+  counters: { "tx-packets": 12345n, "rx-packets": 99n, "rx-bad": 0n },
+  rotation: { rotations: 2n, sasOnOldKey: 1, nextAtMs: NOW + 86_000_000, spisLeft: 5n },
+  mtu: { uplink: 1500, overhead: 68, largestInnerPacket: 1432 },
+  certificateExpiresAtMs: NOW + 30 * 86_400_000,
+  draining: false,
+};
+
+Deno.test("status for people", () => {
+  assert.equal(
+    statusText(VIEW, NOW),
+    `agent        spiffe://psp-agent.local/psp/h1, psp-agent 0.1.0, up 1h2m
+state        running
+plane        soft (openssl), uplink p0, host pf0vf0
+tunnels      12 up, 1 opening, 0 rekeying, 0 failed
+mtu          uplink 1500, overhead 68, largest inner packet 1432
+rotation     2 so far, 1 SAs on the old key, next in 23h53m
+certificate  expires in 30d
+
+PEER  ADDRESS         STATE                       TUNNELS  VIPS                        LAST ERROR
+h2    192.0.2.2:7443  ok                               12  10.2.0.0/24 10.3.0.0/24 +1  -
+h3    192.0.2.3:7443  3 failures, next try in 4s        0  10.5.0.0/24                 connection refused
+
+COUNTER     VALUE
+rx-packets     99
+tx-packets  12345
+`,
+  );
+});
+
+Deno.test("tunnels for people", () => {
+  const sa = {
+    spi: 0x9a345678,
+    version: "aes-gcm-256",
+    createdAtMs: 0,
+    packets: 5n,
+    bytes: 500n,
+  } as const;
+  const tunnels: TunnelView[] = [
+    {
+      peer: "h2",
+      localVip: "10.1.0.5",
+      remoteVip: "10.2.0.7",
+      state: "up",
+      tx: sa,
+      rx: { ...sa, spi: 1 },
+      openedAtMs: NOW - 61_000,
+      lastError: "",
+    },
+    { peer: "h2", localVip: "10.1.0.5", remoteVip: "10.2.0.8", state: "opening", lastError: "" },
+  ];
+  const lines = tunnelsText(tunnels, NOW).split("\n").map((line) => line.split(/ {2,}/));
+  assert.deepEqual(lines[1]?.slice(3), ["up", "9a345678", "00000001", "5", "5", "1m1s", "-"]);
+  assert.deepEqual(lines[2]?.slice(3), ["opening", "-", "-", "0", "0", "-", "-"]);
+  assert.equal(tunnelsText([], NOW), "No tunnels.\n");
+});
+
+Deno.test("a table aligns its columns", () => {
+  assert.equal(
+    table(["A", "B"], [["long", "1"], ["x", "22"]], [1]),
+    "A      B\nlong   1\nx     22\n",
+  );
+});
+
+Deno.test("samples written as pcapng read back", async () => {
+  const path = await Deno.makeTempFile();
+  try {
+    const sample: SampleView = {
+      timeNs: 1_700_000_000_123_456_789n,
+      direction: "egress",
+      srcVip: "10.1.0.5",
+      dstVip: "10.2.0.7",
+      spi: 1,
+      length: 1400,
+      data: new Uint8Array([0x45, 0, 0, 1, 2]),
+      lost: 0,
+    };
+    {
+      using file = await openPcapng(path);
+      file.write(sample);
+      file.write({ ...sample, direction: "ingress" });
+    }
+    const { packets, problem } = readPcapng(await Deno.readFile(path));
+    assert.equal(problem, undefined);
+    assert.equal(packets.length, 2);
+    const [first] = packets;
+    assert.deepEqual(
+      [first?.link, first?.timeNs, first?.originalLength, [...first?.data ?? []]],
+      ["ip", sample.timeNs, 1400, [...sample.data]],
+    );
+  } finally {
+    await Deno.remove(path);
+  }
+});

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What the agent says while it runs: a constant sentence, and facts from one closed list. */
+
+/** Every fact that a log line may carry. No key ever appears in one. */
+export const LOG_FIELDS = [
+  "address",
+  "attempt",
+  "cause",
+  "code",
+  "count",
+  "counter",
+  "delayMs",
+  "epoch",
+  "expiresAt",
+  "file",
+  "fingerprint",
+  "flow",
+  "identity",
+  "interface",
+  "kind",
+  "localVip",
+  "mac",
+  "mtu",
+  "path",
+  "peer",
+  "pip",
+  "pipe",
+  "port",
+  "reason",
+  "remoteVip",
+  "requestId",
+  "rotations",
+  "signal",
+  "spi",
+  "state",
+  "timeMs",
+  "tunnels",
+  "version",
+  "vip",
+] as const;
+
+/** Name of a fact. */
+export type LogField = (typeof LOG_FIELDS)[number];
+
+/** The facts of one line. */
+export type LogFields = {
+  readonly [K in LogField]?: string | number | bigint | boolean | undefined;
+};
+
+/** Where lines go. `message` is a constant sentence; what varies is in `fields`. */
+export interface Log {
+  debug(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
+}
