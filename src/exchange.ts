@@ -43,7 +43,11 @@ export interface CallOptions {
 /** To other agents. Rejects with `ConnectError`. One long-lived connection per peer. */
 export interface TunnelClient {
   newTunnel(peer: string, request: NewTunnelRequest, options: CallOptions): Promise<NewTunnelReply>;
-  notify(peer: string, notice: Notice, options: CallOptions): Promise<{ readonly bootEpoch: bigint }>;
+  notify(
+    peer: string,
+    notice: Notice,
+    options: CallOptions,
+  ): Promise<{ readonly bootEpoch: bigint }>;
 }
 
 /** From other agents; `peer` is the configured id that the caller's certificate proved. Throws `ConnectError`. */

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The agent, assembled: the one file besides main.ts that knows everyone. */
+import type { DataPlane } from "../ffi/data_plane.ts";
+import { agentStatus } from "./agent_status.ts";
+import type { RunOptions } from "./cli/run.ts";
+import { systemClock } from "./clock.ts";
+import type { Config } from "./config/config.ts";
+import { type Core, createCore } from "./core.ts";
+import { FlowTable } from "./flow_table.ts";
+import type { Log, LogFields } from "./log.ts";
+import { mtuOf } from "./mtu.ts";
+import { NextHops } from "./next_hops.ts";
+import { Peers } from "./peers.ts";
+import type { InstalledTopology } from "./pipes/install.ts";
+import { type PlaneSetup, setUpPlane } from "./plane_setup.ts";
+import { systemRandom } from "./random.ts";
+import { createRpcClient, type RpcClient } from "./rpc/client.ts";
+import type { RpcEvents } from "./rpc/events.ts";
+import type { Trust } from "./rpc/identity.ts";
+import { type RpcServer, startRpcServer } from "./rpc/server.ts";
+import { startStatusServer, type StatusServer } from "./rpc/status_server.ts";
+import { TlsStore } from "./rpc/tls_store.ts";
+import type { Clock } from "./sa.ts";
+import { openSaStore } from "./sa_store.ts";
+import { SampleHub } from "./sample_hub.ts";
+import { openStateDir } from "./state_dir.ts";
+import { Workloads } from "./workloads.ts";
+
+/** How often the kernel is asked again where peers are. */
+const NEXT_HOP_INTERVAL_MS = 5000;
+
+/** Runs until `signal` aborts; then everything is removed, upstream first. Throws what keeps it from starting. */
+export async function runAgent(config: Config, options: RunOptions): Promise<void> {
+  const { log, signal } = options;
+  const clock = systemClock();
+  const events = new AgentEvents(log);
+  // Disposed of in reverse: what was opened last goes first.
+  await using stack = new AsyncDisposableStack();
+  const state = stack.use(openStateDir(config.stateDir));
+  const store = stack.use(
+    openSaStore({ path: `${state.path}/agent.db`, log, wallMs: () => clock.wallMs() }),
+  );
+  const tls = openTls(config, events);
+  if (tls !== undefined) stack.use(tls);
+  else log.warn("rpc.insecure: keys travel in clear text and anybody may ask for tunnels");
+  const setup = stack.use(await setUpPlane(config));
+  const { plane, installed } = setup;
+  const trust = trustOf(config);
+  const insecure = tls === undefined ? { insecure: true } : { tls };
+  const client = stack.use(
+    createRpcClient({
+      id: config.id,
+      peers: config.peers,
+      trust,
+      maxMessageBytes: config.rpc.maxMessageBytes,
+      events,
+      ...insecure,
+    }),
+  );
+  const parts = assemble({ config, clock, log, setup });
+  stack.use(parts.flows);
+  const core = createCore({
+    config,
+    clock,
+    log,
+    store,
+    client,
+    flows: parts.flows,
+    plane,
+    random: systemRandom(),
+  });
+  stack.defer(() => core.stop());
+  const { tls: _, ...limits } = config.rpc;
+  const server = stack.adopt(
+    await startRpcServer({ ...limits, handler: core.handler, trust, events, ...insecure }),
+    (open) => open.close(),
+  );
+  const status = await startStatus({
+    config,
+    core,
+    plane,
+    installed,
+    samples: parts.samples,
+    events,
+    tls,
+  });
+  stack.adopt(status, (open) => open.close());
+
+  plane.start();
+  const pump = pumpEvents({ core, parts, plane, signal });
+  core.start();
+  options.onHangup(() => void reload(options, { core, server, status, client, tls, log }));
+  const hops = setInterval(() => parts.hops.refresh(), NEXT_HOP_INTERVAL_MS);
+  stack.defer(() => clearInterval(hops));
+  const { plane: name, rpc } = config;
+  log.info("ready", {
+    identity: config.id,
+    address: rpc.listen,
+    kind: name.kind,
+    epoch: core.bootEpoch,
+  });
+  await pump;
+  log.info("stopping", { signal: String(signal.reason) });
+}
+
+/** Counters and log lines of the RPC side. */
+class AgentEvents implements RpcEvents {
+  readonly #log: Log;
+  readonly #counts = new Map<string, bigint>();
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  count(name: string): void {
+    const key = name.replaceAll("_", "-");
+    this.#counts.set(key, (this.#counts.get(key) ?? 0n) + 1n);
+  }
+
+  log(
+    level: "info" | "warning" | "error",
+    message: string,
+    fields?: Readonly<Record<string, string | number>>,
+  ): void {
+    this.#log[level === "warning" ? "warn" : level](message, fields as LogFields);
+  }
+
+  snapshot(): Readonly<Record<string, bigint>> {
+    return Object.fromEntries(this.#counts);
+  }
+}
+
+/** What stands between the plane's events and the core. */
+interface Parts {
+  readonly flows: FlowTable;
+  readonly hops: NextHops;
+  readonly workloads: Workloads;
+  readonly samples: SampleHub;
+}
+
+function assemble(
+  given: { config: Config; clock: Clock; log: Log; setup: PlaneSetup },
+): Parts {
+  const { config, clock, log, setup: { plane, installed } } = given;
+  const peers = new Peers(config);
+  const hops = new NextHops({
+    config,
+    log,
+    query: (pip) => plane.nextHop(pip),
+    changed: (pip) => flows.refreshNextHop(pip),
+  });
+  const workloads = new Workloads({
+    config,
+    peers,
+    plane,
+    clock,
+    log,
+    mtu: mtuOf(config, plane.port("uplink").mtu).largestInnerPacket,
+    moved: (vip, mac) => flows.updateLocalMac(vip, mac),
+  });
+  const flows = new FlowTable({
+    plane,
+    installed,
+    clock,
+    localPip: config.pip,
+    ttl: config.psp.ttl,
+    copyDscp: config.psp.copyDscp,
+    gatewayMac: config.gatewayMac,
+    nextHopMac: (sa) => hops.macFor(sa),
+    localMac: (vip) => workloads.macOf(vip),
+  });
+  return { flows, hops, workloads, samples: new SampleHub() };
+}
+
+/** Until `signal` aborts or the plane closes. */
+async function pumpEvents(
+  given: { core: Core; parts: Parts; plane: DataPlane; signal: AbortSignal },
+): Promise<void> {
+  const { core, parts: { workloads, samples }, plane, signal } = given;
+  for await (const batch of plane.events(signal)) {
+    for (const event of batch) {
+      switch (event.type) {
+        case "miss":
+          workloads.learn(event.srcVip, event.ethSrc);
+          core.onEvent(event);
+          break;
+        case "exception":
+          workloads.onException(event.frame);
+          break;
+        case "too_big":
+          workloads.onTooBig(event);
+          break;
+        case "sample":
+          samples.add(event);
+          break;
+        default:
+          core.onEvent(event);
+      }
+    }
+  }
+}
+
+function openTls(config: Config, events: RpcEvents): TlsStore | undefined {
+  if (config.rpc.tls === undefined) return undefined;
+  const { id, domain } = config;
+  return new TlsStore(config.rpc.tls, { owner: { id, domain }, events });
+}
+
+function trustOf({ domain, peers, security }: Config): Trust {
+  return { domain, peers: peers.map((peer) => peer.id), deny: security.deny };
+}
+
+function startStatus(
+  given: {
+    config: Config;
+    core: Core;
+    plane: DataPlane;
+    installed: InstalledTopology;
+    samples: SampleHub;
+    events: AgentEvents;
+    tls: TlsStore | undefined;
+  },
+): Promise<StatusServer> {
+  const { config, events, tls, plane } = given;
+  const source = agentStatus({
+    ...given,
+    mtu: () => mtuOf(config, plane.port("uplink").mtu),
+    counters: () => events.snapshot(),
+    certificateExpiresAtMs: () => tls?.expiresAtMs,
+  });
+  return startStatusServer({ config: config.status, source, events });
+}
+
+/** SIGHUP: certificates and the deny list. A bad file changes nothing and says so. */
+async function reload(
+  options: RunOptions,
+  running: {
+    core: Core;
+    server: RpcServer;
+    status: StatusServer;
+    client: RpcClient;
+    tls: TlsStore | undefined;
+    log: Log;
+  },
+): Promise<void> {
+  const { core, server, status, client, tls, log } = running;
+  tls?.reload();
+  status.reload();
+  try {
+    const config = await options.reload();
+    const trust = trustOf(config);
+    const denied = core.deny(config.security.deny);
+    server.setTrust(trust);
+    client.setTrust(trust, config.peers);
+    log.info("configuration reloaded: the deny list and certificates are in force", {
+      count: denied.length,
+    });
+  } catch (error) {
+    log.error("configuration not reloaded", {
+      reason: error instanceof Error ? error.message : String(error),
+    });
+  }
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What the status listener is told: the core's view, the plane's and the agent's own, in one. */
+import type { Plane } from "../ffi/plane.ts";
+import type { Config } from "./config/config.ts";
+import type { Core } from "./core.ts";
+import type { InstalledTopology } from "./pipes/install.ts";
+import type { SampleHub } from "./sample_hub.ts";
+import type { StatusSource, StatusView } from "./status.ts";
+import { VERSION } from "./version.ts";
+
+/** Where the answers come from. */
+export interface AgentStatusParts {
+  readonly config: Config;
+  readonly core: Core;
+  readonly plane: Pick<Plane, "kind" | "version" | "counters" | "queryPipe">;
+  readonly installed: InstalledTopology;
+  readonly samples: SampleHub;
+  /** The three numbers about the MTU, at this moment. */
+  readonly mtu: () => StatusView["mtu"];
+  /** Counters kept outside of core and plane: the RPC listener's. */
+  readonly counters: () => Readonly<Record<string, bigint>>;
+  readonly certificateExpiresAtMs: () => number | undefined;
+}
+
+/** A snapshot per question; nothing is cached. */
+export function agentStatus(parts: AgentStatusParts): StatusSource {
+  const { config, core, plane, installed, samples } = parts;
+  return {
+    status: () => {
+      const view = core.status();
+      const expiresAt = parts.certificateExpiresAtMs();
+      return {
+        ...view,
+        id: `spiffe://${config.domain}/psp/${config.id}`,
+        version: VERSION,
+        plane: planeView(config, plane),
+        counters: {
+          ...plane.counters(),
+          ...view.counters,
+          ...samples.counters(),
+          ...parts.counters(),
+        },
+        mtu: parts.mtu(),
+        ...(expiresAt === undefined ? {} : { certificateExpiresAtMs: expiresAt }),
+      };
+    },
+    tunnels: (query) => core.tunnels(query),
+    pipes: () =>
+      [...installed.pipes].reverse().map(([name, id]) => ({ name, ...plane.queryPipe(id) })),
+    samples: (signal) => samples.watch(signal),
+    rotate: async (options) => await core.rotate(options),
+  };
+}
+
+function planeView(
+  { plane: config }: Config,
+  plane: Pick<Plane, "kind" | "version">,
+): StatusView["plane"] {
+  const version = plane.version();
+  const [uplink, host] = config.kind === "soft"
+    ? [config.uplink, config.host]
+    : [config.pci, config.representor];
+  const backend = config.kind === "soft" ? config.backend : "hardware";
+  return { kind: plane.kind, version, uplink, host, backend };
+}

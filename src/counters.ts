@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Counters of the control plane. The data plane's have the kernel's names and come from the plane. */
+
+/** Every counter of the agent, and what one count of it means. */
+export const AGENT_COUNTERS = {
+  "initiator-exchanges": "NewTunnel exchanges begun",
+  "initiator-retries": "requests sent again with the same request id and keys",
+  "responder-exchanges": "NewTunnel requests answered with SAs",
+  "responder-repeats": "repeated requests answered from memory",
+  "exchanges-failed": "exchanges given up: no answer within the attempts, or refused as a whole",
+  "tunnels-opened": "tunnels that came up",
+  "tunnels-closed": "tunnels closed: idle, by the peer, by the deny list",
+  "tunnels-refused": "tunnels that the peer refused",
+  "rekeys": "SAs replaced on a live tunnel",
+  "rekeys-failed": "attempts at a rekey that failed",
+  "late-answers": "answers to an attempt that was given up; nothing is kept of them",
+  "version-fallbacks": "exchanges repeated with the version that the responder chose",
+  "no-peer": "misses towards an address that no peer owns",
+  "foreign-source": "misses from an address that is not this host's",
+  "back-off": "misses dropped while their peer or tunnel backs off",
+  "no-resource": "tunnels not set up because the plane refused",
+  "refused-identity": "requests from a peer that is unknown or on the deny list",
+  "refused-vip":
+    "tunnels refused: the caller does not own the source, or this host the destination",
+  "refused-version": "requests without a version in common",
+  "refused-epoch": "messages from an earlier start of the peer",
+  "refused-rate": "requests beyond a rate limit",
+  "refused-request": "requests or tunnels that are malformed",
+  "peer-restarts": "new boot epochs seen",
+  "tx-sas-expired": "transmit SAs that reached their hard limit: the pair fails closed",
+  "rx-sas-retired": "receive SAs removed after their grace time",
+  "notices-sent": "notices sent to peers",
+  "notices-failed": "notices that did not arrive",
+  "notices-received": "notices accepted from peers",
+  "unknown-spis": "packets' SPIs reported to their sender as unknown",
+  "rotations": "rotations of the master key by this agent",
+  "rotations-postponed": "rotations not made because a live peer still uses an old SPI",
+  "restored": "tunnels of the last run asked for again",
+  "record-failed": "writes to the database that failed",
+  "plane-errors": "removals and releases that the plane refused",
+} as const;
+
+/** Name of an agent counter. */
+export type AgentCounter = keyof typeof AGENT_COUNTERS;
+
+/** The values, all present from the start. */
+export class Counters {
+  readonly #values: Map<AgentCounter, bigint> = new Map(
+    (Object.keys(AGENT_COUNTERS) as AgentCounter[]).map((name) => [name, 0n]),
+  );
+
+  /** Adds `by`. */
+  add(name: AgentCounter, by = 1n): void {
+    this.#values.set(name, this.get(name) + by);
+  }
+
+  get(name: AgentCounter): bigint {
+    return this.#values.get(name) ?? 0n;
+  }
+
+  /** A copy of all of them. */
+  snapshot(): Record<string, bigint> {
+    return Object.fromEntries(this.#values);
+  }
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What becomes of SAs with time: which receive SAs have had their day, what the packets say, what is due. */
+import type { TxSa } from "./sa.ts";
+import type { Context, Effect, Rx, Seen, State, Tx } from "./sa_state.ts";
+
+/** Receive SAs of one tunnel at most: beyond it the one goes that the peer least likely sends with. */
+export const MAX_RX_SAS = 6;
+
+/** Whether `a` replaces `b`: the newest (epoch, serial) wins. */
+export function isNewer(
+  a: Pick<TxSa, "epoch" | "serial">,
+  b: Pick<TxSa, "epoch" | "serial">,
+): boolean {
+  return a.epoch > b.epoch || (a.epoch === b.epoch && a.serial > b.serial);
+}
+
+/**
+ * Marks receive SAs as superseded once the peer has a newer one for sure, and removes those whose
+ * grace time or life is over. The one in `keep` (on offer) is left alone.
+ */
+export function settle<K>(
+  all: readonly Rx[],
+  context: Context & { readonly keep: number | undefined },
+): { rx: readonly Rx[]; effects: Effect<K>[] } {
+  const { now, graceMs, keep } = context;
+  let known = -1n;
+  let newest = -1n;
+  for (const rx of all) {
+    if (rx.confirmed && rx.sa.serial > known) known = rx.sa.serial;
+    if (rx.sa.serial > newest) newest = rx.sa.serial;
+  }
+  const surplus = all.length > MAX_RX_SAS
+    ? leastLikely(all.filter(({ sa }) => ![known, newest].includes(sa.serial) && sa.spi !== keep))
+    : undefined;
+  const effects: Effect<K>[] = [];
+  const kept: Rx[] = [];
+  for (const rx of all) {
+    const superseded = rx.sa.serial < known && rx.sa.spi !== keep;
+    const supersededAt = rx.supersededAt ?? (superseded ? now : undefined);
+    const over = supersededAt !== undefined && now >= graceEnd({ ...rx, supersededAt }, graceMs);
+    const crowded = rx === surplus;
+    if (over || crowded || now >= rx.expiresAt) {
+      effects.push({ do: "remove_rx", sa: rx.sa }, { do: "count", counter: "rx-sas-retired" });
+    } else {
+      kept.push(supersededAt === rx.supersededAt ? rx : { ...rx, supersededAt });
+    }
+  }
+  return { rx: kept, effects };
+}
+
+/** The receive SA that the peer is to send with, if it has heard of it. */
+export function newestRx(all: readonly Rx[]): Rx | undefined {
+  return all.reduce<Rx | undefined>(
+    (a, b) => a === undefined || b.sa.serial > a.sa.serial ? b : a,
+    undefined,
+  );
+}
+
+/** All of them begin their grace time. */
+export function retire(all: readonly Rx[], now: number): readonly Rx[] {
+  return all.map((rx) => rx.supersededAt === undefined ? { ...rx, supersededAt: now } : rx);
+}
+
+/** The state with the packet counts brought up to date. */
+export function followed(state: State, seen: Seen, now: number): State {
+  let used = false;
+  const rx = state.rx.map((old) => {
+    const total = seen.rx.get(old.sa.spi);
+    if (total === undefined || total.packets <= old.packets) return old;
+    used = true;
+    return { ...old, ...pick(total), seenAt: now, confirmed: true };
+  });
+  if (state.kind !== "up" && state.kind !== "rekeying") return { ...state, rx };
+  const tx: Tx = seen.tx === undefined ? state.tx : { ...state.tx, ...pick(seen.tx) };
+  used ||= tx.packets !== state.tx.packets;
+  return { ...state, rx, tx, usedAt: used ? now : state.usedAt };
+}
+
+/** When the tunnel has to be looked at again; Infinity: when something happens. */
+export function nextDue(state: State, context: Pick<Context, "graceMs" | "idleMs">): number {
+  let due = Infinity;
+  for (const rx of state.rx) {
+    due = Math.min(due, rx.expiresAt);
+    if (rx.supersededAt !== undefined) {
+      due = Math.min(due, graceEnd({ ...rx, supersededAt: rx.supersededAt }, context.graceMs));
+    }
+  }
+  switch (state.kind) {
+    case "closed":
+    case "opening":
+      return due;
+    case "failed":
+      return Math.min(due, state.until);
+    case "up":
+      due = Math.min(due, state.tx.softAt);
+      if (context.idleMs > 0) due = Math.min(due, state.usedAt + context.idleMs);
+      return Math.min(due, state.tx.expired ? Infinity : state.tx.expiresAt);
+    case "rekeying":
+      return Math.min(due, state.tx.expired ? Infinity : state.tx.expiresAt);
+    default:
+      return state satisfies never;
+  }
+}
+
+function graceEnd(rx: Rx & { readonly supersededAt: number }, graceMs: number): number {
+  return Math.max(rx.supersededAt, rx.seenAt) + graceMs;
+}
+
+/** One that was never heard of again rather than one that carried packets; then the oldest. */
+function leastLikely(all: readonly Rx[]): Rx | undefined {
+  return all.reduce<Rx | undefined>((a, b) => {
+    if (a === undefined) return b;
+    if (a.confirmed !== b.confirmed) return a.confirmed ? b : a;
+    return b.sa.serial < a.sa.serial ? b : a;
+  }, undefined);
+}
+
+function pick(total: { readonly packets: bigint; readonly bytes: bigint }) {
+  return { packets: total.packets, bytes: total.bytes };
+}
