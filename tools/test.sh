@@ -1,0 +1,95 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# Runs every suite to its end, whatever fails on the way: the C tests (plain, and under ASan and UBSan),
+# the unit tests in TypeScript, the end-to-end tests in network namespaces (these need root).
+#   tools/test.sh [c|unit|e2e]...    without a name: all of them
+# One line per suite, and as the last line the sum: "N passed, N failed". A suite that ran no test, that
+# skipped one, or that ended badly without saying so, counts as one failed test more.
+#   V=1            shows the whole output of each suite, not only of those that failed
+#   TEST_TIMEOUT   seconds for each suite, default 1800
+set -u
+
+cd "$(dirname "$0")/.." || exit 1
+deno=$PWD/.toolchain/bin/deno
+DENO_DIR=$PWD/.toolchain/cache
+DENO_NO_UPDATE_CHECK=1
+NO_COLOR=1
+export DENO_DIR DENO_NO_UPDATE_CHECK NO_COLOR
+logs=build/test
+mkdir -p "$logs"
+passed=0
+failed=0
+child=
+# timeout(1) makes itself a group: what it started goes with it.
+trap 'test -z "$child" || kill "$child" 2>/dev/null; echo "interrupted" >&2; exit 130' HUP INT TERM
+
+# Command line of a suite, to be run under timeout.
+run_suite() {
+	case $1 in
+	c) set -- make -s -C c-shim -j "$(nproc)" test ;;
+	unit) set -- "$deno" task --quiet test ;;
+	e2e) set -- "$deno" task --quiet test:e2e ;;
+	esac
+	timeout --kill-after=20 "${TEST_TIMEOUT:-1800}" "$@"
+}
+
+# "passed failed" of an output: the last "N passed, N failed", or Deno's last "N passed (..) | N failed | N ignored".
+counts() {
+	sed -n \
+		-e 's/^\([0-9][0-9]*\) passed, \([0-9][0-9]*\) failed$/\1 \2 0/p' \
+		-e 's/^\(ok\|FAILED\) | \([0-9][0-9]*\) passed\( ([^)]*)\)\{0,1\} | \([0-9][0-9]*\) failed\( ([^)]*)\)\{0,1\}\( | \([0-9][0-9]*\) ignored\)\{0,1\}.*$/\2 \4 0\7/p' \
+		"$1" | tail -n 1
+}
+
+suite() {
+	name=$1
+	log=$logs/$name.log
+	begin=$(date +%s)
+	run_suite "$name" >"$log" 2>&1 </dev/null &
+	child=$!
+	wait "$child"
+	status=$?
+	child=
+	set -- $(counts "$log")
+	p=${1:-0} f=${2:-0} ignored=${3:-0}
+	note=
+	if [ "$status" -eq 124 ]; then
+		note=" (took longer than ${TEST_TIMEOUT:-1800} s)"
+		f=$((f + 1))
+	elif [ "$((p + f))" -eq 0 ]; then
+		note=" (ran no test; exit status $status)"
+		f=1
+	elif [ "$ignored" -ne 0 ]; then
+		note=" (skipped $((ignored)), which is not allowed)"
+		f=$((f + 1))
+	elif [ "$status" -ne 0 ] && [ "$f" -eq 0 ]; then
+		note=" (exit status $status)"
+		f=1
+	fi
+	[ "$f" -eq 0 ] && [ -z "${V:-}" ] || sed 's/^/    | /' "$log"
+	passed=$((passed + p))
+	failed=$((failed + f))
+	printf '%-5s %s: %d passed, %d failed, %d s%s\n' \
+		"$name" "$([ "$f" -eq 0 ] && echo ok || echo FAILED)" "$p" "$f" \
+		$(($(date +%s) - begin)) "$note"
+}
+
+[ $# -gt 0 ] || set -- c unit e2e
+# The other suites need the shim. Where it cannot be built they say so, each in its way.
+if ! make -s -C c-shim -j "$(nproc)" >"$logs/build.log" 2>&1 </dev/null; then
+	sed 's/^/    | /' "$logs/build.log"
+	echo "build FAILED: make -C c-shim"
+	failed=1
+fi
+for name in "$@"; do
+	case $name in
+	c | unit | e2e) suite "$name" ;;
+	*)
+		echo "No suite is called \"$name\": c, unit, e2e" >&2
+		exit 2
+		;;
+	esac
+done
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
