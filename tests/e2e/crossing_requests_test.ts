@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Both hosts ask for the same tunnels at the same moment. */
+import assert from "node:assert/strict";
+import { story } from "../support/story.ts";
+import { eventually } from "../support/wait.ts";
+
+const PAIRS = 40;
+
+story("crossing requests settle on one tunnel for each pair", { vips: PAIRS }, async (stage) => {
+  const { world, startBoth } = stage;
+  const { h1, h2 } = await startBoth();
+  const vips = (host: "h1" | "h2") => world.workload(host).vips.ipv4;
+  const [lost1, lost2] = await Promise.all([
+    world.mustRun("v1", ["sh", "-c", pingPairs(vips("h1"), vips("h2"))]),
+    world.mustRun("v2", ["sh", "-c", pingPairs(vips("h2"), vips("h1"))]),
+  ]);
+  assert.equal(lost1 + lost2, "", "pings were lost");
+
+  await eventually(async () => {
+    const [here, there] = await Promise.all([h1.tunnels(), h2.tunnels()]);
+    return here.length === PAIRS && there.length === PAIRS && here.every((tunnel) => {
+      const twin = there.find((t) =>
+        t.localVip === tunnel.remoteVip && t.remoteVip === tunnel.localVip
+      );
+      return tunnel.state === "up" && twin?.state === "up" && tunnel.txSpi === twin.rxSpi &&
+        tunnel.rxSpi === twin.txSpi;
+    });
+  }, { what: "the two hosts to agree on every SPI" });
+  const [first, second] = await Promise.all([h1.status(), h2.status()]);
+  const crossed = (first.counters["initiator-exchanges"] ?? 0) +
+    (second.counters["initiator-exchanges"] ?? 0) - PAIRS;
+  console.log(`    ${crossed} of ${PAIRS} exchanges crossed`);
+
+  const again = await world.mustRun("v1", ["sh", "-c", pingPairs(vips("h1"), vips("h2"))]);
+  assert.equal(again, "", "pings were lost after the crossing");
+  // The losers of the crossing are retired after the grace time.
+  await eventually(async () => {
+    const pipes = await Promise.all([h1.pipes(), h2.pipes()]);
+    return pipes.every((list) => list.find((pipe) => pipe.name === "INGR_ACL")?.entries === PAIRS);
+  }, { what: "the superseded SAs to be retired", deadlineMs: 20_000 });
+});
+
+/** All pairs at once; prints the address of each that lost a ping. */
+function pingPairs(from: readonly string[], to: readonly string[]): string {
+  const pairs = from.map((source, i) => {
+    const dest = to[i] ?? "";
+    return `(ping -n -q -c 2 -i 0.1 -W 5 -I ${source} ${dest} | grep -q ' 0% packet loss' || echo ${dest}) &`;
+  });
+  return [...pairs, "wait"].join("\n");
+}

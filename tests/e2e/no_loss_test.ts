@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** An established tunnel loses nothing. */
+import assert from "node:assert/strict";
+import { assertOnlyPsp, story } from "../support/story.ts";
+import { copy, ping } from "../support/traffic.ts";
+
+const GIB = 1 << 30;
+
+story("10,000 pings are answered, the first of them included", {}, async (stage) => {
+  const { world, startBoth } = stage;
+  await startBoth();
+  const { sent, received, text } = await ping(world, { in: "v1", to: world.vip("h2") }, {
+    count: 10_000,
+    flood: true,
+  });
+  assert.equal(sent, 10_000, text);
+  assert.equal(received, 10_000, text);
+});
+
+story("1 GiB over TCP arrives whole, and the wire carries only PSP", {}, async (stage) => {
+  const { world, startBoth } = stage;
+  const { h1, h2 } = await startBoth();
+  const capture = await world.capture({ snaplen: 96 });
+  const result = await copy(world, {
+    from: "v1",
+    to: "v2",
+    address: world.vip("h2"),
+    bytes: GIB,
+    deadlineMs: 100_000,
+  });
+  console.log(`    ${(result.bitsPerSecond / 1e9).toFixed(2)} Gbit/s`);
+  assert.equal(result.bytes, GIB);
+  assert.equal(result.receivedSha256, result.sentSha256);
+  const wire = await capture.stop();
+  assert.equal(wire.foreign, 0, `foreign frames: ${wire.examples.join("; ")}`);
+  if (wire.lost === 0) assertOnlyPsp(wire);
+  for (const agent of [h1, h2]) {
+    const { counters } = await agent.status();
+    for (const name of ["rx-auth-fail", "rx-error", "rx-bad", "tx-error", "rx-no-sa"]) {
+      assert.equal(counters[name], 0, `${agent.host} ${name}`);
+    }
+  }
+});

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Who cannot prove to be the configured peer gets nothing. */
+import assert from "node:assert/strict";
+import { issue, makePki, tlsOf } from "../support/agent_config.ts";
+import type { AgentProcess } from "../support/agent_process.ts";
+import { story } from "../support/story.ts";
+import { ping } from "../support/traffic.ts";
+
+story("a certificate of another CA is refused both ways", {}, async ({ world, start }) => {
+  await makePki(world, { dir: "other" });
+  const [h1, h2] = await Promise.all([
+    start("h1"),
+    start("h2", { change: (config) => config.rpc.tls = tlsOf(world, "h2", "other") }),
+  ]);
+  for (const route of [{ in: "v1", to: world.vip("h2") }, { in: "v2", to: world.vip("h1") }]) {
+    const { received } = await ping(world, route, { count: 2, wait: 1 });
+    assert.equal(received, 0);
+  }
+  await assertNothingCameOfIt(h1);
+  await assertNothingCameOfIt(h2);
+});
+
+story("a certificate with another id is refused both ways", {}, async ({ world, start }) => {
+  await issue(world, "h9");
+  const [h1, h2] = await Promise.all([
+    start("h1"),
+    start("h2", { change: (config) => config.rpc.tls = tlsOf(world, "h9") }),
+  ]);
+  const asked = await ping(world, { in: "v1", to: world.vip("h2") }, { count: 2, wait: 1 });
+  assert.equal(asked.received, 0);
+  await assertNothingCameOfIt(h1);
+
+  const asking = await ping(world, { in: "v2", to: world.vip("h1") }, { count: 2, wait: 1 });
+  assert.equal(asking.received, 0);
+  await assertNothingCameOfIt(h2);
+  assert.ok(await h1.counter("refused-identity") >= 1);
+});
+
+async function assertNothingCameOfIt(agent: AgentProcess): Promise<void> {
+  const { counters, tunnels } = await agent.status();
+  assert.ok((counters["exchanges-failed"] ?? 0) >= 1);
+  assert.equal(tunnels.up, 0);
+  assert.equal(counters["responder-exchanges"], 0);
+  assert.equal(counters["tx-packets"], 0);
+  const entries = (await agent.pipes()).filter((p) => ["EGR_ACL", "INGR_ACL"].includes(p.name));
+  assert.deepEqual(entries.map((pipe) => pipe.entries), [0, 0]);
+}
