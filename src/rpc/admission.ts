@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Who may occupy the listener before having proved anything. Bounds the handshakes under way, in all and
- * by address, and their rate by address. A full house evicts its oldest guest instead of refusing the new
+ * Who may occupy the listener before having proved anything. Bounds the connections under way, in all and
+ * by address, and by address the rate at which they begin handshakes, which is what costs. A full house evicts its oldest guest instead of refusing the new
  * one: a good handshake lasts milliseconds, a silent connection as long as it may.
  */
 import ipaddr from "ipaddr.js";
@@ -28,12 +28,6 @@ export const ADMISSION_LIMITS: AdmissionLimits = {
 /** Addresses remembered for the rate; the one not seen for longest is forgotten first. */
 const MAX_ADDRESSES = 4096;
 
-/** What `enter` decided: destroy `evict`, and the newcomer too unless `admitted`. */
-export interface Admitted<T> {
-  readonly admitted: boolean;
-  readonly evict?: T;
-}
-
 interface Bucket {
   tokens: number;
   atMs: number;
@@ -52,15 +46,14 @@ export class Admission<T extends object> {
     this.#now = now;
   }
 
-  /** Handshakes under way. */
+  /** Connections under way. */
   get pending(): number {
     return this.#pending.size;
   }
 
-  /** A new connection from `remote`. */
-  enter(connection: T, remote: string): Admitted<T> {
+  /** A new connection from `remote`. The result, if any, must make room: destroy it. */
+  enter(connection: T, remote: string): T | undefined {
     const address = group(remote);
-    if (!this.#take(address)) return { admitted: false };
     const same = this.#byAddress.get(address) ?? new Set<T>();
     let evict: T | undefined;
     if (same.size >= this.#limits.pendingPerAddress) [evict] = same;
@@ -69,7 +62,13 @@ export class Admission<T extends object> {
     this.#pending.set(connection, address);
     same.add(connection);
     this.#byAddress.set(address, same);
-    return evict === undefined ? { admitted: true } : { admitted: true, evict };
+    return evict;
+  }
+
+  /** It begins a handshake. False: its address began too many that came to nothing. */
+  start(connection: T): boolean {
+    const address = this.#pending.get(connection);
+    return address !== undefined && this.#take(address);
   }
 
   /** Its handshake is over, one way or the other. A good one costs its address nothing. */

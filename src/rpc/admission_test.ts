@@ -8,9 +8,9 @@ const LIMITS = { pending: 4, pendingPerAddress: 2, ratePerS: 1, burst: 3 };
 Deno.test("the oldest handshake of an address makes room for its newest", () => {
   const admission = new Admission<{ n: number }>(LIMITS, () => 0);
   const [a, b, c] = [{ n: 1 }, { n: 2 }, { n: 3 }];
-  assert.deepEqual(admission.enter(a, "192.0.2.1"), { admitted: true });
-  assert.deepEqual(admission.enter(b, "192.0.2.1"), { admitted: true });
-  assert.deepEqual(admission.enter(c, "::ffff:192.0.2.1"), { admitted: true, evict: a });
+  assert.equal(admission.enter(a, "192.0.2.1"), undefined);
+  assert.equal(admission.enter(b, "192.0.2.1"), undefined);
+  assert.equal(admission.enter(c, "::ffff:192.0.2.1"), a);
   assert.equal(admission.pending, 2);
 });
 
@@ -18,7 +18,7 @@ Deno.test("the oldest handshake of all makes room when the house is full", () =>
   const admission = new Admission<{ n: number }>(LIMITS, () => 0);
   const guests = [1, 2, 3, 4, 5].map((n) => ({ n }));
   const last = guests.map((guest) => admission.enter(guest, `192.0.2.${guest.n}`)).at(-1);
-  assert.deepEqual(last, { admitted: true, evict: guests[0] });
+  assert.equal(last, guests[0]);
   assert.equal(admission.pending, 4);
 });
 
@@ -27,7 +27,8 @@ Deno.test("an address that never finishes a handshake runs out of tries, then ge
   const admission = new Admission<object>(LIMITS, () => now);
   const attempt = (from: string) => {
     const guest = {};
-    const { admitted } = admission.enter(guest, from);
+    admission.enter(guest, from);
+    const admitted = admission.start(guest);
     admission.leave(guest);
     return admitted;
   };
@@ -38,11 +39,20 @@ Deno.test("an address that never finishes a handshake runs out of tries, then ge
   assert.deepEqual([attempt("2001:db8::1"), attempt("2001:db8::1")], [true, false]);
 });
 
+Deno.test("connections that begin no handshake use up no tries", () => {
+  const admission = new Admission<object>(LIMITS, () => 0);
+  for (let i = 0; i < 100; i++) admission.enter({}, "192.0.2.1");
+  const guest = {};
+  admission.enter(guest, "192.0.2.1");
+  assert.equal(admission.start(guest), true);
+});
+
 Deno.test("good handshakes cost nothing", () => {
   const admission = new Admission<object>(LIMITS, () => 0);
   for (let i = 0; i < 100; i++) {
     const guest = {};
-    assert.equal(admission.enter(guest, "192.0.2.1").admitted, true);
+    admission.enter(guest, "192.0.2.1");
+    assert.equal(admission.start(guest), true);
     admission.leave(guest, true);
   }
 });

@@ -7,7 +7,7 @@ export const RPC_COUNTERS = {
   "handshakes-failed":
     "connections that never became TLS sessions: bad certificate, garbage, silence",
   "handshakes-evicted": "unfinished handshakes that made room for newer ones",
-  "handshakes-limited": "connections refused because their address opens too many",
+  "handshakes-limited": "handshakes refused because their address began too many",
   "connections-exceeded": "connections refused because rpc.max_connections are open",
   "connections-evicted": "connections closed because their peer opened too many newer ones",
   "no-identity": "certificates without a SAN that could be a peer's",

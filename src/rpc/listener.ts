@@ -86,15 +86,10 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     : plainServers(options, { open });
   const server = net.createServer((socket) => {
     socket.on("error", ignore);
-    const { admitted, evict } = admission.enter(socket, socket.remoteAddress ?? "");
+    const evict = admission.enter(socket, socket.remoteAddress ?? "");
     if (evict !== undefined) {
       events.count("handshakes-evicted");
       evict.destroy();
-    }
-    if (!admitted) {
-      events.count("handshakes-limited");
-      socket.destroy();
-      return;
     }
     // From the first octet to the end of the handshake, however slowly they drip.
     let taken = false;
@@ -116,6 +111,10 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
       const first: Uint8Array | null = socket.read();
       if (first === null) return socket.destroy();
       if (!inner.speaks(first)) return fail();
+      if (!admission.start(socket)) {
+        events.count("handshakes-limited");
+        return socket.destroy();
+      }
       taken = true;
       socket.unshift(first);
       inner.take(socket, first, () => raw.get(socket)?.(true));

@@ -211,7 +211,7 @@ Deno.test("silent connections are bounded, end by themselves, and keep nobody ou
   assert.equal(server.connections(), 1);
 });
 
-Deno.test("an address that only opens connections is limited by rate", async () => {
+Deno.test("an address whose handshakes come to nothing is limited by rate", async () => {
   using lab = await Lab.make();
   const events = ears();
   await using server = await start({
@@ -222,7 +222,7 @@ Deno.test("an address that only opens connections is limited by rate", async () 
   for (let i = 0; i < 8; i++) {
     const socket = await connect(server.address.port);
     const closed = closing(socket);
-    socket.write("garbage");
+    socket.write("\x16garbage");
     await closed;
   }
   assert.equal(events.counts.get("handshakes-limited"), 3);
