@@ -5,7 +5,7 @@ import type { MasterKeyInfo, PspVersionNumber, SpiKey, TxKey } from "../ffi/plan
 import type { Config, PeerConfig } from "./config/config.ts";
 import type { Random } from "./random.ts";
 import type { Rx, Tx } from "./sa_state.ts";
-import { PSP_VERSIONS, type PspParams, type PspVersion, type VipPair } from "./sa.ts";
+import { PSP_VERSIONS, type PspMode, type PspParams, type PspVersion, type VipPair } from "./sa.ts";
 import { familyOf } from "./vip.ts";
 
 /** What the SAs of this host have in common. */
@@ -65,7 +65,9 @@ export function rxFrom(
     supersededAt: undefined,
   };
   const lifeS = lifeMs > 0 ? Math.max(1, Math.ceil(lifeMs / 1000)) : 0;
-  const cryptOffset = cryptOffsetOf(config.psp.cryptOffset, { pair, vc: peer.vc !== undefined });
+  const family = familyOf(pair.localVip);
+  const cryptOffset = config.psp.cryptOffset?.[family] ??
+    defaultCryptOffset({ family, vc: peer.vc !== undefined, mode });
   return {
     rx,
     params: { spi, version, key, pip: config.pip, mac, cryptOffset, mode, serial, lifeS, ...vc },
@@ -123,12 +125,17 @@ export function txFrom(
   };
 }
 
-/** 5 and 10 leave the inner IP header readable, as DOCA's gateway does; a VC adds its two units. */
-function cryptOffsetOf(
-  configured: Config["psp"]["cryptOffset"],
-  { pair, vc }: { readonly pair: VipPair; readonly vc: boolean },
+/**
+ * The crypt offset where none is configured. Tunnel mode: 5 and 10 leave the inner IP header readable, as DOCA's
+ * gateway does. Transport mode: 0, because the IP header stands outside. A VC in clear adds its two units.
+ */
+export function defaultCryptOffset(
+  { family, vc, mode }: {
+    readonly family: "ipv4" | "ipv6";
+    readonly vc: boolean;
+    readonly mode: PspMode;
+  },
 ): number {
-  const family = familyOf(pair.localVip);
-  if (configured !== undefined) return configured[family];
-  return (family === "ipv4" ? 5 : 10) + (vc ? 2 : 0);
+  const header = family === "ipv4" ? 5 : 10;
+  return (mode === "tunnel" ? header : 0) + (vc ? 2 : 0);
 }

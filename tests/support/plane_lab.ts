@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Two real planes with the agent's own pipes and entries, and no agent: frames in at one host port, out at the
+ * other, and everything on the wire between. For tests inside `inOwnNamespace`.
+ *
+ *     host1 -- host0 [plane a] up0 ====== up1 [plane b, in a namespace of its own] hostb0 -- hostb1
+ */
+import assert from "node:assert/strict";
+import { DataPlane } from "../../ffi/data_plane.ts";
+import { openLibrary } from "../../ffi/library.ts";
+import type { PlaneEvent, PlaneOptions, PspVersionNumber } from "../../ffi/plane.ts";
+import { systemClock } from "../../src/clock.ts";
+import { FlowTable } from "../../src/flow_table.ts";
+import { type InstalledTopology, installTopology } from "../../src/pipes/install.ts";
+import { buildTopology } from "../../src/pipes/topology.ts";
+import type { TopologyOptions } from "../../src/pipes/types.ts";
+import { PSP_VERSIONS, type RxSa, type TxSa } from "../../src/sa.ts";
+import { libraryPath } from "./library.ts";
+import { ip } from "./own_namespace.ts";
+import { PacketSocket } from "./packet_socket.ts";
+
+export const GATEWAY_MAC = "02:50:53:50:00:01";
+export const WORKLOAD_MAC = "02:00:00:00:00:11";
+export const PIPS = { ipv4: ["192.0.2.1", "192.0.2.2"], ipv6: ["fd77::1", "fd77::2"] } as const;
+
+/** What an SA from a to b looks like. */
+export interface FlowForm {
+  readonly srcVip: string;
+  readonly dstVip: string;
+  readonly outer: "ipv4" | "ipv6";
+  readonly version: PspVersionNumber;
+  readonly mode: "tunnel" | "transport";
+  readonly cryptOffset: number;
+  readonly vc?: bigint;
+  /** What the sender puts there instead of `vc`: a wrong one. */
+  readonly sentVc?: bigint;
+  readonly copyDscp?: boolean;
+  readonly ivLimit?: bigint;
+}
+
+export interface Side {
+  readonly plane: DataPlane;
+  /** The workload's end of the host port. */
+  readonly host: PacketSocket;
+  /** Events since the plane was opened. */
+  readonly events: PlaneEvent[];
+}
+
+export type LabOptions = Partial<PlaneOptions> & { readonly mtu?: number };
+
+export class PlaneLab implements AsyncDisposable {
+  readonly a: Side;
+  readonly b: Side;
+  /** The wire at a's end: what leaves a is `outgoing`. */
+  readonly wire: PacketSocket;
+  readonly #stack: AsyncDisposableStack;
+  #installed: Record<"a" | "b", { topology: InstalledTopology; flows: FlowTable }> | undefined;
+  /** What the flow being connected wants of its outer header. */
+  #outer: { family: "ipv4" | "ipv6"; copyDscp: boolean } = { family: "ipv4", copyDscp: true };
+
+  private constructor(
+    parts: { a: Side; b: Side; wire: PacketSocket },
+    stack: AsyncDisposableStack,
+  ) {
+    this.a = parts.a;
+    this.b = parts.b;
+    this.wire = parts.wire;
+    this.#stack = stack;
+  }
+
+  /** Makes the other namespace and opens both planes. */
+  static async open(options: LabOptions = {}): Promise<PlaneLab> {
+    await using stack = new AsyncDisposableStack();
+    const far = stack.use(await FarNamespace.make());
+    await wireUp(far, options.mtu ?? 1500);
+    const library = stack.use(openLibrary(libraryPath()));
+    const { mtu: _, ...common } = options;
+    const open = (uplink: string, host: string) =>
+      DataPlane.open(library, { mssClamp: true, ...common, uplink, host });
+    const a = side(stack, open("up0", "host0"), "host1");
+    const b = side(stack, far.within(() => open("up1", "hostb0")), "hostb1");
+    const wire = stack.use(new PacketSocket("up0"));
+    return new PlaneLab({ a, b, wire }, stack.move());
+  }
+
+  /** Puts these pipes on both planes, instead of those that are there. */
+  async install(options: TopologyOptions): Promise<void> {
+    await this.#uninstall();
+    const topology = buildTopology(options);
+    const put = (which: "a" | "b") => {
+      const installed = installTopology(this[which].plane, topology);
+      return { topology: installed, flows: this.#flows(which, installed) };
+    };
+    this.#installed = { a: put("a"), b: put("b") };
+  }
+
+  /** The pipes of one side. */
+  topology(which: "a" | "b"): InstalledTopology {
+    assert.ok(this.#installed, "install() first");
+    return this.#installed[which].topology;
+  }
+
+  flows(which: "a" | "b"): FlowTable {
+    assert.ok(this.#installed, "install() first");
+    return this.#installed[which].flows;
+  }
+
+  /** A transmit SA on a and its receive SA on b; disposal takes both away. */
+  connect(form: FlowForm): Disposable & { readonly spi: number; readonly rx: RxSa } {
+    this.#outer = { family: form.outer, copyDscp: form.copyDscp ?? true };
+    const [spiKey] = this.b.plane.generateSpis(form.version, 1);
+    assert.ok(spiKey);
+    const version = PSP_VERSIONS[form.version];
+    assert.ok(version);
+    const common = { spi: spiKey.spi, version, mode: form.mode, serial: 1n, createdAtMs: 0 };
+    const vc = form.vc === undefined ? {} : { vc: form.vc };
+    const sent = form.sentVc === undefined ? vc : { vc: form.sentVc };
+    const rx: RxSa = {
+      ...common,
+      ...vc,
+      peer: "a",
+      localVip: form.dstVip,
+      remoteVip: form.srcVip,
+    };
+    const tx: TxSa = {
+      ...common,
+      ...sent,
+      peer: "b",
+      localVip: form.srcVip,
+      remoteVip: form.dstVip,
+      pip: PIPS[form.outer][1],
+      mac: this.b.plane.port("uplink").mac,
+      cryptOffset: form.cryptOffset,
+      epoch: 1n,
+      expiresAtMs: 0,
+    };
+    this.flows("b").addRx(rx);
+    this.flows("a").setTx(tx, { ...spiKey, ivLimit: form.ivLimit ?? 0n });
+    spiKey.key.wipe();
+    return {
+      spi: spiKey.spi,
+      rx,
+      [Symbol.dispose]: () => {
+        this.flows("a").removeTx(tx);
+        this.flows("b").removeRx(rx.spi);
+      },
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#uninstall();
+    await this.#stack.disposeAsync();
+  }
+
+  async #uninstall(): Promise<void> {
+    const installed = this.#installed;
+    this.#installed = undefined;
+    if (installed === undefined) return;
+    for (const { topology, flows } of [installed.a, installed.b]) {
+      await flows[Symbol.asyncDispose]();
+      topology.remove();
+    }
+  }
+
+  #flows(which: "a" | "b", installed: InstalledTopology): FlowTable {
+    const outer = () => this.#outer;
+    return new FlowTable({
+      plane: this[which].plane,
+      installed,
+      clock: systemClock(),
+      get localPip() {
+        return PIPS[outer().family][which === "a" ? 0 : 1];
+      },
+      get copyDscp() {
+        return outer().copyDscp;
+      },
+      ttl: 64,
+      gatewayMac: GATEWAY_MAC,
+      nextHopMac: (sa) => sa.mac,
+      localMac: () => WORKLOAD_MAC,
+    });
+  }
+}
+
+function side(stack: AsyncDisposableStack, plane: DataPlane, end: string): Side {
+  const events: PlaneEvent[] = [];
+  const reading = (async () => {
+    for await (const batch of plane.events()) events.push(...batch);
+  })();
+  stack.defer(async () => {
+    await plane.close();
+    await reading;
+  });
+  plane.start();
+  return { plane, host: stack.use(new PacketSocket(end)), events };
+}
+
+const SETNS = {
+  open: { parameters: ["buffer", "i32"], result: "i32" },
+  setns: { parameters: ["i32", "i32"], result: "i32" },
+  close: { parameters: ["i32"], result: "i32" },
+} as const;
+
+const CLONE_NEWNET = 0x40000000;
+
+/** A network namespace that a process of ours holds open; it goes with it. */
+class FarNamespace implements AsyncDisposable {
+  readonly #child: Deno.ChildProcess;
+
+  private constructor(child: Deno.ChildProcess) {
+    this.#child = child;
+  }
+
+  static async make(): Promise<FarNamespace> {
+    const child = new Deno.Command("unshare", {
+      args: ["--net", "sh", "-c", "echo; exec cat"],
+      stdin: "piped",
+      stdout: "piped",
+    }).spawn();
+    // The line says that it is there.
+    const reader = child.stdout.getReader();
+    await reader.read();
+    reader.releaseLock();
+    return new FarNamespace(child);
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  /** `ip` with arguments separated by single spaces, over there. */
+  async ip(args: string): Promise<void> {
+    await command(["nsenter", "-t", `${this.pid}`, "-n", "ip", ...args.split(" ")]);
+  }
+
+  /** Calls `open` with this thread in the namespace: sockets that it makes belong there. */
+  within<T>(open: () => T): T {
+    using libc = Object.assign(Deno.dlopen("libc.so.6", SETNS), {
+      [Symbol.dispose]: () => {},
+    });
+    const handle = (pid: string) =>
+      libc.symbols.open(new TextEncoder().encode(`/proc/${pid}/ns/net\0`), 0);
+    const home = handle("thread-self");
+    const there = handle(`${this.pid}`);
+    assert.ok(home >= 0 && there >= 0, "Cannot open the network namespaces");
+    assert.equal(libc.symbols.setns(there, CLONE_NEWNET), 0, "Cannot enter the namespace");
+    try {
+      return open();
+    } finally {
+      assert.equal(libc.symbols.setns(home, CLONE_NEWNET), 0, "Cannot come back");
+      libc.symbols.close(there);
+      libc.symbols.close(home);
+      libc.close();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#child.stdin.close();
+    await this.#child.stdout.cancel();
+    await this.#child.status;
+  }
+}
+
+/** up0-up1 and host0-host1 are there (inOwnNamespace); up1 goes over, and hostb0-hostb1 is made. */
+async function wireUp(far: FarNamespace, mtu: number): Promise<void> {
+  const quiet = "for f in all default up0 up1 host0 host1 hostb0 hostb1; do " +
+    "d=/proc/sys/net/ipv6/conf/$f; [ ! -d $d ] || echo 1 > $d/disable_ipv6; done";
+  await command(["sh", "-c", quiet]);
+  await command(["nsenter", "-t", `${far.pid}`, "-n", "sh", "-c", quiet]);
+  // What an earlier lab of this process left has gone with its namespace.
+  await command(["sh", "-c", "ip link show up0 >/dev/null 2>&1 && ip link del up0 || true"]);
+  await ip(`link add up0 type veth peer name up1 netns ${far.pid}`);
+  await ip(`link add hostb1 type veth peer name hostb0 netns ${far.pid}`);
+  for (const device of ["up0", "hostb1", "host0", "host1"]) {
+    await ip(`link set ${device} mtu ${mtu} up`);
+  }
+  for (const device of ["up1", "hostb0"]) await far.ip(`link set ${device} mtu ${mtu} up`);
+  await command(["sh", "-c", quiet]);
+  await command(["nsenter", "-t", `${far.pid}`, "-n", "sh", "-c", quiet]);
+}
+
+async function command(argv: readonly [string, ...string[]]): Promise<void> {
+  const [program, ...args] = argv;
+  const { success, stderr } = await new Deno.Command(program, { args }).output();
+  assert.ok(success, `${argv.join(" ")}: ${new TextDecoder().decode(stderr)}`);
+}
