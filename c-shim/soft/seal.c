@@ -55,7 +55,7 @@ static uint32_t pseudo_without_length(const struct soft_packet *packet)
 static bool prepare(struct cut *cut, struct soft_packet *packet, const struct soft_tx_key *key)
 {
 	const struct soft_outer *outer = &cut->outer;
-	uint32_t smallest, version, offset;
+	uint32_t version;
 
 	if (!soft_outer_read(packet, &cut->outer))
 		return false;
@@ -66,12 +66,7 @@ static bool prepare(struct cut *cut, struct soft_packet *packet, const struct so
 	cut->payload = packet->len - packet->payload_off;
 	cut->step = cut->count > 1 ? packet->gso_size : cut->payload;
 	version = (uint32_t)(outer->psp[3] >> PSP_VERSION_SHIFT) & PSP_VERSION_MASK;
-	if (version != key->version || psp_get32(outer->psp + 4) != key->spi)
-		return false;
-	/* A crypt offset past the end would be refused after IVs were spent. */
-	offset = outer->psp[2] & PSP_CRYPT_OFFSET_MASK;
-	smallest = slice_len(cut, cut->count - 1) - PSP_ICV_LEN;
-	return PSP_HEADER_LEN + 4u * offset <= smallest;
+	return version == key->version && psp_get32(outer->psp + 4) == key->spi;
 }
 
 static bool fits(const struct cut *cut, uint32_t max_ip)
@@ -137,6 +132,15 @@ static void mend_segment(const struct cut *cut, uint8_t *copy, uint32_t segment)
 	psp_put16(stored, csum == 0 ? 0xffffu : csum);
 }
 
+/* A packet shorter than the crypt offset is authenticated to its end and has nothing left to encrypt. */
+static uint8_t crypt_offset_of(const struct cut *cut, uint32_t segment)
+{
+	uint32_t words = (slice_len(cut, segment) - PSP_HEADER_LEN - PSP_ICV_LEN) / 4u;
+	uint32_t offset = cut->outer.psp[2] & PSP_CRYPT_OFFSET_MASK;
+
+	return (uint8_t)(offset < words ? offset : words);
+}
+
 static enum soft_seal_status seal_segment(const struct cut *cut, uint32_t segment, uint8_t *psp)
 {
 	const struct soft_packet *packet = cut->packet;
@@ -147,6 +151,7 @@ static enum soft_seal_status seal_segment(const struct cut *cut, uint32_t segmen
 
 	memcpy(psp, outer->psp, outer->psp_size);
 	psp[0] = outer->next_header;
+	psp[2] = (uint8_t)((psp[2] & ~PSP_CRYPT_OFFSET_MASK) | crypt_offset_of(cut, segment));
 	if (packet->set_s)
 		psp[3] |= PSP_FLAG_S;
 	psp_put64(psp + 8, cut->first_iv + segment);
