@@ -221,7 +221,8 @@ enum psp_dp_net_type {
  * ENCAP takes the whole header from encap_data. The plane fills in, per packet: IPv4 total length,
  * id and checksum, IPv6 payload length and flow label, ECN, UDP length, UDP source port when it is
  * 0 there (hash of the inner 5-tuple), the PSP next header, and the IV. All else (SPI, version,
- * crypt offset, VC, TTL, addresses, MACs) stands as given. The UDP checksum may be 0 or right.
+ * crypt offset, VC, TTL, addresses, MACs) stands as given; a packet shorter than the crypt offset
+ * gets the offset of its own end. The UDP checksum may be 0 or right.
  */
 struct psp_dp_actions {
 	uint32_t size;
@@ -240,7 +241,7 @@ struct psp_dp_actions {
 struct psp_dp_monitor {
 	uint32_t size;
 	uint8_t counter; /* 1: count packets and octets */
-	uint8_t mirror;  /* 1: copy to RSS as a sample event */
+	uint8_t mirror;  /* 1: copy to RSS as a sample event; after DECRYPT only what is authentic */
 	uint8_t notify;  /* 1: report as a syndrome event, rate limited per SPI */
 	uint8_t pad0;
 	uint8_t reserved[24];

@@ -103,7 +103,8 @@ struct soft_pipe *soft_walk_act(struct soft_worker *worker, struct soft_walk *wa
 
 	if ((actions->flags & PSP_DP_ACTION_SET_S) != 0)
 		packet->set_s = true;
-	if (rule->mirror)
+	/* Anybody can send a packet with the S bit: what fails to open is nobody's sample. */
+	if (rule->mirror && (!walk->decrypted || opened(walk)))
 		report_sample(worker, walk, pipe);
 	if (rule->notify)
 		report_syndrome(worker, walk, pipe);
