@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* clocks, explicit_bzero, names of threads */
 /* act.c: what a rule does to a packet, what it reports, and where it sends it. */
 #include <string.h>
 
@@ -56,7 +55,8 @@ static void report_sample(struct soft_worker *worker, const struct soft_walk *wa
 
 	describe(walk, pipe, &event);
 	event.type = PSP_DP_EVENT_SAMPLE;
-	if (opened(walk) && !walk->decapped && fields->parser_meta_inner_l3_type != PSP_DP_L3_NONE) {
+	if (opened(walk) && !walk->decapped &&
+	    fields->parser_meta_inner_l3_type != PSP_DP_L3_NONE) {
 		from = packet->inner_off;
 		memcpy(event.src, fields->inner_ip_src, sizeof(event.src));
 		memcpy(event.dst, fields->inner_ip_dst, sizeof(event.dst));
@@ -72,7 +72,8 @@ static void report_syndrome(struct soft_worker *worker, const struct soft_walk *
 	struct psp_dp_event event;
 
 	if (!walk->decrypted || walk->decapped ||
-	    !soft_limit_allows(&worker->syndromes, walk->packet->fields.tun_psp_spi, worker->now_ns))
+	    !soft_limit_allows(&worker->syndromes, walk->packet->fields.tun_psp_spi,
+			       worker->now_ns))
 		return;
 	describe(walk, pipe, &event);
 	event.type = PSP_DP_EVENT_SYNDROME;

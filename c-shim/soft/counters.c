@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* clocks, explicit_bzero, names of threads */
 #include "counters.h"
 
 #include <string.h>
@@ -31,8 +30,8 @@ int32_t psp_dp_counter_names(struct psp_dp *dp, char *buf, uint32_t cap, uint32_
 	for (uint32_t i = 0; i < SOFT_COUNTER_COUNT; i++)
 		*len += (uint32_t)strlen(names[i]) + 1;
 	if (*len > cap)
-		return soft_fail(dp, PSP_DP_ERANGE, "Cannot list counters: the names need %u octets",
-				 *len);
+		return soft_fail(dp, PSP_DP_ERANGE,
+				 "Cannot list counters: the names need %u octets", *len);
 	for (uint32_t i = 0; i < SOFT_COUNTER_COUNT; i++) {
 		uint32_t n = (uint32_t)strlen(names[i]);
 

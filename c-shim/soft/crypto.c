@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* clocks, explicit_bzero, names of threads */
 /* crypto.c: transmit keys by crypto id. */
 #include <stdlib.h>
 #include <string.h>
@@ -70,8 +69,8 @@ static int32_t check_key(struct psp_dp *dp, uint32_t id, const struct psp_dp_key
 		return soft_fail(dp, PSP_DP_EINVAL, "Cannot set crypto id %u: no PSP version %u",
 				 id, key->version);
 	if ((key->spi & ~PSP_SPI_MASTER_KEY) == 0)
-		return soft_fail(dp, PSP_DP_EINVAL, "Cannot set crypto id %u: SPI 0x%08x is reserved",
-				 id, key->spi);
+		return soft_fail(dp, PSP_DP_EINVAL,
+				 "Cannot set crypto id %u: SPI 0x%08x is reserved", id, key->spi);
 	for (uint32_t i = 0; i < psp_key_len(key->version); i++)
 		any |= key->key[i];
 	if (any == 0)
@@ -88,13 +87,14 @@ static int32_t remember(struct psp_dp *dp, uint32_t id, const struct psp_dp_key 
 					      psp_key_len(key->version), print);
 
 	if (status != 0)
-		return soft_fail(dp, PSP_DP_EIO, "Cannot set crypto id %u: the crypto library failed",
-				 id);
+		return soft_fail(dp, PSP_DP_EIO,
+				 "Cannot set crypto id %u: the crypto library failed", id);
 	status = soft_prints_add(&dp->keys.prints, print);
 	if (status == PSP_DP_EKEY)
 		return soft_fail(dp, status,
 				 "Cannot set crypto id %u: the key is or was in use already", id);
-	return status == 0 ? 0 : soft_fail(dp, status, "Cannot set crypto id %u: out of memory", id);
+	return status == 0 ? 0
+			   : soft_fail(dp, status, "Cannot set crypto id %u: out of memory", id);
 }
 
 /* Takes what the id pointed to out of use; its key is wiped when this returns. */

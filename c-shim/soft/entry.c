@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* clocks, explicit_bzero, names of threads */
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,8 +57,7 @@ static struct soft_entry *entry_new(struct soft_pipe *pipe, const struct psp_dp_
 
 static bool same_match(const struct soft_entry *a, const struct soft_entry *b)
 {
-	return a->priority == b->priority &&
-	       memcmp(a->shape, b->shape, sizeof(*a->shape)) == 0 &&
+	return a->priority == b->priority && memcmp(a->shape, b->shape, sizeof(*a->shape)) == 0 &&
 	       memcmp(a->words, b->words, a->shape->words * sizeof(a->words[0])) == 0;
 }
 
@@ -98,9 +96,9 @@ static int32_t publish(struct psp_dp *dp, struct soft_pipe *pipe, struct soft_en
 {
 	if (pipe->type == PSP_DP_PIPE_BASIC)
 		return soft_table_add(&pipe->table, &dp->rcu, entry);
-	return list_swap(dp, pipe,
-			 soft_list_with(atomic_load_explicit(&pipe->list, memory_order_relaxed),
-					entry));
+	return list_swap(
+		dp, pipe,
+		soft_list_with(atomic_load_explicit(&pipe->list, memory_order_relaxed), entry));
 }
 
 static void link_entry(struct soft_pipe *pipe, struct soft_entry *entry)
@@ -148,9 +146,10 @@ static int32_t check(struct psp_dp *dp, const struct soft_pipe *pipe,
 		     const struct psp_dp_entry_desc *desc)
 {
 	if (desc->size != sizeof(*desc))
-		return soft_fail(dp, PSP_DP_EINVAL,
-				 "Cannot add entry to pipe \"%s\": the descriptor has size %u, not %zu",
-				 pipe->name, desc->size, sizeof(*desc));
+		return soft_fail(
+			dp, PSP_DP_EINVAL,
+			"Cannot add entry to pipe \"%s\": the descriptor has size %u, not %zu",
+			pipe->name, desc->size, sizeof(*desc));
 	if (desc->match.size != sizeof(desc->match) ||
 	    (pipe->type == PSP_DP_PIPE_CONTROL &&
 	     desc->match_mask.size != sizeof(desc->match_mask)))
@@ -186,8 +185,8 @@ int32_t psp_dp_entry_add(struct psp_dp *dp, uint32_t pipe_id, const struct psp_d
 	rule = calloc(1, sizeof(*rule));
 	entry = entry_new(pipe, desc);
 	if (rule == NULL || entry == NULL) {
-		status = soft_fail(dp, PSP_DP_ENOMEM, "Cannot add entry to pipe \"%s\": out of memory",
-				   pipe->name);
+		status = soft_fail(dp, PSP_DP_ENOMEM,
+				   "Cannot add entry to pipe \"%s\": out of memory", pipe->name);
 		goto out;
 	}
 	status = soft_rule_fill(dp, pipe, desc, rule);
@@ -281,23 +280,6 @@ int32_t psp_dp_entry_remove(struct psp_dp *dp, uint32_t id)
 		if (status != 0)
 			status = soft_fail(dp, status, "Cannot remove entry %u: out of memory", id);
 	}
-	pthread_mutex_unlock(&dp->writer);
-	return status;
-}
-
-int32_t psp_dp_entry_query(struct psp_dp *dp, uint32_t id, struct psp_dp_stats *stats)
-{
-	const struct soft_entry *entry;
-	int32_t status = 0;
-
-	if (dp == NULL || stats == NULL || stats->size != sizeof(*stats))
-		return PSP_DP_EINVAL;
-	pthread_mutex_lock(&dp->writer);
-	entry = soft_handle_entry(&dp->handles, id);
-	if (entry == NULL)
-		status = soft_fail(dp, PSP_DP_ENOENT, "Cannot query entry %u: there is none", id);
-	else
-		soft_stats_read(&entry->stats, stats);
 	pthread_mutex_unlock(&dp->writer);
 	return status;
 }

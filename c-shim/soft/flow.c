@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* clocks, explicit_bzero, names of threads */
 #include "flow.h"
 
 #include <stdlib.h>
@@ -180,4 +179,97 @@ void soft_flow_unlink(struct soft_flow **first, struct soft_flow **last, struct 
 		*last = flow->prev;
 	flow->prev = NULL;
 	flow->next = NULL;
+}
+
+/* ---- what a flow holds ----------------------------------------------------------------------- */
+
+struct soft_held *soft_flow_pop(struct soft_hold *hold, struct soft_flow *flow)
+{
+	struct soft_held *held = flow->first;
+
+	flow->first = held->next;
+	if (flow->first == NULL) {
+		flow->last = NULL;
+		atomic_fetch_sub_explicit(&hold->holding, 1, memory_order_relaxed);
+	}
+	flow->packets--;
+	if (held->older != NULL)
+		held->older->younger = held->younger;
+	else
+		hold->oldest = held->younger;
+	if (held->younger != NULL)
+		held->younger->older = held->older;
+	else
+		hold->youngest = held->older;
+	hold->bytes -= held->packet.len;
+	held->next = NULL;
+	return held;
+}
+
+void soft_flow_push(struct soft_hold *hold, struct soft_flow *flow, struct soft_held *held)
+{
+	held->flow = flow;
+	held->next = NULL;
+	if (flow->last != NULL) {
+		flow->last->next = held;
+	} else {
+		flow->first = held;
+		atomic_fetch_add_explicit(&hold->holding, 1, memory_order_relaxed);
+	}
+	flow->last = held;
+	flow->packets++;
+	held->older = hold->youngest;
+	held->younger = NULL;
+	if (hold->youngest != NULL)
+		hold->youngest->younger = held;
+	else
+		hold->oldest = held;
+	hold->youngest = held;
+	hold->bytes += held->packet.len;
+}
+
+void soft_held_free(struct soft_held *held)
+{
+	/* Clear text of a tenant. */
+	explicit_bzero(held->data, held->packet.len);
+	free(held);
+}
+
+uint32_t soft_flow_drop_oldest(struct soft_hold *hold, struct soft_flow *flow,
+			       enum soft_counter counter)
+{
+	struct soft_held *held = soft_flow_pop(hold, flow);
+	uint32_t segments = held->segments;
+
+	soft_count(hold->counters, counter, segments);
+	soft_held_free(held);
+	return segments;
+}
+
+uint32_t soft_flow_end(struct soft_hold *hold, struct soft_flow *flow, enum soft_counter counter)
+{
+	uint32_t segments = 0;
+
+	while (flow->first != NULL)
+		segments += soft_flow_drop_oldest(hold, flow, counter);
+	if (flow->owed) {
+		/* Linked by its own pair: a flow may be owed an event in any state. */
+		if (flow->owed_prev != NULL)
+			flow->owed_prev->owed_next = flow->owed_next;
+		else
+			hold->owed_first = flow->owed_next;
+		if (flow->owed_next != NULL)
+			flow->owed_next->owed_prev = flow->owed_prev;
+		else
+			hold->owed_last = flow->owed_prev;
+		flow->owed = false;
+	}
+	if (flow->state == SOFT_FLOW_OFF) {
+		soft_flow_unlink(&hold->off_first, &hold->off_last, flow);
+	} else if (flow->state == SOFT_FLOW_RELEASING) {
+		soft_flow_unlink(&hold->release_first, &hold->release_last, flow);
+		atomic_fetch_sub_explicit(&hold->releasing, 1, memory_order_relaxed);
+	}
+	flow->state = SOFT_FLOW_HELD;
+	return segments;
 }

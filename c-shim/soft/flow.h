@@ -7,7 +7,8 @@
 
 struct soft_flow {
 	struct soft_flow *bucket_next;
-	struct soft_flow *prev, *next; /* of the one list that its state puts it on: off or release */
+	struct soft_flow *prev,
+		*next; /* of the one list that its state puts it on: off or release */
 	struct soft_flow *owed_prev, *owed_next;
 	struct soft_flow_key key;
 	enum soft_flow_state state;
@@ -34,5 +35,14 @@ struct soft_flow *soft_flow_of(const struct soft_hold *hold, uint32_t handle);
 
 void soft_flow_append(struct soft_flow **first, struct soft_flow **last, struct soft_flow *flow);
 void soft_flow_unlink(struct soft_flow **first, struct soft_flow **last, struct soft_flow *flow);
+
+/* To and from the end and the front of the flow, and of the plane's order. */
+void soft_flow_push(struct soft_hold *hold, struct soft_flow *flow, struct soft_held *held);
+struct soft_held *soft_flow_pop(struct soft_hold *hold, struct soft_flow *flow);
+/* Returns how many packets it was. */
+uint32_t soft_flow_drop_oldest(struct soft_hold *hold, struct soft_flow *flow,
+			       enum soft_counter counter);
+/* Drops what it holds and takes it off whatever list it is on; it stays in the table. */
+uint32_t soft_flow_end(struct soft_hold *hold, struct soft_flow *flow, enum soft_counter counter);
 
 #endif

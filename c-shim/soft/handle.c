@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* clocks, explicit_bzero, names of threads */
 /* handle.c: u32 names for entries that tell a stale one. The index that was freed first is used again first. */
 #include <stdlib.h>
 #include <string.h>

@@ -22,8 +22,8 @@
 
 /* A compact copy of a frame. Super-frames stay whole. */
 struct soft_held {
-	struct soft_held *next;                 /* of its flow */
-	struct soft_held *older, *younger;      /* of the plane */
+	struct soft_held *next;            /* of its flow */
+	struct soft_held *older, *younger; /* of the plane */
 	struct soft_flow *flow;
 	uint32_t pipe; /* where it missed */
 	uint32_t segments;
@@ -53,7 +53,7 @@ struct soft_hold {
 	struct soft_hold_limits limits;
 	struct soft_counters *counters;
 	struct soft_events *events;
-	_Atomic uint32_t holding; /* flows that hold packets; read without the lock */
+	_Atomic uint32_t holding;   /* flows that hold packets; read without the lock */
 	_Atomic uint32_t releasing; /* flows in the release queue; read without the lock */
 
 	struct soft_flow **buckets;

@@ -36,7 +36,7 @@ struct soft_prints {
 struct soft_keys {
 	struct psp_crypto *crypto; /* of the API's threads, under the writer's lock */
 	uint32_t max_ids;
-	_Atomic(struct soft_tx_slot *) *tx;    /* RCU; max_ids + 1 */
+	_Atomic(struct soft_tx_slot *) *tx;   /* RCU; max_ids + 1 */
 	_Atomic(struct soft_master *) master; /* RCU */
 	uint32_t active;                      /* master key that new SPIs are drawn under */
 	uint64_t rotations;

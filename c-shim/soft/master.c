@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* clocks, explicit_bzero, names of threads */
 /* master.c: SPIs and their keys from the two master keys, and the rotation of those. */
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +37,8 @@ static int32_t check(struct psp_dp *dp, uint32_t version, const struct psp_dp_ke
 				 version);
 	if ((dp->config.versions >> version & 1u) == 0)
 		return soft_fail(dp, PSP_DP_ENOTSUP,
-				 "Cannot generate SPIs: PSP version %u is not accepted here", version);
+				 "Cannot generate SPIs: PSP version %u is not accepted here",
+				 version);
 	if (n == 0)
 		return soft_fail(dp, PSP_DP_EINVAL, "Cannot generate SPIs: 0 are asked for");
 	for (uint32_t i = 0; i < n; i++) {
@@ -53,7 +53,8 @@ static int32_t check(struct psp_dp *dp, uint32_t version, const struct psp_dp_ke
 	return 0;
 }
 
-int32_t psp_dp_spi_generate(struct psp_dp *dp, uint32_t version, struct psp_dp_key *keys, uint32_t n)
+int32_t psp_dp_spi_generate(struct psp_dp *dp, uint32_t version, struct psp_dp_key *keys,
+			    uint32_t n)
 {
 	const struct soft_master *master;
 	int32_t status;
@@ -97,15 +98,17 @@ int32_t psp_dp_master_key_rotate(struct psp_dp *dp)
 	next = 1u - keys->active;
 	old = atomic_load_explicit(&keys->master, memory_order_relaxed);
 	if (fresh == NULL) {
-		status = soft_fail(dp, PSP_DP_ENOMEM, "Cannot rotate the master key: out of memory");
+		status =
+			soft_fail(dp, PSP_DP_ENOMEM, "Cannot rotate the master key: out of memory");
 		goto out;
 	}
 	memcpy(fresh->key, old->key, sizeof(fresh->key));
 	memcpy(fresh->generation, old->generation, sizeof(fresh->generation));
 	if (soft_random(fresh->key[next], sizeof(fresh->key[next])) != 0 ||
 	    soft_random(&start, sizeof(start)) != 0) {
-		status = soft_fail(dp, PSP_DP_EIO,
-				   "Cannot rotate the master key: the kernel gives no random octets");
+		status = soft_fail(
+			dp, PSP_DP_EIO,
+			"Cannot rotate the master key: the kernel gives no random octets");
 		goto out;
 	}
 	fresh->generation[next]++;

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* clocks, explicit_bzero, names of threads */
 /* open.c: the receive key of a PSP packet, and what is counted when it opens or does not. */
 #include "../psp/kdf.h"
 #include "net.h"
@@ -13,7 +12,8 @@ static struct psp_aead_key *derive(struct soft_worker *worker, const struct soft
 	struct psp_aead_key *aead = NULL;
 	uint8_t key[32];
 
-	if (psp_derive_key(backend, worker->crypto, master->key[spi >> 31], spi, version, key) != 0 ||
+	if (psp_derive_key(backend, worker->crypto, master->key[spi >> 31], spi, version, key) !=
+		    0 ||
 	    backend->key_new(worker->crypto, version, key, &aead) != 0)
 		aead = NULL;
 	explicit_bzero(key, sizeof(key));
@@ -93,8 +93,8 @@ static bool decrypt(struct soft_worker *worker, struct soft_packet *packet,
 			    worker->dp->config.versions, packet);
 	if (fresh == NULL)
 		return done;
-	if (done && (packet->verdict == PSP_DP_VERDICT_OK ||
-		     packet->verdict == PSP_DP_VERDICT_POLICY))
+	if (done &&
+	    (packet->verdict == PSP_DP_VERDICT_OK || packet->verdict == PSP_DP_VERDICT_POLICY))
 		soft_rx_keys_put(&worker->rx_keys, spi, version, generation, fresh);
 	else
 		worker->dp->backend->key_free(fresh);

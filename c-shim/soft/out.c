@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* clocks, explicit_bzero, names of threads */
 /* out.c: the two ways out. What leaves by the uplink is sealed; what leaves by the host port was opened. */
 #include <poll.h>
 #include <string.h>
@@ -16,14 +15,14 @@ static int32_t send(struct soft_worker *worker, uint32_t port, const struct soft
 		    bool *busy)
 {
 	struct soft_port *to = worker->dp->ports[port];
-	struct pollfd fd = { .fd = soft_port_fd(to), .events = POLLOUT };
+	struct pollfd fd = {.fd = soft_port_fd(to), .events = POLLOUT};
 	int32_t status = PSP_DP_EIO;
 
 	*busy = true;
 	for (uint32_t i = 0; i < SEND_TRIES && status != 0 && *busy; i++) {
 		if (i > 0) {
 			(void)poll(&fd, 1, SEND_POLL_MS);
-			nanosleep(&(struct timespec){ .tv_nsec = SEND_NAP_NS }, NULL);
+			nanosleep(&(struct timespec){.tv_nsec = SEND_NAP_NS}, NULL);
 		}
 		pthread_mutex_lock(&worker->dp->send[port]);
 		status = soft_port_send(to, frame, busy);

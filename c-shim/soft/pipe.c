@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* clocks, explicit_bzero, names of threads */
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,8 +11,8 @@ _Static_assert(SOFT_PIPES_MAX == 1u << INDEX_BITS, "the index of a pipe fills it
 
 struct soft_pipe *soft_pipe_of(struct psp_dp *dp, uint32_t id)
 {
-	struct soft_pipe *pipe = atomic_load_explicit(&dp->pipes[id & (SOFT_PIPES_MAX - 1)],
-						      memory_order_acquire);
+	struct soft_pipe *pipe =
+		atomic_load_explicit(&dp->pipes[id & (SOFT_PIPES_MAX - 1)], memory_order_acquire);
 
 	return pipe != NULL && pipe->id == id ? pipe : NULL;
 }
@@ -99,7 +98,7 @@ static int32_t check(struct psp_dp *dp, const struct psp_dp_pipe_desc *desc, cha
 
 static void count_refs(struct soft_pipe *pipe, bool add)
 {
-	struct soft_pipe *targets[2] = { pipe->fwd.pipe, pipe->fwd_miss.pipe };
+	struct soft_pipe *targets[2] = {pipe->fwd.pipe, pipe->fwd_miss.pipe};
 
 	for (uint32_t i = 0; i < 2; i++) {
 		if (targets[i] != NULL)
@@ -276,37 +275,4 @@ void soft_pipes_free(struct psp_dp *dp)
 			}
 		}
 	}
-}
-
-void soft_stats_read(const struct soft_stats *from, struct psp_dp_stats *to)
-{
-	uint32_t size = to->size;
-
-	memset(to, 0, sizeof(*to));
-	to->size = size;
-	to->packets = atomic_load_explicit(&from->packets, memory_order_relaxed);
-	to->bytes = atomic_load_explicit(&from->bytes, memory_order_relaxed);
-	to->last_used_ns = atomic_load_explicit(&from->last_used_ns, memory_order_relaxed);
-}
-
-int32_t psp_dp_pipe_query(struct psp_dp *dp, uint32_t id, struct psp_dp_stats *stats)
-{
-	const struct soft_pipe *pipe;
-	int32_t status = 0;
-
-	if (dp == NULL || stats == NULL || stats->size != sizeof(*stats))
-		return PSP_DP_EINVAL;
-	pthread_mutex_lock(&dp->writer);
-	pipe = soft_pipe_of(dp, id);
-	if (pipe == NULL) {
-		status = soft_fail(dp, PSP_DP_ENOENT, "Cannot query pipe %u: there is none", id);
-	} else {
-		soft_stats_read(&pipe->hits, stats);
-		stats->entries = pipe->n_entries;
-		stats->miss_packets =
-			atomic_load_explicit(&pipe->misses.packets, memory_order_relaxed);
-		stats->miss_bytes = atomic_load_explicit(&pipe->misses.bytes, memory_order_relaxed);
-	}
-	pthread_mutex_unlock(&dp->writer);
-	return status;
 }

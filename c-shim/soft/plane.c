@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* clocks, explicit_bzero, names of threads */
 /* plane.c: opening, starting and closing, and what is asked of the plane as a whole. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +6,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "next_hop.h"
 #include "soft.h"
 
 #define ENTRIES_DEFAULT 262144u
@@ -154,9 +152,9 @@ static void give_back(struct psp_dp *dp)
 static int32_t open_all(struct psp_dp *dp, char *err, uint32_t err_cap)
 {
 	const struct psp_dp_config *config = &dp->config;
-	struct soft_hold_limits limits = { .packets_per_flow = config->hold_packets_per_flow,
-					   .flows = config->hold_flows,
-					   .bytes = config->hold_bytes };
+	struct soft_hold_limits limits = {.packets_per_flow = config->hold_packets_per_flow,
+					  .flows = config->hold_flows,
+					  .bytes = config->hold_bytes};
 	int32_t status;
 
 	dp->backend = psp_crypto_backend_by_id(config->backend);
@@ -182,7 +180,8 @@ static int32_t open_all(struct psp_dp *dp, char *err, uint32_t err_cap)
 		status = soft_worker_init(dp, i);
 	if (status != 0)
 		say(err, err_cap,
-		    status == PSP_DP_ENOMEM ? "out of memory" : "the kernel or the crypto library refused");
+		    status == PSP_DP_ENOMEM ? "out of memory"
+					    : "the kernel or the crypto library refused");
 	return status;
 }
 
@@ -266,63 +265,5 @@ int32_t psp_dp_close(struct psp_dp *dp)
 	pthread_mutex_lock(&dp->writer);
 	pthread_mutex_unlock(&dp->writer);
 	give_back(dp);
-	return 0;
-}
-
-int32_t psp_dp_port_query(struct psp_dp *dp, uint32_t port, struct psp_dp_port_info *info)
-{
-	int32_t status;
-
-	if (dp == NULL || info == NULL)
-		return PSP_DP_EINVAL;
-	if (port > PSP_DP_PORT_HOST || info->size != sizeof(*info))
-		return soft_fail(dp, PSP_DP_EINVAL, "Cannot query port %u: no such port, or size %u",
-				 port, info->size);
-	status = soft_port_query(dp->ports[port], info);
-	return status == 0 ? 0
-			   : soft_fail(dp, status, "Cannot query port %u: the kernel refused", port);
-}
-
-int32_t psp_dp_next_hop_query(struct psp_dp *dp, const uint8_t pip[16], struct psp_dp_next_hop *hop)
-{
-	struct psp_dp_port_info info = { .size = sizeof(info) };
-	int32_t status;
-
-	if (dp == NULL || pip == NULL || hop == NULL)
-		return PSP_DP_EINVAL;
-	if (hop->size != sizeof(*hop))
-		return soft_fail(dp, PSP_DP_EINVAL, "Cannot find next hop: size %u is not known",
-				 hop->size);
-	status = soft_port_query(dp->ports[PSP_DP_PORT_UPLINK], &info);
-	if (status == 0)
-		status = soft_next_hop(info.ifindex, pip, hop);
-	if (status != 0)
-		return soft_fail(dp, status, "Cannot find next hop: no route over the uplink");
-	return 0;
-}
-
-int32_t psp_dp_inject(struct psp_dp *dp, uint32_t port, const uint8_t *frame, uint32_t len)
-{
-	struct soft_packet packet = { .port = (uint8_t)port, .len = len };
-	bool retry = false;
-	uint8_t *buf;
-	int32_t status;
-
-	if (dp == NULL || frame == NULL)
-		return PSP_DP_EINVAL;
-	if (port > PSP_DP_PORT_HOST || len < 14 || len > SOFT_FRAME_MAX)
-		return soft_fail(dp, PSP_DP_EINVAL, "Cannot inject %u octets into port %u", len, port);
-	buf = malloc(SOFT_HEADROOM + len);
-	if (buf == NULL)
-		return soft_fail(dp, PSP_DP_ENOMEM, "Cannot inject: out of memory");
-	memcpy(buf + SOFT_HEADROOM, frame, len);
-	packet.frame = buf + SOFT_HEADROOM;
-	pthread_mutex_lock(&dp->send[port]);
-	status = soft_port_send(dp->ports[port], &packet, &retry);
-	pthread_mutex_unlock(&dp->send[port]);
-	free(buf);
-	if (status != 0)
-		return soft_fail(dp, status, "Cannot inject into port %u: %s", port,
-				 retry ? "its queue is full" : "the kernel refused");
 	return 0;
 }

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* clocks, explicit_bzero, names of threads */
 /* poll.c: the agent's side of events and held packets. */
 #include "soft.h"
 
@@ -14,9 +13,10 @@ int32_t psp_dp_event_wait(struct psp_dp *dp, uint8_t *buf, uint32_t cap, uint32_
 	if (status == PSP_DP_EBUSY)
 		return soft_fail(dp, status, "Cannot wait for events: another call is waiting");
 	if (status == PSP_DP_ERANGE)
-		return soft_fail(dp, status,
-				 "Cannot wait for events: the next needs %u octets, the buffer has %u",
-				 *len, cap);
+		return soft_fail(
+			dp, status,
+			"Cannot wait for events: the next needs %u octets, the buffer has %u", *len,
+			cap);
 	if (status != 0)
 		return status;
 	/* What was read has made room. Still the reader, so close waits for this. */
@@ -51,8 +51,7 @@ int32_t psp_dp_held_drop(struct psp_dp *dp, uint32_t flow, uint32_t reason, uint
 		return soft_fail(dp, PSP_DP_EINVAL, "Cannot drop flow %u: there is no reason %u",
 				 flow, reason);
 	status = soft_hold_drop(&dp->hold, flow, reason, until, packets);
-	return status == 0 ? 0
-			   : soft_fail(dp, status, "Cannot drop flow %u: there is none", flow);
+	return status == 0 ? 0 : soft_fail(dp, status, "Cannot drop flow %u: there is none", flow);
 }
 
 int32_t psp_dp_hold_off_clear(struct psp_dp *dp)

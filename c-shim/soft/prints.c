@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* clocks, explicit_bzero, names of threads */
 /* prints.c: a set of fingerprints. They are CMACs under a key of the plane's own, so one word serves as hash. */
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +25,7 @@ static uint32_t place(const struct soft_prints *prints, const uint64_t print[2])
 static int32_t grow(struct soft_prints *prints)
 {
 	uint32_t n = prints->slots != NULL ? (prints->mask + 1) * 2 : SLOTS_MIN;
-	struct soft_prints fresh = { .used = prints->used, .mask = n - 1 };
+	struct soft_prints fresh = {.used = prints->used, .mask = n - 1};
 
 	fresh.slots = calloc(n, sizeof(*fresh.slots));
 	if (fresh.slots == NULL)

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* clocks, explicit_bzero, names of threads */
 #include "rcu.h"
 
 #include <sched.h>
@@ -27,8 +26,8 @@ static uint64_t seen_by_all(struct soft_rcu *rcu)
 	uint64_t least = UINT64_MAX;
 
 	for (uint32_t i = 0; i < SOFT_RCU_READERS; i++) {
-		uint64_t seen = atomic_fetch_add_explicit(&rcu->readers[i].seen, 0,
-							  memory_order_acq_rel);
+		uint64_t seen =
+			atomic_fetch_add_explicit(&rcu->readers[i].seen, 0, memory_order_acq_rel);
 
 		if (seen != 0 && seen < least)
 			least = seen;
@@ -64,7 +63,7 @@ void soft_rcu_wait(struct soft_rcu *rcu)
 		if (++spins < SPINS)
 			sched_yield();
 		else
-			nanosleep(&(struct timespec){ .tv_nsec = NAP_NS }, NULL);
+			nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
 	}
 	free_up_to(rcu, epoch);
 }

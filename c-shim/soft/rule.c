@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* clocks, explicit_bzero, names of threads */
 /* rule.c: what an entry says, checked once and merged with what its pipe says. */
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* clocks, explicit_bzero, names of threads */
 /* run.c: a packet from pipe to pipe: lookup, miss or rule, and what a super-frame does where its packets part. */
 #include <string.h>
 
@@ -93,7 +92,7 @@ static void run_segment(void *arg, struct soft_packet *packet)
 static void run_decrypt(struct soft_worker *worker, struct soft_walk *walk,
 			const struct soft_pipe *pipe, const struct soft_rule *rule)
 {
-	struct segment_run run = { .worker = worker, .whole = walk, .pipe = pipe, .rule = rule };
+	struct segment_run run = {.worker = worker, .whole = walk, .pipe = pipe, .rule = rule};
 
 	soft_cut(walk->packet, run_segment, &run);
 	/* soft_cut() bounds what it cuts. */
@@ -220,7 +219,7 @@ void soft_walk_on(struct soft_worker *worker, struct soft_walk *walk, struct sof
 
 void soft_run(struct soft_worker *worker, struct soft_packet *packet)
 {
-	static const struct soft_fwd to_kernel = { .type = PSP_DP_FWD_KERNEL };
+	static const struct soft_fwd to_kernel = {.type = PSP_DP_FWD_KERNEL};
 	bool from_host = packet->port == PSP_DP_PORT_HOST;
 	bool sound = soft_parse(packet);
 	struct soft_pipe *root;
@@ -230,7 +229,8 @@ void soft_run(struct soft_worker *worker, struct soft_packet *packet)
 	soft_worker_count(worker, from_host ? SOFT_HOST_RX_PACKETS : SOFT_UPLINK_RX_PACKETS,
 			  walk.segments);
 	if (!sound) {
-		soft_walk_drop(worker, &walk, from_host ? SOFT_HOST_MALFORMED : SOFT_UPLINK_MALFORMED);
+		soft_walk_drop(worker, &walk,
+			       from_host ? SOFT_HOST_MALFORMED : SOFT_UPLINK_MALFORMED);
 		return;
 	}
 	root = atomic_load_explicit(&worker->dp->root, memory_order_acquire);

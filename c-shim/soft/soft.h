@@ -23,10 +23,10 @@
 
 #define SOFT_VERSION "0.1.0"
 #define SOFT_PIPES_MAX 256u
-#define SOFT_HOPS_MAX 32u       /* pipes in a row: more is a loop */
-#define SOFT_WORKERS 2u         /* numbered by the enum psp_dp_port that they read */
-#define SOFT_BATCH 32u          /* frames between two flushes of the joiner */
-#define SOFT_SPLIT_DEPTH 3u     /* super-frames cut out of super-frames */
+#define SOFT_HOPS_MAX 32u             /* pipes in a row: more is a loop */
+#define SOFT_WORKERS 2u               /* numbered by the enum psp_dp_port that they read */
+#define SOFT_BATCH 32u                /* frames between two flushes of the joiner */
+#define SOFT_SPLIT_DEPTH 3u           /* super-frames cut out of super-frames */
 #define SOFT_ENTRIES_LIMIT (1u << 24) /* leaves 8 bits of a handle to its generation */
 
 /* A forward, resolved. pipe stays while a published rule or pipe says so: pipes count who refers to them. */
@@ -41,17 +41,17 @@ struct soft_rule {
 	struct psp_dp_actions actions; /* the pipe's and the entry's, merged */
 	struct soft_fwd fwd;           /* never NONE */
 	bool count, mirror, notify;
-	uint8_t psp_len;  /* ENCAP: octets of the PSP header in encap_data */
-	uint32_t tx_spi;  /* ENCAP: the SPI in it */
+	uint8_t psp_len; /* ENCAP: octets of the PSP header in encap_data */
+	uint32_t tx_spi; /* ENCAP: the SPI in it */
 };
 
 struct soft_pipe {
 	uint32_t id, type;
 	char name[32];
 	bool miss_counter, count;
-	_Atomic bool random; /* an entry looks at parser_meta_random */
-	struct soft_shape shape;         /* BASIC */
-	struct soft_table table;         /* BASIC */
+	_Atomic bool random;              /* an entry looks at parser_meta_random */
+	struct soft_shape shape;          /* BASIC */
+	struct soft_table table;          /* BASIC */
 	_Atomic(struct soft_list *) list; /* CONTROL; RCU */
 	struct psp_dp_actions actions;
 	struct psp_dp_monitor monitor;
@@ -91,7 +91,8 @@ struct soft_walk {
 
 struct soft_worker {
 	struct psp_dp *dp;
-	uint32_t port; /* enum psp_dp_port that it reads; also its number as RCU reader and counter block */
+	uint32_t
+		port; /* enum psp_dp_port that it reads; also its number as RCU reader and counter block */
 	struct psp_crypto *crypto;
 	struct soft_rx_keys rx_keys;
 	struct soft_rng rng;
@@ -145,7 +146,7 @@ int32_t soft_fail(struct psp_dp *dp, int32_t status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 uint64_t soft_now_ns(void);
 
-/* ---- pipe.c, entry.c, handle.c ---- */
+/* ---- pipe.c, entry.c, rule.c, query.c, handle.c ---- */
 
 /* For workers under RCU and for the writer. NULL: no such pipe. */
 struct soft_pipe *soft_pipe_of(struct psp_dp *dp, uint32_t id);
@@ -184,7 +185,7 @@ static inline void soft_worker_count(struct soft_worker *worker, enum soft_count
 	soft_count_own(&worker->dp->counters, worker->port, counter, n);
 }
 
-/* ---- run.c, act.c, decrypt.c, out.c, split.c: on a worker, within an RCU section ---- */
+/* ---- run.c, act.c, open.c, out.c, split.c: on a worker, within an RCU section ---- */
 
 /* A frame as it came in: parsed, counted, and run from the root pipe to its end. */
 void soft_run(struct soft_worker *worker, struct soft_packet *packet);

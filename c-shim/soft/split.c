@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* clocks, explicit_bzero, names of threads */
 /* split.c: a part of a super-frame as a frame of its own: single packets to be sampled, and what is between them. */
 #include <string.h>
 
@@ -64,8 +63,8 @@ void soft_split(const struct soft_packet *whole, uint32_t first, uint32_t count,
 	else if (!tcp && psp_get16(stored) == 0)
 		return; /* the sender does without */
 	else
-		sum = soft_csum_pseudo(piece->frame + piece->l3_off,
-				       piece->fields.outer_ip_proto, l4_len);
+		sum = soft_csum_pseudo(piece->frame + piece->l3_off, piece->fields.outer_ip_proto,
+				       l4_len);
 	psp_put16(stored, soft_csum_fold(sum));
 	piece->needs_csum = true;
 	piece->csum_valid = false;

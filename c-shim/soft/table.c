@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* clocks, explicit_bzero, names of threads */
 #include "table.h"
 
 #include <stdlib.h>
@@ -60,8 +59,7 @@ uint64_t soft_table_hash(const struct soft_table *table, const uint64_t *words, 
 
 static struct soft_slots *slots_new(uint32_t n)
 {
-	struct soft_slots *slots =
-		calloc(1, sizeof(*slots) + (size_t)n * sizeof(slots->slot[0]));
+	struct soft_slots *slots = calloc(1, sizeof(*slots) + (size_t)n * sizeof(slots->slot[0]));
 
 	if (slots != NULL)
 		slots->mask = n - 1;
@@ -105,8 +103,7 @@ void soft_table_free(struct soft_table *table)
 struct soft_entry *soft_table_find(const struct soft_table *table, const uint64_t *words,
 				   uint32_t n)
 {
-	const struct soft_slots *slots =
-		atomic_load_explicit(&table->slots, memory_order_acquire);
+	const struct soft_slots *slots = atomic_load_explicit(&table->slots, memory_order_acquire);
 	uint64_t hash = soft_table_hash(table, words, n);
 
 	for (uint32_t i = (uint32_t)hash & slots->mask;; i = (i + 1) & slots->mask) {
@@ -125,8 +122,7 @@ struct soft_entry *soft_table_find(const struct soft_table *table, const uint64_
 static bool slots_put(struct soft_slots *slots, struct soft_entry *entry)
 {
 	for (uint32_t i = (uint32_t)entry->hash & slots->mask;; i = (i + 1) & slots->mask) {
-		struct soft_entry *at =
-			atomic_load_explicit(&slots->slot[i], memory_order_relaxed);
+		struct soft_entry *at = atomic_load_explicit(&slots->slot[i], memory_order_relaxed);
 
 		if (at != NULL && at != &grave)
 			continue;

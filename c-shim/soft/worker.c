@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* clocks, explicit_bzero, names of threads */
+#define _GNU_SOURCE /* pthread_setname_np() */
 /* worker.c: one thread per direction: read, run, flush, sleep. */
 #include <errno.h>
 #include <poll.h>
@@ -39,14 +39,14 @@ int32_t soft_worker_init(struct psp_dp *dp, uint32_t port)
 	at = worker->buffers;
 	worker->rx_buf = at;
 	worker->held_buf = at += BUFFER_LEN;
-	worker->seal_out = (struct soft_out){ .buf = at += BUFFER_LEN,
-					      .cap = BUFFER_LEN,
-					      .send = soft_out_send_uplink,
-					      .arg = worker };
-	worker->join_out = (struct soft_out){ .buf = at += BUFFER_LEN,
-					      .cap = BUFFER_LEN,
-					      .send = soft_out_send_host,
-					      .arg = worker };
+	worker->seal_out = (struct soft_out){.buf = at += BUFFER_LEN,
+					     .cap = BUFFER_LEN,
+					     .send = soft_out_send_uplink,
+					     .arg = worker};
+	worker->join_out = (struct soft_out){.buf = at += BUFFER_LEN,
+					     .cap = BUFFER_LEN,
+					     .send = soft_out_send_host,
+					     .arg = worker};
 	for (uint32_t i = 0; i < SOFT_SPLIT_DEPTH; i++)
 		worker->split_buf[i] = at += BUFFER_LEN;
 	worker->join.out = &worker->join_out;
@@ -74,7 +74,7 @@ void soft_worker_free(struct soft_worker *worker)
 
 static void read_mtu(struct soft_worker *worker)
 {
-	struct psp_dp_port_info info = { .size = sizeof(info) };
+	struct psp_dp_port_info info = {.size = sizeof(info)};
 
 	worker->mtu_read_ns = worker->now_ns;
 	if (soft_port_query(worker->dp->ports[PSP_DP_PORT_UPLINK], &info) == 0)
@@ -106,7 +106,8 @@ static void run_released(struct soft_worker *worker)
 
 	if (worker->port != PSP_DP_PORT_HOST || !soft_hold_is_releasing(hold))
 		return;
-	while ((chain = soft_hold_next(hold)) != NULL) {
+	while (!atomic_load_explicit(&worker->dp->stop, memory_order_relaxed) &&
+	       (chain = soft_hold_next(hold)) != NULL) {
 		soft_run_held(worker, chain);
 		soft_rcu_quiescent(&worker->dp->rcu, worker->port);
 	}
@@ -139,8 +140,8 @@ static void sleep_until_woken(struct soft_worker *worker, bool port_failed)
 {
 	struct psp_dp *dp = worker->dp;
 	struct pollfd fds[2] = {
-		{ .fd = worker->wake, .events = POLLIN },
-		{ .fd = soft_port_fd(dp->ports[worker->port]), .events = POLLIN },
+		{.fd = worker->wake, .events = POLLIN},
+		{.fd = soft_port_fd(dp->ports[worker->port]), .events = POLLIN},
 	};
 	uint64_t wakes;
 

@@ -22,8 +22,8 @@
 #include "test.h"
 
 struct net_side {
-	int ns;                  /* the namespace */
-	struct soft_port *end;   /* the workload's end of the host veth */
+	int ns;                /* the namespace */
+	struct soft_port *end; /* the workload's end of the host veth */
 	uint8_t up_mac[6], host_mac[6], end_mac[6];
 	struct psp_dp *dp;
 	uint8_t vip[4], pip[4];
@@ -218,8 +218,7 @@ static inline void net_tso(struct net_frame *f, const struct net_side *from,
 	psp_put16(tcp + NET_TCP_WINDOW, 1000);
 	for (uint32_t i = 0; i < payload; i++)
 		tcp[NET_TCP_LEN + i] = (uint8_t)((i * 31) ^ (i >> 8));
-	psp_put16(tcp + NET_TCP_CSUM,
-		  soft_csum_fold(soft_csum_pseudo(ip, NET_PROTO_TCP, l4_len)));
+	psp_put16(tcp + NET_TCP_CSUM, soft_csum_fold(soft_csum_pseudo(ip, NET_PROTO_TCP, l4_len)));
 	f->packet.gso = SOFT_GSO_TCP4;
 	f->packet.gso_size = (uint16_t)mss;
 	f->packet.needs_csum = true;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* RCU, the hash table, the priority list and entry handles, without a plane; readers are real threads. */
-#define _GNU_SOURCE /* clocks */
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "../soft/csum.h"
-#include "soft_packet_frames.h"
+#include "soft_packet_key.h"
+
+static uint8_t in_buf[BUF_LEN], out_buf[BUF_LEN];
+static struct sent sent;
 
 static void sums_agree_at_every_length_and_alignment(void)
 {
@@ -36,9 +39,63 @@ static void a_changed_word_changes_the_checksum_alike(void)
 	}
 }
 
+/* The UDP checksum of a sealed packet whose UDP header is left in clear. */
+static int32_t sealed_udp_checksum(struct frame_spec *spec, bool zero)
+{
+	struct soft_out out = {out_buf, sizeof(out_buf), collect, &sent};
+	struct psp_dp_actions actions;
+	struct soft_packet packet;
+	struct soft_tx_key key;
+	int32_t got = -1;
+
+	make_encap(&actions, &(struct encap_spec){.crypt_offset = 63});
+	make_frame(&packet, in_buf, spec);
+	if (zero)
+		psp_put16(packet.frame + 40, 0);
+	if (!soft_parse(&packet) || !key_make(&key, 0))
+		return -1;
+	packet.encap = &actions;
+	if (soft_seal(backend, crypto, &packet, &key, 1500, &out) == SOFT_SEAL_OK)
+		got = psp_get16(sent.packets[0].frame + 42 + 16 + 20 + 6);
+	sent_clear(&sent);
+	key_drop(&key);
+	return got;
+}
+
+/* 0 would say that there is none. */
+static void a_udp_checksum_is_never_computed_as_0(void)
+{
+	for (uint32_t i = 0; i < 2; i++) {
+		struct frame_spec spec = {.proto = 17,
+					  .payload = 300,
+					  .dst_port = 1,
+					  .partial = true,
+					  .gso_size = i != 0 ? 300 : 0};
+		int32_t got = sealed_udp_checksum(&spec, false);
+
+		CHECK(got > 0);
+		/* What the port adds to the sum is what was missing to 0xffff. */
+		spec.dst_port = (uint16_t)(1 + got);
+		CHECK_EQ(sealed_udp_checksum(&spec, false), 0xffff);
+	}
+}
+
+static void a_sender_may_go_without_a_udp_checksum(void)
+{
+	struct frame_spec spec = {.proto = 17, .payload = 600, .gso_size = 300};
+
+	CHECK_EQ(sealed_udp_checksum(&spec, true), 0);
+	CHECK(sealed_udp_checksum(&spec, false) > 0);
+	spec.payload = 300;
+	spec.gso_size = 0;
+	CHECK_EQ(sealed_udp_checksum(&spec, true), 0);
+}
+
 int main(void)
 {
 	RUN(sums_agree_at_every_length_and_alignment);
 	RUN(a_changed_word_changes_the_checksum_alike);
+	RUN_EACH(a_udp_checksum_is_never_computed_as_0);
+	RUN_EACH(a_sender_may_go_without_a_udp_checksum);
 	return test_summary();
 }

@@ -95,6 +95,28 @@ static void inner_lengths_must_agree(void)
 	key_drop(&key);
 }
 
+/* A peer on the same machine leaves the outer checksum partial, or the kernel vouches for it. */
+static void what_holds_for_the_outer_checksum_ends_with_it(void)
+{
+	struct soft_packet made;
+
+	CHECK(key_make(&key, 0));
+	make_encap(&actions, &(struct encap_spec){0});
+	make_frame(&made, out_buf, &(struct frame_spec){.payload = 1});
+	CHECK(sealed_by_hand(made.frame + ETH, made.len - ETH, 4, 0, false));
+	packet.needs_csum = true;
+	packet.csum_start = packet.l4_off;
+	packet.csum_offset = 6;
+	packet.csum_valid = true;
+	packet.fields.meta_pkt_meta = 77;
+	CHECK(soft_decap(&packet, &actions));
+	CHECK(!packet.needs_csum);
+	CHECK(!packet.csum_valid);
+	CHECK_EQ(packet.fields.meta_pkt_meta, 77);
+	CHECK_EQ(packet.fields.outer_l4_dst_port, 5001);
+	key_drop(&key);
+}
+
 static void nothing_is_decapsulated_unopened(void)
 {
 	make_encap(&actions, &(struct encap_spec){0});
@@ -106,6 +128,7 @@ int main(void)
 {
 	RUN_EACH(ecn_is_combined);
 	RUN_EACH(inner_lengths_must_agree);
+	RUN_EACH(what_holds_for_the_outer_checksum_ends_with_it);
 	RUN_EACH(nothing_is_decapsulated_unopened);
 	return test_summary();
 }

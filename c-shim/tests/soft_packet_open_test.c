@@ -181,6 +181,34 @@ static void truncated_super_frames_lose_their_end_alone(void)
 	sent_clear(&sent);
 }
 
+static void note_spi(void *arg, struct soft_packet *segment)
+{
+	uint32_t *spis = arg;
+
+	spis[cut_count++ & 3] = segment->fields.tun_psp_spi;
+}
+
+/* One pair of addresses and ports may carry many SPIs, and a receiver's GRO join them. */
+static void each_segment_shows_its_own_header(void)
+{
+	struct frame_spec spec = {.proto = 17,
+				  .payload = 200,
+				  .gso_size = 50,
+				  .dst_port = PSP_UDP_PORT,
+				  .partial = true};
+	uint32_t spis[4] = {0};
+
+	make_frame(&packet, in_buf, &spec);
+	for (uint32_t i = 0; i < 4; i++)
+		psp_put32(packet.frame + 42 + 50 * i + 4, 100 + i);
+	CHECK(soft_parse(&packet));
+	cut_count = 0;
+	soft_cut(&packet, note_spi, spis);
+	CHECK_EQ(cut_count, 4);
+	for (uint32_t i = 0; i < 4; i++)
+		CHECK_EQ(spis[i], 100 + i);
+}
+
 static void a_flood_of_tiny_segments_is_bounded(void)
 {
 	CHECK(key_make(&key, 0));
@@ -203,6 +231,7 @@ int main(void)
 	RUN_EACH(every_malformed_packet_gets_its_verdict);
 	RUN_EACH(a_udp_checksum_is_verified_unless_vouched_for);
 	RUN_EACH(truncated_super_frames_lose_their_end_alone);
+	RUN(each_segment_shows_its_own_header);
 	RUN_EACH(a_flood_of_tiny_segments_is_bounded);
 	return test_summary();
 }

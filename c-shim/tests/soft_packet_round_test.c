@@ -68,6 +68,8 @@ static void receive(void *arg, struct soft_packet *p)
 	if (!soft_parse(&again) || again.len != p->len || again.l4_off != p->l4_off ||
 	    memcmp(&again.fields, &p->fields, sizeof(again.fields)) != 0)
 		wrong = "not as parsed";
+	else if (r->segments > 0 && psp_get16(p->frame + p->l4_off + 6) != 0)
+		wrong = "a checksum that was the super-frame's";
 	else if (p->fields.tun_psp_spi != TEST_SPI)
 		wrong = "SPI";
 	else if (!soft_decrypt(backend, crypto, r->key->aead, 3, p))

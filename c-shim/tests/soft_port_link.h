@@ -52,14 +52,41 @@ static inline bool open_both(uint16_t vlan_a, uint16_t vlan_b)
 	       soft_port_open("pb", PSP_DP_PORT_HOST, vlan_b, &b, err, sizeof(err)) == 0;
 }
 
+/*
+ * A link that has come up swallows frames until the kernel has given it its queue: sends from one end until
+ * the other hears it, and then until it is quiet.
+ */
+static inline bool link_carries(struct soft_port *from, struct soft_port *to)
+{
+	static uint8_t buf[BUF_LEN];
+	struct soft_packet probe, got;
+	bool retry, heard = false;
+
+	make_frame(&probe, buf, &(struct frame_spec){.proto = 17});
+	memset(probe.frame, 0xff, 6); /* an uplink, too, takes a broadcast */
+	for (uint32_t i = 0; i < WAIT_MS / QUIET_MS && !heard; i++) {
+		(void)soft_port_send(from, &probe, &retry);
+		heard = receive(to, &got, QUIET_MS) == 1;
+	}
+	while (receive(to, &got, QUIET_MS) == 1)
+		;
+	return heard;
+}
+
 /* False: not allowed here, or veth is missing. */
 static inline bool link_up(void)
 {
+	bool carries;
+
 	/* Neighbour discovery and multicast reports would come between: no IPv6 on the pair. */
-	return unshare(CLONE_NEWNET) == 0 &&
-	       shell("echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6; ip link set lo up && "
-		     "ip link add pa type veth peer name pb && ip link set pa up && "
-		     "ip link set pb up");
+	if (unshare(CLONE_NEWNET) != 0 ||
+	    !shell("echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6; ip link set lo up && "
+		   "ip link add pa type veth peer name pb && ip link set pa up && "
+		   "ip link set pb up"))
+		return false;
+	carries = open_both(0, 0) && link_carries(a, b) && link_carries(b, a);
+	close_both();
+	return carries;
 }
 
 /* What main() returns without a link: without root the tests are skipped, as root they failed. */

@@ -161,8 +161,8 @@ static void a_link_may_go_down_and_come_back(void)
 	CHECK_EQ(soft_port_query(b, &info), 0);
 	CHECK_EQ(info.link_up, 0);
 	CHECK(shell("ip link set pb up"));
-	CHECK_EQ(soft_port_send(a, &sent, &retry), 0);
-	CHECK_EQ(receive(b, &got, WAIT_MS), 1);
+	CHECK(link_carries(a, b));
+	CHECK(link_carries(b, a));
 	close_both();
 }
 

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * compat.h: what DOCA 3.0, 3.1, 3.2 (long-term support) and 3.3 do not do alike, as functions with one name each.
+ * There is no other #if on the version. Sources: doxygen listing of the 3.0 headers; NVIDIA-DOCA/doca-samples,
+ * applications/psp_gateway at the tags 3.0.0 to 3.3.0. Nothing but 3.0 was compiled against real headers.
+ *
+ *   3.1  representors are opened devices; no direction of a pipe
+ *   3.2  resources belong to ports, and the library hands out their ids; no mirrors, flooding pipes instead;
+ *        crypto is an element of ordered lists; the index of an action template is an argument
+ *   3.3  basic entries have names of their own; a control entry's priority moved; "no wait" is 1, not 0
+ */
+#ifndef PSP_DPU_COMPAT_H
+#define PSP_DPU_COMPAT_H
+
+#include <doca_dev.h>
+#include <doca_dpdk.h>
+#include <doca_flow.h>
+#include <doca_version.h>
+#include <stdio.h>
+
+#define COMPAT_DOCA (DOCA_VERSION_MAJOR * 100 + DOCA_VERSION_MINOR)
+
+#if COMPAT_DOCA < 300
+#error "The DOCA plane needs DOCA 3.0 or later"
+#endif
+
+/* Probes the switch port and one representor. devargs without "representor="; rep_name is for 3.0 alone. */
+static inline doca_error_t compat_probe(struct doca_dev *dev, struct doca_dev_rep *rep,
+					const char *devargs, const char *rep_name)
+{
+#if COMPAT_DOCA >= 301
+	(void)rep_name;
+	return doca_dpdk_port_probe_with_representors(dev, devargs, &rep, 1);
+#else
+	char whole[512];
+	int len = snprintf(whole, sizeof(whole), "%s,representor=%s", devargs, rep_name);
+
+	(void)rep;
+	if (len < 0 || (size_t)len >= sizeof(whole))
+		return DOCA_ERROR_TOO_BIG;
+	return doca_dpdk_port_probe(dev, whole);
+#endif
+}
+
+/*
+ * "expert": the pipes alone say where a miss goes. From 3.1 on switch mode is always isolated; 3.3 no longer
+ * takes the word.
+ */
+static inline const char *compat_mode_args(void)
+{
+#if COMPAT_DOCA >= 303
+	return "switch,hws,expert";
+#else
+	return "switch,hws,isolated,expert";
+#endif
+}
+
+static inline const char *compat_devargs(void)
+{
+#if COMPAT_DOCA >= 303
+	return "dv_flow_en=2,dv_xmeta_en=4,fdb_def_rule_en=0";
+#else
+	return "dv_flow_en=2,dv_xmeta_en=4,fdb_def_rule_en=0,vport_match=1,repr_matching_en=0";
+#endif
+}
+
+/* How many of each resource there may be: of the whole library before 3.2, of the switch port from then on. */
+struct compat_resources {
+	uint32_t counters, psp_keys, mirrors;
+};
+
+static inline doca_error_t compat_flow_resources(struct doca_flow_cfg *cfg,
+						 const struct compat_resources *resources,
+						 const struct doca_flow_resource_rss_cfg *rss)
+{
+#if COMPAT_DOCA >= 302
+	(void)resources;
+	(void)rss;
+	return doca_flow_cfg_set_resource_mode(cfg, DOCA_FLOW_RESOURCE_MODE_PORT);
+#else
+	doca_error_t result = doca_flow_cfg_set_nr_counters(cfg, resources->counters);
+
+	/* Ids are numbered from 1 here, and 0 counts. */
+	if (result == DOCA_SUCCESS)
+		result = doca_flow_cfg_set_nr_shared_resource(cfg, resources->psp_keys + 1,
+							      DOCA_FLOW_SHARED_RESOURCE_PSP);
+	if (result == DOCA_SUCCESS)
+		result = doca_flow_cfg_set_nr_shared_resource(cfg, resources->mirrors + 1,
+							      DOCA_FLOW_SHARED_RESOURCE_MIRROR);
+	return result == DOCA_SUCCESS ? doca_flow_cfg_set_default_rss(cfg, rss) : result;
+#endif
+}
+
+static inline doca_error_t compat_port_resources(struct doca_flow_port_cfg *cfg,
+						 const struct compat_resources *resources)
+{
+#if COMPAT_DOCA >= 302
+	doca_error_t result = doca_flow_port_cfg_set_nr_resources(cfg, DOCA_FLOW_RESOURCE_COUNTER,
+								  resources->counters);
+
+	return result == DOCA_SUCCESS
+		       ? doca_flow_port_cfg_set_nr_resources(cfg, DOCA_FLOW_RESOURCE_PSP,
+							     resources->psp_keys)
+		       : result;
+#else
+	(void)cfg;
+	(void)resources;
+	return DOCA_SUCCESS;
+#endif
+}
+
+/* Says that a port is a representor's. */
+static inline doca_error_t compat_port_rep(struct doca_flow_port_cfg *cfg, struct doca_dev_rep *rep)
+{
+#if COMPAT_DOCA >= 301
+	return doca_flow_port_cfg_set_dev_rep(cfg, rep);
+#else
+	(void)cfg;
+	(void)rep;
+	return DOCA_SUCCESS;
+#endif
+}
+
+/* Where packets enter that this process transmits. */
+static inline enum doca_flow_pipe_domain compat_tx_root_domain(void)
+{
+#if COMPAT_DOCA >= 303
+	return DOCA_FLOW_PIPE_DOMAIN_SECURE_EGRESS;
+#else
+	return DOCA_FLOW_PIPE_DOMAIN_EGRESS;
+#endif
+}
+
+/* A hint: pipes of the secure domains see traffic of one direction alone. */
+static inline doca_error_t compat_pipe_direction(struct doca_flow_pipe_cfg *cfg,
+						 enum doca_flow_pipe_domain domain)
+{
+#if COMPAT_DOCA >= 301
+	(void)cfg;
+	(void)domain;
+	return DOCA_SUCCESS;
+#else
+	if (domain == DOCA_FLOW_PIPE_DOMAIN_SECURE_INGRESS)
+		return doca_flow_pipe_cfg_set_dir_info(cfg, DOCA_FLOW_DIRECTION_NETWORK_TO_HOST);
+	if (domain == DOCA_FLOW_PIPE_DOMAIN_SECURE_EGRESS)
+		return doca_flow_pipe_cfg_set_dir_info(cfg, DOCA_FLOW_DIRECTION_HOST_TO_NETWORK);
+	return DOCA_SUCCESS;
+#endif
+}
+
+#include "compat_entry.h"
+
+#include "compat_crypto.h"
+
+#endif

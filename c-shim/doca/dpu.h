@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * dpu.h: the DOCA plane from inside: what hangs on struct psp_dp, and how its parts call one another.
+ *
+ * Threads. The API's threads take turns by `writer`; they alone call DOCA Flow, on its one pipe queue. The poll
+ * thread reads the queues to which hardware sends misses, exceptions, samples and bad packets, and transmits what is
+ * released. Locks, outermost first: writer, hold, event ring; tx and the error text's lock are leaves.
+ *
+ * Shared with the soft plane: the event ring, the hold with its flows, the packet parser, the names of the counters,
+ * the set of key fingerprints, and the question to the kernel for a next hop (c-shim/soft/).
+ */
+#ifndef PSP_DPU_H
+#define PSP_DPU_H
+
+#include <pthread.h>
+
+#include "../soft/counters.h"
+#include "../soft/events.h"
+#include "../soft/hold.h"
+#include "../soft/keys.h"
+#include "../soft/random.h"
+#include "hw.h"
+#include "level.h"
+#include "options.h"
+#include "trace.h"
+
+#define DPU_VERSION "0.1.0"
+#define DPU_PIPES_MAX 256u /* 8 bits of a mark */
+#define DPU_LEGS 2u
+#define DPU_NAME_LEN 32u
+
+/* A forward, resolved. */
+struct dpu_goto {
+	uint32_t type, target; /* enum psp_dp_fwd_type */
+	struct dpu_pipe *pipe;
+};
+
+/* The CPU as a forward: a pipe that marks packets and sends them to a queue of ours. See mark.h. */
+struct dpu_tap {
+	struct dpu_tap *next; /* of the pipe that it belongs to */
+	uint32_t mark;
+	struct dpu_hw_pipe hw;
+	struct dpu_piece entry;
+};
+
+/* A forward with a copy to a tap. */
+struct dpu_sampler {
+	struct dpu_sampler *next; /* of the pipe that it belongs to */
+	struct dpu_to on;         /* where the packet goes on */
+	uint32_t mirror;          /* up to 3.1 */
+	struct dpu_hw_pipe flood; /* from 3.2 on */
+	struct dpu_piece entries[2];
+};
+
+/* Source address, and SPI if the pipe matches it, of an IPv6 match that needs two lookups. See stage.c. */
+struct dpu_stage_key {
+	uint8_t src[16];
+	uint32_t spi;
+};
+
+struct dpu_stage_entry {
+	struct dpu_stage_entry *next; /* of its bucket */
+	struct dpu_stage_key key;
+	uint32_t number; /* what the second lookup matches instead; from 1 */
+	uint32_t refs;
+	struct dpu_piece piece;
+};
+
+struct dpu_numbers {
+	uint32_t *free;
+	uint32_t n_free, made, max;
+};
+
+/* A BASIC pipe has one leg, or one for each IP version when it matches addresses. */
+struct dpu_leg {
+	uint32_t l3; /* enum psp_dp_l3 */
+	bool staged, listed;
+	struct dpu_hw_pipe hw;    /* the match */
+	struct dpu_hw_pipe stage; /* in front of it */
+	struct dpu_hw_pipe list;  /* crypto behind it, from 3.2 on */
+	struct dpu_numbers list_numbers, stage_numbers;
+	struct dpu_stage_entry **stage_buckets;
+	struct dpu_hw_shape shape; /* templates that entries choose from */
+};
+
+struct dpu_pipe {
+	uint32_t id, type, domain;
+	char name[DPU_NAME_LEN];
+	bool root, count, miss_counter;
+	bool by_inner; /* split by the IP version of the inner header */
+	bool fixed_fwd; /* hardware has the pipe's forward: entries cannot bring their own */
+	struct psp_dp_match mask;
+	struct psp_dp_actions actions;
+	struct psp_dp_monitor monitor;
+	struct dpu_goto fwd, fwd_miss;
+	uint32_t room; /* entries that hardware has room for, each leg */
+
+	uint32_t n_legs;
+	struct dpu_leg legs[DPU_LEGS];
+	struct dpu_hw_pipe split; /* n_legs is 2: chooses the leg */
+	struct dpu_piece split_entries[DPU_LEGS];
+	struct dpu_hw_pipe control;        /* CONTROL */
+	struct dpu_piece catch_all[2];     /* CONTROL: what misses; of the uplink, of the host port */
+	struct dpu_piece resubmit;         /* in the transmit root: released packets enter here */
+	const struct dpu_hw_pipe *entrance;
+	struct dpu_tap *taps;
+	struct dpu_sampler *samplers;
+
+	struct dpu_entry *entries;
+	uint32_t n_entries;
+	uint32_t refs; /* pipes and entries of other pipes that forward here */
+	struct dpu_total hits;              /* of entries that are gone */
+	struct dpu_total misses_settled[2]; /* what of the misses is in the counters already */
+	uint64_t last_used_ns;
+};
+
+/* What an entry does: its pipe's actions and its own, merged. */
+struct dpu_rule {
+	struct psp_dp_actions actions;
+	struct dpu_goto fwd; /* never NONE */
+	bool count, mirror, notify;
+};
+
+struct dpu_entry {
+	struct dpu_entry *prev, *next;           /* of its pipe */
+	struct dpu_entry *hash_next;             /* of its bucket in dp->matches */
+	struct dpu_entry *slot_prev, *slot_next; /* of the key slot that it encrypts with */
+	struct dpu_pipe *pipe;
+	struct dpu_leg *leg; /* BASIC */
+	uint32_t id, priority, level;
+	uint32_t hash;
+	struct psp_dp_match match, mask; /* match is masked */
+	struct dpu_rule rule;
+	struct dpu_piece piece, list_piece;
+	uint32_t list_number;
+	struct dpu_stage_entry *stage;
+	struct dpu_total total;   /* as last read, over updates */
+	struct dpu_total settled; /* what of it is in the counters already */
+	struct dpu_total at_key;  /* what of it was sealed with the slot's present key, up to now */
+	uint64_t last_used_ns;
+};
+
+/* A crypto id. */
+struct dpu_slot {
+	uint32_t resource; /* the device's id for it */
+	bool bound;        /* the device has it, with a key or with noise */
+	bool keyed;
+	uint64_t iv_limit;
+	struct dpu_total sealed; /* with the present key */
+	uint64_t last_used_ns;
+	struct dpu_entry *users;
+};
+
+struct dpu_handle {
+	struct dpu_entry *entry; /* NULL: free */
+	uint32_t generation, next_free;
+};
+
+struct dpu_handles {
+	struct dpu_handle *slots;
+	uint32_t cap, made, index_bits, used, max, free_first, free_last;
+};
+
+struct psp_dp {
+	struct psp_dp_config config; /* with the defaults filled in */
+	struct dpu_options options;
+	struct dpu_trace trace;
+	struct dpu_device *device; /* device.c */
+	struct dpu_nic *nic;       /* nic.c */
+	struct doca_flow_port *ports[2], *switch_port;
+	bool flow_up;
+	struct doca_flow_target *kernel; /* NULL: not offered */
+
+	pthread_mutex_t writer;
+	bool started;
+	uint32_t pieces;            /* numbered for the trace */
+	struct dpu_hw_pipe tx_root; /* what this process transmits enters here */
+	struct dpu_piece inject[2];
+	struct dpu_pipe *root;
+	_Atomic(struct dpu_pipe *) pipes[DPU_PIPES_MAX]; /* the poll thread reads ids under the hold's lock */
+	uint32_t pipe_generation[DPU_PIPES_MAX];
+	_Atomic uint32_t pipe_ids[DPU_PIPES_MAX]; /* 0: none; for the poll thread */
+	struct dpu_handles handles;
+	struct dpu_entry **matches; /* entries by pipe and match */
+	uint32_t matches_mask;
+	struct dpu_entry *limbo; /* entries whose completion never came: hardware may still write to them */
+	uint32_t mirrors;
+	uint32_t outer_ip_len; /* of the last header that ENCAP was given: what peers send is alike */
+
+	/* keys: crypto.c, master.c */
+	const struct psp_crypto_backend *backend;
+	struct psp_crypto *crypto;
+	uint8_t print_key[32];
+	struct soft_prints prints;
+	struct dpu_slot *slots; /* max_crypto_ids + 1 */
+	uint32_t active;        /* master key, as the last SPI said */
+	uint64_t rotations;
+	uint32_t spis_used;
+
+	struct soft_events events;
+	struct soft_hold hold;
+	struct soft_counters counters; /* what this process saw; blocks as in counters.h */
+	uint64_t settled[SOFT_COUNTER_COUNT]; /* what hardware counted; writer */
+	struct soft_limit syndromes;          /* poll thread */
+
+	pthread_t poll_thread;
+	bool polling;
+	_Atomic bool stop;
+
+	pthread_mutex_t error_lock;
+	char error[256];
+};
+
+/* ---- error.c ---- */
+
+/* Keeps the sentence for psp_dp_error_text() and returns status. */
+int32_t dpu_fail(struct psp_dp *dp, int32_t status, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* The same for a refusal by DOCA: "what: descr"; the status follows from the result. */
+int32_t dpu_fail_doca(struct psp_dp *dp, const char *what, doca_error_t result);
+int32_t dpu_status_of(doca_error_t result);
+uint64_t dpu_now_ns(void);
+
+/* ---- device.c, nic.c, flow.c: each `up` is undone by its `down`, also when it had failed ---- */
+
+int32_t dpu_device_up(struct psp_dp *dp);
+void dpu_device_down(struct psp_dp *dp);
+int32_t dpu_nic_up(struct psp_dp *dp);
+void dpu_nic_down(struct psp_dp *dp);
+int32_t dpu_flow_up(struct psp_dp *dp);
+void dpu_flow_down(struct psp_dp *dp);
+uint16_t dpu_port_id(const struct psp_dp *dp, uint32_t port);
+
+/* ---- pipe.c, leg.c, stage.c, tap.c, control.c ---- */
+
+struct dpu_pipe *dpu_pipe_of(struct psp_dp *dp, uint32_t id);
+void dpu_pipes_free(struct psp_dp *dp);
+int32_t dpu_goto_resolve(struct psp_dp *dp, const char *what, const struct psp_dp_fwd *fwd,
+			 struct dpu_goto *out);
+/* Hardware's form of a forward out of a pipe; makes the taps that it needs. */
+int32_t dpu_goto_hw(struct psp_dp *dp, struct dpu_pipe *from, const struct dpu_goto *to,
+		    uint32_t port, struct dpu_to *out);
+int32_t dpu_tap_get(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t mark, struct dpu_to *out);
+int32_t dpu_sampler_get(struct psp_dp *dp, struct dpu_pipe *pipe, const struct dpu_to *on,
+			struct dpu_to *out, uint32_t *mirror);
+void dpu_taps_free(struct psp_dp *dp, struct dpu_pipe *pipe);
+int32_t dpu_legs_up(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t expected);
+void dpu_legs_down(struct psp_dp *dp, struct dpu_pipe *pipe);
+int32_t dpu_stage_hold(struct psp_dp *dp, struct dpu_entry *entry);
+void dpu_stage_release(struct psp_dp *dp, struct dpu_entry *entry);
+int32_t dpu_numbers_init(struct dpu_numbers *numbers, uint32_t max);
+/* 0: none is left. */
+uint32_t dpu_numbers_take(struct dpu_numbers *numbers);
+void dpu_numbers_give(struct dpu_numbers *numbers, uint32_t number);
+int32_t dpu_control_up(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t expected);
+void dpu_control_down(struct psp_dp *dp, struct dpu_pipe *pipe);
+/* The level for an entry that is not in yet; PSP_DP_ENOSPC: there is none between its neighbours. */
+int32_t dpu_control_level(struct psp_dp *dp, struct dpu_entry *entry);
+
+/* ---- rule.c, entry.c, install.c, handle.c ---- */
+
+int32_t dpu_actions_check(struct psp_dp *dp, const char *what, const struct psp_dp_actions *actions);
+int32_t dpu_rule_fill(struct psp_dp *dp, const struct dpu_pipe *pipe,
+		      const struct psp_dp_entry_desc *desc, struct dpu_rule *rule);
+/* Takes the entry out of hardware and of all tables; frees it unless hardware keeps it. */
+int32_t dpu_entry_unlink(struct psp_dp *dp, struct dpu_entry *entry);
+/* Into hardware, out of it, and from one rule to another in one step. On failure nothing has changed. */
+int32_t dpu_install(struct psp_dp *dp, struct dpu_entry *entry);
+int32_t dpu_uninstall(struct psp_dp *dp, struct dpu_entry *entry);
+int32_t dpu_reinstall(struct psp_dp *dp, struct dpu_entry *entry, const struct dpu_rule *rule);
+void dpu_handles_init(struct dpu_handles *handles, uint32_t max);
+void dpu_handles_free(struct dpu_handles *handles);
+/* 0: the limit is reached (used == max) or memory is out. */
+uint32_t dpu_handle_take(struct dpu_handles *handles, struct dpu_entry *entry);
+void dpu_handle_give(struct dpu_handles *handles, uint32_t handle);
+struct dpu_entry *dpu_handle_entry(const struct dpu_handles *handles, uint32_t handle);
+
+/* ---- crypto.c, master.c ---- */
+
+int32_t dpu_keys_up(struct psp_dp *dp);
+void dpu_keys_down(struct psp_dp *dp);
+/* The device's id for a crypto id; gives it a key that nobody knows if it has none. */
+int32_t dpu_slot_ready(struct psp_dp *dp, uint32_t crypto_id, uint32_t *resource);
+void dpu_slot_link(struct psp_dp *dp, struct dpu_entry *entry);
+void dpu_slot_unlink(struct psp_dp *dp, struct dpu_entry *entry);
+/* Ends keys whose limit of packets is reached, among some of the slots each time. Writer. */
+void dpu_slots_expire(struct psp_dp *dp);
+int32_t dpu_master_up(struct psp_dp *dp);
+
+/* ---- stats.c: writer ---- */
+
+/* Reads an entry's counter, and adds what is new to the plane's counters. */
+void dpu_entry_settle(struct psp_dp *dp, struct dpu_entry *entry);
+void dpu_pipe_settle(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_total *misses);
+
+/* ---- poll.c, rx.c, tx.c ---- */
+
+int32_t dpu_poll_start(struct psp_dp *dp);
+void dpu_poll_stop(struct psp_dp *dp);
+/* Poll thread: one round over a queue; how many packets there were. */
+uint32_t dpu_rx_round(struct psp_dp *dp, uint16_t queue, uint16_t most);
+/* Poll thread: transmits what was released. True: there was something. */
+bool dpu_tx_released(struct psp_dp *dp);
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mark.h: the 32 bits of pkt_meta with which hardware says why a packet comes to the CPU, and the CPU where a packet
+ * that it transmits is to enter. Crypto ids, which pkt_meta carries between pipes, stay below all marks.
+ *
+ *   31..24 kind      23..8 argument      7..0 index of the ABI's pipe
+ */
+#ifndef PSP_DPU_MARK_H
+#define PSP_DPU_MARK_H
+
+#include <stdint.h>
+
+enum dpu_mark {
+	DPU_MARK_MISS = 0x81,      /* argument: enum psp_dp_port */
+	DPU_MARK_EXCEPTION = 0x82, /* argument: enum psp_dp_port */
+	DPU_MARK_SAMPLE = 0x83,    /* argument: 1 on the way out, 0 on the way in */
+	DPU_MARK_SYNDROME = 0x84,  /* argument: enum psp_dp_syndrome */
+	DPU_MARK_RESUBMIT = 0x91,  /* enters at the pipe */
+	DPU_MARK_INJECT = 0x92,    /* argument: enum psp_dp_port; leaves there */
+};
+
+/* What the workloads need goes to one queue, what the network can make us look at to another. */
+#define DPU_QUEUE_TRUSTED 0u
+#define DPU_QUEUE_HOSTILE 1u
+#define DPU_QUEUES 2u
+
+static inline uint32_t dpu_mark(enum dpu_mark kind, uint32_t argument, uint32_t pipe_index)
+{
+	return ((uint32_t)kind << 24) | ((argument & 0xffffu) << 8) | (pipe_index & 0xffu);
+}
+
+static inline uint32_t dpu_mark_kind(uint32_t mark)
+{
+	return mark >> 24;
+}
+
+static inline uint32_t dpu_mark_argument(uint32_t mark)
+{
+	return mark >> 8 & 0xffffu;
+}
+
+static inline uint32_t dpu_mark_pipe(uint32_t mark)
+{
+	return mark & 0xffu;
+}
+
+#endif

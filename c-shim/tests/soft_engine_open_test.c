@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening, starting, closing, and what the plane says of itself. */
+#define _GNU_SOURCE /* unshare(), setns() */
+#include <dirent.h>
+#include <pthread.h>
+
+#include "soft_engine_watch.h"
+
+static struct net net;
+
+static struct psp_dp *open_a(const struct psp_dp_config *like)
+{
+	struct psp_dp_config config = like != NULL ? *like : (struct psp_dp_config){.size = 0};
+
+	return net_open(&net.a, 'a', &config) ? net.a.dp : NULL;
+}
+
+static void open_refuses_with_a_sentence(void)
+{
+	static const struct {
+		const char *what, *why;
+		struct psp_dp_config config;
+		int32_t status;
+	} rows[] = {
+		{"size", "size", {.size = 1}, PSP_DP_EINVAL},
+		{"no uplink", "uplink", {.host = "a_host"}, PSP_DP_EINVAL},
+		{"twice the same", "same", {.uplink = "a_up", .host = "a_up"}, PSP_DP_EINVAL},
+		{"no such", "nix", {.uplink = "nix", .host = "a_host"}, PSP_DP_ENODEV},
+		{"no such host", "nix", {.uplink = "a_up", .host = "nix"}, PSP_DP_ENODEV},
+		{"vlan",
+		 "uplink_vlan",
+		 {.uplink = "a_up", .host = "a_host", .uplink_vlan = 4095},
+		 PSP_DP_EINVAL},
+		{"backend",
+		 "backend",
+		 {.uplink = "a_up", .host = "a_host", .backend = 9},
+		 PSP_DP_ENOTSUP},
+		{"options",
+		 "options",
+		 {.uplink = "a_up", .host = "a_host", .options = "x=1"},
+		 PSP_DP_EINVAL},
+		{"versions",
+		 "versions",
+		 {.uplink = "a_up", .host = "a_host", .versions = 0x10},
+		 PSP_DP_EINVAL},
+	};
+	struct psp_dp *dp = (struct psp_dp *)&net;
+	char err[200];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct psp_dp_config config = rows[i].config;
+
+		CONTEXT("%s", rows[i].what);
+		if (config.size == 0)
+			config.size = sizeof(config);
+		CHECK_EQ(psp_dp_open(&config, &dp, err, sizeof(err)), rows[i].status);
+		CHECK(dp == NULL);
+		CHECK(strncmp(err, "Cannot ", 7) == 0);
+		CHECK(strstr(err, rows[i].why) != NULL);
+	}
+	CHECK_EQ(psp_dp_open(NULL, &dp, NULL, 0), PSP_DP_EINVAL);
+}
+
+static uint32_t open_files(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	uint32_t n = 0;
+
+	while (readdir(dir) != NULL)
+		n++;
+	(void)closedir(dir);
+	return n;
+}
+
+static void plane_opens_and_closes_without_leaks(void)
+{
+	uint32_t before = open_files();
+
+	for (uint32_t i = 0; i < 12; i++) {
+		struct psp_dp *dp = open_a(NULL);
+		struct graph g;
+
+		CHECK(dp != NULL);
+		if (i % 3 != 0)
+			CHECK_EQ(psp_dp_start(dp), 0);
+		if (i % 2 != 0)
+			CHECK(graph_build(dp, &g, i % 4 == 1 ? 3 : -1));
+		net_close(&net.a);
+	}
+	CHECK_EQ(open_files(), before);
+}
+
+static void version_and_counters_read_whole_or_not_at_all(void)
+{
+	struct psp_dp *dp = open_a(NULL);
+	static uint64_t values[SOFT_COUNTER_COUNT];
+	static char names[4096];
+	uint32_t len, n, lines = 0;
+	char text[200];
+
+	CHECK(dp != NULL);
+	CHECK_EQ(psp_dp_version(text, 3, &len), PSP_DP_ERANGE);
+	CHECK(len > 3);
+	CHECK_EQ(psp_dp_version(text, sizeof(text), &len), 0);
+	CHECK_MEM(text, "soft 0.1.0; backends: ", 22);
+	CHECK_EQ(psp_dp_counter_names(dp, names, 3, &len), PSP_DP_ERANGE);
+	CHECK_EQ(psp_dp_counter_names(dp, names, sizeof(names), &len), 0);
+	CHECK_MEM(names, "key-rotations\nstale-events\nrx-packets\nrx-bytes\n", 47);
+	for (uint32_t i = 0; i < len; i++)
+		lines += names[i] == '\n';
+	CHECK_EQ(psp_dp_counters(dp, values, SOFT_COUNTER_COUNT, &n), 0);
+	CHECK_EQ(n, lines);
+	CHECK_EQ(psp_dp_counters(dp, NULL, 0, &n), 0);
+	CHECK_EQ(n, lines);
+	CHECK_EQ(psp_dp_start(dp), 0);
+	CHECK_EQ(psp_dp_start(dp), PSP_DP_EBUSY);
+}
+
+/* ---- threads --------------------------------------------------------------------------------- */
+
+static void *wait_for_events(void *arg)
+{
+	static uint8_t buf[4096];
+	uint32_t len;
+	intptr_t status;
+
+	do
+		status = psp_dp_event_wait(arg, buf, sizeof(buf), 60000, &len);
+	while (status == 0);
+	return (void *)status;
+}
+
+static void close_wakes_who_waits_for_events(void)
+{
+	struct timespec from, to;
+	pthread_t thread;
+	uint8_t buf[100];
+	uint32_t len;
+	void *status;
+
+	for (uint32_t i = 0; i < 5; i++) {
+		struct psp_dp *dp = open_a(NULL);
+
+		CHECK(dp != NULL);
+		CHECK_EQ(psp_dp_start(dp), 0);
+		CHECK_EQ(pthread_create(&thread, NULL, wait_for_events, dp), 0);
+		while (psp_dp_event_wait(dp, buf, sizeof(buf), 0, &len) != PSP_DP_EBUSY)
+			usleep(100);
+		clock_gettime(CLOCK_MONOTONIC, &from);
+		CHECK_EQ(psp_dp_close(dp), 0);
+		clock_gettime(CLOCK_MONOTONIC, &to);
+		net.a.dp = NULL;
+		pthread_join(thread, &status);
+		CHECK_EQ((intptr_t)status, PSP_DP_ECLOSED);
+		CHECK(to.tv_sec - from.tv_sec <= 1);
+		net_close(&net.a);
+	}
+}
+
+static void workers_have_names_and_no_signals(void)
+{
+	struct psp_dp *dp = open_a(NULL);
+	uint32_t named = 0, blocked = 0;
+	const struct dirent *task;
+	DIR *dir;
+
+	CHECK(dp != NULL);
+	CHECK_EQ(psp_dp_start(dp), 0);
+	usleep(20000);
+	dir = opendir("/proc/self/task");
+	while ((task = readdir(dir)) != NULL) {
+		char path[300], status[4096] = {0};
+		FILE *file;
+
+		(void)snprintf(path, sizeof(path), "/proc/self/task/%s/status", task->d_name);
+		file = fopen(path, "r");
+		if (task->d_name[0] == '.' || file == NULL)
+			continue;
+		(void)!fread(status, 1, sizeof(status) - 1, file);
+		(void)fclose(file);
+		if (strstr(status, "psp-egress") == NULL && strstr(status, "psp-ingress") == NULL)
+			continue;
+		named++;
+		/* SIGTERM is number 15: bit 14. */
+		blocked += (strtoull(strstr(status, "SigBlk:") + 7, NULL, 16) & (1u << 14)) != 0;
+	}
+	(void)closedir(dir);
+	CHECK_EQ(named, 2);
+	CHECK_EQ(blocked, 2);
+}
+
+int main(void)
+{
+	if (!net_up(&net)) {
+		printf("# no network namespaces here\n0 passed, 1 failed\n");
+		return 1;
+	}
+#define RUN_CLOSED(test)                                                                           \
+	do {                                                                                       \
+		RUN(test);                                                                         \
+		net_close(&net.a);                                                                 \
+	} while (0)
+	RUN_CLOSED(open_refuses_with_a_sentence);
+	RUN_CLOSED(plane_opens_and_closes_without_leaks);
+	RUN_CLOSED(version_and_counters_read_whole_or_not_at_all);
+	RUN_CLOSED(close_wakes_who_waits_for_events);
+	RUN_CLOSED(workers_have_names_and_no_signals);
+	return test_summary();
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Packets that take another way: to the agent, to the kernel, back to the sender. */
+#define _GNU_SOURCE /* unshare(), setns() */
+#include "soft_engine_pair.h"
+
+/* ---- exceptions and limits ------------------------------------------------------------------- */
+
+static void arp_goes_to_the_agent_and_the_reply_comes_back(void)
+{
+	struct psp_dp_event event;
+	struct pair pair;
+	uint8_t arp[60] = {0}, data[60];
+
+	CHECK(pair_open(&pair, -1, NULL));
+	memset(arp, 0xff, 6);
+	memcpy(arp + 6, net.a.end_mac, 6);
+	psp_put16(arp + 12, NET_TYPE_ARP);
+	memset(&sent.packet, 0, sizeof(sent.packet));
+	sent.packet.frame = sent.buf + SOFT_HEADROOM;
+	sent.packet.len = sizeof(arp);
+	memcpy(sent.packet.frame, arp, sizeof(arp));
+	CHECK(net_send(&net.a, &sent));
+	CHECK(graph_event(net.a.dp, PSP_DP_EVENT_EXCEPTION, &event, data, sizeof(data)));
+	CHECK_EQ(event.data_len, sizeof(arp));
+	CHECK_EQ(event.packet_len, sizeof(arp));
+	CHECK_EQ(event.port, PSP_DP_PORT_HOST);
+	CHECK_MEM(data, arp, sizeof(arp));
+	memcpy(arp, net.a.end_mac, 6);
+	CHECK_EQ(psp_dp_inject(net.a.dp, PSP_DP_PORT_HOST, arp, sizeof(arp)), 0);
+	CHECK(net_recv(&net.a, &got, 5000));
+	CHECK_MEM(got.packet.frame, arp, sizeof(arp));
+	CHECK_EQ(psp_dp_inject(net.a.dp, 2, arp, sizeof(arp)), PSP_DP_EINVAL);
+	CHECK_EQ(psp_dp_inject(net.a.dp, 1, arp, 13), PSP_DP_EINVAL);
+	SUB(expect_accounts());
+}
+
+static void packet_that_does_not_fit_is_reported(void)
+{
+	struct psp_dp_event event;
+	struct pair pair;
+	uint8_t data[64];
+
+	CHECK(pair_open(&pair, -1, NULL));
+	CHECK(tunnel_up(&net.a, &net.b, &pair.ga, &pair.gb, 1, &pair.ab));
+	for (uint32_t i = 0; i < 3; i++) {
+		net_udp(&sent, &net.a, &net.b, i, 1440 - 28 + 1);
+		CHECK(net_send(&net.a, &sent));
+	}
+	CHECK(graph_wait(net.a.dp, SOFT_TOO_BIG, 3));
+	CHECK(graph_event(net.a.dp, PSP_DP_EVENT_TOO_BIG, &event, data, sizeof(data)));
+	CHECK_EQ(event.mtu, 1440);
+	CHECK_EQ(event.packet_len, 1441);
+	CHECK_EQ(event.data_len, SOFT_TOO_BIG_BYTES);
+	CHECK_MEM(data, sent.packet.frame + 14, 28);
+	SUB(expect_delivery(&net.a, &net.b, 1, 1440 - 28));
+	SUB(expect_accounts());
+}
+
+static void other_traffic_is_left_to_the_kernel(void)
+{
+	struct pair pair;
+
+	CHECK(pair_open(&pair, -1, NULL));
+	net_udp(&sent, &net.a, &net.b, 0, 64);
+	memcpy(sent.packet.frame, net.b.up_mac, 6);
+	CHECK_EQ(psp_dp_inject(net.a.dp, PSP_DP_PORT_UPLINK, sent.packet.frame, sent.packet.len),
+		 0);
+	CHECK(graph_wait(net.b.dp, SOFT_UPLINK_KERNEL, 1));
+	CHECK(!net_recv(&net.b, &got, 50));
+	SUB(expect_accounts());
+}
+
+static void *inject(void *arg)
+{
+	uint8_t frame[60] = {0};
+	uintptr_t failed = 0;
+
+	memcpy(frame, net.a.end_mac, 6);
+	psp_put16(frame + 12, NET_TYPE_ARP);
+	for (uint32_t i = 0; i < 2000; i++)
+		failed += psp_dp_inject(net.a.dp, PSP_DP_PORT_HOST, frame, sizeof(frame)) != 0;
+	(void)arg;
+	return (void *)failed;
+}
+
+/* Beside the worker, which sends there too. */
+static void any_thread_may_inject(void)
+{
+	struct pair pair;
+	pthread_t threads[3];
+	void *failed;
+
+	CHECK(pair_open(&pair, -1, NULL));
+	CHECK(tunnel_up(&net.b, &net.a, &pair.gb, &pair.ga, 1, &pair.ba));
+	for (uint32_t i = 0; i < 3; i++)
+		CHECK_EQ(pthread_create(&threads[i], NULL, inject, NULL), 0);
+	for (uint32_t i = 0; i < 200; i++) {
+		net_udp(&sent, &net.b, &net.a, i, 64);
+		CHECK(net_send(&net.b, &sent));
+	}
+	for (uint32_t i = 0; i < 3; i++) {
+		pthread_join(threads[i], &failed);
+		CHECK_EQ((uintptr_t)failed, 0);
+	}
+	CHECK(graph_wait(net.a.dp, SOFT_HOST_TX_PACKETS, 200));
+	SUB(expect_accounts());
+}
+
+static void run(void)
+{
+	RUN_CLOSED(arp_goes_to_the_agent_and_the_reply_comes_back);
+	RUN_CLOSED(packet_that_does_not_fit_is_reported);
+	RUN_CLOSED(other_traffic_is_left_to_the_kernel);
+	RUN_CLOSED(any_thread_may_inject);
+}
+
+int main(void)
+{
+	return run_with_each_backend(run);
+}
