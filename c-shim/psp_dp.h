@@ -241,8 +241,8 @@ struct psp_dp_actions {
 struct psp_dp_monitor {
 	uint32_t size;
 	uint8_t counter; /* 1: count packets and octets */
-	uint8_t mirror;  /* 1: copy to RSS as a sample event; after DECRYPT only what is authentic */
-	uint8_t notify;  /* 1: report as a syndrome event, rate limited per SPI */
+	uint8_t mirror; /* 1: copy to RSS as a sample event; after DECRYPT only what is authentic */
+	uint8_t notify; /* 1: report as a syndrome event, rate limited per SPI */
 	uint8_t pad0;
 	uint8_t reserved[24];
 };
