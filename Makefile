@@ -51,7 +51,7 @@ fuzz: ## libFuzzer targets of the shim, FUZZ_SECONDS=30 each
 soak: ## the fault tests at full length; hours
 	@tools/deps.sh
 	@$(MAKE) --no-print-directory -s -C c-shim
-	@PSP_SOAK=1 tools/test.sh e2e
+	@PSP_SOAK=1 TEST_TIMEOUT=36000 tools/test.sh unit e2e
 
 fmt: ## formats TypeScript and C
 	@tools/deps.sh npm format

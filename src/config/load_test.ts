@@ -186,6 +186,8 @@ Deno.test("files that the configuration names must be there, or are warned about
 });
 
 Deno.test("no text makes loading throw anything but ConfigError", () => {
+  // 100,000 files in `make soak`.
+  const runs = Deno.env.has("PSP_SOAK") ? 12_500 : 500;
   const survive = (text: string) => {
     try {
       const { config } = parseConfig(text, "f.json");
@@ -199,19 +201,19 @@ Deno.test("no text makes loading throw anything but ConfigError", () => {
     fc.constantFrom("h1", "10.0.0.0/8", "::/0", "1h", "0x10", "[::1]:80", -0, 1e308, 2 ** 53),
   );
   const keys = Object.keys(SMALLEST);
-  fc.assert(fc.property(fc.string(), survive), { numRuns: 500 });
-  fc.assert(fc.property(fc.json(), survive), { numRuns: 500 });
+  fc.assert(fc.property(fc.string(), survive), { numRuns: runs });
+  fc.assert(fc.property(fc.json(), survive), { numRuns: runs });
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.constantFrom(...keys), value)), (changes) => {
       survive(JSON.stringify({ ...SMALLEST, ...Object.fromEntries(changes) }));
     }),
-    { numRuns: 1000 },
+    { numRuns: 2 * runs },
   );
   const example = JSON.stringify(SMALLEST);
   fc.assert(
     fc.property(fc.nat(example.length), fc.string({ maxLength: 3 }), fc.nat(5), (at, text, cut) => {
       survive(example.slice(0, at) + text + example.slice(at + cut));
     }),
-    { numRuns: 2000 },
+    { numRuns: 4 * runs },
   );
 });

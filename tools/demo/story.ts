@@ -17,6 +17,13 @@ export interface Demo {
   readonly say: Narrator;
 }
 
+interface FirstPacket {
+  readonly ping: PingResult;
+  /** Of H1, right after it. */
+  readonly held: number;
+  readonly released: number;
+}
+
 const COPY_OCTETS = 100 << 20;
 const SEED = "psp-agent demo";
 const PINGS = 1000;
@@ -24,10 +31,12 @@ const SAMPLE_FRAMES = 200;
 
 /** Plays all of it and says so. Rejects only when it cannot be played; what fails to be proved is counted. */
 export async function perform(demo: Demo): Promise<void> {
-  const { world, say } = demo;
+  const { world, agents, say } = demo;
   drawStage(demo);
   const capture = await world.capture();
+  const marks = { h1: agents.h1.log.length, h2: agents.h2.log.length };
   const first = await firstPacket(demo);
+  const firstMs = Date.now();
 
   say.section("Traffic");
   const route = { in: "v1", to: world.vip("h2") };
@@ -58,9 +67,12 @@ export async function perform(demo: Demo): Promise<void> {
     return { wire, search, tenantHits: await sample.count(search) };
   });
   showWire(say, wire);
+  say.section("The sequence of the first packet, from the logs and the wire");
+  const events = { agents, marks, wire: capture.beginning(), untilMs: firstMs };
+  for (const line of timeline(events)) say.text(line);
 
   say.section("What this proves");
-  await proveHeld(demo, first);
+  proveHeld(say, first);
   const lost = pings.sent - pings.received + back.sent - back.received;
   say.proof(
     lost === 0,
@@ -88,20 +100,19 @@ function drawStage({ world, say }: Demo): void {
 `);
 }
 
-async function firstPacket({ world, agents, say }: Demo): Promise<PingResult> {
+async function firstPacket({ world, agents, say }: Demo): Promise<FirstPacket> {
   say.section("The first packet");
-  const marks = { h1: agents.h1.log.length, h2: agents.h2.log.length };
   const route = { in: "v1", to: world.vip("h2") };
   const cold = await ping(world, route, { count: 1 });
+  const { counters } = await agents.h1.status();
   const warm = await ping(world, route, { count: 50, interval: 0.002 });
   const sorted = warm.rttMs.toSorted((a, b) => a - b);
   const median = sorted[Math.floor(sorted.length / 2)] ?? NaN;
   const first = cold.rttMs[0];
   say.fact("first ping", first === undefined ? "LOST" : `${first.toFixed(2)} ms, tunnel included`);
   say.fact("later pings", `${median.toFixed(3)} ms (median of ${warm.rttMs.length})`);
-  say.text("");
-  for (const line of timeline(agents, marks)) say.text(line);
-  return cold;
+  const [held, released] = [counters["held-packets"] ?? 0, counters["held-released"] ?? 0];
+  return { ping: cold, held, released };
 }
 
 function showWire(say: Narrator, wire: WireReport): void {
@@ -112,14 +123,12 @@ function showWire(say: Narrator, wire: WireReport): void {
   for (const example of wire.examples.slice(0, 3)) say.text(`  ${example}`);
 }
 
-async function proveHeld({ agents, say }: Demo, first: PingResult): Promise<void> {
-  const { counters } = await agents.h1.status();
-  const [held, released] = [counters["held-packets"] ?? 0, counters["held-released"] ?? 0];
+function proveHeld(say: Narrator, { ping, held, released }: FirstPacket): void {
+  const answer = ping.rttMs[0] === undefined ? "lost" : `answered after ${ping.rttMs[0]} ms`;
   say.proof(
-    first.received === 1 && held > 0 && held === released,
+    ping.received === 1 && held > 0 && held === released,
     "the first packet missed, was held, and was resubmitted",
-    `H1 held ${count(held)} packets and resubmitted ${count(released)}; the ping was ` +
-      (first.received === 1 ? `answered after ${first.rttMs[0]} ms` : "lost"),
+    `H1 held ${count(held)} and resubmitted ${count(released)}; the ping was ${answer}`,
   );
 }
 
