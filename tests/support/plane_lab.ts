@@ -8,7 +8,7 @@
  */
 import assert from "node:assert/strict";
 import { DataPlane } from "../../ffi/data_plane.ts";
-import { openLibrary } from "../../ffi/library.ts";
+import { type Library, openLibrary } from "../../ffi/library.ts";
 import type { PlaneEvent, PlaneOptions, PspVersionNumber } from "../../ffi/plane.ts";
 import { systemClock } from "../../src/clock.ts";
 import { FlowTable } from "../../src/flow_table.ts";
@@ -54,15 +54,20 @@ export class PlaneLab implements AsyncDisposable {
   readonly b: Side;
   /** The wire at a's end: what leaves a is `outgoing`. */
   readonly wire: PacketSocket;
+  /** The wire at b's end: frames sent there arrive at a. */
+  readonly far: PacketSocket;
+  readonly library: Library;
   readonly #stack: AsyncDisposableStack;
   #installed: Record<"a" | "b", { topology: InstalledTopology; flows: FlowTable }> | undefined;
   /** What the flow being connected wants of its outer header. */
   #outer: { family: "ipv4" | "ipv6"; copyDscp: boolean } = { family: "ipv4", copyDscp: true };
 
   private constructor(
-    parts: { a: Side; b: Side; wire: PacketSocket },
+    parts: Pick<PlaneLab, "a" | "b" | "wire" | "far" | "library">,
     stack: AsyncDisposableStack,
   ) {
+    this.library = parts.library;
+    this.far = parts.far;
     this.a = parts.a;
     this.b = parts.b;
     this.wire = parts.wire;
@@ -81,7 +86,8 @@ export class PlaneLab implements AsyncDisposable {
     const a = side(stack, open("up0", "host0"), "host1");
     const b = side(stack, far.within(() => open("up1", "hostb0")), "hostb1");
     const wire = stack.use(new PacketSocket("up0"));
-    return new PlaneLab({ a, b, wire }, stack.move());
+    const peer = stack.use(far.within(() => new PacketSocket("up1")));
+    return new PlaneLab({ a, b, wire, far: peer, library }, stack.move());
   }
 
   /** Puts these pipes on both planes, instead of those that are there. */
