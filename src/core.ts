@@ -30,6 +30,8 @@ export type { Powers } from "./parts.ts";
 
 /** How long this host goes on receiving after it told its peers that it stops. */
 const DRAIN_MS = 400;
+/** How long work under way may take to end. */
+const STOP_MS = 500;
 /** A peer's recovery ends the hold-off of every flow, this often at most. */
 const CLEAR_HOLD_OFF_MS = 1000;
 
@@ -166,7 +168,8 @@ export function createCore(powers: Powers): Core {
   async function stop(): Promise<void> {
     views.draining = gate.stopping = misses.stopping = true;
     if (await notices.draining()) await clock.sleep(DRAIN_MS);
-    await tasks.stop();
+    // A call that does not heed its signal must not keep the agent from ending.
+    await Promise.race([tasks.stop(), clock.sleep(STOP_MS)]);
     recorder.frozen = true;
     for (const tunnel of [...table.all()]) {
       table.apply(tunnel, { type: "close", reason: "shutdown" });

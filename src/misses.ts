@@ -6,7 +6,7 @@ import type { AgentCounter } from "./counters.ts";
 import type { Initiator } from "./initiator.ts";
 import type { Parts } from "./parts.ts";
 import type { VipPair } from "./sa.ts";
-import { pairKey, type TunnelTable } from "./tunnel_table.ts";
+import { pairKey, type Tunnel, type TunnelTable } from "./tunnel_table.ts";
 import { canonicalVip } from "./vip.ts";
 
 /** A flow to nowhere is dropped without asking again for this long. */
@@ -68,7 +68,7 @@ export class Misses {
         return this.#drop(flow, { reason: "no_resource", counter: "no-resource" });
       }
     }
-    this.#table.apply(this.#table.ensure(pair, peer.id), { type: "miss", flow });
+    this.#table.apply(this.#reconciled(this.#table.ensure(pair, peer.id)), { type: "miss", flow });
   }
 
   /** A flow's packets are dropped for a while: its pair is remembered. */
@@ -98,6 +98,16 @@ export class Misses {
     }
     this.#table.apply(this.#table.ensure(pair, peer), { type: "wanted" });
     return true;
+  }
+
+  /** A miss although the tunnel is up, and the plane knows no entry: it was lost there, so ask anew. */
+  #reconciled(tunnel: Tunnel): Tunnel {
+    const { state, pair } = tunnel;
+    if (state.kind !== "up" && state.kind !== "rekeying") return tunnel;
+    if (!state.tx.expired && this.#parts.flows.txStats(pair) === undefined) {
+      this.#table.apply(tunnel, { type: "lost", spi: state.tx.sa.spi });
+    }
+    return tunnel;
   }
 
   #drop(

@@ -10,6 +10,8 @@ import type { TunnelTable } from "./tunnel_table.ts";
 const SPIS_LOW = 1n << 24n;
 /** A peer that failed for so long is gone: its SAs do not hold up a rotation. */
 const GONE_MS = 60_000;
+/** SAs that were under way during a rotation are found within this time. */
+const RECHECK_MS = 1000;
 /** Peers are asked within this time after a rotation, each at its random moment. */
 const JITTER_MS = 500;
 
@@ -22,6 +24,7 @@ export class Rotation {
   #generation: bigint;
   #spisLow: bigint;
   #nextAt: number;
+  #recheckAt = 0;
   #urgent = false;
   #postponed = false;
 
@@ -58,6 +61,12 @@ export class Rotation {
       if (now < at) continue;
       this.#rekeyAt.delete(peer);
       this.#rekey(peer);
+    }
+    if (now >= this.#recheckAt) {
+      this.#recheckAt = now + RECHECK_MS;
+      for (const peer of this.#onOldKey(true).peers) {
+        if (!this.#rekeyAt.has(peer)) this.#rekey(peer);
+      }
     }
     if (now < this.#nextAt && !this.#urgent && spisLeft >= this.#spisLow) return;
     const old = this.#onOldKey();

@@ -79,9 +79,9 @@ export function rotated<K>(state: State, generation: bigint): Step<K> {
   const dead = state.rx.filter((rx) => rx.generation + 2n <= generation && rx.sa.spi !== offer);
   const effects: Effect<K>[] = dead.map((rx) => ({ do: "remove_rx", sa: rx.sa }));
   const rx = state.rx.filter((rx) => !dead.includes(rx));
-  if (state.kind !== "up" || !rx.every((rx) => rx.generation < generation)) {
-    return { state: { ...state, rx }, effects };
-  }
+  // One that the peer may not have heard of is none: the rotation after this would wait for it.
+  const moved = rx.some((rx) => rx.confirmed && rx.generation >= generation);
+  if (state.kind !== "up" || moved) return { state: { ...state, rx }, effects };
   return {
     state: { ...state, kind: "rekeying", rx, offered: undefined },
     effects: [...effects, { do: "ask" }],

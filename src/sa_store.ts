@@ -7,29 +7,11 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { ConfigError } from "./config/config.ts";
 import type { Log } from "./log.ts";
-import { PSP_VERSIONS, type PspVersion, type VipPair } from "./sa.ts";
+import { fromRow, type Row, toRow, type TunnelRecord, UPSERT } from "./sa_record.ts";
+import type { VipPair } from "./sa.ts";
 import { migrate, MIGRATIONS, schemaOf } from "./sa_schema.ts";
 
-/** One SA as recorded. Times are of the wall clock, 0: no limit. */
-export interface SaRecord {
-  readonly spi: number;
-  readonly version: PspVersion;
-  readonly epoch: bigint;
-  readonly serial: bigint;
-  readonly createdAtMs: number;
-  readonly expiresAtMs: number;
-  readonly packets: bigint;
-  readonly bytes: bigint;
-}
-
-/** A tunnel as recorded: `up` in this run, `lost` when it was up as an earlier one ended. */
-export interface TunnelRecord extends VipPair {
-  readonly peer: string;
-  readonly state: "up" | "lost";
-  readonly openedAtMs: number;
-  readonly tx: SaRecord;
-  readonly rx: SaRecord;
-}
+export type { SaRecord, TunnelRecord } from "./sa_record.ts";
 
 /** SPIs that one durable reservation covers. */
 export const SPI_BLOCK = 65_536n;
@@ -134,8 +116,8 @@ export class SaStore implements Disposable {
   }
 
   /** Removes a tunnel at the next `flush`. */
-  remove(pair: VipPair): void {
-    this.#dirty.set(`${pair.localVip} ${pair.remoteVip}`, pair);
+  remove({ localVip, remoteVip }: VipPair): void {
+    this.#dirty.set(`${localVip} ${remoteVip}`, { localVip, remoteVip });
   }
 
   /** Rows that wait for `flush`. */
@@ -209,55 +191,6 @@ export class SaStore implements Disposable {
   }
 }
 
-const SA_COLUMNS = ["spi", "version", "epoch", "serial", "created_at_ms", "expires_at_ms"]
-  .concat(["packets", "bytes"]);
-const COLUMNS = ["local_vip", "remote_vip", "peer", "state", "opened_at_ms"]
-  .concat(SA_COLUMNS.map((c) => `tx_${c}`), SA_COLUMNS.map((c) => `rx_${c}`));
-const UPSERT = `INSERT OR REPLACE INTO tunnel (${COLUMNS.join(", ")})
-  VALUES (${COLUMNS.map(() => "?").join(", ")})`;
-
-type Value = string | number | bigint;
-type Row = Record<string, string | bigint>;
-
-function toRow({ localVip, remoteVip, peer, state, openedAtMs, tx, rx }: TunnelRecord): Value[] {
-  const head = [localVip, remoteVip, peer, state, Math.round(openedAtMs)];
-  return [...head, ...saToRow(tx), ...saToRow(rx)];
-}
-
-function saToRow(sa: SaRecord): Value[] {
-  const [epoch, serial, packets, bytes] = [sa.epoch, sa.serial, sa.packets, sa.bytes]
-    .map((n) => BigInt.asIntN(64, n)) as [bigint, bigint, bigint, bigint];
-  const times = [Math.round(sa.createdAtMs), Math.round(sa.expiresAtMs)];
-  return [sa.spi, sa.version, epoch, serial, ...times, packets, bytes];
-}
-
-function fromRow(row: Row): TunnelRecord {
-  return {
-    localVip: String(row.local_vip),
-    remoteVip: String(row.remote_vip),
-    peer: String(row.peer),
-    state: row.state === "up" ? "up" : "lost",
-    openedAtMs: Number(row.opened_at_ms),
-    tx: saFromRow(row, "tx"),
-    rx: saFromRow(row, "rx"),
-  };
-}
-
-function saFromRow(row: Row, direction: "tx" | "rx"): SaRecord {
-  const u64 = (name: string) => BigInt.asUintN(64, BigInt(row[`${direction}_${name}`] ?? 0n));
-  const version = row[`${direction}_version`];
-  return {
-    spi: Number(u64("spi")),
-    version: PSP_VERSIONS.find((v) => v === version) ?? "aes-gcm-128",
-    epoch: u64("epoch"),
-    serial: u64("serial"),
-    createdAtMs: Number(u64("created_at_ms")),
-    expiresAtMs: Number(u64("expires_at_ms")),
-    packets: u64("packets"),
-    bytes: u64("bytes"),
-  };
-}
-
 function openDatabase({ path }: SaStoreOptions): DatabaseSync {
   if (path !== ":memory:") {
     // SQLite gives its WAL the mode of the database, so the mode is right before there is one.
@@ -287,9 +220,10 @@ const SQLITE_CORRUPT = 11;
 const SQLITE_NOTADB = 26;
 
 function isCorrupt(error: unknown): boolean {
-  // The low octet is the primary result code.
+  // `exec` gives no code in Deno 2.9, only SQLite's text. The low octet is the primary result code.
   const code = (error as { errcode?: number }).errcode ?? 0;
-  return (code & 0xff) === SQLITE_CORRUPT || (code & 0xff) === SQLITE_NOTADB;
+  return (code & 0xff) === SQLITE_CORRUPT || (code & 0xff) === SQLITE_NOTADB ||
+    /file is not a database|disk image is malformed/.test(messageOf(error));
 }
 
 function setAside({ path, log, wallMs }: SaStoreOptions, error: unknown): void {

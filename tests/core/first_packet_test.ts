@@ -71,6 +71,18 @@ Deno.test("a plane without room drops what it held and names the reason", async 
   assert.equal(h2.got(h1), 1);
 });
 
+Deno.test("an entry that the plane lost is asked for again, and nothing spins", async () => {
+  await using w = world();
+  const [h1, h2] = [w.host(1), w.host(2)];
+  h1.send(h2);
+  await w.clock.advance(100);
+  h1.flows.tx.clear();
+  h1.send(h2);
+  await w.clock.advance(100);
+  assert.equal(h2.got(h1), 2);
+  assert.equal(w.network.requests.length, 2);
+});
+
 Deno.test("a transmit that the plane refuses takes the receive entry with it", async () => {
   await using w = world();
   const [h1, h2] = [w.host(1), w.host(2)];

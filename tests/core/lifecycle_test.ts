@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { joined, type World, world } from "../support/core_world.ts";
+import { scaled } from "../support/scale.ts";
 
 const HOUR = 3_600_000;
 
@@ -148,11 +149,12 @@ Deno.test("traffic in one direction keeps a tunnel open", async () => {
 Deno.test("many tunnels come and go, and nothing is left", async () => {
   await using w = world({ files: false, changes: { tunnel: { idleMs: 2000, graceMs: 500 } } });
   const [h1, h2] = [w.host(1), w.host(2)];
-  for (let round = 0; round < 10; round++) {
+  const rounds = scaled(10, 2000);
+  for (let round = 0; round < rounds; round++) {
     for (let i = 1; i <= 500; i++) h1.send(h2, { from: i, dst: i });
     await w.clock.advance(10_000);
   }
-  assert.equal(h1.counter("tunnels-opened"), 5000n);
+  assert.equal(h1.counter("tunnels-opened"), BigInt(500 * rounds));
   for (const host of [h1, h2]) {
     assert.deepEqual([host.flows.rx.size, host.flows.tx.size, host.store.pending], [0, 0, 0]);
     assert.equal(host.store.load().length, 0);

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { type World, world } from "../support/core_world.ts";
+import { scaled } from "../support/scale.ts";
 
 async function talk(w: World, ms: number): Promise<number> {
   const [h1, h2] = [w.host(1), w.host(2)];
@@ -29,7 +30,8 @@ Deno.test("rotations on a schedule, both sides, under traffic: no packet is lost
     files: false,
     changes: { rotation: { intervalMs: 5000 }, tunnel: { graceMs: 2000 } },
   });
-  const sent = await talk(w, 300_000);
+  // Each side rotates every 5 s.
+  const sent = await talk(w, scaled(300_000, 3_000_000));
   nothingLost(w, sent);
   for (const host of w.hosts) {
     assert.ok(host.counter("rotations") >= 45n, `${host.counter("rotations")}`);
@@ -108,6 +110,20 @@ Deno.test("a key without any SPI is rotated before the next attempt", async () =
   h1.send(h2);
   await w.clock.advance(100);
   assert.equal(h2.got(h1), 1);
+});
+
+Deno.test("an exchange that was under way during a rotation is made again", async () => {
+  await using w = world();
+  const [h1, h2] = [w.host(1), w.host(2)];
+  w.network.fate = ({ kind }) => kind === "reply" ? 900 : "pass";
+  h1.send(h2);
+  await w.clock.advance(500);
+  assert.equal(h1.core.rotate({ plan: false }).started, true);
+  await w.clock.advance(20_000);
+  assert.equal(h1.core.status().rotation.sasOnOldKey, 0);
+  h1.send(h2);
+  h2.send(h1);
+  assert.deepEqual([h2.got(h1), h1.got(h2)], [2, 1]);
 });
 
 Deno.test("all peers are asked again, each in batches", async () => {

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { joined, world } from "../support/core_world.ts";
+import { scaled } from "../support/scale.ts";
 
 Deno.test("a lost reply: the repeated request is identical and gets the identical answer", async () => {
   await using w = world();
@@ -77,7 +78,7 @@ Deno.test("a late reply to a dead attempt leaves nothing behind", async () => {
 });
 
 for (const loss of [0.1, 0.3, 0.5]) {
-  const seeds = loss === 0.5 ? 400 : 300;
+  const seeds = scaled(loss === 0.5 ? 400 : 300, 10_000);
   Deno.test(`${loss * 100} % of requests and replies lost: ${seeds} seeds converge within 10 s`, async () => {
     for (let seed = 1; seed <= seeds; seed++) {
       await using w = world({

@@ -28,9 +28,10 @@ story("crossing requests settle on one tunnel for each pair", { vips: PAIRS }, a
     });
   }, { what: "the two hosts to agree on every SPI" });
   const [first, second] = await Promise.all([h1.status(), h2.status()]);
-  const crossed = (first.counters["initiator-exchanges"] ?? 0) +
-    (second.counters["initiator-exchanges"] ?? 0) - PAIRS;
-  console.log(`    ${crossed} of ${PAIRS} exchanges crossed`);
+  for (const { counters } of [first, second]) {
+    assert.ok((counters["initiator-exchanges"] ?? 0) > 0, "one host asked for nothing");
+    assert.ok((counters["responder-exchanges"] ?? 0) > 0, "one host was asked for nothing");
+  }
 
   const again = await world.mustRun("v1", ["sh", "-c", pingPairs(vips("h1"), vips("h2"))]);
   assert.equal(again, "", "pings were lost after the crossing");
@@ -45,7 +46,8 @@ story("crossing requests settle on one tunnel for each pair", { vips: PAIRS }, a
 function pingPairs(from: readonly string[], to: readonly string[]): string {
   const pairs = from.map((source, i) => {
     const dest = to[i] ?? "";
-    return `(ping -n -q -c 2 -i 0.1 -W 5 -I ${source} ${dest} | grep -q ' 0% packet loss' || echo ${dest}) &`;
+    const ping = `ping -n -q -c 2 -i 0.1 -W 5 -I ${source} ${dest}`;
+    return `(${ping} | grep -q ' 0% packet loss' || echo ${dest}) &`;
   });
   return [...pairs, "wait"].join("\n");
 }

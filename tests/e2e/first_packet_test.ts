@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** The main job: a first packet misses, is held, the agents make an exchange, and it arrives after all. */
+/**
+ * The main job: a first packet misses, is held, the agents make an exchange, and it arrives after
+ * all.
+ */
 import assert from "node:assert/strict";
 import { assertOnlyPsp, story } from "../support/story.ts";
 import { ping } from "../support/traffic.ts";
@@ -38,9 +41,15 @@ for (const underlay of ["ipv4", "ipv6"] as const) {
       assert.equal(asked.counters["initiator-exchanges"], 2);
       assert.equal(answered.counters["initiator-exchanges"], 0);
       assert.equal(answered.counters["responder-exchanges"], 2);
-      assert.ok((asked.counters["held-packets"] ?? 0) >= 2);
-      assert.equal(asked.counters["held-released"], asked.counters["held-packets"]);
-      assert.equal(answered.counters["held-packets"], 0);
+      const held = (counters: Readonly<Record<string, number>>) => ({
+        released: counters["held-released"] ?? 0,
+        // Multicast of the workloads' own IPv6 is held for a moment, too, and is nobody's.
+        others: (counters["held-packets"] ?? 0) - (counters["drop-refused"] ?? 0),
+      });
+      const { released, others } = held(asked.counters);
+      assert.ok(released >= 2);
+      assert.equal(released, others, "a held packet was neither released nor refused");
+      assert.equal(held(answered.counters).released, 0);
       assert.equal(asked.counters["tx-packets"], 10);
       assert.equal(asked.counters["rx-packets"], 10);
     },

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** The reply to NewTunnel is lost on the way: the same SPI and key come back, and nothing is made twice. */
+/**
+ * The reply to NewTunnel is lost on the way: the same SPI and key come back, and nothing is made
+ * twice.
+ */
 import assert from "node:assert/strict";
 import type { PeersJson } from "../support/agent_config.ts";
 import { story } from "../support/story.ts";
@@ -29,7 +32,6 @@ story("a lost reply is asked for again and is the same", { vips: 2 }, async (sta
   assert.equal(second.received, 3, second.text);
 
   assert.equal((await proxy.proxyStats()).faults, 1, "the proxy lost no reply");
-  assert.ok(await h1.counter("initiator-retries") >= 1);
   assert.equal(await h1.counter("initiator-exchanges"), 2);
   assert.equal(await h2.counter("responder-exchanges"), 2);
   assert.equal(await h2.counter("responder-repeats"), 1);

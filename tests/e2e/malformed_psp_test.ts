@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Malformed and foreign PSP packets at the uplink: counted under the kernel's names, none delivered. */
+/**
+ * Malformed and foreign PSP packets at the uplink: counted under the kernel's names, none
+ * delivered.
+ */
 import assert from "node:assert/strict";
 import { type Outer, udpFrame } from "../support/frames.ts";
 import { story } from "../support/story.ts";
@@ -16,9 +19,11 @@ interface Vector {
 const COUNTERS = ["rx-auth-fail", "rx-error", "rx-bad"] as const;
 type Counter = (typeof COUNTERS)[number];
 
-/** The vectors are sealed under keys that this agent does not have: what is authentic there fails here. */
-function expected({ expect, outer }: Vector): Counter | "none" {
-  if (outer.vlan) return "none"; // not our VLAN: the kernel's
+/**
+ * The vectors are sealed under keys that this agent does not have: what is authentic there fails
+ * here.
+ */
+function expected({ expect }: Vector): Counter | "none" {
   switch (expect) {
     case "ok":
     case "icv":
@@ -66,6 +71,9 @@ story("malformed PSP packets are counted by kind, none is delivered", { mtu: 940
     );
     const seen = await h1.counter("uplink-rx-packets");
     await thrower.frames("uplink", [frame]);
+    // A frame of a VLAN that is not ours is not even counted: the next one shows that it had no
+    // effect.
+    if (vector.outer.vlan) continue;
     await eventually(async () => await h1.counter("uplink-rx-packets") > seen, {
       what: `"${vector.name}" to arrive`,
       everyMs: 5,

@@ -3,6 +3,7 @@
 /** An established tunnel loses nothing. */
 import assert from "node:assert/strict";
 import { assertOnlyPsp, story } from "../support/story.ts";
+import type { World } from "../support/world.ts";
 import { copy, ping } from "../support/traffic.ts";
 
 const GIB = 1 << 30;
@@ -29,16 +30,29 @@ story("1 GiB over TCP arrives whole, and the wire carries only PSP", {}, async (
     bytes: GIB,
     deadlineMs: 100_000,
   });
-  console.log(`    ${(result.bitsPerSecond / 1e9).toFixed(2)} Gbit/s`);
+  const resent = await retransmissions(world);
+  console.log(
+    `    ${(result.bitsPerSecond / 1e9).toFixed(2)} Gbit/s, ${resent} segments sent again`,
+  );
   assert.equal(result.bytes, GIB);
   assert.equal(result.receivedSha256, result.sentSha256);
   const wire = await capture.stop();
   assert.equal(wire.foreign, 0, `foreign frames: ${wire.examples.join("; ")}`);
   if (wire.lost === 0) assertOnlyPsp(wire);
-  for (const agent of [h1, h2]) {
-    const { counters } = await agent.status();
+  const [near, far] = await Promise.all([h1.status(), h2.status()]);
+  assert.equal(far.counters["rx-packets"], near.counters["tx-packets"], "lost on the way to H2");
+  assert.equal(near.counters["rx-packets"], far.counters["tx-packets"], "lost on the way to H1");
+  for (const { id, counters } of [near, far]) {
     for (const name of ["rx-auth-fail", "rx-error", "rx-bad", "tx-error", "rx-no-sa"]) {
-      assert.equal(counters[name], 0, `${agent.host} ${name}`);
+      assert.equal(counters[name], 0, `${id} ${name}`);
     }
   }
 });
+
+/** TCP segments that V1 sent more than once. */
+async function retransmissions(world: World): Promise<number> {
+  const text = await world.mustRun("v1", ["cat", "/proc/net/snmp"]);
+  const [names, values] = text.split("\n").filter((line) => line.startsWith("Tcp:"))
+    .map((line) => line.split(" "));
+  return Number(values?.[names?.indexOf("RetransSegs") ?? -1]);
+}

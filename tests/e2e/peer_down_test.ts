@@ -17,7 +17,7 @@ story("a peer that is down is backed off from, and found when it is up", {}, asy
   const route = { in: "v1", to: world.vip("h2") };
   const h1 = await start("h1", { change: impatient });
   const startedMs = performance.now();
-  const flood = await ping(world, route, { count: 1000, interval: 0.002, wait: 0.2 });
+  const flood = await ping(world, route, { count: 300, interval: 0.002, wait: 0.2 });
   const seconds = (performance.now() - startedMs) / 1000;
   assert.equal(flood.received, 0);
 
@@ -33,13 +33,15 @@ story("a peer that is down is backed off from, and found when it is up", {}, asy
   const calls = count("initiator-exchanges");
   assert.ok(calls >= 1 && calls <= 3 + 5 * seconds, `${calls} exchanges in ${seconds} s`);
   const dropped = count("drop-peer-unreachable") + count("drop-back-off");
-  assert.ok(dropped >= 900, `${dropped} packets dropped under a name of this`);
+  assert.ok(dropped >= 270, `${dropped} packets dropped under a name of this`);
 
   await start("h2");
+  const upMs = performance.now();
   await eventually(async () => (await ping(world, route, { wait: 0.5 })).received === 1, {
     what: "the first answer after the peer came up",
     deadlineMs: 15_000,
   });
+  console.log(`    found ${Math.round(performance.now() - upMs)} ms after it was ready`);
   const after = await ping(world, route, { count: 20, interval: 0.02 });
   assert.equal(after.received, 20, after.text);
   assert.equal((await h1.status()).peers[0]?.circuit, "closed");

@@ -6,6 +6,7 @@ import { issue, makePki, tlsOf } from "../support/agent_config.ts";
 import type { AgentProcess } from "../support/agent_process.ts";
 import { story } from "../support/story.ts";
 import { ping } from "../support/traffic.ts";
+import { within } from "../support/wait.ts";
 
 story("a certificate of another CA is refused both ways", {}, async ({ world, start }) => {
   await makePki(world, { dir: "other" });
@@ -21,11 +22,16 @@ story("a certificate of another CA is refused both ways", {}, async ({ world, st
   await assertNothingCameOfIt(h2);
 });
 
-story("a certificate with another id is refused both ways", {}, async ({ world, start }) => {
+story("a peer with another id is refused both ways", {}, async ({ world, start }) => {
   await issue(world, "h9");
-  const [h1, h2] = await Promise.all([
+  const [h1, h9] = await Promise.all([
     start("h1"),
-    start("h2", { change: (config) => config.rpc.tls = tlsOf(world, "h9") }),
+    start("h2", {
+      change: (config) => {
+        config.id = "h9";
+        config.rpc.tls = tlsOf(world, "h9");
+      },
+    }),
   ]);
   const asked = await ping(world, { in: "v1", to: world.vip("h2") }, { count: 2, wait: 1 });
   assert.equal(asked.received, 0);
@@ -33,8 +39,16 @@ story("a certificate with another id is refused both ways", {}, async ({ world, 
 
   const asking = await ping(world, { in: "v2", to: world.vip("h1") }, { count: 2, wait: 1 });
   assert.equal(asking.received, 0);
-  await assertNothingCameOfIt(h2);
-  assert.ok(await h1.counter("refused-identity") >= 1);
+  await assertNothingCameOfIt(h9);
+  assert.ok(await h1.counter("unknown-identity") >= 1);
+});
+
+story("an agent does not start with the certificate of another", {}, async (stage) => {
+  const { world, launch } = stage;
+  const agent = await launch("h1", { change: ({ rpc }) => rpc.tls = tlsOf(world, "h2") });
+  const { code } = await within(agent.ended(), "the end of the agent", 10_000);
+  assert.equal(code, 3);
+  assert.match(agent.logText(), /h2\.crt.* is not that of .*\/h1/);
 });
 
 async function assertNothingCameOfIt(agent: AgentProcess): Promise<void> {

@@ -32,7 +32,9 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
   });
 }
 
-/** What a program may leave in a namespace: devices, addresses, rules, listeners, packet sockets. */
+/**
+ * What a program may leave in a namespace: devices, addresses, rules, listeners, packet sockets.
+ */
 function traces(world: World): Promise<string> {
   const script = [
     "ip -d link show | grep -v -e 'qdisc' -e 'promiscuity'",

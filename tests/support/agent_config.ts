@@ -8,7 +8,9 @@ import type { World } from "./world.ts";
 
 /** The trust domain that a configuration has by default. */
 export const DOMAIN = "psp-agent.local";
+/** Where agents listen for one another. */
 export const RPC_PORT = 7443;
+/** Where each of them answers for its status, in its own namespace. */
 export const STATUS = "127.0.0.1:7480";
 
 /** What `peers.json` holds, as far as tests change it; see src/config/schema.ts for all of it. */
@@ -17,9 +19,24 @@ export interface PeersJson {
   domain: string;
   state_dir: string;
   pip: string;
-  vips: { vip: string; mac?: string; gateway?: string }[];
-  peers: { id: string; svc_address: string; vips: string[]; pip?: string }[];
-  plane: { kind: "soft"; uplink: string; host: string; backend?: string; library?: string };
+  vips: { vip: string; mac?: string; gateway?: string; dns?: string[] }[];
+  peers: {
+    id: string;
+    svc_address: string;
+    vips: string[];
+    pip?: string;
+    vc?: string;
+    next_hop_mac?: string;
+  }[];
+  plane: {
+    kind: "soft";
+    uplink: string;
+    host: string;
+    backend?: string;
+    library?: string;
+    uplink_vlan?: number;
+    next_hop_mac?: string;
+  };
   rpc: {
     listen: string;
     tls?: { cert: string; key: string; ca: string };
@@ -35,7 +52,13 @@ export interface PeersJson {
     idle?: string;
     restore?: boolean;
   };
-  psp?: { versions?: string[]; mode?: "tunnel" | "transport"; mss_clamp?: boolean };
+  psp?: {
+    versions?: string[];
+    mode?: "tunnel" | "transport";
+    mss_clamp?: boolean;
+    sample_rate_log2?: number;
+    crypt_offset?: { ipv4: number; ipv6: number };
+  };
   log: { level: "debug" | "info" | "warning" | "error"; format: "text" | "json" };
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * An agent as a process in its host's namespace. PSP_AGENT_BIN names another program than bin/psp-agent
- * (a compiled binary, another plane).
+ * An agent as a process in its host's namespace. PSP_AGENT_BIN names another program than bin/psp-
+ * agent (a compiled binary, another plane).
  */
 import { type PeersJson, peersJson, STATUS } from "./agent_config.ts";
 import { kill, type Output, run, spawn } from "./netns.ts";
@@ -20,12 +20,14 @@ import {
 import { eventually, within } from "./wait.ts";
 import type { World } from "./world.ts";
 
+/** What is special about one agent. */
 export interface AgentOptions {
   /** Changes the host's configuration before it is written. */
   readonly change?: (config: PeersJson) => void;
   readonly env?: Readonly<Record<string, string>>;
 }
 
+/** One line of an agent's log. */
 export interface LogLine {
   /** As it came. */
   readonly text: string;
@@ -35,6 +37,7 @@ export interface LogLine {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
+/** How an agent ended. */
 export interface Ending {
   readonly code: number;
   readonly signal: Deno.Signal | null;
@@ -46,6 +49,7 @@ export interface Ending {
 export const AGENT_BIN: string = Deno.env.get("PSP_AGENT_BIN") ??
   new URL("../../bin/psp-agent", import.meta.url).pathname;
 
+/** One running agent; killed with its world. */
 export class AgentProcess implements AsyncDisposable {
   readonly host: HostName;
   readonly configPath: string;

@@ -2,7 +2,7 @@
 
 /** Captures the underlay with tcpdump and says what was on it. */
 import { Buffer } from "node:buffer";
-import { classify, markFrame } from "./frames.ts";
+import { classify, type FrameKind, markFrame } from "./frames.ts";
 import { kill, spawn } from "./netns.ts";
 import type { PayloadSearch } from "./payload.ts";
 import { readPcap } from "./pcap_read.ts";
@@ -10,6 +10,7 @@ import { type HostName, HOSTS, otherHost } from "./plan.ts";
 import { eventually, within } from "./wait.ts";
 import type { World } from "./world.ts";
 
+/** What is captured, and what counts as control channel. */
 export interface CaptureOptions {
   /** Octets kept of each frame; absent: all of it. */
   readonly snaplen?: number;
@@ -17,6 +18,7 @@ export interface CaptureOptions {
   readonly controlPorts?: readonly number[];
 }
 
+/** What was on the underlay. */
 export interface WireReport {
   readonly frames: number;
   readonly bytes: number;
@@ -29,7 +31,9 @@ export interface WireReport {
   readonly foreign: number;
   /** The same, by the host that received them. */
   readonly foreignAt: Readonly<Record<HostName, number>>;
-  /** What the first foreign frames were. */
+  /** How many of each kind, such as "ICMP type 3". */
+  readonly foreignKinds: Readonly<Record<string, number>>;
+  /** The first foreign frames, with their first octets in hex. */
   readonly examples: readonly string[];
   /** Windows of the payload found in clear; undefined when none was looked for. */
   readonly payloadHits?: number;
@@ -37,6 +41,15 @@ export interface WireReport {
   readonly lost: number;
 }
 
+/** A frame that arrived at a host. */
+export interface WireEvent {
+  /** Nanoseconds since 1970. */
+  readonly timeNs: bigint;
+  readonly to: HostName;
+  readonly kind: FrameKind["kind"];
+}
+
+/** A capture at both ends of the underlay, until `stop`. */
 export class Capture implements AsyncDisposable {
   readonly #world: World;
   readonly #ends: readonly End[];
@@ -62,8 +75,8 @@ export class Capture implements AsyncDisposable {
   }
 
   /**
-   * Ends the capture after everything that is on the wire now, and reads it. With `search`, counts pieces of
-   * that payload in the frames.
+   * Ends the capture after everything that is on the wire now, and reads it. With `search`, counts
+   * pieces of that payload in the frames.
    */
   async stop(search?: PayloadSearch): Promise<WireReport> {
     const nonce = crypto.getRandomValues(new Uint8Array(16));
@@ -81,6 +94,23 @@ export class Capture implements AsyncDisposable {
     return this.#report(search);
   }
 
+  /**
+   * The first frames of a stopped capture, of both ends in order of time, up to a PSP frame each
+   * way.
+   */
+  beginning(): WireEvent[] {
+    const events = this.#ends.flatMap((end) => {
+      const seen: WireEvent[] = [];
+      for (const { data, timeNs } of readPcap(end.path)) {
+        const { kind } = classify(data, this.#ports);
+        seen.push({ timeNs, to: end.host, kind });
+        if (kind === "psp" || seen.length >= 1000) break;
+      }
+      return seen;
+    });
+    return events.sort((a, b) => Number(a.timeNs - b.timeNs));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#ends.map((end) => end.stop()));
   }
@@ -90,6 +120,7 @@ export class Capture implements AsyncDisposable {
     const psp = { frames: 0, bytes: 0 };
     const spis = { h1: new Set<number>(), h2: new Set<number>() };
     const foreignAt = { h1: 0, h2: 0 };
+    const foreignKinds: Record<string, number> = {};
     const examples: string[] = [];
     for (const end of this.#ends) {
       for (const { data, length } of readPcap(end.path)) {
@@ -106,13 +137,14 @@ export class Capture implements AsyncDisposable {
           count[found.kind]++;
           if (found.kind !== "foreign") continue;
           foreignAt[end.host]++;
+          foreignKinds[found.what] = (foreignKinds[found.what] ?? 0) + 1;
           if (examples.length < 5) examples.push(`${found.what} (${data.subarray(0, 64).toHex()})`);
         }
       }
     }
     const { hits, ...counts } = count;
     const lost = this.#ends.reduce((sum, end) => sum + end.lost, 0);
-    const result = { ...counts, psp, spis, foreignAt, examples, lost };
+    const result = { ...counts, psp, spis, foreignAt, foreignKinds, examples, lost };
     return search === undefined ? result : { ...result, payloadHits: hits };
   }
 }

@@ -46,6 +46,9 @@ export class FakeNetwork {
     | number
     | undefined = () => undefined;
   #n = 0;
+  readonly #inFlight = new Map<string, number>();
+  /** The most requests that one host had under way to another at a time. */
+  mostInFlight = 0;
 
   constructor(readonly clock: Clock, readonly random: Random) {}
 
@@ -58,7 +61,15 @@ export class FakeNetwork {
   /** The client of a host. */
   client(from: string): TunnelClient {
     return {
-      newTunnel: (to, request, options) => this.#newTunnel({ from, to, request, options }),
+      newTunnel: async (to, request, options) => {
+        const way = `${from} ${to}`;
+        const n = (this.#inFlight.get(way) ?? 0) + 1;
+        this.#inFlight.set(way, n);
+        this.mostInFlight = Math.max(this.mostInFlight, n);
+        const over = () => this.#inFlight.set(way, (this.#inFlight.get(way) ?? 1) - 1);
+        options.signal?.addEventListener("abort", over, { once: true });
+        return await this.#newTunnel({ from, to, request, options });
+      },
       notify: (to, notice, options) => this.#notify({ from, to, notice, options }),
     };
   }

@@ -2,10 +2,12 @@
 
 /** What a frame on the underlay is: PSP, neighbour resolution, control channel, or foreign. */
 
+/** UDP destination port of PSP. */
 export const PSP_PORT = 1000;
 /** EtherType for local experiments: the mark that a capture ends with. */
 export const MARK_ETHERTYPE = 0x88b5;
 
+/** The answer of `classify`. */
 export type FrameKind =
   | { readonly kind: "psp"; readonly spi: number }
   | { readonly kind: "neighbour" }
@@ -14,8 +16,9 @@ export type FrameKind =
   | { readonly kind: "foreign"; readonly what: string };
 
 /**
- * `neighbour` is ARP, IPv6 neighbour and router discovery, and the multicast listener reports that IPv6
- * sends for it. `control` is TCP to or from one of `controlPorts`. A frame may be cut after its headers.
+ * `neighbour` is ARP, IPv6 neighbour and router discovery, and the multicast listener reports that
+ * IPv6 sends for it. `control` is TCP to or from one of `controlPorts`. A frame may be cut after
+ * its headers.
  */
 export function classify(frame: Uint8Array, controlPorts: ReadonlySet<number>): FrameKind {
   const view = new DataView(frame.buffer, frame.byteOffset, frame.length);
@@ -87,6 +90,7 @@ export function markFrame(mac: string, nonce: Uint8Array): Uint8Array<ArrayBuffe
   return frame;
 }
 
+/** The headers in front of a payload. */
 export interface Outer {
   readonly dstMac: string;
   readonly srcMac: string;

@@ -57,6 +57,7 @@ export class MemoryFlows implements Flows, CorePlane {
   /** Keys that could still decrypt, as hex, by SPI. */
   readonly #keys = new Map<number, { hex: string; generation: bigint }>();
   readonly #held = new Map<number, Held>();
+  readonly #heldByPair = new Map<string, Held>();
   readonly #failures = new Map<FlowCall, number>();
   #rotations = 0n;
   #spi = 0;
@@ -197,7 +198,7 @@ export class MemoryFlows implements Flows, CorePlane {
     this.#call("releaseHeld", String(flow));
     const held = this.#held.get(flow);
     if (held === undefined) throw new DataPlaneError("Cannot release: no such flow", "ENOENT");
-    this.#held.delete(flow);
+    this.#forget(held);
     const pair = { localVip: held.srcVip, remoteVip: held.dstVip };
     for (let i = 0; i < held.packets; i++) this.packet(pair);
     return held.packets;
@@ -211,29 +212,27 @@ export class MemoryFlows implements Flows, CorePlane {
     const { packets } = held;
     held.packets = 0;
     held.offUntil = this.options.clock.now() + holdOffMs;
-    if (holdOffMs <= 0) this.#held.delete(flow);
+    if (holdOffMs <= 0) this.#forget(held);
     return packets;
   }
 
   clearHoldOff(): void {
     this.#call("clearHoldOff", "");
-    for (const [id, held] of this.#held) if (held.offUntil > 0) this.#held.delete(id);
+    for (const held of this.#held.values()) if (held.offUntil > 0) this.#forget(held);
   }
 
   // ---- helpers -----------------------------------------------------------------------------------
 
   #hold({ localVip, remoteVip }: VipPair): "held" | "dropped" {
     const now = this.options.clock.now();
-    let held = [...this.#held.values()].find((h) =>
-      h.srcVip === localVip && h.dstVip === remoteVip
-    );
+    let held = this.#heldByPair.get(keyOf({ localVip, remoteVip }));
     if (held !== undefined && held.offUntil > now) {
       this.#count("hold-off");
       held.missedDuringOff = true;
       return "dropped";
     }
     if (held === undefined || held.offUntil > 0) {
-      if (held !== undefined) this.#held.delete(held.id);
+      if (held !== undefined) this.#forget(held);
       held = {
         id: ++this.#flow,
         srcVip: localVip,
@@ -243,6 +242,7 @@ export class MemoryFlows implements Flows, CorePlane {
         missedDuringOff: false,
       };
       this.#held.set(held.id, held);
+      this.#heldByPair.set(keyOf({ localVip, remoteVip }), held);
       this.options.event({
         type: "miss",
         flow: held.id,
@@ -253,6 +253,20 @@ export class MemoryFlows implements Flows, CorePlane {
     }
     held.packets++;
     return "held";
+  }
+
+  /** Reports the hold-offs that ended and had packets in them, as a plane does by itself. */
+  endHoldOffs(): void {
+    for (const held of this.#held.values()) {
+      if (held.offUntil === 0 || held.offUntil > this.options.clock.now()) continue;
+      this.#forget(held);
+      if (held.missedDuringOff) this.options.event({ type: "hold_off", flow: held.id });
+    }
+  }
+
+  #forget(held: Held): void {
+    this.#held.delete(held.id);
+    this.#heldByPair.delete(keyOf({ localVip: held.srcVip, remoteVip: held.dstVip }));
   }
 
   #call(call: FlowCall, what: string): void {

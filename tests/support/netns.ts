@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Network namespaces that vanish with the process that made them: a shell waits for the end of its standard
- * input, which comes when we close it or die in whatever way, and then removes everything.
+ * Network namespaces that vanish with the process that made them: a shell waits for the end of its
+ * standard input, which comes when we close it or die in whatever way, and then removes everything.
  */
 import { messageOf, within } from "./wait.ts";
 
+/** What a command came to. */
 export interface Output {
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
 }
 
+/** Where and how a command runs. */
 export interface RunOptions {
   readonly ns?: string;
   readonly stdin?: string;
@@ -22,13 +24,11 @@ export interface RunOptions {
 
 /** Names and the temporary directory of one world. */
 export interface Estate {
-  /** "psp<pid>x<number>": what every name of ours starts with. */
+  /** "psp<pid>x<six hex digits>": what every name of ours starts with. */
   readonly prefix: string;
   readonly namespaces: readonly string[];
   readonly dir: string;
 }
-
-const OURS = /^psp(\d+)x[0-9a-z]+/;
 
 /** Throws one sentence unless namespaces can be made here. */
 export function requireRoot(): void {
@@ -84,6 +84,21 @@ export function spawn(argv: readonly string[], options: RunOptions = {}): Deno.C
     stdout: "piped",
     stderr: "piped",
   }).spawn();
+}
+
+/**
+ * Starts another file of this folder in a namespace: with every permission, and without a look at
+ * the network.
+ */
+export function spawnHelper(
+  file: string,
+  { ns, args = [] }: { readonly ns: string; readonly args?: readonly string[] },
+): Deno.ChildProcess {
+  const quiet = ["--quiet", "--no-config", "--no-lock", "--no-remote"];
+  return spawn([Deno.execPath(), "run", "-A", ...quiet, file, ...args], {
+    ns,
+    env: { DENO_NO_UPDATE_CHECK: "1" },
+  });
 }
 
 /** Commands of ip(8), one a line, in a namespace or not. */
@@ -172,31 +187,26 @@ exit 0
 
 /** What a run left behind whose reaper died with it (a machine that ran out of memory, say). */
 async function removeStale(): Promise<void> {
-  const names = (await mustRun(["ip", "netns", "list"])).split("\n")
-    .map((line) => line.split(" ")[0] ?? "").filter(isStale);
-  for (const ns of names) {
-    // Another run may be removing the same.
-    const pids = await pidsIn(ns).catch(() => []);
-    for (const pid of pids) kill(pid, "SIGKILL");
-    await run(["ip", "netns", "del", ns]);
-  }
-  const base = estateDir("");
-  for await (const entry of Deno.readDir(base)) {
-    if (!entry.isDirectory || !isStale(entry.name)) continue;
-    await Deno.remove(base + entry.name, { recursive: true }).catch(() => {});
-  }
+  await mustRun(["sh", "-c", STALE, "stale", estateDir("")]);
 }
 
-function isStale(name: string): boolean {
-  const pid = OURS.exec(name)?.[1];
-  return pid !== undefined && !pidExists(pid);
+/**
+ * In a shell, because Deno keeps /proc to itself unless it has every permission. Another run may do
+ * the same now.
+ */
+const STALE = `
+gone() {
+  pid=\${1#psp} pid=\${pid%%x*}
+  case $pid in ''|*[!0-9]*) return 1;; esac
+  [ ! -d "/proc/$pid" ]
 }
-
-function pidExists(pid: string): boolean {
-  try {
-    Deno.statSync(`/proc/${pid}`);
-    return true;
-  } catch {
-    return false;
-  }
-}
+for ns in $(ip netns list | cut -d ' ' -f 1); do
+  case $ns in psp[0-9]*x*-*) gone "$ns" || continue;; *) continue;; esac
+  for pid in $(ip netns pids "$ns" 2>/dev/null); do kill -9 "$pid" 2>/dev/null; done
+  ip netns del "$ns" 2>/dev/null
+done
+for dir in "$1"psp[0-9]*x*; do
+  if [ -d "$dir" ] && gone "\${dir##*/}"; then rm -rf "$dir"; fi
+done
+exit 0
+`;

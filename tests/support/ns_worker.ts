@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * A helper process inside a namespace: asks over HTTP, throws frames, stands between agents as a proxy.
- * One JSON line for each request and each answer. This file is both ends: `NsWorker` starts itself.
+ * A helper process inside a namespace: asks over HTTP, throws frames, stands between agents as a
+ * proxy. One JSON line for each request and each answer. This file is both ends: `NsWorker` starts
+ * itself.
  */
-import { spawn } from "./netns.ts";
+import { spawnHelper } from "./netns.ts";
 import { Proxy, type ProxyFault, type ProxyOptions, type ProxyStats } from "./proxy.ts";
 import { sendFrames } from "./raw_socket.ts";
 import { messageOf, within } from "./wait.ts";
 
+/** An HTTP response in short. */
 export interface HttpReply {
   readonly status: number;
   readonly body: string;
@@ -36,6 +38,7 @@ interface Answer {
   readonly error?: string;
 }
 
+/** The helper's handle; the helper ends with it. */
 export class NsWorker implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
@@ -53,7 +56,7 @@ export class NsWorker implements AsyncDisposable {
 
   static async start(ns: string): Promise<NsWorker> {
     const self = new URL(import.meta.url).pathname;
-    const worker = new NsWorker(spawn([Deno.execPath(), "run", "-A", "--quiet", self], { ns }));
+    const worker = new NsWorker(spawnHelper(self, { ns }));
     await worker.#call("proxyStats", {}); // it is up when it answers
     return worker;
   }

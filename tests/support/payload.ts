@@ -8,15 +8,19 @@ import type { Buffer } from "node:buffer";
 export const WINDOW = 16;
 
 /**
- * The first `length` octets that belong to a seed, in chunks of at most 1 MiB: an AES-CTR key stream, so it
- * has no repetitions, and both ends can make it without a file.
+ * The first `length` octets that belong to a seed, in chunks of at most 1 MiB: an AES-CTR key
+ * stream, so it has no repetitions, and both ends can make it without a file.
  */
 export function* payload(seed: string, length: number): Generator<Buffer> {
   const key = new TextEncoder().encode(seed.padEnd(16, ".").slice(0, 16));
   const cipher = createCipheriv("aes-128-ctr", key, new Uint8Array(16));
   const zeros = new Uint8Array(1 << 20);
-  for (let rest = length; rest > 0; rest -= zeros.length) {
-    yield cipher.update(rest < zeros.length ? zeros.subarray(0, rest) : zeros);
+  try {
+    for (let rest = length; rest > 0; rest -= zeros.length) {
+      yield cipher.update(rest < zeros.length ? zeros.subarray(0, rest) : zeros);
+    }
+  } finally {
+    cipher.final();
   }
 }
 

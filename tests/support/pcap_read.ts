@@ -2,6 +2,7 @@
 
 /** Reads classic pcap files of any size as a stream of frames, in one pass and little memory. */
 
+/** One record of a capture file. */
 export interface Frame {
   /** Nanoseconds since 1970. */
   readonly timeNs: bigint;
@@ -16,8 +17,8 @@ const RECORD_HEADER = 16;
 const BUFFER = 8 << 20;
 
 /**
- * Frames of an Ethernet capture, in file order. A record that is not whole at the end of the file (still
- * being written) ends the stream. Throws when it is no pcap file.
+ * Frames of an Ethernet capture, in file order. A record that is not whole at the end of the file
+ * (still being written) ends the stream. Throws when it is no pcap file.
  */
 export function* readPcap(path: string): Generator<Frame> {
   using file = Deno.openSync(path);

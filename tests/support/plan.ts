@@ -9,9 +9,12 @@
  */
 import { estateDir } from "./netns.ts";
 
+/** The hosts. */
 export type HostName = "h1" | "h2";
+/** Address families. */
 export type Family = "ipv4" | "ipv6";
 
+/** What a world looks like; all of it has a default. */
 export interface WorldOptions {
   /** Outer addresses; IPv4 by default. */
   readonly underlay?: Family;
@@ -25,10 +28,13 @@ export interface WorldOptions {
   readonly mtu?: number;
   /** Octets of IP at the workloads; by default what fits the underlay whatever the header form. */
   readonly workloadMtu?: number;
-  /** The workloads know their gateway's MAC; false: the agent must answer ARP and ND. Default true. */
+  /**
+   * The workloads know their gateway's MAC; false: the agent must answer ARP and ND. Default true.
+   */
   readonly staticNeighbours?: boolean;
 }
 
+/** A tenant's namespace behind a host. */
 export interface Workload {
   readonly name: string;
   readonly ns: string;
@@ -38,6 +44,7 @@ export interface Workload {
   readonly prefixes: Readonly<Record<Family, string>>;
 }
 
+/** A host: an agent's place. */
 export interface Host {
   readonly name: HostName;
   readonly ns: string;
@@ -47,6 +54,7 @@ export interface Host {
   readonly workloads: readonly Workload[];
 }
 
+/** A whole world as data. */
 export interface Plan {
   readonly prefix: string;
   readonly dir: string;
@@ -60,14 +68,21 @@ export interface Plan {
 
 /** What workloads have as their gateway's MAC: the agent's `gateway_mac` by default. */
 export const GATEWAY_MAC = "02:50:53:50:00:01";
+/** What workloads send everything through; on no interface. */
 export const GATEWAY: Readonly<Record<Family, string>> = { ipv4: "169.254.1.1", ipv6: "fe80::1" };
-/** Outer IPv6 (40), UDP (8), PSP with a virtualization cookie (24), ICV (16): the most that PSP adds. */
+/**
+ * Outer IPv6 (40), UDP (8), PSP with a virtualization cookie (24), ICV (16): the most that PSP
+ * adds.
+ */
 export const MOST_OVERHEAD = 88;
+/** Both hosts, in order. */
 export const HOSTS = ["h1", "h2"] as const;
 
-/** Lays a world out; `number` tells the worlds of one process apart. */
-export function plan(options: WorldOptions, number: number): Plan {
-  const prefix = `psp${Deno.pid}x${number.toString(36)}`;
+/**
+ * Lays a world out, under a name that no other has: test files may run side by side in one process.
+ */
+export function plan(options: WorldOptions): Plan {
+  const prefix = `psp${Deno.pid}x${crypto.getRandomValues(new Uint8Array(3)).toHex()}`;
   const underlay = options.underlay ?? "ipv4";
   const inner = options.inner ?? ["ipv4"];
   const mtu = options.mtu ?? 1500;

@@ -2,6 +2,7 @@
 
 /** A TCP proxy that can lose what it carries: stands between two agents on the control channel. */
 
+/** Between which two addresses it stands. */
 export interface ProxyOptions {
   readonly listen: { readonly hostname: string; readonly port: number };
   readonly target: { readonly hostname: string; readonly port: number };
@@ -9,19 +10,25 @@ export interface ProxyOptions {
 
 /**
  * `lose-reply`: passes the next request on, throws the reply to it away, and cuts that connection.
- * `black-hole`: carries nothing any more, without closing. `refuse`: closes at once. `none`: carries.
+ * `black-hole`: carries nothing any more, without closing. `refuse`: closes at once. `none`:
+ * carries.
  */
 export type ProxyFault = { readonly kind: "none" | "lose-reply" | "black-hole" | "refuse" };
 
+/** What a proxy has done. */
 export interface ProxyStats {
   readonly connections: number;
   /** Replies lost so far. */
   readonly faults: number;
 }
 
-/** More than acknowledgements of HTTP/2 (a TLS record with WINDOW_UPDATE, PING or SETTINGS), less than any reply. */
+/**
+ * More than acknowledgements of HTTP/2 (a TLS record with WINDOW_UPDATE, PING or SETTINGS), less
+ * than any reply.
+ */
 const REPLY_OCTETS = 120;
 
+/** A listener and the connections that came to it. */
 export class Proxy implements AsyncDisposable {
   readonly #options: ProxyOptions;
   readonly #listener: Deno.Listener;

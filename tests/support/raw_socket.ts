@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Sends whole Ethernet frames out of an interface: malformed packets, and the marks that end a capture. */
+/**
+ * Sends whole Ethernet frames out of an interface: malformed packets, and the marks that end a
+ * capture.
+ */
 
 const LIBC = {
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },

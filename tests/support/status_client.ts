@@ -3,6 +3,7 @@
 /** The agent's status listener as tests see it: plain JSON over HTTP, with nothing left out. */
 import type { HttpReply } from "./ns_worker.ts";
 
+/** GetStatus, with numbers as numbers. */
 export interface AgentStatus {
   readonly id: string;
   readonly bootEpoch: string;
@@ -17,6 +18,7 @@ export interface AgentStatus {
   readonly mtu: { readonly uplink: number; readonly overhead: number; readonly inner: number };
 }
 
+/** One tunnel of ListTunnels. */
 export interface TunnelStatus {
   readonly peer: string;
   readonly localVip: string;
@@ -28,6 +30,7 @@ export interface TunnelStatus {
   readonly lastError: string;
 }
 
+/** One pipe of GetPipes. */
 export interface PipeStatus {
   readonly name: string;
   readonly entries: number;
@@ -40,6 +43,7 @@ export type Http = (path: string, json?: unknown) => Promise<HttpReply>;
 // proto3 JSON: 64-bit numbers are text, and what is 0 or empty may be absent.
 type Json = Readonly<Record<string, unknown>>;
 
+/** StatusService.GetStatus. Throws when the answer is not 200. */
 export async function getStatus(http: Http): Promise<AgentStatus> {
   const reply = await call(http, "GetStatus");
   const count = (key: string) => number(object(reply["tunnels"])[key]);
@@ -91,6 +95,7 @@ export async function listTunnels(http: Http): Promise<TunnelStatus[]> {
   return all;
 }
 
+/** StatusService.GetPipes. */
 export async function getPipes(http: Http): Promise<PipeStatus[]> {
   const reply = await call(http, "GetPipes");
   return list(reply["pipes"]).map((pipe) => ({

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** A test that tells a story with two agents: the stage is set before it, and its logs are shown when it fails. */
+/**
+ * A test that tells a story with two agents: the stage is set before it, and its logs are shown
+ * when it fails.
+ */
 import assert from "node:assert/strict";
 import { makePki } from "./agent_config.ts";
 import { type AgentOptions, AgentProcess } from "./agent_process.ts";
@@ -10,6 +13,7 @@ import { type HostName, HOSTS, type WorldOptions } from "./plan.ts";
 import { messageOf } from "./wait.ts";
 import { World } from "./world.ts";
 
+/** What a story has to play with. */
 export interface Stage {
   readonly world: World;
   /** Starts a host's agent and waits until it is ready. */
@@ -23,7 +27,9 @@ export interface Stage {
 /** Lines of each agent's log that a failure shows. */
 const SHOWN = 60;
 
-/** Registers a test with a world and certificates of its own. Fails with one sentence without root. */
+/**
+ * Registers a test with a world and certificates of its own. Fails with one sentence without root.
+ */
 export function story(
   name: string,
   options: WorldOptions,
@@ -32,7 +38,10 @@ export function story(
   Deno.test({ name, sanitizeResources: true, fn: () => perform(options, tell) });
 }
 
-/** Fails unless the wire carried PSP, neighbour resolution and the control channel, and all of it was seen. */
+/**
+ * Fails unless the wire carried PSP, neighbour resolution and the control channel, and all of it
+ * was seen.
+ */
 export function assertOnlyPsp(report: WireReport): void {
   assert.equal(report.lost, 0, "tcpdump lost frames: no proof");
   assert.equal(report.foreign, 0, `foreign frames on the underlay: ${report.examples.join("; ")}`);

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Traffic between workloads: pings, and TCP copies whose two ends are processes of this file, each with a
- * checksum of what it sent or received.
+ * Traffic between workloads: pings, and TCP copies whose two ends are processes of this file, each
+ * with a checksum of what it sent or received.
  */
 import { createHash } from "node:crypto";
 import { lines } from "./ns_worker.ts";
-import { kill, spawn } from "./netns.ts";
+import { kill, spawnHelper } from "./netns.ts";
 import { payload } from "./payload.ts";
 import { hostPort } from "./plan.ts";
 import { within } from "./wait.ts";
 import type { World } from "./world.ts";
 
+/** Options of ping(8). */
 export interface PingOptions {
   readonly count?: number;
   /** Seconds between pings; 0.2 by default. */
@@ -25,6 +26,7 @@ export interface PingOptions {
   readonly deadlineMs?: number;
 }
 
+/** What came of a run of pings. */
 export interface PingResult {
   readonly sent: number;
   readonly received: number;
@@ -33,7 +35,10 @@ export interface PingResult {
   readonly text: string;
 }
 
-/** Pings from a workload ("v1") until all are sent and answered or waited for. Throws only when ping cannot run. */
+/**
+ * Pings from a workload ("v1") until all are sent and answered or waited for. Throws only when ping
+ * cannot run.
+ */
 export async function ping(
   world: World,
   route: { readonly in: string; readonly to: string },
@@ -57,6 +62,7 @@ export async function ping(
   return { sent: Number(counts[1]), received: Number(counts[2]), rttMs, text: stdout };
 }
 
+/** One copy over TCP. */
 export interface CopyOptions {
   readonly from: string;
   readonly to: string;
@@ -72,6 +78,7 @@ export interface CopyOptions {
   readonly progress?: (bytes: number) => void;
 }
 
+/** What both ends of a copy say. */
 export interface CopyResult {
   readonly bytes: number;
   /** Lower-case hex, "" when unchecked. */
@@ -88,7 +95,9 @@ interface Report {
   readonly seconds: number;
 }
 
-/** Copies `bytes` octets of `payload(seed)` over one TCP connection. Rejects when either end fails. */
+/**
+ * Copies `bytes` octets of `payload(seed)` over one TCP connection. Rejects when either end fails.
+ */
 export async function copy(world: World, options: CopyOptions): Promise<CopyResult> {
   const { address, seed = "psp", bytes } = options;
   const port = String(options.port ?? 5201);
@@ -129,9 +138,7 @@ class Role implements AsyncDisposable {
   constructor(world: World, where: string, args: readonly string[]) {
     const self = new URL(import.meta.url).pathname;
     this.#name = `${args[0]} in ${where}`;
-    this.#child = spawn([Deno.execPath(), "run", "-A", "--quiet", self, ...args], {
-      ns: world.ns(where),
-    });
+    this.#child = spawnHelper(self, { ns: world.ns(where), args });
     this.#listening.promise.catch(() => {});
     this.#report.promise.catch(() => {});
     this.#errors = new Response(this.#child.stderr).text();

@@ -2,6 +2,7 @@
 
 /** Waiting for conditions with a deadline: the only way in which tests and the demo wait. */
 
+/** What is waited for, and for how long. */
 export interface WaitOptions {
   /** Completes the sentence "Waited N ms in vain for ...". */
   readonly what: string;
@@ -12,8 +13,8 @@ export interface WaitOptions {
 }
 
 /**
- * Resolves with the first value of `probe` that is neither undefined, null nor false. Throws after the
- * deadline (10 s by default) with `what`, the last error of `probe`, and what `describe` says.
+ * Resolves with the first value of `probe` that is neither undefined, null nor false. Throws after
+ * the deadline (10 s by default) with `what`, the last error of `probe`, and what `describe` says.
  */
 export async function eventually<T>(
   probe: () => T | Promise<T>,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Two hosts and their workloads in namespaces of their own, for one test: `await using world = await
- * World.create()`. Everything is gone at the end, whatever the end is.
+ * Two hosts and their workloads in namespaces of their own, for one test: `await using world =
+ * await World.create()`. Everything is gone at the end, whatever the end is.
  */
 import { Capture, type CaptureOptions } from "./capture.ts";
 import { ip, makeEstate, mustRun, type Output, run, type RunOptions } from "./netns.ts";
@@ -21,8 +21,7 @@ import {
   type WorldOptions,
 } from "./plan.ts";
 
-const counter = { worlds: 0 };
-
+/** Namespaces, links and addresses by a plan, and what runs in them. */
 export class World implements AsyncDisposable {
   readonly plan: Plan;
   readonly #stack: AsyncDisposableStack;
@@ -35,7 +34,7 @@ export class World implements AsyncDisposable {
 
   /** Throws one sentence when it cannot be made, and then nothing is left of it. */
   static async create(options: WorldOptions = {}): Promise<World> {
-    const layout = plan(options, counter.worlds++);
+    const layout = plan(options);
     const hosts = HOSTS.map((name) => layout.hosts[name]);
     const namespaces = hosts.flatMap((h) => [h.ns, ...h.workloads.map((w) => w.ns)]);
     await using stack = new AsyncDisposableStack();
@@ -103,7 +102,10 @@ export class World implements AsyncDisposable {
     return this.#stack.use(thing);
   }
 
-  /** Lets the hosts forward the underlay's family in clear, as if there were no agents: what to compare with. */
+  /**
+   * Lets the hosts forward the underlay's family in clear, as if there were no agents: what to
+   * compare with.
+   */
   async routeInClear(): Promise<void> {
     for (const name of HOSTS) {
       const { ns, workloads } = this.host(name);

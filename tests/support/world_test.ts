@@ -71,8 +71,12 @@ Deno.test("a proxy loses one reply, and only one", async () => {
 });
 
 Deno.test("a world is gone when the process that made it is killed", async () => {
-  const script = `import {World} from "${new URL("./world.ts", import.meta.url)}";` +
-    `const w = await World.create(); console.log(w.plan.prefix); await new Promise(() => setInterval(() => {}, 1e6))`;
+  const script = [
+    `import { World } from "${new URL("./world.ts", import.meta.url)}";`,
+    "const world = await World.create();",
+    "console.log(world.plan.prefix);",
+    "await new Promise(() => setInterval(() => {}, 1e6));",
+  ].join("\n");
   const child = new Deno.Command(Deno.execPath(), {
     args: ["eval", script],
     stdout: "piped",
@@ -82,7 +86,7 @@ Deno.test("a world is gone when the process that made it is killed", async () =>
   child.kill("SIGKILL");
   await child.status;
   await reader.cancel();
-  assert.match(prefix, /^psp\d+x0$/);
+  assert.match(prefix, /^psp\d+x[0-9a-f]{6}$/);
   await eventually(async () => {
     const { stdout } = await run(["ip", "netns", "list"]);
     const dirs = [...Deno.readDirSync(estateDir(""))].map((entry) => entry.name);

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from "node:assert/strict";
+import { Peers } from "./peers.ts";
+
+function directory(deny: readonly string[] = []): Peers {
+  return new Peers({
+    domain: "test",
+    vips: [{ vip: "10.1.0.0/16", dns: [] }, { vip: "fd01::/64", dns: [] }],
+    peers: [
+      { id: "h2", svcAddress: "h2:1", pip: "192.0.2.2", vips: ["10.2.0.0/16", "10.1.0.7/32"] },
+      { id: "h3", svcAddress: "h3:1", vips: ["0.0.0.0/0", "10.2.3.0/24", "fd00::/8"] },
+    ],
+    security: { deny },
+  });
+}
+
+Deno.test("the longest prefix says who owns an address, this host included", () => {
+  const peers = directory();
+  const cases: [string, string | undefined, boolean][] = [
+    ["10.2.0.1", "h2", false],
+    ["10.2.3.1", "h3", false],
+    ["10.1.0.1", undefined, true],
+    ["10.1.0.7", "h2", false],
+    ["192.0.2.1", "h3", false],
+    ["fd01::1", undefined, true],
+    ["fd02::1", "h3", false],
+    ["2001:db8::1", undefined, false],
+    ["::ffff:10.2.0.1", "h2", false],
+    ["::ffff:10.1.0.1", undefined, true],
+  ];
+  for (const [vip, owner, local] of cases) {
+    assert.equal(peers.byVip(vip)?.id, owner, vip);
+    assert.equal(peers.isLocal(vip), local, vip);
+    for (const id of ["h2", "h3"]) assert.equal(peers.owns(id, vip), id === owner, `${id} ${vip}`);
+  }
+  assert.equal(peers.owns("nobody", "10.2.0.1"), false);
+});
+
+Deno.test("the deny list names peers by id or SPIFFE id, and can change", () => {
+  const peers = directory(["h2"]);
+  assert.deepEqual(["h2", "h3", "h9"].map((id) => peers.denied(id)), [true, false, true]);
+  assert.deepEqual(peers.setDeny(["spiffe://test/psp/h3", "sha256:00"]), ["h3"]);
+  assert.deepEqual(["h2", "h3"].map((id) => peers.denied(id)), [false, true]);
+});
+
+Deno.test("an outer address is learned, a configured one stays", () => {
+  const peers = directory();
+  assert.equal(peers.byPip("192.0.2.2"), "h2");
+  assert.equal(peers.learnPip("h2", "192.0.2.99"), false);
+  assert.equal(peers.byPip("192.0.2.99"), undefined);
+  assert.equal(peers.learnPip("h3", "2001:DB8::3"), true);
+  assert.equal(peers.byPip("2001:db8:0::3"), "h3");
+  assert.equal(peers.learnPip("h3", "192.0.2.3"), true);
+  assert.equal(peers.byPip("2001:db8::3"), undefined);
+});

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Every form of the header carries TCP whole, also from workloads that know nothing of the
+ * overhead.
+ */
+import assert from "node:assert/strict";
+import { payload, PayloadSearch } from "../support/payload.ts";
+import { assertOnlyPsp, story } from "../support/story.ts";
+import { copy } from "../support/traffic.ts";
+
+const OCTETS = 16 << 20;
+
+for (const underlay of ["ipv4", "ipv6"] as const) {
+  for (const mode of ["tunnel", "transport"] as const) {
+    story(
+      `TCP over ${underlay} in ${mode} mode, workloads at the underlay's MTU`,
+      // Transport mode keeps the workload's IP header: the underlay carries its family.
+      { underlay, inner: mode === "tunnel" ? ["ipv4", "ipv6"] : [underlay], workloadMtu: 1500 },
+      async ({ world, startBoth }) => {
+        await startBoth({
+          change: (config) => {
+            config.psp = { mode, versions: [mode === "tunnel" ? "aes-gcm-128" : "aes-gcm-256"] };
+          },
+        });
+        const capture = await world.capture();
+        for (const family of world.plan.inner) {
+          const address = world.vip("h2", 0, family);
+          const result = await copy(world, { from: "v1", to: "v2", address, bytes: OCTETS });
+          assert.equal(result.bytes, OCTETS);
+          assert.equal(result.receivedSha256, result.sentSha256);
+        }
+        const wire = await capture.stop(new PayloadSearch(payload("psp", OCTETS)));
+        assertOnlyPsp(wire);
+        assert.equal(wire.payloadHits, 0);
+      },
+    );
+  }
+}

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Two complete cores in one process: real planes with their pipes, databases on disk, mutual TLS between them
+ * on loopback. Misses come from whoever asks, so that an exchange can be counted and timed without a packet.
+ * Runs inside `inOwnNamespace`.
+ */
+import type { DropReason } from "../../ffi/plane.ts";
+import { systemClock } from "../../src/clock.ts";
+import type { Config } from "../../src/config/config.ts";
+import { parseConfig } from "../../src/config/load.ts";
+import { type Core, createCore } from "../../src/core.ts";
+import type { TunnelHandler } from "../../src/exchange.ts";
+import type { FlowTable } from "../../src/flow_table.ts";
+import type { Log } from "../../src/log.ts";
+import type { CorePlane } from "../../src/parts.ts";
+import { pkiInit, pkiIssue } from "../../src/pki/pki.ts";
+import { systemRandom } from "../../src/random.ts";
+import { createRpcClient, type RpcClient } from "../../src/rpc/client.ts";
+import type { Trust } from "../../src/rpc/identity.ts";
+import { type RpcServer, startRpcServer } from "../../src/rpc/server.ts";
+import { TlsStore } from "../../src/rpc/tls_store.ts";
+import { openSaStore, type SaStore } from "../../src/sa_store.ts";
+import { PlaneLab } from "./plane_lab.ts";
+
+const DOMAIN = "example.org";
+const TRUST: Trust = { domain: DOMAIN, peers: ["h1", "h2"], deny: [] };
+const NEVER = { pending: 256, pendingPerAddress: 256, ratePerS: 1e9, burst: 1e9 };
+
+/** What a test may have otherwise. */
+export interface LabOptions {
+  /** Changes `peers.json` of both hosts. */
+  readonly change?: (config: Record<string, unknown>) => void;
+  /** As it is for agents; absent: nothing holds the bench back. */
+  readonly realLimits?: boolean;
+}
+
+/** One host. */
+export interface LabHost {
+  readonly id: "h1" | "h2";
+  readonly config: Config;
+  readonly core: Core;
+  readonly flows: FlowTable;
+  readonly store: SaStore;
+  readonly server: RpcServer;
+  readonly client: RpcClient;
+}
+
+export class ExchangeLab implements AsyncDisposable {
+  readonly #stack = new AsyncDisposableStack();
+  readonly #waiting = new Map<number, PromiseWithResolvers<void>>();
+  #flow = 0;
+
+  private constructor(
+    readonly dir: string,
+    readonly planes: PlaneLab,
+    readonly h1: LabHost,
+    readonly h2: LabHost,
+    readonly options: LabOptions,
+  ) {}
+
+  static async open(options: LabOptions = {}): Promise<ExchangeLab> {
+    await using stack = new AsyncDisposableStack();
+    const dir = stack.adopt(
+      Deno.makeTempDirSync({ prefix: "psp-lab-" }),
+      (path) => Deno.removeSync(path, { recursive: true }),
+    );
+    await pkiInit({ dir: `${dir}/pki` });
+    for (const id of TRUST.peers) await pkiIssue({ dir: `${dir}/pki`, id, domain: DOMAIN });
+    const planes = stack.use(await PlaneLab.open());
+    await planes.install({
+      sampling: false,
+      sampleRateLog2: 0,
+      mode: "tunnel",
+      onDemand: true,
+      exceptions: true,
+      vc: false,
+    });
+    const settled = { done: (_flow: number, _why?: DropReason) => {} };
+    // Either needs the other's port, which is only known once it listens.
+    const handlers = new Map<string, TunnelHandler>();
+    const servers = new Map<string, RpcServer>();
+    for (const id of TRUST.peers) {
+      const handler: TunnelHandler = {
+        newTunnel: (...args) => required(handlers, id).newTunnel(...args),
+        notify: (...args) => required(handlers, id).notify(...args),
+      };
+      servers.set(id, stack.use(await serve({ dir, id, handler, options })));
+    }
+    const hosts = (["h1", "h2"] as const).map((id): LabHost => {
+      const side = id === "h1" ? "a" : "b";
+      const other = required(servers, id === "h1" ? "h2" : "h1").address.port;
+      const config = configOf(dir, { id, port: other, options });
+      const store = stack.use(
+        openSaStore({ path: `${dir}/${id}.db`, log: QUIET, wallMs: Date.now }),
+      );
+      const tls = new TlsStore(tlsOf(dir, id), { pollMs: 0 });
+      const client = stack.use(createRpcClient({
+        id,
+        peers: config.peers,
+        trust: TRUST,
+        tls,
+        maxMessageBytes: config.rpc.maxMessageBytes,
+      }));
+      const flows = planes.flows(side);
+      const core = createCore({
+        config,
+        clock: systemClock(),
+        log: QUIET,
+        store,
+        client,
+        flows,
+        plane: planeFor(planes[side].plane, settled),
+        random: systemRandom(),
+      });
+      handlers.set(id, core.handler);
+      stack.defer(() => core.stop());
+      core.start();
+      return { id, config, core, flows, store, server: required(servers, id), client };
+    });
+    const [h1, h2] = hosts;
+    if (h1 === undefined || h2 === undefined) throw new Error("Two hosts make a lab");
+    const lab = new ExchangeLab(dir, planes, h1, h2, options);
+    settled.done = (flow, why) => lab.#settle(flow, why);
+    lab.#stack.use(stack.move());
+    return lab;
+  }
+
+  /** Opens the tunnels from h1's workloads `from` on, `n` of them; rejects when one is refused. */
+  async exchange({ from, n = 1 }: { readonly from: number; readonly n?: number }): Promise<void> {
+    const all = Array.from({ length: n }, (_, i) => {
+      const flow = ++this.#flow;
+      const up = Promise.withResolvers<void>();
+      this.#waiting.set(flow, up);
+      const { localVip, remoteVip } = pairOf(from + i);
+      this.h1.core.onEvent({
+        type: "miss",
+        flow,
+        srcVip: localVip,
+        dstVip: remoteVip,
+        ethSrc: "02:00:00:00:00:11",
+      });
+      return up.promise;
+    });
+    await Promise.all(all);
+  }
+
+  /** A server with h2's certificate and a handler of the caller's. */
+  serveBare(handler: TunnelHandler): Promise<RpcServer> {
+    return serve({ dir: this.dir, id: "h2", handler, options: this.options });
+  }
+
+  /** A client of h1, without a connection yet, whose "h2" is `server`. */
+  clientOf(server: RpcServer): RpcClient {
+    return createRpcClient({
+      id: "h1",
+      peers: [{ id: "h2", svcAddress: `127.0.0.1:${server.address.port}` }],
+      trust: TRUST,
+      tls: new TlsStore(tlsOf(this.dir, "h1"), { pollMs: 0 }),
+      maxMessageBytes: 65_536,
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
+
+  #settle(flow: number, why: DropReason | undefined): void {
+    const waiting = this.#waiting.get(flow);
+    this.#waiting.delete(flow);
+    if (why === undefined) waiting?.resolve();
+    else waiting?.reject(new Error(`The tunnel of flow ${flow} was not made: ${why}`));
+  }
+}
+
+/** The vips of the i-th tunnel; i is below 16,000,000. */
+export function pairOf(i: number): { readonly localVip: string; readonly remoteVip: string } {
+  const tail = `${(i >> 16) & 255}.${(i >> 8) & 255}.${i & 255}`;
+  return { localVip: `10.${tail}`, remoteVip: `11.${tail}` };
+}
+
+/** The plane, but for flows that no packet made. */
+function planeFor(
+  plane: CorePlane,
+  settled: { done(flow: number, why?: DropReason): void },
+): CorePlane {
+  return {
+    port: (which) => plane.port(which),
+    generateSpis: (version, n) => plane.generateSpis(version, n),
+    rotateMasterKey: () => plane.rotateMasterKey(),
+    masterKey: () => plane.masterKey(),
+    clearHoldOff: () => plane.clearHoldOff(),
+    releaseHeld: (flow) => {
+      settled.done(flow);
+      return 0;
+    },
+    dropHeld: (flow, reason) => {
+      settled.done(flow, reason);
+      return 0;
+    },
+  };
+}
+
+function serve(
+  given: {
+    readonly dir: string;
+    readonly id: string;
+    readonly handler: TunnelHandler;
+    readonly options: LabOptions;
+  },
+): Promise<RpcServer> {
+  const { dir, id, handler, options } = given;
+  return startRpcServer({
+    listen: "127.0.0.1:0",
+    handler,
+    trust: TRUST,
+    tls: new TlsStore(tlsOf(dir, id), { pollMs: 0 }),
+    maxConnections: 256,
+    handshakeTimeoutMs: 5000,
+    maxMessageBytes: 65_536,
+    ...(options.realLimits ? {} : { admission: NEVER }),
+  });
+}
+
+function configOf(
+  dir: string,
+  { id, port, options }: {
+    readonly id: "h1" | "h2";
+    readonly port: number;
+    readonly options: LabOptions;
+  },
+): Config {
+  const [own, others] = id === "h1" ? ["10.0.0.0/8", "11.0.0.0/8"] : ["11.0.0.0/8", "10.0.0.0/8"];
+  const other = id === "h1" ? "h2" : "h1";
+  const file: Record<string, unknown> = {
+    id,
+    domain: DOMAIN,
+    state_dir: dir,
+    pip: id === "h1" ? "192.0.2.1" : "192.0.2.2",
+    vips: [own],
+    peers: [{ id: other, svc_address: `127.0.0.1:${port}`, vips: [others] }],
+    plane: { uplink: "up0", host: "host0" },
+    rpc: {
+      tls: tlsOf(dir, id),
+      ...(options.realLimits ? {} : { peer_rate: 1_000_000, peer_burst: 1_000_000 }),
+    },
+  };
+  options.change?.(file);
+  return parseConfig(JSON.stringify(file), `${dir}/${id}.json`).config;
+}
+
+function tlsOf(dir: string, id: string) {
+  return { cert: `${dir}/pki/${id}.crt`, key: `${dir}/pki/${id}.key`, ca: `${dir}/pki/ca.crt` };
+}
+
+function required<T>(map: ReadonlyMap<string, T>, id: string): T {
+  const found = map.get(id);
+  if (found === undefined) throw new Error(`There is no ${id} yet`);
+  return found;
+}
+
+const QUIET: Log = { debug() {}, info() {}, warn() {}, error() {} };

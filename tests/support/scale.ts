@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** How much of a long test is run: the short form, or all of it with PSP_SOAK=1. */
+export function scaled(short: number, full: number): number {
+  return Deno.env.get("PSP_SOAK") === "1" ? full : short;
+}
