@@ -17,6 +17,7 @@ export const AGENT_COUNTERS = {
   "late-answers": "answers to an attempt that was given up; nothing is kept of them",
   "version-fallbacks": "exchanges repeated with the version that the responder chose",
   "no-peer": "misses towards an address that no peer owns",
+  "link-scope": "misses of multicast and link-local packets, which no tunnel carries",
   "foreign-source": "misses from an address that is not this host's",
   "back-off": "misses dropped while their peer or tunnel backs off",
   "no-resource": "tunnels not set up because the plane refused",

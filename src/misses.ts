@@ -7,7 +7,7 @@ import type { Initiator } from "./initiator.ts";
 import type { Parts } from "./parts.ts";
 import type { VipPair } from "./sa.ts";
 import { pairKey, type Tunnel, type TunnelTable } from "./tunnel_table.ts";
-import { canonicalVip } from "./vip.ts";
+import { canonicalVip, isLinkScope } from "./vip.ts";
 
 /** A flow to nowhere is dropped without asking again for this long. */
 const NO_PEER_HOLD_OFF_MS = 10_000;
@@ -44,6 +44,10 @@ export class Misses {
     };
     const peer = peers.byVip(pair.remoteVip);
     if (this.stopping) return this.#drop(flow, { reason: "shutdown", holdOffMs: 0 });
+    // What workloads say to their own link: listener reports, mDNS. It is nobody's mistake.
+    if (isLinkScope(pair.remoteVip) || isLinkScope(pair.localVip)) {
+      return this.#drop(flow, { reason: "no_peer", counter: "link-scope" });
+    }
     if (!peers.isLocal(pair.localVip)) {
       this.#say("A packet's source is not a workload of this host", pair);
       return this.#drop(flow, { reason: "refused", counter: "foreign-source" });

@@ -25,6 +25,15 @@ export function familyOf(vip: string): "ipv4" | "ipv6" {
   return vip.includes(":") ? "ipv6" : "ipv4";
 }
 
+/**
+ * Whether a canonical address is multicast, broadcast, link-local or unspecified: packets from or to it never
+ * leave their link, so no tunnel carries them.
+ */
+export function isLinkScope(vip: string): boolean {
+  if (vip.includes(":")) return /^(?:ff|fe[89ab])/.test(vip) || vip === "::";
+  return Number.parseInt(vip) >= 224 || vip.startsWith("169.254.") || vip === "0.0.0.0";
+}
+
 /** Reads "10.1.0.0/16" or a bare address (a prefix of full length). Undefined when it is neither. */
 export function parsePrefix(text: string): Prefix | undefined {
   const [head = "", tail, ...rest] = text.split("/");
