@@ -2,6 +2,7 @@
 /* act.c: what a rule does to a packet, what it reports, and where it sends it. */
 #include <string.h>
 
+#include "csum.h"
 #include "net.h"
 #include "soft.h"
 
@@ -84,9 +85,12 @@ static void report_syndrome(struct soft_worker *worker, const struct soft_walk *
 static void report_exception(struct soft_worker *worker, const struct soft_walk *walk,
 			     const struct soft_pipe *pipe)
 {
-	const struct soft_packet *packet = walk->packet;
+	struct soft_packet *packet = walk->packet;
 	struct psp_dp_event event;
 
+	/* The packet ends here, and whoever answers it checks its sum. */
+	if (packet->needs_csum && packet->gso == SOFT_GSO_NONE)
+		soft_csum_complete(packet);
 	describe(walk, pipe, &event);
 	event.type = PSP_DP_EVENT_EXCEPTION;
 	event.packet_len = packet->len;
