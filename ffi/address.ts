@@ -3,10 +3,37 @@
 /** Addresses between text and the octets of the ABI: IPv4 is v4-mapped, all in network order. */
 import ipaddr from "ipaddr.js";
 
+/**
+ * The 32 bits of an IPv4 address in its one spelling ("10.0.0.1"), undefined for any other text. Every SA that is
+ * set up reads a dozen addresses, nearly all of this kind: hence not ipaddr.js, which takes 20 times as long.
+ */
+export function ipv4Bits(text: string): number | undefined {
+  let [bits, octet, dots] = [0, -1, 0];
+  for (let i = 0; i < text.length; i++) {
+    const digit = text.charCodeAt(i) - 48;
+    if (digit >= 0 && digit <= 9 && octet !== 0) {
+      octet = (octet < 0 ? 0 : octet * 10) + digit;
+      if (octet > 255) return undefined;
+    } else if (digit === -2 && octet >= 0 && dots < 3) {
+      bits = bits * 256 + octet;
+      octet = -1;
+      dots++;
+    } else {
+      return undefined;
+    }
+  }
+  return octet < 0 || dots < 3 ? undefined : bits * 256 + octet;
+}
+
 /** 16 octets of an address. Throws RangeError when the text is not an address. */
 export function addressBytes(text: string): Uint8Array<ArrayBuffer> {
-  if (ipaddr.IPv4.isValidFourPartDecimal(text)) {
-    return Uint8Array.from(ipaddr.IPv4.parse(text).toIPv4MappedAddress().toByteArray());
+  const bits = ipv4Bits(text);
+  if (bits !== undefined) {
+    const mapped = new Uint8Array(16);
+    const view = new DataView(mapped.buffer);
+    view.setUint16(10, 0xffff);
+    view.setUint32(12, bits);
+    return mapped;
   }
   if (text.includes(":") && !text.includes("%") && ipaddr.IPv6.isValid(text)) {
     return Uint8Array.from(ipaddr.IPv6.parse(text).toByteArray());
@@ -27,7 +54,7 @@ export function macBytes(text: string): Uint8Array<ArrayBuffer> {
   if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text)) {
     throw new RangeError(`"${text}" is not a MAC address`);
   }
-  return Uint8Array.from(text.split(":"), (octet) => parseInt(octet, 16));
+  return Uint8Array.fromHex(text.replaceAll(":", ""));
 }
 
 /** "02:00:00:00:00:01" */

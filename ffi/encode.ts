@@ -99,10 +99,8 @@ export function encodeEntry(
 ): Struct<"psp_dp_entry_desc"> {
   const desc = Struct.sized("psp_dp_entry_desc").set("priority", entry.priority ?? 0);
   putMatch(desc.inner("match", "psp_dp_match"), entry.match);
-  putMask(
-    desc.inner("match_mask", "psp_dp_match"),
-    control ? entry.match_mask ?? wholeFields(entry.match) : {},
-  );
+  const mask = desc.inner("match_mask", "psp_dp_match").setSize();
+  if (control) putMask(mask, entry.match_mask ?? wholeFields(entry.match));
   putActions(desc.inner("actions", "psp_dp_actions"), entry.actions);
   putMonitor(desc.inner("monitor", "psp_dp_monitor"), entry.monitor);
   putFwd(desc.inner("fwd", "psp_dp_fwd"), entry.fwd);

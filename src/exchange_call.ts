@@ -64,6 +64,9 @@ const DECLINED: ReadonlySet<Code> = new Set([
   Code.Unimplemented,
 ]);
 
+/** Why the deadline and the call of a try end; one for all, because a fresh error costs its stack trace. */
+const OVER = new ConnectError("the try is over", Code.Canceled);
+
 async function tryOnce(
   { client, clock, config: { rpc: { timeoutMs } }, tasks }: Parts,
   peer: string,
@@ -82,7 +85,7 @@ async function tryOnce(
     answered = true;
     return reply;
   } finally {
-    over.abort();
+    over.abort(OVER);
     if (!answered) tasks.add(call.then(wipeKeys, () => {}));
   }
 }

@@ -73,7 +73,9 @@ export class FlowTable implements Flows, AsyncDisposable {
   readonly #rx = new Map<number, Rx>();
   /** crypto id -> its entry in PSP_ENCRYPT (with sampling). */
   readonly #encrypt = new Map<number, number>();
-  readonly #retiring = new Set<Promise<void>>();
+  /** The earliest first. */
+  readonly #retiring: { readonly cryptoId: number; readonly at: number }[] = [];
+  #reaping: Promise<void> | undefined;
   readonly #stop = new AbortController();
   readonly #sampling: boolean;
   readonly #vc: boolean;
@@ -185,7 +187,7 @@ export class FlowTable implements Flows, AsyncDisposable {
       tx: this.#tx.size,
       rx: this.#rx.size,
       cryptoIds: this.#ids.size,
-      retiring: this.#retiring.size,
+      retiring: this.#retiring.length,
       pspEncrypt: this.#encrypt.size,
     };
   }
@@ -193,7 +195,7 @@ export class FlowTable implements Flows, AsyncDisposable {
   /** Clears and frees the retired crypto ids at once. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
-    await Promise.all(this.#retiring);
+    await this.#reaping;
   }
 
   #takeId(): number {
@@ -233,13 +235,24 @@ export class FlowTable implements Flows, AsyncDisposable {
 
   /** Packets in flight may still hold the id: its key goes, and it is given out again, only later. */
   #retire(cryptoId: number): void {
-    const retired = this.#o.clock.sleep(this.#o.retireMs ?? 1000, this.#stop.signal)
-      .catch(() => {/* closing: at once */})
-      .then(() => {
-        this.#release(cryptoId);
-        this.#retiring.delete(retired);
-      });
-    this.#retiring.add(retired);
+    const { clock, retireMs = 1000 } = this.#o;
+    this.#retiring.push({ cryptoId, at: clock.now() + retireMs });
+    this.#reaping ??= this.#reap();
+  }
+
+  /** One sleep for all that retire, not one each: thousands may at once. */
+  async #reap(): Promise<void> {
+    const { signal } = this.#stop;
+    for (let [next] = this.#retiring; next !== undefined; [next] = this.#retiring) {
+      const waitMs = next.at - this.#o.clock.now();
+      // Closing: at once.
+      if (waitMs > 0 && !signal.aborted) await this.#o.clock.sleep(waitMs, signal).catch(() => {});
+      const now = signal.aborted ? Infinity : this.#o.clock.now();
+      const later = this.#retiring.findIndex(({ at }) => at > now);
+      const due = this.#retiring.splice(0, later < 0 ? this.#retiring.length : later);
+      for (const { cryptoId } of due) this.#release(cryptoId);
+    }
+    this.#reaping = undefined;
   }
 
   #release(cryptoId: number): void {

@@ -12,6 +12,8 @@ import type { TunnelTable } from "./tunnel_table.ts";
 export const TICK_MS = 250;
 /** Tunnels looked at in a tick at least; with more than this a round takes `ROUND_TICKS`. */
 const POLLED = 256;
+/** ... and at most, which is some 30 ms of work: a round of very many takes longer. */
+const POLLED_MAX = 1024;
 const ROUND_TICKS = 20;
 
 /** What is done in each tick. */
@@ -61,7 +63,8 @@ export class Lifecycle {
 
   /** Packet limits, idleness and arrival on new SPIs show in the entries' counters only. */
   #poll(): void {
-    const n = Math.max(POLLED, Math.ceil(this.#table.size / ROUND_TICKS));
+    const share = Math.ceil(this.#table.size / ROUND_TICKS);
+    const n = Math.min(Math.max(POLLED, share), POLLED_MAX);
     if (this.#round.length === 0) this.#round = [...this.#table.all()].map(({ key }) => key);
     for (const key of this.#round.splice(-n)) {
       const tunnel = this.#table.get(key);

@@ -2,6 +2,7 @@
 
 /** Addresses and prefixes in one canonical form, and the longest-prefix lookup on them. */
 import ipaddr from "ipaddr.js";
+import { ipv4Bits } from "../ffi/address.ts";
 
 /** A set of addresses: the first `length` bits of `bits`. */
 export interface Prefix {
@@ -16,6 +17,7 @@ export interface Prefix {
  * Undefined when the text is no address (zones, octal and shortened IPv4 are none).
  */
 export function canonicalVip(text: string): string | undefined {
+  if (ipv4Bits(text) !== undefined) return text;
   const address = parseAddress(text);
   return address?.toString();
 }
@@ -71,11 +73,10 @@ export class PrefixTable<T> {
 
   /** The value of the longest prefix that holds `vip` (any spelling), or undefined. */
   lookup(vip: string): T | undefined {
-    const address = parseAddress(vip);
-    if (address === undefined) return undefined;
-    const family = address.kind() === "ipv4" ? 4 : 6;
+    const found = addressBits(vip);
+    if (found === undefined) return undefined;
+    const { family, bits } = found;
     const width = family === 4 ? 32 : 128;
-    const bits = toBits(address);
     for (const length of this.#order[family]) {
       const entries = this.#lengths[family].get(length);
       const key = cleared({ bits, width, length });
@@ -83,6 +84,14 @@ export class PrefixTable<T> {
     }
     return undefined;
   }
+}
+
+function addressBits(text: string): { family: 4 | 6; bits: bigint } | undefined {
+  const v4 = ipv4Bits(text);
+  if (v4 !== undefined) return { family: 4, bits: BigInt(v4) };
+  const address = parseAddress(text);
+  if (address === undefined) return undefined;
+  return { family: address.kind() === "ipv4" ? 4 : 6, bits: toBits(address) };
 }
 
 function parseAddress(text: string): ipaddr.IPv4 | ipaddr.IPv6 | undefined {

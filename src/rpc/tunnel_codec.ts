@@ -7,6 +7,7 @@
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import ipaddr from "ipaddr.js";
+import { ipv4Bits } from "../../ffi/address.ts";
 import { Key } from "../../ffi/key.ts";
 import {
   MAX_TUNNELS_PER_REQUEST,
@@ -153,6 +154,7 @@ export function wipeReply(message: tpb.NewTunnelResponse): void {
 
 /** An address as the wire may carry it, in canonical text. Throws `ConnectError` naming `field`. */
 export function address(value: string, field: string): string {
+  if (ipv4Bits(value) !== undefined) return value;
   const strict = ipaddr.IPv4.isValidFourPartDecimal(value) || ipaddr.IPv6.isValid(value);
   if (value.length > 45 || !strict || value.includes("%")) {
     throw bad(field, "an IPv4 or IPv6 address is needed");
