@@ -63,3 +63,9 @@ export function row(name: string, f: Figures, base?: Figures): string {
     number(f.max)
   }${ratio}`;
 }
+
+/** Milliseconds that this very thread has run. */
+export function threadCpuMs(): number {
+  const [ns = ""] = Deno.readTextFileSync("/proc/thread-self/schedstat").split(" ");
+  return Number(ns) / 1e6;
+}
