@@ -492,4 +492,14 @@ PSP_DP_API int32_t psp_dp_unseal(uint32_t backend, const struct psp_dp_key *key,
 				 const uint8_t *in, uint32_t in_len, uint8_t *out, uint32_t cap,
 				 uint32_t *len, uint32_t *verdict);
 
+/* ---- the service manager --------------------------------------------------------------------- */
+
+/*
+ * One message of sd_notify(3) to the datagram socket at path (pathlen octets; '@' first: abstract).
+ * Text that begins with "RELOADING=1" gets the MONOTONIC_USEC that belongs to it. Never blocks.
+ * PSP_DP_EINVAL: no such kind of path; PSP_DP_EIO: nobody takes it.
+ */
+PSP_DP_API int32_t psp_dp_notify(const char *path, uint32_t path_len, const char *text,
+				 uint32_t len);
+
 #endif

@@ -250,6 +250,17 @@ export const SYMBOLS = {
     ],
     result: "i32",
   },
+
+  // the service manager
+  psp_dp_notify: {
+    parameters: [
+      "buffer", // const char *path
+      "u32", // path_len
+      "buffer", // const char *text
+      "u32", // len
+    ],
+    result: "i32",
+  },
 } as const satisfies Deno.ForeignLibraryInterface;
 
 /** The functions, bound to a library. */

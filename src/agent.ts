@@ -2,6 +2,8 @@
 
 /** The agent, assembled: the one file besides main.ts that knows everyone. */
 import type { DataPlane } from "../ffi/data_plane.ts";
+import type { Library } from "../ffi/library.ts";
+import { dropLoading, notifyManager } from "../ffi/notify.ts";
 import { agentStatus } from "./agent_status.ts";
 import type { RunOptions } from "./cli/run.ts";
 import { systemClock } from "./clock.ts";
@@ -11,6 +13,7 @@ import { FlowTable } from "./flow_table.ts";
 import type { Log, LogFields } from "./log.ts";
 import { mtuOf } from "./mtu.ts";
 import { NextHops } from "./next_hops.ts";
+import { type Notify, openNotify, statusLine } from "./notify.ts";
 import { Peers } from "./peers.ts";
 import type { InstalledTopology } from "./pipes/install.ts";
 import { type PlaneSetup, setUpPlane } from "./plane_setup.ts";
@@ -46,6 +49,8 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
   else log.warn("rpc.insecure: keys travel in clear text and anybody may ask for tunnels");
   const setup = stack.use(await setUpPlane(config));
   const { plane, installed } = setup;
+  dropLoading();
+  const notify = stack.use(openManager(setup.library, log));
   const trust = trustOf(config);
   const insecure = tls === undefined ? { insecure: true } : { tls };
   const client = stack.use(
@@ -90,8 +95,11 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
   plane.start();
   const pump = pumpEvents({ core, parts, plane, signal });
   core.start();
-  options.onHangup(() => void reload(options, { core, server, status, client, tls, log }));
-  const hops = setInterval(() => parts.hops.refresh(), NEXT_HOP_INTERVAL_MS);
+  options.onHangup(() => void reload(options, { core, server, status, client, tls, log, notify }));
+  const hops = setInterval(() => {
+    parts.hops.refresh();
+    notify.status(statusLine(core.status()));
+  }, NEXT_HOP_INTERVAL_MS);
   stack.defer(() => clearInterval(hops));
   const { plane: name, rpc } = config;
   log.info("ready", {
@@ -100,7 +108,9 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
     kind: name.kind,
     epoch: core.bootEpoch,
   });
+  notify.ready(statusLine(core.status()));
   await pump;
+  notify.stopping();
   log.info("stopping", { signal: String(signal.reason) });
 }
 
@@ -232,6 +242,22 @@ function startStatus(
   return startStatusServer({ config: config.status, source, events });
 }
 
+/** systemd, or whoever speaks its words. */
+function openManager(library: Library, log: Log): Notify {
+  return openNotify({
+    socket: Deno.env.get("NOTIFY_SOCKET"),
+    watchdogUsec: Deno.env.get("WATCHDOG_USEC"),
+    watchdogPid: Deno.env.get("WATCHDOG_PID"),
+    pid: Deno.pid,
+    send: (socket, text) => notifyManager(library, socket, text),
+    every: (ms, tick) => {
+      const timer = setInterval(tick, ms);
+      return () => clearInterval(timer);
+    },
+    log,
+  });
+}
+
 /** SIGHUP: certificates and the deny list. A bad file changes nothing and says so. */
 async function reload(
   options: RunOptions,
@@ -242,9 +268,11 @@ async function reload(
     client: RpcClient;
     tls: TlsStore | undefined;
     log: Log;
+    notify: Notify;
   },
 ): Promise<void> {
-  const { core, server, status, client, tls, log } = running;
+  const { core, server, status, client, tls, log, notify } = running;
+  notify.reloading();
   tls?.reload();
   status.reload();
   try {
@@ -261,4 +289,5 @@ async function reload(
       reason: error instanceof Error ? error.message : String(error),
     });
   }
+  notify.ready();
 }

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The socket of the service manager, which is a kind that JavaScript cannot open. */
+import type { Library } from "./library.ts";
+import { unwrap } from "./symbols.ts";
+
+/**
+ * One message of sd_notify(3). `path`: as in NOTIFY_SOCKET; "@" first means an abstract socket. Throws
+ * `DataPlaneError` when the path is none or nobody takes the message.
+ */
+export function notifyManager({ symbols }: Library, path: string, text: string): void {
+  const to = new TextEncoder().encode(path);
+  const message = new TextEncoder().encode(text);
+  const status = symbols.psp_dp_notify(to, to.length, message, message.length);
+  unwrap(status, `Cannot notify the service manager at "${path}"`);
+}
+
+/** Gives up the permission to load libraries: what is loaded stays usable, nothing else can be loaded. */
+export function dropLoading(): void {
+  Deno.permissions.revokeSync({ name: "ffi" });
+}
