@@ -3,6 +3,7 @@
 /** Which shim to load: what the command or the configuration says, the environment, or our own. */
 import { join } from "node:path";
 import type { PlaneConfig } from "../config/config.ts";
+import { extractShim } from "./embedded_shim.ts";
 import { CommandError, EXIT } from "./io.ts";
 
 /** The variable that names a shim, or the directory that holds it. */
@@ -18,7 +19,7 @@ export interface ShimOptions {
 
 /**
  * Path of the shared library. Throws `CommandError` when it is nowhere. In a compiled binary our own one is
- * embedded, and found at the same place of its virtual file system.
+ * embedded, and extracted first.
  */
 export function shimPath({ library, kind = "soft" }: ShimOptions = {}): string {
   const name = `libpsp_dp_${kind}.so`;
@@ -30,8 +31,11 @@ export function shimPath({ library, kind = "soft" }: ShimOptions = {}): string {
     }
     return path;
   }
-  const own = new URL(`../../build/shim/${name}`, import.meta.url).pathname;
-  if (exists(own)) return own;
+  // In a binary all of the program is one folder; in the sources it is not.
+  for (const place of [`./${name}`, `../../build/shim/${name}`]) {
+    const own = new URL(place, import.meta.url).pathname;
+    if (exists(own)) return Deno.build.standalone ? extractShim(own) : own;
+  }
   throw new CommandError(
     `Cannot load the shim: ${name} is not built (run "make shim", or name one in ${SHIM_VARIABLE})`,
     EXIT.config,

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * The shim out of a compiled binary: the system's loader wants a file. It goes to a directory that is ours
+ * alone; tools/launcher/place.c has the same list for the self-extracting form.
+ */
+import { createHash } from "node:crypto";
+import { basename, join } from "node:path";
+import { openLibrary } from "../../ffi/library.ts";
+import { CommandError, sentence } from "./io.ts";
+
+/** What the outside world gives, so that a test can be one. */
+export interface ShimPlaces {
+  /** Candidates in order; each is made where it is missing. */
+  readonly places: readonly string[];
+  /** Throws when the loader cannot use the file: a directory mounted noexec. */
+  readonly probe: (path: string) => void;
+}
+
+/** A variable with a directory, and what comes behind it. */
+const VARIABLES = [
+  ["STATE_DIRECTORY", "program"],
+  ["RUNTIME_DIRECTORY", "program"],
+  ["XDG_CACHE_HOME", "psp-agent"],
+  ["HOME", ".cache/psp-agent"],
+] as const;
+
+/**
+ * Copies the file at `embedded` to the first place that will have it, and returns where it is. A copy that is
+ * there already is used if it is the same, octet for octet. Throws `CommandError` when no place will do.
+ */
+export function extractShim(
+  embedded: string,
+  { places, probe }: ShimPlaces = { places: usualPlaces(), probe: load },
+): string {
+  const bytes = Deno.readFileSync(embedded);
+  const id = sha256(bytes).slice(0, 24);
+  const tried: string[] = [];
+  for (const place of places) {
+    try {
+      checkPlace(place);
+      const dir = join(place, `shim-${id}`);
+      Deno.mkdirSync(dir, { recursive: true, mode: 0o700 });
+      const path = join(dir, basename(embedded));
+      if (!holds(path, bytes)) write(path, bytes);
+      probe(path);
+      removeOthers(place, `shim-${id}`);
+      return path;
+    } catch (error) {
+      tried.push(`${place} (${sentence(error)})`);
+    }
+  }
+  throw new CommandError(
+    `Cannot extract the shim: ${tried.join("; ")}; PSP_AGENT_CACHE names another directory`,
+  );
+}
+
+/** Where a program of ours may keep files: PSP_AGENT_CACHE alone, if it is set. */
+export function usualPlaces(
+  variable: (name: string) => string | undefined = (name) => Deno.env.get(name),
+): readonly string[] {
+  const absolute = (name: string) => {
+    // systemd names several with colons between them.
+    const value = variable(name)?.split(":")[0];
+    return value?.startsWith("/") ? value : undefined;
+  };
+  const named = absolute("PSP_AGENT_CACHE");
+  if (named !== undefined) return [named];
+  const found = VARIABLES.flatMap(([name, leaf]) => {
+    const value = absolute(name);
+    return value === undefined ? [] : [join(value, leaf)];
+  });
+  return [
+    ...found,
+    "/var/lib/psp-agent/program",
+    "/run/psp-agent/program",
+    `/tmp/psp-agent-${Deno.uid() ?? "0"}`,
+  ];
+}
+
+/** Ours, a directory, and nobody else can write to it. Throws a sentence. */
+function checkPlace(place: string): void {
+  Deno.mkdirSync(place, { recursive: true, mode: 0o700 });
+  const { isDirectory, isSymlink, uid, mode } = Deno.lstatSync(place);
+  if (!isDirectory || isSymlink) throw new Error("it is not a directory");
+  if (uid !== Deno.uid()) throw new Error("it belongs to another user");
+  if (((mode ?? 0) & 0o022) !== 0) throw new Error("others can write to it");
+}
+
+function holds(path: string, bytes: Uint8Array): boolean {
+  try {
+    const there = Deno.lstatSync(path);
+    if (!there.isFile || there.uid !== Deno.uid() || there.size !== bytes.length) return false;
+    return sha256(Deno.readFileSync(path)) === sha256(bytes);
+  } catch {
+    return false;
+  }
+}
+
+/** In one step: a program that starts at the same time sees nothing or all of it. */
+function write(path: string, bytes: Uint8Array): void {
+  const unfinished = `${path}.${Deno.pid}`;
+  try {
+    Deno.writeFileSync(unfinished, bytes, { createNew: true, mode: 0o700 });
+    Deno.renameSync(unfinished, path);
+  } catch (error) {
+    remove(unfinished);
+    throw error;
+  }
+}
+
+/** Those of versions before. A program that runs has its own loaded and needs the file no more. */
+function removeOthers(place: string, own: string): void {
+  for (const { name } of Deno.readDirSync(place)) {
+    if (name !== own && /^shim-[0-9a-f]{24}$/.test(name)) remove(join(place, name));
+  }
+}
+
+function remove(path: string): void {
+  try {
+    Deno.removeSync(path, { recursive: true });
+  } catch {
+    // Not there, or another process was quicker.
+  }
+}
+
+function load(path: string): void {
+  openLibrary(path).close();
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * launcher.c: psp-agent as one file where deno compile cannot be had. Unpacks the runtime, the program and
+ * the shim once, and becomes the runtime, with the permissions that the compiled form has built in.
+ */
+#include "payload.h"
+#include "place.h"
+#include "unpack.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+extern char **environ;
+
+#define FAILURE 1
+
+/* What was tried, for the one sentence that is said when nothing worked. */
+static char tried[2048];
+
+static void note(const char *path, const char *reason)
+{
+	size_t len = strlen(tried);
+	int n = snprintf(tried + len, sizeof(tried) - len, "%s%s (%s)", len > 0 ? ", " : "", path,
+			 reason);
+
+	/* What does not fit is left out. */
+	if (n < 0 || (size_t)n >= sizeof(tried) - len)
+		tried[len] = '\0';
+}
+
+/* The environment must not change what the runtime does; a compiled program would not heed it either. */
+static void clean_environment(const char *runtime)
+{
+	char name[128];
+	char **entry = environ;
+
+	while (*entry != NULL) {
+		size_t len = strcspn(*entry, "=");
+
+		if (len < sizeof(name) &&
+		    (strncmp(*entry, "DENO_", 5) == 0 || strncmp(*entry, "NODE_", 5) == 0)) {
+			(void)snprintf(name, sizeof(name), "%.*s", (int)len, *entry);
+			/* Said by people, about colours. */
+			if (strcmp(name, "NODE_DISABLE_COLORS") != 0 && unsetenv(name) == 0)
+				continue;
+		}
+		entry++;
+	}
+	/* Below a file nothing can be written: the runtime does without its caches. */
+	(void)setenv("DENO_DIR", runtime, 1);
+	(void)setenv("DENO_NO_UPDATE_CHECK", "1", 1);
+}
+
+/* Returns only when it fails: why. */
+static const char *become(const struct place *place, int argc, char **argv)
+{
+	char dir[PATH_MAX], runtime[PATH_MAX], program[PATH_MAX];
+	size_t flags = 0, n = 0;
+	char **args;
+
+	if (snprintf(dir, sizeof(dir), "%s/%s", place->path, payload_id) >= (int)sizeof(dir) ||
+	    snprintf(runtime, sizeof(runtime), "%s/%s", dir, payload_runtime) >=
+		    (int)sizeof(runtime) ||
+	    snprintf(program, sizeof(program), "%s/%s", dir, payload_program) >=
+		    (int)sizeof(program))
+		return strerror(ENAMETOOLONG);
+	while (payload_flags[flags] != NULL)
+		flags++;
+	args = calloc(flags + (size_t)argc + 3, sizeof(*args));
+	if (args == NULL)
+		return "out of memory";
+	args[n++] = argc > 0 ? argv[0] : runtime;
+	for (size_t i = 0; i < flags; i++)
+		args[n++] = (char *)(uintptr_t)payload_flags[i];
+	args[n++] = program;
+	for (int i = 1; i < argc; i++)
+		args[n++] = argv[i];
+	clean_environment(runtime);
+	(void)execv(runtime, args);
+	free(args);
+	return strerror(errno);
+}
+
+/* SIGUSR1 would open the runtime's inspector, through which keys could be read; a core has keys, too. */
+static void close_doors(void)
+{
+	const struct rlimit none = {0, 0};
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGUSR1);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	(void)setrlimit(RLIMIT_CORE, &none);
+}
+
+int main(int argc, char **argv)
+{
+	char path[PATH_MAX];
+
+	close_doors();
+	for (unsigned int n = 0; n < PLACES; n++) {
+		struct place place = {.fd = -1};
+		const char *reason;
+
+		if (!place_name(n, path))
+			continue;
+		reason = place_open(path, &place);
+		if (reason == NULL)
+			reason = unpack(&place);
+		if (reason == NULL)
+			reason = become(&place, argc, argv);
+		if (place.fd >= 0)
+			(void)close(place.fd);
+		note(path, reason);
+		/* Whoever names a place wants no other one. */
+		if (n == 0)
+			break;
+	}
+	(void)fprintf(stderr,
+		      "psp-agent: Cannot start: no directory to unpack into; tried %s; "
+		      "PSP_AGENT_CACHE names another one\n",
+		      tried);
+	return FAILURE;
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* unpack.c: once for each version; a process that is killed on the way leaves nothing that is used. */
+#include "unpack.h"
+#include "payload.h"
+#include "sha256.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <zstd.h>
+
+#define LOCK ".lock"
+#define UNFINISHED ".unfinished"
+/* Of every unpacked file. Whoever changes one without meaning harm leaves another time. */
+#define MTIME 946684800 /* 2000-01-01 */
+
+static bool is_whole(int place)
+{
+	int dir = openat(place, payload_id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	bool whole = dir >= 0;
+	struct stat st;
+
+	for (size_t i = 0; whole && i < payload_file_count; i++) {
+		const struct payload_file *file = &payload_files[i];
+
+		whole = fstatat(dir, file->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+			S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+			(st.st_mode & 07777) == file->mode && (uint64_t)st.st_size == file->size &&
+			st.st_mtim.tv_sec == MTIME;
+	}
+	if (dir >= 0)
+		(void)close(dir);
+	return whole;
+}
+
+/* A directory of files, as we make them. */
+static void remove_tree(int place, const char *name)
+{
+	int fd = openat(place, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	if (dir == NULL) {
+		if (fd >= 0)
+			(void)close(fd);
+		return;
+	}
+	while ((entry = readdir(dir)) != NULL)
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			(void)unlinkat(fd, entry->d_name, 0);
+	(void)closedir(dir);
+	(void)unlinkat(place, name, AT_REMOVEDIR);
+}
+
+/* Nobody runs from there: a running program keeps a shared lock, see hold(). */
+static bool is_idle(int place, const char *name)
+{
+	int fd = openat(place, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	bool idle = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0;
+
+	if (fd >= 0)
+		(void)close(fd);
+	return idle;
+}
+
+/* Versions that were here before this one. */
+static void remove_others(int place)
+{
+	int fd = openat(place, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	if (dir == NULL) {
+		if (fd >= 0)
+			(void)close(fd);
+		return;
+	}
+	while ((entry = readdir(dir)) != NULL)
+		if (strlen(entry->d_name) == strlen(payload_id) &&
+		    strspn(entry->d_name, "0123456789abcdef") == strlen(payload_id) &&
+		    strcmp(entry->d_name, payload_id) != 0 && is_idle(place, entry->d_name))
+			remove_tree(place, entry->d_name);
+	(void)closedir(dir);
+}
+
+static bool write_all(int fd, const uint8_t *in, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = write(fd, in, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		in += n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
+static const char *inflate(const struct payload_file *file, int fd)
+{
+	static uint8_t buffer[1 << 20];
+	ZSTD_inBuffer in = {file->start, (size_t)(file->end - file->start), 0};
+	ZSTD_DStream *stream = ZSTD_createDStream();
+	const char *reason = stream == NULL ? "out of memory" : NULL;
+	uint8_t hash[SHA256_LEN];
+	struct sha256 sha;
+	size_t left = 1;
+
+	sha256_init(&sha);
+	while (reason == NULL && left != 0) {
+		ZSTD_outBuffer out = {buffer, sizeof(buffer), 0};
+
+		left = ZSTD_decompressStream(stream, &out, &in);
+		if (ZSTD_isError(left) || (left != 0 && in.pos == in.size && out.pos < out.size))
+			reason = "this program is damaged";
+		else if (!write_all(fd, buffer, out.pos))
+			reason = strerror(errno);
+		else
+			sha256_update(&sha, buffer, out.pos);
+	}
+	(void)ZSTD_freeDStream(stream);
+	if (reason != NULL)
+		return reason;
+	sha256_final(&sha, hash);
+	return memcmp(hash, file->sha256, sizeof(hash)) == 0 ? NULL : "this program is damaged";
+}
+
+static const char *unpack_file(int dir, const struct payload_file *file)
+{
+	const struct timespec times[2] = {{.tv_sec = MTIME}, {.tv_sec = MTIME}};
+	int fd =
+		openat(dir, file->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	const char *reason;
+
+	if (fd < 0)
+		return strerror(errno);
+	reason = inflate(file, fd);
+	if (reason == NULL &&
+	    (fchmod(fd, file->mode) != 0 || fsync(fd) != 0 || futimens(fd, times) != 0))
+		reason = strerror(errno);
+	if (close(fd) != 0 && reason == NULL)
+		reason = strerror(errno);
+	return reason;
+}
+
+/* With the lock held, so that everything unfinished is a dead process's. */
+static const char *unpack_all(int place)
+{
+	const char *reason = NULL;
+	int dir;
+
+	remove_tree(place, UNFINISHED);
+	remove_tree(place, payload_id);
+	/* Before, so that the room of one version is enough for an upgrade. */
+	remove_others(place);
+	if (mkdirat(place, UNFINISHED, 0700) != 0)
+		return strerror(errno);
+	dir = openat(place, UNFINISHED, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir < 0)
+		return strerror(errno);
+	for (size_t i = 0; reason == NULL && i < payload_file_count; i++)
+		reason = unpack_file(dir, &payload_files[i]);
+	(void)close(dir);
+	if (reason == NULL && renameat(place, UNFINISHED, place, payload_id) != 0)
+		reason = strerror(errno);
+	if (reason != NULL)
+		remove_tree(place, UNFINISHED);
+	return reason;
+}
+
+/* The descriptor stays open in the runtime: as long as it runs its files are not removed. */
+static void hold(int place)
+{
+	int dir = openat(place, payload_id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+
+	if (dir >= 0)
+		(void)flock(dir, LOCK_SH | LOCK_NB);
+}
+
+const char *unpack(const struct place *place)
+{
+	const char *reason = NULL;
+	int lock;
+
+	hold(place->fd);
+	if (is_whole(place->fd))
+		return NULL;
+	lock = openat(place->fd, LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (lock < 0)
+		return strerror(errno);
+	if (flock(lock, LOCK_EX) != 0)
+		reason = strerror(errno);
+	else if (!is_whole(place->fd))
+		reason = unpack_all(place->fd);
+	hold(place->fd);
+	(void)close(lock);
+	return reason;
+}

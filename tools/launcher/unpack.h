@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* unpack.h: the payload as files. */
+#ifndef UNPACK_H
+#define UNPACK_H
+
+#include "place.h"
+
+/*
+ * Makes sure that <place>/<payload_id>/ holds every file of the payload. What is there already is looked
+ * at (owner, mode, size, time); what is not there is unpacked, verified by its hash and put in place in
+ * one step. Waits for another process that is at it. Returns NULL, or why it could not be done.
+ */
+const char *unpack(const struct place *place);
+
+#endif
