@@ -17,6 +17,7 @@ import { buildTopology } from "../../src/pipes/topology.ts";
 import type { TopologyOptions } from "../../src/pipes/types.ts";
 import { PSP_VERSIONS, type RxSa, type TxSa } from "../../src/sa.ts";
 import { libraryPath } from "./library.ts";
+import { command, FarNamespace } from "./far_namespace.ts";
 import { ip } from "./own_namespace.ts";
 import { PacketSocket } from "./packet_socket.ts";
 
@@ -202,72 +203,6 @@ function side(stack: AsyncDisposableStack, plane: DataPlane, end: string): Side 
   return { plane, host: stack.use(new PacketSocket(end)), events };
 }
 
-const SETNS = {
-  open: { parameters: ["buffer", "i32"], result: "i32" },
-  setns: { parameters: ["i32", "i32"], result: "i32" },
-  close: { parameters: ["i32"], result: "i32" },
-} as const;
-
-const CLONE_NEWNET = 0x40000000;
-
-/** A network namespace that a process of ours holds open; it goes with it. */
-class FarNamespace implements AsyncDisposable {
-  readonly #child: Deno.ChildProcess;
-
-  private constructor(child: Deno.ChildProcess) {
-    this.#child = child;
-  }
-
-  static async make(): Promise<FarNamespace> {
-    const child = new Deno.Command("unshare", {
-      args: ["--net", "sh", "-c", "echo; exec cat"],
-      stdin: "piped",
-      stdout: "piped",
-    }).spawn();
-    // The line says that it is there.
-    const reader = child.stdout.getReader();
-    await reader.read();
-    reader.releaseLock();
-    return new FarNamespace(child);
-  }
-
-  get pid(): number {
-    return this.#child.pid;
-  }
-
-  /** `ip` with arguments separated by single spaces, over there. */
-  async ip(args: string): Promise<void> {
-    await command(["nsenter", "-t", `${this.pid}`, "-n", "ip", ...args.split(" ")]);
-  }
-
-  /** Calls `open` with this thread in the namespace: sockets that it makes belong there. */
-  within<T>(open: () => T): T {
-    using libc = Object.assign(Deno.dlopen("libc.so.6", SETNS), {
-      [Symbol.dispose]: () => {},
-    });
-    const handle = (pid: string) =>
-      libc.symbols.open(new TextEncoder().encode(`/proc/${pid}/ns/net\0`), 0);
-    const home = handle("thread-self");
-    const there = handle(`${this.pid}`);
-    assert.ok(home >= 0 && there >= 0, "Cannot open the network namespaces");
-    assert.equal(libc.symbols.setns(there, CLONE_NEWNET), 0, "Cannot enter the namespace");
-    try {
-      return open();
-    } finally {
-      assert.equal(libc.symbols.setns(home, CLONE_NEWNET), 0, "Cannot come back");
-      libc.symbols.close(there);
-      libc.symbols.close(home);
-      libc.close();
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#child.stdin.close();
-    await this.#child.stdout.cancel();
-    await this.#child.status;
-  }
-}
-
 /** up0-up1 and host0-host1 are there (inOwnNamespace); up1 goes over, and hostb0-hostb1 is made. */
 async function wireUp(far: FarNamespace, mtu: number): Promise<void> {
   const quiet = "for f in all default up0 up1 host0 host1 hostb0 hostb1; do " +
@@ -284,10 +219,4 @@ async function wireUp(far: FarNamespace, mtu: number): Promise<void> {
   for (const device of ["up1", "hostb0"]) await far.ip(`link set ${device} mtu ${mtu} up`);
   await command(["sh", "-c", quiet]);
   await command(["nsenter", "-t", `${far.pid}`, "-n", "sh", "-c", quiet]);
-}
-
-async function command(argv: readonly [string, ...string[]]): Promise<void> {
-  const [program, ...args] = argv;
-  const { success, stderr } = await new Deno.Command(program, { args }).output();
-  assert.ok(success, `${argv.join(" ")}: ${new TextDecoder().decode(stderr)}`);
 }

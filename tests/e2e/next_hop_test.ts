@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Where packets leave for: a router of the kernel's, the peer itself, or whom the configuration names. */
+import assert from "node:assert/strict";
+import { FarNamespace } from "../support/far_namespace.ts";
+import { HOSTS } from "../support/plan.ts";
+import { sniff } from "../support/sniff.ts";
+import { story } from "../support/story.ts";
+import { ping } from "../support/traffic.ts";
+import { eventually } from "../support/wait.ts";
+import type { World } from "../support/world.ts";
+
+const ROUTER_IP = "192.168.77.254";
+
+/** Puts a router between the hosts, which knows each by a link of its own. */
+async function separate(world: World): Promise<FarNamespace> {
+  const router = world.own(await FarNamespace.make());
+  await world.mustRun("h1", ["ip", "link", "del", "uplink"]);
+  for (const [i, name] of HOSTS.entries()) {
+    const { pip, uplinkMac, ns } = world.host(name);
+    const end = `peer name uplink address ${uplinkMac} netns ${ns}`;
+    await router.ip(`link add r${i} address 02:00:00:00:99:0${i} type veth ${end}`);
+    await router.ip(`addr add ${ROUTER_IP}/32 dev r${i}`);
+    await router.ip(`link set r${i} up`);
+    await router.ip(`route add ${pip} dev r${i}`);
+    const lines = [
+      ["addr", "add", `${pip}/32`, "dev", "uplink"],
+      ["link", "set", "uplink", "up"],
+      ["route", "add", ROUTER_IP, "dev", "uplink"],
+      ["route", "add", "default", "via", ROUTER_IP, "dev", "uplink"],
+    ];
+    for (const line of lines) await world.mustRun(name, ["ip", ...line]);
+  }
+  await router.run(["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"]);
+  return router;
+}
+
+async function toMac(world: World, mac: string): Promise<void> {
+  const filter = "udp dst port 1000";
+  const seen = await sniff(world, {
+    in: "h1",
+    device: "uplink",
+    filter: `${filter} and src 192.168.77.1`,
+    count: 1,
+  });
+  await ping(world, { in: "v1", to: world.vip("h2") }, { wait: 1 });
+  const [frame] = await seen();
+  assert.equal(frame?.subarray(0, 6).toHex(), mac.replaceAll(":", ""));
+}
+
+story("a router between the hosts is the next hop, by the kernel's routes", {}, async (stage) => {
+  const { world, startBoth } = stage;
+  const router = await separate(world);
+  const { h1 } = await startBoth();
+  const route = { in: "v1", to: world.vip("h2") };
+  // While the kernel resolves its router the peer's own MAC may serve: a packet or two may go astray.
+  await eventually(async () => (await ping(world, route, { wait: 1 })).received === 1, {
+    what: "a ping through the router",
+  });
+  await toMac(world, "02:00:00:00:99:00");
+
+  // Another router takes its place and says so: the kernel learns it, and the agent from the kernel.
+  await router.run(["sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/r0/arp_notify"]);
+  await router.ip("link set r0 address 02:00:00:00:99:77");
+  await eventually(async () => (await ping(world, route, { wait: 1 })).received === 1, {
+    what: "a ping through the router's new MAC",
+    deadlineMs: 30_000,
+  });
+  await toMac(world, "02:00:00:00:99:77");
+  assert.ok(h1.said("next hop changed").length > 0);
+});
+
+story("on one link the peer's MAC of the exchange is the next hop", {}, async (stage) => {
+  const { world, startBoth } = stage;
+  await startBoth();
+  await toMac(world, world.host("h2").uplinkMac);
+});
+
+story("next_hop_mac says it all, for a peer before all peers", {}, async ({ world, startBoth }) => {
+  await startBoth({
+    change: (config) => {
+      config.plane.next_hop_mac = "02:00:00:00:00:f1";
+      for (const peer of config.peers) peer.next_hop_mac = "02:00:00:00:00:f2";
+    },
+  });
+  await toMac(world, "02:00:00:00:00:f2");
+});
