@@ -28,7 +28,7 @@ export function statusToProto(view: StatusView): pb.GetStatusResponse {
     id: view.id,
     version: view.version,
     bootEpoch: view.bootEpoch,
-    startedAt: timestampFromMs(view.startedAtMs),
+    startedAt: timestamp(view.startedAtMs),
     plane: create(pb.PlaneStatusSchema, view.plane),
     peers: view.peers.map((peer) =>
       create(pb.PeerStatusSchema, {
@@ -211,7 +211,7 @@ function saToProto(view: SaView): pb.Sa {
   return create(pb.SaSchema, {
     spi: view.spi,
     version: versionNumber(view.version),
-    createdAt: timestampFromMs(view.createdAtMs),
+    createdAt: timestamp(view.createdAtMs),
     ...time("expiresAt", view.expiresAtMs),
     packets: view.packets,
     bytes: view.bytes,
@@ -230,7 +230,12 @@ function saFromProto(message: pb.Sa): SaView {
 }
 
 function time<K extends string>(key: K, value: number | undefined): { [P in K]?: Timestamp } {
-  return value === undefined ? {} : { [key]: timestampFromMs(value) } as { [P in K]: Timestamp };
+  return value === undefined ? {} : { [key]: timestamp(value) } as { [P in K]: Timestamp };
+}
+
+/** Whole milliseconds: a clock's fraction of one would become a fraction of a nanosecond, which no reader takes. */
+function timestamp(ms: number): Timestamp {
+  return timestampFromMs(Math.floor(ms));
 }
 
 function ms(value: Timestamp | undefined): number | undefined {
