@@ -6,14 +6,14 @@ import type { Config } from "./config/config.ts";
 import type { Core } from "./core.ts";
 import type { InstalledTopology } from "./pipes/install.ts";
 import type { SampleHub } from "./sample_hub.ts";
-import type { StatusSource, StatusView } from "./status.ts";
+import type { EntryView, StatusSource, StatusView } from "./status.ts";
 import { VERSION } from "./version.ts";
 
 /** Where the answers come from. */
 export interface AgentStatusParts {
   readonly config: Config;
   readonly core: Core;
-  readonly plane: Pick<Plane, "kind" | "version" | "counters" | "queryPipe">;
+  readonly plane: Pick<Plane, "kind" | "version" | "counters" | "queryPipe" | "queryEntry">;
   readonly installed: InstalledTopology;
   readonly samples: SampleHub;
   /** The three numbers about the MTU, at this moment. */
@@ -47,10 +47,25 @@ export function agentStatus(parts: AgentStatusParts): StatusSource {
     },
     tunnels: (query) => core.tunnels(query),
     pipes: () =>
-      [...installed.pipes].reverse().map(([name, id]) => ({ name, ...plane.queryPipe(id) })),
+      [...installed.pipes].reverse().map(([name, id]) => ({
+        name,
+        ...plane.queryPipe(id),
+        staticEntries: staticEntries(name, { installed, plane }),
+      })),
     samples: (signal) => samples.watch(signal),
     rotate: async (options) => await core.rotate(options),
   };
+}
+
+function staticEntries(
+  pipe: string,
+  { installed, plane }: Pick<AgentStatusParts, "installed" | "plane">,
+): readonly EntryView[] {
+  return [...installed.entries].filter(([name]) => name.startsWith(`${pipe}/`))
+    .map(([name, id]) => {
+      const { packets, bytes } = plane.queryEntry(id);
+      return { name: name.slice(pipe.length + 1), packets, bytes };
+    });
 }
 
 function planeView(

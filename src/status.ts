@@ -77,6 +77,14 @@ export interface PipeView {
   readonly bytes: bigint;
   readonly missPackets: bigint;
   readonly missBytes: bigint;
+  /** Those that are there from the start, such as one for each syndrome. */
+  readonly staticEntries: readonly EntryView[];
+}
+
+export interface EntryView {
+  readonly name: string;
+  readonly packets: bigint;
+  readonly bytes: bigint;
 }
 
 export interface SampleView {

@@ -5,11 +5,13 @@ import type { Actions, Fwd } from "../../ffi/plane.ts";
 import type { Pipe, PipeName, Topology } from "./types.ts";
 import { matchFields } from "./validate.ts";
 
-/** Live numbers of one pipe, for its node and its miss edge. */
+/** Live numbers of one pipe, for its node and its edges. */
 export interface PipeCounters {
   readonly entries: number;
   readonly packets: bigint;
   readonly missPackets: bigint;
+  /** Packets by static entry. */
+  readonly staticEntries: readonly { readonly name: string; readonly packets: bigint }[];
 }
 
 export interface MermaidOptions {
@@ -67,23 +69,33 @@ export function mermaid(topology: Topology, options: MermaidOptions = {}): strin
 
 type Target = (fwd: Fwd<PipeName>) => string;
 
+/** The entries of a classifying pipe that lead to the same target. */
+interface Group {
+  readonly fwd: Fwd<PipeName>;
+  readonly ports: Set<string>;
+  readonly kinds: Set<string>;
+  readonly names: Set<string>;
+}
+
 /** One edge for each target, labelled with what all the entries that lead there match. */
 function rootEdges(pipe: Pipe, target: Target, options: MermaidOptions): readonly string[] {
-  const groups = new Map<string, { fwd: Fwd<PipeName>; ports: Set<string>; kinds: Set<string> }>();
+  const groups = new Map<string, Group>();
   for (const entry of pipe.entries) {
     const fwd = entry.fwd ?? pipe.fwd;
     if (fwd === undefined) continue;
     const key = JSON.stringify(fwd);
-    const group = groups.get(key) ?? { fwd, ports: new Set(), kinds: new Set() };
+    const group = groups.get(key) ?? { fwd, ports: new Set(), kinds: new Set(), names: new Set() };
     groups.set(key, group);
+    group.names.add(entry.name);
     if (entry.match.parser_meta?.port_id) group.ports.add(entry.match.parser_meta.port_id);
     group.kinds.add(kind(matchFields(entry.match)));
   }
-  const edges = [...groups.values()].map(({ fwd, ports, kinds }) => {
+  const edges = [...groups.values()].map(({ fwd, ports, kinds, names }) => {
     const l3 = [...kinds].every((k) => k === "ipv4" || k === "ipv6");
     const what = [...kinds].join(l3 ? "/" : " / ");
     const port = ports.size === 0 ? "" : `port=${[...ports].join("/")}, `;
-    return `    ${pipe.name}-->|"M: ${port}${what}"|${target(fwd)}`;
+    const count = passed(pipe, options, names);
+    return `    ${pipe.name}-->|"M: ${port}${what}${count && `: ${count}`}"|${target(fwd)}`;
   });
   const kernel = pipe.fwd_miss.type === "kernel";
   const label = kernel ? "miss on the uplink (isolated mode)" : "miss";
@@ -101,9 +113,13 @@ function pipeEdges(
   for (const fwd of [pipe.fwd, ...pipe.entries.map((entry) => entry.fwd)]) {
     if (fwd !== undefined) forwards.set(JSON.stringify(fwd), fwd);
   }
-  const edges = [...forwards.values()].map((fwd) => `    ${pipe.name}-->${target(fwd)}`);
+  const live = options.counters?.(pipe.name);
+  const count = live === undefined ? "" : `|${live.packets}|`;
+  const edges = [...forwards.values()].map((fwd) => `    ${pipe.name}-->${count}${target(fwd)}`);
   if (mirrors(pipe)) {
-    edges.push(`    ${pipe.name}-->|mirror|${node("SAMPLES", "SAMPLES[[RSS: samples]]")}`);
+    const mirrored = live === undefined ? "" : `: ${live.packets}`;
+    const samples = node("SAMPLES", "SAMPLES[[RSS: samples]]");
+    edges.push(`    ${pipe.name}-->|mirror${mirrored}|${samples}`);
   }
   // A pipe whose one entry matches everything has no misses to speak of.
   if (matchFields(pipe.match_mask ?? {}).length > 0 || pipe.entries.length === 0) {
@@ -130,7 +146,19 @@ function pipeLabel(pipe: Pipe, options: MermaidOptions): readonly string[] {
     ...compared.length > 0 ? [`M: ${compared.join(", ")}`] : [],
     ...does.length > 0 ? [`A: ${does.join(", ")}`] : [],
     ...live === undefined ? [] : [`${live.entries} entries, ${live.packets} packets`],
+    // Where a pipe's own entries tell packets apart, such as by syndrome.
+    ...live === undefined || live.staticEntries.length < 2
+      ? []
+      : [live.staticEntries.map(({ name, packets }) => `${name} ${packets}`).join(", ")],
   ];
+}
+
+/** Packets that took one of these entries, "" where nothing is counted. */
+function passed(pipe: Pipe, options: MermaidOptions, names: ReadonlySet<string>): string {
+  const live = options.counters?.(pipe.name);
+  if (live === undefined) return "";
+  const taken = live.staticEntries.filter(({ name }) => names.has(name));
+  return String(taken.reduce((sum, { packets }) => sum + packets, 0n));
 }
 
 function misses(pipe: Pipe, options: MermaidOptions): string {

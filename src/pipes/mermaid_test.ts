@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
-import { mermaid } from "./mermaid.ts";
+import { mermaid, type PipeCounters } from "./mermaid.ts";
 import { buildTopology } from "./topology.ts";
-import type { TopologyOptions } from "./types.ts";
+import type { PipeName, TopologyOptions } from "./types.ts";
 
 function lines(options: Partial<TopologyOptions> = {}): string[] {
   return mermaid(buildTopology({
@@ -60,7 +60,7 @@ Deno.test("static tunnels only: the miss is dropped", () => {
   assert.ok(lines({ onDemand: false }).includes("EGR_ACL-.->|miss|drop[[drop]]"));
 });
 
-Deno.test("live counters stand on nodes and on miss edges, ports have their names", () => {
+Deno.test("live counters stand on nodes and on edges, ports have their names", () => {
   const topology = buildTopology({
     sampling: false,
     sampleRateLog2: 0,
@@ -70,10 +70,33 @@ Deno.test("live counters stand on nodes and on miss edges, ports have their name
   });
   const text = mermaid(topology, {
     ports: { uplink: "eth0", host: "veth1" },
-    counters: (pipe) =>
-      pipe === "EGR_ACL" ? { entries: 2, packets: 90n, missPackets: 3n } : undefined,
+    counters: (pipe) => LIVE[pipe],
   });
   assert.ok(text.includes(String.raw`A: encap, encrypt\n2 entries, 90 packets"]`));
   assert.ok(text.includes("EGR_ACL-.->|miss: 3|RSS"));
+  assert.ok(text.includes("EGR_ACL-->|90|p0"));
+  assert.ok(text.includes('ROOT-->|"M: port=host, ipv4/ipv6: 93"|EGR_ACL'));
+  assert.ok(text.includes('ROOT-.->|"miss on the uplink (isolated mode): 7"|kernel'));
+  assert.ok(text.includes(String.raw`3 entries, 3 packets\nok 0, icv_failed 2, bad_trailer 1"]`));
   assert.ok(text.includes("p0{{eth0}}") && text.includes("host{{veth1}}"));
 });
+
+function statics(counts: Record<string, bigint>): PipeCounters["staticEntries"] {
+  return Object.entries(counts).map(([name, packets]) => ({ name, packets }));
+}
+
+const LIVE: { readonly [K in PipeName]?: PipeCounters } = {
+  ROOT: {
+    entries: 3,
+    packets: 0n,
+    missPackets: 7n,
+    staticEntries: statics({ "host-ipv4": 90n, "host-ipv6": 3n, "uplink-psp": 5n }),
+  },
+  EGR_ACL: { entries: 2, packets: 90n, missPackets: 3n, staticEntries: [] },
+  SYND_STATS: {
+    entries: 3,
+    packets: 3n,
+    missPackets: 0n,
+    staticEntries: statics({ ok: 0n, icv_failed: 2n, bad_trailer: 1n }),
+  },
+};

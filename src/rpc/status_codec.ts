@@ -126,13 +126,19 @@ export function tunnelFromProto(message: pb.Tunnel): TunnelView {
 
 /** To the wire. */
 export function pipeToProto(view: PipeView): pb.PipeStatus {
-  return create(pb.PipeStatusSchema, view);
+  const staticEntries = view.staticEntries.map((entry) => create(pb.EntryStatusSchema, entry));
+  return create(pb.PipeStatusSchema, { ...view, staticEntries });
 }
 
 /** From the wire. */
 export function pipeFromProto(message: pb.PipeStatus): PipeView {
   const { name, entries, packets, bytes, missPackets, missBytes } = message;
-  return { name, entries, packets, bytes, missPackets, missBytes };
+  const staticEntries = message.staticEntries.map((entry) => ({
+    name: entry.name,
+    packets: entry.packets,
+    bytes: entry.bytes,
+  }));
+  return { name, entries, packets, bytes, missPackets, missBytes, staticEntries };
 }
 
 /** To the wire. */

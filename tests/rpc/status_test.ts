@@ -71,7 +71,15 @@ function source(changes: Partial<StatusSource> = {}): StatusSource {
       TUNNELS.filter((t) => peer === undefined || t.peer === peer)
         .filter((t) => after === undefined || tunnelToken(t) > after).slice(0, limit),
     pipes: () => [
-      { name: "EGR_ACL", entries: 5, packets: 1n, bytes: 2n, missPackets: 3n, missBytes: 4n },
+      {
+        name: "EGR_ACL",
+        entries: 5,
+        packets: 1n,
+        bytes: 2n,
+        missPackets: 3n,
+        missBytes: 4n,
+        staticEntries: [{ name: "one", packets: 5n, bytes: 6n }],
+      },
     ],
     async *samples(signal) {
       yield SAMPLE;
@@ -125,6 +133,9 @@ Deno.test("the views arrive at the client as they were", async () => {
   for await (const tunnel of client.tunnels()) tunnels.push(tunnel);
   assert.deepEqual(tunnels, TUNNELS);
   assert.equal((await client.pipes())[0]?.missBytes, 4n);
+  assert.deepEqual((await client.pipes())[0]?.staticEntries, [
+    { name: "one", packets: 5n, bytes: 6n },
+  ]);
   const stop = new AbortController();
   for await (const sample of client.samples(stop.signal)) {
     assert.deepEqual(sample, SAMPLE);
