@@ -46,6 +46,13 @@ export async function pipes(args: PipesArgs): Promise<ExitCode> {
   return EXIT.ok;
 }
 
+/** The picture of a reference topology, as the command prints it without a configuration. */
+export function reference(
+  { topology, sampling }: { readonly topology: Part; readonly sampling: boolean },
+): string {
+  return mermaid(part(buildTopology(topologyOptions(undefined, sampling)), topology));
+}
+
 /** The half of a topology that packets from one side meet, ROOT reduced to the entries of that side. */
 export function part(topology: Topology, which: Part): Topology {
   if (which === "all") return topology;

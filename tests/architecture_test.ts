@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Holds ARCHITECTURE.md: who may know whom, and the pictures of the pipes. */
+import assert from "node:assert/strict";
+import { reference } from "../src/cli/pipes.ts";
+
+const ROOT = new URL("../", import.meta.url);
+
+interface Import {
+  /** Path from the top of the tree. */
+  readonly from: string;
+  readonly to: string;
+  readonly typesOnly: boolean;
+}
+
+interface Rule {
+  readonly why: string;
+  /** The files that it binds. */
+  readonly who: RegExp;
+  /** What they may import in order to run it; their own kind always. */
+  readonly values: RegExp;
+  /** What they may import besides, as types alone. */
+  readonly types?: RegExp;
+}
+
+/** Config's own shapes, which anybody may speak of. */
+const SHAPES = /^(ffi\/plane|ffi\/key|src\/sa|src\/config\/config|src\/log|src\/status)\.ts$/;
+
+const RULES: readonly Rule[] = [
+  {
+    why: "ffi/ imports nothing of src/",
+    who: /^ffi\//,
+    values: /^ffi\//,
+  },
+  {
+    why: "src/pipes/ is pure data: it imports nothing of ours but types",
+    who: /^src\/pipes\//,
+    values: /^src\/pipes\//,
+    types: SHAPES,
+  },
+  {
+    why: "src/exceptions/ is pure: frames in, frames out",
+    who: /^src\/exceptions\//,
+    values: /^src\/exceptions\//,
+    types: SHAPES,
+  },
+  {
+    why: "src/sa* is a pure state machine and SQLite: no plane, no RPC",
+    who: /^src\/sa(_\w+)?\.ts$/,
+    values: /^src\/(sa(_\w+)?|vip|random|due_heap|counters|config\/config)\.ts$/,
+    types: /^(ffi\/(plane|key)|src\/(config\/config|random|log|clock|state_dir))\.ts$/,
+  },
+  {
+    why: "the core takes interfaces: it never opens a plane, a connection or a listener",
+    who:
+      /^src\/(core|core_status|initiator|responder|rotation|lifecycle|misses|notices|notice_handler|exchange_call|outcomes|peers|peer_\w+|tunnel_table|flow_table|restore|recorder)\.ts$/,
+    values: /^(ffi\/(plane|key)|src\/(?!agent|cli\/|rpc\/|plane_setup|main|clock\.ts)[\w/]+)\.ts$/,
+  },
+  {
+    why: "src/rpc/ knows the exchange and the status, not who answers",
+    who: /^src\/rpc\//,
+    values:
+      /^(ffi\/(key|address)\.ts|src\/(rpc|config|pki)\/.*|src\/(exchange|status|sa|vip|version)\.ts)$/,
+  },
+  {
+    why: "src/config/ and src/pki/ know nobody",
+    who: /^src\/(config|pki)\//,
+    values: /^src\/(config|pki)\/|^src\/sa\.ts$/,
+    types: SHAPES,
+  },
+];
+
+async function sources(): Promise<Map<string, string>> {
+  const files = new Map<string, string>();
+  const visit = async (dir: string): Promise<void> => {
+    for await (const entry of Deno.readDir(new URL(dir, ROOT))) {
+      const path = `${dir}${entry.name}`;
+      if (entry.isDirectory) await visit(`${path}/`);
+      else if (path.endsWith(".ts") && !/_test\.ts$|test_files\.ts$/.test(path)) {
+        files.set(path, await Deno.readTextFile(new URL(path, ROOT)));
+      }
+    }
+  };
+  for (const dir of ["src/", "ffi/"]) await visit(dir);
+  files.set("main.ts", await Deno.readTextFile(new URL("main.ts", ROOT)));
+  return files;
+}
+
+/** Imports of files of ours. */
+function importsOf(path: string, text: string): Import[] {
+  const found: Import[] = [];
+  const statements = /^(?:import|export)\s+(type\s+)?([^"';]*?)\s*from\s+"(\.[^"]+)"/gm;
+  for (const [, type, what = "", target = ""] of text.matchAll(statements)) {
+    const names = /^\{([^]*)\}$/.exec(what)?.[1]?.split(",").map((name) => name.trim());
+    const allTypes = names?.every((name) => name === "" || name.startsWith("type ")) ?? false;
+    const to = new URL(target, new URL(path, ROOT)).pathname.slice(ROOT.pathname.length);
+    found.push({ from: path, to, typesOnly: type !== undefined || allTypes });
+  }
+  for (const [, target = ""] of text.matchAll(/\bimport\("(\.[^"]+)"\)/g)) {
+    const to = new URL(target, new URL(path, ROOT)).pathname.slice(ROOT.pathname.length);
+    found.push({ from: path, to, typesOnly: false });
+  }
+  return found;
+}
+
+const FILES = await sources();
+const IMPORTS = [...FILES].flatMap(([path, text]) => importsOf(path, text));
+
+for (const { why, who, values, types } of RULES) {
+  Deno.test(why, () => {
+    const bound = IMPORTS.filter(({ from }) => who.test(from));
+    assert.ok([...FILES.keys()].some((path) => who.test(path)), "the rule binds no file");
+    const wrong = bound.filter(({ to, typesOnly }) =>
+      !values.test(to) && !(typesOnly && types?.test(to))
+    );
+    assert.deepEqual(wrong.map(({ from, to }) => `${from} -> ${to}`), []);
+  });
+}
+
+Deno.test("only ffi/ says dlopen, pointer or buffer of the foreign interface", () => {
+  const foreign = /\bDeno\.(dlopen|Unsafe\w+)/;
+  const wrong = [...FILES].filter(([path, text]) => !path.startsWith("ffi/") && foreign.test(text));
+  assert.deepEqual(wrong.map(([path]) => path), []);
+});
+
+Deno.test("only src/rpc/ knows the types of proto/", () => {
+  const wrong = IMPORTS.filter(({ from, to }) =>
+    to.startsWith("src/rpc/gen/") && !from.startsWith("src/rpc/")
+  );
+  assert.deepEqual(wrong, []);
+});
+
+Deno.test("only src/agent.ts and its set-up open a plane", () => {
+  const wrong = IMPORTS.filter(({ from, to, typesOnly }) =>
+    to === "ffi/data_plane.ts" && !typesOnly && from !== "src/plane_setup.ts"
+  );
+  assert.deepEqual(wrong, []);
+});
+
+Deno.test("nobody but the command line starts the agent", () => {
+  const wrong = IMPORTS.filter(({ from, to, typesOnly }) =>
+    to === "src/agent.ts" && !typesOnly && !/^(main\.ts|src\/cli\/)/.test(from)
+  );
+  assert.deepEqual(wrong, []);
+});
+
+Deno.test("ARCHITECTURE.md has the pipes as psp-agent prints them", async () => {
+  const text = await Deno.readTextFile(new URL("ARCHITECTURE.md", ROOT));
+  const between = /<!-- pipes:begin -->\n([^]*)<!-- pipes:end -->/.exec(text)?.[1];
+  assert.equal(
+    between,
+    [false, true].map((sampling) => {
+      const command = `psp-agent pipes --topology all${sampling ? " --sampling" : ""}`;
+      const picture = reference({ topology: "all", sampling });
+      return `\n\`${command}\`\n\n\`\`\`mermaid\n${picture}\`\`\`\n`;
+    }).join("") + "\n",
+    "put the output of psp-agent pipes between the marks",
+  );
+});
