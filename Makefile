@@ -44,9 +44,9 @@ bench: ## figures: latency, throughput, exchanges per second
 	@$(MAKE) --no-print-directory -s -C c-shim
 	@for f in bench/*.ts; do echo "== $$f"; $(deno) task --quiet bench "$$f" || exit 1; done
 
-fuzz: ## libFuzzer targets of the shim, FUZZ_SECONDS=30 each
+fuzz: ## frame parser, PSP opener and answerers of ARP, ND and DHCP, FUZZ_SECONDS=30 each
 	@tools/deps.sh npm build fuzz
-	@$(MAKE) --no-print-directory -C c-shim fuzz
+	@tools/fuzz.sh $(FUZZ_SECONDS)
 
 soak: ## the fault tests at full length; hours
 	@tools/deps.sh

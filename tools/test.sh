@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Runs every suite to its end, whatever fails on the way: the C tests (plain, and under ASan and UBSan),
-# the unit tests in TypeScript, the end-to-end tests in network namespaces (these need root).
-#   tools/test.sh [c|unit|e2e]...    without a name: all of them
+# the unit tests in TypeScript, the end-to-end tests in network namespaces (these need root),
+# and half a minute of fuzzing.
+#   tools/test.sh [c|unit|e2e|fuzz]...    without a name: all of them
 # One line per suite, and as the last line the sum: "N passed, N failed". A suite that ran no test, that
 # skipped one, or that ended badly without saying so, counts as one failed test more.
 #   V=1            shows the whole output of each suite, not only of those that failed
@@ -30,6 +31,7 @@ run_suite() {
 	c) set -- make -s -C c-shim -j "$(nproc)" test ;;
 	unit) set -- "$deno" task --quiet test ;;
 	e2e) set -- "$deno" task --quiet test:e2e ;;
+	fuzz) set -- tools/fuzz.sh 10 ;;
 	esac
 	timeout --kill-after=20 "${TEST_TIMEOUT:-1800}" "$@"
 }
@@ -75,7 +77,7 @@ suite() {
 		$(($(date +%s) - begin)) "$note"
 }
 
-[ $# -gt 0 ] || set -- c unit e2e
+[ $# -gt 0 ] || set -- c unit e2e fuzz
 # The suites need the shim, and run without looking at types. What fails here counts as a failed test.
 prepare() {
 	name=$1
@@ -90,9 +92,9 @@ prepare types "$deno" check --quiet .
 
 for name in "$@"; do
 	case $name in
-	c | unit | e2e) suite "$name" ;;
+	c | unit | e2e | fuzz) suite "$name" ;;
 	*)
-		echo "No suite is called \"$name\": c, unit, e2e" >&2
+		echo "No suite is called \"$name\": c, unit, e2e, fuzz" >&2
 		exit 2
 		;;
 	esac
