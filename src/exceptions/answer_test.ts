@@ -267,3 +267,11 @@ Deno.test("a neighbour probe goes to the solicited-node group of its target", ()
   assert.equal(probe.dst, "ff02::1:ff12:3456");
   assert.equal(probe.ethDst, "33:33:ff:12:34:56");
 });
+
+Deno.test("leases: an address that a workload uses already is its own, and nobody else's", () => {
+  const leases = new Leases([{ vip: "10.0.0.4/30", gateway: "10.0.0.5", dns: [] }]);
+  leases.use("10.0.0.6", "02:00:00:00:00:01");
+  leases.use("10.9.9.9", "02:00:00:00:00:02");
+  assert.equal(leases.leaseFor("02:00:00:00:00:02"), undefined);
+  assert.equal(leases.leaseFor("02:00:00:00:00:01")?.address, "10.0.0.6");
+});

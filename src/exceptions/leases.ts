@@ -39,9 +39,13 @@ export class Leases {
     return lease;
   }
 
-  /** An address that a workload uses without having asked for it. */
-  use(address: string): void {
+  /** An address that a workload uses without having asked for it: it is given to no other, and to this one. */
+  use(address: string, mac: string): void {
+    if (this.#taken.has(address)) return;
+    const vip = this.#vips.find((vip) => vip.mac === undefined && holds(vip, address));
+    if (vip === undefined) return;
     this.#taken.add(address);
+    if (!this.#byMac.has(mac)) this.#byMac.set(mac, leaseOf(vip, address));
   }
 
   #firstFree(): Lease | undefined {
@@ -67,6 +71,11 @@ function* pool(vip: LocalVip): Generator<string> {
     const address = offset(vip.vip, i);
     if (address !== gateway) yield address;
   }
+}
+
+function holds(vip: LocalVip, address: string): boolean {
+  return ipaddr.IPv4.isValidFourPartDecimal(address) &&
+    ipaddr.IPv4.parse(address).match(ipaddr.IPv4.parseCIDR(vip.vip));
 }
 
 function leaseOf(vip: LocalVip, address: string): Lease {

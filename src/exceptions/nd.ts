@@ -34,6 +34,7 @@ const RA_OTHER_CONFIG = 0x40; // stateless DHCPv6 has more
 const ROUTER_LIFETIME_S = 1800;
 const ADDRESS_LIFETIME_S = 86_400;
 const ALL_NODES = "ff02::1";
+const ALL_NODES_MAC = "33:33:00:00:00:01";
 const UNSPECIFIED = "::";
 const HOP_LIMIT = 255; // anything less was routed, and is not to be believed
 
@@ -81,7 +82,15 @@ function neighbourAdvertisement(
   });
 }
 
-function routerAdvertisement(packet: IpPacket, context: ExceptionContext): Bytes {
+/** To everybody and unasked, as RFC 4861 section 6.2.4 wants it now and then: what was told expires. */
+export function unsolicitedAdvertisement(context: ExceptionContext): Bytes {
+  return routerAdvertisement({ src: UNSPECIFIED, ethSrc: ALL_NODES_MAC }, context);
+}
+
+function routerAdvertisement(
+  packet: Pick<IpPacket, "src" | "ethSrc">,
+  context: ExceptionContext,
+): Bytes {
   const header = new Uint8Array(16);
   const v = view(header);
   v.setUint8(0, TYPE_RA);
