@@ -98,6 +98,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
   options.onHangup(() => void reload(options, { core, server, status, client, tls, log, notify }));
   const hops = setInterval(() => {
     parts.hops.refresh();
+    parts.workloads.tick();
     notify.status(statusLine(core.status()));
   }, NEXT_HOP_INTERVAL_MS);
   stack.defer(() => clearInterval(hops));
