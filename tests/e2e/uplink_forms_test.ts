@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Uplinks of other kinds: tagged, jumbo; and what psp-agent pipes --live says of the traffic. */
+import assert from "node:assert/strict";
+import { agentCommand } from "../support/agent_process.ts";
+import { udpFrame } from "../support/frames.ts";
+import { readPsp } from "../support/psp_wire.ts";
+import { sniff } from "../support/sniff.ts";
+import { assertOnlyPsp, story } from "../support/story.ts";
+import { copy, ping } from "../support/traffic.ts";
+import { eventually } from "../support/wait.ts";
+
+story("a tagged uplink: PSP in the VLAN, the control channel beside it", {}, async (stage) => {
+  const { world, startBoth } = stage;
+  await startBoth({ change: ({ plane }) => plane.uplink_vlan = 42 });
+  const tagged = await sniff(world, {
+    in: "h2",
+    device: "uplink",
+    filter: "vlan 42 and udp dst port 1000",
+    count: 3,
+  });
+  const { received, text } = await ping(world, { in: "v1", to: world.vip("h2") }, {
+    count: 3,
+    interval: 0.05,
+  });
+  assert.equal(received, 3, text);
+  for (const frame of await tagged()) assert.equal(readPsp(frame)?.vlan, 42);
+});
+
+story("a jumbo uplink carries jumbo packets", {
+  mtu: 9000,
+  inner: ["ipv4", "ipv6"],
+  workloadMtu: 9000,
+}, async ({ world, startBoth }) => {
+  const { h1 } = await startBoth();
+  assert.deepEqual((await h1.status()).mtu, { uplink: 9000, overhead: 60, inner: 8940 });
+  const capture = await world.capture();
+  for (const [family, headers] of [["ipv4", 28], ["ipv6", 48]] as const) {
+    const to = world.vip("h2", 0, family);
+    const pinged = await ping(world, { in: "v1", to }, { count: 3, size: 8940 - headers });
+    assert.equal(pinged.received, 3, pinged.text);
+    const result = await copy(world, { from: "v1", to: "v2", address: to, bytes: 32 << 20 });
+    assert.equal(result.receivedSha256, result.sentSha256);
+  }
+  assertOnlyPsp(await capture.stop());
+});
+
+story("pipes --live counts what passes each pipe and edge", {}, async ({ world, startBoth }) => {
+  const { h1, h2 } = await startBoth();
+  // The first packet misses, is held, and comes again; then there is a tunnel.
+  for (const count of [1, 9]) {
+    const route = { in: "v1", to: world.vip("h2") };
+    const { received, text } = await ping(world, route, { count, interval: 0.01 });
+    assert.equal(received, count, text);
+  }
+  // Nobody's packet: it fails to open.
+  const forged = Uint8Array.fromHex(`0401050500000009${"00".repeat(60)}`);
+  const worker = await world.worker("h1");
+  await worker.frames("uplink", [udpFrame({
+    dstMac: world.host("h2").uplinkMac,
+    srcMac: world.host("h1").uplinkMac,
+    src: world.host("h1").pip,
+    dst: world.host("h2").pip,
+    srcPort: 50_000,
+    dstPort: 1000,
+  }, forged)]);
+  await eventually(async () => await h2.counter("rx-auth-fail") === 1, { what: "the forgery" });
+  const live = async (host: "h1" | "h2") => {
+    const { code, stdout, stderr } = await agentCommand(world, host, ["pipes", "--live"]);
+    assert.equal(code, 0, stderr);
+    return stdout;
+  };
+  const [one, two] = await Promise.all([live("h1"), live("h2")]);
+  for (
+    const part of [
+      "EGR_ACL-.->|miss: 1|RSS",
+      "EGR_ACL-->|10|p0",
+      String.raw`A: encap, encrypt\n1 entries, 10 packets`,
+      "INGR_ACL-->|10|host",
+    ]
+  ) assert.ok(one.includes(part), `${part} in ${one}`);
+  for (
+    const part of [
+      'udp 1000: 11"|PSP_DECRYPT',
+      "INGR_ACL-.->|miss: 1|SYND_STATS",
+      "icv_failed 1, bad_trailer 0",
+    ]
+  ) assert.ok(two.includes(part), `${part} in ${two}`);
+  assert.equal(await h1.counter("samples"), 0);
+});
