@@ -76,7 +76,7 @@ export interface Config {
     /** In order of preference. */
     readonly versions: readonly PspVersion[];
     readonly mode: PspMode;
-    /** Absent: 5 and 10, or 7 and 12 with a VC. */
+    /** Absent: 5 and 10, or 7 and 12 with a VC; in transport mode 0, or 2. */
     readonly cryptOffset?: { readonly ipv4: number; readonly ipv6: number };
     readonly sampleRateLog2: number;
     readonly sampleBytes: number;
