@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help deps shim gen ok test demo bench fuzz soak fmt clean distclean
+.PHONY: help deps shim binary gen ok test demo bench fuzz soak fmt clean distclean
 
 deno := .toolchain/bin/deno
 export DENO_DIR := $(CURDIR)/.toolchain/cache
@@ -21,6 +21,10 @@ deps: ## Deno, npm packages and Debian packages, where they are missing
 shim: ## build/shim/libpsp_dp_soft.so
 	@tools/deps.sh build
 	@$(MAKE) --no-print-directory -C c-shim
+
+binary: ## psp-agent as one file, build/bin/psp-agent-<arch> (ARCH=aarch64: for a DPU)
+	@tools/deps.sh npm build binary $(if $(filter-out $(shell uname -m),$(or $(ARCH),$(shell uname -m))),cross)
+	@tools/binary/build.sh $(ARCH)
 
 gen: ## src/rpc/gen from proto/
 	@tools/deps.sh npm gen
@@ -57,6 +61,7 @@ fmt: ## formats TypeScript and C
 	@tools/deps.sh npm format
 	@$(deno) fmt --quiet
 	@$(MAKE) --no-print-directory -C c-shim fmt
+	@$(MAKE) --no-print-directory -C tools/launcher fmt
 
 clean: ## removes build/
 	@rm -rf build

@@ -38,7 +38,7 @@ step() {
 }
 
 step "format" $deno fmt --check
-step "format C" make -s -C c-shim fmt-check
+step "format C" sh -c "make -s -C c-shim fmt-check && make -s -C tools/launcher fmt-check"
 step "build C" make -s -C c-shim -j "$(nproc)"
 # The C tests mostly wait for packets: the rest runs beside them.
 step "test C" make -s -C c-shim -j "$(nproc)" test &

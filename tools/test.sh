@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Runs every suite to its end, whatever fails on the way: the C tests (plain, and under ASan and UBSan),
-# the unit tests in TypeScript, the end-to-end tests in network namespaces (these need root),
+# the unit tests in TypeScript, the end-to-end tests in network namespaces (these need root), the binary,
 # and half a minute of fuzzing.
-#   tools/test.sh [c|unit|e2e|fuzz]...    without a name: all of them
+#   tools/test.sh [c|unit|e2e|binary|fuzz]...    without a name: all of them
 # One line per suite, and as the last line the sum: "N passed, N failed". A suite that ran no test, that
 # skipped one, or that ended badly without saying so, counts as one failed test more.
 #   V=1            shows the whole output of each suite, not only of those that failed
@@ -31,6 +31,7 @@ run_suite() {
 	c) set -- make -s -C c-shim -j "$(nproc)" test ;;
 	unit) set -- "$deno" task --quiet test ;;
 	e2e) set -- "$deno" task --quiet test:e2e ;;
+	binary) set -- tools/binary/test.sh ;;
 	fuzz) set -- tools/fuzz.sh 10 ;;
 	esac
 	timeout --kill-after=20 "${TEST_TIMEOUT:-1800}" "$@"
@@ -72,12 +73,12 @@ suite() {
 	[ "$f" -eq 0 ] && [ -z "${V:-}" ] || sed 's/^/    | /' "$log"
 	passed=$((passed + p))
 	failed=$((failed + f))
-	printf '%-5s %s: %d passed, %d failed, %d s%s\n' \
+	printf '%-6s %s: %d passed, %d failed, %d s%s\n' \
 		"$name" "$([ "$f" -eq 0 ] && echo ok || echo FAILED)" "$p" "$f" \
 		$(($(date +%s) - begin)) "$note"
 }
 
-[ $# -gt 0 ] || set -- c unit e2e fuzz
+[ $# -gt 0 ] || set -- c unit e2e binary fuzz
 # The suites need the shim, and run without looking at types. What fails here counts as a failed test.
 prepare() {
 	name=$1
@@ -92,9 +93,9 @@ prepare types "$deno" check --quiet .
 
 for name in "$@"; do
 	case $name in
-	c | unit | e2e | fuzz) suite "$name" ;;
+	c | unit | e2e | binary | fuzz) suite "$name" ;;
 	*)
-		echo "No suite is called \"$name\": c, unit, e2e, fuzz" >&2
+		echo "No suite is called \"$name\": c, unit, e2e, binary, fuzz" >&2
 		exit 2
 		;;
 	esac

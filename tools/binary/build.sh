@@ -7,6 +7,7 @@
 # self-extracting (tools/launcher). Says which, the size with what makes it up, and the start time.
 #   FORM=compile|self-extracting   only that one; default: the first that works
 #   OUT=dir                        instead of build/bin
+#   COMPILER=deno                  the Deno that compiles (tests: the one that fits DENORT_BIN)
 set -eu
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -63,14 +64,14 @@ compile() {
 	for so in *.so; do set -- "$@" --include "$so"; done
 	rm -f "$binary.new"
 	# No code cache: it would be written at run time, and differ with every build.
-	timeout 300 "$deno" compile --quiet --no-check --no-code-cache --target "$arch-unknown-linux-gnu" \
+	timeout 300 "${COMPILER:-$deno}" compile --quiet --no-check --no-code-cache --target "$arch-unknown-linux-gnu" \
 		"$@" --output "$binary.new" main.js
 }
 
 # Everything but the program itself, first the runtime.
 self_extracting() {
 	runtime=$(readlink -f "$deno")
-	[ -z "$foreign" ] || runtime=$foreign/deno
+	[ -z "$foreign" ] || runtime=$(readlink -f "$foreign/deno")
 	"$here/payload.sh" "$work/payload" "$runtime" "$stage/main.js" \
 		$(find "$stage" -type f ! -name main.js | LC_ALL=C sort)
 	make -s -B -C "$root/tools/launcher" ARCH="$arch" OUT="$binary.new" PAYLOAD="$work/payload" \
@@ -98,6 +99,7 @@ esac
 }
 chmod 0755 "$binary.new"
 mv "$binary.new" "$binary"
+echo "$made" >"$binary.form"
 [ "$arch" != "$native" ] || ln -sfn "psp-agent-$arch" "$OUT/psp-agent"
 
 # ---- what came of it -----------------------------------------------------------------------------

@@ -60,6 +60,7 @@ static void clean_environment(const char *runtime)
 /* Returns only when it fails: why. */
 static const char *become(const struct place *place, int argc, char **argv)
 {
+	const char *emulator = getenv("PSP_AGENT_EMULATOR");
 	char dir[PATH_MAX], runtime[PATH_MAX], program[PATH_MAX];
 	size_t flags = 0, n = 0;
 	char **args;
@@ -72,17 +73,20 @@ static const char *become(const struct place *place, int argc, char **argv)
 		return strerror(ENAMETOOLONG);
 	while (payload_flags[flags] != NULL)
 		flags++;
-	args = calloc(flags + (size_t)argc + 3, sizeof(*args));
+	args = calloc(flags + (size_t)argc + 4, sizeof(*args));
 	if (args == NULL)
 		return "out of memory";
-	args[n++] = argc > 0 ? argv[0] : runtime;
+	/* On a machine of another architecture (tests). */
+	if (emulator != NULL)
+		args[n++] = (char *)(uintptr_t)emulator;
+	args[n++] = argc > 0 && emulator == NULL ? argv[0] : runtime;
 	for (size_t i = 0; i < flags; i++)
 		args[n++] = (char *)(uintptr_t)payload_flags[i];
 	args[n++] = program;
 	for (int i = 1; i < argc; i++)
 		args[n++] = argv[i];
 	clean_environment(runtime);
-	(void)execv(runtime, args);
+	(void)execv(emulator != NULL ? emulator : runtime, args);
 	free(args);
 	return strerror(errno);
 }

@@ -66,8 +66,7 @@ const char *place_open(const char *path, struct place *out)
 	snprintf(parent, sizeof(parent), "%s", path);
 	slash = strrchr(parent, '/');
 	*(slash == parent ? slash + 1 : slash) = '\0';
-	(void)mkdir(parent, 0700);
-	if (stat(parent, &st) != 0)
+	if ((mkdir(parent, 0700) != 0 && errno != EEXIST) || stat(parent, &st) != 0)
 		return strerror(errno);
 	if (!holds_still(&st))
 		return "others can write to the directory around it";

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The self-extracting form unpacks once, whole, for its user alone, wherever it may. */
+import assert from "node:assert/strict";
+import { formOf, inTemporary, ROOT, runAlone } from "./run_alone.ts";
+
+const BINARY = `${ROOT}build/bin/psp-agent`;
+const isSelfExtracting = formOf() === "self-extracting";
+
+/** Only where this form was built; the compiled form has src/cli/embedded_shim_test.ts. */
+function unpacking(name: string, fn: (cache: string) => Promise<void>): void {
+  if (isSelfExtracting) Deno.test(name, () => inTemporary(fn));
+}
+
+async function start(cache: string) {
+  const { code, stderr } = await new Deno.Command(BINARY, {
+    args: ["version"],
+    clearEnv: true,
+    env: { PSP_AGENT_CACHE: cache },
+    stdin: "null",
+  }).output();
+  return { code, err: new TextDecoder().decode(stderr) };
+}
+
+/** The one directory that holds the files. */
+function unpacked(cache: string): string {
+  const names = [...Deno.readDirSync(cache)].map(({ name }) => name).filter((n) => n !== ".lock");
+  assert.equal(names.length, 1, names.join(" "));
+  return `${cache}/${names[0]}`;
+}
+
+unpacking("many that start at once unpack once", async (cache) => {
+  const all = await Promise.all(Array.from({ length: 6 }, () => start(cache)));
+  assert.deepEqual(all, all.map(() => ({ code: 0, err: "" })));
+  for (const { name } of Deno.readDirSync(unpacked(cache))) {
+    const { mode, isFile } = Deno.statSync(`${unpacked(cache)}/${name}`);
+    assert.ok(isFile, name);
+    assert.equal((mode ?? 0) & 0o077, 0, name);
+  }
+});
+
+unpacking("nothing is written after that", async (cache) => {
+  const look = () =>
+    [...Deno.readDirSync(unpacked(cache))].map(({ name }) => {
+      const { size, mtime, ino } = Deno.statSync(`${unpacked(cache)}/${name}`);
+      return [name, size, mtime?.getTime(), ino].join(" ");
+    }).sort();
+  await start(cache);
+  const before = look();
+  await start(cache);
+  assert.deepEqual(look(), before);
+});
+
+unpacking(
+  "what a dead process left is removed, what was changed is unpacked again",
+  async (cache) => {
+    await Deno.mkdir(`${cache}/.unfinished`);
+    await Deno.writeTextFile(`${cache}/.unfinished/psp-agent`, "half of it");
+    assert.deepEqual(await start(cache), { code: 0, err: "" });
+    const program = `${unpacked(cache)}/main.js`;
+    const whole = Deno.statSync(program).size;
+    for (
+      const spoil of [
+        () => Deno.writeTextFile(program, "Deno.exit(9)"),
+        () => Deno.truncate(program, 10),
+        () => Deno.chmod(program, 0o666),
+        () => Deno.remove(program),
+        () => Deno.remove(program).then(() => Deno.symlink("/etc/passwd", program)),
+      ]
+    ) {
+      await spoil();
+      assert.deepEqual(await start(cache), { code: 0, err: "" });
+      assert.equal(Deno.lstatSync(program).size, whole);
+      assert.equal((Deno.lstatSync(program).mode ?? 0) & 0o777, 0o600);
+    }
+  },
+);
+
+unpacking("an upgrade removes the version before, but not one that runs", async (cache) => {
+  const [idle, busy] = [`${cache}/${"0".repeat(24)}`, `${cache}/${"1".repeat(24)}`];
+  for (const dir of [idle, busy]) {
+    await Deno.mkdir(dir);
+    await Deno.writeTextFile(`${dir}/psp-agent`, "");
+  }
+  const holder = new Deno.Command("flock", { args: ["--shared", busy, "cat"], stdin: "piped" })
+    .spawn();
+  try {
+    // The lock is there once flock has opened and locked it.
+    for (let held = false; !held;) {
+      held = !(await new Deno.Command("flock", { args: ["-n", busy, "true"] }).output()).success;
+    }
+    assert.equal((await start(cache)).code, 0);
+    assert.throws(() => Deno.statSync(idle), Deno.errors.NotFound);
+    assert.ok(Deno.statSync(busy).isDirectory);
+  } finally {
+    await holder.stdin.close();
+    await holder.status;
+  }
+});
+
+unpacking("a directory that others can write to, or that is theirs, is refused", async (cache) => {
+  for (const [uid, mode] of [[0, 0o777], [65534, 0o700]] as const) {
+    const dir = `${cache}/${mode}-${uid}`;
+    await Deno.mkdir(dir);
+    await Deno.chmod(dir, mode);
+    await Deno.chown(dir, uid, uid);
+    const { code, err } = await start(dir);
+    assert.equal(code, 1);
+    assert.match(
+      err,
+      /^psp-agent: Cannot start: .*(others can write to it|belongs to another user)/,
+    );
+  }
+});
+
+unpacking("an empty HOME and a /tmp without programs do not keep it from starting", async () => {
+  const noexec = "mount -t tmpfs -o noexec none $root/tmp; mount -t tmpfs -o noexec none $root/run";
+  const { code, err } = await runAlone(["version"], { home: "", setup: noexec });
+  assert.deepEqual([code, err], [0, ""]);
+  // A unit with ProtectSystem=strict: only the state directory is left.
+  const strict = await runAlone(["version"], {
+    home: "/none",
+    env: { STATE_DIRECTORY: "/var/lib/x" },
+    setup:
+      `${noexec}; mkdir $root/var/lib/x; mount -t tmpfs none $root/var/lib/x; mount -o remount,ro none $root`,
+  });
+  assert.deepEqual([strict.code, strict.err], [0, ""]);
+});
+
+unpacking("where there is no place at all it says which ones it tried", async () => {
+  const { code, err } = await runAlone(["version"], {
+    home: "/home",
+    setup: "mount -t tmpfs -o noexec none $root/tmp; mount -o remount,ro none $root",
+  });
+  assert.equal(code, 1);
+  assert.match(
+    err,
+    /^psp-agent: Cannot start: [^\n]*\/home\/\.cache\/psp-agent \(Read-only[^\n]*noexec[^\n]*\n$/,
+  );
+});
+
+unpacking("the inspector's signal is blocked, and there are no core dumps", async (cache) => {
+  await Deno.chmod(cache, 0o700);
+  const child = new Deno.Command("sh", {
+    args: ["-c", `exec "$0" status --watch --address 127.0.0.1:9`, BINARY],
+    clearEnv: true,
+    env: { PSP_AGENT_CACHE: cache, PATH: "/usr/bin:/bin" },
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  try {
+    let name = "sh";
+    while (name !== "psp-agent") {
+      name = Deno.readTextFileSync(`/proc/${child.pid}/comm`).trim();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    const blocked = /^SigBlk:\s*(\w+)$/m.exec(Deno.readTextFileSync(`/proc/${child.pid}/status`));
+    assert.ok(BigInt(`0x${blocked?.[1]}`) & (1n << 9n), "SIGUSR1 is not blocked");
+    assert.match(Deno.readTextFileSync(`/proc/${child.pid}/limits`), /Max core file size\s+0\s+0/);
+  } finally {
+    try {
+      child.kill("SIGKILL");
+    } catch {
+      // It has ended.
+    }
+    await child.status;
+  }
+});
