@@ -13,6 +13,7 @@ import {
   type UniversalClientResponse,
 } from "@connectrpc/connect/protocol";
 import * as http2 from "node:http2";
+import { endLater } from "./h2_ending.ts";
 
 /** How a connection is made and kept. */
 export interface H2Options {
@@ -104,6 +105,7 @@ export class H2Connection {
 
   #open(): Live {
     const session = http2.connect(this.#options.authority, this.#options.session());
+    endLater(session);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     promise.catch(ignore);
     let overdue: ReturnType<typeof setTimeout> | undefined;

@@ -14,6 +14,7 @@ import {
   finish,
   ignore,
   plainServers,
+  refuse,
   type Request,
   type Response,
   secureServer,
@@ -73,13 +74,13 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   const open = (carrier: Carrier, socket: net.Socket) => {
     if (carriers.size >= options.maxConnections) {
       events.count("connections-exceeded");
-      return destroy(carrier);
+      return refuse(carrier);
     }
     carriers.add(carrier);
     carrier.on("close", () => carriers.delete(carrier));
     carrier.on("error", ignore);
     carrier.setTimeout(options.idleMs ?? DEFAULT_IDLE_MS, () => finish(carrier));
-    if (options.accept?.(carrier, socket) === false) destroy(carrier);
+    if (options.accept?.(carrier, socket) === false) refuse(carrier);
   };
   const inner = options.tls
     ? secureServer(options, options.tls, { open, events })

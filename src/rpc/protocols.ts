@@ -6,6 +6,7 @@ import * as http2 from "node:http2";
 import type * as net from "node:net";
 import type * as tls from "node:tls";
 import type { RpcEvents } from "./events.ts";
+import { endLater, endNow } from "./h2_ending.ts";
 import type { ListenerOptions } from "./listener.ts";
 import { contextOptions } from "./tls.ts";
 
@@ -59,7 +60,10 @@ export function secureServer(
     socket.on("error", ignore);
     if (socket.alpnProtocol !== "h2") open(socket, socket);
   });
-  server.on("session", (session) => open(session, session.socket as net.Socket));
+  server.on("session", (session) => {
+    endLater(session);
+    open(session, session.socket as net.Socket);
+  });
   server.on("sessionError", ignore);
   server.on("tlsClientError", (_error, socket) => {
     events.count("handshakes-failed");
@@ -89,7 +93,10 @@ export function secureServer(
 /** HTTP/2 with prior knowledge and HTTP/1.1, told apart by the first octets. */
 export function plainServers(options: ListenerOptions, { open }: Doors): Inner {
   const http2Server = http2.createServer(http2Options(options), options.handler);
-  http2Server.on("session", (session) => open(session, session.socket as net.Socket));
+  http2Server.on("session", (session) => {
+    endLater(session);
+    open(session, session.socket as net.Socket);
+  });
   http2Server.on("sessionError", ignore);
   const http1Server = http.createServer(options.handler);
   http1Server.on("clientError", (_error, socket) => socket.destroy());
@@ -126,6 +133,12 @@ function http2Options(options: ListenerOptions) {
 export function finish(carrier: Carrier): void {
   if ("settings" in carrier) carrier.close();
   else carrier.end();
+}
+
+/** Ends one that has only just come, before anything is read from it. */
+export function refuse(carrier: Carrier): void {
+  if ("settings" in carrier) endNow(carrier);
+  else destroy(carrier);
 }
 
 /** Ends it now. */
