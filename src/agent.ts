@@ -4,12 +4,14 @@
 import type { DataPlane } from "../ffi/data_plane.ts";
 import type { Library } from "../ffi/library.ts";
 import { dropLoading, notifyManager } from "../ffi/notify.ts";
+import { reload, trustOf } from "./agent_reload.ts";
 import { agentStatus } from "./agent_status.ts";
 import type { RunOptions } from "./cli/run.ts";
 import { systemClock } from "./clock.ts";
 import type { Config } from "./config/config.ts";
 import { type Core, createCore } from "./core.ts";
 import { FlowTable } from "./flow_table.ts";
+import { keepWarm } from "./keep_warm.ts";
 import type { Log, LogFields } from "./log.ts";
 import { mtuOf } from "./mtu.ts";
 import { NextHops } from "./next_hops.ts";
@@ -18,16 +20,16 @@ import { Peers } from "./peers.ts";
 import type { InstalledTopology } from "./pipes/install.ts";
 import { type PlaneSetup, setUpPlane } from "./plane_setup.ts";
 import { systemRandom } from "./random.ts";
-import { createRpcClient, type RpcClient } from "./rpc/client.ts";
+import { createRpcClient } from "./rpc/client.ts";
 import type { RpcEvents } from "./rpc/events.ts";
-import type { Trust } from "./rpc/identity.ts";
-import { type RpcServer, startRpcServer } from "./rpc/server.ts";
+import { startRpcServer } from "./rpc/server.ts";
 import { startStatusServer, type StatusServer } from "./rpc/status_server.ts";
 import { TlsStore } from "./rpc/tls_store.ts";
 import type { Clock } from "./sa.ts";
 import { openSaStore } from "./sa_store.ts";
 import { SampleHub } from "./sample_hub.ts";
 import { openStateDir } from "./state_dir.ts";
+import { Tasks } from "./tasks.ts";
 import { Workloads } from "./workloads.ts";
 
 /** How often the kernel is asked again where peers are. */
@@ -95,7 +97,20 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
   plane.start();
   const pump = pumpEvents({ core, parts, plane, signal });
   core.start();
-  options.onHangup(() => void reload(options, { core, server, status, client, tls, log, notify }));
+  const tasks = new Tasks(log);
+  stack.defer(() => tasks.stop());
+  keepWarm({
+    client,
+    peers: config.peers,
+    bootEpoch: core.bootEpoch,
+    clock,
+    random: systemRandom(),
+    tasks,
+  });
+  // One after the other: what was read last must be what stands in the end.
+  let reloaded = Promise.resolve();
+  const running = { core, server, status, client, tls, log, notify };
+  options.onHangup(() => reloaded = reloaded.then(() => reload(options.reload, running)));
   const hops = setInterval(() => {
     parts.hops.refresh();
     parts.workloads.tick();
@@ -218,10 +233,6 @@ function openTls(config: Config, events: RpcEvents): TlsStore | undefined {
   return new TlsStore(config.rpc.tls, { owner: { id, domain }, events });
 }
 
-function trustOf({ domain, peers, security }: Config): Trust {
-  return { domain, peers: peers.map((peer) => peer.id), deny: security.deny };
-}
-
 function startStatus(
   given: {
     config: Config;
@@ -257,38 +268,4 @@ function openManager(library: Library, log: Log): Notify {
     },
     log,
   });
-}
-
-/** SIGHUP: certificates and the deny list. A bad file changes nothing and says so. */
-async function reload(
-  options: RunOptions,
-  running: {
-    core: Core;
-    server: RpcServer;
-    status: StatusServer;
-    client: RpcClient;
-    tls: TlsStore | undefined;
-    log: Log;
-    notify: Notify;
-  },
-): Promise<void> {
-  const { core, server, status, client, tls, log, notify } = running;
-  notify.reloading();
-  tls?.reload();
-  status.reload();
-  try {
-    const config = await options.reload();
-    const trust = trustOf(config);
-    const denied = core.deny(config.security.deny);
-    server.setTrust(trust);
-    client.setTrust(trust, config.peers);
-    log.info("configuration reloaded: the deny list and certificates are in force", {
-      count: denied.length,
-    });
-  } catch (error) {
-    log.error("configuration not reloaded", {
-      reason: error instanceof Error ? error.message : String(error),
-    });
-  }
-  notify.ready();
 }

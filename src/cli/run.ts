@@ -3,6 +3,7 @@
 /** `psp-agent run`: the agent itself, until a signal ends it. */
 import type { Config } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
+import { watchConfig } from "../config/watch.ts";
 import type { Log } from "../log.ts";
 import { openLog } from "../logging.ts";
 import { EXIT, type ExitCode, sentence } from "./io.ts";
@@ -13,7 +14,7 @@ export interface RunOptions {
   readonly log: Log;
   /** Aborts on SIGTERM and SIGINT. */
   readonly signal: AbortSignal;
-  /** Calls `listener` on every SIGHUP until `signal` aborts. */
+  /** Calls `listener` on every SIGHUP and whenever the file has changed, until `signal` aborts. */
   readonly onHangup: (listener: () => void) => void;
   /** Reads and checks the file again, the shim filled in. Throws `ConfigError`. */
   readonly reload: () => Promise<Config>;
@@ -26,7 +27,8 @@ export async function run(
   const { config, warnings } = await load(args);
   const log = openLog(config.log);
   for (const reason of warnings) log.warn("Configuration warning", { reason });
-  const { signal, onHangup } = listen(log);
+  const { signal, onHangup, hangUp } = listen(log);
+  watchConfig(args.config, hangUp, { signal });
   const reload = async () => {
     const again = await load(args);
     for (const reason of again.warnings) log.warn("Configuration warning", { reason });
@@ -47,15 +49,18 @@ async function load(
 }
 
 /** The signals of the process, and what nobody caught. */
-function listen(log: Log): Pick<RunOptions, "signal" | "onHangup"> {
+function listen(
+  log: Log,
+): Pick<RunOptions, "signal" | "onHangup"> & { readonly hangUp: () => void } {
   const stop = new AbortController();
   for (const name of ["SIGTERM", "SIGINT"] as const) {
     Deno.addSignalListener(name, () => stop.abort(name));
   }
   const hangups = new Set<() => void>();
-  Deno.addSignalListener("SIGHUP", () => {
+  const hangUp = () => {
     for (const listener of hangups) listener();
-  });
+  };
+  Deno.addSignalListener("SIGHUP", hangUp);
   // Its default would end a compiled agent. Under `deno run` it opens the inspector, listener or not:
   // bin/psp-agent blocks it there.
   Deno.addSignalListener("SIGUSR1", () => {});
@@ -74,5 +79,5 @@ function listen(log: Log): Pick<RunOptions, "signal" | "onHangup"> {
     event.preventDefault();
     fatal(event.reason);
   });
-  return { signal: stop.signal, onHangup: (listener) => void hangups.add(listener) };
+  return { signal: stop.signal, onHangup: (listener) => void hangups.add(listener), hangUp };
 }

@@ -49,6 +49,8 @@ export interface RpcClientOptions {
 export interface RpcClient extends TunnelClient, Disposable {
   /** New peers or deny list: connections to whoever is gone or denied end at once. */
   setTrust(trust: Trust, peers: readonly PeerAddress[]): void;
+  /** The certificate that each peer showed last, by its fingerprint. */
+  presented(): ReadonlyMap<string, string>;
   /** Ends all connections; calls under way reject. */
   close(): void;
 }
@@ -67,6 +69,7 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
   const events = options.events ?? SILENT;
   let { trust, peers } = options;
   const lines = new Map<string, Line>();
+  const presented = new Map<string, string>();
   const cut = (id: string, why: string) => {
     lines.get(id)?.connection.close(why);
     lines.delete(id);
@@ -81,7 +84,7 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
     }
     const open = lines.get(id);
     if (open !== undefined) return open;
-    const line = openLine(options, peer, { trust: () => trust, events });
+    const line = openLine(options, peer, { trust: () => trust, events, presented });
     lines.set(id, line);
     return line;
   };
@@ -149,6 +152,7 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
         if (!kept || doubtful) cut(id, "the configuration has changed");
       }
     },
+    presented: () => presented,
     close,
     [Symbol.dispose]: close,
   };
@@ -166,7 +170,11 @@ function refuseUnsafe(options: RpcClientOptions): void {
 function openLine(
   options: RpcClientOptions,
   peer: PeerAddress,
-  { trust, events }: { readonly trust: () => Trust; readonly events: RpcEvents },
+  { trust, events, presented }: {
+    readonly trust: () => Trust;
+    readonly events: RpcEvents;
+    readonly presented: Map<string, string>;
+  },
 ): Line {
   const baseUrl = `${options.tls ? "https" : "http"}://${peer.svcAddress}`;
   const session = (): SecureClientSessionOptions =>
@@ -179,7 +187,10 @@ function openLine(
           fingerprint: certificate.fingerprint256,
         }, trust());
         line.refusal = undefined;
-        if (found.ok && found.peer === peer.id) return undefined;
+        if (found.ok && found.peer === peer.id) {
+          presented.set(peer.id, certificate.fingerprint256);
+          return undefined;
+        }
         events.count(found.ok ? "unknown-identity" : found.reason);
         line.refusal = {
           message: found.ok ? `the certificate is that of "${found.peer}"` : found.message,

@@ -45,6 +45,8 @@ export interface RpcServer extends AsyncDisposable {
   connections(): number;
   /** New peers or deny list: connections that are not welcome any more end at once. Returns how many. */
   setTrust(trust: Trust): number;
+  /** The certificate that each peer showed last, by its fingerprint. */
+  presented(): ReadonlyMap<string, string>;
   /** Lets requests under way end, at most `graceMs` (default 500). */
   close(graceMs?: number): Promise<void>;
 }
@@ -66,6 +68,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   refuseUnsafe(options, events);
   let trust = options.trust;
   const known = new Map<Carrier, Known>();
+  const presented = new Map<string, string>();
   const accept = (carrier: Carrier, socket: unknown): boolean => {
     if (options.tls === undefined) return true;
     const entry = judge(socket as TLSSocket, trust);
@@ -76,6 +79,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     }
     makeRoom(known, entry, events);
     known.set(carrier, entry);
+    if (entry.identity.ok) presented.set(entry.identity.peer, entry.presented.fingerprint);
     carrier.on("close", () => known.delete(carrier));
     return true;
   };
@@ -109,6 +113,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   return {
     address: { hostname: listener.hostname, port: listener.port },
     connections: listener.connections,
+    presented: () => presented,
     setTrust(next) {
       trust = next;
       for (const entry of known.values()) entry.identity = identify(entry.presented, next);

@@ -4,6 +4,7 @@
 import { pkiInit, pkiIssue } from "../../src/pki/pki.ts";
 import { mustRun } from "./netns.ts";
 import { type HostName, hostPort, HOSTS, otherHost, type Workload } from "./plan.ts";
+import { planeSection } from "./standin.ts";
 import type { World } from "./world.ts";
 
 /** The trust domain that a configuration has by default. */
@@ -29,9 +30,11 @@ export interface PeersJson {
     next_hop_mac?: string;
   }[];
   plane: {
-    kind: "soft";
-    uplink: string;
-    host: string;
+    kind: "soft" | "doca";
+    uplink?: string;
+    host?: string;
+    pci?: string;
+    representor?: string;
     backend?: string;
     library?: string;
     uplink_vlan?: number;
@@ -43,6 +46,8 @@ export interface PeersJson {
     insecure?: boolean;
     timeout?: string;
     attempts?: number;
+    peer_rate?: number;
+    peer_burst?: number;
   };
   status: { listen: string; admin?: boolean };
   tunnel: {
@@ -50,8 +55,12 @@ export interface PeersJson {
     back_off_max?: string;
     grace?: string;
     idle?: string;
+    life?: string;
     restore?: boolean;
   };
+  rotation?: { interval?: string };
+  security?: { deny?: string[] };
+  hold?: { packets_per_flow?: number; bytes?: number; flows?: number };
   psp?: {
     versions?: string[];
     mode?: "tunnel" | "transport";
@@ -77,7 +86,7 @@ export function peersJson(world: World, name: HostName): PeersJson {
       svc_address: hostPort(peer.pip, RPC_PORT),
       vips: peer.workloads.flatMap((w) => world.plan.inner.map((family) => w.prefixes[family])),
     }],
-    plane: { kind: "soft", uplink: "uplink", host: "host" },
+    plane: planeSection("uplink", "host"),
     rpc: { listen: hostPort(host.pip, RPC_PORT), tls: tlsOf(world, name) },
     status: { listen: STATUS },
     // Short, so that a test of failure and recovery is short.

@@ -8,6 +8,7 @@ import { type PeersJson, peersJson, STATUS } from "./agent_config.ts";
 import { kill, type Output, run, spawn } from "./netns.ts";
 import { lines } from "./ns_worker.ts";
 import type { HostName } from "./plan.ts";
+import { planeEnv } from "./standin.ts";
 import {
   type AgentStatus,
   getPipes,
@@ -25,6 +26,8 @@ export interface AgentOptions {
   /** Changes the host's configuration before it is written. */
   readonly change?: (config: PeersJson) => void;
   readonly env?: Readonly<Record<string, string>>;
+  /** A command that runs the program, such as `setpriv ...`. */
+  readonly wrap?: readonly string[];
 }
 
 /** One line of an agent's log. */
@@ -58,15 +61,17 @@ export class AgentProcess implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #reading: Promise<unknown>;
   #stdout = "";
+  #status: Deno.CommandStatus | undefined;
 
   private constructor(world: World, host: HostName, configPath: string, options: AgentOptions) {
     this.host = host;
     this.configPath = configPath;
     this.#world = world;
-    this.#child = spawn([AGENT_BIN, "--config", configPath], {
+    this.#child = spawn([...options.wrap ?? [], AGENT_BIN, "--config", configPath], {
       ns: world.ns(host),
-      env: options.env ?? {},
+      env: { ...planeEnv(), ...options.env },
     });
+    this.#child.status.then((status) => this.#status = status);
     this.#reading = Promise.all([
       this.#child.stdin.close(),
       this.#read(),
@@ -85,6 +90,11 @@ export class AgentProcess implements AsyncDisposable {
     const path = world.path(`peers-${host}.json`);
     await Deno.writeTextFile(path, JSON.stringify(config, null, 2));
     return world.own(new AgentProcess(world, host, path, options));
+  }
+
+  /** How it ended; undefined while it runs. */
+  get ending(): Deno.CommandStatus | undefined {
+    return this.#status;
   }
 
   /** `launch`, and waits until it says that it is ready and its health check agrees. */
@@ -168,9 +178,9 @@ export class AgentProcess implements AsyncDisposable {
 
   /** Resolves when the program has ended and everything that it wrote is here. */
   async ended(): Promise<Deno.CommandStatus> {
-    const status = await this.#child.status;
+    this.#status = await this.#child.status;
     await this.#reading;
-    return status;
+    return this.#status;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
