@@ -16,6 +16,7 @@
 #include <doca_dpdk.h>
 #include <doca_flow.h>
 #include <doca_version.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 #define COMPAT_DOCA (DOCA_VERSION_MAJOR * 100 + DOCA_VERSION_MINOR)
@@ -64,6 +65,28 @@ static inline const char *compat_devargs(void)
 #endif
 }
 
+/* EAL's allow list of devices that are not there, so that it probes none. */
+static inline const char *const *compat_eal_no_devices(void)
+{
+#if COMPAT_DOCA >= 303
+	static const char *const none[] = {"pci:00:00.0", "auxiliary:mlx5_core.sf.0", NULL};
+#else
+	static const char *const none[] = {"00:00.0", NULL};
+#endif
+
+	return none;
+}
+
+/* From 3.1 on a switch port is isolated by itself. */
+static inline bool compat_must_isolate(void)
+{
+#if COMPAT_DOCA >= 301
+	return false;
+#else
+	return true;
+#endif
+}
+
 /* How many of each resource there may be: of the whole library before 3.2, of the switch port from then on. */
 struct compat_resources {
 	uint32_t counters, psp_keys, mirrors;
@@ -98,10 +121,9 @@ static inline doca_error_t compat_port_resources(struct doca_flow_port_cfg *cfg,
 	doca_error_t result = doca_flow_port_cfg_set_nr_resources(cfg, DOCA_FLOW_RESOURCE_COUNTER,
 								  resources->counters);
 
-	return result == DOCA_SUCCESS
-		       ? doca_flow_port_cfg_set_nr_resources(cfg, DOCA_FLOW_RESOURCE_PSP,
-							     resources->psp_keys)
-		       : result;
+	return result == DOCA_SUCCESS ? doca_flow_port_cfg_set_nr_resources(
+						cfg, DOCA_FLOW_RESOURCE_PSP, resources->psp_keys)
+				      : result;
 #else
 	(void)cfg;
 	(void)resources;

@@ -43,16 +43,15 @@ static inline doca_error_t compat_pipe_crypto_lists(struct doca_flow_pipe_cfg *c
 	struct doca_flow_ordered_list lists[COMPAT_TEMPLATES_MAX], *at[COMPAT_TEMPLATES_MAX];
 
 	for (uint32_t i = 0; i < n && i < COMPAT_TEMPLATES_MAX; i++) {
-		crypto[i] = (struct doca_flow_crypto){ .has_crypto_encap = parts[i].reformat,
-						       .crypto_encap = parts[i].encap,
-						       .crypto = parts[i].crypto };
+		crypto[i] = (struct doca_flow_crypto){.has_crypto_encap = parts[i].reformat,
+						      .crypto_encap = parts[i].encap,
+						      .crypto = parts[i].crypto};
 		elements[i] = (struct doca_flow_ordered_list_element){
 			.type = DOCA_FLOW_ORDERED_LIST_ELEMENT_CRYPTO,
 		};
 		elements[i].crypto = &crypto[i];
-		lists[i] = (struct doca_flow_ordered_list){ .idx = i,
-							    .size = 1,
-							    .elements = &elements[i] };
+		lists[i] = (struct doca_flow_ordered_list){
+			.idx = i, .size = 1, .elements = &elements[i]};
 		at[i] = &lists[i];
 	}
 	return doca_flow_pipe_cfg_set_ordered_lists(cfg, at, n);
@@ -70,13 +69,13 @@ static inline doca_error_t compat_list_add(struct doca_flow_pipe *pipe, uint32_t
 					   struct doca_flow_pipe_entry **out)
 {
 #if COMPAT_DOCA >= 302
-	struct doca_flow_crypto crypto = { .has_crypto_encap = part->reformat,
-					   .crypto_encap = part->encap,
-					   .crypto = part->crypto };
+	struct doca_flow_crypto crypto = {.has_crypto_encap = part->reformat,
+					  .crypto_encap = part->encap,
+					  .crypto = part->crypto};
 	struct doca_flow_ordered_list_element element = {
 		.type = DOCA_FLOW_ORDERED_LIST_ELEMENT_CRYPTO,
 	};
-	struct doca_flow_ordered_list list = { .idx = template, .size = 1, .elements = &element };
+	struct doca_flow_ordered_list list = {.idx = template, .size = 1, .elements = &element};
 
 	element.crypto = &crypto;
 	return doca_flow_pipe_ordered_list_add_entry(COMPAT_QUEUE, pipe, at, &list, fwd,

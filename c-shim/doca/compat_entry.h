@@ -16,7 +16,7 @@
 struct compat_entry {
 	const struct doca_flow_match *match, *match_mask; /* the mask: control entries */
 	struct doca_flow_actions *actions, *actions_mask; /* the mask: control entries */
-	uint8_t template;                                 /* which actions of the pipe it fills in */
+	uint8_t template; /* which actions of the pipe it fills in */
 	const struct doca_flow_monitor *monitor;
 	const struct doca_flow_fwd *fwd;
 	uint32_t priority; /* control entries */
@@ -117,17 +117,16 @@ static inline doca_error_t compat_mirror_set(struct doca_flow_port *port, uint32
 	(void)copy;
 	return DOCA_ERROR_NOT_SUPPORTED;
 #else
-	struct doca_flow_mirror_target target = { .fwd = *copy };
+	struct doca_flow_mirror_target target = {.fwd = *copy};
 	struct doca_flow_shared_resource_cfg cfg = {
-		.mirror_cfg = { .nr_targets = 1, .target = &target },
+		.mirror_cfg = {.nr_targets = 1, .target = &target},
 	};
 	doca_error_t result =
 		doca_flow_shared_resource_set_cfg(DOCA_FLOW_SHARED_RESOURCE_MIRROR, id, &cfg);
 
-	return result == DOCA_SUCCESS
-		       ? doca_flow_shared_resources_bind(DOCA_FLOW_SHARED_RESOURCE_MIRROR, &id, 1,
-							 port)
-		       : result;
+	return result == DOCA_SUCCESS ? doca_flow_shared_resources_bind(
+						DOCA_FLOW_SHARED_RESOURCE_MIRROR, &id, 1, port)
+				      : result;
 #endif
 }
 

@@ -20,136 +20,13 @@
 #include "../soft/keys.h"
 #include "../soft/random.h"
 #include "hw.h"
-#include "level.h"
+#include "objects.h"
 #include "options.h"
 #include "trace.h"
 
 #define DPU_VERSION "0.1.0"
-#define DPU_PIPES_MAX 256u /* 8 bits of a mark */
-#define DPU_LEGS 2u
-#define DPU_NAME_LEN 32u
-
-/* A forward, resolved. */
-struct dpu_goto {
-	uint32_t type, target; /* enum psp_dp_fwd_type */
-	struct dpu_pipe *pipe;
-};
-
-/* The CPU as a forward: a pipe that marks packets and sends them to a queue of ours. See mark.h. */
-struct dpu_tap {
-	struct dpu_tap *next; /* of the pipe that it belongs to */
-	uint32_t mark;
-	struct dpu_hw_pipe hw;
-	struct dpu_piece entry;
-};
-
-/* A forward with a copy to a tap. */
-struct dpu_sampler {
-	struct dpu_sampler *next; /* of the pipe that it belongs to */
-	struct dpu_to on;         /* where the packet goes on */
-	uint32_t mirror;          /* up to 3.1 */
-	struct dpu_hw_pipe flood; /* from 3.2 on */
-	struct dpu_piece entries[2];
-};
-
-/* Source address, and SPI if the pipe matches it, of an IPv6 match that needs two lookups. See stage.c. */
-struct dpu_stage_key {
-	uint8_t src[16];
-	uint32_t spi;
-};
-
-struct dpu_stage_entry {
-	struct dpu_stage_entry *next; /* of its bucket */
-	struct dpu_stage_key key;
-	uint32_t number; /* what the second lookup matches instead; from 1 */
-	uint32_t refs;
-	struct dpu_piece piece;
-};
-
-struct dpu_numbers {
-	uint32_t *free;
-	uint32_t n_free, made, max;
-};
-
-/* A BASIC pipe has one leg, or one for each IP version when it matches addresses. */
-struct dpu_leg {
-	uint32_t l3; /* enum psp_dp_l3 */
-	bool staged, listed;
-	struct dpu_hw_pipe hw;    /* the match */
-	struct dpu_hw_pipe stage; /* in front of it */
-	struct dpu_hw_pipe list;  /* crypto behind it, from 3.2 on */
-	struct dpu_numbers list_numbers, stage_numbers;
-	struct dpu_stage_entry **stage_buckets;
-	struct dpu_hw_shape shape; /* templates that entries choose from */
-};
-
-struct dpu_pipe {
-	uint32_t id, type, domain;
-	char name[DPU_NAME_LEN];
-	bool root, count, miss_counter;
-	bool by_inner; /* split by the IP version of the inner header */
-	bool fixed_fwd; /* hardware has the pipe's forward: entries cannot bring their own */
-	struct psp_dp_match mask;
-	struct psp_dp_actions actions;
-	struct psp_dp_monitor monitor;
-	struct dpu_goto fwd, fwd_miss;
-	uint32_t room; /* entries that hardware has room for, each leg */
-
-	uint32_t n_legs;
-	struct dpu_leg legs[DPU_LEGS];
-	struct dpu_hw_pipe split; /* n_legs is 2: chooses the leg */
-	struct dpu_piece split_entries[DPU_LEGS];
-	struct dpu_hw_pipe control;        /* CONTROL */
-	struct dpu_piece catch_all[2];     /* CONTROL: what misses; of the uplink, of the host port */
-	struct dpu_piece resubmit;         /* in the transmit root: released packets enter here */
-	const struct dpu_hw_pipe *entrance;
-	struct dpu_tap *taps;
-	struct dpu_sampler *samplers;
-
-	struct dpu_entry *entries;
-	uint32_t n_entries;
-	uint32_t refs; /* pipes and entries of other pipes that forward here */
-	struct dpu_total hits;              /* of entries that are gone */
-	struct dpu_total misses_settled[2]; /* what of the misses is in the counters already */
-	uint64_t last_used_ns;
-};
-
-/* What an entry does: its pipe's actions and its own, merged. */
-struct dpu_rule {
-	struct psp_dp_actions actions;
-	struct dpu_goto fwd; /* never NONE */
-	bool count, mirror, notify;
-};
-
-struct dpu_entry {
-	struct dpu_entry *prev, *next;           /* of its pipe */
-	struct dpu_entry *hash_next;             /* of its bucket in dp->matches */
-	struct dpu_entry *slot_prev, *slot_next; /* of the key slot that it encrypts with */
-	struct dpu_pipe *pipe;
-	struct dpu_leg *leg; /* BASIC */
-	uint32_t id, priority, level;
-	uint32_t hash;
-	struct psp_dp_match match, mask; /* match is masked */
-	struct dpu_rule rule;
-	struct dpu_piece piece, list_piece;
-	uint32_t list_number;
-	struct dpu_stage_entry *stage;
-	struct dpu_total total;   /* as last read, over updates */
-	struct dpu_total settled; /* what of it is in the counters already */
-	struct dpu_total at_key;  /* what of it was sealed with the slot's present key, up to now */
-	uint64_t last_used_ns;
-};
-
-/* A crypto id. */
-struct dpu_slot {
-	uint32_t resource; /* the device's id for it */
-	bool bound;        /* the device has it, with a key or with noise */
-	bool keyed;
-	uint64_t iv_limit;
-	struct dpu_total sealed; /* with the present key */
-	uint64_t last_used_ns;
-	struct dpu_entry *users;
-};
+#define DPU_MIRRORS 8u         /* ids 1 to 8 */
+#define DPU_EXPIRE_BATCH 1024u /* keys that one look at limits takes */
 
 struct dpu_handle {
 	struct dpu_entry *entry; /* NULL: free */
@@ -177,15 +54,16 @@ struct psp_dp {
 	struct dpu_hw_pipe tx_root; /* what this process transmits enters here */
 	struct dpu_piece inject[2];
 	struct dpu_pipe *root;
-	_Atomic(struct dpu_pipe *) pipes[DPU_PIPES_MAX]; /* the poll thread reads ids under the hold's lock */
+	struct dpu_pipe *pipes[DPU_PIPES_MAX];
 	uint32_t pipe_generation[DPU_PIPES_MAX];
 	_Atomic uint32_t pipe_ids[DPU_PIPES_MAX]; /* 0: none; for the poll thread */
 	struct dpu_handles handles;
 	struct dpu_entry **matches; /* entries by pipe and match */
 	uint32_t matches_mask;
-	struct dpu_entry *limbo; /* entries whose completion never came: hardware may still write to them */
-	uint32_t mirrors;
-	uint32_t outer_ip_len; /* of the last header that ENCAP was given: what peers send is alike */
+	struct dpu_limbo *limbo; /* what hardware may still write to: completions that never came */
+	uint32_t mirrors;        /* bit n: id n is taken */
+	uint32_t
+		outer_ip_len; /* of the last header that ENCAP was given: what peers send is alike */
 
 	/* keys: crypto.c, master.c */
 	const struct psp_crypto_backend *backend;
@@ -193,13 +71,14 @@ struct psp_dp {
 	uint8_t print_key[32];
 	struct soft_prints prints;
 	struct dpu_slot *slots; /* max_crypto_ids + 1 */
+	uint32_t expire_at;     /* crypto id that dpu_slots_expire() looked at last */
 	uint32_t active;        /* master key, as the last SPI said */
 	uint64_t rotations;
 	uint32_t spis_used;
 
 	struct soft_events events;
 	struct soft_hold hold;
-	struct soft_counters counters; /* what this process saw; blocks as in counters.h */
+	struct soft_counters counters;        /* what this process saw; blocks as in counters.h */
 	uint64_t settled[SOFT_COUNTER_COUNT]; /* what hardware counted; writer */
 	struct soft_limit syndromes;          /* poll thread */
 
@@ -221,6 +100,10 @@ int32_t dpu_fail_doca(struct psp_dp *dp, const char *what, doca_error_t result);
 int32_t dpu_status_of(doca_error_t result);
 uint64_t dpu_now_ns(void);
 
+/* Frees memory, now or, when hardware may still write to it, at the end. */
+void dpu_free(struct psp_dp *dp, void *memory, bool lost);
+void dpu_limbo_free(struct psp_dp *dp);
+
 /* ---- device.c, nic.c, flow.c: each `up` is undone by its `down`, also when it had failed ---- */
 
 int32_t dpu_device_up(struct psp_dp *dp);
@@ -231,10 +114,15 @@ int32_t dpu_flow_up(struct psp_dp *dp);
 void dpu_flow_down(struct psp_dp *dp);
 uint16_t dpu_port_id(const struct psp_dp *dp, uint32_t port);
 
-/* ---- pipe.c, leg.c, stage.c, tap.c, control.c ---- */
+/* ---- pipe.c, forward.c, leg.c, split.c, stage.c, tap.c, control.c ---- */
 
 struct dpu_pipe *dpu_pipe_of(struct psp_dp *dp, uint32_t id);
 void dpu_pipes_free(struct psp_dp *dp);
+/* The same for one leg and for its stage, all of whose entries are out of use. */
+void dpu_leg_forget(struct dpu_leg *leg);
+void dpu_stage_forget(struct dpu_leg *leg);
+/* Frees all that hangs on a pipe without a word to DOCA, which is down. */
+void dpu_pipe_forget(struct psp_dp *dp, struct dpu_pipe *pipe);
 int32_t dpu_goto_resolve(struct psp_dp *dp, const char *what, const struct psp_dp_fwd *fwd,
 			 struct dpu_goto *out);
 /* Hardware's form of a forward out of a pipe; makes the taps that it needs. */
@@ -246,8 +134,12 @@ int32_t dpu_sampler_get(struct psp_dp *dp, struct dpu_pipe *pipe, const struct d
 void dpu_taps_free(struct psp_dp *dp, struct dpu_pipe *pipe);
 int32_t dpu_legs_up(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t expected);
 void dpu_legs_down(struct psp_dp *dp, struct dpu_pipe *pipe);
+int32_t dpu_split_up(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_hw_spec *spec);
+void dpu_split_down(struct psp_dp *dp, struct dpu_pipe *pipe);
 int32_t dpu_stage_hold(struct psp_dp *dp, struct dpu_entry *entry);
 void dpu_stage_release(struct psp_dp *dp, struct dpu_entry *entry);
+/* Takes out what had not gone when it should have. */
+void dpu_stage_retry(struct psp_dp *dp, struct dpu_leg *leg);
 int32_t dpu_numbers_init(struct dpu_numbers *numbers, uint32_t max);
 /* 0: none is left. */
 uint32_t dpu_numbers_take(struct dpu_numbers *numbers);
@@ -259,7 +151,8 @@ int32_t dpu_control_level(struct psp_dp *dp, struct dpu_entry *entry);
 
 /* ---- rule.c, entry.c, install.c, handle.c ---- */
 
-int32_t dpu_actions_check(struct psp_dp *dp, const char *what, const struct psp_dp_actions *actions);
+int32_t dpu_actions_check(struct psp_dp *dp, const char *what,
+			  const struct psp_dp_actions *actions);
 int32_t dpu_rule_fill(struct psp_dp *dp, const struct dpu_pipe *pipe,
 		      const struct psp_dp_entry_desc *desc, struct dpu_rule *rule);
 /* Takes the entry out of hardware and of all tables; frees it unless hardware keeps it. */
@@ -268,6 +161,8 @@ int32_t dpu_entry_unlink(struct psp_dp *dp, struct dpu_entry *entry);
 int32_t dpu_install(struct psp_dp *dp, struct dpu_entry *entry);
 int32_t dpu_uninstall(struct psp_dp *dp, struct dpu_entry *entry);
 int32_t dpu_reinstall(struct psp_dp *dp, struct dpu_entry *entry, const struct dpu_rule *rule);
+/* Takes out of a leg what had not gone when it should have. */
+void dpu_install_retry(struct psp_dp *dp, struct dpu_leg *leg);
 void dpu_handles_init(struct dpu_handles *handles, uint32_t max);
 void dpu_handles_free(struct dpu_handles *handles);
 /* 0: the limit is reached (used == max) or memory is out. */

@@ -26,7 +26,8 @@ struct dpu_to {
 	uint16_t port_id; /* PORT */
 	uint16_t queue;   /* RSS */
 	const struct dpu_hw_pipe *pipe;
-	uint32_t number; /* ORDERED_LIST_PIPE: of the list's entry; UINT32_MAX: each entry brings its own */
+	uint32_t
+		number; /* ORDERED_LIST_PIPE: of the list's entry; UINT32_MAX: each entry brings its own */
 };
 
 struct dpu_total {
@@ -72,9 +73,9 @@ struct dpu_hw_entry {
 	struct dpu_hw_acts acts;
 	uint32_t template;
 	bool counter;
-	uint32_t mirror; /* 0: none */
-	uint32_t level;  /* CONTROL */
-	uint32_t at;     /* ORDERED_LIST, HASH: its number in the pipe */
+	uint32_t mirror;  /* 0: none */
+	uint32_t level;   /* CONTROL */
+	uint32_t at;      /* ORDERED_LIST, HASH: its number in the pipe */
 	struct dpu_to to; /* NONE: as the pipe says */
 };
 
@@ -99,6 +100,9 @@ bool dpu_hw_query_miss(const struct dpu_hw_pipe *pipe, struct dpu_total *out);
 /* For doca_flow_cfg_set_cb_entry_process(). */
 void dpu_hw_completed(struct doca_flow_pipe_entry *entry, uint16_t queue,
 		      enum doca_flow_entry_status status, enum doca_flow_entry_op op, void *ctx);
+
+/* For the trace. */
+const char *dpu_hw_to_text(const struct dpu_to *to, char *buf, uint32_t cap);
 
 /* Fills the DOCA struct; queue must live as long as fwd. */
 void dpu_hw_fwd(struct psp_dp *dp, const struct dpu_to *to, uint16_t *queue,

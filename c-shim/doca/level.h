@@ -13,7 +13,7 @@
 #include "../psp_dp.h"
 
 #define DPU_LEVELS 6u          /* 0 to 5 for entries */
-#define DPU_LEVEL_CATCH_ALL 6u /* and 7: what misses */
+#define DPU_LEVEL_CATCH_ALL 6u /* what misses */
 
 struct dpu_ranked {
 	const struct psp_dp_match *match, *mask; /* match is masked */

@@ -19,7 +19,7 @@ struct text_option {
 
 #define TEXT(field)                                                                                \
 	{                                                                                          \
-		#field, offsetof(struct dpu_options, field),                                       \
+#field, offsetof(struct dpu_options, field),                                       \
 			sizeof(((struct dpu_options *)NULL)->field)                                \
 	}
 
@@ -36,7 +36,7 @@ static const char *number(const char *value, long low, long high, long *out)
 
 	*out = strtol(value, &end, 10);
 	return *value == 0 || *end != 0 || *out < low || *out > high ? "is not a number in range"
-								      : NULL;
+								     : NULL;
 }
 
 static const char *set(struct dpu_options *out, const char *key, const char *value)

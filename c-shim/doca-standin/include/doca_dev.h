@@ -42,6 +42,5 @@ doca_error_t doca_devinfo_rep_get_pci_func_type(const struct doca_devinfo_rep *i
 						enum doca_pci_func_type *type);
 doca_error_t doca_dev_rep_open(struct doca_devinfo_rep *info, struct doca_dev_rep **rep);
 doca_error_t doca_dev_rep_close(struct doca_dev_rep *rep);
-struct doca_devinfo_rep *doca_dev_rep_as_devinfo(struct doca_dev_rep *rep);
 
 #endif

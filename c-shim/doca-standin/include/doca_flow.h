@@ -49,7 +49,6 @@ typedef void (*doca_flow_entry_process_cb)(struct doca_flow_pipe_entry *entry, u
 /* timeout: microseconds; max: entries. The queue's operations complete here and nowhere else. */
 doca_error_t doca_flow_entries_process(struct doca_flow_port *port, uint16_t queue,
 				       uint64_t timeout, uint32_t max);
-enum doca_flow_entry_status doca_flow_pipe_entry_get_status(struct doca_flow_pipe_entry *entry);
 
 /* ---- match ----------------------------------------------------------------------------------- */
 
@@ -221,7 +220,6 @@ doca_error_t doca_flow_cfg_create(struct doca_flow_cfg **cfg);
 doca_error_t doca_flow_cfg_destroy(struct doca_flow_cfg *cfg);
 doca_error_t doca_flow_cfg_set_pipe_queues(struct doca_flow_cfg *cfg, uint16_t queues);
 doca_error_t doca_flow_cfg_set_mode_args(struct doca_flow_cfg *cfg, const char *args);
-doca_error_t doca_flow_cfg_set_queue_depth(struct doca_flow_cfg *cfg, uint32_t depth);
 doca_error_t doca_flow_cfg_set_cb_entry_process(struct doca_flow_cfg *cfg,
 						doca_flow_entry_process_cb cb);
 doca_error_t doca_flow_init(struct doca_flow_cfg *cfg);
@@ -232,8 +230,7 @@ doca_error_t doca_flow_port_cfg_destroy(struct doca_flow_port_cfg *cfg);
 doca_error_t doca_flow_port_cfg_set_port_id(struct doca_flow_port_cfg *cfg, uint16_t port_id);
 doca_error_t doca_flow_port_cfg_set_dev(struct doca_flow_port_cfg *cfg, struct doca_dev *dev);
 /* octets, a power of two */
-doca_error_t doca_flow_port_cfg_set_actions_mem_size(struct doca_flow_port_cfg *cfg,
-						     uint32_t size);
+doca_error_t doca_flow_port_cfg_set_actions_mem_size(struct doca_flow_port_cfg *cfg, uint32_t size);
 doca_error_t doca_flow_port_start(const struct doca_flow_port_cfg *cfg,
 				  struct doca_flow_port **port);
 doca_error_t doca_flow_port_stop(struct doca_flow_port *port);

@@ -100,9 +100,9 @@ doca_error_t doca_flow_port_shared_resource_set_cfg(struct doca_flow_port *port,
 doca_error_t doca_flow_port_shared_resource_put(struct doca_flow_port *port,
 						enum doca_flow_shared_resource_type type,
 						uint32_t id);
-doca_error_t
-doca_flow_pipe_cfg_set_ordered_lists(struct doca_flow_pipe_cfg *cfg,
-				     struct doca_flow_ordered_list *const *lists, size_t n);
+doca_error_t doca_flow_pipe_cfg_set_ordered_lists(struct doca_flow_pipe_cfg *cfg,
+						  struct doca_flow_ordered_list *const *lists,
+						  size_t n);
 #endif
 
 #if DOCA_STANDIN == 302
@@ -119,8 +119,8 @@ doca_error_t doca_flow_pipe_update_entry(uint16_t queue, struct doca_flow_pipe *
 					 const struct doca_flow_fwd *fwd,
 					 enum doca_flow_flags_type flags,
 					 struct doca_flow_pipe_entry *entry);
-doca_error_t doca_flow_pipe_hash_add_entry(uint16_t queue, struct doca_flow_pipe *pipe,
-					   uint32_t at, uint8_t action_idx,
+doca_error_t doca_flow_pipe_hash_add_entry(uint16_t queue, struct doca_flow_pipe *pipe, uint32_t at,
+					   uint8_t action_idx,
 					   const struct doca_flow_actions *actions,
 					   const struct doca_flow_monitor *monitor,
 					   const struct doca_flow_fwd *fwd,
@@ -141,8 +141,7 @@ enum doca_flow_entry_flags {
 };
 
 doca_error_t doca_flow_pipe_basic_add_entry(uint16_t queue, struct doca_flow_pipe *pipe,
-					    const struct doca_flow_match *match,
-					    uint8_t action_idx,
+					    const struct doca_flow_match *match, uint8_t action_idx,
 					    const struct doca_flow_actions *actions,
 					    const struct doca_flow_monitor *monitor,
 					    const struct doca_flow_fwd *fwd, uint32_t flags,
@@ -160,8 +159,8 @@ doca_error_t doca_flow_pipe_control_add_entry(
 	const struct doca_flow_action_descs *descs, const struct doca_flow_monitor *monitor,
 	uint32_t priority, const struct doca_flow_fwd *fwd, void *ctx,
 	struct doca_flow_pipe_entry **entry);
-doca_error_t doca_flow_pipe_hash_add_entry(uint16_t queue, struct doca_flow_pipe *pipe,
-					   uint32_t at, uint8_t action_idx,
+doca_error_t doca_flow_pipe_hash_add_entry(uint16_t queue, struct doca_flow_pipe *pipe, uint32_t at,
+					   uint8_t action_idx,
 					   const struct doca_flow_actions *actions,
 					   const struct doca_flow_monitor *monitor,
 					   const struct doca_flow_fwd *fwd, uint32_t flags,

@@ -47,18 +47,17 @@ struct doca_flow_crypto_key_cfg {
 };
 
 /* A bulk is one allocation for nr SPIs with their keys; it may be generated into again and again. */
-doca_error_t doca_flow_crypto_psp_spi_key_bulk_alloc(
-	struct doca_flow_port *port, enum doca_flow_crypto_key_type type, uint32_t nr,
-	struct doca_flow_crypto_psp_spi_key_bulk **bulk);
+doca_error_t
+doca_flow_crypto_psp_spi_key_bulk_alloc(struct doca_flow_port *port,
+					enum doca_flow_crypto_key_type type, uint32_t nr,
+					struct doca_flow_crypto_psp_spi_key_bulk **bulk);
 doca_error_t
 doca_flow_crypto_psp_spi_key_bulk_generate(struct doca_flow_crypto_psp_spi_key_bulk *bulk);
-doca_error_t
-doca_flow_crypto_psp_spi_key_bulk_get(struct doca_flow_crypto_psp_spi_key_bulk *bulk, uint32_t at,
-				      uint32_t *spi, uint32_t *key);
+doca_error_t doca_flow_crypto_psp_spi_key_bulk_get(struct doca_flow_crypto_psp_spi_key_bulk *bulk,
+						   uint32_t at, uint32_t *spi, uint32_t *key);
 doca_error_t doca_flow_crypto_psp_spi_key_wipe(struct doca_flow_crypto_psp_spi_key_bulk *bulk,
 					       uint32_t at);
-doca_error_t
-doca_flow_crypto_psp_spi_key_bulk_free(struct doca_flow_crypto_psp_spi_key_bulk *bulk);
+doca_error_t doca_flow_crypto_psp_spi_key_bulk_free(struct doca_flow_crypto_psp_spi_key_bulk *bulk);
 
 doca_error_t doca_flow_crypto_psp_master_key_rotate(struct doca_flow_port *port);
 

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * flow.c: DOCA Flow started on both ports, and the transmit root: where packets enter that this process sends. It
+ * knows them by their mark: to a port (inject), or to the pipe where they had missed (entries of pipe.c).
+ */
+#include <rte_common.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device.h"
+#include "dpu.h"
+#include "mark.h"
+#include "match.h"
+
+#define PIPE_QUEUES 1u
+#define COUNTERS_EXTRA 4096u /* beyond entries: those of misses and of our own pipes */
+#define ACTION_OCTETS 128u   /* of an entry, at most (DOCA_FLOW_MAX_ENTRY_ACTIONS_MEM_SIZE) */
+#define ACTIONS_MEM_MIN (1u << 20)
+#define TX_ROOT_ENTRIES 64u
+
+static struct compat_resources resources_of(const struct psp_dp *dp)
+{
+	return (struct compat_resources){.counters = dp->config.max_entries + COUNTERS_EXTRA,
+					 .psp_keys = dp->config.max_crypto_ids,
+					 .mirrors = DPU_MIRRORS};
+}
+
+static int32_t init(struct psp_dp *dp)
+{
+	const char *mode = dp->options.mode[0] != 0 ? dp->options.mode : compat_mode_args();
+	uint16_t queues[DPU_QUEUES] = {DPU_QUEUE_TRUSTED, DPU_QUEUE_HOSTILE};
+	struct doca_flow_resource_rss_cfg rss;
+	struct compat_resources resources = resources_of(dp);
+	struct doca_flow_cfg *cfg = NULL;
+	doca_error_t result = doca_flow_cfg_create(&cfg);
+
+	if (result != DOCA_SUCCESS)
+		return dpu_fail_doca(dp, "DOCA Flow cannot be configured", result);
+	memset(&rss, 0, sizeof(rss));
+	rss.queues_array = queues;
+	rss.nr_queues = DPU_QUEUES;
+	result = doca_flow_cfg_set_pipe_queues(cfg, PIPE_QUEUES);
+	if (result == DOCA_SUCCESS)
+		result = doca_flow_cfg_set_mode_args(cfg, mode);
+	if (result == DOCA_SUCCESS)
+		result = doca_flow_cfg_set_cb_entry_process(cfg, dpu_hw_completed);
+	if (result == DOCA_SUCCESS)
+		result = compat_flow_resources(cfg, &resources, &rss);
+	if (result == DOCA_SUCCESS)
+		result = doca_flow_init(cfg);
+	(void)dpu_trace(&dp->trace, result, "flow_init mode=%s counters=%u psp_keys=%u", mode,
+			resources.counters, resources.psp_keys);
+	(void)doca_flow_cfg_destroy(cfg);
+	if (result != DOCA_SUCCESS)
+		return dpu_fail_doca(dp, "DOCA Flow does not start", result);
+	dp->flow_up = true;
+	return 0;
+}
+
+static uint32_t actions_mem(const struct psp_dp *dp)
+{
+	uint64_t wanted = (uint64_t)dp->config.max_entries * ACTION_OCTETS;
+
+	if (wanted < ACTIONS_MEM_MIN)
+		return ACTIONS_MEM_MIN;
+	return wanted > UINT32_C(1) << 31 ? UINT32_C(1) << 31 : rte_align32pow2((uint32_t)wanted);
+}
+
+static doca_error_t configure_port(const struct psp_dp *dp, uint32_t port,
+				   struct doca_flow_port_cfg *cfg)
+{
+	struct compat_resources resources = resources_of(dp);
+	doca_error_t result = doca_flow_port_cfg_set_port_id(cfg, dpu_port_id(dp, port));
+
+	if (result == DOCA_SUCCESS)
+		result = doca_flow_port_cfg_set_actions_mem_size(cfg, actions_mem(dp));
+	if (result != DOCA_SUCCESS)
+		return result;
+	if (port == PSP_DP_PORT_HOST)
+		return compat_port_rep(cfg, dp->device->rep);
+	result = doca_flow_port_cfg_set_dev(cfg, dp->device->dev);
+	return result == DOCA_SUCCESS ? compat_port_resources(cfg, &resources) : result;
+}
+
+static int32_t start_port(struct psp_dp *dp, uint32_t port)
+{
+	static const char *const names[2] = {"uplink", "host"};
+	struct doca_flow_port_cfg *cfg = NULL;
+	doca_error_t result = doca_flow_port_cfg_create(&cfg);
+
+	if (result == DOCA_SUCCESS) {
+		result = configure_port(dp, port, cfg);
+		if (result == DOCA_SUCCESS)
+			result = doca_flow_port_start(cfg, &dp->ports[port]);
+		(void)doca_flow_port_cfg_destroy(cfg);
+	}
+	(void)dpu_trace(&dp->trace, result, "port_start port=%s id=%u", names[port],
+			dpu_port_id(dp, port));
+	if (result == DOCA_SUCCESS)
+		return 0;
+	dp->ports[port] = NULL;
+	return dpu_fail_doca(
+		dp,
+		port == PSP_DP_PORT_UPLINK
+			? "the uplink does not start (does another program own the e-switch?)"
+			: "the representor does not start",
+		result);
+}
+
+static int32_t add_inject(struct psp_dp *dp, uint32_t port, struct dpu_hw_entry *entry)
+{
+	struct psp_dp_match value = {.meta_pkt_meta = dpu_mark(DPU_MARK_INJECT, port, 0)};
+	struct psp_dp_match mask = {.meta_pkt_meta = UINT32_MAX};
+	const uint16_t ports[2] = {0, 0};
+
+	memset(entry, 0, sizeof(*entry));
+	dpu_match_entry(&value, &mask, PSP_DP_L3_NONE, ports, &entry->match, &entry->mask);
+	entry->to = (struct dpu_to){.type = DOCA_FLOW_FWD_PORT, .port_id = dpu_port_id(dp, port)};
+	return dpu_hw_add(dp, &dp->tx_root, entry, &dp->inject[port]);
+}
+
+static int32_t make_tx_root(struct psp_dp *dp)
+{
+	struct psp_dp_match mask = {.meta_pkt_meta = UINT32_MAX};
+	struct dpu_hw_spec *spec = calloc(1, sizeof(*spec));
+	struct dpu_hw_entry *entry = calloc(1, sizeof(*entry));
+	int32_t status = PSP_DP_ENOMEM;
+
+	if (spec == NULL || entry == NULL) {
+		(void)dpu_fail(dp, status, "out of memory");
+		goto out;
+	}
+	(void)snprintf(spec->name, sizeof(spec->name), "TX_ROOT");
+	spec->type = DOCA_FLOW_PIPE_BASIC;
+	spec->domain = compat_tx_root_domain();
+	spec->root = true;
+	spec->entries = TX_ROOT_ENTRIES;
+	dpu_match_template(&mask, PSP_DP_L3_NONE, &spec->match, &spec->mask);
+	spec->fwd.type = DOCA_FLOW_FWD_CHANGEABLE;
+	/* Clear text never leaves the uplink: what has no mark of ours goes nowhere. */
+	spec->miss.type = DOCA_FLOW_FWD_DROP;
+	status = dpu_hw_pipe_create(dp, spec, &dp->tx_root);
+	for (uint32_t port = 0; status == 0 && port < 2; port++)
+		status = add_inject(dp, port, entry);
+out:
+	free(entry);
+	free(spec);
+	return status;
+}
+
+int32_t dpu_flow_up(struct psp_dp *dp)
+{
+	int32_t status = init(dp);
+
+	if (status == 0)
+		status = start_port(dp, PSP_DP_PORT_UPLINK);
+	if (status == 0)
+		status = start_port(dp, PSP_DP_PORT_HOST);
+	if (status != 0)
+		return status;
+	dp->switch_port = doca_flow_port_switch_get(dp->ports[PSP_DP_PORT_UPLINK]);
+	if (dp->switch_port == NULL)
+		return dpu_fail(dp, PSP_DP_EIO, "DOCA Flow has no switch port");
+	if (dpu_trace(&dp->trace, doca_flow_get_target(DOCA_FLOW_TARGET_KERNEL, &dp->kernel),
+		      "get_target kernel") != DOCA_SUCCESS)
+		dp->kernel = NULL;
+	return make_tx_root(dp);
+}
+
+/* Pipes and entries go with their port: taken out one by one before it, they keep ports of some releases from stopping. */
+void dpu_flow_down(struct psp_dp *dp)
+{
+	for (uint32_t port = 2; port-- > 0;) {
+		if (dp->ports[port] == NULL)
+			continue;
+		(void)dpu_trace(&dp->trace, doca_flow_port_stop(dp->ports[port]), "port_stop id=%u",
+				dpu_port_id(dp, port));
+		dp->ports[port] = NULL;
+	}
+	if (!dp->flow_up)
+		return;
+	doca_flow_destroy();
+	(void)dpu_trace(&dp->trace, DOCA_SUCCESS, "flow_destroy");
+	dp->flow_up = false;
+}

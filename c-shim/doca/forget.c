@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* forget.c: what hangs on a pipe, freed at close, when hardware's part of it has gone with its port. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "dpu.h"
+
+void dpu_leg_forget(struct dpu_leg *leg)
+{
+	while (leg->stale_lists != NULL) {
+		struct dpu_list_entry *list = leg->stale_lists;
+
+		leg->stale_lists = list->next;
+		free(list);
+	}
+	dpu_stage_forget(leg);
+	free(leg->shape.templates);
+	free(leg->list_numbers.free);
+	free(leg->stage_numbers.free);
+	memset(leg, 0, sizeof(*leg));
+}
+
+static void forget_entry(struct dpu_entry *entry)
+{
+	free(entry->list);
+	free(entry);
+}
+
+void dpu_pipe_forget(struct psp_dp *dp, struct dpu_pipe *pipe)
+{
+	(void)dp;
+	while (pipe->entries != NULL) {
+		struct dpu_entry *entry = pipe->entries;
+
+		pipe->entries = entry->next;
+		forget_entry(entry);
+	}
+	while (pipe->samplers != NULL) {
+		struct dpu_sampler *sampler = pipe->samplers;
+
+		pipe->samplers = sampler->next;
+		free(sampler);
+	}
+	while (pipe->taps != NULL) {
+		struct dpu_tap *tap = pipe->taps;
+
+		pipe->taps = tap->next;
+		free(tap);
+	}
+	for (uint32_t i = 0; i < DPU_LEGS; i++)
+		dpu_leg_forget(&pipe->legs[i]);
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* handle.c: u32 names for entries that tell a stale one. The index that was freed first is used again first. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "dpu.h"
+
+#define NONE UINT32_MAX
+#define CAP_MIN 256u
+
+void dpu_handles_init(struct dpu_handles *handles, uint32_t max)
+{
+	memset(handles, 0, sizeof(*handles));
+	handles->max = max;
+	handles->free_first = NONE;
+	handles->free_last = NONE;
+	handles->index_bits = 1;
+	while ((UINT32_C(1) << handles->index_bits) < max)
+		handles->index_bits++;
+}
+
+void dpu_handles_free(struct dpu_handles *handles)
+{
+	free(handles->slots);
+	handles->slots = NULL;
+}
+
+static uint32_t index_of(const struct dpu_handles *handles, uint32_t handle)
+{
+	return handle & ((UINT32_C(1) << handles->index_bits) - 1);
+}
+
+static bool grow(struct dpu_handles *handles)
+{
+	uint32_t cap = handles->cap != 0 ? handles->cap * 2 : CAP_MIN;
+	struct dpu_handle *slots = realloc(handles->slots, cap * sizeof(*slots));
+
+	if (slots == NULL)
+		return false;
+	memset(slots + handles->cap, 0, (cap - handles->cap) * sizeof(*slots));
+	handles->slots = slots;
+	handles->cap = cap;
+	return true;
+}
+
+uint32_t dpu_handle_take(struct dpu_handles *handles, struct dpu_entry *entry)
+{
+	uint32_t i = handles->free_first;
+	uint32_t generations = UINT32_MAX >> handles->index_bits;
+	struct dpu_handle *slot;
+
+	if (handles->used >= handles->max)
+		return 0;
+	if (handles->made < handles->max) {
+		if (handles->made == handles->cap && !grow(handles))
+			return 0;
+		i = handles->made++;
+	} else {
+		handles->free_first = handles->slots[i].next_free;
+		if (handles->free_first == NONE)
+			handles->free_last = NONE;
+	}
+	slot = &handles->slots[i];
+	slot->generation = slot->generation >= generations ? 1 : slot->generation + 1;
+	slot->entry = entry;
+	handles->used++;
+	return (slot->generation << handles->index_bits) | i;
+}
+
+void dpu_handle_give(struct dpu_handles *handles, uint32_t handle)
+{
+	uint32_t i = index_of(handles, handle);
+
+	handles->slots[i].entry = NULL;
+	handles->slots[i].next_free = NONE;
+	if (handles->free_last != NONE)
+		handles->slots[handles->free_last].next_free = i;
+	else
+		handles->free_first = i;
+	handles->free_last = i;
+	handles->used--;
+}
+
+struct dpu_entry *dpu_handle_entry(const struct dpu_handles *handles, uint32_t handle)
+{
+	uint32_t i = index_of(handles, handle);
+
+	if (i >= handles->made || handles->slots[i].generation != handle >> handles->index_bits)
+		return NULL;
+	return handles->slots[i].entry;
+}

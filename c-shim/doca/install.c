@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* install.c: an entry of the ABI as entries of the hardware: downstream first in, upstream first out. */
+#include <endian.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dpu.h"
+#include "mark.h"
+#include "match.h"
+
+/* Large, so on the heap. */
+struct build {
+	struct dpu_hw_entry hw;   /* the match */
+	struct dpu_hw_entry list; /* crypto behind it, from DOCA 3.2 on */
+};
+
+static uint32_t port_of(const struct dpu_entry *entry)
+{
+	return entry->mask.parser_meta_port_id != 0 &&
+			       entry->match.parser_meta_port_id == PSP_DP_PORT_UPLINK + 1
+		       ? PSP_DP_PORT_UPLINK
+		       : PSP_DP_PORT_HOST;
+}
+
+/* What is reported is looked at by the CPU, which ends it there. */
+static int32_t build_fwd(struct psp_dp *dp, const struct dpu_entry *entry,
+			 const struct dpu_rule *rule, struct build *build)
+{
+	struct dpu_pipe *pipe = entry->pipe;
+	uint32_t index = pipe->id & (DPU_PIPES_MAX - 1);
+	struct dpu_to on;
+	int32_t status;
+
+	if (pipe->type == PSP_DP_PIPE_BASIC && pipe->fixed_fwd)
+		return 0;
+	if (rule->notify && rule->fwd.type == PSP_DP_FWD_DROP)
+		return dpu_tap_get(
+			dp, pipe,
+			dpu_mark(DPU_MARK_SYNDROME, entry->match.parser_meta_psp_syndrome, index),
+			&build->hw.to);
+	status = dpu_goto_hw(dp, pipe, &rule->fwd, port_of(entry), &on);
+	if (status != 0 || !rule->mirror) {
+		build->hw.to = on;
+		return status;
+	}
+	return dpu_sampler_get(dp, pipe, &on, &build->hw.to, &build->hw.mirror);
+}
+
+static void build_match(const struct psp_dp *dp, const struct dpu_entry *entry,
+			struct dpu_hw_entry *hw)
+{
+	const uint16_t ports[2] = {dpu_port_id(dp, PSP_DP_PORT_UPLINK),
+				   dpu_port_id(dp, PSP_DP_PORT_HOST)};
+	struct psp_dp_match value = entry->match, mask = entry->mask;
+	uint32_t l3 = entry->leg != NULL ? entry->leg->l3 : dpu_match_l3(&value, &mask);
+
+	if (entry->stage != NULL) {
+		memset(mask.outer_ip_src, 0, sizeof(mask.outer_ip_src));
+		memset(mask.inner_ip_src, 0, sizeof(mask.inner_ip_src));
+		mask.tun_psp_spi = 0;
+	}
+	dpu_match_entry(&value, &mask, l3, ports, &hw->match, &hw->mask);
+	if (entry->stage != NULL) {
+		hw->match.meta.u32[DPU_STAGE_WORD] = htobe32(entry->stage->number);
+		hw->mask.meta.u32[DPU_STAGE_WORD] = UINT32_MAX;
+	}
+}
+
+static int32_t build_acts(struct psp_dp *dp, const struct dpu_entry *entry,
+			  const struct dpu_rule *rule, struct dpu_hw_entry *hw)
+{
+	struct dpu_acts_input input = {.actions = &rule->actions,
+				       .l3 = entry->leg != NULL ? entry->leg->l3 : 0,
+				       .vlan = dp->config.uplink_vlan};
+	const char *wrong;
+	int32_t status = 0;
+
+	if ((rule->actions.flags & PSP_DP_ACTION_ENCRYPT) != 0)
+		status = dpu_slot_ready(dp, rule->actions.crypto_id, &input.resource);
+	if (status != 0)
+		return status;
+	wrong = dpu_acts_entry(&input, &hw->acts);
+	if (wrong == NULL && entry->leg != NULL) {
+		hw->template = dpu_acts_choose(&entry->leg->shape, &hw->acts);
+		if (hw->template == UINT32_MAX)
+			wrong = "hardware has no template for a header of this length";
+	}
+	return wrong == NULL ? 0
+			     : dpu_fail(dp, PSP_DP_ENOTSUP, "Cannot set entry of pipe \"%s\": %s",
+					entry->pipe->name, wrong);
+}
+
+/* Moves crypto to an entry of the list, which takes the forward with it. */
+static void split_crypto(const struct dpu_leg *leg, uint32_t number, struct build *build)
+{
+	build->list = build->hw;
+	build->list.acts.modify = false;
+	build->list.at = number;
+	build->list.counter = false;
+	build->hw.acts.crypto = false;
+	build->hw.template = 0;
+	build->hw.to = (struct dpu_to){
+		.type = DOCA_FLOW_FWD_ORDERED_LIST_PIPE, .pipe = &leg->list, .number = number};
+}
+
+static int32_t build_all(struct psp_dp *dp, const struct dpu_entry *entry,
+			 const struct dpu_rule *rule, struct build *build)
+{
+	int32_t status = build_acts(dp, entry, rule, &build->hw);
+
+	if (status == 0)
+		status = build_fwd(dp, entry, rule, build);
+	if (status != 0)
+		return status;
+	build_match(dp, entry, &build->hw);
+	build->hw.counter = rule->count;
+	build->hw.level = entry->level;
+	return 0;
+}
+
+static const struct dpu_hw_pipe *hw_of(const struct dpu_entry *entry)
+{
+	return entry->leg != NULL ? &entry->leg->hw : &entry->pipe->control;
+}
+
+static int32_t list_add(struct psp_dp *dp, const struct dpu_entry *entry, struct build *build,
+			struct dpu_list_entry **out)
+{
+	struct dpu_leg *leg = entry->leg;
+	struct dpu_list_entry *list = calloc(1, sizeof(*list));
+	int32_t status;
+
+	*out = NULL;
+	if (list == NULL)
+		return dpu_fail(dp, PSP_DP_ENOMEM, "Cannot add entry to pipe \"%s\": out of memory",
+				entry->pipe->name);
+	list->number = dpu_numbers_take(&leg->list_numbers);
+	if (list->number == 0) {
+		free(list);
+		return dpu_fail(dp, PSP_DP_ENOSPC, "Cannot add entry to pipe \"%s\": it is full",
+				entry->pipe->name);
+	}
+	split_crypto(leg, list->number, build);
+	status = dpu_hw_add(dp, &leg->list, &build->list, &list->piece);
+	if (status == 0) {
+		*out = list;
+		return 0;
+	}
+	if (!list->piece.lost)
+		dpu_numbers_give(&leg->list_numbers, list->number);
+	dpu_free(dp, list, list->piece.lost);
+	return status;
+}
+
+/* False: it would not go, and stays for another try. Its number is not used until it has gone. */
+static bool list_retire(struct psp_dp *dp, struct dpu_leg *leg, struct dpu_list_entry *list)
+{
+	bool gone = dpu_hw_remove(dp, &leg->list, &list->piece) == 0;
+
+	if (!gone && !list->piece.lost)
+		return false;
+	if (gone)
+		dpu_numbers_give(&leg->list_numbers, list->number);
+	dpu_free(dp, list, !gone);
+	return true;
+}
+
+static void list_remove(struct psp_dp *dp, const struct dpu_entry *entry,
+			struct dpu_list_entry *list)
+{
+	if (list == NULL || list_retire(dp, entry->leg, list))
+		return;
+	list->next = entry->leg->stale_lists;
+	entry->leg->stale_lists = list;
+}
+
+void dpu_install_retry(struct psp_dp *dp, struct dpu_leg *leg)
+{
+	struct dpu_list_entry **at = &leg->stale_lists;
+
+	while (*at != NULL) {
+		struct dpu_list_entry *list = *at, *next = list->next;
+
+		if (list_retire(dp, leg, list))
+			*at = next;
+		else
+			at = &list->next;
+	}
+	dpu_stage_retry(dp, leg);
+}
+
+int32_t dpu_install(struct psp_dp *dp, struct dpu_entry *entry)
+{
+	struct build *build = calloc(1, sizeof(*build));
+	int32_t status;
+
+	if (build == NULL)
+		return dpu_fail(dp, PSP_DP_ENOMEM, "Cannot add entry to pipe \"%s\": out of memory",
+				entry->pipe->name);
+	if (entry->leg != NULL)
+		dpu_install_retry(dp, entry->leg);
+	status = entry->leg != NULL ? dpu_stage_hold(dp, entry) : 0;
+	if (status == 0)
+		status = build_all(dp, entry, &entry->rule, build);
+	if (status == 0 && entry->leg != NULL && entry->leg->listed)
+		status = list_add(dp, entry, build, &entry->list);
+	if (status == 0)
+		status = dpu_hw_add(dp, hw_of(entry), &build->hw, &entry->piece);
+	if (status != 0) {
+		list_remove(dp, entry, entry->list);
+		entry->list = NULL;
+		dpu_stage_release(dp, entry);
+	}
+	free(build);
+	return status;
+}
+
+int32_t dpu_uninstall(struct psp_dp *dp, struct dpu_entry *entry)
+{
+	int32_t status;
+
+	if (entry->leg != NULL)
+		dpu_install_retry(dp, entry->leg);
+	status = dpu_hw_remove(dp, hw_of(entry), &entry->piece);
+	if (status != 0 && !entry->piece.lost)
+		return status;
+	list_remove(dp, entry, entry->list);
+	entry->list = NULL;
+	dpu_stage_release(dp, entry);
+	return 0;
+}
+
+int32_t dpu_reinstall(struct psp_dp *dp, struct dpu_entry *entry, const struct dpu_rule *rule)
+{
+	struct dpu_list_entry *list = NULL;
+	struct build *build;
+	int32_t status;
+
+	if (entry->leg == NULL)
+		return dpu_fail(dp, PSP_DP_ENOTSUP,
+				"Cannot update entry %u: hardware does not update entries of "
+				"control pipes; add another and remove this one",
+				entry->id);
+	build = calloc(1, sizeof(*build));
+	if (build == NULL)
+		return dpu_fail(dp, PSP_DP_ENOMEM, "Cannot update entry %u: out of memory",
+				entry->id);
+	status = build_all(dp, entry, rule, build);
+	if (status == 0 && entry->leg->listed)
+		status = list_add(dp, entry, build, &list);
+	if (status == 0)
+		status = dpu_hw_update(dp, hw_of(entry), &build->hw, &entry->piece);
+	if (status == 0 && entry->leg->listed) {
+		/* The match leads to the new one now: the old one is out of use. */
+		list_remove(dp, entry, entry->list);
+		entry->list = list;
+	} else {
+		list_remove(dp, entry, list);
+	}
+	free(build);
+	return status;
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE /* explicit_bzero */
+/* master.c: SPIs and their keys from the device's master keys, and the rotation of those. They never leave it. */
+#include <string.h>
+
+#include "../psp/wire.h"
+#include "dpu.h"
+
+/* The device does not say which master key is active, but each SPI does, by its top bit. */
+static void learn(struct psp_dp *dp, uint32_t spi)
+{
+	dp->active = spi >> 31;
+	dp->spis_used++;
+}
+
+static doca_error_t read_bulk(struct psp_dp *dp, struct doca_flow_crypto_psp_spi_key_bulk *bulk,
+			      uint32_t version, struct psp_dp_key *keys, uint32_t n)
+{
+	uint32_t words[8];
+	doca_error_t result = DOCA_SUCCESS;
+
+	for (uint32_t i = 0; result == DOCA_SUCCESS && i < n; i++) {
+		uint32_t spi = 0;
+
+		memset(words, 0, sizeof(words));
+		result = doca_flow_crypto_psp_spi_key_bulk_get(bulk, i, &spi, words);
+		memset(&keys[i], 0, sizeof(keys[i]));
+		keys[i].size = sizeof(keys[i]);
+		keys[i].spi = spi;
+		keys[i].version = (uint8_t)version;
+		memcpy(keys[i].key, words, psp_key_len(version));
+		if (result == DOCA_SUCCESS)
+			learn(dp, spi);
+	}
+	explicit_bzero(words, sizeof(words));
+	return result;
+}
+
+/* One bulk for all: generated, read, wiped and freed, whatever happens in between. */
+static doca_error_t generate(struct psp_dp *dp, uint32_t version, struct psp_dp_key *keys,
+			     uint32_t n)
+{
+	struct doca_flow_crypto_psp_spi_key_bulk *bulk = NULL;
+	bool short_key = psp_key_len(version) == 16;
+	doca_error_t result;
+
+	result = dpu_trace(&dp->trace,
+			   doca_flow_crypto_psp_spi_key_bulk_alloc(
+				   dp->switch_port,
+				   short_key ? DOCA_FLOW_CRYPTO_KEY_128 : DOCA_FLOW_CRYPTO_KEY_256,
+				   n, &bulk),
+			   "spi_bulk_alloc n=%u bits=%u", n, psp_key_len(version) * 8);
+	if (result != DOCA_SUCCESS)
+		return result;
+	result = dpu_trace(&dp->trace, doca_flow_crypto_psp_spi_key_bulk_generate(bulk),
+			   "spi_bulk_generate");
+	if (result == DOCA_SUCCESS) {
+		result = read_bulk(dp, bulk, version, keys, n);
+		for (uint32_t i = 0; i < n; i++)
+			(void)doca_flow_crypto_psp_spi_key_wipe(bulk, i);
+		(void)dpu_trace(&dp->trace, result, "spi_bulk_read_and_wipe n=%u", n);
+	}
+	(void)dpu_trace(&dp->trace, doca_flow_crypto_psp_spi_key_bulk_free(bulk), "spi_bulk_free");
+	return result;
+}
+
+int32_t dpu_master_up(struct psp_dp *dp)
+{
+	struct psp_dp_key key = {.size = sizeof(key)};
+	uint32_t version = (dp->config.versions & 2u) != 0 ? PSP_AES_GCM_256 : PSP_AES_GCM_128;
+	doca_error_t result = generate(dp, version, &key, 1);
+
+	explicit_bzero(&key, sizeof(key));
+	if (result == DOCA_SUCCESS)
+		return 0;
+	return dpu_fail_doca(
+		dp,
+		"the device derives no PSP keys (a BlueField-3 or ConnectX-7 with PSP enabled?)",
+		result);
+}
+
+static int32_t check(struct psp_dp *dp, uint32_t version, const struct psp_dp_key *keys, uint32_t n)
+{
+	uint32_t left = SOFT_SPI_COUNT - dp->spis_used;
+
+	if (version >= PSP_VERSIONS)
+		return dpu_fail(dp, PSP_DP_EINVAL, "Cannot generate SPIs: no PSP version %u",
+				version);
+	if ((dp->config.versions >> version & 1u) == 0)
+		return dpu_fail(dp, PSP_DP_ENOTSUP,
+				"Cannot generate SPIs: PSP version %u is not accepted here",
+				version);
+	if (psp_is_gmac(version))
+		return dpu_fail(dp, PSP_DP_ENOTSUP,
+				"Cannot generate SPIs: hardware does not open PSP version %u",
+				version);
+	if (n == 0)
+		return dpu_fail(dp, PSP_DP_EINVAL, "Cannot generate SPIs: 0 are asked for");
+	for (uint32_t i = 0; i < n; i++) {
+		if (keys[i].size != sizeof(keys[i]))
+			return dpu_fail(dp, PSP_DP_EINVAL,
+					"Cannot generate SPIs: key %u has size %u, not %zu", i,
+					keys[i].size, sizeof(keys[i]));
+	}
+	if (n > left)
+		return dpu_fail(dp, PSP_DP_EKEY,
+				"Cannot generate SPIs: %u are left under this master key", left);
+	return 0;
+}
+
+int32_t psp_dp_spi_generate(struct psp_dp *dp, uint32_t version, struct psp_dp_key *keys,
+			    uint32_t n)
+{
+	doca_error_t result;
+	int32_t status;
+
+	if (dp == NULL || keys == NULL)
+		return PSP_DP_EINVAL;
+	pthread_mutex_lock(&dp->writer);
+	status = check(dp, version, keys, n);
+	if (status == 0) {
+		result = generate(dp, version, keys, n);
+		if (result != DOCA_SUCCESS) {
+			for (uint32_t i = 0; i < n; i++)
+				explicit_bzero(keys[i].key, sizeof(keys[i].key));
+			status = dpu_fail_doca(dp, "Cannot generate SPIs", result);
+			/* Full: this master key has no more to give. */
+			if (result == DOCA_ERROR_FULL || result == DOCA_ERROR_EMPTY)
+				status = PSP_DP_EKEY;
+		}
+	}
+	pthread_mutex_unlock(&dp->writer);
+	return status;
+}
+
+int32_t psp_dp_master_key_rotate(struct psp_dp *dp)
+{
+	doca_error_t result;
+	int32_t status = 0;
+
+	if (dp == NULL)
+		return PSP_DP_EINVAL;
+	pthread_mutex_lock(&dp->writer);
+	result = dpu_trace(&dp->trace, doca_flow_crypto_psp_master_key_rotate(dp->switch_port),
+			   "master_key_rotate");
+	if (result != DOCA_SUCCESS) {
+		status = dpu_fail_doca(dp, "Cannot rotate the master key", result);
+	} else {
+		dp->active = 1u - dp->active;
+		dp->spis_used = 0;
+		dp->rotations++;
+		soft_count(&dp->counters, SOFT_KEY_ROTATIONS, 1);
+	}
+	pthread_mutex_unlock(&dp->writer);
+	return status;
+}
+
+int32_t psp_dp_master_key_query(struct psp_dp *dp, struct psp_dp_master_key_info *info)
+{
+	if (dp == NULL || info == NULL || info->size != sizeof(*info))
+		return PSP_DP_EINVAL;
+	memset(info, 0, sizeof(*info));
+	info->size = sizeof(*info);
+	pthread_mutex_lock(&dp->writer);
+	info->active = dp->active;
+	info->rotations = dp->rotations;
+	info->spis_left = SOFT_SPI_COUNT - dp->spis_used;
+	pthread_mutex_unlock(&dp->writer);
+	return 0;
+}

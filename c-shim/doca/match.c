@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "match.h"
+
+#include <endian.h>
+#include <string.h>
+
+static bool any(const void *bytes, size_t len)
+{
+	const uint8_t *at = bytes;
+	uint8_t set = 0;
+
+	for (size_t i = 0; i < len; i++)
+		set |= at[i];
+	return set != 0;
+}
+
+static bool v4_mapped(const uint8_t ip[16])
+{
+	return !any(ip, 10) && ip[10] == 0xff && ip[11] == 0xff;
+}
+
+bool dpu_match_outer_ip(const struct psp_dp_match *mask)
+{
+	return any(mask->outer_ip_src, 16) || any(mask->outer_ip_dst, 16);
+}
+
+bool dpu_match_inner_ip(const struct psp_dp_match *mask)
+{
+	return any(mask->inner_ip_src, 16) || any(mask->inner_ip_dst, 16);
+}
+
+bool dpu_match_both_ips(const struct psp_dp_match *mask)
+{
+	return (any(mask->outer_ip_src, 16) && any(mask->outer_ip_dst, 16)) ||
+	       (any(mask->inner_ip_src, 16) && any(mask->inner_ip_dst, 16));
+}
+
+const char *dpu_match_check(const struct psp_dp_match *mask, bool control)
+{
+	if (dpu_match_outer_ip(mask) && dpu_match_inner_ip(mask))
+		return "hardware matches outer or inner addresses, not both";
+	if (mask->outer_ip_proto != 0 && !dpu_match_outer_ip(mask))
+		return "hardware matches the IP protocol together with outer addresses alone: "
+		       "match parser_meta.outer_l4_type instead";
+	if (!control && mask->outer_icmp_type != 0)
+		return "hardware matches the ICMP type in control pipes alone";
+	return NULL;
+}
+
+uint32_t dpu_match_l3(const struct psp_dp_match *value, const struct psp_dp_match *mask)
+{
+	const uint8_t *values[4] = {value->outer_ip_src, value->outer_ip_dst, value->inner_ip_src,
+				    value->inner_ip_dst};
+	const uint8_t *masks[4] = {mask->outer_ip_src, mask->outer_ip_dst, mask->inner_ip_src,
+				   mask->inner_ip_dst};
+	uint32_t seen = 0;
+
+	for (uint32_t i = 0; i < 4; i++) {
+		if (any(masks[i], 16))
+			seen |= 1u << (v4_mapped(values[i]) ? PSP_DP_L3_IPV4 : PSP_DP_L3_IPV6);
+	}
+	if (seen == 1u << PSP_DP_L3_IPV4)
+		return PSP_DP_L3_IPV4;
+	return seen == 1u << PSP_DP_L3_IPV6 ? PSP_DP_L3_IPV6 : PSP_DP_L3_NONE;
+}
+
+/* Values: as they are. Templates: all bits of the fields that a mask names. */
+struct fill {
+	const struct psp_dp_match *value, *mask;
+	const uint16_t *ports;
+	bool template;
+	uint32_t l3;
+	struct doca_flow_match *match, *match_mask;
+};
+
+/* A field of the match and of its mask; `v` and `m` are in the field's own order. */
+#define SET(fill, field, v, m)                                                                     \
+	do {                                                                                       \
+		if ((m) != 0) {                                                                    \
+			(fill)->match_mask->field = (m);                                           \
+			(fill)->match->field = (v);                                                \
+			if ((fill)->template)                                                      \
+				memset(&(fill)->match->field, 0xff, sizeof((fill)->match->field)); \
+		}                                                                                  \
+	} while (0)
+
+static void fill_parser_meta(const struct fill *fill)
+{
+	const struct psp_dp_match *v = fill->value, *m = fill->mask;
+	uint16_t port = 0;
+
+	if (!fill->template && m->parser_meta_port_id != 0 && v->parser_meta_port_id >= 1 &&
+	    v->parser_meta_port_id <= 2)
+		port = fill->ports[v->parser_meta_port_id - 1];
+	SET(fill, parser_meta.port_id, port,
+	    (uint16_t)(m->parser_meta_port_id != 0 ? UINT16_MAX : 0));
+	SET(fill, parser_meta.random, htobe16(v->parser_meta_random),
+	    htobe16(m->parser_meta_random));
+	SET(fill, parser_meta.psp_syndrome, v->parser_meta_psp_syndrome,
+	    m->parser_meta_psp_syndrome);
+	/* The ABI's values are DOCA's. Types are matched whole. */
+	if (m->parser_meta_outer_l3_type != 0)
+		SET(fill, parser_meta.outer_l3_type,
+		    (enum doca_flow_l3_meta)v->parser_meta_outer_l3_type,
+		    (enum doca_flow_l3_meta)UINT32_MAX);
+	if (m->parser_meta_inner_l3_type != 0)
+		SET(fill, parser_meta.inner_l3_type,
+		    (enum doca_flow_l3_meta)v->parser_meta_inner_l3_type,
+		    (enum doca_flow_l3_meta)UINT32_MAX);
+	SET(fill, meta.pkt_meta, htobe32(v->meta_pkt_meta), htobe32(m->meta_pkt_meta));
+}
+
+/* DOCA has one type for both ICMPs: the IP version tells them apart. */
+static void fill_l4(const struct fill *fill)
+{
+	const struct psp_dp_match *v = fill->value, *m = fill->mask;
+	bool icmp6 = v->parser_meta_outer_l4_type == PSP_DP_L4_ICMP6 && !fill->template;
+	uint32_t type = icmp6 ? DOCA_FLOW_L4_META_ICMP : v->parser_meta_outer_l4_type;
+	enum doca_flow_l4_type_ext ext = DOCA_FLOW_L4_TYPE_EXT_TRANSPORT;
+
+	if (m->parser_meta_outer_l4_type != 0) {
+		SET(fill, parser_meta.outer_l4_type, (enum doca_flow_l4_meta)type,
+		    (enum doca_flow_l4_meta)UINT32_MAX);
+		if (icmp6)
+			SET(fill, parser_meta.outer_l3_type, DOCA_FLOW_L3_META_IPV6,
+			    (enum doca_flow_l3_meta)UINT32_MAX);
+		if (v->parser_meta_outer_l4_type == PSP_DP_L4_UDP && !fill->template)
+			ext = DOCA_FLOW_L4_TYPE_EXT_UDP;
+		if (v->parser_meta_outer_l4_type == PSP_DP_L4_TCP && !fill->template)
+			ext = DOCA_FLOW_L4_TYPE_EXT_TCP;
+	}
+	if (m->outer_icmp_type != 0) {
+		ext = icmp6 ? DOCA_FLOW_L4_TYPE_EXT_ICMP6 : DOCA_FLOW_L4_TYPE_EXT_ICMP;
+		fill->match->outer.l4_type_ext = ext;
+		fill->match_mask->outer.l4_type_ext = ext;
+		SET(fill, outer.icmp.type, v->outer_icmp_type, m->outer_icmp_type);
+		return;
+	}
+	if (m->outer_l4_src_port == 0 && m->outer_l4_dst_port == 0)
+		return;
+	fill->match->outer.l4_type_ext = ext;
+	fill->match_mask->outer.l4_type_ext = ext;
+	/* The ports of TCP, UDP and "transport" lie in the same place of the union. */
+	SET(fill, outer.transport.src_port, htobe16(v->outer_l4_src_port),
+	    htobe16(m->outer_l4_src_port));
+	SET(fill, outer.transport.dst_port, htobe16(v->outer_l4_dst_port),
+	    htobe16(m->outer_l4_dst_port));
+}
+
+static void fill_ip4(doca_be32_t *match, doca_be32_t *match_mask, const uint8_t *value,
+		     const uint8_t *mask, bool template)
+{
+	if (!any(mask, 16))
+		return;
+	memcpy(match, value + 12, sizeof(*match));
+	memcpy(match_mask, mask + 12, sizeof(*match_mask));
+	if (template)
+		memset(match, 0xff, sizeof(*match));
+}
+
+static void fill_ip6(doca_be32_t match[4], doca_be32_t match_mask[4], const uint8_t *value,
+		     const uint8_t *mask, bool template)
+{
+	if (!any(mask, 16))
+		return;
+	memcpy(match, value, 16);
+	memcpy(match_mask, mask, 16);
+	if (template)
+		memset(match, 0xff, 16);
+}
+
+static void fill_header(const struct fill *fill, bool outer)
+{
+	struct doca_flow_header_format *match = outer ? &fill->match->outer : &fill->match->inner;
+	struct doca_flow_header_format *mask =
+		outer ? &fill->match_mask->outer : &fill->match_mask->inner;
+	const uint8_t *src = outer ? fill->value->outer_ip_src : fill->value->inner_ip_src;
+	const uint8_t *dst = outer ? fill->value->outer_ip_dst : fill->value->inner_ip_dst;
+	const uint8_t *src_mask = outer ? fill->mask->outer_ip_src : fill->mask->inner_ip_src;
+	const uint8_t *dst_mask = outer ? fill->mask->outer_ip_dst : fill->mask->inner_ip_dst;
+	bool v4 = fill->l3 == PSP_DP_L3_IPV4;
+
+	if (!any(src_mask, 16) && !any(dst_mask, 16))
+		return;
+	match->l3_type = v4 ? DOCA_FLOW_L3_TYPE_IP4 : DOCA_FLOW_L3_TYPE_IP6;
+	mask->l3_type = match->l3_type;
+	if (v4) {
+		fill_ip4(&match->ip4.src_ip, &mask->ip4.src_ip, src, src_mask, fill->template);
+		fill_ip4(&match->ip4.dst_ip, &mask->ip4.dst_ip, dst, dst_mask, fill->template);
+	} else {
+		fill_ip6(match->ip6.src_ip, mask->ip6.src_ip, src, src_mask, fill->template);
+		fill_ip6(match->ip6.dst_ip, mask->ip6.dst_ip, dst, dst_mask, fill->template);
+	}
+	if (!outer)
+		return;
+	if (v4)
+		SET(fill, outer.ip4.next_proto, fill->value->outer_ip_proto,
+		    fill->mask->outer_ip_proto);
+	else
+		SET(fill, outer.ip6.next_proto, fill->value->outer_ip_proto,
+		    fill->mask->outer_ip_proto);
+}
+
+static void fill_psp(const struct fill *fill)
+{
+	const struct psp_dp_match *v = fill->value, *m = fill->mask;
+
+	if (m->tun_psp_spi == 0 && m->tun_psp_nexthdr == 0 && m->tun_psp_hdrextlen == 0 &&
+	    m->tun_psp_res_cryptofst == 0 && m->tun_psp_s_d_ver_v == 0 && m->tun_psp_vc == 0)
+		return;
+	fill->match->tun.type = DOCA_FLOW_TUN_PSP;
+	fill->match_mask->tun.type = DOCA_FLOW_TUN_PSP;
+	SET(fill, tun.psp.spi, htobe32(v->tun_psp_spi), htobe32(m->tun_psp_spi));
+	SET(fill, tun.psp.nexthdr, v->tun_psp_nexthdr, m->tun_psp_nexthdr);
+	SET(fill, tun.psp.hdrextlen, v->tun_psp_hdrextlen, m->tun_psp_hdrextlen);
+	SET(fill, tun.psp.res_cryptofst, v->tun_psp_res_cryptofst, m->tun_psp_res_cryptofst);
+	SET(fill, tun.psp.s_d_ver_v, v->tun_psp_s_d_ver_v, m->tun_psp_s_d_ver_v);
+	SET(fill, tun.psp.vc, htobe64(v->tun_psp_vc), htobe64(m->tun_psp_vc));
+}
+
+static void fill_all(const struct fill *fill)
+{
+	memset(fill->match, 0, sizeof(*fill->match));
+	memset(fill->match_mask, 0, sizeof(*fill->match_mask));
+	fill_parser_meta(fill);
+	SET(fill, outer.eth.type, htobe16(fill->value->outer_eth_type),
+	    htobe16(fill->mask->outer_eth_type));
+	fill_l4(fill);
+	fill_header(fill, true);
+	fill_header(fill, false);
+	fill_psp(fill);
+}
+
+void dpu_match_template(const struct psp_dp_match *mask, uint32_t l3, struct doca_flow_match *match,
+			struct doca_flow_match *match_mask)
+{
+	const struct fill fill = {.value = mask,
+				  .mask = mask,
+				  .template = true,
+				  .l3 = l3,
+				  .match = match,
+				  .match_mask = match_mask};
+
+	fill_all(&fill);
+}
+
+void dpu_match_entry(const struct psp_dp_match *value, const struct psp_dp_match *mask, uint32_t l3,
+		     const uint16_t ports[2], struct doca_flow_match *match,
+		     struct doca_flow_match *match_mask)
+{
+	const struct fill fill = {.value = value,
+				  .mask = mask,
+				  .ports = ports,
+				  .l3 = l3,
+				  .match = match,
+				  .match_mask = match_mask};
+
+	fill_all(&fill);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* match.h: psp_dp_match and psp_dp_actions in DOCA's structs. Pure: no plane, no calls. */
+#ifndef PSP_DPU_MATCH_H
+#define PSP_DPU_MATCH_H
+
+#include "hw.h"
+
+/* Which scratch word of doca_flow_meta carries the number of the first lookup to the second: see stage.c. */
+#define DPU_STAGE_WORD 2u
+
+/* NULL, or why hardware cannot match it: a sentence's end. */
+const char *dpu_match_check(const struct psp_dp_match *mask, bool control);
+
+/* A mask names addresses, of the outer header or of the inner one. */
+bool dpu_match_outer_ip(const struct psp_dp_match *mask);
+bool dpu_match_inner_ip(const struct psp_dp_match *mask);
+/* Both source and destination of the same header. */
+bool dpu_match_both_ips(const struct psp_dp_match *mask);
+/* enum psp_dp_l3 of the addresses that an entry matches; NONE: its families differ. */
+uint32_t dpu_match_l3(const struct psp_dp_match *value, const struct psp_dp_match *mask);
+
+/*
+ * A mask in DOCA's form, for addresses of this family (enum psp_dp_l3; NONE when there are none), and the pipe's
+ * match that goes with it: all bits, so that each entry brings its value.
+ */
+void dpu_match_template(const struct psp_dp_match *mask, uint32_t l3, struct doca_flow_match *match,
+			struct doca_flow_match *match_mask);
+
+/* The value of an entry under a mask; ports: DPDK's ids of uplink and host. */
+void dpu_match_entry(const struct psp_dp_match *value, const struct psp_dp_match *mask, uint32_t l3,
+		     const uint16_t ports[2], struct doca_flow_match *match,
+		     struct doca_flow_match *match_mask);
+
+/* Size of the ICV in octets: of every version. */
+#define DPU_ICV_LEN 16u
+
+/* What fills in a template, for one IP version of the packets (enum psp_dp_l3; NONE: not known). */
+struct dpu_acts_input {
+	const struct psp_dp_actions *actions;
+	uint32_t l3;
+	uint32_t resource; /* ENCRYPT: the device's id of the key slot */
+	uint16_t vlan;     /* of the uplink */
+};
+
+/* NULL, or why hardware cannot do it: a sentence's end. */
+const char *dpu_acts_entry(const struct dpu_acts_input *input, struct dpu_hw_acts *out);
+
+/* The templates of a pipe with these flags; at most COMPAT_TEMPLATES_MAX. Returns their number. */
+uint32_t dpu_acts_templates(const struct dpu_acts_input *input, struct dpu_hw_acts *out);
+
+/* Which template an entry fills in, or UINT32_MAX: none fits (a header of another length). */
+uint32_t dpu_acts_choose(const struct dpu_hw_shape *shape, const struct dpu_hw_acts *acts);
+
+#endif

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * nic.c: the DPDK ports. The uplink is the switch port: its queues carry whatever the CPU gets and sends. The
+ * representor is probed but never configured: in switch mode DOCA Flow has it.
+ */
+#include <rte_ethdev.h>
+#include <rte_flow.h>
+#include <rte_mbuf.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../soft/next_hop.h"
+#include "device.h"
+#include "dpu.h"
+#include "eal.h"
+#include "mark.h"
+#include "nic.h"
+
+#define DESCRIPTORS 1024u
+#define CACHE 256u
+#define ANY_SOCKET ((unsigned int)SOCKET_ID_ANY)
+#define HEADERS                                                                                    \
+	128u /* octets that a frame may have beyond the MTU: Ethernet, tags, outer headers of samples */
+
+static int32_t fail(struct psp_dp *dp, const char *what, int error)
+{
+	return dpu_fail(dp, error == -ENOMEM ? PSP_DP_ENOMEM : PSP_DP_EIO, "%s: %s", what,
+			strerror(-error));
+}
+
+uint16_t dpu_port_id(const struct psp_dp *dp, uint32_t port)
+{
+	return dp->nic->ids[port];
+}
+
+/* ---- probing --------------------------------------------------------------------------------- */
+
+static int32_t probe(struct psp_dp *dp, struct dpu_nic *nic)
+{
+	struct dpu_device *device = dp->device;
+	char devargs[320];
+	doca_error_t result;
+
+	(void)snprintf(devargs, sizeof(devargs), "%s%s%s", compat_devargs(),
+		       dp->options.devargs[0] != 0 ? "," : "", dp->options.devargs);
+	result = compat_probe(device->dev, device->rep, devargs, device->rep_word);
+	(void)dpu_trace(&dp->trace, result, "dpdk_probe devargs=%s representor=%s", devargs,
+			device->rep_word);
+	if (result != DOCA_SUCCESS)
+		return dpu_fail_doca(
+			dp, "the device cannot be probed (is the e-switch in switchdev mode?)",
+			result);
+	nic->probed = true;
+	result = doca_dpdk_get_first_port_id(device->dev, &nic->ids[PSP_DP_PORT_UPLINK]);
+	return result == DOCA_SUCCESS
+		       ? 0
+		       : dpu_fail_doca(dp, "DPDK has no port for the device", result);
+}
+
+/* The representor of the same switch; where DPDK does not say so, the port behind the uplink, as in the samples. */
+static int32_t find_rep(struct psp_dp *dp, struct dpu_nic *nic)
+{
+	struct rte_eth_dev_info uplink, info;
+	uint16_t id;
+
+	if (rte_eth_dev_info_get(nic->ids[PSP_DP_PORT_UPLINK], &uplink) != 0)
+		return dpu_fail(dp, PSP_DP_EIO, "DPDK does not describe the uplink");
+	for (id = 0; id < RTE_MAX_ETHPORTS; id++) {
+		if (id == nic->ids[PSP_DP_PORT_UPLINK] || !rte_eth_dev_is_valid_port(id) ||
+		    rte_eth_dev_info_get(id, &info) != 0 ||
+		    (*info.dev_flags & RTE_ETH_DEV_REPRESENTOR) == 0 ||
+		    info.switch_info.domain_id != uplink.switch_info.domain_id)
+			continue;
+		nic->ids[PSP_DP_PORT_HOST] = id;
+		return 0;
+	}
+	id = (uint16_t)(nic->ids[PSP_DP_PORT_UPLINK] + 1);
+	if (!rte_eth_dev_is_valid_port(id))
+		return dpu_fail(dp, PSP_DP_ENODEV, "DPDK has no port for the representor");
+	nic->ids[PSP_DP_PORT_HOST] = id;
+	return 0;
+}
+
+/* ---- queues ---------------------------------------------------------------------------------- */
+
+static uint16_t mtu_of(uint16_t id)
+{
+	uint16_t mtu = 0;
+
+	return rte_eth_dev_get_mtu(id, &mtu) == 0 && mtu != 0 ? mtu : RTE_ETHER_MTU;
+}
+
+static int32_t make_pool(struct psp_dp *dp, struct dpu_nic *nic)
+{
+	uint16_t uplink = mtu_of(nic->ids[PSP_DP_PORT_UPLINK]);
+	uint16_t host = mtu_of(nic->ids[PSP_DP_PORT_HOST]);
+	uint32_t room = (uplink > host ? uplink : host) + HEADERS;
+
+	if (room < RTE_MBUF_DEFAULT_DATAROOM)
+		room = RTE_MBUF_DEFAULT_DATAROOM;
+	if (room + RTE_PKTMBUF_HEADROOM > UINT16_MAX)
+		room = UINT16_MAX - RTE_PKTMBUF_HEADROOM;
+	nic->pool = rte_pktmbuf_pool_create("psp_mbufs", dp->options.mbufs, CACHE, 0,
+					    (uint16_t)(room + RTE_PKTMBUF_HEADROOM),
+					    (int)rte_socket_id());
+	return nic->pool != NULL ? 0
+				 : dpu_fail(dp, PSP_DP_ENOMEM,
+					    "there is no memory for %u packet buffers (hugepages?)",
+					    dp->options.mbufs);
+}
+
+static int32_t start_uplink(struct psp_dp *dp, struct dpu_nic *nic)
+{
+	uint16_t id = nic->ids[PSP_DP_PORT_UPLINK];
+	struct rte_eth_conf conf;
+	struct rte_flow_error why;
+	int error;
+
+	memset(&conf, 0, sizeof(conf));
+	error = rte_eth_dev_configure(id, DPU_QUEUES, DPU_QUEUES, &conf);
+	for (uint16_t q = 0; error == 0 && q < DPU_QUEUES; q++) {
+		error = rte_eth_rx_queue_setup(id, q, DESCRIPTORS, ANY_SOCKET, NULL, nic->pool);
+		if (error == 0)
+			error = rte_eth_tx_queue_setup(id, q, DESCRIPTORS, ANY_SOCKET, NULL);
+	}
+	if (error != 0)
+		return fail(dp, "the uplink's queues cannot be set up", error);
+	if (compat_must_isolate()) {
+		error = rte_flow_isolate(id, 1, &why);
+		/* A port without a flow API has nothing to isolate: those of tests. */
+		if (error != 0 && error != -ENOSYS && error != -ENOTSUP)
+			return fail(dp, "the uplink cannot be isolated", error);
+	}
+	error = rte_eth_dev_start(id);
+	if (error != 0)
+		return fail(dp, "the uplink does not start", error);
+	nic->started = true;
+	return 0;
+}
+
+int32_t dpu_nic_up(struct psp_dp *dp)
+{
+	struct dpu_nic *nic = calloc(1, sizeof(*nic));
+	int32_t status;
+
+	if (nic == NULL)
+		return dpu_fail(dp, PSP_DP_ENOMEM, "out of memory");
+	dp->nic = nic;
+	pthread_mutex_init(&nic->inject_lock, NULL);
+	/* pkt_meta reaches the CPU, and leaves it, in a field that DPDK finds room for. */
+	if (rte_flow_dynf_metadata_register() != 0)
+		return dpu_fail(dp, PSP_DP_EIO, "DPDK has no room for packet metadata");
+	status = probe(dp, nic);
+	if (status == 0)
+		status = find_rep(dp, nic);
+	if (status == 0)
+		status = make_pool(dp, nic);
+	return status == 0 ? start_uplink(dp, nic) : status;
+}
+
+void dpu_nic_down(struct psp_dp *dp)
+{
+	struct dpu_nic *nic = dp->nic;
+
+	if (nic == NULL)
+		return;
+	if (nic->started)
+		(void)rte_eth_dev_stop(nic->ids[PSP_DP_PORT_UPLINK]);
+	/* Representors first: they hang on the port that they represent. */
+	for (uint32_t i = 2; nic->probed && i-- > 0;) {
+		if (rte_eth_dev_is_valid_port(nic->ids[i]))
+			(void)rte_eth_dev_close(nic->ids[i]);
+	}
+	rte_mempool_free(nic->pool);
+	pthread_mutex_destroy(&nic->inject_lock);
+	free(nic);
+	dp->nic = NULL;
+}
+
+/* ---- the ABI --------------------------------------------------------------------------------- */
+
+int32_t psp_dp_port_query(struct psp_dp *dp, uint32_t port, struct psp_dp_port_info *info)
+{
+	struct rte_eth_dev_info device;
+	struct rte_ether_addr mac;
+	struct rte_eth_link link;
+	uint16_t id;
+
+	if (dp == NULL || info == NULL)
+		return PSP_DP_EINVAL;
+	if (port > PSP_DP_PORT_HOST || info->size != sizeof(*info))
+		return dpu_fail(dp, PSP_DP_EINVAL, "Cannot query port %u: no such port, or size %u",
+				port, info->size);
+	id = dpu_port_id(dp, port);
+	memset(info, 0, sizeof(*info));
+	info->size = sizeof(*info);
+	memset(&link, 0, sizeof(link));
+	if (rte_eth_dev_info_get(id, &device) != 0 || rte_eth_macaddr_get(id, &mac) != 0)
+		return dpu_fail(dp, PSP_DP_EIO, "Cannot query port %u: DPDK does not describe it",
+				port);
+	info->ifindex = device.if_index;
+	info->mtu = mtu_of(id);
+	memcpy(info->mac, mac.addr_bytes, sizeof(info->mac));
+	/* A representor that was not started may not tell: then nothing speaks against it. */
+	info->link_up = rte_eth_link_get_nowait(id, &link) != 0 || link.link_status != 0 ||
+			port == PSP_DP_PORT_HOST;
+	return 0;
+}
+
+int32_t psp_dp_next_hop_query(struct psp_dp *dp, const uint8_t pip[16], struct psp_dp_next_hop *hop)
+{
+	struct psp_dp_port_info info = {.size = sizeof(info)};
+	int32_t status;
+
+	if (dp == NULL || pip == NULL || hop == NULL)
+		return PSP_DP_EINVAL;
+	if (hop->size != sizeof(*hop))
+		return dpu_fail(dp, PSP_DP_EINVAL, "Cannot find next hop: size %u is not known",
+				hop->size);
+	status = psp_dp_port_query(dp, PSP_DP_PORT_UPLINK, &info);
+	if (status == 0)
+		status = soft_next_hop(info.ifindex, pip, hop);
+	if (status != 0)
+		return dpu_fail(dp, status, "Cannot find next hop: no route over the uplink");
+	return 0;
+}

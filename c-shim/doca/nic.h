@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* nic.h: the DPDK ports as nic.c set them up, for rx.c and tx.c. */
+#ifndef PSP_DPU_NIC_H
+#define PSP_DPU_NIC_H
+
+#include <pthread.h>
+#include <rte_mempool.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Transmit queues have one thread each. */
+#define DPU_TX_POLL 0u
+#define DPU_TX_INJECT 1u /* under inject_lock */
+
+struct dpu_nic {
+	uint16_t ids[2]; /* DPDK's, by enum psp_dp_port */
+	struct rte_mempool *pool;
+	bool probed, started;
+	pthread_mutex_t inject_lock;
+};
+
+#endif

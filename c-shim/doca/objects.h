@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* objects.h: pipes, entries and key slots as the plane keeps them. All of it is the writer's. */
+#ifndef PSP_DPU_OBJECTS_H
+#define PSP_DPU_OBJECTS_H
+
+#include "hw.h"
+#include "level.h"
+
+#define DPU_PIPES_MAX 256u /* 8 bits of a mark */
+#define DPU_LEGS 2u
+#define DPU_NAME_LEN 32u
+
+/* A forward, resolved. */
+struct dpu_goto {
+	uint32_t type, target; /* enum psp_dp_fwd_type */
+	struct dpu_pipe *pipe;
+};
+
+/* The CPU as a forward: a pipe that marks packets and sends them to a queue of ours. See mark.h. */
+struct dpu_tap {
+	struct dpu_tap *next; /* of the pipe that it belongs to */
+	uint32_t mark;
+	struct dpu_hw_pipe hw;
+	struct dpu_piece entry;
+};
+
+/* A forward with a copy to a tap. */
+struct dpu_sampler {
+	struct dpu_sampler *next; /* of the pipe that it belongs to */
+	struct dpu_to on;         /* where the packet goes on */
+	uint32_t mirror;          /* up to 3.1 */
+	struct dpu_hw_pipe flood; /* from 3.2 on */
+	struct dpu_piece entries[2];
+};
+
+/* Source address, and SPI if the pipe matches it, of an IPv6 match that needs two lookups. See stage.c. */
+struct dpu_stage_key {
+	uint8_t src[16];
+	uint32_t spi;
+};
+
+struct dpu_stage_entry {
+	struct dpu_stage_entry *next; /* of its bucket */
+	struct dpu_stage_key key;
+	uint32_t number; /* what the second lookup matches instead; from 1 */
+	uint32_t refs;
+	struct dpu_piece piece;
+};
+
+/* Memory that is freed when DOCA Flow is down. */
+struct dpu_limbo {
+	struct dpu_limbo *next;
+	void *memory;
+};
+
+struct dpu_numbers {
+	uint32_t *free;
+	uint32_t n_free, made, max;
+};
+
+/* Crypto of one entry, where it is not an action of the match. */
+struct dpu_list_entry {
+	struct dpu_list_entry *next; /* of those that are out of use but would not go */
+	uint32_t number;             /* from 1 */
+	struct dpu_piece piece;
+};
+
+/* A BASIC pipe has one leg, or one for each IP version when it matches addresses. */
+struct dpu_leg {
+	uint32_t l3; /* enum psp_dp_l3 */
+	bool staged, listed;
+	struct dpu_hw_pipe hw;    /* the match */
+	struct dpu_hw_pipe stage; /* in front of it */
+	struct dpu_hw_pipe list;  /* crypto behind it, from 3.2 on */
+	struct dpu_numbers list_numbers, stage_numbers;
+	struct dpu_stage_entry **stage_buckets;
+	uint32_t stale_stages; /* entries of the stage that nobody uses, but that would not go */
+	struct dpu_list_entry *stale_lists;
+	struct dpu_hw_shape shape; /* templates that entries choose from */
+};
+
+struct dpu_pipe {
+	uint32_t id, type, domain;
+	char name[DPU_NAME_LEN];
+	bool root, count, miss_counter;
+	bool by_inner;  /* split by the IP version of the inner header */
+	bool fixed_fwd; /* hardware has the pipe's forward: entries cannot bring their own */
+	struct psp_dp_match mask;
+	struct psp_dp_actions actions;
+	struct psp_dp_monitor monitor;
+	struct dpu_goto fwd, fwd_miss;
+	uint32_t room; /* entries that hardware has room for, each leg */
+
+	uint32_t n_legs;
+	struct dpu_leg legs[DPU_LEGS];
+	struct dpu_hw_pipe split; /* n_legs is 2: chooses the leg */
+	struct dpu_piece split_entries[DPU_LEGS];
+	struct dpu_hw_pipe control;    /* CONTROL */
+	struct dpu_piece catch_all[2]; /* CONTROL: what misses; of the uplink, of the host port */
+	struct dpu_piece resubmit;     /* in the transmit root: released packets enter here */
+	const struct dpu_hw_pipe *entrance;
+	struct dpu_tap *taps;
+	struct dpu_sampler *samplers;
+
+	struct dpu_entry *entries;
+	uint32_t n_entries;
+	uint32_t refs;                   /* pipes and entries of other pipes that forward here */
+	struct dpu_total hits;           /* of entries that are gone */
+	struct dpu_total misses_settled; /* what of the misses is in the counters already */
+	struct dpu_total caught[2],
+		caught_raw[2]; /* of catch_all: in the ABI's units, and as last read */
+	uint64_t last_used_ns;
+};
+
+/* What an entry does: its pipe's actions and its own, merged. */
+struct dpu_rule {
+	struct psp_dp_actions actions;
+	struct dpu_goto fwd; /* never NONE */
+	bool count, mirror, notify;
+};
+
+struct dpu_entry {
+	struct dpu_entry *prev, *next;           /* of its pipe */
+	struct dpu_entry *hash_next;             /* of its bucket in dp->matches */
+	struct dpu_entry *slot_prev, *slot_next; /* of the key slot that it encrypts with */
+	struct dpu_pipe *pipe;
+	struct dpu_leg *leg; /* BASIC */
+	uint32_t id, priority, level;
+	uint32_t hash;
+	struct psp_dp_match match, mask; /* match is masked */
+	struct dpu_rule rule;
+	struct dpu_piece piece;
+	struct dpu_list_entry *list;   /* from DOCA 3.2 on */
+	struct dpu_stage_entry *stage; /* IPv6 */
+	struct dpu_total raw;          /* as hardware last said */
+	struct dpu_total total;        /* in the ABI's units, over updates */
+	struct dpu_total settled;      /* what of it is in the counters already */
+	uint64_t last_used_ns;
+};
+
+/* A crypto id. */
+struct dpu_slot {
+	uint32_t resource; /* the device's id for it */
+	bool bound;        /* the device has it, with a key or with noise */
+	bool keyed;
+	uint64_t iv_limit;
+	struct dpu_total sealed; /* with the present key */
+	uint64_t last_used_ns;
+	struct dpu_entry *users;
+};
+
+#endif

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * stats.c: what hardware counted, in the soft plane's units: octets of IP. Hardware counts frames, so the Ethernet
+ * header of each packet is taken off. Counters of the plane are sums over entries, by what an entry means; whatever
+ * an entry has counted since the last look is added once ("settled").
+ */
+#include <stddef.h>
+#include <string.h>
+
+#include "../psp/wire.h"
+#include "../soft/net.h"
+#include "dpu.h"
+
+static struct dpu_total since(const struct dpu_total *now, const struct dpu_total *then)
+{
+	return (struct dpu_total){.packets = now->packets - then->packets,
+				  .bytes = now->bytes - then->bytes};
+}
+
+static void add(struct psp_dp *dp, enum soft_counter counter, uint64_t n)
+{
+	dp->settled[counter] += n;
+}
+
+static uint64_t less(uint64_t bytes, uint64_t packets, uint64_t each)
+{
+	return bytes > packets * each ? bytes - packets * each : 0;
+}
+
+/* Frames to octets of IP. A device that starts anew after an update reads less than before: it goes on from there. */
+static void read_piece(const struct dpu_piece *piece, struct dpu_total *raw_last,
+		       struct dpu_total *total)
+{
+	struct dpu_total raw, fresh;
+
+	if (!dpu_hw_query(piece, &raw))
+		return;
+	if (raw.packets < raw_last->packets)
+		memset(raw_last, 0, sizeof(*raw_last));
+	fresh = since(&raw, raw_last);
+	*raw_last = raw;
+	total->packets += fresh.packets;
+	total->bytes += less(fresh.bytes, fresh.packets, NET_ETH_LEN);
+}
+
+static bool from_uplink(const struct dpu_entry *entry)
+{
+	return entry->match.parser_meta_port_id == PSP_DP_PORT_UPLINK + 1;
+}
+
+static void count_drop(struct psp_dp *dp, const struct dpu_entry *entry, uint64_t packets)
+{
+	static const enum soft_counter by_syndrome[] = {
+		[PSP_DP_SYNDROME_OK] = SOFT_RX_NO_SA,
+		[PSP_DP_SYNDROME_ICV] = SOFT_RX_AUTH_FAIL,
+		[PSP_DP_SYNDROME_BAD_TRAILER] = SOFT_RX_ERROR,
+	};
+	uint32_t syndrome = entry->match.parser_meta_psp_syndrome;
+
+	if (entry->mask.parser_meta_psp_syndrome == 0 || syndrome > PSP_DP_SYNDROME_BAD_TRAILER) {
+		add(dp, SOFT_DROP_PIPE, packets);
+		return;
+	}
+	add(dp, by_syndrome[syndrome], packets);
+	if (syndrome == PSP_DP_SYNDROME_OK)
+		add(dp, SOFT_RX_PACKETS, packets);
+}
+
+/* The kernel's names count octets after the IV, without the ICV. */
+static void count_port(struct psp_dp *dp, const struct dpu_entry *entry,
+		       const struct dpu_total *fresh)
+{
+	uint32_t flags = entry->rule.actions.flags;
+	const struct dpu_slot *slot = NULL;
+
+	if (entry->rule.fwd.target == PSP_DP_PORT_HOST) {
+		add(dp, SOFT_HOST_TX_PACKETS, fresh->packets);
+		if ((flags & PSP_DP_ACTION_DECAP) == 0)
+			return;
+		add(dp, SOFT_RX_PACKETS, fresh->packets);
+		add(dp, SOFT_RX_BYTES,
+		    less(fresh->bytes, fresh->packets,
+			 dp->outer_ip_len + NET_UDP_LEN + PSP_HEADER_LEN + PSP_ICV_LEN));
+		return;
+	}
+	if ((flags & PSP_DP_ACTION_ENCRYPT) != 0)
+		slot = &dp->slots[entry->rule.actions.crypto_id];
+	if (slot != NULL && !slot->keyed) {
+		add(dp, SOFT_TX_KEY_EXPIRED, fresh->packets);
+		return;
+	}
+	add(dp, SOFT_TX_PACKETS, fresh->packets);
+	add(dp, SOFT_TX_BYTES, fresh->bytes);
+}
+
+static void count(struct psp_dp *dp, const struct dpu_entry *entry, const struct dpu_total *fresh)
+{
+	if (entry->pipe->root && entry->mask.parser_meta_port_id != 0)
+		add(dp, from_uplink(entry) ? SOFT_UPLINK_RX_PACKETS : SOFT_HOST_RX_PACKETS,
+		    fresh->packets);
+	switch (entry->rule.fwd.type) {
+	case PSP_DP_FWD_DROP:
+		count_drop(dp, entry, fresh->packets);
+		break;
+	case PSP_DP_FWD_PORT:
+		count_port(dp, entry, fresh);
+		break;
+	case PSP_DP_FWD_KERNEL:
+		add(dp, from_uplink(entry) ? SOFT_UPLINK_KERNEL : SOFT_HOST_UNMATCHED,
+		    fresh->packets);
+		break;
+	default:
+		break;
+	}
+}
+
+void dpu_entry_settle(struct psp_dp *dp, struct dpu_entry *entry)
+{
+	struct dpu_total fresh;
+
+	read_piece(&entry->piece, &entry->raw, &entry->total);
+	fresh = since(&entry->total, &entry->settled);
+	entry->settled = entry->total;
+	if (fresh.packets == 0)
+		return;
+	/* Hardware does not say when: it was used since the last look. */
+	entry->last_used_ns = dpu_now_ns();
+	entry->pipe->last_used_ns = entry->last_used_ns;
+	count(dp, entry, &fresh);
+	if ((entry->rule.actions.flags & PSP_DP_ACTION_ENCRYPT) != 0) {
+		struct dpu_slot *slot = &dp->slots[entry->rule.actions.crypto_id];
+
+		slot->sealed.packets += slot->keyed ? fresh.packets : 0;
+		slot->sealed.bytes += slot->keyed ? fresh.bytes : 0;
+		slot->last_used_ns = entry->last_used_ns;
+	}
+}
+
+/* ---- what misses ----------------------------------------------------------------------------- */
+
+static void add_miss(const struct dpu_hw_pipe *hw, struct dpu_total *misses)
+{
+	struct dpu_total raw;
+
+	if (!dpu_hw_query_miss(hw, &raw))
+		return;
+	misses->packets += raw.packets;
+	misses->bytes += less(raw.bytes, raw.packets, NET_ETH_LEN);
+}
+
+static void settle_misses(struct psp_dp *dp, struct dpu_pipe *pipe, const struct dpu_total *misses)
+{
+	struct dpu_total fresh = since(misses, &pipe->misses_settled);
+
+	if (misses->packets < pipe->misses_settled.packets)
+		return;
+	pipe->misses_settled = *misses;
+	if (pipe->fwd_miss.type == PSP_DP_FWD_DROP)
+		add(dp, SOFT_DROP_PIPE, fresh.packets);
+}
+
+/* A control pipe's misses are entries of ours: see control.c. */
+static void settle_catch_all(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_total *misses)
+{
+	static const enum soft_counter ends[2] = {
+		[PSP_DP_PORT_UPLINK] = SOFT_UPLINK_KERNEL,
+		[PSP_DP_PORT_HOST] = SOFT_HOST_UNMATCHED,
+	};
+	static const enum soft_counter begins[2] = {
+		[PSP_DP_PORT_UPLINK] = SOFT_UPLINK_RX_PACKETS,
+		[PSP_DP_PORT_HOST] = SOFT_HOST_RX_PACKETS,
+	};
+
+	for (uint32_t i = 0; i < 2; i++) {
+		struct dpu_total before = pipe->caught[i];
+		uint64_t fresh;
+
+		read_piece(&pipe->catch_all[i], &pipe->caught_raw[i], &pipe->caught[i]);
+		misses->packets += pipe->caught[i].packets;
+		misses->bytes += pipe->caught[i].bytes;
+		fresh = pipe->caught[i].packets - before.packets;
+		if (pipe->root && pipe->fwd_miss.type == PSP_DP_FWD_KERNEL) {
+			add(dp, begins[i], fresh);
+			add(dp, ends[i], fresh);
+		} else if (pipe->fwd_miss.type == PSP_DP_FWD_DROP) {
+			add(dp, SOFT_DROP_PIPE, fresh);
+		}
+	}
+}
+
+void dpu_pipe_settle(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_total *misses)
+{
+	memset(misses, 0, sizeof(*misses));
+	for (struct dpu_entry *entry = pipe->entries; entry != NULL; entry = entry->next)
+		dpu_entry_settle(dp, entry);
+	if (pipe->type == PSP_DP_PIPE_CONTROL) {
+		settle_catch_all(dp, pipe, misses);
+		return;
+	}
+	if (!pipe->miss_counter)
+		return;
+	add_miss(&pipe->split, misses);
+	for (uint32_t i = 0; i < pipe->n_legs; i++) {
+		add_miss(&pipe->legs[i].stage, misses);
+		add_miss(&pipe->legs[i].hw, misses);
+	}
+	settle_misses(dp, pipe, misses);
+}

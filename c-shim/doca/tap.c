@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tap.c: the CPU as a forward, and copies to it. A tap is a pipe of the hardware that matches everything, writes a
+ * mark into pkt_meta and forwards to one of our queues. Taps belong to the ABI's pipe that uses them.
+ *
+ * A sample is a copy. Up to DOCA 3.1 a mirror makes it; from 3.2 on the packet goes to a flooding pipe whose entries
+ * are the way on and the tap.
+ */
+#include <endian.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dpu.h"
+#include "mark.h"
+
+/* Which queue looks at it: see mark.h. */
+static uint16_t queue_of(uint32_t mark)
+{
+	uint32_t kind = dpu_mark_kind(mark);
+
+	if (kind == DPU_MARK_MISS || kind == DPU_MARK_EXCEPTION)
+		return DPU_QUEUE_TRUSTED;
+	return DPU_QUEUE_HOSTILE;
+}
+
+/*
+ * The domains from which the samples reach their RSS pipes: an EGRESS one from DEFAULT and both egress domains, a
+ * DEFAULT one for copies and after decryption.
+ */
+static enum doca_flow_pipe_domain domain_of(const struct dpu_pipe *pipe, uint32_t mark)
+{
+	return dpu_mark_kind(mark) == DPU_MARK_SAMPLE ||
+			       pipe->domain == PSP_DP_DOMAIN_SECURE_INGRESS
+		       ? DOCA_FLOW_PIPE_DOMAIN_DEFAULT
+		       : DOCA_FLOW_PIPE_DOMAIN_EGRESS;
+}
+
+static const char *kind_name(uint32_t mark)
+{
+	switch (dpu_mark_kind(mark)) {
+	case DPU_MARK_MISS:
+		return "MISS";
+	case DPU_MARK_EXCEPTION:
+		return "EXC";
+	case DPU_MARK_SAMPLE:
+		return "SAMP";
+	default:
+		return "SYND";
+	}
+}
+
+struct work {
+	struct dpu_hw_spec spec;
+	struct dpu_hw_acts acts;
+	struct dpu_hw_entry entry;
+};
+
+static int32_t tap_up(struct psp_dp *dp, const struct dpu_pipe *pipe, struct dpu_tap *tap,
+		      struct work *work)
+{
+	struct dpu_hw_spec *spec = &work->spec;
+	int32_t status;
+
+	(void)snprintf(spec->name, sizeof(spec->name), "%s_%s%u", pipe->name, kind_name(tap->mark),
+		       dpu_mark_argument(tap->mark));
+	spec->type = DOCA_FLOW_PIPE_BASIC;
+	spec->domain = domain_of(pipe, tap->mark);
+	spec->entries = 1;
+	/* The same for its one entry: a constant of the pipe. */
+	work->acts.modify = true;
+	work->acts.actions.meta.pkt_meta = htobe32(tap->mark);
+	work->acts.mask.meta.pkt_meta = UINT32_MAX;
+	spec->shape = (struct dpu_hw_shape){.n = 1, .templates = &work->acts};
+	spec->fwd = (struct dpu_to){.type = DOCA_FLOW_FWD_RSS, .queue = queue_of(tap->mark)};
+	status = dpu_hw_pipe_create(dp, spec, &tap->hw);
+	if (status != 0)
+		return status;
+	work->entry.acts = work->acts;
+	status = dpu_hw_add(dp, &tap->hw, &work->entry, &tap->entry);
+	if (status != 0)
+		dpu_hw_pipe_destroy(dp, &tap->hw);
+	return status;
+}
+
+int32_t dpu_tap_get(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t mark, struct dpu_to *out)
+{
+	struct dpu_tap *tap = pipe->taps;
+	struct work *work;
+	int32_t status = 0;
+
+	while (tap != NULL && tap->mark != mark)
+		tap = tap->next;
+	if (tap == NULL) {
+		tap = calloc(1, sizeof(*tap));
+		work = calloc(1, sizeof(*work));
+		if (tap == NULL || work == NULL) {
+			free(tap);
+			free(work);
+			return dpu_fail(
+				dp, PSP_DP_ENOMEM,
+				"Cannot send packets of pipe \"%s\" to the CPU: out of memory",
+				pipe->name);
+		}
+		tap->mark = mark;
+		status = tap_up(dp, pipe, tap, work);
+		free(work);
+		if (status != 0) {
+			dpu_free(dp, tap, tap->entry.lost);
+			return status;
+		}
+		tap->next = pipe->taps;
+		pipe->taps = tap;
+	}
+	*out = (struct dpu_to){.type = DOCA_FLOW_FWD_PIPE, .pipe = &tap->hw};
+	return 0;
+}
+
+/* ---- copies ---------------------------------------------------------------------------------- */
+
+static bool is_ingress(const struct dpu_pipe *pipe)
+{
+	return pipe->domain == PSP_DP_DOMAIN_SECURE_INGRESS ||
+	       pipe->domain == PSP_DP_DOMAIN_DEFAULT;
+}
+
+/*
+ * On the way in the copy goes on and the packet itself to the tap: so do the samples. On the way out it is the other
+ * way round.
+ */
+static int32_t mirror_up(struct psp_dp *dp, const struct dpu_pipe *pipe,
+			 struct dpu_sampler *sampler, const struct dpu_to *tap)
+{
+	const struct dpu_to *copy = is_ingress(pipe) ? &sampler->on : tap;
+	struct doca_flow_fwd fwd;
+	uint16_t queue;
+	char text[80];
+	doca_error_t result;
+	uint32_t id = 1;
+
+	while (id <= DPU_MIRRORS && (dp->mirrors >> id & 1u) != 0)
+		id++;
+	if (id > DPU_MIRRORS)
+		return dpu_fail(dp, PSP_DP_ENOSPC,
+				"Cannot sample in pipe \"%s\": all %u mirrors are taken",
+				pipe->name, DPU_MIRRORS);
+	dpu_hw_fwd(dp, copy, &queue, &fwd);
+	result = compat_mirror_set(dp->switch_port, id, &fwd);
+	(void)dpu_trace(&dp->trace, result, "mirror_set id=%u copy=%s", id,
+			dpu_hw_to_text(copy, text, sizeof(text)));
+	if (result != DOCA_SUCCESS)
+		return dpu_fail_doca(dp, "Cannot set up a mirror for samples", result);
+	sampler->mirror = id;
+	dp->mirrors |= 1u << id;
+	return 0;
+}
+
+static int32_t flood_up(struct psp_dp *dp, const struct dpu_pipe *pipe, struct dpu_sampler *sampler,
+			const struct dpu_to *tap, struct work *work)
+{
+	struct dpu_hw_spec *spec = &work->spec;
+	int32_t status;
+
+	(void)snprintf(spec->name, sizeof(spec->name), "%s_FLOOD", pipe->name);
+	spec->type = DOCA_FLOW_PIPE_HASH;
+	spec->domain =
+		is_ingress(pipe) ? DOCA_FLOW_PIPE_DOMAIN_DEFAULT : DOCA_FLOW_PIPE_DOMAIN_EGRESS;
+	spec->entries = 2;
+	spec->fwd.type = DOCA_FLOW_FWD_CHANGEABLE;
+	status = dpu_hw_pipe_create(dp, spec, &sampler->flood);
+	for (uint32_t i = 0; status == 0 && i < 2; i++) {
+		work->entry.at = i;
+		work->entry.to = i == 0 ? sampler->on : *tap;
+		status = dpu_hw_add(dp, &sampler->flood, &work->entry, &sampler->entries[i]);
+	}
+	return status;
+}
+
+static bool same(const struct dpu_to *a, const struct dpu_to *b)
+{
+	return a->type == b->type && a->port_id == b->port_id && a->pipe == b->pipe;
+}
+
+static void sampler_down(struct psp_dp *dp, struct dpu_sampler *sampler)
+{
+	bool lost = false;
+
+	for (uint32_t i = 2; i-- > 0;) {
+		(void)dpu_hw_remove(dp, &sampler->flood, &sampler->entries[i]);
+		lost = lost || sampler->entries[i].lost;
+	}
+	dpu_hw_pipe_destroy(dp, &sampler->flood);
+	if (sampler->mirror != 0)
+		dp->mirrors &= ~(1u << sampler->mirror);
+	dpu_free(dp, sampler, lost);
+}
+
+static int32_t sampler_new(struct psp_dp *dp, struct dpu_pipe *pipe, const struct dpu_to *on,
+			   const struct dpu_to *tap, struct dpu_sampler **out)
+{
+	struct dpu_sampler *sampler = calloc(1, sizeof(*sampler));
+	struct work *work = calloc(1, sizeof(*work));
+	int32_t status;
+
+	if (sampler == NULL || work == NULL) {
+		free(sampler);
+		free(work);
+		return dpu_fail(dp, PSP_DP_ENOMEM, "Cannot sample in pipe \"%s\": out of memory",
+				pipe->name);
+	}
+	sampler->on = *on;
+	status = compat_has_mirror() ? mirror_up(dp, pipe, sampler, tap)
+				     : flood_up(dp, pipe, sampler, tap, work);
+	free(work);
+	if (status != 0) {
+		sampler_down(dp, sampler);
+		return status;
+	}
+	sampler->next = pipe->samplers;
+	pipe->samplers = sampler;
+	*out = sampler;
+	return 0;
+}
+
+int32_t dpu_sampler_get(struct psp_dp *dp, struct dpu_pipe *pipe, const struct dpu_to *on,
+			struct dpu_to *out, uint32_t *mirror)
+{
+	uint32_t index = pipe->id & (DPU_PIPES_MAX - 1);
+	struct dpu_sampler *sampler = pipe->samplers;
+	struct dpu_to tap;
+	int32_t status = dpu_tap_get(
+		dp, pipe, dpu_mark(DPU_MARK_SAMPLE, is_ingress(pipe) ? 0 : 1, index), &tap);
+
+	while (status == 0 && sampler != NULL && !same(&sampler->on, on))
+		sampler = sampler->next;
+	if (status == 0 && sampler == NULL)
+		status = sampler_new(dp, pipe, on, &tap, &sampler);
+	if (status != 0)
+		return status;
+	*mirror = sampler->mirror;
+	if (sampler->mirror == 0)
+		*out = (struct dpu_to){.type = DOCA_FLOW_FWD_HASH_PIPE, .pipe = &sampler->flood};
+	else
+		*out = is_ingress(pipe) ? tap : *on;
+	return 0;
+}
+
+void dpu_taps_free(struct psp_dp *dp, struct dpu_pipe *pipe)
+{
+	while (pipe->samplers != NULL) {
+		struct dpu_sampler *sampler = pipe->samplers;
+
+		pipe->samplers = sampler->next;
+		sampler_down(dp, sampler);
+	}
+	while (pipe->taps != NULL) {
+		struct dpu_tap *tap = pipe->taps;
+
+		pipe->taps = tap->next;
+		(void)dpu_hw_remove(dp, &tap->hw, &tap->entry);
+		dpu_hw_pipe_destroy(dp, &tap->hw);
+		dpu_free(dp, tap, tap->entry.lost);
+	}
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tx.c: packets that the CPU sends, through the switch port, where the transmit root finds their way by their mark.
+ * A buffer that rte_eth_tx_burst() has taken is DPDK's and never touched again; one that it has not is freed here.
+ */
+#include <rte_ethdev.h>
+#include <rte_flow.h>
+#include <rte_mbuf.h>
+#include <string.h>
+#include <time.h>
+
+#include "../psp/wire.h"
+#include "../soft/net.h"
+#include "dpu.h"
+#include "mark.h"
+#include "nic.h"
+
+#define TRIES 10u
+#define NAP_NS 50000
+
+/* False: the queue stays full. */
+static bool transmit(struct psp_dp *dp, uint16_t queue, struct rte_mbuf *mbuf)
+{
+	uint16_t id = dpu_port_id(dp, PSP_DP_PORT_UPLINK);
+
+	for (uint32_t i = 0; i < TRIES; i++) {
+		if (i > 0)
+			nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
+		if (rte_eth_tx_burst(id, queue, &mbuf, 1) == 1)
+			return true;
+	}
+	rte_pktmbuf_free(mbuf);
+	return false;
+}
+
+/* A buffer with a copy of a frame and a mark, with a tag behind the MACs unless vlan is 0. NULL: none is free. */
+static struct rte_mbuf *fill(struct psp_dp *dp, const uint8_t *frame, uint32_t len, uint16_t vlan,
+			     uint32_t mark)
+{
+	uint32_t tag = vlan != 0 ? NET_VLAN_LEN : 0;
+	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(dp->nic->pool);
+	char *to;
+
+	if (mbuf == NULL)
+		return NULL;
+	to = len + tag <= UINT16_MAX ? rte_pktmbuf_append(mbuf, (uint16_t)(len + tag)) : NULL;
+	if (to == NULL) {
+		rte_pktmbuf_free(mbuf);
+		return NULL;
+	}
+	memcpy(to, frame, NET_ETH_TYPE);
+	if (tag != 0) {
+		psp_put16((uint8_t *)to + NET_ETH_TYPE, NET_TYPE_VLAN);
+		psp_put16((uint8_t *)to + NET_ETH_TYPE + 2, vlan);
+	}
+	memcpy(to + NET_ETH_TYPE + tag, frame + NET_ETH_TYPE, len - NET_ETH_TYPE);
+	rte_flow_dynf_metadata_set(mbuf, mark);
+	mbuf->ol_flags |= rte_flow_dynf_metadata_mask;
+	return mbuf;
+}
+
+static void resubmit(struct psp_dp *dp, const struct soft_held *held)
+{
+	uint32_t index = held->pipe & (DPU_PIPES_MAX - 1);
+	struct rte_mbuf *mbuf;
+
+	/* Its pipe may have gone in the meantime. */
+	if (atomic_load_explicit(&dp->pipe_ids[index], memory_order_acquire) != held->pipe) {
+		soft_count_own(&dp->counters, 0, SOFT_DROP_SHUTDOWN, held->segments);
+		return;
+	}
+	mbuf = fill(dp, held->packet.frame, held->packet.len, 0,
+		    dpu_mark(DPU_MARK_RESUBMIT, 0, index));
+	soft_count_own(&dp->counters, 0, SOFT_HELD_RELEASED, held->segments);
+	if (mbuf == NULL || !transmit(dp, DPU_TX_POLL, mbuf))
+		soft_count_own(&dp->counters, 0, SOFT_UPLINK_TX_BUSY, held->segments);
+}
+
+bool dpu_tx_released(struct psp_dp *dp)
+{
+	struct soft_held *chain;
+
+	if (!soft_hold_is_releasing(&dp->hold))
+		return false;
+	while ((chain = soft_hold_next(&dp->hold)) != NULL) {
+		while (chain != NULL) {
+			struct soft_held *held = chain;
+
+			chain = held->next;
+			resubmit(dp, held);
+			soft_held_free(held);
+		}
+	}
+	return true;
+}
+
+int32_t psp_dp_inject(struct psp_dp *dp, uint32_t port, const uint8_t *frame, uint32_t len)
+{
+	uint16_t vlan;
+	struct rte_mbuf *mbuf;
+	bool sent = false;
+
+	if (dp == NULL || frame == NULL)
+		return PSP_DP_EINVAL;
+	if (port > PSP_DP_PORT_HOST || len < NET_ETH_LEN || len > SOFT_FRAME_MAX)
+		return dpu_fail(dp, PSP_DP_EINVAL, "Cannot inject %u octets into port %u", len,
+				port);
+	vlan = port == PSP_DP_PORT_UPLINK ? dp->config.uplink_vlan : 0;
+	pthread_mutex_lock(&dp->nic->inject_lock);
+	mbuf = fill(dp, frame, len, vlan, dpu_mark(DPU_MARK_INJECT, port, 0));
+	if (mbuf != NULL)
+		sent = transmit(dp, DPU_TX_INJECT, mbuf);
+	pthread_mutex_unlock(&dp->nic->inject_lock);
+	if (!sent)
+		return dpu_fail(dp, PSP_DP_EIO, "Cannot inject into port %u: %s", port,
+				mbuf == NULL ? "no packet buffer is free, or it is too long"
+					     : "its queue is full");
+	return 0;
+}
