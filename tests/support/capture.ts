@@ -111,6 +111,13 @@ export class Capture implements AsyncDisposable {
     return events.sort((a, b) => Number(a.timeNs - b.timeNs));
   }
 
+  /** Frames of a stopped capture with the host that received them; `data` lives until the next one. */
+  *frames(): Generator<{ readonly to: HostName; readonly data: Uint8Array }> {
+    for (const { host, path } of this.#ends) {
+      for (const { data } of readPcap(path)) yield { to: host, data };
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#ends.map((end) => end.stop()));
   }

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** An agent without root: two capabilities, its state for itself, nothing for a debugger. */
+import assert from "node:assert/strict";
+import { type AgentProcess } from "../support/agent_process.ts";
+import { kill } from "../support/netns.ts";
+import { type Stage, story } from "../support/story.ts";
+import { ping } from "../support/traffic.ts";
+import { within } from "../support/wait.ts";
+
+const NOBODY = 65534;
+const SETPRIV = [
+  "setpriv",
+  `--reuid=${NOBODY}`,
+  `--regid=${NOBODY}`,
+  "--clear-groups",
+  "--no-new-privs",
+  "--inh-caps=-all,+net_admin,+net_raw",
+  "--ambient-caps=-all,+net_admin,+net_raw",
+  "--bounding-set=-all,+net_admin,+net_raw",
+];
+
+/** h1 as nobody, with CAP_NET_ADMIN and CAP_NET_RAW; h2 as it is elsewhere. */
+async function startUnprivileged({ world, start }: Stage) {
+  const chown = `chown -R ${NOBODY}:${NOBODY} ${world.path("")}`;
+  await world.mustRun("h1", ["sh", "-c", `${chown} && echo 1000 > ${UNPRIVILEGED_PORTS}`]);
+  const [h1, h2] = await Promise.all([start("h1", { wrap: SETPRIV }), start("h2")]);
+  return { h1, h2 };
+}
+
+/** Of this namespace: the plane owns UDP 1000, which is the one thing CAP_NET_BIND_SERVICE would be for. */
+const UNPRIVILEGED_PORTS = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+
+/** A line of /proc/<pid>/status. */
+function processStatus({ pid }: AgentProcess, name: string): string {
+  const text = Deno.readTextFileSync(`/proc/${pid}/status`);
+  return new RegExp(`^${name}:\\s*(.*)$`, "m").exec(text)?.[1] ?? "";
+}
+
+story("an agent works as nobody with CAP_NET_ADMIN and CAP_NET_RAW alone", {}, async (stage) => {
+  const { world } = stage;
+  const { h1 } = await startUnprivileged(stage);
+  assert.match(processStatus(h1, "Uid"), new RegExp(`^${NOBODY}\\s`));
+  // CAP_NET_ADMIN is bit 12, CAP_NET_RAW 13.
+  assert.equal(BigInt(`0x${processStatus(h1, "CapEff")}`), 3n << 12n);
+  const { received, text } = await ping(world, { in: "v1", to: world.vip("h2") }, {
+    count: 5,
+    interval: 0.05,
+  });
+  assert.equal(received, 5, text);
+});
+
+story("its state is its own, it leaves no core dump and opens no inspector", {}, async (stage) => {
+  const { world } = stage;
+  const { h1 } = await startUnprivileged(stage);
+  await ping(world, { in: "v1", to: world.vip("h2") });
+  const dir = world.path("state-h1");
+  assert.equal((Deno.statSync(dir).mode ?? 0) & 0o777, 0o700);
+  const names = [...Deno.readDirSync(dir)].map(({ name }) => name).sort();
+  assert.ok(names.includes("agent.db") && names.includes("lock"), names.join(" "));
+  for (const name of names) {
+    assert.equal((Deno.statSync(`${dir}/${name}`).mode ?? 0) & 0o777, 0o600, name);
+  }
+  const limits = Deno.readTextFileSync(`/proc/${h1.pid}/limits`);
+  assert.match(limits, /^Max core file size\s+0\s+0\s/m);
+
+  const listeners = () => world.mustRun("h1", ["ss", "-Hltn"]);
+  const before = await listeners();
+  kill(h1.pid, "SIGUSR1");
+  // An answer that came after the signal: it has been delivered, or is blocked.
+  const { received } = await ping(world, { in: "v1", to: world.vip("h2") }, { count: 5 });
+  assert.equal(received, 5, "the agent did not survive SIGUSR1");
+  assert.equal(await listeners(), before);
+  assert.doesNotMatch(h1.logText(), /inspector|debugger/i);
+});
+
+story(
+  "a second agent on the same state directory is refused",
+  {},
+  async ({ world, startBoth, launch }) => {
+    const { h1 } = await startBoth();
+    const second = await launch("h1");
+    const { code } = await within(second.ended(), "the end of the second agent", 10_000);
+    assert.ok(code !== 0);
+    assert.match(second.logText(), /state directory .*: another psp-agent holds its lock/);
+    assert.equal(await h1.healthy(), true);
+    const { received, text } = await ping(world, { in: "v1", to: world.vip("h2") }, { count: 3 });
+    assert.equal(received, 3, text);
+  },
+);
+
+story("status beyond loopback needs TLS, and proof of who asks", {}, async ({ world, launch }) => {
+  const { pip } = world.host("h1");
+  const agent = await launch("h1", { change: ({ status }) => status.listen = `${pip}:7480` });
+  const { code } = await within(agent.ended(), "the end of an agent with an open status", 10_000);
+  assert.ok(code !== 0);
+  assert.match(agent.logText(), /status.*TLS|TLS.*status/i);
+});
