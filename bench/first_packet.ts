@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * First-packet latency: 200 cold flows (each to a vip without a tunnel), then the same flows warm, in one run.
- * Usage, as root: deno run -A bench/first_packet.ts [--json]
+ * First-packet latency: 200 cold flows (each to a vip without a tunnel), then the same flows warm,
+ * in one run. Usage, as root: deno run -A bench/first_packet.ts [--json]
  */
 import { makePki } from "../tests/support/agent_config.ts";
 import { startAgents } from "../tests/support/agent_process.ts";
@@ -21,8 +21,8 @@ async function measure(): Promise<{ cold: Figures; warm: Figures; lost: number }
   await using world = await World.create({ vips: FLOWS });
   await makePki(world);
   await startAgents(world, {
-    h1: { change: ({ log }) => log.level = "warning" },
-    h2: { change: ({ log }) => log.level = "warning" },
+    h1: { change: ({ log }) => log.level = "info" },
+    h2: { change: ({ log }) => log.level = "info" },
   });
   // The first flow also pays for the connection between the agents: it is counted like the others.
   const cold: number[] = [];

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * TCP throughput through a tunnel, beside the same path in clear: two worlds of equal build, measured in turn,
- * medians of 5. Usage, as root: deno run -A bench/throughput.ts [--json] [--mtu=9000] [--seconds=3]
+ * TCP throughput through a tunnel, beside the same path in clear: two worlds of equal build,
+ * measured in turn, medians of 5. Usage, as root: deno run -A bench/throughput.ts [--json]
+ * [--mtu=9000] [--seconds=3]
  */
 import { makePki } from "../tests/support/agent_config.ts";
 import { startAgents } from "../tests/support/agent_process.ts";
@@ -25,8 +26,8 @@ async function measure({ mtu, seconds }: Options): Promise<{ clear: number[]; tu
   await using world = await World.create({ mtu });
   await makePki(world);
   await startAgents(world, {
-    h1: { change: ({ log }) => log.level = "warning" },
-    h2: { change: ({ log }) => log.level = "warning" },
+    h1: { change: ({ log }) => log.level = "info" },
+    h2: { change: ({ log }) => log.level = "info" },
   });
   await ping(world, { in: "v1", to: world.vip("h2") });
   const [clear, tunnel]: [number[], number[]] = [[], []];

@@ -13,7 +13,7 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
     const { world, start, startBoth } = stage;
     const worker = await world.worker("h1");
     const before = await traces(world);
-    const { h1 } = await startBoth();
+    const { h1, h2 } = await startBoth();
     const route = { in: "v1", to: world.vip("h2") };
     const pings = await ping(world, route, { count: 3, interval: 0.05 });
     assert.equal(pings.received, 3, pings.text);
@@ -23,6 +23,7 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
     assert.ok(ending.ms < 2000, `it took ${Math.round(ending.ms)} ms`);
     assert.deepEqual(await pidsIn(world.ns("h1")), [worker.pid]);
     assert.equal(await traces(world), before);
+    assert.ok(await h2.healthy(), "the peer did not survive it");
 
     await start("h1");
     await eventually(async () => (await ping(world, route, { wait: 0.5 })).received === 1, {

@@ -85,6 +85,10 @@ async function whatHappened(cast: readonly AgentProcess[]): Promise<string> {
     agent.log.slice(-SHOWN).map(({ atMs, text }) => ({ atMs, text: `${agent.host} ${text}` }))
   ).sort((a, b) => a.atMs - b.atMs).map((line) => line.text);
   const counters = await Promise.all(cast.map(async (agent) => {
+    const { ending, host, pid } = agent;
+    if (ending !== undefined) {
+      return `${host} (${pid}) has ended: code ${ending.code}, signal ${ending.signal ?? "none"}`;
+    }
     const status = await agent.status().catch((error) => messageOf(error));
     if (typeof status === "string") return `${agent.host} status: ${status}`;
     const shown = Object.entries(status.counters).filter(([, value]) => value !== 0);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * The demo: two hosts and two workloads in namespaces, an agent on each host, and the proof from a capture
- * of the wire between them. HOLD=1 leaves it all running until Ctrl-C. Exit code: 0 when every proof holds,
- * 1 when one fails, 2 when the demo itself cannot run, 130 after Ctrl-C.
+ * The demo: two hosts and two workloads in namespaces, an agent on each host, and the proof from a
+ * capture of the wire between them. HOLD=1 leaves it all running until Ctrl-C. Exit code: 0 when
+ * every proof holds, 1 when one fails, 2 when the demo itself cannot run, 130 after Ctrl-C.
  */
 import { makePkiByCommand, STATUS } from "../../tests/support/agent_config.ts";
 import { AGENT_BIN, startAgents } from "../../tests/support/agent_process.ts";
@@ -70,7 +70,9 @@ function interruption(): Interruption {
   };
 }
 
-/** What `work` comes to, or `Interrupted` at once: what it left undone falls with the namespaces. */
+/**
+ * What `work` comes to, or `Interrupted` at once: what it left undone falls with the namespaces.
+ */
 function orInterrupted<T>(work: Promise<T>, { promise }: Interruption): Promise<T> {
   work.catch(() => {});
   return Promise.race([work, promise]);

@@ -4,6 +4,7 @@
 
 const WIDTH = 96;
 
+/** Writes to the terminal; plain lines when it is none. */
 export class Narrator {
   readonly #live = Deno.stdout.isTerminal();
   readonly #colour = this.#live && !Deno.noColor;

@@ -11,6 +11,7 @@ import type { World } from "../../tests/support/world.ts";
 import { count, type Narrator, spiText } from "./narrator.ts";
 import { timeline } from "./timeline.ts";
 
+/** What the demo has to play with. */
 export interface Demo {
   readonly world: World;
   readonly agents: Readonly<Record<HostName, AgentProcess>>;
@@ -29,7 +30,10 @@ const SEED = "psp-agent demo";
 const PINGS = 1000;
 const SAMPLE_FRAMES = 200;
 
-/** Plays all of it and says so. Rejects only when it cannot be played; what fails to be proved is counted. */
+/**
+ * Plays all of it and says so. Rejects only when it cannot be played; what fails to be proved is
+ * counted.
+ */
 export async function perform(demo: Demo): Promise<void> {
   const { world, agents, say } = demo;
   drawStage(demo);
@@ -164,8 +168,9 @@ async function proveTunnels({ agents, say }: Demo, wire: WireReport): Promise<vo
 }
 
 /**
- * A short capture on V1's own link, where the data is in clear: shows that the search would find it. It starts
- * at once and ends by itself after some large frames; `count` says how many pieces were in them.
+ * A short capture on V1's own link, where the data is in clear: shows that the search would find
+ * it. It starts at once and ends by itself after some large frames; `count` says how many pieces
+ * were in them.
  */
 function tenantSample(
   world: World,

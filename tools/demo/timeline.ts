@@ -35,8 +35,8 @@ interface Event {
 }
 
 /**
- * Log lines written since `marks` (log lengths) and the first frames on the wire, in order of time, with
- * milliseconds since the first. Frames of one kind in a row are one line.
+ * Log lines written since `marks` (log lengths) and the first frames on the wire, in order of time,
+ * with milliseconds since the first. Frames of one kind in a row are one line.
  */
 export function timeline(
   { agents, marks, wire, untilMs }: {
