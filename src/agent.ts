@@ -13,6 +13,7 @@ import { type Core, createCore } from "./core.ts";
 import { FlowTable } from "./flow_table.ts";
 import { keepWarm } from "./keep_warm.ts";
 import type { Log, LogFields } from "./log.ts";
+import { limitWarnings } from "./logging.ts";
 import { mtuOf } from "./mtu.ts";
 import { NextHops } from "./next_hops.ts";
 import { type Notify, openNotify, statusLine } from "./notify.ts";
@@ -37,8 +38,9 @@ const NEXT_HOP_INTERVAL_MS = 5000;
 
 /** Runs until `signal` aborts; then everything is removed, upstream first. Throws what keeps it from starting. */
 export async function runAgent(config: Config, options: RunOptions): Promise<void> {
-  const { log, signal } = options;
+  const { signal } = options;
   const clock = systemClock();
+  const log = limitWarnings(options.log, { now: () => clock.now() });
   const events = new AgentEvents(log);
   // Disposed of in reverse: what was opened last goes first.
   await using stack = new AsyncDisposableStack();
@@ -50,7 +52,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
   if (tls !== undefined) stack.use(tls);
   else log.warn("rpc.insecure: keys travel in clear text and anybody may ask for tunnels");
   const setup = stack.use(await setUpPlane(config));
-  const { plane, installed } = setup;
+  const { plane, installed, backend } = setup;
   dropLoading();
   const notify = stack.use(openManager(setup.library, log));
   const trust = trustOf(config);
@@ -91,6 +93,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
     samples: parts.samples,
     events,
     tls,
+    backend,
   });
   stack.adopt(status, (open) => open.close());
 
@@ -242,6 +245,7 @@ function startStatus(
     samples: SampleHub;
     events: AgentEvents;
     tls: TlsStore | undefined;
+    backend: string;
   },
 ): Promise<StatusServer> {
   const { config, events, tls, plane } = given;

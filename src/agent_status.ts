@@ -21,6 +21,8 @@ export interface AgentStatusParts {
   /** Counters kept outside of core and plane: the RPC listener's. */
   readonly counters: () => Readonly<Record<string, bigint>>;
   readonly certificateExpiresAtMs: () => number | undefined;
+  /** The crypto backend in use. */
+  readonly backend: string;
 }
 
 /** A snapshot per question; nothing is cached. */
@@ -34,7 +36,7 @@ export function agentStatus(parts: AgentStatusParts): StatusSource {
         ...view,
         id: `spiffe://${config.domain}/psp/${config.id}`,
         version: VERSION,
-        plane: planeView(config, plane),
+        plane: planeView(parts),
         counters: {
           ...plane.counters(),
           ...view.counters,
@@ -69,13 +71,13 @@ function staticEntries(
 }
 
 function planeView(
-  { plane: config }: Config,
-  plane: Pick<Plane, "kind" | "version">,
+  { config: { plane: config }, plane, backend }: Pick<
+    AgentStatusParts,
+    "config" | "plane" | "backend"
+  >,
 ): StatusView["plane"] {
-  const version = plane.version();
   const [uplink, host] = config.kind === "soft"
     ? [config.uplink, config.host]
     : [config.pci, config.representor];
-  const backend = config.kind === "soft" ? config.backend : "hardware";
-  return { kind: plane.kind, version, uplink, host, backend };
+  return { kind: plane.kind, version: plane.version(), uplink, host, backend };
 }

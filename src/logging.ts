@@ -41,12 +41,12 @@ export interface LimitOptions {
 }
 
 /**
- * The same log, but each message (a constant sentence) at most once per interval; the next line that
- * gets through says in `count` how many there were, itself included.
+ * The same log, but each warning and error (a constant sentence) at most once per interval; the next line
+ * that gets through says in `count` how many there were, itself included.
  */
-export function limitLog(log: Log, { now, intervalMs = 1000 }: LimitOptions): Log {
+export function limitWarnings(log: Log, { now, intervalMs = 1000 }: LimitOptions): Log {
   const seen = new Map<string, { at: number; held: number }>();
-  const limit = (level: keyof Log) => (message: string, fields: LogFields = {}) => {
+  const limit = (level: "warn" | "error") => (message: string, fields: LogFields = {}) => {
     const last = seen.get(`${level} ${message}`);
     const t = now();
     if (last && t - last.at < intervalMs) {
@@ -56,12 +56,7 @@ export function limitLog(log: Log, { now, intervalMs = 1000 }: LimitOptions): Lo
     seen.set(`${level} ${message}`, { at: t, held: 0 });
     log[level](message, last && last.held > 0 ? { count: last.held + 1, ...fields } : fields);
   };
-  return {
-    debug: limit("debug"),
-    info: limit("info"),
-    warn: limit("warn"),
-    error: limit("error"),
-  };
+  return { debug: log.debug, info: log.info, warn: limit("warn"), error: limit("error") };
 }
 
 interface Line {

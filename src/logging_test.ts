@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { Key } from "../ffi/key.ts";
 import type { LogFields } from "./log.ts";
-import { limitLog, type LogOptions, openLog } from "./logging.ts";
+import { limitWarnings, type LogOptions, openLog } from "./logging.ts";
 
 function capture(options: Partial<LogOptions> = {}) {
   const lines: string[] = [];
@@ -63,7 +63,7 @@ Deno.test("text from outside cannot start a line or move the cursor", () => {
 Deno.test("a repeated message passes once per second and says how often it came", () => {
   const { log, lines } = capture();
   let t = 0;
-  const limited = limitLog(log, { now: () => t });
+  const limited = limitWarnings(log, { now: () => t });
   for (t = 0; t < 2500; t += 100) limited.warn("No peer owns the address", { vip: "10.9.0.1" });
   limited.warn("Another message");
   assert.deepEqual(lines.map((line) => /count=\d+/.exec(line)?.[0]), [

@@ -3,6 +3,7 @@
 /** The data plane as the configuration wants it: opened, with its pipes installed. */
 import { DataPlane } from "../ffi/data_plane.ts";
 import { type Library, openLibrary } from "../ffi/library.ts";
+import { backends } from "../ffi/offline.ts";
 import { DataPlaneError, type PlaneOptions, type PspVersionNumber } from "../ffi/plane.ts";
 import { type Config, ConfigError } from "./config/config.ts";
 import { type InstalledTopology, installTopology } from "./pipes/install.ts";
@@ -15,6 +16,8 @@ export interface PlaneSetup extends AsyncDisposable {
   readonly library: Library;
   readonly plane: DataPlane;
   readonly installed: InstalledTopology;
+  /** The crypto backend in use: "auto" is decided. */
+  readonly backend: string;
 }
 
 /** Opens library, plane and pipes. What had been opened is closed when a later step fails. */
@@ -25,7 +28,8 @@ export async function setUpPlane(config: Config): Promise<PlaneSetup> {
   const installed = installTopology(plane, buildTopology(topologyOptions(config)));
   stack.defer(() => installed.remove());
   const owned = stack.move();
-  return { library, plane, installed, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  const backend = backendOf(library, config);
+  return { library, plane, installed, backend, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 /** The form of the graph that a configuration asks for. */
@@ -38,6 +42,11 @@ export function topologyOptions(config: Pick<Config, "psp" | "tunnel" | "peers">
     exceptions: true,
     vc: config.peers.some((peer) => peer.vc !== undefined),
   };
+}
+
+function backendOf(library: Library, { plane }: Config): string {
+  if (plane.kind !== "soft") return "hardware";
+  return plane.backend === "auto" ? backends(library)[0] ?? "none" : plane.backend;
 }
 
 function loadLibrary(path: string | undefined): Library {

@@ -168,10 +168,15 @@ export class Responder {
       readonly seen: Set<string>;
     },
   ): Verdict {
-    const { peers, counters, config } = this.#parts;
+    const { peers, counters, config, log } = this.#parts;
     const [theirs, ours] = [canonicalVip(offer.localVip), canonicalVip(offer.remoteVip)];
     const refuse = (code: string, message: string): Verdict => {
       counters.add(code === "permission_denied" ? "refused-vip" : "refused-request");
+      log.warn("A tunnel that a peer asked for was refused", {
+        peer: peer.id,
+        code,
+        reason: message,
+      });
       return { ok: false, code, message };
     };
     if (theirs === undefined || ours === undefined || familyOf(theirs) !== familyOf(ours)) {

@@ -11,6 +11,17 @@ import { CLOSED, step } from "./sa_machine.ts";
 import type { Context, Effect, Event, Seen, State } from "./sa_state.ts";
 import { nextDue } from "./sa_upkeep.ts";
 
+/** What a step of a tunnel looks like in the log. */
+const SAID: { readonly [K in Effect<TxKey>["do"]]?: string } = {
+  ask: "A tunnel is asked for",
+  add_rx: "Receiving: the SA is in INGR_ACL",
+  set_tx: "Sending: the SA is in EGR_ACL",
+  release: "Held packets are resubmitted",
+  remove_rx: "The receive SA is retired",
+  remove_tx: "The transmit SA is removed",
+  expire_tx: "The transmit SA has expired",
+};
+
 /** A tunnel and where it stands. Only the table writes it. */
 export interface Tunnel {
   readonly key: string;
@@ -127,7 +138,10 @@ export class TunnelTable {
     }
     entry.state = state;
     this.#index(entry, before);
-    for (const effect of effects) this.#perform(entry, effect);
+    for (const effect of effects) {
+      this.#perform(entry, effect);
+      this.#say(entry, effect);
+    }
     this.#forgetEmpty(entry);
   }
 
@@ -211,6 +225,14 @@ export class TunnelTable {
       default:
         return effect satisfies never;
     }
+  }
+
+  /** For whoever follows one tunnel. */
+  #say({ pair, peer }: Entry, effect: Effect<TxKey>): void {
+    const message = SAID[effect.do];
+    if (message === undefined) return;
+    const spi = "sa" in effect ? { spi: effect.sa.spi } : {};
+    this.#options.log.debug(message, { peer, ...pair, ...spi });
   }
 
   #drop(flow: number, { reason, holdOffMs }: { reason: DropReason; holdOffMs: number }): void {
