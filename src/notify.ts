@@ -79,10 +79,14 @@ export function openNotify(options: NotifyOptions): Notify {
 /** "2 peers, 5 tunnels up, 1 failed" */
 export function statusLine({ peers, tunnels }: Pick<CoreStatus, "peers" | "tunnels">): string {
   const { up, rekeying, opening, failed } = tunnels;
-  const parts = [`${peers.length} peers`, `${up + rekeying} tunnels up`];
+  const parts = [count(peers.length, "peer"), `${count(up + rekeying, "tunnel")} up`];
   if (opening > 0) parts.push(`${opening} opening`);
   if (failed > 0) parts.push(`${failed} failed`);
   return parts.join(", ");
+}
+
+function count(n: number, what: string): string {
+  return `${n} ${what}${n === 1 ? "" : "s"}`;
 }
 
 function pulse({ watchdogUsec, watchdogPid, pid }: NotifyOptions): number | undefined {
