@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * device.c: every network interface of the namespace is a device, and a representor of every other. Its name is its
+ * PCI address (see is_address()), its number (ifindex) that of its virtual function.
+ */
+#include <net/if.h>
+#include <rte_eth_ring.h>
+#include <rte_ethdev.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "standin.h"
+
+struct doca_devinfo {
+	char name[IF_NAMESIZE];
+};
+struct doca_devinfo_rep {
+	char name[IF_NAMESIZE];
+};
+struct doca_dev {
+	char name[IF_NAMESIZE];
+	uint16_t port_id;
+	bool probed;
+};
+struct doca_dev_rep {
+	struct doca_devinfo_rep info;
+};
+
+/* ---- lists ----------------------------------------------------------------------------------- */
+
+/* One allocation: pointers, then what they point to. */
+static doca_error_t list_all(const char *except, void ***list, uint32_t *n)
+{
+	struct if_nameindex *all = if_nameindex();
+	size_t count = 0;
+	void **made;
+	char *names;
+
+	if (list == NULL || n == NULL || all == NULL) {
+		if_freenameindex(all);
+		return DOCA_ERROR_OPERATING_SYSTEM;
+	}
+	while (all[count].if_index != 0)
+		count++;
+	made = calloc(count + 1, sizeof(*made) + IF_NAMESIZE);
+	if (made == NULL) {
+		if_freenameindex(all);
+		return DOCA_ERROR_NO_MEMORY;
+	}
+	names = (char *)(made + count + 1);
+	*n = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (except != NULL && strcmp(all[i].if_name, except) == 0)
+			continue;
+		(void)snprintf(names, IF_NAMESIZE, "%s", all[i].if_name);
+		made[(*n)++] = names;
+		names += IF_NAMESIZE;
+	}
+	if_freenameindex(all);
+	*list = made;
+	return DOCA_SUCCESS;
+}
+
+doca_error_t doca_devinfo_create_list(struct doca_devinfo ***list, uint32_t *n)
+{
+	return list_all(NULL, (void ***)list, n);
+}
+
+doca_error_t doca_devinfo_destroy_list(struct doca_devinfo **list)
+{
+	free(list);
+	return DOCA_SUCCESS;
+}
+
+/* DOCA_STANDIN_PCI in the environment gives one interface a PCI address: "0000:03:00.0=eth0". */
+static bool is_address(const char *name, const char *address)
+{
+	const char *pair = getenv("DOCA_STANDIN_PCI");
+	size_t len = strlen(address);
+
+	return pair != NULL && strncmp(pair, address, len) == 0 && pair[len] == '=' &&
+	       strcmp(pair + len + 1, name) == 0;
+}
+
+static doca_error_t compare(const char *name, const char *address, uint8_t *equal)
+{
+	if (address == NULL || equal == NULL)
+		return DOCA_ERROR_INVALID_VALUE;
+	*equal = strcmp(name, address) == 0 || is_address(name, address);
+	return DOCA_SUCCESS;
+}
+
+static doca_error_t copy_name(const char *from, char *name, uint32_t size)
+{
+	int n = snprintf(name, size, "%s", from);
+
+	return n >= 0 && (uint32_t)n < size ? DOCA_SUCCESS : DOCA_ERROR_TOO_BIG;
+}
+
+doca_error_t doca_devinfo_is_equal_pci_addr(const struct doca_devinfo *info, const char *address,
+					    uint8_t *equal)
+{
+	return compare(info->name, address, equal);
+}
+
+doca_error_t doca_devinfo_get_iface_name(const struct doca_devinfo *info, char *name, uint32_t size)
+{
+	return copy_name(info->name, name, size);
+}
+
+doca_error_t doca_devinfo_rep_create_list(struct doca_dev *dev, int filter,
+					  struct doca_devinfo_rep ***list, uint32_t *n)
+{
+	(void)filter;
+	return list_all(dev->name, (void ***)list, n);
+}
+
+doca_error_t doca_devinfo_rep_destroy_list(struct doca_devinfo_rep **list)
+{
+	free(list);
+	return DOCA_SUCCESS;
+}
+
+doca_error_t doca_devinfo_rep_is_equal_pci_addr(const struct doca_devinfo_rep *info,
+						const char *address, uint8_t *equal)
+{
+	return compare(info->name, address, equal);
+}
+
+doca_error_t doca_devinfo_rep_get_iface_name(const struct doca_devinfo_rep *info, char *name,
+					     uint32_t size)
+{
+	return copy_name(info->name, name, size);
+}
+
+doca_error_t doca_devinfo_rep_get_pci_func_type(const struct doca_devinfo_rep *info,
+						enum doca_pci_func_type *type)
+{
+	(void)info;
+	*type = DOCA_PCI_FUNC_TYPE_VF;
+	return DOCA_SUCCESS;
+}
+
+doca_error_t doca_dpdk_get_rep_vf_index(const struct doca_devinfo_rep *info, uint16_t *vf)
+{
+	*vf = (uint16_t)if_nametoindex(info->name);
+	return *vf != 0 ? DOCA_SUCCESS : DOCA_ERROR_NOT_FOUND;
+}
+
+doca_error_t doca_dpdk_get_rep_sf_num(const struct doca_devinfo_rep *info, uint16_t *sf)
+{
+	(void)info;
+	(void)sf;
+	return DOCA_ERROR_NOT_SUPPORTED;
+}
+
+/* ---- opened ---------------------------------------------------------------------------------- */
+
+doca_error_t doca_dev_open(struct doca_devinfo *info, struct doca_dev **dev)
+{
+	if (info == NULL || dev == NULL)
+		return DOCA_ERROR_INVALID_VALUE;
+	*dev = calloc(1, sizeof(**dev));
+	if (*dev == NULL)
+		return DOCA_ERROR_NO_MEMORY;
+	memcpy((*dev)->name, info->name, sizeof(info->name));
+	return DOCA_SUCCESS;
+}
+
+doca_error_t doca_dev_close(struct doca_dev *dev)
+{
+	if (dev == NULL)
+		return DOCA_ERROR_INVALID_VALUE;
+	free(dev);
+	return DOCA_SUCCESS;
+}
+
+doca_error_t doca_dev_rep_open(struct doca_devinfo_rep *info, struct doca_dev_rep **rep)
+{
+	if (info == NULL || rep == NULL)
+		return DOCA_ERROR_INVALID_VALUE;
+	*rep = calloc(1, sizeof(**rep));
+	if (*rep == NULL)
+		return DOCA_ERROR_NO_MEMORY;
+	(*rep)->info = *info;
+	return DOCA_SUCCESS;
+}
+
+doca_error_t doca_dev_rep_close(struct doca_dev_rep *rep)
+{
+	if (rep == NULL)
+		return DOCA_ERROR_INVALID_VALUE;
+	free(rep);
+	return DOCA_SUCCESS;
+}
+
+struct doca_devinfo_rep *doca_dev_rep_as_devinfo(struct doca_dev_rep *rep)
+{
+	return &rep->info;
+}
+
+/* ---- probed: DPDK ports ---------------------------------------------------------------------- */
+
+static struct rte_ring *ring_new(void)
+{
+	static uint32_t number;
+	char name[RTE_RING_NAMESIZE];
+
+	(void)snprintf(name, sizeof(name), "doca_standin_%u", number++);
+	return rte_ring_create(name, SI_RING_LEN, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+}
+
+/* What an earlier plane of this process has left behind. */
+static void forget(struct si_nic_port *port)
+{
+	soft_port_close(port->wire);
+	for (uint32_t i = 0; i < SI_QUEUES; i++) {
+		rte_ring_free(port->rx[i]);
+		rte_ring_free(port->tx[i]);
+	}
+	memset(port, 0, sizeof(*port));
+}
+
+static doca_error_t probe_one(struct si_nic_port *port, uint8_t role, const char *name)
+{
+	static uint32_t number;
+	char device[32], why[160] = "";
+	int id;
+
+	forget(port);
+	(void)snprintf(port->name, sizeof(port->name), "%s", name);
+	if (soft_port_open(name, role, 0, &port->wire, why, sizeof(why)) != 0) {
+		(void)fprintf(stderr, "doca-standin: %s\n", why);
+		return DOCA_ERROR_DRIVER;
+	}
+	for (uint32_t i = 0; i < SI_QUEUES; i++) {
+		port->rx[i] = ring_new();
+		port->tx[i] = ring_new();
+		if (port->rx[i] == NULL || port->tx[i] == NULL)
+			return DOCA_ERROR_NO_MEMORY;
+	}
+	(void)snprintf(device, sizeof(device), "standin%u", number++);
+	id = rte_eth_from_rings(device, port->rx, SI_QUEUES, port->tx, SI_QUEUES, 0);
+	if (id < 0)
+		return DOCA_ERROR_DRIVER;
+	port->id = (uint16_t)id;
+	port->probed = true;
+	return DOCA_SUCCESS;
+}
+
+/* "...,representor=[7]", or an interface's name there. */
+static bool rep_name(const char *devargs, char name[IF_NAMESIZE])
+{
+	static const char key[] = "representor=";
+	const char *at = devargs != NULL ? strstr(devargs, key) : NULL;
+	unsigned int index;
+
+	if (at == NULL)
+		return false;
+	at += sizeof(key) - 1;
+	if (sscanf(at, "[%u]", &index) == 1)
+		return if_indextoname(index, name) != NULL;
+	(void)snprintf(name, IF_NAMESIZE, "%.*s", (int)strcspn(at, ","), at);
+	return if_nametoindex(name) != 0;
+}
+
+doca_error_t doca_dpdk_port_probe(struct doca_dev *dev, const char *devargs)
+{
+	char rep[IF_NAMESIZE];
+	doca_error_t result;
+
+	if (dev == NULL || !rep_name(devargs, rep))
+		return DOCA_ERROR_INVALID_VALUE;
+	result = probe_one(&si.nic[PSP_DP_PORT_UPLINK], PSP_DP_PORT_UPLINK, dev->name);
+	if (result == DOCA_SUCCESS)
+		result = probe_one(&si.nic[PSP_DP_PORT_HOST], PSP_DP_PORT_HOST, rep);
+	dev->port_id = si.nic[PSP_DP_PORT_UPLINK].id;
+	dev->probed = result == DOCA_SUCCESS;
+	return result;
+}
+
+doca_error_t doca_dpdk_get_first_port_id(const struct doca_dev *dev, uint16_t *port_id)
+{
+	if (dev == NULL || port_id == NULL)
+		return DOCA_ERROR_INVALID_VALUE;
+	if (!dev->probed)
+		return DOCA_ERROR_NOT_FOUND;
+	*port_id = dev->port_id;
+	return DOCA_SUCCESS;
+}

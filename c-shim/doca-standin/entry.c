@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* entry.c: entries: asked for, visible to packets once completed (order.c), looked up, gone. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "order.h"
+#include "standin.h"
+
+#define DEAD_MAX 4096u /* entries that are kept to tell who uses them after their end */
+
+/* ---- tables ---------------------------------------------------------------------------------- */
+
+static struct doca_flow_pipe_entry **bucket_of(struct doca_flow_pipe *pipe, uint32_t hash)
+{
+	return &pipe->buckets[hash % SI_BUCKETS];
+}
+
+static struct doca_flow_pipe_entry *find(const struct doca_flow_pipe *pipe,
+					 const struct doca_flow_match *value)
+{
+	uint32_t hash = si_match_hash(value);
+	struct doca_flow_pipe_entry *e = pipe->buckets[hash % SI_BUCKETS];
+
+	while (e != NULL && (e->hash != hash || !si_match_same(&e->match.value, value)))
+		e = e->hash_next;
+	return e;
+}
+
+/* Newest of its priority first or last: a device promises neither. Here: last. */
+void si_entry_publish(struct doca_flow_pipe_entry *entry)
+{
+	struct doca_flow_pipe *pipe = entry->pipe;
+	struct doca_flow_pipe_entry **at = &pipe->entries, *before = NULL;
+
+	if (pipe->cfg.type == DOCA_FLOW_PIPE_BASIC) {
+		entry->hash_next = *bucket_of(pipe, entry->hash);
+		*bucket_of(pipe, entry->hash) = entry;
+	} else {
+		while (*at != NULL && (*at)->priority <= entry->priority) {
+			before = *at;
+			at = &(*at)->next;
+		}
+	}
+	entry->prev = before;
+	entry->next = *at;
+	if (*at != NULL)
+		(*at)->prev = entry;
+	*at = entry;
+	entry->state = SI_LIVE;
+}
+
+static void unpublish(struct doca_flow_pipe_entry *entry)
+{
+	struct doca_flow_pipe *pipe = entry->pipe;
+	struct doca_flow_pipe_entry **at;
+
+	if (pipe->cfg.type == DOCA_FLOW_PIPE_BASIC) {
+		for (at = bucket_of(pipe, entry->hash); *at != entry; at = &(*at)->hash_next)
+			;
+		*at = entry->hash_next;
+	}
+	if (entry->prev != NULL)
+		entry->prev->next = entry->next;
+	else
+		pipe->entries = entry->next;
+	if (entry->next != NULL)
+		entry->next->prev = entry->prev;
+}
+
+void si_entry_end(struct doca_flow_pipe_entry *entry)
+{
+	if (entry->state != SI_ADDING)
+		unpublish(entry);
+	if (entry->rule.count)
+		si.counters_used--;
+	entry->pipe->n_entries--;
+	si.live.entries--;
+	entry->state = SI_DEAD;
+	entry->next = NULL;
+	if (si.dead_last != NULL)
+		si.dead_last->next = entry;
+	else
+		si.dead_first = entry;
+	si.dead_last = entry;
+	if (++si.n_dead > DEAD_MAX) {
+		struct doca_flow_pipe_entry *oldest = si.dead_first;
+
+		si.dead_first = oldest->next;
+		si.n_dead--;
+		free(oldest);
+	}
+}
+
+void si_entries_drop(struct doca_flow_pipe *pipe)
+{
+	si_orders_drop(pipe);
+	while (pipe->lost != NULL) {
+		struct doca_flow_pipe_entry *entry = pipe->lost;
+
+		pipe->lost = entry->next;
+		si_entry_end(entry);
+	}
+	while (pipe->entries != NULL)
+		si_entry_end(pipe->entries);
+}
+
+void si_entries_free(void)
+{
+	while (si.dead_first != NULL) {
+		struct doca_flow_pipe_entry *entry = si.dead_first;
+
+		si.dead_first = entry->next;
+		free(entry);
+	}
+	si.dead_last = NULL;
+	si.n_dead = 0;
+}
+
+struct doca_flow_pipe_entry *si_lookup(const struct doca_flow_pipe *pipe, struct si_walk *walk)
+{
+	struct doca_flow_match seen;
+
+	if (soft_random(&walk->random, sizeof(walk->random)) != 0)
+		si_die("the kernel gives no random octets");
+	if (pipe->cfg.type == DOCA_FLOW_PIPE_BASIC) {
+		si_match_of(walk, &pipe->cfg.mask, &seen);
+		return find(pipe, &seen);
+	}
+	for (struct doca_flow_pipe_entry *e = pipe->entries; e != NULL; e = e->next) {
+		si_match_of(walk, &e->match.mask, &seen);
+		if (si_match_same(&e->match.value, &seen))
+			return e;
+	}
+	return NULL;
+}
+
+/* ---- orders ---------------------------------------------------------------------------------- */
+
+static bool is_pipe(const struct doca_flow_pipe *pipe)
+{
+	for (uint32_t i = 0; i < SI_PORTS; i++) {
+		for (const struct doca_flow_pipe *p = si.ports[i] != NULL ? si.ports[i]->pipes
+									  : NULL;
+		     p != NULL; p = p->next) {
+			if (p == pipe)
+				return true;
+		}
+	}
+	return false;
+}
+
+static doca_error_t add(uint16_t queue, struct doca_flow_pipe_entry *entry,
+			struct doca_flow_pipe_entry **out)
+{
+	struct doca_flow_pipe *pipe = entry->pipe;
+
+	if (pipe->n_entries >= pipe->cfg.nr_entries)
+		return DOCA_ERROR_FULL;
+	if (entry->rule.count && si.counters_used >= si.n_counters)
+		return DOCA_ERROR_FULL;
+	if (pipe->cfg.type == DOCA_FLOW_PIPE_BASIC && find(pipe, &entry->match.value) != NULL)
+		return DOCA_ERROR_ALREADY_EXIST;
+	if (!si_order(queue, entry, DOCA_FLOW_ENTRY_OP_ADD))
+		return DOCA_ERROR_NO_MEMORY;
+	if (entry->rule.count)
+		si.counters_used++;
+	pipe->n_entries++;
+	si.live.entries++;
+	*out = entry;
+	return DOCA_SUCCESS;
+}
+
+static struct doca_flow_pipe_entry *entry_new(struct doca_flow_pipe *pipe, void *ctx)
+{
+	struct doca_flow_pipe_entry *entry = calloc(1, sizeof(*entry));
+
+	if (entry == NULL)
+		return NULL;
+	entry->pipe = pipe;
+	entry->ctx = ctx;
+	entry->state = SI_ADDING;
+	return entry;
+}
+
+/* An entry belongs to a pipe of its type, and to a queue that there is. */
+static doca_error_t check_pipe(uint16_t queue, const struct doca_flow_pipe *pipe,
+			       enum doca_flow_pipe_type type)
+{
+	if (!si.up)
+		return DOCA_ERROR_BAD_STATE;
+	if (!is_pipe(pipe) || pipe->cfg.type != type || queue >= si.n_queues)
+		return DOCA_ERROR_INVALID_VALUE;
+	return DOCA_SUCCESS;
+}
+
+doca_error_t doca_flow_pipe_add_entry(uint16_t queue, struct doca_flow_pipe *pipe,
+				      const struct doca_flow_match *match,
+				      const struct doca_flow_actions *actions,
+				      const struct doca_flow_monitor *monitor,
+				      const struct doca_flow_fwd *fwd, uint32_t flags, void *ctx,
+				      struct doca_flow_pipe_entry **out)
+{
+	struct doca_flow_pipe_entry *entry = entry_new(pipe, ctx);
+	doca_error_t result;
+
+	(void)flags; /* a batch is completed with what comes after it: here, too */
+	if (entry == NULL)
+		return DOCA_ERROR_NO_MEMORY;
+	pthread_mutex_lock(&si.lock);
+	result = out != NULL ? check_pipe(queue, pipe, DOCA_FLOW_PIPE_BASIC)
+			     : DOCA_ERROR_INVALID_VALUE;
+	if (result == DOCA_SUCCESS)
+		result = si_rule_fill(pipe, actions, NULL, monitor, fwd, &entry->rule);
+	if (result == DOCA_SUCCESS) {
+		si_match_fill(&pipe->cfg.match, &pipe->cfg.mask, match, &entry->match.value);
+		entry->hash = si_match_hash(&entry->match.value);
+		result = add(queue, entry, out);
+	}
+	pthread_mutex_unlock(&si.lock);
+	if (result != DOCA_SUCCESS)
+		free(entry);
+	return result;
+}
+
+doca_error_t doca_flow_pipe_control_add_entry(
+	uint16_t queue, uint32_t priority, struct doca_flow_pipe *pipe,
+	const struct doca_flow_match *match, const struct doca_flow_match *match_mask,
+	const struct doca_flow_match_condition *condition, const struct doca_flow_actions *actions,
+	const struct doca_flow_actions *actions_mask, const struct doca_flow_action_descs *descs,
+	const struct doca_flow_monitor *monitor, const struct doca_flow_fwd *fwd, void *ctx,
+	struct doca_flow_pipe_entry **out)
+{
+	struct doca_flow_pipe_entry *entry = entry_new(pipe, ctx);
+	doca_error_t result;
+
+	if (entry == NULL)
+		return DOCA_ERROR_NO_MEMORY;
+	pthread_mutex_lock(&si.lock);
+	result = out != NULL && match != NULL && condition == NULL && descs == NULL &&
+				 priority < SI_LEVELS
+			 ? check_pipe(queue, pipe, DOCA_FLOW_PIPE_CONTROL)
+			 : DOCA_ERROR_INVALID_VALUE;
+	if (result == DOCA_SUCCESS) {
+		entry->priority = priority;
+		entry->match.mask = match_mask != NULL ? *match_mask : *match;
+		result = si_match_check(match, &entry->match.mask);
+	}
+	if (result == DOCA_SUCCESS)
+		result = si_rule_fill(pipe, actions, actions_mask, monitor, fwd, &entry->rule);
+	if (result == DOCA_SUCCESS) {
+		si_match_mask(match, &entry->match.mask, &entry->match.value);
+		result = add(queue, entry, out);
+	}
+	pthread_mutex_unlock(&si.lock);
+	if (result != DOCA_SUCCESS)
+		free(entry);
+	return result;
+}
+
+static doca_error_t check_entry(uint16_t queue, const struct doca_flow_pipe_entry *entry)
+{
+	if (queue >= si.n_queues)
+		return DOCA_ERROR_INVALID_VALUE;
+	if (entry->state == SI_DEAD)
+		si_die("an entry is used after it was gone");
+	return entry->state == SI_LIVE ? DOCA_SUCCESS : DOCA_ERROR_BAD_STATE;
+}
+
+doca_error_t doca_flow_pipe_update_entry(uint16_t queue, struct doca_flow_pipe *pipe,
+					 const struct doca_flow_actions *actions,
+					 const struct doca_flow_monitor *monitor,
+					 const struct doca_flow_fwd *fwd,
+					 enum doca_flow_flags_type flags,
+					 struct doca_flow_pipe_entry *entry)
+{
+	struct si_rule fresh;
+	doca_error_t result;
+
+	(void)flags;
+	if (entry == NULL)
+		return DOCA_ERROR_INVALID_VALUE;
+	pthread_mutex_lock(&si.lock);
+	result = check_pipe(queue, pipe, DOCA_FLOW_PIPE_BASIC);
+	if (result == DOCA_SUCCESS)
+		result = check_entry(queue, entry);
+	if (result == DOCA_SUCCESS && entry->pipe != pipe)
+		result = DOCA_ERROR_INVALID_VALUE;
+	if (result == DOCA_SUCCESS)
+		result = si_rule_fill(pipe, actions, NULL, monitor, fwd, &fresh);
+	if (result == DOCA_SUCCESS && !si_order(queue, entry, DOCA_FLOW_ENTRY_OP_UPD))
+		result = DOCA_ERROR_NO_MEMORY;
+	if (result == DOCA_SUCCESS) {
+		entry->fresh = fresh;
+		entry->state = SI_UPDATING;
+	}
+	pthread_mutex_unlock(&si.lock);
+	return result;
+}
+
+doca_error_t doca_flow_pipe_remove_entry(uint16_t queue, uint32_t flags,
+					 struct doca_flow_pipe_entry *entry)
+{
+	doca_error_t result;
+
+	(void)flags;
+	if (entry == NULL)
+		return DOCA_ERROR_INVALID_VALUE;
+	pthread_mutex_lock(&si.lock);
+	result = check_entry(queue, entry);
+	if (result == DOCA_SUCCESS && !si_order(queue, entry, DOCA_FLOW_ENTRY_OP_DEL))
+		result = DOCA_ERROR_NO_MEMORY;
+	if (result == DOCA_SUCCESS)
+		entry->state = SI_REMOVING;
+	pthread_mutex_unlock(&si.lock);
+	return result;
+}
+
+doca_error_t doca_flow_resource_query_entry(struct doca_flow_pipe_entry *entry,
+					    struct doca_flow_resource_query *out)
+{
+	doca_error_t result = DOCA_SUCCESS;
+
+	if (entry == NULL || out == NULL)
+		return DOCA_ERROR_INVALID_VALUE;
+	pthread_mutex_lock(&si.lock);
+	if (entry->state == SI_DEAD)
+		si_die("an entry is queried after it was gone");
+	if (entry->rule.count) {
+		out->counter.total_pkts = entry->packets;
+		out->counter.total_bytes = entry->bytes;
+	} else {
+		result = DOCA_ERROR_NOT_SUPPORTED;
+	}
+	pthread_mutex_unlock(&si.lock);
+	return result;
+}
+
+enum doca_flow_entry_status doca_flow_pipe_entry_get_status(struct doca_flow_pipe_entry *entry)
+{
+	enum doca_flow_entry_status status;
+
+	pthread_mutex_lock(&si.lock);
+	status = entry->status;
+	pthread_mutex_unlock(&si.lock);
+	return status;
+}
