@@ -2,7 +2,7 @@
 
 /** An agent without root: two capabilities, its state for itself, nothing for a debugger. */
 import assert from "node:assert/strict";
-import { type AgentProcess } from "../support/agent_process.ts";
+import type { AgentProcess } from "../support/agent_process.ts";
 import { kill } from "../support/netns.ts";
 import { type Stage, story } from "../support/story.ts";
 import { ping } from "../support/traffic.ts";

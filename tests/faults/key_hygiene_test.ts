@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import type { PeersJson } from "../support/agent_config.ts";
-import { AgentProcess } from "../support/agent_process.ts";
+import type { AgentProcess } from "../support/agent_process.ts";
 import { classify } from "../support/frames.ts";
 import { kill, spawn } from "../support/netns.ts";
 import { lines } from "../support/ns_worker.ts";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Tunnels set up and torn down by the thousand between two complete cores, and what is left after each round. */
-import { type ExchangeLab, type LabHost } from "./exchange_lab.ts";
+import type { ExchangeLab, LabHost } from "./exchange_lab.ts";
 import { eventually } from "./wait.ts";
 
 /** What one host holds. */
