@@ -33,12 +33,12 @@ async function dhclient(
   await Deno.writeTextFile(config, CLIENT);
   const pid = world.path("dhclient.pid");
   const files = ["-sf", script, "-cf", config, "-lf", world.path("leases"), "-pf", pid];
-  const env = { RESULT: result };
+  // The script has only what -e gives it.
   const client = ["dhclient", ...args, ...files, "-e", `RESULT=${result}`];
-  const output = await world.run("v1", [...client, "-1", "-v", "eth0"], { env });
+  const output = await world.run("v1", [...client, "-1", "-v", "eth0"]);
   assert.equal(output.code, 0, output.stderr);
   const text = await Deno.readTextFile(`${result}.${reason}`);
-  await world.run("v1", ["dhclient", ...args, ...files, "-x", "eth0"], { env });
+  await world.run("v1", [...client, "-x", "eth0"]);
   return new Map(
     text.trim().split("\n").map((line): [string, string] => {
       const at = line.indexOf("=");
