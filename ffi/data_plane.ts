@@ -55,6 +55,7 @@ export class DataPlane implements Plane {
   readonly #events: EventReader;
   #counterNames: readonly string[] | undefined;
   /** What psp_dp_pipe_create() and psp_dp_entry_add() returned, for messages and masks. */
+  readonly #statsOut = Struct.sized("psp_dp_stats");
   readonly #pipes = new Map<number, Pick<PipeDescriptor, "name" | "type">>();
   readonly #entryPipe = new Map<number, number>();
 
@@ -300,13 +301,13 @@ export class DataPlane implements Plane {
     unwrap(call(this.#open(what)), what, () => this.#errorText());
   }
 
+  /** Into one struct for all: thousands of entries are asked every second, one after the other. */
   #stats(
     what: string,
     call: (handle: bigint, out: Uint8Array<ArrayBuffer>) => number,
   ): PipeStats {
-    const stats = Struct.sized("psp_dp_stats");
-    this.#do(what, (dp) => call(dp, stats.bytes));
-    return decodeStats(stats);
+    this.#do(what, (dp) => call(dp, this.#statsOut.setSize().bytes));
+    return decodeStats(this.#statsOut);
   }
 
   #errorText(): string {

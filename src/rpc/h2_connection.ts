@@ -195,6 +195,7 @@ function receive(
   const chunks: Uint8Array[] = [];
   let status = 0;
   let size = 0;
+  let over = false;
   stream.on("response", (fields) => {
     status = Number(fields[":status"]);
     for (const [name, value] of Object.entries(fields)) {
@@ -214,14 +215,14 @@ function receive(
   });
   stream.on("end", () => {
     if (status === 0) return;
+    over = true;
     resolve({ status, header, body: createAsyncIterable(chunks), trailer: new Headers() });
   });
   stream.on("error", (error) => reject(unavailable(error)));
   // The last word: without an answer by now there will be none.
-  stream.on(
-    "close",
-    () => reject(unavailable(`stream ended without an answer (${stream.rstCode})`)),
-  );
+  stream.on("close", () => {
+    if (!over) reject(unavailable(`stream ended without an answer (${stream.rstCode})`));
+  });
 }
 
 function unavailable(reason: unknown): ConnectError {
