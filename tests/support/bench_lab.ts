@@ -18,6 +18,7 @@ export async function inNamespace(file: string, run: () => Promise<void>): Promi
   }
   if (Deno.uid() !== 0) throw new Error("Cannot make a network namespace: this needs root");
   const deno = [Deno.execPath(), "run", "-A", "--quiet", "--no-check", "--frozen"];
+  deno.push("--v8-flags=--expose-gc");
   const { code } = await new Deno.Command("unshare", {
     args: ["--net", ...deno, new URL(file).pathname, ...Deno.args],
     env: { [INSIDE]: "1" },

@@ -46,6 +46,8 @@ export async function churnRound(
     everyMs: 200,
     describe: () => JSON.stringify([left(lab.h1), left(lab.h2)]),
   });
+  // With --v8-flags=--expose-gc: what is left then is in use.
+  (globalThis as { gc?: () => void }).gc?.();
   const { rss, heapUsed } = Deno.memoryUsage();
   return {
     setUps: from + tunnels,
