@@ -7,6 +7,13 @@ import type { SampleView } from "./status.ts";
 /** Samples that wait for one reader. */
 const QUEUE_MAX = 256;
 
+/** What the agent counts of samples; the plane counts what it lost itself. */
+export const SAMPLE_COUNTERS = {
+  "samples-egress": "samples of packets on their way out",
+  "samples-ingress": "samples of packets that came in",
+  "samples-lost-by-readers": "samples that found a reader's queue full, once for each reader",
+} as const;
+
 interface Reader {
   readonly queue: SampleView[];
   lost: number;
@@ -37,8 +44,7 @@ export class SampleHub {
     }
   }
 
-  /** Counters of the agent's side; the plane counts what it lost itself. */
-  counters(): Readonly<Record<string, bigint>> {
+  counters(): Readonly<Record<keyof typeof SAMPLE_COUNTERS, bigint>> {
     return {
       "samples-egress": this.#egress,
       "samples-ingress": this.#ingress,

@@ -3,6 +3,7 @@
 /** Holds ARCHITECTURE.md: who may know whom, and the pictures of the pipes. */
 import assert from "node:assert/strict";
 import { reference } from "../src/cli/pipes.ts";
+import { countersDoc } from "./support/counters_doc.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
@@ -155,5 +156,15 @@ Deno.test("ARCHITECTURE.md has the pipes as psp-agent prints them", async () => 
       return `\n\`${command}\`\n\n\`\`\`mermaid\n${picture}\`\`\`\n`;
     }).join("") + "\n",
     "put the output of psp-agent pipes between the marks",
+  );
+});
+
+Deno.test("ARCHITECTURE.md lists every counter and log field", async () => {
+  const text = await Deno.readTextFile(new URL("ARCHITECTURE.md", ROOT));
+  const between = /<!-- counters:begin -->\n\n([^]*)\n<!-- counters:end -->/.exec(text)?.[1];
+  assert.equal(
+    between,
+    countersDoc(),
+    "put the output of tests/support/counters_doc.ts between the marks",
   );
 });
