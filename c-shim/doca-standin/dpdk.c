@@ -2,7 +2,7 @@
 #define _GNU_SOURCE /* RTLD_NEXT */
 /*
  * dpdk.c: functions of DPDK that stand in front of the real ones, because net_ring knows nothing of the interface that
- * it stands for: its MAC, MTU and link, and the pool from which received packets come. All else is the real ones'.
+ * it stands for: its MAC, MTU and link, and the pool from which received packets come and to which all must return. All else is the real ones'.
  */
 #include <dlfcn.h>
 #include <rte_ethdev.h>
@@ -99,4 +99,11 @@ struct rte_mempool *rte_pktmbuf_pool_create(const char *name, unsigned int n, un
 {
 	(void)cache; /* none: see pool.c */
 	return si_pool_create(name, n, priv, room, socket);
+}
+
+void rte_mempool_free(struct rte_mempool *mp)
+{
+	if (mp != NULL)
+		si_pool_check(mp);
+	REAL(rte_mempool_free)(mp);
 }

@@ -334,13 +334,3 @@ doca_error_t doca_flow_resource_query_entry(struct doca_flow_pipe_entry *entry,
 	pthread_mutex_unlock(&si.lock);
 	return result;
 }
-
-enum doca_flow_entry_status doca_flow_pipe_entry_get_status(struct doca_flow_pipe_entry *entry)
-{
-	enum doca_flow_entry_status status;
-
-	pthread_mutex_lock(&si.lock);
-	status = entry->status;
-	pthread_mutex_unlock(&si.lock);
-	return status;
-}

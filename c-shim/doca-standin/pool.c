@@ -39,17 +39,7 @@ static int pool_alloc(struct rte_mempool *mp)
 
 static void pool_free(struct rte_mempool *mp)
 {
-	struct pool *pool = mp->pool_data;
-
-	if (pool->n < pool->seeded) {
-		pthread_mutex_lock(&si.lock);
-		si.live.leaked_mbufs += pool->seeded - pool->n;
-		pthread_mutex_unlock(&si.lock);
-		(void)fprintf(stderr,
-			      "doca-standin: pool \"%s\" is freed, %u of its mbufs are not back\n",
-			      mp->name, pool->seeded - pool->n);
-	}
-	free(pool);
+	free(mp->pool_data);
 }
 
 static void give(const struct rte_mempool *mp, struct pool *pool, void *mbuf)
@@ -126,6 +116,27 @@ struct rte_mempool *si_pool_create(const char *name, unsigned int n, uint16_t pr
 	if (owner_offset < 0)
 		return NULL;
 	return rte_pktmbuf_pool_create_by_ops(name, n, 0, priv, room, socket, ops.name);
+}
+
+void si_pool_check(struct rte_mempool *mp)
+{
+	const struct pool *pool = mp->pool_data;
+	uint32_t missing;
+
+	if (rte_mempool_get_ops(mp->ops_index)->enqueue != pool_enqueue)
+		return;
+	missing = pool->seeded - pool->n;
+	pthread_mutex_lock(&si.lock);
+	si.live.leaked_mbufs += missing;
+	for (uint32_t i = 0; i < SI_PORTS * SI_QUEUES; i++) {
+		struct rte_mempool **at = &si.nic[i / SI_QUEUES].pools[i % SI_QUEUES];
+
+		*at = *at == mp ? NULL : *at;
+	}
+	pthread_mutex_unlock(&si.lock);
+	if (missing != 0)
+		(void)fprintf(stderr, "doca-standin: %u mbufs of pool \"%s\" were never freed\n",
+			      missing, mp->name);
 }
 
 void si_mbuf_take(struct rte_mbuf *mbuf)

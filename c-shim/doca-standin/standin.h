@@ -249,6 +249,8 @@ struct psp_aead_key *si_derive(uint32_t spi, uint32_t version);
 struct si_nic_port *si_nic_port_of(uint16_t id);
 struct rte_mempool *si_pool_create(const char *name, unsigned int n, uint16_t priv, uint16_t room,
 				   int socket);
+/* A pool is about to be freed: counts what the program has kept of it. */
+void si_pool_check(struct rte_mempool *mp);
 void si_mbuf_take(struct rte_mbuf *mbuf); /* from the program to the NIC */
 void si_mbuf_free(struct rte_mbuf *mbuf); /* by the NIC */
 
