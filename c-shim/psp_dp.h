@@ -492,7 +492,14 @@ PSP_DP_API int32_t psp_dp_unseal(uint32_t backend, const struct psp_dp_key *key,
 				 const uint8_t *in, uint32_t in_len, uint8_t *out, uint32_t cap,
 				 uint32_t *len, uint32_t *verdict);
 
-/* ---- the service manager --------------------------------------------------------------------- */
+/* ---- the machine and its service manager ----------------------------------------------------- */
+
+/*
+ * What JavaScript may not read of this machine, a line each: "page-size 4096", "cap-eff 3400" (hexadecimal),
+ * "rmem-max 212992" and "wmem-max" (octets, absent when unknown), and for every network interface
+ * "interface NAME up|down MTU". UTF-8 without a terminator. PSP_DP_ERANGE: *len says what is needed.
+ */
+PSP_DP_API int32_t psp_dp_host_report(char *buf, uint32_t cap, uint32_t *len);
 
 /*
  * One message of sd_notify(3) to the datagram socket at path (pathlen octets; '@' first: abstract).

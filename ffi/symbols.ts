@@ -251,7 +251,11 @@ export const SYMBOLS = {
     result: "i32",
   },
 
-  // the service manager
+  // the machine and its service manager
+  psp_dp_host_report: {
+    parameters: ["buffer", /* char *buf */ "u32", /* cap */ "buffer" /* uint32_t *len */],
+    result: "i32",
+  },
   psp_dp_notify: {
     parameters: [
       "buffer", // const char *path

@@ -10,6 +10,7 @@ import { map, multiple, optional, withDefault } from "@optique/core/modifiers";
 import type { Parser } from "@optique/core/parser";
 import { argument, option } from "@optique/core/primitives";
 import { choice, string } from "@optique/core/valueparser";
+import { CONFIG } from "./config_commands.ts";
 import type { ExitCode } from "./io.ts";
 import { config, DIR, FILE, json, library, number, target, toggle } from "./options.ts";
 import { accept, sealing } from "./pcap_options.ts";
@@ -251,6 +252,27 @@ export const COMMANDS: readonly (Command | Group)[] = [
       ({ vectors, more, ...args }) => async () =>
         (await import("./selftest.ts")).selftest({ ...args, files: [vectors, ...more] }),
     ),
+  },
+  {
+    name: "config",
+    brief: "Configurations of other programs.",
+    examples: ["psp-agent config import psp_gateway.json > peers.json"],
+    commands: CONFIG,
+  },
+  {
+    name: "doctor",
+    brief: "Looks for what would keep the agent from working, and says what to do.",
+    examples: ["psp-agent doctor", "psp-agent doctor --config peers.json"],
+    parser: map(
+      object({ config: optional(config), json, library }),
+      (args) => async () => (await import("./doctor.ts")).doctor(args),
+    ),
+  },
+  {
+    name: "man",
+    brief: "Prints the manual page.",
+    examples: ["psp-agent man > psp-agent.1"],
+    parser: map(object({}), () => async () => (await import("./man.ts")).man()),
   },
   {
     name: "version",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** The socket of the service manager, which is a kind that JavaScript cannot open. */
-import type { Library } from "./library.ts";
+/** The machine and its service manager: what JavaScript without every permission cannot see or open. */
+import { type Library, readText } from "./library.ts";
 import { unwrap } from "./symbols.ts";
 
 /**
@@ -13,6 +13,14 @@ export function notifyManager({ symbols }: Library, path: string, text: string):
   const message = new TextEncoder().encode(text);
   const status = symbols.psp_dp_notify(to, to.length, message, message.length);
   unwrap(status, `Cannot notify the service manager at "${path}"`);
+}
+
+/** The lines of `psp_dp_host_report`: page size, capabilities, limits and interfaces. */
+export function hostReport({ symbols }: Library): string {
+  return readText(
+    "Cannot read what the machine says of itself",
+    (...args) => symbols.psp_dp_host_report(...args),
+  );
 }
 
 /** Gives up the permission to load libraries: what is loaded stays usable, nothing else can be loaded. */

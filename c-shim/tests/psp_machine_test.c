@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Messages to a service manager: they arrive, the reload's with its time, and nonsense is refused. */
+/* The service manager is told what is said, nonsense is refused; what the machine says of itself. */
 #include "../psp_dp.h"
 #include "test.h"
 
@@ -61,9 +61,26 @@ static void nonsense_is_refused(void)
 	CHECK_EQ(psp_dp_notify("/nowhere/none", 13, text, 7), PSP_DP_EIO);
 }
 
+static void the_machine_is_described(void)
+{
+	char text[65536];
+	uint32_t len = 0, needed = 0;
+
+	CHECK_EQ(psp_dp_host_report(text, sizeof(text) - 1, &len), PSP_DP_OK);
+	text[len] = 0;
+	CHECK(strstr(text, "page-size ") == text);
+	CHECK(strstr(text, "\ncap-eff ") != NULL);
+	CHECK(strstr(text, "\ninterface lo ") != NULL);
+	CHECK_EQ(psp_dp_host_report(NULL, 0, &needed), PSP_DP_ERANGE);
+	CHECK_EQ(needed, len);
+	CHECK_EQ(psp_dp_host_report(NULL, 1, &needed), PSP_DP_EINVAL);
+	CHECK_EQ(psp_dp_host_report(text, sizeof(text), NULL), PSP_DP_EINVAL);
+}
+
 int main(void)
 {
 	RUN(what_is_said_arrives);
 	RUN(nonsense_is_refused);
+	RUN(the_machine_is_described);
 	return test_summary();
 }

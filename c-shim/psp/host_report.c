@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* host_report.c: for psp-agent doctor. The runtime keeps /proc and /sys from programs without every permission. */
+#include "../psp_dp.h"
+
+#include <inttypes.h>
+#include <linux/capability.h>
+#include <net/if.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Text that grows beyond its room: then only its length counts. */
+struct report {
+	char *at;
+	uint32_t cap, len;
+};
+
+__attribute__((format(printf, 2, 3))) static void line(struct report *report, const char *format,
+						       ...)
+{
+	char text[128];
+	va_list arguments;
+	int n;
+
+	va_start(arguments, format);
+	n = vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	if (n <= 0 || n >= (int)sizeof(text))
+		return;
+	if (report->len + (uint32_t)n <= report->cap)
+		memcpy(report->at + report->len, text, (size_t)n);
+	report->len += (uint32_t)n;
+}
+
+static void capabilities(struct report *report)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
+
+	if (syscall(SYS_capget, &header, data) == 0)
+		line(report, "cap-eff %" PRIx64 "\n",
+		     (uint64_t)data[1].effective << 32 | data[0].effective);
+}
+
+static void limit(struct report *report, const char *key, const char *path)
+{
+	FILE *file = fopen(path, "re");
+	uint64_t value;
+
+	if (file == NULL)
+		return;
+	if (fscanf(file, "%" SCNu64, &value) == 1)
+		line(report, "%s %" PRIu64 "\n", key, value);
+	(void)fclose(file);
+}
+
+static void interfaces(struct report *report)
+{
+	struct if_nameindex *names = if_nameindex();
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	for (struct if_nameindex *at = names; fd >= 0 && at != NULL && at->if_index != 0; at++) {
+		struct ifreq request = {0};
+		bool up;
+
+		(void)snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", at->if_name);
+		if (ioctl(fd, SIOCGIFFLAGS, &request) != 0)
+			continue;
+		up = (request.ifr_flags & IFF_UP) != 0 && (request.ifr_flags & IFF_RUNNING) != 0;
+		if (ioctl(fd, SIOCGIFMTU, &request) == 0)
+			line(report, "interface %s %s %d\n", at->if_name, up ? "up" : "down",
+			     request.ifr_mtu);
+	}
+	if (fd >= 0)
+		(void)close(fd);
+	if (names != NULL)
+		if_freenameindex(names);
+}
+
+int32_t psp_dp_host_report(char *buf, uint32_t cap, uint32_t *len)
+{
+	struct report report = {.at = buf, .cap = cap};
+
+	if (len == NULL || (buf == NULL && cap != 0))
+		return PSP_DP_EINVAL;
+	line(&report, "page-size %ld\n", sysconf(_SC_PAGESIZE));
+	capabilities(&report);
+	limit(&report, "rmem-max", "/proc/sys/net/core/rmem_max");
+	limit(&report, "wmem-max", "/proc/sys/net/core/wmem_max");
+	interfaces(&report);
+	*len = report.len;
+	return report.len <= cap ? PSP_DP_OK : PSP_DP_ERANGE;
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The commands behind `psp-agent config`. */
+import { object } from "@optique/core/constructs";
+import { message } from "@optique/core/message";
+import { map, optional } from "@optique/core/modifiers";
+import { argument, option } from "@optique/core/primitives";
+import { string } from "@optique/core/valueparser";
+import type { Command } from "./commands.ts";
+import { FILE } from "./options.ts";
+
+/** Of other programs' configurations. */
+export const CONFIG: readonly Command[] = [
+  {
+    name: "import",
+    brief: "Reads the configuration of NVIDIA's PSP gateway and prints one of ours.",
+    examples: [
+      "psp-agent config import psp_gateway.json > peers.json",
+      "psp-agent config import --id h1 --uplink p0 --host pf0vf0 psp_gateway.json",
+    ],
+    parser: map(
+      object({
+        id: optional(option("--id", string({ metavar: "ID" }), {
+          description: message`This host's id, instead of one made from its address.`,
+        })),
+        uplink: optional(option("--uplink", string({ metavar: "INTERFACE" }), {
+          description: message`Towards the other hosts.`,
+        })),
+        host: optional(option("--host", string({ metavar: "INTERFACE" }), {
+          description: message`Towards the workloads.`,
+        })),
+        file: argument(FILE),
+      }),
+      (args) => async () => (await import("./config_import.ts")).configImport(args),
+    ),
+  },
+];

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What would keep an agent from working, each with what to do about it. Pure: the machine is given. */
+import type { Config } from "../config/config.ts";
+import { mtuOf } from "../mtu.ts";
+import type { HostReport, Machine } from "./machine.ts";
+
+/** One thing that was looked at. */
+export interface Finding {
+  /** "kernel", "interface p0" */
+  readonly what: string;
+  readonly verdict: "ok" | "warning" | "problem";
+  readonly found: string;
+  /** What to do; absent when there is nothing to do. */
+  readonly advice?: string;
+}
+
+/** PACKET_VNET_HDR with UDP segmentation (USO): 6.2; everything else: 4.18. */
+const OLDEST_KERNEL = [4, 18] as const;
+const GOOD_KERNEL = [6, 2] as const;
+const PAGE_SIZE = 4096;
+const CAPABILITIES = { net_bind_service: 10, net_admin: 12, net_raw: 13 } as const;
+/** c-shim/soft/port.c asks for that much. */
+const SOCKET_BUFFER = 32 * 2 ** 20;
+/** Before this, a clock was never set. */
+const EARLIEST_MS = Date.UTC(2025, 0, 1);
+
+/** Of the machine alone. */
+export function machineFindings(machine: Machine): Finding[] {
+  return [kernel(machine), pageSize(machine), ...capabilities(machine), clock(machine)];
+}
+
+/** Of the machine for one configuration. */
+export function configFindings(machine: Machine, config: Config): Finding[] {
+  return [
+    ...interfaces(machine, config),
+    listenAddress(machine, config),
+    database(machine, config),
+  ];
+}
+
+function kernel(machine: Machine): Finding {
+  const found = machine.kernel();
+  const [major = 0, minor = 0] = found.split(".").map((part) => parseInt(part, 10));
+  const older = ([a, b]: readonly [number, number]) => major < a || (major === a && minor < b);
+  const what = "kernel";
+  if (older(OLDEST_KERNEL)) {
+    return {
+      what,
+      verdict: "problem",
+      found,
+      advice: "use Linux 4.18 or later, best 6.2 or later",
+    };
+  }
+  if (!older(GOOD_KERNEL)) return { what, verdict: "ok", found };
+  const advice = "before 6.2 UDP segmentation may be done packet by packet: slower, not wrong";
+  return { what, verdict: "warning", found, advice };
+}
+
+function pageSize({ report }: Machine): Finding {
+  const what = "page size";
+  const size = report?.pageSize;
+  if (size === undefined) return { what, verdict: "warning", found: "cannot be read" };
+  if (size === PAGE_SIZE) return { what, verdict: "ok", found: `${size} octets` };
+  const advice = `boot a kernel with pages of ${PAGE_SIZE} octets: the runtime is built for those`;
+  return { what, verdict: "problem", found: `${size} octets`, advice };
+}
+
+function capabilities(machine: Machine): Finding[] {
+  const mask = machine.report?.capabilities;
+  if (mask === undefined) {
+    return [{ what: "capabilities", verdict: "warning", found: "cannot be read" }];
+  }
+  const has = (bit: number) => (mask & (1n << BigInt(bit))) !== 0n;
+  const missing = (["net_raw", "net_bind_service"] as const).filter((n) => !has(CAPABILITIES[n]));
+  const rights: Finding = missing.length === 0
+    ? { what: "capabilities", verdict: "ok", found: "CAP_NET_RAW, CAP_NET_BIND_SERVICE" }
+    : {
+      what: "capabilities",
+      verdict: "problem",
+      found: `no ${missing.map((name) => `CAP_${name.toUpperCase()}`).join(", no ")}`,
+      advice: "run as root, or as the systemd unit does (AmbientCapabilities)",
+    };
+  return has(CAPABILITIES.net_admin) ? [rights] : [rights, buffers(machine.report)];
+}
+
+/** Without CAP_NET_ADMIN the system's limits bind. */
+function buffers(report: HostReport | undefined): Finding {
+  const what = "socket buffers";
+  const least = Math.min(report?.rmemMax ?? 0, report?.wmemMax ?? 0);
+  const found = `at most ${least} octets`;
+  if (least >= SOCKET_BUFFER) return { what, verdict: "ok", found };
+  const advice =
+    `sysctl -w net.core.rmem_max=${SOCKET_BUFFER} net.core.wmem_max=${SOCKET_BUFFER}, ` +
+    "or CAP_NET_ADMIN: bursts are lost otherwise";
+  return { what, verdict: "warning", found, advice };
+}
+
+function clock(machine: Machine): Finding {
+  const what = "clock";
+  const found = new Date(machine.nowMs()).toISOString();
+  if (machine.nowMs() < EARLIEST_MS) {
+    const advice = "set the clock: no certificate is valid at that time";
+    return { what, verdict: "problem", found, advice };
+  }
+  const keepers = ["/run/systemd/timesync/synchronized", "/run/chrony", "/run/ntpd.pid"];
+  if (keepers.some((path) => machine.exists(path))) return { what, verdict: "ok", found };
+  const advice = "nothing seems to keep it right (systemd-timesyncd, chrony): certificates need it";
+  return { what, verdict: "warning", found, advice };
+}
+
+function interfaces(machine: Machine, config: Config): Finding[] {
+  const { plane } = config;
+  if (plane.kind !== "soft") return [];
+  const known = machine.report?.interfaces;
+  if (known === undefined) return [];
+  const state = ([role, name]: readonly [string, string]): Finding => {
+    const what = `${role} "${name}"`;
+    const found = known.get(name);
+    if (found === undefined) {
+      const advice = `no such interface: name another one in plane.${role} (ip link)`;
+      return { what, verdict: "problem", found: "is not there", advice };
+    }
+    const { up, mtu } = found;
+    if (up) return { what, verdict: "ok", found: `up, MTU ${mtu}` };
+    const advice = `ip link set ${name} up, and its other end`;
+    return { what, verdict: "warning", found: `down, MTU ${mtu}`, advice };
+  };
+  const findings = [["uplink", plane.uplink] as const, ["host", plane.host] as const].map(state);
+  const [uplink, host] = [known.get(plane.uplink)?.mtu, known.get(plane.host)?.mtu];
+  if (uplink === undefined || host === undefined) return findings;
+  const { largestInnerPacket, overhead } = mtuOf(config, uplink);
+  const found = `packets of workloads up to ${largestInnerPacket} octets fit the uplink`;
+  if (host <= largestInnerPacket) return [...findings, { what: "MTU", verdict: "ok", found }];
+  const advice = `the workloads' MTU is ${host}: give the uplink ${host + overhead}, or them ` +
+    `${largestInnerPacket}; else they learn it packet by packet`;
+  return [...findings, { what: "MTU", verdict: "warning", found, advice }];
+}
+
+function listenAddress(machine: Machine, { rpc, pip }: Config): Finding {
+  const host = rpc.listen.slice(0, rpc.listen.lastIndexOf(":")).replace(/^\[(.*)\]$/, "$1");
+  const what = "addresses";
+  const any = host === "0.0.0.0" || host === "::";
+  const missing = [pip, ...any ? [] : [host]].filter((a) => !machine.addresses().includes(a));
+  if (missing.length === 0) return { what, verdict: "ok", found: `${pip}, ${rpc.listen}` };
+  const found = `this host has no ${[...new Set(missing)].join(", no ")}`;
+  const advice = "give the address to the uplink, or correct pip and rpc.listen";
+  return { what, verdict: "problem", found, advice };
+}
+
+function database(machine: Machine, { stateDir }: Config): Finding {
+  const what = "database";
+  const path = `${stateDir}/agent.db`;
+  if (!machine.exists(path)) return { what, verdict: "ok", found: "none yet: the agent makes it" };
+  const said = machine.checkDatabase(path);
+  if (said === "ok") return { what, verdict: "ok", found: path };
+  const advice =
+    "stop the agent and move the file away: it holds no key, tunnels are asked for anew";
+  return { what, verdict: "problem", found: `${path}: ${said}`, advice };
+}

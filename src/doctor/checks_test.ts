@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from "node:assert/strict";
+import type { Config } from "../config/config.ts";
+import { parseConfig } from "../config/load.ts";
+import { configFindings, machineFindings } from "./checks.ts";
+import { type Machine, parseReport } from "./machine.ts";
+
+/** A machine that an agent likes. */
+const REPORT = `page-size 4096
+cap-eff 3400
+rmem-max 212992
+wmem-max 212992
+interface lo up 65536
+interface p0 up 9000
+interface vf0 up 1500
+`;
+
+function machine(change: Partial<Machine> = {}, report = REPORT): Machine {
+  return {
+    report: parseReport(report),
+    exists: (path) => path === "/run/chrony",
+    checkDatabase: () => "ok",
+    kernel: () => "6.12.1",
+    addresses: () => ["192.0.2.1"],
+    nowMs: () => Date.UTC(2026, 5, 1),
+    ...change,
+  };
+}
+
+const CONFIG: Config = parseConfig(
+  `{"id":"h1","pip":"192.0.2.1","vips":["10.1.0.0/24"],"plane":{"uplink":"p0","host":"vf0"},
+    "rpc":{"insecure":true},"peers":[]}`,
+  "/etc/psp-agent/peers.json",
+).config;
+
+const all = (m: Machine) => [...machineFindings(m), ...configFindings(m, CONFIG)];
+
+Deno.test("a good machine has nothing wrong", () => {
+  const wrong = all(machine()).filter(({ verdict }) => verdict !== "ok");
+  assert.deepEqual(wrong, []);
+});
+
+Deno.test("each thing that is wrong is found, with what to do", () => {
+  const saying = (from: string, to: string) => machine({}, REPORT.replace(from, to));
+  const table: [string, Machine, string, RegExp][] = [
+    ["kernel", machine({ kernel: () => "4.4.0" }), "problem", /4\.18/],
+    ["kernel", machine({ kernel: () => "5.15.0-1" }), "warning", /segmentation/],
+    ["page size", saying("page-size 4096", "page-size 65536"), "problem", /4096/],
+    ["capabilities", saying("cap-eff 3400", "cap-eff 0"), "problem", /AmbientCapabilities/],
+    ["socket buffers", saying("cap-eff 3400", "cap-eff 2400"), "warning", /rmem_max/],
+    ["clock", machine({ nowMs: () => 0 }), "problem", /set the clock/],
+    ["clock", machine({ exists: () => false }), "warning", /chrony/],
+    ['uplink "p0"', saying("interface p0", "interface p1"), "problem", /plane\.uplink/],
+    ['host "vf0"', saying("vf0 up", "vf0 down"), "warning", /set vf0 up/],
+    ["MTU", saying("up 9000", "up 1500"), "warning", /1560/],
+    ["addresses", machine({ addresses: () => [] }), "problem", /pip/],
+    [
+      "database",
+      machine({ checkDatabase: () => "malformed", exists: () => true }),
+      "problem",
+      /move the file away/,
+    ],
+  ];
+  for (const [what, given, verdict, advice] of table) {
+    const finding = all(given).find((one) => one.what === what);
+    assert.equal(finding?.verdict, verdict, `${what}: ${JSON.stringify(finding)}`);
+    assert.match(finding?.advice ?? "", advice, what);
+  }
+});

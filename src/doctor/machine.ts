@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What the doctor looks at: the machine, as far as files and the runtime tell. */
+import { DatabaseSync } from "node:sqlite";
+
+/** Everything a check may ask; nothing of it throws. */
+export interface Machine {
+  /** What the shim says of it; undefined where there is no shim. */
+  readonly report: HostReport | undefined;
+  exists(path: string): boolean;
+  /** What PRAGMA quick_check says: "ok", or what is wrong. */
+  checkDatabase(path: string): string;
+  /** "6.1.0-18-amd64" */
+  kernel(): string;
+  /** Addresses of this host. */
+  addresses(): readonly string[];
+  nowMs(): number;
+}
+
+/** `psp_dp_host_report`, read. */
+export interface HostReport {
+  /** Octets. */
+  readonly pageSize: number | undefined;
+  /** Bits of CAP_...; undefined when unknown. */
+  readonly capabilities: bigint | undefined;
+  /** net.core.rmem_max and wmem_max, octets. */
+  readonly rmemMax: number | undefined;
+  readonly wmemMax: number | undefined;
+  readonly interfaces: ReadonlyMap<string, { readonly up: boolean; readonly mtu: number }>;
+}
+
+/** Reads the lines; those of a later shim that nobody here knows are passed over. */
+export function parseReport(text: string): HostReport {
+  const words = text.split("\n").map((line) => line.split(" "));
+  const number = (key: string) => {
+    const value = words.find(([first]) => first === key)?.[1];
+    return value === undefined ? undefined : Number(value);
+  };
+  const mask = words.find(([first]) => first === "cap-eff")?.[1];
+  return {
+    pageSize: number("page-size"),
+    capabilities: mask === undefined ? undefined : BigInt(`0x${mask}`),
+    rmemMax: number("rmem-max"),
+    wmemMax: number("wmem-max"),
+    interfaces: new Map(
+      words.flatMap(([first, name = "", state, mtu]) =>
+        first === "interface" ? [[name, { up: state === "up", mtu: Number(mtu) }]] : []
+      ),
+    ),
+  };
+}
+
+/** The one that this process runs on. */
+export function thisMachine(report: HostReport | undefined): Machine {
+  return {
+    report,
+    exists: (path) => attempt(() => Deno.statSync(path)) !== undefined,
+    checkDatabase,
+    kernel: () => attempt(() => Deno.osRelease()) ?? "",
+    addresses: () => (attempt(() => Deno.networkInterfaces()) ?? []).map(({ address }) => address),
+    nowMs: () => Date.now(),
+  };
+}
+
+function checkDatabase(path: string): string {
+  try {
+    using database = new DatabaseSync(path, { readOnly: true });
+    const row = database.prepare("PRAGMA quick_check(1)").get();
+    return String(row?.["quick_check"] ?? "it says nothing");
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+function attempt<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch {
+    return undefined;
+  }
+}
