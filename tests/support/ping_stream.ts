@@ -10,6 +10,8 @@ export interface StreamOptions {
   readonly to: string;
   readonly from?: string;
   readonly count: number;
+  /** Ends by then, whatever was sent: a busy machine takes longer for `count`. The last one may lack its answer. */
+  readonly seconds?: number;
   readonly intervalMs: number;
 }
 
@@ -21,10 +23,23 @@ export class PingStream implements AsyncDisposable {
   #summary = "";
 
   constructor(world: World, options: StreamOptions) {
-    const { in: ns, to, from, count, intervalMs } = options;
+    const { in: ns, to, from, count, seconds, intervalMs } = options;
+    const limit = seconds === undefined ? [] : ["-w", `${seconds}`];
     const source = from === undefined ? [] : ["-I", from];
     this.#child = spawn(
-      ["ping", "-n", "-c", `${count}`, "-i", `${intervalMs / 1000}`, "-W", "3", ...source, to],
+      [
+        "ping",
+        "-n",
+        "-c",
+        `${count}`,
+        "-i",
+        `${intervalMs / 1000}`,
+        "-W",
+        "3",
+        ...limit,
+        ...source,
+        to,
+      ],
       { ns: world.ns(ns) },
     );
     this.#reading = this.#read();
