@@ -67,7 +67,7 @@ Deno.test("a usage error is one sentence and exit code 2", async () => {
     [["pki", "inti"], /Unknown command "inti": did you mean "init"\?/],
     [["check"], /Missing option `-c`\/`--config`/],
     [["--config"], /`--config` requires `FILE`/],
-    [["check", "--confg", "x"], /`--confg`.*Did you mean `--config`\?/],
+    [["check", "--confg", "x"], /`--confg`.*Did you mean.*`--config`/],
     [["status", "--jsn"], /Unexpected option or subcommand: `--jsn`/],
     [["pipes", "--topology", "n2n"], /"h2n", "n2h", and "all", but got "n2n"/],
     [
