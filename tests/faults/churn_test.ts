@@ -7,8 +7,8 @@ import { scaled } from "../support/scale.ts";
 
 const PER_ROUND = scaled(5000, 20_000);
 const ROUNDS = scaled(4, 50);
-/** Of the heap after a collection, from the second round to the last: some 400 octets a tunnel in the short form. */
-const GROWTH_MIB = 6;
+/** Of the heap after a collection, from the second round on: answers are remembered for two minutes, and no longer. */
+const GROWTH_MIB = scaled(12, 48);
 
 Deno.test(`${PER_ROUND * ROUNDS} tunnels come and go`, async () => {
   const bench = new URL("../../bench/churn.ts", import.meta.url).pathname;
