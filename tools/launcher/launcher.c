@@ -8,12 +8,15 @@
 #include "unpack.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -103,11 +106,32 @@ static void close_doors(void)
 	(void)setrlimit(RLIMIT_CORE, &none);
 }
 
+/*
+ * Capabilities of the file (setcap) reach this process only: as ambient ones they reach the runtime, too.
+ * Whoever may run such a file has them, whatever the program does; see docs/install.md.
+ */
+static void pass_on_capabilities(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
+
+	if (geteuid() == 0 || syscall(SYS_capget, &header, data) != 0)
+		return;
+	for (size_t i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)
+		data[i].inheritable |= data[i].permitted;
+	if (syscall(SYS_capset, &header, data) != 0)
+		return;
+	for (unsigned int cap = 0; cap <= CAP_LAST_CAP; cap++)
+		if ((data[CAP_TO_INDEX(cap)].permitted & CAP_TO_MASK(cap)) != 0)
+			(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0);
+}
+
 int main(int argc, char **argv)
 {
 	char path[PATH_MAX];
 
 	close_doors();
+	pass_on_capabilities();
 	for (unsigned int n = 0; n < PLACES; n++) {
 		struct place place = {.fd = -1};
 		const char *reason;

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# psp-agent in a container: the shim, the binary, and a runtime that holds the binary alone.
+#   docker build -t psp-agent .
+#   docker buildx build --platform linux/amd64,linux/arm64 -t psp-agent .
+#   docker build --build-arg DOCA=1 --build-arg DOCA_BASE=<NVIDIA's DOCA devel image> -t psp-agent .
+# tests/deploy/dockerfile_test.ts reads it and runs the commands of its stages.
+ARG DEBIAN=debian:bookworm-slim
+# 1: the shim for DOCA as well, on a base that has its SDK.
+ARG DOCA=0
+ARG DOCA_BASE=scratch-doca-base-is-not-named
+
+# ---- shim: C, with the compiler -------------------------------------------------------------------
+FROM ${DEBIAN} AS base-0
+FROM ${DOCA_BASE} AS base-1
+FROM base-${DOCA} AS shim
+RUN apt-get update && apt-get install -y --no-install-recommends \
+        binutils ca-certificates gcc libc6-dev libssl-dev make pkg-config \
+        $([ "$(dpkg --print-architecture)" != amd64 ] || echo libipsec-mb-dev) \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY c-shim c-shim
+RUN make -C c-shim
+
+# ---- binary: the program around it ----------------------------------------------------------------
+FROM ${DEBIAN} AS binary
+RUN apt-get update && apt-get install -y --no-install-recommends \
+        binutils ca-certificates gcc libc6-dev libssl-dev libzstd-dev make npm zstd \
+        $([ "$(dpkg --print-architecture)" != amd64 ] || echo libipsec-mb-dev) \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY . .
+COPY --from=shim /src/build/shim build/shim
+RUN tools/deps.sh deno npm && tools/binary/build.sh && build/bin/psp-agent version
+
+# ---- runtime: no compiler, no Deno, no sources ------------------------------------------------------
+FROM ${DEBIAN} AS runtime
+COPY --from=binary /src/build/bin/psp-agent /usr/local/bin/psp-agent
+# The capabilities are the file's: an engine gives a user who is not root none otherwise.
+RUN apt-get update && apt-get install -y --no-install-recommends libcap2-bin \
+    && useradd --system --uid 7443 --home-dir /var/lib/psp-agent --shell /usr/sbin/nologin psp-agent \
+    && install -d -o psp-agent -g psp-agent -m 0700 /var/lib/psp-agent \
+    && install -d -m 0755 /etc/psp-agent \
+    && chown root:psp-agent /usr/local/bin/psp-agent && chmod 0750 /usr/local/bin/psp-agent \
+    && setcap cap_net_raw,cap_net_bind_service+ep /usr/local/bin/psp-agent \
+    && apt-get purge -y --auto-remove libcap2-bin && rm -rf /var/lib/apt/lists/*
+USER 7443:7443
+# docker run --network host --cap-drop ALL --cap-add NET_RAW --cap-add NET_BIND_SERVICE
+#   -v /etc/psp-agent:/etc/psp-agent:ro -v psp-agent:/var/lib/psp-agent psp-agent
+ENV STATE_DIRECTORY=/var/lib/psp-agent
+VOLUME ["/var/lib/psp-agent"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
+    CMD ["/usr/local/bin/psp-agent", "status", "--config", "/etc/psp-agent/peers.json"]
+ENTRYPOINT ["/usr/local/bin/psp-agent"]
+CMD ["--config", "/etc/psp-agent/peers.json"]

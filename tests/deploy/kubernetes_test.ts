@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The manifests say what they must, in the form that the API takes. */
+import assert from "node:assert/strict";
+import * as v from "valibot";
+import { parse, parseAllDocuments } from "yaml";
+import { parseConfig } from "../../src/config/load.ts";
+import { VERSION } from "../../src/version.ts";
+import { renderChart, strict, type Tree } from "./chart.ts";
+
+const FOLDER = new URL("../../deploy/kubernetes/", import.meta.url);
+
+/** Strict: a key that is not of the API is an error. Only what our manifests use. */
+const text = v.string();
+const labels = v.record(text, text);
+const metadata = v.strictObject({
+  name: text,
+  namespace: v.optional(text),
+  labels: v.optional(labels),
+});
+const capabilities = v.strictObject({ drop: v.array(text), add: v.array(text) });
+const probe = v.strictObject({
+  httpGet: v.strictObject({ host: text, path: text, port: v.number() }),
+  periodSeconds: v.optional(v.number()),
+  timeoutSeconds: v.optional(v.number()),
+  initialDelaySeconds: v.optional(v.number()),
+  failureThreshold: v.optional(v.number()),
+});
+const container = v.strictObject({
+  name: text,
+  image: text,
+  imagePullPolicy: v.optional(v.picklist(["Always", "IfNotPresent", "Never"])),
+  command: v.optional(v.array(text)),
+  args: v.optional(v.array(text)),
+  env: v.optional(v.array(v.strictObject({
+    name: text,
+    value: v.optional(text),
+    valueFrom: v.optional(v.strictObject({ fieldRef: v.strictObject({ fieldPath: text }) })),
+  }))),
+  securityContext: v.strictObject({
+    runAsNonRoot: v.optional(v.boolean()),
+    runAsUser: v.number(),
+    runAsGroup: v.optional(v.number()),
+    readOnlyRootFilesystem: v.optional(v.boolean()),
+    allowPrivilegeEscalation: v.optional(v.boolean()),
+    capabilities,
+  }),
+  startupProbe: v.optional(probe),
+  livenessProbe: v.optional(probe),
+  resources: v.optional(v.strictObject({
+    requests: v.optional(labels),
+    limits: v.optional(labels),
+  })),
+  volumeMounts: v.array(v.strictObject({
+    name: text,
+    mountPath: text,
+    readOnly: v.optional(v.boolean()),
+  })),
+});
+const podSpec = v.strictObject({
+  hostNetwork: v.literal(true),
+  dnsPolicy: v.optional(text),
+  automountServiceAccountToken: v.literal(false),
+  terminationGracePeriodSeconds: v.number(),
+  imagePullSecrets: v.optional(v.array(v.strictObject({ name: text }))),
+  nodeSelector: v.optional(labels),
+  securityContext: v.optional(v.strictObject({
+    fsGroup: v.number(),
+    seccompProfile: v.strictObject({ type: v.picklist(["RuntimeDefault", "Localhost"]) }),
+  })),
+  initContainers: v.optional(v.array(container)),
+  containers: v.tuple([container]),
+  volumes: v.array(v.union([
+    v.strictObject({ name: text, configMap: v.strictObject({ name: text }) }),
+    v.strictObject({
+      name: text,
+      secret: v.strictObject({ secretName: text, defaultMode: v.number() }),
+    }),
+    v.strictObject({ name: text, hostPath: v.strictObject({ path: text, type: text }) }),
+  ])),
+});
+const kinds = {
+  Namespace: v.strictObject({ apiVersion: v.literal("v1"), kind: text, metadata }),
+  ConfigMap: v.strictObject({ apiVersion: v.literal("v1"), kind: text, metadata, data: labels }),
+  Secret: v.strictObject({
+    apiVersion: v.literal("v1"),
+    kind: text,
+    metadata,
+    type: v.literal("Opaque"),
+    stringData: labels,
+  }),
+  Pod: v.strictObject({ apiVersion: v.literal("v1"), kind: text, metadata, spec: podSpec }),
+  DaemonSet: v.strictObject({
+    apiVersion: v.literal("apps/v1"),
+    kind: text,
+    metadata,
+    spec: v.strictObject({
+      selector: v.strictObject({ matchLabels: labels }),
+      updateStrategy: v.strictObject({
+        type: v.picklist(["RollingUpdate", "OnDelete"]),
+        rollingUpdate: v.optional(v.strictObject({ maxUnavailable: v.number() })),
+      }),
+      template: v.strictObject({
+        metadata: v.strictObject({ labels, annotations: v.optional(labels) }),
+        spec: podSpec,
+      }),
+    }),
+  }),
+};
+type Pod = v.InferOutput<typeof podSpec>;
+
+/** Throws what is wrong with a document of one of our kinds. */
+function check<K extends keyof typeof kinds>(
+  kind: K,
+  document: Tree | undefined,
+): v.InferOutput<(typeof kinds)[K]> {
+  assert.equal(document?.["kind"], kind);
+  const result = v.safeParse(kinds[kind], document);
+  assert.ok(
+    result.success,
+    result.issues?.map((i) => `${v.getDotPath(i)}: ${i.message}`).join("\n"),
+  );
+  return result.output as v.InferOutput<(typeof kinds)[K]>;
+}
+
+function documents(file: string): Tree[] {
+  const read = parseAllDocuments(Deno.readTextFileSync(new URL(file, FOLDER)), strict);
+  assert.ok(Array.isArray(read));
+  return read.map((document) => {
+    assert.deepEqual(document.errors, []);
+    return document.toJS() as Tree;
+  });
+}
+
+/** What holds however the agent is deployed. */
+function assertSound(pod: Pod): void {
+  const [agent] = pod.containers;
+  const context = agent.securityContext;
+  assert.deepEqual(context.capabilities, { drop: ["ALL"], add: ["NET_RAW", "NET_BIND_SERVICE"] });
+  assert.deepEqual([context.runAsNonRoot, context.readOnlyRootFilesystem], [true, true]);
+  const names = pod.volumes.map(({ name }) => name);
+  for (const { name } of agent.volumeMounts) assert.ok(names.includes(name), name);
+  // It unpacks into the only directory that can be written to.
+  const state = agent.env?.find(({ name }) => name === "STATE_DIRECTORY")?.value ?? "";
+  const mount = agent.volumeMounts.find(({ mountPath }) => mountPath === state);
+  assert.notEqual(mount?.readOnly ?? false, true);
+  assert.equal(mount?.name, "state");
+}
+
+Deno.test("the DaemonSet, its ConfigMap and its Secret fit each other", () => {
+  const [namespace, configMap, secret, daemonSet] = documents("daemonset.yaml");
+  const { metadata: { name } } = check("Namespace", namespace);
+  const config = check("ConfigMap", configMap);
+  const tls = check("Secret", secret);
+  const { spec, metadata } = check("DaemonSet", daemonSet);
+  assert.deepEqual([config, tls, { metadata }].map((one) => one.metadata.namespace), [
+    name,
+    name,
+    name,
+  ]);
+  assert.deepEqual(spec.selector.matchLabels, spec.template.metadata.labels);
+  const pod = spec.template.spec;
+  assertSound(pod);
+  assert.equal(pod.containers[0].image, `psp-agent:${VERSION}`);
+  assert.ok(JSON.stringify(pod.volumes).includes(`"secretName":"${tls.metadata.name}"`));
+  for (const [file, text] of Object.entries(config.data)) {
+    const { config: parsed } = parseConfig(text, `/etc/psp-agent/${file}`);
+    assert.equal(`${parsed.id}.json`, file);
+    assert.match(parsed.stateDir, /^\/var\/lib\/psp-agent\//);
+  }
+});
+
+Deno.test("the static pod stands alone", () => {
+  const [pod, ...others] = documents("static-pod.yaml");
+  assert.deepEqual(others, []);
+  const { spec } = check("Pod", pod);
+  assertSound(spec);
+  // A static pod may name no object of the API.
+  assert.ok(spec.volumes.every((volume) => "hostPath" in volume));
+});
+
+Deno.test("the chart has the shape of a DPU service", () => {
+  const [configMap, daemonSet] = renderChart({
+    configurations: { "dpu-1.json": '{ "id": "dpu-1" }\n' },
+    serviceDaemonSet: {
+      labels: { "svc.dpu.nvidia.com/service": "psp-agent", team: "net" },
+      nodeSelector: { dpu: "yes" },
+      resources: { requests: { "nvidia.com/bf_sf": "2" }, limits: { "nvidia.com/bf_sf": "2" } },
+    },
+  });
+  assert.deepEqual(check("ConfigMap", configMap).data, { "dpu-1.json": '{ "id": "dpu-1" }\n' });
+  const { spec } = check("DaemonSet", daemonSet);
+  const { metadata, spec: pod } = spec.template;
+  assert.equal(metadata.labels["svc.dpu.nvidia.com/service"], "psp-agent");
+  assert.equal(metadata.labels["team"], "net");
+  assert.deepEqual(pod.nodeSelector, { dpu: "yes" });
+  assert.equal(pod.containers[0].resources?.limits?.["nvidia.com/bf_sf"], "2");
+  assertSound(pod);
+});
+
+Deno.test("the chart's own values are enough, and its version is the agent's", () => {
+  const [configMap, daemonSet] = renderChart();
+  check("ConfigMap", configMap);
+  check("DaemonSet", daemonSet);
+  const chart = parse(Deno.readTextFileSync(new URL("psp-agent/Chart.yaml", FOLDER))) as Tree;
+  assert.deepEqual([chart["apiVersion"], chart["version"], chart["appVersion"]], [
+    "v2",
+    VERSION,
+    VERSION,
+  ]);
+});
