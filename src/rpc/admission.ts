@@ -57,7 +57,7 @@ export class Admission<T extends object> {
     const same = this.#byAddress.get(address) ?? new Set<T>();
     let evict: T | undefined;
     if (same.size >= this.#limits.pendingPerAddress) [evict] = same;
-    else if (this.#pending.size >= this.#limits.pending) [evict] = this.#pending.keys();
+    else if (this.#pending.size >= this.#limits.pending) evict = this.#fromTheMost();
     if (evict !== undefined) this.leave(evict);
     this.#pending.set(connection, address);
     same.add(connection);
@@ -83,6 +83,14 @@ export class Admission<T extends object> {
     if (good && bucket !== undefined) {
       bucket.tokens = Math.min(this.#limits.burst, bucket.tokens + 1);
     }
+  }
+
+  /** The oldest of the address with the most: whoever crowds makes room, not the peer with its one handshake. */
+  #fromTheMost(): T | undefined {
+    let most: ReadonlySet<T> = new Set();
+    for (const guests of this.#byAddress.values()) if (guests.size > most.size) most = guests;
+    const [oldest] = most;
+    return oldest;
   }
 
   #take(address: string): boolean {

@@ -22,6 +22,14 @@ Deno.test("the oldest handshake of all makes room when the house is full", () =>
   assert.equal(admission.pending, 4);
 });
 
+Deno.test("in a full house the address with the most makes room", () => {
+  const admission = new Admission<{ n: number }>(LIMITS, () => 0);
+  const guests = [1, 2, 3, 4].map((n) => ({ n }));
+  const from = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.3"];
+  guests.forEach((guest, i) => admission.enter(guest, from[i] ?? ""));
+  assert.equal(admission.enter({ n: 5 }, "192.0.2.4"), guests[2], "not the peer that came first");
+});
+
 Deno.test("an address that never finishes a handshake runs out of tries, then gets new ones", () => {
   let now = 0;
   const admission = new Admission<object>(LIMITS, () => now);

@@ -9,7 +9,7 @@ import * as net from "node:net";
 
 const [port = 0, silent = 0, rate = 0] = Deno.args.map(Number);
 /** Silent ones come back this long after they were thrown out. */
-const AGAIN_MS = 100;
+const AGAIN_MS = 2000;
 const BATCHES_PER_S = 20;
 const done = { silent: 0, evicted: 0, bad: 0 };
 let over = false;
