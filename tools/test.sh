@@ -4,7 +4,7 @@
 # Runs every suite to its end, whatever fails on the way: the C tests (plain, and under ASan and UBSan),
 # the unit tests in TypeScript, the end-to-end tests in network namespaces (these need root), the binary,
 # and half a minute of fuzzing.
-#   tools/test.sh [c|unit|e2e|binary|fuzz]...    without a name: all of them
+#   tools/test.sh [c|unit|e2e|standin|binary|fuzz]...    without a name: all of them
 # One line per suite, and as the last line the sum: "N passed, N failed". A suite that ran no test, that
 # skipped one, or that ended badly without saying so, counts as one failed test more.
 #   V=1            shows the whole output of each suite, not only of those that failed
@@ -31,6 +31,7 @@ run_suite() {
 	c) set -- make -s -C c-shim -j "$(nproc)" test ;;
 	unit) set -- "$deno" task --quiet test ;;
 	e2e) set -- "$deno" task --quiet test:e2e ;;
+	standin) set -- tools/standin.sh ;;
 	binary) set -- tools/binary/test.sh ;;
 	fuzz) set -- tools/fuzz.sh 10 ;;
 	esac
@@ -73,12 +74,12 @@ suite() {
 	[ "$f" -eq 0 ] && [ -z "${V:-}" ] || sed 's/^/    | /' "$log"
 	passed=$((passed + p))
 	failed=$((failed + f))
-	printf '%-6s %s: %d passed, %d failed, %d s%s\n' \
+	printf '%-7s %s: %d passed, %d failed, %d s%s\n' \
 		"$name" "$([ "$f" -eq 0 ] && echo ok || echo FAILED)" "$p" "$f" \
 		$(($(date +%s) - begin)) "$note"
 }
 
-[ $# -gt 0 ] || set -- c unit e2e binary fuzz
+[ $# -gt 0 ] || set -- c unit e2e standin binary fuzz
 # The suites need the shim, and run without looking at types. What fails here counts as a failed test.
 prepare() {
 	name=$1
@@ -93,9 +94,9 @@ prepare types "$deno" check --quiet .
 
 for name in "$@"; do
 	case $name in
-	c | unit | e2e | binary | fuzz) suite "$name" ;;
+	c | unit | e2e | standin | binary | fuzz) suite "$name" ;;
 	*)
-		echo "No suite is called \"$name\": c, unit, e2e, binary, fuzz" >&2
+		echo "No suite is called \"$name\": c, unit, e2e, standin, binary, fuzz" >&2
 		exit 2
 		;;
 	esac

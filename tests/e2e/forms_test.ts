@@ -6,6 +6,7 @@
  */
 import assert from "node:assert/strict";
 import { payload, PayloadSearch } from "../support/payload.ts";
+import { PLANE } from "../support/standin.ts";
 import { assertOnlyPsp, story } from "../support/story.ts";
 import { copy } from "../support/traffic.ts";
 
@@ -15,8 +16,14 @@ for (const underlay of ["ipv4", "ipv6"] as const) {
   for (const mode of ["tunnel", "transport"] as const) {
     story(
       `TCP over ${underlay} in ${mode} mode, workloads at the underlay's MTU`,
-      // Transport mode keeps the workload's IP header: the underlay carries its family.
-      { underlay, inner: mode === "tunnel" ? ["ipv4", "ipv6"] : [underlay], workloadMtu: 1500 },
+      {
+        underlay,
+        // Transport mode keeps the workload's IP header: the underlay carries its family.
+        inner: mode === "tunnel" ? ["ipv4", "ipv6"] : [underlay],
+        workloadMtu: 1500,
+        // Hardware clamps no MSS and reports no packet that is too big: its underlay is wider.
+        mtu: PLANE === "doca" ? 1600 : 1500,
+      },
       async ({ world, startBoth }) => {
         await startBoth({
           change: (config) => {
