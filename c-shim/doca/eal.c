@@ -88,6 +88,8 @@ static void fill(struct args *args, const struct dpu_options *options)
 	 * take both words.
 	 */
 	push(args, "%s", options->hugepages_mb == 0 || no_huge() ? "--no-shconf" : "--in-memory");
+	/* Nor a socket that answers questions about this process. */
+	push(args, "--no-telemetry");
 	push(args, "--log-level=warning");
 	if (options->hugepages_mb == 0)
 		push(args, "--no-huge");
