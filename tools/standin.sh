@@ -8,9 +8,11 @@ set -u
 
 cd "$(dirname "$0")/.." || exit 1
 deno=$PWD/.toolchain/bin/deno
+DENO_DIR=$PWD/.toolchain/cache
+DENO_NO_UPDATE_CHECK=1
 PSP_PLANE=doca
 NO_COLOR=1
-export PSP_PLANE NO_COLOR
+export DENO_DIR DENO_NO_UPDATE_CHECK PSP_PLANE NO_COLOR
 
 make -s -C c-shim -j "$(nproc)" doca-standin || exit 1
 if [ $# -gt 0 ]; then
