@@ -5,7 +5,7 @@
  * the bare RPC (the same transport and server, an empty message, an empty handler) in the same run.
  * Usage, as root: deno run -A bench/exchange.ts [--json] [--rounds=20]
  */
-import type { TunnelHandler } from "../src/exchange.ts";
+import type { TunnelHandler } from "../src/exchange/exchange.ts";
 import { ExchangeLab } from "../tests/support/exchange_lab.ts";
 import {
   type Figures,

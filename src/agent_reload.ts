@@ -2,7 +2,7 @@
 
 /** SIGHUP, or the configuration file has changed: certificates and the deny list come into force. */
 import type { Config } from "./config/config.ts";
-import type { Core } from "./core.ts";
+import type { Core } from "./tunnels/core.ts";
 import type { Log } from "./log.ts";
 import type { Notify } from "./notify.ts";
 import type { RpcClient } from "./rpc/client.ts";

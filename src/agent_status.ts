@@ -3,9 +3,9 @@
 /** What the status listener is told: the core's view, the plane's and the agent's own, in one. */
 import type { Plane } from "../ffi/plane.ts";
 import type { Config } from "./config/config.ts";
-import type { Core } from "./core.ts";
+import type { Core } from "./tunnels/core.ts";
 import type { InstalledTopology } from "./pipes/install.ts";
-import type { SampleHub } from "./sample_hub.ts";
+import type { SampleHub } from "./plane/sample_hub.ts";
 import type { EntryView, StatusSource, StatusView } from "./status.ts";
 import { VERSION } from "./version.ts";
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** The machine's own clock. Everything else takes a `Clock` and never asks the machine. */
-import type { Clock } from "./sa.ts";
+import type { Clock } from "./sa/sa.ts";
 
 /** A clock on `performance.now` (never steps) and `Date.now` (may be stepped). */
 export function systemClock(): Clock {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** What the service manager is told (sd_notify(3)): ready, reloading, stopping, a line of status, a pulse. */
-import type { CoreStatus } from "./core_status.ts";
+import type { CoreStatus } from "./tunnels/core_status.ts";
 import type { Log } from "./log.ts";
 
 /** The variables that a service manager sets, and the way to it. */

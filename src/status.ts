@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** What the status listener may ask of the agent, in domain terms. No key ever appears here. */
-import type { PspVersion, VipPair } from "./sa.ts";
+import type { PspVersion, VipPair } from "./sa/sa.ts";
 
 export interface PeerView {
   readonly id: string;

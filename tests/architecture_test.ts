@@ -25,7 +25,7 @@ interface Rule {
 }
 
 /** Config's own shapes, which anybody may speak of. */
-const SHAPES = /^(ffi\/plane|ffi\/key|src\/sa|src\/config\/config|src\/log|src\/status)\.ts$/;
+const SHAPES = /^(ffi\/plane|ffi\/key|src\/sa\/sa|src\/config\/config|src\/log|src\/status)\.ts$/;
 
 const RULES: readonly Rule[] = [
   {
@@ -46,27 +46,27 @@ const RULES: readonly Rule[] = [
     types: SHAPES,
   },
   {
-    why: "src/sa* is a pure state machine and SQLite: no plane, no RPC",
-    who: /^src\/sa(_\w+)?\.ts$/,
-    values: /^src\/(sa(_\w+)?|vip|random|due_heap|counters|config\/config)\.ts$/,
-    types: /^(ffi\/(plane|key)|src\/(config\/config|random|log|clock|state_dir))\.ts$/,
+    why: "src/sa/ is a pure state machine and SQLite: no plane, no RPC",
+    who: /^src\/sa\//,
+    values: /^src\/(sa\/\w+|peers\/vip|random|counters|config\/config)\.ts$/,
+    types: /^(ffi\/(plane|key)|src\/(config\/config|random|log|clock))\.ts$/,
   },
   {
     why: "the core takes interfaces: it never opens a plane, a connection or a listener",
-    who:
-      /^src\/(core|core_status|initiator|responder|rotation|lifecycle|misses|notices|notice_handler|exchange_call|outcomes|peers|peer_\w+|tunnel_table|flow_table|restore|recorder)\.ts$/,
-    values: /^(ffi\/(plane|key)|src\/(?!agent|cli\/|rpc\/|plane_setup|main|clock\.ts)[\w/]+)\.ts$/,
+    who: /^src\/(tunnels|exchange|peers)\//,
+    values:
+      /^(ffi\/(plane|key|address)|src\/((sa|tunnels|exchange|peers|pipes|plane|config)\/(?!plane_setup)\w+|counters|log|random|status))\.ts$/,
   },
   {
     why: "src/rpc/ knows the exchange and the status, not who answers",
     who: /^src\/rpc\//,
     values:
-      /^(ffi\/(key|address)\.ts|src\/(rpc|config|pki)\/.*|src\/(exchange|status|sa|vip|version)\.ts)$/,
+      /^(ffi\/(key|address)\.ts|src\/(rpc|config|pki)\/.*|src\/(exchange\/exchange|status|sa\/sa|peers\/vip|version)\.ts)$/,
   },
   {
     why: "src/config/ and src/pki/ know nobody",
     who: /^src\/(config|pki)\//,
-    values: /^src\/(config|pki)\/|^src\/sa\.ts$/,
+    values: /^src\/(config|pki)\/|^src\/sa\/sa\.ts$/,
     types: SHAPES,
   },
 ];
@@ -133,7 +133,7 @@ Deno.test("only src/rpc/ knows the types of proto/", () => {
 
 Deno.test("only src/agent.ts and its set-up open a plane", () => {
   const wrong = IMPORTS.filter(({ from, to, typesOnly }) =>
-    to === "ffi/data_plane.ts" && !typesOnly && from !== "src/plane_setup.ts"
+    to === "ffi/data_plane.ts" && !typesOnly && from !== "src/plane/plane_setup.ts"
   );
   assert.deepEqual(wrong, []);
 });

@@ -8,7 +8,7 @@ import { compact } from "../config/compact.ts";
 import { parseKeys, type PcapKeys, wipeKeys } from "../pcap/keys.ts";
 import { type CaptureOutcome, openCapture } from "../pcap/open.ts";
 import { sealCapture } from "../pcap/seal.ts";
-import type { PspMode } from "../sa.ts";
+import type { PspMode } from "../sa/sa.ts";
 import { CommandError, err, EXIT, type ExitCode, out, sentence } from "./io.ts";
 import { shimPath } from "./shim.ts";
 

@@ -3,7 +3,7 @@
 /** `psp-agent selftest` */
 import { openLibrary } from "../../ffi/library.ts";
 import { type Backend, backends, offline } from "../../ffi/offline.ts";
-import { runVectors } from "../selftest.ts";
+import { runVectors } from "../selftest/selftest.ts";
 import { CommandError, EXIT, type ExitCode, out, sentence } from "./io.ts";
 import { shimPath } from "./shim.ts";
 

@@ -5,7 +5,7 @@
  * The file has the same tree in snake_case ("state_dir"), durations as "10m" or seconds; here they are
  * milliseconds.
  */
-import type { PspMode, PspVersion } from "../sa.ts";
+import type { PspMode, PspVersion } from "../sa/sa.ts";
 
 export type PlaneConfig =
   | {

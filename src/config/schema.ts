@@ -6,7 +6,7 @@
  * `file_form.ts` turns it into a `Config` and back, `rules.ts` compares keys with one another.
  */
 import * as v from "valibot";
-import { PSP_VERSIONS } from "../sa.ts";
+import { PSP_VERSIONS } from "../sa/sa.ts";
 import { parseIp, parseMac } from "./addresses.ts";
 import {
   bigint,

@@ -2,7 +2,7 @@
 
 /** What would keep an agent from working, each with what to do about it. Pure: the machine is given. */
 import type { Config } from "../config/config.ts";
-import { mtuOf } from "../mtu.ts";
+import { mtuOf } from "../plane/mtu.ts";
 import type { HostReport, Machine } from "./machine.ts";
 
 /** One thing that was looked at. */

@@ -4,7 +4,7 @@
 import type { Offline } from "../../ffi/offline.ts";
 import { DataPlaneError, type PspVersionNumber, type SpiKey } from "../../ffi/plane.ts";
 import { ConfigError } from "../config/config.ts";
-import type { PspMode } from "../sa.ts";
+import type { PspMode } from "../sa/sa.ts";
 import { flowPort, ipPacket, outerFamily, udpDatagram } from "./build.ts";
 import { type CapturedPacket, readCapture, writeCapture } from "./format.ts";
 import { type IpFrame, parseFrame, PROTO, withL2, withPayload } from "./frame.ts";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
-import type { RxSa, TxSa } from "../sa.ts";
+import type { RxSa, TxSa } from "../sa/sa.ts";
 import { egrAclEntry, encapHeader, ingrAclEntry, pspEncryptEntry } from "./entries.ts";
 
 const TX: TxSa = {

@@ -11,7 +11,7 @@ import { Code, ConnectError, createClient, type Interceptor } from "@connectrpc/
 import { createTransport } from "@connectrpc/connect/protocol-connect";
 import type { SecureClientSessionOptions } from "node:http2";
 import { ConfigError } from "../config/config.ts";
-import type { CallOptions, TunnelClient } from "../exchange.ts";
+import type { CallOptions, TunnelClient } from "../exchange/exchange.ts";
 import { subjectAltNames } from "../pki/san.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
 import { H2Connection } from "./h2_connection.ts";

@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { constants } from "node:http2";
 import type { TLSSocket } from "node:tls";
 import { ConfigError } from "../config/config.ts";
-import type { TunnelHandler } from "../exchange.ts";
+import type { TunnelHandler } from "../exchange/exchange.ts";
 import { subjectAltNames } from "../pki/san.ts";
 import type { AdmissionLimits } from "./admission.ts";
 import { type RpcEvents, SILENT } from "./events.ts";

@@ -8,7 +8,7 @@ import {
   timestampMs,
   TimestampSchema,
 } from "@bufbuild/protobuf/wkt";
-import { PSP_VERSIONS } from "../sa.ts";
+import { PSP_VERSIONS } from "../sa/sa.ts";
 import type {
   PeerView,
   PipeView,

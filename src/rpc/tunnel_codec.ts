@@ -15,14 +15,14 @@ import {
   type NewTunnelRequest,
   type Notice,
   type TunnelOutcome,
-} from "../exchange.ts";
+} from "../exchange/exchange.ts";
 import {
   PSP_VERSIONS,
   type PspMode,
   type PspParams,
   type PspVersion,
   type VipPair,
-} from "../sa.ts";
+} from "../sa/sa.ts";
 import * as pb from "./gen/psp/v1/psp_pb.ts";
 import * as tpb from "./gen/psp/v1/tunnel_pb.ts";
 

@@ -14,7 +14,7 @@ import {
   TunnelService,
 } from "../../src/rpc/gen/psp/v1/tunnel_pb.ts";
 import { noticeFromProto, requestFromProto, requestToProto } from "../../src/rpc/tunnel_codec.ts";
-import { STALE_MS } from "../../src/epochs.ts";
+import { STALE_MS } from "../../src/peers/epochs.ts";
 import { type Random, seededRandom } from "../../src/random.ts";
 import { world } from "../support/core_world.ts";
 import { scaled } from "../support/scale.ts";

@@ -3,11 +3,11 @@
 /** Hosts with a core each, tables in memory, a control channel and an underlay between them, one virtual clock. */
 import type { PlaneEvent } from "../../ffi/plane.ts";
 import type { Config } from "../../src/config/config.ts";
-import { type Core, createCore } from "../../src/core.ts";
+import { type Core, createCore } from "../../src/tunnels/core.ts";
 import type { Log, LogFields } from "../../src/log.ts";
 import { seededRandom } from "../../src/random.ts";
-import type { VipPair } from "../../src/sa.ts";
-import { openSaStore, type SaStore } from "../../src/sa_store.ts";
+import type { VipPair } from "../../src/sa/sa.ts";
+import { openSaStore, type SaStore } from "../../src/sa/sa_store.ts";
 import { FakeNetwork } from "./fake_network.ts";
 import { MemoryFlows } from "./memory_flows.ts";
 import { VirtualClock } from "./virtual_clock.ts";

@@ -4,7 +4,7 @@
 import { AGENT_COUNTERS } from "../../src/counters.ts";
 import { LOG_FIELDS } from "../../src/log.ts";
 import { RPC_COUNTERS } from "../../src/rpc/events.ts";
-import { SAMPLE_COUNTERS } from "../../src/sample_hub.ts";
+import { SAMPLE_COUNTERS } from "../../src/plane/sample_hub.ts";
 
 const PLANE_COUNTERS = new URL("../../c-shim/soft/counters.h", import.meta.url);
 

@@ -10,9 +10,9 @@ import type {
   Notice,
   TunnelClient,
   TunnelHandler,
-} from "../../src/exchange.ts";
+} from "../../src/exchange/exchange.ts";
 import type { Random } from "../../src/random.ts";
-import type { Clock, PspParams } from "../../src/sa.ts";
+import type { Clock, PspParams } from "../../src/sa/sa.ts";
 
 /** What may happen to a message. Probabilities between 0 and 1. */
 export interface Weather {

@@ -13,9 +13,9 @@ import {
   type Stats,
   type TxKey,
 } from "../../ffi/plane.ts";
-import type { CorePlane } from "../../src/parts.ts";
-import type { Flows } from "../../src/flows.ts";
-import type { Clock, RxSa, TxSa, VipPair } from "../../src/sa.ts";
+import type { CorePlane } from "../../src/tunnels/parts.ts";
+import type { Flows } from "../../src/plane/flows.ts";
+import type { Clock, RxSa, TxSa, VipPair } from "../../src/sa/sa.ts";
 
 /** A call that changed something, in order. */
 export type FlowCall =

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** SAs for tests of the machine. */
-import type { Rx, Tx } from "../../src/sa_state.ts";
+import type { Rx, Tx } from "../../src/sa/sa_state.ts";
 
 const pair = { localVip: "10.1.0.1", remoteVip: "10.2.0.1" };
 

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The NewTunnel exchange in domain terms: what initiator and responder see; src/rpc maps it to proto. */
+import type { PspParams, PspVersion, VipPair } from "../sa/sa.ts";
+
+/** As the initiator sees it: `localVip` is the initiator's. */
+export interface TunnelOffer extends VipPair {
+  readonly reverse: PspParams;
+}
+
+export interface NewTunnelRequest {
+  readonly bootEpoch: bigint;
+  /** 16 octets as lower-case hex; the same in every retry. */
+  readonly requestId: string;
+  readonly versionsAccepted: readonly PspVersion[];
+  readonly tunnels: readonly TunnelOffer[];
+}
+
+export type TunnelOutcome =
+  | { readonly ok: true; readonly params: PspParams }
+  | { readonly ok: false; readonly code: string; readonly message: string };
+
+export interface NewTunnelReply {
+  readonly bootEpoch: bigint;
+  /** When it differs from the offered parameters' version, `outcomes` is empty: ask again with this one. */
+  readonly version: PspVersion;
+  readonly outcomes: readonly TunnelOutcome[];
+}
+
+export interface Notice {
+  readonly bootEpoch: bigint;
+  readonly unknownSpis: readonly number[];
+  readonly draining: boolean;
+  /** As the sender sees them. */
+  readonly closed: readonly VipPair[];
+}
+
+export interface CallOptions {
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
+/** To other agents. Rejects with `ConnectError`. One long-lived connection per peer. */
+export interface TunnelClient {
+  newTunnel(peer: string, request: NewTunnelRequest, options: CallOptions): Promise<NewTunnelReply>;
+  notify(
+    peer: string,
+    notice: Notice,
+    options: CallOptions,
+  ): Promise<{ readonly bootEpoch: bigint }>;
+}
+
+/** From other agents; `peer` is the configured id that the caller's certificate proved. Throws `ConnectError`. */
+export interface TunnelHandler {
+  newTunnel(peer: string, request: NewTunnelRequest): Promise<NewTunnelReply>;
+  notify(peer: string, notice: Notice): Promise<{ readonly bootEpoch: bigint }>;
+}
+
+/** Most tunnels in one request. */
+export const MAX_TUNNELS_PER_REQUEST = 256;

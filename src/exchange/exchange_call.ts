@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** One request, sent until it is answered: the same id and the same keys every time, each try with a deadline. */
+import { Code, ConnectError } from "@connectrpc/connect";
+import type { NewTunnelReply, NewTunnelRequest } from "./exchange.ts";
+import type { Parts } from "../tunnels/parts.ts";
+
+/** Most between two tries. */
+const RETRY_MAX_MS = 1000;
+const RETRY_FIRST_MS = 100;
+
+/** How it ended. `maybe`: the peer may have acted on it although no answer came. */
+export type CallResult =
+  | { readonly ok: true; readonly reply: NewTunnelReply }
+  | { readonly ok: false; readonly error: ConnectError; readonly maybe: boolean };
+
+/** Asks a peer. An answer that comes after its try was given up is wiped. Rejects only when the core stops. */
+export async function callWithRetries(
+  parts: Parts,
+  peer: string,
+  request: NewTunnelRequest,
+): Promise<CallResult> {
+  const { config: { rpc }, clock, random, tasks, counters } = parts;
+  let maybe = false;
+  let error = new ConnectError("no attempt was made", Code.Internal);
+  for (let attempt = 1; attempt <= rpc.attempts; attempt++) {
+    try {
+      return { ok: true, reply: await tryOnce(parts, peer, request) };
+    } catch (cause) {
+      if (tasks.signal.aborted) throw cause;
+      error = ConnectError.from(cause);
+    }
+    if (!DECLINED.has(error.code)) maybe = true;
+    if (!RETRIED.has(error.code) || attempt === rpc.attempts) break;
+    counters.add("initiator-retries");
+    // After a deadline enough time has passed; after a fast refusal it has not.
+    const full = error.code === Code.DeadlineExceeded
+      ? RETRY_FIRST_MS
+      : Math.min(RETRY_FIRST_MS * 2 ** (attempt - 1), RETRY_MAX_MS);
+    await clock.sleep(full * (0.5 + random.uniform() / 2), tasks.signal);
+  }
+  return { ok: false, error, maybe };
+}
+
+/** Zero-fills the keys of an answer. */
+export function wipeKeys(reply: NewTunnelReply): void {
+  for (const outcome of reply.outcomes) if (outcome.ok) outcome.params.key.wipe();
+}
+
+const RETRIED: ReadonlySet<Code> = new Set([
+  Code.Unavailable,
+  Code.Aborted,
+  Code.DeadlineExceeded,
+  Code.ResourceExhausted,
+]);
+
+/** Said before anything was done. */
+const DECLINED: ReadonlySet<Code> = new Set([
+  Code.PermissionDenied,
+  Code.Unauthenticated,
+  Code.FailedPrecondition,
+  Code.InvalidArgument,
+  Code.ResourceExhausted,
+  Code.Unimplemented,
+]);
+
+/** Why the deadline and the call of a try end; one for all, because a fresh error costs its stack trace. */
+const OVER = new ConnectError("the try is over", Code.Canceled);
+
+async function tryOnce(
+  { client, clock, config: { rpc: { timeoutMs } }, tasks }: Parts,
+  peer: string,
+  request: NewTunnelRequest,
+): Promise<NewTunnelReply> {
+  const over = new AbortController();
+  const signal = AbortSignal.any([over.signal, tasks.signal]);
+  let answered = false;
+  const call = client.newTunnel(peer, request, { timeoutMs, signal });
+  const deadline = clock.sleep(timeoutMs, signal).then(() => {
+    throw new ConnectError(`no answer within ${timeoutMs} ms`, Code.DeadlineExceeded);
+  });
+  deadline.catch(() => {});
+  try {
+    const reply = await Promise.race([call, deadline]);
+    answered = true;
+    return reply;
+  } finally {
+    over.abort(OVER);
+    if (!answered) tasks.add(call.then(wipeKeys, () => {}));
+  }
+}

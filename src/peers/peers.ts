@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Who owns which address: this host, a peer, or nobody. The longest prefix wins, whoever holds it. */
+import type { Config, PeerConfig } from "../config/config.ts";
+import { canonicalVip, parsePrefix, PrefixTable } from "./vip.ts";
+
+type Owner = { readonly kind: "local" } | { readonly kind: "peer"; readonly peer: PeerConfig };
+
+/** The directory of peers and of vips, as the configuration gives them. */
+export class Peers {
+  readonly #byId = new Map<string, PeerConfig>();
+  readonly #owners = new PrefixTable<Owner>();
+  readonly #byPip = new Map<string, string>();
+  readonly #domain: string;
+  #deny: ReadonlySet<string>;
+
+  constructor(config: Pick<Config, "domain" | "vips" | "peers" | "security">) {
+    this.#domain = config.domain;
+    this.#deny = new Set(config.security.deny);
+    for (const { vip } of config.vips) this.#own(vip, { kind: "local" });
+    for (const peer of config.peers) {
+      this.#byId.set(peer.id, peer);
+      if (peer.pip !== undefined) this.learnPip(peer.id, peer.pip);
+      for (const vip of peer.vips) this.#own(vip, { kind: "peer", peer });
+    }
+  }
+
+  /** Every configured peer, denied ones too. */
+  all(): readonly PeerConfig[] {
+    return [...this.#byId.values()];
+  }
+
+  get(id: string): PeerConfig | undefined {
+    return this.#byId.get(id);
+  }
+
+  /** The peer behind an address, whether denied or not. */
+  byVip(vip: string): PeerConfig | undefined {
+    const owner = this.#owners.lookup(vip);
+    return owner?.kind === "peer" ? owner.peer : undefined;
+  }
+
+  /** Whether the peer speaks for an address: no longer prefix gives it to somebody else. */
+  owns(id: string, vip: string): boolean {
+    return this.byVip(vip)?.id === id;
+  }
+
+  /** Whether an address is a workload's on this host. */
+  isLocal(vip: string): boolean {
+    return this.#owners.lookup(vip)?.kind === "local";
+  }
+
+  /** The peer whose packets come from an outer address: as configured, or as last learned. */
+  byPip(pip: string): string | undefined {
+    return this.#byPip.get(canonicalVip(pip) ?? pip);
+  }
+
+  /** Remembers the outer address of a peer. A configured one stays. True when this was news. */
+  learnPip(id: string, pip: string): boolean {
+    const canonical = canonicalVip(this.#byId.get(id)?.pip ?? pip);
+    if (canonical === undefined || this.#byPip.get(canonical) === id) return false;
+    for (const [old, owner] of this.#byPip) if (owner === id) this.#byPip.delete(old);
+    this.#byPip.set(canonical, id);
+    return true;
+  }
+
+  /** Unknown, or on the deny list. */
+  denied(id: string): boolean {
+    return !this.#byId.has(id) || this.#deny.has(id) ||
+      this.#deny.has(`spiffe://${this.#domain}/psp/${id}`);
+  }
+
+  /** Replaces the deny list; returns the peers that are on it now. */
+  setDeny(deny: readonly string[]): readonly string[] {
+    this.#deny = new Set(deny);
+    return [...this.#byId.keys()].filter((id) => this.denied(id));
+  }
+
+  #own(vip: string, owner: Owner): void {
+    const prefix = parsePrefix(vip);
+    if (prefix === undefined) throw new RangeError(`Cannot read prefix "${vip}"`);
+    this.#owners.add(prefix, owner);
+  }
+}

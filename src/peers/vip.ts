@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Addresses and prefixes in one canonical form, and the longest-prefix lookup on them. */
+import ipaddr from "ipaddr.js";
+import { ipv4Bits } from "../../ffi/address.ts";
+
+/** A set of addresses: the first `length` bits of `bits`. */
+export interface Prefix {
+  readonly family: 4 | 6;
+  /** The address as a number, bits beyond `length` cleared. */
+  readonly bits: bigint;
+  readonly length: number;
+}
+
+/**
+ * One spelling per address: dotted IPv4, compressed lower-case IPv6, v4-mapped IPv6 as IPv4.
+ * Undefined when the text is no address (zones, octal and shortened IPv4 are none).
+ */
+export function canonicalVip(text: string): string | undefined {
+  if (ipv4Bits(text) !== undefined) return text;
+  const address = parseAddress(text);
+  return address?.toString();
+}
+
+/** "ipv4" or "ipv6" of a canonical address. */
+export function familyOf(vip: string): "ipv4" | "ipv6" {
+  return vip.includes(":") ? "ipv6" : "ipv4";
+}
+
+/**
+ * Whether a canonical address is multicast, broadcast, link-local or unspecified: packets from or to it never
+ * leave their link, so no tunnel carries them.
+ */
+export function isLinkScope(vip: string): boolean {
+  if (vip.includes(":")) return /^(?:ff|fe[89ab])/.test(vip) || vip === "::";
+  return Number.parseInt(vip) >= 224 || vip.startsWith("169.254.") || vip === "0.0.0.0";
+}
+
+/** Reads "10.1.0.0/16" or a bare address (a prefix of full length). Undefined when it is neither. */
+export function parsePrefix(text: string): Prefix | undefined {
+  const [head = "", tail, ...rest] = text.split("/");
+  if (rest.length > 0 || (tail !== undefined && !/^(0|[1-9]\d{0,2})$/.test(tail))) return undefined;
+  const mapped = ipaddr.IPv6.isValid(head) && ipaddr.IPv6.parse(head).isIPv4MappedAddress();
+  const address = parseAddress(head);
+  if (address === undefined) return undefined;
+  const width = address.kind() === "ipv4" ? 32 : 128;
+  const length = tail === undefined ? width : Number(tail) - (mapped ? 96 : 0);
+  if (length < 0 || length > width) return undefined;
+  const family = width === 32 ? 4 : 6;
+  return { family, bits: cleared({ bits: toBits(address), width, length }), length };
+}
+
+/** Values by prefix; a lookup finds the longest prefix that holds the address. */
+export class PrefixTable<T> {
+  readonly #lengths = {
+    4: new Map<number, Map<bigint, T>>(),
+    6: new Map<number, Map<bigint, T>>(),
+  };
+  readonly #order: { 4: number[]; 6: number[] } = { 4: [], 6: [] };
+
+  /** False when the very prefix is there already; the first value stays. */
+  add(prefix: Prefix, value: T): boolean {
+    const byLength = this.#lengths[prefix.family];
+    let entries = byLength.get(prefix.length);
+    if (entries === undefined) {
+      byLength.set(prefix.length, entries = new Map());
+      this.#order[prefix.family] = [...byLength.keys()].sort((a, b) => b - a);
+    }
+    if (entries.has(prefix.bits)) return false;
+    entries.set(prefix.bits, value);
+    return true;
+  }
+
+  /** The value of the longest prefix that holds `vip` (any spelling), or undefined. */
+  lookup(vip: string): T | undefined {
+    const found = addressBits(vip);
+    if (found === undefined) return undefined;
+    const { family, bits } = found;
+    const width = family === 4 ? 32 : 128;
+    for (const length of this.#order[family]) {
+      const entries = this.#lengths[family].get(length);
+      const key = cleared({ bits, width, length });
+      if (entries?.has(key)) return entries.get(key);
+    }
+    return undefined;
+  }
+}
+
+function addressBits(text: string): { family: 4 | 6; bits: bigint } | undefined {
+  const v4 = ipv4Bits(text);
+  if (v4 !== undefined) return { family: 4, bits: BigInt(v4) };
+  const address = parseAddress(text);
+  if (address === undefined) return undefined;
+  return { family: address.kind() === "ipv4" ? 4 : 6, bits: toBits(address) };
+}
+
+function parseAddress(text: string): ipaddr.IPv4 | ipaddr.IPv6 | undefined {
+  if (ipaddr.IPv4.isValidFourPartDecimal(text)) return ipaddr.IPv4.parse(text);
+  if (text.includes("%") || !ipaddr.IPv6.isValid(text)) return undefined;
+  const address = ipaddr.IPv6.parse(text);
+  return address.isIPv4MappedAddress() ? address.toIPv4Address() : address;
+}
+
+function toBits(address: ipaddr.IPv4 | ipaddr.IPv6): bigint {
+  return address.toByteArray().reduce((bits, octet) => (bits << 8n) | BigInt(octet), 0n);
+}
+
+function cleared(
+  { bits, width, length }: { bits: bigint; width: number; length: number },
+): bigint {
+  const host = BigInt(width - length);
+  return (bits >> host) << host;
+}

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** `Flows` over a plane: which entry, crypto id and key each SA has. */
+import {
+  DataPlaneError,
+  type EntryDescriptor,
+  type Plane,
+  type Stats,
+  type TxKey,
+} from "../../ffi/plane.ts";
+import { CryptoIds } from "./crypto_ids.ts";
+import type { Flows, FlowTotals } from "./flows.ts";
+import { egrAclEntry, ingrAclEntry, pspEncryptEntry } from "../pipes/entries.ts";
+import type { InstalledTopology } from "../pipes/install.ts";
+import type { PipeName } from "../pipes/types.ts";
+import type { Clock, RxSa, TxSa, VipPair } from "../sa/sa.ts";
+
+/** What `FlowTable` needs of a plane. */
+export type FlowPlane = Pick<
+  Plane,
+  | "addEntry"
+  | "updateEntry"
+  | "removeEntry"
+  | "queryEntry"
+  | "setCrypto"
+  | "clearCrypto"
+  | "queryCrypto"
+  | "port"
+>;
+
+export interface FlowTableOptions {
+  readonly plane: FlowPlane;
+  readonly installed: InstalledTopology;
+  readonly clock: Clock;
+  /** Outer address of this host. */
+  readonly localPip: string;
+  /** Hop limit of the outer header. */
+  readonly ttl: number;
+  readonly copyDscp: boolean;
+  /** MAC that workloads see as their gateway's. */
+  readonly gatewayMac: string;
+  /** MAC of the next hop towards an SA's peer. */
+  readonly nextHopMac: (sa: TxSa) => string;
+  /** MAC of a workload; undefined: not known yet, frames go to broadcast. */
+  readonly localMac: (vip: string) => string | undefined;
+  /** Ids are 1..maxCryptoIds. Default: the plane's own, 131072. */
+  readonly maxCryptoIds?: number;
+  /** How long a retired crypto id keeps its key for packets in flight. Default: 1000. */
+  readonly retireMs?: number;
+}
+
+const BROADCAST = "ff:ff:ff:ff:ff:ff";
+
+interface Tx {
+  sa: TxSa;
+  cryptoId: number;
+  readonly entry: number;
+  ethDst: string;
+  expired: boolean;
+}
+
+interface Rx {
+  readonly sa: RxSa;
+  readonly entry: number;
+  ethDst: string;
+}
+
+/** One for each installed topology. Closing it frees what is still retiring; the entries stay the pipes'. */
+export class FlowTable implements Flows, AsyncDisposable {
+  readonly #o: FlowTableOptions;
+  readonly #ids: CryptoIds;
+  readonly #tx = new Map<string, Tx>();
+  readonly #rx = new Map<number, Rx>();
+  /** crypto id -> its entry in PSP_ENCRYPT (with sampling). */
+  readonly #encrypt = new Map<number, number>();
+  /** The earliest first. */
+  readonly #retiring: { readonly cryptoId: number; readonly at: number }[] = [];
+  #reaping: Promise<void> | undefined;
+  readonly #stop = new AbortController();
+  readonly #sampling: boolean;
+  readonly #vc: boolean;
+  readonly #ethSrc: string;
+
+  constructor(options: FlowTableOptions) {
+    this.#o = options;
+    this.#ids = new CryptoIds(options.maxCryptoIds ?? 131072);
+    const { topology } = options.installed;
+    this.#sampling = topology.pipes.some((pipe) => pipe.name === "PSP_ENCRYPT");
+    this.#vc = topology.pipes.some((pipe) => pipe.match_mask?.tun?.psp?.vc !== undefined);
+    this.#ethSrc = options.plane.port("uplink").mac;
+  }
+
+  addRx(sa: RxSa): void {
+    const there = this.#rx.get(sa.spi);
+    if (there !== undefined) {
+      if (pairKey(there.sa) === pairKey(sa)) return;
+      throw new DataPlaneError(
+        `Cannot add entry to pipe "INGR_ACL": SPI ${hex(sa.spi)} belongs to another tunnel`,
+        "EEXIST",
+      );
+    }
+    const ethDst = this.#o.localMac(sa.localVip) ?? BROADCAST;
+    const entry = this.#add("INGR_ACL", () => this.#rxEntry(sa, ethDst));
+    this.#rx.set(sa.spi, { sa, entry, ethDst });
+  }
+
+  removeRx(spi: number): void {
+    const rx = this.#rx.get(spi);
+    if (rx === undefined) return;
+    this.#o.plane.removeEntry(rx.entry);
+    this.#rx.delete(spi);
+  }
+
+  setTx(sa: TxSa, key: TxKey): void {
+    const pair = pairKey(sa);
+    const old = this.#tx.get(pair);
+    const ethDst = this.#o.nextHopMac(sa);
+    const cryptoId = this.#takeId();
+    try {
+      this.#o.plane.setCrypto(cryptoId, key);
+      this.#ensureEncrypt(cryptoId);
+      const tx: Tx = { sa, cryptoId, entry: old?.entry ?? 0, ethDst, expired: false };
+      if (old === undefined) {
+        const entry = this.#add("EGR_ACL", () => this.#txEntry(tx));
+        this.#tx.set(pair, { ...tx, entry });
+      } else {
+        this.#o.plane.updateEntry(old.entry, built("EGR_ACL", () => this.#txEntry(tx)));
+        this.#tx.set(pair, tx);
+      }
+    } catch (error) {
+      this.#release(cryptoId);
+      throw error;
+    }
+    if (old !== undefined) this.#retire(old.cryptoId);
+  }
+
+  removeTx(pair: VipPair): void {
+    const tx = this.#tx.get(pairKey(pair));
+    if (tx === undefined) return;
+    this.#o.plane.removeEntry(tx.entry);
+    this.#tx.delete(pairKey(pair));
+    this.#retire(tx.cryptoId);
+  }
+
+  expireTx(pair: VipPair): void {
+    const tx = this.#tx.get(pairKey(pair));
+    if (tx === undefined || tx.expired) return;
+    this.#o.plane.clearCrypto(tx.cryptoId);
+    tx.expired = true;
+  }
+
+  txStats(pair: VipPair): Stats | undefined {
+    const tx = this.#tx.get(pairKey(pair));
+    return tx === undefined || tx.expired ? undefined : this.#o.plane.queryCrypto(tx.cryptoId);
+  }
+
+  rxStats(spi: number): Stats | undefined {
+    const rx = this.#rx.get(spi);
+    return rx === undefined ? undefined : this.#o.plane.queryEntry(rx.entry);
+  }
+
+  /** Asks `nextHopMac` again for the transmit SAs to an outer address (all without one) and follows it. */
+  refreshNextHop(pip?: string): void {
+    for (const tx of this.#tx.values()) {
+      if (pip !== undefined && tx.sa.pip !== pip) continue;
+      const ethDst = this.#o.nextHopMac(tx.sa);
+      if (ethDst === tx.ethDst) continue;
+      this.#o.plane.updateEntry(
+        tx.entry,
+        built("EGR_ACL", () => this.#txEntry({ ...tx, ethDst })),
+      );
+      tx.ethDst = ethDst;
+    }
+  }
+
+  /** The workload's MAC is known now, or is another one: frames to the vip go there. */
+  updateLocalMac(vip: string, mac: string): void {
+    for (const rx of this.#rx.values()) {
+      if (rx.sa.localVip !== vip || rx.ethDst === mac) continue;
+      this.#o.plane.updateEntry(rx.entry, built("INGR_ACL", () => this.#rxEntry(rx.sa, mac)));
+      rx.ethDst = mac;
+    }
+  }
+
+  totals(): FlowTotals {
+    return {
+      tx: this.#tx.size,
+      rx: this.#rx.size,
+      cryptoIds: this.#ids.size,
+      retiring: this.#retiring.length,
+      pspEncrypt: this.#encrypt.size,
+    };
+  }
+
+  /** Clears and frees the retired crypto ids at once. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#reaping;
+  }
+
+  #takeId(): number {
+    const id = this.#ids.take();
+    if (id === undefined) {
+      throw new DataPlaneError(`Cannot add entry to pipe "EGR_ACL": no free crypto id`, "ENOSPC");
+    }
+    return id;
+  }
+
+  /** PSP_ENCRYPT maps pkt_meta to the crypto id of the same number; an entry, once there, is reused. */
+  #ensureEncrypt(cryptoId: number): void {
+    if (!this.#sampling || this.#encrypt.has(cryptoId)) return;
+    this.#encrypt.set(cryptoId, this.#add("PSP_ENCRYPT", () => pspEncryptEntry(cryptoId)));
+  }
+
+  #txEntry({ sa, cryptoId, ethDst }: Tx): EntryDescriptor {
+    const { localPip, ttl, copyDscp } = this.#o;
+    return egrAclEntry(sa, {
+      localPip,
+      ttl,
+      copyDscp,
+      cryptoId,
+      ethDst,
+      ethSrc: this.#ethSrc,
+      sampling: this.#sampling,
+    });
+  }
+
+  #rxEntry(sa: RxSa, ethDst: string): EntryDescriptor {
+    return ingrAclEntry(sa, { ethDst, ethSrc: this.#o.gatewayMac, vc: this.#vc });
+  }
+
+  #add(pipe: PipeName, build: () => EntryDescriptor): number {
+    return this.#o.plane.addEntry(this.#o.installed.pipeId(pipe), built(pipe, build));
+  }
+
+  /** Packets in flight may still hold the id: its key goes, and it is given out again, only later. */
+  #retire(cryptoId: number): void {
+    const { clock, retireMs = 1000 } = this.#o;
+    this.#retiring.push({ cryptoId, at: clock.now() + retireMs });
+    this.#reaping ??= this.#reap();
+  }
+
+  /** One sleep for all that retire, not one each: thousands may at once. */
+  async #reap(): Promise<void> {
+    const { signal } = this.#stop;
+    for (let [next] = this.#retiring; next !== undefined; [next] = this.#retiring) {
+      const waitMs = next.at - this.#o.clock.now();
+      // Closing: at once.
+      if (waitMs > 0 && !signal.aborted) await this.#o.clock.sleep(waitMs, signal).catch(() => {});
+      const now = signal.aborted ? Infinity : this.#o.clock.now();
+      const later = this.#retiring.findIndex(({ at }) => at > now);
+      const due = this.#retiring.splice(0, later < 0 ? this.#retiring.length : later);
+      for (const { cryptoId } of due) this.#release(cryptoId);
+    }
+    this.#reaping = undefined;
+  }
+
+  #release(cryptoId: number): void {
+    try {
+      this.#o.plane.clearCrypto(cryptoId);
+    } catch (error) {
+      // ENOENT: it never got a key, or has expired. ECLOSED: the plane wiped them all.
+      const harmless = error instanceof DataPlaneError &&
+        (error.code === "ENOENT" || error.code === "ECLOSED");
+      // An id that may still hold a key is never given out again.
+      if (!harmless) return;
+    }
+    this.#ids.free(cryptoId);
+  }
+}
+
+function built(pipe: PipeName, build: () => EntryDescriptor): EntryDescriptor {
+  try {
+    return build();
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    const what = `Cannot add entry to pipe "${pipe}"`;
+    throw new DataPlaneError(`${what}: ${cause.message}`, "EINVAL", { cause });
+  }
+}
+
+function pairKey({ localVip, remoteVip }: VipPair): string {
+  return `${localVip} ${remoteVip}`;
+}
+
+function hex(spi: number): string {
+  return (spi >>> 0).toString(16).padStart(8, "0");
+}

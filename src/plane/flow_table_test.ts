@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from "node:assert/strict";
+import { Key } from "../../ffi/key.ts";
+import type { TxKey } from "../../ffi/plane.ts";
+import { FakePlane } from "../../tests/support/fake_plane.ts";
+import { FlowTable, type FlowTableOptions } from "./flow_table.ts";
+import { installTopology } from "../pipes/install.ts";
+import { buildTopology } from "../pipes/topology.ts";
+import type { Clock, RxSa, TxSa } from "../sa/sa.ts";
+
+const PAIR = { localVip: "10.1.0.5", remoteVip: "10.2.0.7" };
+const NOTHING = { tx: 0, rx: 0, cryptoIds: 0, retiring: 0, pspEncrypt: 0 };
+
+function txSa(change: Partial<TxSa> = {}): TxSa {
+  return {
+    ...PAIR,
+    peer: "h2",
+    spi: 0x12345678,
+    version: "aes-gcm-128",
+    pip: "192.0.2.2",
+    mac: "02:00:00:00:00:02",
+    cryptOffset: 5,
+    mode: "tunnel",
+    epoch: 1n,
+    serial: 1n,
+    createdAtMs: 0,
+    expiresAtMs: 0,
+    ...change,
+  };
+}
+
+function rxSa(change: Partial<RxSa> = {}): RxSa {
+  const { localVip, remoteVip } = PAIR;
+  return {
+    localVip,
+    remoteVip,
+    peer: "h2",
+    spi: 7,
+    version: "aes-gcm-128",
+    mode: "tunnel",
+    serial: 1n,
+    createdAtMs: 0,
+    ...change,
+  };
+}
+
+function key(fill: number): TxKey {
+  return {
+    spi: 0x12345678,
+    version: 0,
+    key: new Key(new Uint8Array(16).fill(fill)),
+    ivLimit: 0n,
+  };
+}
+
+/** Time passes when `pass` says so. */
+class StepClock implements Clock {
+  #now = 0;
+  readonly #sleepers = new Set<{ at: number; wake: () => void }>();
+
+  now(): number {
+    return this.#now;
+  }
+
+  wallMs(): number {
+    return this.#now;
+  }
+
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const sleeper = { at: this.#now + ms, wake: resolve };
+      this.#sleepers.add(sleeper);
+      signal?.addEventListener("abort", () => {
+        this.#sleepers.delete(sleeper);
+        reject(signal.reason);
+      });
+      if (signal?.aborted) reject(signal.reason);
+    });
+  }
+
+  async pass(ms: number): Promise<void> {
+    this.#now += ms;
+    for (const sleeper of this.#sleepers) {
+      if (sleeper.at > this.#now) continue;
+      this.#sleepers.delete(sleeper);
+      sleeper.wake();
+    }
+    for (let i = 0; i < 10; i++) await Promise.resolve();
+  }
+}
+
+function setUp(options: Partial<FlowTableOptions> & { sampling?: boolean; vc?: boolean } = {}) {
+  const { sampling = false, vc = false, ...rest } = options;
+  const plane = new FakePlane();
+  const topology = buildTopology({
+    sampling,
+    sampleRateLog2: 8,
+    mode: "tunnel",
+    onDemand: true,
+    exceptions: false,
+    vc,
+  });
+  const clock = new StepClock();
+  const flows = new FlowTable({
+    plane,
+    installed: installTopology(plane, topology),
+    clock,
+    localPip: "192.0.2.1",
+    ttl: 64,
+    copyDscp: false,
+    gatewayMac: "02:00:00:00:00:0b",
+    nextHopMac: (sa) => sa.mac,
+    localMac: () => undefined,
+    ...rest,
+  });
+  plane.calls.length = 0;
+  return { plane, clock, flows };
+}
+
+function methods(plane: FakePlane): string[] {
+  return plane.calls.map(({ method, args }) => {
+    const pipe = typeof args[0] === "string" ? ` ${args[0]}` : "";
+    return `${String(method)}${pipe}`;
+  });
+}
+
+function decapMac(plane: FakePlane): string | undefined {
+  const encap = plane.entriesOf("INGR_ACL")[0]?.actions?.crypto_encap;
+  return encap?.action === "decap" ? encap.eth_dst : undefined;
+}
+
+Deno.test("a transmit SA is installed downstream first", () => {
+  for (const sampling of [false, true]) {
+    const { plane, flows } = setUp({ sampling });
+    flows.setTx(txSa(), key(1));
+    assert.deepEqual(methods(plane), [
+      "setCrypto",
+      ...sampling ? ["addEntry PSP_ENCRYPT"] : [],
+      "addEntry EGR_ACL",
+    ]);
+    assert.equal(plane.miss(PAIR.localVip, PAIR.remoteVip), 0);
+    assert.equal(flows.txStats(PAIR)?.packets, 1n);
+  }
+});
+
+Deno.test("a transmit SA is replaced in place, and the old key goes only later", async () => {
+  for (const sampling of [false, true]) {
+    const { plane, clock, flows } = setUp({ sampling });
+    flows.setTx(txSa(), key(1));
+    plane.miss(PAIR.localVip, PAIR.remoteVip);
+    plane.calls.length = 0;
+    flows.setTx(txSa({ spi: 8 }), key(2));
+    assert.deepEqual(methods(plane), [
+      "setCrypto",
+      ...sampling ? ["addEntry PSP_ENCRYPT"] : [],
+      "updateEntry EGR_ACL",
+    ]);
+    assert.deepEqual([...plane.crypto.keys()], [1, 2]);
+    assert.equal(flows.txStats(PAIR)?.packets, 0n);
+    assert.equal(flows.totals().retiring, 1);
+    await clock.pass(999);
+    assert.equal(plane.crypto.size, 2);
+    await clock.pass(1);
+    assert.deepEqual([...plane.crypto.keys()], [2]);
+    assert.deepEqual(flows.totals(), {
+      tx: 1,
+      rx: 0,
+      cryptoIds: 1,
+      retiring: 0,
+      pspEncrypt: sampling ? 2 : 0,
+    });
+  }
+});
+
+Deno.test("many rekeys take no more than a few crypto ids", async () => {
+  const { plane, clock, flows } = setUp({ sampling: true, maxCryptoIds: 3 });
+  for (let i = 1; i <= 100; i++) {
+    flows.setTx(txSa({ spi: i }), key(i));
+    await clock.pass(1000);
+  }
+  assert.equal(plane.entriesOf("PSP_ENCRYPT").length, 2);
+  assert.equal(flows.totals().cryptoIds, 1);
+});
+
+Deno.test("a failure at any step of a new transmit SA leaves nothing", () => {
+  for (const sampling of [false, true]) {
+    const steps = [["setCrypto"], ["addEntry", "EGR_ACL"], ["addEntry", "PSP_ENCRYPT"]] as const;
+    for (const [method, pipe] of steps) {
+      if (pipe === "PSP_ENCRYPT" && !sampling) continue;
+      const { plane, flows } = setUp({ sampling });
+      plane.failNext(method, { code: "ENOSPC", ...(pipe ? { pipe } : {}) });
+      assert.throws(() => flows.setTx(txSa(), key(1)), { code: "ENOSPC" });
+      assert.equal(plane.crypto.size, 0);
+      assert.equal(plane.entriesOf("EGR_ACL").length, 0);
+      const { pspEncrypt: _, ...totals } = flows.totals();
+      assert.deepEqual(totals, { tx: 0, rx: 0, cryptoIds: 0, retiring: 0 });
+      flows.setTx(txSa(), key(2));
+      assert.equal(plane.miss(PAIR.localVip, PAIR.remoteVip), 0);
+    }
+  }
+});
+
+Deno.test("a failed replacement leaves the old SA at work", async () => {
+  const { plane, clock, flows } = setUp();
+  flows.setTx(txSa(), key(1));
+  plane.failNext("updateEntry");
+  assert.throws(() => flows.setTx(txSa({ spi: 8 }), key(2)), { code: "EIO" });
+  await clock.pass(5000);
+  assert.deepEqual([...plane.crypto.keys()], [1]);
+  assert.equal(plane.miss(PAIR.localVip, PAIR.remoteVip), 0);
+  assert.equal(plane.counters()["tx-packets"], 1n);
+});
+
+Deno.test("when no crypto id is free, the refusal says so", () => {
+  const { flows } = setUp({ maxCryptoIds: 1 });
+  flows.setTx(txSa(), key(1));
+  assert.throws(() => flows.setTx(txSa({ remoteVip: "10.2.0.8" }), key(2)), {
+    name: "DataPlaneError",
+    code: "ENOSPC",
+    message: 'Cannot add entry to pipe "EGR_ACL": no free crypto id',
+  });
+});
+
+Deno.test("an expired pair fails closed until it has a new SA", async () => {
+  const { plane, clock, flows } = setUp();
+  flows.setTx(txSa(), key(1));
+  flows.expireTx(PAIR);
+  flows.expireTx(PAIR);
+  assert.equal(plane.miss(PAIR.localVip, PAIR.remoteVip), 0);
+  assert.equal(plane.counters()["tx-key-expired"], 1n);
+  assert.equal(flows.txStats(PAIR), undefined);
+  flows.setTx(txSa({ spi: 8 }), key(2));
+  plane.miss(PAIR.localVip, PAIR.remoteVip);
+  assert.equal(flows.txStats(PAIR)?.packets, 1n);
+  await clock.pass(1000);
+  assert.equal(flows.totals().cryptoIds, 1);
+});
+
+Deno.test("a removed pair misses again, and its id comes back", async () => {
+  const { plane, clock, flows } = setUp();
+  flows.setTx(txSa(), key(1));
+  flows.removeTx(PAIR);
+  flows.removeTx(PAIR);
+  assert.notEqual(plane.miss(PAIR.localVip, PAIR.remoteVip), 0);
+  await clock.pass(1000);
+  assert.deepEqual(flows.totals(), NOTHING);
+  assert.equal(plane.crypto.size, 0);
+});
+
+Deno.test("a receive SA lets in its own packets alone", () => {
+  const { plane, flows } = setUp({ vc: true });
+  flows.addRx(rxSa({ vc: 5n }));
+  flows.addRx(rxSa({ vc: 5n }));
+  const packet = { spi: 7, srcVip: PAIR.remoteVip, dstVip: PAIR.localVip, vc: 5n };
+  assert.equal(plane.receive(packet), true);
+  assert.equal(plane.receive({ ...packet, vc: 6n }), false);
+  assert.equal(plane.receive({ ...packet, spi: 8 }), false);
+  assert.equal(plane.receive({ ...packet, srcVip: "10.2.0.99" }), false);
+  assert.equal(flows.rxStats(7)?.packets, 1n);
+  flows.removeRx(7);
+  flows.removeRx(7);
+  assert.equal(plane.receive(packet), false);
+  assert.equal(flows.rxStats(7), undefined);
+});
+
+Deno.test("an SPI belongs to one tunnel", () => {
+  const { flows } = setUp();
+  flows.addRx(rxSa());
+  assert.throws(() => flows.addRx(rxSa({ remoteVip: "10.2.0.8" })), { code: "EEXIST" });
+});
+
+Deno.test("what a topology cannot check is refused as a DataPlaneError", () => {
+  const { flows } = setUp();
+  assert.throws(() => flows.addRx(rxSa({ vc: 5n })), {
+    name: "DataPlaneError",
+    code: "EINVAL",
+    message: /^Cannot add entry to pipe "INGR_ACL": /,
+  });
+  assert.throws(() => flows.setTx(txSa({ pip: "2001:db8::2" }), key(1)), {
+    name: "DataPlaneError",
+    code: "EINVAL",
+  });
+  assert.deepEqual(flows.totals(), NOTHING);
+});
+
+Deno.test("frames go to broadcast until the workload's MAC is known", () => {
+  const { plane, flows } = setUp();
+  flows.addRx(rxSa());
+  assert.equal(decapMac(plane), "ff:ff:ff:ff:ff:ff");
+  flows.updateLocalMac("10.1.0.99", "02:00:00:00:00:99");
+  assert.equal(decapMac(plane), "ff:ff:ff:ff:ff:ff");
+  flows.updateLocalMac(PAIR.localVip, "02:00:00:00:00:0a");
+  assert.equal(decapMac(plane), "02:00:00:00:00:0a");
+  plane.calls.length = 0;
+  flows.updateLocalMac(PAIR.localVip, "02:00:00:00:00:0a");
+  assert.equal(plane.calls.length, 0);
+});
+
+Deno.test("a next hop that moved is followed, the key stays", () => {
+  let mac = "02:00:00:00:00:f1";
+  const { plane, flows } = setUp({ nextHopMac: () => mac });
+  flows.setTx(txSa(), key(1));
+  mac = "02:00:00:00:00:f2";
+  plane.calls.length = 0;
+  flows.refreshNextHop("192.0.2.9");
+  assert.equal(plane.calls.length, 0);
+  flows.refreshNextHop("192.0.2.2");
+  flows.refreshNextHop();
+  assert.deepEqual(methods(plane), ["updateEntry EGR_ACL"]);
+  const encap = plane.entriesOf("EGR_ACL")[0]?.actions?.crypto_encap;
+  assert.ok(encap?.action === "encap");
+  assert.equal(encap.encap_data.subarray(0, 6).toHex(), "0200000000f2");
+});
+
+Deno.test("closing frees what is still retiring at once", async () => {
+  const { plane, flows } = setUp();
+  flows.setTx(txSa(), key(1));
+  flows.removeTx(PAIR);
+  await flows[Symbol.asyncDispose]();
+  assert.equal(plane.crypto.size, 0);
+  assert.deepEqual(flows.totals(), NOTHING);
+});

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What fits through a tunnel. Source of the overheads: PSP Architecture Specification, figures 1 and 2. */
+import type { Config } from "../config/config.ts";
+import type { StatusView } from "../status.ts";
+
+const OUTER_IPV4 = 20;
+const OUTER_IPV6 = 40;
+const UDP = 8;
+const PSP_HEADER = 16;
+const VC = 8;
+const ICV = 16;
+const DEFAULT_ROUTE_MTU = 1500;
+
+/** Octets that PSP adds to an inner IP packet; the VC counts when any peer uses one. */
+export function overhead(config: Pick<Config, "pip" | "psp" | "peers">): number {
+  const outer = config.pip.includes(":") ? OUTER_IPV6 : OUTER_IPV4;
+  const ip = config.psp.mode === "tunnel" ? outer : 0;
+  const vc = config.peers.some((peer) => peer.vc !== undefined) ? VC : 0;
+  return ip + UDP + PSP_HEADER + vc + ICV;
+}
+
+/** The three numbers of `psp-agent status`. */
+export function mtuOf(
+  config: Pick<Config, "pip" | "psp" | "peers">,
+  uplink: number = DEFAULT_ROUTE_MTU,
+): StatusView["mtu"] {
+  const added = overhead(config);
+  return { uplink, overhead: added, largestInnerPacket: uplink - added };
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The data plane as the configuration wants it: opened, with its pipes installed. */
+import { DataPlane } from "../../ffi/data_plane.ts";
+import { type Library, openLibrary } from "../../ffi/library.ts";
+import { backends } from "../../ffi/offline.ts";
+import { DataPlaneError, type PlaneOptions, type PspVersionNumber } from "../../ffi/plane.ts";
+import { type Config, ConfigError } from "../config/config.ts";
+import { type InstalledTopology, installTopology } from "../pipes/install.ts";
+import { buildTopology } from "../pipes/topology.ts";
+import type { TopologyOptions } from "../pipes/types.ts";
+import { PSP_VERSIONS } from "../sa/sa.ts";
+
+/** Owns all three; closing goes upstream first. */
+export interface PlaneSetup extends AsyncDisposable {
+  readonly library: Library;
+  readonly plane: DataPlane;
+  readonly installed: InstalledTopology;
+  /** The crypto backend in use: "auto" is decided. */
+  readonly backend: string;
+}
+
+/** Opens library, plane and pipes. What had been opened is closed when a later step fails. */
+export async function setUpPlane(config: Config): Promise<PlaneSetup> {
+  await using stack = new AsyncDisposableStack();
+  const library = stack.use(loadLibrary(config.plane.library));
+  const plane = stack.adopt(openPlane(library, config), (open) => open.close());
+  const installed = installTopology(plane, buildTopology(topologyOptions(config)));
+  stack.defer(() => installed.remove());
+  const owned = stack.move();
+  const backend = backendOf(library, config);
+  return { library, plane, installed, backend, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** The form of the graph that a configuration asks for. */
+export function topologyOptions(config: Pick<Config, "psp" | "tunnel" | "peers">): TopologyOptions {
+  return {
+    sampling: config.psp.sampleRateLog2 > 0,
+    sampleRateLog2: config.psp.sampleRateLog2,
+    mode: config.psp.mode,
+    onDemand: config.tunnel.onDemand,
+    exceptions: true,
+    vc: config.peers.some((peer) => peer.vc !== undefined),
+  };
+}
+
+function backendOf(library: Library, { plane }: Config): string {
+  if (plane.kind !== "soft") return "hardware";
+  return plane.backend === "auto" ? backends(library)[0] ?? "none" : plane.backend;
+}
+
+function loadLibrary(path: string | undefined): Library {
+  if (path === undefined) throw new ConfigError("Cannot load the shim: no path was given");
+  return openLibrary(path);
+}
+
+function openPlane(library: Library, config: Config): DataPlane {
+  try {
+    return DataPlane.open(library, planeOptions(config));
+  } catch (error) {
+    // An interface that is not there is a matter of the configuration, not of the run.
+    if (error instanceof DataPlaneError && error.code === "ENODEV") {
+      throw new ConfigError(error.message, [], { cause: error });
+    }
+    throw error;
+  }
+}
+
+function planeOptions({ plane, psp, hold }: Config): PlaneOptions {
+  const common = {
+    uplinkVlan: plane.uplinkVlan,
+    sampleBytes: psp.sampleBytes,
+    mssClamp: psp.mssClamp,
+    holdPacketsPerFlow: hold.packetsPerFlow,
+    holdFlows: hold.flows,
+    holdBytes: hold.bytes,
+    versions: psp.versions.map((name) => PSP_VERSIONS.indexOf(name) as PspVersionNumber),
+  };
+  if (plane.kind === "soft") {
+    return { ...common, uplink: plane.uplink, host: plane.host, backend: plane.backend };
+  }
+  const hugepages = plane.hugepagesMb === undefined ? "" : `,hugepages_mb=${plane.hugepagesMb}`;
+  const options = `cores=${plane.cores}${hugepages}`;
+  return { ...common, uplink: plane.pci, host: plane.representor, options };
+}

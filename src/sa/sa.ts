@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What a security association is, in the words of the field. Shapes only. */
+import type { Key } from "../../ffi/key.ts";
+
+/** PSP versions by name; the index is the version field on the wire. */
+export const PSP_VERSIONS = ["aes-gcm-128", "aes-gcm-256", "aes-gmac-128", "aes-gmac-256"] as const;
+export type PspVersion = (typeof PSP_VERSIONS)[number];
+export type PspMode = "tunnel" | "transport";
+
+/** The two ends of a tunnel as this host sees them. Canonical text (IPv6 compressed, lower case). */
+export interface VipPair {
+  readonly localVip: string;
+  readonly remoteVip: string;
+}
+
+/** Everything a sender needs; written by the receiver, who derived the key from the SPI. */
+export interface PspParams {
+  readonly spi: number;
+  readonly version: PspVersion;
+  readonly key: Key;
+  /** Outer address of the receiver. */
+  readonly pip: string;
+  /** MAC of the receiver's uplink. */
+  readonly mac: string;
+  readonly vc?: bigint;
+  /** In 4-octet units from the end of the IV. */
+  readonly cryptOffset: number;
+  readonly mode: PspMode;
+  /** Grows within a boot epoch: the newest (epoch, serial) wins. */
+  readonly serial: bigint;
+  /** Seconds that the receiver accepts the SPI; 0: no limit. */
+  readonly lifeS: number;
+}
+
+/** I derived its key, I accept its SPI. The key itself went to the peer and is not kept. */
+export interface RxSa extends VipPair {
+  readonly peer: string;
+  readonly spi: number;
+  readonly version: PspVersion;
+  readonly vc?: bigint;
+  readonly mode: PspMode;
+  readonly serial: bigint;
+  readonly createdAtMs: number;
+}
+
+/** The peer derived its key, I send with it. The key went to the plane and is not kept. */
+export interface TxSa extends VipPair {
+  readonly peer: string;
+  readonly spi: number;
+  readonly version: PspVersion;
+  readonly pip: string;
+  readonly mac: string;
+  readonly vc?: bigint;
+  readonly cryptOffset: number;
+  readonly mode: PspMode;
+  readonly epoch: bigint;
+  readonly serial: bigint;
+  readonly createdAtMs: number;
+  /** 0: no limit. */
+  readonly expiresAtMs: number;
+}
+
+/** Real clock or virtual one. Milliseconds; `now` never runs backwards, `wallMs` may be stepped. */
+export interface Clock {
+  now(): number;
+  wallMs(): number;
+  /** Resolves after `ms`, rejects when aborted. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from "node:assert/strict";
+import { step } from "./sa_machine.ts";
+import type { Context, Effect, Event, State, Tx } from "./sa_state.ts";
+import { rx, tx } from "../../tests/support/sas.ts";
+
+const context: Context = { now: 1000, graceMs: 5000, idleMs: 60_000 };
+
+/** One state of each kind, and of `opening` and `rekeying` with and without an offer. */
+const states: Record<string, State> = {
+  closed: { kind: "closed", rx: [] },
+  opening: { kind: "opening", since: 0, flows: [7], offered: undefined, rx: [] },
+  "opening+": { kind: "opening", since: 0, flows: [7], offered: 1, rx: [rx(1)] },
+  up: { kind: "up", tx: tx(1), rx: [rx(1, { confirmed: true })], openedAt: 0, usedAt: 900 },
+  rekeying: {
+    kind: "rekeying",
+    tx: tx(1),
+    rx: [rx(1, { confirmed: true })],
+    openedAt: 0,
+    usedAt: 900,
+    offered: undefined,
+  },
+  "rekeying+": {
+    kind: "rekeying",
+    tx: tx(1),
+    rx: [rx(1, { confirmed: true }), rx(2)],
+    openedAt: 0,
+    usedAt: 900,
+    offered: 2,
+  },
+  failed: { kind: "failed", until: 2000, reason: "peer_unreachable", rx: [] },
+};
+
+const nothing = new Map();
+const events: Record<string, Event<string>> = {
+  miss: { type: "miss", flow: 8 },
+  wanted: { type: "wanted" },
+  offered: { type: "offered", rx: rx(3) },
+  answered: { type: "answered", spi: 1, tx: tx(2), key: "k" },
+  answered2: { type: "answered", spi: 2, tx: tx(2), key: "k" },
+  withdrawn: { type: "withdrawn", spi: 1 },
+  refused: { type: "refused", reason: "refused", holdOffMs: 500 },
+  unanswered: { type: "unanswered", reason: "peer_unreachable", holdOffMs: 500, maybe: true },
+  asked: { type: "asked", tx: tx(2), key: "k", rx: rx(3) },
+  "asked, crossing": { type: "asked", tx: tx(2), key: "k", rx: undefined },
+  "asked, older": { type: "asked", tx: tx(0), key: "k", rx: rx(3) },
+  tick: { type: "tick", seen: { tx: undefined, rx: nothing } },
+  lost: { type: "lost", spi: 101 },
+  "lost, other": { type: "lost", spi: 999 },
+  rekey: { type: "rekey" },
+  rotated: { type: "rotated", generation: 1n },
+  "rotated twice": { type: "rotated", generation: 2n },
+  peer_restarted: { type: "peer_restarted" },
+  peer_back: { type: "peer_back" },
+  closed_by_peer: { type: "closed_by_peer" },
+  close: { type: "close", reason: "shutdown" },
+};
+
+/** "state -> kind: effects", with what an effect is about. */
+function row(state: State, event: Event<string>): string {
+  const next = step(state, event, context);
+  const offer = next.state.kind === "opening" || next.state.kind === "rekeying"
+    ? next.state.offered
+    : undefined;
+  const plus = offer === undefined ? "" : "+";
+  return `${next.state.kind}${plus}: ${next.effects.map(print).join(" ")}`.trimEnd();
+}
+
+function print(effect: Effect<string>): string {
+  switch (effect.do) {
+    case "add_rx":
+    case "remove_rx":
+    case "set_tx":
+      return `${effect.do}(${effect.sa.spi})`;
+    case "release":
+      return `release(${effect.flow})`;
+    case "drop":
+      return `drop(${effect.flow},${effect.reason},${effect.holdOffMs})`;
+    case "count":
+      return `#${effect.counter}`;
+    case "remove_tx":
+    case "expire_tx":
+    case "ask":
+    case "tell_closed":
+      return effect.do;
+    default:
+      return effect satisfies never;
+  }
+}
+
+const same = (name: string) => `${name}:`;
+const late = (name: string) => `${name}: #late-answers`;
+
+/** What every event does in every state. A state that is not named stays as it is, without effects. */
+const table: Record<string, Record<string, string>> = {
+  miss: {
+    closed: "opening: ask",
+    opening: "opening:",
+    "opening+": "opening+:",
+    up: "up: release(8)",
+    rekeying: "rekeying: release(8)",
+    "rekeying+": "rekeying+: release(8)",
+    failed: "failed: drop(8,back_off,1000) #back-off",
+  },
+  wanted: { closed: "opening: ask" },
+  offered: { opening: "opening+: add_rx(3)", rekeying: "rekeying+: add_rx(3)" },
+  answered: {
+    closed: late("closed"),
+    opening: late("opening"),
+    "opening+": "up: set_tx(102) release(7) #tunnels-opened",
+    up: late("up"),
+    rekeying: late("rekeying"),
+    "rekeying+": late("rekeying+"),
+    failed: late("failed"),
+  },
+  answered2: {
+    closed: late("closed"),
+    opening: late("opening"),
+    "opening+": late("opening+"),
+    up: late("up"),
+    rekeying: late("rekeying"),
+    "rekeying+": "up: set_tx(102) #rekeys",
+    failed: late("failed"),
+  },
+  withdrawn: { "opening+": "opening: remove_rx(1)" },
+  refused: {
+    opening: "failed: drop(7,refused,500)",
+    "opening+": "failed: remove_rx(1) drop(7,refused,500)",
+    rekeying: "up: #rekeys-failed",
+    "rekeying+": "up: remove_rx(2) #rekeys-failed",
+  },
+  unanswered: {
+    opening: "failed: drop(7,peer_unreachable,500)",
+    "opening+": "failed: remove_rx(1) drop(7,peer_unreachable,500)",
+    rekeying: "up: #rekeys-failed",
+    "rekeying+": "up: #rekeys-failed",
+  },
+  asked: {
+    closed: "up: add_rx(3) set_tx(102) #tunnels-opened",
+    opening: "up: add_rx(3) set_tx(102) release(7) #tunnels-opened",
+    "opening+": "rekeying+: add_rx(3) set_tx(102) release(7) #tunnels-opened",
+    up: "up: add_rx(3) set_tx(102) #rekeys",
+    rekeying: "up: add_rx(3) set_tx(102) #rekeys",
+    "rekeying+": "rekeying+: add_rx(3) set_tx(102) #rekeys",
+    failed: "up: add_rx(3) set_tx(102) #tunnels-opened",
+  },
+  "asked, crossing": {
+    closed: "up: set_tx(102) #tunnels-opened",
+    opening: "up: set_tx(102) release(7) #tunnels-opened",
+    "opening+": "rekeying+: set_tx(102) release(7) #tunnels-opened",
+    up: "up: set_tx(102) #rekeys",
+    rekeying: "up: set_tx(102) #rekeys",
+    "rekeying+": "rekeying+: set_tx(102) #rekeys",
+    failed: "up: set_tx(102) #tunnels-opened",
+  },
+  "asked, older": {
+    closed: "up: add_rx(3) set_tx(100) #tunnels-opened",
+    opening: "up: add_rx(3) set_tx(100) release(7) #tunnels-opened",
+    "opening+": "rekeying+: add_rx(3) set_tx(100) release(7) #tunnels-opened",
+    up: "up: add_rx(3)",
+    rekeying: "up: add_rx(3)",
+    "rekeying+": "rekeying+: add_rx(3)",
+    failed: "up: add_rx(3) set_tx(100) #tunnels-opened",
+  },
+  tick: {},
+  lost: {
+    up: "opening: remove_tx ask",
+    rekeying: "opening: remove_tx ask",
+    "rekeying+": "opening+: remove_tx ask",
+  },
+  "lost, other": {},
+  rekey: { up: "rekeying: ask" },
+  rotated: { up: "rekeying: ask" },
+  "rotated twice": {
+    up: "rekeying: remove_rx(1) ask",
+    rekeying: "rekeying: remove_rx(1)",
+    "rekeying+": "rekeying+: remove_rx(1)",
+  },
+  peer_restarted: {
+    up: "closed: remove_tx remove_rx(1)",
+    rekeying: "opening: remove_tx remove_rx(1)",
+    "rekeying+": "opening+: remove_tx remove_rx(1)",
+    failed: "closed:",
+  },
+  peer_back: { failed: "closed:" },
+  closed_by_peer: {
+    up: "closed: remove_tx #tunnels-closed",
+    rekeying: "opening: remove_tx",
+    "rekeying+": "opening+: remove_tx",
+  },
+  close: {
+    opening: "closed: drop(7,shutdown,0)",
+    "opening+": "closed: drop(7,shutdown,0) remove_rx(1)",
+    up: "closed: remove_tx remove_rx(1) #tunnels-closed",
+    rekeying: "closed: remove_tx remove_rx(1) #tunnels-closed",
+    "rekeying+": "closed: remove_tx remove_rx(1) remove_rx(2) #tunnels-closed",
+    failed: "closed:",
+  },
+};
+
+for (const [name, event] of Object.entries(events)) {
+  Deno.test(`truth table: ${name}`, () => {
+    for (const [kind, state] of Object.entries(states)) {
+      assert.equal(row(state, event), table[name]?.[kind] ?? same(kind), `${name} in ${kind}`);
+    }
+  });
+}
+
+Deno.test("a miss after the back-off opens again", () => {
+  const failed: State = { kind: "failed", until: 1000, reason: "refused", rx: [] };
+  assert.equal(row(failed, { type: "miss", flow: 1 }), "opening: ask");
+  assert.equal(row(failed, { type: "wanted" }), "opening: ask");
+  assert.equal(row(failed, { type: "peer_back" }), "failed:", "a refusal is not forgiven");
+});
+
+Deno.test("what time does to a tunnel", () => {
+  const seen = { tx: undefined, rx: nothing };
+  const up = (change: Partial<Tx>): State => ({ ...states.up, tx: tx(1, change) } as State);
+  const tick = (state: State, now: number) => {
+    const next = step<string>(state, { type: "tick", seen }, { ...context, now });
+    return `${next.state.kind}: ${next.effects.map(print).join(" ")}`;
+  };
+  assert.equal(tick(up({ softAt: 2000 }), 2000), "rekeying: ask");
+  assert.equal(tick(up({ softPackets: 5n, packets: 5n }), 2000), "rekeying: ask");
+  const hard = up({ softAt: 2000, expiresAt: 3000 });
+  assert.equal(tick(hard, 3000), "rekeying: expire_tx #tx-sas-expired ask");
+  assert.equal(tick(up({}), 60_900), "closed: remove_tx tell_closed #tunnels-closed");
+  const crossing: State = {
+    ...states.up,
+    rx: [rx(1, { confirmed: true }), rx(2, { confirmed: true, seenAt: 500 })],
+  } as State;
+  const marked = step<string>(crossing, { type: "tick", seen }, context).state;
+  assert.equal(tick(marked, 5999), "up: ");
+  assert.equal(tick(marked, 6000), "up: remove_rx(1) #rx-sas-retired");
+});
+
+Deno.test("a replaced receive SA lives on while packets come with it", () => {
+  const replaced: State = {
+    ...states.up,
+    rx: [rx(1, { confirmed: true }), rx(2, { confirmed: true })],
+  } as State;
+  let state: State = replaced;
+  for (let now = 1000; now < 20_000; now += 1000) {
+    const packets = BigInt(Math.min(now, 10_000));
+    const seen = { tx: undefined, rx: new Map([[1, { packets, bytes: packets }]]) };
+    state = step<string>(state, { type: "tick", seen }, { ...context, now }).state;
+    assert.equal(state.rx.length, now < 15_000 ? 2 : 1, `${now}`);
+  }
+});
+
+Deno.test("a receive SA that the peer may not have heard of supersedes nothing", () => {
+  const state: State = {
+    ...states.up,
+    rx: [rx(1, { confirmed: true }), rx(2, { given: true })],
+  } as State;
+  const seen = { tx: undefined, rx: nothing };
+  const later = step<string>(state, { type: "tick", seen }, { ...context, now: 50_000 });
+  assert.equal(later.state.rx.length, 2);
+});
+
+Deno.test("an offer that crossed in a reply survives the failure of its own request", () => {
+  const crossed = step(
+    states["opening+"] as State,
+    events["asked, crossing"] as Event<string>,
+    context,
+  );
+  const failed = step(crossed.state, events.refused as Event<string>, context);
+  assert.equal(failed.state.kind, "up");
+  assert.deepEqual(failed.state.rx.map(({ sa }) => sa.spi), [1]);
+});

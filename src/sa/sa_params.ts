@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** From a fresh SPI and key to the SA that this host accepts and the parameters that it advertises, and back. */
+import type { MasterKeyInfo, PspVersionNumber, SpiKey, TxKey } from "../../ffi/plane.ts";
+import type { Config, PeerConfig } from "../config/config.ts";
+import type { Random } from "../random.ts";
+import type { Rx, Tx } from "./sa_state.ts";
+import { PSP_VERSIONS, type PspMode, type PspParams, type PspVersion, type VipPair } from "./sa.ts";
+import { familyOf } from "../peers/vip.ts";
+
+/** What the SAs of this host have in common. */
+export interface SaDefaults {
+  readonly config: Pick<Config, "pip" | "psp" | "tunnel">;
+  /** MAC of the uplink. */
+  readonly mac: string;
+  readonly random: Random;
+}
+
+/** When something is made: monotonic for limits, wall for records. */
+export interface Moment {
+  readonly now: number;
+  readonly wallMs: number;
+}
+
+/** The receiver goes on accepting this long after the sender has to stop: for what is under way. */
+const LIFE_MARGIN_MS = 30_000;
+
+/** The number of a version on the wire. */
+export function versionNumber(version: PspVersion): PspVersionNumber {
+  return PSP_VERSIONS.indexOf(version) as PspVersionNumber;
+}
+
+/** Octets of a version's key. */
+export function keyLength(version: PspVersion): 16 | 32 {
+  return version === "aes-gcm-256" || version === "aes-gmac-256" ? 32 : 16;
+}
+
+/** The receive SA and the parameters that tell the peer of it. The key is shared, not copied. */
+export function rxFrom(
+  defaults: SaDefaults,
+  made: {
+    readonly spiKey: SpiKey;
+    readonly version: PspVersion;
+    readonly pair: VipPair;
+    readonly peer: PeerConfig;
+    readonly serial: bigint;
+    readonly masterKey: Pick<MasterKeyInfo, "rotations">;
+    readonly at: Moment;
+  },
+): { rx: Rx; params: PspParams } {
+  const { config, mac } = defaults;
+  const { spiKey: { spi, key }, version, pair, peer, serial, at } = made;
+  const { mode } = config.psp;
+  const { lifeMs, graceMs } = config.tunnel;
+  const vc = peer.vc === undefined ? {} : { vc: peer.vc };
+  const rx: Rx = {
+    sa: { ...pair, peer: peer.id, spi, version, mode, serial, createdAtMs: at.wallMs, ...vc },
+    generation: made.masterKey.rotations,
+    expiresAt: lifeMs > 0 ? at.now + lifeMs + graceMs + LIFE_MARGIN_MS : Infinity,
+    given: false,
+    confirmed: false,
+    packets: 0n,
+    bytes: 0n,
+    seenAt: at.now,
+    supersededAt: undefined,
+  };
+  const lifeS = lifeMs > 0 ? Math.max(1, Math.ceil(lifeMs / 1000)) : 0;
+  const family = familyOf(pair.localVip);
+  const cryptOffset = config.psp.cryptOffset?.[family] ??
+    defaultCryptOffset({ family, vc: peer.vc !== undefined, mode });
+  return {
+    rx,
+    params: { spi, version, key, pip: config.pip, mac, cryptOffset, mode, serial, lifeS, ...vc },
+  };
+}
+
+/** The transmit SA from what the peer advertised, and its key as the plane takes it. */
+export function txFrom(
+  defaults: SaDefaults,
+  got: {
+    readonly params: PspParams;
+    readonly pair: VipPair;
+    readonly peer: PeerConfig;
+    readonly epoch: bigint;
+    readonly at: Moment;
+  },
+): { tx: Tx; key: TxKey } {
+  const { config, random } = defaults;
+  const { params, pair, peer, epoch, at } = got;
+  const { lifeMs: ownMs, lifePackets } = config.tunnel;
+  const lifeMs = Math.min(
+    ownMs > 0 ? ownMs : Infinity,
+    params.lifeS > 0 ? params.lifeS * 1000 : Infinity,
+  );
+  // 90 % of its life, minus up to 10 % at random: both ends seldom begin at once.
+  const soft = 0.9 - random.uniform() / 10;
+  const { spi, version, mac, cryptOffset, mode, serial } = params;
+  const tx: Tx = {
+    sa: {
+      ...pair,
+      peer: peer.id,
+      spi,
+      version,
+      pip: peer.pip ?? params.pip,
+      mac,
+      cryptOffset,
+      mode,
+      epoch,
+      serial,
+      createdAtMs: at.wallMs,
+      expiresAtMs: lifeMs === Infinity ? 0 : at.wallMs + lifeMs,
+      ...(params.vc === undefined ? {} : { vc: params.vc }),
+    },
+    bornAt: at.now,
+    softAt: at.now + lifeMs * soft,
+    softPackets: BigInt(Math.floor(Number(lifePackets) * soft)),
+    expiresAt: at.now + lifeMs,
+    expired: false,
+    packets: 0n,
+    bytes: 0n,
+  };
+  return {
+    tx,
+    key: { spi, version: versionNumber(version), key: params.key, ivLimit: lifePackets },
+  };
+}
+
+/**
+ * The crypt offset where none is configured. Tunnel mode: 5 and 10 leave the inner IP header readable, as DOCA's
+ * gateway does. Transport mode: 0, because the IP header stands outside. A VC in clear adds its two units.
+ */
+export function defaultCryptOffset(
+  { family, vc, mode }: {
+    readonly family: "ipv4" | "ipv6";
+    readonly vc: boolean;
+    readonly mode: PspMode;
+  },
+): number {
+  const header = family === "ipv4" ? 5 : 10;
+  return (mode === "tunnel" ? header : 0) + (vc ? 2 : 0);
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** When parameters of a peer can be used at all. */
+import { keyLength } from "./sa_params.ts";
+import type { PspMode, PspParams, PspVersion } from "./sa.ts";
+import { canonicalVip } from "../peers/vip.ts";
+
+/** What is wrong with them, as half a sentence; undefined: nothing. */
+export function paramsProblem(
+  params: PspParams,
+  wanted: { readonly version: PspVersion; readonly mode: PspMode },
+): string | undefined {
+  const { spi, version, key, cryptOffset, mode } = params;
+  // Bit 31 names the master key; the other 31 are never all 0.
+  if (!Number.isInteger(spi) || spi !== spi >>> 0 || (spi & 0x7fffffff) === 0) {
+    return `SPI ${spi} is reserved or out of range`;
+  }
+  if (version !== wanted.version) return `version ${version} where ${wanted.version} was agreed`;
+  if (key.length !== keyLength(version)) {
+    return `a key of ${key.length} octets where ${version} has ${keyLength(version)}`;
+  }
+  if (mode !== wanted.mode) return `mode ${mode} where this host has ${wanted.mode}`;
+  if (!Number.isInteger(cryptOffset) || cryptOffset < 0 || cryptOffset > 63) {
+    return `crypt offset ${cryptOffset} is not between 0 and 63`;
+  }
+  if (canonicalVip(params.pip) === undefined) return `outer address "${params.pip}" is none`;
+  if (!/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(params.mac)) return `MAC "${params.mac}" is none`;
+  return undefined;
+}
