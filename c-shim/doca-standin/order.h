@@ -13,7 +13,9 @@ void si_orders_drop(const struct doca_flow_pipe *pipe);
 /* Reads the environment. */
 void si_orders_up(void);
 
-/* entry.c: what a completion does. */
+/* table.c: NULL: no entry of a BASIC pipe has this match; and what a completion does. */
+struct doca_flow_pipe_entry *si_entry_find(const struct doca_flow_pipe *pipe,
+					   const struct doca_flow_match *value);
 void si_entry_publish(struct doca_flow_pipe_entry *entry);
 void si_entry_end(struct doca_flow_pipe_entry *entry);
 

@@ -234,7 +234,7 @@ doca_error_t si_rule_fill(const struct doca_flow_pipe *pipe,
 			  const struct doca_flow_monitor *monitor, const struct doca_flow_fwd *fwd,
 			  struct si_rule *out);
 
-/* entry.c */
+/* table.c */
 struct doca_flow_pipe_entry *si_lookup(const struct doca_flow_pipe *pipe, struct si_walk *walk);
 void si_entries_drop(struct doca_flow_pipe *pipe);
 void si_entries_free(void);
