@@ -158,6 +158,15 @@ function* planeRules(form: FileForm): Generator<Remark> {
       text: `"${plane.host}" is the uplink too: two interfaces are needed`,
     };
   }
+  const gmac = form.psp.versions.findIndex((version) => version.startsWith("aes-gmac"));
+  if (plane.kind === "doca" && gmac >= 0) {
+    yield {
+      path: ["psp", "versions", gmac],
+      text: `"${
+        form.psp.versions[gmac]
+      }" is not there in hardware: use "aes-gcm-256" or "aes-gcm-128"`,
+    };
+  }
   for (const [i, { vip, gateway }] of form.vips.entries()) {
     if (gateway && family(gateway) !== family(vip)) {
       yield {

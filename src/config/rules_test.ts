@@ -51,6 +51,12 @@ Deno.test("rules between keys", () => {
     ["one port for both", { status: { listen: "192.0.2.1:7443", tls } }, [
       "status.listen: is the same as rpc.listen: choose another port",
     ]],
+    ["GMAC in hardware", {
+      plane: { kind: "doca", pci: "03:00.0", representor: "pf0vf0" },
+      psp: { versions: ["aes-gcm-256", "aes-gmac-128"] },
+    }, [
+      'psp.versions[1]: "aes-gmac-128" is not there in hardware: use "aes-gcm-256" or "aes-gcm-128"',
+    ]],
     ["one interface for both", { plane: { uplink: "p0", host: "p0" } }, [
       'plane.host: "p0" is the uplink too: two interfaces are needed',
     ]],
