@@ -31,7 +31,7 @@ gen: ## src/rpc/gen from proto/
 	@tools/gen.sh
 
 ok: ## what must be green before every commit, under a minute
-	@tools/deps.sh npm build gen format
+	@tools/deps.sh npm build gen format net
 	@tools/ok.sh
 
 test: ## every suite; the last line is "N passed, N failed"

@@ -3,7 +3,7 @@
 #
 # Installs what the make targets need: Deno into .toolchain/, the npm packages of deno.lock into
 # .toolchain/cache/, Debian packages with apt. Does nothing, quickly, when all is there.
-#   tools/deps.sh [deno|npm|build|gen|format|net|doca|binary|cross|deploy|fuzz]...    without a name: all but fuzz
+#   tools/deps.sh [deno|npm|build|gen|format|net|doca|binary|cross|deploy|fuzz]...    without a name: all of them
 # Needs root for Debian packages only; without root it names what is missing.
 set -eu
 
@@ -127,7 +127,7 @@ install_npm() {
 	echo "$now" >"$stamp"
 }
 
-[ $# -gt 0 ] || set -- deno npm build gen format net doca binary cross deploy
+[ $# -gt 0 ] || set -- deno npm build gen format net doca binary cross deploy fuzz
 groups=
 for want in "$@"; do
 	case $want in
