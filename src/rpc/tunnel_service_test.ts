@@ -77,7 +77,13 @@ const BAD: readonly [field: string, spoil: (m: Message) => void][] = [
   ["tunnels[0].reverse_params.key", (m) => first(m).params.key = new Uint8Array(32).fill(1)],
   ["tunnels[0].reverse_params.key", (m) => first(m).params.key = new Uint8Array(16)],
   ["tunnels[0].reverse_params.pip", (m) => first(m).params.pip = ""],
+  ["tunnels[0].reverse_params.pip", (m) => first(m).params.pip = "0.0.0.0"],
+  ["tunnels[0].reverse_params.pip", (m) => first(m).params.pip = "224.0.0.1"],
+  ["tunnels[0].reverse_params.pip", (m) => first(m).params.pip = "255.255.255.255"],
+  ["tunnels[0].reverse_params.pip", (m) => first(m).params.pip = "ff02::1"],
   ["tunnels[0].reverse_params.mac", (m) => first(m).params.mac = new Uint8Array(8)],
+  ["tunnels[0].reverse_params.mac", (m) => first(m).params.mac = new Uint8Array(6).fill(0xff)],
+  ["tunnels[0].reverse_params.mac", (m) => first(m).params.mac = Uint8Array.of(1, 0, 94, 0, 0, 1)],
   ["tunnels[0].reverse_params.crypt_offset", (m) => first(m).params.cryptOffset = 64],
   ["tunnels[0].reverse_params.mode", (m) => first(m).params.mode = PspMode.UNSPECIFIED],
 ];
