@@ -30,6 +30,8 @@ import * as tpb from "./gen/psp/v1/tunnel_pb.ts";
 export const MAX_NOTICE_ITEMS = 4096;
 /** 6 bits of the PSP header. */
 const MAX_CRYPT_OFFSET = 63;
+/** In the first octet of a MAC: multicast or broadcast. */
+const GROUP_BIT = 1;
 /** A peer's error text goes into status and log: short and printable. */
 const MAX_ERROR_TEXT = 256;
 
@@ -190,13 +192,16 @@ function params(message: pb.PspParams | undefined, field: string): PspParams {
   if (message.mac.length !== 6) {
     throw bad(`${field}.mac`, `${message.mac.length} octets, 6 are needed`);
   }
+  if (((message.mac[0] ?? 0) & GROUP_BIT) !== 0) {
+    throw bad(`${field}.mac`, "a group address, that of one station is needed");
+  }
   if (message.cryptOffset > MAX_CRYPT_OFFSET) {
     throw bad(`${field}.crypt_offset`, `${message.cryptOffset} is more than ${MAX_CRYPT_OFFSET}`);
   }
   const rest = {
     spi: spi(message.spi, `${field}.spi`),
     version: name,
-    pip: address(message.pip, `${field}.pip`),
+    pip: pip(message.pip, `${field}.pip`),
     mac: Array.from(message.mac, (b) => b.toString(16).padStart(2, "0")).join(":"),
     ...(message.vc === undefined ? {} : { vc: message.vc }),
     cryptOffset: message.cryptOffset,
@@ -208,6 +213,16 @@ function params(message: pb.PspParams | undefined, field: string): PspParams {
   const own = new Uint8Array(message.key);
   message.key.fill(0);
   return { ...rest, key: new Key(own) };
+}
+
+/** The outer address of one host: a peer must not have us send to a group. */
+function pip(value: string, field: string): string {
+  const text = address(value, field);
+  const range = ipaddr.parse(text).range();
+  if (range === "unspecified" || range === "multicast" || range === "broadcast") {
+    throw bad(field, `it is ${range}, the address of one host is needed`);
+  }
+  return text;
 }
 
 function paramsToProto(params: PspParams): pb.PspParams {
