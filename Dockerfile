@@ -38,7 +38,8 @@ FROM ${DEBIAN} AS runtime
 COPY --from=binary /src/build/bin/psp-agent /usr/local/bin/psp-agent
 # The capabilities are the file's: an engine gives a user who is not root none otherwise.
 RUN apt-get update && apt-get install -y --no-install-recommends libcap2-bin \
-    && useradd --system --uid 7443 --home-dir /var/lib/psp-agent --shell /usr/sbin/nologin psp-agent \
+    && groupadd --system --gid 7443 psp-agent \
+    && useradd --system --uid 7443 --gid 7443 --home-dir /var/lib/psp-agent --shell /usr/sbin/nologin psp-agent \
     && install -d -o psp-agent -g psp-agent -m 0700 /var/lib/psp-agent \
     && install -d -m 0755 /etc/psp-agent \
     && chown root:psp-agent /usr/local/bin/psp-agent && chmod 0750 /usr/local/bin/psp-agent \
