@@ -115,7 +115,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
   const running = { core, server, status, client, tls, log, notify };
   options.onHangup(() => reloaded = reloaded.then(() => reload(options.reload, running)));
   const hops = setInterval(() => {
-    parts.hops.refresh();
+    parts.hops.refresh(parts.flows.outerAddresses());
     parts.workloads.tick();
     notify.status(statusLine(core.status()));
   }, NEXT_HOP_INTERVAL_MS);

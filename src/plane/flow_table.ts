@@ -159,6 +159,11 @@ export class FlowTable implements Flows, AsyncDisposable {
     return rx === undefined ? undefined : this.#o.plane.queryEntry(rx.entry);
   }
 
+  /** The outer addresses that transmit SAs send to. */
+  outerAddresses(): ReadonlySet<string> {
+    return new Set(Iterator.from(this.#tx.values()).map((tx) => tx.sa.pip));
+  }
+
   /** Asks `nextHopMac` again for the transmit SAs to an outer address (all without one) and follows it. */
   refreshNextHop(pip?: string): void {
     for (const tx of this.#tx.values()) {

@@ -44,9 +44,13 @@ export class NextHops {
     return mac;
   }
 
-  /** Asks the kernel again about every outer address in use. Call it every few seconds. */
-  refresh(): void {
+  /** Asks the kernel again about the outer addresses `inUse`, forgets others. Call it every few seconds. */
+  refresh(inUse: ReadonlySet<string>): void {
     for (const [pip, known] of this.#known) {
+      if (!inUse.has(pip)) {
+        this.#known.delete(pip);
+        continue;
+      }
       const mac = this.#resolve(pip, known.peerMac);
       if (mac === known.mac) continue;
       this.#known.set(pip, { ...known, mac });
