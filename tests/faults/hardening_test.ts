@@ -20,11 +20,31 @@ const SETPRIV = [
   "--bounding-set=-all,+net_admin,+net_raw",
 ];
 
+const TREE = new URL("../../", import.meta.url).pathname.replace(/\/$/, "");
+
+/**
+ * The tree may lie where nobody may not go (a home of root's): in the agent's own mount namespace it is
+ * bound to a place where everybody may, and the program's path is that one.
+ */
+function inReach(place: string): string[] {
+  const script = `mkdir -p "${place}" && mount --bind "${TREE}" "${place}" || exit 1
+for word do
+  case $word in "${TREE}"/*) word="${place}/\${word#"${TREE}"/}" ;; esac
+  set -- "$@" "$word"
+  shift
+done
+exec "$@"`;
+  return ["sh", "-c", script, "sh", ...SETPRIV];
+}
+
 /** h1 as nobody, with CAP_NET_ADMIN and CAP_NET_RAW; h2 as it is elsewhere. */
 async function startUnprivileged({ world, start }: Stage) {
   const chown = `chown -R ${NOBODY}:${NOBODY} ${world.path("")}`;
   await world.mustRun("h1", ["sh", "-c", `${chown} && echo 1000 > ${UNPRIVILEGED_PORTS}`]);
-  const [h1, h2] = await Promise.all([start("h1", { wrap: SETPRIV }), start("h2")]);
+  const [h1, h2] = await Promise.all([
+    start("h1", { wrap: inReach(world.path("tree")) }),
+    start("h2"),
+  ]);
   return { h1, h2 };
 }
 

@@ -56,7 +56,7 @@ story("a disk that fills up costs the record, not the traffic", { vips: 40 }, as
   ]);
   const capture = await world.capture({ snaplen: 96 });
   await carries(stage);
-  const inside = ["nsenter", "-t", `${h1.pid}`, "-m", "sh", "-c"];
+  const inside = ["nsenter", "-t", `${h1.pid}`, "-m", "-r", "sh", "-c"];
   await mustRun([...inside, `dd if=/dev/zero of=${dir}/fill bs=4k 2>/dev/null; true`]);
   for (let i = 1; i < 40; i++) {
     const route = { in: "v1", to: world.vip("h2", i) };
