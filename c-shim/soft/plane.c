@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "forwarding.h"
 #include "soft.h"
 
 #define ENTRIES_DEFAULT 262144u
@@ -164,6 +165,8 @@ static int32_t open_all(struct psp_dp *dp, char *err, uint32_t err_cap)
 	}
 	status = soft_port_open(config->uplink, PSP_DP_PORT_UPLINK, config->uplink_vlan,
 				&dp->ports[PSP_DP_PORT_UPLINK], err, err_cap);
+	if (status == 0)
+		status = soft_forwarding_refuse(config->host, err, err_cap);
 	if (status == 0)
 		status = soft_port_open(config->host, PSP_DP_PORT_HOST, 0,
 					&dp->ports[PSP_DP_PORT_HOST], err, err_cap);

@@ -50,22 +50,28 @@ static inline bool net_run(const char *const *args)
 
 #define NET_IP(...) net_run((const char *const[]){"ip", __VA_ARGS__, NULL})
 
-/* Neighbour discovery and the like would add packets that no test has sent. */
+/* A switch of this namespace's kernel. */
+static inline bool net_set(const char *path, const char *value)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool ok;
+
+	if (fd < 0)
+		return true; /* a kernel without IPv6 */
+	ok = write(fd, value, 1) == 1;
+	(void)close(fd);
+	return ok;
+}
+
+/*
+ * Neighbour discovery and the like would add packets that no test has sent; forwarding, which a new
+ * namespace inherits, would keep the plane from opening.
+ */
 static inline bool net_quiet(void)
 {
-	static const char *const files[] = {"/proc/sys/net/ipv6/conf/all/disable_ipv6",
-					    "/proc/sys/net/ipv6/conf/default/disable_ipv6"};
-
-	for (size_t i = 0; i < 2; i++) {
-		int fd = open(files[i], O_WRONLY | O_CLOEXEC);
-
-		if (fd < 0)
-			continue; /* a kernel without IPv6 */
-		if (write(fd, "1", 1) != 1)
-			return false;
-		(void)close(fd);
-	}
-	return true;
+	return net_set("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1") &&
+	       net_set("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1") &&
+	       net_set("/proc/sys/net/ipv4/ip_forward", "0");
 }
 
 /* A namespace of its own for this thread; returns a descriptor of it, or -1. */

@@ -72,6 +72,30 @@ static uint32_t open_files(void)
 	return n;
 }
 
+static void open_refuses_a_kernel_that_forwards_in_clear(void)
+{
+	static const char *const ipv4 = "/proc/sys/net/ipv4/conf/a_host/forwarding";
+	static const char *const ipv6 = "/proc/sys/net/ipv6/conf/all/forwarding";
+	static const char *const no_ipv6 = "/proc/sys/net/ipv6/conf/a_host/disable_ipv6";
+	struct psp_dp_config config = {.size = sizeof(config), .uplink = "a_up", .host = "a_host"};
+	struct psp_dp *dp = NULL;
+	char err[200];
+
+	CHECK(net_set(ipv4, "1"));
+	CHECK_EQ(psp_dp_open(&config, &dp, err, sizeof(err)), PSP_DP_EPERM);
+	CHECK(dp == NULL);
+	CHECK(strstr(err, "net.ipv4.conf.a_host.forwarding=0") != NULL);
+	CHECK(net_set(ipv4, "0"));
+
+	CHECK(net_set(ipv6, "1") && net_set(no_ipv6, "0"));
+	CHECK_EQ(psp_dp_open(&config, &dp, err, sizeof(err)), PSP_DP_EPERM);
+	CHECK(strstr(err, "net.ipv6.conf.a_host.disable_ipv6=1") != NULL);
+	CHECK(net_set(no_ipv6, "1"));
+	CHECK_EQ(psp_dp_open(&config, &dp, err, sizeof(err)), PSP_DP_OK);
+	CHECK_EQ(psp_dp_close(dp), PSP_DP_OK);
+	CHECK(net_set(ipv6, "0"));
+}
+
 static void plane_opens_and_closes_without_leaks(void)
 {
 	uint32_t before = open_files();
@@ -201,6 +225,7 @@ int main(void)
 		net_close(&net.a);                                                                 \
 	} while (0)
 	RUN_CLOSED(open_refuses_with_a_sentence);
+	RUN_CLOSED(open_refuses_a_kernel_that_forwards_in_clear);
 	RUN_CLOSED(plane_opens_and_closes_without_leaks);
 	RUN_CLOSED(version_and_counters_read_whole_or_not_at_all);
 	RUN_CLOSED(close_wakes_who_waits_for_events);

@@ -143,7 +143,9 @@ export async function makeEstate(estate: Estate): Promise<AsyncDisposable> {
         `echo 0 > /proc/sys/net/ipv6/conf/${which}/accept_ra;` +
         `echo 0 > /proc/sys/net/ipv6/conf/${which}/router_solicitations`
       );
-      await mustRun(["sh", "-c", `${off.join(";")}; ip link set lo up`], { ns });
+      // A new namespace inherits IPv4 forwarding, with which no agent would start.
+      const still = "echo 0 > /proc/sys/net/ipv4/ip_forward";
+      await mustRun(["sh", "-c", `${off.join(";")}; ${still}; ip link set lo up`], { ns });
     }));
     return reaper;
   } catch (error) {

@@ -5,6 +5,9 @@ import assert from "node:assert/strict";
 
 const INSIDE = "PSP_TEST_OWN_NAMESPACE";
 
+/** A new namespace inherits IPv4 forwarding, with which no plane opens. */
+const START = 'echo 0 > /proc/sys/net/ipv4/ip_forward && exec "$@"';
+
 /**
  * Outside: one test that runs the file again inside. Inside: two veth pairs, up0-up1 and host0-host1, then
  * `define`, which registers the tests. Ignored without root.
@@ -25,7 +28,7 @@ export async function inOwnNamespace(
     async fn() {
       const deno = [Deno.execPath(), "test", "-A", "--quiet", "--no-check", "--frozen"];
       const { success, stdout, stderr } = await new Deno.Command("unshare", {
-        args: ["--net", ...deno, new URL(file).pathname],
+        args: ["--net", "sh", "-c", START, "sh", ...deno, new URL(file).pathname],
         env: { [INSIDE]: "1" },
       }).output();
       const text = [stdout, stderr].map((octets) => new TextDecoder().decode(octets)).join("\n");
