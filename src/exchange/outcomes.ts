@@ -53,7 +53,7 @@ export class Outcomes {
     const { params } = outcome;
     try {
       const peer = peers.get(tunnel.peer);
-      const problem = paramsProblem(params, { version, mode: config.psp.mode });
+      const problem = paramsProblem(params, { version, mode: config.psp.mode, ownPip: config.pip });
       if (peer === undefined || problem !== undefined) {
         return this.#refuse(tunnel, { reason: "refused", message: `bad answer: ${problem}` });
       }

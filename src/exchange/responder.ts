@@ -192,7 +192,11 @@ export class Responder {
     const key = pairKey(pair);
     if (seen.has(key)) return refuse("invalid_argument", "the pair is in the request twice");
     seen.add(key);
-    const problem = paramsProblem(offer.reverse, { version, mode: config.psp.mode });
+    const problem = paramsProblem(offer.reverse, {
+      version,
+      mode: config.psp.mode,
+      ownPip: config.pip,
+    });
     if (problem !== undefined) return refuse("invalid_argument", problem);
     if (this.#table.full && this.#table.get(key) === undefined) {
       counters.add("no-resource");

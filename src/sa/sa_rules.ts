@@ -8,7 +8,12 @@ import { canonicalVip } from "../peers/vip.ts";
 /** What is wrong with them, as half a sentence; undefined: nothing. */
 export function paramsProblem(
   params: PspParams,
-  wanted: { readonly version: PspVersion; readonly mode: PspMode },
+  wanted: {
+    readonly version: PspVersion;
+    readonly mode: PspMode;
+    /** This host's outer address: sealed packets to it would come back. */
+    readonly ownPip: string;
+  },
 ): string | undefined {
   const { spi, version, key, cryptOffset, mode } = params;
   // Bit 31 names the master key; the other 31 are never all 0.
@@ -23,7 +28,11 @@ export function paramsProblem(
   if (!Number.isInteger(cryptOffset) || cryptOffset < 0 || cryptOffset > 63) {
     return `crypt offset ${cryptOffset} is not between 0 and 63`;
   }
-  if (canonicalVip(params.pip) === undefined) return `outer address "${params.pip}" is none`;
+  const pip = canonicalVip(params.pip);
+  if (pip === undefined) return `outer address "${params.pip}" is none`;
+  if (pip === wanted.ownPip || pip.startsWith("127.") || pip === "::1") {
+    return `outer address ${pip} is this host's own`;
+  }
   if (!/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(params.mac)) return `MAC "${params.mac}" is none`;
   return undefined;
 }

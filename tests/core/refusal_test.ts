@@ -83,6 +83,16 @@ Deno.test("a prefix is not an address, and families do not mix", async () => {
   assert.equal(h1.flows.calls.length, 0);
 });
 
+Deno.test("nobody may send this host's packets back to itself", async () => {
+  await using w = world({ hosts: 2 });
+  for (const pip of [w.host(1).config.pip, "127.0.0.1", "::1", "::ffff:127.0.0.1"]) {
+    const asked = request([offer("10.2.0.1", "10.1.0.1", { pip })]);
+    const { outcomes: [outcome] } = await w.host(1).core.handler.newTunnel("h2", asked);
+    assert.ok(outcome && !outcome.ok && outcome.code === "invalid_argument", pip);
+    assert.match(outcome.message, /is this host's own/);
+  }
+});
+
 Deno.test("a batch is refused in part, in the order of the request", async () => {
   await using w = world();
   const h1 = w.host(1);
