@@ -171,9 +171,3 @@ async function processFile(pid: number, name: string): Promise<string> {
   const { stdout } = await new Deno.Command("cat", { args: [`/proc/${pid}/${name}`] }).output();
   return new TextDecoder().decode(stdout);
 }
-
-/** The runtime lets nobody without every permission read there. */
-async function proc(pid: number, file: string): Promise<string> {
-  const { stdout } = await new Deno.Command("cat", { args: [`/proc/${pid}/${file}`] }).output();
-  return new TextDecoder().decode(stdout);
-}
