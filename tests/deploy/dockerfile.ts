@@ -141,7 +141,7 @@ async function debian(dir: string): Promise<string> {
   await must("debootstrap", ["--variant=minbase", "--include=ca-certificates", "bookworm", root]);
   const keep = ["/etc/apt/apt.conf.d", "/etc/apt/sources.list", "/etc/apt/sources.list.d"];
   keep.push("/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs", "/usr/local/share/ca-certificates");
-  keep.push("/root/.npmrc", "/usr/etc/npmrc");
+  keep.push(`${Deno.env.get("HOME") ?? ""}/.npmrc`, "/usr/etc/npmrc");
   for (const path of keep) {
     const script =
       '[ ! -e "$0" ] || { mkdir -p "$(dirname "$1")"; rm -rf "$1"; cp -aL "$0" "$1"; }';
