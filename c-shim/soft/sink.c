@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "port.h"
+
+#define FIRST_UNPRIVILEGED "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 
 static int32_t refuse(int error, char *err, uint32_t err_cap)
 {
@@ -20,7 +24,9 @@ static int32_t refuse(int error, char *err, uint32_t err_cap)
 		why = "another program (perhaps another agent) owns it";
 	} else if (error == EACCES || error == EPERM) {
 		status = PSP_DP_EPERM;
-		why = "CAP_NET_BIND_SERVICE is missing";
+		why = "CAP_NET_BIND_SERVICE is missing, or CAP_NET_ADMIN and a /proc/sys that can "
+		      "be "
+		      "written";
 	}
 	if (err_cap != 0)
 		(void)snprintf(err, err_cap, "Cannot bind UDP port %u: %s", PSP_UDP_PORT, why);
@@ -53,20 +59,60 @@ static int open_sink(int family, int *out)
 	return 0;
 }
 
+static int open_sinks(int fds[2])
+{
+	int error = open_sink(AF_INET, &fds[0]);
+
+	if (error != 0)
+		return error;
+	error = open_sink(AF_INET6, &fds[1]);
+	/* A kernel without IPv6 has nobody who would answer. */
+	if (error == 0 || error == EAFNOSUPPORT)
+		return 0;
+	(void)close(fds[0]);
+	fds[0] = -1;
+	return error;
+}
+
+static bool write_number(int fd, long number)
+{
+	char text[16];
+	const int len = snprintf(text, sizeof(text), "%ld", number);
+
+	return pwrite(fd, text, (size_t)len, 0) == len;
+}
+
+/*
+ * The way of a process that has CAP_NET_ADMIN and not CAP_NET_BIND_SERVICE: for the moment of the bind the port is
+ * nobody's privilege in this network namespace, and then again what it was. `refused`, where that cannot be done.
+ */
+static int open_sinks_unprivileged(int fds[2], int refused)
+{
+	const int fd = open(FIRST_UNPRIVILEGED, O_RDWR | O_CLOEXEC);
+	char text[16] = "";
+	long first = 0;
+	int error = refused;
+
+	if (fd < 0)
+		return refused;
+	if (pread(fd, text, sizeof(text) - 1, 0) > 0)
+		first = strtol(text, NULL, 10);
+	if (first > PSP_UDP_PORT && write_number(fd, PSP_UDP_PORT)) {
+		error = open_sinks(fds);
+		(void)write_number(fd, first);
+	}
+	(void)close(fd);
+	return error;
+}
+
 int32_t soft_port_sink_open(int fds[2], char *err, uint32_t err_cap)
 {
 	int error;
 
 	fds[0] = -1;
 	fds[1] = -1;
-	error = open_sink(AF_INET, &fds[0]);
-	if (error != 0)
-		return refuse(error, err, err_cap);
-	error = open_sink(AF_INET6, &fds[1]);
-	/* A kernel without IPv6 has nobody who would answer. */
-	if (error == EAFNOSUPPORT || error == 0)
-		return PSP_DP_OK;
-	(void)close(fds[0]);
-	fds[0] = -1;
-	return refuse(error, err, err_cap);
+	error = open_sinks(fds);
+	if (error == EACCES)
+		error = open_sinks_unprivileged(fds, error);
+	return error == 0 ? PSP_DP_OK : refuse(error, err, err_cap);
 }

@@ -72,13 +72,22 @@ function capabilities(machine: Machine): Finding[] {
     return [{ what: "capabilities", verdict: "warning", found: "cannot be read" }];
   }
   const has = (bit: number) => (mask & (1n << BigInt(bit))) !== 0n;
-  const missing = (["net_raw", "net_bind_service"] as const).filter((n) => !has(CAPABILITIES[n]));
+  // Either lets the agent have UDP 1000; with CAP_NET_ADMIN it also needs /proc/sys writable.
+  const forPort = (["net_bind_service", "net_admin"] as const).filter((n) => has(CAPABILITIES[n]));
+  const missing = [
+    ...(has(CAPABILITIES.net_raw) ? [] : ["CAP_NET_RAW"]),
+    ...(forPort.length > 0 ? [] : ["CAP_NET_BIND_SERVICE"]),
+  ];
   const rights: Finding = missing.length === 0
-    ? { what: "capabilities", verdict: "ok", found: "CAP_NET_RAW, CAP_NET_BIND_SERVICE" }
+    ? {
+      what: "capabilities",
+      verdict: "ok",
+      found: `CAP_NET_RAW, CAP_${forPort[0]?.toUpperCase()}`,
+    }
     : {
       what: "capabilities",
       verdict: "problem",
-      found: `no ${missing.map((name) => `CAP_${name.toUpperCase()}`).join(", no ")}`,
+      found: `no ${missing.join(", no ")}`,
       advice: "run as root, or as the systemd unit does (AmbientCapabilities)",
     };
   return has(CAPABILITIES.net_admin) ? [rights] : [rights, buffers(machine.report)];

@@ -67,3 +67,13 @@ Deno.test("each thing that is wrong is found, with what to do", () => {
     assert.match(finding?.advice ?? "", advice, what);
   }
 });
+
+Deno.test("capabilities are for raw sockets, and for the PSP port", () => {
+  const found = (mask: string) =>
+    machineFindings(machine({}, REPORT.replace("cap-eff 3400", `cap-eff ${mask}`)))
+      .find(({ what }) => what === "capabilities")?.found;
+  assert.equal(found("2400"), "CAP_NET_RAW, CAP_NET_BIND_SERVICE");
+  assert.equal(found("3000"), "CAP_NET_RAW, CAP_NET_ADMIN");
+  assert.equal(found("2000"), "no CAP_NET_BIND_SERVICE");
+  assert.equal(found("1000"), "no CAP_NET_RAW");
+});
