@@ -50,7 +50,6 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
   );
   const tls = openTls(config, events);
   if (tls !== undefined) stack.use(tls);
-  else log.warn("rpc.insecure: keys travel in clear text and anybody may ask for tunnels");
   const setup = stack.use(await setUpPlane(config));
   const { plane, installed, backend } = setup;
   dropLoading();
@@ -121,7 +120,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
   }, NEXT_HOP_INTERVAL_MS);
   stack.defer(() => clearInterval(hops));
   const { plane: name, rpc } = config;
-  log.info("ready", {
+  log.info("Ready", {
     identity: config.id,
     address: rpc.listen,
     kind: name.kind,
@@ -130,7 +129,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
   notify.ready(statusLine(core.status()));
   await pump;
   notify.stopping();
-  log.info("stopping", { signal: String(signal.reason) });
+  log.info("Stopping", { signal: String(signal.reason) });
 }
 
 /** Counters and log lines of the RPC side. */
@@ -150,9 +149,9 @@ class AgentEvents implements RpcEvents {
   log(
     level: "info" | "warning" | "error",
     message: string,
-    fields?: Readonly<Record<string, string | number>>,
+    fields?: LogFields,
   ): void {
-    this.#log[level === "warning" ? "warn" : level](message, fields as LogFields);
+    this.#log[level === "warning" ? "warn" : level](message, fields);
   }
 
   snapshot(): Readonly<Record<string, bigint>> {

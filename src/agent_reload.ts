@@ -45,11 +45,11 @@ export async function reload(read: () => Promise<Config>, running: Running): Pro
     core.deny(deny);
     server.setTrust(trust);
     client.setTrust(trust, config.peers);
-    log.info("configuration reloaded: the deny list and certificates are in force", {
+    log.info("Configuration reloaded: the deny list and certificates are in force", {
       count: denied.length,
     });
   } catch (error) {
-    log.error("configuration not reloaded", {
+    log.error("Configuration not reloaded", {
       reason: error instanceof Error ? error.message : String(error),
     });
   }

@@ -48,7 +48,7 @@ export function openNotify(options: NotifyOptions): Notify {
       failed = false;
     } catch (error) {
       if (!failed) {
-        log.warn("the service manager cannot be told", {
+        log.warn("The service manager cannot be told", {
           reason: error instanceof Error ? error.message : String(error),
         });
       }

@@ -81,7 +81,7 @@ Deno.test("a manager that cannot be reached is a warning once, and nothing else"
   });
   notify.ready();
   notify.status("x");
-  assert.deepEqual(warned, ["the service manager cannot be told"]);
+  assert.deepEqual(warned, ["The service manager cannot be told"]);
 });
 
 Deno.test("the status line counts peers and tunnels, trouble only when there is some", () => {

@@ -62,6 +62,7 @@ const RULES: readonly Rule[] = [
     who: /^src\/rpc\//,
     values:
       /^(ffi\/(key|address)\.ts|src\/(rpc|config|pki)\/.*|src\/(exchange\/exchange|status|sa\/sa|peers\/vip|version)\.ts)$/,
+    types: SHAPES,
   },
   {
     why: "src/config/ and src/pki/ know nobody",
@@ -143,6 +144,16 @@ Deno.test("nobody but the command line starts the agent", () => {
     to === "src/agent.ts" && !typesOnly && !/^(main\.ts|src\/cli\/)/.test(from)
   );
   assert.deepEqual(wrong, []);
+});
+
+Deno.test("what the log says begins like a sentence", () => {
+  const said =
+    /\blog\??\.?(?:debug|info|warn|error)?\(\s*(?:"(?:info|warning|error)",\s*)?"([^"]+)"/g;
+  const first = [...FILES].flatMap(([path, text]) =>
+    [...text.matchAll(said)].map(([, message = ""]) => `${path}: ${message}`)
+  );
+  assert.ok(first.length > 20, "no log line was found");
+  assert.deepEqual(first.filter((line) => !/: [A-Z]/.test(line)), []);
 });
 
 Deno.test("ARCHITECTURE.md has the pipes as psp-agent prints them", async () => {

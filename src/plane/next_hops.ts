@@ -54,7 +54,7 @@ export class NextHops {
       const mac = this.#resolve(pip, known.peerMac);
       if (mac === known.mac) continue;
       this.#known.set(pip, { ...known, mac });
-      this.#options.log.info("next hop changed", { pip, mac });
+      this.#options.log.info("Next hop changed", { pip, mac });
       this.#options.changed(pip);
     }
   }
@@ -62,7 +62,7 @@ export class NextHops {
   #resolve(pip: string, peerMac: string): string {
     const hop = this.#options.query(pip);
     if (hop === undefined) {
-      this.#options.log.warn("no route to the peer over the uplink: its MAC is used", { pip });
+      this.#options.log.warn("No route to the peer over the uplink: its MAC is used", { pip });
       return peerMac;
     }
     // On the same link the exchange is authenticated and the neighbour table is not: it goes first.

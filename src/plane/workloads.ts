@@ -77,7 +77,7 @@ export class Workloads {
     if (!this.#options.peers.isLocal(vip) || this.#macs.size >= LEARNED_MAX) return;
     this.#macs.set(vip, mac);
     this.#leases.use(vip, mac);
-    this.#options.log.debug("workload found", { vip, mac });
+    this.#options.log.debug("Workload found", { vip, mac });
     this.#options.moved(vip, mac);
   }
 
@@ -119,7 +119,7 @@ export class Workloads {
       return true;
     } catch (error) {
       if (!(error instanceof DataPlaneError)) throw error;
-      this.#options.log.debug("the host port did not take a reply", { cause: error.message });
+      this.#options.log.debug("The host port did not take a reply", { cause: error.message });
       return false;
     }
   }

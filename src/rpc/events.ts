@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** How the RPC side tells the agent what happened: counters and log messages, nothing else. */
+import type { LogFields } from "../log.ts";
 
 /** Every counter of the RPC side, and what one count of it means. */
 export const RPC_COUNTERS = {
@@ -36,7 +37,7 @@ export interface RpcEvents {
   log(
     level: "info" | "warning" | "error",
     message: string,
-    fields?: Readonly<Record<string, string | number>>,
+    fields?: LogFields,
   ): void;
 }
 

@@ -180,7 +180,7 @@ function refuseUnsafe(options: RpcServerOptions, events: RpcEvents): void {
   }
   events.log(
     "warning",
-    "INSECURE: peers are not authenticated and keys travel in clear text (rpc.insecure)",
+    "INSECURE: keys travel in clear text and anybody may ask for tunnels (rpc.insecure)",
   );
 }
 

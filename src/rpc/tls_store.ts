@@ -138,7 +138,7 @@ export class TlsStore implements Disposable {
     this.#warnedAtMs = now;
     this.#events.log("warning", "TLS certificate expires soon", {
       file: this.#files.cert,
-      days: Math.floor(leftMs / DAY_MS),
+      expiresAt: new Date(this.#current.expiresAtMs).toISOString(),
     });
   }
 }

@@ -104,7 +104,7 @@ story("the compiled agent opens a tunnel and keeps its record", {}, async ({ wor
   const [h1, h2] = await Promise.all(HOSTS.map((host) => launch(host, { env, change })));
   assert.ok(h1 && h2);
   // Not by /healthz: on this runtime HTTP/1 does not answer on a socket that was looked into.
-  await eventually(() => h1.said("ready").length + h2.said("ready").length === 2, {
+  await eventually(() => h1.said("Ready").length + h2.said("Ready").length === 2, {
     what: "both agents to be ready",
   });
   const capture = await world.capture();

@@ -67,7 +67,7 @@ story("a router between the hosts is the next hop, by the kernel's routes", {}, 
     deadlineMs: 30_000,
   });
   await toMac(world, "02:00:00:00:99:77");
-  assert.ok(h1.said("next hop changed").length > 0);
+  assert.ok(h1.said("Next hop changed").length > 0);
 });
 
 story("on one link the peer's MAC of the exchange is the next hop", {}, async (stage) => {

@@ -11,7 +11,7 @@ import { ping } from "../support/traffic.ts";
 import { eventually } from "../support/wait.ts";
 import type { World } from "../support/world.ts";
 
-const RELOADED = "configuration reloaded: the deny list and certificates are in force";
+const RELOADED = "Configuration reloaded: the deny list and certificates are in force";
 
 /** Rewrites the file of a running agent, by renaming another over it. */
 async function deny(agent: AgentProcess, list: readonly string[]): Promise<void> {
@@ -105,7 +105,7 @@ story(
     const { h1, route } = await carrying(stage);
     const good = await Deno.readTextFile(h1.configPath);
     await Deno.writeTextFile(h1.configPath, `{ "id": "h1", `);
-    await eventually(() => h1.said("configuration not reloaded").length > 0, {
+    await eventually(() => h1.said("Configuration not reloaded").length > 0, {
       what: "the bad file to be refused",
     });
     const { received, text } = await ping(world, route, { count: 3, interval: 0.05 });

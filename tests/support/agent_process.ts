@@ -117,7 +117,7 @@ export class AgentProcess implements AsyncDisposable {
     const end = this.ended().then((ending) => {
       throw new Error(`Agent ${this.host} ended with code ${ending.code}:\n${this.logText()}`);
     });
-    const up = eventually(async () => this.said("ready").length > 0 && await this.healthy(), {
+    const up = eventually(async () => this.said("Ready").length > 0 && await this.healthy(), {
       what: `agent ${this.host} to be ready`,
       deadlineMs: 20_000,
       describe: () => this.logText(),
