@@ -3,6 +3,7 @@
 /** An agent that is told to stop does so at once, and nothing of it remains. */
 import assert from "node:assert/strict";
 import { pidsIn } from "../support/netns.ts";
+import { limitMs } from "../support/scale.ts";
 import { story } from "../support/story.ts";
 import { ping } from "../support/traffic.ts";
 import { eventually } from "../support/wait.ts";
@@ -20,7 +21,7 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
 
     const ending = await h1.end(signal);
     assert.equal(ending.code, 0);
-    assert.ok(ending.ms < 2000, `it took ${Math.round(ending.ms)} ms`);
+    assert.ok(ending.ms < limitMs(2000), `it took ${Math.round(ending.ms)} ms`);
     assert.deepEqual(await pidsIn(world.ns("h1")), [worker.pid]);
     assert.equal(await traces(world), before);
     assert.ok(await h2.healthy(), "the peer did not survive it");

@@ -11,13 +11,13 @@ import { figures, timed } from "../support/bench_lab.ts";
 import { ExchangeLab } from "../support/exchange_lab.ts";
 import { lines } from "../support/ns_worker.ts";
 import { inOwnNamespace } from "../support/own_namespace.ts";
-import { scaled } from "../support/scale.ts";
+import { limitMs, scaled } from "../support/scale.ts";
 
 const SILENT = scaled(300, 1500);
 const BAD_PER_S = scaled(200, 1000);
 const SECONDS = scaled(4, 60);
 const PACE_MS = 20;
-const P99_MS = 250;
+const P99_MS = limitMs(250);
 /** Of what is in use after a collection, while the crowd is there. */
 const GROWTH_BYTES = 64 << 20;
 

@@ -4,3 +4,8 @@
 export function scaled(short: number, full: number): number {
   return Deno.env.get("PSP_SOAK") === "1" ? full : short;
 }
+
+/** What a result in milliseconds is held to: the aim itself in the full form, five times that on a machine that may be busy. */
+export function limitMs(aimMs: number): number {
+  return scaled(5 * aimMs, aimMs);
+}
