@@ -15,9 +15,6 @@ BUILD ?= ../build/shim
 .PHONY: libpsp_dp_doca.so doca-syntax doca-standin-syntax doca-objects
 
 doca_src := $(wildcard doca/*.c)
-# The soft plane's parts that both planes share: none of them knows struct psp_dp.
-doca_shared_src := $(addprefix soft/,csum.c events.c flow.c hold.c next_hop.c parse.c prints.c \
-	release.c)
 doca_packages := doca-flow doca-dpdk-bridge doca-common
 
 # Other people's headers are not ours to warn about.
@@ -74,7 +71,7 @@ libpsp_dp_doca.so:
 
 # It needs DOCA's and DPDK's libraries at run time; the loader names one that is missing.
 $(DOCA_SO): $(patsubst %.c,$(BUILD)/doca/%.o,$(doca_src)) \
-		$(patsubst %.c,$(BUILD)/plain/%.o,$(psp_src) $(doca_shared_src))
+		$(patsubst %.c,$(BUILD)/plain/%.o,$(psp_src) $(common_src))
 	$(CC) $(LDFLAGS_so) -o $@ $^ $(crypto_libs) $(shell pkg-config --libs $(doca_packages) $(DPDK))
 	@stray=$$($(NM) -D --defined-only $@ | awk '$$3 !~ /^psp_dp_/ {print $$3}'); \
 		test -z "$$stray" || { echo "exported, but not psp_dp_*: $$stray"; exit 1; }

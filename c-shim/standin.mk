@@ -13,8 +13,8 @@
 STANDIN := $(BUILD)/standin
 standin_src := $(wildcard doca-standin/*.c)
 # The packet steps that it executes pipes with, and its interfaces.
-standin_soft := $(addprefix soft/,csum.c cut.c decap.c decrypt.c outer.c parse.c port.c port_gso.c port_recv.c \
-	port_send.c sink.c split.c)
+standin_soft := $(addprefix common/,csum.c parse.c) $(addprefix soft/,cut.c decap.c decrypt.c outer.c port.c \
+	port_gso.c port_recv.c port_send.c sink.c split.c)
 standin_flags = $(doca_defines) -fvisibility=default -isystem doca-standin/include $(dpdk_cflags)
 standin_libs = -Wl,--as-needed -lrte_ethdev -lrte_mbuf -lrte_mempool -lrte_ring -lrte_eal -lrte_net_ring -ldl
 
@@ -39,7 +39,7 @@ $(STANDIN)/libdoca_flow.so: $(patsubst %.c,$(BUILD)/doca-standin/%.o,$(standin_s
 	$(CC) $(filter-out -Wl$(,)-Bsymbolic,$(LDFLAGS_so)) -o $@ $^ $(crypto_libs) $(standin_libs)
 
 $(STANDIN)/libpsp_dp_doca.so: $(patsubst %.c,$(BUILD)/doca-standin/%.o,$(doca_src)) \
-		$(patsubst %.c,$(BUILD)/plain/%.o,$(psp_src) $(doca_shared_src)) $(STANDIN)/libdoca_flow.so
+		$(patsubst %.c,$(BUILD)/plain/%.o,$(psp_src) $(common_src)) $(STANDIN)/libdoca_flow.so
 	$(CC) $(LDFLAGS_so) -Wl,-rpath,'$$ORIGIN' -o $@ $(filter %.o,$^) $(crypto_libs) \
 		-L$(STANDIN) -ldoca_flow $(standin_libs)
 
@@ -57,7 +57,7 @@ $(BUILD)/doca-standin-asan/tests/%.o: tests/%.c
 	$(CC) $(BASE) -O1 $(SANITIZE) $(doca_defines) -Itests -isystem doca-standin/include $(dpdk_cflags) -c -o $@ $<
 
 # One program each, shim and stand-in together; plain and asan are the objects' directories of the soft plane's parts.
-standin_common := $(sort $(psp_src) $(doca_shared_src) $(standin_soft))
+standin_common := $(sort $(psp_src) $(common_src) $(standin_soft))
 define standin_program
 $(BUILD)/$(2)/$(1): $(BUILD)/$(2)/tests/$(1).o $(patsubst %.c,$(BUILD)/$(2)/%.o,$(doca_src) $(standin_src)) \
 		$(patsubst %.c,$(BUILD)/$(3)/%.o,$(standin_common))

@@ -12,8 +12,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "../soft/csum.h"
-#include "../soft/net.h"
+#include "../common/csum.h"
+#include "../common/net.h"
 #include "../soft/soft.h"
 
 #define LOOKUPS 2000000u
@@ -28,7 +28,7 @@ struct bench {
 	struct soft_rcu rcu;
 	struct soft_entry **entries;
 	uint32_t n;
-	uint8_t buffer[SOFT_HEADROOM + FRAME];
+	uint8_t buffer[DP_HEADROOM + FRAME];
 };
 
 static uint64_t now_ns(void)
@@ -66,7 +66,7 @@ static void aim(uint8_t *frame, uint32_t n)
 
 	set_vip(ip + NET_IP4_DST, n);
 	psp_put16(ip + NET_IP4_CSUM, 0);
-	soft_csum_ipv4(ip);
+	dp_csum_ipv4(ip);
 }
 
 static bool fill(struct bench *bench, uint32_t n)
@@ -97,7 +97,7 @@ static bool fill(struct bench *bench, uint32_t n)
 		if (soft_table_add(&bench->table, &bench->rcu, entry) != PSP_DP_OK)
 			return false;
 	}
-	make_frame(bench->buffer + SOFT_HEADROOM);
+	make_frame(bench->buffer + DP_HEADROOM);
 	return true;
 }
 
@@ -114,21 +114,21 @@ static void clear(struct bench *bench)
 /* ns for one packet; the best of some runs, which is the least disturbed. 0: an entry was not found. */
 static double measure(struct bench *bench, bool spread)
 {
-	struct soft_rng rng = {{1, 2, 3, 4}};
+	struct dp_rng rng = {{1, 2, 3, 4}};
 	uint64_t best = UINT64_MAX;
 
 	for (uint32_t run = 0; run < RUNS; run++) {
 		uint64_t start = now_ns(), missed = 0;
 
 		for (uint32_t i = 0; i < LOOKUPS; i++) {
-			struct soft_packet packet = {.frame = bench->buffer + SOFT_HEADROOM,
-						     .len = FRAME,
-						     .port = PSP_DP_PORT_HOST};
-			uint32_t flow = (uint32_t)(soft_rng_next(&rng) % bench->n);
+			struct dp_packet packet = {.frame = bench->buffer + DP_HEADROOM,
+						   .len = FRAME,
+						   .port = PSP_DP_PORT_HOST};
+			uint32_t flow = (uint32_t)(dp_rng_next(&rng) % bench->n);
 			uint64_t words[SOFT_MATCH_WORDS];
 
 			aim(packet.frame, spread ? flow : 0);
-			if (!soft_parse(&packet))
+			if (!dp_parse(&packet))
 				return 0;
 			soft_shape_apply(&bench->shape, &packet.fields, words);
 			if (soft_table_find(&bench->table, words, bench->shape.words) == NULL)

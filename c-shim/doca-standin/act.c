@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "../psp/seal.h"
-#include "../soft/csum.h"
-#include "../soft/net.h"
+#include "../common/csum.h"
+#include "../common/net.h"
 #include "../soft/outer.h"
 #include "standin.h"
 
@@ -21,7 +21,7 @@ static void reparse(struct si_walk *walk)
 	uint8_t syndrome = walk->packet.fields.parser_meta_psp_syndrome;
 	uint32_t len = walk->packet.len;
 
-	(void)soft_parse(&walk->packet);
+	(void)dp_parse(&walk->packet);
 	walk->packet.len = len;
 	walk->packet.fields.meta_pkt_meta = pkt_meta;
 	walk->packet.fields.parser_meta_psp_syndrome = syndrome;
@@ -43,7 +43,7 @@ static void set_syndrome(struct si_walk *walk, uint32_t verdict)
 /* A packet that is no PSP packet passes the engine as a bad one. */
 static bool decrypt(struct si_walk *walk)
 {
-	struct soft_packet *packet = &walk->packet;
+	struct dp_packet *packet = &walk->packet;
 	struct psp_header header;
 	struct psp_aead_key *key;
 	uint32_t udp_len, verdict;
@@ -131,11 +131,11 @@ static bool read_header(const struct si_walk *walk,
 
 static bool encap(struct si_walk *walk, const struct doca_flow_crypto_encap_action *action)
 {
-	struct soft_packet *packet = &walk->packet;
+	struct dp_packet *packet = &walk->packet;
 	struct psp_dp_actions actions;
 	struct soft_outer outer;
 	uint32_t tag, payload, udp_len;
-	uint8_t *frame = walk->spare + SOFT_HEADROOM;
+	uint8_t *frame = walk->spare + DP_HEADROOM;
 
 	if (walk->sealed_room || !read_header(walk, action, &actions, &tag))
 		return false;
@@ -156,7 +156,7 @@ static bool encap(struct si_walk *walk, const struct doca_flow_crypto_encap_acti
 	packet->frame = frame;
 	packet->vlan_tci = (uint16_t)tag;
 	walk->spare = walk->buf;
-	walk->buf = frame - SOFT_HEADROOM;
+	walk->buf = frame - DP_HEADROOM;
 	walk->sealed_room = true;
 	reparse(walk);
 	return true;
@@ -167,7 +167,7 @@ static bool encap(struct si_walk *walk, const struct doca_flow_crypto_encap_acti
 bool si_encrypt(struct si_walk *walk)
 {
 	struct si_slot *slot = &si.slots[walk->crypto_id];
-	struct soft_packet *packet = &walk->packet;
+	struct dp_packet *packet = &walk->packet;
 	uint8_t *psp = packet->frame + packet->payload_off;
 	uint32_t size = packet->len - packet->payload_off, words;
 
@@ -193,7 +193,7 @@ static void set_octets(uint8_t *at, const uint8_t *value, const uint8_t *mask, u
 static void modify(struct si_walk *walk, const struct doca_flow_actions *actions,
 		   const struct doca_flow_actions *mask)
 {
-	struct soft_packet *packet = &walk->packet;
+	struct dp_packet *packet = &walk->packet;
 	uint32_t meta = htobe32(packet->fields.meta_pkt_meta);
 
 	meta = (meta & ~mask->meta.pkt_meta) | (actions->meta.pkt_meta & mask->meta.pkt_meta);
@@ -206,7 +206,7 @@ static void modify(struct si_walk *walk, const struct doca_flow_actions *actions
 	if (mask->tun.type == DOCA_FLOW_TUN_PSP && packet->fields.tun_psp_spi != 0) {
 		set_octets(packet->frame + packet->payload_off + 3, &actions->tun.psp.s_d_ver_v,
 			   &mask->tun.psp.s_d_ver_v, 1);
-		soft_parse_psp(packet);
+		dp_parse_psp(packet);
 	}
 }
 

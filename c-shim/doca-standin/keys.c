@@ -20,8 +20,8 @@ static bool draw(uint32_t which)
 {
 	uint32_t start;
 
-	if (soft_random(si.master.key[which], sizeof(si.master.key[which])) != 0 ||
-	    soft_random(&start, sizeof(start)) != 0)
+	if (dp_random(si.master.key[which], sizeof(si.master.key[which])) != 0 ||
+	    dp_random(&start, sizeof(start)) != 0)
 		return false;
 	si.next_spi[which] = start;
 	return true;

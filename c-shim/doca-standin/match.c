@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "../psp/wire.h"
-#include "../soft/net.h"
+#include "../common/net.h"
 #include "standin.h"
 
 /* Which part of a union, or which tunnel, must be named for a field to mean anything. */

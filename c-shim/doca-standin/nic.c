@@ -14,12 +14,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../soft/csum.h"
-#include "../soft/net.h"
+#include "../common/csum.h"
+#include "../common/net.h"
 #include "../soft/soft.h"
 #include "standin.h"
 
-#define BUFFER_LEN (SOFT_HEADROOM + SOFT_FRAME_MAX + PSP_ICV_LEN + 2u)
+#define BUFFER_LEN (DP_HEADROOM + DP_FRAME_MAX + PSP_ICV_LEN + 2u)
 #define BATCH 64u
 #define NAP_NS 250000l /* the transmit rings cannot wake anybody */
 
@@ -33,7 +33,7 @@ static struct nic {
 
 /* ---- out ------------------------------------------------------------------------------------- */
 
-static void put_tag(struct soft_packet *packet)
+static void put_tag(struct dp_packet *packet)
 {
 	uint8_t tag[NET_VLAN_LEN];
 
@@ -48,7 +48,7 @@ static void put_tag(struct soft_packet *packet)
 void si_to_wire(struct si_walk *walk, uint16_t port_id)
 {
 	struct si_nic_port *port = si_nic_port_of(port_id);
-	struct soft_packet frame = {.frame = walk->packet.frame, .len = si_len(walk)};
+	struct dp_packet frame = {.frame = walk->packet.frame, .len = si_len(walk)};
 	bool busy;
 
 	frame.vlan_tci = walk->packet.vlan_tci;
@@ -86,38 +86,38 @@ void si_to_program(const struct si_walk *walk, uint16_t queue)
 
 /* ---- in -------------------------------------------------------------------------------------- */
 
-static void run_one(struct soft_packet *packet, uint16_t port_id, struct doca_flow_pipe *root)
+static void run_one(struct dp_packet *packet, uint16_t port_id, struct doca_flow_pipe *root)
 {
 	struct si_walk *walk = &(struct si_walk){
 		.packet = *packet, .port_id = port_id, .buf = nic.split, .spare = nic.spare};
 
 	if (packet->needs_csum) {
-		soft_csum_complete(&walk->packet);
+		dp_csum_complete(&walk->packet);
 		walk->packet.needs_csum = false;
 	}
 	si_run(walk, root);
 }
 
-static void run_segment(void *port_id, struct soft_packet *segment)
+static void run_segment(void *port_id, struct dp_packet *segment)
 {
 	run_one(segment, *(const uint16_t *)port_id, si.roots[0]);
 }
 
-static void run_frame(const struct si_nic_port *port, struct soft_packet *packet)
+static void run_frame(const struct si_nic_port *port, struct dp_packet *packet)
 {
 	uint16_t port_id = port->id;
-	bool sound = soft_parse(packet);
-	uint32_t n = soft_segments(packet);
+	bool sound = dp_parse(packet);
+	uint32_t n = dp_segments(packet);
 
 	if (!sound || n == 1) {
-		packet->gso = SOFT_GSO_NONE;
+		packet->gso = DP_GSO_NONE;
 		packet->needs_csum = packet->needs_csum && sound;
 		run_one(packet, port_id, si.roots[0]);
-	} else if (packet->gso == SOFT_GSO_UDP && packet->port == PSP_DP_PORT_UPLINK) {
+	} else if (packet->gso == DP_GSO_UDP && packet->port == PSP_DP_PORT_UPLINK) {
 		soft_cut(packet, run_segment, &port_id);
 	} else {
 		for (uint32_t i = 0; i < n; i++) {
-			struct soft_packet piece;
+			struct dp_packet piece;
 
 			soft_split(packet, i, 1, nic.split, &piece);
 			run_one(&piece, port_id, si.roots[0]);
@@ -127,7 +127,7 @@ static void run_frame(const struct si_nic_port *port, struct soft_packet *packet
 
 static bool receive(struct si_nic_port *port)
 {
-	struct soft_packet packet;
+	struct dp_packet packet;
 	uint32_t n = 0;
 
 	while (n < BATCH && soft_port_recv(port->wire, nic.rx, BUFFER_LEN, &packet) == 1) {
@@ -141,17 +141,17 @@ static bool receive(struct si_nic_port *port)
 
 static void run_transmitted(const struct si_nic_port *port, struct rte_mbuf *mbuf)
 {
-	struct soft_packet packet = {.frame = nic.rx + SOFT_HEADROOM, .port = PSP_DP_PORT_HOST};
+	struct dp_packet packet = {.frame = nic.rx + DP_HEADROOM, .port = PSP_DP_PORT_HOST};
 	uint32_t len = rte_pktmbuf_pkt_len(mbuf);
 	const void *data;
 
 	si_mbuf_take(mbuf);
-	if (len <= SOFT_FRAME_MAX) {
+	if (len <= DP_FRAME_MAX) {
 		data = rte_pktmbuf_read(mbuf, 0, len, packet.frame);
 		if (data != packet.frame)
 			memcpy(packet.frame, data, len);
 		packet.len = len;
-		(void)soft_parse(&packet);
+		(void)dp_parse(&packet);
 		packet.fields.meta_pkt_meta = 0;
 		if ((mbuf->ol_flags & RTE_MBUF_DYNFLAG_TX_METADATA) != 0)
 			packet.fields.meta_pkt_meta = rte_flow_dynf_metadata_get(mbuf);

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../soft/net.h"
+#include "../common/net.h"
 #include "standin.h"
 
 uint32_t si_len(const struct si_walk *walk)
@@ -60,7 +60,7 @@ void si_run(struct si_walk *walk, struct doca_flow_pipe *pipe)
 
 static void run_copy(const struct si_walk *walk, const struct si_fwd *fwd)
 {
-	static const uint32_t room = SOFT_HEADROOM + SOFT_FRAME_MAX + PSP_ICV_LEN;
+	static const uint32_t room = DP_HEADROOM + DP_FRAME_MAX + PSP_ICV_LEN;
 	struct si_walk copy = *walk;
 	uint8_t *buffers = malloc(2u * (size_t)room);
 
@@ -68,7 +68,7 @@ static void run_copy(const struct si_walk *walk, const struct si_fwd *fwd)
 		si_die("the stand-in is out of memory");
 	copy.buf = buffers;
 	copy.spare = buffers + room;
-	copy.packet.frame = copy.buf + SOFT_HEADROOM;
+	copy.packet.frame = copy.buf + DP_HEADROOM;
 	memcpy(copy.packet.frame, walk->packet.frame, si_len(walk));
 	si_run(&copy, follow(&copy, fwd));
 	free(buffers);

@@ -24,9 +24,9 @@
 #include <rte_ring.h>
 
 #include "../soft/keys.h"
-#include "../soft/packet.h"
+#include "../common/packet.h"
 #include "../soft/port.h"
-#include "../soft/random.h"
+#include "../common/random.h"
 #include "standin_test.h"
 
 #define SI_PORTS 2u /* switch port (uplink) and one representor */
@@ -183,7 +183,7 @@ extern struct si si;
 /* ---- A packet on its way (run.c, act.c) ------------------------------------------------------ */
 
 struct si_walk {
-	struct soft_packet packet;
+	struct dp_packet packet;
 	uint32_t u32[DOCA_FLOW_META_SCRATCH_PAD_MAX];
 	uint16_t port_id;
 	uint16_t random;

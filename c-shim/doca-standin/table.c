@@ -118,7 +118,7 @@ struct doca_flow_pipe_entry *si_lookup(const struct doca_flow_pipe *pipe, struct
 {
 	struct doca_flow_match seen;
 
-	if (soft_random(&walk->random, sizeof(walk->random)) != 0)
+	if (dp_random(&walk->random, sizeof(walk->random)) != 0)
 		si_die("the kernel gives no random octets");
 	if (pipe->cfg.type == DOCA_FLOW_PIPE_BASIC) {
 		si_match_of(walk, &pipe->cfg.mask, &seen);

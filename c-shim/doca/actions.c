@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "../psp/wire.h"
-#include "../soft/net.h"
+#include "../common/net.h"
 #include "match.h"
 
 #define MACS_LEN 12u /* destination, source */

@@ -25,7 +25,7 @@ int32_t dpu_keys_up(struct psp_dp *dp)
 	dp->slots = calloc((size_t)dp->config.max_crypto_ids + 1, sizeof(*dp->slots));
 	if (dp->slots == NULL)
 		return dpu_fail(dp, PSP_DP_ENOMEM, "out of memory");
-	if (soft_random(dp->print_key, sizeof(dp->print_key)) != 0)
+	if (dp_random(dp->print_key, sizeof(dp->print_key)) != 0)
 		return dpu_fail(dp, PSP_DP_EIO, "the kernel gives no random octets");
 	if (dp->backend->crypto_new(&dp->crypto) != 0)
 		return dpu_fail(dp, PSP_DP_EIO, "the crypto library failed");
@@ -36,7 +36,7 @@ void dpu_keys_down(struct psp_dp *dp)
 {
 	free(dp->slots);
 	dp->slots = NULL;
-	soft_prints_free(&dp->prints);
+	dp_prints_free(&dp->prints);
 	if (dp->crypto != NULL)
 		dp->backend->crypto_free(dp->crypto);
 	dp->crypto = NULL;
@@ -95,7 +95,7 @@ static int32_t put_key(struct psp_dp *dp, uint32_t id, uint32_t version, const u
 static int32_t put_noise(struct psp_dp *dp, uint32_t id)
 {
 	uint8_t noise[32];
-	int32_t status = soft_random(noise, sizeof(noise));
+	int32_t status = dp_random(noise, sizeof(noise));
 
 	if (status == 0)
 		status = put_key(dp, id, PSP_AES_GCM_256, noise);
@@ -231,7 +231,7 @@ static int32_t remember(struct psp_dp *dp, uint32_t id, const struct psp_dp_key 
 	if (status != 0)
 		return dpu_fail(dp, PSP_DP_EIO,
 				"Cannot set crypto id %u: the crypto library failed", id);
-	status = soft_prints_add(&dp->prints, print);
+	status = dp_prints_add(&dp->prints, print);
 	if (status == PSP_DP_EKEY)
 		return dpu_fail(dp, status,
 				"Cannot set crypto id %u: the key is or was in use already", id);

@@ -6,19 +6,19 @@
  * thread reads the queues to which hardware sends misses, exceptions, samples and bad packets, and transmits what is
  * released. Locks, outermost first: writer, hold, event ring; tx and the error text's lock are leaves.
  *
- * Shared with the soft plane: the event ring, the hold with its flows, the packet parser, the names of the counters,
- * the set of key fingerprints, and the question to the kernel for a next hop (c-shim/soft/).
+ * c-shim/common/ is shared with the soft plane.
  */
 #ifndef PSP_DPU_H
 #define PSP_DPU_H
 
 #include <pthread.h>
 
-#include "../soft/counters.h"
-#include "../soft/events.h"
-#include "../soft/hold.h"
-#include "../soft/keys.h"
-#include "../soft/random.h"
+#include "../common/counters.h"
+#include "../common/events.h"
+#include "../common/hold.h"
+#include "../common/keys.h"
+#include "../common/random.h"
+#include "../psp/crypto.h"
 #include "hw.h"
 #include "objects.h"
 #include "options.h"
@@ -69,18 +69,18 @@ struct psp_dp {
 	const struct psp_crypto_backend *backend;
 	struct psp_crypto *crypto;
 	uint8_t print_key[32];
-	struct soft_prints prints;
+	struct dp_prints prints;
 	struct dpu_slot *slots; /* max_crypto_ids + 1 */
 	uint32_t expire_at;     /* crypto id that dpu_slots_expire() looked at last */
 	uint32_t active;        /* master key, as the last SPI said */
 	uint64_t rotations;
 	uint32_t spis_used;
 
-	struct soft_events events;
-	struct soft_hold hold;
-	struct soft_counters counters;        /* what this process saw; blocks as in counters.h */
-	uint64_t settled[SOFT_COUNTER_COUNT]; /* what hardware counted; writer */
-	struct soft_limit syndromes;          /* poll thread */
+	struct dp_events events;
+	struct dp_hold hold;
+	struct dp_counters counters;        /* what this process saw; blocks as in counters.h */
+	uint64_t settled[DP_COUNTER_COUNT]; /* what hardware counted; writer */
+	struct dp_limit syndromes;          /* poll thread */
 
 	pthread_t poll_thread;
 	bool polling;

@@ -81,7 +81,7 @@ int32_t dpu_master_up(struct psp_dp *dp)
 
 static int32_t check(struct psp_dp *dp, uint32_t version, const struct psp_dp_key *keys, uint32_t n)
 {
-	uint32_t left = SOFT_SPI_COUNT - dp->spis_used;
+	uint32_t left = DP_SPI_COUNT - dp->spis_used;
 
 	if (version >= PSP_VERSIONS)
 		return dpu_fail(dp, PSP_DP_EINVAL, "Cannot generate SPIs: no PSP version %u",
@@ -149,7 +149,7 @@ int32_t psp_dp_master_key_rotate(struct psp_dp *dp)
 		dp->active = 1u - dp->active;
 		dp->spis_used = 0;
 		dp->rotations++;
-		soft_count(&dp->counters, SOFT_KEY_ROTATIONS, 1);
+		dp_count(&dp->counters, DP_KEY_ROTATIONS, 1);
 	}
 	pthread_mutex_unlock(&dp->writer);
 	return status;
@@ -164,7 +164,7 @@ int32_t psp_dp_master_key_query(struct psp_dp *dp, struct psp_dp_master_key_info
 	pthread_mutex_lock(&dp->writer);
 	info->active = dp->active;
 	info->rotations = dp->rotations;
-	info->spis_left = SOFT_SPI_COUNT - dp->spis_used;
+	info->spis_left = DP_SPI_COUNT - dp->spis_used;
 	pthread_mutex_unlock(&dp->writer);
 	return 0;
 }

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../soft/next_hop.h"
+#include "../common/next_hop.h"
 #include "device.h"
 #include "dpu.h"
 #include "eal.h"
@@ -219,7 +219,7 @@ int32_t psp_dp_next_hop_query(struct psp_dp *dp, const uint8_t pip[16], struct p
 				hop->size);
 	status = psp_dp_port_query(dp, PSP_DP_PORT_UPLINK, &info);
 	if (status == 0)
-		status = soft_next_hop(info.ifindex, pip, hop);
+		status = dp_next_hop(info.ifindex, pip, hop);
 	if (status != 0)
 		return dpu_fail(dp, status, "Cannot find next hop: no route over the uplink");
 	return 0;

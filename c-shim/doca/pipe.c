@@ -245,7 +245,7 @@ int32_t psp_dp_pipe_destroy(struct psp_dp *dp, uint32_t id)
 	if (status == 0) {
 		dpu_pipe_settle(dp, pipe, &misses);
 		atomic_store_explicit(&dp->pipe_ids[index], 0, memory_order_release);
-		soft_hold_drop_pipe(&dp->hold, id);
+		dp_hold_drop_pipe(&dp->hold, id);
 		pipe_down(dp, pipe);
 		count_refs(pipe, false);
 		dp->pipes[index] = NULL;

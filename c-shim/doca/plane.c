@@ -80,9 +80,9 @@ static const char *complaint(const struct psp_dp_config *config)
 		return "max_entries and max_crypto_ids go up to 2^24";
 	if (config->hold_flows > HOLD_FLOWS_LIMIT)
 		return "hold_flows goes up to 2^20";
-	if (config->event_bytes < SOFT_EVENT_BYTES_MIN || config->event_bytes > EVENT_BYTES_LIMIT)
+	if (config->event_bytes < DP_EVENT_BYTES_MIN || config->event_bytes > EVENT_BYTES_LIMIT)
 		return "event_bytes is not within 4096 and 2^30";
-	if (config->sample_bytes > SOFT_EXCEPTION_BYTES)
+	if (config->sample_bytes > DP_EXCEPTION_BYTES)
 		return "sample_bytes goes up to 2048";
 	if (config->versions >> PSP_VERSIONS != 0)
 		return "versions names one that PSP does not have";
@@ -127,8 +127,8 @@ static void give_back(struct psp_dp *dp, bool has_eal)
 	if (has_eal)
 		dpu_eal_give();
 	dpu_keys_down(dp);
-	soft_hold_free(&dp->hold);
-	soft_events_free(&dp->events);
+	dp_hold_free(&dp->hold);
+	dp_events_free(&dp->events);
 	dpu_handles_free(&dp->handles);
 	free(dp->matches);
 	dpu_trace_close(&dp->trace);
@@ -140,9 +140,9 @@ static void give_back(struct psp_dp *dp, bool has_eal)
 static int32_t make_tables(struct psp_dp *dp)
 {
 	const struct psp_dp_config *config = &dp->config;
-	struct soft_hold_limits limits = {.packets_per_flow = config->hold_packets_per_flow,
-					  .flows = config->hold_flows,
-					  .bytes = config->hold_bytes};
+	struct dp_hold_limits limits = {.packets_per_flow = config->hold_packets_per_flow,
+					.flows = config->hold_flows,
+					.bytes = config->hold_bytes};
 	uint32_t buckets = 1;
 	int32_t status;
 
@@ -152,11 +152,11 @@ static int32_t make_tables(struct psp_dp *dp)
 	dp->matches_mask = buckets - 1;
 	if (dp->matches == NULL)
 		return dpu_fail(dp, PSP_DP_ENOMEM, "out of memory");
-	status = soft_events_init(&dp->events, config->event_bytes);
+	status = dp_events_init(&dp->events, config->event_bytes);
 	if (status == 0)
-		status = soft_hold_init(&dp->hold, &limits, &dp->counters, &dp->events);
+		status = dp_hold_init(&dp->hold, &limits, &dp->counters, &dp->events);
 	if (status == 0)
-		status = soft_random(&dp->syndromes.seed, sizeof(dp->syndromes.seed));
+		status = dp_random(&dp->syndromes.seed, sizeof(dp->syndromes.seed));
 	return status == 0 ? dpu_keys_up(dp)
 			   : dpu_fail(dp, status, "out of memory, or of random octets");
 }
@@ -247,7 +247,7 @@ int32_t psp_dp_close(struct psp_dp *dp)
 {
 	if (dp == NULL)
 		return PSP_DP_EINVAL;
-	soft_events_close(&dp->events);
+	dp_events_close(&dp->events);
 	dpu_poll_stop(dp);
 	/* Whoever changes tables at this moment finishes first. */
 	pthread_mutex_lock(&dp->writer);

@@ -111,7 +111,7 @@ int32_t psp_dp_event_wait(struct psp_dp *dp, uint8_t *buf, uint32_t cap, uint32_
 
 	if (dp == NULL || len == NULL || (buf == NULL && cap > 0))
 		return PSP_DP_EINVAL;
-	status = soft_events_take(&dp->events, buf, cap, timeout_ms, len);
+	status = dp_events_take(&dp->events, buf, cap, timeout_ms, len);
 	if (status == PSP_DP_EBUSY)
 		return dpu_fail(dp, status, "Cannot wait for events: another call is waiting");
 	if (status == PSP_DP_ERANGE)
@@ -122,8 +122,8 @@ int32_t psp_dp_event_wait(struct psp_dp *dp, uint8_t *buf, uint32_t cap, uint32_
 	if (status != 0)
 		return status;
 	/* What was read has made room. Still the reader, so close waits for this. */
-	soft_hold_pay(&dp->hold);
-	soft_events_done(&dp->events);
+	dp_hold_pay(&dp->hold);
+	dp_events_done(&dp->events);
 	return 0;
 }
 
@@ -133,7 +133,7 @@ int32_t psp_dp_held_release(struct psp_dp *dp, uint32_t flow, uint32_t *packets)
 
 	if (dp == NULL || packets == NULL)
 		return PSP_DP_EINVAL;
-	status = soft_hold_release(&dp->hold, flow, packets);
+	status = dp_hold_release(&dp->hold, flow, packets);
 	return status == 0 ? 0
 			   : dpu_fail(dp, status, "Cannot release flow %u: there is none", flow);
 }
@@ -150,7 +150,7 @@ int32_t psp_dp_held_drop(struct psp_dp *dp, uint32_t flow, uint32_t reason, uint
 	if (reason >= PSP_DP_DROP_REASONS)
 		return dpu_fail(dp, PSP_DP_EINVAL, "Cannot drop flow %u: there is no reason %u",
 				flow, reason);
-	status = soft_hold_drop(&dp->hold, flow, reason, until, packets);
+	status = dp_hold_drop(&dp->hold, flow, reason, until, packets);
 	return status == 0 ? 0 : dpu_fail(dp, status, "Cannot drop flow %u: there is none", flow);
 }
 
@@ -158,6 +158,6 @@ int32_t psp_dp_hold_off_clear(struct psp_dp *dp)
 {
 	if (dp == NULL)
 		return PSP_DP_EINVAL;
-	soft_hold_off_clear(&dp->hold);
+	dp_hold_off_clear(&dp->hold);
 	return 0;
 }

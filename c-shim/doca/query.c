@@ -84,9 +84,9 @@ int32_t psp_dp_crypto_query(struct psp_dp *dp, uint32_t id, struct psp_dp_stats 
 
 /* ---- counters -------------------------------------------------------------------------------- */
 
-static const char *const names[SOFT_COUNTER_COUNT] = {
+static const char *const names[DP_COUNTER_COUNT] = {
 #define X(symbol, name) name,
-	SOFT_COUNTERS(X)
+	DP_COUNTERS(X)
 #undef X
 };
 
@@ -97,12 +97,12 @@ int32_t psp_dp_counter_names(struct psp_dp *dp, char *buf, uint32_t cap, uint32_
 	if (dp == NULL || len == NULL || (buf == NULL && cap > 0))
 		return PSP_DP_EINVAL;
 	*len = 0;
-	for (uint32_t i = 0; i < SOFT_COUNTER_COUNT; i++)
+	for (uint32_t i = 0; i < DP_COUNTER_COUNT; i++)
 		*len += (uint32_t)strlen(names[i]) + 1;
 	if (*len > cap)
 		return dpu_fail(dp, PSP_DP_ERANGE, "Cannot list counters: the names need %u octets",
 				*len);
-	for (uint32_t i = 0; i < SOFT_COUNTER_COUNT; i++) {
+	for (uint32_t i = 0; i < DP_COUNTER_COUNT; i++) {
 		uint32_t n = (uint32_t)strlen(names[i]);
 
 		memcpy(buf + at, names[i], n);
@@ -118,15 +118,15 @@ int32_t psp_dp_counters(struct psp_dp *dp, uint64_t *values, uint32_t cap, uint3
 
 	if (dp == NULL || n == NULL || (values == NULL && cap > 0))
 		return PSP_DP_EINVAL;
-	*n = SOFT_COUNTER_COUNT;
+	*n = DP_COUNTER_COUNT;
 	pthread_mutex_lock(&dp->writer);
 	for (uint32_t i = 0; i < DPU_PIPES_MAX; i++) {
 		if (dp->pipes[i] != NULL)
 			dpu_pipe_settle(dp, dp->pipes[i], &misses);
 	}
-	for (uint32_t i = 0; i < SOFT_COUNTER_COUNT && i < cap; i++) {
+	for (uint32_t i = 0; i < DP_COUNTER_COUNT && i < cap; i++) {
 		values[i] = dp->settled[i];
-		for (uint32_t block = 0; block < SOFT_BLOCKS; block++)
+		for (uint32_t block = 0; block < DP_BLOCKS; block++)
 			values[i] += atomic_load_explicit(&dp->counters.block[block][i],
 							  memory_order_relaxed);
 	}

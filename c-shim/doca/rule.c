@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "../psp/wire.h"
-#include "../soft/net.h"
+#include "../common/net.h"
 #include "dpu.h"
 
 #define ACTIONS_ALL                                                                                \

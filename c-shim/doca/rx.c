@@ -9,16 +9,16 @@
 #include <string.h>
 
 #include "../psp/wire.h"
-#include "../soft/net.h"
+#include "../common/net.h"
 #include "dpu.h"
 #include "mark.h"
 #include "nic.h"
 
 #define BURST_MAX 64u
 
-static void count(struct psp_dp *dp, enum soft_counter counter)
+static void count(struct psp_dp *dp, enum dp_counter counter)
 {
-	soft_count_own(&dp->counters, 0, counter, 1);
+	dp_count_own(&dp->counters, 0, counter, 1);
 }
 
 static uint32_t least(uint32_t a, uint32_t b)
@@ -27,14 +27,14 @@ static uint32_t least(uint32_t a, uint32_t b)
 }
 
 static void push(struct psp_dp *dp, const struct psp_dp_event *event, const uint8_t *data,
-		 uint32_t len, enum soft_counter lost)
+		 uint32_t len, enum dp_counter lost)
 {
-	if (!soft_events_push(&dp->events, event, data, len))
+	if (!dp_events_push(&dp->events, event, data, len))
 		count(dp, lost);
 }
 
 /* What an event says of any packet. */
-static void describe(const struct soft_packet *packet, uint32_t pipe, struct psp_dp_event *event)
+static void describe(const struct dp_packet *packet, uint32_t pipe, struct psp_dp_event *event)
 {
 	memset(event, 0, sizeof(*event));
 	event->port = packet->port;
@@ -46,29 +46,29 @@ static void describe(const struct soft_packet *packet, uint32_t pipe, struct psp
 	memcpy(event->eth_src, packet->frame + 6, sizeof(event->eth_src));
 }
 
-static void report_exception(struct psp_dp *dp, const struct soft_packet *packet, uint32_t pipe)
+static void report_exception(struct psp_dp *dp, const struct dp_packet *packet, uint32_t pipe)
 {
 	struct psp_dp_event event;
 
 	describe(packet, pipe, &event);
 	event.type = PSP_DP_EVENT_EXCEPTION;
 	event.packet_len = packet->len;
-	push(dp, &event, packet->frame, least(packet->len, SOFT_EXCEPTION_BYTES), SOFT_EVENTS_LOST);
-	count(dp, SOFT_EXCEPTIONS);
+	push(dp, &event, packet->frame, least(packet->len, DP_EXCEPTION_BYTES), DP_EVENTS_LOST);
+	count(dp, DP_EXCEPTIONS);
 }
 
-static void report_syndrome(struct psp_dp *dp, const struct soft_packet *packet, uint32_t pipe,
+static void report_syndrome(struct psp_dp *dp, const struct dp_packet *packet, uint32_t pipe,
 			    uint32_t syndrome)
 {
 	struct psp_dp_event event;
 
-	if (!soft_limit_allows(&dp->syndromes, packet->fields.tun_psp_spi, dpu_now_ns()))
+	if (!dp_limit_allows(&dp->syndromes, packet->fields.tun_psp_spi, dpu_now_ns()))
 		return;
 	describe(packet, pipe, &event);
 	event.type = PSP_DP_EVENT_SYNDROME;
 	event.syndrome = (uint8_t)syndrome;
 	event.packet_len = packet->len - packet->l3_off;
-	push(dp, &event, NULL, 0, SOFT_EVENTS_LOST);
+	push(dp, &event, NULL, 0, DP_EVENTS_LOST);
 }
 
 /*
@@ -76,7 +76,7 @@ static void report_syndrome(struct psp_dp *dp, const struct soft_packet *packet,
  * way in after decryption. The event has the tenant's packet. Returns where that starts and, in *ip, whether it is
  * an IP packet of its own (tunnel) or the packet itself with UDP and PSP in between (transport).
  */
-static uint32_t inner_of(const struct soft_packet *packet, bool *ip)
+static uint32_t inner_of(const struct dp_packet *packet, bool *ip)
 {
 	const uint8_t *psp = packet->frame + packet->payload_off;
 	uint32_t room = packet->len - packet->payload_off, size;
@@ -107,7 +107,7 @@ static uint32_t read_inner(const uint8_t *ip, uint32_t room, struct psp_dp_event
 	return room;
 }
 
-static void report_sample(struct psp_dp *dp, const struct soft_packet *packet, uint32_t pipe)
+static void report_sample(struct psp_dp *dp, const struct dp_packet *packet, uint32_t pipe)
 {
 	bool ip;
 	uint32_t from = inner_of(packet, &ip), len = packet->len - from;
@@ -118,13 +118,13 @@ static void report_sample(struct psp_dp *dp, const struct soft_packet *packet, u
 	if (ip)
 		len = read_inner(packet->frame + from, len, &event);
 	event.packet_len = len;
-	count(dp, SOFT_SAMPLES);
+	count(dp, DP_SAMPLES);
 	push(dp, &event, packet->frame + from, least(len, dp->config.sample_bytes),
-	     SOFT_SAMPLES_LOST);
+	     DP_SAMPLES_LOST);
 }
 
 /* By its mark; a packet whose pipe is gone, or that no pipe of ours sent, ends here. */
-static void handle(struct psp_dp *dp, uint32_t mark, struct soft_packet *packet)
+static void handle(struct psp_dp *dp, uint32_t mark, struct dp_packet *packet)
 {
 	uint32_t argument = dpu_mark_argument(mark);
 	uint32_t pipe =
@@ -134,21 +134,21 @@ static void handle(struct psp_dp *dp, uint32_t mark, struct soft_packet *packet)
 								 : argument == PSP_DP_PORT_HOST);
 
 	packet->port = from_host ? PSP_DP_PORT_HOST : PSP_DP_PORT_UPLINK;
-	if (!soft_parse(packet)) {
-		count(dp, from_host ? SOFT_HOST_MALFORMED : SOFT_UPLINK_MALFORMED);
+	if (!dp_parse(packet)) {
+		count(dp, from_host ? DP_HOST_MALFORMED : DP_UPLINK_MALFORMED);
 		return;
 	}
 	if (pipe == 0) {
-		count(dp, from_host ? SOFT_HOST_UNMATCHED : SOFT_DROP_PIPE);
+		count(dp, from_host ? DP_HOST_UNMATCHED : DP_DROP_PIPE);
 		return;
 	}
 	switch (dpu_mark_kind(mark)) {
 	case DPU_MARK_MISS:
 		/* Only what came from the host waits: it is clear text as it was, and can be sent again. */
 		if (!from_host || packet->fields.parser_meta_outer_l3_type == PSP_DP_L3_NONE)
-			count(dp, from_host ? SOFT_HOST_UNMATCHED : SOFT_DROP_PIPE);
+			count(dp, from_host ? DP_HOST_UNMATCHED : DP_DROP_PIPE);
 		else
-			soft_hold_add(&dp->hold, pipe, packet, dpu_now_ns());
+			dp_hold_add(&dp->hold, pipe, packet, dpu_now_ns());
 		break;
 	case DPU_MARK_EXCEPTION:
 		report_exception(dp, packet, pipe);
@@ -160,7 +160,7 @@ static void handle(struct psp_dp *dp, uint32_t mark, struct soft_packet *packet)
 		report_syndrome(dp, packet, pipe, argument);
 		break;
 	default:
-		count(dp, SOFT_DROP_PIPE);
+		count(dp, DP_DROP_PIPE);
 		break;
 	}
 }
@@ -189,7 +189,7 @@ uint32_t dpu_rx_round(struct psp_dp *dp, uint16_t queue, uint16_t most)
 				      most < BURST_MAX ? most : BURST_MAX);
 
 	for (uint16_t i = 0; i < n; i++) {
-		struct soft_packet packet;
+		struct dp_packet packet;
 
 		memset(&packet, 0, sizeof(packet));
 		if (rte_pktmbuf_linearize(mbufs[i]) == 0) {
@@ -198,7 +198,7 @@ uint32_t dpu_rx_round(struct psp_dp *dp, uint16_t queue, uint16_t most)
 			strip_tag(&packet.frame, &packet.len);
 			handle(dp, mark_of(mbufs[i]), &packet);
 		} else {
-			count(dp, SOFT_PORT_ERRORS);
+			count(dp, DP_PORT_ERRORS);
 		}
 		rte_pktmbuf_free(mbufs[i]);
 	}

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "../psp/wire.h"
-#include "../soft/net.h"
+#include "../common/net.h"
 #include "dpu.h"
 
 static struct dpu_total since(const struct dpu_total *now, const struct dpu_total *then)
@@ -17,7 +17,7 @@ static struct dpu_total since(const struct dpu_total *now, const struct dpu_tota
 				  .bytes = now->bytes - then->bytes};
 }
 
-static void add(struct psp_dp *dp, enum soft_counter counter, uint64_t n)
+static void add(struct psp_dp *dp, enum dp_counter counter, uint64_t n)
 {
 	dp->settled[counter] += n;
 }
@@ -50,20 +50,20 @@ static bool from_uplink(const struct dpu_entry *entry)
 
 static void count_drop(struct psp_dp *dp, const struct dpu_entry *entry, uint64_t packets)
 {
-	static const enum soft_counter by_syndrome[] = {
-		[PSP_DP_SYNDROME_OK] = SOFT_RX_NO_SA,
-		[PSP_DP_SYNDROME_ICV] = SOFT_RX_AUTH_FAIL,
-		[PSP_DP_SYNDROME_BAD_TRAILER] = SOFT_RX_ERROR,
+	static const enum dp_counter by_syndrome[] = {
+		[PSP_DP_SYNDROME_OK] = DP_RX_NO_SA,
+		[PSP_DP_SYNDROME_ICV] = DP_RX_AUTH_FAIL,
+		[PSP_DP_SYNDROME_BAD_TRAILER] = DP_RX_ERROR,
 	};
 	uint32_t syndrome = entry->match.parser_meta_psp_syndrome;
 
 	if (entry->mask.parser_meta_psp_syndrome == 0 || syndrome > PSP_DP_SYNDROME_BAD_TRAILER) {
-		add(dp, SOFT_DROP_PIPE, packets);
+		add(dp, DP_DROP_PIPE, packets);
 		return;
 	}
 	add(dp, by_syndrome[syndrome], packets);
 	if (syndrome == PSP_DP_SYNDROME_OK)
-		add(dp, SOFT_RX_PACKETS, packets);
+		add(dp, DP_RX_PACKETS, packets);
 }
 
 /* The kernel's names count octets after the IV, without the ICV. */
@@ -74,11 +74,11 @@ static void count_port(struct psp_dp *dp, const struct dpu_entry *entry,
 	const struct dpu_slot *slot = NULL;
 
 	if (entry->rule.fwd.target == PSP_DP_PORT_HOST) {
-		add(dp, SOFT_HOST_TX_PACKETS, fresh->packets);
+		add(dp, DP_HOST_TX_PACKETS, fresh->packets);
 		if ((flags & PSP_DP_ACTION_DECAP) == 0)
 			return;
-		add(dp, SOFT_RX_PACKETS, fresh->packets);
-		add(dp, SOFT_RX_BYTES,
+		add(dp, DP_RX_PACKETS, fresh->packets);
+		add(dp, DP_RX_BYTES,
 		    less(fresh->bytes, fresh->packets,
 			 dp->outer_ip_len + NET_UDP_LEN + PSP_HEADER_LEN + PSP_ICV_LEN));
 		return;
@@ -86,17 +86,17 @@ static void count_port(struct psp_dp *dp, const struct dpu_entry *entry,
 	if ((flags & PSP_DP_ACTION_ENCRYPT) != 0)
 		slot = &dp->slots[entry->rule.actions.crypto_id];
 	if (slot != NULL && !slot->keyed) {
-		add(dp, SOFT_TX_KEY_EXPIRED, fresh->packets);
+		add(dp, DP_TX_KEY_EXPIRED, fresh->packets);
 		return;
 	}
-	add(dp, SOFT_TX_PACKETS, fresh->packets);
-	add(dp, SOFT_TX_BYTES, fresh->bytes);
+	add(dp, DP_TX_PACKETS, fresh->packets);
+	add(dp, DP_TX_BYTES, fresh->bytes);
 }
 
 static void count(struct psp_dp *dp, const struct dpu_entry *entry, const struct dpu_total *fresh)
 {
 	if (entry->pipe->root && entry->mask.parser_meta_port_id != 0)
-		add(dp, from_uplink(entry) ? SOFT_UPLINK_RX_PACKETS : SOFT_HOST_RX_PACKETS,
+		add(dp, from_uplink(entry) ? DP_UPLINK_RX_PACKETS : DP_HOST_RX_PACKETS,
 		    fresh->packets);
 	switch (entry->rule.fwd.type) {
 	case PSP_DP_FWD_DROP:
@@ -106,8 +106,7 @@ static void count(struct psp_dp *dp, const struct dpu_entry *entry, const struct
 		count_port(dp, entry, fresh);
 		break;
 	case PSP_DP_FWD_KERNEL:
-		add(dp, from_uplink(entry) ? SOFT_UPLINK_KERNEL : SOFT_HOST_UNMATCHED,
-		    fresh->packets);
+		add(dp, from_uplink(entry) ? DP_UPLINK_KERNEL : DP_HOST_UNMATCHED, fresh->packets);
 		break;
 	default:
 		break;
@@ -156,19 +155,19 @@ static void settle_misses(struct psp_dp *dp, struct dpu_pipe *pipe, const struct
 		return;
 	pipe->misses_settled = *misses;
 	if (pipe->fwd_miss.type == PSP_DP_FWD_DROP)
-		add(dp, SOFT_DROP_PIPE, fresh.packets);
+		add(dp, DP_DROP_PIPE, fresh.packets);
 }
 
 /* A control pipe's misses are entries of ours: see control.c. */
 static void settle_catch_all(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_total *misses)
 {
-	static const enum soft_counter ends[2] = {
-		[PSP_DP_PORT_UPLINK] = SOFT_UPLINK_KERNEL,
-		[PSP_DP_PORT_HOST] = SOFT_HOST_UNMATCHED,
+	static const enum dp_counter ends[2] = {
+		[PSP_DP_PORT_UPLINK] = DP_UPLINK_KERNEL,
+		[PSP_DP_PORT_HOST] = DP_HOST_UNMATCHED,
 	};
-	static const enum soft_counter begins[2] = {
-		[PSP_DP_PORT_UPLINK] = SOFT_UPLINK_RX_PACKETS,
-		[PSP_DP_PORT_HOST] = SOFT_HOST_RX_PACKETS,
+	static const enum dp_counter begins[2] = {
+		[PSP_DP_PORT_UPLINK] = DP_UPLINK_RX_PACKETS,
+		[PSP_DP_PORT_HOST] = DP_HOST_RX_PACKETS,
 	};
 
 	for (uint32_t i = 0; i < 2; i++) {
@@ -183,7 +182,7 @@ static void settle_catch_all(struct psp_dp *dp, struct dpu_pipe *pipe, struct dp
 			add(dp, begins[i], fresh);
 			add(dp, ends[i], fresh);
 		} else if (pipe->fwd_miss.type == PSP_DP_FWD_DROP) {
-			add(dp, SOFT_DROP_PIPE, fresh);
+			add(dp, DP_DROP_PIPE, fresh);
 		}
 	}
 }

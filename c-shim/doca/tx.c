@@ -10,7 +10,7 @@
 #include <time.h>
 
 #include "../psp/wire.h"
-#include "../soft/net.h"
+#include "../common/net.h"
 #include "dpu.h"
 #include "mark.h"
 #include "nic.h"
@@ -59,36 +59,36 @@ static struct rte_mbuf *fill(struct psp_dp *dp, const uint8_t *frame, uint32_t l
 	return mbuf;
 }
 
-static void resubmit(struct psp_dp *dp, const struct soft_held *held)
+static void resubmit(struct psp_dp *dp, const struct dp_held *held)
 {
 	uint32_t index = held->pipe & (DPU_PIPES_MAX - 1);
 	struct rte_mbuf *mbuf;
 
 	/* Its pipe may have gone in the meantime. */
 	if (atomic_load_explicit(&dp->pipe_ids[index], memory_order_acquire) != held->pipe) {
-		soft_count_own(&dp->counters, 0, SOFT_DROP_SHUTDOWN, held->segments);
+		dp_count_own(&dp->counters, 0, DP_DROP_SHUTDOWN, held->segments);
 		return;
 	}
 	mbuf = fill(dp, held->packet.frame, held->packet.len, 0,
 		    dpu_mark(DPU_MARK_RESUBMIT, 0, index));
-	soft_count_own(&dp->counters, 0, SOFT_HELD_RELEASED, held->segments);
+	dp_count_own(&dp->counters, 0, DP_HELD_RELEASED, held->segments);
 	if (mbuf == NULL || !transmit(dp, DPU_TX_POLL, mbuf))
-		soft_count_own(&dp->counters, 0, SOFT_UPLINK_TX_BUSY, held->segments);
+		dp_count_own(&dp->counters, 0, DP_UPLINK_TX_BUSY, held->segments);
 }
 
 bool dpu_tx_released(struct psp_dp *dp)
 {
-	struct soft_held *chain;
+	struct dp_held *chain;
 
-	if (!soft_hold_is_releasing(&dp->hold))
+	if (!dp_hold_is_releasing(&dp->hold))
 		return false;
-	while ((chain = soft_hold_next(&dp->hold)) != NULL) {
+	while ((chain = dp_hold_next(&dp->hold)) != NULL) {
 		while (chain != NULL) {
-			struct soft_held *held = chain;
+			struct dp_held *held = chain;
 
 			chain = held->next;
 			resubmit(dp, held);
-			soft_held_free(held);
+			dp_held_free(held);
 		}
 	}
 	return true;
@@ -102,7 +102,7 @@ int32_t psp_dp_inject(struct psp_dp *dp, uint32_t port, const uint8_t *frame, ui
 
 	if (dp == NULL || frame == NULL)
 		return PSP_DP_EINVAL;
-	if (port > PSP_DP_PORT_HOST || len < NET_ETH_LEN || len > SOFT_FRAME_MAX)
+	if (port > PSP_DP_PORT_HOST || len < NET_ETH_LEN || len > DP_FRAME_MAX)
 		return dpu_fail(dp, PSP_DP_EINVAL, "Cannot inject %u octets into port %u", len,
 				port);
 	vlan = port == PSP_DP_PORT_UPLINK ? dp->config.uplink_vlan : 0;

@@ -2,8 +2,8 @@
 /* act.c: what a rule does to a packet, what it reports, and where it sends it. */
 #include <string.h>
 
-#include "csum.h"
-#include "net.h"
+#include "../common/csum.h"
+#include "../common/net.h"
 #include "soft.h"
 
 /* ---- reports --------------------------------------------------------------------------------- */
@@ -17,7 +17,7 @@ static uint32_t least(uint32_t a, uint32_t b)
 static void describe(const struct soft_walk *walk, const struct soft_pipe *pipe,
 		     struct psp_dp_event *event)
 {
-	const struct soft_packet *packet = walk->packet;
+	const struct dp_packet *packet = walk->packet;
 
 	memset(event, 0, sizeof(*event));
 	event->port = packet->port;
@@ -31,9 +31,9 @@ static void describe(const struct soft_walk *walk, const struct soft_pipe *pipe,
 }
 
 static void push(struct soft_worker *worker, const struct psp_dp_event *event, const uint8_t *data,
-		 uint32_t len, enum soft_counter lost)
+		 uint32_t len, enum dp_counter lost)
 {
-	if (!soft_events_push(&worker->dp->events, event, data, len))
+	if (!dp_events_push(&worker->dp->events, event, data, len))
 		soft_worker_count(worker, lost, 1);
 }
 
@@ -49,7 +49,7 @@ static bool opened(const struct soft_walk *walk)
 static void report_sample(struct soft_worker *worker, const struct soft_walk *walk,
 			  const struct soft_pipe *pipe)
 {
-	const struct soft_packet *packet = walk->packet;
+	const struct dp_packet *packet = walk->packet;
 	const struct psp_dp_match *fields = &packet->fields;
 	uint32_t from = packet->l3_off, cap = worker->dp->config.sample_bytes;
 	struct psp_dp_event event;
@@ -63,8 +63,8 @@ static void report_sample(struct soft_worker *worker, const struct soft_walk *wa
 		memcpy(event.dst, fields->inner_ip_dst, sizeof(event.dst));
 	}
 	event.packet_len = packet->len - from;
-	soft_worker_count(worker, SOFT_SAMPLES, 1);
-	push(worker, &event, packet->frame + from, least(event.packet_len, cap), SOFT_SAMPLES_LOST);
+	soft_worker_count(worker, DP_SAMPLES, 1);
+	push(worker, &event, packet->frame + from, least(event.packet_len, cap), DP_SAMPLES_LOST);
 }
 
 static void report_syndrome(struct soft_worker *worker, const struct soft_walk *walk,
@@ -73,29 +73,27 @@ static void report_syndrome(struct soft_worker *worker, const struct soft_walk *
 	struct psp_dp_event event;
 
 	if (!walk->decrypted || walk->decapped ||
-	    !soft_limit_allows(&worker->syndromes, walk->packet->fields.tun_psp_spi,
-			       worker->now_ns))
+	    !dp_limit_allows(&worker->syndromes, walk->packet->fields.tun_psp_spi, worker->now_ns))
 		return;
 	describe(walk, pipe, &event);
 	event.type = PSP_DP_EVENT_SYNDROME;
 	event.packet_len = walk->packet->len - walk->packet->l3_off;
-	push(worker, &event, NULL, 0, SOFT_EVENTS_LOST);
+	push(worker, &event, NULL, 0, DP_EVENTS_LOST);
 }
 
 static void report_exception(struct soft_worker *worker, const struct soft_walk *walk,
 			     const struct soft_pipe *pipe)
 {
-	struct soft_packet *packet = walk->packet;
+	struct dp_packet *packet = walk->packet;
 	struct psp_dp_event event;
 
 	/* The packet ends here, and whoever answers it checks its sum. */
-	if (packet->needs_csum && packet->gso == SOFT_GSO_NONE)
-		soft_csum_complete(packet);
+	if (packet->needs_csum && packet->gso == DP_GSO_NONE)
+		dp_csum_complete(packet);
 	describe(walk, pipe, &event);
 	event.type = PSP_DP_EVENT_EXCEPTION;
 	event.packet_len = packet->len;
-	push(worker, &event, packet->frame, least(packet->len, SOFT_EXCEPTION_BYTES),
-	     SOFT_EVENTS_LOST);
+	push(worker, &event, packet->frame, least(packet->len, DP_EXCEPTION_BYTES), DP_EVENTS_LOST);
 }
 
 /* ---- actions --------------------------------------------------------------------------------- */
@@ -104,7 +102,7 @@ struct soft_pipe *soft_walk_act(struct soft_worker *worker, struct soft_walk *wa
 				const struct soft_pipe *pipe, const struct soft_rule *rule)
 {
 	const struct psp_dp_actions *actions = &rule->actions;
-	struct soft_packet *packet = walk->packet;
+	struct dp_packet *packet = walk->packet;
 
 	if ((actions->flags & PSP_DP_ACTION_SET_S) != 0)
 		packet->set_s = true;
@@ -116,11 +114,11 @@ struct soft_pipe *soft_walk_act(struct soft_worker *worker, struct soft_walk *wa
 	if ((actions->flags & PSP_DP_ACTION_DECAP) != 0) {
 		/* A packet that is not to be forwarded ends here at the latest. */
 		if (!opened(walk) || walk->decapped || packet->verdict != PSP_DP_VERDICT_OK) {
-			soft_walk_drop(worker, walk, SOFT_DROP_PIPE);
+			soft_walk_drop(worker, walk, DP_DROP_PIPE);
 			return NULL;
 		}
 		if (!soft_decap(packet, actions)) {
-			soft_walk_drop(worker, walk, SOFT_RX_BAD_INNER);
+			soft_walk_drop(worker, walk, DP_RX_BAD_INNER);
 			return NULL;
 		}
 		walk->decapped = true;
@@ -143,25 +141,24 @@ struct soft_pipe *soft_walk_act(struct soft_worker *worker, struct soft_walk *wa
 static void hold(struct soft_worker *worker, const struct soft_walk *walk,
 		 const struct soft_pipe *pipe)
 {
-	const struct soft_packet *packet = walk->packet;
+	const struct dp_packet *packet = walk->packet;
 
 	if (pipe == NULL || packet->port != PSP_DP_PORT_HOST ||
 	    packet->fields.parser_meta_outer_l3_type == PSP_DP_L3_NONE)
 		soft_walk_drop(worker, walk,
-			       packet->port == PSP_DP_PORT_HOST ? SOFT_HOST_UNMATCHED
-								: SOFT_DROP_PIPE);
+			       packet->port == PSP_DP_PORT_HOST ? DP_HOST_UNMATCHED : DP_DROP_PIPE);
 	else
-		soft_hold_add(&worker->dp->hold, pipe->id, packet, worker->now_ns);
+		dp_hold_add(&worker->dp->hold, pipe->id, packet, worker->now_ns);
 }
 
 static void leave_to_kernel(struct soft_worker *worker, const struct soft_walk *walk)
 {
 	if (walk->packet->port == PSP_DP_PORT_HOST)
-		soft_walk_drop(worker, walk, SOFT_HOST_UNMATCHED);
+		soft_walk_drop(worker, walk, DP_HOST_UNMATCHED);
 	else if (walk->decrypted)
-		soft_walk_drop(worker, walk, SOFT_DROP_PIPE);
+		soft_walk_drop(worker, walk, DP_DROP_PIPE);
 	else
-		soft_worker_count(worker, SOFT_UPLINK_KERNEL, walk->segments);
+		soft_worker_count(worker, DP_UPLINK_KERNEL, walk->segments);
 }
 
 static void leave_to_agent(struct soft_worker *worker, const struct soft_walk *walk,
@@ -173,7 +170,7 @@ static void leave_to_agent(struct soft_worker *worker, const struct soft_walk *w
 	}
 	report_exception(worker, walk, pipe);
 	if (!walk->counted)
-		soft_worker_count(worker, SOFT_EXCEPTIONS, walk->segments);
+		soft_worker_count(worker, DP_EXCEPTIONS, walk->segments);
 }
 
 static void leave_by_port(struct soft_worker *worker, struct soft_walk *walk,
@@ -203,7 +200,7 @@ struct soft_pipe *soft_walk_forward(struct soft_worker *worker, struct soft_walk
 	default:
 		/* Opened, but nothing let it in: that it has no SA here is the reason. */
 		soft_walk_drop(worker, walk,
-			       opened(walk) && !walk->decapped ? SOFT_RX_NO_SA : SOFT_DROP_PIPE);
+			       opened(walk) && !walk->decapped ? DP_RX_NO_SA : DP_DROP_PIPE);
 		break;
 	}
 	return NULL;

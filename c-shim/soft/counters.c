@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "counters.h"
+#include "../common/counters.h"
 
 #include <string.h>
 
 #include "soft.h"
 
-static const char *const names[SOFT_COUNTER_COUNT] = {
+static const char *const names[DP_COUNTER_COUNT] = {
 #define X(symbol, name) name,
-	SOFT_COUNTERS(X)
+	DP_COUNTERS(X)
 #undef X
 };
 
-uint64_t soft_counter_sum(const struct soft_counters *counters, enum soft_counter counter)
+uint64_t dp_counter_sum(const struct dp_counters *counters, enum dp_counter counter)
 {
 	uint64_t sum = 0;
 
-	for (uint32_t i = 0; i < SOFT_BLOCKS; i++)
+	for (uint32_t i = 0; i < DP_BLOCKS; i++)
 		sum += atomic_load_explicit(&counters->block[i][counter], memory_order_relaxed);
 	return sum;
 }
@@ -27,12 +27,12 @@ int32_t psp_dp_counter_names(struct psp_dp *dp, char *buf, uint32_t cap, uint32_
 	if (dp == NULL || len == NULL || (buf == NULL && cap > 0))
 		return PSP_DP_EINVAL;
 	*len = 0;
-	for (uint32_t i = 0; i < SOFT_COUNTER_COUNT; i++)
+	for (uint32_t i = 0; i < DP_COUNTER_COUNT; i++)
 		*len += (uint32_t)strlen(names[i]) + 1;
 	if (*len > cap)
 		return soft_fail(dp, PSP_DP_ERANGE,
 				 "Cannot list counters: the names need %u octets", *len);
-	for (uint32_t i = 0; i < SOFT_COUNTER_COUNT; i++) {
+	for (uint32_t i = 0; i < DP_COUNTER_COUNT; i++) {
 		uint32_t n = (uint32_t)strlen(names[i]);
 
 		memcpy(buf + at, names[i], n);
@@ -46,8 +46,8 @@ int32_t psp_dp_counters(struct psp_dp *dp, uint64_t *values, uint32_t cap, uint3
 {
 	if (dp == NULL || n == NULL || (values == NULL && cap > 0))
 		return PSP_DP_EINVAL;
-	*n = SOFT_COUNTER_COUNT;
-	for (uint32_t i = 0; i < SOFT_COUNTER_COUNT && i < cap; i++)
-		values[i] = soft_counter_sum(&dp->counters, (enum soft_counter)i);
+	*n = DP_COUNTER_COUNT;
+	for (uint32_t i = 0; i < DP_COUNTER_COUNT && i < cap; i++)
+		values[i] = dp_counter_sum(&dp->counters, (enum dp_counter)i);
 	return 0;
 }

@@ -30,12 +30,12 @@ int32_t soft_keys_init(struct psp_dp *dp)
 		return PSP_DP_ENOMEM;
 	master->generation[0] = 1;
 	master->generation[1] = 1;
-	if (soft_random(master->key, sizeof(master->key)) != 0 ||
-	    soft_random(keys->print_key, sizeof(keys->print_key)) != 0 ||
-	    soft_random(starts, sizeof(starts)) != 0)
+	if (dp_random(master->key, sizeof(master->key)) != 0 ||
+	    dp_random(keys->print_key, sizeof(keys->print_key)) != 0 ||
+	    dp_random(starts, sizeof(starts)) != 0)
 		return PSP_DP_EIO;
 	for (uint32_t i = 0; i < 2; i++)
-		keys->spi_start[i] = starts[i] % SOFT_SPI_COUNT;
+		keys->spi_start[i] = starts[i] % DP_SPI_COUNT;
 	return dp->backend->crypto_new(&keys->crypto);
 }
 
@@ -47,7 +47,7 @@ void soft_keys_free(struct psp_dp *dp)
 		slot_free(atomic_load_explicit(&keys->tx[i], memory_order_relaxed));
 	free(keys->tx);
 	soft_master_free(atomic_load_explicit(&keys->master, memory_order_relaxed));
-	soft_prints_free(&keys->prints);
+	dp_prints_free(&keys->prints);
 	if (keys->crypto != NULL)
 		dp->backend->crypto_free(keys->crypto);
 	explicit_bzero(keys, sizeof(*keys));
@@ -89,7 +89,7 @@ static int32_t remember(struct psp_dp *dp, uint32_t id, const struct psp_dp_key 
 	if (status != 0)
 		return soft_fail(dp, PSP_DP_EIO,
 				 "Cannot set crypto id %u: the crypto library failed", id);
-	status = soft_prints_add(&dp->keys.prints, print);
+	status = dp_prints_add(&dp->keys.prints, print);
 	if (status == PSP_DP_EKEY)
 		return soft_fail(dp, status,
 				 "Cannot set crypto id %u: the key is or was in use already", id);
@@ -128,7 +128,7 @@ int32_t psp_dp_crypto_set(struct psp_dp *dp, uint32_t id, const struct psp_dp_ke
 	slot->backend = dp->backend;
 	slot->key.spi = key->spi;
 	slot->key.version = key->version;
-	slot->key.iv_limit = key->iv_limit != 0 ? key->iv_limit : SOFT_IV_LIMIT_DEFAULT;
+	slot->key.iv_limit = key->iv_limit != 0 ? key->iv_limit : DP_IV_LIMIT_DEFAULT;
 	atomic_store_explicit(&slot->key.next_iv, 1, memory_order_relaxed);
 	status = dp->backend->key_new(dp->keys.crypto, key->version, key->key, &slot->key.aead);
 	if (status != 0) {

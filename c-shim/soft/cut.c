@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "csum.h"
-#include "net.h"
+#include "../common/csum.h"
+#include "../common/net.h"
+#include "steps.h"
 
 #define PACKETS_MAX (SOFT_SEGMENTS_MAX * 2u) /* the kernel's own bound on a UDP super-frame */
 
-static bool is_super_frame(const struct soft_packet *packet)
+static bool is_super_frame(const struct dp_packet *packet)
 {
-	return packet->gso == SOFT_GSO_UDP && packet->gso_size != 0 &&
+	return packet->gso == DP_GSO_UDP && packet->gso_size != 0 &&
 	       packet->fields.parser_meta_outer_l4_type == PSP_DP_L4_UDP &&
 	       packet->payload_off <= NET_HEAD_MAX && packet->len > packet->payload_off;
 }
 
 /* Outer headers in front of slice i: its lengths, its IPv4 id, and no UDP checksum, which PSP may go without. */
-static void write_head(struct soft_packet *segment, const uint8_t *head, uint32_t i)
+static void write_head(struct dp_packet *segment, const uint8_t *head, uint32_t i)
 {
 	uint8_t *ip = segment->frame + segment->l3_off;
 	uint8_t *udp = segment->frame + segment->l4_off;
@@ -27,10 +28,10 @@ static void write_head(struct soft_packet *segment, const uint8_t *head, uint32_
 	}
 	psp_put16(ip + NET_IP4_TOTAL, (uint16_t)ip_len);
 	psp_put16(ip + NET_IP4_ID, (uint16_t)(psp_get16(ip + NET_IP4_ID) + i));
-	soft_csum_ipv4(ip);
+	dp_csum_ipv4(ip);
 }
 
-void soft_cut(struct soft_packet *packet, void (*each)(void *arg, struct soft_packet *segment),
+void soft_cut(struct dp_packet *packet, void (*each)(void *arg, struct dp_packet *segment),
 	      void *arg)
 {
 	uint8_t head[NET_HEAD_MAX];
@@ -41,24 +42,24 @@ void soft_cut(struct soft_packet *packet, void (*each)(void *arg, struct soft_pa
 		return;
 	}
 	payload = packet->len - packet->payload_off;
-	count = soft_segments(packet);
+	count = dp_segments(packet);
 	if (count > PACKETS_MAX)
 		count = PACKETS_MAX;
 	memcpy(head, packet->frame, packet->payload_off);
 	for (uint32_t i = 0; i < count; i++) {
-		struct soft_packet segment = *packet;
+		struct dp_packet segment = *packet;
 		uint32_t off = i * packet->gso_size;
 		uint32_t len = payload - off < packet->gso_size ? payload - off : packet->gso_size;
 
 		/* The headers go over the end of what lies in front: it has been consumed. */
 		segment.frame = packet->frame + off;
 		segment.len = packet->payload_off + len;
-		segment.gso = SOFT_GSO_NONE;
+		segment.gso = DP_GSO_NONE;
 		segment.gso_size = 0;
 		segment.needs_csum = false;
 		segment.csum_valid = true;
 		write_head(&segment, head, i);
-		soft_parse_psp(&segment);
+		dp_parse_psp(&segment);
 		each(arg, &segment);
 	}
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "csum.h"
-#include "net.h"
+#include "../common/csum.h"
+#include "../common/net.h"
+#include "steps.h"
 
 /* RFC 6040, figure 4: row inner, column outer; what the inner field becomes. */
 #define DROP 0xffu
@@ -30,19 +31,19 @@ static bool combine_ecn(const uint8_t *outer, uint8_t *inner)
 	word = psp_get16(inner);
 	inner[NET_IP4_TOS] = (uint8_t)((inner[NET_IP4_TOS] & ~NET_ECN) | ecn);
 	psp_put16(inner + NET_IP4_CSUM,
-		  soft_csum_update(psp_get16(inner + NET_IP4_CSUM), word, psp_get16(inner)));
+		  dp_csum_update(psp_get16(inner + NET_IP4_CSUM), word, psp_get16(inner)));
 	return true;
 }
 
 /* Leaves the inner packet with an Ethernet header's room in front; *type is its Ethernet type. */
-static bool decap_tunnel(struct soft_packet *packet, uint16_t *type)
+static bool decap_tunnel(struct dp_packet *packet, uint16_t *type)
 {
 	uint8_t *inner = packet->frame + packet->inner_off;
-	struct soft_ip ip;
+	struct dp_ip ip;
 
 	if (packet->psp.next_header != PSP_NEXT_IPV4 && packet->psp.next_header != PSP_NEXT_IPV6)
 		return false;
-	if (!soft_ip_read(inner, packet->len - packet->inner_off, &ip) ||
+	if (!dp_ip_read(inner, packet->len - packet->inner_off, &ip) ||
 	    ip.v6 != (packet->psp.next_header == PSP_NEXT_IPV6))
 		return false;
 	if (!combine_ecn(packet->frame + packet->l3_off, inner))
@@ -54,17 +55,17 @@ static bool decap_tunnel(struct soft_packet *packet, uint16_t *type)
 }
 
 /* Moves the IP header up against what was sealed, and takes UDP and PSP out of it. */
-static bool decap_transport(struct soft_packet *packet, uint16_t *type)
+static bool decap_transport(struct dp_packet *packet, uint16_t *type)
 {
 	uint32_t ip_len = (uint32_t)packet->l4_off - packet->l3_off;
 	uint32_t l4_len = packet->len - packet->inner_off;
 	uint8_t *ip = packet->frame + packet->inner_off - ip_len;
-	struct soft_ip read;
+	struct dp_ip read;
 
 	if (packet->psp.next_header != PSP_NEXT_TCP && packet->psp.next_header != PSP_NEXT_UDP)
 		return false;
-	/* As soft_parse() read it: what its length field says was there, ICV included. */
-	if (!soft_ip_read(packet->frame + packet->l3_off, SOFT_FRAME_MAX, &read) || read.fragment)
+	/* As dp_parse() read it: what its length field says was there, ICV included. */
+	if (!dp_ip_read(packet->frame + packet->l3_off, DP_FRAME_MAX, &read) || read.fragment)
 		return false;
 	memmove(ip, packet->frame + packet->l3_off, ip_len);
 	ip[read.next_off] = packet->psp.next_header;
@@ -72,7 +73,7 @@ static bool decap_transport(struct soft_packet *packet, uint16_t *type)
 		psp_put16(ip + NET_IP6_PLEN, (uint16_t)(ip_len - NET_IP6_LEN + l4_len));
 	} else {
 		psp_put16(ip + NET_IP4_TOTAL, (uint16_t)(ip_len + l4_len));
-		soft_csum_ipv4(ip);
+		dp_csum_ipv4(ip);
 	}
 	packet->frame = ip - NET_ETH_LEN;
 	packet->len = NET_ETH_LEN + ip_len + l4_len;
@@ -80,7 +81,7 @@ static bool decap_transport(struct soft_packet *packet, uint16_t *type)
 	return true;
 }
 
-bool soft_decap(struct soft_packet *packet, const struct psp_dp_actions *actions)
+bool soft_decap(struct dp_packet *packet, const struct psp_dp_actions *actions)
 {
 	uint32_t pkt_meta = packet->fields.meta_pkt_meta;
 	uint16_t type;
@@ -103,9 +104,9 @@ bool soft_decap(struct soft_packet *packet, const struct psp_dp_actions *actions
 	/* What the kernel said of the outer checksum does not hold for the inner one. */
 	packet->needs_csum = false;
 	packet->csum_valid = false;
-	packet->gso = SOFT_GSO_NONE;
+	packet->gso = DP_GSO_NONE;
 	packet->vlan_tci = 0;
-	whole = soft_parse(packet);
+	whole = dp_parse(packet);
 	packet->fields.meta_pkt_meta = pkt_meta;
 	return whole;
 }

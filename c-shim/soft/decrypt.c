@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "../psp/seal.h"
-#include "csum.h"
-#include "net.h"
+#include "../common/csum.h"
+#include "../common/net.h"
+#include "steps.h"
 
-static bool udp_checksum_ok(const struct soft_packet *packet, uint32_t udp_len)
+static bool udp_checksum_ok(const struct dp_packet *packet, uint32_t udp_len)
 {
 	const uint8_t *udp = packet->frame + packet->l4_off;
 
 	if (psp_get16(udp + NET_UDP_CSUM) == 0 || packet->needs_csum || packet->csum_valid)
 		return true;
-	return soft_csum_verify(packet->frame + packet->l3_off, NET_PROTO_UDP, udp, udp_len);
+	return dp_csum_verify(packet->frame + packet->l3_off, NET_PROTO_UDP, udp, udp_len);
 }
 
-static void set_verdict(struct soft_packet *packet, uint32_t verdict)
+static void set_verdict(struct dp_packet *packet, uint32_t verdict)
 {
 	uint8_t syndrome = PSP_DP_SYNDROME_BAD_TRAILER;
 
@@ -25,15 +26,15 @@ static void set_verdict(struct soft_packet *packet, uint32_t verdict)
 }
 
 /* The addresses that a tunnel's inner packet has; what is not IP has none. */
-static void read_inner(struct soft_packet *packet)
+static void read_inner(struct dp_packet *packet)
 {
 	struct psp_dp_match *fields = &packet->fields;
 	const uint8_t *ip = packet->frame + packet->inner_off;
-	struct soft_ip read;
+	struct dp_ip read;
 
 	if (packet->psp.next_header != PSP_NEXT_IPV4 && packet->psp.next_header != PSP_NEXT_IPV6)
 		return;
-	if (!soft_ip_read(ip, packet->len - packet->inner_off, &read) ||
+	if (!dp_ip_read(ip, packet->len - packet->inner_off, &read) ||
 	    read.v6 != (packet->psp.next_header == PSP_NEXT_IPV6))
 		return;
 	if (read.v6) {
@@ -48,7 +49,7 @@ static void read_inner(struct soft_packet *packet)
 }
 
 bool soft_decrypt(const struct psp_crypto_backend *backend, struct psp_crypto *crypto,
-		  const struct psp_aead_key *key, uint32_t versions, struct soft_packet *packet)
+		  const struct psp_aead_key *key, uint32_t versions, struct dp_packet *packet)
 {
 	uint8_t *psp = packet->frame + packet->payload_off;
 	uint32_t verdict, len, udp_len;
@@ -56,7 +57,7 @@ bool soft_decrypt(const struct psp_crypto_backend *backend, struct psp_crypto *c
 
 	packet->inner_off = 0;
 	if (packet->fields.parser_meta_outer_l4_type != PSP_DP_L4_UDP ||
-	    packet->gso != SOFT_GSO_NONE) {
+	    packet->gso != DP_GSO_NONE) {
 		set_verdict(packet, PSP_DP_VERDICT_MALFORMED);
 		return true;
 	}

@@ -1,29 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* join.c: the reverse of TSO, by the rules of the kernel's GRO. */
-#include "csum.h"
-#include "net.h"
+#include "../common/csum.h"
+#include "../common/net.h"
+#include "steps.h"
 
 #define LAST_FLAGS (NET_FIN | NET_PSH) /* allowed in any segment; what they stand in is the last */
 
-static const uint8_t *tcp_of(const struct soft_packet *packet)
+static const uint8_t *tcp_of(const struct dp_packet *packet)
 {
 	return packet->frame + packet->l4_off;
 }
 
-static uint32_t payload_len(const struct soft_packet *packet)
+static uint32_t payload_len(const struct dp_packet *packet)
 {
 	return packet->len - packet->payload_off;
 }
 
 /* Can the segment be part of a super-frame at all? Its checksum must be right: joining makes a new one. */
-static bool can_join(const struct soft_packet *packet)
+static bool can_join(const struct dp_packet *packet)
 {
 	uint32_t ip_len = (uint32_t)packet->l4_off - packet->l3_off;
 	const uint8_t *ip = packet->frame + packet->l3_off;
 	bool v6;
 
 	if (packet->fields.parser_meta_outer_l4_type != PSP_DP_L4_TCP ||
-	    packet->gso != SOFT_GSO_NONE || packet->needs_csum || payload_len(packet) == 0 ||
+	    packet->gso != DP_GSO_NONE || packet->needs_csum || payload_len(packet) == 0 ||
 	    packet->len > NET_SUPER_MAX)
 		return false;
 	v6 = packet->fields.parser_meta_outer_l3_type == PSP_DP_L3_IPV6;
@@ -33,11 +34,11 @@ static bool can_join(const struct soft_packet *packet)
 	if ((tcp_of(packet)[NET_TCP_FLAGS] & ~LAST_FLAGS) != NET_ACK)
 		return false;
 	return packet->csum_valid ||
-	       soft_csum_verify(ip, NET_PROTO_TCP, tcp_of(packet), packet->len - packet->l4_off);
+	       dp_csum_verify(ip, NET_PROTO_TCP, tcp_of(packet), packet->len - packet->l4_off);
 }
 
 /* All of Ethernet, IP and TCP that must be equal in one super-frame. */
-static bool same_flow(const struct soft_packet *a, const struct soft_packet *b)
+static bool same_flow(const struct dp_packet *a, const struct dp_packet *b)
 {
 	const uint8_t *x = a->frame + a->l3_off, *y = b->frame + b->l3_off;
 	const uint8_t *s = tcp_of(a), *t = tcp_of(b);
@@ -58,9 +59,9 @@ static bool same_flow(const struct soft_packet *a, const struct soft_packet *b)
 	       memcmp(s + NET_TCP_LEN, t + NET_TCP_LEN, tcp_len - NET_TCP_LEN) == 0;
 }
 
-static bool follows(const struct soft_join *join, const struct soft_packet *packet)
+static bool follows(const struct soft_join *join, const struct dp_packet *packet)
 {
-	const struct soft_packet *head = &join->head;
+	const struct dp_packet *head = &join->head;
 	uint32_t len = payload_len(packet);
 
 	return head->len != 0 && !join->closed && len <= head->gso_size &&
@@ -68,9 +69,9 @@ static bool follows(const struct soft_join *join, const struct soft_packet *pack
 	       psp_get32(tcp_of(packet) + NET_TCP_SEQ) == join->next_seq && same_flow(head, packet);
 }
 
-static void start(struct soft_join *join, const struct soft_packet *packet)
+static void start(struct soft_join *join, const struct dp_packet *packet)
 {
-	uint8_t *frame = join->out->buf + SOFT_HEADROOM;
+	uint8_t *frame = join->out->buf + DP_HEADROOM;
 
 	memcpy(frame, packet->frame, packet->len);
 	join->head = *packet;
@@ -81,9 +82,9 @@ static void start(struct soft_join *join, const struct soft_packet *packet)
 	join->closed = false;
 }
 
-static void append(struct soft_join *join, const struct soft_packet *packet)
+static void append(struct soft_join *join, const struct dp_packet *packet)
 {
-	struct soft_packet *head = &join->head;
+	struct dp_packet *head = &join->head;
 	uint8_t *tcp = head->frame + head->l4_off;
 	uint32_t len = payload_len(packet);
 	uint8_t flags = tcp_of(packet)[NET_TCP_FLAGS];
@@ -99,7 +100,7 @@ static void append(struct soft_join *join, const struct soft_packet *packet)
 }
 
 /* Lengths and a partial checksum for what has become a super-frame. */
-static void finish(struct soft_packet *head)
+static void finish(struct dp_packet *head)
 {
 	uint8_t *ip = head->frame + head->l3_off;
 	uint8_t *tcp = head->frame + head->l4_off;
@@ -110,10 +111,10 @@ static void finish(struct soft_packet *head)
 		psp_put16(ip + NET_IP6_PLEN, (uint16_t)l4_len);
 	} else {
 		psp_put16(ip + NET_IP4_TOTAL, (uint16_t)(head->len - head->l3_off));
-		soft_csum_ipv4(ip);
+		dp_csum_ipv4(ip);
 	}
-	psp_put16(tcp + NET_TCP_CSUM, soft_csum_fold(soft_csum_pseudo(ip, NET_PROTO_TCP, l4_len)));
-	head->gso = v6 ? SOFT_GSO_TCP6 : SOFT_GSO_TCP4;
+	psp_put16(tcp + NET_TCP_CSUM, dp_csum_fold(dp_csum_pseudo(ip, NET_PROTO_TCP, l4_len)));
+	head->gso = v6 ? DP_GSO_TCP6 : DP_GSO_TCP4;
 	head->needs_csum = true;
 	head->csum_valid = false;
 	head->csum_start = head->l4_off;
@@ -135,7 +136,7 @@ int32_t soft_join_flush(struct soft_join *join)
 	return status;
 }
 
-int32_t soft_join_add(struct soft_join *join, const struct soft_packet *packet)
+int32_t soft_join_add(struct soft_join *join, const struct dp_packet *packet)
 {
 	bool joins = can_join(packet);
 	int32_t flushed, sent;

@@ -6,11 +6,9 @@
 #ifndef PSP_SOFT_KEYS_H
 #define PSP_SOFT_KEYS_H
 
-#include "packet.h"
+#include "../common/keys.h"
 #include "rcu.h"
-
-#define SOFT_IV_LIMIT_DEFAULT (UINT64_C(1) << 34)
-#define SOFT_SPI_COUNT 0x7fffffffu /* under one master key: the low 31 bits, but 0 */
+#include "steps.h"
 
 /* What a crypto id points to. */
 struct soft_tx_slot {
@@ -26,12 +24,6 @@ struct soft_master {
 	uint32_t generation[2]; /* 1 and up: tells derived keys that are stale */
 };
 
-/* A set of 128-bit fingerprints of every transmit key that this plane has ever held. */
-struct soft_prints {
-	uint64_t (*slots)[2]; /* 0, 0: free */
-	uint32_t used, mask;
-};
-
 /* All but tx and master is the writer's. */
 struct soft_keys {
 	struct psp_crypto *crypto; /* of the API's threads, under the writer's lock */
@@ -43,7 +35,7 @@ struct soft_keys {
 	uint32_t spi_start[2]; /* random, so that SPIs tell nothing of a restart */
 	uint32_t spi_used[2];
 	uint8_t print_key[32];
-	struct soft_prints prints;
+	struct dp_prints prints;
 };
 
 struct psp_dp;
@@ -52,10 +44,6 @@ int32_t soft_keys_init(struct psp_dp *dp);
 void soft_keys_free(struct psp_dp *dp);
 /* Wipes; NULL is allowed. */
 void soft_master_free(struct soft_master *master);
-
-/* 0, PSP_DP_EKEY when the fingerprint is there already, PSP_DP_ENOMEM. */
-int32_t soft_prints_add(struct soft_prints *prints, const uint8_t print[16]);
-void soft_prints_free(struct soft_prints *prints);
 
 /*
  * A worker's cache of derived receive keys. Only keys that have opened a packet are put in, so forged SPIs

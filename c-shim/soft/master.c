@@ -25,12 +25,12 @@ static uint32_t next_spi(struct soft_keys *keys)
 	uint32_t active = keys->active;
 	uint64_t at = (uint64_t)keys->spi_start[active] + keys->spi_used[active]++;
 
-	return (uint32_t)(at % SOFT_SPI_COUNT + 1) | (active != 0 ? PSP_SPI_MASTER_KEY : 0);
+	return (uint32_t)(at % DP_SPI_COUNT + 1) | (active != 0 ? PSP_SPI_MASTER_KEY : 0);
 }
 
 static int32_t check(struct psp_dp *dp, uint32_t version, const struct psp_dp_key *keys, uint32_t n)
 {
-	uint32_t left = SOFT_SPI_COUNT - dp->keys.spi_used[dp->keys.active];
+	uint32_t left = DP_SPI_COUNT - dp->keys.spi_used[dp->keys.active];
 
 	if (version >= PSP_VERSIONS)
 		return soft_fail(dp, PSP_DP_EINVAL, "Cannot generate SPIs: no PSP version %u",
@@ -104,8 +104,8 @@ int32_t psp_dp_master_key_rotate(struct psp_dp *dp)
 	}
 	memcpy(fresh->key, old->key, sizeof(fresh->key));
 	memcpy(fresh->generation, old->generation, sizeof(fresh->generation));
-	if (soft_random(fresh->key[next], sizeof(fresh->key[next])) != 0 ||
-	    soft_random(&start, sizeof(start)) != 0) {
+	if (dp_random(fresh->key[next], sizeof(fresh->key[next])) != 0 ||
+	    dp_random(&start, sizeof(start)) != 0) {
 		status = soft_fail(
 			dp, PSP_DP_EIO,
 			"Cannot rotate the master key: the kernel gives no random octets");
@@ -115,10 +115,10 @@ int32_t psp_dp_master_key_rotate(struct psp_dp *dp)
 	atomic_store_explicit(&keys->master, fresh, memory_order_release);
 	fresh = NULL;
 	keys->active = next;
-	keys->spi_start[next] = start % SOFT_SPI_COUNT;
+	keys->spi_start[next] = start % DP_SPI_COUNT;
 	keys->spi_used[next] = 0;
 	keys->rotations++;
-	soft_count(&dp->counters, SOFT_KEY_ROTATIONS, 1);
+	dp_count(&dp->counters, DP_KEY_ROTATIONS, 1);
 	soft_rcu_defer(&dp->rcu, &old->rcu, master_due);
 	soft_rcu_wait(&dp->rcu);
 	/* They wipe what they have derived from the key that is gone. */
@@ -139,7 +139,7 @@ int32_t psp_dp_master_key_query(struct psp_dp *dp, struct psp_dp_master_key_info
 	pthread_mutex_lock(&dp->writer);
 	info->active = dp->keys.active;
 	info->rotations = dp->keys.rotations;
-	info->spis_left = SOFT_SPI_COUNT - dp->keys.spi_used[dp->keys.active];
+	info->spis_left = DP_SPI_COUNT - dp->keys.spi_used[dp->keys.active];
 	pthread_mutex_unlock(&dp->writer);
 	return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* open.c: the receive key of a PSP packet, and what is counted when it opens or does not. */
 #include "../psp/kdf.h"
-#include "net.h"
+#include "../common/net.h"
 #include "soft.h"
 
 /* A key that the cache does not have; NULL: the library failed. */
@@ -20,7 +20,7 @@ static struct psp_aead_key *derive(struct soft_worker *worker, const struct soft
 	return aead;
 }
 
-static void set_verdict(struct soft_packet *packet, uint32_t verdict)
+static void set_verdict(struct dp_packet *packet, uint32_t verdict)
 {
 	packet->verdict = (uint8_t)verdict;
 	if (verdict != PSP_DP_VERDICT_OK && verdict != PSP_DP_VERDICT_POLICY &&
@@ -31,7 +31,7 @@ static void set_verdict(struct soft_packet *packet, uint32_t verdict)
 }
 
 /* What can be said before there is a key. OK: *header holds, and *len is the UDP payload's. */
-static uint32_t look(const struct soft_worker *worker, const struct soft_packet *packet,
+static uint32_t look(const struct soft_worker *worker, const struct dp_packet *packet,
 		     struct psp_header *header, uint32_t *len)
 {
 	uint32_t udp_len;
@@ -49,20 +49,20 @@ static uint32_t look(const struct soft_worker *worker, const struct soft_packet 
 
 static void count_verdict(struct soft_worker *worker, struct soft_walk *walk, uint32_t len)
 {
-	enum soft_counter counter = SOFT_RX_ERROR;
+	enum dp_counter counter = DP_RX_ERROR;
 
 	switch (walk->packet->verdict) {
 	case PSP_DP_VERDICT_OK:
 	case PSP_DP_VERDICT_POLICY:
-		soft_worker_count(worker, SOFT_RX_PACKETS, 1);
-		soft_worker_count(worker, SOFT_RX_BYTES, len - PSP_HEADER_LEN - PSP_ICV_LEN);
+		soft_worker_count(worker, DP_RX_PACKETS, 1);
+		soft_worker_count(worker, DP_RX_BYTES, len - PSP_HEADER_LEN - PSP_ICV_LEN);
 		return;
 	case PSP_DP_VERDICT_ICV:
-		counter = SOFT_RX_AUTH_FAIL;
+		counter = DP_RX_AUTH_FAIL;
 		break;
 	case PSP_DP_VERDICT_DISCARD:
 	case PSP_DP_VERDICT_RESERVED:
-		counter = SOFT_RX_BAD;
+		counter = DP_RX_BAD;
 		break;
 	default:
 		break;
@@ -72,7 +72,7 @@ static void count_verdict(struct soft_worker *worker, struct soft_walk *walk, ui
 }
 
 /* True: the verdict is set. False: drop it as rx-error. */
-static bool decrypt(struct soft_worker *worker, struct soft_packet *packet,
+static bool decrypt(struct soft_worker *worker, struct dp_packet *packet,
 		    const struct psp_header *header)
 {
 	const struct soft_master *master =
@@ -103,7 +103,7 @@ static bool decrypt(struct soft_worker *worker, struct soft_packet *packet,
 
 bool soft_walk_decrypt(struct soft_worker *worker, struct soft_walk *walk)
 {
-	struct soft_packet *packet = walk->packet;
+	struct dp_packet *packet = walk->packet;
 	struct psp_header header;
 	uint32_t len = 0, verdict = look(worker, packet, &header, &len);
 
@@ -111,7 +111,7 @@ bool soft_walk_decrypt(struct soft_worker *worker, struct soft_walk *walk)
 	set_verdict(packet, verdict);
 	if (verdict == PSP_DP_VERDICT_OK) {
 		if (!decrypt(worker, packet, &header)) {
-			soft_worker_count(worker, SOFT_RX_ERROR, 1);
+			soft_worker_count(worker, DP_RX_ERROR, 1);
 			return false;
 		}
 		set_verdict(packet, packet->verdict);

@@ -11,7 +11,7 @@
 #define SEND_POLL_MS 1
 
 /* Waits a little for a queue that is full: about a millisecond, then it is the packet's turn to go. */
-static int32_t send(struct soft_worker *worker, uint32_t port, const struct soft_packet *frame,
+static int32_t send(struct soft_worker *worker, uint32_t port, const struct dp_packet *frame,
 		    bool *busy)
 {
 	struct soft_port *to = worker->dp->ports[port];
@@ -33,11 +33,11 @@ static int32_t send(struct soft_worker *worker, uint32_t port, const struct soft
 
 /* ---- uplink ---------------------------------------------------------------------------------- */
 
-int32_t soft_out_send_uplink(void *arg, const struct soft_packet *frame)
+int32_t soft_out_send_uplink(void *arg, const struct dp_packet *frame)
 {
 	struct soft_worker *worker = arg;
 	struct soft_tx_key *key = worker->sealing_key;
-	uint32_t n = soft_segments(frame);
+	uint32_t n = dp_segments(frame);
 	uint64_t bytes = frame->len - frame->payload_off -
 			 (uint64_t)n * (PSP_HEADER_LEN + PSP_ICV_LEN); /* after the IV, no ICV */
 	bool busy;
@@ -45,11 +45,11 @@ int32_t soft_out_send_uplink(void *arg, const struct soft_packet *frame)
 
 	worker->sealed += n;
 	if (status != 0) {
-		soft_worker_count(worker, busy ? SOFT_UPLINK_TX_BUSY : SOFT_TX_ERROR, n);
+		soft_worker_count(worker, busy ? DP_UPLINK_TX_BUSY : DP_TX_ERROR, n);
 		return status;
 	}
-	soft_worker_count(worker, SOFT_TX_PACKETS, n);
-	soft_worker_count(worker, SOFT_TX_BYTES, bytes);
+	soft_worker_count(worker, DP_TX_PACKETS, n);
+	soft_worker_count(worker, DP_TX_BYTES, bytes);
 	atomic_fetch_add_explicit(&key->packets, n, memory_order_relaxed);
 	atomic_fetch_add_explicit(&key->bytes, bytes, memory_order_relaxed);
 	atomic_store_explicit(&key->last_used_ns, worker->now_ns, memory_order_relaxed);
@@ -59,11 +59,11 @@ int32_t soft_out_send_uplink(void *arg, const struct soft_packet *frame)
 static void report_too_big(struct soft_worker *worker, const struct soft_walk *walk,
 			   const struct soft_pipe *pipe, uint32_t max_inner)
 {
-	const struct soft_packet *packet = walk->packet;
+	const struct dp_packet *packet = walk->packet;
 	uint32_t len = packet->len - packet->l3_off;
 	struct psp_dp_event event;
 
-	if (!soft_limit_allows(&worker->too_bigs, soft_flow_hash(packet), worker->now_ns))
+	if (!dp_limit_allows(&worker->too_bigs, dp_flow_hash(packet), worker->now_ns))
 		return;
 	memset(&event, 0, sizeof(event));
 	event.type = PSP_DP_EVENT_TOO_BIG;
@@ -76,47 +76,47 @@ static void report_too_big(struct soft_worker *worker, const struct soft_walk *w
 	memcpy(event.src, packet->fields.outer_ip_src, sizeof(event.src));
 	memcpy(event.dst, packet->fields.outer_ip_dst, sizeof(event.dst));
 	memcpy(event.eth_src, packet->frame + 6, sizeof(event.eth_src));
-	if (!soft_events_push(&worker->dp->events, &event, packet->frame + packet->l3_off,
-			      len < SOFT_TOO_BIG_BYTES ? len : SOFT_TOO_BIG_BYTES))
-		soft_worker_count(worker, SOFT_EVENTS_LOST, 1);
+	if (!dp_events_push(&worker->dp->events, &event, packet->frame + packet->l3_off,
+			    len < DP_TOO_BIG_BYTES ? len : DP_TOO_BIG_BYTES))
+		soft_worker_count(worker, DP_EVENTS_LOST, 1);
 }
 
-static enum soft_counter seal(struct soft_worker *worker, struct soft_walk *walk,
-			      const struct soft_pipe *pipe, struct soft_tx_key *key)
+static enum dp_counter seal(struct soft_worker *worker, struct soft_walk *walk,
+			    const struct soft_pipe *pipe, struct soft_tx_key *key)
 {
 	uint32_t overhead = soft_overhead(walk->packet->encap);
 	uint32_t max_inner = worker->max_ip > overhead ? worker->max_ip - overhead : 0;
 
-	if (worker->dp->config.mss_clamp != 0 && soft_mss_clamp(walk->packet, max_inner))
-		soft_worker_count(worker, SOFT_MSS_CLAMPED, 1);
+	if (worker->dp->config.mss_clamp != 0 && dp_mss_clamp(walk->packet, max_inner))
+		soft_worker_count(worker, DP_MSS_CLAMPED, 1);
 	worker->sealing_key = key;
 	switch (soft_seal(worker->dp->backend, worker->crypto, walk->packet, key, worker->max_ip,
 			  &worker->seal_out)) {
 	case SOFT_SEAL_EXPIRED:
-		return SOFT_TX_KEY_EXPIRED;
+		return DP_TX_KEY_EXPIRED;
 	case SOFT_SEAL_TOO_BIG:
 		report_too_big(worker, walk, pipe, max_inner);
-		return SOFT_TOO_BIG;
+		return DP_TOO_BIG;
 	default:
-		return SOFT_TX_ERROR;
+		return DP_TX_ERROR;
 	}
 }
 
 void soft_out_uplink(struct soft_worker *worker, struct soft_walk *walk,
 		     const struct soft_pipe *pipe)
 {
-	enum soft_counter counter = SOFT_TX_ERROR;
+	enum dp_counter counter = DP_TX_ERROR;
 	struct soft_tx_slot *slot;
 
 	/* Clear text never leaves the uplink, nor does what was not meant to be forwarded. */
 	if (walk->encap == NULL || walk->crypto_id == 0 || (walk->decrypted && !walk->decapped)) {
-		soft_walk_drop(worker, walk, SOFT_TX_ERROR);
+		soft_walk_drop(worker, walk, DP_TX_ERROR);
 		return;
 	}
 	worker->sealed = 0;
 	slot = atomic_load_explicit(&worker->dp->keys.tx[walk->crypto_id], memory_order_acquire);
 	if (slot == NULL)
-		counter = SOFT_TX_KEY_EXPIRED;
+		counter = DP_TX_KEY_EXPIRED;
 	else
 		counter = seal(worker, walk, pipe, &slot->key);
 	/* What soft_seal() did not hand over is lost for its reason; the rest has been counted. */
@@ -126,23 +126,23 @@ void soft_out_uplink(struct soft_worker *worker, struct soft_walk *walk,
 
 /* ---- host ------------------------------------------------------------------------------------ */
 
-int32_t soft_out_send_host(void *arg, const struct soft_packet *frame)
+int32_t soft_out_send_host(void *arg, const struct dp_packet *frame)
 {
 	struct soft_worker *worker = arg;
-	enum soft_counter counter = SOFT_HOST_TX_PACKETS;
+	enum dp_counter counter = DP_HOST_TX_PACKETS;
 	bool busy;
 	int32_t status = send(worker, PSP_DP_PORT_HOST, frame, &busy);
 
 	if (status != 0)
-		counter = busy ? SOFT_HOST_TX_BUSY : SOFT_HOST_TX_ERROR;
-	soft_worker_count(worker, counter, soft_segments(frame));
+		counter = busy ? DP_HOST_TX_BUSY : DP_HOST_TX_ERROR;
+	soft_worker_count(worker, counter, dp_segments(frame));
 	return status;
 }
 
 void soft_out_host(struct soft_worker *worker, struct soft_walk *walk)
 {
 	if (!walk->decapped) {
-		soft_walk_drop(worker, walk, SOFT_HOST_REFUSED);
+		soft_walk_drop(worker, walk, DP_HOST_REFUSED);
 		return;
 	}
 	/* Counted when it is sent: the joiner may keep it for its neighbours. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "outer.h"
-#include "csum.h"
-#include "net.h"
+#include "../common/csum.h"
+#include "../common/net.h"
+#include "steps.h"
 
 #define SOURCE_PORT_FIRST 49152u /* the dynamic range of RFC 6335: its top two bits */
 #define SOURCE_PORT_BITS 0x3fffu
@@ -47,15 +48,15 @@ static bool read_tunnel(const struct psp_dp_actions *encap, struct soft_outer *o
 	return read_udp_psp(encap, outer->udp_off, outer);
 }
 
-static bool read_transport(const struct soft_packet *packet, struct soft_outer *outer)
+static bool read_transport(const struct dp_packet *packet, struct soft_outer *outer)
 {
-	struct soft_ip ip;
+	struct dp_ip ip;
 
 	/* A PSP packet in transport mode carries a whole TCP or UDP packet, nothing else. */
 	if (packet->fields.parser_meta_outer_l4_type != PSP_DP_L4_TCP &&
 	    packet->fields.parser_meta_outer_l4_type != PSP_DP_L4_UDP)
 		return false;
-	if (!soft_ip_read(packet->frame + packet->l3_off, packet->len - packet->l3_off, &ip))
+	if (!dp_ip_read(packet->frame + packet->l3_off, packet->len - packet->l3_off, &ip))
 		return false;
 	outer->transport = true;
 	outer->v6 = ip.v6;
@@ -66,7 +67,7 @@ static bool read_transport(const struct soft_packet *packet, struct soft_outer *
 	return read_udp_psp(packet->encap, NET_ETH_LEN, outer);
 }
 
-bool soft_outer_read(const struct soft_packet *packet, struct soft_outer *outer)
+bool soft_outer_read(const struct dp_packet *packet, struct soft_outer *outer)
 {
 	const struct psp_dp_actions *encap = packet->encap;
 	uint8_t l3 = packet->fields.parser_meta_outer_l3_type;
@@ -93,7 +94,7 @@ bool soft_outer_read(const struct soft_packet *packet, struct soft_outer *outer)
 }
 
 /* RFC 6040, normal mode: the inner ECN field is copied outward; DSCP only by action. */
-static uint8_t outer_tos(const struct soft_outer *outer, const struct soft_packet *packet)
+static uint8_t outer_tos(const struct soft_outer *outer, const struct dp_packet *packet)
 {
 	uint8_t inner = net_tos(packet->frame + packet->l3_off);
 	uint8_t given = net_tos(outer->data + NET_ETH_LEN);
@@ -103,7 +104,7 @@ static uint8_t outer_tos(const struct soft_outer *outer, const struct soft_packe
 	return (uint8_t)((given & ~ECN_OF_TOS) | (inner & ECN_OF_TOS));
 }
 
-static void write_tunnel(const struct soft_outer *outer, const struct soft_packet *packet,
+static void write_tunnel(const struct soft_outer *outer, const struct dp_packet *packet,
 			 uint8_t *frame, uint32_t udp_len, uint16_t id, uint32_t hash)
 {
 	uint8_t *ip = frame + NET_ETH_LEN;
@@ -115,7 +116,7 @@ static void write_tunnel(const struct soft_outer *outer, const struct soft_packe
 		ip[NET_IP4_TOS] = tos;
 		psp_put16(ip + NET_IP4_TOTAL, (uint16_t)(NET_IP4_LEN + udp_len));
 		psp_put16(ip + NET_IP4_ID, id);
-		soft_csum_ipv4(ip);
+		dp_csum_ipv4(ip);
 		return;
 	}
 	label = psp_get32(ip) & NET_IP6_LABEL;
@@ -125,7 +126,7 @@ static void write_tunnel(const struct soft_outer *outer, const struct soft_packe
 	psp_put16(ip + NET_IP6_PLEN, (uint16_t)udp_len);
 }
 
-static void write_transport(const struct soft_outer *outer, const struct soft_packet *packet,
+static void write_transport(const struct soft_outer *outer, const struct dp_packet *packet,
 			    uint8_t *frame, uint32_t udp_len, uint32_t first)
 {
 	uint8_t *ip = frame + NET_ETH_LEN;
@@ -142,14 +143,14 @@ static void write_transport(const struct soft_outer *outer, const struct soft_pa
 	}
 	psp_put16(ip + NET_IP4_TOTAL, (uint16_t)(ip_len + udp_len));
 	psp_put16(ip + NET_IP4_ID, (uint16_t)(psp_get16(ip + NET_IP4_ID) + first));
-	soft_csum_ipv4(ip);
+	dp_csum_ipv4(ip);
 }
 
-void soft_outer_write(const struct soft_outer *outer, const struct soft_packet *packet,
+void soft_outer_write(const struct soft_outer *outer, const struct dp_packet *packet,
 		      uint8_t *frame, uint32_t udp_len, uint16_t id, uint32_t first, bool partial)
 {
 	uint8_t *udp = frame + outer->udp_off;
-	uint32_t hash = soft_flow_hash(packet);
+	uint32_t hash = dp_flow_hash(packet);
 	uint16_t csum = 0;
 
 	if (outer->transport)
@@ -161,8 +162,7 @@ void soft_outer_write(const struct soft_outer *outer, const struct soft_packet *
 			  (uint16_t)(SOURCE_PORT_FIRST | (hash & SOURCE_PORT_BITS)));
 	psp_put16(udp + NET_UDP_LENGTH, (uint16_t)udp_len);
 	if (partial)
-		csum = soft_csum_fold(
-			soft_csum_pseudo(frame + NET_ETH_LEN, NET_PROTO_UDP, udp_len));
+		csum = dp_csum_fold(dp_csum_pseudo(frame + NET_ETH_LEN, NET_PROTO_UDP, udp_len));
 	psp_put16(udp + NET_UDP_CSUM, csum);
 }
 

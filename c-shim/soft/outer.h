@@ -7,7 +7,7 @@
 #ifndef PSP_SOFT_OUTER_H
 #define PSP_SOFT_OUTER_H
 
-#include "packet.h"
+#include "../common/packet.h"
 
 /* A packet's outer headers, checked against encap_data and the packet. Offsets count from the frame. */
 struct soft_outer {
@@ -25,14 +25,14 @@ struct soft_outer {
 };
 
 /* False: encap_data or the packet contradicts itself or the other. */
-bool soft_outer_read(const struct soft_packet *packet, struct soft_outer *outer);
+bool soft_outer_read(const struct dp_packet *packet, struct soft_outer *outer);
 
 /*
  * Writes head_len octets for a frame whose UDP header and payload are udp_len octets. id: IPv4 identification
  * in tunnel mode (transport: the packet's own, plus `first`, the number of the frame's first segment). The UDP
  * checksum is 0, or for a super-frame (`partial`) the pseudo-header's sum.
  */
-void soft_outer_write(const struct soft_outer *outer, const struct soft_packet *packet,
+void soft_outer_write(const struct soft_outer *outer, const struct dp_packet *packet,
 		      uint8_t *frame, uint32_t udp_len, uint16_t id, uint32_t first, bool partial);
 
 #endif

@@ -140,7 +140,7 @@ static int32_t pipe_fill(struct psp_dp *dp, const char *what, const struct psp_d
 	atomic_store_explicit(&pipe->random, desc->match_mask.parser_meta_random != 0,
 			      memory_order_relaxed);
 	soft_shape_make(&pipe->shape, &desc->match_mask);
-	if (soft_random(seed, sizeof(seed)) != 0)
+	if (dp_random(seed, sizeof(seed)) != 0)
 		return soft_fail(dp, PSP_DP_EIO, "%s: the kernel gives no random octets", what);
 	if (expected > dp->config.max_entries)
 		expected = dp->config.max_entries;
@@ -250,7 +250,7 @@ int32_t psp_dp_pipe_destroy(struct psp_dp *dp, uint32_t id)
 		hide(dp, pipe);
 		soft_rcu_wait(&dp->rcu);
 		empty(dp, pipe);
-		soft_hold_drop_pipe(&dp->hold, id);
+		dp_hold_drop_pipe(&dp->hold, id);
 		pipe_free(pipe);
 	}
 	pthread_mutex_unlock(&dp->writer);

@@ -86,9 +86,9 @@ static const char *complaint(const struct psp_dp_config *config)
 		return "max_entries and max_crypto_ids go up to 2^24";
 	if (config->hold_flows > HOLD_FLOWS_LIMIT)
 		return "hold_flows goes up to 2^20";
-	if (config->event_bytes < SOFT_EVENT_BYTES_MIN || config->event_bytes > EVENT_BYTES_LIMIT)
+	if (config->event_bytes < DP_EVENT_BYTES_MIN || config->event_bytes > EVENT_BYTES_LIMIT)
 		return "event_bytes is not within 4096 and 2^30";
-	if (config->sample_bytes > SOFT_EXCEPTION_BYTES)
+	if (config->sample_bytes > DP_EXCEPTION_BYTES)
 		return "sample_bytes goes up to 2048";
 	if (config->versions >> PSP_VERSIONS != 0)
 		return "versions names one that PSP does not have";
@@ -133,8 +133,8 @@ static void give_back(struct psp_dp *dp)
 		soft_worker_free(&dp->workers[i]);
 	soft_pipes_free(dp);
 	soft_rcu_wait(&dp->rcu);
-	soft_hold_free(&dp->hold);
-	soft_events_free(&dp->events);
+	dp_hold_free(&dp->hold);
+	dp_events_free(&dp->events);
 	if (dp->backend != NULL)
 		soft_keys_free(dp);
 	soft_handles_free(&dp->handles);
@@ -153,9 +153,9 @@ static void give_back(struct psp_dp *dp)
 static int32_t open_all(struct psp_dp *dp, char *err, uint32_t err_cap)
 {
 	const struct psp_dp_config *config = &dp->config;
-	struct soft_hold_limits limits = {.packets_per_flow = config->hold_packets_per_flow,
-					  .flows = config->hold_flows,
-					  .bytes = config->hold_bytes};
+	struct dp_hold_limits limits = {.packets_per_flow = config->hold_packets_per_flow,
+					.flows = config->hold_flows,
+					.bytes = config->hold_bytes};
 	int32_t status;
 
 	dp->backend = psp_crypto_backend_by_id(config->backend);
@@ -176,9 +176,9 @@ static int32_t open_all(struct psp_dp *dp, char *err, uint32_t err_cap)
 		return status;
 	status = soft_keys_init(dp);
 	if (status == 0)
-		status = soft_events_init(&dp->events, config->event_bytes);
+		status = dp_events_init(&dp->events, config->event_bytes);
 	if (status == 0)
-		status = soft_hold_init(&dp->hold, &limits, &dp->counters, &dp->events);
+		status = dp_hold_init(&dp->hold, &limits, &dp->counters, &dp->events);
 	for (uint32_t i = 0; status == 0 && i < SOFT_WORKERS; i++)
 		status = soft_worker_init(dp, i);
 	if (status != 0)
@@ -262,7 +262,7 @@ int32_t psp_dp_close(struct psp_dp *dp)
 {
 	if (dp == NULL)
 		return PSP_DP_EINVAL;
-	soft_events_close(&dp->events);
+	dp_events_close(&dp->events);
 	stop(dp);
 	/* Whoever changes tables at this moment finishes first. */
 	pthread_mutex_lock(&dp->writer);

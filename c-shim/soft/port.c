@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "net.h"
+#include "../common/net.h"
 #include "port_io.h"
 
 #define SOCKET_BUFFER                                                                              \

@@ -6,7 +6,7 @@
 #ifndef PSP_SOFT_PORT_H
 #define PSP_SOFT_PORT_H
 
-#include "packet.h"
+#include "../common/packet.h"
 
 struct soft_port;
 
@@ -20,18 +20,18 @@ int32_t soft_port_query(struct soft_port *port, struct psp_dp_port_info *info);
 int soft_port_fd(const struct soft_port *port);
 
 /*
- * Reads the next frame into buf (SOFT_HEADROOM octets are left free in front) and fills *packet, not parsed.
+ * Reads the next frame into buf (DP_HEADROOM octets are left free in front) and fills *packet, not parsed.
  * 1: a frame; 0: none waiting, or the interface is down; negative: PSP_DP_EIO. Not returned: frames that this
  * host sends, frames of another VLAN, and, on the uplink, frames to another host's MAC.
  */
 int32_t soft_port_recv(struct soft_port *port, uint8_t *buf, uint32_t cap,
-		       struct soft_packet *packet);
+		       struct dp_packet *packet);
 
 /*
  * Sends one frame, a super-frame whole when the device takes it, else cut here, decided once by what the
  * kernel answers. 0, or PSP_DP_EIO with *retry true when the queue is full for the moment.
  */
-int32_t soft_port_send(struct soft_port *port, const struct soft_packet *packet, bool *retry);
+int32_t soft_port_send(struct soft_port *port, const struct dp_packet *packet, bool *retry);
 
 /*
  * Sockets that keep the kernel from answering PSP packets (UDP 1000) with port unreachable. fds[1] is -1 where

@@ -2,8 +2,8 @@
 /* port_gso.c: segmentation for a kernel that will not do it. */
 #include <errno.h>
 
-#include "csum.h"
-#include "net.h"
+#include "../common/csum.h"
+#include "../common/net.h"
 #include "port_io.h"
 
 /* Flags that only one of a super-frame's packets has. */
@@ -24,10 +24,10 @@ static void mend_ip(uint8_t *ip, uint32_t len, uint32_t segment)
 	}
 	psp_put16(ip + NET_IP4_TOTAL, (uint16_t)len);
 	psp_put16(ip + NET_IP4_ID, (uint16_t)(psp_get16(ip + NET_IP4_ID) + segment));
-	soft_csum_ipv4(ip);
+	dp_csum_ipv4(ip);
 }
 
-static void mend_tcp(const struct soft_packet *packet, uint8_t *head, uint32_t off,
+static void mend_tcp(const struct dp_packet *packet, uint8_t *head, uint32_t off,
 		     const uint8_t *body, uint32_t len)
 {
 	uint8_t *tcp = head + packet->l4_off;
@@ -37,12 +37,12 @@ static void mend_tcp(const struct soft_packet *packet, uint8_t *head, uint32_t o
 	psp_put32(tcp + NET_TCP_SEQ, psp_get32(tcp + NET_TCP_SEQ) + off);
 	tcp[NET_TCP_FLAGS] = flags_of(tcp[NET_TCP_FLAGS], off == 0, last);
 	psp_put16(tcp + NET_TCP_CSUM, 0);
-	sum = soft_csum_pseudo(head + packet->l3_off, NET_PROTO_TCP, head_len + len);
-	sum = soft_csum_add(soft_csum_add(sum, tcp, head_len), body, len);
-	psp_put16(tcp + NET_TCP_CSUM, (uint16_t)~soft_csum_fold(sum));
+	sum = dp_csum_pseudo(head + packet->l3_off, NET_PROTO_TCP, head_len + len);
+	sum = dp_csum_add(dp_csum_add(sum, tcp, head_len), body, len);
+	psp_put16(tcp + NET_TCP_CSUM, (uint16_t)~dp_csum_fold(sum));
 }
 
-int soft_port_cut(const struct soft_port *port, const struct soft_packet *packet, uint32_t *sent)
+int soft_port_cut(const struct soft_port *port, const struct dp_packet *packet, uint32_t *sent)
 {
 	uint8_t head[NET_HEAD_MAX];
 	struct soft_port_frame frame = {.head = head, .head_len = packet->payload_off};
@@ -61,7 +61,7 @@ int soft_port_cut(const struct soft_port *port, const struct soft_packet *packet
 		frame.body = packet->frame + packet->payload_off + off;
 		frame.body_len = len;
 		mend_ip(head + packet->l3_off, ip_len, *sent);
-		if (packet->gso == SOFT_GSO_UDP) {
+		if (packet->gso == DP_GSO_UDP) {
 			/* PSP, the only UDP that is sent so, may go without a checksum. */
 			psp_put16(head + packet->l4_off + NET_UDP_LENGTH,
 				  (uint16_t)(NET_UDP_LEN + len));

@@ -6,7 +6,7 @@
 #include "port.h"
 
 #define PORT_NAME_LEN 16u /* IFNAMSIZ, with the 0 */
-#define PORT_GSO_KINDS 4u /* of enum soft_gso */
+#define PORT_GSO_KINDS 4u /* of enum dp_gso */
 
 /* Fields change in the thread that sends, or never after open. */
 struct soft_port {
@@ -25,7 +25,7 @@ struct soft_port_frame {
 	uint32_t head_len; /* at least Ethernet's addresses */
 	const uint8_t *body;
 	uint32_t body_len;
-	uint8_t gso; /* enum soft_gso */
+	uint8_t gso; /* enum dp_gso */
 	uint16_t gso_size;
 	uint16_t gso_head; /* GSO: octets in front of the payload */
 	bool needs_csum;
@@ -37,6 +37,6 @@ struct soft_port_frame {
 int soft_port_write(const struct soft_port *port, const struct soft_port_frame *frame);
 
 /* Sends a super-frame as packets. 0, or the errno of the first that failed; *sent counts those before it. */
-int soft_port_cut(const struct soft_port *port, const struct soft_packet *packet, uint32_t *sent);
+int soft_port_cut(const struct soft_port *port, const struct dp_packet *packet, uint32_t *sent);
 
 #endif

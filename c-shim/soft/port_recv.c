@@ -4,7 +4,7 @@
 #include <linux/virtio_net.h>
 #include <sys/socket.h>
 
-#include "net.h"
+#include "../common/net.h"
 #include "port_io.h"
 
 #define HDR_GSO_UDP_L4 5u /* VIRTIO_NET_HDR_GSO_UDP_L4, younger than the headers of Debian 12 */
@@ -18,19 +18,19 @@ struct arrival {
 	bool has_aux;
 };
 
-static bool set_gso(struct soft_packet *packet, const struct virtio_net_hdr *hdr)
+static bool set_gso(struct dp_packet *packet, const struct virtio_net_hdr *hdr)
 {
 	switch (hdr->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) {
 	case VIRTIO_NET_HDR_GSO_NONE:
 		return true;
 	case VIRTIO_NET_HDR_GSO_TCPV4:
-		packet->gso = SOFT_GSO_TCP4;
+		packet->gso = DP_GSO_TCP4;
 		break;
 	case VIRTIO_NET_HDR_GSO_TCPV6:
-		packet->gso = SOFT_GSO_TCP6;
+		packet->gso = DP_GSO_TCP6;
 		break;
 	case HDR_GSO_UDP_L4:
-		packet->gso = SOFT_GSO_UDP;
+		packet->gso = DP_GSO_UDP;
 		break;
 	default:
 		return false;
@@ -40,7 +40,7 @@ static bool set_gso(struct soft_packet *packet, const struct virtio_net_hdr *hdr
 }
 
 /* A tag that the kernel left in the frame. */
-static void strip_tag(struct soft_packet *packet)
+static void strip_tag(struct dp_packet *packet)
 {
 	if (packet->len < NET_ETH_LEN + NET_VLAN_LEN ||
 	    psp_get16(packet->frame + NET_ETH_TYPE) != NET_TYPE_VLAN)
@@ -55,7 +55,7 @@ static void strip_tag(struct soft_packet *packet)
 
 /* False: not for this port, or nothing that a packet can stand for. */
 static bool accept_frame(const struct soft_port *port, const struct arrival *arrival,
-			 struct soft_packet *packet)
+			 struct dp_packet *packet)
 {
 	const struct virtio_net_hdr *hdr = &arrival->hdr;
 
@@ -92,8 +92,7 @@ static void read_aux(struct msghdr *message, struct arrival *arrival)
 	}
 }
 
-int32_t soft_port_recv(struct soft_port *port, uint8_t *buf, uint32_t cap,
-		       struct soft_packet *packet)
+int32_t soft_port_recv(struct soft_port *port, uint8_t *buf, uint32_t cap, struct dp_packet *packet)
 {
 	union {
 		struct cmsghdr align;
@@ -101,9 +100,9 @@ int32_t soft_port_recv(struct soft_port *port, uint8_t *buf, uint32_t cap,
 	} control;
 	struct arrival arrival;
 	struct iovec parts[2] = {{&arrival.hdr, sizeof(arrival.hdr)},
-				 {buf + SOFT_HEADROOM, cap - SOFT_HEADROOM}};
+				 {buf + DP_HEADROOM, cap - DP_HEADROOM}};
 
-	if (cap <= SOFT_HEADROOM)
+	if (cap <= DP_HEADROOM)
 		return PSP_DP_EIO;
 	for (uint32_t i = 0; i < OFF_LINE_MAX; i++) {
 		struct msghdr message = {.msg_name = &arrival.from,
@@ -126,7 +125,7 @@ int32_t soft_port_recv(struct soft_port *port, uint8_t *buf, uint32_t cap,
 			continue;
 		read_aux(&message, &arrival);
 		memset(packet, 0, sizeof(*packet));
-		packet->frame = buf + SOFT_HEADROOM;
+		packet->frame = buf + DP_HEADROOM;
 		packet->len = (uint32_t)((size_t)n - sizeof(arrival.hdr));
 		packet->port = port->port;
 		if (accept_frame(port, &arrival, packet))

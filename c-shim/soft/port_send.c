@@ -3,16 +3,16 @@
 #include <linux/virtio_net.h>
 #include <sys/socket.h>
 
-#include "net.h"
+#include "../common/net.h"
 #include "port_io.h"
 
 #define HDR_GSO_UDP_L4 5u /* VIRTIO_NET_HDR_GSO_UDP_L4, younger than the headers of Debian 12 */
 
 static const uint8_t hdr_gso[PORT_GSO_KINDS] = {
-	[SOFT_GSO_NONE] = VIRTIO_NET_HDR_GSO_NONE,
-	[SOFT_GSO_TCP4] = VIRTIO_NET_HDR_GSO_TCPV4,
-	[SOFT_GSO_TCP6] = VIRTIO_NET_HDR_GSO_TCPV6,
-	[SOFT_GSO_UDP] = HDR_GSO_UDP_L4,
+	[DP_GSO_NONE] = VIRTIO_NET_HDR_GSO_NONE,
+	[DP_GSO_TCP4] = VIRTIO_NET_HDR_GSO_TCPV4,
+	[DP_GSO_TCP6] = VIRTIO_NET_HDR_GSO_TCPV6,
+	[DP_GSO_UDP] = HDR_GSO_UDP_L4,
 };
 
 int soft_port_write(const struct soft_port *port, const struct soft_port_frame *frame)
@@ -24,7 +24,7 @@ int soft_port_write(const struct soft_port *port, const struct soft_port_frame *
 	struct msghdr message = {.msg_iov = parts};
 	size_t n = 0;
 
-	if (frame->gso != SOFT_GSO_NONE) {
+	if (frame->gso != DP_GSO_NONE) {
 		hdr.gso_size = frame->gso_size;
 		hdr.hdr_len = (uint16_t)(frame->gso_head + shift);
 	}
@@ -66,7 +66,7 @@ static bool is_full(int error)
 	return error == EAGAIN || error == ENOBUFS || error == ENOMEM;
 }
 
-static int32_t send_cut(struct soft_port *port, const struct soft_packet *packet, bool *retry)
+static int32_t send_cut(struct soft_port *port, const struct dp_packet *packet, bool *retry)
 {
 	uint32_t sent = 0;
 	int error = soft_port_cut(port, packet, &sent);
@@ -76,7 +76,7 @@ static int32_t send_cut(struct soft_port *port, const struct soft_packet *packet
 	return error == 0 ? PSP_DP_OK : PSP_DP_EIO;
 }
 
-int32_t soft_port_send(struct soft_port *port, const struct soft_packet *packet, bool *retry)
+int32_t soft_port_send(struct soft_port *port, const struct dp_packet *packet, bool *retry)
 {
 	struct soft_port_frame frame = {.head = packet->frame,
 					.head_len = packet->len,
@@ -90,7 +90,7 @@ int32_t soft_port_send(struct soft_port *port, const struct soft_packet *packet,
 	int error;
 
 	*retry = false;
-	if (packet->len < NET_ETH_LEN || packet->len > SOFT_FRAME_MAX ||
+	if (packet->len < NET_ETH_LEN || packet->len > DP_FRAME_MAX ||
 	    packet->gso >= PORT_GSO_KINDS)
 		return PSP_DP_EIO;
 	if (port->cuts[packet->gso])
@@ -98,7 +98,7 @@ int32_t soft_port_send(struct soft_port *port, const struct soft_packet *packet,
 	error = soft_port_write(port, &frame);
 	if (error == 0)
 		return PSP_DP_OK;
-	if (packet->gso != SOFT_GSO_NONE && is_refusal(error)) {
+	if (packet->gso != DP_GSO_NONE && is_refusal(error)) {
 		status = send_cut(port, packet, retry);
 		/* Remembered only if its packets are welcome: else the frame was at fault. */
 		port->cuts[packet->gso] = status == PSP_DP_OK;

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "next_hop.h"
+#include "../common/next_hop.h"
 #include "soft.h"
 
 int32_t psp_dp_port_query(struct psp_dp *dp, uint32_t port, struct psp_dp_port_info *info)
@@ -34,7 +34,7 @@ int32_t psp_dp_next_hop_query(struct psp_dp *dp, const uint8_t pip[16], struct p
 				 hop->size);
 	status = soft_port_query(dp->ports[PSP_DP_PORT_UPLINK], &info);
 	if (status == 0)
-		status = soft_next_hop(info.ifindex, pip, hop);
+		status = dp_next_hop(info.ifindex, pip, hop);
 	if (status != 0)
 		return soft_fail(dp, status, "Cannot find next hop: %s",
 				 status == PSP_DP_ENOENT ? "no route over the uplink"
@@ -44,21 +44,21 @@ int32_t psp_dp_next_hop_query(struct psp_dp *dp, const uint8_t pip[16], struct p
 
 int32_t psp_dp_inject(struct psp_dp *dp, uint32_t port, const uint8_t *frame, uint32_t len)
 {
-	struct soft_packet packet = {.port = (uint8_t)port, .len = len};
+	struct dp_packet packet = {.port = (uint8_t)port, .len = len};
 	bool retry = false;
 	uint8_t *buf;
 	int32_t status;
 
 	if (dp == NULL || frame == NULL)
 		return PSP_DP_EINVAL;
-	if (port > PSP_DP_PORT_HOST || len < 14 || len > SOFT_FRAME_MAX)
+	if (port > PSP_DP_PORT_HOST || len < 14 || len > DP_FRAME_MAX)
 		return soft_fail(dp, PSP_DP_EINVAL, "Cannot inject %u octets into port %u", len,
 				 port);
-	buf = malloc(SOFT_HEADROOM + len);
+	buf = malloc(DP_HEADROOM + len);
 	if (buf == NULL)
 		return soft_fail(dp, PSP_DP_ENOMEM, "Cannot inject: out of memory");
-	memcpy(buf + SOFT_HEADROOM, frame, len);
-	packet.frame = buf + SOFT_HEADROOM;
+	memcpy(buf + DP_HEADROOM, frame, len);
+	packet.frame = buf + DP_HEADROOM;
 	pthread_mutex_lock(&dp->send[port]);
 	status = soft_port_send(dp->ports[port], &packet, &retry);
 	pthread_mutex_unlock(&dp->send[port]);

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "net.h"
+#include "../common/net.h"
 #include "soft.h"
 
 #define ACTIONS_ALL                                                                                \

@@ -4,27 +4,27 @@
 
 #include "soft.h"
 
-static uint64_t ip_bytes(const struct soft_packet *packet, uint32_t segments)
+static uint64_t ip_bytes(const struct dp_packet *packet, uint32_t segments)
 {
 	return packet->len - packet->l3_off +
 	       (uint64_t)(segments - 1) * ((uint32_t)packet->payload_off - packet->l3_off);
 }
 
-static void walk_init(struct soft_walk *walk, struct soft_packet *packet)
+static void walk_init(struct soft_walk *walk, struct dp_packet *packet)
 {
 	memset(walk, 0, sizeof(*walk));
 	walk->packet = packet;
-	walk->segments = soft_segments(packet);
+	walk->segments = dp_segments(packet);
 	walk->bytes = ip_bytes(packet, walk->segments);
 }
 
 void soft_walk_drop(struct soft_worker *worker, const struct soft_walk *walk,
-		    enum soft_counter counter)
+		    enum dp_counter counter)
 {
 	if (walk->counted)
 		return;
 	if (walk->decrypted && walk->packet->verdict == PSP_DP_VERDICT_POLICY)
-		counter = SOFT_RX_POLICY;
+		counter = DP_RX_POLICY;
 	soft_worker_count(worker, counter, walk->segments);
 }
 
@@ -38,7 +38,7 @@ static void run_part(struct soft_worker *worker, const struct soft_walk *whole, 
 		     uint32_t count, struct soft_pipe *pipe, struct soft_entry *entry, part_fn *run)
 {
 	struct soft_walk part = *whole;
-	struct soft_packet packet;
+	struct dp_packet packet;
 
 	soft_split(whole->packet, first, count, worker->split_buf[worker->split_depth], &packet);
 	part.packet = &packet;
@@ -55,9 +55,9 @@ static bool can_split(const struct soft_worker *worker, const struct soft_walk *
 }
 
 static struct soft_entry *draw(struct soft_worker *worker, const struct soft_pipe *pipe,
-			       struct soft_packet *packet)
+			       struct dp_packet *packet)
 {
-	packet->fields.parser_meta_random = (uint16_t)soft_rng_next(&worker->rng);
+	packet->fields.parser_meta_random = (uint16_t)dp_rng_next(&worker->rng);
 	return soft_pipe_find(pipe, &packet->fields);
 }
 
@@ -72,7 +72,7 @@ struct segment_run {
 };
 
 /* One PSP packet out of what the uplink gave. */
-static void run_segment(void *arg, struct soft_packet *packet)
+static void run_segment(void *arg, struct dp_packet *packet)
 {
 	struct segment_run *run = arg;
 	struct soft_walk walk = *run->whole;
@@ -97,7 +97,7 @@ static void run_decrypt(struct soft_worker *worker, struct soft_walk *walk,
 	soft_cut(walk->packet, run_segment, &run);
 	/* soft_cut() bounds what it cuts. */
 	if (run.segments < walk->segments)
-		soft_worker_count(worker, SOFT_RX_ERROR, walk->segments - run.segments);
+		soft_worker_count(worker, DP_RX_ERROR, walk->segments - run.segments);
 }
 
 static void mirror_part(struct soft_worker *worker, struct soft_walk *part, struct soft_pipe *pipe,
@@ -179,13 +179,13 @@ static struct soft_pipe *run_random(struct soft_worker *worker, struct soft_walk
 static bool run_waiting(struct soft_worker *worker, const struct soft_walk *walk,
 			const struct soft_pipe *pipe)
 {
-	struct soft_held *chain;
+	struct dp_held *chain;
 
 	if (pipe->fwd_miss.type != PSP_DP_FWD_RSS || pipe->fwd_miss.target != PSP_DP_RSS_MISS ||
 	    worker->resubmitting || walk->packet->port != PSP_DP_PORT_HOST ||
-	    !soft_hold_is_holding(&worker->dp->hold))
+	    !dp_hold_is_holding(&worker->dp->hold))
 		return false;
-	chain = soft_hold_take(&worker->dp->hold, pipe->id, walk->packet);
+	chain = dp_hold_take(&worker->dp->hold, pipe->id, walk->packet);
 	if (chain == NULL)
 		return false;
 	soft_run_held(worker, chain);
@@ -198,7 +198,7 @@ static struct soft_pipe *run_pipe(struct soft_worker *worker, struct soft_walk *
 	struct soft_entry *entry;
 
 	if (++walk->hops > SOFT_HOPS_MAX) {
-		soft_walk_drop(worker, walk, SOFT_DROP_LOOP);
+		soft_walk_drop(worker, walk, DP_DROP_LOOP);
 		return NULL;
 	}
 	if (atomic_load_explicit(&pipe->random, memory_order_relaxed))
@@ -217,20 +217,19 @@ void soft_walk_on(struct soft_worker *worker, struct soft_walk *walk, struct sof
 
 /* ---- in -------------------------------------------------------------------------------------- */
 
-void soft_run(struct soft_worker *worker, struct soft_packet *packet)
+void soft_run(struct soft_worker *worker, struct dp_packet *packet)
 {
 	static const struct soft_fwd to_kernel = {.type = PSP_DP_FWD_KERNEL};
 	bool from_host = packet->port == PSP_DP_PORT_HOST;
-	bool sound = soft_parse(packet);
+	bool sound = dp_parse(packet);
 	struct soft_pipe *root;
 	struct soft_walk walk;
 
 	walk_init(&walk, packet);
-	soft_worker_count(worker, from_host ? SOFT_HOST_RX_PACKETS : SOFT_UPLINK_RX_PACKETS,
+	soft_worker_count(worker, from_host ? DP_HOST_RX_PACKETS : DP_UPLINK_RX_PACKETS,
 			  walk.segments);
 	if (!sound) {
-		soft_walk_drop(worker, &walk,
-			       from_host ? SOFT_HOST_MALFORMED : SOFT_UPLINK_MALFORMED);
+		soft_walk_drop(worker, &walk, from_host ? DP_HOST_MALFORMED : DP_UPLINK_MALFORMED);
 		return;
 	}
 	root = atomic_load_explicit(&worker->dp->root, memory_order_acquire);
@@ -240,32 +239,32 @@ void soft_run(struct soft_worker *worker, struct soft_packet *packet)
 		(void)soft_walk_forward(worker, &walk, NULL, &to_kernel);
 }
 
-static void run_one_held(struct soft_worker *worker, const struct soft_held *held)
+static void run_one_held(struct soft_worker *worker, const struct dp_held *held)
 {
-	struct soft_packet packet = held->packet;
+	struct dp_packet packet = held->packet;
 	struct soft_pipe *pipe = soft_pipe_of(worker->dp, held->pipe);
 	struct soft_walk walk;
 
 	if (pipe == NULL) {
-		soft_worker_count(worker, SOFT_DROP_SHUTDOWN, held->segments);
+		soft_worker_count(worker, DP_DROP_SHUTDOWN, held->segments);
 		return;
 	}
-	packet.frame = worker->held_buf + SOFT_HEADROOM;
+	packet.frame = worker->held_buf + DP_HEADROOM;
 	memcpy(packet.frame, held->data, packet.len);
-	soft_worker_count(worker, SOFT_HELD_RELEASED, held->segments);
+	soft_worker_count(worker, DP_HELD_RELEASED, held->segments);
 	walk_init(&walk, &packet);
 	soft_walk_on(worker, &walk, pipe);
 }
 
-void soft_run_held(struct soft_worker *worker, struct soft_held *chain)
+void soft_run_held(struct soft_worker *worker, struct dp_held *chain)
 {
 	worker->resubmitting = true;
 	while (chain != NULL) {
-		struct soft_held *held = chain;
+		struct dp_held *held = chain;
 
 		chain = held->next;
 		run_one_held(worker, held);
-		soft_held_free(held);
+		dp_held_free(held);
 	}
 	worker->resubmitting = false;
 }

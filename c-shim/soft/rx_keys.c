@@ -3,13 +3,13 @@
 #include <string.h>
 
 #include "keys.h"
-#include "random.h"
+#include "../common/random.h"
 
 int32_t soft_rx_keys_init(struct soft_rx_keys *keys, const struct psp_crypto_backend *backend)
 {
 	memset(keys, 0, sizeof(*keys));
 	keys->backend = backend;
-	if (soft_random(&keys->seed, sizeof(keys->seed)) != 0)
+	if (dp_random(&keys->seed, sizeof(keys->seed)) != 0)
 		return PSP_DP_EIO;
 	keys->ways = calloc((size_t)SOFT_RX_SETS * SOFT_RX_WAYS, sizeof(*keys->ways));
 	return keys->ways != NULL ? 0 : PSP_DP_ENOMEM;

@@ -2,13 +2,14 @@
 #include <stdatomic.h>
 
 #include "../psp/seal.h"
-#include "csum.h"
-#include "net.h"
+#include "../common/csum.h"
+#include "../common/net.h"
 #include "outer.h"
+#include "steps.h"
 
 /* A packet on its way to PSP packets: `count` segments of `head` octets and at most `step` of the payload. */
 struct cut {
-	struct soft_packet *packet;
+	struct dp_packet *packet;
 	struct soft_outer outer;
 	const struct psp_crypto_backend *backend;
 	struct psp_crypto *crypto;
@@ -34,13 +35,13 @@ static uint32_t slice_len(const struct cut *cut, uint32_t segment)
 	return cut->outer.psp_size + cut->head + payload_of(cut, segment) + PSP_ICV_LEN;
 }
 
-static bool is_tcp(const struct soft_packet *packet)
+static bool is_tcp(const struct dp_packet *packet)
 {
 	return packet->fields.parser_meta_outer_l4_type == PSP_DP_L4_TCP;
 }
 
 /* What every segment's pseudo-header sums to but for the length. */
-static uint32_t pseudo_without_length(const struct soft_packet *packet)
+static uint32_t pseudo_without_length(const struct dp_packet *packet)
 {
 	const uint8_t *l4 = packet->frame + packet->l4_off;
 	const uint8_t *stored = l4 + (is_tcp(packet) ? NET_TCP_CSUM : NET_UDP_CSUM);
@@ -49,10 +50,10 @@ static uint32_t pseudo_without_length(const struct soft_packet *packet)
 	/* The partial sum knows the final destination behind a routing header; we do not. */
 	if (packet->needs_csum)
 		return psp_get16(stored) + (0xffffu - l4_len);
-	return soft_csum_pseudo(packet->frame + packet->l3_off, packet->fields.outer_ip_proto, 0);
+	return dp_csum_pseudo(packet->frame + packet->l3_off, packet->fields.outer_ip_proto, 0);
 }
 
-static bool prepare(struct cut *cut, struct soft_packet *packet, const struct soft_tx_key *key)
+static bool prepare(struct cut *cut, struct dp_packet *packet, const struct soft_tx_key *key)
 {
 	const struct soft_outer *outer = &cut->outer;
 	uint32_t version;
@@ -61,7 +62,7 @@ static bool prepare(struct cut *cut, struct soft_packet *packet, const struct so
 		return false;
 	cut->packet = packet;
 	cut->key = key;
-	cut->count = soft_segments(packet);
+	cut->count = dp_segments(packet);
 	cut->head = (uint32_t)packet->payload_off - outer->copy_off;
 	cut->payload = packet->len - packet->payload_off;
 	cut->step = cut->count > 1 ? packet->gso_size : cut->payload;
@@ -105,7 +106,7 @@ static void mend_tcp(const struct cut *cut, uint8_t *tcp, uint32_t segment)
 /* Makes a copy of the super-frame's headers those of one segment; `l4` of its L4 octets follow them. */
 static void mend_segment(const struct cut *cut, uint8_t *copy, uint32_t segment)
 {
-	const struct soft_packet *packet = cut->packet;
+	const struct dp_packet *packet = cut->packet;
 	uint8_t *l4 = copy + (packet->l4_off - cut->outer.copy_off);
 	uint32_t l4_len = (uint32_t)packet->payload_off - packet->l4_off + payload_of(cut, segment);
 	uint32_t ip_len = (uint32_t)packet->l4_off - packet->l3_off;
@@ -117,7 +118,7 @@ static void mend_segment(const struct cut *cut, uint8_t *copy, uint32_t segment)
 	} else if (!cut->outer.transport) {
 		psp_put16(copy + NET_IP4_TOTAL, (uint16_t)(ip_len + l4_len));
 		psp_put16(copy + NET_IP4_ID, (uint16_t)(psp_get16(copy + NET_IP4_ID) + segment));
-		soft_csum_ipv4(copy);
+		dp_csum_ipv4(copy);
 	}
 	if (is_tcp(packet)) {
 		mend_tcp(cut, l4, segment);
@@ -128,7 +129,7 @@ static void mend_segment(const struct cut *cut, uint8_t *copy, uint32_t segment)
 			return; /* the sender does without */
 	}
 	psp_put16(stored, 0);
-	csum = (uint16_t)~soft_csum_fold(soft_csum_add(cut->l4_sum + l4_len, l4, l4_len));
+	csum = (uint16_t)~dp_csum_fold(dp_csum_add(cut->l4_sum + l4_len, l4, l4_len));
 	psp_put16(stored, csum == 0 ? 0xffffu : csum);
 }
 
@@ -143,7 +144,7 @@ static uint8_t crypt_offset_of(const struct cut *cut, uint32_t segment)
 
 static enum soft_seal_status seal_segment(const struct cut *cut, uint32_t segment, uint8_t *psp)
 {
-	const struct soft_packet *packet = cut->packet;
+	const struct dp_packet *packet = cut->packet;
 	const struct soft_outer *outer = &cut->outer;
 	uint8_t *copy = psp + outer->psp_size;
 	uint32_t len = payload_of(cut, segment);
@@ -157,7 +158,7 @@ static enum soft_seal_status seal_segment(const struct cut *cut, uint32_t segmen
 	psp_put64(psp + 8, cut->first_iv + segment);
 	memcpy(copy, packet->frame + outer->copy_off, cut->head);
 	memcpy(copy + cut->head, packet->frame + packet->payload_off + segment * cut->step, len);
-	if (packet->gso != SOFT_GSO_NONE)
+	if (packet->gso != DP_GSO_NONE)
 		mend_segment(cut, copy, segment);
 	status = psp_seal(cut->backend, cut->crypto, cut->key->aead, psp,
 			  outer->psp_size + cut->head + len);
@@ -171,7 +172,7 @@ static enum soft_seal_status seal_frame(const struct cut *cut, uint32_t first, u
 					struct soft_out *out)
 {
 	const struct soft_outer *outer = &cut->outer;
-	struct soft_packet frame = {.frame = out->buf + SOFT_HEADROOM};
+	struct dp_packet frame = {.frame = out->buf + DP_HEADROOM};
 	uint8_t *psp = frame.frame + outer->head_len;
 	enum soft_seal_status status;
 
@@ -187,7 +188,7 @@ static enum soft_seal_status seal_frame(const struct cut *cut, uint32_t first, u
 	frame.l4_off = (uint16_t)outer->udp_off;
 	frame.payload_off = (uint16_t)outer->head_len;
 	if (n > 1) {
-		frame.gso = SOFT_GSO_UDP;
+		frame.gso = DP_GSO_UDP;
 		frame.gso_size = (uint16_t)slice_len(cut, first);
 		frame.needs_csum = true;
 		frame.csum_start = frame.l4_off;
@@ -201,23 +202,23 @@ static enum soft_seal_status seal_frame(const struct cut *cut, uint32_t first, u
 }
 
 enum soft_seal_status soft_seal(const struct psp_crypto_backend *backend, struct psp_crypto *crypto,
-				struct soft_packet *packet, struct soft_tx_key *key,
-				uint32_t max_ip, struct soft_out *out)
+				struct dp_packet *packet, struct soft_tx_key *key, uint32_t max_ip,
+				struct soft_out *out)
 {
 	struct cut cut = {.backend = backend, .crypto = crypto};
 	enum soft_seal_status status = SOFT_SEAL_OK;
 	uint32_t per_frame;
 
-	if (out->cap < SOFT_HEADROOM + SOFT_FRAME_MAX || !prepare(&cut, packet, key))
+	if (out->cap < DP_HEADROOM + DP_FRAME_MAX || !prepare(&cut, packet, key))
 		return SOFT_SEAL_MALFORMED;
 	if (!fits(&cut, max_ip))
 		return SOFT_SEAL_TOO_BIG;
 	if (!take_ivs(key, cut.count, &cut.first_iv))
 		return SOFT_SEAL_EXPIRED;
-	if (packet->gso != SOFT_GSO_NONE)
+	if (packet->gso != DP_GSO_NONE)
 		cut.l4_sum = pseudo_without_length(packet);
 	else if (packet->needs_csum)
-		soft_csum_complete(packet);
+		dp_csum_complete(packet);
 
 	per_frame = (NET_SUPER_MAX - cut.outer.head_len) / slice_len(&cut, 0);
 	if (per_frame > SOFT_SEGMENTS_MAX)

@@ -11,14 +11,14 @@
 
 #include <pthread.h>
 
-#include "counters.h"
-#include "events.h"
-#include "hold.h"
+#include "../common/counters.h"
+#include "../common/events.h"
+#include "../common/hold.h"
+#include "../common/random.h"
 #include "keys.h"
-#include "packet.h"
 #include "port.h"
-#include "random.h"
 #include "rcu.h"
+#include "steps.h"
 #include "table.h"
 
 #define SOFT_VERSION "0.1.0"
@@ -78,7 +78,7 @@ struct soft_handles {
 
 /* A packet on its way through the pipes. */
 struct soft_walk {
-	struct soft_packet *packet;
+	struct dp_packet *packet;
 	const struct soft_rule *encap; /* whose ENCAP was met */
 	uint32_t crypto_id;            /* of the ENCRYPT that was met, or 0 */
 	uint32_t hops;
@@ -95,8 +95,8 @@ struct soft_worker {
 		port; /* enum psp_dp_port that it reads; also its number as RCU reader and counter block */
 	struct psp_crypto *crypto;
 	struct soft_rx_keys rx_keys;
-	struct soft_rng rng;
-	struct soft_limit syndromes, too_bigs;
+	struct dp_rng rng;
+	struct dp_limit syndromes, too_bigs;
 	uint8_t *buffers; /* one allocation: those below */
 	uint8_t *rx_buf, *held_buf, *split_buf[SOFT_SPLIT_DEPTH];
 	uint32_t split_depth;
@@ -131,9 +131,9 @@ struct psp_dp {
 	struct soft_handles handles;
 	struct soft_keys keys;
 
-	struct soft_events events;
-	struct soft_hold hold;
-	struct soft_counters counters;
+	struct dp_events events;
+	struct dp_hold hold;
+	struct dp_counters counters;
 
 	pthread_mutex_t error_lock;
 	char error[256];
@@ -179,23 +179,23 @@ void soft_worker_wake(struct soft_worker *worker);
 void soft_worker_join(struct soft_worker *worker); /* dp->stop is set and it was woken */
 void soft_worker_free(struct soft_worker *worker);
 
-static inline void soft_worker_count(struct soft_worker *worker, enum soft_counter counter,
+static inline void soft_worker_count(struct soft_worker *worker, enum dp_counter counter,
 				     uint64_t n)
 {
-	soft_count_own(&worker->dp->counters, worker->port, counter, n);
+	dp_count_own(&worker->dp->counters, worker->port, counter, n);
 }
 
 /* ---- run.c, act.c, open.c, out.c, split.c: on a worker, within an RCU section ---- */
 
 /* A frame as it came in: parsed, counted, and run from the root pipe to its end. */
-void soft_run(struct soft_worker *worker, struct soft_packet *packet);
+void soft_run(struct soft_worker *worker, struct dp_packet *packet);
 /* Resubmits a chain of held packets, oldest first, and frees them. */
-void soft_run_held(struct soft_worker *worker, struct soft_held *chain);
+void soft_run_held(struct soft_worker *worker, struct dp_held *chain);
 /* A packet from a pipe on; returns when it has gone out or was dropped and counted. */
 void soft_walk_on(struct soft_worker *worker, struct soft_walk *walk, struct soft_pipe *pipe);
 /* Ends a walk in a drop under exactly one counter. */
 void soft_walk_drop(struct soft_worker *worker, const struct soft_walk *walk,
-		    enum soft_counter counter);
+		    enum dp_counter counter);
 /* Follows a forward: the next pipe, or NULL when the walk has ended. */
 struct soft_pipe *soft_walk_forward(struct soft_worker *worker, struct soft_walk *walk,
 				    const struct soft_pipe *pipe, const struct soft_fwd *fwd);
@@ -208,15 +208,15 @@ bool soft_walk_decrypt(struct soft_worker *worker, struct soft_walk *walk);
 void soft_out_uplink(struct soft_worker *worker, struct soft_walk *walk,
 		     const struct soft_pipe *pipe);
 void soft_out_host(struct soft_worker *worker, struct soft_walk *walk);
-int32_t soft_out_send_uplink(void *worker, const struct soft_packet *frame);
-int32_t soft_out_send_host(void *worker, const struct soft_packet *frame);
+int32_t soft_out_send_uplink(void *worker, const struct dp_packet *frame);
+int32_t soft_out_send_host(void *worker, const struct dp_packet *frame);
 
 /*
  * Builds segments [first, first + count) of a TCP or UDP super-frame as a frame of its own in buf (of
- * SOFT_HEADROOM + SOFT_FRAME_MAX octets), with a partial checksum.
+ * DP_HEADROOM + DP_FRAME_MAX octets), with a partial checksum.
  */
-void soft_split(const struct soft_packet *whole, uint32_t first, uint32_t count, uint8_t *buf,
-		struct soft_packet *piece);
+void soft_split(const struct dp_packet *whole, uint32_t first, uint32_t count, uint8_t *buf,
+		struct dp_packet *piece);
 
 static inline void soft_stats_add(struct soft_stats *stats, uint64_t packets, uint64_t bytes,
 				  uint64_t now_ns)

@@ -2,8 +2,8 @@
 /* split.c: a part of a super-frame as a frame of its own: single packets to be sampled, and what is between them. */
 #include <string.h>
 
-#include "csum.h"
-#include "net.h"
+#include "../common/csum.h"
+#include "../common/net.h"
 #include "soft.h"
 
 static void mend_ip(uint8_t *ip, uint32_t len, uint32_t first)
@@ -14,7 +14,7 @@ static void mend_ip(uint8_t *ip, uint32_t len, uint32_t first)
 	}
 	psp_put16(ip + NET_IP4_TOTAL, (uint16_t)len);
 	psp_put16(ip + NET_IP4_ID, (uint16_t)(psp_get16(ip + NET_IP4_ID) + first));
-	soft_csum_ipv4(ip);
+	dp_csum_ipv4(ip);
 }
 
 static void mend_tcp(uint8_t *tcp, uint32_t payload_off, bool is_first, bool is_last)
@@ -29,10 +29,10 @@ static void mend_tcp(uint8_t *tcp, uint32_t payload_off, bool is_first, bool is_
 	tcp[NET_TCP_FLAGS] = flags;
 }
 
-void soft_split(const struct soft_packet *whole, uint32_t first, uint32_t count, uint8_t *buf,
-		struct soft_packet *piece)
+void soft_split(const struct dp_packet *whole, uint32_t first, uint32_t count, uint8_t *buf,
+		struct dp_packet *piece)
 {
-	bool tcp = whole->gso != SOFT_GSO_UDP;
+	bool tcp = whole->gso != DP_GSO_UDP;
 	uint32_t head = whole->payload_off, payload = whole->len - head;
 	uint32_t off = first * whole->gso_size, len = count * whole->gso_size;
 	uint32_t before = whole->len - whole->l4_off, l4_len, sum;
@@ -41,10 +41,10 @@ void soft_split(const struct soft_packet *whole, uint32_t first, uint32_t count,
 	if (len > payload - off)
 		len = payload - off;
 	*piece = *whole;
-	piece->frame = buf + SOFT_HEADROOM;
+	piece->frame = buf + DP_HEADROOM;
 	piece->len = head + len;
 	if (len <= whole->gso_size) {
-		piece->gso = SOFT_GSO_NONE;
+		piece->gso = DP_GSO_NONE;
 		piece->gso_size = 0;
 	}
 	memcpy(piece->frame, whole->frame, head);
@@ -63,9 +63,9 @@ void soft_split(const struct soft_packet *whole, uint32_t first, uint32_t count,
 	else if (!tcp && psp_get16(stored) == 0)
 		return; /* the sender does without */
 	else
-		sum = soft_csum_pseudo(piece->frame + piece->l3_off, piece->fields.outer_ip_proto,
-				       l4_len);
-	psp_put16(stored, soft_csum_fold(sum));
+		sum = dp_csum_pseudo(piece->frame + piece->l3_off, piece->fields.outer_ip_proto,
+				     l4_len);
+	psp_put16(stored, dp_csum_fold(sum));
 	piece->needs_csum = true;
 	piece->csum_valid = false;
 	piece->csum_start = piece->l4_off;

@@ -11,8 +11,8 @@
 
 #include "soft.h"
 
-#define BUFFER_LEN (SOFT_HEADROOM + SOFT_FRAME_MAX + 2u) /* even */
-#define BUFFERS (4u + SOFT_SPLIT_DEPTH)                  /* received, held, sealed, joined, split */
+#define BUFFER_LEN (DP_HEADROOM + DP_FRAME_MAX + 2u) /* even */
+#define BUFFERS (4u + SOFT_SPLIT_DEPTH)              /* received, held, sealed, joined, split */
 #define MTU_EVERY_NS UINT64_C(1000000000)
 #define PORT_ERROR_NAP_MS 100
 #define MTU_FALLBACK 1500u
@@ -50,9 +50,9 @@ int32_t soft_worker_init(struct psp_dp *dp, uint32_t port)
 	for (uint32_t i = 0; i < SOFT_SPLIT_DEPTH; i++)
 		worker->split_buf[i] = at += BUFFER_LEN;
 	worker->join.out = &worker->join_out;
-	if (soft_random(&worker->rng, sizeof(worker->rng)) != 0 ||
-	    soft_random(&worker->syndromes.seed, sizeof(worker->syndromes.seed)) != 0 ||
-	    soft_random(&worker->too_bigs.seed, sizeof(worker->too_bigs.seed)) != 0)
+	if (dp_random(&worker->rng, sizeof(worker->rng)) != 0 ||
+	    dp_random(&worker->syndromes.seed, sizeof(worker->syndromes.seed)) != 0 ||
+	    dp_random(&worker->too_bigs.seed, sizeof(worker->too_bigs.seed)) != 0)
 		return PSP_DP_EIO;
 	status = soft_rx_keys_init(&worker->rx_keys, dp->backend);
 	return status == 0 ? dp->backend->crypto_new(&worker->crypto) : status;
@@ -95,19 +95,19 @@ static void follow(struct soft_worker *worker)
 	stale = soft_rx_keys_follow(&worker->rx_keys,
 				    atomic_load_explicit(&dp->keys.master, memory_order_acquire));
 	if (stale != 0)
-		soft_worker_count(worker, SOFT_STALE_EVENTS, stale);
+		soft_worker_count(worker, DP_STALE_EVENTS, stale);
 }
 
 /* Held packets belong to the worker that held them: the one of the host port. */
 static void run_released(struct soft_worker *worker)
 {
-	struct soft_hold *hold = &worker->dp->hold;
-	struct soft_held *chain;
+	struct dp_hold *hold = &worker->dp->hold;
+	struct dp_held *chain;
 
-	if (worker->port != PSP_DP_PORT_HOST || !soft_hold_is_releasing(hold))
+	if (worker->port != PSP_DP_PORT_HOST || !dp_hold_is_releasing(hold))
 		return;
 	while (!atomic_load_explicit(&worker->dp->stop, memory_order_relaxed) &&
-	       (chain = soft_hold_next(hold)) != NULL) {
+	       (chain = dp_hold_next(hold)) != NULL) {
 		soft_run_held(worker, chain);
 		soft_rcu_quiescent(&worker->dp->rcu, worker->port);
 	}
@@ -117,7 +117,7 @@ static void run_released(struct soft_worker *worker)
 static int32_t run_batch(struct soft_worker *worker)
 {
 	struct psp_dp *dp = worker->dp;
-	struct soft_packet packet;
+	struct dp_packet packet;
 	int32_t n = 0, got = 1;
 
 	while (n < (int32_t)SOFT_BATCH && !atomic_load_explicit(&dp->stop, memory_order_relaxed)) {
@@ -150,7 +150,7 @@ static void sleep_until_woken(struct soft_worker *worker, bool port_failed)
 	(void)poll(fds, port_failed ? 1 : 2, port_failed ? PORT_ERROR_NAP_MS : -1);
 	if ((fds[0].revents & POLLIN) != 0 && read(worker->wake, &wakes, sizeof(wakes)) < 0 &&
 	    errno != EAGAIN)
-		soft_worker_count(worker, SOFT_PORT_ERRORS, 1);
+		soft_worker_count(worker, DP_PORT_ERRORS, 1);
 	soft_rcu_online(&dp->rcu, worker->port);
 }
 
@@ -169,7 +169,7 @@ static void *work(void *arg)
 		follow(worker);
 		n = run_batch(worker);
 		if (n < 0)
-			soft_worker_count(worker, SOFT_PORT_ERRORS, 1);
+			soft_worker_count(worker, DP_PORT_ERRORS, 1);
 		if (n <= 0)
 			sleep_until_woken(worker, n < 0);
 	}

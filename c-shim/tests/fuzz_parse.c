@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "../psp/seal.h"
-#include "../soft/csum.h"
+#include "../common/csum.h"
 
 #define CHOICES 8u
 #define ETH 14u
@@ -35,7 +35,7 @@ static const struct psp_crypto_backend *backend;
 static struct psp_crypto *crypto;
 static struct soft_tx_key key;
 static struct psp_dp_actions actions[2]; /* by enum psp_dp_net_type */
-static uint8_t out_buf[SOFT_HEADROOM + SOFT_FRAME_MAX], join_buf[SOFT_HEADROOM + SOFT_FRAME_MAX];
+static uint8_t out_buf[DP_HEADROOM + DP_FRAME_MAX], join_buf[DP_HEADROOM + DP_FRAME_MAX];
 
 static void set_up(void)
 {
@@ -55,7 +55,7 @@ static void set_up(void)
 	transport->encap_net_type = PSP_DP_NET_PSP_TRANSPORT;
 }
 
-static void require_offsets(const struct soft_packet *p)
+static void require_offsets(const struct dp_packet *p)
 {
 	if (p->fields.parser_meta_outer_l3_type == PSP_DP_L3_NONE)
 		return;
@@ -64,25 +64,25 @@ static void require_offsets(const struct soft_packet *p)
 }
 
 /* What goes to the host port must itself be a frame that parses. */
-static int32_t to_host(void *arg, const struct soft_packet *frame)
+static int32_t to_host(void *arg, const struct dp_packet *frame)
 {
-	struct soft_packet p = *frame;
+	struct dp_packet p = *frame;
 
 	(void)arg;
-	REQUIRE(p.len <= SOFT_FRAME_MAX);
-	REQUIRE(soft_parse(&p));
+	REQUIRE(p.len <= DP_FRAME_MAX);
+	REQUIRE(dp_parse(&p));
 	REQUIRE(p.len == frame->len);
 	require_offsets(&p);
 	return PSP_DP_OK;
 }
 
-static void receive_one(void *arg, struct soft_packet *p)
+static void receive_one(void *arg, struct dp_packet *p)
 {
 	struct soft_join *join = arg;
-	struct soft_packet again = *p;
+	struct dp_packet again = *p;
 	uint32_t net = PSP_DP_NET_PSP_TUNNEL;
 
-	REQUIRE(soft_parse(&again) && again.len == p->len);
+	REQUIRE(dp_parse(&again) && again.len == p->len);
 	if (!soft_decrypt(backend, crypto, key.aead, 0xf, p))
 		return;
 	if (p->verdict == PSP_DP_VERDICT_OK && p->psp.next_header != PSP_NEXT_IPV4 &&
@@ -92,16 +92,16 @@ static void receive_one(void *arg, struct soft_packet *p)
 		return;
 	REQUIRE(p->verdict == PSP_DP_VERDICT_OK);
 	require_offsets(p);
-	(void)soft_mss_clamp(p, 1400);
+	(void)dp_mss_clamp(p, 1400);
 	REQUIRE(soft_join_add(join, p) == PSP_DP_OK);
 }
 
-static void receive(struct soft_packet *p)
+static void receive(struct dp_packet *p)
 {
 	struct soft_out out = {join_buf, sizeof(join_buf), to_host, NULL};
 	struct soft_join join = {.out = &out};
 
-	if (!soft_parse(p))
+	if (!dp_parse(p))
 		return;
 	require_offsets(p);
 	soft_cut(p, receive_one, &join);
@@ -109,30 +109,30 @@ static void receive(struct soft_packet *p)
 }
 
 /* What leaves sealed is received again, from a buffer of its own. */
-static int32_t to_wire(void *arg, const struct soft_packet *frame)
+static int32_t to_wire(void *arg, const struct dp_packet *frame)
 {
-	struct soft_packet p = *frame;
-	uint8_t *buf = malloc(SOFT_HEADROOM + frame->len);
+	struct dp_packet p = *frame;
+	uint8_t *buf = malloc(DP_HEADROOM + frame->len);
 
 	(void)arg;
 	REQUIRE(buf != NULL);
-	p.frame = buf + SOFT_HEADROOM;
+	p.frame = buf + DP_HEADROOM;
 	memcpy(p.frame, frame->frame, frame->len);
-	REQUIRE(frame->len <= 65535 && soft_parse(&p) && p.len == frame->len);
+	REQUIRE(frame->len <= 65535 && dp_parse(&p) && p.len == frame->len);
 	receive(&p);
 	free(buf);
 	return PSP_DP_OK;
 }
 
-static void send_frame(struct soft_packet *p, uint32_t choices)
+static void send_frame(struct dp_packet *p, uint32_t choices)
 {
 	struct soft_out out = {out_buf, sizeof(out_buf), to_wire, NULL};
 
-	if (!soft_parse(p))
+	if (!dp_parse(p))
 		return;
 	require_offsets(p);
-	(void)soft_mss_clamp(p, 1000);
-	(void)soft_flow_hash(p);
+	(void)dp_mss_clamp(p, 1000);
+	(void)dp_flow_hash(p);
 	atomic_store(&key.next_iv, 1);
 	p->encap = &actions[choices & 1];
 	(void)soft_seal(backend, crypto, p, &key, 9000, &out);
@@ -148,13 +148,13 @@ static void mend(uint8_t *ip, uint32_t len)
 
 	if (!v6 && at >= 20 && at <= len) {
 		psp_put16(ip + 10, 0);
-		psp_put16(ip + 10, (uint16_t)~soft_csum_fold(soft_csum_add(0, ip, at)));
+		psp_put16(ip + 10, (uint16_t)~dp_csum_fold(dp_csum_add(0, ip, at)));
 	}
 	if (at < 20 || len < at + 20 || ip[v6 ? 6 : 9] != 6)
 		return;
 	psp_put16(ip + at + 16, 0);
-	psp_put16(ip + at + 16, (uint16_t)~soft_csum_fold(soft_csum_add(
-					soft_csum_pseudo(ip, 6, len - at), ip + at, len - at)));
+	psp_put16(ip + at + 16, (uint16_t)~dp_csum_fold(dp_csum_add(dp_csum_pseudo(ip, 6, len - at),
+								    ip + at, len - at)));
 }
 
 /* Some copies of an inner packet sealed by hand, as one super-frame; TCP copies follow each other. */
@@ -162,11 +162,11 @@ static void receive_sealed(const uint8_t *inner, uint32_t len, uint8_t next, boo
 			   uint8_t tos)
 {
 	uint32_t slice = 16 + len + PSP_ICV_LEN, tcp = 20;
-	uint8_t *buf = malloc(SOFT_HEADROOM + OUTER + COPIES * slice), *psp;
-	struct soft_packet p = {.gso = SOFT_GSO_UDP, .gso_size = (uint16_t)slice};
+	uint8_t *buf = malloc(DP_HEADROOM + OUTER + COPIES * slice), *psp;
+	struct dp_packet p = {.gso = DP_GSO_UDP, .gso_size = (uint16_t)slice};
 
 	REQUIRE(buf != NULL);
-	p.frame = buf + SOFT_HEADROOM;
+	p.frame = buf + DP_HEADROOM;
 	p.len = OUTER + COPIES * slice;
 	psp = p.frame + OUTER;
 	for (uint32_t i = 0; i < COPIES; i++, psp += slice) {
@@ -190,10 +190,10 @@ static void receive_sealed(const uint8_t *inner, uint32_t len, uint8_t next, boo
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct soft_packet p = {0};
+	struct dp_packet p = {0};
 	uint8_t *buf;
 
-	if (size < CHOICES || size > SOFT_FRAME_MAX)
+	if (size < CHOICES || size > DP_FRAME_MAX)
 		return 0;
 	if (backend == NULL)
 		set_up();
@@ -204,9 +204,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	/* To the octet, so that the sanitizer sees the first one beyond. */
-	buf = malloc(SOFT_HEADROOM + size - CHOICES);
+	buf = malloc(DP_HEADROOM + size - CHOICES);
 	REQUIRE(buf != NULL);
-	p.frame = buf + SOFT_HEADROOM;
+	p.frame = buf + DP_HEADROOM;
 	p.len = (uint32_t)(size - CHOICES);
 	memcpy(p.frame, data + CHOICES, p.len);
 	if ((data[0] & 8) != 0 && p.len > ETH)

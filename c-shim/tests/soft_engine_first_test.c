@@ -32,10 +32,10 @@ static void first_packet_waits_for_its_tunnel(void)
 	CHECK_EQ(psp_dp_held_release(net.a.dp, miss.flow, &packets), PSP_DP_ENOENT);
 
 	SUB(expect_accounts());
-	CHECK_EQ(graph_count(net.a.dp, SOFT_TX_PACKETS), 1);
-	CHECK_EQ(graph_count(net.a.dp, SOFT_TX_BYTES), 128);
-	CHECK_EQ(graph_count(net.b.dp, SOFT_RX_PACKETS), 1);
-	CHECK_EQ(graph_count(net.b.dp, SOFT_RX_BYTES), 128);
+	CHECK_EQ(graph_count(net.a.dp, DP_TX_PACKETS), 1);
+	CHECK_EQ(graph_count(net.a.dp, DP_TX_BYTES), 128);
+	CHECK_EQ(graph_count(net.b.dp, DP_RX_PACKETS), 1);
+	CHECK_EQ(graph_count(net.b.dp, DP_RX_BYTES), 128);
 	CHECK_EQ(psp_dp_entry_query(net.a.dp, pair.ab.egr_acl, &stats), 0);
 	CHECK(stats.packets == 1 && stats.bytes == 128 && stats.last_used_ns != 0);
 	CHECK_EQ(psp_dp_pipe_query(net.a.dp, pair.ga.egr_acl, &stats), 0);
@@ -54,8 +54,8 @@ static void packets_travel_both_ways(void)
 	SUB(expect_delivery(&net.a, &net.b, 50, 1000));
 	SUB(expect_delivery(&net.b, &net.a, 50, 10));
 	SUB(expect_accounts());
-	CHECK_EQ(graph_count(net.a.dp, SOFT_TX_PACKETS), 50);
-	CHECK_EQ(graph_count(net.a.dp, SOFT_RX_PACKETS), 50);
+	CHECK_EQ(graph_count(net.a.dp, DP_TX_PACKETS), 50);
+	CHECK_EQ(graph_count(net.a.dp, DP_RX_PACKETS), 50);
 }
 
 /* Entry and release come while packets go on: nothing is lost, and nothing overtakes what was held. */
@@ -83,9 +83,8 @@ static void release_amid_traffic_keeps_the_order(void)
 	CHECK_EQ(n, f.n);
 	CHECK_EQ(last, f.n - 1);
 	CHECK(in_order);
-	CHECK_EQ(graph_count(net.a.dp, SOFT_HELD_RELEASED),
-		 graph_count(net.a.dp, SOFT_HELD_PACKETS));
-	CHECK_EQ(graph_count(net.a.dp, SOFT_HELD_RELEASED), packets);
+	CHECK_EQ(graph_count(net.a.dp, DP_HELD_RELEASED), graph_count(net.a.dp, DP_HELD_PACKETS));
+	CHECK_EQ(graph_count(net.a.dp, DP_HELD_RELEASED), packets);
 	SUB(expect_accounts());
 }
 
@@ -100,24 +99,24 @@ static void refused_flow_is_dropped_for_a_while(void)
 		net_udp(&sent, &net.a, &net.b, i, 64);
 		CHECK(net_send(&net.a, &sent));
 	}
-	CHECK(graph_wait(net.a.dp, SOFT_HELD_PACKETS, 3));
+	CHECK(graph_wait(net.a.dp, DP_HELD_PACKETS, 3));
 	CHECK(graph_event(net.a.dp, PSP_DP_EVENT_MISS, &miss, NULL, 0));
 	CHECK_EQ(psp_dp_held_drop(net.a.dp, miss.flow, PSP_DP_DROP_REASONS, 0, &packets),
 		 PSP_DP_EINVAL);
 	CHECK_EQ(psp_dp_held_drop(net.a.dp, miss.flow, PSP_DP_DROP_REFUSED, 60000, &packets), 0);
 	CHECK_EQ(packets, 3);
 	CHECK(net_send(&net.a, &sent));
-	CHECK(graph_wait(net.a.dp, SOFT_DROP_REFUSED, 4));
+	CHECK(graph_wait(net.a.dp, DP_DROP_REFUSED, 4));
 	CHECK_EQ(psp_dp_hold_off_clear(net.a.dp), 0);
 	CHECK(net_send(&net.a, &sent));
 	CHECK(graph_event(net.a.dp, PSP_DP_EVENT_MISS, &miss, NULL, 0));
 	/* A pipe that goes takes along what waits at it. */
 	CHECK_EQ(psp_dp_pipe_destroy(net.a.dp, pair.ga.root), 0);
 	CHECK_EQ(psp_dp_pipe_destroy(net.a.dp, pair.ga.egr_acl), 0);
-	CHECK_EQ(graph_count(net.a.dp, SOFT_DROP_SHUTDOWN), 1);
+	CHECK_EQ(graph_count(net.a.dp, DP_DROP_SHUTDOWN), 1);
 	CHECK_EQ(psp_dp_held_release(net.a.dp, miss.flow, &packets), PSP_DP_ENOENT);
 	CHECK(net_send(&net.a, &sent));
-	CHECK(graph_wait(net.a.dp, SOFT_HOST_UNMATCHED, 1));
+	CHECK(graph_wait(net.a.dp, DP_HOST_UNMATCHED, 1));
 	SUB(expect_accounts());
 }
 
@@ -156,8 +155,7 @@ static void update_amid_traffic_loses_nothing(void)
 	CHECK(updates > 10);
 	CHECK_EQ(n, f.n);
 	CHECK(in_order);
-	CHECK_EQ(graph_count(net.b.dp, SOFT_RX_AUTH_FAIL) + graph_count(net.b.dp, SOFT_RX_NO_SA),
-		 0);
+	CHECK_EQ(graph_count(net.b.dp, DP_RX_AUTH_FAIL) + graph_count(net.b.dp, DP_RX_NO_SA), 0);
 	SUB(expect_accounts());
 }
 

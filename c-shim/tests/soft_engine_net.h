@@ -16,8 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../soft/csum.h"
-#include "../soft/net.h"
+#include "../common/csum.h"
+#include "../common/net.h"
 #include "../soft/soft.h"
 #include "test.h"
 
@@ -169,15 +169,15 @@ static inline void net_close(struct net_side *side)
 /* ---- frames ---------------------------------------------------------------------------------- */
 
 struct net_frame {
-	struct soft_packet packet;
-	uint8_t buf[SOFT_HEADROOM + SOFT_FRAME_MAX + 2];
+	struct dp_packet packet;
+	uint8_t buf[DP_HEADROOM + DP_FRAME_MAX + 2];
 };
 
 /* A UDP packet from one workload to another, with a number in front of its payload. */
 static inline void net_udp(struct net_frame *f, const struct net_side *from,
 			   const struct net_side *to, uint32_t number, uint32_t payload)
 {
-	uint8_t *eth = f->buf + SOFT_HEADROOM, *ip = eth + NET_ETH_LEN, *udp = ip + NET_IP4_LEN;
+	uint8_t *eth = f->buf + DP_HEADROOM, *ip = eth + NET_ETH_LEN, *udp = ip + NET_IP4_LEN;
 	uint32_t l4_len = NET_UDP_LEN + payload;
 
 	memset(&f->packet, 0, sizeof(f->packet));
@@ -191,7 +191,7 @@ static inline void net_udp(struct net_frame *f, const struct net_side *from,
 	ip[NET_IP4_PROTO] = NET_PROTO_UDP;
 	memcpy(ip + NET_IP4_SRC, from->vip, 4);
 	memcpy(ip + NET_IP4_DST, to->vip, 4);
-	soft_csum_ipv4(ip);
+	dp_csum_ipv4(ip);
 	psp_put16(udp + NET_UDP_SRC, 4000);
 	psp_put16(udp + NET_UDP_DST, 5000);
 	psp_put16(udp + NET_UDP_LENGTH, (uint16_t)l4_len);
@@ -208,13 +208,13 @@ static inline void net_udp(struct net_frame *f, const struct net_side *from,
 static inline void net_tso(struct net_frame *f, const struct net_side *from,
 			   const struct net_side *to, uint32_t segments, uint32_t mss)
 {
-	uint8_t *eth = f->buf + SOFT_HEADROOM, *ip = eth + NET_ETH_LEN, *tcp = ip + NET_IP4_LEN;
+	uint8_t *eth = f->buf + DP_HEADROOM, *ip = eth + NET_ETH_LEN, *tcp = ip + NET_IP4_LEN;
 	uint32_t payload = segments * mss - mss / 2, l4_len = NET_TCP_LEN + payload;
 
 	net_udp(f, from, to, 0, 12 + payload);
 	ip[NET_IP4_PROTO] = NET_PROTO_TCP;
 	psp_put16(ip + NET_IP4_TOTAL, (uint16_t)(NET_IP4_LEN + l4_len));
-	soft_csum_ipv4(ip);
+	dp_csum_ipv4(ip);
 	memset(tcp, 0, NET_TCP_LEN);
 	psp_put16(tcp, 4000);
 	psp_put16(tcp + 2, 5000);
@@ -224,8 +224,8 @@ static inline void net_tso(struct net_frame *f, const struct net_side *from,
 	psp_put16(tcp + NET_TCP_WINDOW, 1000);
 	for (uint32_t i = 0; i < payload; i++)
 		tcp[NET_TCP_LEN + i] = (uint8_t)((i * 31) ^ (i >> 8));
-	psp_put16(tcp + NET_TCP_CSUM, soft_csum_fold(soft_csum_pseudo(ip, NET_PROTO_TCP, l4_len)));
-	f->packet.gso = SOFT_GSO_TCP4;
+	psp_put16(tcp + NET_TCP_CSUM, dp_csum_fold(dp_csum_pseudo(ip, NET_PROTO_TCP, l4_len)));
+	f->packet.gso = DP_GSO_TCP4;
 	f->packet.gso_size = (uint16_t)mss;
 	f->packet.needs_csum = true;
 	f->packet.csum_start = NET_ETH_LEN + NET_IP4_LEN;
@@ -256,7 +256,7 @@ static inline bool net_recv_port(struct soft_port *port, struct net_frame *f, in
 	for (;;) {
 		memset(&f->packet, 0, sizeof(f->packet));
 		if (soft_port_recv(port, f->buf, sizeof(f->buf), &f->packet) == 1)
-			return soft_parse(&f->packet);
+			return dp_parse(&f->packet);
 		if (poll(&fd, 1, timeout_ms) <= 0)
 			return false;
 	}

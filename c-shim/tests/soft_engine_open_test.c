@@ -117,7 +117,7 @@ static void plane_opens_and_closes_without_leaks(void)
 static void version_and_counters_read_whole_or_not_at_all(void)
 {
 	struct psp_dp *dp = open_a(NULL);
-	static uint64_t values[SOFT_COUNTER_COUNT];
+	static uint64_t values[DP_COUNTER_COUNT];
 	static char names[4096];
 	uint32_t len, n, lines = 0;
 	char text[200];
@@ -132,7 +132,7 @@ static void version_and_counters_read_whole_or_not_at_all(void)
 	CHECK_MEM(names, "key-rotations\nstale-events\nrx-packets\nrx-bytes\n", 47);
 	for (uint32_t i = 0; i < len; i++)
 		lines += names[i] == '\n';
-	CHECK_EQ(psp_dp_counters(dp, values, SOFT_COUNTER_COUNT, &n), 0);
+	CHECK_EQ(psp_dp_counters(dp, values, DP_COUNTER_COUNT, &n), 0);
 	CHECK_EQ(n, lines);
 	CHECK_EQ(psp_dp_counters(dp, NULL, 0, &n), 0);
 	CHECK_EQ(n, lines);

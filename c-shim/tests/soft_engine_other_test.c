@@ -16,7 +16,7 @@ static void arp_goes_to_the_agent_and_the_reply_comes_back(void)
 	memcpy(arp + 6, net.a.end_mac, 6);
 	psp_put16(arp + 12, NET_TYPE_ARP);
 	memset(&sent.packet, 0, sizeof(sent.packet));
-	sent.packet.frame = sent.buf + SOFT_HEADROOM;
+	sent.packet.frame = sent.buf + DP_HEADROOM;
 	sent.packet.len = sizeof(arp);
 	memcpy(sent.packet.frame, arp, sizeof(arp));
 	CHECK(net_send(&net.a, &sent));
@@ -46,11 +46,11 @@ static void packet_that_does_not_fit_is_reported(void)
 		net_udp(&sent, &net.a, &net.b, i, 1440 - 28 + 1);
 		CHECK(net_send(&net.a, &sent));
 	}
-	CHECK(graph_wait(net.a.dp, SOFT_TOO_BIG, 3));
+	CHECK(graph_wait(net.a.dp, DP_TOO_BIG, 3));
 	CHECK(graph_event(net.a.dp, PSP_DP_EVENT_TOO_BIG, &event, data, sizeof(data)));
 	CHECK_EQ(event.mtu, 1440);
 	CHECK_EQ(event.packet_len, 1441);
-	CHECK_EQ(event.data_len, SOFT_TOO_BIG_BYTES);
+	CHECK_EQ(event.data_len, DP_TOO_BIG_BYTES);
 	CHECK_MEM(data, sent.packet.frame + 14, 28);
 	SUB(expect_delivery(&net.a, &net.b, 1, 1440 - 28));
 	SUB(expect_accounts());
@@ -65,7 +65,7 @@ static void other_traffic_is_left_to_the_kernel(void)
 	memcpy(sent.packet.frame, net.b.up_mac, 6);
 	CHECK_EQ(psp_dp_inject(net.a.dp, PSP_DP_PORT_UPLINK, sent.packet.frame, sent.packet.len),
 		 0);
-	CHECK(graph_wait(net.b.dp, SOFT_UPLINK_KERNEL, 1));
+	CHECK(graph_wait(net.b.dp, DP_UPLINK_KERNEL, 1));
 	CHECK(!net_recv(&net.b, &got, 50));
 	SUB(expect_accounts());
 }
@@ -102,7 +102,7 @@ static void any_thread_may_inject(void)
 		pthread_join(threads[i], &failed);
 		CHECK_EQ((uintptr_t)failed, 0);
 	}
-	CHECK(graph_wait(net.a.dp, SOFT_HOST_TX_PACKETS, 200));
+	CHECK(graph_wait(net.a.dp, DP_HOST_TX_PACKETS, 200));
 	SUB(expect_accounts());
 }
 

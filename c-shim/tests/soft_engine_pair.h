@@ -119,7 +119,7 @@ static inline uint32_t drain(uint32_t *last, bool *in_order)
 /* Sends one super-frame; collects what arrives; its payload must be the same. */
 static inline void expect_stream(uint32_t segments, uint32_t mss, uint32_t *frames)
 {
-	static uint8_t stream[SOFT_FRAME_MAX];
+	static uint8_t stream[DP_FRAME_MAX];
 	uint32_t len, have = 0;
 
 	net_tso(&sent, &net.a, &net.b, segments, mss);

@@ -28,10 +28,10 @@ static void clear_text_never_leaves_the_uplink(void)
 	CHECK(net_send(&net.a, &sent));
 	psp_put16(sent.packet.frame + 36, 5001); /* a miss */
 	CHECK(net_send(&net.a, &sent));
-	CHECK(graph_wait(net.a.dp, SOFT_TX_ERROR, 2));
+	CHECK(graph_wait(net.a.dp, DP_TX_ERROR, 2));
 	usleep(20000);
-	CHECK_EQ(graph_count(net.a.dp, SOFT_TX_PACKETS), 0);
-	CHECK_EQ(graph_count(net.b.dp, SOFT_UPLINK_RX_PACKETS), 0);
+	CHECK_EQ(graph_count(net.a.dp, DP_TX_PACKETS), 0);
+	CHECK_EQ(graph_count(net.b.dp, DP_UPLINK_RX_PACKETS), 0);
 	SUB(expect_accounts());
 }
 
@@ -50,7 +50,7 @@ static void only_opened_packets_reach_the_host(void)
 	memcpy(sent.packet.frame, net.b.up_mac, 6);
 	CHECK_EQ(psp_dp_inject(net.a.dp, PSP_DP_PORT_UPLINK, sent.packet.frame, sent.packet.len),
 		 0);
-	CHECK(graph_wait(net.b.dp, SOFT_HOST_REFUSED, 1));
+	CHECK(graph_wait(net.b.dp, DP_HOST_REFUSED, 1));
 	CHECK(!net_recv(&net.b, &got, 50));
 	SUB(expect_accounts());
 }
@@ -66,15 +66,15 @@ static void expired_key_fails_closed(void)
 	CHECK(graph_transmit(&net.a, &net.b, &pair.ga, 1, &pair.ab));
 	SUB(expect_delivery(&net.a, &net.b, 3, 64));
 	CHECK(net_send(&net.a, &sent));
-	CHECK(graph_wait(net.a.dp, SOFT_TX_KEY_EXPIRED, 1));
+	CHECK(graph_wait(net.a.dp, DP_TX_KEY_EXPIRED, 1));
 	CHECK_EQ(psp_dp_crypto_query(net.a.dp, 1, &stats), 0);
 	CHECK_EQ(stats.packets, 3);
 	CHECK_EQ(stats.bytes, 3 * 92);
 	CHECK_EQ(psp_dp_crypto_clear(net.a.dp, 1), 0);
 	CHECK(net_send(&net.a, &sent));
-	CHECK(graph_wait(net.a.dp, SOFT_TX_KEY_EXPIRED, 2));
+	CHECK(graph_wait(net.a.dp, DP_TX_KEY_EXPIRED, 2));
 	CHECK_EQ(psp_dp_crypto_clear(net.a.dp, 1), PSP_DP_ENOENT);
-	CHECK_EQ(graph_count(net.b.dp, SOFT_RX_PACKETS), 3);
+	CHECK_EQ(graph_count(net.b.dp, DP_RX_PACKETS), 3);
 	SUB(expect_accounts());
 }
 
@@ -87,8 +87,8 @@ static void packet_without_an_entry_has_no_sa(void)
 	CHECK_EQ(psp_dp_entry_remove(net.b.dp, pair.ab.ingr_acl), 0);
 	net_udp(&sent, &net.a, &net.b, 0, 64);
 	CHECK(net_send(&net.a, &sent));
-	CHECK(graph_wait(net.b.dp, SOFT_RX_NO_SA, 1));
-	CHECK_EQ(graph_count(net.b.dp, SOFT_RX_PACKETS), 1);
+	CHECK(graph_wait(net.b.dp, DP_RX_NO_SA, 1));
+	CHECK_EQ(graph_count(net.b.dp, DP_RX_PACKETS), 1);
 	SUB(expect_accounts());
 }
 
@@ -107,10 +107,10 @@ static void forged_packets_are_counted_and_reported_once_a_second(void)
 	memcpy(frame, encap.encap_data, encap.encap_size);
 	psp_put16(frame + 16, sizeof(frame) - 14);
 	psp_put16(frame + 38, sizeof(frame) - 34);
-	soft_csum_ipv4(frame + 14);
+	dp_csum_ipv4(frame + 14);
 	for (uint32_t i = 0; i < 5; i++)
 		CHECK_EQ(psp_dp_inject(net.a.dp, PSP_DP_PORT_UPLINK, frame, sizeof(frame)), 0);
-	CHECK(graph_wait(net.b.dp, SOFT_RX_AUTH_FAIL, 5));
+	CHECK(graph_wait(net.b.dp, DP_RX_AUTH_FAIL, 5));
 	CHECK(graph_event(net.b.dp, PSP_DP_EVENT_SYNDROME, &event, NULL, 0));
 	CHECK_EQ(event.spi, key.spi);
 	CHECK_EQ(event.syndrome, PSP_DP_SYNDROME_ICV);
@@ -120,14 +120,14 @@ static void forged_packets_are_counted_and_reported_once_a_second(void)
 	CHECK_EQ(len, 0);
 	frame[45] = 9 << 2 | 1; /* version 9 */
 	CHECK_EQ(psp_dp_inject(net.a.dp, PSP_DP_PORT_UPLINK, frame, sizeof(frame)), 0);
-	CHECK(graph_wait(net.b.dp, SOFT_RX_BAD, 1));
+	CHECK(graph_wait(net.b.dp, DP_RX_BAD, 1));
 	frame[45] = 1;
 	frame[43] = 200; /* header extension past the end */
 	CHECK_EQ(psp_dp_inject(net.a.dp, PSP_DP_PORT_UPLINK, frame, sizeof(frame)), 0);
-	CHECK(graph_wait(net.b.dp, SOFT_RX_ERROR, 1));
+	CHECK(graph_wait(net.b.dp, DP_RX_ERROR, 1));
 	CHECK_EQ(psp_dp_pipe_query(net.b.dp, pair.gb.synd_stats, &stats), 0);
 	CHECK_EQ(stats.packets, 7);
-	CHECK_EQ(graph_count(net.b.dp, SOFT_RX_PACKETS), 0);
+	CHECK_EQ(graph_count(net.b.dp, DP_RX_PACKETS), 0);
 	SUB(expect_accounts());
 }
 
@@ -141,13 +141,13 @@ static void second_rotation_kills_what_was_handed_out(void)
 	SUB(expect_delivery(&net.a, &net.b, 2, 64));
 	CHECK_EQ(psp_dp_master_key_rotate(net.b.dp), 0);
 	CHECK_EQ(psp_dp_master_key_query(net.b.dp, &info), 0);
-	CHECK(info.active == 1 && info.rotations == 1 && info.spis_left == SOFT_SPI_COUNT);
+	CHECK(info.active == 1 && info.rotations == 1 && info.spis_left == DP_SPI_COUNT);
 	SUB(expect_delivery(&net.a, &net.b, 2, 64));
 	CHECK_EQ(psp_dp_master_key_rotate(net.b.dp), 0);
 	CHECK(net_send(&net.a, &sent));
-	CHECK(graph_wait(net.b.dp, SOFT_RX_AUTH_FAIL, 1));
-	CHECK_EQ(graph_count(net.b.dp, SOFT_STALE_EVENTS), 1);
-	CHECK_EQ(graph_count(net.b.dp, SOFT_KEY_ROTATIONS), 2);
+	CHECK(graph_wait(net.b.dp, DP_RX_AUTH_FAIL, 1));
+	CHECK_EQ(graph_count(net.b.dp, DP_STALE_EVENTS), 1);
+	CHECK_EQ(graph_count(net.b.dp, DP_KEY_ROTATIONS), 2);
 	SUB(expect_accounts());
 }
 
@@ -175,13 +175,13 @@ static void packet_to_be_dropped_is_sampled_and_dropped(void)
 	len += 42;
 	psp_put16(frame + 16, (uint16_t)(len - 14));
 	psp_put16(frame + 38, (uint16_t)(len - 34));
-	soft_csum_ipv4(frame + 14);
+	dp_csum_ipv4(frame + 14);
 	CHECK_EQ(psp_dp_inject(net.a.dp, PSP_DP_PORT_UPLINK, frame, len), 0);
-	CHECK(graph_wait(net.b.dp, SOFT_RX_POLICY, 1));
+	CHECK(graph_wait(net.b.dp, DP_RX_POLICY, 1));
 	CHECK(graph_event(net.b.dp, PSP_DP_EVENT_SAMPLE, &event, NULL, 0));
 	CHECK_EQ(event.packet_len, inner);
 	CHECK(!net_recv(&net.b, &got, 20));
-	CHECK_EQ(graph_count(net.b.dp, SOFT_RX_PACKETS), 1);
+	CHECK_EQ(graph_count(net.b.dp, DP_RX_PACKETS), 1);
 	SUB(expect_accounts());
 }
 
@@ -204,7 +204,7 @@ static void loop_of_pipes_is_cut(void)
 	CHECK_EQ(psp_dp_start(net.a.dp), 0);
 	net_udp(&sent, &net.a, &net.b, 0, 64);
 	CHECK(net_send(&net.a, &sent));
-	CHECK(graph_wait(net.a.dp, SOFT_DROP_LOOP, 1));
+	CHECK(graph_wait(net.a.dp, DP_DROP_LOOP, 1));
 	SUB(expect_accounts());
 }
 

@@ -13,9 +13,9 @@ static void super_frames_stay_whole(void)
 	SUB(expect_stream(40, 1400, &frames));
 	CHECK(frames <= 2);
 	SUB(expect_accounts());
-	CHECK_EQ(graph_count(net.a.dp, SOFT_TX_PACKETS), 40);
-	CHECK_EQ(graph_count(net.b.dp, SOFT_RX_PACKETS), 40);
-	CHECK_EQ(graph_count(net.b.dp, SOFT_HOST_TX_PACKETS), 40);
+	CHECK_EQ(graph_count(net.a.dp, DP_TX_PACKETS), 40);
+	CHECK_EQ(graph_count(net.b.dp, DP_RX_PACKETS), 40);
+	CHECK_EQ(graph_count(net.b.dp, DP_HOST_TX_PACKETS), 40);
 }
 
 static void super_frames_are_held_whole(void)
@@ -31,7 +31,7 @@ static void super_frames_are_held_whole(void)
 	CHECK(tunnel_up(&net.a, &net.b, &pair.ga, &pair.gb, 1, &pair.ab));
 	CHECK_EQ(psp_dp_held_release(net.a.dp, miss.flow, &packets), 0);
 	CHECK_EQ(packets, 30);
-	CHECK(graph_wait(net.b.dp, SOFT_HOST_TX_PACKETS, 30));
+	CHECK(graph_wait(net.b.dp, DP_HOST_TX_PACKETS, 30));
 	SUB(expect_accounts());
 }
 
@@ -100,11 +100,11 @@ static void super_frames_are_sampled_by_the_packet(void)
 	for (uint32_t i = 0; i < 50; i++)
 		SUB(expect_stream(40, 1400, &frames));
 	SUB(expect_accounts());
-	CHECK_EQ(graph_count(net.a.dp, SOFT_TX_PACKETS), 2000);
-	CHECK_EQ(graph_count(net.b.dp, SOFT_HOST_TX_PACKETS), 2000);
+	CHECK_EQ(graph_count(net.a.dp, DP_TX_PACKETS), 2000);
+	CHECK_EQ(graph_count(net.b.dp, DP_HOST_TX_PACKETS), 2000);
 	n = samples(net.a.dp, pair.ab.key.spi, &octets);
 	CHECK(n > 350 && n < 650); /* 500, give or take 8 standard deviations */
-	CHECK_EQ(graph_count(net.a.dp, SOFT_SAMPLES), n);
+	CHECK_EQ(graph_count(net.a.dp, DP_SAMPLES), n);
 	CHECK_EQ(samples(net.b.dp, pair.ab.key.spi, &octets), n);
 	CHECK_EQ(psp_dp_entry_query(net.a.dp, pair.ga.samp_entry, &stats), 0);
 	CHECK_EQ(stats.packets, n);

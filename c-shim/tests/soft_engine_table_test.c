@@ -56,13 +56,13 @@ static void *read_on(void *arg)
 {
 	const struct reader *reader = arg;
 	struct bench *bench = reader->bench;
-	struct soft_rng rng = {{reader->number + 1, 2, 3, 4}};
+	struct dp_rng rng = {{reader->number + 1, 2, 3, 4}};
 	uint64_t n = 0, lost = 0, wrong = 0;
 
 	soft_rcu_online(&bench->rcu, reader->number);
 	while (!atomic_load(&bench->stop)) {
 		for (uint32_t i = 0; i < 64; i++, n++) {
-			uint64_t key = soft_rng_next(&rng) % ENTRIES;
+			uint64_t key = dp_rng_next(&rng) % ENTRIES;
 			const struct soft_entry *entry = find(&bench->table, key);
 
 			lost += key < STAYING && entry == NULL;
@@ -135,14 +135,14 @@ static void table_grows_and_shrinks_under_readers(void)
 
 static double ns_per_lookup(struct soft_table *table, uint32_t n)
 {
-	struct soft_rng rng = {{1, 2, 3, 4}};
+	struct dp_rng rng = {{1, 2, 3, 4}};
 	const uint32_t rounds = 200000;
 	struct timespec from, to;
 	uint32_t found = 0;
 
 	clock_gettime(CLOCK_MONOTONIC, &from);
 	for (uint32_t i = 0; i < rounds; i++)
-		found += find(table, soft_rng_next(&rng) % n) != NULL;
+		found += find(table, dp_rng_next(&rng) % n) != NULL;
 	clock_gettime(CLOCK_MONOTONIC, &to);
 	if (found != rounds)
 		return -1;

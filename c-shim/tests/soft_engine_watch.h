@@ -18,34 +18,31 @@ static inline bool graph_says(struct psp_dp *dp, const char *want)
 	return strstr(text, want) != NULL;
 }
 
-static inline uint64_t graph_count(struct psp_dp *dp, enum soft_counter counter)
+static inline uint64_t graph_count(struct psp_dp *dp, enum dp_counter counter)
 {
-	return soft_counter_sum(&dp->counters, counter);
+	return dp_counter_sum(&dp->counters, counter);
 }
 
 /* What came in less what is accounted for: 0 by the identity in counters.h. The plane must be idle. */
 static inline int64_t graph_unaccounted(struct psp_dp *dp)
 {
-	static const enum soft_counter ends[] = {
-		SOFT_TX_PACKETS,     SOFT_HOST_TX_PACKETS,  SOFT_EXCEPTIONS,
-		SOFT_UPLINK_KERNEL,  SOFT_RX_AUTH_FAIL,     SOFT_RX_ERROR,
-		SOFT_RX_BAD,         SOFT_TX_ERROR,         SOFT_TX_KEY_EXPIRED,
-		SOFT_RX_NO_SA,       SOFT_RX_POLICY,        SOFT_RX_BAD_INNER,
-		SOFT_DROP_PIPE,      SOFT_DROP_LOOP,        SOFT_HOST_TX_BUSY,
-		SOFT_HOST_TX_ERROR,  SOFT_HOST_REFUSED,     SOFT_HOST_UNMATCHED,
-		SOFT_HOST_MALFORMED, SOFT_UPLINK_MALFORMED, SOFT_UPLINK_TX_BUSY,
-		SOFT_TOO_BIG,        SOFT_HELD_PACKETS};
-	uint64_t in =
-		graph_count(dp, SOFT_HOST_RX_PACKETS) + graph_count(dp, SOFT_UPLINK_RX_PACKETS);
+	static const enum dp_counter ends[] = {
+		DP_TX_PACKETS,     DP_HOST_TX_PACKETS, DP_EXCEPTIONS,     DP_UPLINK_KERNEL,
+		DP_RX_AUTH_FAIL,   DP_RX_ERROR,        DP_RX_BAD,         DP_TX_ERROR,
+		DP_TX_KEY_EXPIRED, DP_RX_NO_SA,        DP_RX_POLICY,      DP_RX_BAD_INNER,
+		DP_DROP_PIPE,      DP_DROP_LOOP,       DP_HOST_TX_BUSY,   DP_HOST_TX_ERROR,
+		DP_HOST_REFUSED,   DP_HOST_UNMATCHED,  DP_HOST_MALFORMED, DP_UPLINK_MALFORMED,
+		DP_UPLINK_TX_BUSY, DP_TOO_BIG,         DP_HELD_PACKETS};
+	uint64_t in = graph_count(dp, DP_HOST_RX_PACKETS) + graph_count(dp, DP_UPLINK_RX_PACKETS);
 	uint64_t out = 0;
 
 	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
 		out += graph_count(dp, ends[i]);
-	return (int64_t)(in + graph_count(dp, SOFT_HELD_RELEASED) - out);
+	return (int64_t)(in + graph_count(dp, DP_HELD_RELEASED) - out);
 }
 
 /* Waits until a counter has come to a value; false after 5 s. */
-static inline bool graph_wait(struct psp_dp *dp, enum soft_counter counter, uint64_t value)
+static inline bool graph_wait(struct psp_dp *dp, enum dp_counter counter, uint64_t value)
 {
 	for (uint32_t i = 0; i < 5000; i++) {
 		if (graph_count(dp, counter) >= value)
@@ -61,7 +58,7 @@ static inline bool graph_wait(struct psp_dp *dp, enum soft_counter counter, uint
 static inline bool graph_event(struct psp_dp *dp, uint16_t type, struct psp_dp_event *event,
 			       uint8_t *data, uint32_t cap)
 {
-	uint8_t buf[sizeof(*event) + SOFT_EXCEPTION_BYTES];
+	uint8_t buf[sizeof(*event) + DP_EXCEPTION_BYTES];
 	uint32_t len;
 
 	for (uint32_t i = 0; i < 50000; i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "../soft/csum.h"
+#include "../common/csum.h"
 #include "soft_packet_key.h"
 
 static uint8_t in_buf[BUF_LEN], out_buf[BUF_LEN];
@@ -13,14 +13,14 @@ static void sums_agree_at_every_length_and_alignment(void)
 		data[i] = (uint8_t)(i * 31 + 200);
 	for (uint32_t align = 0; align < 4; align++) {
 		for (uint32_t len = 0; len + align < sizeof(data); len++) {
-			uint32_t got = soft_csum_fold(soft_csum_add(0, data + align, len));
+			uint32_t got = dp_csum_fold(dp_csum_add(0, data + align, len));
 
 			CONTEXT("align %u, length %u", align, len);
 			CHECK_EQ(got % 0xffff, naive_sum(data + align, len) % 0xffff);
 		}
 	}
 	memset(data, 0xff, sizeof(data));
-	CHECK_EQ(soft_csum_fold(soft_csum_add(0xffff0000u, data, 299)) % 0xffff,
+	CHECK_EQ(dp_csum_fold(dp_csum_add(0xffff0000u, data, 299)) % 0xffff,
 		 naive_sum(data, 299) % 0xffff);
 }
 
@@ -35,7 +35,7 @@ static void a_changed_word_changes_the_checksum_alike(void)
 		psp_put16(data + 2, (uint16_t)i);
 		csum = (uint16_t)~naive_sum(data, 8);
 		psp_put16(data + 2, to);
-		CHECK_EQ(soft_csum_update(csum, (uint16_t)i, to), (uint16_t)~naive_sum(data, 8));
+		CHECK_EQ(dp_csum_update(csum, (uint16_t)i, to), (uint16_t)~naive_sum(data, 8));
 	}
 }
 
@@ -44,7 +44,7 @@ static int32_t sealed_udp_checksum(struct frame_spec *spec, bool zero)
 {
 	struct soft_out out = {out_buf, sizeof(out_buf), collect, &sent};
 	struct psp_dp_actions actions;
-	struct soft_packet packet;
+	struct dp_packet packet;
 	struct soft_tx_key key;
 	int32_t got = -1;
 
@@ -52,7 +52,7 @@ static int32_t sealed_udp_checksum(struct frame_spec *spec, bool zero)
 	make_frame(&packet, in_buf, spec);
 	if (zero)
 		psp_put16(packet.frame + 40, 0);
-	if (!soft_parse(&packet) || !key_make(&key, 0))
+	if (!dp_parse(&packet) || !key_make(&key, 0))
 		return -1;
 	packet.encap = &actions;
 	if (soft_seal(backend, crypto, &packet, &key, 1500, &out) == SOFT_SEAL_OK)

@@ -38,7 +38,7 @@ static void ecn_is_combined(void)
 		uint8_t inner = i & 3, outer = i >> 2 & 3, want = figure4[inner][outer];
 		struct frame_spec spec = {
 			.v6 = (i & 16) != 0, .tos = (uint8_t)(0x48 | inner), .payload = 20};
-		struct soft_packet made;
+		struct dp_packet made;
 		const uint8_t *ip;
 		bool kept;
 
@@ -61,7 +61,7 @@ static void ecn_is_combined(void)
 
 static void inner_lengths_must_agree(void)
 {
-	struct soft_packet made;
+	struct dp_packet made;
 	uint32_t len;
 
 	CHECK(key_make(&key, 0));
@@ -98,7 +98,7 @@ static void inner_lengths_must_agree(void)
 /* A peer on the same machine leaves the outer checksum partial, or the kernel vouches for it. */
 static void what_holds_for_the_outer_checksum_ends_with_it(void)
 {
-	struct soft_packet made;
+	struct dp_packet made;
 
 	CHECK(key_make(&key, 0));
 	make_encap(&actions, &(struct encap_spec){0});

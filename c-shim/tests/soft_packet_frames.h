@@ -8,11 +8,11 @@
 
 #include <stdlib.h>
 
-#include "../soft/packet.h"
+#include "../soft/steps.h"
 #include "test.h"
 
 #define ETH 14u
-#define BUF_LEN (SOFT_HEADROOM + SOFT_FRAME_MAX + 64u)
+#define BUF_LEN (DP_HEADROOM + DP_FRAME_MAX + 64u)
 
 /* A frame to be made. Zeroes are a plain IPv4 TCP packet without payload. */
 struct frame_spec {
@@ -111,14 +111,13 @@ static inline uint32_t put_ip(uint8_t *ip, const struct frame_spec *spec, uint8_
 	return len;
 }
 
-/* Makes the frame in buf behind SOFT_HEADROOM; *packet is not parsed. */
-static inline void make_frame(struct soft_packet *packet, uint8_t *buf,
-			      const struct frame_spec *spec)
+/* Makes the frame in buf behind DP_HEADROOM; *packet is not parsed. */
+static inline void make_frame(struct dp_packet *packet, uint8_t *buf, const struct frame_spec *spec)
 {
 	uint8_t proto = spec->proto != 0 ? spec->proto : 6;
 	uint32_t header = proto == 6 ? 20u + spec->tcp_opts : 8u;
 	uint32_t at = proto == 6 ? 16 : (proto == 17 ? 6 : 2), l4_len = header + spec->payload;
-	uint8_t *frame = buf + SOFT_HEADROOM, *l4;
+	uint8_t *frame = buf + DP_HEADROOM, *l4;
 	uint32_t sum;
 
 	memset(packet, 0, sizeof(*packet));
@@ -159,8 +158,7 @@ static inline void make_frame(struct soft_packet *packet, uint8_t *buf,
 		packet->csum_offset = (uint16_t)at;
 	}
 	if (spec->gso_size != 0) {
-		packet->gso =
-			proto == 17 ? SOFT_GSO_UDP : (spec->v6 ? SOFT_GSO_TCP6 : SOFT_GSO_TCP4);
+		packet->gso = proto == 17 ? DP_GSO_UDP : (spec->v6 ? DP_GSO_TCP6 : DP_GSO_TCP4);
 		packet->gso_size = spec->gso_size;
 	}
 }
@@ -229,11 +227,11 @@ static inline void make_encap(struct psp_dp_actions *actions, const struct encap
 #define SENT_MAX 256u
 struct sent {
 	uint32_t count;
-	struct soft_packet packets[SENT_MAX];
+	struct dp_packet packets[SENT_MAX];
 	uint8_t *bufs[SENT_MAX];
 };
 
-static inline int32_t collect(void *arg, const struct soft_packet *frame)
+static inline int32_t collect(void *arg, const struct dp_packet *frame)
 {
 	struct sent *sent = arg;
 	uint8_t *buf;
@@ -241,12 +239,12 @@ static inline int32_t collect(void *arg, const struct soft_packet *frame)
 	if (sent->count == SENT_MAX)
 		return PSP_DP_ENOSPC;
 	/* To the octet at its end, so that a sanitizer sees what reads past it. */
-	buf = malloc(SOFT_HEADROOM + frame->len);
+	buf = malloc(DP_HEADROOM + frame->len);
 	if (buf == NULL)
 		return PSP_DP_ENOMEM;
-	memcpy(buf + SOFT_HEADROOM, frame->frame, frame->len);
+	memcpy(buf + DP_HEADROOM, frame->frame, frame->len);
 	sent->packets[sent->count] = *frame;
-	sent->packets[sent->count].frame = buf + SOFT_HEADROOM;
+	sent->packets[sent->count].frame = buf + DP_HEADROOM;
 	sent->bufs[sent->count++] = buf;
 	return PSP_DP_OK;
 }

@@ -14,10 +14,10 @@ static void reset(void)
 
 static bool add(const struct frame_spec *spec)
 {
-	struct soft_packet p;
+	struct dp_packet p;
 
 	make_frame(&p, in_buf, spec);
-	return soft_parse(&p) && soft_join_add(&join, &p) == PSP_DP_OK;
+	return dp_parse(&p) && soft_join_add(&join, &p) == PSP_DP_OK;
 }
 
 /* Frames as they left, each by its number of segments: "3 1 1". */
@@ -30,7 +30,7 @@ static const char *shape(void)
 	text[0] = 0;
 	for (uint32_t i = 0; i < sent.count && at < sizeof(text) - 8; i++)
 		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%u", i == 0 ? "" : " ",
-				       soft_segments(&sent.packets[i]));
+				       dp_segments(&sent.packets[i]));
 	return text;
 }
 
@@ -49,7 +49,7 @@ static struct frame_spec seg(uint32_t n)
 static void segments_in_order_become_one(void)
 {
 	for (uint32_t v6 = 0; v6 < 2; v6++) {
-		const struct soft_packet *p;
+		const struct dp_packet *p;
 		const uint8_t *ip, *tcp;
 		uint32_t len, sum;
 
@@ -67,7 +67,7 @@ static void segments_in_order_become_one(void)
 		ip = p->frame + ETH;
 		tcp = p->frame + p->l4_off;
 		len = p->len - p->l4_off;
-		CHECK_EQ(p->gso, v6 != 0 ? SOFT_GSO_TCP6 : SOFT_GSO_TCP4);
+		CHECK_EQ(p->gso, v6 != 0 ? DP_GSO_TCP6 : DP_GSO_TCP4);
 		CHECK_EQ(p->gso_size, 100);
 		CHECK_EQ(len, 32 + 1000);
 		CHECK(p->needs_csum);
@@ -89,13 +89,13 @@ static void segments_in_order_become_one(void)
 static void a_lone_segment_leaves_as_it_came(void)
 {
 	struct frame_spec spec = seg(0);
-	struct soft_packet p;
+	struct dp_packet p;
 
 	reset();
 	CHECK(add(&spec));
 	CHECK_SHAPE("1");
 	make_frame(&p, in_buf, &spec);
-	CHECK_EQ(sent.packets[0].gso, SOFT_GSO_NONE);
+	CHECK_EQ(sent.packets[0].gso, DP_GSO_NONE);
 	CHECK(!sent.packets[0].needs_csum);
 	CHECK_EQ(sent.packets[0].len, p.len);
 	CHECK_MEM(sent.packets[0].frame, p.frame, p.len);
@@ -159,7 +159,7 @@ static void order_is_kept_whatever_comes(void)
 
 	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
 		struct frame_spec a = seg(0), b = seg(1), c = seg(9);
-		struct soft_packet p;
+		struct dp_packet p;
 
 		CONTEXT("row %zu", i);
 		reset();
@@ -187,7 +187,7 @@ static void what_differs_in_its_headers_is_not_joined(void)
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct frame_spec a = seg(0), b = seg(1);
-		struct soft_packet p;
+		struct dp_packet p;
 		uint8_t *tcp;
 
 		CONTEXT("%s", rows[i].what);
@@ -199,7 +199,7 @@ static void what_differs_in_its_headers_is_not_joined(void)
 		put_v4_csum(p.frame + ETH);
 		psp_put16(tcp + 16, 0);
 		psp_put16(tcp + 16, (uint16_t)~naive_l4(p.frame + ETH, 6, tcp, p.len - 34));
-		CHECK(soft_parse(&p));
+		CHECK(dp_parse(&p));
 		CHECK_EQ(soft_join_add(&join, &p), PSP_DP_OK);
 		if (rows[i].joins == 0)
 			CHECK_SHAPE("2");
@@ -214,13 +214,13 @@ static void what_differs_in_its_headers_is_not_joined(void)
 static void a_wrong_checksum_is_passed_on_as_it_is(void)
 {
 	struct frame_spec a = seg(0), b = seg(1), c = seg(2);
-	struct soft_packet p;
+	struct dp_packet p;
 
 	reset();
 	CHECK(add(&a));
 	make_frame(&p, in_buf, &b);
 	p.frame[p.len - 1] ^= 1;
-	CHECK(soft_parse(&p));
+	CHECK(dp_parse(&p));
 	CHECK_EQ(soft_join_add(&join, &p), PSP_DP_OK);
 	CHECK(add(&c));
 	CHECK_SHAPE("1 1 1");
@@ -254,7 +254,7 @@ static void sequence_numbers_wrap(void)
 }
 
 /* A status of send comes back, and the joiner goes on. */
-static int32_t refuse(void *arg, const struct soft_packet *frame)
+static int32_t refuse(void *arg, const struct dp_packet *frame)
 {
 	(void)frame;
 	(*(uint32_t *)arg)++;
@@ -266,12 +266,12 @@ static void a_failed_send_is_reported(void)
 	uint32_t calls = 0;
 	struct soft_out bad = {join_buf, sizeof(join_buf), refuse, &calls};
 	struct frame_spec a = seg(0), b = seg(5);
-	struct soft_packet p;
+	struct dp_packet p;
 
 	join = (struct soft_join){.out = &bad};
 	CHECK(add(&a));
 	make_frame(&p, in_buf, &b);
-	CHECK(soft_parse(&p));
+	CHECK(dp_parse(&p));
 	CHECK_EQ(soft_join_add(&join, &p), PSP_DP_EIO);
 	CHECK_EQ(soft_join_flush(&join), PSP_DP_EIO);
 	CHECK_EQ(soft_join_flush(&join), PSP_DP_OK);

@@ -2,7 +2,7 @@
 #include "soft_packet_frames.h"
 
 static uint8_t buf[BUF_LEN];
-static struct soft_packet packet;
+static struct dp_packet packet;
 
 /* A SYN with these options (a multiple of 4 octets), checksum right or partial, parsed. */
 static bool syn(const char *options, uint8_t len, bool v6, bool partial)
@@ -17,7 +17,7 @@ static bool syn(const char *options, uint8_t len, bool v6, bool partial)
 		psp_put16(tcp + 16, 0);
 		psp_put16(tcp + 16, (uint16_t)~naive_l4(packet.frame + ETH, 6, tcp, 20u + len));
 	}
-	return soft_parse(&packet);
+	return dp_parse(&packet);
 }
 
 static bool checksum_right(void)
@@ -51,11 +51,11 @@ static void the_option_is_found_wherever_it_stands(void)
 		for (uint32_t v6 = 0; v6 < 2; v6++) {
 			CONTEXT("row %zu, IPv%c", i, v6 != 0 ? '6' : '4');
 			CHECK(syn(rows[i].octets, rows[i].len, v6 != 0, false));
-			CHECK(soft_mss_clamp(&packet, 1420));
+			CHECK(dp_mss_clamp(&packet, 1420));
 			CHECK_EQ(mss_at(rows[i].at), v6 != 0 ? 1360 : 1380);
 			CHECK(checksum_right());
 			/* It fits now. */
-			CHECK(!soft_mss_clamp(&packet, 1420));
+			CHECK(!dp_mss_clamp(&packet, 1420));
 			CHECK(checksum_right());
 		}
 	}
@@ -64,7 +64,7 @@ static void the_option_is_found_wherever_it_stands(void)
 static void an_mss_that_fits_is_never_raised(void)
 {
 	CHECK(syn("\2\4\2\x18", 4, false, false));
-	CHECK(!soft_mss_clamp(&packet, 1420));
+	CHECK(!dp_mss_clamp(&packet, 1420));
 	CHECK_EQ(mss_at(0), 536);
 	CHECK(checksum_right());
 }
@@ -72,7 +72,7 @@ static void an_mss_that_fits_is_never_raised(void)
 static void every_one_of_several_is_lowered(void)
 {
 	CHECK(syn("\2\4\5\xb4\1\2\4\5\xdc\1\1\1", 12, false, false));
-	CHECK(soft_mss_clamp(&packet, 1420));
+	CHECK(dp_mss_clamp(&packet, 1420));
 	CHECK_EQ(mss_at(0), 1380);
 	CHECK_EQ(mss_at(5), 1380);
 	CHECK(checksum_right());
@@ -84,7 +84,7 @@ static void a_partial_checksum_stays(void)
 
 	CHECK(syn("\1\2\4\5\xb4\1\1\1", 8, false, true));
 	before = psp_get16(packet.frame + packet.l4_off + 16);
-	CHECK(soft_mss_clamp(&packet, 1420));
+	CHECK(dp_mss_clamp(&packet, 1420));
 	CHECK_EQ(mss_at(1), 1380);
 	CHECK_EQ(psp_get16(packet.frame + packet.l4_off + 16), before);
 }
@@ -109,7 +109,7 @@ static void broken_options_are_left_alone(void)
 		CONTEXT("row %zu", i);
 		CHECK(syn(rows[i].octets, rows[i].len, false, false));
 		memcpy(before, packet.frame, packet.len);
-		CHECK(!soft_mss_clamp(&packet, 600));
+		CHECK(!dp_mss_clamp(&packet, 600));
 		CHECK_MEM(packet.frame, before, packet.len);
 	}
 }
@@ -120,31 +120,31 @@ static void only_syns_are_looked_at(void)
 
 	make_frame(&packet, buf, &spec);
 	memcpy(packet.frame + packet.len - 4, "\2\4\5\xb4", 4);
-	CHECK(soft_parse(&packet));
-	CHECK(!soft_mss_clamp(&packet, 1000));
+	CHECK(dp_parse(&packet));
+	CHECK(!dp_mss_clamp(&packet, 1000));
 	packet.frame[packet.l4_off + 13] = 0x12; /* SYN and ACK */
-	CHECK(soft_mss_clamp(&packet, 1000));
+	CHECK(dp_mss_clamp(&packet, 1000));
 	make_frame(&packet, buf, &(struct frame_spec){.proto = 17, .payload = 40});
-	CHECK(soft_parse(&packet));
-	CHECK(!soft_mss_clamp(&packet, 1000));
+	CHECK(dp_parse(&packet));
+	CHECK(!dp_mss_clamp(&packet, 1000));
 	/* A fragment has no TCP header to trust. */
 	spec.frag = 0x2000;
 	spec.flags = 0x02;
 	make_frame(&packet, buf, &spec);
-	CHECK(soft_parse(&packet));
-	CHECK(!soft_mss_clamp(&packet, 1000));
+	CHECK(dp_parse(&packet));
+	CHECK(!dp_mss_clamp(&packet, 1000));
 }
 
 static void a_tiny_limit_does_not_underflow(void)
 {
 	CHECK(syn("\2\4\5\xb4", 4, true, false));
 	for (uint32_t max = 0; max <= 60; max++)
-		CHECK(!soft_mss_clamp(&packet, max));
-	CHECK(soft_mss_clamp(&packet, 61));
+		CHECK(!dp_mss_clamp(&packet, max));
+	CHECK(dp_mss_clamp(&packet, 61));
 	CHECK_EQ(mss_at(0), 1);
 	CHECK(checksum_right());
 	CHECK(syn("\2\4\xff\xff", 4, false, false));
-	CHECK(!soft_mss_clamp(&packet, 1u << 20));
+	CHECK(!dp_mss_clamp(&packet, 1u << 20));
 }
 
 int main(void)

@@ -137,7 +137,7 @@ static void a_udp_checksum_is_verified_unless_vouched_for(void)
 
 static uint32_t cut_count, cut_short;
 
-static void count_cut(void *arg, struct soft_packet *segment)
+static void count_cut(void *arg, struct dp_packet *segment)
 {
 	(void)arg;
 	cut_count++;
@@ -150,38 +150,38 @@ static void count_cut(void *arg, struct soft_packet *segment)
 static void truncated_super_frames_lose_their_end_alone(void)
 {
 	struct soft_out out = {out_buf, sizeof(out_buf), collect, &sent};
-	struct soft_packet whole;
+	struct dp_packet whole;
 
 	CHECK(key_make(&key, 0));
 	make_encap(&actions, &(struct encap_spec){0});
 	make_frame(&packet, in_buf,
 		   &(struct frame_spec){.payload = 400, .gso_size = 100, .partial = true});
-	CHECK(soft_parse(&packet));
+	CHECK(dp_parse(&packet));
 	packet.encap = &actions;
 	CHECK_EQ(soft_seal(backend, crypto, &packet, &key, 1500, &out), SOFT_SEAL_OK);
 	whole = sent.packets[0];
 	for (uint32_t len = whole.payload_off + 1u; len <= whole.len; len++) {
-		struct soft_packet p = whole;
+		struct dp_packet p = whole;
 		uint32_t last = (len - whole.payload_off) % whole.gso_size;
 
 		CONTEXT("%u octets of %u", len, whole.len);
-		p.frame = in_buf + SOFT_HEADROOM;
+		p.frame = in_buf + DP_HEADROOM;
 		p.len = len;
 		memcpy(p.frame, whole.frame, len);
 		psp_put16(p.frame + ETH + 2, (uint16_t)(len - ETH));
 		put_v4_csum(p.frame + ETH);
-		CHECK(soft_parse(&p));
+		CHECK(dp_parse(&p));
 		cut_count = 0;
 		cut_short = 0;
 		soft_cut(&p, count_cut, NULL);
-		CHECK_EQ(cut_count, soft_segments(&p));
+		CHECK_EQ(cut_count, dp_segments(&p));
 		CHECK_EQ(cut_short, last != 0 && last < 32 ? 1 : 0);
 	}
 	key_drop(&key);
 	sent_clear(&sent);
 }
 
-static void note_spi(void *arg, struct soft_packet *segment)
+static void note_spi(void *arg, struct dp_packet *segment)
 {
 	uint32_t *spis = arg;
 
@@ -201,7 +201,7 @@ static void each_segment_shows_its_own_header(void)
 	make_frame(&packet, in_buf, &spec);
 	for (uint32_t i = 0; i < 4; i++)
 		psp_put32(packet.frame + 42 + 50 * i + 4, 100 + i);
-	CHECK(soft_parse(&packet));
+	CHECK(dp_parse(&packet));
 	cut_count = 0;
 	soft_cut(&packet, note_spi, spis);
 	CHECK_EQ(cut_count, 4);
@@ -218,7 +218,7 @@ static void a_flood_of_tiny_segments_is_bounded(void)
 					.gso_size = 1,
 					.dst_port = PSP_UDP_PORT,
 					.partial = true});
-	CHECK(soft_parse(&packet));
+	CHECK(dp_parse(&packet));
 	cut_count = 0;
 	soft_cut(&packet, count_cut, NULL);
 	CHECK_EQ(cut_count, SOFT_SEGMENTS_MAX * 2);

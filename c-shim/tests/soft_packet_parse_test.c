@@ -3,16 +3,16 @@
 
 static uint8_t buf[BUF_LEN];
 
-static bool parse(struct soft_packet *packet, const struct frame_spec *spec)
+static bool parse(struct dp_packet *packet, const struct frame_spec *spec)
 {
 	make_frame(packet, buf, spec);
-	return soft_parse(packet);
+	return dp_parse(packet);
 }
 
 static void tcp_over_ipv4(void)
 {
 	struct frame_spec spec = {.payload = 100, .tcp_opts = 12};
-	struct soft_packet p;
+	struct dp_packet p;
 
 	CHECK(parse(&p, &spec));
 	CHECK_EQ(p.fields.size, sizeof(struct psp_dp_match));
@@ -28,7 +28,7 @@ static void tcp_over_ipv4(void)
 	CHECK_EQ(p.l3_off, 14);
 	CHECK_EQ(p.l4_off, 34);
 	CHECK_EQ(p.payload_off, 34 + 32);
-	CHECK_EQ(soft_segments(&p), 1);
+	CHECK_EQ(dp_segments(&p), 1);
 	CHECK(!p.fragment);
 }
 
@@ -37,7 +37,7 @@ static void options_and_extension_headers_are_stepped_over(void)
 	for (uint32_t v6 = 0; v6 < 2; v6++) {
 		struct frame_spec spec = {
 			.v6 = v6 != 0, .proto = 17, .options = 40, .payload = 5, .dst_port = 67};
-		struct soft_packet p;
+		struct dp_packet p;
 
 		CHECK(parse(&p, &spec));
 		CHECK_EQ(p.l4_off, 14 + (v6 != 0 ? 80 : 60));
@@ -58,7 +58,7 @@ static void a_fragment_has_no_ports(void)
 					  .dst_port = PSP_UDP_PORT,
 					  .frag = words[i % 3],
 					  .payload = 48};
-		struct soft_packet p;
+		struct dp_packet p;
 
 		CHECK(parse(&p, &spec));
 		CHECK(p.fragment);
@@ -69,12 +69,12 @@ static void a_fragment_has_no_ports(void)
 		CHECK_EQ(p.payload_off, p.l4_off);
 	}
 	/* Don't fragment is not a fragment. */
-	CHECK(parse(&(struct soft_packet){0}, &(struct frame_spec){.frag = 0x4000}));
+	CHECK(parse(&(struct dp_packet){0}, &(struct frame_spec){.frag = 0x4000}));
 }
 
 static void icmp_has_a_type(void)
 {
-	struct soft_packet p;
+	struct dp_packet p;
 
 	CHECK(parse(&p, &(struct frame_spec){.proto = 1}));
 	CHECK_EQ(p.fields.outer_icmp_type, 8);
@@ -88,46 +88,46 @@ static void icmp_has_a_type(void)
 
 static void arp_and_unknown_types_have_no_l3(void)
 {
-	struct soft_packet p = {.frame = buf, .len = 60};
+	struct dp_packet p = {.frame = buf, .len = 60};
 
 	memset(buf, 0, 60);
 	psp_put16(buf + 12, 0x0806);
-	CHECK(soft_parse(&p));
+	CHECK(dp_parse(&p));
 	CHECK_EQ(p.fields.outer_eth_type, 0x0806);
 	CHECK_EQ(p.fields.parser_meta_outer_l3_type, PSP_DP_L3_NONE);
 	p.len = 41;
-	CHECK(!soft_parse(&p));
+	CHECK(!dp_parse(&p));
 	psp_put16(buf + 12, 0x8100);
-	CHECK(soft_parse(&p));
+	CHECK(dp_parse(&p));
 	CHECK_EQ(p.fields.outer_eth_type, 0x8100);
-	p.gso = SOFT_GSO_TCP4;
+	p.gso = DP_GSO_TCP4;
 	p.gso_size = 10;
-	CHECK(!soft_parse(&p));
+	CHECK(!dp_parse(&p));
 	p.len = 13;
-	CHECK(!soft_parse(&p));
+	CHECK(!dp_parse(&p));
 }
 
 static void ethernet_padding_is_cut(void)
 {
 	struct frame_spec spec = {.proto = 17, .payload = 3};
-	struct soft_packet p;
+	struct dp_packet p;
 
 	make_frame(&p, buf, &spec);
 	p.len = 60;
-	CHECK(soft_parse(&p));
+	CHECK(dp_parse(&p));
 	CHECK_EQ(p.len, 14 + 20 + 8 + 3);
 }
 
 static void a_psp_packet_shows_its_header(void)
 {
 	struct frame_spec spec = {.proto = 17, .dst_port = PSP_UDP_PORT, .payload = 60};
-	struct soft_packet p;
+	struct dp_packet p;
 	uint8_t *psp;
 
 	make_frame(&p, buf, &spec);
 	psp = p.frame + 42;
 	memcpy(psp, "\x04\x02\x02\x83\x92\x34\x56\x78\0\0\0\0\0\0\0\7\1\2\3\4\5\6\7\x08", 24);
-	CHECK(soft_parse(&p));
+	CHECK(dp_parse(&p));
 	CHECK_EQ(p.fields.tun_psp_nexthdr, 4);
 	CHECK_EQ(p.fields.tun_psp_hdrextlen, 2);
 	CHECK_EQ(p.fields.tun_psp_res_cryptofst, 2);
@@ -135,62 +135,62 @@ static void a_psp_packet_shows_its_header(void)
 	CHECK_EQ(p.fields.tun_psp_spi, 0x92345678u);
 	CHECK_EQ(p.fields.tun_psp_vc, 0x0102030405060708u);
 	psp[2] = 1; /* half of the VC is sealed */
-	CHECK(soft_parse(&p));
+	CHECK(dp_parse(&p));
 	CHECK_EQ(p.fields.tun_psp_vc, 0);
 	psp[2] = 2;
 	psp[3] = 0x81; /* V is 0 */
-	CHECK(soft_parse(&p));
+	CHECK(dp_parse(&p));
 	CHECK_EQ(p.fields.tun_psp_vc, 0);
 }
 
 static void super_frames_are_counted_and_checked(void)
 {
 	struct frame_spec spec = {.payload = 64000, .gso_size = 1448, .partial = true};
-	struct soft_packet p;
+	struct dp_packet p;
 
 	CHECK(parse(&p, &spec));
-	CHECK_EQ(soft_segments(&p), 45);
-	p.gso = SOFT_GSO_TCP6;
-	CHECK(!soft_parse(&p));
-	p.gso = SOFT_GSO_UDP;
-	CHECK(!soft_parse(&p));
+	CHECK_EQ(dp_segments(&p), 45);
+	p.gso = DP_GSO_TCP6;
+	CHECK(!dp_parse(&p));
+	p.gso = DP_GSO_UDP;
+	CHECK(!dp_parse(&p));
 	p.gso = 9;
-	CHECK(!soft_parse(&p));
-	p.gso = SOFT_GSO_TCP4;
+	CHECK(!dp_parse(&p));
+	p.gso = DP_GSO_TCP4;
 	p.csum_offset = 6;
-	CHECK(!soft_parse(&p));
+	CHECK(!dp_parse(&p));
 	p.csum_offset = 16;
 	p.gso_size = 0;
-	CHECK(!soft_parse(&p));
+	CHECK(!dp_parse(&p));
 	spec.payload = 0;
 	CHECK(!parse(&p, &spec));
 	spec = (struct frame_spec){.payload = 100, .partial = true};
 	CHECK(parse(&p, &spec));
 	p.csum_start = (uint16_t)(p.len - 1);
-	CHECK(!soft_parse(&p));
+	CHECK(!dp_parse(&p));
 	p.csum_start = 20;
-	CHECK(!soft_parse(&p));
+	CHECK(!dp_parse(&p));
 }
 
 static void the_hash_tells_flows_apart(void)
 {
 	struct frame_spec spec = {0};
-	struct soft_packet p;
+	struct dp_packet p;
 	uint32_t first, ports = 0;
 	bool seen[64] = {false};
 
 	CHECK(parse(&p, &spec));
-	first = soft_flow_hash(&p);
+	first = dp_flow_hash(&p);
 	spec.payload = 9;
 	spec.seq = 77;
 	CHECK(parse(&p, &spec));
-	CHECK_EQ(soft_flow_hash(&p), first);
+	CHECK_EQ(dp_flow_hash(&p), first);
 	for (uint32_t i = 0; i < 256; i++) {
 		uint32_t slot;
 
 		spec.dst_port = (uint16_t)(6000 + i);
 		CHECK(parse(&p, &spec));
-		slot = soft_flow_hash(&p) & 63;
+		slot = dp_flow_hash(&p) & 63;
 		ports += seen[slot] ? 0 : 1;
 		seen[slot] = true;
 	}

@@ -9,7 +9,7 @@
 #define VERSIONS 0xfu
 
 static uint8_t in_buf[BUF_LEN];
-static struct soft_packet packet;
+static struct dp_packet packet;
 
 /* A PSP packet (UDP payload) as a frame in in_buf, parsed. */
 static inline bool frame_of(const struct octets *psp, const struct frame_spec *around)
@@ -25,7 +25,7 @@ static inline bool frame_of(const struct octets *psp, const struct frame_spec *a
 	udp = packet.frame + packet.len - psp->len - 8;
 	memcpy(udp + 8, psp->at, psp->len);
 	psp_put16(udp + 6, 0);
-	return soft_parse(&packet);
+	return dp_parse(&packet);
 }
 
 #endif

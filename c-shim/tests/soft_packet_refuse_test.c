@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What soft_parse() refuses: cut-off and contradictory frames. */
+/* What dp_parse() refuses: cut-off and contradictory frames. */
 #include "soft_packet_frames.h"
 
 static uint8_t buf[BUF_LEN];
@@ -14,11 +14,11 @@ static void truncated_frames_are_refused(void)
 					  .tcp_opts = (i & 8) != 0 ? 20 : 0,
 					  .dst_port = PSP_UDP_PORT,
 					  .payload = 40};
-		struct soft_packet whole;
+		struct dp_packet whole;
 
 		make_frame(&whole, buf, &spec);
 		for (uint32_t len = 0; len <= whole.len; len++) {
-			struct soft_packet p = whole;
+			struct dp_packet p = whole;
 			uint8_t *copy = malloc(len + 1);
 			bool got;
 
@@ -26,7 +26,7 @@ static void truncated_frames_are_refused(void)
 			p.frame = copy + 1;
 			memcpy(p.frame, whole.frame, len);
 			p.len = len;
-			got = soft_parse(&p);
+			got = dp_parse(&p);
 			free(copy);
 			CONTEXT("spec %u, length %u", i, len);
 			CHECK_EQ(got, len == whole.len);
@@ -41,12 +41,12 @@ static void truncated_packets_are_refused(void)
 		struct frame_spec spec = {.v6 = (i & 1) != 0,
 					  .proto = (i & 2) != 0 ? 17 : 6,
 					  .options = (i & 4) != 0 ? 24 : 0};
-		struct soft_packet whole;
+		struct dp_packet whole;
 		uint32_t ip = spec.v6 ? 40 : 20;
 
 		make_frame(&whole, buf, &spec);
 		for (uint32_t len = 14 + ip; len < whole.len; len++) {
-			struct soft_packet p = whole;
+			struct dp_packet p = whole;
 			uint8_t *copy = malloc(len);
 
 			CHECK(copy != NULL);
@@ -61,7 +61,7 @@ static void truncated_packets_are_refused(void)
 					put_v4_csum(copy + 14);
 			}
 			CONTEXT("spec %u, length %u", i, len);
-			bool got = soft_parse(&p);
+			bool got = dp_parse(&p);
 			free(copy);
 			CHECK(!got);
 		}
@@ -94,31 +94,31 @@ static void contradictions_are_refused(void)
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct frame_spec spec = {.v6 = rows[i].v6, .proto = rows[i].proto};
-		struct soft_packet p;
+		struct dp_packet p;
 
 		CONTEXT("%s", rows[i].what);
 		make_frame(&p, buf, &spec);
 		p.frame[rows[i].at] = rows[i].octet;
-		CHECK(!soft_parse(&p));
+		CHECK(!dp_parse(&p));
 	}
 }
 
 static void chains_of_extension_headers_end(void)
 {
-	struct soft_packet p;
+	struct dp_packet p;
 	uint8_t *ip = buf + ETH;
 
 	memset(buf, 0, 1024);
 	psp_put16(buf + 12, 0x86dd);
 	ip[0] = 0x60;
 	psp_put16(ip + 4, 900);
-	p = (struct soft_packet){.frame = buf, .len = ETH + 940};
+	p = (struct dp_packet){.frame = buf, .len = ETH + 940};
 	for (uint32_t i = 0; i < 100; i++)
 		ip[40 + 8 * i] = 60; /* destination options, again and again */
 	ip[6] = 60;
-	CHECK(!soft_parse(&p));
+	CHECK(!dp_parse(&p));
 	ip[40 + 8 * 7] = 59; /* the eighth says: no next header */
-	CHECK(soft_parse(&p));
+	CHECK(dp_parse(&p));
 	CHECK_EQ(p.l4_off, 14 + 40 + 64);
 	CHECK_EQ(p.fields.outer_ip_proto, 59);
 }

@@ -17,7 +17,7 @@ struct receiver {
 };
 
 /* The inner packet of segment n as the workload would have made it without TSO. */
-static const char *inspect(const struct receiver *r, const struct soft_packet *p)
+static const char *inspect(const struct receiver *r, const struct dp_packet *p)
 {
 	const struct frame_spec *spec = r->spec;
 	uint8_t proto = spec->proto != 0 ? spec->proto : 6;
@@ -58,14 +58,14 @@ static const char *inspect(const struct receiver *r, const struct soft_packet *p
 	return NULL;
 }
 
-static void receive(void *arg, struct soft_packet *p)
+static void receive(void *arg, struct dp_packet *p)
 {
 	struct receiver *r = arg;
-	struct soft_packet again = *p;
+	struct dp_packet again = *p;
 	const char *wrong = NULL;
 
-	/* What soft_cut() hands out is what soft_parse() would have made of it. */
-	if (!soft_parse(&again) || again.len != p->len || again.l4_off != p->l4_off ||
+	/* What soft_cut() hands out is what dp_parse() would have made of it. */
+	if (!dp_parse(&again) || again.len != p->len || again.l4_off != p->l4_off ||
 	    memcmp(&again.fields, &p->fields, sizeof(again.fields)) != 0)
 		wrong = "not as parsed";
 	else if (r->segments > 0 && psp_get16(p->frame + p->l4_off + 6) != 0)
@@ -96,7 +96,7 @@ static void receive(void *arg, struct soft_packet *p)
 }
 
 /* The outer header of a frame on the wire; super-frames have partial checksums, single ones none. */
-static const char *inspect_outer(const struct soft_packet *p, uint32_t max_ip)
+static const char *inspect_outer(const struct dp_packet *p, uint32_t max_ip)
 {
 	const uint8_t *ip = p->frame + ETH, *udp = p->frame + p->l4_off;
 	bool v6 = (ip[0] >> 4) == 6;
@@ -110,14 +110,14 @@ static const char *inspect_outer(const struct soft_packet *p, uint32_t max_ip)
 		return "source port";
 	if (!v6 && naive_sum(ip, (ip[0] & 15u) * 4u) != 0xffff)
 		return "outer header checksum";
-	if (p->gso == SOFT_GSO_NONE)
+	if (p->gso == DP_GSO_NONE)
 		return p->needs_csum || psp_get16(udp + 6) != 0 || ip_len > max_ip ? "single"
 										   : NULL;
 	sum = naive_l4(ip, 17, udp, 0) + p->len - p->l4_off;
-	if (p->gso != SOFT_GSO_UDP || !p->needs_csum || p->csum_start != p->l4_off ||
+	if (p->gso != DP_GSO_UDP || !p->needs_csum || p->csum_start != p->l4_off ||
 	    p->csum_offset != 6 || (sum & 0xffff) + (sum >> 16) != psp_get16(udp + 6))
 		return "partial checksum";
-	if (soft_segments(p) > SOFT_SEGMENTS_MAX || p->payload_off - ETH + p->gso_size > max_ip)
+	if (dp_segments(p) > SOFT_SEGMENTS_MAX || p->payload_off - ETH + p->gso_size > max_ip)
 		return "segments";
 	return NULL;
 }
@@ -125,7 +125,7 @@ static const char *inspect_outer(const struct soft_packet *p, uint32_t max_ip)
 static void round_trip(const struct frame_spec *spec, const struct encap_spec *encap_spec)
 {
 	struct psp_dp_actions actions;
-	struct soft_packet p;
+	struct dp_packet p;
 	struct soft_tx_key key;
 	struct soft_out out = {out_buf, sizeof(out_buf), collect, &wire};
 	struct soft_out to_host = {join_buf, sizeof(join_buf), collect, &joined};
@@ -140,18 +140,18 @@ static void round_trip(const struct frame_spec *spec, const struct encap_spec *e
 	make_encap(&actions, encap_spec);
 	make_frame(&p, in_buf, spec);
 	CHECK(key_make(&key, encap_spec->version));
-	CHECK(soft_parse(&p));
+	CHECK(dp_parse(&p));
 	p.encap = &actions;
-	count = soft_segments(&p);
+	count = dp_segments(&p);
 	CHECK_EQ(soft_seal(backend, crypto, &p, &key, 9000, &out), SOFT_SEAL_OK);
 	CHECK_EQ(key.next_iv, count + 1);
 	for (uint32_t i = 0; i < wire.count; i++) {
-		struct soft_packet *w = &wire.packets[i];
+		struct dp_packet *w = &wire.packets[i];
 
 		wrong = inspect_outer(w, 9000);
 		if (wrong != NULL)
 			TEST_FAIL("outer: %s", wrong);
-		CHECK(soft_parse(w));
+		CHECK(dp_parse(w));
 		soft_cut(w, receive, &r);
 	}
 	CHECK_EQ(soft_join_flush(&r.join), PSP_DP_OK);
@@ -169,7 +169,7 @@ static void round_trip(const struct frame_spec *spec, const struct encap_spec *e
 		CHECK_MEM(joined.packets[0].frame + ETH, p.frame + ETH, p.len - ETH);
 	} else if (count == 1) {
 		CHECK_EQ(joined.count, 1);
-		CHECK_EQ(joined.packets[0].gso, SOFT_GSO_NONE);
+		CHECK_EQ(joined.packets[0].gso, DP_GSO_NONE);
 	}
 	sent_clear(&wire);
 	sent_clear(&joined);

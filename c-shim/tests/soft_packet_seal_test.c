@@ -5,7 +5,7 @@
 static uint8_t in_buf[BUF_LEN], out_buf[BUF_LEN];
 static struct sent sent;
 static struct psp_dp_actions actions;
-static struct soft_packet packet;
+static struct dp_packet packet;
 static struct soft_tx_key key;
 
 static enum soft_seal_status seal_now(uint32_t max_ip)
@@ -21,7 +21,7 @@ static enum soft_seal_status seal_now(uint32_t max_ip)
 static enum soft_seal_status seal(const struct frame_spec *spec, uint32_t max_ip)
 {
 	make_frame(&packet, in_buf, spec);
-	return soft_parse(&packet) ? seal_now(max_ip) : SOFT_SEAL_MALFORMED;
+	return dp_parse(&packet) ? seal_now(max_ip) : SOFT_SEAL_MALFORMED;
 }
 
 static void a_packet_must_fit_with_its_overhead(void)
@@ -90,7 +90,7 @@ static void no_iv_comes_twice(void)
 	CHECK_EQ(seal(&spec, 1500), SOFT_SEAL_OK);
 	CHECK_EQ(sent.count, 2);
 	for (uint64_t iv = 1, i = 0; i < sent.count; i++) {
-		const struct soft_packet *p = &sent.packets[i];
+		const struct dp_packet *p = &sent.packets[i];
 
 		for (uint32_t at = p->payload_off; at < p->len; at += p->gso_size)
 			CHECK_EQ(psp_get64(p->frame + at + 8), iv++);
@@ -187,7 +187,7 @@ static void what_is_not_ip_is_malformed(void)
 	make_encap(&actions, &(struct encap_spec){0});
 	make_frame(&packet, in_buf, &(struct frame_spec){.payload = 30});
 	psp_put16(packet.frame + 12, 0x0806);
-	CHECK(soft_parse(&packet));
+	CHECK(dp_parse(&packet));
 	CHECK_EQ(seal_now(1500), SOFT_SEAL_MALFORMED);
 	key_drop(&key);
 }
@@ -212,7 +212,7 @@ static void nothing_leaves_when_the_library_fails(void)
 	make_encap(&actions, &(struct encap_spec){0});
 	make_frame(&packet, in_buf,
 		   &(struct frame_spec){.payload = 5000, .gso_size = 1000, .partial = true});
-	CHECK(soft_parse(&packet));
+	CHECK(dp_parse(&packet));
 	packet.encap = &actions;
 	CHECK_EQ(soft_seal(&broken, crypto, &packet, &key, 1500, &out), SOFT_SEAL_FAILED);
 	CHECK_EQ(sent.count, 0);

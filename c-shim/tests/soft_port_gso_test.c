@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../soft/csum.h"
+#include "../common/csum.h"
 #include "../soft/port_io.h"
 #include "soft_port_link.h"
 
@@ -24,12 +24,12 @@ static void super_frames_cross_whole(void)
 	for (uint32_t vlan = 0; vlan < 8; vlan += 7) {
 		CHECK(open_both((uint16_t)vlan, (uint16_t)vlan));
 		for (size_t i = 0; i < 4; i++) {
-			struct soft_packet sent, got;
+			struct dp_packet sent, got;
 			bool retry;
 
 			CONTEXT("row %zu, VLAN %u", i, vlan);
 			make_frame(&sent, in_buf, &super_frames[i]);
-			CHECK(soft_parse(&sent));
+			CHECK(dp_parse(&sent));
 			CHECK_EQ(soft_port_send(a, &sent, &retry), 0);
 			CHECK(!a->cuts[sent.gso]);
 			CHECK_EQ(receive(b, &got, WAIT_MS), 1);
@@ -39,7 +39,7 @@ static void super_frames_cross_whole(void)
 			CHECK_EQ(got.vlan_tci, vlan);
 			CHECK_EQ(got.csum_start, sent.csum_start);
 			CHECK_MEM(got.frame, sent.frame, sent.len);
-			CHECK(soft_parse(&got));
+			CHECK(dp_parse(&got));
 		}
 		close_both();
 	}
@@ -54,17 +54,17 @@ static void expect_packets(const struct frame_spec *spec, bool zero)
 		uint32_t left = spec->payload - done;
 		uint32_t len = left < spec->gso_size ? left : spec->gso_size;
 		uint8_t flags = spec->flags;
-		struct soft_packet got;
+		struct dp_packet got;
 		const uint8_t *ip, *l4;
 
 		CHECK_EQ(receive(b, &got, WAIT_MS), 1);
-		CHECK_EQ(got.gso, SOFT_GSO_NONE);
-		CHECK(soft_parse(&got));
+		CHECK_EQ(got.gso, DP_GSO_NONE);
+		CHECK(dp_parse(&got));
 		CHECK_EQ(got.len - got.payload_off, len);
 		ip = got.frame + ETH;
 		l4 = got.frame + got.l4_off;
 		if (got.needs_csum)
-			soft_csum_complete(&got);
+			dp_csum_complete(&got);
 		if (spec->proto == 17 && zero)
 			CHECK_EQ(psp_get16(l4 + 6), 0);
 		else
@@ -91,12 +91,12 @@ static void super_frames_are_cut_here_when_the_kernel_will_not(void)
 	for (uint32_t vlan = 0; vlan < 8; vlan += 7) {
 		CHECK(open_both((uint16_t)vlan, (uint16_t)vlan));
 		for (size_t i = 0; i < 4; i++) {
-			struct soft_packet sent;
+			struct dp_packet sent;
 			bool retry;
 
 			CONTEXT("row %zu, VLAN %u", i, vlan);
 			make_frame(&sent, in_buf, &super_frames[i]);
-			CHECK(soft_parse(&sent));
+			CHECK(dp_parse(&sent));
 			a->cuts[sent.gso] = true;
 			CHECK_EQ(soft_port_send(a, &sent, &retry), 0);
 			SUB(expect_packets(&super_frames[i], true));
@@ -109,23 +109,23 @@ static void super_frames_are_cut_here_when_the_kernel_will_not(void)
 static void a_refusal_is_answered_by_cutting_and_remembered(void)
 {
 	struct frame_spec spec = {.proto = 17, .payload = 40000, .gso_size = 200, .partial = true};
-	struct soft_packet sent, got;
+	struct dp_packet sent, got;
 	bool retry;
 
 	CHECK(open_both(0, 0));
 	make_frame(&sent, in_buf, &spec);
-	CHECK(soft_parse(&sent));
+	CHECK(dp_parse(&sent));
 	CHECK_EQ(soft_port_send(a, &sent, &retry), 0);
 	SUB(expect_packets(&spec, true));
-	CHECK(a->cuts[SOFT_GSO_UDP]);
-	CHECK(!a->cuts[SOFT_GSO_TCP4]);
-	CHECK(!a->cuts[SOFT_GSO_NONE]);
+	CHECK(a->cuts[DP_GSO_UDP]);
+	CHECK(!a->cuts[DP_GSO_TCP4]);
+	CHECK(!a->cuts[DP_GSO_NONE]);
 	/* TCP goes on as before. */
 	make_frame(&sent, in_buf, &super_frames[0]);
-	CHECK(soft_parse(&sent));
+	CHECK(dp_parse(&sent));
 	CHECK_EQ(soft_port_send(a, &sent, &retry), 0);
 	CHECK_EQ(receive(b, &got, WAIT_MS), 1);
-	CHECK_EQ(got.gso, SOFT_GSO_TCP4);
+	CHECK_EQ(got.gso, DP_GSO_TCP4);
 	close_both();
 }
 
@@ -139,12 +139,12 @@ static void a_device_without_offloads_gets_packets(void)
 	}
 	CHECK(open_both(0, 0));
 	for (size_t i = 0; i < 4; i++) {
-		struct soft_packet sent;
+		struct dp_packet sent;
 		bool retry;
 
 		CONTEXT("row %zu", i);
 		make_frame(&sent, in_buf, &super_frames[i]);
-		CHECK(soft_parse(&sent));
+		CHECK(dp_parse(&sent));
 		CHECK_EQ(soft_port_send(a, &sent, &retry), 0);
 		SUB(expect_packets(&super_frames[i], false));
 	}
@@ -157,7 +157,7 @@ static void the_stacks_super_frames_arrive_whole(void)
 {
 	static const uint8_t data[5000] = {1};
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(PSP_UDP_PORT)};
-	struct soft_packet got;
+	struct dp_packet got;
 	int size = 1200, fd;
 
 	CHECK(shell("ip addr add 192.0.2.1/24 dev pa && ip neigh replace 192.0.2.2 "
@@ -169,11 +169,11 @@ static void the_stacks_super_frames_arrive_whole(void)
 	CHECK_EQ(setsockopt(fd, SOL_UDP, UDP_SEGMENT, &size, sizeof(size)), 0);
 	CHECK_EQ(sendto(fd, data, sizeof(data), 0, (const struct sockaddr *)&to, sizeof(to)), 5000);
 	CHECK_EQ(receive(b, &got, WAIT_MS), 1);
-	CHECK_EQ(got.gso, SOFT_GSO_UDP);
+	CHECK_EQ(got.gso, DP_GSO_UDP);
 	CHECK_EQ(got.gso_size, 1200);
 	CHECK(got.needs_csum);
-	CHECK(soft_parse(&got));
-	CHECK_EQ(soft_segments(&got), 5);
+	CHECK(dp_parse(&got));
+	CHECK_EQ(dp_segments(&got), 5);
 	(void)close(fd);
 	close_both();
 	CHECK(shell("ip addr flush dev pa"));

@@ -22,7 +22,7 @@ static struct soft_port *a, *b; /* the two ends */
 static char err[256];
 
 /* Waits for a frame: 1, or 0 after timeout_ms. */
-static inline int32_t receive(struct soft_port *port, struct soft_packet *packet, int timeout_ms)
+static inline int32_t receive(struct soft_port *port, struct dp_packet *packet, int timeout_ms)
 {
 	struct pollfd fd = {.fd = soft_port_fd(port), .events = POLLIN};
 	int32_t got = soft_port_recv(port, rx_buf, sizeof(rx_buf), packet);
@@ -59,7 +59,7 @@ static inline bool open_both(uint16_t vlan_a, uint16_t vlan_b)
 static inline bool link_carries(struct soft_port *from, struct soft_port *to)
 {
 	static uint8_t buf[BUF_LEN];
-	struct soft_packet probe, got;
+	struct dp_packet probe, got;
 	bool retry, heard = false;
 
 	make_frame(&probe, buf, &(struct frame_spec){.proto = 17});

@@ -44,7 +44,7 @@ static void without_the_capability_it_is_named(void)
 static void a_frame_crosses_and_its_sender_does_not_hear_it(void)
 {
 	struct frame_spec spec = {.proto = 17, .payload = 600};
-	struct soft_packet sent, got;
+	struct dp_packet sent, got;
 	bool retry;
 
 	CHECK(open_both(0, 0));
@@ -53,9 +53,9 @@ static void a_frame_crosses_and_its_sender_does_not_hear_it(void)
 	CHECK_EQ(receive(b, &got, WAIT_MS), 1);
 	CHECK_EQ(got.len, sent.len);
 	CHECK_EQ(got.port, PSP_DP_PORT_HOST);
-	CHECK(got.frame >= rx_buf + SOFT_HEADROOM);
+	CHECK(got.frame >= rx_buf + DP_HEADROOM);
 	CHECK(!got.needs_csum);
-	CHECK_EQ(got.gso, SOFT_GSO_NONE);
+	CHECK_EQ(got.gso, DP_GSO_NONE);
 	CHECK_MEM(got.frame, sent.frame, sent.len);
 	CHECK_EQ(receive(b, &got, QUIET_MS), 0);
 	CHECK_EQ(receive(a, &got, QUIET_MS), 0);
@@ -65,7 +65,7 @@ static void a_frame_crosses_and_its_sender_does_not_hear_it(void)
 static void a_partial_checksum_stays_one(void)
 {
 	struct frame_spec spec = {.payload = 600, .partial = true};
-	struct soft_packet sent, got;
+	struct dp_packet sent, got;
 	bool retry;
 
 	CHECK(open_both(0, 0));
@@ -75,7 +75,7 @@ static void a_partial_checksum_stays_one(void)
 	CHECK(got.needs_csum);
 	CHECK_EQ(got.csum_start, sent.csum_start);
 	CHECK_EQ(got.csum_offset, 16);
-	CHECK(soft_parse(&got));
+	CHECK(dp_parse(&got));
 	close_both();
 }
 
@@ -85,7 +85,7 @@ static void only_the_configured_vlan_is_heard(void)
 	struct frame_spec spec = {.payload = 100, .partial = true};
 
 	for (uint32_t i = 0; i < 9; i++) {
-		struct soft_packet sent, got;
+		struct dp_packet sent, got;
 		bool retry;
 
 		CONTEXT("from %u to %u", ids[i / 3], ids[i % 3]);
@@ -101,7 +101,7 @@ static void an_uplink_hears_its_own_mac_alone(void)
 {
 	struct frame_spec spec = {.payload = 100};
 	struct psp_dp_port_info info;
-	struct soft_packet sent, got;
+	struct dp_packet sent, got;
 	bool retry;
 
 	CHECK(open_both(0, 0));
@@ -120,7 +120,7 @@ static void the_mtu_is_read_anew(void)
 {
 	struct frame_spec spec = {.payload = 1400};
 	struct psp_dp_port_info info;
-	struct soft_packet sent;
+	struct dp_packet sent;
 	bool retry = true;
 
 	CHECK(open_both(0, 0));
@@ -148,7 +148,7 @@ static void a_link_may_go_down_and_come_back(void)
 {
 	struct frame_spec spec = {.payload = 100};
 	struct psp_dp_port_info info;
-	struct soft_packet sent, got;
+	struct dp_packet sent, got;
 	bool retry = true;
 
 	CHECK(open_both(0, 0));
@@ -169,7 +169,7 @@ static void a_link_may_go_down_and_come_back(void)
 static void frames_that_do_not_fit_are_passed_over(void)
 {
 	struct frame_spec spec = {.payload = 1000};
-	struct soft_packet sent, got;
+	struct dp_packet sent, got;
 	bool retry;
 
 	CHECK(open_both(0, 0));
@@ -178,10 +178,10 @@ static void frames_that_do_not_fit_are_passed_over(void)
 	spec.payload = 10;
 	make_frame(&sent, in_buf, &spec);
 	CHECK_EQ(soft_port_send(a, &sent, &retry), 0);
-	CHECK_EQ(soft_port_recv(b, rx_buf, SOFT_HEADROOM + 500, &got), 1);
+	CHECK_EQ(soft_port_recv(b, rx_buf, DP_HEADROOM + 500, &got), 1);
 	CHECK_EQ(got.len, sent.len);
-	CHECK(soft_port_recv(b, rx_buf, SOFT_HEADROOM, &got) < 0);
-	sent.len = SOFT_FRAME_MAX + 1;
+	CHECK(soft_port_recv(b, rx_buf, DP_HEADROOM, &got) < 0);
+	sent.len = DP_FRAME_MAX + 1;
 	CHECK_EQ(soft_port_send(a, &sent, &retry), PSP_DP_EIO);
 	sent.len = 13;
 	CHECK_EQ(soft_port_send(a, &sent, &retry), PSP_DP_EIO);
@@ -191,7 +191,7 @@ static void frames_that_do_not_fit_are_passed_over(void)
 static void a_full_queue_asks_to_try_again(void)
 {
 	struct frame_spec spec = {.payload = 1400};
-	struct soft_packet sent;
+	struct dp_packet sent;
 	bool retry = false;
 	int32_t status = 0;
 
@@ -213,7 +213,7 @@ static void a_full_queue_asks_to_try_again(void)
 static void a_vanished_interface_is_no_device(void)
 {
 	struct psp_dp_port_info info;
-	struct soft_packet got;
+	struct dp_packet got;
 
 	CHECK(open_both(0, 0));
 	CHECK(shell("ip link del pa"));

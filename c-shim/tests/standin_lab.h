@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "../doca-standin/standin.h"
-#include "../soft/net.h"
+#include "../common/net.h"
 #include "test.h"
 
 static inline bool lab_run(const char *const *args)

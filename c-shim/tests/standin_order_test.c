@@ -54,9 +54,9 @@ static struct doca_flow_fwd to_program(uint16_t *queue)
 
 static bool send_frame(void)
 {
-	static uint8_t buf[SOFT_HEADROOM + 64] = {[SOFT_HEADROOM + 12] = 0x88,
-						  [SOFT_HEADROOM + 13] = 0xb5};
-	struct soft_packet packet = {.frame = buf + SOFT_HEADROOM, .len = 60};
+	static uint8_t buf[DP_HEADROOM + 64] = {[DP_HEADROOM + 12] = 0x88,
+						[DP_HEADROOM + 13] = 0xb5};
+	struct dp_packet packet = {.frame = buf + DP_HEADROOM, .len = 60};
 	bool retry;
 
 	memset(packet.frame, 0xff, 6);

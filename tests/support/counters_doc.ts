@@ -6,7 +6,7 @@ import { LOG_FIELDS } from "../../src/log.ts";
 import { RPC_COUNTERS } from "../../src/rpc/events.ts";
 import { SAMPLE_COUNTERS } from "../../src/plane/sample_hub.ts";
 
-const PLANE_COUNTERS = new URL("../../c-shim/soft/counters.h", import.meta.url);
+const PLANE_COUNTERS = new URL("../../c-shim/common/counters.h", import.meta.url);
 
 /** Markdown for the part between the marks. */
 export function countersDoc(): string {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* prints.c: a set of fingerprints. They are CMACs under a key of the plane's own, so one word serves as hash. */
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,13 +8,13 @@
 
 #define SLOTS_MIN 64u
 
-static bool is_free(const struct soft_prints *prints, uint32_t i)
+static bool is_free(const struct dp_prints *prints, uint32_t i)
 {
 	return prints->slots[i][0] == 0 && prints->slots[i][1] == 0;
 }
 
 /* Where the print is, or where it would be put. */
-static uint32_t place(const struct soft_prints *prints, const uint64_t print[2])
+static uint32_t place(const struct dp_prints *prints, const uint64_t print[2])
 {
 	uint32_t i = (uint32_t)print[0] & prints->mask;
 
@@ -22,10 +23,10 @@ static uint32_t place(const struct soft_prints *prints, const uint64_t print[2])
 	return i;
 }
 
-static int32_t grow(struct soft_prints *prints)
+static int32_t grow(struct dp_prints *prints)
 {
 	uint32_t n = prints->slots != NULL ? (prints->mask + 1) * 2 : SLOTS_MIN;
-	struct soft_prints fresh = {.used = prints->used, .mask = n - 1};
+	struct dp_prints fresh = {.used = prints->used, .mask = n - 1};
 
 	fresh.slots = calloc(n, sizeof(*fresh.slots));
 	if (fresh.slots == NULL)
@@ -39,7 +40,7 @@ static int32_t grow(struct soft_prints *prints)
 	return 0;
 }
 
-int32_t soft_prints_add(struct soft_prints *prints, const uint8_t print[16])
+int32_t dp_prints_add(struct dp_prints *prints, const uint8_t print[16])
 {
 	uint64_t words[2];
 	uint32_t i;
@@ -61,7 +62,7 @@ int32_t soft_prints_add(struct soft_prints *prints, const uint8_t print[16])
 	return 0;
 }
 
-void soft_prints_free(struct soft_prints *prints)
+void dp_prints_free(struct dp_prints *prints)
 {
 	free(prints->slots);
 	memset(prints, 0, sizeof(*prints));

@@ -13,7 +13,7 @@ static uint16_t swapped(uint16_t v)
 }
 
 /* at: of the value, from the TCP header. */
-static bool lower(const struct soft_packet *packet, uint8_t *tcp, uint32_t at, uint16_t most)
+static bool lower(const struct dp_packet *packet, uint8_t *tcp, uint32_t at, uint16_t most)
 {
 	uint16_t old = psp_get16(tcp + at), csum = psp_get16(tcp + NET_TCP_CSUM);
 
@@ -25,14 +25,14 @@ static bool lower(const struct soft_packet *packet, uint8_t *tcp, uint32_t at, u
 		return true;
 	/* At an odd offset each octet lies in the other half of its word. */
 	if ((at & 1u) != 0)
-		csum = soft_csum_update(csum, swapped(old), swapped(most));
+		csum = dp_csum_update(csum, swapped(old), swapped(most));
 	else
-		csum = soft_csum_update(csum, old, most);
+		csum = dp_csum_update(csum, old, most);
 	psp_put16(tcp + NET_TCP_CSUM, csum);
 	return true;
 }
 
-bool soft_mss_clamp(struct soft_packet *packet, uint32_t max_inner)
+bool dp_mss_clamp(struct dp_packet *packet, uint32_t max_inner)
 {
 	bool v6 = packet->fields.parser_meta_outer_l3_type == PSP_DP_L3_IPV6;
 	/* RFC 6691: the MSS leaves room for the fixed headers; options are the sender's to subtract. */

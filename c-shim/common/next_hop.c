@@ -174,7 +174,7 @@ static int32_t query_neighbour(uint32_t ifindex, uint8_t family, struct psp_dp_n
 	return PSP_DP_OK;
 }
 
-int32_t soft_next_hop(uint32_t ifindex, const uint8_t pip[16], struct psp_dp_next_hop *hop)
+int32_t dp_next_hop(uint32_t ifindex, const uint8_t pip[16], struct psp_dp_next_hop *hop)
 {
 	uint8_t family = memcmp(pip, V4_MAPPED, sizeof(V4_MAPPED)) == 0 ? AF_INET : AF_INET6;
 	int32_t status;

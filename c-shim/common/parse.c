@@ -4,7 +4,7 @@
 
 #define EXTENSION_HEADERS_MAX 8u /* more than any real packet has; bounds the walk */
 
-static bool read_ipv6(const uint8_t *ip, uint32_t avail, struct soft_ip *out)
+static bool read_ipv6(const uint8_t *ip, uint32_t avail, struct dp_ip *out)
 {
 	uint32_t off = NET_IP6_LEN;
 
@@ -39,7 +39,7 @@ static bool read_ipv6(const uint8_t *ip, uint32_t avail, struct soft_ip *out)
 	return false;
 }
 
-bool soft_ip_read(const uint8_t *ip, uint32_t avail, struct soft_ip *out)
+bool dp_ip_read(const uint8_t *ip, uint32_t avail, struct dp_ip *out)
 {
 	memset(out, 0, sizeof(*out));
 	if (avail < NET_IP4_LEN)
@@ -56,7 +56,7 @@ bool soft_ip_read(const uint8_t *ip, uint32_t avail, struct soft_ip *out)
 	       out->len <= avail;
 }
 
-void soft_parse_psp(struct soft_packet *packet)
+void dp_parse_psp(struct dp_packet *packet)
 {
 	struct psp_dp_match *fields = &packet->fields;
 	const uint8_t *psp = packet->frame + packet->payload_off;
@@ -76,7 +76,7 @@ void soft_parse_psp(struct soft_packet *packet)
 		fields->tun_psp_vc = psp_get64(psp + PSP_HEADER_LEN);
 }
 
-static bool parse_tcp(struct soft_packet *packet, uint32_t len)
+static bool parse_tcp(struct dp_packet *packet, uint32_t len)
 {
 	const uint8_t *tcp = packet->frame + packet->l4_off;
 	uint32_t header;
@@ -91,7 +91,7 @@ static bool parse_tcp(struct soft_packet *packet, uint32_t len)
 	return true;
 }
 
-static bool parse_udp(struct soft_packet *packet, uint32_t len)
+static bool parse_udp(struct dp_packet *packet, uint32_t len)
 {
 	const uint8_t *udp = packet->frame + packet->l4_off;
 	uint32_t said;
@@ -100,16 +100,16 @@ static bool parse_udp(struct soft_packet *packet, uint32_t len)
 		return false;
 	said = psp_get16(udp + NET_UDP_LENGTH);
 	/* What the length field of a UDP super-frame counts differs between those who make them. */
-	if (packet->gso == SOFT_GSO_NONE && (said < NET_UDP_LEN || said > len))
+	if (packet->gso == DP_GSO_NONE && (said < NET_UDP_LEN || said > len))
 		return false;
 	packet->payload_off = (uint16_t)(packet->l4_off + NET_UDP_LEN);
 	packet->fields.parser_meta_outer_l4_type = PSP_DP_L4_UDP;
 	if (psp_get16(udp + NET_UDP_DST) == PSP_UDP_PORT)
-		soft_parse_psp(packet);
+		dp_parse_psp(packet);
 	return true;
 }
 
-static bool parse_l4(struct soft_packet *packet)
+static bool parse_l4(struct dp_packet *packet)
 {
 	struct psp_dp_match *fields = &packet->fields;
 	const uint8_t *l4 = packet->frame + packet->l4_off;
@@ -142,13 +142,13 @@ static bool parse_l4(struct soft_packet *packet)
 	return true;
 }
 
-static bool parse_ip(struct soft_packet *packet, bool v6)
+static bool parse_ip(struct dp_packet *packet, bool v6)
 {
 	struct psp_dp_match *fields = &packet->fields;
 	const uint8_t *ip = packet->frame + NET_ETH_LEN;
-	struct soft_ip read;
+	struct dp_ip read;
 
-	if (!soft_ip_read(ip, packet->len - NET_ETH_LEN, &read) || read.v6 != v6)
+	if (!dp_ip_read(ip, packet->len - NET_ETH_LEN, &read) || read.v6 != v6)
 		return false;
 	packet->len = NET_ETH_LEN + read.len;
 	packet->l4_off = (uint16_t)(NET_ETH_LEN + read.l4_off);
@@ -161,7 +161,7 @@ static bool parse_ip(struct soft_packet *packet, bool v6)
 		memcpy(fields->outer_ip_dst, ip + NET_IP6_DST, 16);
 	} else {
 		/* Headers are mended further on; a broken one must not come out right. */
-		if (soft_csum_fold(soft_csum_add(0, ip, read.l4_off)) != 0xffffu)
+		if (dp_csum_fold(dp_csum_add(0, ip, read.l4_off)) != 0xffffu)
 			return false;
 		fields->parser_meta_outer_l3_type = PSP_DP_L3_IPV4;
 		net_map_v4(fields->outer_ip_src, ip + NET_IP4_SRC);
@@ -171,7 +171,7 @@ static bool parse_ip(struct soft_packet *packet, bool v6)
 }
 
 /* Does what the port said about segmentation and checksum hold for what is in the frame? */
-static bool offloads_agree(const struct soft_packet *packet)
+static bool offloads_agree(const struct dp_packet *packet)
 {
 	const struct psp_dp_match *fields = &packet->fields;
 	uint8_t l3 = fields->parser_meta_outer_l3_type;
@@ -181,7 +181,7 @@ static bool offloads_agree(const struct soft_packet *packet)
 	    (packet->l4_off == 0 || packet->csum_start < packet->l4_off ||
 	     (uint32_t)packet->csum_start + packet->csum_offset + 2u > packet->len))
 		return false;
-	if (packet->gso == SOFT_GSO_NONE)
+	if (packet->gso == DP_GSO_NONE)
 		return true;
 	if (packet->gso_size == 0 || packet->fragment || packet->len <= packet->payload_off)
 		return false;
@@ -190,18 +190,18 @@ static bool offloads_agree(const struct soft_packet *packet)
 	     packet->csum_offset != (l4 == PSP_DP_L4_TCP ? NET_TCP_CSUM : NET_UDP_CSUM)))
 		return false;
 	switch (packet->gso) {
-	case SOFT_GSO_TCP4:
+	case DP_GSO_TCP4:
 		return l3 == PSP_DP_L3_IPV4 && l4 == PSP_DP_L4_TCP;
-	case SOFT_GSO_TCP6:
+	case DP_GSO_TCP6:
 		return l3 == PSP_DP_L3_IPV6 && l4 == PSP_DP_L4_TCP;
-	case SOFT_GSO_UDP:
+	case DP_GSO_UDP:
 		return l4 == PSP_DP_L4_UDP;
 	default:
 		return false;
 	}
 }
 
-bool soft_parse(struct soft_packet *packet)
+bool dp_parse(struct dp_packet *packet)
 {
 	struct psp_dp_match *fields = &packet->fields;
 
@@ -214,7 +214,7 @@ bool soft_parse(struct soft_packet *packet)
 	packet->l3_off = NET_ETH_LEN;
 	packet->l4_off = 0;
 	packet->payload_off = NET_ETH_LEN;
-	if (packet->len < NET_ETH_LEN || packet->len > SOFT_FRAME_MAX)
+	if (packet->len < NET_ETH_LEN || packet->len > DP_FRAME_MAX)
 		return false;
 	fields->outer_eth_type = psp_get16(packet->frame + NET_ETH_TYPE);
 	switch (fields->outer_eth_type) {
@@ -229,15 +229,15 @@ bool soft_parse(struct soft_packet *packet)
 	}
 }
 
-uint32_t soft_segments(const struct soft_packet *packet)
+uint32_t dp_segments(const struct dp_packet *packet)
 {
-	if (packet->gso == SOFT_GSO_NONE || packet->gso_size == 0 ||
+	if (packet->gso == DP_GSO_NONE || packet->gso_size == 0 ||
 	    packet->len <= packet->payload_off)
 		return 1;
 	return (packet->len - packet->payload_off + packet->gso_size - 1u) / packet->gso_size;
 }
 
-uint32_t soft_flow_hash(const struct soft_packet *packet)
+uint32_t dp_flow_hash(const struct dp_packet *packet)
 {
 	const struct psp_dp_match *fields = &packet->fields;
 	uint64_t hash = ((uint64_t)fields->outer_ip_proto << 32) |

@@ -5,7 +5,7 @@
 /* Two 64-bit lanes: compilers map it to SSE2 and to NEON, and to plain code elsewhere. */
 typedef uint64_t lanes __attribute__((vector_size(16)));
 
-uint32_t soft_csum_add(uint32_t sum, const uint8_t *data, size_t len)
+uint32_t dp_csum_add(uint32_t sum, const uint8_t *data, size_t len)
 {
 	const lanes low = {0xffffffffu, 0xffffffffu};
 	lanes a = {0, 0}, b = {0, 0}, c = {0, 0}, d = {0, 0};
@@ -49,47 +49,47 @@ uint32_t soft_csum_add(uint32_t sum, const uint8_t *data, size_t len)
 	total = (total & 0xffffffffu) + (total >> 32);
 	total = (total & 0xffffffffu) + (total >> 32);
 	/* Summed in memory order; the sum of swapped words is the swapped sum (RFC 1071, 2B). */
-	word = soft_csum_fold((uint32_t)total);
+	word = dp_csum_fold((uint32_t)total);
 	memcpy(folded, &word, 2);
 	return sum + psp_get16(folded);
 }
 
-uint32_t soft_csum_pseudo(const uint8_t *ip, uint8_t proto, uint32_t l4_len)
+uint32_t dp_csum_pseudo(const uint8_t *ip, uint8_t proto, uint32_t l4_len)
 {
 	uint32_t sum = proto + l4_len;
 
 	if ((ip[0] >> 4) == 6)
-		return soft_csum_add(sum, ip + NET_IP6_SRC, 32);
-	return soft_csum_add(sum, ip + NET_IP4_SRC, 8);
+		return dp_csum_add(sum, ip + NET_IP6_SRC, 32);
+	return dp_csum_add(sum, ip + NET_IP4_SRC, 8);
 }
 
-void soft_csum_ipv4(uint8_t *ip)
+void dp_csum_ipv4(uint8_t *ip)
 {
 	psp_put16(ip + NET_IP4_CSUM, 0);
 	psp_put16(ip + NET_IP4_CSUM,
-		  (uint16_t)~soft_csum_fold(soft_csum_add(0, ip, (ip[0] & 0x0fu) * 4u)));
+		  (uint16_t)~dp_csum_fold(dp_csum_add(0, ip, (ip[0] & 0x0fu) * 4u)));
 }
 
-uint16_t soft_csum_update(uint16_t csum, uint16_t from, uint16_t to)
+uint16_t dp_csum_update(uint16_t csum, uint16_t from, uint16_t to)
 {
 	uint32_t sum = (uint16_t)~csum;
 
 	sum += (uint16_t)~from;
 	sum += to;
-	return (uint16_t)~soft_csum_fold(sum);
+	return (uint16_t)~dp_csum_fold(sum);
 }
 
-bool soft_csum_verify(const uint8_t *ip, uint8_t proto, const uint8_t *l4, uint32_t len)
+bool dp_csum_verify(const uint8_t *ip, uint8_t proto, const uint8_t *l4, uint32_t len)
 {
-	return soft_csum_fold(soft_csum_add(soft_csum_pseudo(ip, proto, len), l4, len)) == 0xffffu;
+	return dp_csum_fold(dp_csum_add(dp_csum_pseudo(ip, proto, len), l4, len)) == 0xffffu;
 }
 
-void soft_csum_complete(struct soft_packet *packet)
+void dp_csum_complete(struct dp_packet *packet)
 {
 	uint8_t *start = packet->frame + packet->csum_start;
 	uint16_t csum;
 
-	csum = (uint16_t)~soft_csum_fold(soft_csum_add(0, start, packet->len - packet->csum_start));
+	csum = (uint16_t)~dp_csum_fold(dp_csum_add(0, start, packet->len - packet->csum_start));
 	/* 0 would say "no checksum" in UDP, and is the same number as 0xffff everywhere else. */
 	psp_put16(start + packet->csum_offset, csum == 0 ? 0xffffu : csum);
 	packet->needs_csum = false;

@@ -15,15 +15,15 @@
  * A packet that is released and misses again is held again: it adds one to both sides of the difference.
  * rx-packets (opened, authentic) and the counters without a mark stand beside the identity.
  */
-#ifndef PSP_SOFT_COUNTERS_H
-#define PSP_SOFT_COUNTERS_H
+#ifndef PSP_COMMON_COUNTERS_H
+#define PSP_COMMON_COUNTERS_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 /* clang-format off */
-#define SOFT_COUNTERS(X) \
+#define DP_COUNTERS(X) \
 	/* the Linux kernel's names */ \
 	X(KEY_ROTATIONS, "key-rotations") \
 	X(STALE_EVENTS, "stale-events")          /* SPIs in use whose master key was rotated away */ \
@@ -73,25 +73,25 @@
 	X(PORT_ERRORS, "port-errors")            /* receiving failed: the interface is down or gone */
 /* clang-format on */
 
-enum soft_counter {
-#define X(symbol, name) SOFT_##symbol,
-	SOFT_COUNTERS(X)
+enum dp_counter {
+#define X(symbol, name) DP_##symbol,
+	DP_COUNTERS(X)
 #undef X
-		SOFT_COUNTER_COUNT
+		DP_COUNTER_COUNT
 };
 
 /* Blocks: one per worker, written by that worker alone, and one that any thread may add to. */
-#define SOFT_BLOCK_SHARED 2u
-#define SOFT_BLOCKS 3u
-#define SOFT_BLOCK_LEN ((SOFT_COUNTER_COUNT + 7u) / 8u * 8u) /* whole cache lines */
+#define DP_BLOCK_SHARED 2u
+#define DP_BLOCKS 3u
+#define DP_BLOCK_LEN ((DP_COUNTER_COUNT + 7u) / 8u * 8u) /* whole cache lines */
 
-struct soft_counters {
-	_Alignas(64) _Atomic uint64_t block[SOFT_BLOCKS][SOFT_BLOCK_LEN];
+struct dp_counters {
+	_Alignas(64) _Atomic uint64_t block[DP_BLOCKS][DP_BLOCK_LEN];
 };
 
 /* A worker's own block. */
-static inline void soft_count_own(struct soft_counters *counters, uint32_t worker,
-				  enum soft_counter counter, uint64_t n)
+static inline void dp_count_own(struct dp_counters *counters, uint32_t worker,
+				enum dp_counter counter, uint64_t n)
 {
 	_Atomic uint64_t *at = &counters->block[worker][counter];
 
@@ -100,12 +100,12 @@ static inline void soft_count_own(struct soft_counters *counters, uint32_t worke
 }
 
 /* Any thread. */
-static inline void soft_count(struct soft_counters *counters, enum soft_counter counter, uint64_t n)
+static inline void dp_count(struct dp_counters *counters, enum dp_counter counter, uint64_t n)
 {
-	atomic_fetch_add_explicit(&counters->block[SOFT_BLOCK_SHARED][counter], n,
+	atomic_fetch_add_explicit(&counters->block[DP_BLOCK_SHARED][counter], n,
 				  memory_order_relaxed);
 }
 
-uint64_t soft_counter_sum(const struct soft_counters *counters, enum soft_counter counter);
+uint64_t dp_counter_sum(const struct dp_counters *counters, enum dp_counter counter);
 
 #endif

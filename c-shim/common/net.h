@@ -3,8 +3,8 @@
  * net.h: where the fields of Ethernet, IP, TCP and UDP lie, and one reader for both IP versions.
  * Offsets count from the start of the header they belong to. Private to the packet steps.
  */
-#ifndef PSP_SOFT_NET_H
-#define PSP_SOFT_NET_H
+#ifndef PSP_COMMON_NET_H
+#define PSP_COMMON_NET_H
 
 #include <string.h>
 
@@ -88,7 +88,7 @@
  */
 #define NET_SUPER_MAX 65535u
 
-struct soft_ip {
+struct dp_ip {
 	uint32_t len;      /* the packet's, header included: by its own length field */
 	uint32_t l4_off;   /* of the upper-layer header (a later fragment: of its data) */
 	uint32_t next_off; /* of the octet that names the upper layer */
@@ -98,7 +98,7 @@ struct soft_ip {
 };
 
 /* Reads an IP header with its options or extension headers; `avail` octets may be read. False: contradictory. */
-bool soft_ip_read(const uint8_t *ip, uint32_t avail, struct soft_ip *out);
+bool dp_ip_read(const uint8_t *ip, uint32_t avail, struct dp_ip *out);
 
 /* Traffic class or TOS octet. ip is at least 2 octets long. */
 static inline uint8_t net_tos(const uint8_t *ip)
@@ -114,6 +114,6 @@ static inline void net_map_v4(uint8_t out[16], const uint8_t *v4)
 }
 
 /* Fills tun_psp_* of a UDP packet to port 1000 from the octets after its UDP header. */
-void soft_parse_psp(struct soft_packet *packet);
+void dp_parse_psp(struct dp_packet *packet);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* random.h: the kernel's random source for secrets and seeds, and a fast generator for sampling. */
-#ifndef PSP_SOFT_RANDOM_H
-#define PSP_SOFT_RANDOM_H
+#ifndef PSP_COMMON_RANDOM_H
+#define PSP_COMMON_RANDOM_H
 
 #include <errno.h>
 #include <stddef.h>
@@ -11,7 +11,7 @@
 #include "../psp_dp.h"
 
 /* 0 or PSP_DP_EIO. */
-static inline int32_t soft_random(void *buf, size_t len)
+static inline int32_t dp_random(void *buf, size_t len)
 {
 	uint8_t *at = buf;
 
@@ -29,11 +29,11 @@ static inline int32_t soft_random(void *buf, size_t len)
 }
 
 /* xoshiro256** (Blackman and Vigna, public domain). One thread's; nothing secret hangs on it. */
-struct soft_rng {
+struct dp_rng {
 	uint64_t s[4];
 };
 
-static inline uint64_t soft_rng_next(struct soft_rng *rng)
+static inline uint64_t dp_rng_next(struct dp_rng *rng)
 {
 	uint64_t *s = rng->s;
 	uint64_t five = s[1] * 5, shifted = s[1] << 17;

@@ -7,10 +7,10 @@
 #include <time.h>
 
 _Static_assert(sizeof(struct psp_dp_event) % 8 == 0, "records are multiples of 8");
-_Static_assert(sizeof(struct psp_dp_event) + SOFT_EXCEPTION_BYTES <= SOFT_EVENT_BYTES_MIN,
+_Static_assert(sizeof(struct psp_dp_event) + DP_EXCEPTION_BYTES <= DP_EVENT_BYTES_MIN,
 	       "the largest record fits the smallest ring");
 
-int32_t soft_events_init(struct soft_events *events, uint32_t cap)
+int32_t dp_events_init(struct dp_events *events, uint32_t cap)
 {
 	pthread_condattr_t attr;
 
@@ -27,7 +27,7 @@ int32_t soft_events_init(struct soft_events *events, uint32_t cap)
 	return 0;
 }
 
-void soft_events_free(struct soft_events *events)
+void dp_events_free(struct dp_events *events)
 {
 	if (events->buf == NULL)
 		return;
@@ -39,7 +39,7 @@ void soft_events_free(struct soft_events *events)
 	pthread_mutex_destroy(&events->lock);
 }
 
-static void ring_write(struct soft_events *events, const void *data, uint32_t len)
+static void ring_write(struct dp_events *events, const void *data, uint32_t len)
 {
 	uint32_t at = (uint32_t)(events->tail % events->cap);
 	uint32_t first = len < events->cap - at ? len : events->cap - at;
@@ -51,7 +51,7 @@ static void ring_write(struct soft_events *events, const void *data, uint32_t le
 	events->tail += len;
 }
 
-static void ring_read(struct soft_events *events, uint8_t *out, uint32_t len)
+static void ring_read(struct dp_events *events, uint8_t *out, uint32_t len)
 {
 	uint32_t at = (uint32_t)(events->head % events->cap);
 	uint32_t first = len < events->cap - at ? len : events->cap - at;
@@ -61,8 +61,8 @@ static void ring_read(struct soft_events *events, uint8_t *out, uint32_t len)
 	events->head += len;
 }
 
-bool soft_events_push(struct soft_events *events, const struct psp_dp_event *event,
-		      const uint8_t *data, uint32_t data_len)
+bool dp_events_push(struct dp_events *events, const struct psp_dp_event *event, const uint8_t *data,
+		    uint32_t data_len)
 {
 	static const uint8_t padding[8];
 	struct psp_dp_event record = *event;
@@ -88,7 +88,7 @@ bool soft_events_push(struct soft_events *events, const struct psp_dp_event *eve
 }
 
 /* A record starts at a multiple of 8 in a ring of a multiple of 8: its size never wraps. */
-static uint32_t next_size(const struct soft_events *events)
+static uint32_t next_size(const struct dp_events *events)
 {
 	uint32_t size;
 
@@ -110,8 +110,8 @@ static struct timespec deadline_in(uint32_t timeout_ms)
 	return at;
 }
 
-int32_t soft_events_take(struct soft_events *events, uint8_t *buf, uint32_t cap,
-			 uint32_t timeout_ms, uint32_t *len)
+int32_t dp_events_take(struct dp_events *events, uint8_t *buf, uint32_t cap, uint32_t timeout_ms,
+		       uint32_t *len)
 {
 	struct timespec deadline = deadline_in(timeout_ms);
 	int32_t status = 0;
@@ -148,7 +148,7 @@ int32_t soft_events_take(struct soft_events *events, uint8_t *buf, uint32_t cap,
 	return status;
 }
 
-void soft_events_done(struct soft_events *events)
+void dp_events_done(struct dp_events *events)
 {
 	pthread_mutex_lock(&events->lock);
 	events->reading = false;
@@ -156,7 +156,7 @@ void soft_events_done(struct soft_events *events)
 	pthread_mutex_unlock(&events->lock);
 }
 
-void soft_events_close(struct soft_events *events)
+void dp_events_close(struct dp_events *events)
 {
 	pthread_mutex_lock(&events->lock);
 	events->closed = true;
@@ -166,12 +166,12 @@ void soft_events_close(struct soft_events *events)
 	pthread_mutex_unlock(&events->lock);
 }
 
-bool soft_limit_allows(struct soft_limit *limit, uint32_t key, uint64_t now_ns)
+bool dp_limit_allows(struct dp_limit *limit, uint32_t key, uint64_t now_ns)
 {
 	uint64_t h = (key ^ limit->seed) * 0x9e3779b97f4a7c15u;
-	uint64_t *last = &limit->last_ns[(h >> 32) % SOFT_LIMIT_SLOTS];
+	uint64_t *last = &limit->last_ns[(h >> 32) % DP_LIMIT_SLOTS];
 
-	if (*last != 0 && now_ns - *last < SOFT_LIMIT_NS)
+	if (*last != 0 && now_ns - *last < DP_LIMIT_NS)
 		return false;
 	*last = now_ns;
 	return true;

@@ -17,16 +17,16 @@ static uint32_t power_of_2(uint32_t n)
 	return p;
 }
 
-int32_t soft_flows_init(struct soft_hold *hold)
+int32_t dp_flows_init(struct dp_hold *hold)
 {
 	uint32_t n = power_of_2(hold->limits.flows);
 
-	if (soft_random(&hold->seed, sizeof(hold->seed)) != 0)
+	if (dp_random(&hold->seed, sizeof(hold->seed)) != 0)
 		return PSP_DP_EIO;
 	hold->buckets = calloc(n, sizeof(*hold->buckets));
 	hold->slots = calloc(n, sizeof(*hold->slots));
 	if (hold->buckets == NULL || hold->slots == NULL) {
-		soft_flows_free(hold);
+		dp_flows_free(hold);
 		return PSP_DP_ENOMEM;
 	}
 	hold->bucket_mask = n - 1;
@@ -36,7 +36,7 @@ int32_t soft_flows_init(struct soft_hold *hold)
 	return 0;
 }
 
-void soft_flows_free(struct soft_hold *hold)
+void dp_flows_free(struct dp_hold *hold)
 {
 	free(hold->buckets);
 	free(hold->slots);
@@ -44,7 +44,7 @@ void soft_flows_free(struct soft_hold *hold)
 	hold->slots = NULL;
 }
 
-void soft_flow_key_of(struct soft_flow_key *key, uint32_t pipe, const struct soft_packet *packet)
+void dp_flow_key_of(struct dp_flow_key *key, uint32_t pipe, const struct dp_packet *packet)
 {
 	memcpy(key->src, packet->fields.outer_ip_src, sizeof(key->src));
 	memcpy(key->dst, packet->fields.outer_ip_dst, sizeof(key->dst));
@@ -52,7 +52,7 @@ void soft_flow_key_of(struct soft_flow_key *key, uint32_t pipe, const struct sof
 }
 
 /* A tenant chooses the addresses: the seed keeps it from filling one bucket. */
-static struct soft_flow **bucket_of(const struct soft_hold *hold, const struct soft_flow_key *key)
+static struct dp_flow **bucket_of(const struct dp_hold *hold, const struct dp_flow_key *key)
 {
 	uint64_t words[4], h = hold->seed ^ key->pipe;
 
@@ -68,15 +68,15 @@ static struct soft_flow **bucket_of(const struct soft_hold *hold, const struct s
 	return &hold->buckets[(uint32_t)(h >> 16) & hold->bucket_mask];
 }
 
-static bool same_key(const struct soft_flow_key *a, const struct soft_flow_key *b)
+static bool same_key(const struct dp_flow_key *a, const struct dp_flow_key *b)
 {
 	return a->pipe == b->pipe && memcmp(a->src, b->src, 16) == 0 &&
 	       memcmp(a->dst, b->dst, 16) == 0;
 }
 
-struct soft_flow *soft_flow_find(const struct soft_hold *hold, const struct soft_flow_key *key)
+struct dp_flow *dp_flow_find(const struct dp_hold *hold, const struct dp_flow_key *key)
 {
-	struct soft_flow *flow = *bucket_of(hold, key);
+	struct dp_flow *flow = *bucket_of(hold, key);
 
 	while (flow != NULL && !same_key(&flow->key, key))
 		flow = flow->bucket_next;
@@ -84,7 +84,7 @@ struct soft_flow *soft_flow_find(const struct soft_hold *hold, const struct soft
 }
 
 /* The slot that has been free for longest, so that a handle comes back as late as can be. */
-static uint32_t slot_take(struct soft_hold *hold)
+static uint32_t slot_take(struct dp_hold *hold)
 {
 	uint32_t i = hold->free_first;
 
@@ -96,7 +96,7 @@ static uint32_t slot_take(struct soft_hold *hold)
 	return i;
 }
 
-static void slot_give(struct soft_hold *hold, uint32_t i)
+static void slot_give(struct dp_hold *hold, uint32_t i)
 {
 	hold->slots[i].flow = NULL;
 	hold->slots[i].next_free = NO_SLOT;
@@ -107,15 +107,15 @@ static void slot_give(struct soft_hold *hold, uint32_t i)
 	hold->free_last = i;
 }
 
-static uint32_t handle_of(const struct soft_hold *hold, uint32_t i)
+static uint32_t handle_of(const struct dp_hold *hold, uint32_t i)
 {
 	return hold->slots[i].generation * (hold->slot_mask + 1) + i;
 }
 
-struct soft_flow *soft_flow_new(struct soft_hold *hold, const struct soft_flow_key *key)
+struct dp_flow *dp_flow_new(struct dp_hold *hold, const struct dp_flow_key *key)
 {
-	struct soft_flow **bucket = bucket_of(hold, key);
-	struct soft_flow *flow;
+	struct dp_flow **bucket = bucket_of(hold, key);
+	struct dp_flow *flow;
 	uint32_t i;
 
 	if (hold->flows >= hold->limits.flows)
@@ -130,16 +130,16 @@ struct soft_flow *soft_flow_new(struct soft_hold *hold, const struct soft_flow_k
 	hold->slots[i].flow = flow;
 	flow->handle = handle_of(hold, i);
 	flow->key = *key;
-	flow->state = SOFT_FLOW_HELD;
+	flow->state = DP_FLOW_HELD;
 	flow->bucket_next = *bucket;
 	*bucket = flow;
 	hold->flows++;
 	return flow;
 }
 
-void soft_flow_free(struct soft_hold *hold, struct soft_flow *flow)
+void dp_flow_free(struct dp_hold *hold, struct dp_flow *flow)
 {
-	struct soft_flow **at = bucket_of(hold, &flow->key);
+	struct dp_flow **at = bucket_of(hold, &flow->key);
 
 	while (*at != flow)
 		at = &(*at)->bucket_next;
@@ -149,14 +149,14 @@ void soft_flow_free(struct soft_hold *hold, struct soft_flow *flow)
 	free(flow);
 }
 
-struct soft_flow *soft_flow_of(const struct soft_hold *hold, uint32_t handle)
+struct dp_flow *dp_flow_of(const struct dp_hold *hold, uint32_t handle)
 {
-	struct soft_flow *flow = hold->slots[handle & hold->slot_mask].flow;
+	struct dp_flow *flow = hold->slots[handle & hold->slot_mask].flow;
 
 	return flow != NULL && flow->handle == handle ? flow : NULL;
 }
 
-void soft_flow_append(struct soft_flow **first, struct soft_flow **last, struct soft_flow *flow)
+void dp_flow_append(struct dp_flow **first, struct dp_flow **last, struct dp_flow *flow)
 {
 	flow->prev = *last;
 	flow->next = NULL;
@@ -167,7 +167,7 @@ void soft_flow_append(struct soft_flow **first, struct soft_flow **last, struct 
 	*last = flow;
 }
 
-void soft_flow_unlink(struct soft_flow **first, struct soft_flow **last, struct soft_flow *flow)
+void dp_flow_unlink(struct dp_flow **first, struct dp_flow **last, struct dp_flow *flow)
 {
 	if (flow->prev != NULL)
 		flow->prev->next = flow->next;
@@ -183,9 +183,9 @@ void soft_flow_unlink(struct soft_flow **first, struct soft_flow **last, struct 
 
 /* ---- what a flow holds ----------------------------------------------------------------------- */
 
-struct soft_held *soft_flow_pop(struct soft_hold *hold, struct soft_flow *flow)
+struct dp_held *dp_flow_pop(struct dp_hold *hold, struct dp_flow *flow)
 {
-	struct soft_held *held = flow->first;
+	struct dp_held *held = flow->first;
 
 	flow->first = held->next;
 	if (flow->first == NULL) {
@@ -206,7 +206,7 @@ struct soft_held *soft_flow_pop(struct soft_hold *hold, struct soft_flow *flow)
 	return held;
 }
 
-void soft_flow_push(struct soft_hold *hold, struct soft_flow *flow, struct soft_held *held)
+void dp_flow_push(struct dp_hold *hold, struct dp_flow *flow, struct dp_held *held)
 {
 	held->flow = flow;
 	held->next = NULL;
@@ -228,30 +228,29 @@ void soft_flow_push(struct soft_hold *hold, struct soft_flow *flow, struct soft_
 	hold->bytes += held->packet.len;
 }
 
-void soft_held_free(struct soft_held *held)
+void dp_held_free(struct dp_held *held)
 {
 	/* Clear text of a tenant. */
 	explicit_bzero(held->data, held->packet.len);
 	free(held);
 }
 
-uint32_t soft_flow_drop_oldest(struct soft_hold *hold, struct soft_flow *flow,
-			       enum soft_counter counter)
+uint32_t dp_flow_drop_oldest(struct dp_hold *hold, struct dp_flow *flow, enum dp_counter counter)
 {
-	struct soft_held *held = soft_flow_pop(hold, flow);
+	struct dp_held *held = dp_flow_pop(hold, flow);
 	uint32_t segments = held->segments;
 
-	soft_count(hold->counters, counter, segments);
-	soft_held_free(held);
+	dp_count(hold->counters, counter, segments);
+	dp_held_free(held);
 	return segments;
 }
 
-uint32_t soft_flow_end(struct soft_hold *hold, struct soft_flow *flow, enum soft_counter counter)
+uint32_t dp_flow_end(struct dp_hold *hold, struct dp_flow *flow, enum dp_counter counter)
 {
 	uint32_t segments = 0;
 
 	while (flow->first != NULL)
-		segments += soft_flow_drop_oldest(hold, flow, counter);
+		segments += dp_flow_drop_oldest(hold, flow, counter);
 	if (flow->owed) {
 		/* Linked by its own pair: a flow may be owed an event in any state. */
 		if (flow->owed_prev != NULL)
@@ -264,12 +263,12 @@ uint32_t soft_flow_end(struct soft_hold *hold, struct soft_flow *flow, enum soft
 			hold->owed_last = flow->owed_prev;
 		flow->owed = false;
 	}
-	if (flow->state == SOFT_FLOW_OFF) {
-		soft_flow_unlink(&hold->off_first, &hold->off_last, flow);
-	} else if (flow->state == SOFT_FLOW_RELEASING) {
-		soft_flow_unlink(&hold->release_first, &hold->release_last, flow);
+	if (flow->state == DP_FLOW_OFF) {
+		dp_flow_unlink(&hold->off_first, &hold->off_last, flow);
+	} else if (flow->state == DP_FLOW_RELEASING) {
+		dp_flow_unlink(&hold->release_first, &hold->release_last, flow);
 		atomic_fetch_sub_explicit(&hold->releasing, 1, memory_order_relaxed);
 	}
-	flow->state = SOFT_FLOW_HELD;
+	flow->state = DP_FLOW_HELD;
 	return segments;
 }

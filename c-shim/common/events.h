@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * events.h: the ring between whoever has something to report and psp_dp_event_wait(). Whole records only.
+ *
+ * Threads: many producers, one reader; a mutex guards all of it. The ring's lock is the innermost.
+ */
+#ifndef PSP_COMMON_EVENTS_H
+#define PSP_COMMON_EVENTS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../psp_dp.h"
+
+#define DP_EVENT_BYTES_MIN 4096u  /* holds the largest record */
+#define DP_EXCEPTION_BYTES 2048u  /* of an exception's frame */
+#define DP_TOO_BIG_BYTES 1232u    /* what an ICMPv6 Packet Too Big may quote: 1280 - 40 - 8 */
+#define DP_LIMIT_SLOTS 1024u      /* keys that are told apart */
+#define DP_LIMIT_NS 1000000000ull /* 1 s */
+
+struct dp_events {
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* CLOCK_MONOTONIC */
+	uint8_t *buf;
+	uint32_t cap;        /* multiple of 8 */
+	uint64_t head, tail; /* octets ever read, ever written */
+	bool reading;        /* a reader is between take and done */
+	bool closed;
+};
+
+int32_t dp_events_init(struct dp_events *events, uint32_t cap);
+void dp_events_free(struct dp_events *events);
+
+/* Fills in record_size, data_len and time_ns, and appends. False: no room, nothing was written. */
+bool dp_events_push(struct dp_events *events, const struct psp_dp_event *event, const uint8_t *data,
+		    uint32_t data_len);
+
+/*
+ * Waits for records and moves them to buf. 0, PSP_DP_EBUSY, PSP_DP_ECLOSED or PSP_DP_ERANGE. When it is 0
+ * the caller is the reader until dp_events_done().
+ */
+int32_t dp_events_take(struct dp_events *events, uint8_t *buf, uint32_t cap, uint32_t timeout_ms,
+		       uint32_t *len);
+void dp_events_done(struct dp_events *events);
+
+/* From now on every take is PSP_DP_ECLOSED; returns when no reader is inside. */
+void dp_events_close(struct dp_events *events);
+
+/*
+ * At most one event a second for a key. One thread's. A key that shares its slot with a younger one waits too:
+ * a flood of keys costs at most DP_LIMIT_SLOTS events a second.
+ */
+struct dp_limit {
+	uint64_t last_ns[DP_LIMIT_SLOTS];
+	uint64_t seed;
+};
+bool dp_limit_allows(struct dp_limit *limit, uint32_t key, uint64_t now_ns);
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hold.h: packets that matched nothing wait here, by flow, until the agent has set up their tunnel or given up.
+ *
+ * A flow is (source vip, destination vip, pipe). Its life:
+ *
+ *   first miss -> HELD (one miss event) -> release -> RELEASING -> its packets are taken by the worker -> gone
+ *                                       -> drop    -> OFF until the hold-off is over (or gone at once)
+ *
+ * While a flow is RELEASING what misses is appended, so nothing overtakes. A packet that hits while its flow
+ * still holds others (the entry is in, the release not yet) makes the worker take those first.
+ *
+ * Threads: one mutex; it is taken on misses and by the API, never for a packet that hits while nothing is held.
+ * Locks: the writer's, then this one, then the ring's.
+ */
+#ifndef PSP_COMMON_HOLD_H
+#define PSP_COMMON_HOLD_H
+
+#include "counters.h"
+#include "events.h"
+#include "packet.h"
+
+/* A compact copy of a frame. Super-frames stay whole. */
+struct dp_held {
+	struct dp_held *next;            /* of its flow */
+	struct dp_held *older, *younger; /* of the plane */
+	struct dp_flow *flow;
+	uint32_t pipe; /* where it missed */
+	uint32_t segments;
+	struct dp_packet packet; /* frame points to data */
+	uint8_t data[];
+};
+
+struct dp_flow_key {
+	uint8_t src[16], dst[16];
+	uint32_t pipe;
+};
+
+enum dp_flow_state { DP_FLOW_HELD, DP_FLOW_RELEASING, DP_FLOW_OFF };
+
+struct dp_flow_slot {
+	struct dp_flow *flow; /* NULL: free */
+	uint32_t generation, next_free;
+};
+
+struct dp_hold_limits {
+	uint32_t packets_per_flow, flows;
+	uint64_t bytes; /* octets of frames */
+};
+
+struct dp_hold {
+	pthread_mutex_t lock;
+	struct dp_hold_limits limits;
+	struct dp_counters *counters;
+	struct dp_events *events;
+	_Atomic uint32_t holding;   /* flows that hold packets; read without the lock */
+	_Atomic uint32_t releasing; /* flows in the release queue; read without the lock */
+
+	struct dp_flow **buckets;
+	uint32_t bucket_mask, flows;
+	uint64_t seed;
+	struct dp_flow_slot *slots; /* handle = generation and index */
+	uint32_t slot_mask, slots_made, free_first, free_last;
+
+	uint64_t bytes;
+	struct dp_held *oldest, *youngest;
+	struct dp_flow *off_first, *off_last;         /* flows in hold-off, oldest first */
+	struct dp_flow *owed_first, *owed_last;       /* flows whose miss event found no room */
+	struct dp_flow *release_first, *release_last; /* in the order of the calls */
+};
+
+int32_t dp_hold_init(struct dp_hold *hold, const struct dp_hold_limits *limits,
+		     struct dp_counters *counters, struct dp_events *events);
+/* Drops what is left, as drop-shutdown. */
+void dp_hold_free(struct dp_hold *hold);
+
+/* A packet missed at a pipe. It is copied or dropped, and counted, whatever happens. */
+void dp_hold_add(struct dp_hold *hold, uint32_t pipe, const struct dp_packet *packet,
+		 uint64_t now_ns);
+
+/* The agent's side; the status codes are those of psp_dp_held_release() and psp_dp_held_drop(). */
+int32_t dp_hold_release(struct dp_hold *hold, uint32_t handle, uint32_t *packets);
+int32_t dp_hold_drop(struct dp_hold *hold, uint32_t handle, uint32_t reason, uint64_t off_until_ns,
+		     uint32_t *packets);
+void dp_hold_off_clear(struct dp_hold *hold);
+/* A pipe is going: its flows are dropped as drop-shutdown. */
+void dp_hold_drop_pipe(struct dp_hold *hold, uint32_t pipe);
+/* The ring has room again: writes miss events that are still owed. */
+void dp_hold_pay(struct dp_hold *hold);
+
+/*
+ * The worker's side. Both hand over a chain (by next, oldest first) that the caller frees with
+ * dp_held_free(); NULL: nothing. dp_hold_next: of the next released flow, which is gone then.
+ * dp_hold_take: of the flow of a packet that hits.
+ */
+struct dp_held *dp_hold_next(struct dp_hold *hold);
+struct dp_held *dp_hold_take(struct dp_hold *hold, uint32_t pipe, const struct dp_packet *packet);
+void dp_held_free(struct dp_held *held);
+
+static inline bool dp_hold_is_holding(const struct dp_hold *hold)
+{
+	return atomic_load_explicit(&hold->holding, memory_order_relaxed) != 0;
+}
+
+static inline bool dp_hold_is_releasing(const struct dp_hold *hold)
+{
+	return atomic_load_explicit(&hold->releasing, memory_order_acquire) != 0;
+}
+
+#endif
