@@ -148,7 +148,7 @@ Deno.test("nobody but the command line starts the agent", () => {
 
 Deno.test("what the log says begins like a sentence", () => {
   const said =
-    /\blog\??\.?(?:debug|info|warn|error)?\(\s*(?:"(?:info|warning|error)",\s*)?"([^"]+)"/g;
+    /\blog\??\.?(?:debug|info|warn|error)?\(\s*(?:"(?:info|warning|error)",\s*)?"((?!(?:info|warning|error)")[^"]+)"/g;
   const first = [...FILES].flatMap(([path, text]) =>
     [...text.matchAll(said)].map(([, message = ""]) => `${path}: ${message}`)
   );

@@ -4,10 +4,10 @@
 import { openLibrary } from "../../ffi/library.ts";
 import { hostReport } from "../../ffi/machine.ts";
 import { type Config, ConfigError } from "../config/config.ts";
-import { loadConfig } from "../config/load.ts";
+import { loadConfig, type Loaded } from "../config/load.ts";
 import { configFindings, type Finding, machineFindings } from "../doctor/checks.ts";
 import { type HostReport, parseReport, thisMachine } from "../doctor/machine.ts";
-import { loadTls } from "../rpc/tls.ts";
+import { examineCertificates } from "./certificates.ts";
 import { EXIT, type ExitCode, json, out, sentence } from "./io.ts";
 import { shimPath } from "./shim.ts";
 
@@ -18,19 +18,17 @@ export interface DoctorArgs {
   readonly library: string | undefined;
 }
 
-const DAY_MS = 86_400_000;
-/** From here on a certificate's end is worth a word. */
-const SOON_MS = 14 * DAY_MS;
-
 /** One line for each thing that was looked at, and below it what to do. 1: something is a problem. */
 export async function doctor(args: DoctorArgs): Promise<ExitCode> {
-  const { config, finding } = await configuration(args.config);
-  const { report, ...loaded } = shim(args.library ?? config?.plane.library, config);
+  const { loaded, finding } = await configuration(args.config);
+  const config = loaded?.config;
+  const { report, ...library } = shim(args.library ?? config?.plane.library, config);
   const machine = thisMachine(report);
-  const findings = [...machineFindings(machine), loaded.finding];
+  const findings = [...machineFindings(machine), library.finding];
   if (finding !== undefined) findings.push(finding);
-  if (config !== undefined) {
-    findings.push(...configFindings(machine, config), certificate(config, machine.nowMs()));
+  if (loaded !== undefined) {
+    const { config } = loaded;
+    findings.push(...configFindings(machine, config), ...certificates(loaded, machine.nowMs()));
   }
   out(args.json ? json(findings) : findings.map(render).join(""));
   return findings.some(({ verdict }) => verdict === "problem") ? EXIT.failure : EXIT.ok;
@@ -38,14 +36,20 @@ export async function doctor(args: DoctorArgs): Promise<ExitCode> {
 
 async function configuration(
   file: string | undefined,
-): Promise<{ readonly config?: Config; readonly finding?: Finding }> {
+): Promise<{ readonly loaded?: Loaded; readonly finding?: Finding }> {
   if (file === undefined) return {};
   const what = "configuration";
   try {
-    const { config, warnings } = await loadConfig(file, { files: "warn" });
-    if (warnings.length === 0) return { config, finding: { what, verdict: "ok", found: file } };
+    const loaded = await loadConfig(file, { files: "told" });
+    const { warnings, unreadable } = loaded;
+    if (unreadable.length > 0) {
+      const found = [...unreadable.map(({ text }) => text), ...warnings].join("; ");
+      const advice = "put the files there, readable for the agent's user, or name others";
+      return { loaded, finding: { what, verdict: "problem", found, advice } };
+    }
+    if (warnings.length === 0) return { loaded, finding: { what, verdict: "ok", found: file } };
     return {
-      config,
+      loaded,
       finding: { what, verdict: "warning", found: warnings.join("; "), advice: "psp-agent check" },
     };
   } catch (error) {
@@ -74,26 +78,19 @@ function shim(
   }
 }
 
-function certificate({ rpc, id, domain }: Config, nowMs: number): Finding {
+function certificates(loaded: Loaded, nowMs: number): Finding[] {
   const what = "certificate";
-  if (rpc.tls === undefined) {
+  if (loaded.config.rpc.tls === undefined) {
     const advice = "rpc.tls: psp-agent pki makes certificates for a trial";
-    return { what, verdict: "warning", found: "none: keys travel in clear text", advice };
+    return [{ what, verdict: "warning", found: "none: keys travel in clear text", advice }];
   }
-  try {
-    const { expiresAtMs } = loadTls(rpc.tls, nowMs, { id, domain });
-    const found = `valid until ${new Date(expiresAtMs).toISOString()}`;
-    if (expiresAtMs - nowMs > SOON_MS) return { what, verdict: "ok", found };
-    return {
-      what,
-      verdict: "warning",
-      found,
-      advice: "replace the files; the agent reads them again",
-    };
-  } catch (error) {
-    const advice = "psp-agent pki issue makes one; the clock may be wrong as well";
-    return { what, verdict: "problem", found: sentence(error), advice };
-  }
+  const { problems, warnings, expiresAtMs } = examineCertificates(loaded, nowMs);
+  const findings = [
+    ...problems.map((found): Finding => ({ what, verdict: "problem", found })),
+    ...warnings.map((found): Finding => ({ what, verdict: "warning", found })),
+  ];
+  if (findings.length > 0 || expiresAtMs === undefined) return findings;
+  return [{ what, verdict: "ok", found: `valid until ${new Date(expiresAtMs).toISOString()}` }];
 }
 
 function render({ what, verdict, found, advice }: Finding): string {

@@ -4,6 +4,8 @@
 import assert from "node:assert/strict";
 import { toFile } from "../config/file_form.ts";
 import { loadConfig } from "../config/load.ts";
+import { SMALLEST } from "../config/test_files.ts";
+import { pkiInit, pkiIssue } from "../pki/pki.ts";
 import { COMMANDS } from "./commands.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
@@ -89,11 +91,44 @@ Deno.test("check prints the effective configuration, loadable again, and warning
   const { code, out, err } = await agent(["check", "--config", "examples/peers.json"]);
   assert.equal(code, 0);
   assert.equal(err.trim().split("\n").filter((line) => line.startsWith("warning: ")).length, 3);
-  const { config } = await loadConfig(`${ROOT}examples/peers.json`, { files: "warn" });
+  const { config } = await loadConfig(`${ROOT}examples/peers.json`, { files: "told" });
   assert.deepEqual(JSON.parse(out), JSON.parse(JSON.stringify(toFile(config))));
   await withFile(out, async (path) => {
     assert.equal((await agent(["check", "--config", path])).out, out);
   });
+});
+
+Deno.test("check looks at certificates with the agent's eyes", async () => {
+  const dir = await Deno.makeTempDir();
+  try {
+    await pkiInit({ dir });
+    for (const id of ["h1", "h2"]) await pkiIssue({ dir, id, domain: "psp-agent.local" });
+    const path = `${dir}/peers.json`;
+    const checked = async (tls: Record<string, string>) => {
+      const config = { ...SMALLEST, rpc: { ...SMALLEST.rpc, tls } };
+      await Deno.writeTextFile(path, JSON.stringify(config));
+      const { code, err } = await agent(["check", "-c", path]);
+      return [code, err.replaceAll(`${dir}/`, "")];
+    };
+    const good = { cert: "h1.crt", key: "h1.key", ca: "ca.crt" };
+    assert.deepEqual(await checked(good), [0, ""]);
+    assert.deepEqual(await checked({ ...good, key: "h2.key" }), [
+      3,
+      'psp-agent: Cannot use configuration peers.json: rpc.tls: key "h2.key" does not match ' +
+      'certificate "h1.crt"\n',
+    ]);
+    assert.deepEqual(await checked({ ...good, key: "h3.key" }), [
+      0,
+      'warning: peers.json: rpc.tls.key: cannot read "h3.key": no such file; the agent does not ' +
+      "start without it\n",
+    ]);
+    await Deno.chmod(`${dir}/h1.key`, 0o644);
+    const [code, err] = await checked(good);
+    assert.equal(code, 0);
+    assert.match(String(err), /^warning: peers\.json: rpc\.tls: key "h1\.key" may be read .*\n$/);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
 });
 
 Deno.test("a configuration that cannot be used is exit code 3 with every problem", async () => {

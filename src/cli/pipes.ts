@@ -34,7 +34,7 @@ const DEFAULT_SAMPLE_RATE_LOG2 = 7;
 export async function pipes(args: PipesArgs): Promise<ExitCode> {
   const config = args.config === undefined
     ? undefined
-    : (await loadConfig(args.config, { files: "warn" })).config;
+    : (await loadConfig(args.config, { files: "told" })).config;
   const counters = args.live ? await liveCounters(args) : undefined;
   // What runs tells by its names whether it samples.
   const sampling = args.sampling || counters?.has("EGR_SAMP") || false;

@@ -16,7 +16,7 @@ const DEFAULT_ADDRESS = "127.0.0.1:7480";
 export async function connect(target: Target): Promise<StatusClient> {
   const status = target.config === undefined
     ? undefined
-    : (await loadConfig(target.config, { files: "warn" })).config.status;
+    : (await loadConfig(target.config, { files: "told" })).config.status;
   return explained(openStatusClient({
     address: target.address ?? reachable(status?.listen ?? DEFAULT_ADDRESS),
     tls: status?.tls,

@@ -6,6 +6,7 @@ import * as v from "valibot";
 import { parseCidr } from "./addresses.ts";
 import { type Config, ConfigError } from "./config.ts";
 import { toConfig } from "./file_form.ts";
+import { fileReason } from "./reasons.ts";
 import { problemsOf, type Remark, warningsOf } from "./rules.ts";
 import { type FileForm, fileSchema } from "./schema.ts";
 import { parseSource, type Problem, type Source } from "./source.ts";
@@ -14,26 +15,41 @@ import { parseSource, type Problem, type Source } from "./source.ts";
 export interface Loaded {
   readonly config: Config;
   readonly warnings: readonly string[];
+  /** Files that it names and that cannot be read here: without them no agent starts. */
+  readonly unreadable: readonly Unreadable[];
+}
+
+/** A file that a configuration names. */
+export interface Unreadable {
+  /** "rpc.tls.cert" */
+  readonly key: string;
+  /** What is wrong with it: one sentence with everything in it. */
+  readonly text: string;
 }
 
 const MAX_BYTES = 16 * 2 ** 20;
 
 /**
  * Reads and checks a file. Throws `ConfigError`. Files that it names but that cannot be read are problems,
- * or only warnings where `files` says so (to check a file on another machine).
+ * or only told where `files` says so (to check a file on another machine).
  */
 export async function loadConfig(
   file: string,
-  { files = "needed" }: { readonly files?: "needed" | "warn" } = {},
+  { files = "needed" }: { readonly files?: "needed" | "told" } = {},
 ): Promise<Loaded> {
   const { config, warnings } = parseConfig(await readText(file), file);
-  const unreadable = (await unreadableFiles(config)).map((problem) => `${file}: ${problem}`);
-  if (unreadable.length > 0 && files === "needed") throw report(file, unreadable);
-  return { config, warnings: [...warnings, ...unreadable] };
+  const unreadable = (await unreadableFiles(config)).map(([key, why]) => ({
+    key,
+    text: `${file}: ${key}: ${why}`,
+  }));
+  if (unreadable.length > 0 && files === "needed") {
+    throw report(file, unreadable.map(({ text }) => text));
+  }
+  return { config, warnings, unreadable };
 }
 
 /** Checks a text. `file` is its name in messages, and relative paths in it start at its directory. */
-export function parseConfig(text: string, file: string): Loaded {
+export function parseConfig(text: string, file: string): Omit<Loaded, "unreadable"> {
   const source = parseSource(text);
   if (source.value === undefined) throw report(file, source.problems.map((p) => render(file, p)));
   const { form, remarks } = check(source.value);
@@ -76,7 +92,8 @@ function hostBits(source: Source): Remark[] {
   return remarks;
 }
 
-async function unreadableFiles(config: Config): Promise<string[]> {
+/** Keys, and why the file that stands there cannot be read. */
+async function unreadableFiles(config: Config): Promise<(readonly [string, string])[]> {
   const { rpc, status, plane } = config;
   const named: [string, string | undefined][] = [
     ["rpc.tls.cert", rpc.tls?.cert],
@@ -89,15 +106,19 @@ async function unreadableFiles(config: Config): Promise<string[]> {
     ["plane.library", plane.library],
   ];
   const results = await Promise.all(named.map(async ([key, path]) => {
-    if (path === undefined) return [];
-    try {
-      using file = await Deno.open(path);
-      return (await file.stat()).isFile ? [] : [`${key}: "${path}" is not a file`];
-    } catch (error) {
-      return [`${key}: cannot read "${path}": ${reason(error)}`];
-    }
+    const why = path === undefined ? undefined : await whyUnreadable(path);
+    return why === undefined ? [] : [[key, why] as const];
   }));
   return results.flat();
+}
+
+async function whyUnreadable(path: string): Promise<string | undefined> {
+  try {
+    using file = await Deno.open(path);
+    return (await file.stat()).isFile ? undefined : `"${path}" is not a file`;
+  } catch (error) {
+    return `cannot read "${path}": ${fileReason(error)}`;
+  }
 }
 
 async function readText(file: string): Promise<string> {
@@ -106,20 +127,10 @@ async function readText(file: string): Promise<string> {
     if (size > MAX_BYTES) throw new RangeError(`larger than ${MAX_BYTES} octets`);
     return await Deno.readTextFile(file);
   } catch (error) {
-    throw new ConfigError(`Cannot read configuration "${file}": ${reason(error)}`, [], {
+    throw new ConfigError(`Cannot read configuration "${file}": ${fileReason(error)}`, [], {
       cause: error,
     });
   }
-}
-
-function reason(error: unknown): string {
-  if (error instanceof Deno.errors.NotFound) return "no such file";
-  if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
-  if (error instanceof Deno.errors.NotCapable) {
-    return "outside of what this process may read (see bin/psp-agent)";
-  }
-  if (error instanceof Deno.errors.IsADirectory) return "it is a directory";
-  return error instanceof Error ? error.message : String(error);
 }
 
 function report(file: string, problems: readonly string[]): ConfigError {

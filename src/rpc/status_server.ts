@@ -9,6 +9,7 @@ import { timingSafeEqual } from "node:crypto";
 import type { TLSSocket } from "node:tls";
 import { isLoopback } from "../config/addresses.ts";
 import { type Config, ConfigError } from "../config/config.ts";
+import { fileReason } from "../config/reasons.ts";
 import type { StatusSource } from "../status.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
 import { listen, type Request, type Response, splitListen } from "./listener.ts";
@@ -59,7 +60,7 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
     if (refusal !== undefined) throw new ConfigError(refusal);
   }
   const token = config.tokenFile === undefined ? undefined : readToken(config.tokenFile);
-  const store = config.tls && new TlsStore(config.tls, { events });
+  const store = config.tls && new TlsStore(config.tls, { key: "status.tls", events });
   // With a token the certificate is optional, and either will do.
   const clients = token === undefined ? "required" : "optional";
   const allowed = (request: Request): boolean =>
@@ -159,11 +160,16 @@ function readToken(path: string): Uint8Array {
   try {
     token = new TextEncoder().encode(Deno.readTextFileSync(path).trim());
   } catch (cause) {
-    throw new ConfigError(`Cannot read "status.token_file" "${path}"`, [], { cause });
+    throw new ConfigError(
+      `Cannot read status.token_file "${path}": ${fileReason(cause)}`,
+      [],
+      { cause },
+    );
   }
   if (token.length < MIN_TOKEN_OCTETS) {
     throw new ConfigError(
-      `Cannot use "status.token_file" "${path}": at least ${MIN_TOKEN_OCTETS} characters are needed`,
+      `Cannot use status.token_file "${path}": a token of at least ${MIN_TOKEN_OCTETS} characters ` +
+        `is needed, this one has ${token.length}`,
     );
   }
   return token;

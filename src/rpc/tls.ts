@@ -1,10 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Certificate, key and CA bundle from files: checked as a set before anything uses them. */
-import { createPrivateKey, X509Certificate } from "node:crypto";
 import { ConfigError, type TlsFiles } from "../config/config.ts";
-import { subjectAltNames } from "../pki/san.ts";
-import { identify } from "./identity.ts";
+import {
+  certificatesOf,
+  checkKey,
+  checkOwner,
+  checkTime,
+  endMs,
+  expiryWarnings,
+  issuerOf,
+  keyWarnings,
+  type Owner,
+  readPem,
+  type TlsWarning,
+} from "./tls_checks.ts";
 
 /** A set of files that belong together. The private key is text that `node:tls` wants; never log it. */
 export interface TlsMaterial {
@@ -18,12 +28,7 @@ export interface TlsMaterial {
   readonly fingerprint: string;
   /** Changes when any of the files does; says nothing about their content. */
   readonly digest: string;
-}
-
-/** Whose certificate it must be; absent: any (the status listener's is for browsers). */
-export interface Owner {
-  readonly id: string;
-  readonly domain: string;
+  readonly warnings: readonly TlsWarning[];
 }
 
 /** What every listener and connection uses. */
@@ -46,32 +51,70 @@ export function runtimeRefusal(version: string): string | undefined {
   return undefined;
 }
 
-/** Reads and checks a set. Throws `ConfigError` with all that is wrong. */
-export function loadTls(files: TlsFiles, nowMs: number, owner?: Owner): TlsMaterial {
+/** The parts of a configuration that name TLS files. */
+export type TlsKey = "rpc.tls" | "status.tls";
+
+/** How a set of files is looked at. */
+export interface TlsCheck {
+  /** Wall clock. */
+  readonly nowMs: number;
+  /** Absent: anybody's certificate will do. */
+  readonly owner?: Owner | undefined;
+}
+
+/** Reads a set and says all that is wrong with it. `material` is there when nothing is. */
+export function examineTls(files: TlsFiles, { nowMs, owner }: TlsCheck): {
+  readonly material?: TlsMaterial;
+  readonly problems: readonly string[];
+  readonly warnings: readonly TlsWarning[];
+} {
   const problems: string[] = [];
-  const cert = read(files.cert, "certificate", problems);
-  const key = read(files.key, "key", problems);
-  const bundle = read(files.ca, "CA bundle", problems);
-  const chain = certificates(cert, files.cert, problems);
-  const cas = certificates(bundle, files.ca, problems);
-  const leaf = chain[0];
-  if (leaf === undefined || problems.length > 0) throw refused(files, problems);
+  const cert = readPem(files.cert, "certificate", problems);
+  const key = readPem(files.key, "key", problems);
+  const bundle = readPem(files.ca, "CA bundle", problems);
+  const chain = certificatesOf(cert, files.cert, problems);
+  const cas = certificatesOf(bundle, files.ca, problems);
+  const [leaf] = chain;
+  if (leaf === undefined || problems.length > 0) return { problems, warnings: [] };
   checkKey(leaf, key, { files, problems });
-  checkTime(leaf, files.cert, { nowMs, problems });
+  const named = chain.map((certificate, i) => ({
+    name: i === 0 ? `certificate "${files.cert}"` : `certificate ${i + 1} in "${files.cert}"`,
+    certificate,
+  }));
+  for (const { name, certificate } of named) checkTime(certificate, name, { nowMs, problems });
   if (owner !== undefined) checkOwner(leaf, files.cert, { owner, problems });
-  if (problems.length > 0) throw refused(files, problems);
-  const last = chain.at(-1) ?? leaf;
-  const issuers = cas.filter((ca) => last.checkIssued(ca));
-  // With an overlap of two CAs of one name the later one carries the chain on.
-  const issuerEnd = issuers.length > 0 ? [Math.max(...issuers.map(endMs))] : [];
-  return {
+  if (problems.length > 0) return { problems, warnings: [] };
+  const issuer = issuerOf(chain, cas);
+  if (issuer !== undefined) named.push({ name: `CA "${files.ca}"`, certificate: issuer });
+  const warnings = [...expiryWarnings(named, nowMs), ...keyWarnings(files.key)];
+  if (issuer === undefined) {
+    // Not a problem: hosts may hold certificates of several CAs, each bundle those of its peers.
+    warnings.push({
+      kind: "not-signed",
+      text: `certificate "${files.cert}" is not signed by a CA in "${files.ca}": peers with the ` +
+        "same bundle refuse it",
+    });
+  }
+  const material = {
     cert,
     key,
     ca: cas.map((ca) => ca.toString()),
-    expiresAtMs: Math.min(...chain.map(endMs), ...issuerEnd),
+    expiresAtMs: Math.min(...named.map(({ certificate }) => endMs(certificate))),
     fingerprint: leaf.fingerprint256,
     digest: digest([cert, key, bundle]),
+    warnings,
   };
+  return { material, problems, warnings };
+}
+
+/** Reads and checks a set. Throws `ConfigError` with all that is wrong; `key` is where the files are named. */
+export function loadTls(
+  files: TlsFiles,
+  { key = "rpc.tls", ...how }: TlsCheck & { readonly key?: TlsKey | undefined },
+): TlsMaterial {
+  const { material, problems } = examineTls(files, how);
+  if (material !== undefined) return material;
+  throw new ConfigError(`Cannot use ${key}: ${problems.join("; ")}`, problems);
 }
 
 /** What `node:tls` takes for a context. */
@@ -80,78 +123,6 @@ export function contextOptions(
 ): { cert: string; key: string; ca: string[]; minVersion: typeof TLS_VERSION } {
   const { cert, key, ca } = material;
   return { cert, key, ca: [...ca], minVersion: TLS_VERSION };
-}
-
-interface Findings {
-  readonly problems: string[];
-}
-
-function read(path: string, what: string, problems: string[]): string {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch (cause) {
-    problems.push(`${what} "${path}" cannot be read: ${text(cause)}`);
-    return "";
-  }
-}
-
-function certificates(pem: string, path: string, problems: string[]): X509Certificate[] {
-  if (pem === "") return [];
-  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-  if (blocks.length === 0) problems.push(`"${path}" holds no PEM certificate`);
-  return blocks.flatMap((block, i) => {
-    try {
-      return [new X509Certificate(block)];
-    } catch {
-      problems.push(`certificate ${i + 1} in "${path}" cannot be read`);
-      return [];
-    }
-  });
-}
-
-function checkKey(
-  leaf: X509Certificate,
-  key: string,
-  { files, problems }: Findings & { readonly files: TlsFiles },
-): void {
-  let matches: boolean;
-  try {
-    matches = leaf.checkPrivateKey(createPrivateKey(key));
-  } catch {
-    // The parser's own words could quote the file.
-    problems.push(`key "${files.key}" cannot be read as a PEM private key without passphrase`);
-    return;
-  }
-  if (!matches) problems.push(`key "${files.key}" does not match certificate "${files.cert}"`);
-}
-
-function checkTime(
-  leaf: X509Certificate,
-  path: string,
-  { nowMs, problems }: Findings & { readonly nowMs: number },
-): void {
-  if (nowMs >= endMs(leaf)) problems.push(`certificate "${path}" expired on ${leaf.validTo}`);
-  if (nowMs < Date.parse(leaf.validFrom)) {
-    problems.push(`certificate "${path}" is not valid before ${leaf.validFrom}`);
-  }
-}
-
-function checkOwner(
-  leaf: X509Certificate,
-  path: string,
-  { owner, problems }: Findings & { readonly owner: Owner },
-): void {
-  const presented = { ...subjectAltNames(new Uint8Array(leaf.raw)), fingerprint: "" };
-  const found = identify(presented, { domain: owner.domain, peers: [owner.id], deny: [] });
-  if (!found.ok) {
-    problems.push(
-      `certificate "${path}" is not that of "spiffe://${owner.domain}/psp/${owner.id}": ${found.message}`,
-    );
-  }
-}
-
-function endMs(certificate: X509Certificate): number {
-  return Date.parse(certificate.validTo);
 }
 
 /** FNV-1a, 64 bit: enough to see a change, useless to guess content. */
@@ -163,15 +134,4 @@ function digest(texts: readonly string[]): string {
     }
   }
   return hash.toString(16);
-}
-
-function refused(files: TlsFiles, problems: readonly string[]): ConfigError {
-  return new ConfigError(
-    `Cannot use TLS certificate "${files.cert}": ${problems.join("; ")}`,
-    problems,
-  );
-}
-
-function text(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }

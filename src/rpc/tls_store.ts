@@ -6,10 +6,13 @@
  */
 import { ConfigError, type TlsFiles } from "../config/config.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
-import { loadTls, type Owner, type TlsMaterial } from "./tls.ts";
+import { loadTls, type TlsKey, type TlsMaterial } from "./tls.ts";
+import type { Owner, TlsWarning } from "./tls_checks.ts";
 
 /** How a store behaves; every field has a default. */
 export interface TlsStoreOptions {
+  /** Where the configuration names the files; default rpc.tls. */
+  readonly key?: TlsKey;
   readonly owner?: Owner;
   readonly events?: RpcEvents;
   /** Default 30 s; 0: no watching and no polling. */
@@ -24,8 +27,12 @@ export interface TlsStoreOptions {
 export type TlsListener = (now: TlsMaterial, before: TlsMaterial) => void;
 
 const DAY_MS = 86_400_000;
-/** Warn from here on, once a day. */
-const WARN_MS = 14 * DAY_MS;
+
+const SAID: Readonly<Record<TlsWarning["kind"], string>> = {
+  "expires-soon": "TLS certificate expires soon",
+  "key-mode": "The key of TLS is not safe from other users",
+  "not-signed": "TLS certificate is not signed by the CA bundle",
+};
 
 /** Owns a watcher and a timer: dispose it. */
 export class TlsStore implements Disposable {
@@ -39,7 +46,8 @@ export class TlsStore implements Disposable {
   #poll: ReturnType<typeof setInterval> | undefined;
   #pending: ReturnType<typeof setTimeout> | undefined;
   #warnedOf = "";
-  #warnedAtMs = -Infinity;
+  /** What was warned about, and when, wall clock. */
+  readonly #warned = new Map<string, number>();
 
   /** Loads at once. Throws `ConfigError` when the files cannot be used. */
   constructor(files: TlsFiles, options: TlsStoreOptions = {}) {
@@ -47,8 +55,8 @@ export class TlsStore implements Disposable {
     this.#options = options;
     this.#events = options.events ?? SILENT;
     this.#wallMs = options.wallMs ?? Date.now;
-    this.#current = loadTls(files, this.#wallMs(), options.owner);
-    this.#warnExpiry();
+    this.#current = this.#load();
+    this.#warn(this.#current.warnings);
     if (options.pollMs !== 0) this.#start();
   }
 
@@ -70,29 +78,34 @@ export class TlsStore implements Disposable {
 
   /** Reads the files again. True when a new set came into force. Never throws: a bad set is logged once. */
   reload(): boolean {
-    this.#warnExpiry();
     let fresh: TlsMaterial;
     try {
-      fresh = loadTls(this.#files, this.#wallMs(), this.#options.owner);
+      fresh = this.#load();
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
+      this.#warnExpired();
       if (this.#warnedOf !== error.message) {
         this.#warnedOf = error.message;
         this.#events.count("tls-reload-failed");
-        this.#events.log("warning", "New TLS files cannot be used, the old ones stay in force", {
-          reason: error.message,
-        });
+        this.#events.log(
+          "warning",
+          "TLS files on disk cannot be used, the old ones stay in force",
+          {
+            reason: error.message,
+          },
+        );
       }
       return false;
     }
     this.#warnedOf = "";
-    if (fresh.digest === this.#current.digest) return false;
+    const changed = fresh.digest !== this.#current.digest;
+    if (changed) this.#warned.clear();
+    this.#warn(fresh.warnings);
+    if (!changed) return false;
     const before = this.#current;
     this.#current = fresh;
-    this.#warnedAtMs = -Infinity;
     this.#events.count("tls-reloads");
     this.#events.log("info", "New TLS files are in force", { file: this.#files.cert });
-    this.#warnExpiry();
     for (const listener of this.#listeners) listener(fresh, before);
     return true;
   }
@@ -131,14 +144,32 @@ export class TlsStore implements Disposable {
     }
   }
 
-  #warnExpiry(): void {
-    const now = this.#wallMs();
-    const leftMs = this.#current.expiresAtMs - now;
-    if (leftMs > WARN_MS || now - this.#warnedAtMs < DAY_MS) return;
-    this.#warnedAtMs = now;
-    this.#events.log("warning", "TLS certificate expires soon", {
+  #load(): TlsMaterial {
+    const { owner, key } = this.#options;
+    return loadTls(this.#files, { nowMs: this.#wallMs(), owner, key });
+  }
+
+  #warn(warnings: readonly TlsWarning[]): void {
+    for (const { kind, text } of warnings) {
+      if (this.#isDue(kind)) this.#events.log("warning", SAID[kind], { reason: text });
+    }
+  }
+
+  #warnExpired(): void {
+    const { expiresAtMs } = this.#current;
+    if (this.#wallMs() < expiresAtMs || !this.#isDue("expired")) return;
+    const expiresAt = new Date(expiresAtMs).toISOString();
+    this.#events.log("error", "TLS certificate has expired: no peer takes it", {
       file: this.#files.cert,
-      expiresAt: new Date(this.#current.expiresAtMs).toISOString(),
+      expiresAt,
     });
+  }
+
+  /** Once a day, as long as it holds. */
+  #isDue(what: string): boolean {
+    const now = this.#wallMs();
+    if (now - (this.#warned.get(what) ?? -Infinity) < DAY_MS) return false;
+    this.#warned.set(what, now);
+    return true;
   }
 }
