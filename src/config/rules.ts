@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** What holds between keys, once each of them is right by itself. */
-import { family, isLoopback, parseHostPort } from "./addresses.ts";
+import { addressProblems, addressWarnings, sameListener } from "./address_rules.ts";
+import { isLoopback, parseHostPort } from "./addresses.ts";
 import { defaultListen } from "./file_form.ts";
 import type { FileForm } from "./schema.ts";
 
@@ -16,6 +17,7 @@ export function problemsOf(form: FileForm): Remark[] {
   return [
     ...ownership(form),
     ...identities(form),
+    ...addressProblems(form),
     ...control(form),
     ...statusListener(form),
     ...planeRules(form),
@@ -46,7 +48,7 @@ export function warningsOf(form: FileForm): Remark[] {
       }
     })
   );
-  return warnings;
+  return [...warnings, ...addressWarnings(form)];
 }
 
 /** Each prefix has one owner. A longer prefix inside another is fine: the longest one wins. */
@@ -98,9 +100,6 @@ function* identities(form: FileForm): Generator<Remark> {
         text: `"${peer.id}" is the id of peers[${first}] too: each peer needs its own`,
       };
     } else seen.set(peer.id, i);
-    if (peer.pip === form.pip) {
-      yield { path: ["peers", i, "pip"], text: `${form.pip} is this host's own address` };
-    }
   }
   if (form.security.deny.some((who) => who === form.id)) {
     yield { path: ["security", "deny"], text: `denies this host itself ("${form.id}")` };
@@ -145,8 +144,14 @@ function* statusListener(form: FileForm): Generator<Remark> {
         "with status.token_file a bearer token), or listen on 127.0.0.1",
     };
   }
-  if (status.listen === (rpc.listen ?? defaultListen(form.pip))) {
-    yield { path: ["status", "listen"], text: "is the same as rpc.listen: choose another port" };
+  const control = rpc.listen ?? defaultListen(form.pip);
+  if (sameListener(status.listen, control)) {
+    yield {
+      path: ["status", "listen"],
+      text: status.listen === control
+        ? "is the same as rpc.listen: choose another port"
+        : `"${status.listen}" and rpc.listen ("${control}") are one port: choose another`,
+    };
   }
 }
 
@@ -166,13 +171,5 @@ function* planeRules(form: FileForm): Generator<Remark> {
         form.psp.versions[gmac]
       }" is not there in hardware: use "aes-gcm-256" or "aes-gcm-128"`,
     };
-  }
-  for (const [i, { vip, gateway }] of form.vips.entries()) {
-    if (gateway && family(gateway) !== family(vip)) {
-      yield {
-        path: ["vips", i, "gateway"],
-        text: `${gateway} is not of the same address family as ${vip}`,
-      };
-    }
   }
 }

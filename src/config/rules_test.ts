@@ -10,15 +10,16 @@ function wrongWith(change: Record<string, unknown>): string[] {
 
 Deno.test("rules between keys", () => {
   const h2 = SMALLEST.peers[0];
+  const h3 = { ...h2, id: "h3", svc_address: "192.0.2.3:7443" };
   const { listen, tls } = SMALLEST.rpc;
   const table: [string, Record<string, unknown>, string[]][] = [
     ["equal prefixes of two peers", {
-      peers: [h2, { ...h2, id: "h3", vips: ["10.2.0.9/24"] }],
+      peers: [h2, { ...h3, vips: ["10.2.0.9/24"] }],
     }, [
       'peers[1].vips[0]: 10.2.0.0/24 belongs to peer "h2" (peers[0].vips[0]) too: give it to one of the two, or make one prefix longer',
     ]],
     ["overlapping prefixes: the longest wins", {
-      peers: [h2, { ...h2, id: "h3", vips: ["10.2.0.0/25"] }],
+      peers: [h2, { ...h3, vips: ["10.2.0.0/25"] }],
     }, []],
     ["a prefix twice in one peer", { peers: [{ ...h2, vips: ["10.2.0.1", "10.2.0.1/32"] }] }, [
       "peers[0].vips[1]: 10.2.0.1/32 is there twice: it is peers[0].vips[0] already",
@@ -29,11 +30,56 @@ Deno.test("rules between keys", () => {
     ["a peer with the own id", { peers: [{ ...h2, id: "h1" }] }, [
       'peers[0].id: "h1" is this host\'s own id: remove this peer, or mend one of the ids',
     ]],
-    ["one id for two peers", { peers: [h2, { ...h2, vips: ["10.3.0.0/24"] }] }, [
+    ["one id for two peers", { peers: [h2, { ...h3, id: "h2", vips: ["10.3.0.0/24"] }] }, [
       'peers[1].id: "h2" is the id of peers[0] too: each peer needs its own',
     ]],
     ["a peer at the own address", { peers: [{ ...h2, pip: "192.0.2.1" }] }, [
       "peers[0].pip: 192.0.2.1 is this host's own address",
+    ]],
+    ["a peer whose outer address is of the other family", { peers: [{ ...h2, pip: "fd00::2" }] }, [
+      "peers[0].pip: fd00::2 and this host's pip (192.0.2.1) are of different address families: no packet can have both in its outer header, so use addresses of one family",
+    ]],
+    ["the same where packets keep their own header", {
+      psp: { mode: "transport" },
+      peers: [{ ...h2, pip: "fd00::2" }],
+    }, []],
+    ["loopback as outer address", { pip: "127.0.0.1", peers: [{ ...h2, pip: "127.0.0.2" }] }, [
+      "pip: 127.0.0.1 is reached from this host only: name the one that the other hosts reach",
+      "peers[0].pip: 127.0.0.2 is this host itself: name the peer's outer address",
+    ]],
+    ["a peer where this host listens", { peers: [{ ...h2, svc_address: listen }] }, [
+      'peers[0].svc_address: "192.0.2.1:7443" is where this host itself listens (rpc.listen): name the peer\'s address',
+    ]],
+    ["the same where this host listens everywhere", {
+      rpc: { tls, listen: "0.0.0.0:7443" },
+      peers: [{ ...h2, svc_address: "192.0.2.1:7443" }],
+    }, [
+      'peers[0].svc_address: "192.0.2.1:7443" is where this host itself listens (rpc.listen): name the peer\'s address',
+    ]],
+    ["a peer that is not one host", { peers: [{ ...h2, svc_address: "0.0.0.0:7443" }] }, [
+      'peers[0].svc_address: "0.0.0.0" is unspecified: the address of one host is needed',
+    ]],
+    ["one address for two peers", {
+      peers: [{ ...h2, pip: "192.0.2.2" }, {
+        ...h2,
+        id: "h3",
+        pip: "192.0.2.2",
+        vips: ["10.3.0.0/24"],
+      }],
+    }, [
+      'peers[1].svc_address: "192.0.2.2:7443" is that of peers[0] too',
+      "peers[1].pip: 192.0.2.2 is that of peers[0] too",
+    ]],
+    ["a MAC for a prefix", { vips: [{ vip: "10.1.0.0/24", mac: "02:00:00:00:00:05" }] }, [
+      "vips[0].mac: is that of one workload, but 10.1.0.0/24 is a prefix: write the workload's address, or leave mac out (it is learned)",
+    ]],
+    ["a workload with the gateway's MAC", {
+      vips: [{ vip: "10.1.0.5", mac: "02:50:53:50:00:01" }],
+    }, ["vips[0].mac: 02:50:53:50:00:01 is gateway_mac, which is the agent's own"]],
+    ["a workload that is its own gateway", {
+      vips: [{ vip: "10.1.0.5", gateway: "10.1.0.5" }],
+    }, [
+      "vips[0].gateway: 10.1.0.5 is the workload's own address: name another one, or leave gateway out",
     ]],
     ["no TLS", { rpc: { listen } }, [
       'rpc.tls: is missing: name the files of this host\'s certificate, { "cert": "h1.crt", "key": "h1.key", "ca": "ca.crt" } ("psp-agent pki" makes them for a trial)',
@@ -50,6 +96,9 @@ Deno.test("rules between keys", () => {
     ["status on IPv6 loopback", { status: { listen: "[::1]:7480" } }, []],
     ["one port for both", { status: { listen: "192.0.2.1:7443", tls } }, [
       "status.listen: is the same as rpc.listen: choose another port",
+    ]],
+    ["one port for both, on every address", { status: { listen: "0.0.0.0:7443", tls } }, [
+      'status.listen: "0.0.0.0:7443" and rpc.listen ("192.0.2.1:7443") are one port: choose another',
     ]],
     ["GMAC in hardware", {
       plane: { kind: "doca", pci: "03:00.0", representor: "pf0vf0" },
@@ -85,8 +134,8 @@ Deno.test("what works but should be known is a warning", () => {
   const { warnings } = parseConfig(
     JSON.stringify({
       ...SMALLEST,
-      vips: ["10.1.0.5/24"],
-      rpc: { insecure: true },
+      vips: ["10.1.0.5/24", "::/0"],
+      rpc: { insecure: true, listen: "127.0.0.1:7443" },
       psp: { versions: ["aes-gmac-128"] },
       peers: [{ id: "h2", svc_address: "h2:1", vips: ["0.0.0.0/0"] }],
     }),
@@ -94,7 +143,9 @@ Deno.test("what works but should be known is a warning", () => {
   );
   assert.deepEqual(warnings.map((warning) => warning.replace(/^\S+ /, "").slice(0, 60)), [
     'vips[0]: "10.1.0.5/24" has bits beyond its prefix length: re',
+    "vips[1]: gives every address without a longer prefix to this",
     "rpc.insecure: the control channel is NOT protected: keys tra",
+    'rpc.listen: "127.0.0.1:7443" is reached from this host only:',
     "peers[0].vips[0]: gives every address without a longer prefi",
     "psp.versions: AES-GMAC authenticates without encrypting, and",
   ]);

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What holds between the addresses of a configuration: of this host, of its peers, of its workloads. */
+import { family, isLoopback, parseHostPort, parseIp } from "./addresses.ts";
+import { defaultListen } from "./file_form.ts";
+import type { Remark } from "./rules.ts";
+import type { FileForm } from "./schema.ts";
+
+/** Addresses with which some packet or request could never arrive. */
+export function* addressProblems(form: FileForm): Generator<Remark> {
+  if (isLoopback(form.pip)) {
+    yield {
+      path: ["pip"],
+      text: `${form.pip} is reached from this host only: name the one that the other hosts reach`,
+    };
+  }
+  const pips = new Map<string, number>();
+  const services = new Map<string, number>();
+  for (const [i, peer] of form.peers.entries()) {
+    if (peer.pip !== undefined) {
+      const text = pipProblem(form, peer.pip, pips);
+      if (text !== undefined) yield { path: ["peers", i, "pip"], text };
+      pips.set(peer.pip, i);
+    }
+    const text = serviceProblem(form, peer.svc_address, services);
+    if (text !== undefined) yield { path: ["peers", i, "svc_address"], text };
+    services.set(peer.svc_address, i);
+  }
+  yield* workloads(form);
+}
+
+/** Addresses that may be meant so. */
+export function* addressWarnings(form: FileForm): Generator<Remark> {
+  const listen = form.rpc.listen ?? defaultListen(form.pip);
+  if (form.peers.length > 0 && isLoopback(parseHostPort(listen).host)) {
+    yield {
+      path: ["rpc", "listen"],
+      text: `"${listen}" is reached from this host only: peers cannot ask for tunnels there`,
+    };
+  }
+  for (const [i, { vip }] of form.vips.entries()) {
+    if (!vip.endsWith("/0")) continue;
+    yield { path: ["vips", i], text: "gives every address without a longer prefix to this host" };
+  }
+}
+
+/** Whether two listeners would meet: one port, and one address or every address. */
+export function sameListener(a: string, b: string): boolean {
+  const [x, y] = [parseHostPort(a), parseHostPort(b)];
+  return x.port === y.port && (x.host === y.host || isAny(x.host) || isAny(y.host));
+}
+
+function pipProblem(
+  { pip: own, psp }: FileForm,
+  pip: string,
+  known: ReadonlyMap<string, number>,
+): string | undefined {
+  if (pip === own) return `${own} is this host's own address`;
+  if (isLoopback(pip)) return `${pip} is this host itself: name the peer's outer address`;
+  // In transport mode a packet keeps its own header, and the pip is only looked up for its next hop.
+  if (psp.mode === "tunnel" && family(pip) !== family(own)) {
+    return `${pip} and this host's pip (${own}) are of different address families: no packet can ` +
+      "have both in its outer header, so use addresses of one family";
+  }
+  const other = known.get(pip);
+  return other === undefined ? undefined : `${pip} is that of peers[${other}] too`;
+}
+
+function serviceProblem(
+  form: FileForm,
+  service: string,
+  known: ReadonlyMap<string, number>,
+): string | undefined {
+  const { host, port } = parseHostPort(service);
+  const listen = form.rpc.listen ?? defaultListen(form.pip);
+  const own = parseHostPort(listen);
+  if (port === own.port && (host === own.host || (host === form.pip && isAny(own.host)))) {
+    return `"${service}" is where this host itself listens (rpc.listen): name the peer's address`;
+  }
+  const wrong = unicastProblem(host);
+  if (wrong !== undefined) return wrong;
+  const other = known.get(service);
+  return other === undefined ? undefined : `"${service}" is that of peers[${other}] too`;
+}
+
+/** A name may be anything; an address must be that of one host. */
+function unicastProblem(host: string): string | undefined {
+  if (!/^[\d.]+$|:/.test(host)) return undefined;
+  try {
+    parseIp(host);
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+function* workloads(form: FileForm): Generator<Remark> {
+  for (const [i, { vip, mac, gateway }] of form.vips.entries()) {
+    const [address = "", length] = vip.split("/");
+    const isHost = length === (family(vip) === "ipv4" ? "32" : "128");
+    if (mac !== undefined && !isHost) {
+      yield {
+        path: ["vips", i, "mac"],
+        text: `is that of one workload, but ${vip} is a prefix: write the workload's address, or ` +
+          "leave mac out (it is learned)",
+      };
+    }
+    if (mac !== undefined && mac === form.gateway_mac) {
+      yield { path: ["vips", i, "mac"], text: `${mac} is gateway_mac, which is the agent's own` };
+    }
+    if (gateway !== undefined && family(gateway) !== family(vip)) {
+      yield {
+        path: ["vips", i, "gateway"],
+        text: `${gateway} is not of the same address family as ${vip}`,
+      };
+    } else if (isHost && gateway === address) {
+      yield {
+        path: ["vips", i, "gateway"],
+        text: `${gateway} is the workload's own address: name another one, or leave gateway out`,
+      };
+    }
+  }
+}
+
+function isAny(host: string): boolean {
+  return host === "0.0.0.0" || host === "::";
+}
