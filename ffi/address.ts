@@ -30,9 +30,8 @@ export function addressBytes(text: string): Uint8Array<ArrayBuffer> {
   const bits = ipv4Bits(text);
   if (bits !== undefined) {
     const mapped = new Uint8Array(16);
-    const view = new DataView(mapped.buffer);
-    view.setUint16(10, 0xffff);
-    view.setUint32(12, bits);
+    mapped[10] = mapped[11] = 0xff;
+    for (let i = 0; i < 4; i++) mapped[12 + i] = bits >>> (24 - 8 * i);
     return mapped;
   }
   if (text.includes(":") && !text.includes("%") && ipaddr.IPv6.isValid(text)) {

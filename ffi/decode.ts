@@ -11,6 +11,7 @@ import type {
   PortInfo,
   PspVersionNumber,
   SpiKey,
+  Stats,
 } from "./plane.ts";
 import { Struct } from "./struct.ts";
 
@@ -33,13 +34,20 @@ export function decodeNextHop(struct: Struct<"psp_dp_next_hop">): NextHop {
   };
 }
 
-/** struct psp_dp_stats */
-export function decodeStats(struct: Struct<"psp_dp_stats">): PipeStats {
+/** struct psp_dp_stats, of an entry or a crypto id */
+export function decodeStats(struct: Struct<"psp_dp_stats">): Stats {
   return {
-    entries: struct.number("entries"),
     packets: struct.bigint("packets"),
     bytes: struct.bigint("bytes"),
     lastUsedNs: struct.bigint("last_used_ns"),
+  };
+}
+
+/** struct psp_dp_stats, of a pipe */
+export function decodePipeStats(struct: Struct<"psp_dp_stats">): PipeStats {
+  return {
+    ...decodeStats(struct),
+    entries: struct.number("entries"),
     missPackets: struct.bigint("miss_packets"),
     missBytes: struct.bigint("miss_bytes"),
   };
@@ -57,15 +65,17 @@ export function decodeMasterKey(struct: Struct<"psp_dp_master_key_info">): Maste
 /** An array of struct psp_dp_key for the library to fill in; wipe it after use. */
 export function keyArray(n: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(n * sizeOf("psp_dp_key"));
-  for (let i = 0; i < n; i++) keyAt(bytes, i).setSize();
+  const view = viewOf(bytes);
+  for (let i = 0; i < n; i++) keyAt(bytes, i, view).setSize();
   return bytes;
 }
 
 /** Copies the keys out of the array. */
 export function decodeKeys(bytes: Uint8Array<ArrayBuffer>, version: PspVersionNumber): SpiKey[] {
   const n = bytes.length / sizeOf("psp_dp_key");
+  const view = viewOf(bytes);
   return Array.from({ length: n }, (_, i) => {
-    const struct = keyAt(bytes, i);
+    const struct = keyAt(bytes, i, view);
     return {
       spi: struct.number("spi"),
       version,
@@ -79,6 +89,14 @@ export function keyLength(version: PspVersionNumber): 16 | 32 {
   return version % 2 === 0 ? 16 : 32;
 }
 
-function keyAt(bytes: Uint8Array<ArrayBuffer>, i: number): Struct<"psp_dp_key"> {
-  return new Struct("psp_dp_key", bytes, i * sizeOf("psp_dp_key"));
+function keyAt(
+  bytes: Uint8Array<ArrayBuffer>,
+  i: number,
+  view: DataView,
+): Struct<"psp_dp_key"> {
+  return new Struct("psp_dp_key", bytes, i * sizeOf("psp_dp_key"), view);
+}
+
+function viewOf({ buffer, byteOffset, byteLength }: Uint8Array<ArrayBuffer>): DataView {
+  return new DataView(buffer, byteOffset, byteLength);
 }

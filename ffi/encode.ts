@@ -1,29 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Descriptors as the structs of the ABI. Each function throws RangeError when a value does not fit. */
-import { addressBytes, macBytes } from "./address.ts";
+import { macBytes } from "./address.ts";
+import { PORTS, putMask, putMatch, wholeFields } from "./encode_match.ts";
 import type {
   Actions,
   Domain,
+  DropReason,
   EntryDescriptor,
   Fwd,
-  L3,
-  L4,
-  Match,
-  MatchMask,
   Monitor,
   PipeDescriptor,
   PlaneOptions,
-  PortName,
   PspVersionNumber,
   SpiKey,
-  Syndrome,
   TxKey,
 } from "./plane.ts";
 import { Struct } from "./struct.ts";
 
-/** enum psp_dp_port */
-export const PORTS: Readonly<Record<PortName, number>> = { uplink: 0, host: 1 };
 /** enum psp_dp_backend */
 export const BACKENDS = { auto: 0, openssl: 1, "ipsec-mb": 2 } as const;
 const DOMAINS: Readonly<Record<Domain, number>> = {
@@ -32,9 +26,6 @@ const DOMAINS: Readonly<Record<Domain, number>> = {
   egress: 2,
   secure_egress: 3,
 };
-const L3S: Readonly<Record<L3, number>> = { ipv4: 1, ipv6: 2 };
-const L4S: Readonly<Record<L4, number>> = { tcp: 1, udp: 2, icmp: 3, icmp6: 4 };
-const SYNDROMES: Readonly<Record<Syndrome, number>> = { ok: 0, icv_failed: 1, bad_trailer: 2 };
 /** enum psp_dp_action */
 const ACTION = {
   DECRYPT: 1 << 0,
@@ -51,6 +42,16 @@ const NET_TYPES = { psp_tunnel: 0, psp_transport: 1 };
 const FWD = { PORT: 1, PIPE: 2, RSS: 3, DROP: 4, KERNEL: 5 };
 /** enum psp_dp_rss */
 const RSS = { miss: 0, exception: 1 };
+
+/** enum psp_dp_drop_reason */
+export const DROP_REASONS: Readonly<Record<DropReason, number>> = {
+  no_peer: 0,
+  peer_unreachable: 1,
+  refused: 2,
+  no_resource: 3,
+  shutdown: 4,
+  back_off: 5,
+};
 
 /** struct psp_dp_config */
 export function encodeConfig(options: PlaneOptions): Struct<"psp_dp_config"> {
@@ -92,146 +93,45 @@ export function encodePipe(pipe: PipeDescriptor): Struct<"psp_dp_pipe_desc"> {
   return desc;
 }
 
-/** struct psp_dp_entry_desc. `control`: the pipe is one, so the entry carries its own mask. */
-export function encodeEntry(
-  entry: EntryDescriptor,
-  { control }: { readonly control: boolean },
-): Struct<"psp_dp_entry_desc"> {
-  const desc = Struct.sized("psp_dp_entry_desc").set("priority", entry.priority ?? 0);
-  putMatch(desc.inner("match", "psp_dp_match"), entry.match);
-  const mask = desc.inner("match_mask", "psp_dp_match").setSize();
-  if (control) putMask(mask, entry.match_mask ?? wholeFields(entry.match));
-  putActions(desc.inner("actions", "psp_dp_actions"), entry.actions);
-  putMonitor(desc.inner("monitor", "psp_dp_monitor"), entry.monitor);
-  putFwd(desc.inner("fwd", "psp_dp_fwd"), entry.fwd);
-  return desc;
+/**
+ * struct psp_dp_entry_desc, filled in anew for each entry: an agent programs thousands in a second, and octets of
+ * this size are the costly kind of garbage.
+ */
+export class EntryEncoder {
+  readonly #desc = new Struct("psp_dp_entry_desc");
+  readonly #match = this.#desc.inner("match", "psp_dp_match");
+  readonly #mask = this.#desc.inner("match_mask", "psp_dp_match");
+  readonly #actions = this.#desc.inner("actions", "psp_dp_actions");
+  readonly #monitor = this.#desc.inner("monitor", "psp_dp_monitor");
+  readonly #fwd = this.#desc.inner("fwd", "psp_dp_fwd");
+
+  /** Good until the next call. `control`: the pipe is one, so the entry carries its own mask. */
+  encode(
+    entry: EntryDescriptor,
+    { control }: { readonly control: boolean },
+  ): Struct<"psp_dp_entry_desc"> {
+    this.#desc.bytes.fill(0);
+    this.#desc.setSize().set("priority", entry.priority ?? 0);
+    putMatch(this.#match, entry.match);
+    this.#mask.setSize();
+    if (control) putMask(this.#mask, entry.match_mask ?? wholeFields(entry.match));
+    putActions(this.#actions, entry.actions);
+    putMonitor(this.#monitor, entry.monitor);
+    putFwd(this.#fwd, entry.fwd);
+    return this.#desc;
+  }
 }
 
-/** struct psp_dp_key. It holds the key in clear: wipe `bytes` after use. */
-export function encodeKey(key: SpiKey | TxKey): Struct<"psp_dp_key"> {
-  return Struct.sized("psp_dp_key")
+/** struct psp_dp_key, into one of zeros. It holds the key in clear: wipe `bytes` after use. */
+export function encodeKey(
+  key: SpiKey | TxKey,
+  into: Struct<"psp_dp_key"> = new Struct("psp_dp_key"),
+): Struct<"psp_dp_key"> {
+  return into.setSize()
     .set("spi", key.spi >>> 0)
     .set("version", key.version)
     .setOctets("key", key.key.reveal())
     .set("iv_limit", "ivLimit" in key ? key.ivLimit : 0n);
-}
-
-type MatchStruct = Struct<"psp_dp_match">;
-type MatchField = Parameters<MatchStruct["set"]>[0];
-
-/** Where each field of `Match` lies, and how its value becomes a number. Addresses: `putAddress`. */
-const NUMBERS: readonly {
-  readonly field: MatchField;
-  readonly of: (match: Match) => number | bigint | undefined;
-  readonly mask: (mask: MatchMask) => true | number | bigint | undefined;
-}[] = [
-  {
-    field: "parser_meta_port_id",
-    // 0 is never a port, so that a mask can say "any".
-    of: (m) => map(m.parser_meta?.port_id, (port) => PORTS[port] + 1),
-    mask: (m) => m.parser_meta?.port_id,
-  },
-  {
-    field: "parser_meta_outer_l3_type",
-    of: (m) => map(m.parser_meta?.outer_l3_type, (l3) => L3S[l3]),
-    mask: (m) => m.parser_meta?.outer_l3_type,
-  },
-  {
-    field: "parser_meta_outer_l4_type",
-    of: (m) => map(m.parser_meta?.outer_l4_type, (l4) => L4S[l4]),
-    mask: (m) => m.parser_meta?.outer_l4_type,
-  },
-  {
-    field: "parser_meta_inner_l3_type",
-    of: (m) => map(m.parser_meta?.inner_l3_type, (l3) => L3S[l3]),
-    mask: (m) => m.parser_meta?.inner_l3_type,
-  },
-  {
-    field: "parser_meta_psp_syndrome",
-    of: (m) => map(m.parser_meta?.psp_syndrome, (syndrome) => SYNDROMES[syndrome]),
-    mask: (m) => m.parser_meta?.psp_syndrome,
-  },
-  {
-    field: "parser_meta_random",
-    of: (m) => m.parser_meta?.random,
-    mask: (m) => m.parser_meta?.random,
-  },
-  { field: "meta_pkt_meta", of: (m) => m.meta?.pkt_meta, mask: (m) => m.meta?.pkt_meta },
-  { field: "outer_eth_type", of: (m) => m.outer?.eth_type, mask: (m) => m.outer?.eth_type },
-  { field: "outer_l4_src_port", of: (m) => m.outer?.src_port, mask: (m) => m.outer?.src_port },
-  { field: "outer_l4_dst_port", of: (m) => m.outer?.dst_port, mask: (m) => m.outer?.dst_port },
-  { field: "outer_ip_proto", of: (m) => m.outer?.ip_proto, mask: (m) => m.outer?.ip_proto },
-  { field: "outer_icmp_type", of: (m) => m.outer?.icmp_type, mask: (m) => m.outer?.icmp_type },
-  { field: "tun_psp_spi", of: (m) => m.tun?.psp?.spi, mask: (m) => m.tun?.psp?.spi },
-  { field: "tun_psp_nexthdr", of: (m) => m.tun?.psp?.nexthdr, mask: (m) => m.tun?.psp?.nexthdr },
-  {
-    field: "tun_psp_hdrextlen",
-    of: (m) => m.tun?.psp?.hdrextlen,
-    mask: (m) => m.tun?.psp?.hdrextlen,
-  },
-  {
-    field: "tun_psp_res_cryptofst",
-    of: (m) => m.tun?.psp?.res_cryptofst,
-    mask: (m) => m.tun?.psp?.res_cryptofst,
-  },
-  {
-    field: "tun_psp_s_d_ver_v",
-    of: (m) => m.tun?.psp?.s_d_ver_v,
-    mask: (m) => m.tun?.psp?.s_d_ver_v,
-  },
-  { field: "tun_psp_vc", of: (m) => m.tun?.psp?.vc, mask: (m) => m.tun?.psp?.vc },
-];
-
-const ADDRESSES: readonly {
-  readonly field: MatchField;
-  readonly of: (match: Match | MatchMask) => string | true | number | undefined;
-}[] = [
-  { field: "outer_ip_src", of: (m) => m.outer?.src_ip },
-  { field: "outer_ip_dst", of: (m) => m.outer?.dst_ip },
-  { field: "inner_ip_src", of: (m) => m.inner?.src_ip },
-  { field: "inner_ip_dst", of: (m) => m.inner?.dst_ip },
-];
-
-function putMatch(struct: MatchStruct, match: Match): void {
-  struct.setSize();
-  for (const { field, of } of NUMBERS) {
-    const value = of(match);
-    if (value !== undefined) struct.set(field, value);
-  }
-  for (const { field, of } of ADDRESSES) {
-    const value = of(match);
-    if (typeof value === "string") struct.setOctets(field, addressBytes(value));
-  }
-}
-
-function putMask(struct: MatchStruct, mask: MatchMask): void {
-  struct.setSize();
-  for (const { field, mask: of } of NUMBERS) {
-    const bits = of(mask);
-    if (bits === true) struct.octets(field).fill(0xff);
-    else if (bits !== undefined) struct.set(field, bits);
-  }
-  for (const { field, of } of ADDRESSES) {
-    const bits = of(mask);
-    if (bits === undefined) continue;
-    if (bits !== true) throw new RangeError(`the mask of ${field} must be the whole field`);
-    struct.octets(field).fill(0xff);
-  }
-}
-
-/** The mask that compares each field of a match, whole. */
-function wholeFields(match: Match): MatchMask {
-  const whole = (group: object | undefined) =>
-    Object.fromEntries(
-      Object.entries(group ?? {}).filter(([, v]) => v !== undefined).map(([k]) => [k, true]),
-    );
-  return {
-    parser_meta: whole(match.parser_meta),
-    meta: whole(match.meta),
-    outer: whole(match.outer),
-    inner: whole(match.inner),
-    tun: { psp: whole(match.tun?.psp) },
-  };
 }
 
 function putActions(struct: Struct<"psp_dp_actions">, actions: Actions | undefined): void {
@@ -291,8 +191,4 @@ function putFwd(struct: Struct<"psp_dp_fwd">, fwd: Fwd | undefined): void {
     default:
       fwd satisfies never;
   }
-}
-
-function map<T, R>(value: T | undefined, f: (value: T) => R): R | undefined {
-  return value === undefined ? undefined : f(value);
 }

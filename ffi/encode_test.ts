@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
-import { encodeConfig, encodeEntry, encodeKey, encodePipe } from "./encode.ts";
+import { encodeConfig, encodeKey, encodePipe, EntryEncoder } from "./encode.ts";
 import { Key } from "./key.ts";
-import type { Fwd, PipeDescriptor } from "./plane.ts";
+import type { EntryDescriptor, Fwd, PipeDescriptor } from "./plane.ts";
+import type { Struct } from "./struct.ts";
 
 const PIPE: PipeDescriptor = {
   name: "EGR_ACL",
@@ -19,6 +20,30 @@ const PIPE: PipeDescriptor = {
   fwd: { type: "port", port: "uplink" },
   fwd_miss: { type: "rss", rss: "miss" },
 };
+
+function encodeEntry(
+  entry: EntryDescriptor,
+  options: { readonly control: boolean },
+): Struct<"psp_dp_entry_desc"> {
+  return new EntryEncoder().encode(entry, options);
+}
+
+Deno.test("nothing of an entry is left in the next one", () => {
+  const encoder = new EntryEncoder();
+  const control = { control: true };
+  const whole = encoder.encode({
+    priority: 3,
+    match: { outer: { src_ip: "fd00::1", eth_type: 0x0806 }, tun: { psp: { spi: 9 } } },
+    actions: { crypto: { action: "encrypt", crypto_id: 9 }, meta: { pkt_meta: 7 } },
+    monitor: { counter: true },
+    fwd: { type: "port", port: "host" },
+  }, control).bytes.slice();
+  const fresh = encodeEntry({ match: {} }, control).bytes;
+  assert.notDeepEqual(whole, fresh);
+  assert.deepEqual(encoder.encode({ match: {} }, control).bytes, fresh);
+  assert.throws(() => encoder.encode({ match: { outer: { dst_ip: "h1" } } }, control), RangeError);
+  assert.deepEqual(encoder.encode({ match: {} }, control).bytes, fresh);
+});
 
 Deno.test("a pipe descriptor, field by field", () => {
   const desc = encodePipe(PIPE);
