@@ -121,6 +121,29 @@ Deno.test("text that is not JSON is reported with its place", () => {
   assert.match(problems("[".repeat(100_000))[0] ?? "", /nested deeper than 32 levels/);
 });
 
+Deno.test("numbers beyond 2^53 are taken as they stand, and never printed rounded", () => {
+  const withVc = (vc: string) =>
+    JSON.stringify({ ...SMALLEST, peers: [{ ...SMALLEST.peers[0], vc: "VC" }] })
+      .replace('"VC"', vc);
+  const vc = (text: string) => parseConfig(withVc(text), "f").config.peers[0]?.vc;
+  assert.equal(vc("9007199254740993"), 9_007_199_254_740_993n);
+  assert.equal(vc("18446744073709551615"), 2n ** 64n - 1n);
+  assert.equal(vc('"0xffffffffffffffff"'), 2n ** 64n - 1n);
+  const wrong = (text: string) => problems(withVc(text))[0]?.replace(/^.*vc: /, "");
+  assert.equal(
+    wrong("18446744073709551617"),
+    '18446744073709551617 is not a whole number from 0 to 18446744073709551615 ("0x..." in quotes too)',
+  );
+  assert.match(wrong("-9007199254740993") ?? "", /^-9007199254740993 is not a whole number/);
+  assert.match(wrong("1.5") ?? "", /^1\.5 is not a whole number/);
+  assert.match(
+    problems(
+      JSON.stringify({ ...SMALLEST, psp: { ttl: 0 } }).replace(":0}", ":9007199254740993}"),
+    )[0] ?? "",
+    /ttl: 9007199254740993 is not a whole number from 1 to 255$/,
+  );
+});
+
 Deno.test("a key that stands twice is a problem", () => {
   const text = JSON.stringify(SMALLEST).replace("{", '{"pip": "192.0.2.9",\n');
   assert.deepEqual(problems(text), ["peers.json:2:11: pip: stands there twice: remove one"]);

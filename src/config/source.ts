@@ -19,7 +19,7 @@ export interface Problem extends Remark {
 }
 
 export interface Source {
-  /** The JSON value; plain objects, duplicate keys keep the first. */
+  /** The JSON value; plain objects, duplicate keys keep the first, whole numbers beyond 2^53 are bigints. */
   readonly value: unknown;
   /** Everything that is not JSON, and keys that stand twice. */
   readonly problems: readonly Problem[];
@@ -60,8 +60,9 @@ export function parseSource(text: string): Source {
     return { value: undefined, problems, locate };
   }
   const odd: Problem[] = [];
-  const value = valueOf(root, [], (path, node, text) => {
-    odd.push({ path, text, ...place(node.offset) });
+  const value = valueOf(root, [], {
+    text,
+    onOddKey: (path, node, text) => odd.push({ path, text, ...place(node.offset) }),
   });
   return { value, problems: odd, locate };
 }
@@ -69,26 +70,35 @@ export function parseSource(text: string): Source {
 /** Keys that could reach prototypes, and that valibot skips for that reason: never ours. */
 const FORBIDDEN = ["__proto__", "prototype", "constructor"];
 
-function valueOf(
-  node: Node,
-  path: readonly (string | number)[],
-  onOddKey: (path: readonly (string | number)[], node: Node, text: string) => void,
-): unknown {
+interface Reading {
+  /** The source. */
+  readonly text: string;
+  readonly onOddKey: (path: readonly (string | number)[], node: Node, text: string) => void;
+}
+
+function valueOf(node: Node, path: readonly (string | number)[], reading: Reading): unknown {
   if (node.type === "array") {
-    return (node.children ?? []).map((child, i) => valueOf(child, [...path, i], onOddKey));
+    return (node.children ?? []).map((child, i) => valueOf(child, [...path, i], reading));
   }
+  if (node.type === "number") return numberOf(node, reading);
   if (node.type !== "object") return node.value;
   const object: Record<string, unknown> = {};
   for (const property of node.children ?? []) {
     const [key, child] = property.children ?? [];
     if (!key || !child) continue;
     const name = String(key.value);
-    if (FORBIDDEN.includes(name)) onOddKey([...path, name], key, "is not a known key: remove it");
-    else if (Object.hasOwn(object, name)) {
-      onOddKey([...path, name], key, "stands there twice: remove one");
-    } else object[name] = valueOf(child, [...path, name], onOddKey);
+    const odd = (text: string) => reading.onOddKey([...path, name], key, text);
+    if (FORBIDDEN.includes(name)) odd("is not a known key: remove it");
+    else if (Object.hasOwn(object, name)) odd("stands there twice: remove one");
+    else object[name] = valueOf(child, [...path, name], reading);
   }
   return object;
+}
+
+/** As it stands there: what a number of JavaScript would round is a bigint. */
+function numberOf({ value, offset, length }: Node, { text }: Reading): number | bigint {
+  const digits = text.slice(offset, offset + length);
+  return Number.isSafeInteger(value) || !/^-?\d+$/.test(digits) ? value : BigInt(digits);
 }
 
 function offsetOf(root: Node | undefined, path: readonly (string | number)[]): number {

@@ -92,15 +92,14 @@ export function integer(min: number, max: number): v.GenericSchema<unknown, numb
 /** A whole number that may need 64 bits: a number, or text, decimal or "0x...". */
 export function bigint(min: bigint, max: bigint): v.GenericSchema<unknown, bigint> {
   return leaf((input) => {
-    const ok = typeof input === "number"
-      ? Number.isSafeInteger(input)
-      : typeof input === "string" && /^(\d{1,20}|0x[0-9a-fA-F]{1,16})$/.test(input);
-    const n = ok ? BigInt(input as number | string) : undefined;
+    const ok = typeof input === "bigint" ||
+      (typeof input === "number"
+        ? Number.isSafeInteger(input)
+        : typeof input === "string" && /^(\d{1,20}|0x[0-9a-fA-F]{1,16})$/.test(input));
+    const n = ok ? BigInt(input as bigint | number | string) : undefined;
     if (n === undefined || n < min || n > max) {
       throw new RangeError(
-        `${
-          quote(input)
-        } is not a whole number from ${min} to ${max} (above 2^53 in quotes, "0x..." too)`,
+        `${quote(input)} is not a whole number from ${min} to ${max} ("0x..." in quotes too)`,
       );
     }
     return n;
