@@ -119,6 +119,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
     notify.status(statusLine(core.status()));
   }, NEXT_HOP_INTERVAL_MS);
   stack.defer(() => clearInterval(hops));
+  state.keep();
   const { plane: name, rpc } = config;
   log.info("Ready", {
     identity: config.id,

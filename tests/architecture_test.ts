@@ -48,7 +48,7 @@ const RULES: readonly Rule[] = [
   {
     why: "src/sa/ is a pure state machine and SQLite: no plane, no RPC",
     who: /^src\/sa\//,
-    values: /^src\/(sa\/\w+|peers\/vip|random|counters|config\/config)\.ts$/,
+    values: /^src\/(sa\/\w+|peers\/vip|random|counters|config\/(config|reasons))\.ts$/,
     types: /^(ffi\/(plane|key)|src\/(config\/config|random|log|clock))\.ts$/,
   },
   {

@@ -6,6 +6,7 @@
  */
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { ConfigError } from "../config/config.ts";
+import { fileReason } from "../config/reasons.ts";
 import type { Log } from "../log.ts";
 import { fromRow, type Row, toRow, type TunnelRecord, UPSERT } from "./sa_record.ts";
 import type { VipPair } from "./sa.ts";
@@ -247,7 +248,7 @@ function setAside({ path, log, wallMs }: SaStoreOptions, error: unknown): void {
 }
 
 function unusable(path: string, cause: unknown): ConfigError {
-  return new ConfigError(`Cannot use database "${path}": ${messageOf(cause)}`, [], { cause });
+  return new ConfigError(`Cannot use database "${path}": ${fileReason(cause)}`, [], { cause });
 }
 
 function messageOf(error: unknown): string {

@@ -181,21 +181,3 @@ Deno.test("files are nobody else's to read", () => {
     assert.equal((Deno.statSync(`${dir.path}/${name}`).mode ?? 0) & 0o777, 0o600, name);
   }
 });
-
-Deno.test("a second agent on the same directory is refused, a later one is not", () => {
-  using dir = new TempDir();
-  {
-    using _first = openStateDir(dir.path);
-    assert.throws(() => openStateDir(dir.path), /another psp-agent holds its lock/);
-  }
-  openStateDir(dir.path)[Symbol.dispose]();
-});
-
-Deno.test("a state directory that cannot be made is one sentence", () => {
-  using dir = new TempDir();
-  Deno.writeTextFileSync(`${dir.path}/file`, "");
-  assert.throws(() => openStateDir(`${dir.path}/file/x`), (error) => {
-    assert.ok(error instanceof ConfigError);
-    return /^Cannot use state directory/.test(error.message);
-  });
-});

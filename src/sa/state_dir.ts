@@ -1,36 +1,124 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** The state directory: nobody else's to read, and one agent's at a time. */
+import { dirname } from "node:path";
 import { ConfigError } from "../config/config.ts";
+import { fileReason } from "../config/reasons.ts";
 
 /** Holds the directory until disposed of. */
 export interface StateDir extends Disposable {
   readonly path: string;
+  /** The agent has started: what it made stays when it ends. */
+  keep(): void;
 }
 
+const LOCK = "lock";
+const DATABASE = "agent.db";
+/** What a start puts there. */
+const FILES = [DATABASE, `${DATABASE}-wal`, `${DATABASE}-shm`, LOCK];
+/** What a volume may hold that was made for the agent. */
+const HARMLESS = [LOCK, "lost+found"];
+
 /**
- * Creates the directory (0700) and takes its lock. Throws `ConfigError` when it cannot be used or
- * another agent holds it.
+ * Creates the directory (0700) and takes its lock. Disposing of it before `keep` removes the directories that
+ * were created, unless others' files are in them by now. Throws `ConfigError` when the directory cannot be
+ * used or another agent holds it.
  */
 export function openStateDir(path: string): StateDir {
-  const lock = takeLock(path);
-  return { path, [Symbol.dispose]: () => lock.close() };
+  const made: string[] = [];
+  let kept = false;
+  try {
+    make(path, made);
+    const lock = takeLock(path);
+    return {
+      path,
+      keep: () => kept = true,
+      [Symbol.dispose]: () => {
+        if (!kept) unmake(path, made);
+        lock.close();
+      },
+    };
+  } catch (error) {
+    unmake(path, made);
+    if (error instanceof ConfigError) throw error;
+    throw refusal(path, whyNot(error), error);
+  }
+}
+
+/** Makes what is missing, and notes it in `made`, outermost first. */
+function make(path: string, made: string[]): void {
+  const missing: string[] = [];
+  for (let at = path; !isThere(at) && dirname(at) !== at; at = dirname(at)) missing.unshift(at);
+  for (const directory of missing) {
+    Deno.mkdirSync(directory, { mode: 0o700 });
+    made.push(directory);
+  }
+  const { isDirectory, mode } = Deno.statSync(path);
+  if (!isDirectory) throw refusal(path, "it is not a directory");
+  if (((mode ?? 0) & 0o777) === 0o700) return;
+  // A directory that others use must not be shut to them.
+  if (made.length === 0 && !isOurs(path)) {
+    throw refusal(
+      path,
+      "it holds files of other programs: name a directory of the agent's own (state_dir)",
+    );
+  }
+  Deno.chmodSync(path, 0o700);
+}
+
+/** Whether nothing is there, or an agent's record is. */
+function isOurs(path: string): boolean {
+  const names = [...Deno.readDirSync(path)].map(({ name }) => name);
+  return names.includes(DATABASE) || names.every((name) => HARMLESS.includes(name));
 }
 
 function takeLock(path: string): Deno.FsFile {
-  let file: Deno.FsFile | undefined;
+  const lockPath = `${path}/${LOCK}`;
+  const file = Deno.openSync(lockPath, { create: true, read: true, write: true, mode: 0o600 });
   try {
-    Deno.mkdirSync(path, { recursive: true, mode: 0o700 });
-    Deno.chmodSync(path, 0o700);
-    const lockPath = `${path}/lock`;
-    file = Deno.openSync(lockPath, { create: true, read: true, write: true, mode: 0o600 });
     Deno.chmodSync(lockPath, 0o600);
     if (file.tryLockSync(true)) return file;
-  } catch (cause) {
-    file?.close();
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new ConfigError(`Cannot use state directory "${path}": ${why}`, [], { cause });
+  } catch (error) {
+    file.close();
+    throw error;
   }
   file.close();
-  throw new ConfigError(`Cannot use state directory "${path}": another psp-agent holds its lock`);
+  throw refusal(path, "another psp-agent holds its lock");
+}
+
+/** Takes away what a start made that came to nothing; whatever else is there stays, and its directory too. */
+function unmake(path: string, made: readonly string[]): void {
+  if (made.length === 0) return;
+  const remove = (what: string) => {
+    try {
+      Deno.removeSync(what);
+    } catch {
+      // Not there, or not empty: it stays.
+    }
+  };
+  for (const name of FILES) remove(`${path}/${name}`);
+  for (const directory of [...made].reverse()) remove(directory);
+}
+
+function isThere(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+function whyNot(error: unknown): string {
+  // The file systems of the kernel say so of every name that they do not have.
+  if (error instanceof Deno.errors.NotFound) return "no directory can be made there";
+  if (error instanceof Deno.errors.NotCapable) {
+    return "the agent never writes there: name another directory (state_dir)";
+  }
+  return fileReason(error);
+}
+
+function refusal(path: string, why: string, cause?: unknown): ConfigError {
+  return new ConfigError(`Cannot use state directory "${path}": ${why}`, [], { cause });
 }

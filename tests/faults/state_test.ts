@@ -34,7 +34,7 @@ story(
   async (stage) => {
     const { world, launch } = stage;
     const dir = world.path("state-h1");
-    const fill = `dd if=/dev/zero of=${dir}/fill bs=4k 2>/dev/null; true`;
+    const fill = `chmod 700 ${dir}; dd if=/dev/zero of=${dir}/fill bs=4k 2>/dev/null; true`;
     await refuses(
       await launch("h1", { wrap: onTmpfs(dir, { size: "64k", then: fill }) }),
       /state|database/,

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from "node:assert/strict";
+import { ConfigError } from "../config/config.ts";
+import { openStateDir, type StateDir } from "./state_dir.ts";
+
+class TempDir implements Disposable {
+  readonly path = Deno.makeTempDirSync();
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.path, { recursive: true });
+  }
+}
+
+/** Names below a directory, sorted; undefined: it is not there. */
+function names(path: string): string[] | undefined {
+  try {
+    return [...Deno.readDirSync(path)].map(({ name }) => name).sort();
+  } catch {
+    return undefined;
+  }
+}
+
+function modeOf(path: string): number {
+  return (Deno.statSync(path).mode ?? 0) & 0o777;
+}
+
+function why(path: string): string {
+  try {
+    openStateDir(path)[Symbol.dispose]();
+  } catch (error) {
+    assert.ok(error instanceof ConfigError, String(error));
+    return error.message.replace(/^Cannot use state directory "[^"]*": /, "");
+  }
+  return "";
+}
+
+Deno.test("a second agent on the same directory is refused, a later one is not", () => {
+  using dir = new TempDir();
+  {
+    using _first = openStateDir(dir.path);
+    assert.throws(() => openStateDir(dir.path), /another psp-agent holds its lock/);
+  }
+  openStateDir(dir.path)[Symbol.dispose]();
+});
+
+Deno.test("what a start made goes when the start fails, and stays when it does not", () => {
+  using dir = new TempDir();
+  const path = `${dir.path}/a/b`;
+  const start = (then: (state: StateDir) => void) => {
+    using state = openStateDir(path);
+    assert.equal(modeOf(path), 0o700);
+    Deno.writeTextFileSync(`${path}/agent.db`, "");
+    Deno.writeTextFileSync(`${path}/agent.db-wal`, "");
+    then(state);
+  };
+  start(() => {});
+  assert.deepEqual(names(dir.path), []);
+  start(() => Deno.writeTextFileSync(`${path}/foreign`, ""));
+  assert.deepEqual(names(path), ["foreign"]);
+  Deno.removeSync(`${dir.path}/a`, { recursive: true });
+  start((state) => state.keep());
+  assert.deepEqual(names(path), ["agent.db", "agent.db-wal", "lock"]);
+  start(() => {});
+  assert.deepEqual(names(path), ["agent.db", "agent.db-wal", "lock"], "an earlier start made them");
+});
+
+Deno.test("the mode becomes 0700, but never that of a directory which others use", () => {
+  using dir = new TempDir();
+  const opened = (path: string) => openStateDir(path)[Symbol.dispose]();
+  Deno.chmodSync(dir.path, 0o755);
+  opened(dir.path);
+  assert.equal(modeOf(dir.path), 0o700, "an empty one");
+  Deno.chmodSync(dir.path, 0o755);
+  Deno.writeTextFileSync(`${dir.path}/foreign`, "");
+  assert.match(why(dir.path), /^it holds files of other programs: name a directory of/);
+  assert.equal(modeOf(dir.path), 0o755);
+  Deno.writeTextFileSync(`${dir.path}/agent.db`, "");
+  opened(dir.path);
+  assert.equal(modeOf(dir.path), 0o700, "one with a record");
+});
+
+Deno.test("a state directory that cannot be used is one sentence", () => {
+  using dir = new TempDir();
+  Deno.writeTextFileSync(`${dir.path}/file`, "");
+  assert.equal(why(`${dir.path}/file`), "it is not a directory");
+  assert.equal(why(`${dir.path}/file/x`), "a part of its path is not a directory");
+  assert.equal(why("/proc/psp-agent"), "no directory can be made there");
+  assert.equal(why(`${dir.path}/${"x".repeat(300)}`), "the name is too long");
+  assert.deepEqual(names(dir.path), ["file"]);
+});
