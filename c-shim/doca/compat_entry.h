@@ -108,12 +108,13 @@ static inline doca_error_t compat_flood_add(struct doca_flow_pipe *pipe, uint32_
 }
 
 /* Sets mirror `id` up on a port: a copy goes to `copy`, the packet where its entry says. */
-static inline doca_error_t compat_mirror_set(struct doca_flow_port *port, uint32_t id,
+static inline doca_error_t compat_mirror_set(struct doca_flow_port *port, uint32_t id, bool bound,
 					     const struct doca_flow_fwd *copy)
 {
 #if COMPAT_DOCA >= 302
 	(void)port;
 	(void)id;
+	(void)bound;
 	(void)copy;
 	return DOCA_ERROR_NOT_SUPPORTED;
 #else
@@ -124,9 +125,10 @@ static inline doca_error_t compat_mirror_set(struct doca_flow_port *port, uint32
 	doca_error_t result =
 		doca_flow_shared_resource_set_cfg(DOCA_FLOW_SHARED_RESOURCE_MIRROR, id, &cfg);
 
-	return result == DOCA_SUCCESS ? doca_flow_shared_resources_bind(
-						DOCA_FLOW_SHARED_RESOURCE_MIRROR, &id, 1, port)
-				      : result;
+	return result == DOCA_SUCCESS && !bound
+		       ? doca_flow_shared_resources_bind(DOCA_FLOW_SHARED_RESOURCE_MIRROR, &id, 1,
+							 port)
+		       : result;
 #endif
 }
 

@@ -62,6 +62,7 @@ struct psp_dp {
 	uint32_t matches_mask;
 	struct dpu_limbo *limbo; /* what hardware may still write to: completions that never came */
 	uint32_t mirrors;        /* bit n: id n is taken */
+	uint32_t mirrors_bound;  /* bit n: it is bound, which is done once: later it is set anew */
 	uint32_t
 		outer_ip_len; /* of the last header that ENCAP was given: what peers send is alike */
 

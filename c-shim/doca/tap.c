@@ -145,13 +145,14 @@ static int32_t mirror_up(struct psp_dp *dp, const struct dpu_pipe *pipe,
 				"Cannot sample in pipe \"%s\": all %u mirrors are taken",
 				pipe->name, DPU_MIRRORS);
 	dpu_hw_fwd(dp, copy, &queue, &fwd);
-	result = compat_mirror_set(dp->switch_port, id, &fwd);
+	result = compat_mirror_set(dp->switch_port, id, (dp->mirrors_bound >> id & 1u) != 0, &fwd);
 	(void)dpu_trace(&dp->trace, result, "mirror_set id=%u copy=%s", id,
 			dpu_hw_to_text(copy, text, sizeof(text)));
 	if (result != DOCA_SUCCESS)
 		return dpu_fail_doca(dp, "Cannot set up a mirror for samples", result);
 	sampler->mirror = id;
 	dp->mirrors |= 1u << id;
+	dp->mirrors_bound |= 1u << id;
 	return 0;
 }
 
