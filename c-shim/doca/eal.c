@@ -30,7 +30,16 @@ struct args {
 	char text[16][160];
 	uint32_t used;
 	char extra[512];
+	bool overflow; /* some word had no room: EAL is not to start with half of what was meant */
 };
+
+static void push_word(struct args *args, char *word)
+{
+	if (args->argc < (int)ARGS_MAX - 1)
+		args->argv[args->argc++] = word;
+	else
+		args->overflow = true;
+}
 
 static void push(struct args *args, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -38,15 +47,19 @@ static void push(struct args *args, const char *format, ...)
 {
 	va_list list;
 	char *text;
+	int len;
 
-	if (args->used >= sizeof(args->text) / sizeof(args->text[0]) ||
-	    args->argc >= (int)ARGS_MAX - 1)
+	if (args->used >= sizeof(args->text) / sizeof(args->text[0])) {
+		args->overflow = true;
 		return;
+	}
 	text = args->text[args->used++];
 	va_start(list, format);
-	(void)vsnprintf(text, sizeof(args->text[0]), format, list);
+	len = vsnprintf(text, sizeof(args->text[0]), format, list);
 	va_end(list);
-	args->argv[args->argc++] = text;
+	if (len < 0 || (size_t)len >= sizeof(args->text[0]))
+		args->overflow = true;
+	push_word(args, text);
 }
 
 /* PSP_DOCA_EAL: more words for EAL, for tests and for the unforeseen. */
@@ -55,12 +68,16 @@ static void push_extra(struct args *args)
 	const char *extra = secure_getenv("PSP_DOCA_EAL");
 	char *save = NULL;
 
-	if (extra == NULL || strlen(extra) >= sizeof(args->extra))
+	if (extra == NULL)
 		return;
+	if (strlen(extra) >= sizeof(args->extra)) {
+		args->overflow = true;
+		return;
+	}
 	memcpy(args->extra, extra, strlen(extra) + 1);
-	for (char *word = strtok_r(args->extra, " ", &save);
-	     word != NULL && args->argc < (int)ARGS_MAX - 1; word = strtok_r(NULL, " ", &save))
-		args->argv[args->argc++] = word;
+	for (char *word = strtok_r(args->extra, " ", &save); word != NULL;
+	     word = strtok_r(NULL, " ", &save))
+		push_word(args, word);
 }
 
 static bool no_huge(void)
@@ -128,6 +145,13 @@ int32_t dpu_eal_take(struct psp_dp *dp)
 	if (made)
 		return 0;
 	fill(&args, &dp->options);
+	if (args.overflow) {
+		atomic_store(&taken, false);
+		return dpu_fail(dp, PSP_DP_EINVAL,
+				"DPDK is not started: it takes %u words of its own and of "
+				"PSP_DOCA_EAL, which has at most %zu octets",
+				ARGS_MAX - 1, sizeof(args.extra) - 1);
+	}
 	if (init(&args) < 0) {
 		int error = rte_errno;
 
