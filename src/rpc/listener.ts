@@ -160,6 +160,17 @@ export function splitListen(listen: string): { readonly hostname: string; readon
   };
 }
 
+/** By the name of the error. Deno says EINVAL where Linux says EADDRNOTAVAIL. */
+const WHY_NOT: Readonly<Record<string, string>> = {
+  EADDRINUSE: "another program listens there",
+  EADDRNOTAVAIL: "this host has no such address (see ip address)",
+  EINVAL: "this host has no such address (see ip address)",
+  EACCES: "this user may not use that port",
+  ENOTFOUND: "no address is known for that name",
+  EAI_AGAIN: "no address is known for that name",
+  EAFNOSUPPORT: "this host does not have that address family",
+};
+
 async function bind(
   server: net.Server,
   options: ListenerOptions,
@@ -175,14 +186,8 @@ async function bind(
     });
   } catch (cause) {
     server.close(ignore);
-    const code = (cause as { code?: string }).code;
-    const why = code === "EADDRINUSE"
-      ? "another program listens there"
-      : code === "EADDRNOTAVAIL"
-      ? "this host has no such address"
-      : code === "EACCES"
-      ? "this user may not use that port"
-      : (cause as Error).message;
+    const code = (cause as { code?: string }).code ?? "";
+    const why = WHY_NOT[code] ?? (cause as Error).message;
     throw new ConfigError(`Cannot listen on "${options.listen}" (${options.key}): ${why}`, [], {
       cause,
     });

@@ -288,3 +288,14 @@ Deno.test("a port in use is one sentence", async () => {
     },
   );
 });
+
+Deno.test("an address that is not this host's cannot be listened on, in one sentence", async () => {
+  using lab = await Lab.make(["h1"]);
+  const cannot = async (listen: string) => {
+    const server = start({ tls: lab.store("h1"), listen });
+    return await server.then(() => "", (error: Error) => error.message);
+  };
+  for (const listen of ["203.0.113.9:7443", "[2001:db8::9]:7443"]) {
+    assert.match(await cannot(listen), / \(rpc\.listen\): this host has no such address/);
+  }
+});
