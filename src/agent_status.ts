@@ -6,7 +6,8 @@ import type { Config } from "./config/config.ts";
 import type { Core } from "./tunnels/core.ts";
 import type { InstalledTopology } from "./pipes/install.ts";
 import type { SampleHub } from "./plane/sample_hub.ts";
-import type { EntryView, StatusSource, StatusView } from "./status.ts";
+import type { PipeName } from "./pipes/types.ts";
+import type { EntryView, PipeView, StatusSource, StatusView } from "./status.ts";
 import { VERSION } from "./version.ts";
 
 /** Where the answers come from. */
@@ -48,14 +49,26 @@ export function agentStatus(parts: AgentStatusParts): StatusSource {
       };
     },
     tunnels: (query) => core.tunnels(query),
-    pipes: () =>
-      [...installed.pipes].reverse().map(([name, id]) => ({
-        name,
-        ...plane.queryPipe(id),
-        staticEntries: staticEntries(name, { installed, plane }),
-      })),
+    pipes: () => [...installed.pipes].reverse().map(([name]) => pipeView(name, parts)),
     samples: (signal) => samples.watch(signal),
     rotate: async (options) => await core.rotate(options),
+  };
+}
+
+function pipeView(
+  name: PipeName,
+  { installed, plane }: Pick<AgentStatusParts, "installed" | "plane">,
+): PipeView {
+  const entries = staticEntries(name, { installed, plane });
+  const stats = plane.queryPipe(installed.pipeId(name));
+  const type = installed.topology.pipes.find((pipe) => pipe.name === name)?.type;
+  // A control pipe counts at its entries only, all of which are static.
+  const sum = (of: "packets" | "bytes") => entries.reduce((total, entry) => total + entry[of], 0n);
+  return {
+    name,
+    ...stats,
+    ...type === "control" ? { packets: sum("packets"), bytes: sum("bytes") } : {},
+    staticEntries: entries,
   };
 }
 
