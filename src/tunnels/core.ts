@@ -47,7 +47,10 @@ export interface Core {
   start(): void;
   /** Announces, drains, ends all work and removes every entry. Bounded by about one second. */
   stop(): Promise<void>;
-  /** Replaces the deny list; ends the tunnels of peers that are now on it. Returns these peers. */
+  /**
+   * Replaces the deny list; ends the tunnels of peers that are now on it, and lets packets to peers that are not
+   * any more try again at once. Returns those on it.
+   */
   deny(list: readonly string[]): readonly string[];
   status(): CoreStatus;
   /** One page, sorted; `after` is "peer localVip remoteVip" of the last one before. */
@@ -134,7 +137,15 @@ export function createCore(powers: Powers): Core {
     },
     stop,
     deny: (list) => {
+      const before = peers.all().map(({ id }) => id).filter((id) => peers.denied(id));
       const denied = peers.setDeny(list);
+      const freed = before.filter((id) => !denied.includes(id));
+      for (const peer of freed) {
+        initiator.line(peer).recovered();
+        for (const tunnel of table.ofPeer(peer)) table.apply(tunnel, { type: "peer_back" });
+      }
+      // What was refused while the peer was denied may be asked for at once.
+      if (freed.length > 0) plane.clearHoldOff();
       for (const peer of denied) {
         memory.forget(peer);
         for (const tunnel of table.ofPeer(peer)) {
