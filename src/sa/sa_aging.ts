@@ -3,7 +3,7 @@
 /** How a tunnel ages and ends: the part of the machine after it came up. */
 import type { DropReason } from "../../ffi/plane.ts";
 import { opening } from "./sa_opening.ts";
-import type { Context, Effect, Opening, Seen, State, Step, Tx } from "./sa_state.ts";
+import type { Context, Effect, Opening, Rekeying, Seen, State, Step, Tx, Up } from "./sa_state.ts";
 import { followed, retire, settle } from "./sa_upkeep.ts";
 
 /** Time passed. */
@@ -18,12 +18,10 @@ export function tick<K>(
   switch (state.kind) {
     case "closed":
     case "opening":
-      return { state: { ...state, rx }, effects };
+      return { state: rx === state.rx ? state : { ...state, rx }, effects };
     case "failed":
-      return {
-        state: state.until <= context.now ? { kind: "closed", rx } : { ...state, rx },
-        effects,
-      };
+      if (state.until <= context.now) return { state: { kind: "closed", rx }, effects };
+      return { state: rx === state.rx ? state : { ...state, rx }, effects };
     case "up": {
       if (context.idleMs > 0 && context.now - state.usedAt >= context.idleMs) {
         effects.unshift({ do: "remove_tx" });
@@ -32,20 +30,24 @@ export function tick<K>(
       }
       const tx = expire(state.tx, { effects, now: context.now });
       const due = context.now >= tx.softAt || tx.packets >= tx.softPackets;
-      if (!due) return { state: { ...state, tx, rx }, effects };
+      if (!due) return { state: aged(state, { tx, rx }), effects };
       return {
         state: { ...state, kind: "rekeying", tx, rx, offered: undefined },
         effects: [...effects, { do: "ask" }],
       };
     }
-    case "rekeying":
-      return {
-        state: { ...state, tx: expire(state.tx, { effects, now: context.now }), rx },
-        effects,
-      };
+    case "rekeying": {
+      const tx = expire(state.tx, { effects, now: context.now });
+      return { state: aged(state, { tx, rx }), effects };
+    }
     default:
       return state satisfies never;
   }
+}
+
+/** The same state when neither changed: whoever follows it has nothing to do then. */
+function aged(state: Up | Rekeying, to: Pick<Up, "tx" | "rx">): State {
+  return to.tx === state.tx && to.rx === state.rx ? state : { ...state, ...to };
 }
 
 function expire<K>(tx: Tx, to: { readonly effects: Effect<K>[]; readonly now: number }): Tx {

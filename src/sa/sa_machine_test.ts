@@ -269,3 +269,15 @@ Deno.test("an offer that crossed in a reply survives the failure of its own requ
   assert.equal(failed.state.kind, "up");
   assert.deepEqual(failed.state.rx.map(({ sa }) => sa.spi), [1]);
 });
+
+Deno.test("a state in which nothing happened is the same state after a look at it", () => {
+  for (const [kind, state] of Object.entries(states)) {
+    const next = step<string>(
+      state,
+      { type: "tick", seen: { tx: undefined, rx: nothing } },
+      context,
+    );
+    assert.equal(next.state, state, kind);
+    assert.deepEqual(next.effects, [], kind);
+  }
+});

@@ -46,7 +46,9 @@ export function settle<K>(
       kept.push(supersededAt === rx.supersededAt ? rx : { ...rx, supersededAt });
     }
   }
-  return { rx: kept, effects };
+  // The same array when nothing happened: a tunnel at rest is looked at again and again, and stays as it is.
+  const same = effects.length === 0 && kept.every((rx, i) => rx === all[i]);
+  return { rx: same ? all : kept, effects };
 }
 
 /** The receive SA that the peer is to send with, if it has heard of it. */
@@ -62,19 +64,21 @@ export function retire(all: readonly Rx[], now: number): readonly Rx[] {
   return all.map((rx) => rx.supersededAt === undefined ? { ...rx, supersededAt: now } : rx);
 }
 
-/** The state with the packet counts brought up to date. */
+/** The state with the packet counts brought up to date; the same state when no packet passed. */
 export function followed(state: State, seen: Seen, now: number): State {
   let used = false;
-  const rx = state.rx.map((old) => {
+  const counted = state.rx.map((old) => {
     const total = seen.rx.get(old.sa.spi);
     if (total === undefined || total.packets <= old.packets) return old;
     used = true;
     return { ...old, ...pick(total), seenAt: now, confirmed: true };
   });
-  if (state.kind !== "up" && state.kind !== "rekeying") return { ...state, rx };
+  const rx = used ? counted : state.rx;
+  if (state.kind !== "up" && state.kind !== "rekeying") return used ? { ...state, rx } : state;
+  const sent = seen.tx !== undefined && seen.tx.packets !== state.tx.packets;
+  if (!used && !sent) return state;
   const tx: Tx = seen.tx === undefined ? state.tx : { ...state.tx, ...pick(seen.tx) };
-  used ||= tx.packets !== state.tx.packets;
-  return { ...state, rx, tx, usedAt: used ? now : state.usedAt };
+  return { ...state, rx, tx, usedAt: now };
 }
 
 /** When the tunnel has to be looked at again; Infinity: when something happens. */

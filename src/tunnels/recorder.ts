@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** From the live tunnels to the record: what is up is written, what ended is taken out. */
-import type { Clock, RxSa, TxSa } from "../sa/sa.ts";
+import type { Clock } from "../sa/sa.ts";
 import type { SaRecord, SaStore } from "../sa/sa_store.ts";
+import type { Rx, Tx } from "../sa/sa_state.ts";
 import { newestRx } from "../sa/sa_upkeep.ts";
 import type { Tunnel } from "./tunnel_table.ts";
 
 /** Counters of a tunnel are written this often at most. */
 const COUNTERS_MS = 60_000;
 
+/** As it was written: the SAs with their counters. */
 interface Written {
-  readonly tx: TxSa;
-  readonly rx: RxSa;
+  readonly tx: Tx;
+  readonly rx: Rx;
   readonly at: number;
 }
 
@@ -27,7 +29,7 @@ export class Recorder {
     readonly bootEpoch: bigint,
   ) {}
 
-  /** The tunnel changed. */
+  /** The tunnel changed, or was looked at. */
   changed({ key, pair, peer, state }: Tunnel): void {
     if (this.frozen) return;
     switch (state.kind) {
@@ -48,28 +50,32 @@ export class Recorder {
     const { tx } = state;
     const now = this.clock.now();
     const last = this.#written.get(key);
-    if (last?.tx === tx.sa && last.rx === rx.sa && now - last.at < COUNTERS_MS) return;
-    this.#written.set(key, { tx: tx.sa, rx: rx.sa, at: now });
+    if (last !== undefined && last.tx.sa === tx.sa && last.rx.sa === rx.sa) {
+      const same = last.tx === tx && last.rx === rx;
+      if (same || now - last.at < COUNTERS_MS) return;
+    }
+    this.#written.set(key, { tx, rx, at: now });
     const wall = this.clock.wallMs() - now;
-    const txRecord: SaRecord = {
-      ...pick(tx.sa),
-      epoch: tx.sa.epoch,
-      expiresAtMs: tx.sa.expiresAtMs,
-      packets: tx.packets,
-      bytes: tx.bytes,
-    };
-    const rxRecord: SaRecord = {
-      ...pick(rx.sa),
-      epoch: this.bootEpoch,
-      expiresAtMs: rx.expiresAt === Infinity ? 0 : wall + rx.expiresAt,
-      packets: rx.packets,
-      bytes: rx.bytes,
-    };
+    const txRecord = recordOf(tx, tx.sa);
+    const expiresAtMs = rx.expiresAt === Infinity ? 0 : wall + rx.expiresAt;
+    const rxRecord = recordOf(rx, { epoch: this.bootEpoch, expiresAtMs });
+    const { localVip, remoteVip } = pair;
     const openedAtMs = wall + state.openedAt;
-    this.store.put({ ...pair, peer, state: "up", openedAtMs, tx: txRecord, rx: rxRecord });
+    this.store.put({
+      localVip,
+      remoteVip,
+      peer,
+      state: "up",
+      openedAtMs,
+      tx: txRecord,
+      rx: rxRecord,
+    });
   }
 }
 
-function pick({ spi, version, serial, createdAtMs }: TxSa | RxSa) {
-  return { spi, version, serial, createdAtMs };
+function recordOf(
+  { sa: { spi, version, serial, createdAtMs }, packets, bytes }: Rx | Tx,
+  { epoch, expiresAtMs }: Pick<SaRecord, "epoch" | "expiresAtMs">,
+): SaRecord {
+  return { spi, version, epoch, serial, createdAtMs, expiresAtMs, packets, bytes };
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** The live tunnels: every step of the machine is taken, performed and indexed here. */
-import type { DropReason, Plane, TxKey } from "../../ffi/plane.ts";
+import type { DropReason, Plane, Stats, TxKey } from "../../ffi/plane.ts";
 import type { Counters } from "../counters.ts";
 import { DueHeap } from "./due_heap.ts";
 import type { Flows } from "../plane/flows.ts";
@@ -43,7 +43,7 @@ export interface TunnelTableOptions {
   onAsk(tunnel: Tunnel): void;
   /** This side closed the tunnel for want of traffic. */
   onClosed(tunnel: Tunnel): void;
-  /** The record of the tunnel is out of date. */
+  /** A step was taken: the record of the tunnel may be out of date. */
   onChange(tunnel: Tunnel): void;
   /** The held packets of a flow were dropped, and so will others be for a while. */
   onHoldOff(flow: number, tunnel: Tunnel): void;
@@ -119,7 +119,8 @@ export class TunnelTable {
    * reverse, the state stays as it was, and the refusal is thrown.
    */
   apply(tunnel: Tunnel, event: Event<TxKey>): void {
-    const entry = this.ensure(tunnel.pair, tunnel.peer) as Entry;
+    const known = this.#byKey.get(tunnel.key);
+    const entry = known ?? this.ensure(tunnel.pair, tunnel.peer) as Entry;
     const now = this.#options.clock.now();
     const before = entry.state;
     const { state, effects } = step(before, event, { now, ...this.#options.limits });
@@ -167,12 +168,11 @@ export class TunnelTable {
 
   #seen({ pair, state }: Entry): Seen {
     const { flows } = this.#options;
-    const rx = new Map(
-      state.rx.flatMap(({ sa: { spi } }) => {
-        const stats = flows.rxStats(spi);
-        return stats === undefined ? [] : [[spi, stats] as const];
-      }),
-    );
+    const rx = new Map<number, Stats>();
+    for (const { sa: { spi } } of state.rx) {
+      const stats = flows.rxStats(spi);
+      if (stats !== undefined) rx.set(spi, stats);
+    }
     const live = state.kind === "up" || state.kind === "rekeying";
     return { tx: live ? flows.txStats(pair) : undefined, rx };
   }
@@ -228,11 +228,11 @@ export class TunnelTable {
   }
 
   /** For whoever follows one tunnel. */
-  #say({ pair, peer }: Entry, effect: Effect<TxKey>): void {
+  #say({ pair: { localVip, remoteVip }, peer }: Entry, effect: Effect<TxKey>): void {
     const message = SAID[effect.do];
     if (message === undefined) return;
-    const spi = "sa" in effect ? { spi: effect.sa.spi } : {};
-    this.#options.log.debug(message, { peer, ...pair, ...spi });
+    const spi = "sa" in effect ? effect.sa.spi : undefined;
+    this.#options.log.debug(message, { peer, localVip, remoteVip, spi });
   }
 
   #drop(flow: number, { reason, holdOffMs }: { reason: DropReason; holdOffMs: number }): void {
@@ -256,7 +256,7 @@ export class TunnelTable {
       for (const { sa: { spi } } of after.rx) this.#byRxSpi.set(spi, entry);
     }
     this.#due.set(entry.key, nextDue(after, this.#options.limits));
-    if (before !== after) this.#options.onChange(entry);
+    this.#options.onChange(entry);
   }
 
   #forgetEmpty(entry: Entry): void {
