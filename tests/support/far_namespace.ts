@@ -36,6 +36,11 @@ export class FarNamespace implements AsyncDisposable {
     return this.#child.pid;
   }
 
+  /** What a command line begins with that is to run over there. */
+  get enter(): readonly [string, ...string[]] {
+    return ["nsenter", "-t", `${this.pid}`, "-n"];
+  }
+
   /** `ip` with arguments separated by single spaces, over there. */
   async ip(args: string): Promise<void> {
     await this.run(["ip", ...args.split(" ")]);
@@ -43,7 +48,7 @@ export class FarNamespace implements AsyncDisposable {
 
   /** A command over there. */
   async run(argv: readonly string[]): Promise<void> {
-    await command(["nsenter", "-t", `${this.pid}`, "-n", ...argv]);
+    await command([...this.enter, ...argv]);
   }
 
   /** Calls `open` with this thread in the namespace: sockets that it makes belong there. */

@@ -9,7 +9,7 @@
 import assert from "node:assert/strict";
 import { DataPlane } from "../../ffi/data_plane.ts";
 import { type Library, openLibrary } from "../../ffi/library.ts";
-import type { PlaneEvent, PlaneOptions, PspVersionNumber } from "../../ffi/plane.ts";
+import type { Plane, PlaneEvent, PlaneOptions, PspVersionNumber } from "../../ffi/plane.ts";
 import { systemClock } from "../../src/clock.ts";
 import { FlowTable } from "../../src/plane/flow_table.ts";
 import { type InstalledTopology, installTopology } from "../../src/pipes/install.ts";
@@ -20,6 +20,8 @@ import { libraryPath } from "./library.ts";
 import { command, FarNamespace } from "./far_namespace.ts";
 import { ip } from "./own_namespace.ts";
 import { PacketSocket } from "./packet_socket.ts";
+import { PlaneProcess } from "./plane_process.ts";
+import { PLANE } from "./standin.ts";
 
 export const GATEWAY_MAC = "02:50:53:50:00:01";
 export const WORKLOAD_MAC = "02:00:00:00:00:11";
@@ -41,7 +43,7 @@ export interface FlowForm {
 }
 
 export interface Side {
-  readonly plane: DataPlane;
+  readonly plane: Plane;
   /** The workload's end of the host port. */
   readonly host: PacketSocket;
   /** Events since the plane was opened. */
@@ -82,10 +84,10 @@ export class PlaneLab implements AsyncDisposable {
     await wireUp(far, options.mtu ?? 1500);
     const library = stack.use(openLibrary(libraryPath()));
     const { mtu: _, ...common } = options;
-    const open = (uplink: string, host: string) =>
-      DataPlane.open(library, { mssClamp: true, ...common, uplink, host });
-    const a = side(stack, open("up0", "host0"), "host1");
-    const b = side(stack, far.within(() => open("up1", "hostb0")), "hostb1");
+    const open = (uplink: string, host: string, within?: FarNamespace) =>
+      openPlane(library, { mssClamp: true, ...common, uplink, host }, within);
+    const a = side(stack, await open("up0", "host0"), "host1");
+    const b = side(stack, await open("up1", "hostb0", far), "hostb1");
     const wire = stack.use(new PacketSocket("up0"));
     const peer = stack.use(far.within(() => new PacketSocket("up1")));
     return new PlaneLab({ a, b, wire, far: peer, library }, stack.move());
@@ -190,7 +192,21 @@ export class PlaneLab implements AsyncDisposable {
   }
 }
 
-function side(stack: AsyncDisposableStack, plane: DataPlane, end: string): Side {
+/** A process has room for any number of soft planes, and for one DOCA plane. */
+async function openPlane(
+  library: Library,
+  options: PlaneOptions,
+  within?: FarNamespace,
+): Promise<Plane> {
+  if (PLANE === "doca") {
+    const enter = within?.enter ?? [];
+    return await PlaneProcess.open({ library: library.path, options, enter });
+  }
+  const open = () => DataPlane.open(library, options);
+  return within === undefined ? open() : within.within(open);
+}
+
+function side(stack: AsyncDisposableStack, plane: Plane, end: string): Side {
   const events: PlaneEvent[] = [];
   const reading = (async () => {
     for await (const batch of plane.events()) events.push(...batch);

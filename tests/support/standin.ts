@@ -10,13 +10,16 @@ import type { PeersJson } from "./agent_config.ts";
 export const PLANE: "soft" | "doca" = Deno.env.get("PSP_PLANE") === "doca" ? "doca" : "soft";
 
 const PCI = "0000:03:00.0";
-const LIBRARY = new URL("../../build/shim/standin/libpsp_dp_doca.so", import.meta.url).pathname;
+
+/** The DOCA plane with the stand-in behind it. */
+export const STANDIN_LIBRARY: string =
+  new URL("../../build/shim/standin/libpsp_dp_doca.so", import.meta.url).pathname;
 
 /** The `plane` section for a host's interfaces. */
 export function planeSection(uplink: string, host: string): PeersJson["plane"] {
   if (PLANE === "soft") return { kind: "soft", uplink, host };
   if (uplink !== UPLINK) throw new Error(`The stand-in's device is "${UPLINK}", not "${uplink}"`);
-  return { kind: "doca", pci: PCI, representor: host, library: LIBRARY };
+  return { kind: "doca", pci: PCI, representor: host, library: STANDIN_LIBRARY };
 }
 
 const UPLINK = "uplink";
