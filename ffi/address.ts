@@ -53,7 +53,9 @@ export function macBytes(text: string): Uint8Array<ArrayBuffer> {
   if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text)) {
     throw new RangeError(`"${text}" is not a MAC address`);
   }
-  return Uint8Array.fromHex(text.replaceAll(":", ""));
+  const octets = new Uint8Array(6);
+  for (let i = 0; i < 6; i++) octets[i] = parseInt(text.slice(3 * i, 3 * i + 2), 16);
+  return octets;
 }
 
 /** "02:00:00:00:00:01" */

@@ -13,10 +13,11 @@ type Value = string | number | bigint;
 
 /** Where a field lies, and what its words mean; an address stands there whole. */
 interface Place {
-  readonly name: string;
   readonly field: Parameters<MatchStruct["set"]>[0];
   readonly as?: Readonly<Record<string, number>> | "address";
 }
+
+type Group = Readonly<Record<string, Place>>;
 
 // 0 is never a port, so that a mask can say "any".
 const PORT_IDS = { uplink: PORTS.uplink + 1, host: PORTS.host + 1 };
@@ -24,85 +25,78 @@ const L3 = { ipv4: 1, ipv6: 2 };
 const L4 = { tcp: 1, udp: 2, icmp: 3, icmp6: 4 };
 const SYNDROME = { ok: 0, icv_failed: 1, bad_trailer: 2 };
 
-/** The groups of fields: an entry has few of them, and the others are not even looked at. */
-const GROUPS: readonly {
-  readonly of: (match: Match | MatchMask) => object | undefined;
-  readonly places: readonly Place[];
-}[] = [
-  {
-    of: (m) => m.parser_meta,
-    places: [
-      { name: "port_id", field: "parser_meta_port_id", as: PORT_IDS },
-      { name: "outer_l3_type", field: "parser_meta_outer_l3_type", as: L3 },
-      { name: "outer_l4_type", field: "parser_meta_outer_l4_type", as: L4 },
-      { name: "inner_l3_type", field: "parser_meta_inner_l3_type", as: L3 },
-      { name: "psp_syndrome", field: "parser_meta_psp_syndrome", as: SYNDROME },
-      { name: "random", field: "parser_meta_random" },
-    ],
-  },
-  { of: (m) => m.meta, places: [{ name: "pkt_meta", field: "meta_pkt_meta" }] },
-  {
-    of: (m) => m.outer,
-    places: [
-      { name: "eth_type", field: "outer_eth_type" },
-      { name: "ip_proto", field: "outer_ip_proto" },
-      { name: "icmp_type", field: "outer_icmp_type" },
-      { name: "src_ip", field: "outer_ip_src", as: "address" },
-      { name: "dst_ip", field: "outer_ip_dst", as: "address" },
-      { name: "src_port", field: "outer_l4_src_port" },
-      { name: "dst_port", field: "outer_l4_dst_port" },
-    ],
-  },
-  {
-    of: (m) => m.inner,
-    places: [
-      { name: "src_ip", field: "inner_ip_src", as: "address" },
-      { name: "dst_ip", field: "inner_ip_dst", as: "address" },
-    ],
-  },
-  {
-    of: (m) => m.tun?.psp,
-    places: [
-      { name: "spi", field: "tun_psp_spi" },
-      { name: "nexthdr", field: "tun_psp_nexthdr" },
-      { name: "hdrextlen", field: "tun_psp_hdrextlen" },
-      { name: "res_cryptofst", field: "tun_psp_res_cryptofst" },
-      { name: "s_d_ver_v", field: "tun_psp_s_d_ver_v" },
-      { name: "vc", field: "tun_psp_vc" },
-    ],
-  },
-];
+const PARSER_META: Group = {
+  port_id: { field: "parser_meta_port_id", as: PORT_IDS },
+  outer_l3_type: { field: "parser_meta_outer_l3_type", as: L3 },
+  outer_l4_type: { field: "parser_meta_outer_l4_type", as: L4 },
+  inner_l3_type: { field: "parser_meta_inner_l3_type", as: L3 },
+  psp_syndrome: { field: "parser_meta_psp_syndrome", as: SYNDROME },
+  random: { field: "parser_meta_random" },
+};
+const META: Group = { pkt_meta: { field: "meta_pkt_meta" } };
+const OUTER: Group = {
+  eth_type: { field: "outer_eth_type" },
+  ip_proto: { field: "outer_ip_proto" },
+  icmp_type: { field: "outer_icmp_type" },
+  src_ip: { field: "outer_ip_src", as: "address" },
+  dst_ip: { field: "outer_ip_dst", as: "address" },
+  src_port: { field: "outer_l4_src_port" },
+  dst_port: { field: "outer_l4_dst_port" },
+};
+const INNER: Group = {
+  src_ip: { field: "inner_ip_src", as: "address" },
+  dst_ip: { field: "inner_ip_dst", as: "address" },
+};
+const PSP: Group = {
+  spi: { field: "tun_psp_spi" },
+  nexthdr: { field: "tun_psp_nexthdr" },
+  hdrextlen: { field: "tun_psp_hdrextlen" },
+  res_cryptofst: { field: "tun_psp_res_cryptofst" },
+  s_d_ver_v: { field: "tun_psp_s_d_ver_v" },
+  vc: { field: "tun_psp_vc" },
+};
 
 /** What is compared. */
 export function putMatch(struct: MatchStruct, match: Match): void {
   struct.setSize();
-  for (const { of, places } of GROUPS) {
-    const values = of(match) as Readonly<Record<string, Value | undefined>> | undefined;
-    if (values === undefined) continue;
-    for (const { name, field, as } of places) {
-      const value = values[name];
-      if (value === undefined) continue;
-      if (as === "address") struct.setOctets(field, addressBytes(String(value)));
-      else if (typeof value === "string") struct.set(field, as?.[value] ?? NaN);
-      else struct.set(field, value);
-    }
-  }
+  putFields(match, (place, value) => putValue(struct, place, value));
 }
 
 /** Which bits of it. */
 export function putMask(struct: MatchStruct, mask: MatchMask): void {
   struct.setSize();
-  for (const { of, places } of GROUPS) {
-    const group = of(mask) as Readonly<Record<string, true | number | bigint | undefined>>;
-    for (const { name, field, as } of group === undefined ? [] : places) {
-      const bits = group[name];
-      if (bits === true) struct.octets(field).fill(0xff);
-      else if (bits === undefined) continue;
-      else if (as === "address") {
-        throw new RangeError(`the mask of ${field} must be the whole field`);
-      } else struct.set(field, bits);
-    }
+  putFields(mask, ({ field, as }, bits) => {
+    if (bits === true) struct.octets(field).fill(0xff);
+    else if (as === "address") throw new RangeError(`the mask of ${field} must be the whole field`);
+    else struct.set(field, bits);
+  });
+}
+
+type Put<T> = (place: Place, value: T) => void;
+
+/** Looks at what is there alone: an entry has three fields or four of the two dozen. */
+function putFields(from: Match, put: Put<Value>): void;
+function putFields(from: MatchMask, put: Put<true | number | bigint>): void;
+function putFields(from: Match | MatchMask, put: Put<never>): void {
+  putGroup(PARSER_META, from.parser_meta, put);
+  putGroup(META, from.meta, put);
+  putGroup(OUTER, from.outer, put);
+  putGroup(INNER, from.inner, put);
+  putGroup(PSP, from.tun?.psp, put);
+}
+
+function putGroup(group: Group, values: object | undefined, put: Put<never>): void {
+  if (values === undefined) return;
+  for (const [name, value] of Object.entries(values)) {
+    const place = group[name];
+    if (place !== undefined && value !== undefined) put(place, value as never);
   }
+}
+
+function putValue(struct: MatchStruct, { field, as }: Place, value: Value): void {
+  if (as === "address") struct.setOctets(field, addressBytes(String(value)));
+  else if (typeof value === "string") struct.set(field, as?.[value] ?? NaN);
+  else struct.set(field, value);
 }
 
 /** The mask that compares each field of a match, whole. */
