@@ -119,7 +119,8 @@ struct psp_dp_port_info {
 	uint32_t mtu; /* octets of IP */
 	uint8_t mac[6];
 	uint8_t link_up;
-	uint8_t pad0;
+	uint8_t forwards; /* host port, in software: the kernel sends its packets on in clear text,
+			     1: IPv4, 2: IPv6, 3: both. Refused by psp_dp_open(), possible after it */
 	uint8_t reserved[32];
 };
 PSP_DP_API int32_t psp_dp_port_query(struct psp_dp *dp, uint32_t port,

@@ -22,7 +22,13 @@ export function decodePort(struct: Struct<"psp_dp_port_info">): PortInfo {
     mac: macText(struct.octets("mac")),
     mtu: struct.number("mtu"),
     linkUp: struct.number("link_up") !== 0,
+    forwards: forwardedFamilies(struct.number("forwards")),
   };
+}
+
+/** The bits of `psp_dp_port_info.forwards`. */
+export function forwardedFamilies(bits: number): PortInfo["forwards"] {
+  return [...bits & 1 ? ["ipv4"] as const : [], ...bits & 2 ? ["ipv6"] as const : []];
 }
 
 /** struct psp_dp_next_hop */

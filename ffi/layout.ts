@@ -32,7 +32,7 @@ export const LAYOUT = {
     mtu: [8, 4],
     mac: [12, 6],
     link_up: [18, 1],
-    pad0: [19, 1],
+    forwards: [19, 1],
     reserved: [20, 32],
   },
   psp_dp_next_hop: {

@@ -138,6 +138,8 @@ export interface PortInfo {
   /** Octets of IP. */
   readonly mtu: number;
   readonly linkUp: boolean;
+  /** Of the host port: the kernel sends packets of these families on in clear text, by itself. */
+  readonly forwards: readonly ("ipv4" | "ipv6")[];
 }
 
 /** Where packets to an outer address leave the uplink. */

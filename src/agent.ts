@@ -11,6 +11,7 @@ import { systemClock } from "./clock.ts";
 import type { Config } from "./config/config.ts";
 import { type Core, createCore } from "./tunnels/core.ts";
 import { FlowTable } from "./plane/flow_table.ts";
+import { FORWARDING_INTERVAL_MS, ForwardingGuard } from "./plane/forwarding.ts";
 import { keepWarm } from "./exchange/keep_warm.ts";
 import type { Log, LogFields } from "./log.ts";
 import { limitWarnings } from "./logging.ts";
@@ -90,6 +91,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
     plane,
     installed,
     samples: parts.samples,
+    forwarding: parts.forwarding,
     events,
     tls,
     backend,
@@ -119,6 +121,8 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
     notify.status(statusLine(core.status()));
   }, NEXT_HOP_INTERVAL_MS);
   stack.defer(() => clearInterval(hops));
+  const guard = setInterval(() => parts.forwarding.tick(), FORWARDING_INTERVAL_MS);
+  stack.defer(() => clearInterval(guard));
   state.keep();
   const { plane: name, rpc } = config;
   log.info("Ready", {
@@ -166,6 +170,7 @@ interface Parts {
   readonly hops: NextHops;
   readonly workloads: Workloads;
   readonly samples: SampleHub;
+  readonly forwarding: ForwardingGuard;
 }
 
 function assemble(
@@ -199,7 +204,13 @@ function assemble(
     nextHopMac: (sa) => hops.macFor(sa),
     localMac: (vip) => workloads.macOf(vip),
   });
-  return { flows, hops, workloads, samples: new SampleHub() };
+  const forwarding = new ForwardingGuard({
+    query: () => plane.port("host"),
+    host: config.plane.kind === "soft" ? config.plane.host : config.plane.representor,
+    log,
+    now: () => clock.now(),
+  });
+  return { flows, hops, workloads, samples: new SampleHub(), forwarding };
 }
 
 /** Until `signal` aborts or the plane closes. */
@@ -243,6 +254,7 @@ function startStatus(
     plane: DataPlane;
     installed: InstalledTopology;
     samples: SampleHub;
+    forwarding: ForwardingGuard;
     events: AgentEvents;
     tls: TlsStore | undefined;
     backend: string;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* host_report.c: for psp-agent doctor. The runtime keeps /proc and /sys from programs without every permission. */
 #include "../psp_dp.h"
+#include "forwarding.h"
 
 #include <inttypes.h>
 #include <linux/capability.h>
@@ -75,6 +76,8 @@ static void interfaces(struct report *report)
 		if (ioctl(fd, SIOCGIFMTU, &request) == 0)
 			line(report, "interface %s %s %d\n", at->if_name, up ? "up" : "down",
 			     request.ifr_mtu);
+		if (psp_forwarding(at->if_name) != 0)
+			line(report, "forwards %s %u\n", at->if_name, psp_forwarding(at->if_name));
 	}
 	if (fd >= 0)
 		(void)close(fd);

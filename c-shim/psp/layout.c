@@ -35,7 +35,7 @@
 	FIELD(psp_dp_port_info, mtu, 8, 4) \
 	FIELD(psp_dp_port_info, mac, 12, 6) \
 	FIELD(psp_dp_port_info, link_up, 18, 1) \
-	FIELD(psp_dp_port_info, pad0, 19, 1) \
+	FIELD(psp_dp_port_info, forwards, 19, 1) \
 	FIELD(psp_dp_port_info, reserved, 20, 32) \
 	STRUCT(psp_dp_next_hop, 60) \
 	FIELD(psp_dp_next_hop, size, 0, 4) \

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ports.c: the two interfaces as the agent asks about them, and frames that go past the pipes. */
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../common/next_hop.h"
+#include "../psp/forwarding.h"
 #include "soft.h"
 
 int32_t psp_dp_port_query(struct psp_dp *dp, uint32_t port, struct psp_dp_port_info *info)
 {
+	char name[IF_NAMESIZE];
 	int32_t status;
 
 	if (dp == NULL || info == NULL)
@@ -17,6 +20,8 @@ int32_t psp_dp_port_query(struct psp_dp *dp, uint32_t port, struct psp_dp_port_i
 				 "Cannot query port %u: no such port, or size %u", port,
 				 info->size);
 	status = soft_port_query(dp->ports[port], info);
+	if (status == 0 && port == PSP_DP_PORT_HOST && if_indextoname(info->ifindex, name) != NULL)
+		info->forwards = psp_forwarding(name);
 	return status == 0
 		       ? 0
 		       : soft_fail(dp, status, "Cannot query port %u: the kernel refused", port);

@@ -96,6 +96,24 @@ static void open_refuses_a_kernel_that_forwards_in_clear(void)
 	CHECK(net_set(ipv6, "0"));
 }
 
+static void an_open_plane_tells_when_the_kernel_begins_to_forward(void)
+{
+	static const char *const ipv4 = "/proc/sys/net/ipv4/conf/a_host/forwarding";
+	struct psp_dp_port_info info = {.size = sizeof(info)};
+	struct psp_dp *dp = open_a(NULL);
+
+	CHECK(dp != NULL);
+	CHECK_EQ(psp_dp_port_query(dp, PSP_DP_PORT_HOST, &info), 0);
+	CHECK_EQ(info.forwards, 0);
+	CHECK(net_set(ipv4, "1"));
+	CHECK_EQ(psp_dp_port_query(dp, PSP_DP_PORT_HOST, &info), 0);
+	CHECK_EQ(info.forwards, 1);
+	CHECK_EQ(psp_dp_port_query(dp, PSP_DP_PORT_UPLINK, &info), 0);
+	CHECK_EQ(info.forwards, 0);
+	CHECK(net_set(ipv4, "0"));
+	net_close(&net.a);
+}
+
 static void plane_opens_and_closes_without_leaks(void)
 {
 	uint32_t before = open_files();
@@ -226,6 +244,7 @@ int main(void)
 	} while (0)
 	RUN_CLOSED(open_refuses_with_a_sentence);
 	RUN_CLOSED(open_refuses_a_kernel_that_forwards_in_clear);
+	RUN_CLOSED(an_open_plane_tells_when_the_kernel_begins_to_forward);
 	RUN_CLOSED(plane_opens_and_closes_without_leaks);
 	RUN_CLOSED(version_and_counters_read_whole_or_not_at_all);
 	RUN_CLOSED(close_wakes_who_waits_for_events);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** What would keep an agent from working, each with what to do about it. Pure: the machine is given. */
+import { forwardedFamilies } from "../../ffi/decode.ts";
 import type { Config } from "../config/config.ts";
+import { forwardingAdvice } from "../plane/forwarding.ts";
 import { mtuOf } from "../plane/mtu.ts";
 import type { HostReport, Machine } from "./machine.ts";
 
@@ -34,6 +36,7 @@ export function machineFindings(machine: Machine): Finding[] {
 export function configFindings(machine: Machine, config: Config): Finding[] {
   return [
     ...interfaces(machine, config),
+    ...forwarding(machine, config),
     listenAddress(machine, config),
     database(machine, config),
   ];
@@ -144,6 +147,16 @@ function interfaces(machine: Machine, config: Config): Finding[] {
   const advice = `the workloads' MTU is ${host}: give the uplink ${host + overhead}, or them ` +
     `${largestInnerPacket}; else they learn it packet by packet`;
   return [...findings, { what: "MTU", verdict: "warning", found, advice }];
+}
+
+/** The soft plane does not open there. */
+function forwarding({ report }: Machine, { plane }: Config): Finding[] {
+  if (plane.kind !== "soft" || !report?.interfaces.has(plane.host)) return [];
+  const what = "kernel forwarding";
+  const families = forwardedFamilies(report.forwards.get(plane.host) ?? 0);
+  if (families.length === 0) return [{ what, verdict: "ok", found: `off on ${plane.host}` }];
+  const found = `on for what comes in on ${plane.host}: it would leave in clear text`;
+  return [{ what, verdict: "problem", found, advice: forwardingAdvice(families, plane.host) }];
 }
 
 function listenAddress(machine: Machine, { rpc, pip }: Config): Finding {

@@ -52,6 +52,12 @@ Deno.test("each thing that is wrong is found, with what to do", () => {
     ["clock", machine({ exists: () => false }), "warning", /chrony/],
     ['uplink "p0"', saying("interface p0", "interface p1"), "problem", /plane\.uplink/],
     ['host "vf0"', saying("vf0 up", "vf0 down"), "warning", /set vf0 up/],
+    [
+      "kernel forwarding",
+      saying("interface vf0", "forwards vf0 3\ninterface vf0"),
+      "problem",
+      /^sysctl -w net\.ipv4\.conf\.vf0\.forwarding=0 net\.ipv6\.conf\.vf0\.disable_ipv6=1$/,
+    ],
     ["MTU", saying("up 9000", "up 1500"), "warning", /1560/],
     ["addresses", machine({ addresses: () => [] }), "problem", /pip/],
     [

@@ -27,6 +27,8 @@ export interface HostReport {
   readonly rmemMax: number | undefined;
   readonly wmemMax: number | undefined;
   readonly interfaces: ReadonlyMap<string, { readonly up: boolean; readonly mtu: number }>;
+  /** By interface, what the kernel forwards of what comes in there: 1: IPv4, 2: IPv6, 3: both. */
+  readonly forwards: ReadonlyMap<string, number>;
 }
 
 /** Reads the lines; those of a later shim that nobody here knows are passed over. */
@@ -42,6 +44,11 @@ export function parseReport(text: string): HostReport {
     capabilities: mask === undefined ? undefined : BigInt(`0x${mask}`),
     rmemMax: number("rmem-max"),
     wmemMax: number("wmem-max"),
+    forwards: new Map(
+      words.flatMap(([first, name = "", bits]) =>
+        first === "forwards" ? [[name, Number(bits)]] : []
+      ),
+    ),
     interfaces: new Map(
       words.flatMap(([first, name = "", state, mtu]) =>
         first === "interface" ? [[name, { up: state === "up", mtu: Number(mtu) }]] : []

@@ -211,6 +211,7 @@ export class FakePlane implements Plane {
       mac: `02:00:00:00:00:0${uplink ? 1 : 2}`,
       mtu: uplink ? 1500 : 1420,
       linkUp: true,
+      forwards: [],
       ...(uplink ? this.#options.uplink : this.#options.host),
     };
   }

@@ -164,7 +164,7 @@ export class MemoryFlows implements Flows, CorePlane {
   // ---- Plane -------------------------------------------------------------------------------------
 
   port(): PortInfo {
-    return { ifindex: 1, mac: "02:00:00:00:00:01", mtu: 1500, linkUp: true };
+    return { ifindex: 1, mac: "02:00:00:00:00:01", mtu: 1500, linkUp: true, forwards: [] };
   }
 
   generateSpis(version: PspVersionNumber, n: number): SpiKey[] {

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The host's kernel begins to forward while the agent runs: it is said and counted, and said when it is over. */
+import { story } from "../support/story.ts";
+import { eventually } from "../support/wait.ts";
+
+story("forwarding that is switched on later is noticed", {}, async ({ world, start }) => {
+  const h1 = await start("h1");
+  const { kind = "soft", host } = JSON.parse(await Deno.readTextFile(h1.configPath)).plane;
+  // Hardware takes frames away from the kernel.
+  if (kind !== "soft") return;
+  const path = `/proc/sys/net/ipv4/conf/${host}/forwarding`;
+  const set = (to: 0 | 1) => world.mustRun("h1", ["sh", "-c", `echo ${to} > ${path}`]);
+  await set(1);
+  const said = "The kernel forwards packets of workloads in clear text: set what reason says";
+  await eventually(() => h1.said(said).length > 0, { what: "forwarding to be noticed" });
+  await eventually(async () => await h1.counter("kernel-forwards") > 0, {
+    what: "it to be counted",
+  });
+  await set(0);
+  const over = "The kernel does not forward packets of workloads any more";
+  await eventually(() => h1.said(over).length > 0, { what: "its end to be noticed" });
+});
