@@ -28,7 +28,7 @@ export class PeerWatch {
   /** False: the message is of an earlier start of the peer, and must not be acted upon. */
   hear(peer: string, epoch: bigint): boolean {
     const { epochs, clock, counters, log } = this.#parts;
-    const news = epochs.observe(peer, epoch, clock.now());
+    const news = epochs.observe(peer, epoch, { now: clock.now(), wallMs: clock.wallMs() });
     switch (news) {
       case "stale":
         counters.add("refused-epoch");
