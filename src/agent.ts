@@ -10,6 +10,7 @@ import type { RunOptions } from "./cli/run.ts";
 import { systemClock } from "./clock.ts";
 import type { Config } from "./config/config.ts";
 import { type Core, createCore } from "./tunnels/core.ts";
+import { endTogether } from "./ending.ts";
 import { FlowTable } from "./plane/flow_table.ts";
 import { FORWARDING_INTERVAL_MS, ForwardingGuard } from "./plane/forwarding.ts";
 import { keepWarm } from "./exchange/keep_warm.ts";
@@ -79,12 +80,18 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
     plane,
     random: systemRandom(),
   });
-  stack.defer(() => core.stop());
+  // Peers are told, and listeners closed, at one time: each of these may wait for somebody who does not answer.
+  const ends = [() => core.stop()];
+  stack.defer(() => endTogether(ends, clock));
   const { tls: _, ...limits } = config.rpc;
-  const server = stack.adopt(
-    await startRpcServer({ ...limits, handler: core.handler, trust, events, ...insecure }),
-    (open) => open.close(),
-  );
+  const server = await startRpcServer({
+    ...limits,
+    handler: core.handler,
+    trust,
+    events,
+    ...insecure,
+  });
+  ends.push(() => server.close());
   const status = await startStatus({
     config,
     core,
@@ -96,13 +103,13 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
     tls,
     backend,
   });
-  stack.adopt(status, (open) => open.close());
+  ends.push(() => status.close());
 
   plane.start();
   const pump = pumpEvents({ core, parts, plane, signal });
   core.start();
   const tasks = new Tasks(log);
-  stack.defer(() => tasks.stop());
+  ends.push(() => tasks.stop());
   keepWarm({
     client,
     peers: config.peers,

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The end of an agent whose peer has stopped to answer: it does not wait for it. */
+import assert from "node:assert/strict";
+import { kill } from "../support/netns.ts";
+import { story } from "../support/story.ts";
+import { ping } from "../support/traffic.ts";
+
+story("SIGTERM ends an agent whose peer does not answer", {}, async ({ world, startBoth }) => {
+  const { h1, h2 } = await startBoth();
+  const route = { in: "v1", to: world.vip("h2") };
+  const { received, text } = await ping(world, route, { count: 2, interval: 0.05 });
+  assert.equal(received, 2, text);
+  kill(h2.pid, "SIGSTOP");
+  const ending = await h1.end("SIGTERM").finally(() => kill(h2.pid, "SIGCONT"));
+  console.log(`    ended after ${Math.round(ending.ms)} ms`);
+  assert.equal(ending.code, 0, h1.logText());
+});
