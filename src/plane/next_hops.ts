@@ -15,12 +15,17 @@ export interface NextHopsOptions {
   readonly changed: (pip: string) => void;
 }
 
+/** What the kernel says of an outer address. Nothing in it is a peer's word: several may name one address. */
 interface Known {
-  readonly mac: string;
-  readonly peerMac: string;
+  /** MAC of the router towards it; undefined: none, or it was never resolved. */
+  readonly router: string | undefined;
+  /** The kernel need not be asked again for the next SA. */
+  readonly settled: boolean;
+  /** It differs from what SAs were given before. */
+  readonly moved: boolean;
 }
 
-/** Remembers what was answered per outer address, so that `refresh` can tell what changed. */
+/** Remembers what was answered per outer address: for further SAs, and so that `refresh` can tell what changed. */
 export class NextHops {
   readonly #options: NextHopsOptions;
   readonly #configured: ReadonlyMap<string, string>;
@@ -39,33 +44,38 @@ export class NextHops {
   macFor(sa: TxSa): string {
     const configured = this.#configured.get(sa.peer);
     if (configured !== undefined) return configured;
-    const mac = this.#resolve(sa.pip, sa.mac);
-    this.#known.set(sa.pip, { mac, peerMac: sa.mac });
-    return mac;
+    const known = this.#known.get(sa.pip);
+    // Where there is no router, the exchange goes first: it is authenticated and the neighbour table is not.
+    return (known?.settled ? known : this.#ask(sa.pip)).router ?? sa.mac;
   }
 
   /** Asks the kernel again about the outer addresses `inUse`, forgets others. Call it every few seconds. */
   refresh(inUse: ReadonlySet<string>): void {
-    for (const [pip, known] of this.#known) {
+    for (const pip of [...this.#known.keys()]) {
       if (!inUse.has(pip)) {
         this.#known.delete(pip);
         continue;
       }
-      const mac = this.#resolve(pip, known.peerMac);
-      if (mac === known.mac) continue;
-      this.#known.set(pip, { ...known, mac });
-      this.#options.log.info("Next hop changed", { pip, mac });
+      const known = this.#ask(pip);
+      if (!known.moved) continue;
+      this.#known.set(pip, { ...known, moved: false });
+      this.#options.log.info("Next hop changed", { pip, mac: known.router });
       this.#options.changed(pip);
     }
   }
 
-  #resolve(pip: string, peerMac: string): string {
+  #ask(pip: string): Known {
     const hop = this.#options.query(pip);
     if (hop === undefined) {
       this.#options.log.warn("No route to the peer over the uplink: its MAC is used", { pip });
-      return peerMac;
     }
-    // On the same link the exchange is authenticated and the neighbour table is not: it goes first.
-    return hop.viaGateway ? hop.mac ?? this.#known.get(pip)?.mac ?? peerMac : peerMac;
+    const before = this.#known.get(pip);
+    // A router that is being resolved again had a MAC before.
+    const router = hop?.viaGateway ? hop.mac ?? before?.router : undefined;
+    const moved = before !== undefined && (before.moved || before.router !== router);
+    const settled = hop !== undefined && (!hop.viaGateway || hop.mac !== undefined);
+    const known = { router, settled, moved };
+    this.#known.set(pip, known);
+    return known;
   }
 }

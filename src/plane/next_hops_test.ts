@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from "node:assert/strict";
+import type { NextHop } from "../../ffi/plane.ts";
 import type { Log } from "../log.ts";
 import type { TxSa } from "../sa/sa.ts";
 import { NextHops } from "./next_hops.ts";
@@ -24,4 +25,87 @@ Deno.test("an outer address that no SA uses any more is forgotten", () => {
   asked.length = 0;
   hops.refresh(new Set(["192.0.2.1", "192.0.2.3"]));
   assert.deepEqual(asked, ["192.0.2.3"]);
+});
+
+const PIP = "192.0.2.9";
+const [ROUTER, OTHER_ROUTER] = ["02:00:00:00:00:f1", "02:00:00:00:00:f2"] as const;
+const [H2, H3] = [
+  { peer: "h2", pip: PIP, mac: "02:00:00:00:00:02" } as TxSa,
+  { peer: "h3", pip: PIP, mac: "02:00:00:00:00:03" } as TxSa,
+];
+
+/** Next hops over a kernel that answers as the test wants. */
+function begin() {
+  const kernel = {
+    hop: undefined as NextHop | undefined,
+    asked: 0,
+    changed: [] as string[],
+  };
+  const hops = new NextHops({
+    config: { peers: [], plane: {} } as never,
+    query: () => (kernel.asked++, kernel.hop),
+    log: LOG,
+    changed: (pip) => kernel.changed.push(pip),
+  });
+  return { kernel, hops, refresh: () => hops.refresh(new Set([PIP])) };
+}
+
+function router(mac?: string): NextHop {
+  return { viaGateway: true, address: "192.0.2.254", ...mac === undefined ? {} : { mac } };
+}
+
+const LINK: NextHop = { viaGateway: false, address: PIP, mac: "02:00:00:00:00:aa" };
+
+Deno.test("two peers that name one address have their own MACs on the link", () => {
+  const { kernel, hops, refresh } = begin();
+  kernel.hop = LINK;
+  assert.deepEqual([hops.macFor(H2), hops.macFor(H3)], [H2.mac, H3.mac]);
+  refresh();
+  assert.deepEqual([hops.macFor(H2), hops.macFor(H3)], [H2.mac, H3.mac]);
+  assert.deepEqual(kernel.changed, []);
+});
+
+Deno.test("while a router is being resolved, a peer never gets the MAC that another one named", () => {
+  const { kernel, hops } = begin();
+  kernel.hop = LINK;
+  hops.macFor(H3);
+  kernel.hop = router();
+  assert.equal(hops.macFor(H2), H2.mac);
+});
+
+Deno.test("a peer that names the router's MAC as its own hides no change of the route", () => {
+  const { kernel, hops, refresh } = begin();
+  kernel.hop = router(ROUTER);
+  assert.equal(hops.macFor(H2), ROUTER);
+  hops.macFor({ ...H3, mac: ROUTER });
+  kernel.hop = LINK;
+  refresh();
+  assert.deepEqual(kernel.changed, [PIP]);
+  assert.equal(hops.macFor(H2), H2.mac);
+});
+
+Deno.test("a router that is resolved between two SAs moves the first one too", () => {
+  const { kernel, hops, refresh } = begin();
+  kernel.hop = router();
+  assert.equal(hops.macFor(H2), H2.mac);
+  kernel.hop = router(ROUTER);
+  assert.equal(hops.macFor(H2), ROUTER);
+  refresh();
+  assert.deepEqual(kernel.changed, [PIP]);
+  refresh();
+  assert.deepEqual(kernel.changed, [PIP]);
+});
+
+Deno.test("an answer serves all SAs of an address until the kernel is asked again", () => {
+  const { kernel, hops, refresh } = begin();
+  kernel.hop = router(ROUTER);
+  for (let i = 0; i < 5; i++) assert.equal(hops.macFor(H2), ROUTER);
+  assert.equal(kernel.asked, 1);
+  kernel.hop = router(OTHER_ROUTER);
+  refresh();
+  assert.deepEqual([kernel.asked, kernel.changed], [2, [PIP]]);
+  assert.equal(hops.macFor(H2), OTHER_ROUTER);
+  kernel.hop = router();
+  refresh();
+  assert.deepEqual([hops.macFor(H2), kernel.changed], [OTHER_ROUTER, [PIP]]);
 });
