@@ -53,7 +53,12 @@ export class Outcomes {
     const { params } = outcome;
     try {
       const peer = peers.get(tunnel.peer);
-      const problem = paramsProblem(params, { version, mode: config.psp.mode, ownPip: config.pip });
+      const problem = paramsProblem(params, {
+        version,
+        mode: config.psp.mode,
+        ownPip: config.pip,
+        peerPip: peer?.pip,
+      });
       if (peer === undefined || problem !== undefined) {
         return this.#refuse(tunnel, { reason: "refused", message: `bad answer: ${problem}` });
       }

@@ -2,6 +2,7 @@
 
 /** Answers peers' requests: whoever asks owns the source, this host the destination, or nothing happens. */
 import { Code, ConnectError } from "@connectrpc/connect";
+import { DataPlaneError } from "../../ffi/plane.ts";
 import type { PeerConfig } from "../config/config.ts";
 import {
   MAX_TUNNELS_PER_REQUEST,
@@ -29,7 +30,9 @@ interface Granted {
 
 const LOG_INTERVAL_MS = 1000;
 
-type Verdict = Granted | { readonly ok: false; readonly code: string; readonly message: string };
+type Refused = Extract<TunnelOutcome, { readonly ok: false }>;
+type Verdict = Granted | Refused;
+type RefusalCode = "permission_denied" | "invalid_argument";
 
 /** The answering side. */
 export class Responder {
@@ -145,7 +148,10 @@ export class Responder {
         return { ok: true, params };
       } catch (error) {
         if (made !== undefined) made.params.key.wipe();
-        return this.#noResource(messageOf(error));
+        // Of the two keys in this only the peer's is set: it came with another SA before.
+        return error instanceof DataPlaneError && error.code === "EKEY"
+          ? this.#refuse(peer, "invalid_argument", "the key is or was in use already")
+          : this.#noResource(messageOf(error));
       }
     });
   }
@@ -168,17 +174,9 @@ export class Responder {
       readonly seen: Set<string>;
     },
   ): Verdict {
-    const { peers, counters, config, log } = this.#parts;
+    const { peers, counters, config } = this.#parts;
     const [theirs, ours] = [canonicalVip(offer.localVip), canonicalVip(offer.remoteVip)];
-    const refuse = (code: string, message: string): Verdict => {
-      counters.add(code === "permission_denied" ? "refused-vip" : "refused-request");
-      log.warn("A tunnel that a peer asked for was refused", {
-        peer: peer.id,
-        code,
-        reason: message,
-      });
-      return { ok: false, code, message };
-    };
+    const refuse = (code: RefusalCode, why: string) => this.#refuse(peer, code, why);
     if (theirs === undefined || ours === undefined || familyOf(theirs) !== familyOf(ours)) {
       return refuse("invalid_argument", "the vips are not two addresses of one family");
     }
@@ -196,6 +194,7 @@ export class Responder {
       version,
       mode: config.psp.mode,
       ownPip: config.pip,
+      peerPip: peer.pip,
     });
     if (problem !== undefined) return refuse("invalid_argument", problem);
     if (this.#table.full && this.#table.get(key) === undefined) {
@@ -203,6 +202,13 @@ export class Responder {
       return { ok: false, code: "resource_exhausted", message: "too many tunnels" };
     }
     return { offer, pair };
+  }
+
+  #refuse({ id }: PeerConfig, code: RefusalCode, message: string): Refused {
+    const { counters, log } = this.#parts;
+    counters.add(code === "permission_denied" ? "refused-vip" : "refused-request");
+    log.warn("A tunnel that a peer asked for was refused", { peer: id, code, reason: message });
+    return { ok: false, code, message };
   }
 
   /** Receive first, then transmit with what the peer has programmed already. */

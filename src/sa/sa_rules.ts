@@ -3,7 +3,7 @@
 /** When parameters of a peer can be used at all. */
 import { keyLength } from "./sa_params.ts";
 import type { PspMode, PspParams, PspVersion } from "./sa.ts";
-import { canonicalVip } from "../peers/vip.ts";
+import { canonicalVip, familyOf } from "../peers/vip.ts";
 
 /** What is wrong with them, as half a sentence; undefined: nothing. */
 export function paramsProblem(
@@ -13,6 +13,8 @@ export function paramsProblem(
     readonly mode: PspMode;
     /** This host's outer address: sealed packets to it would come back. */
     readonly ownPip: string;
+    /** The peer's, where the configuration says it: what the peer itself says is not used then. */
+    readonly peerPip: string | undefined;
   },
 ): string | undefined {
   const { spi, version, key, cryptOffset, mode } = params;
@@ -32,6 +34,11 @@ export function paramsProblem(
   if (pip === undefined) return `outer address "${params.pip}" is none`;
   if (pip === wanted.ownPip || pip.startsWith("127.") || pip === "::1") {
     return `outer address ${pip} is this host's own`;
+  }
+  // In transport mode the vips are the outer addresses.
+  const outer = mode === "tunnel" && wanted.peerPip === undefined;
+  if (outer && familyOf(pip) !== familyOf(wanted.ownPip)) {
+    return `outer address ${pip} is not of this host's family, that of ${wanted.ownPip}`;
   }
   if (!/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(params.mac)) return `MAC "${params.mac}" is none`;
   return undefined;

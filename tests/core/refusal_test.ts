@@ -93,6 +93,43 @@ Deno.test("nobody may send this host's packets back to itself", async () => {
   }
 });
 
+Deno.test("a key that was used before is the caller's mistake, and no other tunnel's", async () => {
+  await using w = world();
+  const h1 = w.host(1);
+  const bytes = (fill: number) => ({ key: new Key(new Uint8Array(32).fill(fill)) });
+  const first = request([
+    offer("10.2.0.1", "10.1.0.1", bytes(7)),
+    offer("10.2.0.2", "10.1.0.1", bytes(7)),
+  ]);
+  const again = request([
+    offer("10.2.0.3", "10.1.0.1", bytes(7)),
+    offer("10.2.0.4", "10.1.0.1", bytes(8)),
+  ]);
+  const outcomes = [];
+  for (const asked of [first, again]) {
+    outcomes.push(...(await h1.core.handler.newTunnel("h2", asked)).outcomes);
+  }
+  const said = outcomes.map((o) => o.ok ? "ok" : `${o.code}: ${o.message}`);
+  const refused = "invalid_argument: the key is or was in use already";
+  assert.deepEqual(said, ["ok", refused, refused, "ok"]);
+  assert.deepEqual([h1.flows.rx.size, h1.flows.tx.size], [2, 2]);
+  assert.deepEqual([h1.counter("refused-request"), h1.counter("no-resource")], [2n, 0n]);
+});
+
+Deno.test("an outer address of the other family is the caller's mistake", async () => {
+  await using w = world();
+  const h1 = w.host(1);
+  const asked = request([
+    offer("10.2.0.1", "10.1.0.1", { pip: "2001:db8::2" }),
+    offer("10.2.0.2", "10.1.0.1"),
+  ]);
+  const { outcomes: [refused, good] } = await h1.core.handler.newTunnel("h2", asked);
+  assert.ok(refused?.ok === false && refused.code === "invalid_argument");
+  assert.match(refused.message, /2001:db8::2 is not of this host's family/);
+  assert.ok(good?.ok);
+  assert.deepEqual([h1.flows.rx.size, h1.flows.tx.size], [1, 1]);
+});
+
 Deno.test("a batch is refused in part, in the order of the request", async () => {
   await using w = world();
   const h1 = w.host(1);
