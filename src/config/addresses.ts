@@ -115,6 +115,11 @@ export function isDnsName(name: string): boolean {
     name.split(".").every((label) => /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/i.test(label));
 }
 
+/** Whether it can be the id of a host: the last part of a SPIFFE id, or a DNS name. */
+export function isIdentity(text: string): boolean {
+  return /^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$/.test(text);
+}
+
 /** Whether a host of `HostPort` is reachable from this machine only. */
 export function isLoopback(host: string): boolean {
   return host === "localhost" || address4or6(host)?.range() === "loopback";

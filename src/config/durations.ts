@@ -43,6 +43,6 @@ export function quote(input: unknown): string {
   if (input === undefined) return "nothing";
   if (Array.isArray(input)) return "a list";
   if (typeof input === "object" && input !== null) return "an object";
-  const text = typeof input === "bigint" ? String(input) : JSON.stringify(input);
+  const text = typeof input === "string" ? JSON.stringify(input) : String(input);
   return text.length > 60 ? `${text.slice(0, 56)}..."` : text;
 }

@@ -125,12 +125,23 @@ async function readText(file: string): Promise<string> {
   try {
     const { size } = await Deno.stat(file);
     if (size > MAX_BYTES) throw new RangeError(`larger than ${MAX_BYTES} octets`);
-    return await Deno.readTextFile(file);
+    return textOf(await Deno.readFile(file));
   } catch (error) {
     throw new ConfigError(`Cannot read configuration "${file}": ${fileReason(error)}`, [], {
       cause: error,
     });
   }
+}
+
+/** Throws `RangeError` for what no editor would show as a configuration. */
+function textOf(bytes: Uint8Array): string {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    if (!text.includes("\0")) return text;
+  } catch {
+    // Below.
+  }
+  throw new RangeError("it is not text in UTF-8");
 }
 
 function report(file: string, problems: readonly string[]): ConfigError {

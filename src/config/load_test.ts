@@ -113,11 +113,15 @@ Deno.test("what is missing says what belongs there", () => {
 Deno.test("text that is not JSON is reported with its place", () => {
   assert.deepEqual(problems('{\n  "id": h1,\n  "pip" "x"\n'), [
     "peers.json:2:9: is not JSON: a word that is not true, false, null, a number or text in quotes",
-    "peers.json:2:11: is not JSON: a value is expected",
     'peers.json:3:9: is not JSON: a ":" is expected between key and value',
     'peers.json:4:1: is not JSON: a "}" is missing',
   ]);
-  assert.deepEqual(problems(""), ["peers.json:1:1: is not JSON: a value is expected"]);
+  assert.deepEqual(problems("{ 'id': 1 }"), [
+    "peers.json:1:3: is not JSON: text stands between double quotes",
+  ]);
+  for (const nothing of ["", " \r\n", "\uFEFF", "// nothing\n/* at all */"]) {
+    assert.match(problems(nothing).join(), /^peers\.json:1:1: is empty: /);
+  }
   assert.match(problems("[".repeat(100_000))[0] ?? "", /nested deeper than 32 levels/);
 });
 
@@ -187,6 +191,27 @@ Deno.test("a file that cannot be read is one sentence", async () => {
     name: "ConfigError",
     message: 'Cannot read configuration "/nonexistent/peers.json": no such file',
   });
+});
+
+Deno.test("a file of another kind is one sentence; a mark of UTF-8 and ends of lines do not matter", async () => {
+  const file = await Deno.makeTempFile();
+  const load = async (bytes: Uint8Array) => {
+    await Deno.writeFile(file, bytes);
+    return await loadConfig(file, { files: "told" });
+  };
+  const text = JSON.stringify(SMALLEST, null, 2);
+  const utf16 = new Uint8Array([0xff, 0xfe, ...[...text].flatMap((c) => [c.charCodeAt(0), 0])]);
+  try {
+    for (const bytes of [utf16, new Uint8Array([0x1f, 0x8b, 8, 0]), new Uint8Array([0x7b, 0])]) {
+      await assert.rejects(load(bytes), {
+        message: `Cannot read configuration "${file}": it is not text in UTF-8`,
+      });
+    }
+    const marked = new TextEncoder().encode(`\uFEFF${text.replaceAll("\n", "\r\n")}`);
+    assert.equal((await load(marked)).config.id, "h1");
+  } finally {
+    await Deno.remove(file);
+  }
 });
 
 Deno.test("files that the configuration names must be there, or are warned about", async () => {

@@ -9,6 +9,7 @@ import {
   type ParseErrorCode,
   parseTree,
   printParseErrorCode,
+  stripComments as withoutComments,
 } from "jsonc-parser";
 import type { Remark } from "./rules.ts";
 
@@ -30,6 +31,8 @@ export interface Source {
 /** Deeper than any configuration; keeps hostile files from exhausting the stack. */
 const MAX_DEPTH = 32;
 const MAX_SYNTAX_ERRORS = 10;
+const EMPTY =
+  "is empty: it needs at least id, pip, vips, plane, rpc.tls and peers (see examples/peers.json)";
 
 /** Reads a text. Never throws: what is wrong is in `problems`. */
 export function parseSource(text: string): Source {
@@ -47,24 +50,40 @@ export function parseSource(text: string): Source {
       locate: (remark) => ({ ...remark, ...place(0) }),
     };
   }
+  if (withoutComments(text).trim() === "") {
+    const problem = { path: [], text: EMPTY, ...place(0) };
+    return {
+      value: undefined,
+      problems: [problem],
+      locate: (remark) => ({ ...remark, ...place(0) }),
+    };
+  }
   const errors: ParseError[] = [];
   const root = parseTree(text.replace(/^\uFEFF/, " "), errors, { allowTrailingComma: true });
-  const problems = errors.slice(0, MAX_SYNTAX_ERRORS).map((error) => ({
-    path: [],
-    text: `is not JSON: ${wording(error.error)}`,
-    ...place(error.offset),
-  }));
+  const problems = firstOfLines(
+    errors.map(({ error, offset }) => ({
+      path: [],
+      text: `is not JSON: ${
+        text[offset] === "'" ? "text stands between double quotes" : wording(error)
+      }`,
+      ...place(offset),
+    })),
+  );
   const locate = (remark: Remark) => ({ ...remark, ...place(offsetOf(root, remark.path)) });
-  if (!root || problems.length > 0) {
-    if (problems.length === 0) problems.push({ path: [], text: "is empty", ...place(0) });
-    return { value: undefined, problems, locate };
-  }
+  if (!root || problems.length > 0) return { value: undefined, problems, locate };
   const odd: Problem[] = [];
   const value = valueOf(root, [], {
     text,
     onOddKey: (path, node, text) => odd.push({ path, text, ...place(node.offset) }),
   });
   return { value, problems: odd, locate };
+}
+
+/** What follows on a line after its first mistake is seldom another one. */
+function firstOfLines(problems: readonly Problem[]): Problem[] {
+  const seen = new Set<number>();
+  return problems.filter(({ line }) => !seen.has(line) && seen.add(line))
+    .slice(0, MAX_SYNTAX_ERRORS);
 }
 
 /** Keys that could reach prototypes, and that valibot skips for that reason: never ours. */

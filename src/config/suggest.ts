@@ -10,7 +10,9 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
   // A third of the word may be wrong; one letter in a short one.
   let bestDistance = Math.max(1, Math.floor(given.length / 3)) + 1;
   for (const candidate of candidates) {
-    const d = distance(given, normal(candidate));
+    const known = normal(candidate);
+    // A beginning is meant as such: "warn", "stat".
+    const d = given.length >= 3 && known.startsWith(given) ? 1 : distance(given, known);
     if (d < bestDistance) [best, bestDistance] = [candidate, d];
   }
   return best;

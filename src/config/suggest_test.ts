@@ -14,6 +14,8 @@ Deno.test("the nearest key is suggested for a slip of the pen", () => {
     ["pipp", "pip"],
     ["next_mac_hop", undefined],
     ["zzz", undefined],
+    ["svc", "svc_address"],
+    ["sv", undefined],
     ["x".repeat(10_000), undefined],
   ];
   for (const [word, expected] of table) assert.equal(nearest(word, KEYS), expected, word);

@@ -2,7 +2,7 @@
 
 /** The kinds of value that a configuration has, as valibot schemas whose messages say what is right. */
 import * as v from "valibot";
-import { isDnsName, parseCidr, parseHostPort } from "./addresses.ts";
+import { isDnsName, isIdentity, parseCidr, parseHostPort } from "./addresses.ts";
 import { formatDuration, parseDuration, quote } from "./durations.ts";
 import { nearest } from "./suggest.ts";
 
@@ -166,9 +166,7 @@ export const hostPort: v.GenericSchema<unknown, string> = leaf((input) =>
 
 /** What may stand for a host in a certificate: a DNS name or the last part of a SPIFFE id. */
 export const identity: v.GenericSchema<unknown, string> = leaf((input) => {
-  if (
-    typeof input !== "string" || !/^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$/.test(input)
-  ) {
+  if (typeof input !== "string" || !isIdentity(input)) {
     throw new RangeError(
       `${quote(input)} is not an id: use letters, digits, ".", "-" and "_", such as "h1"`,
     );
@@ -186,9 +184,13 @@ export const domainName: v.GenericSchema<unknown, string> = leaf((input) => {
 
 /** A Linux network interface. */
 export const interfaceName: v.GenericSchema<unknown, string> = leaf((input) => {
-  if (typeof input !== "string" || !/^[^\s/:]{1,15}$/.test(input) || /^\.\.?$/.test(input)) {
+  // The kernel counts octets.
+  const length = typeof input === "string" ? new TextEncoder().encode(input).length : 0;
+  if (
+    typeof input !== "string" || !/^[^\s/:]+$/.test(input) || /^\.\.?$/.test(input) || length > 15
+  ) {
     throw new RangeError(
-      `${quote(input)} is not an interface: names have 1 to 15 characters, such as "p0"`,
+      `${quote(input)} is not an interface: names have 1 to 15 octets, such as "p0"`,
     );
   }
   return input;
