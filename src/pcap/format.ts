@@ -2,29 +2,8 @@
 
 /** Capture files: classic pcap is read and written, pcapng is read (pcapng.ts). */
 import { ConfigError } from "../config/config.ts";
+import { type Capture, type CapturedPacket, linkOf, LINKTYPE } from "./capture.ts";
 import { readPcapng } from "./pcapng.ts";
-
-/** What a captured packet starts with; "other": a link type that is not known here. */
-export type Link = "ethernet" | "ip" | "other";
-
-/** One packet of a capture. `data` may be a view of the file's octets. */
-export interface CapturedPacket {
-  readonly link: Link;
-  /** Since 1970. */
-  readonly timeNs: bigint;
-  readonly data: Uint8Array<ArrayBuffer>;
-  /** On the wire; more than `data` has when the capture cut it. */
-  readonly originalLength: number;
-}
-
-/** A capture file in memory. */
-export interface Capture {
-  readonly packets: readonly CapturedPacket[];
-  /** Times are finer than microseconds. */
-  readonly nanoseconds: boolean;
-  /** Why the rest of the file could not be read, when it could not. */
-  readonly problem?: string;
-}
 
 /** Reads pcap of either endianness (us or ns), or pcapng. Throws `ConfigError` when it is neither. */
 export function readCapture(file: Uint8Array<ArrayBuffer>): Capture {
@@ -51,7 +30,7 @@ export function writeCapture(
   view.setUint16(4, 2, true);
   view.setUint16(6, 4, true);
   view.setUint32(16, SNAPLEN, true);
-  view.setUint32(20, options.link === "ethernet" ? LINKTYPE_ETHERNET : LINKTYPE_RAW, true);
+  view.setUint32(20, options.link === "ethernet" ? LINKTYPE.ETHERNET : LINKTYPE.RAW, true);
   const unit = options.nanoseconds ? 1n : 1000n;
   let at = HEADER;
   for (const { data, timeNs, originalLength } of packets) {
@@ -65,22 +44,6 @@ export function writeCapture(
   return file;
 }
 
-/** What a LINKTYPE number means here. */
-export function linkOf(linktype: number): Link {
-  switch (linktype) {
-    case LINKTYPE_ETHERNET:
-      return "ethernet";
-    case LINKTYPE_RAW:
-    case 12: // DLT_RAW where LINKTYPE was not yet told apart from it
-    case 14: // the same on OpenBSD
-    case 228: // IPv4
-    case 229: // IPv6
-      return "ip";
-    default:
-      return "other";
-  }
-}
-
 /** https://www.ietf.org/archive/id/draft-ietf-opsawg-pcap-04.html */
 const MAGIC_US = 0xa1b2c3d4;
 const MAGIC_NS = 0xa1b23c4d;
@@ -88,8 +51,6 @@ const PCAPNG_MAGIC = 0x0a0d0d0a;
 const HEADER = 24;
 const RECORD = 16;
 const SNAPLEN = 262144;
-const LINKTYPE_ETHERNET = 1;
-const LINKTYPE_RAW = 101;
 
 function readPcap(
   file: Uint8Array<ArrayBuffer>,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { type CapturedPacket, readCapture, writeCapture } from "./format.ts";
+import type { CapturedPacket } from "./capture.ts";
+import { readCapture, writeCapture } from "./format.ts";
 
 const PACKETS: readonly CapturedPacket[] = [
   {

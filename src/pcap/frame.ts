@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Ethernet, IP and UDP of a captured packet: where the parts lie, and the parts put together again. */
-import type { CapturedPacket } from "./format.ts";
+import type { CapturedPacket } from "./capture.ts";
 
 export const PROTO = { IPV4: 4, TCP: 6, UDP: 17, IPV6: 41 } as const;
 

@@ -4,7 +4,8 @@
 import { Key } from "../../ffi/key.ts";
 import type { Offline, Unsealed, Verdict } from "../../ffi/offline.ts";
 import type { PspVersionNumber, SpiKey } from "../../ffi/plane.ts";
-import { type CapturedPacket, readCapture, writeCapture } from "./format.ts";
+import type { CapturedPacket } from "./capture.ts";
+import { readCapture, writeCapture } from "./format.ts";
 import { parseFrame, parseUdp, PROTO, withL2, withPayload } from "./frame.ts";
 import { keyFor, type PcapKeys, spiText } from "./keys.ts";
 import { readPspHeader } from "./psp_header.ts";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Reads pcapng: sections of either endianness, several interfaces, enhanced, simple and old packet blocks. */
-import { type Capture, type CapturedPacket, type Link, linkOf } from "./format.ts";
+import { type Capture, type CapturedPacket, type Link, linkOf } from "./capture.ts";
 
 interface Interface {
   readonly link: Link;

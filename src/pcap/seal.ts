@@ -6,7 +6,8 @@ import { DataPlaneError, type PspVersionNumber, type SpiKey } from "../../ffi/pl
 import { ConfigError } from "../config/config.ts";
 import type { PspMode } from "../sa/sa.ts";
 import { flowPort, ipPacket, outerFamily, udpDatagram } from "./build.ts";
-import { type CapturedPacket, readCapture, writeCapture } from "./format.ts";
+import type { CapturedPacket } from "./capture.ts";
+import { readCapture, writeCapture } from "./format.ts";
 import { type IpFrame, parseFrame, PROTO, withL2, withPayload } from "./frame.ts";
 import { keyFor, type PcapKeys, spiText } from "./keys.ts";
 import type { CaptureOutcome, PacketOutcome, PacketResult } from "./open.ts";

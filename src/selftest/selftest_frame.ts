@@ -2,7 +2,7 @@
 
 /** The frame that a malformed-packet vector stands in. */
 import { ipPacket, udpDatagram } from "../pcap/build.ts";
-import type { CapturedPacket } from "../pcap/format.ts";
+import type { CapturedPacket } from "../pcap/capture.ts";
 import { parseFrame, put16, udpSum, withL2 } from "../pcap/frame.ts";
 
 /** What is special about the frame; a number, a count or octets in hexadecimal digits where that makes sense. */
