@@ -68,10 +68,12 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
       ...insecure,
     }),
   );
-  const parts = assemble({ config, clock, log, setup });
+  const peers = new Peers(config);
+  const parts = assemble({ config, peers, clock, log, setup });
   stack.use(parts.flows);
   const core = createCore({
     config,
+    peers,
     clock,
     log,
     store,
@@ -181,10 +183,9 @@ interface Parts {
 }
 
 function assemble(
-  given: { config: Config; clock: Clock; log: Log; setup: PlaneSetup },
+  given: { config: Config; peers: Peers; clock: Clock; log: Log; setup: PlaneSetup },
 ): Parts {
-  const { config, clock, log, setup: { plane, installed } } = given;
-  const peers = new Peers(config);
+  const { config, peers, clock, log, setup: { plane, installed } } = given;
   const hops = new NextHops({
     config,
     log,

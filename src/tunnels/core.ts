@@ -15,7 +15,6 @@ import { Notices } from "../exchange/notices.ts";
 import type { Parts, Powers } from "./parts.ts";
 import { PeerGate } from "../peers/peer_gate.ts";
 import { PeerWatch } from "../peers/peer_watch.ts";
-import { Peers } from "../peers/peers.ts";
 import { Recorder } from "./recorder.ts";
 import { RequestMemory } from "../exchange/request_memory.ts";
 import { Responder } from "../exchange/responder.ts";
@@ -66,7 +65,6 @@ export function createCore(powers: Powers): Core {
     ...powers,
     bootEpoch: store.reserveEpoch(clock.wallMs()),
     counters: new Counters(),
-    peers: new Peers(config),
     epochs: new Epochs(),
     shares: new KeyShares(),
     tasks: new Tasks(log),

@@ -30,6 +30,8 @@ export type CorePlane = Pick<
 /** What the core is given. */
 export interface Powers {
   readonly config: Config;
+  /** As `config` has them; the core adds what it learns. */
+  readonly peers: Peers;
   readonly plane: CorePlane;
   readonly flows: Flows;
   readonly client: TunnelClient;
@@ -43,7 +45,6 @@ export interface Powers {
 export interface Parts extends Powers {
   readonly bootEpoch: bigint;
   readonly counters: Counters;
-  readonly peers: Peers;
   readonly epochs: Epochs;
   readonly shares: KeyShares;
   readonly tasks: Tasks;

@@ -5,6 +5,7 @@ import type { PlaneEvent } from "../../ffi/plane.ts";
 import type { Config } from "../../src/config/config.ts";
 import { type Core, createCore } from "../../src/tunnels/core.ts";
 import type { Log, LogFields } from "../../src/log.ts";
+import { Peers } from "../../src/peers/peers.ts";
 import { seededRandom } from "../../src/random.ts";
 import type { VipPair } from "../../src/sa/sa.ts";
 import { openSaStore, type SaStore } from "../../src/sa/sa_store.ts";
@@ -135,6 +136,7 @@ export class Host {
     const client = this.world.network.client(this.id);
     return createCore({
       config: this.config,
+      peers: new Peers(this.config),
       plane: this.flows,
       flows: this.flows,
       client: {

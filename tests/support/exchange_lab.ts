@@ -14,6 +14,7 @@ import type { TunnelHandler } from "../../src/exchange/exchange.ts";
 import type { FlowTable } from "../../src/plane/flow_table.ts";
 import type { Log } from "../../src/log.ts";
 import type { CorePlane } from "../../src/tunnels/parts.ts";
+import { Peers } from "../../src/peers/peers.ts";
 import { pkiInit, pkiIssue } from "../../src/pki/pki.ts";
 import { systemRandom } from "../../src/random.ts";
 import { createRpcClient, type RpcClient } from "../../src/rpc/client.ts";
@@ -105,6 +106,7 @@ export class ExchangeLab implements AsyncDisposable {
       const flows = planes.flows(side);
       const core = createCore({
         config,
+        peers: new Peers(config),
         clock: systemClock(),
         log: QUIET,
         store,
