@@ -60,5 +60,9 @@ export function macBytes(text: string): Uint8Array<ArrayBuffer> {
 
 /** "02:00:00:00:00:01" */
 export function macText(bytes: Uint8Array): string {
-  return [...bytes].map((octet) => octet.toString(16).padStart(2, "0")).join(":");
+  let text = "";
+  for (const octet of bytes) text += (text === "" ? "" : ":") + (HEX[octet] ?? "");
+  return text;
 }
+
+const HEX = Array.from({ length: 256 }, (_, octet) => octet.toString(16).padStart(2, "0"));

@@ -85,7 +85,7 @@ export function decodeKeys(bytes: Uint8Array<ArrayBuffer>, version: PspVersionNu
     return {
       spi: struct.number("spi"),
       version,
-      key: new Key(struct.octets("key").slice(0, keyLength(version))),
+      key: new Key(struct.copyOf("key", keyLength(version))),
     };
   });
 }

@@ -74,6 +74,12 @@ export class Struct<S extends StructName> {
     return this.#whole.subarray(this.#base + offset, this.#base + offset + size);
   }
 
+  /** A copy of the first octets of a field. */
+  copyOf(field: FieldName<S>, length: number): Uint8Array<ArrayBuffer> {
+    const start = this.#base + this.#field(field)[0];
+    return this.#whole.slice(start, start + length);
+  }
+
   /** Throws RangeError when the value does not fit the field. */
   set(field: FieldName<S>, value: number | bigint): this {
     const [offset, size] = this.#field(field);

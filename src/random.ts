@@ -14,7 +14,7 @@ export interface Random {
 export function systemRandom(): Random {
   return {
     uniform: () => Math.random(),
-    hex: (n) => toHex(crypto.getRandomValues(new Uint8Array(n))),
+    hex: (n) => crypto.getRandomValues(new Uint8Array(n)).toHex(),
   };
 }
 
@@ -31,10 +31,6 @@ export function seededRandom(seed: number): Random {
   };
   return {
     uniform,
-    hex: (n) => toHex(Uint8Array.from({ length: n }, () => Math.floor(uniform() * 256))),
+    hex: (n) => Uint8Array.from({ length: n }, () => Math.floor(uniform() * 256)).toHex(),
   };
-}
-
-function toHex(bytes: Uint8Array): string {
-  return Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
 }

@@ -73,7 +73,11 @@ async function tryOnce(
   request: NewTunnelRequest,
 ): Promise<NewTunnelReply> {
   const over = new AbortController();
-  const signal = AbortSignal.any([over.signal, tasks.signal]);
+  const { signal } = over;
+  // Not AbortSignal.any: that is a third signal for each try.
+  const stop = () => over.abort(tasks.signal.reason);
+  if (tasks.signal.aborted) stop();
+  tasks.signal.addEventListener("abort", stop, { once: true });
   let answered = false;
   const call = client.newTunnel(peer, request, { timeoutMs, signal });
   const deadline = clock.sleep(timeoutMs, signal).then(() => {
@@ -85,6 +89,7 @@ async function tryOnce(
     answered = true;
     return reply;
   } finally {
+    tasks.signal.removeEventListener("abort", stop);
     over.abort(OVER);
     if (!answered) tasks.add(call.then(wipeKeys, () => {}));
   }

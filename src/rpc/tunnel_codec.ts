@@ -7,7 +7,7 @@
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import ipaddr from "ipaddr.js";
-import { ipv4Bits } from "../../ffi/address.ts";
+import { ipv4Bits, macBytes, macText } from "../../ffi/address.ts";
 import { Key } from "../../ffi/key.ts";
 import {
   MAX_TUNNELS_PER_REQUEST,
@@ -202,7 +202,7 @@ function params(message: pb.PspParams | undefined, field: string): PspParams {
     spi: spi(message.spi, `${field}.spi`),
     version: name,
     pip: pip(message.pip, `${field}.pip`),
-    mac: Array.from(message.mac, (b) => b.toString(16).padStart(2, "0")).join(":"),
+    mac: macText(message.mac),
     ...(message.vc === undefined ? {} : { vc: message.vc }),
     cryptOffset: message.cryptOffset,
     mode,
@@ -218,11 +218,20 @@ function params(message: pb.PspParams | undefined, field: string): PspParams {
 /** The outer address of one host: a peer must not have us send to a group. */
 function pip(value: string, field: string): string {
   const text = address(value, field);
-  const range = ipaddr.parse(text).range();
+  const range = rangeOf(text);
   if (range === "unspecified" || range === "multicast" || range === "broadcast") {
     throw bad(field, `it is ${range}, the address of one host is needed`);
   }
   return text;
+}
+
+/** As ipaddr.js names them; those of IPv4 that matter are told without it, for every SA has one. */
+function rangeOf(text: string): string {
+  const bits = ipv4Bits(text);
+  if (bits === undefined) return ipaddr.parse(text).range();
+  if (bits === 0xffffffff) return "broadcast";
+  const first = bits >>> 24;
+  return first === 0 ? "unspecified" : first >>> 4 === 0xe ? "multicast" : "unicast";
 }
 
 function paramsToProto(params: PspParams): pb.PspParams {
@@ -231,7 +240,7 @@ function paramsToProto(params: PspParams): pb.PspParams {
     version: versionNumber(params.version),
     key: new Uint8Array(params.key.reveal()),
     pip: params.pip,
-    mac: Uint8Array.fromHex(params.mac.replaceAll(":", "")),
+    mac: macBytes(params.mac),
     ...(params.vc === undefined ? {} : { vc: params.vc }),
     cryptOffset: params.cryptOffset,
     mode: MODES.indexOf(params.mode) + 1,
