@@ -8,29 +8,23 @@ import type { FileForm } from "./schema.ts";
 
 /** Addresses with which some packet or request could never arrive. */
 export function* addressProblems(form: FileForm): Generator<Remark> {
-  if (isLoopback(form.pip)) {
-    yield {
-      path: ["pip"],
-      text: `${form.pip} is reached from this host only: name the one that the other hosts reach`,
-    };
-  }
-  const pips = new Map<string, number>();
-  const services = new Map<string, number>();
   for (const [i, peer] of form.peers.entries()) {
-    if (peer.pip !== undefined) {
-      const text = pipProblem(form, peer.pip, pips);
-      if (text !== undefined) yield { path: ["peers", i, "pip"], text };
-      pips.set(peer.pip, i);
-    }
-    const text = serviceProblem(form, peer.svc_address, services);
-    if (text !== undefined) yield { path: ["peers", i, "svc_address"], text };
-    services.set(peer.svc_address, i);
+    const pip = peer.pip === undefined ? undefined : pipProblem(form, peer.pip);
+    if (pip !== undefined) yield { path: ["peers", i, "pip"], text: pip };
+    const service = serviceProblem(form, peer.svc_address);
+    if (service !== undefined) yield { path: ["peers", i, "svc_address"], text: service };
   }
   yield* workloads(form);
 }
 
 /** Addresses that may be meant so. */
 export function* addressWarnings(form: FileForm): Generator<Remark> {
+  if (isLoopback(form.pip)) {
+    yield {
+      path: ["pip"],
+      text: `${form.pip} is reached from this host only: name the one that the other hosts reach`,
+    };
+  }
   const listen = form.rpc.listen ?? defaultListen(form.pip);
   if (form.peers.length > 0 && isLoopback(parseHostPort(listen).host)) {
     yield {
@@ -42,6 +36,26 @@ export function* addressWarnings(form: FileForm): Generator<Remark> {
     if (!vip.endsWith("/0")) continue;
     yield { path: ["vips", i], text: "gives every address without a longer prefix to this host" };
   }
+  yield* twice(form, "pip", (pip) => pip);
+  yield* twice(form, "svc_address", (address) => `"${address}"`);
+}
+
+/** Peers that name what an earlier one has. */
+function* twice(
+  { peers }: FileForm,
+  key: "pip" | "svc_address",
+  quoted: (address: string) => string,
+): Generator<Remark> {
+  const first = new Map<string, number>();
+  for (const [i, { [key]: address }] of peers.entries()) {
+    if (address === undefined) continue;
+    const other = first.get(address);
+    if (other === undefined) first.set(address, i);
+    else {
+      const text = `${quoted(address)} is that of peers[${other}] too: two agents on one host?`;
+      yield { path: ["peers", i, key], text };
+    }
+  }
 }
 
 /** Whether two listeners would meet: one port, and one address or every address. */
@@ -50,37 +64,21 @@ export function sameListener(a: string, b: string): boolean {
   return x.port === y.port && (x.host === y.host || isAny(x.host) || isAny(y.host));
 }
 
-function pipProblem(
-  { pip: own, psp }: FileForm,
-  pip: string,
-  known: ReadonlyMap<string, number>,
-): string | undefined {
+function pipProblem({ pip: own, psp }: FileForm, pip: string): string | undefined {
   if (pip === own) return `${own} is this host's own address`;
-  if (isLoopback(pip)) return `${pip} is this host itself: name the peer's outer address`;
   // In transport mode a packet keeps its own header, and the pip is only looked up for its next hop.
-  if (psp.mode === "tunnel" && family(pip) !== family(own)) {
-    return `${pip} and this host's pip (${own}) are of different address families: no packet can ` +
-      "have both in its outer header, so use addresses of one family";
-  }
-  const other = known.get(pip);
-  return other === undefined ? undefined : `${pip} is that of peers[${other}] too`;
+  if (psp.mode !== "tunnel" || family(pip) === family(own)) return undefined;
+  return `${pip} and this host's pip (${own}) are of different address families: no packet can ` +
+    "have both in its outer header, so use addresses of one family";
 }
 
-function serviceProblem(
-  form: FileForm,
-  service: string,
-  known: ReadonlyMap<string, number>,
-): string | undefined {
+function serviceProblem(form: FileForm, service: string): string | undefined {
   const { host, port } = parseHostPort(service);
-  const listen = form.rpc.listen ?? defaultListen(form.pip);
-  const own = parseHostPort(listen);
+  const own = parseHostPort(form.rpc.listen ?? defaultListen(form.pip));
   if (port === own.port && (host === own.host || (host === form.pip && isAny(own.host)))) {
     return `"${service}" is where this host itself listens (rpc.listen): name the peer's address`;
   }
-  const wrong = unicastProblem(host);
-  if (wrong !== undefined) return wrong;
-  const other = known.get(service);
-  return other === undefined ? undefined : `"${service}" is that of peers[${other}] too`;
+  return unicastProblem(host);
 }
 
 /** A name may be anything; an address must be that of one host. */
