@@ -23,6 +23,8 @@ dpdk_cflags = $(call as_system,$(shell pkg-config --cflags $(DPDK) 2>/dev/null))
 doca_defines := -DDOCA_ALLOW_EXPERIMENTAL_API -DALLOW_EXPERIMENTAL_API
 doca_check = $(CC) -std=c11 -D_DEFAULT_SOURCE= -fsyntax-only -Wall -Wextra -Werror $(doca_defines) \
 	$(1) $(dpdk_cflags)
+# Our declarations of them: the compiler names no system header as a dependency.
+standin_headers := $(wildcard doca-standin/include/*.h)
 have_dpdk = pkg-config --exists $(DPDK) || { echo "DPDK's headers are missing (Debian: libdpdk-dev)"; exit 1; }
 
 # ---- checks without the SDK ----------------------------------------------------------------------
@@ -44,11 +46,11 @@ doca-standin-syntax:
 # ---- objects -------------------------------------------------------------------------------------
 
 # BASE, HARDEN, SECTIONS: of the Makefile.
-$(BUILD)/doca-standin/doca/%.o: doca/%.c
+$(BUILD)/doca-standin/doca/%.o: doca/%.c $(standin_headers)
 	@mkdir -p $(@D)
 	$(CC) $(BASE) -O2 $(SECTIONS) $(doca_defines) -isystem doca-standin/include $(dpdk_cflags) -c -o $@ $<
 
-$(BUILD)/doca-standin-asan/doca/%.o: doca/%.c
+$(BUILD)/doca-standin-asan/doca/%.o: doca/%.c $(standin_headers)
 	@mkdir -p $(@D)
 	$(CC) $(BASE) -O1 $(SANITIZE) $(doca_defines) -isystem doca-standin/include $(dpdk_cflags) -c -o $@ $<
 

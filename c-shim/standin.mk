@@ -22,12 +22,12 @@ standin_libs = -Wl,--as-needed -lrte_ethdev -lrte_mbuf -lrte_mempool -lrte_ring 
 
 doca-standin: $(STANDIN)/libpsp_dp_doca.so
 
-$(BUILD)/doca-standin/doca-standin/%.o: doca-standin/%.c
+$(BUILD)/doca-standin/doca-standin/%.o: doca-standin/%.c $(standin_headers)
 	@$(have_dpdk)
 	@mkdir -p $(@D)
 	$(CC) $(BASE) -O2 $(standin_flags) -c -o $@ $<
 
-$(BUILD)/doca-standin-asan/doca-standin/%.o: doca-standin/%.c
+$(BUILD)/doca-standin-asan/doca-standin/%.o: doca-standin/%.c $(standin_headers)
 	@$(have_dpdk)
 	@mkdir -p $(@D)
 	$(CC) $(BASE) -O1 $(SANITIZE) $(standin_flags) -c -o $@ $<
@@ -48,11 +48,11 @@ $(STANDIN)/libpsp_dp_doca.so: $(patsubst %.c,$(BUILD)/doca-standin/%.o,$(doca_sr
 standin_test_src := $(filter tests/$(ONLY)_test.c,$(wildcard tests/standin_*_test.c))
 standin_tests := $(basename $(notdir $(standin_test_src)))
 
-$(BUILD)/doca-standin/tests/%.o: tests/%.c
+$(BUILD)/doca-standin/tests/%.o: tests/%.c $(standin_headers)
 	@mkdir -p $(@D)
 	$(CC) $(BASE) -O2 $(doca_defines) -Itests -isystem doca-standin/include $(dpdk_cflags) -c -o $@ $<
 
-$(BUILD)/doca-standin-asan/tests/%.o: tests/%.c
+$(BUILD)/doca-standin-asan/tests/%.o: tests/%.c $(standin_headers)
 	@mkdir -p $(@D)
 	$(CC) $(BASE) -O1 $(SANITIZE) $(doca_defines) -Itests -isystem doca-standin/include $(dpdk_cflags) -c -o $@ $<
 

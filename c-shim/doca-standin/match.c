@@ -13,10 +13,12 @@ enum when {
 	OUTER_IP4,
 	OUTER_IP6,
 	OUTER_PORTS,
+	OUTER_TCP,
 	OUTER_ICMP,
 	INNER_IP4,
 	INNER_IP6,
 	INNER_PORTS,
+	INNER_TCP,
 	INNER_ICMP,
 	PSP
 };
@@ -31,14 +33,15 @@ struct field {
 		offsetof(struct doca_flow_match, name),                                            \
 			sizeof(((struct doca_flow_match *)NULL)->name), when                       \
 	}
-#define HEADER(where, IP4, IP6, PORTS, ICMP)                                                       \
+#define HEADER(where, IP4, IP6, PORTS, TCP, ICMP)                                                  \
 	FIELD(where.eth.src_mac, ALWAYS), FIELD(where.eth.dst_mac, ALWAYS),                        \
 		FIELD(where.eth.type, ALWAYS), FIELD(where.ip4.src_ip, IP4),                       \
 		FIELD(where.ip4.dst_ip, IP4), FIELD(where.ip4.next_proto, IP4),                    \
 		FIELD(where.ip6.src_ip, IP6), FIELD(where.ip6.dst_ip, IP6),                        \
-		FIELD(where.ip6.next_proto, IP6), FIELD(where.transport.src_port, PORTS),          \
-		FIELD(where.transport.dst_port, PORTS), FIELD(where.icmp.type, ICMP),              \
-		FIELD(where.icmp.code, ICMP)
+		FIELD(where.ip6.next_proto, IP6), FIELD(where.ip4.total_len, IP4),                 \
+		FIELD(where.ip6.payload_len, IP6), FIELD(where.transport.src_port, PORTS),         \
+		FIELD(where.transport.dst_port, PORTS), FIELD(where.tcp.flags, TCP),               \
+		FIELD(where.icmp.type, ICMP), FIELD(where.icmp.code, ICMP)
 
 static const struct field fields[] = {
 	FIELD(meta.pkt_meta, ALWAYS),
@@ -58,8 +61,8 @@ static const struct field fields[] = {
 	FIELD(parser_meta.outer_l3_type, ALWAYS),
 	FIELD(parser_meta.inner_l3_type, ALWAYS),
 	FIELD(parser_meta.outer_l4_type, ALWAYS),
-	HEADER(outer, OUTER_IP4, OUTER_IP6, OUTER_PORTS, OUTER_ICMP),
-	HEADER(inner, INNER_IP4, INNER_IP6, INNER_PORTS, INNER_ICMP),
+	HEADER(outer, OUTER_IP4, OUTER_IP6, OUTER_PORTS, OUTER_TCP, OUTER_ICMP),
+	HEADER(inner, INNER_IP4, INNER_IP6, INNER_PORTS, INNER_TCP, INNER_ICMP),
 	FIELD(tun.psp.nexthdr, PSP),
 	FIELD(tun.psp.hdrextlen, PSP),
 	FIELD(tun.psp.res_cryptofst, PSP),
@@ -90,6 +93,8 @@ static bool named(const struct doca_flow_match *mask, enum when when)
 		return mask->outer.l3_type == DOCA_FLOW_L3_TYPE_IP6;
 	case OUTER_PORTS:
 		return is_ports(mask->outer.l4_type_ext);
+	case OUTER_TCP:
+		return mask->outer.l4_type_ext == DOCA_FLOW_L4_TYPE_EXT_TCP;
 	case OUTER_ICMP:
 		return is_icmp(mask->outer.l4_type_ext);
 	case INNER_IP4:
@@ -98,6 +103,8 @@ static bool named(const struct doca_flow_match *mask, enum when when)
 		return mask->inner.l3_type == DOCA_FLOW_L3_TYPE_IP6;
 	case INNER_PORTS:
 		return is_ports(mask->inner.l4_type_ext);
+	case INNER_TCP:
+		return mask->inner.l4_type_ext == DOCA_FLOW_L4_TYPE_EXT_TCP;
 	case INNER_ICMP:
 		return is_icmp(mask->inner.l4_type_ext);
 	case PSP:
@@ -234,6 +241,19 @@ static void read_ip(const uint8_t src[16], const uint8_t dst[16], uint8_t proto,
 	}
 }
 
+/* As the header says, whatever else is in the frame. */
+static void read_length(const struct dp_packet *packet, enum doca_flow_l3_type want,
+			struct doca_flow_header_format *out)
+{
+	const uint8_t *ip = packet->frame + packet->l3_off;
+	uint8_t is = packet->fields.parser_meta_outer_l3_type;
+
+	if (want == DOCA_FLOW_L3_TYPE_IP4 && is == PSP_DP_L3_IPV4)
+		memcpy(&out->ip4.total_len, ip + NET_IP4_TOTAL, sizeof(out->ip4.total_len));
+	else if (want == DOCA_FLOW_L3_TYPE_IP6 && is == PSP_DP_L3_IPV6)
+		memcpy(&out->ip6.payload_len, ip + NET_IP6_PLEN, sizeof(out->ip6.payload_len));
+}
+
 static enum doca_flow_l4_meta l4_meta(uint8_t type)
 {
 	return type == PSP_DP_L4_ICMP6 ? DOCA_FLOW_L4_META_ICMP : (enum doca_flow_l4_meta)type;
@@ -250,9 +270,13 @@ static void read_outer(const struct si_walk *walk, const struct doca_flow_match 
 	out->outer.eth.type = htobe16(from->outer_eth_type);
 	read_ip(from->outer_ip_src, from->outer_ip_dst, from->outer_ip_proto, mask->outer.l3_type,
 		from->parser_meta_outer_l3_type, &out->outer);
+	read_length(&walk->packet, mask->outer.l3_type, &out->outer);
 	if (is_ports(mask->outer.l4_type_ext) && (l4 == PSP_DP_L4_TCP || l4 == PSP_DP_L4_UDP)) {
 		out->outer.transport.src_port = htobe16(from->outer_l4_src_port);
 		out->outer.transport.dst_port = htobe16(from->outer_l4_dst_port);
+		if (l4 == PSP_DP_L4_TCP)
+			out->outer.tcp.flags =
+				walk->packet.frame[walk->packet.l4_off + NET_TCP_FLAGS];
 	} else if (is_icmp(mask->outer.l4_type_ext) &&
 		   (l4 == PSP_DP_L4_ICMP || l4 == PSP_DP_L4_ICMP6)) {
 		out->outer.icmp.type = from->outer_icmp_type;

@@ -35,11 +35,13 @@ struct doca_flow_header_eth {
 
 struct doca_flow_header_ip4 {
 	doca_be32_t src_ip, dst_ip;
+	doca_be16_t total_len;
 	uint8_t next_proto;
 };
 
 struct doca_flow_header_ip6 {
 	doca_be32_t src_ip[4], dst_ip[4];
+	doca_be16_t payload_len;
 	uint8_t next_proto;
 };
 
@@ -53,6 +55,7 @@ struct doca_flow_header_udp {
 
 struct doca_flow_header_tcp {
 	struct doca_flow_header_l4_port l4_port;
+	uint8_t flags; /* the octet of TCP's header: SYN is 0x02 */
 };
 
 struct doca_flow_header_icmp {
