@@ -66,7 +66,7 @@ int32_t dpu_control_up(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t expect
 	spec->domain = (enum doca_flow_pipe_domain)pipe->domain;
 	spec->root = pipe->root;
 	pipe->room = expected;
-	spec->entries = expected + 2;
+	spec->entries = expected + 2 + (pipe->root ? DPU_DETOURS_MAX : 0);
 	status = dpu_hw_pipe_create(dp, spec, &pipe->control);
 	free(spec);
 	pipe->entrance = &pipe->control;
@@ -86,7 +86,7 @@ int32_t dpu_control_level(struct psp_dp *dp, struct dpu_entry *entry)
 	struct dpu_ranked fresh = {
 		.match = &entry->match, .mask = &entry->mask, .priority = entry->priority};
 	struct dpu_ranked *others = calloc(pipe->n_entries + 1, sizeof(*others));
-	uint32_t n = 0;
+	uint32_t n = 0, levels = dpu_detour_wanted(entry) ? 2 : 1;
 
 	if (others == NULL)
 		return dpu_fail(dp, PSP_DP_ENOMEM, "Cannot add entry to pipe \"%s\": out of memory",
@@ -95,10 +95,12 @@ int32_t dpu_control_level(struct psp_dp *dp, struct dpu_entry *entry)
 		others[n++] = (struct dpu_ranked){.match = &other->match,
 						  .mask = &other->mask,
 						  .priority = other->priority,
+						  .first = other->first,
 						  .level = other->level};
-	entry->level = dpu_level(others, n, &fresh);
+	entry->first = dpu_level(others, n, &fresh, levels);
+	entry->level = entry->first + levels - 1;
 	free(others);
-	if (entry->level < DPU_LEVELS)
+	if (entry->first < DPU_LEVELS)
 		return 0;
 	return dpu_fail(
 		dp, PSP_DP_ENOSPC,

@@ -26,6 +26,8 @@
 
 #define DPU_VERSION "0.1.0"
 #define DPU_MIRRORS 8u         /* ids 1 to 8 */
+#define DPU_DETOURS_MAX 128u   /* room for them in a root: each entry has up to 33 of them */
+#define DPU_OVERHEAD_MAX 255u  /* octets; more than encap_data can hold */
 #define DPU_EXPIRE_BATCH 1024u /* keys that one look at limits takes */
 
 struct dpu_handle {
@@ -58,6 +60,8 @@ struct psp_dp {
 	uint32_t pipe_generation[DPU_PIPES_MAX];
 	_Atomic uint32_t pipe_ids[DPU_PIPES_MAX]; /* 0: none; for the poll thread */
 	struct dpu_handles handles;
+	pthread_mutex_t
+		matches_lock; /* a leaf: the writer changes what hangs here, the poll thread looks */
 	struct dpu_entry **matches; /* entries by pipe and match */
 	uint32_t matches_mask;
 	struct dpu_limbo *limbo; /* what hardware may still write to: completions that never came */
@@ -65,6 +69,17 @@ struct psp_dp {
 	uint32_t mirrors_bound;  /* bit n: it is bound, which is done once: later it is set anew */
 	uint32_t
 		outer_ip_len; /* of the last header that ENCAP was given: what peers send is alike */
+
+	/* detours: detour.c */
+	uint32_t max_ip;                       /* octets of IP that the uplink takes */
+	uint32_t encaps[DPU_OVERHEAD_MAX + 1]; /* entries that encapsulate, by what they add */
+	uint32_t longest;                      /* inner packet that an entry may send */
+	uint64_t diverted, diverted_before;    /* packets, as hardware counted; at the last look */
+	uint64_t lost;                         /* of these, in the settled counters */
+	uint64_t rests_before;                 /* at the last look */
+	_Atomic uint64_t inspected;            /* of these, that the poll thread has seen */
+	_Atomic uint64_t rests;                /* how often it has found its queues empty */
+	struct dp_limit too_bigs;              /* poll thread */
 
 	/* keys: crypto.c, master.c */
 	const struct psp_crypto_backend *backend;
@@ -150,6 +165,36 @@ void dpu_control_down(struct psp_dp *dp, struct dpu_pipe *pipe);
 /* The level for an entry that is not in yet; PSP_DP_ENOSPC: there is none between its neighbours. */
 int32_t dpu_control_level(struct psp_dp *dp, struct dpu_entry *entry);
 
+/* ---- detour.c: writer; inspect.c: poll thread ---- */
+
+/* SYNs and packets that no tunnel takes leave the way of this entry for the CPU. */
+bool dpu_detour_wanted(const struct dpu_entry *entry);
+/* As far as hardware grants them: without, packets go as if there were none. */
+void dpu_detours_up(struct psp_dp *dp, struct dpu_entry *entry);
+int32_t dpu_detours_down(struct psp_dp *dp, struct dpu_entry *entry);
+/* An entry with these actions has come or gone: what no tunnel takes may be another length now. */
+void dpu_encap_note(struct psp_dp *dp, const struct psp_dp_actions *actions, bool come);
+/* Octets that it puts in front and behind. */
+uint32_t dpu_overhead(const struct psp_dp_actions *encap);
+/* Adds what hardware counted for an entry's detours to its total. */
+void dpu_detours_settle(struct psp_dp *dp, struct dpu_entry *entry);
+/* Counts packets for which the CPU's queue had no room. */
+void dpu_detours_lost(struct psp_dp *dp);
+/* Before a packet is sent on at a pipe: lowers its MSS; false: it is too big, which is counted and reported. */
+bool dpu_inspect(struct psp_dp *dp, uint32_t pipe, struct dp_packet *packet);
+
+/* ---- matches.c ---- */
+
+/* The value, masked, and its hash. Pipe, priority and mask are there. */
+void dpu_match_set(struct dpu_entry *entry, const struct psp_dp_match *value);
+bool dpu_match_is_there(const struct psp_dp *dp, const struct dpu_entry *entry);
+void dpu_match_link(struct psp_dp *dp, struct dpu_entry *entry);
+void dpu_match_unlink(struct psp_dp *dp, struct dpu_entry *entry);
+void dpu_rule_set(struct psp_dp *dp, struct dpu_entry *entry, const struct dpu_rule *rule);
+/* Any thread: the actions of the entry that hardware finds for a packet's addresses. False: none encapsulates it. */
+bool dpu_tunnel_find(struct psp_dp *dp, uint32_t pipe, const struct psp_dp_match *packet,
+		     struct psp_dp_actions *encap);
+
 /* ---- rule.c, entry.c, install.c, handle.c ---- */
 
 int32_t dpu_actions_check(struct psp_dp *dp, const char *what,
@@ -185,6 +230,10 @@ int32_t dpu_master_up(struct psp_dp *dp);
 
 /* ---- stats.c: writer ---- */
 
+/* Adds what a piece has counted since the last look, in the ABI's units. */
+void dpu_piece_settle(const struct dpu_piece *piece, struct dpu_total *raw_last,
+		      struct dpu_total *total);
+
 /* Reads an entry's counter, and adds what is new to the plane's counters. */
 void dpu_entry_settle(struct psp_dp *dp, struct dpu_entry *entry);
 void dpu_pipe_settle(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_total *misses);
@@ -197,5 +246,7 @@ void dpu_poll_stop(struct psp_dp *dp);
 uint32_t dpu_rx_round(struct psp_dp *dp, uint16_t queue, uint16_t most);
 /* Poll thread: transmits what was released. True: there was something. */
 bool dpu_tx_released(struct psp_dp *dp);
+/* Poll thread: sends a packet on at a pipe that sends its misses to the CPU. */
+void dpu_tx_resubmit(struct psp_dp *dp, uint32_t pipe, const struct dp_packet *packet);
 
 #endif

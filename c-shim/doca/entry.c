@@ -1,54 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "dpu.h"
 #include "match.h"
 
-/* ---- finding one by what it matches ---------------------------------------------------------- */
-
-#define MATCH_FROM sizeof(uint32_t) /* after size */
-#define MATCH_LEN (offsetof(struct psp_dp_match, reserved) - MATCH_FROM)
-
-/* Hardware would take the same match twice. Only the agent's entries come here: a plain hash will do. */
-static uint32_t hash_of(const struct dpu_entry *entry)
-{
-	const uint8_t *bytes = (const uint8_t *)&entry->match + MATCH_FROM;
-	uint32_t h = entry->pipe->id ^ entry->priority;
-
-	for (size_t i = 0; i < MATCH_LEN; i++)
-		h = (h ^ bytes[i]) * 16777619u;
-	return h ^ (h >> 15);
-}
-
-static bool same_match(const struct dpu_entry *a, const struct dpu_entry *b)
-{
-	return a->pipe == b->pipe && a->priority == b->priority &&
-	       memcmp((const uint8_t *)&a->match + MATCH_FROM,
-		      (const uint8_t *)&b->match + MATCH_FROM, MATCH_LEN) == 0 &&
-	       memcmp((const uint8_t *)&a->mask + MATCH_FROM,
-		      (const uint8_t *)&b->mask + MATCH_FROM, MATCH_LEN) == 0;
-}
-
-static bool is_there(const struct psp_dp *dp, const struct dpu_entry *entry)
-{
-	const struct dpu_entry *other = dp->matches[entry->hash & dp->matches_mask];
-
-	while (other != NULL && !same_match(other, entry))
-		other = other->hash_next;
-	return other != NULL;
-}
-
 /* ---- tables ---------------------------------------------------------------------------------- */
 
 static void link_entry(struct psp_dp *dp, struct dpu_entry *entry)
 {
 	struct dpu_pipe *pipe = entry->pipe;
-	struct dpu_entry **bucket = &dp->matches[entry->hash & dp->matches_mask];
 
-	entry->hash_next = *bucket;
-	*bucket = entry;
+	dpu_match_link(dp, entry);
 	entry->next = pipe->entries;
 	if (pipe->entries != NULL)
 		pipe->entries->prev = entry;
@@ -57,16 +20,14 @@ static void link_entry(struct psp_dp *dp, struct dpu_entry *entry)
 	if (entry->rule.fwd.pipe != NULL)
 		entry->rule.fwd.pipe->refs++;
 	dpu_slot_link(dp, entry);
+	dpu_encap_note(dp, &entry->rule.actions, true);
 }
 
 static void unlink_entry(struct psp_dp *dp, struct dpu_entry *entry)
 {
 	struct dpu_pipe *pipe = entry->pipe;
-	struct dpu_entry **at = &dp->matches[entry->hash & dp->matches_mask];
 
-	while (*at != entry)
-		at = &(*at)->hash_next;
-	*at = entry->hash_next;
+	dpu_match_unlink(dp, entry);
 	if (entry->prev != NULL)
 		entry->prev->next = entry->next;
 	else
@@ -77,6 +38,7 @@ static void unlink_entry(struct psp_dp *dp, struct dpu_entry *entry)
 	if (entry->rule.fwd.pipe != NULL)
 		entry->rule.fwd.pipe->refs--;
 	dpu_slot_unlink(dp, entry);
+	dpu_encap_note(dp, &entry->rule.actions, false);
 	dpu_handle_give(&dp->handles, entry->id);
 }
 
@@ -127,17 +89,13 @@ static int32_t fill_match(struct psp_dp *dp, const struct psp_dp_entry_desc *des
 			  struct dpu_entry *entry)
 {
 	struct dpu_pipe *pipe = entry->pipe;
-	const uint8_t *value = (const uint8_t *)&desc->match;
-	uint8_t *match = (uint8_t *)&entry->match, *mask = (uint8_t *)&entry->mask;
 	uint32_t l3;
 
 	entry->priority = pipe->type == PSP_DP_PIPE_CONTROL ? desc->priority : 0;
 	entry->mask = pipe->type == PSP_DP_PIPE_CONTROL ? desc->match_mask : pipe->mask;
-	for (size_t i = MATCH_FROM; i < MATCH_FROM + MATCH_LEN; i++)
-		match[i] = value[i] & mask[i];
-	entry->hash = hash_of(entry);
+	dpu_match_set(entry, &desc->match);
 	if (pipe->type == PSP_DP_PIPE_CONTROL)
-		return dpu_control_level(dp, entry);
+		return 0;
 	if (pipe->n_legs == 1) {
 		entry->leg = &pipe->legs[0];
 		return 0;
@@ -161,9 +119,11 @@ static int32_t entry_add(struct psp_dp *dp, const struct psp_dp_entry_desc *desc
 
 	if (status == 0)
 		status = dpu_rule_fill(dp, pipe, desc, &entry->rule);
+	if (status == 0 && pipe->type == PSP_DP_PIPE_CONTROL)
+		status = dpu_control_level(dp, entry);
 	if (status != 0)
 		return status;
-	if (is_there(dp, entry))
+	if (dpu_match_is_there(dp, entry))
 		return dpu_fail(dp, PSP_DP_EEXIST,
 				"Cannot add entry to pipe \"%s\": one with this match is there",
 				pipe->name);
@@ -224,7 +184,9 @@ static void take_rule(struct psp_dp *dp, struct dpu_entry *entry, const struct d
 		rule->fwd.pipe->refs++;
 	if (entry->rule.fwd.pipe != NULL)
 		entry->rule.fwd.pipe->refs--;
-	entry->rule = *rule;
+	dpu_encap_note(dp, &rule->actions, true);
+	dpu_encap_note(dp, &entry->rule.actions, false);
+	dpu_rule_set(dp, entry, rule);
 	dpu_slot_link(dp, entry);
 }
 

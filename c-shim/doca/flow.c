@@ -28,7 +28,7 @@ static struct compat_resources resources_of(const struct psp_dp *dp)
 static int32_t init(struct psp_dp *dp)
 {
 	const char *mode = dp->options.mode[0] != 0 ? dp->options.mode : compat_mode_args();
-	uint16_t queues[DPU_QUEUES] = {DPU_QUEUE_TRUSTED, DPU_QUEUE_HOSTILE};
+	uint16_t queues[DPU_QUEUES] = {DPU_QUEUE_TRUSTED, DPU_QUEUE_HOSTILE, DPU_QUEUE_DETOUR};
 	struct doca_flow_resource_rss_cfg rss;
 	struct compat_resources resources = resources_of(dp);
 	struct doca_flow_cfg *cfg = NULL;

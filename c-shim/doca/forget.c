@@ -22,6 +22,12 @@ void dpu_leg_forget(struct dpu_leg *leg)
 
 static void forget_entry(struct dpu_entry *entry)
 {
+	while (entry->detours != NULL) {
+		struct dpu_detour *detour = entry->detours;
+
+		entry->detours = detour->next;
+		free(detour);
+	}
 	free(entry->list);
 	free(entry);
 }

@@ -206,6 +206,8 @@ int32_t dpu_install(struct psp_dp *dp, struct dpu_entry *entry)
 		status = list_add(dp, entry, build, &entry->list);
 	if (status == 0)
 		status = dpu_hw_add(dp, hw_of(entry), &build->hw, &entry->piece);
+	if (status == 0)
+		dpu_detours_up(dp, entry);
 	if (status != 0) {
 		list_remove(dp, entry, entry->list);
 		entry->list = NULL;
@@ -221,7 +223,9 @@ int32_t dpu_uninstall(struct psp_dp *dp, struct dpu_entry *entry)
 
 	if (entry->leg != NULL)
 		dpu_install_retry(dp, entry->leg);
-	status = dpu_hw_remove(dp, hw_of(entry), &entry->piece);
+	status = dpu_detours_down(dp, entry);
+	if (status == 0)
+		status = dpu_hw_remove(dp, hw_of(entry), &entry->piece);
 	if (status != 0 && !entry->piece.lost)
 		return status;
 	list_remove(dp, entry, entry->list);

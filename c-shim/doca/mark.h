@@ -15,14 +15,19 @@ enum dpu_mark {
 	DPU_MARK_EXCEPTION = 0x82, /* argument: enum psp_dp_port */
 	DPU_MARK_SAMPLE = 0x83,    /* argument: 1 on the way out, 0 on the way in */
 	DPU_MARK_SYNDROME = 0x84,  /* argument: enum psp_dp_syndrome */
-	DPU_MARK_RESUBMIT = 0x91,  /* enters at the pipe */
-	DPU_MARK_INJECT = 0x92,    /* argument: enum psp_dp_port; leaves there */
+	DPU_MARK_INSPECT = 0x85,  /* argument: enum psp_dp_port; the pipe is where it is to go on */
+	DPU_MARK_RESUBMIT = 0x91, /* enters at the pipe */
+	DPU_MARK_INJECT = 0x92,   /* argument: enum psp_dp_port; leaves there */
 };
 
-/* What the workloads need goes to one queue, what the network can make us look at to another. */
+/*
+ * What the workloads need goes to one queue, what the network can make us look at to another, and to a third what a
+ * workload can send at will beside its misses: each is bounded by itself.
+ */
 #define DPU_QUEUE_TRUSTED 0u
 #define DPU_QUEUE_HOSTILE 1u
-#define DPU_QUEUES 2u
+#define DPU_QUEUE_DETOUR 2u
+#define DPU_QUEUES 3u
 
 static inline uint32_t dpu_mark(enum dpu_mark kind, uint32_t argument, uint32_t pipe_index)
 {

@@ -4,6 +4,8 @@
 #include <endian.h>
 #include <string.h>
 
+#include "../common/net.h"
+
 static bool any(const void *bytes, size_t len)
 {
 	const uint8_t *at = bytes;
@@ -256,4 +258,34 @@ void dpu_match_entry(const struct psp_dp_match *value, const struct psp_dp_match
 				  .match_mask = match_mask};
 
 	fill_all(&fill);
+}
+
+/* ---- beyond the ABI's fields ------------------------------------------------------------------ */
+
+void dpu_match_syn(struct doca_flow_match *match, struct doca_flow_match *match_mask)
+{
+	match->parser_meta.outer_l4_type = DOCA_FLOW_L4_META_TCP;
+	match_mask->parser_meta.outer_l4_type = (enum doca_flow_l4_meta)UINT32_MAX;
+	match->outer.l4_type_ext = DOCA_FLOW_L4_TYPE_EXT_TCP;
+	match_mask->outer.l4_type_ext = DOCA_FLOW_L4_TYPE_EXT_TCP;
+	match->outer.tcp.flags = NET_SYN;
+	match_mask->outer.tcp.flags = NET_SYN;
+}
+
+void dpu_match_length(uint32_t l3, uint16_t value, uint16_t mask, struct doca_flow_match *match,
+		      struct doca_flow_match *match_mask)
+{
+	bool v4 = l3 == PSP_DP_L3_IPV4;
+
+	match->parser_meta.outer_l3_type = (enum doca_flow_l3_meta)l3;
+	match_mask->parser_meta.outer_l3_type = (enum doca_flow_l3_meta)UINT32_MAX;
+	match->outer.l3_type = v4 ? DOCA_FLOW_L3_TYPE_IP4 : DOCA_FLOW_L3_TYPE_IP6;
+	match_mask->outer.l3_type = match->outer.l3_type;
+	if (v4) {
+		match->outer.ip4.total_len = htobe16(value);
+		match_mask->outer.ip4.total_len = htobe16(mask);
+	} else {
+		match->outer.ip6.payload_len = htobe16(value);
+		match_mask->outer.ip6.payload_len = htobe16(mask);
+	}
 }

@@ -31,6 +31,11 @@ void dpu_match_entry(const struct psp_dp_match *value, const struct psp_dp_match
 		     const uint16_t ports[2], struct doca_flow_match *match,
 		     struct doca_flow_match *match_mask);
 
+/* Narrows a match to TCP packets with SYN set, or to packets of an IP version by bits of its length field. */
+void dpu_match_syn(struct doca_flow_match *match, struct doca_flow_match *match_mask);
+void dpu_match_length(uint32_t l3, uint16_t value, uint16_t mask, struct doca_flow_match *match,
+		      struct doca_flow_match *match_mask);
+
 /* Size of the ICV in octets: of every version. */
 #define DPU_ICV_LEN 16u
 

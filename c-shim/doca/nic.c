@@ -155,7 +155,12 @@ int32_t dpu_nic_up(struct psp_dp *dp)
 		status = find_rep(dp, nic);
 	if (status == 0)
 		status = make_pool(dp, nic);
-	return status == 0 ? start_uplink(dp, nic) : status;
+	if (status != 0)
+		return status;
+	/* Nothing that is longer without any header of ours can fit. */
+	dp->max_ip = mtu_of(nic->ids[PSP_DP_PORT_UPLINK]);
+	dp->longest = dp->max_ip;
+	return start_uplink(dp, nic);
 }
 
 void dpu_nic_down(struct psp_dp *dp)

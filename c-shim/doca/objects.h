@@ -119,19 +119,31 @@ struct dpu_rule {
 	bool count, mirror, notify;
 };
 
+/* Packets of a root's entry that the CPU looks at first: see detour.c. */
+struct dpu_detour {
+	struct dpu_detour *next; /* of its entry */
+	uint32_t l3; /* enum psp_dp_l3 of the length that it matches; NONE: it matches SYNs */
+	uint16_t value, mask; /* of that length, in the header's own terms */
+	bool wanted;
+	struct dpu_piece piece;
+	struct dpu_total raw; /* as hardware last said */
+};
+
 struct dpu_entry {
 	struct dpu_entry *prev, *next;           /* of its pipe */
 	struct dpu_entry *hash_next;             /* of its bucket in dp->matches */
 	struct dpu_entry *slot_prev, *slot_next; /* of the key slot that it encrypts with */
 	struct dpu_pipe *pipe;
 	struct dpu_leg *leg; /* BASIC */
-	uint32_t id, priority, level;
+	uint32_t id, priority;
+	uint32_t first, level; /* CONTROL: of its detours if it has any, and its own */
 	uint32_t hash;
 	struct psp_dp_match match, mask; /* match is masked */
 	struct dpu_rule rule;
 	struct dpu_piece piece;
 	struct dpu_list_entry *list;   /* from DOCA 3.2 on */
 	struct dpu_stage_entry *stage; /* IPv6 */
+	struct dpu_detour *detours;    /* CONTROL */
 	struct dpu_total raw;          /* as hardware last said */
 	struct dpu_total total;        /* in the ABI's units, over updates */
 	struct dpu_total settled;      /* what of it is in the counters already */

@@ -116,7 +116,10 @@ static int32_t find_place(struct psp_dp *dp, const char *what, const struct psp_
 	return 0;
 }
 
-/* Released packets come back through the transmit root, which sends them to where they missed. */
+/*
+ * Released packets come back through the transmit root, which sends them to where they missed; so do those that the
+ * CPU has looked at before they are encapsulated.
+ */
 static int32_t resubmit_up(struct psp_dp *dp, struct dpu_pipe *pipe)
 {
 	struct psp_dp_match value = {0}, mask = {.meta_pkt_meta = UINT32_MAX};
@@ -124,7 +127,8 @@ static int32_t resubmit_up(struct psp_dp *dp, struct dpu_pipe *pipe)
 	struct dpu_hw_entry *entry;
 	int32_t status;
 
-	if (pipe->fwd_miss.type != PSP_DP_FWD_RSS || pipe->fwd_miss.target != PSP_DP_RSS_MISS)
+	if ((pipe->fwd_miss.type != PSP_DP_FWD_RSS || pipe->fwd_miss.target != PSP_DP_RSS_MISS) &&
+	    (pipe->actions.flags & PSP_DP_ACTION_ENCAP) == 0)
 		return 0;
 	entry = calloc(1, sizeof(*entry));
 	if (entry == NULL)

@@ -110,6 +110,7 @@ static struct psp_dp *plane_new(const struct psp_dp_config *config)
 	dp->config = *config;
 	dp->outer_ip_len = 20;
 	pthread_mutex_init(&dp->writer, NULL);
+	pthread_mutex_init(&dp->matches_lock, NULL);
 	pthread_mutex_init(&dp->error_lock, NULL);
 	dpu_handles_init(&dp->handles, config->max_entries);
 	dpu_trace_open(&dp->trace);
@@ -133,6 +134,7 @@ static void give_back(struct psp_dp *dp, bool has_eal)
 	free(dp->matches);
 	dpu_trace_close(&dp->trace);
 	pthread_mutex_destroy(&dp->error_lock);
+	pthread_mutex_destroy(&dp->matches_lock);
 	pthread_mutex_destroy(&dp->writer);
 	free(dp);
 }
@@ -157,6 +159,8 @@ static int32_t make_tables(struct psp_dp *dp)
 		status = dp_hold_init(&dp->hold, &limits, &dp->counters, &dp->events);
 	if (status == 0)
 		status = dp_random(&dp->syndromes.seed, sizeof(dp->syndromes.seed));
+	if (status == 0)
+		status = dp_random(&dp->too_bigs.seed, sizeof(dp->too_bigs.seed));
 	return status == 0 ? dpu_keys_up(dp)
 			   : dpu_fail(dp, status, "out of memory, or of random octets");
 }

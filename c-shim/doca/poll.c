@@ -13,6 +13,7 @@
 
 #define BURST_TRUSTED 32u
 #define BURST_HOSTILE 8u /* what the network sends must not starve the workloads */
+#define BURST_DETOUR 8u  /* nor one workload the others */
 #define SPINS 2000u      /* rounds without a packet before it naps */
 #define NAP_NS 50000
 #define TICK_NS UINT64_C(100000000)
@@ -66,11 +67,13 @@ static void *work(void *arg)
 		uint32_t n = dpu_rx_round(dp, DPU_QUEUE_TRUSTED, BURST_TRUSTED);
 
 		n += dpu_rx_round(dp, DPU_QUEUE_HOSTILE, BURST_HOSTILE);
+		n += dpu_rx_round(dp, DPU_QUEUE_DETOUR, BURST_DETOUR);
 		if (dpu_tx_released(dp))
 			n++;
 		idle = n > 0 ? 0 : idle + 1;
 		if (idle < SPINS)
 			continue;
+		atomic_fetch_add_explicit(&dp->rests, 1, memory_order_release);
 		tick(dp, &last_tick);
 		nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
 	}

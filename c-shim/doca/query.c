@@ -124,6 +124,7 @@ int32_t psp_dp_counters(struct psp_dp *dp, uint64_t *values, uint32_t cap, uint3
 		if (dp->pipes[i] != NULL)
 			dpu_pipe_settle(dp, dp->pipes[i], &misses);
 	}
+	dpu_detours_lost(dp);
 	for (uint32_t i = 0; i < DP_COUNTER_COUNT && i < cap; i++) {
 		values[i] = dp->settled[i];
 		for (uint32_t block = 0; block < DP_BLOCKS; block++)

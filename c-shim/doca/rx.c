@@ -150,6 +150,11 @@ static void handle(struct psp_dp *dp, uint32_t mark, struct dp_packet *packet)
 		else
 			dp_hold_add(&dp->hold, pipe, packet, dpu_now_ns());
 		break;
+	case DPU_MARK_INSPECT:
+		atomic_fetch_add_explicit(&dp->inspected, 1, memory_order_relaxed);
+		if (dpu_inspect(dp, pipe, packet))
+			dpu_tx_resubmit(dp, pipe, packet);
+		break;
 	case DPU_MARK_EXCEPTION:
 		report_exception(dp, packet, pipe);
 		break;

@@ -28,8 +28,8 @@ static uint64_t less(uint64_t bytes, uint64_t packets, uint64_t each)
 }
 
 /* Frames to octets of IP. A device that starts anew after an update reads less than before: it goes on from there. */
-static void read_piece(const struct dpu_piece *piece, struct dpu_total *raw_last,
-		       struct dpu_total *total)
+void dpu_piece_settle(const struct dpu_piece *piece, struct dpu_total *raw_last,
+		      struct dpu_total *total)
 {
 	struct dpu_total raw, fresh;
 
@@ -117,7 +117,8 @@ void dpu_entry_settle(struct psp_dp *dp, struct dpu_entry *entry)
 {
 	struct dpu_total fresh;
 
-	read_piece(&entry->piece, &entry->raw, &entry->total);
+	dpu_piece_settle(&entry->piece, &entry->raw, &entry->total);
+	dpu_detours_settle(dp, entry);
 	fresh = since(&entry->total, &entry->settled);
 	entry->settled = entry->total;
 	if (fresh.packets == 0)
@@ -174,7 +175,7 @@ static void settle_catch_all(struct psp_dp *dp, struct dpu_pipe *pipe, struct dp
 		struct dpu_total before = pipe->caught[i];
 		uint64_t fresh;
 
-		read_piece(&pipe->catch_all[i], &pipe->caught_raw[i], &pipe->caught[i]);
+		dpu_piece_settle(&pipe->catch_all[i], &pipe->caught_raw[i], &pipe->caught[i]);
 		misses->packets += pipe->caught[i].packets;
 		misses->bytes += pipe->caught[i].bytes;
 		fresh = pipe->caught[i].packets - before.packets;

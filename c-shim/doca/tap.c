@@ -21,7 +21,7 @@ static uint16_t queue_of(uint32_t mark)
 
 	if (kind == DPU_MARK_MISS || kind == DPU_MARK_EXCEPTION)
 		return DPU_QUEUE_TRUSTED;
-	return DPU_QUEUE_HOSTILE;
+	return kind == DPU_MARK_INSPECT ? DPU_QUEUE_DETOUR : DPU_QUEUE_HOSTILE;
 }
 
 /*
@@ -45,6 +45,8 @@ static const char *kind_name(uint32_t mark)
 		return "EXC";
 	case DPU_MARK_SAMPLE:
 		return "SAMP";
+	case DPU_MARK_INSPECT:
+		return "INSP";
 	default:
 		return "SYND";
 	}

@@ -94,17 +94,23 @@ static void add_header(struct text *text, const char *where,
 #define NUMBER(field, text_name, swap)                                                             \
 	(void)snprintf(name, sizeof(name), "%s.%s", where, text_name);                             \
 	add_number(text, name, mask->field, swap(value->field), with_value)
+/* With the mask: lengths are matched by their upper bits. */
+#define MASKED(field, text_name)                                                                   \
+	if (mask->field != 0)                                                                      \
+	add(text, "%s.%s=0x%x/0x%x,", where, text_name, be16toh(value->field), be16toh(mask->field))
 	NUMBER(eth.type, "eth.type", be16toh);
 	if (mask->l3_type == DOCA_FLOW_L3_TYPE_IP4) {
 		NUMBER(ip4.src_ip, "ip4.src", be32toh);
 		NUMBER(ip4.dst_ip, "ip4.dst", be32toh);
 		NUMBER(ip4.next_proto, "ip4.proto", );
+		MASKED(ip4.total_len, "ip4.len");
 	} else if (mask->l3_type == DOCA_FLOW_L3_TYPE_IP6) {
 		(void)snprintf(name, sizeof(name), "%s.ip6.src", where);
 		add_ip6(text, name, mask->ip6.src_ip, value->ip6.src_ip, with_value);
 		(void)snprintf(name, sizeof(name), "%s.ip6.dst", where);
 		add_ip6(text, name, mask->ip6.dst_ip, value->ip6.dst_ip, with_value);
 		NUMBER(ip6.next_proto, "ip6.proto", );
+		MASKED(ip6.payload_len, "ip6.len");
 	}
 	if (mask->l4_type_ext == DOCA_FLOW_L4_TYPE_EXT_ICMP ||
 	    mask->l4_type_ext == DOCA_FLOW_L4_TYPE_EXT_ICMP6) {
@@ -112,8 +118,12 @@ static void add_header(struct text *text, const char *where,
 	} else if (mask->l4_type_ext != DOCA_FLOW_L4_TYPE_EXT_NONE) {
 		NUMBER(transport.src_port, "port.src", be16toh);
 		NUMBER(transport.dst_port, "port.dst", be16toh);
+		if (mask->l4_type_ext == DOCA_FLOW_L4_TYPE_EXT_TCP) {
+			NUMBER(tcp.flags, "tcp.flags", );
+		}
 	}
 #undef NUMBER
+#undef MASKED
 }
 
 const char *dpu_trace_match(const struct doca_flow_match *value, const struct doca_flow_match *mask,

@@ -59,21 +59,28 @@ static struct rte_mbuf *fill(struct psp_dp *dp, const uint8_t *frame, uint32_t l
 	return mbuf;
 }
 
-static void resubmit(struct psp_dp *dp, const struct dp_held *held)
+void dpu_tx_resubmit(struct psp_dp *dp, uint32_t pipe, const struct dp_packet *packet)
+{
+	struct rte_mbuf *mbuf = fill(dp, packet->frame, packet->len, 0,
+				     dpu_mark(DPU_MARK_RESUBMIT, 0, pipe & (DPU_PIPES_MAX - 1)));
+
+	if (mbuf == NULL || !transmit(dp, DPU_TX_POLL, mbuf))
+		dp_count_own(&dp->counters, 0, DP_UPLINK_TX_BUSY, 1);
+}
+
+static void resubmit(struct psp_dp *dp, struct dp_held *held)
 {
 	uint32_t index = held->pipe & (DPU_PIPES_MAX - 1);
-	struct rte_mbuf *mbuf;
 
 	/* Its pipe may have gone in the meantime. */
 	if (atomic_load_explicit(&dp->pipe_ids[index], memory_order_acquire) != held->pipe) {
 		dp_count_own(&dp->counters, 0, DP_DROP_SHUTDOWN, held->segments);
 		return;
 	}
-	mbuf = fill(dp, held->packet.frame, held->packet.len, 0,
-		    dpu_mark(DPU_MARK_RESUBMIT, 0, index));
 	dp_count_own(&dp->counters, 0, DP_HELD_RELEASED, held->segments);
-	if (mbuf == NULL || !transmit(dp, DPU_TX_POLL, mbuf))
-		dp_count_own(&dp->counters, 0, DP_UPLINK_TX_BUSY, held->segments);
+	/* Its tunnel is there now, if it ever is. */
+	if (dpu_inspect(dp, held->pipe, &held->packet))
+		dpu_tx_resubmit(dp, held->pipe, &held->packet);
 }
 
 bool dpu_tx_released(struct psp_dp *dp)

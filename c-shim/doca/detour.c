@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * detour.c: what hardware cannot do to a packet the CPU does, before the packet is encapsulated: lower the MSS of a
+ * SYN, and answer what is too big. An entry of the root that sends the host port's packets to a pipe that
+ * encapsulates gets detours in front of it, one level before its own: entries with its match and one thing more,
+ * that lead to the CPU. From there a packet enters the pipe by the transmit root, as released packets do (inspect.c).
+ *
+ * "Longer than N" is a union of prefixes: the bits of N above one that is 0, and 1 there. N is what the tunnel with
+ * the least overhead takes, so that nothing that fits ever leaves hardware; it changes when such a tunnel is the
+ * first or the last. A device that refuses a detour works as if there were none: the trace says so.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../common/net.h"
+#include "dpu.h"
+#include "mark.h"
+#include "match.h"
+
+#define LENGTH_BITS 16u
+
+bool dpu_detour_wanted(const struct dpu_entry *entry)
+{
+	const struct psp_dp_match *mask = &entry->mask;
+	const struct dpu_pipe *to = entry->rule.fwd.pipe;
+
+	return entry->pipe->root && to != NULL && (to->actions.flags & PSP_DP_ACTION_ENCAP) != 0 &&
+	       mask->parser_meta_port_id != 0 &&
+	       entry->match.parser_meta_port_id == PSP_DP_PORT_HOST + 1 &&
+	       mask->parser_meta_outer_l4_type == 0 && mask->outer_l4_src_port == 0 &&
+	       mask->outer_l4_dst_port == 0 && mask->outer_icmp_type == 0 &&
+	       !dpu_match_outer_ip(mask) && !dpu_match_inner_ip(mask);
+}
+
+uint32_t dpu_overhead(const struct psp_dp_actions *encap)
+{
+	/* Everything but Ethernet, and the ICV. */
+	return encap->encap_size - NET_ETH_LEN + DPU_ICV_LEN;
+}
+
+/* ---- one of them ----------------------------------------------------------------------------- */
+
+static void build(const struct psp_dp *dp, const struct dpu_entry *entry,
+		  const struct dpu_detour *detour, struct dpu_hw_entry *hw)
+{
+	const uint16_t ports[2] = {dpu_port_id(dp, PSP_DP_PORT_UPLINK),
+				   dpu_port_id(dp, PSP_DP_PORT_HOST)};
+
+	dpu_match_entry(&entry->match, &entry->mask, PSP_DP_L3_NONE, ports, &hw->match, &hw->mask);
+	if (detour->l3 == PSP_DP_L3_NONE)
+		dpu_match_syn(&hw->match, &hw->mask);
+	else
+		dpu_match_length(detour->l3, detour->value, detour->mask, &hw->match, &hw->mask);
+	hw->counter = entry->rule.count;
+	hw->level = entry->first;
+}
+
+/* Wants one, and makes it unless it is there. */
+static void want(struct psp_dp *dp, struct dpu_entry *entry, const struct dpu_detour *like)
+{
+	struct dpu_pipe *to = entry->rule.fwd.pipe;
+	uint32_t mark = dpu_mark(DPU_MARK_INSPECT, PSP_DP_PORT_HOST, to->id & (DPU_PIPES_MAX - 1));
+	struct dpu_detour *detour = entry->detours;
+	struct dpu_hw_entry *hw;
+
+	while (detour != NULL && (detour->l3 != like->l3 || detour->value != like->value ||
+				  detour->mask != like->mask))
+		detour = detour->next;
+	if (detour != NULL) {
+		detour->wanted = true;
+		return;
+	}
+	detour = calloc(1, sizeof(*detour));
+	hw = calloc(1, sizeof(*hw));
+	if (detour != NULL && hw != NULL && dpu_tap_get(dp, entry->pipe, mark, &hw->to) == 0) {
+		*detour = *like;
+		detour->wanted = true;
+		build(dp, entry, detour, hw);
+		if (dpu_hw_add(dp, &entry->pipe->control, hw, &detour->piece) == 0) {
+			detour->next = entry->detours;
+			entry->detours = detour;
+			detour = NULL;
+		}
+	}
+	if (detour != NULL)
+		dpu_free(dp, detour, detour->piece.lost);
+	free(hw);
+}
+
+static void want_longer(struct psp_dp *dp, struct dpu_entry *entry, uint32_t l3)
+{
+	/* IPv6 counts from behind its header. */
+	uint32_t fixed = l3 == PSP_DP_L3_IPV6 ? NET_IP6_LEN : 0;
+	uint32_t most = dp->longest > fixed ? dp->longest - fixed : 0;
+
+	if (entry->mask.parser_meta_outer_l3_type != 0 &&
+	    entry->match.parser_meta_outer_l3_type != l3)
+		return;
+	for (uint32_t bit = 0; bit < LENGTH_BITS; bit++) {
+		uint32_t mask = UINT16_MAX & ~((1u << bit) - 1u);
+		struct dpu_detour like = {.l3 = l3,
+					  .value = (uint16_t)((most | 1u << bit) & mask),
+					  .mask = (uint16_t)mask};
+
+		if ((most >> bit & 1u) == 0)
+			want(dp, entry, &like);
+	}
+}
+
+/* Takes out those that are not wanted; the first failure, after which what is left stays for another try. */
+static int32_t prune(struct psp_dp *dp, struct dpu_entry *entry)
+{
+	struct dpu_detour **at = &entry->detours;
+
+	while (*at != NULL) {
+		struct dpu_detour *detour = *at;
+		int32_t status = 0;
+
+		if (detour->wanted) {
+			at = &detour->next;
+			continue;
+		}
+		status = dpu_hw_remove(dp, &entry->pipe->control, &detour->piece);
+		if (status != 0 && !detour->piece.lost)
+			return status;
+		*at = detour->next;
+		dpu_free(dp, detour, detour->piece.lost);
+	}
+	return 0;
+}
+
+/* ---- those of an entry ----------------------------------------------------------------------- */
+
+void dpu_detours_up(struct psp_dp *dp, struct dpu_entry *entry)
+{
+	const struct dpu_detour syn = {.l3 = PSP_DP_L3_NONE};
+
+	if (entry->pipe->type != PSP_DP_PIPE_CONTROL || !dpu_detour_wanted(entry))
+		return;
+	for (struct dpu_detour *d = entry->detours; d != NULL; d = d->next)
+		d->wanted = false;
+	if (dp->config.mss_clamp != 0)
+		want(dp, entry, &syn);
+	want_longer(dp, entry, PSP_DP_L3_IPV4);
+	want_longer(dp, entry, PSP_DP_L3_IPV6);
+	/* Afterwards there is no counter to read. */
+	dpu_detours_settle(dp, entry);
+	(void)prune(dp, entry);
+}
+
+int32_t dpu_detours_down(struct psp_dp *dp, struct dpu_entry *entry)
+{
+	for (struct dpu_detour *d = entry->detours; d != NULL; d = d->next)
+		d->wanted = false;
+	return prune(dp, entry);
+}
+
+void dpu_encap_note(struct psp_dp *dp, const struct psp_dp_actions *actions, bool come)
+{
+	uint32_t overhead, least = 0;
+
+	if ((actions->flags & PSP_DP_ACTION_ENCAP) == 0)
+		return;
+	overhead = dpu_overhead(actions);
+	if (overhead > DPU_OVERHEAD_MAX)
+		return;
+	dp->encaps[overhead] += come ? 1u : UINT32_MAX; /* - 1 */
+	while (least <= DPU_OVERHEAD_MAX && dp->encaps[least] == 0)
+		least++;
+	/* Without any tunnel it stays as it is: the next will be like the last. */
+	if (least > DPU_OVERHEAD_MAX || least >= dp->max_ip || dp->longest == dp->max_ip - least)
+		return;
+	dp->longest = dp->max_ip - least;
+	for (struct dpu_entry *e = dp->root != NULL ? dp->root->entries : NULL; e != NULL;
+	     e = e->next)
+		dpu_detours_up(dp, e);
+}
+
+/* ---- what they count ------------------------------------------------------------------------- */
+
+void dpu_detours_settle(struct psp_dp *dp, struct dpu_entry *entry)
+{
+	uint64_t before = entry->total.packets;
+
+	for (struct dpu_detour *d = entry->detours; d != NULL; d = d->next)
+		dpu_piece_settle(&d->piece, &d->raw, &entry->total);
+	dp->diverted += entry->total.packets - before;
+}
+
+/* What was diverted at the last look, and was not seen when the queues have run empty since, is lost. */
+void dpu_detours_lost(struct psp_dp *dp)
+{
+	uint64_t rests = atomic_load_explicit(&dp->rests, memory_order_acquire);
+	uint64_t inspected = atomic_load_explicit(&dp->inspected, memory_order_relaxed);
+
+	if (rests == dp->rests_before)
+		return;
+	if (dp->diverted_before > inspected + dp->lost) {
+		dp->settled[DP_UPLINK_TX_BUSY] += dp->diverted_before - inspected - dp->lost;
+		dp->lost = dp->diverted_before - inspected;
+	}
+	dp->rests_before = rests;
+	dp->diverted_before = dp->diverted;
+}

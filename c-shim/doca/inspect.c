@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * inspect.c: what the CPU does to packets that hardware encapsulates next: those of the detours, and those that were
+ * held and are released. Answers as the soft plane does where it seals (soft/out.c).
+ */
+#include <string.h>
+
+#include "../common/net.h"
+#include "../psp/wire.h"
+#include "dpu.h"
+#include "match.h"
+
+/* From the header that is put in front. */
+static uint32_t spi_of(const struct psp_dp_actions *encap)
+{
+	const uint8_t *at = encap->encap_data + NET_ETH_LEN + NET_UDP_LEN;
+
+	if (encap->encap_net_type == PSP_DP_NET_PSP_TUNNEL)
+		at += psp_get16(encap->encap_data + NET_ETH_TYPE) == NET_TYPE_IPV6 ? NET_IP6_LEN
+										   : NET_IP4_LEN;
+	return psp_get32(at + 4);
+}
+
+static void report_too_big(struct psp_dp *dp, uint32_t pipe, const struct dp_packet *packet,
+			   const struct psp_dp_actions *encap, uint32_t max_inner)
+{
+	uint32_t len = packet->len - packet->l3_off;
+	struct psp_dp_event event;
+
+	dp_count_own(&dp->counters, 0, DP_TOO_BIG, 1);
+	if (!dp_limit_allows(&dp->too_bigs, dp_flow_hash(packet), dpu_now_ns()))
+		return;
+	memset(&event, 0, sizeof(event));
+	event.type = PSP_DP_EVENT_TOO_BIG;
+	event.port = PSP_DP_PORT_HOST;
+	event.egress = 1;
+	event.pipe = pipe;
+	event.spi = spi_of(encap);
+	event.packet_len = len;
+	event.mtu = max_inner;
+	memcpy(event.src, packet->fields.outer_ip_src, sizeof(event.src));
+	memcpy(event.dst, packet->fields.outer_ip_dst, sizeof(event.dst));
+	memcpy(event.eth_src, packet->frame + 6, sizeof(event.eth_src));
+	if (!dp_events_push(&dp->events, &event, packet->frame + packet->l3_off,
+			    len < DP_TOO_BIG_BYTES ? len : DP_TOO_BIG_BYTES))
+		dp_count_own(&dp->counters, 0, DP_EVENTS_LOST, 1);
+}
+
+bool dpu_inspect(struct psp_dp *dp, uint32_t pipe, struct dp_packet *packet)
+{
+	struct psp_dp_actions encap;
+	uint32_t overhead, max_inner;
+
+	/* Without a tunnel it misses, waits for one, and comes here again when it is released. */
+	if (!dpu_tunnel_find(dp, pipe, &packet->fields, &encap))
+		return true;
+	overhead = dpu_overhead(&encap);
+	max_inner = dp->max_ip > overhead ? dp->max_ip - overhead : 0;
+	if (dp->config.mss_clamp != 0 && dp_mss_clamp(packet, max_inner))
+		dp_count_own(&dp->counters, 0, DP_MSS_CLAMPED, 1);
+	if (packet->len - packet->l3_off <= max_inner)
+		return true;
+	report_too_big(dp, pipe, packet, &encap, max_inner);
+	return false;
+}
