@@ -47,6 +47,11 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
   // Disposed of in reverse: what was opened last goes first.
   await using stack = new AsyncDisposableStack();
   const state = stack.use(openStateDir(config.stateDir));
+  if (state.isShared) {
+    log.warn("Other programs keep files in the state directory, so it stays open to others", {
+      path: state.path,
+    });
+  }
   const store = stack.use(
     openSaStore({ path: `${state.path}/agent.db`, log, wallMs: () => clock.wallMs() }),
   );

@@ -8,6 +8,8 @@ import { fileReason } from "../config/reasons.ts";
 /** Holds the directory until disposed of. */
 export interface StateDir extends Disposable {
   readonly path: string;
+  /** Other programs keep files there too: it stays as open as it was. The agent's own files are 0600 anyway. */
+  readonly isShared: boolean;
   /** The agent has started: what it made stays when it ends. */
   keep(): void;
 }
@@ -28,10 +30,11 @@ export function openStateDir(path: string): StateDir {
   const made: string[] = [];
   let kept = false;
   try {
-    make(path, made);
+    const isShared = make(path, made);
     const lock = takeLock(path);
     return {
       path,
+      isShared,
       keep: () => kept = true,
       [Symbol.dispose]: () => {
         if (!kept) unmake(path, made);
@@ -45,8 +48,8 @@ export function openStateDir(path: string): StateDir {
   }
 }
 
-/** Makes what is missing, and notes it in `made`, outermost first. */
-function make(path: string, made: string[]): void {
+/** Makes what is missing, and notes it in `made`, outermost first. Whether others use the directory. */
+function make(path: string, made: string[]): boolean {
   const missing: string[] = [];
   for (let at = path; !isThere(at) && dirname(at) !== at; at = dirname(at)) missing.unshift(at);
   for (const directory of missing) {
@@ -55,21 +58,18 @@ function make(path: string, made: string[]): void {
   }
   const { isDirectory, mode } = Deno.statSync(path);
   if (!isDirectory) throw refusal(path, "it is not a directory");
-  if (((mode ?? 0) & 0o777) === 0o700) return;
+  if (((mode ?? 0) & 0o777) === 0o700) return false;
   // A directory that others use must not be shut to them.
-  if (made.length === 0 && !isOurs(path)) {
-    throw refusal(
-      path,
-      "it holds files of other programs: name a directory of the agent's own (state_dir)",
-    );
-  }
+  if (made.length === 0 && !isOurs(path)) return true;
   Deno.chmodSync(path, 0o700);
+  return false;
 }
 
-/** Whether nothing is there, or an agent's record is. */
+/** Whether nothing is there but what agents leave. */
 function isOurs(path: string): boolean {
-  const names = [...Deno.readDirSync(path)].map(({ name }) => name);
-  return names.includes(DATABASE) || names.every((name) => HARMLESS.includes(name));
+  return [...Deno.readDirSync(path)].every(({ name }) =>
+    HARMLESS.includes(name) || name.startsWith(DATABASE)
+  );
 }
 
 function takeLock(path: string): Deno.FsFile {

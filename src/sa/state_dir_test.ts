@@ -65,17 +65,23 @@ Deno.test("what a start made goes when the start fails, and stays when it does n
 
 Deno.test("the mode becomes 0700, but never that of a directory which others use", () => {
   using dir = new TempDir();
-  const opened = (path: string) => openStateDir(path)[Symbol.dispose]();
+  const isShared = () => {
+    using state = openStateDir(dir.path);
+    return state.isShared;
+  };
   Deno.chmodSync(dir.path, 0o755);
-  opened(dir.path);
+  assert.equal(isShared(), false);
   assert.equal(modeOf(dir.path), 0o700, "an empty one");
   Deno.chmodSync(dir.path, 0o755);
   Deno.writeTextFileSync(`${dir.path}/foreign`, "");
-  assert.match(why(dir.path), /^it holds files of other programs: name a directory of/);
+  assert.equal(isShared(), true);
   assert.equal(modeOf(dir.path), 0o755);
+  assert.equal(modeOf(`${dir.path}/lock`), 0o600);
   Deno.writeTextFileSync(`${dir.path}/agent.db`, "");
-  opened(dir.path);
-  assert.equal(modeOf(dir.path), 0o700, "one with a record");
+  assert.equal(isShared(), true);
+  Deno.removeSync(`${dir.path}/foreign`);
+  assert.equal(isShared(), false);
+  assert.equal(modeOf(dir.path), 0o700, "one with nothing but a record");
 });
 
 Deno.test("a state directory that cannot be used is one sentence", () => {
