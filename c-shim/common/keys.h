@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* keys.h: what both planes hold of keys: their limits, and which ones there have been. */
+/* keys.h: what both planes know of keys: their limits, which ones there have been, and which master key is active. */
 #ifndef PSP_COMMON_KEYS_H
 #define PSP_COMMON_KEYS_H
 
 #include <stdint.h>
 
+#include "../psp/crypto.h"
 #include "../psp_dp.h"
 
 #define DP_IV_LIMIT_DEFAULT (UINT64_C(1) << 34)
@@ -19,5 +20,25 @@ struct dp_prints {
 /* 0, PSP_DP_EKEY when the fingerprint is there already, PSP_DP_ENOMEM. */
 int32_t dp_prints_add(struct dp_prints *prints, const uint8_t print[16]);
 void dp_prints_free(struct dp_prints *prints);
+
+/* The crypto library for the API's threads, and what tells a key that was used before. Writer only. */
+struct dp_keys {
+	const struct psp_crypto_backend *backend; /* any thread */
+	struct psp_crypto *crypto;
+	uint8_t print_key[32];
+	struct dp_prints prints;
+};
+
+struct dp_master {
+	uint32_t active; /* master key that new SPIs are drawn under */
+	uint64_t rotations;
+	uint32_t spis_used; /* under the active one */
+};
+
+/* 0, or err says why not. dp_keys_down() undoes it, whether it got this far or not. */
+int32_t dp_keys_up(struct psp_dp *dp, char *err, uint32_t err_cap);
+void dp_keys_down(struct psp_dp *dp);
+/* Remembers a key, or refuses it: a (key, IV) pair that comes twice gives away both packets. */
+int32_t dp_key_remember(struct psp_dp *dp, uint32_t id, const struct psp_dp_key *key);
 
 #endif

@@ -22,7 +22,7 @@ static void describe(const struct soft_walk *walk, const struct soft_pipe *pipe,
 	memset(event, 0, sizeof(*event));
 	event->port = packet->port;
 	event->egress = packet->port == PSP_DP_PORT_HOST;
-	event->pipe = pipe != NULL ? pipe->id : 0;
+	event->pipe = pipe != NULL ? pipe->base.id : 0;
 	event->spi = walk->encap != NULL ? walk->encap->tx_spi : packet->fields.tun_psp_spi;
 	event->syndrome = packet->fields.parser_meta_psp_syndrome;
 	memcpy(event->src, packet->fields.outer_ip_src, sizeof(event->src));
@@ -33,7 +33,7 @@ static void describe(const struct soft_walk *walk, const struct soft_pipe *pipe,
 static void push(struct soft_worker *worker, const struct psp_dp_event *event, const uint8_t *data,
 		 uint32_t len, enum dp_counter lost)
 {
-	if (!dp_events_push(&worker->dp->events, event, data, len))
+	if (!dp_events_push(&worker->dp->base.events, event, data, len))
 		soft_worker_count(worker, lost, 1);
 }
 
@@ -51,7 +51,7 @@ static void report_sample(struct soft_worker *worker, const struct soft_walk *wa
 {
 	const struct dp_packet *packet = walk->packet;
 	const struct psp_dp_match *fields = &packet->fields;
-	uint32_t from = packet->l3_off, cap = worker->dp->config.sample_bytes;
+	uint32_t from = packet->l3_off, cap = worker->dp->base.config.sample_bytes;
 	struct psp_dp_event event;
 
 	describe(walk, pipe, &event);
@@ -101,15 +101,15 @@ static void report_exception(struct soft_worker *worker, const struct soft_walk 
 struct soft_pipe *soft_walk_act(struct soft_worker *worker, struct soft_walk *walk,
 				const struct soft_pipe *pipe, const struct soft_rule *rule)
 {
-	const struct psp_dp_actions *actions = &rule->actions;
+	const struct psp_dp_actions *actions = &rule->base.actions;
 	struct dp_packet *packet = walk->packet;
 
 	if ((actions->flags & PSP_DP_ACTION_SET_S) != 0)
 		packet->set_s = true;
 	/* Anybody can send a packet with the S bit: what fails to open is nobody's sample. */
-	if (rule->mirror && (!walk->decrypted || opened(walk)))
+	if (rule->base.mirror && (!walk->decrypted || opened(walk)))
 		report_sample(worker, walk, pipe);
-	if (rule->notify)
+	if (rule->base.notify)
 		report_syndrome(worker, walk, pipe);
 	if ((actions->flags & PSP_DP_ACTION_DECAP) != 0) {
 		/* A packet that is not to be forwarded ends here at the latest. */
@@ -132,7 +132,7 @@ struct soft_pipe *soft_walk_act(struct soft_worker *worker, struct soft_walk *wa
 	}
 	if ((actions->flags & PSP_DP_ACTION_ENCRYPT) != 0)
 		walk->crypto_id = actions->crypto_id;
-	return soft_walk_forward(worker, walk, pipe, &rule->fwd);
+	return soft_walk_forward(worker, walk, pipe, &rule->base.fwd);
 }
 
 /* ---- forwards -------------------------------------------------------------------------------- */
@@ -148,7 +148,7 @@ static void hold(struct soft_worker *worker, const struct soft_walk *walk,
 		soft_walk_drop(worker, walk,
 			       packet->port == PSP_DP_PORT_HOST ? DP_HOST_UNMATCHED : DP_DROP_PIPE);
 	else
-		dp_hold_add(&worker->dp->hold, pipe->id, packet, worker->now_ns);
+		dp_hold_add(&worker->dp->base.hold, pipe->base.id, packet, worker->now_ns);
 }
 
 static void leave_to_kernel(struct soft_worker *worker, const struct soft_walk *walk)
@@ -162,7 +162,7 @@ static void leave_to_kernel(struct soft_worker *worker, const struct soft_walk *
 }
 
 static void leave_to_agent(struct soft_worker *worker, const struct soft_walk *walk,
-			   const struct soft_pipe *pipe, const struct soft_fwd *fwd)
+			   const struct soft_pipe *pipe, const struct dp_fwd *fwd)
 {
 	if (fwd->target == PSP_DP_RSS_MISS) {
 		hold(worker, walk, pipe);
@@ -174,7 +174,7 @@ static void leave_to_agent(struct soft_worker *worker, const struct soft_walk *w
 }
 
 static void leave_by_port(struct soft_worker *worker, struct soft_walk *walk,
-			  const struct soft_pipe *pipe, const struct soft_fwd *fwd)
+			  const struct soft_pipe *pipe, const struct dp_fwd *fwd)
 {
 	if (fwd->target == PSP_DP_PORT_UPLINK)
 		soft_out_uplink(worker, walk, pipe);
@@ -183,11 +183,11 @@ static void leave_by_port(struct soft_worker *worker, struct soft_walk *walk,
 }
 
 struct soft_pipe *soft_walk_forward(struct soft_worker *worker, struct soft_walk *walk,
-				    const struct soft_pipe *pipe, const struct soft_fwd *fwd)
+				    const struct soft_pipe *pipe, const struct dp_fwd *fwd)
 {
 	switch (fwd->type) {
 	case PSP_DP_FWD_PIPE:
-		return fwd->pipe;
+		return soft_pipe(fwd->pipe);
 	case PSP_DP_FWD_PORT:
 		leave_by_port(worker, walk, pipe, fwd);
 		break;

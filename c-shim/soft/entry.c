@@ -2,9 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../common/net.h"
 #include "soft.h"
 
-static void rule_free(struct soft_rcu_head *head)
+static void rule_due(struct soft_rcu_head *head)
 {
 	free(head);
 }
@@ -26,7 +27,7 @@ static void entry_due(struct soft_rcu_head *head)
 /* Space for a match compiled by `shape`; CONTROL entries keep the shape. */
 static struct soft_entry *entry_new(struct soft_pipe *pipe, const struct psp_dp_entry_desc *desc)
 {
-	bool control = pipe->type == PSP_DP_PIPE_CONTROL;
+	bool control = pipe->base.type == PSP_DP_PIPE_CONTROL;
 	struct soft_shape shape = pipe->shape;
 	uint64_t words[SOFT_MATCH_WORDS];
 	struct soft_entry *entry;
@@ -37,8 +38,8 @@ static struct soft_entry *entry_new(struct soft_pipe *pipe, const struct psp_dp_
 	entry = calloc(1, sizeof(*entry) + shape.words * sizeof(words[0]));
 	if (entry == NULL)
 		return NULL;
-	entry->pipe = pipe;
-	entry->priority = desc->priority;
+	entry->base.pipe = &pipe->base;
+	entry->base.priority = desc->priority;
 	memcpy(entry->words, words, shape.words * sizeof(words[0]));
 	if (!control) {
 		entry->hash = soft_table_hash(&pipe->table, words, shape.words);
@@ -57,7 +58,8 @@ static struct soft_entry *entry_new(struct soft_pipe *pipe, const struct psp_dp_
 
 static bool same_match(const struct soft_entry *a, const struct soft_entry *b)
 {
-	return a->priority == b->priority && memcmp(a->shape, b->shape, sizeof(*a->shape)) == 0 &&
+	return a->base.priority == b->base.priority &&
+	       memcmp(a->shape, b->shape, sizeof(*a->shape)) == 0 &&
 	       memcmp(a->words, b->words, a->shape->words * sizeof(a->words[0])) == 0;
 }
 
@@ -65,7 +67,7 @@ static bool is_there(const struct soft_pipe *pipe, const struct soft_entry *entr
 {
 	const struct soft_list *list;
 
-	if (pipe->type == PSP_DP_PIPE_BASIC)
+	if (pipe->base.type == PSP_DP_PIPE_BASIC)
 		return soft_table_find(&pipe->table, entry->words, pipe->shape.words) != NULL;
 	list = atomic_load_explicit(&pipe->list, memory_order_relaxed);
 	for (uint32_t i = 0; list != NULL && i < list->n; i++) {
@@ -94,32 +96,19 @@ static int32_t list_swap(struct psp_dp *dp, struct soft_pipe *pipe, struct soft_
 
 static int32_t publish(struct psp_dp *dp, struct soft_pipe *pipe, struct soft_entry *entry)
 {
-	if (pipe->type == PSP_DP_PIPE_BASIC)
+	if (pipe->base.type == PSP_DP_PIPE_BASIC)
 		return soft_table_add(&pipe->table, &dp->rcu, entry);
 	return list_swap(
 		dp, pipe,
 		soft_list_with(atomic_load_explicit(&pipe->list, memory_order_relaxed), entry));
 }
 
-static void link_entry(struct soft_pipe *pipe, struct soft_entry *entry)
-{
-	const struct soft_rule *rule = atomic_load_explicit(&entry->rule, memory_order_relaxed);
-
-	entry->next = pipe->entries;
-	if (pipe->entries != NULL)
-		pipe->entries->prev = entry;
-	pipe->entries = entry;
-	pipe->n_entries++;
-	if (rule->fwd.pipe != NULL)
-		rule->fwd.pipe->refs++;
-}
-
 int32_t soft_entry_unlink(struct psp_dp *dp, struct soft_entry *entry)
 {
 	const struct soft_rule *rule = atomic_load_explicit(&entry->rule, memory_order_relaxed);
-	struct soft_pipe *pipe = entry->pipe;
+	struct soft_pipe *pipe = soft_pipe(entry->base.pipe);
 
-	if (pipe->type == PSP_DP_PIPE_BASIC) {
+	if (pipe->base.type == PSP_DP_PIPE_BASIC) {
 		soft_table_remove(&pipe->table, entry);
 	} else {
 		/* No list: the pipe is going, with all that was in it. */
@@ -128,158 +117,107 @@ int32_t soft_entry_unlink(struct psp_dp *dp, struct soft_entry *entry)
 		if (list != NULL && list_swap(dp, pipe, soft_list_without(list, entry)) != 0)
 			return PSP_DP_ENOMEM;
 	}
-	if (entry->prev != NULL)
-		entry->prev->next = entry->next;
-	else
-		pipe->entries = entry->next;
-	if (entry->next != NULL)
-		entry->next->prev = entry->prev;
-	pipe->n_entries--;
-	if (rule->fwd.pipe != NULL)
-		rule->fwd.pipe->refs--;
-	soft_handle_give(&dp->handles, entry->id);
+	dp_entry_unlink(&entry->base, &rule->base.fwd);
+	dp_entry_unname(dp, &entry->base);
 	soft_rcu_defer(&dp->rcu, &entry->rcu, entry_due);
 	return 0;
 }
 
-static int32_t check(struct psp_dp *dp, const struct soft_pipe *pipe,
-		     const struct psp_dp_entry_desc *desc)
+static int32_t rule_fill(struct psp_dp *dp, const struct dp_pipe *pipe,
+			 const struct psp_dp_entry_desc *desc, struct soft_rule *rule)
 {
-	if (desc->size != sizeof(*desc))
-		return soft_fail(
-			dp, PSP_DP_EINVAL,
-			"Cannot add entry to pipe \"%s\": the descriptor has size %u, not %zu",
-			pipe->name, desc->size, sizeof(*desc));
-	if (desc->match.size != sizeof(desc->match) ||
-	    (pipe->type == PSP_DP_PIPE_CONTROL &&
-	     desc->match_mask.size != sizeof(desc->match_mask)))
-		return soft_fail(
-			dp, PSP_DP_EINVAL,
-			"Cannot add entry to pipe \"%s\": match or mask has a size that is not %zu",
-			pipe->name, sizeof(desc->match));
-	return 0;
-}
-
-int32_t psp_dp_entry_add(struct psp_dp *dp, uint32_t pipe_id, const struct psp_dp_entry_desc *desc,
-			 uint32_t *out)
-{
-	struct soft_entry *entry = NULL;
-	struct soft_rule *rule = NULL;
-	struct soft_pipe *pipe;
+	const struct psp_dp_actions *actions = &rule->base.actions;
+	char what[DP_WHAT_LEN];
 	int32_t status;
 
-	if (dp == NULL || desc == NULL || out == NULL)
-		return PSP_DP_EINVAL;
-	*out = 0;
-	pthread_mutex_lock(&dp->writer);
-	soft_rcu_reclaim(&dp->rcu);
-	pipe = soft_pipe_of(dp, pipe_id);
-	if (pipe == NULL) {
-		status = soft_fail(dp, PSP_DP_ENOENT, "Cannot add entry to pipe %u: there is none",
-				   pipe_id);
-		goto out;
+	dp_rule_what(pipe, what);
+	status = dp_rule_actions(dp, what, pipe, desc, &rule->base);
+	if (status == 0 && (actions->flags & PSP_DP_ACTION_ENCAP) != 0) {
+		uint32_t psp = dp_encap_psp(actions);
+
+		rule->tx_spi = psp_get32(actions->encap_data + psp + 4);
+		rule->psp_len = (uint8_t)(actions->encap_size - psp);
 	}
-	status = check(dp, pipe, desc);
-	if (status != 0)
-		goto out;
-	rule = calloc(1, sizeof(*rule));
+	return status == 0 ? dp_rule_forward(dp, what, pipe, desc, &rule->base) : status;
+}
+
+/* ---- for the ABI ----------------------------------------------------------------------------- */
+
+int32_t plane_entry_add(struct psp_dp *dp, struct dp_pipe *base,
+			const struct psp_dp_entry_desc *desc, struct dp_entry **out)
+{
+	struct soft_pipe *pipe = soft_pipe(base);
+	struct soft_rule *rule = calloc(1, sizeof(*rule));
+	struct soft_entry *entry;
+	int32_t status;
+
+	soft_rcu_reclaim(&dp->rcu);
 	entry = entry_new(pipe, desc);
 	if (rule == NULL || entry == NULL) {
-		status = soft_fail(dp, PSP_DP_ENOMEM,
-				   "Cannot add entry to pipe \"%s\": out of memory", pipe->name);
+		status = dp_entry_no_memory(dp, base);
 		goto out;
 	}
-	status = soft_rule_fill(dp, pipe, desc, rule);
+	status = rule_fill(dp, base, desc, rule);
 	if (status != 0)
 		goto out;
 	if (is_there(pipe, entry)) {
-		status = soft_fail(dp, PSP_DP_EEXIST,
-				   "Cannot add entry to pipe \"%s\": one with this match is there",
-				   pipe->name);
+		status = dp_entry_is_there(dp, base);
 		goto out;
 	}
+	status = dp_entry_name(dp, &entry->base);
+	if (status != 0)
+		goto out;
 	atomic_store_explicit(&entry->rule, rule, memory_order_relaxed);
-	rule = NULL;
-	entry->id = soft_handle_take(&dp->handles, entry);
-	if (entry->id == 0) {
-		status = soft_fail(dp, PSP_DP_ENOSPC,
-				   "Cannot add entry to pipe \"%s\": there are %u entries already",
-				   pipe->name, dp->handles.used);
+	if (publish(dp, pipe, entry) != 0) {
+		atomic_store_explicit(&entry->rule, NULL, memory_order_relaxed);
+		dp_entry_unname(dp, &entry->base);
+		status = dp_entry_no_memory(dp, base);
 		goto out;
 	}
-	status = publish(dp, pipe, entry);
-	if (status != 0) {
-		soft_handle_give(&dp->handles, entry->id);
-		status = soft_fail(dp, status, "Cannot add entry to pipe \"%s\": out of memory",
-				   pipe->name);
-		goto out;
-	}
-	link_entry(pipe, entry);
-	*out = entry->id;
+	dp_entry_link(&entry->base, &rule->base.fwd);
+	*out = &entry->base;
 	entry = NULL;
+	rule = NULL;
 out:
 	entry_free(entry);
 	free(rule);
-	pthread_mutex_unlock(&dp->writer);
 	return status;
 }
 
-int32_t psp_dp_entry_update(struct psp_dp *dp, uint32_t id, const struct psp_dp_entry_desc *desc)
+int32_t plane_entry_update(struct psp_dp *dp, struct dp_entry *base,
+			   const struct psp_dp_entry_desc *desc)
 {
-	struct soft_entry *entry;
-	struct soft_rule *rule = NULL, *old;
+	struct soft_entry *entry = soft_entry(base);
+	struct soft_rule *rule = calloc(1, sizeof(*rule)), *old;
 	int32_t status;
 
-	if (dp == NULL || desc == NULL)
-		return PSP_DP_EINVAL;
-	pthread_mutex_lock(&dp->writer);
 	soft_rcu_reclaim(&dp->rcu);
-	entry = soft_handle_entry(&dp->handles, id);
-	if (entry == NULL) {
-		status = soft_fail(dp, PSP_DP_ENOENT, "Cannot update entry %u: there is none", id);
-		goto out;
+	if (rule == NULL)
+		return dp_fail(dp, PSP_DP_ENOMEM, "Cannot update entry %u: out of memory",
+			       base->id);
+	status = rule_fill(dp, base->pipe, desc, rule);
+	if (status != 0) {
+		free(rule);
+		return status;
 	}
-	status = check(dp, entry->pipe, desc);
-	if (status != 0)
-		goto out;
-	rule = calloc(1, sizeof(*rule));
-	if (rule == NULL) {
-		status = soft_fail(dp, PSP_DP_ENOMEM, "Cannot update entry %u: out of memory", id);
-		goto out;
-	}
-	status = soft_rule_fill(dp, entry->pipe, desc, rule);
-	if (status != 0)
-		goto out;
 	old = atomic_exchange_explicit(&entry->rule, rule, memory_order_acq_rel);
-	if (rule->fwd.pipe != NULL)
-		rule->fwd.pipe->refs++;
-	if (old->fwd.pipe != NULL)
-		old->fwd.pipe->refs--;
-	rule = NULL;
-	soft_rcu_defer(&dp->rcu, &old->rcu, rule_free);
-out:
-	free(rule);
-	pthread_mutex_unlock(&dp->writer);
-	return status;
+	dp_entry_forward(&old->base.fwd, &rule->base.fwd);
+	soft_rcu_defer(&dp->rcu, &old->rcu, rule_due);
+	return 0;
 }
 
-int32_t psp_dp_entry_remove(struct psp_dp *dp, uint32_t id)
+int32_t plane_entry_remove(struct psp_dp *dp, struct dp_entry *entry)
 {
-	struct soft_entry *entry;
-	int32_t status;
+	uint32_t id = entry->id;
 
-	if (dp == NULL)
-		return PSP_DP_EINVAL;
-	pthread_mutex_lock(&dp->writer);
 	soft_rcu_reclaim(&dp->rcu);
-	entry = soft_handle_entry(&dp->handles, id);
-	if (entry == NULL) {
-		status = soft_fail(dp, PSP_DP_ENOENT, "Cannot remove entry %u: there is none", id);
-	} else {
-		status = soft_entry_unlink(dp, entry);
-		if (status != 0)
-			status = soft_fail(dp, status, "Cannot remove entry %u: out of memory", id);
-	}
-	pthread_mutex_unlock(&dp->writer);
-	return status;
+	if (soft_entry_unlink(dp, soft_entry(entry)) == 0)
+		return 0;
+	return dp_fail(dp, PSP_DP_ENOMEM, "Cannot remove entry %u: out of memory", id);
+}
+
+void plane_entry_query(struct psp_dp *dp, struct dp_entry *entry, struct psp_dp_stats *stats)
+{
+	(void)dp;
+	soft_stats_read(&soft_entry(entry)->stats, stats);
 }

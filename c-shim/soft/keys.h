@@ -26,16 +26,10 @@ struct soft_master {
 
 /* All but tx and master is the writer's. */
 struct soft_keys {
-	struct psp_crypto *crypto; /* of the API's threads, under the writer's lock */
-	uint32_t max_ids;
-	_Atomic(struct soft_tx_slot *) *tx;   /* RCU; max_ids + 1 */
+	_Atomic(struct soft_tx_slot *) *tx;   /* RCU; max_crypto_ids + 1 */
 	_Atomic(struct soft_master *) master; /* RCU */
-	uint32_t active;                      /* master key that new SPIs are drawn under */
-	uint64_t rotations;
-	uint32_t spi_start[2]; /* random, so that SPIs tell nothing of a restart */
-	uint32_t spi_used[2];
-	uint8_t print_key[32];
-	struct dp_prints prints;
+	uint32_t
+		spi_start; /* under the active master key; random, so that SPIs tell nothing of a restart */
 };
 
 struct psp_dp;

@@ -8,7 +8,7 @@
 static struct psp_aead_key *derive(struct soft_worker *worker, const struct soft_master *master,
 				   uint32_t spi, uint32_t version)
 {
-	const struct psp_crypto_backend *backend = worker->dp->backend;
+	const struct psp_crypto_backend *backend = worker->dp->base.keys.backend;
 	struct psp_aead_key *aead = NULL;
 	uint8_t key[32];
 
@@ -44,7 +44,7 @@ static uint32_t look(const struct soft_worker *worker, const struct dp_packet *p
 		return PSP_DP_VERDICT_MALFORMED;
 	*len = udp_len - NET_UDP_LEN;
 	return psp_header_parse(packet->frame + packet->payload_off, *len,
-				worker->dp->config.versions, header);
+				worker->dp->base.config.versions, header);
 }
 
 static void count_verdict(struct soft_worker *worker, struct soft_walk *walk, uint32_t len)
@@ -89,15 +89,16 @@ static bool decrypt(struct soft_worker *worker, struct dp_packet *packet,
 		if (fresh == NULL)
 			return false;
 	}
-	done = soft_decrypt(worker->dp->backend, worker->crypto, known != NULL ? known : fresh,
-			    worker->dp->config.versions, packet);
+	done = soft_decrypt(worker->dp->base.keys.backend, worker->crypto,
+			    known != NULL ? known : fresh, worker->dp->base.config.versions,
+			    packet);
 	if (fresh == NULL)
 		return done;
 	if (done &&
 	    (packet->verdict == PSP_DP_VERDICT_OK || packet->verdict == PSP_DP_VERDICT_POLICY))
 		soft_rx_keys_put(&worker->rx_keys, spi, version, generation, fresh);
 	else
-		worker->dp->backend->key_free(fresh);
+		worker->dp->base.keys.backend->key_free(fresh);
 	return done;
 }
 

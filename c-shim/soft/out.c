@@ -69,14 +69,14 @@ static void report_too_big(struct soft_worker *worker, const struct soft_walk *w
 	event.type = PSP_DP_EVENT_TOO_BIG;
 	event.port = packet->port;
 	event.egress = 1;
-	event.pipe = pipe->id;
+	event.pipe = pipe->base.id;
 	event.spi = walk->encap->tx_spi;
 	event.packet_len = len;
 	event.mtu = max_inner;
 	memcpy(event.src, packet->fields.outer_ip_src, sizeof(event.src));
 	memcpy(event.dst, packet->fields.outer_ip_dst, sizeof(event.dst));
 	memcpy(event.eth_src, packet->frame + 6, sizeof(event.eth_src));
-	if (!dp_events_push(&worker->dp->events, &event, packet->frame + packet->l3_off,
+	if (!dp_events_push(&worker->dp->base.events, &event, packet->frame + packet->l3_off,
 			    len < DP_TOO_BIG_BYTES ? len : DP_TOO_BIG_BYTES))
 		soft_worker_count(worker, DP_EVENTS_LOST, 1);
 }
@@ -87,11 +87,11 @@ static enum dp_counter seal(struct soft_worker *worker, struct soft_walk *walk,
 	uint32_t overhead = soft_overhead(walk->packet->encap);
 	uint32_t max_inner = worker->max_ip > overhead ? worker->max_ip - overhead : 0;
 
-	if (worker->dp->config.mss_clamp != 0 && dp_mss_clamp(walk->packet, max_inner))
+	if (worker->dp->base.config.mss_clamp != 0 && dp_mss_clamp(walk->packet, max_inner))
 		soft_worker_count(worker, DP_MSS_CLAMPED, 1);
 	worker->sealing_key = key;
-	switch (soft_seal(worker->dp->backend, worker->crypto, walk->packet, key, worker->max_ip,
-			  &worker->seal_out)) {
+	switch (soft_seal(worker->dp->base.keys.backend, worker->crypto, walk->packet, key,
+			  worker->max_ip, &worker->seal_out)) {
 	case SOFT_SEAL_EXPIRED:
 		return DP_TX_KEY_EXPIRED;
 	case SOFT_SEAL_TOO_BIG:

@@ -115,15 +115,16 @@ static struct soft_pipe *run_rule(struct soft_worker *worker, struct soft_walk *
 {
 	const struct soft_rule *rule = atomic_load_explicit(&entry->rule, memory_order_acquire);
 
-	if (rule->count)
+	if (rule->base.count)
 		soft_stats_add(&entry->stats, walk->segments, walk->bytes, worker->now_ns);
-	if (pipe->count)
+	if (pipe->base.count)
 		soft_stats_add(&pipe->hits, walk->segments, walk->bytes, worker->now_ns);
-	if ((rule->actions.flags & PSP_DP_ACTION_DECRYPT) != 0 && !walk->decrypted) {
+	if ((rule->base.actions.flags & PSP_DP_ACTION_DECRYPT) != 0 && !walk->decrypted) {
 		run_decrypt(worker, walk, pipe, rule);
 		return NULL;
 	}
-	if (rule->mirror && walk->packet->port == PSP_DP_PORT_HOST && can_split(worker, walk)) {
+	if (rule->base.mirror && walk->packet->port == PSP_DP_PORT_HOST &&
+	    can_split(worker, walk)) {
 		for (uint32_t i = 0; i < walk->segments; i++)
 			run_part(worker, walk, i, 1, pipe, entry, mirror_part);
 		return NULL;
@@ -136,9 +137,9 @@ static struct soft_pipe *run_found(struct soft_worker *worker, struct soft_walk 
 {
 	if (entry != NULL)
 		return run_rule(worker, walk, pipe, entry);
-	if (pipe->miss_counter)
+	if (pipe->base.miss_counter)
 		soft_stats_add(&pipe->misses, walk->segments, walk->bytes, worker->now_ns);
-	return soft_walk_forward(worker, walk, pipe, &pipe->fwd_miss);
+	return soft_walk_forward(worker, walk, pipe, &pipe->base.fwd_miss);
 }
 
 static void found_part(struct soft_worker *worker, struct soft_walk *part, struct soft_pipe *pipe,
@@ -181,11 +182,11 @@ static bool run_waiting(struct soft_worker *worker, const struct soft_walk *walk
 {
 	struct dp_held *chain;
 
-	if (pipe->fwd_miss.type != PSP_DP_FWD_RSS || pipe->fwd_miss.target != PSP_DP_RSS_MISS ||
-	    worker->resubmitting || walk->packet->port != PSP_DP_PORT_HOST ||
-	    !dp_hold_is_holding(&worker->dp->hold))
+	if (pipe->base.fwd_miss.type != PSP_DP_FWD_RSS ||
+	    pipe->base.fwd_miss.target != PSP_DP_RSS_MISS || worker->resubmitting ||
+	    walk->packet->port != PSP_DP_PORT_HOST || !dp_hold_is_holding(&worker->dp->base.hold))
 		return false;
-	chain = dp_hold_take(&worker->dp->hold, pipe->id, walk->packet);
+	chain = dp_hold_take(&worker->dp->base.hold, pipe->base.id, walk->packet);
 	if (chain == NULL)
 		return false;
 	soft_run_held(worker, chain);
@@ -219,7 +220,7 @@ void soft_walk_on(struct soft_worker *worker, struct soft_walk *walk, struct sof
 
 void soft_run(struct soft_worker *worker, struct dp_packet *packet)
 {
-	static const struct soft_fwd to_kernel = {.type = PSP_DP_FWD_KERNEL};
+	static const struct dp_fwd to_kernel = {.type = PSP_DP_FWD_KERNEL};
 	bool from_host = packet->port == PSP_DP_PORT_HOST;
 	bool sound = dp_parse(packet);
 	struct soft_pipe *root;
@@ -232,7 +233,7 @@ void soft_run(struct soft_worker *worker, struct dp_packet *packet)
 		soft_walk_drop(worker, &walk, from_host ? DP_HOST_MALFORMED : DP_UPLINK_MALFORMED);
 		return;
 	}
-	root = atomic_load_explicit(&worker->dp->root, memory_order_acquire);
+	root = soft_pipe(atomic_load_explicit(&worker->dp->base.root, memory_order_acquire));
 	if (root != NULL)
 		soft_walk_on(worker, &walk, root);
 	else
@@ -242,7 +243,7 @@ void soft_run(struct soft_worker *worker, struct dp_packet *packet)
 static void run_one_held(struct soft_worker *worker, const struct dp_held *held)
 {
 	struct dp_packet packet = held->packet;
-	struct soft_pipe *pipe = soft_pipe_of(worker->dp, held->pipe);
+	struct soft_pipe *pipe = soft_pipe(dp_pipe_of(worker->dp, held->pipe));
 	struct soft_walk walk;
 
 	if (pipe == NULL) {

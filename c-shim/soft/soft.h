@@ -3,17 +3,15 @@
  * soft.h: the soft plane from inside: what hangs on struct psp_dp, and how its parts call one another.
  *
  * Threads. Two workers: egress reads the host port, ingress the uplink. Any API thread that changes tables or
- * keys holds `writer`. What the workers read of those is published under RCU. Locks, outermost first: writer,
- * hold, event ring; a port's `send` lock and the error text's lock are leaves.
+ * keys holds the writer's lock (common/plane.h). What the workers read of those is published under RCU. A port's
+ * `send` lock is a leaf.
  */
 #ifndef PSP_SOFT_H
 #define PSP_SOFT_H
 
 #include <pthread.h>
 
-#include "../common/counters.h"
-#include "../common/events.h"
-#include "../common/hold.h"
+#include "../common/plane.h"
 #include "../common/random.h"
 #include "keys.h"
 #include "port.h"
@@ -22,59 +20,32 @@
 #include "table.h"
 
 #define SOFT_VERSION "0.1.0"
-#define SOFT_PIPES_MAX 256u
-#define SOFT_HOPS_MAX 32u             /* pipes in a row: more is a loop */
-#define SOFT_WORKERS 2u               /* numbered by the enum psp_dp_port that they read */
-#define SOFT_BATCH 32u                /* frames between two flushes of the joiner */
-#define SOFT_SPLIT_DEPTH 3u           /* super-frames cut out of super-frames */
-#define SOFT_ENTRIES_LIMIT (1u << 24) /* leaves 8 bits of a handle to its generation */
-
-/* A forward, resolved. pipe stays while a published rule or pipe says so: pipes count who refers to them. */
-struct soft_fwd {
-	uint32_t type, target;
-	struct soft_pipe *pipe;
-};
+#define SOFT_HOPS_MAX 32u   /* pipes in a row: more is a loop */
+#define SOFT_WORKERS 2u     /* numbered by the enum psp_dp_port that they read */
+#define SOFT_BATCH 32u      /* frames between two flushes of the joiner */
+#define SOFT_SPLIT_DEPTH 3u /* super-frames cut out of super-frames */
 
 /* What an entry does; replaced whole by an update. */
 struct soft_rule {
 	struct soft_rcu_head rcu;
-	struct psp_dp_actions actions; /* the pipe's and the entry's, merged */
-	struct soft_fwd fwd;           /* never NONE */
-	bool count, mirror, notify;
+	struct dp_rule base;
 	uint8_t psp_len; /* ENCAP: octets of the PSP header in encap_data */
 	uint32_t tx_spi; /* ENCAP: the SPI in it */
 };
 
 struct soft_pipe {
-	uint32_t id, type;
-	char name[32];
-	bool miss_counter, count;
+	struct dp_pipe base;              /* first */
 	_Atomic bool random;              /* an entry looks at parser_meta_random */
 	struct soft_shape shape;          /* BASIC */
 	struct soft_table table;          /* BASIC */
 	_Atomic(struct soft_list *) list; /* CONTROL; RCU */
-	struct psp_dp_actions actions;
-	struct psp_dp_monitor monitor;
-	struct soft_fwd fwd, fwd_miss;
 	struct soft_stats hits, misses;
-
-	/* writer only */
-	struct soft_entry *entries;
-	uint32_t n_entries;
-	uint32_t refs; /* pipes and entries of other pipes that forward here */
 };
 
-struct soft_handle {
-	struct soft_entry *entry; /* NULL: free */
-	uint32_t generation, next_free;
-};
-
-/* Entry handles: generation above, index below. Writer only. */
-struct soft_handles {
-	struct soft_handle *slots;
-	uint32_t cap, made, index_bits, used, max;
-	uint32_t free_first, free_last;
-};
+static inline struct soft_pipe *soft_pipe(struct dp_pipe *base)
+{
+	return (struct soft_pipe *)base;
+}
 
 /* A packet on its way through the pipes. */
 struct soft_walk {
@@ -114,62 +85,24 @@ struct soft_worker {
 };
 
 struct psp_dp {
-	struct psp_dp_config config; /* with the defaults filled in */
-	const struct psp_crypto_backend *backend;
+	struct dp_plane base; /* first */
 	struct soft_port *ports[2];
 	pthread_mutex_t send[2]; /* per port: soft_port_send() is for one thread at a time */
 	int sink[2];             /* sockets that keep the kernel quiet on UDP 1000 */
 	struct soft_worker workers[SOFT_WORKERS];
 	_Atomic bool stop;
-	bool started; /* writer */
-
-	pthread_mutex_t writer;
 	struct soft_rcu rcu;
-	_Atomic(struct soft_pipe *) root;                  /* RCU */
-	_Atomic(struct soft_pipe *) pipes[SOFT_PIPES_MAX]; /* RCU */
-	uint32_t pipe_generation[SOFT_PIPES_MAX];
-	struct soft_handles handles;
 	struct soft_keys keys;
-
-	struct dp_events events;
-	struct dp_hold hold;
-	struct dp_counters counters;
-
-	pthread_mutex_t error_lock;
-	char error[256];
 };
 
-/* ---- plane.c, error.c ---- */
+/* ---- pipe.c, entry.c ---- */
 
-/* Keeps the sentence for psp_dp_error_text() and returns status. */
-int32_t soft_fail(struct psp_dp *dp, int32_t status, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-uint64_t soft_now_ns(void);
-
-/* ---- pipe.c, entry.c, rule.c, query.c, handle.c ---- */
-
-/* For workers under RCU and for the writer. NULL: no such pipe. */
-struct soft_pipe *soft_pipe_of(struct psp_dp *dp, uint32_t id);
+/* For workers under RCU and for the writer. */
 struct soft_entry *soft_pipe_find(const struct soft_pipe *pipe, const struct psp_dp_match *fields);
-/* 0 or PSP_DP_EINVAL; types that need no target leave pipe NULL. */
-int32_t soft_fwd_resolve(struct psp_dp *dp, const char *what, const struct psp_dp_fwd *fwd,
-			 struct soft_fwd *out);
 void soft_pipes_free(struct psp_dp *dp);
 /* Unpublishes and defers the free. PSP_DP_ENOMEM leaves it as it was (CONTROL only). */
 int32_t soft_entry_unlink(struct psp_dp *dp, struct soft_entry *entry);
-/* 0 or PSP_DP_EINVAL with the error text. rule may be NULL: only validates. */
-int32_t soft_rule_fill(struct psp_dp *dp, const struct soft_pipe *pipe,
-		       const struct psp_dp_entry_desc *desc, struct soft_rule *rule);
-int32_t soft_actions_check(struct psp_dp *dp, const char *what,
-			   const struct psp_dp_actions *actions);
 void soft_stats_read(const struct soft_stats *from, struct psp_dp_stats *to);
-
-void soft_handles_init(struct soft_handles *handles, uint32_t max);
-void soft_handles_free(struct soft_handles *handles);
-/* 0: the limit is reached (used == max) or memory is out. */
-uint32_t soft_handle_take(struct soft_handles *handles, struct soft_entry *entry);
-void soft_handle_give(struct soft_handles *handles, uint32_t handle);
-struct soft_entry *soft_handle_entry(const struct soft_handles *handles, uint32_t handle);
 
 /* ---- worker.c ---- */
 
@@ -182,7 +115,7 @@ void soft_worker_free(struct soft_worker *worker);
 static inline void soft_worker_count(struct soft_worker *worker, enum dp_counter counter,
 				     uint64_t n)
 {
-	dp_count_own(&worker->dp->counters, worker->port, counter, n);
+	dp_count_own(&worker->dp->base.counters, worker->port, counter, n);
 }
 
 /* ---- run.c, act.c, open.c, out.c, split.c: on a worker, within an RCU section ---- */
@@ -198,7 +131,7 @@ void soft_walk_drop(struct soft_worker *worker, const struct soft_walk *walk,
 		    enum dp_counter counter);
 /* Follows a forward: the next pipe, or NULL when the walk has ended. */
 struct soft_pipe *soft_walk_forward(struct soft_worker *worker, struct soft_walk *walk,
-				    const struct soft_pipe *pipe, const struct soft_fwd *fwd);
+				    const struct soft_pipe *pipe, const struct dp_fwd *fwd);
 /* Does what a rule says but DECRYPT, and follows its forward. */
 struct soft_pipe *soft_walk_act(struct soft_worker *worker, struct soft_walk *walk,
 				const struct soft_pipe *pipe, const struct soft_rule *rule);

@@ -191,7 +191,7 @@ struct soft_list *soft_list_with(const struct soft_list *list, struct soft_entry
 	if (fresh == NULL)
 		return NULL;
 	/* Of equal priority the one that came first stays first. */
-	for (; i < n && list->entries[i]->priority <= entry->priority; i++)
+	for (; i < n && list->entries[i]->base.priority <= entry->base.priority; i++)
 		fresh->entries[i] = list->entries[i];
 	fresh->entries[i] = entry;
 	for (; i < n; i++)

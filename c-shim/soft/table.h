@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "../common/pipe.h"
 #include "../psp_dp.h"
 #include "rcu.h"
 
@@ -37,12 +38,15 @@ struct soft_entry {
 	uint64_t hash;                    /* BASIC */
 	_Atomic(struct soft_rule *) rule; /* RCU: swapped by an update */
 	struct soft_stats stats;
-	struct soft_entry *prev, *next; /* the pipe's entries; writer only */
-	struct soft_pipe *pipe;
+	struct dp_entry base;     /* writer only */
 	struct soft_shape *shape; /* CONTROL: its own mask; NULL in a BASIC pipe */
-	uint32_t id, priority;
-	uint64_t words[]; /* masked match, as many as the shape has */
+	uint64_t words[];         /* masked match, as many as the shape has */
 };
+
+static inline struct soft_entry *soft_entry(struct dp_entry *base)
+{
+	return (struct soft_entry *)((char *)base - offsetof(struct soft_entry, base));
+}
 
 struct soft_slots {
 	struct soft_rcu_head rcu;

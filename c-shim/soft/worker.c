@@ -54,8 +54,8 @@ int32_t soft_worker_init(struct psp_dp *dp, uint32_t port)
 	    dp_random(&worker->syndromes.seed, sizeof(worker->syndromes.seed)) != 0 ||
 	    dp_random(&worker->too_bigs.seed, sizeof(worker->too_bigs.seed)) != 0)
 		return PSP_DP_EIO;
-	status = soft_rx_keys_init(&worker->rx_keys, dp->backend);
-	return status == 0 ? dp->backend->crypto_new(&worker->crypto) : status;
+	status = soft_rx_keys_init(&worker->rx_keys, dp->base.keys.backend);
+	return status == 0 ? dp->base.keys.backend->crypto_new(&worker->crypto) : status;
 }
 
 void soft_worker_free(struct soft_worker *worker)
@@ -64,7 +64,7 @@ void soft_worker_free(struct soft_worker *worker)
 		return;
 	soft_rx_keys_free(&worker->rx_keys);
 	if (worker->crypto != NULL)
-		worker->dp->backend->crypto_free(worker->crypto);
+		worker->dp->base.keys.backend->crypto_free(worker->crypto);
 	if (worker->buffers != NULL)
 		explicit_bzero(worker->buffers, (size_t)BUFFERS * BUFFER_LEN);
 	free(worker->buffers);
@@ -89,7 +89,7 @@ static void follow(struct soft_worker *worker)
 	struct psp_dp *dp = worker->dp;
 	uint32_t stale;
 
-	worker->now_ns = soft_now_ns();
+	worker->now_ns = dp_now_ns();
 	if (worker->now_ns - worker->mtu_read_ns >= MTU_EVERY_NS)
 		read_mtu(worker);
 	stale = soft_rx_keys_follow(&worker->rx_keys,
@@ -101,7 +101,7 @@ static void follow(struct soft_worker *worker)
 /* Held packets belong to the worker that held them: the one of the host port. */
 static void run_released(struct soft_worker *worker)
 {
-	struct dp_hold *hold = &worker->dp->hold;
+	struct dp_hold *hold = &worker->dp->base.hold;
 	struct dp_held *chain;
 
 	if (worker->port != PSP_DP_PORT_HOST || !dp_hold_is_releasing(hold))
@@ -126,7 +126,7 @@ static int32_t run_batch(struct soft_worker *worker)
 		got = soft_port_recv(dp->ports[worker->port], worker->rx_buf, BUFFER_LEN, &packet);
 		if (got <= 0)
 			break;
-		worker->now_ns = soft_now_ns();
+		worker->now_ns = dp_now_ns();
 		soft_run(worker, &packet);
 		/* Nothing of the tables is kept from one frame to the next. */
 		soft_rcu_quiescent(&dp->rcu, worker->port);
@@ -160,7 +160,7 @@ static void *work(void *arg)
 	struct psp_dp *dp = worker->dp;
 
 	(void)pthread_setname_np(pthread_self(), names[worker->port]);
-	worker->now_ns = soft_now_ns();
+	worker->now_ns = dp_now_ns();
 	read_mtu(worker);
 	soft_rcu_online(&dp->rcu, worker->port);
 	while (!atomic_load_explicit(&dp->stop, memory_order_acquire)) {

@@ -11,6 +11,7 @@
 
 #include "../psp/seal.h"
 #include "../common/csum.h"
+#include "../soft/steps.h"
 
 #define CHOICES 8u
 #define ETH 14u

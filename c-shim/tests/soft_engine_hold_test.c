@@ -276,7 +276,7 @@ static void *worker(void *arg)
 			while ((chain = dp_hold_next(&bench->hold)) != NULL)
 				race->released += run_chain(bench, chain, &race->in_order);
 		}
-		miss(bench, (uint32_t)(dp_rng_next(&rng) % FLOWS), i, soft_now_ns());
+		miss(bench, (uint32_t)(dp_rng_next(&rng) % FLOWS), i, dp_now_ns());
 	}
 	atomic_store(&race->stop, true);
 	return NULL;
@@ -300,7 +300,7 @@ static void held_is_released_or_dropped_to_the_packet(void)
 			int32_t status = i % 3 != 0
 						 ? dp_hold_release(&bench->hold, flows[i], &packets)
 						 : dp_hold_drop(&bench->hold, flows[i], i % 5,
-								soft_now_ns() + 50000, &packets);
+								dp_now_ns() + 50000, &packets);
 
 			dead += status != 0;
 			told += packets;

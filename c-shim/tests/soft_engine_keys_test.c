@@ -70,7 +70,7 @@ static void spis_are_handed_out_once_until_none_is_left(void)
 	CHECK_EQ(psp_dp_spi_generate(dp, 2, keys, 4), PSP_DP_ENOTSUP);
 	CHECK_EQ(psp_dp_spi_generate(dp, 1, keys, 0), PSP_DP_EINVAL);
 	/* Over the end of the numbers: 0x7fffffff is followed by 1. */
-	dp->keys.spi_start[0] = DP_SPI_COUNT - 2;
+	dp->keys.spi_start = DP_SPI_COUNT - 2;
 	CHECK_EQ(psp_dp_spi_generate(dp, 1, keys, 4), 0);
 	CHECK_EQ(keys[0].spi, 0x7ffffffe);
 	CHECK_EQ(keys[1].spi, 0x7fffffff);
@@ -81,7 +81,7 @@ static void spis_are_handed_out_once_until_none_is_left(void)
 			       1, want),
 		 0);
 	CHECK_MEM(keys[3].key, want, 32);
-	dp->keys.spi_used[0] = DP_SPI_COUNT - 1;
+	dp->base.master.spis_used = DP_SPI_COUNT - 1;
 	CHECK_EQ(psp_dp_spi_generate(dp, 0, keys, 2), PSP_DP_EKEY);
 	CHECK_EQ(psp_dp_spi_generate(dp, 0, keys, 1), 0);
 	CHECK_EQ(keys[0].spi, 0x7ffffffd);

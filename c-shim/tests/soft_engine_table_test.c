@@ -35,7 +35,7 @@ static struct soft_entry *entry_of(struct soft_table *table, uint64_t key)
 
 	entry->words[0] = key;
 	entry->words[1] = ~key;
-	entry->id = (uint32_t)key;
+	entry->base.id = (uint32_t)key;
 	entry->hash = soft_table_hash(table, entry->words, 2);
 	return entry;
 }
@@ -66,7 +66,7 @@ static void *read_on(void *arg)
 			const struct soft_entry *entry = find(&bench->table, key);
 
 			lost += key < STAYING && entry == NULL;
-			wrong += entry != NULL && (entry->words[0] != key || entry->id != key);
+			wrong += entry != NULL && (entry->words[0] != key || entry->base.id != key);
 		}
 		soft_rcu_quiescent(&bench->rcu, reader->number);
 		if (n % 4096 == 0) {
@@ -234,7 +234,7 @@ static struct soft_entry *control(uint32_t priority, uint16_t port, uint16_t mas
 	struct soft_entry *entry = calloc(1, sizeof(*entry) + 8);
 
 	entry->shape = calloc(1, sizeof(*entry->shape));
-	entry->priority = priority;
+	entry->base.priority = priority;
 	soft_shape_make(entry->shape, &bits);
 	soft_shape_apply(entry->shape, &match, entry->words);
 	return entry;
@@ -268,27 +268,27 @@ static void list_is_looked_at_in_order_of_priority(void)
 
 static void handles_tell_stale_ones(void)
 {
-	struct soft_handles handles;
+	struct dp_handles handles;
 	struct soft_entry *entry = calloc(1, sizeof(*entry));
 	uint32_t first, other[3], again;
 
-	soft_handles_init(&handles, 4);
-	first = soft_handle_take(&handles, entry);
+	dp_handles_init(&handles, 4);
+	first = dp_handle_take(&handles, entry);
 	CHECK(first != 0);
 	for (uint32_t i = 0; i < 3; i++) {
-		other[i] = soft_handle_take(&handles, entry);
+		other[i] = dp_handle_take(&handles, entry);
 		CHECK(other[i] != 0);
 	}
-	CHECK_EQ(soft_handle_take(&handles, entry), 0);
-	CHECK(soft_handle_entry(&handles, first) == entry);
-	CHECK(soft_handle_entry(&handles, 0) == NULL);
-	soft_handle_give(&handles, first);
-	CHECK(soft_handle_entry(&handles, first) == NULL);
-	again = soft_handle_take(&handles, entry);
+	CHECK_EQ(dp_handle_take(&handles, entry), 0);
+	CHECK(dp_handle_find(&handles, first) == entry);
+	CHECK(dp_handle_find(&handles, 0) == NULL);
+	dp_handle_give(&handles, first);
+	CHECK(dp_handle_find(&handles, first) == NULL);
+	again = dp_handle_take(&handles, entry);
 	CHECK(again != first && again != 0);
-	CHECK(soft_handle_entry(&handles, first) == NULL);
-	CHECK(soft_handle_entry(&handles, again) == entry);
-	soft_handles_free(&handles);
+	CHECK(dp_handle_find(&handles, first) == NULL);
+	CHECK(dp_handle_find(&handles, again) == entry);
+	dp_handles_free(&handles);
 	free(entry);
 }
 

@@ -20,7 +20,7 @@ static inline bool graph_says(struct psp_dp *dp, const char *want)
 
 static inline uint64_t graph_count(struct psp_dp *dp, enum dp_counter counter)
 {
-	return dp_counter_sum(&dp->counters, counter);
+	return dp_counter_sum(&dp->base.counters, counter);
 }
 
 /* What came in less what is accounted for: 0 by the identity in counters.h. The plane must be idle. */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* handle.c: u32 names for entries that tell a stale one. The index that was freed first is used again first. */
+/* handle.c: the index that was freed first is used again first, so that a handle comes back as late as can be. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "soft.h"
+#include "handle.h"
 
 #define NONE UINT32_MAX
 #define CAP_MIN 256u
 
-void soft_handles_init(struct soft_handles *handles, uint32_t max)
+void dp_handles_init(struct dp_handles *handles, uint32_t max)
 {
 	memset(handles, 0, sizeof(*handles));
 	handles->max = max;
@@ -19,21 +19,21 @@ void soft_handles_init(struct soft_handles *handles, uint32_t max)
 		handles->index_bits++;
 }
 
-void soft_handles_free(struct soft_handles *handles)
+void dp_handles_free(struct dp_handles *handles)
 {
 	free(handles->slots);
 	handles->slots = NULL;
 }
 
-static uint32_t index_of(const struct soft_handles *handles, uint32_t handle)
+static uint32_t index_of(const struct dp_handles *handles, uint32_t handle)
 {
 	return handle & ((UINT32_C(1) << handles->index_bits) - 1);
 }
 
-static bool grow(struct soft_handles *handles)
+static bool grow(struct dp_handles *handles)
 {
 	uint32_t cap = handles->cap != 0 ? handles->cap * 2 : CAP_MIN;
-	struct soft_handle *slots = realloc(handles->slots, cap * sizeof(*slots));
+	struct dp_handle *slots = realloc(handles->slots, cap * sizeof(*slots));
 
 	if (slots == NULL)
 		return false;
@@ -43,11 +43,11 @@ static bool grow(struct soft_handles *handles)
 	return true;
 }
 
-uint32_t soft_handle_take(struct soft_handles *handles, struct soft_entry *entry)
+uint32_t dp_handle_take(struct dp_handles *handles, void *thing)
 {
 	uint32_t i = handles->free_first;
 	uint32_t generations = UINT32_MAX >> handles->index_bits;
-	struct soft_handle *slot;
+	struct dp_handle *slot;
 
 	if (handles->used >= handles->max)
 		return 0;
@@ -62,16 +62,16 @@ uint32_t soft_handle_take(struct soft_handles *handles, struct soft_entry *entry
 	}
 	slot = &handles->slots[i];
 	slot->generation = slot->generation >= generations ? 1 : slot->generation + 1;
-	slot->entry = entry;
+	slot->thing = thing;
 	handles->used++;
 	return (slot->generation << handles->index_bits) | i;
 }
 
-void soft_handle_give(struct soft_handles *handles, uint32_t handle)
+void dp_handle_give(struct dp_handles *handles, uint32_t handle)
 {
 	uint32_t i = index_of(handles, handle);
 
-	handles->slots[i].entry = NULL;
+	handles->slots[i].thing = NULL;
 	handles->slots[i].next_free = NONE;
 	if (handles->free_last != NONE)
 		handles->slots[handles->free_last].next_free = i;
@@ -81,11 +81,11 @@ void soft_handle_give(struct soft_handles *handles, uint32_t handle)
 	handles->used--;
 }
 
-struct soft_entry *soft_handle_entry(const struct soft_handles *handles, uint32_t handle)
+void *dp_handle_find(const struct dp_handles *handles, uint32_t handle)
 {
 	uint32_t i = index_of(handles, handle);
 
 	if (i >= handles->made || handles->slots[i].generation != handle >> handles->index_bits)
 		return NULL;
-	return handles->slots[i].entry;
+	return handles->slots[i].thing;
 }

@@ -3,37 +3,35 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../common/net.h"
-#include "soft.h"
+#include "net.h"
+#include "plane.h"
 
 #define ACTIONS_ALL                                                                                \
 	((uint32_t)(PSP_DP_ACTION_DECRYPT | PSP_DP_ACTION_DECAP | PSP_DP_ACTION_ENCAP |            \
 		    PSP_DP_ACTION_ENCRYPT | PSP_DP_ACTION_SET_PKT_META | PSP_DP_ACTION_SET_S |     \
 		    PSP_DP_ACTION_COPY_DSCP))
 
-int32_t soft_actions_check(struct psp_dp *dp, const char *what,
-			   const struct psp_dp_actions *actions)
+int32_t dp_actions_check(struct psp_dp *dp, const char *what, const struct psp_dp_actions *actions)
 {
 	if (actions->size != sizeof(*actions))
-		return soft_fail(dp, PSP_DP_EINVAL, "%s: the actions have size %u, not %zu", what,
-				 actions->size, sizeof(*actions));
+		return dp_fail(dp, PSP_DP_EINVAL, "%s: the actions have size %u, not %zu", what,
+			       actions->size, sizeof(*actions));
 	if ((actions->flags & ~ACTIONS_ALL) != 0)
-		return soft_fail(dp, PSP_DP_EINVAL, "%s: there are no actions 0x%x", what,
-				 actions->flags & ~ACTIONS_ALL);
+		return dp_fail(dp, PSP_DP_EINVAL, "%s: there are no actions 0x%x", what,
+			       actions->flags & ~ACTIONS_ALL);
 	if (actions->encap_net_type > PSP_DP_NET_PSP_TRANSPORT)
-		return soft_fail(dp, PSP_DP_EINVAL, "%s: there is no encap type %u", what,
-				 actions->encap_net_type);
+		return dp_fail(dp, PSP_DP_EINVAL, "%s: there is no encap type %u", what,
+			       actions->encap_net_type);
 	if (actions->encap_size > sizeof(actions->encap_data))
-		return soft_fail(dp, PSP_DP_EINVAL, "%s: encap_size is %u, more than %zu", what,
-				 actions->encap_size, sizeof(actions->encap_data));
+		return dp_fail(dp, PSP_DP_EINVAL, "%s: encap_size is %u, more than %zu", what,
+			       actions->encap_size, sizeof(actions->encap_data));
 	return 0;
 }
 
-/* Offset of the PSP header in encap_data; 0: it contradicts itself. */
-static uint32_t psp_offset(const struct psp_dp_actions *actions)
+uint32_t dp_encap_psp(const struct psp_dp_actions *actions)
 {
 	const uint8_t *data = actions->encap_data;
-	uint32_t size = actions->encap_size, off = NET_ETH_LEN, psp_len;
+	uint32_t size = actions->encap_size, off = NET_ETH_LEN;
 
 	if (actions->encap_net_type == PSP_DP_NET_PSP_TUNNEL) {
 		if (size < NET_ETH_LEN + NET_IP4_LEN)
@@ -48,8 +46,7 @@ static uint32_t psp_offset(const struct psp_dp_actions *actions)
 	off += NET_UDP_LEN;
 	if (off + PSP_HEADER_LEN > size)
 		return 0;
-	psp_len = 8u + 8u * data[off + 1];
-	return psp_len >= PSP_HEADER_LEN && off + psp_len == size ? off : 0;
+	return off + 8u + 8u * data[off + 1] == size ? off : 0;
 }
 
 /* An entry's own values win: those that its flags name, or that are not 0. */
@@ -77,54 +74,50 @@ static void merge(const struct psp_dp_actions *pipe, const struct psp_dp_actions
 		out->encap_net_type = pipe->encap_net_type;
 }
 
-static int32_t fill_encap(struct psp_dp *dp, const char *what, struct soft_rule *rule)
+void dp_rule_what(const struct dp_pipe *pipe, char what[DP_WHAT_LEN])
 {
-	const struct psp_dp_actions *actions = &rule->actions;
-	uint32_t off;
-
-	if ((actions->flags & PSP_DP_ACTION_ENCAP) == 0)
-		return 0;
-	off = psp_offset(actions);
-	if (off == 0)
-		return soft_fail(dp, PSP_DP_EINVAL,
-				 "%s: encap_data is not Ethernet, IP, UDP and PSP of %u octets",
-				 what, actions->encap_size);
-	rule->tx_spi = psp_get32(actions->encap_data + off + 4);
-	rule->psp_len = (uint8_t)(actions->encap_size - off);
-	return 0;
+	(void)snprintf(what, DP_WHAT_LEN, "Cannot set entry of pipe \"%s\"", pipe->name);
 }
 
-int32_t soft_rule_fill(struct psp_dp *dp, const struct soft_pipe *pipe,
-		       const struct psp_dp_entry_desc *desc, struct soft_rule *rule)
+int32_t dp_rule_actions(struct psp_dp *dp, const char *what, const struct dp_pipe *pipe,
+			const struct psp_dp_entry_desc *desc, struct dp_rule *rule)
 {
-	char what[80];
+	const struct psp_dp_actions *actions = &rule->actions;
+	uint32_t ids = dp_plane_of(dp)->config.max_crypto_ids;
 	int32_t status;
 
-	(void)snprintf(what, sizeof(what), "Cannot set entry of pipe \"%s\"", pipe->name);
 	if (desc->monitor.size != sizeof(desc->monitor))
-		return soft_fail(dp, PSP_DP_EINVAL, "%s: the monitor has size %u, not %zu", what,
-				 desc->monitor.size, sizeof(desc->monitor));
-	status = soft_actions_check(dp, what, &desc->actions);
+		return dp_fail(dp, PSP_DP_EINVAL, "%s: the monitor has size %u, not %zu", what,
+			       desc->monitor.size, sizeof(desc->monitor));
+	status = dp_actions_check(dp, what, &desc->actions);
 	if (status != 0)
 		return status;
 	merge(&pipe->actions, &desc->actions, &rule->actions);
-	if ((rule->actions.flags & PSP_DP_ACTION_ENCRYPT) != 0 &&
-	    (rule->actions.crypto_id == 0 || rule->actions.crypto_id > dp->keys.max_ids))
-		return soft_fail(dp, PSP_DP_EINVAL, "%s: crypto id %u is not within 1 to %u", what,
-				 rule->actions.crypto_id, dp->keys.max_ids);
-	status = fill_encap(dp, what, rule);
-	if (status != 0)
-		return status;
-	status = soft_fwd_resolve(dp, what, &desc->fwd, &rule->fwd);
+	if ((actions->flags & PSP_DP_ACTION_ENCRYPT) != 0 &&
+	    (actions->crypto_id == 0 || actions->crypto_id > ids))
+		return dp_fail(dp, PSP_DP_EINVAL, "%s: crypto id %u is not within 1 to %u", what,
+			       actions->crypto_id, ids);
+	if ((actions->flags & PSP_DP_ACTION_ENCAP) != 0 && dp_encap_psp(actions) == 0)
+		return dp_fail(dp, PSP_DP_EINVAL,
+			       "%s: encap_data is not Ethernet, IP, UDP and PSP of %u octets", what,
+			       actions->encap_size);
+	return 0;
+}
+
+int32_t dp_rule_forward(struct psp_dp *dp, const char *what, const struct dp_pipe *pipe,
+			const struct psp_dp_entry_desc *desc, struct dp_rule *rule)
+{
+	int32_t status = dp_fwd_resolve(dp, what, &desc->fwd, &rule->fwd);
+
 	if (status != 0)
 		return status;
 	if (rule->fwd.type == PSP_DP_FWD_NONE)
 		rule->fwd = pipe->fwd;
 	if (rule->fwd.type == PSP_DP_FWD_NONE)
-		return soft_fail(dp, PSP_DP_EINVAL, "%s: neither it nor the pipe has a forward",
-				 what);
+		return dp_fail(dp, PSP_DP_EINVAL, "%s: neither it nor the pipe has a forward",
+			       what);
 	if (rule->fwd.pipe == pipe)
-		return soft_fail(dp, PSP_DP_EINVAL, "%s: it forwards to its own pipe", what);
+		return dp_fail(dp, PSP_DP_EINVAL, "%s: it forwards to its own pipe", what);
 	rule->count = desc->monitor.counter != 0 || pipe->monitor.counter != 0;
 	rule->mirror = desc->monitor.mirror != 0 || pipe->monitor.mirror != 0;
 	rule->notify = desc->monitor.notify != 0 || pipe->monitor.notify != 0;

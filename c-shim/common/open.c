@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE /* clock_gettime */
+/* open.c: opening, starting and closing, and what is asked of the library as a whole. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "../psp/wire.h"
+#include "plane.h"
+
+#define ENTRIES_DEFAULT 262144u
+#define CRYPTO_IDS_DEFAULT 131072u
+#define HOLD_PACKETS_DEFAULT 64u
+#define HOLD_FLOWS_DEFAULT 16384u
+#define HOLD_FLOWS_LIMIT (1u << 20)
+#define HOLD_BYTES_DEFAULT (UINT64_C(16) << 20)
+#define EVENT_BYTES_DEFAULT (1u << 20)
+#define EVENT_BYTES_LIMIT (1u << 30)
+#define SAMPLE_BYTES_DEFAULT 128u
+#define VLAN_ID_MAX 4094u
+
+uint64_t dp_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+int32_t psp_dp_abi_version(uint32_t *abi)
+{
+	if (abi == NULL)
+		return PSP_DP_EINVAL;
+	*abi = PSP_DP_ABI_VERSION;
+	return 0;
+}
+
+int32_t psp_dp_version(char *buf, uint32_t cap, uint32_t *len)
+{
+	char text[512];
+
+	if (len == NULL || (buf == NULL && cap > 0))
+		return PSP_DP_EINVAL;
+	plane_version(text, sizeof(text));
+	*len = (uint32_t)strlen(text);
+	if (*len > cap)
+		return PSP_DP_ERANGE;
+	memcpy(buf, text, *len);
+	return 0;
+}
+
+/* ---- open ------------------------------------------------------------------------------------ */
+
+void dp_open_fail(char *err, uint32_t err_cap, const char *why)
+{
+	if (err_cap > 0)
+		(void)snprintf(err, err_cap, "Cannot open plane: %s", why);
+}
+
+#define DEFAULT(field, value) ((field) = (field) != 0 ? (field) : (value))
+
+static void fill_defaults(struct psp_dp_config *config)
+{
+	DEFAULT(config->max_entries, ENTRIES_DEFAULT);
+	DEFAULT(config->max_crypto_ids, CRYPTO_IDS_DEFAULT);
+	DEFAULT(config->hold_packets_per_flow, HOLD_PACKETS_DEFAULT);
+	DEFAULT(config->hold_flows, HOLD_FLOWS_DEFAULT);
+	DEFAULT(config->hold_bytes, HOLD_BYTES_DEFAULT);
+	DEFAULT(config->event_bytes, EVENT_BYTES_DEFAULT);
+	DEFAULT(config->sample_bytes, SAMPLE_BYTES_DEFAULT);
+	DEFAULT(config->versions, PSP_VERSIONS_DEFAULT);
+}
+
+/* What is wrong with a configuration whose defaults are filled in; NULL: nothing. */
+static const char *complaint(const struct psp_dp_config *config)
+{
+	const char *why = plane_complaint(config);
+
+	if (why != NULL)
+		return why;
+	if (config->max_entries > DP_ENTRIES_LIMIT || config->max_crypto_ids > DP_ENTRIES_LIMIT)
+		return "max_entries and max_crypto_ids go up to 2^24";
+	if (config->hold_flows > HOLD_FLOWS_LIMIT)
+		return "hold_flows goes up to 2^20";
+	if (config->event_bytes < DP_EVENT_BYTES_MIN || config->event_bytes > EVENT_BYTES_LIMIT)
+		return "event_bytes is not within 4096 and 2^30";
+	if (config->sample_bytes > DP_EXCEPTION_BYTES)
+		return "sample_bytes goes up to 2048";
+	if (config->versions >> PSP_VERSIONS != 0)
+		return "versions names one that PSP does not have";
+	if (config->uplink_vlan > VLAN_ID_MAX)
+		return "uplink_vlan goes up to 4094";
+	return NULL;
+}
+
+/* Everything that can be given back by give_back(), whether it got this far or not. */
+static struct psp_dp *plane_new(const struct psp_dp_config *config)
+{
+	struct psp_dp *dp = plane_alloc();
+	struct dp_plane *plane = dp_plane_of(dp);
+
+	if (dp == NULL)
+		return NULL;
+	plane->config = *config;
+	pthread_mutex_init(&plane->writer, NULL);
+	pthread_mutex_init(&plane->error_lock, NULL);
+	dp_handles_init(&plane->entries, config->max_entries);
+	return dp;
+}
+
+/* In the reverse order of open_all(). Nothing runs and no event_wait is inside. */
+static void give_back(struct psp_dp *dp)
+{
+	struct dp_plane *plane = dp_plane_of(dp);
+
+	plane_down(dp);
+	dp_hold_free(&plane->hold);
+	dp_events_free(&plane->events);
+	dp_keys_down(dp);
+	dp_handles_free(&plane->entries);
+	pthread_mutex_destroy(&plane->error_lock);
+	pthread_mutex_destroy(&plane->writer);
+	free(dp);
+}
+
+static int32_t open_all(struct psp_dp *dp, char *err, uint32_t err_cap)
+{
+	struct dp_plane *plane = dp_plane_of(dp);
+	const struct psp_dp_config *config = &plane->config;
+	struct dp_hold_limits limits = {.packets_per_flow = config->hold_packets_per_flow,
+					.flows = config->hold_flows,
+					.bytes = config->hold_bytes};
+	int32_t status = dp_keys_up(dp, err, err_cap);
+
+	if (status != 0)
+		return status;
+	status = dp_events_init(&plane->events, config->event_bytes);
+	if (status == 0)
+		status = dp_hold_init(&plane->hold, &limits, &plane->counters, &plane->events);
+	if (status != 0) {
+		dp_open_fail(err, err_cap,
+			     status == PSP_DP_ENOMEM ? "out of memory"
+						     : "the kernel gives no random octets");
+		return status;
+	}
+	return plane_up(dp, err, err_cap);
+}
+
+int32_t psp_dp_open(const struct psp_dp_config *config, struct psp_dp **out, char *err,
+		    uint32_t err_cap)
+{
+	struct psp_dp_config filled;
+	struct psp_dp *dp;
+	const char *why;
+	int32_t status;
+
+	if (err == NULL)
+		err_cap = 0;
+	if (err_cap > 0)
+		err[0] = 0;
+	if (out != NULL)
+		*out = NULL;
+	if (config == NULL || out == NULL || config->size != sizeof(*config)) {
+		dp_open_fail(err, err_cap,
+			     "the configuration is missing, or of a size that is not known");
+		return PSP_DP_EINVAL;
+	}
+	filled = *config;
+	fill_defaults(&filled);
+	why = complaint(&filled);
+	if (why != NULL) {
+		dp_open_fail(err, err_cap, why);
+		return PSP_DP_EINVAL;
+	}
+	dp = plane_new(&filled);
+	if (dp == NULL) {
+		dp_open_fail(err, err_cap, "out of memory");
+		return PSP_DP_ENOMEM;
+	}
+	status = open_all(dp, err, err_cap);
+	if (status != 0)
+		give_back(dp);
+	else
+		*out = dp;
+	return status;
+}
+
+/* ---- start and close ------------------------------------------------------------------------- */
+
+int32_t psp_dp_start(struct psp_dp *dp)
+{
+	struct dp_plane *plane = dp_plane_of(dp);
+	int32_t status;
+
+	if (dp == NULL)
+		return PSP_DP_EINVAL;
+	dp_lock(dp);
+	if (plane->started)
+		status = dp_fail(dp, PSP_DP_EBUSY, "Cannot start plane: it runs already");
+	else
+		status = plane_start(dp);
+	plane->started = plane->started || status == 0;
+	dp_unlock(dp);
+	return status;
+}
+
+int32_t psp_dp_close(struct psp_dp *dp)
+{
+	if (dp == NULL)
+		return PSP_DP_EINVAL;
+	dp_events_close(&dp_plane_of(dp)->events);
+	plane_stop(dp);
+	/* Whoever changes tables at this moment finishes first. */
+	dp_lock(dp);
+	dp_unlock(dp);
+	give_back(dp);
+	return 0;
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * plane.h: what every plane has, and what it does for the code that the planes share.
+ *
+ * The functions of the ABI are here in common/: they check their arguments, take the writer's lock, look up what is
+ * named, and then call the plane_*() below. A library holds one plane, so the linker finds them.
+ *
+ * A plane's struct psp_dp begins with a struct dp_plane, its pipes with a struct dp_pipe; see pipe.h.
+ * Locks, outermost first: writer, hold, event ring; the error text's lock is a leaf.
+ */
+#ifndef PSP_COMMON_PLANE_H
+#define PSP_COMMON_PLANE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "../psp/crypto.h"
+#include "counters.h"
+#include "events.h"
+#include "handle.h"
+#include "hold.h"
+#include "keys.h"
+#include "pipe.h"
+
+#define DP_ENTRIES_LIMIT (1u << 24) /* leaves 8 bits of a handle to its generation */
+
+struct dp_plane {
+	struct psp_dp_config config; /* with the defaults filled in */
+
+	pthread_mutex_t writer; /* held by whoever changes tables or keys */
+	bool started;
+	bool no_gmac;                   /* the plane has PSP versions 0 and 1 alone */
+	_Atomic(struct dp_pipe *) root; /* RCU, where a plane has readers */
+	_Atomic(struct dp_pipe *) pipes[DP_PIPES_MAX]; /* likewise */
+	uint32_t pipe_generation[DP_PIPES_MAX];
+	struct dp_handles entries;
+	struct dp_keys keys;
+	struct dp_master master;
+
+	struct dp_events events;
+	struct dp_hold hold;
+	struct dp_counters counters;
+
+	pthread_mutex_t error_lock;
+	char error[256];
+};
+
+static inline struct dp_plane *dp_plane_of(struct psp_dp *dp)
+{
+	return (struct dp_plane *)dp;
+}
+
+static inline void dp_lock(struct psp_dp *dp)
+{
+	pthread_mutex_lock(&dp_plane_of(dp)->writer);
+}
+
+static inline void dp_unlock(struct psp_dp *dp)
+{
+	pthread_mutex_unlock(&dp_plane_of(dp)->writer);
+}
+
+/* ---- error.c, open.c ---- */
+
+/* Keeps the sentence for psp_dp_error_text() and returns status. */
+int32_t dp_fail(struct psp_dp *dp, int32_t status, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* Why a plane does not open, into psp_dp_open()'s err. */
+void dp_open_fail(char *err, uint32_t err_cap, const char *why);
+uint64_t dp_now_ns(void); /* CLOCK_MONOTONIC */
+
+/* ---- what a plane does; with the writer's lock held, but for those marked (free) ---- */
+
+/* Its name, its version and what it is built on. (free) */
+void plane_version(char *text, size_t cap);
+/* What is wrong with ports and options of a configuration; NULL: nothing. (free) */
+const char *plane_complaint(const struct psp_dp_config *config);
+/* Zeroed memory for a struct psp_dp, aligned for its counters; NULL: out of memory. (free) */
+struct psp_dp *plane_alloc(void);
+/* Opens everything; the struct dp_plane is ready. On failure plane_down() is called all the same. (free) */
+int32_t plane_up(struct psp_dp *dp, char *err, uint32_t err_cap);
+/* Gives back what plane_up() took, however far that came; nothing runs. (free) */
+void plane_down(struct psp_dp *dp);
+int32_t plane_start(struct psp_dp *dp);
+/* Stops what plane_start() started; also when it was never called. (free) */
+void plane_stop(struct psp_dp *dp);
+
+/* The arguments are sound; stats is zeroed. */
+int32_t plane_port_query(struct psp_dp *dp, uint32_t port,
+			 struct psp_dp_port_info *info); /* (free) */
+int32_t plane_inject(struct psp_dp *dp, uint32_t port, const uint8_t *frame,
+		     uint32_t len); /* (free) */
+/* A flow was released: its packets can go. (free) */
+void plane_released(struct psp_dp *dp);
+/* Adds what the device has counted since the last call to the counters. (free) */
+void plane_count(struct psp_dp *dp);
+
+int32_t plane_crypto_set(struct psp_dp *dp, uint32_t id, const struct psp_dp_key *key);
+bool plane_crypto_has(struct psp_dp *dp, uint32_t id);
+int32_t plane_crypto_clear(struct psp_dp *dp, uint32_t id);
+void plane_crypto_query(struct psp_dp *dp, uint32_t id, struct psp_dp_stats *stats);
+int32_t plane_spi_generate(struct psp_dp *dp, uint32_t version, struct psp_dp_key *keys,
+			   uint32_t n);
+/* On success the master key that was not active has been drawn anew; what is active is the caller's to note. */
+int32_t plane_rotate(struct psp_dp *dp);
+
+#endif
