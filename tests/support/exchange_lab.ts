@@ -24,7 +24,7 @@ import { TlsStore } from "../../src/rpc/tls_store.ts";
 import { openSaStore, type SaStore } from "../../src/sa/sa_store.ts";
 import { PlaneLab } from "./plane_lab.ts";
 
-const DOMAIN = "example.org";
+export const DOMAIN = "example.org";
 const TRUST: Trust = { domain: DOMAIN, peers: ["h1", "h2"], deny: [] };
 const NEVER = { pending: 256, pendingPerAddress: 256, ratePerS: 1e9, burst: 1e9 };
 
@@ -34,6 +34,12 @@ export interface LabOptions {
   readonly change?: (config: Record<string, unknown>) => void;
   /** As it is for agents; absent: nothing holds the bench back. */
   readonly realLimits?: boolean;
+  /** Another lab's certificates, so that this one's h2 and that one's h1 trust each other. */
+  readonly pki?: string;
+  /** Where the servers listen; default: 127.0.0.1. */
+  readonly listen?: string;
+  /** "host:port" of the h2 that h1 asks; default: the lab's own. */
+  readonly h2?: string;
 }
 
 /** One host. */
@@ -53,7 +59,8 @@ export class ExchangeLab implements AsyncDisposable {
   #flow = 0;
 
   private constructor(
-    readonly dir: string,
+    /** Where the certificates are. */
+    readonly pki: string,
     readonly planes: PlaneLab,
     readonly h1: LabHost,
     readonly h2: LabHost,
@@ -66,8 +73,11 @@ export class ExchangeLab implements AsyncDisposable {
       Deno.makeTempDirSync({ prefix: "psp-lab-" }),
       (path) => Deno.removeSync(path, { recursive: true }),
     );
-    await pkiInit({ dir: `${dir}/pki` });
-    for (const id of TRUST.peers) await pkiIssue({ dir: `${dir}/pki`, id, domain: DOMAIN });
+    const pki = options.pki ?? `${dir}/pki`;
+    if (options.pki === undefined) {
+      await pkiInit({ dir: pki });
+      for (const id of TRUST.peers) await pkiIssue({ dir: pki, id, domain: DOMAIN });
+    }
     const planes = stack.use(await PlaneLab.open());
     await planes.install({
       sampling: false,
@@ -86,16 +96,17 @@ export class ExchangeLab implements AsyncDisposable {
         newTunnel: (...args) => required(handlers, id).newTunnel(...args),
         notify: (...args) => required(handlers, id).notify(...args),
       };
-      servers.set(id, stack.use(await serve({ dir, id, handler, options })));
+      servers.set(id, stack.use(await serve({ pki, id, handler, options })));
     }
     const hosts = (["h1", "h2"] as const).map((id): LabHost => {
       const side = id === "h1" ? "a" : "b";
-      const other = required(servers, id === "h1" ? "h2" : "h1").address.port;
-      const config = configOf(dir, { id, port: other, options });
+      const { port } = required(servers, id === "h1" ? "h2" : "h1").address;
+      const other = id === "h1" && options.h2 !== undefined ? options.h2 : `127.0.0.1:${port}`;
+      const config = configOf(dir, { id, pki, other, options });
       const store = stack.use(
         openSaStore({ path: `${dir}/${id}.db`, log: QUIET, wallMs: Date.now }),
       );
-      const tls = new TlsStore(tlsOf(dir, id), { pollMs: 0 });
+      const tls = new TlsStore(tlsOf(pki, id), { pollMs: 0 });
       const client = stack.use(createRpcClient({
         id,
         peers: config.peers,
@@ -122,7 +133,7 @@ export class ExchangeLab implements AsyncDisposable {
     });
     const [h1, h2] = hosts;
     if (h1 === undefined || h2 === undefined) throw new Error("Two hosts make a lab");
-    const lab = new ExchangeLab(dir, planes, h1, h2, options);
+    const lab = new ExchangeLab(pki, planes, h1, h2, options);
     settled.done = (flow, why) => lab.#settle(flow, why);
     lab.#stack.use(stack.move());
     return lab;
@@ -149,16 +160,16 @@ export class ExchangeLab implements AsyncDisposable {
 
   /** A server with h2's certificate and a handler of the caller's. */
   serveBare(handler: TunnelHandler): Promise<RpcServer> {
-    return serve({ dir: this.dir, id: "h2", handler, options: this.options });
+    return serve({ pki: this.pki, id: "h2", handler, options: this.options });
   }
 
-  /** A client of h1, without a connection yet, whose "h2" is `server`. */
-  clientOf(server: RpcServer): RpcClient {
+  /** A client of h1, without a connection yet, whose "h2" is at "host:port". */
+  clientOf(svcAddress: string): RpcClient {
     return createRpcClient({
       id: "h1",
-      peers: [{ id: "h2", svcAddress: `127.0.0.1:${server.address.port}` }],
+      peers: [{ id: "h2", svcAddress }],
       trust: TRUST,
-      tls: new TlsStore(tlsOf(this.dir, "h1"), { pollMs: 0 }),
+      tls: new TlsStore(tlsOf(this.pki, "h1"), { pollMs: 0 }),
       maxMessageBytes: 65_536,
     });
   }
@@ -205,18 +216,18 @@ function planeFor(
 
 function serve(
   given: {
-    readonly dir: string;
+    readonly pki: string;
     readonly id: string;
     readonly handler: TunnelHandler;
     readonly options: LabOptions;
   },
 ): Promise<RpcServer> {
-  const { dir, id, handler, options } = given;
+  const { pki, id, handler, options } = given;
   return startRpcServer({
-    listen: "127.0.0.1:0",
+    listen: `${options.listen ?? "127.0.0.1"}:0`,
     handler,
     trust: TRUST,
-    tls: new TlsStore(tlsOf(dir, id), { pollMs: 0 }),
+    tls: new TlsStore(tlsOf(pki, id), { pollMs: 0 }),
     maxConnections: 256,
     handshakeTimeoutMs: 5000,
     maxMessageBytes: 65_536,
@@ -226,9 +237,10 @@ function serve(
 
 function configOf(
   dir: string,
-  { id, port, options }: {
+  { id, pki, other: svcAddress, options }: {
     readonly id: "h1" | "h2";
-    readonly port: number;
+    readonly pki: string;
+    readonly other: string;
     readonly options: LabOptions;
   },
 ): Config {
@@ -240,10 +252,10 @@ function configOf(
     state_dir: dir,
     pip: id === "h1" ? "192.0.2.1" : "192.0.2.2",
     vips: [own],
-    peers: [{ id: other, svc_address: `127.0.0.1:${port}`, vips: [others] }],
+    peers: [{ id: other, svc_address: svcAddress, vips: [others] }],
     plane: { uplink: "up0", host: "host0" },
     rpc: {
-      tls: tlsOf(dir, id),
+      tls: tlsOf(pki, id),
       ...(options.realLimits ? {} : { peer_rate: 1_000_000, peer_burst: 1_000_000 }),
     },
   };
@@ -251,8 +263,8 @@ function configOf(
   return parseConfig(JSON.stringify(file), `${dir}/${id}.json`).config;
 }
 
-function tlsOf(dir: string, id: string) {
-  return { cert: `${dir}/pki/${id}.crt`, key: `${dir}/pki/${id}.key`, ca: `${dir}/pki/ca.crt` };
+function tlsOf(pki: string, id: string) {
+  return { cert: `${pki}/${id}.crt`, key: `${pki}/${id}.key`, ca: `${pki}/ca.crt` };
 }
 
 function required<T>(map: ReadonlyMap<string, T>, id: string): T {
