@@ -5,7 +5,8 @@
  * file, no revocation and no serial register; a fleet should use its own CA.
  */
 import { ConfigError } from "../config/config.ts";
-import { isDnsName, parseIp } from "../config/addresses.ts";
+import { isDnsName, isIdentity, parseIp } from "../config/addresses.ts";
+import { fileReason } from "../config/reasons.ts";
 
 /** Where `pkiInit` wrote. */
 export interface CaPaths {
@@ -56,6 +57,8 @@ type X509 = typeof import("@peculiar/x509");
 
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
 const DAY_MS = 86_400_000;
+/** Of file names there is little room beyond it. */
+const MAX_ID = 128;
 /** Clocks of two hosts differ a little; a fresh certificate must be good on both. */
 const BACKDATE_MS = 5 * 60_000;
 
@@ -95,9 +98,10 @@ export async function pkiIssue(options: IssueOptions): Promise<IssuedPaths> {
     ca: `${caDir}/ca.crt`,
     spiffeId: `spiffe://${options.domain}/psp/${options.id}`,
   };
-  prepare(options, [paths.cert, paths.key]);
   const x509 = await load();
-  const ca = await readCa(x509, caDir);
+  // First, so that nothing is made where there is no CA.
+  const ca = await readCa(x509, caDir, options.nowMs ?? Date.now());
+  prepare(options, [paths.cert, paths.key]);
   const keys = await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: serial(),
@@ -130,8 +134,12 @@ export async function pkiIssue(options: IssueOptions): Promise<IssuedPaths> {
 
 function checkNames(options: IssueOptions): void {
   const problems: string[] = [];
-  if (!/^[A-Za-z0-9._-]{1,128}$/.test(options.id) || /^\.+$/.test(options.id)) {
-    problems.push(`id "${options.id}" must be 1 to 128 letters, digits, ".", "_" or "-"`);
+  if (!isIdentity(options.id) || options.id.length > MAX_ID) {
+    problems.push(
+      `id "${options.id}" is not one: use 1 to ${MAX_ID} letters, digits, ".", "-" and "_", such as "h1"`,
+    );
+  } else if (options.id === "ca") {
+    problems.push('id "ca" would take the place of the CA\'s own files');
   }
   if (!isDnsName(options.domain) || options.domain !== options.domain.toLowerCase()) {
     problems.push(`domain "${options.domain}" must be a lower-case name like "example.org"`);
@@ -158,7 +166,10 @@ function prepare(options: PkiOptions, files: readonly string[]): void {
   try {
     Deno.mkdirSync(options.dir, { recursive: true, mode: 0o700 });
   } catch (cause) {
-    throw new ConfigError(`Cannot make directory "${options.dir}": ${text(cause)}`, [], { cause });
+    const why = cause instanceof Deno.errors.NotFound
+      ? "no directory can be made there"
+      : fileReason(cause);
+    throw new ConfigError(`Cannot make directory "${options.dir}": ${why}`, [], { cause });
   }
   if (options.force) return;
   for (const file of files) {
@@ -173,19 +184,46 @@ async function load(): Promise<X509> {
   return await import("@peculiar/x509");
 }
 
-async function readCa(x509: X509, dir: string) {
+async function readCa(x509: X509, dir: string, nowMs: number) {
+  const wrong = (why: string, cause?: unknown) =>
+    new ConfigError(`Cannot use the CA in "${dir}": ${why}`, [], { cause });
+  const read = (name: string) => {
+    try {
+      return Deno.readTextFileSync(`${dir}/${name}`);
+    } catch (cause) {
+      throw wrong(`${name}: ${fileReason(cause)} (psp-agent pki init makes one)`, cause);
+    }
+  };
+  const [cert, pem] = [read("ca.crt"), read("ca.key")];
+  let certificate: InstanceType<X509["X509Certificate"]>;
+  let key: CryptoKey;
   try {
-    const certificate = new x509.X509Certificate(Deno.readTextFileSync(`${dir}/ca.crt`));
-    const der = x509.PemConverter.decodeFirst(Deno.readTextFileSync(`${dir}/ca.key`));
-    const key = await crypto.subtle.importKey("pkcs8", der, ALGORITHM, false, ["sign"]);
-    return { certificate, key };
+    certificate = new x509.X509Certificate(cert);
   } catch (cause) {
-    throw new ConfigError(
-      `Cannot use the CA in "${dir}": ${text(cause)} (psp-agent pki init makes one)`,
-      [],
-      { cause },
-    );
+    throw wrong("ca.crt is not a PEM certificate", cause);
   }
+  try {
+    const der = x509.PemConverter.decodeFirst(pem);
+    key = await crypto.subtle.importKey("pkcs8", der, ALGORITHM, false, ["sign"]);
+  } catch {
+    // The cause could quote the key.
+    throw wrong("ca.key is not a PEM private key (PKCS#8) of P-256, which pki init makes");
+  }
+  const probe = new Uint8Array(32);
+  const signature = await crypto.subtle.sign(ALGORITHM, key, probe);
+  const publicKey = await certificate.publicKey.export(ALGORITHM, ["verify"]).catch(() =>
+    undefined
+  );
+  if (
+    publicKey === undefined ||
+    !await crypto.subtle.verify(ALGORITHM, publicKey, signature, probe)
+  ) {
+    throw wrong("ca.key does not match ca.crt");
+  }
+  if (certificate.notAfter.getTime() <= nowMs) {
+    throw wrong(`ca.crt expired on ${certificate.notAfter.toISOString()}`);
+  }
+  return { certificate, key };
 }
 
 function validity(options: PkiOptions, days: number): { notBefore: Date; notAfter: Date } {
@@ -220,7 +258,7 @@ function writeSecret(path: string, content: string): void {
     Deno.writeTextFileSync(fresh, content, { mode: 0o600, createNew: true });
     Deno.renameSync(fresh, path);
   } catch (cause) {
-    throw new ConfigError(`Cannot write "${path}": ${text(cause)}`, [], { cause });
+    throw new ConfigError(`Cannot write "${path}": ${fileReason(cause)}`, [], { cause });
   }
 }
 

@@ -57,9 +57,39 @@ Deno.test("names that cannot be an identity are refused, all at once", async () 
   try {
     await assert.rejects(
       pkiIssue({ dir, id: "../h1", domain: "Example.org", ips: ["1.2.3"], dns: ["a b"] }),
-      /id "\.\.\/h1".*domain "Example\.org".*ip "1\.2\.3".*dns "a b"/,
+      /id "\.\.\/h1" is not one.*domain "Example\.org".*ip "1\.2\.3".*dns "a b"/,
     );
-    await assert.rejects(pkiIssue({ dir, id: "h1", domain: "example.org" }), /pki init makes one/);
+    for (const id of ["", "-x", ".x", "x.", "x".repeat(129)]) {
+      await assert.rejects(
+        pkiIssue({ dir, id, domain: "example.org" }),
+        /is not one: use 1 to 128/,
+      );
+    }
+    await assert.rejects(
+      pkiIssue({ dir, id: "ca", domain: "example.org", force: true }),
+      /id "ca" would take the place of the CA's own files/,
+    );
+  } finally {
+    Deno.removeSync(dir, { recursive: true });
+  }
+});
+
+Deno.test("a CA that cannot sign is one sentence, and nothing is made for it", async () => {
+  const dir = Deno.makeTempDirSync();
+  const issue = (more: { nowMs?: number } = {}) =>
+    pkiIssue({ dir: `${dir}/new`, caDir: dir, id: "h1", domain: "example.org", ...more });
+  try {
+    await assert.rejects(issue(), /ca\.crt: no such file \(psp-agent pki init makes one\)$/);
+    await pkiInit({ dir, days: 10 });
+    await assert.rejects(issue({ nowMs: Date.now() + 11 * 86_400_000 }), /ca\.crt expired on/);
+    await pkiInit({ dir: `${dir}/other` });
+    Deno.copyFileSync(`${dir}/other/ca.key`, `${dir}/ca.key`);
+    await assert.rejects(issue(), /: ca\.key does not match ca\.crt$/);
+    Deno.writeTextFileSync(`${dir}/ca.key`, "nothing");
+    await assert.rejects(issue(), /: ca\.key is not a PEM private key/);
+    Deno.writeTextFileSync(`${dir}/ca.crt`, "nothing");
+    await assert.rejects(issue(), /: ca\.crt is not a PEM certificate$/);
+    assert.throws(() => Deno.statSync(`${dir}/new`), Deno.errors.NotFound);
   } finally {
     Deno.removeSync(dir, { recursive: true });
   }
