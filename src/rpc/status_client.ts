@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Asks a running agent: what the commands `status`, `tunnels`, `rotate` and the like stand on. */
-import { ConnectError, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
+import {
+  Code,
+  ConnectError,
+  createClient,
+  type Interceptor,
+  type Transport,
+} from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { X509Certificate } from "node:crypto";
 import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import { ConfigError, type TlsFiles } from "../config/config.ts";
+import { fileReason } from "../config/reasons.ts";
 import type { PipeView, RotateView, SampleView, StatusView, TunnelView } from "../status.ts";
 import { AdminService, StatusService } from "./gen/psp/v1/status_pb.ts";
 import {
@@ -89,7 +96,11 @@ export function statusClientOver(
 }
 
 function transportOf({ address, tls, tokenFile }: StatusClientOptions): Transport {
-  const files = tls && { cert: read(tls.cert), key: read(tls.key), ca: read(tls.ca) };
+  const files = tls && {
+    cert: read(tls.cert, "certificate"),
+    key: read(tls.key, "key"),
+    ca: read(tls.ca, "CA bundle"),
+  };
   return createConnectTransport({
     baseUrl: `${tls ? "https" : "http"}://${address}`,
     // One short-lived connection per call: a command ends when its answer is there.
@@ -100,7 +111,7 @@ function transportOf({ address, tls, tokenFile }: StatusClientOptions): Transpor
     },
     useBinaryFormat: false,
     acceptCompression: [],
-    interceptors: tokenFile === undefined ? [] : [withToken(read(tokenFile).trim())],
+    interceptors: tokenFile === undefined ? [] : [withToken(read(tokenFile, "token file").trim())],
   });
 }
 
@@ -118,20 +129,42 @@ function withToken(token: string): Interceptor {
   };
 }
 
-function read(path: string): string {
+function read(path: string, what: string): string {
   try {
     return Deno.readTextFileSync(path);
   } catch (cause) {
-    throw new ConfigError(`Cannot read "${path}"`, [], { cause });
+    throw new ConfigError(`Cannot read ${what} "${path}": ${fileReason(cause)}`, [], { cause });
   }
 }
 
+/** What the runtime and its TLS say, and what it means here. */
+const WHY_NOT: readonly (readonly [RegExp, string])[] = [
+  [/ECONNREFUSED/, "nobody answers there: is the agent running, and is that its status.listen?"],
+  [/ENOTFOUND|EAI_AGAIN/, "no address is known for that name"],
+  [/EHOSTUNREACH|ENETUNREACH|ETIMEDOUT/, "it cannot be reached"],
+  [
+    /certificate|UnknownIssuer|self.signed|issuer/i,
+    "its certificate is not signed by the CA of status.tls (--config names the files)",
+  ],
+  [
+    /EPIPE|ECONNRESET|hang up|disconnected|closed|EPROTO|wrong version|InvalidContentType|corrupt message/i,
+    "it hangs up: one side speaks TLS and the other does not, see status.tls (--config)",
+  ],
+];
+
 function explain(error: unknown, address: string): ConnectError {
   const found = ConnectError.from(error);
+  if (found.code === Code.Unauthenticated) {
+    return new ConnectError(
+      `The agent at "${address}" does not know this caller: it wants a bearer token (--token-file) or a ` +
+        "certificate of status.tls (--config)",
+      found.code,
+    );
+  }
   // What the agent answered carries its headers; anything else happened on the way.
   if ([...found.metadata.keys()].length > 0) return found;
-  return new ConnectError(
-    `Cannot ask the agent at "${address}": ${found.rawMessage}`,
-    found.code,
-  );
+  const why = found.code === Code.DeadlineExceeded
+    ? "it does not answer in time"
+    : WHY_NOT.find(([said]) => said.test(found.rawMessage))?.[1] ?? found.rawMessage;
+  return new ConnectError(`Cannot ask the agent at "${address}": ${why}`, found.code);
 }

@@ -38,6 +38,8 @@ export interface StatusServer extends AsyncDisposable {
 
 /** A request body of StatusService is a few octets. */
 const MAX_REQUEST_BYTES = 4096;
+/** How long a body may take that nobody wants. */
+const BODY_MS = 500;
 const MAX_CONNECTIONS = 128;
 /** A quiet `WatchSamples` stream is not idle. */
 const IDLE_MS = 3_600_000;
@@ -81,12 +83,18 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
       response.on("error", ignore);
       if (loopback && !ourHost(request, hostname)) {
         events.count("status-foreign-host");
-        return answer(response, 421, "This address is not served under that name\n");
+        return afterBody(
+          request,
+          () => answer(response, 421, "This address is not served under that name\n"),
+        );
       }
       if (!allowed(request)) {
         events.count("status-unauthorized");
         response.setHeader("www-authenticate", "Bearer");
-        return answer(response, 401, "A bearer token or a client certificate is needed\n");
+        return afterBody(
+          request,
+          () => answer(response, 401, "A bearer token or a client certificate is needed\n"),
+        );
       }
       try {
         serve(request, response);
@@ -130,7 +138,7 @@ export function ourHost(request: Request, listenHost: string): boolean {
 function other(request: Request, response: Response, source: StatusSource): void {
   const path = request.url?.split("?", 1)[0];
   if (request.method !== "GET" && request.method !== "HEAD") {
-    return answer(response, 404, "Not found\n");
+    return afterBody(request, () => answer(response, 404, "Not found\n"));
   }
   if (path === "/healthz") {
     const { draining } = source.status();
@@ -140,6 +148,20 @@ function other(request: Request, response: Response, source: StatusSource): void
     return answer(response, 200, metricsText(source.status(), source.pipes()), METRICS_TYPE);
   }
   answer(response, 404, "Not found\n");
+}
+
+/**
+ * A connection that is closed under a client that still writes gives it an error instead of the answer. So its body
+ * is read first, and thrown away; not for long.
+ */
+function afterBody(request: Request, act: () => void): void {
+  const timer = setTimeout(act, BODY_MS);
+  request.once("end", () => {
+    clearTimeout(timer);
+    act();
+  });
+  request.once("close", () => clearTimeout(timer));
+  request.resume();
 }
 
 function answer(

@@ -310,6 +310,34 @@ Deno.test("a token is asked for on loopback too, when one is configured", async 
   );
 });
 
+Deno.test("a refusal arrives as such every time, not as a broken connection", async () => {
+  await using w = await world({ admin: false });
+  await using client = openStatusClient({ address: w.address });
+  for (let i = 0; i < 20; i++) {
+    await assert.rejects(
+      client.rotate({ plan: true }),
+      (error: ConnectError) => error.code === Code.Unimplemented,
+    );
+  }
+});
+
+Deno.test("who speaks TLS to one that does not, or the other way round, is told", async () => {
+  using lab = await Lab.make();
+  const tls = lab.files("h1");
+  await using plain = await world();
+  await using secret = await world({ tls });
+  const told = async (options: Parameters<typeof openStatusClient>[0]) => {
+    await using client = openStatusClient(options);
+    return await client.status().then(() => "", (error: ConnectError) => error.rawMessage);
+  };
+  assert.match(await told({ address: plain.address, tls }), /one side speaks TLS and the other/);
+  assert.match(await told({ address: secret.address }), /one side speaks TLS and the other/);
+  const other = lab.files("h1", "other");
+  await lab.ca("other");
+  await lab.issue("h1", { ca: "other" });
+  assert.match(await told({ address: secret.address, tls: other }), /not signed by the CA/);
+});
+
 Deno.test("nobody there is one sentence", async () => {
   await assert.rejects(
     openStatusClient({ address: "127.0.0.1:1" }).status(),
