@@ -9,10 +9,10 @@ import { message } from "@optique/core/message";
 import { map, multiple, optional, withDefault } from "@optique/core/modifiers";
 import type { Parser } from "@optique/core/parser";
 import { argument, option } from "@optique/core/primitives";
-import { choice, string } from "@optique/core/valueparser";
+import { choice } from "@optique/core/valueparser";
 import { CONFIG } from "./config_commands.ts";
 import type { ExitCode } from "./io.ts";
-import { config, DIR, FILE, json, library, number, target, toggle } from "./options.ts";
+import { config, DIR, FILE, json, library, number, target, toggle, word } from "./options.ts";
 import { accept, sealing } from "./pcap_options.ts";
 
 /** What a parsed command line is: the thing to do. */
@@ -50,7 +50,7 @@ const PKI: readonly Command[] = [
     parser: map(
       object({
         dir: option("--dir", DIR, { description: message`Where the files go.` }),
-        name: optional(option("--name", string({ metavar: "TEXT" }), {
+        name: optional(option("--name", word("TEXT"), {
           description: message`The CA's common name.`,
         })),
         days: number("--days", message`How long it is valid.`, { min: 1, max: 36_500 }),
@@ -69,11 +69,11 @@ const PKI: readonly Command[] = [
     parser: map(
       object({
         dir: option("--dir", DIR, { description: message`Where the files go.` }),
-        id: option("--id", string({ metavar: "ID" }), {
+        id: option("--id", word("ID"), {
           description: message`The host's id, as in its configuration.`,
         }),
         domain: withDefault(
-          option("--domain", string({ metavar: "DOMAIN" }), {
+          option("--domain", word("DOMAIN"), {
             description: message`The trust domain, as in the configuration.`,
           }),
           "psp-agent.local",
@@ -81,10 +81,10 @@ const PKI: readonly Command[] = [
         caDir: optional(option("--ca-dir", DIR, {
           description: message`Where the CA is, if elsewhere.`,
         })),
-        ips: multiple(option("--ip", string({ metavar: "ADDRESS" }), {
+        ips: multiple(option("--ip", word("ADDRESS"), {
           description: message`An address for tools that check host names; may be repeated.`,
         })),
-        dns: multiple(option("--dns", string({ metavar: "NAME" }), {
+        dns: multiple(option("--dns", word("NAME"), {
           description: message`A DNS name; may be repeated.`,
         })),
         days: number("--days", message`How long it is valid.`, { min: 1, max: 3650 }),
@@ -162,7 +162,7 @@ export const COMMANDS: readonly (Command | Group)[] = [
       object({
         ...target,
         json,
-        peer: optional(option("--peer", string({ metavar: "ID" }), {
+        peer: optional(option("--peer", word("ID"), {
           description: message`Only those of one peer.`,
         })),
       }),

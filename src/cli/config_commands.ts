@@ -5,9 +5,8 @@ import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { map, optional } from "@optique/core/modifiers";
 import { argument, option } from "@optique/core/primitives";
-import { string } from "@optique/core/valueparser";
 import type { Command } from "./commands.ts";
-import { FILE } from "./options.ts";
+import { FILE, word } from "./options.ts";
 
 /** Of other programs' configurations. */
 export const CONFIG: readonly Command[] = [
@@ -20,13 +19,13 @@ export const CONFIG: readonly Command[] = [
     ],
     parser: map(
       object({
-        id: optional(option("--id", string({ metavar: "ID" }), {
+        id: optional(option("--id", word("ID"), {
           description: message`This host's id, instead of one made from its address.`,
         })),
-        uplink: optional(option("--uplink", string({ metavar: "INTERFACE" }), {
+        uplink: optional(option("--uplink", word("INTERFACE"), {
           description: message`Towards the other hosts.`,
         })),
-        host: optional(option("--host", string({ metavar: "INTERFACE" }), {
+        host: optional(option("--host", word("INTERFACE"), {
           description: message`Towards the workloads.`,
         })),
         file: argument(FILE),

@@ -2,7 +2,8 @@
 
 /** `psp-agent config import` */
 import { importGateway, type ImportOptions } from "../config/import_gateway.ts";
-import { CommandError, err, EXIT, type ExitCode, json, out, sentence } from "./io.ts";
+import { fileReason } from "../config/reasons.ts";
+import { CommandError, err, EXIT, type ExitCode, json, out } from "./io.ts";
 
 /** Prints a configuration of ours on stdout, what to look at on stderr. Throws `ConfigError`. */
 export async function configImport(
@@ -18,7 +19,6 @@ async function read(file: string): Promise<string> {
   try {
     return await Deno.readTextFile(file);
   } catch (cause) {
-    const why = cause instanceof Deno.errors.NotFound ? "no such file" : sentence(cause);
-    throw new CommandError(`Cannot import "${file}": ${why}`, EXIT.config, { cause });
+    throw new CommandError(`Cannot import "${file}": ${fileReason(cause)}`, EXIT.config, { cause });
   }
 }

@@ -2,6 +2,7 @@
 
 /** What every command uses: exit codes, output, tables, one sentence for an error. */
 import { ConfigError } from "../config/config.ts";
+import { fileReason } from "../config/reasons.ts";
 
 /** Exit codes of the program. */
 export const EXIT = { ok: 0, failure: 1, usage: 2, config: 3 } as const;
@@ -13,6 +14,12 @@ export class CommandError extends Error {
   constructor(message: string, readonly exitCode: ExitCode = EXIT.failure, options?: ErrorOptions) {
     super(message, options);
   }
+}
+
+/** For a file that a command was told to write. */
+export function cannotWrite(path: string, cause: unknown): CommandError {
+  const why = cause instanceof Deno.errors.NotFound ? "no such directory" : fileReason(cause);
+  return new CommandError(`Cannot write "${path}": ${why}`, EXIT.failure, { cause });
 }
 
 /** Writes to stdout, all of it, before it returns. */
@@ -45,8 +52,25 @@ export function sentence(error: unknown): string {
       error.message.split(",")[0]
     }: not among the permissions of this process (see bin/psp-agent)`;
   }
-  const text = error instanceof Error ? error.message || error.name : String(error);
+  const text = (error instanceof Error ? error.message || error.name : String(error)).replace(
+    /Requires \w+ access to ("[^"]*"), run again with the --allow-\w+ flag/,
+    "$1 is not among the permissions of this process (see bin/psp-agent)",
+  );
   return text.replaceAll(/\s*\n\s*/g, " ").trim();
+}
+
+/**
+ * What `act` returns; a `ConfigError` of it that speaks of "the <what>" says which one. Readers of text do not know
+ * its file.
+ */
+export function naming<T>(what: string, file: string, act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const message = error.message.replace(`the ${what}:`, `${what} "${file}":`);
+    throw new ConfigError(message, error.problems, { cause: error });
+  }
 }
 
 /** Columns as wide as their widest cell, two spaces between them; numbers (right) align right. */

@@ -36,7 +36,11 @@ function parse(args: readonly string[]): Task | ExitCode {
     args,
     {
       help: { option: { names: ["-h", "--help"] }, command: true, onShow: () => end(EXIT.ok) },
-      version: { value: VERSION, option: true, onShow: () => end(EXIT.ok) },
+      version: {
+        value: VERSION,
+        option: { names: ["-V", "--version"] },
+        onShow: () => end(EXIT.ok),
+      },
       completion: { command: true, shells: { bash, zsh, fish }, onShow: () => end(EXIT.ok) },
       brief: message`Encrypts the traffic of tenants between hosts with PSP.`,
       footer: examples([
@@ -79,8 +83,24 @@ function explain(error: Message, args: readonly string[]): string {
   const where = group ? `psp-agent ${first} --help` : "psp-agent --help";
   if (word === "") return `Command "${first}" needs one of: ${names.join(", ")} (see ${where})`;
   if (!word.startsWith("-") && !names.includes(word)) {
+    if (!group && /[./]/.test(word)) {
+      return `Unknown command "${word}": did you mean --config ${word}? (see ${where})`;
+    }
     const meant = nearest(word, names);
     return `Unknown command "${word}"${meant ? `: did you mean "${meant}"?` : ""} (see ${where})`;
   }
-  return said;
+  // A file without the option that names it, where nothing else could be meant.
+  const stray = /^Unexpected option or subcommand: `([^`]+)`/.exec(said)?.[1] ?? "";
+  if (/[./]/.test(stray) && !stray.startsWith("-")) {
+    return `Unexpected "${stray}": did you mean --config ${stray}?`;
+  }
+  return `${said.replace(/\.$/, "")} (see psp-agent ${words(args)}--help)`;
+}
+
+/** The words of the command that was given, each with a space after it. */
+function words([first = "", second = ""]: readonly string[]): string {
+  const entry = COMMANDS.find(({ name }) => name === first);
+  if (entry === undefined) return "";
+  const isSub = "commands" in entry && entry.commands.some(({ name }) => name === second);
+  return isSub ? `${first} ${second} ` : `${first} `;
 }

@@ -65,6 +65,12 @@ Deno.test("a usage error is one sentence and exit code 2", async () => {
     [[], /Nothing to do: name a configuration or a command/],
     [["statsu"], /Unknown command "statsu": did you mean "status"\?/],
     [["zzz"], /Unknown command "zzz" \(see psp-agent --help\)/],
+    [["peers.json"], /Unknown command "peers\.json": did you mean --config peers\.json\?/],
+    [["check", "peers.json"], /Unexpected "peers\.json": did you mean --config peers\.json\?/],
+    [["version", "x"], /subcommand: `x` \(see psp-agent version --help\)/],
+    [["status", "-a", "h1"], /"h1" is not "host:port": write it like/],
+    [["status", "-a", "h1:0"], /"h1:0" has no usable port/],
+    [["tunnels", "--peer", ""], /ID must not be empty/],
     [["pki"], /Command "pki" needs one of: init, issue/],
     [["pki", "inti"], /Unknown command "inti": did you mean "init"\?/],
     [["check"], /Missing option `-c`\/`--config`/],
@@ -163,8 +169,54 @@ Deno.test("an agent that does not answer is one sentence and exit code 1", async
   for (const command of ["status", "tunnels", "rotate", "samples"]) {
     const { code, err } = await agent([command, "--address", "127.0.0.1:9"]);
     assert.equal(code, 1, command);
-    assert.match(err, /^psp-agent: [^\n]+\n$/, command);
+    assert.equal(
+      err,
+      'psp-agent: Cannot ask the agent at "127.0.0.1:9": nobody answers there: is the agent running, ' +
+        "and is that its status.listen?\n",
+      command,
+    );
   }
+});
+
+Deno.test("a file that a command cannot use is named, in one sentence", async () => {
+  await withFile("{}", async (path) => {
+    const table: [string[], number, string][] = [
+      [["status", "--token-file", "/nope"], 3, 'Cannot read token file "/nope": no such file'],
+      [
+        ["samples", "--pcapng", "/nope/x", "-a", "127.0.0.1:9"],
+        1,
+        'Cannot write "/nope/x": no such directory',
+      ],
+      [
+        ["pcap", "open", "--keys", path, path],
+        3,
+        `Cannot read key file "${path}": it has neither "mk0" and "mk1" nor "sa"`,
+      ],
+      [
+        ["selftest", "--vectors", path],
+        3,
+        `Cannot read vectors "${path}": the file holds no list of them`,
+      ],
+      [["config", "import", "/"], 3, 'Cannot import "/": it is a directory'],
+      [
+        ["pki", "init", "--dir", path],
+        3,
+        `Cannot make directory "${path}": something else is ` +
+        "there under that name",
+      ],
+      [
+        ["pki", "init", "--dir", "/proc/x"],
+        3,
+        'Cannot make directory "/proc/x": outside of what ' +
+        "this process may use (see bin/psp-agent)",
+      ],
+    ];
+    await Promise.all(table.map(async ([args, expected, sentence]) => {
+      const { code, err } = await agent(args);
+      assert.equal(err, `psp-agent: ${sentence}\n`);
+      assert.equal(code, expected, sentence);
+    }));
+  });
 });
 
 Deno.test("pki makes a CA and a certificate where it is told", async () => {

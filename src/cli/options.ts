@@ -7,13 +7,37 @@ import { flag, option } from "@optique/core/primitives";
 import type { Parser } from "@optique/core/parser";
 import { integer, string, type ValueParser } from "@optique/core/valueparser";
 import { path } from "@optique/run/valueparser";
+import { parseHostPort } from "../config/addresses.ts";
 
 /** A path; shells complete it. */
 export const FILE: ValueParser<"sync", string> = path({ metavar: "FILE" });
 /** A directory. */
 export const DIR: ValueParser<"sync", string> = path({ metavar: "DIR", type: "directory" });
-/** "host:port". */
-export const ADDRESS: ValueParser<"sync", string> = string({ metavar: "HOST:PORT" });
+/** "host:port", canonical. */
+export const ADDRESS: ValueParser<"sync", string> = {
+  mode: "sync",
+  metavar: "HOST:PORT",
+  placeholder: "127.0.0.1:7480",
+  parse(input) {
+    try {
+      return { success: true, value: parseHostPort(input).text };
+    } catch (error) {
+      return { success: false, error: [text(error instanceof Error ? error.message : "")] };
+    }
+  },
+  format: (value) => value,
+};
+
+/** Text with something in it. */
+export function word(
+  metavar: "ADDRESS" | "DOMAIN" | "ID" | "INTERFACE" | "NAME" | "TEXT",
+): ValueParser<"sync", string> {
+  return string({
+    metavar,
+    pattern: /\S/,
+    errors: { patternMismatch: [text(`${metavar} must not be empty`)] },
+  });
+}
 
 /** The configuration file, needed. */
 export const config: Parser<"sync", string, unknown> = option("-c", "--config", FILE, {

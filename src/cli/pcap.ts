@@ -5,11 +5,12 @@ import { openLibrary } from "../../ffi/library.ts";
 import { type Backend, type Offline, offline } from "../../ffi/offline.ts";
 import type { PspVersionNumber } from "../../ffi/plane.ts";
 import { compact } from "../config/compact.ts";
+import { fileReason } from "../config/reasons.ts";
 import { parseKeys, type PcapKeys, wipeKeys } from "../pcap/keys.ts";
 import { type CaptureOutcome, openCapture } from "../pcap/open.ts";
 import { sealCapture } from "../pcap/seal.ts";
 import type { PspMode } from "../sa/sa.ts";
-import { CommandError, err, EXIT, type ExitCode, out, sentence } from "./io.ts";
+import { cannotWrite, CommandError, err, EXIT, type ExitCode, naming, out } from "./io.ts";
 import { shimPath } from "./shim.ts";
 
 interface Common {
@@ -74,10 +75,12 @@ async function convert(
   ) => CaptureOutcome,
 ): Promise<ExitCode> {
   const file = await read(args.input, "capture");
-  const keys = parseKeys(new TextDecoder().decode(await read(args.keys, "key file")));
+  const text = new TextDecoder().decode(await read(args.keys, "key file"));
+  const keys = naming("key file", args.keys, () => parseKeys(text));
   using library = openLibrary(shimPath({ library: args.library }));
   try {
-    const outcome = work(file, { crypto: offline(library, args.backend), keys });
+    const powers = { crypto: offline(library, args.backend), keys };
+    const outcome = naming("capture", args.input, () => work(file, powers));
     out(outcome.results.map((result) => `${JSON.stringify(result)}\n`).join(""));
     if (args.output !== undefined) await write(args.output, outcome.file);
     if (outcome.problem === undefined) return EXIT.ok;
@@ -92,7 +95,9 @@ async function read(path: string, what: string): Promise<Uint8Array<ArrayBuffer>
   try {
     return await Deno.readFile(path);
   } catch (cause) {
-    throw new CommandError(`Cannot read ${what} "${path}": ${why(cause)}`, EXIT.failure, { cause });
+    throw new CommandError(`Cannot read ${what} "${path}": ${fileReason(cause)}`, EXIT.failure, {
+      cause,
+    });
   }
 }
 
@@ -100,10 +105,6 @@ async function write(path: string, bytes: Uint8Array): Promise<void> {
   try {
     await Deno.writeFile(path, bytes);
   } catch (cause) {
-    throw new CommandError(`Cannot write "${path}": ${why(cause)}`, EXIT.failure, { cause });
+    throw cannotWrite(path, cause);
   }
-}
-
-function why(error: unknown): string {
-  return error instanceof Deno.errors.NotFound ? "no such file" : sentence(error);
 }

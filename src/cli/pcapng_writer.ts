@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** A pcapng file that grows sample by sample (draft-ietf-opsawg-pcapng): raw IP, nanoseconds. */
+import { cannotWrite } from "./io.ts";
 import type { SampleView } from "../status.ts";
 
 /** Where samples go until disposed of. */
@@ -8,9 +9,13 @@ export interface PcapngFile extends Disposable {
   write(sample: SampleView): void;
 }
 
-/** Creates the file, or empties it, and writes what comes before the packets. */
+/** Creates the file, or empties it, and writes what comes before the packets. Throws `CommandError`. */
 export async function openPcapng(path: string): Promise<PcapngFile> {
-  const file = await Deno.open(path, { write: true, create: true, truncate: true });
+  const file = await Deno.open(path, { write: true, create: true, truncate: true }).catch(
+    (cause) => {
+      throw cannotWrite(path, cause);
+    },
+  );
   const write = (bytes: Uint8Array) => {
     for (let sent = 0; sent < bytes.length;) sent += file.writeSync(bytes.subarray(sent));
   };

@@ -3,8 +3,9 @@
 /** `psp-agent selftest` */
 import { openLibrary } from "../../ffi/library.ts";
 import { type Backend, backends, offline } from "../../ffi/offline.ts";
+import { fileReason } from "../config/reasons.ts";
 import { runVectors } from "../selftest/selftest.ts";
-import { CommandError, EXIT, type ExitCode, out, sentence } from "./io.ts";
+import { CommandError, EXIT, type ExitCode, naming, out } from "./io.ts";
 import { shimPath } from "./shim.ts";
 
 /** What the command line says. */
@@ -26,7 +27,8 @@ export async function selftest(
   for (const name of usable) {
     const crypto = offline(library, name);
     for (const file of files) {
-      for (const result of runVectors(await read(file), { crypto })) {
+      const text = await read(file);
+      for (const result of naming("vectors", file, () => runVectors(text, { crypto }))) {
         if (result.pass) passed++;
         else {
           failed++;
@@ -47,7 +49,7 @@ async function read(file: string): Promise<string> {
   try {
     return await Deno.readTextFile(file);
   } catch (cause) {
-    const why = cause instanceof Deno.errors.NotFound ? "no such file" : sentence(cause);
+    const why = fileReason(cause);
     throw new CommandError(`Cannot read vectors "${file}": ${why}`, EXIT.failure, { cause });
   }
 }

@@ -3,7 +3,8 @@
 /** `psp-agent status` and `psp-agent tunnels` */
 import type { PeerView, SaView, StatusView, TunnelView } from "../status.ts";
 import { formatDuration } from "../config/durations.ts";
-import { EXIT, type ExitCode, json, out, table } from "./io.ts";
+import type { StatusClient } from "../rpc/status_client.ts";
+import { CommandError, EXIT, type ExitCode, json, out, table } from "./io.ts";
 import type { Target } from "./options.ts";
 import { connect } from "./target.ts";
 
@@ -35,8 +36,17 @@ export async function tunnels(
   ) {
     all.push(tunnel);
   }
+  if (all.length === 0 && args.peer !== undefined) await refuseUnknown(args.peer, client);
   out(args.json ? json(all) : tunnelsText(all, Date.now()));
   return EXIT.ok;
+}
+
+/** No tunnels with nobody are no news. */
+async function refuseUnknown(peer: string, client: Pick<StatusClient, "status">): Promise<void> {
+  const { peers } = await client.status();
+  if (peers.some(({ id }) => id === peer)) return;
+  const known = few(peers.map(({ id }) => id)) || "nobody";
+  throw new CommandError(`The agent has no peer "${peer}": its peers are ${known}`);
 }
 
 /** The state for people. */

@@ -64,8 +64,19 @@ export function importGateway(text: string, name: string, options: ImportOptions
     peers,
   };
   // Whatever the gateway took, we print only what we take.
-  const { warnings } = parseConfig(JSON.stringify(file, null, 2), name);
-  return { file, notes: [...notesOf(gateway, options), ...warnings] };
+  return { file, notes: [...notesOf(gateway, options), ...warningsOf(file, name)] };
+}
+
+/** Warnings about our file. Its lines are not those of the gateway's: only the keys are told. */
+function warningsOf(file: unknown, name: string): readonly string[] {
+  const bare = (text: string) => text.replace(/^.*?:\d+:\d+: /, "");
+  try {
+    return parseConfig(JSON.stringify(file), "it").warnings.map(bare);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const problems = error.problems.map(bare);
+    throw new ConfigError(`Cannot import "${name}": ${problems.join("; ")}`, problems);
+  }
 }
 
 function read(text: string, name: string): Gateway {
@@ -83,8 +94,16 @@ function read(text: string, name: string): Gateway {
   throw wrong(result.issues.map((issue) => {
     const path = (issue.path ?? []).map(({ key }) => typeof key === "number" ? key : String(key));
     const { line, column } = source.locate({ path, text: "" });
-    return `${line}:${column}: ${path.join(".") || "the file"}: ${issue.message}`;
+    return `${line}:${column}: ${path.join(".") || "the file"}: ${wording(issue)}`;
   }));
+}
+
+/** The library speaks of types that users never wrote. */
+function wording({ kind, type, expected, received, message }: v.BaseIssue<unknown>): string {
+  if (kind !== "schema") return message;
+  if (expected === "never") return "is not a key of a gateway";
+  if (type === "strict_object" && received === "undefined") return "is missing";
+  return `is ${received}, not ${expected}`;
 }
 
 /** What the file says nothing about, and where the two programs differ. */

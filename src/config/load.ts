@@ -9,7 +9,7 @@ import { toConfig } from "./file_form.ts";
 import { fileReason } from "./reasons.ts";
 import { problemsOf, type Remark, warningsOf } from "./rules.ts";
 import { type FileForm, fileSchema } from "./schema.ts";
-import { parseSource, type Problem, type Source } from "./source.ts";
+import { EMPTY, parseSource, type Problem, type Source } from "./source.ts";
 
 /** A configuration that can be used, and what its author should know: one sentence each. */
 export interface Loaded {
@@ -27,6 +27,8 @@ export interface Unreadable {
   readonly text: string;
 }
 
+const EMPTY_HINT =
+  ": it needs at least id, pip, vips, plane, rpc.tls and peers (see examples/peers.json)";
 const MAX_BYTES = 16 * 2 ** 20;
 
 /**
@@ -51,7 +53,10 @@ export async function loadConfig(
 /** Checks a text. `file` is its name in messages, and relative paths in it start at its directory. */
 export function parseConfig(text: string, file: string): Omit<Loaded, "unreadable"> {
   const source = parseSource(text);
-  if (source.value === undefined) throw report(file, source.problems.map((p) => render(file, p)));
+  if (source.value === undefined) {
+    const hint = source.problems[0]?.text === EMPTY ? EMPTY_HINT : "";
+    throw report(file, source.problems.map((problem) => render(file, problem) + hint));
+  }
   const { form, remarks } = check(source.value);
   const problems = [...source.problems, ...remarks.map(source.locate)];
   if (!form || problems.length > 0) {

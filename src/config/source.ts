@@ -31,8 +31,8 @@ export interface Source {
 /** Deeper than any configuration; keeps hostile files from exhausting the stack. */
 const MAX_DEPTH = 32;
 const MAX_SYNTAX_ERRORS = 10;
-const EMPTY =
-  "is empty: it needs at least id, pip, vips, plane, rpc.tls and peers (see examples/peers.json)";
+/** The text of the one problem of a file that says nothing. */
+export const EMPTY = "is empty";
 
 /** Reads a text. Never throws: what is wrong is in `problems`. */
 export function parseSource(text: string): Source {
