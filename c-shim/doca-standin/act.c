@@ -75,6 +75,16 @@ static bool decrypt(struct si_walk *walk)
 
 /* ---- reformatting ---------------------------------------------------------------------------- */
 
+static void forget_ecn(struct dp_packet *packet)
+{
+	uint8_t *ip = packet->frame + packet->l3_off;
+
+	if (ip[0] >> 4 == 6)
+		ip[1] &= (uint8_t)~0x30u;
+	else
+		ip[NET_IP4_TOS] &= (uint8_t)~0x03u;
+}
+
 static bool decap(struct si_walk *walk, const struct doca_flow_crypto_encap_action *encap)
 {
 	bool tunnel = encap->net_type == DOCA_FLOW_CRYPTO_HEADER_PSP_TUNNEL;
@@ -83,6 +93,9 @@ static bool decap(struct si_walk *walk, const struct doca_flow_crypto_encap_acti
 	};
 	uint8_t syndrome = walk->packet.fields.parser_meta_psp_syndrome;
 
+	/* The tenant's header stays as it is, whatever a router has marked on the way. */
+	if (tunnel)
+		forget_ecn(&walk->packet);
 	memcpy(actions.eth_dst, tunnel ? encap->encap_data : walk->packet.frame, 6);
 	memcpy(actions.eth_src, tunnel ? encap->encap_data + 6 : walk->packet.frame + 6, 6);
 	if (!walk->decrypted || !soft_decap(&walk->packet, &actions))
@@ -129,6 +142,17 @@ static bool read_header(const struct si_walk *walk,
 	return true;
 }
 
+/* A device does not look at the inner header for DSCP, ECN and flow label. */
+static void as_given(uint8_t *ip, const uint8_t *given)
+{
+	if (given[0] >> 4 == 6) {
+		memcpy(ip, given, 4);
+		return;
+	}
+	ip[NET_IP4_TOS] = given[NET_IP4_TOS];
+	dp_csum_ipv4(ip);
+}
+
 static bool encap(struct si_walk *walk, const struct doca_flow_crypto_encap_action *action)
 {
 	struct dp_packet *packet = &walk->packet;
@@ -145,6 +169,8 @@ static bool encap(struct si_walk *walk, const struct doca_flow_crypto_encap_acti
 	payload = packet->len - outer.copy_off;
 	udp_len = NET_UDP_LEN + outer.psp_size + payload + PSP_ICV_LEN;
 	soft_outer_write(&outer, packet, frame, udp_len, 0, 0, false);
+	if (!outer.transport)
+		as_given(frame + NET_ETH_LEN, actions.encap_data + NET_ETH_LEN);
 	memcpy(frame + outer.head_len, outer.psp, outer.psp_size);
 	/* In transport mode alone the device knows the next header. */
 	if (outer.transport)
