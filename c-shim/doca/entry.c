@@ -89,11 +89,14 @@ static int32_t fill_match(struct psp_dp *dp, const struct psp_dp_entry_desc *des
 			  struct dpu_entry *entry)
 {
 	struct dpu_pipe *pipe = entry->pipe;
+	struct psp_dp_match value = desc->match;
 	uint32_t l3;
 
+	if (pipe->authentic)
+		value.parser_meta_psp_syndrome = PSP_DP_SYNDROME_OK;
 	entry->priority = pipe->type == PSP_DP_PIPE_CONTROL ? desc->priority : 0;
 	entry->mask = pipe->type == PSP_DP_PIPE_CONTROL ? desc->match_mask : pipe->mask;
-	dpu_match_set(entry, &desc->match);
+	dpu_match_set(entry, &value);
 	if (pipe->type == PSP_DP_PIPE_CONTROL)
 		return 0;
 	if (pipe->n_legs == 1) {

@@ -83,7 +83,8 @@ struct dpu_pipe {
 	uint32_t id, type, domain;
 	char name[DPU_NAME_LEN];
 	bool root, count, miss_counter;
-	bool by_inner;  /* split by the IP version of the inner header */
+	bool by_inner; /* split by the IP version of the inner header */
+	bool authentic; /* its entries match what was decrypted without a syndrome, besides what they say */
 	bool fixed_fwd; /* hardware has the pipe's forward: entries cannot bring their own */
 	struct psp_dp_match mask;
 	struct psp_dp_actions actions;

@@ -85,6 +85,11 @@ static int32_t pipe_fill(struct psp_dp *dp, const char *what, const struct psp_d
 	pipe->monitor = desc->monitor;
 	if (desc->type == PSP_DP_PIPE_BASIC)
 		pipe->mask = desc->match_mask;
+	/* Behind decryption a copy is of what is authentic: hardware goes on with the rest as well. */
+	pipe->authentic = desc->type == PSP_DP_PIPE_BASIC &&
+			  desc->domain == PSP_DP_DOMAIN_SECURE_INGRESS && desc->monitor.mirror != 0;
+	if (pipe->authentic)
+		pipe->mask.parser_meta_psp_syndrome = UINT8_MAX;
 	status = dpu_goto_resolve(dp, what, &desc->fwd, &pipe->fwd);
 	if (status == 0)
 		status = dpu_goto_resolve(dp, what, &desc->fwd_miss, &pipe->fwd_miss);

@@ -24,7 +24,10 @@ static enum doca_flow_pipe_domain split_domain(const struct dpu_pipe *pipe)
 		       : (enum doca_flow_pipe_domain)pipe->domain;
 }
 
-/* In a tunnel the PSP header names what is inside; else it is the outer header that decides. */
+/*
+ * In a tunnel the PSP header names what is inside; else it is the outer header that decides. What its sender marked
+ * with the D bit is for no leg that lets packets in.
+ */
 static void split_mask(const struct dpu_pipe *pipe, struct psp_dp_match *mask)
 {
 	memset(mask, 0, sizeof(*mask));
@@ -33,6 +36,8 @@ static void split_mask(const struct dpu_pipe *pipe, struct psp_dp_match *mask)
 		mask->tun_psp_nexthdr = UINT8_MAX;
 	else
 		mask->parser_meta_outer_l3_type = UINT8_MAX;
+	if ((pipe->actions.flags & PSP_DP_ACTION_DECAP) != 0)
+		mask->tun_psp_s_d_ver_v = PSP_FLAG_D;
 }
 
 static int32_t add_split_entry(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t i,

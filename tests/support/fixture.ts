@@ -15,6 +15,7 @@ import { Workloads } from "../../src/plane/workloads.ts";
 import type { Frame } from "./packet_socket.ts";
 import { GATEWAY_MAC, PIPS, PlaneLab } from "./plane_lab.ts";
 import { type PspOnWire, readPsp } from "./psp_wire.ts";
+import { PLANE } from "./standin.ts";
 import { eventually } from "./wait.ts";
 
 export interface Fixture {
@@ -27,6 +28,8 @@ export interface Fixture {
   readonly out?: readonly Out[];
   /** What the agent is told, in order; absent: nothing. */
   readonly told?: readonly Told[];
+  /** What the DOCA plane answers instead: docs/doca.md says why. */
+  readonly onDoca?: Partial<Pick<Fixture, "verdict" | "out" | "told">>;
 }
 
 /** A frame out of the host port: octet by octet, or these pieces of it in hex. */
@@ -88,8 +91,9 @@ export class FixtureStage implements AsyncDisposable {
   }
 
   /** Runs one fixture; throws with its description. */
-  async run(fixture: Fixture): Promise<void> {
+  async run(given: Fixture): Promise<void> {
     const { lab } = this;
+    const fixture = PLANE === "doca" ? { ...given, ...given.onDoca } : given;
     const before = lab.a.plane.counters();
     const events = lab.a.events.length;
     lab.a.host.drain();
