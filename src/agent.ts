@@ -12,7 +12,6 @@ import type { Config } from "./config/config.ts";
 import { type Core, createCore } from "./tunnels/core.ts";
 import { endTogether } from "./ending.ts";
 import { FlowTable } from "./plane/flow_table.ts";
-import { FORWARDING_INTERVAL_MS, ForwardingGuard } from "./plane/forwarding.ts";
 import { keepWarm } from "./exchange/keep_warm.ts";
 import type { Log, LogFields } from "./log.ts";
 import { limitWarnings } from "./logging.ts";
@@ -22,6 +21,7 @@ import { type Notify, openNotify, statusLine } from "./notify.ts";
 import { Peers } from "./peers/peers.ts";
 import type { InstalledTopology } from "./pipes/install.ts";
 import { type PlaneSetup, setUpPlane } from "./plane/plane_setup.ts";
+import { type PlaneWatch, watchPlane } from "./plane/plane_watch.ts";
 import { systemRandom } from "./random.ts";
 import { createRpcClient } from "./rpc/client.ts";
 import type { RpcEvents } from "./rpc/events.ts";
@@ -105,7 +105,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
     plane,
     installed,
     samples: parts.samples,
-    forwarding: parts.forwarding,
+    watch: stack.use(watchPlane({ config, plane, log, clock })),
     events,
     tls,
     backend,
@@ -135,8 +135,6 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
     notify.status(statusLine(core.status()));
   }, NEXT_HOP_INTERVAL_MS);
   stack.defer(() => clearInterval(hops));
-  const guard = setInterval(() => parts.forwarding.tick(), FORWARDING_INTERVAL_MS);
-  stack.defer(() => clearInterval(guard));
   state.keep();
   const { plane: name, rpc } = config;
   log.info("Ready", {
@@ -184,7 +182,6 @@ interface Parts {
   readonly hops: NextHops;
   readonly workloads: Workloads;
   readonly samples: SampleHub;
-  readonly forwarding: ForwardingGuard;
 }
 
 function assemble(
@@ -217,13 +214,7 @@ function assemble(
     nextHopMac: (sa) => hops.macFor(sa),
     localMac: (vip) => workloads.macOf(vip),
   });
-  const forwarding = new ForwardingGuard({
-    query: () => plane.port("host"),
-    host: config.plane.kind === "soft" ? config.plane.host : config.plane.representor,
-    log,
-    now: () => clock.now(),
-  });
-  return { flows, hops, workloads, samples: new SampleHub(), forwarding };
+  return { flows, hops, workloads, samples: new SampleHub() };
 }
 
 /** Until `signal` aborts or the plane closes. */
@@ -267,7 +258,7 @@ function startStatus(
     plane: DataPlane;
     installed: InstalledTopology;
     samples: SampleHub;
-    forwarding: ForwardingGuard;
+    watch: PlaneWatch;
     events: AgentEvents;
     tls: TlsStore | undefined;
     backend: string;

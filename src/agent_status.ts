@@ -5,7 +5,7 @@ import type { Plane } from "../ffi/plane.ts";
 import type { Config } from "./config/config.ts";
 import type { Core } from "./tunnels/core.ts";
 import type { InstalledTopology } from "./pipes/install.ts";
-import type { ForwardingGuard } from "./plane/forwarding.ts";
+import type { PlaneWatch } from "./plane/plane_watch.ts";
 import type { SampleHub } from "./plane/sample_hub.ts";
 import type { PipeName } from "./pipes/types.ts";
 import type { EntryView, PipeView, StatusSource, StatusView } from "./status.ts";
@@ -18,7 +18,7 @@ export interface AgentStatusParts {
   readonly plane: Pick<Plane, "kind" | "version" | "counters" | "queryPipe" | "queryEntry">;
   readonly installed: InstalledTopology;
   readonly samples: SampleHub;
-  readonly forwarding: Pick<ForwardingGuard, "counters">;
+  readonly watch: Pick<PlaneWatch, "counters">;
   /** The three numbers about the MTU, at this moment. */
   readonly mtu: () => StatusView["mtu"];
   /** Counters kept outside of core and plane: the RPC listener's. */
@@ -44,7 +44,7 @@ export function agentStatus(parts: AgentStatusParts): StatusSource {
           ...plane.counters(),
           ...view.counters,
           ...samples.counters(),
-          ...parts.forwarding.counters(),
+          ...parts.watch.counters(),
           ...parts.counters(),
         },
         mtu: parts.mtu(),

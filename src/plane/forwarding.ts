@@ -14,8 +14,6 @@ export const FORWARDING_COUNTERS = {
     "looks, one a second, that found the kernel forwarding packets of workloads in clear text",
 } as const;
 
-/** How often to look. */
-export const FORWARDING_INTERVAL_MS = 1000;
 /** How often to say that it is still so. */
 const SAY_AGAIN_MS = 60_000;
 
@@ -49,7 +47,7 @@ export class ForwardingGuard {
     this.#options = options;
   }
 
-  /** Call it every `FORWARDING_INTERVAL_MS`. Never throws. */
+  /** Call it every second. Never throws. */
   tick(): void {
     const { host, log, now } = this.#options;
     const forwards = this.#look();

@@ -148,7 +148,7 @@ const WHY_NOT: readonly (readonly [RegExp, string])[] = [
   ],
   [
     /EPIPE|ECONNRESET|hang up|disconnected|closed|EPROTO|wrong version|InvalidContentType|corrupt message/i,
-    "it hangs up: one side speaks TLS and the other does not, see status.tls (--config)",
+    "it hangs up: it is ending, or one side speaks TLS and the other does not (status.tls, --config)",
   ],
 ];
 

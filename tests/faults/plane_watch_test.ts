@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** The host's kernel begins to forward while the agent runs: it is said and counted, and said when it is over. */
+/** What happens around a running agent is said: the kernel begins to forward, an interface goes down. */
 import { story } from "../support/story.ts";
 import { eventually } from "../support/wait.ts";
 
@@ -20,4 +20,18 @@ story("forwarding that is switched on later is noticed", {}, async ({ world, sta
   await set(0);
   const over = "The kernel does not forward packets of workloads any more";
   await eventually(() => h1.said(over).length > 0, { what: "its end to be noticed" });
+});
+
+story("an interface that goes down and comes back is said", {}, async ({ world, start }) => {
+  const h1 = await start("h1");
+  const { kind = "soft", host } = JSON.parse(await Deno.readTextFile(h1.configPath)).plane;
+  if (kind !== "soft") return;
+  await world.mustRun("h1", ["ip", "link", "set", host, "down"]);
+  await eventually(() => h1.said("An interface is down: nothing passes").length > 0, {
+    what: "an interface that is down to be noticed",
+  });
+  await world.mustRun("h1", ["ip", "link", "set", host, "up"]);
+  await eventually(() => h1.said("An interface is up again").length > 0, {
+    what: "an interface that is up again to be noticed",
+  });
 });

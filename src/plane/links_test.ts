@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from "node:assert/strict";
+import { LinkWatch } from "./links.ts";
+
+Deno.test("each change of an interface is said once", () => {
+  const state = { uplink: "up", host: "up" };
+  const said: string[] = [];
+  const say = (level: string) => (message: string, fields: object = {}) =>
+    said.push(`${level} ${message} ${JSON.stringify(fields)}`);
+  const watch = new LinkWatch({
+    query: (port) => {
+      if (state[port] === "gone") throw new Error("ENODEV");
+      return { linkUp: state[port] === "up" };
+    },
+    names: { uplink: "p0", host: "vf0" },
+    log: { warn: say("warn"), info: say("info") },
+  });
+  const steps: [typeof state, string[]][] = [
+    [{ uplink: "up", host: "up" }, []],
+    [{ uplink: "up", host: "down" }, [
+      'warn An interface is down: nothing passes {"interface":"vf0","port":"host"}',
+    ]],
+    [{ uplink: "up", host: "down" }, []],
+    [{ uplink: "gone", host: "up" }, [
+      "warn An interface is gone: start the agent again when it is back " +
+      '{"interface":"p0","port":"uplink"}',
+      'info An interface is up again {"interface":"vf0","port":"host"}',
+    ]],
+    [{ uplink: "up", host: "up" }, [
+      'info An interface is up again {"interface":"p0","port":"uplink"}',
+    ]],
+  ];
+  for (const [next, expected] of steps) {
+    Object.assign(state, next);
+    said.length = 0;
+    watch.tick();
+    watch.tick();
+    assert.deepEqual(said, expected);
+  }
+});
