@@ -386,7 +386,6 @@ enum psp_dp_event_type {
 		4, /* spi, syndrome, src/dst: the outer addresses. At most 1/s for an SPI */
 	PSP_DP_EVENT_TOO_BIG =
 		5, /* data: the IP packet's start; mtu: the largest that fits. Rate limited */
-	PSP_DP_EVENT_HOLD_OFF = 6, /* flow: packets came during hold-off and it has now ended */
 };
 
 /* A record is `record_size` octets, a multiple of 8: this header, then data_len octets of data. */

@@ -7,7 +7,7 @@ import { DataPlaneError, type PlaneEvent, type PortName, type Syndrome } from ".
 import { Struct } from "./struct.ts";
 
 /** enum psp_dp_event_type */
-const TYPE = { MISS: 1, EXCEPTION: 2, SAMPLE: 3, SYNDROME: 4, TOO_BIG: 5, HOLD_OFF: 6 };
+const TYPE = { MISS: 1, EXCEPTION: 2, SAMPLE: 3, SYNDROME: 4, TOO_BIG: 5 };
 /** enum psp_dp_port */
 const PORT_NAMES: readonly PortName[] = ["uplink", "host"];
 /** enum psp_dp_syndrome */
@@ -79,8 +79,6 @@ function decode(
         ethSrc: macText(record.octets("eth_src")),
         data,
       };
-    case TYPE.HOLD_OFF:
-      return { type: "hold_off", flow: record.number("flow") };
     default:
       return undefined;
   }

@@ -231,8 +231,7 @@ export type PlaneEvent =
     readonly mtu: number;
     readonly ethSrc: string;
     readonly data: Uint8Array<ArrayBuffer>;
-  }
-  | { readonly type: "hold_off"; readonly flow: number };
+  };
 
 /** Every method throws `DataPlaneError` when the plane refuses. */
 export interface Plane extends AsyncDisposable {

@@ -92,7 +92,7 @@ export interface Seen {
 export type Event<K> =
   /** A packet of the pair is held under `flow`. */
   | { readonly type: "miss"; readonly flow: number }
-  /** The tunnel is to be there, without a packet: restored, or asked for after a hold-off. */
+  /** The tunnel is to be there, without a packet: it is restored. */
   | { readonly type: "wanted" }
   /** The initiator derived an SPI for its request. */
   | { readonly type: "offered"; readonly rx: Rx }

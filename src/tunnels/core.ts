@@ -40,7 +40,7 @@ export interface Core {
   readonly handler: TunnelHandler;
   /** Boot epoch of this run, durable already. */
   readonly bootEpoch: bigint;
-  /** Misses, syndromes and ended hold-offs; other events are ignored. Never throws. */
+  /** Misses and syndromes; other events are ignored. Never throws. */
   onEvent(event: PlaneEvent): void;
   /** Begins: restores what the last run left. Call once the plane, the client and the listener are up. */
   start(): void;
@@ -83,7 +83,6 @@ export function createCore(powers: Powers): Core {
     onAsk: (tunnel) => initiator.ask(tunnel),
     onClosed: ({ peer, pair }) => notices.closed(peer, pair),
     onChange: (tunnel) => recorder.changed(tunnel),
-    onHoldOff: (flow, tunnel) => misses.holdOff(flow, tunnel),
   });
   const initiator = new Initiator(parts, { table, spis, watch });
   const misses = new Misses(parts, { table, initiator });
@@ -161,8 +160,6 @@ export function createCore(powers: Powers): Core {
     switch (event.type) {
       case "miss":
         return misses.open(event);
-      case "hold_off":
-        return misses.resume(event);
       case "syndrome":
         return notices.syndrome(event);
       case "exception":

@@ -11,8 +11,6 @@ import { canonicalVip, isLinkScope } from "../peers/vip.ts";
 
 /** A flow to nowhere is dropped without asking again for this long. */
 const NO_PEER_HOLD_OFF_MS = 10_000;
-/** Flows in hold-off whose pair is remembered, for a new attempt when it ends. */
-const MAX_HELD_OFF = 16_384;
 const LOG_INTERVAL_MS = 1000;
 
 /** The slow path's first step. */
@@ -20,7 +18,6 @@ export class Misses {
   readonly #parts: Parts;
   readonly #table: TunnelTable;
   readonly #initiator: Initiator;
-  readonly #heldOff = new Map<number, { readonly pair: VipPair; readonly peer: string }>();
   #logAt = -Infinity;
   #unlogged = 0;
   /** Nothing is opened any more. */
@@ -65,7 +62,6 @@ export class Misses {
     if (known === undefined || known.state.kind === "closed") {
       const at = line.backOff.nextAttemptAt(now);
       if (at !== undefined && line.patientUntil <= now) {
-        this.holdOff(flow, { pair, peer: peer.id });
         return this.#drop(flow, { reason: "back_off", counter: "back-off", holdOffMs: at - now });
       }
       if (known === undefined && this.#table.full) {
@@ -73,23 +69,6 @@ export class Misses {
       }
     }
     this.#table.apply(this.#reconciled(this.#table.ensure(pair, peer.id)), { type: "miss", flow });
-  }
-
-  /** A flow's packets are dropped for a while: its pair is remembered. */
-  holdOff(flow: number, what: { readonly pair: VipPair; readonly peer: string }): void {
-    if (this.#heldOff.size >= MAX_HELD_OFF) {
-      const [oldest] = this.#heldOff.keys();
-      if (oldest !== undefined) this.#heldOff.delete(oldest);
-    }
-    this.#heldOff.set(flow, { pair: what.pair, peer: what.peer });
-  }
-
-  /** Packets came during a hold-off that is now over: try again without waiting for the next. */
-  resume({ flow }: Extract<PlaneEvent, { type: "hold_off" }>): void {
-    const what = this.#heldOff.get(flow);
-    if (what === undefined) return;
-    this.#heldOff.delete(flow);
-    this.want(what.pair, what.peer);
   }
 
   /** The tunnel is to be there, packet or not. False: not now. */

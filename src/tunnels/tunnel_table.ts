@@ -45,8 +45,6 @@ export interface TunnelTableOptions {
   onClosed(tunnel: Tunnel): void;
   /** A step was taken: the record of the tunnel may be out of date. */
   onChange(tunnel: Tunnel): void;
-  /** The held packets of a flow were dropped, and so will others be for a while. */
-  onHoldOff(flow: number, tunnel: Tunnel): void;
 }
 
 /** Tunnels at most; the plane has a limit of its own. */
@@ -214,7 +212,6 @@ export class TunnelTable {
       case "count":
         return this.#options.counters.add(effect.counter);
       case "drop":
-        return effect.holdOffMs > 0 ? this.#options.onHoldOff(effect.flow, entry) : undefined;
       case "add_rx":
       case "set_tx":
       case "remove_rx":

@@ -72,18 +72,3 @@ Deno.test("packets that wait for an own request go out when the peer's request b
   assert.deepEqual([h2.got(h1), h1.got(h2)], [2, 2], "its own request's failure changes nothing");
   assert.ok(joined(h1, h2, { localVip: h1.vip(), remoteVip: h2.vip() }));
 });
-
-Deno.test("a hold-off that ends with packets in it opens the tunnel without another packet", async () => {
-  await using w = world();
-  const [h1, h2] = [w.host(1), w.host(2)];
-  w.network.attach("h2", undefined);
-  h1.send(h2);
-  await w.clock.advance(750);
-  assert.equal(h1.send(h2), "dropped");
-  w.network.attach("h2", h2.core.handler);
-  await w.clock.advance(2000);
-  h1.flows.endHoldOffs();
-  await w.clock.advance(100);
-  assert.equal(h1.core.status().tunnels.up, 1);
-  assert.equal(h1.send(h2), "sent");
-});

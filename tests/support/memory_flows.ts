@@ -44,7 +44,6 @@ interface Held {
   readonly dstVip: string;
   packets: number;
   offUntil: number;
-  missedDuringOff: boolean;
 }
 
 /** One host's tables and held packets. */
@@ -228,7 +227,6 @@ export class MemoryFlows implements Flows, CorePlane {
     let held = this.#heldByPair.get(keyOf({ localVip, remoteVip }));
     if (held !== undefined && held.offUntil > now) {
       this.#count("hold-off");
-      held.missedDuringOff = true;
       return "dropped";
     }
     if (held === undefined || held.offUntil > 0) {
@@ -239,7 +237,6 @@ export class MemoryFlows implements Flows, CorePlane {
         dstVip: remoteVip,
         packets: 0,
         offUntil: 0,
-        missedDuringOff: false,
       };
       this.#held.set(held.id, held);
       this.#heldByPair.set(keyOf({ localVip, remoteVip }), held);
@@ -253,15 +250,6 @@ export class MemoryFlows implements Flows, CorePlane {
     }
     held.packets++;
     return "held";
-  }
-
-  /** Reports the hold-offs that ended and had packets in them, as a plane does by itself. */
-  endHoldOffs(): void {
-    for (const held of this.#held.values()) {
-      if (held.offUntil === 0 || held.offUntil > this.options.clock.now()) continue;
-      this.#forget(held);
-      if (held.missedDuringOff) this.options.event({ type: "hold_off", flow: held.id });
-    }
   }
 
   #forget(held: Held): void {
