@@ -127,7 +127,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
   });
   // One after the other: what was read last must be what stands in the end.
   let reloaded = Promise.resolve();
-  const running = { core, server, status, client, tls, log, notify };
+  const running = { config, core, server, status, client, tls, log, notify };
   options.onHangup(() => reloaded = reloaded.then(() => reload(options.reload, running)));
   const hops = setInterval(() => {
     parts.hops.refresh(parts.flows.outerAddresses());

@@ -2,6 +2,7 @@
 
 /** SIGHUP, or the configuration file has changed: certificates and the deny list come into force. */
 import type { Config } from "./config/config.ts";
+import { toFile } from "./config/file_form.ts";
 import type { Core } from "./tunnels/core.ts";
 import type { Log } from "./log.ts";
 import type { Notify } from "./notify.ts";
@@ -13,6 +14,8 @@ import type { TlsStore } from "./rpc/tls_store.ts";
 
 /** What is told of it. */
 export interface Running {
+  /** What the agent was started with. */
+  readonly config: Config;
   readonly core: Pick<Core, "deny">;
   readonly server: Pick<RpcServer, "setTrust" | "presented">;
   readonly status: Pick<StatusServer, "reload">;
@@ -48,10 +51,24 @@ export async function reload(read: () => Promise<Config>, running: Running): Pro
     log.info("Configuration reloaded: the deny list and certificates are in force", {
       count: denied.length,
     });
+    const late = changedSince(running.config, config);
+    if (late.length > 0) {
+      log.warn("Other changes come into force when the agent is started again", {
+        reason: late.join(", "),
+      });
+    }
   } catch (error) {
     log.error("Configuration not reloaded", {
       reason: error instanceof Error ? error.message : String(error),
     });
   }
   notify.ready();
+}
+
+/** The keys of the file, in its first level, that say something else now; not those that a reload takes. */
+export function changedSince(before: Config, after: Config): readonly string[] {
+  const [a, b] = [toFile(before), toFile(after)];
+  const text = (value: unknown) => JSON.stringify(value) ?? "";
+  return [...new Set([...Object.keys(a), ...Object.keys(b)])]
+    .filter((key) => key !== "security" && text(a[key]) !== text(b[key]));
 }

@@ -138,7 +138,7 @@ export const COMMANDS: readonly (Command | Group)[] = [
   },
   {
     name: "check",
-    brief: "Checks a configuration and prints the effective one.",
+    brief: "Checks a configuration and its certificates, and prints the effective one.",
     examples: ["psp-agent check --config peers.json"],
     parser: map(
       object({ config }),

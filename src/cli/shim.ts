@@ -37,7 +37,9 @@ export function shimPath({ library, kind = "soft" }: ShimOptions = {}): string {
     if (exists(own)) return Deno.build.standalone ? extractShim(own) : own;
   }
   throw new CommandError(
-    `Cannot load the shim: ${name} is not built (run "make shim", or name one in ${SHIM_VARIABLE})`,
+    `Cannot load the shim: ${name} is not built (${
+      kind === "soft" ? 'run "make shim"' : "docs/doca.md says how"
+    }, or name one in ${SHIM_VARIABLE})`,
     EXIT.config,
   );
 }
