@@ -27,17 +27,24 @@ export function ipv4Bits(text: string): number | undefined {
 
 /** 16 octets of an address. Throws RangeError when the text is not an address. */
 export function addressBytes(text: string): Uint8Array<ArrayBuffer> {
+  const octets = new Uint8Array(16);
+  putAddress(octets, text);
+  return octets;
+}
+
+/** Writes the 16 octets of an address at `at`. Throws RangeError when the text is not an address. */
+export function putAddress(octets: Uint8Array, text: string, at = 0): void {
   const bits = ipv4Bits(text);
   if (bits !== undefined) {
-    const mapped = new Uint8Array(16);
-    mapped[10] = mapped[11] = 0xff;
-    for (let i = 0; i < 4; i++) mapped[12 + i] = bits >>> (24 - 8 * i);
-    return mapped;
+    octets.fill(0, at, at + 10);
+    octets[at + 10] = octets[at + 11] = 0xff;
+    for (let i = 0; i < 4; i++) octets[at + 12 + i] = bits >>> (24 - 8 * i);
+    return;
   }
-  if (text.includes(":") && !text.includes("%") && ipaddr.IPv6.isValid(text)) {
-    return Uint8Array.from(ipaddr.IPv6.parse(text).toByteArray());
+  if (!text.includes(":") || text.includes("%") || !ipaddr.IPv6.isValid(text)) {
+    throw new RangeError(`"${text}" is not an IP address`);
   }
-  throw new RangeError(`"${text}" is not an IP address`);
+  octets.set(ipaddr.IPv6.parse(text).toByteArray(), at);
 }
 
 /** Canonical text (RFC 5952) of 16 octets: "10.0.0.1" when v4-mapped. */
@@ -50,12 +57,24 @@ export function addressText(bytes: Uint8Array): string {
 
 /** 6 octets of a MAC. Throws RangeError when the text is none. */
 export function macBytes(text: string): Uint8Array<ArrayBuffer> {
+  const octets = new Uint8Array(6);
+  putMac(octets, text);
+  return octets;
+}
+
+/** Writes the 6 octets of a MAC at `at`. Throws RangeError when the text is none. */
+export function putMac(octets: Uint8Array, text: string, at = 0): void {
   if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text)) {
     throw new RangeError(`"${text}" is not a MAC address`);
   }
-  const octets = new Uint8Array(6);
-  for (let i = 0; i < 6; i++) octets[i] = parseInt(text.slice(3 * i, 3 * i + 2), 16);
-  return octets;
+  for (let i = 0; i < 6; i++) {
+    octets[at + i] = nibble(text.charCodeAt(3 * i)) << 4 | nibble(text.charCodeAt(3 * i + 1));
+  }
+}
+
+/** Of a hexadecimal digit's code, either case. */
+function nibble(code: number): number {
+  return code < 0x40 ? code - 0x30 : (code | 0x20) - 0x57;
 }
 
 /** "02:00:00:00:00:01" */

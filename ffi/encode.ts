@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Descriptors as the structs of the ABI. Each function throws RangeError when a value does not fit. */
-import { macBytes } from "./address.ts";
+import { putMac } from "./address.ts";
 import { PORTS, putMask, putMatch, wholeFields } from "./encode_match.ts";
 import type {
   Actions,
@@ -150,8 +150,7 @@ function putActions(struct: Struct<"psp_dp_actions">, actions: Actions | undefin
   }
   if (encap?.action === "decap") {
     flags |= ACTION.DECAP;
-    struct.setOctets("eth_dst", macBytes(encap.eth_dst));
-    struct.setOctets("eth_src", macBytes(encap.eth_src));
+    struct.write("eth_dst", putMac, encap.eth_dst).write("eth_src", putMac, encap.eth_src);
   }
   if (meta !== undefined) {
     flags |= ACTION.SET_PKT_META;
@@ -162,10 +161,10 @@ function putActions(struct: Struct<"psp_dp_actions">, actions: Actions | undefin
 }
 
 function putMonitor(struct: Struct<"psp_dp_monitor">, monitor: Monitor | undefined): void {
-  struct.setSize()
-    .set("counter", monitor?.counter ? 1 : 0)
-    .set("mirror", monitor?.mirror ? 1 : 0)
-    .set("notify", monitor?.notify ? 1 : 0);
+  struct.setSize();
+  if (monitor?.counter) struct.set("counter", 1);
+  if (monitor?.mirror) struct.set("mirror", 1);
+  if (monitor?.notify) struct.set("notify", 1);
 }
 
 function putFwd(struct: Struct<"psp_dp_fwd">, fwd: Fwd | undefined): void {

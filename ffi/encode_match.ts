@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Matches and their masks as struct psp_dp_match. Each function throws RangeError when a value does not fit. */
-import { addressBytes } from "./address.ts";
+import { putAddress } from "./address.ts";
 import type { Match, MatchMask, PortName } from "./plane.ts";
 import type { Struct } from "./struct.ts";
 
@@ -94,7 +94,7 @@ function putGroup(group: Group, values: object | undefined, put: Put<never>): vo
 }
 
 function putValue(struct: MatchStruct, { field, as }: Place, value: Value): void {
-  if (as === "address") struct.setOctets(field, addressBytes(String(value)));
+  if (as === "address") struct.write(field, putAddress, String(value));
   else if (typeof value === "string") struct.set(field, as?.[value] ?? NaN);
   else struct.set(field, value);
 }

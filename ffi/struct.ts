@@ -107,6 +107,16 @@ export class Struct<S extends StructName> {
     return this;
   }
 
+  /** Has `put` (`putAddress`, `putMac`) write what a text stands for into a field. Throws what that throws. */
+  write(
+    field: FieldName<S>,
+    put: (octets: Uint8Array, text: string, at: number) => void,
+    text: string,
+  ): this {
+    put(this.#whole, text, this.#base + this.#field(field)[0]);
+    return this;
+  }
+
   /** UTF-8, 0-terminated. Throws RangeError when it does not fit or holds a 0. */
   setText(field: FieldName<S>, text: string): this {
     const octets = new TextEncoder().encode(text);
