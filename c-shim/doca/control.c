@@ -37,14 +37,14 @@ static int32_t add_catch_all(struct psp_dp *dp, struct dpu_pipe *pipe)
 	int32_t status;
 
 	if (entry == NULL)
-		return dpu_fail(dp, PSP_DP_ENOMEM, "Cannot create pipe \"%s\": out of memory",
-				pipe->name);
+		return dp_fail(dp, PSP_DP_ENOMEM, "Cannot create pipe \"%s\": out of memory",
+			       pipe->base.name);
 	entry->counter = true;
-	if (pipe->fwd_miss.type == PSP_DP_FWD_KERNEL) {
+	if (pipe->base.fwd_miss.type == PSP_DP_FWD_KERNEL) {
 		status = add_kernel(dp, pipe, entry);
 	} else {
 		entry->level = DPU_LEVEL_CATCH_ALL;
-		status = dpu_goto_hw(dp, pipe, &pipe->fwd_miss, PSP_DP_PORT_HOST, &entry->to);
+		status = dpu_goto_hw(dp, pipe, &pipe->base.fwd_miss, PSP_DP_PORT_HOST, &entry->to);
 		if (status == 0)
 			status = dpu_hw_add(dp, &pipe->control, entry,
 					    &pipe->catch_all[PSP_DP_PORT_HOST]);
@@ -59,9 +59,9 @@ int32_t dpu_control_up(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t expect
 	int32_t status;
 
 	if (spec == NULL)
-		return dpu_fail(dp, PSP_DP_ENOMEM, "Cannot create pipe \"%s\": out of memory",
-				pipe->name);
-	(void)snprintf(spec->name, sizeof(spec->name), "%s", pipe->name);
+		return dp_fail(dp, PSP_DP_ENOMEM, "Cannot create pipe \"%s\": out of memory",
+			       pipe->base.name);
+	(void)snprintf(spec->name, sizeof(spec->name), "%s", pipe->base.name);
 	spec->type = DOCA_FLOW_PIPE_CONTROL;
 	spec->domain = (enum doca_flow_pipe_domain)pipe->domain;
 	spec->root = pipe->root;
@@ -82,29 +82,30 @@ void dpu_control_down(struct psp_dp *dp, struct dpu_pipe *pipe)
 
 int32_t dpu_control_level(struct psp_dp *dp, struct dpu_entry *entry)
 {
-	struct dpu_pipe *pipe = entry->pipe;
+	struct dp_pipe *pipe = entry->base.pipe;
 	struct dpu_ranked fresh = {
-		.match = &entry->match, .mask = &entry->mask, .priority = entry->priority};
+		.match = &entry->match, .mask = &entry->mask, .priority = entry->base.priority};
 	struct dpu_ranked *others = calloc(pipe->n_entries + 1, sizeof(*others));
 	uint32_t n = 0, levels = dpu_detour_wanted(entry) ? 2 : 1;
 
 	if (others == NULL)
-		return dpu_fail(dp, PSP_DP_ENOMEM, "Cannot add entry to pipe \"%s\": out of memory",
-				pipe->name);
-	for (const struct dpu_entry *other = pipe->entries; other != NULL; other = other->next)
+		return dp_entry_no_memory(dp, pipe);
+	for (struct dp_entry *at = pipe->entries; at != NULL; at = at->next) {
+		const struct dpu_entry *other = dpu_entry(at);
+
 		others[n++] = (struct dpu_ranked){.match = &other->match,
 						  .mask = &other->mask,
-						  .priority = other->priority,
+						  .priority = at->priority,
 						  .first = other->first,
 						  .level = other->level};
+	}
 	entry->first = dpu_level(others, n, &fresh, levels);
 	entry->level = entry->first + levels - 1;
 	free(others);
 	if (entry->first < DPU_LEVELS)
 		return 0;
-	return dpu_fail(
-		dp, PSP_DP_ENOSPC,
-		"Cannot add entry to pipe \"%s\": hardware has no level left between those "
-		"of entries that match the same packets (add them in the order of priority)",
-		pipe->name);
+	return dp_fail(dp, PSP_DP_ENOSPC,
+		       "Cannot add entry to pipe \"%s\": hardware has no level left between those "
+		       "of entries that match the same packets (add them in the order of priority)",
+		       pipe->name);
 }

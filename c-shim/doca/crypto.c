@@ -13,35 +13,7 @@
 #include "../psp/wire.h"
 #include "dpu.h"
 
-#define IV_LIMIT_DEFAULT (UINT64_C(1) << 34)
 #define KEY_WORDS_MAX 8u
-
-int32_t dpu_keys_up(struct psp_dp *dp)
-{
-	dp->backend = psp_crypto_backend_by_id(dp->config.backend);
-	if (dp->backend == NULL)
-		return dpu_fail(dp, PSP_DP_ENOTSUP,
-				"the crypto backend is not built in, or not for this processor");
-	dp->slots = calloc((size_t)dp->config.max_crypto_ids + 1, sizeof(*dp->slots));
-	if (dp->slots == NULL)
-		return dpu_fail(dp, PSP_DP_ENOMEM, "out of memory");
-	if (dp_random(dp->print_key, sizeof(dp->print_key)) != 0)
-		return dpu_fail(dp, PSP_DP_EIO, "the kernel gives no random octets");
-	if (dp->backend->crypto_new(&dp->crypto) != 0)
-		return dpu_fail(dp, PSP_DP_EIO, "the crypto library failed");
-	return 0;
-}
-
-void dpu_keys_down(struct psp_dp *dp)
-{
-	free(dp->slots);
-	dp->slots = NULL;
-	dp_prints_free(&dp->prints);
-	if (dp->crypto != NULL)
-		dp->backend->crypto_free(dp->crypto);
-	dp->crypto = NULL;
-	explicit_bzero(dp->print_key, sizeof(dp->print_key));
-}
 
 /* ---- the device's slots ---------------------------------------------------------------------- */
 
@@ -100,7 +72,7 @@ static int32_t put_noise(struct psp_dp *dp, uint32_t id)
 	if (status == 0)
 		status = put_key(dp, id, PSP_AES_GCM_256, noise);
 	else
-		status = dpu_fail(dp, status, "the kernel gives no random octets");
+		status = dp_fail(dp, status, "the kernel gives no random octets");
 	explicit_bzero(noise, sizeof(noise));
 	return status;
 }
@@ -175,10 +147,10 @@ void dpu_slots_expire(struct psp_dp *dp)
 {
 	uint32_t left = DPU_EXPIRE_BATCH;
 
-	for (uint32_t tries = 0; left > 0 && tries < dp->config.max_crypto_ids; tries++) {
+	for (uint32_t tries = 0; left > 0 && tries < dp->base.config.max_crypto_ids; tries++) {
 		struct dpu_slot *slot;
 
-		dp->expire_at = dp->expire_at % dp->config.max_crypto_ids + 1;
+		dp->expire_at = dp->expire_at % dp->base.config.max_crypto_ids + 1;
 		slot = &dp->slots[dp->expire_at];
 		if (!slot->keyed)
 			continue;
@@ -191,92 +163,30 @@ void dpu_slots_expire(struct psp_dp *dp)
 
 /* ---- the ABI --------------------------------------------------------------------------------- */
 
-static int32_t check_key(struct psp_dp *dp, uint32_t id, const struct psp_dp_key *key)
+bool plane_crypto_has(struct psp_dp *dp, uint32_t id)
 {
-	uint8_t any = 0;
-
-	if (key->size != sizeof(*key))
-		return dpu_fail(dp, PSP_DP_EINVAL,
-				"Cannot set crypto id %u: the key has size %u, not %zu", id,
-				key->size, sizeof(*key));
-	if (id == 0 || id > dp->config.max_crypto_ids)
-		return dpu_fail(dp, PSP_DP_EINVAL,
-				"Cannot set crypto id %u: it is not within 1 to %u", id,
-				dp->config.max_crypto_ids);
-	if (key->version >= PSP_VERSIONS)
-		return dpu_fail(dp, PSP_DP_EINVAL, "Cannot set crypto id %u: no PSP version %u", id,
-				key->version);
-	if (psp_is_gmac(key->version))
-		return dpu_fail(dp, PSP_DP_ENOTSUP,
-				"Cannot set crypto id %u: hardware does not seal PSP version %u",
-				id, key->version);
-	if ((key->spi & ~PSP_SPI_MASTER_KEY) == 0)
-		return dpu_fail(dp, PSP_DP_EINVAL,
-				"Cannot set crypto id %u: SPI 0x%08x is reserved", id, key->spi);
-	for (uint32_t i = 0; i < psp_key_len(key->version); i++)
-		any |= key->key[i];
-	if (any == 0)
-		return dpu_fail(dp, PSP_DP_EINVAL, "Cannot set crypto id %u: the key is all zero",
-				id);
-	return 0;
+	return dp->slots[id].keyed;
 }
 
-/* Remembers the key, or refuses it: a (key, IV) pair that comes twice gives away both packets. */
-static int32_t remember(struct psp_dp *dp, uint32_t id, const struct psp_dp_key *key)
+int32_t plane_crypto_set(struct psp_dp *dp, uint32_t id, const struct psp_dp_key *key)
 {
-	uint8_t print[16];
-	int32_t status = dp->backend->cmac256(dp->crypto, dp->print_key, key->key,
-					      psp_key_len(key->version), print);
+	struct dpu_slot *slot = &dp->slots[id];
+	int32_t status = dp_key_remember(dp, id, key);
 
 	if (status != 0)
-		return dpu_fail(dp, PSP_DP_EIO,
-				"Cannot set crypto id %u: the crypto library failed", id);
-	status = dp_prints_add(&dp->prints, print);
-	if (status == PSP_DP_EKEY)
-		return dpu_fail(dp, status,
-				"Cannot set crypto id %u: the key is or was in use already", id);
-	return status == 0 ? 0 : dpu_fail(dp, status, "Cannot set crypto id %u: out of memory", id);
-}
-
-int32_t psp_dp_crypto_set(struct psp_dp *dp, uint32_t id, const struct psp_dp_key *key)
-{
-	struct dpu_slot *slot;
-	int32_t status;
-
-	if (dp == NULL || key == NULL)
-		return PSP_DP_EINVAL;
-	pthread_mutex_lock(&dp->writer);
-	status = check_key(dp, id, key);
-	if (status == 0)
-		status = remember(dp, id, key);
-	if (status != 0)
-		goto out;
-	slot = &dp->slots[id];
+		return status;
 	settle_users(dp, slot);
 	status = put_key(dp, id, key->version, key->key);
 	if (status != 0)
-		goto out;
+		return status;
 	slot->keyed = true;
-	slot->iv_limit = key->iv_limit != 0 ? key->iv_limit : IV_LIMIT_DEFAULT;
+	slot->iv_limit = key->iv_limit != 0 ? key->iv_limit : DP_IV_LIMIT_DEFAULT;
 	slot->sealed = (struct dpu_total){.packets = 0};
 	slot->last_used_ns = 0;
-out:
-	pthread_mutex_unlock(&dp->writer);
-	return status;
+	return 0;
 }
 
-int32_t psp_dp_crypto_clear(struct psp_dp *dp, uint32_t id)
+int32_t plane_crypto_clear(struct psp_dp *dp, uint32_t id)
 {
-	int32_t status;
-
-	if (dp == NULL)
-		return PSP_DP_EINVAL;
-	pthread_mutex_lock(&dp->writer);
-	if (id == 0 || id > dp->config.max_crypto_ids || !dp->slots[id].keyed)
-		status =
-			dpu_fail(dp, PSP_DP_ENOENT, "Cannot clear crypto id %u: it has no key", id);
-	else
-		status = end_key(dp, id);
-	pthread_mutex_unlock(&dp->writer);
-	return status;
+	return end_key(dp, id);
 }

@@ -22,10 +22,10 @@
 bool dpu_detour_wanted(const struct dpu_entry *entry)
 {
 	const struct psp_dp_match *mask = &entry->mask;
-	const struct dpu_pipe *to = entry->rule.fwd.pipe;
+	const struct dp_pipe *to = entry->rule.fwd.pipe;
 
-	return entry->pipe->root && to != NULL && (to->actions.flags & PSP_DP_ACTION_ENCAP) != 0 &&
-	       mask->parser_meta_port_id != 0 &&
+	return dpu_pipe(entry->base.pipe)->root && to != NULL &&
+	       (to->actions.flags & PSP_DP_ACTION_ENCAP) != 0 && mask->parser_meta_port_id != 0 &&
 	       entry->match.parser_meta_port_id == PSP_DP_PORT_HOST + 1 &&
 	       mask->parser_meta_outer_l4_type == 0 && mask->outer_l4_src_port == 0 &&
 	       mask->outer_l4_dst_port == 0 && mask->outer_icmp_type == 0 &&
@@ -58,8 +58,9 @@ static void build(const struct psp_dp *dp, const struct dpu_entry *entry,
 /* Wants one, and makes it unless it is there. */
 static void want(struct psp_dp *dp, struct dpu_entry *entry, const struct dpu_detour *like)
 {
-	struct dpu_pipe *to = entry->rule.fwd.pipe;
-	uint32_t mark = dpu_mark(DPU_MARK_INSPECT, PSP_DP_PORT_HOST, to->id & (DPU_PIPES_MAX - 1));
+	struct dpu_pipe *pipe = dpu_pipe(entry->base.pipe);
+	const struct dp_pipe *to = entry->rule.fwd.pipe;
+	uint32_t mark = dpu_mark(DPU_MARK_INSPECT, PSP_DP_PORT_HOST, dp_pipe_index(to->id));
 	struct dpu_detour *detour = entry->detours;
 	struct dpu_hw_entry *hw;
 
@@ -72,11 +73,11 @@ static void want(struct psp_dp *dp, struct dpu_entry *entry, const struct dpu_de
 	}
 	detour = calloc(1, sizeof(*detour));
 	hw = calloc(1, sizeof(*hw));
-	if (detour != NULL && hw != NULL && dpu_tap_get(dp, entry->pipe, mark, &hw->to) == 0) {
+	if (detour != NULL && hw != NULL && dpu_tap_get(dp, pipe, mark, &hw->to) == 0) {
 		*detour = *like;
 		detour->wanted = true;
 		build(dp, entry, detour, hw);
-		if (dpu_hw_add(dp, &entry->pipe->control, hw, &detour->piece) == 0) {
+		if (dpu_hw_add(dp, &pipe->control, hw, &detour->piece) == 0) {
 			detour->next = entry->detours;
 			entry->detours = detour;
 			detour = NULL;
@@ -120,7 +121,7 @@ static int32_t prune(struct psp_dp *dp, struct dpu_entry *entry)
 			at = &detour->next;
 			continue;
 		}
-		status = dpu_hw_remove(dp, &entry->pipe->control, &detour->piece);
+		status = dpu_hw_remove(dp, &dpu_pipe(entry->base.pipe)->control, &detour->piece);
 		if (status != 0 && !detour->piece.lost)
 			return status;
 		*at = detour->next;
@@ -135,11 +136,11 @@ void dpu_detours_up(struct psp_dp *dp, struct dpu_entry *entry)
 {
 	const struct dpu_detour syn = {.l3 = PSP_DP_L3_NONE};
 
-	if (entry->pipe->type != PSP_DP_PIPE_CONTROL || !dpu_detour_wanted(entry))
+	if (entry->base.pipe->type != PSP_DP_PIPE_CONTROL || !dpu_detour_wanted(entry))
 		return;
 	for (struct dpu_detour *d = entry->detours; d != NULL; d = d->next)
 		d->wanted = false;
-	if (dp->config.mss_clamp != 0)
+	if (dp->base.config.mss_clamp != 0)
 		want(dp, entry, &syn);
 	want_longer(dp, entry, PSP_DP_L3_IPV4);
 	want_longer(dp, entry, PSP_DP_L3_IPV6);
@@ -158,6 +159,7 @@ int32_t dpu_detours_down(struct psp_dp *dp, struct dpu_entry *entry)
 void dpu_encap_note(struct psp_dp *dp, const struct psp_dp_actions *actions, bool come)
 {
 	uint32_t overhead, least = 0;
+	const struct dp_pipe *root;
 
 	if ((actions->flags & PSP_DP_ACTION_ENCAP) == 0)
 		return;
@@ -171,9 +173,9 @@ void dpu_encap_note(struct psp_dp *dp, const struct psp_dp_actions *actions, boo
 	if (least > DPU_OVERHEAD_MAX || least >= dp->max_ip || dp->longest == dp->max_ip - least)
 		return;
 	dp->longest = dp->max_ip - least;
-	for (struct dpu_entry *e = dp->root != NULL ? dp->root->entries : NULL; e != NULL;
-	     e = e->next)
-		dpu_detours_up(dp, e);
+	root = atomic_load_explicit(&dp->base.root, memory_order_relaxed);
+	for (struct dp_entry *e = root != NULL ? root->entries : NULL; e != NULL; e = e->next)
+		dpu_detours_up(dp, dpu_entry(e));
 }
 
 /* ---- what they count ------------------------------------------------------------------------- */
@@ -196,7 +198,8 @@ void dpu_detours_lost(struct psp_dp *dp)
 	if (rests == dp->rests_before)
 		return;
 	if (dp->diverted_before > inspected + dp->lost) {
-		dp->settled[DP_UPLINK_TX_BUSY] += dp->diverted_before - inspected - dp->lost;
+		dp_count(&dp->base.counters, DP_UPLINK_TX_BUSY,
+			 dp->diverted_before - inspected - dp->lost);
 		dp->lost = dp->diverted_before - inspected;
 	}
 	dp->rests_before = rests;

@@ -45,18 +45,18 @@ static int32_t open_device(struct psp_dp *dp, struct dpu_device *device)
 		return dpu_fail_doca(dp, "the devices cannot be listed", result);
 	result = DOCA_ERROR_NOT_FOUND;
 	for (uint32_t i = 0; i < n && device->dev == NULL; i++) {
-		if (!is_device(list[i], dp->config.uplink))
+		if (!is_device(list[i], dp->base.config.uplink))
 			continue;
 		(void)doca_devinfo_get_iface_name(list[i], device->interface,
 						  sizeof(device->interface));
 		result = dpu_trace(&dp->trace, doca_dev_open(list[i], &device->dev),
-				   "dev_open name=%s", dp->config.uplink);
+				   "dev_open name=%s", dp->base.config.uplink);
 	}
 	(void)doca_devinfo_destroy_list(list);
 	if (result == DOCA_ERROR_NOT_FOUND)
-		return dpu_fail(dp, PSP_DP_ENODEV,
-				"there is no DOCA device \"%s\" (lspci -d 15b3: lists them)",
-				dp->config.uplink);
+		return dp_fail(dp, PSP_DP_ENODEV,
+			       "there is no DOCA device \"%s\" (lspci -d 15b3: lists them)",
+			       dp->base.config.uplink);
 	return result == DOCA_SUCCESS ? 0
 				      : dpu_fail_doca(dp, "the device cannot be opened", result);
 }
@@ -112,21 +112,21 @@ static int32_t open_rep(struct psp_dp *dp, struct dpu_device *device)
 				     result);
 	result = DOCA_ERROR_NOT_FOUND;
 	for (uint32_t i = 0; i < n && device->rep == NULL; i++) {
-		if (!is_rep(list[i], dp->config.host))
+		if (!is_rep(list[i], dp->base.config.host))
 			continue;
 		name_rep(list[i], &dp->options, device->rep_word, sizeof(device->rep_word));
 		result = dpu_trace(&dp->trace, doca_dev_rep_open(list[i], &device->rep),
-				   "dev_rep_open name=%s", dp->config.host);
+				   "dev_rep_open name=%s", dp->base.config.host);
 	}
 	(void)doca_devinfo_rep_destroy_list(list);
 	if (result == DOCA_ERROR_NOT_FOUND)
-		return dpu_fail(dp, PSP_DP_ENODEV,
-				"the device has no representor \"%s\" (devlink port lists them)",
-				dp->config.host);
+		return dp_fail(dp, PSP_DP_ENODEV,
+			       "the device has no representor \"%s\" (devlink port lists them)",
+			       dp->base.config.host);
 	if (result != DOCA_SUCCESS)
 		return dpu_fail_doca(dp, "the representor cannot be opened", result);
 	if (device->rep_word[0] == 0)
-		return dpu_fail(
+		return dp_fail(
 			dp, PSP_DP_ENOTSUP,
 			"the representor is no VF's or SF's: say representor=... in options");
 	return 0;
@@ -138,7 +138,7 @@ int32_t dpu_device_up(struct psp_dp *dp)
 	int32_t status;
 
 	if (device == NULL)
-		return dpu_fail(dp, PSP_DP_ENOMEM, "out of memory");
+		return dp_fail(dp, PSP_DP_ENOMEM, "out of memory");
 	dp->device = device;
 	open_log(device);
 	status = open_device(dp, device);

@@ -2,23 +2,17 @@
 /*
  * dpu.h: the DOCA plane from inside: what hangs on struct psp_dp, and how its parts call one another.
  *
- * Threads. The API's threads take turns by `writer`; they alone call DOCA Flow, on its one pipe queue. The poll
+ * Threads. The API's threads take turns by the writer's lock (common/plane.h); they alone call DOCA Flow, on its one pipe queue. The poll
  * thread reads the queues to which hardware sends misses, exceptions, samples and bad packets, and transmits what is
- * released. Locks, outermost first: writer, hold, event ring; tx and the error text's lock are leaves.
- *
- * c-shim/common/ is shared with the soft plane.
+ * released.
  */
 #ifndef PSP_DPU_H
 #define PSP_DPU_H
 
 #include <pthread.h>
 
-#include "../common/counters.h"
-#include "../common/events.h"
-#include "../common/hold.h"
-#include "../common/keys.h"
+#include "../common/plane.h"
 #include "../common/random.h"
-#include "../psp/crypto.h"
 #include "hw.h"
 #include "objects.h"
 #include "options.h"
@@ -30,36 +24,21 @@
 #define DPU_OVERHEAD_MAX 255u  /* octets; more than encap_data can hold */
 #define DPU_EXPIRE_BATCH 1024u /* keys that one look at limits takes */
 
-struct dpu_handle {
-	struct dpu_entry *entry; /* NULL: free */
-	uint32_t generation, next_free;
-};
-
-struct dpu_handles {
-	struct dpu_handle *slots;
-	uint32_t cap, made, index_bits, used, max, free_first, free_last;
-};
-
 struct psp_dp {
-	struct psp_dp_config config; /* with the defaults filled in */
+	struct dp_plane base; /* first */
 	struct dpu_options options;
 	struct dpu_trace trace;
 	struct dpu_device *device; /* device.c */
 	struct dpu_nic *nic;       /* nic.c */
+	bool has_eal;              /* eal.c */
 	struct doca_flow_port *ports[2], *switch_port;
 	bool flow_up;
 	struct doca_flow_target *kernel; /* NULL: not offered */
 
-	pthread_mutex_t writer;
-	bool started;
 	uint32_t pieces;            /* numbered for the trace */
 	struct dpu_hw_pipe tx_root; /* what this process transmits enters here */
 	struct dpu_piece inject[2];
-	struct dpu_pipe *root;
-	struct dpu_pipe *pipes[DPU_PIPES_MAX];
-	uint32_t pipe_generation[DPU_PIPES_MAX];
-	_Atomic uint32_t pipe_ids[DPU_PIPES_MAX]; /* 0: none; for the poll thread */
-	struct dpu_handles handles;
+	_Atomic uint32_t pipe_ids[DP_PIPES_MAX]; /* 0: none; for the poll thread */
 	pthread_mutex_t
 		matches_lock; /* a leaf: the writer changes what hangs here, the poll thread looks */
 	struct dpu_entry **matches; /* entries by pipe and match */
@@ -81,40 +60,22 @@ struct psp_dp {
 	_Atomic uint64_t rests;                /* how often it has found its queues empty */
 	struct dp_limit too_bigs;              /* poll thread */
 
-	/* keys: crypto.c, master.c */
-	const struct psp_crypto_backend *backend;
-	struct psp_crypto *crypto;
-	uint8_t print_key[32];
-	struct dp_prints prints;
+	/* keys: crypto.c */
 	struct dpu_slot *slots; /* max_crypto_ids + 1 */
 	uint32_t expire_at;     /* crypto id that dpu_slots_expire() looked at last */
-	uint32_t active;        /* master key, as the last SPI said */
-	uint64_t rotations;
-	uint32_t spis_used;
 
-	struct dp_events events;
-	struct dp_hold hold;
-	struct dp_counters counters;        /* what this process saw; blocks as in counters.h */
-	uint64_t settled[DP_COUNTER_COUNT]; /* what hardware counted; writer */
-	struct dp_limit syndromes;          /* poll thread */
+	struct dp_limit syndromes; /* poll thread */
 
 	pthread_t poll_thread;
 	bool polling;
 	_Atomic bool stop;
-
-	pthread_mutex_t error_lock;
-	char error[256];
 };
 
 /* ---- error.c ---- */
 
-/* Keeps the sentence for psp_dp_error_text() and returns status. */
-int32_t dpu_fail(struct psp_dp *dp, int32_t status, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-/* The same for a refusal by DOCA: "what: descr"; the status follows from the result. */
+/* dp_fail() for a refusal by DOCA: "what: descr"; the status follows from the result. */
 int32_t dpu_fail_doca(struct psp_dp *dp, const char *what, doca_error_t result);
 int32_t dpu_status_of(doca_error_t result);
-uint64_t dpu_now_ns(void);
 
 /* Frees memory, now or, when hardware may still write to it, at the end. */
 void dpu_free(struct psp_dp *dp, void *memory, bool lost);
@@ -132,17 +93,14 @@ uint16_t dpu_port_id(const struct psp_dp *dp, uint32_t port);
 
 /* ---- pipe.c, forward.c, leg.c, split.c, stage.c, tap.c, control.c ---- */
 
-struct dpu_pipe *dpu_pipe_of(struct psp_dp *dp, uint32_t id);
 void dpu_pipes_free(struct psp_dp *dp);
 /* The same for one leg and for its stage, all of whose entries are out of use. */
 void dpu_leg_forget(struct dpu_leg *leg);
 void dpu_stage_forget(struct dpu_leg *leg);
 /* Frees all that hangs on a pipe without a word to DOCA, which is down. */
 void dpu_pipe_forget(struct psp_dp *dp, struct dpu_pipe *pipe);
-int32_t dpu_goto_resolve(struct psp_dp *dp, const char *what, const struct psp_dp_fwd *fwd,
-			 struct dpu_goto *out);
 /* Hardware's form of a forward out of a pipe; makes the taps that it needs. */
-int32_t dpu_goto_hw(struct psp_dp *dp, struct dpu_pipe *from, const struct dpu_goto *to,
+int32_t dpu_goto_hw(struct psp_dp *dp, struct dpu_pipe *from, const struct dp_fwd *to,
 		    uint32_t port, struct dpu_to *out);
 int32_t dpu_tap_get(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t mark, struct dpu_to *out);
 int32_t dpu_sampler_get(struct psp_dp *dp, struct dpu_pipe *pipe, const struct dpu_to *on,
@@ -190,36 +148,27 @@ void dpu_match_set(struct dpu_entry *entry, const struct psp_dp_match *value);
 bool dpu_match_is_there(const struct psp_dp *dp, const struct dpu_entry *entry);
 void dpu_match_link(struct psp_dp *dp, struct dpu_entry *entry);
 void dpu_match_unlink(struct psp_dp *dp, struct dpu_entry *entry);
-void dpu_rule_set(struct psp_dp *dp, struct dpu_entry *entry, const struct dpu_rule *rule);
+void dpu_rule_set(struct psp_dp *dp, struct dpu_entry *entry, const struct dp_rule *rule);
 /* Any thread: the actions of the entry that hardware finds for a packet's addresses. False: none encapsulates it. */
 bool dpu_tunnel_find(struct psp_dp *dp, uint32_t pipe, const struct psp_dp_match *packet,
 		     struct psp_dp_actions *encap);
 
-/* ---- rule.c, entry.c, install.c, handle.c ---- */
+/* ---- rule.c, entry.c, install.c ---- */
 
-int32_t dpu_actions_check(struct psp_dp *dp, const char *what,
-			  const struct psp_dp_actions *actions);
-int32_t dpu_rule_fill(struct psp_dp *dp, const struct dpu_pipe *pipe,
-		      const struct psp_dp_entry_desc *desc, struct dpu_rule *rule);
+/* dp_rule_actions() and dp_rule_forward(), and what hardware cannot do of it. */
+int32_t dpu_rule_fill(struct psp_dp *dp, struct dpu_pipe *pipe,
+		      const struct psp_dp_entry_desc *desc, struct dp_rule *rule);
 /* Takes the entry out of hardware and of all tables; frees it unless hardware keeps it. */
 int32_t dpu_entry_unlink(struct psp_dp *dp, struct dpu_entry *entry);
 /* Into hardware, out of it, and from one rule to another in one step. On failure nothing has changed. */
 int32_t dpu_install(struct psp_dp *dp, struct dpu_entry *entry);
 int32_t dpu_uninstall(struct psp_dp *dp, struct dpu_entry *entry);
-int32_t dpu_reinstall(struct psp_dp *dp, struct dpu_entry *entry, const struct dpu_rule *rule);
+int32_t dpu_reinstall(struct psp_dp *dp, struct dpu_entry *entry, const struct dp_rule *rule);
 /* Takes out of a leg what had not gone when it should have. */
 void dpu_install_retry(struct psp_dp *dp, struct dpu_leg *leg);
-void dpu_handles_init(struct dpu_handles *handles, uint32_t max);
-void dpu_handles_free(struct dpu_handles *handles);
-/* 0: the limit is reached (used == max) or memory is out. */
-uint32_t dpu_handle_take(struct dpu_handles *handles, struct dpu_entry *entry);
-void dpu_handle_give(struct dpu_handles *handles, uint32_t handle);
-struct dpu_entry *dpu_handle_entry(const struct dpu_handles *handles, uint32_t handle);
 
 /* ---- crypto.c, master.c ---- */
 
-int32_t dpu_keys_up(struct psp_dp *dp);
-void dpu_keys_down(struct psp_dp *dp);
 /* The device's id for a crypto id; gives it a key that nobody knows if it has none. */
 int32_t dpu_slot_ready(struct psp_dp *dp, uint32_t crypto_id, uint32_t *resource);
 void dpu_slot_link(struct psp_dp *dp, struct dpu_entry *entry);
@@ -240,8 +189,6 @@ void dpu_pipe_settle(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_total 
 
 /* ---- poll.c, rx.c, tx.c ---- */
 
-int32_t dpu_poll_start(struct psp_dp *dp);
-void dpu_poll_stop(struct psp_dp *dp);
 /* Poll thread: one round over a queue; how many packets there were. */
 uint32_t dpu_rx_round(struct psp_dp *dp, uint16_t queue, uint16_t most);
 /* Poll thread: transmits what was released. True: there was something. */

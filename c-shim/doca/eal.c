@@ -140,26 +140,26 @@ int32_t dpu_eal_take(struct psp_dp *dp)
 	bool expected = false;
 
 	if (!atomic_compare_exchange_strong(&taken, &expected, true))
-		return dpu_fail(dp, PSP_DP_EBUSY,
-				"this process has a DOCA plane already, and DOCA Flow serves one");
+		return dp_fail(dp, PSP_DP_EBUSY,
+			       "this process has a DOCA plane already, and DOCA Flow serves one");
 	if (made)
 		return 0;
 	fill(&args, &dp->options);
 	if (args.overflow) {
 		atomic_store(&taken, false);
-		return dpu_fail(dp, PSP_DP_EINVAL,
-				"DPDK is not started: it takes %u words of its own and of "
-				"PSP_DOCA_EAL, which has at most %zu octets",
-				ARGS_MAX - 1, sizeof(args.extra) - 1);
+		return dp_fail(dp, PSP_DP_EINVAL,
+			       "DPDK is not started: it takes %u words of its own and of "
+			       "PSP_DOCA_EAL, which has at most %zu octets",
+			       ARGS_MAX - 1, sizeof(args.extra) - 1);
 	}
 	if (init(&args) < 0) {
 		int error = rte_errno;
 
 		atomic_store(&taken, false);
-		return dpu_fail(dp, error == EACCES || error == EPERM ? PSP_DP_EPERM : PSP_DP_EIO,
-				"DPDK does not start: %s (hugepages mounted and free? cores \"%s\" "
-				"there?)",
-				rte_strerror(error), dp->options.cores);
+		return dp_fail(dp, error == EACCES || error == EPERM ? PSP_DP_EPERM : PSP_DP_EIO,
+			       "DPDK does not start: %s (hugepages mounted and free? cores \"%s\" "
+			       "there?)",
+			       rte_strerror(error), dp->options.cores);
 	}
 	made = true;
 	return 0;

@@ -1,32 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* clock_gettime */
-#include <stdarg.h>
-#include <stdio.h>
+/* error.c: what DOCA refuses, in the ABI's words; and memory that DOCA may still write to. */
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 #include "dpu.h"
-
-uint64_t dpu_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-int32_t dpu_fail(struct psp_dp *dp, int32_t status, const char *format, ...)
-{
-	va_list args;
-
-	pthread_mutex_lock(&dp->error_lock);
-	va_start(args, format);
-	(void)vsnprintf(dp->error, sizeof(dp->error), format, args);
-	va_end(args);
-	pthread_mutex_unlock(&dp->error_lock);
-	return status;
-}
 
 int32_t dpu_status_of(doca_error_t result)
 {
@@ -55,24 +31,8 @@ int32_t dpu_status_of(doca_error_t result)
 
 int32_t dpu_fail_doca(struct psp_dp *dp, const char *what, doca_error_t result)
 {
-	return dpu_fail(dp, dpu_status_of(result), "%s: DOCA answers %s: %s", what,
-			doca_error_get_name(result), doca_error_get_descr(result));
-}
-
-int32_t psp_dp_error_text(struct psp_dp *dp, char *buf, uint32_t cap, uint32_t *len)
-{
-	int32_t status = 0;
-
-	if (dp == NULL || len == NULL || (buf == NULL && cap > 0))
-		return PSP_DP_EINVAL;
-	pthread_mutex_lock(&dp->error_lock);
-	*len = (uint32_t)strlen(dp->error);
-	if (*len > cap)
-		status = PSP_DP_ERANGE;
-	else
-		memcpy(buf, dp->error, *len);
-	pthread_mutex_unlock(&dp->error_lock);
-	return status;
+	return dp_fail(dp, dpu_status_of(result), "%s: DOCA answers %s: %s", what,
+		       doca_error_get_name(result), doca_error_get_descr(result));
 }
 
 void dpu_free(struct psp_dp *dp, void *memory, bool lost)

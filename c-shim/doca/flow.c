@@ -20,8 +20,8 @@
 
 static struct compat_resources resources_of(const struct psp_dp *dp)
 {
-	return (struct compat_resources){.counters = dp->config.max_entries + COUNTERS_EXTRA,
-					 .psp_keys = dp->config.max_crypto_ids,
+	return (struct compat_resources){.counters = dp->base.config.max_entries + COUNTERS_EXTRA,
+					 .psp_keys = dp->base.config.max_crypto_ids,
 					 .mirrors = DPU_MIRRORS};
 }
 
@@ -59,7 +59,7 @@ static int32_t init(struct psp_dp *dp)
 
 static uint32_t actions_mem(const struct psp_dp *dp)
 {
-	uint64_t wanted = (uint64_t)dp->config.max_entries * ACTION_OCTETS;
+	uint64_t wanted = (uint64_t)dp->base.config.max_entries * ACTION_OCTETS;
 
 	if (wanted < ACTIONS_MEM_MIN)
 		return ACTIONS_MEM_MIN;
@@ -127,7 +127,7 @@ static int32_t make_tx_root(struct psp_dp *dp)
 	int32_t status = PSP_DP_ENOMEM;
 
 	if (spec == NULL || entry == NULL) {
-		(void)dpu_fail(dp, status, "out of memory");
+		(void)dp_fail(dp, status, "out of memory");
 		goto out;
 	}
 	(void)snprintf(spec->name, sizeof(spec->name), "TX_ROOT");
@@ -160,7 +160,7 @@ int32_t dpu_flow_up(struct psp_dp *dp)
 		return status;
 	dp->switch_port = doca_flow_port_switch_get(dp->ports[PSP_DP_PORT_UPLINK]);
 	if (dp->switch_port == NULL)
-		return dpu_fail(dp, PSP_DP_EIO, "DOCA Flow has no switch port");
+		return dp_fail(dp, PSP_DP_EIO, "DOCA Flow has no switch port");
 	if (dpu_trace(&dp->trace, doca_flow_get_target(DOCA_FLOW_TARGET_KERNEL, &dp->kernel),
 		      "get_target kernel") != DOCA_SUCCESS)
 		dp->kernel = NULL;

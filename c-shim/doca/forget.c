@@ -35,11 +35,11 @@ static void forget_entry(struct dpu_entry *entry)
 void dpu_pipe_forget(struct psp_dp *dp, struct dpu_pipe *pipe)
 {
 	(void)dp;
-	while (pipe->entries != NULL) {
-		struct dpu_entry *entry = pipe->entries;
+	while (pipe->base.entries != NULL) {
+		struct dp_entry *entry = pipe->base.entries;
 
-		pipe->entries = entry->next;
-		forget_entry(entry);
+		pipe->base.entries = entry->next;
+		forget_entry(dpu_entry(entry));
 	}
 	while (pipe->samplers != NULL) {
 		struct dpu_sampler *sampler = pipe->samplers;

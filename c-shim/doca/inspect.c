@@ -27,8 +27,8 @@ static void report_too_big(struct psp_dp *dp, uint32_t pipe, const struct dp_pac
 	uint32_t len = packet->len - packet->l3_off;
 	struct psp_dp_event event;
 
-	dp_count_own(&dp->counters, 0, DP_TOO_BIG, 1);
-	if (!dp_limit_allows(&dp->too_bigs, dp_flow_hash(packet), dpu_now_ns()))
+	dp_count_own(&dp->base.counters, 0, DP_TOO_BIG, 1);
+	if (!dp_limit_allows(&dp->too_bigs, dp_flow_hash(packet), dp_now_ns()))
 		return;
 	memset(&event, 0, sizeof(event));
 	event.type = PSP_DP_EVENT_TOO_BIG;
@@ -41,9 +41,9 @@ static void report_too_big(struct psp_dp *dp, uint32_t pipe, const struct dp_pac
 	memcpy(event.src, packet->fields.outer_ip_src, sizeof(event.src));
 	memcpy(event.dst, packet->fields.outer_ip_dst, sizeof(event.dst));
 	memcpy(event.eth_src, packet->frame + 6, sizeof(event.eth_src));
-	if (!dp_events_push(&dp->events, &event, packet->frame + packet->l3_off,
+	if (!dp_events_push(&dp->base.events, &event, packet->frame + packet->l3_off,
 			    len < DP_TOO_BIG_BYTES ? len : DP_TOO_BIG_BYTES))
-		dp_count_own(&dp->counters, 0, DP_EVENTS_LOST, 1);
+		dp_count_own(&dp->base.counters, 0, DP_EVENTS_LOST, 1);
 }
 
 bool dpu_inspect(struct psp_dp *dp, uint32_t pipe, struct dp_packet *packet)
@@ -56,8 +56,8 @@ bool dpu_inspect(struct psp_dp *dp, uint32_t pipe, struct dp_packet *packet)
 		return true;
 	overhead = dpu_overhead(&encap);
 	max_inner = dp->max_ip > overhead ? dp->max_ip - overhead : 0;
-	if (dp->config.mss_clamp != 0 && dp_mss_clamp(packet, max_inner))
-		dp_count_own(&dp->counters, 0, DP_MSS_CLAMPED, 1);
+	if (dp->base.config.mss_clamp != 0 && dp_mss_clamp(packet, max_inner))
+		dp_count_own(&dp->base.counters, 0, DP_MSS_CLAMPED, 1);
 	if (packet->len - packet->l3_off <= max_inner)
 		return true;
 	report_too_big(dp, pipe, packet, &encap, max_inner);

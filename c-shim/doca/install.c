@@ -24,14 +24,14 @@ static uint32_t port_of(const struct dpu_entry *entry)
 
 /* What is reported is looked at by the CPU, which ends it there. */
 static int32_t build_fwd(struct psp_dp *dp, const struct dpu_entry *entry,
-			 const struct dpu_rule *rule, struct build *build)
+			 const struct dp_rule *rule, struct build *build)
 {
-	struct dpu_pipe *pipe = entry->pipe;
-	uint32_t index = pipe->id & (DPU_PIPES_MAX - 1);
+	struct dpu_pipe *pipe = dpu_pipe(entry->base.pipe);
+	uint32_t index = dp_pipe_index(pipe->base.id);
 	struct dpu_to on;
 	int32_t status;
 
-	if (pipe->type == PSP_DP_PIPE_BASIC && pipe->fixed_fwd)
+	if (pipe->base.type == PSP_DP_PIPE_BASIC && pipe->fixed_fwd)
 		return 0;
 	if (rule->notify && rule->fwd.type == PSP_DP_FWD_DROP)
 		return dpu_tap_get(
@@ -67,11 +67,11 @@ static void build_match(const struct psp_dp *dp, const struct dpu_entry *entry,
 }
 
 static int32_t build_acts(struct psp_dp *dp, const struct dpu_entry *entry,
-			  const struct dpu_rule *rule, struct dpu_hw_entry *hw)
+			  const struct dp_rule *rule, struct dpu_hw_entry *hw)
 {
 	struct dpu_acts_input input = {.actions = &rule->actions,
 				       .l3 = entry->leg != NULL ? entry->leg->l3 : 0,
-				       .vlan = dp->config.uplink_vlan};
+				       .vlan = dp->base.config.uplink_vlan};
 	const char *wrong;
 	int32_t status = 0;
 
@@ -86,8 +86,8 @@ static int32_t build_acts(struct psp_dp *dp, const struct dpu_entry *entry,
 			wrong = "hardware has no template for a header of this length";
 	}
 	return wrong == NULL ? 0
-			     : dpu_fail(dp, PSP_DP_ENOTSUP, "Cannot set entry of pipe \"%s\": %s",
-					entry->pipe->name, wrong);
+			     : dp_fail(dp, PSP_DP_ENOTSUP, "Cannot set entry of pipe \"%s\": %s",
+				       entry->base.pipe->name, wrong);
 }
 
 /* Moves crypto to an entry of the list, which takes the forward with it. */
@@ -104,7 +104,7 @@ static void split_crypto(const struct dpu_leg *leg, uint32_t number, struct buil
 }
 
 static int32_t build_all(struct psp_dp *dp, const struct dpu_entry *entry,
-			 const struct dpu_rule *rule, struct build *build)
+			 const struct dp_rule *rule, struct build *build)
 {
 	int32_t status = build_acts(dp, entry, rule, &build->hw);
 
@@ -120,7 +120,7 @@ static int32_t build_all(struct psp_dp *dp, const struct dpu_entry *entry,
 
 static const struct dpu_hw_pipe *hw_of(const struct dpu_entry *entry)
 {
-	return entry->leg != NULL ? &entry->leg->hw : &entry->pipe->control;
+	return entry->leg != NULL ? &entry->leg->hw : &dpu_pipe(entry->base.pipe)->control;
 }
 
 static int32_t list_add(struct psp_dp *dp, const struct dpu_entry *entry, struct build *build,
@@ -132,13 +132,12 @@ static int32_t list_add(struct psp_dp *dp, const struct dpu_entry *entry, struct
 
 	*out = NULL;
 	if (list == NULL)
-		return dpu_fail(dp, PSP_DP_ENOMEM, "Cannot add entry to pipe \"%s\": out of memory",
-				entry->pipe->name);
+		return dp_entry_no_memory(dp, entry->base.pipe);
 	list->number = dpu_numbers_take(&leg->list_numbers);
 	if (list->number == 0) {
 		free(list);
-		return dpu_fail(dp, PSP_DP_ENOSPC, "Cannot add entry to pipe \"%s\": it is full",
-				entry->pipe->name);
+		return dp_fail(dp, PSP_DP_ENOSPC, "Cannot add entry to pipe \"%s\": it is full",
+			       entry->base.pipe->name);
 	}
 	split_crypto(leg, list->number, build);
 	status = dpu_hw_add(dp, &leg->list, &build->list, &list->piece);
@@ -195,8 +194,7 @@ int32_t dpu_install(struct psp_dp *dp, struct dpu_entry *entry)
 	int32_t status;
 
 	if (build == NULL)
-		return dpu_fail(dp, PSP_DP_ENOMEM, "Cannot add entry to pipe \"%s\": out of memory",
-				entry->pipe->name);
+		return dp_entry_no_memory(dp, entry->base.pipe);
 	if (entry->leg != NULL)
 		dpu_install_retry(dp, entry->leg);
 	status = entry->leg != NULL ? dpu_stage_hold(dp, entry) : 0;
@@ -234,21 +232,21 @@ int32_t dpu_uninstall(struct psp_dp *dp, struct dpu_entry *entry)
 	return 0;
 }
 
-int32_t dpu_reinstall(struct psp_dp *dp, struct dpu_entry *entry, const struct dpu_rule *rule)
+int32_t dpu_reinstall(struct psp_dp *dp, struct dpu_entry *entry, const struct dp_rule *rule)
 {
 	struct dpu_list_entry *list = NULL;
 	struct build *build;
 	int32_t status;
 
 	if (entry->leg == NULL)
-		return dpu_fail(dp, PSP_DP_ENOTSUP,
-				"Cannot update entry %u: hardware does not update entries of "
-				"control pipes; add another and remove this one",
-				entry->id);
+		return dp_fail(dp, PSP_DP_ENOTSUP,
+			       "Cannot update entry %u: hardware does not update entries of "
+			       "control pipes; add another and remove this one",
+			       entry->base.id);
 	build = calloc(1, sizeof(*build));
 	if (build == NULL)
-		return dpu_fail(dp, PSP_DP_ENOMEM, "Cannot update entry %u: out of memory",
-				entry->id);
+		return dp_fail(dp, PSP_DP_ENOMEM, "Cannot update entry %u: out of memory",
+			       entry->base.id);
 	status = build_all(dp, entry, rule, build);
 	if (status == 0 && entry->leg->listed)
 		status = list_add(dp, entry, build, &list);

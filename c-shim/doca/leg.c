@@ -18,7 +18,7 @@
 /* "NAME" and a suffix that always fits. */
 static void name_of(char out[DPU_HW_NAME_LEN], const struct dpu_pipe *pipe, const char *suffix)
 {
-	(void)snprintf(out, DPU_HW_NAME_LEN, "%s%s", pipe->name, suffix);
+	(void)snprintf(out, DPU_HW_NAME_LEN, "%s%s", pipe->base.name, suffix);
 }
 
 static const char *suffix_of(const struct dpu_leg *leg, char kind, char buf[4])
@@ -39,8 +39,8 @@ static const char *suffix_of(const struct dpu_leg *leg, char kind, char buf[4])
 
 static bool has_crypto(const struct dpu_pipe *pipe)
 {
-	return (pipe->actions.flags & (PSP_DP_ACTION_ENCAP | PSP_DP_ACTION_DECAP |
-				       PSP_DP_ACTION_ENCRYPT | PSP_DP_ACTION_DECRYPT)) != 0;
+	return (pipe->base.actions.flags & (PSP_DP_ACTION_ENCAP | PSP_DP_ACTION_DECAP |
+					    PSP_DP_ACTION_ENCRYPT | PSP_DP_ACTION_DECRYPT)) != 0;
 }
 
 /* ---- what entries fill in -------------------------------------------------------------------- */
@@ -48,17 +48,17 @@ static bool has_crypto(const struct dpu_pipe *pipe)
 static int32_t make_shape(struct psp_dp *dp, const struct dpu_pipe *pipe, struct dpu_leg *leg)
 {
 	struct dpu_acts_input input = {
-		.actions = &pipe->actions, .l3 = leg->l3, .vlan = dp->config.uplink_vlan};
+		.actions = &pipe->base.actions, .l3 = leg->l3, .vlan = dp->base.config.uplink_vlan};
 
 	leg->shape.templates = calloc(COMPAT_TEMPLATES_MAX, sizeof(*leg->shape.templates));
 	if (leg->shape.templates == NULL)
-		return dpu_fail(dp, PSP_DP_ENOMEM, "Cannot create pipe \"%s\": out of memory",
-				pipe->name);
+		return dp_fail(dp, PSP_DP_ENOMEM, "Cannot create pipe \"%s\": out of memory",
+			       pipe->base.name);
 	leg->shape.n = dpu_acts_templates(&input, leg->shape.templates);
 	if (leg->shape.n == 0 && has_crypto(pipe))
-		return dpu_fail(dp, PSP_DP_ENOTSUP,
-				"Cannot create pipe \"%s\": hardware cannot do its actions",
-				pipe->name);
+		return dp_fail(dp, PSP_DP_ENOTSUP,
+			       "Cannot create pipe \"%s\": hardware cannot do its actions",
+			       pipe->base.name);
 	return 0;
 }
 
@@ -72,7 +72,7 @@ static int32_t last_fwd(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_to 
 		out->type = DOCA_FLOW_FWD_CHANGEABLE;
 		return 0;
 	}
-	return dpu_goto_hw(dp, pipe, &pipe->fwd, PSP_DP_PORT_HOST, out);
+	return dpu_goto_hw(dp, pipe, &pipe->base.fwd, PSP_DP_PORT_HOST, out);
 }
 
 static int32_t make_list(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_leg *leg,
@@ -90,7 +90,7 @@ static int32_t make_list(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_le
 	spec->shape = leg->shape;
 	status = last_fwd(dp, pipe, &spec->fwd);
 	if (status == 0)
-		status = dpu_goto_hw(dp, pipe, &pipe->fwd_miss, PSP_DP_PORT_HOST, &spec->miss);
+		status = dpu_goto_hw(dp, pipe, &pipe->base.fwd_miss, PSP_DP_PORT_HOST, &spec->miss);
 	if (status == 0)
 		status = dpu_numbers_init(&leg->list_numbers, pipe->room + 1);
 	return status == 0 ? dpu_hw_pipe_create(dp, spec, &leg->list) : status;
@@ -122,9 +122,9 @@ static int32_t make_match(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_l
 	name_of(spec->name, pipe, suffix_of(leg, 0, suffix));
 	spec->type = DOCA_FLOW_PIPE_BASIC;
 	spec->domain = (enum doca_flow_pipe_domain)pipe->domain;
-	spec->counter = pipe->count;
-	spec->miss_counter = pipe->miss_counter;
-	spec->mirror = pipe->monitor.mirror != 0 && compat_has_mirror();
+	spec->counter = pipe->base.count;
+	spec->miss_counter = pipe->base.miss_counter;
+	spec->mirror = pipe->base.monitor.mirror != 0 && compat_has_mirror();
 	spec->entries = pipe->room;
 	dpu_match_template(&pipe->mask, leg->l3, &spec->match, &spec->mask);
 	if (leg->staged)
@@ -144,7 +144,7 @@ static int32_t make_match(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_l
 		status = last_fwd(dp, pipe, &spec->fwd);
 	}
 	if (status == 0)
-		status = dpu_goto_hw(dp, pipe, &pipe->fwd_miss, PSP_DP_PORT_HOST, &spec->miss);
+		status = dpu_goto_hw(dp, pipe, &pipe->base.fwd_miss, PSP_DP_PORT_HOST, &spec->miss);
 	return status == 0 ? dpu_hw_pipe_create(dp, spec, &leg->hw) : status;
 }
 
@@ -164,12 +164,12 @@ static int32_t make_stage(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_l
 	name_of(spec->name, pipe, suffix_of(leg, 'S', suffix));
 	spec->type = DOCA_FLOW_PIPE_BASIC;
 	spec->domain = (enum doca_flow_pipe_domain)pipe->domain;
-	spec->miss_counter = pipe->miss_counter;
+	spec->miss_counter = pipe->base.miss_counter;
 	spec->entries = pipe->room;
 	dpu_match_template(&mask, leg->l3, &spec->match, &spec->mask);
 	spec->shape = (struct dpu_hw_shape){.n = 1, .templates = &number};
 	spec->fwd = (struct dpu_to){.type = DOCA_FLOW_FWD_PIPE, .pipe = &leg->hw};
-	status = dpu_goto_hw(dp, pipe, &pipe->fwd_miss, PSP_DP_PORT_HOST, &spec->miss);
+	status = dpu_goto_hw(dp, pipe, &pipe->base.fwd_miss, PSP_DP_PORT_HOST, &spec->miss);
 	if (status == 0)
 		status = dpu_numbers_init(&leg->stage_numbers, pipe->room);
 	return status == 0 ? dpu_hw_pipe_create(dp, spec, &leg->stage) : status;
@@ -209,8 +209,8 @@ int32_t dpu_legs_up(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t expected)
 	int32_t status = 0;
 
 	if (spec == NULL)
-		return dpu_fail(dp, PSP_DP_ENOMEM, "Cannot create pipe \"%s\": out of memory",
-				pipe->name);
+		return dp_fail(dp, PSP_DP_ENOMEM, "Cannot create pipe \"%s\": out of memory",
+			       pipe->base.name);
 	pipe->room = expected;
 	pipe->by_inner = dpu_match_inner_ip(&pipe->mask);
 	pipe->n_legs = pipe->by_inner || dpu_match_outer_ip(&pipe->mask) ? DPU_LEGS : 1;

@@ -9,8 +9,8 @@
 /* The device does not say which master key is active, but each SPI does, by its top bit. */
 static void learn(struct psp_dp *dp, uint32_t spi)
 {
-	dp->active = spi >> 31;
-	dp->spis_used++;
+	dp->base.master.active = spi >> 31;
+	dp->base.master.spis_used++;
 }
 
 static doca_error_t read_bulk(struct psp_dp *dp, struct doca_flow_crypto_psp_spi_key_bulk *bulk,
@@ -67,7 +67,7 @@ static doca_error_t generate(struct psp_dp *dp, uint32_t version, struct psp_dp_
 int32_t dpu_master_up(struct psp_dp *dp)
 {
 	struct psp_dp_key key = {.size = sizeof(key)};
-	uint32_t version = (dp->config.versions & 2u) != 0 ? PSP_AES_GCM_256 : PSP_AES_GCM_128;
+	uint32_t version = (dp->base.config.versions & 2u) != 0 ? PSP_AES_GCM_256 : PSP_AES_GCM_128;
 	doca_error_t result = generate(dp, version, &key, 1);
 
 	explicit_bzero(&key, sizeof(key));
@@ -79,92 +79,24 @@ int32_t dpu_master_up(struct psp_dp *dp)
 		result);
 }
 
-static int32_t check(struct psp_dp *dp, uint32_t version, const struct psp_dp_key *keys, uint32_t n)
+int32_t plane_spi_generate(struct psp_dp *dp, uint32_t version, struct psp_dp_key *keys, uint32_t n)
 {
-	uint32_t left = DP_SPI_COUNT - dp->spis_used;
-
-	if (version >= PSP_VERSIONS)
-		return dpu_fail(dp, PSP_DP_EINVAL, "Cannot generate SPIs: no PSP version %u",
-				version);
-	if ((dp->config.versions >> version & 1u) == 0)
-		return dpu_fail(dp, PSP_DP_ENOTSUP,
-				"Cannot generate SPIs: PSP version %u is not accepted here",
-				version);
-	if (psp_is_gmac(version))
-		return dpu_fail(dp, PSP_DP_ENOTSUP,
-				"Cannot generate SPIs: hardware does not open PSP version %u",
-				version);
-	if (n == 0)
-		return dpu_fail(dp, PSP_DP_EINVAL, "Cannot generate SPIs: 0 are asked for");
-	for (uint32_t i = 0; i < n; i++) {
-		if (keys[i].size != sizeof(keys[i]))
-			return dpu_fail(dp, PSP_DP_EINVAL,
-					"Cannot generate SPIs: key %u has size %u, not %zu", i,
-					keys[i].size, sizeof(keys[i]));
-	}
-	if (n > left)
-		return dpu_fail(dp, PSP_DP_EKEY,
-				"Cannot generate SPIs: %u are left under this master key", left);
-	return 0;
-}
-
-int32_t psp_dp_spi_generate(struct psp_dp *dp, uint32_t version, struct psp_dp_key *keys,
-			    uint32_t n)
-{
-	doca_error_t result;
+	doca_error_t result = generate(dp, version, keys, n);
 	int32_t status;
 
-	if (dp == NULL || keys == NULL)
-		return PSP_DP_EINVAL;
-	pthread_mutex_lock(&dp->writer);
-	status = check(dp, version, keys, n);
-	if (status == 0) {
-		result = generate(dp, version, keys, n);
-		if (result != DOCA_SUCCESS) {
-			for (uint32_t i = 0; i < n; i++)
-				explicit_bzero(keys[i].key, sizeof(keys[i].key));
-			status = dpu_fail_doca(dp, "Cannot generate SPIs", result);
-			/* Full: this master key has no more to give. */
-			if (result == DOCA_ERROR_FULL || result == DOCA_ERROR_EMPTY)
-				status = PSP_DP_EKEY;
-		}
-	}
-	pthread_mutex_unlock(&dp->writer);
-	return status;
+	if (result == DOCA_SUCCESS)
+		return 0;
+	status = dpu_fail_doca(dp, "Cannot generate SPIs", result);
+	/* Full: this master key has no more to give. */
+	return result == DOCA_ERROR_FULL || result == DOCA_ERROR_EMPTY ? PSP_DP_EKEY : status;
 }
 
-int32_t psp_dp_master_key_rotate(struct psp_dp *dp)
+int32_t plane_rotate(struct psp_dp *dp)
 {
-	doca_error_t result;
-	int32_t status = 0;
+	doca_error_t result =
+		dpu_trace(&dp->trace, doca_flow_crypto_psp_master_key_rotate(dp->switch_port),
+			  "master_key_rotate");
 
-	if (dp == NULL)
-		return PSP_DP_EINVAL;
-	pthread_mutex_lock(&dp->writer);
-	result = dpu_trace(&dp->trace, doca_flow_crypto_psp_master_key_rotate(dp->switch_port),
-			   "master_key_rotate");
-	if (result != DOCA_SUCCESS) {
-		status = dpu_fail_doca(dp, "Cannot rotate the master key", result);
-	} else {
-		dp->active = 1u - dp->active;
-		dp->spis_used = 0;
-		dp->rotations++;
-		dp_count(&dp->counters, DP_KEY_ROTATIONS, 1);
-	}
-	pthread_mutex_unlock(&dp->writer);
-	return status;
-}
-
-int32_t psp_dp_master_key_query(struct psp_dp *dp, struct psp_dp_master_key_info *info)
-{
-	if (dp == NULL || info == NULL || info->size != sizeof(*info))
-		return PSP_DP_EINVAL;
-	memset(info, 0, sizeof(*info));
-	info->size = sizeof(*info);
-	pthread_mutex_lock(&dp->writer);
-	info->active = dp->active;
-	info->rotations = dp->rotations;
-	info->spis_left = DP_SPI_COUNT - dp->spis_used;
-	pthread_mutex_unlock(&dp->writer);
-	return 0;
+	return result == DOCA_SUCCESS ? 0
+				      : dpu_fail_doca(dp, "Cannot rotate the master key", result);
 }

@@ -35,7 +35,7 @@ void dpu_match_set(struct dpu_entry *entry, const struct psp_dp_match *value)
 
 	for (size_t i = MATCH_FROM; i < MATCH_FROM + MATCH_LEN; i++)
 		match[i] = from[i] & mask[i];
-	entry->hash = hash_of(entry->pipe->id, entry->priority, &entry->match);
+	entry->hash = hash_of(entry->base.pipe->id, entry->base.priority, &entry->match);
 }
 
 bool dpu_match_is_there(const struct psp_dp *dp, const struct dpu_entry *entry)
@@ -43,7 +43,8 @@ bool dpu_match_is_there(const struct psp_dp *dp, const struct dpu_entry *entry)
 	const struct dpu_entry *other = dp->matches[entry->hash & dp->matches_mask];
 
 	while (other != NULL &&
-	       (other->pipe != entry->pipe || other->priority != entry->priority ||
+	       (other->base.pipe != entry->base.pipe ||
+		other->base.priority != entry->base.priority ||
 		!same(&other->match, &entry->match) || !same(&other->mask, &entry->mask)))
 		other = other->hash_next;
 	return other != NULL;
@@ -70,7 +71,7 @@ void dpu_match_unlink(struct psp_dp *dp, struct dpu_entry *entry)
 	pthread_mutex_unlock(&dp->matches_lock);
 }
 
-void dpu_rule_set(struct psp_dp *dp, struct dpu_entry *entry, const struct dpu_rule *rule)
+void dpu_rule_set(struct psp_dp *dp, struct dpu_entry *entry, const struct dp_rule *rule)
 {
 	pthread_mutex_lock(&dp->matches_lock);
 	entry->rule = *rule;
@@ -94,7 +95,7 @@ bool dpu_tunnel_find(struct psp_dp *dp, uint32_t pipe, const struct psp_dp_match
 	hash = hash_of(pipe, 0, &match);
 	pthread_mutex_lock(&dp->matches_lock);
 	entry = dp->matches[hash & dp->matches_mask];
-	while (entry != NULL && (entry->pipe->id != pipe || !same(&entry->match, &match) ||
+	while (entry != NULL && (entry->base.pipe->id != pipe || !same(&entry->match, &match) ||
 				 !same(&entry->mask, &mask)))
 		entry = entry->hash_next;
 	if (entry != NULL)

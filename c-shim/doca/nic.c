@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../common/next_hop.h"
 #include "device.h"
 #include "dpu.h"
 #include "eal.h"
@@ -24,8 +23,8 @@
 
 static int32_t fail(struct psp_dp *dp, const char *what, int error)
 {
-	return dpu_fail(dp, error == -ENOMEM ? PSP_DP_ENOMEM : PSP_DP_EIO, "%s: %s", what,
-			strerror(-error));
+	return dp_fail(dp, error == -ENOMEM ? PSP_DP_ENOMEM : PSP_DP_EIO, "%s: %s", what,
+		       strerror(-error));
 }
 
 uint16_t dpu_port_id(const struct psp_dp *dp, uint32_t port)
@@ -64,7 +63,7 @@ static int32_t find_rep(struct psp_dp *dp, struct dpu_nic *nic)
 	uint16_t id;
 
 	if (rte_eth_dev_info_get(nic->ids[PSP_DP_PORT_UPLINK], &uplink) != 0)
-		return dpu_fail(dp, PSP_DP_EIO, "DPDK does not describe the uplink");
+		return dp_fail(dp, PSP_DP_EIO, "DPDK does not describe the uplink");
 	for (id = 0; id < RTE_MAX_ETHPORTS; id++) {
 		if (id == nic->ids[PSP_DP_PORT_UPLINK] || !rte_eth_dev_is_valid_port(id) ||
 		    rte_eth_dev_info_get(id, &info) != 0 ||
@@ -76,7 +75,7 @@ static int32_t find_rep(struct psp_dp *dp, struct dpu_nic *nic)
 	}
 	id = (uint16_t)(nic->ids[PSP_DP_PORT_UPLINK] + 1);
 	if (!rte_eth_dev_is_valid_port(id))
-		return dpu_fail(dp, PSP_DP_ENODEV, "DPDK has no port for the representor");
+		return dp_fail(dp, PSP_DP_ENODEV, "DPDK has no port for the representor");
 	nic->ids[PSP_DP_PORT_HOST] = id;
 	return 0;
 }
@@ -104,9 +103,9 @@ static int32_t make_pool(struct psp_dp *dp, struct dpu_nic *nic)
 					    (uint16_t)(room + RTE_PKTMBUF_HEADROOM),
 					    (int)rte_socket_id());
 	return nic->pool != NULL ? 0
-				 : dpu_fail(dp, PSP_DP_ENOMEM,
-					    "there is no memory for %u packet buffers (hugepages?)",
-					    dp->options.mbufs);
+				 : dp_fail(dp, PSP_DP_ENOMEM,
+					   "there is no memory for %u packet buffers (hugepages?)",
+					   dp->options.mbufs);
 }
 
 static int32_t start_uplink(struct psp_dp *dp, struct dpu_nic *nic)
@@ -144,12 +143,12 @@ int32_t dpu_nic_up(struct psp_dp *dp)
 	int32_t status;
 
 	if (nic == NULL)
-		return dpu_fail(dp, PSP_DP_ENOMEM, "out of memory");
+		return dp_fail(dp, PSP_DP_ENOMEM, "out of memory");
 	dp->nic = nic;
 	pthread_mutex_init(&nic->inject_lock, NULL);
 	/* pkt_meta reaches the CPU, and leaves it, in a field that DPDK finds room for. */
 	if (rte_flow_dynf_metadata_register() != 0)
-		return dpu_fail(dp, PSP_DP_EIO, "DPDK has no room for packet metadata");
+		return dp_fail(dp, PSP_DP_EIO, "DPDK has no room for packet metadata");
 	status = probe(dp, nic);
 	if (status == 0)
 		status = find_rep(dp, nic);
@@ -184,48 +183,25 @@ void dpu_nic_down(struct psp_dp *dp)
 
 /* ---- the ABI --------------------------------------------------------------------------------- */
 
-int32_t psp_dp_port_query(struct psp_dp *dp, uint32_t port, struct psp_dp_port_info *info)
+int32_t plane_port_query(struct psp_dp *dp, uint32_t port, struct psp_dp_port_info *info)
 {
 	struct rte_eth_dev_info device;
 	struct rte_ether_addr mac;
 	struct rte_eth_link link;
 	uint16_t id;
 
-	if (dp == NULL || info == NULL)
-		return PSP_DP_EINVAL;
-	if (port > PSP_DP_PORT_HOST || info->size != sizeof(*info))
-		return dpu_fail(dp, PSP_DP_EINVAL, "Cannot query port %u: no such port, or size %u",
-				port, info->size);
 	id = dpu_port_id(dp, port);
 	memset(info, 0, sizeof(*info));
 	info->size = sizeof(*info);
 	memset(&link, 0, sizeof(link));
 	if (rte_eth_dev_info_get(id, &device) != 0 || rte_eth_macaddr_get(id, &mac) != 0)
-		return dpu_fail(dp, PSP_DP_EIO, "Cannot query port %u: DPDK does not describe it",
-				port);
+		return dp_fail(dp, PSP_DP_EIO, "Cannot query port %u: DPDK does not describe it",
+			       port);
 	info->ifindex = device.if_index;
 	info->mtu = mtu_of(id);
 	memcpy(info->mac, mac.addr_bytes, sizeof(info->mac));
 	/* A representor that was not started may not tell: then nothing speaks against it. */
 	info->link_up = rte_eth_link_get_nowait(id, &link) != 0 || link.link_status != 0 ||
 			port == PSP_DP_PORT_HOST;
-	return 0;
-}
-
-int32_t psp_dp_next_hop_query(struct psp_dp *dp, const uint8_t pip[16], struct psp_dp_next_hop *hop)
-{
-	struct psp_dp_port_info info = {.size = sizeof(info)};
-	int32_t status;
-
-	if (dp == NULL || pip == NULL || hop == NULL)
-		return PSP_DP_EINVAL;
-	if (hop->size != sizeof(*hop))
-		return dpu_fail(dp, PSP_DP_EINVAL, "Cannot find next hop: size %u is not known",
-				hop->size);
-	status = psp_dp_port_query(dp, PSP_DP_PORT_UPLINK, &info);
-	if (status == 0)
-		status = dp_next_hop(info.ifindex, pip, hop);
-	if (status != 0)
-		return dpu_fail(dp, status, "Cannot find next hop: no route over the uplink");
 	return 0;
 }

@@ -3,18 +3,11 @@
 #ifndef PSP_DPU_OBJECTS_H
 #define PSP_DPU_OBJECTS_H
 
+#include "../common/pipe.h"
 #include "hw.h"
 #include "level.h"
 
-#define DPU_PIPES_MAX 256u /* 8 bits of a mark */
 #define DPU_LEGS 2u
-#define DPU_NAME_LEN 32u
-
-/* A forward, resolved. */
-struct dpu_goto {
-	uint32_t type, target; /* enum psp_dp_fwd_type */
-	struct dpu_pipe *pipe;
-};
 
 /* The CPU as a forward: a pipe that marks packets and sends them to a queue of ours. See mark.h. */
 struct dpu_tap {
@@ -80,16 +73,13 @@ struct dpu_leg {
 };
 
 struct dpu_pipe {
-	uint32_t id, type, domain;
-	char name[DPU_NAME_LEN];
-	bool root, count, miss_counter;
+	struct dp_pipe base; /* first */
+	uint32_t domain;
+	bool root;
 	bool by_inner; /* split by the IP version of the inner header */
 	bool authentic; /* its entries match what was decrypted without a syndrome, besides what they say */
 	bool fixed_fwd; /* hardware has the pipe's forward: entries cannot bring their own */
 	struct psp_dp_match mask;
-	struct psp_dp_actions actions;
-	struct psp_dp_monitor monitor;
-	struct dpu_goto fwd, fwd_miss;
 	uint32_t room; /* entries that hardware has room for, each leg */
 
 	uint32_t n_legs;
@@ -103,21 +93,11 @@ struct dpu_pipe {
 	struct dpu_tap *taps;
 	struct dpu_sampler *samplers;
 
-	struct dpu_entry *entries;
-	uint32_t n_entries;
-	uint32_t refs;                   /* pipes and entries of other pipes that forward here */
 	struct dpu_total hits;           /* of entries that are gone */
 	struct dpu_total misses_settled; /* what of the misses is in the counters already */
 	struct dpu_total caught[2],
 		caught_raw[2]; /* of catch_all: in the ABI's units, and as last read */
 	uint64_t last_used_ns;
-};
-
-/* What an entry does: its pipe's actions and its own, merged. */
-struct dpu_rule {
-	struct psp_dp_actions actions;
-	struct dpu_goto fwd; /* never NONE */
-	bool count, mirror, notify;
 };
 
 /* Packets of a root's entry that the CPU looks at first: see detour.c. */
@@ -131,16 +111,14 @@ struct dpu_detour {
 };
 
 struct dpu_entry {
-	struct dpu_entry *prev, *next;           /* of its pipe */
+	struct dp_entry base;                    /* first */
 	struct dpu_entry *hash_next;             /* of its bucket in dp->matches */
 	struct dpu_entry *slot_prev, *slot_next; /* of the key slot that it encrypts with */
-	struct dpu_pipe *pipe;
-	struct dpu_leg *leg; /* BASIC */
-	uint32_t id, priority;
+	struct dpu_leg *leg;                     /* BASIC */
 	uint32_t first, level; /* CONTROL: of its detours if it has any, and its own */
 	uint32_t hash;
 	struct psp_dp_match match, mask; /* match is masked */
-	struct dpu_rule rule;
+	struct dp_rule rule;
 	struct dpu_piece piece;
 	struct dpu_list_entry *list;   /* from DOCA 3.2 on */
 	struct dpu_stage_entry *stage; /* IPv6 */
@@ -150,6 +128,16 @@ struct dpu_entry {
 	struct dpu_total settled;      /* what of it is in the counters already */
 	uint64_t last_used_ns;
 };
+
+static inline struct dpu_pipe *dpu_pipe(struct dp_pipe *base)
+{
+	return (struct dpu_pipe *)base;
+}
+
+static inline struct dpu_entry *dpu_entry(struct dp_entry *base)
+{
+	return (struct dpu_entry *)base;
+}
 
 /* A crypto id. */
 struct dpu_slot {

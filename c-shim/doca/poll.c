@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE /* pthread_setname_np, cpu_set_t */
-/* poll.c: the thread that looks at what hardware sends to the CPU, and the agent's side of events and held packets. */
+/* poll.c: the thread that looks at what hardware sends to the CPU. */
 #include <rte_lcore.h>
 #include <sched.h>
 #include <signal.h>
@@ -45,19 +45,19 @@ static void settle_down(const struct psp_dp *dp)
 /* Limits of keys, without ever waiting for the agent. */
 static void tick(struct psp_dp *dp, uint64_t *last_ns)
 {
-	uint64_t now = dpu_now_ns();
+	uint64_t now = dp_now_ns();
 
-	if (now - *last_ns < TICK_NS || pthread_mutex_trylock(&dp->writer) != 0)
+	if (now - *last_ns < TICK_NS || pthread_mutex_trylock(&dp->base.writer) != 0)
 		return;
 	*last_ns = now;
 	dpu_slots_expire(dp);
-	pthread_mutex_unlock(&dp->writer);
+	dp_unlock(dp);
 }
 
 static void *work(void *arg)
 {
 	struct psp_dp *dp = arg;
-	uint64_t last_tick = dpu_now_ns();
+	uint64_t last_tick = dp_now_ns();
 	/* With an identity of DPDK's the thread has a cache of buffers of its own. */
 	bool registered = rte_thread_register() == 0;
 	uint32_t idle = 0;
@@ -82,7 +82,7 @@ static void *work(void *arg)
 	return NULL;
 }
 
-int32_t dpu_poll_start(struct psp_dp *dp)
+int32_t plane_start(struct psp_dp *dp)
 {
 	sigset_t all, before;
 	int error;
@@ -93,11 +93,10 @@ int32_t dpu_poll_start(struct psp_dp *dp)
 	error = pthread_create(&dp->poll_thread, NULL, work, dp);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	dp->polling = error == 0;
-	return error == 0 ? 0
-			  : dpu_fail(dp, PSP_DP_ENOMEM, "Cannot start plane: no thread to poll");
+	return error == 0 ? 0 : dp_fail(dp, PSP_DP_ENOMEM, "Cannot start plane: no thread to poll");
 }
 
-void dpu_poll_stop(struct psp_dp *dp)
+void plane_stop(struct psp_dp *dp)
 {
 	atomic_store_explicit(&dp->stop, true, memory_order_release);
 	if (dp->polling)
@@ -105,62 +104,8 @@ void dpu_poll_stop(struct psp_dp *dp)
 	dp->polling = false;
 }
 
-/* ---- the ABI --------------------------------------------------------------------------------- */
-
-int32_t psp_dp_event_wait(struct psp_dp *dp, uint8_t *buf, uint32_t cap, uint32_t timeout_ms,
-			  uint32_t *len)
+/* The poll thread looks by itself. */
+void plane_released(struct psp_dp *dp)
 {
-	int32_t status;
-
-	if (dp == NULL || len == NULL || (buf == NULL && cap > 0))
-		return PSP_DP_EINVAL;
-	status = dp_events_take(&dp->events, buf, cap, timeout_ms, len);
-	if (status == PSP_DP_EBUSY)
-		return dpu_fail(dp, status, "Cannot wait for events: another call is waiting");
-	if (status == PSP_DP_ERANGE)
-		return dpu_fail(
-			dp, status,
-			"Cannot wait for events: the next needs %u octets, the buffer has %u", *len,
-			cap);
-	if (status != 0)
-		return status;
-	/* What was read has made room. Still the reader, so close waits for this. */
-	dp_hold_pay(&dp->hold);
-	dp_events_done(&dp->events);
-	return 0;
-}
-
-int32_t psp_dp_held_release(struct psp_dp *dp, uint32_t flow, uint32_t *packets)
-{
-	int32_t status;
-
-	if (dp == NULL || packets == NULL)
-		return PSP_DP_EINVAL;
-	status = dp_hold_release(&dp->hold, flow, packets);
-	return status == 0 ? 0
-			   : dpu_fail(dp, status, "Cannot release flow %u: there is none", flow);
-}
-
-int32_t psp_dp_held_drop(struct psp_dp *dp, uint32_t flow, uint32_t reason, uint32_t hold_off_ms,
-			 uint32_t *packets)
-{
-	uint64_t until = hold_off_ms != 0 ? dpu_now_ns() + hold_off_ms * UINT64_C(1000000) : 0;
-	int32_t status;
-
-	if (dp == NULL || packets == NULL)
-		return PSP_DP_EINVAL;
-	*packets = 0;
-	if (reason >= PSP_DP_DROP_REASONS)
-		return dpu_fail(dp, PSP_DP_EINVAL, "Cannot drop flow %u: there is no reason %u",
-				flow, reason);
-	status = dp_hold_drop(&dp->hold, flow, reason, until, packets);
-	return status == 0 ? 0 : dpu_fail(dp, status, "Cannot drop flow %u: there is none", flow);
-}
-
-int32_t psp_dp_hold_off_clear(struct psp_dp *dp)
-{
-	if (dp == NULL)
-		return PSP_DP_EINVAL;
-	dp_hold_off_clear(&dp->hold);
-	return 0;
+	(void)dp;
 }

@@ -30,10 +30,10 @@ static bool in_ovs(const char *interface)
 
 static int32_t refuse_ovs(struct psp_dp *dp, const char *interface)
 {
-	return dpu_fail(dp, PSP_DP_EBUSY,
-			"Open vSwitch owns \"%.64s\": take it out of its bridge first "
-			"(ovs-vsctl del-port %.64s)",
-			interface, interface);
+	return dp_fail(dp, PSP_DP_EBUSY,
+		       "Open vSwitch owns \"%.64s\": take it out of its bridge first "
+		       "(ovs-vsctl del-port %.64s)",
+		       interface, interface);
 }
 
 /* The interfaces of a PCI device, or the name itself where an interface was given. */
@@ -101,17 +101,17 @@ static int32_t check_hugepages(struct psp_dp *dp)
 	if (dp->options.hugepages_mb == 0 || there < 0 || there >= wanted ||
 	    secure_getenv("PSP_DOCA_EAL") != NULL)
 		return 0;
-	return dpu_fail(dp, PSP_DP_ENOMEM,
-			"%ld MiB of hugepages are free, %ld are needed (echo 1024 > " HUGE_DIR
-			"/hugepages-2048kB/nr_hugepages)",
-			there, wanted);
+	return dp_fail(dp, PSP_DP_ENOMEM,
+		       "%ld MiB of hugepages are free, %ld are needed (echo 1024 > " HUGE_DIR
+		       "/hugepages-2048kB/nr_hugepages)",
+		       there, wanted);
 }
 
 int32_t dpu_preflight(struct psp_dp *dp)
 {
-	int32_t status = check_switch(dp, dp->config.uplink);
+	int32_t status = check_switch(dp, dp->base.config.uplink);
 
 	if (status == 0)
-		status = check_switch(dp, dp->config.host);
+		status = check_switch(dp, dp->base.config.host);
 	return status == 0 ? check_hugepages(dp) : status;
 }

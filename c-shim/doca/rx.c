@@ -18,7 +18,7 @@
 
 static void count(struct psp_dp *dp, enum dp_counter counter)
 {
-	dp_count_own(&dp->counters, 0, counter, 1);
+	dp_count_own(&dp->base.counters, 0, counter, 1);
 }
 
 static uint32_t least(uint32_t a, uint32_t b)
@@ -29,7 +29,7 @@ static uint32_t least(uint32_t a, uint32_t b)
 static void push(struct psp_dp *dp, const struct psp_dp_event *event, const uint8_t *data,
 		 uint32_t len, enum dp_counter lost)
 {
-	if (!dp_events_push(&dp->events, event, data, len))
+	if (!dp_events_push(&dp->base.events, event, data, len))
 		count(dp, lost);
 }
 
@@ -62,7 +62,7 @@ static void report_syndrome(struct psp_dp *dp, const struct dp_packet *packet, u
 {
 	struct psp_dp_event event;
 
-	if (!dp_limit_allows(&dp->syndromes, packet->fields.tun_psp_spi, dpu_now_ns()))
+	if (!dp_limit_allows(&dp->syndromes, packet->fields.tun_psp_spi, dp_now_ns()))
 		return;
 	describe(packet, pipe, &event);
 	event.type = PSP_DP_EVENT_SYNDROME;
@@ -119,7 +119,7 @@ static void report_sample(struct psp_dp *dp, const struct dp_packet *packet, uin
 		len = read_inner(packet->frame + from, len, &event);
 	event.packet_len = len;
 	count(dp, DP_SAMPLES);
-	push(dp, &event, packet->frame + from, least(len, dp->config.sample_bytes),
+	push(dp, &event, packet->frame + from, least(len, dp->base.config.sample_bytes),
 	     DP_SAMPLES_LOST);
 }
 
@@ -148,7 +148,7 @@ static void handle(struct psp_dp *dp, uint32_t mark, struct dp_packet *packet)
 		if (!from_host || packet->fields.parser_meta_outer_l3_type == PSP_DP_L3_NONE)
 			count(dp, from_host ? DP_HOST_UNMATCHED : DP_DROP_PIPE);
 		else
-			dp_hold_add(&dp->hold, pipe, packet, dpu_now_ns());
+			dp_hold_add(&dp->base.hold, pipe, packet, dp_now_ns());
 		break;
 	case DPU_MARK_INSPECT:
 		atomic_fetch_add_explicit(&dp->inspected, 1, memory_order_relaxed);

@@ -36,7 +36,7 @@ static void split_mask(const struct dpu_pipe *pipe, struct psp_dp_match *mask)
 		mask->tun_psp_nexthdr = UINT8_MAX;
 	else
 		mask->parser_meta_outer_l3_type = UINT8_MAX;
-	if ((pipe->actions.flags & PSP_DP_ACTION_DECAP) != 0)
+	if ((pipe->base.actions.flags & PSP_DP_ACTION_DECAP) != 0)
 		mask->tun_psp_s_d_ver_v = PSP_FLAG_D;
 }
 
@@ -64,19 +64,19 @@ int32_t dpu_split_up(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_hw_spe
 	int32_t status;
 
 	if (entry == NULL)
-		return dpu_fail(dp, PSP_DP_ENOMEM, "Cannot create pipe \"%s\": out of memory",
-				pipe->name);
+		return dp_fail(dp, PSP_DP_ENOMEM, "Cannot create pipe \"%s\": out of memory",
+			       pipe->base.name);
 	split_mask(pipe, &mask);
 	memset(spec, 0, sizeof(*spec));
-	(void)snprintf(spec->name, sizeof(spec->name), "%s_L3", pipe->name);
+	(void)snprintf(spec->name, sizeof(spec->name), "%s_L3", pipe->base.name);
 	spec->type = DOCA_FLOW_PIPE_BASIC;
 	spec->domain = split_domain(pipe);
-	spec->miss_counter = pipe->miss_counter;
+	spec->miss_counter = pipe->base.miss_counter;
 	spec->entries = DPU_LEGS;
 	dpu_match_template(&mask, PSP_DP_L3_NONE, &spec->match, &spec->mask);
 	/* No pipe named: each entry brings its own. */
 	spec->fwd.type = DOCA_FLOW_FWD_PIPE;
-	status = dpu_goto_hw(dp, pipe, &pipe->fwd_miss, PSP_DP_PORT_HOST, &spec->miss);
+	status = dpu_goto_hw(dp, pipe, &pipe->base.fwd_miss, PSP_DP_PORT_HOST, &spec->miss);
 	if (status == 0)
 		status = dpu_hw_pipe_create(dp, spec, &pipe->split);
 	for (uint32_t i = 0; status == 0 && i < DPU_LEGS; i++)

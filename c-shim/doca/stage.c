@@ -38,7 +38,9 @@ static void key_of(const struct dpu_entry *entry, struct dpu_stage_key *key)
 {
 	memset(key, 0, sizeof(*key));
 	memcpy(key->src,
-	       entry->pipe->by_inner ? entry->match.inner_ip_src : entry->match.outer_ip_src, 16);
+	       dpu_pipe(entry->base.pipe)->by_inner ? entry->match.inner_ip_src
+						    : entry->match.outer_ip_src,
+	       16);
 	key->spi = entry->match.tun_psp_spi;
 }
 
@@ -60,8 +62,7 @@ static int32_t add(struct psp_dp *dp, const struct dpu_entry *entry, struct dpu_
 	int32_t status;
 
 	if (hw == NULL)
-		return dpu_fail(dp, PSP_DP_ENOMEM, "Cannot add entry to pipe \"%s\": out of memory",
-				entry->pipe->name);
+		return dp_entry_no_memory(dp, entry->base.pipe);
 	memset(&mask, 0, sizeof(mask));
 	mask.tun_psp_spi = entry->mask.tun_psp_spi;
 	memcpy(mask.outer_ip_src, entry->mask.outer_ip_src, 16);
@@ -87,8 +88,7 @@ int32_t dpu_stage_hold(struct psp_dp *dp, struct dpu_entry *entry)
 	if (leg->stage_buckets == NULL)
 		leg->stage_buckets = calloc(BUCKETS, sizeof(*leg->stage_buckets));
 	if (leg->stage_buckets == NULL)
-		return dpu_fail(dp, PSP_DP_ENOMEM, "Cannot add entry to pipe \"%s\": out of memory",
-				entry->pipe->name);
+		return dp_entry_no_memory(dp, entry->base.pipe);
 	key_of(entry, &key);
 	bucket = bucket_of(leg, &key);
 	for (stage = *bucket; stage != NULL; stage = stage->next) {
@@ -100,15 +100,14 @@ int32_t dpu_stage_hold(struct psp_dp *dp, struct dpu_entry *entry)
 	}
 	stage = calloc(1, sizeof(*stage));
 	if (stage == NULL)
-		return dpu_fail(dp, PSP_DP_ENOMEM, "Cannot add entry to pipe \"%s\": out of memory",
-				entry->pipe->name);
+		return dp_entry_no_memory(dp, entry->base.pipe);
 	stage->key = key;
 	stage->refs = 1;
 	stage->number = dpu_numbers_take(&leg->stage_numbers);
-	status = stage->number == 0 ? dpu_fail(dp, PSP_DP_ENOSPC,
-					       "Cannot add entry to pipe \"%s\": it is full",
-					       entry->pipe->name)
-				    : add(dp, entry, stage);
+	status = stage->number == 0
+			 ? dp_fail(dp, PSP_DP_ENOSPC, "Cannot add entry to pipe \"%s\": it is full",
+				   entry->base.pipe->name)
+			 : add(dp, entry, stage);
 	if (status != 0) {
 		if (stage->number != 0 && !stage->piece.lost)
 			dpu_numbers_give(&leg->stage_numbers, stage->number);

@@ -19,7 +19,7 @@ static struct dpu_total since(const struct dpu_total *now, const struct dpu_tota
 
 static void add(struct psp_dp *dp, enum dp_counter counter, uint64_t n)
 {
-	dp->settled[counter] += n;
+	dp_count(&dp->base.counters, counter, n);
 }
 
 static uint64_t less(uint64_t bytes, uint64_t packets, uint64_t each)
@@ -95,7 +95,7 @@ static void count_port(struct psp_dp *dp, const struct dpu_entry *entry,
 
 static void count(struct psp_dp *dp, const struct dpu_entry *entry, const struct dpu_total *fresh)
 {
-	if (entry->pipe->root && entry->mask.parser_meta_port_id != 0)
+	if (dpu_pipe(entry->base.pipe)->root && entry->mask.parser_meta_port_id != 0)
 		add(dp, from_uplink(entry) ? DP_UPLINK_RX_PACKETS : DP_HOST_RX_PACKETS,
 		    fresh->packets);
 	switch (entry->rule.fwd.type) {
@@ -124,8 +124,8 @@ void dpu_entry_settle(struct psp_dp *dp, struct dpu_entry *entry)
 	if (fresh.packets == 0)
 		return;
 	/* Hardware does not say when: it was used since the last look. */
-	entry->last_used_ns = dpu_now_ns();
-	entry->pipe->last_used_ns = entry->last_used_ns;
+	entry->last_used_ns = dp_now_ns();
+	dpu_pipe(entry->base.pipe)->last_used_ns = entry->last_used_ns;
 	count(dp, entry, &fresh);
 	if ((entry->rule.actions.flags & PSP_DP_ACTION_ENCRYPT) != 0) {
 		struct dpu_slot *slot = &dp->slots[entry->rule.actions.crypto_id];
@@ -155,7 +155,7 @@ static void settle_misses(struct psp_dp *dp, struct dpu_pipe *pipe, const struct
 	if (misses->packets < pipe->misses_settled.packets)
 		return;
 	pipe->misses_settled = *misses;
-	if (pipe->fwd_miss.type == PSP_DP_FWD_DROP)
+	if (pipe->base.fwd_miss.type == PSP_DP_FWD_DROP)
 		add(dp, DP_DROP_PIPE, fresh.packets);
 }
 
@@ -179,10 +179,10 @@ static void settle_catch_all(struct psp_dp *dp, struct dpu_pipe *pipe, struct dp
 		misses->packets += pipe->caught[i].packets;
 		misses->bytes += pipe->caught[i].bytes;
 		fresh = pipe->caught[i].packets - before.packets;
-		if (pipe->root && pipe->fwd_miss.type == PSP_DP_FWD_KERNEL) {
+		if (pipe->root && pipe->base.fwd_miss.type == PSP_DP_FWD_KERNEL) {
 			add(dp, begins[i], fresh);
 			add(dp, ends[i], fresh);
-		} else if (pipe->fwd_miss.type == PSP_DP_FWD_DROP) {
+		} else if (pipe->base.fwd_miss.type == PSP_DP_FWD_DROP) {
 			add(dp, DP_DROP_PIPE, fresh);
 		}
 	}
@@ -191,13 +191,13 @@ static void settle_catch_all(struct psp_dp *dp, struct dpu_pipe *pipe, struct dp
 void dpu_pipe_settle(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_total *misses)
 {
 	memset(misses, 0, sizeof(*misses));
-	for (struct dpu_entry *entry = pipe->entries; entry != NULL; entry = entry->next)
-		dpu_entry_settle(dp, entry);
-	if (pipe->type == PSP_DP_PIPE_CONTROL) {
+	for (struct dp_entry *at = pipe->base.entries; at != NULL; at = at->next)
+		dpu_entry_settle(dp, dpu_entry(at));
+	if (pipe->base.type == PSP_DP_PIPE_CONTROL) {
 		settle_catch_all(dp, pipe, misses);
 		return;
 	}
-	if (!pipe->miss_counter)
+	if (!pipe->base.miss_counter)
 		return;
 	add_miss(&pipe->split, misses);
 	for (uint32_t i = 0; i < pipe->n_legs; i++) {

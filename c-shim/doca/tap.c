@@ -64,8 +64,8 @@ static int32_t tap_up(struct psp_dp *dp, const struct dpu_pipe *pipe, struct dpu
 	struct dpu_hw_spec *spec = &work->spec;
 	int32_t status;
 
-	(void)snprintf(spec->name, sizeof(spec->name), "%s_%s%u", pipe->name, kind_name(tap->mark),
-		       dpu_mark_argument(tap->mark));
+	(void)snprintf(spec->name, sizeof(spec->name), "%s_%s%u", pipe->base.name,
+		       kind_name(tap->mark), dpu_mark_argument(tap->mark));
 	spec->type = DOCA_FLOW_PIPE_BASIC;
 	spec->domain = domain_of(pipe, tap->mark);
 	spec->entries = 1;
@@ -99,10 +99,10 @@ int32_t dpu_tap_get(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t mark, str
 		if (tap == NULL || work == NULL) {
 			free(tap);
 			free(work);
-			return dpu_fail(
+			return dp_fail(
 				dp, PSP_DP_ENOMEM,
 				"Cannot send packets of pipe \"%s\" to the CPU: out of memory",
-				pipe->name);
+				pipe->base.name);
 		}
 		tap->mark = mark;
 		status = tap_up(dp, pipe, tap, work);
@@ -143,9 +143,9 @@ static int32_t mirror_up(struct psp_dp *dp, const struct dpu_pipe *pipe,
 	while (id <= DPU_MIRRORS && (dp->mirrors >> id & 1u) != 0)
 		id++;
 	if (id > DPU_MIRRORS)
-		return dpu_fail(dp, PSP_DP_ENOSPC,
-				"Cannot sample in pipe \"%s\": all %u mirrors are taken",
-				pipe->name, DPU_MIRRORS);
+		return dp_fail(dp, PSP_DP_ENOSPC,
+			       "Cannot sample in pipe \"%s\": all %u mirrors are taken",
+			       pipe->base.name, DPU_MIRRORS);
 	dpu_hw_fwd(dp, copy, &queue, &fwd);
 	result = compat_mirror_set(dp->switch_port, id, (dp->mirrors_bound >> id & 1u) != 0, &fwd);
 	(void)dpu_trace(&dp->trace, result, "mirror_set id=%u copy=%s", id,
@@ -164,7 +164,7 @@ static int32_t flood_up(struct psp_dp *dp, const struct dpu_pipe *pipe, struct d
 	struct dpu_hw_spec *spec = &work->spec;
 	int32_t status;
 
-	(void)snprintf(spec->name, sizeof(spec->name), "%s_FLOOD", pipe->name);
+	(void)snprintf(spec->name, sizeof(spec->name), "%s_FLOOD", pipe->base.name);
 	spec->type = DOCA_FLOW_PIPE_HASH;
 	spec->domain =
 		is_ingress(pipe) ? DOCA_FLOW_PIPE_DOMAIN_DEFAULT : DOCA_FLOW_PIPE_DOMAIN_EGRESS;
@@ -208,8 +208,8 @@ static int32_t sampler_new(struct psp_dp *dp, struct dpu_pipe *pipe, const struc
 	if (sampler == NULL || work == NULL) {
 		free(sampler);
 		free(work);
-		return dpu_fail(dp, PSP_DP_ENOMEM, "Cannot sample in pipe \"%s\": out of memory",
-				pipe->name);
+		return dp_fail(dp, PSP_DP_ENOMEM, "Cannot sample in pipe \"%s\": out of memory",
+			       pipe->base.name);
 	}
 	sampler->on = *on;
 	status = compat_has_mirror() ? mirror_up(dp, pipe, sampler, tap)
@@ -228,7 +228,7 @@ static int32_t sampler_new(struct psp_dp *dp, struct dpu_pipe *pipe, const struc
 int32_t dpu_sampler_get(struct psp_dp *dp, struct dpu_pipe *pipe, const struct dpu_to *on,
 			struct dpu_to *out, uint32_t *mirror)
 {
-	uint32_t index = pipe->id & (DPU_PIPES_MAX - 1);
+	uint32_t index = pipe->base.id & (DP_PIPES_MAX - 1);
 	struct dpu_sampler *sampler = pipe->samplers;
 	struct dpu_to tap;
 	int32_t status = dpu_tap_get(

@@ -62,22 +62,22 @@ static struct rte_mbuf *fill(struct psp_dp *dp, const uint8_t *frame, uint32_t l
 void dpu_tx_resubmit(struct psp_dp *dp, uint32_t pipe, const struct dp_packet *packet)
 {
 	struct rte_mbuf *mbuf = fill(dp, packet->frame, packet->len, 0,
-				     dpu_mark(DPU_MARK_RESUBMIT, 0, pipe & (DPU_PIPES_MAX - 1)));
+				     dpu_mark(DPU_MARK_RESUBMIT, 0, dp_pipe_index(pipe)));
 
 	if (mbuf == NULL || !transmit(dp, DPU_TX_POLL, mbuf))
-		dp_count_own(&dp->counters, 0, DP_UPLINK_TX_BUSY, 1);
+		dp_count_own(&dp->base.counters, 0, DP_UPLINK_TX_BUSY, 1);
 }
 
 static void resubmit(struct psp_dp *dp, struct dp_held *held)
 {
-	uint32_t index = held->pipe & (DPU_PIPES_MAX - 1);
+	uint32_t index = dp_pipe_index(held->pipe);
 
 	/* Its pipe may have gone in the meantime. */
 	if (atomic_load_explicit(&dp->pipe_ids[index], memory_order_acquire) != held->pipe) {
-		dp_count_own(&dp->counters, 0, DP_DROP_SHUTDOWN, held->segments);
+		dp_count_own(&dp->base.counters, 0, DP_DROP_SHUTDOWN, held->segments);
 		return;
 	}
-	dp_count_own(&dp->counters, 0, DP_HELD_RELEASED, held->segments);
+	dp_count_own(&dp->base.counters, 0, DP_HELD_RELEASED, held->segments);
 	/* Its tunnel is there now, if it ever is. */
 	if (dpu_inspect(dp, held->pipe, &held->packet))
 		dpu_tx_resubmit(dp, held->pipe, &held->packet);
@@ -87,9 +87,9 @@ bool dpu_tx_released(struct psp_dp *dp)
 {
 	struct dp_held *chain;
 
-	if (!dp_hold_is_releasing(&dp->hold))
+	if (!dp_hold_is_releasing(&dp->base.hold))
 		return false;
-	while ((chain = dp_hold_next(&dp->hold)) != NULL) {
+	while ((chain = dp_hold_next(&dp->base.hold)) != NULL) {
 		while (chain != NULL) {
 			struct dp_held *held = chain;
 
@@ -101,26 +101,21 @@ bool dpu_tx_released(struct psp_dp *dp)
 	return true;
 }
 
-int32_t psp_dp_inject(struct psp_dp *dp, uint32_t port, const uint8_t *frame, uint32_t len)
+int32_t plane_inject(struct psp_dp *dp, uint32_t port, const uint8_t *frame, uint32_t len)
 {
 	uint16_t vlan;
 	struct rte_mbuf *mbuf;
 	bool sent = false;
 
-	if (dp == NULL || frame == NULL)
-		return PSP_DP_EINVAL;
-	if (port > PSP_DP_PORT_HOST || len < NET_ETH_LEN || len > DP_FRAME_MAX)
-		return dpu_fail(dp, PSP_DP_EINVAL, "Cannot inject %u octets into port %u", len,
-				port);
-	vlan = port == PSP_DP_PORT_UPLINK ? dp->config.uplink_vlan : 0;
+	vlan = port == PSP_DP_PORT_UPLINK ? dp->base.config.uplink_vlan : 0;
 	pthread_mutex_lock(&dp->nic->inject_lock);
 	mbuf = fill(dp, frame, len, vlan, dpu_mark(DPU_MARK_INJECT, port, 0));
 	if (mbuf != NULL)
 		sent = transmit(dp, DPU_TX_INJECT, mbuf);
 	pthread_mutex_unlock(&dp->nic->inject_lock);
 	if (!sent)
-		return dpu_fail(dp, PSP_DP_EIO, "Cannot inject into port %u: %s", port,
-				mbuf == NULL ? "no packet buffer is free, or it is too long"
-					     : "its queue is full");
+		return dp_fail(dp, PSP_DP_EIO, "Cannot inject into port %u: %s", port,
+			       mbuf == NULL ? "no packet buffer is free, or it is too long"
+					    : "its queue is full");
 	return 0;
 }
