@@ -106,16 +106,16 @@ export type EncapSa = Pick<
  * No VLAN tag: the port adds it. Throws RangeError when a field does not fit or the pips' families differ.
  */
 export function encapHeader(sa: EncapSa, outer: OuterHeader): Uint8Array<ArrayBuffer> {
-  const ip = sa.mode === "tunnel" ? outerIp(sa, outer) : [];
   const v6 = (sa.mode === "tunnel" ? sa.pip : sa.localVip).includes(":");
-  const psp = ETHERNET + ip.length + UDP.length;
+  const udp = ETHERNET + (sa.mode === "transport" ? 0 : v6 ? 40 : 20);
+  const psp = udp + UDP.length;
   const header = new Uint8Array(psp + (sa.vc === undefined ? 16 : 24));
   put(header, macOctets(outer.ethDst), 0);
   put(header, macOctets(outer.ethSrc), 6);
   put(header, v6 ? [0x86, 0xdd] : [0x08, 0x00], 12);
-  put(header, ip, ETHERNET);
-  put(header, UDP, ETHERNET + ip.length);
-  putPsp(new DataView(header.buffer, psp), sa);
+  if (sa.mode === "tunnel") putOuterIp(header, sa, outer);
+  put(header, UDP, udp);
+  putPsp(header, sa, psp);
   return header;
 }
 
@@ -123,7 +123,7 @@ const ETHERNET = 14;
 /** Source port 0: the plane hashes the inner flow; destination port 1000; no checksum. */
 const UDP = [0, 0, 1000 >> 8, 1000 & 0xff, 0, 0, 0, 0];
 
-function outerIp(sa: EncapSa, { localPip, ttl }: OuterHeader): readonly number[] {
+function putOuterIp(header: Uint8Array, sa: EncapSa, { localPip, ttl }: OuterHeader): void {
   if (!Number.isInteger(ttl) || ttl < 1 || ttl > 255) {
     throw new RangeError(`Cannot build an outer header: the TTL is ${ttl}, not 1 to 255`);
   }
@@ -134,27 +134,30 @@ function outerIp(sa: EncapSa, { localPip, ttl }: OuterHeader): readonly number[]
       `Cannot build an outer header: "${localPip}" and "${sa.pip}" are of different families`,
     );
   }
-  if (src.length === 16) return [0x60, 0, 0, 0, 0, 0, PROTO_UDP, ttl, ...src, ...dst];
-  // DF: the plane reports what does not fit instead of having it cut on the way.
-  return [0x45, 0, 0, 0, 0, 0, 0x40, 0, ttl, PROTO_UDP, 0, 0, ...src, ...dst];
+  const fixed = src.length === 16
+    ? [0x60, 0, 0, 0, 0, 0, PROTO_UDP, ttl]
+    // DF: the plane reports what does not fit instead of having it cut on the way.
+    : [0x45, 0, 0, 0, 0, 0, 0x40, 0, ttl, PROTO_UDP, 0, 0];
+  put(header, fixed, ETHERNET);
+  put(header, src, ETHERNET + fixed.length);
+  put(header, dst, ETHERNET + fixed.length + src.length);
 }
 
 const PROTO_UDP = 17;
 const PSP_FLAG_V = 0x02;
 const PSP_FLAG_ALWAYS = 0x01;
 
-function putPsp(view: DataView, { spi, version, vc, cryptOffset }: EncapSa): void {
+function putPsp(header: Uint8Array<ArrayBuffer>, sa: EncapSa, at: number): void {
+  const { spi, version, vc, cryptOffset } = sa;
   if (!Number.isInteger(cryptOffset) || cryptOffset < 0 || cryptOffset > 63) {
     throw new RangeError(
       `Cannot build a PSP header: the crypt offset is ${cryptOffset}, not 0 to 63`,
     );
   }
-  view.setUint8(1, vc === undefined ? 1 : 2);
-  view.setUint8(2, cryptOffset);
-  const v = vc === undefined ? 0 : PSP_FLAG_V;
-  view.setUint8(3, VERSION_NUMBER[version] << 2 | v | PSP_FLAG_ALWAYS);
-  view.setUint32(4, spi);
-  if (vc !== undefined) view.setBigUint64(16, vc);
+  const flags = VERSION_NUMBER[version] << 2 | (vc === undefined ? 0 : PSP_FLAG_V);
+  put(header, [0, vc === undefined ? 1 : 2, cryptOffset, flags | PSP_FLAG_ALWAYS], at);
+  put(header, [spi >>> 24, spi >>> 16, spi >>> 8, spi], at + 4);
+  if (vc !== undefined) new DataView(header.buffer).setBigUint64(at + 16, vc);
 }
 
 /** As PSP_VERSIONS of sa.ts: this folder imports types alone. */
@@ -185,7 +188,7 @@ function ipOctets(text: string): readonly number[] {
   return ipv4 ? octets : ipaddr.parse(text).toByteArray();
 }
 
-/** `set` of a typed array is slow for so few octets. */
+/** The low 8 bits of each. `set` of a typed array is slow for so few. */
 function put(bytes: Uint8Array, octets: readonly number[], at: number): void {
   for (let i = 0; i < octets.length; i++) bytes[at + i] = octets[i] ?? 0;
 }
