@@ -6,6 +6,7 @@
  */
 import assert from "node:assert/strict";
 import { type Outer, udpFrame } from "../support/frames.ts";
+import { PLANE } from "../support/standin.ts";
 import { story } from "../support/story.ts";
 import { eventually } from "../support/wait.ts";
 
@@ -21,7 +22,7 @@ type Counter = (typeof COUNTERS)[number];
 
 /**
  * The vectors are sealed under keys that this agent does not have: what is authentic there fails
- * here.
+ * here. The DOCA plane has no counter for what is bad by its header alone, and looks at no UDP checksum.
  */
 function expected({ expect }: Vector): Counter | "none" {
   switch (expect) {
@@ -31,12 +32,13 @@ function expected({ expect }: Vector): Counter | "none" {
       return "rx-auth-fail";
     case "malformed":
     case "short":
-    case "udp-layer":
       return "rx-error";
+    case "udp-layer":
+      return PLANE === "doca" ? "rx-auth-fail" : "rx-error";
     case "discard":
     case "reserved":
     case "ok-if-supported":
-      return "rx-bad";
+      return PLANE === "doca" ? "rx-error" : "rx-bad";
     default:
       return "none";
   }

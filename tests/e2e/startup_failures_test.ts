@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import type { PeersJson } from "../support/agent_config.ts";
 import type { AgentProcess } from "../support/agent_process.ts";
 import { pidsIn } from "../support/netns.ts";
+import { PLANE } from "../support/standin.ts";
 import { story } from "../support/story.ts";
 import { within } from "../support/wait.ts";
 import type { World } from "../support/world.ts";
@@ -19,7 +20,7 @@ interface Case {
 const CASES: readonly Case[] = [
   {
     why: "an interface is missing",
-    change: ({ plane }) => plane.uplink = "nope0",
+    change: ({ plane }) => plane[PLANE === "doca" ? "representor" : "uplink"] = "nope0",
     names: /nope0/,
   },
   {

@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import type { PeersJson } from "../support/agent_config.ts";
 import { type PspOnWire, readPsp } from "../support/psp_wire.ts";
 import { sniff } from "../support/sniff.ts";
+import { PLANE } from "../support/standin.ts";
 import { type Stage, story } from "../support/story.ts";
 import { ping } from "../support/traffic.ts";
 import { eventually } from "../support/wait.ts";
@@ -39,25 +40,44 @@ const AGREED = [
 ] as const;
 
 for (const { h1, h2, version } of AGREED) {
+  const gmac = [...h1, ...h2].find((name) => name.startsWith("aes-gmac"));
+  if (PLANE === "doca" && gmac !== undefined) {
+    story(`${gmac} is refused: hardware has no GMAC`, {}, async ({ launch }) => {
+      const agent = await launch("h1", { change: versions(...h1) });
+      assert.equal((await agent.ended()).code, 3);
+      assert.match(agent.logText(), new RegExp(`"${gmac}" is not there in hardware`));
+    });
+    continue;
+  }
   story(`${h1.join(", ")} meets ${h2.join(", ")}: version ${version}`, {}, async (stage) => {
     const wire = await exchanged(stage, { h1: versions(...h1), h2: versions(...h2) });
     assert.deepEqual([wire.h1.version, wire.h2.version], [version, version]);
   });
 }
 
+/** A list that has something in common with the other host's, one that has not, and that host's (soft: the default). */
+const APART = PLANE === "doca"
+  ? { some: ["aes-gcm-128", "aes-gcm-256"], none: ["aes-gcm-128"], other: ["aes-gcm-256"] }
+  : {
+    some: ["aes-gmac-128", "aes-gcm-128"],
+    none: ["aes-gmac-128", "aes-gmac-256"],
+    other: ["aes-gcm-256", "aes-gcm-128"],
+  };
+
 story("without a version in common both lists are named", {}, async ({ world, start }) => {
   const [h1, h2] = await Promise.all([
-    start("h1", { change: versions("aes-gmac-128", "aes-gcm-128") }),
-    start("h2"),
+    start("h1", { change: versions(...APART.some) }),
+    start("h2", PLANE === "doca" ? { change: versions(...APART.other) } : {}),
   ]);
-  // The default offers no GMAC: what remains in common is taken.
+  // What remains in common is taken: no GMAC.
   assert.equal((await ping(world, { in: "v1", to: world.vip("h2") })).received, 1);
   await h1.end("SIGTERM");
-  const alone = await start("h1", { change: versions("aes-gmac-128", "aes-gmac-256") });
+  const alone = await start("h1", { change: versions(...APART.none) });
   const { received } = await ping(world, { in: "v1", to: world.vip("h2") }, { wait: 1 });
   assert.equal(received, 0);
   const refused = () => alone.logText();
-  await eventually(() => /aes-gmac-128, aes-gmac-256.*aes-gcm-256, aes-gcm-128/.test(refused()), {
+  const lists = new RegExp(`${APART.none.join(", ")}.*${APART.other.join(", ")}`);
+  await eventually(() => lists.test(refused()), {
     what: "the refusal to name both lists",
     describe: refused,
   });
