@@ -12,9 +12,10 @@
 #include "mark.h"
 
 #define BURST_TRUSTED 32u
-#define BURST_HOSTILE 8u /* what the network sends must not starve the workloads */
-#define BURST_DETOUR 8u  /* nor one workload the others */
-#define SPINS 2000u      /* rounds without a packet before it naps */
+#define BURST_HOSTILE 8u  /* what the network sends must not starve the workloads */
+#define BURST_DETOUR 8u   /* nor one workload the others */
+#define SPINS 2000u       /* rounds without a packet before it naps */
+#define LOOK_ROUNDS 1024u /* between looks at the clock while there are packets */
 #define NAP_NS 50000
 #define TICK_NS UINT64_C(100000000)
 
@@ -60,7 +61,7 @@ static void *work(void *arg)
 	uint64_t last_tick = dp_now_ns();
 	/* With an identity of DPDK's the thread has a cache of buffers of its own. */
 	bool registered = rte_thread_register() == 0;
-	uint32_t idle = 0;
+	uint32_t idle = 0, rounds = 0;
 
 	settle_down(dp);
 	while (!atomic_load_explicit(&dp->stop, memory_order_acquire)) {
@@ -71,6 +72,9 @@ static void *work(void *arg)
 		if (dpu_tx_released(dp))
 			n++;
 		idle = n > 0 ? 0 : idle + 1;
+		/* Traffic that never ends must not keep a key alive. */
+		if (++rounds % LOOK_ROUNDS == 0)
+			tick(dp, &last_tick);
 		if (idle < SPINS)
 			continue;
 		atomic_fetch_add_explicit(&dp->rests, 1, memory_order_release);
