@@ -35,15 +35,26 @@ static void describe(struct psp_dp_pipe_desc *d, const char *name)
 	d->fwd_miss.size = sizeof(d->fwd_miss);
 }
 
-static bool make_pipes(void)
+static int32_t add_root_entry(void)
 {
-	struct psp_dp_pipe_desc d;
 	struct psp_dp_entry_desc e = {.size = sizeof(e),
 				      .match.size = sizeof(e.match),
 				      .match_mask.size = sizeof(e.match_mask),
 				      .actions.size = sizeof(e.actions),
 				      .monitor = {.size = sizeof(e.monitor), .counter = 1},
 				      .fwd = {.size = sizeof(e.fwd), .type = PSP_DP_FWD_PIPE}};
+
+	e.match.parser_meta_port_id = PSP_DP_PORT_HOST + 1;
+	e.match_mask.parser_meta_port_id = UINT16_MAX;
+	e.match.parser_meta_outer_l3_type = PSP_DP_L3_IPV4;
+	e.match_mask.parser_meta_outer_l3_type = UINT8_MAX;
+	e.fwd.target = egr_acl;
+	return psp_dp_entry_add(dp, root, &e, &root_entry);
+}
+
+static bool make_pipes(void)
+{
+	struct psp_dp_pipe_desc d;
 
 	describe(&d, "EGR_ACL");
 	d.domain = PSP_DP_DOMAIN_SECURE_EGRESS;
@@ -58,14 +69,7 @@ static bool make_pipes(void)
 	d.type = PSP_DP_PIPE_CONTROL;
 	d.is_root = 1;
 	d.fwd_miss.type = PSP_DP_FWD_KERNEL;
-	if (psp_dp_pipe_create(dp, &d, &root) != 0)
-		return false;
-	e.match.parser_meta_port_id = PSP_DP_PORT_HOST + 1;
-	e.match_mask.parser_meta_port_id = UINT16_MAX;
-	e.match.parser_meta_outer_l3_type = PSP_DP_L3_IPV4;
-	e.match_mask.parser_meta_outer_l3_type = UINT8_MAX;
-	e.fwd.target = egr_acl;
-	return psp_dp_entry_add(dp, root, &e, &root_entry) == 0;
+	return psp_dp_pipe_create(dp, &d, &root) == 0 && add_root_entry() == 0;
 }
 
 static void put_address(uint8_t out[16], uint32_t number)
@@ -317,6 +321,29 @@ static void a_root_entry_goes_with_its_detours(void)
 	CHECK_EQ(psp_dp_entry_remove(dp, root_entry), 0);
 	doca_standin_live(&after);
 	CHECK(before.entries - after.entries > 2);
+}
+
+static void a_device_that_refuses_detours_works_without_them(void)
+{
+	const struct doca_standin_failures second = {.kind = DOCA_STANDIN_ERROR, .every = 2};
+	const struct doca_standin_failures none = {.kind = DOCA_STANDIN_NONE};
+	struct doca_standin_live before, after;
+
+	doca_standin_live(&before);
+	doca_standin_fail(&second);
+	CHECK_EQ(add_root_entry(), 0);
+	doca_standin_fail(&none);
+	doca_standin_live(&after);
+	CHECK(after.failed > before.failed);
+	CHECK_EQ(psp_dp_entry_remove(dp, root_entry), 0);
+	doca_standin_live(&after);
+	CHECK_EQ(after.entries, before.entries);
+}
+
+static void a_closed_plane_leaves_nothing(void)
+{
+	struct doca_standin_live after;
+
 	CHECK_EQ(psp_dp_pipe_destroy(dp, root), 0);
 	CHECK_EQ(psp_dp_pipe_destroy(dp, egr_acl), 0);
 	CHECK_EQ(psp_dp_close(dp), 0);
@@ -336,6 +363,8 @@ int main(void)
 	RUN(what_fits_no_tunnel_is_answered_with_what_fits_its_own);
 	RUN(what_fits_follows_the_tunnels);
 	RUN(a_root_entry_goes_with_its_detours);
+	RUN(a_device_that_refuses_detours_works_without_them);
+	RUN(a_closed_plane_leaves_nothing);
 	soft_port_close(workload);
 	soft_port_close(wire);
 	return test_summary();
