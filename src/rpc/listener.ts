@@ -171,6 +171,12 @@ const WHY_NOT: Readonly<Record<string, string>> = {
   EAFNOSUPPORT: "this host does not have that address family",
 };
 
+/** Why an address cannot be listened on, in words that go at the end of a sentence. */
+export function listenReason(cause: unknown): string {
+  const { code = "", message = String(cause) } = cause as { code?: string; message?: string };
+  return WHY_NOT[code] ?? message;
+}
+
 async function bind(
   server: net.Server,
   options: ListenerOptions,
@@ -186,8 +192,7 @@ async function bind(
     });
   } catch (cause) {
     server.close(ignore);
-    const code = (cause as { code?: string }).code ?? "";
-    const why = WHY_NOT[code] ?? (cause as Error).message;
+    const why = listenReason(cause);
     throw new ConfigError(`Cannot listen on "${options.listen}" (${options.key}): ${why}`, [], {
       cause,
     });
