@@ -63,7 +63,10 @@ story(`the control channel is cut beyond the keys' life of ${LIFE_S} s`, {}, asy
     deadlineMs: 2 * MARGIN_S * 1000 + 3000,
   });
   const lateMs = performance.now() - upMs - LIFE_S * 1000;
-  assert.ok(lateMs > -1000 && lateMs < limitMs(1500), `the keys ended ${Math.round(lateMs)} ms late`);
+  assert.ok(
+    lateMs > -1000 && lateMs < limitMs(1500),
+    `the keys ended ${Math.round(lateMs)} ms late`,
+  );
   const closed = await ping(world, route, { count: 5, interval: 0.05, wait: 0.2 });
   assert.equal(closed.received, 0, "a key outlived its life");
   assert.ok(await h1.counter("tx-key-expired") >= 5);
