@@ -61,6 +61,18 @@ static void ring_read(struct dp_events *events, uint8_t *out, uint32_t len)
 	events->head += len;
 }
 
+void dp_event_describe(struct psp_dp_event *event, const struct dp_packet *packet, uint32_t pipe)
+{
+	memset(event, 0, sizeof(*event));
+	event->port = packet->port;
+	event->egress = packet->port == PSP_DP_PORT_HOST;
+	event->pipe = pipe;
+	event->spi = packet->fields.tun_psp_spi;
+	memcpy(event->src, packet->fields.outer_ip_src, sizeof(event->src));
+	memcpy(event->dst, packet->fields.outer_ip_dst, sizeof(event->dst));
+	memcpy(event->eth_src, packet->frame + 6, sizeof(event->eth_src));
+}
+
 bool dp_events_push(struct dp_events *events, const struct psp_dp_event *event, const uint8_t *data,
 		    uint32_t data_len)
 {

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "../psp_dp.h"
+#include "packet.h"
 
 #define DP_EVENT_BYTES_MIN 4096u  /* holds the largest record */
 #define DP_EXCEPTION_BYTES 2048u  /* of an exception's frame */
@@ -32,6 +33,8 @@ struct dp_events {
 int32_t dp_events_init(struct dp_events *events, uint32_t cap);
 void dp_events_free(struct dp_events *events);
 
+/* What an event says of any packet; all else is 0. */
+void dp_event_describe(struct psp_dp_event *event, const struct dp_packet *packet, uint32_t pipe);
 /* Fills in record_size, data_len and time_ns, and appends. False: no room, nothing was written. */
 bool dp_events_push(struct dp_events *events, const struct psp_dp_event *event, const uint8_t *data,
 		    uint32_t data_len);

@@ -6,8 +6,6 @@
 
 #include "random.h"
 
-#define NO_SLOT UINT32_MAX
-
 static uint32_t power_of_2(uint32_t n)
 {
 	uint32_t p = 1;
@@ -24,24 +22,18 @@ int32_t dp_flows_init(struct dp_hold *hold)
 	if (dp_random(&hold->seed, sizeof(hold->seed)) != 0)
 		return PSP_DP_EIO;
 	hold->buckets = calloc(n, sizeof(*hold->buckets));
-	hold->slots = calloc(n, sizeof(*hold->slots));
-	if (hold->buckets == NULL || hold->slots == NULL) {
-		dp_flows_free(hold);
+	if (hold->buckets == NULL)
 		return PSP_DP_ENOMEM;
-	}
 	hold->bucket_mask = n - 1;
-	hold->slot_mask = n - 1;
-	hold->free_first = NO_SLOT;
-	hold->free_last = NO_SLOT;
+	dp_handles_init(&hold->flows, hold->limits.flows);
 	return 0;
 }
 
 void dp_flows_free(struct dp_hold *hold)
 {
 	free(hold->buckets);
-	free(hold->slots);
 	hold->buckets = NULL;
-	hold->slots = NULL;
+	dp_handles_free(&hold->flows);
 }
 
 void dp_flow_key_of(struct dp_flow_key *key, uint32_t pipe, const struct dp_packet *packet)
@@ -83,57 +75,22 @@ struct dp_flow *dp_flow_find(const struct dp_hold *hold, const struct dp_flow_ke
 	return flow;
 }
 
-/* The slot that has been free for longest, so that a handle comes back as late as can be. */
-static uint32_t slot_take(struct dp_hold *hold)
-{
-	uint32_t i = hold->free_first;
-
-	if (hold->slots_made <= hold->slot_mask)
-		return hold->slots_made++;
-	hold->free_first = hold->slots[i].next_free;
-	if (hold->free_first == NO_SLOT)
-		hold->free_last = NO_SLOT;
-	return i;
-}
-
-static void slot_give(struct dp_hold *hold, uint32_t i)
-{
-	hold->slots[i].flow = NULL;
-	hold->slots[i].next_free = NO_SLOT;
-	if (hold->free_last != NO_SLOT)
-		hold->slots[hold->free_last].next_free = i;
-	else
-		hold->free_first = i;
-	hold->free_last = i;
-}
-
-static uint32_t handle_of(const struct dp_hold *hold, uint32_t i)
-{
-	return hold->slots[i].generation * (hold->slot_mask + 1) + i;
-}
-
 struct dp_flow *dp_flow_new(struct dp_hold *hold, const struct dp_flow_key *key)
 {
 	struct dp_flow **bucket = bucket_of(hold, key);
-	struct dp_flow *flow;
-	uint32_t i;
+	struct dp_flow *flow = calloc(1, sizeof(*flow));
 
-	if (hold->flows >= hold->limits.flows)
-		return NULL;
-	flow = calloc(1, sizeof(*flow));
 	if (flow == NULL)
 		return NULL;
-	i = slot_take(hold);
-	do
-		hold->slots[i].generation++;
-	while (handle_of(hold, i) < hold->slot_mask + 1); /* generation 0 holds handle 0: no flow */
-	hold->slots[i].flow = flow;
-	flow->handle = handle_of(hold, i);
+	flow->handle = dp_handle_take(&hold->flows, flow);
+	if (flow->handle == 0) {
+		free(flow);
+		return NULL;
+	}
 	flow->key = *key;
 	flow->state = DP_FLOW_HELD;
 	flow->bucket_next = *bucket;
 	*bucket = flow;
-	hold->flows++;
 	return flow;
 }
 
@@ -144,16 +101,13 @@ void dp_flow_free(struct dp_hold *hold, struct dp_flow *flow)
 	while (*at != flow)
 		at = &(*at)->bucket_next;
 	*at = flow->bucket_next;
-	slot_give(hold, flow->handle & hold->slot_mask);
-	hold->flows--;
+	dp_handle_give(&hold->flows, flow->handle);
 	free(flow);
 }
 
 struct dp_flow *dp_flow_of(const struct dp_hold *hold, uint32_t handle)
 {
-	struct dp_flow *flow = hold->slots[handle & hold->slot_mask].flow;
-
-	return flow != NULL && flow->handle == handle ? flow : NULL;
+	return dp_handle_find(&hold->flows, handle);
 }
 
 void dp_flow_append(struct dp_flow **first, struct dp_flow **last, struct dp_flow *flow)

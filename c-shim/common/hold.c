@@ -27,8 +27,8 @@ void dp_hold_free(struct dp_hold *hold)
 {
 	if (hold->buckets == NULL)
 		return;
-	for (uint32_t i = 0; i < hold->slots_made; i++) {
-		struct dp_flow *flow = hold->slots[i].flow;
+	for (uint32_t i = 0; i < hold->flows.made; i++) {
+		struct dp_flow *flow = hold->flows.slots[i].thing;
 
 		if (flow != NULL) {
 			dp_flow_end(hold, flow, DP_DROP_SHUTDOWN);
@@ -43,15 +43,11 @@ static void report(struct dp_hold *hold, struct dp_flow *flow, const struct dp_p
 {
 	struct psp_dp_event *miss = &flow->miss;
 
+	dp_event_describe(miss, packet, flow->key.pipe);
 	miss->type = PSP_DP_EVENT_MISS;
-	miss->port = packet->port;
 	miss->flow = flow->handle;
-	miss->pipe = flow->key.pipe;
+	miss->spi = 0; /* no SA yet, whatever a tenant's own PSP packet says */
 	miss->packet_len = packet->len - packet->l3_off;
-	miss->egress = packet->port == PSP_DP_PORT_HOST;
-	memcpy(miss->src, flow->key.src, sizeof(miss->src));
-	memcpy(miss->dst, flow->key.dst, sizeof(miss->dst));
-	memcpy(miss->eth_src, packet->frame + 6, sizeof(miss->eth_src));
 	/* Behind another that is owed, too: misses are reported in order. */
 	if (hold->owed_first == NULL && dp_events_push(hold->events, miss, NULL, 0))
 		return;
@@ -116,7 +112,7 @@ static struct dp_flow *flow_for(struct dp_hold *hold, uint32_t pipe, const struc
 		flow = NULL;
 	}
 	if (flow == NULL) {
-		if (hold->flows >= hold->limits.flows)
+		if (hold->flows.used >= hold->limits.flows)
 			end_one_off(hold, now_ns);
 		flow = dp_flow_new(hold, &key);
 		if (flow != NULL)

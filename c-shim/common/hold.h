@@ -18,6 +18,7 @@
 
 #include "counters.h"
 #include "events.h"
+#include "handle.h"
 #include "packet.h"
 
 /* A compact copy of a frame. Super-frames stay whole. */
@@ -38,11 +39,6 @@ struct dp_flow_key {
 
 enum dp_flow_state { DP_FLOW_HELD, DP_FLOW_RELEASING, DP_FLOW_OFF };
 
-struct dp_flow_slot {
-	struct dp_flow *flow; /* NULL: free */
-	uint32_t generation, next_free;
-};
-
 struct dp_hold_limits {
 	uint32_t packets_per_flow, flows;
 	uint64_t bytes; /* octets of frames */
@@ -57,10 +53,9 @@ struct dp_hold {
 	_Atomic uint32_t releasing; /* flows in the release queue; read without the lock */
 
 	struct dp_flow **buckets;
-	uint32_t bucket_mask, flows;
+	uint32_t bucket_mask;
 	uint64_t seed;
-	struct dp_flow_slot *slots; /* handle = generation and index */
-	uint32_t slot_mask, slots_made, free_first, free_last;
+	struct dp_handles flows;
 
 	uint64_t bytes;
 	struct dp_held *oldest, *youngest;

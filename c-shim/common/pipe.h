@@ -76,6 +76,8 @@ int32_t dp_rule_forward(struct psp_dp *dp, const char *what, const struct dp_pip
 void dp_rule_what(const struct dp_pipe *pipe, char what[DP_WHAT_LEN]);
 /* Where encap_data's PSP header begins; 0: encap_data contradicts itself. */
 uint32_t dp_encap_psp(const struct psp_dp_actions *actions);
+/* Octets that encap_data adds to an inner IP packet: outer IP to PSP header, and the ICV. */
+uint32_t dp_overhead(const struct psp_dp_actions *encap);
 
 /* ---- entry.c ---- */
 

@@ -81,8 +81,8 @@ void dp_hold_off_clear(struct dp_hold *hold)
 void dp_hold_drop_pipe(struct dp_hold *hold, uint32_t pipe)
 {
 	pthread_mutex_lock(&hold->lock);
-	for (uint32_t i = 0; i < hold->slots_made; i++) {
-		struct dp_flow *flow = hold->slots[i].flow;
+	for (uint32_t i = 0; i < hold->flows.made; i++) {
+		struct dp_flow *flow = hold->flows.slots[i].thing;
 
 		if (flow != NULL && flow->key.pipe == pipe) {
 			dp_flow_end(hold, flow, DP_DROP_SHUTDOWN);

@@ -49,6 +49,14 @@ uint32_t dp_encap_psp(const struct psp_dp_actions *actions)
 	return off + 8u + 8u * data[off + 1] == size ? off : 0;
 }
 
+uint32_t dp_overhead(const struct psp_dp_actions *encap)
+{
+	/* Both modes: everything of encap_data but Ethernet, and the ICV. */
+	if (encap->encap_size < NET_ETH_LEN)
+		return PSP_ICV_LEN;
+	return encap->encap_size - NET_ETH_LEN + PSP_ICV_LEN;
+}
+
 /* An entry's own values win: those that its flags name, or that are not 0. */
 static void merge(const struct psp_dp_actions *pipe, const struct psp_dp_actions *own,
 		  struct psp_dp_actions *out)

@@ -32,12 +32,6 @@ bool dpu_detour_wanted(const struct dpu_entry *entry)
 	       !dpu_match_outer_ip(mask) && !dpu_match_inner_ip(mask);
 }
 
-uint32_t dpu_overhead(const struct psp_dp_actions *encap)
-{
-	/* Everything but Ethernet, and the ICV. */
-	return encap->encap_size - NET_ETH_LEN + DPU_ICV_LEN;
-}
-
 /* ---- one of them ----------------------------------------------------------------------------- */
 
 static void build(const struct psp_dp *dp, const struct dpu_entry *entry,
@@ -163,7 +157,7 @@ void dpu_encap_note(struct psp_dp *dp, const struct psp_dp_actions *actions, boo
 
 	if ((actions->flags & PSP_DP_ACTION_ENCAP) == 0)
 		return;
-	overhead = dpu_overhead(actions);
+	overhead = dp_overhead(actions);
 	if (overhead > DPU_OVERHEAD_MAX)
 		return;
 	dp->encaps[overhead] += come ? 1u : UINT32_MAX; /* - 1 */

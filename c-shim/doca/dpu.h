@@ -2,9 +2,9 @@
 /*
  * dpu.h: the DOCA plane from inside: what hangs on struct psp_dp, and how its parts call one another.
  *
- * Threads. The API's threads take turns by the writer's lock (common/plane.h); they alone call DOCA Flow, on its one pipe queue. The poll
- * thread reads the queues to which hardware sends misses, exceptions, samples and bad packets, and transmits what is
- * released.
+ * Threads. The API's threads take turns by the writer's lock (common/plane.h); they alone call DOCA Flow, on its one
+ * pipe queue. The poll thread reads the queues to which hardware sends misses, exceptions, samples, bad packets and
+ * those of the detours, and transmits what is released.
  */
 #ifndef PSP_DPU_H
 #define PSP_DPU_H
@@ -132,8 +132,6 @@ void dpu_detours_up(struct psp_dp *dp, struct dpu_entry *entry);
 int32_t dpu_detours_down(struct psp_dp *dp, struct dpu_entry *entry);
 /* An entry with these actions has come or gone: what no tunnel takes may be another length now. */
 void dpu_encap_note(struct psp_dp *dp, const struct psp_dp_actions *actions, bool come);
-/* Octets that it puts in front and behind. */
-uint32_t dpu_overhead(const struct psp_dp_actions *encap);
 /* Adds what hardware counted for an entry's detours to its total. */
 void dpu_detours_settle(struct psp_dp *dp, struct dpu_entry *entry);
 /* Counts packets for which the CPU's queue had no room. */

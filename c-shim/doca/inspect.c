@@ -10,17 +10,6 @@
 #include "dpu.h"
 #include "match.h"
 
-/* From the header that is put in front. */
-static uint32_t spi_of(const struct psp_dp_actions *encap)
-{
-	const uint8_t *at = encap->encap_data + NET_ETH_LEN + NET_UDP_LEN;
-
-	if (encap->encap_net_type == PSP_DP_NET_PSP_TUNNEL)
-		at += psp_get16(encap->encap_data + NET_ETH_TYPE) == NET_TYPE_IPV6 ? NET_IP6_LEN
-										   : NET_IP4_LEN;
-	return psp_get32(at + 4);
-}
-
 static void report_too_big(struct psp_dp *dp, uint32_t pipe, const struct dp_packet *packet,
 			   const struct psp_dp_actions *encap, uint32_t max_inner)
 {
@@ -30,17 +19,11 @@ static void report_too_big(struct psp_dp *dp, uint32_t pipe, const struct dp_pac
 	dp_count_own(&dp->base.counters, 0, DP_TOO_BIG, 1);
 	if (!dp_limit_allows(&dp->too_bigs, dp_flow_hash(packet), dp_now_ns()))
 		return;
-	memset(&event, 0, sizeof(event));
+	dp_event_describe(&event, packet, pipe);
 	event.type = PSP_DP_EVENT_TOO_BIG;
-	event.port = PSP_DP_PORT_HOST;
-	event.egress = 1;
-	event.pipe = pipe;
-	event.spi = spi_of(encap);
+	event.spi = psp_get32(encap->encap_data + dp_encap_psp(encap) + 4);
 	event.packet_len = len;
 	event.mtu = max_inner;
-	memcpy(event.src, packet->fields.outer_ip_src, sizeof(event.src));
-	memcpy(event.dst, packet->fields.outer_ip_dst, sizeof(event.dst));
-	memcpy(event.eth_src, packet->frame + 6, sizeof(event.eth_src));
 	if (!dp_events_push(&dp->base.events, &event, packet->frame + packet->l3_off,
 			    len < DP_TOO_BIG_BYTES ? len : DP_TOO_BIG_BYTES))
 		dp_count_own(&dp->base.counters, 0, DP_EVENTS_LOST, 1);
@@ -54,7 +37,7 @@ bool dpu_inspect(struct psp_dp *dp, uint32_t pipe, struct dp_packet *packet)
 	/* Without a tunnel it misses, waits for one, and comes here again when it is released. */
 	if (!dpu_tunnel_find(dp, pipe, &packet->fields, &encap))
 		return true;
-	overhead = dpu_overhead(&encap);
+	overhead = dp_overhead(&encap);
 	max_inner = dp->max_ip > overhead ? dp->max_ip - overhead : 0;
 	if (dp->base.config.mss_clamp != 0 && dp_mss_clamp(packet, max_inner))
 		dp_count_own(&dp->base.counters, 0, DP_MSS_CLAMPED, 1);

@@ -33,24 +33,11 @@ static void push(struct psp_dp *dp, const struct psp_dp_event *event, const uint
 		count(dp, lost);
 }
 
-/* What an event says of any packet. */
-static void describe(const struct dp_packet *packet, uint32_t pipe, struct psp_dp_event *event)
-{
-	memset(event, 0, sizeof(*event));
-	event->port = packet->port;
-	event->egress = packet->port == PSP_DP_PORT_HOST;
-	event->pipe = pipe;
-	event->spi = packet->fields.tun_psp_spi;
-	memcpy(event->src, packet->fields.outer_ip_src, sizeof(event->src));
-	memcpy(event->dst, packet->fields.outer_ip_dst, sizeof(event->dst));
-	memcpy(event->eth_src, packet->frame + 6, sizeof(event->eth_src));
-}
-
 static void report_exception(struct psp_dp *dp, const struct dp_packet *packet, uint32_t pipe)
 {
 	struct psp_dp_event event;
 
-	describe(packet, pipe, &event);
+	dp_event_describe(&event, packet, pipe);
 	event.type = PSP_DP_EVENT_EXCEPTION;
 	event.packet_len = packet->len;
 	push(dp, &event, packet->frame, least(packet->len, DP_EXCEPTION_BYTES), DP_EVENTS_LOST);
@@ -64,7 +51,7 @@ static void report_syndrome(struct psp_dp *dp, const struct dp_packet *packet, u
 
 	if (!dp_limit_allows(&dp->syndromes, packet->fields.tun_psp_spi, dp_now_ns()))
 		return;
-	describe(packet, pipe, &event);
+	dp_event_describe(&event, packet, pipe);
 	event.type = PSP_DP_EVENT_SYNDROME;
 	event.syndrome = (uint8_t)syndrome;
 	event.packet_len = packet->len - packet->l3_off;
@@ -113,7 +100,7 @@ static void report_sample(struct psp_dp *dp, const struct dp_packet *packet, uin
 	uint32_t from = inner_of(packet, &ip), len = packet->len - from;
 	struct psp_dp_event event;
 
-	describe(packet, pipe, &event);
+	dp_event_describe(&event, packet, pipe);
 	event.type = PSP_DP_EVENT_SAMPLE;
 	if (ip)
 		len = read_inner(packet->frame + from, len, &event);

@@ -17,17 +17,10 @@ static uint32_t least(uint32_t a, uint32_t b)
 static void describe(const struct soft_walk *walk, const struct soft_pipe *pipe,
 		     struct psp_dp_event *event)
 {
-	const struct dp_packet *packet = walk->packet;
-
-	memset(event, 0, sizeof(*event));
-	event->port = packet->port;
-	event->egress = packet->port == PSP_DP_PORT_HOST;
-	event->pipe = pipe != NULL ? pipe->base.id : 0;
-	event->spi = walk->encap != NULL ? walk->encap->tx_spi : packet->fields.tun_psp_spi;
-	event->syndrome = packet->fields.parser_meta_psp_syndrome;
-	memcpy(event->src, packet->fields.outer_ip_src, sizeof(event->src));
-	memcpy(event->dst, packet->fields.outer_ip_dst, sizeof(event->dst));
-	memcpy(event->eth_src, packet->frame + 6, sizeof(event->eth_src));
+	dp_event_describe(event, walk->packet, pipe != NULL ? pipe->base.id : 0);
+	if (walk->encap != NULL)
+		event->spi = walk->encap->tx_spi;
+	event->syndrome = walk->packet->fields.parser_meta_psp_syndrome;
 }
 
 static void push(struct soft_worker *worker, const struct psp_dp_event *event, const uint8_t *data,

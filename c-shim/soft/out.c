@@ -65,17 +65,11 @@ static void report_too_big(struct soft_worker *worker, const struct soft_walk *w
 
 	if (!dp_limit_allows(&worker->too_bigs, dp_flow_hash(packet), worker->now_ns))
 		return;
-	memset(&event, 0, sizeof(event));
+	dp_event_describe(&event, packet, pipe->base.id);
 	event.type = PSP_DP_EVENT_TOO_BIG;
-	event.port = packet->port;
-	event.egress = 1;
-	event.pipe = pipe->base.id;
 	event.spi = walk->encap->tx_spi;
 	event.packet_len = len;
 	event.mtu = max_inner;
-	memcpy(event.src, packet->fields.outer_ip_src, sizeof(event.src));
-	memcpy(event.dst, packet->fields.outer_ip_dst, sizeof(event.dst));
-	memcpy(event.eth_src, packet->frame + 6, sizeof(event.eth_src));
 	if (!dp_events_push(&worker->dp->base.events, &event, packet->frame + packet->l3_off,
 			    len < DP_TOO_BIG_BYTES ? len : DP_TOO_BIG_BYTES))
 		soft_worker_count(worker, DP_EVENTS_LOST, 1);
@@ -84,7 +78,7 @@ static void report_too_big(struct soft_worker *worker, const struct soft_walk *w
 static enum dp_counter seal(struct soft_worker *worker, struct soft_walk *walk,
 			    const struct soft_pipe *pipe, struct soft_tx_key *key)
 {
-	uint32_t overhead = soft_overhead(walk->packet->encap);
+	uint32_t overhead = dp_overhead(walk->packet->encap);
 	uint32_t max_inner = worker->max_ip > overhead ? worker->max_ip - overhead : 0;
 
 	if (worker->dp->base.config.mss_clamp != 0 && dp_mss_clamp(walk->packet, max_inner))

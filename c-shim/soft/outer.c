@@ -165,11 +165,3 @@ void soft_outer_write(const struct soft_outer *outer, const struct dp_packet *pa
 		csum = dp_csum_fold(dp_csum_pseudo(frame + NET_ETH_LEN, NET_PROTO_UDP, udp_len));
 	psp_put16(udp + NET_UDP_CSUM, csum);
 }
-
-uint32_t soft_overhead(const struct psp_dp_actions *encap)
-{
-	/* Both modes: everything of encap_data but Ethernet, and the ICV. */
-	if (encap->encap_size < NET_ETH_LEN)
-		return PSP_ICV_LEN;
-	return encap->encap_size - NET_ETH_LEN + PSP_ICV_LEN;
-}

@@ -93,7 +93,4 @@ struct soft_join {
 int32_t soft_join_add(struct soft_join *join, const struct dp_packet *packet);
 int32_t soft_join_flush(struct soft_join *join);
 
-/* Octets that encap_data adds to an inner IP packet: outer IP to PSP header, and the ICV. */
-uint32_t soft_overhead(const struct psp_dp_actions *encap);
-
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What soft_seal() refuses, and what it writes into the outer headers. */
+#include "../common/pipe.h"
 #include "soft_packet_key.h"
 
 static uint8_t in_buf[BUF_LEN], out_buf[BUF_LEN];
@@ -36,7 +37,7 @@ static void a_packet_must_fit_with_its_overhead(void)
 		CONTEXT("variant %u", i);
 		CHECK(key_make(&key, 0));
 		make_encap(&actions, &encap);
-		CHECK_EQ(soft_overhead(&actions), overhead);
+		CHECK_EQ(dp_overhead(&actions), overhead);
 		CHECK_EQ(seal(&spec, 1500), SOFT_SEAL_OK);
 		CHECK_EQ(sent.packets[0].len, 1514);
 		spec.payload++;
