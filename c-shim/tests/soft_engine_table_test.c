@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RCU, the hash table, the priority list and entry handles, without a plane; readers are real threads. */
+/* RCU, the hash table and the priority list, without a plane; readers are real threads. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
@@ -266,38 +266,11 @@ static void list_is_looked_at_in_order_of_priority(void)
 	free(also);
 }
 
-static void handles_tell_stale_ones(void)
-{
-	struct dp_handles handles;
-	struct soft_entry *entry = calloc(1, sizeof(*entry));
-	uint32_t first, other[3], again;
-
-	dp_handles_init(&handles, 4);
-	first = dp_handle_take(&handles, entry);
-	CHECK(first != 0);
-	for (uint32_t i = 0; i < 3; i++) {
-		other[i] = dp_handle_take(&handles, entry);
-		CHECK(other[i] != 0);
-	}
-	CHECK_EQ(dp_handle_take(&handles, entry), 0);
-	CHECK(dp_handle_find(&handles, first) == entry);
-	CHECK(dp_handle_find(&handles, 0) == NULL);
-	dp_handle_give(&handles, first);
-	CHECK(dp_handle_find(&handles, first) == NULL);
-	again = dp_handle_take(&handles, entry);
-	CHECK(again != first && again != 0);
-	CHECK(dp_handle_find(&handles, first) == NULL);
-	CHECK(dp_handle_find(&handles, again) == entry);
-	dp_handles_free(&handles);
-	free(entry);
-}
-
 int main(void)
 {
 	RUN(objects_live_until_every_reader_has_passed);
 	RUN(table_grows_and_shrinks_under_readers);
 	RUN(lookup_cost_does_not_depend_on_entries);
 	RUN(list_is_looked_at_in_order_of_priority);
-	RUN(handles_tell_stale_ones);
 	return test_summary();
 }
