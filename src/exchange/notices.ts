@@ -48,15 +48,16 @@ export class Notices {
   /** A packet could not be authenticated, or nobody here accepts its SPI: its sender is told. */
   syndrome({ spi, srcPip }: Extract<PlaneEvent, { type: "syndrome" }>): void {
     const { peers, counters } = this.#parts;
-    const peer = peers.byPip(srcPip);
-    if (peer === undefined || peers.denied(peer)) return;
     const rx = this.#table.byRxSpi(spi)?.state.rx.find(({ sa }) => sa.spi === spi);
     // A known SPI under a living key: forged or damaged packets, and no reason to give it up.
     if (rx !== undefined && rx.generation + 2n > this.#generation()) return;
-    const outbox = this.#outbox(peer);
-    if (outbox.unknownSpis.size >= MAX_ITEMS || outbox.unknownSpis.has(spi)) return;
-    outbox.unknownSpis.add(spi);
-    counters.add("unknown-spis");
+    for (const peer of peers.byPip(srcPip)) {
+      if (peers.denied(peer)) continue;
+      const outbox = this.#outbox(peer);
+      if (outbox.unknownSpis.size >= MAX_ITEMS || outbox.unknownSpis.has(spi)) continue;
+      outbox.unknownSpis.add(spi);
+      counters.add("unknown-spis");
+    }
   }
 
   /** This side closed a tunnel for want of traffic. */

@@ -10,7 +10,8 @@ type Owner = { readonly kind: "local" } | { readonly kind: "peer"; readonly peer
 export class Peers {
   readonly #byId = new Map<string, PeerConfig>();
   readonly #owners = new PrefixTable<Owner>();
-  readonly #byPip = new Map<string, string>();
+  readonly #pips = new Map<string, string>();
+  readonly #byPip = new Map<string, Set<string>>();
   readonly #domain: string;
   #deny: ReadonlySet<string>;
 
@@ -50,17 +51,27 @@ export class Peers {
     return this.#owners.lookup(vip)?.kind === "local";
   }
 
-  /** The peer whose packets come from an outer address: as configured, or as last learned. */
-  byPip(pip: string): string | undefined {
-    return this.#byPip.get(canonicalVip(pip) ?? pip);
+  /**
+   * The peers whose packets come from an outer address: whom the configuration says, or all that have said so
+   * themselves, since none of them can take it from another.
+   */
+  byPip(pip: string): readonly string[] {
+    const canonical = canonicalVip(pip) ?? pip;
+    const ids = [...this.#byPip.get(canonical) ?? []];
+    const configured = ids.filter((id) => this.#byId.get(id)?.pip !== undefined);
+    return configured.length > 0 ? configured : ids;
   }
 
   /** Remembers the outer address of a peer. A configured one stays. True when this was news. */
   learnPip(id: string, pip: string): boolean {
     const canonical = canonicalVip(this.#byId.get(id)?.pip ?? pip);
-    if (canonical === undefined || this.#byPip.get(canonical) === id) return false;
-    for (const [old, owner] of this.#byPip) if (owner === id) this.#byPip.delete(old);
-    this.#byPip.set(canonical, id);
+    const old = this.#pips.get(id);
+    if (canonical === undefined || canonical === old) return false;
+    const others = this.#byPip.get(old ?? "");
+    others?.delete(id);
+    if (others?.size === 0) this.#byPip.delete(old ?? "");
+    this.#pips.set(id, canonical);
+    this.#byPip.set(canonical, (this.#byPip.get(canonical) ?? new Set()).add(id));
     return true;
   }
 

@@ -46,11 +46,28 @@ Deno.test("the deny list names peers by id or SPIFFE id, and can change", () => 
 
 Deno.test("an outer address is learned, a configured one stays", () => {
   const peers = directory();
-  assert.equal(peers.byPip("192.0.2.2"), "h2");
+  assert.deepEqual(peers.byPip("192.0.2.2"), ["h2"]);
   assert.equal(peers.learnPip("h2", "192.0.2.99"), false);
-  assert.equal(peers.byPip("192.0.2.99"), undefined);
+  assert.deepEqual(peers.byPip("192.0.2.99"), []);
   assert.equal(peers.learnPip("h3", "2001:DB8::3"), true);
-  assert.equal(peers.byPip("2001:db8:0::3"), "h3");
+  assert.deepEqual(peers.byPip("2001:db8:0::3"), ["h3"]);
   assert.equal(peers.learnPip("h3", "192.0.2.3"), true);
-  assert.equal(peers.byPip("2001:db8::3"), undefined);
+  assert.deepEqual(peers.byPip("2001:db8::3"), []);
+});
+
+Deno.test("nobody takes an outer address from another by naming it", () => {
+  const peers = directory();
+  assert.equal(peers.learnPip("h3", "192.0.2.2"), true);
+  assert.deepEqual(peers.byPip("192.0.2.2"), ["h2"], "the configuration says whose it is");
+  const learned = new Peers({
+    domain: "test",
+    vips: [],
+    peers: ["h2", "h3"].map((id) => ({ id, svcAddress: `${id}:1`, vips: [] })),
+    security: { deny: [] },
+  });
+  learned.learnPip("h2", "192.0.2.2");
+  learned.learnPip("h3", "192.0.2.2");
+  assert.deepEqual(learned.byPip("192.0.2.2"), ["h2", "h3"]);
+  learned.learnPip("h3", "192.0.2.3");
+  assert.deepEqual(learned.byPip("192.0.2.2"), ["h2"]);
 });
