@@ -6,6 +6,7 @@ import { X509Certificate } from "node:crypto";
 import { issue } from "../support/agent_config.ts";
 import type { AgentProcess } from "../support/agent_process.ts";
 import { kill } from "../support/netns.ts";
+import { limitMs } from "../support/scale.ts";
 import { type Stage, story } from "../support/story.ts";
 import { ping } from "../support/traffic.ts";
 import { eventually } from "../support/wait.ts";
@@ -50,7 +51,7 @@ async function cutWithin(stage: Stage, h1: AgentProcess, act: () => Promise<void
   });
   const ms = performance.now() - startMs;
   console.log(`    cut ${Math.round(ms)} ms after the file was changed`);
-  assert.ok(ms < 1500, `${Math.round(ms)} ms, of which the file took at most 1,000`);
+  assert.ok(ms < limitMs(1500), `${Math.round(ms)} ms, of which the file took at most 1,000`);
 }
 
 story("an identity that is denied in the file loses connections and tunnels", {}, async (stage) => {

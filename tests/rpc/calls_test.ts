@@ -230,13 +230,13 @@ Deno.test("a peer that falls silent is noticed, and the next call opens a new co
   using client = clientOf(server, {
     tls: lab.store("h1"),
     peers: [{ id: "h2", svcAddress: `127.0.0.1:${port}` }],
-    pingIntervalMs: 50,
-    pingTimeoutMs: 50,
+    pingIntervalMs: 100,
+    pingTimeoutMs: 500,
   });
   await client.newTunnel("h2", request(), CALL);
   mute = true;
   await assert.rejects(
-    client.newTunnel("h2", request(), { timeoutMs: 400 }),
+    client.newTunnel("h2", request(), { timeoutMs: 2000 }),
     (e: ConnectError) => [Code.DeadlineExceeded, Code.Unavailable].includes(e.code),
   );
   mute = false;

@@ -17,12 +17,12 @@ import { noticeFromProto, requestFromProto, requestToProto } from "../../src/rpc
 import { STALE_MS } from "../../src/peers/epochs.ts";
 import { type Random, seededRandom } from "../../src/random.ts";
 import { world } from "../support/core_world.ts";
-import { scaled } from "../support/scale.ts";
+import { limitMs, scaled } from "../support/scale.ts";
 import { clientOf, Lab, recorder, request, start } from "./lab.ts";
 
 const BODIES = scaled(30_000, 1_000_000);
 const SENT = scaled(300, 20_000);
-const SLOW_MS = 1000;
+const SLOW_MS = limitMs(1000);
 const WORDS = [
   "0",
   "-1",
