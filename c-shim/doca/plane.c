@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* plane.c: what the DOCA plane opens and closes. */
 #include <rte_version.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,9 @@
 #include "dpu.h"
 #include "eal.h"
 #include "preflight.h"
+
+_Static_assert(offsetof(struct psp_dp, base) == 0 && offsetof(struct dpu_pipe, base) == 0,
+	       "what is common comes first");
 
 #define MATCH_BUCKETS_MAX (1u << 18)
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* plane.c: what the soft plane opens, starts and closes, and its two interfaces as the agent asks about them. */
 #include <net/if.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,9 @@
 #include "../psp/forwarding.h"
 #include "forwarding.h"
 #include "soft.h"
+
+_Static_assert(offsetof(struct psp_dp, base) == 0 && offsetof(struct soft_pipe, base) == 0,
+	       "what is common comes first");
 
 void plane_version(char *text, size_t cap)
 {
