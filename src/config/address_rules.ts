@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** What holds between the addresses of a configuration: of this host, of its peers, of its workloads. */
-import { family, isLoopback, parseHostPort, parseIp } from "./addresses.ts";
+import { family, isLoopback, isOneAddress, parseHostPort, parseIp } from "./addresses.ts";
 import { defaultListen } from "./file_form.ts";
 import type { Remark } from "./rules.ts";
 import type { FileForm } from "./schema.ts";
@@ -32,9 +32,17 @@ export function* addressWarnings(form: FileForm): Generator<Remark> {
       text: `"${listen}" is reached from this host only: peers cannot ask for tunnels there`,
     };
   }
-  for (const [i, { vip }] of form.vips.entries()) {
-    if (!vip.endsWith("/0")) continue;
-    yield { path: ["vips", i], text: "gives every address without a longer prefix to this host" };
+  for (const [i, { vip, mac }] of form.vips.entries()) {
+    if (vip.endsWith("/0")) {
+      yield { path: ["vips", i], text: "gives every address without a longer prefix to this host" };
+    }
+    if (mac !== undefined && !isOneAddress(vip)) {
+      yield {
+        path: ["vips", i, "mac"],
+        text: `${mac} is that of one workload, and ${vip} is a prefix, so it is left out: the ` +
+          "MACs behind a prefix are learned",
+      };
+    }
   }
   yield* twice(form, "pip", (pip) => pip);
   yield* twice(form, "svc_address", (address) => `"${address}"`);
@@ -94,15 +102,6 @@ function unicastProblem(host: string): string | undefined {
 
 function* workloads(form: FileForm): Generator<Remark> {
   for (const [i, { vip, mac, gateway }] of form.vips.entries()) {
-    const [address = "", length] = vip.split("/");
-    const isHost = length === (family(vip) === "ipv4" ? "32" : "128");
-    if (mac !== undefined && !isHost) {
-      yield {
-        path: ["vips", i, "mac"],
-        text: `is that of one workload, but ${vip} is a prefix: write the workload's address, or ` +
-          "leave mac out (it is learned)",
-      };
-    }
     if (mac !== undefined && mac === form.gateway_mac) {
       yield { path: ["vips", i, "mac"], text: `${mac} is gateway_mac, which is the agent's own` };
     }
@@ -111,7 +110,7 @@ function* workloads(form: FileForm): Generator<Remark> {
         path: ["vips", i, "gateway"],
         text: `${gateway} is not of the same address family as ${vip}`,
       };
-    } else if (isHost && gateway === address) {
+    } else if (isOneAddress(vip) && gateway === vip.split("/")[0]) {
       yield {
         path: ["vips", i, "gateway"],
         text: `${gateway} is the workload's own address: name another one, or leave gateway out`,

@@ -57,6 +57,11 @@ export function covers(outer: string, inner: string): boolean {
   return a.kind() === b.kind() && n <= m && text(mask(b, n)) === text(a);
 }
 
+/** Whether a prefix, "10.1.0.5/32", is that of one address. */
+export function isOneAddress(cidr: string): boolean {
+  return cidr.endsWith(family(cidr) === "ipv4" ? "/32" : "/128");
+}
+
 /** "ipv4" or "ipv6" of a canonical address or prefix. */
 export function family(address: string): "ipv4" | "ipv6" {
   return address.includes(":") ? "ipv6" : "ipv4";

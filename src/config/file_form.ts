@@ -2,7 +2,7 @@
 
 /** Between the file's names and the `Config` that the agent works with: there, and back for printing. */
 import { resolve } from "node:path";
-import { parseIp } from "./addresses.ts";
+import { isOneAddress, parseIp } from "./addresses.ts";
 import { compact } from "./compact.ts";
 import type { Config, PlaneConfig, TlsFiles } from "./config.ts";
 import { formatDuration } from "./durations.ts";
@@ -20,7 +20,9 @@ export function toConfig(form: FileForm, dir: string): Config {
     stateDir: path(form.state_dir),
     pip: form.pip,
     gatewayMac: form.gateway_mac,
-    vips: form.vips.map((entry) => compact({ ...entry })),
+    vips: form.vips.map(({ mac, ...entry }) =>
+      compact({ ...entry, mac: isOneAddress(entry.vip) ? mac : undefined })
+    ),
     peers: form.peers.map((peer) =>
       compact({
         id: peer.id,

@@ -55,9 +55,6 @@ Deno.test("rules between keys", () => {
     ["a peer that is not one host", { peers: [{ ...h2, svc_address: "0.0.0.0:7443" }] }, [
       'peers[0].svc_address: "0.0.0.0" is unspecified: the address of one host is needed',
     ]],
-    ["a MAC for a prefix", { vips: [{ vip: "10.1.0.0/24", mac: "02:00:00:00:00:05" }] }, [
-      "vips[0].mac: is that of one workload, but 10.1.0.0/24 is a prefix: write the workload's address, or leave mac out (it is learned)",
-    ]],
     ["a workload with the gateway's MAC", {
       vips: [{ vip: "10.1.0.5", mac: "02:50:53:50:00:01" }],
     }, ["vips[0].mac: 02:50:53:50:00:01 is gateway_mac, which is the agent's own"]],
@@ -138,17 +135,20 @@ Deno.test("what works but should be known is a warning", () => {
 
 Deno.test("addresses that look like a mistake are a warning", () => {
   const h2 = { id: "h2", svc_address: "192.0.2.2:7443", pip: "192.0.2.2" };
-  const { warnings } = parseConfig(
+  const { config, warnings } = parseConfig(
     JSON.stringify({
       ...SMALLEST,
       pip: "127.0.0.1",
+      vips: [{ vip: "10.1.0.0/24", mac: "02:00:00:00:00:05" }],
       peers: [{ ...h2, vips: ["10.2.0.0/24"] }, { ...h2, id: "h3", vips: ["10.3.0.0/24"] }],
     }),
     "f",
   );
   assert.deepEqual(warnings.map((warning) => warning.replace(/^\S+ /, "")), [
     "pip: 127.0.0.1 is reached from this host only: name the one that the other hosts reach",
+    "vips[0].mac: 02:00:00:00:00:05 is that of one workload, and 10.1.0.0/24 is a prefix, so it is left out: the MACs behind a prefix are learned",
     'peers[1].svc_address: "192.0.2.2:7443" is that of peers[0] too: two agents on one host?',
     "peers[1].pip: 192.0.2.2 is that of peers[0] too: two agents on one host?",
   ]);
+  assert.equal(config.vips[0]?.mac, undefined);
 });

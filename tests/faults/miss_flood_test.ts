@@ -20,16 +20,11 @@ const HELD_BYTES = 1 << 20;
 const FIRST = "10.2.0.1";
 
 function wide(config: PeersJson): void {
-  config.vips = [{
-    vip: config.id === "h1" ? "10.1.0.0/16" : "10.2.0.0/16",
-    mac: MAC[config.id] ?? "",
-  }];
+  config.vips = [{ vip: config.id === "h1" ? "10.1.0.0/16" : "10.2.0.0/16" }];
   for (const peer of config.peers) peer.vips = [peer.id === "h1" ? "10.1.0.0/16" : "10.2.0.0/16"];
   config.hold = { packets_per_flow: 8, bytes: HELD_BYTES, flows: 4096 };
   config.log.level = "info";
 }
-
-const MAC: Record<string, string> = { h1: "02:00:00:01:01:01", h2: "02:00:00:02:01:01" };
 
 type Counters = Readonly<Record<string, number>>;
 
