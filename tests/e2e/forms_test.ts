@@ -6,7 +6,6 @@
  */
 import assert from "node:assert/strict";
 import { payload, PayloadSearch } from "../support/payload.ts";
-import { PLANE } from "../support/standin.ts";
 import { assertOnlyPsp, story } from "../support/story.ts";
 import { copy } from "../support/traffic.ts";
 
@@ -21,8 +20,7 @@ for (const underlay of ["ipv4", "ipv6"] as const) {
         // Transport mode keeps the workload's IP header: the underlay carries its family.
         inner: mode === "tunnel" ? ["ipv4", "ipv6"] : [underlay],
         workloadMtu: 1500,
-        // Hardware clamps no MSS and reports no packet that is too big: its underlay is wider.
-        mtu: PLANE === "doca" ? 1600 : 1500,
+        mtu: 1500,
       },
       async ({ world, startBoth }) => {
         await startBoth({

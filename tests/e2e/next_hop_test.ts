@@ -6,7 +6,7 @@ import { FarNamespace } from "../support/far_namespace.ts";
 import { HOSTS } from "../support/plan.ts";
 import { sniff } from "../support/sniff.ts";
 import { story } from "../support/story.ts";
-import { ping } from "../support/traffic.ts";
+import { copy, ping } from "../support/traffic.ts";
 import { eventually } from "../support/wait.ts";
 import type { World } from "../support/world.ts";
 
@@ -68,6 +68,25 @@ story("a router between the hosts is the next hop, by the kernel's routes", {}, 
   });
   await toMac(world, "02:00:00:00:99:77");
   assert.ok(h1.said("Next hop changed").length > 0);
+});
+
+story("in transport mode a router carries the vips themselves", {}, async (stage) => {
+  const { world, startBoth } = stage;
+  const router = await separate(world);
+  // Packets keep the workloads' addresses: the underlay needs routes to them.
+  for (const [i, name] of HOSTS.entries()) {
+    const via = world.host(name).pip;
+    await router.ip(`route add ${world.vip(name)} via ${via} dev r${i} onlink`);
+  }
+  await startBoth({ change: (config) => config.psp = { mode: "transport" } });
+  const filter = `udp dst port 1000 and src ${world.vip("h1")} and dst ${world.vip("h2")}`;
+  const seen = await sniff(world, { in: "h1", device: "uplink", filter, count: 1 });
+  const route = { from: "v1", to: "v2", address: world.vip("h2") } as const;
+  const { bytes, receivedSha256, sentSha256 } = await copy(world, { ...route, bytes: 4 << 20 });
+  assert.equal(bytes, 4 << 20);
+  assert.equal(receivedSha256, sentSha256);
+  const [frame] = await seen();
+  assert.equal(frame?.subarray(0, 6).toHex(), "020000009900", "it is not the router's MAC");
 });
 
 story("on one link the peer's MAC of the exchange is the next hop", {}, async (stage) => {
