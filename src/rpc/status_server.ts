@@ -155,11 +155,14 @@ function other(request: Request, response: Response, source: StatusSource): void
  * is read first, and thrown away; not for long.
  */
 function afterBody(request: Request, act: () => void): void {
-  const timer = setTimeout(act, BODY_MS);
-  request.once("end", () => {
+  // The rest of a slow body may come after the answer, which is given once.
+  const now = () => {
     clearTimeout(timer);
+    request.off("end", now);
     act();
-  });
+  };
+  const timer = setTimeout(now, BODY_MS);
+  request.once("end", now);
   request.once("close", () => clearTimeout(timer));
   request.resume();
 }

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Who is answered by the status listener, and what the others are told. */
+import assert from "node:assert/strict";
+import * as http from "node:http";
+import * as http2 from "node:http2";
+import { Code, type ConnectError } from "@connectrpc/connect";
+import { openStatusClient } from "../../src/rpc/status_client.ts";
+import { Lab } from "./lab.ts";
+import { curl, STATUS, world } from "./status_lab.ts";
+
+Deno.test("a name that is not ours is not served on loopback", async () => {
+  await using w = await world();
+  const { port } = w.server.address;
+  const get = (host: string) => curl("-H", `Host: ${host}`, `${w.url}/healthz`);
+  for (const good of ["localhost", `localhost:${port}`, "127.0.0.1", "127.8.8.8:1", "[::1]:9"]) {
+    assert.equal((await get(good)).status, 200, good);
+  }
+  for (
+    const bad of [
+      "evil.example",
+      "127.0.0.1.evil.example",
+      "localhost.evil",
+      "192.0.2.1",
+      "a@localhost",
+    ]
+  ) {
+    assert.equal((await get(bad)).status, 421, bad);
+  }
+  assert.equal(w.events.counts.get("status-foreign-host"), 5);
+});
+
+Deno.test("no other page may read: no CORS headers, a preflight gets nothing", async () => {
+  await using w = await world();
+  const headers = await new Promise<http.IncomingHttpHeaders>((resolve, reject) => {
+    const request = http.request(`${w.url}/psp.v1.StatusService/GetStatus`, {
+      method: "OPTIONS",
+      agent: false,
+      headers: { origin: "https://evil.example", "access-control-request-method": "POST" },
+    }, (response) => {
+      response.resume();
+      response.on("end", () => resolve(response.headers));
+    });
+    request.on("error", reject);
+    request.end();
+  });
+  assert.deepEqual(Object.keys(headers).filter((name) => name.startsWith("access-control")), []);
+});
+
+Deno.test("rotate is there only for an admin listener", async () => {
+  const refused = (error: ConnectError) => error.code === Code.Unimplemented;
+  await using plain = await world();
+  await assert.rejects(
+    openStatusClient({ address: plain.address }).rotate({ plan: true }),
+    refused,
+  );
+  await using admin = await world({ admin: true });
+  const view = await openStatusClient({ address: admin.address }).rotate({ plan: true });
+  assert.deepEqual([view.started, view.peers, view.tunnels], [false, ["h2"], 5]);
+});
+
+Deno.test("beyond loopback: TLS is needed, and a certificate or a token", async () => {
+  using lab = await Lab.make(["h1"]);
+  const files = lab.files("h1");
+  await assert.rejects(world({ listen: "0.0.0.0:0" }), /without TLS: set "status.tls"/);
+
+  const tokenFile = `${lab.dir}/token`;
+  Deno.writeTextFileSync(tokenFile, "short\n");
+  await assert.rejects(world({ tls: files, tokenFile }), /at least 16 characters/);
+  Deno.writeTextFileSync(tokenFile, "0123456789abcdef\n");
+
+  await using certified = await world({ listen: "0.0.0.0:0", tls: files });
+  const pair = ["--cert", files.cert, "--key", files.key];
+  assert.equal((await curl("-k", `${certified.url}/healthz`)).status, 0);
+  assert.equal((await curl("-k", ...pair, `${certified.url}/healthz`)).status, 200);
+
+  await using either = await world({ listen: "0.0.0.0:0", tls: files, tokenFile });
+  const bearer = (token: string) => ["-H", `Authorization: Bearer ${token}`];
+  assert.equal((await curl("-k", `${either.url}/metrics`)).status, 401);
+  assert.equal(
+    (await curl("-k", ...bearer("0123456789abcdeX"), `${either.url}/metrics`)).status,
+    401,
+  );
+  assert.equal(
+    (await curl("-k", ...bearer("0123456789abcdef"), `${either.url}/metrics`)).status,
+    200,
+  );
+  assert.equal((await curl("-k", ...pair, `${either.url}/metrics`)).status, 200);
+  assert.equal(either.events.counts.get("status-unauthorized"), 2);
+  await lab.ca("other");
+  await lab.issue("h1", { ca: "other" });
+  const { cert, key } = lab.files("h1", "other");
+  assert.notEqual(
+    (await curl("-k", "--cert", cert, "--key", key, `${either.url}/metrics`)).status,
+    200,
+  );
+
+  const client = openStatusClient({ address: either.address, tls: files, tokenFile });
+  assert.equal((await client.status()).id, STATUS.id);
+});
+
+Deno.test("a token is asked for on loopback too, when one is configured", async () => {
+  using lab = await Lab.make([]);
+  const tokenFile = `${lab.dir}/token`;
+  Deno.writeTextFileSync(tokenFile, "0123456789abcdef");
+  await using w = await world({ tokenFile });
+  assert.equal((await curl(`${w.url}/healthz`)).status, 401);
+  await assert.rejects(
+    openStatusClient({ address: w.address }).status(),
+    (error: ConnectError) => error.code === Code.Unauthenticated,
+  );
+  assert.equal(
+    (await openStatusClient({ address: w.address, tokenFile }).status()).version,
+    "0.1.0",
+  );
+});
+
+Deno.test("a refusal arrives as such every time, not as a broken connection", async () => {
+  await using w = await world({ admin: false });
+  await using client = openStatusClient({ address: w.address });
+  for (let i = 0; i < 20; i++) {
+    await assert.rejects(
+      client.rotate({ plan: true }),
+      (error: ConnectError) => error.code === Code.Unimplemented,
+    );
+  }
+});
+
+Deno.test("who speaks TLS to one that does not, or the other way round, is told", async () => {
+  using lab = await Lab.make();
+  const tls = lab.files("h1");
+  await using plain = await world();
+  await using secret = await world({ tls });
+  const told = async (options: Parameters<typeof openStatusClient>[0]) => {
+    await using client = openStatusClient(options);
+    return await client.status().then(() => "", (error: ConnectError) => error.rawMessage);
+  };
+  assert.match(await told({ address: plain.address, tls }), /one side speaks TLS and the other/);
+  assert.match(await told({ address: secret.address }), /one side speaks TLS and the other/);
+  const other = lab.files("h1", "other");
+  await lab.ca("other");
+  await lab.issue("h1", { ca: "other" });
+  assert.match(await told({ address: secret.address, tls: other }), /not signed by the CA/);
+});
+
+Deno.test("a stranger whose body comes after its refusal is refused, and does no harm", async () => {
+  using lab = await Lab.make([]);
+  const tokenFile = `${lab.dir}/token`;
+  Deno.writeTextFileSync(tokenFile, "0123456789abcdef");
+  await using w = await world({ tokenFile });
+  const session = http2.connect(w.url);
+  const refused = Promise.withResolvers<number | undefined>();
+  const request = session.request({ ":method": "POST", ":path": "/" }, { endStream: false });
+  request.on("response", (headers) => refused.resolve(headers[":status"]));
+  request.write("the first half");
+  assert.equal(await refused.promise, 401);
+  const over = new Promise((resolve) => request.on("close", resolve));
+  request.on("error", () => {});
+  request.end("the second");
+  request.resume();
+  await over;
+  session.destroy();
+  assert.equal((await curl(`${w.url}/healthz`)).status, 401);
+});

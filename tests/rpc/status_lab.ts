@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** A status listener with fixed answers, and curl to ask it. */
+import type { Config } from "../../src/config/config.ts";
+import { startStatusServer, type StatusServer } from "../../src/rpc/status_server.ts";
+import { tunnelToken } from "../../src/rpc/status_service.ts";
+import type { SampleView, StatusSource, StatusView, TunnelView } from "../../src/status.ts";
+import { ears, type Heard } from "./lab.ts";
+
+/** What `source` answers. */
+export const STATUS: StatusView = {
+  id: "spiffe://example.org/psp/h1",
+  version: "0.1.0",
+  bootEpoch: 2n ** 63n + 1n,
+  startedAtMs: 1_700_000_000_123,
+  plane: { kind: "soft", version: "1", uplink: "up0", host: "host0", backend: "openssl" },
+  peers: [{
+    id: "h2",
+    svcAddress: "192.0.2.2:7443",
+    vips: ["10.2.0.0/24"],
+    circuit: "half-open",
+    failures: 3,
+    lastError: 'a "quoted" text',
+    nextAttemptAtMs: 1_700_000_001_000,
+    bootEpoch: 5n,
+    tunnels: 2,
+  }],
+  tunnels: { opening: 1, up: 2, rekeying: 3, failed: 4 },
+  counters: { "rx-auth-fail": 2n ** 60n, "tx_key_expired": 0n, "rotations": 8n },
+  rotation: { rotations: 7n, sasOnOldKey: 1, nextAtMs: 1_700_000_100_000, spisLeft: 99n },
+  mtu: { uplink: 1500, overhead: 80, largestInnerPacket: 1420 },
+  certificateExpiresAtMs: 1_800_000_000_000,
+  draining: false,
+};
+
+export const TUNNELS: readonly TunnelView[] = [
+  "10.2.0.1",
+  "10.2.0.2",
+  "10.2.0.3",
+  "10.2.0.4",
+  "10.2.0.5",
+]
+  .map((remoteVip, i) => ({
+    peer: i < 4 ? "h2" : "h3",
+    localVip: "10.1.0.1",
+    remoteVip,
+    state: "up",
+    tx: {
+      spi: 0x8000_0001 + i,
+      version: "aes-gcm-256",
+      createdAtMs: 1_700_000_000_000,
+      expiresAtMs: 1_700_003_600_000,
+      packets: 10n,
+      bytes: 1000n,
+    },
+    openedAtMs: 1_700_000_000_000,
+    lastError: "",
+  }));
+
+export const SAMPLE: SampleView = {
+  timeNs: 1_700_000_000_123_456_789n,
+  direction: "ingress",
+  srcVip: "10.2.0.1",
+  dstVip: "10.1.0.1",
+  spi: 7,
+  length: 100,
+  data: new Uint8Array([69, 0]),
+  lost: 3,
+};
+
+/** An agent that says always the same, but for `changes`. */
+export function source(changes: Partial<StatusSource> = {}): StatusSource {
+  return {
+    status: () => STATUS,
+    tunnels: ({ peer, after, limit }) =>
+      TUNNELS.filter((t) => peer === undefined || t.peer === peer)
+        .filter((t) => after === undefined || tunnelToken(t) > after).slice(0, limit),
+    pipes: () => [
+      {
+        name: "EGR_ACL",
+        entries: 5,
+        packets: 1n,
+        bytes: 2n,
+        missPackets: 3n,
+        missBytes: 4n,
+        staticEntries: [{ name: "one", packets: 5n, bytes: 6n }],
+      },
+    ],
+    async *samples(signal) {
+      yield SAMPLE;
+      await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+    },
+    rotate: ({ plan }) =>
+      Promise.resolve({
+        started: !plan,
+        message: "would rekey",
+        rotation: STATUS.rotation,
+        peers: ["h2"],
+        tunnels: 5,
+      }),
+    ...changes,
+  };
+}
+
+/** A status listener on loopback. */
+export interface World extends AsyncDisposable {
+  readonly server: StatusServer;
+  readonly address: string;
+  readonly url: string;
+  readonly events: Heard;
+}
+
+/** Starts one, as `config` says. */
+export async function world(config: Partial<Config["status"]> = {}, of = source()): Promise<World> {
+  const events = ears();
+  const server = await startStatusServer({
+    config: { listen: "127.0.0.1:0", admin: false, ...config },
+    source: of,
+    events,
+  });
+  const address = `127.0.0.1:${server.address.port}`;
+  const url = `${config.tls ? "https" : "http"}://${address}`;
+  return { server, address, url, events, [Symbol.asyncDispose]: () => server.close() };
+}
+
+/** Status 0: no answer. */
+export async function curl(...args: string[]): Promise<{ status: number; body: string }> {
+  const { stdout } = await new Deno.Command("curl", {
+    args: ["-s", "-m", "5", "-w", "\n%{http_code}", ...args],
+  }).output();
+  const text = new TextDecoder().decode(stdout);
+  const at = text.lastIndexOf("\n");
+  return { status: Number(text.slice(at + 1)), body: text.slice(0, at) };
+}
