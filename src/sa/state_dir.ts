@@ -37,12 +37,14 @@ export function openStateDir(path: string): StateDir {
       isShared,
       keep: () => kept = true,
       [Symbol.dispose]: () => {
-        if (!kept) unmake(path, made);
+        if (!kept && made.length > 0) { for (const name of FILES) remove(`${path}/${name}`); }
+        if (!kept) unmake(made);
         lock.close();
       },
     };
   } catch (error) {
-    unmake(path, made);
+    // Without the lock nothing in there is ours: another agent may have been faster.
+    unmake(made);
     if (error instanceof ConfigError) throw error;
     throw refusal(path, whyNot(error), error);
   }
@@ -86,18 +88,17 @@ function takeLock(path: string): Deno.FsFile {
   throw refusal(path, "another psp-agent holds its lock");
 }
 
-/** Takes away what a start made that came to nothing; whatever else is there stays, and its directory too. */
-function unmake(path: string, made: readonly string[]): void {
-  if (made.length === 0) return;
-  const remove = (what: string) => {
-    try {
-      Deno.removeSync(what);
-    } catch {
-      // Not there, or not empty: it stays.
-    }
-  };
-  for (const name of FILES) remove(`${path}/${name}`);
+/** Takes away directories that a start made and that came to nothing; one that holds something stays. */
+function unmake(made: readonly string[]): void {
   for (const directory of [...made].reverse()) remove(directory);
+}
+
+function remove(what: string): void {
+  try {
+    Deno.removeSync(what);
+  } catch {
+    // Not there, or not empty: it stays.
+  }
 }
 
 function isThere(path: string): boolean {
