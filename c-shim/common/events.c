@@ -152,7 +152,7 @@ int32_t dp_events_take(struct dp_events *events, uint8_t *buf, uint32_t cap, uin
 		ring_read(events, buf + *len, size);
 		*len += size;
 	}
-	if (status != 0) {
+	if (status == PSP_DP_ECLOSED) {
 		events->reading = false;
 		pthread_cond_broadcast(&events->changed);
 	}

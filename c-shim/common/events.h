@@ -41,7 +41,7 @@ bool dp_events_push(struct dp_events *events, const struct psp_dp_event *event, 
 
 /*
  * Waits for records and moves them to buf. 0, PSP_DP_EBUSY, PSP_DP_ECLOSED or PSP_DP_ERANGE. When it is 0
- * the caller is the reader until dp_events_done().
+ * or PSP_DP_ERANGE the caller is the reader until dp_events_done().
  */
 int32_t dp_events_take(struct dp_events *events, uint8_t *buf, uint32_t cap, uint32_t timeout_ms,
 		       uint32_t *len);

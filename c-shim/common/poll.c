@@ -13,17 +13,17 @@ int32_t psp_dp_event_wait(struct psp_dp *dp, uint8_t *buf, uint32_t cap, uint32_
 	status = dp_events_take(&plane->events, buf, cap, timeout_ms, len);
 	if (status == PSP_DP_EBUSY)
 		return dp_fail(dp, status, "Cannot wait for events: another call is waiting");
-	if (status == PSP_DP_ERANGE)
-		return dp_fail(
-			dp, status,
-			"Cannot wait for events: the next needs %u octets, the buffer has %u", *len,
-			cap);
-	if (status != 0)
+	if (status != 0 && status != PSP_DP_ERANGE)
 		return status;
-	/* What was read has made room. Still the reader, so close waits for this. */
-	dp_hold_pay(&plane->hold);
+	/* Still the reader, so close waits for this. */
+	if (status == PSP_DP_ERANGE)
+		(void)dp_fail(dp, status,
+			      "Cannot wait for events: the next needs %u octets, the buffer has %u",
+			      *len, cap);
+	else
+		dp_hold_pay(&plane->hold); /* what was read has made room */
 	dp_events_done(&plane->events);
-	return 0;
+	return status;
 }
 
 int32_t psp_dp_held_release(struct psp_dp *dp, uint32_t flow, uint32_t *packets)

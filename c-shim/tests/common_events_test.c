@@ -66,6 +66,10 @@ static void take_says_what_it_needs(void)
 	CHECK(dp_events_push(&events, &event, data, sizeof(data)));
 	CHECK_EQ(dp_events_take(&events, buf, 100, 0, &len), PSP_DP_ERANGE);
 	CHECK_EQ(len, 184);
+	/* It has not said so yet: who closes waits for it. */
+	CHECK(events.reading);
+	dp_events_done(&events);
+	len = 184;
 	CHECK_EQ(dp_events_take(&events, buf, len, 0, &len), 0);
 	CHECK_EQ(dp_events_take(&events, buf, len, 0, &len), PSP_DP_EBUSY);
 	dp_events_done(&events);
