@@ -56,7 +56,7 @@ struct psp_dp {
 	uint64_t diverted, diverted_before;    /* packets, as hardware counted; at the last look */
 	uint64_t lost;                         /* of these, in the settled counters */
 	uint64_t rests_before;                 /* at the last look */
-	_Atomic uint64_t inspected;            /* of these, that the poll thread has seen */
+	_Atomic uint64_t inspected;            /* of these, those that reached the poll thread */
 	_Atomic uint64_t rests;                /* how often it has found its queues empty */
 	struct dp_limit too_bigs;              /* poll thread */
 

@@ -224,8 +224,10 @@ int32_t dpu_uninstall(struct psp_dp *dp, struct dpu_entry *entry)
 	status = dpu_detours_down(dp, entry);
 	if (status == 0)
 		status = dpu_hw_remove(dp, hw_of(entry), &entry->piece);
-	if (status != 0 && !entry->piece.lost)
+	if (status != 0 && !entry->piece.lost) {
+		dpu_detours_up(dp, entry);
 		return status;
+	}
 	list_remove(dp, entry, entry->list);
 	entry->list = NULL;
 	dpu_stage_release(dp, entry);

@@ -138,7 +138,6 @@ static void handle(struct psp_dp *dp, uint32_t mark, struct dp_packet *packet)
 			dp_hold_add(&dp->base.hold, pipe, packet, dp_now_ns());
 		break;
 	case DPU_MARK_INSPECT:
-		atomic_fetch_add_explicit(&dp->inspected, 1, memory_order_relaxed);
 		if (dpu_inspect(dp, pipe, packet))
 			dpu_tx_resubmit(dp, pipe, packet);
 		break;
@@ -181,14 +180,18 @@ uint32_t dpu_rx_round(struct psp_dp *dp, uint16_t queue, uint16_t most)
 				      most < BURST_MAX ? most : BURST_MAX);
 
 	for (uint16_t i = 0; i < n; i++) {
+		uint32_t mark = mark_of(mbufs[i]);
 		struct dp_packet packet;
 
+		/* Whatever becomes of it: what did not come here is lost. See dpu_detours_lost(). */
+		if (dpu_mark_kind(mark) == DPU_MARK_INSPECT)
+			atomic_fetch_add_explicit(&dp->inspected, 1, memory_order_relaxed);
 		memset(&packet, 0, sizeof(packet));
 		if (rte_pktmbuf_linearize(mbufs[i]) == 0) {
 			packet.frame = rte_pktmbuf_mtod(mbufs[i], uint8_t *);
 			packet.len = rte_pktmbuf_data_len(mbufs[i]);
 			strip_tag(&packet.frame, &packet.len);
-			handle(dp, mark_of(mbufs[i]), &packet);
+			handle(dp, mark, &packet);
 		} else {
 			count(dp, DP_PORT_ERRORS);
 		}

@@ -47,6 +47,21 @@ static void a_syn_is_clamped_to_what_its_tunnel_takes(void)
 	CHECK_EQ(counter("mss-clamped"), 2);
 }
 
+/* It reached the CPU, so it is not lost: it has one counter, and that is not the one of a full queue. */
+static void what_the_cpu_cannot_read_is_counted_once(void)
+{
+	struct dp_packet data = tcp(PLAIN, 1441, 0x10, 0);
+	uint64_t busy = counter("uplink-tx-busy");
+
+	data.frame[NET_ETH_LEN + NET_IP4_LEN + 12] = 0x40; /* a TCP header of 16 octets */
+	CHECK(send_one(&data));
+	CHECK(reaches("host-malformed", 1));
+	for (uint32_t i = 0; i < 20; i++) {
+		usleep(1000);
+		CHECK_EQ(counter("uplink-tx-busy"), busy);
+	}
+}
+
 static void what_fits_no_tunnel_is_answered_with_what_fits_its_own(void)
 {
 	struct dp_packet data = tcp(PLAIN, 1440, 0x10, 0);
@@ -118,6 +133,23 @@ static void a_device_that_refuses_detours_works_without_them(void)
 	CHECK_EQ(after.entries, before.entries);
 }
 
+static void a_root_entry_that_does_not_go_keeps_its_detours(void)
+{
+	const struct doca_standin_failures late = {.kind = DOCA_STANDIN_ERROR, .every = 9};
+	const struct doca_standin_failures none = {.kind = DOCA_STANDIN_NONE};
+	struct doca_standin_live before, after;
+
+	CHECK_EQ(add_root_entry(), 0);
+	doca_standin_live(&before);
+	doca_standin_fail(&late);
+	CHECK(psp_dp_entry_remove(dp, root_entry) != 0);
+	doca_standin_fail(&none);
+	doca_standin_live(&after);
+	CHECK(after.failed > before.failed);
+	CHECK_EQ(after.entries, before.entries);
+	CHECK_EQ(psp_dp_entry_remove(dp, root_entry), 0);
+}
+
 static void a_closed_plane_leaves_nothing(void)
 {
 	struct doca_standin_live after;
@@ -138,10 +170,12 @@ int main(void)
 	}
 	RUN(a_flood_of_syns_is_bounded_and_counted);
 	RUN(a_syn_is_clamped_to_what_its_tunnel_takes);
+	RUN(what_the_cpu_cannot_read_is_counted_once);
 	RUN(what_fits_no_tunnel_is_answered_with_what_fits_its_own);
 	RUN(what_fits_follows_the_tunnels);
 	RUN(a_root_entry_goes_with_its_detours);
 	RUN(a_device_that_refuses_detours_works_without_them);
+	RUN(a_root_entry_that_does_not_go_keeps_its_detours);
 	RUN(a_closed_plane_leaves_nothing);
 	soft_port_close(workload);
 	soft_port_close(wire);
