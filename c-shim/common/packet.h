@@ -65,7 +65,7 @@ bool dp_mss_clamp(struct dp_packet *packet, uint32_t max_inner);
 /* Number of packets that this frame stands for. */
 uint32_t dp_segments(const struct dp_packet *packet);
 
-/* Symmetric-free hash of the inner 5-tuple (addresses, protocol, ports; fragments: without ports). */
+/* Hash of the 5-tuple (fragments: without ports), which differs by direction. */
 uint32_t dp_flow_hash(const struct dp_packet *packet);
 
 #endif

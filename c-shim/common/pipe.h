@@ -45,7 +45,7 @@ struct dp_entry {
 	uint32_t id, priority;
 };
 
-/* ---- pipe.c, forward.c ---- */
+/* ---- pipe.c ---- */
 
 static inline uint32_t dp_pipe_index(uint32_t id)
 {

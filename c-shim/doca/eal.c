@@ -148,8 +148,8 @@ int32_t dpu_eal_take(struct psp_dp *dp)
 	if (args.overflow) {
 		atomic_store(&taken, false);
 		return dp_fail(dp, PSP_DP_EINVAL,
-			       "DPDK is not started: it takes %u words of its own and of "
-			       "PSP_DOCA_EAL, which has at most %zu octets",
+			       "DPDK is not started: its arguments are too long, or more than %u "
+			       "(PSP_DOCA_EAL among them, of at most %zu octets)",
 			       ARGS_MAX - 1, sizeof(args.extra) - 1);
 	}
 	if (init(&args) < 0) {

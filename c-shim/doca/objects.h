@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* objects.h: pipes, entries and key slots as the plane keeps them. All of it is the writer's. */
+/* objects.h: pipes, entries and key slots as the plane keeps them. All of it is the writer's; what the poll
+ * thread looks at of an entry changes under matches_lock. */
 #ifndef PSP_DPU_OBJECTS_H
 #define PSP_DPU_OBJECTS_H
 

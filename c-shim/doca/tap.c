@@ -228,7 +228,7 @@ static int32_t sampler_new(struct psp_dp *dp, struct dpu_pipe *pipe, const struc
 int32_t dpu_sampler_get(struct psp_dp *dp, struct dpu_pipe *pipe, const struct dpu_to *on,
 			struct dpu_to *out, uint32_t *mirror)
 {
-	uint32_t index = pipe->base.id & (DP_PIPES_MAX - 1);
+	uint32_t index = dp_pipe_index(pipe->base.id);
 	struct dpu_sampler *sampler = pipe->samplers;
 	struct dpu_to tap;
 	int32_t status = dpu_tap_get(

@@ -24,9 +24,7 @@ static int32_t refuse(int error, char *err, uint32_t err_cap)
 		why = "another program (perhaps another agent) owns it";
 	} else if (error == EACCES || error == EPERM) {
 		status = PSP_DP_EPERM;
-		why = "CAP_NET_BIND_SERVICE is missing, or CAP_NET_ADMIN and a /proc/sys that can "
-		      "be "
-		      "written";
+		why = "CAP_NET_BIND_SERVICE is missing, or CAP_NET_ADMIN and a writable /proc/sys";
 	}
 	if (err_cap != 0)
 		(void)snprintf(err, err_cap, "Cannot bind UDP port %u: %s", PSP_UDP_PORT, why);
