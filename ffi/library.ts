@@ -5,7 +5,7 @@ import { DataPlaneError } from "./plane.ts";
 import { ERANGE, SYMBOLS, type Symbols, unwrap, VERSION_SYMBOLS } from "./symbols.ts";
 
 /** PSP_DP_ABI_VERSION that this code was written for. */
-export const ABI_VERSION = 1;
+const ABI_VERSION = 1;
 
 /** A library whose ABI is the one that we speak. */
 export interface Library extends Disposable {

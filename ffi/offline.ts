@@ -12,7 +12,7 @@ import { ENOENT, unwrap } from "./symbols.ts";
 export type Backend = keyof typeof BACKENDS;
 
 /** enum psp_dp_verdict: what a receiver makes of a packet. */
-export const VERDICTS = [
+const VERDICTS = [
   "ok",
   "icv",
   "malformed",

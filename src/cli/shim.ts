@@ -7,7 +7,7 @@ import { extractShim } from "./embedded_shim.ts";
 import { CommandError, EXIT } from "./io.ts";
 
 /** The variable that names a shim, or the directory that holds it. */
-export const SHIM_VARIABLE = "PSP_AGENT_SHIM";
+const SHIM_VARIABLE = "PSP_AGENT_SHIM";
 
 /** What there is to choose from. */
 export interface ShimOptions {

@@ -4,8 +4,8 @@
 import ipaddr from "ipaddr.js";
 
 export const ETH_TYPE_ARP = 0x0806;
-export const ETH_TYPE_IPV4 = 0x0800;
-export const ETH_TYPE_IPV6 = 0x86dd;
+const ETH_TYPE_IPV4 = 0x0800;
+const ETH_TYPE_IPV6 = 0x86dd;
 export const IP_PROTO_ICMP = 1;
 export const IP_PROTO_UDP = 17;
 export const IP_PROTO_ICMP6 = 58;

@@ -7,7 +7,7 @@ import { ingressPipes } from "./ingress.ts";
 import type { Pipe, PipeEntry, PipeName, Topology, TopologyOptions } from "./types.ts";
 
 /** UDP destination port of PSP packets. */
-export const PSP_UDP_PORT = 1000;
+const PSP_UDP_PORT = 1000;
 
 /**
  * The graph for these options, upstream first.

@@ -125,7 +125,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
 }
 
 /** The certificate of a TLS connection, as `identify` wants it. */
-export function presentedBy(socket: TLSSocket): Presented {
+function presentedBy(socket: TLSSocket): Presented {
   const raw = socket.getPeerCertificate().raw;
   if (!raw) return { uris: [], dns: [], fingerprint: "" };
   const der = new Uint8Array(raw);
@@ -144,7 +144,7 @@ export function carrierOf(request: Request): Carrier {
 }
 
 /** Ends requests that take too long, so that nobody holds a stream by sending half a message. */
-export function withDeadline(
+function withDeadline(
   serve: (request: Request, response: Response) => void,
   timeoutMs: number,
 ): (request: Request, response: Response) => void {

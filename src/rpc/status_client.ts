@@ -55,7 +55,7 @@ export function openStatusClient(options: StatusClientOptions): StatusClient {
 }
 
 /** The same over any transport; `address` is for error texts. */
-export function statusClientOver(
+function statusClientOver(
   transport: Transport,
   { timeoutMs, address }: { readonly timeoutMs: number; readonly address: string },
 ): StatusClient {

@@ -127,7 +127,7 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
  * A page of a stranger can make its own name point at 127.0.0.1 and read what answers there; only the
  * name that the browser believes to be talking to gives it away.
  */
-export function ourHost(request: Request, listenHost: string): boolean {
+function ourHost(request: Request, listenHost: string): boolean {
   const authority = request.headers[":authority"] ?? request.headers.host;
   if (typeof authority !== "string") return false;
   const host = /^(?:\[([0-9a-f:.]+)\]|([^:\[\]]+))(?::\d{1,5})?$/i.exec(authority);

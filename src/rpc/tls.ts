@@ -32,7 +32,7 @@ export interface TlsMaterial {
 }
 
 /** What every listener and connection uses. */
-export const TLS_VERSION = "TLSv1.3";
+const TLS_VERSION = "TLSv1.3";
 
 /** First Deno whose `authorized` can be believed on the server side (client certificates: 2.7.14). */
 const FIRST_DENO = [2, 8, 1] as const;

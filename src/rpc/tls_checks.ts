@@ -20,7 +20,7 @@ export interface TlsWarning {
 }
 
 /** Warn of an expiry from here on. */
-export const EXPIRES_SOON_MS = 14 * 86_400_000;
+const EXPIRES_SOON_MS = 14 * 86_400_000;
 
 /** Larger than any of these files; keeps a device or a mistake from filling the memory. */
 const MAX_FILE_OCTETS = 4 * 2 ** 20;

@@ -27,7 +27,7 @@ import * as pb from "./gen/psp/v1/psp_pb.ts";
 import * as tpb from "./gen/psp/v1/tunnel_pb.ts";
 
 /** Most SPIs or closed tunnels in one notice. */
-export const MAX_NOTICE_ITEMS = 4096;
+const MAX_NOTICE_ITEMS = 4096;
 /** 6 bits of the PSP header. */
 const MAX_CRYPT_OFFSET = 63;
 /** In the first octet of a MAC: multicast or broadcast. */

@@ -5,7 +5,7 @@ import type { TxSa } from "./sa.ts";
 import type { Context, Effect, Rx, Seen, State, Tx } from "./sa_state.ts";
 
 /** Receive SAs of one tunnel at most: beyond it the one goes that the peer least likely sends with. */
-export const MAX_RX_SAS = 6;
+const MAX_RX_SAS = 6;
 
 /** Whether `a` replaces `b`: the newest (epoch, serial) wins. */
 export function isNewer(

@@ -123,7 +123,7 @@ export class CoreViews {
 }
 
 /** Where a tunnel stands in the order of pages: "peer localVip remoteVip". */
-export function pageKey({ peer, pair }: Pick<Tunnel, "peer" | "pair">): string {
+function pageKey({ peer, pair }: Pick<Tunnel, "peer" | "pair">): string {
   return `${peer} ${pair.localVip} ${pair.remoteVip}`;
 }
 

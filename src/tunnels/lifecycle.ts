@@ -9,7 +9,7 @@ import type { Rotation } from "./rotation.ts";
 import type { TunnelTable } from "./tunnel_table.ts";
 
 /** Between two looks. Limits are kept to this. */
-export const TICK_MS = 250;
+const TICK_MS = 250;
 /** Tunnels looked at in a tick at least; with more than this a round takes `ROUND_TICKS`. */
 const POLLED = 256;
 /** ... and at most, which is some 30 ms of work: a round of very many takes longer. */

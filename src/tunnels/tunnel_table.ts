@@ -48,7 +48,7 @@ export interface TunnelTableOptions {
 }
 
 /** Tunnels at most; the plane has a limit of its own. */
-export const MAX_TUNNELS = 131_072;
+const MAX_TUNNELS = 131_072;
 
 /** Key of a pair in every map of the core. */
 export function pairKey({ localVip, remoteVip }: VipPair): string {

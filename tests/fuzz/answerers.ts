@@ -134,7 +134,7 @@ const frames = fc.oneof(
 );
 
 /** How many frames there were, and how many of them had an answer. Throws with the frame that breaks a rule. */
-export function fuzzAnswerers(
+function fuzzAnswerers(
   seconds: number,
 ): { readonly runs: number; readonly replies: number } {
   const world = context();

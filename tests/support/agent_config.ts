@@ -10,7 +10,7 @@ import type { World } from "./world.ts";
 /** The trust domain that a configuration has by default. */
 export const DOMAIN = "psp-agent.local";
 /** Where agents listen for one another. */
-export const RPC_PORT = 7443;
+const RPC_PORT = 7443;
 /** Where each of them answers for its status, in its own namespace. */
 export const STATUS = "127.0.0.1:7480";
 

@@ -5,7 +5,7 @@
 /** UDP destination port of PSP. */
 export const PSP_PORT = 1000;
 /** EtherType for local experiments: the mark that a capture ends with. */
-export const MARK_ETHERTYPE = 0x88b5;
+const MARK_ETHERTYPE = 0x88b5;
 
 /** The answer of `classify`. */
 export type FrameKind =

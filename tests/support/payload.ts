@@ -5,7 +5,7 @@ import { createCipheriv } from "node:crypto";
 import type { Buffer } from "node:buffer";
 
 /** Octets of a window that is looked for. */
-export const WINDOW = 16;
+const WINDOW = 16;
 
 /**
  * The first `length` octets that belong to a seed, in chunks of at most 1 MiB: an AES-CTR key

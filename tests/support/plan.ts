@@ -74,7 +74,7 @@ export const GATEWAY: Readonly<Record<Family, string>> = { ipv4: "169.254.1.1", 
  * Outer IPv6 (40), UDP (8), PSP with a virtualization cookie (24), ICV (16): the most that PSP
  * adds.
  */
-export const MOST_OVERHEAD = 88;
+const MOST_OVERHEAD = 88;
 /** Both hosts, in order. */
 export const HOSTS = ["h1", "h2"] as const;
 

@@ -40,7 +40,7 @@ export async function flood(world: World, options: Flood): Promise<number> {
 const BATCH = 256;
 
 /** The i-th IPv4 address from `first` on. */
-export function addressAt(first: string, i: number): string {
+function addressAt(first: string, i: number): string {
   const bits = first.split(".").reduce((sum, octet) => sum * 256 + Number(octet), 0) + i;
   return [24, 16, 8, 0].map((shift) => (bits >>> shift) & 255).join(".");
 }

@@ -58,7 +58,7 @@ export async function within<T>(promise: Promise<T>, what: string, deadlineMs: n
 }
 
 /** The pace of a polling loop. Not a way to wait for something: see `eventually`. */
-export function delay(ms: number): Promise<void> {
+function delay(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
