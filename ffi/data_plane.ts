@@ -35,8 +35,9 @@ import {
   type Stats,
   type TxKey,
 } from "./plane.ts";
+import { ENOENT, unwrap } from "./status.ts";
 import { Struct } from "./struct.ts";
-import { ENOENT, type Symbols, unwrap } from "./symbols.ts";
+import type { Symbols } from "./symbols.ts";
 
 /** An open data plane. The library must outlive it. */
 export class DataPlane implements Plane {

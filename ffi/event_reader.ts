@@ -3,7 +3,8 @@
 /** Events by long poll: one call in flight at most, its buffers untouched until it is back. */
 import { decodeEvents } from "./events.ts";
 import { DataPlaneError, type PlaneEvent } from "./plane.ts";
-import { ECLOSED, type Symbols, unwrap } from "./symbols.ts";
+import { ECLOSED, unwrap } from "./status.ts";
+import type { Symbols } from "./symbols.ts";
 
 /** How long one long poll may last: the time until an abort is seen. */
 const POLL_MS = 500;

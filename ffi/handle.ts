@@ -2,7 +2,8 @@
 
 /** The handle of an open data plane: who calls with it, and what the library says of a refusal. */
 import { DataPlaneError } from "./plane.ts";
-import { type Symbols, unwrap } from "./symbols.ts";
+import { unwrap } from "./status.ts";
+import type { Symbols } from "./symbols.ts";
 
 /** Good until it is taken away to be closed. */
 export class Handle {

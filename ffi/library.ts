@@ -2,7 +2,8 @@
 
 /** The shim as a loaded library: the one place that says `dlopen`. */
 import { DataPlaneError } from "./plane.ts";
-import { ERANGE, SYMBOLS, type Symbols, unwrap, VERSION_SYMBOLS } from "./symbols.ts";
+import { ERANGE, unwrap } from "./status.ts";
+import { SYMBOLS, type Symbols, VERSION_SYMBOLS } from "./symbols.ts";
 
 /** PSP_DP_ABI_VERSION that this code was written for. */
 const ABI_VERSION = 1;

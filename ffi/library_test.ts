@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { libraryPath } from "../tests/support/library.ts";
 import { openLibrary, readText } from "./library.ts";
-import { ERANGE } from "./symbols.ts";
+import { ERANGE } from "./status.ts";
 
 Deno.test("a library that is not there is one sentence with code LOAD", () => {
   assert.throws(() => openLibrary("./no/such.so"), (error) => {

@@ -2,7 +2,7 @@
 
 /** The machine and its service manager: what JavaScript without every permission cannot see or open. */
 import { type Library, readText } from "./library.ts";
-import { unwrap } from "./symbols.ts";
+import { unwrap } from "./status.ts";
 
 /**
  * One message of sd_notify(3). `path`: as in NOTIFY_SOCKET; "@" first means an abstract socket. Throws

@@ -6,7 +6,7 @@ import { BACKENDS, encodeKey, versionBits } from "./encode.ts";
 import { Key } from "./key.ts";
 import type { Library } from "./library.ts";
 import { DataPlaneError, type PspVersionNumber, type SpiKey } from "./plane.ts";
-import { ENOENT, unwrap } from "./symbols.ts";
+import { ENOENT, unwrap } from "./status.ts";
 
 /** A crypto library that the shim was built with; "auto" is the preferred one. */
 export type Backend = keyof typeof BACKENDS;
