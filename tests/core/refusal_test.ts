@@ -194,33 +194,6 @@ Deno.test("another version than the offered one allocates nothing and names the 
   assert.deepEqual([reply.outcomes.length, h1.flows.calls.length], [0, 0]);
 });
 
-Deno.test("hosts with different versions agree on one", async () => {
-  await using w = world({
-    changes: [{}, { psp: { versions: ["aes-gcm-128"] } }],
-  });
-  const [h1, h2] = [w.host(1), w.host(2)];
-  h1.send(h2);
-  h1.send(h2, { from: 2 });
-  await w.clock.advance(200);
-  assert.deepEqual([h2.got(h1), h2.got(h1, { src: 2 })], [1, 1]);
-  assert.equal(h1.counter("version-fallbacks"), 1n);
-  assert.deepEqual([h1.flows.rx.size, h2.flows.rx.size], [2, 2]);
-  h1.send(h2, { from: 3 });
-  await w.clock.advance(200);
-  assert.equal(h1.counter("version-fallbacks"), 1n, "the version is remembered");
-  assert.equal(h2.got(h1, { src: 3 }), 1);
-});
-
-Deno.test("hosts without a common version hold off and say so", async () => {
-  await using w = world({ changes: [{}, { psp: { versions: ["aes-gmac-128"] } }] });
-  const [h1, h2] = [w.host(1), w.host(2)];
-  h1.send(h2);
-  await w.clock.advance(200);
-  assert.equal(h1.flows.drops.refused, 1);
-  assert.equal(w.network.requests.length, 1);
-  assert.match(h1.core.status().peers[0]?.lastError ?? "", /No version in common/);
-});
-
 Deno.test("an id that is used for another request is refused", async () => {
   await using w = world();
   const { handler } = w.host(1).core;

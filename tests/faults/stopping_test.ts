@@ -3,6 +3,7 @@
 /** The end of an agent whose peer has stopped to answer: it does not wait for it. */
 import assert from "node:assert/strict";
 import { kill } from "../support/netns.ts";
+import { limitMs } from "../support/scale.ts";
 import { story } from "../support/story.ts";
 import { ping } from "../support/traffic.ts";
 
@@ -15,4 +16,5 @@ story("SIGTERM ends an agent whose peer does not answer", {}, async ({ world, st
   const ending = await h1.end("SIGTERM").finally(() => kill(h2.pid, "SIGCONT"));
   console.log(`    ended after ${Math.round(ending.ms)} ms`);
   assert.equal(ending.code, 0, h1.logText());
+  assert.ok(ending.ms < limitMs(2000), `it took ${Math.round(ending.ms)} ms`);
 });

@@ -9,7 +9,6 @@ import {
   createGrpcWebTransport,
 } from "@connectrpc/connect-node";
 import { TunnelService } from "../../src/rpc/gen/psp/v1/tunnel_pb.ts";
-import { listenReason } from "../../src/rpc/listener.ts";
 import { requestToProto } from "../../src/rpc/tunnel_codec.ts";
 import { CALL, clientOf, ears, Lab, recorder, request, start } from "./lab.ts";
 
@@ -268,34 +267,4 @@ Deno.test("insecure mode takes the peer's word, and says so loudly", async () =>
   assert.equal(await post({ "psp-peer": "h3" }), 200);
   assert.equal(await post({ "psp-peer": "h9" }), 403);
   assert.equal(await post({}), 403);
-});
-
-Deno.test("neither TLS nor insecure: refused at start, on both sides", async () => {
-  await assert.rejects(start(), /Cannot listen for peers without TLS/);
-  assert.throws(
-    () => clientOf({ address: { port: 1 } } as never),
-    /Cannot call peers without TLS/,
-  );
-});
-
-Deno.test("a port in use is one sentence", async () => {
-  await using server = await start({ insecure: true });
-  const listen = `127.0.0.1:${server.address.port}`;
-  await assert.rejects(
-    start({ insecure: true, listen }),
-    {
-      name: "ConfigError",
-      message: `Cannot listen on "${listen}" (rpc.listen): another program listens there`,
-    },
-  );
-});
-
-Deno.test("why a listener cannot be had is the end of a sentence", () => {
-  const why = (code: string) => listenReason(Object.assign(new Error(`listen ${code}`), { code }));
-  // Deno's name of EADDRNOTAVAIL.
-  for (const code of ["EINVAL", "EADDRNOTAVAIL"]) {
-    assert.match(why(code), /^this host has no such address/);
-  }
-  assert.equal(why("ENOTFOUND"), "no address is known for that name");
-  assert.equal(why("EODD"), "listen EODD");
 });

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** A table of flows over a fake plane, and SAs for it. */
+import { Key } from "../../ffi/key.ts";
+import type { TxKey } from "../../ffi/plane.ts";
+import { installTopology } from "../../src/pipes/install.ts";
+import { buildTopology } from "../../src/pipes/topology.ts";
+import { FlowTable, type FlowTableOptions } from "../../src/plane/flow_table.ts";
+import type { Clock, RxSa, TxSa } from "../../src/sa/sa.ts";
+import { FakePlane } from "./fake_plane.ts";
+
+/** Of all SAs here. */
+export const PAIR = { localVip: "10.1.0.5", remoteVip: "10.2.0.7" };
+/** `totals` of an empty table. */
+export const NOTHING = { tx: 0, rx: 0, cryptoIds: 0, retiring: 0, pspEncrypt: 0 };
+
+/** Towards h2, but for `change`. */
+export function txSa(change: Partial<TxSa> = {}): TxSa {
+  return {
+    ...PAIR,
+    peer: "h2",
+    spi: 0x12345678,
+    version: "aes-gcm-128",
+    pip: "192.0.2.2",
+    mac: "02:00:00:00:00:02",
+    cryptOffset: 5,
+    mode: "tunnel",
+    epoch: 1n,
+    serial: 1n,
+    createdAtMs: 0,
+    expiresAtMs: 0,
+    ...change,
+  };
+}
+
+/** From h2, but for `change`. */
+export function rxSa(change: Partial<RxSa> = {}): RxSa {
+  const { localVip, remoteVip } = PAIR;
+  return {
+    localVip,
+    remoteVip,
+    peer: "h2",
+    spi: 7,
+    version: "aes-gcm-128",
+    mode: "tunnel",
+    serial: 1n,
+    createdAtMs: 0,
+    ...change,
+  };
+}
+
+/** Of octets that are all `fill`. */
+export function key(fill: number): TxKey {
+  return {
+    spi: 0x12345678,
+    version: 0,
+    key: new Key(new Uint8Array(16).fill(fill)),
+    ivLimit: 0n,
+  };
+}
+
+/** Time passes when `pass` says so. */
+export class StepClock implements Clock {
+  #now = 0;
+  readonly #sleepers = new Set<{ at: number; wake: () => void }>();
+
+  now(): number {
+    return this.#now;
+  }
+
+  wallMs(): number {
+    return this.#now;
+  }
+
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const sleeper = { at: this.#now + ms, wake: resolve };
+      this.#sleepers.add(sleeper);
+      signal?.addEventListener("abort", () => {
+        this.#sleepers.delete(sleeper);
+        reject(signal.reason);
+      });
+      if (signal?.aborted) reject(signal.reason);
+    });
+  }
+
+  async pass(ms: number): Promise<void> {
+    this.#now += ms;
+    for (const sleeper of this.#sleepers) {
+      if (sleeper.at > this.#now) continue;
+      this.#sleepers.delete(sleeper);
+      sleeper.wake();
+    }
+    for (let i = 0; i < 10; i++) await Promise.resolve();
+  }
+}
+
+/** A table over a plane in memory, with its pipes installed. */
+export function setUp(
+  options: Partial<FlowTableOptions> & { sampling?: boolean; vc?: boolean } = {},
+): { readonly plane: FakePlane; readonly clock: StepClock; readonly flows: FlowTable } {
+  const { sampling = false, vc = false, ...rest } = options;
+  const plane = new FakePlane();
+  const topology = buildTopology({
+    sampling,
+    sampleRateLog2: 8,
+    mode: "tunnel",
+    onDemand: true,
+    exceptions: false,
+    vc,
+  });
+  const clock = new StepClock();
+  const flows = new FlowTable({
+    plane,
+    installed: installTopology(plane, topology),
+    clock,
+    localPip: "192.0.2.1",
+    ttl: 64,
+    copyDscp: false,
+    gatewayMac: "02:00:00:00:00:0b",
+    nextHopMac: (sa) => sa.mac,
+    localMac: () => undefined,
+    ...rest,
+  });
+  plane.calls.length = 0;
+  return { plane, clock, flows };
+}
+
+/** The calls that the plane got, with the pipe where one is named. */
+export function methods(plane: FakePlane): string[] {
+  return plane.calls.map(({ method, args }) => {
+    const pipe = typeof args[0] === "string" ? ` ${args[0]}` : "";
+    return `${String(method)}${pipe}`;
+  });
+}
+
+/** Destination of the frames that the first receive SA lets in. */
+export function decapMac(plane: FakePlane): string | undefined {
+  const encap = plane.entriesOf("INGR_ACL")[0]?.actions?.crypto_encap;
+  return encap?.action === "decap" ? encap.eth_dst : undefined;
+}
