@@ -208,12 +208,21 @@ void si_to_program(const struct si_walk *walk, uint16_t queue);
 doca_error_t si_nic_start(void);
 void si_nic_stop(void);
 
+/* Which headers of the union a type names. */
+static inline bool si_is_ports(enum doca_flow_l4_type_ext type)
+{
+	return type == DOCA_FLOW_L4_TYPE_EXT_TCP || type == DOCA_FLOW_L4_TYPE_EXT_UDP ||
+	       type == DOCA_FLOW_L4_TYPE_EXT_TRANSPORT;
+}
+
+static inline bool si_is_icmp(enum doca_flow_l4_type_ext type)
+{
+	return type == DOCA_FLOW_L4_TYPE_EXT_ICMP || type == DOCA_FLOW_L4_TYPE_EXT_ICMP6;
+}
+
 /* match.c */
 doca_error_t si_match_check(const struct doca_flow_match *value,
 			    const struct doca_flow_match *mask);
-/* The packet's fields where `mask` looks, masked. */
-void si_match_of(const struct si_walk *walk, const struct doca_flow_match *mask,
-		 struct doca_flow_match *out);
 void si_match_mask(const struct doca_flow_match *value, const struct doca_flow_match *mask,
 		   struct doca_flow_match *out);
 /* Octets of `match` that are all ones under `mask` are the entry's, the others the pipe's. */
@@ -222,6 +231,10 @@ void si_match_fill(const struct doca_flow_match *pipe, const struct doca_flow_ma
 bool si_match_same(const struct doca_flow_match *a, const struct doca_flow_match *b);
 uint32_t si_match_hash(const struct doca_flow_match *match);
 bool si_match_random(const struct doca_flow_match *mask);
+
+/* read.c: the packet's fields where `mask` looks, masked */
+void si_match_of(const struct si_walk *walk, const struct doca_flow_match *mask,
+		 struct doca_flow_match *out);
 
 /* template.c: what pipes and entries say, checked and put together */
 doca_error_t si_fwd_read(const struct doca_flow_fwd *fwd, enum doca_flow_pipe_domain from,
