@@ -105,8 +105,8 @@ PSP_DP_API int32_t psp_dp_open(const struct psp_dp_config *config, struct psp_dp
 PSP_DP_API int32_t psp_dp_start(struct psp_dp *dp);
 
 /*
- * Stops the workers, wakes psp_dp_event_wait() with PSP_DP_ECLOSED and frees everything but the
- * handle's last reference: a waiting event_wait leaves first. The handle is dead afterwards.
+ * Stops the workers, wakes psp_dp_event_wait() with PSP_DP_ECLOSED, and frees everything when it
+ * has returned. The handle is dead afterwards.
  */
 PSP_DP_API int32_t psp_dp_close(struct psp_dp *dp);
 
@@ -497,12 +497,13 @@ PSP_DP_API int32_t psp_dp_unseal(uint32_t backend, const struct psp_dp_key *key,
 /*
  * What JavaScript may not read of this machine, a line each: "page-size 4096", "cap-eff 3400" (hexadecimal),
  * "rmem-max 212992" and "wmem-max" (octets, absent when unknown), and for every network interface
- * "interface NAME up|down MTU". UTF-8 without a terminator. PSP_DP_ERANGE: *len says what is needed.
+ * "interface NAME up|down MTU" and, where the kernel forwards what comes in there, "forwards NAME BITS" (as
+ * psp_dp_port_info.forwards). UTF-8 without a terminator. PSP_DP_ERANGE: *len says what is needed.
  */
 PSP_DP_API int32_t psp_dp_host_report(char *buf, uint32_t cap, uint32_t *len);
 
 /*
- * One message of sd_notify(3) to the datagram socket at path (pathlen octets; '@' first: abstract).
+ * One message of sd_notify(3) to the datagram socket at path (path_len octets; '@' first: abstract).
  * Text that begins with "RELOADING=1" gets the MONOTONIC_USEC that belongs to it. Never blocks.
  * PSP_DP_EINVAL: no such kind of path; PSP_DP_EIO: nobody takes it.
  */

@@ -67,6 +67,7 @@ static void interfaces(struct report *report)
 
 	for (struct if_nameindex *at = names; fd >= 0 && at != NULL && at->if_index != 0; at++) {
 		struct ifreq request = {0};
+		uint8_t forwards = psp_forwarding(at->if_name);
 		bool up;
 
 		(void)snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", at->if_name);
@@ -76,8 +77,8 @@ static void interfaces(struct report *report)
 		if (ioctl(fd, SIOCGIFMTU, &request) == 0)
 			line(report, "interface %s %s %d\n", at->if_name, up ? "up" : "down",
 			     request.ifr_mtu);
-		if (psp_forwarding(at->if_name) != 0)
-			line(report, "forwards %s %u\n", at->if_name, psp_forwarding(at->if_name));
+		if (forwards != 0)
+			line(report, "forwards %s %u\n", at->if_name, forwards);
 	}
 	if (fd >= 0)
 		(void)close(fd);
