@@ -189,7 +189,8 @@ export class Initiator {
       this.#outcomes.fail(line, { offers, error, maybe: true });
       return undefined;
     }
-    line.version = reply.version;
+    // In another version than was asked for there is nothing to settle, and nothing to remember.
+    if (reply.version === version) line.version = version;
     line.recovered();
     for (const [i, offer] of offers.entries()) {
       const outcome = reply.outcomes[i];

@@ -6,6 +6,7 @@ import type { Notice } from "./exchange.ts";
 import type { Parts } from "../tunnels/parts.ts";
 import type { PeerWatch } from "../peers/peer_watch.ts";
 import type { VipPair } from "../sa/sa.ts";
+import { isReservedSpi } from "../sa/sa_rules.ts";
 import type { TunnelTable } from "../tunnels/tunnel_table.ts";
 
 /** At most one notice per peer in this time. */
@@ -48,6 +49,8 @@ export class Notices {
   /** A packet could not be authenticated, or nobody here accepts its SPI: its sender is told. */
   syndrome({ spi, srcPip }: Extract<PlaneEvent, { type: "syndrome" }>): void {
     const { peers, counters } = this.#parts;
+    // Nobody was ever given one, and the peer would refuse the whole notice.
+    if (isReservedSpi(spi)) return;
     const rx = this.#table.byRxSpi(spi)?.state.rx.find(({ sa }) => sa.spi === spi);
     // A known SPI under a living key: forged or damaged packets, and no reason to give it up.
     if (rx !== undefined && rx.generation + 2n > this.#generation()) return;

@@ -23,6 +23,7 @@ import {
   type PspVersion,
   type VipPair,
 } from "../sa/sa.ts";
+import { isReservedSpi } from "../sa/sa_rules.ts";
 import * as pb from "./gen/psp/v1/psp_pb.ts";
 import * as tpb from "./gen/psp/v1/tunnel_pb.ts";
 
@@ -268,9 +269,8 @@ function errorText(error: { code: string; message: string }): { code: string; me
   };
 }
 
-/** Bit 31 names the master key; the rest counts, and 0 is reserved. */
 function spi(value: number, field: string): number {
-  if ((value & 0x7fff_ffff) === 0) throw bad(field, `${value} is reserved`);
+  if (isReservedSpi(value)) throw bad(field, `${value} is reserved`);
   return value >>> 0;
 }
 

@@ -5,6 +5,11 @@ import { keyLength } from "./sa_params.ts";
 import type { PspMode, PspParams, PspVersion } from "./sa.ts";
 import { canonicalVip, familyOf } from "../peers/vip.ts";
 
+/** Bit 31 names the master key; the other 31 are never all 0. */
+export function isReservedSpi(spi: number): boolean {
+  return (spi & 0x7fff_ffff) === 0;
+}
+
 /** What is wrong with them, as half a sentence; undefined: nothing. */
 export function paramsProblem(
   params: PspParams,
@@ -18,8 +23,7 @@ export function paramsProblem(
   },
 ): string | undefined {
   const { spi, version, key, cryptOffset, mode } = params;
-  // Bit 31 names the master key; the other 31 are never all 0.
-  if (!Number.isInteger(spi) || spi !== spi >>> 0 || (spi & 0x7fffffff) === 0) {
+  if (!Number.isInteger(spi) || spi !== spi >>> 0 || isReservedSpi(spi)) {
     return `SPI ${spi} is reserved or out of range`;
   }
   if (version !== wanted.version) return `version ${version} where ${wanted.version} was agreed`;

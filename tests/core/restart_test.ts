@@ -66,7 +66,7 @@ Deno.test("forged packets with a known SPI make nobody rekey", async () => {
   await w.clock.advance(1000);
   const [spi = 0] = h2.flows.rx.keys();
   for (let i = 0; i < 10; i++) {
-    for (const forged of [spi, 4711 + i]) {
+    for (const forged of [spi, 4711 + i, 0, 0x8000_0000]) {
       h2.core.onEvent({
         type: "syndrome",
         spi: forged,
@@ -79,7 +79,9 @@ Deno.test("forged packets with a known SPI make nobody rekey", async () => {
   }
   const sent = w.network.notices.length;
   assert.ok(sent >= 4 && sent <= 6, `at most one notice a second: ${sent}`);
-  assert.ok(!w.network.notices.some(({ notice }) => notice.unknownSpis.includes(spi)));
+  for (const never of [spi, 0, 0x8000_0000]) {
+    assert.ok(!w.network.notices.some(({ notice }) => notice.unknownSpis.includes(never)));
+  }
   assert.equal(h1.counter("rekeys"), 0n);
   assert.equal(w.network.requests.length, 1);
 });

@@ -30,3 +30,30 @@ Deno.test("hosts without a common version hold off and say so", async () => {
   assert.equal(w.network.requests.length, 1);
   assert.match(h1.core.status().peers[0]?.lastError ?? "", /No version in common/);
 });
+
+Deno.test("an answer in a version that nobody asked for is refused, and not remembered", async () => {
+  await using w = world();
+  const [h1, h2] = [w.host(1), w.host(2)];
+  const honest = h2.core.handler;
+  w.network.attach("h2", {
+    notify: (...asked) => honest.notify(...asked),
+    newTunnel: async (...asked) => {
+      const version = "aes-gmac-256";
+      const reply = await honest.newTunnel(...asked);
+      const outcomes = reply.outcomes.map((outcome) =>
+        outcome.ok ? { ...outcome, params: { ...outcome.params, version } as const } : outcome
+      );
+      return { ...reply, version, outcomes };
+    },
+  });
+  h1.send(h2);
+  await w.clock.advance(200);
+  assert.equal(h2.got(h1), 0);
+  assert.ok(w.network.requests.length > 0);
+  w.network.attach("h2", honest);
+  await w.clock.advance(15_000);
+  h1.send(h2);
+  await w.clock.advance(200);
+  assert.equal(h2.got(h1), 1, "the next exchange is as if there had been none before");
+  for (const { content } of w.network.requests) assert.doesNotMatch(content, /gmac/);
+});
