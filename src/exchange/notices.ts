@@ -5,8 +5,7 @@ import type { PlaneEvent } from "../../ffi/plane.ts";
 import type { Notice } from "./exchange.ts";
 import type { Parts } from "../tunnels/parts.ts";
 import type { PeerWatch } from "../peers/peer_watch.ts";
-import type { VipPair } from "../sa/sa.ts";
-import { isReservedSpi } from "../sa/sa_rules.ts";
+import { isReservedSpi, type VipPair } from "../sa/sa.ts";
 import type { TunnelTable } from "../tunnels/tunnel_table.ts";
 
 /** At most one notice per peer in this time. */

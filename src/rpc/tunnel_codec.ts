@@ -17,13 +17,13 @@ import {
   type TunnelOutcome,
 } from "../exchange/exchange.ts";
 import {
+  isReservedSpi,
   PSP_VERSIONS,
   type PspMode,
   type PspParams,
   type PspVersion,
   type VipPair,
 } from "../sa/sa.ts";
-import { isReservedSpi } from "../sa/sa_rules.ts";
 import * as pb from "./gen/psp/v1/psp_pb.ts";
 import * as tpb from "./gen/psp/v1/tunnel_pb.ts";
 

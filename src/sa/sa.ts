@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** What a security association is, in the words of the field. Shapes only. */
+/** What a security association is, in the words of the field: shapes, and what numbers mean. */
 import type { Key } from "../../ffi/key.ts";
 
 /** PSP versions by name; the index is the version field on the wire. */
 export const PSP_VERSIONS = ["aes-gcm-128", "aes-gcm-256", "aes-gmac-128", "aes-gmac-256"] as const;
 export type PspVersion = (typeof PSP_VERSIONS)[number];
 export type PspMode = "tunnel" | "transport";
+
+/** Bit 31 names the master key; the other 31 are never all 0. */
+export function isReservedSpi(spi: number): boolean {
+  return (spi & 0x7fff_ffff) === 0;
+}
 
 /** The two ends of a tunnel as this host sees them. Canonical text (IPv6 compressed, lower case). */
 export interface VipPair {

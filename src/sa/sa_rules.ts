@@ -2,13 +2,8 @@
 
 /** When parameters of a peer can be used at all. */
 import { keyLength } from "./sa_params.ts";
-import type { PspMode, PspParams, PspVersion } from "./sa.ts";
+import { isReservedSpi, type PspMode, type PspParams, type PspVersion } from "./sa.ts";
 import { canonicalVip, familyOf } from "../peers/vip.ts";
-
-/** Bit 31 names the master key; the other 31 are never all 0. */
-export function isReservedSpi(spi: number): boolean {
-  return (spi & 0x7fff_ffff) === 0;
-}
 
 /** What is wrong with them, as half a sentence; undefined: nothing. */
 export function paramsProblem(
