@@ -1,23 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
-import type { RxSa, TxSa } from "../sa/sa.ts";
+import { txSa } from "../../tests/support/sas.ts";
+import type { RxSa } from "../sa/sa.ts";
 import { egrAclEntry, encapHeader, ingrAclEntry, pspEncryptEntry } from "./entries.ts";
 
-const TX: TxSa = {
-  localVip: "10.1.0.5",
-  remoteVip: "10.2.0.7",
-  peer: "h2",
-  spi: 0x9a345678,
-  version: "aes-gcm-256",
-  pip: "192.0.2.2",
-  mac: "02:00:00:00:00:02",
-  cryptOffset: 5,
-  mode: "tunnel",
-  epoch: 1n,
-  serial: 1n,
-  createdAtMs: 0,
-  expiresAtMs: 0,
-};
+const TX = txSa({ spi: 0x9a345678, version: "aes-gcm-256" });
 const OUTER = {
   localPip: "192.0.2.1",
   ethSrc: "02:00:00:00:00:01",

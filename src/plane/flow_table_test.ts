@@ -1,15 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
-import {
-  decapMac,
-  key,
-  methods,
-  NOTHING,
-  PAIR,
-  rxSa,
-  setUp,
-  txSa,
-} from "../../tests/support/flow_lab.ts";
+import { decapMac, key, methods, NOTHING, setUp } from "../../tests/support/flow_lab.ts";
+import { PAIR, rxSa, txSa } from "../../tests/support/sas.ts";
 
 Deno.test("a transmit SA is installed downstream first", () => {
   for (const sampling of [false, true]) {

@@ -1,53 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** A table of flows over a fake plane, and SAs for it. */
+/** A table of flows over a fake plane, keys for it, and a clock. */
 import { Key } from "../../ffi/key.ts";
 import type { TxKey } from "../../ffi/plane.ts";
 import { installTopology } from "../../src/pipes/install.ts";
 import { buildTopology } from "../../src/pipes/topology.ts";
 import { FlowTable, type FlowTableOptions } from "../../src/plane/flow_table.ts";
-import type { Clock, RxSa, TxSa } from "../../src/sa/sa.ts";
+import type { Clock } from "../../src/sa/sa.ts";
 import { FakePlane } from "./fake_plane.ts";
 
-/** Of all SAs here. */
-export const PAIR = { localVip: "10.1.0.5", remoteVip: "10.2.0.7" };
 /** `totals` of an empty table. */
 export const NOTHING = { tx: 0, rx: 0, cryptoIds: 0, retiring: 0, pspEncrypt: 0 };
-
-/** Towards h2, but for `change`. */
-export function txSa(change: Partial<TxSa> = {}): TxSa {
-  return {
-    ...PAIR,
-    peer: "h2",
-    spi: 0x12345678,
-    version: "aes-gcm-128",
-    pip: "192.0.2.2",
-    mac: "02:00:00:00:00:02",
-    cryptOffset: 5,
-    mode: "tunnel",
-    epoch: 1n,
-    serial: 1n,
-    createdAtMs: 0,
-    expiresAtMs: 0,
-    ...change,
-  };
-}
-
-/** From h2, but for `change`. */
-export function rxSa(change: Partial<RxSa> = {}): RxSa {
-  const { localVip, remoteVip } = PAIR;
-  return {
-    localVip,
-    remoteVip,
-    peer: "h2",
-    spi: 7,
-    version: "aes-gcm-128",
-    mode: "tunnel",
-    serial: 1n,
-    createdAtMs: 0,
-    ...change,
-  };
-}
 
 /** Of octets that are all `fill`. */
 export function key(fill: number): TxKey {

@@ -1,22 +1,51 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** SAs for tests of the machine. */
+/** SAs for tests, and how the machine holds them. */
+import type { RxSa, TxSa } from "../../src/sa/sa.ts";
 import type { Rx, Tx } from "../../src/sa/sa_state.ts";
+
+/** Of SAs that say no other. */
+export const PAIR = { localVip: "10.1.0.5", remoteVip: "10.2.0.7" };
+
+/** Towards h2, but for `change`. */
+export function txSa(change: Partial<TxSa> = {}): TxSa {
+  return {
+    ...PAIR,
+    peer: "h2",
+    spi: 0x12345678,
+    version: "aes-gcm-128",
+    pip: "192.0.2.2",
+    mac: "02:00:00:00:00:02",
+    cryptOffset: 5,
+    mode: "tunnel",
+    epoch: 1n,
+    serial: 1n,
+    createdAtMs: 0,
+    expiresAtMs: 0,
+    ...change,
+  };
+}
+
+/** From h2, but for `change`. */
+export function rxSa(change: Partial<RxSa> = {}): RxSa {
+  return {
+    ...PAIR,
+    peer: "h2",
+    spi: 7,
+    version: "aes-gcm-128",
+    mode: "tunnel",
+    serial: 1n,
+    createdAtMs: 0,
+    ...change,
+  };
+}
 
 const pair = { localVip: "10.1.0.1", remoteVip: "10.2.0.1" };
 
 /** A receive SA; its serial is its SPI. */
 export function rx(spi: number, change: Partial<Rx> = {}): Rx {
   return {
-    sa: {
-      ...pair,
-      peer: "h2",
-      spi,
-      version: "aes-gcm-128",
-      mode: "tunnel",
-      serial: BigInt(spi),
-      createdAtMs: 0,
-    },
+    sa: rxSa({ ...pair, spi, serial: BigInt(spi) }),
     generation: 0n,
     expiresAt: 1e9,
     given: false,
@@ -32,20 +61,7 @@ export function rx(spi: number, change: Partial<Rx> = {}): Rx {
 /** A transmit SA of epoch 1; its SPI is its serial plus 100. */
 export function tx(serial: number, change: Partial<Tx> = {}): Tx {
   return {
-    sa: {
-      ...pair,
-      peer: "h2",
-      spi: serial + 100,
-      version: "aes-gcm-128",
-      pip: "192.0.2.2",
-      mac: "02:00:00:00:00:02",
-      cryptOffset: 5,
-      mode: "tunnel",
-      epoch: 1n,
-      serial: BigInt(serial),
-      createdAtMs: 0,
-      expiresAtMs: 0,
-    },
+    sa: txSa({ ...pair, spi: serial + 100, serial: BigInt(serial) }),
     bornAt: 0,
     softAt: 1e6,
     softPackets: 1n << 30n,
