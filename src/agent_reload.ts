@@ -2,7 +2,7 @@
 
 /** SIGHUP, or the configuration file has changed: certificates and the deny list come into force. */
 import type { Config } from "./config/config.ts";
-import { toFile } from "./config/file_form.ts";
+import { differences } from "./config/file_form.ts";
 import type { Core } from "./tunnels/core.ts";
 import type { Log } from "./log.ts";
 import type { Notify } from "./notify.ts";
@@ -65,10 +65,7 @@ export async function reload(read: () => Promise<Config>, running: Running): Pro
   notify.ready();
 }
 
-/** The keys of the file, in its first level, that say something else now; not those that a reload takes. */
+/** The keys of the file that say something else now; not those that a reload takes. */
 export function changedSince(before: Config, after: Config): readonly string[] {
-  const [a, b] = [toFile(before), toFile(after)];
-  const text = (value: unknown) => JSON.stringify(value) ?? "";
-  return [...new Set([...Object.keys(a), ...Object.keys(b)])]
-    .filter((key) => key !== "security" && text(a[key]) !== text(b[key]));
+  return differences(before, after).filter((key) => !key.startsWith("security."));
 }

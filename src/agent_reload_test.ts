@@ -15,7 +15,7 @@ Deno.test("what a reload does not take is named; what it takes is not", () => {
   const [h2] = SMALLEST.peers;
   assert.deepEqual(
     changedSince(before, configOf({ tunnel: { life: "2h" }, peers: [{ ...h2, vc: "1" }] })),
-    ["tunnel", "peers"],
+    ["tunnel.life", "peers[h2].vc"],
   );
 });
 
@@ -39,6 +39,6 @@ Deno.test("a reload says what it took, and what has to wait for a new start", as
   assert.deepEqual(heard, [["h2"], ["h2"]]);
   assert.deepEqual(said, [
     'Configuration reloaded: the deny list and certificates are in force {"count":1}',
-    'Other changes come into force when the agent is started again {"reason":"psp"}',
+    'Other changes come into force when the agent is started again {"reason":"psp.ttl"}',
   ]);
 });

@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** What holds between the addresses of a configuration: of this host, of its peers, of its workloads. */
-import { family, isLoopback, isOneAddress, parseHostPort, parseIp } from "./addresses.ts";
-import { defaultListen } from "./file_form.ts";
+import {
+  defaultListen,
+  family,
+  isLoopback,
+  isOneAddress,
+  parseHostPort,
+  parseIp,
+} from "./addresses.ts";
 import type { Remark } from "./rules.ts";
 import type { FileForm } from "./schema.ts";
 

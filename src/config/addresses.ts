@@ -114,6 +114,11 @@ export function parseHostPort(input: unknown): HostPort {
   return { host, port, text: `${host}:${port}` };
 }
 
+/** Where the control channel listens when the file does not say: the host's own address, port 7443. */
+export function defaultListen(pip: string): string {
+  return parseIp(pip).includes(":") ? `[${pip}]:7443` : `${pip}:7443`;
+}
+
 /** Whether it can be a DNS name (a plain IPv4 address is one in form). */
 export function isDnsName(name: string): boolean {
   return name.length > 0 && name.length <= 253 &&

@@ -1,178 +1,108 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Between the file's names and the `Config` that the agent works with: there, and back for printing. */
+/**
+ * Between a file's tree and the `Config` that the agent works with. One mapping for every key, in both
+ * directions: "state_dir" is `stateDir`, a span of time "life" is `lifeMs`, a path starts at the file's
+ * directory, a number of 64 bits may stand in quotes.
+ */
 import { resolve } from "node:path";
-import { isOneAddress, parseIp } from "./addresses.ts";
-import { compact } from "./compact.ts";
-import type { Config, PlaneConfig, TlsFiles } from "./config.ts";
 import { formatDuration } from "./durations.ts";
-import type { FileForm } from "./schema.ts";
+import { FilePath, Span } from "./values.ts";
 
-/** Fills in what depends on other keys; relative paths start at `dir`, the file's directory. */
-export function toConfig(form: FileForm, dir: string): Config {
-  const path = (file: string) => resolve(dir, file);
-  const tls = (files: TlsFiles | undefined) =>
-    files && { cert: path(files.cert), key: path(files.key), ca: path(files.ca) };
-  const { psp, hold, rpc, status, tunnel } = form;
-  return {
-    id: form.id,
-    domain: form.domain,
-    stateDir: path(form.state_dir),
-    pip: form.pip,
-    gatewayMac: form.gateway_mac,
-    vips: form.vips.map(({ mac, ...entry }) =>
-      compact({ ...entry, mac: isOneAddress(entry.vip) ? mac : undefined })
-    ),
-    peers: form.peers.map((peer) =>
-      compact({
-        id: peer.id,
-        svcAddress: peer.svc_address,
-        pip: peer.pip,
-        vips: peer.vips,
-        nextHopMac: peer.next_hop_mac,
-        vc: peer.vc,
-      })
-    ),
-    plane: toPlane(form.plane, path),
-    psp: compact({
-      versions: psp.versions,
-      mode: psp.mode,
-      cryptOffset: psp.crypt_offset,
-      sampleRateLog2: psp.sample_rate_log2,
-      sampleBytes: psp.sample_bytes,
-      copyDscp: psp.copy_dscp,
-      mssClamp: psp.mss_clamp,
-      ttl: psp.ttl,
-    }),
-    hold: { packetsPerFlow: hold.packets_per_flow, bytes: hold.bytes, flows: hold.flows },
-    rpc: compact({
-      listen: rpc.listen ?? defaultListen(form.pip),
-      tls: tls(rpc.tls),
-      insecure: rpc.insecure,
-      timeoutMs: rpc.timeout,
-      attempts: rpc.attempts,
-      maxConnections: rpc.max_connections,
-      handshakeTimeoutMs: rpc.handshake_timeout,
-      maxMessageBytes: rpc.max_message_bytes,
-      peerRate: rpc.peer_rate,
-      peerBurst: rpc.peer_burst,
-    }),
-    status: compact({
-      listen: status.listen,
-      admin: status.admin,
-      tls: tls(status.tls),
-      tokenFile: status.token_file && path(status.token_file),
-    }),
-    tunnel: {
-      onDemand: tunnel.on_demand,
-      restore: tunnel.restore,
-      lifeMs: tunnel.life,
-      lifePackets: tunnel.life_packets,
-      idleMs: tunnel.idle,
-      graceMs: tunnel.grace,
-      backOffMs: tunnel.back_off,
-      backOffMaxMs: tunnel.back_off_max,
-    },
-    rotation: { intervalMs: form.rotation.interval },
-    security: { deny: form.security.deny },
-    log: { level: form.log.level, format: form.log.format },
-  };
+type CamelCase<S> = S extends `${infer Head}_${infer Tail}`
+  ? `${Head}${Capitalize<CamelCase<Tail>>}`
+  : S;
+type Key<K, V> = [Exclude<V, undefined>] extends [Span] ? `${CamelCase<K> & string}Ms`
+  : CamelCase<K> & string;
+type Flat<T> = { [K in keyof T]: T[K] };
+
+/** What a value of the file's tree is in a `Config`: other names, spans in milliseconds, nothing undefined. */
+export type Mapped<T> = T extends Span ? number
+  : T extends FilePath ? string
+  : T extends readonly (infer Item)[] ? readonly Mapped<Item>[]
+  : T extends object ? Flat<
+      & { readonly [K in keyof T as undefined extends T[K] ? never : Key<K, T[K]>]: Mapped<T[K]> }
+      & {
+        readonly [K in keyof T as undefined extends T[K] ? Key<K, T[K]> : never]?: Mapped<
+          Exclude<T[K], undefined>
+        >;
+      }
+    >
+  : T;
+
+/** From the file's names to ours; relative paths start at `dir`, the file's directory. */
+export function fromFile<T>(value: T, dir: string): Mapped<T> {
+  return mapped(value, dir) as Mapped<T>;
 }
 
-/** Where the control channel listens when the file does not say: the host's own address, port 7443. */
-export function defaultListen(pip: string): string {
-  return parseIp(pip).includes(":") ? `[${pip}]:7443` : `${pip}:7443`;
+function mapped(value: unknown, dir: string): unknown {
+  if (value instanceof Span) return value.ms;
+  if (value instanceof FilePath) return resolve(dir, value.path);
+  if (Array.isArray(value)) return value.map((item) => mapped(item, dir));
+  if (!isTree(value)) return value;
+  const camel = (key: string) => key.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([, item]) => item !== undefined)
+      .map(([key, item]) => [camel(key) + (item instanceof Span ? "Ms" : ""), mapped(item, dir)]),
+  );
 }
 
 /** The tree that a file would have for this configuration: loading it gives the same one again. */
-export function toFile(config: Config): Record<string, unknown> {
-  const { psp, hold, rpc, status, tunnel } = config;
-  return compact({
-    id: config.id,
-    domain: config.domain,
-    state_dir: config.stateDir,
-    pip: config.pip,
-    gateway_mac: config.gatewayMac,
-    vips: config.vips.map((entry) => entry),
-    plane: fromPlane(config.plane),
-    psp: compact({
-      versions: psp.versions,
-      mode: psp.mode,
-      crypt_offset: psp.cryptOffset,
-      sample_rate_log2: psp.sampleRateLog2,
-      sample_bytes: psp.sampleBytes,
-      copy_dscp: psp.copyDscp,
-      mss_clamp: psp.mssClamp,
-      ttl: psp.ttl,
-    }),
-    hold: { packets_per_flow: hold.packetsPerFlow, bytes: hold.bytes, flows: hold.flows },
-    rpc: compact({
-      listen: rpc.listen,
-      tls: rpc.tls,
-      insecure: rpc.insecure,
-      timeout: formatDuration(rpc.timeoutMs),
-      attempts: rpc.attempts,
-      max_connections: rpc.maxConnections,
-      handshake_timeout: formatDuration(rpc.handshakeTimeoutMs),
-      max_message_bytes: rpc.maxMessageBytes,
-      peer_rate: rpc.peerRate,
-      peer_burst: rpc.peerBurst,
-    }),
-    status: compact({
-      listen: status.listen,
-      admin: status.admin,
-      tls: status.tls,
-      token_file: status.tokenFile,
-    }),
-    tunnel: {
-      on_demand: tunnel.onDemand,
-      restore: tunnel.restore,
-      life: formatDuration(tunnel.lifeMs),
-      life_packets: fromBigint(tunnel.lifePackets),
-      idle: formatDuration(tunnel.idleMs),
-      grace: formatDuration(tunnel.graceMs),
-      back_off: formatDuration(tunnel.backOffMs),
-      back_off_max: formatDuration(tunnel.backOffMaxMs),
-    },
-    rotation: { interval: formatDuration(config.rotation.intervalMs) },
-    security: { deny: config.security.deny },
-    log: config.log,
-    peers: config.peers.map((peer) =>
-      compact({
-        id: peer.id,
-        svc_address: peer.svcAddress,
-        pip: peer.pip,
-        vips: peer.vips,
-        next_hop_mac: peer.nextHopMac,
-        vc: peer.vc === undefined ? undefined : fromBigint(peer.vc),
-      })
+export function toFile(config: object): Record<string, unknown> {
+  return unmapped(config) as Record<string, unknown>;
+}
+
+function unmapped(value: unknown): unknown {
+  if (typeof value === "bigint") return fromBigint(value);
+  if (Array.isArray(value)) return value.map(unmapped);
+  if (!isTree(value)) return value;
+  const snake = (key: string) => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) =>
+      typeof item === "number" && key.endsWith("Ms")
+        ? [snake(key.slice(0, -"Ms".length)), formatDuration(item)]
+        : [snake(key), unmapped(item)]
     ),
-  });
+  );
 }
 
-function toPlane(plane: FileForm["plane"], path: (file: string) => string): PlaneConfig {
-  const common = {
-    nextHopMac: plane.next_hop_mac,
-    uplinkVlan: plane.uplink_vlan,
-    library: plane.library && path(plane.library),
-  };
-  if (plane.kind === "soft") {
-    const { kind, uplink, host, backend } = plane;
-    return compact({ kind, uplink, host, backend, ...common });
-  }
-  const { kind, pci, representor, cores, hugepages_mb } = plane;
-  return compact({ kind, pci, representor, cores, hugepagesMb: hugepages_mb, ...common });
-}
-
-function fromPlane(plane: PlaneConfig): Record<string, unknown> {
-  const { nextHopMac, uplinkVlan, library, ...rest } = plane;
-  const common = { next_hop_mac: nextHopMac, uplink_vlan: uplinkVlan, library };
-  if (rest.kind === "soft") return compact({ ...rest, ...common });
-  const { hugepagesMb, ...doca } = rest;
-  return compact({ ...doca, hugepages_mb: hugepagesMb, ...common });
+function isTree(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null;
 }
 
 /** JSON has no 64-bit numbers: above 2^53 they stand in quotes. */
 function fromBigint(n: bigint): number | string {
   return n <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(n) : `0x${n.toString(16)}`;
+}
+
+/**
+ * Where two configurations differ, as keys of the file: "psp.ttl", "peers[h2].vips". Objects of a list are
+ * compared by their `id` where they have one; a list of anything else differs as a whole.
+ */
+export function differences(before: object, after: object): readonly string[] {
+  return [...differing(toFile(before), toFile(after), "")];
+}
+
+function* differing(before: unknown, after: unknown, path: string): Generator<string> {
+  const [a, b] = [children(before), children(after)];
+  if (a === undefined || b === undefined) {
+    if (JSON.stringify(before) !== JSON.stringify(after)) yield path;
+    return;
+  }
+  const isList = Array.isArray(before) || Array.isArray(after);
+  for (const key of new Set([...a.keys(), ...b.keys()])) {
+    const child = isList ? `${path}[${key}]` : path === "" ? key : `${path}.${key}`;
+    yield* differing(a.get(key), b.get(key), child);
+  }
+}
+
+/** The parts of an object, or of a list of objects with ids; undefined: compared as a whole. */
+function children(value: unknown): ReadonlyMap<string, unknown> | undefined {
+  if (!Array.isArray(value)) return isTree(value) ? new Map(Object.entries(value)) : undefined;
+  const named = value.flatMap((item) =>
+    isTree(item) && typeof item.id === "string" ? [[item.id, item] as const] : []
+  );
+  const byId = new Map(named);
+  return byId.size === value.length ? byId : undefined;
 }

@@ -3,9 +3,9 @@
 /** From the text of `peers.json` to a `Config`, or to a report of everything that is wrong with it. */
 import { dirname, resolve } from "node:path";
 import * as v from "valibot";
-import { parseCidr } from "./addresses.ts";
+import { defaultListen, isOneAddress, parseCidr } from "./addresses.ts";
 import { type Config, ConfigError } from "./config.ts";
-import { toConfig } from "./file_form.ts";
+import { fromFile } from "./file_form.ts";
 import { fileReason } from "./reasons.ts";
 import { problemsOf, type Remark, warningsOf } from "./rules.ts";
 import { type FileForm, fileSchema } from "./schema.ts";
@@ -66,6 +66,19 @@ export function parseConfig(text: string, file: string): Omit<Loaded, "unreadabl
   return {
     config: toConfig(form, dirname(resolve(file))),
     warnings: warnings.map((warning) => render(file, warning)),
+  };
+}
+
+/** Under the agent's names, with what one key says about another filled in. */
+function toConfig(form: FileForm, dir: string): Config {
+  const config = fromFile(form, dir);
+  return {
+    ...config,
+    // A MAC is one workload's; a warning says that it was left out.
+    vips: config.vips.map(({ mac, ...vip }) =>
+      mac === undefined || !isOneAddress(vip.vip) ? vip : { ...vip, mac }
+    ),
+    rpc: { ...config.rpc, listen: config.rpc.listen ?? defaultListen(config.pip) },
   };
 }
 

@@ -2,8 +2,7 @@
 
 /** What holds between keys, once each of them is right by itself. */
 import { addressProblems, addressWarnings, sameListener } from "./address_rules.ts";
-import { isLoopback, parseHostPort } from "./addresses.ts";
-import { defaultListen } from "./file_form.ts";
+import { defaultListen, isLoopback, parseHostPort } from "./addresses.ts";
 import type { FileForm } from "./schema.ts";
 
 /** Where in the file, and one clause about what is wrong there and what would be right. */
@@ -122,7 +121,7 @@ function* control(form: FileForm): Generator<Remark> {
       text: "is true although rpc.tls is there: remove one of the two",
     };
   }
-  if (form.tunnel.back_off > form.tunnel.back_off_max) {
+  if (form.tunnel.back_off.ms > form.tunnel.back_off_max.ms) {
     yield {
       path: ["tunnel", "back_off_max"],
       text: "is shorter than tunnel.back_off: make it longer",

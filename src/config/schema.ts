@@ -2,8 +2,8 @@
 
 /**
  * The one schema of `peers.json`: every key of the file, its bounds and its default, in the file's own
- * order. What comes out has canonical addresses and milliseconds, still under the file's names;
- * `file_form.ts` turns it into a `Config` and back, `rules.ts` compares keys with one another.
+ * order. What comes out has canonical addresses, still under the file's names; `file_form.ts` maps it to a
+ * `Config` and back, `rules.ts` compares keys with one another.
  */
 import * as v from "valibot";
 import { PSP_VERSIONS } from "../sa/sa.ts";
@@ -15,6 +15,7 @@ import {
   denied,
   domainName,
   duration,
+  filePath,
   hostPort,
   identity,
   integer,
@@ -33,7 +34,6 @@ const DAY = 24 * HOUR;
 
 const mac = leaf(parseMac);
 const ip = leaf(parseIp);
-const filePath = text("a path", 4096);
 
 const tls = section({ cert: filePath, key: filePath, ca: filePath }, {
   cert: 'this host\'s certificate chain, a PEM file such as "h1.crt"',
@@ -44,7 +44,9 @@ const tls = section({ cert: filePath, key: filePath, ca: filePath }, {
 /** "10.1.0.0/24", or an object with more about it. */
 const vipObject = section({
   vip: cidr,
+  // Absent: learned.
   mac: v.optional(mac),
+  // What DHCP and router advertisements say.
   gateway: v.optional(ip),
   dns: v.optional(list(ip, { what: "addresses", max: 8 }), []),
 }, { vip: 'an address or prefix such as "10.1.0.5"' });
@@ -59,9 +61,11 @@ const localVip = v.lazy((input) =>
 const peer = section({
   id: identity,
   svc_address: hostPort,
+  // Absent: what the exchange says.
   pip: v.optional(ip),
   vips: list(cidr, { what: "addresses or prefixes", min: 1, max: 65_536 }),
   next_hop_mac: v.optional(mac),
+  // Virtualization cookie of packets that this peer sends to us.
   vc: v.optional(bigint(0n, 2n ** 64n - 1n)),
 }, {
   id: 'the name in the peer\'s certificate, such as "h2"',
@@ -71,7 +75,9 @@ const peer = section({
 
 const planeCommon = {
   next_hop_mac: v.optional(mac),
+  // 802.1Q VLAN id, 0: untagged.
   uplink_vlan: v.optional(integer(0, 4094), 0),
+  // Another shim than the one that comes with the agent.
   library: v.optional(filePath),
 };
 const softPlane = section({
@@ -102,11 +108,13 @@ const plane = v.lazy((input) =>
 );
 
 const psp = section({
+  // In order of preference.
   versions: v.optional(list(oneOf(PSP_VERSIONS), { what: "PSP versions", min: 1, max: 4 }), [
     "aes-gcm-256",
     "aes-gcm-128",
   ]),
   mode: v.optional(oneOf(["tunnel", "transport"]), "tunnel"),
+  // Absent: 5 and 10, or 7 and 12 with a VC; in transport mode 0, or 2.
   crypt_offset: v.optional(section({ ipv4: integer(0, 63), ipv6: integer(0, 63) }, {
     ipv4: "4-octet units in clear for IPv4, such as 5",
     ipv6: "4-octet units in clear for IPv6, such as 10",
@@ -148,6 +156,7 @@ const tunnel = section({
   on_demand: v.optional(bool, true),
   restore: v.optional(bool, true),
   life: v.optional(duration(SECOND, 30 * DAY), "1h"),
+  // Packets per transmit key.
   life_packets: v.optional(bigint(16n, 2n ** 62n), 2 ** 34),
   idle: v.optional(duration(SECOND, 30 * DAY), "10m"),
   grace: v.optional(duration(0, HOUR), "5s"),
@@ -158,9 +167,11 @@ const tunnel = section({
 /** The whole file. */
 export const fileSchema = section({
   id: identity,
+  // Trust domain of the SPIFFE ids.
   domain: v.optional(domainName, "psp-agent.local"),
   state_dir: v.optional(filePath, "/var/lib/psp-agent"),
   pip: ip,
+  // What workloads see as their gateway's MAC; it must differ from the host port's own.
   gateway_mac: v.optional(mac, "02:50:53:50:00:01"),
   vips: list(localVip, { what: "addresses or prefixes", min: 1, max: 65_536 }),
   plane,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
+import { fromFile, toFile } from "./file_form.ts";
 import { parseConfig } from "./load.ts";
 import { fileSchema } from "./schema.ts";
 
@@ -25,4 +26,12 @@ Deno.test("every key is documented in examples/peers.json, which is valid", asyn
   assert.ok(keys.length > 60, `the walk found ${keys.length} keys`);
   assert.deepEqual(keys.filter((key) => !text.includes(`"${key}":`)), []);
   assert.deepEqual(parseConfig(text, "/etc/psp/peers.json").warnings, []);
+});
+
+Deno.test("every key has its own name in the agent, and finds back to the file's", () => {
+  const keys = [...keysOf(fileSchema)];
+  const ours = fromFile(Object.fromEntries(keys.map((key) => [key, "x"])), "/");
+  assert.deepEqual(Object.keys(toFile(ours)), keys);
+  // "Ms" at the end of a name says that it is a span of time.
+  assert.deepEqual(keys.filter((key) => key.endsWith("_ms")), []);
 });

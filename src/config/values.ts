@@ -6,6 +6,16 @@ import { isDnsName, isIdentity, parseCidr, parseHostPort } from "./addresses.ts"
 import { formatDuration, parseDuration, quote } from "./durations.ts";
 import { nearest } from "./suggest.ts";
 
+/** A span of time in a file's tree: a key "life" with one is `lifeMs` in the `Config`. */
+export class Span {
+  constructor(readonly ms: number) {}
+}
+
+/** A path in a file's tree. A relative one starts at the file's directory. */
+export class FilePath {
+  constructor(readonly path: string) {}
+}
+
 /** A value read by a function that throws `RangeError` with a message when it cannot be used. */
 export function leaf<T>(parse: (input: unknown) => T): v.GenericSchema<unknown, T> {
   return v.pipe(
@@ -106,8 +116,8 @@ export function bigint(min: bigint, max: bigint): v.GenericSchema<unknown, bigin
   });
 }
 
-/** A span of time within bounds, in milliseconds. */
-export function duration(minMs: number, maxMs: number): v.GenericSchema<unknown, number> {
+/** A span of time within bounds. */
+export function duration(minMs: number, maxMs: number): v.GenericSchema<unknown, Span> {
   return leaf((input) => {
     const ms = parseDuration(input);
     if (ms < minMs || ms > maxMs) {
@@ -117,7 +127,7 @@ export function duration(minMs: number, maxMs: number): v.GenericSchema<unknown,
         }`,
       );
     }
-    return ms;
+    return new Span(ms);
   });
 }
 
@@ -149,6 +159,12 @@ export function text(what: string, max: number): v.GenericSchema<unknown, string
     return input;
   });
 }
+
+/** The path of a file or directory. */
+export const filePath: v.GenericSchema<unknown, FilePath> = v.pipe(
+  text("a path", 4096),
+  v.transform((path) => new FilePath(path)),
+);
 
 /** true or false; "true" in quotes is neither. */
 export const bool: v.GenericSchema<unknown, boolean> = leaf((input) => {
