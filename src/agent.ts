@@ -25,6 +25,7 @@ import { type PlaneWatch, watchPlane } from "./plane/plane_watch.ts";
 import { systemRandom } from "./random.ts";
 import { createRpcClient } from "./rpc/client.ts";
 import type { RpcEvents } from "./rpc/events.ts";
+import type { Trust } from "./rpc/identity.ts";
 import { startRpcServer } from "./rpc/server.ts";
 import { startStatusServer, type StatusServer } from "./rpc/status_server.ts";
 import { TlsStore } from "./rpc/tls_store.ts";
@@ -108,6 +109,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
     watch: stack.use(watchPlane({ config, plane, log, clock })),
     events,
     tls,
+    trust,
     backend,
   });
   ends.push(() => status.close());
@@ -261,17 +263,18 @@ function startStatus(
     watch: PlaneWatch;
     events: AgentEvents;
     tls: TlsStore | undefined;
+    trust: Trust;
     backend: string;
   },
 ): Promise<StatusServer> {
-  const { config, events, tls, plane } = given;
+  const { config, events, tls, trust, plane } = given;
   const source = agentStatus({
     ...given,
     mtu: () => mtuOf(config, plane.port("uplink").mtu),
     counters: () => events.snapshot(),
     certificateExpiresAtMs: () => tls?.expiresAtMs,
   });
-  return startStatusServer({ config: config.status, source, events });
+  return startStatusServer({ config: config.status, source, trust, events });
 }
 
 /** systemd, or whoever speaks its words. */

@@ -18,7 +18,7 @@ export interface Running {
   readonly config: Config;
   readonly core: Pick<Core, "deny">;
   readonly server: Pick<RpcServer, "setTrust" | "presented">;
-  readonly status: Pick<StatusServer, "reload">;
+  readonly status: Pick<StatusServer, "reload" | "setTrust">;
   readonly client: Pick<RpcClient, "setTrust" | "presented">;
   readonly tls: Pick<TlsStore, "reload"> | undefined;
   readonly log: Log;
@@ -47,6 +47,7 @@ export async function reload(read: () => Promise<Config>, running: Running): Pro
     const denied = core.deny([...deny, ...stolen]);
     core.deny(deny);
     server.setTrust(trust);
+    status.setTrust(trust);
     client.setTrust(trust, config.peers);
     log.info("Configuration reloaded: the deny list and certificates are in force", {
       count: denied.length,

@@ -28,7 +28,7 @@ Deno.test("a reload says what it took, and what has to wait for a new start", as
     config: configOf({}),
     core: { deny: (list) => (heard.push(list), list) },
     server: { setTrust: () => 0, presented: () => new Map() } as unknown as Running["server"],
-    status: { reload: () => {} },
+    status: { reload: () => {}, setTrust: () => {} },
     client: { setTrust: () => {}, presented: () => new Map() },
     tls: undefined,
     log: { debug: say, info: say, warn: say, error: say },

@@ -10,15 +10,24 @@
 import { Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
 import { createTransport } from "@connectrpc/connect/protocol-connect";
 import type { SecureClientSessionOptions } from "node:http2";
+import type { TLSSocket } from "node:tls";
 import { ConfigError } from "../config/config.ts";
 import type { CallOptions, TunnelClient } from "../exchange/exchange.ts";
-import { subjectAltNames } from "../pki/san.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
 import { H2Connection } from "./h2_connection.ts";
 import { TunnelService } from "./gen/psp/v1/tunnel_pb.ts";
-import { identify, type Trust } from "./identity.ts";
+import { identify, isDenied, isDeniedCertificate, type Trust } from "./identity.ts";
+import {
+  type Ending,
+  isOver,
+  type Proof,
+  type ProofOptions,
+  prove,
+  proveAgain,
+  REVIEW_MS,
+} from "./proof.ts";
 import { INSECURE_PEER_HEADER } from "./server.ts";
-import { contextOptions, runtimeRefusal } from "./tls.ts";
+import { clientOptions, runtimeRefusal } from "./tls.ts";
 import type { TlsStore } from "./tls_store.ts";
 import { noticeToProto, replyFromProto, requestToProto, wipeRequest } from "./tunnel_codec.ts";
 
@@ -59,6 +68,8 @@ interface Line {
   readonly svcAddress: string;
   readonly connection: H2Connection;
   readonly call: ReturnType<typeof createClient<typeof TunnelService>>;
+  /** Of the newest connection. */
+  proof: Proof | undefined;
   /** Why the last certificate was refused: TLS itself only says that it was. */
   refusal: { message: string } | undefined;
 }
@@ -79,7 +90,7 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
     if (peer === undefined) {
       throw new ConnectError(`Cannot call "${id}": no such peer`, Code.NotFound);
     }
-    if (trust.deny.includes(id) || trust.deny.includes(`spiffe://${trust.domain}/psp/${id}`)) {
+    if (isDenied(id, "", trust)) {
       throw new ConnectError(`Cannot call "${id}": it is denied`, Code.PermissionDenied);
     }
     const open = lines.get(id);
@@ -112,12 +123,43 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
     };
     return await attempt(true);
   };
-  // New files: calls under way end on the old connection, the next ones open a new one.
-  const stopFollowing = options.tls?.onChange(() => {
+  /** Closes connections whose certificates have ended meanwhile or, when all are judged, are good no more. */
+  const review = (tls: TlsStore, all: boolean) => {
+    const how = judging(tls);
+    for (const [id, line] of lines) {
+      const { proof } = line;
+      if (proof === undefined || !(all || isOver(proof, how.nowMs))) continue;
+      const proven = proveAgain(proof, how);
+      if (proven.ok) line.proof = proven.proof;
+      else end(id, { counter: proven.reason, reason: proven.message });
+    }
+  };
+  /** Ends a connection whose certificate was good once. */
+  const end = (id: string, { counter, reason }: Ending) => {
+    events.count(counter);
+    events.log(
+      "warning",
+      "A connection to a peer is closed: its certificate is not good any more",
+      {
+        peer: id,
+        fingerprint: lines.get(id)?.proof?.leaf.fingerprint,
+        counter,
+        reason,
+      },
+    );
+    cut(id, `its certificate is not good any more: ${reason}`);
+  };
+  const { tls } = options;
+  // New files: calls under way end on the old connection, if that may stay; the next ones open a new one.
+  const stopFollowing = tls?.onChange(() => {
+    review(tls, true);
     for (const { connection } of lines.values()) connection.retire();
   });
+  const reviews = tls && setInterval(() => review(tls, false), REVIEW_MS);
+  if (reviews !== undefined) Deno.unrefTimer(reviews);
   const close = () => {
     stopFollowing?.();
+    clearInterval(reviews);
     for (const id of [...lines.keys()]) cut(id, "the agent is stopping");
   };
   return {
@@ -147,9 +189,9 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
       peers = nextPeers;
       for (const [id, line] of [...lines]) {
         const kept = peers.some((p) => p.id === id && p.svcAddress === line.svcAddress);
-        // A fingerprint cannot be told from here: whenever one is listed, every peer proves itself anew.
-        const doubtful = trust.deny.some((d) => d === id || /^(spiffe|sha256):/i.test(d));
-        if (!kept || doubtful) cut(id, "the configuration has changed");
+        const wrong = line.proof && stranger(id, line.proof, trust);
+        if (wrong !== undefined) end(id, wrong);
+        else if (!kept || isDenied(id, "", trust)) cut(id, "the configuration has changed");
       }
     },
     presented: () => presented,
@@ -177,30 +219,30 @@ function openLine(
   },
 ): Line {
   const baseUrl = `${options.tls ? "https" : "http"}://${peer.svcAddress}`;
+  const { tls } = options;
   const session = (): SecureClientSessionOptions =>
-    options.tls === undefined ? {} : {
-      ...contextOptions(options.tls.current),
-      // Host names are for the web: the certificate must be that of the peer we meant.
-      checkServerIdentity: (_host, certificate) => {
-        const found = identify({
-          ...subjectAltNames(new Uint8Array(certificate.raw)),
-          fingerprint: certificate.fingerprint256,
-        }, trust());
-        line.refusal = undefined;
-        if (found.ok && found.peer === peer.id) {
-          presented.set(peer.id, certificate.fingerprint256);
-          return undefined;
-        }
-        events.count(found.ok ? "unknown-identity" : found.reason);
-        line.refusal = {
-          message: found.ok ? `the certificate is that of "${found.peer}"` : found.message,
-        };
-        return new Error(line.refusal.message);
-      },
-    };
+    tls === undefined ? {} : clientOptions(tls.current);
+  const admit = (socket: TLSSocket): string | undefined => {
+    if (tls === undefined) return undefined;
+    line.proof = undefined;
+    line.refusal = undefined;
+    const proven = prove(socket, judging(tls));
+    const wrong = proven.ok
+      ? stranger(peer.id, proven.proof, trust())
+      : { counter: proven.reason, reason: proven.message };
+    if (wrong !== undefined) {
+      events.count(wrong.counter);
+      line.refusal = { message: wrong.reason };
+    } else if (proven.ok) {
+      line.proof = proven.proof;
+      presented.set(peer.id, proven.proof.leaf.fingerprint);
+    }
+    return wrong?.reason;
+  };
   const connection = new H2Connection({
     authority: baseUrl,
     session,
+    ...(tls === undefined ? {} : { admit }),
     maxBytes: options.maxMessageBytes,
     pingIntervalMs: options.pingIntervalMs ?? 20_000,
     pingTimeoutMs: options.pingTimeoutMs ?? 5_000,
@@ -220,9 +262,25 @@ function openLine(
     svcAddress: peer.svcAddress,
     connection,
     call: createClient(TunnelService, transport),
+    proof: undefined,
     refusal: undefined,
   };
   return line;
+}
+
+function judging(tls: TlsStore): ProofOptions {
+  return { judge: tls.judge, purpose: "server", nowMs: Date.now() };
+}
+
+/** Why the owner of a certificate is not the peer that we meant; undefined: it is. */
+function stranger(id: string, { leaf }: Proof, trust: Trust): Ending | undefined {
+  const found = identify(leaf, trust);
+  if (!found.ok) return { counter: found.reason, reason: found.message };
+  if (isDeniedCertificate(leaf, trust)) {
+    return { counter: "denied-identity", reason: "it is denied by the configuration" };
+  }
+  if (found.peer === id) return undefined;
+  return { counter: "unknown-identity", reason: `the certificate is that of "${found.peer}"` };
 }
 
 function nameOurselves(id: string): Interceptor {

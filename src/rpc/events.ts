@@ -11,6 +11,17 @@ export const RPC_COUNTERS = {
   "handshakes-limited": "handshakes refused because their address began too many",
   "connections-exceeded": "connections refused because rpc.max_connections are open",
   "connections-evicted": "connections closed because their peer opened too many newer ones",
+  "sessions-resumed":
+    "TLS sessions that were resumed: refused where a certificate is needed, else as without one",
+  "certificate-missing": "connections without a certificate where one is needed",
+  "certificate-unreadable": "certificates that cannot be read",
+  "certificate-early": "certificates, or those of their CA, that are not valid yet",
+  "certificate-expired":
+    "certificates, or those of their CA, that have ended, open connections too",
+  "certificate-unfit":
+    "certificates whose usage, constraints or critical extensions forbid their use",
+  "certificate-untrusted":
+    "certificates without a chain to a CA of the file in force, open connections too",
   "no-identity": "certificates without a SAN that could be a peer's",
   "foreign-domain": "certificates of another trust domain",
   "contradictory-identity": "certificates that name several identities",

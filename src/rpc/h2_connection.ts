@@ -13,6 +13,7 @@ import {
   type UniversalClientResponse,
 } from "@connectrpc/connect/protocol";
 import * as http2 from "node:http2";
+import type { TLSSocket } from "node:tls";
 import { endLater } from "./h2_ending.ts";
 
 /** How a connection is made and kept. */
@@ -21,6 +22,8 @@ export interface H2Options {
   readonly authority: string;
   /** Asked for each new connection. */
   readonly session: () => http2.ClientSessionOptions | http2.SecureClientSessionOptions;
+  /** Looks at the other side of a new TLS connection before any request goes there; the result says why not. */
+  readonly admit?: (socket: TLSSocket) => string | undefined;
   /** Largest response body. */
   readonly maxBytes: number;
   readonly pingIntervalMs: number;
@@ -44,6 +47,8 @@ interface Live {
 export class H2Connection {
   readonly #options: H2Options;
   #live: Live | undefined;
+  /** Those that end with their last call. */
+  readonly #retired = new Set<Live>();
 
   constructor(options: H2Options) {
     this.#options = options;
@@ -92,6 +97,7 @@ export class H2Connection {
   /** Ends the connection; calls under way reject. A later call opens a new one. */
   close(why = "connection closed"): void {
     if (this.#live !== undefined) this.#drop(this.#live, why);
+    for (const live of this.#retired) this.#drop(live, why);
   }
 
   /** Calls under way may end; later ones open a new connection. */
@@ -101,6 +107,7 @@ export class H2Connection {
     if (live === undefined) return;
     live.leaving = true;
     if (live.calls.size === 0) live.session.close();
+    else this.#retired.add(live);
   }
 
   #open(): Live {
@@ -138,6 +145,8 @@ export class H2Connection {
     live.calls.add(reject);
     this.#live = live;
     session.on("connect", () => {
+      const why = this.#options.admit?.(session.socket as TLSSocket);
+      if (why !== undefined) return this.#drop(live, why);
       live.connected = true;
       live.calls.delete(reject);
       resolve();
@@ -157,6 +166,7 @@ export class H2Connection {
 
   #drop(live: Live, why: string): void {
     if (this.#live === live) this.#live = undefined;
+    this.#retired.delete(live);
     for (const reject of live.calls) reject(unavailable(why));
     live.calls.clear();
     if (!live.session.destroyed) live.session.destroy();

@@ -16,7 +16,7 @@ export interface Trust {
   readonly deny: readonly string[];
 }
 
-/** Of a certificate that the TLS handshake has already verified against the CA bundle. */
+/** Of a certificate whose chain has been judged already. */
 export interface Presented extends SubjectAltNames {
   /** SHA-256 of the DER, hex, in any notation. */
   readonly fingerprint: string;
@@ -74,6 +74,18 @@ export function isDenied(id: string, fingerprint: string, trust: Trust): boolean
       ? print !== "" && bare(entry.slice("sha256:".length)) === print
       : entry === id || entry === `spiffe://${trust.domain}/psp/${id}`
   );
+}
+
+/** Whether the deny list names this certificate, or anybody whom it names, whatever else it says. */
+export function isDeniedCertificate(
+  { uris, dns, fingerprint }: Presented,
+  trust: Trust,
+): boolean {
+  const prefix = `spiffe://${trust.domain}/psp/`;
+  const named = uris.filter((uri) => uri.startsWith(prefix)).map((uri) => uri.slice(prefix.length));
+  const isName = (entry: string) => dns.some((name) => name.toLowerCase() === entry.toLowerCase());
+  return isDenied("", fingerprint, trust) || named.some((id) => isDenied(id, "", trust)) ||
+    trust.deny.some((entry) => uris.includes(entry) || isName(entry));
 }
 
 function bare(fingerprint: string): string {

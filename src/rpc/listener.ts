@@ -6,6 +6,7 @@
  */
 import * as net from "node:net";
 import { ConfigError } from "../config/config.ts";
+import type { TLSSocket } from "node:tls";
 import { Admission, ADMISSION_LIMITS, type AdmissionLimits } from "./admission.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
 import {
@@ -19,6 +20,7 @@ import {
   type Response,
   secureServer,
 } from "./protocols.ts";
+import { type Ending, type Proof, Proofs, REVIEW_MS } from "./proof.ts";
 import type { TlsStore } from "./tls_store.ts";
 
 export type { Carrier, Request, Response };
@@ -32,8 +34,8 @@ export interface ListenerOptions {
   readonly handler: (request: Request, response: Response) => void;
   readonly tls?: {
     readonly store: TlsStore;
-    /** "optional": asked for, judged by whoever handles the request. */
-    readonly clients: "required" | "optional" | "none";
+    /** "optional": a connection without a good certificate is let in all the same, as one without. */
+    readonly clients: "required" | "optional";
   };
   readonly maxConnections: number;
   readonly handshakeTimeoutMs: number;
@@ -42,8 +44,11 @@ export interface ListenerOptions {
   /** HTTP/2 streams per connection; default 64. */
   readonly maxStreams?: number;
   readonly admission?: AdmissionLimits;
-  /** Called for each connection that may send requests, before its first one; false: it is closed. */
-  readonly accept?: (carrier: Carrier, socket: net.Socket) => boolean;
+  /**
+   * Called for each connection that may send requests, before its first one, with what it has proved; false: it
+   * is closed.
+   */
+  readonly accept?: (carrier: Carrier, proof: Proof | undefined) => boolean;
   readonly events?: RpcEvents;
 }
 
@@ -53,8 +58,10 @@ export interface Listener {
   readonly port: number;
   /** Connections beyond the handshake. */
   connections(): number;
-  /** Closes those connections at once. */
-  drop(which: (carrier: Carrier) => boolean): number;
+  /** What a connection has proved; undefined: it has shown no certificate that is good now. */
+  proof(carrier: Carrier): Proof | undefined;
+  /** Closes those connections at once, each counted and logged as `why` says; undefined: it stays. */
+  drop(why: (carrier: Carrier) => Ending | undefined): number;
   /** No new connections; open ones may finish what they do, at most `graceMs`. */
   close(graceMs: number): Promise<void>;
 }
@@ -69,6 +76,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     () => performance.now(),
   );
   const carriers = new Set<Carrier>();
+  const proofs = options.tls && new Proofs<Carrier>({ ...options.tls, events });
   /** Every socket with what ends its probation. */
   const raw = new Map<net.Socket, (good: boolean) => void>();
   const open = (carrier: Carrier, socket: net.Socket) => {
@@ -77,10 +85,27 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
       return refuse(carrier);
     }
     carriers.add(carrier);
-    carrier.on("close", () => carriers.delete(carrier));
+    carrier.on("close", () => {
+      carriers.delete(carrier);
+      proofs?.leave(carrier);
+    });
     carrier.on("error", ignore);
     carrier.setTimeout(options.idleMs ?? DEFAULT_IDLE_MS, () => finish(carrier));
-    if (options.accept?.(carrier, socket) === false) refuse(carrier);
+    if (proofs?.enter(carrier, socket as TLSSocket) === false) refuse(carrier);
+    else if (options.accept?.(carrier, proofs?.of(carrier)) === false) refuse(carrier);
+  };
+  /** Ends a connection whose certificate was good once. */
+  const end = (carrier: Carrier, { counter, reason }: Ending) => {
+    events.count(counter);
+    events.log("warning", "A connection is closed: its certificate is not good any more", {
+      fingerprint: proofs?.of(carrier)?.leaf.fingerprint,
+      counter,
+      reason,
+    });
+    destroy(carrier);
+  };
+  const review = (all: boolean) => {
+    for (const [carrier, ending] of proofs?.review(all) ?? []) end(carrier, ending);
   };
   const inner = options.tls
     ? secureServer(options, options.tls, { open, events })
@@ -122,18 +147,31 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     });
   });
   const { hostname, port } = await bind(server, options);
-  const stopFollowing = inner.follow?.(carriers);
+  // Before the review: it judges by what is in force then.
+  const stopFollowing = options.tls?.store.onChange((now) => {
+    inner.renew?.(now);
+    review(true);
+  });
+  const reviews = proofs && setInterval(() => review(false), REVIEW_MS);
+  if (reviews !== undefined) Deno.unrefTimer(reviews);
   return {
     hostname,
     port,
     connections: () => carriers.size,
-    drop(which) {
-      const chosen = [...carriers].filter(which);
-      for (const carrier of chosen) destroy(carrier);
-      return chosen.length;
+    proof: (carrier) => proofs?.of(carrier),
+    drop(why) {
+      let dropped = 0;
+      for (const carrier of [...carriers]) {
+        const ending = why(carrier);
+        if (ending === undefined) continue;
+        end(carrier, ending);
+        dropped++;
+      }
+      return dropped;
     },
     async close(graceMs) {
       stopFollowing?.();
+      clearInterval(reviews);
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       for (const carrier of carriers) finish(carrier);
       const timer = setTimeout(() => {

@@ -8,7 +8,7 @@ import type * as tls from "node:tls";
 import type { RpcEvents } from "./events.ts";
 import { endLater, endNow } from "./h2_ending.ts";
 import type { ListenerOptions } from "./listener.ts";
-import { contextOptions } from "./tls.ts";
+import { contextOptions, type TlsMaterial } from "./tls.ts";
 
 /** Of either HTTP version. */
 export type Request = http.IncomingMessage | http2.Http2ServerRequest;
@@ -18,8 +18,6 @@ export type Response = http.ServerResponse | http2.Http2ServerResponse;
 /** What carries requests: an HTTP/2 session, or the socket of an HTTP/1.1 connection. */
 export type Carrier = http2.Http2Session | net.Socket;
 
-/** How long connections made under a CA that is not trusted any more may finish what they do. */
-const RETIRE_MS = 2_000;
 const HTTP2_PREFACE = "PRI";
 /** Content type of the first TLS record, RFC 8446, 5.1. */
 const TLS_HANDSHAKE = 0x16;
@@ -30,8 +28,8 @@ export interface Inner {
   speaks(first: Uint8Array): boolean;
   /** Takes the socket over; `settled` is called when its handshake is over and good. */
   take(socket: net.Socket, first: Uint8Array, settled: () => void): void;
-  /** Keeps the TLS files up to date; the result ends that. */
-  follow?(carriers: ReadonlySet<Carrier>): () => void;
+  /** New TLS files: new handshakes use them. */
+  renew?(material: TlsMaterial): void;
 }
 
 /** Back to the front door. */
@@ -48,7 +46,8 @@ export function secureServer(
   const server = http2.createSecureServer({
     ...contextOptions(store.current),
     ...http2Options(options),
-    requestCert: clients !== "none",
+    requestCert: true,
+    // What the library lets pass is judged again: proof.ts.
     rejectUnauthorized: clients === "required",
     allowHTTP1: true,
     handshakeTimeout: options.handshakeTimeoutMs,
@@ -78,15 +77,7 @@ export function secureServer(
       socket.on("close", () => settle.delete(key));
       server.emit("connection", socket);
     },
-    follow: (carriers) =>
-      store.onChange((now, before) => {
-        server.setSecureContext(contextOptions(now));
-        if (now.ca.join() === before.ca.join()) return;
-        // Connections made under a CA that is gone are not kept either.
-        const old = [...carriers];
-        for (const carrier of old) finish(carrier);
-        Deno.unrefTimer(setTimeout(() => old.forEach(destroy), RETIRE_MS));
-      }),
+    renew: (material) => server.setSecureContext(contextOptions(material)),
   };
 }
 

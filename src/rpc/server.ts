@@ -3,16 +3,14 @@
 /** The listener for other agents: mutual TLS, identity from the certificate, Connect, gRPC and gRPC-Web. */
 import { createContextValues } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
-import { createHash } from "node:crypto";
 import { constants } from "node:http2";
-import type { TLSSocket } from "node:tls";
 import { ConfigError } from "../config/config.ts";
 import type { TunnelHandler } from "../exchange/exchange.ts";
-import { subjectAltNames } from "../pki/san.ts";
 import type { AdmissionLimits } from "./admission.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
-import { identify, type Identity, isDenied, type Presented, type Trust } from "./identity.ts";
+import { identify, type Identity, isDeniedCertificate, type Trust } from "./identity.ts";
 import { type Carrier, listen, type Request, type Response } from "./listener.ts";
+import type { Proof } from "./proof.ts";
 import { runtimeRefusal } from "./tls.ts";
 import type { TlsStore } from "./tls_store.ts";
 import { CALLER, callerGate, tunnelRoutes } from "./tunnel_service.ts";
@@ -58,7 +56,7 @@ const MAX_CONNECTIONS_PER_PEER = 8;
 const REQUEST_TIMEOUT_MS = 30_000;
 
 interface Known {
-  readonly presented: Presented;
+  readonly proof: Proof;
   identity: Identity;
 }
 
@@ -69,9 +67,9 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   let trust = options.trust;
   const known = new Map<Carrier, Known>();
   const presented = new Map<string, string>();
-  const accept = (carrier: Carrier, socket: unknown): boolean => {
-    if (options.tls === undefined) return true;
-    const entry = judge(socket as TLSSocket, trust);
+  const accept = (carrier: Carrier, proof: Proof | undefined): boolean => {
+    if (proof === undefined) return options.tls === undefined;
+    const entry = { proof, identity: identityOf(proof, trust) };
     // Denied ends here; a stranger with a good certificate is told so in the protocol he speaks.
     if (!entry.identity.ok && entry.identity.reason === "denied-identity") {
       events.count("denied-identity");
@@ -79,7 +77,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     }
     makeRoom(known, entry, events);
     known.set(carrier, entry);
-    if (entry.identity.ok) presented.set(entry.identity.peer, entry.presented.fingerprint);
+    if (entry.identity.ok) presented.set(entry.identity.peer, proof.leaf.fingerprint);
     carrier.on("close", () => known.delete(carrier));
     return true;
   };
@@ -116,25 +114,17 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     presented: () => presented,
     setTrust(next) {
       trust = next;
-      for (const entry of known.values()) entry.identity = identify(entry.presented, next);
-      return listener.drop((carrier) => known.get(carrier)?.identity.ok === false);
+      for (const entry of known.values()) entry.identity = identityOf(entry.proof, next);
+      return listener.drop((carrier) => {
+        const { identity } = known.get(carrier) ?? {};
+        return identity?.ok === false
+          ? { counter: identity.reason, reason: identity.message }
+          : undefined;
+      });
     },
     close,
     [Symbol.asyncDispose]: () => close(),
   };
-}
-
-/** The certificate of a TLS connection, as `identify` wants it. */
-function presentedBy(socket: TLSSocket): Presented {
-  const raw = socket.getPeerCertificate().raw;
-  if (!raw) return { uris: [], dns: [], fingerprint: "" };
-  const der = new Uint8Array(raw);
-  const fingerprint = createHash("sha256").update(der).digest("hex");
-  try {
-    return { ...subjectAltNames(der), fingerprint };
-  } catch {
-    return { uris: [], dns: [], fingerprint };
-  }
 }
 
 /** What carries this request: the key under which `accept` saw it. */
@@ -184,15 +174,12 @@ function refuseUnsafe(options: RpcServerOptions, events: RpcEvents): void {
   );
 }
 
-function judge(socket: TLSSocket, trust: Trust): Known {
-  const presented = presentedBy(socket);
-  if (!socket.authorized) return { presented, identity: CALLER.defaultValue };
-  const identity = identify(presented, trust);
-  // A denied certificate is denied whatever else it says.
-  if (!identity.ok && isDenied("", presented.fingerprint, trust)) {
-    return { presented, identity: { ...identity, reason: "denied-identity" } };
-  }
-  return { presented, identity };
+function identityOf({ leaf }: Proof, trust: Trust): Identity {
+  const identity = identify(leaf, trust);
+  if (!isDeniedCertificate(leaf, trust)) return identity;
+  // Whatever else it says.
+  const message = "The certificate is denied by the configuration";
+  return { ok: false, reason: "denied-identity", message };
 }
 
 function makeRoom(known: ReadonlyMap<Carrier, Known>, entry: Known, events: RpcEvents): void {

@@ -9,12 +9,17 @@ import {
   type Transport,
 } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
-import { X509Certificate } from "node:crypto";
-import { checkServerIdentity, type PeerCertificate } from "node:tls";
+import { createHash, X509Certificate } from "node:crypto";
+import * as https from "node:https";
+import * as net from "node:net";
+import type { Duplex } from "node:stream";
+import * as tls from "node:tls";
 import { ConfigError, type TlsFiles } from "../config/config.ts";
 import { fileReason } from "../config/reasons.ts";
 import type { PipeView, RotateView, SampleView, StatusView, TunnelView } from "../status.ts";
+import { ChainJudge } from "./chain.ts";
 import { AdminService, StatusService } from "./gen/psp/v1/status_pb.ts";
+import { prove } from "./proof.ts";
 import {
   pipeFromProto,
   rotateFromProto,
@@ -22,6 +27,7 @@ import {
   statusFromProto,
   tunnelFromProto,
 } from "./status_codec.ts";
+import { clientOptions } from "./tls.ts";
 
 /** Where and how to ask. */
 export interface StatusClientOptions {
@@ -95,31 +101,78 @@ function statusClientOver(
   };
 }
 
-function transportOf({ address, tls, tokenFile }: StatusClientOptions): Transport {
+function transportOf(
+  { address, tls, tokenFile, timeoutMs = 5000 }: StatusClientOptions,
+): Transport {
   const files = tls && {
     cert: read(tls.cert, "certificate"),
     key: read(tls.key, "key"),
-    ca: read(tls.ca, "CA bundle"),
+    ca: certificates(read(tls.ca, "CA bundle")),
   };
   return createConnectTransport({
     baseUrl: `${tls ? "https" : "http"}://${address}`,
     // One short-lived connection per call: a command ends when its answer is there.
     httpVersion: "1.1",
-    nodeOptions: {
-      agent: false,
-      ...(files ? { ...files, checkServerIdentity: sameOrNamed(files.cert) } : {}),
-    },
+    nodeOptions: { agent: files ? new Judging(files, timeoutMs) : false },
     useBinaryFormat: false,
     acceptCompression: [],
     interceptors: tokenFile === undefined ? [] : [withToken(read(tokenFile, "token file").trim())],
   });
 }
 
-/** The certificate of our own files is the agent's, whatever address it answers on. */
-function sameOrNamed(own: string): (host: string, peer: PeerCertificate) => Error | undefined {
-  const { fingerprint256 } = new X509Certificate(own);
-  return (host, peer) =>
-    peer.fingerprint256 === fingerprint256 ? undefined : checkServerIdentity(host, peer);
+/** Connections to an agent whose certificate was judged before anything, a token above all, is sent there. */
+class Judging extends https.Agent {
+  readonly #options: ReturnType<typeof clientOptions>;
+  readonly #judge: ChainJudge;
+  /** The certificate of our own files is the agent's, whatever address it answers on. */
+  readonly #own: string;
+  readonly #timeoutMs: number;
+
+  constructor(files: Parameters<typeof clientOptions>[0], timeoutMs: number) {
+    super({ keepAlive: false });
+    this.#options = clientOptions(files);
+    this.#judge = new ChainJudge(files.ca);
+    this.#own = createHash("sha256").update(new X509Certificate(files.cert).raw).digest("hex");
+    this.#timeoutMs = timeoutMs;
+  }
+
+  override createConnection(
+    { host, port }: https.RequestOptions,
+    callback: (error: Error | null, stream: Duplex) => void = () => {},
+  ): Duplex {
+    const name = (host ?? "").replace(/^\[(.*)\]$/, "$1");
+    const socket = tls.connect({
+      host: name,
+      port: Number(port),
+      ...(net.isIP(name) === 0 ? { servername: name } : {}),
+      ...this.#options,
+    });
+    socket.setTimeout(this.#timeoutMs, () => socket.destroy(new Error("ETIMEDOUT")));
+    const failed = (error: Error) => callback(error, socket);
+    socket.once("error", failed);
+    socket.once("secureConnect", () => {
+      socket.off("error", failed);
+      socket.setTimeout(0);
+      const why = this.#refusal(socket, name);
+      if (why === undefined) return callback(null, socket);
+      socket.destroy();
+      callback(new Error(`${REFUSED}${why}`), socket);
+    });
+    // A socket that is returned is used at once; the types do not know that it may come by `callback` alone.
+    return undefined as unknown as Duplex;
+  }
+
+  #refusal(socket: tls.TLSSocket, host: string): string | undefined {
+    const proven = prove(socket, { judge: this.#judge, purpose: "server", nowMs: Date.now() });
+    if (!proven.ok) return proven.message;
+    if (proven.proof.leaf.fingerprint === this.#own) return undefined;
+    return tls.checkServerIdentity(host, socket.getPeerCertificate())?.message;
+  }
+}
+
+/** Each PEM block of a bundle. */
+function certificates(bundle: string): string[] {
+  return bundle.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
 }
 
 function withToken(token: string): Interceptor {
@@ -136,6 +189,9 @@ function read(path: string, what: string): string {
     throw new ConfigError(`Cannot read ${what} "${path}": ${fileReason(cause)}`, [], { cause });
   }
 }
+
+/** How the sentence of our own judgement begins. */
+const REFUSED = "its certificate is refused: ";
 
 /** What the runtime and its TLS say, and what it means here. */
 const WHY_NOT: readonly (readonly [RegExp, string])[] = [
@@ -163,8 +219,11 @@ function explain(error: unknown, address: string): ConnectError {
   }
   // What the agent answered carries its headers; anything else happened on the way.
   if ([...found.metadata.keys()].length > 0) return found;
+  const judged = found.rawMessage.indexOf(REFUSED);
   const why = found.code === Code.DeadlineExceeded
     ? "it does not answer in time"
+    : judged >= 0
+    ? found.rawMessage.slice(judged)
     : WHY_NOT.find(([said]) => said.test(found.rawMessage))?.[1] ?? found.rawMessage;
   return new ConnectError(`Cannot ask the agent at "${address}": ${why}`, found.code);
 }

@@ -6,12 +6,12 @@
  */
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { timingSafeEqual } from "node:crypto";
-import type { TLSSocket } from "node:tls";
 import { isLoopback } from "../config/addresses.ts";
 import { type Config, ConfigError } from "../config/config.ts";
 import { fileReason } from "../config/reasons.ts";
 import type { StatusSource } from "../status.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
+import { isDeniedCertificate, type Trust } from "./identity.ts";
 import { listen, type Request, type Response, splitListen } from "./listener.ts";
 import { METRICS_TYPE, metricsText } from "./metrics.ts";
 import { carrierOf } from "./server.ts";
@@ -23,6 +23,8 @@ import { TlsStore } from "./tls_store.ts";
 export interface StatusServerOptions {
   readonly config: Config["status"];
   readonly source: StatusSource;
+  /** Who is denied here too. Anybody else with a certificate of the CA may read. */
+  readonly trust: Trust;
   readonly events?: RpcEvents;
 }
 
@@ -30,6 +32,8 @@ export interface StatusServerOptions {
 export interface StatusServer extends AsyncDisposable {
   /** Where it listens, for logs and tests. */
   readonly address: { readonly hostname: string; readonly port: number };
+  /** A new deny list: connections of those who are on it end at once. */
+  setTrust(trust: Trust): void;
   /** Reads the TLS files again (SIGHUP). */
   reload(): void;
   /** Ends streams after `graceMs` (default 200). */
@@ -49,6 +53,7 @@ const MIN_TOKEN_OCTETS = 16;
 /** Starts listening. Throws `ConfigError`: unprotected beyond loopback, files unusable, address in use. */
 export async function startStatusServer(options: StatusServerOptions): Promise<StatusServer> {
   const { config, source } = options;
+  let { trust } = options;
   const events = options.events ?? SILENT;
   const { hostname } = splitListen(config.listen);
   const loopback = isLoopback(hostname);
@@ -63,11 +68,12 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
   }
   const token = config.tokenFile === undefined ? undefined : readToken(config.tokenFile);
   const store = config.tls && new TlsStore(config.tls, { key: "status.tls", events });
-  // With a token the certificate is optional, and either will do.
+  // With a token the certificate is optional, and either will do: browsers resume sessions, and such a
+  // connection counts as one without a certificate.
   const clients = token === undefined ? "required" : "optional";
   const allowed = (request: Request): boolean =>
     (token !== undefined && bearer(request, token)) ||
-    (store !== undefined && authorized(request)) ||
+    listener.proof(carrierOf(request)) !== undefined ||
     (token === undefined && store === undefined);
   const serve = connectNodeAdapter({
     routes: statusRoutes(source, { admin: config.admin, events }),
@@ -106,6 +112,11 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
     maxConnections: MAX_CONNECTIONS,
     handshakeTimeoutMs: 5_000,
     idleMs: IDLE_MS,
+    accept: (_carrier, proof) => {
+      if (proof === undefined || !isDeniedCertificate(proof.leaf, trust)) return true;
+      events.count("denied-identity");
+      return false;
+    },
     events,
   }).catch((error) => {
     store?.[Symbol.dispose]();
@@ -117,6 +128,14 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
   };
   return {
     address: { hostname: listener.hostname, port: listener.port },
+    setTrust(next) {
+      trust = next;
+      listener.drop((carrier) => {
+        const proof = listener.proof(carrier);
+        if (proof === undefined || !isDeniedCertificate(proof.leaf, next)) return undefined;
+        return { counter: "denied-identity", reason: "it is denied by the configuration" };
+      });
+    },
     reload: () => void store?.reload(),
     close,
     [Symbol.asyncDispose]: () => close(),
@@ -205,12 +224,6 @@ function bearer(request: Request, token: Uint8Array): boolean {
   if (given === undefined) return false;
   const bytes = new TextEncoder().encode(given);
   return bytes.length === token.length && timingSafeEqual(bytes, token);
-}
-
-function authorized(request: Request): boolean {
-  const carrier = carrierOf(request);
-  const socket = "socket" in carrier ? carrier.socket : carrier;
-  return (socket as TLSSocket).authorized === true;
 }
 
 function ignore(): void {}

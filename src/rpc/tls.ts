@@ -2,6 +2,7 @@
 
 /** Certificate, key and CA bundle from files: checked as a set before anything uses them. */
 import { ConfigError, type TlsFiles } from "../config/config.ts";
+import { ChainJudge, type Purpose } from "./chain.ts";
 import {
   certificatesOf,
   checkKey,
@@ -94,6 +95,17 @@ export function examineTls(files: TlsFiles, { nowMs, owner }: TlsCheck): {
       text: `certificate "${files.cert}" is not signed by a CA in "${files.ca}": peers with the ` +
         "same bundle refuse it",
     });
+  } else {
+    const judge = new ChainJudge(cas.map((ca) => ca.toString()));
+    const sent = chain.map((certificate) => new Uint8Array(certificate.raw));
+    // An agent calls and is called; the status listener is called only.
+    const purposes: readonly Purpose[] = owner === undefined ? ["server"] : ["server", "client"];
+    const verdicts = purposes.map((purpose) => judge.judge(sent, { purpose, nowMs }));
+    const refused = verdicts.find((verdict) => !verdict.ok);
+    if (refused?.ok === false) {
+      const text = `certificate "${files.cert}" is refused by peers: ${refused.message}`;
+      warnings.push({ kind: "refused", text });
+    }
   }
   const material = {
     cert,
@@ -119,10 +131,23 @@ export function loadTls(
 
 /** What `node:tls` takes for a context. */
 export function contextOptions(
-  material: TlsMaterial,
+  material: Pick<TlsMaterial, "cert" | "key" | "ca">,
 ): { cert: string; key: string; ca: string[]; minVersion: typeof TLS_VERSION } {
   const { cert, key, ca } = material;
   return { cert, key, ca: [...ca], minVersion: TLS_VERSION };
+}
+
+/**
+ * What `node:tls` takes for a connection to a peer. All that it checks is written out: left out, environment
+ * variables could decide it (NODE_TLS_REJECT_UNAUTHORIZED). There is no `session`: each connection is a handshake of its own.
+ */
+export function clientOptions(material: Pick<TlsMaterial, "cert" | "key" | "ca">) {
+  return {
+    ...contextOptions(material),
+    rejectUnauthorized: true,
+    // Host names are for the web; whose certificate it is, is judged after the handshake (proof.ts).
+    checkServerIdentity: () => undefined,
+  };
 }
 
 /** FNV-1a, 64 bit: enough to see a change, useless to guess content. */

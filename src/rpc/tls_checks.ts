@@ -5,6 +5,7 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import type { TlsFiles } from "../config/config.ts";
 import { fileReason } from "../config/reasons.ts";
 import { type SubjectAltNames, subjectAltNames } from "../pki/san.ts";
+import { isSignedBy, parseCertificate } from "./certificate.ts";
 import { identify } from "./identity.ts";
 
 /** Whose certificate it must be; absent: any (the status listener's is for browsers). */
@@ -15,7 +16,7 @@ export interface Owner {
 
 /** What works today, but an operator should know. */
 export interface TlsWarning {
-  readonly kind: "expires-soon" | "key-mode" | "not-signed";
+  readonly kind: "expires-soon" | "key-mode" | "not-signed" | "refused";
   readonly text: string;
 }
 
@@ -142,13 +143,22 @@ export function issuerOf(
   let [at] = chain;
   for (let steps = 0; at !== undefined && steps <= MAX_CHAIN; steps++) {
     const from = at;
-    const signs = (by: X509Certificate) => from.checkIssued(by) && from.verify(by.publicKey);
+    const signs = (by: X509Certificate) => from.checkIssued(by) && signed(from, by);
     // With an overlap of two CAs of one name and key the later one carries the chain on.
     const roots = cas.filter(signs).sort((a, b) => endMs(b) - endMs(a));
     if (roots[0] !== undefined) return roots[0];
     at = chain.find((by) => by !== from && signs(by));
   }
   return undefined;
+}
+
+function signed(certificate: X509Certificate, by: X509Certificate): boolean {
+  const parse = ({ raw }: X509Certificate) => parseCertificate(new Uint8Array(raw));
+  try {
+    return isSignedBy(parse(certificate), parse(by));
+  } catch {
+    return false;
+  }
 }
 
 /** Whether anybody but its owner and group may touch the key. */

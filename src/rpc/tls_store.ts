@@ -5,6 +5,7 @@
  * watching says nothing, and `reload()` for SIGHUP. A bad new set changes nothing but the log.
  */
 import { ConfigError, type TlsFiles } from "../config/config.ts";
+import { ChainJudge } from "./chain.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
 import { loadTls, type TlsKey, type TlsMaterial } from "./tls.ts";
 import type { Owner, TlsWarning } from "./tls_checks.ts";
@@ -32,6 +33,7 @@ const SAID: Readonly<Record<TlsWarning["kind"], string>> = {
   "expires-soon": "TLS certificate expires soon",
   "key-mode": "The key of TLS is not safe from other users",
   "not-signed": "TLS certificate is not signed by the CA bundle",
+  "refused": "TLS certificate is one that peers refuse",
 };
 
 /** Owns a watcher and a timer: dispose it. */
@@ -42,6 +44,7 @@ export class TlsStore implements Disposable {
   readonly #wallMs: () => number;
   readonly #listeners = new Set<TlsListener>();
   #current: TlsMaterial;
+  #judge: ChainJudge;
   #watcher: Deno.FsWatcher | undefined;
   #poll: ReturnType<typeof setInterval> | undefined;
   #pending: ReturnType<typeof setTimeout> | undefined;
@@ -56,6 +59,7 @@ export class TlsStore implements Disposable {
     this.#events = options.events ?? SILENT;
     this.#wallMs = options.wallMs ?? Date.now;
     this.#current = this.#load();
+    this.#judge = new ChainJudge(this.#current.ca);
     this.#warn(this.#current.warnings);
     if (options.pollMs !== 0) this.#start();
   }
@@ -63,6 +67,11 @@ export class TlsStore implements Disposable {
   /** The set in force. */
   get current(): TlsMaterial {
     return this.#current;
+  }
+
+  /** Judges certificates by the CA bundle in force. */
+  get judge(): ChainJudge {
+    return this.#judge;
   }
 
   /** Earliest expiry, for status and metrics. */
@@ -104,6 +113,7 @@ export class TlsStore implements Disposable {
     if (!changed) return false;
     const before = this.#current;
     this.#current = fresh;
+    if (fresh.ca.join() !== before.ca.join()) this.#judge = new ChainJudge(fresh.ca);
     this.#events.count("tls-reloads");
     this.#events.log("info", "New TLS files are in force", { file: this.#files.cert });
     for (const listener of this.#listeners) listener(fresh, before);

@@ -5,7 +5,7 @@ import type { Config } from "../../src/config/config.ts";
 import { startStatusServer, type StatusServer } from "../../src/rpc/status_server.ts";
 import { tunnelToken } from "../../src/rpc/status_service.ts";
 import type { SampleView, StatusSource, StatusView, TunnelView } from "../../src/status.ts";
-import { ears, type Heard } from "./lab.ts";
+import { ears, type Heard, TRUST } from "./lab.ts";
 
 /** What `source` answers. */
 export const STATUS: StatusView = {
@@ -116,6 +116,7 @@ export async function world(config: Partial<Config["status"]> = {}, of = source(
   const server = await startStatusServer({
     config: { listen: "127.0.0.1:0", admin: false, ...config },
     source: of,
+    trust: TRUST,
     events,
   });
   const address = `127.0.0.1:${server.address.port}`;

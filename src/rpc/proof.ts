@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What a TLS connection proves about its other side, and for how long. */
+import type { X509Certificate } from "node:crypto";
+import type { TLSSocket } from "node:tls";
+import type { Certificate } from "./certificate.ts";
+import type { ChainJudge, Purpose, Refusal } from "./chain.ts";
+import type { RpcCounter, RpcEvents } from "./events.ts";
+import type { TlsStore } from "./tls_store.ts";
+
+/** A certificate that was good when it was judged, with all that it takes to judge it again. */
+export interface Proof {
+  readonly leaf: Certificate;
+  /** As it came: DER, its own certificate first. */
+  readonly sent: readonly Uint8Array[];
+  /** Wall clock: the chain is valid from here to there, the end excluded. */
+  readonly fromMs: number;
+  readonly untilMs: number;
+}
+
+/** A proof, or why there is none. */
+export type Proven =
+  | { readonly ok: true; readonly proof: Proof }
+  | {
+    readonly ok: false;
+    /** Also the name of the counter. */
+    readonly reason: Refusal["reason"] | "sessions-resumed" | "certificate-missing";
+    readonly message: string;
+  };
+
+/** How a connection is looked at. */
+export interface ProofOptions {
+  readonly judge: ChainJudge;
+  /** Of the certificate: that of one who calls, or is called. */
+  readonly purpose: Purpose;
+  /** Wall clock. */
+  readonly nowMs: number;
+}
+
+/** How often open connections are looked at for certificates that have ended meanwhile. */
+export const REVIEW_MS = 1_000;
+/** More than a judge looks at. */
+const MAX_SENT = 16;
+
+/** Judges the other side of a connection whose handshake is over. */
+export function prove(socket: TLSSocket, options: ProofOptions): Proven {
+  // A session of any TLS server of this process may be resumed at any other, whatever each of them trusts, and
+  // long after a certificate has ended. The library then repeats what it said of the first handshake.
+  if (socket.isSessionReused()) {
+    return { ok: false, reason: "sessions-resumed", message: "its TLS session was resumed" };
+  }
+  const sent = sentBy(socket);
+  if (sent.length === 0) {
+    return { ok: false, reason: "certificate-missing", message: "it shows no certificate" };
+  }
+  if (!socket.authorized) {
+    const reason = "certificate-untrusted";
+    return { ok: false, reason, message: "the TLS library does not trust its certificate" };
+  }
+  return judged(sent, options);
+}
+
+/** Judges a proof by what is in force now. */
+export function proveAgain(proof: Proof, options: ProofOptions): Proven {
+  return judged(proof.sent, options);
+}
+
+/** Whether it has to be judged again because of the time. */
+export function isOver({ fromMs, untilMs }: Proof, nowMs: number): boolean {
+  return nowMs < fromMs || nowMs >= untilMs;
+}
+
+/** Why a connection ends. */
+export interface Ending {
+  readonly counter: RpcCounter;
+  readonly reason: string;
+}
+
+/** What the open connections of a listener have proved. */
+export class Proofs<T extends object> {
+  readonly #proofs = new Map<T, Proof>();
+  readonly #options: {
+    readonly store: TlsStore;
+    readonly clients: "required" | "optional";
+    readonly events: RpcEvents;
+  };
+
+  constructor(
+    options: {
+      readonly store: TlsStore;
+      readonly clients: "required" | "optional";
+      readonly events: RpcEvents;
+    },
+  ) {
+    this.#options = options;
+  }
+
+  /** A connection whose handshake is over. False: it has proved too little, and must end. */
+  enter(connection: T, socket: TLSSocket): boolean {
+    const { clients, events } = this.#options;
+    const proven = prove(socket, this.#how());
+    if (proven.ok) {
+      this.#proofs.set(connection, proven.proof);
+      return true;
+    }
+    const { reason, message } = proven;
+    const optional = clients === "optional";
+    // Most who read the status with a token have none.
+    if (!(optional && reason === "certificate-missing")) events.count(reason);
+    if (optional) return true;
+    events.log("warning", "A connection is refused for want of a good certificate", {
+      address: socket.remoteAddress,
+      counter: reason,
+      reason: message,
+    });
+    return false;
+  }
+
+  /** A connection that has ended. */
+  leave(connection: T): void {
+    this.#proofs.delete(connection);
+  }
+
+  /** What it has proved; undefined: nothing that counts. */
+  of(connection: T): Proof | undefined {
+    return this.#proofs.get(connection);
+  }
+
+  /** Judges again what is over, or all, and says which connections must end. */
+  review(all: boolean): ReadonlyMap<T, Ending> {
+    const how = this.#how();
+    const ending = new Map<T, Ending>();
+    for (const [connection, proof] of this.#proofs) {
+      if (!all && !isOver(proof, how.nowMs)) continue;
+      const proven = proveAgain(proof, how);
+      if (proven.ok) this.#proofs.set(connection, proven.proof);
+      else ending.set(connection, { counter: proven.reason, reason: proven.message });
+    }
+    return ending;
+  }
+
+  #how(): ProofOptions {
+    return { judge: this.#options.store.judge, purpose: "client", nowMs: Date.now() };
+  }
+}
+
+function judged(sent: readonly Uint8Array[], { judge, ...how }: ProofOptions): Proven {
+  const verdict = judge.judge(sent, how);
+  if (!verdict.ok) return verdict;
+  const { leaf, fromMs, untilMs } = verdict;
+  return { ok: true, proof: { leaf, sent, fromMs, untilMs } };
+}
+
+function sentBy(socket: TLSSocket): Uint8Array[] {
+  const sent: Uint8Array[] = [];
+  let at: X509Certificate | undefined = socket.getPeerX509Certificate();
+  while (at !== undefined && sent.length < MAX_SENT) {
+    sent.push(new Uint8Array(at.raw));
+    at = at.issuerCertificate === at ? undefined : at.issuerCertificate;
+  }
+  return sent;
+}
