@@ -141,7 +141,12 @@ export function contextOptions(
  * What `node:tls` takes for a connection to a peer. All that it checks is written out: left out, environment
  * variables could decide it (NODE_TLS_REJECT_UNAUTHORIZED). There is no `session`: each connection is a handshake of its own.
  */
-export function clientOptions(material: Pick<TlsMaterial, "cert" | "key" | "ca">) {
+export function clientOptions(
+  material: Pick<TlsMaterial, "cert" | "key" | "ca">,
+): ReturnType<typeof contextOptions> & {
+  readonly rejectUnauthorized: true;
+  readonly checkServerIdentity: () => undefined;
+} {
   return {
     ...contextOptions(material),
     rejectUnauthorized: true,
