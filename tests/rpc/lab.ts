@@ -54,10 +54,10 @@ export class Lab implements Disposable {
 
   async issue(
     id: string,
-    options: { ca?: string; domain?: string; dns?: string[] } = {},
+    options: { ca?: string; domain?: string; dns?: string[]; days?: number } = {},
   ): Promise<IssuedPaths> {
-    const { ca = "ca", domain = DOMAIN, dns = [] } = options;
-    return await pkiIssue({ dir: `${this.dir}/${ca}`, id, domain, dns, force: true });
+    const { ca = "ca", domain = DOMAIN, dns = [], days = 90 } = options;
+    return await pkiIssue({ dir: `${this.dir}/${ca}`, id, domain, dns, days, force: true });
   }
 
   files(id: string, ca = "ca"): TlsFiles {
