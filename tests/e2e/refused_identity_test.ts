@@ -22,6 +22,27 @@ story("a certificate of another CA is refused both ways", {}, async ({ world, st
   await assertNothingCameOfIt(h2);
 });
 
+story("no variable of the environment makes a stranger a peer", {}, async ({ world, start }) => {
+  await makePki(world, { dir: "other" });
+  const env = {
+    NODE_TLS_REJECT_UNAUTHORIZED: "0",
+    NODE_EXTRA_CA_CERTS: world.path("other/ca.crt"),
+  };
+  const [h1, stranger] = await Promise.all([
+    start("h1", { env }),
+    // It would answer h1, but is not h2.
+    start("h2", {
+      change: ({ rpc }) =>
+        rpc.tls = { ...tlsOf(world, "h2", "other"), ca: world.path("pki/ca.crt") },
+    }),
+  ]);
+  const { received } = await ping(world, { in: "v1", to: world.vip("h2") }, { count: 2, wait: 1 });
+  assert.equal(received, 0);
+  await assertNothingCameOfIt(h1);
+  assert.equal(await stranger.counter("responder-exchanges"), 0);
+  assert.equal(await stranger.counter("exchanges-failed"), 0);
+});
+
 story("a peer with another id is refused both ways", {}, async ({ world, start }) => {
   await issue(world, "h9");
   const [h1, h9] = await Promise.all([
