@@ -55,7 +55,8 @@ export function secureServer(
   // By both ends of the TCP connection: the TLS socket does not say which socket it came from.
   const settle = new Map<string, () => void>();
   server.on("secureConnection", (socket: tls.TLSSocket) => {
-    settle.get(ends(socket))?.();
+    // One that is refused for its resumed session has cost a handshake for nothing.
+    if (clients === "optional" || !socket.isSessionReused()) settle.get(ends(socket))?.();
     socket.on("error", ignore);
     if (socket.alpnProtocol !== "h2") open(socket, socket);
   });

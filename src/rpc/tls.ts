@@ -2,9 +2,11 @@
 
 /** Certificate, key and CA bundle from files: checked as a set before anything uses them. */
 import { ConfigError, type TlsFiles } from "../config/config.ts";
-import { ChainJudge, type Purpose } from "./chain.ts";
+import type { Purpose } from "./chain.ts";
 import {
+  bundleWarnings,
   certificatesOf,
+  chainWarnings,
   checkKey,
   checkOwner,
   checkTime,
@@ -87,7 +89,11 @@ export function examineTls(files: TlsFiles, { nowMs, owner }: TlsCheck): {
   if (problems.length > 0) return { problems, warnings: [] };
   const issuer = issuerOf(chain, cas);
   if (issuer !== undefined) named.push({ name: `CA "${files.ca}"`, certificate: issuer });
-  const warnings = [...expiryWarnings(named, nowMs), ...keyWarnings(files.key)];
+  const warnings = [
+    ...expiryWarnings(named, nowMs),
+    ...keyWarnings(files.key),
+    ...bundleWarnings(cas, files.ca),
+  ];
   if (issuer === undefined) {
     // Not a problem: hosts may hold certificates of several CAs, each bundle those of its peers.
     warnings.push({
@@ -96,16 +102,9 @@ export function examineTls(files: TlsFiles, { nowMs, owner }: TlsCheck): {
         "same bundle refuse it",
     });
   } else {
-    const judge = new ChainJudge(cas.map((ca) => ca.toString()));
-    const sent = chain.map((certificate) => new Uint8Array(certificate.raw));
     // An agent calls and is called; the status listener is called only.
     const purposes: readonly Purpose[] = owner === undefined ? ["server"] : ["server", "client"];
-    const verdicts = purposes.map((purpose) => judge.judge(sent, { purpose, nowMs }));
-    const refused = verdicts.find((verdict) => !verdict.ok);
-    if (refused?.ok === false) {
-      const text = `certificate "${files.cert}" is refused by peers: ${refused.message}`;
-      warnings.push({ kind: "refused", text });
-    }
+    warnings.push(...chainWarnings(files, { chain, cas, purposes, nowMs }));
   }
   const material = {
     cert,

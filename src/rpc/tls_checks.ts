@@ -5,7 +5,8 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import type { TlsFiles } from "../config/config.ts";
 import { fileReason } from "../config/reasons.ts";
 import { type SubjectAltNames, subjectAltNames } from "../pki/san.ts";
-import { isSignedBy, parseCertificate } from "./certificate.ts";
+import { isSignedBy, keyRefusal, parseCertificate } from "./certificate.ts";
+import { ChainJudge, type Purpose } from "./chain.ts";
 import { identify } from "./identity.ts";
 
 /** Whose certificate it must be; absent: any (the status listener's is for browsers). */
@@ -16,7 +17,7 @@ export interface Owner {
 
 /** What works today, but an operator should know. */
 export interface TlsWarning {
-  readonly kind: "expires-soon" | "key-mode" | "not-signed" | "refused";
+  readonly kind: "expires-soon" | "key-mode" | "not-signed" | "refused" | "useless-ca";
   readonly text: string;
 }
 
@@ -158,6 +159,46 @@ function signed(certificate: X509Certificate, by: X509Certificate): boolean {
     return isSignedBy(parse(certificate), parse(by));
   } catch {
     return false;
+  }
+}
+
+/** Why those who judge by the same bundle refuse the certificate, if they do. */
+export function chainWarnings(
+  files: TlsFiles,
+  { chain, cas, purposes, nowMs }: {
+    readonly chain: readonly X509Certificate[];
+    readonly cas: readonly X509Certificate[];
+    readonly purposes: readonly Purpose[];
+    readonly nowMs: number;
+  },
+): TlsWarning[] {
+  const judge = new ChainJudge(cas.map((ca) => ca.toString()));
+  const sent = chain.map(({ raw }) => new Uint8Array(raw));
+  const refused = purposes.map((purpose) => judge.judge(sent, { purpose, nowMs }))
+    .find((verdict) => !verdict.ok);
+  if (refused?.ok !== false) return [];
+  const text = `certificate "${files.cert}" is refused by peers: ${refused.message}`;
+  return [{ kind: "refused", text }];
+}
+
+/** Certificates of the bundle that no chain can end at. */
+export function bundleWarnings(cas: readonly X509Certificate[], path: string): TlsWarning[] {
+  return cas.flatMap(({ raw }, i) => {
+    const why = uselessness(new Uint8Array(raw));
+    if (why === undefined) return [];
+    const text = `certificate ${i + 1} in "${path}" proves nobody's identity: ${why}`;
+    return [{ kind: "useless-ca" as const, text }];
+  });
+}
+
+function uselessness(der: Uint8Array): string | undefined {
+  try {
+    const certificate = parseCertificate(der);
+    if (!certificate.isCa) return "it is not that of a CA (basic constraints)";
+    const key = keyRefusal(certificate);
+    return key && `its key ${key}`;
+  } catch (error) {
+    return (error as RangeError).message;
   }
 }
 

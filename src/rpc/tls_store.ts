@@ -34,6 +34,7 @@ const SAID: Readonly<Record<TlsWarning["kind"], string>> = {
   "key-mode": "The key of TLS is not safe from other users",
   "not-signed": "TLS certificate is not signed by the CA bundle",
   "refused": "TLS certificate is one that peers refuse",
+  "useless-ca": "A certificate of the CA bundle is of no use",
 };
 
 /** Owns a watcher and a timer: dispose it. */

@@ -130,6 +130,38 @@ for (const [what, happen] of Object.entries(SINCE)) {
   });
 }
 
+Deno.test("a resumed session is refused before HTTP/2 begins, too", async () => {
+  using lab = await Lab.make(["h1", "h2"]);
+  const events = ears();
+  await using server = await start({ tls: lab.store("h2"), events });
+  const { cert, key } = lab.files("h1");
+  const how = { port: server.address.port, cert, key, h2: true };
+  const keep = `${lab.dir}/session`;
+  assert.equal((await dial({ ...how, keep })).resumed, false);
+  assert.equal(events.counts.get("sessions-resumed"), undefined);
+  assert.equal((await dial({ ...how, resume: keep })).resumed, true);
+  assert.equal(events.counts.get("sessions-resumed"), 1);
+});
+
+Deno.test("who comes again and again with resumed sessions uses up what his address may", async () => {
+  using lab = await Lab.make(["h1", "h2"]);
+  const [events, burst] = [ears(), 3];
+  const admission = { pending: 9, pendingPerAddress: 9, ratePerS: 0.001, burst };
+  await using server = await start({ tls: lab.store("h2"), events, admission });
+  const { cert, key } = lab.files("h1");
+  const how = { port: server.address.port, cert, key, ...NEW_TUNNEL };
+  const kept = (i: number) => `${lab.dir}/session${i}`;
+  // Good handshakes cost nothing.
+  for (let i = 0; i <= burst; i++) {
+    assert.equal((await dial({ ...how, keep: kept(i) })).status, 200);
+  }
+  for (let i = 0; i <= burst; i++) {
+    assert.equal((await dial({ ...how, resume: kept(i) })).status, 0);
+  }
+  assert.equal(events.counts.get("sessions-resumed"), burst);
+  assert.equal(events.counts.get("handshakes-limited"), 1);
+});
+
 Deno.test("where the status listener has no token, a resumed session is refused", async () => {
   using lab = await Lab.make(["h1"]);
   await using w = await world({ tls: lab.files("h1") });

@@ -13,6 +13,8 @@ export interface Dial {
   readonly keep?: string;
   readonly path?: string;
   readonly headers?: readonly string[];
+  /** The preface of HTTP/2 and its end instead of a request; nothing has a status then. */
+  readonly h2?: boolean;
   /** Sent by POST, as JSON. */
   readonly body?: string;
 }
@@ -26,6 +28,10 @@ export interface Dialled {
   readonly text: string;
 }
 
+/** RFC 9113: the client's preface, empty SETTINGS, and a GOAWAY, after which the server closes. */
+const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + "\0\0\0\x04\0\0\0\0\0" +
+  "\0\0\x08\x07\0\0\0\0\0" + "\0".repeat(8);
+
 /** One connection, one request by HTTP/1.1. */
 export async function dial(how: Dial): Promise<Dialled> {
   const option = (name: string, value: string | undefined) =>
@@ -37,7 +43,7 @@ export async function dial(how: Dial): Promise<Dialled> {
       `127.0.0.1:${how.port}`,
       "-tls1_3",
       "-alpn",
-      "http/1.1",
+      how.h2 ? "h2" : "http/1.1",
       "-ign_eof",
       ...option("-cert", how.cert),
       ...option("-key", how.key),
@@ -58,11 +64,10 @@ export async function dial(how: Dial): Promise<Dialled> {
       : ["Content-Type: application/json", `Content-Length: ${body.length}`]),
     ...headers,
   ];
+  const said = how.h2 ? PREFACE : `${head.join("\r\n")}\r\n\r\n${body ?? ""}`;
   const writer = child.stdin.getWriter();
   // Who is refused finds the pipe closed.
-  await writer.write(new TextEncoder().encode(`${head.join("\r\n")}\r\n\r\n${body ?? ""}`)).catch(
-    () => {},
-  );
+  await writer.write(new TextEncoder().encode(said)).catch(() => {});
   const { stdout } = await child.output();
   await writer.close().catch(() => {});
   const text = new TextDecoder().decode(stdout);

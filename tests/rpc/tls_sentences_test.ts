@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import type { TlsFiles } from "../../src/config/config.ts";
 import { pkiInit, pkiIssue } from "../../src/pki/pki.ts";
 import { examineTls } from "../../src/rpc/tls.ts";
+import { clientAuth, keyPem, make, type Oddity, serverAuth } from "./certificates.ts";
 import { DOMAIN, ears, Lab } from "./lab.ts";
 
 const DAY_MS = 86_400_000;
@@ -136,4 +137,41 @@ Deno.test("the store logs what is to be known once a day, and the end of a valid
     "error TLS certificate has expired: no peer takes it",
     "warning TLS files on disk cannot be used, the old ones stay in force",
   ]);
+});
+
+Deno.test("a certificate that peers will refuse, and a CA that proves nothing, are warnings", async () => {
+  using lab = await Lab.make([]);
+  const files = { cert: `${lab.dir}/crt`, key: `${lab.dir}/key`, ca: `${lab.dir}/cas` };
+  const write = async (leaf: Oddity, ca: Oddity) => {
+    const by = await make({ ca: true, untilMs: 90 * DAY_MS, ...ca });
+    const made = await make({ by, untilMs: 90 * DAY_MS, ...leaf });
+    Deno.writeTextFileSync(files.cert, made.pem);
+    Deno.writeTextFileSync(files.key, await keyPem(made), { mode: 0o600 });
+    Deno.writeTextFileSync(files.ca, by.pem);
+  };
+  const refused = 'certificate "crt" is refused by peers: ';
+  const nobody = 'certificate 1 in "cas" proves nobody\'s identity: ';
+  const unsigned = 'certificate "crt" is not signed by a CA in "cas": peers with the same bundle ' +
+    "refuse it";
+  const table: readonly (readonly [Oddity, Oddity, string[]])[] = [
+    [{}, {}, []],
+    [{ extended: [serverAuth] }, {}, [
+      `${refused}it is not for a client (extended key usage clientAuth)`,
+    ]],
+    [{ extended: [clientAuth] }, {}, [
+      `${refused}it is not for a server (extended key usage serverAuth)`,
+    ]],
+    [{}, { ca: false }, [
+      `${nobody}it is not that of a CA (basic constraints)`,
+      unsigned,
+    ]],
+    [{}, { kind: "P-521" }, [`${nobody}its key is on the curve secp521r1`, unsigned]],
+  ];
+  for (const [leaf, ca, warnings] of table) {
+    await write(leaf, ca);
+    assert.deepEqual(told(lab, files), { problems: [], warnings });
+  }
+  // The status listener is never a caller.
+  await write({ extended: [serverAuth] }, {});
+  assert.deepEqual(examineTls(files, { nowMs: Date.now() }).warnings, []);
 });
