@@ -54,10 +54,10 @@ export class Lab implements Disposable {
 
   async issue(
     id: string,
-    options: { ca?: string; domain?: string; dns?: string[]; days?: number } = {},
+    options: { ca?: string; domain?: string; dns?: string[]; ips?: string[]; days?: number } = {},
   ): Promise<IssuedPaths> {
-    const { ca = "ca", domain = DOMAIN, dns = [], days = 90 } = options;
-    return await pkiIssue({ dir: `${this.dir}/${ca}`, id, domain, dns, days, force: true });
+    const { ca = "ca", domain = DOMAIN, dns = [], ips = [], days = 90 } = options;
+    return await pkiIssue({ dir: `${this.dir}/${ca}`, id, domain, dns, ips, days, force: true });
   }
 
   files(id: string, ca = "ca"): TlsFiles {

@@ -153,6 +153,26 @@ Deno.test("who is denied does not read the status either, nor goes on reading", 
   assert.equal(w.events.counts.get("denied-identity"), 2);
 });
 
+Deno.test("a call under way on a connection that is leaving ends, too, when its peer is denied", async () => {
+  using lab = await Lab.make(["h1", "h2"]);
+  const arrived = Promise.withResolvers<void>();
+  const handler = recorder(() => {
+    arrived.resolve();
+    return new Promise(() => {});
+  });
+  await using server = await start({ tls: lab.store("h2"), handler });
+  const tls = lab.store("h1");
+  using client = clientOf(server, { tls });
+  const call = client.newTunnel("h2", request(), { timeoutMs: 600_000 });
+  await arrived.promise;
+  await lab.issue("h1");
+  assert.ok(tls.reload());
+  client.setTrust({ ...TRUST, deny: ["h2"] }, [
+    { id: "h2", svcAddress: `127.0.0.1:${server.address.port}` },
+  ]);
+  await assert.rejects(call);
+});
+
 function closings({ lines }: Heard): string {
   return lines.filter((line) => /is closed: its certificate is not good any more/.test(line))
     .join("\n");

@@ -99,6 +99,27 @@ Deno.test("beyond loopback: TLS is needed, and a certificate or a token", async 
   assert.equal((await client.status()).id, STATUS.id);
 });
 
+Deno.test("a command asks its own agent by any address, and others of the CA by their name only", async () => {
+  using lab = await Lab.make(["h1", "h2"]);
+  const tokenFile = `${lab.dir}/token`;
+  Deno.writeTextFileSync(tokenFile, "0123456789abcdef");
+  const tls = lab.files("h1");
+  for (const listen of ["127.0.0.1:0", "[::1]:0"]) {
+    const told = async (agent: string) => {
+      await using w = await world({ listen, tls: lab.files(agent), tokenFile });
+      const address = listen.replace(/0$/, `${w.server.address.port}`);
+      await using client = openStatusClient({ address, tls, tokenFile });
+      const said = await client.status().then(() => "", (error: ConnectError) => error.rawMessage);
+      return { said, unauthorized: w.events.counts.get("status-unauthorized") };
+    };
+    assert.deepEqual(await told("h1"), { said: "", unauthorized: undefined });
+    assert.match((await told("h2")).said, /: its certificate is refused: .*(IP|altnames)/);
+    await lab.issue("h2", { ips: ["127.0.0.1", "::1"] });
+    assert.equal((await told("h2")).said, "");
+    await lab.issue("h2");
+  }
+});
+
 Deno.test("a token is asked for on loopback too, when one is configured", async () => {
   using lab = await Lab.make([]);
   const tokenFile = `${lab.dir}/token`;
