@@ -96,7 +96,7 @@ const SINCE: Readonly<
 for (const [what, happen] of Object.entries(SINCE)) {
   Deno.test(`a good certificate's session is not taken for it; since then: ${what}`, async () => {
     using lab = await Lab.make(["h2"]);
-    await lab.issue("h1", { days: what === "it has expired" ? 3 / 86_400 : 90 });
+    await lab.issue("h1", { days: what === "it has expired" ? 5 / 86_400 : 90 });
     await using h2 = await twoListeners(lab);
     const { cert, key } = lab.files("h1");
     const pair = { cert, key };
