@@ -8,7 +8,8 @@
  * What is checked, of each link (RFC 5280, 6.1): signature, validity, names in sequence, basic constraints, path
  * length, key usage, extended key usage. Revocation is the deny list's. Not read: name constraints, policies
  * and whatever else a critical extension demands; a certificate that has one is refused. Such extensions that
- * are not critical say nothing here. The CA's own certificate is held to the same rules.
+ * are not critical say nothing here. The CA's own certificate is held to the same rules. A host's certificate
+ * that stands in the CA file itself is believed as it is.
  */
 import { X509Certificate } from "node:crypto";
 import { type Certificate, isSignedBy, keyRefusal, parseCertificate } from "./certificate.ts";
@@ -83,8 +84,11 @@ export class ChainJudge {
     if (known !== undefined && known.fromMs <= nowMs && nowMs < known.untilMs) return known;
     const wrong = leafRefusal(leaf, { purpose, nowMs });
     if (wrong !== undefined) return wrong;
-    const search = new Search(this.#anchors, others, { purpose, nowMs });
-    const found = search.from(leaf);
+    // The file may name a host's certificate itself: then it needs nobody who has issued it.
+    const isNamed = this.#anchors.some(({ fingerprint }) => fingerprint === leaf.fingerprint);
+    const found = isNamed
+      ? { ok: true as const, fromMs: leaf.fromMs, untilMs: leaf.untilMs }
+      : new Search(this.#anchors, others, { purpose, nowMs }).from(leaf);
     if (!found.ok) return found;
     const verdict = { ok: true as const, leaf, fromMs: found.fromMs, untilMs: found.untilMs };
     this.#good.delete(key);

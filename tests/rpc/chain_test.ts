@@ -97,6 +97,14 @@ const ROWS: Readonly<Record<string, readonly [is: string, of: () => Promise<Case
     const by = await middle(await root());
     return { sent: [await make({ by })], ca: [by] };
   }],
+  "self-signed, and in the CA file itself": ["good", async () => {
+    const own = await make();
+    return { sent: [own], ca: [own] };
+  }],
+  "in the CA file itself, and over": ["certificate-expired: it expired", async () => {
+    const own = await make({ untilMs: -2000 });
+    return { sent: [own], ca: [own] };
+  }],
 
   "nothing": ["certificate-unreadable", async () => ({ sent: [], ca: [await root()] })],
   "over": ["certificate-expired: it expired", leafThat({ untilMs: -2000 })],
@@ -173,10 +181,6 @@ const ROWS: Readonly<Record<string, readonly [is: string, of: () => Promise<Case
     sent: [await make()],
     ca: [await root()],
   })],
-  "self-signed, and in the CA file": ["certificate-unfit", async () => {
-    const own = await make();
-    return { sent: [own], ca: [own] };
-  }],
   "the CA's own": ["certificate-unfit: it is that of a CA", async () => {
     const ca = await root();
     return { sent: [ca], ca: [ca] };
