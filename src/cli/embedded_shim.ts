@@ -5,7 +5,7 @@
  * alone; tools/launcher/place.c has the same list for the self-extracting form.
  */
 import { createHash } from "node:crypto";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { openLibrary } from "../../ffi/library.ts";
 import { CommandError, sentence } from "./io.ts";
 
@@ -36,9 +36,9 @@ export function extractShim(
   const bytes = Deno.readFileSync(embedded);
   const id = sha256(bytes).slice(0, 24);
   const tried: string[] = [];
-  for (const place of places) {
+  for (const named of places) {
     try {
-      checkPlace(place);
+      const place = openPlace(named);
       const dir = join(place, `shim-${id}`);
       Deno.mkdirSync(dir, { recursive: true, mode: 0o700 });
       const path = join(dir, basename(embedded));
@@ -47,7 +47,7 @@ export function extractShim(
       removeOthers(place, `shim-${id}`);
       return path;
     } catch (error) {
-      tried.push(`${place} (${sentence(error)})`);
+      tried.push(`${named} (${sentence(error)})`);
     }
   }
   throw new CommandError(
@@ -78,13 +78,47 @@ export function usualPlaces(
   ];
 }
 
-/** Ours, a directory, and nobody else can write to it. Throws a sentence. */
-function checkPlace(place: string): void {
-  Deno.mkdirSync(place, { recursive: true, mode: 0o700 });
-  const { isDirectory, isSymlink, uid, mode } = Deno.lstatSync(place);
-  if (!isDirectory || isSymlink) throw new Error("it is not a directory");
+/**
+ * Makes the place, and returns its path without links: ours, nobody else can write to it, and only root and this
+ * user can exchange a directory above it, so that what is compared there and what is loaded is one file. Throws
+ * a sentence.
+ */
+function openPlace(named: string): string {
+  const place = join(makeAbove(dirname(named)), basename(named));
+  if (!isThere(place)) Deno.mkdirSync(place, { mode: 0o700 });
+  const { isDirectory, uid, mode } = Deno.lstatSync(place);
+  if (!isDirectory) throw new Error("it is not a directory");
   if (uid !== Deno.uid()) throw new Error("it belongs to another user");
   if (((mode ?? 0) & 0o022) !== 0) throw new Error("others can write to it");
+  return place;
+}
+
+/** The directory without links, made where it is missing, below directories that hold still. */
+function makeAbove(path: string): string {
+  if (!isThere(path)) {
+    const made = join(makeAbove(dirname(path)), basename(path));
+    Deno.mkdirSync(made, { mode: 0o700 });
+    return made;
+  }
+  const real = Deno.realPathSync(path);
+  for (let at = real, done = false; !done; at = dirname(at)) {
+    const { uid, mode } = Deno.lstatSync(at);
+    const [isWritable, isSticky] = [((mode ?? 0) & 0o022) !== 0, ((mode ?? 0) & 0o1000) !== 0];
+    if ((uid !== 0 && uid !== Deno.uid()) || (isWritable && !isSticky)) {
+      throw new Error("others can exchange a directory of its path");
+    }
+    done = at === "/";
+  }
+  return real;
+}
+
+function isThere(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function holds(path: string, bytes: Uint8Array): boolean {

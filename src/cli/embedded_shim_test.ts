@@ -38,6 +38,21 @@ inTemporary("a copy that somebody changed is replaced", (dir) => {
   assert.equal(Deno.readTextFileSync(path), "octets of a shim");
 });
 
+inTemporary("nothing is used below a directory that another user can exchange", (dir) => {
+  const source = join(dir, "libpsp_dp_soft.so");
+  const [home, good] = [join(dir, "home"), join(dir, "good")];
+  for (const path of [home, good]) Deno.mkdirSync(path);
+  Deno.chmodSync(home, 0o777);
+  const places = [join(home, ".cache", "psp-agent")];
+  const refused = { message: /others can exchange a directory of its path/ };
+  assert.throws(() => extractShim(source, { places, probe: fine }), refused);
+  assert.deepEqual([...Deno.readDirSync(home)], []);
+  // A link in such a directory may mean another place tomorrow: what it means today is used.
+  Deno.symlinkSync(good, join(home, "link"));
+  const path = extractShim(source, { places: [join(home, "link", "place")], probe: fine });
+  assert.ok(path.startsWith(`${good}/place/`), path);
+});
+
 inTemporary("what versions before have left is removed, and nothing else", (dir) => {
   const place = join(dir, "place");
   const old = join(place, `shim-${"0".repeat(24)}`);

@@ -9,6 +9,12 @@ import { CommandError, EXIT } from "./io.ts";
 /** The variable that names a shim, or the directory that holds it. */
 const SHIM_VARIABLE = "PSP_AGENT_SHIM";
 
+/**
+ * A program that lies below this is the self-extracting form (tools/launcher): it uses its files through the
+ * directory that the launcher has looked at. The runtime's permissions do not let us look there, only load.
+ */
+const DESCRIPTORS = "/proc/self/fd/";
+
 /** What there is to choose from. */
 export interface ShimOptions {
   /** `--library` or `plane.library`. */
@@ -34,6 +40,7 @@ export function shimPath({ library, kind = "soft" }: ShimOptions = {}): string {
   // In a binary all of the program is one folder; in the sources it is not.
   for (const place of [`./${name}`, `../../build/shim/${name}`]) {
     const own = new URL(place, import.meta.url).pathname;
+    if (own.startsWith(DESCRIPTORS)) return own;
     if (exists(own)) return Deno.build.standalone ? extractShim(own) : own;
   }
   throw new CommandError(

@@ -113,6 +113,39 @@ unpacking("a directory that others can write to, or that is theirs, is refused",
   }
 });
 
+unpacking("nothing is used below a directory that another user can exchange", async (cache) => {
+  const home = `${cache}/home`;
+  for (const path of [home, `${home}/.cache`]) await Deno.mkdir(path, { mode: 0o755 });
+  await Deno.chown(home, 65534, 65534);
+  const { code, err } = await start(`${home}/.cache/psp-agent`);
+  assert.equal(code, 1);
+  assert.match(err, /^psp-agent: Cannot start: .*others can exchange a directory of its path/);
+  assert.deepEqual([...Deno.readDirSync(`${home}/.cache`)], []);
+  // The same as HOME: another place is taken, or it says why none.
+  const foreign = await runAlone(["version"], {
+    home: "/home",
+    setup: "chown 65534 $root/home; mount -t tmpfs -o noexec none $root/tmp; " +
+      "mount -t tmpfs -o noexec none $root/run; mount -t tmpfs -o noexec none $root/var",
+  });
+  assert.equal(foreign.code, 1);
+  assert.match(foreign.err, /\/home\/\.cache\/psp-agent \(others can exchange a directory/);
+});
+
+unpacking(
+  "the runtime uses the files that were looked at, whatever their names mean then",
+  async (cache) => {
+    await using agent = await running(cache);
+    const words = (await processFile(agent.pid, "cmdline")).split("\0");
+    const program = words.find((word) => word.endsWith("/main.js")) ?? "";
+    const [, descriptor] = /^\/proc\/self\/fd\/(\d+)\/main\.js$/.exec(program) ?? [];
+    assert.ok(descriptor, program);
+    const { stdout } = await new Deno.Command("readlink", {
+      args: [`/proc/${agent.pid}/fd/${descriptor}`],
+    }).output();
+    assert.equal(new TextDecoder().decode(stdout).trim(), unpacked(cache));
+  },
+);
+
 unpacking("an empty HOME and a /tmp without programs do not keep it from starting", async () => {
   const noexec = "mount -t tmpfs -o noexec none $root/tmp; mount -t tmpfs -o noexec none $root/run";
   const { code, err } = await runAlone(["version"], { home: "", setup: noexec });
@@ -140,6 +173,14 @@ unpacking("where there is no place at all it says which ones it tried", async ()
 });
 
 unpacking("the inspector's signal is blocked, and there are no core dumps", async (cache) => {
+  await using agent = await running(cache);
+  const blocked = /^SigBlk:\s*(\w+)$/m.exec(await processFile(agent.pid, "status"));
+  assert.ok(BigInt(`0x${blocked?.[1]}`) & (1n << 9n), "SIGUSR1 is not blocked");
+  assert.match(await processFile(agent.pid, "limits"), /Max core file size\s+0\s+0/);
+});
+
+/** The agent, as soon as the launcher has become it; disposing ends it. */
+async function running(cache: string): Promise<{ readonly pid: number } & AsyncDisposable> {
   await Deno.chmod(cache, 0o700);
   const child = new Deno.Command("sh", {
     args: ["-c", `exec "$0" status --watch --address 127.0.0.1:9`, BINARY],
@@ -148,23 +189,26 @@ unpacking("the inspector's signal is blocked, and there are no core dumps", asyn
     stdout: "null",
     stderr: "null",
   }).spawn();
-  try {
-    const deadline = performance.now() + 10_000;
-    while (await processFile(child.pid, "comm") !== "psp-agent\n") {
-      assert.ok(performance.now() < deadline, "the launcher never became the agent");
-    }
-    const blocked = /^SigBlk:\s*(\w+)$/m.exec(await processFile(child.pid, "status"));
-    assert.ok(BigInt(`0x${blocked?.[1]}`) & (1n << 9n), "SIGUSR1 is not blocked");
-    assert.match(await processFile(child.pid, "limits"), /Max core file size\s+0\s+0/);
-  } finally {
+  const end = async () => {
     try {
       child.kill("SIGKILL");
     } catch {
       // It has ended.
     }
     await child.status;
+  };
+  try {
+    const deadline = performance.now() + 10_000;
+    // The launcher has the same name, but not the program among its words.
+    while (!(await processFile(child.pid, "cmdline")).includes("/main.js\0")) {
+      assert.ok(performance.now() < deadline, "the launcher never became the agent");
+    }
+  } catch (error) {
+    await end();
+    throw error;
   }
-});
+  return { pid: child.pid, [Symbol.asyncDispose]: end };
+}
 
 /** A file under /proc/<pid>. Deno keeps /proc to itself unless it has every permission. */
 async function processFile(pid: number, name: string): Promise<string> {

@@ -60,18 +60,20 @@ static void clean_environment(const char *runtime)
 	(void)setenv("DENO_NO_UPDATE_CHECK", "1", 1);
 }
 
-/* Returns only when it fails: why. */
-static const char *become(const struct place *place, int argc, char **argv)
+/*
+ * Returns only when it fails: why. `dir` holds the files that were looked at: all of them are used through it, and
+ * by no name that somebody could give to something else meanwhile.
+ */
+static const char *become(int dir, int argc, char **argv)
 {
 	const char *emulator = getenv("PSP_AGENT_EMULATOR");
-	char dir[PATH_MAX], runtime[PATH_MAX], program[PATH_MAX];
+	char runtime[PATH_MAX], program[PATH_MAX];
 	size_t flags = 0, n = 0;
 	char **args;
 
-	if (snprintf(dir, sizeof(dir), "%s/%s", place->path, payload_id) >= (int)sizeof(dir) ||
-	    snprintf(runtime, sizeof(runtime), "%s/%s", dir, payload_runtime) >=
+	if (snprintf(runtime, sizeof(runtime), "/proc/self/fd/%d/%s", dir, payload_runtime) >=
 		    (int)sizeof(runtime) ||
-	    snprintf(program, sizeof(program), "%s/%s", dir, payload_program) >=
+	    snprintf(program, sizeof(program), "/proc/self/fd/%d/%s", dir, payload_program) >=
 		    (int)sizeof(program))
 		return strerror(ENAMETOOLONG);
 	while (payload_flags[flags] != NULL)
@@ -135,14 +137,17 @@ int main(int argc, char **argv)
 	for (unsigned int n = 0; n < PLACES; n++) {
 		struct place place = {.fd = -1};
 		const char *reason;
+		int dir = -1;
 
 		if (!place_name(n, path))
 			continue;
 		reason = place_open(path, &place);
 		if (reason == NULL)
-			reason = unpack(&place);
+			reason = unpack(&place, &dir);
 		if (reason == NULL)
-			reason = become(&place, argc, argv);
+			reason = become(dir, argc, argv);
+		if (dir >= 0)
+			(void)close(dir);
 		if (place.fd >= 0)
 			(void)close(place.fd);
 		note(path, reason);

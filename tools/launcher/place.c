@@ -48,33 +48,76 @@ int place_name(unsigned int n, char path[PATH_MAX])
 }
 
 /* Nobody but root and us can put something else in the place of what lies in it. */
-static bool holds_still(const struct stat *st)
+static bool holds_still(int dir)
 {
-	return (st->st_uid == 0 || st->st_uid == geteuid()) &&
-	       ((st->st_mode & (S_IWGRP | S_IWOTH)) == 0 || (st->st_mode & S_ISVTX) != 0);
+	struct stat st;
+
+	return fstat(dir, &st) == 0 && (st.st_uid == 0 || st.st_uid == geteuid()) &&
+	       ((st.st_mode & (S_IWGRP | S_IWOTH)) == 0 || (st.st_mode & S_ISVTX) != 0);
+}
+
+/* One directory further down. `dir` is closed, whatever comes of it. */
+static int descend(int dir, const char *name, const char **reason)
+{
+	int next = -1;
+
+	if (!holds_still(dir))
+		*reason = "others can exchange a directory of its path";
+	else if ((next = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
+		*reason = strerror(errno);
+	(void)close(dir);
+	return next;
+}
+
+/* Opens a directory that is there, and every one above it, from the root on: links are resolved before. */
+static int open_still(const char *path, const char **reason)
+{
+	char real[PATH_MAX], *rest = real, *name;
+	int dir;
+
+	if (realpath(path, real) == NULL ||
+	    (dir = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
+		*reason = strerror(errno);
+		return -1;
+	}
+	while (dir >= 0 && (name = strsep(&rest, "/")) != NULL)
+		if (name[0] != '\0')
+			dir = descend(dir, name, reason);
+	return dir;
+}
+
+/* The same, one further down, where it is made if it is missing. `dir` is closed. */
+static int make_still(int dir, const char *name, const char **reason)
+{
+	if (mkdirat(dir, name, 0700) != 0 && errno != EEXIST) {
+		*reason = strerror(errno);
+		(void)close(dir);
+		return -1;
+	}
+	return descend(dir, name, reason);
 }
 
 const char *place_open(const char *path, struct place *out)
 {
-	char parent[PATH_MAX];
+	char above[PATH_MAX], *leaf, *middle;
 	const char *reason = NULL;
 	struct statvfs fs;
 	struct stat st;
-	char *slash;
 
 	snprintf(out->path, sizeof(out->path), "%s", path);
-	snprintf(parent, sizeof(parent), "%s", path);
-	slash = strrchr(parent, '/');
-	*(slash == parent ? slash + 1 : slash) = '\0';
-	if ((mkdir(parent, 0700) != 0 && errno != EEXIST) || stat(parent, &st) != 0)
-		return strerror(errno);
-	if (!holds_still(&st))
-		return "others can write to the directory around it";
-	if (mkdir(path, 0700) != 0 && errno != EEXIST)
-		return strerror(errno);
-	out->fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	snprintf(above, sizeof(above), "%s", path);
+	leaf = strrchr(above, '/');
+	*leaf++ = '\0';
+	middle = strrchr(above, '/');
+	if (middle != NULL)
+		*middle++ = '\0';
+	out->fd = open_still(above[0] == '\0' ? "/" : above, &reason);
+	if (out->fd >= 0 && middle != NULL && middle[0] != '\0')
+		out->fd = make_still(out->fd, middle, &reason);
+	if (out->fd >= 0)
+		out->fd = make_still(out->fd, leaf, &reason);
 	if (out->fd < 0)
-		return strerror(errno);
+		return reason;
 	if (fstat(out->fd, &st) != 0 || fstatvfs(out->fd, &fs) != 0)
 		reason = strerror(errno);
 	else if (st.st_uid != geteuid())

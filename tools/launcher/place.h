@@ -17,8 +17,8 @@ int place_name(unsigned int n, char path[PATH_MAX]);
 
 /*
  * Creates the last two parts of `path` where they are missing, and opens it when it is safe: a directory
- * of this user's that nobody else can write to, in one where nobody else can exchange it, on a file
- * system that allows programs. Returns NULL, or why not.
+ * of this user's that nobody else can write to, on a file system that allows programs, and nobody but root
+ * and this user can exchange a directory above it: not below another user's HOME. Returns NULL, or why not.
  */
 const char *place_open(const char *path, struct place *out);
 

@@ -22,11 +22,11 @@
 /* Of every unpacked file. Whoever changes one without meaning harm leaves another time. */
 #define MTIME 946684800 /* 2000-01-01 */
 
-static bool is_whole(int place)
+static bool is_whole(int dir)
 {
-	int dir = openat(place, payload_id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	bool whole = dir >= 0;
 	struct stat st;
+	bool whole = fstat(dir, &st) == 0 && st.st_uid == geteuid() &&
+		     (st.st_mode & (S_IWGRP | S_IWOTH)) == 0;
 
 	for (size_t i = 0; whole && i < payload_file_count; i++) {
 		const struct payload_file *file = &payload_files[i];
@@ -36,8 +36,6 @@ static bool is_whole(int place)
 			(st.st_mode & 07777) == file->mode && (uint64_t)st.st_size == file->size &&
 			st.st_mtim.tv_sec == MTIME;
 	}
-	if (dir >= 0)
-		(void)close(dir);
 	return whole;
 }
 
@@ -178,31 +176,39 @@ static const char *unpack_all(int place)
 	return reason;
 }
 
-/* The descriptor stays open in the runtime: as long as it runs its files are not removed. */
-static void hold(int place)
+/* The directory of the files, if it is whole, locked against removal; -1: it is not there, or not whole. */
+static int hold(int place)
 {
 	int dir = openat(place, payload_id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 
-	if (dir >= 0)
-		(void)flock(dir, LOCK_SH | LOCK_NB);
+	if (dir < 0)
+		return -1;
+	(void)flock(dir, LOCK_SH | LOCK_NB);
+	if (is_whole(dir))
+		return dir;
+	(void)close(dir);
+	return -1;
 }
 
-const char *unpack(const struct place *place)
+const char *unpack(const struct place *place, int *dir)
 {
 	const char *reason = NULL;
 	int lock;
 
-	hold(place->fd);
-	if (is_whole(place->fd))
+	*dir = hold(place->fd);
+	if (*dir >= 0)
 		return NULL;
 	lock = openat(place->fd, LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (lock < 0)
 		return strerror(errno);
-	if (flock(lock, LOCK_EX) != 0)
+	if (flock(lock, LOCK_EX) != 0) {
 		reason = strerror(errno);
-	else if (!is_whole(place->fd))
+	} else if ((*dir = hold(place->fd)) < 0) {
 		reason = unpack_all(place->fd);
-	hold(place->fd);
+		*dir = reason == NULL ? hold(place->fd) : -1;
+		if (reason == NULL && *dir < 0)
+			reason = "what was unpacked there is gone again";
+	}
 	(void)close(lock);
 	return reason;
 }
