@@ -64,6 +64,9 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
   const notify = stack.use(openManager(setup.library, log));
   const trust = trustOf(config);
   const insecure = tls === undefined ? { insecure: true } : { tls };
+  const peers = new Peers(config);
+  // Where a peer is met on the control channel, its packets come from as well, as far as anybody knows.
+  const onConnected = (peer: string, address: string) => peers.learnControl(peer, address);
   const client = stack.use(
     createRpcClient({
       id: config.id,
@@ -71,10 +74,10 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
       trust,
       maxMessageBytes: config.rpc.maxMessageBytes,
       events,
+      onConnected,
       ...insecure,
     }),
   );
-  const peers = new Peers(config);
   const parts = assemble({ config, peers, clock, log, setup });
   stack.use(parts.flows);
   const core = createCore({
@@ -97,6 +100,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
     handler: core.handler,
     trust,
     events,
+    onPeer: onConnected,
     ...insecure,
   });
   ends.push(() => server.close());

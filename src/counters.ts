@@ -15,6 +15,12 @@ export const AGENT_COUNTERS = {
   "rekeys": "SAs replaced on a live tunnel",
   "rekeys-failed": "attempts at a rekey that failed",
   "late-answers": "answers to an attempt that was given up; nothing is kept of them",
+  "maybe-sas-kept":
+    "receive SAs kept although their request was given up: the peer may send with them",
+  "requests-repeated": "given-up requests asked again with the same id, SPIs and keys",
+  "unconfirmed-asks":
+    "exchanges wanted because the peer was not heard on a tunnel that it asked for",
+  "confirmations-received": "tunnels that a message of the peer confirmed, not a packet",
   "version-fallbacks": "exchanges repeated with the version that the responder chose",
   "no-peer": "misses towards an address that no peer owns",
   "link-scope": "misses of multicast and link-local packets, which no tunnel carries",
@@ -35,6 +41,7 @@ export const AGENT_COUNTERS = {
   "notices-failed": "notices that did not arrive",
   "notices-received": "notices accepted from peers",
   "unknown-spis": "packets' SPIs reported to their sender as unknown",
+  "untraced-spis": "packets with an unknown SPI from an address that no peer is known by",
   "rotations": "rotations of the master key by this agent",
   "rotations-postponed": "rotations not made because a live peer still uses an old SPI",
   "restored": "tunnels of the last run asked for again",

@@ -40,6 +40,8 @@ export interface StatusView {
     readonly up: number;
     readonly rekeying: number;
     readonly failed: number;
+    /** Set up at the peer's request, and the peer was not heard on them since. */
+    readonly unconfirmed: number;
   };
   readonly counters: Readonly<Record<string, bigint>>;
   readonly rotation: RotationView;
@@ -63,7 +65,7 @@ export interface SaView {
 
 export interface TunnelView extends VipPair {
   readonly peer: string;
-  readonly state: "opening" | "up" | "rekeying" | "failed";
+  readonly state: "opening" | "up" | "rekeying" | "failed" | "unconfirmed";
   readonly tx?: SaView;
   readonly rx?: SaView;
   readonly openedAtMs?: number;

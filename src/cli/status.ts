@@ -56,7 +56,10 @@ export function statusText(view: StatusView, nowMs: number): string {
     ["agent", `${view.id}, psp-agent ${view.version}, up ${since(view.startedAtMs, nowMs)}`],
     ["state", view.draining ? "draining" : "running"],
     ["plane", `${plane.kind} (${plane.backend}), uplink ${plane.uplink}, host ${plane.host}`],
-    ["tunnels", `${t.up} up, ${t.opening} opening, ${t.rekeying} rekeying, ${t.failed} failed`],
+    [
+      "tunnels",
+      `${t.up} up, ${t.unconfirmed} unconfirmed, ${t.opening} opening, ${t.rekeying} rekeying, ${t.failed} failed`,
+    ],
     [
       "mtu",
       `uplink ${mtu.uplink}, overhead ${mtu.overhead}, largest inner packet ${mtu.largestInnerPacket}`,

@@ -37,7 +37,7 @@ const VIEW: StatusView = {
       tunnels: 0,
     },
   ],
-  tunnels: { opening: 1, up: 12, rekeying: 0, failed: 0 },
+  tunnels: { opening: 1, up: 12, rekeying: 0, failed: 0, unconfirmed: 2 },
   counters: { "tx-packets": 12345n, "rx-packets": 99n, "rx-bad": 0n },
   rotation: { rotations: 2n, sasOnOldKey: 1, nextAtMs: NOW + 86_000_000, spisLeft: 5n },
   mtu: { uplink: 1500, overhead: 68, largestInnerPacket: 1432 },
@@ -51,7 +51,7 @@ Deno.test("status for people", () => {
     `agent        spiffe://psp-agent.local/psp/h1, psp-agent 0.1.0, up 1h2m
 state        running
 plane        soft (openssl), uplink p0, host pf0vf0
-tunnels      12 up, 1 opening, 0 rekeying, 0 failed
+tunnels      12 up, 2 unconfirmed, 1 opening, 0 rekeying, 0 failed
 mtu          uplink 1500, overhead 68, largest inner packet 1432
 rotation     2 so far, 1 SAs on the old key, next in 23h53m
 certificate  expires in 30d

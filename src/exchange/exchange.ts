@@ -33,11 +33,15 @@ export interface Notice {
   readonly draining: boolean;
   /** As the sender sees them. */
   readonly closed: readonly VipPair[];
+  /** SPIs of the receiver with which the sender sends from now on; absent: none to tell of. */
+  readonly confirmedSpis?: readonly number[];
 }
 
 export interface CallOptions {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
+  /** Called before the request leaves: a call that fails without it never reached the peer. */
+  readonly onSent?: () => void;
 }
 
 /** To other agents. Rejects with `ConnectError`. One long-lived connection per peer. */

@@ -22,15 +22,18 @@ export async function callWithRetries(
 ): Promise<CallResult> {
   const { config: { rpc }, clock, random, tasks, counters } = parts;
   let maybe = false;
+  let sent = false;
+  const onSent = () => void (sent = true);
   let error = new ConnectError("no attempt was made", Code.Internal);
   for (let attempt = 1; attempt <= rpc.attempts; attempt++) {
+    sent = false;
     try {
-      return { ok: true, reply: await tryOnce(parts, peer, request) };
+      return { ok: true, reply: await tryOnce(parts, { peer, request, onSent }) };
     } catch (cause) {
       if (tasks.signal.aborted) throw cause;
       error = ConnectError.from(cause);
     }
-    if (!DECLINED.has(error.code)) maybe = true;
+    if (sent && !DECLINED.has(error.code)) maybe = true;
     if (!RETRIED.has(error.code) || attempt === rpc.attempts) break;
     counters.add("initiator-retries");
     // After a deadline enough time has passed; after a fast refusal it has not.
@@ -54,6 +57,11 @@ const RETRIED: ReadonlySet<Code> = new Set([
   Code.ResourceExhausted,
 ]);
 
+/** Whether a request that failed so can be asked again as it was: nobody answered it. */
+export function isUnanswered({ code }: ConnectError): boolean {
+  return RETRIED.has(code) && !DECLINED.has(code);
+}
+
 /** Said before anything was done. */
 const DECLINED: ReadonlySet<Code> = new Set([
   Code.PermissionDenied,
@@ -69,8 +77,11 @@ const OVER = new ConnectError("the try is over", Code.Canceled);
 
 async function tryOnce(
   { client, clock, config: { rpc: { timeoutMs } }, tasks }: Parts,
-  peer: string,
-  request: NewTunnelRequest,
+  { peer, request, onSent }: {
+    readonly peer: string;
+    readonly request: NewTunnelRequest;
+    readonly onSent: () => void;
+  },
 ): Promise<NewTunnelReply> {
   const over = new AbortController();
   const { signal } = over;
@@ -79,7 +90,7 @@ async function tryOnce(
   if (tasks.signal.aborted) stop();
   tasks.signal.addEventListener("abort", stop, { once: true });
   let answered = false;
-  const call = client.newTunnel(peer, request, { timeoutMs, signal });
+  const call = client.newTunnel(peer, request, { timeoutMs, signal, onSent });
   const deadline = clock.sleep(timeoutMs, signal).then(() => {
     throw new ConnectError(`no answer within ${timeoutMs} ms`, Code.DeadlineExceeded);
   });

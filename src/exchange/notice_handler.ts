@@ -41,6 +41,10 @@ export class NoticeHandler {
     this.#gate.checkEpoch(peer, notice.bootEpoch);
     counters.add("notices-received");
     this.#lose(peer, notice.unknownSpis);
+    for (const spi of notice.confirmedSpis ?? []) {
+      const tunnel = this.#table.byRxSpi(spi);
+      if (tunnel?.peer === peer) this.#table.apply(tunnel, { type: "confirmed", spi });
+    }
     for (const { localVip, remoteVip } of notice.closed) {
       const pair = {
         localVip: canonicalVip(remoteVip) ?? remoteVip,

@@ -6,18 +6,24 @@ import type { Notice } from "./exchange.ts";
 import type { Parts } from "../tunnels/parts.ts";
 import type { PeerWatch } from "../peers/peer_watch.ts";
 import { isReservedSpi, type VipPair } from "../sa/sa.ts";
-import type { TunnelTable } from "../tunnels/tunnel_table.ts";
+import type { Tunnel, TunnelTable } from "../tunnels/tunnel_table.ts";
 
 /** At most one notice per peer in this time. */
 const INTERVAL_MS = 1000;
 /** SPIs or pairs in one notice at most; what is beyond comes with the next packets. */
 const MAX_ITEMS = 256;
+/** ... and SPIs that are confirmed: as many as one message may have. */
+const MAX_CONFIRMED = 4096;
+/** A packet confirms as well, and most tunnels are opened for one: only silent ones are told of. */
+const CONFIRM_AFTER_MS = 250;
 const TIMEOUT_MS = 1000;
 const DRAINING_TIMEOUT_MS = 500;
 
 interface Outbox {
   readonly unknownSpis: Set<number>;
   readonly closed: Map<string, VipPair>;
+  /** SPIs of the peer by pair, and from when on it is told that this host sends with them. */
+  readonly confirmed: Map<string, { readonly spi: number; readonly at: number }>;
   nextAt: number;
   sending: boolean;
 }
@@ -53,7 +59,9 @@ export class Notices {
     const rx = this.#table.byRxSpi(spi)?.state.rx.find(({ sa }) => sa.spi === spi);
     // A known SPI under a living key: forged or damaged packets, and no reason to give it up.
     if (rx !== undefined && rx.generation + 2n > this.#generation()) return;
-    for (const peer of peers.byPip(srcPip)) {
+    const senders = peers.byPip(srcPip);
+    if (senders.length === 0) counters.add("untraced-spis");
+    for (const peer of senders) {
       if (peers.denied(peer)) continue;
       const outbox = this.#outbox(peer);
       if (outbox.unknownSpis.size >= MAX_ITEMS || outbox.unknownSpis.has(spi)) continue;
@@ -70,6 +78,12 @@ export class Notices {
     }
   }
 
+  /** A peer's answer came, and this host sends with the SPI in it: the peer cannot know. */
+  confirm({ key, peer }: Tunnel, spi: number): void {
+    const at = this.#parts.clock.now() + CONFIRM_AFTER_MS;
+    this.#outbox(peer).confirmed.set(key, { spi, at });
+  }
+
   /** Sends what waits, each peer in its time. */
   flush(): void {
     const now = this.#parts.clock.now();
@@ -77,7 +91,7 @@ export class Notices {
       if (outbox.sending || now < outbox.nextAt) continue;
       const notice = this.#take(outbox);
       if (notice === undefined) {
-        this.#outboxes.delete(peer);
+        if (outbox.confirmed.size === 0) this.#outboxes.delete(peer);
         continue;
       }
       outbox.sending = true;
@@ -101,7 +115,13 @@ export class Notices {
   #outbox(peer: string): Outbox {
     let outbox = this.#outboxes.get(peer);
     if (outbox === undefined) {
-      outbox = { unknownSpis: new Set(), closed: new Map(), nextAt: 0, sending: false };
+      outbox = {
+        unknownSpis: new Set(),
+        closed: new Map(),
+        confirmed: new Map(),
+        nextAt: 0,
+        sending: false,
+      };
       this.#outboxes.set(peer, outbox);
     }
     return outbox;
@@ -117,8 +137,28 @@ export class Notices {
       // It may have come back in the meantime.
       if ((this.#table.get(key)?.state.kind ?? "closed") === "closed") closed.push(pair);
     }
-    if (unknownSpis.length === 0 && closed.length === 0) return undefined;
-    return { unknownSpis, closed, draining: false };
+    const confirmedSpis = this.#takeConfirmed(outbox);
+    if (unknownSpis.length + closed.length + confirmedSpis.length === 0) return undefined;
+    return { unknownSpis, closed, draining: false, confirmedSpis };
+  }
+
+  /** Those that are still in use and went out with no packet. */
+  #takeConfirmed({ confirmed }: Outbox): readonly number[] {
+    const { clock, flows } = this.#parts;
+    const now = clock.now();
+    const spis: number[] = [];
+    for (const [key, { spi, at }] of confirmed) {
+      // In the order in which they came, but for those that were told of twice.
+      if (at > now) continue;
+      if (spis.length === MAX_CONFIRMED) break;
+      confirmed.delete(key);
+      const tunnel = this.#table.get(key);
+      const state = tunnel?.state;
+      if (tunnel === undefined || (state?.kind !== "up" && state?.kind !== "rekeying")) continue;
+      if (state.tx.sa.spi !== spi || (flows.txStats(tunnel.pair)?.packets ?? 0n) > 0n) continue;
+      spis.push(spi);
+    }
+    return spis;
   }
 
   async #send(

@@ -8,12 +8,20 @@ import type { LogFields } from "../log.ts";
 import type { Parts } from "../tunnels/parts.ts";
 import type { PeerLine } from "../peers/peer_line.ts";
 import { type SaDefaults, txFrom } from "../sa/sa_params.ts";
+import type { Rx } from "../sa/sa_state.ts";
 import { paramsProblem } from "../sa/sa_rules.ts";
 import { defaultsOf, type Derived } from "./spi_source.ts";
 import type { Tunnel, TunnelTable } from "../tunnels/tunnel_table.ts";
 
 /** A peer with live tunnels is never left alone for longer: what expired must heal soon. */
 const LIVE_BACK_OFF_MAX_MS = 4000;
+/**
+ * ... and one that may send into nothing for less: what this host does not know of, the peer may know. Together
+ * with the last try of an exchange traffic is back in some two seconds.
+ */
+const UNHEARD_BACK_OFF_MAX_MS = 700;
+/** Receive SAs of one peer that it may have, at most; beyond them the oldest go. */
+const MAX_MAYBE_SAS = 1024;
 /** Between tries towards a peer that said that it stops. */
 const PATIENT_RETRY_MS = 250;
 /** How long a tunnel that a peer refused is left alone, at most. */
@@ -60,7 +68,7 @@ export class Outcomes {
         peerPip: peer?.pip,
       });
       if (peer === undefined || problem !== undefined) {
-        return this.#refuse(tunnel, { reason: "refused", message: `bad answer: ${problem}` });
+        return this.#unusable(tunnel, { reason: "refused", message: `bad answer: ${problem}` });
       }
       if (peers.learnPip(peer.id, params.pip)) store.putPip(peer.id, params.pip);
       const at = { now: clock.now(), wallMs: clock.wallMs() };
@@ -69,21 +77,25 @@ export class Outcomes {
       this.#table.apply(tunnel, { type: "answered", spi: rx.sa.spi, tx, key });
       this.#table.note(tunnel, "");
     } catch (error) {
-      this.noResource(tunnel, error);
+      this.#unusable(tunnel, this.#noResource(tunnel, error));
     } finally {
       params.key.wipe();
     }
   }
 
-  /** The plane refused: what was installed for the tunnel goes, and it is left alone for a while. */
+  /** The plane refused before anybody was told: the tunnel is left alone for a while. */
   noResource(tunnel: Tunnel, error: unknown): void {
+    this.#refuse(tunnel, this.#noResource(tunnel, error));
+  }
+
+  #noResource(tunnel: Tunnel, error: unknown): Why {
     const cause = error instanceof Error ? error.message : String(error);
     this.#parts.counters.add("no-resource");
     this.#say("The data plane refused a tunnel", { peer: tunnel.peer, ...tunnel.pair, cause });
-    this.#refuse(tunnel, { reason: "no_resource", message: cause });
+    return { reason: "no_resource", message: cause };
   }
 
-  /** No answer, or none that can be used: everything that was installed for the request goes. */
+  /** No answer, or none that can be used: what the peer cannot have got is taken back. */
   fail(
     line: PeerLine,
     failure: {
@@ -95,8 +107,15 @@ export class Outcomes {
     const { clock, config: { tunnel }, counters, log } = this.#parts;
     const { offers, error, maybe } = failure;
     const patient = line.patientUntil > clock.now();
+    const unheard = maybe || this.#table.ofPeer(line.peer).some(isUnheard);
     const live = this.#table.ofPeer(line.peer).some(isLive);
-    const capMs = patient ? PATIENT_RETRY_MS : live ? LIVE_BACK_OFF_MAX_MS : tunnel.backOffMaxMs;
+    const capMs = patient
+      ? PATIENT_RETRY_MS
+      : unheard
+      ? UNHEARD_BACK_OFF_MAX_MS
+      : live
+      ? LIVE_BACK_OFF_MAX_MS
+      : tunnel.backOffMaxMs;
     const holdOffMs = line.failed(error.message, capMs);
     counters.add("exchanges-failed");
     log.warn("An exchange failed", {
@@ -106,7 +125,7 @@ export class Outcomes {
       tunnels: offers.length,
       delayMs: Math.round(holdOffMs),
     });
-    if (patient) return this.#tryLater(line, offers);
+    if (patient) return this.#tryLater(line, { offers, maybe });
     const reason = reasonOf(error);
     // The others of this peer would fare no better, and their packets wait.
     const others = [...line.waiting].flatMap((key) => this.#table.get(key) ?? [])
@@ -115,21 +134,51 @@ export class Outcomes {
       this.#table.note(tunnel, error.message);
       this.#table.apply(tunnel, { type: "unanswered", reason, holdOffMs, maybe });
     }
+    this.#bound(line.peer);
   }
 
-  #tryLater(line: PeerLine, offers: readonly Offer[]): void {
+  #tryLater(
+    line: PeerLine,
+    { offers, maybe }: { readonly offers: readonly Offer[]; readonly maybe: boolean },
+  ): void {
     for (const { tunnel, rx } of offers) {
-      this.#table.apply(tunnel, { type: "withdrawn", spi: rx.sa.spi });
+      this.#table.apply(tunnel, { type: "withdrawn", spi: rx.sa.spi, maybe });
       line.waiting.add(tunnel.key);
+    }
+    this.#bound(line.peer);
+  }
+
+  /** What one peer may have takes a bounded place, however often it does not answer. */
+  #bound(peer: string): void {
+    const held = this.#table.ofPeer(peer).flatMap((tunnel) =>
+      tunnel.state.rx.filter(isMaybe).map((rx) => ({ tunnel, rx }))
+    );
+    if (held.length <= MAX_MAYBE_SAS) return;
+    held.sort((a, b) => a.rx.sa.serial < b.rx.sa.serial ? -1 : 1);
+    for (const { tunnel, rx } of held.slice(0, held.length - MAX_MAYBE_SAS)) {
+      this.#table.apply(tunnel, { type: "forgotten", spi: rx.sa.spi });
     }
   }
 
-  #refuse(tunnel: Tunnel, why: { readonly reason: DropReason; readonly message: string }): void {
+  /** The peer holds nothing of ours: it said so, or was never told. */
+  #refuse(tunnel: Tunnel, why: Why): void {
+    this.#table.note(tunnel, why.message);
+    const holdOffMs = this.#holdOffMs();
+    this.#table.apply(tunnel, { type: "refused", reason: why.reason, holdOffMs });
+  }
+
+  /** The peer granted the tunnel, and this host cannot use its answer: the peer sends all the same. */
+  #unusable(tunnel: Tunnel, why: Why): void {
+    this.#table.note(tunnel, why.message);
+    const holdOffMs = this.#holdOffMs();
+    this.#table.apply(tunnel, { type: "unanswered", reason: why.reason, holdOffMs, maybe: true });
+    this.#bound(tunnel.peer);
+  }
+
+  #holdOffMs(): number {
     const { config: { tunnel: { backOffMs, backOffMaxMs } }, random } = this.#parts;
     const full = Math.min(backOffMs * 8, backOffMaxMs, REFUSED_HOLD_OFF_MAX_MS);
-    const holdOffMs = full * (0.5 + random.uniform() / 2);
-    this.#table.note(tunnel, why.message);
-    this.#table.apply(tunnel, { type: "refused", reason: why.reason, holdOffMs });
+    return full * (0.5 + random.uniform() / 2);
   }
 
   /** A batch may bring hundreds of these: one line a second says enough, the counters say all. */
@@ -139,6 +188,21 @@ export class Outcomes {
     this.#logAt = now;
     this.#parts.log.warn(message, fields);
   }
+}
+
+/** Why a tunnel is left alone. */
+interface Why {
+  readonly reason: DropReason;
+  readonly message: string;
+}
+
+function isMaybe(rx: Rx): boolean {
+  return rx.maybeUntil !== undefined && !rx.confirmed;
+}
+
+/** Up without a word of the peer. */
+function isUnheard({ state }: Tunnel): boolean {
+  return (state.kind === "up" || state.kind === "rekeying") && state.tx.unconfirmed !== undefined;
 }
 
 function isLive({ state }: Tunnel): boolean {

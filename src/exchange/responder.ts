@@ -29,6 +29,13 @@ interface Granted {
 }
 
 const LOG_INTERVAL_MS = 1000;
+/**
+ * A peer that was not heard on a tunnel that it asked for is asked after this long: its first packet, its own
+ * confirmation and its first repeated request come before, and a host that gave up is not silent for longer.
+ */
+const CONFIRM_AFTER_MS = 1500;
+/** ... and up to this much later, at random: many tunnels that came in one storm are not asked for in one. */
+const CONFIRM_SPREAD_MS = 250;
 
 type Refused = Extract<TunnelOutcome, { readonly ok: false }>;
 type Verdict = Granted | Refused;
@@ -144,7 +151,8 @@ export class Responder {
       const params = crossing ?? made?.params;
       if (params === undefined) return this.#noResource(problem);
       try {
-        this.#grant(peer, { ...verdict, epoch: request.bootEpoch, rx: made?.rx });
+        const { serial } = params;
+        this.#grant(peer, { ...verdict, epoch: request.bootEpoch, rx: made?.rx, serial });
         return { ok: true, params };
       } catch (error) {
         if (made !== undefined) made.params.key.wipe();
@@ -214,15 +222,19 @@ export class Responder {
   /** Receive first, then transmit with what the peer has programmed already. */
   #grant(
     peer: PeerConfig,
-    { offer: { reverse }, pair, epoch, rx }: Granted & {
+    { offer: { reverse }, pair, epoch, rx, serial }: Granted & {
       readonly epoch: bigint;
       readonly rx: Derived["rx"] | undefined;
+      /** Of the receive SA in the reply. */
+      readonly serial: bigint;
     },
   ): void {
-    const { clock, peers, store } = this.#parts;
+    const { clock, peers, store, random } = this.#parts;
     if (peers.learnPip(peer.id, reverse.pip)) store.putPip(peer.id, reverse.pip);
     const at = { now: clock.now(), wallMs: clock.wallMs() };
-    const { tx, key } = txFrom(this.#defaults, { params: reverse, pair, peer, epoch, at });
+    const { tx: made, key } = txFrom(this.#defaults, { params: reverse, pair, peer, epoch, at });
+    const askAt = at.now + CONFIRM_AFTER_MS + random.uniform() * CONFIRM_SPREAD_MS;
+    const tx = { ...made, unconfirmed: { serial, askAt } };
     const tunnel = this.#table.ensure(pair, peer.id);
     this.#table.apply(tunnel, { type: "asked", tx, key, rx });
     this.#table.note(tunnel, "");

@@ -6,12 +6,17 @@ import { canonicalVip, parsePrefix, PrefixTable } from "./vip.ts";
 
 type Owner = { readonly kind: "local" } | { readonly kind: "peer"; readonly peer: PeerConfig };
 
+/** Addresses of control channels kept of one peer: its own, as named and as seen, and what it had before. */
+const MAX_CONTROLS = 8;
+
 /** The directory of peers and of vips, as the configuration gives them. */
 export class Peers {
   readonly #byId = new Map<string, PeerConfig>();
   readonly #owners = new PrefixTable<Owner>();
   readonly #pips = new Map<string, string>();
   readonly #byPip = new Map<string, Set<string>>();
+  /** Where the control channel with a peer goes to or comes from, the latest last. */
+  readonly #controls = new Map<string, Set<string>>();
   readonly #domain: string;
   #deny: ReadonlySet<string>;
 
@@ -22,6 +27,7 @@ export class Peers {
     for (const peer of config.peers) {
       this.#byId.set(peer.id, peer);
       if (peer.pip !== undefined) this.learnPip(peer.id, peer.pip);
+      this.learnControl(peer.id, hostOf(peer.svcAddress));
       for (const vip of peer.vips) this.#own(vip, { kind: "peer", peer });
     }
   }
@@ -52,14 +58,34 @@ export class Peers {
   }
 
   /**
-   * The peers whose packets come from an outer address: whom the configuration says, or all that have said so
-   * themselves, since none of them can take it from another.
+   * The peers whose packets may come from an outer address: whom the configuration says, or all that have said so
+   * themselves or have their control channel there, since none of them can take it from another. A peer says its
+   * outer address in an answer only: whoever relies on that alone does not know the peer whose answers are lost.
    */
   byPip(pip: string): readonly string[] {
     const canonical = canonicalVip(pip) ?? pip;
-    const ids = [...this.#byPip.get(canonical) ?? []];
-    const configured = ids.filter((id) => this.#byId.get(id)?.pip !== undefined);
-    return configured.length > 0 ? configured : ids;
+    const ids = new Set(this.#byPip.get(canonical));
+    const configured = [...ids].filter((id) => this.#byId.get(id)?.pip !== undefined);
+    if (configured.length > 0) return configured;
+    for (const [id, controls] of this.#controls) if (controls.has(canonical)) ids.add(id);
+    return [...ids];
+  }
+
+  /**
+   * Remembers where the control channel with a peer goes to (as its name was resolved) or comes from. `address` must
+   * be of a connection on which the peer proved its identity, or the configuration's; what is no address is ignored.
+   */
+  learnControl(id: string, address: string): void {
+    const canonical = canonicalVip(address);
+    if (canonical === undefined || !this.#byId.has(id)) return;
+    const known = this.#controls.get(id) ?? new Set();
+    known.delete(canonical);
+    known.add(canonical);
+    for (const oldest of known) {
+      if (known.size <= MAX_CONTROLS) break;
+      known.delete(oldest);
+    }
+    this.#controls.set(id, known);
   }
 
   /** Remembers the outer address of a peer. A configured one stays. True when this was news. */
@@ -92,4 +118,9 @@ export class Peers {
     if (prefix === undefined) throw new RangeError(`Cannot read prefix "${vip}"`);
     this.#owners.add(prefix, owner);
   }
+}
+
+/** The host of "host:port", without the brackets of IPv6. */
+function hostOf(svcAddress: string): string {
+  return svcAddress.replace(/:\d*$/, "").replace(/^\[(.*)\]$/, "$1");
 }

@@ -71,3 +71,34 @@ Deno.test("nobody takes an outer address from another by naming it", () => {
   learned.learnPip("h3", "192.0.2.3");
   assert.deepEqual(learned.byPip("192.0.2.2"), ["h2"]);
 });
+
+Deno.test("a peer whose outer address nobody said is traced by its control channel", () => {
+  const peers = new Peers({
+    domain: "test",
+    vips: [],
+    peers: [
+      { id: "h2", svcAddress: "192.0.2.2:7443", vips: [] },
+      { id: "h3", svcAddress: "[2001:db8::3]:7443", vips: [] },
+      { id: "h4", svcAddress: "h4.example:7443", vips: [] },
+      { id: "h5", svcAddress: "192.0.2.5:7443", pip: "192.0.2.55", vips: [] },
+    ],
+    security: { deny: [] },
+  });
+  assert.deepEqual(peers.byPip("192.0.2.2"), ["h2"]);
+  assert.deepEqual(peers.byPip("2001:db8:0::3"), ["h3"]);
+  assert.deepEqual(peers.byPip("192.0.2.4"), []);
+  peers.learnControl("h4", "::ffff:192.0.2.4");
+  peers.learnControl("h9", "192.0.2.9");
+  peers.learnControl("h4", "");
+  assert.deepEqual(peers.byPip("192.0.2.4"), ["h4"]);
+  assert.deepEqual(peers.byPip("192.0.2.9"), []);
+  // Another that names the address takes nothing away; the configuration alone decides for itself.
+  peers.learnPip("h2", "192.0.2.4");
+  assert.deepEqual([...peers.byPip("192.0.2.4")].sort(), ["h2", "h4"]);
+  peers.learnControl("h2", "192.0.2.55");
+  assert.deepEqual(peers.byPip("192.0.2.55"), ["h5"]);
+  // Bounded, the latest stay.
+  for (let i = 0; i < 100; i++) peers.learnControl("h4", `198.51.100.${i}`);
+  const known = Array.from({ length: 100 }, (_, i) => peers.byPip(`198.51.100.${i}`).length);
+  assert.deepEqual([known.filter((n) => n > 0).length, known[99]], [8, 1]);
+});

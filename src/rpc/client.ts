@@ -7,7 +7,15 @@
  * reply's become `Key`s and are zeros in the message. Serialised buffers are out of reach (see
  * tunnel_service.ts).
  */
-import { Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
+import {
+  Code,
+  ConnectError,
+  type ContextKey,
+  createClient,
+  createContextKey,
+  createContextValues,
+  type Interceptor,
+} from "@connectrpc/connect";
 import { createTransport } from "@connectrpc/connect/protocol-connect";
 import type { SecureClientSessionOptions } from "node:http2";
 import type { TLSSocket } from "node:tls";
@@ -52,6 +60,8 @@ export interface RpcClientOptions {
   /** ... and given up after this; default 5 s. */
   readonly pingTimeoutMs?: number;
   readonly events?: RpcEvents;
+  /** A connection to a peer stands: the address that its name was resolved to. */
+  readonly onConnected?: (peer: string, address: string) => void;
 }
 
 /** A `TunnelClient` with connections to close. */
@@ -63,6 +73,12 @@ export interface RpcClient extends TunnelClient, Disposable {
   /** Ends all connections; calls under way reject. */
   close(): void;
 }
+
+/** Called before a request leaves. */
+const ON_SENT: ContextKey<(() => void) | undefined> = createContextKey<(() => void) | undefined>(
+  undefined,
+  { description: "called before the request leaves" },
+);
 
 interface Line {
   readonly svcAddress: string;
@@ -168,7 +184,10 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
       try {
         const reply = await call(
           peer,
-          (line, limits) => line.call.newTunnel(message, limits),
+          (line, limits) => {
+            const contextValues = createContextValues().set(ON_SENT, callOptions.onSent);
+            return line.call.newTunnel(message, { ...limits, contextValues });
+          },
           callOptions,
         );
         return fromPeer(peer, () => replyFromProto(reply, request.tunnels.length));
@@ -246,12 +265,20 @@ function openLine(
     maxBytes: options.maxMessageBytes,
     pingIntervalMs: options.pingIntervalMs ?? 20_000,
     pingTimeoutMs: options.pingTimeoutMs ?? 5_000,
+    onOpen: (address) => options.onConnected?.(peer.id, address),
   });
+  // Connect's HTTP client sees neither the call nor its context, but the very headers that an interceptor saw.
+  const onSent = new WeakMap<Headers, () => void>();
+  const noteSent: Interceptor = (next) => (request) => {
+    const called = request.contextValues.get(ON_SENT);
+    if (called !== undefined) onSent.set(request.header, called);
+    return next(request);
+  };
   const transport = createTransport({
     baseUrl,
-    httpClient: (request) => connection.request(request),
+    httpClient: (request) => connection.request(request, onSent.get(request.header)),
     useBinaryFormat: true,
-    interceptors: options.tls ? [] : [nameOurselves(options.id)],
+    interceptors: options.tls ? [noteSent] : [noteSent, nameOurselves(options.id)],
     acceptCompression: [],
     sendCompression: null,
     compressMinBytes: 0,

@@ -28,6 +28,8 @@ export interface H2Options {
   readonly maxBytes: number;
   readonly pingIntervalMs: number;
   readonly pingTimeoutMs: number;
+  /** A connection stands (with TLS: the other side has proved who it is): the address that it goes to. */
+  readonly onOpen?: (address: string) => void;
 }
 
 interface Live {
@@ -59,8 +61,11 @@ export class H2Connection {
     return this.#live !== undefined && this.#live.connected && usable(this.#live);
   }
 
-  /** One request, its whole answer. */
-  async request(request: UniversalClientRequest): Promise<UniversalClientResponse> {
+  /** One request, its whole answer. `onSent` is called before its first octet leaves. */
+  async request(
+    request: UniversalClientRequest,
+    onSent?: () => void,
+  ): Promise<UniversalClientResponse> {
     const body: Uint8Array[] = [];
     for await (const chunk of request.body ?? []) body.push(chunk);
     const live = this.#live !== undefined && usable(this.#live) ? this.#live : this.#open();
@@ -76,6 +81,7 @@ export class H2Connection {
     try {
       if (request.signal?.aborted) cancel();
       await Promise.race([live.opened, promise]);
+      onSent?.();
       stream = live.session.request(headers(request, body));
       receive(stream, { resolve, reject, maxBytes: this.#options.maxBytes });
       for (const chunk of body) stream.write(chunk);
@@ -148,6 +154,7 @@ export class H2Connection {
       const why = this.#options.admit?.(session.socket as TLSSocket);
       if (why !== undefined) return this.#drop(live, why);
       live.connected = true;
+      this.#options.onOpen?.(session.socket?.remoteAddress ?? "");
       live.calls.delete(reject);
       resolve();
     });

@@ -45,10 +45,10 @@ export interface ListenerOptions {
   readonly maxStreams?: number;
   readonly admission?: AdmissionLimits;
   /**
-   * Called for each connection that may send requests, before its first one, with what it has proved; false: it
-   * is closed.
+   * Called for each connection that may send requests, before its first one, with what it has proved and the
+   * address that it comes from; false: it is closed.
    */
-  readonly accept?: (carrier: Carrier, proof: Proof | undefined) => boolean;
+  readonly accept?: (carrier: Carrier, proof: Proof | undefined, address: string) => boolean;
   readonly events?: RpcEvents;
 }
 
@@ -91,8 +91,9 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     });
     carrier.on("error", ignore);
     carrier.setTimeout(options.idleMs ?? DEFAULT_IDLE_MS, () => finish(carrier));
+    const address = socket.remoteAddress ?? "";
     if (proofs?.enter(carrier, socket as TLSSocket) === false) refuse(carrier);
-    else if (options.accept?.(carrier, proofs?.of(carrier)) === false) refuse(carrier);
+    else if (options.accept?.(carrier, proofs?.of(carrier), address) === false) refuse(carrier);
   };
   /** Ends a connection whose certificate was good once. */
   const end = (carrier: Carrier, { counter, reason }: Ending) => {

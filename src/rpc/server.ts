@@ -33,6 +33,8 @@ export interface RpcServerOptions {
   readonly requestTimeoutMs?: number;
   readonly admission?: AdmissionLimits;
   readonly events?: RpcEvents;
+  /** A peer has proved who it is on a new connection: the address that it comes from. Never without TLS. */
+  readonly onPeer?: (peer: string, address: string) => void;
 }
 
 /** Listening until closed. */
@@ -67,7 +69,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   let trust = options.trust;
   const known = new Map<Carrier, Known>();
   const presented = new Map<string, string>();
-  const accept = (carrier: Carrier, proof: Proof | undefined): boolean => {
+  const accept = (carrier: Carrier, proof: Proof | undefined, address: string): boolean => {
     if (proof === undefined) return options.tls === undefined;
     const entry = { proof, identity: identityOf(proof, trust) };
     // Denied ends here; a stranger with a good certificate is told so in the protocol he speaks.
@@ -77,7 +79,10 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     }
     makeRoom(known, entry, events);
     known.set(carrier, entry);
-    if (entry.identity.ok) presented.set(entry.identity.peer, proof.leaf.fingerprint);
+    if (entry.identity.ok) {
+      presented.set(entry.identity.peer, proof.leaf.fingerprint);
+      options.onPeer?.(entry.identity.peer, address);
+    }
     carrier.on("close", () => known.delete(carrier));
     return true;
   };

@@ -123,11 +123,16 @@ export function noticeFromProto(message: tpb.NotifyRequest): Notice {
   if (message.closed.length > MAX_NOTICE_ITEMS) {
     throw bad("closed", `${message.closed.length} entries, at most ${MAX_NOTICE_ITEMS}`);
   }
+  if (message.confirmedSpis.length > MAX_NOTICE_ITEMS) {
+    const many = message.confirmedSpis.length;
+    throw bad("confirmed_spis", `${many} entries, at most ${MAX_NOTICE_ITEMS}`);
+  }
   return {
     bootEpoch: epoch(message.bootEpoch),
     unknownSpis: message.unknownSpis.map((value, i) => spi(value, `unknown_spis[${i}]`)),
     draining: message.draining,
     closed: message.closed.map((pair, i) => vipPair(pair, `closed[${i}]`)),
+    confirmedSpis: message.confirmedSpis.map((value, i) => spi(value, `confirmed_spis[${i}]`)),
   };
 }
 
@@ -140,6 +145,7 @@ export function noticeToProto(notice: Notice): tpb.NotifyRequest {
     closed: notice.closed.map(({ localVip, remoteVip }) =>
       create(tpb.ClosedTunnelSchema, { localVip, remoteVip })
     ),
+    confirmedSpis: [...notice.confirmedSpis ?? []],
   });
 }
 

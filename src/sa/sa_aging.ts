@@ -3,8 +3,19 @@
 /** How a tunnel ages and ends: the part of the machine after it came up. */
 import type { DropReason } from "../../ffi/plane.ts";
 import { opening } from "./sa_opening.ts";
-import type { Context, Effect, Opening, Rekeying, Seen, State, Step, Tx, Up } from "./sa_state.ts";
-import { followed, retire, settle } from "./sa_upkeep.ts";
+import type {
+  Context,
+  Effect,
+  Opening,
+  Rekeying,
+  Rx,
+  Seen,
+  State,
+  Step,
+  Tx,
+  Up,
+} from "./sa_state.ts";
+import { followed, hasIt, heard, retire, settle } from "./sa_upkeep.ts";
 
 /** Time passed. */
 export function tick<K>(
@@ -30,7 +41,9 @@ export function tick<K>(
       }
       const tx = expire(state.tx, { effects, now: context.now });
       const due = context.now >= tx.softAt || tx.packets >= tx.softPackets;
-      if (!due) return { state: aged(state, { tx, rx }), effects };
+      const unheard = tx.unconfirmed !== undefined && context.now >= tx.unconfirmed.askAt;
+      if (!due && !unheard) return { state: aged(state, { tx, rx }), effects };
+      if (unheard) effects.push({ do: "count", counter: "unconfirmed-asks" });
       return {
         state: { ...state, kind: "rekeying", tx, rx, offered: undefined },
         effects: [...effects, { do: "ask" }],
@@ -56,6 +69,31 @@ function expire<K>(tx: Tx, to: { readonly effects: Effect<K>[]; readonly now: nu
   return { ...tx, expired: true };
 }
 
+/** The peer sends with an SA of this host, whether a packet came or not. */
+export function confirmed<K>(state: State, spi: number): Step<K> {
+  if (!state.rx.some((rx) => rx.sa.spi === spi)) return { state, effects: [] };
+  const rx = state.rx.map((old) => hasIt(old, spi));
+  if (state.kind !== "up" && state.kind !== "rekeying") {
+    return { state: { ...state, rx }, effects: [] };
+  }
+  const tx = heard(state.tx, rx);
+  return {
+    state: { ...state, rx, tx },
+    effects: tx === state.tx ? [] : [{ do: "count", counter: "confirmations-received" }],
+  };
+}
+
+/** One SA that the peer may have is not kept any longer. */
+export function forgotten<K>(state: State, spi: number): Step<K> {
+  const offer = state.kind === "opening" || state.kind === "rekeying" ? state.offered : undefined;
+  const old = state.rx.find((rx) => rx.sa.spi === spi);
+  if (old?.maybeUntil === undefined || spi === offer) return { state, effects: [] };
+  return {
+    state: { ...state, rx: state.rx.filter((rx) => rx !== old) },
+    effects: [{ do: "remove_rx", sa: old.sa }, { do: "count", counter: "rx-sas-retired" }],
+  };
+}
+
 /** The peer does not know the SPI that this host sends with. */
 export function lost<K>(state: State, spi: number, context: Context): Step<K> {
   if ((state.kind !== "up" && state.kind !== "rekeying") || state.tx.sa.spi !== spi) {
@@ -76,13 +114,19 @@ export function rekey<K>(state: State): Step<K> {
 }
 
 /** SPIs of two generations ago are dead. */
-export function rotated<K>(state: State, generation: bigint): Step<K> {
+export function rotated<K>(state: State, generation: bigint, context: Context): Step<K> {
   const offer = state.kind === "opening" || state.kind === "rekeying" ? state.offered : undefined;
   const dead = state.rx.filter((rx) => rx.generation + 2n <= generation && rx.sa.spi !== offer);
   const effects: Effect<K>[] = dead.map((rx) => ({ do: "remove_rx", sa: rx.sa }));
   const rx = state.rx.filter((rx) => !dead.includes(rx));
   // One that the peer may not have heard of is none: the rotation after this would wait for it.
   const moved = rx.some((rx) => rx.confirmed && rx.generation >= generation);
+  if (state.kind === "closed" || state.kind === "failed") {
+    // The peer may send with one of the key before, and the next rotation would kill it under it.
+    const old = rx.some((rx) => rx.maybeUntil !== undefined && rx.generation < generation);
+    if (!old) return { state: { ...state, rx }, effects };
+    return { state: opening(rx, context, []), effects: [...effects, { do: "ask" }] };
+  }
   if (state.kind !== "up" || moved) return { state: { ...state, rx }, effects };
   return {
     state: { ...state, kind: "rekeying", rx, offered: undefined },
@@ -90,11 +134,15 @@ export function rotated<K>(state: State, generation: bigint): Step<K> {
   };
 }
 
-/** All that was agreed with the peer is void; only an offer under way stands. */
+/**
+ * All that was agreed with the peer is void. An offer under way stands, and so does what was offered without an
+ * answer: nobody knows which of the peer's starts has it.
+ */
 export function peerRestarted<K>(state: State, context: Context): Step<K> {
   const offer = state.kind === "opening" || state.kind === "rekeying" ? state.offered : undefined;
-  const gone = state.rx.filter((rx) => rx.sa.spi !== offer);
-  const rx = state.rx.filter((rx) => rx.sa.spi === offer);
+  const stays = ({ sa, maybeUntil }: Rx) => sa.spi === offer || maybeUntil !== undefined;
+  const gone = state.rx.filter((rx) => !stays(rx));
+  const rx = state.rx.filter(stays);
   const effects: Effect<K>[] = gone.map((rx) => ({ do: "remove_rx", sa: rx.sa }));
   switch (state.kind) {
     case "closed":

@@ -7,6 +7,8 @@
 import {
   close,
   closedByPeer,
+  confirmed,
+  forgotten,
   lost,
   peerBack,
   peerRestarted,
@@ -14,7 +16,16 @@ import {
   rotated,
   tick,
 } from "./sa_aging.ts";
-import { answered, asked, gaveUp, miss, offered, wanted, withdrawn } from "./sa_opening.ts";
+import {
+  answered,
+  asked,
+  gaveUp,
+  miss,
+  offered,
+  offeredAgain,
+  wanted,
+  withdrawn,
+} from "./sa_opening.ts";
 import type { Closed, Context, Event, State, Step } from "./sa_state.ts";
 
 /** A tunnel that nobody has asked for yet. */
@@ -32,7 +43,9 @@ export function step<K>(state: State, event: Event<K>, context: Context): Step<K
     case "answered":
       return answered(state, event, context);
     case "withdrawn":
-      return withdrawn(state, event.spi);
+      return withdrawn(state, event, context);
+    case "offered_again":
+      return offeredAgain(state, event.spi, context);
     case "refused":
       return gaveUp(state, { ...event, maybe: false }, context);
     case "unanswered":
@@ -41,12 +54,16 @@ export function step<K>(state: State, event: Event<K>, context: Context): Step<K
       return asked(state, event, context);
     case "tick":
       return tick(state, event, context);
+    case "confirmed":
+      return confirmed(state, event.spi);
+    case "forgotten":
+      return forgotten(state, event.spi);
     case "lost":
       return lost(state, event.spi, context);
     case "rekey":
       return rekey(state);
     case "rotated":
-      return rotated(state, event.generation);
+      return rotated(state, event.generation, context);
     case "peer_restarted":
       return peerRestarted(state, context);
     case "peer_back":

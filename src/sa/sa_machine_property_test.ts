@@ -14,8 +14,11 @@ Deno.test("whatever happens in whatever order, entries and state agree", () => {
     "miss",
     "wanted",
     "offered",
+    "offered_again",
     "answered",
     "withdrawn",
+    "confirmed",
+    "forgotten",
     "refused",
     "unanswered",
     "asked",
@@ -43,13 +46,17 @@ Deno.test("whatever happens in whatever order, entries and state agree", () => {
         const offer = state.kind === "opening" || state.kind === "rekeying"
           ? state.offered
           : undefined;
+        const any = () => state.rx[now % 7]?.sa.spi ?? 0;
         const fresh = () => rx(++spi, { generation, seenAt: now, expiresAt: now + 40_000 });
         const to = () => tx(++serial, { softAt: now + 30_000, expiresAt: now + 35_000 });
         const all: Record<string, () => Event<string>> = {
           miss: () => ({ type: "miss", flow: now }),
           offered: () => ({ type: "offered", rx: fresh() }),
           answered: () => ({ type: "answered", spi: offer ?? 0, tx: to(), key: `k${serial}` }),
-          withdrawn: () => ({ type: "withdrawn", spi: offer ?? 0 }),
+          withdrawn: () => ({ type: "withdrawn", spi: offer ?? 0, maybe: now % 2 === 0 }),
+          offered_again: () => ({ type: "offered_again", spi: any() }),
+          confirmed: () => ({ type: "confirmed", spi: any() }),
+          forgotten: () => ({ type: "forgotten", spi: any() }),
           refused: () => ({ type: "refused", reason: "refused", holdOffMs: 500 }),
           unanswered: () => ({
             type: "unanswered",

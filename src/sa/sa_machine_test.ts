@@ -39,12 +39,16 @@ const events: Record<string, Event<string>> = {
   offered: { type: "offered", rx: rx(3) },
   answered: { type: "answered", spi: 1, tx: tx(2), key: "k" },
   answered2: { type: "answered", spi: 2, tx: tx(2), key: "k" },
-  withdrawn: { type: "withdrawn", spi: 1 },
+  "offered again": { type: "offered_again", spi: 1 },
+  withdrawn: { type: "withdrawn", spi: 1, maybe: false },
+  "withdrawn, maybe": { type: "withdrawn", spi: 1, maybe: true },
   refused: { type: "refused", reason: "refused", holdOffMs: 500 },
   unanswered: { type: "unanswered", reason: "peer_unreachable", holdOffMs: 500, maybe: true },
   asked: { type: "asked", tx: tx(2), key: "k", rx: rx(3) },
   "asked, crossing": { type: "asked", tx: tx(2), key: "k", rx: undefined },
   "asked, older": { type: "asked", tx: tx(0), key: "k", rx: rx(3) },
+  confirmed: { type: "confirmed", spi: 1 },
+  forgotten: { type: "forgotten", spi: 1 },
   tick: { type: "tick", seen: { tx: undefined, rx: nothing } },
   lost: { type: "lost", spi: 101 },
   "lost, other": { type: "lost", spi: 999 },
@@ -79,6 +83,8 @@ function print(effect: Effect<string>): string {
       return `drop(${effect.flow},${effect.reason},${effect.holdOffMs})`;
     case "count":
       return `#${effect.counter}`;
+    case "tell_confirmed":
+      return `${effect.do}(${effect.spi})`;
     case "remove_tx":
     case "expire_tx":
     case "ask":
@@ -108,7 +114,7 @@ const table: Record<string, Record<string, string>> = {
   answered: {
     closed: late("closed"),
     opening: late("opening"),
-    "opening+": "up: set_tx(102) release(7) #tunnels-opened",
+    "opening+": "up: set_tx(102) release(7) #tunnels-opened tell_confirmed(102)",
     up: late("up"),
     rekeying: late("rekeying"),
     "rekeying+": late("rekeying+"),
@@ -120,10 +126,12 @@ const table: Record<string, Record<string, string>> = {
     "opening+": late("opening+"),
     up: late("up"),
     rekeying: late("rekeying"),
-    "rekeying+": "up: set_tx(102) #rekeys",
+    "rekeying+": "up: set_tx(102) #rekeys tell_confirmed(102)",
     failed: late("failed"),
   },
+  "offered again": { up: "rekeying+:", rekeying: "rekeying+:" },
   withdrawn: { "opening+": "opening: remove_rx(1)" },
+  "withdrawn, maybe": { "opening+": "opening: #maybe-sas-kept" },
   refused: {
     opening: "failed: drop(7,refused,500)",
     "opening+": "failed: remove_rx(1) drop(7,refused,500)",
@@ -132,9 +140,9 @@ const table: Record<string, Record<string, string>> = {
   },
   unanswered: {
     opening: "failed: drop(7,peer_unreachable,500)",
-    "opening+": "failed: remove_rx(1) drop(7,peer_unreachable,500)",
+    "opening+": "failed: #maybe-sas-kept drop(7,peer_unreachable,500)",
     rekeying: "up: #rekeys-failed",
-    "rekeying+": "up: #rekeys-failed",
+    "rekeying+": "up: #maybe-sas-kept #rekeys-failed",
   },
   asked: {
     closed: "up: add_rx(3) set_tx(102) #tunnels-opened",

@@ -3,7 +3,7 @@
 /** How a tunnel comes up: the part of the machine from the first miss to the switch of transmit. */
 import type { DropReason } from "../../ffi/plane.ts";
 import type { Context, Effect, Opening, Rekeying, Rx, State, Step, Tx, Up } from "./sa_state.ts";
-import { isNewer, settle } from "./sa_upkeep.ts";
+import { hasIt, heard, isNewer, MAYBE_MS, settle } from "./sa_upkeep.ts";
 
 /** A packet of the pair is held. */
 export function miss<K>(state: State, flow: number, context: Context): Step<K> {
@@ -65,6 +65,24 @@ export function offered<K>(state: State, rx: Rx): Step<K> {
   };
 }
 
+/** A request that was given up is sent again: its SA is received with already, whatever became of the wish. */
+export function offeredAgain<K>(state: State, spi: number, context: Context): Step<K> {
+  const known = state.rx.find((rx) => rx.sa.spi === spi);
+  if (known === undefined || known.supersededAt !== undefined) return { state, effects: [] };
+  switch (state.kind) {
+    case "closed":
+    case "failed":
+      return { state: { ...opening(state.rx, context, []), offered: spi }, effects: [] };
+    case "up":
+      return { state: { ...state, kind: "rekeying", offered: spi }, effects: [] };
+    case "opening":
+    case "rekeying":
+      return { state: { ...state, offered: state.offered ?? spi }, effects: [] };
+    default:
+      return state satisfies never;
+  }
+}
+
 /** The peer answered. */
 export function answered<K>(
   state: State,
@@ -75,10 +93,11 @@ export function answered<K>(
     // The attempt was given up and its offer is gone already: nothing of the answer is kept.
     return { state, effects: [{ do: "count", counter: "late-answers" }] };
   }
-  const confirmed = state.rx.map((rx) =>
-    rx.sa.spi === event.spi ? { ...rx, confirmed: true, given: true } : rx
-  );
-  return switched(state, { ...event, rx: confirmed, offered: undefined }, context);
+  const rx = state.rx.map((rx) => hasIt(rx, event.spi));
+  const next = switched(state, { ...event, rx, offered: undefined }, context);
+  const { spi } = event.tx.sa;
+  if (next.state.tx.sa.spi !== spi) return next;
+  return { ...next, effects: [...next.effects, { do: "tell_confirmed", spi }] };
 }
 
 /** The peer asks. */
@@ -91,7 +110,9 @@ export function asked<K>(
     ? state.offered
     : undefined;
   const rx = event.rx === undefined
-    ? state.rx.map((old) => old.sa.spi === inFlight ? { ...old, given: true } : old)
+    ? state.rx.map((old) =>
+      old.sa.spi === inFlight ? { ...old, given: true, maybeUntil: undefined } : old
+    )
     : [...state.rx, { ...event.rx, given: true }];
   const next = switched(state, { ...event, rx, offered: inFlight }, context);
   if (event.rx === undefined) return next;
@@ -108,7 +129,7 @@ function switched<K>(
     readonly offered: number | undefined;
   },
   context: Context,
-): Step<K> {
+): Step<K> & { readonly state: Up | Rekeying } {
   const now = context.now;
   const settled = settle<K>(to.rx, { ...context, keep: to.offered });
   const live = state.kind === "up" || state.kind === "rekeying";
@@ -121,7 +142,7 @@ function switched<K>(
   effects.push(...settled.effects);
   if (newer) effects.push({ do: "count", counter: live ? "rekeys" : "tunnels-opened" });
   const common = {
-    tx: newer ? to.tx : state.tx,
+    tx: heard(newer ? to.tx : state.tx, settled.rx),
     rx: settled.rx,
     openedAt: live ? state.openedAt : now,
     usedAt: live ? state.usedAt : now,
@@ -135,11 +156,15 @@ function switched<K>(
 }
 
 /** The offer is taken back, the wish stays. */
-export function withdrawn<K>(state: State, spi: number): Step<K> {
+export function withdrawn<K>(
+  state: State,
+  { spi, maybe }: { readonly spi: number; readonly maybe: boolean },
+  context: Context,
+): Step<K> {
   if ((state.kind !== "opening" && state.kind !== "rekeying") || state.offered !== spi) {
     return { state, effects: [] };
   }
-  const { rx, effects } = takeBack<K>(state, false);
+  const { rx, effects } = takeBack<K>(state, { maybe, now: context.now });
   return { state: { ...state, offered: undefined, rx }, effects };
 }
 
@@ -155,7 +180,7 @@ export function gaveUp<K>(
 ): Step<K> {
   switch (state.kind) {
     case "opening": {
-      const { rx, effects } = takeBack<K>(state, false);
+      const { rx, effects } = takeBack<K>(state, { maybe: why.maybe, now: context.now });
       for (const flow of state.flows) {
         effects.push({ do: "drop", flow, reason: why.reason, holdOffMs: why.holdOffMs });
       }
@@ -163,11 +188,10 @@ export function gaveUp<K>(
       return { state: { kind: "failed", until, reason: why.reason, rx }, effects };
     }
     case "rekeying": {
-      // What the peer may have got stays open: it may be sending with it by now.
-      const { rx, effects } = takeBack<K>(state, why.maybe);
-      const softAt = context.now + why.holdOffMs;
+      const { rx, effects } = takeBack<K>(state, { maybe: why.maybe, now: context.now });
+      const tx = askedLater(state.tx, context.now + why.holdOffMs);
       return {
-        state: up(state, { tx: { ...state.tx, softAt }, rx }),
+        state: up(state, { tx, rx }),
         effects: [...effects, { do: "count", counter: "rekeys-failed" }],
       };
     }
@@ -180,20 +204,37 @@ export function gaveUp<K>(
   }
 }
 
-/** The receive SAs without the one on offer, unless the peer has it or may have it. */
+/**
+ * The receive SAs without the one on offer. What the peer has stays, and what it may have stays too: it may be
+ * sending with it by now, and would never learn that nobody receives.
+ */
 function takeBack<K>(
   state: Opening | Rekeying,
-  maybe: boolean,
+  { maybe, now }: { readonly maybe: boolean; readonly now: number },
 ): { rx: readonly Rx[]; effects: Effect<K>[] } {
   const offer = state.rx.find((rx) => rx.sa.spi === state.offered);
-  if (offer === undefined || offer.given) return { rx: state.rx, effects: [] };
-  if (maybe) {
-    return { rx: state.rx.map((rx) => rx === offer ? { ...rx, given: true } : rx), effects: [] };
+  // Given in a reply of ours, or in use.
+  const has = offer?.confirmed || (offer?.given && offer.maybeUntil === undefined);
+  if (offer === undefined || has) return { rx: state.rx, effects: [] };
+  if (!maybe) {
+    return {
+      rx: state.rx.filter((rx) => rx !== offer),
+      effects: [{ do: "remove_rx", sa: offer.sa }],
+    };
   }
+  // Counted from the first time: asking again and again must not keep it for ever.
+  const maybeUntil = offer.maybeUntil ?? now + MAYBE_MS;
   return {
-    rx: state.rx.filter((rx) => rx !== offer),
-    effects: [{ do: "remove_rx", sa: offer.sa }],
+    rx: state.rx.map((rx) => rx === offer ? { ...rx, given: true, maybeUntil } : rx),
+    effects: offer.maybeUntil === undefined ? [{ do: "count", counter: "maybe-sas-kept" }] : [],
   };
+}
+
+/** The next exchange begins at `at`: for a tunnel that was not heard because of that, else as a rekey. */
+function askedLater(tx: Tx, at: number): Tx {
+  const { unconfirmed } = tx;
+  if (unconfirmed === undefined) return { ...tx, softAt: at };
+  return { ...tx, softAt: Math.max(tx.softAt, at), unconfirmed: { ...unconfirmed, askAt: at } };
 }
 
 /** An attempt that begins now. */

@@ -63,6 +63,7 @@ export function rxFrom(
     bytes: 0n,
     seenAt: at.now,
     supersededAt: undefined,
+    maybeUntil: undefined,
   };
   const lifeS = lifeMs > 0 ? Math.max(1, Math.ceil(lifeMs / 1000)) : 0;
   const family = familyOf(pair.localVip);
@@ -118,6 +119,7 @@ export function txFrom(
     expired: false,
     packets: 0n,
     bytes: 0n,
+    unconfirmed: undefined,
   };
   return {
     tx,

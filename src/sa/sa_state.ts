@@ -22,6 +22,11 @@ export interface Rx {
   readonly seenAt: number;
   /** Since when the peer has a newer one for sure; undefined: it is current. */
   readonly supersededAt: number | undefined;
+  /**
+   * The request that offered it was given up without an answer: it is kept until then, or longer while packets
+   * come with it, because the peer may send with it. undefined: an answer came, or is still awaited.
+   */
+  readonly maybeUntil: number | undefined;
 }
 
 /** The SA that this host sends with. Times are of `Clock.now`. */
@@ -36,6 +41,16 @@ export interface Tx {
   readonly expired: boolean;
   readonly packets: bigint;
   readonly bytes: bigint;
+  /** The peer asked for it and was not heard since; undefined: it holds its side for sure. */
+  readonly unconfirmed: Unconfirmed | undefined;
+}
+
+/** A transmit SA whose other end may be gone: the peer may have given up before the reply was there. */
+export interface Unconfirmed {
+  /** Serial of the receive SA in the reply: a packet with it, or with a newer one, confirms. */
+  readonly serial: bigint;
+  /** When this host asks by itself. */
+  readonly askAt: number;
 }
 
 /** Nothing to send with. SAs in their grace time may still receive. */
@@ -98,8 +113,10 @@ export type Event<K> =
   | { readonly type: "offered"; readonly rx: Rx }
   /** The peer answered the request that offered `spi`. */
   | { readonly type: "answered"; readonly spi: number; readonly tx: Tx; readonly key: K }
-  /** The responder chose another version: the offer is taken back, the wish stays. */
-  | { readonly type: "withdrawn"; readonly spi: number }
+  /** A request that was given up is sent again as it was: the SA in it is on offer once more. */
+  | { readonly type: "offered_again"; readonly spi: number }
+  /** The offer is taken back, the wish stays. `maybe`: the peer may have got it all the same. */
+  | { readonly type: "withdrawn"; readonly spi: number; readonly maybe: boolean }
   /** The peer refused the tunnel: it holds nothing of ours. */
   | { readonly type: "refused"; readonly reason: DropReason; readonly holdOffMs: number }
   /** No answer came; `maybe`: the peer may have got the request all the same. */
@@ -113,6 +130,10 @@ export type Event<K> =
   | { readonly type: "asked"; readonly tx: Tx; readonly key: K; readonly rx: Rx | undefined }
   /** Time passed. */
   | { readonly type: "tick"; readonly seen: Seen }
+  /** The peer said that it sends with `spi`. */
+  | { readonly type: "confirmed"; readonly spi: number }
+  /** An SA that the peer may have is given up: the peer has too many of them. */
+  | { readonly type: "forgotten"; readonly spi: number }
   /** The peer does not know the SPI that this host sends with. */
   | { readonly type: "lost"; readonly spi: number }
   /** The SAs are to be replaced while they work. */
@@ -144,6 +165,8 @@ export type Effect<K> =
   }
   /** Put the pair into the next request to its peer. */
   | { readonly do: "ask" }
+  /** Tell the peer that this side sends with its SPI: until a packet comes it cannot know. */
+  | { readonly do: "tell_confirmed"; readonly spi: number }
   /** Tell the peer that this side closed. */
   | { readonly do: "tell_closed" }
   | { readonly do: "count"; readonly counter: AgentCounter };

@@ -6,6 +6,12 @@ import type { Context, Effect, Rx, Seen, State, Tx } from "./sa_state.ts";
 
 /** Receive SAs of one tunnel at most: beyond it the one goes that the peer least likely sends with. */
 const MAX_RX_SAS = 6;
+/**
+ * How long a receive SA is kept that the peer may have got with a request that nobody answered; its own life may
+ * end it before. An SA of the default life is over by then. Beyond it, packets with its SPI are unknown, and their
+ * sender is told.
+ */
+export const MAYBE_MS = 3_600_000;
 
 /** Whether `a` replaces `b`: the newest (epoch, serial) wins. */
 export function isNewer(
@@ -40,7 +46,8 @@ export function settle<K>(
     const supersededAt = rx.supersededAt ?? (superseded ? now : undefined);
     const over = supersededAt !== undefined && now >= graceEnd({ ...rx, supersededAt }, graceMs);
     const crowded = rx === surplus;
-    if (over || crowded || now >= rx.expiresAt) {
+    const stale = rx.maybeUntil !== undefined && now >= rx.maybeUntil && rx.sa.spi !== keep;
+    if (over || crowded || stale || now >= rx.expiresAt) {
       effects.push({ do: "remove_rx", sa: rx.sa }, { do: "count", counter: "rx-sas-retired" });
     } else {
       kept.push(supersededAt === rx.supersededAt ? rx : { ...rx, supersededAt });
@@ -71,21 +78,35 @@ export function followed(state: State, seen: Seen, now: number): State {
     const total = seen.rx.get(old.sa.spi);
     if (total === undefined || total.packets <= old.packets) return old;
     used = true;
-    return { ...old, ...pick(total), seenAt: now, confirmed: true };
+    const maybeUntil = old.maybeUntil === undefined ? undefined : now + MAYBE_MS;
+    return { ...old, ...pick(total), seenAt: now, confirmed: true, maybeUntil };
   });
   const rx = used ? counted : state.rx;
   if (state.kind !== "up" && state.kind !== "rekeying") return used ? { ...state, rx } : state;
   const sent = seen.tx !== undefined && seen.tx.packets !== state.tx.packets;
   if (!used && !sent) return state;
   const tx: Tx = seen.tx === undefined ? state.tx : { ...state.tx, ...pick(seen.tx) };
-  return { ...state, rx, tx, usedAt: now };
+  return { ...state, rx, tx: heard(tx, rx), usedAt: now };
+}
+
+/** The transmit SA, confirmed when the peer has a receive SA that it got with it or later; else the same. */
+export function heard(tx: Tx, all: readonly Rx[]): Tx {
+  const { unconfirmed } = tx;
+  if (unconfirmed === undefined) return tx;
+  const is = all.some((rx) => rx.confirmed && rx.sa.serial >= unconfirmed.serial);
+  return is ? { ...tx, unconfirmed: undefined } : tx;
+}
+
+/** The receive SA as it is once the peer has said that it has it; another one as it was. */
+export function hasIt(rx: Rx, spi: number): Rx {
+  return rx.sa.spi === spi ? { ...rx, confirmed: true, given: true, maybeUntil: undefined } : rx;
 }
 
 /** When the tunnel has to be looked at again; Infinity: when something happens. */
 export function nextDue(state: State, context: Pick<Context, "graceMs" | "idleMs">): number {
   let due = Infinity;
   for (const rx of state.rx) {
-    due = Math.min(due, rx.expiresAt);
+    due = Math.min(due, rx.expiresAt, rx.maybeUntil ?? Infinity);
     if (rx.supersededAt !== undefined) {
       due = Math.min(due, graceEnd({ ...rx, supersededAt: rx.supersededAt }, context.graceMs));
     }
@@ -97,7 +118,7 @@ export function nextDue(state: State, context: Pick<Context, "graceMs" | "idleMs
     case "failed":
       return Math.min(due, state.until);
     case "up":
-      due = Math.min(due, state.tx.softAt);
+      due = Math.min(due, state.tx.softAt, state.tx.unconfirmed?.askAt ?? Infinity);
       if (context.idleMs > 0) due = Math.min(due, state.usedAt + context.idleMs);
       return Math.min(due, state.tx.expired ? Infinity : state.tx.expiresAt);
     case "rekeying":

@@ -82,6 +82,7 @@ export function createCore(powers: Powers): Core {
     limits: config.tunnel,
     onAsk: (tunnel) => initiator.ask(tunnel),
     onClosed: ({ peer, pair }) => notices.closed(peer, pair),
+    onConfirmed: (tunnel, spi) => notices.confirm(tunnel, spi),
     onChange: (tunnel) => recorder.changed(tunnel),
   });
   const initiator = new Initiator(parts, { table, spis, watch });
@@ -92,7 +93,7 @@ export function createCore(powers: Powers): Core {
   const responder = new Responder(parts, { table, spis, gate, memory, offers: initiator });
   const noticeHandler = new NoticeHandler(parts, { table, gate, initiator });
   const restore = new Restore(parts, { table, misses });
-  const lifecycle = new Lifecycle(parts, { table, rotation, notices, restore, memory });
+  const lifecycle = new Lifecycle(parts, { table, initiator, rotation, notices, restore, memory });
   const views = new CoreViews(parts, { table, initiator, rotation });
 
   spis.onExhausted = () => rotation.need();
@@ -145,6 +146,7 @@ export function createCore(powers: Powers): Core {
       if (freed.length > 0) plane.clearHoldOff();
       for (const peer of denied) {
         memory.forget(peer);
+        initiator.forget(peer);
         for (const tunnel of table.ofPeer(peer)) {
           table.apply(tunnel, { type: "close", reason: "refused" });
         }

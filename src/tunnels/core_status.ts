@@ -4,7 +4,7 @@
 import type { Initiator } from "../exchange/initiator.ts";
 import type { Parts } from "./parts.ts";
 import type { Rotation } from "./rotation.ts";
-import type { Rx, Tx } from "../sa/sa_state.ts";
+import type { Closed, Rx, State, Tx } from "../sa/sa_state.ts";
 import { newestRx } from "../sa/sa_upkeep.ts";
 import type { PeerView, SaView, StatusView, TunnelView } from "../status.ts";
 import type { Tunnel, TunnelTable } from "./tunnel_table.ts";
@@ -41,9 +41,9 @@ export class CoreViews {
   }
 
   status(): CoreStatus {
-    const tunnels = { opening: 0, up: 0, rekeying: 0, failed: 0 };
+    const tunnels = { opening: 0, up: 0, rekeying: 0, failed: 0, unconfirmed: 0 };
     for (const { state } of this.#table.all()) {
-      if (state.kind !== "closed") tunnels[state.kind]++;
+      if (state.kind !== "closed") tunnels[shown(state)]++;
     }
     return {
       bootEpoch: this.#parts.bootEpoch,
@@ -92,7 +92,7 @@ export class CoreViews {
 
   #view({ pair, peer, state, lastError }: Tunnel): TunnelView | undefined {
     if (state.kind === "closed") return undefined;
-    const base = { ...pair, peer, state: state.kind, lastError };
+    const base = { ...pair, peer, state: shown(state), lastError };
     if (state.kind === "opening" || state.kind === "failed") return base;
     const rx = newestRx(state.rx);
     return {
@@ -120,6 +120,12 @@ export class CoreViews {
     }
     return this.#sorted.keys;
   }
+}
+
+/** A tunnel is not up, nor only rekeying, while nobody knows whether its other end is there. */
+function shown(state: Exclude<State, Closed>): TunnelView["state"] {
+  const isLive = state.kind === "up" || state.kind === "rekeying";
+  return isLive && state.tx.unconfirmed !== undefined ? "unconfirmed" : state.kind;
 }
 
 /** Where a tunnel stands in the order of pages: "peer localVip remoteVip". */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** The core's one timer: looks at what is due, at a bounded share of the rest, and writes the record. */
+import type { Initiator } from "../exchange/initiator.ts";
 import type { Notices } from "../exchange/notices.ts";
 import type { Parts } from "./parts.ts";
 import type { RequestMemory } from "../exchange/request_memory.ts";
@@ -27,6 +28,7 @@ export class Lifecycle {
     parts: Parts,
     others: {
       readonly table: TunnelTable;
+      readonly initiator: Initiator;
       readonly rotation: Rotation;
       readonly notices: Notices;
       readonly restore: Restore;
@@ -41,6 +43,7 @@ export class Lifecycle {
       () => others.rotation.tick(),
       () => others.restore.tick(),
       () => others.notices.flush(),
+      () => others.initiator.tick(),
       () => others.memory.expire(parts.clock.now()),
       () => this.#record(),
     ];

@@ -43,6 +43,8 @@ export interface TunnelTableOptions {
   onAsk(tunnel: Tunnel): void;
   /** This side closed the tunnel for want of traffic. */
   onClosed(tunnel: Tunnel): void;
+  /** This side sends with an SPI that the peer gave in its answer. */
+  onConfirmed(tunnel: Tunnel, spi: number): void;
   /** A step was taken: the record of the tunnel may be out of date. */
   onChange(tunnel: Tunnel): void;
 }
@@ -194,6 +196,7 @@ export class TunnelTable {
       case "drop":
         return this.#drop(effect.flow, effect);
       case "ask":
+      case "tell_confirmed":
       case "tell_closed":
       case "count":
         return;
@@ -207,6 +210,8 @@ export class TunnelTable {
     switch (effect.do) {
       case "ask":
         return this.#options.onAsk(entry);
+      case "tell_confirmed":
+        return this.#options.onConfirmed(entry, effect.spi);
       case "tell_closed":
         return this.#options.onClosed(entry);
       case "count":

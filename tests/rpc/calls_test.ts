@@ -268,3 +268,73 @@ Deno.test("insecure mode takes the peer's word, and says so loudly", async () =>
   assert.equal(await post({ "psp-peer": "h9" }), 403);
   assert.equal(await post({}), 403);
 });
+
+Deno.test("a call says that it leaves, never when nobody could be reached", async () => {
+  using lab = await Lab.make();
+  await using server = await start({ tls: lab.store("h2") });
+  using client = clientOf(server, { tls: lab.store("h1") });
+  let sent = 0;
+  const call = () => client.newTunnel("h2", request(), { ...CALL, onSent: () => sent++ });
+  await call();
+  assert.equal(sent, 1);
+  await server.close();
+  const before = sent;
+  await assert.rejects(call(), (error: ConnectError) => error.code === Code.Unavailable);
+  await assert.rejects(call(), (error: ConnectError) => error.code === Code.Unavailable);
+  assert.ok(sent - before <= 1, "at most on the connection that was closing");
+  const sockets: net.Socket[] = [];
+  const silent = net.createServer((socket) => sockets.push(socket)).listen(0, "127.0.0.1");
+  await new Promise((resolve) => silent.once("listening", resolve));
+  const { port } = silent.address() as net.AddressInfo;
+  using other = clientOf(server, {
+    tls: lab.store("h1"),
+    peers: [{ id: "h2", svcAddress: `127.0.0.1:${port}` }],
+  });
+  const asked = other.newTunnel("h2", request(), { timeoutMs: 300, onSent: () => sent = NaN });
+  await assert.rejects(asked, (error: ConnectError) => error.code === Code.DeadlineExceeded);
+  assert.ok(!Number.isNaN(sent), "a handshake that never ends carries no request");
+  for (const socket of sockets) socket.destroy();
+  silent.close();
+});
+
+Deno.test("both ends learn the address of a connection on which the other proved who it is", async () => {
+  using lab = await Lab.make();
+  const seen: string[] = [];
+  await using server = await start({
+    tls: lab.store("h2"),
+    onPeer: (peer, address) => seen.push(`from ${peer} ${address}`),
+  });
+  using client = clientOf(server, {
+    tls: lab.store("h1"),
+    onConnected: (peer, address) => seen.push(`to ${peer} ${address}`),
+  });
+  await client.newTunnel("h2", request(), CALL);
+  assert.deepEqual(seen.sort(), ["from h1 127.0.0.1", "to h2 127.0.0.1"]);
+  // Somebody else's certificate proves nothing.
+  using liar = clientOf(server, {
+    tls: lab.store("h1"),
+    peers: [{ id: "h3", svcAddress: `127.0.0.1:${server.address.port}` }],
+    onConnected: (peer) => seen.push(`to ${peer}`),
+  });
+  await assert.rejects(liar.newTunnel("h3", request(), CALL));
+  assert.ok(!seen.includes("to h3"));
+});
+
+Deno.test("confirmed SPIs travel with a notice", async () => {
+  using lab = await Lab.make();
+  const handler = recorder();
+  await using server = await start({ tls: lab.store("h2"), handler });
+  using client = clientOf(server, { tls: lab.store("h1") });
+  const notice = { bootEpoch: 42n, unknownSpis: [], draining: false, closed: [] };
+  await client.notify("h2", { ...notice, confirmedSpis: [7, 0x8000_0009] }, CALL);
+  await client.notify("h2", notice, CALL);
+  const heard = handler.notices.map((n) => n.notice.confirmedSpis);
+  assert.deepEqual(heard, [[7, 0x8000_0009], []]);
+  for (const confirmedSpis of [[0], Array<number>(5000).fill(7)]) {
+    await assert.rejects(
+      client.notify("h2", { ...notice, confirmedSpis }, CALL),
+      (error: ConnectError) =>
+        error.code === Code.InvalidArgument && /confirmed_spis/.test(error.message),
+    );
+  }
+});

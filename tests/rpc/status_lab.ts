@@ -25,7 +25,7 @@ export const STATUS: StatusView = {
     bootEpoch: 5n,
     tunnels: 2,
   }],
-  tunnels: { opening: 1, up: 2, rekeying: 3, failed: 4 },
+  tunnels: { opening: 1, up: 2, rekeying: 3, failed: 4, unconfirmed: 5 },
   counters: { "rx-auth-fail": 2n ** 60n, "tx_key_expired": 0n, "rotations": 8n },
   rotation: { rotations: 7n, sasOnOldKey: 1, nextAtMs: 1_700_000_100_000, spisLeft: 99n },
   mtu: { uplink: 1500, overhead: 80, largestInnerPacket: 1420 },

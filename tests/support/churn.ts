@@ -69,7 +69,7 @@ function holdings(lab: ExchangeLab, { id, flows, store, core }: LabHost): Holdin
   const { tx, rx, cryptoIds, retiring } = flows.totals();
   const entries = (["EGR_ACL", "INGR_ACL"] as const)
     .reduce((sum, pipe) => sum + plane.queryPipe(topology.pipeId(pipe)).entries, 0);
-  const { opening, up, rekeying, failed } = core.status().tunnels;
+  const { opening, up, rekeying, failed, unconfirmed } = core.status().tunnels;
   return {
     tx,
     rx,
@@ -77,6 +77,6 @@ function holdings(lab: ExchangeLab, { id, flows, store, core }: LabHost): Holdin
     retiring,
     entries,
     rows: store.load().length + store.pending,
-    tunnels: opening + up + rekeying + failed,
+    tunnels: opening + up + rekeying + failed + unconfirmed,
   };
 }

@@ -92,6 +92,7 @@ export class FakeNetwork {
     });
     const n = this.#n++;
     this.#up(to);
+    options.onSent?.();
     await this.#travel({ kind: "request", from, to, n }, options);
     if (this.random.uniform() < this.weather.repeat) {
       const again = copyRequest(copy);

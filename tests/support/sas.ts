@@ -54,6 +54,7 @@ export function rx(spi: number, change: Partial<Rx> = {}): Rx {
     bytes: 0n,
     seenAt: 0,
     supersededAt: undefined,
+    maybeUntil: undefined,
     ...change,
   };
 }
@@ -69,6 +70,7 @@ export function tx(serial: number, change: Partial<Tx> = {}): Tx {
     expired: false,
     packets: 0n,
     bytes: 0n,
+    unconfirmed: undefined,
     ...change,
   };
 }

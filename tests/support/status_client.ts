@@ -7,7 +7,9 @@ import type { HttpReply } from "./ns_worker.ts";
 export interface AgentStatus {
   readonly id: string;
   readonly bootEpoch: string;
-  readonly tunnels: Readonly<Record<"opening" | "up" | "rekeying" | "failed", number>>;
+  readonly tunnels: Readonly<
+    Record<"opening" | "up" | "rekeying" | "failed" | "unconfirmed", number>
+  >;
   readonly peers: readonly {
     readonly id: string;
     readonly circuit: string;
@@ -55,6 +57,7 @@ export async function getStatus(http: Http): Promise<AgentStatus> {
       up: count("up"),
       rekeying: count("rekeying"),
       failed: count("failed"),
+      unconfirmed: count("unconfirmed"),
     },
     peers: list(reply["peers"]).map((peer) => ({
       id: text(peer["id"]),
