@@ -10,16 +10,21 @@ export interface ProxyOptions {
 
 /**
  * `lose-reply`: passes the next request on, throws the reply to it away, and cuts that connection.
- * `black-hole`: carries nothing any more, without closing. `refuse`: closes at once. `none`:
+ * `lose-replies`: passes requests on and throws away whatever comes back; a connection that lost
+ * something so is cut when that is over. `black-hole`: carries nothing any more, without closing. `refuse`: closes at once. `none`:
  * carries.
  */
-export type ProxyFault = { readonly kind: "none" | "lose-reply" | "black-hole" | "refuse" };
+export type ProxyFault = {
+  readonly kind: "none" | "lose-reply" | "lose-replies" | "black-hole" | "refuse";
+};
 
 /** What a proxy has done. */
 export interface ProxyStats {
   readonly connections: number;
   /** Replies lost so far. */
   readonly faults: number;
+  /** Octets that came back and were passed on. */
+  readonly returned: number;
 }
 
 /**
@@ -37,6 +42,7 @@ export class Proxy implements AsyncDisposable {
   #fault: ProxyFault["kind"] = "none";
   #connections = 0;
   #faults = 0;
+  #returned = 0;
 
   private constructor(options: ProxyOptions, listener: Deno.Listener) {
     this.#options = options;
@@ -53,7 +59,7 @@ export class Proxy implements AsyncDisposable {
   }
 
   stats(): ProxyStats {
-    return { connections: this.#connections, faults: this.#faults };
+    return { connections: this.#connections, faults: this.#faults, returned: this.#returned };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -101,6 +107,13 @@ export class Proxy implements AsyncDisposable {
           this.#faults++;
           return;
         }
+        if (this.#fault === "lose-replies" && reply) {
+          lost += n;
+          continue;
+        }
+        // What is missing cannot be made up for.
+        if (lost > 0) return;
+        if (reply) this.#returned += n;
         for (let sent = 0; sent < n;) sent += await to.write(buffer.subarray(sent, n));
       }
     } catch {
