@@ -81,7 +81,10 @@ export class Notices {
   /** A peer's answer came, and this host sends with the SPI in it: the peer cannot know. */
   confirm({ key, peer }: Tunnel, spi: number): void {
     const at = this.#parts.clock.now() + CONFIRM_AFTER_MS;
-    this.#outbox(peer).confirmed.set(key, { spi, at });
+    const { confirmed } = this.#outbox(peer);
+    // To the end: they are taken in the order of their times.
+    confirmed.delete(key);
+    confirmed.set(key, { spi, at });
   }
 
   /** Sends what waits, each peer in its time. */
@@ -148,9 +151,7 @@ export class Notices {
     const now = clock.now();
     const spis: number[] = [];
     for (const [key, { spi, at }] of confirmed) {
-      // In the order in which they came, but for those that were told of twice.
-      if (at > now) continue;
-      if (spis.length === MAX_CONFIRMED) break;
+      if (at > now || spis.length === MAX_CONFIRMED) break;
       confirmed.delete(key);
       const tunnel = this.#table.get(key);
       const state = tunnel?.state;

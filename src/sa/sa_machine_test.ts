@@ -289,3 +289,83 @@ Deno.test("a state in which nothing happened is the same state after a look at i
     assert.deepEqual(next.effects, [], kind);
   }
 });
+
+/** What the peer may have: SPI 1, offered in a request that nobody answered. */
+const maybe = rx(1, { given: true, maybeUntil: 50_000 });
+/** Up at the request of a peer that was not heard since: SPI 1 was in the reply. */
+const unheard: State = {
+  kind: "up",
+  tx: tx(1, { unconfirmed: { serial: 1n, askAt: 2500 } }),
+  rx: [rx(1, { given: true })],
+  openedAt: 0,
+  usedAt: 900,
+};
+
+Deno.test("what the peer may have goes when it says so, when its time is over, or for want of room", () => {
+  const failed: State = { kind: "failed", until: 2000, reason: "peer_unreachable", rx: [maybe] };
+  const again = step(failed, { type: "offered_again", spi: 1 } as Event<string>, context);
+  assert.equal(again.state.kind === "opening" && again.state.offered, 1);
+  const { state } = again;
+  assert.equal(row(state, events.refused as Event<string>), "failed: remove_rx(1)");
+  assert.equal(row(state, events.unanswered as Event<string>), "failed:", "as it was, not counted");
+  assert.equal(row(state, events.forgotten as Event<string>), "opening+:", "it is under way");
+  assert.equal(
+    row(failed, events.forgotten as Event<string>),
+    "failed: remove_rx(1) #rx-sas-retired",
+  );
+  assert.equal(row(failed, events.peer_restarted as Event<string>), "closed:");
+  assert.equal(row(failed, events.rotated as Event<string>), "opening: ask");
+  const seen = { tx: undefined, rx: nothing };
+  const at = (now: number, of: State = failed) =>
+    step<string>(of, { type: "tick", seen }, { ...context, now });
+  assert.deepEqual(at(49_999).effects, []);
+  assert.deepEqual(at(50_000).effects.map(print), ["remove_rx(1)", "#rx-sas-retired"]);
+  assert.deepEqual(at(60_000, state).effects, [], "not while it is on offer");
+  const used = step<string>(
+    failed,
+    { type: "tick", seen: { tx: undefined, rx: new Map([[1, { packets: 1n, bytes: 1n }]]) } },
+    { ...context, now: 40_000 },
+  );
+  assert.deepEqual(at(60_000, used.state).effects, [], "packets come with it");
+});
+
+Deno.test("a tunnel whose peer was not heard is asked for, until a packet, a message or an answer confirms", () => {
+  const tick = (now: number, packets = new Map<number, bigint>()) => {
+    const rx = new Map([...packets].map(([spi, n]) => [spi, { packets: n, bytes: n }] as const));
+    return step<string>(unheard, { type: "tick", seen: { tx: undefined, rx } }, {
+      ...context,
+      now,
+    });
+  };
+  const isUnconfirmed = ({ state }: { state: State }) =>
+    "tx" in state && state.tx.unconfirmed !== undefined;
+  assert.deepEqual(tick(2499).effects, []);
+  const asking = tick(2500);
+  assert.deepEqual(asking.effects.map(print), ["#unconfirmed-asks", "ask"]);
+  assert.ok(isUnconfirmed(asking));
+  assert.ok(!isUnconfirmed(tick(2500, new Map([[1, 1n]]))));
+  const said = step(unheard, { type: "confirmed", spi: 1 } as Event<string>, context);
+  assert.deepEqual(said.effects.map(print), ["#confirmations-received"]);
+  assert.ok(!isUnconfirmed(said));
+  const failed = step(asking.state, events.unanswered as Event<string>, { ...context, now: 3000 });
+  assert.deepEqual(
+    "tx" in failed.state && [failed.state.tx.unconfirmed?.askAt, failed.state.tx.softAt],
+    [3500, 1e6],
+    "the rekey keeps its time",
+  );
+  const offered = step(asking.state, events.offered as Event<string>, context);
+  const answer: Event<string> = { type: "answered", spi: 3, tx: tx(1), key: "k" };
+  const answered = step(offered.state, answer, context);
+  assert.ok(!isUnconfirmed(answered), "by an answer that brings no newer SA, too");
+  const older: State = {
+    ...unheard,
+    rx: [rx(1), rx(2)],
+    tx: tx(1, { unconfirmed: { serial: 2n, askAt: 1e6 } }),
+  };
+  const old = step<string>(
+    older,
+    { type: "tick", seen: { tx: undefined, rx: new Map([[1, { packets: 1n, bytes: 1n }]]) } },
+    context,
+  );
+  assert.ok(isUnconfirmed(old), "a packet with an older SA says nothing");
+});
