@@ -1,60 +1,87 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * First-packet latency: 200 cold flows (each to a vip without a tunnel), then the same flows warm,
- * in one run. Usage, as root: deno run -A bench/first_packet.ts [--json]
+ * First-packet latency towards one peer: cold pairs (no tunnel yet), then the same pairs warm, in one run. There
+ * are more pairs than `rpc.peer_burst`, so that what limits a peer is in the figures. They arrive in two ways:
+ * one after the other, each when the one before is answered, and all at once.
+ * Usage, as root: deno run -A bench/first_packet.ts [--json] [--pairs=1000]
  */
+import { buildFrame, checksum, IP_PROTO_ICMP, view } from "../src/exceptions/frame.ts";
 import { makePki } from "../tests/support/agent_config.ts";
 import { startAgents } from "../tests/support/agent_process.ts";
-import { ping } from "../tests/support/traffic.ts";
+import { type Figures, figures } from "../tests/support/bench_lab.ts";
+import { type Arrival, echoTimes } from "../tests/support/echo_probe.ts";
+import { GATEWAY_MAC } from "../tests/support/plan.ts";
 import { World } from "../tests/support/world.ts";
 
-const FLOWS = 200;
+const ARRIVALS: readonly Arrival[] = ["sequential", "bunched"];
+const ECHO_REQUEST = 8;
 
-interface Figures {
-  readonly p50: number;
-  readonly p99: number;
-  readonly max: number;
+interface Series {
+  readonly arrival: Arrival;
+  readonly cold: Figures;
+  readonly warm: Figures;
+  readonly ratio: { readonly p50: number; readonly p99: number };
+  /** Requests to the peer while the pairs were cold. */
+  readonly exchanges: number;
 }
 
-async function measure(): Promise<{ cold: Figures; warm: Figures; lost: number }> {
-  await using world = await World.create({ vips: FLOWS });
+async function measure(pairs: number): Promise<Series[]> {
+  await using world = await World.create({ vips: pairs });
   await makePki(world);
-  await startAgents(world, {
+  const { h1 } = await startAgents(world, {
     h1: { change: ({ log }) => log.level = "info" },
     h2: { change: ({ log }) => log.level = "info" },
   });
-  // The first flow also pays for the connection between the agents: it is counted like the others.
-  const cold: number[] = [];
-  const warm: number[] = [];
-  for (const rtts of [cold, warm]) {
-    for (let i = 0; i < FLOWS; i++) {
-      const { rttMs } = await ping(world, { in: "v1", to: world.vip("h2", i) });
-      rtts.push(...rttMs);
-    }
+  const exchanges = async () => Number((await h1.status()).counters["initiator-exchanges"] ?? 0);
+  const all: Series[] = [];
+  for (const [from, arrival] of ARRIVALS.entries()) {
+    // Each arrival has a source of its own, so that its pairs are cold.
+    const frames = Array.from({ length: pairs }, (_, seq) => echo(world, { from, seq }));
+    const probe = { ns: world.ns("v1"), device: "eth0", arrival, frames };
+    const before = await exchanges();
+    const cold = figures(await echoTimes(probe));
+    const asked = await exchanges() - before;
+    const warm = figures(await echoTimes(probe));
+    const ratio = { p50: cold.p50 / warm.p50, p99: cold.p99 / warm.p99 };
+    all.push({ arrival, cold, warm, ratio, exchanges: asked });
   }
-  return { cold: figures(cold), warm: figures(warm), lost: 2 * FLOWS - cold.length - warm.length };
+  return all;
 }
 
-function figures(ms: readonly number[]): Figures {
-  const sorted = ms.toSorted((a, b) => a - b);
-  const at = (share: number) => sorted[Math.ceil(share * sorted.length) - 1] ?? NaN;
-  return { p50: at(0.5), p99: at(0.99), max: at(1) };
+/** A ping from a vip of v1 to the vip of v2 that its sequence number says. */
+function echo(
+  world: World,
+  { from, seq }: { readonly from: number; readonly seq: number },
+): Uint8Array {
+  const icmp = new Uint8Array(64);
+  icmp[0] = ECHO_REQUEST;
+  view(icmp).setUint16(6, seq);
+  view(icmp).setUint16(2, checksum(icmp));
+  return buildFrame({
+    ethDst: GATEWAY_MAC,
+    ethSrc: world.workload("h1").mac,
+    src: world.vip("h1", from),
+    dst: world.vip("h2", seq),
+    protocol: IP_PROTO_ICMP,
+    ttl: 64,
+  }, icmp);
 }
 
 if (import.meta.main) {
-  const { cold, warm, lost } = await measure();
-  const ratio = { p50: cold.p50 / warm.p50, p99: cold.p99 / warm.p99 };
+  const pairs = Number(/--pairs=(\d+)/.exec(Deno.args.join(" "))?.[1] ?? 1000);
+  const all = await measure(pairs);
   if (Deno.args.includes("--json")) {
-    console.log(JSON.stringify({ flows: FLOWS, unit: "ms", cold, warm, ratio, lost }));
+    console.log(JSON.stringify({ pairs, unit: "ms", arrivals: all }));
   } else {
-    const row = (name: string, f: Figures) =>
-      `${name}  p50 ${f.p50.toFixed(3)} ms   p99 ${f.p99.toFixed(3)} ms   max ${
-        f.max.toFixed(3)
-      } ms`;
-    console.log(`round trip of a ping, ${FLOWS} flows, ${lost} lost`);
-    console.log(row("cold", cold));
-    console.log(row("warm", warm));
-    console.log(`cold / warm: ${ratio.p50.toFixed(1)} at p50, ${ratio.p99.toFixed(1)} at p99`);
+    const row = (name: string, { p50, p99, max }: Figures) =>
+      `  ${name}  p50 ${p50.toFixed(3)} ms   p99 ${p99.toFixed(3)} ms   max ${max.toFixed(3)} ms`;
+    console.log(`round trip of a ping, ${pairs} pairs of one peer`);
+    for (const { arrival, cold, warm, ratio, exchanges } of all) {
+      console.log(`${arrival}, ${exchanges} exchanges`);
+      console.log(row("cold", cold));
+      console.log(row("warm", warm));
+      console.log(`  cold / warm: ${ratio.p50.toFixed(1)} at p50, ${ratio.p99.toFixed(1)} at p99`);
+    }
   }
 }

@@ -100,7 +100,7 @@ export class PacketSocket implements Disposable {
       while (true) {
         for (const passed of this.drain()) if (fits(passed)) taken.push(passed.frame);
         if (taken.length >= n) return;
-        await this.#readable();
+        await this.readable();
       }
     };
     try {
@@ -116,7 +116,8 @@ export class PacketSocket implements Disposable {
     this.#libc.close();
   }
 
-  async #readable(): Promise<void> {
+  /** Resolves when there is something to drain, after 100 ms at the latest. */
+  async readable(): Promise<void> {
     const pollfd = new Uint8Array(8);
     const view = new DataView(pollfd.buffer);
     view.setInt32(0, this.#fd, true);
