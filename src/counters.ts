@@ -6,6 +6,7 @@
 export const AGENT_COUNTERS = {
   "initiator-exchanges": "NewTunnel exchanges begun",
   "initiator-retries": "requests sent again with the same request id and keys",
+  "slowed-by-peer": "requests that a peer refused for the rate, and that were sent again later",
   "responder-exchanges": "NewTunnel requests answered with SAs",
   "responder-repeats": "repeated requests answered from memory",
   "exchanges-failed": "exchanges given up: no answer within the attempts, or refused as a whole",
@@ -32,7 +33,7 @@ export const AGENT_COUNTERS = {
     "tunnels refused: the caller does not own the source, or this host the destination",
   "refused-version": "requests without a version in common",
   "refused-epoch": "messages from an earlier start of the peer",
-  "refused-rate": "requests beyond a rate limit",
+  "refused-rate": "requests and notices beyond a rate limit",
   "refused-request": "requests or tunnels that are malformed",
   "peer-restarts": "new boot epochs seen",
   "tx-sas-expired": "transmit SAs that reached their hard limit: the pair fails closed",

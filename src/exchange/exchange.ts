@@ -62,3 +62,18 @@ export interface TunnelHandler {
 
 /** Most tunnels in one request. */
 export const MAX_TUNNELS_PER_REQUEST = 256;
+
+/** A request costs its responder as much as so many tunnels, however few are in it (bench/exchange.ts). */
+const LEAST_TUNNELS = 16;
+
+/**
+ * What a request costs its responder, as a share of a full one: the work is that of its tunnels, not that of the
+ * message. So a peer is as free to ask for few tunnels often as for many at a time.
+ */
+export function requestWeight(tunnels: number): number {
+  const counted = Math.min(Math.max(tunnels, LEAST_TUNNELS), MAX_TUNNELS_PER_REQUEST);
+  return counted / MAX_TUNNELS_PER_REQUEST;
+}
+
+/** How a responder words a refusal for the rate: with `resource_exhausted`, and before it did anything. */
+export const RATE_REFUSAL = "too many requests";

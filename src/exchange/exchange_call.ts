@@ -2,12 +2,15 @@
 
 /** One request, sent until it is answered: the same id and the same keys every time, each try with a deadline. */
 import { Code, ConnectError } from "@connectrpc/connect";
-import type { NewTunnelReply, NewTunnelRequest } from "./exchange.ts";
+import { type NewTunnelReply, type NewTunnelRequest, RATE_REFUSAL } from "./exchange.ts";
+import type { PeerLine } from "../peers/peer_line.ts";
 import type { Parts } from "../tunnels/parts.ts";
 
 /** Most between two tries. */
 const RETRY_MAX_MS = 1000;
 const RETRY_FIRST_MS = 100;
+/** How long a request goes on after the first refusal for the rate: the packets behind it are held meanwhile. */
+const RATE_PATIENCE_MS = 10_000;
 
 /** How it ended. `maybe`: the peer may have acted on it although no answer came. */
 export type CallResult =
@@ -17,21 +20,35 @@ export type CallResult =
 /** Asks a peer. An answer that comes after its try was given up is wiped. Rejects only when the core stops. */
 export async function callWithRetries(
   parts: Parts,
-  peer: string,
+  line: PeerLine,
   request: NewTunnelRequest,
 ): Promise<CallResult> {
-  const { config: { rpc }, clock, random, tasks, counters } = parts;
+  const { config: { rpc }, clock, random, tasks, counters, log } = parts;
+  const { peer } = line;
+  let patientUntil: number | undefined;
   let maybe = false;
   let sent = false;
   const onSent = () => void (sent = true);
   let error = new ConnectError("no attempt was made", Code.Internal);
-  for (let attempt = 1; attempt <= rpc.attempts; attempt++) {
+  for (let attempt = 1; attempt <= rpc.attempts;) {
     sent = false;
     try {
       return { ok: true, reply: await tryOnce(parts, { peer, request, onSent }) };
     } catch (cause) {
       if (tasks.signal.aborted) throw cause;
       error = ConnectError.from(cause);
+    }
+    if (isForRate(error)) {
+      // No attempt that failed: the peer lives, did nothing, and wants to be asked more slowly.
+      const now = clock.now();
+      patientUntil ??= now + RATE_PATIENCE_MS;
+      if (now < patientUntil) {
+        const delayMs = line.pace.refused(now);
+        counters.add("slowed-by-peer");
+        log.debug("A peer wants to be asked more slowly", { peer, delayMs });
+        await clock.sleep(delayMs * (1 + random.uniform() / 4), tasks.signal);
+        continue;
+      }
     }
     if (sent && !DECLINED.has(error.code)) maybe = true;
     if (!RETRIED.has(error.code) || attempt === rpc.attempts) break;
@@ -41,8 +58,13 @@ export async function callWithRetries(
       ? RETRY_FIRST_MS
       : Math.min(RETRY_FIRST_MS * 2 ** (attempt - 1), RETRY_MAX_MS);
     await clock.sleep(full * (0.5 + random.uniform() / 2), tasks.signal);
+    attempt++;
   }
   return { ok: false, error, maybe };
+}
+
+function isForRate({ code, rawMessage }: ConnectError): boolean {
+  return code === Code.ResourceExhausted && rawMessage === RATE_REFUSAL;
 }
 
 /** Zero-fills the keys of an answer. */

@@ -98,8 +98,8 @@ export class Initiator {
       while (line.waiting.size > 0 && !this.#parts.tasks.signal.aborted) {
         const now = this.#parts.clock.now();
         const at = line.backOff.nextAttemptAt(now);
-        if (at !== undefined) await line.pause(at - now);
-        else if (!line.pace.take(now)) await line.pause(1000 / line.pace.rate);
+        const waitMs = at === undefined ? line.pace.take(now, line.waiting.size) : at - now;
+        if (waitMs > 0) await line.pause(waitMs);
         else await this.#exchange(line);
       }
     } finally {
@@ -231,7 +231,7 @@ export class Initiator {
   ): Promise<PspVersion | undefined> {
     const { config: { psp }, bootEpoch, counters } = this.#parts;
     const { requestId, offers, version } = asked;
-    const result = await callWithRetries(this.#parts, line.peer, {
+    const result = await callWithRetries(this.#parts, line, {
       bootEpoch,
       requestId,
       versionsAccepted: psp.versions,

@@ -8,6 +8,7 @@ import {
   MAX_TUNNELS_PER_REQUEST,
   type NewTunnelReply,
   type NewTunnelRequest,
+  requestWeight,
   type TunnelOffer,
   type TunnelOutcome,
 } from "./exchange.ts";
@@ -77,7 +78,7 @@ export class Responder {
    */
   newTunnel(peerId: string, request: NewTunnelRequest): NewTunnelReply {
     try {
-      const peer = this.#gate.admit(peerId);
+      const peer = this.#gate.admit(peerId, requestWeight(request.tunnels.length));
       this.#checkShape(request);
       this.#gate.checkEpoch(peerId, request.bootEpoch);
       const known = this.#memory.recall(peerId, request);

@@ -3,6 +3,7 @@
 /** Which peers may be served at this moment: known, not denied, within the rate, of the current start. */
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { PeerConfig } from "../config/config.ts";
+import { RATE_REFUSAL } from "../exchange/exchange.ts";
 import type { Parts } from "../tunnels/parts.ts";
 import type { PeerWatch } from "./peer_watch.ts";
 import { TokenBucket } from "./token_bucket.ts";
@@ -26,8 +27,12 @@ export class PeerGate {
     this.#all = new TokenBucket(peerRate * GLOBAL_FACTOR, peerBurst * GLOBAL_FACTOR);
   }
 
-  /** The peer's configuration. Throws `ConnectError`: permission_denied, unavailable, resource_exhausted. */
-  admit(id: string): PeerConfig {
+  /**
+   * The peer's configuration. `weight` is what its message costs, as a share of a full request; a notice makes this
+   * host look through all tunnels of the peer, and counts as one. Throws `ConnectError`: permission_denied,
+   * unavailable, resource_exhausted.
+   */
+  admit(id: string, weight = 1): PeerConfig {
     const { peers, counters, clock, config: { rpc } } = this.#parts;
     const peer = peers.get(id);
     if (peer === undefined || peers.denied(id)) {
@@ -39,9 +44,9 @@ export class PeerGate {
     if (bucket === undefined) {
       this.#buckets.set(id, bucket = new TokenBucket(rpc.peerRate, rpc.peerBurst));
     }
-    if (!bucket.take(clock.now()) || !this.#all.take(clock.now())) {
+    if (!bucket.take(clock.now(), weight) || !this.#all.take(clock.now(), weight)) {
       counters.add("refused-rate");
-      throw new ConnectError("too many requests", Code.ResourceExhausted);
+      throw new ConnectError(RATE_REFUSAL, Code.ResourceExhausted);
     }
     return peer;
   }

@@ -2,16 +2,16 @@
 
 /** What this host knows about asking one peer: who waits, how it went lately, when it may be asked again. */
 import { BackOff } from "./back_off.ts";
+import { Pace } from "./pace.ts";
 import type { Parts } from "../tunnels/parts.ts";
 import type { PspVersion } from "../sa/sa.ts";
-import { TokenBucket } from "./token_bucket.ts";
 
 /** One peer as the initiator sees it. */
 export class PeerLine {
   /** Keys of tunnels for the next request, oldest first. */
   readonly waiting: Set<string> = new Set();
   readonly backOff: BackOff;
-  readonly pace: TokenBucket;
+  readonly pace: Pace = new Pace();
   running = false;
   lastError = "";
   /** The version that the last exchange agreed upon. */
@@ -24,14 +24,12 @@ export class PeerLine {
 
   constructor(readonly peer: string, parts: Parts) {
     this.#parts = parts;
-    const { tunnel, rpc } = parts.config;
+    const { tunnel } = parts.config;
     this.backOff = new BackOff({
       firstMs: tunnel.backOffMs,
       maxMs: tunnel.backOffMaxMs,
       random: parts.random,
     });
-    // The peer allows as much, and repeated requests count there too.
-    this.pace = new TokenBucket(rpc.peerRate, Math.max(1, rpc.peerBurst / 2));
   }
 
   /** Sleeps until `ms` are over or somebody wakes it. Throws only when the core stops. */

@@ -12,13 +12,18 @@ export class TokenBucket {
     this.#tokens = burst;
   }
 
-  /** Takes one when there is one. */
-  take(now: number): boolean {
+  /** Takes `n`, one by default, when they are there; `n` may be a part of one. */
+  take(now: number, n = 1): boolean {
     const elapsed = this.#at === undefined ? 0 : Math.max(0, now - this.#at);
     this.#at = now;
     this.#tokens = Math.min(this.burst, this.#tokens + elapsed * this.rate / 1000);
-    if (this.#tokens < 1) return false;
-    this.#tokens -= 1;
+    if (this.#tokens < n) return false;
+    this.#tokens -= n;
     return true;
+  }
+
+  /** Milliseconds from the last look until `n` are there. */
+  waitMs(n: number): number {
+    return Math.max(0, n - this.#tokens) * 1000 / this.rate;
   }
 }

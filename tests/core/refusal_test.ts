@@ -227,12 +227,17 @@ Deno.test("a message of an earlier start is refused, a new start voids the SAs a
 Deno.test("more requests than the rate allows are refused, and no other peer suffers", async () => {
   await using w = world({ hosts: 3 });
   const { handler } = w.host(1).core;
-  const codes: string[] = [];
-  for (let i = 0; i < 210; i++) {
-    codes.push(await code(handler.newTunnel("h2", request([offer("10.2.0.1", "10.1.0.1")]))));
+  const full = () =>
+    request(Array.from({ length: 256 }, (_, i) => offer(`10.2.0.${i}`, "10.1.0.1")));
+  const small = () => request([offer("10.2.0.1", "10.1.0.1")]);
+  // 100 full ones, and as much again in requests of one tunnel, of which each counts as sixteen.
+  for (const [n, asked] of [[100, full], [1600, small]] as const) {
+    for (let i = 0; i < n; i++) assert.equal(await code(handler.newTunnel("h2", asked())), "ok");
   }
-  assert.equal(codes.filter((c) => c === "ok").length, 200);
-  assert.equal(codes.filter((c) => c === "ResourceExhausted").length, 10);
+  for (const asked of [small, full]) {
+    assert.equal(await code(handler.newTunnel("h2", asked())), "ResourceExhausted");
+  }
+  assert.equal(w.host(1).counter("refused-rate"), 2n);
   const other = request([offer("10.3.0.1", "10.1.0.1")]);
   assert.equal(await code(handler.newTunnel("h3", other)), "ok");
   await w.clock.advance(1000);
