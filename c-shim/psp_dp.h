@@ -210,6 +210,9 @@ enum psp_dp_action {
 	PSP_DP_ACTION_SET_S = 1u << 5,        /* tun.psp.S = 1 (before encryption) */
 	PSP_DP_ACTION_COPY_DSCP =
 		1u << 6, /* with ENCAP: DSCP of the inner header outward; ECN always by RFC 6040 */
+	PSP_DP_ACTION_CHECK_CRYPT_OFFSET =
+		1u << 7, /* with DECAP: a packet that was sealed with another crypt offset than
+			    crypt_offset is dropped as rx-crypt-offset */
 };
 
 enum psp_dp_net_type {
@@ -233,7 +236,8 @@ struct psp_dp_actions {
 	uint8_t eth_dst[6];     /* DECAP */
 	uint8_t eth_src[6];     /* DECAP */
 	uint8_t encap_net_type; /* enum psp_dp_net_type; for DECAP too */
-	uint8_t pad0;
+	uint8_t crypt_offset;   /* CHECK_CRYPT_OFFSET: 0 to 63, in units of 4 octets. A packet that is
+				   shorter must have the offset of its own end, as ENCAP makes it */
 	uint16_t encap_size; /* octets of encap_data in use */
 	uint8_t encap_data[176];
 	uint8_t reserved[32];

@@ -35,6 +35,7 @@ const ACTION = {
   SET_PKT_META: 1 << 4,
   SET_S: 1 << 5,
   COPY_DSCP: 1 << 6,
+  CHECK_CRYPT_OFFSET: 1 << 7,
 };
 /** enum psp_dp_net_type */
 const NET_TYPES = { psp_tunnel: 0, psp_transport: 1 };
@@ -151,6 +152,10 @@ function putActions(struct: Struct<"psp_dp_actions">, actions: Actions | undefin
   if (encap?.action === "decap") {
     flags |= ACTION.DECAP;
     struct.write("eth_dst", putMac, encap.eth_dst).write("eth_src", putMac, encap.eth_src);
+    if (encap.crypt_offset !== undefined) {
+      flags |= ACTION.CHECK_CRYPT_OFFSET;
+      struct.set("crypt_offset", encap.crypt_offset);
+    }
   }
   if (meta !== undefined) {
     flags |= ACTION.SET_PKT_META;

@@ -80,7 +80,7 @@ export const LAYOUT = {
     eth_dst: [16, 6],
     eth_src: [22, 6],
     encap_net_type: [28, 1],
-    pad0: [29, 1],
+    crypt_offset: [29, 1],
     encap_size: [30, 2],
     encap_data: [32, 176],
     reserved: [208, 32],

@@ -84,6 +84,8 @@ export interface Actions {
       readonly net_type: NetType;
       readonly eth_dst: string;
       readonly eth_src: string;
+      /** Packets that were sealed with another one are dropped as rx-crypt-offset; absent: any will do. */
+      readonly crypt_offset?: number;
     };
   readonly meta?: { readonly pkt_meta: number };
   readonly tun?: { readonly psp: { readonly s: 1 } };

@@ -9,7 +9,7 @@
 #define ACTIONS_ALL                                                                                \
 	((uint32_t)(PSP_DP_ACTION_DECRYPT | PSP_DP_ACTION_DECAP | PSP_DP_ACTION_ENCAP |            \
 		    PSP_DP_ACTION_ENCRYPT | PSP_DP_ACTION_SET_PKT_META | PSP_DP_ACTION_SET_S |     \
-		    PSP_DP_ACTION_COPY_DSCP))
+		    PSP_DP_ACTION_COPY_DSCP | PSP_DP_ACTION_CHECK_CRYPT_OFFSET))
 
 int32_t dp_actions_check(struct psp_dp *dp, const char *what, const struct psp_dp_actions *actions)
 {
@@ -22,6 +22,9 @@ int32_t dp_actions_check(struct psp_dp *dp, const char *what, const struct psp_d
 	if (actions->encap_net_type > PSP_DP_NET_PSP_TRANSPORT)
 		return dp_fail(dp, PSP_DP_EINVAL, "%s: there is no encap type %u", what,
 			       actions->encap_net_type);
+	if (actions->crypt_offset > PSP_CRYPT_OFFSET_MASK)
+		return dp_fail(dp, PSP_DP_EINVAL, "%s: crypt offset %u is not within 0 to %u", what,
+			       actions->crypt_offset, PSP_CRYPT_OFFSET_MASK);
 	if (actions->encap_size > sizeof(actions->encap_data))
 		return dp_fail(dp, PSP_DP_EINVAL, "%s: encap_size is %u, more than %zu", what,
 			       actions->encap_size, sizeof(actions->encap_data));
@@ -78,6 +81,8 @@ static void merge(const struct psp_dp_actions *pipe, const struct psp_dp_actions
 		out->encap_size = pipe->encap_size;
 		memcpy(out->encap_data, pipe->encap_data, sizeof(out->encap_data));
 	}
+	if ((own->flags & PSP_DP_ACTION_CHECK_CRYPT_OFFSET) == 0 && own->crypt_offset == 0)
+		out->crypt_offset = pipe->crypt_offset;
 	if ((own->flags & (PSP_DP_ACTION_ENCAP | PSP_DP_ACTION_DECAP)) == 0 && own->encap_size == 0)
 		out->encap_net_type = pipe->encap_net_type;
 }

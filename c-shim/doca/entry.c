@@ -66,6 +66,8 @@ static int32_t fill_match(struct psp_dp *dp, const struct psp_dp_entry_desc *des
 
 	if (pipe->authentic)
 		value.parser_meta_psp_syndrome = PSP_DP_SYNDROME_OK;
+	if (pipe->offset)
+		value.tun_psp_res_cryptofst = desc->actions.crypt_offset;
 	entry->base.priority = control ? desc->priority : 0;
 	entry->mask = control ? desc->match_mask : pipe->mask;
 	dpu_match_set(entry, &value);
@@ -152,6 +154,12 @@ int32_t plane_entry_update(struct psp_dp *dp, struct dp_entry *base,
 		status = dpu_rule_fill(dp, dpu_pipe(base->pipe), desc, &rule);
 	if (status != 0)
 		return status;
+	if (dpu_pipe(base->pipe)->offset &&
+	    rule.actions.crypt_offset != entry->rule.actions.crypt_offset)
+		return dp_fail(dp, PSP_DP_ENOTSUP,
+			       "Cannot set entry of pipe \"%s\": hardware matches its crypt offset, "
+			       "which stays",
+			       base->pipe->name);
 	/* What was counted so far belongs to the old rule and its key. */
 	dpu_entry_settle(dp, entry);
 	status = dpu_reinstall(dp, entry, &rule);

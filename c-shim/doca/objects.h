@@ -79,6 +79,7 @@ struct dpu_pipe {
 	bool root;
 	bool by_inner; /* split by the IP version of the inner header */
 	bool authentic; /* its entries match what was decrypted without a syndrome, besides what they say */
+	bool offset; /* its entries match the crypt offset that their DECAP names, besides what they say */
 	bool fixed_fwd; /* hardware has the pipe's forward: entries cannot bring their own */
 	struct psp_dp_match mask;
 	uint32_t room; /* entries that hardware has room for, each leg */

@@ -102,6 +102,11 @@ int32_t plane_pipe_up(struct psp_dp *dp, const char *what, const struct psp_dp_p
 			  desc->domain == PSP_DP_DOMAIN_SECURE_INGRESS && desc->monitor.mirror != 0;
 	if (pipe->authentic)
 		pipe->mask.parser_meta_psp_syndrome = UINT8_MAX;
+	/* Hardware decapsulates without a look at it, so what does not match does not get there. */
+	pipe->offset = desc->type == PSP_DP_PIPE_BASIC &&
+		       (desc->actions.flags & PSP_DP_ACTION_CHECK_CRYPT_OFFSET) != 0;
+	if (pipe->offset)
+		pipe->mask.tun_psp_res_cryptofst = PSP_CRYPT_OFFSET_MASK;
 	/* With crypto the samples fix the forward; copies and reports to the CPU change it by entry. */
 	pipe->fixed_fwd = base->fwd.type != PSP_DP_FWD_NONE && base->monitor.mirror == 0 &&
 			  base->monitor.notify == 0;

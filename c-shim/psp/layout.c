@@ -77,7 +77,7 @@
 	FIELD(psp_dp_actions, eth_dst, 16, 6) \
 	FIELD(psp_dp_actions, eth_src, 22, 6) \
 	FIELD(psp_dp_actions, encap_net_type, 28, 1) \
-	FIELD(psp_dp_actions, pad0, 29, 1) \
+	FIELD(psp_dp_actions, crypt_offset, 29, 1) \
 	FIELD(psp_dp_actions, encap_size, 30, 2) \
 	FIELD(psp_dp_actions, encap_data, 32, 176) \
 	FIELD(psp_dp_actions, reserved, 208, 32) \

@@ -91,6 +91,18 @@ static void report_exception(struct soft_worker *worker, const struct soft_walk 
 
 /* ---- actions --------------------------------------------------------------------------------- */
 
+/*
+ * Sealed as this host asked, so that no more of a packet was readable on the way, and no less. The offset is
+ * authenticated. A packet that is shorter than what was asked for is authenticated to its end.
+ */
+static bool crypt_offset_holds(const struct dp_packet *packet, const struct psp_dp_actions *actions)
+{
+	uint32_t words = (packet->len - packet->payload_off - PSP_HEADER_LEN) / 4u;
+
+	return (actions->flags & PSP_DP_ACTION_CHECK_CRYPT_OFFSET) == 0 ||
+	       packet->psp.crypt_offset == least(actions->crypt_offset, words);
+}
+
 struct soft_pipe *soft_walk_act(struct soft_worker *worker, struct soft_walk *walk,
 				const struct soft_pipe *pipe, const struct soft_rule *rule)
 {
@@ -108,6 +120,10 @@ struct soft_pipe *soft_walk_act(struct soft_worker *worker, struct soft_walk *wa
 		/* A packet that is not to be forwarded ends here at the latest. */
 		if (!opened(walk) || walk->decapped || packet->verdict != PSP_DP_VERDICT_OK) {
 			soft_walk_drop(worker, walk, DP_DROP_PIPE);
+			return NULL;
+		}
+		if (!crypt_offset_holds(packet, actions)) {
+			soft_walk_drop(worker, walk, DP_RX_CRYPT_OFFSET);
 			return NULL;
 		}
 		if (!soft_decap(packet, actions)) {

@@ -92,6 +92,63 @@ static void packet_without_an_entry_has_no_sa(void)
 	SUB(expect_accounts());
 }
 
+/* B asks for 12 words in clear of what A sends it; A's header says `offset`. The packet has `payload` octets. */
+static void send_with_offset(const struct pair *pair, uint8_t offset, uint32_t payload)
+{
+	struct psp_dp_entry_desc e;
+
+	graph_egr_acl(&e, &net.a, &net.b, &pair->ab);
+	e.actions.encap_data[e.actions.encap_size - PSP_HEADER_LEN + 2] = offset;
+	CHECK_EQ(psp_dp_entry_update(net.a.dp, pair->ab.egr_acl, &e), 0);
+	net_udp(&sent, &net.a, &net.b, offset, payload);
+	CHECK(net_send(&net.a, &sent));
+}
+
+static void only_the_crypt_offset_that_was_asked_for_is_taken(void)
+{
+	/* Inner IPv4 and UDP headers are 7 words: with 19 octets behind them a packet has 11, and 3 octets. */
+	static const struct {
+		uint8_t offset;
+		uint32_t payload;
+		bool taken;
+	} rows[] = {
+		{12, 200, true}, {63, 200, false}, {13, 200, false}, {11, 200, false},
+		{0, 200, false}, {12, 20, true},   {12, 19, true},   {63, 19, true},
+		{10, 19, false}, {7, 19, false},   {12, 0, true},    {7, 0, true},
+		{6, 0, false},
+	};
+	struct psp_dp_entry_desc e;
+	uint64_t dropped = 0;
+	struct pair pair;
+
+	CHECK(pair_open(&pair, -1, NULL));
+	CHECK(tunnel_up(&net.a, &net.b, &pair.ga, &pair.gb, 1, &pair.ab));
+	graph_entry(&e);
+	memcpy(e.actions.eth_dst, net.b.end_mac, 6);
+	memcpy(e.actions.eth_src, net.b.host_mac, 6);
+	e.actions.flags = PSP_DP_ACTION_CHECK_CRYPT_OFFSET;
+	e.actions.crypt_offset = 64;
+	CHECK_EQ(psp_dp_entry_update(net.b.dp, pair.ab.ingr_acl, &e), PSP_DP_EINVAL);
+	CHECK(graph_says(net.b.dp, "crypt offset 64 is not within 0 to 63"));
+	e.actions.crypt_offset = 12;
+	CHECK_EQ(psp_dp_entry_update(net.b.dp, pair.ab.ingr_acl, &e), 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		CONTEXT("offset %u, %u octets", rows[i].offset, rows[i].payload);
+		SUB(send_with_offset(&pair, rows[i].offset, rows[i].payload));
+		if (rows[i].taken) {
+			CHECK(net_recv(&net.b, &got, 5000));
+			CHECK_EQ(got.packet.len, sent.packet.len);
+		} else {
+			CHECK(graph_wait(net.b.dp, DP_RX_CRYPT_OFFSET, ++dropped));
+		}
+		CHECK_EQ(graph_count(net.b.dp, DP_RX_CRYPT_OFFSET), dropped);
+	}
+	CHECK(!net_recv(&net.b, &got, 50));
+	/* They were authentic, and are nothing to report. */
+	CHECK_EQ(graph_count(net.b.dp, DP_RX_PACKETS), sizeof(rows) / sizeof(rows[0]));
+	SUB(expect_accounts());
+}
+
 static void forged_packets_are_counted_and_reported_once_a_second(void)
 {
 	struct psp_dp_stats stats = {.size = sizeof(stats)};
@@ -214,6 +271,7 @@ static void run(void)
 	RUN_CLOSED(only_opened_packets_reach_the_host);
 	RUN_CLOSED(expired_key_fails_closed);
 	RUN_CLOSED(packet_without_an_entry_has_no_sa);
+	RUN_CLOSED(only_the_crypt_offset_that_was_asked_for_is_taken);
 	RUN_CLOSED(forged_packets_are_counted_and_reported_once_a_second);
 	RUN_CLOSED(second_rotation_kills_what_was_handed_out);
 	RUN_CLOSED(packet_to_be_dropped_is_sampled_and_dropped);
