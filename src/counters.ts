@@ -31,6 +31,8 @@ export const AGENT_COUNTERS = {
   "refused-identity": "requests from a peer that is unknown or on the deny list",
   "refused-vip":
     "tunnels refused: the caller does not own the source, or this host the destination",
+  "refused-crypt-offset":
+    "tunnels refused: the peer asks for more in clear text than psp.max_crypt_offset",
   "refused-version": "requests without a version in common",
   "refused-epoch": "messages from an earlier start of the peer",
   "refused-rate": "requests and notices beyond a rate limit",

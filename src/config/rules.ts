@@ -3,6 +3,7 @@
 /** What holds between keys, once each of them is right by itself. */
 import { addressProblems, addressWarnings, sameListener } from "./address_rules.ts";
 import { defaultListen, isLoopback, parseHostPort } from "./addresses.ts";
+import { defaultCryptOffset } from "../sa/sa.ts";
 import type { FileForm } from "./schema.ts";
 
 /** Where in the file, and one clause about what is wrong there and what would be right. */
@@ -47,7 +48,40 @@ export function warningsOf(form: FileForm): Remark[] {
       }
     })
   );
-  return [...warnings, ...addressWarnings(form)];
+  return [...warnings, ...cryptOffsetWarnings(form), ...addressWarnings(form)];
+}
+
+/** What of a packet more than its IP header is readable on the way, and who does not take that. */
+function* cryptOffsetWarnings({ psp, peers, plane }: FileForm): Generator<Remark> {
+  const { mode, crypt_offset: own, max_crypt_offset: most } = psp;
+  const some = peers.some((peer) => peer.vc !== undefined);
+  const every = peers.every((peer) => peer.vc !== undefined);
+  for (const family of ["ipv4", "ipv6"] as const) {
+    const usual = defaultCryptOffset({ family, vc: some, mode });
+    if (own !== undefined && own[family] > usual) {
+      yield {
+        path: ["psp", "crypt_offset", family],
+        text: `${own[family]} is more than ${usual}: peers refuse it unless their ` +
+          `psp.max_crypt_offset.${family} allows it, and everybody on the way can read so much`,
+      };
+    }
+    if (most !== undefined && most[family] > usual) {
+      yield {
+        path: ["psp", "max_crypt_offset", family],
+        text: `${most[family]} is more than ${usual}: a peer may ask for more in clear text than ` +
+          "the IP header",
+      };
+    }
+    // A TCP or UDP header at least is behind the IP header, in transport mode alone.
+    const shortest = (mode === "tunnel" ? 0 : 2) + defaultCryptOffset({ family, vc: every, mode });
+    if (plane.kind === "doca" && own !== undefined && own[family] > shortest) {
+      yield {
+        path: ["psp", "crypt_offset", family],
+        text: `${own[family]} is beyond the end of the shortest packet (${shortest}): hardware ` +
+          "drops what it receives that is shorter than its crypt offset",
+      };
+    }
+  }
 }
 
 /** Each prefix has one owner. A longer prefix inside another is fine: the longest one wins. */

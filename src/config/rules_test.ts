@@ -133,6 +133,34 @@ Deno.test("what works but should be known is a warning", () => {
   ]);
 });
 
+Deno.test("more in clear text than the IP header is a warning", () => {
+  const h2 = SMALLEST.peers[0];
+  const doca = { kind: "doca", pci: "03:00.0", representor: "pf0vf0" };
+  const warned = (change: Record<string, unknown>) =>
+    parseConfig(JSON.stringify({ ...SMALLEST, ...change }), "f").warnings
+      .map((warning) => /psp\.\S+: \d+ is [^:]*/.exec(warning)?.[0]);
+  const table: [Record<string, unknown>, string[]][] = [
+    [{ psp: { crypt_offset: { ipv4: 5, ipv6: 10 } } }, []],
+    [{ psp: { max_crypt_offset: { ipv4: 5, ipv6: 10 } } }, []],
+    [{ psp: { max_crypt_offset: { ipv4: 0, ipv6: 63 } } }, [
+      "psp.max_crypt_offset.ipv6: 63 is more than 10",
+    ]],
+    [{ psp: { crypt_offset: { ipv4: 6, ipv6: 10 } } }, ["psp.crypt_offset.ipv4: 6 is more than 5"]],
+    [{ psp: { crypt_offset: { ipv4: 7, ipv6: 12 } }, peers: [{ ...h2, vc: "1" }] }, []],
+    [{ psp: { mode: "transport", crypt_offset: { ipv4: 0, ipv6: 1 } } }, [
+      "psp.crypt_offset.ipv6: 1 is more than 0",
+    ]],
+    [{ plane: doca, psp: { crypt_offset: { ipv4: 6, ipv6: 10 } } }, [
+      "psp.crypt_offset.ipv4: 6 is more than 5",
+      "psp.crypt_offset.ipv4: 6 is beyond the end of the shortest packet (5)",
+    ]],
+    [{ plane: doca, psp: { mode: "transport", crypt_offset: { ipv4: 2, ipv6: 0 } } }, [
+      "psp.crypt_offset.ipv4: 2 is more than 0",
+    ]],
+  ];
+  for (const [change, expected] of table) assert.deepEqual(warned(change), expected);
+});
+
 Deno.test("addresses that look like a mistake are a warning", () => {
   const h2 = { id: "h2", svc_address: "192.0.2.2:7443", pip: "192.0.2.2" };
   const { config, warnings } = parseConfig(

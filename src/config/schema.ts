@@ -119,6 +119,11 @@ const psp = section({
     ipv4: "4-octet units in clear for IPv4, such as 5",
     ipv6: "4-octet units in clear for IPv6, such as 10",
   })),
+  // What a peer may ask for at most. Absent: as above, or crypt_offset where that is more.
+  max_crypt_offset: v.optional(section({ ipv4: integer(0, 63), ipv6: integer(0, 63) }, {
+    ipv4: "the most 4-octet units in clear for IPv4, such as 5",
+    ipv6: "the most 4-octet units in clear for IPv6, such as 10",
+  })),
   sample_rate_log2: v.optional(integer(0, 16), 0),
   sample_bytes: v.optional(integer(20, 9216), 128),
   copy_dscp: v.optional(bool, true),

@@ -9,7 +9,7 @@ import type { Parts } from "../tunnels/parts.ts";
 import type { PeerLine } from "../peers/peer_line.ts";
 import { type SaDefaults, txFrom } from "../sa/sa_params.ts";
 import type { Rx } from "../sa/sa_state.ts";
-import { paramsProblem } from "../sa/sa_rules.ts";
+import { cryptOffsetProblem, paramsProblem } from "../sa/sa_rules.ts";
 import { defaultsOf, type Derived } from "./spi_source.ts";
 import type { Tunnel, TunnelTable } from "../tunnels/tunnel_table.ts";
 
@@ -55,7 +55,12 @@ export class Outcomes {
     if (!outcome.ok) {
       const { code, message } = outcome;
       counters.add("tunnels-refused");
-      this.#say("A peer refused a tunnel", { peer: tunnel.peer, ...tunnel.pair, code });
+      this.#say("A peer refused a tunnel", {
+        peer: tunnel.peer,
+        ...tunnel.pair,
+        code,
+        reason: message,
+      });
       return this.#refuse(tunnel, { reason: "refused", message: `${code}: ${message}` });
     }
     const { params } = outcome;
@@ -69,6 +74,17 @@ export class Outcomes {
       });
       if (peer === undefined || problem !== undefined) {
         return this.#unusable(tunnel, { reason: "refused", message: `bad answer: ${problem}` });
+      }
+      const vip = tunnel.pair.localVip;
+      const readable = cryptOffsetProblem(params, { psp: config.psp, vip });
+      if (readable !== undefined) {
+        counters.add("refused-crypt-offset");
+        this.#say("The crypt offset that a peer asks for was refused", {
+          peer: tunnel.peer,
+          ...tunnel.pair,
+          reason: readable,
+        });
+        return this.#unusable(tunnel, { reason: "refused", message: readable });
       }
       if (peers.learnPip(peer.id, params.pip)) store.putPip(peer.id, params.pip);
       const at = { now: clock.now(), wallMs: clock.wallMs() };

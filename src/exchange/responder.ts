@@ -17,7 +17,7 @@ import type { Parts } from "../tunnels/parts.ts";
 import type { PeerGate } from "../peers/peer_gate.ts";
 import type { RequestMemory } from "./request_memory.ts";
 import { type SaDefaults, txFrom } from "../sa/sa_params.ts";
-import { paramsProblem } from "../sa/sa_rules.ts";
+import { cryptOffsetProblem, paramsProblem } from "../sa/sa_rules.ts";
 import type { PspVersion, VipPair } from "../sa/sa.ts";
 import { defaultsOf, type Derived, type SpiSource } from "./spi_source.ts";
 import { pairKey, type TunnelTable } from "../tunnels/tunnel_table.ts";
@@ -40,7 +40,13 @@ const CONFIRM_SPREAD_MS = 250;
 
 type Refused = Extract<TunnelOutcome, { readonly ok: false }>;
 type Verdict = Granted | Refused;
-type RefusalCode = "permission_denied" | "invalid_argument";
+type RefusalCode = keyof typeof REFUSAL_COUNTERS;
+
+const REFUSAL_COUNTERS = {
+  permission_denied: "refused-vip",
+  invalid_argument: "refused-request",
+  crypt_offset: "refused-crypt-offset",
+} as const;
 
 /** The answering side. */
 export class Responder {
@@ -206,6 +212,8 @@ export class Responder {
       peerPip: peer.pip,
     });
     if (problem !== undefined) return refuse("invalid_argument", problem);
+    const readable = cryptOffsetProblem(offer.reverse, { psp: config.psp, vip: ours });
+    if (readable !== undefined) return refuse("crypt_offset", readable);
     if (this.#table.full && this.#table.get(key) === undefined) {
       counters.add("no-resource");
       return { ok: false, code: "resource_exhausted", message: "too many tunnels" };
@@ -215,7 +223,7 @@ export class Responder {
 
   #refuse({ id }: PeerConfig, code: RefusalCode, message: string): Refused {
     const { counters, log } = this.#parts;
-    counters.add(code === "permission_denied" ? "refused-vip" : "refused-request");
+    counters.add(REFUSAL_COUNTERS[code]);
     log.warn("A tunnel that a peer asked for was refused", { peer: id, code, reason: message });
     return { ok: false, code, message };
   }

@@ -64,7 +64,7 @@ export interface IngrAclOptions {
 }
 
 /**
- * Good packets of this SPI between these two vips, and no others.
+ * Good packets of this SPI between these two vips, sealed with the crypt offset that was asked for, and no others.
  * Throws RangeError when the SA has a virtualization cookie that INGR_ACL would not compare.
  */
 export function ingrAclEntry(sa: RxSa, options: IngrAclOptions): EntryDescriptor<never> {
@@ -88,6 +88,7 @@ export function ingrAclEntry(sa: RxSa, options: IngrAclOptions): EntryDescriptor
         net_type: netType(sa.mode),
         eth_dst: options.ethDst,
         eth_src: options.ethSrc,
+        crypt_offset: sa.cryptOffset,
       },
     },
     monitor: { counter: true },

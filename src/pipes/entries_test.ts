@@ -17,6 +17,7 @@ const RX: RxSa = {
   peer: "h2",
   spi: 0x12345678,
   version: "aes-gcm-128",
+  cryptOffset: 5,
   mode: "tunnel",
   serial: 1n,
   createdAtMs: 0,

@@ -78,6 +78,7 @@ function ingrAcl({ mode, vc }: TopologyOptions): Pipe {
         net_type: mode === "tunnel" ? "psp_tunnel" : "psp_transport",
         eth_dst: "00:00:00:00:00:00",
         eth_src: "00:00:00:00:00:00",
+        crypt_offset: 0,
       },
     },
     monitor: { counter: true },

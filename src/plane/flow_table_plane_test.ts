@@ -28,7 +28,14 @@ async function exercise(dp: DataPlane, options: TopologyOptions): Promise<void> 
     nextHopMac: () => "02:00:00:00:00:fe",
     localMac: () => "02:00:00:00:00:0a",
   });
-  const sa = { ...PAIR, peer: "h2", mode: options.mode, serial: 1n, createdAtMs: 0 } as const;
+  const sa = {
+    ...PAIR,
+    peer: "h2",
+    mode: options.mode,
+    cryptOffset: 5,
+    serial: 1n,
+    createdAtMs: 0,
+  } as const;
   const vc = options.vc ? { vc: 5n } : {};
   for (const [version, number] of [["aes-gcm-128", 0], ["aes-gcm-256", 1]] as const) {
     const [rx, tx] = dp.generateSpis(number, 2);
@@ -41,7 +48,6 @@ async function exercise(dp: DataPlane, options: TopologyOptions): Promise<void> 
       version,
       pip: "192.0.2.2",
       mac: "02:00:00:00:00:02",
-      cryptOffset: 5,
       epoch: 1n,
       expiresAtMs: 0,
     }, { ...tx, ivLimit: 0n });

@@ -13,6 +13,21 @@ export function isReservedSpi(spi: number): boolean {
   return (spi & 0x7fff_ffff) === 0;
 }
 
+/**
+ * The crypt offset where none is configured. Tunnel mode: 5 and 10 leave the inner IP header readable, as DOCA's
+ * gateway does. Transport mode: 0, because the IP header stands outside. A VC in clear adds its two units.
+ */
+export function defaultCryptOffset(
+  { family, vc, mode }: {
+    readonly family: "ipv4" | "ipv6";
+    readonly vc: boolean;
+    readonly mode: PspMode;
+  },
+): number {
+  const header = family === "ipv4" ? 5 : 10;
+  return (mode === "tunnel" ? header : 0) + (vc ? 2 : 0);
+}
+
 /** The two ends of a tunnel as this host sees them. Canonical text (IPv6 compressed, lower case). */
 export interface VipPair {
   readonly localVip: string;
@@ -44,6 +59,8 @@ export interface RxSa extends VipPair {
   readonly spi: number;
   readonly version: PspVersion;
   readonly vc?: bigint;
+  /** What the peer was asked for: packets that were sealed with another are not accepted. */
+  readonly cryptOffset: number;
   readonly mode: PspMode;
   readonly serial: bigint;
   readonly createdAtMs: number;

@@ -5,7 +5,13 @@ import type { MasterKeyInfo, PspVersionNumber, SpiKey, TxKey } from "../../ffi/p
 import type { Config, PeerConfig } from "../config/config.ts";
 import type { Random } from "../random.ts";
 import type { Rx, Tx } from "./sa_state.ts";
-import { PSP_VERSIONS, type PspMode, type PspParams, type PspVersion, type VipPair } from "./sa.ts";
+import {
+  defaultCryptOffset,
+  PSP_VERSIONS,
+  type PspParams,
+  type PspVersion,
+  type VipPair,
+} from "./sa.ts";
 import { familyOf } from "../peers/vip.ts";
 
 /** What the SAs of this host have in common. */
@@ -53,8 +59,21 @@ export function rxFrom(
   const { mode } = config.psp;
   const { lifeMs, graceMs } = config.tunnel;
   const vc = peer.vc === undefined ? {} : { vc: peer.vc };
+  const family = familyOf(pair.localVip);
+  const cryptOffset = config.psp.cryptOffset?.[family] ??
+    defaultCryptOffset({ family, vc: peer.vc !== undefined, mode });
   const rx: Rx = {
-    sa: { ...pair, peer: peer.id, spi, version, mode, serial, createdAtMs: at.wallMs, ...vc },
+    sa: {
+      ...pair,
+      peer: peer.id,
+      spi,
+      version,
+      cryptOffset,
+      mode,
+      serial,
+      createdAtMs: at.wallMs,
+      ...vc,
+    },
     generation: made.masterKey.rotations,
     expiresAt: lifeMs > 0 ? at.now + lifeMs + graceMs + LIFE_MARGIN_MS : Infinity,
     given: false,
@@ -66,9 +85,6 @@ export function rxFrom(
     maybeUntil: undefined,
   };
   const lifeS = lifeMs > 0 ? Math.max(1, Math.ceil(lifeMs / 1000)) : 0;
-  const family = familyOf(pair.localVip);
-  const cryptOffset = config.psp.cryptOffset?.[family] ??
-    defaultCryptOffset({ family, vc: peer.vc !== undefined, mode });
   return {
     rx,
     params: { spi, version, key, pip: config.pip, mac, cryptOffset, mode, serial, lifeS, ...vc },
@@ -128,16 +144,15 @@ export function txFrom(
 }
 
 /**
- * The crypt offset where none is configured. Tunnel mode: 5 and 10 leave the inner IP header readable, as DOCA's
- * gateway does. Transport mode: 0, because the IP header stands outside. A VC in clear adds its two units.
+ * The most that a peer may ask for, of SAs with vips of this family: `psp.max_crypt_offset`. Where that is not
+ * configured, what leaves the inner IP header readable; or what this host asks for itself, when that is more: then
+ * its operator has said that so much may be read on the way.
  */
-export function defaultCryptOffset(
-  { family, vc, mode }: {
-    readonly family: "ipv4" | "ipv6";
-    readonly vc: boolean;
-    readonly mode: PspMode;
-  },
+export function maxCryptOffset(
+  psp: Pick<Config["psp"], "mode" | "cryptOffset" | "maxCryptOffset">,
+  { family, vc }: { readonly family: "ipv4" | "ipv6"; readonly vc: boolean },
 ): number {
-  const header = family === "ipv4" ? 5 : 10;
-  return (mode === "tunnel" ? header : 0) + (vc ? 2 : 0);
+  const { mode, cryptOffset, maxCryptOffset } = psp;
+  return maxCryptOffset?.[family] ??
+    Math.max(defaultCryptOffset({ family, vc, mode }), cryptOffset?.[family] ?? 0);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** When parameters of a peer can be used at all. */
-import { keyLength } from "./sa_params.ts";
+import type { Config } from "../config/config.ts";
+import { keyLength, maxCryptOffset } from "./sa_params.ts";
 import { isReservedSpi, type PspMode, type PspParams, type PspVersion } from "./sa.ts";
 import { canonicalVip, familyOf } from "../peers/vip.ts";
 
@@ -41,4 +42,16 @@ export function paramsProblem(
   }
   if (!/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(params.mac)) return `MAC "${params.mac}" is none`;
   return undefined;
+}
+
+/** Why a peer may not have so much in clear text between these vips, as half a sentence; undefined: it may. */
+export function cryptOffsetProblem(
+  { cryptOffset, vc }: Pick<PspParams, "cryptOffset" | "vc">,
+  asked: { readonly psp: Config["psp"]; readonly vip: string },
+): string | undefined {
+  const family = familyOf(asked.vip);
+  const most = maxCryptOffset(asked.psp, { family, vc: vc !== undefined });
+  if (cryptOffset <= most) return undefined;
+  return `crypt offset ${cryptOffset} is more than ${most}: raise psp.max_crypt_offset.${family} of the host ` +
+    `that refuses, or lower psp.crypt_offset.${family} of its peer`;
 }

@@ -181,6 +181,8 @@ await inOwnNamespace(import.meta.url, () => {
       const short = udp("ipv4", 1);
       await passWhole(lab, concat(short, new Uint8Array(60 - short.length).fill(9)), short.length);
     });
+    // Hardware takes what has the very offset that was asked for: the shortest packet ends at 5 words.
+    if (PLANE === "doca") return;
     await t.step("packets shorter than the crypt offset", async () => {
       using _ = lab.connect(form("ipv4", { dstVip: "10.2.0.63", cryptOffset: 63 }));
       for (const size of [0, 1, 2, 3, 199, 223, 224, 225, 300]) {
@@ -202,6 +204,22 @@ await inOwnNamespace(import.meta.url, () => {
       await eventually(
         () => lab.b.plane.counters()["rx-no-sa"] === (before["rx-no-sa"] ?? 0n) + 1n,
         { what: `rx-no-sa at crypt offset ${cryptOffset}`, everyMs: 2 },
+      );
+      assert.equal(lab.b.plane.counters()["host-tx-packets"], before["host-tx-packets"]);
+    }
+  });
+
+  Deno.test("a packet that was sealed with another crypt offset is dropped and counted", async () => {
+    await using lab = await PlaneLab.open();
+    await lab.install(PIPES);
+    const counter = PLANE === "doca" ? "rx-no-sa" : "rx-crypt-offset";
+    for (const [asked, sent] of [[5, 63], [5, 6], [5, 4], [5, 0], [0, 1]] as const) {
+      using _ = lab.connect(form("ipv4", { cryptOffset: asked, sentCryptOffset: sent }));
+      const before = lab.b.plane.counters();
+      lab.a.host.send(udp("ipv4", 300));
+      await eventually(
+        () => lab.b.plane.counters()[counter] === (before[counter] ?? 0n) + 1n,
+        { what: `${counter} at ${sent} where ${asked} was asked for`, everyMs: 2 },
       );
       assert.equal(lab.b.plane.counters()["host-tx-packets"], before["host-tx-packets"]);
     }

@@ -62,6 +62,7 @@ async function install(n: number): Promise<Record<PipeName, number>> {
       remoteVip: vip(i++),
       spi: key.spi,
       version: "aes-gcm-128",
+      cryptOffset: 5,
       mode: "tunnel",
       serial: 1n,
       createdAtMs: 0,
@@ -71,7 +72,6 @@ async function install(n: number): Promise<Record<PipeName, number>> {
       ...common,
       pip: "192.0.2.2",
       mac: "02:00:00:00:00:02",
-      cryptOffset: 5,
       epoch: 1n,
       expiresAtMs: 0,
     };

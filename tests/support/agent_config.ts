@@ -67,6 +67,7 @@ export interface PeersJson {
     mss_clamp?: boolean;
     sample_rate_log2?: number;
     crypt_offset?: { ipv4: number; ipv6: number };
+    max_crypt_offset?: { ipv4: number; ipv6: number };
   };
   log: { level: "debug" | "info" | "warning" | "error"; format: "text" | "json" };
 }

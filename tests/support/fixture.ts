@@ -10,7 +10,7 @@ import type { PlaneEvent, SpiKey } from "../../ffi/plane.ts";
 import { systemClock } from "../../src/clock.ts";
 import type { Config } from "../../src/config/config.ts";
 import { Peers } from "../../src/peers/peers.ts";
-import type { RxSa, TxSa } from "../../src/sa/sa.ts";
+import type { TxSa } from "../../src/sa/sa.ts";
 import { Workloads } from "../../src/plane/workloads.ts";
 import type { Frame } from "./packet_socket.ts";
 import { GATEWAY_MAC, PIPS, PlaneLab } from "./plane_lab.ts";
@@ -67,13 +67,16 @@ export class FixtureStage implements AsyncDisposable {
   readonly lab: PlaneLab;
   readonly psp: Offline;
   readonly rx: SpiKey;
+  /** As `rx`, but asked for without any octet in clear. */
+  readonly covered: SpiKey;
   readonly tx: SpiKey;
   readonly #stop = new AbortController();
 
-  private constructor(lab: PlaneLab, keys: { rx: SpiKey; tx: SpiKey }) {
+  private constructor(lab: PlaneLab, keys: { rx: SpiKey; covered: SpiKey; tx: SpiKey }) {
     this.lab = lab;
     this.psp = offline(lab.library);
     this.rx = keys.rx;
+    this.covered = keys.covered;
     this.tx = keys.tx;
   }
 
@@ -82,9 +85,9 @@ export class FixtureStage implements AsyncDisposable {
     const lab = await PlaneLab.open();
     const common = { mode: "tunnel", onDemand: true, exceptions: true, vc: true } as const;
     await lab.install({ ...common, sampling: options.sampling, sampleRateLog2: 0 });
-    const [rx, tx4, tx6] = lab.a.plane.generateSpis(1, 3);
-    assert.ok(rx && tx4 && tx6);
-    const stage = new FixtureStage(lab, { rx, tx: tx4 });
+    const [rx, covered, tx4] = lab.a.plane.generateSpis(1, 3);
+    assert.ok(rx && covered && tx4);
+    const stage = new FixtureStage(lab, { rx, covered, tx: tx4 });
     stage.#addTunnel("ipv4", tx4);
     stage.#answer();
     return stage;
@@ -125,7 +128,7 @@ export class FixtureStage implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
-    for (const { key } of [this.rx, this.tx]) key.wipe();
+    for (const { key } of [this.rx, this.covered, this.tx]) key.wipe();
     await this.lab[Symbol.asyncDispose]();
   }
 
@@ -169,7 +172,7 @@ export class FixtureStage implements AsyncDisposable {
   #addTunnel(family: "ipv4" | "ipv6", tx: SpiKey): void {
     const pair = { localVip: LOCAL[family], remoteVip: REMOTE[family] };
     const common = { ...pair, peer: "h2", mode: "tunnel", serial: 1n, createdAtMs: 0 } as const;
-    const rxSa: RxSa = { ...common, spi: this.rx.spi, version: "aes-gcm-256", vc: COOKIE };
+    const rxSa = { ...common, spi: this.rx.spi, version: "aes-gcm-256", vc: COOKIE } as const;
     const txSa: TxSa = {
       ...common,
       spi: tx.spi,
@@ -180,7 +183,8 @@ export class FixtureStage implements AsyncDisposable {
       epoch: 1n,
       expiresAtMs: 0,
     };
-    this.lab.flows("a").addRx(rxSa);
+    this.lab.flows("a").addRx({ ...rxSa, cryptOffset: 7 });
+    this.lab.flows("a").addRx({ ...rxSa, spi: this.covered.spi, cryptOffset: 0 });
     this.lab.flows("a").setTx(txSa, { ...tx, ivLimit: 0n });
   }
 

@@ -100,6 +100,10 @@ export class MemoryFlows implements Flows, CorePlane {
     const entry = this.rx.get(sa.spi);
     const matches = entry !== undefined && entry.sa.localVip === sa.remoteVip &&
       entry.sa.remoteVip === sa.localVip;
+    if (syndrome === "ok" && matches && entry.sa.cryptOffset !== sa.cryptOffset) {
+      this.#count("rx-crypt-offset");
+      return false;
+    }
     if (syndrome === "ok" && matches) {
       entry.packets++;
       return true;

@@ -34,7 +34,10 @@ export interface FlowForm {
   readonly outer: "ipv4" | "ipv6";
   readonly version: PspVersionNumber;
   readonly mode: "tunnel" | "transport";
+  /** What the receiver asks for. */
   readonly cryptOffset: number;
+  /** What the sender does instead; absent: what it was asked for. */
+  readonly sentCryptOffset?: number;
   readonly vc?: bigint;
   /** What the sender puts there instead of `vc`: a wrong one. */
   readonly sentVc?: bigint;
@@ -123,11 +126,13 @@ export class PlaneLab implements AsyncDisposable {
     const version = PSP_VERSIONS[form.version];
     assert.ok(version);
     const common = { spi: spiKey.spi, version, mode: form.mode, serial: 1n, createdAtMs: 0 };
+    const { cryptOffset } = form;
     const vc = form.vc === undefined ? {} : { vc: form.vc };
     const sent = form.sentVc === undefined ? vc : { vc: form.sentVc };
     const rx: RxSa = {
       ...common,
       ...vc,
+      cryptOffset,
       peer: "a",
       localVip: form.dstVip,
       remoteVip: form.srcVip,
@@ -140,7 +145,7 @@ export class PlaneLab implements AsyncDisposable {
       remoteVip: form.dstVip,
       pip: PIPS[form.outer][1],
       mac: this.b.plane.port("uplink").mac,
-      cryptOffset: form.cryptOffset,
+      cryptOffset: form.sentCryptOffset ?? cryptOffset,
       epoch: 1n,
       expiresAtMs: 0,
     };

@@ -33,6 +33,7 @@ export function rxSa(change: Partial<RxSa> = {}): RxSa {
     peer: "h2",
     spi: 7,
     version: "aes-gcm-128",
+    cryptOffset: 5,
     mode: "tunnel",
     serial: 1n,
     createdAtMs: 0,

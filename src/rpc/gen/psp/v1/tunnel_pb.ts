@@ -156,7 +156,8 @@ export const TunnelResultSchema: GenMessage<TunnelResult> = /*@__PURE__*/
  */
 export type TunnelError = Message<"psp.v1.TunnelError"> & {
   /**
-   * A Connect code: "permission_denied", "not_found", "resource_exhausted", ...
+   * A Connect code: "permission_denied", "not_found", "resource_exhausted", ... Or "crypt_offset": the
+   * initiator asks for more in clear text than the responder allows.
    *
    * @generated from field: string code = 1;
    */
