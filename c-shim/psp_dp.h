@@ -236,9 +236,9 @@ struct psp_dp_actions {
 	uint8_t eth_dst[6];     /* DECAP */
 	uint8_t eth_src[6];     /* DECAP */
 	uint8_t encap_net_type; /* enum psp_dp_net_type; for DECAP too */
-	uint8_t crypt_offset;   /* CHECK_CRYPT_OFFSET: 0 to 63, in units of 4 octets. A packet that is
+	uint8_t crypt_offset; /* CHECK_CRYPT_OFFSET: 0 to 63, in units of 4 octets. A packet that is
 				   shorter must have the offset of its own end, as ENCAP makes it */
-	uint16_t encap_size; /* octets of encap_data in use */
+	uint16_t encap_size;  /* octets of encap_data in use */
 	uint8_t encap_data[176];
 	uint8_t reserved[32];
 };

@@ -123,18 +123,28 @@ Deno.test("actions have the flags of the ABI", () => {
   assert.equal(entry.number("encap_net_type"), 1);
   assert.equal(entry.number("encap_size"), 3);
   assert.equal(entry.octets("encap_data").subarray(0, 4).toHex(), "01020300");
-  const back = encodeEntry({
-    match: {},
-    actions: {
-      crypto: { action: "decrypt" },
-      crypto_encap: {
-        action: "decap",
-        net_type: "psp_tunnel",
-        eth_dst: "02:00:00:00:00:0a",
-        eth_src: "02:00:00:00:00:0b",
+  const decap = (crypt_offset?: number) =>
+    encodeEntry({
+      match: {},
+      actions: {
+        crypto: { action: "decrypt" },
+        crypto_encap: {
+          action: "decap",
+          net_type: "psp_tunnel",
+          eth_dst: "02:00:00:00:00:0a",
+          eth_src: "02:00:00:00:00:0b",
+          ...(crypt_offset === undefined ? {} : { crypt_offset }),
+        },
       },
-    },
-  }, { control: false }).inner("actions", "psp_dp_actions");
+    }, { control: false }).inner("actions", "psp_dp_actions");
+  for (const offset of [0, 63]) {
+    const checks = decap(offset);
+    assert.deepEqual([checks.number("flags"), checks.number("crypt_offset")], [
+      1 | 2 | 128,
+      offset,
+    ]);
+  }
+  const back = decap();
   assert.equal(back.number("flags"), 1 | 2);
   assert.equal(back.octets("eth_dst").toHex(), "02000000000a");
   assert.equal(back.octets("eth_src").toHex(), "02000000000b");

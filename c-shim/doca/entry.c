@@ -156,10 +156,11 @@ int32_t plane_entry_update(struct psp_dp *dp, struct dp_entry *base,
 		return status;
 	if (dpu_pipe(base->pipe)->offset &&
 	    rule.actions.crypt_offset != entry->rule.actions.crypt_offset)
-		return dp_fail(dp, PSP_DP_ENOTSUP,
-			       "Cannot set entry of pipe \"%s\": hardware matches its crypt offset, "
-			       "which stays",
-			       base->pipe->name);
+		return dp_fail(
+			dp, PSP_DP_ENOTSUP,
+			"Cannot set entry of pipe \"%s\": hardware matches its crypt offset, "
+			"which stays",
+			base->pipe->name);
 	/* What was counted so far belongs to the old rule and its key. */
 	dpu_entry_settle(dp, entry);
 	status = dpu_reinstall(dp, entry, &rule);

@@ -80,6 +80,11 @@ Deno.test("INGR_ACL lets only the peer's address talk to only our address with t
     tun: { psp: { spi: 0x12345678 } },
     inner: { src_ip: "10.2.0.7", dst_ip: "10.1.0.5" },
   });
+  for (const cryptOffset of [0, 5, 63]) {
+    const { actions } = ingrAclEntry({ ...RX, cryptOffset }, { ...MACS, vc: false });
+    const encap = actions?.crypto_encap;
+    assert.equal(encap?.action === "decap" ? encap.crypt_offset : undefined, cryptOffset);
+  }
   assert.deepEqual(ingrAclEntry({ ...RX, mode: "transport" }, { ...MACS, vc: false }).match.outer, {
     src_ip: "10.2.0.7",
     dst_ip: "10.1.0.5",
