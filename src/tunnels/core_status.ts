@@ -15,6 +15,9 @@ export type CoreStatus = Pick<
   "bootEpoch" | "startedAtMs" | "peers" | "tunnels" | "counters" | "rotation" | "draining"
 >;
 
+/** The packet that confirms a tunnel may have come since the last look: so many are looked at for one answer. */
+const MAX_LOOKS = 4096;
+
 /** Views of the live state. */
 export class CoreViews {
   readonly #parts: Parts;
@@ -42,7 +45,10 @@ export class CoreViews {
 
   status(): CoreStatus {
     const tunnels = { opening: 0, up: 0, rekeying: 0, failed: 0, unconfirmed: 0 };
-    for (const { state } of this.#table.all()) {
+    let looks = MAX_LOOKS;
+    for (const tunnel of this.#table.all()) {
+      if (isUnconfirmed(tunnel.state) && looks-- > 0) this.#table.look(tunnel);
+      const { state } = tunnel;
       if (state.kind !== "closed") tunnels[shown(state)]++;
     }
     return {
@@ -65,6 +71,7 @@ export class CoreViews {
       if (peer === undefined || page.length >= query.limit) return page;
       if (query.peer !== undefined && query.peer !== peer) continue;
       const tunnel = this.#table.get(`${localVip} ${remoteVip}`);
+      if (tunnel !== undefined && isUnconfirmed(tunnel.state)) this.#table.look(tunnel);
       const view = tunnel && this.#view(tunnel);
       if (view !== undefined) page.push(view);
     }
@@ -124,8 +131,11 @@ export class CoreViews {
 
 /** A tunnel is not up, nor only rekeying, while nobody knows whether its other end is there. */
 function shown(state: Exclude<State, Closed>): TunnelView["state"] {
-  const isLive = state.kind === "up" || state.kind === "rekeying";
-  return isLive && state.tx.unconfirmed !== undefined ? "unconfirmed" : state.kind;
+  return isUnconfirmed(state) ? "unconfirmed" : state.kind;
+}
+
+function isUnconfirmed(state: State): boolean {
+  return (state.kind === "up" || state.kind === "rekeying") && state.tx.unconfirmed !== undefined;
 }
 
 /** Where a tunnel stands in the order of pages: "peer localVip remoteVip". */

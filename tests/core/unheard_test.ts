@@ -306,6 +306,15 @@ Deno.test("1,000 give-ups of one tunnel: the same SA is offered as long as an an
   await nothingIsLost(w);
 });
 
+Deno.test("status calls a tunnel up as soon as a packet came", async () => {
+  await using w = world();
+  const [h1, h2] = [w.host(1), w.host(2)];
+  h1.send(h2);
+  await w.clock.until(() => h2.got(h1) === 1);
+  assert.deepEqual([state(h1), state(h2)], ["up", "up"]);
+  assert.equal(h2.core.status().tunnels.up, 1);
+});
+
 Deno.test("a silent tunnel is confirmed by a message, and nobody asks again", async () => {
   await using w = world();
   const [h1, h2] = [w.host(1), w.host(2)];
