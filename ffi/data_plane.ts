@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** `Plane` over the C ABI. */
+/** `Plane` over the C ABI: its calls, its events by long poll, its counters by name. */
 import { addressBytes } from "./address.ts";
-import { CounterReader } from "./counter_reader.ts";
 import {
+  decodeEvents,
   decodeKeys,
   decodeMasterKey,
   decodeNextHop,
   decodePipeStats,
   decodePort,
   decodeStats,
+  DROP_REASONS,
+  encodeConfig,
+  encodeKey,
+  encodePipe,
+  EntryEncoder,
   keyArray,
-} from "./decode.ts";
-import { DROP_REASONS, encodeConfig, encodeKey, encodePipe, EntryEncoder } from "./encode.ts";
-import { PORTS } from "./encode_match.ts";
-import { EventReader } from "./event_reader.ts";
-import { Handle } from "./handle.ts";
-import type { Library } from "./library.ts";
+  PORTS,
+  Struct,
+} from "./codec.ts";
+import { ECLOSED, ENOENT, Handle, type Library, readText, unwrap } from "./library.ts";
 import {
   DataPlaneError,
   type DropReason,
@@ -35,8 +38,6 @@ import {
   type Stats,
   type TxKey,
 } from "./plane.ts";
-import { ENOENT, unwrap } from "./status.ts";
-import { Struct } from "./struct.ts";
 import type { Symbols } from "./symbols.ts";
 
 /** An open data plane. The library must outlive it. */
@@ -48,7 +49,7 @@ export class DataPlane implements Plane {
   readonly #handle: Handle;
   #closing: Promise<void> | undefined;
   readonly #events: EventReader;
-  readonly #counters: CounterReader;
+  #counterNames: readonly string[] | undefined;
   // One of each for all calls: thousands of entries are programmed and asked every second, one after the other.
   readonly #entryIn = new EntryEncoder();
   readonly #keyIn = new Struct("psp_dp_key");
@@ -62,12 +63,7 @@ export class DataPlane implements Plane {
     this.#library = library;
     this.#symbols = library.symbols;
     this.#handle = new Handle(library.symbols, handle);
-    this.#events = new EventReader({
-      symbols: library.symbols,
-      handle: () => this.#handle.value,
-      errorText: () => this.#handle.errorText(),
-    });
-    this.#counters = new CounterReader(library.symbols, this.#handle);
+    this.#events = new EventReader(library.symbols, this.#handle);
     this.kind = library.version.split(" ", 1)[0] ?? "";
   }
 
@@ -245,7 +241,12 @@ export class DataPlane implements Plane {
   }
 
   counters(): Readonly<Record<string, bigint>> {
-    return this.#counters.read();
+    const names = this.#counterNames ??= this.#readCounterNames();
+    const values = new BigUint64Array(Math.max(names.length, 1));
+    const n = this.#numberOut;
+    const what = "Cannot read the counters";
+    this.#handle.do(what, (dp) => this.#symbols.psp_dp_counters(dp, values, names.length, n));
+    return Object.fromEntries(names.map((name, i) => [name, values[i] ?? 0n]));
   }
 
   close(): Promise<void> {
@@ -264,6 +265,13 @@ export class DataPlane implements Plane {
     const status = await this.#symbols.psp_dp_close(handle);
     await this.#events.idle();
     unwrap(status, "Cannot close the data plane");
+  }
+
+  #readCounterNames(): readonly string[] {
+    const what = "Cannot read the counters' names";
+    const { psp_dp_counter_names: read } = this.#symbols;
+    const text = readText(what, (...args) => read(this.#handle.need(what), ...args));
+    return text.split("\n").filter((name) => name !== "");
   }
 
   #entryDesc(what: string, pipe: number, entry: EntryDescriptor): Struct<"psp_dp_entry_desc"> {
@@ -296,4 +304,73 @@ function encoded<T>(what: string, encode: () => T): T {
 
 function first(out: Uint32Array): number {
   return out[0] ?? 0;
+}
+
+// ---- events --------------------------------------------------------------------------------------
+
+/** How long one long poll may last: the time until an abort is seen. */
+const POLL_MS = 500;
+/** After this long a poll has certainly entered the library. */
+const POLL_ENTERED_MS = 50;
+/** Octets of a batch of events. */
+const BATCH_BYTES = 256 * 1024;
+
+/** One call in flight at most, its buffers untouched until it is back. Belongs to one plane. */
+class EventReader {
+  readonly #symbols: Symbols;
+  readonly #handle: Handle;
+  readonly #batch = new Uint8Array(BATCH_BYTES);
+  readonly #len = new Uint32Array(1);
+  #poll: Promise<number> | undefined;
+  #reading = false;
+
+  constructor(symbols: Symbols, handle: Handle) {
+    this.#symbols = symbols;
+    this.#handle = handle;
+  }
+
+  /** Batches until the plane closes or `signal` aborts. Throws `DataPlaneError` "EBUSY" for a second reader. */
+  async *read(signal?: AbortSignal): AsyncGenerator<readonly PlaneEvent[]> {
+    if (this.#reading) {
+      throw new DataPlaneError("Cannot read events: another reader is at it", "EBUSY");
+    }
+    this.#reading = true;
+    try {
+      while (!signal?.aborted) {
+        const status = await this.#wait();
+        if (status === ECLOSED) return;
+        this.#handle.unwrap(status, "Cannot read events");
+        const events = decodeEvents(this.#batch.subarray(0, this.#len[0]));
+        if (events.length > 0) yield events;
+      }
+    } finally {
+      this.#reading = false;
+    }
+  }
+
+  /** To be awaited before the plane is closed: a poll on its way to its thread must not find a freed handle. */
+  async entered(): Promise<void> {
+    if (this.#poll === undefined) return;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<void>((resolve) => timer = setTimeout(resolve, POLL_ENTERED_MS));
+    await Promise.race([this.#poll, late]);
+    clearTimeout(timer);
+  }
+
+  /** Resolves when no poll is in flight. */
+  async idle(): Promise<void> {
+    await this.#poll;
+  }
+
+  async #wait(): Promise<number> {
+    const handle = this.#handle.value;
+    if (handle === undefined) return ECLOSED;
+    const { psp_dp_event_wait: wait } = this.#symbols;
+    this.#poll = wait(handle, this.#batch, this.#batch.length, POLL_MS, this.#len);
+    try {
+      return await this.#poll;
+    } finally {
+      this.#poll = undefined;
+    }
+  }
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { libraryPath } from "../tests/support/library.ts";
-import { openLibrary, readText } from "./library.ts";
-import { ERANGE } from "./status.ts";
+import { ERANGE, openLibrary, readText } from "./library.ts";
 
 Deno.test("a library that is not there is one sentence with code LOAD", () => {
   assert.throws(() => openLibrary("./no/such.so"), (error) => {

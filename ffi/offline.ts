@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** PSP without a plane: key derivation, sealing and opening by the shim's own code. */
-import { keyLength } from "./decode.ts";
-import { BACKENDS, encodeKey, versionBits } from "./encode.ts";
+import { BACKENDS, encodeKey, keyLength, versionBits } from "./codec.ts";
 import { Key } from "./key.ts";
-import type { Library } from "./library.ts";
+import { ENOENT, type Library, unwrap } from "./library.ts";
 import { DataPlaneError, type PspVersionNumber, type SpiKey } from "./plane.ts";
-import { ENOENT, unwrap } from "./status.ts";
 
 /** A crypto library that the shim was built with; "auto" is the preferred one. */
 export type Backend = keyof typeof BACKENDS;

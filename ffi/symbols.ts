@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * The functions of `c-shim/psp_dp.h`. A handle travels as a number: making a pointer object of it would need the
- * permission to load any library.
+ * `c-shim/psp_dp.h` as tables: its functions, and where the fields of its structs lie. A handle travels as a number:
+ * making a pointer object of it would need the permission to load any library.
  */
 
 /** The one symbol that is looked at before the others are trusted. */
@@ -268,3 +268,200 @@ export const SYMBOLS = {
 
 /** The functions, bound to a library. */
 export type Symbols = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
+
+// ---- structs -------------------------------------------------------------------------------------
+
+/**
+ * Where the fields of the structs lie: [offset, size] in octets, `"."` the whole struct. The library says the same by
+ * psp_dp_layout(), and a test compares.
+ */
+/**
+ * Where the fields of the ABI's structs lie: [offset, size] in octets, `"."` the whole struct. The
+ * library says the same by psp_dp_layout(), and a test compares.
+ */
+export const LAYOUT = {
+  psp_dp_config: {
+    ".": [0, 752],
+    size: [0, 4],
+    backend: [4, 4],
+    uplink: [8, 64],
+    host: [72, 64],
+    max_entries: [136, 4],
+    max_crypto_ids: [140, 4],
+    hold_packets_per_flow: [144, 4],
+    hold_flows: [148, 4],
+    hold_bytes: [152, 8],
+    event_bytes: [160, 4],
+    sample_bytes: [164, 4],
+    versions: [168, 4],
+    uplink_vlan: [172, 2],
+    mss_clamp: [174, 1],
+    pad0: [175, 1],
+    options: [176, 512],
+    reserved: [688, 64],
+  },
+  psp_dp_port_info: {
+    ".": [0, 52],
+    size: [0, 4],
+    ifindex: [4, 4],
+    mtu: [8, 4],
+    mac: [12, 6],
+    link_up: [18, 1],
+    forwards: [19, 1],
+    reserved: [20, 32],
+  },
+  psp_dp_next_hop: {
+    ".": [0, 60],
+    size: [0, 4],
+    via_gateway: [4, 1],
+    resolved: [5, 1],
+    mac: [6, 6],
+    address: [12, 16],
+    reserved: [28, 32],
+  },
+  psp_dp_match: {
+    ".": [0, 136],
+    size: [0, 4],
+    parser_meta_port_id: [4, 2],
+    parser_meta_outer_l3_type: [6, 1],
+    parser_meta_outer_l4_type: [7, 1],
+    parser_meta_inner_l3_type: [8, 1],
+    parser_meta_psp_syndrome: [9, 1],
+    parser_meta_random: [10, 2],
+    meta_pkt_meta: [12, 4],
+    outer_eth_type: [16, 2],
+    outer_l4_src_port: [18, 2],
+    outer_l4_dst_port: [20, 2],
+    outer_ip_proto: [22, 1],
+    outer_icmp_type: [23, 1],
+    outer_ip_src: [24, 16],
+    outer_ip_dst: [40, 16],
+    inner_ip_src: [56, 16],
+    inner_ip_dst: [72, 16],
+    tun_psp_spi: [88, 4],
+    tun_psp_nexthdr: [92, 1],
+    tun_psp_hdrextlen: [93, 1],
+    tun_psp_res_cryptofst: [94, 1],
+    tun_psp_s_d_ver_v: [95, 1],
+    tun_psp_vc: [96, 8],
+    reserved: [104, 32],
+  },
+  psp_dp_actions: {
+    ".": [0, 240],
+    size: [0, 4],
+    flags: [4, 4],
+    crypto_id: [8, 4],
+    pkt_meta: [12, 4],
+    eth_dst: [16, 6],
+    eth_src: [22, 6],
+    encap_net_type: [28, 1],
+    crypt_offset: [29, 1],
+    encap_size: [30, 2],
+    encap_data: [32, 176],
+    reserved: [208, 32],
+  },
+  psp_dp_monitor: {
+    ".": [0, 32],
+    size: [0, 4],
+    counter: [4, 1],
+    mirror: [5, 1],
+    notify: [6, 1],
+    pad0: [7, 1],
+    reserved: [8, 24],
+  },
+  psp_dp_fwd: {
+    ".": [0, 16],
+    size: [0, 4],
+    type: [4, 4],
+    target: [8, 4],
+    reserved: [12, 4],
+  },
+  psp_dp_pipe_desc: {
+    ".": [0, 560],
+    size: [0, 4],
+    name: [4, 32],
+    type: [36, 4],
+    domain: [40, 4],
+    is_root: [44, 1],
+    miss_counter: [45, 1],
+    pad0: [46, 2],
+    nr_entries: [48, 4],
+    pad1: [52, 4],
+    match_mask: [56, 136],
+    actions: [192, 240],
+    monitor: [432, 32],
+    fwd: [464, 16],
+    fwd_miss: [480, 16],
+    reserved: [496, 64],
+  },
+  psp_dp_stats: {
+    ".": [0, 64],
+    size: [0, 4],
+    entries: [4, 4],
+    packets: [8, 8],
+    bytes: [16, 8],
+    miss_packets: [24, 8],
+    miss_bytes: [32, 8],
+    last_used_ns: [40, 8],
+    reserved: [48, 16],
+  },
+  psp_dp_entry_desc: {
+    ".": [0, 600],
+    size: [0, 4],
+    priority: [4, 4],
+    match: [8, 136],
+    match_mask: [144, 136],
+    actions: [280, 240],
+    monitor: [520, 32],
+    fwd: [552, 16],
+    reserved: [568, 32],
+  },
+  psp_dp_key: {
+    ".": [0, 88],
+    size: [0, 4],
+    spi: [4, 4],
+    version: [8, 1],
+    pad0: [9, 3],
+    key: [12, 32],
+    pad1: [44, 4],
+    iv_limit: [48, 8],
+    reserved: [56, 32],
+  },
+  psp_dp_master_key_info: {
+    ".": [0, 56],
+    size: [0, 4],
+    active: [4, 4],
+    rotations: [8, 8],
+    spis_left: [16, 8],
+    reserved: [24, 32],
+  },
+  psp_dp_event: {
+    ".": [0, 80],
+    record_size: [0, 4],
+    type: [4, 2],
+    port: [6, 2],
+    flow: [8, 4],
+    pipe: [12, 4],
+    spi: [16, 4],
+    packet_len: [20, 4],
+    time_ns: [24, 8],
+    src: [32, 16],
+    dst: [48, 16],
+    eth_src: [64, 6],
+    syndrome: [70, 1],
+    egress: [71, 1],
+    mtu: [72, 4],
+    data_len: [76, 4],
+  },
+} as const;
+
+/** A struct of psp_dp.h. */
+export type StructName = keyof typeof LAYOUT;
+
+/** A field's place: offset and size in octets. */
+export type Field = readonly [offset: number, size: number];
+
+/** Size of a struct in octets. */
+export function sizeOf(struct: StructName): number {
+  return LAYOUT[struct]["."][1];
+}

@@ -2,8 +2,7 @@
 
 /** The agent, assembled: the one file besides main.ts that knows everyone. */
 import type { DataPlane } from "../ffi/data_plane.ts";
-import type { Library } from "../ffi/library.ts";
-import { dropLoading, notifyManager } from "../ffi/machine.ts";
+import { dropLoading, type Library, notifyManager } from "../ffi/library.ts";
 import { reload, trustOf } from "./agent_reload.ts";
 import { agentStatus } from "./agent_status.ts";
 import type { RunOptions } from "./cli/run.ts";

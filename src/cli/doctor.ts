@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** `psp-agent doctor` */
-import { openLibrary } from "../../ffi/library.ts";
-import { hostReport } from "../../ffi/machine.ts";
+import { hostReport, openLibrary } from "../../ffi/library.ts";
 import { type Config, ConfigError } from "../config/config.ts";
 import { loadConfig, type Loaded } from "../config/load.ts";
 import { configFindings, type Finding, machineFindings } from "../doctor/checks.ts";

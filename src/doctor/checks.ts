@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** What would keep an agent from working, each with what to do about it. Pure: the machine is given. */
-import { forwardedFamilies } from "../../ffi/decode.ts";
+import { forwardedFamilies } from "../../ffi/codec.ts";
 import type { Config } from "../config/config.ts";
 import { forwardingAdvice } from "../plane/forwarding.ts";
 import { mtuOf } from "../plane/mtu.ts";
