@@ -13,8 +13,8 @@
 STANDIN := $(BUILD)/standin
 standin_src := $(wildcard doca-standin/*.c)
 # The packet steps that it executes pipes with, and its interfaces.
-standin_soft := $(addprefix common/,csum.c parse.c) $(addprefix soft/,cut.c decap.c decrypt.c outer.c port.c \
-	port_gso.c port_recv.c port_send.c sink.c split.c)
+standin_soft := $(addprefix common/,csum.c packet.c) $(addprefix soft/,decap.c decrypt.c port.c seal.c segment.c \
+	sink.c)
 standin_flags = $(doca_defines) -fvisibility=default -isystem doca-standin/include $(dpdk_cflags)
 standin_libs = -Wl,--as-needed -lrte_ethdev -lrte_mbuf -lrte_mempool -lrte_ring -lrte_eal -lrte_net_ring -ldl
 

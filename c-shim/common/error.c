@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* error.c: the sentence that says why something was refused. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +17,12 @@ int32_t dp_fail(struct psp_dp *dp, int32_t status, const char *format, ...)
 	va_end(args);
 	pthread_mutex_unlock(&plane->error_lock);
 	return status;
+}
+
+void dp_open_fail(char *err, uint32_t err_cap, const char *why)
+{
+	if (err_cap > 0)
+		(void)snprintf(err, err_cap, "Cannot open plane: %s", why);
 }
 
 int32_t psp_dp_error_text(struct psp_dp *dp, char *buf, uint32_t cap, uint32_t *len)

@@ -39,6 +39,22 @@ struct dp_flow_key {
 
 enum dp_flow_state { DP_FLOW_HELD, DP_FLOW_RELEASING, DP_FLOW_OFF };
 
+struct dp_flow {
+	struct dp_flow *bucket_next;
+	struct dp_flow *prev, *next; /* of the one list that its state puts it on: off or release */
+	struct dp_flow *owed_prev, *owed_next;
+	struct dp_flow_key key;
+	enum dp_flow_state state;
+	uint32_t handle;
+	uint32_t packets; /* frames held */
+	uint32_t taken;   /* packets that a hit has taken out before the release */
+	bool owed;        /* its miss event is not in the ring yet */
+	struct dp_held *first, *last;
+	struct psp_dp_event miss;
+	uint64_t off_until_ns;
+	enum dp_counter off_counter;
+};
+
 struct dp_hold_limits {
 	uint32_t packets_per_flow, flows;
 	uint64_t bytes; /* octets of frames */

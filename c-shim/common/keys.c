@@ -1,11 +1,83 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* explicit_bzero */
-/* keys.c: transmit keys by crypto id: what is checked and remembered of each before a plane gets it. */
+/*
+ * keys.c: transmit keys by crypto id, and what is checked and remembered of each before a plane gets it; SPIs and their
+ * keys under the active master key, and which of the two that is.
+ */
+#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../psp/wire.h"
 #include "plane.h"
 #include "random.h"
+
+#define SLOTS_MIN 64u
+
+/* ---- a set of fingerprints ------------------------------------------------------------------- */
+
+/* They are CMACs under a key of the plane's own, so one word serves as hash. */
+static bool is_free(const struct dp_prints *prints, uint32_t i)
+{
+	return prints->slots[i][0] == 0 && prints->slots[i][1] == 0;
+}
+
+/* Where the print is, or where it would be put. */
+static uint32_t place(const struct dp_prints *prints, const uint64_t print[2])
+{
+	uint32_t i = (uint32_t)print[0] & prints->mask;
+
+	while (!is_free(prints, i) && memcmp(prints->slots[i], print, 16) != 0)
+		i = (i + 1) & prints->mask;
+	return i;
+}
+
+static int32_t grow(struct dp_prints *prints)
+{
+	uint32_t n = prints->slots != NULL ? (prints->mask + 1) * 2 : SLOTS_MIN;
+	struct dp_prints fresh = {.used = prints->used, .mask = n - 1};
+
+	fresh.slots = calloc(n, sizeof(*fresh.slots));
+	if (fresh.slots == NULL)
+		return PSP_DP_ENOMEM;
+	for (uint32_t i = 0; prints->slots != NULL && i <= prints->mask; i++) {
+		if (!is_free(prints, i))
+			memcpy(fresh.slots[place(&fresh, prints->slots[i])], prints->slots[i], 16);
+	}
+	free(prints->slots);
+	*prints = fresh;
+	return 0;
+}
+
+/* 0, PSP_DP_EKEY when the fingerprint is there already, PSP_DP_ENOMEM. */
+static int32_t prints_add(struct dp_prints *prints, const uint8_t print[16])
+{
+	uint64_t words[2];
+	uint32_t i;
+
+	memcpy(words, print, sizeof(words));
+	if (words[0] == 0 && words[1] == 0)
+		words[1] = 1;
+	if (prints->slots == NULL || prints->used > prints->mask / 2) {
+		int32_t status = grow(prints);
+
+		if (status != 0)
+			return status;
+	}
+	i = place(prints, words);
+	if (!is_free(prints, i))
+		return PSP_DP_EKEY;
+	memcpy(prints->slots[i], words, sizeof(words));
+	prints->used++;
+	return 0;
+}
+
+static void prints_free(struct dp_prints *prints)
+{
+	free(prints->slots);
+	memset(prints, 0, sizeof(*prints));
+}
+
+/* ---- the crypto library ---------------------------------------------------------------------- */
 
 int32_t dp_keys_up(struct psp_dp *dp, char *err, uint32_t err_cap)
 {
@@ -32,13 +104,15 @@ void dp_keys_down(struct psp_dp *dp)
 {
 	struct dp_keys *keys = &dp_plane_of(dp)->keys;
 
-	dp_prints_free(&keys->prints);
+	prints_free(&keys->prints);
 	if (keys->crypto != NULL)
 		keys->backend->crypto_free(keys->crypto);
 	explicit_bzero(keys, sizeof(*keys));
 }
 
-static int32_t check(struct psp_dp *dp, uint32_t id, const struct psp_dp_key *key)
+/* ---- transmit keys --------------------------------------------------------------------------- */
+
+static int32_t check_key(struct psp_dp *dp, uint32_t id, const struct psp_dp_key *key)
 {
 	const struct dp_plane *plane = dp_plane_of(dp);
 	uint8_t any = 0;
@@ -79,7 +153,7 @@ int32_t dp_key_remember(struct psp_dp *dp, uint32_t id, const struct psp_dp_key 
 	if (status != 0)
 		return dp_fail(dp, PSP_DP_EIO, "Cannot set crypto id %u: the crypto library failed",
 			       id);
-	status = dp_prints_add(&keys->prints, print);
+	status = prints_add(&keys->prints, print);
 	if (status == PSP_DP_EKEY)
 		return dp_fail(dp, status,
 			       "Cannot set crypto id %u: the key is or was in use already", id);
@@ -93,7 +167,7 @@ int32_t psp_dp_crypto_set(struct psp_dp *dp, uint32_t id, const struct psp_dp_ke
 	if (dp == NULL || key == NULL)
 		return PSP_DP_EINVAL;
 	dp_lock(dp);
-	status = check(dp, id, key);
+	status = check_key(dp, id, key);
 	if (status == 0)
 		status = plane_crypto_set(dp, id, key);
 	dp_unlock(dp);
@@ -136,4 +210,94 @@ int32_t psp_dp_crypto_query(struct psp_dp *dp, uint32_t id, struct psp_dp_stats 
 	}
 	dp_unlock(dp);
 	return status;
+}
+
+/* ---- master keys ----------------------------------------------------------------------------- */
+
+static uint32_t left(struct psp_dp *dp)
+{
+	return DP_SPI_COUNT - dp_plane_of(dp)->master.spis_used;
+}
+
+static int32_t check_wish(struct psp_dp *dp, uint32_t version, const struct psp_dp_key *keys,
+			  uint32_t n)
+{
+	const struct dp_plane *plane = dp_plane_of(dp);
+
+	if (version >= PSP_VERSIONS)
+		return dp_fail(dp, PSP_DP_EINVAL, "Cannot generate SPIs: no PSP version %u",
+			       version);
+	if ((plane->config.versions >> version & 1u) == 0)
+		return dp_fail(dp, PSP_DP_ENOTSUP,
+			       "Cannot generate SPIs: PSP version %u is not accepted here",
+			       version);
+	if (plane->no_gmac && psp_is_gmac(version))
+		return dp_fail(dp, PSP_DP_ENOTSUP,
+			       "Cannot generate SPIs: hardware does not open PSP version %u",
+			       version);
+	if (n == 0)
+		return dp_fail(dp, PSP_DP_EINVAL, "Cannot generate SPIs: 0 are asked for");
+	for (uint32_t i = 0; i < n; i++) {
+		if (keys[i].size != sizeof(keys[i]))
+			return dp_fail(dp, PSP_DP_EINVAL,
+				       "Cannot generate SPIs: key %u has size %u, not %zu", i,
+				       keys[i].size, sizeof(keys[i]));
+	}
+	if (n > left(dp))
+		return dp_fail(dp, PSP_DP_EKEY,
+			       "Cannot generate SPIs: %u are left under this master key", left(dp));
+	return 0;
+}
+
+int32_t psp_dp_spi_generate(struct psp_dp *dp, uint32_t version, struct psp_dp_key *keys,
+			    uint32_t n)
+{
+	int32_t status;
+
+	if (dp == NULL || keys == NULL)
+		return PSP_DP_EINVAL;
+	dp_lock(dp);
+	status = check_wish(dp, version, keys, n);
+	if (status == 0) {
+		status = plane_spi_generate(dp, version, keys, n);
+		for (uint32_t i = 0; status != 0 && i < n; i++)
+			explicit_bzero(keys[i].key, sizeof(keys[i].key));
+	}
+	dp_unlock(dp);
+	return status;
+}
+
+int32_t psp_dp_master_key_rotate(struct psp_dp *dp)
+{
+	struct dp_plane *plane = dp_plane_of(dp);
+	int32_t status;
+
+	if (dp == NULL)
+		return PSP_DP_EINVAL;
+	dp_lock(dp);
+	status = plane_rotate(dp);
+	if (status == 0) {
+		plane->master.active = 1u - plane->master.active;
+		plane->master.spis_used = 0;
+		plane->master.rotations++;
+		dp_count(&plane->counters, DP_KEY_ROTATIONS, 1);
+	}
+	dp_unlock(dp);
+	return status;
+}
+
+int32_t psp_dp_master_key_query(struct psp_dp *dp, struct psp_dp_master_key_info *info)
+{
+	const struct dp_plane *plane = dp_plane_of(dp);
+
+	if (dp == NULL || info == NULL || info->size != sizeof(*info))
+		return PSP_DP_EINVAL;
+	memset(info, 0, sizeof(*info));
+	info->size = sizeof(*info);
+	dp_lock(dp);
+	info->active = plane->master.active;
+	info->rotations = plane->master.rotations;
+	info->spis_left = left(dp);
+	dp_unlock(dp);
+	return 0;
 }

@@ -17,10 +17,6 @@ struct dp_prints {
 	uint32_t used, mask;
 };
 
-/* 0, PSP_DP_EKEY when the fingerprint is there already, PSP_DP_ENOMEM. */
-int32_t dp_prints_add(struct dp_prints *prints, const uint8_t print[16]);
-void dp_prints_free(struct dp_prints *prints);
-
 /* The crypto library for the API's threads, and what tells a key that was used before. Writer only. */
 struct dp_keys {
 	const struct psp_crypto_backend *backend; /* any thread */

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* clock_gettime */
 /* open.c: opening, starting and closing, and what is asked of the library as a whole. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "../psp/wire.h"
 #include "plane.h"
@@ -19,14 +16,6 @@
 #define EVENT_BYTES_LIMIT (1u << 30)
 #define SAMPLE_BYTES_DEFAULT 128u
 #define VLAN_ID_MAX 4094u
-
-uint64_t dp_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 int32_t psp_dp_abi_version(uint32_t *abi)
 {
@@ -51,12 +40,6 @@ int32_t psp_dp_version(char *buf, uint32_t cap, uint32_t *len)
 }
 
 /* ---- open ------------------------------------------------------------------------------------ */
-
-void dp_open_fail(char *err, uint32_t err_cap, const char *why)
-{
-	if (err_cap > 0)
-		(void)snprintf(err, err_cap, "Cannot open plane: %s", why);
-}
 
 #define DEFAULT(field, value) ((field) = (field) != 0 ? (field) : (value))
 

@@ -1,12 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pipe.c: pipes, what an entry says, checked once and merged with what its pipe says, and entries: what both planes
+ * share of them, and the functions of the ABI.
+ */
 #include <stdio.h>
 #include <string.h>
 
+#include "net.h"
 #include "plane.h"
 
 /* A pipe id: generation above, index below. */
 #define INDEX_BITS 8u
 _Static_assert(DP_PIPES_MAX == 1u << INDEX_BITS, "the index of a pipe fills its bits");
+
+#define ACTIONS_ALL                                                                                \
+	((uint32_t)(PSP_DP_ACTION_DECRYPT | PSP_DP_ACTION_DECAP | PSP_DP_ACTION_ENCAP |            \
+		    PSP_DP_ACTION_ENCRYPT | PSP_DP_ACTION_SET_PKT_META | PSP_DP_ACTION_SET_S |     \
+		    PSP_DP_ACTION_COPY_DSCP | PSP_DP_ACTION_CHECK_CRYPT_OFFSET))
+
+/* ---- pipes, for the planes ------------------------------------------------------------------- */
 
 struct dp_pipe *dp_pipe_of(struct psp_dp *dp, uint32_t id)
 {
@@ -25,7 +37,8 @@ void dp_pipe_hide(struct psp_dp *dp, const struct dp_pipe *pipe)
 	atomic_store_explicit(&plane->pipes[dp_pipe_index(pipe->id)], NULL, memory_order_release);
 }
 
-void dp_pipe_refer(const struct dp_pipe *pipe)
+/* Those that the pipe's forwards name are referred to, or no longer. */
+static void pipe_refer(const struct dp_pipe *pipe)
 {
 	if (pipe->fwd.pipe != NULL)
 		pipe->fwd.pipe->refs++;
@@ -33,7 +46,7 @@ void dp_pipe_refer(const struct dp_pipe *pipe)
 		pipe->fwd_miss.pipe->refs++;
 }
 
-void dp_pipe_release(const struct dp_pipe *pipe)
+static void pipe_release(const struct dp_pipe *pipe)
 {
 	if (pipe->fwd.pipe != NULL)
 		pipe->fwd.pipe->refs--;
@@ -41,8 +54,9 @@ void dp_pipe_release(const struct dp_pipe *pipe)
 		pipe->fwd_miss.pipe->refs--;
 }
 
-int32_t dp_fwd_resolve(struct psp_dp *dp, const char *what, const struct psp_dp_fwd *fwd,
-		       struct dp_fwd *out)
+/* 0 or PSP_DP_EINVAL; types that need no target leave pipe NULL. */
+static int32_t fwd_resolve(struct psp_dp *dp, const char *what, const struct psp_dp_fwd *fwd,
+			   struct dp_fwd *out)
 {
 	memset(out, 0, sizeof(*out));
 	if (fwd->size != sizeof(*fwd))
@@ -78,7 +92,136 @@ int32_t dp_fwd_resolve(struct psp_dp *dp, const char *what, const struct psp_dp_
 	return 0;
 }
 
-/* ---- create ---------------------------------------------------------------------------------- */
+/* ---- rules ----------------------------------------------------------------------------------- */
+
+static int32_t actions_check(struct psp_dp *dp, const char *what,
+			     const struct psp_dp_actions *actions)
+{
+	if (actions->size != sizeof(*actions))
+		return dp_fail(dp, PSP_DP_EINVAL, "%s: the actions have size %u, not %zu", what,
+			       actions->size, sizeof(*actions));
+	if ((actions->flags & ~ACTIONS_ALL) != 0)
+		return dp_fail(dp, PSP_DP_EINVAL, "%s: there are no actions 0x%x", what,
+			       actions->flags & ~ACTIONS_ALL);
+	if (actions->encap_net_type > PSP_DP_NET_PSP_TRANSPORT)
+		return dp_fail(dp, PSP_DP_EINVAL, "%s: there is no encap type %u", what,
+			       actions->encap_net_type);
+	if (actions->crypt_offset > PSP_CRYPT_OFFSET_MASK)
+		return dp_fail(dp, PSP_DP_EINVAL, "%s: crypt offset %u is not within 0 to %u", what,
+			       actions->crypt_offset, PSP_CRYPT_OFFSET_MASK);
+	if (actions->encap_size > sizeof(actions->encap_data))
+		return dp_fail(dp, PSP_DP_EINVAL, "%s: encap_size is %u, more than %zu", what,
+			       actions->encap_size, sizeof(actions->encap_data));
+	return 0;
+}
+
+uint32_t dp_encap_psp(const struct psp_dp_actions *actions)
+{
+	const uint8_t *data = actions->encap_data;
+	uint32_t size = actions->encap_size, off = NET_ETH_LEN;
+
+	if (actions->encap_net_type == PSP_DP_NET_PSP_TUNNEL) {
+		if (size < NET_ETH_LEN + NET_IP4_LEN)
+			return 0;
+		if (psp_get16(data + NET_ETH_TYPE) == NET_TYPE_IPV4)
+			off += (data[NET_ETH_LEN] & 0x0fu) * 4u;
+		else if (psp_get16(data + NET_ETH_TYPE) == NET_TYPE_IPV6)
+			off += NET_IP6_LEN;
+		else
+			return 0;
+	}
+	off += NET_UDP_LEN;
+	if (off + PSP_HEADER_LEN > size)
+		return 0;
+	return off + 8u + 8u * data[off + 1] == size ? off : 0;
+}
+
+uint32_t dp_overhead(const struct psp_dp_actions *encap)
+{
+	/* Both modes: everything of encap_data but Ethernet, and the ICV. */
+	if (encap->encap_size < NET_ETH_LEN)
+		return PSP_ICV_LEN;
+	return encap->encap_size - NET_ETH_LEN + PSP_ICV_LEN;
+}
+
+/* An entry's own values win: those that its flags name, or that are not 0. */
+static void merge(const struct psp_dp_actions *pipe, const struct psp_dp_actions *own,
+		  struct psp_dp_actions *out)
+{
+	static const uint8_t no_mac[6];
+
+	*out = *own;
+	out->flags |= pipe->flags;
+	if ((own->flags & PSP_DP_ACTION_ENCRYPT) == 0 && own->crypto_id == 0)
+		out->crypto_id = pipe->crypto_id;
+	if ((own->flags & PSP_DP_ACTION_SET_PKT_META) == 0 && own->pkt_meta == 0)
+		out->pkt_meta = pipe->pkt_meta;
+	if ((own->flags & PSP_DP_ACTION_DECAP) == 0 && memcmp(own->eth_dst, no_mac, 6) == 0 &&
+	    memcmp(own->eth_src, no_mac, 6) == 0) {
+		memcpy(out->eth_dst, pipe->eth_dst, 6);
+		memcpy(out->eth_src, pipe->eth_src, 6);
+	}
+	if ((own->flags & PSP_DP_ACTION_ENCAP) == 0 && own->encap_size == 0) {
+		out->encap_size = pipe->encap_size;
+		memcpy(out->encap_data, pipe->encap_data, sizeof(out->encap_data));
+	}
+	if ((own->flags & PSP_DP_ACTION_CHECK_CRYPT_OFFSET) == 0 && own->crypt_offset == 0)
+		out->crypt_offset = pipe->crypt_offset;
+	if ((own->flags & (PSP_DP_ACTION_ENCAP | PSP_DP_ACTION_DECAP)) == 0 && own->encap_size == 0)
+		out->encap_net_type = pipe->encap_net_type;
+}
+
+void dp_rule_what(const struct dp_pipe *pipe, char what[DP_WHAT_LEN])
+{
+	(void)snprintf(what, DP_WHAT_LEN, "Cannot set entry of pipe \"%s\"", pipe->name);
+}
+
+int32_t dp_rule_actions(struct psp_dp *dp, const char *what, const struct dp_pipe *pipe,
+			const struct psp_dp_entry_desc *desc, struct dp_rule *rule)
+{
+	const struct psp_dp_actions *actions = &rule->actions;
+	uint32_t ids = dp_plane_of(dp)->config.max_crypto_ids;
+	int32_t status;
+
+	if (desc->monitor.size != sizeof(desc->monitor))
+		return dp_fail(dp, PSP_DP_EINVAL, "%s: the monitor has size %u, not %zu", what,
+			       desc->monitor.size, sizeof(desc->monitor));
+	status = actions_check(dp, what, &desc->actions);
+	if (status != 0)
+		return status;
+	merge(&pipe->actions, &desc->actions, &rule->actions);
+	if ((actions->flags & PSP_DP_ACTION_ENCRYPT) != 0 &&
+	    (actions->crypto_id == 0 || actions->crypto_id > ids))
+		return dp_fail(dp, PSP_DP_EINVAL, "%s: crypto id %u is not within 1 to %u", what,
+			       actions->crypto_id, ids);
+	if ((actions->flags & PSP_DP_ACTION_ENCAP) != 0 && dp_encap_psp(actions) == 0)
+		return dp_fail(dp, PSP_DP_EINVAL,
+			       "%s: encap_data is not Ethernet, IP, UDP and PSP of %u octets", what,
+			       actions->encap_size);
+	return 0;
+}
+
+int32_t dp_rule_forward(struct psp_dp *dp, const char *what, const struct dp_pipe *pipe,
+			const struct psp_dp_entry_desc *desc, struct dp_rule *rule)
+{
+	int32_t status = fwd_resolve(dp, what, &desc->fwd, &rule->fwd);
+
+	if (status != 0)
+		return status;
+	if (rule->fwd.type == PSP_DP_FWD_NONE)
+		rule->fwd = pipe->fwd;
+	if (rule->fwd.type == PSP_DP_FWD_NONE)
+		return dp_fail(dp, PSP_DP_EINVAL, "%s: neither it nor the pipe has a forward",
+			       what);
+	if (rule->fwd.pipe == pipe)
+		return dp_fail(dp, PSP_DP_EINVAL, "%s: it forwards to its own pipe", what);
+	rule->count = desc->monitor.counter != 0 || pipe->monitor.counter != 0;
+	rule->mirror = desc->monitor.mirror != 0 || pipe->monitor.mirror != 0;
+	rule->notify = desc->monitor.notify != 0 || pipe->monitor.notify != 0;
+	return 0;
+}
+
+/* ---- pipes: create --------------------------------------------------------------------------- */
 
 static int32_t check_sizes(struct psp_dp *dp, const char *what, const struct psp_dp_pipe_desc *desc)
 {
@@ -92,7 +235,8 @@ static int32_t check_sizes(struct psp_dp *dp, const char *what, const struct psp
 	return 0;
 }
 
-static int32_t check(struct psp_dp *dp, const struct psp_dp_pipe_desc *desc, char *what, size_t cap)
+static int32_t check_pipe(struct psp_dp *dp, const struct psp_dp_pipe_desc *desc, char *what,
+			  size_t cap)
 {
 	int32_t status;
 
@@ -111,7 +255,7 @@ static int32_t check(struct psp_dp *dp, const struct psp_dp_pipe_desc *desc, cha
 	status = check_sizes(dp, what, desc);
 	if (status == 0)
 		status = plane_pipe_check(dp, what, desc);
-	return status == 0 ? dp_actions_check(dp, what, &desc->actions) : status;
+	return status == 0 ? actions_check(dp, what, &desc->actions) : status;
 }
 
 /* An index that is free, or DP_PIPES_MAX. PSP_DP_EEXIST when the name or the root is there already. */
@@ -149,9 +293,9 @@ static int32_t fill(struct psp_dp *dp, const char *what, const struct psp_dp_pip
 	pipe->count = desc->monitor.counter != 0;
 	pipe->actions = desc->actions;
 	pipe->monitor = desc->monitor;
-	status = dp_fwd_resolve(dp, what, &desc->fwd, &pipe->fwd);
+	status = fwd_resolve(dp, what, &desc->fwd, &pipe->fwd);
 	if (status == 0)
-		status = dp_fwd_resolve(dp, what, &desc->fwd_miss, &pipe->fwd_miss);
+		status = fwd_resolve(dp, what, &desc->fwd_miss, &pipe->fwd_miss);
 	if (status == 0 && pipe->fwd_miss.type == PSP_DP_FWD_NONE)
 		status = dp_fail(dp, PSP_DP_EINVAL, "%s: it does not say where a miss goes", what);
 	return status;
@@ -179,7 +323,7 @@ int32_t psp_dp_pipe_create(struct psp_dp *dp, const struct psp_dp_pipe_desc *des
 		return PSP_DP_EINVAL;
 	*out = 0;
 	dp_lock(dp);
-	status = check(dp, desc, what, sizeof(what));
+	status = check_pipe(dp, desc, what, sizeof(what));
 	if (status == 0)
 		status = find_place(dp, what, desc, &index);
 	if (status != 0)
@@ -196,7 +340,7 @@ int32_t psp_dp_pipe_create(struct psp_dp *dp, const struct psp_dp_pipe_desc *des
 	status = plane_pipe_up(dp, what, desc, pipe);
 	if (status != 0)
 		goto out;
-	dp_pipe_refer(pipe);
+	pipe_refer(pipe);
 	atomic_store_explicit(&plane->pipes[index], pipe, memory_order_release);
 	if (desc->is_root != 0)
 		atomic_store_explicit(&plane->root, pipe, memory_order_release);
@@ -209,7 +353,7 @@ out:
 	return status;
 }
 
-/* ---- destroy --------------------------------------------------------------------------------- */
+/* ---- pipes: destroy -------------------------------------------------------------------------- */
 
 int32_t psp_dp_pipe_destroy(struct psp_dp *dp, uint32_t id)
 {
@@ -230,8 +374,203 @@ int32_t psp_dp_pipe_destroy(struct psp_dp *dp, uint32_t id)
 		status = plane_pipe_down(dp, pipe);
 	if (status == 0) {
 		dp_hold_drop_pipe(&dp_plane_of(dp)->hold, id);
-		dp_pipe_release(pipe);
+		pipe_release(pipe);
 		plane_pipe_free(dp, pipe);
+	}
+	dp_unlock(dp);
+	return status;
+}
+
+/* ---- entries, for the planes ----------------------------------------------------------------- */
+
+int32_t dp_entry_no_memory(struct psp_dp *dp, const struct dp_pipe *pipe)
+{
+	return dp_fail(dp, PSP_DP_ENOMEM, "Cannot add entry to pipe \"%s\": out of memory",
+		       pipe->name);
+}
+
+int32_t dp_entry_is_there(struct psp_dp *dp, const struct dp_pipe *pipe)
+{
+	return dp_fail(dp, PSP_DP_EEXIST,
+		       "Cannot add entry to pipe \"%s\": one with this match is there", pipe->name);
+}
+
+int32_t dp_entry_name(struct psp_dp *dp, struct dp_entry *entry)
+{
+	struct dp_handles *handles = &dp_plane_of(dp)->entries;
+
+	entry->id = dp_handle_take(handles, entry);
+	if (entry->id != 0)
+		return 0;
+	return dp_fail(dp, PSP_DP_ENOSPC,
+		       "Cannot add entry to pipe \"%s\": there are %u entries already",
+		       entry->pipe->name, handles->used);
+}
+
+void dp_entry_unname(struct psp_dp *dp, const struct dp_entry *entry)
+{
+	dp_handle_give(&dp_plane_of(dp)->entries, entry->id);
+}
+
+void dp_entry_link(struct dp_entry *entry, const struct dp_fwd *to)
+{
+	struct dp_pipe *pipe = entry->pipe;
+
+	entry->next = pipe->entries;
+	if (pipe->entries != NULL)
+		pipe->entries->prev = entry;
+	pipe->entries = entry;
+	pipe->n_entries++;
+	if (to->pipe != NULL)
+		to->pipe->refs++;
+}
+
+void dp_entry_unlink(struct dp_entry *entry, const struct dp_fwd *to)
+{
+	struct dp_pipe *pipe = entry->pipe;
+
+	if (entry->prev != NULL)
+		entry->prev->next = entry->next;
+	else
+		pipe->entries = entry->next;
+	if (entry->next != NULL)
+		entry->next->prev = entry->prev;
+	pipe->n_entries--;
+	if (to->pipe != NULL)
+		to->pipe->refs--;
+}
+
+void dp_entry_forward(const struct dp_fwd *from, const struct dp_fwd *to)
+{
+	if (to->pipe != NULL)
+		to->pipe->refs++;
+	if (from->pipe != NULL)
+		from->pipe->refs--;
+}
+
+/* ---- entries --------------------------------------------------------------------------------- */
+
+static int32_t check_entry(struct psp_dp *dp, const struct dp_pipe *pipe,
+			   const struct psp_dp_entry_desc *desc)
+{
+	if (desc->size != sizeof(*desc))
+		return dp_fail(
+			dp, PSP_DP_EINVAL,
+			"Cannot add entry to pipe \"%s\": the descriptor has size %u, not %zu",
+			pipe->name, desc->size, sizeof(*desc));
+	if (desc->match.size != sizeof(desc->match) ||
+	    (pipe->type == PSP_DP_PIPE_CONTROL &&
+	     desc->match_mask.size != sizeof(desc->match_mask)))
+		return dp_fail(
+			dp, PSP_DP_EINVAL,
+			"Cannot add entry to pipe \"%s\": match or mask has a size that is not %zu",
+			pipe->name, sizeof(desc->match));
+	return 0;
+}
+
+int32_t psp_dp_entry_add(struct psp_dp *dp, uint32_t pipe_id, const struct psp_dp_entry_desc *desc,
+			 uint32_t *out)
+{
+	struct dp_entry *entry = NULL;
+	struct dp_pipe *pipe;
+	int32_t status;
+
+	if (dp == NULL || desc == NULL || out == NULL)
+		return PSP_DP_EINVAL;
+	*out = 0;
+	dp_lock(dp);
+	pipe = dp_pipe_of(dp, pipe_id);
+	if (pipe == NULL)
+		status = dp_fail(dp, PSP_DP_ENOENT, "Cannot add entry to pipe %u: there is none",
+				 pipe_id);
+	else
+		status = check_entry(dp, pipe, desc);
+	if (status == 0)
+		status = plane_entry_add(dp, pipe, desc, &entry);
+	if (status == 0)
+		*out = entry->id;
+	dp_unlock(dp);
+	return status;
+}
+
+int32_t psp_dp_entry_update(struct psp_dp *dp, uint32_t id, const struct psp_dp_entry_desc *desc)
+{
+	struct dp_entry *entry;
+	int32_t status;
+
+	if (dp == NULL || desc == NULL)
+		return PSP_DP_EINVAL;
+	dp_lock(dp);
+	entry = dp_handle_find(&dp_plane_of(dp)->entries, id);
+	if (entry == NULL)
+		status = dp_fail(dp, PSP_DP_ENOENT, "Cannot update entry %u: there is none", id);
+	else
+		status = check_entry(dp, entry->pipe, desc);
+	if (status == 0)
+		status = plane_entry_update(dp, entry, desc);
+	dp_unlock(dp);
+	return status;
+}
+
+int32_t psp_dp_entry_remove(struct psp_dp *dp, uint32_t id)
+{
+	struct dp_entry *entry;
+	int32_t status;
+
+	if (dp == NULL)
+		return PSP_DP_EINVAL;
+	dp_lock(dp);
+	entry = dp_handle_find(&dp_plane_of(dp)->entries, id);
+	if (entry == NULL)
+		status = dp_fail(dp, PSP_DP_ENOENT, "Cannot remove entry %u: there is none", id);
+	else
+		status = plane_entry_remove(dp, entry);
+	dp_unlock(dp);
+	return status;
+}
+
+/* ---- what they have seen --------------------------------------------------------------------- */
+
+static void clear_stats(struct psp_dp_stats *stats)
+{
+	memset(stats, 0, sizeof(*stats));
+	stats->size = sizeof(*stats);
+}
+
+int32_t psp_dp_pipe_query(struct psp_dp *dp, uint32_t id, struct psp_dp_stats *stats)
+{
+	struct dp_pipe *pipe;
+	int32_t status = 0;
+
+	if (dp == NULL || stats == NULL || stats->size != sizeof(*stats))
+		return PSP_DP_EINVAL;
+	dp_lock(dp);
+	pipe = dp_pipe_of(dp, id);
+	if (pipe == NULL) {
+		status = dp_fail(dp, PSP_DP_ENOENT, "Cannot query pipe %u: there is none", id);
+	} else {
+		clear_stats(stats);
+		stats->entries = pipe->n_entries;
+		plane_pipe_query(dp, pipe, stats);
+	}
+	dp_unlock(dp);
+	return status;
+}
+
+int32_t psp_dp_entry_query(struct psp_dp *dp, uint32_t id, struct psp_dp_stats *stats)
+{
+	struct dp_entry *entry;
+	int32_t status = 0;
+
+	if (dp == NULL || stats == NULL || stats->size != sizeof(*stats))
+		return PSP_DP_EINVAL;
+	dp_lock(dp);
+	entry = dp_handle_find(&dp_plane_of(dp)->entries, id);
+	if (entry == NULL) {
+		status = dp_fail(dp, PSP_DP_ENOENT, "Cannot query entry %u: there is none", id);
+	} else {
+		clear_stats(stats);
+		plane_entry_query(dp, entry, stats);
 	}
 	dp_unlock(dp);
 	return status;

@@ -45,7 +45,7 @@ struct dp_entry {
 	uint32_t id, priority;
 };
 
-/* ---- pipe.c ---- */
+/* ---- pipes ---- */
 
 static inline uint32_t dp_pipe_index(uint32_t id)
 {
@@ -56,16 +56,9 @@ static inline uint32_t dp_pipe_index(uint32_t id)
 struct dp_pipe *dp_pipe_of(struct psp_dp *dp, uint32_t id);
 /* Nobody finds the pipe any more. */
 void dp_pipe_hide(struct psp_dp *dp, const struct dp_pipe *pipe);
-/* Those that the pipe's forwards name are referred to, or no longer. */
-void dp_pipe_refer(const struct dp_pipe *pipe);
-void dp_pipe_release(const struct dp_pipe *pipe);
-/* 0 or PSP_DP_EINVAL; types that need no target leave pipe NULL. */
-int32_t dp_fwd_resolve(struct psp_dp *dp, const char *what, const struct psp_dp_fwd *fwd,
-		       struct dp_fwd *out);
 
-/* ---- rule.c ---- */
+/* ---- rules ---- */
 
-int32_t dp_actions_check(struct psp_dp *dp, const char *what, const struct psp_dp_actions *actions);
 /* Checks and merges actions; a plane that can do less refuses between this and dp_rule_forward(). */
 int32_t dp_rule_actions(struct psp_dp *dp, const char *what, const struct dp_pipe *pipe,
 			const struct psp_dp_entry_desc *desc, struct dp_rule *rule);
@@ -79,7 +72,7 @@ uint32_t dp_encap_psp(const struct psp_dp_actions *actions);
 /* Octets that encap_data adds to an inner IP packet: outer IP to PSP header, and the ICV. */
 uint32_t dp_overhead(const struct psp_dp_actions *encap);
 
-/* ---- entry.c ---- */
+/* ---- entries ---- */
 
 /* Gives it an id, or says why there is none left. */
 int32_t dp_entry_name(struct psp_dp *dp, struct dp_entry *entry);

@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <time.h>
 
 #include "../psp/crypto.h"
 #include "counters.h"
@@ -50,6 +51,15 @@ static inline struct dp_plane *dp_plane_of(struct psp_dp *dp)
 	return (struct dp_plane *)dp;
 }
 
+/* CLOCK_MONOTONIC */
+static inline uint64_t dp_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 static inline void dp_lock(struct psp_dp *dp)
 {
 	pthread_mutex_lock(&dp_plane_of(dp)->writer);
@@ -60,14 +70,13 @@ static inline void dp_unlock(struct psp_dp *dp)
 	pthread_mutex_unlock(&dp_plane_of(dp)->writer);
 }
 
-/* ---- error.c, open.c ---- */
+/* ---- error.c ---- */
 
 /* Keeps the sentence for psp_dp_error_text() and returns status. */
 int32_t dp_fail(struct psp_dp *dp, int32_t status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 /* Why a plane does not open, into psp_dp_open()'s err. */
 void dp_open_fail(char *err, uint32_t err_cap, const char *why);
-uint64_t dp_now_ns(void); /* CLOCK_MONOTONIC */
 
 /* ---- what a plane does; with the writer's lock held, but for those marked (free) ---- */
 

@@ -171,34 +171,3 @@ void dpu_encap_note(struct psp_dp *dp, const struct psp_dp_actions *actions, boo
 	for (struct dp_entry *e = root != NULL ? root->entries : NULL; e != NULL; e = e->next)
 		dpu_detours_up(dp, dpu_entry(e));
 }
-
-/* ---- what they count ------------------------------------------------------------------------- */
-
-void dpu_detours_settle(struct psp_dp *dp, struct dpu_entry *entry)
-{
-	uint64_t before = entry->total.packets;
-
-	for (struct dpu_detour *d = entry->detours; d != NULL; d = d->next)
-		dpu_piece_settle(&d->piece, &d->raw, &entry->total);
-	dp->diverted += entry->total.packets - before;
-}
-
-/*
- * What was diverted at the last look, and was not seen when the queues have run empty since, is lost. Empty twice:
- * the first time may have been before that look, and was counted after it.
- */
-void dpu_detours_lost(struct psp_dp *dp)
-{
-	uint64_t rests = atomic_load_explicit(&dp->rests, memory_order_acquire);
-	uint64_t inspected = atomic_load_explicit(&dp->inspected, memory_order_relaxed);
-
-	if (rests - dp->rests_before < 2)
-		return;
-	if (dp->diverted_before > inspected + dp->lost) {
-		dp_count(&dp->base.counters, DP_UPLINK_TX_BUSY,
-			 dp->diverted_before - inspected - dp->lost);
-		dp->lost = dp->diverted_before - inspected;
-	}
-	dp->rests_before = rests;
-	dp->diverted_before = dp->diverted;
-}

@@ -132,10 +132,6 @@ void dpu_detours_up(struct psp_dp *dp, struct dpu_entry *entry);
 int32_t dpu_detours_down(struct psp_dp *dp, struct dpu_entry *entry);
 /* An entry with these actions has come or gone: what no tunnel takes may be another length now. */
 void dpu_encap_note(struct psp_dp *dp, const struct psp_dp_actions *actions, bool come);
-/* Adds what hardware counted for an entry's detours to its total. */
-void dpu_detours_settle(struct psp_dp *dp, struct dpu_entry *entry);
-/* Counts packets for which the CPU's queue had no room. */
-void dpu_detours_lost(struct psp_dp *dp);
 /* Before a packet is sent on at a pipe: lowers its MSS; false: it is too big, which is counted and reported. */
 bool dpu_inspect(struct psp_dp *dp, uint32_t pipe, struct dp_packet *packet);
 
@@ -151,11 +147,8 @@ void dpu_rule_set(struct psp_dp *dp, struct dpu_entry *entry, const struct dp_ru
 bool dpu_tunnel_find(struct psp_dp *dp, uint32_t pipe, const struct psp_dp_match *packet,
 		     struct psp_dp_actions *encap);
 
-/* ---- rule.c, entry.c, install.c ---- */
+/* ---- entry.c, install.c ---- */
 
-/* dp_rule_actions() and dp_rule_forward(), and what hardware cannot do of it. */
-int32_t dpu_rule_fill(struct psp_dp *dp, struct dpu_pipe *pipe,
-		      const struct psp_dp_entry_desc *desc, struct dp_rule *rule);
 /* Takes the entry out of hardware and of all tables; frees it unless hardware keeps it. */
 int32_t dpu_entry_unlink(struct psp_dp *dp, struct dpu_entry *entry);
 /* Into hardware, out of it, and from one rule to another in one step. On failure nothing has changed. */
@@ -184,6 +177,10 @@ void dpu_piece_settle(const struct dpu_piece *piece, struct dpu_total *raw_last,
 /* Reads an entry's counter, and adds what is new to the plane's counters. */
 void dpu_entry_settle(struct psp_dp *dp, struct dpu_entry *entry);
 void dpu_pipe_settle(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_total *misses);
+/* Adds what hardware counted for an entry's detours to its total. */
+void dpu_detours_settle(struct psp_dp *dp, struct dpu_entry *entry);
+/* Counts packets for which the CPU's queue had no room. */
+void dpu_detours_lost(struct psp_dp *dp);
 
 /* ---- poll.c, rx.c, tx.c ---- */
 

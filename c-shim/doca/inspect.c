@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * inspect.c: what the CPU does to packets that hardware encapsulates next: those of the detours, and those that were
- * held and are released. Answers as the soft plane does where it seals (soft/out.c).
+ * held and are released. Answers as the soft plane does where it seals (soft/run.c).
  */
 #include <string.h>
 

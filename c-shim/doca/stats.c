@@ -43,6 +43,15 @@ void dpu_piece_settle(const struct dpu_piece *piece, struct dpu_total *raw_last,
 	total->bytes += less(fresh.bytes, fresh.packets, NET_ETH_LEN);
 }
 
+void dpu_detours_settle(struct psp_dp *dp, struct dpu_entry *entry)
+{
+	uint64_t before = entry->total.packets;
+
+	for (struct dpu_detour *d = entry->detours; d != NULL; d = d->next)
+		dpu_piece_settle(&d->piece, &d->raw, &entry->total);
+	dp->diverted += entry->total.packets - before;
+}
+
 static bool from_uplink(const struct dpu_entry *entry)
 {
 	return entry->match.parser_meta_port_id == PSP_DP_PORT_UPLINK + 1;
@@ -205,4 +214,84 @@ void dpu_pipe_settle(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_total 
 		add_miss(&pipe->legs[i].hw, misses);
 	}
 	settle_misses(dp, pipe, misses);
+}
+
+/* ---- what was diverted ----------------------------------------------------------------------- */
+
+/*
+ * What was diverted at the last look, and was not seen when the queues have run empty since, is lost. Empty twice:
+ * the first time may have been before that look, and was counted after it.
+ */
+void dpu_detours_lost(struct psp_dp *dp)
+{
+	uint64_t rests = atomic_load_explicit(&dp->rests, memory_order_acquire);
+	uint64_t inspected = atomic_load_explicit(&dp->inspected, memory_order_relaxed);
+
+	if (rests - dp->rests_before < 2)
+		return;
+	if (dp->diverted_before > inspected + dp->lost) {
+		dp_count(&dp->base.counters, DP_UPLINK_TX_BUSY,
+			 dp->diverted_before - inspected - dp->lost);
+		dp->lost = dp->diverted_before - inspected;
+	}
+	dp->rests_before = rests;
+	dp->diverted_before = dp->diverted;
+}
+
+/* ---- for the ABI ----------------------------------------------------------------------------- */
+
+static void fill(struct psp_dp_stats *stats, const struct dpu_total *total, uint64_t last_used_ns)
+{
+	stats->packets = total->packets;
+	stats->bytes = total->bytes;
+	stats->last_used_ns = last_used_ns;
+}
+
+void plane_entry_query(struct psp_dp *dp, struct dp_entry *base, struct psp_dp_stats *stats)
+{
+	struct dpu_entry *entry = dpu_entry(base);
+
+	dpu_entry_settle(dp, entry);
+	fill(stats, &entry->total, entry->last_used_ns);
+}
+
+void plane_pipe_query(struct psp_dp *dp, struct dp_pipe *base, struct psp_dp_stats *stats)
+{
+	struct dpu_pipe *pipe = dpu_pipe(base);
+	struct dpu_total hits, misses;
+
+	dpu_pipe_settle(dp, pipe, &misses);
+	hits = pipe->hits;
+	for (struct dp_entry *at = base->entries; at != NULL; at = at->next) {
+		hits.packets += dpu_entry(at)->total.packets;
+		hits.bytes += dpu_entry(at)->total.bytes;
+	}
+	fill(stats, &hits, pipe->last_used_ns);
+	stats->miss_packets = misses.packets;
+	stats->miss_bytes = misses.bytes;
+}
+
+void plane_crypto_query(struct psp_dp *dp, uint32_t id, struct psp_dp_stats *stats)
+{
+	const struct dpu_slot *slot = &dp->slots[id];
+
+	for (struct dpu_entry *user = slot->users; user != NULL; user = user->slot_next)
+		dpu_entry_settle(dp, user);
+	fill(stats, &slot->sealed, slot->last_used_ns);
+}
+
+void plane_count(struct psp_dp *dp)
+{
+	struct dpu_total misses;
+
+	dp_lock(dp);
+	for (uint32_t i = 0; i < DP_PIPES_MAX; i++) {
+		struct dp_pipe *pipe =
+			atomic_load_explicit(&dp->base.pipes[i], memory_order_relaxed);
+
+		if (pipe != NULL)
+			dpu_pipe_settle(dp, dpu_pipe(pipe), &misses);
+	}
+	dpu_detours_lost(dp);
+	dp_unlock(dp);
 }

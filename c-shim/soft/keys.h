@@ -36,8 +36,6 @@ struct psp_dp;
 int32_t soft_keys_init(struct psp_dp *dp);
 /* No worker may be left. */
 void soft_keys_free(struct psp_dp *dp);
-/* Wipes; NULL is allowed. */
-void soft_master_free(struct soft_master *master);
 
 /*
  * A worker's cache of derived receive keys. Only keys that have opened a packet are put in, so forged SPIs

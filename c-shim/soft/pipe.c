@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* pipe.c: pipes and their entries: how an entry is made, published to the workers, updated and taken out again. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "../common/net.h"
 #include "soft.h"
 
 struct soft_entry *soft_pipe_find(const struct soft_pipe *pipe, const struct psp_dp_match *fields)
@@ -15,12 +17,232 @@ struct soft_entry *soft_pipe_find(const struct soft_pipe *pipe, const struct psp
 	return soft_table_find(&pipe->table, words, pipe->shape.words);
 }
 
-void soft_stats_read(const struct soft_stats *from, struct psp_dp_stats *to)
+static void stats_read(const struct soft_stats *from, struct psp_dp_stats *to)
 {
 	to->packets = atomic_load_explicit(&from->packets, memory_order_relaxed);
 	to->bytes = atomic_load_explicit(&from->bytes, memory_order_relaxed);
 	to->last_used_ns = atomic_load_explicit(&from->last_used_ns, memory_order_relaxed);
 }
+
+/* ---- entries --------------------------------------------------------------------------------- */
+
+static void rule_due(struct soft_rcu_head *head)
+{
+	free(head);
+}
+
+static void entry_free(struct soft_entry *entry)
+{
+	if (entry == NULL)
+		return;
+	free(atomic_load_explicit(&entry->rule, memory_order_relaxed));
+	free(entry->shape);
+	free(entry);
+}
+
+static void entry_due(struct soft_rcu_head *head)
+{
+	entry_free((struct soft_entry *)head);
+}
+
+/* Space for a match compiled by `shape`; CONTROL entries keep the shape. */
+static struct soft_entry *entry_new(struct soft_pipe *pipe, const struct psp_dp_entry_desc *desc)
+{
+	bool control = pipe->base.type == PSP_DP_PIPE_CONTROL;
+	struct soft_shape shape = pipe->shape;
+	uint64_t words[SOFT_MATCH_WORDS];
+	struct soft_entry *entry;
+
+	if (control)
+		soft_shape_make(&shape, &desc->match_mask);
+	soft_shape_apply(&shape, &desc->match, words);
+	entry = calloc(1, sizeof(*entry) + shape.words * sizeof(words[0]));
+	if (entry == NULL)
+		return NULL;
+	entry->base.pipe = &pipe->base;
+	entry->base.priority = desc->priority;
+	memcpy(entry->words, words, shape.words * sizeof(words[0]));
+	if (!control) {
+		entry->hash = soft_table_hash(&pipe->table, words, shape.words);
+		return entry;
+	}
+	entry->shape = malloc(sizeof(shape));
+	if (entry->shape == NULL) {
+		free(entry);
+		return NULL;
+	}
+	*entry->shape = shape;
+	if (desc->match_mask.parser_meta_random != 0)
+		atomic_store_explicit(&pipe->random, true, memory_order_relaxed);
+	return entry;
+}
+
+static bool same_match(const struct soft_entry *a, const struct soft_entry *b)
+{
+	return a->base.priority == b->base.priority &&
+	       memcmp(a->shape, b->shape, sizeof(*a->shape)) == 0 &&
+	       memcmp(a->words, b->words, a->shape->words * sizeof(a->words[0])) == 0;
+}
+
+static bool is_there(const struct soft_pipe *pipe, const struct soft_entry *entry)
+{
+	const struct soft_list *list;
+
+	if (pipe->base.type == PSP_DP_PIPE_BASIC)
+		return soft_table_find(&pipe->table, entry->words, pipe->shape.words) != NULL;
+	list = atomic_load_explicit(&pipe->list, memory_order_relaxed);
+	for (uint32_t i = 0; list != NULL && i < list->n; i++) {
+		if (same_match(list->entries[i], entry))
+			return true;
+	}
+	return false;
+}
+
+static void list_free(struct soft_rcu_head *head)
+{
+	free(head);
+}
+
+static int32_t list_swap(struct psp_dp *dp, struct soft_pipe *pipe, struct soft_list *fresh)
+{
+	struct soft_list *old;
+
+	if (fresh == NULL)
+		return PSP_DP_ENOMEM;
+	old = atomic_exchange_explicit(&pipe->list, fresh, memory_order_acq_rel);
+	if (old != NULL)
+		soft_rcu_defer(&dp->rcu, &old->rcu, list_free);
+	return 0;
+}
+
+static int32_t publish(struct psp_dp *dp, struct soft_pipe *pipe, struct soft_entry *entry)
+{
+	if (pipe->base.type == PSP_DP_PIPE_BASIC)
+		return soft_table_add(&pipe->table, &dp->rcu, entry);
+	return list_swap(
+		dp, pipe,
+		soft_list_with(atomic_load_explicit(&pipe->list, memory_order_relaxed), entry));
+}
+
+/* Unpublishes and defers the free. PSP_DP_ENOMEM leaves it as it was (CONTROL only). */
+static int32_t entry_unlink(struct psp_dp *dp, struct soft_entry *entry)
+{
+	const struct soft_rule *rule = atomic_load_explicit(&entry->rule, memory_order_relaxed);
+	struct soft_pipe *pipe = soft_pipe(entry->base.pipe);
+
+	if (pipe->base.type == PSP_DP_PIPE_BASIC) {
+		soft_table_remove(&pipe->table, entry);
+	} else {
+		/* No list: the pipe is going, with all that was in it. */
+		struct soft_list *list = atomic_load_explicit(&pipe->list, memory_order_relaxed);
+
+		if (list != NULL && list_swap(dp, pipe, soft_list_without(list, entry)) != 0)
+			return PSP_DP_ENOMEM;
+	}
+	dp_entry_unlink(&entry->base, &rule->base.fwd);
+	dp_entry_unname(dp, &entry->base);
+	soft_rcu_defer(&dp->rcu, &entry->rcu, entry_due);
+	return 0;
+}
+
+static int32_t rule_fill(struct psp_dp *dp, const struct dp_pipe *pipe,
+			 const struct psp_dp_entry_desc *desc, struct soft_rule *rule)
+{
+	const struct psp_dp_actions *actions = &rule->base.actions;
+	char what[DP_WHAT_LEN];
+	int32_t status;
+
+	dp_rule_what(pipe, what);
+	status = dp_rule_actions(dp, what, pipe, desc, &rule->base);
+	if (status == 0 && (actions->flags & PSP_DP_ACTION_ENCAP) != 0) {
+		uint32_t psp = dp_encap_psp(actions);
+
+		rule->tx_spi = psp_get32(actions->encap_data + psp + 4);
+		rule->psp_len = (uint8_t)(actions->encap_size - psp);
+	}
+	return status == 0 ? dp_rule_forward(dp, what, pipe, desc, &rule->base) : status;
+}
+
+int32_t plane_entry_add(struct psp_dp *dp, struct dp_pipe *base,
+			const struct psp_dp_entry_desc *desc, struct dp_entry **out)
+{
+	struct soft_pipe *pipe = soft_pipe(base);
+	struct soft_rule *rule = calloc(1, sizeof(*rule));
+	struct soft_entry *entry;
+	int32_t status;
+
+	soft_rcu_reclaim(&dp->rcu);
+	entry = entry_new(pipe, desc);
+	if (rule == NULL || entry == NULL) {
+		status = dp_entry_no_memory(dp, base);
+		goto out;
+	}
+	status = rule_fill(dp, base, desc, rule);
+	if (status != 0)
+		goto out;
+	if (is_there(pipe, entry)) {
+		status = dp_entry_is_there(dp, base);
+		goto out;
+	}
+	status = dp_entry_name(dp, &entry->base);
+	if (status != 0)
+		goto out;
+	atomic_store_explicit(&entry->rule, rule, memory_order_relaxed);
+	if (publish(dp, pipe, entry) != 0) {
+		atomic_store_explicit(&entry->rule, NULL, memory_order_relaxed);
+		dp_entry_unname(dp, &entry->base);
+		status = dp_entry_no_memory(dp, base);
+		goto out;
+	}
+	dp_entry_link(&entry->base, &rule->base.fwd);
+	*out = &entry->base;
+	entry = NULL;
+	rule = NULL;
+out:
+	entry_free(entry);
+	free(rule);
+	return status;
+}
+
+int32_t plane_entry_update(struct psp_dp *dp, struct dp_entry *base,
+			   const struct psp_dp_entry_desc *desc)
+{
+	struct soft_entry *entry = soft_entry(base);
+	struct soft_rule *rule = calloc(1, sizeof(*rule)), *old;
+	int32_t status;
+
+	soft_rcu_reclaim(&dp->rcu);
+	if (rule == NULL)
+		return dp_fail(dp, PSP_DP_ENOMEM, "Cannot update entry %u: out of memory",
+			       base->id);
+	status = rule_fill(dp, base->pipe, desc, rule);
+	if (status != 0) {
+		free(rule);
+		return status;
+	}
+	old = atomic_exchange_explicit(&entry->rule, rule, memory_order_acq_rel);
+	dp_entry_forward(&old->base.fwd, &rule->base.fwd);
+	soft_rcu_defer(&dp->rcu, &old->rcu, rule_due);
+	return 0;
+}
+
+int32_t plane_entry_remove(struct psp_dp *dp, struct dp_entry *entry)
+{
+	uint32_t id = entry->id;
+
+	soft_rcu_reclaim(&dp->rcu);
+	if (entry_unlink(dp, soft_entry(entry)) == 0)
+		return 0;
+	return dp_fail(dp, PSP_DP_ENOMEM, "Cannot remove entry %u: out of memory", id);
+}
+
+void plane_entry_query(struct psp_dp *dp, struct dp_entry *entry, struct psp_dp_stats *stats)
+{
+	(void)dp;
+	stats_read(&soft_entry(entry)->stats, stats);
+}
+
+/* ---- pipes ----------------------------------------------------------------------------------- */
 
 /* Everything that a descriptor can say. */
 int32_t plane_pipe_check(struct psp_dp *dp, const char *what, const struct psp_dp_pipe_desc *desc)
@@ -65,7 +287,7 @@ static void empty(struct psp_dp *dp, struct soft_pipe *pipe)
 {
 	free(atomic_exchange_explicit(&pipe->list, NULL, memory_order_relaxed));
 	while (pipe->base.entries != NULL)
-		(void)soft_entry_unlink(dp, soft_entry(pipe->base.entries));
+		(void)entry_unlink(dp, soft_entry(pipe->base.entries));
 }
 
 int32_t plane_pipe_down(struct psp_dp *dp, struct dp_pipe *pipe)
@@ -91,7 +313,7 @@ void plane_pipe_query(struct psp_dp *dp, struct dp_pipe *base, struct psp_dp_sta
 	const struct soft_pipe *pipe = soft_pipe(base);
 
 	(void)dp;
-	soft_stats_read(&pipe->hits, stats);
+	stats_read(&pipe->hits, stats);
 	stats->miss_packets = atomic_load_explicit(&pipe->misses.packets, memory_order_relaxed);
 	stats->miss_bytes = atomic_load_explicit(&pipe->misses.bytes, memory_order_relaxed);
 }

@@ -125,11 +125,6 @@ int32_t plane_start(struct psp_dp *dp)
 
 /* ---- while it runs --------------------------------------------------------------------------- */
 
-void plane_released(struct psp_dp *dp)
-{
-	soft_worker_wake(&dp->workers[PSP_DP_PORT_HOST]);
-}
-
 /* The workers count at once. */
 void plane_count(struct psp_dp *dp)
 {

@@ -8,7 +8,19 @@
 
 #include "../common/packet.h"
 
-struct soft_port;
+#define SOFT_PORT_NAME_LEN 16u /* IFNAMSIZ, with the 0 */
+#define SOFT_PORT_GSO_KINDS 4u /* of enum dp_gso */
+
+/* port.c's. Fields change in the thread that sends, or never after open. */
+struct soft_port {
+	int fd;
+	uint32_t ifindex;
+	uint16_t vlan; /* 0: untagged */
+	uint8_t port;  /* enum psp_dp_port */
+	char name[SOFT_PORT_NAME_LEN];
+	bool cuts
+		[SOFT_PORT_GSO_KINDS]; /* super-frames of this kind are cut here: the kernel refused one */
+};
 
 /* err: one sentence on failure. vlan: id to tag with and to accept, 0: untagged. status: negative PSP_DP_E... */
 int32_t soft_port_open(const char *name, uint8_t port, uint16_t vlan, struct soft_port **out,

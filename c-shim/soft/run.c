@@ -1,8 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* run.c: a packet from pipe to pipe: lookup, miss or rule, and what a super-frame does where its packets part. */
+/*
+ * run.c: a packet from pipe to pipe to its end: lookup, miss or rule, what a rule does to it and reports, what a
+ * super-frame does where its packets part, and the two ways out. What leaves by the uplink is sealed; what leaves by
+ * the host port was opened.
+ */
+#include <poll.h>
 #include <string.h>
+#include <time.h>
 
+#include "../common/csum.h"
+#include "../common/net.h"
 #include "soft.h"
+
+#define SEND_TRIES 10u
+#define SEND_NAP_NS 50000
+#define SEND_POLL_MS 1
 
 static uint64_t ip_bytes(const struct dp_packet *packet, uint32_t segments)
 {
@@ -18,8 +30,9 @@ static void walk_init(struct soft_walk *walk, struct dp_packet *packet)
 	walk->bytes = ip_bytes(packet, walk->segments);
 }
 
-void soft_walk_drop(struct soft_worker *worker, const struct soft_walk *walk,
-		    enum dp_counter counter)
+/* Ends a walk in a drop under exactly one counter. */
+static void walk_drop(struct soft_worker *worker, const struct soft_walk *walk,
+		      enum dp_counter counter)
 {
 	if (walk->counted)
 		return;
@@ -28,7 +41,354 @@ void soft_walk_drop(struct soft_worker *worker, const struct soft_walk *walk,
 	soft_worker_count(worker, counter, walk->segments);
 }
 
+/* ---- reports --------------------------------------------------------------------------------- */
+
+static uint32_t least(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+/* What an event says of any packet. */
+static void describe(const struct soft_walk *walk, const struct soft_pipe *pipe,
+		     struct psp_dp_event *event)
+{
+	dp_event_describe(event, walk->packet, pipe != NULL ? pipe->base.id : 0);
+	if (walk->encap != NULL)
+		event->spi = walk->encap->tx_spi;
+	event->syndrome = walk->packet->fields.parser_meta_psp_syndrome;
+}
+
+static void push(struct soft_worker *worker, const struct psp_dp_event *event, const uint8_t *data,
+		 uint32_t len, enum dp_counter lost)
+{
+	if (!dp_events_push(&worker->dp->base.events, event, data, len))
+		soft_worker_count(worker, lost, 1);
+}
+
+static bool opened(const struct soft_walk *walk)
+{
+	uint8_t verdict = walk->packet->verdict;
+
+	return walk->decrypted && !walk->counted &&
+	       (verdict == PSP_DP_VERDICT_OK || verdict == PSP_DP_VERDICT_POLICY);
+}
+
+/* A sample is the tenant's packet: on its way in, what was inside the PSP packet. */
+static void report_sample(struct soft_worker *worker, const struct soft_walk *walk,
+			  const struct soft_pipe *pipe)
+{
+	const struct dp_packet *packet = walk->packet;
+	const struct psp_dp_match *fields = &packet->fields;
+	uint32_t from = packet->l3_off, cap = worker->dp->base.config.sample_bytes;
+	struct psp_dp_event event;
+
+	describe(walk, pipe, &event);
+	event.type = PSP_DP_EVENT_SAMPLE;
+	if (opened(walk) && !walk->decapped &&
+	    fields->parser_meta_inner_l3_type != PSP_DP_L3_NONE) {
+		from = packet->inner_off;
+		memcpy(event.src, fields->inner_ip_src, sizeof(event.src));
+		memcpy(event.dst, fields->inner_ip_dst, sizeof(event.dst));
+	}
+	event.packet_len = packet->len - from;
+	soft_worker_count(worker, DP_SAMPLES, 1);
+	push(worker, &event, packet->frame + from, least(event.packet_len, cap), DP_SAMPLES_LOST);
+}
+
+static void report_syndrome(struct soft_worker *worker, const struct soft_walk *walk,
+			    const struct soft_pipe *pipe)
+{
+	struct psp_dp_event event;
+
+	if (!walk->decrypted || walk->decapped ||
+	    !dp_limit_allows(&worker->syndromes, walk->packet->fields.tun_psp_spi, worker->now_ns))
+		return;
+	describe(walk, pipe, &event);
+	event.type = PSP_DP_EVENT_SYNDROME;
+	event.packet_len = walk->packet->len - walk->packet->l3_off;
+	push(worker, &event, NULL, 0, DP_EVENTS_LOST);
+}
+
+static void report_exception(struct soft_worker *worker, const struct soft_walk *walk,
+			     const struct soft_pipe *pipe)
+{
+	struct dp_packet *packet = walk->packet;
+	struct psp_dp_event event;
+
+	/* The packet ends here, and whoever answers it checks its sum. */
+	if (packet->needs_csum && packet->gso == DP_GSO_NONE)
+		dp_csum_complete(packet);
+	describe(walk, pipe, &event);
+	event.type = PSP_DP_EVENT_EXCEPTION;
+	event.packet_len = packet->len;
+	push(worker, &event, packet->frame, least(packet->len, DP_EXCEPTION_BYTES), DP_EVENTS_LOST);
+}
+
+/* Waits a little for a queue that is full: about a millisecond, then it is the packet's turn to go. */
+static int32_t send(struct soft_worker *worker, uint32_t port, const struct dp_packet *frame,
+		    bool *busy)
+{
+	struct soft_port *to = worker->dp->ports[port];
+	struct pollfd fd = {.fd = soft_port_fd(to), .events = POLLOUT};
+	int32_t status = PSP_DP_EIO;
+
+	*busy = true;
+	for (uint32_t i = 0; i < SEND_TRIES && status != 0 && *busy; i++) {
+		if (i > 0) {
+			(void)poll(&fd, 1, SEND_POLL_MS);
+			nanosleep(&(struct timespec){.tv_nsec = SEND_NAP_NS}, NULL);
+		}
+		pthread_mutex_lock(&worker->dp->send[port]);
+		status = soft_port_send(to, frame, busy);
+		pthread_mutex_unlock(&worker->dp->send[port]);
+	}
+	return status;
+}
+
+/* ---- out: uplink ----------------------------------------------------------------------------- */
+
+int32_t soft_out_send_uplink(void *arg, const struct dp_packet *frame)
+{
+	struct soft_worker *worker = arg;
+	struct soft_tx_key *key = worker->sealing_key;
+	uint32_t n = dp_segments(frame);
+	uint64_t bytes = frame->len - frame->payload_off -
+			 (uint64_t)n * (PSP_HEADER_LEN + PSP_ICV_LEN); /* after the IV, no ICV */
+	bool busy;
+	int32_t status = send(worker, PSP_DP_PORT_UPLINK, frame, &busy);
+
+	worker->sealed += n;
+	if (status != 0) {
+		soft_worker_count(worker, busy ? DP_UPLINK_TX_BUSY : DP_TX_ERROR, n);
+		return status;
+	}
+	soft_worker_count(worker, DP_TX_PACKETS, n);
+	soft_worker_count(worker, DP_TX_BYTES, bytes);
+	atomic_fetch_add_explicit(&key->packets, n, memory_order_relaxed);
+	atomic_fetch_add_explicit(&key->bytes, bytes, memory_order_relaxed);
+	atomic_store_explicit(&key->last_used_ns, worker->now_ns, memory_order_relaxed);
+	return 0;
+}
+
+static void report_too_big(struct soft_worker *worker, const struct soft_walk *walk,
+			   const struct soft_pipe *pipe, uint32_t max_inner)
+{
+	const struct dp_packet *packet = walk->packet;
+	uint32_t len = packet->len - packet->l3_off;
+	struct psp_dp_event event;
+
+	if (!dp_limit_allows(&worker->too_bigs, dp_flow_hash(packet), worker->now_ns))
+		return;
+	dp_event_describe(&event, packet, pipe->base.id);
+	event.type = PSP_DP_EVENT_TOO_BIG;
+	event.spi = walk->encap->tx_spi;
+	event.packet_len = len;
+	event.mtu = max_inner;
+	if (!dp_events_push(&worker->dp->base.events, &event, packet->frame + packet->l3_off,
+			    len < DP_TOO_BIG_BYTES ? len : DP_TOO_BIG_BYTES))
+		soft_worker_count(worker, DP_EVENTS_LOST, 1);
+}
+
+static enum dp_counter seal(struct soft_worker *worker, struct soft_walk *walk,
+			    const struct soft_pipe *pipe, struct soft_tx_key *key)
+{
+	uint32_t overhead = dp_overhead(walk->packet->encap);
+	uint32_t max_inner = worker->max_ip > overhead ? worker->max_ip - overhead : 0;
+
+	if (worker->dp->base.config.mss_clamp != 0 && dp_mss_clamp(walk->packet, max_inner))
+		soft_worker_count(worker, DP_MSS_CLAMPED, 1);
+	worker->sealing_key = key;
+	switch (soft_seal(worker->dp->base.keys.backend, worker->crypto, walk->packet, key,
+			  worker->max_ip, &worker->seal_out)) {
+	case SOFT_SEAL_EXPIRED:
+		return DP_TX_KEY_EXPIRED;
+	case SOFT_SEAL_TOO_BIG:
+		report_too_big(worker, walk, pipe, max_inner);
+		return DP_TOO_BIG;
+	default:
+		return DP_TX_ERROR;
+	}
+}
+
+static void out_uplink(struct soft_worker *worker, struct soft_walk *walk,
+		       const struct soft_pipe *pipe)
+{
+	enum dp_counter counter = DP_TX_ERROR;
+	struct soft_tx_slot *slot;
+
+	/* Clear text never leaves the uplink, nor does what was not meant to be forwarded. */
+	if (walk->encap == NULL || walk->crypto_id == 0 || (walk->decrypted && !walk->decapped)) {
+		walk_drop(worker, walk, DP_TX_ERROR);
+		return;
+	}
+	worker->sealed = 0;
+	slot = atomic_load_explicit(&worker->dp->keys.tx[walk->crypto_id], memory_order_acquire);
+	if (slot == NULL)
+		counter = DP_TX_KEY_EXPIRED;
+	else
+		counter = seal(worker, walk, pipe, &slot->key);
+	/* What soft_seal() did not hand over is lost for its reason; the rest has been counted. */
+	if (worker->sealed < walk->segments)
+		soft_worker_count(worker, counter, walk->segments - worker->sealed);
+}
+
+/* ---- out: host ------------------------------------------------------------------------------- */
+
+int32_t soft_out_send_host(void *arg, const struct dp_packet *frame)
+{
+	struct soft_worker *worker = arg;
+	enum dp_counter counter = DP_HOST_TX_PACKETS;
+	bool busy;
+	int32_t status = send(worker, PSP_DP_PORT_HOST, frame, &busy);
+
+	if (status != 0)
+		counter = busy ? DP_HOST_TX_BUSY : DP_HOST_TX_ERROR;
+	soft_worker_count(worker, counter, dp_segments(frame));
+	return status;
+}
+
+static void out_host(struct soft_worker *worker, struct soft_walk *walk)
+{
+	if (!walk->decapped) {
+		walk_drop(worker, walk, DP_HOST_REFUSED);
+		return;
+	}
+	/* Counted when it is sent: the joiner may keep it for its neighbours. */
+	(void)soft_join_add(&worker->join, walk->packet);
+}
+
+/* ---- forwards -------------------------------------------------------------------------------- */
+
+/* Only what came from the host waits: it is clear text as it was, and can be run again. */
+static void hold(struct soft_worker *worker, const struct soft_walk *walk,
+		 const struct soft_pipe *pipe)
+{
+	const struct dp_packet *packet = walk->packet;
+
+	if (pipe == NULL || packet->port != PSP_DP_PORT_HOST ||
+	    packet->fields.parser_meta_outer_l3_type == PSP_DP_L3_NONE)
+		walk_drop(worker, walk,
+			  packet->port == PSP_DP_PORT_HOST ? DP_HOST_UNMATCHED : DP_DROP_PIPE);
+	else
+		dp_hold_add(&worker->dp->base.hold, pipe->base.id, packet, worker->now_ns);
+}
+
+static void leave_to_kernel(struct soft_worker *worker, const struct soft_walk *walk)
+{
+	if (walk->packet->port == PSP_DP_PORT_HOST)
+		walk_drop(worker, walk, DP_HOST_UNMATCHED);
+	else if (walk->decrypted)
+		walk_drop(worker, walk, DP_DROP_PIPE);
+	else
+		soft_worker_count(worker, DP_UPLINK_KERNEL, walk->segments);
+}
+
+static void leave_to_agent(struct soft_worker *worker, const struct soft_walk *walk,
+			   const struct soft_pipe *pipe, const struct dp_fwd *fwd)
+{
+	if (fwd->target == PSP_DP_RSS_MISS) {
+		hold(worker, walk, pipe);
+		return;
+	}
+	report_exception(worker, walk, pipe);
+	if (!walk->counted)
+		soft_worker_count(worker, DP_EXCEPTIONS, walk->segments);
+}
+
+static void leave_by_port(struct soft_worker *worker, struct soft_walk *walk,
+			  const struct soft_pipe *pipe, const struct dp_fwd *fwd)
+{
+	if (fwd->target == PSP_DP_PORT_UPLINK)
+		out_uplink(worker, walk, pipe);
+	else
+		out_host(worker, walk);
+}
+
+/* Follows a forward: the next pipe, or NULL when the walk has ended. */
+static struct soft_pipe *follow(struct soft_worker *worker, struct soft_walk *walk,
+				const struct soft_pipe *pipe, const struct dp_fwd *fwd)
+{
+	switch (fwd->type) {
+	case PSP_DP_FWD_PIPE:
+		return soft_pipe(fwd->pipe);
+	case PSP_DP_FWD_PORT:
+		leave_by_port(worker, walk, pipe, fwd);
+		break;
+	case PSP_DP_FWD_RSS:
+		leave_to_agent(worker, walk, pipe, fwd);
+		break;
+	case PSP_DP_FWD_KERNEL:
+		leave_to_kernel(worker, walk);
+		break;
+	default:
+		/* Opened, but nothing let it in: that it has no SA here is the reason. */
+		walk_drop(worker, walk,
+			  opened(walk) && !walk->decapped ? DP_RX_NO_SA : DP_DROP_PIPE);
+		break;
+	}
+	return NULL;
+}
+
+/* ---- actions --------------------------------------------------------------------------------- */
+
+/*
+ * Sealed as this host asked, so that no more of a packet was readable on the way, and no less. The offset is
+ * authenticated. A packet that is shorter than what was asked for is authenticated to its end.
+ */
+static bool crypt_offset_holds(const struct dp_packet *packet, const struct psp_dp_actions *actions)
+{
+	uint32_t words = (packet->len - packet->payload_off - PSP_HEADER_LEN) / 4u;
+
+	return (actions->flags & PSP_DP_ACTION_CHECK_CRYPT_OFFSET) == 0 ||
+	       packet->psp.crypt_offset == least(actions->crypt_offset, words);
+}
+
+/* Does what a rule says but DECRYPT, and follows its forward. */
+static struct soft_pipe *act(struct soft_worker *worker, struct soft_walk *walk,
+			     const struct soft_pipe *pipe, const struct soft_rule *rule)
+{
+	const struct psp_dp_actions *actions = &rule->base.actions;
+	struct dp_packet *packet = walk->packet;
+
+	if ((actions->flags & PSP_DP_ACTION_SET_S) != 0)
+		packet->set_s = true;
+	/* Anybody can send a packet with the S bit: what fails to open is nobody's sample. */
+	if (rule->base.mirror && (!walk->decrypted || opened(walk)))
+		report_sample(worker, walk, pipe);
+	if (rule->base.notify)
+		report_syndrome(worker, walk, pipe);
+	if ((actions->flags & PSP_DP_ACTION_DECAP) != 0) {
+		/* A packet that is not to be forwarded ends here at the latest. */
+		if (!opened(walk) || walk->decapped || packet->verdict != PSP_DP_VERDICT_OK) {
+			walk_drop(worker, walk, DP_DROP_PIPE);
+			return NULL;
+		}
+		if (!crypt_offset_holds(packet, actions)) {
+			walk_drop(worker, walk, DP_RX_CRYPT_OFFSET);
+			return NULL;
+		}
+		if (!soft_decap(packet, actions)) {
+			walk_drop(worker, walk, DP_RX_BAD_INNER);
+			return NULL;
+		}
+		walk->decapped = true;
+		walk->bytes = packet->len - packet->l3_off;
+	}
+	if ((actions->flags & PSP_DP_ACTION_SET_PKT_META) != 0)
+		packet->fields.meta_pkt_meta = actions->pkt_meta;
+	if ((actions->flags & PSP_DP_ACTION_ENCAP) != 0) {
+		walk->encap = rule;
+		packet->encap = actions;
+	}
+	if ((actions->flags & PSP_DP_ACTION_ENCRYPT) != 0)
+		walk->crypto_id = actions->crypto_id;
+	return follow(worker, walk, pipe, &rule->base.fwd);
+}
+
 /* ---- super-frames ---------------------------------------------------------------------------- */
+
+/* A packet from a pipe on; returns when it has gone out or was dropped and counted. */
+static void walk_on(struct soft_worker *worker, struct soft_walk *walk, struct soft_pipe *pipe);
 
 /* What is to happen to a part of a super-frame. */
 typedef void part_fn(struct soft_worker *worker, struct soft_walk *part, struct soft_pipe *pipe,
@@ -84,9 +444,9 @@ static void run_segment(void *arg, struct dp_packet *packet)
 	run->segments++;
 	if (!soft_walk_decrypt(run->worker, &walk))
 		return;
-	next = soft_walk_act(run->worker, &walk, run->pipe, run->rule);
+	next = act(run->worker, &walk, run->pipe, run->rule);
 	if (next != NULL)
-		soft_walk_on(run->worker, &walk, next);
+		walk_on(run->worker, &walk, next);
 }
 
 static void run_decrypt(struct soft_worker *worker, struct soft_walk *walk,
@@ -104,10 +464,10 @@ static void mirror_part(struct soft_worker *worker, struct soft_walk *part, stru
 			struct soft_entry *entry)
 {
 	const struct soft_rule *rule = atomic_load_explicit(&entry->rule, memory_order_acquire);
-	struct soft_pipe *next = soft_walk_act(worker, part, pipe, rule);
+	struct soft_pipe *next = act(worker, part, pipe, rule);
 
 	if (next != NULL)
-		soft_walk_on(worker, part, next);
+		walk_on(worker, part, next);
 }
 
 static struct soft_pipe *run_rule(struct soft_worker *worker, struct soft_walk *walk,
@@ -129,7 +489,7 @@ static struct soft_pipe *run_rule(struct soft_worker *worker, struct soft_walk *
 			run_part(worker, walk, i, 1, pipe, entry, mirror_part);
 		return NULL;
 	}
-	return soft_walk_act(worker, walk, pipe, rule);
+	return act(worker, walk, pipe, rule);
 }
 
 static struct soft_pipe *run_found(struct soft_worker *worker, struct soft_walk *walk,
@@ -139,7 +499,7 @@ static struct soft_pipe *run_found(struct soft_worker *worker, struct soft_walk 
 		return run_rule(worker, walk, pipe, entry);
 	if (pipe->base.miss_counter)
 		soft_stats_add(&pipe->misses, walk->segments, walk->bytes, worker->now_ns);
-	return soft_walk_forward(worker, walk, pipe, &pipe->base.fwd_miss);
+	return follow(worker, walk, pipe, &pipe->base.fwd_miss);
 }
 
 static void found_part(struct soft_worker *worker, struct soft_walk *part, struct soft_pipe *pipe,
@@ -148,7 +508,7 @@ static void found_part(struct soft_worker *worker, struct soft_walk *part, struc
 	struct soft_pipe *next = run_found(worker, part, pipe, entry);
 
 	if (next != NULL)
-		soft_walk_on(worker, part, next);
+		walk_on(worker, part, next);
 }
 
 /*
@@ -199,7 +559,7 @@ static struct soft_pipe *run_pipe(struct soft_worker *worker, struct soft_walk *
 	struct soft_entry *entry;
 
 	if (++walk->hops > SOFT_HOPS_MAX) {
-		soft_walk_drop(worker, walk, DP_DROP_LOOP);
+		walk_drop(worker, walk, DP_DROP_LOOP);
 		return NULL;
 	}
 	if (atomic_load_explicit(&pipe->random, memory_order_relaxed))
@@ -210,7 +570,7 @@ static struct soft_pipe *run_pipe(struct soft_worker *worker, struct soft_walk *
 	return run_found(worker, walk, pipe, entry);
 }
 
-void soft_walk_on(struct soft_worker *worker, struct soft_walk *walk, struct soft_pipe *pipe)
+static void walk_on(struct soft_worker *worker, struct soft_walk *walk, struct soft_pipe *pipe)
 {
 	while (pipe != NULL)
 		pipe = run_pipe(worker, walk, pipe);
@@ -230,14 +590,14 @@ void soft_run(struct soft_worker *worker, struct dp_packet *packet)
 	soft_worker_count(worker, from_host ? DP_HOST_RX_PACKETS : DP_UPLINK_RX_PACKETS,
 			  walk.segments);
 	if (!sound) {
-		soft_walk_drop(worker, &walk, from_host ? DP_HOST_MALFORMED : DP_UPLINK_MALFORMED);
+		walk_drop(worker, &walk, from_host ? DP_HOST_MALFORMED : DP_UPLINK_MALFORMED);
 		return;
 	}
 	root = soft_pipe(atomic_load_explicit(&worker->dp->base.root, memory_order_acquire));
 	if (root != NULL)
-		soft_walk_on(worker, &walk, root);
+		walk_on(worker, &walk, root);
 	else
-		(void)soft_walk_forward(worker, &walk, NULL, &to_kernel);
+		(void)follow(worker, &walk, NULL, &to_kernel);
 }
 
 static void run_one_held(struct soft_worker *worker, const struct dp_held *held)
@@ -254,7 +614,7 @@ static void run_one_held(struct soft_worker *worker, const struct dp_held *held)
 	memcpy(packet.frame, held->data, packet.len);
 	soft_worker_count(worker, DP_HELD_RELEASED, held->segments);
 	walk_init(&walk, &packet);
-	soft_walk_on(worker, &walk, pipe);
+	walk_on(worker, &walk, pipe);
 }
 
 void soft_run_held(struct soft_worker *worker, struct dp_held *chain)

@@ -10,6 +10,7 @@
 #define PSP_SOFT_H
 
 #include <pthread.h>
+#include <unistd.h>
 
 #include "../common/plane.h"
 #include "../common/random.h"
@@ -95,22 +96,27 @@ struct psp_dp {
 	struct soft_keys keys;
 };
 
-/* ---- pipe.c, entry.c ---- */
+/* ---- pipe.c ---- */
 
 /* For workers under RCU and for the writer. */
 struct soft_entry *soft_pipe_find(const struct soft_pipe *pipe, const struct psp_dp_match *fields);
 void soft_pipes_free(struct psp_dp *dp);
-/* Unpublishes and defers the free. PSP_DP_ENOMEM leaves it as it was (CONTROL only). */
-int32_t soft_entry_unlink(struct psp_dp *dp, struct soft_entry *entry);
-void soft_stats_read(const struct soft_stats *from, struct psp_dp_stats *to);
 
 /* ---- worker.c ---- */
 
 int32_t soft_worker_init(struct psp_dp *dp, uint32_t port);
 int32_t soft_worker_start(struct soft_worker *worker);
-void soft_worker_wake(struct soft_worker *worker);
 void soft_worker_join(struct soft_worker *worker); /* dp->stop is set and it was woken */
 void soft_worker_free(struct soft_worker *worker);
+
+static inline void soft_worker_wake(struct soft_worker *worker)
+{
+	const uint64_t one = 1;
+
+	/* Full means that it is awake already. */
+	if (write(worker->wake, &one, sizeof(one)) < 0)
+		return;
+}
 
 static inline void soft_worker_count(struct soft_worker *worker, enum dp_counter counter,
 				     uint64_t n)
@@ -118,38 +124,18 @@ static inline void soft_worker_count(struct soft_worker *worker, enum dp_counter
 	dp_count_own(&worker->dp->base.counters, worker->port, counter, n);
 }
 
-/* ---- run.c, act.c, open.c, out.c, split.c: on a worker, within an RCU section ---- */
+/* ---- run.c, open.c: on a worker, within an RCU section ---- */
 
 /* A frame as it came in: parsed, counted, and run from the root pipe to its end. */
 void soft_run(struct soft_worker *worker, struct dp_packet *packet);
 /* Resubmits a chain of held packets, oldest first, and frees them. */
 void soft_run_held(struct soft_worker *worker, struct dp_held *chain);
-/* A packet from a pipe on; returns when it has gone out or was dropped and counted. */
-void soft_walk_on(struct soft_worker *worker, struct soft_walk *walk, struct soft_pipe *pipe);
-/* Ends a walk in a drop under exactly one counter. */
-void soft_walk_drop(struct soft_worker *worker, const struct soft_walk *walk,
-		    enum dp_counter counter);
-/* Follows a forward: the next pipe, or NULL when the walk has ended. */
-struct soft_pipe *soft_walk_forward(struct soft_worker *worker, struct soft_walk *walk,
-				    const struct soft_pipe *pipe, const struct dp_fwd *fwd);
-/* Does what a rule says but DECRYPT, and follows its forward. */
-struct soft_pipe *soft_walk_act(struct soft_worker *worker, struct soft_walk *walk,
-				const struct soft_pipe *pipe, const struct soft_rule *rule);
-/* Opens a single packet; false: the walk has ended (dropped and counted). */
-bool soft_walk_decrypt(struct soft_worker *worker, struct soft_walk *walk);
-
-void soft_out_uplink(struct soft_worker *worker, struct soft_walk *walk,
-		     const struct soft_pipe *pipe);
-void soft_out_host(struct soft_worker *worker, struct soft_walk *walk);
+/* Where the worker's sealer and joiner send what they have made. */
 int32_t soft_out_send_uplink(void *worker, const struct dp_packet *frame);
 int32_t soft_out_send_host(void *worker, const struct dp_packet *frame);
 
-/*
- * Builds segments [first, first + count) of a TCP or UDP super-frame as a frame of its own in buf (of
- * DP_HEADROOM + DP_FRAME_MAX octets), with a partial checksum.
- */
-void soft_split(const struct dp_packet *whole, uint32_t first, uint32_t count, uint8_t *buf,
-		struct dp_packet *piece);
+/* Opens a single packet; false: the walk has ended (dropped and counted). */
+bool soft_walk_decrypt(struct soft_worker *worker, struct soft_walk *walk);
 
 static inline void soft_stats_add(struct soft_stats *stats, uint64_t packets, uint64_t bytes,
 				  uint64_t now_ns)

@@ -61,6 +61,13 @@ void soft_cut(struct dp_packet *packet, void (*each)(void *arg, struct dp_packet
 	      void *arg);
 
 /*
+ * Builds segments [first, first + count) of a TCP or UDP super-frame as a frame of its own in buf (of
+ * DP_HEADROOM + DP_FRAME_MAX octets), with a partial checksum.
+ */
+void soft_split(const struct dp_packet *whole, uint32_t first, uint32_t count, uint8_t *buf,
+		struct dp_packet *piece);
+
+/*
  * Opens a PSP packet in place. Sets verdict, psp, fields.parser_meta_psp_syndrome (verdict ICV: 1; SHORT,
  * MALFORMED, DISCARD or RESERVED: 2) and, when the verdict is OK or POLICY, inner_off, fields.inner_* (tunnel)
  * and fields.tun_psp_vc, and cuts len to the end of the payload.

@@ -191,13 +191,10 @@ int32_t soft_worker_start(struct soft_worker *worker)
 	return error == 0 ? 0 : PSP_DP_ENOMEM;
 }
 
-void soft_worker_wake(struct soft_worker *worker)
+/* Held packets go on where they were held: at the worker of the host port. */
+void plane_released(struct psp_dp *dp)
 {
-	const uint64_t one = 1;
-
-	/* Full means that it is awake already. */
-	if (write(worker->wake, &one, sizeof(one)) < 0)
-		return;
+	soft_worker_wake(&dp->workers[PSP_DP_PORT_HOST]);
 }
 
 void soft_worker_join(struct soft_worker *worker)

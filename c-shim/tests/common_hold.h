@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-#include "../common/flow.h"
+#include "../common/hold.h"
 #include "test.h"
 
 #define FRAME_LEN 100u

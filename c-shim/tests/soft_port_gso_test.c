@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "../common/csum.h"
-#include "../soft/port_io.h"
+#include "../soft/port.h"
 #include "soft_port_link.h"
 
 static uint8_t in_buf[BUF_LEN];

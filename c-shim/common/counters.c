@@ -1,55 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* query.c: what pipes and entries have seen, and the counters of the plane. */
+/* counters.c: the counters of the plane by name. */
 #include <string.h>
 
 #include "plane.h"
-
-static void clear(struct psp_dp_stats *stats)
-{
-	memset(stats, 0, sizeof(*stats));
-	stats->size = sizeof(*stats);
-}
-
-int32_t psp_dp_pipe_query(struct psp_dp *dp, uint32_t id, struct psp_dp_stats *stats)
-{
-	struct dp_pipe *pipe;
-	int32_t status = 0;
-
-	if (dp == NULL || stats == NULL || stats->size != sizeof(*stats))
-		return PSP_DP_EINVAL;
-	dp_lock(dp);
-	pipe = dp_pipe_of(dp, id);
-	if (pipe == NULL) {
-		status = dp_fail(dp, PSP_DP_ENOENT, "Cannot query pipe %u: there is none", id);
-	} else {
-		clear(stats);
-		stats->entries = pipe->n_entries;
-		plane_pipe_query(dp, pipe, stats);
-	}
-	dp_unlock(dp);
-	return status;
-}
-
-int32_t psp_dp_entry_query(struct psp_dp *dp, uint32_t id, struct psp_dp_stats *stats)
-{
-	struct dp_entry *entry;
-	int32_t status = 0;
-
-	if (dp == NULL || stats == NULL || stats->size != sizeof(*stats))
-		return PSP_DP_EINVAL;
-	dp_lock(dp);
-	entry = dp_handle_find(&dp_plane_of(dp)->entries, id);
-	if (entry == NULL) {
-		status = dp_fail(dp, PSP_DP_ENOENT, "Cannot query entry %u: there is none", id);
-	} else {
-		clear(stats);
-		plane_entry_query(dp, entry, stats);
-	}
-	dp_unlock(dp);
-	return status;
-}
-
-/* ---- counters -------------------------------------------------------------------------------- */
 
 static const char *const names[DP_COUNTER_COUNT] = {
 #define X(symbol, name) name,

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * keys.c: the secrets of a plane: transmit keys by crypto id, the two master keys with the SPIs that are drawn under
+ * them, and a worker's cache of the receive keys that it has derived.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../psp/kdf.h"
+#include "soft.h"
+
+static void slot_free(struct soft_tx_slot *slot)
+{
+	if (slot != NULL && slot->key.aead != NULL)
+		slot->backend->key_free(slot->key.aead);
+	free(slot);
+}
+
+static void slot_due(struct soft_rcu_head *head)
+{
+	slot_free((struct soft_tx_slot *)head);
+}
+
+/* Wipes; NULL is allowed. */
+static void master_free(struct soft_master *master)
+{
+	if (master == NULL)
+		return;
+	explicit_bzero(master, sizeof(*master));
+	free(master);
+}
+
+static void master_due(struct soft_rcu_head *head)
+{
+	master_free((struct soft_master *)head);
+}
+
+int32_t soft_keys_init(struct psp_dp *dp)
+{
+	struct soft_keys *keys = &dp->keys;
+	struct soft_master *master = calloc(1, sizeof(*master));
+
+	keys->tx = calloc((size_t)dp->base.config.max_crypto_ids + 1, sizeof(*keys->tx));
+	atomic_store_explicit(&keys->master, master, memory_order_release);
+	if (master == NULL || keys->tx == NULL)
+		return PSP_DP_ENOMEM;
+	master->generation[0] = 1;
+	master->generation[1] = 1;
+	if (dp_random(master->key, sizeof(master->key)) != 0 ||
+	    dp_random(&keys->spi_start, sizeof(keys->spi_start)) != 0)
+		return PSP_DP_EIO;
+	keys->spi_start %= DP_SPI_COUNT;
+	return 0;
+}
+
+void soft_keys_free(struct psp_dp *dp)
+{
+	struct soft_keys *keys = &dp->keys;
+
+	for (uint32_t i = 0; keys->tx != NULL && i <= dp->base.config.max_crypto_ids; i++)
+		slot_free(atomic_load_explicit(&keys->tx[i], memory_order_relaxed));
+	free(keys->tx);
+	master_free(atomic_load_explicit(&keys->master, memory_order_relaxed));
+	memset(keys, 0, sizeof(*keys));
+}
+
+/* ---- transmit keys --------------------------------------------------------------------------- */
+
+/* Takes what the id pointed to out of use; its key is wiped when this returns. */
+static void swap(struct psp_dp *dp, uint32_t id, struct soft_tx_slot *fresh)
+{
+	struct soft_tx_slot *old =
+		atomic_exchange_explicit(&dp->keys.tx[id], fresh, memory_order_acq_rel);
+
+	if (old == NULL)
+		return;
+	soft_rcu_defer(&dp->rcu, &old->rcu, slot_due);
+	soft_rcu_wait(&dp->rcu);
+}
+
+int32_t plane_crypto_set(struct psp_dp *dp, uint32_t id, const struct psp_dp_key *key)
+{
+	const struct dp_keys *keys = &dp->base.keys;
+	struct soft_tx_slot *slot = calloc(1, sizeof(*slot));
+	int32_t status;
+
+	if (slot == NULL)
+		return dp_fail(dp, PSP_DP_ENOMEM, "Cannot set crypto id %u: out of memory", id);
+	slot->backend = keys->backend;
+	slot->key.spi = key->spi;
+	slot->key.version = key->version;
+	slot->key.iv_limit = key->iv_limit != 0 ? key->iv_limit : DP_IV_LIMIT_DEFAULT;
+	atomic_store_explicit(&slot->key.next_iv, 1, memory_order_relaxed);
+	status = keys->backend->key_new(keys->crypto, key->version, key->key, &slot->key.aead);
+	if (status != 0)
+		status = dp_fail(dp, status, "Cannot set crypto id %u: the crypto library failed",
+				 id);
+	if (status == 0)
+		status = dp_key_remember(dp, id, key);
+	if (status == 0)
+		swap(dp, id, slot);
+	else
+		slot_free(slot);
+	return status;
+}
+
+static const struct soft_tx_slot *slot_of(struct psp_dp *dp, uint32_t id)
+{
+	return atomic_load_explicit(&dp->keys.tx[id], memory_order_relaxed);
+}
+
+bool plane_crypto_has(struct psp_dp *dp, uint32_t id)
+{
+	return slot_of(dp, id) != NULL;
+}
+
+int32_t plane_crypto_clear(struct psp_dp *dp, uint32_t id)
+{
+	swap(dp, id, NULL);
+	return 0;
+}
+
+void plane_crypto_query(struct psp_dp *dp, uint32_t id, struct psp_dp_stats *stats)
+{
+	const struct soft_tx_key *key = &slot_of(dp, id)->key;
+
+	stats->packets = atomic_load_explicit(&key->packets, memory_order_relaxed);
+	stats->bytes = atomic_load_explicit(&key->bytes, memory_order_relaxed);
+	stats->last_used_ns = atomic_load_explicit(&key->last_used_ns, memory_order_relaxed);
+}
+
+/* ---- master keys ----------------------------------------------------------------------------- */
+
+/* Counts through 1 to 2^31 - 1 once, from the random start. */
+static uint32_t next_spi(struct psp_dp *dp)
+{
+	struct dp_master *master = &dp->base.master;
+	uint64_t at = (uint64_t)dp->keys.spi_start + master->spis_used++;
+
+	return (uint32_t)(at % DP_SPI_COUNT + 1) | (master->active != 0 ? PSP_SPI_MASTER_KEY : 0);
+}
+
+int32_t plane_spi_generate(struct psp_dp *dp, uint32_t version, struct psp_dp_key *keys, uint32_t n)
+{
+	const struct dp_keys *with = &dp->base.keys;
+	const struct soft_master *master =
+		atomic_load_explicit(&dp->keys.master, memory_order_relaxed);
+	int32_t status = 0;
+
+	for (uint32_t i = 0; status == 0 && i < n; i++) {
+		memset(&keys[i], 0, sizeof(keys[i]));
+		keys[i].size = sizeof(keys[i]);
+		keys[i].spi = next_spi(dp);
+		keys[i].version = (uint8_t)version;
+		status = psp_derive_key(with->backend, with->crypto,
+					master->key[dp->base.master.active], keys[i].spi, version,
+					keys[i].key);
+	}
+	return status == 0 ? 0
+			   : dp_fail(dp, status, "Cannot generate SPIs: the crypto library failed");
+}
+
+int32_t plane_rotate(struct psp_dp *dp)
+{
+	struct soft_keys *keys = &dp->keys;
+	struct soft_master *fresh = calloc(1, sizeof(*fresh));
+	struct soft_master *old = atomic_load_explicit(&keys->master, memory_order_relaxed);
+	uint32_t start, next = 1u - dp->base.master.active;
+
+	if (fresh == NULL)
+		return dp_fail(dp, PSP_DP_ENOMEM, "Cannot rotate the master key: out of memory");
+	memcpy(fresh->key, old->key, sizeof(fresh->key));
+	memcpy(fresh->generation, old->generation, sizeof(fresh->generation));
+	if (dp_random(fresh->key[next], sizeof(fresh->key[next])) != 0 ||
+	    dp_random(&start, sizeof(start)) != 0) {
+		master_free(fresh);
+		return dp_fail(dp, PSP_DP_EIO,
+			       "Cannot rotate the master key: the kernel gives no random octets");
+	}
+	fresh->generation[next]++;
+	keys->spi_start = start % DP_SPI_COUNT;
+	atomic_store_explicit(&keys->master, fresh, memory_order_release);
+	soft_rcu_defer(&dp->rcu, &old->rcu, master_due);
+	soft_rcu_wait(&dp->rcu);
+	/* They wipe what they have derived from the key that is gone. */
+	for (uint32_t i = 0; i < SOFT_WORKERS; i++)
+		soft_worker_wake(&dp->workers[i]);
+	return 0;
+}
+
+/* ---- receive keys ---------------------------------------------------------------------------- */
+
+int32_t soft_rx_keys_init(struct soft_rx_keys *keys, const struct psp_crypto_backend *backend)
+{
+	memset(keys, 0, sizeof(*keys));
+	keys->backend = backend;
+	if (dp_random(&keys->seed, sizeof(keys->seed)) != 0)
+		return PSP_DP_EIO;
+	keys->ways = calloc((size_t)SOFT_RX_SETS * SOFT_RX_WAYS, sizeof(*keys->ways));
+	return keys->ways != NULL ? 0 : PSP_DP_ENOMEM;
+}
+
+static void drop(struct soft_rx_keys *keys, struct soft_rx_key *way)
+{
+	keys->backend->key_free(way->aead);
+	memset(way, 0, sizeof(*way));
+}
+
+void soft_rx_keys_free(struct soft_rx_keys *keys)
+{
+	if (keys->ways == NULL)
+		return;
+	for (size_t i = 0; i < (size_t)SOFT_RX_SETS * SOFT_RX_WAYS; i++) {
+		if (keys->ways[i].aead != NULL)
+			drop(keys, &keys->ways[i]);
+	}
+	free(keys->ways);
+	keys->ways = NULL;
+}
+
+uint32_t soft_rx_keys_follow(struct soft_rx_keys *keys, const struct soft_master *master)
+{
+	uint32_t stale = 0;
+
+	if (memcmp(keys->generation, master->generation, sizeof(keys->generation)) == 0)
+		return 0;
+	memcpy(keys->generation, master->generation, sizeof(keys->generation));
+	for (size_t i = 0; i < (size_t)SOFT_RX_SETS * SOFT_RX_WAYS; i++) {
+		struct soft_rx_key *way = &keys->ways[i];
+
+		if (way->aead == NULL || way->generation == master->generation[way->spi >> 31])
+			continue;
+		drop(keys, way);
+		stale++;
+	}
+	return stale;
+}
+
+static struct soft_rx_key *set_of(struct soft_rx_keys *keys, uint32_t spi)
+{
+	uint64_t h = (spi ^ keys->seed) * 0x9e3779b97f4a7c15u;
+
+	return &keys->ways[(size_t)((h >> 40) % SOFT_RX_SETS) * SOFT_RX_WAYS];
+}
+
+static bool is(const struct soft_rx_key *way, uint32_t spi, uint32_t version, uint32_t generation)
+{
+	return way->aead != NULL && way->spi == spi && way->version == version &&
+	       way->generation == generation;
+}
+
+const struct psp_aead_key *soft_rx_keys_find(struct soft_rx_keys *keys, uint32_t spi,
+					     uint32_t version, uint32_t generation)
+{
+	struct soft_rx_key *set = set_of(keys, spi);
+
+	for (uint32_t i = 0; i < SOFT_RX_WAYS; i++) {
+		if (!is(&set[i], spi, version, generation))
+			continue;
+		set[i].stamp = ++keys->clock;
+		return set[i].aead;
+	}
+	return NULL;
+}
+
+void soft_rx_keys_put(struct soft_rx_keys *keys, uint32_t spi, uint32_t version,
+		      uint32_t generation, struct psp_aead_key *aead)
+{
+	struct soft_rx_key *set = set_of(keys, spi), *victim = set;
+
+	for (uint32_t i = 0; i < SOFT_RX_WAYS && victim->aead != NULL; i++) {
+		if (set[i].aead == NULL || keys->clock - set[i].stamp > keys->clock - victim->stamp)
+			victim = &set[i];
+	}
+	if (victim->aead != NULL)
+		drop(keys, victim);
+	victim->aead = aead;
+	victim->spi = spi;
+	victim->version = (uint8_t)version;
+	victim->generation = generation;
+	victim->stamp = ++keys->clock;
+}

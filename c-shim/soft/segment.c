@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * segment.c: super-frames in parts: the PSP packets of one that the uplink gave, and a part of one that a workload gave
+ * as a frame of its own: single packets to be sampled, and what is between them.
+ */
+#include <string.h>
+
+#include "../common/csum.h"
+#include "../common/net.h"
+#include "steps.h"
+
+#define PACKETS_MAX (SOFT_SEGMENTS_MAX * 2u) /* the kernel's own bound on a UDP super-frame */
+
+static bool is_super_frame(const struct dp_packet *packet)
+{
+	return packet->gso == DP_GSO_UDP && packet->gso_size != 0 &&
+	       packet->fields.parser_meta_outer_l4_type == PSP_DP_L4_UDP &&
+	       packet->payload_off <= NET_HEAD_MAX && packet->len > packet->payload_off;
+}
+
+/* Outer headers in front of slice i: its lengths, its IPv4 id, and no UDP checksum, which PSP may go without. */
+static void write_head(struct dp_packet *segment, const uint8_t *head, uint32_t i)
+{
+	uint8_t *ip = segment->frame + segment->l3_off;
+	uint8_t *udp = segment->frame + segment->l4_off;
+	uint32_t ip_len = segment->len - segment->l3_off;
+
+	memcpy(segment->frame, head, segment->payload_off);
+	psp_put16(udp + NET_UDP_LENGTH, (uint16_t)(segment->len - segment->l4_off));
+	psp_put16(udp + NET_UDP_CSUM, 0);
+	if ((ip[0] >> 4) == 6) {
+		psp_put16(ip + NET_IP6_PLEN, (uint16_t)(ip_len - NET_IP6_LEN));
+		return;
+	}
+	psp_put16(ip + NET_IP4_TOTAL, (uint16_t)ip_len);
+	psp_put16(ip + NET_IP4_ID, (uint16_t)(psp_get16(ip + NET_IP4_ID) + i));
+	dp_csum_ipv4(ip);
+}
+
+void soft_cut(struct dp_packet *packet, void (*each)(void *arg, struct dp_packet *segment),
+	      void *arg)
+{
+	uint8_t head[NET_HEAD_MAX];
+	uint32_t payload, count;
+
+	if (!is_super_frame(packet)) {
+		each(arg, packet);
+		return;
+	}
+	payload = packet->len - packet->payload_off;
+	count = dp_segments(packet);
+	if (count > PACKETS_MAX)
+		count = PACKETS_MAX;
+	memcpy(head, packet->frame, packet->payload_off);
+	for (uint32_t i = 0; i < count; i++) {
+		struct dp_packet segment = *packet;
+		uint32_t off = i * packet->gso_size;
+		uint32_t len = payload - off < packet->gso_size ? payload - off : packet->gso_size;
+
+		/* The headers go over the end of what lies in front: it has been consumed. */
+		segment.frame = packet->frame + off;
+		segment.len = packet->payload_off + len;
+		segment.gso = DP_GSO_NONE;
+		segment.gso_size = 0;
+		segment.needs_csum = false;
+		segment.csum_valid = true;
+		write_head(&segment, head, i);
+		dp_parse_psp(&segment);
+		each(arg, &segment);
+	}
+}
+
+static void mend_ip(uint8_t *ip, uint32_t len, uint32_t first)
+{
+	if ((ip[0] >> 4) == 6) {
+		psp_put16(ip + NET_IP6_PLEN, (uint16_t)(len - NET_IP6_LEN));
+		return;
+	}
+	psp_put16(ip + NET_IP4_TOTAL, (uint16_t)len);
+	psp_put16(ip + NET_IP4_ID, (uint16_t)(psp_get16(ip + NET_IP4_ID) + first));
+	dp_csum_ipv4(ip);
+}
+
+static void mend_tcp(uint8_t *tcp, uint32_t payload_off, bool is_first, bool is_last)
+{
+	uint8_t flags = tcp[NET_TCP_FLAGS];
+
+	psp_put32(tcp + NET_TCP_SEQ, psp_get32(tcp + NET_TCP_SEQ) + payload_off);
+	if (!is_last)
+		flags &= (uint8_t) ~(NET_FIN | NET_PSH);
+	if (!is_first)
+		flags &= (uint8_t)~NET_CWR;
+	tcp[NET_TCP_FLAGS] = flags;
+}
+
+void soft_split(const struct dp_packet *whole, uint32_t first, uint32_t count, uint8_t *buf,
+		struct dp_packet *piece)
+{
+	bool tcp = whole->gso != DP_GSO_UDP;
+	uint32_t head = whole->payload_off, payload = whole->len - head;
+	uint32_t off = first * whole->gso_size, len = count * whole->gso_size;
+	uint32_t before = whole->len - whole->l4_off, l4_len, sum;
+	uint8_t *l4, *stored;
+
+	if (len > payload - off)
+		len = payload - off;
+	*piece = *whole;
+	piece->frame = buf + DP_HEADROOM;
+	piece->len = head + len;
+	if (len <= whole->gso_size) {
+		piece->gso = DP_GSO_NONE;
+		piece->gso_size = 0;
+	}
+	memcpy(piece->frame, whole->frame, head);
+	memcpy(piece->frame + head, whole->frame + head + off, len);
+	mend_ip(piece->frame + piece->l3_off, piece->len - piece->l3_off, first);
+	l4 = piece->frame + piece->l4_off;
+	l4_len = piece->len - piece->l4_off;
+	stored = l4 + (tcp ? NET_TCP_CSUM : NET_UDP_CSUM);
+	if (tcp)
+		mend_tcp(l4, off, first == 0, off + len == payload);
+	else
+		psp_put16(l4 + NET_UDP_LENGTH, (uint16_t)l4_len);
+	/* The partial sum that is there knows the final destination, also behind a routing header. */
+	if (whole->needs_csum)
+		sum = psp_get16(stored) + (0xffffu - before) + l4_len;
+	else if (!tcp && psp_get16(stored) == 0)
+		return; /* the sender does without */
+	else
+		sum = dp_csum_pseudo(piece->frame + piece->l3_off, piece->fields.outer_ip_proto,
+				     l4_len);
+	psp_put16(stored, dp_csum_fold(sum));
+	piece->needs_csum = true;
+	piece->csum_valid = false;
+	piece->csum_start = piece->l4_off;
+	piece->csum_offset = (uint16_t)(stored - l4);
+}
