@@ -35,7 +35,6 @@
 #define NET_IP6_LEN 40u
 #define NET_IP6_PLEN 4u
 #define NET_IP6_NEXT 6u
-#define NET_IP6_HOPS 7u
 #define NET_IP6_SRC 8u
 #define NET_IP6_DST 24u
 #define NET_IP6_LABEL 0x000fffffu
@@ -56,13 +55,10 @@
 #define NET_TCP_FLAGS 13u
 #define NET_TCP_WINDOW 14u
 #define NET_TCP_CSUM 16u
-#define NET_TCP_URGENT 18u
 #define NET_FIN 0x01u
 #define NET_SYN 0x02u
-#define NET_RST 0x04u
 #define NET_PSH 0x08u
 #define NET_ACK 0x10u
-#define NET_URG 0x20u
 #define NET_CWR 0x80u
 
 #define NET_UDP_LEN 8u
@@ -112,6 +108,14 @@ static inline void net_map_v4(uint8_t out[16], const uint8_t *v4)
 	memset(out + 10, 0xff, 2);
 	memcpy(out + 12, v4, 4);
 }
+
+/*
+ * A copy of a super-frame's headers becomes the nth packet's. IP, of `len` octets: its length, and for IPv4 the
+ * identification and the checksum. TCP, whose payload starts `off` octets into the super-frame's: sequence number, and
+ * the flags that only the first or the last packet has; not the checksum.
+ */
+void dp_segment_ip(uint8_t *ip, uint32_t len, uint32_t nth);
+void dp_segment_tcp(uint8_t *tcp, uint32_t off, bool first, bool last);
 
 /* Fills tun_psp_* of a UDP packet to port 1000 from the octets after its UDP header. */
 void dp_parse_psp(struct dp_packet *packet);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* packet.c: what is read of a frame, and the MSS that a SYN asks for. */
+/*
+ * packet.c: what is read of a frame, what becomes of its headers where a super-frame is cut, and the MSS that a SYN
+ * asks for.
+ */
 #include "csum.h"
 #include "net.h"
 
@@ -257,6 +260,31 @@ uint32_t dp_flow_hash(const struct dp_packet *packet)
 	}
 	hash *= 0xc4ceb9fe1a85ec53u;
 	return (uint32_t)(hash >> 32);
+}
+
+/* ---- packets of a super-frame ---------------------------------------------------------------- */
+
+void dp_segment_ip(uint8_t *ip, uint32_t len, uint32_t nth)
+{
+	if ((ip[0] >> 4) == 6) {
+		psp_put16(ip + NET_IP6_PLEN, (uint16_t)(len - NET_IP6_LEN));
+		return;
+	}
+	psp_put16(ip + NET_IP4_TOTAL, (uint16_t)len);
+	psp_put16(ip + NET_IP4_ID, (uint16_t)(psp_get16(ip + NET_IP4_ID) + nth));
+	dp_csum_ipv4(ip);
+}
+
+void dp_segment_tcp(uint8_t *tcp, uint32_t off, bool first, bool last)
+{
+	uint8_t flags = tcp[NET_TCP_FLAGS];
+
+	psp_put32(tcp + NET_TCP_SEQ, psp_get32(tcp + NET_TCP_SEQ) + off);
+	if (!last)
+		flags &= (uint8_t) ~(NET_FIN | NET_PSH);
+	if (!first)
+		flags &= (uint8_t)~NET_CWR;
+	tcp[NET_TCP_FLAGS] = flags;
 }
 
 /* ---- MSS ------------------------------------------------------------------------------------- */

@@ -42,8 +42,9 @@ static const uint8_t *address_of(const uint8_t ip[16], uint8_t family)
 static void map_address(uint8_t out[16], const uint8_t *address, uint8_t family)
 {
 	if (family == AF_INET)
-		memcpy(out, V4_MAPPED, sizeof(V4_MAPPED));
-	memcpy(family == AF_INET ? out + 12 : out, address, address_len(family));
+		net_map_v4(out, address);
+	else
+		memcpy(out, address, 16);
 }
 
 static void put_attribute(struct request *request, uint16_t type, const void *data, uint32_t len)

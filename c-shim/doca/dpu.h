@@ -75,7 +75,6 @@ struct psp_dp {
 
 /* dp_fail() for a refusal by DOCA: "what: descr"; the status follows from the result. */
 int32_t dpu_fail_doca(struct psp_dp *dp, const char *what, doca_error_t result);
-int32_t dpu_status_of(doca_error_t result);
 
 /* Frees memory, now or, when hardware may still write to it, at the end. */
 void dpu_free(struct psp_dp *dp, void *memory, bool lost);
@@ -170,17 +169,11 @@ int32_t dpu_master_up(struct psp_dp *dp);
 
 /* ---- stats.c: writer ---- */
 
-/* Adds what a piece has counted since the last look, in the ABI's units. */
-void dpu_piece_settle(const struct dpu_piece *piece, struct dpu_total *raw_last,
-		      struct dpu_total *total);
-
 /* Reads an entry's counter, and adds what is new to the plane's counters. */
 void dpu_entry_settle(struct psp_dp *dp, struct dpu_entry *entry);
 void dpu_pipe_settle(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_total *misses);
 /* Adds what hardware counted for an entry's detours to its total. */
 void dpu_detours_settle(struct psp_dp *dp, struct dpu_entry *entry);
-/* Counts packets for which the CPU's queue had no room. */
-void dpu_detours_lost(struct psp_dp *dp);
 
 /* ---- poll.c, rx.c, tx.c ---- */
 

@@ -4,7 +4,7 @@
 
 #include "dpu.h"
 
-int32_t dpu_status_of(doca_error_t result)
+static int32_t status_of(doca_error_t result)
 {
 	switch (result) {
 	case DOCA_SUCCESS:
@@ -31,7 +31,7 @@ int32_t dpu_status_of(doca_error_t result)
 
 int32_t dpu_fail_doca(struct psp_dp *dp, const char *what, doca_error_t result)
 {
-	return dp_fail(dp, dpu_status_of(result), "%s: DOCA answers %s: %s", what,
+	return dp_fail(dp, status_of(result), "%s: DOCA answers %s: %s", what,
 		       doca_error_get_name(result), doca_error_get_descr(result));
 }
 

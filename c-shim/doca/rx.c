@@ -183,7 +183,7 @@ uint32_t dpu_rx_round(struct psp_dp *dp, uint16_t queue, uint16_t most)
 		uint32_t mark = mark_of(mbufs[i]);
 		struct dp_packet packet;
 
-		/* Whatever becomes of it: what did not come here is lost. See dpu_detours_lost(). */
+		/* Whatever becomes of it: what did not come here is lost. See stats.c. */
 		if (dpu_mark_kind(mark) == DPU_MARK_INSPECT)
 			atomic_fetch_add_explicit(&dp->inspected, 1, memory_order_relaxed);
 		memset(&packet, 0, sizeof(packet));

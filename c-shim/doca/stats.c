@@ -27,9 +27,9 @@ static uint64_t less(uint64_t bytes, uint64_t packets, uint64_t each)
 	return bytes > packets * each ? bytes - packets * each : 0;
 }
 
-/* Frames to octets of IP. A device that starts anew after an update reads less than before: it goes on from there. */
-void dpu_piece_settle(const struct dpu_piece *piece, struct dpu_total *raw_last,
-		      struct dpu_total *total)
+/* What a piece has counted since the last look, frames to octets of IP. A device that starts anew after an update reads less than before: it goes on from there. */
+static void piece_settle(const struct dpu_piece *piece, struct dpu_total *raw_last,
+			 struct dpu_total *total)
 {
 	struct dpu_total raw, fresh;
 
@@ -48,7 +48,7 @@ void dpu_detours_settle(struct psp_dp *dp, struct dpu_entry *entry)
 	uint64_t before = entry->total.packets;
 
 	for (struct dpu_detour *d = entry->detours; d != NULL; d = d->next)
-		dpu_piece_settle(&d->piece, &d->raw, &entry->total);
+		piece_settle(&d->piece, &d->raw, &entry->total);
 	dp->diverted += entry->total.packets - before;
 }
 
@@ -126,7 +126,7 @@ void dpu_entry_settle(struct psp_dp *dp, struct dpu_entry *entry)
 {
 	struct dpu_total fresh;
 
-	dpu_piece_settle(&entry->piece, &entry->raw, &entry->total);
+	piece_settle(&entry->piece, &entry->raw, &entry->total);
 	dpu_detours_settle(dp, entry);
 	fresh = since(&entry->total, &entry->settled);
 	entry->settled = entry->total;
@@ -184,7 +184,7 @@ static void settle_catch_all(struct psp_dp *dp, struct dpu_pipe *pipe, struct dp
 		struct dpu_total before = pipe->caught[i];
 		uint64_t fresh;
 
-		dpu_piece_settle(&pipe->catch_all[i], &pipe->caught_raw[i], &pipe->caught[i]);
+		piece_settle(&pipe->catch_all[i], &pipe->caught_raw[i], &pipe->caught[i]);
 		misses->packets += pipe->caught[i].packets;
 		misses->bytes += pipe->caught[i].bytes;
 		fresh = pipe->caught[i].packets - before.packets;
@@ -222,7 +222,7 @@ void dpu_pipe_settle(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_total 
  * What was diverted at the last look, and was not seen when the queues have run empty since, is lost. Empty twice:
  * the first time may have been before that look, and was counted after it.
  */
-void dpu_detours_lost(struct psp_dp *dp)
+static void detours_lost(struct psp_dp *dp)
 {
 	uint64_t rests = atomic_load_explicit(&dp->rests, memory_order_acquire);
 	uint64_t inspected = atomic_load_explicit(&dp->inspected, memory_order_relaxed);
@@ -292,6 +292,6 @@ void plane_count(struct psp_dp *dp)
 		if (pipe != NULL)
 			dpu_pipe_settle(dp, dpu_pipe(pipe), &misses);
 	}
-	dpu_detours_lost(dp);
+	detours_lost(dp);
 	dp_unlock(dp);
 }

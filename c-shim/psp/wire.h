@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * wire.h: the PSP header, its constants and its parser. Source: PSP Architecture Specification
+ * wire.h: the PSP header, its constants and its parser (seal.c). Source: PSP Architecture Specification
  * (Google, 2022-11-17), section "PSP header".
  *
  *   octet 0      next header             octet 1     header extension length (8 octets, less the first 8)
@@ -23,7 +23,6 @@
 #define PSP_ICV_LEN 16u
 #define PSP_PACKET_MAX 65535u /* octets of a PSP packet: the payload of one UDP datagram */
 #define PSP_NONCE_OFFSET 4u   /* SPI | IV are the GCM nonce */
-#define PSP_NONCE_LEN 12u
 #define PSP_FLAG_S 0x80u
 #define PSP_FLAG_D 0x40u
 #define PSP_FLAG_V 0x02u

@@ -69,12 +69,7 @@ static bool decap_transport(struct dp_packet *packet, uint16_t *type)
 		return false;
 	memmove(ip, packet->frame + packet->l3_off, ip_len);
 	ip[read.next_off] = packet->psp.next_header;
-	if (read.v6) {
-		psp_put16(ip + NET_IP6_PLEN, (uint16_t)(ip_len - NET_IP6_LEN + l4_len));
-	} else {
-		psp_put16(ip + NET_IP4_TOTAL, (uint16_t)(ip_len + l4_len));
-		dp_csum_ipv4(ip);
-	}
+	dp_segment_ip(ip, ip_len + l4_len, 0);
 	packet->frame = ip - NET_ETH_LEN;
 	packet->len = NET_ETH_LEN + ip_len + l4_len;
 	*type = read.v6 ? NET_TYPE_IPV6 : NET_TYPE_IPV4;

@@ -107,12 +107,7 @@ static void finish(struct dp_packet *head)
 	uint32_t l4_len = head->len - head->l4_off;
 	bool v6 = (ip[0] >> 4) == 6;
 
-	if (v6) {
-		psp_put16(ip + NET_IP6_PLEN, (uint16_t)l4_len);
-	} else {
-		psp_put16(ip + NET_IP4_TOTAL, (uint16_t)(head->len - head->l3_off));
-		dp_csum_ipv4(ip);
-	}
+	dp_segment_ip(ip, head->len - head->l3_off, 0);
 	psp_put16(tcp + NET_TCP_CSUM, dp_csum_fold(dp_csum_pseudo(ip, NET_PROTO_TCP, l4_len)));
 	head->gso = v6 ? DP_GSO_TCP6 : DP_GSO_TCP4;
 	head->needs_csum = true;

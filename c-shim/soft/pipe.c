@@ -154,12 +154,8 @@ static int32_t rule_fill(struct psp_dp *dp, const struct dp_pipe *pipe,
 
 	dp_rule_what(pipe, what);
 	status = dp_rule_actions(dp, what, pipe, desc, &rule->base);
-	if (status == 0 && (actions->flags & PSP_DP_ACTION_ENCAP) != 0) {
-		uint32_t psp = dp_encap_psp(actions);
-
-		rule->tx_spi = psp_get32(actions->encap_data + psp + 4);
-		rule->psp_len = (uint8_t)(actions->encap_size - psp);
-	}
+	if (status == 0 && (actions->flags & PSP_DP_ACTION_ENCAP) != 0)
+		rule->tx_spi = psp_get32(actions->encap_data + dp_encap_psp(actions) + 4);
 	return status == 0 ? dp_rule_forward(dp, what, pipe, desc, &rule->base) : status;
 }
 

@@ -10,7 +10,6 @@
 
 #define SOURCE_PORT_FIRST 49152u /* the dynamic range of RFC 6335: its top two bits */
 #define SOURCE_PORT_BITS 0x3fffu
-#define ECN_OF_TOS 0x03u
 
 /* ---- outer headers --------------------------------------------------------------------------- */
 
@@ -107,7 +106,7 @@ static uint8_t outer_tos(const struct soft_outer *outer, const struct dp_packet 
 
 	if (outer->copy_dscp)
 		return inner;
-	return (uint8_t)((given & ~ECN_OF_TOS) | (inner & ECN_OF_TOS));
+	return (uint8_t)((given & ~NET_ECN) | (inner & NET_ECN));
 }
 
 static void write_tunnel(const struct soft_outer *outer, const struct dp_packet *packet,
@@ -143,13 +142,7 @@ static void write_transport(const struct soft_outer *outer, const struct dp_pack
 	memcpy(ip, packet->frame + packet->l3_off, ip_len);
 	memcpy(frame + outer->udp_off, outer->data + NET_ETH_LEN, NET_UDP_LEN);
 	frame[outer->next_off - packet->l3_off + NET_ETH_LEN] = NET_PROTO_UDP;
-	if (outer->v6) {
-		psp_put16(ip + NET_IP6_PLEN, (uint16_t)(ip_len - NET_IP6_LEN + udp_len));
-		return;
-	}
-	psp_put16(ip + NET_IP4_TOTAL, (uint16_t)(ip_len + udp_len));
-	psp_put16(ip + NET_IP4_ID, (uint16_t)(psp_get16(ip + NET_IP4_ID) + first));
-	dp_csum_ipv4(ip);
+	dp_segment_ip(ip, ip_len + udp_len, first);
 }
 
 void soft_outer_write(const struct soft_outer *outer, const struct dp_packet *packet,
@@ -258,18 +251,6 @@ static bool take_ivs(struct soft_tx_key *key, uint32_t count, uint64_t *first)
 	return true;
 }
 
-static void mend_tcp(const struct cut *cut, uint8_t *tcp, uint32_t segment)
-{
-	uint8_t flags = tcp[NET_TCP_FLAGS];
-
-	psp_put32(tcp + NET_TCP_SEQ, psp_get32(tcp + NET_TCP_SEQ) + segment * cut->step);
-	if (segment != cut->count - 1)
-		flags &= (uint8_t) ~(NET_FIN | NET_PSH);
-	if (segment != 0)
-		flags &= (uint8_t)~NET_CWR;
-	tcp[NET_TCP_FLAGS] = flags;
-}
-
 /* Makes a copy of the super-frame's headers those of one segment; `l4` of its L4 octets follow them. */
 static void mend_segment(const struct cut *cut, uint8_t *copy, uint32_t segment)
 {
@@ -280,15 +261,10 @@ static void mend_segment(const struct cut *cut, uint8_t *copy, uint32_t segment)
 	uint8_t *stored = l4 + NET_UDP_CSUM;
 	uint16_t csum;
 
-	if (!cut->outer.transport && (copy[0] >> 4) == 6) {
-		psp_put16(copy + NET_IP6_PLEN, (uint16_t)(ip_len - NET_IP6_LEN + l4_len));
-	} else if (!cut->outer.transport) {
-		psp_put16(copy + NET_IP4_TOTAL, (uint16_t)(ip_len + l4_len));
-		psp_put16(copy + NET_IP4_ID, (uint16_t)(psp_get16(copy + NET_IP4_ID) + segment));
-		dp_csum_ipv4(copy);
-	}
+	if (!cut->outer.transport)
+		dp_segment_ip(copy, ip_len + l4_len, segment);
 	if (is_tcp(packet)) {
-		mend_tcp(cut, l4, segment);
+		dp_segment_tcp(l4, segment * cut->step, segment == 0, segment == cut->count - 1);
 		stored = l4 + NET_TCP_CSUM;
 	} else {
 		psp_put16(l4 + NET_UDP_LENGTH, (uint16_t)l4_len);

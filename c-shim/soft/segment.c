@@ -28,13 +28,7 @@ static void write_head(struct dp_packet *segment, const uint8_t *head, uint32_t 
 	memcpy(segment->frame, head, segment->payload_off);
 	psp_put16(udp + NET_UDP_LENGTH, (uint16_t)(segment->len - segment->l4_off));
 	psp_put16(udp + NET_UDP_CSUM, 0);
-	if ((ip[0] >> 4) == 6) {
-		psp_put16(ip + NET_IP6_PLEN, (uint16_t)(ip_len - NET_IP6_LEN));
-		return;
-	}
-	psp_put16(ip + NET_IP4_TOTAL, (uint16_t)ip_len);
-	psp_put16(ip + NET_IP4_ID, (uint16_t)(psp_get16(ip + NET_IP4_ID) + i));
-	dp_csum_ipv4(ip);
+	dp_segment_ip(ip, ip_len, i);
 }
 
 void soft_cut(struct dp_packet *packet, void (*each)(void *arg, struct dp_packet *segment),
@@ -70,29 +64,6 @@ void soft_cut(struct dp_packet *packet, void (*each)(void *arg, struct dp_packet
 	}
 }
 
-static void mend_ip(uint8_t *ip, uint32_t len, uint32_t first)
-{
-	if ((ip[0] >> 4) == 6) {
-		psp_put16(ip + NET_IP6_PLEN, (uint16_t)(len - NET_IP6_LEN));
-		return;
-	}
-	psp_put16(ip + NET_IP4_TOTAL, (uint16_t)len);
-	psp_put16(ip + NET_IP4_ID, (uint16_t)(psp_get16(ip + NET_IP4_ID) + first));
-	dp_csum_ipv4(ip);
-}
-
-static void mend_tcp(uint8_t *tcp, uint32_t payload_off, bool is_first, bool is_last)
-{
-	uint8_t flags = tcp[NET_TCP_FLAGS];
-
-	psp_put32(tcp + NET_TCP_SEQ, psp_get32(tcp + NET_TCP_SEQ) + payload_off);
-	if (!is_last)
-		flags &= (uint8_t) ~(NET_FIN | NET_PSH);
-	if (!is_first)
-		flags &= (uint8_t)~NET_CWR;
-	tcp[NET_TCP_FLAGS] = flags;
-}
-
 void soft_split(const struct dp_packet *whole, uint32_t first, uint32_t count, uint8_t *buf,
 		struct dp_packet *piece)
 {
@@ -113,12 +84,12 @@ void soft_split(const struct dp_packet *whole, uint32_t first, uint32_t count, u
 	}
 	memcpy(piece->frame, whole->frame, head);
 	memcpy(piece->frame + head, whole->frame + head + off, len);
-	mend_ip(piece->frame + piece->l3_off, piece->len - piece->l3_off, first);
+	dp_segment_ip(piece->frame + piece->l3_off, piece->len - piece->l3_off, first);
 	l4 = piece->frame + piece->l4_off;
 	l4_len = piece->len - piece->l4_off;
 	stored = l4 + (tcp ? NET_TCP_CSUM : NET_UDP_CSUM);
 	if (tcp)
-		mend_tcp(l4, off, first == 0, off + len == payload);
+		dp_segment_tcp(l4, off, first == 0, off + len == payload);
 	else
 		psp_put16(l4 + NET_UDP_LENGTH, (uint16_t)l4_len);
 	/* The partial sum that is there knows the final destination, also behind a routing header. */

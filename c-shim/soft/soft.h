@@ -30,7 +30,6 @@
 struct soft_rule {
 	struct soft_rcu_head rcu;
 	struct dp_rule base;
-	uint8_t psp_len; /* ENCAP: octets of the PSP header in encap_data */
 	uint32_t tx_spi; /* ENCAP: the SPI in it */
 };
 
