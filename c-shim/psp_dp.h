@@ -73,6 +73,17 @@ enum psp_dp_backend {
 	PSP_DP_BACKEND_IPSEC_MB = 2
 };
 
+/*
+ * The ingress guard: a plane in software gets copies of the frames that come in. The guard drops the kernel's own, on
+ * the uplink those of PSP, on the host port all of them. Where there is none, a socket keeps the kernel quiet on UDP
+ * 1000, and psp_dp_open() refuses a kernel that forwards the host port's packets.
+ */
+enum psp_dp_guard_mode {
+	PSP_DP_GUARD_AUTO = 0,    /* where it can be had */
+	PSP_DP_GUARD_REQUIRE = 1, /* psp_dp_open() refuses without it */
+	PSP_DP_GUARD_NEVER = 2,
+};
+
 struct psp_dp_config {
 	uint32_t size;
 	uint32_t backend;        /* enum psp_dp_backend */
@@ -88,8 +99,8 @@ struct psp_dp_config {
 	uint32_t versions;    /* bit n: PSP version n is accepted on receive; 0: versions 0 and 1 */
 	uint16_t uplink_vlan; /* 802.1Q VLAN id on the uplink, 0: untagged */
 	uint8_t mss_clamp;    /* 1: clamp the MSS of TCP SYNs to what fits the uplink */
-	uint8_t pad0;
-	char options[512]; /* plane-specific "key=value,..." (doca: cores, devargs) */
+	uint8_t host_guard;   /* enum psp_dp_guard_mode; soft alone */
+	char options[512];    /* plane-specific "key=value,..." (doca: cores, devargs) */
 	uint8_t reserved[64];
 };
 
@@ -113,16 +124,34 @@ PSP_DP_API int32_t psp_dp_close(struct psp_dp *dp);
 /* The sentence that belongs to the last failed call on this handle (any thread). */
 PSP_DP_API int32_t psp_dp_error_text(struct psp_dp *dp, char *buf, uint32_t cap, uint32_t *len);
 
+enum psp_dp_guard {
+	PSP_DP_GUARD_NOT_APPLICABLE = 0, /* the kernel gets no copies: in hardware */
+	PSP_DP_GUARD_STANDS = 1,
+	PSP_DP_GUARD_ABSENT = 2, /* guard_reason says why */
+	PSP_DP_GUARD_OFF = 3,    /* by the configuration */
+};
+enum psp_dp_guard_reason {
+	PSP_DP_GUARD_NO_REASON = 0,
+	PSP_DP_GUARD_NO_RIGHT = 1,  /* CAP_NET_ADMIN is missing */
+	PSP_DP_GUARD_NO_KERNEL = 2, /* no netdev chains, or no owners of tables: Linux 5.12 */
+	PSP_DP_GUARD_REFUSED = 3,   /* anything else */
+};
+
 struct psp_dp_port_info {
 	uint32_t size;
 	uint32_t ifindex;
 	uint32_t mtu; /* octets of IP */
 	uint8_t mac[6];
 	uint8_t link_up;
-	uint8_t forwards; /* host port, in software: the kernel sends its packets on in clear text,
+	uint8_t forwards; /* host port, in software, no guard: the kernel sends its packets on in clear text,
 			     1: IPv4, 2: IPv6, 3: both. Refused by psp_dp_open(), possible after it */
-	uint8_t reserved[32];
+	uint8_t guard;        /* enum psp_dp_guard */
+	uint8_t guard_reason; /* enum psp_dp_guard_reason */
+	uint8_t pad0[2];
+	uint32_t guard_restored; /* times that it was found gone and put back */
+	uint8_t reserved[24];
 };
+/* Puts the port's guard back, too, where it is found gone; looks at that once in half a second. */
 PSP_DP_API int32_t psp_dp_port_query(struct psp_dp *dp, uint32_t port,
 				     struct psp_dp_port_info *info);
 
@@ -502,7 +531,8 @@ PSP_DP_API int32_t psp_dp_unseal(uint32_t backend, const struct psp_dp_key *key,
  * What JavaScript may not read of this machine, a line each: "page-size 4096", "cap-eff 3400" (hexadecimal),
  * "rmem-max 212992" and "wmem-max" (octets, absent when unknown), and for every network interface
  * "interface NAME up|down MTU" and, where the kernel forwards what comes in there, "forwards NAME BITS" (as
- * psp_dp_port_info.forwards). UTF-8 without a terminator. PSP_DP_ERANGE: *len says what is needed.
+ * psp_dp_port_info.forwards); "guard N": whether this process could have an ingress guard, of
+ * enum psp_dp_guard_reason, 0: it could. UTF-8 without a terminator. PSP_DP_ERANGE: *len says what is needed.
  */
 PSP_DP_API int32_t psp_dp_host_report(char *buf, uint32_t cap, uint32_t *len);
 

@@ -2,6 +2,7 @@
 /* host_report.c: for psp-agent doctor. The runtime keeps /proc and /sys from programs without every permission. */
 #include "../psp_dp.h"
 #include "forwarding.h"
+#include "nftables.h"
 
 #include <inttypes.h>
 #include <linux/capability.h>
@@ -96,6 +97,7 @@ int32_t psp_dp_host_report(char *buf, uint32_t cap, uint32_t *len)
 	capabilities(&report);
 	limit(&report, "rmem-max", "/proc/sys/net/core/rmem_max");
 	limit(&report, "wmem-max", "/proc/sys/net/core/wmem_max");
+	line(&report, "guard %u\n", psp_nft_probe());
 	interfaces(&report);
 	*len = report.len;
 	return report.len <= cap ? PSP_DP_OK : PSP_DP_ERANGE;

@@ -26,7 +26,7 @@
 	FIELD(psp_dp_config, versions, 168, 4) \
 	FIELD(psp_dp_config, uplink_vlan, 172, 2) \
 	FIELD(psp_dp_config, mss_clamp, 174, 1) \
-	FIELD(psp_dp_config, pad0, 175, 1) \
+	FIELD(psp_dp_config, host_guard, 175, 1) \
 	FIELD(psp_dp_config, options, 176, 512) \
 	FIELD(psp_dp_config, reserved, 688, 64) \
 	STRUCT(psp_dp_port_info, 52) \
@@ -36,7 +36,11 @@
 	FIELD(psp_dp_port_info, mac, 12, 6) \
 	FIELD(psp_dp_port_info, link_up, 18, 1) \
 	FIELD(psp_dp_port_info, forwards, 19, 1) \
-	FIELD(psp_dp_port_info, reserved, 20, 32) \
+	FIELD(psp_dp_port_info, guard, 20, 1) \
+	FIELD(psp_dp_port_info, guard_reason, 21, 1) \
+	FIELD(psp_dp_port_info, pad0, 22, 2) \
+	FIELD(psp_dp_port_info, guard_restored, 24, 4) \
+	FIELD(psp_dp_port_info, reserved, 28, 24) \
 	STRUCT(psp_dp_next_hop, 60) \
 	FIELD(psp_dp_next_hop, size, 0, 4) \
 	FIELD(psp_dp_next_hop, via_gateway, 4, 1) \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * forwarding.h: the soft plane reads frames beside the kernel, it does not take them away. A kernel that
- * forwards what comes in on the host port would send tenants' packets on in clear text.
+ * forwarding.h: the soft plane reads frames beside the kernel, it does not take them away. Where there is no ingress
+ * guard (guard.h), a kernel that forwards what comes in on the host port would send tenants' packets on in clear text.
  */
 #ifndef PSP_SOFT_FORWARDING_H
 #define PSP_SOFT_FORWARDING_H

@@ -36,6 +36,8 @@ const char *plane_complaint(const struct psp_dp_config *config)
 		return "host is not the name of an interface";
 	if (strcmp(uplink, host) == 0)
 		return "uplink and host are the same interface";
+	if (config->host_guard > PSP_DP_GUARD_NEVER)
+		return "host_guard is not auto, require or off";
 	return config->options[0] != 0 ? "the soft plane has no options" : NULL;
 }
 
@@ -57,6 +59,24 @@ struct psp_dp *plane_alloc(void)
 	return dp;
 }
 
+/* The kernel gets copies of what comes in. Without a guard it must do the least with them. */
+static int32_t shield(struct psp_dp *dp, char *err, uint32_t err_cap)
+{
+	const struct psp_dp_config *config = &dp->base.config;
+	const struct soft_guard_ports ports = {
+		.uplink = config->uplink, .host = config->host, .uplink_vlan = config->uplink_vlan};
+	int32_t status;
+
+	if (config->host_guard != PSP_DP_GUARD_NEVER) {
+		status = soft_guard_open(&ports, &dp->guard, &dp->guard_reason, err, err_cap);
+		if (status == 0 || status == PSP_DP_EBUSY || status == PSP_DP_ENOMEM ||
+		    config->host_guard == PSP_DP_GUARD_REQUIRE)
+			return status;
+	}
+	status = soft_forwarding_refuse(config->host, err, err_cap);
+	return status == 0 ? soft_port_sink_open(dp->sink, err, err_cap) : status;
+}
+
 int32_t plane_up(struct psp_dp *dp, char *err, uint32_t err_cap)
 {
 	const struct psp_dp_config *config = &dp->base.config;
@@ -65,12 +85,10 @@ int32_t plane_up(struct psp_dp *dp, char *err, uint32_t err_cap)
 	status = soft_port_open(config->uplink, PSP_DP_PORT_UPLINK, config->uplink_vlan,
 				&dp->ports[PSP_DP_PORT_UPLINK], err, err_cap);
 	if (status == 0)
-		status = soft_forwarding_refuse(config->host, err, err_cap);
-	if (status == 0)
 		status = soft_port_open(config->host, PSP_DP_PORT_HOST, 0,
 					&dp->ports[PSP_DP_PORT_HOST], err, err_cap);
 	if (status == 0)
-		status = soft_port_sink_open(dp->sink, err, err_cap);
+		status = shield(dp, err, err_cap);
 	if (status != 0)
 		return status;
 	status = soft_keys_init(dp);
@@ -90,6 +108,7 @@ void plane_down(struct psp_dp *dp)
 	soft_pipes_free(dp);
 	soft_rcu_wait(&dp->rcu);
 	soft_keys_free(dp);
+	soft_guard_close(dp->guard);
 	for (uint32_t i = 0; i < 2; i++) {
 		if (dp->sink[i] >= 0)
 			(void)close(dp->sink[i]);
@@ -131,6 +150,17 @@ void plane_count(struct psp_dp *dp)
 	(void)dp;
 }
 
+static void tell_guard(struct psp_dp *dp, uint32_t port, struct psp_dp_port_info *info)
+{
+	if (dp->guard != NULL) {
+		soft_guard_look(dp->guard, port, info);
+		return;
+	}
+	info->guard_reason = dp->guard_reason;
+	info->guard = dp->base.config.host_guard == PSP_DP_GUARD_NEVER ? PSP_DP_GUARD_OFF
+								       : PSP_DP_GUARD_ABSENT;
+}
+
 int32_t plane_port_query(struct psp_dp *dp, uint32_t port, struct psp_dp_port_info *info)
 {
 	int32_t status = soft_port_query(dp->ports[port], info);
@@ -138,7 +168,9 @@ int32_t plane_port_query(struct psp_dp *dp, uint32_t port, struct psp_dp_port_in
 
 	if (status != 0)
 		return dp_fail(dp, status, "Cannot query port %u: the kernel refused", port);
-	if (port == PSP_DP_PORT_HOST && if_indextoname(info->ifindex, name) != NULL)
+	tell_guard(dp, port, info);
+	if (port == PSP_DP_PORT_HOST && info->guard != PSP_DP_GUARD_STANDS &&
+	    if_indextoname(info->ifindex, name) != NULL)
 		info->forwards = psp_forwarding(name);
 	return 0;
 }

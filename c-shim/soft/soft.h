@@ -14,6 +14,7 @@
 
 #include "../common/plane.h"
 #include "../common/random.h"
+#include "guard.h"
 #include "keys.h"
 #include "port.h"
 #include "rcu.h"
@@ -87,8 +88,10 @@ struct soft_worker {
 struct psp_dp {
 	struct dp_plane base; /* first */
 	struct soft_port *ports[2];
-	pthread_mutex_t send[2]; /* per port: soft_port_send() is for one thread at a time */
-	int sink[2];             /* sockets that keep the kernel quiet on UDP 1000 */
+	pthread_mutex_t send[2];  /* per port: soft_port_send() is for one thread at a time */
+	struct soft_guard *guard; /* NULL: none */
+	uint8_t guard_reason;     /* enum psp_dp_guard_reason: why there is none */
+	int sink[2]; /* without a guard: sockets that keep the kernel quiet on UDP 1000 */
 	struct soft_worker workers[SOFT_WORKERS];
 	_Atomic bool stop;
 	struct soft_rcu rcu;
