@@ -35,6 +35,10 @@ static void open_refuses_with_a_sentence(void)
 		 "backend",
 		 {.uplink = "a_up", .host = "a_host", .backend = 9},
 		 PSP_DP_ENOTSUP},
+		{"guard",
+		 "host_guard",
+		 {.uplink = "a_up", .host = "a_host", .host_guard = 3},
+		 PSP_DP_EINVAL},
 		{"options",
 		 "options",
 		 {.uplink = "a_up", .host = "a_host", .options = "x=1"},
@@ -77,7 +81,10 @@ static void open_refuses_a_kernel_that_forwards_in_clear(void)
 	static const char *const ipv4 = "/proc/sys/net/ipv4/conf/a_host/forwarding";
 	static const char *const ipv6 = "/proc/sys/net/ipv6/conf/all/forwarding";
 	static const char *const no_ipv6 = "/proc/sys/net/ipv6/conf/a_host/disable_ipv6";
-	struct psp_dp_config config = {.size = sizeof(config), .uplink = "a_up", .host = "a_host"};
+	struct psp_dp_config config = {.size = sizeof(config),
+				       .uplink = "a_up",
+				       .host = "a_host",
+				       .host_guard = PSP_DP_GUARD_NEVER};
 	struct psp_dp *dp = NULL;
 	char err[200];
 
@@ -99,8 +106,9 @@ static void open_refuses_a_kernel_that_forwards_in_clear(void)
 static void an_open_plane_tells_when_the_kernel_begins_to_forward(void)
 {
 	static const char *const ipv4 = "/proc/sys/net/ipv4/conf/a_host/forwarding";
+	const struct psp_dp_config unguarded = {.host_guard = PSP_DP_GUARD_NEVER};
 	struct psp_dp_port_info info = {.size = sizeof(info)};
-	struct psp_dp *dp = open_a(NULL);
+	struct psp_dp *dp = open_a(&unguarded);
 
 	CHECK(dp != NULL);
 	CHECK_EQ(psp_dp_port_query(dp, PSP_DP_PORT_HOST, &info), 0);

@@ -40,19 +40,22 @@ static inline int guard_socket(const char *device)
 	return fd;
 }
 
-/* A veth whose near end has addresses and IPv6, and whose far end is quiet. */
+/* A veth whose near end has an address, .1 of a /24, and IPv6, and whose far end is quiet. */
 static inline bool guard_link(struct guard_net *net, const char *near, const char *far,
 			      const char *address, int *socket, uint8_t mac[6])
 {
 	char command[800], err[200];
 	struct soft_port *port;
 
+	/* The neighbour is known: an address that nobody answers for would make the kernel talk to itself, later. */
 	(void)snprintf(command, sizeof(command),
-		       "ip link add %s type veth peer name %s netns /proc/%d/fd/%d && "
+		       "ip link add %1$s type veth peer name %2$s netns /proc/%3$d/fd/%4$d && "
 		       "for k in accept_dad accept_ra router_solicitations disable_ipv6; do "
-		       "echo 0 >/proc/sys/net/ipv6/conf/%s/$k; done; "
-		       "ip addr add %s/24 dev %s && ip link set %s up",
-		       near, far, (int)getpid(), net->far, near, address, near, near);
+		       "echo 0 >/proc/sys/net/ipv6/conf/%1$s/$k; done; "
+		       "ip addr add %5$s.1/24 dev %1$s && ip link set %1$s up && "
+		       "for a in %5$s.2 fe80::2; do "
+		       "ip neigh add $a lladdr 02:00:00:00:00:02 dev %1$s nud permanent; done",
+		       near, far, (int)getpid(), net->far, address);
 	if (!guard_shell(command) || setns(net->far, CLONE_NEWNET) != 0 ||
 	    !NET_IP("link", "set", far, "up"))
 		return false;
@@ -71,8 +74,8 @@ static inline bool guard_net_up(struct guard_net *net)
 	net->far = net_namespace();
 	net->near = net->far < 0 ? -1 : net_namespace();
 	return net->near >= 0 &&
-	       guard_link(net, "p0", "far_p0", "192.0.2.1", &net->up, net->up_mac) &&
-	       guard_link(net, "vf0", "far_vf0", "198.51.100.1", &net->host, net->host_mac);
+	       guard_link(net, "p0", "far_p0", "192.0.2", &net->up, net->up_mac) &&
+	       guard_link(net, "vf0", "far_vf0", "198.51.100", &net->host, net->host_mac);
 }
 
 /* Without root the tests are skipped; as root they failed. */
@@ -115,7 +118,7 @@ static inline uint64_t guard_snmp(const char *table, const char *name)
 	return found;
 }
 
-/* Everything that the kernel's IP layer counts of what comes in, and of what it answers. */
+/* What the kernel's IP layer counts of what comes in, and of what it answers: not what IPv6 says by itself. */
 struct guard_counts {
 	uint64_t ip, ip6, udp, udp_no_port, icmp_out, icmp6_out;
 };
@@ -129,7 +132,9 @@ static inline struct guard_counts guard_count(void)
 		.udp = guard_snmp("Udp:", "InDatagrams") + guard_snmp("Udp:", "InErrors"),
 		.udp_no_port = guard_snmp("Udp:", "NoPorts") + guard_snmp(NULL, "Udp6NoPorts"),
 		.icmp_out = guard_snmp("Icmp:", "OutMsgs"),
-		.icmp6_out = guard_snmp(NULL, "Icmp6OutMsgs"),
+		.icmp6_out = guard_snmp(NULL, "Icmp6OutDestUnreachs") +
+			     guard_snmp(NULL, "Icmp6OutParmProblems") +
+			     guard_snmp(NULL, "Icmp6OutNeighborAdvertisements"),
 	};
 }
 

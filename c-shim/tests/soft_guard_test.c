@@ -398,7 +398,7 @@ static void an_interface_that_was_made_again_is_guarded(void)
 	CHECK(NET_IP("link", "del", "vf0"));
 	(void)close(net.host);
 	soft_guard_look(guard, PSP_DP_PORT_HOST, &info);
-	CHECK(guard_link(&net, "vf0", "far_vf0", "198.51.100.1", &net.host, net.host_mac));
+	CHECK(guard_link(&net, "vf0", "far_vf0", "198.51.100", &net.host, net.host_mac));
 	wait_for_a_look();
 	soft_guard_look(guard, PSP_DP_PORT_HOST, &info);
 	CHECK_EQ(info.guard, PSP_DP_GUARD_STANDS);
@@ -530,8 +530,8 @@ static int without(size_t loss)
 	} while (0)
 	char text[4096] = "", want[20];
 	struct psp_dp_port_info info;
+	struct guard_counts before, after;
 	struct psp_dp *dp = NULL;
-	struct guard_counts before;
 	uint32_t len;
 
 	MUST(losses[loss].lose());
@@ -550,8 +550,8 @@ static int without(size_t loss)
 	before = guard_count();
 	send_everything_to_the_uplink();
 	MUST(guard_moved(&before));
-	MUST(guard_count().icmp_out == before.icmp_out);
-	MUST(guard_answers(net.up) == 0);
+	after = guard_count();
+	MUST(after.icmp_out == before.icmp_out && after.icmp6_out == before.icmp6_out);
 	return psp_dp_close(dp) == 0 ? 0 : 1;
 }
 
