@@ -174,6 +174,8 @@ export const PORTS: Readonly<Record<PortName, number>> = { uplink: 0, host: 1 };
 const SYNDROMES: Readonly<Record<Syndrome, number>> = { ok: 0, icv_failed: 1, bad_trailer: 2 };
 /** enum psp_dp_backend */
 export const BACKENDS = { auto: 0, openssl: 1, "ipsec-mb": 2 } as const;
+/** enum psp_dp_guard_mode */
+export const GUARD_MODES = { auto: 0, require: 1, off: 2 } as const;
 const DOMAINS: Readonly<Record<Domain, number>> = {
   default: 0,
   secure_ingress: 1,
@@ -223,6 +225,7 @@ export function encodeConfig(options: PlaneOptions): Struct<"psp_dp_config"> {
     .set("versions", versionBits(options.versions ?? []))
     .set("uplink_vlan", options.uplinkVlan ?? 0)
     .set("mss_clamp", options.mssClamp ? 1 : 0)
+    .set("host_guard", GUARD_MODES[options.hostGuard ?? "auto"])
     .setText("options", options.options ?? "");
 }
 
@@ -468,7 +471,28 @@ export function decodePort(struct: Struct<"psp_dp_port_info">): PortInfo {
     mtu: struct.number("mtu"),
     linkUp: struct.number("link_up") !== 0,
     forwards: forwardedFamilies(struct.number("forwards")),
+    guard: decodeGuard(struct),
   };
+}
+
+/** enum psp_dp_guard */
+const GUARDS = ["not-applicable", "stands", "absent", "off"] as const;
+/** enum psp_dp_guard_reason, from 1 on */
+const GUARD_REASONS = ["no-right", "no-kernel", "refused"] as const;
+
+function decodeGuard(struct: Struct<"psp_dp_port_info">): PortGuard {
+  const state = GUARDS[struct.number("guard")] ?? "absent";
+  const reason = guardReason(struct.number("guard_reason"));
+  return {
+    state,
+    restored: struct.number("guard_restored"),
+    ...state === "absent" ? { reason: reason ?? "refused" } : {},
+  };
+}
+
+/** A number of enum psp_dp_guard_reason; undefined: nothing speaks against a guard. One that nobody knows is "refused". */
+export function guardReason(n: number): PortGuard["reason"] {
+  return n === 0 ? undefined : GUARD_REASONS[n - 1] ?? "refused";
 }
 
 /** The bits of `psp_dp_port_info.forwards`. */

@@ -134,14 +134,25 @@ export interface EntryDescriptor<P = number> {
   readonly fwd?: Fwd<P>;
 }
 
+/** Whether the host's kernel is kept from its own copies of what comes in on a port, and why not. */
+export interface PortGuard {
+  /** "not-applicable": it gets no copies (hardware). "off": by the configuration. */
+  readonly state: "not-applicable" | "stands" | "absent" | "off";
+  /** Of "absent": without CAP_NET_ADMIN; a kernel without what it takes; anything else. */
+  readonly reason?: "no-right" | "no-kernel" | "refused";
+  /** Times that it was found gone and put back. */
+  readonly restored: number;
+}
+
 export interface PortInfo {
   readonly ifindex: number;
   readonly mac: string;
   /** Octets of IP. */
   readonly mtu: number;
   readonly linkUp: boolean;
-  /** Of the host port: the kernel sends packets of these families on in clear text, by itself. */
+  /** Of the host port, without a guard: the kernel sends packets of these families on in clear text, by itself. */
   readonly forwards: readonly ("ipv4" | "ipv6")[];
+  readonly guard: PortGuard;
 }
 
 /** Where packets to an outer address leave the uplink. */
@@ -281,6 +292,8 @@ export interface PlaneOptions {
   readonly versions?: readonly PspVersionNumber[];
   readonly uplinkVlan?: number;
   readonly mssClamp?: boolean;
+  /** Of the soft plane; "auto" when absent. */
+  readonly hostGuard?: "auto" | "require" | "off";
   readonly options?: string;
 }
 

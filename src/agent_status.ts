@@ -18,7 +18,7 @@ export interface AgentStatusParts {
   readonly plane: Pick<Plane, "kind" | "version" | "counters" | "queryPipe" | "queryEntry">;
   readonly installed: InstalledTopology;
   readonly samples: SampleHub;
-  readonly watch: Pick<PlaneWatch, "counters">;
+  readonly watch: Pick<PlaneWatch, "counters" | "ports">;
   /** The three numbers about the MTU, at this moment. */
   readonly mtu: () => StatusView["mtu"];
   /** Counters kept outside of core and plane: the RPC listener's. */
@@ -87,13 +87,14 @@ function staticEntries(
 }
 
 function planeView(
-  { config: { plane: config }, plane, backend }: Pick<
+  { config: { plane: config }, plane, backend, watch }: Pick<
     AgentStatusParts,
-    "config" | "plane" | "backend"
+    "config" | "plane" | "backend" | "watch"
   >,
 ): StatusView["plane"] {
   const [uplink, host] = config.kind === "soft"
     ? [config.uplink, config.host]
     : [config.pci, config.representor];
-  return { kind: plane.kind, version: plane.version(), uplink, host, backend };
+  const { kind } = plane;
+  return { kind, version: plane.version(), uplink, host, backend, ports: watch.ports() };
 }

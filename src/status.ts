@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** What the status listener may ask of the agent, in domain terms. No key ever appears here. */
+import type { PortGuard, PortName } from "../ffi/plane.ts";
 import type { PspVersion, VipPair } from "./sa/sa.ts";
 
 export interface PeerView {
@@ -13,6 +14,13 @@ export interface PeerView {
   readonly nextAttemptAtMs?: number;
   readonly bootEpoch: bigint;
   readonly tunnels: number;
+}
+
+/** An interface of the plane. */
+export interface PortView {
+  readonly name: PortName;
+  readonly interface: string;
+  readonly guard: PortGuard;
 }
 
 export interface RotationView {
@@ -33,6 +41,7 @@ export interface StatusView {
     readonly uplink: string;
     readonly host: string;
     readonly backend: string;
+    readonly ports: readonly PortView[];
   };
   readonly peers: readonly PeerView[];
   readonly tunnels: {

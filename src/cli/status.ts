@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** `psp-agent status` and `psp-agent tunnels` */
+import type { PortGuard } from "../../ffi/plane.ts";
+import { guardReasonText } from "../plane/guard.ts";
 import type { PeerView, SaView, StatusView, TunnelView } from "../status.ts";
 import { formatDuration } from "../config/durations.ts";
 import type { StatusClient } from "../rpc/status_client.ts";
@@ -56,6 +58,7 @@ export function statusText(view: StatusView, nowMs: number): string {
     ["agent", `${view.id}, psp-agent ${view.version}, up ${since(view.startedAtMs, nowMs)}`],
     ["state", view.draining ? "draining" : "running"],
     ["plane", `${plane.kind} (${plane.backend}), uplink ${plane.uplink}, host ${plane.host}`],
+    ...plane.ports.length === 0 ? [] : [["guard", guardText(plane.ports)] as [string, string]],
     [
       "tunnels",
       `${t.up} up, ${t.unconfirmed} unconfirmed, ${t.opening} opening, ${t.rekeying} rekeying, ${t.failed} failed`,
@@ -93,6 +96,29 @@ export function statusText(view: StatusView, nowMs: number): string {
     ? "No counter has counted yet.\n"
     : table(["COUNTER", "VALUE"], counters.map(([name, value]) => [name, String(value)]), [1]);
   return `${lines}\n${view.peers.length === 0 ? "No peers.\n" : peers}\n${counted}`;
+}
+
+/** "stands", or for each port what it is. */
+function guardText(ports: StatusView["plane"]["ports"]): string {
+  const states = ports.map(({ interface: name, guard }) => ({ name, text: guardState(guard) }));
+  const [first] = states;
+  if (first !== undefined && states.every(({ text }) => text === first.text)) return first.text;
+  return states.map(({ name, text }) => `${name} ${text}`).join(", ");
+}
+
+function guardState({ state, reason }: PortGuard): string {
+  switch (state) {
+    case "stands":
+      return "stands: the kernel of this host gets nothing of workloads and no PSP";
+    case "not-applicable":
+      return "not applicable: the kernel of this host gets no copies";
+    case "off":
+      return "off by plane.host_guard";
+    case "absent":
+      return `absent: ${guardReasonText(reason)}`;
+    default:
+      return state satisfies never;
+  }
 }
 
 /** The tunnels for people. */

@@ -13,7 +13,17 @@ const VIEW: StatusView = {
   version: "0.1.0",
   bootEpoch: 7n,
   startedAtMs: NOW - 3_725_000,
-  plane: { kind: "soft", version: "soft 0.1.0", uplink: "p0", host: "pf0vf0", backend: "openssl" },
+  plane: {
+    kind: "soft",
+    version: "soft 0.1.0",
+    uplink: "p0",
+    host: "pf0vf0",
+    backend: "openssl",
+    ports: [
+      { name: "uplink", interface: "p0", guard: { state: "stands", restored: 0 } },
+      { name: "host", interface: "pf0vf0", guard: { state: "stands", restored: 0 } },
+    ],
+  },
   peers: [
     {
       id: "h2",
@@ -51,6 +61,7 @@ Deno.test("status for people", () => {
     `agent        spiffe://psp-agent.local/psp/h1, psp-agent 0.1.0, up 1h2m
 state        running
 plane        soft (openssl), uplink p0, host pf0vf0
+guard        stands: the kernel of this host gets nothing of workloads and no PSP
 tunnels      12 up, 2 unconfirmed, 1 opening, 0 rekeying, 0 failed
 mtu          uplink 1500, overhead 68, largest inner packet 1432
 rotation     2 so far, 1 SAs on the old key, next in 23h53m

@@ -16,7 +16,14 @@ Deno.test("the smallest file gets every default", () => {
     gatewayMac: "02:50:53:50:00:01",
     vips: [{ vip: "10.1.0.0/24", dns: [] }],
     peers: [{ id: "h2", svcAddress: "192.0.2.2:7443", vips: ["10.2.0.0/24"] }],
-    plane: { kind: "soft", uplink: "p0", host: "pf0vf0", backend: "auto", uplinkVlan: 0 },
+    plane: {
+      kind: "soft",
+      uplink: "p0",
+      host: "pf0vf0",
+      backend: "auto",
+      hostGuard: "auto",
+      uplinkVlan: 0,
+    },
     psp: {
       versions: ["aes-gcm-256", "aes-gcm-128"],
       mode: "tunnel",

@@ -85,6 +85,7 @@ const softPlane = section({
   uplink: interfaceName,
   host: interfaceName,
   backend: v.optional(oneOf(["auto", "openssl", "ipsec-mb"]), "auto"),
+  host_guard: v.optional(oneOf(["auto", "require", "off"]), "auto"),
   ...planeCommon,
 }, {
   uplink: 'the interface towards the other hosts, such as "p0"',

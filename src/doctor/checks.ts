@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** What would keep an agent from working, each with what to do about it. Pure: the machine is given. */
-import { forwardedFamilies } from "../../ffi/codec.ts";
+import { forwardedFamilies, guardReason } from "../../ffi/codec.ts";
 import type { Config } from "../config/config.ts";
 import { forwardingAdvice } from "../plane/forwarding.ts";
+import { guardReasonText } from "../plane/guard.ts";
 import { mtuOf } from "../plane/mtu.ts";
 import type { HostReport, Machine } from "./machine.ts";
 
@@ -36,6 +37,7 @@ export function machineFindings(machine: Machine): Finding[] {
 export function configFindings(machine: Machine, config: Config): Finding[] {
   return [
     ...interfaces(machine, config),
+    ...guard(machine, config),
     ...forwarding(machine, config),
     listenAddress(machine, config),
     database(machine, config),
@@ -149,12 +151,39 @@ function interfaces(machine: Machine, config: Config): Finding[] {
   return [...findings, { what: "MTU", verdict: "warning", found, advice }];
 }
 
-/** The soft plane does not open there. */
+/** What the agent would meet, with the rights of whoever asks. */
+function guard({ report }: Machine, { plane }: Config): Finding[] {
+  if (plane.kind !== "soft" || report?.guard === undefined) return [];
+  const what = "ingress guard";
+  const open = "this host's kernel answers workloads, and works on PSP packets";
+  if (plane.hostGuard === "off") {
+    const advice = 'plane.host_guard "auto" keeps them from it';
+    return [{ what, verdict: "warning", found: `off: ${open}`, advice }];
+  }
+  const reason = guardReason(report.guard);
+  if (reason === undefined) return [{ what, verdict: "ok", found: "can be set" }];
+  const required = plane.hostGuard === "require";
+  const found = `cannot be set: ${guardReasonText(reason)}; ` +
+    (required ? "the agent does not start without it" : open);
+  return [{ what, verdict: required ? "problem" : "warning", found, advice: ADVICE[reason] }];
+}
+
+const ADVICE = {
+  "no-right": "give the agent CAP_NET_ADMIN",
+  "no-kernel": "use Linux 5.12 or later with CONFIG_NF_TABLES_NETDEV (nft_chain_filter, nf_tables)",
+  "refused": "nft list ruleset says what the kernel has; the agent's log says more",
+} as const;
+
+/** The soft plane does not open there without a guard. */
 function forwarding({ report }: Machine, { plane }: Config): Finding[] {
   if (plane.kind !== "soft" || !report?.interfaces.has(plane.host)) return [];
   const what = "kernel forwarding";
   const families = forwardedFamilies(report.forwards.get(plane.host) ?? 0);
   if (families.length === 0) return [{ what, verdict: "ok", found: `off on ${plane.host}` }];
+  if (report.guard === 0 && plane.hostGuard !== "off") {
+    const found = `on for ${plane.host}: the ingress guard keeps its packets from the kernel`;
+    return [{ what, verdict: "ok", found }];
+  }
   const found = `on for what comes in on ${plane.host}: it would leave in clear text`;
   return [{ what, verdict: "problem", found, advice: forwardingAdvice(families, plane.host) }];
 }

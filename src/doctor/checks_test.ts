@@ -10,6 +10,7 @@ const REPORT = `page-size 4096
 cap-eff 3400
 rmem-max 212992
 wmem-max 212992
+guard 0
 interface lo up 65536
 interface p0 up 9000
 interface vf0 up 1500
@@ -54,10 +55,13 @@ Deno.test("each thing that is wrong is found, with what to do", () => {
     ['host "vf0"', saying("vf0 up", "vf0 down"), "warning", /set vf0 up/],
     [
       "kernel forwarding",
-      saying("interface vf0", "forwards vf0 3\ninterface vf0"),
+      machine({}, REPORT.replace("guard 0", "guard 1") + "forwards vf0 3\n"),
       "problem",
       /^sysctl -w net\.ipv4\.conf\.vf0\.forwarding=0 net\.ipv6\.conf\.vf0\.disable_ipv6=1$/,
     ],
+    ["ingress guard", saying("guard 0", "guard 1"), "warning", /CAP_NET_ADMIN/],
+    ["ingress guard", saying("guard 0", "guard 2"), "warning", /5\.12/],
+    ["ingress guard", saying("guard 0", "guard 3"), "warning", /nft/],
     ["MTU", saying("up 9000", "up 1500"), "warning", /1560/],
     ["addresses", machine({ addresses: () => [] }), "problem", /pip/],
     [
@@ -72,6 +76,24 @@ Deno.test("each thing that is wrong is found, with what to do", () => {
     assert.equal(finding?.verdict, verdict, `${what}: ${JSON.stringify(finding)}`);
     assert.match(finding?.advice ?? "", advice, what);
   }
+});
+
+Deno.test("a guard that is required or switched off is judged so, and forwarding with it", () => {
+  const verdicts = (hostGuard: "auto" | "require" | "off", guard: 0 | 1) => {
+    const { plane } = CONFIG;
+    assert.ok(plane.kind === "soft");
+    const config = { ...CONFIG, plane: { ...plane, hostGuard } };
+    const report = REPORT.replace("guard 0", `guard ${guard}`) + "forwards vf0 1\n";
+    const findings = configFindings(machine({}, report), config);
+    return ["ingress guard", "kernel forwarding"].map((what) =>
+      findings.find((finding) => finding.what === what)?.verdict
+    );
+  };
+  assert.deepEqual(verdicts("auto", 0), ["ok", "ok"]);
+  assert.deepEqual(verdicts("require", 0), ["ok", "ok"]);
+  assert.deepEqual(verdicts("off", 0), ["warning", "problem"]);
+  assert.deepEqual(verdicts("auto", 1), ["warning", "problem"]);
+  assert.deepEqual(verdicts("require", 1), ["problem", "problem"]);
 });
 
 Deno.test("capabilities are for raw sockets, and for the PSP port", () => {

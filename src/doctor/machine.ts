@@ -29,6 +29,8 @@ export interface HostReport {
   readonly interfaces: ReadonlyMap<string, { readonly up: boolean; readonly mtu: number }>;
   /** By interface, what the kernel forwards of what comes in there: 1: IPv4, 2: IPv6, 3: both. */
   readonly forwards: ReadonlyMap<string, number>;
+  /** What keeps this process from an ingress guard, of enum psp_dp_guard_reason; 0: nothing. */
+  readonly guard: number | undefined;
 }
 
 /** Reads the lines; those of a later shim that nobody here knows are passed over. */
@@ -44,6 +46,7 @@ export function parseReport(text: string): HostReport {
     capabilities: mask === undefined ? undefined : BigInt(`0x${mask}`),
     rmemMax: number("rmem-max"),
     wmemMax: number("wmem-max"),
+    guard: number("guard"),
     forwards: new Map(
       words.flatMap(([first, name = "", bits]) =>
         first === "forwards" ? [[name, Number(bits)]] : []

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Whether the kernel sends workloads' packets on in clear text beside the agent. A plane does not open then;
- * somebody may switch it on later. Nothing here can stop the kernel, so the traffic of tunnels goes on: it is said
+ * Whether the kernel sends workloads' packets on in clear text beside the agent: where no ingress guard keeps it from
+ * them. A plane does not open then; somebody may switch it on later. Nothing here can stop the kernel, so the traffic of tunnels goes on: it is said
  * loudly, and counted.
  */
 import type { PortInfo } from "../../ffi/plane.ts";

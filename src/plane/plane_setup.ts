@@ -77,7 +77,8 @@ function planeOptions({ plane, psp, hold }: Config): PlaneOptions {
     versions: psp.versions.map((name) => PSP_VERSIONS.indexOf(name) as PspVersionNumber),
   };
   if (plane.kind === "soft") {
-    return { ...common, uplink: plane.uplink, host: plane.host, backend: plane.backend };
+    const { uplink, host, backend, hostGuard } = plane;
+    return { ...common, uplink, host, backend, hostGuard };
   }
   const hugepages = plane.hugepagesMb === undefined ? "" : `,hugepages_mb=${plane.hugepagesMb}`;
   const options = `cores=${plane.cores}${hugepages}`;

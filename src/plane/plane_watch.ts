@@ -5,7 +5,9 @@ import type { Plane } from "../../ffi/plane.ts";
 import type { Config } from "../config/config.ts";
 import type { Log } from "../log.ts";
 import type { Clock } from "../sa/sa.ts";
+import type { PortView } from "../status.ts";
 import { ForwardingGuard } from "./forwarding.ts";
+import { GuardWatch } from "./guard.ts";
 import { LinkWatch } from "./links.ts";
 
 const INTERVAL_MS = 1000;
@@ -13,6 +15,8 @@ const INTERVAL_MS = 1000;
 /** Runs until disposed of. */
 export interface PlaneWatch extends Disposable {
   counters(): Readonly<Record<string, bigint>>;
+  /** As they were found at the last look. */
+  ports(): readonly PortView[];
 }
 
 /** Begins to look, once a second. */
@@ -34,12 +38,16 @@ export function watchPlane(
     log,
     now: () => clock.now(),
   });
+  const guard = new GuardWatch({ query: (port) => plane.port(port), names, log });
+  guard.tick();
   const timer = setInterval(() => {
     links.tick();
+    guard.tick();
     forwarding.tick();
   }, INTERVAL_MS);
   return {
-    counters: () => forwarding.counters(),
+    counters: () => ({ ...forwarding.counters(), ...guard.counters() }),
+    ports: () => guard.ports(),
     [Symbol.dispose]: () => clearInterval(timer),
   };
 }

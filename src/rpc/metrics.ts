@@ -38,6 +38,14 @@ export function metricsText(status: StatusView, pipes: readonly PipeView[]): str
   family("gauge", "peer_tunnels", perPeer((peer) => peer.tunnels));
   family("gauge", "peer_failures", perPeer((peer) => peer.failures));
   family("gauge", "peer_up", perPeer((peer) => peer.circuit === "closed" ? 1 : 0));
+  family(
+    "gauge",
+    "ingress_guard",
+    status.plane.ports.filter(({ guard }) => guard.state !== "not-applicable").map((port) => [
+      { port: port.name, interface: port.interface },
+      port.guard.state === "stands" ? 1 : 0,
+    ]),
+  );
   family("counter", "rotations_total", plain(rotation.rotations));
   family("gauge", "sas_on_old_key", plain(rotation.sasOnOldKey));
   family("gauge", "spis_left", plain(rotation.spisLeft));

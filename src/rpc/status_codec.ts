@@ -12,6 +12,7 @@ import { PSP_VERSIONS } from "../sa/sa.ts";
 import type {
   PeerView,
   PipeView,
+  PortView,
   RotateView,
   RotationView,
   SampleView,
@@ -29,7 +30,10 @@ export function statusToProto(view: StatusView): pb.GetStatusResponse {
     version: view.version,
     bootEpoch: view.bootEpoch,
     startedAt: timestamp(view.startedAtMs),
-    plane: create(pb.PlaneStatusSchema, view.plane),
+    plane: create(pb.PlaneStatusSchema, {
+      ...view.plane,
+      ports: view.plane.ports.map(portToProto),
+    }),
     peers: view.peers.map((peer) =>
       create(pb.PeerStatusSchema, {
         id: peer.id,
@@ -66,6 +70,7 @@ export function statusFromProto(message: pb.GetStatusResponse): StatusView {
       uplink: plane?.uplink ?? "",
       host: plane?.host ?? "",
       backend: plane?.backend ?? "",
+      ports: plane?.ports.map(portFromProto) ?? [],
     },
     peers: message.peers.map((peer): PeerView => ({
       id: peer.id,
@@ -94,6 +99,29 @@ export function statusFromProto(message: pb.GetStatusResponse): StatusView {
     },
     ...maybe("certificateExpiresAtMs", ms(message.certificateExpiresAt)),
     draining: message.draining,
+  };
+}
+
+function portToProto({ guard, ...port }: PortView): pb.PortStatus {
+  return create(pb.PortStatusSchema, {
+    ...port,
+    guard: guard.state,
+    guardReason: guard.reason ?? "",
+    guardRestored: guard.restored,
+  });
+}
+
+function portFromProto(port: pb.PortStatus): PortView {
+  return {
+    name: oneOf(port.name, ["uplink", "host"]),
+    interface: port.interface,
+    guard: {
+      state: oneOf(port.guard, ["absent", "stands", "off", "not-applicable"]),
+      restored: port.guardRestored,
+      ...port.guardReason === ""
+        ? {}
+        : { reason: oneOf(port.guardReason, ["refused", "no-right", "no-kernel"]) },
+    },
   };
 }
 

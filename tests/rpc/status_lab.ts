@@ -13,7 +13,21 @@ export const STATUS: StatusView = {
   version: "0.1.0",
   bootEpoch: 2n ** 63n + 1n,
   startedAtMs: 1_700_000_000_123,
-  plane: { kind: "soft", version: "1", uplink: "up0", host: "host0", backend: "openssl" },
+  plane: {
+    kind: "soft",
+    version: "1",
+    uplink: "up0",
+    host: "host0",
+    backend: "openssl",
+    ports: [
+      { name: "uplink", interface: "up0", guard: { state: "stands", restored: 2 } },
+      {
+        name: "host",
+        interface: "host0",
+        guard: { state: "absent", reason: "no-right", restored: 0 },
+      },
+    ],
+  },
   peers: [{
     id: "h2",
     svcAddress: "192.0.2.2:7443",

@@ -36,6 +36,7 @@ export interface PeersJson {
     pci?: string;
     representor?: string;
     backend?: string;
+    host_guard?: "auto" | "require" | "off";
     library?: string;
     uplink_vlan?: number;
     next_hop_mac?: string;

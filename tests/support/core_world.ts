@@ -257,7 +257,14 @@ function configOf(
       svcAddress: `192.0.2.${i}:7481`,
       vips: [`10.${i}.0.0/16`],
     })),
-    plane: { kind: "soft", uplink: "u", host: "h", backend: "auto", uplinkVlan: 0 },
+    plane: {
+      kind: "soft",
+      uplink: "u",
+      host: "h",
+      backend: "auto",
+      hostGuard: "auto",
+      uplinkVlan: 0,
+    },
     psp: {
       versions: ["aes-gcm-256", "aes-gcm-128"],
       mode: "tunnel",

@@ -5,6 +5,7 @@ import { AGENT_COUNTERS } from "../../src/counters.ts";
 import { LOG_FIELDS } from "../../src/log.ts";
 import { RPC_COUNTERS } from "../../src/rpc/events.ts";
 import { FORWARDING_COUNTERS } from "../../src/plane/forwarding.ts";
+import { GUARD_COUNTERS } from "../../src/plane/guard.ts";
 import { SAMPLE_COUNTERS } from "../../src/plane/sample_hub.ts";
 
 const PLANE_COUNTERS = new URL("../../c-shim/common/counters.h", import.meta.url);
@@ -16,7 +17,11 @@ export function countersDoc(): string {
     .map(([, name = "", meaning = ""]): [string, string] => [name, meaning]);
   return [
     list("Data plane", plane),
-    list("Agent", [...Object.entries(AGENT_COUNTERS), ...Object.entries(FORWARDING_COUNTERS)]),
+    list("Agent", [
+      ...Object.entries(AGENT_COUNTERS),
+      ...Object.entries(FORWARDING_COUNTERS),
+      ...Object.entries(GUARD_COUNTERS),
+    ]),
     list("Samples", Object.entries(SAMPLE_COUNTERS)),
     list("Listeners", Object.entries(RPC_COUNTERS)),
     `### Log fields\n\n${LOG_FIELDS.map((name) => `\`${name}\``).join(", ")}.\n`,

@@ -158,6 +158,7 @@ export class FakePlane implements Plane {
       mtu: uplink ? 1500 : 1420,
       linkUp: true,
       forwards: [],
+      guard: { state: "stands", restored: 0 },
       ...(uplink ? this.#options.uplink : this.#options.host),
     };
   }

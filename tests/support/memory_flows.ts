@@ -167,7 +167,14 @@ export class MemoryFlows implements Flows, CorePlane {
   // ---- Plane -------------------------------------------------------------------------------------
 
   port(): PortInfo {
-    return { ifindex: 1, mac: "02:00:00:00:00:01", mtu: 1500, linkUp: true, forwards: [] };
+    return {
+      ifindex: 1,
+      mac: "02:00:00:00:00:01",
+      mtu: 1500,
+      linkUp: true,
+      forwards: [],
+      guard: { state: "stands", restored: 0 },
+    };
   }
 
   generateSpis(version: PspVersionNumber, n: number): SpiKey[] {

@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file psp/v1/status.proto.
  */
 export const file_psp_v1_status: GenFile = /*@__PURE__*/
-  fileDesc("ChNwc3AvdjEvc3RhdHVzLnByb3RvEgZwc3AudjEiEgoQR2V0U3RhdHVzUmVxdWVzdCLmAwoRR2V0U3RhdHVzUmVzcG9uc2USCgoCaWQYASABKAkSDwoHdmVyc2lvbhgCIAEoCRISCgpib290X2Vwb2NoGAMgASgGEi4KCnN0YXJ0ZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiIKBXBsYW5lGAUgASgLMhMucHNwLnYxLlBsYW5lU3RhdHVzEiEKBXBlZXJzGAYgAygLMhIucHNwLnYxLlBlZXJTdGF0dXMSJQoHdHVubmVscxgHIAEoCzIULnBzcC52MS5UdW5uZWxDb3VudHMSOQoIY291bnRlcnMYCCADKAsyJy5wc3AudjEuR2V0U3RhdHVzUmVzcG9uc2UuQ291bnRlcnNFbnRyeRIoCghyb3RhdGlvbhgJIAEoCzIWLnBzcC52MS5Sb3RhdGlvblN0YXR1cxIeCgNtdHUYCiABKAsyES5wc3AudjEuTXR1U3RhdHVzEjoKFmNlcnRpZmljYXRlX2V4cGlyZXNfYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCGRyYWluaW5nGAwgASgIGi8KDUNvdW50ZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ASJbCgtQbGFuZVN0YXR1cxIMCgRraW5kGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDgoGdXBsaW5rGAMgASgJEgwKBGhvc3QYBCABKAkSDwoHYmFja2VuZBgFIAEoCSLMAQoKUGVlclN0YXR1cxIKCgJpZBgBIAEoCRITCgtzdmNfYWRkcmVzcxgCIAEoCRIMCgR2aXBzGAMgAygJEg8KB2NpcmN1aXQYBCABKAkSEAoIZmFpbHVyZXMYBSABKA0SEgoKbGFzdF9lcnJvchgGIAEoCRIzCg9uZXh0X2F0dGVtcHRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmJvb3RfZXBvY2gYCCABKAYSDwoHdHVubmVscxgJIAEoDSJiCgxUdW5uZWxDb3VudHMSDwoHb3BlbmluZxgBIAEoDRIKCgJ1cBgCIAEoDRIQCghyZWtleWluZxgDIAEoDRIOCgZmYWlsZWQYBCABKA0SEwoLdW5jb25maXJtZWQYBSABKA0iewoOUm90YXRpb25TdGF0dXMSEQoJcm90YXRpb25zGAEgASgEEhYKDnNhc19vbl9vbGRfa2V5GAIgASgNEisKB25leHRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXNwaXNfbGVmdBgEIAEoBCJLCglNdHVTdGF0dXMSDgoGdXBsaW5rGAEgASgNEhAKCG92ZXJoZWFkGAIgASgNEhwKFGxhcmdlc3RfaW5uZXJfcGFja2V0GAMgASgNIkkKEkxpc3RUdW5uZWxzUmVxdWVzdBIMCgRwZWVyGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJIk8KE0xpc3RUdW5uZWxzUmVzcG9uc2USHwoHdHVubmVscxgBIAMoCzIOLnBzcC52MS5UdW5uZWwSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIr8BCgZUdW5uZWwSDAoEcGVlchgBIAEoCRIRCglsb2NhbF92aXAYAiABKAkSEgoKcmVtb3RlX3ZpcBgDIAEoCRINCgVzdGF0ZRgEIAEoCRIWCgJ0eBgFIAEoCzIKLnBzcC52MS5TYRIWCgJyeBgGIAEoCzIKLnBzcC52MS5TYRItCglvcGVuZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmxhc3RfZXJyb3IYCCABKAkitgEKAlNhEgsKA3NwaRgBIAEoBxIjCgd2ZXJzaW9uGAIgASgOMhIucHNwLnYxLlBzcFZlcnNpb24SLgoKY3JlYXRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHcGFja2V0cxgFIAEoBBINCgVieXRlcxgGIAEoBCIRCg9HZXRQaXBlc1JlcXVlc3QiNQoQR2V0UGlwZXNSZXNwb25zZRIhCgVwaXBlcxgBIAMoCzISLnBzcC52MS5QaXBlU3RhdHVzIqIBCgpQaXBlU3RhdHVzEgwKBG5hbWUYASABKAkSDwoHZW50cmllcxgCIAEoDRIPCgdwYWNrZXRzGAMgASgEEg0KBWJ5dGVzGAQgASgEEhQKDG1pc3NfcGFja2V0cxgFIAEoBBISCgptaXNzX2J5dGVzGAYgASgEEisKDnN0YXRpY19lbnRyaWVzGAcgAygLMhMucHNwLnYxLkVudHJ5U3RhdHVzIjsKC0VudHJ5U3RhdHVzEgwKBG5hbWUYASABKAkSDwoHcGFja2V0cxgCIAEoBBINCgVieXRlcxgDIAEoBCIVChNXYXRjaFNhbXBsZXNSZXF1ZXN0IqABCgZTYW1wbGUSKAoEdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJZGlyZWN0aW9uGAIgASgJEg8KB3NyY192aXAYAyABKAkSDwoHZHN0X3ZpcBgEIAEoCRILCgNzcGkYBSABKAcSDgoGbGVuZ3RoGAYgASgNEgwKBGRhdGEYByABKAwSDAoEbG9zdBgIIAEoBCIdCg1Sb3RhdGVSZXF1ZXN0EgwKBHBsYW4YASABKAgifAoOUm90YXRlUmVzcG9uc2USDwoHc3RhcnRlZBgBIAEoCBIPCgdtZXNzYWdlGAIgASgJEigKCHJvdGF0aW9uGAMgASgLMhYucHNwLnYxLlJvdGF0aW9uU3RhdHVzEg0KBXBlZXJzGAQgAygJEg8KB3R1bm5lbHMYBSABKA0ypgIKDVN0YXR1c1NlcnZpY2USRQoJR2V0U3RhdHVzEhgucHNwLnYxLkdldFN0YXR1c1JlcXVlc3QaGS5wc3AudjEuR2V0U3RhdHVzUmVzcG9uc2UiA5ACARJLCgtMaXN0VHVubmVscxIaLnBzcC52MS5MaXN0VHVubmVsc1JlcXVlc3QaGy5wc3AudjEuTGlzdFR1bm5lbHNSZXNwb25zZSIDkAIBEkIKCEdldFBpcGVzEhcucHNwLnYxLkdldFBpcGVzUmVxdWVzdBoYLnBzcC52MS5HZXRQaXBlc1Jlc3BvbnNlIgOQAgESPQoMV2F0Y2hTYW1wbGVzEhsucHNwLnYxLldhdGNoU2FtcGxlc1JlcXVlc3QaDi5wc3AudjEuU2FtcGxlMAEyRwoMQWRtaW5TZXJ2aWNlEjcKBlJvdGF0ZRIVLnBzcC52MS5Sb3RhdGVSZXF1ZXN0GhYucHNwLnYxLlJvdGF0ZVJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_psp_v1_psp]);
+  fileDesc("ChNwc3AvdjEvc3RhdHVzLnByb3RvEgZwc3AudjEiEgoQR2V0U3RhdHVzUmVxdWVzdCLmAwoRR2V0U3RhdHVzUmVzcG9uc2USCgoCaWQYASABKAkSDwoHdmVyc2lvbhgCIAEoCRISCgpib290X2Vwb2NoGAMgASgGEi4KCnN0YXJ0ZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiIKBXBsYW5lGAUgASgLMhMucHNwLnYxLlBsYW5lU3RhdHVzEiEKBXBlZXJzGAYgAygLMhIucHNwLnYxLlBlZXJTdGF0dXMSJQoHdHVubmVscxgHIAEoCzIULnBzcC52MS5UdW5uZWxDb3VudHMSOQoIY291bnRlcnMYCCADKAsyJy5wc3AudjEuR2V0U3RhdHVzUmVzcG9uc2UuQ291bnRlcnNFbnRyeRIoCghyb3RhdGlvbhgJIAEoCzIWLnBzcC52MS5Sb3RhdGlvblN0YXR1cxIeCgNtdHUYCiABKAsyES5wc3AudjEuTXR1U3RhdHVzEjoKFmNlcnRpZmljYXRlX2V4cGlyZXNfYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCGRyYWluaW5nGAwgASgIGi8KDUNvdW50ZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ASJ+CgtQbGFuZVN0YXR1cxIMCgRraW5kGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDgoGdXBsaW5rGAMgASgJEgwKBGhvc3QYBCABKAkSDwoHYmFja2VuZBgFIAEoCRIhCgVwb3J0cxgGIAMoCzISLnBzcC52MS5Qb3J0U3RhdHVzImoKClBvcnRTdGF0dXMSDAoEbmFtZRgBIAEoCRIRCglpbnRlcmZhY2UYAiABKAkSDQoFZ3VhcmQYAyABKAkSFAoMZ3VhcmRfcmVhc29uGAQgASgJEhYKDmd1YXJkX3Jlc3RvcmVkGAUgASgNIswBCgpQZWVyU3RhdHVzEgoKAmlkGAEgASgJEhMKC3N2Y19hZGRyZXNzGAIgASgJEgwKBHZpcHMYAyADKAkSDwoHY2lyY3VpdBgEIAEoCRIQCghmYWlsdXJlcxgFIAEoDRISCgpsYXN0X2Vycm9yGAYgASgJEjMKD25leHRfYXR0ZW1wdF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKYm9vdF9lcG9jaBgIIAEoBhIPCgd0dW5uZWxzGAkgASgNImIKDFR1bm5lbENvdW50cxIPCgdvcGVuaW5nGAEgASgNEgoKAnVwGAIgASgNEhAKCHJla2V5aW5nGAMgASgNEg4KBmZhaWxlZBgEIAEoDRITCgt1bmNvbmZpcm1lZBgFIAEoDSJ7Cg5Sb3RhdGlvblN0YXR1cxIRCglyb3RhdGlvbnMYASABKAQSFgoOc2FzX29uX29sZF9rZXkYAiABKA0SKwoHbmV4dF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJc3Bpc19sZWZ0GAQgASgEIksKCU10dVN0YXR1cxIOCgZ1cGxpbmsYASABKA0SEAoIb3ZlcmhlYWQYAiABKA0SHAoUbGFyZ2VzdF9pbm5lcl9wYWNrZXQYAyABKA0iSQoSTGlzdFR1bm5lbHNSZXF1ZXN0EgwKBHBlZXIYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkiTwoTTGlzdFR1bm5lbHNSZXNwb25zZRIfCgd0dW5uZWxzGAEgAygLMg4ucHNwLnYxLlR1bm5lbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkivwEKBlR1bm5lbBIMCgRwZWVyGAEgASgJEhEKCWxvY2FsX3ZpcBgCIAEoCRISCgpyZW1vdGVfdmlwGAMgASgJEg0KBXN0YXRlGAQgASgJEhYKAnR4GAUgASgLMgoucHNwLnYxLlNhEhYKAnJ4GAYgASgLMgoucHNwLnYxLlNhEi0KCW9wZW5lZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKbGFzdF9lcnJvchgIIAEoCSK2AQoCU2ESCwoDc3BpGAEgASgHEiMKB3ZlcnNpb24YAiABKA4yEi5wc3AudjEuUHNwVmVyc2lvbhIuCgpjcmVhdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdwYWNrZXRzGAUgASgEEg0KBWJ5dGVzGAYgASgEIhEKD0dldFBpcGVzUmVxdWVzdCI1ChBHZXRQaXBlc1Jlc3BvbnNlEiEKBXBpcGVzGAEgAygLMhIucHNwLnYxLlBpcGVTdGF0dXMiogEKClBpcGVTdGF0dXMSDAoEbmFtZRgBIAEoCRIPCgdlbnRyaWVzGAIgASgNEg8KB3BhY2tldHMYAyABKAQSDQoFYnl0ZXMYBCABKAQSFAoMbWlzc19wYWNrZXRzGAUgASgEEhIKCm1pc3NfYnl0ZXMYBiABKAQSKwoOc3RhdGljX2VudHJpZXMYByADKAsyEy5wc3AudjEuRW50cnlTdGF0dXMiOwoLRW50cnlTdGF0dXMSDAoEbmFtZRgBIAEoCRIPCgdwYWNrZXRzGAIgASgEEg0KBWJ5dGVzGAMgASgEIhUKE1dhdGNoU2FtcGxlc1JlcXVlc3QioAEKBlNhbXBsZRIoCgR0aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglkaXJlY3Rpb24YAiABKAkSDwoHc3JjX3ZpcBgDIAEoCRIPCgdkc3RfdmlwGAQgASgJEgsKA3NwaRgFIAEoBxIOCgZsZW5ndGgYBiABKA0SDAoEZGF0YRgHIAEoDBIMCgRsb3N0GAggASgEIh0KDVJvdGF0ZVJlcXVlc3QSDAoEcGxhbhgBIAEoCCJ8Cg5Sb3RhdGVSZXNwb25zZRIPCgdzdGFydGVkGAEgASgIEg8KB21lc3NhZ2UYAiABKAkSKAoIcm90YXRpb24YAyABKAsyFi5wc3AudjEuUm90YXRpb25TdGF0dXMSDQoFcGVlcnMYBCADKAkSDwoHdHVubmVscxgFIAEoDTKmAgoNU3RhdHVzU2VydmljZRJFCglHZXRTdGF0dXMSGC5wc3AudjEuR2V0U3RhdHVzUmVxdWVzdBoZLnBzcC52MS5HZXRTdGF0dXNSZXNwb25zZSIDkAIBEksKC0xpc3RUdW5uZWxzEhoucHNwLnYxLkxpc3RUdW5uZWxzUmVxdWVzdBobLnBzcC52MS5MaXN0VHVubmVsc1Jlc3BvbnNlIgOQAgESQgoIR2V0UGlwZXMSFy5wc3AudjEuR2V0UGlwZXNSZXF1ZXN0GhgucHNwLnYxLkdldFBpcGVzUmVzcG9uc2UiA5ACARI9CgxXYXRjaFNhbXBsZXMSGy5wc3AudjEuV2F0Y2hTYW1wbGVzUmVxdWVzdBoOLnBzcC52MS5TYW1wbGUwATJHCgxBZG1pblNlcnZpY2USNwoGUm90YXRlEhUucHNwLnYxLlJvdGF0ZVJlcXVlc3QaFi5wc3AudjEuUm90YXRlUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp, file_psp_v1_psp]);
 
 /**
  * @generated from message psp.v1.GetStatusRequest
@@ -139,6 +139,11 @@ export type PlaneStatus = Message<"psp.v1.PlaneStatus"> & {
    * @generated from field: string backend = 5;
    */
   backend: string;
+
+  /**
+   * @generated from field: repeated psp.v1.PortStatus ports = 6;
+   */
+  ports: PortStatus[];
 };
 
 /**
@@ -147,6 +152,52 @@ export type PlaneStatus = Message<"psp.v1.PlaneStatus"> & {
  */
 export const PlaneStatusSchema: GenMessage<PlaneStatus> = /*@__PURE__*/
   messageDesc(file_psp_v1_status, 2);
+
+/**
+ * @generated from message psp.v1.PortStatus
+ */
+export type PortStatus = Message<"psp.v1.PortStatus"> & {
+  /**
+   * "uplink" or "host".
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string interface = 2;
+   */
+  interface: string;
+
+  /**
+   * The ingress guard, which keeps this host's kernel from its copies of what comes in: "stands", "absent", "off" (by
+   * the configuration), "not-applicable" (the kernel gets none).
+   *
+   * @generated from field: string guard = 3;
+   */
+  guard: string;
+
+  /**
+   * Of "absent": "no-right" (CAP_NET_ADMIN is missing), "no-kernel" (it cannot), "refused" (anything else).
+   *
+   * @generated from field: string guard_reason = 4;
+   */
+  guardReason: string;
+
+  /**
+   * Times that it was found gone and put back.
+   *
+   * @generated from field: uint32 guard_restored = 5;
+   */
+  guardRestored: number;
+};
+
+/**
+ * Describes the message psp.v1.PortStatus.
+ * Use `create(PortStatusSchema)` to create a new message.
+ */
+export const PortStatusSchema: GenMessage<PortStatus> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 3);
 
 /**
  * @generated from message psp.v1.PeerStatus
@@ -205,7 +256,7 @@ export type PeerStatus = Message<"psp.v1.PeerStatus"> & {
  * Use `create(PeerStatusSchema)` to create a new message.
  */
 export const PeerStatusSchema: GenMessage<PeerStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 3);
+  messageDesc(file_psp_v1_status, 4);
 
 /**
  * @generated from message psp.v1.TunnelCounts
@@ -244,7 +295,7 @@ export type TunnelCounts = Message<"psp.v1.TunnelCounts"> & {
  * Use `create(TunnelCountsSchema)` to create a new message.
  */
 export const TunnelCountsSchema: GenMessage<TunnelCounts> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 4);
+  messageDesc(file_psp_v1_status, 5);
 
 /**
  * @generated from message psp.v1.RotationStatus
@@ -278,7 +329,7 @@ export type RotationStatus = Message<"psp.v1.RotationStatus"> & {
  * Use `create(RotationStatusSchema)` to create a new message.
  */
 export const RotationStatusSchema: GenMessage<RotationStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 5);
+  messageDesc(file_psp_v1_status, 6);
 
 /**
  * @generated from message psp.v1.MtuStatus
@@ -305,7 +356,7 @@ export type MtuStatus = Message<"psp.v1.MtuStatus"> & {
  * Use `create(MtuStatusSchema)` to create a new message.
  */
 export const MtuStatusSchema: GenMessage<MtuStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 6);
+  messageDesc(file_psp_v1_status, 7);
 
 /**
  * @generated from message psp.v1.ListTunnelsRequest
@@ -338,7 +389,7 @@ export type ListTunnelsRequest = Message<"psp.v1.ListTunnelsRequest"> & {
  * Use `create(ListTunnelsRequestSchema)` to create a new message.
  */
 export const ListTunnelsRequestSchema: GenMessage<ListTunnelsRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 7);
+  messageDesc(file_psp_v1_status, 8);
 
 /**
  * @generated from message psp.v1.ListTunnelsResponse
@@ -360,7 +411,7 @@ export type ListTunnelsResponse = Message<"psp.v1.ListTunnelsResponse"> & {
  * Use `create(ListTunnelsResponseSchema)` to create a new message.
  */
 export const ListTunnelsResponseSchema: GenMessage<ListTunnelsResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 8);
+  messageDesc(file_psp_v1_status, 9);
 
 /**
  * @generated from message psp.v1.Tunnel
@@ -414,7 +465,7 @@ export type Tunnel = Message<"psp.v1.Tunnel"> & {
  * Use `create(TunnelSchema)` to create a new message.
  */
 export const TunnelSchema: GenMessage<Tunnel> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 9);
+  messageDesc(file_psp_v1_status, 10);
 
 /**
  * @generated from message psp.v1.Sa
@@ -456,7 +507,7 @@ export type Sa = Message<"psp.v1.Sa"> & {
  * Use `create(SaSchema)` to create a new message.
  */
 export const SaSchema: GenMessage<Sa> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 10);
+  messageDesc(file_psp_v1_status, 11);
 
 /**
  * @generated from message psp.v1.GetPipesRequest
@@ -469,7 +520,7 @@ export type GetPipesRequest = Message<"psp.v1.GetPipesRequest"> & {
  * Use `create(GetPipesRequestSchema)` to create a new message.
  */
 export const GetPipesRequestSchema: GenMessage<GetPipesRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 11);
+  messageDesc(file_psp_v1_status, 12);
 
 /**
  * @generated from message psp.v1.GetPipesResponse
@@ -486,7 +537,7 @@ export type GetPipesResponse = Message<"psp.v1.GetPipesResponse"> & {
  * Use `create(GetPipesResponseSchema)` to create a new message.
  */
 export const GetPipesResponseSchema: GenMessage<GetPipesResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 12);
+  messageDesc(file_psp_v1_status, 13);
 
 /**
  * @generated from message psp.v1.PipeStatus
@@ -535,7 +586,7 @@ export type PipeStatus = Message<"psp.v1.PipeStatus"> & {
  * Use `create(PipeStatusSchema)` to create a new message.
  */
 export const PipeStatusSchema: GenMessage<PipeStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 13);
+  messageDesc(file_psp_v1_status, 14);
 
 /**
  * @generated from message psp.v1.EntryStatus
@@ -562,7 +613,7 @@ export type EntryStatus = Message<"psp.v1.EntryStatus"> & {
  * Use `create(EntryStatusSchema)` to create a new message.
  */
 export const EntryStatusSchema: GenMessage<EntryStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 14);
+  messageDesc(file_psp_v1_status, 15);
 
 /**
  * @generated from message psp.v1.WatchSamplesRequest
@@ -575,7 +626,7 @@ export type WatchSamplesRequest = Message<"psp.v1.WatchSamplesRequest"> & {
  * Use `create(WatchSamplesRequestSchema)` to create a new message.
  */
 export const WatchSamplesRequestSchema: GenMessage<WatchSamplesRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 15);
+  messageDesc(file_psp_v1_status, 16);
 
 /**
  * @generated from message psp.v1.Sample
@@ -633,7 +684,7 @@ export type Sample = Message<"psp.v1.Sample"> & {
  * Use `create(SampleSchema)` to create a new message.
  */
 export const SampleSchema: GenMessage<Sample> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 16);
+  messageDesc(file_psp_v1_status, 17);
 
 /**
  * @generated from message psp.v1.RotateRequest
@@ -650,7 +701,7 @@ export type RotateRequest = Message<"psp.v1.RotateRequest"> & {
  * Use `create(RotateRequestSchema)` to create a new message.
  */
 export const RotateRequestSchema: GenMessage<RotateRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 17);
+  messageDesc(file_psp_v1_status, 18);
 
 /**
  * @generated from message psp.v1.RotateResponse
@@ -687,7 +738,7 @@ export type RotateResponse = Message<"psp.v1.RotateResponse"> & {
  * Use `create(RotateResponseSchema)` to create a new message.
  */
 export const RotateResponseSchema: GenMessage<RotateResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 18);
+  messageDesc(file_psp_v1_status, 19);
 
 /**
  * @generated from service psp.v1.StatusService

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from "node:assert/strict";
+import type { PortGuard, PortName } from "../../ffi/plane.ts";
+import { GuardWatch } from "./guard.ts";
+
+const STANDS: PortGuard = { state: "stands", restored: 0 };
+
+/** A watch over what the test says of the host port; the uplink's guard stands. */
+function watch(look: () => PortGuard) {
+  const lines: string[] = [];
+  const say = (level: string) => (message: string, fields: Record<string, unknown> = {}) =>
+    lines.push(`${level} ${message} ${fields["interface"]} ${fields["reason"] ?? ""}`.trim());
+  const guard = new GuardWatch({
+    query: (port: PortName) => ({ guard: port === "host" ? look() : STANDS }),
+    names: { uplink: "p0", host: "vf0" },
+    log: { error: say("error"), warn: say("warn"), info: say("info") },
+  });
+  return { guard, lines };
+}
+
+Deno.test("a guard that stands is nothing to talk of", () => {
+  const { guard, lines } = watch(() => STANDS);
+  for (let i = 0; i < 3; i++) guard.tick();
+  assert.deepEqual(lines, []);
+  assert.deepEqual(guard.counters(), { "guard-restored": 0n, "guard-absent": 0n });
+});
+
+Deno.test("that there is none from the start is said once, with the reason, and counted", () => {
+  const { guard, lines } = watch(() => ({ state: "absent", reason: "no-right", restored: 0 }));
+  for (let i = 0; i < 3; i++) guard.tick();
+  assert.deepEqual(lines, [
+    "warn No ingress guard: this host's kernel works on what comes in vf0 CAP_NET_ADMIN is missing",
+  ]);
+  assert.deepEqual(guard.counters(), { "guard-restored": 0n, "guard-absent": 3n });
+});
+
+Deno.test("a guard that is put back is said each time; one that stays away once, as an error", () => {
+  let now: PortGuard = STANDS;
+  const { guard, lines } = watch(() => now);
+  guard.tick();
+  now = { state: "stands", restored: 1 };
+  guard.tick();
+  guard.tick();
+  now = { state: "absent", reason: "refused", restored: 1 };
+  guard.tick();
+  guard.tick();
+  now = { state: "stands", restored: 2 };
+  guard.tick();
+  assert.deepEqual(lines, [
+    "warn The ingress guard was gone and has been put back vf0",
+    "error The ingress guard is gone and cannot be put back vf0 the kernel refused it",
+    "warn The ingress guard was gone and has been put back vf0",
+  ]);
+  assert.deepEqual(guard.counters(), { "guard-restored": 2n, "guard-absent": 2n });
+});
+
+Deno.test("a guard that is switched off, or has nothing to do, is no news", () => {
+  for (const state of ["off", "not-applicable"] as const) {
+    const { guard, lines } = watch(() => ({ state, restored: 0 }));
+    guard.tick();
+    assert.deepEqual(lines, []);
+    assert.equal(guard.counters()["guard-absent"], 0n);
+    assert.equal(guard.ports()[1]?.guard.state, state);
+  }
+});
+
+Deno.test("an interface that is gone keeps the state of its last look", () => {
+  let gone = false;
+  const { guard, lines } = watch(() => {
+    if (gone) throw new Error("gone");
+    return STANDS;
+  });
+  guard.tick();
+  gone = true;
+  guard.tick();
+  assert.deepEqual(lines, []);
+  assert.deepEqual(guard.ports(), [
+    { name: "uplink", interface: "p0", guard: STANDS },
+    { name: "host", interface: "vf0", guard: STANDS },
+  ]);
+});
