@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { addressBytes, macBytes } from "./address.ts";
 import {
   decodeEvents,
+  decodePort,
   encodeConfig,
   encodeKey,
   encodePipe,
@@ -36,6 +37,27 @@ function encodeEntry(
 ): Struct<"psp_dp_entry_desc"> {
   return new EntryEncoder().encode(entry, options);
 }
+
+Deno.test("modes and states of the ingress guard have the numbers of the ABI", () => {
+  const ports = { uplink: "p0", host: "vf0" };
+  const mode = (hostGuard: "auto" | "require" | "off") =>
+    encodeConfig({ ...ports, hostGuard }).number("host_guard");
+  assert.equal(encodeConfig(ports).number("host_guard"), 0);
+  assert.deepEqual([mode("auto"), mode("require"), mode("off")], [0, 1, 2]);
+  const state = (guard: number, reason: number) =>
+    decodePort(
+      Struct.sized("psp_dp_port_info").set("guard", guard).set("guard_reason", reason)
+        .set("guard_restored", 7),
+    ).guard;
+  assert.deepEqual(state(0, 0), { state: "not-applicable", restored: 7 });
+  assert.deepEqual(state(1, 0), { state: "stands", restored: 7 });
+  assert.deepEqual(state(2, 1), { state: "absent", reason: "no-right", restored: 7 });
+  assert.deepEqual(state(2, 2), { state: "absent", reason: "no-kernel", restored: 7 });
+  assert.deepEqual(state(2, 3), { state: "absent", reason: "refused", restored: 7 });
+  assert.deepEqual(state(3, 0), { state: "off", restored: 7 });
+  // Of a later shim.
+  assert.deepEqual(state(9, 9), { state: "absent", reason: "refused", restored: 7 });
+});
 
 Deno.test("nothing of an entry is left in the next one", () => {
   const encoder = new EntryEncoder();

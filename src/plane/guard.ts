@@ -20,7 +20,7 @@ export interface GuardOptions {
   readonly query: (port: PortName) => Pick<PortInfo, "guard">;
   /** Names of the interfaces. */
   readonly names: Readonly<Record<PortName, string>>;
-  readonly log: Pick<Log, "error" | "warn" | "info">;
+  readonly log: Pick<Log, "error" | "warn">;
 }
 
 const PORTS = ["uplink", "host"] as const satisfies readonly PortName[];
@@ -41,6 +41,15 @@ export function guardReasonText(reason: PortGuard["reason"]): string {
   }
 }
 
+/** What a look finds that is worth a line: none at the first look, none any more, one that was gone. */
+type Change = "missing" | "lost" | "restored";
+
+function changeOf(before: PortGuard | undefined, now: PortGuard): Change | undefined {
+  if (now.state === "absent" && before === undefined) return "missing";
+  if (now.state === "absent" && before?.state !== "absent") return "lost";
+  return now.restored > (before?.restored ?? 0) ? "restored" : undefined;
+}
+
 /** Says what has changed since the last look. */
 export class GuardWatch {
   readonly #options: GuardOptions;
@@ -53,14 +62,16 @@ export class GuardWatch {
 
   /** Call it every second. Never throws. */
   tick(): void {
+    const changes = new Map<Change, PortName[]>();
     for (const port of PORTS) {
       const guard = this.#look(port);
       if (guard === undefined) continue;
       if (guard.state === "absent") this.#absent++;
-      const before = this.#last.get(port);
+      const change = changeOf(this.#last.get(port), guard);
       this.#last.set(port, guard);
-      this.#say(port, guard, before);
+      if (change !== undefined) changes.set(change, [...changes.get(change) ?? [], port]);
     }
+    for (const [change, ports] of changes) this.#say(change, ports);
   }
 
   /** Both, as they were found at the last look. */
@@ -78,24 +89,24 @@ export class GuardWatch {
     return { "guard-restored": BigInt(restored), "guard-absent": this.#absent };
   }
 
-  #say(port: PortName, guard: PortGuard, before: PortGuard | undefined): void {
+  /** One line for all ports that it is true of. */
+  #say(change: Change, ports: readonly PortName[]): void {
     const { names, log } = this.#options;
-    const fields = { interface: names[port], port };
-    const isAbsent = guard.state === "absent";
-    const wasAbsent = before?.state === "absent";
-    const reason = guardReasonText(guard.reason);
-    if (isAbsent && before === undefined) {
-      log.warn("No ingress guard: this host's kernel works on what comes in", {
-        ...fields,
-        reason,
-      });
-    } else if (isAbsent && !wasAbsent) {
-      log.error("The ingress guard is gone and cannot be put back", { ...fields, reason });
-    } else if (guard.restored > (before?.restored ?? 0)) {
-      log.warn("The ingress guard was gone and has been put back", {
-        ...fields,
-        count: guard.restored,
-      });
+    const at = { interface: ports.map((port) => names[port]).join(", ") };
+    const [first = "host"] = ports;
+    const reason = guardReasonText(this.#last.get(first)?.reason);
+    switch (change) {
+      case "missing":
+        log.warn("No ingress guard: this host's kernel works on what comes in", { ...at, reason });
+        break;
+      case "lost":
+        log.error("The ingress guard is gone and cannot be put back", { ...at, reason });
+        break;
+      case "restored":
+        log.warn("The ingress guard was gone and has been put back", at);
+        break;
+      default:
+        change satisfies never;
     }
   }
 

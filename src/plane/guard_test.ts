@@ -13,7 +13,7 @@ function watch(look: () => PortGuard) {
   const guard = new GuardWatch({
     query: (port: PortName) => ({ guard: port === "host" ? look() : STANDS }),
     names: { uplink: "p0", host: "vf0" },
-    log: { error: say("error"), warn: say("warn"), info: say("info") },
+    log: { error: say("error"), warn: say("warn") },
   });
   return { guard, lines };
 }
@@ -32,6 +32,19 @@ Deno.test("that there is none from the start is said once, with the reason, and 
     "warn No ingress guard: this host's kernel works on what comes in vf0 CAP_NET_ADMIN is missing",
   ]);
   assert.deepEqual(guard.counters(), { "guard-restored": 0n, "guard-absent": 3n });
+});
+
+Deno.test("what is true of both interfaces is one line", () => {
+  const absent: PortGuard = { state: "absent", reason: "no-kernel", restored: 0 };
+  const lines: unknown[] = [];
+  const guard = new GuardWatch({
+    query: () => ({ guard: absent }),
+    names: { uplink: "p0", host: "vf0" },
+    log: { error: () => assert.fail(), warn: (_, fields) => lines.push(fields) },
+  });
+  guard.tick();
+  const reason = "the kernel has no nftables with netdev chains and owners of tables (Linux 5.12)";
+  assert.deepEqual(lines, [{ interface: "p0, vf0", reason }]);
 });
 
 Deno.test("a guard that is put back is said each time; one that stays away once, as an error", () => {

@@ -77,6 +77,8 @@ Deno.test("metrics are Prometheus text", async () => {
       "psp_agent_certificate_expiry_time_seconds 1800000000",
       'psp_agent_pipe_miss_packets_total{pipe="EGR_ACL"} 3',
       "psp_agent_rotations_total 7",
+      'psp_agent_ingress_guard{port="uplink",interface="up0"} 1',
+      'psp_agent_ingress_guard{port="host",interface="host0"} 0',
     ]
   ) assert.ok(body.split("\n").includes(line), line);
   const families = body.match(/^# TYPE (\S+)/gm) ?? [];

@@ -17,7 +17,17 @@ export interface AgentStatus {
     readonly lastError: string;
   }[];
   readonly counters: Readonly<Record<string, number>>;
+  readonly ports: readonly PortStatus[];
   readonly mtu: { readonly uplink: number; readonly overhead: number; readonly inner: number };
+}
+
+/** An interface of the plane, in GetStatus. */
+export interface PortStatus {
+  readonly name: string;
+  readonly interface: string;
+  readonly guard: string;
+  readonly guardReason: string;
+  readonly guardRestored: number;
 }
 
 /** One tunnel of ListTunnels. */
@@ -68,6 +78,13 @@ export async function getStatus(http: Http): Promise<AgentStatus> {
     counters: Object.fromEntries(
       Object.entries(object(reply["counters"])).map(([name, value]) => [name, number(value)]),
     ),
+    ports: list(object(reply["plane"])["ports"]).map((port) => ({
+      name: text(port["name"]),
+      interface: text(port["interface"]),
+      guard: text(port["guard"]),
+      guardReason: text(port["guardReason"]),
+      guardRestored: number(port["guardRestored"]),
+    })),
     mtu: {
       uplink: number(object(reply["mtu"])["uplink"]),
       overhead: number(object(reply["mtu"])["overhead"]),
