@@ -250,14 +250,15 @@ static int32_t refuse(const struct soft_guard_ports *ports, int error, bool take
 	if (taken) {
 		status = PSP_DP_EBUSY;
 		*reason = PSP_DP_GUARD_REFUSED;
-		why = "another agent has this uplink";
+		why = "another agent has this uplink: stop it, or name another uplink";
 	} else if (*reason == PSP_DP_GUARD_NO_RIGHT) {
 		status = PSP_DP_EPERM;
-		why = "CAP_NET_ADMIN is missing";
+		why = "CAP_NET_ADMIN is missing: grant it, or let plane.host_guard be \"auto\"";
 	} else if (*reason == PSP_DP_GUARD_NO_KERNEL) {
 		status = PSP_DP_ENOTSUP;
-		why = "the kernel has no nftables with netdev ingress chains and owners (Linux "
-		      "5.12)";
+		why = "the kernel has no nftables with netdev chains and owners of tables: use "
+		      "Linux "
+		      "5.12 or later, or let plane.host_guard be \"auto\"";
 	}
 	if (err_cap != 0)
 		(void)snprintf(err, err_cap,

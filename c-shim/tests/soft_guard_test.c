@@ -376,7 +376,7 @@ static void one_uplink_has_one_agent_and_one_host_several(void)
 	CHECK_EQ(open_plane(PSP_DP_GUARD_AUTO, &first), 0);
 	CHECK_EQ(open_plane(PSP_DP_GUARD_AUTO, &second), PSP_DP_EBUSY);
 	CHECK(strcmp(err, "Cannot set the ingress guard of \"p0\" and \"vf0\": another agent has "
-			  "this uplink") == 0);
+			  "this uplink: stop it, or name another uplink") == 0);
 	CHECK(second == NULL);
 	CHECK_EQ(soft_guard_open(&other, &guard, &reason, err, sizeof(err)), 0);
 	soft_guard_close(guard);

@@ -85,6 +85,7 @@ const softPlane = section({
   uplink: interfaceName,
   host: interfaceName,
   backend: v.optional(oneOf(["auto", "openssl", "ipsec-mb"]), "auto"),
+  // Whether this host's kernel is kept from what comes in: where that can be had, always, or never.
   host_guard: v.optional(oneOf(["auto", "require", "off"]), "auto"),
   ...planeCommon,
 }, {

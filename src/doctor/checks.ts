@@ -171,7 +171,7 @@ function guard({ report }: Machine, { plane }: Config): Finding[] {
 const ADVICE = {
   "no-right": "give the agent CAP_NET_ADMIN",
   "no-kernel": "use Linux 5.12 or later with CONFIG_NF_TABLES_NETDEV (nft_chain_filter, nf_tables)",
-  "refused": "nft list ruleset says what the kernel has; the agent's log says more",
+  "refused": 'plane.host_guard "require" makes the agent say what the kernel said',
 } as const;
 
 /** The soft plane does not open there without a guard. */

@@ -61,7 +61,7 @@ Deno.test("each thing that is wrong is found, with what to do", () => {
     ],
     ["ingress guard", saying("guard 0", "guard 1"), "warning", /CAP_NET_ADMIN/],
     ["ingress guard", saying("guard 0", "guard 2"), "warning", /5\.12/],
-    ["ingress guard", saying("guard 0", "guard 3"), "warning", /nft/],
+    ["ingress guard", saying("guard 0", "guard 3"), "warning", /require/],
     ["MTU", saying("up 9000", "up 1500"), "warning", /1560/],
     ["addresses", machine({ addresses: () => [] }), "problem", /pip/],
     [

@@ -3,8 +3,18 @@
 /** What an operator sees of a running agent from the command line. */
 import assert from "node:assert/strict";
 import { agentCommand } from "../support/agent_process.ts";
+import { PLANE } from "../support/standin.ts";
 import { story } from "../support/story.ts";
 import { ping } from "../support/traffic.ts";
+
+story("the status says whether the ingress guard stands", {}, async ({ start }) => {
+  const h1 = await start("h1");
+  const state = PLANE === "soft" ? "stands" : "not-applicable";
+  const { ports } = await h1.status();
+  const guards = ports.map(({ name, guard, guardReason }) => [name, guard, guardReason]);
+  assert.deepEqual(guards, [["uplink", state, ""], ["host", state, ""]]);
+  assert.equal(await h1.counter("guard-absent"), 0);
+});
 
 story("the commands of an operator show the tunnel", {}, async ({ world, start, startBoth }) => {
   const { h2 } = await startBoth();
