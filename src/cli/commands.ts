@@ -45,11 +45,11 @@ export const RUN_WITHOUT_NAME: Parser<"sync", Task, unknown> = run;
 const PKI: readonly Command[] = [
   {
     name: "init",
-    brief: "Makes a CA: ca.crt and ca.key.",
+    brief: "Makes a CA: ca/ca.crt and ca/ca.key. The key stays where it was made.",
     examples: ["psp-agent pki init --dir pki"],
     parser: map(
       object({
-        dir: option("--dir", DIR, { description: message`Where the files go.` }),
+        dir: option("--dir", DIR, { description: message`Where the folder goes.` }),
         name: optional(option("--name", word("TEXT"), {
           description: message`The CA's common name.`,
         })),
@@ -61,14 +61,14 @@ const PKI: readonly Command[] = [
   },
   {
     name: "issue",
-    brief: "Makes a certificate for a host, signed by that CA: ID.crt and ID.key.",
+    brief: "Makes a host's folder, ID: ID.crt, signed by that CA, ID.key and ca.crt.",
     examples: [
       "psp-agent pki issue --dir pki --id h1",
       "psp-agent pki issue --dir pki --id h1 --domain example.org --ip 192.0.2.1 --days 30",
     ],
     parser: map(
       object({
-        dir: option("--dir", DIR, { description: message`Where the files go.` }),
+        dir: option("--dir", DIR, { description: message`Where the folder goes.` }),
         id: option("--id", word("ID"), {
           description: message`The host's id, as in its configuration.`,
         }),

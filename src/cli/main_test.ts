@@ -116,22 +116,25 @@ Deno.test("check looks at certificates with the agent's eyes", async () => {
       const { code, err } = await agent(["check", "-c", path]);
       return [code, err.replaceAll(`${dir}/`, "")];
     };
-    const good = { cert: "h1.crt", key: "h1.key", ca: "ca.crt" };
+    const good = { cert: "h1/h1.crt", key: "h1/h1.key", ca: "h1/ca.crt" };
     assert.deepEqual(await checked(good), [0, ""]);
-    assert.deepEqual(await checked({ ...good, key: "h2.key" }), [
+    assert.deepEqual(await checked({ ...good, key: "h2/h2.key" }), [
       3,
-      'psp-agent: Cannot use configuration peers.json: rpc.tls: key "h2.key" does not match ' +
-      'certificate "h1.crt"\n',
+      'psp-agent: Cannot use configuration peers.json: rpc.tls: key "h2/h2.key" does not ' +
+      'match certificate "h1/h1.crt"\n',
     ]);
     assert.deepEqual(await checked({ ...good, key: "h3.key" }), [
       0,
       'warning: peers.json: rpc.tls.key: cannot read "h3.key": no such file; the agent does not ' +
       "start without it\n",
     ]);
-    await Deno.chmod(`${dir}/h1.key`, 0o644);
+    await Deno.chmod(`${dir}/h1/h1.key`, 0o644);
     const [code, err] = await checked(good);
     assert.equal(code, 0);
-    assert.match(String(err), /^warning: peers\.json: rpc\.tls: key "h1\.key" may be read .*\n$/);
+    assert.match(
+      String(err),
+      /^warning: peers\.json: rpc\.tls: key "h1\/h1\.key" may be read .*\n$/,
+    );
   } finally {
     await Deno.remove(dir, { recursive: true });
   }
@@ -225,7 +228,7 @@ Deno.test("pki makes a CA and a certificate where it is told", async () => {
     assert.equal((await agent(["pki", "init", "--dir", dir])).code, 0);
     const { code, out } = await agent(["pki", "issue", "--dir", dir, "--id", "h1"]);
     assert.equal(code, 0);
-    assert.equal(out, `${dir}/h1.crt\n${dir}/h1.key\nspiffe://psp-agent.local/psp/h1\n`);
+    assert.equal(out, `${dir}/h1/h1.crt\n${dir}/h1/h1.key\nspiffe://psp-agent.local/psp/h1\n`);
     assert.equal((await agent(["pki", "init", "--dir", dir])).code, 3);
   } finally {
     await Deno.remove(dir, { recursive: true });

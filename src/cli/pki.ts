@@ -3,7 +3,7 @@
 /** `psp-agent pki`: a CA and certificates, so that nobody needs OpenSSL for a trial. */
 import { compact } from "../config/compact.ts";
 import { pkiInit, pkiIssue } from "../pki/pki.ts";
-import { EXIT, type ExitCode, out } from "./io.ts";
+import { err, EXIT, type ExitCode, out } from "./io.ts";
 
 interface Args {
   readonly dir: string;
@@ -29,7 +29,8 @@ export interface IssueArgs extends Args {
 
 /** `pki issue`. Throws `ConfigError`. */
 export async function issue(args: IssueArgs): Promise<ExitCode> {
-  const { cert, key, spiffeId } = await pkiIssue(compact(args));
+  const { cert, key, spiffeId, notes } = await pkiIssue(compact(args));
   out(`${cert}\n${key}\n${spiffeId}\n`);
+  for (const note of notes) err(`note: ${note}`);
   return EXIT.ok;
 }

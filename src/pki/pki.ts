@@ -3,22 +3,29 @@
 /**
  * A development CA: enough to try the agent and to run its tests without OpenSSL. It has one key in one
  * file, no revocation and no serial register; a fleet should use its own CA.
+ *
+ * Of a directory "pki", `pki/ca` holds the CA and stays where it was made; `pki/<id>` holds all that the host
+ * <id> needs, and nothing that another host must not see, so that it can be copied as it is. The last release
+ * put everything side by side; its CA is still found.
  */
 import { ConfigError } from "../config/config.ts";
 import { isDnsName, isIdentity, parseIp } from "../config/addresses.ts";
 import { fileReason } from "../config/reasons.ts";
 
-/** Where `pkiInit` wrote. */
+/** Where `pkiInit` wrote: `ca/ca.crt` and `ca/ca.key` in its directory. */
 export interface CaPaths {
   readonly cert: string;
   readonly key: string;
 }
 
-/** Where `pkiIssue` wrote: what `rpc.tls` of the configuration wants. */
+/** Where `pkiIssue` wrote, all in the host's own folder: what `rpc.tls` of the configuration wants. */
 export interface IssuedPaths extends CaPaths {
+  /** A copy of the CA's certificate. */
   readonly ca: string;
   /** The identity in the certificate: "spiffe://example.org/psp/h1". */
   readonly spiffeId: string;
+  /** One sentence for each thing that the last release's layout leaves to do, without a full stop. */
+  readonly notes: readonly string[];
 }
 
 /** Common to both. */
@@ -41,7 +48,7 @@ export interface InitOptions extends PkiOptions {
 
 /** What `pkiIssue` needs. */
 export interface IssueOptions extends PkiOptions {
-  /** Last part of the SPIFFE id; the files are named after it. */
+  /** Last part of the SPIFFE id; the host's folder and files are named after it. */
   readonly id: string;
   /** Trust domain. */
   readonly domain: string;
@@ -49,7 +56,7 @@ export interface IssueOptions extends PkiOptions {
   readonly ips?: readonly string[];
   /** DNS SANs; one that equals another peer's id would contradict the SPIFFE id. */
   readonly dns?: readonly string[];
-  /** Directory of the CA; default `dir`. */
+  /** Directory of the CA, or the one above it; default `dir`. */
   readonly caDir?: string;
 }
 
@@ -62,10 +69,18 @@ const MAX_ID = 128;
 /** Clocks of two hosts differ a little; a fresh certificate must be good on both. */
 const BACKDATE_MS = 5 * 60_000;
 
-/** Makes `ca.crt` and `ca.key` (0600, PKCS#8) in `dir`. Throws `ConfigError`. */
+/** Makes `ca/ca.crt` and `ca/ca.key` (0600, PKCS#8) in `dir`. Throws `ConfigError`. */
 export async function pkiInit(options: InitOptions): Promise<CaPaths> {
-  const paths = { cert: `${options.dir}/ca.crt`, key: `${options.dir}/ca.key` };
-  prepare(options, [paths.cert, paths.key]);
+  const { dir } = options;
+  const paths = { cert: `${dir}/ca/ca.crt`, key: `${dir}/ca/ca.key` };
+  // Certificates that it signed are in use: even --force makes no second CA beside it.
+  if (exists(`${dir}/ca.key`)) {
+    throw new ConfigError(
+      `Cannot make a CA in "${dir}": it has one of the last release, "${dir}/ca.key", and psp-agent pki ` +
+        "issue uses that; name another --dir for a new one",
+    );
+  }
+  prepare(options, { folder: `${dir}/ca`, files: [paths.cert, paths.key] });
   const x509 = await load();
   const keys = await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
@@ -88,20 +103,27 @@ export async function pkiInit(options: InitOptions): Promise<CaPaths> {
   return paths;
 }
 
-/** Makes `<id>.crt` and `<id>.key` (0600, PKCS#8) in `dir`, signed by the CA of `caDir`. Throws `ConfigError`. */
+/**
+ * Makes the folder `<id>` in `dir`: `<id>.crt`, `<id>.key` (0600, PKCS#8) and the CA's `ca.crt`. Files of the last
+ * release (`<id>.crt` and `<id>.key` in `dir` itself) are renewed with it when `force` says so: a configuration may
+ * name them. Throws `ConfigError`.
+ */
 export async function pkiIssue(options: IssueOptions): Promise<IssuedPaths> {
   checkNames(options);
-  const caDir = options.caDir ?? options.dir;
+  const { dir, id, caDir = dir } = options;
+  const folder = `${dir}/${id}`;
   const paths = {
-    cert: `${options.dir}/${options.id}.crt`,
-    key: `${options.dir}/${options.id}.key`,
-    ca: `${caDir}/ca.crt`,
-    spiffeId: `spiffe://${options.domain}/psp/${options.id}`,
+    cert: `${folder}/${id}.crt`,
+    key: `${folder}/${id}.key`,
+    ca: `${folder}/ca.crt`,
+    spiffeId: `spiffe://${options.domain}/psp/${id}`,
   };
+  const flat = { cert: `${dir}/${id}.crt`, key: `${dir}/${id}.key` };
+  const renewsFlat = exists(flat.key) || exists(flat.cert);
   const x509 = await load();
   // First, so that nothing is made where there is no CA.
-  const ca = await readCa(x509, caDir, options.nowMs ?? Date.now());
-  prepare(options, [paths.cert, paths.key]);
+  const ca = await readCa(x509, { dir: findCa(caDir), nowMs: options.nowMs ?? Date.now() });
+  prepare(options, { folder, files: [flat.cert, flat.key, paths.cert, paths.key, paths.ca] });
   const keys = await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: serial(),
@@ -127,9 +149,25 @@ export async function pkiIssue(options: IssueOptions): Promise<IssuedPaths> {
       await x509.AuthorityKeyIdentifierExtension.create(ca.certificate.publicKey),
     ],
   });
-  writeSecret(paths.key, await keyPem(x509, keys.privateKey));
-  Deno.writeTextFileSync(paths.cert, pem(certificate.toString("pem")));
-  return paths;
+  const key = await keyPem(x509, keys.privateKey);
+  Deno.writeTextFileSync(paths.ca, ca.pem);
+  for (const to of renewsFlat ? [paths, flat] : [paths]) {
+    writeSecret(to.key, key);
+    Deno.writeTextFileSync(to.cert, pem(certificate.toString("pem")));
+  }
+  const notes: string[] = [];
+  if (ca.dir === dir) {
+    notes.push(
+      `the CA's key lies beside what hosts get: mkdir -m 0700 "${dir}/ca" && cp "${dir}/ca.crt" ` +
+        `"${dir}/ca/" && mv "${dir}/ca.key" "${dir}/ca/"`,
+    );
+  }
+  if (renewsFlat) {
+    notes.push(
+      `"${flat.cert}" and "${flat.key}" were renewed, too: once no configuration names them, remove them`,
+    );
+  }
+  return { ...paths, notes };
 }
 
 function checkNames(options: IssueOptions): void {
@@ -159,17 +197,23 @@ function checkNames(options: IssueOptions): void {
   }
 }
 
-function prepare(options: PkiOptions, files: readonly string[]): void {
+/** Makes the folder. Throws `ConfigError` when it cannot, or when a file is there that must not be overwritten. */
+function prepare(
+  options: PkiOptions,
+  { folder, files }: { readonly folder: string; readonly files: readonly string[] },
+): void {
   if (options.days !== undefined && !(options.days > 0 && options.days <= 36_500)) {
     throw new ConfigError(`Cannot issue certificate: ${options.days} days must be 1 to 36500`);
   }
-  try {
-    Deno.mkdirSync(options.dir, { recursive: true, mode: 0o700 });
-  } catch (cause) {
-    const why = cause instanceof Deno.errors.NotFound
-      ? "no directory can be made there"
-      : fileReason(cause);
-    throw new ConfigError(`Cannot make directory "${options.dir}": ${why}`, [], { cause });
+  for (const directory of [options.dir, folder]) {
+    try {
+      Deno.mkdirSync(directory, { recursive: true, mode: 0o700 });
+    } catch (cause) {
+      const why = cause instanceof Deno.errors.NotFound
+        ? "no directory can be made there"
+        : fileReason(cause);
+      throw new ConfigError(`Cannot make directory "${directory}": ${why}`, [], { cause });
+    }
   }
   if (options.force) return;
   for (const file of files) {
@@ -184,7 +228,22 @@ async function load(): Promise<X509> {
   return await import("@peculiar/x509");
 }
 
-async function readCa(x509: X509, dir: string, nowMs: number) {
+/** The directory of the CA's files: `ca` in `dir`, or `dir` itself, where the last release has it. */
+function findCa(dir: string): string {
+  const [apart, beside] = [`${dir}/ca`, dir].map((where) => exists(`${where}/ca.key`));
+  if (apart && beside) {
+    throw new ConfigError(
+      `Cannot choose between two CAs: "${dir}/ca/ca.key" and "${dir}/ca.key"; move away the one that ` +
+        "signed no certificate in use",
+    );
+  }
+  return beside ? dir : `${dir}/ca`;
+}
+
+async function readCa(
+  x509: X509,
+  { dir, nowMs }: { readonly dir: string; readonly nowMs: number },
+) {
   const wrong = (why: string, cause?: unknown) =>
     new ConfigError(`Cannot use the CA in "${dir}": ${why}`, [], { cause });
   const read = (name: string) => {
@@ -194,7 +253,7 @@ async function readCa(x509: X509, dir: string, nowMs: number) {
       throw wrong(`${name}: ${fileReason(cause)} (psp-agent pki init makes one)`, cause);
     }
   };
-  const [cert, pem] = [read("ca.crt"), read("ca.key")];
+  const [cert, keyText] = [read("ca.crt"), read("ca.key")];
   let certificate: InstanceType<X509["X509Certificate"]>;
   let key: CryptoKey;
   try {
@@ -203,7 +262,7 @@ async function readCa(x509: X509, dir: string, nowMs: number) {
     throw wrong("ca.crt is not a PEM certificate", cause);
   }
   try {
-    const der = x509.PemConverter.decodeFirst(pem);
+    const der = x509.PemConverter.decodeFirst(keyText);
     key = await crypto.subtle.importKey("pkcs8", der, ALGORITHM, false, ["sign"]);
   } catch {
     // The cause could quote the key.
@@ -223,7 +282,7 @@ async function readCa(x509: X509, dir: string, nowMs: number) {
   if (certificate.notAfter.getTime() <= nowMs) {
     throw wrong(`ca.crt expired on ${certificate.notAfter.toISOString()}`);
   }
-  return { certificate, key };
+  return { dir, certificate, pem: cert, key };
 }
 
 function validity(options: PkiOptions, days: number): { notBefore: Date; notAfter: Date } {

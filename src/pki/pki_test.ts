@@ -31,8 +31,49 @@ Deno.test("init and issue make a CA, a certificate it signed, and its key", asyn
     });
     assert.match(cert.subjectAltName ?? "", /2001:db8:0*:|2001:DB8/i);
     assert.match(Deno.readTextFileSync(h1.key), /^-----BEGIN PRIVATE KEY-----\n/);
-    assert.equal((Deno.statSync(h1.key).mode ?? 0) & 0o777, 0o600);
-    assert.equal((Deno.statSync(`${dir}/ca.key`).mode ?? 0) & 0o777, 0o600);
+    const mode = (path: string) => (Deno.statSync(`${dir}/${path}`).mode ?? 0) & 0o777;
+    assert.deepEqual(["ca", "ca/ca.key", "h1", "h1/h1.key"].map(mode), [
+      0o700,
+      0o600,
+      0o700,
+      0o600,
+    ]);
+  } finally {
+    Deno.removeSync(dir, { recursive: true });
+  }
+});
+
+Deno.test("a host's folder has its own three files, and the CA's key is in the CA's alone", async () => {
+  const dir = Deno.makeTempDirSync();
+  try {
+    const ca = await pkiInit({ dir });
+    for (const id of ["h1", "h2"]) await pkiIssue({ dir, id, domain: "example.org" });
+    const names = (path: string) => [...Deno.readDirSync(path)].map(({ name }) => name).sort();
+    assert.deepEqual(names(dir), ["ca", "h1", "h2"]);
+    assert.deepEqual(names(`${dir}/ca`), ["ca.crt", "ca.key"]);
+    assert.deepEqual(names(`${dir}/h1`), ["ca.crt", "h1.crt", "h1.key"]);
+    assert.equal(ca.key, `${dir}/ca/ca.key`);
+    assert.equal(Deno.readTextFileSync(`${dir}/h1/ca.crt`), Deno.readTextFileSync(ca.cert));
+  } finally {
+    Deno.removeSync(dir, { recursive: true });
+  }
+});
+
+Deno.test("the CA may be named by its folder or by the one above it", async () => {
+  const dir = Deno.makeTempDirSync();
+  try {
+    await pkiInit({ dir: `${dir}/pki` });
+    for (const caDir of [`${dir}/pki`, `${dir}/pki/ca`]) {
+      const issued = await pkiIssue({
+        dir: `${dir}/out`,
+        caDir,
+        id: "h1",
+        domain: "example.org",
+        force: true,
+      });
+      assert.equal(issued.cert, `${dir}/out/h1/h1.crt`);
+      assert.deepEqual(issued.notes, []);
+    }
   } finally {
     Deno.removeSync(dir, { recursive: true });
   }
@@ -40,13 +81,109 @@ Deno.test("init and issue make a CA, a certificate it signed, and its key", asyn
 
 Deno.test("nothing is overwritten without force", async () => {
   const dir = Deno.makeTempDirSync();
+  const issue = (more: { force?: boolean } = {}) =>
+    pkiIssue({ dir, id: "h1", domain: "example.org", ...more });
+  try {
+    const { key } = await pkiInit({ dir });
+    const before = Deno.readTextFileSync(key);
+    await assert.rejects(pkiInit({ dir }), /ca\/ca\.crt": it exists already \(--force/);
+    assert.equal(Deno.readTextFileSync(key), before);
+    const h1 = await issue();
+    const own = Deno.readTextFileSync(h1.key);
+    await assert.rejects(issue(), /h1\/h1\.crt": it exists already \(--force/);
+    assert.equal(Deno.readTextFileSync(h1.key), own);
+    await issue({ force: true });
+    assert.notEqual(Deno.readTextFileSync(h1.key), own);
+    await pkiInit({ dir, force: true });
+    assert.notEqual(Deno.readTextFileSync(key), before);
+  } finally {
+    Deno.removeSync(dir, { recursive: true });
+  }
+});
+
+/** What the last release made: everything side by side in `dir`. */
+async function flatPki(dir: string, ids: readonly string[]): Promise<void> {
+  const ca = await pkiInit({ dir });
+  for (const id of ids) {
+    const { cert, key } = await pkiIssue({ dir, id, domain: "example.org" });
+    Deno.renameSync(cert, `${dir}/${id}.crt`);
+    Deno.renameSync(key, `${dir}/${id}.key`);
+    Deno.removeSync(`${dir}/${id}`, { recursive: true });
+  }
+  Deno.renameSync(ca.key, `${dir}/ca.key`);
+  Deno.renameSync(ca.cert, `${dir}/ca.crt`);
+  Deno.removeSync(`${dir}/ca`);
+}
+
+Deno.test("the CA of the last release signs on, and issue says how to put its key apart", async () => {
+  const dir = Deno.makeTempDirSync();
+  const read = (path: string) => Deno.readTextFileSync(`${dir}/${path}`);
+  try {
+    await flatPki(dir, ["h1"]);
+    const before = [read("ca.key"), read("h1.key"), read("h1.crt")];
+    const h2 = await pkiIssue({ dir, id: "h2", domain: "example.org" });
+    assert.ok(new X509Certificate(read("h2/h2.crt")).verify(
+      new X509Certificate(read("ca.crt")).publicKey,
+    ));
+    const [note, ...others] = h2.notes;
+    assert.match(note ?? "", /^the CA's key lies beside what hosts get: mkdir .* && cp .* && mv /);
+    assert.deepEqual(others, []);
+    // No second CA beside the one that signed what is in use, not even with force.
+    for (const force of [false, true]) {
+      await assert.rejects(
+        pkiInit({ dir, force }),
+        /it has one of the last release, ".*\/ca\.key".*name another --dir/,
+      );
+    }
+    assert.deepEqual([read("ca.key"), read("h1.key"), read("h1.crt")], before);
+
+    // What the note says, as it says it.
+    const [, command = ""] = /: (mkdir .*)$/.exec(note ?? "") ?? [];
+    const { success } = await new Deno.Command("sh", { args: ["-c", command] }).output();
+    assert.ok(success, command);
+    assert.equal(read("ca/ca.key"), before[0]);
+    assert.throws(() => Deno.statSync(`${dir}/ca.key`), Deno.errors.NotFound);
+    // A configuration may name it.
+    assert.equal(read("ca.crt"), read("ca/ca.crt"));
+    assert.deepEqual((await pkiIssue({ dir, id: "h3", domain: "example.org" })).notes, []);
+  } finally {
+    Deno.removeSync(dir, { recursive: true });
+  }
+});
+
+Deno.test("files of the last release are renewed with the folder, when force says so", async () => {
+  const dir = Deno.makeTempDirSync();
+  const read = (path: string) => Deno.readTextFileSync(`${dir}/${path}`);
+  try {
+    await flatPki(dir, ["h1"]);
+    const before = [read("h1.key"), read("h1.crt")];
+    const again = { dir, id: "h1", domain: "example.org" };
+    await assert.rejects(pkiIssue(again), /\/h1\.crt": it exists already \(--force/);
+    assert.deepEqual([read("h1.key"), read("h1.crt")], before);
+    assert.throws(() => Deno.statSync(`${dir}/h1/h1.key`), Deno.errors.NotFound);
+
+    const { notes } = await pkiIssue({ ...again, force: true });
+    assert.match(
+      notes[1] ?? "",
+      /h1\.crt" and ".*h1\.key" were renewed, too: once no configuration/,
+    );
+    assert.notEqual(read("h1.key"), before[0]);
+    assert.deepEqual([read("h1.key"), read("h1.crt")], [read("h1/h1.key"), read("h1/h1.crt")]);
+    assert.equal((Deno.statSync(`${dir}/h1.key`).mode ?? 0) & 0o777, 0o600);
+  } finally {
+    Deno.removeSync(dir, { recursive: true });
+  }
+});
+
+Deno.test("two CAs in one directory are not chosen between", async () => {
+  const dir = Deno.makeTempDirSync();
   try {
     await pkiInit({ dir });
-    const before = Deno.readTextFileSync(`${dir}/ca.key`);
-    await assert.rejects(pkiInit({ dir }), /ca\.crt": it exists already \(--force/);
-    assert.equal(Deno.readTextFileSync(`${dir}/ca.key`), before);
-    await pkiInit({ dir, force: true });
-    assert.notEqual(Deno.readTextFileSync(`${dir}/ca.key`), before);
+    Deno.copyFileSync(`${dir}/ca/ca.key`, `${dir}/ca.key`);
+    await assert.rejects(
+      pkiIssue({ dir, id: "h1", domain: "example.org" }),
+      /between two CAs: ".*\/ca\/ca\.key" and ".*\/ca\.key"; move away the one/,
+    );
   } finally {
     Deno.removeSync(dir, { recursive: true });
   }
@@ -82,12 +219,12 @@ Deno.test("a CA that cannot sign is one sentence, and nothing is made for it", a
     await assert.rejects(issue(), /ca\.crt: no such file \(psp-agent pki init makes one\)$/);
     await pkiInit({ dir, days: 10 });
     await assert.rejects(issue({ nowMs: Date.now() + 11 * 86_400_000 }), /ca\.crt expired on/);
-    await pkiInit({ dir: `${dir}/other` });
-    Deno.copyFileSync(`${dir}/other/ca.key`, `${dir}/ca.key`);
+    const other = await pkiInit({ dir: `${dir}/other` });
+    Deno.copyFileSync(other.key, `${dir}/ca/ca.key`);
     await assert.rejects(issue(), /: ca\.key does not match ca\.crt$/);
-    Deno.writeTextFileSync(`${dir}/ca.key`, "nothing");
+    Deno.writeTextFileSync(`${dir}/ca/ca.key`, "nothing");
     await assert.rejects(issue(), /: ca\.key is not a PEM private key/);
-    Deno.writeTextFileSync(`${dir}/ca.crt`, "nothing");
+    Deno.writeTextFileSync(`${dir}/ca/ca.crt`, "nothing");
     await assert.rejects(issue(), /: ca\.crt is not a PEM certificate$/);
     assert.throws(() => Deno.statSync(`${dir}/new`), Deno.errors.NotFound);
   } finally {

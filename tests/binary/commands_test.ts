@@ -27,7 +27,7 @@ Deno.test("pki makes a CA and a certificate for its owner alone", async () => {
     const { code, out } = await runAlone(["pki", "issue", "--dir", dir, "--id", "h1"]);
     assert.equal(code, 0);
     assert.match(out, /spiffe:\/\/psp-agent\.local\/psp\/h1/);
-    assert.equal((Deno.statSync(`${dir}/h1.key`).mode ?? 0) & 0o077, 0);
+    assert.equal((Deno.statSync(`${dir}/h1/h1.key`).mode ?? 0) & 0o077, 0);
   });
 });
 

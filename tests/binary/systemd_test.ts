@@ -61,6 +61,7 @@ story(
     for (const file of [state, config.rpc.tls?.key ?? ""]) await Deno.chown(file, NOBODY, NOBODY);
     await Deno.chmod(world.path("."), 0o711);
     await Deno.chmod(world.path("pki"), 0o711);
+    await Deno.chmod(world.path("pki/h1"), 0o711);
     const binary = world.path("psp-agent");
     await Deno.copyFile(BINARY, binary);
     await using manager = new NotifySocket(world.path("notify"));

@@ -33,7 +33,7 @@ story("no variable of the environment makes a stranger a peer", {}, async ({ wor
     // It would answer h1, but is not h2.
     start("h2", {
       change: ({ rpc }) =>
-        rpc.tls = { ...tlsOf(world, "h2", "other"), ca: world.path("pki/ca.crt") },
+        rpc.tls = { ...tlsOf(world, "h2", "other"), ca: world.path("pki/ca/ca.crt") },
     }),
   ]);
   const { received } = await ping(world, { in: "v1", to: world.vip("h2") }, { count: 2, wait: 1 });

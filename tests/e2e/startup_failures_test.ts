@@ -25,12 +25,12 @@ const CASES: readonly Case[] = [
   },
   {
     why: "the database cannot be written",
-    change: (config, world) => config.state_dir = world.path("pki/ca.crt"),
+    change: (config, world) => config.state_dir = world.path("pki/ca/ca.crt"),
     names: /ca\.crt/,
   },
   {
     why: "the shim cannot be loaded",
-    change: ({ plane }, world) => plane.library = world.path("pki/ca.crt"),
+    change: ({ plane }, world) => plane.library = world.path("pki/ca/ca.crt"),
     names: /ca\.crt/,
   },
   {

@@ -78,13 +78,13 @@ story(
   async (stage) => {
     const { world } = stage;
     const { h1, h2, route } = await carrying(stage);
-    const path = world.path("pki/h2.crt");
+    const path = world.path("pki/h2/h2.crt");
     const { fingerprint256 } = new X509Certificate(await Deno.readTextFile(path));
     await cutWithin(stage, h1, () => deny(h1, [`sha256:${fingerprint256}`]));
     const silent = await ping(world, route, { count: 3, interval: 0.05, wait: 0.3 });
     assert.equal(silent.received, 0, "packets pass to a denied certificate");
 
-    await Promise.all(["crt", "key"].map((kind) => Deno.remove(world.path(`pki/h2.${kind}`))));
+    await Deno.remove(world.path("pki/h2"), { recursive: true });
     await issue(world, "h2");
     await eventually(() => h2.said("New TLS files are in force").length > 0, {
       what: "h2 to take its new certificate",

@@ -48,16 +48,24 @@ export class Lab implements Disposable {
     return lab;
   }
 
-  async ca(name: string): Promise<void> {
-    await pkiInit({ dir: `${this.dir}/${name}`, name });
+  /** A CA whose files lie side by side with those of its hosts: as the last release made them. */
+  async ca(name: string, days?: number): Promise<void> {
+    const dir = `${this.dir}/${name}`;
+    const { cert, key } = await pkiInit({ dir, name, ...days === undefined ? {} : { days } });
+    Deno.renameSync(key, `${dir}/ca.key`);
+    Deno.renameSync(cert, `${dir}/ca.crt`);
   }
 
   async issue(
     id: string,
     options: { ca?: string; domain?: string; dns?: string[]; ips?: string[]; days?: number } = {},
   ): Promise<IssuedPaths> {
-    const { ca = "ca", domain = DOMAIN, dns = [], ips = [], days = 90 } = options;
-    return await pkiIssue({ dir: `${this.dir}/${ca}`, id, domain, dns, ips, days, force: true });
+    const { ca = "ca", domain = DOMAIN, ...more } = options;
+    const paths = await pkiIssue({ dir: `${this.dir}/${ca}`, id, domain, force: true, ...more });
+    const files = this.files(id, ca);
+    Deno.copyFileSync(paths.key, files.key);
+    Deno.copyFileSync(paths.cert, files.cert);
+    return paths;
   }
 
   files(id: string, ca = "ca"): TlsFiles {

@@ -2,7 +2,6 @@
 
 import assert from "node:assert/strict";
 import { Code, type ConnectError } from "@connectrpc/connect";
-import { pkiIssue } from "../../src/pki/pki.ts";
 import { runtimeRefusal } from "../../src/rpc/tls.ts";
 import { TlsStore } from "../../src/rpc/tls_store.ts";
 import { CALL, clientOf, DOMAIN, ears, Lab, request, start } from "./lab.ts";
@@ -37,7 +36,7 @@ Deno.test("files that do not fit together are refused, each problem named", asyn
 
 Deno.test("an expiry within 14 days is warned about, once a day", async () => {
   using lab = await Lab.make([]);
-  await pkiIssue({ dir: `${lab.dir}/ca`, id: "h1", domain: DOMAIN, days: 20 });
+  await lab.issue("h1", { days: 20 });
   const events = ears();
   let now = Date.now();
   using store = lab.store("h1", { events, wallMs: () => now });

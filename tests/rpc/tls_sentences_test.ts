@@ -3,7 +3,6 @@
 /** What an operator is told about certificate, key and CA bundle: by `check`, `doctor` and the agent alike. */
 import assert from "node:assert/strict";
 import type { TlsFiles } from "../../src/config/config.ts";
-import { pkiInit, pkiIssue } from "../../src/pki/pki.ts";
 import { examineTls } from "../../src/rpc/tls.ts";
 import { clientAuth, keyPem, make, type Oddity, serverAuth } from "./certificates.ts";
 import { DOMAIN, ears, Lab } from "./lab.ts";
@@ -101,9 +100,8 @@ Deno.test("what works today but not for long, or for nobody, is a warning", asyn
 
 Deno.test("a CA that ends before the certificate is what expires", async () => {
   using lab = await Lab.make([]);
-  const dir = `${lab.dir}/short`;
-  await pkiInit({ dir, days: 20 });
-  await pkiIssue({ dir, id: "h1", domain: DOMAIN, days: 90 });
+  await lab.ca("short", 20);
+  await lab.issue("h1", { ca: "short", days: 90 });
   const [warning] =
     told(lab, lab.files("h1", "short"), { nowMs: Date.now() + 10 * DAY_MS }).warnings;
   assert.match(warning ?? "", /^CA "short\/ca\.crt" expires on T, in 9 days/);

@@ -99,7 +99,7 @@ export function peersJson(world: World, name: HostName): PeersJson {
 
 /** Where the certificates of an identity lie, in the world's PKI or another of its directories. */
 export function tlsOf(world: World, id: string, dir = "pki"): Required<PeersJson["rpc"]>["tls"] {
-  const base = world.path(dir);
+  const base = world.path(`${dir}/${id}`);
   return { cert: `${base}/${id}.crt`, key: `${base}/${id}.key`, ca: `${base}/ca.crt` };
 }
 

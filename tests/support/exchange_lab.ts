@@ -264,7 +264,11 @@ function configOf(
 }
 
 function tlsOf(pki: string, id: string) {
-  return { cert: `${pki}/${id}.crt`, key: `${pki}/${id}.key`, ca: `${pki}/ca.crt` };
+  return {
+    cert: `${pki}/${id}/${id}.crt`,
+    key: `${pki}/${id}/${id}.key`,
+    ca: `${pki}/${id}/ca.crt`,
+  };
 }
 
 function required<T>(map: ReadonlyMap<string, T>, id: string): T {
