@@ -31,22 +31,25 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
 WORKDIR /src
 COPY . .
 COPY --from=shim /src/build/shim build/shim
-RUN tools/deps.sh deno npm && tools/binary/build.sh && build/bin/psp-agent version
+# Self-extracting: its launcher hands on what is permitted of the file's capabilities, where deno compile's would have
+# to be effective, and then an engine that does not grant all of them could not start the file.
+RUN tools/deps.sh deno npm && FORM=self-extracting tools/binary/build.sh && build/bin/psp-agent version
 
 # ---- runtime: no compiler, no Deno, no sources ------------------------------------------------------
 FROM ${DEBIAN} AS runtime
 COPY --from=binary /src/build/bin/psp-agent /usr/local/bin/psp-agent
-# The capabilities are the file's: an engine gives a user who is not root none otherwise.
+# The capabilities are the file's: an engine gives a user who is not root none otherwise. What each is for, and how it
+# goes without: docs/install.md, "Rights".
 RUN apt-get update && apt-get install -y --no-install-recommends libcap2-bin \
     && groupadd --system --gid 7443 psp-agent \
     && useradd --system --uid 7443 --gid 7443 --home-dir /var/lib/psp-agent --shell /usr/sbin/nologin psp-agent \
     && install -d -o psp-agent -g psp-agent -m 0700 /var/lib/psp-agent \
     && install -d -m 0755 /etc/psp-agent \
     && chown root:psp-agent /usr/local/bin/psp-agent && chmod 0750 /usr/local/bin/psp-agent \
-    && setcap cap_net_raw,cap_net_bind_service+ep /usr/local/bin/psp-agent \
+    && setcap cap_net_raw,cap_net_admin,cap_net_bind_service+p /usr/local/bin/psp-agent \
     && apt-get purge -y --auto-remove libcap2-bin && rm -rf /var/lib/apt/lists/*
 USER 7443:7443
-# docker run --network host --cap-drop ALL --cap-add NET_RAW --cap-add NET_BIND_SERVICE
+# docker run --network host --cap-drop ALL --cap-add NET_RAW --cap-add NET_ADMIN --cap-add NET_BIND_SERVICE
 #   -v /etc/psp-agent:/etc/psp-agent:ro -v psp-agent:/var/lib/psp-agent psp-agent
 ENV STATE_DIRECTORY=/var/lib/psp-agent
 VOLUME ["/var/lib/psp-agent"]

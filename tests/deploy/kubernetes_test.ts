@@ -2,6 +2,7 @@
 
 /** The manifests say what they must, in the form that the API takes. */
 import assert from "node:assert/strict";
+import { dirname } from "node:path";
 import * as v from "valibot";
 import { parse, parseAllDocuments } from "yaml";
 import { parseConfig } from "../../src/config/load.ts";
@@ -72,23 +73,12 @@ const podSpec = v.strictObject({
   containers: v.tuple([container]),
   volumes: v.array(v.union([
     v.strictObject({ name: text, configMap: v.strictObject({ name: text }) }),
-    v.strictObject({
-      name: text,
-      secret: v.strictObject({ secretName: text, defaultMode: v.number() }),
-    }),
     v.strictObject({ name: text, hostPath: v.strictObject({ path: text, type: text }) }),
   ])),
 });
 const kinds = {
   Namespace: v.strictObject({ apiVersion: v.literal("v1"), kind: text, metadata }),
   ConfigMap: v.strictObject({ apiVersion: v.literal("v1"), kind: text, metadata, data: labels }),
-  Secret: v.strictObject({
-    apiVersion: v.literal("v1"),
-    kind: text,
-    metadata,
-    type: v.literal("Opaque"),
-    stringData: labels,
-  }),
   Pod: v.strictObject({ apiVersion: v.literal("v1"), kind: text, metadata, spec: podSpec }),
   DaemonSet: v.strictObject({
     apiVersion: v.literal("apps/v1"),
@@ -136,7 +126,10 @@ function documents(file: string): Tree[] {
 function assertSound(pod: Pod): void {
   const [agent] = pod.containers;
   const context = agent.securityContext;
-  assert.deepEqual(context.capabilities, { drop: ["ALL"], add: ["NET_RAW", "NET_BIND_SERVICE"] });
+  assert.deepEqual(context.capabilities, {
+    drop: ["ALL"],
+    add: ["NET_RAW", "NET_ADMIN", "NET_BIND_SERVICE"],
+  });
   assert.deepEqual([context.runAsNonRoot, context.readOnlyRootFilesystem], [true, true]);
   const names = pod.volumes.map(({ name }) => name);
   for (const { name } of agent.volumeMounts) assert.ok(names.includes(name), name);
@@ -145,28 +138,28 @@ function assertSound(pod: Pod): void {
   const mount = agent.volumeMounts.find(({ mountPath }) => mountPath === state);
   assert.notEqual(mount?.readOnly ?? false, true);
   assert.equal(mount?.name, "state");
+  // An object of the API is the same for the pods of all nodes: no key may be in one.
+  for (const volume of pod.volumes) {
+    assert.ok("hostPath" in volume || volume.name === "config", JSON.stringify(volume));
+  }
 }
 
-Deno.test("the DaemonSet, its ConfigMap and its Secret fit each other", () => {
-  const [namespace, configMap, secret, daemonSet] = documents("daemonset.yaml");
+Deno.test("the DaemonSet and its ConfigMap fit each other", () => {
+  const [namespace, configMap, daemonSet] = documents("daemonset.yaml");
   const { metadata: { name } } = check("Namespace", namespace);
   const config = check("ConfigMap", configMap);
-  const tls = check("Secret", secret);
   const { spec, metadata } = check("DaemonSet", daemonSet);
-  assert.deepEqual([config, tls, { metadata }].map((one) => one.metadata.namespace), [
-    name,
-    name,
-    name,
-  ]);
+  assert.deepEqual([config, { metadata }].map((one) => one.metadata.namespace), [name, name]);
   assert.deepEqual(spec.selector.matchLabels, spec.template.metadata.labels);
   const pod = spec.template.spec;
   assertSound(pod);
   assert.equal(pod.containers[0].image, `psp-agent:${VERSION}`);
-  assert.ok(JSON.stringify(pod.volumes).includes(`"secretName":"${tls.metadata.name}"`));
   for (const [file, text] of Object.entries(config.data)) {
     const { config: parsed } = parseConfig(text, `/etc/psp-agent/${file}`);
     assert.equal(`${parsed.id}.json`, file);
     assert.match(parsed.stateDir, /^\/var\/lib\/psp-agent\//);
+    const directory = pod.containers[0].volumeMounts.find(({ name }) => name === "tls")?.mountPath;
+    for (const path of Object.values(parsed.rpc.tls ?? {})) assert.equal(dirname(path), directory);
   }
 });
 
@@ -196,6 +189,17 @@ Deno.test("the chart has the shape of a DPU service", () => {
   assert.deepEqual(pod.nodeSelector, { dpu: "yes" });
   assert.equal(pod.containers[0].resources?.limits?.["nvidia.com/bf_sf"], "2");
   assertSound(pod);
+});
+
+Deno.test("the chart refuses the one Secret of the last release, and says what to do", () => {
+  const schema = JSON.parse(Deno.readTextFileSync(new URL("psp-agent/values.schema.json", FOLDER)));
+  const values = parse(Deno.readTextFileSync(new URL("psp-agent/values.yaml", FOLDER))) as Tree;
+  const { tlsSecret, tlsDirectory } = schema.properties;
+  // Helm quotes the only value that it would take; no Secret can have that name.
+  assert.equal(tlsSecret.enum.length, 1);
+  assert.match(tlsSecret.enum[0], /tlsDirectory and remove tlsSecret$/);
+  assert.match(String(values["tlsDirectory"]), new RegExp(tlsDirectory.pattern));
+  assert.ok(!("tlsSecret" in values));
 });
 
 Deno.test("the chart's own values are enough, and its version is the agent's", () => {
