@@ -60,7 +60,10 @@ export function importGateway(text: string, name: string, options: ImportOptions
     pip: local.host,
     vips,
     plane: { uplink: options.uplink ?? "p0", host: options.host ?? "pf0vf0" },
-    rpc: { listen: join(local), tls: { cert: `${id}.crt`, key: `${id}.key`, ca: "ca.crt" } },
+    rpc: {
+      listen: join(local),
+      tls: { cert: `${id}/${id}.crt`, key: `${id}/${id}.key`, ca: `${id}/ca.crt` },
+    },
     peers,
   };
   // Whatever the gateway took, we print only what we take.

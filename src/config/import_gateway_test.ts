@@ -26,7 +26,11 @@ Deno.test("a gateway's file becomes one of ours, its prefixes kept", () => {
     plane: { uplink: "p0", host: "en0" },
     rpc: {
       listen: "192.0.2.1:3000",
-      tls: { cert: "h-192-0-2-1.crt", key: "h-192-0-2-1.key", ca: "ca.crt" },
+      tls: {
+        cert: "h-192-0-2-1/h-192-0-2-1.crt",
+        key: "h-192-0-2-1/h-192-0-2-1.key",
+        ca: "h-192-0-2-1/ca.crt",
+      },
     },
     peers: [{
       id: "h-192-0-2-2",
