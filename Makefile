@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help deps shim binary gen ok test demo bench fuzz soak fmt clean distclean
+.PHONY: help deps shim binary gen ok test demo bench bench-path bench-plane fuzz soak fmt clean distclean
 
 deno := .toolchain/bin/deno
 export DENO_DIR := $(CURDIR)/.toolchain/cache
@@ -12,8 +12,8 @@ export DENO_TLS_CA_STORE ?= mozilla,system
 export DENO_NO_UPDATE_CHECK := 1
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | \
-		while IFS='|' read -r a b; do printf '%-12s %s\n' "$$a" "$$b"; done
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | \
+		while IFS='|' read -r a b; do printf '%-16s %s\n' "$$a" "$$b"; done
 
 deps: ## Deno, npm packages and Debian packages, where they are missing
 	@tools/deps.sh
@@ -32,36 +32,52 @@ gen: ## src/rpc/gen from proto/
 
 ok: ## what must be green before every commit, under a minute
 	@tools/deps.sh npm build gen format net
-	@tools/ok.sh
+	@tools/lock.sh shared tools/ok.sh
 
 test: ## every suite; the last line is "N passed, N failed"
 	@tools/deps.sh
-	@tools/test.sh
+	@tools/lock.sh shared tools/test.sh
 
 demo: ## two hosts in namespaces, a ping and a copy, encrypted (HOLD=1 leaves them running)
 	@tools/deps.sh npm build net
 	@$(MAKE) --no-print-directory -s -C c-shim
-	@exec tools/demo.sh
+	@exec tools/lock.sh shared tools/demo.sh
 
+# What benches need, and then nothing else of this tree beside them.
 bench: ## figures: latency, throughput, exchanges per second
-	@tools/deps.sh npm build net
+	@tools/deps.sh npm build net bench
 	@$(MAKE) --no-print-directory -s -C c-shim
-	@for f in bench/*.ts; do echo "== $$f"; $(deno) task --quiet bench "$$f" || exit 1; done
+	@exec tools/lock.sh exclusive sh -c \
+		'for f in bench/*.ts; do echo "== $$f"; $(deno) task --quiet bench "$$f" || exit 1; done'
+
+bench-path: ## the packet path beside a cable, WireGuard, Nebula and OpenVPN (ROUNDS=1: a trial)
+	@tools/deps.sh npm build net
+	@tools/deps.sh bench || echo "Going on with what is there; the bench names what is not" >&2
+	@$(MAKE) --no-print-directory -s -C c-shim
+	@$(MAKE) --no-print-directory -s -C bench/path
+	@WIREGUARD_GO="$$(tools/wireguard_go.sh)" exec tools/lock.sh exclusive $(deno) run -A --quiet --cached-only --no-check \
+		bench/path/main.ts
+
+bench-plane: ## the engine between ports in memory, beside bare ipsec-mb (ROUNDS=1: a trial)
+	@tools/deps.sh npm build net
+	@$(MAKE) --no-print-directory -s -C c-shim bench
+	@exec tools/lock.sh exclusive $(deno) run -A --quiet --cached-only --no-check bench/plane/main.ts
 
 fuzz: ## frame parser, PSP opener and answerers of ARP, ND and DHCP, FUZZ_SECONDS=30 each
 	@tools/deps.sh npm build fuzz
-	@tools/fuzz.sh $(FUZZ_SECONDS)
+	@tools/lock.sh shared tools/fuzz.sh $(FUZZ_SECONDS)
 
 soak: ## the fault tests at full length; hours
 	@tools/deps.sh
 	@$(MAKE) --no-print-directory -s -C c-shim
-	@PSP_SOAK=1 TEST_TIMEOUT=36000 tools/test.sh unit e2e
+	@PSP_SOAK=1 TEST_TIMEOUT=36000 tools/lock.sh shared tools/test.sh unit e2e
 
 fmt: ## formats TypeScript and C
 	@tools/deps.sh npm format
 	@$(deno) fmt --quiet
 	@$(MAKE) --no-print-directory -C c-shim fmt
 	@$(MAKE) --no-print-directory -C tools/launcher fmt
+	@$(MAKE) --no-print-directory -C bench/path fmt
 
 clean: ## removes build/
 	@rm -rf build

@@ -38,7 +38,7 @@ step() {
 }
 
 step "format" $deno fmt --check
-step "format C" sh -c "make -s -C c-shim fmt-check && make -s -C tools/launcher fmt-check"
+step "format C" sh -c "for d in c-shim tools/launcher bench/path; do make -s -C \$d fmt-check || exit 1; done"
 step "build C" make -s -C c-shim -j "$(nproc)"
 # The C tests mostly wait for packets: the rest runs beside them.
 step "test C" make -s -C c-shim -j "$(nproc)" test &
