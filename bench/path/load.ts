@@ -28,6 +28,8 @@ export interface Route {
   readonly lab: Lab;
   /** Of v2. */
   readonly address: string;
+  /** Congestion control of iperf3's streams; the machine's default without it. */
+  readonly congestion?: string;
 }
 
 /** What TCP came to. */
@@ -59,7 +61,8 @@ export async function tcp(
   };
 }
 
-async function iperf({ lab: { world }, address }: Route, args: string[]): Promise<IperfReport> {
+async function iperf(route: Route, args: readonly string[]): Promise<IperfReport> {
+  const { lab: { world }, address, congestion } = route;
   const server = spawn(["iperf3", "-s", "-1", "-B", address], { ns: world.ns("v2") });
   await server.stdin.close();
   const served = server.output();
@@ -68,7 +71,15 @@ async function iperf({ lab: { world }, address }: Route, args: string[]): Promis
       async () => (await world.run("v2", ["ss", "-Hltn", "sport", "=", "5201"])).stdout !== "",
       { what: "iperf3 to listen", everyMs: 20 },
     );
-    const { stdout, stderr } = await world.run("v1", ["iperf3", "-J", "-c", address, ...args], {
+    const pace = congestion === undefined ? [] : ["-C", congestion];
+    const { stdout, stderr } = await world.run("v1", [
+      "iperf3",
+      "-J",
+      "-c",
+      address,
+      ...args,
+      ...pace,
+    ], {
       deadlineMs: 120_000,
     });
     const report = JSON.parse(stdout || "{}") as IperfReport;

@@ -7,6 +7,7 @@
  *   ROUNDS=7            rounds that must be quiet; 1 for a trial
  *   SECONDS=3           of each TCP flow
  *   FOREIGN_MAX=0.05    share of all processors' time that others and the hypervisor may take in a part of a round
+ *   CONGESTION=cubic    of the workloads' TCP: what Linux has by default, whatever this machine has
  *   ONLY=direct,...     these contenders alone; names as in contenders.ts, where there are also forms of the agent
  *   WIREGUARD_GO=path   a current wireguard-go
  *
@@ -23,6 +24,7 @@ import {
   table,
 } from "../lib/figures.ts";
 import { positive } from "../lib/options.ts";
+import { run } from "../../tests/support/netns.ts";
 import { BUILD, type Contender, type ContenderName, contenders } from "./contenders.ts";
 import { type CpuUse, mark, since } from "../lib/cpu.ts";
 import { Lab, type Wire } from "./lab.ts";
@@ -77,6 +79,8 @@ interface Options {
   readonly rounds: number;
   readonly seconds: number;
   readonly foreignMax: number;
+  /** TCP's congestion control at the workloads. */
+  readonly congestion: string;
 }
 
 async function main(): Promise<void> {
@@ -84,8 +88,9 @@ async function main(): Promise<void> {
     rounds: positive("ROUNDS", 7),
     seconds: positive("SECONDS", 3),
     foreignMax: positive("FOREIGN_MAX", 0.05),
+    congestion: Deno.env.get("CONGESTION") || "cubic",
   };
-  const there = await present();
+  const { there, missing } = await present();
   await using cable = await Lab.create("cable");
   await using bridge = await Lab.create("bridge");
   const labs = { cable, bridge };
@@ -104,6 +109,7 @@ async function main(): Promise<void> {
   );
   for (const figure of figures) console.log(line(figure));
   console.log(`\n${overview(there, quiet)}\n`);
+  for (const text of missing) console.log(text);
   if (figures.length > 0) console.log(table(FIGURE_HEAD, figureRows(figures)));
   if (quiet.length < options.rounds) {
     throw new Error(
@@ -114,20 +120,26 @@ async function main(): Promise<void> {
 }
 
 /** Contenders that this machine has; the others are named. */
-async function present(): Promise<Contender[]> {
+async function present(): Promise<{ there: Contender[]; missing: string[] }> {
   const only = Deno.env.get("ONLY")?.split(",");
   const there: Contender[] = [];
+  const missing: string[] = [];
+  if ((await run(["sh", "-c", "command -v iperf3"])).code !== 0) {
+    throw new Error('Cannot measure TCP: no "iperf3": Debian package iperf3');
+  }
   for (const contender of contenders(Deno.env.get("WIREGUARD_GO") || undefined)) {
     if (only === undefined ? contender.isForm : !only.includes(contender.name)) continue;
     const found = await contender.about();
     if ("missing" in found) {
-      say(`${contender.name}: NOT MEASURED: ${found.missing}`);
+      missing.push(`${contender.name}: not measured: ${found.missing}`);
       continue;
     }
     say(`${contender.name}: ${found.version}`);
     there.push(contender);
   }
-  return there;
+  for (const text of missing) say(text);
+  if (there.length === 0) throw new Error("Cannot measure: no contender is left");
+  return { there, missing };
 }
 
 /** Before anything is measured: the wire under psp-agent, and a hashed copy through every contender. */
@@ -189,7 +201,7 @@ async function measureQuietly(
   options: Options,
 ): Promise<Measured> {
   await using running = await contender.start(lab);
-  const route = { lab, address: lab.address(contender.path) };
+  const route = { lab, address: lab.address(contender.path), congestion: options.congestion };
   await reach(route);
   const use: CpuUse[] = [];
   while (true) {
