@@ -28,8 +28,8 @@ export interface Route {
   readonly lab: Lab;
   /** Of v2. */
   readonly address: string;
-  /** Congestion control of iperf3's streams; the machine's default without it. */
-  readonly congestion?: string;
+  /** Congestion control of iperf3's streams. */
+  readonly congestion: string;
 }
 
 /** What TCP came to. */
@@ -71,17 +71,8 @@ async function iperf(route: Route, args: readonly string[]): Promise<IperfReport
       async () => (await world.run("v2", ["ss", "-Hltn", "sport", "=", "5201"])).stdout !== "",
       { what: "iperf3 to listen", everyMs: 20 },
     );
-    const pace = congestion === undefined ? [] : ["-C", congestion];
-    const { stdout, stderr } = await world.run("v1", [
-      "iperf3",
-      "-J",
-      "-c",
-      address,
-      ...args,
-      ...pace,
-    ], {
-      deadlineMs: 120_000,
-    });
+    const argv = ["iperf3", "-J", "-c", address, "-C", congestion, ...args];
+    const { stdout, stderr } = await world.run("v1", argv, { deadlineMs: 120_000 });
     const report = JSON.parse(stdout || "{}") as IperfReport;
     if (report.error !== undefined || report.end?.sum_received === undefined) {
       throw new Error(`Cannot measure TCP to ${address}: ${report.error ?? stderr.trim()}`);
@@ -136,7 +127,11 @@ export async function lossless(route: Route, seconds: number): Promise<number> {
 }
 
 /** Sends so many octets over TCP, hashed at both ends; throws when the hashes differ. */
-export async function checkedCopy(route: Route, bytes: number, seed: string): Promise<CopyResult> {
+export async function checkedCopy(
+  route: Omit<Route, "congestion">,
+  bytes: number,
+  seed: string,
+): Promise<CopyResult> {
   const { lab: { world }, address } = route;
   const done = await copy(world, {
     ...{ from: "v1", to: "v2", address, bytes, seed, port: 5302 },
@@ -152,7 +147,7 @@ export async function checkedCopy(route: Route, bytes: number, seed: string): Pr
 }
 
 /** Waits until the far workload answers. */
-export async function reach({ lab: { world }, address }: Route): Promise<void> {
+export async function reach({ lab: { world }, address }: Omit<Route, "congestion">): Promise<void> {
   await eventually(
     async () => (await world.run("v1", ["ping", "-n", "-c", "1", "-W", "1", address])).code === 0,
     { what: `${address} to answer`, deadlineMs: 30_000, everyMs: 50 },

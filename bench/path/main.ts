@@ -7,7 +7,7 @@
  *   ROUNDS=7            rounds that must be quiet; 1 for a trial
  *   SECONDS=3           of each TCP flow
  *   FOREIGN_MAX=0.05    share of all processors' time that others and the hypervisor may take in a part of a round
- *   CONGESTION=cubic    of the workloads' TCP: what Linux has by default, whatever this machine has
+ *   CONGESTION=cubic    of iperf3's streams; without it, what this machine has by default
  *   ONLY=direct,...     these contenders alone; names as in contenders.ts, where there are also forms of the agent
  *   WIREGUARD_GO=path   a current wireguard-go
  *
@@ -24,7 +24,7 @@ import {
   table,
 } from "../lib/figures.ts";
 import { positive } from "../lib/options.ts";
-import { run } from "../../tests/support/netns.ts";
+import { mustRun, run } from "../../tests/support/netns.ts";
 import { BUILD, type Contender, type ContenderName, contenders } from "./contenders.ts";
 import { type CpuUse, mark, since } from "../lib/cpu.ts";
 import { Lab, type Wire } from "./lab.ts";
@@ -88,9 +88,11 @@ async function main(): Promise<void> {
     rounds: positive("ROUNDS", 7),
     seconds: positive("SECONDS", 3),
     foreignMax: positive("FOREIGN_MAX", 0.05),
-    congestion: Deno.env.get("CONGESTION") || "cubic",
+    congestion: Deno.env.get("CONGESTION") ||
+      (await mustRun(["cat", "/proc/sys/net/ipv4/tcp_congestion_control"])).trim(),
   };
   const { there, missing } = await present();
+  say(`TCP: congestion control ${options.congestion}`);
   await using cable = await Lab.create("cable");
   await using bridge = await Lab.create("bridge");
   const labs = { cable, bridge };
