@@ -22,6 +22,7 @@ import {
   type PipeStats,
   type PlaneEvent,
   type PlaneOptions,
+  type PortGuard,
   type PortInfo,
   type PortName,
   type PspVersionNumber,
