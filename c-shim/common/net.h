@@ -35,6 +35,7 @@
 #define NET_IP6_LEN 40u
 #define NET_IP6_PLEN 4u
 #define NET_IP6_NEXT 6u
+#define NET_IP6_HOPS 7u
 #define NET_IP6_SRC 8u
 #define NET_IP6_DST 24u
 #define NET_IP6_LABEL 0x000fffffu
