@@ -126,9 +126,9 @@ static void actions_are_checked_before_they_are_believed(void)
 	p.fwd.type = PSP_DP_FWD_DROP;
 	CHECK_EQ(psp_dp_pipe_create(dp, &p, &pipe), 0);
 	graph_entry(&e);
-	e.actions.flags = 0x80;
+	e.actions.flags = 0x80000000u;
 	CHECK_EQ(psp_dp_entry_add(dp, pipe, &e, &id), PSP_DP_EINVAL);
-	CHECK(graph_says(dp, "no actions 0x80"));
+	CHECK(graph_says(dp, "no actions 0x80000000"));
 	graph_entry(&e);
 	e.actions.flags = PSP_DP_ACTION_ENCRYPT;
 	CHECK_EQ(psp_dp_entry_add(dp, pipe, &e, &id), PSP_DP_EINVAL);
