@@ -105,7 +105,11 @@ story("one host's cookie is nothing to the other", {}, async (stage) => {
 
 story("the crypt offset is the receiver's to configure", {}, async (stage) => {
   const wire = await exchanged(stage, {
-    h1: (config) => config.psp = { crypt_offset: { ipv4: 0, ipv6: 0 } },
+    h1: (config) =>
+      config.psp = {
+        crypt_offset: { ipv4: 0, ipv6: 0 },
+        max_crypt_offset: { ipv4: 63, ipv6: 63 },
+      },
     h2: (config) => config.psp = { crypt_offset: { ipv4: 63, ipv6: 63 } },
   });
   // A ping of 84 octets is shorter than 63 words.
