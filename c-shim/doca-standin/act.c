@@ -252,7 +252,9 @@ bool si_act(struct si_walk *walk, const struct si_rule *rule)
 	if (actions->has_crypto_encap && reformat->action_type == DOCA_FLOW_CRYPTO_REFORMAT_ENCAP &&
 	    !encap(walk, reformat))
 		return false;
-	if (actions->crypto.action_type == DOCA_FLOW_CRYPTO_ACTION_ENCRYPT)
+	if (actions->crypto.action_type == DOCA_FLOW_CRYPTO_ACTION_ENCRYPT) {
+		walk->encrypts = true;
 		walk->crypto_id = actions->crypto.crypto_id;
+	}
 	return true;
 }

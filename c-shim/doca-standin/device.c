@@ -1,14 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE /* RTLD_NEXT */
 /*
  * device.c: every network interface of the namespace is a device, and a representor of every other. Its name is its
- * PCI address (see is_address()), its number (ifindex) that of its virtual function.
+ * PCI address (see is_address()), its number (ifindex) that of its virtual function. And the DPDK ports on them:
+ * functions of DPDK that stand in front of the real ones, because net_ring knows nothing of the interface that it
+ * stands for: its MAC, MTU and link, and the pool from which received packets come and to which all must return.
  */
+#include <dlfcn.h>
+#include <errno.h>
 #include <net/if.h>
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
+#include <rte_flow.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "standin.h"
 
@@ -265,13 +274,11 @@ static bool rep_name(const char *devargs, char name[IF_NAMESIZE])
 	return if_nametoindex(name) != 0;
 }
 
-doca_error_t doca_dpdk_port_probe(struct doca_dev *dev, const char *devargs)
+static doca_error_t probe(struct doca_dev *dev, const char *rep)
 {
-	char rep[IF_NAMESIZE];
 	doca_error_t result;
 
-	if (dev == NULL || !rep_name(devargs, rep))
-		return DOCA_ERROR_INVALID_VALUE;
+	si_rules_up();
 	result = probe_one(&si.nic[PSP_DP_PORT_UPLINK], PSP_DP_PORT_UPLINK, dev->name);
 	if (result == DOCA_SUCCESS)
 		result = probe_one(&si.nic[PSP_DP_PORT_HOST], PSP_DP_PORT_HOST, rep);
@@ -279,6 +286,24 @@ doca_error_t doca_dpdk_port_probe(struct doca_dev *dev, const char *devargs)
 	dev->probed = result == DOCA_SUCCESS;
 	return result;
 }
+
+doca_error_t doca_dpdk_port_probe(struct doca_dev *dev, const char *devargs)
+{
+	char rep[IF_NAMESIZE];
+
+	return dev != NULL && rep_name(devargs, rep) ? probe(dev, rep) : DOCA_ERROR_INVALID_VALUE;
+}
+
+#if DOCA_STANDIN >= 301
+doca_error_t doca_dpdk_port_probe_with_representors(struct doca_dev *dev, const char *devargs,
+						    struct doca_dev_rep **reps, uint16_t n)
+{
+	/* One is what there is room for here. */
+	return dev != NULL && devargs != NULL && reps != NULL && n == 1 && reps[0] != NULL
+		       ? probe(dev, reps[0]->info.name)
+		       : DOCA_ERROR_INVALID_VALUE;
+}
+#endif
 
 doca_error_t doca_dpdk_get_first_port_id(const struct doca_dev *dev, uint16_t *port_id)
 {
@@ -288,4 +313,144 @@ doca_error_t doca_dpdk_get_first_port_id(const struct doca_dev *dev, uint16_t *p
 		return DOCA_ERROR_NOT_FOUND;
 	*port_id = dev->port_id;
 	return DOCA_SUCCESS;
+}
+
+/* ---- in front of DPDK ------------------------------------------------------------------------ */
+
+struct si_nic_port *si_nic_port_of(uint16_t id)
+{
+	for (uint32_t i = 0; i < SI_PORTS; i++) {
+		if (si.nic[i].probed && si.nic[i].id == id)
+			return &si.nic[i];
+	}
+	return NULL;
+}
+
+/* The real function of this name. */
+#define REAL(name) ((__typeof__(&name))real(#name))
+
+static void *real(const char *name)
+{
+	void *found = dlsym(RTLD_NEXT, name);
+
+	if (found == NULL)
+		si_die("DPDK has no %s", name);
+	return found;
+}
+
+static bool describe(uint16_t id, struct psp_dp_port_info *info)
+{
+	struct si_nic_port *port = si_nic_port_of(id);
+
+	memset(info, 0, sizeof(*info));
+	info->size = sizeof(*info);
+	return port != NULL && port->wire != NULL && soft_port_query(port->wire, info) == 0;
+}
+
+int rte_eth_macaddr_get(uint16_t id, struct rte_ether_addr *mac)
+{
+	struct psp_dp_port_info info;
+
+	if (mac == NULL || !describe(id, &info))
+		return REAL(rte_eth_macaddr_get)(id, mac);
+	memcpy(mac->addr_bytes, info.mac, sizeof(mac->addr_bytes));
+	return 0;
+}
+
+int rte_eth_dev_get_mtu(uint16_t id, uint16_t *mtu)
+{
+	struct psp_dp_port_info info;
+
+	if (mtu == NULL || !describe(id, &info))
+		return REAL(rte_eth_dev_get_mtu)(id, mtu);
+	*mtu = (uint16_t)info.mtu;
+	return 0;
+}
+
+int rte_eth_link_get_nowait(uint16_t id, struct rte_eth_link *link)
+{
+	struct psp_dp_port_info info;
+
+	if (link == NULL || !describe(id, &info))
+		return REAL(rte_eth_link_get_nowait)(id, link);
+	memset(link, 0, sizeof(*link));
+	link->link_speed = RTE_ETH_SPEED_NUM_100G;
+	link->link_duplex = RTE_ETH_LINK_FULL_DUPLEX;
+	link->link_status = info.link_up != 0 ? 1 : 0;
+	return 0;
+}
+
+int rte_eth_dev_info_get(uint16_t id, struct rte_eth_dev_info *out)
+{
+	struct psp_dp_port_info info;
+	int status = REAL(rte_eth_dev_info_get)(id, out);
+
+	if (status == 0 && describe(id, &info))
+		out->if_index = info.ifindex;
+	return status;
+}
+
+/* As mlx5 does: the kernel's interface gets the MTU that the port is configured with. */
+static int set_netdev_mtu(const char *name, uint16_t mtu)
+{
+	struct ifreq request;
+	int fd, status;
+
+	memset(&request, 0, sizeof(request));
+	(void)snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -1;
+	status = ioctl(fd, SIOCGIFMTU, &request);
+	if (status == 0 && request.ifr_mtu != mtu) {
+		request.ifr_mtu = mtu;
+		status = ioctl(fd, SIOCSIFMTU, &request);
+	}
+	(void)close(fd);
+	return status;
+}
+
+int rte_eth_dev_configure(uint16_t id, uint16_t n_rx, uint16_t n_tx,
+			  const struct rte_eth_conf *conf)
+{
+	struct si_nic_port *port = si_nic_port_of(id);
+	int status = REAL(rte_eth_dev_configure)(id, n_rx, n_tx, conf);
+
+	if (status != 0 || port == NULL || !si_strict(DOCA_STANDIN_MTU))
+		return status;
+	port->mtu = conf->rxmode.mtu != 0 ? (uint16_t)conf->rxmode.mtu : RTE_ETHER_MTU;
+	return set_netdev_mtu(port->name, port->mtu) == 0 ? 0 : -EAGAIN;
+}
+
+int rte_flow_isolate(uint16_t id, int set, struct rte_flow_error *error)
+{
+	if (si_nic_port_of(id) == NULL)
+		return REAL(rte_flow_isolate)(id, set, error);
+	/* A port that runs does not change its mode. */
+	return si_refuses("rte_flow_isolate") ? -EBUSY : 0;
+}
+
+int rte_eth_rx_queue_setup(uint16_t id, uint16_t queue, uint16_t descriptors, unsigned int socket,
+			   const struct rte_eth_rxconf *conf, struct rte_mempool *pool)
+{
+	struct si_nic_port *port = si_nic_port_of(id);
+	int status = REAL(rte_eth_rx_queue_setup)(id, queue, descriptors, socket, conf, pool);
+
+	if (status == 0 && port != NULL && queue < SI_QUEUES)
+		port->pools[queue] = pool;
+	return status;
+}
+
+struct rte_mempool *rte_pktmbuf_pool_create(const char *name, unsigned int n, unsigned int cache,
+					    uint16_t priv, uint16_t room, int socket)
+{
+	(void)cache; /* none: see pool.c */
+	return si_pool_create(name, n, priv, room, socket);
+}
+
+void rte_mempool_free(struct rte_mempool *mp)
+{
+	if (mp != NULL)
+		si_pool_check(mp);
+	REAL(rte_mempool_free)(mp);
 }

@@ -4,14 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "order.h"
 #include "standin.h"
 
 struct si si = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 struct doca_flow_cfg {
 	uint16_t queues;
-	bool switch_mode, isolated, expert;
+	bool switch_mode;
 	uint32_t counters, psp, mirrors;
 	doca_flow_entry_process_cb done;
 };
@@ -20,6 +19,9 @@ struct doca_flow_port_cfg {
 	uint16_t port_id;
 	bool has_port_id;
 	struct doca_dev *dev;
+	struct doca_dev_rep *rep;
+	uint32_t actions_mem, cycle_ms;
+	uint32_t counters, psp; /* from 3.2 on */
 };
 
 /* ---- the library ----------------------------------------------------------------------------- */
@@ -44,16 +46,23 @@ doca_error_t doca_flow_cfg_set_pipe_queues(struct doca_flow_cfg *cfg, uint16_t q
 	return DOCA_SUCCESS;
 }
 
+/* From 3.3 on isolation goes without saying. */
+static bool takes_mode(const char *args)
+{
+	return DOCA_STANDIN >= 303 ? strstr(args, "isolated") == NULL
+				   : strstr(args, "isolated") != NULL;
+}
+
 doca_error_t doca_flow_cfg_set_mode_args(struct doca_flow_cfg *cfg, const char *args)
 {
 	if (args == NULL || strstr(args, "hws") == NULL)
 		return DOCA_ERROR_INVALID_VALUE;
+	if (si_strict(DOCA_STANDIN_MODE) && !takes_mode(args))
+		return DOCA_ERROR_INVALID_VALUE;
 	cfg->switch_mode = strstr(args, "switch") != NULL;
-	cfg->isolated = strstr(args, "isolated") != NULL;
-	cfg->expert = strstr(args, "expert") != NULL;
 	/* The one arrangement that is executed here. */
-	return cfg->switch_mode && cfg->isolated && cfg->expert ? DOCA_SUCCESS
-								: DOCA_ERROR_NOT_SUPPORTED;
+	return cfg->switch_mode && strstr(args, "expert") != NULL ? DOCA_SUCCESS
+								  : DOCA_ERROR_NOT_SUPPORTED;
 }
 
 doca_error_t doca_flow_cfg_set_queue_depth(struct doca_flow_cfg *cfg, uint32_t depth)
@@ -69,6 +78,7 @@ doca_error_t doca_flow_cfg_set_cb_entry_process(struct doca_flow_cfg *cfg,
 	return DOCA_SUCCESS;
 }
 
+#if DOCA_STANDIN < 302
 doca_error_t doca_flow_cfg_set_nr_counters(struct doca_flow_cfg *cfg, uint32_t n)
 {
 	cfg->counters = n;
@@ -96,6 +106,34 @@ doca_error_t doca_flow_cfg_set_default_rss(struct doca_flow_cfg *cfg,
 		       : DOCA_ERROR_INVALID_VALUE;
 }
 
+#else
+doca_error_t doca_flow_cfg_set_resource_mode(struct doca_flow_cfg *cfg,
+					     enum doca_flow_resource_mode mode)
+{
+	(void)cfg;
+	/* The one that is executed here. */
+	return mode == DOCA_FLOW_RESOURCE_MODE_PORT ? DOCA_SUCCESS : DOCA_ERROR_NOT_SUPPORTED;
+}
+#endif
+
+static void read_failures(void)
+{
+	static const char *const kinds[] = {
+		[DOCA_STANDIN_ERROR] = "error/",
+		[DOCA_STANDIN_DELAY] = "late/",
+		[DOCA_STANDIN_NEVER] = "never/",
+	};
+	const char *text = getenv("DOCA_STANDIN_FAIL");
+
+	for (uint32_t i = DOCA_STANDIN_ERROR; text != NULL && i <= DOCA_STANDIN_NEVER; i++) {
+		if (strncmp(text, kinds[i], strlen(kinds[i])) == 0)
+			si.failures = (struct doca_standin_failures){
+				.kind = (enum doca_standin_failure)i,
+				.every = (uint32_t)strtoul(text + strlen(kinds[i]), NULL, 10),
+			};
+	}
+}
+
 doca_error_t doca_flow_init(struct doca_flow_cfg *cfg)
 {
 	doca_error_t result;
@@ -104,23 +142,21 @@ doca_error_t doca_flow_init(struct doca_flow_cfg *cfg)
 		return DOCA_ERROR_BAD_CONFIG;
 	if (si.up)
 		return DOCA_ERROR_BAD_STATE;
-	result = si_keys_up();
+	si_rules_up();
+	result = cfg->counters <= si.capacity.counters ? si_keys_up() : DOCA_ERROR_NO_MEMORY;
 	if (result != DOCA_SUCCESS)
 		return result;
-	si.slots = calloc(cfg->psp + 1, sizeof(*si.slots));
-	si.mirrors = calloc(cfg->mirrors + 1, sizeof(*si.mirrors));
-	if (si.slots == NULL || si.mirrors == NULL) {
-		si_shared_down();
+	result = si_shared_up(cfg->psp, cfg->mirrors);
+	if (result != DOCA_SUCCESS) {
 		si_keys_down();
-		return DOCA_ERROR_NO_MEMORY;
+		return result;
 	}
-	si.n_slots = cfg->psp;
-	si.n_mirrors = cfg->mirrors;
+	read_failures();
 	si.n_queues = cfg->queues;
 	si.n_counters = cfg->counters;
-	si.counters_used = 0;
 	si.done = cfg->done;
-	si_orders_up();
+	si.ordered = 0;
+	si.began_ns = si_now_ns();
 	si.up = true;
 	return DOCA_SUCCESS;
 }
@@ -143,6 +179,8 @@ doca_error_t doca_flow_get_target(enum doca_flow_target_type type, struct doca_f
 {
 	if (type != DOCA_FLOW_TARGET_KERNEL || target == NULL)
 		return DOCA_ERROR_INVALID_VALUE;
+	if (si_refuses("doca_flow_get_target"))
+		return DOCA_ERROR_NOT_SUPPORTED;
 	*target = &si.kernel;
 	return DOCA_SUCCESS;
 }
@@ -151,6 +189,9 @@ void doca_standin_live(struct doca_standin_live *out)
 {
 	pthread_mutex_lock(&si.lock);
 	*out = si.live;
+	out->root_masks = si_root_masks(si.roots[0]);
+	for (uint32_t i = 0; i < SI_PORTS; i++)
+		out->actions_mem += si.ports[i] != NULL ? si.ports[i]->actions_used : 0;
 	for (uint32_t i = 0; i < SI_QUEUES; i++) {
 		struct rte_mempool *pool = si.nic[0].pools[i];
 
@@ -182,17 +223,61 @@ doca_error_t doca_flow_port_cfg_set_port_id(struct doca_flow_port_cfg *cfg, uint
 	return DOCA_SUCCESS;
 }
 
+/* NULL: a representor has none of its own. */
 doca_error_t doca_flow_port_cfg_set_dev(struct doca_flow_port_cfg *cfg, struct doca_dev *dev)
 {
 	cfg->dev = dev;
-	return dev != NULL ? DOCA_SUCCESS : DOCA_ERROR_INVALID_VALUE;
+	return DOCA_SUCCESS;
 }
 
 doca_error_t doca_flow_port_cfg_set_actions_mem_size(struct doca_flow_port_cfg *cfg, uint32_t size)
 {
-	(void)cfg;
-	return size != 0 && (size & (size - 1)) == 0 ? DOCA_SUCCESS : DOCA_ERROR_INVALID_VALUE;
+	cfg->actions_mem = size;
+	return size >= 64 && (size & (size - 1)) == 0 ? DOCA_SUCCESS : DOCA_ERROR_INVALID_VALUE;
 }
+
+doca_error_t doca_flow_port_cfg_set_service_threads_cycle(struct doca_flow_port_cfg *cfg,
+							  uint32_t cycle_ms)
+{
+	cfg->cycle_ms = cycle_ms;
+	return cycle_ms != 0 ? DOCA_SUCCESS : DOCA_ERROR_INVALID_VALUE;
+}
+
+#if DOCA_STANDIN >= 301
+/* NULL: the switch port is no representor. */
+doca_error_t doca_flow_port_cfg_set_dev_rep(struct doca_flow_port_cfg *cfg,
+					    struct doca_dev_rep *rep)
+{
+	cfg->rep = rep;
+	return DOCA_SUCCESS;
+}
+#endif
+
+#if DOCA_STANDIN >= 302
+doca_error_t doca_flow_port_cfg_set_nr_resources(struct doca_flow_port_cfg *cfg,
+						 enum doca_flow_resource resource, uint32_t n)
+{
+	if (resource == DOCA_FLOW_RESOURCE_COUNTER)
+		cfg->counters = n;
+	else if (resource == DOCA_FLOW_RESOURCE_PSP)
+		cfg->psp = n;
+	else
+		return DOCA_ERROR_NOT_SUPPORTED;
+	return DOCA_SUCCESS;
+}
+
+doca_error_t doca_flow_port_update_default_miss(struct doca_flow_port *port,
+						enum doca_flow_port_default_miss miss, bool flag)
+{
+	if (port == NULL || port != si.ports[PSP_DP_PORT_UPLINK] ||
+	    miss != DOCA_FLOW_PORT_DEFAULT_MISS_KERNEL || flag)
+		return DOCA_ERROR_INVALID_VALUE;
+	if (si_refuses("doca_flow_port_update_default_miss"))
+		return DOCA_ERROR_NOT_SUPPORTED;
+	port->misses_to_kernel = true;
+	return DOCA_SUCCESS;
+}
+#endif
 
 /* The switch port has its device; a representor has none of its own, and comes after it. */
 static doca_error_t check_port(const struct doca_flow_port_cfg *cfg, uint32_t *index)
@@ -212,7 +297,21 @@ static doca_error_t check_port(const struct doca_flow_port_cfg *cfg, uint32_t *i
 	if (*index == PSP_DP_PORT_UPLINK)
 		return cfg->dev != NULL && port->pools[0] != NULL ? DOCA_SUCCESS
 								  : DOCA_ERROR_BAD_STATE;
+	if (DOCA_STANDIN >= 301 && cfg->rep == NULL)
+		return DOCA_ERROR_INVALID_VALUE;
 	return si.ports[PSP_DP_PORT_UPLINK] != NULL ? DOCA_SUCCESS : DOCA_ERROR_BAD_STATE;
+}
+
+/* From 3.2 on a port has counters and ids of its own: the switch port, to which all pipes belong here. */
+static doca_error_t port_resources(const struct doca_flow_port_cfg *cfg)
+{
+	if (cfg->actions_mem > si.capacity.actions_mem || cfg->counters > si.capacity.counters)
+		return DOCA_ERROR_NO_MEMORY;
+	if (DOCA_STANDIN < 302 || cfg->dev == NULL)
+		return DOCA_SUCCESS;
+	si.n_counters = cfg->counters;
+	si_shared_down();
+	return si_shared_up(cfg->psp, 0);
 }
 
 doca_error_t doca_flow_port_start(const struct doca_flow_port_cfg *cfg,
@@ -222,6 +321,8 @@ doca_error_t doca_flow_port_start(const struct doca_flow_port_cfg *cfg,
 	uint32_t index = 0;
 	doca_error_t result = check_port(cfg, &index);
 
+	if (result == DOCA_SUCCESS)
+		result = port_resources(cfg);
 	if (result != DOCA_SUCCESS)
 		return result;
 	made = calloc(1, sizeof(*made));
@@ -229,6 +330,8 @@ doca_error_t doca_flow_port_start(const struct doca_flow_port_cfg *cfg,
 		return DOCA_ERROR_NO_MEMORY;
 	made->nic = &si.nic[index];
 	made->index = index;
+	made->actions_mem = cfg->actions_mem;
+	made->cycle_ms = cfg->cycle_ms != 0 ? cfg->cycle_ms : SI_CYCLE_MS;
 	pthread_mutex_lock(&si.lock);
 	si.ports[index] = made;
 	pthread_mutex_unlock(&si.lock);
@@ -255,6 +358,7 @@ static void drop_pipes(struct doca_flow_port *port)
 
 		port->pipes = pipe->next;
 		si.live.pipes--;
+		free(pipe->slots);
 		free(pipe);
 	}
 	memset(si.roots, 0, sizeof(si.roots));

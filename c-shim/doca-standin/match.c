@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* match.c: doca_flow_match as fields: which of them a mask names, and comparing. See read.c. */
+/* match.c: doca_flow_match as fields: which of them a mask names, comparing, and what a packet has in them. */
 #include <endian.h>
 #include <string.h>
 
+#include "../common/net.h"
+#include "../psp/wire.h"
 #include "standin.h"
 
 /* Which part of a union, or which tunnel, must be named for a field to mean anything. */
@@ -56,6 +58,8 @@ static const struct field fields[] = {
 	FIELD(parser_meta.port_id, ALWAYS),
 	FIELD(parser_meta.random, ALWAYS),
 	FIELD(parser_meta.psp_syndrome, ALWAYS),
+	FIELD(parser_meta.outer_l3_ok, ALWAYS),
+	FIELD(parser_meta.outer_ip4_checksum_ok, ALWAYS),
 	FIELD(parser_meta.outer_l3_type, ALWAYS),
 	FIELD(parser_meta.inner_l3_type, ALWAYS),
 	FIELD(parser_meta.outer_l4_type, ALWAYS),
@@ -139,8 +143,65 @@ static bool format_blind(const struct doca_flow_header_format *mask)
 		     mask->l4_type_ext != DOCA_FLOW_L4_TYPE_EXT_NONE);
 }
 
-doca_error_t si_match_check(const struct doca_flow_match *value, const struct doca_flow_match *mask)
+/* In a mask a type of all ones stands for the type in the value. */
+static void settle_type(uint32_t value, uint32_t *mask)
 {
+	if (*mask == UINT32_MAX)
+		*mask = value;
+}
+
+/* A header whose version parser_meta says, and the match does not. */
+static void settle_l3(enum doca_flow_l3_meta meta, enum doca_flow_l3_type *value,
+		      enum doca_flow_l3_type *mask)
+{
+	if (*mask != DOCA_FLOW_L3_TYPE_NONE)
+		return;
+	if (meta == DOCA_FLOW_L3_META_IPV4)
+		*mask = DOCA_FLOW_L3_TYPE_IP4;
+	else if (meta == DOCA_FLOW_L3_META_IPV6)
+		*mask = DOCA_FLOW_L3_TYPE_IP6;
+	*value = *mask;
+}
+
+static void settle(struct si_match *match)
+{
+	struct doca_flow_match *value = &match->value, *mask = &match->mask;
+	uint32_t types[4] = {mask->outer.l3_type, mask->inner.l3_type, mask->outer.l4_type_ext,
+			     mask->inner.l4_type_ext};
+
+	settle_type(value->outer.l3_type, &types[0]);
+	settle_type(value->inner.l3_type, &types[1]);
+	settle_type(value->outer.l4_type_ext, &types[2]);
+	settle_type(value->inner.l4_type_ext, &types[3]);
+	mask->outer.l3_type = (enum doca_flow_l3_type)types[0];
+	mask->inner.l3_type = (enum doca_flow_l3_type)types[1];
+	mask->outer.l4_type_ext = (enum doca_flow_l4_type_ext)types[2];
+	mask->inner.l4_type_ext = (enum doca_flow_l4_type_ext)types[3];
+	settle_l3(value->parser_meta.outer_l3_type, &value->outer.l3_type, &mask->outer.l3_type);
+	settle_l3(value->parser_meta.inner_l3_type, &value->inner.l3_type, &mask->inner.l3_type);
+}
+
+/* Without a mask what is not 0 is matched whole. */
+static void imply(const struct doca_flow_match *value, struct doca_flow_match *mask)
+{
+	memset(mask, 0, sizeof(*mask));
+	mask->outer.l3_type = value->outer.l3_type;
+	mask->outer.l4_type_ext = value->outer.l4_type_ext;
+	mask->inner.l3_type = value->inner.l3_type;
+	mask->inner.l4_type_ext = value->inner.l4_type_ext;
+	mask->tun.type = value->tun.type;
+	for (size_t i = 0; i < FIELDS; i++) {
+		const struct field *field = &fields[i];
+
+		if (named(mask, field->when) && any(at(value, field), field->len, 0))
+			memset(to(mask, field), 0xff, field->len);
+	}
+}
+
+static doca_error_t check(const struct si_match *match)
+{
+	const struct doca_flow_match *value = &match->value, *mask = &match->mask;
+
 	if (format_blind(&mask->outer) || format_blind(&mask->inner) ||
 	    blind(&mask->tun.psp, sizeof(mask->tun.psp), mask->tun.type == DOCA_FLOW_TUN_PSP))
 		return DOCA_ERROR_INVALID_VALUE;
@@ -158,9 +219,16 @@ doca_error_t si_match_check(const struct doca_flow_match *value, const struct do
 	return DOCA_SUCCESS;
 }
 
-bool si_match_random(const struct doca_flow_match *mask)
+doca_error_t si_match_set(const struct doca_flow_match *value, const struct doca_flow_match *mask,
+			  struct si_match *out)
 {
-	return mask->parser_meta.random != 0;
+	out->value = *value;
+	if (mask != NULL)
+		out->mask = *mask;
+	else
+		imply(value, &out->mask);
+	settle(out);
+	return si_strict(DOCA_STANDIN_NAMED) ? check(out) : DOCA_SUCCESS;
 }
 
 /* ---- values ---------------------------------------------------------------------------------- */
@@ -177,16 +245,17 @@ void si_match_mask(const struct doca_flow_match *value, const struct doca_flow_m
 	}
 }
 
-void si_match_fill(const struct doca_flow_match *pipe, const struct doca_flow_match *mask,
-		   const struct doca_flow_match *entry, struct doca_flow_match *out)
+void si_match_fill(const struct si_match *pipe, const struct doca_flow_match *entry,
+		   struct doca_flow_match *out)
 {
-	struct doca_flow_match filled = *pipe;
+	const struct doca_flow_match *mask = &pipe->mask;
+	struct doca_flow_match filled = pipe->value;
 
 	for (size_t i = 0; entry != NULL && i < FIELDS; i++) {
 		const struct field *field = &fields[i];
 
 		if (named(mask, field->when) && any(at(mask, field), field->len, 0) &&
-		    !any(at(pipe, field), field->len, 0xff))
+		    !any(at(&pipe->value, field), field->len, 0xff))
 			memcpy(to(&filled, field), at(entry, field), field->len);
 	}
 	si_match_mask(&filled, mask, out);
@@ -210,4 +279,91 @@ uint32_t si_match_hash(const struct doca_flow_match *match)
 			hash = (hash ^ at(match, &fields[i])[j]) * 16777619u;
 	}
 	return hash ^ hash >> 16;
+}
+
+/* ---- packets --------------------------------------------------------------------------------- */
+
+static void read_ip(const uint8_t src[16], const uint8_t dst[16], uint8_t proto,
+		    enum doca_flow_l3_type want, uint8_t is, struct doca_flow_header_format *out)
+{
+	if (want == DOCA_FLOW_L3_TYPE_IP4 && is == PSP_DP_L3_IPV4) {
+		memcpy(&out->ip4.src_ip, src + 12, 4);
+		memcpy(&out->ip4.dst_ip, dst + 12, 4);
+		out->ip4.next_proto = proto;
+	} else if (want == DOCA_FLOW_L3_TYPE_IP6 && is == PSP_DP_L3_IPV6) {
+		memcpy(out->ip6.src_ip, src, 16);
+		memcpy(out->ip6.dst_ip, dst, 16);
+		out->ip6.next_proto = proto;
+	}
+}
+
+/* As the header says, whatever else is in the frame. */
+static void read_length(const struct dp_packet *packet, enum doca_flow_l3_type want,
+			struct doca_flow_header_format *out)
+{
+	const uint8_t *ip = packet->frame + packet->l3_off;
+	uint8_t is = packet->fields.parser_meta_outer_l3_type;
+
+	if (want == DOCA_FLOW_L3_TYPE_IP4 && is == PSP_DP_L3_IPV4)
+		memcpy(&out->ip4.total_len, ip + NET_IP4_TOTAL, sizeof(out->ip4.total_len));
+	else if (want == DOCA_FLOW_L3_TYPE_IP6 && is == PSP_DP_L3_IPV6)
+		memcpy(&out->ip6.payload_len, ip + NET_IP6_PLEN, sizeof(out->ip6.payload_len));
+}
+
+static enum doca_flow_l4_meta l4_meta(uint8_t type)
+{
+	return type == PSP_DP_L4_ICMP6 ? DOCA_FLOW_L4_META_ICMP : (enum doca_flow_l4_meta)type;
+}
+
+static void read_outer(const struct si_walk *walk, const struct doca_flow_match *mask,
+		       struct doca_flow_match *out)
+{
+	const struct psp_dp_match *from = &walk->packet.fields;
+	uint8_t l4 = from->parser_meta_outer_l4_type;
+
+	memcpy(out->outer.eth.dst_mac, walk->packet.frame, 6);
+	memcpy(out->outer.eth.src_mac, walk->packet.frame + 6, 6);
+	out->outer.eth.type = htobe16(from->outer_eth_type);
+	read_ip(from->outer_ip_src, from->outer_ip_dst, from->outer_ip_proto, mask->outer.l3_type,
+		from->parser_meta_outer_l3_type, &out->outer);
+	read_length(&walk->packet, mask->outer.l3_type, &out->outer);
+	if (si_is_ports(mask->outer.l4_type_ext) && (l4 == PSP_DP_L4_TCP || l4 == PSP_DP_L4_UDP)) {
+		out->outer.transport.src_port = htobe16(from->outer_l4_src_port);
+		out->outer.transport.dst_port = htobe16(from->outer_l4_dst_port);
+		if (l4 == PSP_DP_L4_TCP)
+			out->outer.tcp.flags =
+				walk->packet.frame[walk->packet.l4_off + NET_TCP_FLAGS];
+	} else if (si_is_icmp(mask->outer.l4_type_ext) &&
+		   (l4 == PSP_DP_L4_ICMP || l4 == PSP_DP_L4_ICMP6)) {
+		out->outer.icmp.type = from->outer_icmp_type;
+	}
+}
+
+void si_match_of(const struct si_walk *walk, const struct doca_flow_match *mask,
+		 struct doca_flow_match *out)
+{
+	const struct psp_dp_match *from = &walk->packet.fields;
+	struct doca_flow_match all;
+
+	memset(&all, 0, sizeof(all));
+	all.meta.pkt_meta = htobe32(from->meta_pkt_meta);
+	memcpy(all.meta.u32, walk->u32, sizeof(all.meta.u32));
+	all.parser_meta.port_id = walk->port_id;
+	all.parser_meta.random = walk->random;
+	all.parser_meta.psp_syndrome = from->parser_meta_psp_syndrome;
+	all.parser_meta.outer_l3_ok = from->parser_meta_outer_l3_type != 0;
+	all.parser_meta.outer_ip4_checksum_ok = from->parser_meta_outer_l3_type == PSP_DP_L3_IPV4;
+	all.parser_meta.outer_l3_type = (enum doca_flow_l3_meta)from->parser_meta_outer_l3_type;
+	all.parser_meta.inner_l3_type = (enum doca_flow_l3_meta)from->parser_meta_inner_l3_type;
+	all.parser_meta.outer_l4_type = l4_meta(from->parser_meta_outer_l4_type);
+	read_outer(walk, mask, &all);
+	read_ip(from->inner_ip_src, from->inner_ip_dst, 0, mask->inner.l3_type,
+		from->parser_meta_inner_l3_type, &all.inner);
+	all.tun.psp.nexthdr = from->tun_psp_nexthdr;
+	all.tun.psp.hdrextlen = from->tun_psp_hdrextlen;
+	all.tun.psp.res_cryptofst = from->tun_psp_res_cryptofst;
+	all.tun.psp.s_d_ver_v = from->tun_psp_s_d_ver_v;
+	all.tun.psp.spi = htobe32(from->tun_psp_spi);
+	all.tun.psp.vc = htobe64(from->tun_psp_vc);
+	si_match_mask(&all, mask, out);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE /* ppoll, pthread_setname_np */
 /*
- * nic.c: the NIC: one thread that takes what comes from the interfaces, and what the program transmits, through the
- * pipes. A super-frame of the kernel is several packets here, each with its checksum complete: hardware has no others.
+ * nic.c: the NIC: one thread that takes what comes from the interfaces, and what the program transmits, from pipe to
+ * pipe, to a port, to the program, or to its end. A super-frame of the kernel is several packets here, each with its
+ * checksum complete: hardware has no others.
  */
 #include <poll.h>
 #include <rte_ethdev.h>
@@ -45,7 +46,7 @@ static void put_tag(struct dp_packet *packet)
 	memcpy(packet->frame + NET_ETH_TYPE, tag, sizeof(tag));
 }
 
-void si_to_wire(struct si_walk *walk, uint16_t port_id)
+static void to_wire(struct si_walk *walk, uint16_t port_id)
 {
 	struct si_nic_port *port = si_nic_port_of(port_id);
 	struct dp_packet frame = {.frame = walk->packet.frame, .len = si_len(walk)};
@@ -59,7 +60,7 @@ void si_to_wire(struct si_walk *walk, uint16_t port_id)
 		(void)soft_port_send(port->wire, &frame, &busy);
 }
 
-void si_to_program(const struct si_walk *walk, uint16_t queue)
+static void to_program(const struct si_walk *walk, uint16_t queue)
 {
 	struct si_nic_port *port = &si.nic[PSP_DP_PORT_UPLINK];
 	struct rte_mempool *pool = port->pools[queue];
@@ -84,6 +85,121 @@ void si_to_program(const struct si_walk *walk, uint16_t queue)
 		rte_pktmbuf_free(mbuf);
 }
 
+/* ---- pipes ----------------------------------------------------------------------------------- */
+
+/* Each flow has its queue. */
+static uint16_t queue_of(const struct si_walk *walk, const struct si_fwd *fwd)
+{
+	const struct psp_dp_match *fields = &walk->packet.fields;
+	uint32_t hash = 0;
+
+	for (uint32_t i = 0; i < sizeof(fields->outer_ip_src); i++)
+		hash = hash * 31u + (fields->outer_ip_src[i] ^ fields->outer_ip_dst[i]);
+	return fwd->queues[hash % fwd->n_queues];
+}
+
+static void run(struct si_walk *walk, struct doca_flow_pipe *pipe);
+static struct doca_flow_pipe *follow(struct si_walk *walk, const struct si_fwd *fwd);
+
+/* A copy has a frame of its own. */
+static void run_copy(const struct si_walk *walk, const struct si_fwd *fwd)
+{
+	static const uint32_t room = DP_HEADROOM + DP_FRAME_MAX + PSP_ICV_LEN;
+	struct si_walk copy = *walk;
+	uint8_t *buffers = malloc(2u * (size_t)room);
+
+	if (buffers == NULL)
+		si_die("the stand-in is out of memory");
+	copy.buf = buffers;
+	copy.spare = buffers + room;
+	copy.packet.frame = copy.buf + DP_HEADROOM;
+	memcpy(copy.packet.frame, walk->packet.frame, si_len(walk));
+	run(&copy, follow(&copy, fwd));
+	free(buffers);
+}
+
+/* To all entries: the packet itself takes the first. */
+static struct doca_flow_pipe *flood(struct si_walk *walk, const struct doca_flow_pipe *pipe)
+{
+	const struct doca_flow_pipe_entry *first = NULL;
+
+	for (uint32_t i = 0; i < pipe->cfg.nr_entries; i++) {
+		struct doca_flow_pipe_entry *entry = pipe->slots[i];
+
+		if (entry == NULL)
+			continue;
+		if (entry->rule.count)
+			si_count_add(&entry->count, si_len(walk));
+		if (first != NULL)
+			run_copy(walk, &entry->rule.fwd);
+		else
+			first = entry;
+	}
+	return first != NULL ? follow(walk, &first->rule.fwd) : NULL;
+}
+
+static struct doca_flow_pipe *missed(struct si_walk *walk, struct doca_flow_pipe *pipe)
+{
+	si_count_add(&pipe->misses, si_len(walk));
+	/* The kernel has its copy already, whether it is the default or isolated mode that leaves it the packet. */
+	if (pipe->cfg.is_root && pipe->miss.type == DOCA_FLOW_FWD_NONE)
+		si.live.default_missed++;
+	return follow(walk, &pipe->miss);
+}
+
+static bool misses_undecrypted(const struct si_walk *walk, const struct doca_flow_pipe *pipe,
+			       const struct si_rule *rule)
+{
+	return pipe->cfg.type == DOCA_FLOW_PIPE_ORDERED_LIST &&
+	       rule->actions.crypto.action_type == DOCA_FLOW_CRYPTO_ACTION_DECRYPT &&
+	       walk->packet.fields.parser_meta_psp_syndrome != PSP_DP_SYNDROME_OK &&
+	       si_strict(DOCA_STANDIN_DECRYPT_MISS);
+}
+
+static struct doca_flow_pipe *hit(struct si_walk *walk, struct doca_flow_pipe *pipe,
+				  struct doca_flow_pipe_entry *entry)
+{
+	if (entry == NULL)
+		return missed(walk, pipe);
+	if (entry->rule.count)
+		si_count_add(&entry->count, si_len(walk));
+	if (!si_act(walk, &entry->rule))
+		return NULL;
+	if (misses_undecrypted(walk, pipe, &entry->rule))
+		return missed(walk, pipe);
+	if (entry->rule.mirror != 0)
+		run_copy(walk, &si.mirrors[entry->rule.mirror].copy);
+	return follow(walk, &entry->rule.fwd);
+}
+
+static struct doca_flow_pipe *follow(struct si_walk *walk, const struct si_fwd *fwd)
+{
+	switch (fwd->type) {
+	case DOCA_FLOW_FWD_PIPE:
+		return fwd->pipe;
+	case DOCA_FLOW_FWD_ORDERED_LIST_PIPE:
+		return hit(walk, fwd->pipe, fwd->pipe->slots[fwd->at]);
+	case DOCA_FLOW_FWD_HASH_PIPE:
+		return flood(walk, fwd->pipe);
+	case DOCA_FLOW_FWD_PORT:
+		if (!walk->encrypts || si_encrypt(walk))
+			to_wire(walk, fwd->port_id);
+		return NULL;
+	case DOCA_FLOW_FWD_RSS:
+		to_program(walk, queue_of(walk, fwd));
+		return NULL;
+	default:
+		/* The kernel has its copy already; the rest is dropped. */
+		return NULL;
+	}
+}
+
+static void run(struct si_walk *walk, struct doca_flow_pipe *pipe)
+{
+	while (pipe != NULL && walk->hops++ < SI_HOPS_MAX)
+		pipe = hit(walk, pipe, si_lookup(pipe, walk));
+}
+
 /* ---- in -------------------------------------------------------------------------------------- */
 
 static void run_one(struct dp_packet *packet, uint16_t port_id, struct doca_flow_pipe *root)
@@ -95,7 +211,7 @@ static void run_one(struct dp_packet *packet, uint16_t port_id, struct doca_flow
 		dp_csum_complete(&walk->packet);
 		walk->packet.needs_csum = false;
 	}
-	si_run(walk, root);
+	run(walk, root);
 }
 
 static void run_segment(void *port_id, struct dp_packet *segment)

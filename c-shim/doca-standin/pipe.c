@@ -36,7 +36,9 @@ doca_error_t doca_flow_pipe_cfg_set_name(struct doca_flow_pipe_cfg *cfg, const c
 doca_error_t doca_flow_pipe_cfg_set_type(struct doca_flow_pipe_cfg *cfg,
 					 enum doca_flow_pipe_type type)
 {
-	if (type != DOCA_FLOW_PIPE_BASIC && type != DOCA_FLOW_PIPE_CONTROL)
+	if (type != DOCA_FLOW_PIPE_BASIC && type != DOCA_FLOW_PIPE_CONTROL &&
+	    (DOCA_STANDIN < 302 ||
+	     (type != DOCA_FLOW_PIPE_ORDERED_LIST && type != DOCA_FLOW_PIPE_HASH)))
 		return DOCA_ERROR_NOT_SUPPORTED;
 	cfg->type = type;
 	return DOCA_SUCCESS;
@@ -69,26 +71,13 @@ doca_error_t doca_flow_pipe_cfg_set_miss_counter(struct doca_flow_pipe_cfg *cfg,
 	return DOCA_SUCCESS;
 }
 
-doca_error_t doca_flow_pipe_cfg_set_dir_info(struct doca_flow_pipe_cfg *cfg,
-					     enum doca_flow_direction_info direction)
-{
-	(void)cfg;
-	return direction <= DOCA_FLOW_DIRECTION_HOST_TO_NETWORK ? DOCA_SUCCESS
-								: DOCA_ERROR_INVALID_VALUE;
-}
-
 doca_error_t doca_flow_pipe_cfg_set_match(struct doca_flow_pipe_cfg *cfg,
 					  const struct doca_flow_match *match,
 					  const struct doca_flow_match *mask)
 {
 	if (match == NULL)
 		return DOCA_ERROR_INVALID_VALUE;
-	cfg->match = *match;
-	/* Without a mask what is not 0 is matched whole; the shim always gives one. */
-	cfg->mask = mask != NULL ? *mask : *match;
-	cfg->has_match = true;
-	cfg->has_mask = mask != NULL;
-	return DOCA_SUCCESS;
+	return si_match_set(match, mask, &cfg->match);
 }
 
 doca_error_t doca_flow_pipe_cfg_set_actions(struct doca_flow_pipe_cfg *cfg,
@@ -96,8 +85,10 @@ doca_error_t doca_flow_pipe_cfg_set_actions(struct doca_flow_pipe_cfg *cfg,
 					    struct doca_flow_actions *const *masks,
 					    struct doca_flow_action_descs *const *descs, size_t n)
 {
-	if (actions == NULL || n == 0 || n > SI_TEMPLATES || descs != NULL)
+	if (actions == NULL || n == 0 || n > SI_TEMPLATES_ROOM || descs != NULL)
 		return DOCA_ERROR_INVALID_VALUE;
+	if (n > SI_TEMPLATES && si_strict(DOCA_STANDIN_TEMPLATES))
+		return DOCA_ERROR_TOO_BIG;
 	for (size_t i = 0; i < n; i++) {
 		if (actions[i] == NULL || (masks != NULL && masks[i] == NULL))
 			return DOCA_ERROR_INVALID_VALUE;
@@ -119,59 +110,57 @@ doca_error_t doca_flow_pipe_cfg_set_monitor(struct doca_flow_pipe_cfg *cfg,
 	return DOCA_SUCCESS;
 }
 
-/* For hash pipes, which 3.2 floods with and 3.0 has no use for here. */
 doca_error_t doca_flow_pipe_cfg_set_hash_map_algorithm(struct doca_flow_pipe_cfg *cfg,
 						       uint32_t algorithms)
 {
-	(void)cfg;
-	(void)algorithms;
-	return DOCA_ERROR_NOT_SUPPORTED;
+	cfg->floods = algorithms == DOCA_FLOW_PIPE_HASH_MAP_ALGORITHM_FLOODING;
+	return cfg->floods ? DOCA_SUCCESS : DOCA_ERROR_NOT_SUPPORTED;
 }
 
 /* ---- the pipe -------------------------------------------------------------------------------- */
 
-static bool is_ours(const struct doca_flow_pipe *pipe)
+/* What a pipe of each type must say. */
+static doca_error_t check_type(const struct doca_flow_pipe *pipe)
 {
-	for (uint32_t i = 0; i < SI_PORTS; i++) {
-		const struct doca_flow_pipe *p = si.ports[i] != NULL ? si.ports[i]->pipes : NULL;
+	const struct doca_flow_pipe_cfg *cfg = &pipe->cfg;
+	bool forwards = pipe->fwd.type != DOCA_FLOW_FWD_NONE;
 
-		for (; p != NULL; p = p->next) {
-			if (p == pipe)
-				return true;
-		}
+	switch (cfg->type) {
+	case DOCA_FLOW_PIPE_CONTROL:
+		/* Each entry has its own. */
+		return !forwards && cfg->n_actions == 0 ? DOCA_SUCCESS : DOCA_ERROR_INVALID_VALUE;
+	case DOCA_FLOW_PIPE_ORDERED_LIST:
+		return forwards && cfg->n_actions != 0 && !cfg->is_root ? DOCA_SUCCESS
+									: DOCA_ERROR_INVALID_VALUE;
+	case DOCA_FLOW_PIPE_HASH:
+		return pipe->fwd.type == DOCA_FLOW_FWD_CHANGEABLE && cfg->floods && !cfg->is_root
+			       ? DOCA_SUCCESS
+			       : DOCA_ERROR_INVALID_VALUE;
+	default:
+		/* A pipe of which nobody can say where its packets go. */
+		return forwards ? DOCA_SUCCESS : DOCA_ERROR_INVALID_VALUE;
 	}
-	return false;
 }
 
 static doca_error_t check(const struct doca_flow_pipe *pipe)
 {
 	const struct doca_flow_pipe_cfg *cfg = &pipe->cfg;
-	doca_error_t result = DOCA_SUCCESS;
+	doca_error_t result;
 
 	if (!si.up || si.ports[cfg->port->index] != cfg->port)
 		return DOCA_ERROR_BAD_STATE;
-	if (cfg->type == DOCA_FLOW_PIPE_BASIC)
-		result = si_match_check(&cfg->match, &cfg->mask);
+	result = check_type(pipe);
 	for (uint32_t i = 0; result == DOCA_SUCCESS && i < cfg->n_actions; i++)
-		result = si_actions_check(&cfg->actions[i], cfg->domain);
+		result = si_actions_check(&cfg->actions[i], cfg);
 	if (result != DOCA_SUCCESS)
 		return result;
-	/* A pipe of which nobody can say where its packets go. */
-	if (cfg->type == DOCA_FLOW_PIPE_BASIC && pipe->fwd.type == DOCA_FLOW_FWD_NONE)
-		return DOCA_ERROR_INVALID_VALUE;
-	if (pipe->miss.type == DOCA_FLOW_FWD_CHANGEABLE ||
-	    (pipe->miss.type == DOCA_FLOW_FWD_PIPE && pipe->miss.pipe == NULL))
-		return DOCA_ERROR_INVALID_VALUE;
-	if (cfg->nr_entries == 0)
-		return DOCA_ERROR_INVALID_VALUE;
-	return DOCA_SUCCESS;
+	return pipe->miss.open || cfg->nr_entries == 0 ? DOCA_ERROR_INVALID_VALUE : DOCA_SUCCESS;
 }
 
 /* One root for what comes in, and one for what the program transmits. */
 static struct doca_flow_pipe **root_of(const struct doca_flow_pipe *pipe)
 {
-	return &si.roots[pipe->cfg.domain == DOCA_FLOW_PIPE_DOMAIN_EGRESS ||
-			 pipe->cfg.domain == DOCA_FLOW_PIPE_DOMAIN_SECURE_EGRESS];
+	return &si.roots[si_is_egress(pipe->cfg.domain)];
 }
 
 static doca_error_t publish(struct doca_flow_pipe *pipe)
@@ -191,6 +180,11 @@ static doca_error_t publish(struct doca_flow_pipe *pipe)
 	return DOCA_SUCCESS;
 }
 
+static bool is_numbered(enum doca_flow_pipe_type type)
+{
+	return type == DOCA_FLOW_PIPE_ORDERED_LIST || type == DOCA_FLOW_PIPE_HASH;
+}
+
 doca_error_t doca_flow_pipe_create(const struct doca_flow_pipe_cfg *cfg,
 				   const struct doca_flow_fwd *fwd,
 				   const struct doca_flow_fwd *fwd_miss,
@@ -206,18 +200,20 @@ doca_error_t doca_flow_pipe_create(const struct doca_flow_pipe_cfg *cfg,
 		return DOCA_ERROR_NO_MEMORY;
 	made->cfg = *cfg;
 	pthread_mutex_lock(&si.lock);
-	result = si_fwd_read(fwd, cfg->domain, &made->fwd);
+	result = si_fwd_read(fwd, cfg, &made->fwd);
 	if (result == DOCA_SUCCESS)
-		result = si_fwd_read(fwd_miss, cfg->domain, &made->miss);
-	if (result == DOCA_SUCCESS && ((made->fwd.pipe != NULL && !is_ours(made->fwd.pipe)) ||
-				       (made->miss.pipe != NULL && !is_ours(made->miss.pipe))))
-		result = DOCA_ERROR_INVALID_VALUE;
+		result = si_fwd_read(fwd_miss, cfg, &made->miss);
 	if (result == DOCA_SUCCESS)
 		result = check(made);
+	if (result == DOCA_SUCCESS && is_numbered(cfg->type)) {
+		made->slots = calloc(cfg->nr_entries, sizeof(*made->slots));
+		result = made->slots != NULL ? DOCA_SUCCESS : DOCA_ERROR_NO_MEMORY;
+	}
 	if (result == DOCA_SUCCESS)
 		result = publish(made);
 	pthread_mutex_unlock(&si.lock);
 	if (result != DOCA_SUCCESS) {
+		free(made->slots);
 		free(made);
 		return result;
 	}
@@ -249,7 +245,7 @@ void doca_flow_pipe_destroy(struct doca_flow_pipe *pipe)
 	if (pipe == NULL)
 		return;
 	pthread_mutex_lock(&si.lock);
-	if (!is_ours(pipe))
+	if (!si_is_pipe(pipe))
 		si_die("a pipe is destroyed that is not there");
 	si_entries_drop(pipe);
 	for (at = &pipe->cfg.port->pipes; *at != pipe; at = &(*at)->next)
@@ -261,6 +257,7 @@ void doca_flow_pipe_destroy(struct doca_flow_pipe *pipe)
 		*root_of(pipe) = NULL;
 	si.live.pipes--;
 	pthread_mutex_unlock(&si.lock);
+	free(pipe->slots);
 	free(pipe);
 }
 
@@ -272,8 +269,7 @@ doca_error_t doca_flow_resource_query_pipe_miss(struct doca_flow_pipe *pipe,
 	if (!pipe->cfg.miss_counter)
 		return DOCA_ERROR_NOT_SUPPORTED;
 	pthread_mutex_lock(&si.lock);
-	out->counter.total_pkts = pipe->miss_packets;
-	out->counter.total_bytes = pipe->miss_bytes;
+	si_count_read(&pipe->misses, out);
 	pthread_mutex_unlock(&si.lock);
 	return DOCA_SUCCESS;
 }

@@ -33,8 +33,11 @@
 #define SI_QUEUES 4u
 #define SI_RING_LEN 1024u
 #define SI_NAME_LEN 64u
-#define SI_TEMPLATES 8u
-#define SI_LEVELS 8u /* priorities of control entries: 0 to 7 */
+#define SI_TEMPLATES 32u      /* of a pipe (MLX5_HW_TBL_MAX_ACTION_TEMPLATE) */
+#define SI_TEMPLATES_ROOM 40u /* that a description has room for */
+#define SI_ROOT_LEVEL 15u     /* the lowest priority in a root (MLX5_HW_LOWEST_PRIO_ROOT) */
+#define SI_ENTRY_OCTETS 128u  /* of actions memory (DOCA_FLOW_MAX_ENTRY_ACTIONS_MEM_SIZE) */
+#define SI_CYCLE_MS 1000u     /* of the service threads, unless it is set */
 #define SI_BUCKETS 1024u
 #define SI_HOPS_MAX 64u
 #define SI_PIPE_QUEUES 8u
@@ -47,6 +50,7 @@ struct si_nic_port {
 	uint16_t id; /* DPDK's */
 	char name[16];
 	struct soft_port *wire;
+	uint16_t mtu; /* as it was configured */
 	struct rte_ring *rx[SI_QUEUES], *tx[SI_QUEUES];
 	struct rte_mempool *pools[SI_QUEUES]; /* what the program gave its receive queues */
 };
@@ -55,9 +59,10 @@ struct doca_flow_port {
 	struct si_nic_port *nic;
 	uint32_t index; /* enum psp_dp_port */
 	struct doca_flow_pipe *pipes;
+	uint32_t actions_mem, actions_used; /* octets */
+	uint32_t cycle_ms;                  /* of its counters */
+	bool misses_to_kernel;
 };
-
-/* ---- match.c --------------------------------------------------------------------------------- */
 
 /* A match with the mask under which it holds; the mask says which parts of the unions are meant. */
 struct si_match {
@@ -66,19 +71,43 @@ struct si_match {
 
 /* ---- pipes and entries ----------------------------------------------------------------------- */
 
+/* type and open: any with CHANGEABLE, else one of that type. */
 struct si_fwd {
-	enum doca_flow_fwd_type type; /* CHANGEABLE: each entry brings its own */
-	uint16_t port_id, queue;
-	struct doca_flow_pipe *pipe; /* PIPE; NULL: each entry brings its own */
+	enum doca_flow_fwd_type type;
+	bool open; /* each entry brings its own */
+	uint16_t port_id;
+	uint16_t queues[SI_QUEUES];
+	uint32_t n_queues;
+	struct doca_flow_pipe *pipe; /* PIPE, ORDERED_LIST_PIPE, HASH_PIPE */
+	uint32_t at;                 /* ORDERED_LIST_PIPE: its entry */
 };
 
 /* What an entry does, its pipe's templates filled in. */
 struct si_rule {
 	bool has_actions;
+	bool own_actions; /* of which some octets are the entry's */
 	struct doca_flow_actions actions, mask;
 	struct si_fwd fwd;
 	bool count;
 	uint32_t mirror; /* 0: none */
+};
+
+/* What the program gave with an entry; NULL: nothing. */
+struct si_give {
+	const struct doca_flow_match *match, *match_mask;
+	const struct doca_flow_match_condition *condition;
+	const struct doca_flow_actions *actions, *actions_mask;
+	uint32_t template; /* which actions of the pipe; of a list pipe: which list */
+	const struct doca_flow_monitor *monitor;
+	const struct doca_flow_fwd *fwd;
+	uint32_t priority; /* CONTROL */
+	uint32_t at;       /* ORDERED_LIST, HASH */
+	void *ctx;
+};
+
+/* A counter, and what it was at the last refresh of the cache in which programs see it. */
+struct si_count {
+	uint64_t packets, bytes, seen_packets, seen_bytes, cycle;
 };
 
 enum si_state { SI_ADDING, SI_LIVE, SI_UPDATING, SI_REMOVING, SI_DEAD };
@@ -90,11 +119,14 @@ struct doca_flow_pipe_entry {
 	struct doca_flow_pipe *pipe;
 	enum si_state state;
 	enum doca_flow_entry_status status;
-	uint32_t priority, hash;
+	uint32_t priority, hash, at;
 	struct si_match match;
+	bool compares; /* parser_meta.random with `than`, besides the match */
+	enum doca_flow_compare_op compare;
+	uint16_t than;
 	struct si_rule rule, fresh; /* fresh: of an update that is not complete */
 	void *ctx;
-	uint64_t packets, bytes;
+	struct si_count count;
 };
 
 struct doca_flow_pipe_cfg {
@@ -102,12 +134,13 @@ struct doca_flow_pipe_cfg {
 	char name[SI_NAME_LEN];
 	enum doca_flow_pipe_type type;
 	enum doca_flow_pipe_domain domain;
-	bool is_root, miss_counter, has_match, has_mask;
+	bool is_root, miss_counter, floods;
 	uint32_t nr_entries;
-	struct doca_flow_match match, mask;
+	struct si_match match;
 	uint32_t n_actions;
 	bool has_action_masks;
-	struct doca_flow_actions actions[SI_TEMPLATES], action_masks[SI_TEMPLATES];
+	/* Of a list pipe: what its lists have. */
+	struct doca_flow_actions actions[SI_TEMPLATES_ROOM], action_masks[SI_TEMPLATES_ROOM];
 	struct doca_flow_monitor monitor;
 };
 
@@ -118,8 +151,9 @@ struct doca_flow_pipe {
 	struct doca_flow_pipe_entry *entries;             /* live */
 	struct doca_flow_pipe_entry *lost;                /* their completion never comes */
 	struct doca_flow_pipe_entry *buckets[SI_BUCKETS]; /* BASIC */
+	struct doca_flow_pipe_entry **slots;              /* ORDERED_LIST, HASH: by number */
 	uint32_t n_entries; /* orders given that are not done away with */
-	uint64_t miss_packets, miss_bytes;
+	struct si_count misses;
 };
 
 struct doca_flow_target {
@@ -131,14 +165,15 @@ struct si_order {
 	struct si_order *next;
 	struct doca_flow_pipe_entry *entry;
 	enum doca_flow_entry_op op;
-	uint32_t rounds; /* calls of doca_flow_entries_process() that it is still late by */
+	uint64_t due_ns; /* not before */
 	bool fails;
 };
 
 /* ---- shared resources ------------------------------------------------------------------------ */
 
 struct si_slot {
-	bool set, bound;
+	bool set;
+	bool bound; /* to a port; from 3.2 on: handed out */
 	struct psp_aead_key *aead;
 	_Atomic uint64_t next_iv;
 };
@@ -153,13 +188,14 @@ struct si_mirror {
 struct si {
 	pthread_mutex_t lock;
 	bool up; /* between doca_flow_init() and doca_flow_destroy() */
+	uint64_t began_ns;
 	uint16_t n_queues;
-	uint32_t n_counters, counters_used;
+	uint32_t n_counters;
 	doca_flow_entry_process_cb done;
 	struct si_nic_port nic[SI_PORTS];
 	struct doca_flow_port *ports[SI_PORTS]; /* NULL: not started */
 	struct doca_flow_pipe *roots[2];        /* what comes in; what the program transmits */
-	struct si_order *first[SI_PIPE_QUEUES], *last[SI_PIPE_QUEUES];
+	struct si_order *orders[SI_PIPE_QUEUES];
 	struct doca_flow_pipe_entry *dead_first, *dead_last;
 	uint32_t n_dead;
 	struct si_slot *slots;
@@ -173,14 +209,15 @@ struct si {
 	struct soft_master master;
 	uint32_t active, next_spi[2];
 
+	struct doca_standin_capacity capacity;
 	struct doca_standin_failures failures;
-	uint32_t orders;
+	uint32_t ordered;
 	struct doca_standin_live live;
 };
 
 extern struct si si;
 
-/* ---- A packet on its way (run.c, act.c) ------------------------------------------------------ */
+/* ---- A packet on its way (nic.c, act.c) ------------------------------------------------------ */
 
 struct si_walk {
 	struct dp_packet packet;
@@ -188,25 +225,33 @@ struct si_walk {
 	uint16_t port_id;
 	uint16_t random;
 	uint8_t hops;
-	bool decrypted;     /* packet.len ends before the ICV, which is still there on a device */
-	bool sealed_room;   /* ENCAP was done: the ICV's room is at the end */
-	uint32_t crypto_id; /* ENCRYPT was done: sealed when it leaves; 0: none */
-	uint8_t *spare;     /* a buffer for reformatting; swapped with `buf` */
+	bool decrypted;   /* packet.len ends before the ICV, which is still there on a device */
+	bool sealed_room; /* ENCAP was done: the ICV's room is at the end */
+	bool encrypts;    /* ENCRYPT was done with crypto_id: sealed when it leaves */
+	uint32_t crypto_id;
+	uint8_t *spare; /* a buffer for reformatting; swapped with `buf` */
 	uint8_t *buf;
 };
 
 /* Octets of the frame as a device has it. */
-uint32_t si_len(const struct si_walk *walk);
-void si_run(struct si_walk *walk, struct doca_flow_pipe *pipe);
-/* False: the packet is dropped. */
+static inline uint32_t si_len(const struct si_walk *walk)
+{
+	return walk->packet.len + (walk->decrypted ? PSP_ICV_LEN : 0);
+}
+
+/* act.c. False: the packet is dropped. */
 bool si_act(struct si_walk *walk, const struct si_rule *rule);
 bool si_encrypt(struct si_walk *walk);
 
 /* nic.c */
-void si_to_wire(struct si_walk *walk, uint16_t port_id);
-void si_to_program(const struct si_walk *walk, uint16_t queue);
 doca_error_t si_nic_start(void);
 void si_nic_stop(void);
+
+/* rules.c */
+bool si_strict(enum doca_standin_rule rule);
+/* Whether the environment lets this function refuse. */
+bool si_refuses(const char *function);
+void si_rules_up(void);
 
 /* Which headers of the union a type names. */
 static inline bool si_is_ports(enum doca_flow_l4_type_ext type)
@@ -220,45 +265,85 @@ static inline bool si_is_icmp(enum doca_flow_l4_type_ext type)
 	return type == DOCA_FLOW_L4_TYPE_EXT_ICMP || type == DOCA_FLOW_L4_TYPE_EXT_ICMP6;
 }
 
-/* match.c */
-doca_error_t si_match_check(const struct doca_flow_match *value,
-			    const struct doca_flow_match *mask);
+static inline bool si_is_egress(enum doca_flow_pipe_domain domain)
+{
+	return domain == DOCA_FLOW_PIPE_DOMAIN_EGRESS ||
+	       domain == DOCA_FLOW_PIPE_DOMAIN_SECURE_EGRESS;
+}
+
+/* A pipe that is there: any other pointer may be one that has gone. */
+static inline bool si_is_pipe(const struct doca_flow_pipe *pipe)
+{
+	for (uint32_t i = 0; i < SI_PORTS; i++) {
+		const struct doca_flow_pipe *p = si.ports[i] != NULL ? si.ports[i]->pipes : NULL;
+
+		for (; p != NULL; p = p->next) {
+			if (p == pipe)
+				return true;
+		}
+	}
+	return false;
+}
+
+uint64_t si_now_ns(void);
+/* Adds to a counter; what programs see of it. */
+void si_count_add(struct si_count *count, uint32_t bytes);
+void si_count_read(const struct si_count *count, struct doca_flow_resource_query *out);
+
+/* match.c: which fields a mask names, comparing, and what a packet has in them */
+
+/* Puts types where only parser_meta has them, and a mask where there is none; checks. */
+doca_error_t si_match_set(const struct doca_flow_match *value, const struct doca_flow_match *mask,
+			  struct si_match *out);
 void si_match_mask(const struct doca_flow_match *value, const struct doca_flow_match *mask,
 		   struct doca_flow_match *out);
 /* Octets of `match` that are all ones under `mask` are the entry's, the others the pipe's. */
-void si_match_fill(const struct doca_flow_match *pipe, const struct doca_flow_match *mask,
-		   const struct doca_flow_match *entry, struct doca_flow_match *out);
+void si_match_fill(const struct si_match *pipe, const struct doca_flow_match *entry,
+		   struct doca_flow_match *out);
 bool si_match_same(const struct doca_flow_match *a, const struct doca_flow_match *b);
 uint32_t si_match_hash(const struct doca_flow_match *match);
-bool si_match_random(const struct doca_flow_match *mask);
-
-/* read.c: the packet's fields where `mask` looks, masked */
+/* The packet's fields where `mask` looks, masked. */
 void si_match_of(const struct si_walk *walk, const struct doca_flow_match *mask,
 		 struct doca_flow_match *out);
 
 /* template.c: what pipes and entries say, checked and put together */
-doca_error_t si_fwd_read(const struct doca_flow_fwd *fwd, enum doca_flow_pipe_domain from,
+doca_error_t si_fwd_read(const struct doca_flow_fwd *fwd, const struct doca_flow_pipe_cfg *from,
 			 struct si_fwd *out);
 doca_error_t si_actions_check(const struct doca_flow_actions *actions,
-			      enum doca_flow_pipe_domain domain);
-doca_error_t si_rule_fill(const struct doca_flow_pipe *pipe,
-			  const struct doca_flow_actions *actions,
-			  const struct doca_flow_actions *mask,
-			  const struct doca_flow_monitor *monitor, const struct doca_flow_fwd *fwd,
+			      const struct doca_flow_pipe_cfg *cfg);
+doca_error_t si_rule_fill(const struct doca_flow_pipe *pipe, const struct si_give *give,
 			  struct si_rule *out);
 
-/* table.c */
+/* entry.c: NULL: no entry is hit */
 struct doca_flow_pipe_entry *si_lookup(const struct doca_flow_pipe *pipe, struct si_walk *walk);
 void si_entries_drop(struct doca_flow_pipe *pipe);
 void si_entries_free(void);
+uint32_t si_root_masks(const struct doca_flow_pipe *root);
+/* What the functions of the API do, which differ by release (release.c). */
+doca_error_t si_basic_add(uint16_t queue, struct doca_flow_pipe *pipe, const struct si_give *give,
+			  struct doca_flow_pipe_entry **out);
+doca_error_t si_control_add(uint16_t queue, struct doca_flow_pipe *pipe, const struct si_give *give,
+			    struct doca_flow_pipe_entry **out);
+doca_error_t si_numbered_add(uint16_t queue, struct doca_flow_pipe *pipe,
+			     enum doca_flow_pipe_type type, const struct si_give *give,
+			     struct doca_flow_pipe_entry **out);
+doca_error_t si_basic_update(uint16_t queue, struct doca_flow_pipe *pipe,
+			     const struct si_give *give, struct doca_flow_pipe_entry *entry);
 
-/* shared.c, keys.c */
+/* resource.c */
 doca_error_t si_keys_up(void);
 void si_keys_down(void);
+/* Room for so many ids; NO_MEMORY: more than the device has. */
+doca_error_t si_shared_up(uint32_t psp, uint32_t mirrors);
 void si_shared_down(void);
 struct psp_aead_key *si_derive(uint32_t spi, uint32_t version);
+doca_error_t si_psp_set(uint32_t id, const struct doca_flow_crypto_key_cfg *cfg);
+/* By the program (before 3.2), or the next free one (from 3.2 on), and back. */
+doca_error_t si_psp_bind(uint32_t id);
+doca_error_t si_psp_take(uint32_t *id);
+doca_error_t si_psp_give(uint32_t id);
 
-/* dpdk.c, pool.c */
+/* device.c, pool.c */
 struct si_nic_port *si_nic_port_of(uint16_t id);
 struct rte_mempool *si_pool_create(const char *name, unsigned int n, uint16_t priv, uint16_t room,
 				   int socket);

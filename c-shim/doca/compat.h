@@ -77,6 +77,39 @@ static inline const char *const *compat_eal_no_devices(void)
 	return none;
 }
 
+/*
+ * What a root does not match goes to the kernel, from 3.2 on: bifurcated_driver_model does so. Before that a pipe
+ * behind the root leads there.
+ */
+static inline bool compat_has_default_miss(void)
+{
+#if COMPAT_DOCA >= 302
+	return true;
+#else
+	return false;
+#endif
+}
+
+static inline doca_error_t compat_default_miss(struct doca_flow_port *port)
+{
+#if COMPAT_DOCA >= 302
+	return doca_flow_port_update_default_miss(port, DOCA_FLOW_PORT_DEFAULT_MISS_KERNEL, false);
+#else
+	(void)port;
+	return DOCA_ERROR_NOT_SUPPORTED;
+#endif
+}
+
+/* What a list cannot decrypt misses there, from 3.2 on, instead of going on with its syndrome. */
+static inline bool compat_decrypt_misses(void)
+{
+#if COMPAT_DOCA >= 302
+	return true;
+#else
+	return false;
+#endif
+}
+
 /* From 3.1 on a switch port is isolated by itself. */
 static inline bool compat_must_isolate(void)
 {
@@ -146,7 +179,7 @@ static inline doca_error_t compat_port_rep(struct doca_flow_port_cfg *cfg, struc
 /* Where packets enter that this process transmits. */
 static inline enum doca_flow_pipe_domain compat_tx_root_domain(void)
 {
-#if COMPAT_DOCA >= 303
+#if COMPAT_DOCA >= 302
 	return DOCA_FLOW_PIPE_DOMAIN_SECURE_EGRESS;
 #else
 	return DOCA_FLOW_PIPE_DOMAIN_EGRESS;

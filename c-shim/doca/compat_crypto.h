@@ -118,7 +118,7 @@ static inline doca_error_t compat_psp_slot_set(struct doca_flow_port *port, uint
 #endif
 }
 
-/* Once, after the first key. */
+/* Once, before the first key. */
 static inline doca_error_t compat_psp_slot_bind(struct doca_flow_port *port, uint32_t slot)
 {
 #if COMPAT_DOCA >= 302

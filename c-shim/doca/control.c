@@ -11,17 +11,19 @@
 #include "dpu.h"
 #include "match.h"
 
-/* What is not ours: the uplink's is the kernel's, the host port's has no kernel and is dropped. */
+/*
+ * What is not ours: the uplink's is the kernel's, the host port's has no kernel and is dropped. From 3.2 on the
+ * kernel is where misses go by default; before, a pipe behind the root leads there.
+ */
 static int32_t add_kernel(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_hw_entry *entry)
 {
 	int32_t status = 0;
 
-	entry->to.type = DOCA_FLOW_FWD_TARGET;
 	entry->level = DPU_LEVEL_CATCH_ALL;
 	entry->match.parser_meta.port_id = dpu_port_id(dp, PSP_DP_PORT_UPLINK);
 	entry->mask.parser_meta.port_id = UINT16_MAX;
-	/* Without that target an isolated port leaves it to the kernel by itself, uncounted. */
-	if (dp->kernel != NULL)
+	/* Where neither is granted an isolated port leaves it to the kernel by itself, uncounted: the trace says so. */
+	if (!(pipe->root && dp->default_miss) && dpu_kernel_get(dp, pipe, &entry->to) == 0)
 		status =
 			dpu_hw_add(dp, &pipe->control, entry, &pipe->catch_all[PSP_DP_PORT_UPLINK]);
 	if (status != 0)
@@ -65,6 +67,7 @@ int32_t dpu_control_up(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t expect
 	spec->type = DOCA_FLOW_PIPE_CONTROL;
 	spec->domain = (enum doca_flow_pipe_domain)pipe->domain;
 	spec->root = pipe->root;
+	spec->miss_counter = pipe->root && dp->default_miss;
 	pipe->room = expected;
 	spec->entries = expected + 2 + (pipe->root ? DPU_DETOURS_MAX : 0);
 	status = dpu_hw_pipe_create(dp, spec, &pipe->control);

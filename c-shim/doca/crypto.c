@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE /* explicit_bzero */
 /*
- * crypto.c: transmit keys by crypto id: shared PSP resources of the device. One is configured with a key before it is
- * bound, and stays bound; another key is configured over it.
+ * crypto.c: transmit keys by crypto id: shared PSP resources of the device. One is bound before it is configured with a
+ * key, as NVIDIA's programs do, and stays bound; another key is configured over it.
  *
  * An id that has no key (never had one, cleared, expired) is given one that nobody knows: whatever still meets it
  * leaves as noise, which no receiver accepts. So clear text does not leave, and an entry can be installed at any time.
@@ -50,17 +50,19 @@ static int32_t put_key(struct psp_dp *dp, uint32_t id, uint32_t version, const u
 		if (result != DOCA_SUCCESS)
 			return dpu_fail_doca(dp, "Cannot take a key slot of the device", result);
 	}
-	result = configure(dp, slot, id, version, key);
-	if (result == DOCA_SUCCESS && !slot->bound) {
+	if (!slot->bound) {
 		result = compat_psp_slot_bind(dp->switch_port, slot->resource);
 		(void)dpu_trace(&dp->trace, result, "psp_slot_bind resource=%u", slot->resource);
+		slot->bound = result == DOCA_SUCCESS;
+		if (!slot->bound)
+			(void)compat_psp_slot_give(dp->switch_port, slot->resource);
 	}
+	if (result == DOCA_SUCCESS)
+		result = configure(dp, slot, id, version, key);
 	if (result == DOCA_SUCCESS) {
-		slot->bound = true;
+		slot->filled = true;
 		return 0;
 	}
-	if (!slot->bound)
-		(void)compat_psp_slot_give(dp->switch_port, slot->resource);
 	return dpu_fail_doca(dp, "Cannot put a key into a key slot of the device", result);
 }
 
@@ -80,7 +82,7 @@ static int32_t put_noise(struct psp_dp *dp, uint32_t id)
 int32_t dpu_slot_ready(struct psp_dp *dp, uint32_t crypto_id, uint32_t *resource)
 {
 	struct dpu_slot *slot = &dp->slots[crypto_id];
-	int32_t status = slot->bound ? 0 : put_noise(dp, crypto_id);
+	int32_t status = slot->filled ? 0 : put_noise(dp, crypto_id);
 
 	*resource = slot->resource;
 	return status;

@@ -150,10 +150,35 @@ int32_t dpu_detours_down(struct psp_dp *dp, struct dpu_entry *entry)
 	return prune(dp, entry);
 }
 
+/* Without any tunnel it stays as it is: the next will be like the last. */
+static void follow_longest(struct psp_dp *dp)
+{
+	uint32_t max_ip = atomic_load_explicit(&dp->max_ip, memory_order_relaxed), least = 0;
+	const struct dp_pipe *root;
+
+	while (least <= DPU_OVERHEAD_MAX && dp->encaps[least] == 0)
+		least++;
+	if (least > DPU_OVERHEAD_MAX || least >= max_ip || dp->longest == max_ip - least)
+		return;
+	dp->longest = max_ip - least;
+	root = atomic_load_explicit(&dp->base.root, memory_order_relaxed);
+	for (struct dp_entry *e = root != NULL ? root->entries : NULL; e != NULL; e = e->next)
+		dpu_detours_up(dp, dpu_entry(e));
+}
+
+void dpu_mtu_note(struct psp_dp *dp, uint32_t mtu)
+{
+	if (atomic_load_explicit(&dp->max_ip, memory_order_relaxed) == mtu)
+		return;
+	dp_lock(dp);
+	atomic_store_explicit(&dp->max_ip, mtu, memory_order_relaxed);
+	follow_longest(dp);
+	dp_unlock(dp);
+}
+
 void dpu_encap_note(struct psp_dp *dp, const struct psp_dp_actions *actions, bool come)
 {
-	uint32_t overhead, least = 0;
-	const struct dp_pipe *root;
+	uint32_t overhead;
 
 	if ((actions->flags & PSP_DP_ACTION_ENCAP) == 0)
 		return;
@@ -161,13 +186,5 @@ void dpu_encap_note(struct psp_dp *dp, const struct psp_dp_actions *actions, boo
 	if (overhead > DPU_OVERHEAD_MAX)
 		return;
 	dp->encaps[overhead] += come ? 1u : UINT32_MAX; /* - 1 */
-	while (least <= DPU_OVERHEAD_MAX && dp->encaps[least] == 0)
-		least++;
-	/* Without any tunnel it stays as it is: the next will be like the last. */
-	if (least > DPU_OVERHEAD_MAX || least >= dp->max_ip || dp->longest == dp->max_ip - least)
-		return;
-	dp->longest = dp->max_ip - least;
-	root = atomic_load_explicit(&dp->base.root, memory_order_relaxed);
-	for (struct dp_entry *e = root != NULL ? root->entries : NULL; e != NULL; e = e->next)
-		dpu_detours_up(dp, dpu_entry(e));
+	follow_longest(dp);
 }

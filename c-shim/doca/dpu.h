@@ -34,6 +34,7 @@ struct psp_dp {
 	struct doca_flow_port *ports[2], *switch_port;
 	bool flow_up;
 	struct doca_flow_target *kernel; /* NULL: not offered */
+	bool default_miss; /* what a root misses goes to the kernel, and is counted there */
 
 	uint32_t pieces;            /* numbered for the trace */
 	struct dpu_hw_pipe tx_root; /* what this process transmits enters here */
@@ -50,7 +51,8 @@ struct psp_dp {
 		outer_ip_len; /* of the last header that ENCAP was given: what peers send is alike */
 
 	/* detours: detour.c */
-	uint32_t max_ip;                       /* octets of IP that the uplink takes */
+	_Atomic uint32_t
+		max_ip; /* octets of IP that the uplink takes; any thread that asks for the port */
 	uint32_t encaps[DPU_OVERHEAD_MAX + 1]; /* entries that encapsulate, by what they add */
 	uint32_t longest;                      /* inner packet that an entry may send */
 	uint64_t diverted, diverted_before;    /* packets, as hardware counted; at the last look */
@@ -89,6 +91,8 @@ void dpu_nic_down(struct psp_dp *dp);
 int32_t dpu_flow_up(struct psp_dp *dp);
 void dpu_flow_down(struct psp_dp *dp);
 uint16_t dpu_port_id(const struct psp_dp *dp, uint32_t port);
+/* By DPDK's id; the kernel's: what DPDK says is what it was configured with, and does not follow. */
+uint16_t dpu_port_mtu(uint16_t id);
 
 /* ---- pipe.c, forward.c, leg.c, split.c, stage.c, tap.c, control.c ---- */
 
@@ -102,6 +106,8 @@ void dpu_pipe_forget(struct psp_dp *dp, struct dpu_pipe *pipe);
 int32_t dpu_goto_hw(struct psp_dp *dp, struct dpu_pipe *from, const struct dp_fwd *to,
 		    uint32_t port, struct dpu_to *out);
 int32_t dpu_tap_get(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t mark, struct dpu_to *out);
+/* The kernel behind a root, which cannot have it as a target. */
+int32_t dpu_kernel_get(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_to *out);
 int32_t dpu_sampler_get(struct psp_dp *dp, struct dpu_pipe *pipe, const struct dpu_to *on,
 			struct dpu_to *out, uint32_t *mirror);
 void dpu_taps_free(struct psp_dp *dp, struct dpu_pipe *pipe);
@@ -129,6 +135,8 @@ bool dpu_detour_wanted(const struct dpu_entry *entry);
 /* As far as hardware grants them: without, packets go as if there were none. */
 void dpu_detours_up(struct psp_dp *dp, struct dpu_entry *entry);
 int32_t dpu_detours_down(struct psp_dp *dp, struct dpu_entry *entry);
+/* Any thread: what the uplink takes now. */
+void dpu_mtu_note(struct psp_dp *dp, uint32_t mtu);
 /* An entry with these actions has come or gone: what no tunnel takes may be another length now. */
 void dpu_encap_note(struct psp_dp *dp, const struct psp_dp_actions *actions, bool come);
 /* Before a packet is sent on at a pipe: lowers its MSS; false: it is too big, which is counted and reported. */

@@ -15,6 +15,9 @@
 #define PIPE_QUEUES 1u
 #define COUNTERS_EXTRA 4096u /* beyond entries: those of misses and of our own pipes */
 #define ACTION_OCTETS 128u   /* of an entry, at most (DOCA_FLOW_MAX_ENTRY_ACTIONS_MEM_SIZE) */
+#define PIECES                                                                                     \
+	3u /* entries of hardware with actions that one of the ABI's may need: stage, match, list */
+#define CYCLE_MS 100u /* of the cache of counters: limits of keys are looked at as often */
 #define ACTIONS_MEM_MIN (1u << 20)
 #define TX_ROOT_ENTRIES 64u
 
@@ -59,7 +62,7 @@ static int32_t init(struct psp_dp *dp)
 
 static uint32_t actions_mem(const struct psp_dp *dp)
 {
-	uint64_t wanted = (uint64_t)dp->base.config.max_entries * ACTION_OCTETS;
+	uint64_t wanted = (uint64_t)dp->base.config.max_entries * PIECES * ACTION_OCTETS;
 
 	if (wanted < ACTIONS_MEM_MIN)
 		return ACTIONS_MEM_MIN;
@@ -74,6 +77,8 @@ static doca_error_t configure_port(const struct psp_dp *dp, uint32_t port,
 
 	if (result == DOCA_SUCCESS)
 		result = doca_flow_port_cfg_set_actions_mem_size(cfg, actions_mem(dp));
+	if (result == DOCA_SUCCESS)
+		result = doca_flow_port_cfg_set_service_threads_cycle(cfg, CYCLE_MS);
 	if (result != DOCA_SUCCESS)
 		return result;
 	if (port == PSP_DP_PORT_HOST)
@@ -164,6 +169,10 @@ int32_t dpu_flow_up(struct psp_dp *dp)
 	if (dpu_trace(&dp->trace, doca_flow_get_target(DOCA_FLOW_TARGET_KERNEL, &dp->kernel),
 		      "get_target kernel") != DOCA_SUCCESS)
 		dp->kernel = NULL;
+	/* Refused: a pipe behind the root leads there, as in earlier releases. */
+	dp->default_miss = compat_has_default_miss() &&
+			   dpu_trace(&dp->trace, compat_default_miss(dp->switch_port),
+				     "default_miss kernel") == DOCA_SUCCESS;
 	return make_tx_root(dp);
 }
 

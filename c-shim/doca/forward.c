@@ -27,13 +27,7 @@ int32_t dpu_goto_hw(struct psp_dp *dp, struct dpu_pipe *from, const struct dp_fw
 				 port, index),
 			out);
 	case PSP_DP_FWD_KERNEL:
-		if (dp->kernel == NULL)
-			return dp_fail(dp, PSP_DP_ENOTSUP,
-				       "Cannot forward from pipe \"%s\" to the kernel: this DOCA "
-				       "offers no such target",
-				       from->base.name);
-		out->type = DOCA_FLOW_FWD_TARGET;
-		return 0;
+		return dpu_kernel_get(dp, from, out);
 	default:
 		out->type = DOCA_FLOW_FWD_DROP;
 		return 0;

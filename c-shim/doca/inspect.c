@@ -32,13 +32,14 @@ static void report_too_big(struct psp_dp *dp, uint32_t pipe, const struct dp_pac
 bool dpu_inspect(struct psp_dp *dp, uint32_t pipe, struct dp_packet *packet)
 {
 	struct psp_dp_actions encap;
+	uint32_t max_ip = atomic_load_explicit(&dp->max_ip, memory_order_relaxed);
 	uint32_t overhead, max_inner;
 
 	/* Without a tunnel it misses, waits for one, and comes here again when it is released. */
 	if (!dpu_tunnel_find(dp, pipe, &packet->fields, &encap))
 		return true;
 	overhead = dp_overhead(&encap);
-	max_inner = dp->max_ip > overhead ? dp->max_ip - overhead : 0;
+	max_inner = max_ip > overhead ? max_ip - overhead : 0;
 	if (dp->base.config.mss_clamp != 0 && dp_mss_clamp(packet, max_inner))
 		dp_count_own(&dp->base.counters, 0, DP_MSS_CLAMPED, 1);
 	if (packet->len - packet->l3_off <= max_inner)

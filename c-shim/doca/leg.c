@@ -75,9 +75,30 @@ static int32_t last_fwd(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_to 
 	return dpu_goto_hw(dp, pipe, &pipe->base.fwd, PSP_DP_PORT_HOST, out);
 }
 
+/*
+ * Where a list sends what it cannot decrypt: to the pipe that tells syndromes apart, which is where the pipes behind
+ * the list miss.
+ */
+static const struct dp_fwd *undecrypted(const struct dpu_pipe *pipe)
+{
+	struct dp_pipe *at = pipe->base.fwd.pipe;
+
+	/* It ends: a pipe forwards to pipes that were there before it. */
+	while (at != NULL) {
+		struct dp_pipe *next = at->fwd_miss.pipe;
+
+		if (next != NULL && dpu_pipe(next)->mask.parser_meta_psp_syndrome != 0 &&
+		    next->fwd_miss.pipe == NULL)
+			return &at->fwd_miss;
+		at = next != NULL ? next : at->fwd.pipe;
+	}
+	return &pipe->base.fwd_miss;
+}
+
 static int32_t make_list(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_leg *leg,
 			 struct dpu_hw_spec *spec)
 {
+	const struct dp_fwd *miss = &pipe->base.fwd_miss;
 	char suffix[4];
 	int32_t status;
 
@@ -88,9 +109,13 @@ static int32_t make_list(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_le
 	/* An update has the old and the new for a moment; numbers count from 1. */
 	spec->entries = pipe->room + 2;
 	spec->shape = leg->shape;
+	if ((pipe->base.actions.flags & PSP_DP_ACTION_DECRYPT) != 0 && compat_decrypt_misses()) {
+		miss = undecrypted(pipe);
+		spec->miss_counter = true;
+	}
 	status = last_fwd(dp, pipe, &spec->fwd);
 	if (status == 0)
-		status = dpu_goto_hw(dp, pipe, &pipe->base.fwd_miss, PSP_DP_PORT_HOST, &spec->miss);
+		status = dpu_goto_hw(dp, pipe, miss, PSP_DP_PORT_HOST, &spec->miss);
 	if (status == 0)
 		status = dpu_numbers_init(&leg->list_numbers, pipe->room + 1);
 	return status == 0 ? dpu_hw_pipe_create(dp, spec, &leg->list) : status;

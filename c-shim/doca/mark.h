@@ -16,6 +16,7 @@ enum dpu_mark {
 	DPU_MARK_SAMPLE = 0x83,    /* argument: 1 on the way out, 0 on the way in */
 	DPU_MARK_SYNDROME = 0x84,  /* argument: enum psp_dp_syndrome */
 	DPU_MARK_INSPECT = 0x85,  /* argument: enum psp_dp_port; the pipe is where it is to go on */
+	DPU_MARK_KERNEL = 0x86,   /* of a pipe to the kernel: no packet has it */
 	DPU_MARK_RESUBMIT = 0x91, /* enters at the pipe */
 	DPU_MARK_INJECT = 0x92,   /* argument: enum psp_dp_port; leaves there */
 };

@@ -3,11 +3,15 @@
  * nic.c: the DPDK ports. The uplink is the switch port: its queues carry whatever the CPU gets and sends. The
  * representor is probed but never configured: in switch mode DOCA Flow has it.
  */
+#include <net/if.h>
 #include <rte_ethdev.h>
 #include <rte_flow.h>
 #include <rte_mbuf.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "device.h"
 #include "dpu.h"
@@ -82,17 +86,37 @@ static int32_t find_rep(struct psp_dp *dp, struct dpu_nic *nic)
 
 /* ---- queues ---------------------------------------------------------------------------------- */
 
-static uint16_t mtu_of(uint16_t id)
+/* Of the kernel's interface; 0: it does not say. */
+static uint16_t netdev_mtu(uint32_t ifindex)
 {
-	uint16_t mtu = 0;
+	struct ifreq request;
+	int fd, status = -1;
 
+	memset(&request, 0, sizeof(request));
+	if (if_indextoname(ifindex, request.ifr_name) == NULL)
+		return 0;
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return 0;
+	status = ioctl(fd, SIOCGIFMTU, &request);
+	(void)close(fd);
+	return status == 0 && request.ifr_mtu <= UINT16_MAX ? (uint16_t)request.ifr_mtu : 0;
+}
+
+uint16_t dpu_port_mtu(uint16_t id)
+{
+	struct rte_eth_dev_info info;
+	uint16_t mtu = rte_eth_dev_info_get(id, &info) == 0 ? netdev_mtu(info.if_index) : 0;
+
+	if (mtu != 0)
+		return mtu;
 	return rte_eth_dev_get_mtu(id, &mtu) == 0 && mtu != 0 ? mtu : RTE_ETHER_MTU;
 }
 
 static int32_t make_pool(struct psp_dp *dp, struct dpu_nic *nic)
 {
-	uint16_t uplink = mtu_of(nic->ids[PSP_DP_PORT_UPLINK]);
-	uint16_t host = mtu_of(nic->ids[PSP_DP_PORT_HOST]);
+	uint16_t uplink = dpu_port_mtu(nic->ids[PSP_DP_PORT_UPLINK]);
+	uint16_t host = dpu_port_mtu(nic->ids[PSP_DP_PORT_HOST]);
 	uint32_t room = (uplink > host ? uplink : host) + HEADERS;
 
 	if (room < RTE_MBUF_DEFAULT_DATAROOM)
@@ -108,14 +132,26 @@ static int32_t make_pool(struct psp_dp *dp, struct dpu_nic *nic)
 					   dp->options.mbufs);
 }
 
+/* A refusal is no end: where a port is isolated by itself there is nothing to ask for. The trace has it. */
+static void isolate(struct psp_dp *dp, uint16_t id)
+{
+	struct rte_flow_error why;
+	int error = rte_flow_isolate(id, 1, &why);
+
+	if (error != 0)
+		(void)dpu_trace(&dp->trace, DOCA_ERROR_DRIVER,
+				"warning: rte_flow_isolate id=%u: %s", id, strerror(-error));
+}
+
 static int32_t start_uplink(struct psp_dp *dp, struct dpu_nic *nic)
 {
-	uint16_t id = nic->ids[PSP_DP_PORT_UPLINK];
+	uint16_t id = nic->ids[PSP_DP_PORT_UPLINK], mtu = dpu_port_mtu(id);
 	struct rte_eth_conf conf;
-	struct rte_flow_error why;
 	int error;
 
 	memset(&conf, 0, sizeof(conf));
+	/* 0 stands for 1500, which mlx5 gives to the kernel's interface too. */
+	conf.rxmode.mtu = mtu;
 	error = rte_eth_dev_configure(id, DPU_QUEUES, DPU_QUEUES, &conf);
 	for (uint16_t q = 0; error == 0 && q < DPU_QUEUES; q++) {
 		error = rte_eth_rx_queue_setup(id, q, DESCRIPTORS, ANY_SOCKET, NULL, nic->pool);
@@ -124,16 +160,16 @@ static int32_t start_uplink(struct psp_dp *dp, struct dpu_nic *nic)
 	}
 	if (error != 0)
 		return fail(dp, "the uplink's queues cannot be set up", error);
-	if (compat_must_isolate()) {
-		error = rte_flow_isolate(id, 1, &why);
-		/* A port without a flow API has nothing to isolate: those of tests. */
-		if (error != 0 && error != -ENOSYS && error != -ENOTSUP)
-			return fail(dp, "the uplink cannot be isolated", error);
-	}
+	if (compat_must_isolate())
+		isolate(dp, id);
 	error = rte_eth_dev_start(id);
 	if (error != 0)
 		return fail(dp, "the uplink does not start", error);
 	nic->started = true;
+	if (dpu_port_mtu(id) != mtu)
+		return dp_fail(dp, PSP_DP_EIO,
+			       "starting the uplink has changed its MTU from %u to %u", mtu,
+			       dpu_port_mtu(id));
 	return 0;
 }
 
@@ -157,7 +193,7 @@ int32_t dpu_nic_up(struct psp_dp *dp)
 	if (status != 0)
 		return status;
 	/* Nothing that is longer without any header of ours can fit. */
-	dp->max_ip = mtu_of(nic->ids[PSP_DP_PORT_UPLINK]);
+	dp->max_ip = dpu_port_mtu(nic->ids[PSP_DP_PORT_UPLINK]);
 	dp->longest = dp->max_ip;
 	return start_uplink(dp, nic);
 }
@@ -179,29 +215,4 @@ void dpu_nic_down(struct psp_dp *dp)
 	pthread_mutex_destroy(&nic->inject_lock);
 	free(nic);
 	dp->nic = NULL;
-}
-
-/* ---- the ABI --------------------------------------------------------------------------------- */
-
-int32_t plane_port_query(struct psp_dp *dp, uint32_t port, struct psp_dp_port_info *info)
-{
-	struct rte_eth_dev_info device;
-	struct rte_ether_addr mac;
-	struct rte_eth_link link;
-	uint16_t id;
-
-	id = dpu_port_id(dp, port);
-	memset(info, 0, sizeof(*info));
-	info->size = sizeof(*info);
-	memset(&link, 0, sizeof(link));
-	if (rte_eth_dev_info_get(id, &device) != 0 || rte_eth_macaddr_get(id, &mac) != 0)
-		return dp_fail(dp, PSP_DP_EIO, "Cannot query port %u: DPDK does not describe it",
-			       port);
-	info->ifindex = device.if_index;
-	info->mtu = mtu_of(id);
-	memcpy(info->mac, mac.addr_bytes, sizeof(info->mac));
-	/* A representor that was not started may not tell: then nothing speaks against it. */
-	info->link_up = rte_eth_link_get_nowait(id, &link) != 0 || link.link_status != 0 ||
-			port == PSP_DP_PORT_HOST;
-	return 0;
 }

@@ -144,7 +144,8 @@ static inline struct dpu_entry *dpu_entry(struct dp_entry *base)
 /* A crypto id. */
 struct dpu_slot {
 	uint32_t resource; /* the device's id for it */
-	bool bound;        /* the device has it, with a key or with noise */
+	bool bound;        /* to the port */
+	bool filled;       /* the device has a key in it, or noise */
 	bool keyed;
 	uint64_t iv_limit;
 	struct dpu_total sealed; /* with the present key */

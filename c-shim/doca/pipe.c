@@ -94,6 +94,9 @@ int32_t plane_pipe_up(struct psp_dp *dp, const char *what, const struct psp_dp_p
 
 	(void)what;
 	pipe->domain = desc->domain;
+	/* No sample of 3.x encapsulates in the egress domain; what a topology does after it stays there. */
+	if ((desc->actions.flags & PSP_DP_ACTION_ENCAP) != 0)
+		pipe->domain = PSP_DP_DOMAIN_SECURE_EGRESS;
 	pipe->root = desc->is_root != 0;
 	if (desc->type == PSP_DP_PIPE_BASIC)
 		pipe->mask = desc->match_mask;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* plane.c: what the DOCA plane opens and closes. */
+#include <rte_ethdev.h>
 #include <rte_version.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -116,4 +117,29 @@ int32_t plane_up(struct psp_dp *dp, char *err, uint32_t err_cap)
 	if (status != 0)
 		dp_open_fail(err, err_cap, dp->base.error);
 	return status;
+}
+
+int32_t plane_port_query(struct psp_dp *dp, uint32_t port, struct psp_dp_port_info *info)
+{
+	struct rte_eth_dev_info device;
+	struct rte_ether_addr mac;
+	struct rte_eth_link link;
+	uint16_t id;
+
+	id = dpu_port_id(dp, port);
+	memset(info, 0, sizeof(*info));
+	info->size = sizeof(*info);
+	memset(&link, 0, sizeof(link));
+	if (rte_eth_dev_info_get(id, &device) != 0 || rte_eth_macaddr_get(id, &mac) != 0)
+		return dp_fail(dp, PSP_DP_EIO, "Cannot query port %u: DPDK does not describe it",
+			       port);
+	info->ifindex = device.if_index;
+	info->mtu = dpu_port_mtu(id);
+	if (port == PSP_DP_PORT_UPLINK)
+		dpu_mtu_note(dp, info->mtu);
+	memcpy(info->mac, mac.addr_bytes, sizeof(info->mac));
+	/* A representor that was not started may not tell: then nothing speaks against it. */
+	info->link_up = rte_eth_link_get_nowait(id, &link) != 0 || link.link_status != 0 ||
+			port == PSP_DP_PORT_HOST;
+	return 0;
 }

@@ -27,20 +27,28 @@ static uint64_t less(uint64_t bytes, uint64_t packets, uint64_t each)
 	return bytes > packets * each ? bytes - packets * each : 0;
 }
 
-/* What a piece has counted since the last look, frames to octets of IP. A device that starts anew after an update reads less than before: it goes on from there. */
+/* Frames to octets of IP. A device that starts anew after an update reads less than before: it goes on from there. */
+static void raw_settle(const struct dpu_total *raw, struct dpu_total *raw_last,
+		       struct dpu_total *total)
+{
+	struct dpu_total fresh;
+
+	if (raw->packets < raw_last->packets)
+		memset(raw_last, 0, sizeof(*raw_last));
+	fresh = since(raw, raw_last);
+	*raw_last = *raw;
+	total->packets += fresh.packets;
+	total->bytes += less(fresh.bytes, fresh.packets, NET_ETH_LEN);
+}
+
+/* What a piece has counted since the last look. */
 static void piece_settle(const struct dpu_piece *piece, struct dpu_total *raw_last,
 			 struct dpu_total *total)
 {
-	struct dpu_total raw, fresh;
+	struct dpu_total raw;
 
-	if (!dpu_hw_query(piece, &raw))
-		return;
-	if (raw.packets < raw_last->packets)
-		memset(raw_last, 0, sizeof(*raw_last));
-	fresh = since(&raw, raw_last);
-	*raw_last = raw;
-	total->packets += fresh.packets;
-	total->bytes += less(fresh.bytes, fresh.packets, NET_ETH_LEN);
+	if (dpu_hw_query(piece, &raw))
+		raw_settle(&raw, raw_last, total);
 }
 
 void dpu_detours_settle(struct psp_dp *dp, struct dpu_entry *entry)
@@ -168,7 +176,17 @@ static void settle_misses(struct psp_dp *dp, struct dpu_pipe *pipe, const struct
 		add(dp, DP_DROP_PIPE, fresh.packets);
 }
 
-/* A control pipe's misses are entries of ours: see control.c. */
+/* What a root leaves to the default is counted at the pipe. */
+static void settle_default(struct psp_dp *dp, struct dpu_pipe *pipe)
+{
+	struct dpu_total raw;
+
+	if (pipe->root && dp->default_miss && dpu_hw_query_miss(&pipe->control, &raw))
+		raw_settle(&raw, &pipe->caught_raw[PSP_DP_PORT_UPLINK],
+			   &pipe->caught[PSP_DP_PORT_UPLINK]);
+}
+
+/* A control pipe's misses are entries of ours, or the default's: see control.c. */
 static void settle_catch_all(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_total *misses)
 {
 	static const enum dp_counter ends[2] = {
@@ -185,6 +203,8 @@ static void settle_catch_all(struct psp_dp *dp, struct dpu_pipe *pipe, struct dp
 		uint64_t fresh;
 
 		piece_settle(&pipe->catch_all[i], &pipe->caught_raw[i], &pipe->caught[i]);
+		if (i == PSP_DP_PORT_UPLINK)
+			settle_default(dp, pipe);
 		misses->packets += pipe->caught[i].packets;
 		misses->bytes += pipe->caught[i].bytes;
 		fresh = pipe->caught[i].packets - before.packets;

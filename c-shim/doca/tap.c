@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tap.c: the CPU as a forward, and copies to it. A tap is a pipe of the hardware that matches everything, writes a
- * mark into pkt_meta and forwards to one of our queues. Taps belong to the ABI's pipe that uses them.
+ * mark into pkt_meta and forwards to one of our queues. Taps belong to the ABI's pipe that uses them. One of them
+ * leads to the kernel: a root table has no such target.
  *
  * A sample is a copy. Up to DOCA 3.1 a mirror makes it; from 3.2 on the packet goes to a flooding pipe whose entries
  * are the way on and the tap.
@@ -30,7 +31,9 @@ static uint16_t queue_of(uint32_t mark)
  */
 static enum doca_flow_pipe_domain domain_of(const struct dpu_pipe *pipe, uint32_t mark)
 {
-	return dpu_mark_kind(mark) == DPU_MARK_SAMPLE ||
+	uint32_t kind = dpu_mark_kind(mark);
+
+	return kind == DPU_MARK_SAMPLE || kind == DPU_MARK_KERNEL ||
 			       pipe->domain == PSP_DP_DOMAIN_SECURE_INGRESS
 		       ? DOCA_FLOW_PIPE_DOMAIN_DEFAULT
 		       : DOCA_FLOW_PIPE_DOMAIN_EGRESS;
@@ -47,6 +50,8 @@ static const char *kind_name(uint32_t mark)
 		return "SAMP";
 	case DPU_MARK_INSPECT:
 		return "INSP";
+	case DPU_MARK_KERNEL:
+		return "KERN";
 	default:
 		return "SYND";
 	}
@@ -69,12 +74,17 @@ static int32_t tap_up(struct psp_dp *dp, const struct dpu_pipe *pipe, struct dpu
 	spec->type = DOCA_FLOW_PIPE_BASIC;
 	spec->domain = domain_of(pipe, tap->mark);
 	spec->entries = 1;
-	/* The same for its one entry: a constant of the pipe. */
-	work->acts.modify = true;
-	work->acts.actions.meta.pkt_meta = htobe32(tap->mark);
-	work->acts.mask.meta.pkt_meta = UINT32_MAX;
-	spec->shape = (struct dpu_hw_shape){.n = 1, .templates = &work->acts};
-	spec->fwd = (struct dpu_to){.type = DOCA_FLOW_FWD_RSS, .queue = queue_of(tap->mark)};
+	if (dpu_mark_kind(tap->mark) == DPU_MARK_KERNEL) {
+		spec->fwd.type = DOCA_FLOW_FWD_TARGET;
+	} else {
+		/* The same for its one entry: a constant of the pipe. */
+		work->acts.modify = true;
+		work->acts.actions.meta.pkt_meta = htobe32(tap->mark);
+		work->acts.mask.meta.pkt_meta = UINT32_MAX;
+		spec->shape = (struct dpu_hw_shape){.n = 1, .templates = &work->acts};
+		spec->fwd =
+			(struct dpu_to){.type = DOCA_FLOW_FWD_RSS, .queue = queue_of(tap->mark)};
+	}
 	status = dpu_hw_pipe_create(dp, spec, &tap->hw);
 	if (status != 0)
 		return status;
@@ -116,6 +126,20 @@ int32_t dpu_tap_get(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t mark, str
 	}
 	*out = (struct dpu_to){.type = DOCA_FLOW_FWD_PIPE, .pipe = &tap->hw};
 	return 0;
+}
+
+int32_t dpu_kernel_get(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_to *out)
+{
+	if (dp->kernel == NULL)
+		return dp_fail(dp, PSP_DP_ENOTSUP,
+			       "Cannot forward from pipe \"%s\" to the kernel: this DOCA "
+			       "offers no such target",
+			       pipe->base.name);
+	if (!pipe->root) {
+		*out = (struct dpu_to){.type = DOCA_FLOW_FWD_TARGET};
+		return 0;
+	}
+	return dpu_tap_get(dp, pipe, dpu_mark(DPU_MARK_KERNEL, 0, 0), out);
 }
 
 /* ---- copies ---------------------------------------------------------------------------------- */

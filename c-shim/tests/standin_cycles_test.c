@@ -158,6 +158,7 @@ static void live(struct doca_standin_live *out)
 	out->late = 0;
 	out->lost = 0;
 	out->keys = 0;
+	out->ids = 0;
 }
 
 static void run_cycles(enum doca_standin_failure kind, uint32_t every, uint32_t cycles)
@@ -194,9 +195,9 @@ static void ten_thousand_cycles_with_failed_orders_leak_nothing(void)
 	run_cycles(DOCA_STANDIN_ERROR, 7, CYCLES);
 }
 
-static void late_orders_are_waited_for(void)
+static void delayed_orders_are_waited_for(void)
 {
-	run_cycles(DOCA_STANDIN_LATE, 5, 500);
+	run_cycles(DOCA_STANDIN_DELAY, 5, 500);
 }
 
 static void keys_stay_within_their_ids(void)
@@ -245,7 +246,7 @@ int main(void)
 		return 1;
 	}
 	RUN(ten_thousand_cycles_with_failed_orders_leak_nothing);
-	RUN(late_orders_are_waited_for);
+	RUN(delayed_orders_are_waited_for);
 	RUN(keys_stay_within_their_ids);
 	RUN(what_is_never_completed_is_an_error_and_no_crash);
 	RUN(a_closed_plane_leaves_nothing);

@@ -1,23 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE /* unshare */
-/* The DOCA shim on its stand-in: what a plane refuses to open with, and pipes that come again. */
+/*
+ * The DOCA shim on its stand-in: what a plane refuses to open with, what it does when the device refuses something,
+ * what it leaves of the interfaces, and pipes that come again.
+ */
 #include "standin_lab.h"
 
 #define MIRRORS 8u /* ids that the shim has */
+#define FULL 16384u
 
 static struct psp_dp *dp;
 static char why[256];
 
-static int32_t open_plane(void)
+static int32_t open_with(uint32_t max_entries)
 {
 	struct psp_dp_config config = {.size = sizeof(config),
 				       .uplink = "up0",
 				       .host = "host0",
-				       .max_entries = 64,
+				       .max_entries = max_entries,
 				       .max_crypto_ids = 4,
 				       .options = "hugepages_mb=0,mbufs=512"};
 
 	return psp_dp_open(&config, &dp, why, sizeof(why));
+}
+
+static int32_t open_plane(void)
+{
+	return open_with(64);
 }
 
 /* "-v -v ..." or one long word. */
@@ -86,6 +95,218 @@ static void pipes_that_sample_come_and_go(void)
 	}
 }
 
+static void close_plane(void)
+{
+	CHECK_EQ(psp_dp_close(dp), 0);
+}
+
+/* ---- interfaces ------------------------------------------------------------------------------ */
+
+/* Name, MTU, flags, address and the like of all interfaces, as the kernel tells it, without what is counted. */
+static bool describe_interfaces(char *out, size_t cap)
+{
+	FILE *pipe = popen("ip -o -d link show | sed 's/promiscuity [0-9]*//'", "r");
+	size_t len = 0;
+
+	if (pipe == NULL)
+		return false;
+	len = fread(out, 1, cap - 1, pipe);
+	out[len] = 0;
+	return pclose(pipe) == 0 && len > 100;
+}
+
+static void opening_running_and_closing_change_no_interface(void)
+{
+	static const char *const mtus[] = {"9000", "1400", "1500"};
+	static char before[8192], now[8192];
+
+	for (size_t i = 0; i < sizeof(mtus) / sizeof(mtus[0]); i++) {
+		CONTEXT("MTU %s", mtus[i]);
+		CHECK(LAB_IP("link", "set", "up0", "mtu", mtus[i]));
+		CHECK(describe_interfaces(before, sizeof(before)));
+		CHECK_EQ(open_plane(), 0);
+		CHECK(describe_interfaces(now, sizeof(now)));
+		CHECK(strcmp(now, before) == 0);
+		CHECK_EQ(psp_dp_start(dp), 0);
+		SUB(close_plane());
+		CHECK(describe_interfaces(now, sizeof(now)));
+		CHECK(strcmp(now, before) == 0);
+	}
+}
+
+/* The kernel's, whatever the port was configured with. */
+static void an_mtu_that_changes_is_followed(void)
+{
+	struct psp_dp_port_info info = {.size = sizeof(info)};
+
+	CHECK_EQ(open_plane(), 0);
+	CHECK_EQ(psp_dp_port_query(dp, PSP_DP_PORT_UPLINK, &info), 0);
+	CHECK_EQ(info.mtu, 1500);
+	CHECK(LAB_IP("link", "set", "up0", "mtu", "1400"));
+	CHECK_EQ(psp_dp_port_query(dp, PSP_DP_PORT_UPLINK, &info), 0);
+	CHECK_EQ(info.mtu, 1400);
+	CHECK(LAB_IP("link", "set", "up0", "mtu", "1500"));
+	SUB(close_plane());
+}
+
+/* ---- refusals that are no end ---------------------------------------------------------------- */
+
+static int32_t make_root(uint32_t *root)
+{
+	struct psp_dp_pipe_desc d = {
+		.size = sizeof(d),
+		.name = "ROOT",
+		.type = PSP_DP_PIPE_CONTROL,
+		.is_root = 1,
+		.nr_entries = 4,
+		.match_mask.size = sizeof(d.match_mask),
+		.actions.size = sizeof(d.actions),
+		.monitor.size = sizeof(d.monitor),
+		.fwd.size = sizeof(d.fwd),
+		.fwd_miss = {.size = sizeof(d.fwd_miss), .type = PSP_DP_FWD_KERNEL},
+	};
+
+	return psp_dp_pipe_create(dp, &d, root);
+}
+
+static uint64_t root_misses(uint32_t root)
+{
+	struct psp_dp_stats stats = {.size = sizeof(stats)};
+
+	return psp_dp_pipe_query(dp, root, &stats) == 0 ? stats.miss_packets : UINT64_MAX;
+}
+
+/* What nobody asked for, from the wire: it is the kernel's. */
+static void uplink_misses(bool counted)
+{
+	struct doca_standin_live before, after;
+	uint32_t root = 0;
+
+	CHECK_EQ(open_plane(), 0);
+	CHECK_EQ(make_root(&root), 0);
+	doca_standin_live(&before);
+	CHECK(soft_port_open("up1", PSP_DP_PORT_HOST, 0, &lab.workload, why, sizeof(why)) == 0);
+	for (uint64_t i = 1; i <= 3; i++)
+		CHECK(send_frame());
+	for (uint32_t i = 0; i < 3000 && counted && root_misses(root) < 3; i++)
+		usleep(1000);
+	CHECK_EQ(root_misses(root), counted ? 3 : 0);
+	doca_standin_live(&after);
+	CHECK(COMPAT_DOCA < 302 || !counted || after.default_missed - before.default_missed <= 3);
+	soft_port_close(lab.workload);
+	SUB(close_plane());
+}
+
+static void what_nobody_takes_is_the_kernels_and_counted(void)
+{
+	SUB(uplink_misses(true));
+}
+
+static void without_a_default_a_pipe_leads_to_the_kernel(void)
+{
+	(void)setenv("DOCA_STANDIN_REFUSE", "doca_flow_port_update_default_miss", 1);
+	SUB(uplink_misses(true));
+	(void)unsetenv("DOCA_STANDIN_REFUSE");
+}
+
+static void without_either_an_isolated_port_leaves_it_there(void)
+{
+	(void)setenv("DOCA_STANDIN_REFUSE",
+		     "doca_flow_port_update_default_miss,doca_flow_get_target", 1);
+	SUB(uplink_misses(false));
+	(void)unsetenv("DOCA_STANDIN_REFUSE");
+}
+
+static void a_port_that_is_not_isolated_by_us_starts(void)
+{
+	(void)setenv("DOCA_STANDIN_REFUSE", "rte_flow_isolate", 1);
+	CHECK_EQ(open_plane(), 0);
+	SUB(close_plane());
+	(void)unsetenv("DOCA_STANDIN_REFUSE");
+}
+
+/* ---- sizes ----------------------------------------------------------------------------------- */
+
+static int32_t make_full_pipe(uint32_t *pipe)
+{
+	struct psp_dp_pipe_desc d = {
+		.size = sizeof(d),
+		.name = "EGR_ACL",
+		.domain = PSP_DP_DOMAIN_SECURE_EGRESS,
+		.nr_entries = FULL,
+		.match_mask.size = sizeof(d.match_mask),
+		.actions = {.size = sizeof(d.actions),
+			    .flags = PSP_DP_ACTION_ENCAP | PSP_DP_ACTION_ENCRYPT},
+		.monitor = {.size = sizeof(d.monitor), .counter = 1},
+		.fwd = {.size = sizeof(d.fwd), .type = PSP_DP_FWD_PORT},
+		.fwd_miss = {.size = sizeof(d.fwd_miss), .type = PSP_DP_FWD_DROP},
+	};
+
+	memset(d.match_mask.outer_ip_src, 0xff, 16);
+	memset(d.match_mask.outer_ip_dst, 0xff, 16);
+	return psp_dp_pipe_create(dp, &d, pipe);
+}
+
+static int32_t add_ip6(uint32_t pipe, uint32_t number)
+{
+	struct psp_dp_entry_desc e = {
+		.size = sizeof(e),
+		.match.size = sizeof(e.match),
+		.match_mask.size = sizeof(e.match_mask),
+		.actions = {.size = sizeof(e.actions), .encap_size = 58, .crypto_id = 1},
+		.monitor = {.size = sizeof(e.monitor), .counter = 1},
+		.fwd.size = sizeof(e.fwd),
+	};
+	uint8_t *ip = e.actions.encap_data + NET_ETH_LEN, *udp = ip + NET_IP4_LEN;
+	uint32_t entry;
+
+	e.match.outer_ip_src[0] = 0xfd;
+	e.match.outer_ip_dst[0] = 0xfd;
+	psp_put32(e.match.outer_ip_src + 12, number);
+	psp_put32(e.match.outer_ip_dst + 12, number + 1);
+	psp_put16(e.actions.encap_data + NET_ETH_TYPE, NET_TYPE_IPV4);
+	ip[0] = 0x45;
+	ip[NET_IP4_PROTO] = NET_PROTO_UDP;
+	psp_put16(udp + NET_UDP_DST, PSP_UDP_PORT);
+	udp[NET_UDP_LEN + 1] = 1;
+	udp[NET_UDP_LEN + 3] = PSP_FLAG_ALWAYS;
+	psp_put32(udp + NET_UDP_LEN + 4, number + 1);
+	return psp_dp_entry_add(dp, pipe, &e, &entry);
+}
+
+/* IPv6 takes the most of the device: two lookups for each entry, and its crypto. */
+static void as_many_entries_fit_as_the_plane_was_opened_for(void)
+{
+	uint32_t pipe;
+
+	/* The order of completions is not what this is about. */
+	doca_standin_hold(DOCA_STANDIN_LATE, false);
+	CHECK_EQ(open_with(FULL), 0);
+	CHECK_EQ(make_full_pipe(&pipe), 0);
+	for (uint32_t i = 0; i < FULL; i++) {
+		CONTEXT("entry %u", i);
+		CHECK_EQ(add_ip6(pipe, i), 0);
+	}
+	SUB(close_plane());
+	doca_standin_hold(DOCA_STANDIN_LATE, true);
+}
+
+/* A device that has less than was asked for says so, and the plane with it. */
+static void a_device_without_memory_is_an_error(void)
+{
+	static const char *const least[] = {"actions_mem=65536", "psp=2", "counters=100"};
+
+	for (size_t i = 0; i < sizeof(least) / sizeof(least[0]); i++) {
+		CONTEXT("%s", least[i]);
+		(void)setenv("DOCA_STANDIN_CAPACITY", least[i], 1);
+		CHECK_EQ(open_plane(), PSP_DP_ENOMEM);
+		doca_standin_capacity(NULL);
+	}
+	(void)unsetenv("DOCA_STANDIN_CAPACITY");
+	CHECK_EQ(open_plane(), 0);
+	SUB(close_plane());
+}
+
 int main(void)
 {
 	if (!lab_up()) {
@@ -93,6 +314,14 @@ int main(void)
 		return 1;
 	}
 	RUN(words_for_which_there_is_no_room_are_refused);
+	RUN(opening_running_and_closing_change_no_interface);
+	RUN(an_mtu_that_changes_is_followed);
+	RUN(what_nobody_takes_is_the_kernels_and_counted);
+	RUN(without_a_default_a_pipe_leads_to_the_kernel);
+	RUN(without_either_an_isolated_port_leaves_it_there);
+	RUN(a_port_that_is_not_isolated_by_us_starts);
+	RUN(as_many_entries_fit_as_the_plane_was_opened_for);
+	RUN(a_device_without_memory_is_an_error);
 	if (open_plane() != 0) {
 		printf("not ok %s\n", why);
 		return 1;

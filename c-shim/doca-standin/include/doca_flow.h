@@ -64,6 +64,7 @@ enum doca_flow_l4_meta {
 	DOCA_FLOW_L4_META_TCP,
 	DOCA_FLOW_L4_META_UDP,
 	DOCA_FLOW_L4_META_ICMP,
+	DOCA_FLOW_L4_META_ESP,
 };
 
 #define DOCA_FLOW_META_SCRATCH_PAD_MAX 10
@@ -78,6 +79,7 @@ struct doca_flow_parser_meta {
 	uint16_t port_id;
 	doca_be16_t random;
 	uint8_t psp_syndrome; /* 0 good, 1 ICV failed, 2 bad trailer: values, not bits */
+	uint8_t outer_l3_ok, outer_ip4_checksum_ok; /* 1: it is */
 	enum doca_flow_l3_meta outer_l3_type, inner_l3_type;
 	enum doca_flow_l4_meta outer_l4_type;
 };
@@ -105,7 +107,29 @@ struct doca_flow_match {
 	struct doca_flow_tun tun;
 };
 
-struct doca_flow_match_condition;
+enum doca_flow_compare_op {
+	DOCA_FLOW_COMPARE_EQ,
+	DOCA_FLOW_COMPARE_NE,
+	DOCA_FLOW_COMPARE_LT,
+	DOCA_FLOW_COMPARE_LE,
+	DOCA_FLOW_COMPARE_GT,
+	DOCA_FLOW_COMPARE_GE,
+};
+
+/* A field by its name: "parser_meta.random.value". */
+struct doca_flow_desc_field {
+	const char *field_string;
+	uint32_t bit_offset;
+};
+
+/* a is compared with b; without b with a's field in the match. width: bits. */
+struct doca_flow_match_condition {
+	enum doca_flow_compare_op operation;
+	struct {
+		struct doca_flow_desc_field a, b;
+		uint32_t width;
+	} field_op;
+};
 
 /* ---- actions --------------------------------------------------------------------------------- */
 
@@ -231,6 +255,9 @@ doca_error_t doca_flow_port_cfg_set_port_id(struct doca_flow_port_cfg *cfg, uint
 doca_error_t doca_flow_port_cfg_set_dev(struct doca_flow_port_cfg *cfg, struct doca_dev *dev);
 /* octets, a power of two */
 doca_error_t doca_flow_port_cfg_set_actions_mem_size(struct doca_flow_port_cfg *cfg, uint32_t size);
+/* How often counters are read into the cache that queries look at; without this once a second. */
+doca_error_t doca_flow_port_cfg_set_service_threads_cycle(struct doca_flow_port_cfg *cfg,
+							  uint32_t cycle_ms);
 doca_error_t doca_flow_port_start(const struct doca_flow_port_cfg *cfg,
 				  struct doca_flow_port **port);
 doca_error_t doca_flow_port_stop(struct doca_flow_port *port);
