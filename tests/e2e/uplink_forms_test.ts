@@ -6,7 +6,7 @@ import { agentCommand } from "../support/agent_process.ts";
 import { udpFrame } from "../support/frames.ts";
 import { readPsp } from "../support/psp_wire.ts";
 import { sniff } from "../support/sniff.ts";
-import { PLANE } from "../support/standin.ts";
+import { PLANE, STANDIN_RELEASE } from "../support/standin.ts";
 import { assertOnlyPsp, story } from "../support/story.ts";
 import { copy, ping } from "../support/traffic.ts";
 import { eventually } from "../support/wait.ts";
@@ -81,10 +81,12 @@ story("pipes --live counts what passes each pipe and edge", {}, async ({ world, 
       "INGR_ACL-->|10|host",
     ]
   ) assert.ok(one.includes(part), `${part} in ${one}`);
+  // From DOCA 3.2 on what cannot be decrypted does not get as far as INGR_ACL (docs/doca.md).
+  const missed = PLANE === "doca" && STANDIN_RELEASE !== "300" ? 0 : 1;
   for (
     const part of [
       'udp 1000: 11"|PSP_DECRYPT',
-      "INGR_ACL-.->|miss: 1|SYND_STATS",
+      `INGR_ACL-.->|miss: ${missed}|SYND_STATS`,
       "icv_failed 1, bad_trailer 0",
     ]
   ) assert.ok(two.includes(part), `${part} in ${two}`);

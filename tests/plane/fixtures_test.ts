@@ -10,6 +10,7 @@ import {
 } from "../fixtures/pipes.ts";
 import { type Fixture, FixtureStage } from "../support/fixture.ts";
 import { inOwnNamespace } from "../support/own_namespace.ts";
+import { PLANE } from "../support/standin.ts";
 
 function table(
   name: string,
@@ -21,6 +22,10 @@ function table(
     for (const fixture of fixtures) await t.step(fixture.description, () => stage.run(fixture));
   });
 }
+
+// A syndrome is reported at most once a second for an SPI. The fixtures of a table are within that second when counters
+// are seen at once, not when each waits for the device to refresh its own.
+if (PLANE === "doca") Deno.env.set("DOCA_STANDIN_RELAX", "stale");
 
 await inOwnNamespace(import.meta.url, () => {
   table("ROOT", ROOT_FIXTURES);

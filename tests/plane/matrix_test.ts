@@ -151,6 +151,10 @@ function text(_key: string, value: unknown): unknown {
   return typeof value === "bigint" ? `0x${value.toString(16)}` : value;
 }
 
+// The entries of a form go as soon as its packets are through, and with them what they counted since the device
+// refreshed its counters last (docs/doca.md): all of it is looked at here.
+if (PLANE === "doca") Deno.env.set("DOCA_STANDIN_RELAX", "stale");
+
 await inOwnNamespace(import.meta.url, () => {
   Deno.test("192 header forms go through the installed pipes", async (t) => {
     await using lab = await PlaneLab.open();

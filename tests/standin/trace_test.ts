@@ -5,7 +5,7 @@
  * with a DPU. PSP_GOLDEN=write writes the files anew.
  */
 import assert from "node:assert/strict";
-import { PLANE } from "../support/standin.ts";
+import { PLANE, STANDIN_RELEASE } from "../support/standin.ts";
 import { story } from "../support/story.ts";
 import { ping } from "../support/traffic.ts";
 
@@ -13,6 +13,7 @@ for (const sampling of [false, true]) {
   const name = sampling ? "doca_trace_sampling.txt" : "doca_trace.txt";
   story(`the calls to DOCA are those of tests/golden/${name}`, {}, async ({ world, start }) => {
     assert.equal(PLANE, "doca", "This needs PSP_PLANE=doca");
+    assert.equal(STANDIN_RELEASE, "300", "The golden files are of DOCA 3.0");
     const record = world.path("trace");
     const options = sampling ? { change: sampleHalf } : {};
     const [h1] = await Promise.all([

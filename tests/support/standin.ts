@@ -11,9 +11,14 @@ export const PLANE: "soft" | "doca" = Deno.env.get("PSP_PLANE") === "doca" ? "do
 
 const PCI = "0000:03:00.0";
 
+/** The release of DOCA that the stand-in is built as: 3.0 unless PSP_STANDIN says "302" or "303". */
+export const STANDIN_RELEASE: string = Deno.env.get("PSP_STANDIN") ?? "300";
+
+const STANDIN = STANDIN_RELEASE === "300" ? "standin" : `standin-${STANDIN_RELEASE}`;
+
 /** The DOCA plane with the stand-in behind it. */
 export const STANDIN_LIBRARY: string =
-  new URL("../../build/shim/standin/libpsp_dp_doca.so", import.meta.url).pathname;
+  new URL(`../../build/shim/${STANDIN}/libpsp_dp_doca.so`, import.meta.url).pathname;
 
 /** The `plane` section for a host's interfaces. */
 export function planeSection(uplink: string, host: string): PeersJson["plane"] {
