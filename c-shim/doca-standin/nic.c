@@ -142,7 +142,8 @@ static struct doca_flow_pipe *missed(struct si_walk *walk, struct doca_flow_pipe
 {
 	si_count_add(&pipe->misses, si_len(walk));
 	/* The kernel has its copy already, whether it is the default or isolated mode that leaves it the packet. */
-	if (pipe->cfg.is_root && pipe->miss.type == DOCA_FLOW_FWD_NONE)
+	if (pipe->cfg.is_root && pipe->miss.type == DOCA_FLOW_FWD_NONE &&
+	    pipe->cfg.port->misses_to_kernel)
 		si.live.default_missed++;
 	return follow(walk, &pipe->miss);
 }

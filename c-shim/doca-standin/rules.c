@@ -4,6 +4,7 @@
  * when a published source says it; what a sample of the release does is allowed. Tags are those of
  * NVIDIA-DOCA/doca-samples and of DPDK/dpdk; "3.0 headers" is the doxygen listing of stolyarchuk/doca-docs.
  */
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +55,7 @@ static const struct doca_standin_capacity roomy = {
 	.root_masks = UINT32_MAX,
 };
 
-static bool relaxed[DOCA_STANDIN_RULES];
+static _Atomic bool relaxed[DOCA_STANDIN_RULES];
 
 const struct doca_standin_source *doca_standin_source(enum doca_standin_rule rule)
 {

@@ -84,7 +84,8 @@ struct doca_standin_live {
 	uint32_t actions_mem;    /* octets in use */
 	uint32_t root_masks;     /* different masks among the entries of the root */
 	uint64_t failed, late, lost;
-	uint64_t default_missed; /* packets that a root left to the default */
+	uint64_t
+		default_missed; /* packets that a root left to the kernel, which was made its default */
 };
 
 /* For orders from now on. */
