@@ -17,17 +17,12 @@
  */
 static int32_t add_kernel(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_hw_entry *entry)
 {
-	int32_t status = 0;
-
 	entry->level = DPU_LEVEL_CATCH_ALL;
 	entry->match.parser_meta.port_id = dpu_port_id(dp, PSP_DP_PORT_UPLINK);
 	entry->mask.parser_meta.port_id = UINT16_MAX;
 	/* Where neither is granted an isolated port leaves it to the kernel by itself, uncounted: the trace says so. */
 	if (!(pipe->root && dp->default_miss) && dpu_kernel_get(dp, pipe, &entry->to) == 0)
-		status =
-			dpu_hw_add(dp, &pipe->control, entry, &pipe->catch_all[PSP_DP_PORT_UPLINK]);
-	if (status != 0)
-		return status;
+		(void)dpu_hw_add(dp, &pipe->control, entry, &pipe->catch_all[PSP_DP_PORT_UPLINK]);
 	entry->match.parser_meta.port_id = dpu_port_id(dp, PSP_DP_PORT_HOST);
 	entry->to.type = DOCA_FLOW_FWD_DROP;
 	return dpu_hw_add(dp, &pipe->control, entry, &pipe->catch_all[PSP_DP_PORT_HOST]);
