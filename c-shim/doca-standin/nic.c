@@ -23,6 +23,7 @@
 #define BUFFER_LEN (DP_HEADROOM + DP_FRAME_MAX + PSP_ICV_LEN + 2u)
 #define BATCH 64u
 #define NAP_NS 250000l /* the transmit rings cannot wake anybody */
+#define SEND_TRIES 20u
 
 static struct nic {
 	pthread_t thread;
@@ -50,14 +51,21 @@ static void to_wire(struct si_walk *walk, uint16_t port_id)
 {
 	struct si_nic_port *port = si_nic_port_of(port_id);
 	struct dp_packet frame = {.frame = walk->packet.frame, .len = si_len(walk)};
+	const struct timespec nap = {.tv_nsec = NAP_NS};
 	bool busy;
 
 	frame.vlan_tci = walk->packet.vlan_tci;
 	if (walk->sealed_room && frame.vlan_tci != 0)
 		put_tag(&frame);
-	/* What does not fit, or finds no room, is lost as on any wire. */
-	if (port != NULL)
-		(void)soft_port_send(port->wire, &frame, &busy);
+	if (port == NULL)
+		return;
+	/* A NIC has a queue to the wire. What does not fit, or finds no room for 5 ms, is lost as on any wire. */
+	for (uint32_t i = 0; i < SEND_TRIES; i++) {
+		busy = false;
+		if (soft_port_send(port->wire, &frame, &busy) == 0 || !busy)
+			return;
+		(void)nanosleep(&nap, NULL);
+	}
 }
 
 static void to_program(const struct si_walk *walk, uint16_t queue)
