@@ -5,10 +5,13 @@
  * and what needs no plane: the machine and its service manager.
  */
 import { DataPlaneError } from "./plane.ts";
-import { SYMBOLS, type Symbols, VERSION_SYMBOLS } from "./symbols.ts";
+import { LIBC_SYMBOLS, SYMBOLS, type Symbols, VERSION_SYMBOLS } from "./symbols.ts";
 
 /** PSP_DP_ABI_VERSION that this code was written for. */
 const ABI_VERSION = 1;
+
+/** <bits/resource.h>, on every architecture that the agent is built for. */
+const RLIMIT_NOFILE = 7;
 
 /** A library whose ABI is the one that we speak. */
 export interface Library extends Disposable {
@@ -16,6 +19,8 @@ export interface Library extends Disposable {
   readonly symbols: Symbols;
   /** What the library says of itself: "soft 0.1.0; backends: ...". */
   readonly version: string;
+  /** File descriptors that this process may have (the soft limit); undefined: it cannot be read. */
+  readonly descriptorLimit: number | undefined;
   /** Unloads. Nothing that came from it may be used afterwards. */
   close(): void;
 }
@@ -34,6 +39,7 @@ export function openLibrary(path: string): Library {
       "Cannot read the library's version",
       (...args) => symbols.psp_dp_version(...args),
     ),
+    descriptorLimit: descriptorLimit(path),
     close,
     [Symbol.dispose]: close,
   };
@@ -60,6 +66,20 @@ export function readText(
     unwrap(status, what);
     return new TextDecoder().decode(buf.subarray(0, needed));
   }
+}
+
+function descriptorLimit(path: string): number | undefined {
+  let libc;
+  try {
+    libc = load(path, LIBC_SYMBOLS);
+  } catch {
+    return undefined;
+  }
+  // rlim_cur, rlim_max
+  const limits = new BigUint64Array(2);
+  const status = libc.symbols.getrlimit(RLIMIT_NOFILE, limits);
+  libc.close();
+  return status === 0 ? Number(limits[0]) : undefined;
 }
 
 function checkAbi(path: string): void {

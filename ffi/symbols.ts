@@ -10,6 +10,14 @@ export const VERSION_SYMBOLS = {
   psp_dp_abi_version: { parameters: ["buffer" /* uint32_t *abi */], result: "i32" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
+/** Of the C library, which the shim brings along; see getrlimit(2). */
+export const LIBC_SYMBOLS = {
+  getrlimit: {
+    parameters: ["i32", /* resource */ "buffer" /* struct rlimit *rlim */],
+    result: "i32",
+  },
+} as const satisfies Deno.ForeignLibraryInterface;
+
 export const SYMBOLS = {
   ...VERSION_SYMBOLS,
   psp_dp_version: {

@@ -23,10 +23,11 @@ import { type PlaneSetup, setUpPlane } from "./plane/plane_setup.ts";
 import { type PlaneWatch, watchPlane } from "./plane/plane_watch.ts";
 import { systemRandom } from "./random.ts";
 import { createRpcClient } from "./rpc/client.ts";
+import { Descriptors, forListeners, limitFor } from "./rpc/descriptors.ts";
 import type { RpcEvents } from "./rpc/events.ts";
 import type { Trust } from "./rpc/identity.ts";
 import { startRpcServer } from "./rpc/server.ts";
-import { startStatusServer, type StatusServer } from "./rpc/status_server.ts";
+import { startStatusServer, STATUS_CONNECTIONS, type StatusServer } from "./rpc/status_server.ts";
 import { TlsStore } from "./rpc/tls_store.ts";
 import type { Clock } from "./sa/sa.ts";
 import { openSaStore } from "./sa/sa_store.ts";
@@ -94,8 +95,10 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
   const ends = [() => core.stop()];
   stack.defer(() => endTogether(ends, clock));
   const { tls: _, ...limits } = config.rpc;
+  const descriptors = listenersShare(setup.library, config, log);
   const server = await startRpcServer({
     ...limits,
+    descriptors,
     handler: core.handler,
     trust,
     events,
@@ -114,6 +117,8 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
     tls,
     trust,
     backend,
+    controlAccepts: server.accepting,
+    descriptors,
   });
   ends.push(() => status.close());
 
@@ -268,16 +273,39 @@ function startStatus(
     tls: TlsStore | undefined;
     trust: Trust;
     backend: string;
+    controlAccepts: () => boolean;
+    descriptors: Descriptors | undefined;
   },
 ): Promise<StatusServer> {
-  const { config, events, tls, trust, plane } = given;
+  const { config, events, tls, trust, plane, controlAccepts, descriptors } = given;
   const source = agentStatus({
     ...given,
     mtu: () => mtuOf(config, plane.port("uplink").mtu),
     counters: () => events.snapshot(),
     certificateExpiresAtMs: () => tls?.expiresAtMs,
   });
-  return startStatusServer({ config: config.status, source, trust, events });
+  return startStatusServer({
+    config: config.status,
+    source,
+    trust,
+    events,
+    controlAccepts,
+    descriptors,
+  });
+}
+
+/** The descriptors that both listeners may take; says when that is less than the configuration promises. */
+function listenersShare(library: Library, config: Config, log: Log): Descriptors | undefined {
+  const limit = library.descriptorLimit;
+  if (limit === undefined) return undefined;
+  const peers = config.peers.length;
+  const share = forListeners(limit, peers);
+  if (limit < limitFor(config.rpc.maxConnections + STATUS_CONNECTIONS, peers)) {
+    log.warn("Fewer files may be open than the configured connections need: LimitNOFILE is low", {
+      count: limit,
+    });
+  }
+  return new Descriptors(share);
 }
 
 /** systemd, or whoever speaks its words. */

@@ -21,8 +21,11 @@ export interface DoctorArgs {
 export async function doctor(args: DoctorArgs): Promise<ExitCode> {
   const { loaded, finding } = await configuration(args.config);
   const config = loaded?.config;
-  const { report, ...library } = shim(args.library ?? config?.plane.library, config);
-  const machine = thisMachine(report);
+  const { report, descriptorLimit, ...library } = shim(
+    args.library ?? config?.plane.library,
+    config,
+  );
+  const machine = thisMachine({ report, descriptorLimit });
   const findings = [...machineFindings(machine), library.finding];
   if (finding !== undefined) findings.push(finding);
   if (loaded !== undefined) {
@@ -62,7 +65,11 @@ async function configuration(
 function shim(
   library: string | undefined,
   config: Config | undefined,
-): { readonly finding: Finding; readonly report?: HostReport } {
+): {
+  readonly finding: Finding;
+  readonly report: HostReport | undefined;
+  readonly descriptorLimit: number | undefined;
+} {
   const what = "shim";
   try {
     const kind = config?.plane.kind ?? "soft";
@@ -70,10 +77,12 @@ function shim(
     return {
       finding: { what, verdict: "ok", found: open.version },
       report: parseReport(hostReport(open)),
+      descriptorLimit: open.descriptorLimit,
     };
   } catch (error) {
     const advice = "use the program as it was built, or name a shim that fits it";
-    return { finding: { what, verdict: "problem", found: sentence(error), advice } };
+    const finding: Finding = { what, verdict: "problem", found: sentence(error), advice };
+    return { finding, report: undefined, descriptorLimit: undefined };
   }
 }
 

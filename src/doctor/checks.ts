@@ -6,6 +6,8 @@ import type { Config } from "../config/config.ts";
 import { forwardingAdvice } from "../plane/forwarding.ts";
 import { guardReasonText } from "../plane/guard.ts";
 import { mtuOf } from "../plane/mtu.ts";
+import { forListeners, limitFor } from "../rpc/descriptors.ts";
+import { STATUS_CONNECTIONS } from "../rpc/status_server.ts";
 import type { HostReport, Machine } from "./machine.ts";
 
 /** One thing that was looked at. */
@@ -40,6 +42,8 @@ export function configFindings(machine: Machine, config: Config): Finding[] {
     ...guard(machine, config),
     ...forwarding(machine, config),
     listenAddress(machine, config),
+    descriptors(machine, config),
+    connections(config),
     database(machine, config),
   ];
 }
@@ -197,6 +201,31 @@ function listenAddress(machine: Machine, { rpc, pip }: Config): Finding {
   const found = `this host has no ${[...new Set(missing)].join(", no ")}`;
   const advice = "give the address to the uplink, or correct pip and rpc.listen";
   return { what, verdict: "problem", found, advice };
+}
+
+/** At the limit the runtime aborts; the agent stays below it, and refuses connections. */
+function descriptors({ descriptorLimit: limit }: Machine, { rpc, peers }: Config): Finding {
+  const what = "file descriptors";
+  if (limit === undefined) return { what, verdict: "warning", found: "the limit cannot be read" };
+  const needed = limitFor(rpc.maxConnections + STATUS_CONNECTIONS, peers.length);
+  if (limit >= needed) return { what, verdict: "ok", found: `at most ${limit}` };
+  const left = forListeners(limit, peers.length);
+  return {
+    what,
+    // Each peer calls, and somebody asks for the status.
+    verdict: left <= peers.length ? "problem" : "warning",
+    found: `at most ${limit}: enough for ${left} connections, not for those of rpc.max_connections`,
+    advice: `LimitNOFILE=${needed} (ulimit -n ${needed}) or more, for this user's processes here`,
+  };
+}
+
+/** Peers keep the connection that they have opened. */
+function connections({ rpc, peers }: Config): Finding {
+  const what = "connections";
+  const found = `rpc.max_connections is ${rpc.maxConnections}, for ${peers.length} peers`;
+  if (rpc.maxConnections >= peers.length) return { what, verdict: "ok", found };
+  const advice = `rpc.max_connections: ${2 * peers.length}, or peers take turns`;
+  return { what, verdict: "warning", found, advice };
 }
 
 function database(machine: Machine, { stateDir }: Config): Finding {

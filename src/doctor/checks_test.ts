@@ -19,6 +19,7 @@ interface vf0 up 1500
 function machine(change: Partial<Machine> = {}, report = REPORT): Machine {
   return {
     report: parseReport(report),
+    descriptorLimit: 1024,
     exists: (path) => path === "/run/chrony",
     checkDatabase: () => "ok",
     kernel: () => "6.12.1",
@@ -33,6 +34,8 @@ const CONFIG: Config = parseConfig(
     "rpc":{"insecure":true},"peers":[]}`,
   "/etc/psp-agent/peers.json",
 ).config;
+
+const PEER: Config["peers"][number] = { id: "h2", svcAddress: "192.0.2.2:7443", vips: [] };
 
 const all = (m: Machine) => [...machineFindings(m), ...configFindings(m, CONFIG)];
 
@@ -62,6 +65,8 @@ Deno.test("each thing that is wrong is found, with what to do", () => {
     ["ingress guard", saying("guard 0", "guard 1"), "warning", /CAP_NET_ADMIN/],
     ["ingress guard", saying("guard 0", "guard 2"), "warning", /5\.12/],
     ["ingress guard", saying("guard 0", "guard 3"), "warning", /require/],
+    ["file descriptors", machine({ descriptorLimit: undefined }), "warning", /^$/],
+    ["file descriptors", machine({ descriptorLimit: 256 }), "warning", /LimitNOFILE=436 /],
     ["MTU", saying("up 9000", "up 1500"), "warning", /1560/],
     ["addresses", machine({ addresses: () => [] }), "problem", /pip/],
     [
@@ -104,4 +109,23 @@ Deno.test("capabilities are for raw sockets, and for the PSP port", () => {
   assert.equal(found("3000"), "CAP_NET_RAW, CAP_NET_ADMIN");
   assert.equal(found("2000"), "no CAP_NET_BIND_SERVICE");
   assert.equal(found("1000"), "no CAP_NET_RAW");
+});
+
+Deno.test("descriptors and connections are compared with the number of peers", () => {
+  const peers = Array.from({ length: 300 }, (_, i) => ({
+    ...PEER,
+    id: `p${i}`,
+    svcAddress: `192.0.2.2:${i + 1}`,
+  }));
+  const found = (descriptorLimit: number) =>
+    new Map(
+      configFindings(machine({ descriptorLimit }), { ...CONFIG, peers }).map((
+        one,
+      ) => [one.what, one]),
+    );
+  assert.equal(found(1024).get("file descriptors")?.verdict, "ok");
+  assert.equal(found(700).get("file descriptors")?.verdict, "warning");
+  assert.equal(found(600).get("file descriptors")?.verdict, "problem");
+  assert.equal(found(1024).get("connections")?.verdict, "warning");
+  assert.match(found(1024).get("connections")?.advice ?? "", /rpc\.max_connections: 600/);
 });

@@ -7,6 +7,8 @@ import { DatabaseSync } from "node:sqlite";
 export interface Machine {
   /** What the shim says of it; undefined where there is no shim. */
   readonly report: HostReport | undefined;
+  /** File descriptors that a process may have; undefined: unknown. */
+  readonly descriptorLimit: number | undefined;
   exists(path: string): boolean;
   /** What PRAGMA quick_check says: "ok", or what is wrong. */
   checkDatabase(path: string): string;
@@ -61,9 +63,12 @@ export function parseReport(text: string): HostReport {
 }
 
 /** The one that this process runs on. */
-export function thisMachine(report: HostReport | undefined): Machine {
+export function thisMachine(
+  { report, descriptorLimit }: Pick<Machine, "report" | "descriptorLimit">,
+): Machine {
   return {
     report,
+    descriptorLimit,
     exists: (path) => attempt(() => Deno.statSync(path)) !== undefined,
     checkDatabase,
     kernel: () => attempt(() => Deno.osRelease()) ?? "",

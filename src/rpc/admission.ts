@@ -28,6 +28,10 @@ export const ADMISSION_LIMITS: AdmissionLimits = {
 /** Addresses remembered for the rate; the one not seen for longest is forgotten first. */
 const MAX_ADDRESSES = 4096;
 
+/** After a flood the connections of that address begin one after the other, this far apart, for so long. */
+const GAP_MS = 100;
+const SLOW_MS = 10_000;
+
 interface Bucket {
   tokens: number;
   atMs: number;
@@ -40,6 +44,7 @@ export class Admission<T extends object> {
   readonly #pending = new Map<T, string>();
   readonly #byAddress = new Map<string, Set<T>>();
   readonly #buckets = new Map<string, Bucket>();
+  readonly #slow = new Map<string, { readonly untilMs: number; nextAtMs: number }>();
 
   constructor(limits: AdmissionLimits, now: () => number) {
     this.#limits = limits;
@@ -51,9 +56,8 @@ export class Admission<T extends object> {
     return this.#pending.size;
   }
 
-  /** A new connection from `remote`. The result, if any, must make room: destroy it. */
-  enter(connection: T, remote: string): T | undefined {
-    const address = group(remote);
+  /** A new connection of `address`, as `addressOf` says. The result, if any, must make room: destroy it. */
+  enter(connection: T, address: string): T | undefined {
     const same = this.#byAddress.get(address) ?? new Set<T>();
     let evict: T | undefined;
     if (same.size >= this.#limits.pendingPerAddress) [evict] = same;
@@ -69,6 +73,33 @@ export class Admission<T extends object> {
   start(connection: T): boolean {
     const address = this.#pending.get(connection);
     return address !== undefined && this.#take(address);
+  }
+
+  /** A connection of this address was ended for a flood. */
+  slow(address: string): void {
+    const now = this.#now();
+    const { nextAtMs = now } = this.#slow.get(address) ?? {};
+    this.#slow.delete(address);
+    this.#slow.set(address, { untilMs: now + SLOW_MS, nextAtMs });
+    if (this.#slow.size > MAX_ADDRESSES) {
+      const [oldest] = this.#slow.keys();
+      if (oldest !== undefined) this.#slow.delete(oldest);
+    }
+  }
+
+  /** How long this connection has to wait before it may begin, in ms. */
+  waitMs(connection: T): number {
+    const address = this.#pending.get(connection) ?? "";
+    const slow = this.#slow.get(address);
+    if (slow === undefined) return 0;
+    const now = this.#now();
+    const at = Math.max(now, slow.nextAtMs);
+    if (now >= slow.untilMs && at === now) {
+      this.#slow.delete(address);
+      return 0;
+    }
+    slow.nextAtMs = at + GAP_MS;
+    return at - now;
   }
 
   /** Its handshake is over, one way or the other. A good one costs its address nothing. */
@@ -112,8 +143,14 @@ export class Admission<T extends object> {
   }
 }
 
-/** One IPv4 address, or the /64 that one IPv6 host can use as it likes. */
-function group(remote: string): string {
+/**
+ * Whose connection it is before it has proved anything: one IPv4 address, or the /64 that one IPv6 host can use as it
+ * likes. The one place that says so: a listener on a Unix socket, where nobody has an address, would name the user
+ * at the other end here.
+ */
+export function addressOf(
+  { remoteAddress: remote = "" }: { readonly remoteAddress?: string | undefined },
+): string {
   if (!ipaddr.isValid(remote)) return remote;
   const parsed = ipaddr.process(remote);
   if (parsed instanceof ipaddr.IPv4) return parsed.toString();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from "node:assert/strict";
-import { Admission } from "./admission.ts";
+import { addressOf, Admission } from "./admission.ts";
 
 const LIMITS = { pending: 4, pendingPerAddress: 2, ratePerS: 1, burst: 3 };
 
@@ -10,7 +10,7 @@ Deno.test("the oldest handshake of an address makes room for its newest", () => 
   const [a, b, c] = [{ n: 1 }, { n: 2 }, { n: 3 }];
   assert.equal(admission.enter(a, "192.0.2.1"), undefined);
   assert.equal(admission.enter(b, "192.0.2.1"), undefined);
-  assert.equal(admission.enter(c, "::ffff:192.0.2.1"), a);
+  assert.equal(admission.enter(c, addressOf({ remoteAddress: "::ffff:192.0.2.1" })), a);
   assert.equal(admission.pending, 2);
 });
 
@@ -35,7 +35,7 @@ Deno.test("an address that never finishes a handshake runs out of tries, then ge
   const admission = new Admission<object>(LIMITS, () => now);
   const attempt = (from: string) => {
     const guest = {};
-    admission.enter(guest, from);
+    admission.enter(guest, addressOf({ remoteAddress: from }));
     const admitted = admission.start(guest);
     admission.leave(guest);
     return admitted;
@@ -63,4 +63,25 @@ Deno.test("good handshakes cost nothing", () => {
     assert.equal(admission.start(guest), true);
     admission.leave(guest, true);
   }
+});
+
+Deno.test("after a flood the connections of an address begin one after the other, and nobody else's", () => {
+  let now = 0;
+  const admission = new Admission<object>(
+    { ...LIMITS, pending: 99, pendingPerAddress: 99 },
+    () => now,
+  );
+  const wait = (address: string) => {
+    const guest = {};
+    admission.enter(guest, address);
+    return admission.waitMs(guest);
+  };
+  assert.equal(wait("192.0.2.1"), 0);
+  admission.slow("192.0.2.1");
+  assert.deepEqual([1, 2, 3].map(() => wait("192.0.2.1")), [0, 100, 200]);
+  admission.slow("192.0.2.1");
+  assert.equal(wait("192.0.2.1"), 300, "another flood does not begin the row anew");
+  assert.equal(wait("192.0.2.2"), 0);
+  now = 10_000;
+  assert.deepEqual([1, 2].map(() => wait("192.0.2.1")), [0, 0]);
 });

@@ -9,8 +9,26 @@ export const RPC_COUNTERS = {
     "connections that never became TLS sessions: bad certificate, garbage, silence",
   "handshakes-evicted": "unfinished handshakes that made room for newer ones",
   "handshakes-limited": "handshakes refused because their address began too many",
-  "connections-exceeded": "connections refused because rpc.max_connections are open",
-  "connections-evicted": "connections closed because their peer opened too many newer ones",
+  "connections-exceeded":
+    "connections refused because all that may be open are, none with less right to it",
+  "connections-evicted":
+    "connections closed because their peer or address opened too many newer ones",
+  "connections-crowded":
+    "connections closed because a full listener took a newer one: the idle first, of whoever has most",
+  "connections-idle": "connections closed because they asked for nothing for too long",
+  "connections-no-descriptor":
+    "connections refused because the process may open few more files (LimitNOFILE)",
+  "requests-late": "requests ended because their body or their reader took too long",
+  "listeners-reopened": "times a listener that accepted no connections was opened again",
+  "h2-pings": "HTTP/2 connections ended: too many PING frames",
+  "h2-settings": "HTTP/2 connections ended: too many SETTINGS frames",
+  "h2-priorities": "HTTP/2 connections ended: too many PRIORITY frames",
+  "h2-window-updates": "HTTP/2 connections ended: too many WINDOW_UPDATE frames",
+  "h2-resets": "HTTP/2 connections ended: too many requests that were reset",
+  "h2-continuations": "HTTP/2 connections ended: too many CONTINUATION frames",
+  "h2-small-frames": "HTTP/2 connections ended: too many DATA frames that carry nothing",
+  "h2-unknown-frames": "HTTP/2 connections ended: too many frames of unknown types",
+  "h2-header-blocks": "HTTP/2 connections ended: a header block with too many fields or octets",
   "sessions-resumed":
     "TLS sessions that were resumed: refused where a certificate is needed, else as without one",
   "certificate-missing": "connections without a certificate where one is needed",

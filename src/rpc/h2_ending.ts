@@ -5,7 +5,7 @@
  * session at once, from within the receipt of that frame; Deno 2.9 then frees what nghttp2 is still reading and
  * the process dies, now and then (denoland/deno#36788). Anybody who may connect could do that to an agent.
  */
-import type { Http2Session } from "node:http2";
+import { constants, type Http2Session } from "node:http2";
 import { setImmediate } from "node:timers";
 
 /** To be called for every session before its first frame: it then ends after the event, not within it. */
@@ -15,7 +15,7 @@ export function endLater(session: Http2Session): void {
   session.destroy = (...args) => void setImmediate(() => destroy.apply(session, args));
 }
 
-/** Ends it at once. Never from within an event that a frame of it brought. */
-export function endNow(session: Http2Session): void {
-  if (!session.destroyed) Object.getPrototypeOf(session).destroy.call(session);
+/** Ends it at once, with a GOAWAY of `code`. Never from within an event that a frame of it brought. */
+export function endNow(session: Http2Session, code = constants.NGHTTP2_NO_ERROR): void {
+  if (!session.destroyed) Object.getPrototypeOf(session).destroy.call(session, code);
 }

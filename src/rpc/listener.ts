@@ -1,19 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * The front door of a listening port: lets connections in, with every bound that a stranger could otherwise
- * outgrow. TLS begins when the first octets look like it, so that silence and garbage cost a socket only.
+ * What happens to a connection of a listening port, from its first octet to its end, with every bound that a stranger
+ * or a peer could otherwise outgrow. TLS begins when the first octets look like it, so that silence and garbage cost a
+ * socket only.
  */
-import * as net from "node:net";
-import { ConfigError } from "../config/config.ts";
+import type * as net from "node:net";
 import type { TLSSocket } from "node:tls";
-import { Admission, ADMISSION_LIMITS, type AdmissionLimits } from "./admission.ts";
+import { addressOf, Admission, ADMISSION_LIMITS, type AdmissionLimits } from "./admission.ts";
+import { ConnectionShares, type ShareLimits } from "./connection_shares.ts";
+import type { Descriptors } from "./descriptors.ts";
+import { openDoor } from "./door.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
+import type { Flood } from "./h2_meter.ts";
 import {
+  cancel,
   type Carrier,
+  carrierOf,
   destroy,
   finish,
   ignore,
+  KEEP_ALIVE_MS,
   plainServers,
   refuse,
   type Request,
@@ -23,7 +30,7 @@ import {
 import { type Ending, type Proof, Proofs, REVIEW_MS } from "./proof.ts";
 import type { TlsStore } from "./tls_store.ts";
 
-export type { Carrier, Request, Response };
+export { type Carrier, carrierOf, type Request, type Response };
 
 /** What a listener needs. */
 export interface ListenerOptions {
@@ -37,20 +44,33 @@ export interface ListenerOptions {
     /** "optional": a connection without a good certificate is let in all the same, as one without. */
     readonly clients: "required" | "optional";
   };
-  readonly maxConnections: number;
+  readonly shares: ShareLimits;
   readonly handshakeTimeoutMs: number;
-  /** Connections without a request for this long are closed; default 10 min. */
+  /** Connections without a request for this long are closed; default 10 min, a minute if they have proved nothing. */
   readonly idleMs?: number;
+  /** ... that never had one; default 10 s. */
+  readonly firstRequestMs?: number;
+  /** A request must be over by then, its body come and its answer taken; default 30 s. */
+  readonly requestTimeoutMs?: number;
+  /** Whether the answer of this request may take as long as it likes, once its body has come. */
+  readonly endless?: (request: Request) => boolean;
   /** HTTP/2 streams per connection; default 64. */
   readonly maxStreams?: number;
   readonly admission?: AdmissionLimits;
+  /** Shared by all listeners of the process; default: no limit. */
+  readonly descriptors?: Descriptors | undefined;
+  /** How often a quiet listener is tried (door.ts). */
+  readonly lookMs?: number;
   /**
-   * Called for each connection that may send requests, before its first one, with what it has proved and the
-   * address that it comes from; false: it is closed.
+   * Called for each connection that may send requests, before its first one, with what it has proved and the address
+   * that it comes from. The result is the identity whose share it takes; undefined: none, "refused": it is closed.
    */
-  readonly accept?: (carrier: Carrier, proof: Proof | undefined, address: string) => boolean;
+  readonly accept?: (carrier: Carrier, proof: Proof | undefined, address: string) => Accepted;
   readonly events?: RpcEvents;
 }
+
+/** What becomes of a connection. */
+export type Accepted = { readonly identity?: string | undefined } | "refused";
 
 /** Listening until closed. */
 export interface Listener {
@@ -58,8 +78,12 @@ export interface Listener {
   readonly port: number;
   /** Connections beyond the handshake. */
   connections(): number;
+  /** Whether it accepts connections, as far as was seen. */
+  accepting(): boolean;
   /** What a connection has proved; undefined: it has shown no certificate that is good now. */
   proof(carrier: Carrier): Proof | undefined;
+  /** The connection has proved in a request that it is `identity`. */
+  prove(carrier: Carrier, identity: string): void;
   /** Closes those connections at once, each counted and logged as `why` says; undefined: it stays. */
   drop(why: (carrier: Carrier) => Ending | undefined): number;
   /** No new connections; open ones may finish what they do, at most `graceMs`. */
@@ -67,33 +91,89 @@ export interface Listener {
 }
 
 const DEFAULT_IDLE_MS = 600_000;
+/** A little longer than HTTP/1.1 clients are told. */
+const UNPROVEN_IDLE_MS = KEEP_ALIVE_MS + 5_000;
+const FIRST_REQUEST_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 30_000;
+/** A connection that is told to go does so, or is cut. */
+const LAST_WORDS_MS = 1_000;
+const BACKLOG = 511;
 
 /** Listens. Throws `ConfigError` when the address cannot be used. */
 export async function listen(options: ListenerOptions): Promise<Listener> {
   const events = options.events ?? SILENT;
+  const { descriptors } = options;
   const admission = new Admission<net.Socket>(
     options.admission ?? ADMISSION_LIMITS,
     () => performance.now(),
   );
-  const carriers = new Set<Carrier>();
+  const shares = new ConnectionShares<Carrier>(options.shares);
+  /** Every connection beyond the handshake, with what closes it when it asks for nothing. */
+  const carriers = new Map<Carrier, ReturnType<typeof setTimeout> | undefined>();
   const proofs = options.tls && new Proofs<Carrier>({ ...options.tls, events });
   /** Every socket with what ends its probation. */
   const raw = new Map<net.Socket, (good: boolean) => void>();
+  const dismissed = new WeakSet<Carrier>();
+  /** Lets an idle connection go: soon, whatever its other side does. */
+  const dismiss = (carrier: Carrier) => {
+    if (dismissed.has(carrier)) return;
+    dismissed.add(carrier);
+    events.count("connections-idle");
+    finish(carrier);
+    rest(carrier, LAST_WORDS_MS, () => destroy(carrier));
+  };
+  /** Until its next request. */
+  const rest = (carrier: Carrier, ms: number, then: () => void) => {
+    if (!carriers.has(carrier)) return;
+    clearTimeout(carriers.get(carrier));
+    carriers.set(carrier, setTimeout(then, ms));
+  };
   const open = (carrier: Carrier, socket: net.Socket) => {
-    if (carriers.size >= options.maxConnections) {
-      events.count("connections-exceeded");
-      return refuse(carrier);
-    }
-    carriers.add(carrier);
+    carriers.set(carrier, undefined);
     carrier.on("close", () => {
+      clearTimeout(carriers.get(carrier));
       carriers.delete(carrier);
+      shares.leave(carrier);
       proofs?.leave(carrier);
     });
     carrier.on("error", ignore);
-    carrier.setTimeout(options.idleMs ?? DEFAULT_IDLE_MS, () => finish(carrier));
-    const address = socket.remoteAddress ?? "";
-    if (proofs?.enter(carrier, socket as TLSSocket) === false) refuse(carrier);
-    else if (options.accept?.(carrier, proofs?.of(carrier), address) === false) refuse(carrier);
+    // The last resort, for answers without an end whose reader is gone.
+    carrier.setTimeout(options.idleMs ?? DEFAULT_IDLE_MS, () => dismiss(carrier));
+    if (proofs?.enter(carrier, socket as TLSSocket) === false) return refuse(carrier);
+    const accepted = options.accept?.(carrier, proofs?.of(carrier), socket.remoteAddress ?? "") ??
+      {};
+    if (accepted === "refused") return refuse(carrier);
+    const room = shares.enter(carrier, addressOf(socket), accepted.identity);
+    if (room === "full") {
+      events.count("connections-exceeded");
+      return refuse(carrier);
+    }
+    if (room !== undefined) {
+      events.count(room.why === "share" ? "connections-evicted" : "connections-crowded");
+      destroy(room.evict);
+    }
+    rest(carrier, options.firstRequestMs ?? FIRST_REQUEST_MS, () => dismiss(carrier));
+  };
+  /** Each request counts for its connection, and has an end. */
+  const handler = (request: Request, response: Response) => {
+    const carrier = carrierOf(request);
+    request.on("error", ignore);
+    response.on("error", ignore);
+    shares.begin(carrier);
+    clearTimeout(carriers.get(carrier));
+    const late = setTimeout(() => {
+      events.count("requests-late");
+      cancel(request);
+    }, options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS);
+    if (options.endless?.(request)) request.once("end", () => clearTimeout(late));
+    response.once("close", () => {
+      clearTimeout(late);
+      if (!shares.end(carrier)) return;
+      const idleMs = options.idleMs ?? DEFAULT_IDLE_MS;
+      const ms = shares.isProven(carrier) ? idleMs : Math.min(idleMs, UNPROVEN_IDLE_MS);
+      rest(carrier, ms, () => dismiss(carrier));
+    });
+    options.handler(request, response);
   };
   /** Ends a connection whose certificate was good once. */
   const end = (carrier: Carrier, { counter, reason }: Ending) => {
@@ -108,12 +188,30 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   const review = (all: boolean) => {
     for (const [carrier, ending] of proofs?.review(all) ?? []) end(carrier, ending);
   };
+  const doors = {
+    open,
+    flooded(session: Carrier, socket: net.Socket, counter: Flood) {
+      events.count(counter);
+      events.log("warning", "A connection is closed: it was flooded", {
+        address: socket.remoteAddress,
+        fingerprint: proofs?.of(session)?.leaf.fingerprint,
+        counter,
+      });
+      admission.slow(addressOf(socket));
+    },
+  };
+  const served = { ...options, handler };
   const inner = options.tls
-    ? secureServer(options, options.tls, { open, events })
-    : plainServers(options, { open });
-  const server = net.createServer((socket) => {
+    ? secureServer(served, options.tls, { ...doors, events })
+    : plainServers(served, doors);
+  const enter = (socket: net.Socket) => {
     socket.on("error", ignore);
-    const evict = admission.enter(socket, socket.remoteAddress ?? "");
+    if (descriptors?.take() === false) {
+      events.count("connections-no-descriptor");
+      return socket.destroy();
+    }
+    socket.on("close", () => descriptors?.give());
+    const evict = admission.enter(socket, addressOf(socket));
     if (evict !== undefined) {
       events.count("handshakes-evicted");
       evict.destroy();
@@ -126,18 +224,17 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
       socket.destroy();
     };
     const late = setTimeout(fail, options.handshakeTimeoutMs);
+    let paced: ReturnType<typeof setTimeout> | undefined;
     raw.set(socket, (good) => {
       clearTimeout(late);
       admission.leave(socket, good);
     });
     socket.on("close", () => {
+      clearTimeout(paced);
       raw.get(socket)?.(false);
       raw.delete(socket);
     });
-    socket.once("readable", () => {
-      const first: Uint8Array | null = socket.read();
-      if (first === null) return socket.destroy();
-      if (!inner.speaks(first)) return fail();
+    const begin = (first: Uint8Array) => {
       if (!admission.start(socket)) {
         events.count("handshakes-limited");
         return socket.destroy();
@@ -145,9 +242,25 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
       taken = true;
       socket.unshift(first);
       inner.take(socket, first, () => raw.get(socket)?.(true));
+    };
+    socket.once("readable", () => {
+      const first: Uint8Array | null = socket.read();
+      if (first === null) return socket.destroy();
+      if (!inner.speaks(first)) return fail();
+      const waitMs = admission.waitMs(socket);
+      if (waitMs === 0) return begin(first);
+      paced = setTimeout(() => begin(first), waitMs);
     });
+  };
+  const door = await openDoor({
+    listen: options.listen,
+    key: options.key,
+    // What waits is accepted all at once, and may not be more than there is room for. Who comes beyond waits a second.
+    backlog: Math.min(BACKLOG, Math.max(2, Math.floor((descriptors?.left ?? Infinity) / 2))),
+    enter,
+    events,
+    ...(options.lookMs === undefined ? {} : { lookMs: options.lookMs }),
   });
-  const { hostname, port } = await bind(server, options);
   // Before the review: it judges by what is in force then.
   const stopFollowing = options.tls?.store.onChange((now) => {
     inner.renew?.(now);
@@ -156,13 +269,15 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   const reviews = proofs && setInterval(() => review(false), REVIEW_MS);
   if (reviews !== undefined) Deno.unrefTimer(reviews);
   return {
-    hostname,
-    port,
-    connections: () => carriers.size,
+    hostname: door.hostname,
+    port: door.port,
+    connections: () => shares.size,
+    accepting: () => door.accepting(),
     proof: (carrier) => proofs?.of(carrier),
+    prove: (carrier, identity) => shares.prove(carrier, identity),
     drop(why) {
       let dropped = 0;
-      for (const carrier of [...carriers]) {
+      for (const carrier of [...carriers.keys()]) {
         const ending = why(carrier);
         if (ending === undefined) continue;
         end(carrier, ending);
@@ -173,74 +288,24 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     async close(graceMs) {
       stopFollowing?.();
       clearInterval(reviews);
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      for (const carrier of carriers) finish(carrier);
+      inner.close();
+      const closed = door.close();
+      for (const carrier of carriers.keys()) finish(carrier);
+      const gone = Promise.withResolvers<void>();
+      const nobodyLeft = () => raw.size === 0 && gone.resolve();
+      for (const socket of raw.keys()) socket.on("close", nobodyLeft);
+      nobodyLeft();
       const timer = setTimeout(() => {
-        for (const carrier of carriers) destroy(carrier);
+        for (const carrier of carriers.keys()) destroy(carrier);
         for (const socket of raw.keys()) socket.destroy();
       }, graceMs);
-      // A connection that nobody counts could hold `closed` back: not beyond a second more.
-      const late = Promise.withResolvers<void>();
-      const limit = setTimeout(late.resolve, graceMs + 1000);
-      await Promise.race([closed, late.promise]);
+      // A connection that nobody counts could hold it back: not beyond a second more.
+      const limit = setTimeout(gone.resolve, graceMs + 1000);
+      await Promise.all([closed, gone.promise]);
       clearTimeout(timer);
       clearTimeout(limit);
       for (const socket of raw.keys()) socket.destroy();
+      for (const timer of carriers.values()) clearTimeout(timer);
     },
   };
-}
-
-/** "host:port" in its parts, the brackets of IPv6 removed. */
-export function splitListen(listen: string): { readonly hostname: string; readonly port: number } {
-  const at = listen.lastIndexOf(":");
-  return {
-    hostname: listen.slice(0, at).replace(/^\[(.*)\]$/, "$1"),
-    port: Number(listen.slice(at + 1)),
-  };
-}
-
-/** By the name of the error. Deno says EINVAL where Linux says EADDRNOTAVAIL. */
-const WHY_NOT: Readonly<Record<string, string>> = {
-  EADDRINUSE: "another program listens there",
-  EADDRNOTAVAIL: "this host has no such address (see ip address)",
-  EINVAL: "this host has no such address (see ip address)",
-  EACCES: "this user may not use that port",
-  ENOTFOUND: "no address is known for that name",
-  EAI_AGAIN: "no address is known for that name",
-  EAFNOSUPPORT: "this host does not have that address family",
-};
-
-/** Why an address cannot be listened on, in words that go at the end of a sentence. */
-export function listenReason(cause: unknown): string {
-  const { code = "", message = String(cause) } = cause as { code?: string; message?: string };
-  return WHY_NOT[code] ?? message;
-}
-
-async function bind(
-  server: net.Server,
-  options: ListenerOptions,
-): Promise<{ hostname: string; port: number }> {
-  const { hostname, port } = splitListen(options.listen);
-  try {
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(port, hostname, () => {
-        server.off("error", reject);
-        resolve();
-      });
-    });
-  } catch (cause) {
-    server.close(ignore);
-    const why = listenReason(cause);
-    throw new ConfigError(`Cannot listen on "${options.listen}" (${options.key}): ${why}`, [], {
-      cause,
-    });
-  }
-  server.on(
-    "error",
-    (error) =>
-      options.events?.log("error", "A listener reported an error", { reason: error.message }),
-  );
-  const address = server.address() as net.AddressInfo;
-  return { hostname: address.address, port: address.port };
 }

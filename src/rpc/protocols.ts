@@ -7,6 +7,8 @@ import type * as net from "node:net";
 import type * as tls from "node:tls";
 import type { RpcEvents } from "./events.ts";
 import { endLater, endNow } from "./h2_ending.ts";
+import { guardSession } from "./h2_guard.ts";
+import { type Flood, MAX_FIELDS, MAX_UNPACKED } from "./h2_meter.ts";
 import type { ListenerOptions } from "./listener.ts";
 import { contextOptions, type TlsMaterial } from "./tls.ts";
 
@@ -30,19 +32,27 @@ export interface Inner {
   take(socket: net.Socket, first: Uint8Array, settled: () => void): void;
   /** New TLS files: new handshakes use them. */
   renew?(material: TlsMaterial): void;
+  /** HTTP/1.1 connections end with the answer that they wait for. */
+  close(): void;
 }
 
 /** Back to the front door. */
 export interface Doors {
   readonly open: (carrier: Carrier, socket: net.Socket) => void;
+  /** The other side of this HTTP/2 connection floods it; it is ended. */
+  readonly flooded: (session: http2.Http2Session, socket: net.Socket, flood: Flood) => void;
 }
+
+/** How long an HTTP/1.1 connection is told that it may wait for its next request. */
+export const KEEP_ALIVE_MS = 60_000;
 
 /** HTTP/2 and HTTP/1.1 over TLS, chosen by ALPN. */
 export function secureServer(
   options: ListenerOptions,
   { store, clients }: NonNullable<ListenerOptions["tls"]>,
-  { open, events }: Doors & { readonly events: RpcEvents },
+  { events, ...doors }: Doors & { readonly events: RpcEvents },
 ): Inner {
+  const { open } = doors;
   const server = http2.createSecureServer({
     ...contextOptions(store.current),
     ...http2Options(options),
@@ -52,6 +62,7 @@ export function secureServer(
     allowHTTP1: true,
     handshakeTimeout: options.handshakeTimeoutMs,
   }, options.handler);
+  const close = keepAlive(server as unknown as KeepsAlive);
   // By both ends of the TCP connection: the TLS socket does not say which socket it came from.
   const settle = new Map<string, () => void>();
   server.on("secureConnection", (socket: tls.TLSSocket) => {
@@ -60,10 +71,7 @@ export function secureServer(
     socket.on("error", ignore);
     if (socket.alpnProtocol !== "h2") open(socket, socket);
   });
-  server.on("session", (session) => {
-    endLater(session);
-    open(session, session.socket as net.Socket);
-  });
+  guardSessions(server, "secureConnection", doors);
   server.on("sessionError", ignore);
   server.on("tlsClientError", (_error, socket) => {
     events.count("handshakes-failed");
@@ -79,19 +87,19 @@ export function secureServer(
       server.emit("connection", socket);
     },
     renew: (material) => server.setSecureContext(contextOptions(material)),
+    close,
   };
 }
 
 /** HTTP/2 with prior knowledge and HTTP/1.1, told apart by the first octets. */
-export function plainServers(options: ListenerOptions, { open }: Doors): Inner {
+export function plainServers(options: ListenerOptions, doors: Doors): Inner {
+  const { open } = doors;
   const http2Server = http2.createServer(http2Options(options), options.handler);
-  http2Server.on("session", (session) => {
-    endLater(session);
-    open(session, session.socket as net.Socket);
-  });
+  guardSessions(http2Server, "connection", doors);
   http2Server.on("sessionError", ignore);
   const http1Server = http.createServer(options.handler);
   http1Server.on("clientError", (_error, socket) => socket.destroy());
+  const close = keepAlive(http1Server);
   return {
     speaks: () => true,
     take(socket, first, settled) {
@@ -104,7 +112,52 @@ export function plainServers(options: ListenerOptions, { open }: Doors): Inner {
         if (!socket.destroyed) http1Server.emit("connection", socket);
       }
     },
+    close,
   };
+}
+
+/** Each session is watched from its first octet on: `event` is what the server makes it of. */
+function guardSessions(
+  server: http2.Http2Server | http2.Http2SecureServer,
+  event: "connection" | "secureConnection",
+  { open, flooded }: Doors,
+): void {
+  // The server makes the session of a socket within the event that brings the socket.
+  let made = (_session: http2.Http2Session) => {};
+  server.prependListener(event, (socket: net.Socket & { alpnProtocol?: string }) => {
+    if (event === "secureConnection" && socket.alpnProtocol !== "h2") return;
+    let session: http2.Http2Session | undefined;
+    made = (own) => session = own;
+    guardSession(socket, {
+      of: "client",
+      flooded: (flood) => {
+        if (session === undefined) return socket.destroy();
+        flooded(session, socket, flood);
+        endNow(session, http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
+      },
+    });
+  });
+  server.on("session", (session: http2.Http2Session) => {
+    made(session);
+    endLater(session);
+    open(session, session.socket as net.Socket);
+  });
+}
+
+/** What Deno asks of a server about its HTTP/1.1 connections. */
+interface KeepsAlive {
+  keepAliveTimeout: number;
+}
+
+/**
+ * Lets HTTP/1.1 connections have more than one request. A server to which sockets are given does not listen, and
+ * Deno closes the connections of such a one after the first answer, having promised the opposite. The result ends it.
+ */
+function keepAlive(server: KeepsAlive): () => void {
+  let open = true;
+  Object.defineProperty(server, "listening", { get: () => open });
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
+  return () => open = false;
 }
 
 function ends(socket: net.Socket): string {
@@ -114,11 +167,26 @@ function ends(socket: net.Socket): string {
 
 function http2Options(options: ListenerOptions) {
   return {
-    settings: { maxConcurrentStreams: options.maxStreams ?? 64, enablePush: false },
-    // Megabytes, by node:http2's measure.
-    maxSessionMemory: 4,
-    maxHeaderListPairs: 64,
+    settings: {
+      maxConcurrentStreams: options.maxStreams ?? 64,
+      enablePush: false,
+      // The runtime never frees a header block that it refuses: what could make it do so is refused before (h2_meter.ts).
+      maxHeaderListSize: MAX_UNPACKED,
+    },
+    maxHeaderListPairs: 2 * MAX_FIELDS,
   };
+}
+
+/** What carries this request: the key under which the front door knows the connection. */
+export function carrierOf(request: Request): Carrier {
+  const session = "stream" in request ? request.stream.session : undefined;
+  return session ?? request.socket;
+}
+
+/** Ends one request, whatever it waits for. */
+export function cancel(request: Request): void {
+  if ("stream" in request) request.stream.close(http2.constants.NGHTTP2_CANCEL);
+  else request.destroy();
 }
 
 /** Lets what is under way end. */

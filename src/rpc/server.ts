@@ -3,13 +3,13 @@
 /** The listener for other agents: mutual TLS, identity from the certificate, Connect, gRPC and gRPC-Web. */
 import { createContextValues } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
-import { constants } from "node:http2";
 import { ConfigError } from "../config/config.ts";
 import type { TunnelHandler } from "../exchange/exchange.ts";
 import type { AdmissionLimits } from "./admission.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
 import { identify, type Identity, isDeniedCertificate, type Trust } from "./identity.ts";
-import { type Carrier, listen, type Request, type Response } from "./listener.ts";
+import { type Accepted, type Carrier, carrierOf, listen, type Request } from "./listener.ts";
+import type { Descriptors } from "./descriptors.ts";
 import type { Proof } from "./proof.ts";
 import { runtimeRefusal } from "./tls.ts";
 import type { TlsStore } from "./tls_store.ts";
@@ -31,7 +31,12 @@ export interface RpcServerOptions {
   readonly idleMs?: number;
   /** A request must be over by then; default 30 s. */
   readonly requestTimeoutMs?: number;
+  /** A connection that never had a request is closed; default 10 s. */
+  readonly firstRequestMs?: number;
   readonly admission?: AdmissionLimits;
+  readonly descriptors?: Descriptors | undefined;
+  /** How often a quiet listener is tried; default 5 s. */
+  readonly lookMs?: number;
   readonly events?: RpcEvents;
   /** A peer has proved who it is on a new connection: the address that it comes from. Never without TLS. */
   readonly onPeer?: (peer: string, address: string) => void;
@@ -43,6 +48,8 @@ export interface RpcServer extends AsyncDisposable {
   readonly address: { readonly hostname: string; readonly port: number };
   /** Connections beyond the handshake. */
   connections(): number;
+  /** Whether it accepts connections, as far as was seen. */
+  accepting(): boolean;
   /** New peers or deny list: connections that are not welcome any more end at once. Returns how many. */
   setTrust(trust: Trust): number;
   /** The certificate that each peer showed last, by its fingerprint. */
@@ -55,7 +62,9 @@ export interface RpcServer extends AsyncDisposable {
 export const INSECURE_PEER_HEADER = "psp-peer";
 /** Connections of one identity; the oldest makes room. Agents need one. */
 const MAX_CONNECTIONS_PER_PEER = 8;
-const REQUEST_TIMEOUT_MS = 30_000;
+/** What strangers leave to peers, and what those of one address may have that ask for nothing. */
+const RESERVE = 1 / 4;
+const IDLE_PER_ADDRESS = 16;
 
 interface Known {
   readonly proof: Proof;
@@ -69,22 +78,20 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   let trust = options.trust;
   const known = new Map<Carrier, Known>();
   const presented = new Map<string, string>();
-  const accept = (carrier: Carrier, proof: Proof | undefined, address: string): boolean => {
-    if (proof === undefined) return options.tls === undefined;
+  const accept = (carrier: Carrier, proof: Proof | undefined, address: string): Accepted => {
+    if (proof === undefined) return options.tls === undefined ? {} : "refused";
     const entry = { proof, identity: identityOf(proof, trust) };
     // Denied ends here; a stranger with a good certificate is told so in the protocol he speaks.
     if (!entry.identity.ok && entry.identity.reason === "denied-identity") {
       events.count("denied-identity");
-      return false;
+      return "refused";
     }
-    makeRoom(known, entry, events);
     known.set(carrier, entry);
-    if (entry.identity.ok) {
-      presented.set(entry.identity.peer, proof.leaf.fingerprint);
-      options.onPeer?.(entry.identity.peer, address);
-    }
     carrier.on("close", () => known.delete(carrier));
-    return true;
+    if (!entry.identity.ok) return {};
+    presented.set(entry.identity.peer, proof.leaf.fingerprint);
+    options.onPeer?.(entry.identity.peer, address);
+    return { identity: entry.identity.peer };
   };
   const callerOf = (request: Request): Identity => {
     if (options.tls === undefined) return insecureCaller(request, trust);
@@ -103,12 +110,32 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   const listener = await listen({
     listen: options.listen,
     key: "rpc.listen",
-    handler: withDeadline(serve, options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS),
+    handler(request, response) {
+      try {
+        serve(request, response);
+      } catch {
+        // A request without authority, for instance: there is no protocol to answer in.
+        response.statusCode = 400;
+        response.end();
+      }
+    },
     ...(options.tls ? { tls: { store: options.tls, clients: "required" as const } } : {}),
-    maxConnections: options.maxConnections,
+    shares: {
+      total: options.maxConnections,
+      reserve: options.tls === undefined ? 0 : Math.floor(options.maxConnections * RESERVE),
+      // Without TLS nobody proves anything, and whole laboratories are one address.
+      idlePerAddress: options.tls === undefined ? options.maxConnections : IDLE_PER_ADDRESS,
+      perIdentity: MAX_CONNECTIONS_PER_PEER,
+    },
     handshakeTimeoutMs: options.handshakeTimeoutMs,
-    ...(options.idleMs === undefined ? {} : { idleMs: options.idleMs }),
-    ...(options.admission === undefined ? {} : { admission: options.admission }),
+    ...pick(options, [
+      "idleMs",
+      "firstRequestMs",
+      "requestTimeoutMs",
+      "admission",
+      "descriptors",
+      "lookMs",
+    ]),
     accept,
     events,
   });
@@ -116,6 +143,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   return {
     address: { hostname: listener.hostname, port: listener.port },
     connections: listener.connections,
+    accepting: listener.accepting,
     presented: () => presented,
     setTrust(next) {
       trust = next;
@@ -129,35 +157,6 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     },
     close,
     [Symbol.asyncDispose]: () => close(),
-  };
-}
-
-/** What carries this request: the key under which `accept` saw it. */
-export function carrierOf(request: Request): Carrier {
-  const session = "stream" in request ? request.stream.session : undefined;
-  return session ?? request.socket;
-}
-
-/** Ends requests that take too long, so that nobody holds a stream by sending half a message. */
-function withDeadline(
-  serve: (request: Request, response: Response) => void,
-  timeoutMs: number,
-): (request: Request, response: Response) => void {
-  return (request, response) => {
-    request.on("error", ignore);
-    response.on("error", ignore);
-    const timer = setTimeout(() => {
-      if ("stream" in request) request.stream.close(constants.NGHTTP2_CANCEL);
-      else request.destroy();
-    }, timeoutMs);
-    response.on("close", () => clearTimeout(timer));
-    try {
-      serve(request, response);
-    } catch {
-      // A request without authority, for instance: there is no protocol to answer in.
-      response.statusCode = 400;
-      response.end();
-    }
   };
 }
 
@@ -187,18 +186,6 @@ function identityOf({ leaf }: Proof, trust: Trust): Identity {
   return { ok: false, reason: "denied-identity", message };
 }
 
-function makeRoom(known: ReadonlyMap<Carrier, Known>, entry: Known, events: RpcEvents): void {
-  const owner = ownerOf(entry);
-  const same = [...known].filter(([, other]) => ownerOf(other) === owner);
-  if (same.length < MAX_CONNECTIONS_PER_PEER) return;
-  events.count("connections-evicted");
-  same[0]?.[0].destroy();
-}
-
-function ownerOf({ identity }: Known): string {
-  return identity.ok ? identity.peer : "";
-}
-
 function insecureCaller(request: Request, trust: Trust): Identity {
   const peer = request.headers[INSECURE_PEER_HEADER];
   if (typeof peer !== "string") {
@@ -214,4 +201,13 @@ function insecureCaller(request: Request, trust: Trust): Identity {
   );
 }
 
-function ignore(): void {}
+/** Those of these options that are there. */
+function pick<T extends object, K extends keyof T>(
+  options: T,
+  names: readonly K[],
+): { [N in K]: Exclude<T[N], undefined> } {
+  const there = names.filter((name) => options[name] !== undefined);
+  return Object.fromEntries(there.map((name) => [name, options[name]])) as {
+    [N in K]: Exclude<T[N], undefined>;
+  };
+}

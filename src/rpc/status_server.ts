@@ -12,9 +12,10 @@ import { fileReason } from "../config/reasons.ts";
 import type { StatusSource } from "../status.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
 import { isDeniedCertificate, type Trust } from "./identity.ts";
-import { listen, type Request, type Response, splitListen } from "./listener.ts";
+import type { Descriptors } from "./descriptors.ts";
+import { splitListen } from "./door.ts";
+import { carrierOf, listen, type Request, type Response } from "./listener.ts";
 import { METRICS_TYPE, metricsText } from "./metrics.ts";
-import { carrierOf } from "./server.ts";
 import { statusRoutes } from "./status_service.ts";
 import { runtimeRefusal } from "./tls.ts";
 import { TlsStore } from "./tls_store.ts";
@@ -25,6 +26,16 @@ export interface StatusServerOptions {
   readonly source: StatusSource;
   /** Who is denied here too. Anybody else with a certificate of the CA may read. */
   readonly trust: Trust;
+  /** Whether the control listener accepts connections; `/healthz` fails while one of the two does not. */
+  readonly controlAccepts?: () => boolean;
+  readonly descriptors?: Descriptors | undefined;
+  /** As those of the listener, for tests. */
+  readonly limits?: {
+    readonly firstRequestMs?: number;
+    readonly requestTimeoutMs?: number;
+    readonly idleMs?: number;
+    readonly lookMs?: number;
+  };
   readonly events?: RpcEvents;
 }
 
@@ -44,7 +55,16 @@ export interface StatusServer extends AsyncDisposable {
 const MAX_REQUEST_BYTES = 4096;
 /** How long a body may take that nobody wants. */
 const BODY_MS = 500;
-const MAX_CONNECTIONS = 128;
+/** Connections of a status listener, at most. */
+export const STATUS_CONNECTIONS = 128;
+/** Of these, what is kept for who has shown a certificate or the token, where there is such a thing. */
+const RESERVE = 32;
+/** Connections that ask for nothing, of one address. */
+const IDLE_PER_ADDRESS = 32;
+/** Connections of one certificate. */
+const PER_IDENTITY = 32;
+/** The request whose answer has no end. */
+const WATCH = "/psp.v1.StatusService/WatchSamples";
 /** A quiet `WatchSamples` stream is not idle. */
 const IDLE_MS = 3_600_000;
 /** Shorter ones can be guessed. */
@@ -71,22 +91,30 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
   // With a token the certificate is optional, and either will do: browsers resume sessions, and such a
   // connection counts as one without a certificate.
   const clients = token === undefined ? "required" : "optional";
-  const allowed = (request: Request): boolean =>
-    (token !== undefined && bearer(request, token)) ||
-    listener.proof(carrierOf(request)) !== undefined ||
-    (token === undefined && store === undefined);
+  const allowed = (request: Request): boolean => {
+    if (token !== undefined && bearer(request, token)) {
+      listener.prove(carrierOf(request), "token");
+      return true;
+    }
+    return listener.proof(carrierOf(request)) !== undefined ||
+      (token === undefined && store === undefined);
+  };
+  const deaf = (): string | undefined =>
+    options.controlAccepts?.() === false
+      ? "rpc.listen"
+      : listener.accepting()
+      ? undefined
+      : "status.listen";
   const serve = connectNodeAdapter({
     routes: statusRoutes(source, { admin: config.admin, events }),
     readMaxBytes: MAX_REQUEST_BYTES,
     acceptCompression: [],
-    fallback: (request, response) => other(request, response as Response, source),
+    fallback: (request, response) => other(request, response as Response, { source, deaf }),
   });
   const listener = await listen({
     listen: config.listen,
     key: "status.listen",
     handler: (request, response) => {
-      request.on("error", ignore);
-      response.on("error", ignore);
       if (loopback && !ourHost(request, hostname)) {
         events.count("status-foreign-host");
         return afterBody(
@@ -109,13 +137,22 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
       }
     },
     ...(store ? { tls: { store, clients } } : {}),
-    maxConnections: MAX_CONNECTIONS,
+    shares: {
+      total: STATUS_CONNECTIONS,
+      reserve: token === undefined ? 0 : RESERVE,
+      idlePerAddress: IDLE_PER_ADDRESS,
+      perIdentity: PER_IDENTITY,
+    },
     handshakeTimeoutMs: 5_000,
     idleMs: IDLE_MS,
+    ...options.limits,
+    endless: (request) => request.url?.split("?", 1)[0] === WATCH,
+    descriptors: options.descriptors,
     accept: (_carrier, proof) => {
-      if (proof === undefined || !isDeniedCertificate(proof.leaf, trust)) return true;
+      if (proof === undefined) return {};
+      if (!isDeniedCertificate(proof.leaf, trust)) return { identity: proof.leaf.fingerprint };
       events.count("denied-identity");
-      return false;
+      return "refused";
     },
     events,
   }).catch((error) => {
@@ -154,14 +191,24 @@ function ourHost(request: Request, listenHost: string): boolean {
   return name !== "" && (isLoopback(name) || name === listenHost.toLowerCase());
 }
 
-function other(request: Request, response: Response, source: StatusSource): void {
+function other(
+  request: Request,
+  response: Response,
+  { source, deaf }: {
+    readonly source: StatusSource;
+    /** The listener that accepts no connections, by its key. */
+    readonly deaf: () => string | undefined;
+  },
+): void {
   const path = request.url?.split("?", 1)[0];
   if (request.method !== "GET" && request.method !== "HEAD") {
     return afterBody(request, () => answer(response, 404, "Not found\n"));
   }
   if (path === "/healthz") {
     const { draining } = source.status();
-    return answer(response, draining ? 503 : 200, draining ? "draining\n" : "ok\n");
+    const closed = deaf();
+    const wrong = draining ? "draining" : closed && `${closed} accepts no connections`;
+    return answer(response, wrong ? 503 : 200, `${wrong ?? "ok"}\n`);
   }
   if (path === "/metrics") {
     return answer(response, 200, metricsText(source.status(), source.pipes()), METRICS_TYPE);
@@ -225,5 +272,3 @@ function bearer(request: Request, token: Uint8Array): boolean {
   const bytes = new TextEncoder().encode(given);
   return bytes.length === token.length && timingSafeEqual(bytes, token);
 }
-
-function ignore(): void {}

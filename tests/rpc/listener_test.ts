@@ -2,7 +2,7 @@
 
 /** Listeners that cannot be had. */
 import assert from "node:assert/strict";
-import { listenReason } from "../../src/rpc/listener.ts";
+import { listenReason } from "../../src/rpc/door.ts";
 import { clientOf, start } from "./lab.ts";
 
 Deno.test("neither TLS nor insecure: refused at start, on both sides", async () => {

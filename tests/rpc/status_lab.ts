@@ -2,7 +2,11 @@
 
 /** A status listener with fixed answers, and curl to ask it. */
 import type { Config } from "../../src/config/config.ts";
-import { startStatusServer, type StatusServer } from "../../src/rpc/status_server.ts";
+import {
+  startStatusServer,
+  type StatusServer,
+  type StatusServerOptions,
+} from "../../src/rpc/status_server.ts";
 import { tunnelToken } from "../../src/rpc/status_service.ts";
 import type { SampleView, StatusSource, StatusView, TunnelView } from "../../src/status.ts";
 import { ears, type Heard, TRUST } from "./lab.ts";
@@ -125,13 +129,18 @@ export interface World extends AsyncDisposable {
 }
 
 /** Starts one, as `config` says. */
-export async function world(config: Partial<Config["status"]> = {}, of = source()): Promise<World> {
+export async function world(
+  config: Partial<Config["status"]> = {},
+  of = source(),
+  more: Partial<StatusServerOptions> = {},
+): Promise<World> {
   const events = ears();
   const server = await startStatusServer({
     config: { listen: "127.0.0.1:0", admin: false, ...config },
     source: of,
     trust: TRUST,
     events,
+    ...more,
   });
   const address = `127.0.0.1:${server.address.port}`;
   const url = `${config.tls ? "https" : "http"}://${address}`;
