@@ -7,7 +7,7 @@ import { reload, trustOf } from "./agent_reload.ts";
 import { agentStatus } from "./agent_status.ts";
 import type { RunOptions } from "./cli/run.ts";
 import { systemClock } from "./clock.ts";
-import type { Config } from "./config/config.ts";
+import { type Config, ConfigError } from "./config/config.ts";
 import { type Core, createCore } from "./tunnels/core.ts";
 import { endTogether } from "./ending.ts";
 import { FlowTable } from "./plane/flow_table.ts";
@@ -25,6 +25,7 @@ import { systemRandom } from "./random.ts";
 import { createRpcClient } from "./rpc/client.ts";
 import { Descriptors, forListeners, limitFor } from "./rpc/descriptors.ts";
 import type { RpcEvents } from "./rpc/events.ts";
+import { HYBRID, ownKeyExchange } from "./rpc/key_exchange.ts";
 import type { Trust } from "./rpc/identity.ts";
 import { startRpcServer } from "./rpc/server.ts";
 import { startStatusServer, STATUS_CONNECTIONS, type StatusServer } from "./rpc/status_server.ts";
@@ -56,6 +57,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
   const store = stack.use(
     openSaStore({ path: `${state.path}/agent.db`, log, wallMs: () => clock.wallMs() }),
   );
+  await refuseClassical(config);
   const tls = openTls(config, events);
   if (tls !== undefined) stack.use(tls);
   const setup = stack.use(await setUpPlane(config));
@@ -73,6 +75,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
       peers: config.peers,
       trust,
       maxMessageBytes: config.rpc.maxMessageBytes,
+      requirePq: config.rpc.requirePq,
       events,
       onConnected,
       ...insecure,
@@ -118,6 +121,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
     trust,
     backend,
     controlAccepts: server.accepting,
+    keyExchanges: client.keyExchanges,
     descriptors,
   });
   ends.push(() => status.close());
@@ -274,6 +278,7 @@ function startStatus(
     trust: Trust;
     backend: string;
     controlAccepts: () => boolean;
+    keyExchanges: () => ReadonlyMap<string, string>;
     descriptors: Descriptors | undefined;
   },
 ): Promise<StatusServer> {
@@ -292,6 +297,19 @@ function startStatus(
     controlAccepts,
     descriptors,
   });
+}
+
+/** With rpc.require_pq an agent whose own calls every such peer would refuse does not start. */
+async function refuseClassical({ rpc }: Config): Promise<void> {
+  if (!rpc.requirePq) return;
+  const found = await ownKeyExchange();
+  if (found === HYBRID) return;
+  throw new ConfigError(
+    `Cannot start with rpc.require_pq: Deno ${Deno.version.deno} negotiates ${
+      found ?? "nothing"
+    } with ` +
+      `itself, not ${HYBRID}; remove rpc.require_pq, or use a Deno that prefers it`,
+  );
 }
 
 /** The descriptors that both listeners may take; says when that is less than the configuration promises. */

@@ -24,6 +24,8 @@ export interface AgentStatusParts {
   /** Counters kept outside of core and plane: the RPC listener's. */
   readonly counters: () => Readonly<Record<string, bigint>>;
   readonly certificateExpiresAtMs: () => number | undefined;
+  /** By peer, the group of the key exchange. */
+  readonly keyExchanges: () => ReadonlyMap<string, string>;
   /** The crypto backend in use. */
   readonly backend: string;
 }
@@ -35,8 +37,13 @@ export function agentStatus(parts: AgentStatusParts): StatusSource {
     status: () => {
       const view = core.status();
       const expiresAt = parts.certificateExpiresAtMs();
+      const keyExchanges = parts.keyExchanges();
       return {
         ...view,
+        peers: view.peers.map((peer) => {
+          const keyExchange = keyExchanges.get(peer.id);
+          return keyExchange === undefined ? peer : { ...peer, keyExchange };
+        }),
         id: `spiffe://${config.domain}/psp/${config.id}`,
         version: VERSION,
         plane: planeView(parts),

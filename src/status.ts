@@ -14,6 +14,8 @@ export interface PeerView {
   readonly nextAttemptAtMs?: number;
   readonly bootEpoch: bigint;
   readonly tunnels: number;
+  /** The group of the key exchange, on the newest connection to it. */
+  readonly keyExchange?: string;
 }
 
 /** An interface of the plane. */

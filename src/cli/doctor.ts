@@ -6,6 +6,7 @@ import { type Config, ConfigError } from "../config/config.ts";
 import { loadConfig, type Loaded } from "../config/load.ts";
 import { configFindings, type Finding, machineFindings } from "../doctor/checks.ts";
 import { type HostReport, parseReport, thisMachine } from "../doctor/machine.ts";
+import { ownKeyExchange } from "../rpc/key_exchange.ts";
 import { examineCertificates } from "./certificates.ts";
 import { EXIT, type ExitCode, json, out, sentence } from "./io.ts";
 import { shimPath } from "./shim.ts";
@@ -25,7 +26,11 @@ export async function doctor(args: DoctorArgs): Promise<ExitCode> {
     args.library ?? config?.plane.library,
     config,
   );
-  const machine = thisMachine({ report, descriptorLimit });
+  const machine = thisMachine({
+    report,
+    descriptorLimit,
+    keyExchange: await ownKeyExchange(),
+  });
   const findings = [...machineFindings(machine), library.finding];
   if (finding !== undefined) findings.push(finding);
   if (loaded !== undefined) {

@@ -79,13 +79,14 @@ export function statusText(view: StatusView, nowMs: number): string {
   }
   const lines = facts.map(([name, value]) => `${name.padEnd(12)} ${value}\n`).join("");
   const peers = table(
-    ["PEER", "ADDRESS", "STATE", "TUNNELS", "VIPS", "LAST ERROR"],
+    ["PEER", "ADDRESS", "STATE", "TUNNELS", "VIPS", "KEY EXCHANGE", "LAST ERROR"],
     view.peers.map((peer) => [
       peer.id,
       peer.svcAddress,
       circuit(peer, nowMs),
       String(peer.tunnels),
       few(peer.vips),
+      peer.keyExchange ?? "-",
       peer.lastError || "-",
     ]),
     [3],

@@ -34,6 +34,7 @@ const VIEW: StatusView = {
       lastError: "",
       bootEpoch: 9n,
       tunnels: 12,
+      keyExchange: "X25519",
     },
     {
       id: "h3",
@@ -67,9 +68,9 @@ mtu          uplink 1500, overhead 68, largest inner packet 1432
 rotation     2 so far, 1 SAs on the old key, next in 23h53m
 certificate  expires in 30d
 
-PEER  ADDRESS         STATE                       TUNNELS  VIPS                        LAST ERROR
-h2    192.0.2.2:7443  ok                               12  10.2.0.0/24 10.3.0.0/24 +1  -
-h3    192.0.2.3:7443  3 failures, next try in 4s        0  10.5.0.0/24                 connection refused
+PEER  ADDRESS         STATE                       TUNNELS  VIPS                        KEY EXCHANGE  LAST ERROR
+h2    192.0.2.2:7443  ok                               12  10.2.0.0/24 10.3.0.0/24 +1  X25519        -
+h3    192.0.2.3:7443  3 failures, next try in 4s        0  10.5.0.0/24                 -             connection refused
 
 COUNTER     VALUE
 rx-packets     99

@@ -38,6 +38,7 @@ Deno.test("the smallest file gets every default", () => {
       listen: "192.0.2.1:7443",
       tls: { cert: "/etc/psp/h1.crt", key: "/etc/psp/h1.key", ca: "/etc/ca.crt" },
       insecure: false,
+      requirePq: false,
       timeoutMs: 2000,
       attempts: 4,
       maxConnections: 256,

@@ -155,6 +155,12 @@ function* control(form: FileForm): Generator<Remark> {
       text: "is true although rpc.tls is there: remove one of the two",
     };
   }
+  if (rpc.require_pq && !rpc.tls) {
+    yield {
+      path: ["rpc", "require_pq"],
+      text: "is true without rpc.tls: there is no key exchange",
+    };
+  }
   if (form.tunnel.back_off.ms > form.tunnel.back_off_max.ms) {
     yield {
       path: ["tunnel", "back_off_max"],

@@ -143,6 +143,7 @@ const rpc = section({
   listen: v.optional(hostPort),
   tls: v.optional(tls),
   insecure: v.optional(bool, false),
+  require_pq: v.optional(bool, false),
   timeout: v.optional(duration(50, 10 * 60 * SECOND), "2s"),
   attempts: v.optional(integer(1, 100), 4),
   max_connections: v.optional(integer(1, 65_536), 256),

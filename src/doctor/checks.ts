@@ -7,6 +7,7 @@ import { forwardingAdvice } from "../plane/forwarding.ts";
 import { guardReasonText } from "../plane/guard.ts";
 import { mtuOf } from "../plane/mtu.ts";
 import { forListeners, limitFor } from "../rpc/descriptors.ts";
+import { HYBRID } from "../rpc/key_exchange.ts";
 import { STATUS_CONNECTIONS } from "../rpc/status_server.ts";
 import type { HostReport, Machine } from "./machine.ts";
 
@@ -44,6 +45,7 @@ export function configFindings(machine: Machine, config: Config): Finding[] {
     listenAddress(machine, config),
     descriptors(machine, config),
     connections(config),
+    keyExchange(machine, config),
     database(machine, config),
   ];
 }
@@ -217,6 +219,15 @@ function descriptors({ descriptorLimit: limit }: Machine, { rpc, peers }: Config
     found: `at most ${limit}: enough for ${left} connections, not for those of rpc.max_connections`,
     advice: `LimitNOFILE=${needed} (ulimit -n ${needed}) or more, for this user's processes here`,
   };
+}
+
+/** Between two agents; another program may prefer another. */
+function keyExchange({ keyExchange: found = "unknown" }: Machine, { rpc }: Config): Finding {
+  const what = "key exchange";
+  if (found === HYBRID) return { what, verdict: "ok", found: `${found}, post-quantum` };
+  if (!rpc.requirePq) return { what, verdict: "ok", found: `${found}, not post-quantum` };
+  const advice = `remove rpc.require_pq, or use a Deno that prefers ${HYBRID}`;
+  return { what, verdict: "problem", found: `${found}: the agent does not start`, advice };
 }
 
 /** Peers keep the connection that they have opened. */

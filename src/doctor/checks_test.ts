@@ -20,6 +20,7 @@ function machine(change: Partial<Machine> = {}, report = REPORT): Machine {
   return {
     report: parseReport(report),
     descriptorLimit: 1024,
+    keyExchange: "X25519",
     exists: (path) => path === "/run/chrony",
     checkDatabase: () => "ok",
     kernel: () => "6.12.1",
@@ -128,4 +129,16 @@ Deno.test("descriptors and connections are compared with the number of peers", (
   assert.equal(found(600).get("file descriptors")?.verdict, "problem");
   assert.equal(found(1024).get("connections")?.verdict, "warning");
   assert.match(found(1024).get("connections")?.advice ?? "", /rpc\.max_connections: 600/);
+});
+
+Deno.test("a key exchange that is not post-quantum is a problem where that is required", () => {
+  const found = (keyExchange: string | undefined, requirePq: boolean) =>
+    configFindings(machine({ keyExchange }), { ...CONFIG, rpc: { ...CONFIG.rpc, requirePq } })
+      .find(({ what }) => what === "key exchange");
+  assert.deepEqual(
+    [found("X25519", false), found("X25519MLKEM768", true)].map((one) => one?.verdict),
+    ["ok", "ok"],
+  );
+  for (const other of ["X25519", undefined]) assert.equal(found(other, true)?.verdict, "problem");
+  assert.match(found("X25519", false)?.found ?? "", /not post-quantum/);
 });

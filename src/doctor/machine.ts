@@ -9,6 +9,8 @@ export interface Machine {
   readonly report: HostReport | undefined;
   /** File descriptors that a process may have; undefined: unknown. */
   readonly descriptorLimit: number | undefined;
+  /** The group that this runtime negotiates with itself; undefined: unknown. */
+  readonly keyExchange: string | undefined;
   exists(path: string): boolean;
   /** What PRAGMA quick_check says: "ok", or what is wrong. */
   checkDatabase(path: string): string;
@@ -64,11 +66,10 @@ export function parseReport(text: string): HostReport {
 
 /** The one that this process runs on. */
 export function thisMachine(
-  { report, descriptorLimit }: Pick<Machine, "report" | "descriptorLimit">,
+  told: Pick<Machine, "report" | "descriptorLimit" | "keyExchange">,
 ): Machine {
   return {
-    report,
-    descriptorLimit,
+    ...told,
     exists: (path) => attempt(() => Deno.statSync(path)) !== undefined,
     checkDatabase,
     kernel: () => attempt(() => Deno.osRelease()) ?? "",

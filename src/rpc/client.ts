@@ -17,12 +17,12 @@ import {
   type Interceptor,
 } from "@connectrpc/connect";
 import { createTransport } from "@connectrpc/connect/protocol-connect";
-import type { SecureClientSessionOptions } from "node:http2";
 import type { TLSSocket } from "node:tls";
 import { ConfigError } from "../config/config.ts";
 import type { CallOptions, TunnelClient } from "../exchange/exchange.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
 import { H2Connection } from "./h2_connection.ts";
+import { HYBRID } from "./key_exchange.ts";
 import { TunnelService } from "./gen/psp/v1/tunnel_pb.ts";
 import { identify, isDenied, isDeniedCertificate, type Trust } from "./identity.ts";
 import {
@@ -54,6 +54,8 @@ export interface RpcClientOptions {
   readonly trust: Trust;
   readonly tls?: TlsStore;
   readonly insecure?: boolean;
+  /** Peers that use another key exchange than the post-quantum one are not called. */
+  readonly requirePq?: boolean;
   readonly maxMessageBytes: number;
   /** A connection that heard nothing for this long is asked; default 20 s. */
   readonly pingIntervalMs?: number;
@@ -70,6 +72,8 @@ export interface RpcClient extends TunnelClient, Disposable {
   setTrust(trust: Trust, peers: readonly PeerAddress[]): void;
   /** The certificate that each peer showed last, by its fingerprint. */
   presented(): ReadonlyMap<string, string>;
+  /** The group of the key exchange with each peer, on the newest connection. */
+  keyExchanges(): ReadonlyMap<string, string>;
   /** Ends all connections; calls under way reject. */
   close(): void;
 }
@@ -97,6 +101,7 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
   let { trust, peers } = options;
   const lines = new Map<string, Line>();
   const presented = new Map<string, string>();
+  const keyExchanges = new Map<string, string>();
   const cut = (id: string, why: string) => {
     lines.get(id)?.connection.close(why);
     lines.delete(id);
@@ -111,7 +116,7 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
     }
     const open = lines.get(id);
     if (open !== undefined) return open;
-    const line = openLine(options, peer, { trust: () => trust, events, presented });
+    const line = openLine(options, peer, { trust: () => trust, events, presented, keyExchanges });
     lines.set(id, line);
     return line;
   };
@@ -214,6 +219,7 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
       }
     },
     presented: () => presented,
+    keyExchanges: () => keyExchanges,
     close,
     [Symbol.dispose]: close,
   };
@@ -231,24 +237,24 @@ function refuseUnsafe(options: RpcClientOptions): void {
 function openLine(
   options: RpcClientOptions,
   peer: PeerAddress,
-  { trust, events, presented }: {
+  { trust, events, presented, keyExchanges }: {
     readonly trust: () => Trust;
     readonly events: RpcEvents;
     readonly presented: Map<string, string>;
+    readonly keyExchanges: Map<string, string>;
   },
 ): Line {
   const baseUrl = `${options.tls ? "https" : "http"}://${peer.svcAddress}`;
   const { tls } = options;
-  const session = (): SecureClientSessionOptions =>
-    tls === undefined ? {} : clientOptions(tls.current);
-  const admit = (socket: TLSSocket): string | undefined => {
+  const admit = (socket: TLSSocket, keyExchange: string | undefined): string | undefined => {
     if (tls === undefined) return undefined;
     line.proof = undefined;
     line.refusal = undefined;
+    keyExchanges.set(peer.id, keyExchange ?? "unknown");
     const proven = prove(socket, judging(tls));
-    const wrong = proven.ok
-      ? stranger(peer.id, proven.proof, trust())
-      : { counter: proven.reason, reason: proven.message };
+    const wrong = !proven.ok
+      ? { counter: proven.reason, reason: proven.message }
+      : stranger(peer.id, proven.proof, trust()) ?? weak(keyExchange, options);
     if (wrong !== undefined) {
       events.count(wrong.counter);
       line.refusal = { message: wrong.reason };
@@ -260,8 +266,14 @@ function openLine(
   };
   const connection = new H2Connection({
     authority: baseUrl,
-    session,
-    ...(tls === undefined ? {} : { admit }),
+    ...(tls === undefined ? {} : { admit, tls: () => clientOptions(tls.current) }),
+    flooded(counter) {
+      events.count(counter);
+      events.log("warning", "A connection to a peer is closed: it was flooded", {
+        peer: peer.id,
+        counter,
+      });
+    },
     maxBytes: options.maxMessageBytes,
     pingIntervalMs: options.pingIntervalMs ?? 20_000,
     pingTimeoutMs: options.pingTimeoutMs ?? 5_000,
@@ -308,6 +320,18 @@ function stranger(id: string, { leaf }: Proof, trust: Trust): Ending | undefined
   }
   if (found.peer === id) return undefined;
   return { counter: "unknown-identity", reason: `the certificate is that of "${found.peer}"` };
+}
+
+/** Why this key exchange will not do. */
+function weak(
+  keyExchange: string | undefined,
+  { requirePq = false }: RpcClientOptions,
+): Ending | undefined {
+  if (!requirePq || keyExchange === HYBRID) return undefined;
+  const reason = `its key exchange is ${
+    keyExchange ?? "unknown"
+  }, and rpc.require_pq wants ${HYBRID}`;
+  return { counter: "key-exchange-refused", reason };
 }
 
 function nameOurselves(id: string): Interceptor {

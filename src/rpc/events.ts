@@ -31,6 +31,8 @@ export const RPC_COUNTERS = {
   "h2-header-blocks": "HTTP/2 connections ended: a header block with too many fields or octets",
   "sessions-resumed":
     "TLS sessions that were resumed: refused where a certificate is needed, else as without one",
+  "key-exchange-refused":
+    "TLS connections refused because their key exchange would not be post-quantum (rpc.require_pq)",
   "certificate-missing": "connections without a certificate where one is needed",
   "certificate-unreadable": "certificates that cannot be read",
   "certificate-early": "certificates, or those of their CA, that are not valid yet",

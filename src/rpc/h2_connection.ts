@@ -13,17 +13,28 @@ import {
   type UniversalClientResponse,
 } from "@connectrpc/connect/protocol";
 import * as http2 from "node:http2";
-import type { TLSSocket } from "node:tls";
-import { endLater } from "./h2_ending.ts";
+import * as net from "node:net";
+import * as tls from "node:tls";
+import { endLater, endNow } from "./h2_ending.ts";
+import { guardSession } from "./h2_guard.ts";
+import type { Flood } from "./h2_meter.ts";
+import { MAX_FIELDS, MAX_UNPACKED } from "./h2_meter.ts";
+import { joined, selectedGroup } from "./key_exchange.ts";
+import { Tap } from "./tap.ts";
 
 /** How a connection is made and kept. */
 export interface H2Options {
   /** "https://192.0.2.1:7443". */
   readonly authority: string;
-  /** Asked for each new connection. */
-  readonly session: () => http2.ClientSessionOptions | http2.SecureClientSessionOptions;
-  /** Looks at the other side of a new TLS connection before any request goes there; the result says why not. */
-  readonly admit?: (socket: TLSSocket) => string | undefined;
+  /** How TLS is spoken, asked for each new connection; absent: it is not. */
+  readonly tls?: () => tls.ConnectionOptions;
+  /**
+   * Looks at the other side of a new TLS connection before any request goes there, and at the group of the key
+   * exchange; the result says why not.
+   */
+  readonly admit?: (socket: tls.TLSSocket, keyExchange: string | undefined) => string | undefined;
+  /** The other side floods the connection, which is ended. */
+  readonly flooded: (flood: Flood) => void;
   /** Largest response body. */
   readonly maxBytes: number;
   readonly pingIntervalMs: number;
@@ -117,7 +128,17 @@ export class H2Connection {
   }
 
   #open(): Live {
-    const session = http2.connect(this.#options.authority, this.#options.session());
+    const wire = this.#dial((flood) => {
+      this.#options.flooded(flood);
+      endNow(session, http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
+      this.#drop(live, `the peer floods the connection (${flood})`);
+    });
+    const session = http2.connect(this.#options.authority, {
+      createConnection: () => wire.socket,
+      // What the runtime would refuse it would never free: guardSession refuses it before.
+      maxHeaderListPairs: 2 * MAX_FIELDS,
+      settings: { enablePush: false, maxHeaderListSize: MAX_UNPACKED },
+    });
     endLater(session);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     promise.catch(ignore);
@@ -151,10 +172,10 @@ export class H2Connection {
     live.calls.add(reject);
     this.#live = live;
     session.on("connect", () => {
-      const why = this.#options.admit?.(session.socket as TLSSocket);
+      const why = this.#options.admit?.(session.socket as tls.TLSSocket, wire.keyExchange());
       if (why !== undefined) return this.#drop(live, why);
       live.connected = true;
-      this.#options.onOpen?.(session.socket?.remoteAddress ?? "");
+      this.#options.onOpen?.(wire.address());
       live.calls.delete(reject);
       resolve();
     });
@@ -169,6 +190,42 @@ export class H2Connection {
       this.#drop(live, "the connection was lost");
     });
     return live;
+  }
+
+  /** A socket that a session can take over; watched from its first octet on. */
+  #dial(flooded: (flood: Flood) => void): {
+    readonly socket: net.Socket;
+    /** Of the other side; empty before the connection stands. */
+    readonly address: () => string;
+    /** The group, as the server has said; undefined: it said none that is known. */
+    readonly keyExchange: () => string | undefined;
+  } {
+    const { hostname, port, protocol } = new URL(this.#options.authority);
+    const host = hostname.replace(/^\[(.*)\]$/, "$1");
+    const raw = net.connect({ host, port: Number(port) || (protocol === "https:" ? 443 : 80) });
+    raw.setNoDelay(true);
+    const address = () => raw.remoteAddress ?? "";
+    const options = this.#options.tls?.();
+    if (options === undefined) {
+      raw.once("connect", () => guardSession(raw, { of: "server", flooded }));
+      return { socket: raw, address, keyExchange: () => undefined };
+    }
+    let said: Uint8Array[] = [];
+    let group: string | false | undefined = false;
+    const wire = new Tap(raw, (chunk) => {
+      if (group !== false) return;
+      said.push(chunk);
+      group = selectedGroup(joined(said));
+      if (group !== false) said = [];
+    });
+    const socket = tls.connect({
+      ...options,
+      socket: wire,
+      ALPNProtocols: ["h2"],
+      ...(net.isIP(host) === 0 ? { servername: host } : {}),
+    });
+    socket.once("secureConnect", () => guardSession(socket, { of: "server", flooded }));
+    return { socket, address, keyExchange: () => group === false ? undefined : group };
   }
 
   #drop(live: Live, why: string): void {

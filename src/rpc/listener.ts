@@ -8,6 +8,7 @@
 import type * as net from "node:net";
 import type { TLSSocket } from "node:tls";
 import { addressOf, Admission, ADMISSION_LIMITS, type AdmissionLimits } from "./admission.ts";
+import { HYBRID, INSUFFICIENT_SECURITY, joined, preferredGroup } from "./key_exchange.ts";
 import { ConnectionShares, type ShareLimits } from "./connection_shares.ts";
 import type { Descriptors } from "./descriptors.ts";
 import { openDoor } from "./door.ts";
@@ -43,6 +44,8 @@ export interface ListenerOptions {
     readonly store: TlsStore;
     /** "optional": a connection without a good certificate is let in all the same, as one without. */
     readonly clients: "required" | "optional";
+    /** Only with a post-quantum key exchange. */
+    readonly requirePq?: boolean;
   };
   readonly shares: ShareLimits;
   readonly handshakeTimeoutMs: number;
@@ -243,14 +246,31 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
       socket.unshift(first);
       inner.take(socket, first, () => raw.get(socket)?.(true));
     };
-    socket.once("readable", () => {
-      const first: Uint8Array | null = socket.read();
-      if (first === null) return socket.destroy();
-      if (!inner.speaks(first)) return fail();
+    const proceed = (first: Uint8Array) => {
       const waitMs = admission.waitMs(socket);
       if (waitMs === 0) return begin(first);
       paced = setTimeout(() => begin(first), waitMs);
-    });
+    };
+    const said: Uint8Array[] = [];
+    const read = () => {
+      const chunk: Uint8Array | null = socket.read();
+      if (chunk === null) return socket.destroy();
+      said.push(chunk);
+      const first = joined(said);
+      if (!inner.speaks(first)) return fail();
+      if (!options.tls?.requirePq) return proceed(first);
+      const group = preferredGroup(first);
+      if (group === false) return socket.once("readable", read);
+      if (group === HYBRID) return proceed(first);
+      events.count("key-exchange-refused");
+      events.log("warning", "A connection is refused: its key exchange would not be post-quantum", {
+        address: socket.remoteAddress,
+        reason: group === undefined ? "it cannot be read" : `it would be ${group}`,
+      });
+      taken = true;
+      socket.end(INSUFFICIENT_SECURITY, () => socket.destroy());
+    };
+    socket.once("readable", read);
   };
   const door = await openDoor({
     listen: options.listen,

@@ -24,6 +24,8 @@ export interface RpcServerOptions {
   readonly tls?: TlsStore;
   /** Plain HTTP; the caller is whoever the header `psp-peer` says. For laboratories only. */
   readonly insecure?: boolean;
+  /** Callers that would use another key exchange than the post-quantum one are refused. */
+  readonly requirePq?: boolean;
   readonly maxConnections: number;
   readonly handshakeTimeoutMs: number;
   readonly maxMessageBytes: number;
@@ -119,7 +121,11 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
         response.end();
       }
     },
-    ...(options.tls ? { tls: { store: options.tls, clients: "required" as const } } : {}),
+    ...(options.tls
+      ? {
+        tls: { store: options.tls, clients: "required" as const, ...pick(options, ["requirePq"]) },
+      }
+      : {}),
     shares: {
       total: options.maxConnections,
       reserve: options.tls === undefined ? 0 : Math.floor(options.maxConnections * RESERVE),

@@ -45,6 +45,7 @@ export function statusToProto(view: StatusView): pb.GetStatusResponse {
         ...time("nextAttemptAt", peer.nextAttemptAtMs),
         bootEpoch: peer.bootEpoch,
         tunnels: peer.tunnels,
+        keyExchange: peer.keyExchange ?? "",
       })
     ),
     tunnels: create(pb.TunnelCountsSchema, view.tunnels),
@@ -82,6 +83,7 @@ export function statusFromProto(message: pb.GetStatusResponse): StatusView {
       ...maybe("nextAttemptAtMs", ms(peer.nextAttemptAt)),
       bootEpoch: peer.bootEpoch,
       tunnels: peer.tunnels,
+      ...(peer.keyExchange === "" ? {} : { keyExchange: peer.keyExchange }),
     })),
     tunnels: {
       opening: tunnels?.opening ?? 0,

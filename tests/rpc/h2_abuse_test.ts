@@ -3,7 +3,9 @@
 /** Who floods an HTTP/2 connection loses it, and the agent nothing. */
 import assert from "node:assert/strict";
 import * as http2 from "node:http2";
+import * as net from "node:net";
 import * as tls from "node:tls";
+import { Code, type ConnectError } from "@connectrpc/connect";
 import {
   attack,
   ATTACKS,
@@ -137,10 +139,44 @@ Deno.test("requests, answers and their window updates are no flood", async () =>
 });
 
 /** When something came that is no SETTINGS and no WINDOW_UPDATE. */
-function answered(socket: import("node:net").Socket): Promise<void> {
+function answered(socket: net.Socket): Promise<void> {
   return new Promise((resolve) =>
     socket.on("data", (chunk: Uint8Array) => {
       for (const { type } of framesOf(chunk)) if (type === 1) resolve();
     })
   );
+}
+
+/** A peer that answers whatever comes with these octets. */
+async function evilPeer(octets: Uint8Array) {
+  const server = net.createServer((socket) => {
+    socket.on("error", () => {});
+    socket.once("data", () => socket.write(octets));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", () => resolve()));
+  const { port } = server.address() as net.AddressInfo;
+  return {
+    address: { hostname: "127.0.0.1", port },
+    [Symbol.asyncDispose]: () => new Promise<void>((resolve) => server.close(() => resolve())),
+  };
+}
+
+for (const name of ["h2-pings", "h2-settings", "h2-window-updates", "h2-header-blocks"]) {
+  Deno.test(`a peer that answers a call with too much loses the connection too, counted as ${name}`, async () => {
+    const flood = Array.from({ length: 2000 }, (_, i) =>
+      name === "h2-header-blocks"
+        // :status 200 and 80 fields more.
+        ? frame(1, 4, 1, [0x88, ...new Array(80).fill(0x90)])
+        : ATTACKS[name]?.(1 + 2 * i) ?? HELLO);
+    await using peer = await evilPeer(joined([frame(4, 0, 0), ...flood]));
+    const events = ears();
+    using client = clientOf(peer as never, { insecure: true, events });
+    await assert.rejects(
+      client.newTunnel("h2", request(), CALL),
+      (error: ConnectError) =>
+        error.code === Code.Unavailable &&
+        error.message.includes(`floods the connection (${name})`),
+    );
+    assert.equal(events.counts.get(name), 1);
+  });
 }

@@ -279,6 +279,7 @@ function configOf(
     rpc: {
       listen: "",
       insecure: true,
+      requirePq: false,
       timeoutMs: 1000,
       attempts: 4,
       maxConnections: 256,
