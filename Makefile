@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help deps shim binary gen ok test demo bench bench-path bench-plane fuzz soak fmt clean distclean
+.PHONY: help deps shim binary gen ok test test-world demo bench bench-path bench-plane fuzz soak fmt clean distclean
 
 deno := .toolchain/bin/deno
 export DENO_DIR := $(CURDIR)/.toolchain/cache
@@ -37,6 +37,10 @@ ok: ## what must be green before every commit, under a minute
 test: ## every suite; the last line is "N passed, N failed"
 	@tools/deps.sh
 	@tools/lock.sh shared tools/test.sh
+
+test-world: ## tests that need Go modules: h2spec, TLS with other groups; says what it cannot run
+	@tools/deps.sh npm net build
+	@tools/lock.sh shared tools/world.sh
 
 demo: ## two hosts in namespaces, a ping and a copy, encrypted (HOLD=1 leaves them running)
 	@tools/deps.sh npm build net
