@@ -40,6 +40,11 @@ const CASES: readonly Case[] = [
     },
     names: /nobody\.crt/,
   },
+  {
+    why: "the key exchange must be post-quantum, and the runtime prefers another",
+    change: ({ rpc }) => rpc.require_pq = true,
+    names: /rpc\.require_pq: Deno .* negotiates X25519 with itself, not X25519MLKEM768/,
+  },
 ];
 
 story("what keeps an agent from starting is one sentence", {}, async ({ world, launch }) => {

@@ -7,7 +7,7 @@ import * as net from "node:net";
 import * as tls from "node:tls";
 import { connect, frame, getBlock, HELLO, joined } from "../support/h2_frames.ts";
 import { CALL, clientOf, ears, Lab, request, start } from "./lab.ts";
-import { curl, source, world } from "./status_lab.ts";
+import { apart, curl, source, world } from "./status_lab.ts";
 
 /** Each with the first octets of a request, and no more. */
 async function crowd(port: number, n: number, first: string): Promise<net.Socket[]> {
@@ -82,9 +82,9 @@ Deno.test("who is at work without end makes room too, when all are of one addres
   for (const socket of sockets) socket.destroy();
 });
 
-Deno.test("a connection that asks for nothing is closed, counted; so is one whose request has no end", async () => {
+Deno.test("a connection that asks for nothing is closed, counted", async () => {
   await using w = await world({}, source(), {
-    limits: { firstRequestMs: 100, requestTimeoutMs: 100, idleMs: 100 },
+    limits: { firstRequestMs: 100 },
   });
   const { port } = w.server.address;
   const silent = [
@@ -97,7 +97,11 @@ Deno.test("a connection that asks for nothing is closed, counted; so is one whos
   await Promise.all(silent.map(gone));
   clearInterval(alive);
   assert.equal(w.events.counts.get("connections-idle"), 3);
+});
 
+Deno.test("a request without an end is ended, counted", async () => {
+  await using w = await world({}, source(), { limits: { requestTimeoutMs: 100 } });
+  const { port } = w.server.address;
   // A body that does not come, and an answer that nobody takes: the window is 0.
   const noWindow = joined([
     HELLO,
@@ -114,13 +118,15 @@ Deno.test("a connection that asks for nothing is closed, counted; so is one whos
     ...await crowd(port, 1, ""),
   ];
   slow[1]?.write(noWindow);
-  await Promise.all(slow.map(gone));
-  assert.equal(w.events.counts.get("requests-late"), 2);
+  while ((w.events.counts.get("requests-late") ?? 0) < 2) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  for (const socket of slow) socket.destroy();
 });
 
 Deno.test("a stream of samples is no request that is late", async () => {
   await using w = await world({}, source(), {
-    limits: { requestTimeoutMs: 50, firstRequestMs: 50, idleMs: 400 },
+    limits: { requestTimeoutMs: 1000 },
   });
   const session = http2.connect(w.url);
   const stream = session.request({
@@ -131,12 +137,10 @@ Deno.test("a stream of samples is no request that is late", async () => {
   });
   stream.end(new Uint8Array([0, 0, 0, 0, 2, 0x7b, 0x7d]));
   await new Promise((resolve) => stream.once("data", resolve));
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  await new Promise((resolve) => setTimeout(resolve, 1500));
   assert.equal(stream.closed, false);
   assert.equal(w.events.counts.get("requests-late"), undefined);
-  stream.close();
-  await new Promise((resolve) => session.once("close", resolve));
-  assert.equal(w.events.counts.get("connections-idle"), 1);
+  session.destroy();
 });
 
 Deno.test("an HTTP/1.1 connection carries many requests, with TLS and without", async () => {
@@ -190,65 +194,8 @@ Deno.test("healthz fails while the control listener accepts nothing", async () =
   assert.deepEqual(said, { status: 503, body: "rpc.listen accepts no connections\n" });
 });
 
-/** Runs deaf_listener.ts with this limit of descriptors. */
-async function deaf(limit: number, ...args: string[]) {
-  const script = new URL("./deaf_listener.ts", import.meta.url).pathname;
-  const child = new Deno.Command("prlimit", {
-    args: [
-      `--nofile=${limit}:${limit}`,
-      Deno.execPath(),
-      "run",
-      "-A",
-      "--quiet",
-      "--no-check",
-      "--cached-only",
-      script,
-      ...args,
-    ],
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "inherit",
-  }).spawn();
-  const lines: string[] = [];
-  const heard = (async () => {
-    let rest = "";
-    for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
-      const parts = (rest + text).split("\n");
-      rest = parts.pop() ?? "";
-      lines.push(...parts);
-    }
-  })();
-  const line = async (pattern: RegExp) => {
-    for (;;) {
-      const found = lines.find((one) => pattern.test(one));
-      if (found !== undefined) return found;
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-  };
-  const port = Number((await line(/^port /)).slice(5));
-  const writer = child.stdin.getWriter();
-  return {
-    port,
-    line,
-    async ask(): Promise<Record<string, number>> {
-      const before = lines.length;
-      await writer.write(new TextEncoder().encode("?\n"));
-      while (!lines.slice(before).some((one) => one.startsWith("{"))) {
-        await new Promise((resolve) => setTimeout(resolve, 10));
-      }
-      return JSON.parse(lines.slice(before).find((one) => one.startsWith("{")) ?? "");
-    },
-    async [Symbol.asyncDispose]() {
-      await writer.write(new TextEncoder().encode("end\n"));
-      await writer.close();
-      assert.equal((await child.status).code, 0);
-      await heard;
-    },
-  };
-}
-
 Deno.test("a listener that met EMFILE is opened again by itself, and says so", async () => {
-  await using listener = await deaf(64);
+  await using listener = await apart({ descriptors: 64 });
   const sockets = await Promise.all(
     Array.from({ length: 80 }, () => connect(listener.port).catch(() => undefined)),
   );
@@ -260,7 +207,7 @@ Deno.test("a listener that met EMFILE is opened again by itself, and says so", a
 });
 
 Deno.test("who knows how many descriptors there are never meets EMFILE", async () => {
-  await using listener = await deaf(64, "8");
+  await using listener = await apart({ descriptors: 64, budget: 8 });
   const sockets = Array.from({ length: 100 }, () => net.connect(listener.port, "127.0.0.1"));
   for (const socket of sockets) socket.on("error", () => {});
   let counts: Record<string, number> = {};

@@ -156,3 +156,72 @@ export async function curl(...args: string[]): Promise<{ status: number; body: s
   const at = text.lastIndexOf("\n");
   return { status: Number(text.slice(at + 1)), body: text.slice(0, at) };
 }
+
+/** One in a process of its own. */
+export interface Apart extends AsyncDisposable {
+  readonly port: number;
+  /** The first log line that matches, when it comes. */
+  line(pattern: RegExp): Promise<string>;
+  /** Its counters, and its memory as `rss`, octets. */
+  ask(): Promise<Record<string, number>>;
+}
+
+/** A status listener in a process of its own, with this limit of descriptors, told how many it has or not. */
+export async function apart(
+  { descriptors = 256, budget }: { readonly descriptors?: number; readonly budget?: number } = {},
+): Promise<Apart> {
+  const script = new URL("./status_process.ts", import.meta.url).pathname;
+  const child = new Deno.Command("prlimit", {
+    args: [
+      `--nofile=${descriptors}:${descriptors}`,
+      Deno.execPath(),
+      "run",
+      "-A",
+      "--quiet",
+      "--no-check",
+      "--cached-only",
+      script,
+      ...budget === undefined ? [] : [`${budget}`],
+    ],
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  const lines: string[] = [];
+  const heard = (async () => {
+    let rest = "";
+    for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+      const parts = (rest + text).split("\n");
+      rest = parts.pop() ?? "";
+      lines.push(...parts);
+    }
+  })();
+  const line = async (pattern: RegExp) => {
+    for (;;) {
+      const found = lines.find((one) => pattern.test(one));
+      if (found !== undefined) return found;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  };
+  const port = Number((await line(/^port /)).slice(5));
+  const writer = child.stdin.getWriter();
+  return {
+    port,
+    line,
+    async ask(): Promise<Record<string, number>> {
+      const before = lines.length;
+      await writer.write(new TextEncoder().encode("?\n"));
+      while (!lines.slice(before).some((one) => one.startsWith("{"))) {
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      return JSON.parse(lines.slice(before).find((one) => one.startsWith("{")) ?? "");
+    },
+    async [Symbol.asyncDispose]() {
+      await writer.write(new TextEncoder().encode("end\n"));
+      await writer.close();
+      const { code } = await child.status;
+      await heard;
+      if (code !== 0) throw new Error(`the listener's process ended with ${code}`);
+    },
+  };
+}

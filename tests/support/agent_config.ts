@@ -45,6 +45,7 @@ export interface PeersJson {
     listen: string;
     tls?: { cert: string; key: string; ca: string };
     insecure?: boolean;
+    require_pq?: boolean;
     timeout?: string;
     attempts?: number;
     peer_rate?: number;

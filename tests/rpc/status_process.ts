@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * A listener in a process of few descriptors, told how many or not: prints its port, then each log line, and its
- * counters for each line of standard input, until that is "end".
+ * A status listener in a process of few descriptors, told how many or not: prints its port, then each log line, and its
+ * counters and memory for each line of standard input, until that is "end".
  */
 import { Descriptors } from "../../src/rpc/descriptors.ts";
 import { source, world } from "./status_lab.ts";
@@ -22,6 +22,8 @@ const speak = setInterval(() => {
 }, 20);
 for await (const chunk of Deno.stdin.readable) {
   if (new TextDecoder().decode(chunk).includes("end")) break;
-  console.log(JSON.stringify(Object.fromEntries(w.events.counts)));
+  console.log(
+    JSON.stringify({ ...Object.fromEntries(w.events.counts), rss: Deno.memoryUsage().rss }),
+  );
 }
 clearInterval(speak);
