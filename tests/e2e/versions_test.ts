@@ -104,14 +104,15 @@ story("one host's cookie is nothing to the other", {}, async (stage) => {
 });
 
 story("the crypt offset is the receiver's to configure", {}, async (stage) => {
+  // A ping of 84 octets is 21 words: in software a packet may be shorter than its crypt offset.
+  const asked = PLANE === "soft" ? 63 : 21;
   const wire = await exchanged(stage, {
     h1: (config) =>
       config.psp = {
         crypt_offset: { ipv4: 0, ipv6: 0 },
         max_crypt_offset: { ipv4: 63, ipv6: 63 },
       },
-    h2: (config) => config.psp = { crypt_offset: { ipv4: 63, ipv6: 63 } },
+    h2: (config) => config.psp = { crypt_offset: { ipv4: asked, ipv6: asked } },
   });
-  // A ping of 84 octets is shorter than 63 words.
   assert.deepEqual([wire.h1.cryptOffset, wire.h2.cryptOffset], [21, 0]);
 });
