@@ -78,7 +78,7 @@ static void release_amid_traffic_keeps_the_order(void)
 	usleep(500); /* the entry is in, the release is not yet */
 	CHECK_EQ(psp_dp_held_release(net.a.dp, miss.flow, &packets), 0);
 	CHECK(packets > 0);
-	n = drain(&last, &in_order);
+	n = drain(f.n, &last, &in_order);
 	pthread_join(thread, NULL);
 	CHECK_EQ(n, f.n);
 	CHECK_EQ(last, f.n - 1);
@@ -150,7 +150,7 @@ static void update_amid_traffic_loses_nothing(void)
 		CHECK_EQ(psp_dp_entry_remove(net.a.dp, stale[0]), PSP_DP_ENOENT);
 		usleep(200);
 	}
-	n = drain(&last, &in_order);
+	n = drain(f.n, &last, &in_order);
 	pthread_join(thread, NULL);
 	CHECK(updates > 10);
 	CHECK_EQ(n, f.n);
