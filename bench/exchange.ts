@@ -9,7 +9,7 @@
  * With --apart the one who answers is a process of its own in a namespace of its own, as another machine would
  * be: times are those that an operator sees, CPU is that of the host that asks.
  */
-import type { TunnelHandler } from "../src/exchange/exchange.ts";
+import type { TunnelHandler } from "../src/model/exchange.ts";
 import type { RpcClient } from "../src/rpc/client.ts";
 import { ExchangeLab } from "../tests/support/exchange_lab.ts";
 import {

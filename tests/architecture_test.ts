@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Holds ARCHITECTURE.md: who may know whom, and the pictures of the pipes. */
+/** Holds ARCHITECTURE.md: who may know whom, the pictures of folders and pipes, the lists of counters and fields. */
 import assert from "node:assert/strict";
 import { reference } from "../src/cli/pipes.ts";
 import { countersDoc } from "./support/counters_doc.ts";
+import { circleOf, folderGraphDoc, folderOf, FOLDERS } from "./support/folder_graph.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
@@ -24,51 +25,34 @@ interface Rule {
   readonly types?: RegExp;
 }
 
-/** Config's own shapes, which anybody may speak of. */
-const SHAPES = /^(ffi\/plane|ffi\/key|src\/sa\/sa|src\/config\/config|src\/log|src\/status)\.ts$/;
-
 const RULES: readonly Rule[] = [
   {
-    why: "ffi/ imports nothing of src/",
-    who: /^ffi\//,
-    values: /^ffi\//,
-  },
-  {
-    why: "src/pipes/ is pure data: it imports nothing of ours but types",
+    why: "src/pipes/ is pure data: it runs nothing of ours but itself",
     who: /^src\/pipes\//,
     values: /^src\/pipes\//,
-    types: SHAPES,
+    types: /./,
   },
   {
     why: "src/exceptions/ is pure: frames in, frames out",
     who: /^src\/exceptions\//,
     values: /^src\/exceptions\//,
-    types: SHAPES,
+    types: /./,
   },
   {
-    why: "src/sa/ is a pure state machine and SQLite: no plane, no RPC",
-    who: /^src\/sa\//,
-    values: /^src\/(sa\/\w+|peers\/vip|random|counters|config\/(config|reasons))\.ts$/,
-    types: /^(ffi\/(plane|key)|src\/(config\/config|random|log|clock))\.ts$/,
+    why: "src/model/ is the leaf: of the C ABI it knows shapes, and how an address is read",
+    who: /^src\/model\//,
+    values: /^(src\/model\/\w+\.ts|ffi\/address\.ts|deno\.json)$/,
+    types: /^ffi\/(plane|key)\.ts$/,
   },
   {
     why: "the core takes interfaces: it never opens a plane, a connection or a listener",
-    who: /^src\/(tunnels|exchange|peers)\//,
-    values:
-      /^(ffi\/(plane|key|address)|src\/((sa|tunnels|exchange|peers|pipes|plane|config)\/(?!plane_setup)\w+|counters|log|random|status))\.ts$/,
+    who: /^src\/core\//,
+    values: /^(src\/(core|model|config)\/\w+|ffi\/(plane|key))\.ts$/,
   },
   {
-    why: "src/rpc/ knows the exchange and the status, not who answers",
+    why: "src/rpc/ knows keys and addresses of the C ABI, and no plane",
     who: /^src\/rpc\//,
-    values:
-      /^(ffi\/(key|address)\.ts|src\/(rpc|config|pki)\/.*|src\/(exchange\/exchange|status|sa\/sa|peers\/vip|version)\.ts)$/,
-    types: SHAPES,
-  },
-  {
-    why: "src/config/ and src/pki/ know nobody",
-    who: /^src\/(config|pki)\//,
-    values: /^src\/(config|pki)\/|^src\/sa\/sa\.ts$/,
-    types: SHAPES,
+    values: /^(src\/.*|ffi\/(key|address)\.ts)$/,
   },
 ];
 
@@ -108,6 +92,29 @@ function importsOf(path: string, text: string): Import[] {
 const FILES = await sources();
 const IMPORTS = [...FILES].flatMap(([path, text]) => importsOf(path, text));
 
+Deno.test("folders import downwards, and each import is allowed", () => {
+  const seen: Record<string, Set<string>> = {};
+  for (const { from, to } of IMPORTS) {
+    const [above, below] = [folderOf(from), folderOf(to)];
+    if (above !== below && FILES.has(to)) (seen[above] ??= new Set()).add(below);
+  }
+  const edges = (graph: Readonly<Record<string, Iterable<string>>>) =>
+    Object.entries(graph).flatMap(([from, all]) => [...all].map((to) => `${from} -> ${to}`)).sort();
+  // Equal, not only allowed: an edge that nobody needs any more goes from the list as well.
+  assert.deepEqual(edges(seen), edges(FOLDERS));
+  assert.equal(circleOf(FOLDERS), undefined);
+  const order = Object.keys(FOLDERS);
+  const upward = Object.entries(FOLDERS).flatMap(([from, all]) =>
+    all.filter((to) => order.indexOf(to) <= order.indexOf(from)).map((to) => `${from} -> ${to}`)
+  );
+  assert.deepEqual(upward, []);
+});
+
+Deno.test("a circle of folders is found", () => {
+  assert.deepEqual(circleOf({ a: ["b"], b: ["c"], c: ["b"] }), ["b", "c", "b"]);
+  assert.equal(circleOf({ a: ["b", "c"], b: ["c"], c: [] }), undefined);
+});
+
 for (const { why, who, values, types } of RULES) {
   Deno.test(why, () => {
     const bound = IMPORTS.filter(({ from }) => who.test(from));
@@ -132,7 +139,7 @@ Deno.test("only src/rpc/ knows the types of proto/", () => {
   assert.deepEqual(wrong, []);
 });
 
-Deno.test("only src/agent.ts and its set-up open a plane", () => {
+Deno.test("only the set-up of the plane opens one", () => {
   const wrong = IMPORTS.filter(({ from, to, typesOnly }) =>
     to === "ffi/data_plane.ts" && !typesOnly && from !== "src/plane/plane_setup.ts"
   );
@@ -141,7 +148,7 @@ Deno.test("only src/agent.ts and its set-up open a plane", () => {
 
 Deno.test("nobody but the command line starts the agent", () => {
   const wrong = IMPORTS.filter(({ from, to, typesOnly }) =>
-    to === "src/agent.ts" && !typesOnly && !/^(main\.ts|src\/cli\/)/.test(from)
+    to === "src/agent/agent.ts" && !typesOnly && !/^(main\.ts|src\/cli\/)/.test(from)
   );
   assert.deepEqual(wrong, []);
 });
@@ -167,6 +174,16 @@ Deno.test("ARCHITECTURE.md has the pipes as psp-agent prints them", async () => 
       return `\n\`${command}\`\n\n\`\`\`mermaid\n${picture}\`\`\`\n`;
     }).join("") + "\n",
     "put the output of psp-agent pipes between the marks",
+  );
+});
+
+Deno.test("ARCHITECTURE.md draws the graph of folders", async () => {
+  const text = await Deno.readTextFile(new URL("ARCHITECTURE.md", ROOT));
+  const between = /<!-- folders:begin -->\n\n([^]*)\n<!-- folders:end -->/.exec(text)?.[1];
+  assert.equal(
+    between,
+    folderGraphDoc(),
+    "put the output of tests/support/folder_graph.ts between the marks",
   );
 });
 

@@ -11,7 +11,7 @@ import { nearest } from "../config/suggest.ts";
 import { type Command, COMMANDS, type Group, RUN_WITHOUT_NAME, type Task } from "./commands.ts";
 import { err, EXIT, type ExitCode, out, reportError } from "./io.ts";
 import { examples } from "./options.ts";
-import { VERSION } from "./version.ts";
+import { VERSION } from "../model/version.ts";
 
 /** Runs the command that the arguments name. Never throws; the result is for `Deno.exit`. */
 export async function main(args: readonly string[]): Promise<number> {

@@ -6,7 +6,7 @@ import { getDocPageSync } from "@optique/core/parser";
 import { formatUsage, formatUsageTerm } from "@optique/core/usage";
 import { type Command, COMMANDS, type Group } from "./commands.ts";
 import { EXIT, type ExitCode, out } from "./io.ts";
-import { VERSION } from "./version.ts";
+import { VERSION } from "../model/version.ts";
 
 /** Prints the page as roff. */
 export function man(): ExitCode {

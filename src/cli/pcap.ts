@@ -9,7 +9,7 @@ import { fileReason } from "../config/reasons.ts";
 import { parseKeys, type PcapKeys, wipeKeys } from "../pcap/keys.ts";
 import { type CaptureOutcome, openCapture } from "../pcap/open.ts";
 import { sealCapture } from "../pcap/seal.ts";
-import type { PspMode } from "../sa/sa.ts";
+import type { PspMode } from "../model/sa.ts";
 import { cannotWrite, CommandError, err, EXIT, type ExitCode, naming, out } from "./io.ts";
 import { shimPath } from "./shim.ts";
 

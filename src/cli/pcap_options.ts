@@ -7,7 +7,7 @@ import { argument, option } from "@optique/core/primitives";
 import { choice, integer, string, type ValueParser } from "@optique/core/valueparser";
 import { path } from "@optique/run/valueparser";
 import type { PspVersionNumber } from "../../ffi/plane.ts";
-import { PSP_VERSIONS } from "../sa/sa.ts";
+import { PSP_VERSIONS } from "../model/sa.ts";
 import { FILE, number, toggle } from "./options.ts";
 
 /** A number of up to `bits` bits: decimal, or hexadecimal after "0x". */

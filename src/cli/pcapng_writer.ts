@@ -2,7 +2,7 @@
 
 /** A pcapng file that grows sample by sample (draft-ietf-opsawg-pcapng): raw IP, nanoseconds. */
 import { cannotWrite } from "./io.ts";
-import type { SampleView } from "../status.ts";
+import type { SampleView } from "../model/status.ts";
 
 /** Where samples go until disposed of. */
 export interface PcapngFile extends Disposable {

@@ -1,24 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** `psp-agent run`: the agent itself, until a signal ends it. */
+import type { RunOptions } from "../agent/agent.ts";
 import type { Config } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
 import { watchConfig } from "../config/watch.ts";
-import type { Log } from "../log.ts";
-import { openLog } from "../logging.ts";
+import type { Log } from "../model/log.ts";
+import { openLog } from "../agent/logging.ts";
 import { EXIT, type ExitCode, sentence } from "./io.ts";
 import { shimPath } from "./shim.ts";
-
-/** What `runAgent` gets beside the configuration. */
-export interface RunOptions {
-  readonly log: Log;
-  /** Aborts on SIGTERM and SIGINT. */
-  readonly signal: AbortSignal;
-  /** Calls `listener` on every SIGHUP and whenever the file has changed, until `signal` aborts. */
-  readonly onHangup: (listener: () => void) => void;
-  /** Reads and checks the file again, the shim filled in. Throws `ConfigError`. */
-  readonly reload: () => Promise<Config>;
-}
 
 /** Loads the configuration and runs. Throws `ConfigError`, or what the agent throws when it cannot start. */
 export async function run(
@@ -34,7 +24,7 @@ export async function run(
     for (const reason of again.warnings) log.warn("Configuration warning", { reason });
     return again.config;
   };
-  const { runAgent } = await import("../agent.ts");
+  const { runAgent } = await import("../agent/agent.ts");
   await runAgent(config, { log, signal, onHangup, reload });
   return EXIT.ok;
 }

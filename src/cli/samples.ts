@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** `psp-agent samples` */
-import type { SampleView } from "../status.ts";
+import type { SampleView } from "../model/status.ts";
 import { err, EXIT, type ExitCode, json, out } from "./io.ts";
 import type { Target } from "./options.ts";
 import { openPcapng } from "./pcapng_writer.ts";

@@ -3,7 +3,7 @@
 /** `psp-agent status` and `psp-agent tunnels` */
 import type { PortGuard } from "../../ffi/plane.ts";
 import { guardReasonText } from "../plane/guard.ts";
-import type { PeerView, SaView, StatusView, TunnelView } from "../status.ts";
+import type { PeerView, SaView, StatusView, TunnelView } from "../model/status.ts";
 import { formatDuration } from "../config/durations.ts";
 import type { StatusClient } from "../rpc/status_client.ts";
 import { CommandError, EXIT, type ExitCode, json, out, table } from "./io.ts";

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** `psp-agent version` */
-import manifest from "../../deno.json" with { type: "json" };
+import { VERSION } from "../model/version.ts";
 import { EXIT, type ExitCode, out } from "./io.ts";
-
-/** The agent's own version, as in deno.json. */
-export const VERSION: string = manifest.version;
 
 /** One line for people, or with the parts apart for programs. */
 export function version({ json }: { readonly json: boolean }): ExitCode {

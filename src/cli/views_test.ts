@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { readPcapng } from "../pcap/pcapng.ts";
-import type { SampleView, StatusView, TunnelView } from "../status.ts";
+import type { SampleView, StatusView, TunnelView } from "../model/status.ts";
 import { table } from "./io.ts";
 import { openPcapng } from "./pcapng_writer.ts";
 import { statusText, tunnelsText } from "./status.ts";

@@ -3,7 +3,7 @@
 /** What holds between keys, once each of them is right by itself. */
 import { addressProblems, addressWarnings, sameListener } from "./address_rules.ts";
 import { defaultListen, isLoopback, parseHostPort } from "./addresses.ts";
-import { defaultCryptOffset } from "../sa/sa.ts";
+import { defaultCryptOffset } from "../model/sa.ts";
 import type { FileForm } from "./schema.ts";
 
 /** Where in the file, and one clause about what is wrong there and what would be right. */

@@ -6,7 +6,7 @@
  * `Config` and back, `rules.ts` compares keys with one another.
  */
 import * as v from "valibot";
-import { PSP_VERSIONS } from "../sa/sa.ts";
+import { PSP_VERSIONS } from "../model/sa.ts";
 import { parseIp, parseMac } from "./addresses.ts";
 import {
   bigint,

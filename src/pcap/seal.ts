@@ -4,7 +4,7 @@
 import type { Offline } from "../../ffi/offline.ts";
 import { DataPlaneError, type PspVersionNumber, type SpiKey } from "../../ffi/plane.ts";
 import { ConfigError } from "../config/config.ts";
-import type { PspMode } from "../sa/sa.ts";
+import type { PspMode } from "../model/sa.ts";
 import { flowPort, ipPacket, outerFamily, udpDatagram } from "./build.ts";
 import type { CapturedPacket } from "./capture.ts";
 import { readCapture, writeCapture } from "./format.ts";

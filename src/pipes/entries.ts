@@ -3,7 +3,7 @@
 /** SAs as entries of the pipes: pure builders, and the header that ENCAP puts in front. */
 import ipaddr from "ipaddr.js";
 import type { EntryDescriptor } from "../../ffi/plane.ts";
-import type { PspMode, RxSa, TxSa } from "../sa/sa.ts";
+import type { PspMode, RxSa, TxSa } from "../model/sa.ts";
 
 /** What the outer header of a transmit SA needs beyond the SA. */
 export interface OuterHeader {

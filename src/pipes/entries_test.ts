@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { txSa } from "../../tests/support/sas.ts";
-import type { RxSa } from "../sa/sa.ts";
+import type { RxSa } from "../model/sa.ts";
 import { egrAclEntry, encapHeader, ingrAclEntry, pspEncryptEntry } from "./entries.ts";
 
 const TX = txSa({ spi: 0x9a345678, version: "aes-gcm-256" });

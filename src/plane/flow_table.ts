@@ -9,11 +9,12 @@ import {
   type TxKey,
 } from "../../ffi/plane.ts";
 import { CryptoIds } from "./crypto_ids.ts";
-import type { Flows, FlowTotals } from "./flows.ts";
+import type { Flows, FlowTotals } from "../model/flows.ts";
 import { egrAclEntry, ingrAclEntry, pspEncryptEntry } from "../pipes/entries.ts";
 import type { InstalledTopology } from "../pipes/install.ts";
 import type { PipeName } from "../pipes/types.ts";
-import type { Clock, RxSa, TxSa, VipPair } from "../sa/sa.ts";
+import type { RxSa, TxSa, VipPair } from "../model/sa.ts";
+import type { Clock } from "../model/clock.ts";
 
 /** What `FlowTable` needs of a plane. */
 export type FlowPlane = Pick<

@@ -6,7 +6,7 @@ import { DataPlane } from "../../ffi/data_plane.ts";
 import { openLibrary } from "../../ffi/library.ts";
 import { libraryPath } from "../../tests/support/library.ts";
 import { inOwnNamespace } from "../../tests/support/own_namespace.ts";
-import { systemClock } from "../clock.ts";
+import { systemClock } from "../model/clock.ts";
 import { FlowTable } from "./flow_table.ts";
 import { installTopology } from "../pipes/install.ts";
 import { buildTopology } from "../pipes/topology.ts";

@@ -6,7 +6,7 @@
  * loudly, and counted.
  */
 import type { PortInfo } from "../../ffi/plane.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../model/log.ts";
 
 /** Counted here, and what one count of it means. */
 export const FORWARDING_COUNTERS = {

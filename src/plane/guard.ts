@@ -5,8 +5,8 @@
  * what comes in. The plane puts it back where it finds it gone; here that is said and counted.
  */
 import type { PortGuard, PortInfo, PortName } from "../../ffi/plane.ts";
-import type { Log } from "../log.ts";
-import type { PortView } from "../status.ts";
+import type { Log } from "../model/log.ts";
+import type { PortView } from "../model/status.ts";
 
 /** Counted here, and what one count of each means. */
 export const GUARD_COUNTERS = {

@@ -2,7 +2,7 @@
 
 /** Whether the two interfaces are up: an agent without one of them runs, and nothing passes. */
 import type { PortInfo, PortName } from "../../ffi/plane.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../model/log.ts";
 
 /** What a watch looks at. */
 export interface LinkOptions {

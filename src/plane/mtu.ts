@@ -2,7 +2,7 @@
 
 /** What fits through a tunnel. Source of the overheads: PSP Architecture Specification, figures 1 and 2. */
 import type { Config } from "../config/config.ts";
-import type { StatusView } from "../status.ts";
+import type { StatusView } from "../model/status.ts";
 
 const OUTER_IPV4 = 20;
 const OUTER_IPV6 = 40;

@@ -3,8 +3,8 @@
 /** Which MAC packets to a peer leave the uplink for: as configured, a router's, or the peer's own. */
 import type { NextHop } from "../../ffi/plane.ts";
 import type { Config } from "../config/config.ts";
-import type { Log } from "../log.ts";
-import type { TxSa } from "../sa/sa.ts";
+import type { Log } from "../model/log.ts";
+import type { TxSa } from "../model/sa.ts";
 
 export interface NextHopsOptions {
   readonly config: Pick<Config, "peers" | "plane">;

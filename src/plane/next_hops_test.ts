@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import type { NextHop } from "../../ffi/plane.ts";
-import type { Log } from "../log.ts";
-import type { TxSa } from "../sa/sa.ts";
+import type { Log } from "../model/log.ts";
+import type { TxSa } from "../model/sa.ts";
 import { NextHops } from "./next_hops.ts";
 
 const LOG = { debug() {}, info() {}, warn() {}, error() {} } as unknown as Log;

@@ -9,7 +9,7 @@ import { type Config, ConfigError } from "../config/config.ts";
 import { type InstalledTopology, installTopology } from "../pipes/install.ts";
 import { buildTopology } from "../pipes/topology.ts";
 import type { TopologyOptions } from "../pipes/types.ts";
-import { PSP_VERSIONS } from "../sa/sa.ts";
+import { PSP_VERSIONS } from "../model/sa.ts";
 
 /** Owns all three; closing goes upstream first. */
 export interface PlaneSetup extends AsyncDisposable {

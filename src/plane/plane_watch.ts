@@ -3,9 +3,9 @@
 /** Looks at the machine around the plane while the agent runs: its two interfaces, and what the kernel does there. */
 import type { Plane } from "../../ffi/plane.ts";
 import type { Config } from "../config/config.ts";
-import type { Log } from "../log.ts";
-import type { Clock } from "../sa/sa.ts";
-import type { PortView } from "../status.ts";
+import type { Log } from "../model/log.ts";
+import type { Clock } from "../model/clock.ts";
+import type { PortView } from "../model/status.ts";
 import { ForwardingGuard } from "./forwarding.ts";
 import { GuardWatch } from "./guard.ts";
 import { LinkWatch } from "./links.ts";

@@ -2,7 +2,7 @@
 
 /** Sampled packets, to everybody who watches. A slow reader loses samples and is told how many. */
 import type { PlaneEvent } from "../../ffi/plane.ts";
-import type { SampleView } from "../status.ts";
+import type { SampleView } from "../model/status.ts";
 
 /** Samples that wait for one reader. */
 const QUEUE_MAX = 256;

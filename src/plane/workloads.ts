@@ -10,9 +10,8 @@ import type { Bytes } from "../exceptions/frame.ts";
 import { gatewayOf, Leases } from "../exceptions/leases.ts";
 import { linkLocal, neighbourProbe, unsolicitedAdvertisement } from "../exceptions/nd.ts";
 import { tooBigReply } from "../exceptions/too_big.ts";
-import type { Log } from "../log.ts";
-import type { Peers } from "../peers/peers.ts";
-import type { Clock } from "../sa/sa.ts";
+import type { Log } from "../model/log.ts";
+import type { Clock } from "../model/clock.ts";
 
 /** A vip is asked for at most once in this time. */
 const PROBE_INTERVAL_MS = 1000;
@@ -23,7 +22,8 @@ const LEARNED_MAX = 65_536;
 
 export interface WorkloadsOptions {
   readonly config: Pick<Config, "gatewayMac" | "vips">;
-  readonly peers: Pick<Peers, "byVip" | "isLocal">;
+  /** Who owns which address: a peer, or this host. */
+  readonly peers: { byVip(vip: string): unknown; isLocal(vip: string): boolean };
   readonly plane: Pick<Plane, "inject">;
   readonly clock: Clock;
   readonly log: Log;

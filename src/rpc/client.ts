@@ -19,7 +19,7 @@ import {
 import { createTransport } from "@connectrpc/connect/protocol-connect";
 import type { TLSSocket } from "node:tls";
 import { ConfigError } from "../config/config.ts";
-import type { CallOptions, TunnelClient } from "../exchange/exchange.ts";
+import type { CallOptions, TunnelClient } from "../model/exchange.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
 import { H2Connection } from "./h2_connection.ts";
 import { HYBRID } from "./key_exchange.ts";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** How the RPC side tells the agent what happened: counters and log messages, nothing else. */
-import type { LogFields } from "../log.ts";
+import type { LogFields } from "../model/log.ts";
 
 /** Every counter of the RPC side, and what one count of it means. */
 export const RPC_COUNTERS = {

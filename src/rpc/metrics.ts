@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** The status as Prometheus text, version 0.0.4. Pure. */
-import type { PipeView, StatusView } from "../status.ts";
+import type { PipeView, StatusView } from "../model/status.ts";
 
 /** Content type of `metricsText`. */
 export const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";

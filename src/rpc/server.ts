@@ -4,7 +4,7 @@
 import { createContextValues } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { ConfigError } from "../config/config.ts";
-import type { TunnelHandler } from "../exchange/exchange.ts";
+import type { TunnelHandler } from "../model/exchange.ts";
 import type { AdmissionLimits } from "./admission.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
 import { identify, type Identity, isDeniedCertificate, type Trust } from "./identity.ts";

@@ -16,7 +16,7 @@ import type { Duplex } from "node:stream";
 import * as tls from "node:tls";
 import { ConfigError, type TlsFiles } from "../config/config.ts";
 import { fileReason } from "../config/reasons.ts";
-import type { PipeView, RotateView, SampleView, StatusView, TunnelView } from "../status.ts";
+import type { PipeView, RotateView, SampleView, StatusView, TunnelView } from "../model/status.ts";
 import { ChainJudge } from "./chain.ts";
 import { AdminService, StatusService } from "./gen/psp/v1/status_pb.ts";
 import { prove } from "./proof.ts";

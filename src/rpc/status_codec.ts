@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** The views of src/status.ts between domain objects and proto messages, both ways. */
+/** The views of src/model/status.ts between domain objects and proto messages, both ways. */
 import { create } from "@bufbuild/protobuf";
 import {
   type Timestamp,
@@ -8,7 +8,7 @@ import {
   timestampMs,
   TimestampSchema,
 } from "@bufbuild/protobuf/wkt";
-import { PSP_VERSIONS } from "../sa/sa.ts";
+import { PSP_VERSIONS } from "../model/sa.ts";
 import type {
   PeerView,
   PipeView,
@@ -19,7 +19,7 @@ import type {
   SaView,
   StatusView,
   TunnelView,
-} from "../status.ts";
+} from "../model/status.ts";
 import * as pb from "./gen/psp/v1/status_pb.ts";
 import { versionNumber } from "./tunnel_codec.ts";
 

@@ -9,7 +9,7 @@ import { timingSafeEqual } from "node:crypto";
 import { isLoopback } from "../config/addresses.ts";
 import { type Config, ConfigError } from "../config/config.ts";
 import { fileReason } from "../config/reasons.ts";
-import type { StatusSource } from "../status.ts";
+import type { StatusSource } from "../model/status.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
 import { isDeniedCertificate, type Trust } from "./identity.ts";
 import type { Descriptors } from "./descriptors.ts";

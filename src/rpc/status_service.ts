@@ -3,7 +3,7 @@
 /** StatusService and AdminService for connect, answered from a `StatusSource`. */
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
-import type { StatusSource, TunnelView } from "../status.ts";
+import type { StatusSource, TunnelView } from "../model/status.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
 import {
   AdminService,

@@ -15,7 +15,7 @@ import {
   type NewTunnelRequest,
   type Notice,
   type TunnelOutcome,
-} from "../exchange/exchange.ts";
+} from "../model/exchange.ts";
 import {
   isReservedSpi,
   PSP_VERSIONS,
@@ -23,7 +23,7 @@ import {
   type PspParams,
   type PspVersion,
   type VipPair,
-} from "../sa/sa.ts";
+} from "../model/sa.ts";
 import * as pb from "./gen/psp/v1/psp_pb.ts";
 import * as tpb from "./gen/psp/v1/tunnel_pb.ts";
 

@@ -16,7 +16,7 @@ import {
   createContextKey,
   type HandlerContext,
 } from "@connectrpc/connect";
-import type { TunnelHandler } from "../exchange/exchange.ts";
+import type { TunnelHandler } from "../model/exchange.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
 import { NotifyResponseSchema, TunnelService } from "./gen/psp/v1/tunnel_pb.ts";
 import type { Identity } from "./identity.ts";

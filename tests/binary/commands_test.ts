@@ -2,7 +2,7 @@
 
 /** The commands of the binary, where there is nothing but the binary. */
 import assert from "node:assert/strict";
-import { VERSION } from "../../src/version.ts";
+import { VERSION } from "../../src/model/version.ts";
 import { limitMs } from "../support/scale.ts";
 import { formOf, inTemporary, ROOT, runAlone } from "./run_alone.ts";
 

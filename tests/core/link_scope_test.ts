@@ -2,7 +2,7 @@
 
 /** What workloads say to their own link opens no tunnel and is not worth a line in the log. */
 import assert from "node:assert/strict";
-import { isLinkScope } from "../../src/peers/vip.ts";
+import { isLinkScope } from "../../src/model/vip.ts";
 
 Deno.test("multicast, broadcast, link-local and unspecified addresses stay on their link", () => {
   for (

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { Key } from "../../ffi/key.ts";
-import type { NewTunnelRequest, TunnelOffer } from "../../src/exchange/exchange.ts";
-import type { PspParams, PspVersion } from "../../src/sa/sa.ts";
+import type { NewTunnelRequest, TunnelOffer } from "../../src/model/exchange.ts";
+import type { PspParams, PspVersion } from "../../src/model/sa.ts";
 import { world } from "../support/core_world.ts";
 
 let spi = 100;

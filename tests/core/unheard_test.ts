@@ -8,8 +8,8 @@
 import assert from "node:assert/strict";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { Key } from "../../ffi/key.ts";
-import type { NewTunnelRequest } from "../../src/exchange/exchange.ts";
-import type { PspParams } from "../../src/sa/sa.ts";
+import type { NewTunnelRequest } from "../../src/model/exchange.ts";
+import type { PspParams } from "../../src/model/sa.ts";
 import { type Host, joined, type World, world } from "../support/core_world.ts";
 
 /** Silence after messages pass again: a tick and a round trip are in it. */

@@ -6,7 +6,7 @@ import { dirname } from "node:path";
 import * as v from "valibot";
 import { parse, parseAllDocuments } from "yaml";
 import { parseConfig } from "../../src/config/load.ts";
-import { VERSION } from "../../src/version.ts";
+import { VERSION } from "../../src/model/version.ts";
 import { renderChart, strict, type Tree } from "./chart.ts";
 
 const FOLDER = new URL("../../deploy/kubernetes/", import.meta.url);

@@ -7,7 +7,7 @@
  * the family of the peers' pips alone. The DOCA plane refuses none of them; the flow label goes out as given.
  */
 import assert from "node:assert/strict";
-import { defaultCryptOffset } from "../../src/sa/sa.ts";
+import { defaultCryptOffset } from "../../src/model/sa.ts";
 import { buildUdp } from "../../src/exceptions/frame.ts";
 import { inOwnNamespace } from "../support/own_namespace.ts";
 import type { Frame } from "../support/packet_socket.ts";

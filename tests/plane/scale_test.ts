@@ -4,12 +4,12 @@
 import assert from "node:assert/strict";
 import { DataPlane } from "../../ffi/data_plane.ts";
 import { openLibrary } from "../../ffi/library.ts";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/model/clock.ts";
 import { FlowTable } from "../../src/plane/flow_table.ts";
 import { installTopology } from "../../src/pipes/install.ts";
 import { buildTopology } from "../../src/pipes/topology.ts";
 import type { PipeName } from "../../src/pipes/types.ts";
-import type { RxSa, TxSa } from "../../src/sa/sa.ts";
+import type { RxSa, TxSa } from "../../src/model/sa.ts";
 import { libraryPath } from "../support/library.ts";
 import { inOwnNamespace } from "../support/own_namespace.ts";
 import { GATEWAY_MAC } from "../support/plane_lab.ts";

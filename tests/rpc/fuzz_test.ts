@@ -14,8 +14,8 @@ import {
   TunnelService,
 } from "../../src/rpc/gen/psp/v1/tunnel_pb.ts";
 import { noticeFromProto, requestFromProto, requestToProto } from "../../src/rpc/tunnel_codec.ts";
-import { STALE_MS } from "../../src/peers/epochs.ts";
-import { type Random, seededRandom } from "../../src/random.ts";
+import { STALE_MS } from "../../src/core/epochs.ts";
+import { type Random, seededRandom } from "../../src/model/random.ts";
 import { world } from "../support/core_world.ts";
 import { limitMs, scaled } from "../support/scale.ts";
 import { clientOf, Lab, recorder, request, start } from "./lab.ts";

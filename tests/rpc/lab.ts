@@ -8,14 +8,14 @@ import type {
   NewTunnelRequest,
   Notice,
   TunnelHandler,
-} from "../../src/exchange/exchange.ts";
+} from "../../src/model/exchange.ts";
 import { type IssuedPaths, pkiInit, pkiIssue } from "../../src/pki/pki.ts";
 import { createRpcClient, type RpcClient, type RpcClientOptions } from "../../src/rpc/client.ts";
 import type { RpcEvents } from "../../src/rpc/events.ts";
 import type { Trust } from "../../src/rpc/identity.ts";
 import { type RpcServer, type RpcServerOptions, startRpcServer } from "../../src/rpc/server.ts";
 import { TlsStore, type TlsStoreOptions } from "../../src/rpc/tls_store.ts";
-import type { PspParams } from "../../src/sa/sa.ts";
+import type { PspParams } from "../../src/model/sa.ts";
 
 export const DOMAIN = "example.org";
 export const TRUST: Trust = { domain: DOMAIN, peers: ["h1", "h2", "h3"], deny: [] };

@@ -8,7 +8,7 @@ import {
   type StatusServerOptions,
 } from "../../src/rpc/status_server.ts";
 import { tunnelToken } from "../../src/rpc/status_service.ts";
-import type { SampleView, StatusSource, StatusView, TunnelView } from "../../src/status.ts";
+import type { SampleView, StatusSource, StatusView, TunnelView } from "../../src/model/status.ts";
 import { ears, type Heard, TRUST } from "./lab.ts";
 
 /** What `source` answers. */

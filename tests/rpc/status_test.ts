@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { Code, type ConnectError } from "@connectrpc/connect";
 import { openStatusClient } from "../../src/rpc/status_client.ts";
-import type { TunnelView } from "../../src/status.ts";
+import type { TunnelView } from "../../src/model/status.ts";
 import { limitMs } from "../support/scale.ts";
 import { curl, SAMPLE, source, STATUS, TUNNELS, world } from "./status_lab.ts";
 

@@ -3,12 +3,12 @@
 /** Hosts with a core each, tables in memory, a control channel and an underlay between them, one virtual clock. */
 import type { PlaneEvent } from "../../ffi/plane.ts";
 import type { Config } from "../../src/config/config.ts";
-import { type Core, createCore } from "../../src/tunnels/core.ts";
-import type { Log, LogFields } from "../../src/log.ts";
-import { Peers } from "../../src/peers/peers.ts";
-import { seededRandom } from "../../src/random.ts";
-import type { VipPair } from "../../src/sa/sa.ts";
-import { openSaStore, type SaStore } from "../../src/sa/sa_store.ts";
+import { type Core, createCore } from "../../src/core/core.ts";
+import type { Log, LogFields } from "../../src/model/log.ts";
+import { Peers } from "../../src/core/peers.ts";
+import { seededRandom } from "../../src/model/random.ts";
+import type { VipPair } from "../../src/model/sa.ts";
+import { openSaStore, type SaStore } from "../../src/store/sa_store.ts";
 import { FakeNetwork } from "./fake_network.ts";
 import { MemoryFlows } from "./memory_flows.ts";
 import { VirtualClock } from "./virtual_clock.ts";

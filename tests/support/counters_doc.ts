@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** The lists of counters and log fields as ARCHITECTURE.md shows them. Run it to print them. */
-import { AGENT_COUNTERS } from "../../src/counters.ts";
-import { LOG_FIELDS } from "../../src/log.ts";
+import { AGENT_COUNTERS } from "../../src/model/counters.ts";
+import { LOG_FIELDS } from "../../src/model/log.ts";
 import { RPC_COUNTERS } from "../../src/rpc/events.ts";
 import { FORWARDING_COUNTERS } from "../../src/plane/forwarding.ts";
 import { GUARD_COUNTERS } from "../../src/plane/guard.ts";

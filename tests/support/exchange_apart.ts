@@ -5,7 +5,7 @@
  * planes; a veth pair between. The process is the bench's own file, told by its arguments to answer.
  */
 import { fileURLToPath } from "node:url";
-import type { TunnelHandler } from "../../src/exchange/exchange.ts";
+import type { TunnelHandler } from "../../src/model/exchange.ts";
 import { pkiInit, pkiIssue } from "../../src/pki/pki.ts";
 import { FarNamespace } from "./far_namespace.ts";
 import { DOMAIN, ExchangeLab } from "./exchange_lab.ts";

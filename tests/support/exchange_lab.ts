@@ -6,22 +6,22 @@
  * Runs inside `inOwnNamespace`.
  */
 import type { DropReason } from "../../ffi/plane.ts";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/model/clock.ts";
 import type { Config } from "../../src/config/config.ts";
 import { parseConfig } from "../../src/config/load.ts";
-import { type Core, createCore } from "../../src/tunnels/core.ts";
-import type { TunnelHandler } from "../../src/exchange/exchange.ts";
+import { type Core, createCore } from "../../src/core/core.ts";
+import type { TunnelHandler } from "../../src/model/exchange.ts";
 import type { FlowTable } from "../../src/plane/flow_table.ts";
-import type { Log } from "../../src/log.ts";
-import type { CorePlane } from "../../src/tunnels/parts.ts";
-import { Peers } from "../../src/peers/peers.ts";
+import type { Log } from "../../src/model/log.ts";
+import type { CorePlane } from "../../src/core/parts.ts";
+import { Peers } from "../../src/core/peers.ts";
 import { pkiInit, pkiIssue } from "../../src/pki/pki.ts";
-import { systemRandom } from "../../src/random.ts";
+import { systemRandom } from "../../src/model/random.ts";
 import { createRpcClient, type RpcClient } from "../../src/rpc/client.ts";
 import type { Trust } from "../../src/rpc/identity.ts";
 import { type RpcServer, startRpcServer } from "../../src/rpc/server.ts";
 import { TlsStore } from "../../src/rpc/tls_store.ts";
-import { openSaStore, type SaStore } from "../../src/sa/sa_store.ts";
+import { openSaStore, type SaStore } from "../../src/store/sa_store.ts";
 import { PlaneLab } from "./plane_lab.ts";
 
 export const DOMAIN = "example.org";

@@ -10,9 +10,10 @@ import type {
   Notice,
   TunnelClient,
   TunnelHandler,
-} from "../../src/exchange/exchange.ts";
-import type { Random } from "../../src/random.ts";
-import type { Clock, PspParams } from "../../src/sa/sa.ts";
+} from "../../src/model/exchange.ts";
+import type { Random } from "../../src/model/random.ts";
+import type { PspParams } from "../../src/model/sa.ts";
+import type { Clock } from "../../src/model/clock.ts";
 
 /** What may happen to a message. Probabilities between 0 and 1. */
 export interface Weather {

@@ -7,10 +7,10 @@
 import assert from "node:assert/strict";
 import { type Offline, offline } from "../../ffi/offline.ts";
 import type { PlaneEvent, SpiKey } from "../../ffi/plane.ts";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/model/clock.ts";
 import type { Config } from "../../src/config/config.ts";
-import { Peers } from "../../src/peers/peers.ts";
-import type { TxSa } from "../../src/sa/sa.ts";
+import { Peers } from "../../src/core/peers.ts";
+import type { TxSa } from "../../src/model/sa.ts";
 import { Workloads } from "../../src/plane/workloads.ts";
 import type { Frame } from "./packet_socket.ts";
 import { GATEWAY_MAC, PIPS, PlaneLab } from "./plane_lab.ts";

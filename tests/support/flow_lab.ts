@@ -6,7 +6,7 @@ import type { TxKey } from "../../ffi/plane.ts";
 import { installTopology } from "../../src/pipes/install.ts";
 import { buildTopology } from "../../src/pipes/topology.ts";
 import { FlowTable, type FlowTableOptions } from "../../src/plane/flow_table.ts";
-import type { Clock } from "../../src/sa/sa.ts";
+import type { Clock } from "../../src/model/clock.ts";
 import { FakePlane } from "./fake_plane.ts";
 
 /** `totals` of an empty table. */

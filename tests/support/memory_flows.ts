@@ -13,9 +13,10 @@ import {
   type Stats,
   type TxKey,
 } from "../../ffi/plane.ts";
-import type { CorePlane } from "../../src/tunnels/parts.ts";
-import type { Flows } from "../../src/plane/flows.ts";
-import type { Clock, RxSa, TxSa, VipPair } from "../../src/sa/sa.ts";
+import type { CorePlane } from "../../src/core/parts.ts";
+import type { Flows } from "../../src/model/flows.ts";
+import type { RxSa, TxSa, VipPair } from "../../src/model/sa.ts";
+import type { Clock } from "../../src/model/clock.ts";
 
 /** A call that changed something, in order. */
 export type FlowCall =

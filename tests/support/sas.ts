@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** SAs for tests, and how the machine holds them. */
-import type { RxSa, TxSa } from "../../src/sa/sa.ts";
-import type { Rx, Tx } from "../../src/sa/sa_state.ts";
+import type { RxSa, TxSa } from "../../src/model/sa.ts";
+import type { Rx, Tx } from "../../src/core/sa_state.ts";
 
 /** Of SAs that say no other. */
 export const PAIR = { localVip: "10.1.0.5", remoteVip: "10.2.0.7" };

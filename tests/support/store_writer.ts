@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** A process that writes a database until it is killed, and says what it was promised. Argument: its path. */
-import { openSaStore } from "../../src/sa/sa_store.ts";
+import { openSaStore } from "../../src/store/sa_store.ts";
 
 const [path = ""] = Deno.args;
 const say = (line: string) => Deno.stdout.writeSync(new TextEncoder().encode(line + "\n"));

@@ -2,7 +2,7 @@
 
 /** A clock that stands still until the test moves it. */
 import { setImmediate } from "node:timers";
-import type { Clock } from "../../src/sa/sa.ts";
+import type { Clock } from "../../src/model/clock.ts";
 
 interface Sleeper {
   readonly at: number;

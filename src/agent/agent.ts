@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The agent, assembled: the one file besides main.ts that knows everyone. */
+import type { DataPlane } from "../../ffi/data_plane.ts";
+import { dropLoading, type Library, notifyManager } from "../../ffi/library.ts";
+import { reload, trustOf } from "./reload.ts";
+import { agentStatus } from "./status.ts";
+import { type Clock, systemClock } from "../model/clock.ts";
+import { type Config, ConfigError } from "../config/config.ts";
+import { type Core, createCore } from "../core/core.ts";
+import { endTogether } from "./ending.ts";
+import { FlowTable } from "../plane/flow_table.ts";
+import { keepWarm } from "../core/keep_warm.ts";
+import type { Log, LogFields } from "../model/log.ts";
+import { limitWarnings } from "./logging.ts";
+import { mtuOf } from "../plane/mtu.ts";
+import { NextHops } from "../plane/next_hops.ts";
+import { type Notify, openNotify, statusLine } from "./notify.ts";
+import { Peers } from "../core/peers.ts";
+import type { InstalledTopology } from "../pipes/install.ts";
+import { type PlaneSetup, setUpPlane } from "../plane/plane_setup.ts";
+import { type PlaneWatch, watchPlane } from "../plane/plane_watch.ts";
+import { systemRandom } from "../model/random.ts";
+import { createRpcClient } from "../rpc/client.ts";
+import { Descriptors, forListeners, limitFor } from "../rpc/descriptors.ts";
+import type { RpcEvents } from "../rpc/events.ts";
+import { HYBRID, ownKeyExchange } from "../rpc/key_exchange.ts";
+import type { Trust } from "../rpc/identity.ts";
+import { startRpcServer } from "../rpc/server.ts";
+import { startStatusServer, STATUS_CONNECTIONS, type StatusServer } from "../rpc/status_server.ts";
+import { TlsStore } from "../rpc/tls_store.ts";
+import { openSaStore } from "../store/sa_store.ts";
+import { SampleHub } from "../plane/sample_hub.ts";
+import { openStateDir } from "../store/state_dir.ts";
+import { Tasks } from "../model/tasks.ts";
+import { Workloads } from "../plane/workloads.ts";
+
+/** What `runAgent` gets beside the configuration. */
+export interface RunOptions {
+  readonly log: Log;
+  /** Aborts on SIGTERM and SIGINT. */
+  readonly signal: AbortSignal;
+  /** Calls `listener` on every SIGHUP and whenever the file has changed, until `signal` aborts. */
+  readonly onHangup: (listener: () => void) => void;
+  /** Reads and checks the file again, the shim filled in. Throws `ConfigError`. */
+  readonly reload: () => Promise<Config>;
+}
+
+/** How often the kernel is asked again where peers are. */
+const NEXT_HOP_INTERVAL_MS = 5000;
+
+/** Runs until `signal` aborts; then everything is removed, upstream first. Throws what keeps it from starting. */
+export async function runAgent(config: Config, options: RunOptions): Promise<void> {
+  const { signal } = options;
+  const clock = systemClock();
+  const log = limitWarnings(options.log, { now: () => clock.now() });
+  const events = new AgentEvents(log);
+  // Disposed of in reverse: what was opened last goes first.
+  await using stack = new AsyncDisposableStack();
+  const state = stack.use(openStateDir(config.stateDir));
+  if (state.isShared) {
+    log.warn("Other programs keep files in the state directory, so it stays open to others", {
+      path: state.path,
+    });
+  }
+  const store = stack.use(
+    openSaStore({ path: `${state.path}/agent.db`, log, wallMs: () => clock.wallMs() }),
+  );
+  await refuseClassical(config);
+  const tls = openTls(config, events);
+  if (tls !== undefined) stack.use(tls);
+  const setup = stack.use(await setUpPlane(config));
+  const { plane, installed, backend } = setup;
+  dropLoading();
+  const notify = stack.use(openManager(setup.library, log));
+  const trust = trustOf(config);
+  const insecure = tls === undefined ? { insecure: true } : { tls };
+  const peers = new Peers(config);
+  // Where a peer is met on the control channel, its packets come from as well, as far as anybody knows.
+  const onConnected = (peer: string, address: string) => peers.learnControl(peer, address);
+  const client = stack.use(
+    createRpcClient({
+      id: config.id,
+      peers: config.peers,
+      trust,
+      maxMessageBytes: config.rpc.maxMessageBytes,
+      requirePq: config.rpc.requirePq,
+      events,
+      onConnected,
+      ...insecure,
+    }),
+  );
+  const parts = assemble({ config, peers, clock, log, setup });
+  stack.use(parts.flows);
+  const core = createCore({
+    config,
+    peers,
+    clock,
+    log,
+    store,
+    client,
+    flows: parts.flows,
+    plane,
+    random: systemRandom(),
+  });
+  // Peers are told, and listeners closed, at one time: each of these may wait for somebody who does not answer.
+  const ends = [() => core.stop()];
+  stack.defer(() => endTogether(ends, clock));
+  const { tls: _, ...limits } = config.rpc;
+  const descriptors = listenersShare(setup.library, config, log);
+  const server = await startRpcServer({
+    ...limits,
+    descriptors,
+    handler: core.handler,
+    trust,
+    events,
+    onPeer: onConnected,
+    ...insecure,
+  });
+  ends.push(() => server.close());
+  const status = await startStatus({
+    config,
+    core,
+    plane,
+    installed,
+    samples: parts.samples,
+    watch: stack.use(watchPlane({ config, plane, log, clock })),
+    events,
+    tls,
+    trust,
+    backend,
+    controlAccepts: server.accepting,
+    keyExchanges: client.keyExchanges,
+    descriptors,
+  });
+  ends.push(() => status.close());
+
+  plane.start();
+  const pump = pumpEvents({ core, parts, plane, signal });
+  core.start();
+  const tasks = new Tasks(log);
+  ends.push(() => tasks.stop());
+  keepWarm({
+    client,
+    peers: config.peers,
+    bootEpoch: core.bootEpoch,
+    clock,
+    random: systemRandom(),
+    tasks,
+  });
+  // One after the other: what was read last must be what stands in the end.
+  let reloaded = Promise.resolve();
+  const running = { config, core, server, status, client, tls, log, notify };
+  options.onHangup(() => reloaded = reloaded.then(() => reload(options.reload, running)));
+  const hops = setInterval(() => {
+    parts.hops.refresh(parts.flows.outerAddresses());
+    parts.workloads.tick();
+    notify.status(statusLine(core.status()));
+  }, NEXT_HOP_INTERVAL_MS);
+  stack.defer(() => clearInterval(hops));
+  state.keep();
+  const { plane: name, rpc } = config;
+  log.info("Ready", {
+    identity: config.id,
+    address: rpc.listen,
+    kind: name.kind,
+    epoch: core.bootEpoch,
+  });
+  notify.ready(statusLine(core.status()));
+  await pump;
+  notify.stopping();
+  log.info("Stopping", { signal: String(signal.reason) });
+}
+
+/** Counters and log lines of the RPC side. */
+class AgentEvents implements RpcEvents {
+  readonly #log: Log;
+  readonly #counts = new Map<string, bigint>();
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  count(name: string): void {
+    const key = name.replaceAll("_", "-");
+    this.#counts.set(key, (this.#counts.get(key) ?? 0n) + 1n);
+  }
+
+  log(
+    level: "info" | "warning" | "error",
+    message: string,
+    fields?: LogFields,
+  ): void {
+    this.#log[level === "warning" ? "warn" : level](message, fields);
+  }
+
+  snapshot(): Readonly<Record<string, bigint>> {
+    return Object.fromEntries(this.#counts);
+  }
+}
+
+/** What stands between the plane's events and the core. */
+interface Parts {
+  readonly flows: FlowTable;
+  readonly hops: NextHops;
+  readonly workloads: Workloads;
+  readonly samples: SampleHub;
+}
+
+function assemble(
+  given: { config: Config; peers: Peers; clock: Clock; log: Log; setup: PlaneSetup },
+): Parts {
+  const { config, peers, clock, log, setup: { plane, installed } } = given;
+  const hops = new NextHops({
+    config,
+    log,
+    query: (pip) => plane.nextHop(pip),
+    changed: (pip) => flows.refreshNextHop(pip),
+  });
+  const workloads = new Workloads({
+    config,
+    peers,
+    plane,
+    clock,
+    log,
+    mtu: mtuOf(config, plane.port("uplink").mtu).largestInnerPacket,
+    moved: (vip, mac) => flows.updateLocalMac(vip, mac),
+  });
+  const flows = new FlowTable({
+    plane,
+    installed,
+    clock,
+    localPip: config.pip,
+    ttl: config.psp.ttl,
+    copyDscp: config.psp.copyDscp,
+    gatewayMac: config.gatewayMac,
+    nextHopMac: (sa) => hops.macFor(sa),
+    localMac: (vip) => workloads.macOf(vip),
+  });
+  return { flows, hops, workloads, samples: new SampleHub() };
+}
+
+/** Until `signal` aborts or the plane closes. */
+async function pumpEvents(
+  given: { core: Core; parts: Parts; plane: DataPlane; signal: AbortSignal },
+): Promise<void> {
+  const { core, parts: { workloads, samples }, plane, signal } = given;
+  for await (const batch of plane.events(signal)) {
+    for (const event of batch) {
+      switch (event.type) {
+        case "miss":
+          workloads.learn(event.srcVip, event.ethSrc);
+          core.onEvent(event);
+          break;
+        case "exception":
+          workloads.onException(event.frame);
+          break;
+        case "too_big":
+          workloads.onTooBig(event);
+          break;
+        case "sample":
+          samples.add(event);
+          break;
+        default:
+          core.onEvent(event);
+      }
+    }
+  }
+}
+
+function openTls(config: Config, events: RpcEvents): TlsStore | undefined {
+  if (config.rpc.tls === undefined) return undefined;
+  const { id, domain } = config;
+  return new TlsStore(config.rpc.tls, { owner: { id, domain }, events });
+}
+
+function startStatus(
+  given: {
+    config: Config;
+    core: Core;
+    plane: DataPlane;
+    installed: InstalledTopology;
+    samples: SampleHub;
+    watch: PlaneWatch;
+    events: AgentEvents;
+    tls: TlsStore | undefined;
+    trust: Trust;
+    backend: string;
+    controlAccepts: () => boolean;
+    keyExchanges: () => ReadonlyMap<string, string>;
+    descriptors: Descriptors | undefined;
+  },
+): Promise<StatusServer> {
+  const { config, events, tls, trust, plane, controlAccepts, descriptors } = given;
+  const source = agentStatus({
+    ...given,
+    mtu: () => mtuOf(config, plane.port("uplink").mtu),
+    counters: () => events.snapshot(),
+    certificateExpiresAtMs: () => tls?.expiresAtMs,
+  });
+  return startStatusServer({
+    config: config.status,
+    source,
+    trust,
+    events,
+    controlAccepts,
+    descriptors,
+  });
+}
+
+/** With rpc.require_pq an agent whose own calls every such peer would refuse does not start. */
+async function refuseClassical({ rpc }: Config): Promise<void> {
+  if (!rpc.requirePq) return;
+  const found = await ownKeyExchange();
+  if (found === HYBRID) return;
+  throw new ConfigError(
+    `Cannot start with rpc.require_pq: Deno ${Deno.version.deno} negotiates ${
+      found ?? "nothing"
+    } with ` +
+      `itself, not ${HYBRID}; remove rpc.require_pq, or use a Deno that prefers it`,
+  );
+}
+
+/** The descriptors that both listeners may take; says when that is less than the configuration promises. */
+function listenersShare(library: Library, config: Config, log: Log): Descriptors | undefined {
+  const limit = library.descriptorLimit;
+  if (limit === undefined) return undefined;
+  const peers = config.peers.length;
+  const share = forListeners(limit, peers);
+  if (limit < limitFor(config.rpc.maxConnections + STATUS_CONNECTIONS, peers)) {
+    log.warn("Fewer files may be open than the configured connections need: LimitNOFILE is low", {
+      count: limit,
+    });
+  }
+  return new Descriptors(share);
+}
+
+/** systemd, or whoever speaks its words. */
+function openManager(library: Library, log: Log): Notify {
+  return openNotify({
+    socket: Deno.env.get("NOTIFY_SOCKET"),
+    watchdogUsec: Deno.env.get("WATCHDOG_USEC"),
+    watchdogPid: Deno.env.get("WATCHDOG_PID"),
+    pid: Deno.pid,
+    send: (socket, text) => notifyManager(library, socket, text),
+    every: (ms, tick) => {
+      const timer = setInterval(tick, ms);
+      return () => clearInterval(timer);
+    },
+    log,
+  });
+}

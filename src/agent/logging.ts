@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Log lines on stderr, as text or as JSON, and the limit of one line per second for what may repeat. */
+import { getJsonLinesFormatter, getTextFormatter, type LogRecord } from "@logtape/logtape";
+import { Key } from "../../ffi/key.ts";
+import type { Config } from "../config/config.ts";
+import { type Log, LOG_FIELDS, type LogFields } from "../model/log.ts";
+
+/** What `openLog` needs to know. */
+export interface LogOptions {
+  readonly level: Config["log"]["level"];
+  readonly format: Config["log"]["format"];
+  /** Takes one line with its newline; default: stderr. */
+  readonly write?: (line: string) => void;
+  /** Milliseconds of the wall clock; default: the system's. */
+  readonly wallMs?: () => number;
+}
+
+/** From the quietest that is still written upward. */
+const LEVELS = ["debug", "info", "warning", "error"] as const;
+type Level = (typeof LEVELS)[number];
+
+/** A log that writes every line at once: a crash loses none. */
+export function openLog(options: LogOptions): Log {
+  const { write = toStderr, wallMs = Date.now } = options;
+  const format = options.format === "json" ? formatJson() : formatText();
+  const threshold = LEVELS.indexOf(options.level);
+  const at = (level: Level) => (message: string, fields: LogFields = {}) => {
+    if (LEVELS.indexOf(level) < threshold) return;
+    write(format({ level, message, facts: facts(fields), timestamp: wallMs() }));
+  };
+  return { debug: at("debug"), info: at("info"), warn: at("warning"), error: at("error") };
+}
+
+/** How often one message may repeat. */
+export interface LimitOptions {
+  /** Milliseconds that never run backwards. */
+  readonly now: () => number;
+  /** Default: 1,000. */
+  readonly intervalMs?: number;
+}
+
+/**
+ * The same log, but each warning and error (a constant sentence) at most once per interval; the next line
+ * that gets through says in `count` how many there were, itself included.
+ */
+export function limitWarnings(log: Log, { now, intervalMs = 1000 }: LimitOptions): Log {
+  const seen = new Map<string, { at: number; held: number }>();
+  const limit = (level: "warn" | "error") => (message: string, fields: LogFields = {}) => {
+    const last = seen.get(`${level} ${message}`);
+    const t = now();
+    if (last && t - last.at < intervalMs) {
+      last.held++;
+      return;
+    }
+    seen.set(`${level} ${message}`, { at: t, held: 0 });
+    log[level](message, last && last.held > 0 ? { count: last.held + 1, ...fields } : fields);
+  };
+  return { debug: log.debug, info: log.info, warn: limit("warn"), error: limit("error") };
+}
+
+interface Line {
+  readonly level: Level;
+  readonly message: string;
+  readonly facts: Readonly<Record<string, string | number | boolean>>;
+  readonly timestamp: number;
+}
+
+/** Only fields of the closed list, and of them only what is plain: a key says `[key]` wherever it hides. */
+function facts(fields: LogFields): Line["facts"] {
+  const known: Record<string, string | number | boolean> = {};
+  for (const name of LOG_FIELDS) {
+    const value: unknown = fields[name];
+    if (value !== undefined) known[name] = plain(value);
+  }
+  return known;
+}
+
+function plain(value: unknown): string | number | boolean {
+  if (typeof value === "string" || typeof value === "boolean") return value;
+  if (typeof value === "number") return Number.isFinite(value) ? value : String(value);
+  if (value instanceof Key) return "[key]";
+  if (value instanceof Error) return value.message;
+  // Octets and objects have no place in a line, and could hold a key.
+  return typeof value === "object" || typeof value === "function" ? "[hidden]" : String(value);
+}
+
+function formatText(): (line: Line) => string {
+  const format = getTextFormatter({
+    timestamp: "rfc3339",
+    level: "full",
+    sanitize: { newlines: "escape" },
+    format: ({ timestamp, level, message }) => `${timestamp} ${level} ${message}`,
+  });
+  return ({ facts, message, ...line }) => {
+    const pairs = Object.entries(facts).map(([name, value]) => ` ${name}=${word(value)}`);
+    return format(record({ ...line, facts: {}, message: message + pairs.join("") }));
+  };
+}
+
+function formatJson(): (line: Line) => string {
+  const format = getJsonLinesFormatter({ properties: "flatten" });
+  return (line) => format(record(line));
+}
+
+function word(value: string | number | boolean): string {
+  const text = String(value);
+  return /^[^\s"=]+$/.test(text) ? text : JSON.stringify(text);
+}
+
+function record({ level, message, facts, timestamp }: Line): LogRecord {
+  return {
+    category: ["psp-agent"],
+    level,
+    message: [message],
+    rawMessage: message,
+    timestamp,
+    properties: facts,
+  };
+}
+
+function toStderr(line: string): void {
+  const bytes = new TextEncoder().encode(line);
+  try {
+    for (let sent = 0; sent < bytes.length;) sent += Deno.stderr.writeSync(bytes.subarray(sent));
+  } catch {
+    // Nobody reads stderr any more: the agent's work matters more than its words.
+  }
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from "node:assert/strict";
+import { Key } from "../../ffi/key.ts";
+import type { LogFields } from "../model/log.ts";
+import { limitWarnings, type LogOptions, openLog } from "./logging.ts";
+
+function capture(options: Partial<LogOptions> = {}) {
+  const lines: string[] = [];
+  const write = (line: string) => void lines.push(line);
+  const log = openLog({ level: "info", format: "text", write, wallMs: () => 0, ...options });
+  return { log, lines };
+}
+
+Deno.test("a text line has time, level, sentence and facts", () => {
+  const { log, lines } = capture();
+  log.warn("Peer is unreachable", {
+    peer: "h2",
+    attempt: 3,
+    reason: "timed out",
+    epoch: 2n ** 63n,
+  });
+  assert.deepEqual(lines, [
+    "1970-01-01T00:00:00.000Z warning Peer is unreachable " +
+    'attempt=3 epoch=9223372036854775808 peer=h2 reason="timed out"\n',
+  ]);
+});
+
+Deno.test("a JSON line is one object", () => {
+  const { log, lines } = capture({ format: "json" });
+  log.error("Cannot open the plane", { code: "ENODEV", spi: 7 });
+  const { message, level, code, spi } = JSON.parse(lines[0] ?? "");
+  assert.deepEqual([message, level, code, spi], ["Cannot open the plane", "ERROR", "ENODEV", 7]);
+  assert.equal(lines[0]?.indexOf("\n"), (lines[0]?.length ?? 0) - 1);
+});
+
+Deno.test("levels below the configured one are not written", () => {
+  const { log, lines } = capture({ level: "warning" });
+  log.debug("a");
+  log.info("b");
+  log.warn("c");
+  log.error("d");
+  assert.equal(lines.length, 2);
+});
+
+Deno.test("no key, no octets and no unlisted field reach a line", () => {
+  const bytes = new Uint8Array(16).fill(0x4b);
+  const odd = { cause: new Key(bytes), reason: bytes, secret: "x", peer: "h2" } as unknown;
+  for (const format of ["text", "json"] as const) {
+    const { log, lines } = capture({ format });
+    log.info("Something", odd as LogFields);
+    assert.match(lines[0] ?? "", /\[key\].*h2.*\[hidden\]/);
+    assert.doesNotMatch(lines[0] ?? "", /secret|75|4b4b/i);
+  }
+});
+
+Deno.test("text from outside cannot start a line or move the cursor", () => {
+  const { log, lines } = capture();
+  log.info("Refused", { reason: "a\nb\x1b[2J\x9b1m" });
+  // deno-lint-ignore no-control-regex
+  assert.match(lines[0] ?? "", /^[^\n\x1b\x9b]*\n$/);
+});
+
+Deno.test("a repeated message passes once per second and says how often it came", () => {
+  const { log, lines } = capture();
+  let t = 0;
+  const limited = limitWarnings(log, { now: () => t });
+  for (t = 0; t < 2500; t += 100) limited.warn("No peer owns the address", { vip: "10.9.0.1" });
+  limited.warn("Another message");
+  assert.deepEqual(lines.map((line) => /count=\d+/.exec(line)?.[0]), [
+    undefined,
+    "count=10",
+    "count=10",
+    undefined,
+  ]);
+});

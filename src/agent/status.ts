@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What the status listener is told: the core's view, the plane's and the agent's own, in one. */
+import type { Plane } from "../../ffi/plane.ts";
+import type { Config } from "../config/config.ts";
+import type { Core } from "../core/core.ts";
+import type { InstalledTopology } from "../pipes/install.ts";
+import type { PlaneWatch } from "../plane/plane_watch.ts";
+import type { SampleHub } from "../plane/sample_hub.ts";
+import type { PipeName } from "../pipes/types.ts";
+import type { EntryView, PipeView, StatusSource, StatusView } from "../model/status.ts";
+import { VERSION } from "../model/version.ts";
+
+/** Where the answers come from. */
+export interface AgentStatusParts {
+  readonly config: Config;
+  readonly core: Core;
+  readonly plane: Pick<Plane, "kind" | "version" | "counters" | "queryPipe" | "queryEntry">;
+  readonly installed: InstalledTopology;
+  readonly samples: SampleHub;
+  readonly watch: Pick<PlaneWatch, "counters" | "ports">;
+  /** The three numbers about the MTU, at this moment. */
+  readonly mtu: () => StatusView["mtu"];
+  /** Counters kept outside of core and plane: the RPC listener's. */
+  readonly counters: () => Readonly<Record<string, bigint>>;
+  readonly certificateExpiresAtMs: () => number | undefined;
+  /** By peer, the group of the key exchange. */
+  readonly keyExchanges: () => ReadonlyMap<string, string>;
+  /** The crypto backend in use. */
+  readonly backend: string;
+}
+
+/** A snapshot per question; nothing is cached. */
+export function agentStatus(parts: AgentStatusParts): StatusSource {
+  const { config, core, plane, installed, samples } = parts;
+  return {
+    status: () => {
+      const view = core.status();
+      const expiresAt = parts.certificateExpiresAtMs();
+      const keyExchanges = parts.keyExchanges();
+      return {
+        ...view,
+        peers: view.peers.map((peer) => {
+          const keyExchange = keyExchanges.get(peer.id);
+          return keyExchange === undefined ? peer : { ...peer, keyExchange };
+        }),
+        id: `spiffe://${config.domain}/psp/${config.id}`,
+        version: VERSION,
+        plane: planeView(parts),
+        counters: {
+          ...plane.counters(),
+          ...view.counters,
+          ...samples.counters(),
+          ...parts.watch.counters(),
+          ...parts.counters(),
+        },
+        mtu: parts.mtu(),
+        ...(expiresAt === undefined ? {} : { certificateExpiresAtMs: expiresAt }),
+      };
+    },
+    tunnels: (query) => core.tunnels(query),
+    pipes: () => [...installed.pipes].reverse().map(([name]) => pipeView(name, parts)),
+    samples: (signal) => samples.watch(signal),
+    rotate: async (options) => await core.rotate(options),
+  };
+}
+
+function pipeView(
+  name: PipeName,
+  { installed, plane }: Pick<AgentStatusParts, "installed" | "plane">,
+): PipeView {
+  const entries = staticEntries(name, { installed, plane });
+  const stats = plane.queryPipe(installed.pipeId(name));
+  const type = installed.topology.pipes.find((pipe) => pipe.name === name)?.type;
+  // A control pipe counts at its entries only, all of which are static.
+  const sum = (of: "packets" | "bytes") => entries.reduce((total, entry) => total + entry[of], 0n);
+  return {
+    name,
+    ...stats,
+    ...type === "control" ? { packets: sum("packets"), bytes: sum("bytes") } : {},
+    staticEntries: entries,
+  };
+}
+
+function staticEntries(
+  pipe: string,
+  { installed, plane }: Pick<AgentStatusParts, "installed" | "plane">,
+): readonly EntryView[] {
+  return [...installed.entries].filter(([name]) => name.startsWith(`${pipe}/`))
+    .map(([name, id]) => {
+      const { packets, bytes } = plane.queryEntry(id);
+      return { name: name.slice(pipe.length + 1), packets, bytes };
+    });
+}
+
+function planeView(
+  { config: { plane: config }, plane, backend, watch }: Pick<
+    AgentStatusParts,
+    "config" | "plane" | "backend" | "watch"
+  >,
+): StatusView["plane"] {
+  const [uplink, host] = config.kind === "soft"
+    ? [config.uplink, config.host]
+    : [config.pci, config.representor];
+  const { kind } = plane;
+  return { kind, version: plane.version(), uplink, host, backend, ports: watch.ports() };
+}

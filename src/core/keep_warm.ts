@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * A connection to each peer before there is a packet for it. A first packet then waits for one exchange, and not
+ * for TCP, TLS and the first run of all that code. It says nothing but the boot epoch, which is news worth having:
+ * the peer learns of a new start before it sends on old SAs.
+ */
+import type { PeerConfig } from "../config/config.ts";
+import type { Notice, TunnelClient } from "../model/exchange.ts";
+import type { Random } from "../model/random.ts";
+import type { Clock } from "../model/clock.ts";
+import type { Tasks } from "../model/tasks.ts";
+
+/** What it needs. */
+export interface WarmOptions {
+  readonly client: Pick<TunnelClient, "notify">;
+  readonly peers: readonly Pick<PeerConfig, "id">[];
+  readonly bootEpoch: bigint;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Work under way, and the signal that ends it. */
+  readonly tasks: Tasks;
+}
+
+/** Peers beyond these are connected to when a packet needs them: connections are not free on either side. */
+const MAX_PEERS = 64;
+/** The first calls are spread over this long for each peer, so that many do not begin at one instant. */
+const SPREAD_MS = 10;
+/** Between two calls while all is well: often enough that nothing on the way forgets the connection. */
+const INTERVAL_MS = 60_000;
+const RETRY_FIRST_MS = 250;
+const RETRY_MAX_MS = 30_000;
+const TIMEOUT_MS = 2000;
+
+/** Begins; ends with `tasks`. A peer that does not answer is nobody's error here. */
+export function keepWarm(options: WarmOptions): void {
+  const { peers, clock, random, tasks } = options;
+  const warmed = peers.slice(0, MAX_PEERS);
+  for (const { id } of warmed) {
+    const waitMs = random.uniform() * SPREAD_MS * warmed.length;
+    tasks.add(clock.sleep(waitMs, tasks.signal).then(() => keep(id, options)));
+  }
+}
+
+async function keep(peer: string, options: WarmOptions): Promise<never> {
+  const { clock, random, tasks: { signal } } = options;
+  let failures = 0;
+  while (true) {
+    failures = await greet(peer, options) ? 0 : failures + 1;
+    const fullMs = failures === 0
+      ? INTERVAL_MS
+      : Math.min(RETRY_FIRST_MS * 2 ** (failures - 1), RETRY_MAX_MS);
+    await clock.sleep(fullMs * (0.5 + random.uniform() / 2), signal);
+  }
+}
+
+async function greet(peer: string, options: WarmOptions): Promise<boolean> {
+  const { client, bootEpoch, tasks: { signal } } = options;
+  const hello: Notice = { bootEpoch, unknownSpis: [], closed: [], draining: false };
+  try {
+    await client.notify(peer, hello, { timeoutMs: TIMEOUT_MS, signal });
+    return true;
+  } catch (cause) {
+    if (signal.aborted) throw cause;
+    return false;
+  }
+}

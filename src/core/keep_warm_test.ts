@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from "node:assert/strict";
+import { VirtualClock } from "../../tests/support/virtual_clock.ts";
+import { keepWarm } from "./keep_warm.ts";
+import { seededRandom } from "../model/random.ts";
+import { Tasks } from "../model/tasks.ts";
+
+/** Warms `n` peers; `calls` has the times of the calls to each, `up` says who answers. */
+function warming(n: number) {
+  const clock = new VirtualClock();
+  const silent = () => {};
+  const tasks = new Tasks({ debug: silent, info: silent, warn: silent, error: silent });
+  const calls = new Map<string, number[]>();
+  const up = { all: true };
+  const peers = Array.from({ length: n }, (_, i) => ({ id: `h${i}` }));
+  keepWarm({
+    client: {
+      notify(peer, notice) {
+        calls.set(peer, [...calls.get(peer) ?? [], clock.now()]);
+        assert.deepEqual(notice, { bootEpoch: 7n, unknownSpis: [], closed: [], draining: false });
+        return up.all ? Promise.resolve({ bootEpoch: 8n }) : Promise.reject(new Error("down"));
+      },
+    },
+    peers,
+    bootEpoch: 7n,
+    clock,
+    random: seededRandom(1),
+    tasks,
+  });
+  return { clock, tasks, calls, up };
+}
+
+Deno.test("every peer is greeted at once, then now and then", async () => {
+  const { clock, calls } = warming(3);
+  await clock.advance(30);
+  assert.deepEqual([...calls.keys()].sort(), ["h0", "h1", "h2"]);
+  await clock.advance(600_000);
+  for (const times of calls.values()) {
+    assert.ok(times.length >= 10 && times.length <= 21, `${times.length} calls in 10 minutes`);
+  }
+});
+
+Deno.test("a peer that is away is tried ever more seldom, and soon greeted when it is back", async () => {
+  const { clock, calls, up } = warming(1);
+  up.all = false;
+  await clock.advance(3_600_000);
+  const tried = calls.get("h0")?.length ?? 0;
+  assert.ok(tried < 300, `${tried} calls in an hour`);
+  up.all = true;
+  await clock.advance(30_000);
+  assert.ok((calls.get("h0")?.length ?? 0) > tried);
+});
+
+Deno.test("of very many peers only some are connected to beforehand", async () => {
+  const { clock, calls } = warming(1000);
+  await clock.advance(60_000);
+  assert.equal(calls.size, 64);
+});
+
+Deno.test("it ends with the tasks", async () => {
+  const { clock, tasks, calls } = warming(2);
+  await clock.advance(1000);
+  await tasks.stop();
+  const before = [...calls.values()].flat().length;
+  await clock.advance(600_000);
+  assert.equal([...calls.values()].flat().length, before);
+  assert.equal(clock.sleeping, 0);
+});

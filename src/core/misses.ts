@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What becomes of a packet without an entry: a tunnel is opened for it, or it is dropped for a named reason. */
+import type { DropReason, PlaneEvent } from "../../ffi/plane.ts";
+import type { AgentCounter } from "../model/counters.ts";
+import type { Initiator } from "./initiator.ts";
+import type { Parts } from "./parts.ts";
+import type { VipPair } from "../model/sa.ts";
+import { pairKey, type Tunnel, type TunnelTable } from "./tunnel_table.ts";
+import { canonicalVip, isLinkScope } from "../model/vip.ts";
+
+/** A flow to nowhere is dropped without asking again for this long. */
+const NO_PEER_HOLD_OFF_MS = 10_000;
+const LOG_INTERVAL_MS = 1000;
+
+/** The slow path's first step. */
+export class Misses {
+  readonly #parts: Parts;
+  readonly #table: TunnelTable;
+  readonly #initiator: Initiator;
+  #logAt = -Infinity;
+  #unlogged = 0;
+  /** Nothing is opened any more. */
+  stopping = false;
+
+  constructor(
+    parts: Parts,
+    others: { readonly table: TunnelTable; readonly initiator: Initiator },
+  ) {
+    this.#parts = parts;
+    this.#table = others.table;
+    this.#initiator = others.initiator;
+  }
+
+  /** A packet is held: open a tunnel for it, or drop it. */
+  open({ flow, srcVip, dstVip }: Extract<PlaneEvent, { type: "miss" }>): void {
+    const { peers, clock } = this.#parts;
+    const pair = {
+      localVip: canonicalVip(srcVip) ?? srcVip,
+      remoteVip: canonicalVip(dstVip) ?? dstVip,
+    };
+    const peer = peers.byVip(pair.remoteVip);
+    if (this.stopping) return this.#drop(flow, { reason: "shutdown", holdOffMs: 0 });
+    // What workloads say to their own link: listener reports, mDNS. It is nobody's mistake.
+    if (isLinkScope(pair.remoteVip) || isLinkScope(pair.localVip)) {
+      return this.#drop(flow, { reason: "no_peer", counter: "link-scope" });
+    }
+    if (!peers.isLocal(pair.localVip)) {
+      this.#say("A packet's source is not a workload of this host", pair);
+      return this.#drop(flow, { reason: "refused", counter: "foreign-source" });
+    }
+    if (peer === undefined) {
+      this.#say("No peer owns a packet's destination", pair);
+      return this.#drop(flow, { reason: "no_peer", counter: "no-peer" });
+    }
+    if (peers.denied(peer.id)) {
+      return this.#drop(flow, { reason: "refused", counter: "refused-identity" });
+    }
+    const known = this.#table.get(pairKey(pair));
+    const line = this.#initiator.line(peer.id);
+    const now = clock.now();
+    if (known === undefined || known.state.kind === "closed") {
+      const at = line.backOff.nextAttemptAt(now);
+      if (at !== undefined && line.patientUntil <= now) {
+        return this.#drop(flow, { reason: "back_off", counter: "back-off", holdOffMs: at - now });
+      }
+      if (known === undefined && this.#table.full) {
+        return this.#drop(flow, { reason: "no_resource", counter: "no-resource" });
+      }
+    }
+    this.#table.apply(this.#reconciled(this.#table.ensure(pair, peer.id)), { type: "miss", flow });
+  }
+
+  /** The tunnel is to be there, packet or not. False: not now. */
+  want(pair: VipPair, peer: string): boolean {
+    const { peers, clock } = this.#parts;
+    const { backOff } = this.#initiator.line(peer);
+    if (this.stopping || peers.denied(peer) || !peers.isLocal(pair.localVip)) return false;
+    if (!peers.owns(peer, pair.remoteVip) || backOff.nextAttemptAt(clock.now()) !== undefined) {
+      return false;
+    }
+    this.#table.apply(this.#table.ensure(pair, peer), { type: "wanted" });
+    return true;
+  }
+
+  /** A miss although the tunnel is up, and the plane knows no entry: it was lost there, so ask anew. */
+  #reconciled(tunnel: Tunnel): Tunnel {
+    const { state, pair } = tunnel;
+    if (state.kind !== "up" && state.kind !== "rekeying") return tunnel;
+    if (!state.tx.expired && this.#parts.flows.txStats(pair) === undefined) {
+      this.#table.apply(tunnel, { type: "lost", spi: state.tx.sa.spi });
+    }
+    return tunnel;
+  }
+
+  #drop(
+    flow: number,
+    why: {
+      readonly reason: DropReason;
+      readonly counter?: AgentCounter;
+      readonly holdOffMs?: number;
+    },
+  ): void {
+    const { counters, plane, log } = this.#parts;
+    if (why.counter !== undefined) counters.add(why.counter);
+    try {
+      plane.dropHeld(flow, why.reason, Math.ceil(why.holdOffMs ?? NO_PEER_HOLD_OFF_MS));
+    } catch (cause) {
+      counters.add("plane-errors");
+      log.debug("The plane refused a drop", { flow, cause: String(cause) });
+    }
+  }
+
+  #say(message: string, pair: VipPair): void {
+    const now = this.#parts.clock.now();
+    this.#unlogged++;
+    if (now - this.#logAt < LOG_INTERVAL_MS) return;
+    this.#parts.log.warn(message, { ...pair, count: this.#unlogged });
+    this.#logAt = now;
+    this.#unlogged = 0;
+  }
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Time as a parameter, and the machine's own clock: everything else takes a `Clock` and never asks the machine. */
+
+/** Real clock or virtual one. Milliseconds; `now` never runs backwards, `wallMs` may be stepped. */
+export interface Clock {
+  now(): number;
+  wallMs(): number;
+  /** Resolves after `ms`, rejects when aborted. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+/** A clock on `performance.now` (never steps) and `Date.now` (may be stepped). */
+export function systemClock(): Clock {
+  return {
+    now: () => performance.now(),
+    wallMs: () => Date.now(),
+    sleep: (ms, signal) =>
+      new Promise((resolve, reject) => {
+        if (signal?.aborted) return reject(signal.reason);
+        const abort = () => {
+          clearTimeout(timer);
+          reject(signal?.reason);
+        };
+        const timer = setTimeout(() => {
+          signal?.removeEventListener("abort", abort);
+          resolve();
+        }, ms);
+        signal?.addEventListener("abort", abort, { once: true });
+      }),
+  };
+}

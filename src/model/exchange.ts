@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The NewTunnel exchange in domain terms: what initiator and responder see; src/rpc maps it to proto. */
+import type { PspParams, PspVersion, VipPair } from "./sa.ts";
+
+/** As the initiator sees it: `localVip` is the initiator's. */
+export interface TunnelOffer extends VipPair {
+  readonly reverse: PspParams;
+}
+
+export interface NewTunnelRequest {
+  readonly bootEpoch: bigint;
+  /** 16 octets as lower-case hex; the same in every retry. */
+  readonly requestId: string;
+  readonly versionsAccepted: readonly PspVersion[];
+  readonly tunnels: readonly TunnelOffer[];
+}
+
+export type TunnelOutcome =
+  | { readonly ok: true; readonly params: PspParams }
+  | { readonly ok: false; readonly code: string; readonly message: string };
+
+export interface NewTunnelReply {
+  readonly bootEpoch: bigint;
+  /** When it differs from the offered parameters' version, `outcomes` is empty: ask again with this one. */
+  readonly version: PspVersion;
+  readonly outcomes: readonly TunnelOutcome[];
+}
+
+export interface Notice {
+  readonly bootEpoch: bigint;
+  readonly unknownSpis: readonly number[];
+  readonly draining: boolean;
+  /** As the sender sees them. */
+  readonly closed: readonly VipPair[];
+  /** SPIs of the receiver with which the sender sends from now on; absent: none to tell of. */
+  readonly confirmedSpis?: readonly number[];
+}
+
+export interface CallOptions {
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+  /** Called before the request leaves: a call that fails without it never reached the peer. */
+  readonly onSent?: () => void;
+}
+
+/** To other agents. Rejects with `ConnectError`. One long-lived connection per peer. */
+export interface TunnelClient {
+  newTunnel(peer: string, request: NewTunnelRequest, options: CallOptions): Promise<NewTunnelReply>;
+  notify(
+    peer: string,
+    notice: Notice,
+    options: CallOptions,
+  ): Promise<{ readonly bootEpoch: bigint }>;
+}
+
+/** From other agents; `peer` is the configured id that the caller's certificate proved. Throws `ConnectError`. */
+export interface TunnelHandler {
+  newTunnel(peer: string, request: NewTunnelRequest): Promise<NewTunnelReply>;
+  notify(peer: string, notice: Notice): Promise<{ readonly bootEpoch: bigint }>;
+}
+
+/** Most tunnels in one request. */
+export const MAX_TUNNELS_PER_REQUEST = 256;
+
+/** A request costs its responder as much as so many tunnels, however few are in it (bench/exchange.ts). */
+const LEAST_TUNNELS = 16;
+
+/**
+ * What a request costs its responder, as a share of a full one: the work is that of its tunnels, not that of the
+ * message. So a peer is as free to ask for few tunnels often as for many at a time.
+ */
+export function requestWeight(tunnels: number): number {
+  const counted = Math.min(Math.max(tunnels, LEAST_TUNNELS), MAX_TUNNELS_PER_REQUEST);
+  return counted / MAX_TUNNELS_PER_REQUEST;
+}
+
+/** How a responder words a refusal for the rate: with `resource_exhausted`, and before it did anything. */
+export const RATE_REFUSAL = "too many requests";

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** SAs as entries of the installed pipes: what the initiator and the responder program. */
+import type { Stats, TxKey } from "../../ffi/plane.ts";
+import type { RxSa, TxSa, VipPair } from "./sa.ts";
+
+/** Every method throws `DataPlaneError` when the plane refuses; what it had done is undone then. */
+export interface Flows {
+  /** INGR_ACL. Idempotent by SPI. */
+  addRx(sa: RxSa): void;
+  /** Nothing happens when there is none. */
+  removeRx(spi: number): void;
+  /** Crypto, then PSP_ENCRYPT, then EGR_ACL; replaces the pair's transmit SA in place, no packet between. */
+  setTx(sa: TxSa, key: TxKey): void;
+  /** Nothing happens when there is none. */
+  removeTx(pair: VipPair): void;
+  /** Makes packets of the pair fail closed, counted as tx-key-expired; the entry stays. */
+  expireTx(pair: VipPair): void;
+  /** Of the pair's present transmit SA alone: it starts at 0 with each. undefined: none, or expired. */
+  txStats(pair: VipPair): Stats | undefined;
+  rxStats(spi: number): Stats | undefined;
+}
+
+/** How many of everything there are, for tests that look for leaks. */
+export interface FlowTotals {
+  readonly tx: number;
+  readonly rx: number;
+  /** Those retired and not yet free again included. */
+  readonly cryptoIds: number;
+  readonly retiring: number;
+  /** Entries of PSP_ENCRYPT: they stay and are reused. */
+  readonly pspEncrypt: number;
+}

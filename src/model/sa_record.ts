@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What outlives the process: the record of tunnels, and what must never be used twice. No key has a place in it. */
+import type { PspVersion, VipPair } from "./sa.ts";
+
+/** One SA as recorded. Times are of the wall clock, 0: no limit. */
+export interface SaRecord {
+  readonly spi: number;
+  readonly version: PspVersion;
+  readonly epoch: bigint;
+  readonly serial: bigint;
+  readonly createdAtMs: number;
+  readonly expiresAtMs: number;
+  readonly packets: bigint;
+  readonly bytes: bigint;
+}
+
+/** A tunnel as recorded: `up` in this run, `lost` when it was up as an earlier one ended. */
+export interface TunnelRecord extends VipPair {
+  readonly peer: string;
+  readonly state: "up" | "lost";
+  readonly openedAtMs: number;
+  readonly tx: SaRecord;
+  readonly rx: SaRecord;
+}
+
+/** Where the record is kept. Everything is synchronous: a batch is small, and nothing else may come between. */
+export interface SaRecords {
+  /** The boot epoch of this run: greater than any before, durable when this returns. Throws `ConfigError`. */
+  reserveEpoch(wallMs: number): bigint;
+  /** Accounts for `n` SPIs about to be derived, before the first of them is used. Throws `ConfigError`. */
+  reserveSpis(n: number): void;
+  /** Marks what the last run left as lost, and returns it. */
+  loseAll(): readonly TunnelRecord[];
+  /** The outer addresses that peers told. */
+  pips(): ReadonlyMap<string, string>;
+  /** Remembers a peer's outer address. */
+  putPip(peer: string, pip: string): void;
+  /** Records a tunnel at the next `flush`. */
+  put(record: TunnelRecord): void;
+  /** Removes a tunnel at the next `flush`. */
+  remove(pair: VipPair): void;
+  /** Writes what waits. False when the disk refused: it is tried again. */
+  flush(): boolean;
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What the status listener may ask of the agent, in domain terms. No key ever appears here. */
+import type { PortGuard, PortName } from "../../ffi/plane.ts";
+import type { PspVersion, VipPair } from "./sa.ts";
+
+export interface PeerView {
+  readonly id: string;
+  readonly svcAddress: string;
+  readonly vips: readonly string[];
+  readonly circuit: "closed" | "open" | "half-open";
+  readonly failures: number;
+  readonly lastError: string;
+  readonly nextAttemptAtMs?: number;
+  readonly bootEpoch: bigint;
+  readonly tunnels: number;
+  /** The group of the key exchange, on the newest connection to it. */
+  readonly keyExchange?: string;
+}
+
+/** An interface of the plane. */
+export interface PortView {
+  readonly name: PortName;
+  readonly interface: string;
+  readonly guard: PortGuard;
+}
+
+export interface RotationView {
+  readonly rotations: bigint;
+  readonly sasOnOldKey: number;
+  readonly nextAtMs?: number;
+  readonly spisLeft: bigint;
+}
+
+export interface StatusView {
+  readonly id: string;
+  readonly version: string;
+  readonly bootEpoch: bigint;
+  readonly startedAtMs: number;
+  readonly plane: {
+    readonly kind: string;
+    readonly version: string;
+    readonly uplink: string;
+    readonly host: string;
+    readonly backend: string;
+    readonly ports: readonly PortView[];
+  };
+  readonly peers: readonly PeerView[];
+  readonly tunnels: {
+    readonly opening: number;
+    readonly up: number;
+    readonly rekeying: number;
+    readonly failed: number;
+    /** Set up at the peer's request, and the peer was not heard on them since. */
+    readonly unconfirmed: number;
+  };
+  readonly counters: Readonly<Record<string, bigint>>;
+  readonly rotation: RotationView;
+  readonly mtu: {
+    readonly uplink: number;
+    readonly overhead: number;
+    readonly largestInnerPacket: number;
+  };
+  readonly certificateExpiresAtMs?: number;
+  readonly draining: boolean;
+}
+
+export interface SaView {
+  readonly spi: number;
+  readonly version: PspVersion;
+  readonly createdAtMs: number;
+  readonly expiresAtMs?: number;
+  readonly packets: bigint;
+  readonly bytes: bigint;
+}
+
+export interface TunnelView extends VipPair {
+  readonly peer: string;
+  readonly state: "opening" | "up" | "rekeying" | "failed" | "unconfirmed";
+  readonly tx?: SaView;
+  readonly rx?: SaView;
+  readonly openedAtMs?: number;
+  readonly lastError: string;
+}
+
+export interface PipeView {
+  readonly name: string;
+  readonly entries: number;
+  readonly packets: bigint;
+  readonly bytes: bigint;
+  readonly missPackets: bigint;
+  readonly missBytes: bigint;
+  /** Those that are there from the start, such as one for each syndrome. */
+  readonly staticEntries: readonly EntryView[];
+}
+
+export interface EntryView {
+  readonly name: string;
+  readonly packets: bigint;
+  readonly bytes: bigint;
+}
+
+export interface SampleView {
+  readonly timeNs: bigint;
+  readonly direction: "egress" | "ingress";
+  readonly srcVip: string;
+  readonly dstVip: string;
+  readonly spi: number;
+  readonly length: number;
+  readonly data: Uint8Array<ArrayBuffer>;
+  readonly lost: number;
+}
+
+export interface RotateView {
+  readonly started: boolean;
+  readonly message: string;
+  readonly rotation: RotationView;
+  readonly peers: readonly string[];
+  readonly tunnels: number;
+}
+
+export interface StatusSource {
+  status(): StatusView;
+  /** Sorted by (peer, localVip, remoteVip); `after` is exclusive. */
+  tunnels(query: { peer?: string; after?: string; limit: number }): readonly TunnelView[];
+  pipes(): readonly PipeView[];
+  samples(signal: AbortSignal): AsyncIterable<SampleView>;
+  rotate(options: { plan: boolean }): Promise<RotateView>;
+}

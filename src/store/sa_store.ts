@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * The record of tunnels and of what must never be used twice, in SQLite. No key is ever written.
+ * Writes of the record are batched; reservations are durable before they are used.
+ */
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { ConfigError } from "../config/config.ts";
+import { fileReason } from "../config/reasons.ts";
+import type { Log } from "../model/log.ts";
+import type { SaRecord, SaRecords, TunnelRecord } from "../model/sa_record.ts";
+import { PSP_VERSIONS, type VipPair } from "../model/sa.ts";
+
+/** SPIs that one durable reservation covers. */
+export const SPI_BLOCK = 65_536n;
+
+export interface SaStoreOptions {
+  /** Of the database; ":memory:" for tests. */
+  readonly path: string;
+  readonly log: Log;
+  readonly wallMs: () => number;
+}
+
+/** Opens, migrates, or sets a broken file aside and begins anew. Throws `ConfigError`. */
+export function openSaStore(options: SaStoreOptions): SaStore {
+  try {
+    return new SaStore(openDatabase(options), options.log);
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
+    if (!isCorrupt(error)) throw unusable(options.path, error);
+    setAside(options, error);
+  }
+  try {
+    return new SaStore(openDatabase(options), options.log);
+  } catch (error) {
+    throw unusable(options.path, error);
+  }
+}
+
+/** The open record. Everything is synchronous: a batch is small, and nothing else may come between. */
+export class SaStore implements SaRecords, Disposable {
+  readonly #db: DatabaseSync;
+  readonly #log: Log;
+  readonly #dirty = new Map<string, TunnelRecord | VipPair>();
+  readonly #upsert: StatementSync;
+  readonly #delete: StatementSync;
+  #spisUsed: bigint;
+  #spisReserved: bigint;
+  #failing = false;
+
+  constructor(db: DatabaseSync, log: Log) {
+    this.#db = db;
+    this.#log = log;
+    this.#upsert = db.prepare(UPSERT);
+    this.#delete = db.prepare("DELETE FROM tunnel WHERE local_vip = ? AND remote_vip = ?");
+    // What an earlier run reserved counts as used.
+    this.#spisUsed = this.#spisReserved = this.#highWater("spis");
+  }
+
+  /** The boot epoch of this run: greater than any before, durable when this returns. */
+  reserveEpoch(wallMs: number): bigint {
+    const stored = this.#highWater("epoch");
+    const wall = BigInt(Math.floor(wallMs));
+    const epoch = stored + 1n > wall ? stored + 1n : wall;
+    this.#reserve("epoch", epoch);
+    return epoch;
+  }
+
+  /** Accounts for `n` SPIs about to be derived. Durable in blocks, before the first of a block is used. */
+  reserveSpis(n: number): void {
+    const used = this.#spisUsed + BigInt(n);
+    if (used > this.#spisReserved) {
+      const reserved = used + SPI_BLOCK;
+      this.#reserve("spis", reserved);
+      this.#spisReserved = reserved;
+    }
+    this.#spisUsed = used;
+  }
+
+  /** No SPI beyond this one was ever derived on this host's record. */
+  get spiHighWater(): bigint {
+    return this.#spisReserved;
+  }
+
+  /** Marks what the last run left as lost, and returns it. */
+  loseAll(): TunnelRecord[] {
+    this.#db.exec("UPDATE tunnel SET state = 'lost'");
+    return this.load();
+  }
+
+  /** All recorded tunnels. */
+  load(): TunnelRecord[] {
+    const query = this.#db.prepare("SELECT * FROM tunnel ORDER BY peer, local_vip, remote_vip");
+    query.setReadBigInts(true);
+    return query.all().map((row) => fromRow(row as Row));
+  }
+
+  /** The outer addresses that peers told. */
+  pips(): ReadonlyMap<string, string> {
+    const rows = this.#db.prepare("SELECT id, pip FROM peer").all();
+    return new Map(rows.map((row) => [String(row.id), String(row.pip)]));
+  }
+
+  /** Remembers a peer's outer address. */
+  putPip(peer: string, pip: string): void {
+    this.#attempt(() =>
+      this.#db.prepare("INSERT OR REPLACE INTO peer (id, pip) VALUES (?, ?)").run(peer, pip)
+    );
+  }
+
+  /** Records a tunnel at the next `flush`. */
+  put(record: TunnelRecord): void {
+    this.#dirty.set(`${record.localVip} ${record.remoteVip}`, record);
+  }
+
+  /** Removes a tunnel at the next `flush`. */
+  remove({ localVip, remoteVip }: VipPair): void {
+    this.#dirty.set(`${localVip} ${remoteVip}`, { localVip, remoteVip });
+  }
+
+  /** Rows that wait for `flush`. */
+  get pending(): number {
+    return this.#dirty.size;
+  }
+
+  /** Writes what waits, in one transaction. False when the disk refused: it is tried again. */
+  flush(): boolean {
+    if (this.#dirty.size === 0) return true;
+    const written = this.#attempt(() => {
+      this.#db.exec("BEGIN IMMEDIATE");
+      try {
+        for (const change of this.#dirty.values()) {
+          if ("peer" in change) this.#upsert.run(...toRow(change));
+          else this.#delete.run(change.localVip, change.remoteVip);
+        }
+        this.#db.exec("COMMIT");
+      } catch (error) {
+        if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+        throw error;
+      }
+    });
+    if (written) this.#dirty.clear();
+    return written;
+  }
+
+  /** Writes what waits and closes. */
+  close(): void {
+    if (!this.#db.isOpen) return;
+    this.flush();
+    this.#db.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #highWater(name: string): bigint {
+    const query = this.#db.prepare("SELECT value FROM high_water WHERE name = ?");
+    query.setReadBigInts(true);
+    return BigInt.asUintN(64, (query.get(name)?.value as bigint | undefined) ?? 0n);
+  }
+
+  #reserve(name: string, value: bigint): void {
+    try {
+      // FULL: the WAL is on the disk when the statement returns.
+      this.#db.exec("PRAGMA synchronous = FULL");
+      this.#db.prepare("INSERT OR REPLACE INTO high_water (name, value) VALUES (?, ?)")
+        .run(name, BigInt.asIntN(64, value));
+      this.#db.exec("PRAGMA synchronous = NORMAL");
+    } catch (error) {
+      throw unusable("state", error);
+    }
+  }
+
+  /** A record that cannot be written costs the restore after a crash, not the traffic. */
+  #attempt(write: () => unknown): boolean {
+    try {
+      write();
+      if (this.#failing) this.#log.info("The database can be written again");
+      this.#failing = false;
+      return true;
+    } catch (error) {
+      if (!this.#failing) {
+        this.#log.error("Cannot write the database", { cause: messageOf(error) });
+      }
+      this.#failing = true;
+      return false;
+    }
+  }
+}
+
+function openDatabase({ path }: SaStoreOptions): DatabaseSync {
+  if (path !== ":memory:") {
+    // SQLite gives its WAL the mode of the database, so the mode is right before there is one.
+    Deno.openSync(path, { create: true, write: true, mode: 0o600 }).close();
+    Deno.chmodSync(path, 0o600);
+  }
+  const db = new DatabaseSync(path);
+  try {
+    db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 1000");
+    const check = db.prepare("PRAGMA quick_check(1)").get()?.quick_check;
+    if (check !== "ok") throw Object.assign(new Error(String(check)), { errcode: SQLITE_CORRUPT });
+    const schema = schemaOf(db);
+    if (schema > MIGRATIONS.length) {
+      throw new ConfigError(
+        `Cannot use database "${path}": its schema ${schema} is newer than this agent's ${MIGRATIONS.length}`,
+      );
+    }
+    migrate(db);
+    return db;
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}
+
+const SQLITE_CORRUPT = 11;
+const SQLITE_NOTADB = 26;
+
+function isCorrupt(error: unknown): boolean {
+  // `exec` gives no code in Deno 2.9, only SQLite's text. The low octet is the primary result code.
+  const code = (error as { errcode?: number }).errcode ?? 0;
+  return (code & 0xff) === SQLITE_CORRUPT || (code & 0xff) === SQLITE_NOTADB ||
+    /file is not a database|disk image is malformed/.test(messageOf(error));
+}
+
+function setAside({ path, log, wallMs }: SaStoreOptions, error: unknown): void {
+  const aside = `${path}.corrupt-${wallMs()}`;
+  try {
+    Deno.renameSync(path, aside);
+    for (const tail of ["-wal", "-shm"]) {
+      try {
+        Deno.renameSync(path + tail, aside + tail);
+      } catch (missing) {
+        if (!(missing instanceof Deno.errors.NotFound)) throw missing;
+      }
+    }
+  } catch (cause) {
+    throw unusable(path, cause);
+  }
+  log.error("The database is corrupt: it was set aside, and a new one begun", {
+    path: aside,
+    cause: messageOf(error),
+  });
+}
+
+function unusable(path: string, cause: unknown): ConfigError {
+  return new ConfigError(`Cannot use database "${path}": ${fileReason(cause)}`, [], { cause });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+// ---- the schema ------------------------------------------------------------------------------------
+
+/** `MIGRATIONS[n]` brings schema n to n + 1. Never edit one that was released: add another. */
+export const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE high_water (
+    name TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE peer (
+    id TEXT PRIMARY KEY,
+    pip TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE tunnel (
+    local_vip TEXT NOT NULL,
+    remote_vip TEXT NOT NULL,
+    peer TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('up', 'lost')),
+    opened_at_ms INTEGER NOT NULL,
+    tx_spi INTEGER NOT NULL,
+    tx_version TEXT NOT NULL,
+    tx_epoch INTEGER NOT NULL,
+    tx_serial INTEGER NOT NULL,
+    tx_created_at_ms INTEGER NOT NULL,
+    tx_expires_at_ms INTEGER NOT NULL,
+    tx_packets INTEGER NOT NULL,
+    tx_bytes INTEGER NOT NULL,
+    rx_spi INTEGER NOT NULL,
+    rx_version TEXT NOT NULL,
+    rx_epoch INTEGER NOT NULL,
+    rx_serial INTEGER NOT NULL,
+    rx_created_at_ms INTEGER NOT NULL,
+    rx_expires_at_ms INTEGER NOT NULL,
+    rx_packets INTEGER NOT NULL,
+    rx_bytes INTEGER NOT NULL,
+    PRIMARY KEY (local_vip, remote_vip)
+  ) STRICT, WITHOUT ROWID;
+  `,
+];
+
+/** Number of the schema that a database has. */
+function schemaOf(db: DatabaseSync): number {
+  return Number(db.prepare("PRAGMA user_version").get()?.user_version ?? 0);
+}
+
+/** Brings a database to the newest schema, one transaction per step. */
+function migrate(db: DatabaseSync): void {
+  for (let n = schemaOf(db); n < MIGRATIONS.length; n++) {
+    db.exec(`BEGIN IMMEDIATE; ${MIGRATIONS[n]}; PRAGMA user_version = ${n + 1}; COMMIT`);
+  }
+}
+
+// ---- a tunnel as a row ------------------------------------------------------------------------------
+
+const SA_COLUMNS = ["spi", "version", "epoch", "serial", "created_at_ms", "expires_at_ms"]
+  .concat(["packets", "bytes"]);
+const COLUMNS = ["local_vip", "remote_vip", "peer", "state", "opened_at_ms"]
+  .concat(SA_COLUMNS.map((c) => `tx_${c}`), SA_COLUMNS.map((c) => `rx_${c}`));
+/** Writes a tunnel, whether it was there or not. */
+const UPSERT = `INSERT OR REPLACE INTO tunnel (${COLUMNS.join(", ")})
+  VALUES (${COLUMNS.map(() => "?").join(", ")})`;
+
+type Value = string | number | bigint;
+/** A row as SQLite gives it, integers as bigint. */
+type Row = Record<string, string | bigint>;
+
+/** The values for `UPSERT`. */
+function toRow(
+  { localVip, remoteVip, peer, state, openedAtMs, tx, rx }: TunnelRecord,
+): Value[] {
+  const head = [localVip, remoteVip, peer, state, Math.round(openedAtMs)];
+  return [...head, ...saToRow(tx), ...saToRow(rx)];
+}
+
+function saToRow(sa: SaRecord): Value[] {
+  const [epoch, serial, packets, bytes] = [sa.epoch, sa.serial, sa.packets, sa.bytes]
+    .map((n) => BigInt.asIntN(64, n)) as [bigint, bigint, bigint, bigint];
+  const times = [Math.round(sa.createdAtMs), Math.round(sa.expiresAtMs)];
+  return [sa.spi, sa.version, epoch, serial, ...times, packets, bytes];
+}
+
+/** The tunnel of a row. */
+function fromRow(row: Row): TunnelRecord {
+  return {
+    localVip: String(row.local_vip),
+    remoteVip: String(row.remote_vip),
+    peer: String(row.peer),
+    state: row.state === "up" ? "up" : "lost",
+    openedAtMs: Number(row.opened_at_ms),
+    tx: saFromRow(row, "tx"),
+    rx: saFromRow(row, "rx"),
+  };
+}
+
+function saFromRow(row: Row, direction: "tx" | "rx"): SaRecord {
+  const u64 = (name: string) => BigInt.asUintN(64, BigInt(row[`${direction}_${name}`] ?? 0n));
+  const version = row[`${direction}_version`];
+  return {
+    spi: Number(u64("spi")),
+    version: PSP_VERSIONS.find((v) => v === version) ?? "aes-gcm-128",
+    epoch: u64("epoch"),
+    serial: u64("serial"),
+    createdAtMs: Number(u64("created_at_ms")),
+    expiresAtMs: Number(u64("expires_at_ms")),
+    packets: u64("packets"),
+    bytes: u64("bytes"),
+  };
+}
