@@ -139,6 +139,24 @@ Deno.test("only src/rpc/ knows the types of proto/", () => {
   assert.deepEqual(wrong, []);
 });
 
+Deno.test("nobody below the listeners and clients knows Connect or protobuf", () => {
+  const theirs = /from "@(connectrpc|bufbuild)\//;
+  // The command line words what a status client throws.
+  const above = /^src\/(rpc|cli)\//;
+  const wrong = [...FILES].filter(([path, text]) => !above.test(path) && theirs.test(text));
+  assert.deepEqual(wrong.map(([path]) => path), []);
+});
+
+Deno.test("the core asks nobody for anything but its parameters", () => {
+  const world =
+    /\b(Deno|performance|Date|Math\.random|setTimeout|setInterval|fetch|crypto)\b(?!:)|from "node:/;
+  const code = (text: string) => text.replaceAll(/\/\*[^]*?\*\/|\/\/.*/g, "");
+  const wrong = [...FILES].filter(([path, text]) =>
+    path.startsWith("src/core/") && world.test(code(text))
+  );
+  assert.deepEqual(wrong.map(([path]) => path), []);
+});
+
 Deno.test("only the set-up of the plane opens one", () => {
   const wrong = IMPORTS.filter(({ from, to, typesOnly }) =>
     to === "ffi/data_plane.ts" && !typesOnly && from !== "src/plane/plane_setup.ts"

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** One request, sent until it is answered: the same id and the same keys every time, each try with a deadline. */
-import { Code, ConnectError } from "@connectrpc/connect";
-import { type NewTunnelReply, type NewTunnelRequest, RATE_REFUSAL } from "../model/exchange.ts";
+import {
+  type ExchangeCode,
+  ExchangeError,
+  type NewTunnelReply,
+  type NewTunnelRequest,
+  RATE_REFUSAL,
+} from "../model/exchange.ts";
 import type { PeerLine } from "./peer_line.ts";
 import type { Parts } from "./parts.ts";
 
@@ -15,7 +20,7 @@ const RATE_PATIENCE_MS = 10_000;
 /** How it ended. `maybe`: the peer may have acted on it although no answer came. */
 export type CallResult =
   | { readonly ok: true; readonly reply: NewTunnelReply }
-  | { readonly ok: false; readonly error: ConnectError; readonly maybe: boolean };
+  | { readonly ok: false; readonly error: ExchangeError; readonly maybe: boolean };
 
 /** Asks a peer. An answer that comes after its try was given up is wiped. Rejects only when the core stops. */
 export async function callWithRetries(
@@ -29,14 +34,14 @@ export async function callWithRetries(
   let maybe = false;
   let sent = false;
   const onSent = () => void (sent = true);
-  let error = new ConnectError("no attempt was made", Code.Internal);
+  let error = new ExchangeError("internal", "no attempt was made");
   for (let attempt = 1; attempt <= rpc.attempts;) {
     sent = false;
     try {
       return { ok: true, reply: await tryOnce(parts, { peer, request, onSent }) };
     } catch (cause) {
       if (tasks.signal.aborted) throw cause;
-      error = ConnectError.from(cause);
+      error = ExchangeError.from(cause);
     }
     if (isForRate(error)) {
       // No attempt that failed: the peer lives, did nothing, and wants to be asked more slowly.
@@ -54,7 +59,7 @@ export async function callWithRetries(
     if (!RETRIED.has(error.code) || attempt === rpc.attempts) break;
     counters.add("initiator-retries");
     // After a deadline enough time has passed; after a fast refusal it has not.
-    const full = error.code === Code.DeadlineExceeded
+    const full = error.code === "deadline_exceeded"
       ? RETRY_FIRST_MS
       : Math.min(RETRY_FIRST_MS * 2 ** (attempt - 1), RETRY_MAX_MS);
     await clock.sleep(full * (0.5 + random.uniform() / 2), tasks.signal);
@@ -63,8 +68,8 @@ export async function callWithRetries(
   return { ok: false, error, maybe };
 }
 
-function isForRate({ code, rawMessage }: ConnectError): boolean {
-  return code === Code.ResourceExhausted && rawMessage === RATE_REFUSAL;
+function isForRate({ code, reason }: ExchangeError): boolean {
+  return code === "resource_exhausted" && reason === RATE_REFUSAL;
 }
 
 /** Zero-fills the keys of an answer. */
@@ -72,30 +77,30 @@ export function wipeKeys(reply: NewTunnelReply): void {
   for (const outcome of reply.outcomes) if (outcome.ok) outcome.params.key.wipe();
 }
 
-const RETRIED: ReadonlySet<Code> = new Set([
-  Code.Unavailable,
-  Code.Aborted,
-  Code.DeadlineExceeded,
-  Code.ResourceExhausted,
+const RETRIED: ReadonlySet<ExchangeCode> = new Set([
+  "unavailable",
+  "aborted",
+  "deadline_exceeded",
+  "resource_exhausted",
 ]);
 
 /** Whether a request that failed so can be asked again as it was: nobody answered it. */
-export function isUnanswered({ code }: ConnectError): boolean {
+export function isUnanswered({ code }: ExchangeError): boolean {
   return RETRIED.has(code) && !DECLINED.has(code);
 }
 
 /** Said before anything was done. */
-const DECLINED: ReadonlySet<Code> = new Set([
-  Code.PermissionDenied,
-  Code.Unauthenticated,
-  Code.FailedPrecondition,
-  Code.InvalidArgument,
-  Code.ResourceExhausted,
-  Code.Unimplemented,
+const DECLINED: ReadonlySet<ExchangeCode> = new Set([
+  "permission_denied",
+  "unauthenticated",
+  "failed_precondition",
+  "invalid_argument",
+  "resource_exhausted",
+  "unimplemented",
 ]);
 
 /** Why the deadline and the call of a try end; one for all, because a fresh error costs its stack trace. */
-const OVER = new ConnectError("the try is over", Code.Canceled);
+const OVER = new DOMException("the try is over", "AbortError");
 
 async function tryOnce(
   { client, clock, config: { rpc: { timeoutMs } }, tasks }: Parts,
@@ -114,7 +119,7 @@ async function tryOnce(
   let answered = false;
   const call = client.newTunnel(peer, request, { timeoutMs, signal, onSent });
   const deadline = clock.sleep(timeoutMs, signal).then(() => {
-    throw new ConnectError(`no answer within ${timeoutMs} ms`, Code.DeadlineExceeded);
+    throw new ExchangeError("deadline_exceeded", `no answer within ${timeoutMs} ms`);
   });
   deadline.catch(() => {});
   try {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Asks peers for tunnels: one exchange in flight per peer, with all that wait in it. */
-import { Code, ConnectError } from "@connectrpc/connect";
 import { callWithRetries, isUnanswered, wipeKeys } from "./exchange_call.ts";
-import { MAX_TUNNELS_PER_REQUEST } from "../model/exchange.ts";
+import { ExchangeError, MAX_TUNNELS_PER_REQUEST } from "../model/exchange.ts";
 import { type Offer, Outcomes } from "./outcomes.ts";
 import type { Parts } from "./parts.ts";
 import { PeerLine } from "./peer_line.ts";
@@ -127,7 +126,7 @@ export class Initiator {
         asking = this.#offer(offers.map(({ tunnel }) => tunnel), version);
       } catch (cause) {
         if (this.#parts.tasks.signal.aborted) throw cause;
-        this.#outcomes.fail(line, { offers, error: ConnectError.from(cause), maybe: true });
+        this.#outcomes.fail(line, { offers, error: ExchangeError.from(cause), maybe: true });
         return;
       } finally {
         for (const { tunnel, params } of offers) {
@@ -247,7 +246,7 @@ export class Initiator {
     const { reply } = result;
     if (!this.#watch.hear(line.peer, reply.bootEpoch)) {
       wipeKeys(reply);
-      const error = new ConnectError("the answer is of an earlier start", Code.Aborted);
+      const error = new ExchangeError("aborted", "the answer is of an earlier start");
       this.#outcomes.fail(line, { offers, error, maybe: true });
       return undefined;
     }
@@ -262,9 +261,9 @@ export class Initiator {
     }
     if (reply.outcomes.length !== offers.length) {
       wipeKeys(reply);
-      const error = new ConnectError(
+      const error = new ExchangeError(
+        "internal",
         `the answer has ${reply.outcomes.length} outcomes for ${offers.length} tunnels`,
-        Code.Internal,
       );
       this.#outcomes.fail(line, { offers, error, maybe: true });
       return undefined;

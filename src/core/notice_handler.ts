@@ -34,7 +34,7 @@ export class NoticeHandler {
     this.#initiator = others.initiator;
   }
 
-  /** Acts upon a notice. Throws `ConnectError`. */
+  /** Acts upon a notice. Throws `ExchangeError`. */
   notify(peer: string, notice: Notice): { readonly bootEpoch: bigint } {
     const { counters, log } = this.#parts;
     this.#gate.admit(peer);

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** What becomes of the tunnels in a request: each one's part of the answer, or no answer at all. */
-import { Code, type ConnectError } from "@connectrpc/connect";
 import type { DropReason } from "../../ffi/plane.ts";
-import type { NewTunnelReply, TunnelOutcome } from "../model/exchange.ts";
+import type { ExchangeError, NewTunnelReply, TunnelOutcome } from "../model/exchange.ts";
 import type { LogFields } from "../model/log.ts";
 import type { Parts } from "./parts.ts";
 import type { PeerLine } from "./peer_line.ts";
@@ -116,7 +115,7 @@ export class Outcomes {
     line: PeerLine,
     failure: {
       readonly offers: readonly Offer[];
-      readonly error: ConnectError;
+      readonly error: ExchangeError;
       readonly maybe: boolean;
     },
   ): void {
@@ -136,8 +135,8 @@ export class Outcomes {
     counters.add("exchanges-failed");
     log.warn("An exchange failed", {
       peer: line.peer,
-      code: Code[error.code],
-      reason: error.rawMessage,
+      code: error.code,
+      reason: error.reason,
       tunnels: offers.length,
       delayMs: Math.round(holdOffMs),
     });
@@ -225,12 +224,12 @@ function isLive({ state }: Tunnel): boolean {
   return state.kind === "up" || state.kind === "rekeying";
 }
 
-function reasonOf({ code }: ConnectError): DropReason {
+function reasonOf({ code }: ExchangeError): DropReason {
   switch (code) {
-    case Code.PermissionDenied:
-    case Code.Unauthenticated:
-    case Code.FailedPrecondition:
-    case Code.InvalidArgument:
+    case "permission_denied":
+    case "unauthenticated":
+    case "failed_precondition":
+    case "invalid_argument":
       return "refused";
     default:
       return "peer_unreachable";

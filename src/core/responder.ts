@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Answers peers' requests: whoever asks owns the source, this host the destination, or nothing happens. */
-import { Code, ConnectError } from "@connectrpc/connect";
 import { DataPlaneError } from "../../ffi/plane.ts";
 import type { PeerConfig } from "../config/config.ts";
 import {
+  ExchangeError,
   MAX_TUNNELS_PER_REQUEST,
   type NewTunnelReply,
   type NewTunnelRequest,
@@ -80,7 +80,7 @@ export class Responder {
 
   /**
    * Answers a request. The keys in it are wiped, whatever comes of it; those in the answer belong to the
-   * memory, which wipes them. Throws `ConnectError`.
+   * memory, which wipes them. Throws `ExchangeError`.
    */
   newTunnel(peerId: string, request: NewTunnelRequest): NewTunnelReply {
     try {
@@ -116,9 +116,9 @@ export class Responder {
     if (versionsAccepted.length === 0) throw this.#malformed("no version is accepted");
   }
 
-  #malformed(why: string): ConnectError {
+  #malformed(why: string): ExchangeError {
     this.#parts.counters.add("refused-request");
-    return new ConnectError(`Cannot read the request: ${why}`, Code.InvalidArgument);
+    return new ExchangeError("invalid_argument", `Cannot read the request: ${why}`);
   }
 
   /** The first that the caller names and this host has. */
@@ -127,9 +127,9 @@ export class Responder {
     const version = versionsAccepted.find((v) => versions.includes(v));
     if (version !== undefined) return version;
     counters.add("refused-version");
-    throw new ConnectError(
+    throw new ExchangeError(
+      "failed_precondition",
       `No version in common: accepted ${versionsAccepted.join(", ")}; here ${versions.join(", ")}`,
-      Code.FailedPrecondition,
     );
   }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** The NewTunnel exchange in domain terms: what initiator and responder see; src/rpc maps it to proto. */
+/** The exchange in domain terms: what initiator and responder see, and how it fails; src/rpc maps it to proto. */
 import type { PspParams, PspVersion, VipPair } from "./sa.ts";
 
 /** As the initiator sees it: `localVip` is the initiator's. */
@@ -44,7 +44,7 @@ export interface CallOptions {
   readonly onSent?: () => void;
 }
 
-/** To other agents. Rejects with `ConnectError`. One long-lived connection per peer. */
+/** To other agents. Rejects with `ExchangeError`. One long-lived connection per peer. */
 export interface TunnelClient {
   newTunnel(peer: string, request: NewTunnelRequest, options: CallOptions): Promise<NewTunnelReply>;
   notify(
@@ -54,10 +54,52 @@ export interface TunnelClient {
   ): Promise<{ readonly bootEpoch: bigint }>;
 }
 
-/** From other agents; `peer` is the configured id that the caller's certificate proved. Throws `ConnectError`. */
+/** From other agents; `peer` is the configured id that the caller's certificate proved. Throws `ExchangeError`. */
 export interface TunnelHandler {
   newTunnel(peer: string, request: NewTunnelRequest): Promise<NewTunnelReply>;
   notify(peer: string, notice: Notice): Promise<{ readonly bootEpoch: bigint }>;
+}
+
+/** How an exchange fails, in the words in which a tunnel's outcome is coded too. */
+export const EXCHANGE_CODES = [
+  /** This side gave it up. */
+  "canceled",
+  "invalid_argument",
+  /** No answer in time. */
+  "deadline_exceeded",
+  /** This host knows no such peer. */
+  "not_found",
+  "permission_denied",
+  /** Beyond the rate (see `RATE_REFUSAL`), or too large. */
+  "resource_exhausted",
+  /** Of another start of the peer, or without a version in common. */
+  "failed_precondition",
+  /** The answer came, and counts for nothing. */
+  "aborted",
+  "unimplemented",
+  "internal",
+  /** Nobody answered, or the peer is stopping. */
+  "unavailable",
+  /** Whoever answered is not the peer. */
+  "unauthenticated",
+] as const;
+
+export type ExchangeCode = (typeof EXCHANGE_CODES)[number];
+
+/** An exchange failed. `message` is for people: "[code] reason". */
+export class ExchangeError extends Error {
+  override readonly name = "ExchangeError";
+
+  constructor(readonly code: ExchangeCode, readonly reason: string, options?: ErrorOptions) {
+    super(`[${code}] ${reason}`, options);
+  }
+
+  /** What is no such error failed inside. */
+  static from(cause: unknown): ExchangeError {
+    if (cause instanceof ExchangeError) return cause;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    return new ExchangeError("internal", reason, { cause });
+  }
 }
 
 /** Most tunnels in one request. */

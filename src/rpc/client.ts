@@ -19,8 +19,9 @@ import {
 import { createTransport } from "@connectrpc/connect/protocol-connect";
 import type { TLSSocket } from "node:tls";
 import { ConfigError } from "../config/config.ts";
-import type { CallOptions, TunnelClient } from "../model/exchange.ts";
+import { type CallOptions, ExchangeError, type TunnelClient } from "../model/exchange.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
+import { fromConnect } from "./exchange_errors.ts";
 import { H2Connection } from "./h2_connection.ts";
 import { HYBRID } from "./key_exchange.ts";
 import { TunnelService } from "./gen/psp/v1/tunnel_pb.ts";
@@ -142,7 +143,11 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
         throw outcome;
       }
     };
-    return await attempt(true);
+    try {
+      return await attempt(true);
+    } catch (error) {
+      throw fromConnect(error);
+    }
   };
   /** Closes connections whose certificates have ended meanwhile or, when all are judged, are good no more. */
   const review = (tls: TlsStore, all: boolean) => {
@@ -347,7 +352,7 @@ function fromPeer<T>(peer: string, decode: () => T): T {
     return decode();
   } catch (error) {
     const why = ConnectError.from(error).rawMessage;
-    throw new ConnectError(`Cannot use the reply of "${peer}": ${why}`, Code.Internal);
+    throw new ExchangeError("internal", `Cannot use the reply of "${peer}": ${why}`);
   }
 }
 

@@ -16,8 +16,9 @@ import {
   createContextKey,
   type HandlerContext,
 } from "@connectrpc/connect";
-import type { TunnelHandler } from "../model/exchange.ts";
+import { ExchangeError, type TunnelHandler } from "../model/exchange.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
+import { toConnect } from "./exchange_errors.ts";
 import { NotifyResponseSchema, TunnelService } from "./gen/psp/v1/tunnel_pb.ts";
 import type { Identity } from "./identity.ts";
 import { noticeFromProto, replyToProto, requestFromProto, wipeReply } from "./tunnel_codec.ts";
@@ -81,7 +82,8 @@ function requirePeer(context: HandlerContext): string {
 async function guarded<T>(events: RpcEvents, call: () => Promise<T>): Promise<T> {
   try {
     return await call();
-  } catch (error) {
+  } catch (cause) {
+    const error = cause instanceof ExchangeError ? toConnect(cause) : cause;
     if (error instanceof ConnectError) {
       if (error.code === Code.InvalidArgument) events.count("invalid-request");
       throw error;

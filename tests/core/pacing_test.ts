@@ -2,7 +2,7 @@
 
 /** How fast a peer is asked: as fast as it answers, and more slowly only when it says so. */
 import assert from "node:assert/strict";
-import { Code, ConnectError } from "@connectrpc/connect";
+import { ExchangeError } from "../../src/model/exchange.ts";
 import { TokenBucket } from "../../src/core/token_bucket.ts";
 import { type Host, world } from "../support/core_world.ts";
 
@@ -28,7 +28,7 @@ function older(host: Host, { rate, burst }: { rate: number; burst: number }) {
       const now = host.world.clock.now();
       if (bucket.take(now)) return await handler.newTunnel(...asked);
       seen.refusedAt.push(now);
-      throw new ConnectError("too many requests", Code.ResourceExhausted);
+      throw new ExchangeError("resource_exhausted", "too many requests");
     },
   });
   return seen;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from "node:assert/strict";
-import { Code, ConnectError } from "@connectrpc/connect";
+import { ExchangeError } from "../../src/model/exchange.ts";
 import { Key } from "../../ffi/key.ts";
 import type { NewTunnelRequest, TunnelOffer } from "../../src/model/exchange.ts";
 import type { PspParams, PspVersion } from "../../src/model/sa.ts";
@@ -46,8 +46,8 @@ async function code(call: Promise<unknown>): Promise<string> {
     await call;
     return "ok";
   } catch (error) {
-    if (!(error instanceof ConnectError)) throw error;
-    return Code[error.code] ?? "?";
+    if (!(error instanceof ExchangeError)) throw error;
+    return error.code;
   }
 }
 
@@ -162,13 +162,13 @@ Deno.test("requests that make no sense are refused as a whole", async () => {
   const { handler } = w.host(1).core;
   const good = () => offer("10.2.0.1", "10.1.0.1");
   const cases: [string, string, NewTunnelRequest][] = [
-    ["no tunnels", "InvalidArgument", request([])],
-    ["too many", "InvalidArgument", request(Array.from({ length: 257 }, good))],
-    ["short id", "InvalidArgument", request([good()], { requestId: "00" })],
-    ["no version", "InvalidArgument", request([good()], { versionsAccepted: [] })],
+    ["no tunnels", "invalid_argument", request([])],
+    ["too many", "invalid_argument", request(Array.from({ length: 257 }, good))],
+    ["short id", "invalid_argument", request([good()], { requestId: "00" })],
+    ["no version", "invalid_argument", request([good()], { versionsAccepted: [] })],
     [
       "no version in common",
-      "FailedPrecondition",
+      "failed_precondition",
       request([good()], { versionsAccepted: ["aes-gmac-256"] }),
     ],
   ];
@@ -200,7 +200,7 @@ Deno.test("an id that is used for another request is refused", async () => {
   const first = request([offer("10.2.0.1", "10.1.0.1")]);
   assert.equal(await code(handler.newTunnel("h2", first)), "ok");
   const other = { ...request([offer("10.2.0.2", "10.1.0.1")]), requestId: first.requestId };
-  assert.equal(await code(handler.newTunnel("h2", other)), "InvalidArgument");
+  assert.equal(await code(handler.newTunnel("h2", other)), "invalid_argument");
 });
 
 Deno.test("a message of an earlier start is refused, a new start voids the SAs at once", async () => {
@@ -215,7 +215,7 @@ Deno.test("a message of an earlier start is refused, a new start voids the SAs a
   assert.equal(h1.flows.rx.size, 1);
   assert.equal(
     await code(handler.newTunnel("h2", request(good(), { bootEpoch: 5n }))),
-    "FailedPrecondition",
+    "failed_precondition",
   );
   assert.equal(h1.counter("refused-epoch"), 1n);
   // A peer that lost its record and its clock is let in again after a while.
@@ -235,7 +235,7 @@ Deno.test("more requests than the rate allows are refused, and no other peer suf
     for (let i = 0; i < n; i++) assert.equal(await code(handler.newTunnel("h2", asked())), "ok");
   }
   for (const asked of [small, full]) {
-    assert.equal(await code(handler.newTunnel("h2", asked())), "ResourceExhausted");
+    assert.equal(await code(handler.newTunnel("h2", asked())), "resource_exhausted");
   }
   assert.equal(w.host(1).counter("refused-rate"), 2n);
   const other = request([offer("10.3.0.1", "10.1.0.1")]);
@@ -253,7 +253,7 @@ Deno.test("a denied peer loses its tunnels and is refused", async () => {
   assert.deepEqual(h1.core.deny(["spiffe://test/psp/h2"]), ["h2"]);
   assert.deepEqual([h1.flows.rx.size, h1.flows.tx.size], [0, 0]);
   const asked = request([offer("10.2.0.1", "10.1.0.1")]);
-  assert.equal(await code(h1.core.handler.newTunnel("h2", asked)), "PermissionDenied");
+  assert.equal(await code(h1.core.handler.newTunnel("h2", asked)), "permission_denied");
   assert.equal(h1.counter("refused-identity"), 1n);
   h1.send(h2);
   await w.clock.advance(100);
@@ -276,5 +276,5 @@ Deno.test("a peer that is not denied any more gets packets at once", async () =>
 Deno.test("an unknown caller is refused", async () => {
   await using w = world();
   const asked = request([offer("10.2.0.1", "10.1.0.1")]);
-  assert.equal(await code(w.host(1).core.handler.newTunnel("h9", asked)), "PermissionDenied");
+  assert.equal(await code(w.host(1).core.handler.newTunnel("h9", asked)), "permission_denied");
 });

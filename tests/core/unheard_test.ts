@@ -6,7 +6,7 @@
  * once messages pass, and whatever is kept in the meantime is bounded.
  */
 import assert from "node:assert/strict";
-import { Code, ConnectError } from "@connectrpc/connect";
+import { ExchangeError } from "../../src/model/exchange.ts";
 import { Key } from "../../ffi/key.ts";
 import type { NewTunnelRequest } from "../../src/model/exchange.ts";
 import type { PspParams } from "../../src/model/sa.ts";
@@ -249,7 +249,7 @@ const fates = {
   "replies are lost": loseReplies,
   "the peer fails inside": ({ network }: World) => {
     network.attach("h2", {
-      newTunnel: () => Promise.reject(new ConnectError("internal error", Code.Internal)),
+      newTunnel: () => Promise.reject(new ExchangeError("internal", "internal error")),
       notify: () => Promise.resolve({ bootEpoch: 5n }),
     });
   },

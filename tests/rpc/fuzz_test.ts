@@ -8,6 +8,7 @@ import assert from "node:assert/strict";
 import * as http2 from "node:http2";
 import { fromBinary, fromJsonString, toBinary, toJsonString } from "@bufbuild/protobuf";
 import { ConnectError } from "@connectrpc/connect";
+import { ExchangeError } from "../../src/model/exchange.ts";
 import {
   NewTunnelRequestSchema,
   NotifyRequestSchema,
@@ -78,7 +79,7 @@ Deno.test(`${BODIES} damaged bodies: each is a request or an error, and none tak
       await h1.core.handler.newTunnel("h2", asked);
       count.answered++;
     } catch (error) {
-      if (error instanceof ConnectError) count.refused++;
+      if (error instanceof ConnectError || error instanceof ExchangeError) count.refused++;
       else {
         // What cannot be decoded is answered by connect; everything else is ours.
         const ours = /src\/(?!rpc\/gen)/.exec(error instanceof Error ? error.stack ?? "" : "");

@@ -3,7 +3,7 @@
 /** Connections that stand: their certificates are judged again. */
 import assert from "node:assert/strict";
 import * as http2 from "node:http2";
-import { Code, type ConnectError } from "@connectrpc/connect";
+import type { ExchangeError } from "../../src/model/exchange.ts";
 import { CALL, clientOf, ears, type Heard, Lab, recorder, request, start, TRUST } from "./lab.ts";
 import { world } from "./status_lab.ts";
 
@@ -124,7 +124,7 @@ Deno.test("who is denied is cut off on both sides, counted and logged", async ()
   assert.match(closings(told), /"peer":"h2".*"counter":"denied-identity"/);
   await assert.rejects(
     call(),
-    (error: ConnectError) => error.code === Code.Unauthenticated && /denied/.test(error.message),
+    (error: ExchangeError) => error.code === "unauthenticated" && /denied/.test(error.message),
   );
 });
 

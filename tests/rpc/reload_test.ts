@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from "node:assert/strict";
-import { Code, type ConnectError } from "@connectrpc/connect";
+import type { ExchangeError } from "../../src/model/exchange.ts";
 import { runtimeRefusal } from "../../src/rpc/tls.ts";
 import { TlsStore } from "../../src/rpc/tls_store.ts";
 import { CALL, clientOf, DOMAIN, ears, Lab, request, start } from "./lab.ts";
@@ -126,7 +126,7 @@ Deno.test("a CA is replaced without a gap: bundle of both, new certificates, bun
   using late = clientOf(server, { tls: lab.store("h3") });
   await assert.rejects(
     late.newTunnel("h2", request(), CALL),
-    (error: ConnectError) => error.code === Code.Unavailable,
+    (error: ExchangeError) => error.code === "unavailable",
   );
 });
 

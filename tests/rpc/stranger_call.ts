@@ -5,6 +5,8 @@
  * code of each error, or "answered".
  */
 import { Code, ConnectError } from "@connectrpc/connect";
+import { ExchangeError } from "../../src/model/exchange.ts";
+import { toConnect } from "../../src/rpc/exchange_errors.ts";
 import { createRpcClient } from "../../src/rpc/client.ts";
 import { openStatusClient } from "../../src/rpc/status_client.ts";
 import { TlsStore } from "../../src/rpc/tls_store.ts";
@@ -22,6 +24,9 @@ using client = createRpcClient({
   maxMessageBytes: MAX_BYTES,
 });
 const told = (call: Promise<unknown>) =>
-  call.then(() => "answered", (error) => Code[ConnectError.from(error).code]);
+  call.then(() => "answered", (error) => {
+    const found = error instanceof ExchangeError ? toConnect(error) : ConnectError.from(error);
+    return Code[found.code];
+  });
 const asker = openStatusClient({ address, tls: files, tokenFile });
 console.log(await told(client.newTunnel("h2", request(), CALL)), await told(asker.status()));

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** The control channel between cores in memory: it delays, loses, repeats, and copies keys as a wire does. */
-import { Code, ConnectError } from "@connectrpc/connect";
 import { Key } from "../../ffi/key.ts";
-import type {
-  CallOptions,
-  NewTunnelReply,
-  NewTunnelRequest,
-  Notice,
-  TunnelClient,
-  TunnelHandler,
+import {
+  type CallOptions,
+  ExchangeError,
+  type NewTunnelReply,
+  type NewTunnelRequest,
+  type Notice,
+  type TunnelClient,
+  type TunnelHandler,
 } from "../../src/model/exchange.ts";
 import type { Random } from "../../src/model/random.ts";
 import type { PspParams } from "../../src/model/sa.ts";
@@ -123,7 +123,7 @@ export class FakeNetwork {
 
   #up(to: string): TunnelHandler {
     const handler = this.#handlers.get(to);
-    if (handler === undefined) throw new ConnectError(`${to} is down`, Code.Unavailable);
+    if (handler === undefined) throw new ExchangeError("unavailable", `${to} is down`);
     return handler;
   }
 

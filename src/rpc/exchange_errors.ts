@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Errors of the exchange as Connect's, both ways: one table. */
+import { Code, ConnectError } from "@connectrpc/connect";
+import { type ExchangeCode, ExchangeError } from "../model/exchange.ts";
+
+const CODES: Readonly<Record<ExchangeCode, Code>> = {
+  canceled: Code.Canceled,
+  invalid_argument: Code.InvalidArgument,
+  deadline_exceeded: Code.DeadlineExceeded,
+  not_found: Code.NotFound,
+  permission_denied: Code.PermissionDenied,
+  resource_exhausted: Code.ResourceExhausted,
+  failed_precondition: Code.FailedPrecondition,
+  aborted: Code.Aborted,
+  unimplemented: Code.Unimplemented,
+  internal: Code.Internal,
+  unavailable: Code.Unavailable,
+  unauthenticated: Code.Unauthenticated,
+};
+const NAMES: ReadonlyMap<Code, ExchangeCode> = new Map(
+  Object.entries(CODES).map(([name, code]) => [code, name as ExchangeCode]),
+);
+
+/** As it goes over the wire. */
+export function toConnect({ code, reason }: ExchangeError): ConnectError {
+  return new ConnectError(reason, CODES[code]);
+}
+
+/** As it came over the wire, or as Connect made it here. Codes that no agent gives become `internal`. */
+export function fromConnect(cause: unknown): ExchangeError {
+  const { code, rawMessage } = ConnectError.from(cause);
+  return new ExchangeError(NAMES.get(code) ?? "internal", rawMessage, { cause });
+}
