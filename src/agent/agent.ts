@@ -16,7 +16,7 @@ import { limitWarnings } from "./logging.ts";
 import { mtuOf } from "../plane/mtu.ts";
 import { NextHops } from "../plane/next_hops.ts";
 import { type Notify, openNotify, statusLine } from "./notify.ts";
-import { Peers } from "../core/peers.ts";
+import { Peers } from "../core/directory.ts";
 import type { InstalledTopology } from "../pipes/install.ts";
 import { type PlaneSetup, setUpPlane } from "../plane/plane_setup.ts";
 import { type PlaneWatch, watchPlane } from "../plane/plane_watch.ts";

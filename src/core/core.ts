@@ -1,38 +1,56 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** The control core, assembled: events and requests in, entries and requests out. */
-import type { PlaneEvent } from "../../ffi/plane.ts";
-import { type CoreStatus, CoreViews } from "./core_status.ts";
+import type { Plane, PlaneEvent } from "../../ffi/plane.ts";
+import type { Config } from "../config/config.ts";
+import type { Clock } from "../model/clock.ts";
 import { Counters } from "../model/counters.ts";
-import { Epochs } from "./epochs.ts";
-import type { TunnelHandler } from "../model/exchange.ts";
-import { Initiator } from "./initiator.ts";
-import { KeyShares } from "./key_shares.ts";
-import { Lifecycle } from "./lifecycle.ts";
-import { Misses } from "./misses.ts";
-import { NoticeHandler } from "./notice_handler.ts";
-import { Notices } from "./notices.ts";
-import type { Parts, Powers } from "./parts.ts";
-import { PeerGate } from "./peer_gate.ts";
-import { PeerWatch } from "./peer_watch.ts";
-import { Recorder } from "./recorder.ts";
-import { RequestMemory } from "./request_memory.ts";
-import { Responder } from "./responder.ts";
-import { Restore } from "./restore.ts";
-import { Rotation } from "./rotation.ts";
-import { SpiSource } from "./spi_source.ts";
+import type { TunnelClient, TunnelHandler } from "../model/exchange.ts";
+import type { Flows } from "../model/flows.ts";
+import type { Log } from "../model/log.ts";
+import type { Random } from "../model/random.ts";
+import type { SaRecords } from "../model/sa_record.ts";
 import type { RotateView, TunnelView } from "../model/status.ts";
 import { Tasks } from "../model/tasks.ts";
+import { type CoreStatus, CoreViews } from "./core_status.ts";
+import type { Peers } from "./directory.ts";
+import { Initiator } from "./initiator.ts";
+import { CLEAR_HOLD_OFF_MS, DRAIN_MS, STOP_MS } from "./limits.ts";
+import { Misses } from "./misses.ts";
+import { NoticeHandler, Notices } from "./notices.ts";
+import { Epochs, PeerGate, PeerLines, PeerWatch } from "./peer.ts";
+import { Recorder } from "./recorder.ts";
+import { RequestMemory, Responder } from "./responder.ts";
+import { Rotation } from "./rotation.ts";
+import { KeyShares, SpiSource } from "./spis.ts";
+import { Restore, Ticker } from "./ticker.ts";
 import { TunnelTable } from "./tunnel_table.ts";
 
-export type { Powers } from "./parts.ts";
+/** The part of the plane that the core uses. */
+export type CorePlane = Pick<
+  Plane,
+  | "port"
+  | "generateSpis"
+  | "rotateMasterKey"
+  | "masterKey"
+  | "releaseHeld"
+  | "dropHeld"
+  | "clearHoldOff"
+>;
 
-/** How long this host goes on receiving after it told its peers that it stops. */
-const DRAIN_MS = 400;
-/** How long work under way may take to end. */
-const STOP_MS = 500;
-/** A peer's recovery ends the hold-off of every flow, this often at most. */
-const CLEAR_HOLD_OFF_MS = 1000;
+/** What the core is given; each of its parts gets what it uses of it. */
+export interface Powers {
+  readonly config: Config;
+  /** As `config` has them; the core adds what it learns. */
+  readonly peers: Peers;
+  readonly plane: CorePlane;
+  readonly flows: Flows;
+  readonly client: TunnelClient;
+  readonly store: SaRecords;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
 
 /** What `agent.ts` sees of it. */
 export interface Core {
@@ -60,52 +78,133 @@ export interface Core {
 
 /** Assembles the core. Reserves the boot epoch; throws `ConfigError` when that cannot be made durable. */
 export function createCore(powers: Powers): Core {
-  const { config, clock, log, store, plane } = powers;
-  const parts: Parts = {
-    ...powers,
-    bootEpoch: store.reserveEpoch(clock.wallMs()),
-    counters: new Counters(),
-    epochs: new Epochs(),
-    shares: new KeyShares(),
-    tasks: new Tasks(log),
-  };
-  const { peers, tasks, shares, counters, bootEpoch } = parts;
+  const { config, peers, plane, flows, client, store, clock, random, log } = powers;
+  const bootEpoch = store.reserveEpoch(clock.wallMs());
+  const [counters, epochs, shares, tasks] = [
+    new Counters(),
+    new Epochs(),
+    new KeyShares(),
+    new Tasks(log),
+  ];
   for (const [peer, pip] of store.pips()) if (peers.get(peer)) peers.learnPip(peer, pip);
 
+  const defaults = { config, mac: plane.port("uplink").mac, random };
   const recorder = new Recorder(store, clock, bootEpoch);
-  const watch = new PeerWatch(parts);
-  const spis = new SpiSource(parts);
+  const lines = new PeerLines({ config, clock, random, tasks });
+  const watch = new PeerWatch({ epochs, clock, counters, log });
+  const gate = new PeerGate({ config, peers, epochs, watch, clock, counters });
+  const spis = new SpiSource({ plane, store, clock, defaults });
   const memory = new RequestMemory(shares);
   const table = new TunnelTable({
-    ...powers,
+    flows,
+    plane,
+    clock,
     counters,
+    log,
     limits: config.tunnel,
     onAsk: (tunnel) => initiator.ask(tunnel),
     onClosed: ({ peer, pair }) => notices.closed(peer, pair),
     onConfirmed: (tunnel, spi) => notices.confirm(tunnel, spi),
     onChange: (tunnel) => recorder.changed(tunnel),
   });
-  const initiator = new Initiator(parts, { table, spis, watch });
-  const misses = new Misses(parts, { table, initiator });
-  const rotation = new Rotation(parts, { table, initiator });
-  const notices = new Notices(parts, { table, watch, generation: () => rotation.generation });
-  const gate = new PeerGate(parts, watch);
-  const responder = new Responder(parts, { table, spis, gate, memory, offers: initiator });
-  const noticeHandler = new NoticeHandler(parts, { table, gate, initiator });
-  const restore = new Restore(parts, { table, misses });
-  const lifecycle = new Lifecycle(parts, { table, initiator, rotation, notices, restore, memory });
-  const views = new CoreViews(parts, { table, initiator, rotation });
+  const initiator = new Initiator({
+    config,
+    bootEpoch,
+    client,
+    peers,
+    lines,
+    table,
+    plane,
+    spis,
+    shares,
+    defaults,
+    watch,
+    store,
+    clock,
+    random,
+    tasks,
+    counters,
+    log,
+  });
+  const misses = new Misses({ table, lines, peers, flows, plane, clock, counters, log });
+  const rotation = new Rotation({ config, plane, table, lines, clock, random, counters, log });
+  const notices = new Notices({
+    bootEpoch,
+    client,
+    peers,
+    table,
+    flows,
+    watch,
+    generation: () => rotation.generation,
+    clock,
+    tasks,
+    counters,
+    log,
+  });
+  const responder = new Responder({
+    config,
+    bootEpoch,
+    peers,
+    gate,
+    memory,
+    table,
+    spis,
+    offers: initiator,
+    defaults,
+    store,
+    clock,
+    random,
+    counters,
+    log,
+  });
+  const noticeHandler = new NoticeHandler({
+    bootEpoch,
+    table,
+    gate,
+    lines,
+    epochs,
+    clock,
+    tasks,
+    counters,
+    log,
+  });
+  const restore = new Restore({ config, peers, store, table, misses, clock, counters, log });
+  const ticker = new Ticker({
+    table,
+    duties: [
+      () => rotation.tick(),
+      () => restore.tick(),
+      () => notices.flush(),
+      () => initiator.tick(),
+      () => memory.expire(clock.now()),
+    ],
+    store,
+    clock,
+    tasks,
+    counters,
+    log,
+  });
+  const views = new CoreViews({
+    bootEpoch,
+    table,
+    lines,
+    rotation,
+    peers,
+    epochs,
+    counters,
+    clock,
+  });
 
   spis.onExhausted = () => rotation.need();
   let clearedAt = -Infinity;
   watch.tell({
     onRestart: (peer) => {
       memory.forget(peer);
-      initiator.line(peer).patientUntil = 0;
+      lines.of(peer).patientUntil = 0;
       for (const tunnel of table.ofPeer(peer)) table.apply(tunnel, { type: "peer_restarted" });
     },
     onAlive: (peer) => {
-      if (!initiator.line(peer).recovered()) return;
+      if (!lines.of(peer).recovered()) return;
       for (const tunnel of table.ofPeer(peer)) table.apply(tunnel, { type: "peer_back" });
       if (clock.now() - clearedAt < CLEAR_HOLD_OFF_MS) return;
       clearedAt = clock.now();
@@ -131,7 +230,7 @@ export function createCore(powers: Powers): Core {
     },
     start: () => {
       restore.begin();
-      tasks.add(lifecycle.run());
+      tasks.add(ticker.run());
     },
     stop,
     deny: (list) => {
@@ -139,7 +238,7 @@ export function createCore(powers: Powers): Core {
       const denied = peers.setDeny(list);
       const freed = before.filter((id) => !denied.includes(id));
       for (const peer of freed) {
-        initiator.line(peer).recovered();
+        lines.of(peer).recovered();
         for (const tunnel of table.ofPeer(peer)) table.apply(tunnel, { type: "peer_back" });
       }
       // What was refused while the peer was denied may be asked for at once.

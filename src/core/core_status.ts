@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** The control core as status shows it. No key appears here, nor could it. */
-import type { Initiator } from "./initiator.ts";
-import type { Parts } from "./parts.ts";
-import type { Rotation } from "./rotation.ts";
-import type { Closed, Rx, State, Tx } from "./sa_state.ts";
-import { newestRx } from "./sa_upkeep.ts";
+import type { Clock } from "../model/clock.ts";
+import type { Counters } from "../model/counters.ts";
 import type { PeerView, SaView, StatusView, TunnelView } from "../model/status.ts";
-import type { Tunnel, TunnelTable } from "./tunnel_table.ts";
+import type { Peers } from "./directory.ts";
+import { STATUS_LOOKS } from "./limits.ts";
+import type { Epochs, PeerLines } from "./peer.ts";
+import type { Rotation } from "./rotation.ts";
+import { type Closed, isUnheard, newestRx, type Rx, type State, type Tx } from "./tunnel.ts";
+import { pairKey, type Tunnel, type TunnelTable } from "./tunnel_table.ts";
 
 /** The parts of `StatusView` that the core knows. */
 export type CoreStatus = Pick<
@@ -15,49 +17,47 @@ export type CoreStatus = Pick<
   "bootEpoch" | "startedAtMs" | "peers" | "tunnels" | "counters" | "rotation" | "draining"
 >;
 
-/** The packet that confirms a tunnel may have come since the last look: so many are looked at for one answer. */
-const MAX_LOOKS = 4096;
+/** What is looked at. */
+export interface CoreViewsOptions {
+  readonly bootEpoch: bigint;
+  readonly table: TunnelTable;
+  readonly lines: PeerLines;
+  readonly rotation: Pick<Rotation, "view">;
+  readonly peers: Pick<Peers, "all">;
+  readonly epochs: Pick<Epochs, "of">;
+  readonly counters: Pick<Counters, "snapshot">;
+  readonly clock: Clock;
+}
 
 /** Views of the live state. */
 export class CoreViews {
-  readonly #parts: Parts;
+  readonly #options: CoreViewsOptions;
   readonly #table: TunnelTable;
-  readonly #initiator: Initiator;
-  readonly #rotation: Rotation;
   readonly #startedAtMs: number;
   #sorted: { readonly membership: number; readonly keys: readonly string[] } | undefined;
   draining = false;
 
-  constructor(
-    parts: Parts,
-    others: {
-      readonly table: TunnelTable;
-      readonly initiator: Initiator;
-      readonly rotation: Rotation;
-    },
-  ) {
-    this.#parts = parts;
-    this.#table = others.table;
-    this.#initiator = others.initiator;
-    this.#rotation = others.rotation;
-    this.#startedAtMs = parts.clock.wallMs();
+  constructor(options: CoreViewsOptions) {
+    this.#options = options;
+    this.#table = options.table;
+    this.#startedAtMs = options.clock.wallMs();
   }
 
   status(): CoreStatus {
     const tunnels = { opening: 0, up: 0, rekeying: 0, failed: 0, unconfirmed: 0 };
-    let looks = MAX_LOOKS;
+    let looks = STATUS_LOOKS;
     for (const tunnel of this.#table.all()) {
-      if (isUnconfirmed(tunnel.state) && looks-- > 0) this.#table.look(tunnel);
+      if (isUnheard(tunnel.state) && looks-- > 0) this.#table.look(tunnel);
       const { state } = tunnel;
       if (state.kind !== "closed") tunnels[shown(state)]++;
     }
     return {
-      bootEpoch: this.#parts.bootEpoch,
+      bootEpoch: this.#options.bootEpoch,
       startedAtMs: this.#startedAtMs,
       peers: this.#peers(),
       tunnels,
-      counters: this.#parts.counters.snapshot(),
-      rotation: this.#rotation.view(),
+      counters: this.#options.counters.snapshot(),
+      rotation: this.#options.rotation.view(),
       draining: this.draining,
     };
   }
@@ -67,21 +67,21 @@ export class CoreViews {
     const page: TunnelView[] = [];
     const keys = this.#keys();
     for (let i = query.after === undefined ? 0 : firstAfter(keys, query.after);; i++) {
-      const [peer, localVip, remoteVip] = keys[i]?.split(" ") ?? [];
+      const [peer, localVip = "", remoteVip = ""] = keys[i]?.split(" ") ?? [];
       if (peer === undefined || page.length >= query.limit) return page;
       if (query.peer !== undefined && query.peer !== peer) continue;
-      const tunnel = this.#table.get(`${localVip} ${remoteVip}`);
-      if (tunnel !== undefined && isUnconfirmed(tunnel.state)) this.#table.look(tunnel);
+      const tunnel = this.#table.get(pairKey({ localVip, remoteVip }));
+      if (tunnel !== undefined && isUnheard(tunnel.state)) this.#table.look(tunnel);
       const view = tunnel && this.#view(tunnel);
       if (view !== undefined) page.push(view);
     }
   }
 
   #peers(): PeerView[] {
-    const { peers, epochs, clock } = this.#parts;
+    const { peers, epochs, clock, lines } = this.#options;
     const now = clock.now();
     return peers.all().map(({ id, svcAddress, vips }) => {
-      const { backOff, lastError } = this.#initiator.line(id);
+      const { backOff, lastError } = lines.of(id);
       const at = backOff.nextAttemptAt(now);
       return {
         id,
@@ -116,7 +116,7 @@ export class CoreViews {
   }
 
   #wall(at: number): number {
-    const { clock } = this.#parts;
+    const { clock } = this.#options;
     return Math.round(clock.wallMs() + at - clock.now());
   }
 
@@ -131,16 +131,12 @@ export class CoreViews {
 
 /** A tunnel is not up, nor only rekeying, while nobody knows whether its other end is there. */
 function shown(state: Exclude<State, Closed>): TunnelView["state"] {
-  return isUnconfirmed(state) ? "unconfirmed" : state.kind;
-}
-
-function isUnconfirmed(state: State): boolean {
-  return (state.kind === "up" || state.kind === "rekeying") && state.tx.unconfirmed !== undefined;
+  return isUnheard(state) ? "unconfirmed" : state.kind;
 }
 
 /** Where a tunnel stands in the order of pages: "peer localVip remoteVip". */
 function pageKey({ peer, pair }: Pick<Tunnel, "peer" | "pair">): string {
-  return `${peer} ${pair.localVip} ${pair.remoteVip}`;
+  return `${peer} ${pairKey(pair)}`;
 }
 
 function firstAfter(keys: readonly string[], after: string): number {

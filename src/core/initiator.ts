@@ -1,14 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Asks peers for tunnels: one exchange in flight per peer, with all that wait in it. */
-import { callWithRetries, isUnanswered, wipeKeys } from "./exchange_call.ts";
-import { ExchangeError, MAX_TUNNELS_PER_REQUEST } from "../model/exchange.ts";
-import { type Offer, Outcomes } from "./outcomes.ts";
-import type { Parts } from "./parts.ts";
-import { PeerLine } from "./peer_line.ts";
-import type { PeerWatch } from "./peer_watch.ts";
+/**
+ * Asks peers for tunnels: one exchange in flight per peer, with all that wait in it; the same id and the same keys in
+ * every try; and each tunnel's part of the answer, or no answer at all.
+ */
+import type { DropReason, Plane } from "../../ffi/plane.ts";
+import type { Config } from "../config/config.ts";
+import type { Clock } from "../model/clock.ts";
+import type { Counters } from "../model/counters.ts";
+import {
+  type ExchangeCode,
+  ExchangeError,
+  MAX_TUNNELS_PER_REQUEST,
+  type NewTunnelReply,
+  type NewTunnelRequest,
+  RATE_REFUSAL,
+  type TunnelClient,
+  type TunnelOutcome,
+} from "../model/exchange.ts";
+import type { Log, LogFields } from "../model/log.ts";
+import type { Random } from "../model/random.ts";
 import type { PspParams, PspVersion } from "../model/sa.ts";
-import type { SpiSource } from "./spi_source.ts";
+import type { SaRecords } from "../model/sa_record.ts";
+import type { Tasks } from "../model/tasks.ts";
+import type { Peers } from "./directory.ts";
+import {
+  LIVE_BACK_OFF_MAX_MS,
+  MAX_MAYBE_SAS,
+  PATIENT_RETRY_MS,
+  RATE_PATIENCE_MS,
+  REFUSED_HOLD_OFF_MAX_MS,
+  REPEAT_MS,
+  RETRY_FIRST_MS,
+  RETRY_MAX_MS,
+  UNHEARD_BACK_OFF_MAX_MS,
+} from "./limits.ts";
+import { cryptOffsetProblem, paramsProblem, type SaDefaults, txFrom } from "./params.ts";
+import type { PeerLine, PeerLines, PeerWatch } from "./peer.ts";
+import type { Derived, KeyShares, SpiSource } from "./spis.ts";
+import { isAsking, isLive, isUnheard, offerOf, type Rx } from "./tunnel.ts";
 import type { Tunnel, TunnelTable } from "./tunnel_table.ts";
 
 /** A request and what it offers. */
@@ -22,46 +52,39 @@ interface Asking {
   readonly again: boolean;
 }
 
-/**
- * How long a request that was given up may be asked again with the same id: a responder keeps its answer for two
- * minutes from when it first came, and the last tries of this one take their time.
- */
-const REPEAT_MS = 100_000;
+/** What it takes to ask. */
+export interface InitiatorOptions extends OutcomesOptions, CallPowers {
+  readonly config: Pick<Config, "pip" | "psp" | "rpc" | "tunnel">;
+  readonly bootEpoch: bigint;
+  readonly lines: PeerLines;
+  readonly plane: Pick<Plane, "masterKey">;
+  readonly spis: Pick<SpiSource, "derive">;
+  readonly shares: KeyShares;
+  readonly watch: Pick<PeerWatch, "hear">;
+}
 
 /** The asking side. */
 export class Initiator {
-  readonly #parts: Parts;
+  readonly #options: InitiatorOptions;
   readonly #table: TunnelTable;
-  readonly #spis: SpiSource;
-  readonly #watch: PeerWatch;
   readonly #outcomes: Outcomes;
-  readonly #lines = new Map<string, PeerLine>();
   readonly #inFlight = new Map<string, PspParams>();
   /** Of each peer the request that nobody answered, with a share of its keys: one at most, asked before any other. */
   readonly #unanswered = new Map<string, Asking>();
 
-  constructor(
-    parts: Parts,
-    others: {
-      readonly table: TunnelTable;
-      readonly spis: SpiSource;
-      readonly watch: PeerWatch;
-    },
-  ) {
-    this.#parts = parts;
-    this.#table = others.table;
-    this.#spis = others.spis;
-    this.#watch = others.watch;
-    this.#outcomes = new Outcomes(parts, others.table);
+  constructor(options: InitiatorOptions) {
+    this.#options = options;
+    this.#table = options.table;
+    this.#outcomes = new Outcomes(options);
   }
 
   /** Puts a tunnel into the next request to its peer. */
   ask(tunnel: Tunnel): void {
-    const line = this.line(tunnel.peer);
+    const line = this.#options.lines.of(tunnel.peer);
     line.waiting.add(tunnel.key);
-    if (line.running || this.#parts.tasks.signal.aborted) return;
+    if (line.running || this.#options.tasks.signal.aborted) return;
     line.running = true;
-    this.#parts.tasks.add(this.#run(line));
+    this.#options.tasks.add(this.#run(line));
   }
 
   /** What is on offer for a tunnel and not yet answered: a crossing request is answered with it. */
@@ -80,22 +103,15 @@ export class Initiator {
   forget(peer: string): void {
     const asking = this.#unanswered.get(peer);
     this.#unanswered.delete(peer);
-    for (const { params } of asking?.offers ?? []) this.#parts.shares.release(params.key);
-  }
-
-  /** What is known about asking a peer. */
-  line(peer: string): PeerLine {
-    let line = this.#lines.get(peer);
-    if (line === undefined) this.#lines.set(peer, line = new PeerLine(peer, this.#parts));
-    return line;
+    for (const { params } of asking?.offers ?? []) this.#options.shares.release(params.key);
   }
 
   async #run(line: PeerLine): Promise<void> {
     try {
       // All events of the batch that brought this one join the first request.
       await Promise.resolve();
-      while (line.waiting.size > 0 && !this.#parts.tasks.signal.aborted) {
-        const now = this.#parts.clock.now();
+      while (line.waiting.size > 0 && !this.#options.tasks.signal.aborted) {
+        const now = this.#options.clock.now();
         const at = line.backOff.nextAttemptAt(now);
         const waitMs = at === undefined ? line.pace.take(now, line.waiting.size) : at - now;
         if (waitMs > 0) await line.pause(waitMs);
@@ -107,7 +123,7 @@ export class Initiator {
   }
 
   async #exchange(line: PeerLine): Promise<void> {
-    const { config, counters } = this.#parts;
+    const { config, counters } = this.#options;
     let asking = this.#again(line);
     if (asking === undefined) {
       const version = line.version ?? config.psp.versions[0];
@@ -125,13 +141,13 @@ export class Initiator {
         if (version === undefined) return;
         asking = this.#offer(offers.map(({ tunnel }) => tunnel), version);
       } catch (cause) {
-        if (this.#parts.tasks.signal.aborted) throw cause;
+        if (this.#options.tasks.signal.aborted) throw cause;
         this.#outcomes.fail(line, { offers, error: ExchangeError.from(cause), maybe: true });
         return;
       } finally {
         for (const { tunnel, params } of offers) {
           this.#inFlight.delete(tunnel.key);
-          this.#parts.shares.release(params.key);
+          this.#options.shares.release(params.key);
         }
       }
     }
@@ -150,7 +166,7 @@ export class Initiator {
     }
     // Its shares of the keys are the exchange's now.
     this.#unanswered.delete(line.peer);
-    this.#parts.counters.add("requests-repeated");
+    this.#options.counters.add("requests-repeated");
     for (const { tunnel, rx: { sa: { spi } }, params } of asking.offers) {
       this.#table.apply(tunnel, { type: "offered_again", spi });
       if (!this.#isOnOffer(tunnel, spi)) continue;
@@ -162,7 +178,7 @@ export class Initiator {
 
   /** Whether an answer to it could still be used: for any of its tunnels, on the master key in force. */
   #isRepeatable({ since, offers }: Asking): boolean {
-    const { clock, plane } = this.#parts;
+    const { clock, plane } = this.#options;
     if (clock.now() - since >= REPEAT_MS) return false;
     const { rotations } = plane.masterKey();
     return offers.some(({ tunnel, rx: { generation, sa: { spi } } }) =>
@@ -175,7 +191,7 @@ export class Initiator {
 
   #isOnOffer({ key }: Tunnel, spi: number): boolean {
     const state = this.#table.get(key)?.state;
-    return (state?.kind === "opening" || state?.kind === "rekeying") && state.offered === spi;
+    return state !== undefined && offerOf(state) === spi;
   }
 
   #takeBatch(line: PeerLine): Tunnel[] {
@@ -184,21 +200,23 @@ export class Initiator {
       if (batch.length === MAX_TUNNELS_PER_REQUEST) break;
       line.waiting.delete(key);
       const tunnel = this.#table.get(key);
-      if (tunnel !== undefined && isAsking(tunnel)) batch.push(tunnel);
+      if (tunnel === undefined) continue;
+      // Another event may have ended its wish, or an exchange begun, since it was put here.
+      if (isAsking(tunnel.state) && tunnel.state.offered === undefined) batch.push(tunnel);
     }
     return batch;
   }
 
   /** Derives SPIs and keys, and programs receive before anybody is told. */
   #offer(batch: readonly Tunnel[], version: PspVersion): Asking {
-    const { peers, shares, clock, random } = this.#parts;
+    const { peers, shares, clock, random } = this.#options;
     const wishes = batch.flatMap((tunnel) => {
       const peer = peers.get(tunnel.peer);
       return peer === undefined ? [] : [{ tunnel, pair: tunnel.pair, peer }];
     });
     const offers: Offer[] = [];
     try {
-      const derived = this.#spis.derive(version, wishes);
+      const derived = this.#options.spis.derive(version, wishes);
       for (const [i, { tunnel }] of wishes.entries()) {
         const made = derived[i];
         if (made === undefined) continue;
@@ -228,9 +246,9 @@ export class Initiator {
     line: PeerLine,
     asked: Asking & { readonly last: boolean },
   ): Promise<PspVersion | undefined> {
-    const { config: { psp }, bootEpoch, counters } = this.#parts;
+    const { config: { psp }, bootEpoch, counters } = this.#options;
     const { requestId, offers, version } = asked;
-    const result = await callWithRetries(this.#parts, line, {
+    const result = await callWithRetries(this.#options, line, {
       bootEpoch,
       requestId,
       versionsAccepted: psp.versions,
@@ -244,7 +262,7 @@ export class Initiator {
       return undefined;
     }
     const { reply } = result;
-    if (!this.#watch.hear(line.peer, reply.bootEpoch)) {
+    if (!this.#options.watch.hear(line.peer, reply.bootEpoch)) {
       wipeKeys(reply);
       const error = new ExchangeError("aborted", "the answer is of an earlier start");
       this.#outcomes.fail(line, { offers, error, maybe: true });
@@ -282,11 +300,351 @@ export class Initiator {
 
   /** For `#again`, with a share of its keys of its own. */
   #keep(peer: string, { requestId, version, offers, since }: Asking): void {
-    for (const { params } of offers) this.#parts.shares.hold(params.key);
+    for (const { params } of offers) this.#options.shares.hold(params.key);
     this.#unanswered.set(peer, { requestId, version, offers, since, again: true });
   }
 }
 
-function isAsking({ state }: Tunnel): boolean {
-  return (state.kind === "opening" || state.kind === "rekeying") && state.offered === undefined;
+// ---- one request, sent until it is answered -----------------------------------------------------
+
+/** How it ended. `maybe`: the peer may have acted on it although no answer came. */
+type CallResult =
+  | { readonly ok: true; readonly reply: NewTunnelReply }
+  | { readonly ok: false; readonly error: ExchangeError; readonly maybe: boolean };
+
+/** What a call is made with. */
+export interface CallPowers {
+  readonly config: Pick<Config, "rpc">;
+  readonly client: Pick<TunnelClient, "newTunnel">;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly tasks: Tasks;
+  readonly counters: Counters;
+  readonly log: Log;
+}
+
+/** Asks a peer. An answer that comes after its try was given up is wiped. Rejects only when the core stops. */
+async function callWithRetries(
+  powers: CallPowers,
+  line: PeerLine,
+  request: NewTunnelRequest,
+): Promise<CallResult> {
+  const { config: { rpc }, clock, random, tasks, counters, log } = powers;
+  const { peer } = line;
+  let patientUntil: number | undefined;
+  let maybe = false;
+  let sent = false;
+  const onSent = () => void (sent = true);
+  let error = new ExchangeError("internal", "no attempt was made");
+  for (let attempt = 1; attempt <= rpc.attempts;) {
+    sent = false;
+    try {
+      return { ok: true, reply: await tryOnce(powers, { peer, request, onSent }) };
+    } catch (cause) {
+      if (tasks.signal.aborted) throw cause;
+      error = ExchangeError.from(cause);
+    }
+    if (isForRate(error)) {
+      // No attempt that failed: the peer lives, did nothing, and wants to be asked more slowly.
+      const now = clock.now();
+      patientUntil ??= now + RATE_PATIENCE_MS;
+      if (now < patientUntil) {
+        const delayMs = line.pace.refused(now);
+        counters.add("slowed-by-peer");
+        log.debug("A peer wants to be asked more slowly", { peer, delayMs });
+        await clock.sleep(delayMs * (1 + random.uniform() / 4), tasks.signal);
+        continue;
+      }
+    }
+    if (sent && !DECLINED.has(error.code)) maybe = true;
+    if (!RETRIED.has(error.code) || attempt === rpc.attempts) break;
+    counters.add("initiator-retries");
+    // After a deadline enough time has passed; after a fast refusal it has not.
+    const full = error.code === "deadline_exceeded"
+      ? RETRY_FIRST_MS
+      : Math.min(RETRY_FIRST_MS * 2 ** (attempt - 1), RETRY_MAX_MS);
+    await clock.sleep(full * (0.5 + random.uniform() / 2), tasks.signal);
+    attempt++;
+  }
+  return { ok: false, error, maybe };
+}
+
+function isForRate({ code, reason }: ExchangeError): boolean {
+  return code === "resource_exhausted" && reason === RATE_REFUSAL;
+}
+
+/** Zero-fills the keys of an answer. */
+function wipeKeys(reply: NewTunnelReply): void {
+  for (const outcome of reply.outcomes) if (outcome.ok) outcome.params.key.wipe();
+}
+
+const RETRIED: ReadonlySet<ExchangeCode> = new Set([
+  "unavailable",
+  "aborted",
+  "deadline_exceeded",
+  "resource_exhausted",
+]);
+
+/** Whether a request that failed so can be asked again as it was: nobody answered it. */
+function isUnanswered({ code }: ExchangeError): boolean {
+  return RETRIED.has(code) && !DECLINED.has(code);
+}
+
+/** Said before anything was done. */
+const DECLINED: ReadonlySet<ExchangeCode> = new Set([
+  "permission_denied",
+  "unauthenticated",
+  "failed_precondition",
+  "invalid_argument",
+  "resource_exhausted",
+  "unimplemented",
+]);
+
+/** Why the deadline and the call of a try end; one for all, because a fresh error costs its stack trace. */
+const OVER = new DOMException("the try is over", "AbortError");
+
+async function tryOnce(
+  { client, clock, config: { rpc: { timeoutMs } }, tasks }: CallPowers,
+  { peer, request, onSent }: {
+    readonly peer: string;
+    readonly request: NewTunnelRequest;
+    readonly onSent: () => void;
+  },
+): Promise<NewTunnelReply> {
+  const over = new AbortController();
+  const { signal } = over;
+  // Not AbortSignal.any: that is a third signal for each try.
+  const stop = () => over.abort(tasks.signal.reason);
+  if (tasks.signal.aborted) stop();
+  tasks.signal.addEventListener("abort", stop, { once: true });
+  let answered = false;
+  const call = client.newTunnel(peer, request, { timeoutMs, signal, onSent });
+  const deadline = clock.sleep(timeoutMs, signal).then(() => {
+    throw new ExchangeError("deadline_exceeded", `no answer within ${timeoutMs} ms`);
+  });
+  deadline.catch(() => {});
+  try {
+    const reply = await Promise.race([call, deadline]);
+    answered = true;
+    return reply;
+  } finally {
+    tasks.signal.removeEventListener("abort", stop);
+    over.abort(OVER);
+    if (!answered) tasks.add(call.then(wipeKeys, () => {}));
+  }
+}
+
+// ---- what becomes of the tunnels in a request ---------------------------------------------------
+
+const LOG_INTERVAL_MS = 1000;
+
+/** A tunnel with the receive SA that was offered for it. */
+interface Offer extends Derived {
+  readonly tunnel: Tunnel;
+}
+
+/** What answers and failures change. */
+export interface OutcomesOptions {
+  readonly config: Pick<Config, "pip" | "psp" | "tunnel">;
+  readonly peers: Peers;
+  readonly table: TunnelTable;
+  readonly defaults: SaDefaults;
+  readonly store: Pick<SaRecords, "putPip">;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly counters: Counters;
+  readonly log: Log;
+}
+
+/** Brings answers and failures to the tunnels. */
+class Outcomes {
+  readonly #options: OutcomesOptions;
+  readonly #table: TunnelTable;
+  #logAt = -Infinity;
+
+  constructor(options: OutcomesOptions) {
+    this.#options = options;
+    this.#table = options.table;
+  }
+
+  /** One tunnel's part of the answer. Its key is wiped. */
+  settle(
+    { tunnel, rx, params: { version } }: Offer,
+    { outcome, reply }: { readonly outcome: TunnelOutcome; readonly reply: NewTunnelReply },
+  ): void {
+    const { clock, config, counters, peers, store, defaults } = this.#options;
+    if (!outcome.ok) {
+      const { code, message } = outcome;
+      counters.add("tunnels-refused");
+      this.#say("A peer refused a tunnel", {
+        peer: tunnel.peer,
+        ...tunnel.pair,
+        code,
+        reason: message,
+      });
+      return this.#refuse(tunnel, { reason: "refused", message: `${code}: ${message}` });
+    }
+    const { params } = outcome;
+    try {
+      const peer = peers.get(tunnel.peer);
+      const problem = paramsProblem(params, {
+        version,
+        mode: config.psp.mode,
+        ownPip: config.pip,
+        peerPip: peer?.pip,
+      });
+      if (peer === undefined || problem !== undefined) {
+        return this.#unusable(tunnel, { reason: "refused", message: `bad answer: ${problem}` });
+      }
+      const vip = tunnel.pair.localVip;
+      const readable = cryptOffsetProblem(params, { psp: config.psp, vip });
+      if (readable !== undefined) {
+        counters.add("refused-crypt-offset");
+        this.#say("The crypt offset that a peer asks for was refused", {
+          peer: tunnel.peer,
+          ...tunnel.pair,
+          reason: readable,
+        });
+        return this.#unusable(tunnel, { reason: "refused", message: readable });
+      }
+      if (peers.learnPip(peer.id, params.pip)) store.putPip(peer.id, params.pip);
+      const at = { now: clock.now(), wallMs: clock.wallMs() };
+      const epoch = reply.bootEpoch;
+      const { tx, key } = txFrom(defaults, { params, pair: tunnel.pair, peer, epoch, at });
+      this.#table.apply(tunnel, { type: "answered", spi: rx.sa.spi, tx, key });
+      this.#table.note(tunnel, "");
+    } catch (error) {
+      this.#unusable(tunnel, this.#noResource(tunnel, error));
+    } finally {
+      params.key.wipe();
+    }
+  }
+
+  /** The plane refused before anybody was told: the tunnel is left alone for a while. */
+  noResource(tunnel: Tunnel, error: unknown): void {
+    this.#refuse(tunnel, this.#noResource(tunnel, error));
+  }
+
+  #noResource(tunnel: Tunnel, error: unknown): Why {
+    const cause = error instanceof Error ? error.message : String(error);
+    this.#options.counters.add("no-resource");
+    this.#say("The data plane refused a tunnel", { peer: tunnel.peer, ...tunnel.pair, cause });
+    return { reason: "no_resource", message: cause };
+  }
+
+  /** No answer, or none that can be used: what the peer cannot have got is taken back. */
+  fail(
+    line: PeerLine,
+    failure: {
+      readonly offers: readonly Offer[];
+      readonly error: ExchangeError;
+      readonly maybe: boolean;
+    },
+  ): void {
+    const { clock, config: { tunnel }, counters, log } = this.#options;
+    const { offers, error, maybe } = failure;
+    const patient = line.patientUntil > clock.now();
+    const unheard = maybe || this.#table.ofPeer(line.peer).some(({ state }) => isUnheard(state));
+    const live = this.#table.ofPeer(line.peer).some(({ state }) => isLive(state));
+    const capMs = patient
+      ? PATIENT_RETRY_MS
+      : unheard
+      ? UNHEARD_BACK_OFF_MAX_MS
+      : live
+      ? LIVE_BACK_OFF_MAX_MS
+      : tunnel.backOffMaxMs;
+    const holdOffMs = line.failed(error.message, capMs);
+    counters.add("exchanges-failed");
+    log.warn("An exchange failed", {
+      peer: line.peer,
+      code: error.code,
+      reason: error.reason,
+      tunnels: offers.length,
+      delayMs: Math.round(holdOffMs),
+    });
+    if (patient) return this.#tryLater(line, { offers, maybe });
+    const reason = reasonOf(error);
+    // The others of this peer would fare no better, and their packets wait.
+    const others = [...line.waiting].flatMap((key) => this.#table.get(key) ?? [])
+      .filter(({ state }) => state.kind === "opening" && state.offered === undefined);
+    for (const tunnel of [...offers.map((offer) => offer.tunnel), ...others]) {
+      this.#table.note(tunnel, error.message);
+      this.#table.apply(tunnel, { type: "unanswered", reason, holdOffMs, maybe });
+    }
+    this.#bound(line.peer);
+  }
+
+  #tryLater(
+    line: PeerLine,
+    { offers, maybe }: { readonly offers: readonly Offer[]; readonly maybe: boolean },
+  ): void {
+    for (const { tunnel, rx } of offers) {
+      this.#table.apply(tunnel, { type: "withdrawn", spi: rx.sa.spi, maybe });
+      line.waiting.add(tunnel.key);
+    }
+    this.#bound(line.peer);
+  }
+
+  /** What one peer may have takes a bounded place, however often it does not answer. */
+  #bound(peer: string): void {
+    const held = this.#table.ofPeer(peer).flatMap((tunnel) =>
+      tunnel.state.rx.filter(isMaybe).map((rx) => ({ tunnel, rx }))
+    );
+    if (held.length <= MAX_MAYBE_SAS) return;
+    held.sort((a, b) => a.rx.sa.serial < b.rx.sa.serial ? -1 : 1);
+    for (const { tunnel, rx } of held.slice(0, held.length - MAX_MAYBE_SAS)) {
+      this.#table.apply(tunnel, { type: "forgotten", spi: rx.sa.spi });
+    }
+  }
+
+  /** The peer holds nothing of ours: it said so, or was never told. */
+  #refuse(tunnel: Tunnel, why: Why): void {
+    this.#table.note(tunnel, why.message);
+    const holdOffMs = this.#holdOffMs();
+    this.#table.apply(tunnel, { type: "refused", reason: why.reason, holdOffMs });
+  }
+
+  /** The peer granted the tunnel, and this host cannot use its answer: the peer sends all the same. */
+  #unusable(tunnel: Tunnel, why: Why): void {
+    this.#table.note(tunnel, why.message);
+    const holdOffMs = this.#holdOffMs();
+    this.#table.apply(tunnel, { type: "unanswered", reason: why.reason, holdOffMs, maybe: true });
+    this.#bound(tunnel.peer);
+  }
+
+  #holdOffMs(): number {
+    const { config: { tunnel: { backOffMs, backOffMaxMs } }, random } = this.#options;
+    const full = Math.min(backOffMs * 8, backOffMaxMs, REFUSED_HOLD_OFF_MAX_MS);
+    return full * (0.5 + random.uniform() / 2);
+  }
+
+  /** A batch may bring hundreds of these: one line a second says enough, the counters say all. */
+  #say(message: string, fields: LogFields): void {
+    const now = this.#options.clock.now();
+    if (now - this.#logAt < LOG_INTERVAL_MS) return;
+    this.#logAt = now;
+    this.#options.log.warn(message, fields);
+  }
+}
+
+/** Why a tunnel is left alone. */
+interface Why {
+  readonly reason: DropReason;
+  readonly message: string;
+}
+
+function isMaybe(rx: Rx): boolean {
+  return rx.maybeUntil !== undefined && !rx.confirmed;
+}
+
+function reasonOf({ code }: ExchangeError): DropReason {
+  switch (code) {
+    case "permission_denied":
+    case "unauthenticated":
+    case "failed_precondition":
+    case "invalid_argument":
+      return "refused";
+    default:
+      return "peer_unreachable";
+  }
 }

@@ -10,6 +10,14 @@ import type { Notice, TunnelClient } from "../model/exchange.ts";
 import type { Random } from "../model/random.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Tasks } from "../model/tasks.ts";
+import {
+  WARM_INTERVAL_MS,
+  WARM_PEERS,
+  WARM_RETRY_FIRST_MS,
+  WARM_RETRY_MAX_MS,
+  WARM_SPREAD_MS,
+  WARM_TIMEOUT_MS,
+} from "./limits.ts";
 
 /** What it needs. */
 export interface WarmOptions {
@@ -22,22 +30,12 @@ export interface WarmOptions {
   readonly tasks: Tasks;
 }
 
-/** Peers beyond these are connected to when a packet needs them: connections are not free on either side. */
-const MAX_PEERS = 64;
-/** The first calls are spread over this long for each peer, so that many do not begin at one instant. */
-const SPREAD_MS = 10;
-/** Between two calls while all is well: often enough that nothing on the way forgets the connection. */
-const INTERVAL_MS = 60_000;
-const RETRY_FIRST_MS = 250;
-const RETRY_MAX_MS = 30_000;
-const TIMEOUT_MS = 2000;
-
 /** Begins; ends with `tasks`. A peer that does not answer is nobody's error here. */
 export function keepWarm(options: WarmOptions): void {
   const { peers, clock, random, tasks } = options;
-  const warmed = peers.slice(0, MAX_PEERS);
+  const warmed = peers.slice(0, WARM_PEERS);
   for (const { id } of warmed) {
-    const waitMs = random.uniform() * SPREAD_MS * warmed.length;
+    const waitMs = random.uniform() * WARM_SPREAD_MS * warmed.length;
     tasks.add(clock.sleep(waitMs, tasks.signal).then(() => keep(id, options)));
   }
 }
@@ -48,8 +46,8 @@ async function keep(peer: string, options: WarmOptions): Promise<never> {
   while (true) {
     failures = await greet(peer, options) ? 0 : failures + 1;
     const fullMs = failures === 0
-      ? INTERVAL_MS
-      : Math.min(RETRY_FIRST_MS * 2 ** (failures - 1), RETRY_MAX_MS);
+      ? WARM_INTERVAL_MS
+      : Math.min(WARM_RETRY_FIRST_MS * 2 ** (failures - 1), WARM_RETRY_MAX_MS);
     await clock.sleep(fullMs * (0.5 + random.uniform() / 2), signal);
   }
 }
@@ -58,7 +56,7 @@ async function greet(peer: string, options: WarmOptions): Promise<boolean> {
   const { client, bootEpoch, tasks: { signal } } = options;
   const hello: Notice = { bootEpoch, unknownSpis: [], closed: [], draining: false };
   try {
-    await client.notify(peer, hello, { timeoutMs: TIMEOUT_MS, signal });
+    await client.notify(peer, hello, { timeoutMs: WARM_TIMEOUT_MS, signal });
     return true;
   } catch (cause) {
     if (signal.aborted) throw cause;

@@ -1,40 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** What becomes of a packet without an entry: a tunnel is opened for it, or it is dropped for a named reason. */
-import type { DropReason, PlaneEvent } from "../../ffi/plane.ts";
-import type { AgentCounter } from "../model/counters.ts";
-import type { Initiator } from "./initiator.ts";
-import type { Parts } from "./parts.ts";
+import type { DropReason, Plane, PlaneEvent } from "../../ffi/plane.ts";
+import type { Clock } from "../model/clock.ts";
+import type { AgentCounter, Counters } from "../model/counters.ts";
+import type { Flows } from "../model/flows.ts";
+import type { Log } from "../model/log.ts";
 import type { VipPair } from "../model/sa.ts";
-import { pairKey, type Tunnel, type TunnelTable } from "./tunnel_table.ts";
 import { canonicalVip, isLinkScope } from "../model/vip.ts";
+import type { Peers } from "./directory.ts";
+import { NO_PEER_HOLD_OFF_MS } from "./limits.ts";
+import type { PeerLines } from "./peer.ts";
+import { isLive } from "./tunnel.ts";
+import { pairKey, type Tunnel, type TunnelTable } from "./tunnel_table.ts";
 
-/** A flow to nowhere is dropped without asking again for this long. */
-const NO_PEER_HOLD_OFF_MS = 10_000;
 const LOG_INTERVAL_MS = 1000;
+
+/** What it takes to judge a miss. */
+export interface MissesOptions {
+  readonly table: TunnelTable;
+  readonly lines: PeerLines;
+  readonly peers: Peers;
+  readonly flows: Pick<Flows, "txStats">;
+  readonly plane: Pick<Plane, "dropHeld">;
+  readonly clock: Clock;
+  readonly counters: Counters;
+  readonly log: Log;
+}
 
 /** The slow path's first step. */
 export class Misses {
-  readonly #parts: Parts;
+  readonly #options: MissesOptions;
   readonly #table: TunnelTable;
-  readonly #initiator: Initiator;
   #logAt = -Infinity;
   #unlogged = 0;
   /** Nothing is opened any more. */
   stopping = false;
 
-  constructor(
-    parts: Parts,
-    others: { readonly table: TunnelTable; readonly initiator: Initiator },
-  ) {
-    this.#parts = parts;
-    this.#table = others.table;
-    this.#initiator = others.initiator;
+  constructor(options: MissesOptions) {
+    this.#options = options;
+    this.#table = options.table;
   }
 
   /** A packet is held: open a tunnel for it, or drop it. */
   open({ flow, srcVip, dstVip }: Extract<PlaneEvent, { type: "miss" }>): void {
-    const { peers, clock } = this.#parts;
+    const { peers, clock, lines } = this.#options;
     const pair = {
       localVip: canonicalVip(srcVip) ?? srcVip,
       remoteVip: canonicalVip(dstVip) ?? dstVip,
@@ -57,7 +67,7 @@ export class Misses {
       return this.#drop(flow, { reason: "refused", counter: "refused-identity" });
     }
     const known = this.#table.get(pairKey(pair));
-    const line = this.#initiator.line(peer.id);
+    const line = lines.of(peer.id);
     const now = clock.now();
     if (known === undefined || known.state.kind === "closed") {
       const at = line.backOff.nextAttemptAt(now);
@@ -73,8 +83,8 @@ export class Misses {
 
   /** The tunnel is to be there, packet or not. False: not now. */
   want(pair: VipPair, peer: string): boolean {
-    const { peers, clock } = this.#parts;
-    const { backOff } = this.#initiator.line(peer);
+    const { peers, clock, lines } = this.#options;
+    const { backOff } = lines.of(peer);
     if (this.stopping || peers.denied(peer) || !peers.isLocal(pair.localVip)) return false;
     if (!peers.owns(peer, pair.remoteVip) || backOff.nextAttemptAt(clock.now()) !== undefined) {
       return false;
@@ -86,8 +96,8 @@ export class Misses {
   /** A miss although the tunnel is up, and the plane knows no entry: it was lost there, so ask anew. */
   #reconciled(tunnel: Tunnel): Tunnel {
     const { state, pair } = tunnel;
-    if (state.kind !== "up" && state.kind !== "rekeying") return tunnel;
-    if (!state.tx.expired && this.#parts.flows.txStats(pair) === undefined) {
+    if (!isLive(state)) return tunnel;
+    if (!state.tx.expired && this.#options.flows.txStats(pair) === undefined) {
       this.#table.apply(tunnel, { type: "lost", spi: state.tx.sa.spi });
     }
     return tunnel;
@@ -101,7 +111,7 @@ export class Misses {
       readonly holdOffMs?: number;
     },
   ): void {
-    const { counters, plane, log } = this.#parts;
+    const { counters, plane, log } = this.#options;
     if (why.counter !== undefined) counters.add(why.counter);
     try {
       plane.dropHeld(flow, why.reason, Math.ceil(why.holdOffMs ?? NO_PEER_HOLD_OFF_MS));
@@ -112,10 +122,10 @@ export class Misses {
   }
 
   #say(message: string, pair: VipPair): void {
-    const now = this.#parts.clock.now();
+    const now = this.#options.clock.now();
     this.#unlogged++;
     if (now - this.#logAt < LOG_INTERVAL_MS) return;
-    this.#parts.log.warn(message, { ...pair, count: this.#unlogged });
+    this.#options.log.warn(message, { ...pair, count: this.#unlogged });
     this.#logAt = now;
     this.#unlogged = 0;
   }

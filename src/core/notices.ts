@@ -1,23 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** What this host tells peers without being asked: SPIs it does not know, tunnels it closed, that it stops. */
+/** What hosts tell each other without being asked: SPIs they do not know, tunnels they closed, that they stop. */
 import type { PlaneEvent } from "../../ffi/plane.ts";
-import type { Notice } from "../model/exchange.ts";
-import type { Parts } from "./parts.ts";
-import type { PeerWatch } from "./peer_watch.ts";
+import type { Clock } from "../model/clock.ts";
+import type { Counters } from "../model/counters.ts";
+import type { Notice, TunnelClient } from "../model/exchange.ts";
+import type { Flows } from "../model/flows.ts";
+import type { Log } from "../model/log.ts";
 import { isReservedSpi, type VipPair } from "../model/sa.ts";
-import type { Tunnel, TunnelTable } from "./tunnel_table.ts";
-
-/** At most one notice per peer in this time. */
-const INTERVAL_MS = 1000;
-/** SPIs or pairs in one notice at most; what is beyond comes with the next packets. */
-const MAX_ITEMS = 256;
-/** ... and SPIs that are confirmed: as many as one message may have. */
-const MAX_CONFIRMED = 4096;
-/** A packet confirms as well, and most tunnels are opened for one: only silent ones are told of. */
-const CONFIRM_AFTER_MS = 250;
-const TIMEOUT_MS = 1000;
-const DRAINING_TIMEOUT_MS = 500;
+import type { Tasks } from "../model/tasks.ts";
+import { canonicalVip } from "../model/vip.ts";
+import type { Peers } from "./directory.ts";
+import {
+  CONFIRM_AFTER_MS,
+  DRAINING_TIMEOUT_MS,
+  HOLD_AFTER_MS,
+  NOTICE_CONFIRMED,
+  NOTICE_INTERVAL_MS,
+  NOTICE_ITEMS,
+  NOTICE_TIMEOUT_MS,
+  PATIENCE_MS,
+} from "./limits.ts";
+import type { Epochs, PeerGate, PeerLines, PeerWatch } from "./peer.ts";
+import { isLive } from "./tunnel.ts";
+import { pairKey, type Tunnel, type TunnelTable } from "./tunnel_table.ts";
 
 interface Outbox {
   readonly unknownSpis: Set<number>;
@@ -28,43 +34,47 @@ interface Outbox {
   sending: boolean;
 }
 
+/** What notices are sent with, and what they speak of. */
+export interface NoticesOptions {
+  readonly bootEpoch: bigint;
+  readonly client: Pick<TunnelClient, "notify">;
+  readonly peers: Pick<Peers, "byPip" | "denied">;
+  readonly table: TunnelTable;
+  readonly flows: Pick<Flows, "txStats">;
+  readonly watch: Pick<PeerWatch, "hear">;
+  /** Rotations of the master key so far. */
+  readonly generation: () => bigint;
+  readonly clock: Clock;
+  readonly tasks: Tasks;
+  readonly counters: Counters;
+  readonly log: Log;
+}
+
 /** The sender of notices. */
 export class Notices {
-  readonly #parts: Parts;
+  readonly #options: NoticesOptions;
   readonly #table: TunnelTable;
-  readonly #watch: PeerWatch;
   readonly #outboxes = new Map<string, Outbox>();
-  #generation: () => bigint;
 
-  constructor(
-    parts: Parts,
-    others: {
-      readonly table: TunnelTable;
-      readonly watch: PeerWatch;
-      /** Rotations of the master key so far. */
-      generation(): bigint;
-    },
-  ) {
-    this.#parts = parts;
-    this.#table = others.table;
-    this.#watch = others.watch;
-    this.#generation = others.generation;
+  constructor(options: NoticesOptions) {
+    this.#options = options;
+    this.#table = options.table;
   }
 
   /** A packet could not be authenticated, or nobody here accepts its SPI: its sender is told. */
   syndrome({ spi, srcPip }: Extract<PlaneEvent, { type: "syndrome" }>): void {
-    const { peers, counters } = this.#parts;
+    const { peers, counters } = this.#options;
     // Nobody was ever given one, and the peer would refuse the whole notice.
     if (isReservedSpi(spi)) return;
     const rx = this.#table.byRxSpi(spi)?.state.rx.find(({ sa }) => sa.spi === spi);
     // A known SPI under a living key: forged or damaged packets, and no reason to give it up.
-    if (rx !== undefined && rx.generation + 2n > this.#generation()) return;
+    if (rx !== undefined && rx.generation + 2n > this.#options.generation()) return;
     const senders = peers.byPip(srcPip);
     if (senders.length === 0) counters.add("untraced-spis");
     for (const peer of senders) {
       if (peers.denied(peer)) continue;
       const outbox = this.#outbox(peer);
-      if (outbox.unknownSpis.size >= MAX_ITEMS || outbox.unknownSpis.has(spi)) continue;
+      if (outbox.unknownSpis.size >= NOTICE_ITEMS || outbox.unknownSpis.has(spi)) continue;
       outbox.unknownSpis.add(spi);
       counters.add("unknown-spis");
     }
@@ -73,14 +83,14 @@ export class Notices {
   /** This side closed a tunnel for want of traffic. */
   closed(peer: string, pair: VipPair): void {
     const outbox = this.#outbox(peer);
-    if (outbox.closed.size < 4 * MAX_ITEMS) {
-      outbox.closed.set(`${pair.localVip} ${pair.remoteVip}`, pair);
+    if (outbox.closed.size < 4 * NOTICE_ITEMS) {
+      outbox.closed.set(pairKey(pair), pair);
     }
   }
 
   /** A peer's answer came, and this host sends with the SPI in it: the peer cannot know. */
   confirm({ key, peer }: Tunnel, spi: number): void {
-    const at = this.#parts.clock.now() + CONFIRM_AFTER_MS;
+    const at = this.#options.clock.now() + CONFIRM_AFTER_MS;
     const { confirmed } = this.#outbox(peer);
     // To the end: they are taken in the order of their times.
     confirmed.delete(key);
@@ -89,7 +99,7 @@ export class Notices {
 
   /** Sends what waits, each peer in its time. */
   flush(): void {
-    const now = this.#parts.clock.now();
+    const now = this.#options.clock.now();
     for (const [peer, outbox] of this.#outboxes) {
       if (outbox.sending || now < outbox.nextAt) continue;
       const notice = this.#take(outbox);
@@ -98,9 +108,9 @@ export class Notices {
         continue;
       }
       outbox.sending = true;
-      outbox.nextAt = now + INTERVAL_MS;
-      this.#parts.tasks.add(
-        this.#send(peer, notice, TIMEOUT_MS).finally(() => outbox.sending = false),
+      outbox.nextAt = now + NOTICE_INTERVAL_MS;
+      this.#options.tasks.add(
+        this.#send(peer, notice, NOTICE_TIMEOUT_MS).finally(() => outbox.sending = false),
       );
     }
   }
@@ -135,7 +145,7 @@ export class Notices {
     outbox.unknownSpis.clear();
     const closed: VipPair[] = [];
     for (const [key, pair] of outbox.closed) {
-      if (closed.length === MAX_ITEMS) break;
+      if (closed.length === NOTICE_ITEMS) break;
       outbox.closed.delete(key);
       // It may have come back in the meantime.
       if ((this.#table.get(key)?.state.kind ?? "closed") === "closed") closed.push(pair);
@@ -147,16 +157,17 @@ export class Notices {
 
   /** Those that are still in use and went out with no packet. */
   #takeConfirmed({ confirmed }: Outbox): readonly number[] {
-    const { clock, flows } = this.#parts;
+    const { clock, flows } = this.#options;
     const now = clock.now();
     const spis: number[] = [];
     for (const [key, { spi, at }] of confirmed) {
-      if (at > now || spis.length === MAX_CONFIRMED) break;
+      if (at > now || spis.length === NOTICE_CONFIRMED) break;
       confirmed.delete(key);
       const tunnel = this.#table.get(key);
-      const state = tunnel?.state;
-      if (tunnel === undefined || (state?.kind !== "up" && state?.kind !== "rekeying")) continue;
-      if (state.tx.sa.spi !== spi || (flows.txStats(tunnel.pair)?.packets ?? 0n) > 0n) continue;
+      if (tunnel === undefined || !isLive(tunnel.state)) continue;
+      if (tunnel.state.tx.sa.spi !== spi || (flows.txStats(tunnel.pair)?.packets ?? 0n) > 0n) {
+        continue;
+      }
       spis.push(spi);
     }
     return spis;
@@ -167,7 +178,7 @@ export class Notices {
     notice: Omit<Notice, "bootEpoch">,
     timeoutMs: number,
   ): Promise<boolean> {
-    const { client, clock, tasks, counters, bootEpoch, log } = this.#parts;
+    const { client, clock, tasks, counters, bootEpoch, log } = this.#options;
     const over = new AbortController();
     const signal = AbortSignal.any([over.signal, tasks.signal]);
     try {
@@ -178,7 +189,7 @@ export class Notices {
       deadline.catch(() => {});
       call.catch(() => {});
       const answer = await Promise.race([call, deadline]);
-      this.#watch.hear(peer, answer.bootEpoch);
+      this.#options.watch.hear(peer, answer.bootEpoch);
       counters.add("notices-sent");
       return true;
     } catch (error) {
@@ -187,6 +198,83 @@ export class Notices {
       return false;
     } finally {
       over.abort();
+    }
+  }
+}
+
+// ---- what peers tell this host ------------------------------------------------------------------
+
+/** What a notice of a peer may change. */
+export interface NoticeHandlerOptions {
+  readonly bootEpoch: bigint;
+  readonly table: TunnelTable;
+  readonly gate: Pick<PeerGate, "admit" | "checkEpoch">;
+  readonly lines: PeerLines;
+  readonly epochs: Pick<Epochs, "of">;
+  readonly clock: Clock;
+  readonly tasks: Tasks;
+  readonly counters: Counters;
+  readonly log: Log;
+}
+
+/** Takes notices in: rekey, hold, or wait for a peer to come back. */
+export class NoticeHandler {
+  readonly #options: NoticeHandlerOptions;
+  readonly #table: TunnelTable;
+
+  constructor(options: NoticeHandlerOptions) {
+    this.#options = options;
+    this.#table = options.table;
+  }
+
+  /** Acts upon a notice. Throws `ExchangeError`. */
+  notify(peer: string, notice: Notice): { readonly bootEpoch: bigint } {
+    const { gate, counters, log } = this.#options;
+    gate.admit(peer);
+    gate.checkEpoch(peer, notice.bootEpoch);
+    counters.add("notices-received");
+    this.#lose(peer, notice.unknownSpis);
+    for (const spi of notice.confirmedSpis ?? []) {
+      const tunnel = this.#table.byRxSpi(spi);
+      if (tunnel?.peer === peer) this.#table.apply(tunnel, { type: "confirmed", spi });
+    }
+    for (const { localVip, remoteVip } of notice.closed) {
+      const pair = {
+        localVip: canonicalVip(remoteVip) ?? remoteVip,
+        remoteVip: canonicalVip(localVip) ?? localVip,
+      };
+      const tunnel = this.#table.get(pairKey(pair));
+      if (tunnel?.peer === peer) this.#table.apply(tunnel, { type: "closed_by_peer" });
+    }
+    if (notice.draining) {
+      log.info("A peer is about to stop", { peer });
+      this.#options.tasks.add(this.#hold(peer));
+    }
+    return { bootEpoch: this.#options.bootEpoch };
+  }
+
+  #lose(peer: string, spis: readonly number[]): void {
+    if (spis.length === 0) return;
+    const unknown = new Set(spis);
+    for (const tunnel of this.#table.ofPeer(peer)) {
+      const { state } = tunnel;
+      if (isLive(state) && unknown.has(state.tx.sa.spi)) {
+        this.#table.apply(tunnel, { type: "lost", spi: state.tx.sa.spi });
+      }
+    }
+  }
+
+  /** Sends until the peer's plane is about to close, then holds, and is patient. */
+  async #hold(peer: string): Promise<void> {
+    const { clock, tasks, epochs, lines } = this.#options;
+    const epoch = epochs.of(peer);
+    const line = lines.of(peer);
+    if (line.patientUntil > clock.now()) return;
+    line.patientUntil = clock.now() + PATIENCE_MS;
+    await clock.sleep(HOLD_AFTER_MS, tasks.signal);
+    if (epochs.of(peer) !== epoch) return;
+    for (const tunnel of this.#table.ofPeer(peer)) {
+      this.#table.apply(tunnel, { type: "closed_by_peer" });
     }
   }
 }

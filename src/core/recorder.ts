@@ -3,12 +3,10 @@
 /** From the live tunnels to the record: what is up is written, what ended is taken out. */
 import type { Clock } from "../model/clock.ts";
 import type { SaRecord, SaRecords } from "../model/sa_record.ts";
-import type { Rx, Tx } from "./sa_state.ts";
-import { newestRx } from "./sa_upkeep.ts";
+import type { Rx, Tx } from "./tunnel.ts";
+import { newestRx } from "./tunnel.ts";
 import type { Tunnel } from "./tunnel_table.ts";
-
-/** Counters of a tunnel are written this often at most. */
-const COUNTERS_MS = 60_000;
+import { RECORD_COUNTERS_MS } from "./limits.ts";
 
 /** As it was written: the SAs with their counters. */
 interface Written {
@@ -52,7 +50,7 @@ export class Recorder {
     const last = this.#written.get(key);
     if (last !== undefined && last.tx.sa === tx.sa && last.rx.sa === rx.sa) {
       const same = last.tx === tx && last.rx === rx;
-      if (same || now - last.at < COUNTERS_MS) return;
+      if (same || now - last.at < RECORD_COUNTERS_MS) return;
     }
     this.#written.set(key, { tx, rx, at: now });
     const wall = this.clock.wallMs() - now;

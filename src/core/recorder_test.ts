@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import type { TunnelRecord } from "../model/sa_record.ts";
-import type { Up } from "./sa_state.ts";
+import type { Up } from "./tunnel.ts";
 import { Recorder } from "./recorder.ts";
 import { rx, tx } from "../../tests/support/sas.ts";
 import type { Tunnel } from "./tunnel_table.ts";

@@ -2,7 +2,9 @@
 
 /** Answers peers' requests: whoever asks owns the source, this host the destination, or nothing happens. */
 import { DataPlaneError } from "../../ffi/plane.ts";
-import type { PeerConfig } from "../config/config.ts";
+import type { Config, PeerConfig } from "../config/config.ts";
+import type { Clock } from "../model/clock.ts";
+import type { Counters } from "../model/counters.ts";
 import {
   ExchangeError,
   MAX_TUNNELS_PER_REQUEST,
@@ -12,16 +14,19 @@ import {
   type TunnelOffer,
   type TunnelOutcome,
 } from "../model/exchange.ts";
-import type { Initiator } from "./initiator.ts";
-import type { Parts } from "./parts.ts";
-import type { PeerGate } from "./peer_gate.ts";
-import type { RequestMemory } from "./request_memory.ts";
-import { type SaDefaults, txFrom } from "./sa_params.ts";
-import { cryptOffsetProblem, paramsProblem } from "./sa_rules.ts";
+import type { Log } from "../model/log.ts";
+import type { Random } from "../model/random.ts";
 import type { PspVersion, VipPair } from "../model/sa.ts";
-import { defaultsOf, type Derived, type SpiSource } from "./spi_source.ts";
-import { pairKey, type TunnelTable } from "./tunnel_table.ts";
+import type { SaRecords } from "../model/sa_record.ts";
 import { canonicalVip, familyOf } from "../model/vip.ts";
+import type { Peers } from "./directory.ts";
+import type { Initiator } from "./initiator.ts";
+import { MEMORY_MS, MEMORY_TUNNELS_PER_PEER, UNHEARD_ASK_MS, UNHEARD_SPREAD_MS } from "./limits.ts";
+import { cryptOffsetProblem, paramsProblem, type SaDefaults, txFrom } from "./params.ts";
+import type { PeerGate } from "./peer.ts";
+import type { Derived, KeyShares, SpiSource } from "./spis.ts";
+import { offerOf } from "./tunnel.ts";
+import { pairKey, type TunnelTable } from "./tunnel_table.ts";
 
 /** An offer that may be granted: `pair` as this host sees it. */
 interface Granted {
@@ -30,13 +35,6 @@ interface Granted {
 }
 
 const LOG_INTERVAL_MS = 1000;
-/**
- * A peer that was not heard on a tunnel that it asked for is asked after this long: its first packet, its own
- * confirmation and its first repeated request come before, and a host that gave up is not silent for longer.
- */
-const CONFIRM_AFTER_MS = 1500;
-/** ... and up to this much later, at random: many tunnels that came in one storm are not asked for in one. */
-const CONFIRM_SPREAD_MS = 250;
 
 type Refused = Extract<TunnelOutcome, { readonly ok: false }>;
 type Verdict = Granted | Refused;
@@ -48,34 +46,36 @@ const REFUSAL_COUNTERS = {
   crypt_offset: "refused-crypt-offset",
 } as const;
 
+/** What it takes to answer. */
+export interface ResponderOptions {
+  readonly config: Pick<Config, "id" | "pip" | "psp">;
+  readonly bootEpoch: bigint;
+  readonly peers: Peers;
+  readonly gate: Pick<PeerGate, "admit" | "checkEpoch">;
+  readonly memory: RequestMemory;
+  readonly table: TunnelTable;
+  readonly spis: Pick<SpiSource, "derive">;
+  /** What this host offers at this very moment. */
+  readonly offers: Pick<Initiator, "inFlight">;
+  readonly defaults: SaDefaults;
+  readonly store: Pick<SaRecords, "putPip">;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly counters: Counters;
+  readonly log: Log;
+}
+
 /** The answering side. */
 export class Responder {
-  readonly #parts: Parts;
+  readonly #options: ResponderOptions;
   readonly #table: TunnelTable;
-  readonly #spis: SpiSource;
-  readonly #gate: PeerGate;
   readonly #memory: RequestMemory;
-  readonly #offers: Pick<Initiator, "inFlight">;
-  readonly #defaults: SaDefaults;
   #logAt = -Infinity;
 
-  constructor(
-    parts: Parts,
-    others: {
-      readonly table: TunnelTable;
-      readonly spis: SpiSource;
-      readonly gate: PeerGate;
-      readonly memory: RequestMemory;
-      readonly offers: Pick<Initiator, "inFlight">;
-    },
-  ) {
-    this.#parts = parts;
-    this.#table = others.table;
-    this.#spis = others.spis;
-    this.#gate = others.gate;
-    this.#memory = others.memory;
-    this.#offers = others.offers;
-    this.#defaults = defaultsOf(parts);
+  constructor(options: ResponderOptions) {
+    this.#options = options;
+    this.#table = options.table;
+    this.#memory = options.memory;
   }
 
   /**
@@ -84,24 +84,25 @@ export class Responder {
    */
   newTunnel(peerId: string, request: NewTunnelRequest): NewTunnelReply {
     try {
-      const peer = this.#gate.admit(peerId, requestWeight(request.tunnels.length));
+      const { gate, clock } = this.#options;
+      const peer = gate.admit(peerId, requestWeight(request.tunnels.length));
       this.#checkShape(request);
-      this.#gate.checkEpoch(peerId, request.bootEpoch);
+      gate.checkEpoch(peerId, request.bootEpoch);
       const known = this.#memory.recall(peerId, request);
       if (known === "different") {
         throw this.#malformed("the request id was used for another request");
       }
       if (known !== undefined) {
-        this.#parts.counters.add("responder-repeats");
+        this.#options.counters.add("responder-repeats");
         return known;
       }
       const version = this.#chooseVersion(request);
-      const { bootEpoch } = this.#parts;
+      const { bootEpoch } = this.#options;
       if (request.tunnels.some(({ reverse }) => reverse.version !== version)) {
         return { bootEpoch, version, outcomes: [] };
       }
       const reply = { bootEpoch, version, outcomes: this.#grantAll(peer, { request, version }) };
-      this.#memory.remember(peerId, request, { reply, now: this.#parts.clock.now() });
+      this.#memory.remember(peerId, request, { reply, now: clock.now() });
       return reply;
     } finally {
       for (const { reverse } of request.tunnels) reverse.key.wipe();
@@ -117,13 +118,13 @@ export class Responder {
   }
 
   #malformed(why: string): ExchangeError {
-    this.#parts.counters.add("refused-request");
+    this.#options.counters.add("refused-request");
     return new ExchangeError("invalid_argument", `Cannot read the request: ${why}`);
   }
 
   /** The first that the caller names and this host has. */
   #chooseVersion({ versionsAccepted }: NewTunnelRequest): PspVersion {
-    const { config: { psp: { versions } }, counters } = this.#parts;
+    const { config: { psp: { versions } }, counters } = this.#options;
     const version = versionsAccepted.find((v) => versions.includes(v));
     if (version !== undefined) return version;
     counters.add("refused-version");
@@ -145,11 +146,11 @@ export class Responder {
     let derived: Derived[] = [];
     let problem = "";
     try {
-      derived = this.#spis.derive(version, fresh);
+      derived = this.#options.spis.derive(version, fresh);
     } catch (error) {
       problem = messageOf(error);
     }
-    if (verdicts.some((v) => "offer" in v)) this.#parts.counters.add("responder-exchanges");
+    if (verdicts.some((v) => "offer" in v)) this.#options.counters.add("responder-exchanges");
     const next = derived[Symbol.iterator]();
     return verdicts.map((verdict): TunnelOutcome => {
       if (!("offer" in verdict)) return verdict;
@@ -173,11 +174,9 @@ export class Responder {
 
   /** What this host is offering for the pair at this very moment: the answer is the same SA. */
   #crossing(pair: VipPair, version: PspVersion): ReturnType<Initiator["inFlight"]> {
-    const params = this.#offers.inFlight(pairKey(pair));
+    const params = this.#options.offers.inFlight(pairKey(pair));
     const state = this.#table.get(pairKey(pair))?.state;
-    const standing = state?.kind === "opening" || state?.kind === "rekeying"
-      ? state.offered
-      : undefined;
+    const standing = state && offerOf(state);
     return params?.version === version && params.spi === standing ? params : undefined;
   }
 
@@ -189,7 +188,7 @@ export class Responder {
       readonly seen: Set<string>;
     },
   ): Verdict {
-    const { peers, counters, config } = this.#parts;
+    const { peers, counters, config } = this.#options;
     const [theirs, ours] = [canonicalVip(offer.localVip), canonicalVip(offer.remoteVip)];
     const refuse = (code: RefusalCode, why: string) => this.#refuse(peer, code, why);
     if (theirs === undefined || ours === undefined || familyOf(theirs) !== familyOf(ours)) {
@@ -222,7 +221,7 @@ export class Responder {
   }
 
   #refuse({ id }: PeerConfig, code: RefusalCode, message: string): Refused {
-    const { counters, log } = this.#parts;
+    const { counters, log } = this.#options;
     counters.add(REFUSAL_COUNTERS[code]);
     log.warn("A tunnel that a peer asked for was refused", { peer: id, code, reason: message });
     return { ok: false, code, message };
@@ -238,11 +237,11 @@ export class Responder {
       readonly serial: bigint;
     },
   ): void {
-    const { clock, peers, store, random } = this.#parts;
+    const { clock, peers, store, random, defaults } = this.#options;
     if (peers.learnPip(peer.id, reverse.pip)) store.putPip(peer.id, reverse.pip);
     const at = { now: clock.now(), wallMs: clock.wallMs() };
-    const { tx: made, key } = txFrom(this.#defaults, { params: reverse, pair, peer, epoch, at });
-    const askAt = at.now + CONFIRM_AFTER_MS + random.uniform() * CONFIRM_SPREAD_MS;
+    const { tx: made, key } = txFrom(defaults, { params: reverse, pair, peer, epoch, at });
+    const askAt = at.now + UNHEARD_ASK_MS + random.uniform() * UNHEARD_SPREAD_MS;
     const tx = { ...made, unconfirmed: { serial, askAt } };
     const tunnel = this.#table.ensure(pair, peer.id);
     this.#table.apply(tunnel, { type: "asked", tx, key, rx });
@@ -250,7 +249,7 @@ export class Responder {
   }
 
   #noResource(why: string): TunnelOutcome {
-    const { counters, log, clock } = this.#parts;
+    const { counters, log, clock } = this.#options;
     counters.add("no-resource");
     if (clock.now() - this.#logAt >= LOG_INTERVAL_MS) {
       this.#logAt = clock.now();
@@ -262,4 +261,90 @@ export class Responder {
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+// ---- answers that were given --------------------------------------------------------------------
+
+interface Memo {
+  readonly reply: NewTunnelReply;
+  readonly asked: string;
+  readonly until: number;
+}
+
+/** The answers, by peer and (boot epoch, request id). Holds a share of every key in them. */
+export class RequestMemory {
+  readonly #byPeer = new Map<string, { memos: Map<string, Memo>; tunnels: number }>();
+
+  constructor(readonly shares: KeyShares) {}
+
+  /** The answer that was given; "different": the id was used for another request. */
+  recall(
+    peer: string,
+    request: NewTunnelRequest,
+  ): NewTunnelReply | "different" | undefined {
+    const memo = this.#byPeer.get(peer)?.memos.get(idOf(request));
+    if (memo === undefined) return undefined;
+    return memo.asked === summary(request) ? memo.reply : "different";
+  }
+
+  /** Keeps an answer until `now` plus two minutes. */
+  remember(
+    peer: string,
+    request: NewTunnelRequest,
+    { reply, now }: { readonly reply: NewTunnelReply; readonly now: number },
+  ): void {
+    let kept = this.#byPeer.get(peer);
+    if (kept === undefined) this.#byPeer.set(peer, kept = { memos: new Map(), tunnels: 0 });
+    for (const outcome of reply.outcomes) if (outcome.ok) this.shares.hold(outcome.params.key);
+    kept.memos.set(idOf(request), { reply, asked: summary(request), until: now + MEMORY_MS });
+    kept.tunnels += reply.outcomes.length;
+    for (const id of kept.memos.keys()) {
+      if (kept.tunnels <= MEMORY_TUNNELS_PER_PEER || kept.memos.size === 1) break;
+      this.#drop(peer, id);
+    }
+  }
+
+  /** Drops what has had its time. */
+  expire(now: number): void {
+    for (const [peer, { memos }] of this.#byPeer) {
+      // In the order in which they were kept, so the first that stays ends it.
+      for (const [id, memo] of memos) {
+        if (memo.until > now) break;
+        this.#drop(peer, id);
+      }
+    }
+  }
+
+  /** Drops everything of a peer: it was started anew, or denied. */
+  forget(peer: string): void {
+    for (const id of [...this.#byPeer.get(peer)?.memos.keys() ?? []]) this.#drop(peer, id);
+  }
+
+  /** Answers that are kept. */
+  get size(): number {
+    return [...this.#byPeer.values()].reduce((sum, { memos }) => sum + memos.size, 0);
+  }
+
+  #drop(peer: string, id: string): void {
+    const kept = this.#byPeer.get(peer);
+    const memo = kept?.memos.get(id);
+    if (kept === undefined || memo === undefined) return;
+    kept.memos.delete(id);
+    kept.tunnels -= memo.reply.outcomes.length;
+    for (const outcome of memo.reply.outcomes) {
+      if (outcome.ok) this.shares.release(outcome.params.key);
+    }
+    if (kept.memos.size === 0) this.#byPeer.delete(peer);
+  }
+}
+
+function idOf(request: NewTunnelRequest): string {
+  return `${request.bootEpoch}/${request.requestId}`;
+}
+
+/** What a repeated request has to agree in. */
+function summary(request: NewTunnelRequest): string {
+  return request.tunnels
+    .map(({ localVip, remoteVip, reverse }) => `${localVip} ${remoteVip} ${reverse.spi}`)
+    .join(",");
 }

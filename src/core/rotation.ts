@@ -1,25 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Rotations of the master key: never another before every live peer has left the key before. */
-import type { Initiator } from "./initiator.ts";
-import type { Parts } from "./parts.ts";
+import type { Plane } from "../../ffi/plane.ts";
+import type { Config } from "../config/config.ts";
+import type { Clock } from "../model/clock.ts";
+import type { Counters } from "../model/counters.ts";
+import type { Log } from "../model/log.ts";
+import type { Random } from "../model/random.ts";
 import type { RotateView, RotationView } from "../model/status.ts";
+import { GONE_MS, RECHECK_MS, ROTATION_JITTER_MS, SPIS_LOW } from "./limits.ts";
+import type { PeerLines } from "./peer.ts";
+import { isLive } from "./tunnel.ts";
 import type { TunnelTable } from "./tunnel_table.ts";
 
-/** Fewer SPIs left than this, or than an eighth of a fresh key's: rotate, whatever the schedule says. */
-const SPIS_LOW = 1n << 24n;
-/** A peer that failed for so long is gone: its SAs do not hold up a rotation. */
-const GONE_MS = 60_000;
-/** SAs that were under way during a rotation are found within this time. */
-const RECHECK_MS = 1000;
-/** Peers are asked within this time after a rotation, each at its random moment. */
-const JITTER_MS = 500;
+/** What the keeper of the master key works on. */
+export interface RotationOptions {
+  readonly config: Pick<Config, "rotation">;
+  readonly plane: Pick<Plane, "masterKey" | "rotateMasterKey">;
+  readonly table: TunnelTable;
+  readonly lines: PeerLines;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly counters: Counters;
+  readonly log: Log;
+}
 
 /** The master key's keeper. */
 export class Rotation {
-  readonly #parts: Parts;
+  readonly #options: RotationOptions;
   readonly #table: TunnelTable;
-  readonly #initiator: Initiator;
   readonly #rekeyAt = new Map<string, number>();
   #generation: bigint;
   #spisLow: bigint;
@@ -28,17 +37,13 @@ export class Rotation {
   #urgent = false;
   #postponed = false;
 
-  constructor(
-    parts: Parts,
-    others: { readonly table: TunnelTable; readonly initiator: Initiator },
-  ) {
-    this.#parts = parts;
-    this.#table = others.table;
-    this.#initiator = others.initiator;
-    const { rotations, spisLeft } = parts.plane.masterKey();
+  constructor(options: RotationOptions) {
+    this.#options = options;
+    this.#table = options.table;
+    const { rotations, spisLeft } = options.plane.masterKey();
     this.#generation = rotations;
     this.#spisLow = lowOf(spisLeft);
-    this.#nextAt = parts.clock.now() + parts.config.rotation.intervalMs;
+    this.#nextAt = options.clock.now() + options.config.rotation.intervalMs;
   }
 
   /** Rotations that the plane has made so far. */
@@ -53,7 +58,7 @@ export class Rotation {
 
   /** Notices rotations (anybody's), asks peers whose time has come, rotates when it is due. */
   tick(): void {
-    const { clock, plane, config } = this.#parts;
+    const { clock, plane, config } = this.#options;
     const now = clock.now();
     const { rotations, spisLeft } = plane.masterKey();
     if (rotations !== this.#generation) this.#noticed(rotations);
@@ -75,8 +80,8 @@ export class Rotation {
       this.#nextAt = now + config.rotation.intervalMs;
     } else if (!this.#postponed) {
       this.#postponed = true;
-      this.#parts.counters.add("rotations-postponed");
-      this.#parts.log.warn("A rotation waits: SAs are still on the key before", {
+      this.#options.counters.add("rotations-postponed");
+      this.#options.log.warn("A rotation waits: SAs are still on the key before", {
         count: old.sas,
         peer: [...old.peers].join(" "),
       });
@@ -86,14 +91,12 @@ export class Rotation {
   /** By command. With `plan`: only says what would happen. */
   command({ plan }: { readonly plan: boolean }): RotateView {
     const old = this.#onOldKey();
-    const tunnels = [...this.#table.all()].filter(({ state }) =>
-      state.kind === "up" || state.kind === "rekeying"
-    );
+    const tunnels = [...this.#table.all()].filter(({ state }) => isLive(state));
     const peers = [...new Set(tunnels.map(({ peer }) => peer))].sort();
     const started = !plan && old.sas === 0;
     if (started) {
       this.#rotate();
-      this.#nextAt = this.#parts.clock.now() + this.#parts.config.rotation.intervalMs;
+      this.#nextAt = this.#options.clock.now() + this.#options.config.rotation.intervalMs;
     }
     const what = `${tunnels.length} tunnels with ${peers.length} peers`;
     const message = old.sas > 0
@@ -107,14 +110,14 @@ export class Rotation {
   }
 
   view(): RotationView {
-    const { plane, clock } = this.#parts;
+    const { plane, clock } = this.#options;
     const { rotations, spisLeft } = plane.masterKey();
     const nextAtMs = clock.wallMs() + Math.max(0, this.#nextAt - clock.now());
     return { rotations, sasOnOldKey: this.#onOldKey(true).sas, nextAtMs, spisLeft };
   }
 
   #rotate(): void {
-    const { plane, counters, log } = this.#parts;
+    const { plane, counters, log } = this.#options;
     plane.rotateMasterKey();
     this.#urgent = false;
     this.#postponed = false;
@@ -126,13 +129,13 @@ export class Rotation {
   }
 
   #noticed(rotations: bigint): void {
-    const { clock, random } = this.#parts;
+    const { clock, random } = this.#options;
     const forced = rotations - this.#generation > 1n || this.#onOldKey(true).sas > 0;
     this.#generation = rotations;
     const now = clock.now();
     for (const peer of new Set([...this.#table.all()].map((tunnel) => tunnel.peer))) {
       // Dead SPIs cannot wait for a pleasant moment.
-      this.#rekeyAt.set(peer, forced ? now : now + random.uniform() * JITTER_MS);
+      this.#rekeyAt.set(peer, forced ? now : now + random.uniform() * ROTATION_JITTER_MS);
     }
     for (const [peer, at] of this.#rekeyAt) {
       if (at > now) continue;
@@ -149,13 +152,13 @@ export class Rotation {
 
   /** Receive SAs that the next rotation would kill, of peers that are there. */
   #onOldKey(all = false): { sas: number; peers: ReadonlySet<string> } {
-    const now = this.#parts.clock.now();
+    const now = this.#options.clock.now();
     const peers = new Set<string>();
     let sas = 0;
     for (const { peer, state } of this.#table.all()) {
       const old = state.rx.filter(({ generation }) => generation < this.#generation).length;
       if (old === 0) continue;
-      const since = this.#initiator.line(peer).failingSince;
+      const since = this.#options.lines.of(peer).failingSince;
       if (!all && since !== undefined && now - since >= GONE_MS) continue;
       sas += old;
       peers.add(peer);

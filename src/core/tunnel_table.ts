@@ -1,16 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** The live tunnels: every step of the machine is taken, performed and indexed here. */
-import type { DropReason, Plane, Stats, TxKey } from "../../ffi/plane.ts";
+import type { Plane, Stats, TxKey } from "../../ffi/plane.ts";
+import type { Clock } from "../model/clock.ts";
 import type { Counters } from "../model/counters.ts";
-import { DueHeap } from "./due_heap.ts";
 import type { Flows } from "../model/flows.ts";
 import type { Log } from "../model/log.ts";
 import type { VipPair } from "../model/sa.ts";
-import type { Clock } from "../model/clock.ts";
-import { CLOSED, step } from "./sa_machine.ts";
-import type { Context, Effect, Event, Seen, State } from "./sa_state.ts";
-import { nextDue } from "./sa_upkeep.ts";
+import { MAX_TUNNELS } from "./limits.ts";
+import {
+  CLOSED,
+  type Context,
+  type Effect,
+  type Event,
+  isLive,
+  nextDue,
+  type Seen,
+  type State,
+  step,
+} from "./tunnel.ts";
 
 /** What a step of a tunnel looks like in the log. */
 const SAID: { readonly [K in Effect<TxKey>["do"]]?: string } = {
@@ -41,22 +49,22 @@ export interface TunnelTableOptions {
   readonly clock: Clock;
   readonly limits: Pick<Context, "graceMs" | "idleMs">;
   /** The pair wants to be in the next request to its peer. */
-  onAsk(tunnel: Tunnel): void;
+  readonly onAsk: (tunnel: Tunnel) => void;
   /** This side closed the tunnel for want of traffic. */
-  onClosed(tunnel: Tunnel): void;
+  readonly onClosed: (tunnel: Tunnel) => void;
   /** This side sends with an SPI that the peer gave in its answer. */
-  onConfirmed(tunnel: Tunnel, spi: number): void;
+  readonly onConfirmed: (tunnel: Tunnel, spi: number) => void;
   /** A step was taken: the record of the tunnel may be out of date. */
-  onChange(tunnel: Tunnel): void;
+  readonly onChange: (tunnel: Tunnel) => void;
 }
-
-/** Tunnels at most; the plane has a limit of its own. */
-const MAX_TUNNELS = 131_072;
 
 /** Key of a pair in every map of the core. */
 export function pairKey({ localVip, remoteVip }: VipPair): string {
   return `${localVip} ${remoteVip}`;
 }
+
+/** Tells somebody of a step that was taken. */
+type Tell = () => void;
 
 type Entry = { -readonly [K in keyof Tunnel]: Tunnel[K] };
 
@@ -125,23 +133,22 @@ export class TunnelTable {
     const now = this.#options.clock.now();
     const before = entry.state;
     const { state, effects } = step(before, event, { now, ...this.#options.limits });
-    const done: Effect<TxKey>[] = [];
+    const tell: (Tell | undefined)[] = [];
     try {
-      for (const effect of effects) {
-        this.#install(entry, effect);
-        done.push(effect);
-      }
+      for (const effect of effects) tell.push(this.#perform(entry, effect));
     } catch (error) {
-      for (const effect of done.reverse()) {
-        if (effect.do === "add_rx") this.#flows(() => this.#options.flows.removeRx(effect.sa.spi));
+      for (const effect of effects.slice(0, tell.length).reverse()) {
+        if (effect.do === "add_rx") {
+          this.#attempt(() => this.#options.flows.removeRx(effect.sa.spi));
+        }
       }
       this.#forgetEmpty(entry);
       throw error;
     }
     entry.state = state;
     this.#index(entry, before);
-    for (const effect of effects) {
-      this.#perform(entry, effect);
+    for (const [i, effect] of effects.entries()) {
+      tell[i]?.();
       this.#say(entry, effect);
     }
     this.#forgetEmpty(entry);
@@ -174,57 +181,42 @@ export class TunnelTable {
       const stats = flows.rxStats(spi);
       if (stats !== undefined) rx.set(spi, stats);
     }
-    const live = state.kind === "up" || state.kind === "rekeying";
-    return { tx: live ? flows.txStats(pair) : undefined, rx };
+    return { tx: isLive(state) ? flows.txStats(pair) : undefined, rx };
   }
 
-  /** The effects that can fail, and those that must come between them. */
-  #install(entry: Entry, effect: Effect<TxKey>): void {
-    const { flows } = this.#options;
+  /**
+   * Performs an effect on the plane, in its turn among the others; `add_rx` and `set_tx` may throw. What only tells
+   * somebody comes back, to be called once all were performed and the state stands.
+   */
+  #perform(entry: Entry, effect: Effect<TxKey>): Tell | undefined {
+    const { flows, plane, counters, onAsk, onConfirmed, onClosed } = this.#options;
     switch (effect.do) {
       case "add_rx":
-        return flows.addRx(effect.sa);
+        flows.addRx(effect.sa);
+        return undefined;
       case "set_tx":
-        return flows.setTx(effect.sa, effect.key);
+        flows.setTx(effect.sa, effect.key);
+        return undefined;
       case "remove_rx":
-        return this.#flows(() => flows.removeRx(effect.sa.spi));
+        return this.#attempt(() => flows.removeRx(effect.sa.spi));
       case "remove_tx":
-        return this.#flows(() => flows.removeTx(entry.pair));
+        return this.#attempt(() => flows.removeTx(entry.pair));
       case "expire_tx":
-        return this.#flows(() => flows.expireTx(entry.pair));
+        return this.#attempt(() => flows.expireTx(entry.pair));
       case "release":
-        return this.#flows(() => this.#options.plane.releaseHeld(effect.flow));
-      case "drop":
-        return this.#drop(effect.flow, effect);
+        return this.#attempt(() => plane.releaseHeld(effect.flow));
+      case "drop": {
+        const { flow, reason, holdOffMs } = effect;
+        return this.#attempt(() => plane.dropHeld(flow, reason, Math.ceil(holdOffMs)));
+      }
       case "ask":
+        return () => onAsk(entry);
       case "tell_confirmed":
+        return () => onConfirmed(entry, effect.spi);
       case "tell_closed":
+        return () => onClosed(entry);
       case "count":
-        return;
-      default:
-        return effect satisfies never;
-    }
-  }
-
-  /** The effects that tell somebody, once the state stands. */
-  #perform(entry: Entry, effect: Effect<TxKey>): void {
-    switch (effect.do) {
-      case "ask":
-        return this.#options.onAsk(entry);
-      case "tell_confirmed":
-        return this.#options.onConfirmed(entry, effect.spi);
-      case "tell_closed":
-        return this.#options.onClosed(entry);
-      case "count":
-        return this.#options.counters.add(effect.counter);
-      case "drop":
-      case "add_rx":
-      case "set_tx":
-      case "remove_rx":
-      case "remove_tx":
-      case "expire_tx":
-      case "release":
-        return;
+        return () => counters.add(effect.counter);
       default:
         return effect satisfies never;
     }
@@ -238,12 +230,8 @@ export class TunnelTable {
     this.#options.log.debug(message, { peer, localVip, remoteVip, spi });
   }
 
-  #drop(flow: number, { reason, holdOffMs }: { reason: DropReason; holdOffMs: number }): void {
-    this.#flows(() => this.#options.plane.dropHeld(flow, reason, Math.ceil(holdOffMs)));
-  }
-
   /** A removal or release that the plane refuses is counted; what was wanted is not there any more. */
-  #flows(act: () => unknown): void {
+  #attempt(act: () => unknown): undefined {
     try {
       act();
     } catch (cause) {
@@ -271,5 +259,88 @@ export class TunnelTable {
     ofPeer?.delete(entry);
     if (ofPeer?.size === 0) this.#byPeer.delete(entry.peer);
     this.membership++;
+  }
+}
+
+// ---- what is due when ---------------------------------------------------------------------------
+
+interface Item {
+  readonly at: number;
+  readonly key: string;
+}
+
+/** Keys by due time. Setting a key again moves it. */
+export class DueHeap {
+  readonly #at = new Map<string, number>();
+  #heap: Item[] = [];
+
+  /** Keys that are set. */
+  get size(): number {
+    return this.#at.size;
+  }
+
+  /** Sets or moves; Infinity takes the key out. */
+  set(key: string, at: number): void {
+    if (at === Infinity) {
+      this.#at.delete(key);
+      return;
+    }
+    if (this.#at.get(key) === at) return;
+    this.#at.set(key, at);
+    this.#push({ at, key });
+    if (this.#heap.length > 64 && this.#heap.length > 4 * this.#at.size) this.#compact();
+  }
+
+  delete(key: string): void {
+    this.#at.delete(key);
+  }
+
+  /** Takes out every key that is due at `now`, the earliest first. */
+  take(now: number): string[] {
+    const due: string[] = [];
+    for (let top = this.#heap[0]; top !== undefined && top.at <= now; top = this.#heap[0]) {
+      this.#pop();
+      // A key that was moved or taken out left this item behind.
+      if (this.#at.get(top.key) !== top.at) continue;
+      this.#at.delete(top.key);
+      due.push(top.key);
+    }
+    return due;
+  }
+
+  #push(item: Item): void {
+    const heap = this.#heap;
+    let i = heap.push(item) - 1;
+    while (i > 0) {
+      const up = (i - 1) >> 1;
+      const parent = heap[up];
+      if (parent === undefined || parent.at <= item.at) break;
+      heap[i] = parent;
+      i = up;
+    }
+    heap[i] = item;
+  }
+
+  #pop(): void {
+    const heap = this.#heap;
+    const last = heap.pop();
+    if (last === undefined || heap.length === 0) return;
+    let i = 0;
+    while (true) {
+      const [left, right] = [heap[2 * i + 1], heap[2 * i + 2]];
+      if (left === undefined) break;
+      const [child, at] = right !== undefined && right.at < left.at
+        ? [right, 2 * i + 2]
+        : [left, 2 * i + 1];
+      if (child.at >= last.at) break;
+      heap[i] = child;
+      i = at;
+    }
+    heap[i] = last;
+  }
+
+  #compact(): void {
+    this.#heap = [];
+    for (const [key, at] of this.#at) this.#push({ at, key });
   }
 }

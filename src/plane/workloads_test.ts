@@ -5,7 +5,7 @@ import { VirtualClock } from "../../tests/support/virtual_clock.ts";
 import type { Config } from "../config/config.ts";
 import { arpProbe } from "../exceptions/arp.ts";
 import { type Bytes, l4ChecksumOk, parseIp } from "../exceptions/frame.ts";
-import { Peers } from "../core/peers.ts";
+import { Peers } from "../core/directory.ts";
 import { Workloads } from "./workloads.ts";
 
 const GATEWAY_MAC = "02:50:53:50:00:01";

@@ -3,7 +3,7 @@
 /** How much of its packets a peer may have in clear text: each side says what it takes, and no more is given. */
 import assert from "node:assert/strict";
 import type { Config } from "../../src/config/config.ts";
-import { maxCryptOffset } from "../../src/core/sa_params.ts";
+import { maxCryptOffset } from "../../src/core/params.ts";
 import { type Host, world } from "../support/core_world.ts";
 
 type Psp = Partial<Config["psp"]>;

@@ -3,7 +3,7 @@
 /** How fast a peer is asked: as fast as it answers, and more slowly only when it says so. */
 import assert from "node:assert/strict";
 import { ExchangeError } from "../../src/model/exchange.ts";
-import { TokenBucket } from "../../src/core/token_bucket.ts";
+import { TokenBucket } from "../../src/core/peer.ts";
 import { type Host, world } from "../support/core_world.ts";
 
 /** Sends the first packet of pair `i`, and returns the virtual milliseconds until it is delivered. */

@@ -15,7 +15,7 @@ import {
   TunnelService,
 } from "../../src/rpc/gen/psp/v1/tunnel_pb.ts";
 import { noticeFromProto, requestFromProto, requestToProto } from "../../src/rpc/tunnel_codec.ts";
-import { STALE_MS } from "../../src/core/epochs.ts";
+import { STALE_MS } from "../../src/core/limits.ts";
 import { type Random, seededRandom } from "../../src/model/random.ts";
 import { world } from "../support/core_world.ts";
 import { limitMs, scaled } from "../support/scale.ts";

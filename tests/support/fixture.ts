@@ -9,7 +9,7 @@ import { type Offline, offline } from "../../ffi/offline.ts";
 import type { PlaneEvent, SpiKey } from "../../ffi/plane.ts";
 import { systemClock } from "../../src/model/clock.ts";
 import type { Config } from "../../src/config/config.ts";
-import { Peers } from "../../src/core/peers.ts";
+import { Peers } from "../../src/core/directory.ts";
 import type { TxSa } from "../../src/model/sa.ts";
 import { Workloads } from "../../src/plane/workloads.ts";
 import type { Frame } from "./packet_socket.ts";

@@ -13,7 +13,7 @@ import {
   type Stats,
   type TxKey,
 } from "../../ffi/plane.ts";
-import type { CorePlane } from "../../src/core/parts.ts";
+import type { CorePlane } from "../../src/core/core.ts";
 import type { Flows } from "../../src/model/flows.ts";
 import type { RxSa, TxSa, VipPair } from "../../src/model/sa.ts";
 import type { Clock } from "../../src/model/clock.ts";

@@ -2,7 +2,7 @@
 
 /** SAs for tests, and how the machine holds them. */
 import type { RxSa, TxSa } from "../../src/model/sa.ts";
-import type { Rx, Tx } from "../../src/core/sa_state.ts";
+import type { Rx, Tx } from "../../src/core/tunnel.ts";
 
 /** Of SAs that say no other. */
 export const PAIR = { localVip: "10.1.0.5", remoteVip: "10.2.0.7" };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from "node:assert/strict";
-import { Peers } from "./peers.ts";
+import { Peers } from "./directory.ts";
 
 function directory(deny: readonly string[] = []): Peers {
   return new Peers({

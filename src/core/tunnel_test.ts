@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from "node:assert/strict";
-import { step } from "./sa_machine.ts";
-import type { Context, Effect, Event, State, Tx } from "./sa_state.ts";
+import { step } from "./tunnel.ts";
+import type { Context, Effect, Event, State, Tx } from "./tunnel.ts";
 import { rx, tx } from "../../tests/support/sas.ts";
 
 const context: Context = { now: 1000, graceMs: 5000, idleMs: 60_000 };
@@ -52,7 +52,6 @@ const events: Record<string, Event<string>> = {
   tick: { type: "tick", seen: { tx: undefined, rx: nothing } },
   lost: { type: "lost", spi: 101 },
   "lost, other": { type: "lost", spi: 999 },
-  rekey: { type: "rekey" },
   rotated: { type: "rotated", generation: 1n },
   "rotated twice": { type: "rotated", generation: 2n },
   peer_restarted: { type: "peer_restarted" },
@@ -178,7 +177,6 @@ const table: Record<string, Record<string, string>> = {
     "rekeying+": "opening+: remove_tx ask",
   },
   "lost, other": {},
-  rekey: { up: "rekeying: ask" },
   rotated: { up: "rekeying: ask" },
   "rotated twice": {
     up: "rekeying: remove_rx(1) ask",

@@ -3,11 +3,9 @@
 /** Who owns which address: this host, a peer, or nobody. The longest prefix wins, whoever holds it. */
 import type { Config, PeerConfig } from "../config/config.ts";
 import { canonicalVip, parsePrefix, PrefixTable } from "../model/vip.ts";
+import { MAX_CONTROLS } from "./limits.ts";
 
 type Owner = { readonly kind: "local" } | { readonly kind: "peer"; readonly peer: PeerConfig };
-
-/** Addresses of control channels kept of one peer: its own, as named and as seen, and what it had before. */
-const MAX_CONTROLS = 8;
 
 /** The directory of peers and of vips, as the configuration gives them. */
 export class Peers {

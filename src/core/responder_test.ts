@@ -3,8 +3,9 @@
 import assert from "node:assert/strict";
 import { Key } from "../../ffi/key.ts";
 import type { NewTunnelReply, NewTunnelRequest } from "../model/exchange.ts";
-import { KeyShares } from "./key_shares.ts";
-import { MEMORY_MS, MEMORY_TUNNELS_PER_PEER, RequestMemory } from "./request_memory.ts";
+import { KeyShares } from "./spis.ts";
+import { MEMORY_MS, MEMORY_TUNNELS_PER_PEER } from "./limits.ts";
+import { RequestMemory } from "./responder.ts";
 import type { PspParams } from "../model/sa.ts";
 
 function params(spi: number): PspParams {

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { step } from "./sa_machine.ts";
-import type { Context, Event, State, Step } from "./sa_state.ts";
+import { step } from "./tunnel.ts";
+import type { Context, Event, State, Step } from "./tunnel.ts";
 import { rx, tx } from "../../tests/support/sas.ts";
 
 const context: Context = { now: 0, graceMs: 5000, idleMs: 60_000 };
@@ -25,7 +25,6 @@ Deno.test("whatever happens in whatever order, entries and state agree", () => {
     "crossing",
     "tick",
     "lost",
-    "rekey",
     "rotated",
     "peer_restarted",
     "peer_back",

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Every timer and bound of the core, with its unit and its reason. What an operator may set is in src/config/schema.ts;
+ * what both ends of an exchange must agree in is in src/model/exchange.ts.
+ */
+
+// ---- tunnels ---------------------------------------------------------------------------------------
+
+/** Tunnels at most; the plane has a limit of its own. */
+export const MAX_TUNNELS = 131_072;
+/** Receive SAs of one tunnel at most: beyond it the one goes that the peer least likely sends with. */
+export const MAX_RX_SAS = 6;
+/** The receiver goes on accepting this long after the sender has to stop: for what is under way. */
+export const LIFE_MARGIN_MS = 30_000;
+/**
+ * How long a receive SA is kept that the peer may have got with a request that nobody answered; its own life may
+ * end it before. An SA of the default life is over by then. Beyond it, packets with its SPI are unknown, and their
+ * sender is told.
+ */
+export const MAYBE_MS = 3_600_000;
+/** Receive SAs of one peer that it may have, at most; beyond them the oldest go. */
+export const MAX_MAYBE_SAS = 1024;
+/** A flow to nowhere is dropped without asking again for this long. */
+export const NO_PEER_HOLD_OFF_MS = 10_000;
+
+// ---- asking ----------------------------------------------------------------------------------------
+
+/** Between two tries of a request: this at first, doubling ... */
+export const RETRY_FIRST_MS = 100;
+/** ... up to this. */
+export const RETRY_MAX_MS = 1000;
+/** How long a request goes on after the first refusal for the rate: the packets behind it are held meanwhile. */
+export const RATE_PATIENCE_MS = 10_000;
+/**
+ * How long a request that was given up may be asked again with the same id: a responder keeps its answer for two
+ * minutes from when it first came (`MEMORY_MS`), and the last tries of this one take their time.
+ */
+export const REPEAT_MS = 100_000;
+/** How long a tunnel that a peer refused is left alone, at most. */
+export const REFUSED_HOLD_OFF_MAX_MS = 10_000;
+/** A peer with live tunnels is never left alone for longer: what expired must heal soon. */
+export const LIVE_BACK_OFF_MAX_MS = 4000;
+/**
+ * ... and one that may send into nothing for less: what this host does not know of, the peer may know. Together
+ * with the last try of an exchange traffic is back in some two seconds.
+ */
+export const UNHEARD_BACK_OFF_MAX_MS = 700;
+/** How long held packets wait for a peer that said that it stops to come back. */
+export const PATIENCE_MS = 15_000;
+/** Between tries towards such a peer. */
+export const PATIENT_RETRY_MS = 250;
+/** A peer's recovery ends the hold-off of every flow, this often at most. */
+export const CLEAR_HOLD_OFF_MS = 1000;
+
+/**
+ * Full requests a second, and at once: what `rpc.peer_rate` and half of `rpc.peer_burst` are by default. Not what
+ * this host's own configuration says: that is for those who ask here. The other half is for repeated requests.
+ */
+export const PACE_RATE = 50;
+export const PACE_BURST = 100;
+/**
+ * A peer that refuses for the rate is asked this often at first: an agent that counts requests, whatever is in
+ * them, allows 50 a second. Twice as long after each refusal, up to the second.
+ */
+export const SLOW_FIRST_MS = 25;
+export const SLOW_MAX_MS = 1000;
+/** Without a refusal for so long, the peer is asked at full speed again. */
+export const SLOW_FOR_MS = 10_000;
+
+// ---- answering -------------------------------------------------------------------------------------
+
+/** How long an answer is kept: longer than any initiator goes on asking. */
+export const MEMORY_MS = 120_000;
+/** Tunnels in the answers kept for one peer at most; beyond it the oldest answers go. */
+export const MEMORY_TUNNELS_PER_PEER = 65_536;
+/**
+ * A peer that was not heard on a tunnel that it asked for is asked after this long: its first packet, its own
+ * confirmation and its first repeated request come before, and a host that gave up is not silent for longer.
+ */
+export const UNHEARD_ASK_MS = 1500;
+/** ... and up to this much later, at random: many tunnels that came in one storm are not asked for in one. */
+export const UNHEARD_SPREAD_MS = 250;
+/** All peers together may ask this many times as often as one. */
+export const ALL_PEERS_FACTOR = 40;
+
+// ---- boot epochs -----------------------------------------------------------------------------------
+
+/**
+ * How long an earlier epoch is refused after a later one was last heard. Beyond it, a lower epoch is a
+ * peer that lost both its record and its clock, not a message that was under way.
+ */
+export const STALE_MS = 10 * 60_000;
+/**
+ * The same after an epoch that lies in the future: a clock was wrong, so that the order says little, and only what
+ * is under way at this moment need be kept out.
+ */
+export const STALE_FUTURE_MS = 15_000;
+/** An epoch is the wall clock of a start or later; clocks of hosts may differ by this much. */
+export const CLOCKS_DIFFER_MS = 60 * 60_000;
+
+// ---- notices ---------------------------------------------------------------------------------------
+
+/** At most one notice per peer in this time. */
+export const NOTICE_INTERVAL_MS = 1000;
+/** SPIs or pairs in one notice at most; what is beyond comes with the next packets. */
+export const NOTICE_ITEMS = 256;
+/** ... and SPIs that are confirmed: as many as one message may have. */
+export const NOTICE_CONFIRMED = 4096;
+/** A packet confirms as well, and most tunnels are opened for one: only silent ones are told of. */
+export const CONFIRM_AFTER_MS = 250;
+/** How long a notice may take. */
+export const NOTICE_TIMEOUT_MS = 1000;
+/** ... and the last one, which the end of the agent waits for. */
+export const DRAINING_TIMEOUT_MS = 500;
+/** A peer goes on receiving for `DRAIN_MS` after it said that it stops: hold a little before. */
+export const HOLD_AFTER_MS = 250;
+
+/** Peers beyond these are connected to when a packet needs them: connections are not free on either side. */
+export const WARM_PEERS = 64;
+/** The first calls are spread over this long for each peer, so that many do not begin at one instant. */
+export const WARM_SPREAD_MS = 10;
+/** Between two calls while all is well: often enough that nothing on the way forgets the connection. */
+export const WARM_INTERVAL_MS = 60_000;
+/** After a call that failed: this at first, doubling ... */
+export const WARM_RETRY_FIRST_MS = 250;
+/** ... up to this. */
+export const WARM_RETRY_MAX_MS = 30_000;
+/** How long such a call may take. */
+export const WARM_TIMEOUT_MS = 2000;
+
+// ---- rotation --------------------------------------------------------------------------------------
+
+/** Fewer SPIs left than this, or than an eighth of a fresh key's: rotate, whatever the schedule says. */
+export const SPIS_LOW = 1n << 24n;
+/** A peer that failed for so long is gone: its SAs do not hold up a rotation. */
+export const GONE_MS = 60_000;
+/** SAs that were under way during a rotation are found within this time. */
+export const RECHECK_MS = 1000;
+/** Peers are asked within this time after a rotation, each at its random moment. */
+export const ROTATION_JITTER_MS = 500;
+
+// ---- the core as a whole ---------------------------------------------------------------------------
+
+/** Between two looks. Limits are kept to this. */
+export const TICK_MS = 250;
+/** Tunnels looked at in a tick at least; with more than this a round takes `ROUND_TICKS`. */
+export const POLLED = 256;
+/** ... and at most, which is some 30 ms of work: a round of very many takes longer. */
+export const POLLED_MAX = 1024;
+export const ROUND_TICKS = 20;
+/** Counters of a tunnel are written to the record this often at most. */
+export const RECORD_COUNTERS_MS = 60_000;
+/** After this long the next packet has to ask for a tunnel of the last run. */
+export const RESTORE_GIVE_UP_MS = 60_000;
+/** The packet that confirms a tunnel may have come since the last look: so many are looked at for one status. */
+export const STATUS_LOOKS = 4096;
+/** Addresses of control channels kept of one peer: its own, as named and as seen, and what it had before. */
+export const MAX_CONTROLS = 8;
+/** How long this host goes on receiving after it told its peers that it stops. */
+export const DRAIN_MS = 400;
+/** How long work under way may take to end. */
+export const STOP_MS = 500;

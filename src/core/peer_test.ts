@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from "node:assert/strict";
+import { seededRandom } from "../model/random.ts";
+import { CLOCKS_DIFFER_MS, STALE_FUTURE_MS, STALE_MS } from "./limits.ts";
+import { BackOff, Epochs, Pace, TokenBucket } from "./peer.ts";
+
+function backOff(): BackOff {
+  return new BackOff({ firstMs: 1000, maxMs: 60_000, random: seededRandom(1) });
+}
+
+Deno.test("the wait doubles up to its maximum, with jitter below", () => {
+  const peer = backOff();
+  for (let i = 0; i < 12; i++) {
+    const full = Math.min(1000 * 2 ** i, 60_000);
+    const wait = peer.fail(0);
+    assert.ok(wait >= full / 2 && wait <= full, `${i}: ${wait}`);
+  }
+  assert.equal(peer.failures, 12);
+  assert.ok(peer.fail(0, 4000) <= 4000);
+});
+
+Deno.test("the circuit is closed, open, half-open, closed", () => {
+  const peer = backOff();
+  assert.equal(peer.circuit(0), "closed");
+  peer.begin();
+  assert.equal(peer.circuit(0), "closed");
+  const wait = peer.fail(0);
+  assert.deepEqual([peer.circuit(1), peer.nextAttemptAt(1)], ["open", wait]);
+  assert.deepEqual([peer.circuit(wait), peer.nextAttemptAt(wait)], ["half-open", undefined]);
+  peer.begin();
+  peer.fail(wait);
+  assert.equal(peer.circuit(wait + 1), "open");
+  peer.begin();
+  assert.equal(peer.circuit(wait + 1), "half-open");
+  assert.equal(peer.succeed(), true);
+  assert.equal(peer.succeed(), false);
+  assert.equal(peer.circuit(wait + 1), "closed");
+});
+
+/** When `n` requests of so many tunnels go from `start` on, as fast as they may. */
+function times(pace: Pace, { start, n, tunnels }: { start: number; n: number; tunnels: number }) {
+  let now = start;
+  return Array.from({ length: n }, () => {
+    for (let wait = pace.take(now, tunnels); wait > 0; wait = pace.take(now, tunnels)) now += wait;
+    return now;
+  });
+}
+
+Deno.test("few tunnels go at once, many a second; many go as they come up to the burst", () => {
+  const small = times(new Pace(), { start: 0, n: 2400, tunnels: 1 });
+  assert.equal(small[1599], 0, "sixteen of them are a full request");
+  assert.equal(small[2399], 1000);
+  const full = times(new Pace(), { start: 0, n: 150, tunnels: 5000 });
+  assert.deepEqual([full[99], full[149]], [0, 1000]);
+});
+
+Deno.test("after a refusal every request keeps the distance, until ten seconds went well", () => {
+  const pace = new Pace();
+  assert.equal(pace.take(0, 1), 0);
+  assert.equal(pace.refused(1), 25);
+  assert.deepEqual(times(pace, { start: 1, n: 3, tunnels: 1 }), [26, 51, 76]);
+  assert.deepEqual(times(pace, { start: 10_001, n: 3, tunnels: 1 }), [10_001, 10_001, 10_001]);
+});
+
+Deno.test("each refusal soon after another doubles the distance; rest halves it", () => {
+  const pace = new Pace();
+  const seen = Array.from({ length: 8 }, (_, i) => pace.refused(i * 100));
+  assert.deepEqual(seen, [25, 50, 100, 200, 400, 800, 1000, 1000]);
+  assert.equal(pace.refused(20_000), 500);
+  for (let i = 2; i < 9; i++) pace.refused(20_000 * i);
+  assert.equal(pace.refused(200_000), 25, "and no shorter than the first");
+});
+
+Deno.test("a burst, then the rate", () => {
+  const bucket = new TokenBucket(50, 200);
+  let taken = 0;
+  while (bucket.take(1000)) taken++;
+  assert.equal(taken, 200);
+  for (let ms = 1; ms <= 10_000; ms++) if (bucket.take(1000 + ms)) taken++;
+  assert.ok(Math.abs(taken - 700) <= 1, `${taken}`);
+});
+
+Deno.test("rest fills it to the burst and no further", () => {
+  const bucket = new TokenBucket(50, 5);
+  while (bucket.take(0));
+  let taken = 0;
+  while (bucket.take(1e9)) taken++;
+  assert.equal(taken, 5);
+});
+
+const WALL_MS = 1_800_000_000_000;
+
+Deno.test("a later epoch is news, an earlier one is stale for a while", () => {
+  const epochs = new Epochs();
+  const observe = (peer: string, epoch: bigint, now: number) =>
+    epochs.observe(peer, epoch, { now, wallMs: WALL_MS });
+  assert.equal(observe("h2", 5n, 0), "first");
+  assert.equal(observe("h2", 5n, 1), "same");
+  assert.equal(observe("h2", 6n, 2), "new");
+  assert.equal(observe("h2", 5n, 3), "stale");
+  assert.equal(epochs.of("h2"), 6n);
+  assert.equal(observe("h3", 1n, 3), "first");
+  assert.equal(observe("h2", 5n, 2 + STALE_MS), "new");
+  assert.equal(epochs.of("h2"), 5n);
+  assert.equal(epochs.of("h9"), 0n);
+});
+
+Deno.test("after an epoch of the future an earlier one is believed soon", () => {
+  const table: [bigint, number][] = [
+    [BigInt(WALL_MS + CLOCKS_DIFFER_MS), STALE_MS],
+    [BigInt(WALL_MS + CLOCKS_DIFFER_MS) + 1n, STALE_FUTURE_MS],
+    [2n ** 64n - 1n, STALE_FUTURE_MS],
+  ];
+  for (const [first, staleMs] of table) {
+    const epochs = new Epochs();
+    const right = BigInt(WALL_MS);
+    const observe = (epoch: bigint, now: number) =>
+      epochs.observe("h2", epoch, { now, wallMs: WALL_MS });
+    assert.equal(observe(first, 0), "first", "it is no reason to refuse a peer");
+    assert.equal(observe(right, staleMs - 1), "stale");
+    assert.equal(observe(right, staleMs), "new");
+    assert.equal(observe(right, staleMs + 1), "same");
+  }
+});
