@@ -10,6 +10,7 @@ import { type Config, ConfigError } from "../config/config.ts";
 import { type Core, createCore } from "../core/core.ts";
 import { endTogether } from "./ending.ts";
 import { FlowTable } from "../plane/flow_table.ts";
+import { withDeadlines } from "../core/calls.ts";
 import { keepWarm } from "../core/keep_warm.ts";
 import type { Log, LogFields } from "../model/log.ts";
 import { limitWarnings } from "./logging.ts";
@@ -141,7 +142,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
   const tasks = new Tasks(log);
   ends.push(() => tasks.stop());
   keepWarm({
-    client,
+    calls: withDeadlines(client, { clock, tasks }),
     peers: config.peers,
     bootEpoch: core.bootEpoch,
     clock,

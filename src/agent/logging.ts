@@ -40,23 +40,52 @@ export interface LimitOptions {
   readonly intervalMs?: number;
 }
 
+/** Peers and reasons that one sentence names one by one in an interval; what is beyond counts as one more. */
+const MAX_CAUSES = 16;
+const REST = "";
+
 /**
- * The same log, but each warning and error (a constant sentence) at most once per interval; the next line
- * that gets through says in `count` how many there were, itself included.
+ * The same log, but each warning and error (a constant sentence, of one peer and for one reason) at most once per
+ * interval; the next line that gets through says in `count` how many there were, itself included. Peers choose some
+ * reasons, so that only so many are told apart.
  */
 export function limitWarnings(log: Log, { now, intervalMs = 1000 }: LimitOptions): Log {
-  const seen = new Map<string, { at: number; held: number }>();
+  const sentences = new Map<string, Map<string, { at: number; held: number }>>();
   const limit = (level: "warn" | "error") => (message: string, fields: LogFields = {}) => {
-    const last = seen.get(`${level} ${message}`);
     const t = now();
+    let causes = sentences.get(`${level} ${message}`);
+    if (causes === undefined) sentences.set(`${level} ${message}`, causes = new Map());
+    const cause = causeAmong(causes, { cause: `${fields.peer} ${fields.reason}`, t, intervalMs });
+    const last = causes.get(cause);
     if (last && t - last.at < intervalMs) {
       last.held++;
       return;
     }
-    seen.set(`${level} ${message}`, { at: t, held: 0 });
+    causes.set(cause, { at: t, held: 0 });
     log[level](message, last && last.held > 0 ? { count: last.held + 1, ...fields } : fields);
   };
   return { debug: log.debug, info: log.info, warn: limit("warn"), error: limit("error") };
+}
+
+/** What a line is counted under: its own cause while there is room, the rest's beyond. */
+function causeAmong(
+  causes: Map<string, { at: number; held: number }>,
+  { cause, t, intervalMs }: {
+    readonly cause: string;
+    readonly t: number;
+    readonly intervalMs: number;
+  },
+): string {
+  if (causes.has(cause) || causes.size < MAX_CAUSES) return cause;
+  for (const [old, { at, held }] of causes) {
+    if (old === REST || t - at < intervalMs) continue;
+    causes.delete(old);
+    // Lines that were held back are still to be told of.
+    const rest = causes.get(REST);
+    if (rest !== undefined) rest.held += held;
+    else if (held > 0) causes.set(REST, { at: t - intervalMs, held });
+  }
+  return causes.size < MAX_CAUSES ? cause : REST;
 }
 
 interface Line {

@@ -73,3 +73,27 @@ Deno.test("a repeated message passes once per second and says how often it came"
     undefined,
   ]);
 });
+
+Deno.test("lines of another peer, or for another reason, are not held back with it", () => {
+  const { log, lines } = capture();
+  const limited = limitWarnings(log, { now: () => 0 });
+  for (let i = 0; i < 3; i++) {
+    for (const peer of ["h2", "h3"]) {
+      for (const reason of ["a", "b"]) limited.warn("A peer refused a tunnel", { peer, reason });
+    }
+  }
+  assert.equal(lines.length, 4);
+});
+
+Deno.test("a peer that finds ever new reasons fills neither the log nor the memory", () => {
+  const { log, lines } = capture();
+  let t = 0;
+  const limited = limitWarnings(log, { now: () => t });
+  for (let i = 0; i < 5000; i++) limited.warn("Refused", { peer: "h2", reason: `r${i}` });
+  assert.equal(lines.length, 17);
+  t = 1000;
+  for (let i = 0; i < 5000; i++) limited.warn("Refused", { peer: "h2", reason: `s${i}` });
+  assert.equal(lines.length, 17 + 16);
+  // Those of the first second that were not shown, and this one.
+  assert.match(lines.at(-1) ?? "", /count=4984/);
+});

@@ -3,6 +3,7 @@
 /** What the service manager is told (sd_notify(3)): ready, reloading, stopping, a line of status, a pulse. */
 import type { CoreStatus } from "../core/core_status.ts";
 import type { Log } from "../model/log.ts";
+import { messageOf } from "../model/errors.ts";
 
 /** The variables that a service manager sets, and the way to it. */
 export interface NotifyOptions {
@@ -49,7 +50,7 @@ export function openNotify(options: NotifyOptions): Notify {
     } catch (error) {
       if (!failed) {
         log.warn("The service manager cannot be told", {
-          reason: error instanceof Error ? error.message : String(error),
+          reason: messageOf(error),
         });
       }
       failed = true;

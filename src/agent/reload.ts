@@ -11,6 +11,7 @@ import { isDenied, type Trust } from "../rpc/identity.ts";
 import type { RpcServer } from "../rpc/server.ts";
 import type { StatusServer } from "../rpc/status_server.ts";
 import type { TlsStore } from "../rpc/tls_store.ts";
+import { messageOf } from "../model/errors.ts";
 
 /** What is told of it. */
 export interface Running {
@@ -60,7 +61,7 @@ export async function reload(read: () => Promise<Config>, running: Running): Pro
     }
   } catch (error) {
     log.error("Configuration not reloaded", {
-      reason: error instanceof Error ? error.message : String(error),
+      reason: messageOf(error),
     });
   }
   notify.ready();

@@ -11,6 +11,7 @@ import {
 } from "./addresses.ts";
 import type { Remark } from "./rules.ts";
 import type { FileForm } from "./schema.ts";
+import { messageOf } from "../model/errors.ts";
 
 /** Addresses with which some packet or request could never arrive. */
 export function* addressProblems(form: FileForm): Generator<Remark> {
@@ -102,7 +103,7 @@ function unicastProblem(host: string): string | undefined {
     parseIp(host);
     return undefined;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return messageOf(error);
   }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Why a file or directory cannot be used, in words that go at the end of a sentence. */
+import { messageOf } from "../model/errors.ts";
 
 /** By the system's own name of the error. */
 const REASONS: Readonly<Record<string, string>> = {
@@ -29,6 +30,6 @@ export function fileReason(error: unknown): string {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   const known = REASONS[code];
   if (known !== undefined) return known;
-  const text = error instanceof Error ? error.message : String(error);
+  const text = messageOf(error);
   return text.replace(/ \(os error \d+\).*$/s, "").replaceAll(/\s*\n\s*/g, " ");
 }

@@ -12,6 +12,7 @@ import type { Random } from "../model/random.ts";
 import type { SaRecords } from "../model/sa_record.ts";
 import type { RotateView, TunnelView } from "../model/status.ts";
 import { Tasks } from "../model/tasks.ts";
+import { withDeadlines } from "./calls.ts";
 import { type CoreStatus, CoreViews } from "./core_status.ts";
 import type { Peers } from "./directory.ts";
 import { Initiator } from "./initiator.ts";
@@ -89,6 +90,7 @@ export function createCore(powers: Powers): Core {
   for (const [peer, pip] of store.pips()) if (peers.get(peer)) peers.learnPip(peer, pip);
 
   const defaults = { config, mac: plane.port("uplink").mac, random };
+  const calls = withDeadlines(client, { clock, tasks });
   const recorder = new Recorder(store, clock, bootEpoch);
   const lines = new PeerLines({ config, clock, random, tasks });
   const watch = new PeerWatch({ epochs, clock, counters, log });
@@ -110,7 +112,7 @@ export function createCore(powers: Powers): Core {
   const initiator = new Initiator({
     config,
     bootEpoch,
-    client,
+    calls,
     peers,
     lines,
     table,
@@ -130,7 +132,7 @@ export function createCore(powers: Powers): Core {
   const rotation = new Rotation({ config, plane, table, lines, clock, random, counters, log });
   const notices = new Notices({
     bootEpoch,
-    client,
+    calls,
     peers,
     table,
     flows,

@@ -9,7 +9,8 @@ import { STATUS_LOOKS } from "./limits.ts";
 import type { Epochs, PeerLines } from "./peer.ts";
 import type { Rotation } from "./rotation.ts";
 import { type Closed, isUnheard, newestRx, type Rx, type State, type Tx } from "./tunnel.ts";
-import { pairKey, type Tunnel, type TunnelTable } from "./tunnel_table.ts";
+import type { Tunnel, TunnelTable } from "./tunnel_table.ts";
+import { pairKey } from "../model/sa.ts";
 
 /** The parts of `StatusView` that the core knows. */
 export type CoreStatus = Pick<

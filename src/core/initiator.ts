@@ -8,6 +8,7 @@ import type { DropReason, Plane } from "../../ffi/plane.ts";
 import type { Config } from "../config/config.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Counters } from "../model/counters.ts";
+import { messageOf } from "../model/errors.ts";
 import {
   type ExchangeCode,
   ExchangeError,
@@ -15,14 +16,15 @@ import {
   type NewTunnelReply,
   type NewTunnelRequest,
   RATE_REFUSAL,
-  type TunnelClient,
   type TunnelOutcome,
+  wipeKeys,
 } from "../model/exchange.ts";
-import type { Log, LogFields } from "../model/log.ts";
+import type { Log } from "../model/log.ts";
 import type { Random } from "../model/random.ts";
 import type { PspParams, PspVersion } from "../model/sa.ts";
 import type { SaRecords } from "../model/sa_record.ts";
 import type { Tasks } from "../model/tasks.ts";
+import type { PeerCalls } from "./calls.ts";
 import type { Peers } from "./directory.ts";
 import {
   LIVE_BACK_OFF_MAX_MS,
@@ -315,7 +317,7 @@ type CallResult =
 /** What a call is made with. */
 export interface CallPowers {
   readonly config: Pick<Config, "rpc">;
-  readonly client: Pick<TunnelClient, "newTunnel">;
+  readonly calls: Pick<PeerCalls, "newTunnel">;
   readonly clock: Clock;
   readonly random: Random;
   readonly tasks: Tasks;
@@ -329,17 +331,17 @@ async function callWithRetries(
   line: PeerLine,
   request: NewTunnelRequest,
 ): Promise<CallResult> {
-  const { config: { rpc }, clock, random, tasks, counters, log } = powers;
+  const { config: { rpc }, calls, clock, random, tasks, counters, log } = powers;
   const { peer } = line;
   let patientUntil: number | undefined;
   let maybe = false;
   let sent = false;
-  const onSent = () => void (sent = true);
+  const options = { timeoutMs: rpc.timeoutMs, onSent: () => void (sent = true) };
   let error = new ExchangeError("internal", "no attempt was made");
   for (let attempt = 1; attempt <= rpc.attempts;) {
     sent = false;
     try {
-      return { ok: true, reply: await tryOnce(powers, { peer, request, onSent }) };
+      return { ok: true, reply: await calls.newTunnel(peer, request, options) };
     } catch (cause) {
       if (tasks.signal.aborted) throw cause;
       error = ExchangeError.from(cause);
@@ -373,11 +375,6 @@ function isForRate({ code, reason }: ExchangeError): boolean {
   return code === "resource_exhausted" && reason === RATE_REFUSAL;
 }
 
-/** Zero-fills the keys of an answer. */
-function wipeKeys(reply: NewTunnelReply): void {
-  for (const outcome of reply.outcomes) if (outcome.ok) outcome.params.key.wipe();
-}
-
 const RETRIED: ReadonlySet<ExchangeCode> = new Set([
   "unavailable",
   "aborted",
@@ -400,43 +397,7 @@ const DECLINED: ReadonlySet<ExchangeCode> = new Set([
   "unimplemented",
 ]);
 
-/** Why the deadline and the call of a try end; one for all, because a fresh error costs its stack trace. */
-const OVER = new DOMException("the try is over", "AbortError");
-
-async function tryOnce(
-  { client, clock, config: { rpc: { timeoutMs } }, tasks }: CallPowers,
-  { peer, request, onSent }: {
-    readonly peer: string;
-    readonly request: NewTunnelRequest;
-    readonly onSent: () => void;
-  },
-): Promise<NewTunnelReply> {
-  const over = new AbortController();
-  const { signal } = over;
-  // Not AbortSignal.any: that is a third signal for each try.
-  const stop = () => over.abort(tasks.signal.reason);
-  if (tasks.signal.aborted) stop();
-  tasks.signal.addEventListener("abort", stop, { once: true });
-  let answered = false;
-  const call = client.newTunnel(peer, request, { timeoutMs, signal, onSent });
-  const deadline = clock.sleep(timeoutMs, signal).then(() => {
-    throw new ExchangeError("deadline_exceeded", `no answer within ${timeoutMs} ms`);
-  });
-  deadline.catch(() => {});
-  try {
-    const reply = await Promise.race([call, deadline]);
-    answered = true;
-    return reply;
-  } finally {
-    tasks.signal.removeEventListener("abort", stop);
-    over.abort(OVER);
-    if (!answered) tasks.add(call.then(wipeKeys, () => {}));
-  }
-}
-
 // ---- what becomes of the tunnels in a request ---------------------------------------------------
-
-const LOG_INTERVAL_MS = 1000;
 
 /** A tunnel with the receive SA that was offered for it. */
 interface Offer extends Derived {
@@ -460,7 +421,6 @@ export interface OutcomesOptions {
 class Outcomes {
   readonly #options: OutcomesOptions;
   readonly #table: TunnelTable;
-  #logAt = -Infinity;
 
   constructor(options: OutcomesOptions) {
     this.#options = options;
@@ -476,7 +436,7 @@ class Outcomes {
     if (!outcome.ok) {
       const { code, message } = outcome;
       counters.add("tunnels-refused");
-      this.#say("A peer refused a tunnel", {
+      this.#options.log.warn("A peer refused a tunnel", {
         peer: tunnel.peer,
         ...tunnel.pair,
         code,
@@ -500,7 +460,7 @@ class Outcomes {
       const readable = cryptOffsetProblem(params, { psp: config.psp, vip });
       if (readable !== undefined) {
         counters.add("refused-crypt-offset");
-        this.#say("The crypt offset that a peer asks for was refused", {
+        this.#options.log.warn("The crypt offset that a peer asks for was refused", {
           peer: tunnel.peer,
           ...tunnel.pair,
           reason: readable,
@@ -526,9 +486,13 @@ class Outcomes {
   }
 
   #noResource(tunnel: Tunnel, error: unknown): Why {
-    const cause = error instanceof Error ? error.message : String(error);
+    const cause = messageOf(error);
     this.#options.counters.add("no-resource");
-    this.#say("The data plane refused a tunnel", { peer: tunnel.peer, ...tunnel.pair, cause });
+    this.#options.log.warn("The data plane refused a tunnel", {
+      peer: tunnel.peer,
+      ...tunnel.pair,
+      cause,
+    });
     return { reason: "no_resource", message: cause };
   }
 
@@ -616,14 +580,6 @@ class Outcomes {
     const { config: { tunnel: { backOffMs, backOffMaxMs } }, random } = this.#options;
     const full = Math.min(backOffMs * 8, backOffMaxMs, REFUSED_HOLD_OFF_MAX_MS);
     return full * (0.5 + random.uniform() / 2);
-  }
-
-  /** A batch may bring hundreds of these: one line a second says enough, the counters say all. */
-  #say(message: string, fields: LogFields): void {
-    const now = this.#options.clock.now();
-    if (now - this.#logAt < LOG_INTERVAL_MS) return;
-    this.#logAt = now;
-    this.#options.log.warn(message, fields);
   }
 }
 

@@ -6,10 +6,11 @@
  * the peer learns of a new start before it sends on old SAs.
  */
 import type { PeerConfig } from "../config/config.ts";
-import type { Notice, TunnelClient } from "../model/exchange.ts";
+import type { Notice } from "../model/exchange.ts";
 import type { Random } from "../model/random.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Tasks } from "../model/tasks.ts";
+import type { PeerCalls } from "./calls.ts";
 import {
   WARM_INTERVAL_MS,
   WARM_PEERS,
@@ -21,7 +22,7 @@ import {
 
 /** What it needs. */
 export interface WarmOptions {
-  readonly client: Pick<TunnelClient, "notify">;
+  readonly calls: Pick<PeerCalls, "notify">;
   readonly peers: readonly Pick<PeerConfig, "id">[];
   readonly bootEpoch: bigint;
   readonly clock: Clock;
@@ -53,10 +54,10 @@ async function keep(peer: string, options: WarmOptions): Promise<never> {
 }
 
 async function greet(peer: string, options: WarmOptions): Promise<boolean> {
-  const { client, bootEpoch, tasks: { signal } } = options;
+  const { calls, bootEpoch, tasks: { signal } } = options;
   const hello: Notice = { bootEpoch, unknownSpis: [], closed: [], draining: false };
   try {
-    await client.notify(peer, hello, { timeoutMs: WARM_TIMEOUT_MS, signal });
+    await calls.notify(peer, hello, { timeoutMs: WARM_TIMEOUT_MS });
     return true;
   } catch (cause) {
     if (signal.aborted) throw cause;

@@ -15,7 +15,7 @@ function warming(n: number) {
   const up = { all: true };
   const peers = Array.from({ length: n }, (_, i) => ({ id: `h${i}` }));
   keepWarm({
-    client: {
+    calls: {
       notify(peer, notice) {
         calls.set(peer, [...calls.get(peer) ?? [], clock.now()]);
         assert.deepEqual(notice, { bootEpoch: 7n, unknownSpis: [], closed: [], draining: false });

@@ -6,15 +6,13 @@ import type { Clock } from "../model/clock.ts";
 import type { AgentCounter, Counters } from "../model/counters.ts";
 import type { Flows } from "../model/flows.ts";
 import type { Log } from "../model/log.ts";
-import type { VipPair } from "../model/sa.ts";
+import { pairKey, type VipPair } from "../model/sa.ts";
 import { canonicalVip, isLinkScope } from "../model/vip.ts";
 import type { Peers } from "./directory.ts";
 import { NO_PEER_HOLD_OFF_MS } from "./limits.ts";
 import type { PeerLines } from "./peer.ts";
 import { isLive } from "./tunnel.ts";
-import { pairKey, type Tunnel, type TunnelTable } from "./tunnel_table.ts";
-
-const LOG_INTERVAL_MS = 1000;
+import type { Tunnel, TunnelTable } from "./tunnel_table.ts";
 
 /** What it takes to judge a miss. */
 export interface MissesOptions {
@@ -32,8 +30,6 @@ export interface MissesOptions {
 export class Misses {
   readonly #options: MissesOptions;
   readonly #table: TunnelTable;
-  #logAt = -Infinity;
-  #unlogged = 0;
   /** Nothing is opened any more. */
   stopping = false;
 
@@ -44,7 +40,7 @@ export class Misses {
 
   /** A packet is held: open a tunnel for it, or drop it. */
   open({ flow, srcVip, dstVip }: Extract<PlaneEvent, { type: "miss" }>): void {
-    const { peers, clock, lines } = this.#options;
+    const { peers, clock, lines, log } = this.#options;
     const pair = {
       localVip: canonicalVip(srcVip) ?? srcVip,
       remoteVip: canonicalVip(dstVip) ?? dstVip,
@@ -56,11 +52,11 @@ export class Misses {
       return this.#drop(flow, { reason: "no_peer", counter: "link-scope" });
     }
     if (!peers.isLocal(pair.localVip)) {
-      this.#say("A packet's source is not a workload of this host", pair);
+      log.warn("A packet's source is not a workload of this host", pair);
       return this.#drop(flow, { reason: "refused", counter: "foreign-source" });
     }
     if (peer === undefined) {
-      this.#say("No peer owns a packet's destination", pair);
+      log.warn("No peer owns a packet's destination", pair);
       return this.#drop(flow, { reason: "no_peer", counter: "no-peer" });
     }
     if (peers.denied(peer.id)) {
@@ -119,14 +115,5 @@ export class Misses {
       counters.add("plane-errors");
       log.debug("The plane refused a drop", { flow, cause: String(cause) });
     }
-  }
-
-  #say(message: string, pair: VipPair): void {
-    const now = this.#options.clock.now();
-    this.#unlogged++;
-    if (now - this.#logAt < LOG_INTERVAL_MS) return;
-    this.#options.log.warn(message, { ...pair, count: this.#unlogged });
-    this.#logAt = now;
-    this.#unlogged = 0;
   }
 }

@@ -4,12 +4,13 @@
 import type { PlaneEvent } from "../../ffi/plane.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Counters } from "../model/counters.ts";
-import type { Notice, TunnelClient } from "../model/exchange.ts";
+import type { Notice } from "../model/exchange.ts";
 import type { Flows } from "../model/flows.ts";
 import type { Log } from "../model/log.ts";
-import { isReservedSpi, type VipPair } from "../model/sa.ts";
+import { isReservedSpi, pairKey, type VipPair } from "../model/sa.ts";
 import type { Tasks } from "../model/tasks.ts";
 import { canonicalVip } from "../model/vip.ts";
+import type { PeerCalls } from "./calls.ts";
 import type { Peers } from "./directory.ts";
 import {
   CONFIRM_AFTER_MS,
@@ -23,7 +24,7 @@ import {
 } from "./limits.ts";
 import type { Epochs, PeerGate, PeerLines, PeerWatch } from "./peer.ts";
 import { isLive } from "./tunnel.ts";
-import { pairKey, type Tunnel, type TunnelTable } from "./tunnel_table.ts";
+import type { Tunnel, TunnelTable } from "./tunnel_table.ts";
 
 interface Outbox {
   readonly unknownSpis: Set<number>;
@@ -37,7 +38,7 @@ interface Outbox {
 /** What notices are sent with, and what they speak of. */
 export interface NoticesOptions {
   readonly bootEpoch: bigint;
-  readonly client: Pick<TunnelClient, "notify">;
+  readonly calls: Pick<PeerCalls, "notify">;
   readonly peers: Pick<Peers, "byPip" | "denied">;
   readonly table: TunnelTable;
   readonly flows: Pick<Flows, "txStats">;
@@ -178,17 +179,9 @@ export class Notices {
     notice: Omit<Notice, "bootEpoch">,
     timeoutMs: number,
   ): Promise<boolean> {
-    const { client, clock, tasks, counters, bootEpoch, log } = this.#options;
-    const over = new AbortController();
-    const signal = AbortSignal.any([over.signal, tasks.signal]);
+    const { calls, counters, bootEpoch, log } = this.#options;
     try {
-      const call = client.notify(peer, { bootEpoch, ...notice }, { timeoutMs, signal });
-      const deadline = clock.sleep(timeoutMs, signal).then(() => {
-        throw new Error(`no answer within ${timeoutMs} ms`);
-      });
-      deadline.catch(() => {});
-      call.catch(() => {});
-      const answer = await Promise.race([call, deadline]);
+      const answer = await calls.notify(peer, { bootEpoch, ...notice }, { timeoutMs });
       this.#options.watch.hear(peer, answer.bootEpoch);
       counters.add("notices-sent");
       return true;
@@ -196,8 +189,6 @@ export class Notices {
       counters.add("notices-failed");
       log.debug("A notice did not arrive", { peer, cause: String(error) });
       return false;
-    } finally {
-      over.abort();
     }
   }
 }

@@ -5,6 +5,7 @@ import { DataPlaneError } from "../../ffi/plane.ts";
 import type { Config, PeerConfig } from "../config/config.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Counters } from "../model/counters.ts";
+import { messageOf } from "../model/errors.ts";
 import {
   ExchangeError,
   MAX_TUNNELS_PER_REQUEST,
@@ -16,7 +17,7 @@ import {
 } from "../model/exchange.ts";
 import type { Log } from "../model/log.ts";
 import type { Random } from "../model/random.ts";
-import type { PspVersion, VipPair } from "../model/sa.ts";
+import { pairKey, type PspVersion, type VipPair } from "../model/sa.ts";
 import type { SaRecords } from "../model/sa_record.ts";
 import { canonicalVip, familyOf } from "../model/vip.ts";
 import type { Peers } from "./directory.ts";
@@ -26,15 +27,13 @@ import { cryptOffsetProblem, paramsProblem, type SaDefaults, txFrom } from "./pa
 import type { PeerGate } from "./peer.ts";
 import type { Derived, KeyShares, SpiSource } from "./spis.ts";
 import { offerOf } from "./tunnel.ts";
-import { pairKey, type TunnelTable } from "./tunnel_table.ts";
+import type { TunnelTable } from "./tunnel_table.ts";
 
 /** An offer that may be granted: `pair` as this host sees it. */
 interface Granted {
   readonly offer: TunnelOffer;
   readonly pair: VipPair;
 }
-
-const LOG_INTERVAL_MS = 1000;
 
 type Refused = Extract<TunnelOutcome, { readonly ok: false }>;
 type Verdict = Granted | Refused;
@@ -70,7 +69,6 @@ export class Responder {
   readonly #options: ResponderOptions;
   readonly #table: TunnelTable;
   readonly #memory: RequestMemory;
-  #logAt = -Infinity;
 
   constructor(options: ResponderOptions) {
     this.#options = options;
@@ -249,18 +247,11 @@ export class Responder {
   }
 
   #noResource(why: string): TunnelOutcome {
-    const { counters, log, clock } = this.#options;
+    const { counters, log } = this.#options;
     counters.add("no-resource");
-    if (clock.now() - this.#logAt >= LOG_INTERVAL_MS) {
-      this.#logAt = clock.now();
-      log.warn("The data plane refused a tunnel that a peer asked for", { cause: why });
-    }
+    log.warn("The data plane refused a tunnel that a peer asked for", { cause: why });
     return { ok: false, code: "resource_exhausted", message: "the data plane has no room" };
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 // ---- answers that were given --------------------------------------------------------------------

@@ -5,13 +5,13 @@ import type { Config } from "../config/config.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Counters } from "../model/counters.ts";
 import type { Log } from "../model/log.ts";
-import type { VipPair } from "../model/sa.ts";
+import { pairKey, type VipPair } from "../model/sa.ts";
 import type { SaRecords } from "../model/sa_record.ts";
 import type { Tasks } from "../model/tasks.ts";
 import type { Peers } from "./directory.ts";
 import { POLLED, POLLED_MAX, RESTORE_GIVE_UP_MS, ROUND_TICKS, TICK_MS } from "./limits.ts";
 import type { Misses } from "./misses.ts";
-import { pairKey, type TunnelTable } from "./tunnel_table.ts";
+import type { TunnelTable } from "./tunnel_table.ts";
 
 /** What is done in each tick, and with what. */
 export interface TickerOptions {

@@ -6,7 +6,7 @@ import type { Clock } from "../model/clock.ts";
 import type { Counters } from "../model/counters.ts";
 import type { Flows } from "../model/flows.ts";
 import type { Log } from "../model/log.ts";
-import type { VipPair } from "../model/sa.ts";
+import { pairKey, type VipPair } from "../model/sa.ts";
 import { MAX_TUNNELS } from "./limits.ts";
 import {
   CLOSED,
@@ -56,11 +56,6 @@ export interface TunnelTableOptions {
   readonly onConfirmed: (tunnel: Tunnel, spi: number) => void;
   /** A step was taken: the record of the tunnel may be out of date. */
   readonly onChange: (tunnel: Tunnel) => void;
-}
-
-/** Key of a pair in every map of the core. */
-export function pairKey({ localVip, remoteVip }: VipPair): string {
-  return `${localVip} ${remoteVip}`;
 }
 
 /** Tells somebody of a step that was taken. */

@@ -2,6 +2,7 @@
 
 /** What the doctor looks at: the machine, as far as files and the runtime tell. */
 import { DatabaseSync } from "node:sqlite";
+import { messageOf } from "../model/errors.ts";
 
 /** Everything a check may ask; nothing of it throws. */
 export interface Machine {
@@ -84,7 +85,7 @@ function checkDatabase(path: string): string {
     const row = database.prepare("PRAGMA quick_check(1)").get();
     return String(row?.["quick_check"] ?? "it says nothing");
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return messageOf(error);
   }
 }
 

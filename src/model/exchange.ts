@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** The exchange in domain terms: what initiator and responder see, and how it fails; src/rpc maps it to proto. */
+import { messageOf } from "./errors.ts";
 import type { PspParams, PspVersion, VipPair } from "./sa.ts";
 
 /** As the initiator sees it: `localVip` is the initiator's. */
@@ -41,7 +42,7 @@ export interface CallOptions {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
   /** Called before the request leaves: a call that fails without it never reached the peer. */
-  readonly onSent?: () => void;
+  readonly onSent?: (() => void) | undefined;
 }
 
 /** To other agents. Rejects with `ExchangeError`. One long-lived connection per peer. */
@@ -97,9 +98,13 @@ export class ExchangeError extends Error {
   /** What is no such error failed inside. */
   static from(cause: unknown): ExchangeError {
     if (cause instanceof ExchangeError) return cause;
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    return new ExchangeError("internal", reason, { cause });
+    return new ExchangeError("internal", messageOf(cause), { cause });
   }
+}
+
+/** Zero-fills the keys of an answer. */
+export function wipeKeys(reply: NewTunnelReply): void {
+  for (const outcome of reply.outcomes) if (outcome.ok) outcome.params.key.wipe();
 }
 
 /** Most tunnels in one request. */

@@ -45,6 +45,11 @@ export interface VipPair {
   readonly remoteVip: string;
 }
 
+/** A pair as the key of a map. */
+export function pairKey({ localVip, remoteVip }: VipPair): string {
+  return `${localVip} ${remoteVip}`;
+}
+
 /** Everything a sender needs; written by the receiver, who derived the key from the SPI. */
 export interface PspParams {
   readonly spi: number;

@@ -12,6 +12,7 @@ import { type IpFrame, parseFrame, PROTO, withL2, withPayload } from "./frame.ts
 import { keyFor, type PcapKeys, spiText } from "./keys.ts";
 import type { CaptureOutcome, PacketOutcome, PacketResult } from "./open.ts";
 import { pspPacket } from "./psp_header.ts";
+import { messageOf } from "../model/errors.ts";
 
 export interface SealOptions {
   readonly crypto: Offline;
@@ -206,7 +207,7 @@ function checkOuter(outer: SealOptions["outer"]): void {
   try {
     outerFamily(outer);
   } catch (error) {
-    throw cannot(error instanceof Error ? error.message : String(error));
+    throw cannot(messageOf(error));
   }
 }
 

@@ -11,6 +11,7 @@
 import { ConfigError } from "../config/config.ts";
 import { isDnsName, isIdentity, parseIp } from "../config/addresses.ts";
 import { fileReason } from "../config/reasons.ts";
+import { messageOf } from "../model/errors.ts";
 
 /** Where `pkiInit` wrote: `ca/ca.crt` and `ca/ca.key` in its directory. */
 export interface CaPaths {
@@ -331,5 +332,5 @@ function exists(path: string): boolean {
 }
 
 function text(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
+  return messageOf(cause);
 }

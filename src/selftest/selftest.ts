@@ -9,6 +9,7 @@ import { hexKey, parseSpi } from "../pcap/keys.ts";
 import { pspPacket } from "../pcap/psp_header.ts";
 import { openPacket } from "../pcap/open.ts";
 import { type OuterCase, vectorFrame } from "./selftest_frame.ts";
+import { messageOf } from "../model/errors.ts";
 
 export interface SelftestResult {
   readonly name: string;
@@ -35,7 +36,7 @@ export function runVectors(
       const reason = check(vector, { crypto, masterKeys });
       return reason === undefined ? { name, pass: true } : { name, pass: false, reason };
     } catch (error) {
-      return { name, pass: false, reason: error instanceof Error ? error.message : String(error) };
+      return { name, pass: false, reason: messageOf(error) };
     }
   });
 }

@@ -9,7 +9,8 @@ import { ConfigError } from "../config/config.ts";
 import { fileReason } from "../config/reasons.ts";
 import type { Log } from "../model/log.ts";
 import type { SaRecord, SaRecords, TunnelRecord } from "../model/sa_record.ts";
-import { PSP_VERSIONS, type VipPair } from "../model/sa.ts";
+import { pairKey, PSP_VERSIONS, type VipPair } from "../model/sa.ts";
+import { messageOf } from "../model/errors.ts";
 
 /** SPIs that one durable reservation covers. */
 export const SPI_BLOCK = 65_536n;
@@ -110,12 +111,13 @@ export class SaStore implements SaRecords, Disposable {
 
   /** Records a tunnel at the next `flush`. */
   put(record: TunnelRecord): void {
-    this.#dirty.set(`${record.localVip} ${record.remoteVip}`, record);
+    this.#dirty.set(pairKey(record), record);
   }
 
   /** Removes a tunnel at the next `flush`. */
   remove({ localVip, remoteVip }: VipPair): void {
-    this.#dirty.set(`${localVip} ${remoteVip}`, { localVip, remoteVip });
+    const pair = { localVip, remoteVip };
+    this.#dirty.set(pairKey(pair), pair);
   }
 
   /** Rows that wait for `flush`. */
@@ -246,10 +248,6 @@ function setAside({ path, log, wallMs }: SaStoreOptions, error: unknown): void {
 
 function unusable(path: string, cause: unknown): ConfigError {
   return new ConfigError(`Cannot use database "${path}": ${fileReason(cause)}`, [], { cause });
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 // ---- the schema ------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 /** Hosts with a core each, tables in memory, a control channel and an underlay between them, one virtual clock. */
 import type { PlaneEvent } from "../../ffi/plane.ts";
+import { limitWarnings } from "../../src/agent/logging.ts";
 import type { Config } from "../../src/config/config.ts";
 import { type Core, createCore } from "../../src/core/core.ts";
 import type { Log, LogFields } from "../../src/model/log.ts";
@@ -158,7 +159,8 @@ export class Host {
     const at = (level: keyof Log) => (message: string, fields: LogFields = {}) => {
       this.lines.push({ level, message, fields });
     };
-    return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+    const all = { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+    return limitWarnings(all, { now: () => this.world.clock.now() });
   }
 }
 
