@@ -19,6 +19,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
         $([ "$(dpkg --print-architecture)" != amd64 ] || echo libipsec-mb-dev) \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
+COPY deno.json deno.json
 COPY c-shim c-shim
 RUN make -C c-shim
 

@@ -10,6 +10,7 @@
 # DOCA_INCLUDE   a directory with DOCA's headers, for doca-syntax
 # DPDK           pkg-config's name for DPDK, which the headers need in any case
 
+include version.mk
 DPDK ?= libdpdk
 BUILD ?= ../build/shim
 .PHONY: libpsp_dp_doca.so doca-syntax doca-standin-syntax doca-objects
@@ -21,8 +22,8 @@ doca_packages := doca-flow doca-dpdk-bridge doca-common
 as_system = $(patsubst -I%,-isystem %,$(1))
 dpdk_cflags = $(call as_system,$(shell pkg-config --cflags $(DPDK) 2>/dev/null))
 doca_defines := -DDOCA_ALLOW_EXPERIMENTAL_API -DALLOW_EXPERIMENTAL_API
-doca_check = $(CC) -std=c11 -D_DEFAULT_SOURCE= -fsyntax-only -Wall -Wextra -Werror $(doca_defines) \
-	$(1) $(dpdk_cflags)
+doca_check = $(CC) -std=c11 -D_DEFAULT_SOURCE= -fsyntax-only -Wall -Wextra -Werror $(version_flag) \
+	$(doca_defines) $(1) $(dpdk_cflags)
 # Our declarations of them: the compiler names no system header as a dependency.
 standin_headers := $(wildcard doca-standin/include/*.h)
 have_dpdk = pkg-config --exists $(DPDK) || { echo "DPDK's headers are missing (Debian: libdpdk-dev)"; exit 1; }
@@ -58,6 +59,9 @@ $(BUILD)/doca/doca/%.o: doca/%.c
 	@mkdir -p $(@D)
 	$(CC) $(BASE) -O2 $(HARDEN) $(SECTIONS) $(doca_defines) \
 		$(call as_system,$(shell pkg-config --cflags $(doca_packages))) $(dpdk_cflags) -c -o $@ $<
+
+# They say the version.
+$(foreach d,doca doca-standin doca-standin-asan,$(BUILD)/$(d)/doca/plane.o): ../deno.json
 
 doca-objects: $(patsubst %.c,$(BUILD)/doca-standin/%.o,$(doca_src))
 

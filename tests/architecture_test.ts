@@ -2,7 +2,7 @@
 
 /** Holds ARCHITECTURE.md: who may know whom, the pictures of folders and pipes, the lists of counters and fields. */
 import assert from "node:assert/strict";
-import { reference } from "../src/cli/pipes.ts";
+import { picture } from "../src/cli/pipes.ts";
 import { countersDoc } from "./support/counters_doc.ts";
 import { circleOf, folderGraphDoc, folderOf, FOLDERS } from "./support/folder_graph.ts";
 
@@ -188,8 +188,7 @@ Deno.test("ARCHITECTURE.md has the pipes as psp-agent prints them", async () => 
     between,
     [false, true].map((sampling) => {
       const command = `psp-agent pipes --topology all${sampling ? " --sampling" : ""}`;
-      const picture = reference({ topology: "all", sampling });
-      return `\n\`${command}\`\n\n\`\`\`mermaid\n${picture}\`\`\`\n`;
+      return `\n\`${command}\`\n\n\`\`\`mermaid\n${picture({ topology: "all", sampling })}\`\`\`\n`;
     }).join("") + "\n",
     "put the output of psp-agent pipes between the marks",
   );

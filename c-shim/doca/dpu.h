@@ -18,7 +18,6 @@
 #include "options.h"
 #include "trace.h"
 
-#define DPU_VERSION "0.1.0"
 #define DPU_MIRRORS 8u         /* ids 1 to 8 */
 #define DPU_DETOURS_MAX 128u   /* room for them in a root: each entry has up to 33 of them */
 #define DPU_OVERHEAD_MAX 255u  /* octets; more than encap_data can hold */

@@ -18,7 +18,7 @@ _Static_assert(offsetof(struct psp_dp, base) == 0 && offsetof(struct dpu_pipe, b
 
 void plane_version(char *text, size_t cap)
 {
-	(void)snprintf(text, cap, "doca " DPU_VERSION "; DOCA %s, built with %s; %s",
+	(void)snprintf(text, cap, "doca " PSP_AGENT_VERSION "; DOCA %s, built with %s; %s",
 		       doca_version_runtime(), doca_version(), rte_version());
 }
 

@@ -17,7 +17,7 @@ _Static_assert(offsetof(struct psp_dp, base) == 0 && offsetof(struct soft_pipe, 
 void plane_version(char *text, size_t cap)
 {
 	const struct psp_crypto_backend *backend;
-	size_t at = (size_t)snprintf(text, cap, "soft " SOFT_VERSION "; backends:");
+	size_t at = (size_t)snprintf(text, cap, "soft " PSP_AGENT_VERSION "; backends:");
 
 	for (uint32_t i = 0; (backend = psp_crypto_backend_at(i)) != NULL && at < cap; i++)
 		at += (size_t)snprintf(text + at, cap - at, "%s %s %s", i > 0 ? "," : "",

@@ -21,7 +21,6 @@
 #include "steps.h"
 #include "table.h"
 
-#define SOFT_VERSION "0.1.0"
 #define SOFT_HOPS_MAX 32u   /* pipes in a row: more is a loop */
 #define SOFT_WORKERS 2u     /* numbered by the enum psp_dp_port that they read */
 #define SOFT_BATCH 32u      /* frames between two flushes of the joiner */

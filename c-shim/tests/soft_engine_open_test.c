@@ -152,7 +152,8 @@ static void version_and_counters_read_whole_or_not_at_all(void)
 	CHECK_EQ(psp_dp_version(text, 3, &len), PSP_DP_ERANGE);
 	CHECK(len > 3);
 	CHECK_EQ(psp_dp_version(text, sizeof(text), &len), 0);
-	CHECK_MEM(text, "soft 0.1.0; backends: ", 22);
+	CHECK_MEM(text, "soft " PSP_AGENT_VERSION "; backends: ",
+		  sizeof("soft " PSP_AGENT_VERSION "; backends: ") - 1);
 	CHECK_EQ(psp_dp_counter_names(dp, names, 3, &len), PSP_DP_ERANGE);
 	CHECK_EQ(psp_dp_counter_names(dp, names, sizeof(names), &len), 0);
 	CHECK_MEM(names, "key-rotations\nstale-events\nrx-packets\nrx-bytes\n", 47);

@@ -38,19 +38,23 @@ export async function pipes(args: PipesArgs): Promise<ExitCode> {
   const counters = args.live ? await liveCounters(args) : undefined;
   // What runs tells by its names whether it samples.
   const sampling = args.sampling || counters?.has("EGR_SAMP") || false;
-  const topology = part(buildTopology(topologyOptions(config, sampling)), args.topology);
-  out(mermaid(topology, {
-    ...config?.plane.kind === "soft" ? { ports: config.plane } : {},
-    ...counters ? { counters: (pipe: PipeName) => counters.get(pipe) } : {},
-  }));
+  out(picture({ topology: args.topology, sampling, config, counters }));
   return EXIT.ok;
 }
 
-/** The picture of a reference topology, as the command prints it without a configuration. */
-export function reference(
-  { topology, sampling }: { readonly topology: Part; readonly sampling: boolean },
+/** The picture of a topology: as `config` makes it, or the reference one. */
+export function picture(
+  { topology, sampling, config, counters }: {
+    readonly topology: Part;
+    readonly sampling: boolean;
+    readonly config?: Config | undefined;
+    readonly counters?: Awaited<ReturnType<typeof liveCounters>> | undefined;
+  },
 ): string {
-  return mermaid(part(buildTopology(topologyOptions(undefined, sampling)), topology));
+  return mermaid(part(buildTopology(topologyOptions(config, sampling)), topology), {
+    ...config?.plane.kind === "soft" ? { ports: config.plane } : {},
+    ...counters ? { counters: (pipe: PipeName) => counters.get(pipe) } : {},
+  });
 }
 
 /** The half of a topology that packets from one side meet, ROOT reduced to the entries of that side. */

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { readPcapng } from "../pcap/pcapng.ts";
 import type { SampleView, StatusView, TunnelView } from "../model/status.ts";
+import { VERSION } from "../model/version.ts";
 import { table } from "./io.ts";
 import { openPcapng } from "./pcapng_writer.ts";
 import { statusText, tunnelsText } from "./status.ts";
@@ -10,12 +11,12 @@ const NOW = 10_000_000;
 
 const VIEW: StatusView = {
   id: "spiffe://psp-agent.local/psp/h1",
-  version: "0.1.0",
+  version: VERSION,
   bootEpoch: 7n,
   startedAtMs: NOW - 3_725_000,
   plane: {
     kind: "soft",
-    version: "soft 0.1.0",
+    version: `soft ${VERSION}`,
     uplink: "p0",
     host: "pf0vf0",
     backend: "openssl",
@@ -59,7 +60,7 @@ const VIEW: StatusView = {
 Deno.test("status for people", () => {
   assert.equal(
     statusText(VIEW, NOW),
-    `agent        spiffe://psp-agent.local/psp/h1, psp-agent 0.1.0, up 1h2m
+    `agent        spiffe://psp-agent.local/psp/h1, psp-agent ${VERSION}, up 1h2m
 state        running
 plane        soft (openssl), uplink p0, host pf0vf0
 guard        stands: the kernel of this host gets nothing of workloads and no PSP

@@ -50,13 +50,6 @@ export function parseCidr(input: unknown): { cidr: string; hostBits: boolean } {
   return { cidr: `${text(network)}/${length}`, hostBits: text(network) !== text(address) };
 }
 
-/** Whether the canonical prefix `outer` holds every address of `inner`. */
-export function covers(outer: string, inner: string): boolean {
-  const [a, n] = ipaddr.parseCIDR(outer);
-  const [b, m] = ipaddr.parseCIDR(inner);
-  return a.kind() === b.kind() && n <= m && text(mask(b, n)) === text(a);
-}
-
 /** Whether a prefix, "10.1.0.5/32", is that of one address. */
 export function isOneAddress(cidr: string): boolean {
   return cidr.endsWith(family(cidr) === "ipv4" ? "/32" : "/128");

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { VirtualClock } from "../../tests/support/virtual_clock.ts";
 import { keepWarm } from "./keep_warm.ts";
-import { seededRandom } from "../model/random.ts";
+import { seededRandom } from "../../tests/support/seeded_random.ts";
 import { Tasks } from "../model/tasks.ts";
 
 /** Warms `n` peers; `calls` has the times of the calls to each, `up` says who answers. */

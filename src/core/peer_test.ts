@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from "node:assert/strict";
-import { seededRandom } from "../model/random.ts";
+import { seededRandom } from "../../tests/support/seeded_random.ts";
 import { CLOCKS_DIFFER_MS, STALE_FUTURE_MS, STALE_MS } from "./limits.ts";
 import { BackOff, Epochs, Pace, TokenBucket } from "./peer.ts";
 

@@ -4,7 +4,6 @@ import fc from "fast-check";
 import { answerException } from "./answer.ts";
 import { arpProbe } from "./arp.ts";
 import type { ExceptionContext } from "./context.ts";
-import { chaddr } from "./dhcp4.ts";
 import {
   buildFrame,
   buildUdp,
@@ -12,6 +11,7 @@ import {
   concat,
   ipBytes,
   l4ChecksumOk,
+  macBytes,
   parseIp,
   sealL4,
   view,
@@ -63,7 +63,9 @@ function neighbourSolicitation(target: string, src = "fd01::7"): Bytes {
 function dhcp(type: number, options: Bytes = hex("")): Bytes {
   const message = concat(
     hex("01010600 deadbeef 0000 8000 00000000 00000000 00000000 00000000"),
-    chaddr(V1_MAC),
+    // BOOTP carries a MAC in 16 octets.
+    macBytes(V1_MAC),
+    new Uint8Array(10),
     new Uint8Array(192),
     hex("63825363"),
     Uint8Array.of(53, 1, type),

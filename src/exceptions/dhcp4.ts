@@ -11,7 +11,6 @@ import {
   type IpPacket,
   ipText,
   l4ChecksumOk,
-  macBytes,
   macText,
   view,
 } from "./frame.ts";
@@ -149,9 +148,4 @@ function readOptions(bytes: Bytes): Map<number, Bytes> | undefined {
     at += 2 + len;
   }
   return options;
-}
-
-/** The 16 octets in which BOOTP carries a MAC; for tests and tools. */
-export function chaddr(mac: string): Bytes {
-  return concat(macBytes(mac), new Uint8Array(10));
 }

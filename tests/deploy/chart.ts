@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * The Helm chart rendered without Helm: the templates use `{{ .Path }}` and `{{- toYaml .Path | nindent N }}`
- * and nothing else, so that this is enough. Any other action is an error.
+ * The Helm chart rendered without Helm: the templates use `{{ .Path }}`, `{{ .Path | default .Path }}` and
+ * `{{- toYaml .Path | nindent N }}` and nothing else, so that this is enough. Any other action is an error.
  */
 import { parse, stringify } from "yaml";
 
@@ -16,7 +16,7 @@ export function renderChart(values: Tree = {}): Tree[] {
   const chart = parse(read("Chart.yaml")) as Tree;
   const context = {
     Values: merge(parse(read("values.yaml")) as Tree, values),
-    Chart: { Name: chart["name"], Version: chart["version"] },
+    Chart: { Name: chart["name"], Version: chart["version"], AppVersion: chart["appVersion"] },
     Release: { Name: "trial", Namespace: "trials" },
   };
   const names = [...Deno.readDirSync(new URL("templates/", CHART))].map(({ name }) => name).sort();
@@ -40,8 +40,9 @@ function render(template: string, context: Tree): string {
         const text = stringify(lookUp(context, block[1] ?? "")).trimEnd();
         return `\n${text.split("\n").map((line) => indent + line).join("\n")}`;
       }
-      if (!/^\.[\w.]+$/.test(action)) throw new Error(`Cannot render "${whole.trim()}"`);
-      const value = lookUp(context, action);
+      const [, path, or] = /^(\.[\w.]+)(?: \| default (\.[\w.]+))?$/.exec(action) ?? [];
+      if (path === undefined) throw new Error(`Cannot render "${whole.trim()}"`);
+      const value = lookUp(context, path) || (or !== undefined && lookUp(context, or));
       if (typeof value !== "string") throw new Error(`${action} is no text: ${value}`);
       return space + value;
     },

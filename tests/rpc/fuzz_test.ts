@@ -16,7 +16,8 @@ import {
 } from "../../src/rpc/gen/psp/v1/tunnel_pb.ts";
 import { noticeFromProto, requestFromProto, requestToProto } from "../../src/rpc/tunnel_codec.ts";
 import { STALE_MS } from "../../src/core/limits.ts";
-import { type Random, seededRandom } from "../../src/model/random.ts";
+import type { Random } from "../../src/model/random.ts";
+import { seededRandom } from "../support/seeded_random.ts";
 import { world } from "../support/core_world.ts";
 import { limitMs, scaled } from "../support/scale.ts";
 import { clientOf, Lab, recorder, request, start } from "./lab.ts";

@@ -2,6 +2,7 @@
 
 /** Who is answered by the status listener, and what the others are told. */
 import assert from "node:assert/strict";
+import { VERSION } from "../../src/model/version.ts";
 import * as http from "node:http";
 import * as http2 from "node:http2";
 import { Code, type ConnectError } from "@connectrpc/connect";
@@ -132,7 +133,7 @@ Deno.test("a token is asked for on loopback too, when one is configured", async 
   );
   assert.equal(
     (await openStatusClient({ address: w.address, tokenFile }).status()).version,
-    "0.1.0",
+    VERSION,
   );
 });
 

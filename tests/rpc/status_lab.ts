@@ -9,12 +9,13 @@ import {
 } from "../../src/rpc/status_server.ts";
 import { tunnelToken } from "../../src/rpc/status_service.ts";
 import type { SampleView, StatusSource, StatusView, TunnelView } from "../../src/model/status.ts";
+import { VERSION } from "../../src/model/version.ts";
 import { ears, type Heard, TRUST } from "./lab.ts";
 
 /** What `source` answers. */
 export const STATUS: StatusView = {
   id: "spiffe://example.org/psp/h1",
-  version: "0.1.0",
+  version: VERSION,
   bootEpoch: 2n ** 63n + 1n,
   startedAtMs: 1_700_000_000_123,
   plane: {

@@ -7,7 +7,7 @@ import type { Config } from "../../src/config/config.ts";
 import { type Core, createCore } from "../../src/core/core.ts";
 import type { Log, LogFields } from "../../src/model/log.ts";
 import { Peers } from "../../src/core/directory.ts";
-import { seededRandom } from "../../src/model/random.ts";
+import { seededRandom } from "./seeded_random.ts";
 import type { VipPair } from "../../src/model/sa.ts";
 import { openSaStore, type SaStore } from "../../src/store/sa_store.ts";
 import { FakeNetwork } from "./fake_network.ts";
