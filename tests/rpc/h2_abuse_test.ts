@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import * as http2 from "node:http2";
 import * as net from "node:net";
 import * as tls from "node:tls";
-import { Code, type ConnectError } from "@connectrpc/connect";
+import type { ExchangeError } from "../../src/model/exchange.ts";
 import {
   attack,
   ATTACKS,
@@ -169,8 +169,8 @@ for (const name of ["h2-pings", "h2-settings", "h2-window-updates", "h2-header-b
     using client = clientOf(peer as never, { insecure: true, events });
     await assert.rejects(
       client.newTunnel("h2", request(), CALL),
-      (error: ConnectError) =>
-        error.code === Code.Unavailable &&
+      (error: ExchangeError) =>
+        error.code === "unavailable" &&
         error.message.includes(`floods the connection (${name})`),
     );
     assert.equal(events.counts.get(name), 1);
