@@ -6,7 +6,7 @@
  *  - It returns 0 or a negative PSP_DP_E...; values come back through out-params.
  *  - Memory belongs to the caller. No pointer is kept after return, none is handed over.
  *  - No callback. Events reach the caller through psp_dp_event_wait() alone.
- *  - Nothing blocks, except psp_dp_open(), psp_dp_close() (bounded by 1 s) and psp_dp_event_wait().
+ *  - Nothing blocks, except psp_dp_open(), psp_dp_stop() (bounded by 1 s), psp_dp_close() and psp_dp_event_wait().
  *  - Any thread may call; calls that change tables are serialised inside (one writer).
  *  - Structs start with `size` (set by the caller to sizeof) and end in `reserved` (set to 0).
  *    A size that the library does not know is PSP_DP_EINVAL.
@@ -20,7 +20,7 @@
 
 #include <stdint.h>
 
-#define PSP_DP_ABI_VERSION 1u
+#define PSP_DP_ABI_VERSION 2u
 
 #ifdef __GNUC__
 #define PSP_DP_API __attribute__((visibility("default"), warn_unused_result))
@@ -43,7 +43,7 @@ enum psp_dp_status {
 	PSP_DP_ENODEV = -8, /* no such interface or device */
 	PSP_DP_EBUSY =
 		-9, /* still referred to (a pipe with a pipe before it), or a poll in flight */
-	PSP_DP_ECLOSED = -10, /* the plane was closed */
+	PSP_DP_ECLOSED = -10, /* the plane was stopped */
 	PSP_DP_ENOTSUP = -11, /* this plane or backend cannot do it */
 	PSP_DP_ERANGE = -12,  /* the caller's buffer is too small; *len says what is needed */
 	PSP_DP_EKEY = -13,    /* the key is in use already, or its SPIs are exhausted */
@@ -116,8 +116,16 @@ PSP_DP_API int32_t psp_dp_open(const struct psp_dp_config *config, struct psp_dp
 PSP_DP_API int32_t psp_dp_start(struct psp_dp *dp);
 
 /*
- * Stops the workers, wakes psp_dp_event_wait() with PSP_DP_ECLOSED, and frees everything when it
- * has returned. The handle is dead afterwards.
+ * Ends the workers and the wait for events: the psp_dp_event_wait() in flight returns PSP_DP_ECLOSED, and so does each
+ * later one. Whatever else there is stays until psp_dp_close(). A plane that has stopped does not start again; to stop it
+ * again does nothing.
+ */
+PSP_DP_API int32_t psp_dp_stop(struct psp_dp *dp);
+
+/*
+ * Frees everything, having stopped the plane if that was not done; the handle is dead afterwards. PSP_DP_EBUSY while a
+ * psp_dp_event_wait() is in flight: nothing was done then. One that is still on its way into the library is not seen
+ * here: the caller stops, awaits its own wait, and closes.
  */
 PSP_DP_API int32_t psp_dp_close(struct psp_dp *dp);
 
@@ -443,7 +451,7 @@ struct psp_dp_event {
 /*
  * Waits until there are events or timeout_ms is over (*len is 0 then; timeout 0 polls), and fills
  * buf with whole records. Blocking: the one call meant for a thread of its own. PSP_DP_EBUSY when
- * another is waiting, PSP_DP_ECLOSED once closed. Events that find the ring full are dropped and
+ * another is waiting, PSP_DP_ECLOSED once stopped. Events that find the ring full are dropped and
  * counted.
  */
 PSP_DP_API int32_t psp_dp_event_wait(struct psp_dp *dp, uint8_t *buf, uint32_t cap,

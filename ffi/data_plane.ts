@@ -258,13 +258,15 @@ export class DataPlane implements Plane {
   }
 
   async #close(): Promise<void> {
-    // From here on no call gets the handle; the long poll in flight is woken by psp_dp_close() itself.
+    // From here on no call gets the handle, but the long poll in flight may still be on its way into the library: it
+    // finds a plane that has stopped, and what it would find after that is gone only when it is back.
     const handle = this.#handle.take();
     if (handle === undefined) return;
-    await this.#events.entered();
-    const status = await this.#symbols.psp_dp_close(handle);
+    const stopped = await this.#symbols.psp_dp_stop(handle);
     await this.#events.idle();
-    unwrap(status, "Cannot close the data plane");
+    const closed = await this.#symbols.psp_dp_close(handle);
+    unwrap(stopped, "Cannot stop the data plane");
+    unwrap(closed, "Cannot close the data plane");
   }
 
   #readCounterNames(): readonly string[] {
@@ -310,8 +312,6 @@ function first(out: Uint32Array): number {
 
 /** How long one long poll may last: the time until an abort is seen. */
 const POLL_MS = 500;
-/** After this long a poll has certainly entered the library. */
-const POLL_ENTERED_MS = 50;
 /** Octets of a batch of events. */
 const BATCH_BYTES = 256 * 1024;
 
@@ -348,16 +348,7 @@ class EventReader {
     }
   }
 
-  /** To be awaited before the plane is closed: a poll on its way to its thread must not find a freed handle. */
-  async entered(): Promise<void> {
-    if (this.#poll === undefined) return;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<void>((resolve) => timer = setTimeout(resolve, POLL_ENTERED_MS));
-    await Promise.race([this.#poll, late]);
-    clearTimeout(timer);
-  }
-
-  /** Resolves when no poll is in flight. */
+  /** Resolves when no poll is in flight. To be awaited between stopping the plane and closing it. */
   async idle(): Promise<void> {
     await this.#poll;
   }

@@ -215,6 +215,42 @@ function tests(): void {
     assert.throws(() => dp.start(), { code: "ECLOSED" });
   });
 
+  Deno.test("the plane is closed when the wait for events is back, however late that came", async () => {
+    using library = openLibrary(libraryPath());
+    const { psp_dp_event_wait: wait, psp_dp_stop: stop, psp_dp_close: close } = library.symbols;
+    const seen: string[] = [];
+    const symbols = {
+      ...library.symbols,
+      // The pool of threads is full: the wait enters the library when the plane has stopped.
+      psp_dp_event_wait: async (...args: Parameters<typeof wait>) => {
+        await stopping.promise;
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        const status = await wait(...args);
+        seen.push(`wait ${status}`);
+        return status;
+      },
+      psp_dp_stop: async (...args: Parameters<typeof stop>) => {
+        const status = await stop(...args);
+        seen.push(`stop ${status}`);
+        stopping.resolve();
+        return status;
+      },
+      psp_dp_close: async (...args: Parameters<typeof close>) => {
+        const status = await close(...args);
+        seen.push(`close ${status}`);
+        return status;
+      },
+    };
+    const stopping = Promise.withResolvers<void>();
+    const dp = DataPlane.open({ ...library, symbols }, { uplink: "up0", host: "host0" });
+    const reading = (async () => {
+      for await (const _ of dp.events()) { /* there are none */ }
+    })();
+    await dp.close();
+    await reading;
+    assert.deepEqual(seen, ["stop 0", "wait -10", "close 0"]);
+  });
+
   plane("a next hop is known by route and neighbour", async (dp) => {
     assert.equal(dp.nextHop("203.0.113.9"), undefined);
     await ip("addr add 192.0.2.1/24 dev up0");

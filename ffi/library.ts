@@ -8,7 +8,7 @@ import { DataPlaneError } from "./plane.ts";
 import { LIBC_SYMBOLS, SYMBOLS, type Symbols, VERSION_SYMBOLS } from "./symbols.ts";
 
 /** PSP_DP_ABI_VERSION that this code was written for. */
-const ABI_VERSION = 1;
+const ABI_VERSION = 2;
 
 /** <bits/resource.h>, on every architecture that the agent is built for. */
 const RLIMIT_NOFILE = 7;
@@ -135,7 +135,7 @@ const STATUS: Readonly<Record<number, readonly [name: string, meaning: string]>>
 
 /** PSP_DP_ERANGE: the caller's buffer is too small, and the length says what is needed. */
 export const ERANGE = -12;
-/** PSP_DP_ECLOSED: the plane was closed. */
+/** PSP_DP_ECLOSED: the plane was stopped. */
 export const ECLOSED = -10;
 /** PSP_DP_ENOENT: nothing there. */
 export const ENOENT = -3;

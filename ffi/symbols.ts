@@ -41,6 +41,7 @@ export const SYMBOLS = {
   },
   psp_dp_start: { parameters: ["u64" /* dp */], result: "i32" },
   // May take a second: never on the event loop.
+  psp_dp_stop: { parameters: ["u64" /* dp */], result: "i32", nonblocking: true },
   psp_dp_close: { parameters: ["u64" /* dp */], result: "i32", nonblocking: true },
   psp_dp_error_text: {
     parameters: [
@@ -279,10 +280,6 @@ export type Symbols = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 
 // ---- structs -------------------------------------------------------------------------------------
 
-/**
- * Where the fields of the structs lie: [offset, size] in octets, `"."` the whole struct. The library says the same by
- * psp_dp_layout(), and a test compares.
- */
 /**
  * Where the fields of the ABI's structs lie: [offset, size] in octets, `"."` the whole struct. The
  * library says the same by psp_dp_layout(), and a test compares.

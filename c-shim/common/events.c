@@ -130,17 +130,17 @@ int32_t dp_events_take(struct dp_events *events, uint8_t *buf, uint32_t cap, uin
 
 	*len = 0;
 	pthread_mutex_lock(&events->lock);
-	if (events->closed || events->reading) {
-		status = events->closed ? PSP_DP_ECLOSED : PSP_DP_EBUSY;
+	if (events->stopped || events->reading) {
+		status = events->stopped ? PSP_DP_ECLOSED : PSP_DP_EBUSY;
 		pthread_mutex_unlock(&events->lock);
 		return status;
 	}
 	events->reading = true;
-	while (!events->closed && events->head == events->tail && timeout_ms > 0) {
+	while (!events->stopped && events->head == events->tail && timeout_ms > 0) {
 		if (pthread_cond_timedwait(&events->changed, &events->lock, &deadline) == ETIMEDOUT)
 			break;
 	}
-	if (events->closed) {
+	if (events->stopped) {
 		status = PSP_DP_ECLOSED;
 	} else if (events->head != events->tail && next_size(events) > cap) {
 		status = PSP_DP_ERANGE;
@@ -152,10 +152,8 @@ int32_t dp_events_take(struct dp_events *events, uint8_t *buf, uint32_t cap, uin
 		ring_read(events, buf + *len, size);
 		*len += size;
 	}
-	if (status == PSP_DP_ECLOSED) {
+	if (status == PSP_DP_ECLOSED)
 		events->reading = false;
-		pthread_cond_broadcast(&events->changed);
-	}
 	pthread_mutex_unlock(&events->lock);
 	return status;
 }
@@ -164,18 +162,25 @@ void dp_events_done(struct dp_events *events)
 {
 	pthread_mutex_lock(&events->lock);
 	events->reading = false;
+	pthread_mutex_unlock(&events->lock);
+}
+
+void dp_events_stop(struct dp_events *events)
+{
+	pthread_mutex_lock(&events->lock);
+	events->stopped = true;
 	pthread_cond_broadcast(&events->changed);
 	pthread_mutex_unlock(&events->lock);
 }
 
-void dp_events_close(struct dp_events *events)
+bool dp_events_is_read(struct dp_events *events)
 {
+	bool reading;
+
 	pthread_mutex_lock(&events->lock);
-	events->closed = true;
-	pthread_cond_broadcast(&events->changed);
-	while (events->reading)
-		pthread_cond_wait(&events->changed, &events->lock);
+	reading = events->reading;
 	pthread_mutex_unlock(&events->lock);
+	return reading;
 }
 
 bool dp_limit_allows(struct dp_limit *limit, uint32_t key, uint64_t now_ns)

@@ -27,7 +27,7 @@ struct dp_events {
 	uint32_t cap;        /* multiple of 8 */
 	uint64_t head, tail; /* octets ever read, ever written */
 	bool reading;        /* a reader is between take and done */
-	bool closed;
+	bool stopped;
 };
 
 int32_t dp_events_init(struct dp_events *events, uint32_t cap);
@@ -47,8 +47,10 @@ int32_t dp_events_take(struct dp_events *events, uint8_t *buf, uint32_t cap, uin
 		       uint32_t *len);
 void dp_events_done(struct dp_events *events);
 
-/* From now on every take is PSP_DP_ECLOSED; returns when no reader is inside. */
-void dp_events_close(struct dp_events *events);
+/* From now on every take is PSP_DP_ECLOSED, and so is the one that waits. */
+void dp_events_stop(struct dp_events *events);
+/* Somebody is between take and done. */
+bool dp_events_is_read(struct dp_events *events);
 
 /*
  * At most one event a second for a key. One thread's. A key that shares its slot with a younger one waits too:

@@ -567,7 +567,7 @@ int32_t psp_dp_event_wait(struct psp_dp *dp, uint8_t *buf, uint32_t cap, uint32_
 		return dp_fail(dp, status, "Cannot wait for events: another call is waiting");
 	if (status != 0 && status != PSP_DP_ERANGE)
 		return status;
-	/* Still the reader, so close waits for this. */
+	/* Still the reader: nobody closes now. */
 	if (status == PSP_DP_ERANGE)
 		(void)dp_fail(dp, status,
 			      "Cannot wait for events: the next needs %u octets, the buffer has %u",

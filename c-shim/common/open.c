@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* open.c: opening, starting and closing, and what is asked of the library as a whole. */
+/* open.c: opening, starting, stopping and closing, and what is asked of the library as a whole. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,6 +87,7 @@ static struct psp_dp *plane_new(const struct psp_dp_config *config)
 		return NULL;
 	plane->config = *config;
 	pthread_mutex_init(&plane->writer, NULL);
+	pthread_mutex_init(&plane->stopping, NULL);
 	pthread_mutex_init(&plane->error_lock, NULL);
 	dp_handles_init(&plane->entries, config->max_entries);
 	return dp;
@@ -103,6 +104,7 @@ static void give_back(struct psp_dp *dp)
 	dp_keys_down(dp);
 	dp_handles_free(&plane->entries);
 	pthread_mutex_destroy(&plane->error_lock);
+	pthread_mutex_destroy(&plane->stopping);
 	pthread_mutex_destroy(&plane->writer);
 	free(dp);
 }
@@ -169,7 +171,7 @@ int32_t psp_dp_open(const struct psp_dp_config *config, struct psp_dp **out, cha
 	return status;
 }
 
-/* ---- start and close ------------------------------------------------------------------------- */
+/* ---- start, stop and close ------------------------------------------------------------------------- */
 
 int32_t psp_dp_start(struct psp_dp *dp)
 {
@@ -181,6 +183,8 @@ int32_t psp_dp_start(struct psp_dp *dp)
 	dp_lock(dp);
 	if (plane->started)
 		status = dp_fail(dp, PSP_DP_EBUSY, "Cannot start plane: it runs already");
+	else if (plane->stopped)
+		status = dp_fail(dp, PSP_DP_ECLOSED, "Cannot start plane: it was stopped");
 	else
 		status = plane_start(dp);
 	plane->started = plane->started || status == 0;
@@ -188,12 +192,35 @@ int32_t psp_dp_start(struct psp_dp *dp)
 	return status;
 }
 
-int32_t psp_dp_close(struct psp_dp *dp)
+int32_t psp_dp_stop(struct psp_dp *dp)
 {
+	struct dp_plane *plane = dp_plane_of(dp);
+
 	if (dp == NULL)
 		return PSP_DP_EINVAL;
-	dp_events_close(&dp_plane_of(dp)->events);
+	/* Whoever starts it at this moment finishes first. */
+	dp_lock(dp);
+	plane->stopped = true;
+	dp_unlock(dp);
+	dp_events_stop(&plane->events);
+	pthread_mutex_lock(&plane->stopping);
 	plane_stop(dp);
+	pthread_mutex_unlock(&plane->stopping);
+	return 0;
+}
+
+int32_t psp_dp_close(struct psp_dp *dp)
+{
+	int32_t status;
+
+	if (dp == NULL)
+		return PSP_DP_EINVAL;
+	if (dp_events_is_read(&dp_plane_of(dp)->events))
+		return dp_fail(dp, PSP_DP_EBUSY,
+			       "Cannot close plane: a call is waiting for its events");
+	status = psp_dp_stop(dp);
+	if (status != 0)
+		return status;
 	/* Whoever changes tables at this moment finishes first. */
 	dp_lock(dp);
 	dp_unlock(dp);

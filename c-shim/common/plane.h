@@ -28,8 +28,9 @@
 struct dp_plane {
 	struct psp_dp_config config; /* with the defaults filled in */
 
-	pthread_mutex_t writer; /* held by whoever changes tables or keys */
-	bool started;
+	pthread_mutex_t writer;   /* held by whoever changes tables or keys */
+	pthread_mutex_t stopping; /* held while the workers end; within it no other lock is held */
+	bool started, stopped;
 	bool no_gmac;                   /* the plane has PSP versions 0 and 1 alone */
 	_Atomic(struct dp_pipe *) root; /* RCU, where a plane has readers */
 	_Atomic(struct dp_pipe *) pipes[DP_PIPES_MAX]; /* likewise */
@@ -91,7 +92,7 @@ int32_t plane_up(struct psp_dp *dp, char *err, uint32_t err_cap);
 /* Gives back what plane_up() took, however far that came; nothing runs. (free) */
 void plane_down(struct psp_dp *dp);
 int32_t plane_start(struct psp_dp *dp);
-/* Stops what plane_start() started; also when it was never called. (free) */
+/* Stops what plane_start() started; also when it was never called, and again. (free) */
 void plane_stop(struct psp_dp *dp);
 
 /* The arguments are sound; stats is zeroed. */

@@ -66,14 +66,15 @@ static void take_says_what_it_needs(void)
 	CHECK(dp_events_push(&events, &event, data, sizeof(data)));
 	CHECK_EQ(dp_events_take(&events, buf, 100, 0, &len), PSP_DP_ERANGE);
 	CHECK_EQ(len, 184);
-	/* It has not said so yet: who closes waits for it. */
-	CHECK(events.reading);
+	/* It has not said so yet: nobody closes now. */
+	CHECK(dp_events_is_read(&events));
 	dp_events_done(&events);
+	CHECK(!dp_events_is_read(&events));
 	len = 184;
 	CHECK_EQ(dp_events_take(&events, buf, len, 0, &len), 0);
 	CHECK_EQ(dp_events_take(&events, buf, len, 0, &len), PSP_DP_EBUSY);
 	dp_events_done(&events);
-	dp_events_close(&events);
+	dp_events_stop(&events);
 	CHECK_EQ(dp_events_take(&events, buf, len, 0, &len), PSP_DP_ECLOSED);
 	dp_events_free(&events);
 }

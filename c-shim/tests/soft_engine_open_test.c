@@ -181,7 +181,7 @@ static void *wait_for_events(void *arg)
 	return (void *)status;
 }
 
-static void close_wakes_who_waits_for_events(void)
+static void stop_wakes_who_waits_for_events(void)
 {
 	struct timespec from, to;
 	pthread_t thread;
@@ -197,15 +197,41 @@ static void close_wakes_who_waits_for_events(void)
 		CHECK_EQ(pthread_create(&thread, NULL, wait_for_events, dp), 0);
 		while (psp_dp_event_wait(dp, buf, sizeof(buf), 0, &len) != PSP_DP_EBUSY)
 			usleep(100);
+		/* Somebody waits: nothing is freed. */
+		CHECK_EQ(psp_dp_close(dp), PSP_DP_EBUSY);
+		CHECK(graph_says(dp, "Cannot close plane: a call is waiting for its events"));
 		clock_gettime(CLOCK_MONOTONIC, &from);
-		CHECK_EQ(psp_dp_close(dp), 0);
-		clock_gettime(CLOCK_MONOTONIC, &to);
-		net.a.dp = NULL;
+		CHECK_EQ(psp_dp_stop(dp), 0);
 		pthread_join(thread, &status);
+		clock_gettime(CLOCK_MONOTONIC, &to);
 		CHECK_EQ((intptr_t)status, PSP_DP_ECLOSED);
 		CHECK(to.tv_sec - from.tv_sec <= 1);
 		net_close(&net.a);
 	}
+}
+
+static void stopped_plane_answers_until_it_is_closed(void)
+{
+	struct psp_dp *dp = open_a(NULL);
+	struct psp_dp_port_info info = {.size = sizeof(info)};
+	uint8_t buf[100];
+	uint32_t len;
+
+	CHECK(dp != NULL);
+	CHECK_EQ(psp_dp_start(dp), 0);
+	CHECK_EQ(psp_dp_stop(dp), 0);
+	CHECK_EQ(psp_dp_stop(dp), 0);
+	CHECK_EQ(psp_dp_event_wait(dp, buf, sizeof(buf), 0, &len), PSP_DP_ECLOSED);
+	CHECK_EQ(psp_dp_event_wait(dp, buf, sizeof(buf), 60000, &len), PSP_DP_ECLOSED);
+	CHECK_EQ(psp_dp_start(dp), PSP_DP_EBUSY);
+	CHECK_EQ(psp_dp_port_query(dp, PSP_DP_PORT_UPLINK, &info), 0);
+	net_close(&net.a);
+	dp = open_a(NULL);
+	CHECK(dp != NULL);
+	CHECK_EQ(psp_dp_stop(dp), 0);
+	CHECK_EQ(psp_dp_start(dp), PSP_DP_ECLOSED);
+	CHECK(graph_says(dp, "Cannot start plane: it was stopped"));
+	CHECK_EQ(psp_dp_stop(NULL), PSP_DP_EINVAL);
 }
 
 /* Threads of the plane, and those of them that do not get SIGTERM. */
@@ -266,7 +292,8 @@ int main(void)
 	RUN_CLOSED(an_open_plane_tells_when_the_kernel_begins_to_forward);
 	RUN_CLOSED(plane_opens_and_closes_without_leaks);
 	RUN_CLOSED(version_and_counters_read_whole_or_not_at_all);
-	RUN_CLOSED(close_wakes_who_waits_for_events);
+	RUN_CLOSED(stop_wakes_who_waits_for_events);
+	RUN_CLOSED(stopped_plane_answers_until_it_is_closed);
 	RUN_CLOSED(workers_have_names_and_no_signals);
 	return test_summary();
 }
