@@ -84,24 +84,83 @@ enum psp_dp_guard_mode {
 	PSP_DP_GUARD_NEVER = 2,
 };
 
+/*
+ * The bounds of every size that psp_dp_open() takes, and what 0 stands for. psp_dp_limits() tells the same, and so does
+ * LIMITS in ffi/symbols.ts; nobody else has these numbers.
+ */
+#define PSP_DP_MAX_ENTRIES_MIN 1
+#define PSP_DP_MAX_ENTRIES_DEFAULT 262144
+#define PSP_DP_MAX_ENTRIES_MAX 16777216
+#define PSP_DP_MAX_CRYPTO_IDS_MIN 1
+#define PSP_DP_MAX_CRYPTO_IDS_DEFAULT 131072
+#define PSP_DP_MAX_CRYPTO_IDS_MAX 16777216
+#define PSP_DP_HOLD_PACKETS_PER_FLOW_MIN 1
+#define PSP_DP_HOLD_PACKETS_PER_FLOW_DEFAULT 64
+#define PSP_DP_HOLD_PACKETS_PER_FLOW_MAX 65536
+#define PSP_DP_HOLD_FLOWS_MIN 1
+#define PSP_DP_HOLD_FLOWS_DEFAULT 16384
+#define PSP_DP_HOLD_FLOWS_MAX 1048576
+#define PSP_DP_HOLD_BYTES_MIN 65536
+#define PSP_DP_HOLD_BYTES_DEFAULT 16777216
+#define PSP_DP_HOLD_BYTES_MAX 17179869184
+#define PSP_DP_EVENT_BYTES_MIN 4096
+#define PSP_DP_EVENT_BYTES_DEFAULT 1048576
+#define PSP_DP_EVENT_BYTES_MAX 1073741824
+#define PSP_DP_SAMPLE_BYTES_MIN 20
+#define PSP_DP_SAMPLE_BYTES_DEFAULT 128
+#define PSP_DP_SAMPLE_BYTES_MAX 2048
+#define PSP_DP_UPLINK_VLAN_MIN 0
+#define PSP_DP_UPLINK_VLAN_DEFAULT 0
+#define PSP_DP_UPLINK_VLAN_MAX 4094
+/* doca alone */
+#define PSP_DP_HUGEPAGES_MB_MIN 2
+#define PSP_DP_HUGEPAGES_MB_DEFAULT 0 /* what DPDK takes by itself */
+#define PSP_DP_HUGEPAGES_MB_MAX 1048576
+#define PSP_DP_MBUFS_MIN 512
+#define PSP_DP_MBUFS_DEFAULT 8192
+#define PSP_DP_MBUFS_MAX 1048576
+#define PSP_DP_ACTIONS_MEMORY_MIN 1048576
+#define PSP_DP_ACTIONS_MEMORY_DEFAULT 0 /* what max_entries may need */
+#define PSP_DP_ACTIONS_MEMORY_MAX 2147483648
+
+#define PSP_DP_HUGEPAGES_NONE UINT32_MAX /* hugepages_mb: ordinary pages are used */
+#define PSP_DP_CPUS_MAX 512
+
+/* A line each: "field min default max\n", of psp_dp_config. */
+PSP_DP_API int32_t psp_dp_limits(char *buf, uint32_t cap, uint32_t *len);
+
+/* What a plane cannot do yet is PSP_DP_ENOTSUP unless it is 0. */
 struct psp_dp_config {
 	uint32_t size;
 	uint32_t backend;        /* enum psp_dp_backend */
 	char uplink[64];         /* interface name (soft) or PCI address (doca), 0-terminated */
 	char host[64];           /* interface name (soft) or representor (doca) */
-	uint32_t max_entries;    /* over all pipes; 0: 262144 */
-	uint32_t max_crypto_ids; /* ids are 1..max; 0: 131072 */
-	uint32_t hold_packets_per_flow; /* 0: 64 */
-	uint32_t hold_flows;            /* flows in the miss table, held or negative; 0: 16384 */
-	uint64_t hold_bytes;            /* over all flows; 0: 16 MiB */
-	uint32_t event_bytes;           /* ring of events not yet read; 0: 1 MiB */
-	uint32_t sample_bytes; /* octets of a packet in a sample or exception event; 0: 128 */
+	uint32_t max_entries;    /* over all pipes */
+	uint32_t max_crypto_ids; /* ids are 1..max */
+	uint32_t hold_packets_per_flow;
+	uint32_t hold_flows;   /* flows in the miss table, held or negative */
+	uint64_t hold_bytes;   /* over all flows */
+	uint32_t event_bytes;  /* ring of events not yet read */
+	uint32_t sample_bytes; /* octets of a packet in a sample or exception event */
 	uint32_t versions;    /* bit n: PSP version n is accepted on receive; 0: versions 0 and 1 */
 	uint16_t uplink_vlan; /* 802.1Q VLAN id on the uplink, 0: untagged */
 	uint8_t mss_clamp;    /* 1: clamp the MSS of TCP SYNs to what fits the uplink */
 	uint8_t host_guard;   /* enum psp_dp_guard_mode; soft alone */
-	char options[512];    /* plane-specific "key=value,..." (doca: cores, devargs) */
-	uint8_t reserved[64];
+	uint32_t
+		workers; /* threads that carry packets; 0: as the plane sees fit (no plane has a choice yet) */
+	uint32_t busy_poll_us; /* to look for packets before a worker sleeps; no plane does yet */
+	uint8_t cpus
+		[64]; /* bit n of octet m: workers may run on processor 8 m + n; all 0: on any (soft), on 0 (doca) */
+	uint32_t queues; /* doca: of the uplink; 0: as the plane sees fit (it has no choice yet) */
+	uint32_t hugepages_mb; /* doca: memory for DPDK in MiB, or PSP_DP_HUGEPAGES_NONE */
+	uint32_t mbufs;        /* doca: packet buffers */
+	uint32_t pad0;
+	uint64_t actions_memory; /* doca: octets for what entries do */
+	char devargs[256];       /* doca: more of mlx5's devargs, "key=value,..." */
+	char representor
+		[64]; /* doca: DPDK's word for the representor when `host` is not one, such as "pf0vf0" (DOCA 3.0) */
+	char flow_mode[64]; /* doca: DOCA Flow's mode words; empty: by release */
+	uint8_t reserved[128];
 };
 
 /*
@@ -131,6 +190,24 @@ PSP_DP_API int32_t psp_dp_close(struct psp_dp *dp);
 
 /* The sentence that belongs to the last failed call on this handle (any thread). */
 PSP_DP_API int32_t psp_dp_error_text(struct psp_dp *dp, char *buf, uint32_t cap, uint32_t *len);
+
+struct psp_dp_granted {
+	uint32_t size;
+	uint32_t max_entries;
+	uint32_t max_crypto_ids;
+	uint32_t hold_packets_per_flow;
+	uint32_t hold_flows;
+	uint32_t event_bytes;
+	uint32_t sample_bytes;
+	uint32_t workers;
+	uint32_t queues; /* doca */
+	uint32_t mbufs;  /* doca */
+	uint64_t hold_bytes;
+	uint64_t actions_memory; /* doca */
+	uint8_t reserved[64];
+};
+/* What an open plane has of each size of its configuration. */
+PSP_DP_API int32_t psp_dp_granted(struct psp_dp *dp, struct psp_dp_granted *granted);
 
 enum psp_dp_guard {
 	PSP_DP_GUARD_NOT_APPLICABLE = 0, /* the kernel gets no copies: in hardware */

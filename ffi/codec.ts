@@ -13,6 +13,7 @@ import {
   type DropReason,
   type EntryDescriptor,
   type Fwd,
+  type Granted,
   type MasterKeyInfo,
   type Match,
   type MatchMask,
@@ -222,12 +223,41 @@ export function encodeConfig(options: PlaneOptions): Struct<"psp_dp_config"> {
     .set("hold_packets_per_flow", options.holdPacketsPerFlow ?? 0)
     .set("hold_flows", options.holdFlows ?? 0)
     .set("hold_bytes", options.holdBytes ?? 0)
+    .set("event_bytes", options.eventBytes ?? 0)
     .set("sample_bytes", options.sampleBytes ?? 0)
     .set("versions", versionBits(options.versions ?? []))
     .set("uplink_vlan", options.uplinkVlan ?? 0)
     .set("mss_clamp", options.mssClamp ? 1 : 0)
     .set("host_guard", GUARD_MODES[options.hostGuard ?? "auto"])
-    .setText("options", options.options ?? "");
+    .set("hugepages_mb", options.hugepagesMb ?? 0)
+    .setOctets("cpus", cpuBits(options.cpus ?? []));
+}
+
+/** Bit n of octet m: processor 8 m + n. */
+function cpuBits(cpus: readonly number[]): Uint8Array {
+  const bits = new Uint8Array(LAYOUT.psp_dp_config.cpus[1]);
+  for (const cpu of cpus) {
+    if (cpu >= bits.length * 8) throw new RangeError(`there is no processor ${cpu}`);
+    bits[cpu >> 3] = (bits[cpu >> 3] ?? 0) | 1 << (cpu & 7);
+  }
+  return bits;
+}
+
+/** struct psp_dp_granted */
+export function decodeGranted(struct: Struct<"psp_dp_granted">): Granted {
+  return {
+    maxEntries: struct.number("max_entries"),
+    maxCryptoIds: struct.number("max_crypto_ids"),
+    holdPacketsPerFlow: struct.number("hold_packets_per_flow"),
+    holdFlows: struct.number("hold_flows"),
+    holdBytes: Number(struct.bigint("hold_bytes")),
+    eventBytes: struct.number("event_bytes"),
+    sampleBytes: struct.number("sample_bytes"),
+    workers: struct.number("workers"),
+    queues: struct.number("queues"),
+    mbufs: struct.number("mbufs"),
+    actionsMemory: Number(struct.bigint("actions_memory")),
+  };
 }
 
 /** Bit n: PSP version n. */

@@ -216,12 +216,19 @@ Deno.test("the configuration: defaults are 0, names are text", () => {
     host: "veth1",
     versions: [0, 1, 3],
     mssClamp: true,
+    cpus: [0, 3, 8, 511],
   });
   assert.equal(new TextDecoder().decode(config.octets("uplink").subarray(0, 5)), "eth0\0");
   assert.equal(config.number("versions"), 0b1011);
   assert.equal(config.number("mss_clamp"), 1);
   assert.equal(config.number("max_entries"), 0);
   assert.equal(config.bigint("hold_bytes"), 0n);
+  assert.deepEqual([...config.octets("cpus")].flatMap((bits, i) => bits === 0 ? [] : [[i, bits]]), [
+    [0, 0b1001],
+    [1, 1],
+    [63, 0x80],
+  ]);
+  assert.throws(() => encodeConfig({ uplink: "e", host: "h", cpus: [512] }), RangeError);
   assert.throws(() => encodeConfig({ uplink: "x".repeat(64), host: "h" }), RangeError);
 });
 

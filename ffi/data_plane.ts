@@ -4,6 +4,7 @@
 import { addressBytes } from "./address.ts";
 import {
   decodeEvents,
+  decodeGranted,
   decodeKeys,
   decodeMasterKey,
   decodeNextHop,
@@ -24,6 +25,7 @@ import {
   DataPlaneError,
   type DropReason,
   type EntryDescriptor,
+  type Granted,
   type MasterKeyInfo,
   type NextHop,
   type PipeDescriptor,
@@ -82,6 +84,13 @@ export class DataPlane implements Plane {
 
   version(): string {
     return this.#library.version;
+  }
+
+  granted(): Granted {
+    const out = Struct.sized("psp_dp_granted");
+    const what = "Cannot ask what was granted";
+    this.#handle.do(what, (dp) => this.#symbols.psp_dp_granted(dp, out.bytes));
+    return decodeGranted(out);
   }
 
   port(name: PortName): PortInfo {

@@ -9,7 +9,8 @@ import { limitMs } from "../tests/support/scale.ts";
 import { DataPlane } from "./data_plane.ts";
 import { Key } from "./key.ts";
 import { type Library, openLibrary } from "./library.ts";
-import type { EntryDescriptor, PipeDescriptor, Plane, PlaneEvent } from "./plane.ts";
+import type { EntryDescriptor, Granted, PipeDescriptor, Plane, PlaneEvent } from "./plane.ts";
+import { type Limit, LIMITS } from "./symbols.ts";
 
 const ACL: PipeDescriptor = {
   name: "EGR_ACL",
@@ -76,6 +77,39 @@ function tests(): void {
       name: "DataPlaneError",
       code: "EINVAL",
     });
+  });
+
+  Deno.test("a plane opens at each bound of its sizes, and not beyond", async () => {
+    using library = openLibrary(libraryPath());
+    const ports = { uplink: "up0", host: "host0" };
+    const sizes = {
+      maxEntries: LIMITS.max_entries,
+      maxCryptoIds: LIMITS.max_crypto_ids,
+      holdPacketsPerFlow: LIMITS.hold_packets_per_flow,
+      holdFlows: LIMITS.hold_flows,
+      holdBytes: LIMITS.hold_bytes,
+      eventBytes: LIMITS.event_bytes,
+      sampleBytes: LIMITS.sample_bytes,
+    } satisfies Partial<Record<keyof Granted, Limit>>;
+    for (const [name, { min, max }] of Object.entries(sizes)) {
+      for (const size of [min, max]) {
+        await using dp = DataPlane.open(library, { ...ports, [name]: size });
+        assert.equal(dp.granted()[name as keyof Granted], size, name);
+      }
+      // 0 is the default.
+      for (const size of [min - 1, max + 1].filter((size) => size !== 0)) {
+        assert.throws(() => DataPlane.open(library, { ...ports, [name]: size }), {
+          code: "EINVAL",
+          message: new RegExp(`[a-z_]+ ${size} is not within ${min} and ${max}$`),
+        });
+      }
+    }
+    await using dp = DataPlane.open(library, ports);
+    const granted = dp.granted();
+    for (const [name, limit] of Object.entries(sizes)) {
+      assert.equal(granted[name as keyof Granted], limit.default, name);
+    }
+    assert.ok(granted.workers > 0);
   });
 
   plane("the plane knows its kind, its ports and its counters", (dp, library) => {

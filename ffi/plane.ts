@@ -250,6 +250,7 @@ export type PlaneEvent =
 export interface Plane extends AsyncDisposable {
   readonly kind: string;
   version(): string;
+  granted(): Granted;
   port(name: PortName): PortInfo;
   /** By the kernel's routes and neighbours; undefined: no route over the uplink. */
   nextHop(pip: string): NextHop | undefined;
@@ -294,7 +295,26 @@ export interface PlaneOptions {
   readonly mssClamp?: boolean;
   /** Of the soft plane; "auto" when absent. */
   readonly hostGuard?: "auto" | "require" | "off";
-  readonly options?: string;
+  /** Processors that carry packets; absent or empty: any (soft), the first (doca). */
+  readonly cpus?: readonly number[];
+  /** Of the DOCA plane: MiB for DPDK. */
+  readonly hugepagesMb?: number;
+  readonly eventBytes?: number;
+}
+
+/** What an open plane has of each size; octets for memory, 0 for what it does not have. */
+export interface Granted {
+  readonly maxEntries: number;
+  readonly maxCryptoIds: number;
+  readonly holdPacketsPerFlow: number;
+  readonly holdFlows: number;
+  readonly holdBytes: number;
+  readonly eventBytes: number;
+  readonly sampleBytes: number;
+  readonly workers: number;
+  readonly queues: number;
+  readonly mbufs: number;
+  readonly actionsMemory: number;
 }
 
 /** A refusal of the data plane: what could not be done, and why. */

@@ -28,6 +28,10 @@ export const SYMBOLS = {
     parameters: ["buffer", /* char *buf */ "u32", /* cap */ "buffer" /* uint32_t *len */],
     result: "i32",
   },
+  psp_dp_limits: {
+    parameters: ["buffer", /* char *buf */ "u32", /* cap */ "buffer" /* uint32_t *len */],
+    result: "i32",
+  },
 
   // open and close
   psp_dp_open: {
@@ -43,6 +47,10 @@ export const SYMBOLS = {
   // May take a second: never on the event loop.
   psp_dp_stop: { parameters: ["u64" /* dp */], result: "i32", nonblocking: true },
   psp_dp_close: { parameters: ["u64" /* dp */], result: "i32", nonblocking: true },
+  psp_dp_granted: {
+    parameters: ["u64", /* dp */ "buffer" /* struct psp_dp_granted *granted */],
+    result: "i32",
+  },
   psp_dp_error_text: {
     parameters: [
       "u64", // dp
@@ -286,7 +294,7 @@ export type Symbols = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
  */
 export const LAYOUT = {
   psp_dp_config: {
-    ".": [0, 752],
+    ".": [0, 784],
     size: [0, 4],
     backend: [4, 4],
     uplink: [8, 64],
@@ -302,8 +310,34 @@ export const LAYOUT = {
     uplink_vlan: [172, 2],
     mss_clamp: [174, 1],
     host_guard: [175, 1],
-    options: [176, 512],
-    reserved: [688, 64],
+    workers: [176, 4],
+    busy_poll_us: [180, 4],
+    cpus: [184, 64],
+    queues: [248, 4],
+    hugepages_mb: [252, 4],
+    mbufs: [256, 4],
+    pad0: [260, 4],
+    actions_memory: [264, 8],
+    devargs: [272, 256],
+    representor: [528, 64],
+    flow_mode: [592, 64],
+    reserved: [656, 128],
+  },
+  psp_dp_granted: {
+    ".": [0, 120],
+    size: [0, 4],
+    max_entries: [4, 4],
+    max_crypto_ids: [8, 4],
+    hold_packets_per_flow: [12, 4],
+    hold_flows: [16, 4],
+    event_bytes: [20, 4],
+    sample_bytes: [24, 4],
+    workers: [28, 4],
+    queues: [32, 4],
+    mbufs: [36, 4],
+    hold_bytes: [40, 8],
+    actions_memory: [48, 8],
+    reserved: [56, 64],
   },
   psp_dp_port_info: {
     ".": [0, 52],
@@ -463,6 +497,31 @@ export const LAYOUT = {
     data_len: [76, 4],
   },
 } as const;
+
+/**
+ * The bounds of every size that a plane is opened with, and what 0 stands for, by the field of psp_dp_config. The
+ * library says the same by psp_dp_limits(), and a test compares; nobody else has these numbers.
+ */
+export const LIMITS = {
+  max_entries: { min: 1, default: 262144, max: 16777216 },
+  max_crypto_ids: { min: 1, default: 131072, max: 16777216 },
+  hold_packets_per_flow: { min: 1, default: 64, max: 65536 },
+  hold_flows: { min: 1, default: 16384, max: 1048576 },
+  hold_bytes: { min: 65536, default: 16777216, max: 17179869184 },
+  event_bytes: { min: 4096, default: 1048576, max: 1073741824 },
+  sample_bytes: { min: 20, default: 128, max: 2048 },
+  uplink_vlan: { min: 0, default: 0, max: 4094 },
+  hugepages_mb: { min: 2, default: 0, max: 1048576 },
+  mbufs: { min: 512, default: 8192, max: 1048576 },
+  actions_memory: { min: 1048576, default: 0, max: 2147483648 },
+} as const satisfies Readonly<Record<string, Limit>>;
+
+/** One of them. */
+export interface Limit {
+  readonly min: number;
+  readonly default: number;
+  readonly max: number;
+}
 
 /** A struct of psp_dp.h. */
 export type StructName = keyof typeof LAYOUT;

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { libraryPath } from "../tests/support/library.ts";
 import { openLibrary, readText } from "./library.ts";
-import { LAYOUT } from "./symbols.ts";
+import { LAYOUT, LIMITS } from "./symbols.ts";
 
 Deno.test("the library lays its structs out as the table says", () => {
   using library = openLibrary(libraryPath());
@@ -11,6 +11,16 @@ Deno.test("the library lays its structs out as the table says", () => {
     Object.entries(fields).map(([field, [offset, size]]) => `${struct} ${field} ${offset} ${size}`)
   );
   assert.deepEqual(text.trim().split("\n").sort(), table.sort());
+});
+
+Deno.test("the library has the limits that the table has", () => {
+  using library = openLibrary(libraryPath());
+  const text = readText("Cannot read", (...args) => library.symbols.psp_dp_limits(...args));
+  const table = Object.entries(LIMITS).map(([name, limit]) =>
+    `${name} ${limit.min} ${limit.default} ${limit.max}`
+  );
+  assert.deepEqual(text.trim().split("\n"), table);
+  for (const name of Object.keys(LIMITS)) assert.ok(name in LAYOUT.psp_dp_config, name);
 });
 
 Deno.test("no field passes the end of its struct, and none overlaps the next", () => {

@@ -6,8 +6,9 @@
 #include <string.h>
 #include <time.h>
 
+_Static_assert(PSP_DP_SAMPLE_BYTES_MAX <= DP_EXCEPTION_BYTES, "nor is a sample larger");
 _Static_assert(sizeof(struct psp_dp_event) % 8 == 0, "records are multiples of 8");
-_Static_assert(sizeof(struct psp_dp_event) + DP_EXCEPTION_BYTES <= DP_EVENT_BYTES_MIN,
+_Static_assert(sizeof(struct psp_dp_event) + DP_EXCEPTION_BYTES <= PSP_DP_EVENT_BYTES_MIN,
 	       "the largest record fits the smallest ring");
 
 int32_t dp_events_init(struct dp_events *events, uint32_t cap)
@@ -32,7 +33,7 @@ void dp_events_free(struct dp_events *events)
 	if (events->buf == NULL)
 		return;
 	/* Samples are clear text of a tenant. */
-	explicit_bzero(events->buf, events->cap);
+	explicit_bzero(events->buf, events->tail < events->cap ? events->tail : events->cap);
 	free(events->buf);
 	events->buf = NULL;
 	pthread_cond_destroy(&events->changed);

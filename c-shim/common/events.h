@@ -14,7 +14,6 @@
 #include "../psp_dp.h"
 #include "packet.h"
 
-#define DP_EVENT_BYTES_MIN 4096u  /* holds the largest record */
 #define DP_EXCEPTION_BYTES 2048u  /* of an exception's frame */
 #define DP_TOO_BIG_BYTES 1232u    /* what an ICMPv6 Packet Too Big may quote: 1280 - 40 - 8 */
 #define DP_LIMIT_SLOTS 1024u      /* keys that are told apart */

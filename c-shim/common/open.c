@@ -1,21 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* open.c: opening, starting, stopping and closing, and what is asked of the library as a whole. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../psp/wire.h"
+#include "limits.h"
 #include "plane.h"
-
-#define ENTRIES_DEFAULT 262144u
-#define CRYPTO_IDS_DEFAULT 131072u
-#define HOLD_PACKETS_DEFAULT 64u
-#define HOLD_FLOWS_DEFAULT 16384u
-#define HOLD_FLOWS_LIMIT (1u << 20)
-#define HOLD_BYTES_DEFAULT (UINT64_C(16) << 20)
-#define EVENT_BYTES_DEFAULT (1u << 20)
-#define EVENT_BYTES_LIMIT (1u << 30)
-#define SAMPLE_BYTES_DEFAULT 128u
-#define VLAN_ID_MAX 4094u
 
 int32_t psp_dp_abi_version(uint32_t *abi)
 {
@@ -41,40 +32,22 @@ int32_t psp_dp_version(char *buf, uint32_t cap, uint32_t *len)
 
 /* ---- open ------------------------------------------------------------------------------------ */
 
-#define DEFAULT(field, value) ((field) = (field) != 0 ? (field) : (value))
-
-static void fill_defaults(struct psp_dp_config *config)
+static int32_t check(const struct psp_dp_config *config, char *why, size_t cap)
 {
-	DEFAULT(config->max_entries, ENTRIES_DEFAULT);
-	DEFAULT(config->max_crypto_ids, CRYPTO_IDS_DEFAULT);
-	DEFAULT(config->hold_packets_per_flow, HOLD_PACKETS_DEFAULT);
-	DEFAULT(config->hold_flows, HOLD_FLOWS_DEFAULT);
-	DEFAULT(config->hold_bytes, HOLD_BYTES_DEFAULT);
-	DEFAULT(config->event_bytes, EVENT_BYTES_DEFAULT);
-	DEFAULT(config->sample_bytes, SAMPLE_BYTES_DEFAULT);
-	DEFAULT(config->versions, PSP_VERSIONS_DEFAULT);
-}
-
-/* What is wrong with a configuration whose defaults are filled in; NULL: nothing. */
-static const char *complaint(const struct psp_dp_config *config)
-{
-	const char *why = plane_complaint(config);
-
-	if (why != NULL)
-		return why;
-	if (config->max_entries > DP_ENTRIES_LIMIT || config->max_crypto_ids > DP_ENTRIES_LIMIT)
-		return "max_entries and max_crypto_ids go up to 2^24";
-	if (config->hold_flows > HOLD_FLOWS_LIMIT)
-		return "hold_flows goes up to 2^20";
-	if (config->event_bytes < DP_EVENT_BYTES_MIN || config->event_bytes > EVENT_BYTES_LIMIT)
-		return "event_bytes is not within 4096 and 2^30";
-	if (config->sample_bytes > DP_EXCEPTION_BYTES)
-		return "sample_bytes goes up to 2048";
-	if (config->versions >> PSP_VERSIONS != 0)
-		return "versions names one that PSP does not have";
-	if (config->uplink_vlan > VLAN_ID_MAX)
-		return "uplink_vlan goes up to 4094";
-	return NULL;
+	if (!dp_limits_hold(config, why, cap))
+		return PSP_DP_EINVAL;
+	if (config->versions >> PSP_VERSIONS != 0) {
+		(void)snprintf(why, cap, "versions names one that PSP does not have");
+		return PSP_DP_EINVAL;
+	}
+	if (config->workers != 0 || config->busy_poll_us != 0 || config->queues != 0) {
+		(void)snprintf(why, cap, "no plane has a choice of %s",
+			       config->workers != 0        ? "workers"
+			       : config->busy_poll_us != 0 ? "busy_poll_us"
+							   : "queues");
+		return PSP_DP_ENOTSUP;
+	}
+	return plane_check(config, why, cap);
 }
 
 /* Everything that can be given back by give_back(), whether it got this far or not. */
@@ -137,7 +110,7 @@ int32_t psp_dp_open(const struct psp_dp_config *config, struct psp_dp **out, cha
 {
 	struct psp_dp_config filled;
 	struct psp_dp *dp;
-	const char *why;
+	char why[160];
 	int32_t status;
 
 	if (err == NULL)
@@ -151,13 +124,15 @@ int32_t psp_dp_open(const struct psp_dp_config *config, struct psp_dp **out, cha
 			     "the configuration is missing, or of a size that is not known");
 		return PSP_DP_EINVAL;
 	}
-	filled = *config;
-	fill_defaults(&filled);
-	why = complaint(&filled);
-	if (why != NULL) {
+	status = check(config, why, sizeof(why));
+	if (status != 0) {
 		dp_open_fail(err, err_cap, why);
-		return PSP_DP_EINVAL;
+		return status;
 	}
+	filled = *config;
+	dp_limits_fill(&filled);
+	if (filled.versions == 0)
+		filled.versions = PSP_VERSIONS_DEFAULT;
 	dp = plane_new(&filled);
 	if (dp == NULL) {
 		dp_open_fail(err, err_cap, "out of memory");
@@ -169,6 +144,26 @@ int32_t psp_dp_open(const struct psp_dp_config *config, struct psp_dp **out, cha
 	else
 		*out = dp;
 	return status;
+}
+
+int32_t psp_dp_granted(struct psp_dp *dp, struct psp_dp_granted *granted)
+{
+	const struct psp_dp_config *config = &dp_plane_of(dp)->config;
+
+	if (dp == NULL || granted == NULL || granted->size != sizeof(*granted))
+		return PSP_DP_EINVAL;
+	*granted = (struct psp_dp_granted){
+		.size = sizeof(*granted),
+		.max_entries = config->max_entries,
+		.max_crypto_ids = config->max_crypto_ids,
+		.hold_packets_per_flow = config->hold_packets_per_flow,
+		.hold_flows = config->hold_flows,
+		.event_bytes = config->event_bytes,
+		.sample_bytes = config->sample_bytes,
+		.hold_bytes = config->hold_bytes,
+	};
+	plane_granted(dp, granted);
+	return 0;
 }
 
 /* ---- start, stop and close ------------------------------------------------------------------------- */

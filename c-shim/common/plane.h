@@ -23,7 +23,7 @@
 #include "keys.h"
 #include "pipe.h"
 
-#define DP_ENTRIES_LIMIT (1u << 24) /* leaves 8 bits of a handle to its generation */
+_Static_assert(PSP_DP_MAX_ENTRIES_MAX == 1 << 24, "8 bits of a handle are left to its generation");
 
 struct dp_plane {
 	struct psp_dp_config config; /* with the defaults filled in */
@@ -83,14 +83,19 @@ void dp_open_fail(char *err, uint32_t err_cap, const char *why);
 
 /* Its name, its version and what it is built on. (free) */
 void plane_version(char *text, size_t cap);
-/* What is wrong with ports and options of a configuration; NULL: nothing. (free) */
-const char *plane_complaint(const struct psp_dp_config *config);
+/*
+ * 0, PSP_DP_EINVAL or PSP_DP_ENOTSUP: a configuration whose sizes are within their bounds says what this plane cannot
+ * be or do, and why names it. Sizes that are 0 stand for their defaults. (free)
+ */
+int32_t plane_check(const struct psp_dp_config *config, char *why, size_t cap);
 /* Zeroed memory for a struct psp_dp, aligned for its counters; NULL: out of memory. (free) */
 struct psp_dp *plane_alloc(void);
 /* Opens everything; the struct dp_plane is ready. On failure plane_down() is called all the same. (free) */
 int32_t plane_up(struct psp_dp *dp, char *err, uint32_t err_cap);
 /* Gives back what plane_up() took, however far that came; nothing runs. (free) */
 void plane_down(struct psp_dp *dp);
+/* Fills in workers, queues, mbufs and actions_memory. (free) */
+void plane_granted(struct psp_dp *dp, struct psp_dp_granted *granted);
 int32_t plane_start(struct psp_dp *dp);
 /* Stops what plane_start() started; also when it was never called, and again. (free) */
 void plane_stop(struct psp_dp *dp);

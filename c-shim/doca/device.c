@@ -76,14 +76,14 @@ static bool is_rep(const struct doca_devinfo_rep *info, const char *name)
 }
 
 /* DPDK's word for it, which DOCA 3.0 probes by. */
-static void name_rep(const struct doca_devinfo_rep *info, const struct dpu_options *options,
+static void name_rep(const struct doca_devinfo_rep *info, const struct psp_dp_config *config,
 		     char *out, size_t cap)
 {
 	enum doca_pci_func_type type = DOCA_PCI_FUNC_TYPE_PF;
 	uint16_t number = 0;
 
-	if (options->representor[0] != 0) {
-		(void)snprintf(out, cap, "%s", options->representor);
+	if (config->representor[0] != 0) {
+		(void)snprintf(out, cap, "%s", config->representor);
 		return;
 	}
 	out[0] = 0;
@@ -114,7 +114,7 @@ static int32_t open_rep(struct psp_dp *dp, struct dpu_device *device)
 	for (uint32_t i = 0; i < n && device->rep == NULL; i++) {
 		if (!is_rep(list[i], dp->base.config.host))
 			continue;
-		name_rep(list[i], &dp->options, device->rep_word, sizeof(device->rep_word));
+		name_rep(list[i], &dp->base.config, device->rep_word, sizeof(device->rep_word));
 		result = dpu_trace(&dp->trace, doca_dev_rep_open(list[i], &device->rep),
 				   "dev_rep_open name=%s", dp->base.config.host);
 	}
@@ -126,9 +126,8 @@ static int32_t open_rep(struct psp_dp *dp, struct dpu_device *device)
 	if (result != DOCA_SUCCESS)
 		return dpu_fail_doca(dp, "the representor cannot be opened", result);
 	if (device->rep_word[0] == 0)
-		return dp_fail(
-			dp, PSP_DP_ENOTSUP,
-			"the representor is no VF's or SF's: say representor=... in options");
+		return dp_fail(dp, PSP_DP_ENOTSUP,
+			       "the representor is no VF's or SF's: say representor");
 	return 0;
 }
 

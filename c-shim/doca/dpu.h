@@ -89,6 +89,8 @@ int32_t dpu_nic_up(struct psp_dp *dp);
 void dpu_nic_down(struct psp_dp *dp);
 int32_t dpu_flow_up(struct psp_dp *dp);
 void dpu_flow_down(struct psp_dp *dp);
+/* Octets that DOCA Flow has for what entries of a port do: a power of 2. */
+uint32_t dpu_actions_memory(const struct psp_dp *dp);
 uint16_t dpu_port_id(const struct psp_dp *dp, uint32_t port);
 /* By DPDK's id; the kernel's: what DPDK says is what it was configured with, and does not follow. */
 uint16_t dpu_port_mtu(uint16_t id);

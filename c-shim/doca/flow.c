@@ -18,7 +18,6 @@
 #define PIECES                                                                                     \
 	3u /* entries of hardware with actions that one of the ABI's may need: stage, match, list */
 #define CYCLE_MS 100u /* of the cache of counters: limits of keys are looked at as often */
-#define ACTIONS_MEM_MIN (1u << 20)
 #define TX_ROOT_ENTRIES 64u
 
 static struct compat_resources resources_of(const struct psp_dp *dp)
@@ -30,7 +29,8 @@ static struct compat_resources resources_of(const struct psp_dp *dp)
 
 static int32_t init(struct psp_dp *dp)
 {
-	const char *mode = dp->options.mode[0] != 0 ? dp->options.mode : compat_mode_args();
+	const char *own = dp->base.config.flow_mode;
+	const char *mode = own[0] != 0 ? own : compat_mode_args();
 	uint16_t queues[DPU_QUEUES] = {DPU_QUEUE_TRUSTED, DPU_QUEUE_HOSTILE, DPU_QUEUE_DETOUR};
 	struct doca_flow_resource_rss_cfg rss;
 	struct compat_resources resources = resources_of(dp);
@@ -60,12 +60,14 @@ static int32_t init(struct psp_dp *dp)
 	return 0;
 }
 
-static uint32_t actions_mem(const struct psp_dp *dp)
+uint32_t dpu_actions_memory(const struct psp_dp *dp)
 {
 	uint64_t wanted = (uint64_t)dp->base.config.max_entries * PIECES * ACTION_OCTETS;
 
-	if (wanted < ACTIONS_MEM_MIN)
-		return ACTIONS_MEM_MIN;
+	if (dp->base.config.actions_memory != 0)
+		wanted = dp->base.config.actions_memory;
+	if (wanted < PSP_DP_ACTIONS_MEMORY_MIN)
+		return PSP_DP_ACTIONS_MEMORY_MIN;
 	return wanted > UINT32_C(1) << 31 ? UINT32_C(1) << 31 : rte_align32pow2((uint32_t)wanted);
 }
 
@@ -76,7 +78,7 @@ static doca_error_t configure_port(const struct psp_dp *dp, uint32_t port,
 	doca_error_t result = doca_flow_port_cfg_set_port_id(cfg, dpu_port_id(dp, port));
 
 	if (result == DOCA_SUCCESS)
-		result = doca_flow_port_cfg_set_actions_mem_size(cfg, actions_mem(dp));
+		result = doca_flow_port_cfg_set_actions_mem_size(cfg, dpu_actions_memory(dp));
 	if (result == DOCA_SUCCESS)
 		result = doca_flow_port_cfg_set_service_threads_cycle(cfg, CYCLE_MS);
 	if (result != DOCA_SUCCESS)

@@ -41,11 +41,11 @@ uint16_t dpu_port_id(const struct psp_dp *dp, uint32_t port)
 static int32_t probe(struct psp_dp *dp, struct dpu_nic *nic)
 {
 	struct dpu_device *device = dp->device;
-	char devargs[320];
+	char devargs[512];
 	doca_error_t result;
 
 	(void)snprintf(devargs, sizeof(devargs), "%s%s%s", compat_devargs(),
-		       dp->options.devargs[0] != 0 ? "," : "", dp->options.devargs);
+		       dp->base.config.devargs[0] != 0 ? "," : "", dp->base.config.devargs);
 	result = compat_probe(device->dev, device->rep, devargs, device->rep_word);
 	(void)dpu_trace(&dp->trace, result, "dpdk_probe devargs=%s representor=%s", devargs,
 			device->rep_word);
@@ -123,13 +123,13 @@ static int32_t make_pool(struct psp_dp *dp, struct dpu_nic *nic)
 		room = RTE_MBUF_DEFAULT_DATAROOM;
 	if (room + RTE_PKTMBUF_HEADROOM > UINT16_MAX)
 		room = UINT16_MAX - RTE_PKTMBUF_HEADROOM;
-	nic->pool = rte_pktmbuf_pool_create("psp_mbufs", dp->options.mbufs, CACHE, 0,
+	nic->pool = rte_pktmbuf_pool_create("psp_mbufs", dp->base.config.mbufs, CACHE, 0,
 					    (uint16_t)(room + RTE_PKTMBUF_HEADROOM),
 					    (int)rte_socket_id());
 	return nic->pool != NULL ? 0
 				 : dp_fail(dp, PSP_DP_ENOMEM,
 					   "there is no memory for %u packet buffers (hugepages?)",
-					   dp->options.mbufs);
+					   dp->base.config.mbufs);
 }
 
 /* A refusal is no end: where a port is isolated by itself there is nothing to ask for. The trace has it. */

@@ -3,126 +3,59 @@
 
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define TEXT_MAX 512u
-#define HUGEPAGES_MAX 1048576 /* MiB */
-#define MBUFS_MIN 512
-#define MBUFS_MAX (1 << 20)
-#define MBUFS_DEFAULT 8192u
-
-struct text_option {
-	const char *key;
-	size_t offset, cap;
-};
-
-#define TEXT(field)                                                                                \
-	{                                                                                          \
-#field, offsetof(struct dpu_options, field),                                       \
-			sizeof(((struct dpu_options *)NULL)->field)                                \
-	}
-
-static const struct text_option texts[] = {
-	TEXT(cores),
-	TEXT(representor),
-	TEXT(devargs),
-	TEXT(mode),
-};
-
-static const char *number(const char *value, long low, long high, long *out)
+const char *dpu_options_complaint(const struct psp_dp_config *config)
 {
-	char *end;
-
-	*out = strtol(value, &end, 10);
-	return *value == 0 || *end != 0 || *out < low || *out > high ? "is not a number in range"
-								     : NULL;
-}
-
-static const char *set(struct dpu_options *out, const char *key, const char *value)
-{
-	const char *wrong;
-	long n;
-
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-		char *field = (char *)out + texts[i].offset;
-
-		if (strcmp(key, texts[i].key) != 0)
-			continue;
-		if (*value == 0 || strlen(value) >= texts[i].cap)
-			return "is empty or too long";
-		memcpy(field, value, strlen(value) + 1);
-		return NULL;
-	}
-	if (strcmp(key, "hugepages_mb") == 0) {
-		wrong = number(value, 0, HUGEPAGES_MAX, &n);
-		out->hugepages_mb = (int32_t)n;
-		return wrong;
-	}
-	if (strcmp(key, "mbufs") == 0) {
-		wrong = number(value, MBUFS_MIN, MBUFS_MAX, &n);
-		out->mbufs = (uint32_t)n;
-		return wrong;
-	}
-	return "is not an option of the DOCA plane";
-}
-
-/* Commas within a value ("cores=0-1,3") are put back as ','; those between options end a string. */
-static void cut(char *text)
-{
-	char *comma = strchr(text, ',');
-
-	while (comma != NULL) {
-		char *next = strchr(comma + 1, ',');
-		char *equals = strchr(comma + 1, '=');
-
-		if (equals != NULL && (next == NULL || equals < next))
-			*comma = 0;
-		comma = next;
-	}
-}
-
-static void semicolons_to_commas(char *text)
-{
-	for (; *text != 0; text++) {
-		if (*text == ';')
-			*text = ',';
-	}
-}
-
-const char *dpu_options_parse(const char *text, struct dpu_options *out, char *why, uint32_t cap)
-{
-	char copy[TEXT_MAX];
-	size_t len = strlen(text);
-
-	memset(out, 0, sizeof(*out));
-	out->cores[0] = '0';
-	out->hugepages_mb = -1;
-	out->mbufs = MBUFS_DEFAULT;
-	if (len == 0)
-		return NULL;
-	if (len >= sizeof(copy)) {
-		(void)snprintf(why, cap, "the options are longer than %u octets", TEXT_MAX - 1);
-		return why;
-	}
-	memcpy(copy, text, len + 1);
-	cut(copy);
-	for (char *at = copy; at < copy + len;) {
-		size_t item = strlen(at);
-		char *equals = strchr(at, '=');
-		const char *wrong = "has no value";
-
-		if (equals != NULL) {
-			*equals = 0;
-			wrong = set(out, at, equals + 1);
-		}
-		if (wrong != NULL) {
-			(void)snprintf(why, cap, "option \"%.32s\" %s", at, wrong);
-			return why;
-		}
-		at += item + 1;
-	}
-	semicolons_to_commas(out->devargs);
-	semicolons_to_commas(out->mode);
+	if (memchr(config->devargs, 0, sizeof(config->devargs)) == NULL)
+		return "devargs have no end";
+	if (memchr(config->representor, 0, sizeof(config->representor)) == NULL)
+		return "representor has no end";
+	if (memchr(config->flow_mode, 0, sizeof(config->flow_mode)) == NULL)
+		return "flow_mode has no end";
 	return NULL;
+}
+
+static bool may(const struct psp_dp_config *config, uint32_t cpu)
+{
+	return cpu < PSP_DP_CPUS_MAX && ((uint32_t)config->cpus[cpu / 8] >> cpu % 8 & 1u) != 0;
+}
+
+/* "0-1,3" */
+static bool list_cores(const struct psp_dp_config *config, char *out, size_t cap)
+{
+	size_t at = 0;
+
+	out[0] = 0;
+	for (uint32_t first = 0; first < PSP_DP_CPUS_MAX; first++) {
+		const char *comma = at > 0 ? "," : "";
+		uint32_t last = first;
+		int n;
+
+		if (!may(config, first))
+			continue;
+		while (may(config, last + 1))
+			last++;
+		n = last > first ? snprintf(out + at, cap - at, "%s%u-%u", comma, first, last)
+				 : snprintf(out + at, cap - at, "%s%u", comma, first);
+		if (n < 0 || (size_t)n >= cap - at)
+			return false;
+		at += (size_t)n;
+		first = last;
+	}
+	return true;
+}
+
+bool dpu_options_read(const struct psp_dp_config *config, struct dpu_options *out)
+{
+	if (!list_cores(config, out->cores, sizeof(out->cores)))
+		return false;
+	if (out->cores[0] == 0)
+		memcpy(out->cores, "0", 2);
+	out->hugepages_mb = (int32_t)config->hugepages_mb;
+	if (config->hugepages_mb == PSP_DP_HUGEPAGES_NONE)
+		out->hugepages_mb = 0;
+	else if (config->hugepages_mb == 0)
+		out->hugepages_mb = -1;
+	return true;
 }

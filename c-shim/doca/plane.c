@@ -9,6 +9,7 @@
 
 #include "dpu.h"
 #include "eal.h"
+#include "mark.h"
 #include "preflight.h"
 
 _Static_assert(offsetof(struct psp_dp, base) == 0 && offsetof(struct dpu_pipe, base) == 0,
@@ -22,19 +23,30 @@ void plane_version(char *text, size_t cap)
 		       doca_version_runtime(), doca_version(), rte_version());
 }
 
-const char *plane_complaint(const struct psp_dp_config *config)
+int32_t plane_check(const struct psp_dp_config *config, char *why, size_t cap)
 {
-	const char *uplink = config->uplink, *host = config->host;
+	const char *uplink = config->uplink, *host = config->host, *wrong = NULL;
 
 	if (memchr(uplink, 0, sizeof(config->uplink)) == NULL || uplink[0] == 0)
-		return "uplink is not a PCI address";
-	if (memchr(host, 0, sizeof(config->host)) == NULL || host[0] == 0)
-		return "host is not a representor";
-	if (strcmp(uplink, host) == 0)
-		return "uplink and host are the same";
-	if (memchr(config->options, 0, sizeof(config->options)) == NULL)
-		return "options have no end";
-	return NULL;
+		wrong = "uplink is not a PCI address";
+	else if (memchr(host, 0, sizeof(config->host)) == NULL || host[0] == 0)
+		wrong = "host is not a representor";
+	else if (strcmp(uplink, host) == 0)
+		wrong = "uplink and host are the same";
+	else
+		wrong = dpu_options_complaint(config);
+	if (wrong == NULL)
+		return 0;
+	(void)snprintf(why, cap, "%s", wrong);
+	return PSP_DP_EINVAL;
+}
+
+void plane_granted(struct psp_dp *dp, struct psp_dp_granted *granted)
+{
+	granted->workers = 1;
+	granted->queues = DPU_QUEUES;
+	granted->mbufs = dp->base.config.mbufs;
+	granted->actions_memory = dpu_actions_memory(dp);
 }
 
 struct psp_dp *plane_alloc(void)
@@ -88,13 +100,10 @@ static int32_t make_tables(struct psp_dp *dp)
 /* What went wrong is the error text. */
 static int32_t up(struct psp_dp *dp)
 {
-	char why[160];
-	const char *wrong =
-		dpu_options_parse(dp->base.config.options, &dp->options, why, sizeof(why));
 	int32_t status;
 
-	if (wrong != NULL)
-		return dp_fail(dp, PSP_DP_EINVAL, "%s", wrong);
+	if (!dpu_options_read(&dp->base.config, &dp->options))
+		return dp_fail(dp, PSP_DP_EINVAL, "cpus are too many ranges of processors");
 	status = dpu_preflight(dp);
 	if (status == 0)
 		status = make_tables(dp);

@@ -11,7 +11,7 @@
 /* STRUCT(name, size) and, in order, FIELD(name, field, offset, size). */
 /* clang-format off */
 #define LAYOUT \
-	STRUCT(psp_dp_config, 752) \
+	STRUCT(psp_dp_config, 784) \
 	FIELD(psp_dp_config, size, 0, 4) \
 	FIELD(psp_dp_config, backend, 4, 4) \
 	FIELD(psp_dp_config, uplink, 8, 64) \
@@ -27,8 +27,32 @@
 	FIELD(psp_dp_config, uplink_vlan, 172, 2) \
 	FIELD(psp_dp_config, mss_clamp, 174, 1) \
 	FIELD(psp_dp_config, host_guard, 175, 1) \
-	FIELD(psp_dp_config, options, 176, 512) \
-	FIELD(psp_dp_config, reserved, 688, 64) \
+	FIELD(psp_dp_config, workers, 176, 4) \
+	FIELD(psp_dp_config, busy_poll_us, 180, 4) \
+	FIELD(psp_dp_config, cpus, 184, 64) \
+	FIELD(psp_dp_config, queues, 248, 4) \
+	FIELD(psp_dp_config, hugepages_mb, 252, 4) \
+	FIELD(psp_dp_config, mbufs, 256, 4) \
+	FIELD(psp_dp_config, pad0, 260, 4) \
+	FIELD(psp_dp_config, actions_memory, 264, 8) \
+	FIELD(psp_dp_config, devargs, 272, 256) \
+	FIELD(psp_dp_config, representor, 528, 64) \
+	FIELD(psp_dp_config, flow_mode, 592, 64) \
+	FIELD(psp_dp_config, reserved, 656, 128) \
+	STRUCT(psp_dp_granted, 120) \
+	FIELD(psp_dp_granted, size, 0, 4) \
+	FIELD(psp_dp_granted, max_entries, 4, 4) \
+	FIELD(psp_dp_granted, max_crypto_ids, 8, 4) \
+	FIELD(psp_dp_granted, hold_packets_per_flow, 12, 4) \
+	FIELD(psp_dp_granted, hold_flows, 16, 4) \
+	FIELD(psp_dp_granted, event_bytes, 20, 4) \
+	FIELD(psp_dp_granted, sample_bytes, 24, 4) \
+	FIELD(psp_dp_granted, workers, 28, 4) \
+	FIELD(psp_dp_granted, queues, 32, 4) \
+	FIELD(psp_dp_granted, mbufs, 36, 4) \
+	FIELD(psp_dp_granted, hold_bytes, 40, 8) \
+	FIELD(psp_dp_granted, actions_memory, 48, 8) \
+	FIELD(psp_dp_granted, reserved, 56, 64) \
 	STRUCT(psp_dp_port_info, 52) \
 	FIELD(psp_dp_port_info, size, 0, 4) \
 	FIELD(psp_dp_port_info, ifindex, 4, 4) \

@@ -26,19 +26,36 @@ void plane_version(char *text, size_t cap)
 
 /* ---- open ------------------------------------------------------------------------------------ */
 
-const char *plane_complaint(const struct psp_dp_config *config)
+int32_t plane_check(const struct psp_dp_config *config, char *why, size_t cap)
 {
-	const char *uplink = config->uplink, *host = config->host;
+	const char *uplink = config->uplink, *host = config->host, *wrong = NULL;
+	const char *hardware = config->hugepages_mb != 0     ? "hugepages_mb"
+			       : config->mbufs != 0          ? "mbufs"
+			       : config->actions_memory != 0 ? "actions_memory"
+			       : config->devargs[0] != 0     ? "devargs"
+			       : config->representor[0] != 0 ? "representor"
+			       : config->flow_mode[0] != 0   ? "flow_mode"
+							     : NULL;
 
 	if (memchr(uplink, 0, sizeof(config->uplink)) == NULL || uplink[0] == 0)
-		return "uplink is not the name of an interface";
-	if (memchr(host, 0, sizeof(config->host)) == NULL || host[0] == 0)
-		return "host is not the name of an interface";
-	if (strcmp(uplink, host) == 0)
-		return "uplink and host are the same interface";
-	if (config->host_guard > PSP_DP_GUARD_NEVER)
-		return "host_guard is not auto, require or off";
-	return config->options[0] != 0 ? "the soft plane has no options" : NULL;
+		wrong = "uplink is not the name of an interface";
+	else if (memchr(host, 0, sizeof(config->host)) == NULL || host[0] == 0)
+		wrong = "host is not the name of an interface";
+	else if (strcmp(uplink, host) == 0)
+		wrong = "uplink and host are the same interface";
+	else if (config->host_guard > PSP_DP_GUARD_NEVER)
+		wrong = "host_guard is not auto, require or off";
+	if (wrong != NULL)
+		(void)snprintf(why, cap, "%s", wrong);
+	else if (hardware != NULL)
+		(void)snprintf(why, cap, "%s is of hardware alone", hardware);
+	return wrong != NULL ? PSP_DP_EINVAL : hardware != NULL ? PSP_DP_ENOTSUP : 0;
+}
+
+void plane_granted(struct psp_dp *dp, struct psp_dp_granted *granted)
+{
+	(void)dp;
+	granted->workers = SOFT_WORKERS;
 }
 
 struct psp_dp *plane_alloc(void)

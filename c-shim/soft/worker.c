@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* pthread_setname_np() */
+#define _GNU_SOURCE /* pthread_setname_np(), cpu_set_t */
 /* worker.c: one thread per direction: read, run, flush, sleep. */
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,12 +155,28 @@ static void sleep_until_woken(struct soft_worker *worker, bool port_failed)
 	soft_rcu_online(&dp->rcu, worker->port);
 }
 
+/* On the processors that it may have. Where there is none of them, or not for us, it runs wherever it may. */
+static void settle_down(const struct psp_dp *dp)
+{
+	const struct psp_dp_config *config = &dp->base.config;
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	for (size_t n = 0; n < PSP_DP_CPUS_MAX; n++) {
+		if (((uint32_t)config->cpus[n / 8] >> n % 8 & 1u) != 0)
+			CPU_SET(n, &cpus);
+	}
+	if (CPU_COUNT(&cpus) > 0)
+		(void)pthread_setaffinity_np(pthread_self(), sizeof(cpus), &cpus);
+}
+
 static void *work(void *arg)
 {
 	struct soft_worker *worker = arg;
 	struct psp_dp *dp = worker->dp;
 
 	(void)pthread_setname_np(pthread_self(), names[worker->port]);
+	settle_down(dp);
 	worker->now_ns = dp_now_ns();
 	read_mtu(worker);
 	soft_rcu_online(&dp->rcu, worker->port);

@@ -117,7 +117,7 @@ static void miss_events_wait_for_room_in_the_ring(void)
 {
 	const struct dp_hold_limits limits = {
 		.packets_per_flow = 4, .flows = 1024, .bytes = 1u << 20};
-	struct bench *bench = bench_new(&limits, DP_EVENT_BYTES_MIN);
+	struct bench *bench = bench_new(&limits, PSP_DP_EVENT_BYTES_MIN);
 	static uint32_t flows[1024];
 	uint32_t n = 0, last = 0, packets;
 

@@ -61,7 +61,7 @@ static void packets_travel_both_ways(void)
 /* Entry and release come while packets go on: nothing is lost, and nothing overtakes what was held. */
 static void release_amid_traffic_keeps_the_order(void)
 {
-	struct psp_dp_config config = {.hold_packets_per_flow = 100000};
+	struct psp_dp_config config = {.hold_packets_per_flow = PSP_DP_HOLD_PACKETS_PER_FLOW_MAX};
 	struct flood f = {.n = 3000, .pause_us = 10};
 	struct psp_dp_event miss;
 	struct pair pair;

@@ -39,10 +39,26 @@ static void open_refuses_with_a_sentence(void)
 		 "host_guard",
 		 {.uplink = "a_up", .host = "a_host", .host_guard = 3},
 		 PSP_DP_EINVAL},
-		{"options",
-		 "options",
-		 {.uplink = "a_up", .host = "a_host", .options = "x=1"},
-		 PSP_DP_EINVAL},
+		{"devargs",
+		 "devargs is of hardware alone",
+		 {.uplink = "a_up", .host = "a_host", .devargs = "x=1"},
+		 PSP_DP_ENOTSUP},
+		{"hugepages",
+		 "hugepages_mb is of hardware alone",
+		 {.uplink = "a_up", .host = "a_host", .hugepages_mb = PSP_DP_HUGEPAGES_NONE},
+		 PSP_DP_ENOTSUP},
+		{"workers",
+		 "no plane has a choice of workers",
+		 {.uplink = "a_up", .host = "a_host", .workers = 1},
+		 PSP_DP_ENOTSUP},
+		{"busy poll",
+		 "no plane has a choice of busy_poll_us",
+		 {.uplink = "a_up", .host = "a_host", .busy_poll_us = 50},
+		 PSP_DP_ENOTSUP},
+		{"queues",
+		 "no plane has a choice of queues",
+		 {.uplink = "a_up", .host = "a_host", .queues = 1},
+		 PSP_DP_ENOTSUP},
 		{"versions",
 		 "versions",
 		 {.uplink = "a_up", .host = "a_host", .versions = 0x10},
@@ -234,13 +250,13 @@ static void stopped_plane_answers_until_it_is_closed(void)
 	CHECK_EQ(psp_dp_stop(NULL), PSP_DP_EINVAL);
 }
 
-/* Threads of the plane, and those of them that do not get SIGTERM. */
-static void count_workers(uint32_t *named, uint32_t *blocked)
+/* Threads of the plane, those of them that run on the first processor alone, and those that do not get SIGTERM. */
+static void count_workers(uint32_t *named, uint32_t *bound, uint32_t *blocked)
 {
 	const struct dirent *task;
 	DIR *dir = opendir("/proc/self/task");
 
-	*named = *blocked = 0;
+	*named = *bound = *blocked = 0;
 	while ((task = readdir(dir)) != NULL) {
 		char path[300], status[4096] = {0};
 		FILE *file;
@@ -254,25 +270,29 @@ static void count_workers(uint32_t *named, uint32_t *blocked)
 		if (strstr(status, "psp-egress") == NULL && strstr(status, "psp-ingress") == NULL)
 			continue;
 		++*named;
+		*bound += strstr(status, "Cpus_allowed_list:\t0\n") != NULL;
 		/* SIGTERM is number 15: bit 14. */
 		*blocked += (strtoull(strstr(status, "SigBlk:") + 7, NULL, 16) & (1u << 14)) != 0;
 	}
 	(void)closedir(dir);
 }
 
-static void workers_have_names_and_no_signals(void)
+/* The first processor is one that every machine has. */
+static void workers_have_names_processors_and_no_signals(void)
 {
-	struct psp_dp *dp = open_a(NULL);
-	uint32_t named = 0, blocked = 0;
+	const struct psp_dp_config first = {.cpus = {1}};
+	struct psp_dp *dp = open_a(&first);
+	uint32_t named = 0, bound = 0, blocked = 0;
 
 	CHECK(dp != NULL);
 	CHECK_EQ(psp_dp_start(dp), 0);
-	/* A worker takes its name when it first runs. */
-	for (uint32_t looks = 0; named < 2 && looks < 500; looks++) {
+	/* A worker takes its name and its processor when it first runs. */
+	for (uint32_t looks = 0; bound < 2 && looks < 500; looks++) {
 		usleep(20000);
-		count_workers(&named, &blocked);
+		count_workers(&named, &bound, &blocked);
 	}
 	CHECK_EQ(named, 2);
+	CHECK_EQ(bound, 2);
 	CHECK_EQ(blocked, 2);
 }
 
@@ -294,6 +314,6 @@ int main(void)
 	RUN_CLOSED(version_and_counters_read_whole_or_not_at_all);
 	RUN_CLOSED(stop_wakes_who_waits_for_events);
 	RUN_CLOSED(stopped_plane_answers_until_it_is_closed);
-	RUN_CLOSED(workers_have_names_and_no_signals);
+	RUN_CLOSED(workers_have_names_processors_and_no_signals);
 	return test_summary();
 }

@@ -34,7 +34,8 @@ static bool open_plane(void)
 				       .host = "host0",
 				       .max_entries = MAX_ENTRIES,
 				       .max_crypto_ids = 4,
-				       .options = "hugepages_mb=0,mbufs=512"};
+				       .hugepages_mb = PSP_DP_HUGEPAGES_NONE,
+				       .mbufs = 512};
 	struct psp_dp_pipe_desc d;
 	char why[200];
 

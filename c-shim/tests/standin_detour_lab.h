@@ -117,7 +117,8 @@ static bool open_all(void)
 				       .max_entries = 64,
 				       .max_crypto_ids = 4,
 				       .mss_clamp = 1,
-				       .options = "hugepages_mb=0,mbufs=512"};
+				       .hugepages_mb = PSP_DP_HUGEPAGES_NONE,
+				       .mbufs = 512};
 	char why[200];
 
 	if (!lab_up() || psp_dp_open(&config, &dp, why, sizeof(why)) != 0 ||

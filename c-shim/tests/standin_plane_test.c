@@ -19,7 +19,8 @@ static int32_t open_with(uint32_t max_entries)
 				       .host = "host0",
 				       .max_entries = max_entries,
 				       .max_crypto_ids = 4,
-				       .options = "hugepages_mb=0,mbufs=512"};
+				       .hugepages_mb = PSP_DP_HUGEPAGES_NONE,
+				       .mbufs = 512};
 
 	return psp_dp_open(&config, &dp, why, sizeof(why));
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
+import { type Limit, LIMITS } from "../../ffi/symbols.ts";
 import { parseConfig } from "./load.ts";
 import { problems, SMALLEST } from "./test_files.ts";
 
@@ -179,4 +180,40 @@ Deno.test("addresses that look like a mistake are a warning", () => {
     "peers[1].pip: 192.0.2.2 is that of peers[0] too: two agents on one host?",
   ]);
   assert.equal(config.vips[0]?.mac, undefined);
+});
+
+Deno.test("a size is what a plane takes, and nothing else", () => {
+  const doca = { kind: "doca", pci: "03:00.0", representor: "pf0vf0" };
+  const table: [Limit, (size: number) => Record<string, unknown>][] = [
+    [LIMITS.sample_bytes, (sample_bytes) => ({ psp: { sample_bytes } })],
+    [LIMITS.hold_packets_per_flow, (packets_per_flow) => ({ hold: { packets_per_flow } })],
+    [LIMITS.hold_bytes, (bytes) => ({ hold: { bytes } })],
+    [LIMITS.hold_flows, (flows) => ({ hold: { flows } })],
+    [LIMITS.uplink_vlan, (uplink_vlan) => ({ plane: { ...SMALLEST.plane, uplink_vlan } })],
+    [LIMITS.hugepages_mb, (hugepages_mb) => ({ plane: { ...doca, hugepages_mb } })],
+  ];
+  for (const [{ min, max }, change] of table) {
+    for (const size of [min, max]) {
+      assert.deepEqual(wrongWith(change(size)), [], JSON.stringify(change(size)));
+    }
+    for (const size of [min - 1, max + 1]) {
+      const wrong = wrongWith(change(size));
+      assert.equal(wrong.length, 1, JSON.stringify(change(size)));
+      assert.ok(wrong[0]?.endsWith(`: ${size} is not a whole number from ${min} to ${max}`));
+    }
+  }
+});
+
+Deno.test("a core list is processors that there may be", () => {
+  const doca = { kind: "doca", pci: "03:00.0", representor: "pf0vf0" };
+  for (const cores of ["0", "0-1,3", "511", "7,3"]) {
+    assert.deepEqual(wrongWith({ plane: { ...doca, cores } }), [], cores);
+  }
+  for (
+    const cores of ["", "1-", "3-1", "512", "0-512", "a", "1,,2", "0@1", `${"1,".repeat(40)}1`]
+  ) {
+    const wrong = wrongWith({ plane: { ...doca, cores } });
+    assert.equal(wrong.length, 1, cores);
+    assert.match(wrong[0] ?? "", /^plane\.cores: .* is not a core list: write /);
+  }
 });

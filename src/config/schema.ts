@@ -6,12 +6,14 @@
  * `Config` and back, `rules.ts` compares keys with one another.
  */
 import * as v from "valibot";
+import { type Limit, LIMITS } from "../../ffi/symbols.ts";
 import { PSP_VERSIONS } from "../model/sa.ts";
 import { parseIp, parseMac } from "./addresses.ts";
 import {
   bigint,
   bool,
   cidr,
+  coreList,
   denied,
   domainName,
   duration,
@@ -31,6 +33,11 @@ import {
 const SECOND = 1000;
 const HOUR = 3600 * SECOND;
 const DAY = 24 * HOUR;
+
+/** A size of the plane: within the plane's own bounds. */
+const size = ({ min, max }: Limit) => integer(min, max);
+/** The same, with the plane's default. */
+const sizeOr = (limit: Limit) => v.optional(size(limit), limit.default);
 
 const mac = leaf(parseMac);
 const ip = leaf(parseIp);
@@ -76,7 +83,7 @@ const peer = section({
 const planeCommon = {
   next_hop_mac: v.optional(mac),
   // 802.1Q VLAN id, 0: untagged.
-  uplink_vlan: v.optional(integer(0, 4094), 0),
+  uplink_vlan: sizeOr(LIMITS.uplink_vlan),
   // Another shim than the one that comes with the agent.
   library: v.optional(filePath),
 };
@@ -95,9 +102,10 @@ const softPlane = section({
 const docaPlane = section({
   kind: oneOf(["doca"]),
   pci: pciAddress,
-  representor: text("a representor", 64),
-  cores: v.optional(text("a core list", 64), "0"),
-  hugepages_mb: v.optional(integer(2, 1_048_576)),
+  representor: text("a representor", 63),
+  cores: v.optional(coreList, "0"),
+  // Absent: what DPDK takes by itself.
+  hugepages_mb: v.optional(size(LIMITS.hugepages_mb)),
   ...planeCommon,
 }, {
   pci: 'the uplink\'s PCI address, such as "0000:03:00.0"',
@@ -127,16 +135,16 @@ const psp = section({
     ipv6: "the most 4-octet units in clear for IPv6, such as 10",
   })),
   sample_rate_log2: v.optional(integer(0, 16), 0),
-  sample_bytes: v.optional(integer(20, 9216), 128),
+  sample_bytes: sizeOr(LIMITS.sample_bytes),
   copy_dscp: v.optional(bool, true),
   mss_clamp: v.optional(bool, true),
   ttl: v.optional(integer(1, 255), 64),
 });
 
 const hold = section({
-  packets_per_flow: v.optional(integer(1, 65_536), 64),
-  bytes: v.optional(integer(65_536, 2 ** 34), 16 * 2 ** 20),
-  flows: v.optional(integer(16, 2 ** 24), 16_384),
+  packets_per_flow: sizeOr(LIMITS.hold_packets_per_flow),
+  bytes: sizeOr(LIMITS.hold_bytes),
+  flows: sizeOr(LIMITS.hold_flows),
 });
 
 const rpc = section({

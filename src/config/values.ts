@@ -2,6 +2,7 @@
 
 /** The kinds of value that a configuration has, as valibot schemas whose messages say what is right. */
 import * as v from "valibot";
+import { LAYOUT } from "../../ffi/symbols.ts";
 import { isDnsName, isIdentity, parseCidr, parseHostPort } from "./addresses.ts";
 import { formatDuration, parseDuration, quote } from "./durations.ts";
 import { nearest } from "./suggest.ts";
@@ -88,6 +89,9 @@ export function list<S extends v.GenericSchema>(
     v.maxLength(max, (issue) => `has ${issue.received} ${what}: at most ${max} are possible`),
   );
 }
+
+/** Processors that a plane can be given. */
+const CORES = 8 * LAYOUT.psp_dp_config.cpus[1];
 
 /** A whole number within bounds. */
 export function integer(min: number, max: number): v.GenericSchema<unknown, number> {
@@ -209,6 +213,32 @@ export const interfaceName: v.GenericSchema<unknown, string> = leaf((input) => {
       `${quote(input)} is not an interface: names have 1 to 15 octets, such as "p0"`,
     );
   }
+  return input;
+});
+
+/** "0-1,3": the processors of a core list, in order. Throws RangeError. */
+export function coresOf(cores: string): number[] {
+  const ranges = cores.split(",").map((range) => /^(\d{1,3})(?:-(\d{1,3}))?$/.exec(range));
+  return ranges.flatMap((range) => {
+    const first = Number(range?.[1] ?? NaN);
+    const last = Number(range?.[2] ?? first);
+    if (!(first <= last && last < CORES)) {
+      throw new RangeError(
+        `${quote(cores)} is not a core list: write processors from 0 to ${
+          CORES - 1
+        }, such as "0-1,3"`,
+      );
+    }
+    return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+  });
+}
+
+/** Text that `coresOf` reads. */
+export const coreList: v.GenericSchema<unknown, string> = leaf((input) => {
+  if (typeof input !== "string" || input.length > 63) {
+    throw new RangeError(`${quote(input)} is not a core list: write one such as "0-1,3"`);
+  }
+  coresOf(input);
   return input;
 });
 

@@ -8,6 +8,7 @@ import {
   type Stats,
   type TxKey,
 } from "../../ffi/plane.ts";
+import { LIMITS } from "../../ffi/symbols.ts";
 import { CryptoIds } from "./crypto_ids.ts";
 import type { Flows, FlowTotals } from "../model/flows.ts";
 import { egrAclEntry, ingrAclEntry, pspEncryptEntry } from "../pipes/entries.ts";
@@ -44,7 +45,7 @@ export interface FlowTableOptions {
   readonly nextHopMac: (sa: TxSa) => string;
   /** MAC of a workload; undefined: not known yet, frames go to broadcast. */
   readonly localMac: (vip: string) => string | undefined;
-  /** Ids are 1..maxCryptoIds. Default: the plane's own, 131072. */
+  /** Ids are 1..maxCryptoIds. Default: the plane's own. */
   readonly maxCryptoIds?: number;
   /** How long a retired crypto id keeps its key for packets in flight. Default: 1000. */
   readonly retireMs?: number;
@@ -84,7 +85,7 @@ export class FlowTable implements Flows, AsyncDisposable {
 
   constructor(options: FlowTableOptions) {
     this.#o = options;
-    this.#ids = new CryptoIds(options.maxCryptoIds ?? 131072);
+    this.#ids = new CryptoIds(options.maxCryptoIds ?? LIMITS.max_crypto_ids.default);
     const { topology } = options.installed;
     this.#sampling = topology.pipes.some((pipe) => pipe.name === "PSP_ENCRYPT");
     this.#vc = topology.pipes.some((pipe) => pipe.match_mask?.tun?.psp?.vc !== undefined);

@@ -6,6 +6,7 @@ import { type Library, openLibrary } from "../../ffi/library.ts";
 import { backends } from "../../ffi/offline.ts";
 import { DataPlaneError, type PlaneOptions, type PspVersionNumber } from "../../ffi/plane.ts";
 import { type Config, ConfigError } from "../config/config.ts";
+import { coresOf } from "../config/values.ts";
 import { type InstalledTopology, installTopology } from "../pipes/install.ts";
 import { buildTopology } from "../pipes/topology.ts";
 import type { TopologyOptions } from "../pipes/types.ts";
@@ -80,7 +81,12 @@ function planeOptions({ plane, psp, hold }: Config): PlaneOptions {
     const { uplink, host, backend, hostGuard } = plane;
     return { ...common, uplink, host, backend, hostGuard };
   }
-  const hugepages = plane.hugepagesMb === undefined ? "" : `,hugepages_mb=${plane.hugepagesMb}`;
-  const options = `cores=${plane.cores}${hugepages}`;
-  return { ...common, uplink: plane.pci, host: plane.representor, options };
+  const { pci, representor, cores, hugepagesMb } = plane;
+  return {
+    ...common,
+    uplink: pci,
+    host: representor,
+    cpus: coresOf(cores),
+    ...hugepagesMb === undefined ? {} : { hugepagesMb },
+  };
 }

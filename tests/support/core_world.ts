@@ -2,6 +2,7 @@
 
 /** Hosts with a core each, tables in memory, a control channel and an underlay between them, one virtual clock. */
 import type { PlaneEvent } from "../../ffi/plane.ts";
+import { LIMITS } from "../../ffi/symbols.ts";
 import { limitWarnings } from "../../src/agent/logging.ts";
 import type { Config } from "../../src/config/config.ts";
 import { type Core, createCore } from "../../src/core/core.ts";
@@ -277,7 +278,11 @@ function configOf(
       ttl: 64,
       ...changes.psp,
     },
-    hold: { packetsPerFlow: 64, bytes: 1 << 24, flows: 16384 },
+    hold: {
+      packetsPerFlow: LIMITS.hold_packets_per_flow.default,
+      bytes: LIMITS.hold_bytes.default,
+      flows: LIMITS.hold_flows.default,
+    },
     rpc: {
       listen: "",
       insecure: true,

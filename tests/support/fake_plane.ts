@@ -4,6 +4,7 @@
 import type {
   DropReason,
   EntryDescriptor,
+  Granted,
   MasterKeyInfo,
   NextHop,
   PipeDescriptor,
@@ -17,6 +18,7 @@ import type {
   Stats,
   TxKey,
 } from "../../ffi/plane.ts";
+import { LIMITS } from "../../ffi/symbols.ts";
 import { FakeCalls, type PlaneCall } from "./fake_calls.ts";
 import { FakeEvents } from "./fake_events.ts";
 import { dropCounter, FakeHold } from "./fake_hold.ts";
@@ -65,17 +67,17 @@ export class FakePlane implements Plane {
     const now = options.now ?? (() => 0);
     this.#keys = new FakeKeys({
       seed: options.seed ?? 1,
-      maxCryptoIds: options.maxCryptoIds ?? 131072,
+      maxCryptoIds: options.maxCryptoIds ?? LIMITS.max_crypto_ids.default,
       spis: options.spis ?? 0x7fffffff,
     });
     this.#tables = new FakeTables({
-      maxEntries: options.maxEntries ?? 262144,
+      maxEntries: options.maxEntries ?? LIMITS.max_entries.default,
       nextId: () => this.#nextId++,
       hasKey: (cryptoId) => this.#keys.slots.has(cryptoId),
     });
     this.#hold = new FakeHold({
-      packetsPerFlow: options.holdPacketsPerFlow ?? 64,
-      flows: options.holdFlows ?? 16384,
+      packetsPerFlow: options.holdPacketsPerFlow ?? LIMITS.hold_packets_per_flow.default,
+      flows: options.holdFlows ?? LIMITS.hold_flows.default,
       now,
       nextId: () => this.#nextId++,
       count: (name) => this.#traffic.count(name),
@@ -148,6 +150,22 @@ export class FakePlane implements Plane {
 
   version(): string {
     return "fake 0; backends: none";
+  }
+
+  granted(): Granted {
+    return {
+      maxEntries: this.#options.maxEntries ?? LIMITS.max_entries.default,
+      maxCryptoIds: this.#options.maxCryptoIds ?? LIMITS.max_crypto_ids.default,
+      holdPacketsPerFlow: this.#options.holdPacketsPerFlow ?? LIMITS.hold_packets_per_flow.default,
+      holdFlows: this.#options.holdFlows ?? LIMITS.hold_flows.default,
+      holdBytes: LIMITS.hold_bytes.default,
+      eventBytes: LIMITS.event_bytes.default,
+      sampleBytes: LIMITS.sample_bytes.default,
+      workers: 0,
+      queues: 0,
+      mbufs: 0,
+      actionsMemory: 0,
+    };
   }
 
   port(name: PortName): PortInfo {

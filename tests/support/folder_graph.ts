@@ -38,7 +38,7 @@ export const FOLDERS: Readonly<Record<string, readonly string[]>> = {
   "src/exceptions": ["src/config"],
   "src/pki": ["src/config", "src/model"],
   "src/pipes": ["src/model", "ffi"],
-  "src/config": ["src/model"],
+  "src/config": ["src/model", "ffi"],
   "src/model": ["ffi"],
   "ffi": [],
 };

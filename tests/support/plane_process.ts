@@ -9,6 +9,7 @@ import {
   DataPlaneError,
   type DropReason,
   type EntryDescriptor,
+  type Granted,
   type MasterKeyInfo,
   type NextHop,
   type PipeDescriptor,
@@ -89,6 +90,10 @@ export class PlaneProcess implements Plane {
 
   version(): string {
     return this.#version;
+  }
+
+  granted(): Granted {
+    return this.#do("granted");
   }
 
   port(name: PortName): PortInfo {

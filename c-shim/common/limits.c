@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "limits.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct limit {
+	const char *name;
+	size_t offset, size;
+	uint64_t min, fallback, max;
+};
+
+#define LIMIT(field, symbol)                                                                       \
+	{                                                                                          \
+#field, offsetof(struct psp_dp_config, field),                                     \
+			sizeof(((struct psp_dp_config *)NULL)->field), PSP_DP_##symbol##_MIN,      \
+			PSP_DP_##symbol##_DEFAULT, PSP_DP_##symbol##_MAX                           \
+	}
+
+static const struct limit limits[] = {
+	LIMIT(max_entries, MAX_ENTRIES),
+	LIMIT(max_crypto_ids, MAX_CRYPTO_IDS),
+	LIMIT(hold_packets_per_flow, HOLD_PACKETS_PER_FLOW),
+	LIMIT(hold_flows, HOLD_FLOWS),
+	LIMIT(hold_bytes, HOLD_BYTES),
+	LIMIT(event_bytes, EVENT_BYTES),
+	LIMIT(sample_bytes, SAMPLE_BYTES),
+	LIMIT(uplink_vlan, UPLINK_VLAN),
+	LIMIT(hugepages_mb, HUGEPAGES_MB),
+	LIMIT(mbufs, MBUFS),
+	LIMIT(actions_memory, ACTIONS_MEMORY),
+};
+#define LIMITS (sizeof(limits) / sizeof(limits[0]))
+
+/* Integers of 2, 4 and 8 octets, little-endian as every machine that this is built for. */
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "fields are read by their first octets");
+
+static uint64_t get(const struct psp_dp_config *config, const struct limit *limit)
+{
+	uint64_t value = 0;
+
+	memcpy(&value, (const char *)config + limit->offset, limit->size);
+	return value;
+}
+
+void dp_limits_fill(struct psp_dp_config *config)
+{
+	for (size_t i = 0; i < LIMITS; i++) {
+		if (get(config, &limits[i]) == 0)
+			memcpy((char *)config + limits[i].offset, &limits[i].fallback,
+			       limits[i].size);
+	}
+}
+
+bool dp_limits_hold(const struct psp_dp_config *config, char *why, size_t cap)
+{
+	for (size_t i = 0; i < LIMITS; i++) {
+		const struct limit *limit = &limits[i];
+		const uint64_t value = get(config, limit);
+
+		if (value == 0 || (value >= limit->min && value <= limit->max) ||
+		    (limit->offset == offsetof(struct psp_dp_config, hugepages_mb) &&
+		     value == PSP_DP_HUGEPAGES_NONE))
+			continue;
+		(void)snprintf(why, cap, "%s %" PRIu64 " is not within %" PRIu64 " and %" PRIu64,
+			       limit->name, value, limit->min, limit->max);
+		return false;
+	}
+	return true;
+}
+
+int32_t psp_dp_limits(char *buf, uint32_t cap, uint32_t *len)
+{
+	char line[128];
+
+	if (len == NULL || (buf == NULL && cap > 0))
+		return PSP_DP_EINVAL;
+	*len = 0;
+	for (size_t i = 0; i < LIMITS; i++) {
+		const uint32_t n = (uint32_t)snprintf(
+			line, sizeof(line), "%s %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+			limits[i].name, limits[i].min, limits[i].fallback, limits[i].max);
+
+		if (*len + n <= cap)
+			memcpy(buf + *len, line, n);
+		*len += n;
+	}
+	return *len <= cap ? 0 : PSP_DP_ERANGE;
+}
