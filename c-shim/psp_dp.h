@@ -65,7 +65,12 @@ PSP_DP_API int32_t psp_dp_layout(char *buf, uint32_t cap, uint32_t *len);
 
 /* ---- open and close -------------------------------------------------------------------------- */
 
-enum psp_dp_port { PSP_DP_PORT_UPLINK = 0, PSP_DP_PORT_HOST = 1 };
+enum psp_dp_port_kind {
+	PSP_DP_PORT_UPLINK =
+		0, /* towards the other hosts: PSP packets, and what is left to this host's kernel */
+	PSP_DP_PORT_HOST =
+		1, /* towards workloads: what is to be encrypted, and what was decrypted */
+};
 
 enum psp_dp_backend {
 	PSP_DP_BACKEND_AUTO = 0,
@@ -75,13 +80,39 @@ enum psp_dp_backend {
 
 /*
  * The ingress guard: a plane in software gets copies of the frames that come in. The guard drops the kernel's own, on
- * the uplink those of PSP, on the host port all of them. Where there is none, a socket keeps the kernel quiet on UDP
- * 1000, and psp_dp_open() refuses a kernel that forwards the host port's packets.
+ * an uplink those of PSP, on a host port all of them. Where there is none, a socket keeps the kernel quiet on UDP
+ * 1000, and a host port whose packets the kernel forwards is refused.
  */
 enum psp_dp_guard_mode {
 	PSP_DP_GUARD_AUTO = 0,    /* where it can be had */
-	PSP_DP_GUARD_REQUIRE = 1, /* psp_dp_open() refuses without it */
+	PSP_DP_GUARD_REQUIRE = 1, /* the port is refused without it */
 	PSP_DP_GUARD_NEVER = 2,
+};
+
+/* What comes per second, and at once; per_s 0: without a limit. */
+struct psp_dp_rate {
+	uint32_t per_s, burst;
+};
+
+/*
+ * A port is opened by this and named by its handle from then on: 1 to n in the order in which psp_dp_open() gets them, at
+ * most 65535, never 0 and never used twice. What a plane cannot do yet is PSP_DP_ENOTSUP unless it is 0.
+ */
+struct psp_dp_port_desc {
+	uint32_t size;
+	uint32_t kind; /* enum psp_dp_port_kind */
+	char name
+		[64]; /* soft: an interface; doca: the uplink's PCI address, the host port's representor. 0-terminated */
+	uint16_t vlan; /* 802.1Q VLAN id of what it carries, 0: untagged */
+	uint8_t guard; /* enum psp_dp_guard_mode; soft alone */
+	uint8_t pad0;
+	uint32_t network; /* label of what comes in; no plane has networks yet */
+	struct psp_dp_rate miss, miss_per_mac, exception,
+		exception_per_mac; /* no plane has them yet */
+	uint32_t hold_flows; /* its share of the flows that are held; no plane has shares yet */
+	uint32_t pad1;
+	uint64_t hold_bytes;
+	uint8_t reserved[64];
 };
 
 /*
@@ -109,9 +140,10 @@ enum psp_dp_guard_mode {
 #define PSP_DP_SAMPLE_BYTES_MIN 20
 #define PSP_DP_SAMPLE_BYTES_DEFAULT 128
 #define PSP_DP_SAMPLE_BYTES_MAX 2048
-#define PSP_DP_UPLINK_VLAN_MIN 0
-#define PSP_DP_UPLINK_VLAN_DEFAULT 0
-#define PSP_DP_UPLINK_VLAN_MAX 4094
+/* of a port */
+#define PSP_DP_VLAN_MIN 0
+#define PSP_DP_VLAN_DEFAULT 0
+#define PSP_DP_VLAN_MAX 4094
 /* doca alone */
 #define PSP_DP_HUGEPAGES_MB_MIN 2
 #define PSP_DP_HUGEPAGES_MB_DEFAULT 0 /* what DPDK takes by itself */
@@ -125,16 +157,15 @@ enum psp_dp_guard_mode {
 
 #define PSP_DP_HUGEPAGES_NONE UINT32_MAX /* hugepages_mb: ordinary pages are used */
 #define PSP_DP_CPUS_MAX 512
+#define PSP_DP_PORTS_MAX 64 /* at one time */
 
-/* A line each: "field min default max\n", of psp_dp_config. */
+/* A line each: "field min default max\n", of psp_dp_config and psp_dp_port_desc. */
 PSP_DP_API int32_t psp_dp_limits(char *buf, uint32_t cap, uint32_t *len);
 
 /* What a plane cannot do yet is PSP_DP_ENOTSUP unless it is 0. */
 struct psp_dp_config {
 	uint32_t size;
 	uint32_t backend;        /* enum psp_dp_backend */
-	char uplink[64];         /* interface name (soft) or PCI address (doca), 0-terminated */
-	char host[64];           /* interface name (soft) or representor (doca) */
 	uint32_t max_entries;    /* over all pipes */
 	uint32_t max_crypto_ids; /* ids are 1..max */
 	uint32_t hold_packets_per_flow;
@@ -142,10 +173,9 @@ struct psp_dp_config {
 	uint64_t hold_bytes;   /* over all flows */
 	uint32_t event_bytes;  /* ring of events not yet read */
 	uint32_t sample_bytes; /* octets of a packet in a sample or exception event */
-	uint32_t versions;    /* bit n: PSP version n is accepted on receive; 0: versions 0 and 1 */
-	uint16_t uplink_vlan; /* 802.1Q VLAN id on the uplink, 0: untagged */
-	uint8_t mss_clamp;    /* 1: clamp the MSS of TCP SYNs to what fits the uplink */
-	uint8_t host_guard;   /* enum psp_dp_guard_mode; soft alone */
+	uint32_t versions; /* bit n: PSP version n is accepted on receive; 0: versions 0 and 1 */
+	uint8_t mss_clamp; /* 1: clamp the MSS of TCP SYNs to what fits the uplink */
+	uint8_t pad0[3];
 	uint32_t
 		workers; /* threads that carry packets; 0: as the plane sees fit (no plane has a choice yet) */
 	uint32_t busy_poll_us; /* to look for packets before a worker sleeps; no plane does yet */
@@ -154,22 +184,23 @@ struct psp_dp_config {
 	uint32_t queues; /* doca: of the uplink; 0: as the plane sees fit (it has no choice yet) */
 	uint32_t hugepages_mb; /* doca: memory for DPDK in MiB, or PSP_DP_HUGEPAGES_NONE */
 	uint32_t mbufs;        /* doca: packet buffers */
-	uint32_t pad0;
+	uint32_t pad1;
 	uint64_t actions_memory; /* doca: octets for what entries do */
 	char devargs[256];       /* doca: more of mlx5's devargs, "key=value,..." */
 	char representor
-		[64]; /* doca: DPDK's word for the representor when `host` is not one, such as "pf0vf0" (DOCA 3.0) */
+		[64]; /* doca: DPDK's word for the representor when its name is not one, such as "pf0vf0" (DOCA 3.0) */
 	char flow_mode[64]; /* doca: DOCA Flow's mode words; empty: by release */
 	uint8_t reserved[128];
 };
 
 /*
- * Opens both ports and draws two master keys from the kernel's random source. Packets flow only
+ * Opens the ports, of which one is an uplink, and draws two master keys from the kernel's random source. Packets flow only
  * after psp_dp_start(). On failure *out is NULL, nothing stays open, and err (0-terminated, cut to
  * err_cap) is one sentence: what could not be done, and why.
  */
-PSP_DP_API int32_t psp_dp_open(const struct psp_dp_config *config, struct psp_dp **out, char *err,
-			       uint32_t err_cap);
+PSP_DP_API int32_t psp_dp_open(const struct psp_dp_config *config,
+			       const struct psp_dp_port_desc *ports, uint32_t n_ports,
+			       struct psp_dp **out, char *err, uint32_t err_cap);
 
 /* Starts the workers. Pipes and entries may be added before and after. */
 PSP_DP_API int32_t psp_dp_start(struct psp_dp *dp);
@@ -210,7 +241,8 @@ struct psp_dp_granted {
 PSP_DP_API int32_t psp_dp_granted(struct psp_dp *dp, struct psp_dp_granted *granted);
 
 enum psp_dp_guard {
-	PSP_DP_GUARD_NOT_APPLICABLE = 0, /* the kernel gets no copies: in hardware */
+	PSP_DP_GUARD_NOT_APPLICABLE =
+		0, /* the kernel gets no copies: in hardware; of what is not there */
 	PSP_DP_GUARD_STANDS = 1,
 	PSP_DP_GUARD_ABSENT = 2, /* guard_reason says why */
 	PSP_DP_GUARD_OFF = 3,    /* by the configuration */
@@ -224,21 +256,40 @@ enum psp_dp_guard_reason {
 
 struct psp_dp_port_info {
 	uint32_t size;
+	uint32_t kind; /* enum psp_dp_port_kind */
+	uint32_t network;
 	uint32_t ifindex;
 	uint32_t mtu; /* octets of IP */
 	uint8_t mac[6];
+	uint8_t present; /* 0: its interface is not there; ifindex, mtu and mac are what they were last */
 	uint8_t link_up;
 	uint8_t forwards; /* host port, in software, no guard: the kernel sends its packets on in clear text,
-			     1: IPv4, 2: IPv6, 3: both. Refused by psp_dp_open(), possible after it */
+			     1: IPv4, 2: IPv6, 3: both. Refused when the port is opened, possible after it */
 	uint8_t guard;        /* enum psp_dp_guard */
 	uint8_t guard_reason; /* enum psp_dp_guard_reason */
-	uint8_t pad0[2];
+	uint8_t pad0;
 	uint32_t guard_restored; /* times that it was found gone and put back */
-	uint8_t reserved[24];
+	uint32_t
+		identity; /* 1, and one more each time that the port was bound to another interface of its name */
+	char name[64];
+	uint64_t rx_packets,
+		rx_bytes; /* soft: frames' packets, one by one within a super-frame; octets of IP */
+	uint64_t tx_packets, tx_bytes;
+	uint64_t tx_busy, tx_error; /* packets that found the queue full; that the device refused */
+	uint8_t reserved[64];
 };
 /* Puts the port's guard back, too, where it is found gone; looks at that once in half a second. */
 PSP_DP_API int32_t psp_dp_port_query(struct psp_dp *dp, uint32_t port,
 				     struct psp_dp_port_info *info);
+
+/* One more port, which carries packets when this returns if the plane runs. PSP_DP_ENOTSUP: doca. */
+PSP_DP_API int32_t psp_dp_port_add(struct psp_dp *dp, const struct psp_dp_port_desc *desc,
+				   uint32_t *port);
+/*
+ * Takes a host port out: packets that came in there and are still held are dropped as drop-shutdown. PSP_DP_EBUSY while a
+ * pipe or an entry forwards to it. PSP_DP_ENOTSUP: an uplink; doca.
+ */
+PSP_DP_API int32_t psp_dp_port_remove(struct psp_dp *dp, uint32_t port);
 
 struct psp_dp_next_hop {
 	uint32_t size;
@@ -281,7 +332,7 @@ enum psp_dp_l4 {
  */
 struct psp_dp_match {
 	uint32_t size;
-	uint16_t parser_meta_port_id; /* enum psp_dp_port + 1; 0 is never a port, so that a mask can
+	uint16_t parser_meta_port_id;      /* handle of the port; 0 is never one, so that a mask can
 					 say "any" */
 	uint8_t parser_meta_outer_l3_type; /* enum psp_dp_l3 */
 	uint8_t parser_meta_outer_l4_type; /* enum psp_dp_l4 */
@@ -368,7 +419,7 @@ struct psp_dp_monitor {
 
 enum psp_dp_fwd_type {
 	PSP_DP_FWD_NONE = 0, /* pipe: decided by the entry */
-	PSP_DP_FWD_PORT = 1, /* target: enum psp_dp_port */
+	PSP_DP_FWD_PORT = 1, /* target: handle of a port */
 	PSP_DP_FWD_PIPE = 2, /* target: pipe id */
 	PSP_DP_FWD_RSS = 3,  /* target: enum psp_dp_rss */
 	PSP_DP_FWD_DROP = 4,
@@ -391,7 +442,7 @@ struct psp_dp_pipe_desc {
 	char name[32]; /* 0-terminated */
 	uint32_t type;
 	uint32_t domain;
-	uint8_t is_root;      /* one pipe per plane: both ports enter here */
+	uint8_t is_root;      /* one pipe per plane: all ports enter here */
 	uint8_t miss_counter; /* 1: count misses */
 	uint16_t pad0;
 	uint32_t nr_entries; /* expected, for sizing; the pipe may grow beyond */
@@ -504,13 +555,15 @@ enum psp_dp_event_type {
 		4, /* spi, syndrome, src/dst: the outer addresses. At most 1/s for an SPI */
 	PSP_DP_EVENT_TOO_BIG =
 		5, /* data: the IP packet's start; mtu: the largest that fits. Rate limited */
+	PSP_DP_EVENT_PORT =
+		6, /* port: its interface has come, gone or changed (link, MTU, MAC): psp_dp_port_query() */
 };
 
 /* A record is `record_size` octets, a multiple of 8: this header, then data_len octets of data. */
 struct psp_dp_event {
 	uint32_t record_size;
 	uint16_t type;
-	uint16_t port; /* enum psp_dp_port where the packet came in */
+	uint16_t port; /* handle: where the packet came in */
 	uint32_t flow; /* handle of a held flow, 0: none */
 	uint32_t pipe; /* the pipe that sent it here */
 	uint32_t spi;

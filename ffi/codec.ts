@@ -26,6 +26,7 @@ import {
   type PortGuard,
   type PortInfo,
   type PortName,
+  type PortOptions,
   type PspVersionNumber,
   type SpiKey,
   type Stats,
@@ -150,6 +151,13 @@ export class Struct<S extends StructName> {
     return this;
   }
 
+  /** UTF-8 up to its 0. */
+  text(field: FieldName<S>): string {
+    const octets = this.octets(field);
+    const end = octets.indexOf(0);
+    return new TextDecoder().decode(octets.subarray(0, end < 0 ? octets.length : end));
+  }
+
   /** UTF-8, 0-terminated. Throws RangeError when it does not fit or holds a 0. */
   setText(field: FieldName<S>, text: string): this {
     const octets = new TextEncoder().encode(text);
@@ -170,8 +178,8 @@ function fail(message: string): never {
 
 // ---- descriptors ---------------------------------------------------------------------------------
 
-/** enum psp_dp_port */
-export const PORTS: Readonly<Record<PortName, number>> = { uplink: 0, host: 1 };
+/** enum psp_dp_port_kind */
+const PORT_KINDS: Readonly<Record<PortName, number>> = { uplink: 0, host: 1 };
 /** enum psp_dp_syndrome */
 const SYNDROMES: Readonly<Record<Syndrome, number>> = { ok: 0, icv_failed: 1, bad_trailer: 2 };
 /** enum psp_dp_backend */
@@ -216,8 +224,6 @@ export const DROP_REASONS: Readonly<Record<DropReason, number>> = {
 export function encodeConfig(options: PlaneOptions): Struct<"psp_dp_config"> {
   return Struct.sized("psp_dp_config")
     .set("backend", BACKENDS[options.backend ?? "auto"])
-    .setText("uplink", options.uplink)
-    .setText("host", options.host)
     .set("max_entries", options.maxEntries ?? 0)
     .set("max_crypto_ids", options.maxCryptoIds ?? 0)
     .set("hold_packets_per_flow", options.holdPacketsPerFlow ?? 0)
@@ -226,11 +232,30 @@ export function encodeConfig(options: PlaneOptions): Struct<"psp_dp_config"> {
     .set("event_bytes", options.eventBytes ?? 0)
     .set("sample_bytes", options.sampleBytes ?? 0)
     .set("versions", versionBits(options.versions ?? []))
-    .set("uplink_vlan", options.uplinkVlan ?? 0)
     .set("mss_clamp", options.mssClamp ? 1 : 0)
-    .set("host_guard", GUARD_MODES[options.hostGuard ?? "auto"])
     .set("hugepages_mb", options.hugepagesMb ?? 0)
     .setOctets("cpus", cpuBits(options.cpus ?? []));
+}
+
+/** struct psp_dp_port_desc */
+export function encodePort(
+  port: PortOptions,
+  into: Struct<"psp_dp_port_desc"> = new Struct("psp_dp_port_desc"),
+): Struct<"psp_dp_port_desc"> {
+  return into.setSize()
+    .set("kind", PORT_KINDS[port.kind])
+    .setText("name", port.name)
+    .set("vlan", port.vlan ?? 0)
+    .set("guard", GUARD_MODES[port.guard ?? "auto"]);
+}
+
+/** An array of struct psp_dp_port_desc. */
+export function encodePorts(ports: readonly PortOptions[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(ports.length * sizeOf("psp_dp_port_desc"));
+  ports.forEach((port, i) =>
+    encodePort(port, new Struct("psp_dp_port_desc", bytes, i * sizeOf("psp_dp_port_desc")))
+  );
+  return bytes;
 }
 
 /** Bit n of octet m: processor 8 m + n. */
@@ -366,7 +391,7 @@ function putFwd(struct: Struct<"psp_dp_fwd">, fwd: Fwd | undefined): void {
     case undefined:
       return;
     case "port":
-      struct.set("type", FWD.PORT).set("target", PORTS[fwd.port]);
+      struct.set("type", FWD.PORT).set("target", fwd.port);
       return;
     case "pipe":
       struct.set("type", FWD.PIPE).set("target", fwd.pipe);
@@ -398,13 +423,11 @@ interface Place {
 
 type Group = Readonly<Record<string, Place>>;
 
-// 0 is never a port, so that a mask can say "any".
-const PORT_IDS = { uplink: PORTS.uplink + 1, host: PORTS.host + 1 };
 const L3 = { ipv4: 1, ipv6: 2 };
 const L4 = { tcp: 1, udp: 2, icmp: 3, icmp6: 4 };
 
 const PARSER_META: Group = {
-  port_id: { field: "parser_meta_port_id", as: PORT_IDS },
+  port_id: { field: "parser_meta_port_id" },
   outer_l3_type: { field: "parser_meta_outer_l3_type", as: L3 },
   outer_l4_type: { field: "parser_meta_outer_l4_type", as: L4 },
   inner_l3_type: { field: "parser_meta_inner_l3_type", as: L3 },
@@ -497,6 +520,18 @@ function wholeFields(match: Match): MatchMask {
 /** struct psp_dp_port_info */
 export function decodePort(struct: Struct<"psp_dp_port_info">): PortInfo {
   return {
+    kind: nameOf(PORT_KINDS, struct.number("kind")) ?? "host",
+    name: struct.text("name"),
+    present: struct.number("present") !== 0,
+    identity: struct.number("identity"),
+    traffic: {
+      rxPackets: struct.bigint("rx_packets"),
+      rxBytes: struct.bigint("rx_bytes"),
+      txPackets: struct.bigint("tx_packets"),
+      txBytes: struct.bigint("tx_bytes"),
+      txBusy: struct.bigint("tx_busy"),
+      txError: struct.bigint("tx_error"),
+    },
     ifindex: struct.number("ifindex"),
     mac: macText(struct.octets("mac")),
     mtu: struct.number("mtu"),
@@ -610,7 +645,7 @@ function viewOf({ buffer, byteOffset, byteLength }: Uint8Array<ArrayBuffer>): Da
 // ---- events --------------------------------------------------------------------------------------
 
 /** enum psp_dp_event_type */
-const EVENT = { MISS: 1, EXCEPTION: 2, SAMPLE: 3, SYNDROME: 4, TOO_BIG: 5 };
+const EVENT = { MISS: 1, EXCEPTION: 2, SAMPLE: 3, SYNDROME: 4, TOO_BIG: 5, PORT: 6 };
 
 /**
  * Decodes whole records. Data is copied out, so that `batch` may be filled again. A type that is not known
@@ -641,6 +676,7 @@ function decodeEvent(
       return {
         type: "miss",
         flow: record.number("flow"),
+        port: record.number("port"),
         srcVip: addressText(record.octets("src")),
         dstVip: addressText(record.octets("dst")),
         ethSrc: macText(record.octets("eth_src")),
@@ -648,7 +684,7 @@ function decodeEvent(
     case EVENT.EXCEPTION:
       return {
         type: "exception",
-        port: nameOf(PORTS, record.number("port")) ?? "host",
+        port: record.number("port"),
         frame: data,
         timeNs: record.bigint("time_ns"),
       };
@@ -678,6 +714,8 @@ function decodeEvent(
         ethSrc: macText(record.octets("eth_src")),
         data,
       };
+    case EVENT.PORT:
+      return { type: "port", port: record.number("port") };
     default:
       return undefined;
   }

@@ -8,6 +8,8 @@ import {
   encodeConfig,
   encodeKey,
   encodePipe,
+  encodePort,
+  encodePorts,
   EntryEncoder,
   Struct,
 } from "./codec.ts";
@@ -27,7 +29,7 @@ const PIPE: PipeDescriptor = {
     tun: { psp: { spi: true, vc: 0xffn } },
   },
   monitor: { counter: true, mirror: "sample", notify: "syndrome" },
-  fwd: { type: "port", port: "uplink" },
+  fwd: { type: "port", port: 1 },
   fwd_miss: { type: "rss", rss: "miss" },
 };
 
@@ -39,10 +41,9 @@ function encodeEntry(
 }
 
 Deno.test("modes and states of the ingress guard have the numbers of the ABI", () => {
-  const ports = { uplink: "p0", host: "vf0" };
-  const mode = (hostGuard: "auto" | "require" | "off") =>
-    encodeConfig({ ...ports, hostGuard }).number("host_guard");
-  assert.equal(encodeConfig(ports).number("host_guard"), 0);
+  const mode = (guard: "auto" | "require" | "off") =>
+    encodePort({ kind: "host", name: "vf0", guard }).number("guard");
+  assert.equal(encodePort({ kind: "host", name: "vf0" }).number("guard"), 0);
   assert.deepEqual([mode("auto"), mode("require"), mode("off")], [0, 1, 2]);
   const state = (guard: number, reason: number) =>
     decodePort(
@@ -67,7 +68,7 @@ Deno.test("nothing of an entry is left in the next one", () => {
     match: { outer: { src_ip: "fd00::1", eth_type: 0x0806 }, tun: { psp: { spi: 9 } } },
     actions: { crypto: { action: "encrypt", crypto_id: 9 }, meta: { pkt_meta: 7 } },
     monitor: { counter: true },
-    fwd: { type: "port", port: "host" },
+    fwd: { type: "port", port: 2 },
   }, control).bytes.slice();
   const fresh = encodeEntry({ match: {} }, control).bytes;
   assert.notDeepEqual(whole, fresh);
@@ -101,8 +102,8 @@ Deno.test("a pipe descriptor, field by field", () => {
 
 Deno.test("forwards have the numbers of the ABI", () => {
   const cases: readonly (readonly [Fwd, number, number])[] = [
-    [{ type: "port", port: "uplink" }, 1, 0],
-    [{ type: "port", port: "host" }, 1, 1],
+    [{ type: "port", port: 1 }, 1, 1],
+    [{ type: "port", port: 2 }, 1, 2],
     [{ type: "pipe", pipe: 0x101 }, 2, 0x101],
     [{ type: "rss", rss: "miss" }, 3, 0],
     [{ type: "rss", rss: "exception" }, 3, 1],
@@ -118,7 +119,7 @@ Deno.test("forwards have the numbers of the ABI", () => {
 
 Deno.test("an entry of a control pipe compares each field of its match, whole", () => {
   const entry = {
-    match: { parser_meta: { port_id: "host" }, outer: { eth_type: 0x0806 } },
+    match: { parser_meta: { port_id: 2 }, outer: { eth_type: 0x0806 } },
   } as const;
   const desc = encodeEntry({ ...entry, priority: 3 }, { control: true });
   const match = desc.inner("match", "psp_dp_match");
@@ -218,7 +219,6 @@ Deno.test("the configuration: defaults are 0, names are text", () => {
     mssClamp: true,
     cpus: [0, 3, 8, 511],
   });
-  assert.equal(new TextDecoder().decode(config.octets("uplink").subarray(0, 5)), "eth0\0");
   assert.equal(config.number("versions"), 0b1011);
   assert.equal(config.number("mss_clamp"), 1);
   assert.equal(config.number("max_entries"), 0);
@@ -229,7 +229,6 @@ Deno.test("the configuration: defaults are 0, names are text", () => {
     [63, 0x80],
   ]);
   assert.throws(() => encodeConfig({ uplink: "e", host: "h", cpus: [512] }), RangeError);
-  assert.throws(() => encodeConfig({ uplink: "x".repeat(64), host: "h" }), RangeError);
 });
 
 Deno.test("a key with the SPI's top bit set", () => {
@@ -239,6 +238,23 @@ Deno.test("a key with the SPI's top bit set", () => {
   assert.equal(key.number("version"), 1);
   assert.equal(key.octets("key").toHex(), "07".repeat(32));
   assert.equal(key.bigint("iv_limit"), 1n << 40n);
+});
+
+Deno.test("ports: kinds have the numbers of the ABI, names are text", () => {
+  const ports = encodePorts([
+    { kind: "uplink", name: "eth0", vlan: 42 },
+    { kind: "host", name: "veth1", guard: "off" },
+  ]);
+  const size = sizeOf("psp_dp_port_desc");
+  assert.equal(ports.length, 2 * size);
+  const [uplink, host] = [0, 1].map((i) => new Struct("psp_dp_port_desc", ports, i * size));
+  assert.ok(uplink && host);
+  assert.deepEqual([uplink, host].map((port) => port.number("size")), [size, size]);
+  assert.deepEqual([uplink, host].map((port) => port.number("kind")), [0, 1]);
+  assert.deepEqual([uplink, host].map((port) => port.text("name")), ["eth0", "veth1"]);
+  assert.deepEqual([uplink, host].map((port) => port.number("vlan")), [42, 0]);
+  assert.deepEqual([uplink, host].map((port) => port.number("guard")), [0, 2]);
+  assert.throws(() => encodePort({ kind: "host", name: "x".repeat(64) }), RangeError);
 });
 
 // ---- events ---------------------------------------------------------------------------------------
@@ -264,7 +280,7 @@ function batch(...records: Uint8Array[]): Uint8Array<ArrayBuffer> {
 
 Deno.test("each kind of event is decoded, in order", () => {
   const miss = record(1, (e) => {
-    e.set("flow", 7).setOctets("src", addressBytes("10.0.0.1")).setOctets(
+    e.set("flow", 7).set("port", 2).setOctets("src", addressBytes("10.0.0.1")).setOctets(
       "dst",
       addressBytes("fd00::2"),
     );
@@ -279,10 +295,18 @@ Deno.test("each kind of event is decoded, in order", () => {
     e.set("spi", 9).set("syndrome", 1);
     e.setOctets("src", addressBytes("192.0.2.1")).setOctets("dst", addressBytes("192.0.2.2"));
   });
+  const port = record(6, (e) => e.set("port", 3));
   const tooBig = record(5, (e) => e.set("mtu", 1420), Uint8Array.of(0x60));
-  assert.deepEqual(decodeEvents(batch(miss, exception, sample, syndrome, tooBig)), [
-    { type: "miss", flow: 7, srcVip: "10.0.0.1", dstVip: "fd00::2", ethSrc: "02:00:00:00:00:0a" },
-    { type: "exception", port: "host", frame: Uint8Array.of(1, 2, 3), timeNs: 5n },
+  assert.deepEqual(decodeEvents(batch(miss, exception, sample, syndrome, tooBig, port)), [
+    {
+      type: "miss",
+      flow: 7,
+      port: 2,
+      srcVip: "10.0.0.1",
+      dstVip: "fd00::2",
+      ethSrc: "02:00:00:00:00:0a",
+    },
+    { type: "exception", port: 1, frame: Uint8Array.of(1, 2, 3), timeNs: 5n },
     {
       type: "sample",
       direction: "egress",
@@ -295,6 +319,7 @@ Deno.test("each kind of event is decoded, in order", () => {
     },
     { type: "syndrome", spi: 9, syndrome: "icv_failed", srcPip: "192.0.2.1", dstPip: "192.0.2.2" },
     { type: "too_big", mtu: 1420, ethSrc: "00:00:00:00:00:00", data: Uint8Array.of(0x60) },
+    { type: "port", port: 3 },
   ]);
 });
 

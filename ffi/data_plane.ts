@@ -15,9 +15,10 @@ import {
   encodeConfig,
   encodeKey,
   encodePipe,
+  encodePort,
+  encodePorts,
   EntryEncoder,
   keyArray,
-  PORTS,
   Struct,
 } from "./codec.ts";
 import { ECLOSED, ENOENT, Handle, type Library, readText, unwrap } from "./library.ts";
@@ -35,6 +36,7 @@ import {
   type PlaneOptions,
   type PortInfo,
   type PortName,
+  type PortOptions,
   type PspVersionNumber,
   type SpiKey,
   type Stats,
@@ -46,6 +48,8 @@ import type { Symbols } from "./symbols.ts";
 export class DataPlane implements Plane {
   /** First word of the library's version: "soft" or "doca". */
   readonly kind: string;
+  /** Handles are given in the order in which ports are opened. */
+  readonly ports = { uplink: 1, host: 2 } as const;
   readonly #library: Library;
   readonly #symbols: Symbols;
   readonly #handle: Handle;
@@ -72,10 +76,13 @@ export class DataPlane implements Plane {
   /** Opens both ports; packets flow after `start()`. Throws `DataPlaneError`. */
   static open(library: Library, options: PlaneOptions): DataPlane {
     const what = `Cannot open the data plane on "${options.uplink}" and "${options.host}"`;
-    const config = encoded(what, () => encodeConfig(options));
+    const { config, ports } = encoded(what, () => ({
+      config: encodeConfig(options),
+      ports: encodePorts(portsOf(options)),
+    }));
     const out = new BigUint64Array(1);
     const err = new Uint8Array(512);
-    const status = library.symbols.psp_dp_open(config.bytes, out, err, err.length);
+    const status = library.symbols.psp_dp_open(config.bytes, ports, 2, out, err, err.length);
     unwrap(status, what, () => new TextDecoder().decode(err.subarray(0, err.indexOf(0))));
     const handle = out[0] ?? 0n;
     if (handle === 0n) throw new DataPlaneError(`${what}: the library gave no handle`, "EIO");
@@ -93,11 +100,24 @@ export class DataPlane implements Plane {
     return decodeGranted(out);
   }
 
-  port(name: PortName): PortInfo {
-    const what = `Cannot query the ${name} port`;
+  port(port: PortName | number): PortInfo {
+    const what = `Cannot query ${portText(port)}`;
     const info = Struct.sized("psp_dp_port_info");
-    this.#handle.do(what, (dp) => this.#symbols.psp_dp_port_query(dp, PORTS[name], info.bytes));
+    const handle = this.#port(port);
+    this.#handle.do(what, (dp) => this.#symbols.psp_dp_port_query(dp, handle, info.bytes));
     return decodePort(info);
+  }
+
+  addPort(port: PortOptions): number {
+    const what = `Cannot add port "${port.name}"`;
+    const { bytes } = encoded(what, () => encodePort(port));
+    this.#handle.do(what, (dp) => this.#symbols.psp_dp_port_add(dp, bytes, this.#numberOut));
+    return first(this.#numberOut);
+  }
+
+  removePort(port: number): void {
+    const what = `Cannot remove port ${port}`;
+    this.#handle.do(what, (dp) => this.#symbols.psp_dp_port_remove(dp, port));
   }
 
   nextHop(pip: string): NextHop | undefined {
@@ -241,12 +261,10 @@ export class DataPlane implements Plane {
     this.#handle.do("Cannot end the hold-off", (dp) => this.#symbols.psp_dp_hold_off_clear(dp));
   }
 
-  inject(port: PortName, frame: Uint8Array<ArrayBuffer>): void {
-    const what = `Cannot inject a frame of ${frame.length} octets into the ${port} port`;
-    this.#handle.do(
-      what,
-      (dp) => this.#symbols.psp_dp_inject(dp, PORTS[port], frame, frame.length),
-    );
+  inject(port: PortName | number, frame: Uint8Array<ArrayBuffer>): void {
+    const what = `Cannot inject a frame of ${frame.length} octets into ${portText(port)}`;
+    const handle = this.#port(port);
+    this.#handle.do(what, (dp) => this.#symbols.psp_dp_inject(dp, handle, frame, frame.length));
   }
 
   counters(): Readonly<Record<string, bigint>> {
@@ -276,6 +294,10 @@ export class DataPlane implements Plane {
     const closed = await this.#symbols.psp_dp_close(handle);
     unwrap(stopped, "Cannot stop the data plane");
     unwrap(closed, "Cannot close the data plane");
+  }
+
+  #port(port: PortName | number): number {
+    return typeof port === "number" ? port : this.ports[port];
   }
 
   #readCounterNames(): readonly string[] {
@@ -311,6 +333,22 @@ function encoded<T>(what: string, encode: () => T): T {
     if (!(cause instanceof RangeError)) throw cause;
     throw new DataPlaneError(`${what}: ${cause.message}`, "EINVAL", { cause });
   }
+}
+
+/** The ports that a plane is opened with, in the order of their handles. */
+function portsOf(
+  { uplink, host, uplinkVlan: vlan, hostGuard: guard }: PlaneOptions,
+): PortOptions[] {
+  const guarded = guard === undefined ? {} : { guard };
+  return [
+    { kind: "uplink", name: uplink, ...vlan === undefined ? {} : { vlan }, ...guarded },
+    { kind: "host", name: host, ...guarded },
+  ];
+}
+
+/** "the uplink port", "port 3". */
+function portText(port: PortName | number): string {
+  return typeof port === "number" ? `port ${port}` : `the ${port} port`;
 }
 
 function first(out: Uint32Array): number {

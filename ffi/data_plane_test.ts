@@ -39,7 +39,7 @@ function root(acl: number): PipeDescriptor {
 }
 
 const FROM_HOST: EntryDescriptor = {
-  match: { parser_meta: { port_id: "host", outer_l3_type: "ipv4", outer_l4_type: "udp" } },
+  match: { parser_meta: { port_id: 2, outer_l3_type: "ipv4", outer_l4_type: "udp" } },
 };
 
 function plane(name: string, fn: (plane: DataPlane, library: Library) => Promise<void> | void) {
@@ -283,6 +283,32 @@ function tests(): void {
     await dp.close();
     await reading;
     assert.deepEqual(seen, ["stop 0", "wait -10", "close 0"]);
+  });
+
+  plane("a host port is added and removed, and knows its interface", (dp) => {
+    assert.deepEqual(["uplink", "host"].map((name) => dp.port(name as "uplink").name), [
+      "up0",
+      "host0",
+    ]);
+    const port = dp.addPort({ kind: "host", name: "host1" });
+    assert.ok(port > dp.ports.host);
+    const { kind, name, present, identity, traffic } = dp.port(port);
+    assert.deepEqual({ kind, name, present, identity }, {
+      kind: "host",
+      name: "host1",
+      present: true,
+      identity: 1,
+    });
+    assert.equal(traffic.txPackets, 0n);
+    assert.throws(() => dp.addPort({ kind: "host", name: "host1" }), { code: "EEXIST" });
+    assert.throws(() => dp.addPort({ kind: "uplink", name: "up1" }), { code: "ENOTSUP" });
+    const frame = new Uint8Array(60);
+    dp.inject(port, frame);
+    assert.equal(dp.port(port).traffic.txPackets, 1n);
+    dp.removePort(port);
+    assert.throws(() => dp.port(port), { code: "ENOENT" });
+    assert.throws(() => dp.inject(port, frame), { code: "EINVAL" });
+    assert.throws(() => dp.removePort(dp.ports.uplink), { code: "ENOTSUP" });
   });
 
   plane("a next hop is known by route and neighbour", async (dp) => {

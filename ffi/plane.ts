@@ -7,6 +7,7 @@
  */
 import type { Key } from "./key.ts";
 
+/** What a port is for, and what a topology calls those that a plane is opened with; here they have handles. */
 export type PortName = "uplink" | "host";
 export type PipeType = "basic" | "control";
 export type Domain = "default" | "secure_ingress" | "egress" | "secure_egress";
@@ -14,10 +15,10 @@ export type L3 = "ipv4" | "ipv6";
 export type L4 = "tcp" | "udp" | "icmp" | "icmp6";
 export type Syndrome = "ok" | "icv_failed" | "bad_trailer";
 
-/** Fields that an entry compares; an absent field matches anything. */
-export interface Match {
+/** Fields that an entry compares; an absent field matches anything. `R` is how a port is named. */
+export interface Match<R = number> {
   readonly parser_meta?: {
-    readonly port_id?: PortName;
+    readonly port_id?: R;
     readonly outer_l3_type?: L3;
     readonly outer_l4_type?: L4;
     readonly inner_l3_type?: L3;
@@ -97,9 +98,12 @@ export interface Monitor {
   readonly notify?: "syndrome";
 }
 
+/** How a port is named where pipes are named by `P`: by name beside names, by handle beside ids. */
+export type PortOf<P> = [P] extends [number] ? number : PortName;
+
 /** `P` is how a pipe is named: by name in src/pipes, by id here. */
 export type Fwd<P = number> =
-  | { readonly type: "port"; readonly port: PortName }
+  | { readonly type: "port"; readonly port: PortOf<P> }
   | { readonly type: "pipe"; readonly pipe: P }
   | { readonly type: "rss"; readonly rss: "miss" | "exception" }
   | { readonly type: "drop" }
@@ -126,7 +130,7 @@ export interface PipeDescriptor<P = number> {
 export interface EntryDescriptor<P = number> {
   /** Control pipes: 0 is looked at first. */
   readonly priority?: number;
-  readonly match: Match;
+  readonly match: Match<PortOf<P>>;
   /** Control pipes only; absent: each field of `match`, whole. */
   readonly match_mask?: MatchMask;
   readonly actions?: Actions;
@@ -145,6 +149,14 @@ export interface PortGuard {
 }
 
 export interface PortInfo {
+  readonly kind: PortName;
+  /** The interface; of hardware, what it was opened by. */
+  readonly name: string;
+  /** false: its interface is not there, and what else is said of it was so last. */
+  readonly present: boolean;
+  /** 1, and one more each time that another interface of its name took its place. */
+  readonly identity: number;
+  readonly traffic: PortTraffic;
   readonly ifindex: number;
   readonly mac: string;
   /** Octets of IP. */
@@ -153,6 +165,28 @@ export interface PortInfo {
   /** Of the host port, without a guard: the kernel sends packets of these families on in clear text, by itself. */
   readonly forwards: readonly ("ipv4" | "ipv6")[];
   readonly guard: PortGuard;
+}
+
+/** Packets, one by one within a super-frame, and octets of IP; the soft plane alone counts them. */
+export interface PortTraffic {
+  readonly rxPackets: bigint;
+  readonly rxBytes: bigint;
+  readonly txPackets: bigint;
+  readonly txBytes: bigint;
+  /** Packets that found the queue full, and that the device refused. */
+  readonly txBusy: bigint;
+  readonly txError: bigint;
+}
+
+/** A port to be opened. */
+export interface PortOptions {
+  readonly kind: PortName;
+  /** An interface (soft); a PCI address or a representor (doca). */
+  readonly name: string;
+  /** 802.1Q VLAN id; absent or 0: untagged. */
+  readonly vlan?: number;
+  /** Of the soft plane; "auto" when absent. */
+  readonly guard?: "auto" | "require" | "off";
 }
 
 /** Where packets to an outer address leave the uplink. */
@@ -211,13 +245,16 @@ export type PlaneEvent =
   | {
     readonly type: "miss";
     readonly flow: number;
+    /** Handle of the port where it came in. */
+    readonly port: number;
     readonly srcVip: string;
     readonly dstVip: string;
     readonly ethSrc: string;
   }
   | {
     readonly type: "exception";
-    readonly port: PortName;
+    /** Handle of the port where it came in. */
+    readonly port: number;
     readonly frame: Uint8Array<ArrayBuffer>;
     readonly timeNs: bigint;
   }
@@ -244,6 +281,11 @@ export type PlaneEvent =
     readonly mtu: number;
     readonly ethSrc: string;
     readonly data: Uint8Array<ArrayBuffer>;
+  }
+  | {
+    /** Its interface has come, gone or changed. */
+    readonly type: "port";
+    readonly port: number;
   };
 
 /** Every method throws `DataPlaneError` when the plane refuses. */
@@ -251,7 +293,14 @@ export interface Plane extends AsyncDisposable {
   readonly kind: string;
   version(): string;
   granted(): Granted;
-  port(name: PortName): PortInfo;
+  /** Handles of the two ports that it was opened with. */
+  readonly ports: Readonly<Record<PortName, number>>;
+  /** By handle, or one of those two by its name. */
+  port(port: PortName | number): PortInfo;
+  /** Opens one more host port while the plane runs; returns its handle. */
+  addPort(port: PortOptions): number;
+  /** No pipe and no entry may forward there. */
+  removePort(port: number): void;
   /** By the kernel's routes and neighbours; undefined: no route over the uplink. */
   nextHop(pip: string): NextHop | undefined;
   start(): void;
@@ -274,7 +323,7 @@ export interface Plane extends AsyncDisposable {
   releaseHeld(flow: number): number;
   dropHeld(flow: number, reason: DropReason, holdOffMs: number): number;
   clearHoldOff(): void;
-  inject(port: PortName, frame: Uint8Array<ArrayBuffer>): void;
+  inject(port: PortName | number, frame: Uint8Array<ArrayBuffer>): void;
   counters(): Readonly<Record<string, bigint>>;
   close(): Promise<void>;
 }

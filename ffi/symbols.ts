@@ -37,6 +37,8 @@ export const SYMBOLS = {
   psp_dp_open: {
     parameters: [
       "buffer", // const struct psp_dp_config *config
+      "buffer", // const struct psp_dp_port_desc *ports
+      "u32", // n_ports
       "buffer", // struct psp_dp **out
       "buffer", // char *err
       "u32", // err_cap
@@ -68,6 +70,15 @@ export const SYMBOLS = {
     ],
     result: "i32",
   },
+  psp_dp_port_add: {
+    parameters: [
+      "u64", // dp
+      "buffer", // const struct psp_dp_port_desc *desc
+      "buffer", // uint32_t *port
+    ],
+    result: "i32",
+  },
+  psp_dp_port_remove: { parameters: ["u64", /* dp */ "u32" /* port */], result: "i32" },
   psp_dp_next_hop_query: {
     parameters: [
       "u64", // dp
@@ -293,35 +304,55 @@ export type Symbols = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
  * library says the same by psp_dp_layout(), and a test compares.
  */
 export const LAYOUT = {
+  psp_dp_rate: {
+    ".": [0, 8],
+    per_s: [0, 4],
+    burst: [4, 4],
+  },
+  psp_dp_port_desc: {
+    ".": [0, 192],
+    size: [0, 4],
+    kind: [4, 4],
+    name: [8, 64],
+    vlan: [72, 2],
+    guard: [74, 1],
+    pad0: [75, 1],
+    network: [76, 4],
+    miss: [80, 8],
+    miss_per_mac: [88, 8],
+    exception: [96, 8],
+    exception_per_mac: [104, 8],
+    hold_flows: [112, 4],
+    pad1: [116, 4],
+    hold_bytes: [120, 8],
+    reserved: [128, 64],
+  },
   psp_dp_config: {
-    ".": [0, 784],
+    ".": [0, 656],
     size: [0, 4],
     backend: [4, 4],
-    uplink: [8, 64],
-    host: [72, 64],
-    max_entries: [136, 4],
-    max_crypto_ids: [140, 4],
-    hold_packets_per_flow: [144, 4],
-    hold_flows: [148, 4],
-    hold_bytes: [152, 8],
-    event_bytes: [160, 4],
-    sample_bytes: [164, 4],
-    versions: [168, 4],
-    uplink_vlan: [172, 2],
-    mss_clamp: [174, 1],
-    host_guard: [175, 1],
-    workers: [176, 4],
-    busy_poll_us: [180, 4],
-    cpus: [184, 64],
-    queues: [248, 4],
-    hugepages_mb: [252, 4],
-    mbufs: [256, 4],
-    pad0: [260, 4],
-    actions_memory: [264, 8],
-    devargs: [272, 256],
-    representor: [528, 64],
-    flow_mode: [592, 64],
-    reserved: [656, 128],
+    max_entries: [8, 4],
+    max_crypto_ids: [12, 4],
+    hold_packets_per_flow: [16, 4],
+    hold_flows: [20, 4],
+    hold_bytes: [24, 8],
+    event_bytes: [32, 4],
+    sample_bytes: [36, 4],
+    versions: [40, 4],
+    mss_clamp: [44, 1],
+    pad0: [45, 3],
+    workers: [48, 4],
+    busy_poll_us: [52, 4],
+    cpus: [56, 64],
+    queues: [120, 4],
+    hugepages_mb: [124, 4],
+    mbufs: [128, 4],
+    pad1: [132, 4],
+    actions_memory: [136, 8],
+    devargs: [144, 256],
+    representor: [400, 64],
+    flow_mode: [464, 64],
+    reserved: [528, 128],
   },
   psp_dp_granted: {
     ".": [0, 120],
@@ -340,18 +371,29 @@ export const LAYOUT = {
     reserved: [56, 64],
   },
   psp_dp_port_info: {
-    ".": [0, 52],
+    ".": [0, 216],
     size: [0, 4],
-    ifindex: [4, 4],
-    mtu: [8, 4],
-    mac: [12, 6],
-    link_up: [18, 1],
-    forwards: [19, 1],
-    guard: [20, 1],
-    guard_reason: [21, 1],
-    pad0: [22, 2],
-    guard_restored: [24, 4],
-    reserved: [28, 24],
+    kind: [4, 4],
+    network: [8, 4],
+    ifindex: [12, 4],
+    mtu: [16, 4],
+    mac: [20, 6],
+    present: [26, 1],
+    link_up: [27, 1],
+    forwards: [28, 1],
+    guard: [29, 1],
+    guard_reason: [30, 1],
+    pad0: [31, 1],
+    guard_restored: [32, 4],
+    identity: [36, 4],
+    name: [40, 64],
+    rx_packets: [104, 8],
+    rx_bytes: [112, 8],
+    tx_packets: [120, 8],
+    tx_bytes: [128, 8],
+    tx_busy: [136, 8],
+    tx_error: [144, 8],
+    reserved: [152, 64],
   },
   psp_dp_next_hop: {
     ".": [0, 60],
@@ -499,8 +541,8 @@ export const LAYOUT = {
 } as const;
 
 /**
- * The bounds of every size that a plane is opened with, and what 0 stands for, by the field of psp_dp_config. The
- * library says the same by psp_dp_limits(), and a test compares; nobody else has these numbers.
+ * The bounds of every size that a plane is opened with, and what 0 stands for, by the field of psp_dp_config or
+ * psp_dp_port_desc. The library says the same by psp_dp_limits(), and a test compares; nobody else has these numbers.
  */
 export const LIMITS = {
   max_entries: { min: 1, default: 262144, max: 16777216 },
@@ -510,10 +552,10 @@ export const LIMITS = {
   hold_bytes: { min: 65536, default: 16777216, max: 17179869184 },
   event_bytes: { min: 4096, default: 1048576, max: 1073741824 },
   sample_bytes: { min: 20, default: 128, max: 2048 },
-  uplink_vlan: { min: 0, default: 0, max: 4094 },
   hugepages_mb: { min: 2, default: 0, max: 1048576 },
   mbufs: { min: 512, default: 8192, max: 1048576 },
   actions_memory: { min: 1048576, default: 0, max: 2147483648 },
+  vlan: { min: 0, default: 0, max: 4094 },
 } as const satisfies Readonly<Record<string, Limit>>;
 
 /** One of them. */

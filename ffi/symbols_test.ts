@@ -20,7 +20,8 @@ Deno.test("the library has the limits that the table has", () => {
     `${name} ${limit.min} ${limit.default} ${limit.max}`
   );
   assert.deepEqual(text.trim().split("\n"), table);
-  for (const name of Object.keys(LIMITS)) assert.ok(name in LAYOUT.psp_dp_config, name);
+  const fields = { ...LAYOUT.psp_dp_config, ...LAYOUT.psp_dp_port_desc };
+  for (const name of Object.keys(LIMITS)) assert.ok(name in fields, name);
 });
 
 Deno.test("no field passes the end of its struct, and none overlaps the next", () => {

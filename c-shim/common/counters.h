@@ -22,6 +22,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "../psp_dp.h"
+
 /* clang-format off */
 #define DP_COUNTERS(X) \
 	/* the Linux kernel's names */ \
@@ -82,8 +84,8 @@ enum dp_counter {
 };
 
 /* Blocks: one per worker, written by that worker alone, and one that any thread may add to. */
-#define DP_BLOCK_SHARED 2u
-#define DP_BLOCKS 3u
+#define DP_BLOCK_SHARED ((uint32_t)PSP_DP_PORTS_MAX)
+#define DP_BLOCKS (DP_BLOCK_SHARED + 1u)
 #define DP_BLOCK_LEN ((DP_COUNTER_COUNT + 7u) / 8u * 8u) /* whole cache lines */
 
 struct dp_counters {

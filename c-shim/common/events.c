@@ -65,7 +65,7 @@ static void ring_read(struct dp_events *events, uint8_t *out, uint32_t len)
 void dp_event_describe(struct psp_dp_event *event, const struct dp_packet *packet, uint32_t pipe)
 {
 	memset(event, 0, sizeof(*event));
-	event->port = packet->port;
+	event->port = packet->handle;
 	event->egress = packet->port == PSP_DP_PORT_HOST;
 	event->pipe = pipe;
 	event->spi = packet->fields.tun_psp_spi;

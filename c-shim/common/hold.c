@@ -487,18 +487,30 @@ void dp_hold_off_clear(struct dp_hold *hold)
 	pthread_mutex_unlock(&hold->lock);
 }
 
-void dp_hold_drop_pipe(struct dp_hold *hold, uint32_t pipe)
+/* 0: of any pipe; of any port. */
+static void drop_those(struct dp_hold *hold, uint32_t pipe, uint32_t port)
 {
 	pthread_mutex_lock(&hold->lock);
 	for (uint32_t i = 0; i < hold->flows.made; i++) {
 		struct dp_flow *flow = hold->flows.slots[i].thing;
 
-		if (flow != NULL && flow->key.pipe == pipe) {
-			flow_end(hold, flow, DP_DROP_SHUTDOWN);
-			flow_free(hold, flow);
-		}
+		if (flow == NULL || (pipe != 0 && flow->key.pipe != pipe) ||
+		    (port != 0 && flow->miss.port != port))
+			continue;
+		flow_end(hold, flow, DP_DROP_SHUTDOWN);
+		flow_free(hold, flow);
 	}
 	pthread_mutex_unlock(&hold->lock);
+}
+
+void dp_hold_drop_pipe(struct dp_hold *hold, uint32_t pipe)
+{
+	drop_those(hold, pipe, 0);
+}
+
+void dp_hold_drop_port(struct dp_hold *hold, uint32_t port)
+{
+	drop_those(hold, 0, port);
 }
 
 /* ---- the worker's side ----------------------------------------------------------------------- */
@@ -518,14 +530,16 @@ static struct dp_held *detach(struct dp_hold *hold, struct dp_flow *flow)
 	return first;
 }
 
-struct dp_held *dp_hold_next(struct dp_hold *hold)
+struct dp_held *dp_hold_next(struct dp_hold *hold, uint32_t port)
 {
+	struct dp_flow *flow, *next;
 	struct dp_held *chain = NULL;
 
 	pthread_mutex_lock(&hold->lock);
-	while (chain == NULL && hold->release_first != NULL) {
-		struct dp_flow *flow = hold->release_first;
-
+	for (flow = hold->release_first; chain == NULL && flow != NULL; flow = next) {
+		next = flow->next;
+		if (port != 0 && flow->miss.port != port)
+			continue;
 		chain = detach(hold, flow);
 		flow_end(hold, flow, DP_DROP_SHUTDOWN);
 		flow_free(hold, flow);

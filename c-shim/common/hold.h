@@ -94,17 +94,19 @@ int32_t dp_hold_release(struct dp_hold *hold, uint32_t handle, uint32_t *packets
 int32_t dp_hold_drop(struct dp_hold *hold, uint32_t handle, uint32_t reason, uint64_t off_until_ns,
 		     uint32_t *packets);
 void dp_hold_off_clear(struct dp_hold *hold);
-/* A pipe is going: its flows are dropped as drop-shutdown. */
+/* A pipe is going, or a port where packets came in: its flows are dropped as drop-shutdown. */
 void dp_hold_drop_pipe(struct dp_hold *hold, uint32_t pipe);
+void dp_hold_drop_port(struct dp_hold *hold, uint32_t port);
 /* The ring has room again: writes miss events that are still owed. */
 void dp_hold_pay(struct dp_hold *hold);
 
 /*
  * The worker's side. Both hand over a chain (by next, oldest first) that the caller frees with
- * dp_held_free(); NULL: nothing. dp_hold_next: of the next released flow, which is gone then.
+ * dp_held_free(); NULL: nothing. dp_hold_next: of the next released flow whose first packet came in by this port
+ * (0: by any), which is gone then.
  * dp_hold_take: of the flow of a packet that hits.
  */
-struct dp_held *dp_hold_next(struct dp_hold *hold);
+struct dp_held *dp_hold_next(struct dp_hold *hold, uint32_t port);
 struct dp_held *dp_hold_take(struct dp_hold *hold, uint32_t pipe, const struct dp_packet *packet);
 void dp_held_free(struct dp_held *held);
 

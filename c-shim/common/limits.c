@@ -26,12 +26,19 @@ static const struct limit limits[] = {
 	LIMIT(hold_bytes, HOLD_BYTES),
 	LIMIT(event_bytes, EVENT_BYTES),
 	LIMIT(sample_bytes, SAMPLE_BYTES),
-	LIMIT(uplink_vlan, UPLINK_VLAN),
 	LIMIT(hugepages_mb, HUGEPAGES_MB),
 	LIMIT(mbufs, MBUFS),
 	LIMIT(actions_memory, ACTIONS_MEMORY),
 };
 #define LIMITS (sizeof(limits) / sizeof(limits[0]))
+
+/* Of a port. */
+static const struct limit vlan = {"vlan",
+				  offsetof(struct psp_dp_port_desc, vlan),
+				  2,
+				  PSP_DP_VLAN_MIN,
+				  PSP_DP_VLAN_DEFAULT,
+				  PSP_DP_VLAN_MAX};
 
 /* Integers of 2, 4 and 8 octets, little-endian as every machine that this is built for. */
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "fields are read by their first octets");
@@ -70,21 +77,35 @@ bool dp_limits_hold(const struct psp_dp_config *config, char *why, size_t cap)
 	return true;
 }
 
-int32_t psp_dp_limits(char *buf, uint32_t cap, uint32_t *len)
+bool dp_limits_hold_port(const struct psp_dp_port_desc *desc, char *why, size_t cap)
+{
+	if (desc->vlan <= PSP_DP_VLAN_MAX)
+		return true;
+	(void)snprintf(why, cap, "vlan %u is not within %u and %u", desc->vlan, PSP_DP_VLAN_MIN,
+		       PSP_DP_VLAN_MAX);
+	return false;
+}
+
+/* Appends a line if there is room, and counts it in any case. */
+static void put_line(const struct limit *limit, char *buf, uint32_t cap, uint32_t *len)
 {
 	char line[128];
+	const uint32_t n =
+		(uint32_t)snprintf(line, sizeof(line), "%s %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+				   limit->name, limit->min, limit->fallback, limit->max);
 
+	if (*len + n <= cap)
+		memcpy(buf + *len, line, n);
+	*len += n;
+}
+
+int32_t psp_dp_limits(char *buf, uint32_t cap, uint32_t *len)
+{
 	if (len == NULL || (buf == NULL && cap > 0))
 		return PSP_DP_EINVAL;
 	*len = 0;
-	for (size_t i = 0; i < LIMITS; i++) {
-		const uint32_t n = (uint32_t)snprintf(
-			line, sizeof(line), "%s %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
-			limits[i].name, limits[i].min, limits[i].fallback, limits[i].max);
-
-		if (*len + n <= cap)
-			memcpy(buf + *len, line, n);
-		*len += n;
-	}
+	for (size_t i = 0; i < LIMITS; i++)
+		put_line(&limits[i], buf, cap, len);
+	put_line(&vlan, buf, cap, len);
 	return *len <= cap ? 0 : PSP_DP_ERANGE;
 }

@@ -13,4 +13,7 @@ void dp_limits_fill(struct psp_dp_config *config);
 /* False: a size is out of bounds, and why says which. What is 0 stands for its default. */
 bool dp_limits_hold(const struct psp_dp_config *config, char *why, size_t cap);
 
+/* The same of a port. */
+bool dp_limits_hold_port(const struct psp_dp_port_desc *desc, char *why, size_t cap);
+
 #endif

@@ -32,8 +32,11 @@ int32_t psp_dp_version(char *buf, uint32_t cap, uint32_t *len)
 
 /* ---- open ------------------------------------------------------------------------------------ */
 
-static int32_t check(const struct psp_dp_config *config, char *why, size_t cap)
+static int32_t check(const struct psp_dp_config *config, const struct psp_dp_port_desc *ports,
+		     uint32_t n_ports, char *why, size_t cap)
 {
+	int32_t status;
+
 	if (!dp_limits_hold(config, why, cap))
 		return PSP_DP_EINVAL;
 	if (config->versions >> PSP_VERSIONS != 0) {
@@ -47,7 +50,8 @@ static int32_t check(const struct psp_dp_config *config, char *why, size_t cap)
 							   : "queues");
 		return PSP_DP_ENOTSUP;
 	}
-	return plane_check(config, why, cap);
+	status = dp_ports_check(ports, n_ports, why, cap);
+	return status == 0 ? plane_check(config, ports, n_ports, why, cap) : status;
 }
 
 /* Everything that can be given back by give_back(), whether it got this far or not. */
@@ -62,6 +66,7 @@ static struct psp_dp *plane_new(const struct psp_dp_config *config)
 	pthread_mutex_init(&plane->writer, NULL);
 	pthread_mutex_init(&plane->stopping, NULL);
 	pthread_mutex_init(&plane->error_lock, NULL);
+	pthread_rwlock_init(&plane->ports.lock, NULL);
 	dp_handles_init(&plane->entries, config->max_entries);
 	return dp;
 }
@@ -76,13 +81,36 @@ static void give_back(struct psp_dp *dp)
 	dp_events_free(&plane->events);
 	dp_keys_down(dp);
 	dp_handles_free(&plane->entries);
+	for (uint32_t i = 0; i < PSP_DP_PORTS_MAX; i++) {
+		struct dp_port *port =
+			atomic_load_explicit(&plane->ports.slot[i], memory_order_relaxed);
+
+		if (port != NULL)
+			plane_port_free(port);
+	}
+	pthread_rwlock_destroy(&plane->ports.lock);
 	pthread_mutex_destroy(&plane->error_lock);
 	pthread_mutex_destroy(&plane->stopping);
 	pthread_mutex_destroy(&plane->writer);
 	free(dp);
 }
 
-static int32_t open_all(struct psp_dp *dp, char *err, uint32_t err_cap)
+static int32_t make_ports(struct psp_dp *dp, const struct psp_dp_port_desc *descs, uint32_t n)
+{
+	int32_t status = 0;
+
+	for (uint32_t i = 0; status == 0 && i < n; i++) {
+		struct dp_port *port;
+
+		status = dp_port_make(dp, &descs[i], &port);
+		if (status == 0)
+			dp_port_publish(dp, port);
+	}
+	return status;
+}
+
+static int32_t open_all(struct psp_dp *dp, const struct psp_dp_port_desc *ports, uint32_t n_ports,
+			char *err, uint32_t err_cap)
 {
 	struct dp_plane *plane = dp_plane_of(dp);
 	const struct psp_dp_config *config = &plane->config;
@@ -93,7 +121,9 @@ static int32_t open_all(struct psp_dp *dp, char *err, uint32_t err_cap)
 
 	if (status != 0)
 		return status;
-	status = dp_events_init(&plane->events, config->event_bytes);
+	status = make_ports(dp, ports, n_ports);
+	if (status == 0)
+		status = dp_events_init(&plane->events, config->event_bytes);
 	if (status == 0)
 		status = dp_hold_init(&plane->hold, &limits, &plane->counters, &plane->events);
 	if (status != 0) {
@@ -105,8 +135,8 @@ static int32_t open_all(struct psp_dp *dp, char *err, uint32_t err_cap)
 	return plane_up(dp, err, err_cap);
 }
 
-int32_t psp_dp_open(const struct psp_dp_config *config, struct psp_dp **out, char *err,
-		    uint32_t err_cap)
+int32_t psp_dp_open(const struct psp_dp_config *config, const struct psp_dp_port_desc *ports,
+		    uint32_t n_ports, struct psp_dp **out, char *err, uint32_t err_cap)
 {
 	struct psp_dp_config filled;
 	struct psp_dp *dp;
@@ -119,12 +149,13 @@ int32_t psp_dp_open(const struct psp_dp_config *config, struct psp_dp **out, cha
 		err[0] = 0;
 	if (out != NULL)
 		*out = NULL;
-	if (config == NULL || out == NULL || config->size != sizeof(*config)) {
+	if (config == NULL || ports == NULL || out == NULL || config->size != sizeof(*config)) {
 		dp_open_fail(err, err_cap,
-			     "the configuration is missing, or of a size that is not known");
+			     "the configuration or its ports are missing, or of a size that is not "
+			     "known");
 		return PSP_DP_EINVAL;
 	}
-	status = check(config, why, sizeof(why));
+	status = check(config, ports, n_ports, why, sizeof(why));
 	if (status != 0) {
 		dp_open_fail(err, err_cap, why);
 		return status;
@@ -138,7 +169,7 @@ int32_t psp_dp_open(const struct psp_dp_config *config, struct psp_dp **out, cha
 		dp_open_fail(err, err_cap, "out of memory");
 		return PSP_DP_ENOMEM;
 	}
-	status = open_all(dp, err, err_cap);
+	status = open_all(dp, ports, n_ports, err, err_cap);
 	if (status != 0)
 		give_back(dp);
 	else

@@ -37,21 +37,21 @@ void dp_pipe_hide(struct psp_dp *dp, const struct dp_pipe *pipe)
 	atomic_store_explicit(&plane->pipes[dp_pipe_index(pipe->id)], NULL, memory_order_release);
 }
 
-/* Those that the pipe's forwards name are referred to, or no longer. */
-static void pipe_refer(const struct dp_pipe *pipe)
+/* What a forward names is referred to, or no longer. */
+static void refer(const struct dp_fwd *fwd)
 {
-	if (pipe->fwd.pipe != NULL)
-		pipe->fwd.pipe->refs++;
-	if (pipe->fwd_miss.pipe != NULL)
-		pipe->fwd_miss.pipe->refs++;
+	if (fwd->pipe != NULL)
+		fwd->pipe->refs++;
+	if (fwd->port != NULL)
+		fwd->port->refs++;
 }
 
-static void pipe_release(const struct dp_pipe *pipe)
+static void release(const struct dp_fwd *fwd)
 {
-	if (pipe->fwd.pipe != NULL)
-		pipe->fwd.pipe->refs--;
-	if (pipe->fwd_miss.pipe != NULL)
-		pipe->fwd_miss.pipe->refs--;
+	if (fwd->pipe != NULL)
+		fwd->pipe->refs--;
+	if (fwd->port != NULL)
+		fwd->port->refs--;
 }
 
 /* 0 or PSP_DP_EINVAL; types that need no target leave pipe NULL. */
@@ -69,10 +69,12 @@ static int32_t fwd_resolve(struct psp_dp *dp, const char *what, const struct psp
 	case PSP_DP_FWD_KERNEL:
 		return 0;
 	case PSP_DP_FWD_PORT:
-		if (fwd->target > PSP_DP_PORT_HOST)
+		out->port = dp_port_find(&dp_plane_of(dp)->ports, fwd->target);
+		if (out->port == NULL)
 			return dp_fail(dp, PSP_DP_EINVAL, "%s: there is no port %u", what,
 				       fwd->target);
-		break;
+		out->target = out->port->desc.kind;
+		return 0;
 	case PSP_DP_FWD_RSS:
 		if (fwd->target > PSP_DP_RSS_EXCEPTION)
 			return dp_fail(dp, PSP_DP_EINVAL, "%s: there is no RSS target %u", what,
@@ -340,7 +342,8 @@ int32_t psp_dp_pipe_create(struct psp_dp *dp, const struct psp_dp_pipe_desc *des
 	status = plane_pipe_up(dp, what, desc, pipe);
 	if (status != 0)
 		goto out;
-	pipe_refer(pipe);
+	refer(&pipe->fwd);
+	refer(&pipe->fwd_miss);
 	atomic_store_explicit(&plane->pipes[index], pipe, memory_order_release);
 	if (desc->is_root != 0)
 		atomic_store_explicit(&plane->root, pipe, memory_order_release);
@@ -374,7 +377,8 @@ int32_t psp_dp_pipe_destroy(struct psp_dp *dp, uint32_t id)
 		status = plane_pipe_down(dp, pipe);
 	if (status == 0) {
 		dp_hold_drop_pipe(&dp_plane_of(dp)->hold, id);
-		pipe_release(pipe);
+		release(&pipe->fwd);
+		release(&pipe->fwd_miss);
 		plane_pipe_free(dp, pipe);
 	}
 	dp_unlock(dp);
@@ -421,8 +425,7 @@ void dp_entry_link(struct dp_entry *entry, const struct dp_fwd *to)
 		pipe->entries->prev = entry;
 	pipe->entries = entry;
 	pipe->n_entries++;
-	if (to->pipe != NULL)
-		to->pipe->refs++;
+	refer(to);
 }
 
 void dp_entry_unlink(struct dp_entry *entry, const struct dp_fwd *to)
@@ -436,16 +439,13 @@ void dp_entry_unlink(struct dp_entry *entry, const struct dp_fwd *to)
 	if (entry->next != NULL)
 		entry->next->prev = entry->prev;
 	pipe->n_entries--;
-	if (to->pipe != NULL)
-		to->pipe->refs--;
+	release(to);
 }
 
 void dp_entry_forward(const struct dp_fwd *from, const struct dp_fwd *to)
 {
-	if (to->pipe != NULL)
-		to->pipe->refs++;
-	if (from->pipe != NULL)
-		from->pipe->refs--;
+	refer(to);
+	release(from);
 }
 
 /* ---- entries --------------------------------------------------------------------------------- */

@@ -10,14 +10,17 @@
 #include <stdint.h>
 
 #include "../psp_dp.h"
+#include "port.h"
 
 #define DP_PIPES_MAX 256u /* 8 bits of a pipe's id */
 #define DP_NAME_LEN 32u
 
-/* A forward, resolved. pipe stays while a published rule or pipe says so: pipes count who refers to them. */
+/* A forward, resolved. pipe and port stay while a published rule or pipe says so: they count who refers to them. */
 struct dp_fwd {
-	uint32_t type, target; /* enum psp_dp_fwd_type */
+	uint32_t type;   /* enum psp_dp_fwd_type */
+	uint32_t target; /* RSS: enum psp_dp_rss; PORT: its kind */
 	struct dp_pipe *pipe;
+	struct dp_port *port;
 };
 
 /* What an entry does: its pipe's actions and its own, merged. */

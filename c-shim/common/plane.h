@@ -6,7 +6,7 @@
  * named, and then call the plane_*() below. A library holds one plane, so the linker finds them.
  *
  * A plane's struct psp_dp begins with a struct dp_plane, its pipes with a struct dp_pipe; see pipe.h.
- * Locks, outermost first: writer, hold, event ring; the error text's lock is a leaf.
+ * Locks, outermost first: writer, ports, hold, event ring; the error text's lock is a leaf.
  */
 #ifndef PSP_COMMON_PLANE_H
 #define PSP_COMMON_PLANE_H
@@ -22,6 +22,7 @@
 #include "hold.h"
 #include "keys.h"
 #include "pipe.h"
+#include "port.h"
 
 _Static_assert(PSP_DP_MAX_ENTRIES_MAX == 1 << 24, "8 bits of a handle are left to its generation");
 
@@ -36,6 +37,7 @@ struct dp_plane {
 	_Atomic(struct dp_pipe *) pipes[DP_PIPES_MAX]; /* likewise */
 	uint32_t pipe_generation[DP_PIPES_MAX];
 	struct dp_handles entries;
+	struct dp_ports ports;
 	struct dp_keys keys;
 	struct dp_master master;
 
@@ -71,6 +73,17 @@ static inline void dp_unlock(struct psp_dp *dp)
 	pthread_mutex_unlock(&dp_plane_of(dp)->writer);
 }
 
+/* While it is held no port goes. Not by whoever has the writer's lock. */
+static inline void dp_ports_read(struct psp_dp *dp)
+{
+	pthread_rwlock_rdlock(&dp_plane_of(dp)->ports.lock);
+}
+
+static inline void dp_ports_done(struct psp_dp *dp)
+{
+	pthread_rwlock_unlock(&dp_plane_of(dp)->ports.lock);
+}
+
 /* ---- error.c ---- */
 
 /* Keeps the sentence for psp_dp_error_text() and returns status. */
@@ -87,10 +100,11 @@ void plane_version(char *text, size_t cap);
  * 0, PSP_DP_EINVAL or PSP_DP_ENOTSUP: a configuration whose sizes are within their bounds says what this plane cannot
  * be or do, and why names it. Sizes that are 0 stand for their defaults. (free)
  */
-int32_t plane_check(const struct psp_dp_config *config, char *why, size_t cap);
+int32_t plane_check(const struct psp_dp_config *config, const struct psp_dp_port_desc *ports,
+		    uint32_t n_ports, char *why, size_t cap);
 /* Zeroed memory for a struct psp_dp, aligned for its counters; NULL: out of memory. (free) */
 struct psp_dp *plane_alloc(void);
-/* Opens everything; the struct dp_plane is ready. On failure plane_down() is called all the same. (free) */
+/* Opens everything; the struct dp_plane is ready, its ports are made and published. On failure plane_down() is called all the same. (free) */
 int32_t plane_up(struct psp_dp *dp, char *err, uint32_t err_cap);
 /* Gives back what plane_up() took, however far that came; nothing runs. (free) */
 void plane_down(struct psp_dp *dp);
@@ -100,11 +114,6 @@ int32_t plane_start(struct psp_dp *dp);
 /* Stops what plane_start() started; also when it was never called, and again. (free) */
 void plane_stop(struct psp_dp *dp);
 
-/* The arguments are sound; stats is zeroed. */
-int32_t plane_port_query(struct psp_dp *dp, uint32_t port,
-			 struct psp_dp_port_info *info); /* (free) */
-int32_t plane_inject(struct psp_dp *dp, uint32_t port, const uint8_t *frame,
-		     uint32_t len); /* (free) */
 /* A flow was released: its packets can go. (free) */
 void plane_released(struct psp_dp *dp);
 /* Adds what the device has counted since the last call to the counters. (free) */

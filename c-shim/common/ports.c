@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ports.c: the two interfaces as the agent asks about them, where the kernel's routes and neighbours send a packet to an
- * outer address first, and frames that go past the pipes.
+ * ports.c: ports: which there are, how they come and go, and what the agent asks of them; where the kernel's routes and
+ * neighbours send a packet to an outer address first, and frames that go past the pipes.
  */
 #include <errno.h>
 #include <linux/neighbour.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "limits.h"
 #include "net.h"
 #include "plane.h"
 
@@ -201,21 +203,280 @@ static int32_t next_hop(uint32_t ifindex, const uint8_t pip[16], struct psp_dp_n
 	return query_neighbour(ifindex, family, hop);
 }
 
+/* ---- which ports there are -------------------------------------------------------------------- */
+
+static bool has_rate(const struct psp_dp_rate *rate)
+{
+	return rate->per_s != 0 || rate->burst != 0;
+}
+
+/* What of it no plane has yet; NULL: nothing. */
+static const char *too_early(const struct psp_dp_port_desc *desc)
+{
+	if (desc->network != 0)
+		return "network";
+	if (has_rate(&desc->miss) || has_rate(&desc->miss_per_mac))
+		return "miss";
+	if (has_rate(&desc->exception) || has_rate(&desc->exception_per_mac))
+		return "exception";
+	if (desc->hold_flows != 0 || desc->hold_bytes != 0)
+		return "hold";
+	return NULL;
+}
+
+int32_t dp_port_check(const struct psp_dp_port_desc *desc, char *why, size_t cap)
+{
+	const char *field, *wrong = NULL;
+
+	if (desc->size != sizeof(*desc)) {
+		(void)snprintf(why, cap, "a port has size %u, not %zu", desc->size, sizeof(*desc));
+		return PSP_DP_EINVAL;
+	}
+	if (desc->kind > PSP_DP_PORT_HOST)
+		wrong = "there is no such kind of port";
+	else if (memchr(desc->name, 0, sizeof(desc->name)) == NULL || desc->name[0] == 0)
+		wrong = desc->kind == PSP_DP_PORT_UPLINK
+				? "uplink has no name, or one without an end"
+				: "host port has no name, or one without an end";
+	else if (desc->guard > PSP_DP_GUARD_NEVER)
+		wrong = "guard of a port is not auto, require or off";
+	if (wrong != NULL) {
+		(void)snprintf(why, cap, "%s", wrong);
+		return PSP_DP_EINVAL;
+	}
+	if (!dp_limits_hold_port(desc, why, cap))
+		return PSP_DP_EINVAL;
+	field = too_early(desc);
+	if (field == NULL)
+		return 0;
+	(void)snprintf(why, cap, "no plane has %s of a port yet", field);
+	return PSP_DP_ENOTSUP;
+}
+
+int32_t dp_ports_check(const struct psp_dp_port_desc *descs, uint32_t n, char *why, size_t cap)
+{
+	uint32_t uplinks = 0;
+
+	if (n > PSP_DP_PORTS_MAX) {
+		(void)snprintf(why, cap, "%u ports are more than %u", n, PSP_DP_PORTS_MAX);
+		return PSP_DP_ENOSPC;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		const int32_t status = dp_port_check(&descs[i], why, cap);
+
+		if (status != 0)
+			return status;
+		uplinks += descs[i].kind == PSP_DP_PORT_UPLINK;
+		for (uint32_t j = 0; j < i; j++) {
+			if (strcmp(descs[i].name, descs[j].name) == 0) {
+				(void)snprintf(why, cap, "two ports are the same, \"%.63s\"",
+					       descs[i].name);
+				return PSP_DP_EINVAL;
+			}
+		}
+	}
+	if (uplinks == 1)
+		return 0;
+	(void)snprintf(why, cap,
+		       "it has %u uplinks, and no plane can have another number than 1 yet",
+		       uplinks);
+	return PSP_DP_ENOTSUP;
+}
+
+/* A slot that is free and was given least often, so that the first ports have the first handles. PORTS_MAX: none. */
+static uint32_t free_slot(struct dp_ports *ports)
+{
+	uint32_t best = PSP_DP_PORTS_MAX;
+
+	for (uint32_t i = 0; i < PSP_DP_PORTS_MAX; i++) {
+		if (atomic_load_explicit(&ports->slot[i], memory_order_relaxed) == NULL &&
+		    (best == PSP_DP_PORTS_MAX || ports->used[i] < ports->used[best]))
+			best = i;
+	}
+	return best;
+}
+
+int32_t dp_port_make(struct psp_dp *dp, const struct psp_dp_port_desc *desc, struct dp_port **out)
+{
+	struct dp_ports *ports = &dp_plane_of(dp)->ports;
+	const uint32_t slot = free_slot(ports);
+	uint32_t handle;
+	struct dp_port *port;
+
+	*out = NULL;
+	if (slot == PSP_DP_PORTS_MAX)
+		return PSP_DP_ENOSPC;
+	handle = ports->used[slot] * PSP_DP_PORTS_MAX + slot + 1;
+	if (handle > UINT16_MAX)
+		return PSP_DP_ENOSPC;
+	port = plane_port_alloc();
+	if (port == NULL)
+		return PSP_DP_ENOMEM;
+	ports->used[slot]++;
+	port->desc = *desc;
+	port->handle = (uint16_t)handle;
+	*out = port;
+	return 0;
+}
+
+void dp_port_publish(struct psp_dp *dp, struct dp_port *port)
+{
+	atomic_store_explicit(&dp_plane_of(dp)->ports.slot[dp_port_slot(port->handle)], port,
+			      memory_order_release);
+}
+
+static bool has_name(struct psp_dp *dp, const char *name)
+{
+	struct dp_ports *ports = &dp_plane_of(dp)->ports;
+
+	for (uint32_t i = 0; i < PSP_DP_PORTS_MAX; i++) {
+		const struct dp_port *port =
+			atomic_load_explicit(&ports->slot[i], memory_order_relaxed);
+
+		if (port != NULL && strcmp(port->desc.name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* ---- the ABI --------------------------------------------------------------------------------- */
 
-int32_t psp_dp_port_query(struct psp_dp *dp, uint32_t port, struct psp_dp_port_info *info)
+static int32_t add(struct psp_dp *dp, const struct psp_dp_port_desc *desc, uint32_t *out)
 {
+	struct dp_port *port;
+	char why[200] = "";
+	int32_t status = dp_port_check(desc, why, sizeof(why));
+
+	if (status != 0)
+		return dp_fail(dp, status, "Cannot add port: %s", why);
+	if (dp_plane_of(dp)->stopped)
+		return dp_fail(dp, PSP_DP_ECLOSED, "Cannot add port \"%s\": the plane has stopped",
+			       desc->name);
+	if (desc->kind == PSP_DP_PORT_UPLINK)
+		return dp_fail(dp, PSP_DP_ENOTSUP,
+			       "Cannot add port \"%s\": no plane can have two uplinks yet",
+			       desc->name);
+	if (has_name(dp, desc->name))
+		return dp_fail(dp, PSP_DP_EEXIST, "Cannot add port \"%s\": it is there already",
+			       desc->name);
+	status = dp_port_make(dp, desc, &port);
+	if (status != 0)
+		return dp_fail(dp, status, "Cannot add port \"%s\": %s", desc->name,
+			       status == PSP_DP_ENOMEM ? "out of memory" : "no handle is left");
+	status = plane_port_up(dp, port, why, sizeof(why));
+	if (status != 0) {
+		plane_port_free(port);
+		return dp_fail(dp, status, "%s", why);
+	}
+	dp_port_publish(dp, port);
+	*out = port->handle;
+	return 0;
+}
+
+int32_t psp_dp_port_add(struct psp_dp *dp, const struct psp_dp_port_desc *desc, uint32_t *port)
+{
+	int32_t status;
+
+	if (dp == NULL || desc == NULL || port == NULL)
+		return PSP_DP_EINVAL;
+	*port = 0;
+	dp_lock(dp);
+	status = add(dp, desc, port);
+	dp_unlock(dp);
+	return status;
+}
+
+/* Nobody finds it any more. */
+static void hide(struct psp_dp *dp, const struct dp_port *port)
+{
+	struct dp_ports *ports = &dp_plane_of(dp)->ports;
+
+	pthread_rwlock_wrlock(&ports->lock);
+	atomic_store_explicit(&ports->slot[dp_port_slot(port->handle)], NULL, memory_order_release);
+	pthread_rwlock_unlock(&ports->lock);
+}
+
+int32_t psp_dp_port_remove(struct psp_dp *dp, uint32_t handle)
+{
+	struct dp_port *port;
+	int32_t status;
+
+	if (dp == NULL)
+		return PSP_DP_EINVAL;
+	dp_lock(dp);
+	port = dp_port_find(&dp_plane_of(dp)->ports, handle);
+	if (port == NULL)
+		status = dp_fail(dp, PSP_DP_ENOENT, "Cannot remove port %u: there is none", handle);
+	else if (dp_plane_of(dp)->stopped)
+		status = dp_fail(dp, PSP_DP_ECLOSED, "Cannot remove port %u: the plane has stopped",
+				 handle);
+	else if (port->desc.kind == PSP_DP_PORT_UPLINK)
+		status =
+			dp_fail(dp, PSP_DP_ENOTSUP,
+				"Cannot remove port %u: no plane can be without an uplink", handle);
+	else if (port->refs != 0)
+		status = dp_fail(dp, PSP_DP_EBUSY,
+				 "Cannot remove port %u: %u pipes or entries forward to it", handle,
+				 port->refs);
+	else
+		status = plane_port_may_go(dp, port);
+	if (status == 0) {
+		hide(dp, port);
+		plane_port_down(dp, port);
+		dp_hold_drop_port(&dp_plane_of(dp)->hold, handle);
+		plane_port_free(port);
+	}
+	dp_unlock(dp);
+	return status;
+}
+
+static int32_t query(struct psp_dp *dp, struct dp_port *port, struct psp_dp_port_info *info)
+{
+	memset(info, 0, sizeof(*info));
+	info->size = sizeof(*info);
+	info->kind = port->desc.kind;
+	info->network = port->desc.network;
+	info->identity = 1;
+	memcpy(info->name, port->desc.name, sizeof(info->name));
+	return plane_port_query(dp, port, info);
+}
+
+int32_t psp_dp_port_query(struct psp_dp *dp, uint32_t handle, struct psp_dp_port_info *info)
+{
+	struct dp_port *port;
+	int32_t status;
+
 	if (dp == NULL || info == NULL)
 		return PSP_DP_EINVAL;
-	if (port > PSP_DP_PORT_HOST || info->size != sizeof(*info))
-		return dp_fail(dp, PSP_DP_EINVAL, "Cannot query port %u: no such port, or size %u",
-			       port, info->size);
-	return plane_port_query(dp, port, info);
+	if (info->size != sizeof(*info))
+		return dp_fail(dp, PSP_DP_EINVAL, "Cannot query port %u: size %u is not known",
+			       handle, info->size);
+	dp_ports_read(dp);
+	port = dp_port_find(&dp_plane_of(dp)->ports, handle);
+	status = port != NULL ? query(dp, port, info)
+			      : dp_fail(dp, PSP_DP_ENOENT, "Cannot query port %u: there is none",
+					handle);
+	dp_ports_done(dp);
+	return status;
+}
+
+/* There is one, and it stays. */
+static struct dp_port *uplink_of(struct psp_dp *dp)
+{
+	struct dp_ports *ports = &dp_plane_of(dp)->ports;
+
+	for (uint32_t i = 0; i < PSP_DP_PORTS_MAX; i++) {
+		struct dp_port *port = atomic_load_explicit(&ports->slot[i], memory_order_acquire);
+
+		if (port != NULL && port->desc.kind == PSP_DP_PORT_UPLINK)
+			return port;
+	}
+	return NULL;
 }
 
 int32_t psp_dp_next_hop_query(struct psp_dp *dp, const uint8_t pip[16], struct psp_dp_next_hop *hop)
 {
-	struct psp_dp_port_info info = {.size = sizeof(info)};
+	struct psp_dp_port_info info;
 	int32_t status;
 
 	if (dp == NULL || pip == NULL || hop == NULL)
@@ -223,7 +484,9 @@ int32_t psp_dp_next_hop_query(struct psp_dp *dp, const uint8_t pip[16], struct p
 	if (hop->size != sizeof(*hop))
 		return dp_fail(dp, PSP_DP_EINVAL, "Cannot find next hop: size %u is not known",
 			       hop->size);
-	status = plane_port_query(dp, PSP_DP_PORT_UPLINK, &info);
+	dp_ports_read(dp);
+	status = query(dp, uplink_of(dp), &info);
+	dp_ports_done(dp);
 	if (status == 0)
 		status = next_hop(info.ifindex, pip, hop);
 	if (status != 0)
@@ -233,12 +496,20 @@ int32_t psp_dp_next_hop_query(struct psp_dp *dp, const uint8_t pip[16], struct p
 	return 0;
 }
 
-int32_t psp_dp_inject(struct psp_dp *dp, uint32_t port, const uint8_t *frame, uint32_t len)
+int32_t psp_dp_inject(struct psp_dp *dp, uint32_t handle, const uint8_t *frame, uint32_t len)
 {
+	struct dp_port *port;
+	int32_t status;
+
 	if (dp == NULL || frame == NULL)
 		return PSP_DP_EINVAL;
-	if (port > PSP_DP_PORT_HOST || len < NET_ETH_LEN || len > DP_FRAME_MAX)
-		return dp_fail(dp, PSP_DP_EINVAL, "Cannot inject %u octets into port %u", len,
-			       port);
-	return plane_inject(dp, port, frame, len);
+	dp_ports_read(dp);
+	port = dp_port_find(&dp_plane_of(dp)->ports, handle);
+	if (port == NULL || len < NET_ETH_LEN || len > DP_FRAME_MAX)
+		status = dp_fail(dp, PSP_DP_EINVAL, "Cannot inject %u octets into port %u", len,
+				 handle);
+	else
+		status = plane_inject(dp, port, frame, len);
+	dp_ports_done(dp);
+	return status;
 }

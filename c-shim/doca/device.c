@@ -45,18 +45,18 @@ static int32_t open_device(struct psp_dp *dp, struct dpu_device *device)
 		return dpu_fail_doca(dp, "the devices cannot be listed", result);
 	result = DOCA_ERROR_NOT_FOUND;
 	for (uint32_t i = 0; i < n && device->dev == NULL; i++) {
-		if (!is_device(list[i], dp->base.config.uplink))
+		if (!is_device(list[i], dpu_desc(dp, PSP_DP_PORT_UPLINK)->name))
 			continue;
 		(void)doca_devinfo_get_iface_name(list[i], device->interface,
 						  sizeof(device->interface));
 		result = dpu_trace(&dp->trace, doca_dev_open(list[i], &device->dev),
-				   "dev_open name=%s", dp->base.config.uplink);
+				   "dev_open name=%s", dpu_desc(dp, PSP_DP_PORT_UPLINK)->name);
 	}
 	(void)doca_devinfo_destroy_list(list);
 	if (result == DOCA_ERROR_NOT_FOUND)
 		return dp_fail(dp, PSP_DP_ENODEV,
 			       "there is no DOCA device \"%s\" (lspci -d 15b3: lists them)",
-			       dp->base.config.uplink);
+			       dpu_desc(dp, PSP_DP_PORT_UPLINK)->name);
 	return result == DOCA_SUCCESS ? 0
 				      : dpu_fail_doca(dp, "the device cannot be opened", result);
 }
@@ -112,17 +112,17 @@ static int32_t open_rep(struct psp_dp *dp, struct dpu_device *device)
 				     result);
 	result = DOCA_ERROR_NOT_FOUND;
 	for (uint32_t i = 0; i < n && device->rep == NULL; i++) {
-		if (!is_rep(list[i], dp->base.config.host))
+		if (!is_rep(list[i], dpu_desc(dp, PSP_DP_PORT_HOST)->name))
 			continue;
 		name_rep(list[i], &dp->base.config, device->rep_word, sizeof(device->rep_word));
 		result = dpu_trace(&dp->trace, doca_dev_rep_open(list[i], &device->rep),
-				   "dev_rep_open name=%s", dp->base.config.host);
+				   "dev_rep_open name=%s", dpu_desc(dp, PSP_DP_PORT_HOST)->name);
 	}
 	(void)doca_devinfo_rep_destroy_list(list);
 	if (result == DOCA_ERROR_NOT_FOUND)
 		return dp_fail(dp, PSP_DP_ENODEV,
 			       "the device has no representor \"%s\" (devlink port lists them)",
-			       dp->base.config.host);
+			       dpu_desc(dp, PSP_DP_PORT_HOST)->name);
 	if (result != DOCA_SUCCESS)
 		return dpu_fail_doca(dp, "the representor cannot be opened", result);
 	if (device->rep_word[0] == 0)

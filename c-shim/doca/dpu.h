@@ -72,6 +72,12 @@ struct psp_dp {
 	_Atomic bool stop;
 };
 
+/* It has one port of each kind: the kind is its index everywhere here, the handle one more. */
+static inline const struct psp_dp_port_desc *dpu_desc(const struct psp_dp *dp, uint32_t kind)
+{
+	return &atomic_load_explicit(&dp->base.ports.slot[kind], memory_order_acquire)->desc;
+}
+
 /* ---- error.c ---- */
 
 /* dp_fail() for a refusal by DOCA: "what: descr"; the status follows from the result. */

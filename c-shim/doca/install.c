@@ -71,7 +71,7 @@ static int32_t build_acts(struct psp_dp *dp, const struct dpu_entry *entry,
 {
 	struct dpu_acts_input input = {.actions = &rule->actions,
 				       .l3 = entry->leg != NULL ? entry->leg->l3 : 0,
-				       .vlan = dp->base.config.uplink_vlan};
+				       .vlan = dpu_desc(dp, PSP_DP_PORT_UPLINK)->vlan};
 	const char *wrong;
 	int32_t status = 0;
 

@@ -47,8 +47,9 @@ static bool has_crypto(const struct dpu_pipe *pipe)
 
 static int32_t make_shape(struct psp_dp *dp, const struct dpu_pipe *pipe, struct dpu_leg *leg)
 {
-	struct dpu_acts_input input = {
-		.actions = &pipe->base.actions, .l3 = leg->l3, .vlan = dp->base.config.uplink_vlan};
+	struct dpu_acts_input input = {.actions = &pipe->base.actions,
+				       .l3 = leg->l3,
+				       .vlan = dpu_desc(dp, PSP_DP_PORT_UPLINK)->vlan};
 
 	leg->shape.templates = calloc(COMPAT_TEMPLATES_MAX, sizeof(*leg->shape.templates));
 	if (leg->shape.templates == NULL)

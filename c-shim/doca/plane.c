@@ -23,22 +23,54 @@ void plane_version(char *text, size_t cap)
 		       doca_version_runtime(), doca_version(), rte_version());
 }
 
-int32_t plane_check(const struct psp_dp_config *config, char *why, size_t cap)
+int32_t plane_check(const struct psp_dp_config *config, const struct psp_dp_port_desc *ports,
+		    uint32_t n_ports, char *why, size_t cap)
 {
-	const char *uplink = config->uplink, *host = config->host, *wrong = NULL;
+	const char *wrong = dpu_options_complaint(config);
 
-	if (memchr(uplink, 0, sizeof(config->uplink)) == NULL || uplink[0] == 0)
-		wrong = "uplink is not a PCI address";
-	else if (memchr(host, 0, sizeof(config->host)) == NULL || host[0] == 0)
-		wrong = "host is not a representor";
-	else if (strcmp(uplink, host) == 0)
-		wrong = "uplink and host are the same";
-	else
-		wrong = dpu_options_complaint(config);
+	if (wrong == NULL && (n_ports != 2 || ports[0].kind != PSP_DP_PORT_UPLINK))
+		wrong = "hardware has an uplink and then a host port, and no other";
+	if (wrong == NULL && ports[1].vlan != 0)
+		wrong = "a host port in hardware has no VLAN";
 	if (wrong == NULL)
 		return 0;
 	(void)snprintf(why, cap, "%s", wrong);
 	return PSP_DP_EINVAL;
+}
+
+/* ---- ports: those that it is opened with ----------------------------------------------------- */
+
+struct dp_port *plane_port_alloc(void)
+{
+	return calloc(1, sizeof(struct dp_port));
+}
+
+void plane_port_free(struct dp_port *port)
+{
+	free(port);
+}
+
+int32_t plane_port_up(struct psp_dp *dp, struct dp_port *port, char *err, uint32_t err_cap)
+{
+	(void)dp;
+	(void)snprintf(err, err_cap,
+		       "Cannot add port \"%.63s\": hardware has those that it is opened with",
+		       port->desc.name);
+	return PSP_DP_ENOTSUP;
+}
+
+int32_t plane_port_may_go(struct psp_dp *dp, const struct dp_port *port)
+{
+	return dp_fail(dp, PSP_DP_ENOTSUP,
+		       "Cannot remove port %u: hardware has those that it is opened with",
+		       port->handle);
+}
+
+/* It may not go. */
+void plane_port_down(struct psp_dp *dp, struct dp_port *port)
+{
+	(void)dp;
+	(void)port;
 }
 
 void plane_granted(struct psp_dp *dp, struct psp_dp_granted *granted)
@@ -128,27 +160,25 @@ int32_t plane_up(struct psp_dp *dp, char *err, uint32_t err_cap)
 	return status;
 }
 
-int32_t plane_port_query(struct psp_dp *dp, uint32_t port, struct psp_dp_port_info *info)
+int32_t plane_port_query(struct psp_dp *dp, struct dp_port *port, struct psp_dp_port_info *info)
 {
+	const uint16_t id = dpu_port_id(dp, port->desc.kind);
 	struct rte_eth_dev_info device;
 	struct rte_ether_addr mac;
 	struct rte_eth_link link;
-	uint16_t id;
 
-	id = dpu_port_id(dp, port);
-	memset(info, 0, sizeof(*info));
-	info->size = sizeof(*info);
 	memset(&link, 0, sizeof(link));
 	if (rte_eth_dev_info_get(id, &device) != 0 || rte_eth_macaddr_get(id, &mac) != 0)
 		return dp_fail(dp, PSP_DP_EIO, "Cannot query port %u: DPDK does not describe it",
-			       port);
+			       port->handle);
+	info->present = 1;
 	info->ifindex = device.if_index;
 	info->mtu = dpu_port_mtu(id);
-	if (port == PSP_DP_PORT_UPLINK)
+	if (port->desc.kind == PSP_DP_PORT_UPLINK)
 		dpu_mtu_note(dp, info->mtu);
 	memcpy(info->mac, mac.addr_bytes, sizeof(info->mac));
 	/* A representor that was not started may not tell: then nothing speaks against it. */
 	info->link_up = rte_eth_link_get_nowait(id, &link) != 0 || link.link_status != 0 ||
-			port == PSP_DP_PORT_HOST;
+			port->desc.kind == PSP_DP_PORT_HOST;
 	return 0;
 }

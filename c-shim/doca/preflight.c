@@ -109,9 +109,9 @@ static int32_t check_hugepages(struct psp_dp *dp)
 
 int32_t dpu_preflight(struct psp_dp *dp)
 {
-	int32_t status = check_switch(dp, dp->base.config.uplink);
+	int32_t status = check_switch(dp, dpu_desc(dp, PSP_DP_PORT_UPLINK)->name);
 
 	if (status == 0)
-		status = check_switch(dp, dp->base.config.host);
+		status = check_switch(dp, dpu_desc(dp, PSP_DP_PORT_HOST)->name);
 	return status == 0 ? check_hugepages(dp) : status;
 }

@@ -121,6 +121,7 @@ static void handle(struct psp_dp *dp, uint32_t mark, struct dp_packet *packet)
 								 : argument == PSP_DP_PORT_HOST);
 
 	packet->port = from_host ? PSP_DP_PORT_HOST : PSP_DP_PORT_UPLINK;
+	packet->handle = (uint16_t)(packet->port + 1u);
 	if (!dp_parse(packet)) {
 		count(dp, from_host ? DP_HOST_MALFORMED : DP_UPLINK_MALFORMED);
 		return;

@@ -89,7 +89,7 @@ bool dpu_tx_released(struct psp_dp *dp)
 
 	if (!dp_hold_is_releasing(&dp->base.hold))
 		return false;
-	while ((chain = dp_hold_next(&dp->base.hold)) != NULL) {
+	while ((chain = dp_hold_next(&dp->base.hold, 0)) != NULL) {
 		while (chain != NULL) {
 			struct dp_held *held = chain;
 
@@ -101,20 +101,21 @@ bool dpu_tx_released(struct psp_dp *dp)
 	return true;
 }
 
-int32_t plane_inject(struct psp_dp *dp, uint32_t port, const uint8_t *frame, uint32_t len)
+int32_t plane_inject(struct psp_dp *dp, struct dp_port *to, const uint8_t *frame, uint32_t len)
 {
+	const uint32_t port = to->desc.kind;
 	uint16_t vlan;
 	struct rte_mbuf *mbuf;
 	bool sent = false;
 
-	vlan = port == PSP_DP_PORT_UPLINK ? dp->base.config.uplink_vlan : 0;
+	vlan = to->desc.vlan;
 	pthread_mutex_lock(&dp->nic->inject_lock);
 	mbuf = fill(dp, frame, len, vlan, dpu_mark(DPU_MARK_INJECT, port, 0));
 	if (mbuf != NULL)
 		sent = transmit(dp, DPU_TX_INJECT, mbuf);
 	pthread_mutex_unlock(&dp->nic->inject_lock);
 	if (!sent)
-		return dp_fail(dp, PSP_DP_EIO, "Cannot inject into port %u: %s", port,
+		return dp_fail(dp, PSP_DP_EIO, "Cannot inject into port %u: %s", to->handle,
 			       mbuf == NULL ? "no packet buffer is free, or it is too long"
 					    : "its queue is full");
 	return 0;

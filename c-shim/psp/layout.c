@@ -11,34 +11,50 @@
 /* STRUCT(name, size) and, in order, FIELD(name, field, offset, size). */
 /* clang-format off */
 #define LAYOUT \
-	STRUCT(psp_dp_config, 784) \
+	STRUCT(psp_dp_rate, 8) \
+	FIELD(psp_dp_rate, per_s, 0, 4) \
+	FIELD(psp_dp_rate, burst, 4, 4) \
+	STRUCT(psp_dp_port_desc, 192) \
+	FIELD(psp_dp_port_desc, size, 0, 4) \
+	FIELD(psp_dp_port_desc, kind, 4, 4) \
+	FIELD(psp_dp_port_desc, name, 8, 64) \
+	FIELD(psp_dp_port_desc, vlan, 72, 2) \
+	FIELD(psp_dp_port_desc, guard, 74, 1) \
+	FIELD(psp_dp_port_desc, pad0, 75, 1) \
+	FIELD(psp_dp_port_desc, network, 76, 4) \
+	FIELD(psp_dp_port_desc, miss, 80, 8) \
+	FIELD(psp_dp_port_desc, miss_per_mac, 88, 8) \
+	FIELD(psp_dp_port_desc, exception, 96, 8) \
+	FIELD(psp_dp_port_desc, exception_per_mac, 104, 8) \
+	FIELD(psp_dp_port_desc, hold_flows, 112, 4) \
+	FIELD(psp_dp_port_desc, pad1, 116, 4) \
+	FIELD(psp_dp_port_desc, hold_bytes, 120, 8) \
+	FIELD(psp_dp_port_desc, reserved, 128, 64) \
+	STRUCT(psp_dp_config, 656) \
 	FIELD(psp_dp_config, size, 0, 4) \
 	FIELD(psp_dp_config, backend, 4, 4) \
-	FIELD(psp_dp_config, uplink, 8, 64) \
-	FIELD(psp_dp_config, host, 72, 64) \
-	FIELD(psp_dp_config, max_entries, 136, 4) \
-	FIELD(psp_dp_config, max_crypto_ids, 140, 4) \
-	FIELD(psp_dp_config, hold_packets_per_flow, 144, 4) \
-	FIELD(psp_dp_config, hold_flows, 148, 4) \
-	FIELD(psp_dp_config, hold_bytes, 152, 8) \
-	FIELD(psp_dp_config, event_bytes, 160, 4) \
-	FIELD(psp_dp_config, sample_bytes, 164, 4) \
-	FIELD(psp_dp_config, versions, 168, 4) \
-	FIELD(psp_dp_config, uplink_vlan, 172, 2) \
-	FIELD(psp_dp_config, mss_clamp, 174, 1) \
-	FIELD(psp_dp_config, host_guard, 175, 1) \
-	FIELD(psp_dp_config, workers, 176, 4) \
-	FIELD(psp_dp_config, busy_poll_us, 180, 4) \
-	FIELD(psp_dp_config, cpus, 184, 64) \
-	FIELD(psp_dp_config, queues, 248, 4) \
-	FIELD(psp_dp_config, hugepages_mb, 252, 4) \
-	FIELD(psp_dp_config, mbufs, 256, 4) \
-	FIELD(psp_dp_config, pad0, 260, 4) \
-	FIELD(psp_dp_config, actions_memory, 264, 8) \
-	FIELD(psp_dp_config, devargs, 272, 256) \
-	FIELD(psp_dp_config, representor, 528, 64) \
-	FIELD(psp_dp_config, flow_mode, 592, 64) \
-	FIELD(psp_dp_config, reserved, 656, 128) \
+	FIELD(psp_dp_config, max_entries, 8, 4) \
+	FIELD(psp_dp_config, max_crypto_ids, 12, 4) \
+	FIELD(psp_dp_config, hold_packets_per_flow, 16, 4) \
+	FIELD(psp_dp_config, hold_flows, 20, 4) \
+	FIELD(psp_dp_config, hold_bytes, 24, 8) \
+	FIELD(psp_dp_config, event_bytes, 32, 4) \
+	FIELD(psp_dp_config, sample_bytes, 36, 4) \
+	FIELD(psp_dp_config, versions, 40, 4) \
+	FIELD(psp_dp_config, mss_clamp, 44, 1) \
+	FIELD(psp_dp_config, pad0, 45, 3) \
+	FIELD(psp_dp_config, workers, 48, 4) \
+	FIELD(psp_dp_config, busy_poll_us, 52, 4) \
+	FIELD(psp_dp_config, cpus, 56, 64) \
+	FIELD(psp_dp_config, queues, 120, 4) \
+	FIELD(psp_dp_config, hugepages_mb, 124, 4) \
+	FIELD(psp_dp_config, mbufs, 128, 4) \
+	FIELD(psp_dp_config, pad1, 132, 4) \
+	FIELD(psp_dp_config, actions_memory, 136, 8) \
+	FIELD(psp_dp_config, devargs, 144, 256) \
+	FIELD(psp_dp_config, representor, 400, 64) \
+	FIELD(psp_dp_config, flow_mode, 464, 64) \
+	FIELD(psp_dp_config, reserved, 528, 128) \
 	STRUCT(psp_dp_granted, 120) \
 	FIELD(psp_dp_granted, size, 0, 4) \
 	FIELD(psp_dp_granted, max_entries, 4, 4) \
@@ -53,18 +69,29 @@
 	FIELD(psp_dp_granted, hold_bytes, 40, 8) \
 	FIELD(psp_dp_granted, actions_memory, 48, 8) \
 	FIELD(psp_dp_granted, reserved, 56, 64) \
-	STRUCT(psp_dp_port_info, 52) \
+	STRUCT(psp_dp_port_info, 216) \
 	FIELD(psp_dp_port_info, size, 0, 4) \
-	FIELD(psp_dp_port_info, ifindex, 4, 4) \
-	FIELD(psp_dp_port_info, mtu, 8, 4) \
-	FIELD(psp_dp_port_info, mac, 12, 6) \
-	FIELD(psp_dp_port_info, link_up, 18, 1) \
-	FIELD(psp_dp_port_info, forwards, 19, 1) \
-	FIELD(psp_dp_port_info, guard, 20, 1) \
-	FIELD(psp_dp_port_info, guard_reason, 21, 1) \
-	FIELD(psp_dp_port_info, pad0, 22, 2) \
-	FIELD(psp_dp_port_info, guard_restored, 24, 4) \
-	FIELD(psp_dp_port_info, reserved, 28, 24) \
+	FIELD(psp_dp_port_info, kind, 4, 4) \
+	FIELD(psp_dp_port_info, network, 8, 4) \
+	FIELD(psp_dp_port_info, ifindex, 12, 4) \
+	FIELD(psp_dp_port_info, mtu, 16, 4) \
+	FIELD(psp_dp_port_info, mac, 20, 6) \
+	FIELD(psp_dp_port_info, present, 26, 1) \
+	FIELD(psp_dp_port_info, link_up, 27, 1) \
+	FIELD(psp_dp_port_info, forwards, 28, 1) \
+	FIELD(psp_dp_port_info, guard, 29, 1) \
+	FIELD(psp_dp_port_info, guard_reason, 30, 1) \
+	FIELD(psp_dp_port_info, pad0, 31, 1) \
+	FIELD(psp_dp_port_info, guard_restored, 32, 4) \
+	FIELD(psp_dp_port_info, identity, 36, 4) \
+	FIELD(psp_dp_port_info, name, 40, 64) \
+	FIELD(psp_dp_port_info, rx_packets, 104, 8) \
+	FIELD(psp_dp_port_info, rx_bytes, 112, 8) \
+	FIELD(psp_dp_port_info, tx_packets, 120, 8) \
+	FIELD(psp_dp_port_info, tx_bytes, 128, 8) \
+	FIELD(psp_dp_port_info, tx_busy, 136, 8) \
+	FIELD(psp_dp_port_info, tx_error, 144, 8) \
+	FIELD(psp_dp_port_info, reserved, 152, 64) \
 	STRUCT(psp_dp_next_hop, 60) \
 	FIELD(psp_dp_next_hop, size, 0, 4) \
 	FIELD(psp_dp_next_hop, via_gateway, 4, 1) \

@@ -21,8 +21,14 @@
 #define LOOK_EVERY_NS UINT64_C(500000000)
 #define IP6_AUTH 51u /* a header that the plane does not read past, and nftables does */
 
+#define CHAIN_LEN 16u /* "host-65535" */
+
 /* One chain of the table. */
 struct guarded {
+	uint16_t handle; /* 0: none */
+	uint16_t vlan;
+	bool is_host;
+	char chain[CHAIN_LEN];
 	char device[IFNAMSIZ];
 	uint64_t looked_ns; /* CLOCK_MONOTONIC */
 	uint32_t restored;
@@ -33,14 +39,8 @@ struct soft_guard {
 	pthread_mutex_t
 		lock; /* a leaf: held around each exchange with the kernel, and for what follows */
 	int fd;       /* owns the table */
-	uint16_t vlan;
 	char table[sizeof(TABLE_PREFIX) + IFNAMSIZ];
-	struct guarded ports[2]; /* by enum psp_dp_port */
-};
-
-static const char *const chains[] = {
-	[PSP_DP_PORT_UPLINK] = "uplink",
-	[PSP_DP_PORT_HOST] = "host",
+	struct guarded ports[PSP_DP_PORTS_MAX]; /* by slot */
 };
 
 /* ---- expressions ----------------------------------------------------------------------------- */
@@ -199,14 +199,14 @@ static void is_whole(struct psp_nft_batch *batch, uint16_t type)
 }
 
 /* Drops what the plane takes as PSP (port_recv.c, parse.c, and the ROOT pipe): cheapest questions first. */
-static void drop_psp(struct psp_nft_batch *batch, const struct soft_guard *guard, uint16_t type,
-		     bool tagged)
+static void drop_psp(struct psp_nft_batch *batch, const struct soft_guard *guard,
+		     const struct guarded *guarded, uint16_t type, bool tagged)
 {
 	uint32_t expressions;
 
 	psp_nft_message(batch, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
 	psp_nft_text(batch, NFTA_RULE_TABLE, guard->table);
-	psp_nft_text(batch, NFTA_RULE_CHAIN, chains[PSP_DP_PORT_UPLINK]);
+	psp_nft_text(batch, NFTA_RULE_CHAIN, guarded->chain);
 	expressions = psp_nft_nest(batch, NFTA_RULE_EXPRESSIONS);
 	load_meta(batch, NFT_META_L4PROTO);
 	compare8(batch, NFT_CMP_EQ, NET_PROTO_UDP);
@@ -217,31 +217,39 @@ static void drop_psp(struct psp_nft_batch *batch, const struct soft_guard *guard
 	/* To another's MAC: a virtual interface on top of the uplink may be who it is for. */
 	load_meta(batch, NFT_META_PKTTYPE);
 	compare8(batch, NFT_CMP_NEQ, PACKET_OTHERHOST);
-	is_tagged(batch, type, tagged, guard->vlan);
+	is_tagged(batch, type, tagged, guarded->vlan);
 	is_whole(batch, type);
 	drop(batch);
 	psp_nft_unnest(batch, expressions);
 }
 
-static void put_chain(struct psp_nft_batch *batch, const struct soft_guard *guard, uint32_t port)
+static void put_chain(struct psp_nft_batch *batch, const struct soft_guard *guard,
+		      const struct guarded *guarded)
 {
 	static const uint16_t types[] = {NET_TYPE_IPV4, NET_TYPE_IPV6};
-	const bool is_host = port == PSP_DP_PORT_HOST;
 
-	psp_nft_chain(batch, guard->table, chains[port], guard->ports[port].device,
-		      is_host ? NF_DROP : NF_ACCEPT);
-	for (size_t i = 0; !is_host && i < sizeof(types) / sizeof(types[0]); i++) {
-		if (guard->vlan == 0)
-			drop_psp(batch, guard, types[i], false);
+	psp_nft_chain(batch, guard->table, guarded->chain, guarded->device,
+		      guarded->is_host ? NF_DROP : NF_ACCEPT);
+	for (size_t i = 0; !guarded->is_host && i < sizeof(types) / sizeof(types[0]); i++) {
+		if (guarded->vlan == 0)
+			drop_psp(batch, guard, guarded, types[i], false);
 		/* A tag with id 0 is only a priority. */
-		drop_psp(batch, guard, types[i], true);
+		drop_psp(batch, guard, guarded, types[i], true);
 	}
+}
+
+static void drop_chain(struct psp_nft_batch *batch, const struct soft_guard *guard,
+		       const struct guarded *guarded)
+{
+	psp_nft_message(batch, NFT_MSG_DELCHAIN, 0);
+	psp_nft_text(batch, NFTA_CHAIN_TABLE, guard->table);
+	psp_nft_text(batch, NFTA_CHAIN_NAME, guarded->chain);
 }
 
 /* ---- open and close -------------------------------------------------------------------------- */
 
-static int32_t refuse(const struct soft_guard_ports *ports, int error, bool taken, uint8_t *reason,
-		      char *err, uint32_t err_cap)
+static int32_t refuse(const char *of, int error, bool taken, uint8_t *reason, char *err,
+		      uint32_t err_cap)
 {
 	int32_t status = PSP_DP_EIO;
 	const char *why = strerror(error);
@@ -261,47 +269,80 @@ static int32_t refuse(const struct soft_guard_ports *ports, int error, bool take
 		      "5.12 or later, or let plane.host_guard be \"auto\"";
 	}
 	if (err_cap != 0)
-		(void)snprintf(err, err_cap,
-			       "Cannot set the ingress guard of \"%.15s\" and \"%.15s\": %s",
-			       ports->uplink, ports->host, why);
+		(void)snprintf(err, err_cap, "Cannot set the ingress guard of %s: %s", of, why);
 	return status;
 }
 
-int32_t soft_guard_open(const struct soft_guard_ports *ports, struct soft_guard **out,
-			uint8_t *reason, char *err, uint32_t err_cap)
+static struct guarded *guarded_of(struct soft_guard *guard, uint16_t handle)
+{
+	return &guard->ports[dp_port_slot(handle)];
+}
+
+static struct guarded *take(struct soft_guard *guard, const struct soft_guard_port *port)
+{
+	struct guarded *guarded = guarded_of(guard, port->handle);
+
+	memset(guarded, 0, sizeof(*guarded));
+	guarded->handle = port->handle;
+	guarded->vlan = port->vlan;
+	guarded->is_host = port->kind == PSP_DP_PORT_HOST;
+	(void)snprintf(guarded->device, sizeof(guarded->device), "%s", port->name);
+	if (guarded->is_host)
+		(void)snprintf(guarded->chain, sizeof(guarded->chain), "host-%u", port->handle);
+	else
+		(void)snprintf(guarded->chain, sizeof(guarded->chain), "uplink");
+	return guarded;
+}
+
+/* "p0" and "vf0", as far as they fit. */
+static void list_names(const struct soft_guard_port *ports, uint32_t n, char *out, size_t cap)
+{
+	size_t at = 0;
+
+	for (uint32_t i = 0; i < n && at < cap; i++)
+		at += (size_t)snprintf(out + at, cap - at, "%s\"%.15s\"",
+				       i == 0       ? ""
+				       : i + 1 == n ? " and "
+						    : ", ",
+				       ports[i].name);
+}
+
+int32_t soft_guard_open(const char *uplink, const struct soft_guard_port *ports, uint32_t n,
+			struct soft_guard **out, uint8_t *reason, char *err, uint32_t err_cap)
 {
 	struct soft_guard *guard = calloc(1, sizeof(*guard));
-	struct psp_nft_batch batch;
+	struct psp_nft_batch *batch = malloc(sizeof(*batch));
+	char of[128] = "";
 	uint32_t refused = 0;
 	bool taken = false;
 	int error;
 
 	*out = NULL;
 	*reason = PSP_DP_GUARD_REFUSED;
-	if (guard == NULL) {
-		(void)refuse(ports, ENOMEM, false, reason, err, err_cap);
+	list_names(ports, n, of, sizeof(of));
+	if (guard == NULL || batch == NULL) {
+		free(guard);
+		free(batch);
+		(void)refuse(of, ENOMEM, false, reason, err, err_cap);
 		return PSP_DP_ENOMEM;
 	}
-	guard->vlan = ports->uplink_vlan;
-	(void)snprintf(guard->ports[PSP_DP_PORT_UPLINK].device, IFNAMSIZ, "%s", ports->uplink);
-	(void)snprintf(guard->ports[PSP_DP_PORT_HOST].device, IFNAMSIZ, "%s", ports->host);
-	(void)snprintf(guard->table, sizeof(guard->table), TABLE_PREFIX "%s",
-		       guard->ports[PSP_DP_PORT_UPLINK].device);
+	(void)snprintf(guard->table, sizeof(guard->table), TABLE_PREFIX "%.15s", uplink);
 	error = psp_nft_open(&guard->fd);
-	if (error == 0) {
-		psp_nft_begin(&batch);
-		psp_nft_table(&batch, guard->table, NLM_F_EXCL);
-		put_chain(&batch, guard, PSP_DP_PORT_UPLINK);
-		put_chain(&batch, guard, PSP_DP_PORT_HOST);
-		error = psp_nft_send(guard->fd, &batch, true, &refused);
+	/* A batch has room for a few chains: the table comes with the first port, and with nobody else's. */
+	for (uint32_t i = 0; error == 0 && i < n; i++) {
+		psp_nft_begin(batch);
+		psp_nft_table(batch, guard->table, i == 0 ? NLM_F_EXCL : 0);
+		put_chain(batch, guard, take(guard, &ports[i]));
+		error = psp_nft_send(guard->fd, batch, true, &refused);
 		/* The table's own message: it is another's, who is its owner, or it has none. */
-		taken = refused == 1 && (error == EPERM || error == EEXIST);
+		taken = i == 0 && refused == 1 && (error == EPERM || error == EEXIST);
 	}
+	free(batch);
 	if (error != 0) {
 		if (guard->fd >= 0)
 			(void)close(guard->fd);
 		free(guard);
-		return refuse(ports, error, taken, reason, err, err_cap);
+		return refuse(of, error, taken, reason, err, err_cap);
 	}
 	pthread_mutex_init(&guard->lock, NULL);
 	*reason = PSP_DP_GUARD_NO_REASON;
@@ -321,53 +362,81 @@ void soft_guard_close(struct soft_guard *guard)
 /* ---- looking --------------------------------------------------------------------------------- */
 
 /* 0 or an errno. There may be a chain without its device: that of kernels from 6.12 to 6.15, once it has gone. */
-static int restore(struct soft_guard *guard, uint32_t port, bool replace)
+static int restore(struct soft_guard *guard, const struct guarded *guarded, bool replace)
 {
 	struct psp_nft_batch batch;
 	uint32_t refused;
 
 	psp_nft_begin(&batch);
 	psp_nft_table(&batch, guard->table, 0);
-	if (replace) {
-		psp_nft_message(&batch, NFT_MSG_DELCHAIN, 0);
-		psp_nft_text(&batch, NFTA_CHAIN_TABLE, guard->table);
-		psp_nft_text(&batch, NFTA_CHAIN_NAME, chains[port]);
-	}
-	put_chain(&batch, guard, port);
+	if (replace)
+		drop_chain(&batch, guard, guarded);
+	put_chain(&batch, guard, guarded);
 	return psp_nft_send(guard->fd, &batch, true, &refused);
 }
 
 /* Asks the kernel, and mends. */
-static void look(struct soft_guard *guard, uint32_t port)
+static void look(struct soft_guard *guard, struct guarded *guarded)
 {
-	struct guarded *guarded = &guard->ports[port];
 	bool sees = false;
 	int error =
-		psp_nft_chain_sees(guard->fd, guard->table, chains[port], guarded->device, &sees);
+		psp_nft_chain_sees(guard->fd, guard->table, guarded->chain, guarded->device, &sees);
 
 	if (sees) {
 		guarded->reason = PSP_DP_GUARD_NO_REASON;
 		return;
 	}
 	if (error == 0 || error == ENOENT)
-		error = restore(guard, port, error == 0);
+		error = restore(guard, guarded, error == 0);
 	guarded->restored += error == 0;
 	guarded->reason = error == 0 ? PSP_DP_GUARD_NO_REASON : PSP_DP_GUARD_REFUSED;
 }
 
-void soft_guard_look(struct soft_guard *guard, uint32_t port, struct psp_dp_port_info *info)
+void soft_guard_look(struct soft_guard *guard, uint16_t handle, struct psp_dp_port_info *info)
 {
-	struct guarded *guarded = &guard->ports[port];
+	struct guarded *guarded = guarded_of(guard, handle);
 	const uint64_t now_ns = dp_now_ns();
 
 	pthread_mutex_lock(&guard->lock);
 	if (now_ns - guarded->looked_ns >= LOOK_EVERY_NS) {
 		guarded->looked_ns = now_ns;
-		look(guard, port);
+		look(guard, guarded);
 	}
 	info->guard_reason = guarded->reason;
 	info->guard = guarded->reason == PSP_DP_GUARD_NO_REASON ? PSP_DP_GUARD_STANDS
 								: PSP_DP_GUARD_ABSENT;
 	info->guard_restored = guarded->restored;
+	pthread_mutex_unlock(&guard->lock);
+}
+
+/* ---- ports that come and go ------------------------------------------------------------------ */
+
+int32_t soft_guard_add(struct soft_guard *guard, const struct soft_guard_port *port,
+		       uint8_t *reason, char *err, uint32_t err_cap)
+{
+	char of[IFNAMSIZ + 2] = "";
+	int error;
+
+	list_names(port, 1, of, sizeof(of));
+	pthread_mutex_lock(&guard->lock);
+	error = restore(guard, take(guard, port), false);
+	pthread_mutex_unlock(&guard->lock);
+	*reason = PSP_DP_GUARD_NO_REASON;
+	return error == 0 ? 0 : refuse(of, error, false, reason, err, err_cap);
+}
+
+void soft_guard_remove(struct soft_guard *guard, uint16_t handle)
+{
+	struct guarded *guarded = guarded_of(guard, handle);
+	struct psp_nft_batch batch;
+	uint32_t refused;
+
+	pthread_mutex_lock(&guard->lock);
+	psp_nft_begin(&batch);
+	psp_nft_table(&batch, guard->table, 0);
+	drop_chain(&batch, guard, guarded);
+	/* It may have gone with its interface. */
+	(void)psp_nft_send(guard->fd, &batch, true, &refused);
+	memset(guarded, 0, sizeof(*guarded));
 	pthread_mutex_unlock(&guard->lock);
 }

@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* plane.c: what the soft plane opens, starts and closes, and its two interfaces as the agent asks about them. */
-#include <net/if.h>
+/* plane.c: what the soft plane opens, starts and closes, and its ports as the agent asks about them. */
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "../common/net.h"
 #include "../psp/forwarding.h"
 #include "forwarding.h"
 #include "soft.h"
 
-_Static_assert(offsetof(struct psp_dp, base) == 0 && offsetof(struct soft_pipe, base) == 0,
+_Static_assert(offsetof(struct psp_dp, base) == 0 && offsetof(struct soft_pipe, base) == 0 &&
+		       offsetof(struct soft_link, base) == 0,
 	       "what is common comes first");
+_Static_assert(SOFT_RCU_READERS >= PSP_DP_PORTS_MAX,
+	       "each port has a worker, and each worker is a reader");
 
 void plane_version(char *text, size_t cap)
 {
@@ -26,9 +29,9 @@ void plane_version(char *text, size_t cap)
 
 /* ---- open ------------------------------------------------------------------------------------ */
 
-int32_t plane_check(const struct psp_dp_config *config, char *why, size_t cap)
+int32_t plane_check(const struct psp_dp_config *config, const struct psp_dp_port_desc *ports,
+		    uint32_t n_ports, char *why, size_t cap)
 {
-	const char *uplink = config->uplink, *host = config->host, *wrong = NULL;
 	const char *hardware = config->hugepages_mb != 0     ? "hugepages_mb"
 			       : config->mbufs != 0          ? "mbufs"
 			       : config->actions_memory != 0 ? "actions_memory"
@@ -37,25 +40,20 @@ int32_t plane_check(const struct psp_dp_config *config, char *why, size_t cap)
 			       : config->flow_mode[0] != 0   ? "flow_mode"
 							     : NULL;
 
-	if (memchr(uplink, 0, sizeof(config->uplink)) == NULL || uplink[0] == 0)
-		wrong = "uplink is not the name of an interface";
-	else if (memchr(host, 0, sizeof(config->host)) == NULL || host[0] == 0)
-		wrong = "host is not the name of an interface";
-	else if (strcmp(uplink, host) == 0)
-		wrong = "uplink and host are the same interface";
-	else if (config->host_guard > PSP_DP_GUARD_NEVER)
-		wrong = "host_guard is not auto, require or off";
-	if (wrong != NULL)
-		(void)snprintf(why, cap, "%s", wrong);
-	else if (hardware != NULL)
-		(void)snprintf(why, cap, "%s is of hardware alone", hardware);
-	return wrong != NULL ? PSP_DP_EINVAL : hardware != NULL ? PSP_DP_ENOTSUP : 0;
+	(void)ports;
+	(void)n_ports;
+	if (hardware == NULL)
+		return 0;
+	(void)snprintf(why, cap, "%s is of hardware alone", hardware);
+	return PSP_DP_ENOTSUP;
 }
 
 void plane_granted(struct psp_dp *dp, struct psp_dp_granted *granted)
 {
-	(void)dp;
-	granted->workers = SOFT_WORKERS;
+	dp_ports_read(dp);
+	SOFT_EACH_LINK (dp, link)
+		granted->workers++;
+	dp_ports_done(dp);
 }
 
 struct psp_dp *plane_alloc(void)
@@ -68,49 +66,99 @@ struct psp_dp *plane_alloc(void)
 	memset(dp, 0, sizeof(*dp));
 	dp->sink[0] = -1;
 	dp->sink[1] = -1;
-	for (uint32_t i = 0; i < SOFT_WORKERS; i++) {
-		dp->workers[i].wake = -1;
-		pthread_mutex_init(&dp->send[i], NULL);
-	}
 	soft_rcu_init(&dp->rcu);
 	return dp;
 }
 
-/* The kernel gets copies of what comes in. Without a guard it must do the least with them. */
-static int32_t shield(struct psp_dp *dp, char *err, uint32_t err_cap)
-{
-	const struct psp_dp_config *config = &dp->base.config;
-	const struct soft_guard_ports ports = {
-		.uplink = config->uplink, .host = config->host, .uplink_vlan = config->uplink_vlan};
-	int32_t status;
+/* ---- the kernel's copies --------------------------------------------------------------------- */
 
-	if (config->host_guard != PSP_DP_GUARD_NEVER) {
-		status = soft_guard_open(&ports, &dp->guard, &dp->guard_reason, err, err_cap);
-		if (status == 0 || status == PSP_DP_EBUSY || status == PSP_DP_ENOMEM ||
-		    config->host_guard == PSP_DP_GUARD_REQUIRE)
-			return status;
-	}
-	status = soft_forwarding_refuse(config->host, err, err_cap);
-	return status == 0 ? soft_port_sink_open(dp->sink, err, err_cap) : status;
+static bool wants_guard(const struct soft_link *link)
+{
+	return link->base.desc.guard != PSP_DP_GUARD_NEVER;
 }
 
-int32_t plane_up(struct psp_dp *dp, char *err, uint32_t err_cap)
+/* A port that the guard does not have: the kernel must do the least with its copies. */
+static int32_t shield_without(struct psp_dp *dp, const struct soft_link *link, char *err,
+			      uint32_t err_cap)
 {
-	const struct psp_dp_config *config = &dp->base.config;
+	if (link->base.desc.kind == PSP_DP_PORT_HOST)
+		return soft_forwarding_refuse(link->base.desc.name, err, err_cap);
+	return soft_port_sink_open(dp->sink, err, err_cap);
+}
+
+/* All or none of the ports that are there: an agent whose guard stands in part has a kernel that does not let it. */
+static int32_t set_guard(struct psp_dp *dp, char *err, uint32_t err_cap)
+{
+	struct soft_guard_port ports[PSP_DP_PORTS_MAX];
+	uint8_t reason = PSP_DP_GUARD_NO_REASON;
+	bool required = false;
+	uint32_t n = 0;
 	int32_t status;
 
-	status = soft_port_open(config->uplink, PSP_DP_PORT_UPLINK, config->uplink_vlan,
-				&dp->ports[PSP_DP_PORT_UPLINK], err, err_cap);
-	if (status == 0)
-		status = soft_port_open(config->host, PSP_DP_PORT_HOST, 0,
-					&dp->ports[PSP_DP_PORT_HOST], err, err_cap);
-	if (status == 0)
-		status = shield(dp, err, err_cap);
+	SOFT_EACH_LINK (dp, link) {
+		if (!wants_guard(link))
+			continue;
+		required |= link->base.desc.guard == PSP_DP_GUARD_REQUIRE;
+		ports[n++] = (struct soft_guard_port){.handle = link->base.handle,
+						      .kind = link->base.desc.kind,
+						      .vlan = link->base.desc.vlan,
+						      .name = link->base.desc.name};
+	}
+	if (n == 0)
+		return 0;
+	status = soft_guard_open(dp->uplink->base.desc.name, ports, n, &dp->guard, &reason, err,
+				 err_cap);
+	SOFT_EACH_LINK (dp, link) {
+		link->guarded = status == 0 && wants_guard(link);
+		link->guard_reason = wants_guard(link) ? reason : PSP_DP_GUARD_NO_REASON;
+	}
+	return required || status == PSP_DP_EBUSY || status == PSP_DP_ENOMEM ? status : 0;
+}
+
+static int32_t shield(struct psp_dp *dp, char *err, uint32_t err_cap)
+{
+	int32_t status = set_guard(dp, err, err_cap);
+
+	SOFT_EACH_LINK (dp, link) {
+		if (status == 0 && !link->guarded)
+			status = shield_without(dp, link, err, err_cap);
+	}
+	return status;
+}
+
+/* One that has come to those that are there. */
+static int32_t shield_one(struct psp_dp *dp, struct soft_link *link, char *err, uint32_t err_cap)
+{
+	const struct soft_guard_port port = {.handle = link->base.handle,
+					     .kind = link->base.desc.kind,
+					     .vlan = link->base.desc.vlan,
+					     .name = link->base.desc.name};
+	int32_t status;
+
+	if (wants_guard(link)) {
+		status = dp->guard != NULL
+				 ? soft_guard_add(dp->guard, &port, &link->guard_reason, err,
+						  err_cap)
+				 : soft_guard_open(dp->uplink->base.desc.name, &port, 1, &dp->guard,
+						   &link->guard_reason, err, err_cap);
+		link->guarded = status == 0;
+		if (status == 0 || status == PSP_DP_ENOMEM ||
+		    link->base.desc.guard == PSP_DP_GUARD_REQUIRE)
+			return status;
+	}
+	return shield_without(dp, link, err, err_cap);
+}
+
+/* ---- ports ----------------------------------------------------------------------------------- */
+
+/* An interface and its worker. */
+static int32_t put_up(struct psp_dp *dp, struct soft_link *link, char *err, uint32_t err_cap)
+{
+	int32_t status = soft_link_open(link, err, err_cap);
+
 	if (status != 0)
 		return status;
-	status = soft_keys_init(dp);
-	for (uint32_t i = 0; status == 0 && i < SOFT_WORKERS; i++)
-		status = soft_worker_init(dp, i);
+	status = soft_worker_init(dp, link);
 	if (status != 0)
 		dp_open_fail(err, err_cap,
 			     status == PSP_DP_ENOMEM ? "out of memory"
@@ -118,10 +166,29 @@ int32_t plane_up(struct psp_dp *dp, char *err, uint32_t err_cap)
 	return status;
 }
 
+int32_t plane_up(struct psp_dp *dp, char *err, uint32_t err_cap)
+{
+	int32_t status = soft_keys_init(dp);
+
+	if (status != 0)
+		dp_open_fail(err, err_cap,
+			     status == PSP_DP_ENOMEM ? "out of memory"
+						     : "the kernel gives no random octets");
+	SOFT_EACH_LINK (dp, link) {
+		if (status == 0)
+			status = put_up(dp, link, err, err_cap);
+		if (link->base.desc.kind == PSP_DP_PORT_UPLINK)
+			dp->uplink = link;
+	}
+	return status == 0 ? shield(dp, err, err_cap) : status;
+}
+
 void plane_down(struct psp_dp *dp)
 {
-	for (uint32_t i = 0; i < SOFT_WORKERS; i++)
-		soft_worker_free(&dp->workers[i]);
+	SOFT_EACH_LINK (dp, link) {
+		soft_worker_free(&link->worker);
+		soft_link_close(link);
+	}
 	soft_pipes_free(dp);
 	soft_rcu_wait(&dp->rcu);
 	soft_keys_free(dp);
@@ -129,10 +196,52 @@ void plane_down(struct psp_dp *dp)
 	for (uint32_t i = 0; i < 2; i++) {
 		if (dp->sink[i] >= 0)
 			(void)close(dp->sink[i]);
-		if (dp->ports[i] != NULL)
-			soft_port_close(dp->ports[i]);
-		pthread_mutex_destroy(&dp->send[i]);
 	}
+}
+
+static void put_down(struct psp_dp *dp, struct soft_link *link)
+{
+	atomic_store_explicit(&link->worker.stop, true, memory_order_release);
+	if (link->worker.wake >= 0)
+		soft_worker_wake(&link->worker);
+	soft_worker_join(&link->worker);
+	/* Others may be sending there. */
+	soft_rcu_wait(&dp->rcu);
+	if (link->guarded)
+		soft_guard_remove(dp->guard, link->base.handle);
+	soft_worker_free(&link->worker);
+	soft_link_close(link);
+}
+
+int32_t plane_port_up(struct psp_dp *dp, struct dp_port *base, char *err, uint32_t err_cap)
+{
+	struct soft_link *link = soft_link(base);
+	int32_t status = put_up(dp, link, err, err_cap);
+
+	if (status == 0)
+		status = shield_one(dp, link, err, err_cap);
+	if (status == 0 && dp->base.started) {
+		status = soft_worker_start(&link->worker);
+		if (status != 0)
+			(void)snprintf(err, err_cap,
+				       "Cannot add port \"%.63s\": no thread for a worker",
+				       base->desc.name);
+	}
+	if (status != 0)
+		put_down(dp, link);
+	return status;
+}
+
+int32_t plane_port_may_go(struct psp_dp *dp, const struct dp_port *port)
+{
+	(void)dp;
+	(void)port;
+	return 0;
+}
+
+void plane_port_down(struct psp_dp *dp, struct dp_port *port)
+{
+	put_down(dp, soft_link(port));
 }
 
 /* ---- start and stop -------------------------------------------------------------------------- */
@@ -140,18 +249,20 @@ void plane_down(struct psp_dp *dp)
 void plane_stop(struct psp_dp *dp)
 {
 	atomic_store_explicit(&dp->stop, true, memory_order_release);
-	for (uint32_t i = 0; i < SOFT_WORKERS; i++)
-		soft_worker_wake(&dp->workers[i]);
-	for (uint32_t i = 0; i < SOFT_WORKERS; i++)
-		soft_worker_join(&dp->workers[i]);
+	SOFT_EACH_LINK (dp, link)
+		soft_worker_wake(&link->worker);
+	SOFT_EACH_LINK (dp, link)
+		soft_worker_join(&link->worker);
 }
 
 int32_t plane_start(struct psp_dp *dp)
 {
 	int32_t status = 0;
 
-	for (uint32_t i = 0; status == 0 && i < SOFT_WORKERS; i++)
-		status = soft_worker_start(&dp->workers[i]);
+	SOFT_EACH_LINK (dp, link) {
+		if (status == 0)
+			status = soft_worker_start(&link->worker);
+	}
 	if (status == 0)
 		return 0;
 	plane_stop(dp);
@@ -167,34 +278,38 @@ void plane_count(struct psp_dp *dp)
 	(void)dp;
 }
 
-static void tell_guard(struct psp_dp *dp, uint32_t port, struct psp_dp_port_info *info)
+static void tell_guard(struct psp_dp *dp, const struct soft_link *link,
+		       struct psp_dp_port_info *info)
 {
-	if (dp->guard != NULL) {
-		soft_guard_look(dp->guard, port, info);
+	if (link->guarded) {
+		soft_guard_look(dp->guard, link->base.handle, info);
 		return;
 	}
-	info->guard_reason = dp->guard_reason;
-	info->guard = dp->base.config.host_guard == PSP_DP_GUARD_NEVER ? PSP_DP_GUARD_OFF
-								       : PSP_DP_GUARD_ABSENT;
+	info->guard_reason = link->guard_reason;
+	info->guard = wants_guard(link) ? PSP_DP_GUARD_ABSENT : PSP_DP_GUARD_OFF;
 }
 
-int32_t plane_port_query(struct psp_dp *dp, uint32_t port, struct psp_dp_port_info *info)
+int32_t plane_port_query(struct psp_dp *dp, struct dp_port *port, struct psp_dp_port_info *info)
 {
-	int32_t status = soft_port_query(dp->ports[port], info);
-	char name[IF_NAMESIZE];
+	struct soft_link *link = soft_link(port);
+	int32_t status = soft_link_query(link, info);
 
 	if (status != 0)
-		return dp_fail(dp, status, "Cannot query port %u: the kernel refused", port);
-	tell_guard(dp, port, info);
-	if (port == PSP_DP_PORT_HOST && info->guard != PSP_DP_GUARD_STANDS &&
-	    if_indextoname(info->ifindex, name) != NULL)
-		info->forwards = psp_forwarding(name);
+		return dp_fail(dp, status, "Cannot query port %u: the kernel refused",
+			       port->handle);
+	/* The kernel gets no copies from what is not there. */
+	if (info->present == 0)
+		return 0;
+	tell_guard(dp, link, info);
+	if (port->desc.kind == PSP_DP_PORT_HOST && info->guard != PSP_DP_GUARD_STANDS)
+		info->forwards = psp_forwarding(port->desc.name);
 	return 0;
 }
 
-int32_t plane_inject(struct psp_dp *dp, uint32_t port, const uint8_t *frame, uint32_t len)
+int32_t plane_inject(struct psp_dp *dp, struct dp_port *port, const uint8_t *frame, uint32_t len)
 {
-	struct dp_packet packet = {.port = (uint8_t)port, .len = len};
+	struct soft_link *link = soft_link(port);
+	struct dp_packet packet = {.port = (uint8_t)port->desc.kind, .len = len};
 	uint8_t *buf = malloc(DP_HEADROOM + len);
 	bool retry = false;
 	int32_t status;
@@ -203,12 +318,16 @@ int32_t plane_inject(struct psp_dp *dp, uint32_t port, const uint8_t *frame, uin
 		return dp_fail(dp, PSP_DP_ENOMEM, "Cannot inject: out of memory");
 	memcpy(buf + DP_HEADROOM, frame, len);
 	packet.frame = buf + DP_HEADROOM;
-	pthread_mutex_lock(&dp->send[port]);
-	status = soft_port_send(dp->ports[port], &packet, &retry);
-	pthread_mutex_unlock(&dp->send[port]);
+	pthread_mutex_lock(&link->send);
+	status = soft_port_send(link->port, &packet, &retry);
+	pthread_mutex_unlock(&link->send);
 	free(buf);
+	if (status == 0) {
+		atomic_fetch_add_explicit(&link->tx_packets, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&link->tx_bytes, len - NET_ETH_LEN, memory_order_relaxed);
+	}
 	if (status != 0)
-		return dp_fail(dp, status, "Cannot inject into port %u: %s", port,
+		return dp_fail(dp, status, "Cannot inject into port %u: %s", port->handle,
 			       retry ? "its queue is full" : "the kernel refused");
 	return 0;
 }

@@ -78,11 +78,17 @@ static int set_promiscuous(const struct soft_port *port)
 	return 0;
 }
 
+static int attach(const struct soft_port *port)
+{
+	const struct sockaddr_ll address = {.sll_family = AF_PACKET,
+					    .sll_protocol = htons(ETH_P_ALL),
+					    .sll_ifindex = (int)port->ifindex};
+
+	return bind(port->fd, (const struct sockaddr *)&address, sizeof(address)) == 0 ? 0 : errno;
+}
+
 static int set_up(struct soft_port *port)
 {
-	struct sockaddr_ll address = {.sll_family = AF_PACKET,
-				      .sll_protocol = htons(ETH_P_ALL),
-				      .sll_ifindex = (int)port->ifindex};
 	int error = set_int(port->fd, SOL_PACKET, PACKET_VNET_HDR, 1);
 
 	if (error == 0)
@@ -94,7 +100,7 @@ static int set_up(struct soft_port *port)
 	if (error != 0)
 		return error;
 	grow_buffers(port->fd);
-	return bind(port->fd, (const struct sockaddr *)&address, sizeof(address)) == 0 ? 0 : errno;
+	return attach(port);
 }
 
 static int request(const struct soft_port *port, unsigned long what, struct ifreq *answer)
@@ -150,6 +156,35 @@ int32_t soft_port_open(const char *name, uint8_t port, uint16_t vlan, struct sof
 out:
 	soft_port_close(made);
 	return status;
+}
+
+/* The socket's own word: that of an interface that has gone is not the one it was given. */
+static bool is_bound(const struct soft_port *port, uint32_t ifindex)
+{
+	struct sockaddr_ll address;
+	socklen_t len = sizeof(address);
+
+	return ifindex == port->ifindex &&
+	       getsockname(port->fd, (struct sockaddr *)&address, &len) == 0 &&
+	       address.sll_ifindex == (int)ifindex;
+}
+
+int32_t soft_port_follow(struct soft_port *port)
+{
+	struct ifreq answer;
+	uint32_t ifindex;
+
+	if (request(port, SIOCGIFINDEX, &answer) != 0)
+		return PSP_DP_ENODEV;
+	ifindex = (uint32_t)answer.ifr_ifindex;
+	if (is_bound(port, ifindex))
+		return 0;
+	if (request(port, SIOCGIFHWADDR, &answer) != 0 ||
+	    answer.ifr_hwaddr.sa_family != ARPHRD_ETHER)
+		return PSP_DP_ENODEV;
+	port->ifindex = ifindex;
+	memset(port->cuts, 0, sizeof(port->cuts));
+	return set_promiscuous(port) == 0 && attach(port) == 0 ? 1 : PSP_DP_ENODEV;
 }
 
 void soft_port_close(struct soft_port *port)

@@ -6,6 +6,8 @@
 #ifndef PSP_SOFT_PORT_H
 #define PSP_SOFT_PORT_H
 
+#include <stdatomic.h>
+
 #include "../common/packet.h"
 
 #define SOFT_PORT_NAME_LEN 16u /* IFNAMSIZ, with the 0 */
@@ -14,9 +16,9 @@
 /* port.c's. Fields change in the thread that sends, or never after open. */
 struct soft_port {
 	int fd;
-	uint32_t ifindex;
-	uint16_t vlan; /* 0: untagged */
-	uint8_t port;  /* enum psp_dp_port */
+	_Atomic uint32_t ifindex; /* of the interface that it is bound to */
+	uint16_t vlan;            /* 0: untagged */
+	uint8_t port;             /* enum psp_dp_port_kind */
 	char name[SOFT_PORT_NAME_LEN];
 	bool cuts
 		[SOFT_PORT_GSO_KINDS]; /* super-frames of this kind are cut here: the kernel refused one */
@@ -27,6 +29,12 @@ int32_t soft_port_open(const char *name, uint8_t port, uint16_t vlan, struct sof
 		       char *err, uint32_t err_cap);
 void soft_port_close(struct soft_port *port);
 int32_t soft_port_query(struct soft_port *port, struct psp_dp_port_info *info);
+
+/*
+ * Looks whether the interface of its name is still the one that it is bound to, and binds to another one. 1: it has; 0:
+ * nothing to do; PSP_DP_ENODEV: there is none, or none that will do. Excludes soft_port_send().
+ */
+int32_t soft_port_follow(struct soft_port *port);
 
 /* For poll(2). */
 int soft_port_fd(const struct soft_port *port);

@@ -22,6 +22,11 @@ static uint64_t ip_bytes(const struct dp_packet *packet, uint32_t segments)
 	       (uint64_t)(segments - 1) * ((uint32_t)packet->payload_off - packet->l3_off);
 }
 
+static void add(_Atomic uint64_t *count, uint64_t n)
+{
+	atomic_fetch_add_explicit(count, n, memory_order_relaxed);
+}
+
 static void walk_init(struct soft_walk *walk, struct dp_packet *packet)
 {
 	memset(walk, 0, sizeof(*walk));
@@ -125,11 +130,10 @@ static void report_exception(struct soft_worker *worker, const struct soft_walk 
 }
 
 /* Waits a little for a queue that is full: about a millisecond, then it is the packet's turn to go. */
-static int32_t send(struct soft_worker *worker, uint32_t port, const struct dp_packet *frame,
-		    bool *busy)
+static int32_t send(struct soft_link *to, const struct dp_packet *frame, bool *busy)
 {
-	struct soft_port *to = worker->dp->ports[port];
-	struct pollfd fd = {.fd = soft_port_fd(to), .events = POLLOUT};
+	struct pollfd fd = {.fd = soft_port_fd(to->port), .events = POLLOUT};
+	const uint32_t n = dp_segments(frame);
 	int32_t status = PSP_DP_EIO;
 
 	*busy = true;
@@ -138,9 +142,15 @@ static int32_t send(struct soft_worker *worker, uint32_t port, const struct dp_p
 			(void)poll(&fd, 1, SEND_POLL_MS);
 			nanosleep(&(struct timespec){.tv_nsec = SEND_NAP_NS}, NULL);
 		}
-		pthread_mutex_lock(&worker->dp->send[port]);
-		status = soft_port_send(to, frame, busy);
-		pthread_mutex_unlock(&worker->dp->send[port]);
+		pthread_mutex_lock(&to->send);
+		status = soft_port_send(to->port, frame, busy);
+		pthread_mutex_unlock(&to->send);
+	}
+	if (status == 0) {
+		add(&to->tx_packets, n);
+		add(&to->tx_bytes, ip_bytes(frame, n));
+	} else {
+		add(*busy ? &to->tx_busy : &to->tx_error, n);
 	}
 	return status;
 }
@@ -155,7 +165,7 @@ int32_t soft_out_send_uplink(void *arg, const struct dp_packet *frame)
 	uint64_t bytes = frame->len - frame->payload_off -
 			 (uint64_t)n * (PSP_HEADER_LEN + PSP_ICV_LEN); /* after the IV, no ICV */
 	bool busy;
-	int32_t status = send(worker, PSP_DP_PORT_UPLINK, frame, &busy);
+	int32_t status = send(worker->dp->uplink, frame, &busy);
 
 	worker->sealed += n;
 	if (status != 0) {
@@ -238,8 +248,10 @@ int32_t soft_out_send_host(void *arg, const struct dp_packet *frame)
 {
 	struct soft_worker *worker = arg;
 	enum dp_counter counter = DP_HOST_TX_PACKETS;
-	bool busy;
-	int32_t status = send(worker, PSP_DP_PORT_HOST, frame, &busy);
+	struct dp_port *to = dp_port_find(&worker->dp->base.ports, worker->join_to);
+	bool busy = false;
+	/* The port may have gone since the joiner was given its packets. */
+	int32_t status = to != NULL ? send(soft_link(to), frame, &busy) : PSP_DP_ENOENT;
 
 	if (status != 0)
 		counter = busy ? DP_HOST_TX_BUSY : DP_HOST_TX_ERROR;
@@ -247,12 +259,15 @@ int32_t soft_out_send_host(void *arg, const struct dp_packet *frame)
 	return status;
 }
 
-static void out_host(struct soft_worker *worker, struct soft_walk *walk)
+static void out_host(struct soft_worker *worker, struct soft_walk *walk, uint16_t to)
 {
 	if (!walk->decapped) {
 		walk_drop(worker, walk, DP_HOST_REFUSED);
 		return;
 	}
+	if (worker->join_to != to)
+		(void)soft_join_flush(&worker->join);
+	worker->join_to = to;
 	/* Counted when it is sent: the joiner may keep it for its neighbours. */
 	(void)soft_join_add(&worker->join, walk->packet);
 }
@@ -301,7 +316,7 @@ static void leave_by_port(struct soft_worker *worker, struct soft_walk *walk,
 	if (fwd->target == PSP_DP_PORT_UPLINK)
 		out_uplink(worker, walk, pipe);
 	else
-		out_host(worker, walk);
+		out_host(worker, walk, fwd->port->handle);
 }
 
 /* Follows a forward: the next pipe, or NULL when the walk has ended. */
@@ -589,6 +604,8 @@ void soft_run(struct soft_worker *worker, struct dp_packet *packet)
 	walk_init(&walk, packet);
 	soft_worker_count(worker, from_host ? DP_HOST_RX_PACKETS : DP_UPLINK_RX_PACKETS,
 			  walk.segments);
+	add(&worker->link->rx_packets, walk.segments);
+	add(&worker->link->rx_bytes, walk.bytes);
 	if (!sound) {
 		walk_drop(worker, &walk, from_host ? DP_HOST_MALFORMED : DP_UPLINK_MALFORMED);
 		return;

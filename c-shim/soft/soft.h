@@ -2,9 +2,9 @@
 /*
  * soft.h: the soft plane from inside: what hangs on struct psp_dp, and how its parts call one another.
  *
- * Threads. Two workers: egress reads the host port, ingress the uplink. Any API thread that changes tables or
- * keys holds the writer's lock (common/plane.h). What the workers read of those is published under RCU. A port's
- * `send` lock is a leaf.
+ * Threads. A worker for each port reads it: ingress the uplink, egress a host port. Any API thread that changes tables,
+ * ports or keys holds the writer's lock (common/plane.h). What the workers read of those is published under RCU. The
+ * `send` and `seen` locks of a port are leaves.
  */
 #ifndef PSP_SOFT_H
 #define PSP_SOFT_H
@@ -22,7 +22,6 @@
 #include "table.h"
 
 #define SOFT_HOPS_MAX 32u   /* pipes in a row: more is a loop */
-#define SOFT_WORKERS 2u     /* numbered by the enum psp_dp_port that they read */
 #define SOFT_BATCH 32u      /* frames between two flushes of the joiner */
 #define SOFT_SPLIT_DEPTH 3u /* super-frames cut out of super-frames */
 
@@ -60,10 +59,12 @@ struct soft_walk {
 	bool decapped;
 };
 
+struct soft_link;
+
 struct soft_worker {
 	struct psp_dp *dp;
-	uint32_t
-		port; /* enum psp_dp_port that it reads; also its number as RCU reader and counter block */
+	struct soft_link *link; /* that it reads */
+	uint32_t number;        /* as RCU reader and counter block: the slot of its port */
 	struct psp_crypto *crypto;
 	struct soft_rx_keys rx_keys;
 	struct dp_rng rng;
@@ -74,24 +75,43 @@ struct soft_worker {
 	bool resubmitting;
 	struct soft_out seal_out, join_out;
 	struct soft_join join;
+	uint16_t join_to; /* handle of the host port that the joiner's frames leave by */
 	struct soft_tx_key *sealing_key; /* of the packet whose frames seal_out gets */
 	uint32_t sealed;                 /* packets of it that were sent or counted */
 	uint64_t now_ns;                 /* CLOCK_MONOTONIC at the current frame */
-	uint64_t mtu_read_ns;
-	uint32_t max_ip; /* octets of IP that fit the uplink */
-	int wake;        /* eventfd */
+	uint64_t looked_ns;
+	uint32_t max_ip;   /* octets of IP that fit the uplink */
+	int wake;          /* eventfd */
+	_Atomic bool stop; /* it alone is to end */
 	pthread_t thread;
 	bool running;
 };
 
+/* A port of the plane. */
+struct soft_link {
+	struct dp_port base; /* first */
+	struct soft_port *port;
+	pthread_mutex_t send; /* soft_port_send() is for one thread at a time */
+	pthread_mutex_t seen; /* for `last` and what says whether it is there */
+	struct psp_dp_port_info last;
+	bool present;
+	uint32_t identity;
+	bool guarded;         /* the guard has it */
+	uint8_t guard_reason; /* enum psp_dp_guard_reason: why not */
+	_Atomic uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, tx_busy, tx_error;
+	struct soft_worker worker;
+};
+
+static inline struct soft_link *soft_link(struct dp_port *base)
+{
+	return (struct soft_link *)base;
+}
+
 struct psp_dp {
 	struct dp_plane base; /* first */
-	struct soft_port *ports[2];
-	pthread_mutex_t send[2];  /* per port: soft_port_send() is for one thread at a time */
+	struct soft_link *uplink;
 	struct soft_guard *guard; /* NULL: none */
-	uint8_t guard_reason;     /* enum psp_dp_guard_reason: why there is none */
-	int sink[2]; /* without a guard: sockets that keep the kernel quiet on UDP 1000 */
-	struct soft_worker workers[SOFT_WORKERS];
+	int sink[2]; /* an uplink without a guard: sockets that keep the kernel quiet on UDP 1000 */
 	_Atomic bool stop;
 	struct soft_rcu rcu;
 	struct soft_keys keys;
@@ -105,9 +125,10 @@ void soft_pipes_free(struct psp_dp *dp);
 
 /* ---- worker.c ---- */
 
-int32_t soft_worker_init(struct psp_dp *dp, uint32_t port);
+int32_t soft_worker_init(struct psp_dp *dp, struct soft_link *link);
 int32_t soft_worker_start(struct soft_worker *worker);
-void soft_worker_join(struct soft_worker *worker); /* dp->stop is set and it was woken */
+void soft_worker_join(
+	struct soft_worker *worker); /* its stop or dp->stop is set and it was woken */
 void soft_worker_free(struct soft_worker *worker);
 
 static inline void soft_worker_wake(struct soft_worker *worker)
@@ -122,8 +143,23 @@ static inline void soft_worker_wake(struct soft_worker *worker)
 static inline void soft_worker_count(struct soft_worker *worker, enum dp_counter counter,
 				     uint64_t n)
 {
-	dp_count_own(&worker->dp->base.counters, worker->port, counter, n);
+	dp_count_own(&worker->dp->base.counters, worker->number, counter, n);
 }
+
+/* ---- link.c ---- */
+
+/* The first link whose slot is n or above; NULL: there is none. For the writer, and while nothing runs. */
+struct soft_link *soft_link_from(struct psp_dp *dp, uint32_t n);
+#define SOFT_EACH_LINK(dp, link)                                                                   \
+	for (struct soft_link *link = soft_link_from(dp, 0); link != NULL;                         \
+	     link = soft_link_from(dp, dp_port_slot(link->base.handle) + 1))
+/* Opens its interface; on failure err says why, and soft_link_close() undoes what was done. */
+int32_t soft_link_open(struct soft_link *link, char *err, uint32_t err_cap);
+void soft_link_close(struct soft_link *link);
+/* Its worker looks whether the interface is there and the same, binds to another of its name, and reports a change. */
+void soft_link_look(struct soft_worker *worker);
+/* As it is now, or as it was last when its interface is not there. Any thread. */
+int32_t soft_link_query(struct soft_link *link, struct psp_dp_port_info *info);
 
 /* ---- run.c, open.c: on a worker, within an RCU section ---- */
 

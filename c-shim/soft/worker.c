@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE /* pthread_setname_np(), cpu_set_t */
-/* worker.c: one thread per direction: read, run, flush, sleep. */
+/* worker.c: one thread for each port: read, run, flush, sleep. */
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>
@@ -14,23 +14,25 @@
 
 #define BUFFER_LEN (DP_HEADROOM + DP_FRAME_MAX + 2u) /* even */
 #define BUFFERS (4u + SOFT_SPLIT_DEPTH)              /* received, held, sealed, joined, split */
-#define MTU_EVERY_NS UINT64_C(1000000000)
+#define LOOK_EVERY_MS 1000       /* whether the port is as it was, and how much fits the uplink */
+#define LOOK_ABSENT_EVERY_MS 100 /* whether its interface is there again */
 #define PORT_ERROR_NAP_MS 100
 #define MTU_FALLBACK 1500u
 
-static const char *const names[SOFT_WORKERS] = {
+static const char *const names[] = {
 	[PSP_DP_PORT_UPLINK] = "psp-ingress",
 	[PSP_DP_PORT_HOST] = "psp-egress",
 };
 
-int32_t soft_worker_init(struct psp_dp *dp, uint32_t port)
+int32_t soft_worker_init(struct psp_dp *dp, struct soft_link *link)
 {
-	struct soft_worker *worker = &dp->workers[port];
+	struct soft_worker *worker = &link->worker;
 	uint8_t *at;
 	int32_t status;
 
 	worker->dp = dp;
-	worker->port = port;
+	worker->link = link;
+	worker->number = dp_port_slot(link->base.handle);
 	worker->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (worker->wake < 0)
 		return PSP_DP_EIO;
@@ -77,11 +79,22 @@ static void read_mtu(struct soft_worker *worker)
 {
 	struct psp_dp_port_info info = {.size = sizeof(info)};
 
-	worker->mtu_read_ns = worker->now_ns;
-	if (soft_port_query(worker->dp->ports[PSP_DP_PORT_UPLINK], &info) == 0)
+	if (soft_port_query(worker->dp->uplink->port, &info) == 0)
 		worker->max_ip = info.mtu;
 	else if (worker->max_ip == 0)
 		worker->max_ip = MTU_FALLBACK;
+}
+
+static int look_every_ms(const struct soft_worker *worker)
+{
+	/* Its worker alone changes it. */
+	return worker->link->present ? LOOK_EVERY_MS : LOOK_ABSENT_EVERY_MS;
+}
+
+static bool ends(const struct soft_worker *worker)
+{
+	return atomic_load_explicit(&worker->dp->stop, memory_order_acquire) ||
+	       atomic_load_explicit(&worker->stop, memory_order_acquire);
 }
 
 /* What others have changed since the last round. */
@@ -91,26 +104,28 @@ static void follow(struct soft_worker *worker)
 	uint32_t stale;
 
 	worker->now_ns = dp_now_ns();
-	if (worker->now_ns - worker->mtu_read_ns >= MTU_EVERY_NS)
+	if (worker->now_ns - worker->looked_ns >= (uint64_t)look_every_ms(worker) * 1000000u) {
+		worker->looked_ns = worker->now_ns;
+		soft_link_look(worker);
 		read_mtu(worker);
+	}
 	stale = soft_rx_keys_follow(&worker->rx_keys,
 				    atomic_load_explicit(&dp->keys.master, memory_order_acquire));
 	if (stale != 0)
 		soft_worker_count(worker, DP_STALE_EVENTS, stale);
 }
 
-/* Held packets belong to the worker that held them: the one of the host port. */
+/* Held packets belong to the worker that held them, so that those of a flow stay in order. */
 static void run_released(struct soft_worker *worker)
 {
 	struct dp_hold *hold = &worker->dp->base.hold;
 	struct dp_held *chain;
 
-	if (worker->port != PSP_DP_PORT_HOST || !dp_hold_is_releasing(hold))
+	if (worker->link->base.desc.kind != PSP_DP_PORT_HOST || !dp_hold_is_releasing(hold))
 		return;
-	while (!atomic_load_explicit(&worker->dp->stop, memory_order_relaxed) &&
-	       (chain = dp_hold_next(hold)) != NULL) {
+	while (!ends(worker) && (chain = dp_hold_next(hold, worker->link->base.handle)) != NULL) {
 		soft_run_held(worker, chain);
-		soft_rcu_quiescent(&worker->dp->rcu, worker->port);
+		soft_rcu_quiescent(&worker->dp->rcu, worker->number);
 	}
 }
 
@@ -121,16 +136,17 @@ static int32_t run_batch(struct soft_worker *worker)
 	struct dp_packet packet;
 	int32_t n = 0, got = 1;
 
-	while (n < (int32_t)SOFT_BATCH && !atomic_load_explicit(&dp->stop, memory_order_relaxed)) {
+	while (n < (int32_t)SOFT_BATCH && !ends(worker)) {
 		run_released(worker);
 		memset(&packet, 0, sizeof(packet));
-		got = soft_port_recv(dp->ports[worker->port], worker->rx_buf, BUFFER_LEN, &packet);
+		got = soft_port_recv(worker->link->port, worker->rx_buf, BUFFER_LEN, &packet);
 		if (got <= 0)
 			break;
+		packet.handle = worker->link->base.handle;
 		worker->now_ns = dp_now_ns();
 		soft_run(worker, &packet);
 		/* Nothing of the tables is kept from one frame to the next. */
-		soft_rcu_quiescent(&dp->rcu, worker->port);
+		soft_rcu_quiescent(&dp->rcu, worker->number);
 		n++;
 	}
 	(void)soft_join_flush(&worker->join);
@@ -142,17 +158,18 @@ static void sleep_until_woken(struct soft_worker *worker, bool port_failed)
 	struct psp_dp *dp = worker->dp;
 	struct pollfd fds[2] = {
 		{.fd = worker->wake, .events = POLLIN},
-		{.fd = soft_port_fd(dp->ports[worker->port]), .events = POLLIN},
+		{.fd = soft_port_fd(worker->link->port), .events = POLLIN},
 	};
 	uint64_t wakes;
 
-	soft_rcu_offline(&dp->rcu, worker->port);
+	soft_rcu_offline(&dp->rcu, worker->number);
 	/* An interface that is down reports an error at once, over and over: leave it alone for a while. */
-	(void)poll(fds, port_failed ? 1 : 2, port_failed ? PORT_ERROR_NAP_MS : -1);
+	(void)poll(fds, port_failed ? 1 : 2,
+		   port_failed ? PORT_ERROR_NAP_MS : look_every_ms(worker));
 	if ((fds[0].revents & POLLIN) != 0 && read(worker->wake, &wakes, sizeof(wakes)) < 0 &&
 	    errno != EAGAIN)
 		soft_worker_count(worker, DP_PORT_ERRORS, 1);
-	soft_rcu_online(&dp->rcu, worker->port);
+	soft_rcu_online(&dp->rcu, worker->number);
 }
 
 /* On the processors that it may have. Where there is none of them, or not for us, it runs wherever it may. */
@@ -175,12 +192,13 @@ static void *work(void *arg)
 	struct soft_worker *worker = arg;
 	struct psp_dp *dp = worker->dp;
 
-	(void)pthread_setname_np(pthread_self(), names[worker->port]);
+	(void)pthread_setname_np(pthread_self(), names[worker->link->base.desc.kind]);
 	settle_down(dp);
 	worker->now_ns = dp_now_ns();
+	worker->looked_ns = worker->now_ns;
 	read_mtu(worker);
-	soft_rcu_online(&dp->rcu, worker->port);
-	while (!atomic_load_explicit(&dp->stop, memory_order_acquire)) {
+	soft_rcu_online(&dp->rcu, worker->number);
+	while (!ends(worker)) {
 		int32_t n;
 
 		follow(worker);
@@ -190,7 +208,7 @@ static void *work(void *arg)
 		if (n <= 0)
 			sleep_until_woken(worker, n < 0);
 	}
-	soft_rcu_offline(&dp->rcu, worker->port);
+	soft_rcu_offline(&dp->rcu, worker->number);
 	return NULL;
 }
 
@@ -208,10 +226,15 @@ int32_t soft_worker_start(struct soft_worker *worker)
 	return error == 0 ? 0 : PSP_DP_ENOMEM;
 }
 
-/* Held packets go on where they were held: at the worker of the host port. */
+/* Held packets go on where they were held: whoever has none of them sleeps again. */
 void plane_released(struct psp_dp *dp)
 {
-	soft_worker_wake(&dp->workers[PSP_DP_PORT_HOST]);
+	dp_ports_read(dp);
+	SOFT_EACH_LINK (dp, link) {
+		if (link->base.desc.kind == PSP_DP_PORT_HOST)
+			soft_worker_wake(&link->worker);
+	}
+	dp_ports_done(dp);
 }
 
 void soft_worker_join(struct soft_worker *worker)

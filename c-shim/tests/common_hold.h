@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "../common/hold.h"
+#include "ports.h"
 #include "test.h"
 
 #define FRAME_LEN 100u
@@ -43,6 +44,7 @@ static inline void miss(struct bench *bench, uint32_t flow, uint32_t number, uin
 	struct dp_packet packet = {.frame = bench->frame,
 				   .len = FRAME_LEN,
 				   .port = PSP_DP_PORT_HOST,
+				   .handle = HOST,
 				   .l3_off = 14,
 				   .l4_off = 34,
 				   .payload_off = 42};

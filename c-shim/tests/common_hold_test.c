@@ -20,9 +20,9 @@ static void flow_has_one_event_and_is_released_in_order(void)
 	/* Missed before the entry was seen, came after the release: last in the queue, and no new event. */
 	miss(bench, 1, 10, 0);
 	CHECK_EQ(read_misses(bench, flows + 1, 7), 0);
-	CHECK_EQ(run_chain(bench, dp_hold_next(&bench->hold), &in_order), 11);
+	CHECK_EQ(run_chain(bench, dp_hold_next(&bench->hold, 0), &in_order), 11);
 	CHECK(in_order);
-	CHECK(dp_hold_next(&bench->hold) == NULL);
+	CHECK(dp_hold_next(&bench->hold, 0) == NULL);
 	CHECK(!dp_hold_is_holding(&bench->hold) && !dp_hold_is_releasing(&bench->hold));
 	CHECK_EQ(bench->hold.flows.used, 0);
 	miss(bench, 1, 11, 0);
@@ -48,7 +48,7 @@ static void packet_that_hits_takes_what_waits_first(void)
 	CHECK_EQ(read_misses(bench, &handle, 1), 1);
 	CHECK_EQ(dp_hold_release(&bench->hold, handle, &packets), 0);
 	CHECK_EQ(packets, 3);
-	CHECK(dp_hold_next(&bench->hold) == NULL);
+	CHECK(dp_hold_next(&bench->hold, 0) == NULL);
 	CHECK_EQ(bench->hold.flows.used, 0);
 	bench_free(bench);
 }
@@ -100,7 +100,7 @@ static void bounds_drop_the_oldest(void)
 	CHECK_EQ(read_misses(bench, flows, 8), 4);
 	CHECK_EQ(dp_hold_release(&bench->hold, flows[0], &packets), 0);
 	CHECK_EQ(packets, 1);
-	CHECK_EQ(run_chain(bench, dp_hold_next(&bench->hold), &in_order), 1);
+	CHECK_EQ(run_chain(bench, dp_hold_next(&bench->hold, 0), &in_order), 1);
 	CHECK_EQ(count(bench, DP_HELD_PACKETS),
 		 count(bench, DP_HELD_RELEASED) + dropped(bench) + held_now(bench));
 	/* A flow in hold-off that is over makes room. */

@@ -28,7 +28,7 @@ static void *worker(void *arg)
 		struct dp_held *chain;
 
 		if (dp_hold_is_releasing(&bench->hold)) {
-			while ((chain = dp_hold_next(&bench->hold)) != NULL)
+			while ((chain = dp_hold_next(&bench->hold, 0)) != NULL)
 				race->released += run_chain(bench, chain, &race->in_order);
 		}
 		miss(bench, (uint32_t)(dp_rng_next(&rng) % FLOWS), i, dp_now_ns());
@@ -62,7 +62,7 @@ static void held_is_released_or_dropped_to_the_packet(void)
 		}
 	} while (!atomic_load(&race.stop) || n != 0);
 	pthread_join(thread, NULL);
-	while ((chain = dp_hold_next(&bench->hold)) != NULL)
+	while ((chain = dp_hold_next(&bench->hold, 0)) != NULL)
 		race.released += run_chain(bench, chain, &race.in_order);
 	CHECK(race.in_order);
 	CHECK_EQ(dead, 0);

@@ -16,7 +16,7 @@ static void tcp_over_ipv4(void)
 
 	CHECK(parse(&p, &spec));
 	CHECK_EQ(p.fields.size, sizeof(struct psp_dp_match));
-	CHECK_EQ(p.fields.parser_meta_port_id, PSP_DP_PORT_HOST + 1);
+	CHECK_EQ(p.fields.parser_meta_port_id, HOST);
 	CHECK_EQ(p.fields.parser_meta_outer_l3_type, PSP_DP_L3_IPV4);
 	CHECK_EQ(p.fields.parser_meta_outer_l4_type, PSP_DP_L4_TCP);
 	CHECK_EQ(p.fields.outer_eth_type, 0x0800);

@@ -96,7 +96,7 @@ static inline bool graph_ingress(struct psp_dp *dp, struct graph *g, bool sampli
 	memset(p.match_mask.inner_ip_src, 0xff, 16);
 	memset(p.match_mask.inner_ip_dst, 0xff, 16);
 	p.actions.flags = PSP_DP_ACTION_DECAP;
-	graph_fwd(&p.fwd, PSP_DP_FWD_PORT, PSP_DP_PORT_HOST);
+	graph_fwd(&p.fwd, PSP_DP_FWD_PORT, HOST);
 	graph_fwd(&p.fwd_miss, PSP_DP_FWD_PIPE, g->synd_stats);
 	if (psp_dp_pipe_create(dp, &p, &g->ingr_acl) != 0)
 		return false;
@@ -129,7 +129,7 @@ static inline bool graph_egress(struct psp_dp *dp, struct graph *g, int bits)
 		graph_pipe(&p, "PSP_ENCRYPT", PSP_DP_PIPE_BASIC);
 		p.match_mask.meta_pkt_meta = 0xffffffff;
 		p.actions.flags = PSP_DP_ACTION_ENCRYPT;
-		graph_fwd(&p.fwd, PSP_DP_FWD_PORT, PSP_DP_PORT_UPLINK);
+		graph_fwd(&p.fwd, PSP_DP_FWD_PORT, UPLINK);
 		if (psp_dp_pipe_create(dp, &p, &g->encrypt) != 0)
 			return false;
 		graph_pipe(&p, "EGR_SAMP", PSP_DP_PIPE_BASIC);
@@ -152,7 +152,7 @@ static inline bool graph_egress(struct psp_dp *dp, struct graph *g, int bits)
 	if (bits >= 0)
 		graph_fwd(&p.fwd, PSP_DP_FWD_PIPE, g->egr_samp);
 	else
-		graph_fwd(&p.fwd, PSP_DP_FWD_PORT, PSP_DP_PORT_UPLINK);
+		graph_fwd(&p.fwd, PSP_DP_FWD_PORT, UPLINK);
 	graph_fwd(&p.fwd_miss, PSP_DP_FWD_RSS, PSP_DP_RSS_MISS);
 	return psp_dp_pipe_create(dp, &p, &g->egr_acl) == 0;
 }
@@ -170,7 +170,7 @@ static inline bool graph_root(struct psp_dp *dp, struct graph *g)
 	for (uint8_t l3 = PSP_DP_L3_IPV4; l3 <= PSP_DP_L3_IPV6; l3++) {
 		graph_entry(&e);
 		e.priority = 2;
-		e.match.parser_meta_port_id = PSP_DP_PORT_HOST + 1;
+		e.match.parser_meta_port_id = HOST;
 		e.match_mask.parser_meta_port_id = 0xffff;
 		e.match.parser_meta_outer_l3_type = l3;
 		e.match_mask.parser_meta_outer_l3_type = 0xff;
@@ -179,7 +179,7 @@ static inline bool graph_root(struct psp_dp *dp, struct graph *g)
 			return false;
 	}
 	graph_entry(&e);
-	e.match.parser_meta_port_id = PSP_DP_PORT_HOST + 1;
+	e.match.parser_meta_port_id = HOST;
 	e.match_mask.parser_meta_port_id = 0xffff;
 	e.match.outer_eth_type = NET_TYPE_ARP;
 	e.match_mask.outer_eth_type = 0xffff;
@@ -187,7 +187,7 @@ static inline bool graph_root(struct psp_dp *dp, struct graph *g)
 	if (!graph_add(dp, g->root, &e, NULL))
 		return false;
 	graph_entry(&e);
-	e.match.parser_meta_port_id = PSP_DP_PORT_UPLINK + 1;
+	e.match.parser_meta_port_id = UPLINK;
 	e.match_mask.parser_meta_port_id = 0xffff;
 	e.match.parser_meta_outer_l4_type = PSP_DP_L4_UDP;
 	e.match_mask.parser_meta_outer_l4_type = 0xff;
@@ -240,6 +240,17 @@ static inline void graph_egr_acl(struct psp_dp_entry_desc *e, const struct net_s
 	e->actions.pkt_meta = t->crypto_id;
 }
 
+static inline void graph_ingr_acl(struct psp_dp_entry_desc *e, const struct net_side *from,
+				  const struct net_side *to, const struct tunnel *t)
+{
+	graph_entry(e);
+	e->match.tun_psp_spi = t->key.spi;
+	graph_map(e->match.inner_ip_src, from->vip);
+	graph_map(e->match.inner_ip_dst, to->vip);
+	memcpy(e->actions.eth_dst, to->end_mac, 6);
+	memcpy(e->actions.eth_src, to->host_mac, 6);
+}
+
 /* The receiver's half: an SPI and its key, and the entry that lets them in. */
 static inline bool graph_receive(const struct net_side *from, const struct net_side *to,
 				 const struct graph *g, uint32_t version, struct tunnel *t)
@@ -250,12 +261,7 @@ static inline bool graph_receive(const struct net_side *from, const struct net_s
 	t->key.size = sizeof(t->key);
 	if (psp_dp_spi_generate(to->dp, version, &t->key, 1) != 0)
 		return false;
-	graph_entry(&e);
-	e.match.tun_psp_spi = t->key.spi;
-	graph_map(e.match.inner_ip_src, from->vip);
-	graph_map(e.match.inner_ip_dst, to->vip);
-	memcpy(e.actions.eth_dst, to->end_mac, 6);
-	memcpy(e.actions.eth_src, to->host_mac, 6);
+	graph_ingr_acl(&e, from, to, t);
 	return graph_add(to->dp, g->ingr_acl, &e, &t->ingr_acl);
 }
 

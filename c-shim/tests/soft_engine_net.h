@@ -19,6 +19,7 @@
 #include "../common/csum.h"
 #include "../common/net.h"
 #include "../soft/soft.h"
+#include "ports.h"
 #include "test.h"
 
 struct net_side {
@@ -130,30 +131,36 @@ static inline bool net_mac(struct soft_port *port, uint8_t mac[6])
 	return true;
 }
 
-/* Opens a side's plane and its workload's end. config: names and sizes are filled in. */
-static inline bool net_open(struct net_side *side, char letter, struct psp_dp_config *config)
+/* Opens a side's plane and its workload's end. config: its size is filled in; guard: of both ports. */
+static inline bool net_open_guarded(struct net_side *side, char letter,
+				    struct psp_dp_config *config, uint8_t guard)
 {
 	struct psp_dp_port_info info = {.size = sizeof(info)};
-	char err[200], name[16];
+	char err[200], uplink[16], host[16], name[16];
 
 	config->size = sizeof(*config);
-	(void)snprintf(config->uplink, sizeof(config->uplink), "%c_up", letter);
-	(void)snprintf(config->host, sizeof(config->host), "%c_host", letter);
+	(void)snprintf(uplink, sizeof(uplink), "%c_up", letter);
+	(void)snprintf(host, sizeof(host), "%c_host", letter);
 	(void)snprintf(name, sizeof(name), "%c_v", letter);
 	if (!net_enter(side))
 		return false;
-	if (psp_dp_open(config, &side->dp, err, sizeof(err)) != 0) {
+	if (ports_open(config, uplink, host, guard, &side->dp, err, sizeof(err)) != 0) {
 		printf("# %s\n", err);
 		return false;
 	}
-	if (psp_dp_port_query(side->dp, PSP_DP_PORT_UPLINK, &info) != 0)
+	if (psp_dp_port_query(side->dp, UPLINK, &info) != 0)
 		return false;
 	memcpy(side->up_mac, info.mac, 6);
-	if (psp_dp_port_query(side->dp, PSP_DP_PORT_HOST, &info) != 0)
+	if (psp_dp_port_query(side->dp, HOST, &info) != 0)
 		return false;
 	memcpy(side->host_mac, info.mac, 6);
 	return soft_port_open(name, PSP_DP_PORT_HOST, 0, &side->end, err, sizeof(err)) == 0 &&
 	       net_mac(side->end, side->end_mac);
+}
+
+static inline bool net_open(struct net_side *side, char letter, struct psp_dp_config *config)
+{
+	return net_open_guarded(side, letter, config, PSP_DP_GUARD_AUTO);
 }
 
 static inline void net_close(struct net_side *side)

@@ -8,11 +8,16 @@
 
 static struct net net;
 
-static struct psp_dp *open_a(const struct psp_dp_config *like)
+static struct psp_dp *open_guarded(const struct psp_dp_config *like, uint8_t guard)
 {
 	struct psp_dp_config config = like != NULL ? *like : (struct psp_dp_config){.size = 0};
 
-	return net_open(&net.a, 'a', &config) ? net.a.dp : NULL;
+	return net_open_guarded(&net.a, 'a', &config, guard) ? net.a.dp : NULL;
+}
+
+static struct psp_dp *open_a(const struct psp_dp_config *like)
+{
+	return open_guarded(like, PSP_DP_GUARD_AUTO);
 }
 
 static void open_refuses_with_a_sentence(void)
@@ -23,46 +28,19 @@ static void open_refuses_with_a_sentence(void)
 		int32_t status;
 	} rows[] = {
 		{"size", "size", {.size = 1}, PSP_DP_EINVAL},
-		{"no uplink", "uplink", {.host = "a_host"}, PSP_DP_EINVAL},
-		{"twice the same", "same", {.uplink = "a_up", .host = "a_up"}, PSP_DP_EINVAL},
-		{"no such", "nix", {.uplink = "nix", .host = "a_host"}, PSP_DP_ENODEV},
-		{"no such host", "nix", {.uplink = "a_up", .host = "nix"}, PSP_DP_ENODEV},
-		{"vlan",
-		 "uplink_vlan",
-		 {.uplink = "a_up", .host = "a_host", .uplink_vlan = 4095},
-		 PSP_DP_EINVAL},
-		{"backend",
-		 "backend",
-		 {.uplink = "a_up", .host = "a_host", .backend = 9},
-		 PSP_DP_ENOTSUP},
-		{"guard",
-		 "host_guard",
-		 {.uplink = "a_up", .host = "a_host", .host_guard = 3},
-		 PSP_DP_EINVAL},
-		{"devargs",
-		 "devargs is of hardware alone",
-		 {.uplink = "a_up", .host = "a_host", .devargs = "x=1"},
-		 PSP_DP_ENOTSUP},
+		{"backend", "backend", {.backend = 9}, PSP_DP_ENOTSUP},
+		{"devargs", "devargs is of hardware alone", {.devargs = "x=1"}, PSP_DP_ENOTSUP},
 		{"hugepages",
 		 "hugepages_mb is of hardware alone",
-		 {.uplink = "a_up", .host = "a_host", .hugepages_mb = PSP_DP_HUGEPAGES_NONE},
+		 {.hugepages_mb = PSP_DP_HUGEPAGES_NONE},
 		 PSP_DP_ENOTSUP},
-		{"workers",
-		 "no plane has a choice of workers",
-		 {.uplink = "a_up", .host = "a_host", .workers = 1},
-		 PSP_DP_ENOTSUP},
+		{"workers", "no plane has a choice of workers", {.workers = 1}, PSP_DP_ENOTSUP},
 		{"busy poll",
 		 "no plane has a choice of busy_poll_us",
-		 {.uplink = "a_up", .host = "a_host", .busy_poll_us = 50},
+		 {.busy_poll_us = 50},
 		 PSP_DP_ENOTSUP},
-		{"queues",
-		 "no plane has a choice of queues",
-		 {.uplink = "a_up", .host = "a_host", .queues = 1},
-		 PSP_DP_ENOTSUP},
-		{"versions",
-		 "versions",
-		 {.uplink = "a_up", .host = "a_host", .versions = 0x10},
-		 PSP_DP_EINVAL},
+		{"queues", "no plane has a choice of queues", {.queues = 1}, PSP_DP_ENOTSUP},
+		{"versions", "versions", {.versions = 0x10}, PSP_DP_EINVAL},
 	};
 	struct psp_dp *dp = (struct psp_dp *)&net;
 	char err[200];
@@ -73,12 +51,76 @@ static void open_refuses_with_a_sentence(void)
 		CONTEXT("%s", rows[i].what);
 		if (config.size == 0)
 			config.size = sizeof(config);
-		CHECK_EQ(psp_dp_open(&config, &dp, err, sizeof(err)), rows[i].status);
+		CHECK_EQ(ports_open(&config, "a_up", "a_host", PSP_DP_GUARD_AUTO, &dp, err,
+				    sizeof(err)),
+			 rows[i].status);
 		CHECK(dp == NULL);
 		CHECK(strncmp(err, "Cannot ", 7) == 0);
 		CHECK(strstr(err, rows[i].why) != NULL);
 	}
-	CHECK_EQ(psp_dp_open(NULL, &dp, NULL, 0), PSP_DP_EINVAL);
+	CHECK_EQ(psp_dp_open(NULL, NULL, 0, &dp, NULL, 0), PSP_DP_EINVAL);
+}
+
+static void open_refuses_ports_with_a_sentence(void)
+{
+#define UP                                                                                         \
+	{                                                                                          \
+		.size = sizeof(struct psp_dp_port_desc), .kind = PSP_DP_PORT_UPLINK,               \
+		.name = "a_up"                                                                     \
+	}
+#define PORT(...)                                                                                  \
+	{                                                                                          \
+		.size = sizeof(struct psp_dp_port_desc), .kind = PSP_DP_PORT_HOST, __VA_ARGS__     \
+	}
+	static const struct {
+		const char *what, *why;
+		struct psp_dp_port_desc ports[2];
+		int32_t status;
+	} rows[] = {
+		{"size",
+		 "size 0",
+		 {UP, {.kind = PSP_DP_PORT_HOST, .name = "a_host"}},
+		 PSP_DP_EINVAL},
+		{"kind",
+		 "kind",
+		 {UP, {.size = sizeof(struct psp_dp_port_desc), .kind = 2, .name = "a_host"}},
+		 PSP_DP_EINVAL},
+		{"no name", "host port has no name", {UP, PORT(.vlan = 0)}, PSP_DP_EINVAL},
+		{"twice the same", "the same, \"a_up\"", {UP, PORT(.name = "a_up")}, PSP_DP_EINVAL},
+		{"two uplinks",
+		 "2 uplinks",
+		 {UP, {.size = sizeof(struct psp_dp_port_desc), .name = "a_host"}},
+		 PSP_DP_ENOTSUP},
+		{"no uplink",
+		 "0 uplinks",
+		 {PORT(.name = "a_host"), PORT(.name = "a_up")},
+		 PSP_DP_ENOTSUP},
+		{"no such", "nix", {UP, PORT(.name = "nix")}, PSP_DP_ENODEV},
+		{"vlan", "vlan 4095", {UP, PORT(.name = "a_host", .vlan = 4095)}, PSP_DP_EINVAL},
+		{"guard", "guard", {UP, PORT(.name = "a_host", .guard = 3)}, PSP_DP_EINVAL},
+		{"network", "network", {UP, PORT(.name = "a_host", .network = 1)}, PSP_DP_ENOTSUP},
+		{"miss",
+		 "miss",
+		 {UP, PORT(.name = "a_host", .miss_per_mac = {1, 1})},
+		 PSP_DP_ENOTSUP},
+		{"exception",
+		 "exception",
+		 {UP, PORT(.name = "a_host", .exception = {1, 1})},
+		 PSP_DP_ENOTSUP},
+		{"hold", "hold", {UP, PORT(.name = "a_host", .hold_flows = 1)}, PSP_DP_ENOTSUP},
+	};
+	const struct psp_dp_config config = {.size = sizeof(config)};
+	struct psp_dp *dp = (struct psp_dp *)&net;
+	char err[200];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		CONTEXT("%s", rows[i].what);
+		CHECK_EQ(psp_dp_open(&config, rows[i].ports, 2, &dp, err, sizeof(err)),
+			 rows[i].status);
+		CHECK(dp == NULL);
+		CHECK(strncmp(err, "Cannot ", 7) == 0);
+		CHECK(strstr(err, rows[i].why) != NULL);
+	}
 }
 
 static uint32_t open_files(void)
@@ -97,24 +139,24 @@ static void open_refuses_a_kernel_that_forwards_in_clear(void)
 	static const char *const ipv4 = "/proc/sys/net/ipv4/conf/a_host/forwarding";
 	static const char *const ipv6 = "/proc/sys/net/ipv6/conf/all/forwarding";
 	static const char *const no_ipv6 = "/proc/sys/net/ipv6/conf/a_host/disable_ipv6";
-	struct psp_dp_config config = {.size = sizeof(config),
-				       .uplink = "a_up",
-				       .host = "a_host",
-				       .host_guard = PSP_DP_GUARD_NEVER};
+	const struct psp_dp_config config = {.size = sizeof(config)};
 	struct psp_dp *dp = NULL;
 	char err[200];
 
 	CHECK(net_set(ipv4, "1"));
-	CHECK_EQ(psp_dp_open(&config, &dp, err, sizeof(err)), PSP_DP_EPERM);
+	CHECK_EQ(ports_open(&config, "a_up", "a_host", PSP_DP_GUARD_NEVER, &dp, err, sizeof(err)),
+		 PSP_DP_EPERM);
 	CHECK(dp == NULL);
 	CHECK(strstr(err, "net.ipv4.conf.a_host.forwarding=0") != NULL);
 	CHECK(net_set(ipv4, "0"));
 
 	CHECK(net_set(ipv6, "1") && net_set(no_ipv6, "0"));
-	CHECK_EQ(psp_dp_open(&config, &dp, err, sizeof(err)), PSP_DP_EPERM);
+	CHECK_EQ(ports_open(&config, "a_up", "a_host", PSP_DP_GUARD_NEVER, &dp, err, sizeof(err)),
+		 PSP_DP_EPERM);
 	CHECK(strstr(err, "net.ipv6.conf.a_host.disable_ipv6=1") != NULL);
 	CHECK(net_set(no_ipv6, "1"));
-	CHECK_EQ(psp_dp_open(&config, &dp, err, sizeof(err)), PSP_DP_OK);
+	CHECK_EQ(ports_open(&config, "a_up", "a_host", PSP_DP_GUARD_NEVER, &dp, err, sizeof(err)),
+		 PSP_DP_OK);
 	CHECK_EQ(psp_dp_close(dp), PSP_DP_OK);
 	CHECK(net_set(ipv6, "0"));
 }
@@ -122,17 +164,16 @@ static void open_refuses_a_kernel_that_forwards_in_clear(void)
 static void an_open_plane_tells_when_the_kernel_begins_to_forward(void)
 {
 	static const char *const ipv4 = "/proc/sys/net/ipv4/conf/a_host/forwarding";
-	const struct psp_dp_config unguarded = {.host_guard = PSP_DP_GUARD_NEVER};
 	struct psp_dp_port_info info = {.size = sizeof(info)};
-	struct psp_dp *dp = open_a(&unguarded);
+	struct psp_dp *dp = open_guarded(NULL, PSP_DP_GUARD_NEVER);
 
 	CHECK(dp != NULL);
-	CHECK_EQ(psp_dp_port_query(dp, PSP_DP_PORT_HOST, &info), 0);
+	CHECK_EQ(psp_dp_port_query(dp, HOST, &info), 0);
 	CHECK_EQ(info.forwards, 0);
 	CHECK(net_set(ipv4, "1"));
-	CHECK_EQ(psp_dp_port_query(dp, PSP_DP_PORT_HOST, &info), 0);
+	CHECK_EQ(psp_dp_port_query(dp, HOST, &info), 0);
 	CHECK_EQ(info.forwards, 1);
-	CHECK_EQ(psp_dp_port_query(dp, PSP_DP_PORT_UPLINK, &info), 0);
+	CHECK_EQ(psp_dp_port_query(dp, UPLINK, &info), 0);
 	CHECK_EQ(info.forwards, 0);
 	CHECK(net_set(ipv4, "0"));
 	net_close(&net.a);
@@ -240,7 +281,7 @@ static void stopped_plane_answers_until_it_is_closed(void)
 	CHECK_EQ(psp_dp_event_wait(dp, buf, sizeof(buf), 0, &len), PSP_DP_ECLOSED);
 	CHECK_EQ(psp_dp_event_wait(dp, buf, sizeof(buf), 60000, &len), PSP_DP_ECLOSED);
 	CHECK_EQ(psp_dp_start(dp), PSP_DP_EBUSY);
-	CHECK_EQ(psp_dp_port_query(dp, PSP_DP_PORT_UPLINK, &info), 0);
+	CHECK_EQ(psp_dp_port_query(dp, UPLINK, &info), 0);
 	net_close(&net.a);
 	dp = open_a(NULL);
 	CHECK(dp != NULL);
@@ -308,6 +349,7 @@ int main(void)
 		net_close(&net.a);                                                                 \
 	} while (0)
 	RUN_CLOSED(open_refuses_with_a_sentence);
+	RUN_CLOSED(open_refuses_ports_with_a_sentence);
 	RUN_CLOSED(open_refuses_a_kernel_that_forwards_in_clear);
 	RUN_CLOSED(an_open_plane_tells_when_the_kernel_begins_to_forward);
 	RUN_CLOSED(plane_opens_and_closes_without_leaks);

@@ -23,13 +23,13 @@ static void arp_goes_to_the_agent_and_the_reply_comes_back(void)
 	CHECK(graph_event(net.a.dp, PSP_DP_EVENT_EXCEPTION, &event, data, sizeof(data)));
 	CHECK_EQ(event.data_len, sizeof(arp));
 	CHECK_EQ(event.packet_len, sizeof(arp));
-	CHECK_EQ(event.port, PSP_DP_PORT_HOST);
+	CHECK_EQ(event.port, HOST);
 	CHECK_MEM(data, arp, sizeof(arp));
 	memcpy(arp, net.a.end_mac, 6);
-	CHECK_EQ(psp_dp_inject(net.a.dp, PSP_DP_PORT_HOST, arp, sizeof(arp)), 0);
+	CHECK_EQ(psp_dp_inject(net.a.dp, HOST, arp, sizeof(arp)), 0);
 	CHECK(net_recv(&net.a, &got, 5000));
 	CHECK_MEM(got.packet.frame, arp, sizeof(arp));
-	CHECK_EQ(psp_dp_inject(net.a.dp, 2, arp, sizeof(arp)), PSP_DP_EINVAL);
+	CHECK_EQ(psp_dp_inject(net.a.dp, 3, arp, sizeof(arp)), PSP_DP_EINVAL);
 	CHECK_EQ(psp_dp_inject(net.a.dp, 1, arp, 13), PSP_DP_EINVAL);
 	SUB(expect_accounts());
 }
@@ -63,8 +63,7 @@ static void other_traffic_is_left_to_the_kernel(void)
 	CHECK(pair_open(&pair, -1, NULL));
 	net_udp(&sent, &net.a, &net.b, 0, 64);
 	memcpy(sent.packet.frame, net.b.up_mac, 6);
-	CHECK_EQ(psp_dp_inject(net.a.dp, PSP_DP_PORT_UPLINK, sent.packet.frame, sent.packet.len),
-		 0);
+	CHECK_EQ(psp_dp_inject(net.a.dp, UPLINK, sent.packet.frame, sent.packet.len), 0);
 	CHECK(graph_wait(net.b.dp, DP_UPLINK_KERNEL, 1));
 	CHECK(!net_recv(&net.b, &got, 50));
 	SUB(expect_accounts());
@@ -78,7 +77,7 @@ static void *inject(void *arg)
 	memcpy(frame, net.a.end_mac, 6);
 	psp_put16(frame + 12, NET_TYPE_ARP);
 	for (uint32_t i = 0; i < 2000; i++)
-		failed += psp_dp_inject(net.a.dp, PSP_DP_PORT_HOST, frame, sizeof(frame)) != 0;
+		failed += psp_dp_inject(net.a.dp, HOST, frame, sizeof(frame)) != 0;
 	(void)arg;
 	return (void *)failed;
 }

@@ -36,7 +36,7 @@ static void pipes_are_refused_by_name(void)
 	graph_fwd(&p.fwd_miss, PSP_DP_FWD_PIPE, 12345);
 	CHECK_EQ(psp_dp_pipe_create(dp, &p, &a), PSP_DP_EINVAL);
 	CHECK(graph_says(dp, "no pipe 12345 to forward to"));
-	graph_fwd(&p.fwd_miss, PSP_DP_FWD_PORT, 2);
+	graph_fwd(&p.fwd_miss, PSP_DP_FWD_PORT, 3);
 	CHECK_EQ(psp_dp_pipe_create(dp, &p, &a), PSP_DP_EINVAL);
 
 	graph_pipe(&p, "A", PSP_DP_PIPE_BASIC);

@@ -13,8 +13,8 @@ static void clear_text_never_leaves_the_uplink(void)
 	graph_pipe(&p, "ROOT", PSP_DP_PIPE_BASIC);
 	p.is_root = 1;
 	p.match_mask.outer_l4_dst_port = 0xffff;
-	graph_fwd(&p.fwd, PSP_DP_FWD_PORT, PSP_DP_PORT_UPLINK);
-	graph_fwd(&p.fwd_miss, PSP_DP_FWD_PORT, PSP_DP_PORT_UPLINK);
+	graph_fwd(&p.fwd, PSP_DP_FWD_PORT, UPLINK);
+	graph_fwd(&p.fwd_miss, PSP_DP_FWD_PORT, UPLINK);
 	CHECK_EQ(psp_dp_pipe_create(net.a.dp, &p, &pipe), 0);
 	/* Encapsulated, but not to be encrypted. */
 	graph_entry(&e);
@@ -43,13 +43,12 @@ static void only_opened_packets_reach_the_host(void)
 	CHECK(planes_open(NULL));
 	graph_pipe(&p, "ROOT", PSP_DP_PIPE_BASIC);
 	p.is_root = 1;
-	graph_fwd(&p.fwd_miss, PSP_DP_FWD_PORT, PSP_DP_PORT_HOST);
+	graph_fwd(&p.fwd_miss, PSP_DP_FWD_PORT, HOST);
 	CHECK_EQ(psp_dp_pipe_create(net.b.dp, &p, &pipe), 0);
 	CHECK_EQ(psp_dp_start(net.b.dp), 0);
 	net_udp(&sent, &net.a, &net.b, 0, 64);
 	memcpy(sent.packet.frame, net.b.up_mac, 6);
-	CHECK_EQ(psp_dp_inject(net.a.dp, PSP_DP_PORT_UPLINK, sent.packet.frame, sent.packet.len),
-		 0);
+	CHECK_EQ(psp_dp_inject(net.a.dp, UPLINK, sent.packet.frame, sent.packet.len), 0);
 	CHECK(graph_wait(net.b.dp, DP_HOST_REFUSED, 1));
 	CHECK(!net_recv(&net.b, &got, 50));
 	SUB(expect_accounts());
@@ -166,7 +165,7 @@ static void forged_packets_are_counted_and_reported_once_a_second(void)
 	psp_put16(frame + 38, sizeof(frame) - 34);
 	dp_csum_ipv4(frame + 14);
 	for (uint32_t i = 0; i < 5; i++)
-		CHECK_EQ(psp_dp_inject(net.a.dp, PSP_DP_PORT_UPLINK, frame, sizeof(frame)), 0);
+		CHECK_EQ(psp_dp_inject(net.a.dp, UPLINK, frame, sizeof(frame)), 0);
 	CHECK(graph_wait(net.b.dp, DP_RX_AUTH_FAIL, 5));
 	CHECK(graph_event(net.b.dp, PSP_DP_EVENT_SYNDROME, &event, NULL, 0));
 	CHECK_EQ(event.spi, key.spi);
@@ -176,11 +175,11 @@ static void forged_packets_are_counted_and_reported_once_a_second(void)
 	CHECK_EQ(psp_dp_event_wait(net.b.dp, buf, sizeof(buf), 20, &len), 0);
 	CHECK_EQ(len, 0);
 	frame[45] = 9 << 2 | 1; /* version 9 */
-	CHECK_EQ(psp_dp_inject(net.a.dp, PSP_DP_PORT_UPLINK, frame, sizeof(frame)), 0);
+	CHECK_EQ(psp_dp_inject(net.a.dp, UPLINK, frame, sizeof(frame)), 0);
 	CHECK(graph_wait(net.b.dp, DP_RX_BAD, 1));
 	frame[45] = 1;
 	frame[43] = 200; /* header extension past the end */
-	CHECK_EQ(psp_dp_inject(net.a.dp, PSP_DP_PORT_UPLINK, frame, sizeof(frame)), 0);
+	CHECK_EQ(psp_dp_inject(net.a.dp, UPLINK, frame, sizeof(frame)), 0);
 	CHECK(graph_wait(net.b.dp, DP_RX_ERROR, 1));
 	CHECK_EQ(psp_dp_pipe_query(net.b.dp, pair.gb.synd_stats, &stats), 0);
 	CHECK_EQ(stats.packets, 7);
@@ -233,7 +232,7 @@ static void packet_to_be_dropped_is_sampled_and_dropped(void)
 	psp_put16(frame + 16, (uint16_t)(len - 14));
 	psp_put16(frame + 38, (uint16_t)(len - 34));
 	dp_csum_ipv4(frame + 14);
-	CHECK_EQ(psp_dp_inject(net.a.dp, PSP_DP_PORT_UPLINK, frame, len), 0);
+	CHECK_EQ(psp_dp_inject(net.a.dp, UPLINK, frame, len), 0);
 	CHECK(graph_wait(net.b.dp, DP_RX_POLICY, 1));
 	CHECK(graph_event(net.b.dp, PSP_DP_EVENT_SAMPLE, &event, NULL, 0));
 	CHECK_EQ(event.packet_len, inner);

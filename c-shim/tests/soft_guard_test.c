@@ -19,20 +19,28 @@ static char err[300];
 
 #define TABLE "psp-agent-p0"
 
-static int32_t set_guard(struct soft_guard **guard)
+static int32_t guard_on(const char *uplink, const char *host, uint16_t vlan,
+			struct soft_guard **guard)
 {
-	const struct soft_guard_ports ports = {.uplink = "p0", .host = "vf0"};
+	const struct soft_guard_port ports[] = {
+		{.handle = UPLINK, .kind = PSP_DP_PORT_UPLINK, .vlan = vlan, .name = uplink},
+		{.handle = HOST, .kind = PSP_DP_PORT_HOST, .name = host},
+	};
 	uint8_t reason;
 
-	return soft_guard_open(&ports, guard, &reason, err, sizeof(err));
+	return soft_guard_open(uplink, ports, 2, guard, &reason, err, sizeof(err));
+}
+
+static int32_t set_guard(struct soft_guard **guard)
+{
+	return guard_on("p0", "vf0", 0, guard);
 }
 
 static int32_t open_plane(uint8_t mode, struct psp_dp **dp)
 {
-	const struct psp_dp_config config = {
-		.size = sizeof(config), .uplink = "p0", .host = "vf0", .host_guard = mode};
+	const struct psp_dp_config config = {.size = sizeof(config)};
 
-	return psp_dp_open(&config, dp, err, sizeof(err));
+	return ports_open(&config, "p0", "vf0", mode, dp, err, sizeof(err));
 }
 
 static struct psp_dp_port_info query(struct psp_dp *dp, uint32_t port)
@@ -51,7 +59,7 @@ static bool table_stands(void)
 	int fd, error = psp_nft_open(&fd);
 
 	if (error == 0) {
-		error = psp_nft_chain_sees(fd, TABLE, "host", "vf0", &sees);
+		error = psp_nft_chain_sees(fd, TABLE, "host-2", "vf0", &sees);
 		(void)close(fd);
 	}
 	return error == 0 && sees;
@@ -165,12 +173,11 @@ static bool plane_takes(struct soft_port *port)
 
 static void take_from(uint16_t vlan)
 {
-	const struct soft_guard_ports ports = {.uplink = "p0", .host = "vf0", .uplink_vlan = vlan};
 	struct soft_guard *guard;
 	struct soft_port *port;
-	uint8_t frame[512], reason;
+	uint8_t frame[512];
 
-	CHECK_EQ(soft_guard_open(&ports, &guard, &reason, err, sizeof(err)), 0);
+	CHECK_EQ(guard_on("p0", "vf0", vlan, &guard), 0);
 	CHECK_EQ(soft_port_open("p0", PSP_DP_PORT_UPLINK, vlan, &port, err, sizeof(err)), 0);
 	for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
 		const struct guard_frame *f = &frames[i];
@@ -368,17 +375,15 @@ static void others_cannot_take_it_away(void)
 
 static void one_uplink_has_one_agent_and_one_host_several(void)
 {
-	const struct soft_guard_ports other = {.uplink = "vf0", .host = "p0"};
 	struct psp_dp *first = NULL, *second = NULL;
 	struct soft_guard *guard;
-	uint8_t reason;
 
 	CHECK_EQ(open_plane(PSP_DP_GUARD_AUTO, &first), 0);
 	CHECK_EQ(open_plane(PSP_DP_GUARD_AUTO, &second), PSP_DP_EBUSY);
 	CHECK(strcmp(err, "Cannot set the ingress guard of \"p0\" and \"vf0\": another agent has "
 			  "this uplink: stop it, or name another uplink") == 0);
 	CHECK(second == NULL);
-	CHECK_EQ(soft_guard_open(&other, &guard, &reason, err, sizeof(err)), 0);
+	CHECK_EQ(guard_on("vf0", "p0", 0, &guard), 0);
 	soft_guard_close(guard);
 	CHECK(table_stands());
 	CHECK_EQ(psp_dp_close(first), 0);
@@ -397,10 +402,10 @@ static void an_interface_that_was_made_again_is_guarded(void)
 	CHECK_EQ(set_guard(&guard), 0);
 	CHECK(NET_IP("link", "del", "vf0"));
 	(void)close(net.host);
-	soft_guard_look(guard, PSP_DP_PORT_HOST, &info);
+	soft_guard_look(guard, HOST, &info);
 	CHECK(guard_link(&net, "vf0", "far_vf0", "198.51.100", &net.host, net.host_mac));
 	wait_for_a_look();
-	soft_guard_look(guard, PSP_DP_PORT_HOST, &info);
+	soft_guard_look(guard, HOST, &info);
 	CHECK_EQ(info.guard, PSP_DP_GUARD_STANDS);
 	before = guard_count();
 	send_everything_to_the_host_port();
@@ -445,15 +450,14 @@ static void what_is_gone_is_put_back(void)
 	struct guard_counts before;
 
 	CHECK_EQ(open_plane(PSP_DP_GUARD_REQUIRE, &dp), 0);
-	for (uint32_t port = 0; port < 2; port++) {
+	for (uint32_t port = UPLINK; port <= HOST; port++) {
 		struct psp_dp_port_info info = query(dp, port);
 
 		CHECK_EQ(info.guard, PSP_DP_GUARD_STANDS);
 		CHECK_EQ(info.guard_restored, 0);
-		CHECK(forget(port == PSP_DP_PORT_HOST ? "host" : "uplink"));
+		CHECK(forget(port == HOST ? "host-2" : "uplink"));
 		before = guard_count();
-		port == PSP_DP_PORT_HOST ? send_everything_to_the_host_port()
-					 : send_everything_to_the_uplink();
+		port == HOST ? send_everything_to_the_host_port() : send_everything_to_the_uplink();
 		CHECK(guard_moved(&before));
 		wait_for_a_look();
 		info = query(dp, port);
@@ -541,7 +545,7 @@ static int without(size_t loss)
 	(void)snprintf(want, sizeof(want), "\nguard %u\n", losses[loss].reason);
 	MUST(strstr(text, want) != NULL);
 	MUST(open_plane(PSP_DP_GUARD_AUTO, &dp) == 0);
-	for (uint32_t port = 0; port < 2; port++) {
+	for (uint32_t port = UPLINK; port <= HOST; port++) {
 		info = query(dp, port);
 		MUST(info.guard == PSP_DP_GUARD_ABSENT);
 		MUST(info.guard_reason == losses[loss].reason);
@@ -588,7 +592,7 @@ static void the_socket_takes_a_super_frame_whole(void)
 	uint64_t before;
 
 	CHECK_EQ(open_plane(PSP_DP_GUARD_NEVER, &dp), 0);
-	CHECK_EQ(query(dp, PSP_DP_PORT_UPLINK).guard, PSP_DP_GUARD_OFF);
+	CHECK_EQ(query(dp, UPLINK).guard, PSP_DP_GUARD_OFF);
 	CHECK(!table_stands());
 	before = guard_count().udp;
 	CHECK(send_super());
@@ -605,7 +609,7 @@ static void where_the_guard_stands_forwarding_does_not_matter(void)
 	CHECK_EQ(open_plane(PSP_DP_GUARD_NEVER, &dp), PSP_DP_EPERM);
 	CHECK(strstr(err, "net.ipv4.conf.vf0.forwarding=0") != NULL);
 	CHECK_EQ(open_plane(PSP_DP_GUARD_AUTO, &dp), 0);
-	CHECK_EQ(query(dp, PSP_DP_PORT_HOST).forwards, 0);
+	CHECK_EQ(query(dp, HOST).forwards, 0);
 	CHECK_EQ(psp_dp_close(dp), 0);
 	CHECK(net_set(ipv4, "0"));
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "../soft/steps.h"
+#include "ports.h"
 #include "test.h"
 
 #define ETH 14u
@@ -152,6 +153,7 @@ static inline void make_frame(struct dp_packet *packet, uint8_t *buf, const stru
 	packet->frame = frame;
 	packet->len = (uint32_t)(l4 - frame) + l4_len;
 	packet->port = PSP_DP_PORT_HOST;
+	packet->handle = HOST;
 	if (spec->partial) {
 		packet->needs_csum = true;
 		packet->csum_start = (uint16_t)(l4 - frame);

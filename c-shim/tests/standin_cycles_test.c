@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE /* unshare */
 /* The DOCA shim on its stand-in: tunnels that come and go while orders fail leave nothing behind. */
+#include "ports.h"
 #include "standin_lab.h"
 
 #define CYCLES 10000u
@@ -30,8 +31,6 @@ static void describe_pipe(struct psp_dp_pipe_desc *d, const char *name, uint32_t
 static bool open_plane(void)
 {
 	struct psp_dp_config config = {.size = sizeof(config),
-				       .uplink = "up0",
-				       .host = "host0",
 				       .max_entries = MAX_ENTRIES,
 				       .max_crypto_ids = 4,
 				       .hugepages_mb = PSP_DP_HUGEPAGES_NONE,
@@ -39,7 +38,7 @@ static bool open_plane(void)
 	struct psp_dp_pipe_desc d;
 	char why[200];
 
-	if (psp_dp_open(&config, &dp, why, sizeof(why)) != 0) {
+	if (ports_open(&config, "up0", "host0", PSP_DP_GUARD_AUTO, &dp, why, sizeof(why)) != 0) {
 		printf("# %s\n", why);
 		return false;
 	}
@@ -47,7 +46,7 @@ static bool open_plane(void)
 	memset(d.match_mask.outer_ip_src, 0xff, 16);
 	memset(d.match_mask.outer_ip_dst, 0xff, 16);
 	d.actions.flags = PSP_DP_ACTION_ENCAP | PSP_DP_ACTION_ENCRYPT;
-	d.fwd.target = PSP_DP_PORT_UPLINK;
+	d.fwd.target = UPLINK;
 	if (psp_dp_pipe_create(dp, &d, &egr_acl) != 0)
 		return false;
 	describe_pipe(&d, "INGR_ACL", PSP_DP_DOMAIN_SECURE_INGRESS);
@@ -56,7 +55,7 @@ static bool open_plane(void)
 	memset(d.match_mask.inner_ip_src, 0xff, 16);
 	memset(d.match_mask.inner_ip_dst, 0xff, 16);
 	d.actions.flags = PSP_DP_ACTION_DECAP;
-	d.fwd.target = PSP_DP_PORT_HOST;
+	d.fwd.target = HOST;
 	return psp_dp_pipe_create(dp, &d, &ingr_acl) == 0 && psp_dp_start(dp) == 0;
 }
 

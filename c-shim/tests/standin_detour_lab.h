@@ -7,6 +7,7 @@
 #define STANDIN_DETOUR_LAB_H
 
 #include "../common/csum.h"
+#include "ports.h"
 #include "standin_lab.h"
 
 #define SOURCE 0x0a000001u
@@ -44,7 +45,7 @@ static int32_t add_root_entry(void)
 				      .monitor = {.size = sizeof(e.monitor), .counter = 1},
 				      .fwd = {.size = sizeof(e.fwd), .type = PSP_DP_FWD_PIPE}};
 
-	e.match.parser_meta_port_id = PSP_DP_PORT_HOST + 1;
+	e.match.parser_meta_port_id = HOST;
 	e.match_mask.parser_meta_port_id = UINT16_MAX;
 	e.match.parser_meta_outer_l3_type = PSP_DP_L3_IPV4;
 	e.match_mask.parser_meta_outer_l3_type = UINT8_MAX;
@@ -62,6 +63,7 @@ static bool make_pipes(void)
 	memset(d.match_mask.outer_ip_dst, 0xff, 16);
 	d.actions.flags = PSP_DP_ACTION_ENCAP | PSP_DP_ACTION_ENCRYPT;
 	d.fwd.type = PSP_DP_FWD_PORT;
+	d.fwd.target = UPLINK;
 	d.fwd_miss.type = PSP_DP_FWD_RSS;
 	if (psp_dp_pipe_create(dp, &d, &egr_acl) != 0)
 		return false;
@@ -112,8 +114,6 @@ static int32_t add_tunnel(uint32_t to, uint32_t i)
 static bool open_all(void)
 {
 	struct psp_dp_config config = {.size = sizeof(config),
-				       .uplink = "up0",
-				       .host = "host0",
 				       .max_entries = 64,
 				       .max_crypto_ids = 4,
 				       .mss_clamp = 1,
@@ -121,7 +121,8 @@ static bool open_all(void)
 				       .mbufs = 512};
 	char why[200];
 
-	if (!lab_up() || psp_dp_open(&config, &dp, why, sizeof(why)) != 0 ||
+	if (!lab_up() ||
+	    ports_open(&config, "up0", "host0", PSP_DP_GUARD_AUTO, &dp, why, sizeof(why)) != 0 ||
 	    soft_port_open("host1", PSP_DP_PORT_HOST, 0, &workload, why, sizeof(why)) != 0 ||
 	    soft_port_open("up1", PSP_DP_PORT_HOST, 0, &wire, why, sizeof(why)) != 0) {
 		printf("# %s\n", why);

@@ -4,6 +4,7 @@
  * The DOCA shim on its stand-in: what a plane refuses to open with, what it does when the device refuses something,
  * what it leaves of the interfaces, and pipes that come again.
  */
+#include "ports.h"
 #include "standin_lab.h"
 
 #define MIRRORS 8u /* ids that the shim has */
@@ -15,14 +16,12 @@ static char why[256];
 static int32_t open_with(uint32_t max_entries)
 {
 	struct psp_dp_config config = {.size = sizeof(config),
-				       .uplink = "up0",
-				       .host = "host0",
 				       .max_entries = max_entries,
 				       .max_crypto_ids = 4,
 				       .hugepages_mb = PSP_DP_HUGEPAGES_NONE,
 				       .mbufs = 512};
 
-	return psp_dp_open(&config, &dp, why, sizeof(why));
+	return ports_open(&config, "up0", "host0", PSP_DP_GUARD_AUTO, &dp, why, sizeof(why));
 }
 
 static int32_t open_plane(void)
@@ -68,7 +67,7 @@ static int32_t sampling_pipe(uint32_t *pipe)
 		.match_mask.size = sizeof(d.match_mask),
 		.actions = {.size = sizeof(d.actions), .flags = PSP_DP_ACTION_SET_S},
 		.monitor = {.size = sizeof(d.monitor), .mirror = 1},
-		.fwd = {.size = sizeof(d.fwd), .type = PSP_DP_FWD_PORT},
+		.fwd = {.size = sizeof(d.fwd), .type = PSP_DP_FWD_PORT, .target = UPLINK},
 		.fwd_miss = {.size = sizeof(d.fwd_miss), .type = PSP_DP_FWD_DROP},
 	};
 	struct psp_dp_entry_desc e = {
@@ -141,10 +140,10 @@ static void an_mtu_that_changes_is_followed(void)
 	struct psp_dp_port_info info = {.size = sizeof(info)};
 
 	CHECK_EQ(open_plane(), 0);
-	CHECK_EQ(psp_dp_port_query(dp, PSP_DP_PORT_UPLINK, &info), 0);
+	CHECK_EQ(psp_dp_port_query(dp, UPLINK, &info), 0);
 	CHECK_EQ(info.mtu, 1500);
 	CHECK(LAB_IP("link", "set", "up0", "mtu", "1400"));
-	CHECK_EQ(psp_dp_port_query(dp, PSP_DP_PORT_UPLINK, &info), 0);
+	CHECK_EQ(psp_dp_port_query(dp, UPLINK, &info), 0);
 	CHECK_EQ(info.mtu, 1400);
 	CHECK(LAB_IP("link", "set", "up0", "mtu", "1500"));
 	SUB(close_plane());
@@ -239,7 +238,7 @@ static int32_t make_full_pipe(uint32_t *pipe)
 		.actions = {.size = sizeof(d.actions),
 			    .flags = PSP_DP_ACTION_ENCAP | PSP_DP_ACTION_ENCRYPT},
 		.monitor = {.size = sizeof(d.monitor), .counter = 1},
-		.fwd = {.size = sizeof(d.fwd), .type = PSP_DP_FWD_PORT},
+		.fwd = {.size = sizeof(d.fwd), .type = PSP_DP_FWD_PORT, .target = UPLINK},
 		.fwd_miss = {.size = sizeof(d.fwd_miss), .type = PSP_DP_FWD_DROP},
 	};
 

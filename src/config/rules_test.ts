@@ -189,7 +189,7 @@ Deno.test("a size is what a plane takes, and nothing else", () => {
     [LIMITS.hold_packets_per_flow, (packets_per_flow) => ({ hold: { packets_per_flow } })],
     [LIMITS.hold_bytes, (bytes) => ({ hold: { bytes } })],
     [LIMITS.hold_flows, (flows) => ({ hold: { flows } })],
-    [LIMITS.uplink_vlan, (uplink_vlan) => ({ plane: { ...SMALLEST.plane, uplink_vlan } })],
+    [LIMITS.vlan, (uplink_vlan) => ({ plane: { ...SMALLEST.plane, uplink_vlan } })],
     [LIMITS.hugepages_mb, (hugepages_mb) => ({ plane: { ...doca, hugepages_mb } })],
   ];
   for (const [{ min, max }, change] of table) {

@@ -83,7 +83,7 @@ const peer = section({
 const planeCommon = {
   next_hop_mac: v.optional(mac),
   // 802.1Q VLAN id, 0: untagged.
-  uplink_vlan: sizeOr(LIMITS.uplink_vlan),
+  uplink_vlan: sizeOr(LIMITS.vlan),
   // Another shim than the one that comes with the agent.
   library: v.optional(filePath),
 };

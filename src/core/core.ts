@@ -268,6 +268,7 @@ export function createCore(powers: Powers): Core {
       case "exception":
       case "sample":
       case "too_big":
+      case "port":
         return;
       default:
         return event satisfies never;

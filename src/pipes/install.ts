@@ -1,12 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Puts a topology onto a plane, downstream first, and takes it off again, upstream first. */
-import type { EntryDescriptor, Fwd, PipeDescriptor, Plane } from "../../ffi/plane.ts";
-import type { Pipe, PipeName, Topology } from "./types.ts";
+import type {
+  EntryDescriptor,
+  Fwd,
+  Match,
+  PipeDescriptor,
+  Plane,
+  PortName,
+} from "../../ffi/plane.ts";
+import type { Pipe, PipeEntry, PipeName, Topology } from "./types.ts";
 import { targets, validateTopology } from "./validate.ts";
 
 /** What `installTopology` needs of a plane. */
-export type PipePlane = Pick<Plane, "createPipe" | "destroyPipe" | "addEntry">;
+export type PipePlane = Pick<Plane, "ports" | "createPipe" | "destroyPipe" | "addEntry">;
+
+/** What names stand for: pipes by id, ports by handle. */
+interface Numbers {
+  readonly pipes: ReadonlyMap<PipeName, number>;
+  readonly ports: Plane["ports"];
+}
 
 /** The pipes of a topology as a plane numbered them. */
 export interface InstalledTopology {
@@ -32,12 +45,13 @@ export function installTopology(plane: PipePlane, topology: Topology): Installed
   }
   const pipes = new Map<PipeName, number>();
   const entries = new Map<string, number>();
+  const numbers: Numbers = { pipes, ports: plane.ports };
   try {
     for (const pipe of downstreamFirst(topology)) {
-      const id = plane.createPipe(descriptor(pipe, pipes));
+      const id = plane.createPipe(descriptor(pipe, numbers));
       pipes.set(pipe.name, id);
       for (const entry of pipe.entries) {
-        entries.set(`${pipe.name}/${entry.name}`, plane.addEntry(id, numbered(entry, pipes)));
+        entries.set(`${pipe.name}/${entry.name}`, plane.addEntry(id, numbered(entry, numbers)));
       }
     }
   } catch (error) {
@@ -90,26 +104,37 @@ function unwind(plane: PipePlane, pipes: Map<PipeName, number>): unknown[] {
   return failures;
 }
 
-function descriptor(pipe: Pipe, ids: ReadonlyMap<PipeName, number>): PipeDescriptor {
+function descriptor(pipe: Pipe, numbers: Numbers): PipeDescriptor {
   const { entries: _entries, constant: _constant, fwd, fwd_miss, ...rest } = pipe;
   return {
     ...rest,
-    ...(fwd === undefined ? {} : { fwd: fwdId(fwd, ids) }),
-    fwd_miss: fwdId(fwd_miss, ids),
+    ...(fwd === undefined ? {} : { fwd: fwdNumber(fwd, numbers) }),
+    fwd_miss: fwdNumber(fwd_miss, numbers),
   };
 }
 
-function numbered(
-  entry: EntryDescriptor<PipeName> & { readonly name: string },
-  ids: ReadonlyMap<PipeName, number>,
-): EntryDescriptor {
-  const { name: _name, fwd, ...rest } = entry;
-  return fwd === undefined ? rest : { ...rest, fwd: fwdId(fwd, ids) };
+function numbered(entry: PipeEntry, numbers: Numbers): EntryDescriptor {
+  const { name: _name, fwd, match, ...rest } = entry;
+  return {
+    ...rest,
+    match: matchNumber(match, numbers),
+    ...fwd === undefined ? {} : { fwd: fwdNumber(fwd, numbers) },
+  };
 }
 
-function fwdId(fwd: Fwd<PipeName>, ids: ReadonlyMap<PipeName, number>): Fwd {
+function matchNumber(match: Match<PortName>, { ports }: Numbers): Match {
+  if (match.parser_meta === undefined) return match as Match<never>;
+  const { port_id, ...rest } = match.parser_meta;
+  return {
+    ...match,
+    parser_meta: { ...rest, ...port_id === undefined ? {} : { port_id: ports[port_id] } },
+  };
+}
+
+function fwdNumber(fwd: Fwd<PipeName>, { pipes, ports }: Numbers): Fwd {
+  if (fwd.type === "port") return { type: "port", port: ports[fwd.port] };
   if (fwd.type !== "pipe") return fwd;
-  const pipe = ids.get(fwd.pipe);
+  const pipe = pipes.get(fwd.pipe);
   // validateTopology() has seen to it; a Plane must never get NaN or 0 for a pipe.
   if (pipe === undefined) throw new RangeError(`There is no pipe "${fwd.pipe}" in this topology`);
   return { type: "pipe", pipe };

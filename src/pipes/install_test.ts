@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
+import type { PipeDescriptor } from "../../ffi/plane.ts";
 import { FakePlane } from "../../tests/support/fake_plane.ts";
 import { downstreamFirst, installTopology } from "./install.ts";
 import { buildTopology } from "./topology.ts";
@@ -58,6 +59,17 @@ Deno.test("removing takes ROOT off first and leaves nothing", () => {
   assert.deepEqual(first?.args, [root]);
 });
 
+Deno.test("ports are handles of the plane", () => {
+  const plane = new FakePlane();
+  installTopology(plane, TOPOLOGY);
+  const handles = plane.entriesOf("ROOT").map((entry) => entry.match.parser_meta?.port_id);
+  assert.deepEqual([...new Set(handles)].sort(), [plane.ports.uplink, plane.ports.host]);
+  const forwards = plane.calls.flatMap(({ method, args }) =>
+    method === "createPipe" ? [(args[0] as PipeDescriptor).fwd] : []
+  ).flatMap((fwd) => fwd?.type === "port" ? [fwd.port] : []);
+  assert.deepEqual([...new Set(forwards)].sort(), [plane.ports.uplink, plane.ports.host]);
+});
+
 Deno.test("a failure at any step leaves nothing behind", () => {
   const steps = (plane: FakePlane, method: "createPipe" | "addEntry") =>
     plane.calls.filter((call) => call.method === method).length;
@@ -68,6 +80,7 @@ Deno.test("a failure at any step leaves nothing behind", () => {
       const plane = new FakePlane();
       let calls = 0;
       const failing = {
+        ports: plane.ports,
         createPipe: plane.createPipe.bind(plane),
         destroyPipe: plane.destroyPipe.bind(plane),
         addEntry: plane.addEntry.bind(plane),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** The reference topologies: ROOT, which classifies, and the two directions behind it. */
-import type { Fwd, Match } from "../../ffi/plane.ts";
+import type { Fwd, Match, PortName } from "../../ffi/plane.ts";
 import { egressPipes } from "./egress.ts";
 import { ingressPipes } from "./ingress.ts";
 import type { Pipe, PipeEntry, PipeName, Topology, TopologyOptions } from "./types.ts";
@@ -44,7 +44,7 @@ function root({ exceptions }: TopologyOptions): Pipe {
 
 type RootEntry = Omit<PipeEntry, "priority" | "monitor">;
 
-function fromHost(name: string, match: Match): RootEntry {
+function fromHost(name: string, match: Match<PortName>): RootEntry {
   return {
     name,
     match: { ...match, parser_meta: { port_id: "host", ...match.parser_meta } },

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Pipes as data: the descriptors of the ABI with pipes named instead of numbered. */
-import type { EntryDescriptor, Match, PipeDescriptor } from "../../ffi/plane.ts";
+import type { EntryDescriptor, Match, PipeDescriptor, PortName } from "../../ffi/plane.ts";
 
 export type PipeName =
   | "ROOT"
@@ -16,7 +16,7 @@ export type PipeName =
 export type Pipe = PipeDescriptor<PipeName> & {
   readonly name: PipeName;
   /** Fields that have this value in every entry, the dynamic ones included. */
-  readonly constant?: Match;
+  readonly constant?: Match<PortName>;
   /** Entries that are there from the start; the dynamic ones come with tunnels. */
   readonly entries: readonly PipeEntry[];
 };

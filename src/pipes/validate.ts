@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** What is wrong with a topology, before any call to a plane. */
-import type { EntryDescriptor, Fwd, Match, MatchMask } from "../../ffi/plane.ts";
+import type { EntryDescriptor, Fwd, Match, MatchMask, PortName } from "../../ffi/plane.ts";
 import type { Pipe, Topology } from "./types.ts";
 
 /** One sentence for each problem; empty: the topology can be installed. */
@@ -22,7 +22,9 @@ export function targets(pipe: Pipe): readonly string[] {
 }
 
 /** Dotted names and values of all fields that a match or a mask has: ["outer.src_ip", "10.0.0.1"]. */
-export function matchFields(match: Match | MatchMask): readonly (readonly [string, unknown])[] {
+export function matchFields(
+  match: Match<PortName> | MatchMask,
+): readonly (readonly [string, unknown])[] {
   return Object.entries(match).flatMap(([group, value]) =>
     group === "tun"
       ? Object.entries(value.psp ?? {}).map(([k, v]) => [`tun.psp.${k}`, v] as const)

@@ -16,8 +16,8 @@ export const GUARD_COUNTERS = {
 
 /** What a watch looks at. */
 export interface GuardOptions {
-  /** Asks the plane; throws for an interface that is gone. */
-  readonly query: (port: PortName) => Pick<PortInfo, "guard">;
+  /** Asks the plane; may throw. */
+  readonly query: (port: PortName) => Pick<PortInfo, "guard" | "present">;
   /** Names of the interfaces. */
   readonly names: Readonly<Record<PortName, string>>;
   readonly log: Pick<Log, "error" | "warn">;
@@ -113,7 +113,8 @@ export class GuardWatch {
   /** Nothing comes in on an interface that is gone. */
   #look(port: PortName): PortGuard | undefined {
     try {
-      return this.#options.query(port).guard;
+      const { guard, present } = this.#options.query(port);
+      return present ? guard : undefined;
     } catch {
       return undefined;
     }

@@ -11,7 +11,7 @@ function watch(look: () => PortGuard) {
   const say = (level: string) => (message: string, fields: Record<string, unknown> = {}) =>
     lines.push(`${level} ${message} ${fields["interface"]} ${fields["reason"] ?? ""}`.trim());
   const guard = new GuardWatch({
-    query: (port: PortName) => ({ guard: port === "host" ? look() : STANDS }),
+    query: (port: PortName) => ({ guard: port === "host" ? look() : STANDS, present: true }),
     names: { uplink: "p0", host: "vf0" },
     log: { error: say("error"), warn: say("warn") },
   });
@@ -38,7 +38,7 @@ Deno.test("what is true of both interfaces is one line", () => {
   const absent: PortGuard = { state: "absent", reason: "no-kernel", restored: 0 };
   const lines: unknown[] = [];
   const guard = new GuardWatch({
-    query: () => ({ guard: absent }),
+    query: () => ({ guard: absent, present: true }),
     names: { uplink: "p0", host: "vf0" },
     log: { error: () => assert.fail(), warn: (_, fields) => lines.push(fields) },
   });

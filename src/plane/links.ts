@@ -6,8 +6,8 @@ import type { Log } from "../model/log.ts";
 
 /** What a watch looks at. */
 export interface LinkOptions {
-  /** Asks the plane; throws for an interface that is gone. */
-  readonly query: (port: PortName) => Pick<PortInfo, "linkUp">;
+  /** Asks the plane; may throw. */
+  readonly query: (port: PortName) => Pick<PortInfo, "linkUp" | "present">;
   /** Names of the interfaces. */
   readonly names: Readonly<Record<PortName, string>>;
   readonly log: Pick<Log, "warn" | "info">;
@@ -35,13 +35,14 @@ export class LinkWatch {
       const fields = { interface: names[port], port };
       if (state === "up") log.info("An interface is up again", fields);
       else if (state === "down") log.warn("An interface is down: nothing passes", fields);
-      else log.warn("An interface is gone: start the agent again when it is back", fields);
+      else log.warn("An interface is gone: nothing passes until there is one of its name", fields);
     }
   }
 
   #look(port: PortName): "up" | "down" | "gone" {
     try {
-      return this.#options.query(port).linkUp ? "up" : "down";
+      const { present, linkUp } = this.#options.query(port);
+      return linkUp ? "up" : present ? "down" : "gone";
     } catch {
       return "gone";
     }

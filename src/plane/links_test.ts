@@ -9,8 +9,8 @@ Deno.test("each change of an interface is said once", () => {
     said.push(`${level} ${message} ${JSON.stringify(fields)}`);
   const watch = new LinkWatch({
     query: (port) => {
-      if (state[port] === "gone") throw new Error("ENODEV");
-      return { linkUp: state[port] === "up" };
+      if (state[port] === "unknown") throw new Error("EIO");
+      return { linkUp: state[port] === "up", present: state[port] !== "gone" };
     },
     names: { uplink: "p0", host: "vf0" },
     log: { warn: say("warn"), info: say("info") },
@@ -22,10 +22,11 @@ Deno.test("each change of an interface is said once", () => {
     ]],
     [{ uplink: "up", host: "down" }, []],
     [{ uplink: "gone", host: "up" }, [
-      "warn An interface is gone: start the agent again when it is back " +
+      "warn An interface is gone: nothing passes until there is one of its name " +
       '{"interface":"p0","port":"uplink"}',
       'info An interface is up again {"interface":"vf0","port":"host"}',
     ]],
+    [{ uplink: "unknown", host: "up" }, []],
     [{ uplink: "up", host: "up" }, [
       'info An interface is up again {"interface":"p0","port":"uplink"}',
     ]],

@@ -149,6 +149,7 @@ export class ExchangeLab implements AsyncDisposable {
       this.h1.core.onEvent({
         type: "miss",
         flow,
+        port: 2,
         srcVip: localVip,
         dstVip: remoteVip,
         ethSrc: "02:00:00:00:00:11",

@@ -13,12 +13,14 @@ import type {
   PlaneEvent,
   PortInfo,
   PortName,
+  PortOptions,
   PspVersionNumber,
   SpiKey,
   Stats,
   TxKey,
 } from "../../ffi/plane.ts";
 import { LIMITS } from "../../ffi/symbols.ts";
+import { refuse } from "./fake_checks.ts";
 import { FakeCalls, type PlaneCall } from "./fake_calls.ts";
 import { FakeEvents } from "./fake_events.ts";
 import { dropCounter, FakeHold } from "./fake_hold.ts";
@@ -48,7 +50,8 @@ export interface FakePlaneOptions {
 export class FakePlane implements Plane {
   readonly kind = "fake";
   /** Frames that were injected. */
-  readonly injected: { readonly port: PortName; readonly frame: Uint8Array<ArrayBuffer> }[] = [];
+  readonly injected: { readonly port: number; readonly frame: Uint8Array<ArrayBuffer> }[] = [];
+  readonly ports = { uplink: 1, host: 2 } as const;
   /** What `nextHop` answers, by outer address. */
   readonly nextHops = new Map<string, NextHop>();
   started = false;
@@ -61,6 +64,9 @@ export class FakePlane implements Plane {
   readonly #calls = new FakeCalls();
   readonly #events = new FakeEvents();
   #nextId = 1;
+  /** Host ports that were added, by handle. */
+  readonly #added = new Map<number, PortOptions>();
+  #nextPort = 3;
 
   constructor(options: FakePlaneOptions = {}) {
     this.#options = options;
@@ -168,9 +174,26 @@ export class FakePlane implements Plane {
     };
   }
 
-  port(name: PortName): PortInfo {
-    const uplink = name === "uplink";
+  port(port: PortName | number): PortInfo {
+    const handle = this.#port(port);
+    const uplink = handle === this.ports.uplink;
+    const added = this.#added.get(handle);
+    if (handle > this.ports.host && added === undefined) {
+      throw refuse(`Cannot query port ${handle}`, "there is none", "ENOENT");
+    }
     return {
+      kind: uplink ? "uplink" : "host",
+      name: added?.name ?? (uplink ? "up0" : "host0"),
+      present: true,
+      identity: 1,
+      traffic: {
+        rxPackets: 0n,
+        rxBytes: 0n,
+        txPackets: 0n,
+        txBytes: 0n,
+        txBusy: 0n,
+        txError: 0n,
+      },
       ifindex: uplink ? 1 : 2,
       mac: `02:00:00:00:00:0${uplink ? 1 : 2}`,
       mtu: uplink ? 1500 : 1420,
@@ -179,6 +202,22 @@ export class FakePlane implements Plane {
       guard: { state: "stands", restored: 0 },
       ...(uplink ? this.#options.uplink : this.#options.host),
     };
+  }
+
+  addPort(port: PortOptions): number {
+    return this.#call("addPort", [port], undefined, () => {
+      const handle = this.#nextPort++;
+      this.#added.set(handle, port);
+      return handle;
+    });
+  }
+
+  removePort(port: number): void {
+    this.#call("removePort", [port], undefined, () => {
+      if (!this.#added.delete(port)) {
+        throw refuse(`Cannot remove port ${port}`, "there is none", "ENOENT");
+      }
+    });
   }
 
   nextHop(pip: string): NextHop | undefined {
@@ -282,9 +321,9 @@ export class FakePlane implements Plane {
     });
   }
 
-  inject(port: PortName, frame: Uint8Array<ArrayBuffer>): void {
+  inject(port: PortName | number, frame: Uint8Array<ArrayBuffer>): void {
     this.#call("inject", [port, frame], undefined, () => {
-      this.injected.push({ port, frame: frame.slice() });
+      this.injected.push({ port: this.#port(port), frame: frame.slice() });
     });
   }
 
@@ -300,6 +339,10 @@ export class FakePlane implements Plane {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #port(port: PortName | number): number {
+    return typeof port === "number" ? port : this.ports[port];
   }
 
   // ---- helpers -----------------------------------------------------------------------------------

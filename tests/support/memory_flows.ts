@@ -8,6 +8,7 @@ import {
   type MasterKeyInfo,
   type PlaneEvent,
   type PortInfo,
+  type PortTraffic,
   type PspVersionNumber,
   type SpiKey,
   type Stats,
@@ -46,6 +47,15 @@ interface Held {
   packets: number;
   offUntil: number;
 }
+
+const NO_TRAFFIC: PortTraffic = {
+  rxPackets: 0n,
+  rxBytes: 0n,
+  txPackets: 0n,
+  txBytes: 0n,
+  txBusy: 0n,
+  txError: 0n,
+};
 
 /** One host's tables and held packets. */
 export class MemoryFlows implements Flows, CorePlane {
@@ -169,6 +179,11 @@ export class MemoryFlows implements Flows, CorePlane {
 
   port(): PortInfo {
     return {
+      kind: "uplink",
+      name: "up0",
+      present: true,
+      identity: 1,
+      traffic: NO_TRAFFIC,
       ifindex: 1,
       mac: "02:00:00:00:00:01",
       mtu: 1500,
@@ -255,6 +270,7 @@ export class MemoryFlows implements Flows, CorePlane {
       this.options.event({
         type: "miss",
         flow: held.id,
+        port: 2,
         srcVip: localVip,
         dstVip: remoteVip,
         ethSrc: "02:00:00:00:00:0a",

@@ -11,7 +11,7 @@ import type { Plane, PlaneOptions, SpiKey, TxKey } from "../../ffi/plane.ts";
 /** Methods that return when they are done; keys among arguments and results as octets. */
 export type Method = Exclude<
   keyof Plane,
-  "kind" | "events" | "close" | "setCrypto" | "generateSpis" | symbol
+  "kind" | "ports" | "events" | "close" | "setCrypto" | "generateSpis" | symbol
 >;
 
 export type Ask =

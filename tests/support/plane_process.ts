@@ -19,6 +19,7 @@ import {
   type PlaneOptions,
   type PortInfo,
   type PortName,
+  type PortOptions,
   type PspVersionNumber,
   type SpiKey,
   type Stats,
@@ -53,6 +54,7 @@ type Asked<M extends Method> = Extract<Plane[M], (...args: never) => unknown>;
 
 export class PlaneProcess implements Plane {
   readonly kind: string;
+  readonly ports = { uplink: 1, host: 2 } as const;
   readonly #version: string;
   readonly #child: Deno.ChildProcess;
   readonly #asks: Deno.FsFile;
@@ -96,8 +98,16 @@ export class PlaneProcess implements Plane {
     return this.#do("granted");
   }
 
-  port(name: PortName): PortInfo {
-    return this.#do("port", name);
+  port(port: PortName | number): PortInfo {
+    return this.#do("port", port);
+  }
+
+  addPort(port: PortOptions): number {
+    return this.#do("addPort", port);
+  }
+
+  removePort(port: number): void {
+    this.#do("removePort", port);
   }
 
   nextHop(pip: string): NextHop | undefined {
@@ -178,7 +188,7 @@ export class PlaneProcess implements Plane {
     this.#do("clearHoldOff");
   }
 
-  inject(port: PortName, frame: Uint8Array<ArrayBuffer>): void {
+  inject(port: PortName | number, frame: Uint8Array<ArrayBuffer>): void {
     this.#do("inject", port, frame);
   }
 

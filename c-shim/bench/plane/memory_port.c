@@ -116,6 +116,12 @@ int32_t soft_port_query(struct soft_port *port, struct psp_dp_port_info *info)
 	return PSP_DP_OK;
 }
 
+int32_t soft_port_follow(struct soft_port *port)
+{
+	(void)port;
+	return 0;
+}
+
 int soft_port_fd(const struct soft_port *port)
 {
 	return port->fd;

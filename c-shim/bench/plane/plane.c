@@ -91,8 +91,7 @@ static uint64_t resident(void)
 
 static bool open_side(struct side *side, uint32_t tunnels)
 {
-	struct psp_dp_config config = {
-		.size = sizeof(config), .uplink = "memory-uplink", .host = "memory-host"};
+	struct psp_dp_config config = {.size = sizeof(config)};
 	struct net_side far = {.vip = {10, 0, 0, 1}};
 	struct graph graph;
 	char err[256];
@@ -101,7 +100,8 @@ static bool open_side(struct side *side, uint32_t tunnels)
 	side->tunnels = tunnels;
 	memcpy(side->net.vip, (uint8_t[]){10, 0, 0, 1}, 4);
 	memcpy(side->net.pip, (uint8_t[]){192, 0, 2, 1}, 4);
-	if (psp_dp_open(&config, &side->net.dp, err, sizeof(err)) != 0) {
+	if (ports_open(&config, "memory-uplink", "memory-host", PSP_DP_GUARD_AUTO, &side->net.dp,
+		       err, sizeof(err)) != 0) {
 		(void)fprintf(stderr, "%s\n", err);
 		return false;
 	}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* link.c: a port of the plane and its interface, which may go and come again. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "soft.h"
+
+struct soft_link *soft_link_from(struct psp_dp *dp, uint32_t n)
+{
+	for (; n < PSP_DP_PORTS_MAX; n++) {
+		struct dp_port *port =
+			atomic_load_explicit(&dp->base.ports.slot[n], memory_order_relaxed);
+
+		if (port != NULL)
+			return soft_link(port);
+	}
+	return NULL;
+}
+
+struct dp_port *plane_port_alloc(void)
+{
+	struct soft_link *link = calloc(1, sizeof(*link));
+
+	if (link == NULL)
+		return NULL;
+	pthread_mutex_init(&link->send, NULL);
+	pthread_mutex_init(&link->seen, NULL);
+	link->worker.wake = -1;
+	return &link->base;
+}
+
+void plane_port_free(struct dp_port *base)
+{
+	struct soft_link *link = soft_link(base);
+
+	pthread_mutex_destroy(&link->seen);
+	pthread_mutex_destroy(&link->send);
+	free(link);
+}
+
+int32_t soft_link_open(struct soft_link *link, char *err, uint32_t err_cap)
+{
+	const struct psp_dp_port_desc *desc = &link->base.desc;
+	int32_t status = soft_port_open(desc->name, (uint8_t)desc->kind, desc->vlan, &link->port,
+					err, err_cap);
+
+	if (status != 0)
+		return status;
+	link->present = true;
+	link->identity = 1;
+	status = soft_port_query(link->port, &link->last);
+	if (status != 0)
+		dp_open_fail(err, err_cap, "the kernel does not describe an interface");
+	return status;
+}
+
+void soft_link_close(struct soft_link *link)
+{
+	if (link->port != NULL)
+		soft_port_close(link->port);
+	link->port = NULL;
+}
+
+/* ---- coming and going ------------------------------------------------------------------------ */
+
+static bool differs(const struct psp_dp_port_info *a, const struct psp_dp_port_info *b)
+{
+	return a->ifindex != b->ifindex || a->mtu != b->mtu || a->link_up != b->link_up ||
+	       memcmp(a->mac, b->mac, sizeof(a->mac)) != 0;
+}
+
+void soft_link_look(struct soft_worker *worker)
+{
+	struct soft_link *link = worker->link;
+	struct psp_dp_event event = {.type = PSP_DP_EVENT_PORT, .port = link->base.handle};
+	struct psp_dp_port_info now;
+	bool present, changed;
+	int32_t bound;
+
+	pthread_mutex_lock(&link->send);
+	bound = soft_port_follow(link->port);
+	pthread_mutex_unlock(&link->send);
+	present = bound >= 0 && soft_port_query(link->port, &now) == 0;
+	pthread_mutex_lock(&link->seen);
+	changed = bound == 1 || present != link->present || (present && differs(&now, &link->last));
+	link->identity += bound == 1;
+	link->present = present;
+	if (present)
+		link->last = now;
+	else
+		link->last.link_up = 0;
+	pthread_mutex_unlock(&link->seen);
+	if (changed && !dp_events_push(&worker->dp->base.events, &event, NULL, 0))
+		soft_worker_count(worker, DP_EVENTS_LOST, 1);
+}
+
+static uint64_t read_count(const _Atomic uint64_t *count)
+{
+	return atomic_load_explicit(count, memory_order_relaxed);
+}
+
+int32_t soft_link_query(struct soft_link *link, struct psp_dp_port_info *info)
+{
+	struct psp_dp_port_info now;
+	int32_t status = soft_port_query(link->port, &now);
+
+	if (status != 0 && status != PSP_DP_ENODEV)
+		return status;
+	pthread_mutex_lock(&link->seen);
+	/* An interface of its name that its worker has not bound to yet is not its own. */
+	info->present = status == 0 && link->present && now.ifindex == link->last.ifindex;
+	if (!info->present)
+		now = link->last;
+	info->identity = link->identity;
+	pthread_mutex_unlock(&link->seen);
+	info->ifindex = now.ifindex;
+	info->mtu = now.mtu;
+	memcpy(info->mac, now.mac, sizeof(info->mac));
+	info->link_up = info->present != 0 && now.link_up != 0;
+	info->rx_packets = read_count(&link->rx_packets);
+	info->rx_bytes = read_count(&link->rx_bytes);
+	info->tx_packets = read_count(&link->tx_packets);
+	info->tx_bytes = read_count(&link->tx_bytes);
+	info->tx_busy = read_count(&link->tx_busy);
+	info->tx_error = read_count(&link->tx_error);
+	return 0;
+}
