@@ -72,6 +72,16 @@ enum psp_dp_port_kind {
 		1, /* towards workloads: what is to be encrypted, and what was decrypted */
 };
 
+/* Each class of events has a ring of its own: none takes another's room. */
+enum psp_dp_event_class {
+	PSP_DP_CLASS_MISS = 0,
+	PSP_DP_CLASS_EXCEPTION = 1, /* packets that are too big, too */
+	PSP_DP_CLASS_SAMPLE = 2,
+	PSP_DP_CLASS_SYNDROME = 3,
+	PSP_DP_CLASS_PORT = 4,
+	PSP_DP_EVENT_CLASSES = 5
+};
+
 enum psp_dp_backend {
 	PSP_DP_BACKEND_AUTO = 0,
 	PSP_DP_BACKEND_OPENSSL = 1,
@@ -89,10 +99,23 @@ enum psp_dp_guard_mode {
 	PSP_DP_GUARD_NEVER = 2,
 };
 
-/* What comes per second, and at once; per_s 0: without a limit. */
+/* What may come per second, and at once. per_s 0: the default; PSP_DP_RATE_NONE: without a limit. burst 0: per_s. */
+#define PSP_DP_RATE_NONE UINT32_MAX
 struct psp_dp_rate {
 	uint32_t per_s, burst;
 };
+/*
+ * Flows that miss: a thousand at once are a host that starts; more than the agent can ask peers for are no use.
+ * Exceptions: ARP, neighbour discovery and DHCP, of which one workload needs a few.
+ */
+#define PSP_DP_MISS_PER_S 1000
+#define PSP_DP_MISS_BURST 8000
+#define PSP_DP_MISS_PER_MAC_PER_S 200
+#define PSP_DP_MISS_PER_MAC_BURST 2000
+#define PSP_DP_EXCEPTION_PER_S 1000
+#define PSP_DP_EXCEPTION_BURST 4000
+#define PSP_DP_EXCEPTION_PER_MAC_PER_S 50
+#define PSP_DP_EXCEPTION_PER_MAC_BURST 200
 
 /*
  * A port is opened by this and named by its handle from then on: 1 to n in the order in which psp_dp_open() gets them, at
@@ -107,8 +130,9 @@ struct psp_dp_port_desc {
 	uint8_t guard; /* enum psp_dp_guard_mode; soft alone */
 	uint8_t pad0;
 	uint32_t network; /* label of what comes in; no plane has networks yet */
-	struct psp_dp_rate miss, miss_per_mac, exception,
-		exception_per_mac; /* no plane has them yet */
+	/* Before ring and hold: a packet that would be one more flow than this is dropped as misses-limited, an exception as
+	   exceptions-limited. A source MAC may share its own limit with others where there are very many. */
+	struct psp_dp_rate miss, miss_per_mac, exception, exception_per_mac;
 	uint32_t hold_flows; /* its share of the flows that are held; no plane has shares yet */
 	uint32_t pad1;
 	uint64_t hold_bytes;
@@ -134,9 +158,9 @@ struct psp_dp_port_desc {
 #define PSP_DP_HOLD_BYTES_MIN 65536
 #define PSP_DP_HOLD_BYTES_DEFAULT 16777216
 #define PSP_DP_HOLD_BYTES_MAX 17179869184
-#define PSP_DP_EVENT_BYTES_MIN 4096
-#define PSP_DP_EVENT_BYTES_DEFAULT 1048576
-#define PSP_DP_EVENT_BYTES_MAX 1073741824
+#define PSP_DP_RING_BYTES_MIN 4096
+#define PSP_DP_RING_BYTES_DEFAULT 1048576
+#define PSP_DP_RING_BYTES_MAX 1073741824
 #define PSP_DP_SAMPLE_BYTES_MIN 20
 #define PSP_DP_SAMPLE_BYTES_DEFAULT 128
 #define PSP_DP_SAMPLE_BYTES_MAX 2048
@@ -169,10 +193,11 @@ struct psp_dp_config {
 	uint32_t max_entries;    /* over all pipes */
 	uint32_t max_crypto_ids; /* ids are 1..max */
 	uint32_t hold_packets_per_flow;
-	uint32_t hold_flows;   /* flows in the miss table, held or negative */
-	uint64_t hold_bytes;   /* over all flows */
-	uint32_t event_bytes;  /* ring of events not yet read */
-	uint32_t sample_bytes; /* octets of a packet in a sample or exception event */
+	uint32_t hold_flows; /* flows in the miss table, held or negative */
+	uint64_t hold_bytes; /* over all flows */
+	uint32_t ring_bytes
+		[PSP_DP_EVENT_CLASSES]; /* of events not yet read, by enum psp_dp_event_class */
+	uint32_t sample_bytes;          /* octets of a packet in a sample or exception event */
 	uint32_t versions; /* bit n: PSP version n is accepted on receive; 0: versions 0 and 1 */
 	uint8_t mss_clamp; /* 1: clamp the MSS of TCP SYNs to what fits the uplink */
 	uint8_t pad0[3];
@@ -228,7 +253,7 @@ struct psp_dp_granted {
 	uint32_t max_crypto_ids;
 	uint32_t hold_packets_per_flow;
 	uint32_t hold_flows;
-	uint32_t event_bytes;
+	uint32_t ring_bytes[PSP_DP_EVENT_CLASSES];
 	uint32_t sample_bytes;
 	uint32_t workers;
 	uint32_t queues; /* doca */
@@ -276,6 +301,7 @@ struct psp_dp_port_info {
 		rx_bytes; /* soft: frames' packets, one by one within a super-frame; octets of IP */
 	uint64_t tx_packets, tx_bytes;
 	uint64_t tx_busy, tx_error; /* packets that found the queue full; that the device refused */
+	uint64_t misses_limited, exceptions_limited;
 	uint8_t reserved[64];
 };
 /* Puts the port's guard back, too, where it is found gone; looks at that once in half a second. */
@@ -580,9 +606,9 @@ struct psp_dp_event {
 
 /*
  * Waits until there are events or timeout_ms is over (*len is 0 then; timeout 0 polls), and fills
- * buf with whole records. Blocking: the one call meant for a thread of its own. PSP_DP_EBUSY when
- * another is waiting, PSP_DP_ECLOSED once stopped. Events that find the ring full are dropped and
- * counted.
+ * buf with whole records, fairly: no class takes more than half of what is left while another waits. Blocking: the one call meant for a thread of its own. PSP_DP_EBUSY when
+ * another is waiting, PSP_DP_ECLOSED once stopped. An event that finds its ring full is dropped and
+ * counted (exceptions-lost, samples-lost, syndromes-lost, ports-lost); a miss is written when there is room again.
  */
 PSP_DP_API int32_t psp_dp_event_wait(struct psp_dp *dp, uint8_t *buf, uint32_t cap,
 				     uint32_t timeout_ms, uint32_t *len);

@@ -98,6 +98,27 @@ export class Struct<S extends StructName> {
     }
   }
 
+  /** A field that is a row of numbers of 32 bits. */
+  numbers(field: FieldName<S>): number[] {
+    const [offset, size] = this.#field(field);
+    return Array.from(
+      { length: size / 4 },
+      (_, i) => this.#view.getUint32(this.#base + offset + 4 * i, LITTLE_ENDIAN),
+    );
+  }
+
+  /** Each number of such a row. Throws RangeError when it does not fit. */
+  setNumbers(field: FieldName<S>, value: number): this {
+    const [offset, size] = this.#field(field);
+    if (!Number.isSafeInteger(value) || value < 0 || value >= 2 ** 32) {
+      throw new RangeError(`${value} does not fit ${this.name}.${field}`);
+    }
+    for (let i = 0; i < size; i += 4) {
+      this.#view.setUint32(this.#base + offset + i, value, LITTLE_ENDIAN);
+    }
+    return this;
+  }
+
   bigint(field: FieldName<S>): bigint {
     return this.#view.getBigUint64(this.#base + this.#field(field)[0], LITTLE_ENDIAN);
   }
@@ -229,7 +250,7 @@ export function encodeConfig(options: PlaneOptions): Struct<"psp_dp_config"> {
     .set("hold_packets_per_flow", options.holdPacketsPerFlow ?? 0)
     .set("hold_flows", options.holdFlows ?? 0)
     .set("hold_bytes", options.holdBytes ?? 0)
-    .set("event_bytes", options.eventBytes ?? 0)
+    .setNumbers("ring_bytes", options.ringBytes ?? 0)
     .set("sample_bytes", options.sampleBytes ?? 0)
     .set("versions", versionBits(options.versions ?? []))
     .set("mss_clamp", options.mssClamp ? 1 : 0)
@@ -276,7 +297,7 @@ export function decodeGranted(struct: Struct<"psp_dp_granted">): Granted {
     holdPacketsPerFlow: struct.number("hold_packets_per_flow"),
     holdFlows: struct.number("hold_flows"),
     holdBytes: Number(struct.bigint("hold_bytes")),
-    eventBytes: struct.number("event_bytes"),
+    ringBytes: struct.numbers("ring_bytes"),
     sampleBytes: struct.number("sample_bytes"),
     workers: struct.number("workers"),
     queues: struct.number("queues"),
@@ -531,6 +552,8 @@ export function decodePort(struct: Struct<"psp_dp_port_info">): PortInfo {
       txBytes: struct.bigint("tx_bytes"),
       txBusy: struct.bigint("tx_busy"),
       txError: struct.bigint("tx_error"),
+      missesLimited: struct.bigint("misses_limited"),
+      exceptionsLimited: struct.bigint("exceptions_limited"),
     },
     ifindex: struct.number("ifindex"),
     mac: macText(struct.octets("mac")),

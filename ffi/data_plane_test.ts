@@ -88,13 +88,14 @@ function tests(): void {
       holdPacketsPerFlow: LIMITS.hold_packets_per_flow,
       holdFlows: LIMITS.hold_flows,
       holdBytes: LIMITS.hold_bytes,
-      eventBytes: LIMITS.event_bytes,
+      ringBytes: LIMITS.ring_bytes,
       sampleBytes: LIMITS.sample_bytes,
     } satisfies Partial<Record<keyof Granted, Limit>>;
     for (const [name, { min, max }] of Object.entries(sizes)) {
       for (const size of [min, max]) {
         await using dp = DataPlane.open(library, { ...ports, [name]: size });
-        assert.equal(dp.granted()[name as keyof Granted], size, name);
+        const granted = dp.granted()[name as keyof Granted];
+        assert.deepEqual(granted, name === "ringBytes" ? Array(5).fill(size) : size, name);
       }
       // 0 is the default.
       for (const size of [min - 1, max + 1].filter((size) => size !== 0)) {
@@ -107,7 +108,8 @@ function tests(): void {
     await using dp = DataPlane.open(library, ports);
     const granted = dp.granted();
     for (const [name, limit] of Object.entries(sizes)) {
-      assert.equal(granted[name as keyof Granted], limit.default, name);
+      const expected = name === "ringBytes" ? Array(5).fill(limit.default) : limit.default;
+      assert.deepEqual(granted[name as keyof Granted], expected, name);
     }
     assert.ok(granted.workers > 0);
   });

@@ -176,6 +176,9 @@ export interface PortTraffic {
   /** Packets that found the queue full, and that the device refused. */
   readonly txBusy: bigint;
   readonly txError: bigint;
+  /** Beyond the limits of the port or of a source MAC: packets that would be one more flow, and exceptions. */
+  readonly missesLimited: bigint;
+  readonly exceptionsLimited: bigint;
 }
 
 /** A port to be opened. */
@@ -348,7 +351,8 @@ export interface PlaneOptions {
   readonly cpus?: readonly number[];
   /** Of the DOCA plane: MiB for DPDK. */
   readonly hugepagesMb?: number;
-  readonly eventBytes?: number;
+  /** Of each class of events. */
+  readonly ringBytes?: number;
 }
 
 /** What an open plane has of each size; octets for memory, 0 for what it does not have. */
@@ -358,7 +362,8 @@ export interface Granted {
   readonly holdPacketsPerFlow: number;
   readonly holdFlows: number;
   readonly holdBytes: number;
-  readonly eventBytes: number;
+  /** Of the events of each class: misses, exceptions, samples, syndromes, ports. */
+  readonly ringBytes: readonly number[];
   readonly sampleBytes: number;
   readonly workers: number;
   readonly queues: number;

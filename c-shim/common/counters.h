@@ -54,6 +54,7 @@
 	X(DROP_HOLD_FLOW_FULL, "drop-hold-flow-full")     /* (hold) */ \
 	X(DROP_HOLD_BYTES, "drop-hold-bytes")             /* (hold) */ \
 	X(DROP_HOLD_FLOWS, "drop-hold-flows")             /* (hold) */ \
+	X(MISSES_LIMITED, "misses-limited")               /* (hold) one flow more than its port, or its source MAC, may have */ \
 	X(DROP_PIPE, "drop-pipe")                /* (drop) a pipe said so */ \
 	X(DROP_LOOP, "drop-loop")                /* (drop) too many pipes in a row */ \
 	X(HOST_RX_PACKETS, "host-rx-packets") \
@@ -71,8 +72,11 @@
 	X(MSS_CLAMPED, "mss-clamped") \
 	X(EXCEPTIONS, "exceptions") \
 	X(SAMPLES, "samples") \
-	X(SAMPLES_LOST, "samples-lost")          /* of these, those that found the event ring full */ \
-	X(EVENTS_LOST, "events-lost")            /* all others that did */ \
+	X(SAMPLES_LOST, "samples-lost")          /* of these, those that found their ring full */ \
+	X(EXCEPTIONS_LOST, "exceptions-lost")    /* exceptions and too-big packets whose report did */ \
+	X(SYNDROMES_LOST, "syndromes-lost")      /* reports of bad packets that did */ \
+	X(PORTS_LOST, "ports-lost")              /* changes of a port whose report did */ \
+	X(EXCEPTIONS_LIMITED, "exceptions-limited") /* (drop) more than its port, or its source MAC, may have */ \
 	X(PORT_ERRORS, "port-errors")            /* receiving failed: the interface is down or gone */
 /* clang-format on */
 

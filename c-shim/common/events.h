@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * events.h: the ring between whoever has something to report and psp_dp_event_wait(). Whole records only.
+ * events.h: the rings between whoever has something to report and psp_dp_event_wait(), one for each class of events.
+ * Whole records only.
  *
- * Threads: many producers, one reader; a mutex guards all of it. The ring's lock is the innermost.
+ * Threads: many producers, one reader; a mutex guards all of it. It is the innermost.
  */
 #ifndef PSP_COMMON_EVENTS_H
 #define PSP_COMMON_EVENTS_H
@@ -19,22 +20,27 @@
 #define DP_LIMIT_SLOTS 1024u      /* keys that are told apart */
 #define DP_LIMIT_NS 1000000000ull /* 1 s */
 
-struct dp_events {
-	pthread_mutex_t lock;
-	pthread_cond_t changed; /* CLOCK_MONOTONIC */
+struct dp_ring {
 	uint8_t *buf;
 	uint32_t cap;        /* multiple of 8 */
 	uint64_t head, tail; /* octets ever read, ever written */
-	bool reading;        /* a reader is between take and done */
-	bool stopped;
 };
 
-int32_t dp_events_init(struct dp_events *events, uint32_t cap);
+struct dp_events {
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* CLOCK_MONOTONIC */
+	struct dp_ring rings[PSP_DP_EVENT_CLASSES];
+	bool reading; /* a reader is between take and done */
+	bool stopped;
+	bool made;
+};
+
+int32_t dp_events_init(struct dp_events *events, const uint32_t caps[PSP_DP_EVENT_CLASSES]);
 void dp_events_free(struct dp_events *events);
 
 /* What an event says of any packet; all else is 0. */
 void dp_event_describe(struct psp_dp_event *event, const struct dp_packet *packet, uint32_t pipe);
-/* Fills in record_size, data_len and time_ns, and appends. False: no room, nothing was written. */
+/* Fills in record_size, data_len and time_ns, and appends it to its class. False: no room, nothing was written. */
 bool dp_events_push(struct dp_events *events, const struct psp_dp_event *event, const uint8_t *data,
 		    uint32_t data_len);
 

@@ -333,7 +333,7 @@ static void end_one_off(struct dp_hold *hold, uint64_t now_ns)
 
 /* The flow to append to, or NULL with the counter under which the packet is dropped. */
 static struct dp_flow *flow_for(struct dp_hold *hold, uint32_t pipe, const struct dp_packet *packet,
-				uint64_t now_ns, enum dp_counter *counter)
+				struct dp_gate *gate, uint64_t now_ns, enum dp_counter *counter)
 {
 	struct dp_flow_key key;
 	struct dp_flow *flow;
@@ -348,6 +348,10 @@ static struct dp_flow *flow_for(struct dp_hold *hold, uint32_t pipe, const struc
 		flow_end(hold, flow, DP_DROP_SHUTDOWN);
 		flow_free(hold, flow);
 		flow = NULL;
+	}
+	if (flow == NULL && gate != NULL && !dp_gate_pass(gate, packet->frame + 6, now_ns)) {
+		*counter = DP_MISSES_LIMITED;
+		return NULL;
 	}
 	if (flow == NULL) {
 		if (hold->flows.used >= hold->limits.flows)
@@ -377,7 +381,7 @@ static struct dp_held *copy(uint32_t pipe, const struct dp_packet *packet, uint3
 }
 
 void dp_hold_add(struct dp_hold *hold, uint32_t pipe, const struct dp_packet *packet,
-		 uint64_t now_ns)
+		 struct dp_gate *gate, uint64_t now_ns)
 {
 	uint32_t segments = dp_segments(packet);
 	enum dp_counter counter;
@@ -386,7 +390,7 @@ void dp_hold_add(struct dp_hold *hold, uint32_t pipe, const struct dp_packet *pa
 
 	pthread_mutex_lock(&hold->lock);
 	dp_count(hold->counters, DP_HELD_PACKETS, segments);
-	flow = flow_for(hold, pipe, packet, now_ns, &counter);
+	flow = flow_for(hold, pipe, packet, gate, now_ns, &counter);
 	if (flow == NULL) {
 		dp_count(hold->counters, counter, segments);
 		goto out;

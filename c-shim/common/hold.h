@@ -18,6 +18,7 @@
 
 #include "counters.h"
 #include "events.h"
+#include "gate.h"
 #include "handle.h"
 #include "packet.h"
 
@@ -85,9 +86,12 @@ int32_t dp_hold_init(struct dp_hold *hold, const struct dp_hold_limits *limits,
 /* Drops what is left, as drop-shutdown. */
 void dp_hold_free(struct dp_hold *hold);
 
-/* A packet missed at a pipe. It is copied or dropped, and counted, whatever happens. */
+/*
+ * A packet missed at a pipe. It is copied or dropped, and counted, whatever happens. gate: how many flows there may be
+ * of the port where it came in; NULL: any number.
+ */
 void dp_hold_add(struct dp_hold *hold, uint32_t pipe, const struct dp_packet *packet,
-		 uint64_t now_ns);
+		 struct dp_gate *gate, uint64_t now_ns);
 
 /* The agent's side; the status codes are those of psp_dp_held_release() and psp_dp_held_drop(). */
 int32_t dp_hold_release(struct dp_hold *hold, uint32_t handle, uint32_t *packets);

@@ -7,14 +7,14 @@
 
 struct limit {
 	const char *name;
-	size_t offset, size;
+	size_t offset, size, n; /* n: there is a row of them */
 	uint64_t min, fallback, max;
 };
 
 #define LIMIT(field, symbol)                                                                       \
 	{                                                                                          \
 #field, offsetof(struct psp_dp_config, field),                                     \
-			sizeof(((struct psp_dp_config *)NULL)->field), PSP_DP_##symbol##_MIN,      \
+			sizeof(((struct psp_dp_config *)NULL)->field), 1, PSP_DP_##symbol##_MIN,   \
 			PSP_DP_##symbol##_DEFAULT, PSP_DP_##symbol##_MAX                           \
 	}
 
@@ -24,7 +24,9 @@ static const struct limit limits[] = {
 	LIMIT(hold_packets_per_flow, HOLD_PACKETS_PER_FLOW),
 	LIMIT(hold_flows, HOLD_FLOWS),
 	LIMIT(hold_bytes, HOLD_BYTES),
-	LIMIT(event_bytes, EVENT_BYTES),
+	{"ring_bytes", offsetof(struct psp_dp_config, ring_bytes), sizeof(uint32_t),
+	 PSP_DP_EVENT_CLASSES, PSP_DP_RING_BYTES_MIN, PSP_DP_RING_BYTES_DEFAULT,
+	 PSP_DP_RING_BYTES_MAX},
 	LIMIT(sample_bytes, SAMPLE_BYTES),
 	LIMIT(hugepages_mb, HUGEPAGES_MB),
 	LIMIT(mbufs, MBUFS),
@@ -33,46 +35,57 @@ static const struct limit limits[] = {
 #define LIMITS (sizeof(limits) / sizeof(limits[0]))
 
 /* Of a port. */
-static const struct limit vlan = {"vlan",
-				  offsetof(struct psp_dp_port_desc, vlan),
-				  2,
-				  PSP_DP_VLAN_MIN,
-				  PSP_DP_VLAN_DEFAULT,
+static const struct limit vlan = {"vlan",           offsetof(struct psp_dp_port_desc, vlan),
+				  sizeof(uint16_t), 1,
+				  PSP_DP_VLAN_MIN,  PSP_DP_VLAN_DEFAULT,
 				  PSP_DP_VLAN_MAX};
 
 /* Integers of 2, 4 and 8 octets, little-endian as every machine that this is built for. */
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "fields are read by their first octets");
 
-static uint64_t get(const struct psp_dp_config *config, const struct limit *limit)
+static uint64_t get(const struct psp_dp_config *config, const struct limit *limit, size_t i)
 {
 	uint64_t value = 0;
 
-	memcpy(&value, (const char *)config + limit->offset, limit->size);
+	memcpy(&value, (const char *)config + limit->offset + i * limit->size, limit->size);
 	return value;
 }
 
 void dp_limits_fill(struct psp_dp_config *config)
 {
-	for (size_t i = 0; i < LIMITS; i++) {
-		if (get(config, &limits[i]) == 0)
-			memcpy((char *)config + limits[i].offset, &limits[i].fallback,
-			       limits[i].size);
+	for (size_t l = 0; l < LIMITS; l++) {
+		const struct limit *limit = &limits[l];
+
+		for (size_t i = 0; i < limit->n; i++) {
+			if (get(config, limit, i) == 0)
+				memcpy((char *)config + limit->offset + i * limit->size,
+				       &limit->fallback, limit->size);
+		}
 	}
+}
+
+static bool holds(const struct limit *limit, uint64_t value)
+{
+	return value == 0 || (value >= limit->min && value <= limit->max) ||
+	       (limit->offset == offsetof(struct psp_dp_config, hugepages_mb) &&
+		value == PSP_DP_HUGEPAGES_NONE);
 }
 
 bool dp_limits_hold(const struct psp_dp_config *config, char *why, size_t cap)
 {
-	for (size_t i = 0; i < LIMITS; i++) {
-		const struct limit *limit = &limits[i];
-		const uint64_t value = get(config, limit);
+	for (size_t l = 0; l < LIMITS; l++) {
+		const struct limit *limit = &limits[l];
 
-		if (value == 0 || (value >= limit->min && value <= limit->max) ||
-		    (limit->offset == offsetof(struct psp_dp_config, hugepages_mb) &&
-		     value == PSP_DP_HUGEPAGES_NONE))
-			continue;
-		(void)snprintf(why, cap, "%s %" PRIu64 " is not within %" PRIu64 " and %" PRIu64,
-			       limit->name, value, limit->min, limit->max);
-		return false;
+		for (size_t i = 0; i < limit->n; i++) {
+			const uint64_t value = get(config, limit, i);
+
+			if (holds(limit, value))
+				continue;
+			(void)snprintf(why, cap,
+				       "%s %" PRIu64 " is not within %" PRIu64 " and %" PRIu64,
+				       limit->name, value, limit->min, limit->max);
+			return false;
+		}
 	}
 	return true;
 }

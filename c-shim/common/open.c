@@ -123,7 +123,7 @@ static int32_t open_all(struct psp_dp *dp, const struct psp_dp_port_desc *ports,
 		return status;
 	status = make_ports(dp, ports, n_ports);
 	if (status == 0)
-		status = dp_events_init(&plane->events, config->event_bytes);
+		status = dp_events_init(&plane->events, config->ring_bytes);
 	if (status == 0)
 		status = dp_hold_init(&plane->hold, &limits, &plane->counters, &plane->events);
 	if (status != 0) {
@@ -189,10 +189,10 @@ int32_t psp_dp_granted(struct psp_dp *dp, struct psp_dp_granted *granted)
 		.max_crypto_ids = config->max_crypto_ids,
 		.hold_packets_per_flow = config->hold_packets_per_flow,
 		.hold_flows = config->hold_flows,
-		.event_bytes = config->event_bytes,
 		.sample_bytes = config->sample_bytes,
 		.hold_bytes = config->hold_bytes,
 	};
+	memcpy(granted->ring_bytes, config->ring_bytes, sizeof(granted->ring_bytes));
 	plane_granted(dp, granted);
 	return 0;
 }

@@ -12,11 +12,14 @@
 #include <stdatomic.h>
 
 #include "../psp_dp.h"
+#include "gate.h"
 
 struct dp_port {
 	struct psp_dp_port_desc desc;
 	uint16_t handle;
-	uint32_t refs; /* forwards of pipes and entries; writer */
+	uint32_t refs;             /* forwards of pipes and entries; writer */
+	struct dp_gate misses;     /* under the hold's lock */
+	struct dp_gate exceptions; /* of the thread that reads the port */
 };
 
 struct dp_ports {
@@ -46,7 +49,7 @@ static inline struct dp_port *dp_port_find(struct dp_ports *ports, uint32_t hand
 int32_t dp_ports_check(const struct psp_dp_port_desc *descs, uint32_t n, char *why, size_t cap);
 /* One that is asked for while the plane is there. */
 int32_t dp_port_check(const struct psp_dp_port_desc *desc, char *why, size_t cap);
-/* Makes a port by its description and gives it a handle, without publishing it. 0, PSP_DP_ENOMEM, PSP_DP_ENOSPC. */
+/* Makes a port by its description and gives it a handle, without publishing it. 0, PSP_DP_ENOMEM, PSP_DP_ENOSPC, PSP_DP_EIO. */
 int32_t dp_port_make(struct psp_dp *dp, const struct psp_dp_port_desc *desc, struct dp_port **out);
 void dp_port_publish(struct psp_dp *dp, struct dp_port *port);
 

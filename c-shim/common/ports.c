@@ -15,6 +15,7 @@
 #include "limits.h"
 #include "net.h"
 #include "plane.h"
+#include "random.h"
 
 #define REPLY_MAX 8192u
 
@@ -205,20 +206,11 @@ static int32_t next_hop(uint32_t ifindex, const uint8_t pip[16], struct psp_dp_n
 
 /* ---- which ports there are -------------------------------------------------------------------- */
 
-static bool has_rate(const struct psp_dp_rate *rate)
-{
-	return rate->per_s != 0 || rate->burst != 0;
-}
-
 /* What of it no plane has yet; NULL: nothing. */
 static const char *too_early(const struct psp_dp_port_desc *desc)
 {
 	if (desc->network != 0)
 		return "network";
-	if (has_rate(&desc->miss) || has_rate(&desc->miss_per_mac))
-		return "miss";
-	if (has_rate(&desc->exception) || has_rate(&desc->exception_per_mac))
-		return "exception";
 	if (desc->hold_flows != 0 || desc->hold_bytes != 0)
 		return "hold";
 	return NULL;
@@ -296,6 +288,32 @@ static uint32_t free_slot(struct dp_ports *ports)
 	return best;
 }
 
+/* What 0 stands for. */
+static struct psp_dp_rate rate_or(const struct psp_dp_rate *rate, uint32_t per_s, uint32_t burst)
+{
+	return rate->per_s != 0 ? *rate : (struct psp_dp_rate){.per_s = per_s, .burst = burst};
+}
+
+static int32_t make_gates(struct dp_port *port)
+{
+	const struct psp_dp_port_desc *desc = &port->desc;
+	const struct psp_dp_rate miss = rate_or(&desc->miss, PSP_DP_MISS_PER_S, PSP_DP_MISS_BURST);
+	const struct psp_dp_rate miss_per_mac =
+		rate_or(&desc->miss_per_mac, PSP_DP_MISS_PER_MAC_PER_S, PSP_DP_MISS_PER_MAC_BURST);
+	const struct psp_dp_rate exception =
+		rate_or(&desc->exception, PSP_DP_EXCEPTION_PER_S, PSP_DP_EXCEPTION_BURST);
+	const struct psp_dp_rate exception_per_mac =
+		rate_or(&desc->exception_per_mac, PSP_DP_EXCEPTION_PER_MAC_PER_S,
+			PSP_DP_EXCEPTION_PER_MAC_BURST);
+	uint64_t seeds[2];
+
+	if (dp_random(seeds, sizeof(seeds)) != 0)
+		return PSP_DP_EIO;
+	dp_gate_init(&port->misses, &miss, &miss_per_mac, seeds[0]);
+	dp_gate_init(&port->exceptions, &exception, &exception_per_mac, seeds[1]);
+	return 0;
+}
+
 int32_t dp_port_make(struct psp_dp *dp, const struct psp_dp_port_desc *desc, struct dp_port **out)
 {
 	struct dp_ports *ports = &dp_plane_of(dp)->ports;
@@ -312,9 +330,13 @@ int32_t dp_port_make(struct psp_dp *dp, const struct psp_dp_port_desc *desc, str
 	port = plane_port_alloc();
 	if (port == NULL)
 		return PSP_DP_ENOMEM;
-	ports->used[slot]++;
 	port->desc = *desc;
 	port->handle = (uint16_t)handle;
+	if (make_gates(port) != 0) {
+		plane_port_free(port);
+		return PSP_DP_EIO;
+	}
+	ports->used[slot]++;
 	*out = port;
 	return 0;
 }
@@ -362,7 +384,9 @@ static int32_t add(struct psp_dp *dp, const struct psp_dp_port_desc *desc, uint3
 	status = dp_port_make(dp, desc, &port);
 	if (status != 0)
 		return dp_fail(dp, status, "Cannot add port \"%s\": %s", desc->name,
-			       status == PSP_DP_ENOMEM ? "out of memory" : "no handle is left");
+			       status == PSP_DP_ENOMEM   ? "out of memory"
+			       : status == PSP_DP_ENOSPC ? "no handle is left"
+							 : "the kernel gives no random octets");
 	status = plane_port_up(dp, port, why, sizeof(why));
 	if (status != 0) {
 		plane_port_free(port);
@@ -438,6 +462,9 @@ static int32_t query(struct psp_dp *dp, struct dp_port *port, struct psp_dp_port
 	info->network = port->desc.network;
 	info->identity = 1;
 	memcpy(info->name, port->desc.name, sizeof(info->name));
+	info->misses_limited = atomic_load_explicit(&port->misses.limited, memory_order_relaxed);
+	info->exceptions_limited =
+		atomic_load_explicit(&port->exceptions.limited, memory_order_relaxed);
 	return plane_port_query(dp, port, info);
 }
 

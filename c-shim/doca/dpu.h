@@ -73,9 +73,14 @@ struct psp_dp {
 };
 
 /* It has one port of each kind: the kind is its index everywhere here, the handle one more. */
+static inline struct dp_port *dpu_port(const struct psp_dp *dp, uint32_t kind)
+{
+	return atomic_load_explicit(&dp->base.ports.slot[kind], memory_order_acquire);
+}
+
 static inline const struct psp_dp_port_desc *dpu_desc(const struct psp_dp *dp, uint32_t kind)
 {
-	return &atomic_load_explicit(&dp->base.ports.slot[kind], memory_order_acquire)->desc;
+	return &dpu_port(dp, kind)->desc;
 }
 
 /* ---- error.c ---- */

@@ -26,7 +26,7 @@ static void report_too_big(struct psp_dp *dp, uint32_t pipe, const struct dp_pac
 	event.mtu = max_inner;
 	if (!dp_events_push(&dp->base.events, &event, packet->frame + packet->l3_off,
 			    len < DP_TOO_BIG_BYTES ? len : DP_TOO_BIG_BYTES))
-		dp_count_own(&dp->base.counters, 0, DP_EVENTS_LOST, 1);
+		dp_count_own(&dp->base.counters, 0, DP_EXCEPTIONS_LOST, 1);
 }
 
 bool dpu_inspect(struct psp_dp *dp, uint32_t pipe, struct dp_packet *packet)

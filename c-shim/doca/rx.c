@@ -37,10 +37,15 @@ static void report_exception(struct psp_dp *dp, const struct dp_packet *packet, 
 {
 	struct psp_dp_event event;
 
+	if (!dp_gate_pass(&dpu_port(dp, packet->port)->exceptions, packet->frame + 6,
+			  dp_now_ns())) {
+		count(dp, DP_EXCEPTIONS_LIMITED);
+		return;
+	}
 	dp_event_describe(&event, packet, pipe);
 	event.type = PSP_DP_EVENT_EXCEPTION;
 	event.packet_len = packet->len;
-	push(dp, &event, packet->frame, least(packet->len, DP_EXCEPTION_BYTES), DP_EVENTS_LOST);
+	push(dp, &event, packet->frame, least(packet->len, DP_EXCEPTION_BYTES), DP_EXCEPTIONS_LOST);
 	count(dp, DP_EXCEPTIONS);
 }
 
@@ -55,7 +60,7 @@ static void report_syndrome(struct psp_dp *dp, const struct dp_packet *packet, u
 	event.type = PSP_DP_EVENT_SYNDROME;
 	event.syndrome = (uint8_t)syndrome;
 	event.packet_len = packet->len - packet->l3_off;
-	push(dp, &event, NULL, 0, DP_EVENTS_LOST);
+	push(dp, &event, NULL, 0, DP_SYNDROMES_LOST);
 }
 
 /*
@@ -136,7 +141,8 @@ static void handle(struct psp_dp *dp, uint32_t mark, struct dp_packet *packet)
 		if (!from_host || packet->fields.parser_meta_outer_l3_type == PSP_DP_L3_NONE)
 			count(dp, from_host ? DP_HOST_UNMATCHED : DP_DROP_PIPE);
 		else
-			dp_hold_add(&dp->base.hold, pipe, packet, dp_now_ns());
+			dp_hold_add(&dp->base.hold, pipe, packet,
+				    &dpu_port(dp, packet->port)->misses, dp_now_ns());
 		break;
 	case DPU_MARK_INSPECT:
 		if (dpu_inspect(dp, pipe, packet))

@@ -30,7 +30,7 @@
 	FIELD(psp_dp_port_desc, pad1, 116, 4) \
 	FIELD(psp_dp_port_desc, hold_bytes, 120, 8) \
 	FIELD(psp_dp_port_desc, reserved, 128, 64) \
-	STRUCT(psp_dp_config, 656) \
+	STRUCT(psp_dp_config, 672) \
 	FIELD(psp_dp_config, size, 0, 4) \
 	FIELD(psp_dp_config, backend, 4, 4) \
 	FIELD(psp_dp_config, max_entries, 8, 4) \
@@ -38,38 +38,38 @@
 	FIELD(psp_dp_config, hold_packets_per_flow, 16, 4) \
 	FIELD(psp_dp_config, hold_flows, 20, 4) \
 	FIELD(psp_dp_config, hold_bytes, 24, 8) \
-	FIELD(psp_dp_config, event_bytes, 32, 4) \
-	FIELD(psp_dp_config, sample_bytes, 36, 4) \
-	FIELD(psp_dp_config, versions, 40, 4) \
-	FIELD(psp_dp_config, mss_clamp, 44, 1) \
-	FIELD(psp_dp_config, pad0, 45, 3) \
-	FIELD(psp_dp_config, workers, 48, 4) \
-	FIELD(psp_dp_config, busy_poll_us, 52, 4) \
-	FIELD(psp_dp_config, cpus, 56, 64) \
-	FIELD(psp_dp_config, queues, 120, 4) \
-	FIELD(psp_dp_config, hugepages_mb, 124, 4) \
-	FIELD(psp_dp_config, mbufs, 128, 4) \
-	FIELD(psp_dp_config, pad1, 132, 4) \
-	FIELD(psp_dp_config, actions_memory, 136, 8) \
-	FIELD(psp_dp_config, devargs, 144, 256) \
-	FIELD(psp_dp_config, representor, 400, 64) \
-	FIELD(psp_dp_config, flow_mode, 464, 64) \
-	FIELD(psp_dp_config, reserved, 528, 128) \
-	STRUCT(psp_dp_granted, 120) \
+	FIELD(psp_dp_config, ring_bytes, 32, 20) \
+	FIELD(psp_dp_config, sample_bytes, 52, 4) \
+	FIELD(psp_dp_config, versions, 56, 4) \
+	FIELD(psp_dp_config, mss_clamp, 60, 1) \
+	FIELD(psp_dp_config, pad0, 61, 3) \
+	FIELD(psp_dp_config, workers, 64, 4) \
+	FIELD(psp_dp_config, busy_poll_us, 68, 4) \
+	FIELD(psp_dp_config, cpus, 72, 64) \
+	FIELD(psp_dp_config, queues, 136, 4) \
+	FIELD(psp_dp_config, hugepages_mb, 140, 4) \
+	FIELD(psp_dp_config, mbufs, 144, 4) \
+	FIELD(psp_dp_config, pad1, 148, 4) \
+	FIELD(psp_dp_config, actions_memory, 152, 8) \
+	FIELD(psp_dp_config, devargs, 160, 256) \
+	FIELD(psp_dp_config, representor, 416, 64) \
+	FIELD(psp_dp_config, flow_mode, 480, 64) \
+	FIELD(psp_dp_config, reserved, 544, 128) \
+	STRUCT(psp_dp_granted, 136) \
 	FIELD(psp_dp_granted, size, 0, 4) \
 	FIELD(psp_dp_granted, max_entries, 4, 4) \
 	FIELD(psp_dp_granted, max_crypto_ids, 8, 4) \
 	FIELD(psp_dp_granted, hold_packets_per_flow, 12, 4) \
 	FIELD(psp_dp_granted, hold_flows, 16, 4) \
-	FIELD(psp_dp_granted, event_bytes, 20, 4) \
-	FIELD(psp_dp_granted, sample_bytes, 24, 4) \
-	FIELD(psp_dp_granted, workers, 28, 4) \
-	FIELD(psp_dp_granted, queues, 32, 4) \
-	FIELD(psp_dp_granted, mbufs, 36, 4) \
-	FIELD(psp_dp_granted, hold_bytes, 40, 8) \
-	FIELD(psp_dp_granted, actions_memory, 48, 8) \
-	FIELD(psp_dp_granted, reserved, 56, 64) \
-	STRUCT(psp_dp_port_info, 216) \
+	FIELD(psp_dp_granted, ring_bytes, 20, 20) \
+	FIELD(psp_dp_granted, sample_bytes, 40, 4) \
+	FIELD(psp_dp_granted, workers, 44, 4) \
+	FIELD(psp_dp_granted, queues, 48, 4) \
+	FIELD(psp_dp_granted, mbufs, 52, 4) \
+	FIELD(psp_dp_granted, hold_bytes, 56, 8) \
+	FIELD(psp_dp_granted, actions_memory, 64, 8) \
+	FIELD(psp_dp_granted, reserved, 72, 64) \
+	STRUCT(psp_dp_port_info, 232) \
 	FIELD(psp_dp_port_info, size, 0, 4) \
 	FIELD(psp_dp_port_info, kind, 4, 4) \
 	FIELD(psp_dp_port_info, network, 8, 4) \
@@ -91,7 +91,9 @@
 	FIELD(psp_dp_port_info, tx_bytes, 128, 8) \
 	FIELD(psp_dp_port_info, tx_busy, 136, 8) \
 	FIELD(psp_dp_port_info, tx_error, 144, 8) \
-	FIELD(psp_dp_port_info, reserved, 152, 64) \
+	FIELD(psp_dp_port_info, misses_limited, 152, 8) \
+	FIELD(psp_dp_port_info, exceptions_limited, 160, 8) \
+	FIELD(psp_dp_port_info, reserved, 168, 64) \
 	STRUCT(psp_dp_next_hop, 60) \
 	FIELD(psp_dp_next_hop, size, 0, 4) \
 	FIELD(psp_dp_next_hop, via_gateway, 4, 1) \

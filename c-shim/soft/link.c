@@ -91,7 +91,7 @@ void soft_link_look(struct soft_worker *worker)
 		link->last.link_up = 0;
 	pthread_mutex_unlock(&link->seen);
 	if (changed && !dp_events_push(&worker->dp->base.events, &event, NULL, 0))
-		soft_worker_count(worker, DP_EVENTS_LOST, 1);
+		soft_worker_count(worker, DP_PORTS_LOST, 1);
 }
 
 static uint64_t read_count(const _Atomic uint64_t *count)

@@ -111,7 +111,7 @@ static void report_syndrome(struct soft_worker *worker, const struct soft_walk *
 	describe(walk, pipe, &event);
 	event.type = PSP_DP_EVENT_SYNDROME;
 	event.packet_len = walk->packet->len - walk->packet->l3_off;
-	push(worker, &event, NULL, 0, DP_EVENTS_LOST);
+	push(worker, &event, NULL, 0, DP_SYNDROMES_LOST);
 }
 
 static void report_exception(struct soft_worker *worker, const struct soft_walk *walk,
@@ -126,7 +126,8 @@ static void report_exception(struct soft_worker *worker, const struct soft_walk 
 	describe(walk, pipe, &event);
 	event.type = PSP_DP_EVENT_EXCEPTION;
 	event.packet_len = packet->len;
-	push(worker, &event, packet->frame, least(packet->len, DP_EXCEPTION_BYTES), DP_EVENTS_LOST);
+	push(worker, &event, packet->frame, least(packet->len, DP_EXCEPTION_BYTES),
+	     DP_EXCEPTIONS_LOST);
 }
 
 /* Waits a little for a queue that is full: about a millisecond, then it is the packet's turn to go. */
@@ -196,7 +197,7 @@ static void report_too_big(struct soft_worker *worker, const struct soft_walk *w
 	event.mtu = max_inner;
 	if (!dp_events_push(&worker->dp->base.events, &event, packet->frame + packet->l3_off,
 			    len < DP_TOO_BIG_BYTES ? len : DP_TOO_BIG_BYTES))
-		soft_worker_count(worker, DP_EVENTS_LOST, 1);
+		soft_worker_count(worker, DP_EXCEPTIONS_LOST, 1);
 }
 
 static enum dp_counter seal(struct soft_worker *worker, struct soft_walk *walk,
@@ -285,7 +286,8 @@ static void hold(struct soft_worker *worker, const struct soft_walk *walk,
 		walk_drop(worker, walk,
 			  packet->port == PSP_DP_PORT_HOST ? DP_HOST_UNMATCHED : DP_DROP_PIPE);
 	else
-		dp_hold_add(&worker->dp->base.hold, pipe->base.id, packet, worker->now_ns);
+		dp_hold_add(&worker->dp->base.hold, pipe->base.id, packet,
+			    &worker->link->base.misses, worker->now_ns);
 }
 
 static void leave_to_kernel(struct soft_worker *worker, const struct soft_walk *walk)
@@ -303,6 +305,11 @@ static void leave_to_agent(struct soft_worker *worker, const struct soft_walk *w
 {
 	if (fwd->target == PSP_DP_RSS_MISS) {
 		hold(worker, walk, pipe);
+		return;
+	}
+	if (!dp_gate_pass(&worker->link->base.exceptions, walk->packet->frame + 6,
+			  worker->now_ns)) {
+		walk_drop(worker, walk, DP_EXCEPTIONS_LIMITED);
 		return;
 	}
 	report_exception(worker, walk, pipe);

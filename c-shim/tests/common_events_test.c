@@ -3,9 +3,13 @@
 #include <pthread.h>
 
 #include "../common/events.h"
+#include "../common/gate.h"
 #include "test.h"
 
 #define PRODUCED 20000u
+
+static const uint32_t caps[PSP_DP_EVENT_CLASSES] = {1u << 14, 1u << 14, 1u << 14, 1u << 14,
+						    1u << 14};
 
 static void *produce(void *arg)
 {
@@ -31,7 +35,7 @@ static void ring_hands_over_whole_records(void)
 	uint32_t got = 0, len, idle = 0;
 	void *lost[2];
 
-	CHECK_EQ(dp_events_init(&events, 1u << 14), 0);
+	CHECK_EQ(dp_events_init(&events, caps), 0);
 	for (uint32_t i = 0; i < 2; i++)
 		CHECK_EQ(pthread_create(&threads[i], NULL, produce, &events), 0);
 	while (idle < 3) {
@@ -62,7 +66,7 @@ static void take_says_what_it_needs(void)
 	uint8_t buf[256], data[100] = {1};
 	uint32_t len;
 
-	CHECK_EQ(dp_events_init(&events, 1u << 14), 0);
+	CHECK_EQ(dp_events_init(&events, caps), 0);
 	CHECK(dp_events_push(&events, &event, data, sizeof(data)));
 	CHECK_EQ(dp_events_take(&events, buf, 100, 0, &len), PSP_DP_ERANGE);
 	CHECK_EQ(len, 184);
@@ -77,6 +81,131 @@ static void take_says_what_it_needs(void)
 	dp_events_stop(&events);
 	CHECK_EQ(dp_events_take(&events, buf, len, 0, &len), PSP_DP_ECLOSED);
 	dp_events_free(&events);
+}
+
+/* Records of a batch by their type. */
+static bool read_batch(struct dp_events *events, uint32_t cap, uint32_t seen[7])
+{
+	static uint8_t buf[1u << 17];
+	uint32_t len;
+	int32_t status = dp_events_take(events, buf, cap, 0, &len);
+
+	memset(seen, 0, 7 * sizeof(seen[0]));
+	for (uint32_t at = 0; status == 0 && at < len;) {
+		struct psp_dp_event event;
+
+		memcpy(&event, buf + at, sizeof(event));
+		seen[event.type]++;
+		at += event.record_size;
+	}
+	dp_events_done(events);
+	return status == 0;
+}
+
+static void full_ring_takes_nothing_from_the_others(void)
+{
+	const struct psp_dp_event sample = {.type = PSP_DP_EVENT_SAMPLE};
+	struct dp_events events;
+	uint32_t seen[7], n = 0;
+
+	CHECK_EQ(dp_events_init(&events, caps), 0);
+	while (dp_events_push(&events, &sample, NULL, 0))
+		n++;
+	CHECK_EQ(n, (1u << 14) / sizeof(sample));
+	for (uint16_t type = PSP_DP_EVENT_MISS; type <= PSP_DP_EVENT_PORT; type++) {
+		const struct psp_dp_event event = {.type = type};
+
+		CHECK_EQ(dp_events_push(&events, &event, NULL, 0), type != PSP_DP_EVENT_SAMPLE);
+	}
+	CHECK(read_batch(&events, 1u << 17, seen));
+	for (uint16_t type = PSP_DP_EVENT_MISS; type <= PSP_DP_EVENT_PORT; type++)
+		CHECK_EQ(seen[type], type == PSP_DP_EVENT_SAMPLE ? n : 1);
+	dp_events_free(&events);
+}
+
+static void no_class_takes_more_than_half_while_another_waits(void)
+{
+	const uint32_t size = sizeof(struct psp_dp_event);
+	struct dp_events events;
+	uint32_t seen[7];
+
+	CHECK_EQ(dp_events_init(&events, caps), 0);
+	for (uint16_t type = PSP_DP_EVENT_MISS; type <= PSP_DP_EVENT_SYNDROME; type++) {
+		const struct psp_dp_event event = {.type = type};
+
+		for (uint32_t i = 0; i < 100; i++)
+			CHECK(dp_events_push(&events, &event, NULL, 0));
+	}
+	CHECK(read_batch(&events, 64 * size, seen));
+	CHECK_EQ(seen[PSP_DP_EVENT_SYNDROME], 32);
+	CHECK_EQ(seen[PSP_DP_EVENT_MISS], 16);
+	CHECK_EQ(seen[PSP_DP_EVENT_EXCEPTION], 8);
+	CHECK_EQ(seen[PSP_DP_EVENT_SAMPLE], 8);
+	/* With room for one there is always one. */
+	CHECK(read_batch(&events, size, seen));
+	CHECK_EQ(seen[PSP_DP_EVENT_SYNDROME] + seen[PSP_DP_EVENT_MISS] +
+			 seen[PSP_DP_EVENT_EXCEPTION] + seen[PSP_DP_EVENT_SAMPLE],
+		 1);
+	/* All of it comes. */
+	for (uint32_t i = 0; i < 10; i++)
+		CHECK(read_batch(&events, 64 * size, seen));
+	CHECK_EQ(seen[PSP_DP_EVENT_SAMPLE], 0);
+	dp_events_free(&events);
+}
+
+static const uint8_t one[6] = {2, 0, 0, 0, 0, 1}, other[6] = {2, 0, 0, 0, 0, 2};
+
+static void gate_lets_in_a_burst_and_then_a_rate(void)
+{
+	static struct dp_gate gate;
+	const struct psp_dp_rate rate = {.per_s = PSP_DP_MISS_PER_S, .burst = PSP_DP_MISS_BURST};
+	const struct psp_dp_rate per_mac = {.per_s = PSP_DP_MISS_PER_MAC_PER_S,
+					    .burst = PSP_DP_MISS_PER_MAC_BURST};
+	uint64_t now = 7 * DP_LIMIT_NS;
+	uint32_t in = 0;
+
+	dp_gate_init(&gate, &rate, &per_mac, 5);
+	/* A host that starts: a thousand flows of one workload at once. */
+	for (uint32_t i = 0; i < 1000; i++)
+		CHECK(dp_gate_pass(&gate, one, now));
+	for (uint32_t i = 0; i < 5000; i++)
+		in += dp_gate_pass(&gate, one, now);
+	CHECK_EQ(in, PSP_DP_MISS_PER_MAC_BURST - 1000);
+	CHECK_EQ(atomic_load(&gate.limited), 5000 - in);
+	/* It has taken nothing from another. */
+	CHECK(dp_gate_pass(&gate, other, now));
+	now += DP_LIMIT_NS;
+	in = 0;
+	for (uint32_t i = 0; i < 5000; i++)
+		in += dp_gate_pass(&gate, one, now);
+	CHECK_EQ(in, PSP_DP_MISS_PER_MAC_PER_S);
+}
+
+/* 141,000 packets in a second, each from a MAC of its own. */
+static void gate_bounds_whoever_takes_other_macs(void)
+{
+	static struct dp_gate gate;
+	const struct psp_dp_rate rate = {.per_s = PSP_DP_MISS_PER_S, .burst = PSP_DP_MISS_BURST};
+	const struct psp_dp_rate per_mac = {.per_s = PSP_DP_MISS_PER_MAC_PER_S};
+	uint32_t in = 0;
+
+	dp_gate_init(&gate, &rate, &per_mac, 5);
+	for (uint32_t i = 0; i < 141000; i++) {
+		const uint8_t mac[6] = {2, 0, 0, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i};
+
+		in += dp_gate_pass(&gate, mac, 7 * DP_LIMIT_NS + i * (DP_LIMIT_NS / 141000));
+	}
+	CHECK(in > PSP_DP_MISS_BURST && in <= PSP_DP_MISS_BURST + PSP_DP_MISS_PER_S);
+}
+
+static void gate_without_limits_lets_all_in(void)
+{
+	static struct dp_gate gate;
+	const struct psp_dp_rate none = {.per_s = PSP_DP_RATE_NONE};
+
+	dp_gate_init(&gate, &none, &none, 5);
+	for (uint32_t i = 0; i < 100000; i++)
+		CHECK(dp_gate_pass(&gate, one, DP_LIMIT_NS));
 }
 
 static void limit_allows_one_a_second_for_a_key(void)
@@ -97,6 +226,11 @@ int main(void)
 {
 	RUN(ring_hands_over_whole_records);
 	RUN(take_says_what_it_needs);
+	RUN(full_ring_takes_nothing_from_the_others);
+	RUN(no_class_takes_more_than_half_while_another_waits);
+	RUN(gate_lets_in_a_burst_and_then_a_rate);
+	RUN(gate_bounds_whoever_takes_other_macs);
+	RUN(gate_without_limits_lets_all_in);
 	RUN(limit_allows_one_a_second_for_a_key);
 	return test_summary();
 }

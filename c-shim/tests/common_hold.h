@@ -15,17 +15,20 @@ struct bench {
 	struct dp_counters counters;
 	struct dp_events events;
 	struct dp_hold hold;
+	struct dp_gate *gate; /* NULL: any number of flows */
 	uint8_t frame[FRAME_LEN];
 };
 
-static inline struct bench *bench_new(const struct dp_hold_limits *limits, uint32_t event_bytes)
+static inline struct bench *bench_new(const struct dp_hold_limits *limits, uint32_t ring_bytes)
 {
+	const uint32_t caps[PSP_DP_EVENT_CLASSES] = {ring_bytes, ring_bytes, ring_bytes, ring_bytes,
+						     ring_bytes};
 	struct bench *bench = NULL;
 
 	if (posix_memalign((void **)&bench, 64, sizeof(*bench)) != 0)
 		return NULL;
 	memset(bench, 0, sizeof(*bench));
-	if (dp_events_init(&bench->events, event_bytes) != 0 ||
+	if (dp_events_init(&bench->events, caps) != 0 ||
 	    dp_hold_init(&bench->hold, limits, &bench->counters, &bench->events) != 0)
 		return NULL;
 	return bench;
@@ -51,7 +54,7 @@ static inline void miss(struct bench *bench, uint32_t flow, uint32_t number, uin
 
 	memcpy(packet.fields.outer_ip_src + 8, &flow, 4);
 	memcpy(bench->frame + 50, &number, 4);
-	dp_hold_add(&bench->hold, 7, &packet, now);
+	dp_hold_add(&bench->hold, 7, &packet, bench->gate, now);
 }
 
 static inline uint64_t count(const struct bench *bench, enum dp_counter counter)

@@ -117,7 +117,7 @@ static void miss_events_wait_for_room_in_the_ring(void)
 {
 	const struct dp_hold_limits limits = {
 		.packets_per_flow = 4, .flows = 1024, .bytes = 1u << 20};
-	struct bench *bench = bench_new(&limits, PSP_DP_EVENT_BYTES_MIN);
+	struct bench *bench = bench_new(&limits, PSP_DP_RING_BYTES_MIN);
 	static uint32_t flows[1024];
 	uint32_t n = 0, last = 0, packets;
 
@@ -136,6 +136,29 @@ static void miss_events_wait_for_room_in_the_ring(void)
 	bench_free(bench);
 }
 
+/* A flow that is known is not one more: its packets are held whatever comes. */
+static void flows_beyond_the_gate_are_dropped_and_counted(void)
+{
+	static struct dp_gate gate;
+	const struct psp_dp_rate rate = {.per_s = 10}, none = {.per_s = PSP_DP_RATE_NONE};
+	struct bench *bench = bench_new(&plenty, 1u << 16);
+	static uint32_t flows[64];
+	uint32_t packets;
+
+	dp_gate_init(&gate, &rate, &none, 3);
+	bench->gate = &gate;
+	for (uint32_t i = 0; i < 30; i++)
+		miss(bench, i, i, 1);
+	CHECK_EQ(dp_counter_sum(&bench->counters, DP_MISSES_LIMITED), 20);
+	CHECK_EQ(read_misses(bench, flows, 64), 10);
+	for (uint32_t i = 0; i < 3; i++)
+		miss(bench, 0, i, 1);
+	CHECK_EQ(dp_counter_sum(&bench->counters, DP_MISSES_LIMITED), 20);
+	CHECK_EQ(dp_hold_drop(&bench->hold, flows[0], 0, 0, &packets), 0);
+	CHECK_EQ(packets, 4);
+	bench_free(bench);
+}
+
 int main(void)
 {
 	RUN(flow_has_one_event_and_is_released_in_order);
@@ -143,5 +166,6 @@ int main(void)
 	RUN(drop_counts_under_its_reason_and_holds_off);
 	RUN(bounds_drop_the_oldest);
 	RUN(miss_events_wait_for_room_in_the_ring);
+	RUN(flows_beyond_the_gate_are_dropped_and_counted);
 	return test_summary();
 }

@@ -41,7 +41,7 @@ static void held_is_released_or_dropped_to_the_packet(void)
 {
 	struct dp_hold_limits limits = {
 		.packets_per_flow = 8, .flows = 40, .bytes = 200 * FRAME_LEN};
-	struct race race = {.bench = bench_new(&limits, PSP_DP_EVENT_BYTES_MIN)};
+	struct race race = {.bench = bench_new(&limits, PSP_DP_RING_BYTES_MIN)};
 	struct bench *bench = race.bench;
 	struct dp_held *chain;
 	uint32_t flows[64], n, packets;

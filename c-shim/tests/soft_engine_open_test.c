@@ -99,14 +99,6 @@ static void open_refuses_ports_with_a_sentence(void)
 		{"vlan", "vlan 4095", {UP, PORT(.name = "a_host", .vlan = 4095)}, PSP_DP_EINVAL},
 		{"guard", "guard", {UP, PORT(.name = "a_host", .guard = 3)}, PSP_DP_EINVAL},
 		{"network", "network", {UP, PORT(.name = "a_host", .network = 1)}, PSP_DP_ENOTSUP},
-		{"miss",
-		 "miss",
-		 {UP, PORT(.name = "a_host", .miss_per_mac = {1, 1})},
-		 PSP_DP_ENOTSUP},
-		{"exception",
-		 "exception",
-		 {UP, PORT(.name = "a_host", .exception = {1, 1})},
-		 PSP_DP_ENOTSUP},
 		{"hold", "hold", {UP, PORT(.name = "a_host", .hold_flows = 1)}, PSP_DP_ENOTSUP},
 	};
 	const struct psp_dp_config config = {.size = sizeof(config)};

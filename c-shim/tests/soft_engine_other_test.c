@@ -34,6 +34,51 @@ static void arp_goes_to_the_agent_and_the_reply_comes_back(void)
 	SUB(expect_accounts());
 }
 
+/* Two thousand ARP requests of one MAC, and as many flows that miss and more: what the agent gets has a bound. */
+static void storms_of_one_workload_do_not_reach_the_agent(void)
+{
+	struct psp_dp_port_info info = {.size = sizeof(info)};
+	struct pair pair;
+	uint64_t exceptions;
+
+	CHECK(pair_open(&pair, -1, NULL));
+	memset(&sent.packet, 0, sizeof(sent.packet));
+	sent.packet.frame = sent.buf + DP_HEADROOM;
+	sent.packet.len = 60;
+	memset(sent.packet.frame, 0, 60);
+	memset(sent.packet.frame, 0xff, 6);
+	memcpy(sent.packet.frame + 6, net.a.end_mac, 6);
+	psp_put16(sent.packet.frame + 12, NET_TYPE_ARP);
+	for (uint32_t i = 0; i < 2000; i++)
+		CHECK(net_send(&net.a, &sent));
+	CHECK(graph_wait(net.a.dp, DP_HOST_RX_PACKETS, 2000));
+	SUB(expect_accounts());
+	exceptions = graph_count(net.a.dp, DP_EXCEPTIONS);
+	CHECK(exceptions >= PSP_DP_EXCEPTION_PER_MAC_BURST);
+	CHECK_EQ(graph_count(net.a.dp, DP_EXCEPTIONS_LIMITED), 2000 - exceptions);
+	CHECK(exceptions < 2000);
+	CHECK_EQ(psp_dp_port_query(net.a.dp, HOST, &info), 0);
+	CHECK_EQ(info.exceptions_limited, 2000 - exceptions);
+	/* A host that starts: none of its first thousand flows is lost. */
+	for (uint32_t i = 0; i < 20000; i++) {
+		struct net_side to = net.b;
+
+		to.vip[2] = (uint8_t)(i >> 8);
+		to.vip[3] = (uint8_t)i;
+		net_udp(&sent, &net.a, &to, i, 64);
+		CHECK(net_send(&net.a, &sent));
+		if (i == 999) {
+			CHECK(graph_wait(net.a.dp, DP_HELD_PACKETS, 1000));
+			CHECK_EQ(graph_count(net.a.dp, DP_MISSES_LIMITED), 0);
+		}
+	}
+	CHECK(graph_wait(net.a.dp, DP_HOST_RX_PACKETS, 22000));
+	SUB(expect_accounts());
+	CHECK(graph_count(net.a.dp, DP_MISSES_LIMITED) > 0);
+	CHECK_EQ(psp_dp_port_query(net.a.dp, HOST, &info), 0);
+	CHECK_EQ(info.misses_limited, graph_count(net.a.dp, DP_MISSES_LIMITED));
+}
+
 static void packet_that_does_not_fit_is_reported(void)
 {
 	struct psp_dp_event event;
@@ -108,6 +153,7 @@ static void any_thread_may_inject(void)
 static void run(void)
 {
 	RUN_CLOSED(arp_goes_to_the_agent_and_the_reply_comes_back);
+	RUN_CLOSED(storms_of_one_workload_do_not_reach_the_agent);
 	RUN_CLOSED(packet_that_does_not_fit_is_reported);
 	RUN_CLOSED(other_traffic_is_left_to_the_kernel);
 	RUN_CLOSED(any_thread_may_inject);

@@ -55,6 +55,8 @@ const NO_TRAFFIC: PortTraffic = {
   txBytes: 0n,
   txBusy: 0n,
   txError: 0n,
+  missesLimited: 0n,
+  exceptionsLimited: 0n,
 };
 
 /** One host's tables and held packets. */
