@@ -15,8 +15,9 @@
 /* Who has the frames. The worker that finds none twice has sent everything that it had joined. */
 enum state { IDLE, READY, RUNNING, EMPTY };
 
-struct soft_port {
-	int fd; /* eventfd: readable while there are frames */
+struct memory_port {
+	struct soft_port base; /* first: it is what the plane holds */
+	int fd;                /* eventfd: readable while there are frames */
 	uint8_t side;
 	_Atomic int state; /* hands over everything below */
 	sem_t done;
@@ -30,6 +31,11 @@ struct soft_port {
 };
 
 static struct soft_port *last[2];
+
+static struct memory_port *memory(const struct soft_port *port)
+{
+	return (struct memory_port *)(uintptr_t)port;
+}
 
 static uint64_t thread_ns(void)
 {
@@ -46,9 +52,10 @@ struct soft_port *memory_port_last(uint8_t side)
 	return last[side];
 }
 
-void memory_port_run(struct soft_port *port, const struct memory_frame *frames, uint32_t n,
+void memory_port_run(struct soft_port *given, const struct memory_frame *frames, uint32_t n,
 		     struct memory_run *run)
 {
+	struct memory_port *port = memory(given);
 	const uint64_t one = 1;
 
 	port->frames = frames;
@@ -61,20 +68,23 @@ void memory_port_run(struct soft_port *port, const struct memory_frame *frames, 
 	*run = port->run;
 }
 
-void memory_port_keep(struct soft_port *port, struct memory_frame *frames, uint32_t cap)
+void memory_port_keep(struct soft_port *given, struct memory_frame *frames, uint32_t cap)
 {
+	struct memory_port *port = memory(given);
 	port->kept = frames;
 	port->kept_cap = cap;
 	port->kept_n = 0;
 }
 
-uint64_t memory_port_sent(struct soft_port *port)
+uint64_t memory_port_sent(struct soft_port *given)
 {
+	struct memory_port *port = memory(given);
 	return atomic_exchange(&port->sent, 0);
 }
 
-uint32_t memory_port_kept(const struct soft_port *port)
+uint32_t memory_port_kept(const struct soft_port *given)
 {
+	struct memory_port *port = memory(given);
 	return port->kept_n;
 }
 
@@ -83,31 +93,33 @@ uint32_t memory_port_kept(const struct soft_port *port)
 int32_t soft_port_open(const char *name, uint8_t side, uint16_t vlan, struct soft_port **out,
 		       char *err, uint32_t err_cap)
 {
-	struct soft_port *port = calloc(1, sizeof(*port));
+	struct memory_port *port = calloc(1, sizeof(*port));
 
 	(void)name;
 	(void)vlan;
 	(void)err;
 	(void)err_cap;
-	*out = port;
+	*out = port == NULL ? NULL : &port->base;
 	if (port == NULL)
 		return PSP_DP_ENOMEM;
 	port->side = side;
 	port->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	(void)sem_init(&port->done, 0, 0);
-	last[side] = port;
+	last[side] = &port->base;
 	return port->fd >= 0 ? PSP_DP_OK : PSP_DP_EIO;
 }
 
-void soft_port_close(struct soft_port *port)
+void soft_port_close(struct soft_port *given)
 {
+	struct memory_port *port = memory(given);
 	(void)close(port->fd);
 	(void)sem_destroy(&port->done);
 	free(port);
 }
 
-int32_t soft_port_query(struct soft_port *port, struct psp_dp_port_info *info)
+int32_t soft_port_query(struct soft_port *given, struct psp_dp_port_info *info)
 {
+	struct memory_port *port = memory(given);
 	memset(info, 0, sizeof(*info));
 	info->size = sizeof(*info);
 	info->mtu = MTU;
@@ -122,8 +134,9 @@ int32_t soft_port_follow(struct soft_port *port)
 	return 0;
 }
 
-int soft_port_fd(const struct soft_port *port)
+int soft_port_fd(const struct soft_port *given)
 {
+	struct memory_port *port = memory(given);
 	return port->fd;
 }
 
@@ -137,7 +150,7 @@ static void take(const struct memory_frame *from, uint8_t *buf, uint8_t side,
 }
 
 /* The frames come from another core: the first pass brings them, the second says what copying them costs. */
-static void begin(struct soft_port *port, uint8_t *buf, struct dp_packet *packet)
+static void begin(struct memory_port *port, uint8_t *buf, struct dp_packet *packet)
 {
 	uint64_t start = 0;
 
@@ -151,7 +164,7 @@ static void begin(struct soft_port *port, uint8_t *buf, struct dp_packet *packet
 	atomic_store_explicit(&port->state, RUNNING, memory_order_relaxed);
 }
 
-static void finish(struct soft_port *port)
+static void finish(struct memory_port *port)
 {
 	uint64_t wakes;
 
@@ -161,8 +174,10 @@ static void finish(struct soft_port *port)
 	(void)sem_post(&port->done);
 }
 
-int32_t soft_port_recv(struct soft_port *port, uint8_t *buf, uint32_t cap, struct dp_packet *packet)
+int32_t soft_port_recv(struct soft_port *given, uint8_t *buf, uint32_t cap,
+		       struct dp_packet *packet)
 {
+	struct memory_port *port = memory(given);
 	(void)cap;
 	switch (atomic_load_explicit(&port->state, memory_order_acquire)) {
 	case IDLE:
@@ -184,8 +199,9 @@ int32_t soft_port_recv(struct soft_port *port, uint8_t *buf, uint32_t cap, struc
 	return 1;
 }
 
-int32_t soft_port_send(struct soft_port *port, const struct dp_packet *packet, bool *retry)
+int32_t soft_port_send(struct soft_port *given, const struct dp_packet *packet, bool *retry)
 {
+	struct memory_port *port = memory(given);
 	*retry = false;
 	atomic_fetch_add_explicit(&port->sent, dp_segments(packet), memory_order_relaxed);
 	if (port->kept == NULL)
