@@ -14,7 +14,7 @@ import type { Flows, FlowTotals } from "../model/flows.ts";
 import { egrAclEntry, ingrAclEntry, pspEncryptEntry } from "../pipes/entries.ts";
 import type { InstalledTopology } from "../pipes/install.ts";
 import type { PipeName } from "../pipes/types.ts";
-import type { RxSa, TxSa, VipPair } from "../model/sa.ts";
+import { pairKey, type RxSa, type TxSa, type VipPair } from "../model/sa.ts";
 import type { Clock } from "../model/clock.ts";
 
 /** What `FlowTable` needs of a plane. */
@@ -284,10 +284,6 @@ function built(pipe: PipeName, build: () => EntryDescriptor): EntryDescriptor {
     const what = `Cannot add entry to pipe "${pipe}"`;
     throw new DataPlaneError(`${what}: ${cause.message}`, "EINVAL", { cause });
   }
-}
-
-function pairKey({ localVip, remoteVip }: VipPair): string {
-  return `${localVip} ${remoteVip}`;
 }
 
 function hex(spi: number): string {
