@@ -6,7 +6,8 @@
  *
  * Of a directory "pki", `pki/ca` holds the CA and stays where it was made; `pki/<id>` holds all that the host
  * <id> needs, and nothing that another host must not see, so that it can be copied as it is. The last release
- * put everything side by side; its CA is still found.
+ * put everything side by side: its CA is still found, and what names `pki/<id>.crt`, `pki/<id>.key` or `pki/ca.crt`
+ * finds links there.
  */
 import { ConfigError } from "../config/config.ts";
 import { isDnsName, isIdentity, parseIp } from "../config/addresses.ts";
@@ -101,6 +102,7 @@ export async function pkiInit(options: InitOptions): Promise<CaPaths> {
   });
   writeSecret(paths.key, await keyPem(x509, keys.privateKey));
   Deno.writeTextFileSync(paths.cert, pem(certificate.toString("pem")));
+  link(dir, { name: "ca.crt", to: "ca/ca.crt" });
   return paths;
 }
 
@@ -120,11 +122,12 @@ export async function pkiIssue(options: IssueOptions): Promise<IssuedPaths> {
     spiffeId: `spiffe://${options.domain}/psp/${id}`,
   };
   const flat = { cert: `${dir}/${id}.crt`, key: `${dir}/${id}.key` };
-  const renewsFlat = exists(flat.key) || exists(flat.cert);
+  const renewsFlat = isFile(flat.key) || isFile(flat.cert);
   const x509 = await load();
   // First, so that nothing is made where there is no CA.
   const ca = await readCa(x509, { dir: findCa(caDir), nowMs: options.nowMs ?? Date.now() });
-  prepare(options, { folder, files: [flat.cert, flat.key, paths.cert, paths.key, paths.ca] });
+  const files = [paths.cert, paths.key, paths.ca, ...(renewsFlat ? [flat.cert, flat.key] : [])];
+  prepare(options, { folder, files });
   const keys = await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: serial(),
@@ -156,6 +159,8 @@ export async function pkiIssue(options: IssueOptions): Promise<IssuedPaths> {
     writeSecret(to.key, key);
     Deno.writeTextFileSync(to.cert, pem(certificate.toString("pem")));
   }
+  for (const file of [`${id}.crt`, `${id}.key`]) link(dir, { name: file, to: `${id}/${file}` });
+  link(dir, { name: "ca.crt", to: `${id}/ca.crt` });
   const notes: string[] = [];
   if (ca.dir === dir) {
     notes.push(
@@ -319,6 +324,26 @@ function writeSecret(path: string, content: string): void {
     Deno.renameSync(fresh, path);
   } catch (cause) {
     throw new ConfigError(`Cannot write "${path}": ${fileReason(cause)}`, [], { cause });
+  }
+}
+
+/** Where the last release had a file, a link to it. What is there already stays. */
+function link(dir: string, { name, to }: { readonly name: string; readonly to: string }): void {
+  const path = `${dir}/${name}`;
+  if (exists(path)) return;
+  try {
+    Deno.symlinkSync(to, path);
+  } catch (cause) {
+    throw new ConfigError(`Cannot link "${path}": ${fileReason(cause)}`, [], { cause });
+  }
+}
+
+/** Whether a file itself is there, not a link to one. */
+function isFile(path: string): boolean {
+  try {
+    return Deno.lstatSync(path).isFile;
+  } catch {
+    return false;
   }
 }
 

@@ -49,11 +49,33 @@ Deno.test("a host's folder has its own three files, and the CA's key is in the C
     const ca = await pkiInit({ dir });
     for (const id of ["h1", "h2"]) await pkiIssue({ dir, id, domain: "example.org" });
     const names = (path: string) => [...Deno.readDirSync(path)].map(({ name }) => name).sort();
-    assert.deepEqual(names(dir), ["ca", "h1", "h2"]);
+    const files = (path: string) =>
+      [...Deno.readDirSync(path)].filter(({ isSymlink }) => !isSymlink);
+    assert.deepEqual(files(dir).map(({ name }) => name).sort(), ["ca", "h1", "h2"]);
     assert.deepEqual(names(`${dir}/ca`), ["ca.crt", "ca.key"]);
     assert.deepEqual(names(`${dir}/h1`), ["ca.crt", "h1.crt", "h1.key"]);
     assert.equal(ca.key, `${dir}/ca/ca.key`);
     assert.equal(Deno.readTextFileSync(`${dir}/h1/ca.crt`), Deno.readTextFileSync(ca.cert));
+  } finally {
+    Deno.removeSync(dir, { recursive: true });
+  }
+});
+
+Deno.test("what the last release wrote side by side is found there by links, the CA's key is not", async () => {
+  const dir = Deno.makeTempDirSync();
+  try {
+    await pkiInit({ dir });
+    const issue = () => pkiIssue({ dir, id: "h1", domain: "example.org", force: true });
+    await issue();
+    const { cert, key, ca, notes } = await issue();
+    const read = (path: string) => Deno.readTextFileSync(path);
+    assert.equal(read(`${dir}/h1.crt`), read(cert));
+    assert.equal(read(`${dir}/h1.key`), read(key));
+    assert.equal(read(`${dir}/ca.crt`), read(ca));
+    assert.throws(() => read(`${dir}/ca.key`), Deno.errors.NotFound);
+    assert.deepEqual(notes, []);
+    const links = [...Deno.readDirSync(dir)].filter(({ isSymlink }) => isSymlink);
+    assert.deepEqual(links.map(({ name }) => name).sort(), ["ca.crt", "h1.crt", "h1.key"]);
   } finally {
     Deno.removeSync(dir, { recursive: true });
   }
