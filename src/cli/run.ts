@@ -4,7 +4,7 @@
 import type { RunOptions } from "../agent/agent.ts";
 import type { Config } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
-import { watchConfig } from "../config/watch.ts";
+import { watchFiles } from "../config/watch.ts";
 import type { Log } from "../model/log.ts";
 import { openLog } from "../agent/logging.ts";
 import { EXIT, type ExitCode, sentence } from "./io.ts";
@@ -18,7 +18,7 @@ export async function run(
   const log = openLog(config.log);
   for (const reason of warnings) log.warn("Configuration warning", { reason });
   const { signal, onHangup, hangUp } = listen(log);
-  watchConfig(args.config, hangUp, { signal });
+  watchFiles([args.config], hangUp, { signal });
   const reload = async () => {
     const again = await load(args);
     for (const reason of again.warnings) log.warn("Configuration warning", { reason });

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Says when the configuration file has become another one: written over, renamed into place, or behind a link
- * that was turned. The directory's events are quick; a look every now and then serves where there are none.
+ * Says when one of some files has become another one: written over, renamed into place, behind a link that was turned,
+ * or written over where a link leads. The directories' events are quick; a look every now and then serves where there
+ * are none.
  */
 
 /** How it looks. */
@@ -11,24 +12,32 @@ export interface WatchOptions {
   readonly signal: AbortSignal;
   /** Between two looks; default 400 ms, so that a change is known within a second anywhere. */
   readonly pollMs?: number;
-  /** Quiet time after an event: whoever writes a file does so in several steps. Default 100 ms. */
+  /** Quiet time after an event: whoever writes files does so in several steps. Default 100 ms. */
   readonly debounceMs?: number;
 }
 
 /** Calls `changed` after each change, until the signal aborts. A file that is gone is no change. */
-export function watchConfig(file: string, changed: () => void, options: WatchOptions): void {
+export function watchFiles(
+  files: readonly string[],
+  changed: () => void,
+  options: WatchOptions,
+): void {
   const { signal, pollMs = 400, debounceMs = 100 } = options;
-  let known = identityOf(file);
+  const known = new Map(files.map((file) => [file, identityOf(file)]));
   let pending: ReturnType<typeof setTimeout> | undefined;
   const look = () => {
-    const now = identityOf(file);
-    if (now === undefined || now === known) return;
-    known = now;
-    changed();
+    let any = false;
+    for (const file of files) {
+      const now = identityOf(file);
+      if (now === undefined || now === known.get(file)) continue;
+      known.set(file, now);
+      any = true;
+    }
+    if (any) changed();
   };
   const poll = setInterval(look, pollMs);
   Deno.unrefTimer(poll);
-  const watcher = watchDirectory(file);
+  const watcher = watchDirectories(files);
   const soon = () => {
     clearTimeout(pending);
     pending = setTimeout(look, debounceMs);
@@ -42,12 +51,26 @@ export function watchConfig(file: string, changed: () => void, options: WatchOpt
   }, { once: true });
 }
 
-/** The directory, not the file: most tools replace a file by renaming another over it. */
-function watchDirectory(file: string): Deno.FsWatcher | undefined {
+/** The directories, not the files: most tools replace a file by renaming another over it. */
+function watchDirectories(files: readonly string[]): Deno.FsWatcher | undefined {
+  const directories = new Set(files.flatMap((file) => [file, target(file)]).map(directoryOf));
   try {
-    return Deno.watchFs(file.replace(/[^/]*$/, "") || ".", { recursive: false });
+    return Deno.watchFs([...directories], { recursive: false });
   } catch {
     return undefined;
+  }
+}
+
+function directoryOf(file: string): string {
+  return file.replace(/[^/]*$/, "") || ".";
+}
+
+/** Where links lead now; the look finds what comes of a link that is turned later. */
+function target(file: string): string {
+  try {
+    return Deno.realPathSync(file);
+  } catch {
+    return file;
   }
 }
 

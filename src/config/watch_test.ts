@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { within } from "../../tests/support/wait.ts";
-import { watchConfig } from "./watch.ts";
+import { watchFiles } from "./watch.ts";
 
 /** Watches a file in a directory of its own; `next` is the next change. */
 async function watching(
@@ -14,7 +14,7 @@ async function watching(
     const file = `${dir}/peers.json`;
     Deno.writeTextFileSync(file, "{}");
     let change = Promise.withResolvers<void>();
-    watchConfig(file, () => change.resolve(), { signal: end.signal, ...options });
+    watchFiles([file], () => change.resolve(), { signal: end.signal, ...options });
     await tell({ dir, file }, async () => {
       await within(change.promise, "the change of the file", 1000);
       change = Promise.withResolvers();
@@ -49,6 +49,23 @@ Deno.test("a link that is turned to another file is a change", async () => {
     Deno.writeTextFileSync(`${dir}/two`, '{"a": 1}');
     await next();
   });
+});
+
+Deno.test("a file that is written over where a link leads is told by its directory's events", async () => {
+  const dir = Deno.makeTempDirSync({ prefix: "psp-watch-" });
+  const end = new AbortController();
+  try {
+    Deno.mkdirSync(`${dir}/h1`);
+    Deno.writeTextFileSync(`${dir}/h1/h1.crt`, "one");
+    Deno.symlinkSync("h1/h1.crt", `${dir}/h1.crt`);
+    const change = Promise.withResolvers<void>();
+    watchFiles([`${dir}/h1.crt`], () => change.resolve(), { signal: end.signal, ...SLOW_POLL });
+    Deno.writeTextFileSync(`${dir}/h1/h1.crt`, "another");
+    await within(change.promise, "the change of the file", 1000);
+  } finally {
+    end.abort();
+    Deno.removeSync(dir, { recursive: true });
+  }
 });
 
 Deno.test("a file that goes away and comes back with other content is one change", async () => {

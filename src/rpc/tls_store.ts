@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * The TLS files in force, kept up to date: a watcher for the directories, a poll for file systems where
- * watching says nothing, and `reload()` for SIGHUP. A bad new set changes nothing but the log.
+ * The TLS files in force, kept up to date: they are watched, read again now and then, and by `reload()` for SIGHUP.
+ * A bad new set changes nothing but the log.
  */
 import { ConfigError, type TlsFiles } from "../config/config.ts";
+import { watchFiles } from "../config/watch.ts";
 import { ChainJudge } from "./chain.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
 import { loadTls, type TlsKey, type TlsMaterial } from "./tls.ts";
@@ -16,7 +17,7 @@ export interface TlsStoreOptions {
   readonly key?: TlsKey;
   readonly owner?: Owner;
   readonly events?: RpcEvents;
-  /** Default 30 s; 0: no watching and no polling. */
+  /** Between two readings that nothing asked for; default 30 s. 0: none, and no watching. */
   readonly pollMs?: number;
   /** Quiet time after the last change on disk; default 250. */
   readonly debounceMs?: number;
@@ -28,6 +29,8 @@ export interface TlsStoreOptions {
 export type TlsListener = (now: TlsMaterial, before: TlsMaterial) => void;
 
 const DAY_MS = 86_400_000;
+/** Between two looks whether the files are others: where a change shows in no event it is in force a little later. */
+const LOOK_MS = 1000;
 
 const SAID: Readonly<Record<TlsWarning["kind"], string>> = {
   "expires-soon": "TLS certificate expires soon",
@@ -46,9 +49,8 @@ export class TlsStore implements Disposable {
   readonly #listeners = new Set<TlsListener>();
   #current: TlsMaterial;
   #judge: ChainJudge;
-  #watcher: Deno.FsWatcher | undefined;
+  readonly #end = new AbortController();
   #poll: ReturnType<typeof setInterval> | undefined;
-  #pending: ReturnType<typeof setTimeout> | undefined;
   #warnedOf = "";
   /** What was warned about, and when, wall clock. */
   readonly #warned = new Map<string, number>();
@@ -123,10 +125,8 @@ export class TlsStore implements Disposable {
 
   /** Stops watching. */
   [Symbol.dispose](): void {
-    this.#watcher?.close();
-    this.#watcher = undefined;
+    this.#end.abort();
     clearInterval(this.#poll);
-    clearTimeout(this.#pending);
     this.#listeners.clear();
   }
 
@@ -134,25 +134,12 @@ export class TlsStore implements Disposable {
     const poll = setInterval(() => this.reload(), this.#options.pollMs ?? 30_000);
     Deno.unrefTimer(poll);
     this.#poll = poll;
-    const paths = [this.#files.cert, this.#files.key, this.#files.ca];
-    // The directory, not the file: most tools replace a file by renaming another over it.
-    const dirs = new Set(paths.map((path) => path.replace(/[^/]*$/, "") || "."));
-    try {
-      this.#watcher = Deno.watchFs([...dirs], { recursive: false });
-    } catch {
-      return; // The poll remains.
-    }
-    this.#watch(this.#watcher).catch(() => this.#watcher = undefined);
-  }
-
-  async #watch(watcher: Deno.FsWatcher): Promise<void> {
-    for await (const event of watcher) {
-      if (event.kind === "access") continue;
-      clearTimeout(this.#pending);
-      const pending = setTimeout(() => this.reload(), this.#options.debounceMs ?? 250);
-      Deno.unrefTimer(pending);
-      this.#pending = pending;
-    }
+    const { cert, key, ca } = this.#files;
+    watchFiles([cert, key, ca], () => this.reload(), {
+      signal: this.#end.signal,
+      pollMs: LOOK_MS,
+      debounceMs: this.#options.debounceMs ?? 250,
+    });
   }
 
   #load(): TlsMaterial {

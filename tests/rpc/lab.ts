@@ -61,11 +61,7 @@ export class Lab implements Disposable {
     options: { ca?: string; domain?: string; dns?: string[]; ips?: string[]; days?: number } = {},
   ): Promise<IssuedPaths> {
     const { ca = "ca", domain = DOMAIN, ...more } = options;
-    const paths = await pkiIssue({ dir: `${this.dir}/${ca}`, id, domain, force: true, ...more });
-    const files = this.files(id, ca);
-    Deno.copyFileSync(paths.key, files.key);
-    Deno.copyFileSync(paths.cert, files.cert);
-    return paths;
+    return await pkiIssue({ dir: `${this.dir}/${ca}`, id, domain, force: true, ...more });
   }
 
   files(id: string, ca = "ca"): TlsFiles {
