@@ -72,7 +72,6 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
   if (tls !== undefined) stack.use(tls);
   const setup = stack.use(await setUpPlane(config));
   const { plane, installed, backend } = setup;
-  dropLoading();
   const notify = stack.use(openManager(setup.library, log));
   const trust = trustOf(config);
   const insecure = tls === undefined ? { insecure: true } : { tls };
@@ -135,6 +134,8 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
     descriptors,
   });
   ends.push(() => status.close());
+  // Nothing is loaded from here on; what kept it from starting until here may let it load again.
+  dropLoading();
 
   plane.start();
   const pump = pumpEvents({ core, parts, plane, signal });

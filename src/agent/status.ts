@@ -18,7 +18,7 @@ export interface AgentStatusParts {
   readonly plane: Pick<Plane, "kind" | "version" | "counters" | "queryPipe" | "queryEntry">;
   readonly installed: InstalledTopology;
   readonly samples: SampleHub;
-  readonly watch: Pick<PlaneWatch, "counters" | "ports">;
+  readonly watch: Pick<PlaneWatch, "counters" | "ports" | "faults">;
   /** The three numbers about the MTU, at this moment. */
   readonly mtu: () => StatusView["mtu"];
   /** Counters kept outside of core and plane: the RPC listener's. */
@@ -55,6 +55,7 @@ export function agentStatus(parts: AgentStatusParts): StatusSource {
           ...parts.counters(),
         },
         mtu: parts.mtu(),
+        faults: parts.watch.faults(),
         ...(expiresAt === undefined ? {} : { certificateExpiresAtMs: expiresAt }),
       };
     },

@@ -35,7 +35,11 @@ export interface Group {
 }
 
 const run: Parser<"sync", Task, unknown> = map(
-  object({ config, library }),
+  object({
+    config,
+    library,
+    once: toggle("--once", message`End with 1 instead of waiting for what is not there yet.`),
+  }),
   (args) => async () => (await import("./run.ts")).run(args),
 );
 

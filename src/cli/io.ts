@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** What every command uses: exit codes, output, tables, one sentence for an error. */
-import { ConfigError } from "../config/config.ts";
+import { ConfigError, EnvironmentError } from "../config/config.ts";
 import { fileReason } from "../config/reasons.ts";
 
 /** Exit codes of the program. */
@@ -42,6 +42,7 @@ export function reportError(error: unknown): ExitCode {
   }
   if (isDebug() && error instanceof Error) err(error.stack ?? "");
   if (error instanceof CommandError) return error.exitCode;
+  if (error instanceof EnvironmentError) return EXIT.failure;
   return error instanceof ConfigError ? EXIT.config : EXIT.failure;
 }
 

@@ -2,37 +2,66 @@
 
 /** `psp-agent run`: the agent itself, until a signal ends it. */
 import type { RunOptions } from "../agent/agent.ts";
-import type { Config } from "../config/config.ts";
+import { type Config, EnvironmentError } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
+import { systemClock } from "../model/clock.ts";
 import { watchFiles } from "../config/watch.ts";
 import type { Log } from "../model/log.ts";
 import { openLog } from "../agent/logging.ts";
 import { EXIT, type ExitCode, sentence } from "./io.ts";
 import { shimPath } from "./shim.ts";
 
-/** Loads the configuration and runs. Throws `ConfigError`, or what the agent throws when it cannot start. */
-export async function run(
-  args: { readonly config: string; readonly library?: string | undefined },
-): Promise<ExitCode> {
-  const { config, warnings } = await load(args);
-  const log = openLog(config.log);
-  for (const reason of warnings) log.warn("Configuration warning", { reason });
+/** What `run` is told. */
+interface RunArgs {
+  readonly config: string;
+  readonly library?: string | undefined;
+  /** A machine that is not ready ends it. */
+  readonly once?: boolean;
+}
+
+/**
+ * Loads the configuration and runs. What is not there yet (an interface, an address, a certificate, the right time) is
+ * waited for. Throws `ConfigError`, or what the agent throws when it cannot start.
+ */
+export async function run(args: RunArgs): Promise<ExitCode> {
+  const { config: { log: logging } } = await load(args, "told");
+  const log = openLog(logging);
   const { signal, onHangup, hangUp } = listen(log);
   watchFiles([args.config], hangUp, { signal });
-  const reload = async () => {
-    const again = await load(args);
-    for (const reason of again.warnings) log.warn("Configuration warning", { reason });
-    return again.config;
+  const warned = new Set<string>();
+  const read = async () => {
+    const { config, warnings } = await load(args, "needed");
+    for (const reason of warnings) {
+      if (!warned.has(reason)) log.warn("Configuration warning", { reason });
+      warned.add(reason);
+    }
+    return config;
   };
   const { runAgent } = await import("../agent/agent.ts");
-  await runAgent(config, { log, signal, onHangup, reload });
+  const { RETRY_MS, Waiting } = await import("../agent/waiting.ts");
+  const clock = systemClock();
+  await using waiting = new Waiting({ log, now: () => clock.now() });
+  while (!signal.aborted) {
+    let config: Config | undefined;
+    try {
+      config = await read();
+      await waiting[Symbol.asyncDispose]();
+      await runAgent(config, { log, signal, onHangup, reload: read });
+      break;
+    } catch (error) {
+      if (args.once || !(error instanceof EnvironmentError)) throw error;
+      await waiting.say(sentence(error), config);
+      await clock.sleep(RETRY_MS, signal).catch(() => {/* told to end */});
+    }
+  }
   return EXIT.ok;
 }
 
 async function load(
-  { config: file, library }: { readonly config: string; readonly library?: string | undefined },
+  { config: file, library }: RunArgs,
+  files: "needed" | "told",
 ): Promise<{ config: Config; warnings: readonly string[] }> {
-  const { config, warnings } = await loadConfig(file);
+  const { config, warnings } = await loadConfig(file, { files });
   const { kind } = config.plane;
   const path = shimPath({ library: library ?? config.plane.library, kind });
   return { config: { ...config, plane: { ...config.plane, library: path } }, warnings };

@@ -56,7 +56,7 @@ export function statusText(view: StatusView, nowMs: number): string {
   const { plane, mtu, rotation, tunnels: t } = view;
   const facts: [string, string][] = [
     ["agent", `${view.id}, psp-agent ${view.version}, up ${since(view.startedAtMs, nowMs)}`],
-    ["state", view.draining ? "draining" : "running"],
+    ["state", [view.draining ? "draining" : "running", ...view.faults].join("; ")],
     ["plane", `${plane.kind} (${plane.backend}), uplink ${plane.uplink}, host ${plane.host}`],
     ...plane.ports.length === 0 ? [] : [["guard", guardText(plane.ports)] as [string, string]],
     [

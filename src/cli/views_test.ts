@@ -55,6 +55,7 @@ const VIEW: StatusView = {
   mtu: { uplink: 1500, overhead: 68, largestInnerPacket: 1432 },
   certificateExpiresAtMs: NOW + 30 * 86_400_000,
   draining: false,
+  faults: [],
 };
 
 Deno.test("status for people", () => {

@@ -28,3 +28,10 @@ export class ConfigError extends Error {
     super(message, options);
   }
 }
+
+/**
+ * What the configuration names is not as it must be, or not yet: an interface, an address or a certificate that is not
+ * there, a clock that is wrong, a port or a directory that somebody else has. The file is not wrong, and the same again
+ * may help.
+ */
+export class EnvironmentError extends ConfigError {}

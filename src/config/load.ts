@@ -4,7 +4,7 @@
 import { dirname, resolve } from "node:path";
 import * as v from "valibot";
 import { defaultListen, isOneAddress, parseCidr } from "./addresses.ts";
-import { type Config, ConfigError } from "./config.ts";
+import { type Config, ConfigError, EnvironmentError } from "./config.ts";
 import { fromFile } from "./file_form.ts";
 import { fileReason } from "./reasons.ts";
 import { problemsOf, type Remark, warningsOf } from "./rules.ts";
@@ -32,8 +32,8 @@ const EMPTY_HINT =
 const MAX_BYTES = 16 * 2 ** 20;
 
 /**
- * Reads and checks a file. Throws `ConfigError`. Files that it names but that cannot be read are problems,
- * or only told where `files` says so (to check a file on another machine).
+ * Reads and checks a file. Throws `ConfigError`. Files that it names but that cannot be read are an
+ * `EnvironmentError`, or only told where `files` says so (to check a file on another machine).
  */
 export async function loadConfig(
   file: string,
@@ -45,7 +45,8 @@ export async function loadConfig(
     text: `${file}: ${key}: ${why}`,
   }));
   if (unreadable.length > 0 && files === "needed") {
-    throw report(file, unreadable.map(({ text }) => text));
+    const { message, problems } = report(file, unreadable.map(({ text }) => text));
+    throw new EnvironmentError(message, problems);
   }
   return { config, warnings, unreadable };
 }

@@ -63,6 +63,8 @@ export interface StatusView {
   };
   readonly certificateExpiresAtMs?: number;
   readonly draining: boolean;
+  /** Why nothing passes, such as "interface p0 is gone". */
+  readonly faults: readonly string[];
 }
 
 export interface SaView {

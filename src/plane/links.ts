@@ -39,6 +39,12 @@ export class LinkWatch {
     }
   }
 
+  /** Why nothing passes, as found at the last look: "interface p0 is gone". */
+  faults(): readonly string[] {
+    return [...this.#state].filter(([, state]) => state !== "up")
+      .map(([port, state]) => `interface ${this.#options.names[port]} is ${state}`);
+  }
+
   #look(port: PortName): "up" | "down" | "gone" {
     try {
       const { present, linkUp } = this.#options.query(port);

@@ -5,7 +5,7 @@ import { DataPlane } from "../../ffi/data_plane.ts";
 import { type Library, openLibrary } from "../../ffi/library.ts";
 import { backends } from "../../ffi/offline.ts";
 import { DataPlaneError, type PlaneOptions, type PspVersionNumber } from "../../ffi/plane.ts";
-import { type Config, ConfigError } from "../config/config.ts";
+import { type Config, ConfigError, EnvironmentError } from "../config/config.ts";
 import { coresOf } from "../config/values.ts";
 import { type InstalledTopology, installTopology } from "../pipes/install.ts";
 import { buildTopology } from "../pipes/topology.ts";
@@ -59,9 +59,9 @@ function openPlane(library: Library, config: Config): DataPlane {
   try {
     return DataPlane.open(library, planeOptions(config));
   } catch (error) {
-    // An interface that is not there is a matter of the configuration, not of the run.
-    if (error instanceof DataPlaneError && error.code === "ENODEV") {
-      throw new ConfigError(error.message, [], { cause: error });
+    // An interface that is not there, or that another agent has, may be there in a while.
+    if (error instanceof DataPlaneError && (error.code === "ENODEV" || error.code === "EBUSY")) {
+      throw new EnvironmentError(error.message, [], { cause: error });
     }
     throw error;
   }

@@ -17,6 +17,8 @@ export interface PlaneWatch extends Disposable {
   counters(): Readonly<Record<string, bigint>>;
   /** As they were found at the last look. */
   ports(): readonly PortView[];
+  /** Why nothing passes, as found at the last look. */
+  faults(): readonly string[];
 }
 
 /** Begins to look, once a second. */
@@ -48,6 +50,7 @@ export function watchPlane(
   return {
     counters: () => ({ ...forwarding.counters(), ...guard.counters() }),
     ports: () => guard.ports(),
+    faults: () => links.faults(),
     [Symbol.dispose]: () => clearInterval(timer),
   };
 }

@@ -6,7 +6,7 @@
  * opened again when nobody opens.
  */
 import * as net from "node:net";
-import { ConfigError } from "../config/config.ts";
+import { EnvironmentError } from "../config/config.ts";
 import type { RpcEvents } from "./events.ts";
 
 /** How a listening socket is kept. */
@@ -39,7 +39,7 @@ const RETRY_MS = 500;
 /** How long a call of our own may wait to be accepted. */
 const ANSWER_MS = 1_000;
 
-/** Listens. Throws `ConfigError` when the address cannot be used. */
+/** Listens. Throws `EnvironmentError` when the address cannot be used. */
 export async function openDoor(options: DoorOptions): Promise<Door> {
   const { events } = options;
   const { hostname, port } = splitListen(options.listen);
@@ -57,9 +57,8 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
     await bind(server, { hostname, port, backlog: options.backlog });
   } catch (cause) {
     const why = listenReason(cause);
-    throw new ConfigError(`Cannot listen on "${options.listen}" (${options.key}): ${why}`, [], {
-      cause,
-    });
+    const message = `Cannot listen on "${options.listen}" (${options.key}): ${why}`;
+    throw new EnvironmentError(message, [], { cause });
   }
   const address = server.address() as net.AddressInfo;
   const at = { hostname: address.address, port: address.port };

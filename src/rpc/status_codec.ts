@@ -54,6 +54,7 @@ export function statusToProto(view: StatusView): pb.GetStatusResponse {
     mtu: create(pb.MtuStatusSchema, view.mtu),
     ...time("certificateExpiresAt", view.certificateExpiresAtMs),
     draining: view.draining,
+    faults: [...view.faults],
   });
 }
 
@@ -101,6 +102,7 @@ export function statusFromProto(message: pb.GetStatusResponse): StatusView {
     },
     ...maybe("certificateExpiresAtMs", ms(message.certificateExpiresAt)),
     draining: message.draining,
+    faults: message.faults,
   };
 }
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * The listener for operators, browsers and curl: StatusService, `/healthz`, `/metrics`. On loopback it is
+ * The listener for operators, browsers and curl: StatusService, `/healthz`, `/readyz`, `/metrics`. On loopback it is
  * plain HTTP; beyond that it wants TLS and proof of who asks. No CORS headers: pages of others read nothing.
  */
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { timingSafeEqual } from "node:crypto";
 import { isLoopback } from "../config/addresses.ts";
-import { type Config, ConfigError } from "../config/config.ts";
+import { type Config, ConfigError, EnvironmentError } from "../config/config.ts";
 import { fileReason } from "../config/reasons.ts";
 import type { StatusSource } from "../model/status.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
@@ -204,11 +204,13 @@ function other(
   if (request.method !== "GET" && request.method !== "HEAD") {
     return afterBody(request, () => answer(response, 404, "Not found\n"));
   }
-  if (path === "/healthz") {
-    const { draining } = source.status();
+  if (path === "/healthz" || path === "/readyz") {
+    const { draining, faults } = source.status();
     const closed = deaf();
-    const wrong = draining ? "draining" : closed && `${closed} accepts no connections`;
-    return answer(response, wrong ? 503 : 200, `${wrong ?? "ok"}\n`);
+    const wrong = draining
+      ? "draining"
+      : [...closed === undefined ? [] : [`${closed} accepts no connections`], ...faults].join("; ");
+    return answer(response, wrong ? 503 : 200, `${wrong || "ok"}\n`);
   }
   if (path === "/metrics") {
     return answer(response, 200, metricsText(source.status(), source.pipes()), METRICS_TYPE);
@@ -251,14 +253,14 @@ function readToken(path: string): Uint8Array {
   try {
     token = new TextEncoder().encode(Deno.readTextFileSync(path).trim());
   } catch (cause) {
-    throw new ConfigError(
+    throw new EnvironmentError(
       `Cannot read status.token_file "${path}": ${fileReason(cause)}`,
       [],
       { cause },
     );
   }
   if (token.length < MIN_TOKEN_OCTETS) {
-    throw new ConfigError(
+    throw new EnvironmentError(
       `Cannot use status.token_file "${path}": a token of at least ${MIN_TOKEN_OCTETS} characters ` +
         `is needed, this one has ${token.length}`,
     );

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Certificate, key and CA bundle from files: checked as a set before anything uses them. */
-import { ConfigError, type TlsFiles } from "../config/config.ts";
+import { EnvironmentError, type TlsFiles } from "../config/config.ts";
 import type { Purpose } from "./chain.ts";
 import {
   bundleWarnings,
@@ -118,14 +118,14 @@ export function examineTls(files: TlsFiles, { nowMs, owner }: TlsCheck): {
   return { material, problems, warnings };
 }
 
-/** Reads and checks a set. Throws `ConfigError` with all that is wrong; `key` is where the files are named. */
+/** Reads and checks a set. Throws `EnvironmentError` with all that is wrong; `key` is where the files are named. */
 export function loadTls(
   files: TlsFiles,
   { key = "rpc.tls", ...how }: TlsCheck & { readonly key?: TlsKey | undefined },
 ): TlsMaterial {
   const { material, problems } = examineTls(files, how);
   if (material !== undefined) return material;
-  throw new ConfigError(`Cannot use ${key}: ${problems.join("; ")}`, problems);
+  throw new EnvironmentError(`Cannot use ${key}: ${problems.join("; ")}`, problems);
 }
 
 /** What `node:tls` takes for a context. */

@@ -5,7 +5,7 @@
  * Writes of the record are batched; reservations are durable before they are used.
  */
 import { DatabaseSync, type StatementSync } from "node:sqlite";
-import { ConfigError } from "../config/config.ts";
+import { ConfigError, EnvironmentError } from "../config/config.ts";
 import { fileReason } from "../config/reasons.ts";
 import type { Log } from "../model/log.ts";
 import type { SaRecord, SaRecords, TunnelRecord } from "../model/sa_record.ts";
@@ -246,8 +246,8 @@ function setAside({ path, log, wallMs }: SaStoreOptions, error: unknown): void {
   });
 }
 
-function unusable(path: string, cause: unknown): ConfigError {
-  return new ConfigError(`Cannot use database "${path}": ${fileReason(cause)}`, [], { cause });
+function unusable(path: string, cause: unknown): EnvironmentError {
+  return new EnvironmentError(`Cannot use database "${path}": ${fileReason(cause)}`, [], { cause });
 }
 
 // ---- the schema ------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 /** The state directory: nobody else's to read, and one agent's at a time. */
 import { dirname } from "node:path";
-import { ConfigError } from "../config/config.ts";
+import { ConfigError, EnvironmentError } from "../config/config.ts";
 import { fileReason } from "../config/reasons.ts";
 
 /** Holds the directory until disposed of. */
@@ -85,7 +85,9 @@ function takeLock(path: string): Deno.FsFile {
     throw error;
   }
   file.close();
-  throw refusal(path, "another psp-agent holds its lock");
+  throw new EnvironmentError(
+    `Cannot use state directory "${path}": another psp-agent holds its lock`,
+  );
 }
 
 /** Takes away directories that a start made and that came to nothing; one that holds something stays. */

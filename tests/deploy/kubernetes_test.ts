@@ -48,6 +48,7 @@ const container = v.strictObject({
   }),
   startupProbe: v.optional(probe),
   livenessProbe: v.optional(probe),
+  readinessProbe: v.optional(probe),
   resources: v.optional(v.strictObject({
     requests: v.optional(labels),
     limits: v.optional(labels),

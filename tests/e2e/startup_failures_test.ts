@@ -49,10 +49,11 @@ const CASES: readonly Case[] = [
 
 story("what keeps an agent from starting is one sentence", {}, async ({ world, launch }) => {
   for (const { why, change, names } of CASES) {
-    await assertRefuses(await launch("h1", { change: (config) => change(config, world) }), {
-      why,
-      names,
+    const agent = await launch("h1", {
+      change: (config) => change(config, world),
+      args: ["--once"],
     });
+    await assertRefuses(agent, { why, names });
   }
   assert.deepEqual(await pidsIn(world.ns("h1")), []);
 });
@@ -62,7 +63,7 @@ story("a port in use keeps an agent from starting", {}, async ({ world, launch }
   for (const port of [7443, 7480]) {
     const hostname = port === 7443 ? world.host("h1").pip : "127.0.0.1";
     await worker.proxy({ listen: { hostname, port }, target: { hostname, port: 1 } });
-    const agent = await launch("h1");
+    const agent = await launch("h1", { args: ["--once"] });
     await assertRefuses(agent, { why: `port ${port} is in use`, names: new RegExp(`${port}`) });
     await worker.proxyClose();
   }

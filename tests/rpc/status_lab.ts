@@ -50,6 +50,7 @@ export const STATUS: StatusView = {
   mtu: { uplink: 1500, overhead: 80, largestInnerPacket: 1420 },
   certificateExpiresAtMs: 1_800_000_000_000,
   draining: false,
+  faults: [],
 };
 
 export const TUNNELS: readonly TunnelView[] = [

@@ -28,6 +28,8 @@ export interface AgentOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** A command that runs the program, such as `setpriv ...`. */
   readonly wrap?: readonly string[];
+  /** More of the command line, such as "--once". */
+  readonly args?: readonly string[];
 }
 
 /** One line of an agent's log. */
@@ -67,7 +69,8 @@ export class AgentProcess implements AsyncDisposable {
     this.host = host;
     this.configPath = configPath;
     this.#world = world;
-    this.#child = spawn([...options.wrap ?? [], AGENT_BIN, "--config", configPath], {
+    const { wrap = [], args = [] } = options;
+    this.#child = spawn([...wrap, AGENT_BIN, "--config", configPath, ...args], {
       ns: world.ns(host),
       env: { ...planeEnv(), ...options.env },
     });
@@ -152,6 +155,11 @@ export class AgentProcess implements AsyncDisposable {
       throw new Error(`Agent ${this.host} has no counter "${name}": ${Object.keys(counters)}`);
     }
     return value;
+  }
+
+  /** What a GET of the status listener answers. */
+  get(path: string): Promise<{ readonly status: number; readonly body: string }> {
+    return this.#http(path);
   }
 
   /** Log lines with this constant sentence. */

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * What an agent says while it waits for its machine: in the log, to the service manager, and to whoever asks whether it is
+ * ready. Nothing is encrypted meanwhile, and nothing passes.
+ */
+import { createServer, type Server } from "node:http";
+import { notifyManager, openLibrary } from "../../ffi/library.ts";
+import type { Config } from "../config/config.ts";
+import { splitListen } from "../rpc/door.ts";
+import type { Log } from "../model/log.ts";
+
+/** Between two attempts to start. */
+export const RETRY_MS = 1000;
+/** The same reason is logged again after this long. */
+const REPEAT_MS = 60_000;
+/** The service manager gives a start so much more time with each attempt. */
+const EXTEND_USEC = 30_000_000;
+
+/** A wait. Disposing of it frees the status address. */
+export class Waiting implements AsyncDisposable {
+  readonly #log: Log;
+  readonly #now: () => number;
+  #reason = "";
+  #saidAt = -Infinity;
+  #server: Server | undefined;
+
+  constructor(options: { readonly log: Log; readonly now: () => number }) {
+    this.#log = options.log;
+    this.#now = options.now;
+  }
+
+  /**
+   * Says what is waited for. Where the configuration has a status listener without TLS, every path of it answers 503
+   * with the reason from now on. `config` undefined: the file names something that cannot be read.
+   */
+  async say(reason: string, config: Config | undefined): Promise<void> {
+    const now = this.#now();
+    if (reason !== this.#reason || now - this.#saidAt >= REPEAT_MS) {
+      this.#saidAt = now;
+      this.#log.warn("The agent waits: it starts by itself once it can", { reason });
+    }
+    this.#reason = reason;
+    tellManager(reason, config?.plane.library);
+    if (config !== undefined && config.status.tls === undefined) {
+      await this.#answer(config.status.listen);
+    }
+  }
+
+  /** It starts, or tries to: the status address is the agent's own. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const server = this.#server;
+    this.#server = undefined;
+    if (server === undefined) return;
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  }
+
+  async #answer(listen: string): Promise<void> {
+    await this[Symbol.asyncDispose]();
+    const server = createServer((_, response) => {
+      response.writeHead(503, {
+        "content-type": "text/plain; charset=utf-8",
+        "cache-control": "no-store",
+        "connection": "close",
+      });
+      response.end(`waiting: ${this.#reason}\n`);
+    });
+    const { hostname, port } = splitListen(listen);
+    await new Promise<void>((resolve) => {
+      // It may be this address that is waited for.
+      server.once("error", () => resolve());
+      server.listen({ host: hostname, port }, () => {
+        this.#server = server;
+        resolve();
+      });
+    });
+  }
+}
+
+/** systemd, where it started this process; the socket can only be spoken to through the shim. */
+function tellManager(reason: string, path: string | undefined): void {
+  const socket = Deno.env.get("NOTIFY_SOCKET");
+  if (!socket || path === undefined) return;
+  const text = `STATUS=waiting: ${
+    reason.replaceAll(/\s*\n\s*/g, " ")
+  }\nEXTEND_TIMEOUT_USEC=${EXTEND_USEC}`;
+  try {
+    using library = openLibrary(path);
+    notifyManager(library, socket, text);
+  } catch {
+    // The log has it, and the start itself says what is wrong with the library.
+  }
+}
