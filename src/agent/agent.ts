@@ -18,6 +18,7 @@ import { mtuOf } from "../plane/mtu.ts";
 import { NextHops } from "../plane/next_hops.ts";
 import { type Notify, openNotify, statusLine } from "./notify.ts";
 import { Peers } from "../core/directory.ts";
+import { Uplink } from "../plane/uplink.ts";
 import type { InstalledTopology } from "../pipes/install.ts";
 import { type PlaneSetup, setUpPlane } from "../plane/plane_setup.ts";
 import { type PlaneWatch, watchPlane } from "../plane/plane_watch.ts";
@@ -47,8 +48,8 @@ export interface RunOptions {
   readonly reload: () => Promise<Config>;
 }
 
-/** How often the kernel is asked again where peers are. */
-const NEXT_HOP_INTERVAL_MS = 5000;
+/** How often the machine is asked again where peers and this host are; ports say by themselves when they change. */
+const LOOK_INTERVAL_MS = 1000;
 
 /** Runs until `signal` aborts; then everything is removed, upstream first. Throws what keeps it from starting. */
 export async function runAgent(config: Config, options: RunOptions): Promise<void> {
@@ -124,6 +125,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
     plane,
     installed,
     samples: parts.samples,
+    hops: parts.hops,
     watch: stack.use(watchPlane({ config, plane, log, clock })),
     events,
     tls,
@@ -154,12 +156,12 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
   let reloaded = Promise.resolve();
   const running = { config, core, server, status, client, tls, log, notify };
   options.onHangup(() => reloaded = reloaded.then(() => reload(options.reload, running)));
-  const hops = setInterval(() => {
-    parts.hops.refresh(parts.flows.outerAddresses());
+  const looking = setInterval(() => {
+    look(parts);
     parts.workloads.tick();
     notify.status(statusLine(core.status()));
-  }, NEXT_HOP_INTERVAL_MS);
-  stack.defer(() => clearInterval(hops));
+  }, LOOK_INTERVAL_MS);
+  stack.defer(() => clearInterval(looking));
   state.keep();
   const { plane: name, rpc } = config;
   log.info("Ready", {
@@ -205,6 +207,7 @@ class AgentEvents implements RpcEvents {
 interface Parts {
   readonly flows: FlowTable;
   readonly hops: NextHops;
+  readonly uplink: Uplink;
   readonly workloads: Workloads;
   readonly samples: SampleHub;
 }
@@ -239,14 +242,27 @@ function assemble(
     nextHopMac: (sa) => hops.macFor(sa),
     localMac: (vip) => workloads.macOf(vip),
   });
-  return { flows, hops, workloads, samples: new SampleHub() };
+  const uplink = new Uplink({
+    plane,
+    pip: config.pip,
+    log,
+    changed: (mac) => flows.followUplink(mac),
+  });
+  return { flows, hops, uplink, workloads, samples: new SampleHub() };
+}
+
+/** Where this host and its peers are on the link, by the kernel. */
+function look({ uplink, hops, flows }: Parts): void {
+  uplink.look();
+  hops.refresh(flows.outerAddresses());
 }
 
 /** Until `signal` aborts or the plane closes. */
 async function pumpEvents(
   given: { core: Core; parts: Parts; plane: DataPlane; signal: AbortSignal },
 ): Promise<void> {
-  const { core, parts: { workloads, samples }, plane, signal } = given;
+  const { core, parts, plane, signal } = given;
+  const { workloads, samples } = parts;
   for await (const batch of plane.events(signal)) {
     for (const event of batch) {
       switch (event.type) {
@@ -262,6 +278,10 @@ async function pumpEvents(
           break;
         case "sample":
           samples.add(event);
+          break;
+        case "port":
+          look(parts);
+          core.onEvent(event);
           break;
         default:
           core.onEvent(event);
@@ -283,6 +303,7 @@ function startStatus(
     plane: DataPlane;
     installed: InstalledTopology;
     samples: SampleHub;
+    hops: NextHops;
     watch: PlaneWatch;
     events: AgentEvents;
     tls: TlsStore | undefined;
@@ -297,7 +318,7 @@ function startStatus(
   const source = agentStatus({
     ...given,
     mtu: () => mtuOf(config, plane.port("uplink").mtu),
-    counters: () => events.snapshot(),
+    counters: () => ({ ...events.snapshot(), ...given.hops.counters() }),
     certificateExpiresAtMs: () => tls?.expiresAtMs,
   });
   return startStatusServer({

@@ -265,10 +265,13 @@ export function createCore(powers: Powers): Core {
         return misses.open(event);
       case "syndrome":
         return notices.syndrome(event);
+      case "port":
+        // Peers are told the uplink's MAC as it is when they are asked.
+        defaults.mac = plane.port("uplink").mac;
+        return;
       case "exception":
       case "sample":
       case "too_big":
-      case "port":
         return;
       default:
         return event satisfies never;

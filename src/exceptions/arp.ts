@@ -40,6 +40,12 @@ export function arpProbe(vip: string, gatewayMac: string): Bytes {
   return arpFrame(OP_REQUEST, { mac: gatewayMac, ip: "0.0.0.0" }, { mac: BROADCAST_MAC, ip: vip });
 }
 
+/** Tells the segment where an address is now: a gratuitous request (RFC 5227). */
+export function arpAnnouncement(address: string, mac: string): Bytes {
+  const [from, to] = [{ mac, ip: address }, { mac: BROADCAST_MAC, ip: address }];
+  return arpFrame(OP_REQUEST, from, to);
+}
+
 interface Host {
   readonly mac: string;
   readonly ip: string;

@@ -30,6 +30,8 @@ const OPTION_MTU = 5;
 const OPTION_RDNSS = 25; // RFC 8106
 const NA_ROUTER_SOLICITED_OVERRIDE = 0xe0000000;
 const NA_ROUTER_OVERRIDE = 0xa0000000;
+/** The first octet of those flags. */
+const NA_OVERRIDE = 0x20;
 const RA_OTHER_CONFIG = 0x40; // stateless DHCPv6 has more
 const ROUTER_LIFETIME_S = 1800;
 const ADDRESS_LIFETIME_S = 86_400;
@@ -169,6 +171,17 @@ export function neighbourProbe(vip: string, context: ExceptionContext): Bytes {
     src: context.gatewayLinkLocal,
     dst: ipText(group),
   });
+}
+
+/** Tells the link where an address is now: an unsolicited advertisement with the override flag (RFC 4861, 7.2.6). */
+export function neighbourAnnouncement(address: string, mac: string): Bytes {
+  const body = concat(
+    Uint8Array.of(TYPE_NA, 0, 0, 0, NA_OVERRIDE, 0, 0, 0),
+    ipBytes(address),
+    Uint8Array.of(OPTION_TARGET_MAC, 1),
+    macBytes(mac),
+  );
+  return ndFrame(body, { ethSrc: mac, ethDst: ALL_NODES_MAC, src: address, dst: ALL_NODES });
 }
 
 function ndFrame(body: Bytes, at: Omit<Envelope, "protocol" | "ttl">): Bytes {

@@ -81,7 +81,9 @@ export class FlowTable implements Flows, AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #sampling: boolean;
   readonly #vc: boolean;
-  readonly #ethSrc: string;
+  /** Pairs by the outer address that their transmit SA sends to. */
+  readonly #byPip = new Map<string, Set<string>>();
+  #ethSrc: string;
 
   constructor(options: FlowTableOptions) {
     this.#o = options;
@@ -125,9 +127,14 @@ export class FlowTable implements Flows, AsyncDisposable {
       if (old === undefined) {
         const entry = this.#add("EGR_ACL", () => this.#txEntry(tx));
         this.#tx.set(pair, { ...tx, entry });
+        this.#index(sa.pip, pair);
       } else {
         this.#o.plane.updateEntry(old.entry, built("EGR_ACL", () => this.#txEntry(tx)));
         this.#tx.set(pair, tx);
+        if (old.sa.pip !== sa.pip) {
+          this.#unindex(old.sa.pip, pair);
+          this.#index(sa.pip, pair);
+        }
       }
     } catch (error) {
       this.#release(cryptoId);
@@ -141,6 +148,7 @@ export class FlowTable implements Flows, AsyncDisposable {
     if (tx === undefined) return;
     this.#o.plane.removeEntry(tx.entry);
     this.#tx.delete(pairKey(pair));
+    this.#unindex(tx.sa.pip, pairKey(pair));
     this.#retire(tx.cryptoId);
   }
 
@@ -163,21 +171,24 @@ export class FlowTable implements Flows, AsyncDisposable {
 
   /** The outer addresses that transmit SAs send to. */
   outerAddresses(): ReadonlySet<string> {
-    return new Set(Iterator.from(this.#tx.values()).map((tx) => tx.sa.pip));
+    return new Set(this.#byPip.keys());
   }
 
-  /** Asks `nextHopMac` again for the transmit SAs to an outer address (all without one) and follows it. */
-  refreshNextHop(pip?: string): void {
-    for (const tx of this.#tx.values()) {
-      if (pip !== undefined && tx.sa.pip !== pip) continue;
+  /** Asks `nextHopMac` again for the transmit SAs to an outer address and follows it. */
+  refreshNextHop(pip: string): void {
+    for (const pair of this.#byPip.get(pip) ?? []) {
+      const tx = this.#tx.get(pair);
+      if (tx === undefined) continue;
       const ethDst = this.#o.nextHopMac(tx.sa);
-      if (ethDst === tx.ethDst) continue;
-      this.#o.plane.updateEntry(
-        tx.entry,
-        built("EGR_ACL", () => this.#txEntry({ ...tx, ethDst })),
-      );
-      tx.ethDst = ethDst;
+      if (ethDst !== tx.ethDst) this.#renew(tx, ethDst);
     }
+  }
+
+  /** The uplink has another MAC: every outer header takes it. */
+  followUplink(mac: string): void {
+    if (mac === this.#ethSrc) return;
+    this.#ethSrc = mac;
+    for (const tx of this.#tx.values()) this.#renew(tx, tx.ethDst);
   }
 
   /** The workload's MAC is known now, or is another one: frames to the vip go there. */
@@ -203,6 +214,24 @@ export class FlowTable implements Flows, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#reaping;
+  }
+
+  /** Writes the entry anew, with its outer header as it is to be now. */
+  #renew(tx: Tx, ethDst: string): void {
+    this.#o.plane.updateEntry(tx.entry, built("EGR_ACL", () => this.#txEntry({ ...tx, ethDst })));
+    tx.ethDst = ethDst;
+  }
+
+  #index(pip: string, pair: string): void {
+    const pairs = this.#byPip.get(pip);
+    if (pairs === undefined) this.#byPip.set(pip, new Set([pair]));
+    else pairs.add(pair);
+  }
+
+  #unindex(pip: string, pair: string): void {
+    const pairs = this.#byPip.get(pip);
+    pairs?.delete(pair);
+    if (pairs?.size === 0) this.#byPip.delete(pip);
   }
 
   #takeId(): number {

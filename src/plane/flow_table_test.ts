@@ -180,7 +180,7 @@ Deno.test("a next hop that moved is followed, the key stays", () => {
   flows.refreshNextHop("192.0.2.9");
   assert.equal(plane.calls.length, 0);
   flows.refreshNextHop("192.0.2.2");
-  flows.refreshNextHop();
+  flows.refreshNextHop("192.0.2.2");
   assert.deepEqual(methods(plane), ["updateEntry EGR_ACL"]);
   const encap = plane.entriesOf("EGR_ACL")[0]?.actions?.crypto_encap;
   assert.ok(encap?.action === "encap");

@@ -8,7 +8,7 @@ import type { TxSa } from "../model/sa.ts";
 
 export interface NextHopsOptions {
   readonly config: Pick<Config, "peers" | "plane">;
-  /** The kernel's answer; undefined: no route over the uplink. */
+  /** The kernel's answer; undefined: no route over the uplink. May throw. */
   readonly query: (pip: string) => NextHop | undefined;
   readonly log: Log;
   /** A MAC changed: transmit SAs to this outer address need a new header. */
@@ -17,19 +17,34 @@ export interface NextHopsOptions {
 
 /** What the kernel says of an outer address. Nothing in it is a peer's word: several may name one address. */
 interface Known {
-  /** MAC of the router towards it; undefined: none, or it was never resolved. */
+  /** The last router towards it; undefined: it is on the link, or no router was ever resolved. */
   readonly router: string | undefined;
+  /** On the link: the address's MAC by the kernel's neighbours, as it was resolved last. */
+  readonly neighbour: string | undefined;
+  /** On the link: MACs of the exchange that the neighbour had and has left, and where it is now. */
+  readonly left: ReadonlyMap<string, string>;
   /** The kernel need not be asked again for the next SA. */
   readonly settled: boolean;
   /** It differs from what SAs were given before. */
   readonly moved: boolean;
+  /** There was no route when it was asked last. */
+  readonly lost: boolean;
 }
+
+/** What `counters()` has, and what one count of it means. */
+export const NEXT_HOP_COUNTERS = {
+  "next-hops-followed": "times that packets to an outer address went to another MAC than before",
+} as const;
+
+/** Outer addresses that one `refresh` asks the kernel about: some 5 ms of work. The others come in the next ones. */
+const ASKED_AT_ONCE = 256;
 
 /** Remembers what was answered per outer address: for further SAs, and so that `refresh` can tell what changed. */
 export class NextHops {
   readonly #options: NextHopsOptions;
   readonly #configured: ReadonlyMap<string, string>;
   readonly #known = new Map<string, Known>();
+  #followed = 0n;
 
   constructor(options: NextHopsOptions) {
     this.#options = options;
@@ -40,42 +55,108 @@ export class NextHops {
     );
   }
 
-  /** The MAC for packets of this SA. The exchange's own word serves while the kernel resolves. */
+  /** The MAC for packets of this SA. The exchange's own word serves on the link, and while the kernel resolves. */
   macFor(sa: TxSa): string {
     const configured = this.#configured.get(sa.peer);
     if (configured !== undefined) return configured;
-    const known = this.#known.get(sa.pip);
-    // Where there is no router, the exchange goes first: it is authenticated and the neighbour table is not.
-    return (known?.settled ? known : this.#ask(sa.pip)).router ?? sa.mac;
+    const before = this.#known.get(sa.pip);
+    const { router, left } = before?.settled ? before : this.#ask(sa.pip);
+    // Where there is no router, the exchange goes first: it is authenticated and the neighbour table is not. A MAC
+    // that the kernel saw the address leave is followed: the peer may not know itself that others must be told.
+    return router ?? left.get(sa.mac) ?? sa.mac;
   }
 
-  /** Asks the kernel again about the outer addresses `inUse`, forgets others. Call it every few seconds. */
+  /**
+   * Asks the kernel again about the outer addresses `inUse`, 256 at most, those first that were not asked for longest;
+   * forgets others. Call it every second, and when a port has changed.
+   */
   refresh(inUse: ReadonlySet<string>): void {
-    for (const pip of [...this.#known.keys()]) {
-      if (!inUse.has(pip)) {
-        this.#known.delete(pip);
-        continue;
-      }
+    for (const pip of this.#known.keys()) if (!inUse.has(pip)) this.#known.delete(pip);
+    let left = Math.min(ASKED_AT_ONCE, this.#known.size);
+    for (const pip of this.#known.keys()) {
+      if (left-- === 0) break;
       const known = this.#ask(pip);
-      if (!known.moved) continue;
+      // To the end: the next refresh begins with the others.
+      this.#known.delete(pip);
       this.#known.set(pip, { ...known, moved: false });
-      this.#options.log.info("Next hop changed", { pip, mac: known.router });
+      if (!known.moved) continue;
+      this.#followed++;
+      const { router, neighbour } = known;
+      if (router === undefined) {
+        this.#options.log.info("The peer's own MAC is the next hop now", { pip, mac: neighbour });
+      } else this.#options.log.info("The router's MAC is the next hop now", { pip, mac: router });
       this.#options.changed(pip);
     }
   }
 
+  counters(): Readonly<Record<string, bigint>> {
+    return { "next-hops-followed": this.#followed };
+  }
+
   #ask(pip: string): Known {
-    const hop = this.#options.query(pip);
-    if (hop === undefined) {
-      this.#options.log.warn("No route to the peer over the uplink: its MAC is used", { pip });
-    }
     const before = this.#known.get(pip);
-    // A router that is being resolved again had a MAC before.
-    const router = hop?.viaGateway ? hop.mac ?? before?.router : undefined;
-    const moved = before !== undefined && (before.moved || before.router !== router);
-    const settled = hop !== undefined && (!hop.viaGateway || hop.mac !== undefined);
-    const known = { router, settled, moved };
+    const known = judge(before, this.#query(pip));
+    if (known.lost && !before?.lost) {
+      this.#options.log.warn(
+        known.router === undefined
+          ? "No route to the peer over the uplink: its MAC of the exchange is used"
+          : "No route to the peer over the uplink: the last router is used",
+        { pip },
+      );
+    }
     this.#known.set(pip, known);
     return known;
   }
+
+  /** A kernel that cannot be asked has not said that there is no route: it is asked again. */
+  #query(pip: string): NextHop | undefined {
+    try {
+      return this.#options.query(pip);
+    } catch (cause) {
+      this.#options.log.debug("The kernel was not asked for a next hop", {
+        pip,
+        cause: String(cause),
+      });
+      return undefined;
+    }
+  }
+}
+
+const NOTHING: Known = {
+  router: undefined,
+  neighbour: undefined,
+  left: new Map(),
+  settled: false,
+  moved: false,
+  lost: false,
+};
+
+/** What is known after an answer. No answer is not "the answer is no": what was known last stays. */
+function judge(before: Known | undefined, hop: NextHop | undefined): Known {
+  const known = before ?? NOTHING;
+  if (hop === undefined) return { ...known, settled: false, lost: true };
+  if (hop.viaGateway) {
+    const router = hop.mac ?? known.router;
+    const moved = known.moved || (before !== undefined && router !== known.router);
+    return { ...NOTHING, router, settled: hop.mac !== undefined, moved };
+  }
+  const neighbour = hop.mac ?? known.neighbour;
+  const wentTo = known.neighbour !== undefined && neighbour !== undefined &&
+    known.neighbour !== neighbour;
+  const left = wentTo ? leave(known.left, known.neighbour, neighbour) : known.left;
+  const moved = known.moved || wentTo || known.router !== undefined;
+  return { router: undefined, neighbour, left, settled: true, moved, lost: false };
+}
+
+/** The address has left the MAC `from`: whatever led there leads to `to`. */
+function leave(
+  left: ReadonlyMap<string, string>,
+  from: string,
+  to: string,
+): ReadonlyMap<string, string> {
+  const next = new Map<string, string>();
+  for (const mac of left.keys()) next.set(mac, to);
+  next.set(from, to);
+  next.delete(to);
+  return next;
 }

@@ -39,11 +39,16 @@ function begin() {
   const kernel = {
     hop: undefined as NextHop | undefined,
     asked: 0,
+    fails: false,
     changed: [] as string[],
   };
   const hops = new NextHops({
     config: { peers: [], plane: {} } as never,
-    query: () => (kernel.asked++, kernel.hop),
+    query: () => {
+      kernel.asked++;
+      if (kernel.fails) throw new Error("netlink is busy");
+      return kernel.hop;
+    },
     log: LOG,
     changed: (pip) => kernel.changed.push(pip),
   });
@@ -94,6 +99,85 @@ Deno.test("a router that is resolved between two SAs moves the first one too", (
   assert.deepEqual(kernel.changed, [PIP]);
   refresh();
   assert.deepEqual(kernel.changed, [PIP]);
+});
+
+function neighbour(mac?: string): NextHop {
+  return { viaGateway: false, address: PIP, ...mac === undefined ? {} : { mac } };
+}
+
+const [NEW, NEWER] = ["02:00:00:00:00:0b", "02:00:00:00:00:0c"] as const;
+
+Deno.test("a peer whose MAC changes on the link is followed, there and back", () => {
+  const { kernel, hops, refresh } = begin();
+  const at = (mac: string) => {
+    kernel.hop = neighbour(mac);
+    refresh();
+    return hops.macFor(H2);
+  };
+  kernel.hop = neighbour(H2.mac);
+  assert.equal(hops.macFor(H2), H2.mac);
+  assert.equal(at(NEW), NEW);
+  assert.deepEqual(kernel.changed, [PIP]);
+  assert.equal(at(NEWER), NEWER);
+  assert.equal(hops.macFor({ ...H2, mac: NEWER }), NEWER, "an exchange has told the newest");
+  assert.equal(at(H2.mac), H2.mac);
+  assert.equal(hops.macFor({ ...H2, mac: NEWER }), H2.mac);
+  assert.equal(kernel.changed.length, 3);
+  assert.equal(hops.counters()["next-hops-followed"], 3n);
+});
+
+Deno.test("a neighbour that is being resolved again has not moved", () => {
+  const { kernel, hops, refresh } = begin();
+  for (const mac of [H2.mac, undefined, H2.mac]) {
+    kernel.hop = neighbour(mac);
+    refresh();
+    assert.equal(hops.macFor(H2), H2.mac);
+  }
+  assert.deepEqual(kernel.changed, []);
+});
+
+Deno.test("a peer that shares its address with one that moved keeps its own MAC", () => {
+  const { kernel, hops, refresh } = begin();
+  kernel.hop = neighbour(H2.mac);
+  hops.macFor(H2);
+  kernel.hop = neighbour(NEW);
+  refresh();
+  assert.deepEqual([hops.macFor(H2), hops.macFor(H3)], [NEW, H3.mac]);
+});
+
+Deno.test("a route that is gone leaves the last router, and so does a kernel that cannot be asked", () => {
+  const { kernel, hops, refresh } = begin();
+  kernel.hop = router(ROUTER);
+  assert.equal(hops.macFor(H2), ROUTER);
+  kernel.hop = undefined;
+  refresh();
+  assert.equal(hops.macFor(H2), ROUTER);
+  kernel.fails = true;
+  refresh();
+  assert.equal(hops.macFor(H2), ROUTER);
+  assert.deepEqual(kernel.changed, []);
+  Object.assign(kernel, { fails: false, hop: router(OTHER_ROUTER) });
+  refresh();
+  assert.equal(hops.macFor(H2), OTHER_ROUTER);
+});
+
+Deno.test("of very many addresses each is asked for in its turn", () => {
+  const asked = new Map<string, number>();
+  const hops = new NextHops({
+    config: { peers: [], plane: {} } as never,
+    query: (pip) => {
+      asked.set(pip, (asked.get(pip) ?? 0) + 1);
+      return router(ROUTER);
+    },
+    log: LOG,
+    changed: () => {},
+  });
+  const pips = Array.from({ length: 600 }, (_, i) => `10.0.${i >> 8}.${i & 255}`);
+  for (const pip of pips) hops.macFor({ peer: "h2", pip, mac: H2.mac } as TxSa);
+  asked.clear();
+  for (let i = 0; i < 3; i++) hops.refresh(new Set(pips));
+  assert.equal(asked.size, 600);
+  assert.ok([...asked.values()].every((times) => times <= 2));
 });
 
 Deno.test("an answer serves all SAs of an address until the kernel is asked again", () => {

@@ -67,8 +67,31 @@ story("a router between the hosts is the next hop, by the kernel's routes", {}, 
     deadlineMs: 30_000,
   });
   await toMac(world, "02:00:00:00:99:77");
-  assert.ok(h1.said("Next hop changed").length > 0);
+  assert.ok(h1.said("The router's MAC is the next hop now").length > 0);
 });
+
+story(
+  "a peer whose uplink has another MAC is followed, and one whose uplink is made anew",
+  {},
+  async (stage) => {
+    const { world, startBoth } = stage;
+    const { h1, h2 } = await startBoth();
+    const routes = [{ in: "v1", to: world.vip("h2") }, { in: "v2", to: world.vip("h1") }];
+    const both = (what: string) =>
+      eventually(async () => {
+        const pings = await Promise.all(routes.map((route) => ping(world, route, { wait: 0.5 })));
+        return pings.every(({ received }) => received === 1);
+      }, { what, deadlineMs: 20_000 });
+    await both("pings before");
+    const mac = "02:00:00:00:99:42";
+    await world.mustRun("h2", ["ip", "link", "set", "uplink", "address", mac]);
+    await both("pings to the peer's new MAC");
+    await toMac(world, mac);
+    assert.ok(h2.said("The uplink's MAC has changed: neighbours are told").length > 0);
+    assert.ok(h1.said("The peer's own MAC is the next hop now").length > 0);
+    assert.ok(await h1.counter("next-hops-followed") > 0);
+  },
+);
 
 story("in transport mode a router carries the vips themselves", {}, async (stage) => {
   const { world, startBoth } = stage;

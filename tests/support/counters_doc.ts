@@ -6,6 +6,7 @@ import { LOG_FIELDS } from "../../src/model/log.ts";
 import { RPC_COUNTERS } from "../../src/rpc/events.ts";
 import { FORWARDING_COUNTERS } from "../../src/plane/forwarding.ts";
 import { GUARD_COUNTERS } from "../../src/plane/guard.ts";
+import { NEXT_HOP_COUNTERS } from "../../src/plane/next_hops.ts";
 import { SAMPLE_COUNTERS } from "../../src/plane/sample_hub.ts";
 
 const PLANE_COUNTERS = new URL("../../c-shim/common/counters.h", import.meta.url);
@@ -21,6 +22,7 @@ export function countersDoc(): string {
       ...Object.entries(AGENT_COUNTERS),
       ...Object.entries(FORWARDING_COUNTERS),
       ...Object.entries(GUARD_COUNTERS),
+      ...Object.entries(NEXT_HOP_COUNTERS),
     ]),
     list("Samples", Object.entries(SAMPLE_COUNTERS)),
     list("Listeners", Object.entries(RPC_COUNTERS)),

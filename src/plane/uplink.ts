@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * This host's own uplink: its MAC may become another one while the agent runs (a bond fails over, a NIC is replaced, the
+ * interface is made anew). Headers take the new one, and the segment is told, because the neighbours' kernels go on
+ * sending to the old one until theirs is checked.
+ */
+import { DataPlaneError, type Plane } from "../../ffi/plane.ts";
+import { arpAnnouncement } from "../exceptions/arp.ts";
+import { neighbourAnnouncement } from "../exceptions/nd.ts";
+import type { Log } from "../model/log.ts";
+
+export interface UplinkOptions {
+  readonly plane: Pick<Plane, "port" | "inject">;
+  /** The outer address of this host. */
+  readonly pip: string;
+  readonly log: Log;
+  /** The uplink has another MAC. */
+  readonly changed: (mac: string) => void;
+}
+
+/** An announcement is sent so often, once a second: one may be lost while a switch learns. */
+const ANNOUNCEMENTS = 3;
+
+/** Follows the uplink's MAC. */
+export class Uplink {
+  readonly #options: UplinkOptions;
+  #mac: string;
+  #identity: number;
+  #toAnnounce = 0;
+
+  constructor(options: UplinkOptions) {
+    this.#options = options;
+    const { mac, identity } = options.plane.port("uplink");
+    this.#mac = mac;
+    this.#identity = identity;
+  }
+
+  /** Call it every second, and when a port has changed. Never throws. */
+  look(): void {
+    const { plane, pip, log, changed } = this.#options;
+    try {
+      const { mac, identity, present, linkUp } = plane.port("uplink");
+      if (!present) return;
+      if (mac !== this.#mac) {
+        log.info("The uplink's MAC has changed: neighbours are told", { mac });
+        this.#mac = mac;
+        this.#toAnnounce = ANNOUNCEMENTS;
+        changed(mac);
+      } else if (identity !== this.#identity) this.#toAnnounce = ANNOUNCEMENTS;
+      this.#identity = identity;
+      if (this.#toAnnounce === 0 || !linkUp) return;
+      this.#toAnnounce--;
+      const announcement = pip.includes(":") ? neighbourAnnouncement : arpAnnouncement;
+      plane.inject("uplink", announcement(pip, mac));
+    } catch (cause) {
+      if (!(cause instanceof DataPlaneError)) throw cause;
+      log.debug("The uplink was not looked at", { cause: cause.message });
+    }
+  }
+}
