@@ -169,7 +169,10 @@ Deno.test("a router solicitation is told MTU, prefix and DNS", () => {
   const text = ra.l4.toHex();
   assert.ok(text.startsWith("86"));
   assert.ok(text.includes("05010000000005a0"), "MTU 1440");
-  assert.ok(text.includes("03044040000151800001518000000000fd01"), "prefix fd01::/64, autonomous");
+  assert.ok(
+    text.includes("030440c0000151800001518000000000fd01"),
+    "prefix fd01::/64, on the link and autonomous",
+  );
   assert.ok(text.includes("1903000000000708fd09"), "RDNSS");
 });
 

@@ -32,6 +32,8 @@ const NA_ROUTER_SOLICITED_OVERRIDE = 0xe0000000;
 const NA_ROUTER_OVERRIDE = 0xa0000000;
 /** The first octet of those flags. */
 const NA_OVERRIDE = 0x20;
+const PREFIX_ON_LINK = 0x80;
+const PREFIX_AUTONOMOUS = 0x40;
 const RA_OTHER_CONFIG = 0x40; // stateless DHCPv6 has more
 const ROUTER_LIFETIME_S = 1800;
 const ADDRESS_LIFETIME_S = 86_400;
@@ -121,7 +123,10 @@ function routerAdvertisement(
   });
 }
 
-/** A /64 is for autoconfiguration; nothing is on-link, since every other vip is behind the gateway. */
+/**
+ * A /64 is for autoconfiguration. What this host owns is on the link, where guests of one segment find each other; for an
+ * address in it that a peer owns, the gateway answers as its neighbour.
+ */
 function prefixOption(cidr: string): Uint8Array {
   const [address, length] = ipaddr.parseCIDR(cidr);
   const option = new Uint8Array(32);
@@ -129,7 +134,7 @@ function prefixOption(cidr: string): Uint8Array {
   v.setUint8(0, OPTION_PREFIX);
   v.setUint8(1, 4);
   v.setUint8(2, length);
-  v.setUint8(3, length === 64 ? 0x40 : 0);
+  v.setUint8(3, length === 64 ? PREFIX_ON_LINK | PREFIX_AUTONOMOUS : PREFIX_ON_LINK);
   v.setUint32(4, ADDRESS_LIFETIME_S);
   v.setUint32(8, ADDRESS_LIFETIME_S);
   option.set(address.toByteArray(), 16);

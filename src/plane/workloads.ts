@@ -11,6 +11,7 @@ import { gatewayOf, Leases } from "../exceptions/leases.ts";
 import { linkLocal, neighbourProbe, unsolicitedAdvertisement } from "../exceptions/nd.ts";
 import { tooBigReply } from "../exceptions/too_big.ts";
 import type { Log } from "../model/log.ts";
+import { isLinkScope } from "../model/vip.ts";
 import type { Clock } from "../model/clock.ts";
 
 /** A vip is asked for at most once in this time. */
@@ -57,7 +58,9 @@ export class Workloads {
       gatewayMac: config.gatewayMac,
       gatewayLinkLocal: linkLocal(config.gatewayMac),
       localVips: config.vips,
-      answersFor: (address) => gateways.has(address) || peers.byVip(address) !== undefined,
+      // Whoever owns 0.0.0.0/0 owns no address of the segment: guests look there for each other's.
+      answersFor: (address) =>
+        gateways.has(address) || (!isLinkScope(address) && peers.byVip(address) !== undefined),
       isLocal: (address) => peers.isLocal(address),
       mtu: options.mtu,
       leaseFor: (mac) => leases.leaseFor(mac),

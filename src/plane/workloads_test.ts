@@ -19,12 +19,12 @@ interface World {
   refuses: boolean;
 }
 
-function world(vips: Config["vips"]): World {
+function world(vips: Config["vips"], peerVips = ["10.2.0.0/24"]): World {
   const config: Pick<Config, "domain" | "gatewayMac" | "vips" | "peers" | "security"> = {
     domain: "psp-agent.local",
     gatewayMac: GATEWAY_MAC,
     vips,
-    peers: [{ id: "h2", svcAddress: "192.0.2.2:7443", vips: ["10.2.0.0/24"] }],
+    peers: [{ id: "h2", svcAddress: "192.0.2.2:7443", vips: peerVips }],
     security: { deny: [] },
   };
   const none = () => {};
@@ -98,4 +98,19 @@ Deno.test("a workload is found by what it sends, and its vip is asked for at mos
   assert.deepEqual(w.moved, [["10.1.0.7", MAC]]);
   w.workloads.learn("10.2.0.7", MAC);
   assert.equal(w.moved.length, 1, "a peer's vip is no workload of ours");
+});
+
+Deno.test("who owns 0.0.0.0/0 is not taken to own the segment's own addresses", () => {
+  const answered = (target: string) => {
+    const w = world(V4, ["0.0.0.0/0"]);
+    w.workloads.onException(arpProbe(target, MAC));
+    return w.sent.length === 1;
+  };
+  assert.deepEqual(["8.8.8.8", "10.2.0.7"].map(answered), [true, true]);
+  assert.deepEqual(["169.254.77.7", "224.0.0.1", "255.255.255.255"].map(answered), [
+    false,
+    false,
+    false,
+  ]);
+  assert.ok(answered("169.254.1.1"), "the gateway is the agent's own");
 });
