@@ -45,7 +45,7 @@ export interface CallOptions {
   readonly onSent?: (() => void) | undefined;
 }
 
-/** To other agents. Rejects with `ExchangeError`. One long-lived connection per peer. */
+/** To other agents. Rejects with `ExchangeError`. At most one connection per peer, opened on need. */
 export interface TunnelClient {
   newTunnel(peer: string, request: NewTunnelRequest, options: CallOptions): Promise<NewTunnelReply>;
   notify(
@@ -53,6 +53,8 @@ export interface TunnelClient {
     notice: Notice,
     options: CallOptions,
   ): Promise<{ readonly bootEpoch: bigint }>;
+  /** Whether a call would find a connection that stands; without one it costs a handshake first. */
+  isConnected?(peer: string): boolean;
 }
 
 /** From other agents; `peer` is the configured id that the caller's certificate proved. Throws `ExchangeError`. */
@@ -90,9 +92,19 @@ export type ExchangeCode = (typeof EXCHANGE_CODES)[number];
 /** An exchange failed. `message` is for people: "[code] reason". */
 export class ExchangeError extends Error {
   override readonly name = "ExchangeError";
+  /**
+   * This host has too little of something (descriptors, connections) to have asked at all: nothing was sent, it says
+   * nothing of the peer, and the call may be made again soon.
+   */
+  readonly local: boolean;
 
-  constructor(readonly code: ExchangeCode, readonly reason: string, options?: ErrorOptions) {
+  constructor(
+    readonly code: ExchangeCode,
+    readonly reason: string,
+    { local = false, ...options }: ErrorOptions & { readonly local?: boolean } = {},
+  ) {
     super(`[${code}] ${reason}`, options);
+    this.local = local;
   }
 
   /** What is no such error failed inside. */
