@@ -47,7 +47,7 @@ Deno.test("the smallest file gets every default", () => {
       peerRate: 50,
       peerBurst: 200,
     },
-    status: { listen: "127.0.0.1:7480", admin: false },
+    status: { listen: "127.0.0.1:7480", admin: false, origins: [] },
     tunnel: {
       onDemand: true,
       restore: true,

@@ -25,6 +25,7 @@ import {
   leaf,
   list,
   oneOf,
+  origin,
   pciAddress,
   section,
   text,
@@ -164,6 +165,8 @@ const rpc = section({
 const status = section({
   listen: v.optional(hostPort, "127.0.0.1:7480"),
   admin: v.optional(bool, false),
+  // Pages of these origins may call from a browser.
+  origins: v.optional(list(origin, { what: "origins", max: 64 }), []),
   tls: v.optional(tls),
   token_file: v.optional(filePath),
 });

@@ -184,6 +184,19 @@ export const hostPort: v.GenericSchema<unknown, string> = leaf((input) =>
   parseHostPort(input).text
 );
 
+/** "https://dash.example", as a browser names where a page came from. */
+export const origin: v.GenericSchema<unknown, string> = leaf((input) => {
+  const url = typeof input === "string" && URL.canParse(input) ? new URL(input) : undefined;
+  if (url === undefined || !/^https?:$/.test(url.protocol) || url.origin !== input) {
+    throw new RangeError(
+      `${
+        quote(input)
+      } is not an origin: write scheme, host and port alone, such as "https://dash.example"`,
+    );
+  }
+  return url.origin;
+});
+
 /** What may stand for a host in a certificate: a DNS name or the last part of a SPIFFE id. */
 export const identity: v.GenericSchema<unknown, string> = leaf((input) => {
   if (typeof input !== "string" || !isIdentity(input)) {

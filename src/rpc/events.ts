@@ -54,6 +54,7 @@ export const RPC_COUNTERS = {
   "tls-reloads": "times new TLS files came into force",
   "tls-reload-failed": "new TLS files that could not be used",
   "status-foreign-host": "status requests under a name that is not this listener's",
+  "status-foreign-origin": "preflights of a page whose origin status.origins does not name",
   "status-unauthorized": "status requests without token or certificate",
 } as const;
 

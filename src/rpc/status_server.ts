@@ -2,7 +2,8 @@
 
 /**
  * The listener for operators, browsers and curl: StatusService, `/healthz`, `/readyz`, `/metrics`. On loopback it is
- * plain HTTP; beyond that it wants TLS and proof of who asks. No CORS headers: pages of others read nothing.
+ * plain HTTP; beyond that it wants TLS and proof of who asks. Pages of other origins read nothing, but for those that
+ * `status.origins` names.
  */
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { timingSafeEqual } from "node:crypto";
@@ -12,6 +13,7 @@ import { fileReason } from "../config/reasons.ts";
 import type { StatusSource } from "../model/status.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
 import { isDeniedCertificate, type Trust } from "./identity.ts";
+import { applyCors } from "./cors.ts";
 import type { Descriptors } from "./descriptors.ts";
 import { splitListen } from "./door.ts";
 import { carrierOf, listen, type Request, type Response } from "./listener.ts";
@@ -122,6 +124,16 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
           () => answer(response, 421, "This address is not served under that name\n"),
         );
       }
+      switch (applyCors(request, response as Response, config.origins)) {
+        case "call":
+          break;
+        case "allowed":
+          response.statusCode = 204;
+          return response.end();
+        case "refused":
+          events.count("status-foreign-origin");
+          return answer(response, 403, "Pages of this origin may not call: see status.origins\n");
+      }
       if (!allowed(request)) {
         events.count("status-unauthorized");
         response.setHeader("www-authenticate", "Bearer");
@@ -130,6 +142,7 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
           () => answer(response, 401, "A bearer token or a client certificate is needed\n"),
         );
       }
+      bareGet(request);
       try {
         serve(request, response);
       } catch {
@@ -177,6 +190,16 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
     close,
     [Symbol.asyncDispose]: () => close(),
   };
+}
+
+/** What a GET of a call says when it says nothing: an empty request, to be answered in JSON. */
+const BARE = "?connect=v1&encoding=json&message=%7B%7D";
+
+/** `GET /psp.v1.StatusService/GetStatus`, as people type it, is a call. */
+function bareGet(request: Request): void {
+  if (request.method === "GET" && /^\/psp\.v1\.\w+\/\w+$/.test(request.url ?? "")) {
+    request.url += BARE;
+  }
 }
 
 /**

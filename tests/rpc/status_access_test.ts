@@ -31,6 +31,68 @@ Deno.test("a name that is not ours is not served on loopback", async () => {
   assert.equal(w.events.counts.get("status-foreign-host"), 5);
 });
 
+/** What a browser asks before a page of `origin` may call. */
+function preflight(url: string, origin: string): Promise<http.IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const request = http.request(`${url}/psp.v1.StatusService/GetStatus`, {
+      method: "OPTIONS",
+      agent: false,
+      headers: {
+        origin,
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "content-type,connect-protocol-version,authorization",
+      },
+    }, (response) => {
+      response.resume();
+      response.on("end", () => resolve(response));
+    });
+    request.on("error", reject);
+    request.end();
+  });
+}
+
+Deno.test("a page of a configured origin may call; it needs the token all the same", async () => {
+  const tokenFile = await Deno.makeTempFile();
+  try {
+    await Deno.writeTextFile(tokenFile, "a-token-of-forty-characters-and-no-fewer");
+    await using w = await world({ origins: ["https://dash.example"], tokenFile });
+    const asked = await preflight(w.url, "https://dash.example");
+    assert.equal(asked.statusCode, 204);
+    assert.equal(asked.headers["access-control-allow-origin"], "https://dash.example");
+    assert.match(asked.headers["access-control-allow-headers"] ?? "", /connect-protocol-version/i);
+    assert.match(asked.headers["access-control-allow-headers"] ?? "", /authorization/i);
+    assert.match(asked.headers["access-control-allow-methods"] ?? "", /POST/);
+    assert.equal(asked.headers.vary, "Origin");
+    assert.equal(asked.headers["access-control-allow-credentials"], undefined);
+    const other = await preflight(w.url, "https://evil.example");
+    assert.equal(other.statusCode, 403);
+    assert.equal(other.headers["access-control-allow-origin"], undefined);
+    assert.equal(w.events.counts.get("status-foreign-origin"), 1);
+    const call = (...more: string[]) =>
+      curl(
+        "-i",
+        "-H",
+        "Origin: https://dash.example",
+        ...more,
+        `${w.url}/psp.v1.StatusService/GetStatus`,
+      );
+    assert.equal((await call()).status, 401);
+    const read = await call("-H", "Authorization: Bearer a-token-of-forty-characters-and-no-fewer");
+    assert.equal(read.status, 200);
+    assert.match(read.body, /access-control-allow-origin: https:\/\/dash\.example/i);
+  } finally {
+    await Deno.remove(tokenFile);
+  }
+});
+
+Deno.test("a bare GET of a call that only reads is answered; of one that acts it is not", async () => {
+  await using w = await world({ admin: true });
+  const read = await curl(`${w.url}/psp.v1.StatusService/GetStatus`);
+  assert.equal(read.status, 200);
+  assert.equal(JSON.parse(read.body).version, VERSION);
+  assert.equal((await curl(`${w.url}/psp.v1.AdminService/Rotate`)).status, 405);
+});
+
 Deno.test("no other page may read: no CORS headers, a preflight gets nothing", async () => {
   await using w = await world();
   const headers = await new Promise<http.IncomingHttpHeaders>((resolve, reject) => {

@@ -138,7 +138,7 @@ export async function world(
 ): Promise<World> {
   const events = ears();
   const server = await startStatusServer({
-    config: { listen: "127.0.0.1:0", admin: false, ...config },
+    config: { listen: "127.0.0.1:0", admin: false, origins: [], ...config },
     source: of,
     trust: TRUST,
     events,

@@ -296,7 +296,7 @@ function configOf(
       peerBurst: 200,
       ...changes.rpc,
     },
-    status: { listen: "", admin: false },
+    status: { listen: "", admin: false, origins: [] },
     tunnel: {
       onDemand: true,
       restore: true,
