@@ -16,6 +16,7 @@ import type { Log, LogFields } from "../model/log.ts";
 import { limitWarnings } from "./logging.ts";
 import { mtuOf } from "../plane/mtu.ts";
 import { NextHops } from "../plane/next_hops.ts";
+import { LoopLag } from "./loop_lag.ts";
 import { type Notify, openNotify, statusLine } from "./notify.ts";
 import { Peers } from "../core/directory.ts";
 import { Uplink } from "../plane/uplink.ts";
@@ -50,6 +51,8 @@ export interface RunOptions {
 
 /** How often the machine is asked again where peers and this host are; ports say by themselves when they change. */
 const LOOK_INTERVAL_MS = 1000;
+/** How often the service manager is told how it goes. */
+const STATUS_LINE_INTERVAL_MS = 5000;
 
 /** Runs until `signal` aborts; then everything is removed, upstream first. Throws what keeps it from starting. */
 export async function runAgent(config: Config, options: RunOptions): Promise<void> {
@@ -127,6 +130,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
     samples: parts.samples,
     hops: parts.hops,
     watch: stack.use(watchPlane({ config, plane, log, clock })),
+    lag: stack.use(new LoopLag()),
     events,
     tls,
     trust,
@@ -159,9 +163,11 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
   const looking = setInterval(() => {
     look(parts);
     parts.workloads.tick();
-    notify.status(statusLine(core.status()));
   }, LOOK_INTERVAL_MS);
   stack.defer(() => clearInterval(looking));
+  const line = () => statusLine(core.status({ maxPeers: 0 }));
+  const telling = setInterval(() => notify.status(line()), STATUS_LINE_INTERVAL_MS);
+  stack.defer(() => clearInterval(telling));
   state.keep();
   const { plane: name, rpc } = config;
   log.info("Ready", {
@@ -170,7 +176,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
     kind: name.kind,
     epoch: core.bootEpoch,
   });
-  notify.ready(statusLine(core.status()));
+  notify.ready(line());
   await pump;
   notify.stopping();
   log.info("Stopping", { signal: String(signal.reason) });
@@ -305,6 +311,7 @@ function startStatus(
     samples: SampleHub;
     hops: NextHops;
     watch: PlaneWatch;
+    lag: LoopLag;
     events: AgentEvents;
     tls: TlsStore | undefined;
     trust: Trust;

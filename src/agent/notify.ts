@@ -78,9 +78,11 @@ export function openNotify(options: NotifyOptions): Notify {
 }
 
 /** "2 peers, 5 tunnels up, 1 failed" */
-export function statusLine({ peers, tunnels }: Pick<CoreStatus, "peers" | "tunnels">): string {
+export function statusLine(
+  { peersTotal, tunnels }: Pick<CoreStatus, "peersTotal" | "tunnels">,
+): string {
   const { up, rekeying, opening, failed, unconfirmed } = tunnels;
-  const parts = [count(peers.length, "peer"), `${count(up + rekeying, "tunnel")} up`];
+  const parts = [count(peersTotal, "peer"), `${count(up + rekeying, "tunnel")} up`];
   if (unconfirmed > 0) parts.push(`${unconfirmed} unconfirmed`);
   if (opening > 0) parts.push(`${opening} opening`);
   if (failed > 0) parts.push(`${failed} failed`);

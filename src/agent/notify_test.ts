@@ -86,9 +86,9 @@ Deno.test("a manager that cannot be reached is a warning once, and nothing else"
 
 Deno.test("the status line counts peers and tunnels, trouble only when there is some", () => {
   const tunnels = { up: 3, rekeying: 1, opening: 0, failed: 0, unconfirmed: 0 };
-  assert.equal(statusLine({ peers: [], tunnels }), "0 peers, 4 tunnels up");
+  assert.equal(statusLine({ peersTotal: 0, tunnels }), "0 peers, 4 tunnels up");
   assert.equal(
-    statusLine({ peers: [], tunnels: { ...tunnels, opening: 2, failed: 1, unconfirmed: 3 } }),
+    statusLine({ peersTotal: 0, tunnels: { ...tunnels, opening: 2, failed: 1, unconfirmed: 3 } }),
     "0 peers, 4 tunnels up, 3 unconfirmed, 2 opening, 1 failed",
   );
 });

@@ -5,6 +5,7 @@ import type { Plane } from "../../ffi/plane.ts";
 import type { Config } from "../config/config.ts";
 import type { Core } from "../core/core.ts";
 import type { InstalledTopology } from "../pipes/install.ts";
+import type { LoopLag } from "./loop_lag.ts";
 import type { PlaneWatch } from "../plane/plane_watch.ts";
 import type { SampleHub } from "../plane/sample_hub.ts";
 import type { PipeName } from "../pipes/types.ts";
@@ -26,6 +27,7 @@ export interface AgentStatusParts {
   readonly certificateExpiresAtMs: () => number | undefined;
   /** By peer, the group of the key exchange. */
   readonly keyExchanges: () => ReadonlyMap<string, string>;
+  readonly lag: Pick<LoopLag, "view">;
   /** The crypto backend in use. */
   readonly backend: string;
 }
@@ -34,8 +36,8 @@ export interface AgentStatusParts {
 export function agentStatus(parts: AgentStatusParts): StatusSource {
   const { config, core, plane, installed, samples } = parts;
   return {
-    status: () => {
-      const view = core.status();
+    status: (query) => {
+      const view = core.status(query);
       const expiresAt = parts.certificateExpiresAtMs();
       const keyExchanges = parts.keyExchanges();
       return {
@@ -55,6 +57,7 @@ export function agentStatus(parts: AgentStatusParts): StatusSource {
           ...parts.counters(),
         },
         mtu: parts.mtu(),
+        eventLoop: parts.lag.view(),
         faults: parts.watch.faults(),
         ...(expiresAt === undefined ? {} : { certificateExpiresAtMs: expiresAt }),
       };

@@ -154,7 +154,15 @@ export const COMMANDS: readonly (Command | Group)[] = [
     brief: "Shows the running agent: peers, tunnels, counters.",
     examples: ["psp-agent status", "psp-agent status --config peers.json --json"],
     parser: map(
-      object({ ...target, json, watch: toggle("--watch", message`Again every second.`) }),
+      object({
+        ...target,
+        json,
+        watch: toggle("--watch", message`Again every second.`),
+        peers: number("--peers", message`Peers to show at most, those that fail first; 50.`, {
+          min: 0,
+          max: 65_536,
+        }),
+      }),
       (args) => async () => (await import("./status.ts")).status(args),
     ),
   },

@@ -74,14 +74,20 @@ export function naming<T>(what: string, file: string, act: () => T): T {
   }
 }
 
-/** Columns as wide as their widest cell, two spaces between them; numbers (right) align right. */
+/**
+ * Columns as wide as their widest cell, two spaces between them; numbers (right) align right. A table may come in
+ * parts: `widths` are those of the part before, grow where they must, and only the first part has a header.
+ */
 export function table(
-  header: readonly string[],
+  header: readonly string[] | undefined,
   rows: readonly (readonly string[])[],
   right: readonly number[] = [],
+  widths: number[] = (header ?? []).map(() => 0),
 ): string {
-  const all = [header, ...rows];
-  const widths = header.map((_, i) => Math.max(...all.map((row) => row[i]?.length ?? 0)));
+  const all = header === undefined ? rows : [header, ...rows];
+  for (const [i, width] of widths.entries()) {
+    widths[i] = all.reduce((widest, row) => Math.max(widest, row[i]?.length ?? 0), width);
+  }
   const line = (row: readonly string[]) =>
     widths.map((width, i) => {
       const cell = row[i] ?? "";

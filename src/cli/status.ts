@@ -11,14 +11,21 @@ import type { Target } from "./options.ts";
 import { connect } from "./target.ts";
 
 const WATCH_INTERVAL_MS = 1000;
+/** Peers that `status` shows when it is not told. */
+const PEERS_SHOWN = 50;
 
 /** Prints the agent's state, once or again and again until a signal ends the process. */
 export async function status(
-  args: Target & { readonly json: boolean; readonly watch: boolean },
+  args: Target & {
+    readonly json: boolean;
+    readonly watch: boolean;
+    readonly peers: number | undefined;
+  },
 ): Promise<ExitCode> {
+  const maxPeers = args.peers ?? PEERS_SHOWN;
   await using client = await connect(args);
   for (;;) {
-    const view = await client.status();
+    const view = await client.status({ maxPeers });
     const text = args.json ? json(view) : statusText(view, Date.now());
     // On a terminal the screen shows the latest only.
     out(args.watch && !args.json && Deno.stdout.isTerminal() ? `\x1b[H\x1b[2J${text}` : text);
@@ -27,20 +34,60 @@ export async function status(
   }
 }
 
-/** Prints one line per tunnel. */
+/** Prints one line per tunnel, page by page as they come: there may be a hundred thousand. */
 export async function tunnels(
   args: Target & { readonly json: boolean; readonly peer: string | undefined },
 ): Promise<ExitCode> {
   await using client = await connect(args);
-  const all: TunnelView[] = [];
-  for await (
-    const tunnel of client.tunnels(args.peer === undefined ? {} : { peer: args.peer })
-  ) {
-    all.push(tunnel);
+  const pages = client.tunnels(args.peer === undefined ? {} : { peer: args.peer });
+  const print = args.json ? jsonPages() : textPages(Date.now());
+  let found = 0;
+  for await (const page of pages) {
+    found += page.length;
+    out(print.page(page));
   }
-  if (all.length === 0 && args.peer !== undefined) await refuseUnknown(args.peer, client);
-  out(args.json ? json(all) : tunnelsText(all, Date.now()));
+  if (found === 0 && args.peer !== undefined) await refuseUnknown(args.peer, client);
+  out(print.end());
   return EXIT.ok;
+}
+
+/** How a list of unknown length is printed: each page when it comes, and what stands behind the last one. */
+interface Pages {
+  page(tunnels: readonly TunnelView[]): string;
+  end(): string;
+}
+
+/** One array in the end. */
+function jsonPages(): Pages {
+  let first = true;
+  return {
+    page(tunnels) {
+      const items = tunnels.map((tunnel) => json(tunnel).trimEnd().replaceAll("\n", "\n  "));
+      const text = items.map((item) => {
+        const before = first ? "[\n  " : ",\n  ";
+        first = false;
+        return before + item;
+      });
+      return text.join("");
+    },
+    end: () => first ? "[]\n" : "\n]\n",
+  };
+}
+
+/** One table: columns grow where a later page needs it. */
+function textPages(nowMs: number): Pages {
+  const widths = TUNNEL_HEAD.map(({ length }) => length);
+  let first = true;
+  return {
+    page(tunnels) {
+      const rows = tunnelRows(tunnels, nowMs);
+      if (rows.length === 0) return "";
+      const lines = table(first ? TUNNEL_HEAD : undefined, rows, TUNNEL_NUMBERS, widths);
+      first = false;
+      return lines;
+    },
+    end: () => first ? "No tunnels.\n" : "",
+  };
 }
 
 /** No tunnels with nobody are no news. */
@@ -74,6 +121,8 @@ export function statusText(view: StatusView, nowMs: number): string {
       }`,
     ],
   ];
+  const { p99Ms, maxMs } = view.eventLoop;
+  facts.push(["event loop", `p99 ${p99Ms.toFixed(0)} ms late, at most ${maxMs.toFixed(0)} ms`]);
   if (view.certificateExpiresAtMs !== undefined) {
     facts.push(["certificate", `expires ${ahead(view.certificateExpiresAtMs, nowMs)}`]);
   }
@@ -96,7 +145,11 @@ export function statusText(view: StatusView, nowMs: number): string {
   const counted = counters.length === 0
     ? "No counter has counted yet.\n"
     : table(["COUNTER", "VALUE"], counters.map(([name, value]) => [name, String(value)]), [1]);
-  return `${lines}\n${view.peers.length === 0 ? "No peers.\n" : peers}\n${counted}`;
+  const more = view.peersTotal - view.peers.length;
+  const rest = more > 0
+    ? `... and ${more} more peers: --peers ${view.peersTotal} shows them all\n`
+    : "";
+  return `${lines}\n${view.peersTotal === 0 ? "No peers.\n" : peers + rest}\n${counted}`;
 }
 
 /** "stands", or for each port what it is. */
@@ -122,36 +175,40 @@ function guardState({ state, reason }: PortGuard): string {
   }
 }
 
-/** The tunnels for people. */
+const TUNNEL_HEAD = [
+  "PEER",
+  "LOCAL VIP",
+  "REMOTE VIP",
+  "STATE",
+  "TX SPI",
+  "RX SPI",
+  "TX",
+  "RX",
+  "UP",
+  "LAST ERROR",
+] as const;
+/** Columns of these that align right. */
+const TUNNEL_NUMBERS = [6, 7] as const;
+
+/** The tunnels for people, in one. */
 export function tunnelsText(tunnels: readonly TunnelView[], nowMs: number): string {
-  if (tunnels.length === 0) return "No tunnels.\n";
-  return table(
-    [
-      "PEER",
-      "LOCAL VIP",
-      "REMOTE VIP",
-      "STATE",
-      "TX SPI",
-      "RX SPI",
-      "TX",
-      "RX",
-      "UP",
-      "LAST ERROR",
-    ],
-    tunnels.map((t) => [
-      t.peer,
-      t.localVip,
-      t.remoteVip,
-      t.state,
-      spi(t.tx),
-      spi(t.rx),
-      String(t.tx?.packets ?? 0n),
-      String(t.rx?.packets ?? 0n),
-      t.openedAtMs === undefined ? "-" : since(t.openedAtMs, nowMs),
-      t.lastError || "-",
-    ]),
-    [6, 7],
-  );
+  const print = textPages(nowMs);
+  return print.page(tunnels) + print.end();
+}
+
+function tunnelRows(tunnels: readonly TunnelView[], nowMs: number): string[][] {
+  return tunnels.map((t) => [
+    t.peer,
+    t.localVip,
+    t.remoteVip,
+    t.state,
+    spi(t.tx),
+    spi(t.rx),
+    String(t.tx?.packets ?? 0n),
+    String(t.rx?.packets ?? 0n),
+    t.openedAtMs === undefined ? "-" : since(t.openedAtMs, nowMs),
+    t.lastError || "-",
+  ]);
 }
 
 function spi(sa: SaView | undefined): string {

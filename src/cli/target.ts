@@ -42,7 +42,7 @@ function explained(client: StatusClient): StatusClient {
     }
   }
   return {
-    status: () => client.status().catch(fail),
+    status: (query) => client.status(query).catch(fail),
     tunnels: (query) => each(client.tunnels(query)),
     pipes: () => client.pipes().catch(fail),
     samples: (signal) => each(client.samples(signal)),

@@ -55,6 +55,13 @@ const VIEW: StatusView = {
   mtu: { uplink: 1500, overhead: 68, largestInnerPacket: 1432 },
   certificateExpiresAtMs: NOW + 30 * 86_400_000,
   draining: false,
+  peersTotal: 2,
+  eventLoop: {
+    p99Ms: 2,
+    maxMs: 15.5,
+    sumMs: 120,
+    buckets: [{ leMs: 2, looks: 99 }, { leMs: Infinity, looks: 100 }],
+  },
   faults: [],
 };
 
@@ -68,6 +75,7 @@ guard        stands: the kernel of this host gets nothing of workloads and no PS
 tunnels      12 up, 2 unconfirmed, 1 opening, 0 rekeying, 0 failed
 mtu          uplink 1500, overhead 68, largest inner packet 1432
 rotation     2 so far, 1 SAs on the old key, next in 23h53m
+event loop   p99 2 ms late, at most 16 ms
 certificate  expires in 30d
 
 PEER  ADDRESS         STATE                       TUNNELS  VIPS                        KEY EXCHANGE  LAST ERROR
@@ -144,4 +152,9 @@ Deno.test("samples written as pcapng read back", async () => {
   } finally {
     await Deno.remove(path);
   }
+});
+
+Deno.test("status says how many peers it does not show", () => {
+  const text = statusText({ ...VIEW, peersTotal: 10_002 }, NOW);
+  assert.match(text, /\n\.\.\. and 10000 more peers: --peers 10002 shows them all\n/);
 });

@@ -10,7 +10,7 @@ import type { Flows } from "../model/flows.ts";
 import type { Log } from "../model/log.ts";
 import type { Random } from "../model/random.ts";
 import type { SaRecords } from "../model/sa_record.ts";
-import type { RotateView, TunnelView } from "../model/status.ts";
+import type { RotateView, StatusQuery, TunnelView } from "../model/status.ts";
 import { Tasks } from "../model/tasks.ts";
 import { withDeadlines } from "./calls.ts";
 import { type CoreStatus, CoreViews } from "./core_status.ts";
@@ -70,7 +70,7 @@ export interface Core {
    * any more try again at once. Returns those on it.
    */
   deny(list: readonly string[]): readonly string[];
-  status(): CoreStatus;
+  status(query?: StatusQuery): CoreStatus;
   /** One page, sorted; `after` is "peer localVip remoteVip" of the last one before. */
   tunnels(query: { peer?: string; after?: string; limit: number }): readonly TunnelView[];
   /** Rotates the master key, or says why not. */
@@ -254,7 +254,7 @@ export function createCore(powers: Powers): Core {
       }
       return denied;
     },
-    status: () => views.status(),
+    status: (query) => views.status(query),
     tunnels: (query) => views.tunnels(query),
     rotate: (options) => rotation.command(options),
   };

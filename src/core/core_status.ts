@@ -3,7 +3,7 @@
 /** The control core as status shows it. No key appears here, nor could it. */
 import type { Clock } from "../model/clock.ts";
 import type { Counters } from "../model/counters.ts";
-import type { PeerView, SaView, StatusView, TunnelView } from "../model/status.ts";
+import type { PeerView, SaView, StatusQuery, StatusView, TunnelView } from "../model/status.ts";
 import type { Peers } from "./directory.ts";
 import { STATUS_LOOKS } from "./limits.ts";
 import type { Epochs, PeerLines } from "./peer.ts";
@@ -15,7 +15,14 @@ import { pairKey } from "../model/sa.ts";
 /** The parts of `StatusView` that the core knows. */
 export type CoreStatus = Pick<
   StatusView,
-  "bootEpoch" | "startedAtMs" | "peers" | "tunnels" | "counters" | "rotation" | "draining"
+  | "bootEpoch"
+  | "startedAtMs"
+  | "peers"
+  | "peersTotal"
+  | "tunnels"
+  | "counters"
+  | "rotation"
+  | "draining"
 >;
 
 /** What is looked at. */
@@ -44,7 +51,7 @@ export class CoreViews {
     this.#startedAtMs = options.clock.wallMs();
   }
 
-  status(): CoreStatus {
+  status({ maxPeers = Infinity }: StatusQuery = {}): CoreStatus {
     const tunnels = { opening: 0, up: 0, rekeying: 0, failed: 0, unconfirmed: 0 };
     let looks = STATUS_LOOKS;
     for (const tunnel of this.#table.all()) {
@@ -55,7 +62,8 @@ export class CoreViews {
     return {
       bootEpoch: this.#options.bootEpoch,
       startedAtMs: this.#startedAtMs,
-      peers: this.#peers(),
+      peers: this.#peers(maxPeers),
+      peersTotal: this.#options.peers.all().length,
       tunnels,
       counters: this.#options.counters.snapshot(),
       rotation: this.#options.rotation.view(),
@@ -78,10 +86,18 @@ export class CoreViews {
     }
   }
 
-  #peers(): PeerView[] {
+  /** In the order of the configuration; where not all are wanted, those that fail come first. */
+  #peers(most: number): PeerView[] {
     const { peers, epochs, clock, lines } = this.#options;
+    if (most === 0) return [];
+    const all = peers.all();
     const now = clock.now();
-    return peers.all().map(({ id, svcAddress, vips }) => {
+    const shown = all.length <= most ? all : firstOf(
+      all,
+      most,
+      ({ id }) => lines.of(id).backOff.circuit(now) !== "closed",
+    );
+    return shown.map(({ id, svcAddress, vips }) => {
       const { backOff, lastError } = lines.of(id);
       const at = backOff.nextAttemptAt(now);
       return {
@@ -148,4 +164,14 @@ function firstAfter(keys: readonly string[], after: string): number {
     else high = middle;
   }
   return low;
+}
+
+/** `most` of these, in their order; those that `matter` go before others. */
+function firstOf<T>(all: readonly T[], most: number, matter: (one: T) => boolean): readonly T[] {
+  const taken = new Set(all.filter(matter).slice(0, most));
+  for (const one of all) {
+    if (taken.size === most) break;
+    taken.add(one);
+  }
+  return [...taken];
 }

@@ -32,6 +32,23 @@ export interface RotationView {
   readonly spisLeft: bigint;
 }
 
+/** How late the event loop comes to what is due, since the start. */
+export interface EventLoopView {
+  /** Of all looks; that of the bucket's upper end in which it lies. */
+  readonly p99Ms: number;
+  readonly maxMs: number;
+  /** Of all looks. */
+  readonly sumMs: number;
+  /** Cumulative: looks that were at most `leMs` late. The last one's is Infinity. */
+  readonly buckets: readonly { readonly leMs: number; readonly looks: number }[];
+}
+
+/** Which part of the status is wanted. */
+export interface StatusQuery {
+  /** Peers at most, those that fail first; absent: all. */
+  readonly maxPeers?: number | undefined;
+}
+
 export interface StatusView {
   readonly id: string;
   readonly version: string;
@@ -46,6 +63,8 @@ export interface StatusView {
     readonly ports: readonly PortView[];
   };
   readonly peers: readonly PeerView[];
+  /** All of them, however many were asked for. */
+  readonly peersTotal: number;
   readonly tunnels: {
     readonly opening: number;
     readonly up: number;
@@ -63,6 +82,7 @@ export interface StatusView {
   };
   readonly certificateExpiresAtMs?: number;
   readonly draining: boolean;
+  readonly eventLoop: EventLoopView;
   /** Why nothing passes, such as "interface p0 is gone". */
   readonly faults: readonly string[];
 }
@@ -122,7 +142,7 @@ export interface RotateView {
 }
 
 export interface StatusSource {
-  status(): StatusView;
+  status(query?: StatusQuery): StatusView;
   /** Sorted by (peer, localVip, remoteVip); `after` is exclusive. */
   tunnels(query: { peer?: string; after?: string; limit: number }): readonly TunnelView[];
   pipes(): readonly PipeView[];

@@ -6,6 +6,9 @@ import type { PipeView, StatusView } from "../model/status.ts";
 /** Content type of `metricsText`. */
 export const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
+/** Peers that have metrics of their own at most, those that fail first: a scrape must not stall what scrapes. */
+export const METRICS_PEERS = 1000;
+
 type Labels = Readonly<Record<string, string>>;
 type Row = readonly [labels: Labels, value: bigint | number];
 
@@ -26,6 +29,7 @@ export function metricsText(status: StatusView, pipes: readonly PipeView[]): str
     out.push(`# TYPE ${full} ${type}`);
     for (const [labels, value] of rows) out.push(`${full}${braces(labels)} ${value}`);
   };
+  const { eventLoop } = status;
   family("gauge", "info", [[{
     id: status.id,
     version: status.version,
@@ -35,6 +39,7 @@ export function metricsText(status: StatusView, pipes: readonly PipeView[]): str
   family("gauge", "start_time_seconds", plain(status.startedAtMs / 1000));
   family("gauge", "draining", plain(status.draining ? 1 : 0));
   family("gauge", "tunnels", Object.entries(status.tunnels).map(([state, n]) => [{ state }, n]));
+  family("gauge", "peers", plain(status.peersTotal));
   family("gauge", "peer_tunnels", perPeer((peer) => peer.tunnels));
   family("gauge", "peer_failures", perPeer((peer) => peer.failures));
   family("gauge", "peer_up", perPeer((peer) => peer.circuit === "closed" ? 1 : 0));
@@ -46,6 +51,16 @@ export function metricsText(status: StatusView, pipes: readonly PipeView[]): str
       port.guard.state === "stands" ? 1 : 0,
     ]),
   );
+  const lag = `${PREFIX}_event_loop_lag_seconds`;
+  out.push(
+    `# TYPE ${lag} histogram`,
+    ...eventLoop.buckets.map(({ leMs, looks }) =>
+      `${lag}_bucket{le="${leMs === Infinity ? "+Inf" : leMs / 1000}"} ${looks}`
+    ),
+    `${lag}_sum ${eventLoop.sumMs / 1000}`,
+    `${lag}_count ${eventLoop.buckets.at(-1)?.looks ?? 0}`,
+  );
+  family("gauge", "event_loop_lag_max_seconds", plain(eventLoop.maxMs / 1000));
   family("counter", "rotations_total", plain(rotation.rotations));
   family("gauge", "sas_on_old_key", plain(rotation.sasOnOldKey));
   family("gauge", "spis_left", plain(rotation.spisLeft));

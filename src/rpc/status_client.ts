@@ -16,9 +16,16 @@ import type { Duplex } from "node:stream";
 import * as tls from "node:tls";
 import { ConfigError, type TlsFiles } from "../config/config.ts";
 import { fileReason } from "../config/reasons.ts";
-import type { PipeView, RotateView, SampleView, StatusView, TunnelView } from "../model/status.ts";
+import type {
+  PipeView,
+  RotateView,
+  SampleView,
+  StatusQuery,
+  StatusView,
+  TunnelView,
+} from "../model/status.ts";
 import { ChainJudge } from "./chain.ts";
-import { AdminService, StatusService } from "./gen/psp/v1/status_pb.ts";
+import { AdminService, type ListTunnelsResponse, StatusService } from "./gen/psp/v1/status_pb.ts";
 import { prove } from "./proof.ts";
 import {
   pipeFromProto,
@@ -42,9 +49,9 @@ export interface StatusClientOptions {
 
 /** All calls reject with `ConnectError`: `unavailable` when nobody answers there. */
 export interface StatusClient extends AsyncDisposable {
-  status(): Promise<StatusView>;
-  /** Page after page; `peer` restricts. */
-  tunnels(query?: { readonly peer?: string }): AsyncIterable<TunnelView>;
+  status(query?: StatusQuery): Promise<StatusView>;
+  /** Page after page, the next one asked for while one is looked at; `peer` restricts. */
+  tunnels(query?: { readonly peer?: string }): AsyncIterable<readonly TunnelView[]>;
   pipes(): Promise<readonly PipeView[]>;
   /** Until aborted. */
   samples(signal: AbortSignal): AsyncIterable<SampleView>;
@@ -52,9 +59,13 @@ export interface StatusClient extends AsyncDisposable {
   rotate(options: { readonly plan: boolean }): Promise<RotateView>;
 }
 
+/** Tunnels in a page: what an agent tells of without a stall. */
+const PAGE_SIZE = 1000;
+
 /** Makes a client; it does not connect yet. Throws `ConfigError` when a file cannot be read. */
 export function openStatusClient(options: StatusClientOptions): StatusClient {
-  return statusClientOver(transportOf(options), {
+  return statusClientOver(transportOf(options, { binary: false }), {
+    bulk: transportOf(options, { binary: true }),
     timeoutMs: options.timeoutMs ?? 5000,
     address: options.address,
   });
@@ -63,9 +74,18 @@ export function openStatusClient(options: StatusClientOptions): StatusClient {
 /** The same over any transport; `address` is for error texts. */
 function statusClientOver(
   transport: Transport,
-  { timeoutMs, address }: { readonly timeoutMs: number; readonly address: string },
+  { bulk, timeoutMs, address }: {
+    /**
+     * For long answers, in the binary form. Requests that say nothing are empty in that form, and the runtime fails
+     * to write an empty body over TLS.
+     */
+    readonly bulk: Transport;
+    readonly timeoutMs: number;
+    readonly address: string;
+  },
 ): StatusClient {
   const status = createClient(StatusService, transport);
+  const lists = createClient(StatusService, bulk);
   const admin = createClient(AdminService, transport);
   const limits = { timeoutMs };
   const ask = async <T>(call: Promise<T>): Promise<T> => {
@@ -76,14 +96,22 @@ function statusClientOver(
     }
   };
   return {
-    status: async () => statusFromProto(await ask(status.getStatus({}, limits))),
+    status: async ({ maxPeers } = {}) =>
+      statusFromProto(
+        await ask(status.getStatus(maxPeers === undefined ? {} : { maxPeers }, limits)),
+      ),
     async *tunnels({ peer = "" } = {}) {
-      let pageToken = "";
-      do {
-        const page = await ask(status.listTunnels({ peer, pageToken }, limits));
-        for (const tunnel of page.tunnels) yield tunnelFromProto(tunnel);
-        pageToken = page.nextPageToken;
-      } while (pageToken !== "");
+      const list = (pageToken: string) => {
+        const page = ask(lists.listTunnels({ peer, pageToken, pageSize: PAGE_SIZE }, limits));
+        // Whoever stops reading does not wait for it.
+        page.catch(() => {});
+        return page;
+      };
+      for (let next: ReturnType<typeof list> | undefined = list(""); next !== undefined;) {
+        const { tunnels, nextPageToken }: ListTunnelsResponse = await next;
+        next = nextPageToken === "" ? undefined : list(nextPageToken);
+        yield tunnels.map(tunnelFromProto);
+      }
     },
     pipes: async () => (await ask(status.getPipes({}, limits))).pipes.map(pipeFromProto),
     async *samples(signal) {
@@ -103,6 +131,7 @@ function statusClientOver(
 
 function transportOf(
   { address, tls, tokenFile, timeoutMs = 5000 }: StatusClientOptions,
+  { binary }: { readonly binary: boolean },
 ): Transport {
   const files = tls && {
     cert: read(tls.cert, "certificate"),
@@ -114,7 +143,7 @@ function transportOf(
     // One short-lived connection per call: a command ends when its answer is there.
     httpVersion: "1.1",
     nodeOptions: { agent: files ? new Judging(files, timeoutMs) : false },
-    useBinaryFormat: false,
+    useBinaryFormat: binary,
     acceptCompression: [],
     interceptors: tokenFile === undefined ? [] : [withToken(read(tokenFile, "token file").trim())],
   });

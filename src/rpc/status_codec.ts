@@ -55,6 +55,15 @@ export function statusToProto(view: StatusView): pb.GetStatusResponse {
     ...time("certificateExpiresAt", view.certificateExpiresAtMs),
     draining: view.draining,
     faults: [...view.faults],
+    peersTotal: view.peersTotal,
+    eventLoop: create(pb.EventLoopStatusSchema, {
+      p99Ms: view.eventLoop.p99Ms,
+      maxMs: view.eventLoop.maxMs,
+      sumMs: view.eventLoop.sumMs,
+      buckets: view.eventLoop.buckets.map(({ leMs, looks }) =>
+        create(pb.LagBucketSchema, { leMs, looks: BigInt(looks) })
+      ),
+    }),
   });
 }
 
@@ -103,6 +112,17 @@ export function statusFromProto(message: pb.GetStatusResponse): StatusView {
     ...maybe("certificateExpiresAtMs", ms(message.certificateExpiresAt)),
     draining: message.draining,
     faults: message.faults,
+    // An agent of before has no such number, and tells of all.
+    peersTotal: Math.max(message.peersTotal, message.peers.length),
+    eventLoop: {
+      p99Ms: message.eventLoop?.p99Ms ?? 0,
+      maxMs: message.eventLoop?.maxMs ?? 0,
+      sumMs: message.eventLoop?.sumMs ?? 0,
+      buckets: message.eventLoop?.buckets.map(({ leMs, looks }) => ({
+        leMs,
+        looks: Number(looks),
+      })) ?? [],
+    },
   };
 }
 

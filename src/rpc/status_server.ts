@@ -17,7 +17,7 @@ import { applyCors } from "./cors.ts";
 import type { Descriptors } from "./descriptors.ts";
 import { splitListen } from "./door.ts";
 import { carrierOf, listen, type Request, type Response } from "./listener.ts";
-import { METRICS_TYPE, metricsText } from "./metrics.ts";
+import { METRICS_PEERS, METRICS_TYPE, metricsText } from "./metrics.ts";
 import { statusRoutes } from "./status_service.ts";
 import { runtimeRefusal } from "./tls.ts";
 import { TlsStore } from "./tls_store.ts";
@@ -228,7 +228,7 @@ function other(
     return afterBody(request, () => answer(response, 404, "Not found\n"));
   }
   if (path === "/healthz" || path === "/readyz") {
-    const { draining, faults } = source.status();
+    const { draining, faults } = source.status({ maxPeers: 0 });
     const closed = deaf();
     const wrong = draining
       ? "draining"
@@ -236,7 +236,12 @@ function other(
     return answer(response, wrong ? 503 : 200, `${wrong || "ok"}\n`);
   }
   if (path === "/metrics") {
-    return answer(response, 200, metricsText(source.status(), source.pipes()), METRICS_TYPE);
+    return answer(
+      response,
+      200,
+      metricsText(source.status({ maxPeers: METRICS_PEERS }), source.pipes()),
+      METRICS_TYPE,
+    );
   }
   answer(response, 404, "Not found\n");
 }

@@ -43,7 +43,7 @@ export function statusRoutes(
   let watchers = 0;
   return (router) => {
     router.service(StatusService, {
-      getStatus: () => statusToProto(source.status()),
+      getStatus: ({ maxPeers }) => statusToProto(source.status({ maxPeers })),
       listTunnels(request) {
         if (request.pageToken.length > MAX_TOKEN) {
           throw new ConnectError('Field "page_token": too long', Code.InvalidArgument);

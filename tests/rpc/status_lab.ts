@@ -50,6 +50,13 @@ export const STATUS: StatusView = {
   mtu: { uplink: 1500, overhead: 80, largestInnerPacket: 1420 },
   certificateExpiresAtMs: 1_800_000_000_000,
   draining: false,
+  peersTotal: 1,
+  eventLoop: {
+    p99Ms: 2,
+    maxMs: 15.5,
+    sumMs: 120,
+    buckets: [{ leMs: 2, looks: 99 }, { leMs: Infinity, looks: 100 }],
+  },
   faults: [],
 };
 

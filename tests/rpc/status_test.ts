@@ -12,7 +12,7 @@ Deno.test("the views arrive at the client as they were", async () => {
   await using client = openStatusClient({ address: w.address });
   assert.deepEqual(await client.status(), STATUS);
   const tunnels: TunnelView[] = [];
-  for await (const tunnel of client.tunnels()) tunnels.push(tunnel);
+  for await (const page of client.tunnels()) tunnels.push(...page);
   assert.deepEqual(tunnels, TUNNELS);
   assert.equal((await client.pipes())[0]?.missBytes, 4n);
   assert.deepEqual((await client.pipes())[0]?.staticEntries, [
@@ -39,6 +39,24 @@ Deno.test("tunnels come in pages, and by peer", async () => {
   assert.deepEqual(second.tunnels.map((t: TunnelView) => t.remoteVip), ["10.2.0.4", "10.2.0.5"]);
   assert.equal(second.nextPageToken, undefined);
   assert.equal((await list({ peer: "h3" })).tunnels.length, 1);
+});
+
+Deno.test("who asks for few peers is told of few, and whoever does not say of all", async () => {
+  const asked: unknown[] = [];
+  await using w = await world(
+    {},
+    source({
+      status: (query) => {
+        asked.push(query?.maxPeers);
+        return STATUS;
+      },
+    }),
+  );
+  await using client = openStatusClient({ address: w.address });
+  await client.status({ maxPeers: 7 });
+  await client.status();
+  await curl(`${w.url}/healthz`);
+  assert.deepEqual(asked, [7, undefined, 0]);
 });
 
 Deno.test("curl reads status by GET and POST, over HTTP/1.1 and HTTP/2", async () => {

@@ -18,12 +18,18 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file psp/v1/status.proto.
  */
 export const file_psp_v1_status: GenFile = /*@__PURE__*/
-  fileDesc("ChNwc3AvdjEvc3RhdHVzLnByb3RvEgZwc3AudjEiEgoQR2V0U3RhdHVzUmVxdWVzdCL2AwoRR2V0U3RhdHVzUmVzcG9uc2USCgoCaWQYASABKAkSDwoHdmVyc2lvbhgCIAEoCRISCgpib290X2Vwb2NoGAMgASgGEi4KCnN0YXJ0ZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiIKBXBsYW5lGAUgASgLMhMucHNwLnYxLlBsYW5lU3RhdHVzEiEKBXBlZXJzGAYgAygLMhIucHNwLnYxLlBlZXJTdGF0dXMSJQoHdHVubmVscxgHIAEoCzIULnBzcC52MS5UdW5uZWxDb3VudHMSOQoIY291bnRlcnMYCCADKAsyJy5wc3AudjEuR2V0U3RhdHVzUmVzcG9uc2UuQ291bnRlcnNFbnRyeRIoCghyb3RhdGlvbhgJIAEoCzIWLnBzcC52MS5Sb3RhdGlvblN0YXR1cxIeCgNtdHUYCiABKAsyES5wc3AudjEuTXR1U3RhdHVzEjoKFmNlcnRpZmljYXRlX2V4cGlyZXNfYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCGRyYWluaW5nGAwgASgIEg4KBmZhdWx0cxgNIAMoCRovCg1Db3VudGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEifgoLUGxhbmVTdGF0dXMSDAoEa2luZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEg4KBnVwbGluaxgDIAEoCRIMCgRob3N0GAQgASgJEg8KB2JhY2tlbmQYBSABKAkSIQoFcG9ydHMYBiADKAsyEi5wc3AudjEuUG9ydFN0YXR1cyJqCgpQb3J0U3RhdHVzEgwKBG5hbWUYASABKAkSEQoJaW50ZXJmYWNlGAIgASgJEg0KBWd1YXJkGAMgASgJEhQKDGd1YXJkX3JlYXNvbhgEIAEoCRIWCg5ndWFyZF9yZXN0b3JlZBgFIAEoDSLiAQoKUGVlclN0YXR1cxIKCgJpZBgBIAEoCRITCgtzdmNfYWRkcmVzcxgCIAEoCRIMCgR2aXBzGAMgAygJEg8KB2NpcmN1aXQYBCABKAkSEAoIZmFpbHVyZXMYBSABKA0SEgoKbGFzdF9lcnJvchgGIAEoCRIzCg9uZXh0X2F0dGVtcHRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmJvb3RfZXBvY2gYCCABKAYSDwoHdHVubmVscxgJIAEoDRIUCgxrZXlfZXhjaGFuZ2UYCiABKAkiYgoMVHVubmVsQ291bnRzEg8KB29wZW5pbmcYASABKA0SCgoCdXAYAiABKA0SEAoIcmVrZXlpbmcYAyABKA0SDgoGZmFpbGVkGAQgASgNEhMKC3VuY29uZmlybWVkGAUgASgNInsKDlJvdGF0aW9uU3RhdHVzEhEKCXJvdGF0aW9ucxgBIAEoBBIWCg5zYXNfb25fb2xkX2tleRgCIAEoDRIrCgduZXh0X2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglzcGlzX2xlZnQYBCABKAQiSwoJTXR1U3RhdHVzEg4KBnVwbGluaxgBIAEoDRIQCghvdmVyaGVhZBgCIAEoDRIcChRsYXJnZXN0X2lubmVyX3BhY2tldBgDIAEoDSJJChJMaXN0VHVubmVsc1JlcXVlc3QSDAoEcGVlchgBIAEoCRIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCSJPChNMaXN0VHVubmVsc1Jlc3BvbnNlEh8KB3R1bm5lbHMYASADKAsyDi5wc3AudjEuVHVubmVsEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSK/AQoGVHVubmVsEgwKBHBlZXIYASABKAkSEQoJbG9jYWxfdmlwGAIgASgJEhIKCnJlbW90ZV92aXAYAyABKAkSDQoFc3RhdGUYBCABKAkSFgoCdHgYBSABKAsyCi5wc3AudjEuU2ESFgoCcngYBiABKAsyCi5wc3AudjEuU2ESLQoJb3BlbmVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpsYXN0X2Vycm9yGAggASgJIrYBCgJTYRILCgNzcGkYASABKAcSIwoHdmVyc2lvbhgCIAEoDjISLnBzcC52MS5Qc3BWZXJzaW9uEi4KCmNyZWF0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3BhY2tldHMYBSABKAQSDQoFYnl0ZXMYBiABKAQiEQoPR2V0UGlwZXNSZXF1ZXN0IjUKEEdldFBpcGVzUmVzcG9uc2USIQoFcGlwZXMYASADKAsyEi5wc3AudjEuUGlwZVN0YXR1cyKiAQoKUGlwZVN0YXR1cxIMCgRuYW1lGAEgASgJEg8KB2VudHJpZXMYAiABKA0SDwoHcGFja2V0cxgDIAEoBBINCgVieXRlcxgEIAEoBBIUCgxtaXNzX3BhY2tldHMYBSABKAQSEgoKbWlzc19ieXRlcxgGIAEoBBIrCg5zdGF0aWNfZW50cmllcxgHIAMoCzITLnBzcC52MS5FbnRyeVN0YXR1cyI7CgtFbnRyeVN0YXR1cxIMCgRuYW1lGAEgASgJEg8KB3BhY2tldHMYAiABKAQSDQoFYnl0ZXMYAyABKAQiFQoTV2F0Y2hTYW1wbGVzUmVxdWVzdCKgAQoGU2FtcGxlEigKBHRpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWRpcmVjdGlvbhgCIAEoCRIPCgdzcmNfdmlwGAMgASgJEg8KB2RzdF92aXAYBCABKAkSCwoDc3BpGAUgASgHEg4KBmxlbmd0aBgGIAEoDRIMCgRkYXRhGAcgASgMEgwKBGxvc3QYCCABKAQiHQoNUm90YXRlUmVxdWVzdBIMCgRwbGFuGAEgASgIInwKDlJvdGF0ZVJlc3BvbnNlEg8KB3N0YXJ0ZWQYASABKAgSDwoHbWVzc2FnZRgCIAEoCRIoCghyb3RhdGlvbhgDIAEoCzIWLnBzcC52MS5Sb3RhdGlvblN0YXR1cxINCgVwZWVycxgEIAMoCRIPCgd0dW5uZWxzGAUgASgNMqYCCg1TdGF0dXNTZXJ2aWNlEkUKCUdldFN0YXR1cxIYLnBzcC52MS5HZXRTdGF0dXNSZXF1ZXN0GhkucHNwLnYxLkdldFN0YXR1c1Jlc3BvbnNlIgOQAgESSwoLTGlzdFR1bm5lbHMSGi5wc3AudjEuTGlzdFR1bm5lbHNSZXF1ZXN0GhsucHNwLnYxLkxpc3RUdW5uZWxzUmVzcG9uc2UiA5ACARJCCghHZXRQaXBlcxIXLnBzcC52MS5HZXRQaXBlc1JlcXVlc3QaGC5wc3AudjEuR2V0UGlwZXNSZXNwb25zZSIDkAIBEj0KDFdhdGNoU2FtcGxlcxIbLnBzcC52MS5XYXRjaFNhbXBsZXNSZXF1ZXN0Gg4ucHNwLnYxLlNhbXBsZTABMkcKDEFkbWluU2VydmljZRI3CgZSb3RhdGUSFS5wc3AudjEuUm90YXRlUmVxdWVzdBoWLnBzcC52MS5Sb3RhdGVSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp, file_psp_v1_psp]);
+  fileDesc("ChNwc3AvdjEvc3RhdHVzLnByb3RvEgZwc3AudjEiOAoQR2V0U3RhdHVzUmVxdWVzdBIWCgltYXhfcGVlcnMYASABKA1IAIgBAUIMCgpfbWF4X3BlZXJzIrgEChFHZXRTdGF0dXNSZXNwb25zZRIKCgJpZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhIKCmJvb3RfZXBvY2gYAyABKAYSLgoKc3RhcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIgoFcGxhbmUYBSABKAsyEy5wc3AudjEuUGxhbmVTdGF0dXMSIQoFcGVlcnMYBiADKAsyEi5wc3AudjEuUGVlclN0YXR1cxIlCgd0dW5uZWxzGAcgASgLMhQucHNwLnYxLlR1bm5lbENvdW50cxI5Cghjb3VudGVycxgIIAMoCzInLnBzcC52MS5HZXRTdGF0dXNSZXNwb25zZS5Db3VudGVyc0VudHJ5EigKCHJvdGF0aW9uGAkgASgLMhYucHNwLnYxLlJvdGF0aW9uU3RhdHVzEh4KA210dRgKIAEoCzIRLnBzcC52MS5NdHVTdGF0dXMSOgoWY2VydGlmaWNhdGVfZXhwaXJlc19hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIZHJhaW5pbmcYDCABKAgSDgoGZmF1bHRzGA0gAygJEhMKC3BlZXJzX3RvdGFsGA4gASgNEisKCmV2ZW50X2xvb3AYDyABKAsyFy5wc3AudjEuRXZlbnRMb29wU3RhdHVzGi8KDUNvdW50ZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ASJlCg9FdmVudExvb3BTdGF0dXMSDgoGcDk5X21zGAEgASgBEg4KBm1heF9tcxgCIAEoARIiCgdidWNrZXRzGAMgAygLMhEucHNwLnYxLkxhZ0J1Y2tldBIOCgZzdW1fbXMYBCABKAEiKQoJTGFnQnVja2V0Eg0KBWxlX21zGAEgASgBEg0KBWxvb2tzGAIgASgEIn4KC1BsYW5lU3RhdHVzEgwKBGtpbmQYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIOCgZ1cGxpbmsYAyABKAkSDAoEaG9zdBgEIAEoCRIPCgdiYWNrZW5kGAUgASgJEiEKBXBvcnRzGAYgAygLMhIucHNwLnYxLlBvcnRTdGF0dXMiagoKUG9ydFN0YXR1cxIMCgRuYW1lGAEgASgJEhEKCWludGVyZmFjZRgCIAEoCRINCgVndWFyZBgDIAEoCRIUCgxndWFyZF9yZWFzb24YBCABKAkSFgoOZ3VhcmRfcmVzdG9yZWQYBSABKA0i4gEKClBlZXJTdGF0dXMSCgoCaWQYASABKAkSEwoLc3ZjX2FkZHJlc3MYAiABKAkSDAoEdmlwcxgDIAMoCRIPCgdjaXJjdWl0GAQgASgJEhAKCGZhaWx1cmVzGAUgASgNEhIKCmxhc3RfZXJyb3IYBiABKAkSMwoPbmV4dF9hdHRlbXB0X2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpib290X2Vwb2NoGAggASgGEg8KB3R1bm5lbHMYCSABKA0SFAoMa2V5X2V4Y2hhbmdlGAogASgJImIKDFR1bm5lbENvdW50cxIPCgdvcGVuaW5nGAEgASgNEgoKAnVwGAIgASgNEhAKCHJla2V5aW5nGAMgASgNEg4KBmZhaWxlZBgEIAEoDRITCgt1bmNvbmZpcm1lZBgFIAEoDSJ7Cg5Sb3RhdGlvblN0YXR1cxIRCglyb3RhdGlvbnMYASABKAQSFgoOc2FzX29uX29sZF9rZXkYAiABKA0SKwoHbmV4dF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJc3Bpc19sZWZ0GAQgASgEIksKCU10dVN0YXR1cxIOCgZ1cGxpbmsYASABKA0SEAoIb3ZlcmhlYWQYAiABKA0SHAoUbGFyZ2VzdF9pbm5lcl9wYWNrZXQYAyABKA0iSQoSTGlzdFR1bm5lbHNSZXF1ZXN0EgwKBHBlZXIYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkiTwoTTGlzdFR1bm5lbHNSZXNwb25zZRIfCgd0dW5uZWxzGAEgAygLMg4ucHNwLnYxLlR1bm5lbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkivwEKBlR1bm5lbBIMCgRwZWVyGAEgASgJEhEKCWxvY2FsX3ZpcBgCIAEoCRISCgpyZW1vdGVfdmlwGAMgASgJEg0KBXN0YXRlGAQgASgJEhYKAnR4GAUgASgLMgoucHNwLnYxLlNhEhYKAnJ4GAYgASgLMgoucHNwLnYxLlNhEi0KCW9wZW5lZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKbGFzdF9lcnJvchgIIAEoCSK2AQoCU2ESCwoDc3BpGAEgASgHEiMKB3ZlcnNpb24YAiABKA4yEi5wc3AudjEuUHNwVmVyc2lvbhIuCgpjcmVhdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdwYWNrZXRzGAUgASgEEg0KBWJ5dGVzGAYgASgEIhEKD0dldFBpcGVzUmVxdWVzdCI1ChBHZXRQaXBlc1Jlc3BvbnNlEiEKBXBpcGVzGAEgAygLMhIucHNwLnYxLlBpcGVTdGF0dXMiogEKClBpcGVTdGF0dXMSDAoEbmFtZRgBIAEoCRIPCgdlbnRyaWVzGAIgASgNEg8KB3BhY2tldHMYAyABKAQSDQoFYnl0ZXMYBCABKAQSFAoMbWlzc19wYWNrZXRzGAUgASgEEhIKCm1pc3NfYnl0ZXMYBiABKAQSKwoOc3RhdGljX2VudHJpZXMYByADKAsyEy5wc3AudjEuRW50cnlTdGF0dXMiOwoLRW50cnlTdGF0dXMSDAoEbmFtZRgBIAEoCRIPCgdwYWNrZXRzGAIgASgEEg0KBWJ5dGVzGAMgASgEIhUKE1dhdGNoU2FtcGxlc1JlcXVlc3QioAEKBlNhbXBsZRIoCgR0aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglkaXJlY3Rpb24YAiABKAkSDwoHc3JjX3ZpcBgDIAEoCRIPCgdkc3RfdmlwGAQgASgJEgsKA3NwaRgFIAEoBxIOCgZsZW5ndGgYBiABKA0SDAoEZGF0YRgHIAEoDBIMCgRsb3N0GAggASgEIh0KDVJvdGF0ZVJlcXVlc3QSDAoEcGxhbhgBIAEoCCJ8Cg5Sb3RhdGVSZXNwb25zZRIPCgdzdGFydGVkGAEgASgIEg8KB21lc3NhZ2UYAiABKAkSKAoIcm90YXRpb24YAyABKAsyFi5wc3AudjEuUm90YXRpb25TdGF0dXMSDQoFcGVlcnMYBCADKAkSDwoHdHVubmVscxgFIAEoDTKmAgoNU3RhdHVzU2VydmljZRJFCglHZXRTdGF0dXMSGC5wc3AudjEuR2V0U3RhdHVzUmVxdWVzdBoZLnBzcC52MS5HZXRTdGF0dXNSZXNwb25zZSIDkAIBEksKC0xpc3RUdW5uZWxzEhoucHNwLnYxLkxpc3RUdW5uZWxzUmVxdWVzdBobLnBzcC52MS5MaXN0VHVubmVsc1Jlc3BvbnNlIgOQAgESQgoIR2V0UGlwZXMSFy5wc3AudjEuR2V0UGlwZXNSZXF1ZXN0GhgucHNwLnYxLkdldFBpcGVzUmVzcG9uc2UiA5ACARI9CgxXYXRjaFNhbXBsZXMSGy5wc3AudjEuV2F0Y2hTYW1wbGVzUmVxdWVzdBoOLnBzcC52MS5TYW1wbGUwATJHCgxBZG1pblNlcnZpY2USNwoGUm90YXRlEhUucHNwLnYxLlJvdGF0ZVJlcXVlc3QaFi5wc3AudjEuUm90YXRlUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp, file_psp_v1_psp]);
 
 /**
  * @generated from message psp.v1.GetStatusRequest
  */
 export type GetStatusRequest = Message<"psp.v1.GetStatusRequest"> & {
+  /**
+   * Peers in the answer at most, those that fail first; absent: all of them.
+   *
+   * @generated from field: optional uint32 max_peers = 1;
+   */
+  maxPeers?: number | undefined;
 };
 
 /**
@@ -109,6 +115,18 @@ export type GetStatusResponse = Message<"psp.v1.GetStatusResponse"> & {
    * @generated from field: repeated string faults = 13;
    */
   faults: string[];
+
+  /**
+   * All of them, however many `peers` has.
+   *
+   * @generated from field: uint32 peers_total = 14;
+   */
+  peersTotal: number;
+
+  /**
+   * @generated from field: psp.v1.EventLoopStatus event_loop = 15;
+   */
+  eventLoop?: EventLoopStatus | undefined;
 };
 
 /**
@@ -117,6 +135,68 @@ export type GetStatusResponse = Message<"psp.v1.GetStatusResponse"> & {
  */
 export const GetStatusResponseSchema: GenMessage<GetStatusResponse> = /*@__PURE__*/
   messageDesc(file_psp_v1_status, 1);
+
+/**
+ * How late the agent's one JavaScript thread comes to what is due. The percentile and the buckets are since the start.
+ *
+ * @generated from message psp.v1.EventLoopStatus
+ */
+export type EventLoopStatus = Message<"psp.v1.EventLoopStatus"> & {
+  /**
+   * @generated from field: double p99_ms = 1;
+   */
+  p99Ms: number;
+
+  /**
+   * @generated from field: double max_ms = 2;
+   */
+  maxMs: number;
+
+  /**
+   * How often it was so late, at most `le_ms`, and the number of looks that this stands for. Cumulative.
+   *
+   * @generated from field: repeated psp.v1.LagBucket buckets = 3;
+   */
+  buckets: LagBucket[];
+
+  /**
+   * Of all looks.
+   *
+   * @generated from field: double sum_ms = 4;
+   */
+  sumMs: number;
+};
+
+/**
+ * Describes the message psp.v1.EventLoopStatus.
+ * Use `create(EventLoopStatusSchema)` to create a new message.
+ */
+export const EventLoopStatusSchema: GenMessage<EventLoopStatus> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 2);
+
+/**
+ * @generated from message psp.v1.LagBucket
+ */
+export type LagBucket = Message<"psp.v1.LagBucket"> & {
+  /**
+   * Infinity in the last one.
+   *
+   * @generated from field: double le_ms = 1;
+   */
+  leMs: number;
+
+  /**
+   * @generated from field: uint64 looks = 2;
+   */
+  looks: bigint;
+};
+
+/**
+ * Describes the message psp.v1.LagBucket.
+ * Use `create(LagBucketSchema)` to create a new message.
+ */
+export const LagBucketSchema: GenMessage<LagBucket> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 3);
 
 /**
  * @generated from message psp.v1.PlaneStatus
@@ -158,7 +238,7 @@ export type PlaneStatus = Message<"psp.v1.PlaneStatus"> & {
  * Use `create(PlaneStatusSchema)` to create a new message.
  */
 export const PlaneStatusSchema: GenMessage<PlaneStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 2);
+  messageDesc(file_psp_v1_status, 4);
 
 /**
  * @generated from message psp.v1.PortStatus
@@ -204,7 +284,7 @@ export type PortStatus = Message<"psp.v1.PortStatus"> & {
  * Use `create(PortStatusSchema)` to create a new message.
  */
 export const PortStatusSchema: GenMessage<PortStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 3);
+  messageDesc(file_psp_v1_status, 5);
 
 /**
  * @generated from message psp.v1.PeerStatus
@@ -270,7 +350,7 @@ export type PeerStatus = Message<"psp.v1.PeerStatus"> & {
  * Use `create(PeerStatusSchema)` to create a new message.
  */
 export const PeerStatusSchema: GenMessage<PeerStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 4);
+  messageDesc(file_psp_v1_status, 6);
 
 /**
  * @generated from message psp.v1.TunnelCounts
@@ -309,7 +389,7 @@ export type TunnelCounts = Message<"psp.v1.TunnelCounts"> & {
  * Use `create(TunnelCountsSchema)` to create a new message.
  */
 export const TunnelCountsSchema: GenMessage<TunnelCounts> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 5);
+  messageDesc(file_psp_v1_status, 7);
 
 /**
  * @generated from message psp.v1.RotationStatus
@@ -343,7 +423,7 @@ export type RotationStatus = Message<"psp.v1.RotationStatus"> & {
  * Use `create(RotationStatusSchema)` to create a new message.
  */
 export const RotationStatusSchema: GenMessage<RotationStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 6);
+  messageDesc(file_psp_v1_status, 8);
 
 /**
  * @generated from message psp.v1.MtuStatus
@@ -370,7 +450,7 @@ export type MtuStatus = Message<"psp.v1.MtuStatus"> & {
  * Use `create(MtuStatusSchema)` to create a new message.
  */
 export const MtuStatusSchema: GenMessage<MtuStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 7);
+  messageDesc(file_psp_v1_status, 9);
 
 /**
  * @generated from message psp.v1.ListTunnelsRequest
@@ -403,7 +483,7 @@ export type ListTunnelsRequest = Message<"psp.v1.ListTunnelsRequest"> & {
  * Use `create(ListTunnelsRequestSchema)` to create a new message.
  */
 export const ListTunnelsRequestSchema: GenMessage<ListTunnelsRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 8);
+  messageDesc(file_psp_v1_status, 10);
 
 /**
  * @generated from message psp.v1.ListTunnelsResponse
@@ -425,7 +505,7 @@ export type ListTunnelsResponse = Message<"psp.v1.ListTunnelsResponse"> & {
  * Use `create(ListTunnelsResponseSchema)` to create a new message.
  */
 export const ListTunnelsResponseSchema: GenMessage<ListTunnelsResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 9);
+  messageDesc(file_psp_v1_status, 11);
 
 /**
  * @generated from message psp.v1.Tunnel
@@ -479,7 +559,7 @@ export type Tunnel = Message<"psp.v1.Tunnel"> & {
  * Use `create(TunnelSchema)` to create a new message.
  */
 export const TunnelSchema: GenMessage<Tunnel> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 10);
+  messageDesc(file_psp_v1_status, 12);
 
 /**
  * @generated from message psp.v1.Sa
@@ -521,7 +601,7 @@ export type Sa = Message<"psp.v1.Sa"> & {
  * Use `create(SaSchema)` to create a new message.
  */
 export const SaSchema: GenMessage<Sa> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 11);
+  messageDesc(file_psp_v1_status, 13);
 
 /**
  * @generated from message psp.v1.GetPipesRequest
@@ -534,7 +614,7 @@ export type GetPipesRequest = Message<"psp.v1.GetPipesRequest"> & {
  * Use `create(GetPipesRequestSchema)` to create a new message.
  */
 export const GetPipesRequestSchema: GenMessage<GetPipesRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 12);
+  messageDesc(file_psp_v1_status, 14);
 
 /**
  * @generated from message psp.v1.GetPipesResponse
@@ -551,7 +631,7 @@ export type GetPipesResponse = Message<"psp.v1.GetPipesResponse"> & {
  * Use `create(GetPipesResponseSchema)` to create a new message.
  */
 export const GetPipesResponseSchema: GenMessage<GetPipesResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 13);
+  messageDesc(file_psp_v1_status, 15);
 
 /**
  * @generated from message psp.v1.PipeStatus
@@ -600,7 +680,7 @@ export type PipeStatus = Message<"psp.v1.PipeStatus"> & {
  * Use `create(PipeStatusSchema)` to create a new message.
  */
 export const PipeStatusSchema: GenMessage<PipeStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 14);
+  messageDesc(file_psp_v1_status, 16);
 
 /**
  * @generated from message psp.v1.EntryStatus
@@ -627,7 +707,7 @@ export type EntryStatus = Message<"psp.v1.EntryStatus"> & {
  * Use `create(EntryStatusSchema)` to create a new message.
  */
 export const EntryStatusSchema: GenMessage<EntryStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 15);
+  messageDesc(file_psp_v1_status, 17);
 
 /**
  * @generated from message psp.v1.WatchSamplesRequest
@@ -640,7 +720,7 @@ export type WatchSamplesRequest = Message<"psp.v1.WatchSamplesRequest"> & {
  * Use `create(WatchSamplesRequestSchema)` to create a new message.
  */
 export const WatchSamplesRequestSchema: GenMessage<WatchSamplesRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 16);
+  messageDesc(file_psp_v1_status, 18);
 
 /**
  * @generated from message psp.v1.Sample
@@ -698,7 +778,7 @@ export type Sample = Message<"psp.v1.Sample"> & {
  * Use `create(SampleSchema)` to create a new message.
  */
 export const SampleSchema: GenMessage<Sample> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 17);
+  messageDesc(file_psp_v1_status, 19);
 
 /**
  * @generated from message psp.v1.RotateRequest
@@ -715,7 +795,7 @@ export type RotateRequest = Message<"psp.v1.RotateRequest"> & {
  * Use `create(RotateRequestSchema)` to create a new message.
  */
 export const RotateRequestSchema: GenMessage<RotateRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 18);
+  messageDesc(file_psp_v1_status, 20);
 
 /**
  * @generated from message psp.v1.RotateResponse
@@ -752,7 +832,7 @@ export type RotateResponse = Message<"psp.v1.RotateResponse"> & {
  * Use `create(RotateResponseSchema)` to create a new message.
  */
 export const RotateResponseSchema: GenMessage<RotateResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 19);
+  messageDesc(file_psp_v1_status, 21);
 
 /**
  * @generated from service psp.v1.StatusService
