@@ -150,6 +150,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
   ends.push(() => tasks.stop());
   keepWarm({
     calls: withDeadlines(client, { clock, tasks }),
+    scheduler: core.scheduler,
     peers: config.peers,
     bootEpoch: core.bootEpoch,
     clock,

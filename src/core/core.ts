@@ -23,6 +23,7 @@ import { Epochs, PeerGate, PeerLines, PeerWatch } from "./peer.ts";
 import { Recorder } from "./recorder.ts";
 import { RequestMemory, Responder } from "./responder.ts";
 import { Rotation } from "./rotation.ts";
+import { Scheduler } from "./scheduler.ts";
 import { KeyShares, SpiSource } from "./spis.ts";
 import { Restore, Ticker } from "./ticker.ts";
 import { TunnelTable } from "./tunnel_table.ts";
@@ -59,6 +60,8 @@ export interface Core {
   readonly handler: TunnelHandler;
   /** Boot epoch of this run, durable already. */
   readonly bootEpoch: bigint;
+  /** Every call to a peer passes it. */
+  readonly scheduler: Scheduler;
   /** Misses and syndromes; other events are ignored. Never throws. */
   onEvent(event: PlaneEvent): void;
   /** Begins: restores what the last run left. Call once the plane, the client and the listener are up. */
@@ -91,6 +94,8 @@ export function createCore(powers: Powers): Core {
 
   const defaults = { config, mac: plane.port("uplink").mac, random };
   const calls = withDeadlines(client, { clock, tasks });
+  const isConnected = client.isConnected?.bind(client);
+  const scheduler = new Scheduler({ clock, isConnected, counters });
   const recorder = new Recorder(store, clock, bootEpoch);
   const lines = new PeerLines({ config, clock, random, tasks });
   const watch = new PeerWatch({ epochs, clock, counters, log });
@@ -113,6 +118,7 @@ export function createCore(powers: Powers): Core {
     config,
     bootEpoch,
     calls,
+    scheduler,
     peers,
     lines,
     table,
@@ -133,6 +139,8 @@ export function createCore(powers: Powers): Core {
   const notices = new Notices({
     bootEpoch,
     calls,
+    scheduler,
+    isConnected,
     peers,
     table,
     flows,
@@ -173,6 +181,7 @@ export function createCore(powers: Powers): Core {
   const restore = new Restore({ config, peers, store, table, misses, clock, counters, log });
   const ticker = new Ticker({
     table,
+    scheduler,
     duties: [
       () => rotation.tick(),
       () => restore.tick(),
@@ -216,6 +225,7 @@ export function createCore(powers: Powers): Core {
 
   return {
     bootEpoch,
+    scheduler,
     handler: {
       newTunnel: async (peer, request) => await responder.newTunnel(peer, request),
       notify: async (peer, notice) => await noticeHandler.notify(peer, notice),

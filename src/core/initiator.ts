@@ -27,7 +27,9 @@ import type { Tasks } from "../model/tasks.ts";
 import type { PeerCalls } from "./calls.ts";
 import type { Peers } from "./directory.ts";
 import {
+  LAG_SHARE,
   LIVE_BACK_OFF_MAX_MS,
+  MAX_FORGIVEN,
   MAX_MAYBE_SAS,
   PATIENT_RETRY_MS,
   RATE_PATIENCE_MS,
@@ -39,8 +41,9 @@ import {
 } from "./limits.ts";
 import { cryptOffsetProblem, paramsProblem, type SaDefaults, txFrom } from "./params.ts";
 import type { PeerLine, PeerLines, PeerWatch } from "./peer.ts";
+import { moreUrgent, type Scheduler, type Slot, type Work } from "./scheduler.ts";
 import type { Derived, KeyShares, SpiSource } from "./spis.ts";
-import { isAsking, isLive, isUnheard, offerOf, type Rx } from "./tunnel.ts";
+import { isAsking, isLive, isUnheard, offerOf, type Rx, type State } from "./tunnel.ts";
 import type { Tunnel, TunnelTable } from "./tunnel_table.ts";
 
 /** A request and what it offers. */
@@ -84,6 +87,7 @@ export class Initiator {
   ask(tunnel: Tunnel): void {
     const line = this.#options.lines.of(tunnel.peer);
     line.waiting.add(tunnel.key);
+    line.raise?.(workOf(tunnel.state, this.#options.clock.now()));
     if (line.running || this.#options.tasks.signal.aborted) return;
     line.running = true;
     this.#options.tasks.add(this.#run(line));
@@ -117,14 +121,44 @@ export class Initiator {
         const at = line.backOff.nextAttemptAt(now);
         const waitMs = at === undefined ? line.pace.take(now, line.waiting.size) : at - now;
         if (waitMs > 0) await line.pause(waitMs);
-        else await this.#exchange(line);
+        else await this.#exchange(line, await this.#enter(line));
       }
     } finally {
       line.running = false;
     }
   }
 
-  async #exchange(line: PeerLine): Promise<void> {
+  /** A place for the next exchange with this peer, by the most urgent of all that wait for it. */
+  async #enter(line: PeerLine): Promise<Slot> {
+    const { scheduler, clock, tasks } = this.#options;
+    const now = clock.now();
+    let work: Work = "warm";
+    for (const key of line.waiting) {
+      const tunnel = this.#table.get(key);
+      if (tunnel !== undefined) work = moreUrgent(work, workOf(tunnel.state, now));
+      if (work === "packet") break;
+    }
+    const tunnels = Math.min(line.waiting.size, MAX_TUNNELS_PER_REQUEST);
+    try {
+      return await scheduler.enter(
+        { peer: line.peer, work, tunnels },
+        tasks.signal,
+        (raise) => line.raise = raise,
+      );
+    } finally {
+      line.raise = undefined;
+    }
+  }
+
+  async #exchange(line: PeerLine, slot: Slot): Promise<void> {
+    try {
+      await this.#exchangeIn(line, slot);
+    } finally {
+      slot.leave(false);
+    }
+  }
+
+  async #exchangeIn(line: PeerLine, slot: Slot): Promise<void> {
     const { config, counters } = this.#options;
     let asking = this.#again(line);
     if (asking === undefined) {
@@ -139,7 +173,7 @@ export class Initiator {
       const { offers }: Asking = asking;
       try {
         line.backOff.begin();
-        const version = await this.#askOnce(line, { ...asking, last: round === 2 });
+        const version = await this.#askOnce(line, { ...asking, last: round === 2, slot });
         if (version === undefined) return;
         asking = this.#offer(offers.map(({ tunnel }) => tunnel), version);
       } catch (cause) {
@@ -246,7 +280,7 @@ export class Initiator {
   /** One request with its retries. Returns the version to ask again with, if it comes to that. */
   async #askOnce(
     line: PeerLine,
-    asked: Asking & { readonly last: boolean },
+    asked: Asking & { readonly last: boolean; readonly slot: Slot },
   ): Promise<PspVersion | undefined> {
     const { config: { psp }, bootEpoch, counters } = this.#options;
     const { requestId, offers, version } = asked;
@@ -255,7 +289,7 @@ export class Initiator {
       requestId,
       versionsAccepted: psp.versions,
       tunnels: offers.map(({ tunnel, params }) => ({ ...tunnel.pair, reverse: params })),
-    });
+    }, asked.slot);
     if (!result.ok) {
       const { error, maybe } = result;
       const unanswered = (maybe || asked.again) && isUnanswered(error);
@@ -307,6 +341,15 @@ export class Initiator {
   }
 }
 
+/** What a tunnel's wish is, as the scheduler sees it. */
+function workOf(state: State, now: number): Work {
+  if (state.kind === "opening") return state.flows.length > 0 ? "packet" : "restore";
+  if (!isLive(state)) return "warm";
+  if (state.tx.unconfirmed !== undefined) return "unheard";
+  const isDue = now >= state.tx.softAt || state.tx.packets >= state.tx.softPackets;
+  return isDue ? "rekey" : "rotation";
+}
+
 // ---- one request, sent until it is answered -----------------------------------------------------
 
 /** How it ended. `maybe`: the peer may have acted on it although no answer came. */
@@ -318,6 +361,7 @@ type CallResult =
 export interface CallPowers {
   readonly config: Pick<Config, "rpc">;
   readonly calls: Pick<PeerCalls, "newTunnel">;
+  readonly scheduler: Scheduler;
   readonly clock: Clock;
   readonly random: Random;
   readonly tasks: Tasks;
@@ -325,26 +369,49 @@ export interface CallPowers {
   readonly log: Log;
 }
 
-/** Asks a peer. An answer that comes after its try was given up is wiped. Rejects only when the core stops. */
+/**
+ * Asks a peer, the first time in the place `first`, and again each time in one of its own. An answer that comes after its
+ * try was given up is wiped. Rejects only when the core stops.
+ */
 async function callWithRetries(
   powers: CallPowers,
   line: PeerLine,
   request: NewTunnelRequest,
+  first: Slot,
 ): Promise<CallResult> {
-  const { config: { rpc }, calls, clock, random, tasks, counters, log } = powers;
+  const { config: { rpc }, calls, scheduler, clock, random, tasks, counters, log } = powers;
   const { peer } = line;
   let patientUntil: number | undefined;
   let maybe = false;
   let sent = false;
   const options = { timeoutMs: rpc.timeoutMs, onSent: () => void (sent = true) };
   let error = new ExchangeError("internal", "no attempt was made");
+  let forgiven = 0;
+  let slot: Slot | undefined = first;
+  const tunnels = request.tunnels.length;
   for (let attempt = 1; attempt <= rpc.attempts;) {
     sent = false;
+    slot ??= await scheduler.enter({ peer, work: "packet", tunnels }, tasks.signal);
+    const begun = { at: clock.now(), lagMs: scheduler.lagMs };
     try {
-      return { ok: true, reply: await calls.newTunnel(peer, request, options) };
+      const reply = await calls.newTunnel(peer, request, options);
+      slot.leave(clock.now() - begun.at < rpc.timeoutMs / 2);
+      return { ok: true, reply };
     } catch (cause) {
+      slot.leave(false);
+      slot = undefined;
       if (tasks.signal.aborted) throw cause;
       error = ExchangeError.from(cause);
+    }
+    const lagged = error.code === "deadline_exceeded" &&
+      scheduler.lagMs - begun.lagMs >= LAG_SHARE * rpc.timeoutMs;
+    if ((lagged || error.local) && forgiven < MAX_FORGIVEN) {
+      // This host's own fault, not the peer's: it is asked again, and nothing is held against it.
+      forgiven++;
+      counters.add("deadlines-forgiven");
+      if (sent) maybe = true;
+      await clock.sleep(RETRY_MAX_MS * (0.5 + random.uniform() / 2), tasks.signal);
+      continue;
     }
     if (isForRate(error)) {
       // No attempt that failed: the peer lives, did nothing, and wants to be asked more slowly.

@@ -11,6 +11,7 @@ import type { Random } from "../model/random.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Tasks } from "../model/tasks.ts";
 import type { PeerCalls } from "./calls.ts";
+import type { Scheduler } from "./scheduler.ts";
 import {
   WARM_INTERVAL_MS,
   WARM_PEERS,
@@ -23,6 +24,7 @@ import {
 /** What it needs. */
 export interface WarmOptions {
   readonly calls: Pick<PeerCalls, "notify">;
+  readonly scheduler: Scheduler;
   readonly peers: readonly Pick<PeerConfig, "id">[];
   readonly bootEpoch: bigint;
   readonly clock: Clock;
@@ -54,13 +56,16 @@ async function keep(peer: string, options: WarmOptions): Promise<never> {
 }
 
 async function greet(peer: string, options: WarmOptions): Promise<boolean> {
-  const { calls, bootEpoch, tasks: { signal } } = options;
+  const { calls, scheduler, bootEpoch, tasks: { signal } } = options;
   const hello: Notice = { bootEpoch, unknownSpis: [], closed: [], draining: false };
+  const slot = await scheduler.enter({ peer, work: "warm" }, signal);
   try {
     await calls.notify(peer, hello, { timeoutMs: WARM_TIMEOUT_MS });
     return true;
   } catch (cause) {
     if (signal.aborted) throw cause;
     return false;
+  } finally {
+    slot.leave(false);
   }
 }

@@ -3,6 +3,8 @@
 import assert from "node:assert/strict";
 import { VirtualClock } from "../../tests/support/virtual_clock.ts";
 import { keepWarm } from "./keep_warm.ts";
+import { Scheduler } from "./scheduler.ts";
+import { Counters } from "../model/counters.ts";
 import { seededRandom } from "../../tests/support/seeded_random.ts";
 import { Tasks } from "../model/tasks.ts";
 
@@ -22,6 +24,7 @@ function warming(n: number) {
         return up.all ? Promise.resolve({ bootEpoch: 8n }) : Promise.reject(new Error("down"));
       },
     },
+    scheduler: new Scheduler({ clock, counters: new Counters() }),
     peers,
     bootEpoch: 7n,
     clock,

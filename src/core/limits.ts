@@ -68,6 +68,30 @@ export const SLOW_MAX_MS = 1000;
 /** Without a refusal for so long, the peer is asked at full speed again. */
 export const SLOW_FOR_MS = 10_000;
 
+// ---- how much at a time ----------------------------------------------------------------------------
+
+/**
+ * Calls to peers that are under way at one time: this many at first, and between these two as answers come in time. A
+ * call costs some 2 ms of the one JavaScript thread with its handshake, 0.3 ms without (bench/exchange.ts).
+ */
+export const WINDOW_FIRST = 32;
+export const WINDOW_MIN = 8;
+export const WINDOW_MAX = 128;
+/** Tunnels in them: each has an SPI, a key and an entry that wait for an answer. */
+export const TUNNELS_IN_FLIGHT = 8192;
+/** Handshakes begun in a second: at first, and between these two. */
+export const HANDSHAKES_FIRST = 200;
+export const HANDSHAKES_MIN = 25;
+export const HANDSHAKES_MAX = 800;
+/** One place in so many goes to the least urgent work. */
+export const SCHEDULE_SHARE = 8;
+/** The event loop lags when a tick comes so late. */
+export const LAG_MS = 100;
+/** How often a call is begun again for this host's own fault before it counts all the same. */
+export const MAX_FORGIVEN = 30;
+/** Of a deadline, how much lag makes a call that ran out this host's own failure. */
+export const LAG_SHARE = 0.25;
+
 // ---- answering -------------------------------------------------------------------------------------
 
 /** How long an answer is kept: longer than any initiator goes on asking. */
@@ -113,6 +137,8 @@ export const CONFIRM_AFTER_MS = 250;
 export const NOTICE_TIMEOUT_MS = 1000;
 /** ... and the last one, which the end of the agent waits for. */
 export const DRAINING_TIMEOUT_MS = 500;
+/** More peers than this are told only where a connection stands: handshakes take what the end has no time for. */
+export const DRAINING_COLD = 64;
 /** A peer goes on receiving for `DRAIN_MS` after it said that it stops: hold a little before. */
 export const HOLD_AFTER_MS = 250;
 
@@ -137,6 +163,10 @@ export const SPIS_LOW = 1n << 24n;
 export const GONE_MS = 60_000;
 /** SAs that were under way during a rotation are found within this time. */
 export const RECHECK_MS = 1000;
+/** Tunnels that a tick takes off the key before at most: some 20 ms of work. */
+export const ROTATED_AT_ONCE = 2048;
+/** SAs under the key before may appear this long after a rotation: they were under way. */
+export const ROTATION_SETTLES_MS = 10_000;
 /** Peers are asked within this time after a rotation, each at its random moment. */
 export const ROTATION_JITTER_MS = 500;
 
@@ -151,8 +181,8 @@ export const POLLED_MAX = 1024;
 export const ROUND_TICKS = 20;
 /** Counters of a tunnel are written to the record this often at most. */
 export const RECORD_COUNTERS_MS = 60_000;
-/** After this long the next packet has to ask for a tunnel of the last run. */
-export const RESTORE_GIVE_UP_MS = 60_000;
+/** Tunnels of the last run that a tick looks at: some 20 ms of work. */
+export const RESTORED_AT_ONCE = 2048;
 /** The packet that confirms a tunnel may have come since the last look: so many are looked at for one status. */
 export const STATUS_LOOKS = 4096;
 /** Addresses of control channels kept of one peer: its own, as named and as seen, and what it had before. */

@@ -14,6 +14,7 @@ import type { PeerCalls } from "./calls.ts";
 import type { Peers } from "./directory.ts";
 import {
   CONFIRM_AFTER_MS,
+  DRAINING_COLD,
   DRAINING_TIMEOUT_MS,
   HOLD_AFTER_MS,
   NOTICE_CONFIRMED,
@@ -23,6 +24,7 @@ import {
   PATIENCE_MS,
 } from "./limits.ts";
 import type { Epochs, PeerGate, PeerLines, PeerWatch } from "./peer.ts";
+import type { Scheduler, Slot } from "./scheduler.ts";
 import { isLive } from "./tunnel.ts";
 import type { Tunnel, TunnelTable } from "./tunnel_table.ts";
 
@@ -39,6 +41,9 @@ interface Outbox {
 export interface NoticesOptions {
   readonly bootEpoch: bigint;
   readonly calls: Pick<PeerCalls, "notify">;
+  readonly scheduler: Scheduler;
+  /** Whether a call to a peer needs no handshake; absent: it is not known. */
+  readonly isConnected?: ((peer: string) => boolean) | undefined;
   readonly peers: Pick<Peers, "byPip" | "denied">;
   readonly table: TunnelTable;
   readonly flows: Pick<Flows, "txStats">;
@@ -111,18 +116,35 @@ export class Notices {
       outbox.sending = true;
       outbox.nextAt = now + NOTICE_INTERVAL_MS;
       this.#options.tasks.add(
-        this.#send(peer, notice, NOTICE_TIMEOUT_MS).finally(() => outbox.sending = false),
+        this.#send(peer, notice, {
+          timeoutMs: NOTICE_TIMEOUT_MS,
+          signal: this.#options.tasks.signal,
+        }).finally(() => outbox.sending = false),
       );
     }
   }
 
   /** Tells every peer with tunnels that this host stops; true when there was one that heard it. */
   async draining(): Promise<boolean> {
-    const peers = new Set([...this.#table.all()].map(({ peer }) => peer));
+    const { clock, isConnected } = this.#options;
+    const all = [...new Set(Iterator.from(this.#table.all()).map(({ peer }) => peer))];
+    // There is no time for very many handshakes; who is not told finds out by itself.
+    const peers = all.length <= DRAINING_COLD
+      ? all
+      : all.filter((peer) => isConnected?.(peer) ?? true);
     const notice = { unknownSpis: [], closed: [], draining: true };
-    const heard = await Promise.all(
-      [...peers].map((peer) => this.#send(peer, notice, DRAINING_TIMEOUT_MS)),
+    const late = new AbortController();
+    const deadline = clock.sleep(DRAINING_TIMEOUT_MS, late.signal).then(
+      () => late.abort(),
+      () => {},
     );
+    const heard = await Promise.all(
+      peers.map((peer) =>
+        this.#send(peer, notice, { timeoutMs: DRAINING_TIMEOUT_MS, signal: late.signal })
+      ),
+    );
+    late.abort();
+    await deadline;
     return heard.includes(true);
   }
 
@@ -177,11 +199,19 @@ export class Notices {
   async #send(
     peer: string,
     notice: Omit<Notice, "bootEpoch">,
-    timeoutMs: number,
+    { timeoutMs, signal }: {
+      readonly timeoutMs: number;
+      /** Ends the wait for a place. */
+      readonly signal: AbortSignal;
+    },
   ): Promise<boolean> {
-    const { calls, counters, bootEpoch, log } = this.#options;
+    const { calls, scheduler, clock, counters, bootEpoch, log } = this.#options;
+    let slot: Slot | undefined;
     try {
+      slot = await scheduler.enter({ peer, work: "notice" }, signal);
+      const begun = clock.now();
       const answer = await calls.notify(peer, { bootEpoch, ...notice }, { timeoutMs });
+      slot.leave(clock.now() - begun < timeoutMs / 2);
       this.#options.watch.hear(peer, answer.bootEpoch);
       counters.add("notices-sent");
       return true;
@@ -189,6 +219,8 @@ export class Notices {
       counters.add("notices-failed");
       log.debug("A notice did not arrive", { peer, cause: String(error) });
       return false;
+    } finally {
+      slot?.leave(false);
     }
   }
 }

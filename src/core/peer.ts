@@ -10,6 +10,7 @@ import type { Random } from "../model/random.ts";
 import type { PspVersion } from "../model/sa.ts";
 import type { Tasks } from "../model/tasks.ts";
 import type { Peers } from "./directory.ts";
+import type { Work } from "./scheduler.ts";
 import {
   ALL_PEERS_FACTOR,
   CLOCKS_DIFFER_MS,
@@ -54,6 +55,8 @@ export class PeerLine {
   readonly backOff: BackOff;
   readonly pace: Pace = new Pace();
   running = false;
+  /** While its next exchange waits for a place: says that it has become more urgent. */
+  raise: ((work: Work) => void) | undefined;
   lastError = "";
   /** The version that the last exchange agreed upon. */
   version: PspVersion | undefined;

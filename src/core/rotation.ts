@@ -8,7 +8,14 @@ import type { Counters } from "../model/counters.ts";
 import type { Log } from "../model/log.ts";
 import type { Random } from "../model/random.ts";
 import type { RotateView, RotationView } from "../model/status.ts";
-import { GONE_MS, RECHECK_MS, ROTATION_JITTER_MS, SPIS_LOW } from "./limits.ts";
+import {
+  GONE_MS,
+  RECHECK_MS,
+  ROTATED_AT_ONCE,
+  ROTATION_JITTER_MS,
+  ROTATION_SETTLES_MS,
+  SPIS_LOW,
+} from "./limits.ts";
 import type { PeerLines } from "./peer.ts";
 import { isLive } from "./tunnel.ts";
 import type { TunnelTable } from "./tunnel_table.ts";
@@ -34,6 +41,9 @@ export class Rotation {
   #spisLow: bigint;
   #nextAt: number;
   #recheckAt = 0;
+  /** SAs under the key before by peer, as counted last; undefined: there are none and can be none. */
+  #old: ReadonlyMap<string, number> | undefined = new Map();
+  #noticedAt = 0;
   #urgent = false;
   #postponed = false;
 
@@ -62,18 +72,18 @@ export class Rotation {
     const now = clock.now();
     const { rotations, spisLeft } = plane.masterKey();
     if (rotations !== this.#generation) this.#noticed(rotations);
-    for (const [peer, at] of this.#rekeyAt) {
-      if (now < at) continue;
-      this.#rekeyAt.delete(peer);
-      this.#rekey(peer);
-    }
-    if (now >= this.#recheckAt) {
+    this.#rekeyDue(now);
+    if (this.#old !== undefined && now >= this.#recheckAt) {
       this.#recheckAt = now + RECHECK_MS;
+      this.#count();
       for (const peer of this.#onOldKey(true).peers) {
-        if (!this.#rekeyAt.has(peer)) this.#rekey(peer);
+        if (!this.#rekeyAt.has(peer)) this.#rekeyAt.set(peer, now);
       }
+      this.#rekeyDue(now);
     }
     if (now < this.#nextAt && !this.#urgent && spisLeft >= this.#spisLow) return;
+    // Not by the last count: what was under way then may have come.
+    if (this.#old !== undefined) this.#count();
     const old = this.#onOldKey();
     if (old.sas === 0) {
       this.#rotate();
@@ -90,6 +100,7 @@ export class Rotation {
 
   /** By command. With `plan`: only says what would happen. */
   command({ plan }: { readonly plan: boolean }): RotateView {
+    this.#count();
     const old = this.#onOldKey();
     const tunnels = [...this.#table.all()].filter(({ state }) => isLive(state));
     const peers = [...new Set(tunnels.map(({ peer }) => peer))].sort();
@@ -130,6 +141,9 @@ export class Rotation {
 
   #noticed(rotations: bigint): void {
     const { clock, random } = this.#options;
+    this.#old = new Map();
+    this.#noticedAt = clock.now();
+    this.#count();
     const forced = rotations - this.#generation > 1n || this.#onOldKey(true).sas > 0;
     this.#generation = rotations;
     const now = clock.now();
@@ -137,30 +151,51 @@ export class Rotation {
       // Dead SPIs cannot wait for a pleasant moment.
       this.#rekeyAt.set(peer, forced ? now : now + random.uniform() * ROTATION_JITTER_MS);
     }
+    this.#count();
+    this.#rekeyDue(now);
+  }
+
+  /** Asks peers whose time has come, as many as fit a tick. */
+  #rekeyDue(now: number): void {
+    let room = ROTATED_AT_ONCE;
     for (const [peer, at] of this.#rekeyAt) {
-      if (at > now) continue;
+      if (now < at) continue;
       this.#rekeyAt.delete(peer);
-      this.#rekey(peer);
+      room -= this.#rekey(peer);
+      if (room <= 0) return;
     }
   }
 
-  #rekey(peer: string): void {
-    for (const tunnel of this.#table.ofPeer(peer)) {
+  /** Returns how many tunnels it has. */
+  #rekey(peer: string): number {
+    const tunnels = this.#table.ofPeer(peer);
+    for (const tunnel of tunnels) {
       this.#table.apply(tunnel, { type: "rotated", generation: this.#generation });
     }
+    return tunnels.length;
   }
 
-  /** Receive SAs that the next rotation would kill, of peers that are there. */
+  /** Looks through all tunnels; not again once a rotation has settled, for no SA goes back to an older key. */
+  #count(): void {
+    const old = new Map<string, number>();
+    for (const { peer, state } of this.#table.all()) {
+      let sas = 0;
+      for (const { generation } of state.rx) if (generation < this.#generation) sas++;
+      if (sas > 0) old.set(peer, (old.get(peer) ?? 0) + sas);
+    }
+    const settled = this.#options.clock.now() - this.#noticedAt >= ROTATION_SETTLES_MS;
+    this.#old = old.size === 0 && settled ? undefined : old;
+  }
+
+  /** Receive SAs that the next rotation would kill, of peers that are there, as counted last. */
   #onOldKey(all = false): { sas: number; peers: ReadonlySet<string> } {
     const now = this.#options.clock.now();
     const peers = new Set<string>();
     let sas = 0;
-    for (const { peer, state } of this.#table.all()) {
-      const old = state.rx.filter(({ generation }) => generation < this.#generation).length;
-      if (old === 0) continue;
+    for (const [peer, n] of this.#old ?? []) {
       const since = this.#options.lines.of(peer).failingSince;
       if (!all && since !== undefined && now - since >= GONE_MS) continue;
-      sas += old;
+      sas += n;
       peers.add(peer);
     }
     return { sas, peers };

@@ -9,8 +9,9 @@ import { pairKey, type VipPair } from "../model/sa.ts";
 import type { SaRecords } from "../model/sa_record.ts";
 import type { Tasks } from "../model/tasks.ts";
 import type { Peers } from "./directory.ts";
-import { POLLED, POLLED_MAX, RESTORE_GIVE_UP_MS, ROUND_TICKS, TICK_MS } from "./limits.ts";
+import { POLLED, POLLED_MAX, RESTORED_AT_ONCE, ROUND_TICKS, TICK_MS } from "./limits.ts";
 import type { Misses } from "./misses.ts";
+import type { Scheduler } from "./scheduler.ts";
 import type { TunnelTable } from "./tunnel_table.ts";
 
 /** What is done in each tick, and with what. */
@@ -18,6 +19,8 @@ export interface TickerOptions {
   readonly table: TunnelTable;
   /** In this order, after the tunnels that are due. One that throws does not keep the others from being done. */
   readonly duties: readonly (() => void)[];
+  /** Is told how late each tick comes. */
+  readonly scheduler: Pick<Scheduler, "tick">;
   readonly store: Pick<SaRecords, "flush">;
   readonly clock: Clock;
   readonly tasks: Pick<Tasks, "signal">;
@@ -45,8 +48,10 @@ export class Ticker {
 
   /** Runs until the core stops. One duty that fails does not keep the others from being done. */
   async run(): Promise<void> {
-    const { clock, tasks, log } = this.#options;
+    const { clock, tasks, log, scheduler } = this.#options;
+    let dueAt = clock.now();
     while (!tasks.signal.aborted) {
+      scheduler.tick(Math.max(0, clock.now() - dueAt));
       for (const duty of this.#duties) {
         try {
           duty();
@@ -54,6 +59,7 @@ export class Ticker {
           log.error("A periodic duty failed", { cause: String(cause) });
         }
       }
+      dueAt = clock.now() + TICK_MS;
       await clock.sleep(TICK_MS, tasks.signal);
     }
   }
@@ -89,11 +95,21 @@ export interface RestoreOptions {
   readonly log: Log;
 }
 
-/** What is still to be restored: the tunnels of the last run are asked for again, without waiting for a packet. */
+/** A tunnel of the last run that is not there yet. */
+interface Lost {
+  readonly pair: VipPair;
+  readonly peer: string;
+  /** When its SAs would have ended, of `Clock.wallMs`: nobody waits for it longer. */
+  readonly untilMs: number;
+}
+
+/**
+ * What is still to be restored: the tunnels of the last run are asked for again, without waiting for a packet, until they
+ * are there or would have ended by their age. That it takes long, here or at the peer, ends nothing.
+ */
 export class Restore {
   readonly #options: RestoreOptions;
-  readonly #left = new Map<string, { readonly pair: VipPair; readonly peer: string }>();
-  #until = 0;
+  readonly #left = new Map<string, Lost>();
 
   constructor(options: RestoreOptions) {
     this.#options = options;
@@ -102,35 +118,42 @@ export class Restore {
   /** Marks what the last run left as lost, and asks for it. */
   begin(): void {
     const { store, config, peers, clock, counters, log } = this.#options;
-    const records = store.loseAll();
-    for (const { localVip, remoteVip, peer } of records) {
+    const lifeUntilMs = clock.wallMs() + config.tunnel.lifeMs;
+    for (const { localVip, remoteVip, peer, tx, rx } of store.loseAll()) {
       const pair = { localVip, remoteVip };
       // The configuration may have moved the vip to somebody else in the meantime.
       const ours = peers.isLocal(localVip) && peers.owns(peer, remoteVip);
-      if (ours && config.tunnel.restore) this.#left.set(pairKey(pair), { pair, peer });
-      else store.remove(pair);
+      if (!ours || !config.tunnel.restore) {
+        store.remove(pair);
+        continue;
+      }
+      const endsAtMs = Math.max(tx.expiresAtMs, rx.expiresAtMs);
+      // By a clock that was wrong then or is now it would have ended long ago: it has its life once more.
+      const untilMs = endsAtMs > clock.wallMs() ? Math.min(endsAtMs, lifeUntilMs) : lifeUntilMs;
+      this.#left.set(pairKey(pair), { pair, peer, untilMs });
     }
     if (this.#left.size === 0) return;
     counters.add("restored", BigInt(this.#left.size));
     log.info("Restoring the tunnels of the last run", { tunnels: this.#left.size });
-    this.#until = clock.now() + RESTORE_GIVE_UP_MS;
     this.tick();
   }
 
-  /** Asks again for what is not there yet. */
+  /** Asks again for some of what is not there yet, those first that were not looked at for longest. */
   tick(): void {
-    if (this.#left.size === 0) return;
-    const over = this.#options.clock.now() >= this.#until;
-    for (const [key, { pair, peer }] of this.#left) {
-      const kind = this.#options.table.get(key)?.state.kind;
-      if (kind === "up" || kind === "rekeying") this.#left.delete(key);
-      else if (over) this.#giveUp(key, pair);
-      else if (kind !== "opening") this.#options.misses.want(pair, peer);
+    const { table, misses, store, clock } = this.#options;
+    let looks = Math.min(RESTORED_AT_ONCE, this.#left.size);
+    for (const [key, lost] of this.#left) {
+      if (looks-- === 0) break;
+      const kind = table.get(key)?.state.kind;
+      this.#left.delete(key);
+      if (kind === "up" || kind === "rekeying") continue;
+      if (clock.wallMs() >= lost.untilMs) {
+        store.remove(lost.pair);
+        continue;
+      }
+      if (kind !== "opening") misses.want(lost.pair, lost.peer);
+      // To the end: the next tick begins with the others.
+      this.#left.set(key, lost);
     }
-  }
-
-  #giveUp(key: string, pair: VipPair): void {
-    this.#left.delete(key);
-    this.#options.store.remove(pair);
   }
 }

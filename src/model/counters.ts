@@ -15,6 +15,8 @@ export const AGENT_COUNTERS = {
   "tunnels-refused": "tunnels that the peer refused",
   "rekeys": "SAs replaced on a live tunnel",
   "rekeys-failed": "attempts at a rekey that failed",
+  "host-overloaded": "looks, four a second, that found the event loop 100 ms late or more",
+  "deadlines-forgiven": "calls that ran out of time while this host lagged: no failure of the peer",
   "late-answers": "answers to an attempt that was given up; nothing is kept of them",
   "maybe-sas-kept":
     "receive SAs kept although their request was given up: the peer may send with them",

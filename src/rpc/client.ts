@@ -99,7 +99,8 @@ interface Line {
 export function createRpcClient(options: RpcClientOptions): RpcClient {
   refuseUnsafe(options);
   const events = options.events ?? SILENT;
-  let { trust, peers } = options;
+  let { trust } = options;
+  let peers = byId(options.peers);
   const lines = new Map<string, Line>();
   const presented = new Map<string, string>();
   const keyExchanges = new Map<string, string>();
@@ -108,7 +109,7 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
     lines.delete(id);
   };
   const lineTo = (id: string): Line => {
-    const peer = peers.find((p) => p.id === id);
+    const peer = peers.get(id);
     if (peer === undefined) {
       throw new ConnectError(`Cannot call "${id}": no such peer`, Code.NotFound);
     }
@@ -213,11 +214,12 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
       );
       return { bootEpoch };
     },
+    isConnected: (peer) => lines.get(peer)?.connection.warm ?? false,
     setTrust(nextTrust, nextPeers) {
       trust = nextTrust;
-      peers = nextPeers;
+      peers = byId(nextPeers);
       for (const [id, line] of [...lines]) {
-        const kept = peers.some((p) => p.id === id && p.svcAddress === line.svcAddress);
+        const kept = peers.get(id)?.svcAddress === line.svcAddress;
         const wrong = line.proof && stranger(id, line.proof, trust);
         if (wrong !== undefined) end(id, wrong);
         else if (!kept || isDenied(id, "", trust)) cut(id, "the configuration has changed");
@@ -228,6 +230,10 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
     close,
     [Symbol.dispose]: close,
   };
+}
+
+function byId<P extends { readonly id: string }>(peers: readonly P[]): ReadonlyMap<string, P> {
+  return new Map(peers.map((peer) => [peer.id, peer]));
 }
 
 function refuseUnsafe(options: RpcClientOptions): void {
@@ -380,6 +386,9 @@ function explain(
   return new ConnectError(
     `Cannot reach peer "${id}" at ${line.svcAddress}: ${found.rawMessage}`,
     Code.Unavailable,
+    undefined,
+    undefined,
+    found,
   );
 }
 

@@ -30,5 +30,23 @@ export function toConnect({ code, reason }: ExchangeError): ConnectError {
 /** As it came over the wire, or as Connect made it here. Codes that no agent gives become `internal`. */
 export function fromConnect(cause: unknown): ExchangeError {
   const { code, rawMessage } = ConnectError.from(cause);
-  return new ExchangeError(NAMES.get(code) ?? "internal", rawMessage, { cause });
+  const local = isOwnWant(cause);
+  return new ExchangeError(NAMES.get(code) ?? "internal", rawMessage, { cause, local });
+}
+
+/** What this host lacks when it cannot open a connection at all: descriptors, ports, memory of its kernel. */
+const OWN_WANTS: ReadonlySet<unknown> = new Set([
+  "EMFILE",
+  "ENFILE",
+  "EADDRNOTAVAIL",
+  "EAGAIN",
+  "ENOBUFS",
+  "ENOMEM",
+]);
+
+function isOwnWant(cause: unknown): boolean {
+  for (let at = cause; at instanceof Error; at = at.cause) {
+    if (OWN_WANTS.has((at as { code?: unknown }).code)) return true;
+  }
+  return false;
 }

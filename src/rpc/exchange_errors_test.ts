@@ -22,3 +22,28 @@ Deno.test("a code that no agent gives is internal", () => {
   }
   assert.equal(fromConnect(new Error("why")).message, "[internal] why");
 });
+
+Deno.test("what this host lacks is marked as its own, however deep it lies", () => {
+  const lacks = (code: string) =>
+    fromConnect(
+      new ConnectError(
+        "cannot reach",
+        Code.Unavailable,
+        undefined,
+        undefined,
+        new ConnectError(
+          "no socket",
+          Code.Unavailable,
+          undefined,
+          undefined,
+          Object.assign(new Error("x"), { code }),
+        ),
+      ),
+    );
+  for (const code of ["EMFILE", "ENFILE", "EADDRNOTAVAIL", "ENOBUFS"]) {
+    assert.ok(lacks(code).local, code);
+  }
+  for (const code of ["ECONNREFUSED", "EHOSTUNREACH", "ETIMEDOUT", "ECONNRESET"]) {
+    assert.ok(!lacks(code).local, code);
+  }
+});

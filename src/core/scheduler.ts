@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * The one gate before everything that asks peers: a bounded number of calls under way, of tunnels in them, and of handshakes
+ * begun in a second. Who waits goes by its kind of work, a held packet first, and in turn within a kind. Both bounds
+ * follow what this host can do, as congestion control does: they grow while answers come in time and shrink when the
+ * event loop lags.
+ */
+import type { Clock } from "../model/clock.ts";
+import type { Counters } from "../model/counters.ts";
+import {
+  HANDSHAKES_FIRST,
+  HANDSHAKES_MAX,
+  HANDSHAKES_MIN,
+  LAG_MS,
+  SCHEDULE_SHARE,
+  TUNNELS_IN_FLIGHT,
+  WINDOW_FIRST,
+  WINDOW_MAX,
+  WINDOW_MIN,
+} from "./limits.ts";
+
+/** What peers are asked for, the most urgent first. */
+export const WORK = [
+  /** A packet is held. */
+  "packet",
+  /** A peer was not heard on a tunnel that it asked for: it may be receiving nothing. */
+  "unheard",
+  /** What peers must know: SPIs that nobody accepts, tunnels that were closed. */
+  "notice",
+  /** An SA comes to its end. */
+  "rekey",
+  /** A tunnel of the last run. */
+  "restore",
+  /** SAs leave the master key before. */
+  "rotation",
+  /** A connection is kept. */
+  "warm",
+] as const;
+export type Work = (typeof WORK)[number];
+
+/** Of two kinds the more urgent one. */
+export function moreUrgent(a: Work, b: Work): Work {
+  return WORK.indexOf(a) <= WORK.indexOf(b) ? a : b;
+}
+
+/** A place among the calls under way. */
+export interface Slot {
+  /** The call is over; a second time does nothing. `inTime`: its answer came within half of its deadline. */
+  leave(inTime: boolean): void;
+}
+
+/** What it goes by. */
+export interface SchedulerOptions {
+  readonly clock: Pick<Clock, "now" | "sleep">;
+  /** Whether a call to the peer needs no handshake; absent: it is not known, and none does. */
+  readonly isConnected?: ((peer: string) => boolean) | undefined;
+  readonly counters: Counters;
+}
+
+interface Waiting {
+  readonly peer: string;
+  readonly tunnels: number;
+  work: Work;
+  readonly admit: (slot: Slot) => void;
+}
+
+interface Queue {
+  readonly warm: Set<Waiting>;
+  readonly cold: Set<Waiting>;
+}
+
+/** The gate. */
+export class Scheduler {
+  readonly #options: SchedulerOptions;
+  /** By kind, in the order in which they came: to peers with a connection, and to those that need a handshake. */
+  readonly #queues: ReadonlyMap<Work, Queue> = new Map(
+    WORK.map((work) => [work, { warm: new Set(), cold: new Set() }]),
+  );
+  #calls = 0;
+  #tunnels = 0;
+  #window = WINDOW_FIRST;
+  #handshakes = HANDSHAKES_FIRST;
+  /** Handshakes that may begin now, and since when that is so. */
+  #credit = HANDSHAKES_FIRST;
+  #creditAt: number;
+  #lag = 0;
+  #lagging = false;
+  #turn = 0;
+  #waking = false;
+  /** Somebody waits for a handshake alone. */
+  #short = false;
+
+  constructor(options: SchedulerOptions) {
+    this.#options = options;
+    this.#creditAt = options.clock.now();
+  }
+
+  /** Milliseconds that the event loop has been late, in all: what grows during a call is no fault of the peer. */
+  get lagMs(): number {
+    return this.#lag;
+  }
+
+  /** Calls that may be under way now. */
+  get window(): number {
+    return Math.floor(this.#window);
+  }
+
+  get waiting(): number {
+    let sum = 0;
+    for (const { warm, cold } of this.#queues.values()) sum += warm.size + cold.size;
+    return sum;
+  }
+
+  /**
+   * A place for a call to `peer`, as soon as there is one; its deadline begins then. Rejects when `signal` aborts.
+   * `raisable` is given the means to say that the work has become more urgent while it waits.
+   */
+  enter(
+    on: { readonly peer: string; readonly work: Work; readonly tunnels?: number },
+    signal: AbortSignal,
+    raisable?: (raise: (work: Work) => void) => void,
+  ): Promise<Slot> {
+    if (signal.aborted) return Promise.reject(signal.reason);
+    return new Promise((resolve, reject) => {
+      const abort = () => {
+        this.#remove(waiting);
+        reject(signal.reason);
+      };
+      const waiting: Waiting = {
+        peer: on.peer,
+        tunnels: on.tunnels ?? 0,
+        work: on.work,
+        admit: (slot) => {
+          signal.removeEventListener("abort", abort);
+          resolve(slot);
+        },
+      };
+      signal.addEventListener("abort", abort, { once: true });
+      this.#add(waiting);
+      raisable?.((work) => {
+        if (moreUrgent(work, waiting.work) === waiting.work || !this.#remove(waiting)) return;
+        waiting.work = work;
+        this.#add(waiting);
+        this.#admit();
+      });
+      this.#admit();
+    });
+  }
+
+  /** The event loop was `lateMs` late since the last call. Call it in every tick, with 0 too. */
+  tick(lateMs: number): void {
+    this.#lag += lateMs;
+    this.#lagging = lateMs >= LAG_MS;
+    if (this.#lagging) {
+      this.#options.counters.add("host-overloaded");
+      this.#window = Math.max(WINDOW_MIN, this.#window / 2);
+      this.#handshakes = Math.max(HANDSHAKES_MIN, this.#handshakes / 2);
+    } else if (this.waiting > 0) {
+      // Only what is used up shows that more would do.
+      this.#handshakes = Math.min(HANDSHAKES_MAX, this.#handshakes * 1.1);
+    }
+    this.#admit();
+  }
+
+  #queue(work: Work): Queue {
+    // Every kind has one from the start.
+    return this.#queues.get(work) as Queue;
+  }
+
+  #add(waiting: Waiting): void {
+    const { warm, cold } = this.#queue(waiting.work);
+    (this.#isConnected(waiting) ? warm : cold).add(waiting);
+  }
+
+  /** False: it does not wait any more. */
+  #remove(waiting: Waiting): boolean {
+    const { warm, cold } = this.#queue(waiting.work);
+    return warm.delete(waiting) || cold.delete(waiting);
+  }
+
+  #isConnected({ peer }: Waiting): boolean {
+    return this.#options.isConnected?.(peer) ?? true;
+  }
+
+  #admit(): void {
+    this.#short = false;
+    while (this.#calls < this.window) {
+      const next = this.#next();
+      if (next === undefined) break;
+      this.#remove(next);
+      this.#calls++;
+      this.#tunnels += next.tunnels;
+      next.admit(this.#slot(next.tunnels));
+    }
+    this.#wakeForCredit();
+  }
+
+  /**
+   * The first of the most urgent kind. Every eighth place goes by the reverse order, so that nothing waits for ever
+   * behind a stream of urgent work.
+   */
+  #next(): Waiting | undefined {
+    const order = ++this.#turn % SCHEDULE_SHARE === 0 ? [...WORK].reverse() : WORK;
+    for (const work of order) {
+      const next = this.#warmOf(work) ?? this.#coldOf(work);
+      if (next === undefined) continue;
+      const room = this.#tunnels === 0 || this.#tunnels + next.tunnels <= TUNNELS_IN_FLIGHT;
+      if (!room) continue;
+      if (this.#isConnected(next) || this.#takeHandshake()) return next;
+      this.#short = true;
+    }
+    return undefined;
+  }
+
+  /** The first to a peer with a connection; one whose connection has gone meanwhile needs a handshake. */
+  #warmOf(work: Work): Waiting | undefined {
+    const { warm, cold } = this.#queue(work);
+    for (const waiting of warm) {
+      if (this.#isConnected(waiting)) return waiting;
+      warm.delete(waiting);
+      cold.add(waiting);
+    }
+    return undefined;
+  }
+
+  #coldOf(work: Work): Waiting | undefined {
+    const [first] = this.#queue(work).cold;
+    return first;
+  }
+
+  #takeHandshake(): boolean {
+    const now = this.#options.clock.now();
+    const earned = (now - this.#creditAt) * this.#handshakes / 1000;
+    // A tenth of a second's worth at once at most: the rest of the loop has its turn between.
+    this.#credit = Math.min(Math.max(1, this.#handshakes / 10), this.#credit + earned);
+    this.#creditAt = now;
+    if (this.#credit < 1) return false;
+    this.#credit -= 1;
+    return true;
+  }
+
+  /** Somebody waits for a handshake, and nobody's end would wake it. */
+  #wakeForCredit(): void {
+    if (this.#waking || !this.#short) return;
+    this.#waking = true;
+    const waitMs = Math.max(1, Math.ceil((1 - this.#credit) * 1000 / this.#handshakes));
+    this.#options.clock.sleep(waitMs).then(() => {
+      this.#waking = false;
+      this.#admit();
+    });
+  }
+
+  #slot(tunnels: number): Slot {
+    let left = false;
+    return {
+      leave: (inTime) => {
+        if (left) return;
+        left = true;
+        this.#calls--;
+        this.#tunnels -= tunnels;
+        if (inTime && !this.#lagging && this.waiting > 0) {
+          this.#window = Math.min(WINDOW_MAX, this.#window + 1 / this.#window);
+        }
+        this.#admit();
+      },
+    };
+  }
+}
