@@ -77,6 +77,8 @@ export const SLOW_FOR_MS = 10_000;
 export const WINDOW_FIRST = 32;
 export const WINDOW_MIN = 8;
 export const WINDOW_MAX = 128;
+/** A call that has no answer after this long costs this host nothing any more, and takes nobody's place. */
+export const CALL_COUNTS_MS = 250;
 /** Tunnels in them: each has an SPI, a key and an entry that wait for an answer. */
 export const TUNNELS_IN_FLIGHT = 8192;
 /** Handshakes begun in a second: at first, and between these two. */

@@ -9,6 +9,7 @@
 import type { Clock } from "../model/clock.ts";
 import type { Counters } from "../model/counters.ts";
 import {
+  CALL_COUNTS_MS,
   HANDSHAKES_FIRST,
   HANDSHAKES_MAX,
   HANDSHAKES_MIN,
@@ -253,7 +254,7 @@ export class Scheduler {
 
   #slot(tunnels: number): Slot {
     let left = false;
-    return {
+    const slot: Slot = {
       leave: (inTime) => {
         if (left) return;
         left = true;
@@ -265,5 +266,10 @@ export class Scheduler {
         this.#admit();
       },
     };
+    // Whoever is silent for so long only waits for its deadline: it must not hold up the others.
+    this.#options.clock.sleep(CALL_COUNTS_MS).then(() => {
+      if (!this.#lagging) slot.leave(false);
+    });
+    return slot;
   }
 }

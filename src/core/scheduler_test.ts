@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { VirtualClock } from "../../tests/support/virtual_clock.ts";
 import { Counters } from "../model/counters.ts";
 import {
+  CALL_COUNTS_MS,
   HANDSHAKES_FIRST,
   HANDSHAKES_MIN,
   LAG_MS,
@@ -47,7 +48,7 @@ function begin(isConnected?: (peer: string) => boolean) {
 Deno.test("so many calls are under way and no more, and each that ends lets one in", async () => {
   const { clock, inside, scheduler, ask, leave } = begin();
   for (let i = 0; i < WINDOW_FIRST + 3; i++) ask(`h${i}`);
-  await clock.advance(1000);
+  await clock.advance(100);
   assert.equal(inside.length, WINDOW_FIRST);
   assert.equal(scheduler.waiting, 3);
   await leave("h0", false);
@@ -174,4 +175,12 @@ Deno.test("the end of the core ends every wait", async () => {
   await leave("full0");
   assert.deepEqual(inside, []);
   await assert.rejects(scheduler.enter({ peer: "h", work: "packet" }, end.signal), /stopping/);
+});
+
+Deno.test("peers that do not answer hold up nobody for longer than a quarter of a second", async () => {
+  const { clock, inside, ask } = begin();
+  for (let i = 0; i < WINDOW_FIRST; i++) ask(`silent${i}`);
+  ask("healthy");
+  await clock.advance(CALL_COUNTS_MS);
+  assert.ok(inside.includes("healthy"));
 });
