@@ -346,6 +346,14 @@ function answered<K>(
     // The attempt was given up and its offer is gone already: nothing of the answer is kept.
     return { state, effects: [{ do: "count", counter: "late-answers" }] };
   }
+  const own = state.rx.find((rx) => rx.sa.spi === event.spi);
+  if (own === undefined || context.now >= own.expiresAt) {
+    // What was offered ended by its age while the answer was awaited: up would be a tunnel that receives nothing.
+    return {
+      state: { ...state, offered: undefined },
+      effects: [{ do: "count", counter: "late-answers" }, { do: "ask" }],
+    };
+  }
   const rx = state.rx.map((rx) => hasIt(rx, event.spi));
   const next = switched(state, { ...event, rx, offered: undefined }, context);
   const { spi } = event.tx.sa;

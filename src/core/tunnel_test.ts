@@ -367,3 +367,19 @@ Deno.test("a tunnel whose peer was not heard is asked for, until a packet, a mes
   );
   assert.ok(isUnconfirmed(old), "a packet with an older SA says nothing");
 });
+
+Deno.test("an answer whose offer has ended by its age opens nothing: the tunnel is asked for anew", () => {
+  for (const looked of [false, true]) {
+    const at = (now: number): Context => ({ ...context, now });
+    let state: State = step({ kind: "closed", rx: [] }, { type: "miss", flow: 1 }, at(0)).state;
+    const offered = rx(1, { generation: 0n, seenAt: 0, expiresAt: 40_000 });
+    state = step(state, { type: "offered", rx: offered }, at(0)).state;
+    const tick = { type: "tick", seen: { rx: nothing } } as const;
+    if (looked) state = step(state, tick, at(40_000)).state;
+    const answer = { type: "answered", spi: offered.sa.spi, tx: tx(1), key: "k" } as const;
+    const { state: after, effects } = step(state, answer, at(40_000));
+    assert.equal(after.kind, "opening");
+    assert.equal(after.kind === "opening" && after.offered, undefined);
+    assert.deepEqual(effects.map((effect) => effect.do), ["count", "ask"]);
+  }
+});
