@@ -96,7 +96,7 @@ story(
   {},
   async ({ world, startBoth, launch }) => {
     const { h1 } = await startBoth();
-    const second = await launch("h1");
+    const second = await launch("h1", { args: ["--once"] });
     const { code } = await within(second.ended(), "the end of the second agent", 10_000);
     assert.ok(code !== 0);
     assert.match(second.logText(), /state directory .*: another psp-agent holds its lock/);

@@ -36,12 +36,12 @@ story(
     const dir = world.path("state-h1");
     const fill = `chmod 700 ${dir}; dd if=/dev/zero of=${dir}/fill bs=4k 2>/dev/null; true`;
     await refuses(
-      await launch("h1", { wrap: onTmpfs(dir, { size: "64k", then: fill }) }),
+      await launch("h1", { wrap: onTmpfs(dir, { size: "64k", then: fill }), args: ["--once"] }),
       /state|database/,
     );
     const readOnly = `touch ${dir}/lock && mount -o remount,ro ${dir}`;
     await refuses(
-      await launch("h1", { wrap: onTmpfs(dir, { size: "1m", then: readOnly }) }),
+      await launch("h1", { wrap: onTmpfs(dir, { size: "1m", then: readOnly }), args: ["--once"] }),
       /state directory .*read-only/i,
     );
   },
