@@ -17,7 +17,7 @@ const REPEAT_MS = 60_000;
 /** The service manager gives a start so much more time with each attempt. */
 const EXTEND_USEC = 30_000_000;
 
-/** A wait. Disposing of it frees the status address. */
+/** A wait. Disposing of it frees the status address, as `release` does. */
 export class Waiting implements AsyncDisposable {
   readonly #log: Log;
   readonly #now: () => number;
@@ -31,7 +31,7 @@ export class Waiting implements AsyncDisposable {
   }
 
   /**
-   * Says what is waited for. Where the configuration has a status listener without TLS, every path of it answers 503
+   * Says what is waited for, in one line. Where the configuration has a status listener without TLS, every path of it answers 503
    * with the reason from now on. `config` undefined: the file names something that cannot be read.
    */
   async say(reason: string, config: Config | undefined): Promise<void> {
@@ -47,8 +47,12 @@ export class Waiting implements AsyncDisposable {
     }
   }
 
-  /** It starts, or tries to: the status address is the agent's own. */
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.release();
+  }
+
+  /** It starts, or tries to: the status address is the agent's own. */
+  async release(): Promise<void> {
     const server = this.#server;
     this.#server = undefined;
     if (server === undefined) return;
@@ -57,7 +61,7 @@ export class Waiting implements AsyncDisposable {
   }
 
   async #answer(listen: string): Promise<void> {
-    await this[Symbol.asyncDispose]();
+    await this.release();
     const server = createServer((_, response) => {
       response.writeHead(503, {
         "content-type": "text/plain; charset=utf-8",
@@ -82,9 +86,7 @@ export class Waiting implements AsyncDisposable {
 function tellManager(reason: string, path: string | undefined): void {
   const socket = Deno.env.get("NOTIFY_SOCKET");
   if (!socket || path === undefined) return;
-  const text = `STATUS=waiting: ${
-    reason.replaceAll(/\s*\n\s*/g, " ")
-  }\nEXTEND_TIMEOUT_USEC=${EXTEND_USEC}`;
+  const text = `STATUS=waiting: ${reason}\nEXTEND_TIMEOUT_USEC=${EXTEND_USEC}`;
   try {
     using library = openLibrary(path);
     notifyManager(library, socket, text);

@@ -3,7 +3,7 @@
 /** `psp-agent run`: the agent itself, until a signal ends it. */
 import type { RunOptions } from "../agent/agent.ts";
 import { type Config, EnvironmentError } from "../config/config.ts";
-import { loadConfig } from "../config/load.ts";
+import { loadConfig, type Loaded, requireFiles } from "../config/load.ts";
 import { systemClock } from "../model/clock.ts";
 import { watchFiles } from "../config/watch.ts";
 import type { Log } from "../model/log.ts";
@@ -24,18 +24,20 @@ interface RunArgs {
  * waited for. Throws `ConfigError`, or what the agent throws when it cannot start.
  */
 export async function run(args: RunArgs): Promise<ExitCode> {
-  const { config: { log: logging } } = await load(args, "told");
-  const log = openLog(logging);
+  let first: Loaded | undefined = await load(args);
+  const log = openLog(first.config.log);
   const { signal, onHangup, hangUp } = listen(log);
   watchFiles([args.config], hangUp, { signal });
   const warned = new Set<string>();
   const read = async () => {
-    const { config, warnings } = await load(args, "needed");
-    for (const reason of warnings) {
+    const loaded = first ?? await load(args);
+    first = undefined;
+    requireFiles(args.config, loaded);
+    for (const reason of loaded.warnings) {
       if (!warned.has(reason)) log.warn("Configuration warning", { reason });
       warned.add(reason);
     }
-    return config;
+    return loaded.config;
   };
   const { runAgent } = await import("../agent/agent.ts");
   const { RETRY_MS, Waiting } = await import("../agent/waiting.ts");
@@ -45,7 +47,7 @@ export async function run(args: RunArgs): Promise<ExitCode> {
     let config: Config | undefined;
     try {
       config = await read();
-      await waiting[Symbol.asyncDispose]();
+      await waiting.release();
       await runAgent(config, { log, signal, onHangup, reload: read });
       break;
     } catch (error) {
@@ -57,14 +59,11 @@ export async function run(args: RunArgs): Promise<ExitCode> {
   return EXIT.ok;
 }
 
-async function load(
-  { config: file, library }: RunArgs,
-  files: "needed" | "told",
-): Promise<{ config: Config; warnings: readonly string[] }> {
-  const { config, warnings } = await loadConfig(file, { files });
-  const { kind } = config.plane;
-  const path = shimPath({ library: library ?? config.plane.library, kind });
-  return { config: { ...config, plane: { ...config.plane, library: path } }, warnings };
+async function load({ config: file, library }: RunArgs): Promise<Loaded> {
+  const loaded = await loadConfig(file, { files: "told" });
+  const { plane } = loaded.config;
+  const path = shimPath({ library: library ?? plane.library, kind: plane.kind });
+  return { ...loaded, config: { ...loaded.config, plane: { ...plane, library: path } } };
 }
 
 /** The signals of the process, and what nobody caught. */

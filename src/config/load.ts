@@ -44,11 +44,16 @@ export async function loadConfig(
     key,
     text: `${file}: ${key}: ${why}`,
   }));
-  if (unreadable.length > 0 && files === "needed") {
-    const { message, problems } = report(file, unreadable.map(({ text }) => text));
-    throw new EnvironmentError(message, problems);
-  }
-  return { config, warnings, unreadable };
+  const loaded = { config, warnings, unreadable };
+  if (files === "needed") requireFiles(file, loaded);
+  return loaded;
+}
+
+/** Throws `EnvironmentError` when a file that the configuration `file` names cannot be read. */
+export function requireFiles(file: string, { unreadable }: Pick<Loaded, "unreadable">): void {
+  if (unreadable.length === 0) return;
+  const { message, problems } = report(file, unreadable.map(({ text }) => text));
+  throw new EnvironmentError(message, problems);
 }
 
 /** Checks a text. `file` is its name in messages, and relative paths in it start at its directory. */

@@ -120,8 +120,12 @@ export class Initiator {
         const now = this.#options.clock.now();
         const at = line.backOff.nextAttemptAt(now);
         const waitMs = at === undefined ? line.pace.take(now, line.waiting.size) : at - now;
-        if (waitMs > 0) await line.pause(waitMs);
-        else await this.#exchange(line, await this.#enter(line));
+        if (waitMs > 0) {
+          await line.pause(waitMs);
+        } else {
+          using slot = await this.#enter(line);
+          await this.#exchange(line, slot);
+        }
       }
     } finally {
       line.running = false;
@@ -151,14 +155,6 @@ export class Initiator {
   }
 
   async #exchange(line: PeerLine, slot: Slot): Promise<void> {
-    try {
-      await this.#exchangeIn(line, slot);
-    } finally {
-      slot.leave(false);
-    }
-  }
-
-  async #exchangeIn(line: PeerLine, slot: Slot): Promise<void> {
     const { config, counters } = this.#options;
     let asking = this.#again(line);
     if (asking === undefined) {

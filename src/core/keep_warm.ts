@@ -58,14 +58,12 @@ async function keep(peer: string, options: WarmOptions): Promise<never> {
 async function greet(peer: string, options: WarmOptions): Promise<boolean> {
   const { calls, scheduler, bootEpoch, tasks: { signal } } = options;
   const hello: Notice = { bootEpoch, unknownSpis: [], closed: [], draining: false };
-  const slot = await scheduler.enter({ peer, work: "warm" }, signal);
+  using _slot = await scheduler.enter({ peer, work: "warm" }, signal);
   try {
     await calls.notify(peer, hello, { timeoutMs: WARM_TIMEOUT_MS });
     return true;
   } catch (cause) {
     if (signal.aborted) throw cause;
     return false;
-  } finally {
-    slot.leave(false);
   }
 }

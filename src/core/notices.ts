@@ -24,7 +24,7 @@ import {
   PATIENCE_MS,
 } from "./limits.ts";
 import type { Epochs, PeerGate, PeerLines, PeerWatch } from "./peer.ts";
-import type { Scheduler, Slot } from "./scheduler.ts";
+import type { Scheduler } from "./scheduler.ts";
 import { isLive } from "./tunnel.ts";
 import type { Tunnel, TunnelTable } from "./tunnel_table.ts";
 
@@ -206,9 +206,8 @@ export class Notices {
     },
   ): Promise<boolean> {
     const { calls, scheduler, clock, counters, bootEpoch, log } = this.#options;
-    let slot: Slot | undefined;
     try {
-      slot = await scheduler.enter({ peer, work: "notice" }, signal);
+      using slot = await scheduler.enter({ peer, work: "notice" }, signal);
       const begun = clock.now();
       const answer = await calls.notify(peer, { bootEpoch, ...notice }, { timeoutMs });
       slot.leave(clock.now() - begun < timeoutMs / 2);
@@ -219,8 +218,6 @@ export class Notices {
       counters.add("notices-failed");
       log.debug("A notice did not arrive", { peer, cause: String(error) });
       return false;
-    } finally {
-      slot?.leave(false);
     }
   }
 }

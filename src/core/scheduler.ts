@@ -45,8 +45,8 @@ export function moreUrgent(a: Work, b: Work): Work {
   return WORK.indexOf(a) <= WORK.indexOf(b) ? a : b;
 }
 
-/** A place among the calls under way. */
-export interface Slot {
+/** A place among the calls under way. Disposing of it leaves it, as not in time. */
+export interface Slot extends Disposable {
   /** The call is over; a second time does nothing. `inTime`: its answer came within half of its deadline. */
   leave(inTime: boolean): void;
 }
@@ -265,6 +265,7 @@ export class Scheduler {
         }
         this.#admit();
       },
+      [Symbol.dispose]: () => slot.leave(false),
     };
     // Whoever is silent for so long only waits for its deadline: it must not hold up the others.
     this.#options.clock.sleep(CALL_COUNTS_MS).then(() => {

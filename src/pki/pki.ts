@@ -340,19 +340,18 @@ function link(dir: string, { name, to }: { readonly name: string; readonly to: s
 
 /** Whether a file itself is there, not a link to one. */
 function isFile(path: string): boolean {
-  try {
-    return Deno.lstatSync(path).isFile;
-  } catch {
-    return false;
-  }
+  return look(path)?.isFile ?? false;
 }
 
 function exists(path: string): boolean {
+  return look(path) !== undefined;
+}
+
+function look(path: string): Deno.FileInfo | undefined {
   try {
-    Deno.lstatSync(path);
-    return true;
+    return Deno.lstatSync(path);
   } catch {
-    return false;
+    return undefined;
   }
 }
 

@@ -64,8 +64,9 @@ const PAGE_SIZE = 1000;
 
 /** Makes a client; it does not connect yet. Throws `ConfigError` when a file cannot be read. */
 export function openStatusClient(options: StatusClientOptions): StatusClient {
-  return statusClientOver(transportOf(options, { binary: false }), {
-    bulk: transportOf(options, { binary: true }),
+  const channel = channelOf(options);
+  return statusClientOver(createConnectTransport({ ...channel, useBinaryFormat: false }), {
+    bulk: createConnectTransport({ ...channel, useBinaryFormat: true }),
     timeoutMs: options.timeoutMs ?? 5000,
     address: options.address,
   });
@@ -129,24 +130,21 @@ function statusClientOver(
   };
 }
 
-function transportOf(
-  { address, tls, tokenFile, timeoutMs = 5000 }: StatusClientOptions,
-  { binary }: { readonly binary: boolean },
-): Transport {
+/** What both transports have in common; the files are read here. */
+function channelOf({ address, tls, tokenFile, timeoutMs = 5000 }: StatusClientOptions) {
   const files = tls && {
     cert: read(tls.cert, "certificate"),
     key: read(tls.key, "key"),
     ca: certificates(read(tls.ca, "CA bundle")),
   };
-  return createConnectTransport({
+  return {
     baseUrl: `${tls ? "https" : "http"}://${address}`,
     // One short-lived connection per call: a command ends when its answer is there.
-    httpVersion: "1.1",
+    httpVersion: "1.1" as const,
     nodeOptions: { agent: files ? new Judging(files, timeoutMs) : false },
-    useBinaryFormat: binary,
     acceptCompression: [],
     interceptors: tokenFile === undefined ? [] : [withToken(read(tokenFile, "token file").trim())],
-  });
+  };
 }
 
 /** Connections to an agent whose certificate was judged before anything, a token above all, is sent there. */
