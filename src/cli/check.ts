@@ -5,7 +5,7 @@ import { ConfigError } from "../config/config.ts";
 import { toFile } from "../config/file_form.ts";
 import { loadConfig } from "../config/load.ts";
 import { examineCertificates } from "./certificates.ts";
-import { err, EXIT, type ExitCode, json, out } from "./io.ts";
+import { err, errSome, EXIT, type ExitCode, json, out } from "./io.ts";
 
 /**
  * Prints the effective configuration, loadable again, on stdout; warnings on stderr. Certificates are looked
@@ -15,7 +15,7 @@ export async function check({ config: file }: { readonly config: string }): Prom
   const loaded = await loadConfig(file, { files: "told" });
   const { config, warnings, unreadable } = loaded;
   const certificates = examineCertificates(loaded, Date.now());
-  for (const warning of warnings) err(`warning: ${warning}`);
+  errSome(warnings.map((warning) => `warning: ${warning}`));
   for (const { text } of unreadable) err(`warning: ${text}; the agent does not start without it`);
   for (const warning of certificates.warnings) err(`warning: ${file}: ${warning}`);
   const { problems } = certificates;

@@ -8,6 +8,9 @@ import { fileReason } from "../config/reasons.ts";
 export const EXIT = { ok: 0, failure: 1, usage: 2, config: 3 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
+/** Whoever mends these reads the next ones. */
+const REMARKS_SHOWN = 50;
+
 /** A command that cannot do what was asked: one sentence, and the exit code that fits. */
 export class CommandError extends Error {
   override readonly name = "CommandError";
@@ -32,14 +35,20 @@ export function err(line: string): void {
   writeAll(Deno.stderr, `${line}\n`);
 }
 
+/** Writes remarks on a configuration to stderr, one a line: 50 at most, and how many more there are. */
+export function errSome(lines: readonly string[]): void {
+  for (const line of lines.slice(0, REMARKS_SHOWN)) err(line);
+  if (lines.length > REMARKS_SHOWN) err(`  ... and ${lines.length - REMARKS_SHOWN} more`);
+}
+
 /** Says what went wrong on stderr, and returns the exit code. Stacks only with PSP_AGENT_DEBUG=1. */
 export function reportError(error: unknown): ExitCode {
   // Whoever read our output has seen enough (`psp-agent tunnels | head`).
   if (error instanceof Deno.errors.BrokenPipe) return EXIT.ok;
   err(`psp-agent: ${sentence(error)}`);
-  for (const problem of error instanceof ConfigError ? error.problems : []) {
-    if (!sentence(error).includes(problem)) err(`  ${problem}`);
-  }
+  const problems = (error instanceof ConfigError ? error.problems : [])
+    .filter((problem) => !sentence(error).includes(problem));
+  errSome(problems.map((problem) => `  ${problem}`));
   if (isDebug() && error instanceof Error) err(error.stack ?? "");
   if (error instanceof CommandError) return error.exitCode;
   if (error instanceof EnvironmentError) return EXIT.failure;

@@ -163,6 +163,32 @@ Deno.test("a configuration that cannot be used is exit code 3 with every problem
   assert.equal(err, 'psp-agent: Cannot read configuration "/nonexistent": no such file\n');
 });
 
+Deno.test("of very many problems and warnings 50 are printed, and how many more there are", async () => {
+  const base = { id: "h1", pip: "192.0.2.1", vips: ["10.1.0.0/24"] };
+  const text = (change: (i: number) => object) =>
+    JSON.stringify({
+      ...base,
+      plane: { uplink: "a", host: "b" },
+      rpc: { insecure: true },
+      peers: Array.from({ length: 120 }, (_, i) => ({
+        id: `p${i}`,
+        svc_address: `192.0.2.9:${1000 + i}`,
+        vips: [`10.2.0.${i}`],
+        ...change(i),
+      })),
+    });
+  await withFile(text(() => ({ svc_address: "nowhere" })), async (path) => {
+    const { code, err } = await agent(["check", "-c", path]);
+    const lines = err.trimEnd().split("\n");
+    assert.deepEqual([code, lines.length, lines.at(-1)], [3, 52, "  ... and 70 more"]);
+  });
+  await withFile(text(() => ({ svc_address: "192.0.2.9:7443" })), async (path) => {
+    const { code, err } = await agent(["check", "-c", path]);
+    const lines = err.trimEnd().split("\n");
+    assert.deepEqual([code, lines.length, lines.at(-1)], [0, 51, "  ... and 70 more"]);
+  });
+});
+
 Deno.test("a stack appears only on demand", async () => {
   const { err } = await agent(["check", "-c", "/nonexistent"], { PSP_AGENT_DEBUG: "1" });
   assert.match(err, /\n +at /);

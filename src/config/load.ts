@@ -29,7 +29,8 @@ export interface Unreadable {
 
 const EMPTY_HINT =
   ": it needs at least id, pip, vips, plane, rpc.tls and peers (see examples/peers.json)";
-const MAX_BYTES = 16 * 2 ** 20;
+/** Keeps what is no configuration out of memory: as many peers as a file may have take less. */
+const MAX_BYTES = 256 * 2 ** 20;
 
 /**
  * Reads and checks a file. Throws `ConfigError`. Files that it names but that cannot be read are an

@@ -273,3 +273,13 @@ Deno.test("no text makes loading throw anything but ConfigError", () => {
     { numRuns: 4 * runs },
   );
 });
+
+Deno.test("as many peers as a file may have are read, each with much to say", () => {
+  const peers = Array.from({ length: 65_536 }, (_, i) => ({
+    id: `${"host-of-a-long-name-".repeat(10)}${i}`,
+    svc_address: `192.0.${2 + (i >> 14)}.${i & 255}:${1 + (i & 16_383)}`,
+    vips: [`11.${i >> 16}.${(i >> 8) & 255}.${i & 255}`],
+  }));
+  const text = JSON.stringify({ ...SMALLEST, peers });
+  assert.equal(parseConfig(text, "f").config.peers.length, 65_536);
+});
