@@ -152,6 +152,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
     calls: withDeadlines(client, { clock, tasks }),
     scheduler: core.scheduler,
     peers: config.peers,
+    isPeer: (id) => peers.has(id),
     bootEpoch: core.bootEpoch,
     clock,
     random: systemRandom(),

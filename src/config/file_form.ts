@@ -57,14 +57,22 @@ function unmapped(value: unknown): unknown {
   if (typeof value === "bigint") return fromBigint(value);
   if (Array.isArray(value)) return value.map(unmapped);
   if (!isTree(value)) return value;
-  const snake = (key: string) => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
   return Object.fromEntries(
-    Object.entries(value).map(([key, item]) =>
-      typeof item === "number" && key.endsWith("Ms")
-        ? [snake(key.slice(0, -"Ms".length)), formatDuration(item)]
-        : [snake(key), unmapped(item)]
-    ),
+    Object.entries(value).map(([key, item]) => [
+      fileKey(key, item),
+      isSpan(key, item) ? formatDuration(item) : unmapped(item),
+    ]),
   );
+}
+
+/** The name that a key of a `Config` has in the file: "lifeMs" of a number is "life". */
+function fileKey(key: string, value: unknown): string {
+  const name = isSpan(key, value) ? key.slice(0, -"Ms".length) : key;
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+function isSpan(key: string, value: unknown): value is number {
+  return typeof value === "number" && key.endsWith("Ms");
 }
 
 function isTree(value: unknown): value is Readonly<Record<string, unknown>> {
@@ -81,28 +89,36 @@ function fromBigint(n: bigint): number | string {
  * compared by their `id` where they have one; a list of anything else differs as a whole.
  */
 export function differences(before: object, after: object): readonly string[] {
-  return [...differing(toFile(before), toFile(after), "")];
+  return [...differing(before, after, "")];
+}
+
+/** Whether two values of a `Config` say the same. */
+export function sameValue(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (!isTree(a) || !isTree(b) || Array.isArray(a) !== Array.isArray(b)) return false;
+  const [keys, others] = [Object.keys(a), Object.keys(b)];
+  return keys.length === others.length &&
+    keys.every((key) => Object.hasOwn(b, key) && sameValue(a[key], b[key]));
 }
 
 function* differing(before: unknown, after: unknown, path: string): Generator<string> {
+  if (sameValue(before, after)) return;
   const [a, b] = [children(before), children(after)];
-  if (a === undefined || b === undefined) {
-    if (JSON.stringify(before) !== JSON.stringify(after)) yield path;
-    return;
-  }
+  if (a === undefined || b === undefined) return yield path;
   const isList = Array.isArray(before) || Array.isArray(after);
   for (const key of new Set([...a.keys(), ...b.keys()])) {
-    const child = isList ? `${path}[${key}]` : path === "" ? key : `${path}.${key}`;
-    yield* differing(a.get(key), b.get(key), child);
+    const [old, now] = [a.get(key), b.get(key)];
+    const name = isList ? `[${key}]` : fileKey(key, old ?? now);
+    yield* differing(old, now, isList || path === "" ? `${path}${name}` : `${path}.${name}`);
   }
 }
 
 /** The parts of an object, or of a list of objects with ids; undefined: compared as a whole. */
 function children(value: unknown): ReadonlyMap<string, unknown> | undefined {
   if (!Array.isArray(value)) return isTree(value) ? new Map(Object.entries(value)) : undefined;
-  const named = value.flatMap((item) =>
-    isTree(item) && typeof item.id === "string" ? [[item.id, item] as const] : []
-  );
-  const byId = new Map(named);
+  const byId = new Map<string, unknown>();
+  for (const item of value) {
+    if (isTree(item) && typeof item.id === "string") byId.set(item.id, item);
+  }
   return byId.size === value.length ? byId : undefined;
 }

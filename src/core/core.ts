@@ -14,10 +14,11 @@ import type { RotateView, StatusQuery, TunnelView } from "../model/status.ts";
 import { Tasks } from "../model/tasks.ts";
 import { withDeadlines } from "./calls.ts";
 import { type CoreStatus, CoreViews } from "./core_status.ts";
-import type { Peers } from "./directory.ts";
+import type { DirectoryChanged, DirectoryChanges, Peers } from "./directory.ts";
 import { Initiator } from "./initiator.ts";
 import { CLEAR_HOLD_OFF_MS, DRAIN_MS, STOP_MS } from "./limits.ts";
 import { Misses } from "./misses.ts";
+import { Moves } from "./moves.ts";
 import { NoticeHandler, Notices } from "./notices.ts";
 import { Epochs, PeerGate, PeerLines, PeerWatch } from "./peer.ts";
 import { Recorder } from "./recorder.ts";
@@ -26,6 +27,7 @@ import { Rotation } from "./rotation.ts";
 import { Scheduler } from "./scheduler.ts";
 import { KeyShares, SpiSource } from "./spis.ts";
 import { Restore, Ticker } from "./ticker.ts";
+import { isLive } from "./tunnel.ts";
 import { TunnelTable } from "./tunnel_table.ts";
 
 /** The part of the plane that the core uses. */
@@ -42,8 +44,9 @@ export type CorePlane = Pick<
 
 /** What the core is given; each of its parts gets what it uses of it. */
 export interface Powers {
+  /** Its sections may become others while the core runs (`configChanged`): they are read when they are needed. */
   readonly config: Config;
-  /** As `config` has them; the core adds what it learns. */
+  /** Who there is and what lives here; the core adds what it learns. */
   readonly peers: Peers;
   readonly plane: CorePlane;
   readonly flows: Flows;
@@ -68,6 +71,10 @@ export interface Core {
   start(): void;
   /** Announces, drains, ends all work and removes every entry. Bounded by about one second. */
   stop(): Promise<void>;
+  /** Makes changes of the directory, and brings the tunnels that they concern where they belong. */
+  change(changes: DirectoryChanges): DirectoryChanged;
+  /** Keys of `config` say something else since, such as "tunnel.life". */
+  configChanged(keys: readonly string[]): void;
   /**
    * Replaces the deny list; ends the tunnels of peers that are now on it, and lets packets to peers that are not
    * any more try again at once. Returns those on it.
@@ -108,9 +115,11 @@ export function createCore(powers: Powers): Core {
     clock,
     counters,
     log,
-    limits: config.tunnel,
+    config,
     onAsk: (tunnel) => initiator.ask(tunnel),
-    onClosed: ({ peer, pair }) => notices.closed(peer, pair),
+    onClosed: ({ peer, pair }) => {
+      if (peers.has(peer)) notices.closed(peer, pair);
+    },
     onConfirmed: (tunnel, spi) => notices.confirm(tunnel, spi),
     onChange: (tunnel) => recorder.changed(tunnel),
   });
@@ -178,11 +187,30 @@ export function createCore(powers: Powers): Core {
     counters,
     log,
   });
+  const moves = new Moves({
+    peers,
+    table,
+    lines,
+    misses,
+    plane,
+    clock,
+    log,
+    forget: (peer) => {
+      memory.forget(peer);
+      initiator.forget(peer);
+      notices.forget(peer);
+      rotation.forget(peer);
+      lines.forget(peer);
+      gate.forget(peer);
+      epochs.forget(peer);
+    },
+  });
   const restore = new Restore({ config, peers, store, table, misses, clock, counters, log });
   const ticker = new Ticker({
     table,
     scheduler,
     duties: [
+      () => moves.tick(),
       () => rotation.tick(),
       () => restore.tick(),
       () => notices.flush(),
@@ -245,9 +273,16 @@ export function createCore(powers: Powers): Core {
       tasks.add(ticker.run());
     },
     stop,
+    change: (changes) => moves.apply(changes),
+    configChanged: (keys) => {
+      if (keys.some((key) => key.startsWith("rpc.peer_"))) gate.limitsChanged();
+      if (keys.some((key) => /^tunnel\.(life|life_packets)$/.test(key))) shorten();
+      if (keys.some((key) => key.startsWith("tunnel."))) table.limitsChanged();
+    },
     deny: (list) => {
-      const before = peers.all().map(({ id }) => id).filter((id) => peers.denied(id));
-      const denied = peers.setDeny(list);
+      const before = peers.allDenied();
+      peers.setDeny(list);
+      const denied = peers.allDenied();
       const freed = before.filter((id) => !denied.includes(id));
       for (const peer of freed) {
         lines.of(peer).recovered();
@@ -285,6 +320,19 @@ export function createCore(powers: Powers): Core {
         return;
       default:
         return event satisfies never;
+    }
+  }
+
+  /** Keys that would outlive what is configured now are replaced, not all in one moment. */
+  function shorten(): void {
+    const { lifeMs } = config.tunnel;
+    if (lifeMs === 0) return;
+    const now = clock.now();
+    for (const tunnel of [...table.all()]) {
+      if (!isLive(tunnel.state)) continue;
+      const spreadMs = random.uniform() * lifeMs / 10;
+      const at = Math.max(tunnel.state.tx.bornAt + lifeMs * 0.9 - spreadMs, now + spreadMs);
+      table.apply(tunnel, { type: "life_shortened", at });
     }
   }
 

@@ -31,7 +31,7 @@ export interface CoreViewsOptions {
   readonly table: TunnelTable;
   readonly lines: PeerLines;
   readonly rotation: Pick<Rotation, "view">;
-  readonly peers: Pick<Peers, "all">;
+  readonly peers: Pick<Peers, "all" | "count">;
   readonly epochs: Pick<Epochs, "of">;
   readonly counters: Pick<Counters, "snapshot">;
   readonly clock: Clock;
@@ -63,7 +63,7 @@ export class CoreViews {
       bootEpoch: this.#options.bootEpoch,
       startedAtMs: this.#startedAtMs,
       peers: this.#peers(maxPeers),
-      peersTotal: this.#options.peers.all().length,
+      peersTotal: this.#options.peers.count,
       tunnels,
       counters: this.#options.counters.snapshot(),
       rotation: this.#options.rotation.view(),

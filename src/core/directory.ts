@@ -1,58 +1,153 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Who owns which address: this host, a peer, or nobody. The longest prefix wins, whoever holds it. */
+/**
+ * Who owns which address: this host, a peer, or nobody. The longest prefix wins, whoever holds it. It takes changes, and
+ * says whose tunnels each of them concerns; what is to be done about those is `moves.ts`.
+ */
+import type { PeerChanges } from "../config/changes.ts";
 import type { Config, PeerConfig } from "../config/config.ts";
-import { canonicalVip, parsePrefix, PrefixTable } from "../model/vip.ts";
+import { canonicalVip, parsePrefix, type Prefix, PrefixTable } from "../model/vip.ts";
 import { MAX_CONTROLS } from "./limits.ts";
 
-type Owner = { readonly kind: "local" } | { readonly kind: "peer"; readonly peer: PeerConfig };
+/** Who has a prefix, and since when: of `Clock.now`, -Infinity: from the start. `id` undefined: this host. */
+interface Owner {
+  readonly id: string | undefined;
+  readonly since: number;
+}
 
-/** The directory of peers and of vips, as the configuration gives them. */
+/** What is to be different. A peer that is in neither list stays as it is, and so do vips that are not named. */
+export interface DirectoryChanges extends PeerChanges {
+  /** All prefixes of this host; undefined: as before. */
+  readonly vips?: readonly string[] | undefined;
+}
+
+/** What a change has changed. */
+export interface DirectoryChanged {
+  readonly added: readonly PeerConfig[];
+  /** As they were. */
+  readonly removed: readonly PeerConfig[];
+  readonly changed: readonly { readonly before: PeerConfig; readonly after: PeerConfig }[];
+  /** Some of their tunnels may be somebody else's now: they had a prefix, or what a longer one was taken out of. */
+  readonly suspects: ReadonlySet<string>;
+  /** Somebody has an address that had another owner, or none. */
+  readonly gained: boolean;
+  /** Addresses that were this host's are not any more. */
+  readonly localLost: boolean;
+}
+
+/** The directory of peers and of vips: as the configuration and other sources give them, and as peers are met. */
 export class Peers {
   readonly #byId = new Map<string, PeerConfig>();
   readonly #owners = new PrefixTable<Owner>();
+  #local: ReadonlySet<string> = new Set();
   readonly #pips = new Map<string, string>();
-  readonly #byPip = new Map<string, Set<string>>();
+  readonly #byPip = new SetsByKey();
   /** Where the control channel with a peer goes to or comes from, the latest last. */
   readonly #controls = new Map<string, Set<string>>();
+  readonly #byControl = new SetsByKey();
+  /** Ids in lower case, as DNS names are compared. */
+  readonly #folded = new SetsByKey();
   readonly #domain: string;
   #deny: ReadonlySet<string>;
 
   constructor(config: Pick<Config, "domain" | "vips" | "peers" | "security">) {
     this.#domain = config.domain;
     this.#deny = new Set(config.security.deny);
-    for (const { vip } of config.vips) this.#own(vip, { kind: "local" });
-    for (const peer of config.peers) {
-      this.#byId.set(peer.id, peer);
-      if (peer.pip !== undefined) this.learnPip(peer.id, peer.pip);
-      this.learnControl(peer.id, hostOf(peer.svcAddress));
-      for (const vip of peer.vips) this.#own(vip, { kind: "peer", peer });
-    }
+    const vips = config.vips.map(({ vip }) => vip);
+    this.apply({ changed: config.peers, removed: [], vips }, -Infinity);
   }
 
-  /** Every configured peer, denied ones too. */
+  /** Makes the changes, all of them at once. `now` is of `Clock.now`. */
+  apply({ changed, removed, vips }: DirectoryChanges, now: number): DirectoryChanged {
+    const after = new Map<string, PeerConfig | undefined>(removed.map((id) => [id, undefined]));
+    for (const peer of changed) after.set(peer.id, peer);
+    const suspects = new Set<string>();
+    const given: { readonly vip: string; readonly owner: Owner }[] = [];
+    const result = {
+      added: [] as PeerConfig[],
+      removed: [] as PeerConfig[],
+      changed: [] as { before: PeerConfig; after: PeerConfig }[],
+    };
+    const local = vips === undefined ? this.#local : new Set(vips);
+    // What is taken away goes first: it may be given to another.
+    let localLost = this.#take(this.#local.difference(local));
+    for (const vip of local.difference(this.#local)) {
+      given.push({ vip, owner: { id: undefined, since: now } });
+    }
+    this.#local = local;
+    for (const [id, peer] of after) {
+      const before = this.#byId.get(id);
+      const [had, has] = [new Set(before?.vips), new Set(peer?.vips)];
+      if (this.#take(had.difference(has))) suspects.add(id);
+      for (const vip of has.difference(had)) given.push({ vip, owner: { id, since: now } });
+      if (peer === undefined) {
+        if (before === undefined) continue;
+        this.#forget(id);
+        result.removed.push(before);
+      } else {
+        this.#byId.set(id, peer);
+        if (before === undefined) {
+          this.#folded.add(id.toLowerCase(), id);
+          result.added.push(peer);
+        } else result.changed.push({ before, after: peer });
+        if (peer.pip !== undefined) this.learnPip(id, peer.pip);
+        this.learnControl(id, hostOf(peer.svcAddress));
+      }
+    }
+    for (const { vip, owner } of given) {
+      const prefix = prefixOf(vip);
+      const before = this.#owners.covering(prefix);
+      if (before !== undefined && before.id === undefined) localLost = true;
+      else if (before?.id !== undefined) suspects.add(before.id);
+      this.#owners.add(prefix, owner);
+    }
+    return { ...result, suspects, gained: given.length > 0, localLost };
+  }
+
+  /** Every peer, denied ones too. */
   all(): readonly PeerConfig[] {
     return [...this.#byId.values()];
+  }
+
+  /** Peers, denied ones included. */
+  get count(): number {
+    return this.#byId.size;
   }
 
   get(id: string): PeerConfig | undefined {
     return this.#byId.get(id);
   }
 
+  /** Whether there is a peer of this id. */
+  has(id: string): boolean {
+    return this.#byId.has(id);
+  }
+
+  /** The ids that a DNS name stands for: names are compared without case. */
+  named(name: string): readonly string[] {
+    return [...this.#folded.of(name.toLowerCase())];
+  }
+
   /** The peer behind an address, whether denied or not. */
   byVip(vip: string): PeerConfig | undefined {
-    const owner = this.#owners.lookup(vip);
-    return owner?.kind === "peer" ? owner.peer : undefined;
+    const id = this.#owners.lookup(vip)?.id;
+    return id === undefined ? undefined : this.#byId.get(id);
   }
 
   /** Whether the peer speaks for an address: no longer prefix gives it to somebody else. */
   owns(id: string, vip: string): boolean {
-    return this.byVip(vip)?.id === id;
+    return this.#owners.lookup(vip)?.id === id;
   }
 
   /** Whether an address is a workload's on this host. */
   isLocal(vip: string): boolean {
-    return this.#owners.lookup(vip)?.kind === "local";
+    const owner = this.#owners.lookup(vip);
+    return owner !== undefined && owner.id === undefined;
+  }
+
+  /** Since when an address has the owner that it has: of `Clock.now`, -Infinity: from the start. */
+  ownedSince(vip: string): number {
+    return this.#owners.lookup(vip)?.since ?? -Infinity;
   }
 
   /**
@@ -62,10 +157,10 @@ export class Peers {
    */
   byPip(pip: string): readonly string[] {
     const canonical = canonicalVip(pip) ?? pip;
-    const ids = new Set(this.#byPip.get(canonical));
+    const ids = new Set(this.#byPip.of(canonical));
     const configured = [...ids].filter((id) => this.#byId.get(id)?.pip !== undefined);
     if (configured.length > 0) return configured;
-    for (const [id, controls] of this.#controls) if (controls.has(canonical)) ids.add(id);
+    for (const id of this.#byControl.of(canonical)) ids.add(id);
     return [...ids];
   }
 
@@ -79,9 +174,11 @@ export class Peers {
     const known = this.#controls.get(id) ?? new Set();
     known.delete(canonical);
     known.add(canonical);
+    this.#byControl.add(canonical, id);
     for (const oldest of known) {
       if (known.size <= MAX_CONTROLS) break;
       known.delete(oldest);
+      this.#byControl.delete(oldest, id);
     }
     this.#controls.set(id, known);
   }
@@ -91,11 +188,9 @@ export class Peers {
     const canonical = canonicalVip(this.#byId.get(id)?.pip ?? pip);
     const old = this.#pips.get(id);
     if (canonical === undefined || canonical === old) return false;
-    const others = this.#byPip.get(old ?? "");
-    others?.delete(id);
-    if (others?.size === 0) this.#byPip.delete(old ?? "");
+    if (old !== undefined) this.#byPip.delete(old, id);
     this.#pips.set(id, canonical);
-    this.#byPip.set(canonical, (this.#byPip.get(canonical) ?? new Set()).add(id));
+    this.#byPip.add(canonical, id);
     return true;
   }
 
@@ -105,17 +200,70 @@ export class Peers {
       this.#deny.has(`spiffe://${this.#domain}/psp/${id}`);
   }
 
-  /** Replaces the deny list; returns the peers that are on it now. */
-  setDeny(deny: readonly string[]): readonly string[] {
-    this.#deny = new Set(deny);
-    return [...this.#byId.keys()].filter((id) => this.denied(id));
+  /** The peers that are on the deny list. */
+  allDenied(): readonly string[] {
+    const prefix = `spiffe://${this.#domain}/psp/`;
+    const ids = [...this.#deny].map((who) =>
+      who.startsWith(prefix) ? who.slice(prefix.length) : who
+    );
+    return [...new Set(ids)].filter((id) => this.#byId.has(id));
   }
 
-  #own(vip: string, owner: Owner): void {
-    const prefix = parsePrefix(vip);
-    if (prefix === undefined) throw new RangeError(`Cannot read prefix "${vip}"`);
-    this.#owners.add(prefix, owner);
+  /** Replaces the deny list. */
+  setDeny(deny: readonly string[]): void {
+    this.#deny = new Set(deny);
   }
+
+  /** The outer address of a peer, as configured or as it said; undefined: not known yet. */
+  pipOf(id: string): string | undefined {
+    return this.#pips.get(id);
+  }
+
+  /** True: there was something to take. */
+  #take(vips: Iterable<string>): boolean {
+    let any = false;
+    for (const vip of vips) any = this.#owners.delete(prefixOf(vip)) || any;
+    return any;
+  }
+
+  #forget(id: string): void {
+    this.#byId.delete(id);
+    this.#folded.delete(id.toLowerCase(), id);
+    const pip = this.#pips.get(id);
+    if (pip !== undefined) this.#byPip.delete(pip, id);
+    this.#pips.delete(id);
+    for (const address of this.#controls.get(id) ?? []) this.#byControl.delete(address, id);
+    this.#controls.delete(id);
+  }
+}
+
+/** Ids under a key; a key without any is not kept. */
+class SetsByKey {
+  readonly #sets = new Map<string, Set<string>>();
+
+  of(key: string): ReadonlySet<string> {
+    return this.#sets.get(key) ?? NOBODY;
+  }
+
+  add(key: string, id: string): void {
+    const ids = this.#sets.get(key);
+    if (ids === undefined) this.#sets.set(key, new Set([id]));
+    else ids.add(id);
+  }
+
+  delete(key: string, id: string): void {
+    const ids = this.#sets.get(key);
+    ids?.delete(id);
+    if (ids?.size === 0) this.#sets.delete(key);
+  }
+}
+
+const NOBODY: ReadonlySet<string> = new Set();
+
+function prefixOf(vip: string): Prefix {
+  const prefix = parsePrefix(vip);
+  if (prefix === undefined) throw new RangeError(`Cannot read prefix "${vip}"`);
+  return prefix;
 }
 
 /** The host of "host:port", without the brackets of IPv6. */

@@ -37,6 +37,8 @@ import {
   REPEAT_MS,
   RETRY_FIRST_MS,
   RETRY_MAX_MS,
+  SETTLE_MS,
+  SETTLE_RETRY_MS,
   UNHEARD_BACK_OFF_MAX_MS,
 } from "./limits.ts";
 import { cryptOffsetProblem, paramsProblem, type SaDefaults, txFrom } from "./params.ts";
@@ -139,7 +141,7 @@ export class Initiator {
     let work: Work = "warm";
     for (const key of line.waiting) {
       const tunnel = this.#table.get(key);
-      if (tunnel !== undefined) work = moreUrgent(work, workOf(tunnel.state, now));
+      if (tunnel?.peer === line.peer) work = moreUrgent(work, workOf(tunnel.state, now));
       if (work === "packet") break;
     }
     const tunnels = Math.min(line.waiting.size, MAX_TUNNELS_PER_REQUEST);
@@ -221,9 +223,9 @@ export class Initiator {
     );
   }
 
-  #isOnOffer({ key }: Tunnel, spi: number): boolean {
-    const state = this.#table.get(key)?.state;
-    return state !== undefined && offerOf(state) === spi;
+  #isOnOffer({ key, peer }: Tunnel, spi: number): boolean {
+    const there = this.#table.get(key);
+    return there?.peer === peer && offerOf(there.state) === spi;
   }
 
   #takeBatch(line: PeerLine): Tunnel[] {
@@ -232,7 +234,8 @@ export class Initiator {
       if (batch.length === MAX_TUNNELS_PER_REQUEST) break;
       line.waiting.delete(key);
       const tunnel = this.#table.get(key);
-      if (tunnel === undefined) continue;
+      // It may be gone, or somebody else's by now.
+      if (tunnel?.peer !== line.peer) continue;
       // Another event may have ended its wish, or an exchange begun, since it was put here.
       if (isAsking(tunnel.state) && tunnel.state.offered === undefined) batch.push(tunnel);
     }
@@ -593,7 +596,9 @@ class Outcomes {
     const reason = reasonOf(error);
     // The others of this peer would fare no better, and their packets wait.
     const others = [...line.waiting].flatMap((key) => this.#table.get(key) ?? [])
-      .filter(({ state }) => state.kind === "opening" && state.offered === undefined);
+      .filter(({ peer, state }) =>
+        peer === line.peer && state.kind === "opening" && state.offered === undefined
+      );
     for (const tunnel of [...offers.map((offer) => offer.tunnel), ...others]) {
       this.#table.note(tunnel, error.message);
       this.#table.apply(tunnel, { type: "unanswered", reason, holdOffMs, maybe });
@@ -627,21 +632,24 @@ class Outcomes {
   /** The peer holds nothing of ours: it said so, or was never told. */
   #refuse(tunnel: Tunnel, why: Why): void {
     this.#table.note(tunnel, why.message);
-    const holdOffMs = this.#holdOffMs();
+    const holdOffMs = this.#holdOffMs(tunnel);
     this.#table.apply(tunnel, { type: "refused", reason: why.reason, holdOffMs });
   }
 
   /** The peer granted the tunnel, and this host cannot use its answer: the peer sends all the same. */
   #unusable(tunnel: Tunnel, why: Why): void {
     this.#table.note(tunnel, why.message);
-    const holdOffMs = this.#holdOffMs();
+    const holdOffMs = this.#holdOffMs(tunnel);
     this.#table.apply(tunnel, { type: "unanswered", reason: why.reason, holdOffMs, maybe: true });
     this.#bound(tunnel.peer);
   }
 
-  #holdOffMs(): number {
-    const { config: { tunnel: { backOffMs, backOffMaxMs } }, random } = this.#options;
-    const full = Math.min(backOffMs * 8, backOffMaxMs, REFUSED_HOLD_OFF_MAX_MS);
+  #holdOffMs({ pair }: Tunnel): number {
+    const { config: { tunnel: { backOffMs, backOffMaxMs } }, random, peers, clock } = this.#options;
+    // Both ends learn of a moved address, one after the other: the second one may be about to.
+    const since = Math.max(peers.ownedSince(pair.localVip), peers.ownedSince(pair.remoteVip));
+    const most = clock.now() - since < SETTLE_MS ? SETTLE_RETRY_MS : REFUSED_HOLD_OFF_MAX_MS;
+    const full = Math.min(backOffMs * 8, backOffMaxMs, most);
     return full * (0.5 + random.uniform() / 2);
   }
 }

@@ -26,6 +26,8 @@ export interface WarmOptions {
   readonly calls: Pick<PeerCalls, "notify">;
   readonly scheduler: Scheduler;
   readonly peers: readonly Pick<PeerConfig, "id">[];
+  /** Whether there still is a peer of this id. */
+  readonly isPeer: (id: string) => boolean;
   readonly bootEpoch: bigint;
   readonly clock: Clock;
   readonly random: Random;
@@ -33,20 +35,34 @@ export interface WarmOptions {
   readonly tasks: Tasks;
 }
 
-/** Begins; ends with `tasks`. A peer that does not answer is nobody's error here. */
-export function keepWarm(options: WarmOptions): void {
-  const { peers, clock, random, tasks } = options;
-  const warmed = peers.slice(0, WARM_PEERS);
-  for (const { id } of warmed) {
-    const waitMs = random.uniform() * WARM_SPREAD_MS * warmed.length;
-    tasks.add(clock.sleep(waitMs, tasks.signal).then(() => keep(id, options)));
-  }
+/** What was begun. */
+export interface Warm {
+  /** A peer has come: it is greeted too, while there are not too many. */
+  add(id: string): void;
 }
 
-async function keep(peer: string, options: WarmOptions): Promise<never> {
-  const { clock, random, tasks: { signal } } = options;
+/** Begins; ends with `tasks`. A peer that does not answer is nobody's error here. */
+export function keepWarm(options: WarmOptions): Warm {
+  const { peers, clock, random, tasks } = options;
+  const kept = new Set<string>();
+  const begin = (id: string, spreadMs: number) => {
+    if (kept.size >= WARM_PEERS || kept.has(id)) return;
+    kept.add(id);
+    const waitMs = random.uniform() * spreadMs;
+    tasks.add(
+      clock.sleep(waitMs, tasks.signal).then(() => keep(id, options)).finally(() =>
+        kept.delete(id)
+      ),
+    );
+  };
+  for (const { id } of peers) begin(id, WARM_SPREAD_MS * Math.min(peers.length, WARM_PEERS));
+  return { add: (id) => begin(id, WARM_SPREAD_MS) };
+}
+
+async function keep(peer: string, options: WarmOptions): Promise<void> {
+  const { clock, random, isPeer, tasks: { signal } } = options;
   let failures = 0;
-  while (true) {
+  while (isPeer(peer)) {
     failures = await greet(peer, options) ? 0 : failures + 1;
     const fullMs = failures === 0
       ? WARM_INTERVAL_MS

@@ -16,7 +16,8 @@ function warming(n: number) {
   const calls = new Map<string, number[]>();
   const up = { all: true };
   const peers = Array.from({ length: n }, (_, i) => ({ id: `h${i}` }));
-  keepWarm({
+  const gone = new Set<string>();
+  const warm = keepWarm({
     calls: {
       notify(peer, notice) {
         calls.set(peer, [...calls.get(peer) ?? [], clock.now()]);
@@ -26,12 +27,13 @@ function warming(n: number) {
     },
     scheduler: new Scheduler({ clock, counters: new Counters() }),
     peers,
+    isPeer: (id) => !gone.has(id),
     bootEpoch: 7n,
     clock,
     random: seededRandom(1),
     tasks,
   });
-  return { clock, tasks, calls, up };
+  return { clock, tasks, calls, up, gone, warm };
 }
 
 Deno.test("every peer is greeted at once, then now and then", async () => {
@@ -59,6 +61,21 @@ Deno.test("of very many peers only some are connected to beforehand", async () =
   const { clock, calls } = warming(1000);
   await clock.advance(60_000);
   assert.equal(calls.size, 64);
+});
+
+Deno.test("a peer that has come is greeted, one that is gone is not any more", async () => {
+  const { clock, calls, gone, warm } = warming(2);
+  await clock.advance(1000);
+  warm.add("h7");
+  gone.add("h0");
+  await clock.advance(100_000);
+  assert.equal(calls.get("h0")?.length, 1);
+  assert.ok((calls.get("h7")?.length ?? 0) >= 2);
+  gone.delete("h0");
+  warm.add("h0");
+  warm.add("h0");
+  await clock.advance(1000);
+  assert.equal(calls.get("h0")?.length, 2);
 });
 
 Deno.test("it ends with the tasks", async () => {

@@ -39,6 +39,13 @@ export const RATE_PATIENCE_MS = 10_000;
 export const REPEAT_MS = 100_000;
 /** How long a tunnel that a peer refused is left alone, at most. */
 export const REFUSED_HOLD_OFF_MAX_MS = 10_000;
+/**
+ * Hosts learn of an address that moved one after the other, within this time: until then a tunnel that its new owner
+ * refuses, or that the old one still has, is asked for again ...
+ */
+export const SETTLE_MS = 30_000;
+/** ... this often. */
+export const SETTLE_RETRY_MS = 300;
 /** A peer with live tunnels is never left alone for longer: what expired must heal soon. */
 export const LIVE_BACK_OFF_MAX_MS = 4000;
 /**

@@ -103,6 +103,11 @@ export class Notices {
     confirmed.set(key, { spi, at });
   }
 
+  /** The peer is gone: it is told nothing any more. */
+  forget(peer: string): void {
+    this.#outboxes.delete(peer);
+  }
+
   /** Sends what waits, each peer in its time. */
   flush(): void {
     const now = this.#options.clock.now();

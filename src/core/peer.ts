@@ -46,6 +46,14 @@ export class PeerLines {
     if (line === undefined) this.#lines.set(peer, line = new PeerLine(peer, this.#options));
     return line;
   }
+
+  /** The peer is gone: whoever waits for it is woken, and finds that out. */
+  forget(peer: string): void {
+    const line = this.#lines.get(peer);
+    line?.waiting.clear();
+    line?.wake();
+    this.#lines.delete(peer);
+  }
 }
 
 /** One peer as the initiator sees it: who waits, how it went lately, when it may be asked again. */
@@ -68,10 +76,14 @@ export class PeerLine {
 
   constructor(readonly peer: string, options: PeerLineOptions) {
     this.#options = options;
-    const { config: { tunnel }, random } = options;
+    const { config, random } = options;
     this.backOff = new BackOff({
-      firstMs: tunnel.backOffMs,
-      maxMs: tunnel.backOffMaxMs,
+      get firstMs() {
+        return config.tunnel.backOffMs;
+      },
+      get maxMs() {
+        return config.tunnel.backOffMaxMs;
+      },
       random,
     });
   }
@@ -249,6 +261,11 @@ export class Epochs {
     return known.epoch === epoch ? "same" : "new";
   }
 
+  /** The peer is gone: if it comes again, nothing is held against its epoch. */
+  forget(peer: string): void {
+    this.#known.delete(peer);
+  }
+
   /** 0n: never heard. */
   of(peer: string): bigint {
     return this.#known.get(peer)?.epoch ?? 0n;
@@ -327,14 +344,22 @@ export interface PeerGateOptions {
 export class PeerGate {
   readonly #options: PeerGateOptions;
   readonly #buckets = new Map<string, TokenBucket>();
-  readonly #all: TokenBucket;
+  #all: TokenBucket | undefined;
   /** Nothing is served any more. */
   stopping = false;
 
   constructor(options: PeerGateOptions) {
     this.#options = options;
-    const { peerRate, peerBurst } = options.config.rpc;
-    this.#all = new TokenBucket(peerRate * ALL_PEERS_FACTOR, peerBurst * ALL_PEERS_FACTOR);
+  }
+
+  /** The limits are others now: every peer begins with a full bucket. */
+  limitsChanged(): void {
+    this.#buckets.clear();
+    this.#all = undefined;
+  }
+
+  forget(id: string): void {
+    this.#buckets.delete(id);
   }
 
   /**
@@ -354,7 +379,11 @@ export class PeerGate {
     if (bucket === undefined) {
       this.#buckets.set(id, bucket = new TokenBucket(rpc.peerRate, rpc.peerBurst));
     }
-    if (!bucket.take(clock.now(), weight) || !this.#all.take(clock.now(), weight)) {
+    const all = this.#all ??= new TokenBucket(
+      rpc.peerRate * ALL_PEERS_FACTOR,
+      rpc.peerBurst * ALL_PEERS_FACTOR,
+    );
+    if (!bucket.take(clock.now(), weight) || !all.take(clock.now(), weight)) {
       counters.add("refused-rate");
       throw new ExchangeError("resource_exhausted", RATE_REFUSAL);
     }

@@ -39,7 +39,8 @@ export class Rotation {
   readonly #rekeyAt = new Map<string, number>();
   #generation: bigint;
   #spisLow: bigint;
-  #nextAt: number;
+  /** When the interval began that ends with the next one. */
+  #lastAt: number;
   #recheckAt = 0;
   /** SAs under the key before by peer, as counted last; undefined: there are none and can be none. */
   #old: ReadonlyMap<string, number> | undefined = new Map();
@@ -53,7 +54,12 @@ export class Rotation {
     const { rotations, spisLeft } = options.plane.masterKey();
     this.#generation = rotations;
     this.#spisLow = lowOf(spisLeft);
-    this.#nextAt = options.clock.now() + options.config.rotation.intervalMs;
+    this.#lastAt = options.clock.now();
+  }
+
+  /** By the interval that is configured now. */
+  get #nextAt(): number {
+    return this.#lastAt + this.#options.config.rotation.intervalMs;
   }
 
   /** Rotations that the plane has made so far. */
@@ -68,7 +74,7 @@ export class Rotation {
 
   /** Notices rotations (anybody's), asks peers whose time has come, rotates when it is due. */
   tick(): void {
-    const { clock, plane, config } = this.#options;
+    const { clock, plane } = this.#options;
     const now = clock.now();
     const { rotations, spisLeft } = plane.masterKey();
     if (rotations !== this.#generation) this.#noticed(rotations);
@@ -87,7 +93,7 @@ export class Rotation {
     const old = this.#onOldKey();
     if (old.sas === 0) {
       this.#rotate();
-      this.#nextAt = now + config.rotation.intervalMs;
+      this.#lastAt = now;
     } else if (!this.#postponed) {
       this.#postponed = true;
       this.#options.counters.add("rotations-postponed");
@@ -96,6 +102,11 @@ export class Rotation {
         peer: [...old.peers].join(" "),
       });
     }
+  }
+
+  /** The peer is gone. */
+  forget(peer: string): void {
+    this.#rekeyAt.delete(peer);
   }
 
   /** By command. With `plan`: only says what would happen. */
@@ -107,7 +118,7 @@ export class Rotation {
     const started = !plan && old.sas === 0;
     if (started) {
       this.#rotate();
-      this.#nextAt = this.#options.clock.now() + this.#options.config.rotation.intervalMs;
+      this.#lastAt = this.#options.clock.now();
     }
     const what = `${tunnels.length} tunnels with ${peers.length} peers`;
     const message = old.sas > 0

@@ -140,14 +140,14 @@ export class Restore {
 
   /** Asks again for some of what is not there yet, those first that were not looked at for longest. */
   tick(): void {
-    const { table, misses, store, clock } = this.#options;
+    const { table, misses, peers, store, clock } = this.#options;
     let looks = Math.min(RESTORED_AT_ONCE, this.#left.size);
     for (const [key, lost] of this.#left) {
       if (looks-- === 0) break;
       const kind = table.get(key)?.state.kind;
       this.#left.delete(key);
       if (kind === "up" || kind === "rekeying") continue;
-      if (clock.wallMs() >= lost.untilMs) {
+      if (clock.wallMs() >= lost.untilMs || !peers.owns(lost.peer, lost.pair.remoteVip)) {
         store.remove(lost.pair);
         continue;
       }

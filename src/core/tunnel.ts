@@ -170,13 +170,21 @@ export type Event<K> =
   /** The peer closed its side, or is about to stop: hold packets from now on. */
   | { readonly type: "closed_by_peer" }
   /** This host ends it at once. */
-  | { readonly type: "close"; readonly reason: DropReason };
+  | { readonly type: "close"; readonly reason: DropReason }
+  /** Its addresses are others' now: nothing of it stays, and what it holds is somebody else's to release. */
+  | { readonly type: "moved" }
+  /** What is said of the peer is different: it is asked anew. `pip`: its outer address, where that is another now. */
+  | { readonly type: "peer_changed"; readonly pip: string | undefined }
+  /** Keys live shorter now: this one is replaced at `at`, or before. */
+  | { readonly type: "life_shortened"; readonly at: number };
 
 /** What is to be done about it, in this order. Only `add_rx` and `set_tx` can fail. */
 export type Effect<K> =
   | { readonly do: "add_rx"; readonly sa: RxSa }
   | { readonly do: "remove_rx"; readonly sa: RxSa }
   | { readonly do: "set_tx"; readonly sa: TxSa; readonly key: K }
+  /** The same SA, key and counters, to another outer address. */
+  | { readonly do: "readdress_tx"; readonly sa: TxSa }
   | { readonly do: "remove_tx" }
   | { readonly do: "expire_tx" }
   | { readonly do: "release"; readonly flow: number }
@@ -251,6 +259,13 @@ export function step<K>(state: State, event: Event<K>, context: Context): Step<K
       return closedByPeer(state, context);
     case "close":
       return close(state, event.reason);
+    case "moved":
+      return moved(state);
+    case "peer_changed":
+      return peerChanged(state, event.pip);
+    case "life_shortened":
+      if (!isLive(state) || state.tx.softAt <= event.at) return { state, effects: [] };
+      return { state: { ...state, tx: { ...state.tx, softAt: event.at } }, effects: [] };
     default:
       return event satisfies never;
   }
@@ -687,6 +702,32 @@ function close<K>(state: State, reason: DropReason): Step<K> {
     effects.push({ do: "count", counter: "tunnels-closed" });
   }
   return { state: { kind: "closed", rx: [] }, effects };
+}
+
+/** Nothing of it stays. */
+function moved<K>(state: State): Step<K> {
+  const effects: Effect<K>[] = isLive(state) ? [{ do: "remove_tx" }] : [];
+  for (const rx of state.rx) effects.push({ do: "remove_rx", sa: rx.sa });
+  if (isLive(state)) {
+    effects.push({ do: "tell_closed" }, { do: "count", counter: "tunnels-closed" });
+  }
+  return { state: { kind: "closed", rx: [] }, effects };
+}
+
+/** Packets go to the new address at once; what else the peer has to say comes with a rekey. */
+function peerChanged<K>(state: State, pip: string | undefined): Step<K> {
+  if (!isLive(state)) return { state, effects: [] };
+  const effects: Effect<K>[] = [];
+  let { tx } = state;
+  if (pip !== undefined && pip !== tx.sa.pip) {
+    tx = { ...tx, sa: { ...tx.sa, pip } };
+    effects.push({ do: "readdress_tx", sa: tx.sa });
+  }
+  if (state.kind === "rekeying") return { state: { ...state, tx }, effects };
+  return {
+    state: { ...state, kind: "rekeying", tx, offered: undefined },
+    effects: [...effects, { do: "ask" }],
+  };
 }
 
 // ---- what becomes of SAs with time --------------------------------------------------------------

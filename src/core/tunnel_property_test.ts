@@ -30,6 +30,9 @@ Deno.test("whatever happens in whatever order, entries and state agree", () => {
     "peer_back",
     "closed_by_peer",
     "close",
+    "moved",
+    "peer_changed",
+    "life_shortened",
   );
   fc.assert(
     fc.property(fc.array(fc.tuple(anyEvent, fc.nat(20_000)), { maxLength: 60 }), (script) => {
@@ -75,6 +78,8 @@ Deno.test("whatever happens in whatever order, entries and state agree", () => {
           lost: () => ({ type: "lost", spi: transmit ?? 0 }),
           rotated: () => ({ type: "rotated", generation: ++generation }),
           close: () => ({ type: "close", reason: "shutdown" }),
+          peer_changed: () => ({ type: "peer_changed", pip: `192.0.2.${now % 3}` }),
+          life_shortened: () => ({ type: "life_shortened", at: now }),
         };
         const event = all[type]?.() ?? { type } as Event<string>;
         const next: Step<string> = step(state, event, { ...context, now });

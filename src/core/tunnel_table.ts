@@ -2,6 +2,7 @@
 
 /** The live tunnels: every step of the machine is taken, performed and indexed here. */
 import type { Plane, Stats, TxKey } from "../../ffi/plane.ts";
+import type { Config } from "../config/config.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Counters } from "../model/counters.ts";
 import type { Flows } from "../model/flows.ts";
@@ -10,7 +11,6 @@ import { pairKey, type VipPair } from "../model/sa.ts";
 import { MAX_TUNNELS } from "./limits.ts";
 import {
   CLOSED,
-  type Context,
   type Effect,
   type Event,
   isLive,
@@ -27,6 +27,7 @@ const SAID: { readonly [K in Effect<TxKey>["do"]]?: string } = {
   set_tx: "Sending: the SA is in EGR_ACL",
   release: "Held packets are resubmitted",
   remove_rx: "The receive SA is retired",
+  readdress_tx: "Sending to the peer's new outer address",
   remove_tx: "The transmit SA is removed",
   expire_tx: "The transmit SA has expired",
 };
@@ -47,7 +48,7 @@ export interface TunnelTableOptions {
   readonly counters: Counters;
   readonly log: Log;
   readonly clock: Clock;
-  readonly limits: Pick<Context, "graceMs" | "idleMs">;
+  readonly config: Pick<Config, "tunnel">;
   /** The pair wants to be in the next request to its peer. */
   readonly onAsk: (tunnel: Tunnel) => void;
   /** This side closed the tunnel for want of traffic. */
@@ -120,14 +121,17 @@ export class TunnelTable {
 
   /**
    * Takes a step and performs its effects. When the plane refuses one, those before it are undone in
-   * reverse, the state stays as it was, and the refusal is thrown.
+   * reverse, the state stays as it was, and the refusal is thrown. What was begun with another peer, before the
+   * addresses were moved to this one, concerns nobody any more.
    */
   apply(tunnel: Tunnel, event: Event<TxKey>): void {
     const known = this.#byKey.get(tunnel.key);
+    if (known !== undefined && known.peer !== tunnel.peer) return;
     const entry = known ?? this.ensure(tunnel.pair, tunnel.peer) as Entry;
     const now = this.#options.clock.now();
+    const { graceMs, idleMs } = this.#options.config.tunnel;
     const before = entry.state;
-    const { state, effects } = step(before, event, { now, ...this.#options.limits });
+    const { state, effects } = step(before, event, { now, graceMs, idleMs });
     const tell: (Tell | undefined)[] = [];
     try {
       for (const effect of effects) tell.push(this.#perform(entry, effect));
@@ -152,7 +156,14 @@ export class TunnelTable {
   /** Why the last attempt failed, for status; "" when it did not. */
   note(tunnel: Tunnel, lastError: string): void {
     const entry = this.#byKey.get(tunnel.key);
-    if (entry !== undefined) entry.lastError = lastError;
+    if (entry?.peer === tunnel.peer) entry.lastError = lastError;
+  }
+
+  /** The limits of age, idleness and grace are others now: every tunnel is looked at when these say so. */
+  limitsChanged(): void {
+    for (const { key, state } of this.#byKey.values()) {
+      this.#due.set(key, nextDue(state, this.#options.config.tunnel));
+    }
   }
 
   /** Looks at every tunnel whose time has come. */
@@ -194,6 +205,8 @@ export class TunnelTable {
         return undefined;
       case "remove_rx":
         return this.#attempt(() => flows.removeRx(effect.sa.spi));
+      case "readdress_tx":
+        return this.#attempt(() => flows.readdressTx(effect.sa));
       case "remove_tx":
         return this.#attempt(() => flows.removeTx(entry.pair));
       case "expire_tx":
@@ -241,7 +254,7 @@ export class TunnelTable {
       for (const { sa: { spi } } of before.rx) this.#byRxSpi.delete(spi);
       for (const { sa: { spi } } of after.rx) this.#byRxSpi.set(spi, entry);
     }
-    this.#due.set(entry.key, nextDue(after, this.#options.limits));
+    this.#due.set(entry.key, nextDue(after, this.#options.config.tunnel));
     this.#options.onChange(entry);
   }
 

@@ -58,6 +58,9 @@ const events: Record<string, Event<string>> = {
   peer_back: { type: "peer_back" },
   closed_by_peer: { type: "closed_by_peer" },
   close: { type: "close", reason: "shutdown" },
+  moved: { type: "moved" },
+  "peer_changed, elsewhere": { type: "peer_changed", pip: "192.0.2.99" },
+  "peer_changed, there": { type: "peer_changed", pip: undefined },
 };
 
 /** "state -> kind: effects", with what an effect is about. */
@@ -75,6 +78,7 @@ function print(effect: Effect<string>): string {
     case "add_rx":
     case "remove_rx":
     case "set_tx":
+    case "readdress_tx":
       return `${effect.do}(${effect.sa.spi})`;
     case "release":
       return `release(${effect.flow})`;
@@ -203,6 +207,21 @@ const table: Record<string, Record<string, string>> = {
     "rekeying+": "closed: remove_tx remove_rx(1) remove_rx(2) #tunnels-closed",
     failed: "closed:",
   },
+  // Its held packets are the next owner's to release: nothing of them is dropped.
+  moved: {
+    opening: "closed:",
+    "opening+": "closed: remove_rx(1)",
+    up: "closed: remove_tx remove_rx(1) tell_closed #tunnels-closed",
+    rekeying: "closed: remove_tx remove_rx(1) tell_closed #tunnels-closed",
+    "rekeying+": "closed: remove_tx remove_rx(1) remove_rx(2) tell_closed #tunnels-closed",
+    failed: "closed:",
+  },
+  "peer_changed, elsewhere": {
+    up: "rekeying: readdress_tx(101) ask",
+    rekeying: "rekeying: readdress_tx(101)",
+    "rekeying+": "rekeying+: readdress_tx(101)",
+  },
+  "peer_changed, there": { up: "rekeying: ask" },
 };
 
 for (const [name, event] of Object.entries(events)) {
@@ -218,6 +237,15 @@ Deno.test("a miss after the back-off opens again", () => {
   assert.equal(row(failed, { type: "miss", flow: 1 }), "opening: ask");
   assert.equal(row(failed, { type: "wanted" }), "opening: ask");
   assert.equal(row(failed, { type: "peer_back" }), "failed:", "a refusal is not forgiven");
+});
+
+Deno.test("a shorter life brings the next rekey forward, a longer one changes nothing", () => {
+  const at = (softAt: number) =>
+    step<string>(states.up as State, { type: "life_shortened", at: softAt }, context);
+  const { state, effects } = at(5000);
+  assert.deepEqual(["tx" in state && state.tx.softAt, effects], [5000, []]);
+  assert.equal(at(2e6).state, states.up);
+  assert.equal(row(states.closed as State, { type: "life_shortened", at: 0 }), "closed:");
 });
 
 Deno.test("what time does to a tunnel", () => {

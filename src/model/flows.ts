@@ -12,6 +12,8 @@ export interface Flows {
   removeRx(spi: number): void;
   /** Crypto, then PSP_ENCRYPT, then EGR_ACL; replaces the pair's transmit SA in place, no packet between. */
   setTx(sa: TxSa, key: TxKey): void;
+  /** The pair's transmit SA goes to the outer address `sa.pip`; key and counters stay. Nothing happens when there is none. */
+  readdressTx(sa: TxSa): void;
   /** Nothing happens when there is none. */
   removeTx(pair: VipPair): void;
   /** Makes packets of the pair fail closed, counted as tx-key-expired; the entry stays. */

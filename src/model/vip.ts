@@ -71,13 +71,33 @@ export class PrefixTable<T> {
     return true;
   }
 
+  /** Takes out the very prefix. False when it is not there. */
+  delete({ family, bits, length }: Prefix): boolean {
+    const byLength = this.#lengths[family];
+    const entries = byLength.get(length);
+    if (entries === undefined || !entries.delete(bits)) return false;
+    if (entries.size === 0) {
+      byLength.delete(length);
+      this.#order[family] = this.#order[family].filter((other) => other !== length);
+    }
+    return true;
+  }
+
+  /** The value of the longest prefix that holds all of `prefix`, itself included, or undefined. */
+  covering({ family, bits, length }: Prefix): T | undefined {
+    return this.#find({ family, bits, most: length });
+  }
+
   /** The value of the longest prefix that holds `vip` (any spelling), or undefined. */
   lookup(vip: string): T | undefined {
     const found = addressBits(vip);
-    if (found === undefined) return undefined;
-    const { family, bits } = found;
+    return found && this.#find({ ...found, most: 128 });
+  }
+
+  #find({ family, bits, most }: { family: 4 | 6; bits: bigint; most: number }): T | undefined {
     const width = family === 4 ? 32 : 128;
     for (const length of this.#order[family]) {
+      if (length > most) continue;
       const entries = this.#lengths[family].get(length);
       const key = cleared({ bits, width, length });
       if (entries?.has(key)) return entries.get(key);

@@ -131,16 +131,24 @@ export class FlowTable implements Flows, AsyncDisposable {
       } else {
         this.#o.plane.updateEntry(old.entry, built("EGR_ACL", () => this.#txEntry(tx)));
         this.#tx.set(pair, tx);
-        if (old.sa.pip !== sa.pip) {
-          this.#unindex(old.sa.pip, pair);
-          this.#index(sa.pip, pair);
-        }
+        this.#reindex(pair, old.sa.pip, sa.pip);
       }
     } catch (error) {
       this.#release(cryptoId);
       throw error;
     }
     if (old !== undefined) this.#retire(old.cryptoId);
+  }
+
+  readdressTx(sa: TxSa): void {
+    const pair = pairKey(sa);
+    const tx = this.#tx.get(pair);
+    if (tx === undefined) return;
+    const { pip } = tx.sa;
+    const moved = { ...tx, sa: { ...tx.sa, pip: sa.pip } };
+    this.#renew(moved, this.#o.nextHopMac(moved.sa));
+    this.#tx.set(pair, moved);
+    this.#reindex(pair, pip, sa.pip);
   }
 
   removeTx(pair: VipPair): void {
@@ -226,6 +234,12 @@ export class FlowTable implements Flows, AsyncDisposable {
     const pairs = this.#byPip.get(pip);
     if (pairs === undefined) this.#byPip.set(pip, new Set([pair]));
     else pairs.add(pair);
+  }
+
+  #reindex(pair: string, from: string, to: string): void {
+    if (from === to) return;
+    this.#unindex(from, pair);
+    this.#index(to, pair);
   }
 
   #unindex(pip: string, pair: string): void {

@@ -24,6 +24,7 @@ export type FlowCall =
   | "addRx"
   | "removeRx"
   | "setTx"
+  | "readdressTx"
   | "removeTx"
   | "expireTx"
   | "generateSpis"
@@ -156,6 +157,12 @@ export class MemoryFlows implements Flows, CorePlane {
     if (this.keysUsed.has(hex)) throw new DataPlaneError("Cannot set a key twice", "EKEY");
     this.keysUsed.add(hex);
     this.tx.set(keyOf(sa), { sa, key: hex, expired: false, ivLimit: key.ivLimit, packets: 0n });
+  }
+
+  readdressTx(sa: TxSa): void {
+    this.#call("readdressTx", `${sa.spi} ${sa.pip}`);
+    const entry = this.tx.get(keyOf(sa));
+    if (entry !== undefined) entry.sa = sa;
   }
 
   removeTx(pair: VipPair): void {

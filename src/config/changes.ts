@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * What a new configuration changes: which peers come, go and are others, which keys say something else, and which of
+ * those a running agent cannot take. All of it follows from the schema.
+ */
+import type { Config, PeerConfig } from "./config.ts";
+import { differences, sameValue } from "./file_form.ts";
+import type { FileForm } from "./schema.ts";
+import type { FilePath, Span } from "./values.ts";
+
+/** Whether a changed key comes into force in a running agent, or when it is started again. */
+type When = "live" | "restart";
+
+/** One word for all of a part of the file, or one for each key in it. */
+type Applies<T> = T extends
+  readonly unknown[] | Span | FilePath | string | number | bigint | boolean ? When
+  : When | { readonly [K in keyof T]-?: Applies<Exclude<T[K], undefined>> };
+
+/** Of every key of the file. One that is not here does not compile. */
+export const APPLIES: { readonly [K in keyof FileForm]-?: Applies<FileForm[K]> } = {
+  id: "restart",
+  domain: "restart",
+  state_dir: "restart",
+  pip: "restart",
+  gateway_mac: "restart",
+  vips: "live",
+  // The plane is opened with them.
+  plane: "restart",
+  psp: {
+    versions: "restart",
+    mode: "restart",
+    crypt_offset: "live",
+    max_crypt_offset: "live",
+    sample_rate_log2: "restart",
+    sample_bytes: "restart",
+    copy_dscp: "restart",
+    mss_clamp: "restart",
+    ttl: "restart",
+  },
+  hold: "restart",
+  rpc: {
+    listen: "restart",
+    tls: "live",
+    insecure: "restart",
+    require_pq: "restart",
+    timeout: "live",
+    attempts: "live",
+    max_connections: "live",
+    handshake_timeout: "live",
+    max_message_bytes: "restart",
+    peer_rate: "live",
+    peer_burst: "live",
+  },
+  status: {
+    listen: "restart",
+    admin: "restart",
+    origins: "live",
+    tls: "live",
+    token_file: "restart",
+  },
+  tunnel: {
+    // A form of the pipes.
+    on_demand: "restart",
+    // Read at a start and at no other time.
+    restore: "live",
+    life: "live",
+    life_packets: "live",
+    idle: "live",
+    grace: "live",
+    back_off: "live",
+    back_off_max: "live",
+  },
+  rotation: "live",
+  security: "live",
+  log: "live",
+  peers: "live",
+};
+
+/** The keys that differ and that a running agent cannot take, in the order of the file. */
+export function restartKeys(before: Config, after: Config): readonly string[] {
+  const keys = differences(withoutPeers(before), withoutPeers(after));
+  return keys.filter((key) => appliesWhen(key, before, after) === "restart");
+}
+
+/** The keys that differ; peers are told of by `peerChanges`. */
+export function changedKeys(before: Config, after: Config): readonly string[] {
+  return differences(withoutPeers(before), withoutPeers(after));
+}
+
+function withoutPeers(config: Config): object {
+  return { ...config, peers: [] };
+}
+
+/** When a key such as "rpc.tls.cert" applies. TLS that comes or goes as a whole makes another listener. */
+function appliesWhen(key: string, before: Config, after: Config): When {
+  let at: unknown = APPLIES;
+  for (const part of key.split(/[.[]/)) {
+    if (typeof at === "string") break;
+    at = (at as Readonly<Record<string, unknown>>)[part];
+  }
+  if (key === "rpc.tls" && !(before.rpc.tls && after.rpc.tls)) return "restart";
+  if (key === "status.tls" && !(before.status.tls && after.status.tls)) return "restart";
+  return at === "live" ? "live" : "restart";
+}
+
+/** Which peers are to come, to go, and to be others. */
+export interface PeerChanges {
+  /** New ones, and those that say something else than before. */
+  readonly changed: readonly PeerConfig[];
+  /** Ids. */
+  readonly removed: readonly string[];
+}
+
+/** What of a list of peers differs. */
+export function peerChanges(
+  before: readonly PeerConfig[],
+  after: readonly PeerConfig[],
+): PeerChanges {
+  const gone = new Map(before.map((peer) => [peer.id, peer]));
+  const changed: PeerConfig[] = [];
+  for (const peer of after) {
+    const old = gone.get(peer.id);
+    gone.delete(peer.id);
+    if (old === undefined || !sameValue(old, peer)) changed.push(peer);
+  }
+  return { changed, removed: [...gone.keys()] };
+}
+
+// ---- the configuration in force -------------------------------------------------------------------
+
+/**
+ * The one owner of what the configuration says now. `view` is a `Config` whose sections are always those in force:
+ * whoever is given it and reads a key when it needs it follows every reload.
+ */
+export class LiveConfig {
+  #now: Config;
+  readonly view: Config;
+
+  constructor(config: Config) {
+    this.#now = config;
+    this.view = Object.defineProperties({}, this.#getters(config)) as Config;
+  }
+
+  /** As it is at this moment. */
+  get now(): Config {
+    return this.#now;
+  }
+
+  /** From here on this one is in force. */
+  replace(config: Config): void {
+    this.#now = config;
+    Object.defineProperties(this.view, this.#getters(config));
+  }
+
+  #getters(config: Config): PropertyDescriptorMap {
+    const get = (key: keyof Config) => ({
+      get: () => this.#now[key],
+      enumerable: true,
+      configurable: true,
+    });
+    return Object.fromEntries(
+      (Object.keys(config) as (keyof Config)[]).map((key) => [key, get(key)]),
+    );
+  }
+}
