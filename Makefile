@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help deps shim binary gen ok test test-world demo bench bench-path bench-plane fuzz soak fmt clean distclean
+.PHONY: help deps shim binary gen ok test test-world demo bench bench-path bench-plane bench-fleet fuzz soak fmt clean distclean
 
 deno := .toolchain/bin/deno
 export DENO_DIR := $(CURDIR)/.toolchain/cache
@@ -52,7 +52,7 @@ bench: ## figures: latency, throughput, exchanges per second
 	@tools/deps.sh npm build net bench
 	@$(MAKE) --no-print-directory -s -C c-shim
 	@exec tools/lock.sh exclusive sh -c \
-		'for f in bench/*.ts; do echo "== $$f"; $(deno) task --quiet bench "$$f" || exit 1; done'
+		'for f in $(filter-out bench/fleet.ts,$(wildcard bench/*.ts)); do echo "== $$f"; $(deno) task --quiet bench "$$f" || exit 1; done'
 
 bench-path: ## the packet path beside a cable, WireGuard, Nebula and OpenVPN (ROUNDS=1: a trial)
 	@tools/deps.sh npm build net
@@ -66,6 +66,11 @@ bench-plane: ## the engine between ports in memory, beside bare ipsec-mb (ROUNDS
 	@tools/deps.sh npm build net
 	@$(MAKE) --no-print-directory -s -C c-shim bench
 	@exec tools/lock.sh exclusive $(deno) run -A --quiet --cached-only --no-check bench/plane/main.ts
+
+bench-fleet: ## one agent among ten thousand peers: cold start, rotation, restore, rest; some 20 minutes
+	@tools/deps.sh npm build net
+	@$(MAKE) --no-print-directory -s -C c-shim
+	@exec tools/lock.sh exclusive $(deno) run -A --quiet --cached-only --no-check bench/fleet.ts
 
 fuzz: ## frame parser, PSP opener and answerers of ARP, ND and DHCP, FUZZ_SECONDS=30 each
 	@tools/deps.sh npm build fuzz
