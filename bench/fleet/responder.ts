@@ -144,6 +144,8 @@ class Responder {
     stream.on("error", (error) => this.#failed(`stream: ${error.message}`));
     stream.on("end", () => {
       const body = chunks.length === 1 ? chunks[0] ?? new Uint8Array() : join(chunks);
+      // Its caller may have given it up.
+      if (stream.destroyed) return this.#failed("stream: given up");
       const answer = this.#answer(peer, String(headers[":path"]), body);
       stream.respond({ ":status": 200, "content-type": "application/proto" });
       stream.end(answer);
