@@ -119,7 +119,8 @@ struct psp_dp_rate {
 
 /*
  * A port is opened by this and named by its handle from then on: 1 to n in the order in which psp_dp_open() gets them, at
- * most 65535, never 0 and never used twice. What a plane cannot do yet is PSP_DP_ENOTSUP unless it is 0.
+ * most 65535 and never 0. That of a port that has gone comes again when 65,280 ports or more have come and gone where
+ * there are few, and never before its place was given 255 times. What a plane cannot do is PSP_DP_ENOTSUP unless it is 0.
  */
 struct psp_dp_port_desc {
 	uint32_t size;
@@ -129,13 +130,15 @@ struct psp_dp_port_desc {
 	uint16_t vlan; /* 802.1Q VLAN id of what it carries, 0: untagged */
 	uint8_t guard; /* enum psp_dp_guard_mode; soft alone */
 	uint8_t pad0;
-	uint32_t network; /* label of what comes in; no plane has networks yet */
+	uint32_t
+		network; /* host port, soft: meta_network of what comes in; 0 is the default one, and an uplink's */
 	/* Before ring and hold: a packet that would be one more flow than this is dropped as misses-limited, an exception as
 	   exceptions-limited. A source MAC may share its own limit with others where there are very many. */
 	struct psp_dp_rate miss, miss_per_mac, exception, exception_per_mac;
-	uint32_t hold_flows; /* its share of the flows that are held; no plane has shares yet */
+	uint32_t
+		hold_flows; /* at most so many of the plane's held flows are this port's; 0: as many as the plane has */
 	uint32_t pad1;
-	uint64_t hold_bytes;
+	uint64_t hold_bytes; /* likewise of the octets held */
 	uint8_t reserved[64];
 };
 
@@ -181,7 +184,7 @@ struct psp_dp_port_desc {
 
 #define PSP_DP_HUGEPAGES_NONE UINT32_MAX /* hugepages_mb: ordinary pages are used */
 #define PSP_DP_CPUS_MAX 512
-#define PSP_DP_PORTS_MAX 64 /* at one time */
+#define PSP_DP_PORTS_MAX 256 /* at one time */
 
 /* A line each: "field min default max\n", of psp_dp_config and psp_dp_port_desc. */
 PSP_DP_API int32_t psp_dp_limits(char *buf, uint32_t cap, uint32_t *len);
@@ -380,8 +383,10 @@ struct psp_dp_match {
 	uint8_t tun_psp_hdrextlen;
 	uint8_t tun_psp_res_cryptofst;
 	uint8_t tun_psp_s_d_ver_v;
-	uint64_t tun_psp_vc; /* 0 when V is 0 */
-	uint8_t reserved[32];
+	uint64_t tun_psp_vc;   /* 0 when V is 0 */
+	uint32_t meta_network; /* of the port where the packet came in; soft alone */
+	uint32_t pad0;
+	uint8_t reserved[24];
 };
 
 enum psp_dp_syndrome {
@@ -602,6 +607,8 @@ struct psp_dp_event {
 	uint8_t egress; /* 1: host to net */
 	uint32_t mtu;
 	uint32_t data_len;
+	uint32_t network; /* of the port where the packet came in */
+	uint32_t pad0;
 };
 
 /*
@@ -614,6 +621,11 @@ PSP_DP_API int32_t psp_dp_event_wait(struct psp_dp *dp, uint8_t *buf, uint32_t c
 				     uint32_t timeout_ms, uint32_t *len);
 
 /* ---- held packets ---------------------------------------------------------------------------- */
+
+/*
+ * A flow is what came in by one port from one inner address to another and missed at one pipe. Where the octets of a
+ * port, or of the plane, are full, the oldest packet goes: of the port, or of the port that holds most.
+ */
 
 enum psp_dp_drop_reason {
 	PSP_DP_DROP_NO_PEER = 0,

@@ -28,6 +28,7 @@ import {
   type PortName,
   type PortOptions,
   type PspVersionNumber,
+  type Rate,
   type SpiKey,
   type Stats,
   type Syndrome,
@@ -263,11 +264,27 @@ export function encodePort(
   port: PortOptions,
   into: Struct<"psp_dp_port_desc"> = new Struct("psp_dp_port_desc"),
 ): Struct<"psp_dp_port_desc"> {
-  return into.setSize()
+  into.setSize()
     .set("kind", PORT_KINDS[port.kind])
     .setText("name", port.name)
     .set("vlan", port.vlan ?? 0)
-    .set("guard", GUARD_MODES[port.guard ?? "auto"]);
+    .set("guard", GUARD_MODES[port.guard ?? "auto"])
+    .set("network", port.network ?? 0)
+    .set("hold_flows", port.holdFlows ?? 0)
+    .set("hold_bytes", port.holdBytes ?? 0);
+  putRate(into.inner("miss", "psp_dp_rate"), port.miss);
+  putRate(into.inner("miss_per_mac", "psp_dp_rate"), port.missPerMac);
+  putRate(into.inner("exception", "psp_dp_rate"), port.exception);
+  putRate(into.inner("exception_per_mac", "psp_dp_rate"), port.exceptionPerMac);
+  return into;
+}
+
+/** PSP_DP_RATE_NONE */
+const RATE_NONE = 0xffffffff;
+
+function putRate(struct: Struct<"psp_dp_rate">, rate: Rate | undefined): void {
+  if (rate === undefined) return;
+  struct.set("per_s", rate.perS === "none" ? RATE_NONE : rate.perS).set("burst", rate.burst ?? 0);
 }
 
 /** An array of struct psp_dp_port_desc. */
@@ -455,7 +472,10 @@ const PARSER_META: Group = {
   psp_syndrome: { field: "parser_meta_psp_syndrome", as: SYNDROMES },
   random: { field: "parser_meta_random" },
 };
-const META: Group = { pkt_meta: { field: "meta_pkt_meta" } };
+const META: Group = {
+  pkt_meta: { field: "meta_pkt_meta" },
+  network: { field: "meta_network" },
+};
 const OUTER: Group = {
   eth_type: { field: "outer_eth_type" },
   ip_proto: { field: "outer_ip_proto" },
@@ -545,6 +565,7 @@ export function decodePort(struct: Struct<"psp_dp_port_info">): PortInfo {
     name: struct.text("name"),
     present: struct.number("present") !== 0,
     identity: struct.number("identity"),
+    network: struct.number("network"),
     traffic: {
       rxPackets: struct.bigint("rx_packets"),
       rxBytes: struct.bigint("rx_bytes"),
@@ -700,6 +721,7 @@ function decodeEvent(
         type: "miss",
         flow: record.number("flow"),
         port: record.number("port"),
+        network: record.number("network"),
         srcVip: addressText(record.octets("src")),
         dstVip: addressText(record.octets("dst")),
         ethSrc: macText(record.octets("eth_src")),
@@ -708,6 +730,7 @@ function decodeEvent(
       return {
         type: "exception",
         port: record.number("port"),
+        network: record.number("network"),
         frame: data,
         timeNs: record.bigint("time_ns"),
       };
@@ -733,6 +756,7 @@ function decodeEvent(
     case EVENT.TOO_BIG:
       return {
         type: "too_big",
+        port: record.number("port"),
         mtu: record.number("mtu"),
         ethSrc: macText(record.octets("eth_src")),
         data,

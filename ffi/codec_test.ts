@@ -213,8 +213,7 @@ Deno.test("what does not fit a field is refused", () => {
 
 Deno.test("the configuration: defaults are 0, names are text", () => {
   const config = encodeConfig({
-    uplink: "eth0",
-    host: "veth1",
+    ports: [],
     versions: [0, 1, 3],
     mssClamp: true,
     cpus: [0, 3, 8, 511],
@@ -228,7 +227,7 @@ Deno.test("the configuration: defaults are 0, names are text", () => {
     [1, 1],
     [63, 0x80],
   ]);
-  assert.throws(() => encodeConfig({ uplink: "e", host: "h", cpus: [512] }), RangeError);
+  assert.throws(() => encodeConfig({ ports: [], cpus: [512] }), RangeError);
 });
 
 Deno.test("a key with the SPI's top bit set", () => {
@@ -243,7 +242,16 @@ Deno.test("a key with the SPI's top bit set", () => {
 Deno.test("ports: kinds have the numbers of the ABI, names are text", () => {
   const ports = encodePorts([
     { kind: "uplink", name: "eth0", vlan: 42 },
-    { kind: "host", name: "veth1", guard: "off" },
+    {
+      kind: "host",
+      name: "veth1",
+      guard: "off",
+      network: 0xfffffffe,
+      holdFlows: 9,
+      holdBytes: 2 ** 33,
+      miss: { perS: "none" },
+      exceptionPerMac: { perS: 5, burst: 7 },
+    },
   ]);
   const size = sizeOf("psp_dp_port_desc");
   assert.equal(ports.length, 2 * size);
@@ -254,6 +262,16 @@ Deno.test("ports: kinds have the numbers of the ABI, names are text", () => {
   assert.deepEqual([uplink, host].map((port) => port.text("name")), ["eth0", "veth1"]);
   assert.deepEqual([uplink, host].map((port) => port.number("vlan")), [42, 0]);
   assert.deepEqual([uplink, host].map((port) => port.number("guard")), [0, 2]);
+  assert.deepEqual([uplink, host].map((port) => port.number("network")), [0, 0xfffffffe]);
+  assert.deepEqual([uplink, host].map((port) => port.number("hold_flows")), [0, 9]);
+  assert.deepEqual([uplink, host].map((port) => port.bigint("hold_bytes")), [0n, 1n << 33n]);
+  const rates = (["miss", "miss_per_mac", "exception", "exception_per_mac"] as const).map(
+    (name) => {
+      const rate = host.inner(name, "psp_dp_rate");
+      return [rate.number("per_s"), rate.number("burst")];
+    },
+  );
+  assert.deepEqual(rates, [[0xffffffff, 0], [0, 0], [0, 0], [5, 7]]);
   assert.throws(() => encodePort({ kind: "host", name: "x".repeat(64) }), RangeError);
 });
 
@@ -280,7 +298,10 @@ function batch(...records: Uint8Array[]): Uint8Array<ArrayBuffer> {
 
 Deno.test("each kind of event is decoded, in order", () => {
   const miss = record(1, (e) => {
-    e.set("flow", 7).set("port", 2).setOctets("src", addressBytes("10.0.0.1")).setOctets(
+    e.set("flow", 7).set("port", 2).set("network", 0x80000001).setOctets(
+      "src",
+      addressBytes("10.0.0.1"),
+    ).setOctets(
       "dst",
       addressBytes("fd00::2"),
     );
@@ -296,17 +317,18 @@ Deno.test("each kind of event is decoded, in order", () => {
     e.setOctets("src", addressBytes("192.0.2.1")).setOctets("dst", addressBytes("192.0.2.2"));
   });
   const port = record(6, (e) => e.set("port", 3));
-  const tooBig = record(5, (e) => e.set("mtu", 1420), Uint8Array.of(0x60));
+  const tooBig = record(5, (e) => e.set("mtu", 1420).set("port", 2), Uint8Array.of(0x60));
   assert.deepEqual(decodeEvents(batch(miss, exception, sample, syndrome, tooBig, port)), [
     {
       type: "miss",
       flow: 7,
       port: 2,
+      network: 0x80000001,
       srcVip: "10.0.0.1",
       dstVip: "fd00::2",
       ethSrc: "02:00:00:00:00:0a",
     },
-    { type: "exception", port: 1, frame: Uint8Array.of(1, 2, 3), timeNs: 5n },
+    { type: "exception", port: 1, network: 0, frame: Uint8Array.of(1, 2, 3), timeNs: 5n },
     {
       type: "sample",
       direction: "egress",
@@ -318,7 +340,7 @@ Deno.test("each kind of event is decoded, in order", () => {
       timeNs: 0n,
     },
     { type: "syndrome", spi: 9, syndrome: "icv_failed", srcPip: "192.0.2.1", dstPip: "192.0.2.2" },
-    { type: "too_big", mtu: 1420, ethSrc: "00:00:00:00:00:00", data: Uint8Array.of(0x60) },
+    { type: "too_big", port: 2, mtu: 1420, ethSrc: "00:00:00:00:00:00", data: Uint8Array.of(0x60) },
     { type: "port", port: 3 },
   ]);
 });

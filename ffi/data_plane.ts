@@ -48,8 +48,7 @@ import type { Symbols } from "./symbols.ts";
 export class DataPlane implements Plane {
   /** First word of the library's version: "soft" or "doca". */
   readonly kind: string;
-  /** Handles are given in the order in which ports are opened. */
-  readonly ports = { uplink: 1, host: 2 } as const;
+  readonly ports: Readonly<Record<PortName, number>>;
   readonly #library: Library;
   readonly #symbols: Symbols;
   readonly #handle: Handle;
@@ -65,28 +64,33 @@ export class DataPlane implements Plane {
   readonly #pipes = new Map<number, Pick<PipeDescriptor, "name" | "type">>();
   readonly #entryPipe = new Map<number, number>();
 
-  private constructor(library: Library, handle: bigint) {
+  private constructor(library: Library, handle: bigint, ports: readonly PortOptions[]) {
     this.#library = library;
     this.#symbols = library.symbols;
     this.#handle = new Handle(library.symbols, handle);
     this.#events = new EventReader(library.symbols, this.#handle);
+    // Handles are given in the order in which ports are opened.
+    const first = (kind: PortName) => ports.findIndex((port) => port.kind === kind) + 1;
+    this.ports = { uplink: first("uplink"), host: first("host") };
     this.kind = library.version.split(" ", 1)[0] ?? "";
   }
 
-  /** Opens both ports; packets flow after `start()`. Throws `DataPlaneError`. */
+  /** Opens the ports; packets flow after `start()`. Throws `DataPlaneError`. */
   static open(library: Library, options: PlaneOptions): DataPlane {
-    const what = `Cannot open the data plane on "${options.uplink}" and "${options.host}"`;
+    const n = options.ports.length;
+    const names = options.ports.map((port) => `"${port.name}"`).join(" and ");
+    const what = `Cannot open the data plane on ${names}`;
     const { config, ports } = encoded(what, () => ({
       config: encodeConfig(options),
-      ports: encodePorts(portsOf(options)),
+      ports: encodePorts(options.ports),
     }));
     const out = new BigUint64Array(1);
     const err = new Uint8Array(512);
-    const status = library.symbols.psp_dp_open(config.bytes, ports, 2, out, err, err.length);
+    const status = library.symbols.psp_dp_open(config.bytes, ports, n, out, err, err.length);
     unwrap(status, what, () => new TextDecoder().decode(err.subarray(0, err.indexOf(0))));
     const handle = out[0] ?? 0n;
     if (handle === 0n) throw new DataPlaneError(`${what}: the library gave no handle`, "EIO");
-    return new DataPlane(library, handle);
+    return new DataPlane(library, handle, options.ports);
   }
 
   version(): string {
@@ -333,17 +337,6 @@ function encoded<T>(what: string, encode: () => T): T {
     if (!(cause instanceof RangeError)) throw cause;
     throw new DataPlaneError(`${what}: ${cause.message}`, "EINVAL", { cause });
   }
-}
-
-/** The ports that a plane is opened with, in the order of their handles. */
-function portsOf(
-  { uplink, host, uplinkVlan: vlan, hostGuard: guard }: PlaneOptions,
-): PortOptions[] {
-  const guarded = guard === undefined ? {} : { guard };
-  return [
-    { kind: "uplink", name: uplink, ...vlan === undefined ? {} : { vlan }, ...guarded },
-    { kind: "host", name: host, ...guarded },
-  ];
 }
 
 /** "the uplink port", "port 3". */

@@ -9,7 +9,14 @@ import { limitMs } from "../tests/support/scale.ts";
 import { DataPlane } from "./data_plane.ts";
 import { Key } from "./key.ts";
 import { type Library, openLibrary } from "./library.ts";
-import type { EntryDescriptor, Granted, PipeDescriptor, Plane, PlaneEvent } from "./plane.ts";
+import type {
+  EntryDescriptor,
+  Granted,
+  PipeDescriptor,
+  Plane,
+  PlaneEvent,
+  PortOptions,
+} from "./plane.ts";
 import { type Limit, LIMITS } from "./symbols.ts";
 
 const ACL: PipeDescriptor = {
@@ -38,6 +45,12 @@ function root(acl: number): PipeDescriptor {
   };
 }
 
+const portsOf = (uplink: string): PortOptions[] => [
+  { kind: "uplink", name: uplink },
+  { kind: "host", name: "host0" },
+];
+const PORTS = portsOf("up0");
+
 const FROM_HOST: EntryDescriptor = {
   match: { parser_meta: { port_id: 2, outer_l3_type: "ipv4", outer_l4_type: "udp" } },
 };
@@ -45,7 +58,7 @@ const FROM_HOST: EntryDescriptor = {
 function plane(name: string, fn: (plane: DataPlane, library: Library) => Promise<void> | void) {
   Deno.test(name, async () => {
     using library = openLibrary(libraryPath());
-    await using dp = DataPlane.open(library, { uplink: "up0", host: "host0" });
+    await using dp = DataPlane.open(library, { ports: PORTS });
     await fn(dp, library);
   });
 }
@@ -63,7 +76,7 @@ async function firstEvent(dp: Plane): Promise<PlaneEvent | undefined> {
 function tests(): void {
   Deno.test("an interface that is not there is one sentence", () => {
     using library = openLibrary(libraryPath());
-    assert.throws(() => DataPlane.open(library, { uplink: "nope0", host: "host0" }), (error) => {
+    assert.throws(() => DataPlane.open(library, { ports: portsOf("nope0") }), (error) => {
       assert.ok(error instanceof Error && "code" in error);
       assert.equal(error.code, "ENODEV");
       assert.match(error.message, /^Cannot [^\n]*nope0[^\n]*$/);
@@ -73,7 +86,7 @@ function tests(): void {
 
   Deno.test("a name that does not fit is refused before the library sees it", () => {
     using library = openLibrary(libraryPath());
-    assert.throws(() => DataPlane.open(library, { uplink: "x".repeat(64), host: "host0" }), {
+    assert.throws(() => DataPlane.open(library, { ports: portsOf("x".repeat(64)) }), {
       name: "DataPlaneError",
       code: "EINVAL",
     });
@@ -81,7 +94,7 @@ function tests(): void {
 
   Deno.test("a plane opens at each bound of its sizes, and not beyond", async () => {
     using library = openLibrary(libraryPath());
-    const ports = { uplink: "up0", host: "host0" };
+    const ports = { ports: PORTS };
     const sizes = {
       maxEntries: LIMITS.max_entries,
       maxCryptoIds: LIMITS.max_crypto_ids,
@@ -278,7 +291,7 @@ function tests(): void {
       },
     };
     const stopping = Promise.withResolvers<void>();
-    const dp = DataPlane.open({ ...library, symbols }, { uplink: "up0", host: "host0" });
+    const dp = DataPlane.open({ ...library, symbols }, { ports: PORTS });
     const reading = (async () => {
       for await (const _ of dp.events()) { /* there are none */ }
     })();
@@ -292,7 +305,8 @@ function tests(): void {
       "up0",
       "host0",
     ]);
-    const port = dp.addPort({ kind: "host", name: "host1" });
+    const port = dp.addPort({ kind: "host", name: "host1", network: 7, holdFlows: 100 });
+    assert.deepEqual([dp.ports.host, port].map((of) => dp.port(of).network), [0, 7]);
     assert.ok(port > dp.ports.host);
     const { kind, name, present, identity, traffic } = dp.port(port);
     assert.deepEqual({ kind, name, present, identity }, {

@@ -25,7 +25,8 @@ export interface Match<R = number> {
     readonly psp_syndrome?: Syndrome;
     readonly random?: number;
   };
-  readonly meta?: { readonly pkt_meta?: number };
+  /** network: of the port where it came in; the soft plane alone. */
+  readonly meta?: { readonly pkt_meta?: number; readonly network?: number };
   readonly outer?: {
     readonly eth_type?: number;
     readonly ip_proto?: number;
@@ -56,7 +57,7 @@ export interface MatchMask {
   readonly parser_meta?: {
     readonly [K in keyof NonNullable<Match["parser_meta"]>]?: true | number;
   };
-  readonly meta?: { readonly pkt_meta?: true | number };
+  readonly meta?: { readonly pkt_meta?: true | number; readonly network?: true | number };
   readonly outer?: { readonly [K in keyof NonNullable<Match["outer"]>]?: true | number };
   readonly inner?: { readonly src_ip?: true; readonly dst_ip?: true };
   readonly tun?: {
@@ -156,6 +157,8 @@ export interface PortInfo {
   readonly present: boolean;
   /** 1, and one more each time that another interface of its name took its place. */
   readonly identity: number;
+  /** What it was opened with. */
+  readonly network: number;
   readonly traffic: PortTraffic;
   readonly ifindex: number;
   readonly mac: string;
@@ -190,6 +193,24 @@ export interface PortOptions {
   readonly vlan?: number;
   /** Of the soft plane; "auto" when absent. */
   readonly guard?: "auto" | "require" | "off";
+  /** Host ports of the soft plane: `meta.network` of what comes in; 0, the default network, when absent. */
+  readonly network?: number;
+  /** Its share of held flows, and of their octets; 0 or absent: as many as the plane has. */
+  readonly holdFlows?: number;
+  readonly holdBytes?: number;
+  /** Flows that miss, and exceptions: of the port, and of each source MAC. Absent: the library's default. */
+  readonly miss?: Rate;
+  readonly missPerMac?: Rate;
+  readonly exception?: Rate;
+  readonly exceptionPerMac?: Rate;
+}
+
+/** What may come per second, and at once. */
+export interface Rate {
+  /** "none": without a limit. */
+  readonly perS: number | "none";
+  /** Absent: as many as in a second. */
+  readonly burst?: number;
 }
 
 /** Where packets to an outer address leave the uplink. */
@@ -250,6 +271,8 @@ export type PlaneEvent =
     readonly flow: number;
     /** Handle of the port where it came in. */
     readonly port: number;
+    /** That port's. */
+    readonly network: number;
     readonly srcVip: string;
     readonly dstVip: string;
     readonly ethSrc: string;
@@ -258,6 +281,8 @@ export type PlaneEvent =
     readonly type: "exception";
     /** Handle of the port where it came in. */
     readonly port: number;
+    /** That port's. */
+    readonly network: number;
     readonly frame: Uint8Array<ArrayBuffer>;
     readonly timeNs: bigint;
   }
@@ -281,6 +306,8 @@ export type PlaneEvent =
   }
   | {
     readonly type: "too_big";
+    /** Handle of the port where it came in. */
+    readonly port: number;
     readonly mtu: number;
     readonly ethSrc: string;
     readonly data: Uint8Array<ArrayBuffer>;
@@ -296,7 +323,7 @@ export interface Plane extends AsyncDisposable {
   readonly kind: string;
   version(): string;
   granted(): Granted;
-  /** Handles of the two ports that it was opened with. */
+  /** Handles of the uplink, and of the first host port that it was opened with. */
   readonly ports: Readonly<Record<PortName, number>>;
   /** By handle, or one of those two by its name. */
   port(port: PortName | number): PortInfo;
@@ -333,8 +360,8 @@ export interface Plane extends AsyncDisposable {
 
 /** What may be said when a plane is opened. */
 export interface PlaneOptions {
-  readonly uplink: string;
-  readonly host: string;
+  /** One uplink, and host ports; they get the handles 1 to n in this order. */
+  readonly ports: readonly PortOptions[];
   readonly backend?: "auto" | "openssl" | "ipsec-mb";
   readonly maxEntries?: number;
   readonly maxCryptoIds?: number;
@@ -343,10 +370,7 @@ export interface PlaneOptions {
   readonly holdBytes?: number;
   readonly sampleBytes?: number;
   readonly versions?: readonly PspVersionNumber[];
-  readonly uplinkVlan?: number;
   readonly mssClamp?: boolean;
-  /** Of the soft plane; "auto" when absent. */
-  readonly hostGuard?: "auto" | "require" | "off";
   /** Processors that carry packets; absent or empty: any (soft), the first (doca). */
   readonly cpus?: readonly number[];
   /** Of the DOCA plane: MiB for DPDK. */

@@ -431,7 +431,9 @@ export const LAYOUT = {
     tun_psp_res_cryptofst: [94, 1],
     tun_psp_s_d_ver_v: [95, 1],
     tun_psp_vc: [96, 8],
-    reserved: [104, 32],
+    meta_network: [104, 4],
+    pad0: [108, 4],
+    reserved: [112, 24],
   },
   psp_dp_actions: {
     ".": [0, 240],
@@ -523,7 +525,7 @@ export const LAYOUT = {
     reserved: [24, 32],
   },
   psp_dp_event: {
-    ".": [0, 80],
+    ".": [0, 88],
     record_size: [0, 4],
     type: [4, 2],
     port: [6, 2],
@@ -539,6 +541,8 @@ export const LAYOUT = {
     egress: [71, 1],
     mtu: [72, 4],
     data_len: [76, 4],
+    network: [80, 4],
+    pad0: [84, 4],
   },
 } as const;
 

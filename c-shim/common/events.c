@@ -90,6 +90,7 @@ void dp_event_describe(struct psp_dp_event *event, const struct dp_packet *packe
 {
 	memset(event, 0, sizeof(*event));
 	event->port = packet->handle;
+	event->network = packet->network;
 	event->egress = packet->port == PSP_DP_PORT_HOST;
 	event->pipe = pipe;
 	event->spi = packet->fields.tun_psp_spi;

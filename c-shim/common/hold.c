@@ -50,12 +50,13 @@ static void flow_key_of(struct dp_flow_key *key, uint32_t pipe, const struct dp_
 	memcpy(key->src, packet->fields.outer_ip_src, sizeof(key->src));
 	memcpy(key->dst, packet->fields.outer_ip_dst, sizeof(key->dst));
 	key->pipe = pipe;
+	key->port = packet->handle;
 }
 
 /* A tenant chooses the addresses: the seed keeps it from filling one bucket. */
 static struct dp_flow **bucket_of(const struct dp_hold *hold, const struct dp_flow_key *key)
 {
-	uint64_t words[4], h = hold->seed ^ key->pipe;
+	uint64_t words[4], h = hold->seed ^ key->pipe ^ (uint64_t)key->port << 32;
 
 	memcpy(words, key->src, 16);
 	memcpy(words + 2, key->dst, 16);
@@ -71,7 +72,7 @@ static struct dp_flow **bucket_of(const struct dp_hold *hold, const struct dp_fl
 
 static bool same_key(const struct dp_flow_key *a, const struct dp_flow_key *b)
 {
-	return a->pipe == b->pipe && memcmp(a->src, b->src, 16) == 0 &&
+	return a->pipe == b->pipe && a->port == b->port && memcmp(a->src, b->src, 16) == 0 &&
 	       memcmp(a->dst, b->dst, 16) == 0;
 }
 
@@ -85,7 +86,8 @@ static struct dp_flow *flow_find(const struct dp_hold *hold, const struct dp_flo
 }
 
 /* NULL when the limit is reached or memory is out. */
-static struct dp_flow *flow_new(struct dp_hold *hold, const struct dp_flow_key *key)
+static struct dp_flow *flow_new(struct dp_hold *hold, struct dp_share *share,
+				const struct dp_flow_key *key)
 {
 	struct dp_flow **bucket = bucket_of(hold, key);
 	struct dp_flow *flow = calloc(1, sizeof(*flow));
@@ -98,6 +100,8 @@ static struct dp_flow *flow_new(struct dp_hold *hold, const struct dp_flow_key *
 		return NULL;
 	}
 	flow->key = *key;
+	flow->share = share;
+	share->flows++;
 	flow->state = DP_FLOW_HELD;
 	flow->bucket_next = *bucket;
 	*bucket = flow;
@@ -113,6 +117,7 @@ static void flow_free(struct dp_hold *hold, struct dp_flow *flow)
 		at = &(*at)->bucket_next;
 	*at = flow->bucket_next;
 	dp_handle_give(&hold->flows, flow->handle);
+	flow->share->flows--;
 	free(flow);
 }
 
@@ -149,9 +154,10 @@ static void flow_unlink(struct dp_flow **first, struct dp_flow **last, struct dp
 
 /* ---- what a flow holds ----------------------------------------------------------------------- */
 
-/* From the front of the flow, and of the plane's order. */
+/* From the front of the flow, and out of its share's order. */
 static struct dp_held *flow_pop(struct dp_hold *hold, struct dp_flow *flow)
 {
+	struct dp_share *share = flow->share;
 	struct dp_held *held = flow->first;
 
 	flow->first = held->next;
@@ -163,11 +169,12 @@ static struct dp_held *flow_pop(struct dp_hold *hold, struct dp_flow *flow)
 	if (held->older != NULL)
 		held->older->younger = held->younger;
 	else
-		hold->oldest = held->younger;
+		share->oldest = held->younger;
 	if (held->younger != NULL)
 		held->younger->older = held->older;
 	else
-		hold->youngest = held->older;
+		share->youngest = held->older;
+	share->bytes -= held->packet.len;
 	hold->bytes -= held->packet.len;
 	held->next = NULL;
 	return held;
@@ -176,6 +183,8 @@ static struct dp_held *flow_pop(struct dp_hold *hold, struct dp_flow *flow)
 /* To the end of both. */
 static void flow_push(struct dp_hold *hold, struct dp_flow *flow, struct dp_held *held)
 {
+	struct dp_share *share = flow->share;
+
 	held->flow = flow;
 	held->next = NULL;
 	if (flow->last != NULL) {
@@ -186,13 +195,14 @@ static void flow_push(struct dp_hold *hold, struct dp_flow *flow, struct dp_held
 	}
 	flow->last = held;
 	flow->packets++;
-	held->older = hold->youngest;
+	held->older = share->youngest;
 	held->younger = NULL;
-	if (hold->youngest != NULL)
-		hold->youngest->younger = held;
+	if (share->youngest != NULL)
+		share->youngest->younger = held;
 	else
-		hold->oldest = held;
-	hold->youngest = held;
+		share->oldest = held;
+	share->youngest = held;
+	share->bytes += held->packet.len;
 	hold->bytes += held->packet.len;
 }
 
@@ -235,7 +245,7 @@ static uint32_t flow_end(struct dp_hold *hold, struct dp_flow *flow, enum dp_cou
 		flow->owed = false;
 	}
 	if (flow->state == DP_FLOW_OFF) {
-		flow_unlink(&hold->off_first, &hold->off_last, flow);
+		flow_unlink(&flow->share->off_first, &flow->share->off_last, flow);
 	} else if (flow->state == DP_FLOW_RELEASING) {
 		flow_unlink(&hold->release_first, &hold->release_last, flow);
 		atomic_fetch_sub_explicit(&hold->releasing, 1, memory_order_relaxed);
@@ -249,9 +259,11 @@ static uint32_t flow_end(struct dp_hold *hold, struct dp_flow *flow, enum dp_cou
 int32_t dp_hold_init(struct dp_hold *hold, const struct dp_hold_limits *limits,
 		     struct dp_counters *counters, struct dp_events *events)
 {
+	const struct psp_dp_rate any = {.per_s = PSP_DP_RATE_NONE};
 	int32_t status;
 
 	memset(hold, 0, sizeof(*hold));
+	dp_gate_init(&hold->rest.misses, &any, &any, 0);
 	hold->limits = *limits;
 	hold->counters = counters;
 	hold->events = events;
@@ -318,22 +330,37 @@ void dp_hold_pay(struct dp_hold *hold)
 }
 
 /* The hold-offs end about in the order in which they began: a few of the oldest tell. */
-static void end_one_off(struct dp_hold *hold, uint64_t now_ns)
+static bool end_one_off(struct dp_hold *hold, const struct dp_share *share, uint64_t now_ns)
 {
-	struct dp_flow *flow = hold->off_first;
+	struct dp_flow *flow = share->off_first;
 
 	for (uint32_t i = 0; i < OFF_SCAN && flow != NULL; i++, flow = flow->next) {
 		if (now_ns < flow->off_until_ns)
 			continue;
 		flow_end(hold, flow, DP_DROP_SHUTDOWN);
 		flow_free(hold, flow);
-		return;
+		return true;
 	}
+	return false;
+}
+
+/* A full share makes room in itself, a full plane anywhere. */
+static bool room_for_flow(struct dp_hold *hold, const struct dp_share *share, uint64_t now_ns)
+{
+	if (share->max_flows != 0 && share->flows >= share->max_flows)
+		return end_one_off(hold, share, now_ns);
+	if (hold->flows.used < hold->limits.flows)
+		return true;
+	for (const struct dp_share *other = hold->shares; other != NULL; other = other->next) {
+		if (end_one_off(hold, other, now_ns))
+			return true;
+	}
+	return false;
 }
 
 /* The flow to append to, or NULL with the counter under which the packet is dropped. */
 static struct dp_flow *flow_for(struct dp_hold *hold, uint32_t pipe, const struct dp_packet *packet,
-				struct dp_gate *gate, uint64_t now_ns, enum dp_counter *counter)
+				struct dp_share *share, uint64_t now_ns, enum dp_counter *counter)
 {
 	struct dp_flow_key key;
 	struct dp_flow *flow;
@@ -349,14 +376,13 @@ static struct dp_flow *flow_for(struct dp_hold *hold, uint32_t pipe, const struc
 		flow_free(hold, flow);
 		flow = NULL;
 	}
-	if (flow == NULL && gate != NULL && !dp_gate_pass(gate, packet->frame + 6, now_ns)) {
+	if (flow == NULL && !dp_gate_pass(&share->misses, packet->frame + 6, now_ns)) {
 		*counter = DP_MISSES_LIMITED;
 		return NULL;
 	}
 	if (flow == NULL) {
-		if (hold->flows.used >= hold->limits.flows)
-			end_one_off(hold, now_ns);
-		flow = flow_new(hold, &key);
+		if (room_for_flow(hold, share, now_ns))
+			flow = flow_new(hold, share, &key);
 		if (flow != NULL)
 			report(hold, flow, packet);
 	}
@@ -380,31 +406,57 @@ static struct dp_held *copy(uint32_t pipe, const struct dp_packet *packet, uint3
 	return held;
 }
 
+static struct dp_share *fullest(const struct dp_hold *hold)
+{
+	struct dp_share *best = hold->shares;
+
+	for (struct dp_share *share = hold->shares; share != NULL; share = share->next) {
+		if (share->bytes > best->bytes)
+			best = share;
+	}
+	return best;
+}
+
+/* Drops the oldest of the share, then of whoever holds most, until the octets fit. False: they never can. */
+static bool room_for_bytes(struct dp_hold *hold, struct dp_share *share, uint32_t len)
+{
+	const uint64_t max = share->max_bytes != 0 ? share->max_bytes : hold->limits.bytes;
+
+	if (len > max || len > hold->limits.bytes)
+		return false;
+	/* The oldest of a share is the oldest of its flow. */
+	while (share->bytes + len > max)
+		flow_drop_oldest(hold, share->oldest->flow, DP_DROP_HOLD_BYTES);
+	while (hold->bytes + len > hold->limits.bytes)
+		flow_drop_oldest(hold, fullest(hold)->oldest->flow, DP_DROP_HOLD_BYTES);
+	return true;
+}
+
 void dp_hold_add(struct dp_hold *hold, uint32_t pipe, const struct dp_packet *packet,
-		 struct dp_gate *gate, uint64_t now_ns)
+		 struct dp_share *share, uint64_t now_ns)
 {
 	uint32_t segments = dp_segments(packet);
 	enum dp_counter counter;
 	struct dp_held *held;
 	struct dp_flow *flow;
 
+	if (share == NULL)
+		share = &hold->rest;
 	pthread_mutex_lock(&hold->lock);
+	if (!share->known) {
+		share->known = true;
+		share->next = hold->shares;
+		hold->shares = share;
+	}
 	dp_count(hold->counters, DP_HELD_PACKETS, segments);
-	flow = flow_for(hold, pipe, packet, gate, now_ns, &counter);
+	flow = flow_for(hold, pipe, packet, share, now_ns, &counter);
 	if (flow == NULL) {
 		dp_count(hold->counters, counter, segments);
 		goto out;
 	}
-	if (packet->len > hold->limits.bytes) {
-		dp_count(hold->counters, DP_DROP_HOLD_BYTES, segments);
-		goto out;
-	}
 	if (flow->packets >= hold->limits.packets_per_flow)
 		flow_drop_oldest(hold, flow, DP_DROP_HOLD_FLOW_FULL);
-	/* The oldest of the plane is the oldest of its flow. */
-	while (hold->bytes + packet->len > hold->limits.bytes)
-		flow_drop_oldest(hold, hold->oldest->flow, DP_DROP_HOLD_BYTES);
-	held = copy(pipe, packet, segments);
+	held = room_for_bytes(hold, share, packet->len) ? copy(pipe, packet, segments) : NULL;
 	if (held == NULL)
 		dp_count(hold->counters, DP_DROP_HOLD_BYTES, segments);
 	else
@@ -471,7 +523,7 @@ int32_t dp_hold_drop(struct dp_hold *hold, uint32_t handle, uint32_t reason, uin
 		flow->state = DP_FLOW_OFF;
 		flow->off_until_ns = off_until_ns;
 		flow->off_counter = counter;
-		flow_append(&hold->off_first, &hold->off_last, flow);
+		flow_append(&flow->share->off_first, &flow->share->off_last, flow);
 	} else if (flow != NULL) {
 		flow_free(hold, flow);
 	}
@@ -482,39 +534,50 @@ int32_t dp_hold_drop(struct dp_hold *hold, uint32_t handle, uint32_t reason, uin
 void dp_hold_off_clear(struct dp_hold *hold)
 {
 	pthread_mutex_lock(&hold->lock);
-	while (hold->off_first != NULL) {
-		struct dp_flow *flow = hold->off_first;
+	for (struct dp_share *share = hold->shares; share != NULL; share = share->next) {
+		while (share->off_first != NULL) {
+			struct dp_flow *flow = share->off_first;
 
-		flow_end(hold, flow, DP_DROP_SHUTDOWN);
-		flow_free(hold, flow);
+			flow_end(hold, flow, DP_DROP_SHUTDOWN);
+			flow_free(hold, flow);
+		}
 	}
 	pthread_mutex_unlock(&hold->lock);
 }
 
-/* 0: of any pipe; of any port. */
-static void drop_those(struct dp_hold *hold, uint32_t pipe, uint32_t port)
+/* 0: of any pipe; NULL: of any share. */
+static void drop_those(struct dp_hold *hold, uint32_t pipe, const struct dp_share *share)
 {
-	pthread_mutex_lock(&hold->lock);
 	for (uint32_t i = 0; i < hold->flows.made; i++) {
 		struct dp_flow *flow = hold->flows.slots[i].thing;
 
 		if (flow == NULL || (pipe != 0 && flow->key.pipe != pipe) ||
-		    (port != 0 && flow->miss.port != port))
+		    (share != NULL && flow->share != share))
 			continue;
 		flow_end(hold, flow, DP_DROP_SHUTDOWN);
 		flow_free(hold, flow);
 	}
-	pthread_mutex_unlock(&hold->lock);
 }
 
 void dp_hold_drop_pipe(struct dp_hold *hold, uint32_t pipe)
 {
-	drop_those(hold, pipe, 0);
+	pthread_mutex_lock(&hold->lock);
+	drop_those(hold, pipe, NULL);
+	pthread_mutex_unlock(&hold->lock);
 }
 
-void dp_hold_drop_port(struct dp_hold *hold, uint32_t port)
+void dp_hold_drop_share(struct dp_hold *hold, struct dp_share *share)
 {
-	drop_those(hold, 0, port);
+	struct dp_share **at = &hold->shares;
+
+	pthread_mutex_lock(&hold->lock);
+	drop_those(hold, 0, share);
+	while (share->known && *at != share)
+		at = &(*at)->next;
+	if (share->known)
+		*at = share->next;
+	share->known = false;
+	pthread_mutex_unlock(&hold->lock);
 }
 
 /* ---- the worker's side ----------------------------------------------------------------------- */
@@ -542,7 +605,7 @@ struct dp_held *dp_hold_next(struct dp_hold *hold, uint32_t port)
 	pthread_mutex_lock(&hold->lock);
 	for (flow = hold->release_first; chain == NULL && flow != NULL; flow = next) {
 		next = flow->next;
-		if (port != 0 && flow->miss.port != port)
+		if (port != 0 && flow->key.port != port)
 			continue;
 		chain = detach(hold, flow);
 		flow_end(hold, flow, DP_DROP_SHUTDOWN);

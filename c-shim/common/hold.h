@@ -2,13 +2,16 @@
 /*
  * hold.h: packets that matched nothing wait here, by flow, until the agent has set up their tunnel or given up.
  *
- * A flow is (source vip, destination vip, pipe). Its life:
+ * A flow is (source vip, destination vip, port, pipe): a port is of one network, so tenants are kept apart. Its life:
  *
  *   first miss -> HELD (one miss event) -> release -> RELEASING -> its packets are taken by the worker -> gone
  *                                       -> drop    -> OFF until the hold-off is over (or gone at once)
  *
  * While a flow is RELEASING what misses is appended, so nothing overtakes. A packet that hits while its flow
  * still holds others (the entry is in, the release not yet) makes the worker take those first.
+ *
+ * Each port has a share. A packet that finds its share full pushes out the oldest of that share; one that finds the plane
+ * full pushes out the oldest of the share that holds most.
  *
  * Threads: one mutex; it is taken on misses and by the API, never for a packet that hits while nothing is held.
  * Locks: the writer's, then this one, then the ring's.
@@ -25,7 +28,7 @@
 /* A compact copy of a frame. Super-frames stay whole. */
 struct dp_held {
 	struct dp_held *next;            /* of its flow */
-	struct dp_held *older, *younger; /* of the plane */
+	struct dp_held *older, *younger; /* of its share */
 	struct dp_flow *flow;
 	uint32_t pipe; /* where it missed */
 	uint32_t segments;
@@ -36,6 +39,21 @@ struct dp_held {
 struct dp_flow_key {
 	uint8_t src[16], dst[16];
 	uint32_t pipe;
+	uint32_t port; /* handle */
+};
+
+/* What a port may have of the hold, and has. */
+struct dp_share {
+	struct dp_gate misses; /* flows that miss */
+	uint32_t max_flows;    /* 0: as many as the plane has */
+	uint64_t max_bytes;    /* likewise */
+
+	uint32_t flows;
+	uint64_t bytes;
+	struct dp_held *oldest, *youngest;
+	struct dp_flow *off_first, *off_last; /* flows in hold-off, oldest first */
+	struct dp_share *next;                /* of the hold */
+	bool known;                           /* the hold has it */
 };
 
 enum dp_flow_state { DP_FLOW_HELD, DP_FLOW_RELEASING, DP_FLOW_OFF };
@@ -44,6 +62,7 @@ struct dp_flow {
 	struct dp_flow *bucket_next;
 	struct dp_flow *prev, *next; /* of the one list that its state puts it on: off or release */
 	struct dp_flow *owed_prev, *owed_next;
+	struct dp_share *share;
 	struct dp_flow_key key;
 	enum dp_flow_state state;
 	uint32_t handle;
@@ -75,8 +94,8 @@ struct dp_hold {
 	struct dp_handles flows;
 
 	uint64_t bytes;
-	struct dp_held *oldest, *youngest;
-	struct dp_flow *off_first, *off_last;         /* flows in hold-off, oldest first */
+	struct dp_share *shares;                      /* that ever held something */
+	struct dp_share rest;                         /* of packets without a share */
 	struct dp_flow *owed_first, *owed_last;       /* flows whose miss event found no room */
 	struct dp_flow *release_first, *release_last; /* in the order of the calls */
 };
@@ -87,20 +106,20 @@ int32_t dp_hold_init(struct dp_hold *hold, const struct dp_hold_limits *limits,
 void dp_hold_free(struct dp_hold *hold);
 
 /*
- * A packet missed at a pipe. It is copied or dropped, and counted, whatever happens. gate: how many flows there may be
- * of the port where it came in; NULL: any number.
+ * A packet missed at a pipe. It is copied or dropped, and counted, whatever happens. share: of the port where it came in;
+ * NULL: it may have what there is.
  */
 void dp_hold_add(struct dp_hold *hold, uint32_t pipe, const struct dp_packet *packet,
-		 struct dp_gate *gate, uint64_t now_ns);
+		 struct dp_share *share, uint64_t now_ns);
 
 /* The agent's side; the status codes are those of psp_dp_held_release() and psp_dp_held_drop(). */
 int32_t dp_hold_release(struct dp_hold *hold, uint32_t handle, uint32_t *packets);
 int32_t dp_hold_drop(struct dp_hold *hold, uint32_t handle, uint32_t reason, uint64_t off_until_ns,
 		     uint32_t *packets);
 void dp_hold_off_clear(struct dp_hold *hold);
-/* A pipe is going, or a port where packets came in: its flows are dropped as drop-shutdown. */
+/* A pipe is going, or a port where packets came in: its flows are dropped as drop-shutdown, and the hold forgets the share. */
 void dp_hold_drop_pipe(struct dp_hold *hold, uint32_t pipe);
-void dp_hold_drop_port(struct dp_hold *hold, uint32_t port);
+void dp_hold_drop_share(struct dp_hold *hold, struct dp_share *share);
 /* The ring has room again: writes miss events that are still owed. */
 void dp_hold_pay(struct dp_hold *hold);
 

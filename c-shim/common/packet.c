@@ -216,6 +216,7 @@ bool dp_parse(struct dp_packet *packet)
 	memset(fields, 0, sizeof(*fields));
 	fields->size = sizeof(*fields);
 	fields->parser_meta_port_id = packet->handle;
+	fields->meta_network = packet->network;
 	packet->fragment = false;
 	packet->inner_off = 0;
 	packet->verdict = PSP_DP_VERDICT_OK;

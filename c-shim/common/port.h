@@ -13,12 +13,13 @@
 
 #include "../psp_dp.h"
 #include "gate.h"
+#include "hold.h"
 
 struct dp_port {
 	struct psp_dp_port_desc desc;
 	uint16_t handle;
 	uint32_t refs;             /* forwards of pipes and entries; writer */
-	struct dp_gate misses;     /* under the hold's lock */
+	struct dp_share hold;      /* under the hold's lock */
 	struct dp_gate exceptions; /* of the thread that reads the port */
 };
 
@@ -28,7 +29,11 @@ struct dp_ports {
 	pthread_rwlock_t lock;
 };
 
-/* A handle is its slot and how often that was given: it finds its port without a search. */
+/*
+ * A handle is its slot and how often that was given: it finds its port without a search. After so many times a slot's
+ * handles come anew, and with those of the last slot they fill 16 bits.
+ */
+#define DP_PORT_TURNS 255u
 static inline uint32_t dp_port_slot(uint32_t handle)
 {
 	return (handle - 1) % PSP_DP_PORTS_MAX;

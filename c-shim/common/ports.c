@@ -206,19 +206,9 @@ static int32_t next_hop(uint32_t ifindex, const uint8_t pip[16], struct psp_dp_n
 
 /* ---- which ports there are -------------------------------------------------------------------- */
 
-/* What of it no plane has yet; NULL: nothing. */
-static const char *too_early(const struct psp_dp_port_desc *desc)
-{
-	if (desc->network != 0)
-		return "network";
-	if (desc->hold_flows != 0 || desc->hold_bytes != 0)
-		return "hold";
-	return NULL;
-}
-
 int32_t dp_port_check(const struct psp_dp_port_desc *desc, char *why, size_t cap)
 {
-	const char *field, *wrong = NULL;
+	const char *wrong = NULL;
 
 	if (desc->size != sizeof(*desc)) {
 		(void)snprintf(why, cap, "a port has size %u, not %zu", desc->size, sizeof(*desc));
@@ -232,17 +222,14 @@ int32_t dp_port_check(const struct psp_dp_port_desc *desc, char *why, size_t cap
 				: "host port has no name, or one without an end";
 	else if (desc->guard > PSP_DP_GUARD_NEVER)
 		wrong = "guard of a port is not auto, require or off";
+	else if (desc->kind == PSP_DP_PORT_UPLINK &&
+		 (desc->network != 0 || desc->hold_flows != 0 || desc->hold_bytes != 0))
+		wrong = "an uplink has no network and holds nothing";
 	if (wrong != NULL) {
 		(void)snprintf(why, cap, "%s", wrong);
 		return PSP_DP_EINVAL;
 	}
-	if (!dp_limits_hold_port(desc, why, cap))
-		return PSP_DP_EINVAL;
-	field = too_early(desc);
-	if (field == NULL)
-		return 0;
-	(void)snprintf(why, cap, "no plane has %s of a port yet", field);
-	return PSP_DP_ENOTSUP;
+	return dp_limits_hold_port(desc, why, cap) ? 0 : PSP_DP_EINVAL;
 }
 
 int32_t dp_ports_check(const struct psp_dp_port_desc *descs, uint32_t n, char *why, size_t cap)
@@ -294,7 +281,8 @@ static struct psp_dp_rate rate_or(const struct psp_dp_rate *rate, uint32_t per_s
 	return rate->per_s != 0 ? *rate : (struct psp_dp_rate){.per_s = per_s, .burst = burst};
 }
 
-static int32_t make_gates(struct dp_port *port)
+/* What it may have of exceptions, and of the hold. */
+static int32_t make_shares(struct dp_port *port)
 {
 	const struct psp_dp_port_desc *desc = &port->desc;
 	const struct psp_dp_rate miss = rate_or(&desc->miss, PSP_DP_MISS_PER_S, PSP_DP_MISS_BURST);
@@ -309,8 +297,10 @@ static int32_t make_gates(struct dp_port *port)
 
 	if (dp_random(seeds, sizeof(seeds)) != 0)
 		return PSP_DP_EIO;
-	dp_gate_init(&port->misses, &miss, &miss_per_mac, seeds[0]);
+	dp_gate_init(&port->hold.misses, &miss, &miss_per_mac, seeds[0]);
 	dp_gate_init(&port->exceptions, &exception, &exception_per_mac, seeds[1]);
+	port->hold.max_flows = desc->hold_flows;
+	port->hold.max_bytes = desc->hold_bytes;
 	return 0;
 }
 
@@ -318,21 +308,17 @@ int32_t dp_port_make(struct psp_dp *dp, const struct psp_dp_port_desc *desc, str
 {
 	struct dp_ports *ports = &dp_plane_of(dp)->ports;
 	const uint32_t slot = free_slot(ports);
-	uint32_t handle;
 	struct dp_port *port;
 
 	*out = NULL;
 	if (slot == PSP_DP_PORTS_MAX)
 		return PSP_DP_ENOSPC;
-	handle = ports->used[slot] * PSP_DP_PORTS_MAX + slot + 1;
-	if (handle > UINT16_MAX)
-		return PSP_DP_ENOSPC;
 	port = plane_port_alloc();
 	if (port == NULL)
 		return PSP_DP_ENOMEM;
 	port->desc = *desc;
-	port->handle = (uint16_t)handle;
-	if (make_gates(port) != 0) {
+	port->handle = (uint16_t)(ports->used[slot] % DP_PORT_TURNS * PSP_DP_PORTS_MAX + slot + 1);
+	if (make_shares(port) != 0) {
 		plane_port_free(port);
 		return PSP_DP_EIO;
 	}
@@ -385,7 +371,7 @@ static int32_t add(struct psp_dp *dp, const struct psp_dp_port_desc *desc, uint3
 	if (status != 0)
 		return dp_fail(dp, status, "Cannot add port \"%s\": %s", desc->name,
 			       status == PSP_DP_ENOMEM   ? "out of memory"
-			       : status == PSP_DP_ENOSPC ? "no handle is left"
+			       : status == PSP_DP_ENOSPC ? "there are as many as there may be"
 							 : "the kernel gives no random octets");
 	status = plane_port_up(dp, port, why, sizeof(why));
 	if (status != 0) {
@@ -447,7 +433,7 @@ int32_t psp_dp_port_remove(struct psp_dp *dp, uint32_t handle)
 	if (status == 0) {
 		hide(dp, port);
 		plane_port_down(dp, port);
-		dp_hold_drop_port(&dp_plane_of(dp)->hold, handle);
+		dp_hold_drop_share(&dp_plane_of(dp)->hold, &port->hold);
 		plane_port_free(port);
 	}
 	dp_unlock(dp);
@@ -462,7 +448,8 @@ static int32_t query(struct psp_dp *dp, struct dp_port *port, struct psp_dp_port
 	info->network = port->desc.network;
 	info->identity = 1;
 	memcpy(info->name, port->desc.name, sizeof(info->name));
-	info->misses_limited = atomic_load_explicit(&port->misses.limited, memory_order_relaxed);
+	info->misses_limited =
+		atomic_load_explicit(&port->hold.misses.limited, memory_order_relaxed);
 	info->exceptions_limited =
 		atomic_load_explicit(&port->exceptions.limited, memory_order_relaxed);
 	return plane_port_query(dp, port, info);

@@ -44,6 +44,8 @@ const char *dpu_match_check(const struct psp_dp_match *mask, bool control)
 	if (mask->outer_ip_proto != 0 && !dpu_match_outer_ip(mask))
 		return "hardware matches the IP protocol together with outer addresses alone: "
 		       "match parser_meta.outer_l4_type instead";
+	if (mask->meta_network != 0)
+		return "hardware has no networks: meta.network cannot be matched";
 	if (!control && mask->outer_icmp_type != 0)
 		return "hardware matches the ICMP type in control pipes alone";
 	return NULL;

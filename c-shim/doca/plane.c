@@ -32,10 +32,14 @@ int32_t plane_check(const struct psp_dp_config *config, const struct psp_dp_port
 		wrong = "hardware has an uplink and then a host port, and no other";
 	if (wrong == NULL && ports[1].vlan != 0)
 		wrong = "a host port in hardware has no VLAN";
-	if (wrong == NULL)
+	if (wrong != NULL) {
+		(void)snprintf(why, cap, "%s", wrong);
+		return PSP_DP_EINVAL;
+	}
+	if (ports[1].network == 0)
 		return 0;
-	(void)snprintf(why, cap, "%s", wrong);
-	return PSP_DP_EINVAL;
+	(void)snprintf(why, cap, "hardware has no networks: network of a port is 0");
+	return PSP_DP_ENOTSUP;
 }
 
 /* ---- ports: those that it is opened with ----------------------------------------------------- */

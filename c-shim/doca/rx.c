@@ -141,8 +141,8 @@ static void handle(struct psp_dp *dp, uint32_t mark, struct dp_packet *packet)
 		if (!from_host || packet->fields.parser_meta_outer_l3_type == PSP_DP_L3_NONE)
 			count(dp, from_host ? DP_HOST_UNMATCHED : DP_DROP_PIPE);
 		else
-			dp_hold_add(&dp->base.hold, pipe, packet,
-				    &dpu_port(dp, packet->port)->misses, dp_now_ns());
+			dp_hold_add(&dp->base.hold, pipe, packet, &dpu_port(dp, packet->port)->hold,
+				    dp_now_ns());
 		break;
 	case DPU_MARK_INSPECT:
 		if (dpu_inspect(dp, pipe, packet))

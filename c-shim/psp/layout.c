@@ -125,7 +125,9 @@
 	FIELD(psp_dp_match, tun_psp_res_cryptofst, 94, 1) \
 	FIELD(psp_dp_match, tun_psp_s_d_ver_v, 95, 1) \
 	FIELD(psp_dp_match, tun_psp_vc, 96, 8) \
-	FIELD(psp_dp_match, reserved, 104, 32) \
+	FIELD(psp_dp_match, meta_network, 104, 4) \
+	FIELD(psp_dp_match, pad0, 108, 4) \
+	FIELD(psp_dp_match, reserved, 112, 24) \
 	STRUCT(psp_dp_actions, 240) \
 	FIELD(psp_dp_actions, size, 0, 4) \
 	FIELD(psp_dp_actions, flags, 4, 4) \
@@ -199,7 +201,7 @@
 	FIELD(psp_dp_master_key_info, rotations, 8, 8) \
 	FIELD(psp_dp_master_key_info, spis_left, 16, 8) \
 	FIELD(psp_dp_master_key_info, reserved, 24, 32) \
-	STRUCT(psp_dp_event, 80) \
+	STRUCT(psp_dp_event, 88) \
 	FIELD(psp_dp_event, record_size, 0, 4) \
 	FIELD(psp_dp_event, type, 4, 2) \
 	FIELD(psp_dp_event, port, 6, 2) \
@@ -214,7 +216,9 @@
 	FIELD(psp_dp_event, syndrome, 70, 1) \
 	FIELD(psp_dp_event, egress, 71, 1) \
 	FIELD(psp_dp_event, mtu, 72, 4) \
-	FIELD(psp_dp_event, data_len, 76, 4)
+	FIELD(psp_dp_event, data_len, 76, 4) \
+	FIELD(psp_dp_event, network, 80, 4) \
+	FIELD(psp_dp_event, pad0, 84, 4)
 /* clang-format on */
 
 #define STRUCT(name, octets) _Static_assert(sizeof(struct name) == (octets), #name);

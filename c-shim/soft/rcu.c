@@ -15,6 +15,12 @@ void soft_rcu_init(struct soft_rcu *rcu)
 	atomic_store_explicit(&rcu->epoch, 1, memory_order_relaxed);
 }
 
+void soft_rcu_expect(struct soft_rcu *rcu, uint32_t reader)
+{
+	if (reader >= rcu->made)
+		rcu->made = reader + 1;
+}
+
 static uint64_t next_epoch(struct soft_rcu *rcu)
 {
 	return atomic_fetch_add_explicit(&rcu->epoch, 1, memory_order_acq_rel) + 1;
@@ -25,7 +31,7 @@ static uint64_t seen_by_all(struct soft_rcu *rcu)
 {
 	uint64_t least = UINT64_MAX;
 
-	for (uint32_t i = 0; i < SOFT_RCU_READERS; i++) {
+	for (uint32_t i = 0; i < rcu->made; i++) {
 		uint64_t seen =
 			atomic_fetch_add_explicit(&rcu->readers[i].seen, 0, memory_order_acq_rel);
 

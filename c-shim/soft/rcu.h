@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define SOFT_RCU_READERS 64u
+#define SOFT_RCU_READERS 256u
 #define SOFT_RCU_DEFERRED_MAX 4096u /* objects; beyond, the writer waits for the readers */
 
 /* First member of whatever is freed after a grace period. */
@@ -30,9 +30,12 @@ struct soft_rcu {
 	_Alignas(64) _Atomic uint64_t epoch;
 	struct soft_rcu_head *first, *last; /* deferred, oldest first */
 	uint32_t deferred;
+	uint32_t made; /* readers 0 to made - 1 may be online; writer */
 };
 
 void soft_rcu_init(struct soft_rcu *rcu);
+/* The writer says so before the reader first goes online. */
+void soft_rcu_expect(struct soft_rcu *rcu, uint32_t reader);
 
 static inline void soft_rcu_quiescent(struct soft_rcu *rcu, uint32_t reader)
 {

@@ -286,8 +286,8 @@ static void hold(struct soft_worker *worker, const struct soft_walk *walk,
 		walk_drop(worker, walk,
 			  packet->port == PSP_DP_PORT_HOST ? DP_HOST_UNMATCHED : DP_DROP_PIPE);
 	else
-		dp_hold_add(&worker->dp->base.hold, pipe->base.id, packet,
-			    &worker->link->base.misses, worker->now_ns);
+		dp_hold_add(&worker->dp->base.hold, pipe->base.id, packet, &worker->link->base.hold,
+			    worker->now_ns);
 }
 
 static void leave_to_kernel(struct soft_worker *worker, const struct soft_walk *walk)

@@ -33,6 +33,7 @@ int32_t soft_worker_init(struct psp_dp *dp, struct soft_link *link)
 	worker->dp = dp;
 	worker->link = link;
 	worker->number = dp_port_slot(link->base.handle);
+	soft_rcu_expect(&dp->rcu, worker->number);
 	worker->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (worker->wake < 0)
 		return PSP_DP_EIO;
@@ -143,6 +144,7 @@ static int32_t run_batch(struct soft_worker *worker)
 		if (got <= 0)
 			break;
 		packet.handle = worker->link->base.handle;
+		packet.network = worker->link->base.desc.network;
 		worker->now_ns = dp_now_ns();
 		soft_run(worker, &packet);
 		/* Nothing of the tables is kept from one frame to the next. */

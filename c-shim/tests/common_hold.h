@@ -15,7 +15,7 @@ struct bench {
 	struct dp_counters counters;
 	struct dp_events events;
 	struct dp_hold hold;
-	struct dp_gate *gate; /* NULL: any number of flows */
+	struct dp_share *share; /* NULL: what there is */
 	uint8_t frame[FRAME_LEN];
 };
 
@@ -41,20 +41,26 @@ static inline void bench_free(struct bench *bench)
 	free(bench);
 }
 
-/* A packet of flow `flow`, with a number in it. */
-static inline void miss(struct bench *bench, uint32_t flow, uint32_t number, uint64_t now)
+/* A packet of flow `flow`, with a number in it, that came in by a port. */
+static inline void miss_at(struct bench *bench, uint16_t port, uint32_t flow, uint32_t number,
+			   uint64_t now)
 {
 	struct dp_packet packet = {.frame = bench->frame,
 				   .len = FRAME_LEN,
 				   .port = PSP_DP_PORT_HOST,
-				   .handle = HOST,
+				   .handle = port,
 				   .l3_off = 14,
 				   .l4_off = 34,
 				   .payload_off = 42};
 
 	memcpy(packet.fields.outer_ip_src + 8, &flow, 4);
 	memcpy(bench->frame + 50, &number, 4);
-	dp_hold_add(&bench->hold, 7, &packet, bench->gate, now);
+	dp_hold_add(&bench->hold, 7, &packet, bench->share, now);
+}
+
+static inline void miss(struct bench *bench, uint32_t flow, uint32_t number, uint64_t now)
+{
+	miss_at(bench, HOST, flow, number, now);
 }
 
 static inline uint64_t count(const struct bench *bench, enum dp_counter counter)
@@ -75,8 +81,11 @@ static inline uint32_t held_now(const struct bench *bench)
 {
 	uint32_t n = 0;
 
-	for (const struct dp_held *h = bench->hold.oldest; h != NULL; h = h->younger)
-		n += h->segments;
+	for (const struct dp_share *share = bench->hold.shares; share != NULL;
+	     share = share->next) {
+		for (const struct dp_held *h = share->oldest; h != NULL; h = h->younger)
+			n += h->segments;
+	}
 	return n;
 }
 

@@ -35,7 +35,7 @@ static void flow_has_one_event_and_is_released_in_order(void)
 static void packet_that_hits_takes_what_waits_first(void)
 {
 	struct bench *bench = bench_new(&plenty, 1u << 16);
-	struct dp_packet packet = {.frame = bench->frame, .len = FRAME_LEN};
+	struct dp_packet packet = {.frame = bench->frame, .len = FRAME_LEN, .handle = HOST};
 	uint32_t flow = 1, handle, packets;
 	bool in_order = true;
 
@@ -139,14 +139,14 @@ static void miss_events_wait_for_room_in_the_ring(void)
 /* A flow that is known is not one more: its packets are held whatever comes. */
 static void flows_beyond_the_gate_are_dropped_and_counted(void)
 {
-	static struct dp_gate gate;
+	static struct dp_share share;
 	const struct psp_dp_rate rate = {.per_s = 10}, none = {.per_s = PSP_DP_RATE_NONE};
 	struct bench *bench = bench_new(&plenty, 1u << 16);
 	static uint32_t flows[64];
 	uint32_t packets;
 
-	dp_gate_init(&gate, &rate, &none, 3);
-	bench->gate = &gate;
+	dp_gate_init(&share.misses, &rate, &none, 3);
+	bench->share = &share;
 	for (uint32_t i = 0; i < 30; i++)
 		miss(bench, i, i, 1);
 	CHECK_EQ(dp_counter_sum(&bench->counters, DP_MISSES_LIMITED), 20);
@@ -159,6 +159,97 @@ static void flows_beyond_the_gate_are_dropped_and_counted(void)
 	bench_free(bench);
 }
 
+static void share_of(struct dp_share *share, uint32_t flows, uint64_t bytes)
+{
+	const struct psp_dp_rate any = {.per_s = PSP_DP_RATE_NONE};
+
+	memset(share, 0, sizeof(*share));
+	dp_gate_init(&share->misses, &any, &any, 3);
+	share->max_flows = flows;
+	share->max_bytes = bytes;
+}
+
+/* The same addresses at two ports are two tenants' flows. */
+static void ports_are_kept_apart(void)
+{
+	struct bench *bench = bench_new(&plenty, 1u << 16);
+	uint32_t flows[4], packets;
+	bool in_order = true;
+
+	miss_at(bench, HOST, 1, 0, 0);
+	miss_at(bench, HOST + 1, 1, 1, 0);
+	CHECK_EQ(read_misses(bench, flows, 4), 2);
+	CHECK_EQ(dp_hold_release(&bench->hold, flows[0], &packets), 0);
+	CHECK_EQ(packets, 1);
+	CHECK(dp_hold_next(&bench->hold, HOST + 1) == NULL);
+	CHECK_EQ(run_chain(bench, dp_hold_next(&bench->hold, HOST), &in_order), 1);
+	CHECK_EQ(held_now(bench), 1);
+	bench_free(bench);
+}
+
+static void port_has_no_more_than_its_share(void)
+{
+	const struct dp_hold_limits limits = {
+		.packets_per_flow = 64, .flows = 8, .bytes = 10 * FRAME_LEN};
+	static struct dp_share small, other;
+	struct bench *bench = bench_new(&limits, 1u << 16);
+	uint32_t flows[8], packets;
+
+	share_of(&small, 2, 4 * FRAME_LEN);
+	share_of(&other, 0, 0);
+	bench->share = &small;
+	for (uint32_t i = 0; i < 6; i++)
+		miss(bench, i % 3, i, 0);
+	/* The third flow found none left: four packets of two flows are held. */
+	CHECK_EQ(count(bench, DP_DROP_HOLD_FLOWS), 2);
+	CHECK_EQ(held_now(bench), 4);
+	miss(bench, 0, 6, 0);
+	CHECK_EQ(count(bench, DP_DROP_HOLD_BYTES), 1);
+	CHECK_EQ(small.bytes, 4 * FRAME_LEN);
+	/* A flow of this port in hold-off that is over makes room for another of it. */
+	CHECK_EQ(read_misses(bench, flows, 8), 2);
+	CHECK_EQ(dp_hold_drop(&bench->hold, flows[1], PSP_DP_DROP_REFUSED, 10, &packets), 0);
+	miss(bench, 5, 0, 5);
+	CHECK_EQ(count(bench, DP_DROP_HOLD_FLOWS), 3);
+	miss(bench, 5, 0, 10);
+	CHECK_EQ(count(bench, DP_DROP_HOLD_FLOWS), 3);
+	CHECK_EQ(small.flows, 2);
+	bench->share = &other;
+	for (uint32_t i = 0; i < 6; i++)
+		miss_at(bench, HOST + 1, i, i, 10);
+	CHECK_EQ(other.flows, 6);
+	dp_hold_drop_share(&bench->hold, &small);
+	CHECK_EQ(small.flows + small.bytes, 0);
+	CHECK_EQ(held_now(bench), 6);
+	CHECK(bench->hold.shares == &other && other.next == NULL);
+	bench_free(bench);
+}
+
+/* Who holds most gives way, not whoever came first. */
+static void full_plane_takes_from_the_fullest_port(void)
+{
+	const struct dp_hold_limits limits = {
+		.packets_per_flow = 64, .flows = 8, .bytes = 10 * FRAME_LEN};
+	static struct dp_share quiet, loud;
+	struct bench *bench = bench_new(&limits, 1u << 16);
+
+	share_of(&quiet, 0, 0);
+	share_of(&loud, 0, 0);
+	bench->share = &quiet;
+	for (uint32_t i = 0; i < 3; i++)
+		miss(bench, 1, i, 0);
+	bench->share = &loud;
+	for (uint32_t i = 0; i < 20; i++)
+		miss_at(bench, HOST + 1, 1, i, 0);
+	CHECK_EQ(quiet.bytes, 3 * FRAME_LEN);
+	CHECK_EQ(loud.bytes, 7 * FRAME_LEN);
+	bench->share = &quiet;
+	miss(bench, 1, 3, 0);
+	CHECK_EQ(quiet.bytes, 4 * FRAME_LEN);
+	CHECK_EQ(loud.bytes, 6 * FRAME_LEN);
+	bench_free(bench);
+}
+
 int main(void)
 {
 	RUN(flow_has_one_event_and_is_released_in_order);
@@ -167,5 +258,8 @@ int main(void)
 	RUN(bounds_drop_the_oldest);
 	RUN(miss_events_wait_for_room_in_the_ring);
 	RUN(flows_beyond_the_gate_are_dropped_and_counted);
+	RUN(ports_are_kept_apart);
+	RUN(port_has_no_more_than_its_share);
+	RUN(full_plane_takes_from_the_fullest_port);
 	return test_summary();
 }

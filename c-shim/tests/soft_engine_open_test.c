@@ -98,8 +98,16 @@ static void open_refuses_ports_with_a_sentence(void)
 		{"no such", "nix", {UP, PORT(.name = "nix")}, PSP_DP_ENODEV},
 		{"vlan", "vlan 4095", {UP, PORT(.name = "a_host", .vlan = 4095)}, PSP_DP_EINVAL},
 		{"guard", "guard", {UP, PORT(.name = "a_host", .guard = 3)}, PSP_DP_EINVAL},
-		{"network", "network", {UP, PORT(.name = "a_host", .network = 1)}, PSP_DP_ENOTSUP},
-		{"hold", "hold", {UP, PORT(.name = "a_host", .hold_flows = 1)}, PSP_DP_ENOTSUP},
+		{"network",
+		 "network",
+		 {{.size = sizeof(struct psp_dp_port_desc), .name = "a_up", .network = 1},
+		  PORT(.name = "a_host")},
+		 PSP_DP_EINVAL},
+		{"hold",
+		 "holds nothing",
+		 {{.size = sizeof(struct psp_dp_port_desc), .name = "a_up", .hold_flows = 1},
+		  PORT(.name = "a_host")},
+		 PSP_DP_EINVAL},
 	};
 	const struct psp_dp_config config = {.size = sizeof(config)};
 	struct psp_dp *dp = (struct psp_dp *)&net;

@@ -35,11 +35,17 @@ static void drop_c(void)
 	(void)NET_IP("link", "del", "c_host");
 }
 
+static int32_t add_c_to(uint32_t network, uint32_t *port)
+{
+	struct psp_dp_port_desc desc = port_desc(PSP_DP_PORT_HOST, "c_host");
+
+	desc.network = network;
+	return psp_dp_port_add(net.a.dp, &desc, port);
+}
+
 static int32_t add_c(uint32_t *port)
 {
-	const struct psp_dp_port_desc desc = port_desc(PSP_DP_PORT_HOST, "c_host");
-
-	return psp_dp_port_add(net.a.dp, &desc, port);
+	return add_c_to(0, port);
 }
 
 static struct psp_dp_port_info info_of(uint32_t port)
@@ -64,6 +70,22 @@ static bool send_on(const struct graph *g, uint32_t port, uint32_t *entry)
 	e.match_mask.parser_meta_outer_l3_type = 0xff;
 	graph_fwd(&e.fwd, PSP_DP_FWD_PIPE, g->egr_acl);
 	return graph_add(net.a.dp, g->root, &e, entry);
+}
+
+/* All that comes in of a network goes to EGR_ACL. */
+static bool send_network_on(const struct graph *g, uint32_t network)
+{
+	struct psp_dp_entry_desc e;
+	uint32_t entry;
+
+	graph_entry(&e);
+	e.priority = 2;
+	e.match.meta_network = network;
+	e.match_mask.meta_network = UINT32_MAX;
+	e.match.parser_meta_outer_l3_type = PSP_DP_L3_IPV4;
+	e.match_mask.parser_meta_outer_l3_type = 0xff;
+	graph_fwd(&e.fwd, PSP_DP_FWD_PIPE, g->egr_acl);
+	return graph_add(net.a.dp, g->root, &e, &entry);
 }
 
 /* Delivers numbers first to first + n from one workload to another, beside whatever else is under way. */
@@ -223,6 +245,71 @@ static void held_packets_belong_to_their_port(void)
 	SUB(expect_accounts());
 }
 
+/* The network of a port is what its packets and their events are told apart by, and what comes by the uplink has none. */
+static void packets_have_the_network_of_their_port(void)
+{
+	struct pair pair;
+	struct tunnel there, back;
+	struct psp_dp_event event;
+	struct psp_dp_entry_desc e;
+	uint32_t port, flow, packets;
+
+	CHECK(pair_open(&pair, -1, NULL));
+	CHECK(make_c());
+	CHECK_EQ(add_c_to(0x80000007u, &port), 0);
+	CHECK_EQ(info_of(port).network, 0x80000007u);
+	CHECK_EQ(info_of(HOST).network, 0);
+	net_udp(&sent, &c, &net.b, 0, 64);
+	CHECK(send_network_on(&pair.ga, 7));
+	CHECK(net_send(&c, &sent));
+	CHECK(graph_wait(net.a.dp, DP_HOST_UNMATCHED, 1));
+	CHECK(send_network_on(&pair.ga, 0x80000007u));
+	CHECK(net_send(&c, &sent));
+	CHECK(graph_event(net.a.dp, PSP_DP_EVENT_MISS, &event, NULL, 0));
+	CHECK_EQ(event.port, port);
+	CHECK_EQ(event.network, 0x80000007u);
+	flow = event.flow;
+	net_udp(&sent, &net.a, &net.b, 0, 64);
+	CHECK(net_send(&net.a, &sent));
+	CHECK(graph_event(net.a.dp, PSP_DP_EVENT_MISS, &event, NULL, 0));
+	CHECK_EQ(event.port, HOST);
+	CHECK_EQ(event.network, 0);
+	CHECK(tunnel_up(&c, &net.b, &pair.ga, &pair.gb, 2, &there));
+	CHECK(graph_receive(&net.b, &c, &pair.ga, PSP_AES_GCM_256, &back));
+	CHECK(graph_transmit(&net.b, &c, &pair.gb, 3, &back));
+	graph_ingr_acl(&e, &net.b, &c, &back);
+	graph_fwd(&e.fwd, PSP_DP_FWD_PORT, port);
+	CHECK_EQ(psp_dp_entry_update(net.a.dp, back.ingr_acl, &e), 0);
+	CHECK_EQ(psp_dp_held_release(net.a.dp, flow, &packets), 0);
+	CHECK(net_recv(&net.b, &got, 5000));
+	CHECK(deliver(&c, &net.b, 3, 3));
+	CHECK(deliver(&net.b, &c, 3, 3));
+}
+
+static void handles_come_again_when_all_were_used(void)
+{
+	struct dp_plane *plane = calloc(1, sizeof(*plane));
+	const struct psp_dp_port_desc desc = port_desc(PSP_DP_PORT_HOST, "x");
+	uint8_t *seen = calloc(1, 65536);
+	struct dp_port *port, *uplink;
+
+	CHECK(plane != NULL && seen != NULL);
+	CHECK_EQ(dp_port_make((struct psp_dp *)plane, &desc, &uplink), 0);
+	CHECK_EQ(uplink->handle, 1);
+	dp_port_publish((struct psp_dp *)plane, uplink);
+	for (uint32_t i = 0; i < 200000; i++) {
+		CHECK_EQ(dp_port_make((struct psp_dp *)plane, &desc, &port), 0);
+		/* All of the places that are free, before one of them comes again. */
+		CHECK(seen[port->handle] == i / (255 * DP_PORT_TURNS));
+		CHECK(port->handle > 1 && port->handle != uplink->handle);
+		seen[port->handle]++;
+		plane_port_free(port);
+	}
+	plane_port_free(uplink);
+	free(seen);
+	free(plane);
+}
+
 /* The next change of this port after which it is there, or not; false after 5
  * s. */
 static bool port_becomes(uint32_t port, bool present)
@@ -287,7 +374,9 @@ static void run(void)
 	RUN_PORTS(as_many_ports_as_there_may_be);
 	RUN_PORTS(second_host_port_comes_and_goes_under_traffic);
 	RUN_PORTS(held_packets_belong_to_their_port);
+	RUN_PORTS(packets_have_the_network_of_their_port);
 	RUN_PORTS(port_follows_its_interface);
+	RUN(handles_come_again_when_all_were_used);
 }
 
 int main(void)

@@ -67,7 +67,9 @@ await inOwnNamespace(import.meta.url, () => {
     for (const sampling of [false, true]) {
       Deno.test(`${mode} mode ${sampling ? "with" : "without"} sampling`, async () => {
         using library = openLibrary(libraryPath());
-        await using dp = DataPlane.open(library, { uplink: "up0", host: "host0" });
+        await using dp = DataPlane.open(library, {
+          ports: [{ kind: "uplink", name: "up0" }, { kind: "host", name: "host0" }],
+        });
         for (const sampleRateLog2 of [0, 8, 16]) {
           const base = { mode, sampling, sampleRateLog2 };
           await exercise(dp, { ...base, onDemand: true, exceptions: true, vc: true });

@@ -69,7 +69,6 @@ function openPlane(library: Library, config: Config): DataPlane {
 
 function planeOptions({ plane, psp, hold }: Config): PlaneOptions {
   const common = {
-    uplinkVlan: plane.uplinkVlan,
     sampleBytes: psp.sampleBytes,
     mssClamp: psp.mssClamp,
     holdPacketsPerFlow: hold.packetsPerFlow,
@@ -79,13 +78,22 @@ function planeOptions({ plane, psp, hold }: Config): PlaneOptions {
   };
   if (plane.kind === "soft") {
     const { uplink, host, backend, hostGuard } = plane;
-    return { ...common, uplink, host, backend, hostGuard };
+    return {
+      ...common,
+      backend,
+      ports: [
+        { kind: "uplink", name: uplink, vlan: plane.uplinkVlan, guard: hostGuard },
+        { kind: "host", name: host, guard: hostGuard },
+      ],
+    };
   }
   const { pci, representor, cores, hugepagesMb } = plane;
   return {
     ...common,
-    uplink: pci,
-    host: representor,
+    ports: [
+      { kind: "uplink", name: pci, vlan: plane.uplinkVlan },
+      { kind: "host", name: representor },
+    ],
     cpus: coresOf(cores),
     ...hugepagesMb === undefined ? {} : { hugepagesMb },
   };

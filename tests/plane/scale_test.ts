@@ -30,7 +30,11 @@ function* spiKeys(plane: DataPlane, n: number) {
 
 async function install(n: number): Promise<Record<PipeName, number>> {
   using library = openLibrary(libraryPath());
-  const options = { uplink: "up0", host: "host0", maxEntries: 3 * n + 100, maxCryptoIds: n + 1 };
+  const options = {
+    ports: [{ kind: "uplink", name: "up0" }, { kind: "host", name: "host0" }] as const,
+    maxEntries: 3 * n + 100,
+    maxCryptoIds: n + 1,
+  };
   await using plane = DataPlane.open(library, options);
   const installed = installTopology(
     plane,

@@ -150,6 +150,7 @@ export class ExchangeLab implements AsyncDisposable {
         type: "miss",
         flow,
         port: 2,
+        network: 0,
         srcVip: localVip,
         dstVip: remoteVip,
         ethSrc: "02:00:00:00:00:11",

@@ -61,7 +61,8 @@ export class FakeHold {
     }
     const id = this.#o.nextId();
     this.#held.set(key, { id, srcVip, dstVip, packets: 1 });
-    this.#o.push({ type: "miss", flow: id, port: 2, srcVip, dstVip, ethSrc: "02:00:00:00:00:0a" });
+    const ethSrc = "02:00:00:00:00:0a";
+    this.#o.push({ type: "miss", flow: id, port: 2, network: 0, srcVip, dstVip, ethSrc });
     return id;
   }
 

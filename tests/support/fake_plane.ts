@@ -186,6 +186,7 @@ export class FakePlane implements Plane {
       name: added?.name ?? (uplink ? "up0" : "host0"),
       present: true,
       identity: 1,
+      network: added?.network ?? 0,
       traffic: {
         rxPackets: 0n,
         rxBytes: 0n,

@@ -53,7 +53,10 @@ export interface Side {
   readonly events: PlaneEvent[];
 }
 
-export type LabOptions = Partial<PlaneOptions> & { readonly mtu?: number };
+export type LabOptions = Omit<Partial<PlaneOptions>, "ports"> & {
+  readonly mtu?: number;
+  readonly uplinkVlan?: number;
+};
 
 export class PlaneLab implements AsyncDisposable {
   readonly a: Side;
@@ -86,9 +89,13 @@ export class PlaneLab implements AsyncDisposable {
     const far = stack.use(await FarNamespace.make());
     await wireUp(far, options.mtu ?? 1500);
     const library = stack.use(openLibrary(libraryPath()));
-    const { mtu: _, ...common } = options;
+    const { mtu: _, uplinkVlan: vlan = 0, ...common } = options;
     const open = (uplink: string, host: string, within?: FarNamespace) =>
-      openPlane(library, { mssClamp: true, ...common, uplink, host }, within);
+      openPlane(library, {
+        mssClamp: true,
+        ...common,
+        ports: [{ kind: "uplink", name: uplink, vlan }, { kind: "host", name: host }],
+      }, within);
     const a = side(stack, await open("up0", "host0"), "host1");
     const b = side(stack, await open("up1", "hostb0", far), "hostb1");
     const wire = stack.use(new PacketSocket("up0"));
