@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What is explored: by every run of the unit suite, and by `make explore`. */
+import { type Bounds, type Budgets, NOTHING } from "./stage.ts";
+
+/** A name, and the bounds that go with it. */
+export interface Plan {
+  readonly name: string;
+  readonly bounds: Bounds;
+}
+
+/** Each is seen to its end within seconds; together within half a minute. */
+export const SHORT: readonly Plan[] = [
+  plan("crossing requests", { packets: 2, copy: 1 }, 10),
+  plan("losses", { packets: 1, lose: 1, delay: 1 }, 12),
+  plan("rekeys that cross and are overtaken", { packets: 2, rekey: 1, reorder: 1 }, 9),
+  plan("packets under way while a key changes", { packets: 2, slow: 1, rekey: 1 }, 8),
+  plan("a rekey whose messages are lost", { packets: 1, rekey: 1, lose: 1 }, 11),
+  plan("rotations", { packets: 1, rotate: 2 }, 11),
+  plan("rotations with a loss", { packets: 1, rotate: 2, lose: 1 }, 8),
+  plan("a restart with what is under way", { packets: 1, restart: 1, copy: 1 }, 10),
+  plan("a restart on an empty directory, with a loss", { packets: 1, wipe: 1, lose: 1 }, 8),
+  plan("a stop in good order", { packets: 1, stop: 1 }, 9),
+  plan("idle tunnels", { packets: 1, idle: 1 }, 10),
+  plan("denied and allowed again", { packets: 1, deny: 2 }, 8),
+  plan("planes that refuse", { packets: 1, refuse: 1 }, 8),
+  plan("a peer that asks for what is not its own", { packets: 1, forge: 1 }, 8),
+  plan("two pairs", { packets: 2 }, 7, 2),
+];
+
+function plan(name: string, budgets: Partial<Budgets>, depth: number, pairs = 1): Plan {
+  return { name, bounds: { budgets: { ...NOTHING, ...budgets }, depth, pairs } };
+}

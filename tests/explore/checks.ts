@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What must hold in every state, and what must come of every state where nothing more goes wrong. */
+import type { WorldHost } from "./world/host.ts";
+import { partsOf } from "./world/load.ts";
+import type { TxEntry } from "./world/plane.ts";
+import { type Stage, TICK_MS } from "./stage.ts";
+
+/** Both directions carry packets again within this, once messages pass. */
+export const HEAL_MS = 4000;
+/** ... and this much later everything is as if nothing had been. */
+export const SETTLE_MS = 4000;
+/** Keys that a host shares between its own tables and a request or an answer, at most: by exchange remembered. */
+const MAX_SHARES = 24;
+const STEP_MS = 50;
+const SEND_EVERY_MS = 100;
+
+/** What does not hold now. */
+export function broken(stage: Stage): string[] {
+  const wrong = [...stage.world.violations];
+  for (const host of stage.world.hosts) {
+    const other = stage.otherOf(host);
+    for (const entry of host.plane.tx.values()) {
+      wrong.push(...sending(stage, { host, other, entry }));
+    }
+    const isTheirs = (vip: string) => vip.startsWith(`10.0.${other.index}.`);
+    for (const { sa } of [...host.plane.rx.values(), ...host.plane.tx.values()]) {
+      if (!isTheirs(sa.remoteVip)) {
+        wrong.push(`${host.id}: an SA of ${sa.remoteVip}, which has no owner`);
+      }
+    }
+    if (partsOf(host.core).shares !== undefined) {
+      const { size } = partsOf(host.core).shares as { size: number };
+      if (size > MAX_SHARES) wrong.push(`${host.id}: keeps ${size} keys`);
+    }
+  }
+  return wrong;
+}
+
+/** A transmit SA: of the start that was heard of, and received at the other end. */
+function sending(
+  stage: Stage,
+  { host, other, entry }: { host: WorldHost; other: WorldHost; entry: TxEntry },
+): string[] {
+  const { sa } = entry;
+  const heard = stage.heard.get(`${host.id} ${other.id}`) ?? 0n;
+  if (sa.epoch < heard) {
+    return [`${host.id}: sends with SPI ${sa.spi} of a start of ${other.id} that it knows is over`];
+  }
+  // The other end does not know, or cannot: what heals that is looked at below.
+  if (sa.epoch !== other.epochs.at(-1) || stage.unilateral) return [];
+  if (other.plane.accepts(entry)) return [];
+  return [`${host.id}: sends with SPI ${sa.spi} into nothing, and nothing was lost on the way`];
+}
+
+/** How a state goes on without bad luck. */
+export interface Healing {
+  readonly healMs: number;
+  readonly settleMs: number;
+  readonly wrong: readonly string[];
+}
+
+/** Lets messages pass and workloads send, until both directions are there and all is settled. The stage is used up. */
+export function heal(stage: Stage): Healing {
+  const { world } = stage;
+  for (const host of world.hosts) {
+    if (stage.denied.has(host.id)) stage.deny(host, false);
+  }
+  for (const n of [...world.flying.keys()]) stage.land(n);
+  const start = world.clock.now();
+  const ways = world.hosts.flatMap((host) =>
+    Array.from({ length: stage.bounds.pairs }, (_, i) => {
+      const { localVip, remoteVip } = stage.pair(host, i + 1);
+      return `${localVip} ${remoteVip}`;
+    })
+  );
+  const before = ways.map((way) => world.delivered.get(way) ?? 0);
+  const isThere = () => ways.every((way, i) => (world.delivered.get(way) ?? 0) > (before[i] ?? 0));
+  let sendAt = start;
+  const step = () => {
+    if (world.clock.now() >= sendAt) {
+      sendAt += SEND_EVERY_MS;
+      for (const host of world.hosts) {
+        for (let v = 1; v <= stage.bounds.pairs; v++) host.send(stage.pair(host, v));
+      }
+    }
+    calm(stage);
+    world.advance(STEP_MS);
+    calm(stage);
+  };
+  while (!isThere()) {
+    if (world.clock.now() - start >= HEAL_MS) {
+      const silent = ways.filter((way, i) => (world.delivered.get(way) ?? 0) === before[i]);
+      return {
+        healMs: Infinity,
+        settleMs: Infinity,
+        wrong: [...world.violations, `no packet passes for ${HEAL_MS} ms: ${silent.join(", ")}`],
+      };
+    }
+    step();
+  }
+  const healMs = world.clock.now() - start;
+  const lost = world.lost;
+  while (unsettled(stage).length > 0) {
+    const settleMs = world.clock.now() - start - healMs;
+    if (settleMs >= SETTLE_MS) {
+      return { healMs, settleMs: Infinity, wrong: [...world.violations, ...unsettled(stage)] };
+    }
+    step();
+  }
+  const wrong = [...world.violations];
+  if (world.lost > lost) {
+    wrong.push(`${world.lost - lost} packets were lost after both directions were there`);
+  }
+  return { healMs, settleMs: world.clock.now() - start - healMs, wrong };
+}
+
+/** Everything under way arrives, in order. */
+function calm({ world }: Stage): void {
+  for (let i = 0; i < 1000; i++) {
+    const [first] = world.wire.messages.keys();
+    if (first === undefined) return;
+    world.deliver(first);
+  }
+  world.wrong("messages never end");
+}
+
+/** What is not yet as it is in rest: one SA for each direction, on the present key, and nothing held. */
+function unsettled(stage: Stage): string[] {
+  const wrong: string[] = [];
+  for (const host of stage.world.hosts) {
+    const { plane, table, id } = host;
+    const other = stage.otherOf(host);
+    if (plane.held > 0) wrong.push(`${id}: ${plane.held} packets are held and nobody asks`);
+    if (plane.tx.size !== stage.bounds.pairs) wrong.push(`${id}: sends with ${plane.tx.size} SAs`);
+    if (plane.rx.size !== stage.bounds.pairs) {
+      wrong.push(`${id}: receives with ${plane.rx.size} SAs`);
+    }
+    for (const entry of plane.tx.values()) {
+      if (!other.plane.accepts(entry)) wrong.push(`${id}: SPI ${entry.sa.spi} is not received`);
+    }
+    for (const spi of plane.rx.keys()) {
+      if (plane.ageOf(spi) !== 0n) wrong.push(`${id}: SPI ${spi} is on the key before`);
+    }
+    for (const { state, key } of table.all()) {
+      if (state.kind !== "up") wrong.push(`${id}: the tunnel ${key} is ${state.kind}`);
+    }
+  }
+  return wrong;
+}
+
+export { TICK_MS };

@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What may happen to two hosts, how often, and what happens then: a choice is a line of text that can be replayed. */
+import { Key } from "../../ffi/key.ts";
+import type { NewTunnelRequest } from "../../src/model/exchange.ts";
+import type { VipPair } from "../../src/model/sa.ts";
+import { worldConfig } from "./world/config.ts";
+import { canonical, hashOf } from "./canon.ts";
+import { pipOf, vipOf, type WorldHost } from "./world/host.ts";
+import type { CoreModules } from "./world/load.ts";
+import type { Refusable } from "./world/plane.ts";
+import type { Message } from "./world/wire.ts";
+import { World } from "./world/world.ts";
+
+/** What may happen, and how often. */
+export interface Budgets {
+  /** Workloads send a packet. */
+  readonly packets: number;
+  /** ... which stays under way for a while. */
+  readonly slow: number;
+  readonly lose: number;
+  readonly copy: number;
+  /** A message overtakes one that was sent before it in its direction. */
+  readonly reorder: number;
+  /** Time goes on by a tick with messages under way. */
+  readonly delay: number;
+  /** A host is killed and started again on its record. */
+  readonly restart: number;
+  /** ... on an empty state directory. */
+  readonly wipe: number;
+  /** ... in good order. */
+  readonly stop: number;
+  /** A host has sent what its keys are good for. */
+  readonly rekey: number;
+  readonly rotate: number;
+  /** Nothing is sent until tunnels are closed for it. */
+  readonly idle: number;
+  /** A host denies the other one, or allows it again. */
+  readonly deny: number;
+  /** A plane refuses a call. */
+  readonly refuse: number;
+  /** A peer asks for an address that is not its own. */
+  readonly forge: number;
+}
+
+export const NOTHING: Budgets = {
+  packets: 0,
+  slow: 0,
+  lose: 0,
+  copy: 0,
+  reorder: 0,
+  delay: 0,
+  restart: 0,
+  wipe: 0,
+  stop: 0,
+  rekey: 0,
+  rotate: 0,
+  idle: 0,
+  deny: 0,
+  refuse: 0,
+  forge: 0,
+};
+
+/** How far, and what with. */
+export interface Bounds {
+  readonly budgets: Budgets;
+  /** Pairs of workloads. */
+  readonly pairs: number;
+  /** Choices from the beginning. */
+  readonly depth: number;
+}
+
+export const TICK_MS = 250;
+export const GRACE_MS = 500;
+const IDLE_MS = 3000;
+const REFUSABLE: readonly Refusable[] = ["addRx", "setTx", "generateSpis"];
+
+/** A world and what is left of its budgets. */
+export class Stage {
+  readonly world: World;
+  readonly left: Record<keyof Budgets, number>;
+  /** Something happened that ends SAs without the other side's knowledge until it is told. */
+  unilateral = false;
+  readonly denied = new Set<string>();
+  /** The latest boot epoch of a host that another has heard, by "hearer speaker". */
+  readonly heard = new Map<string, bigint>();
+  /** How often each request was sent, and each host's last one. */
+  readonly #tries = new Map<string, number>();
+  readonly #lastId = new Map<string, string>();
+  readonly #sentAt = new Map<number, number>();
+
+  constructor(modules: CoreModules, readonly bounds: Bounds) {
+    const { budgets } = bounds;
+    this.left = { ...budgets };
+    const changes = {
+      rpc: { timeoutMs: 500, attempts: 2 },
+      tunnel: {
+        lifeMs: 0,
+        graceMs: GRACE_MS,
+        idleMs: budgets.idle > 0 ? IDLE_MS : 0,
+        backOffMs: 250,
+        backOffMaxMs: 1000,
+      },
+    };
+    const configs = [0, 1].map((i) => worldConfig(i, { peers: [1 - i], changes }));
+    this.world = new World({
+      modules,
+      configs,
+      onSent: (_, message) => this.#sent(message),
+      onArrival: (_, message) => this.#arrived(message),
+    });
+    this.world.begin();
+  }
+
+  /** What may happen now. */
+  choices(): string[] {
+    const { world, left } = this;
+    const all: string[] = [];
+    const seen = new Set<string>();
+    for (const { n, from, to, body: { kind }, call } of world.wire.messages.values()) {
+      const first = !seen.has(`${from}${to}`);
+      seen.add(`${from}${to}`);
+      if (first || left.reorder > 0) all.push(`deliver ${n}`);
+      if (left.lose > 0) all.push(`lose ${n}`);
+      const asks = kind === "request" || kind === "notice";
+      if (left.copy > 0 && asks && call !== undefined) all.push(`copy ${n}`);
+    }
+    for (const n of world.flying.keys()) all.push(`land ${n}`);
+    if (world.wire.messages.size === 0 || left.delay > 0) all.push("time");
+    if (left.idle > 0 && world.wire.messages.size === 0) all.push("idle");
+    for (const host of world.hosts) {
+      const { id } = host;
+      if (left.packets > 0) {
+        for (let v = 1; v <= this.bounds.pairs; v++) {
+          all.push(`packet ${id} ${v}`);
+          if (left.slow > 0) all.push(`slow ${id} ${v}`);
+        }
+      }
+      for (const what of ["restart", "wipe", "rekey", "rotate", "deny", "forge", "stop"] as const) {
+        if (left[what] > 0) all.push(`${what} ${id}`);
+      }
+      if (left.refuse > 0) all.push(...REFUSABLE.map((call) => `refuse ${id} ${call}`));
+    }
+    return all;
+  }
+
+  /** It happens. */
+  take(choice: string): void {
+    const { world, left } = this;
+    const [what = "", who = "", which = ""] = choice.split(" ");
+    switch (what) {
+      case "deliver":
+        if (!this.#isFirst(Number(who))) left.reorder--;
+        world.deliver(Number(who));
+        return;
+      case "lose":
+        left.lose--;
+        world.wire.lose(Number(who));
+        return world.settle();
+      case "copy":
+        left.copy--;
+        world.wire.duplicate(Number(who));
+        return world.settle();
+      case "land":
+        this.land(Number(who));
+        return;
+      case "time":
+        if (world.wire.messages.size > 0) left.delay--;
+        return this.#tick();
+      case "idle":
+        left.idle--;
+        this.unilateral = true;
+        world.advance(IDLE_MS);
+        return;
+      case "packet":
+      case "slow":
+        left.packets--;
+        world.slow = what === "slow";
+        if (world.slow) left.slow--;
+        world.byId(who).send(this.pair(world.byId(who), Number(which)));
+        world.slow = false;
+        return;
+      default:
+        return this.#befall(world.byId(who), { what, which });
+    }
+  }
+
+  /** A packet that was under way arrives. */
+  land(n: number): void {
+    const flight = this.world.flying.get(n);
+    if (flight === undefined) return;
+    const arrived = this.world.land(n);
+    const { packet: { sa }, from } = flight;
+    const to = this.otherOf(from);
+    const isOld = sa.epoch !== to.epochs.at(-1);
+    if (!arrived && !isOld && !this.unilateral) {
+      this.world.wrong(`${to.id}: a packet with SPI ${sa.spi} came within its grace time in vain`);
+    }
+  }
+
+  /** The two ends of pair `v`, from 1, as a host sees them. */
+  pair(host: WorldHost, v: number): VipPair {
+    return { localVip: vipOf(host.index, v), remoteVip: vipOf(1 - host.index, v) };
+  }
+
+  otherOf(host: WorldHost): WorldHost {
+    return this.world.host(1 - host.index);
+  }
+
+  /** The state as text, the same for all that behave alike. */
+  text(): string {
+    const left = Object.values(this.left).join(",");
+    const more = (host: WorldHost) => {
+      const id = this.#lastId.get(host.id);
+      const tries = id === undefined ? 0 : this.#tries.get(id);
+      return `${tries} ${this.denied.has(host.id)}`;
+    };
+    const { pairs, budgets } = this.bounds;
+    const pastMs = budgets.idle > 0 ? IDLE_MS : GRACE_MS;
+    return `${left} ${this.unilateral}${canonical(this.world, { pastMs, pairs, more })}`;
+  }
+
+  hash(): number {
+    return hashOf(this.text());
+  }
+
+  #isFirst(n: number): boolean {
+    const { messages } = this.world.wire;
+    const it = messages.get(n);
+    for (const { n: other, from, to } of messages.values()) {
+      if (from === it?.from && to === it?.to) return other === n;
+    }
+    return true;
+  }
+
+  #tick(): void {
+    const { world } = this;
+    const now = world.clock.now();
+    for (const n of [...world.flying.keys()]) {
+      const since = this.#sentAt.get(n);
+      if (since === undefined) this.#sentAt.set(n, now);
+      else this.land(n);
+    }
+    world.advance(TICK_MS);
+  }
+
+  #befall(host: WorldHost, { what, which }: { what: string; which: string }): void {
+    const { world, left } = this;
+    switch (what) {
+      case "restart":
+      case "wipe":
+        left[what]--;
+        host.kill();
+        return host.restart({ wiped: what === "wipe" });
+      case "stop": {
+        left.stop--;
+        this.unilateral = true;
+        const { life } = host;
+        host.core.stop().then(() => {
+          if (host.life !== life || !life.alive) return;
+          host.kill();
+          host.restart();
+        });
+        return world.settle();
+      }
+      case "rekey":
+        left.rekey--;
+        // What passed shows in the counters of the entries at the next look.
+        for (const entry of host.plane.tx.values()) entry.packets += 1n << 34n;
+        return;
+      case "rotate":
+        if (host.core.rotate({ plan: false }).started) left.rotate--;
+        return world.settle();
+      case "deny":
+        left.deny--;
+        this.unilateral = true;
+        return this.deny(host, !this.denied.has(host.id));
+      case "refuse":
+        left.refuse--;
+        this.unilateral = true;
+        return host.plane.refuseNext(which as Refusable);
+      case "forge":
+        left.forge--;
+        return this.#forge(host);
+      default:
+        throw new RangeError(`Cannot choose "${what}"`);
+    }
+  }
+
+  /** A host denies the other one, or not. */
+  deny(host: WorldHost, denied: boolean): void {
+    if (denied) this.denied.add(host.id);
+    else this.denied.delete(host.id);
+    host.core.deny(denied ? [this.otherOf(host).id] : []);
+    this.world.settle();
+  }
+
+  /** The host asks the other one in the name of an address that nobody gave it. */
+  #forge(host: WorldHost): void {
+    const other = this.otherOf(host);
+    const request: NewTunnelRequest = {
+      bootEpoch: host.core.bootEpoch,
+      requestId: this.world.nextId().toString(16).padStart(32, "f"),
+      versionsAccepted: ["aes-gcm-256"],
+      tunnels: [{
+        localVip: "10.9.9.9",
+        remoteVip: vipOf(other.index),
+        reverse: {
+          spi: 0x7000_0001,
+          version: "aes-gcm-256",
+          key: new Key(new Uint8Array(32).fill(0xee)),
+          pip: pipOf(host.index),
+          mac: "02:00:00:00:00:02",
+          cryptOffset: 5,
+          mode: "tunnel",
+          serial: 1n,
+          lifeS: 0,
+        },
+      }],
+    };
+    other.core.handler.newTunnel(host.id, request).catch(() => {});
+    this.world.settle();
+  }
+
+  #sent({ from, body }: Message): void {
+    if (body.kind !== "request") return;
+    const { requestId } = body.request;
+    this.#lastId.set(from, requestId);
+    this.#tries.set(requestId, (this.#tries.get(requestId) ?? 0) + 1);
+  }
+
+  #arrived({ from, to, body }: Message): void {
+    const epoch = body.kind === "request"
+      ? body.request.bootEpoch
+      : body.kind === "notice"
+      ? body.notice.bootEpoch
+      : body.kind === "reply"
+      ? body.reply.bootEpoch
+      : body.kind === "answer"
+      ? body.bootEpoch
+      : 0n;
+    const way = `${to} ${from}`;
+    if (epoch > (this.heard.get(way) ?? 0n)) this.heard.set(way, epoch);
+  }
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** One clock for all hosts of a world: it moves when it is told to, and whatever is due happens in one order. */
+import type { Clock } from "../../../src/model/clock.ts";
+import { drain } from "./micro.ts";
+
+/** Whose sleep it is: what a process that was killed waits for never comes. */
+export interface Life {
+  readonly alive: boolean;
+}
+
+interface Sleeper {
+  readonly at: number;
+  readonly order: number;
+  readonly life: Life;
+  /** undefined: it was aborted. */
+  wake: (() => void) | undefined;
+}
+
+/** Added to `now` for the wall clock. */
+const WALL_MS = 1_700_000_000_000;
+
+/** Virtual time and what is due in it. */
+export class WorldClock {
+  #now = 0;
+  #order = 0;
+  #heap: Sleeper[] = [];
+  /** Called after each thing that happened, once nothing is left to await. */
+  onSettled: () => void = () => {};
+
+  now(): number {
+    return this.#now;
+  }
+
+  /** The clock as one process sees it. */
+  of(life: Life): Clock {
+    return {
+      now: () => this.#now,
+      wallMs: () => this.#now + WALL_MS,
+      sleep: (ms, signal) => this.#sleep(life, ms, signal),
+    };
+  }
+
+  /** Calls `wake` at a time. */
+  at(at: number, life: Life, wake: () => void): void {
+    this.#push({ at: Math.max(at, this.#now), order: this.#order++, life, wake });
+  }
+
+  /** When the next thing is due; undefined: never. */
+  next(): number | undefined {
+    this.#dropDead();
+    return this.#heap[0]?.at;
+  }
+
+  /** Whatever is due until then happens, the earliest first. */
+  run(until: number): void {
+    for (let at = this.next(); at !== undefined && at <= until; at = this.next()) {
+      const sleeper = this.#pop();
+      this.#now = Math.max(this.#now, at);
+      sleeper?.wake?.();
+      drain();
+      this.onSettled();
+    }
+    this.#now = Math.max(this.#now, until);
+  }
+
+  /** Milliseconds until each sleep of a process ends, in order. */
+  sleepsOf(life: Life): number[] {
+    return this.#heap.filter((s) => s.life === life && s.wake !== undefined)
+      .sort((a, b) => a.at - b.at || a.order - b.order)
+      .map(({ at }) => at - this.#now);
+  }
+
+  #sleep(life: Life, ms: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason);
+      const at = this.#now + Math.max(0, ms);
+      const sleeper: Sleeper = { at, order: this.#order++, life, wake: resolve };
+      if (signal !== undefined) {
+        const abort = () => {
+          sleeper.wake = undefined;
+          reject(signal.reason);
+        };
+        signal.addEventListener("abort", abort, { once: true });
+        sleeper.wake = () => {
+          signal.removeEventListener("abort", abort);
+          resolve();
+        };
+      }
+      this.#push(sleeper);
+    });
+  }
+
+  #dropDead(): void {
+    for (let top = this.#heap[0]; top !== undefined; top = this.#heap[0]) {
+      if (top.wake !== undefined && top.life.alive) return;
+      this.#pop();
+    }
+  }
+
+  #push(sleeper: Sleeper): void {
+    const heap = this.#heap;
+    let i = heap.push(sleeper) - 1;
+    while (i > 0) {
+      const up = (i - 1) >> 1;
+      const parent = heap[up];
+      if (parent === undefined || !isBefore(sleeper, parent)) break;
+      heap[i] = parent;
+      i = up;
+    }
+    heap[i] = sleeper;
+  }
+
+  #pop(): Sleeper | undefined {
+    const heap = this.#heap;
+    const top = heap[0];
+    const last = heap.pop();
+    if (last === undefined || heap.length === 0) return top;
+    let i = 0;
+    while (true) {
+      const [left, right] = [heap[2 * i + 1], heap[2 * i + 2]];
+      if (left === undefined) break;
+      const isRight = right !== undefined && isBefore(right, left);
+      const child = isRight ? right : left;
+      if (!isBefore(child, last)) break;
+      heap[i] = child;
+      i = isRight ? 2 * i + 2 : 2 * i + 1;
+    }
+    heap[i] = last;
+    return top;
+  }
+}
+
+function isBefore(a: Sleeper, b: Sleeper): boolean {
+  return a.at < b.at || (a.at === b.at && a.order < b.order);
+}

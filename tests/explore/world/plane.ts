@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * The plane of a host in memory: entries, held packets and keys as numbers. It looks at what the core asks of it, and says
+ * what must never be asked: to release before transmit is programmed, a key twice, a rotation too early.
+ */
+import { Key } from "../../../ffi/key.ts";
+import {
+  DataPlaneError,
+  type DropReason,
+  type MasterKeyInfo,
+  type PlaneEvent,
+  type PortInfo,
+  type PspVersionNumber,
+  type SpiKey,
+  type Stats,
+  type TxKey,
+} from "../../../ffi/plane.ts";
+import type { CorePlane } from "../../../src/core/core.ts";
+import type { Flows } from "../../../src/model/flows.ts";
+import { pairKey, type RxSa, type TxSa, type VipPair } from "../../../src/model/sa.ts";
+
+/** What a sealed packet says of itself. `key`: the number of the key that it was sealed with. */
+export interface Sealed {
+  readonly sa: TxSa;
+  readonly key: number;
+}
+
+/** Calls that can be refused. */
+export type Refusable = "addRx" | "setTx" | "generateSpis";
+
+export interface TxEntry extends Sealed {
+  sa: TxSa;
+  expired: boolean;
+  packets: bigint;
+}
+
+export interface RxEntry {
+  readonly sa: RxSa;
+  packets: bigint;
+}
+
+interface Held {
+  readonly id: number;
+  readonly pair: VipPair;
+  packets: number;
+  offUntil: number;
+}
+
+/** What a plane needs of its world. */
+export interface PlanePowers {
+  /** Of the host among all, from 0: no two hosts derive the same key or SPI. */
+  readonly host: number;
+  /** Of the process: a later one goes on where an earlier one ended. */
+  readonly spisBefore: number;
+  readonly now: () => number;
+  /** Sends a sealed packet. */
+  readonly transmit: (packet: Sealed) => void;
+  readonly event: (event: PlaneEvent) => void;
+  /** Something happened that must never happen. */
+  readonly wrong: (what: string) => void;
+  /** Whether SAs of a peer may be killed by a rotation: it has been gone for long. */
+  readonly isGone: (peer: string) => boolean;
+}
+
+/** The uplink, as the core asks for it. */
+const UPLINK: PortInfo = {
+  kind: "uplink",
+  name: "up0",
+  present: true,
+  identity: 1,
+  traffic: {
+    rxPackets: 0n,
+    rxBytes: 0n,
+    txPackets: 0n,
+    txBytes: 0n,
+    txBusy: 0n,
+    txError: 0n,
+    missesLimited: 0n,
+    exceptionsLimited: 0n,
+  },
+  network: 0,
+  ifindex: 1,
+  mac: "02:00:00:00:00:01",
+  mtu: 1500,
+  linkUp: true,
+  forwards: [],
+  guard: { state: "stands", restored: 0 },
+};
+
+/** SPIs of one host, below the bit that names the master key. */
+const SPIS_OF_HOST = 2 ** 20;
+const SPIS_PER_KEY = 2 ** 31 - 1;
+
+/** One process's plane. */
+export class WorldPlane implements Flows, CorePlane {
+  readonly rx = new Map<number, RxEntry>();
+  readonly tx = new Map<string, TxEntry>();
+  /** Packets that were not carried, by reason. */
+  readonly drops = new Map<string, number>();
+  /** SPIs derived by this host so far, in all of its lives. */
+  spis: number;
+  /** SPIs whose key has not died. */
+  readonly #keys = new Map<number, { readonly key: number; readonly generation: bigint }>();
+  readonly #used = new Set<number>();
+  readonly #held = new Map<number, Held>();
+  readonly #heldByPair = new Map<string, Held>();
+  readonly #refused = new Map<Refusable, number>();
+  #rotations = 0n;
+  #flow = 0;
+
+  constructor(readonly powers: PlanePowers) {
+    this.spis = powers.spisBefore;
+  }
+
+  /** The next call of this kind is refused. */
+  refuseNext(call: Refusable): void {
+    this.#refused.set(call, (this.#refused.get(call) ?? 0) + 1);
+  }
+
+  /** Refusals that are still to come. */
+  refusals(): readonly string[] {
+    return [...this.#refused].filter(([, n]) => n > 0).map(([call, n]) => `${call}*${n}`).sort();
+  }
+
+  /** A workload's packet. */
+  packet(pair: VipPair): "sent" | "held" | "dropped" {
+    const entry = this.tx.get(pairKey(pair));
+    if (entry === undefined) return this.#hold(pair);
+    if (entry.expired) {
+      this.#drop("tx-key-expired");
+      return "dropped";
+    }
+    entry.packets++;
+    this.powers.transmit(entry);
+    return "sent";
+  }
+
+  /** A PSP packet from the net: true when it reaches the workload. */
+  receive({ sa, key }: Sealed, srcPip: string): boolean {
+    const entry = this.rx.get(sa.spi);
+    if (entry !== undefined && this.accepts({ sa, key })) {
+      entry.packets++;
+      return true;
+    }
+    const known = this.#living(sa.spi);
+    const syndrome = known === key ? "ok" : "icv_failed";
+    this.#drop(syndrome === "ok" ? "rx-no-sa" : "rx-auth-fail");
+    this.powers.event({ type: "syndrome", spi: sa.spi, syndrome, srcPip, dstPip: sa.pip });
+    return false;
+  }
+
+  /** Whether a packet sealed so would reach the workload. */
+  accepts({ sa, key }: Sealed): boolean {
+    const entry = this.rx.get(sa.spi);
+    return entry !== undefined && this.#living(sa.spi) === key &&
+      entry.sa.localVip === sa.remoteVip && entry.sa.remoteVip === sa.localVip;
+  }
+
+  /** Packets held, over all flows. */
+  get held(): number {
+    let sum = 0;
+    for (const { packets } of this.#held.values()) sum += packets;
+    return sum;
+  }
+
+  /** Held packets and hold-offs by pair: how many packets, and for how long none is held. */
+  holds(): readonly { readonly pair: string; readonly packets: number; readonly offMs: number }[] {
+    const now = this.powers.now();
+    return [...this.#held.values()]
+      .map(({ pair, packets, offUntil }) => ({
+        pair: pairKey(pair),
+        packets,
+        offMs: Math.max(0, offUntil - now),
+      }))
+      .sort((a, b) => a.pair < b.pair ? -1 : 1);
+  }
+
+  /** Rotations since an SPI was derived; undefined: its key has died, or there was none. */
+  ageOf(spi: number): bigint | undefined {
+    const known = this.#keys.get(spi);
+    return known === undefined ? undefined : this.#rotations - known.generation;
+  }
+
+  // ---- Flows -------------------------------------------------------------------------------------
+
+  addRx(sa: RxSa): void {
+    this.#maybeRefuse("addRx");
+    if (!this.rx.has(sa.spi)) this.rx.set(sa.spi, { sa, packets: 0n });
+  }
+
+  removeRx(spi: number): void {
+    this.rx.delete(spi);
+  }
+
+  setTx(sa: TxSa, { key }: TxKey): void {
+    this.#maybeRefuse("setTx");
+    const number = keyNumber(key);
+    if (number === 0) {
+      this.powers.wrong(`a wiped key was to be set for SPI ${sa.spi}`);
+      throw new DataPlaneError("Cannot set a wiped key", "EINVAL");
+    }
+    if (this.#used.has(number)) {
+      this.powers.wrong(`the key of SPI ${sa.spi} was to be set a second time`);
+      throw new DataPlaneError("Cannot set a key twice", "EKEY");
+    }
+    this.#used.add(number);
+    this.tx.set(pairKey(sa), { sa, key: number, expired: false, packets: 0n });
+  }
+
+  readdressTx(sa: TxSa): void {
+    const entry = this.tx.get(pairKey(sa));
+    if (entry !== undefined) entry.sa = sa;
+  }
+
+  removeTx(pair: VipPair): void {
+    this.tx.delete(pairKey(pair));
+  }
+
+  expireTx(pair: VipPair): void {
+    const entry = this.tx.get(pairKey(pair));
+    if (entry !== undefined) entry.expired = true;
+  }
+
+  txStats(pair: VipPair): Stats | undefined {
+    return stats(this.tx.get(pairKey(pair)));
+  }
+
+  rxStats(spi: number): Stats | undefined {
+    return stats(this.rx.get(spi));
+  }
+
+  // ---- CorePlane ---------------------------------------------------------------------------------
+
+  port(): PortInfo {
+    return UPLINK;
+  }
+
+  generateSpis(version: PspVersionNumber, n: number): SpiKey[] {
+    this.#maybeRefuse("generateSpis");
+    const { host } = this.powers;
+    return Array.from({ length: n }, () => {
+      const index = ++this.spis % SPIS_OF_HOST;
+      // Few hosts have SPIs that nobody else has: what is printed can be told apart.
+      const low = (host % 1024 + 1) * SPIS_OF_HOST + index;
+      const spi = (Number(this.#rotations & 1n) * 2 ** 31 + low) >>> 0;
+      const bytes = new Uint8Array(version % 2 === 1 ? 32 : 16);
+      const view = new DataView(bytes.buffer);
+      view.setUint32(0, host + 1);
+      view.setUint32(4, this.spis);
+      const key = new Key(bytes);
+      this.#keys.set(spi, { key: keyNumber(key), generation: this.#rotations });
+      return { spi, version, key };
+    });
+  }
+
+  rotateMasterKey(): void {
+    for (const [spi, { sa }] of this.rx) {
+      if ((this.ageOf(spi) ?? 2n) < 1n || this.powers.isGone(sa.peer)) continue;
+      this.powers.wrong(`a rotation kills SPI ${spi}, which is still accepted from ${sa.peer}`);
+    }
+    this.#rotations++;
+    for (const [spi, { generation }] of this.#keys) {
+      if (generation + 2n <= this.#rotations) this.#keys.delete(spi);
+    }
+  }
+
+  masterKey(): MasterKeyInfo {
+    const spisLeft = BigInt(SPIS_PER_KEY - this.spis);
+    return { active: this.#rotations % 2n === 0n ? 0 : 1, rotations: this.#rotations, spisLeft };
+  }
+
+  releaseHeld(flow: number): number {
+    const held = this.#held.get(flow);
+    if (held === undefined) throw new DataPlaneError("Cannot release: no such flow", "ENOENT");
+    if (!this.tx.has(pairKey(held.pair))) {
+      this.powers.wrong(`packets of ${pairKey(held.pair)} are released before transmit is there`);
+    }
+    this.#forget(held);
+    for (let i = 0; i < held.packets; i++) this.packet(held.pair);
+    return held.packets;
+  }
+
+  dropHeld(flow: number, reason: DropReason, holdOffMs: number): number {
+    const held = this.#held.get(flow);
+    if (held === undefined) throw new DataPlaneError("Cannot drop: no such flow", "ENOENT");
+    const { packets } = held;
+    this.#drop(reason, packets);
+    held.packets = 0;
+    held.offUntil = this.powers.now() + holdOffMs;
+    if (holdOffMs <= 0) this.#forget(held);
+    return packets;
+  }
+
+  clearHoldOff(): void {
+    for (const held of this.#held.values()) if (held.offUntil > 0) this.#forget(held);
+  }
+
+  // ---- helpers -----------------------------------------------------------------------------------
+
+  #living(spi: number): number | undefined {
+    return this.#keys.get(spi)?.key;
+  }
+
+  #hold(pair: VipPair): "held" | "dropped" {
+    const key = pairKey(pair);
+    let held = this.#heldByPair.get(key);
+    if (held !== undefined && held.offUntil > this.powers.now()) {
+      this.#drop("hold-off");
+      return "dropped";
+    }
+    if (held === undefined || held.offUntil > 0) {
+      if (held !== undefined) this.#forget(held);
+      held = { id: ++this.#flow, pair, packets: 0, offUntil: 0 };
+      this.#held.set(held.id, held);
+      this.#heldByPair.set(key, held);
+      this.powers.event({
+        type: "miss",
+        flow: held.id,
+        port: 2,
+        network: 0,
+        srcVip: pair.localVip,
+        dstVip: pair.remoteVip,
+        ethSrc: "02:00:00:00:00:0a",
+      });
+    }
+    held.packets++;
+    return "held";
+  }
+
+  #forget(held: Held): void {
+    this.#held.delete(held.id);
+    this.#heldByPair.delete(pairKey(held.pair));
+  }
+
+  #maybeRefuse(call: Refusable): void {
+    const left = this.#refused.get(call) ?? 0;
+    if (left === 0) return;
+    this.#refused.set(call, left - 1);
+    throw new DataPlaneError(`Cannot ${call}: it is to be refused`, "ENOSPC");
+  }
+
+  #drop(reason: string, n = 1): void {
+    this.drops.set(reason, (this.drops.get(reason) ?? 0) + n);
+  }
+}
+
+/** Of a key that a plane here derived; 0: it was wiped. */
+export function keyNumber(key: Key): number {
+  const bytes = key.reveal();
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  return view.getUint32(0) * SPIS_OF_HOST * 4096 + view.getUint32(4);
+}
+
+function stats(entry: { readonly packets: bigint } | undefined): Stats | undefined {
+  if (entry === undefined) return undefined;
+  const { packets } = entry;
+  return { packets, bytes: packets * 100n, lastUsedNs: 0n };
+}

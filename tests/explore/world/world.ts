@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * One deterministic world: hosts with the real core on planes in memory, a wire, an underlay, one clock. The explorer
+ * chooses what happens in it, the simulation draws it from a seed; everything else is the same for both.
+ */
+import type { PlaneEvent } from "../../../ffi/plane.ts";
+import type { Config } from "../../../src/config/config.ts";
+import type { Log, LogFields } from "../../../src/model/log.ts";
+import type { Random } from "../../../src/model/random.ts";
+import { type Life, WorldClock } from "./clock.ts";
+import { pipOf, WorldHost } from "./host.ts";
+import type { CoreModules } from "./load.ts";
+import { drain } from "./micro.ts";
+import type { Sealed } from "./plane.ts";
+import { type Message, Wire } from "./wire.ts";
+
+/** A line of a host's log. */
+export interface Said {
+  readonly host: string;
+  readonly level: keyof Log;
+  readonly message: string;
+  readonly fields: LogFields;
+}
+
+/** How a world is made. */
+export interface WorldOptions {
+  readonly modules: CoreModules;
+  /** One for each host. */
+  readonly configs: readonly Config[];
+  /** Of a host and its start; absent: jitter is always in the middle, and ids are counted. */
+  readonly random?: (host: number, start: number) => Random;
+  readonly onLog?: (said: Said) => void;
+  /** A message was sent; absent: it lies on the wire until somebody takes it. */
+  readonly onSent?: (world: World, message: Message) => void;
+  readonly onArrival?: (world: World, message: Message) => void;
+}
+
+/** A sealed packet under way. */
+export interface Flying {
+  readonly n: number;
+  readonly from: WorldHost;
+  readonly packet: Sealed;
+}
+
+/** Something a plane reports, and to whom. */
+interface Report {
+  readonly host: WorldHost;
+  readonly life: Life;
+  readonly event: PlaneEvent;
+}
+
+/** Hosts, wire, underlay and clock. Use it inside `synchronously`. */
+export class World {
+  readonly clock = new WorldClock();
+  readonly wire: Wire;
+  readonly hosts: readonly WorldHost[];
+  /** What must never happen, and did. */
+  readonly violations: string[] = [];
+  /** Packets that reached their workload, by "src dst". */
+  readonly delivered = new Map<string, number>();
+  /** Sealed packets that nobody accepted. */
+  lost = 0;
+  /** Sealed packets that were held back on the way. */
+  readonly flying = new Map<number, Flying>();
+  /** Whether the underlay, or the control network, carries from one host to another. */
+  reaches: (from: WorldHost, to: WorldHost) => boolean = () => true;
+  /** The next packet is held back. */
+  slow = false;
+  /** Since when a host has not been reachable for another, for the bound of a rotation. */
+  isGone: (host: WorldHost, peer: string) => boolean = () => false;
+  readonly #byPip = new Map<string, WorldHost>();
+  readonly #byId = new Map<string, WorldHost>();
+  #reports: Report[] = [];
+  #ids = 0;
+  #flights = 0;
+
+  constructor(readonly options: WorldOptions) {
+    const { onSent, onArrival } = options;
+    this.wire = new Wire({
+      now: () => this.clock.now(),
+      onSent: (message) => onSent?.(this, message),
+      ...(onArrival === undefined ? {} : { onArrival: (message) => onArrival(this, message) }),
+    });
+    this.clock.onSettled = () => this.#act();
+    this.hosts = options.configs.map((config, i) => new WorldHost(this, i, config));
+    for (const host of this.hosts) {
+      this.#byPip.set(pipOf(host.index), host);
+      this.#byId.set(host.id, host);
+    }
+  }
+
+  get modules(): CoreModules {
+    return this.options.modules;
+  }
+
+  /** Starts every host. */
+  begin(): void {
+    for (const host of this.hosts) host.begin();
+  }
+
+  /** Host `i`, from 0. */
+  host(i: number): WorldHost {
+    const host = this.hosts[i];
+    if (host === undefined) throw new RangeError(`There is no host ${i}`);
+    return host;
+  }
+
+  byId(id: string): WorldHost {
+    const host = this.#byId.get(id);
+    if (host === undefined) throw new RangeError(`There is no host "${id}"`);
+    return host;
+  }
+
+  /** Everything that can happen at this moment happens: what is awaited, and what planes report. */
+  settle(): void {
+    drain();
+    this.#act();
+  }
+
+  /** Time goes on. */
+  advance(ms: number): void {
+    this.clock.run(this.clock.now() + ms);
+  }
+
+  /** A message arrives. */
+  deliver(n: number): void {
+    this.wire.deliver(n);
+    this.settle();
+  }
+
+  /** A packet leaves a host. */
+  carry(from: WorldHost, { sa, key }: Sealed): void {
+    const packet = { sa, key };
+    if (this.slow) {
+      const n = ++this.#flights;
+      this.flying.set(n, { n, from, packet });
+      return;
+    }
+    this.#arrive(from, packet);
+  }
+
+  /** A packet that was held back arrives; false: nobody accepts it. */
+  land(n: number): boolean {
+    const flight = this.flying.get(n);
+    if (flight === undefined) throw new RangeError(`There is no packet ${n} under way`);
+    this.flying.delete(n);
+    const arrived = this.#arrive(flight.from, flight.packet);
+    this.settle();
+    return arrived;
+  }
+
+  wrong(what: string): void {
+    this.violations.push(what);
+  }
+
+  report(report: Report): void {
+    this.#reports.push(report);
+  }
+
+  /** For request ids where nothing is random. */
+  nextId(): number {
+    return ++this.#ids;
+  }
+
+  #arrive(from: WorldHost, packet: Sealed): boolean {
+    const to = this.#byPip.get(packet.sa.pip);
+    if (!to?.alive || !this.reaches(from, to)) return false;
+    const { localVip, remoteVip } = packet.sa;
+    if (!to.plane.receive(packet, pipOf(from.index))) {
+      this.lost++;
+      return false;
+    }
+    const way = `${localVip} ${remoteVip}`;
+    this.delivered.set(way, (this.delivered.get(way) ?? 0) + 1);
+    return true;
+  }
+
+  #act(): void {
+    while (this.#reports.length > 0) {
+      const reports = this.#reports;
+      this.#reports = [];
+      for (const { host, life, event } of reports) if (life.alive) host.core.onEvent(event);
+      drain();
+    }
+  }
+}
