@@ -5,8 +5,9 @@
  * alone; tools/launcher/place.c has the same list for the self-extracting form.
  */
 import { createHash } from "node:crypto";
-import { basename, dirname, join } from "node:path";
+import { basename, join } from "node:path";
 import { openLibrary } from "../../ffi/library.ts";
+import { makePlace, refuseForeignPlace, refuseOpenPlace } from "../store/place.ts";
 import { CommandError, sentence } from "./io.ts";
 
 /** What the outside world gives, so that a test can be one. */
@@ -84,41 +85,10 @@ export function usualPlaces(
  * a sentence.
  */
 function openPlace(named: string): string {
-  const place = join(makeAbove(dirname(named)), basename(named));
-  if (!isThere(place)) Deno.mkdirSync(place, { mode: 0o700 });
-  const { isDirectory, uid, mode } = Deno.lstatSync(place);
-  if (!isDirectory) throw new Error("it is not a directory");
-  if (uid !== Deno.uid()) throw new Error("it belongs to another user");
-  if (((mode ?? 0) & 0o022) !== 0) throw new Error("others can write to it");
+  const place = makePlace(named);
+  refuseForeignPlace(place);
+  refuseOpenPlace(place);
   return place;
-}
-
-/** The directory without links, made where it is missing, below directories that hold still. */
-function makeAbove(path: string): string {
-  if (!isThere(path)) {
-    const made = join(makeAbove(dirname(path)), basename(path));
-    Deno.mkdirSync(made, { mode: 0o700 });
-    return made;
-  }
-  const real = Deno.realPathSync(path);
-  for (let at = real, done = false; !done; at = dirname(at)) {
-    const { uid, mode } = Deno.lstatSync(at);
-    const [isWritable, isSticky] = [((mode ?? 0) & 0o022) !== 0, ((mode ?? 0) & 0o1000) !== 0];
-    if ((uid !== 0 && uid !== Deno.uid()) || (isWritable && !isSticky)) {
-      throw new Error("others can exchange a directory of its path");
-    }
-    done = at === "/";
-  }
-  return real;
-}
-
-function isThere(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function holds(path: string, bytes: Uint8Array): boolean {

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** The state directory: nobody else's to read, and one agent's at a time. */
-import { dirname } from "node:path";
+/**
+ * The state directory: nobody else's to read or to write, and one agent's at a time. What another user put there, or
+ * could exchange, is not opened: not through a link, not as a pipe or device.
+ */
 import { ConfigError, EnvironmentError } from "../config/config.ts";
 import { fileReason } from "../config/reasons.ts";
+import { makePlace, refuseForeignFile, refuseForeignPlace, refuseOpenPlace } from "./place.ts";
 
 /** Holds the directory until disposed of. */
 export interface StateDir extends Disposable {
+  /** Without links. */
   readonly path: string;
   /** Other programs keep files there too: it stays as open as it was. The agent's own files are 0600 anyway. */
   readonly isShared: boolean;
@@ -23,14 +27,18 @@ const HARMLESS = [LOCK, "lost+found"];
 
 /**
  * Creates the directory (0700) and takes its lock. Disposing of it before `keep` removes the directories that
- * were created, unless others' files are in them by now. Throws `ConfigError` when the directory cannot be
- * used or another agent holds it.
+ * were created, unless others' files are in them by now. Throws `ConfigError` when the path cannot be one, and
+ * `EnvironmentError` when the directory cannot be used as it is, or another agent holds it.
  */
-export function openStateDir(path: string): StateDir {
+export function openStateDir(named: string): StateDir {
   const made: string[] = [];
   let kept = false;
   try {
-    const isShared = make(path, made);
+    const path = makePlace(named, made);
+    refuseForeignPlace(path);
+    const isShared = shut(path, made.length > 0);
+    refuseOpenPlace(path);
+    for (const name of FILES) refuseForeignFile(`${path}/${name}`);
     const lock = takeLock(path);
     return {
       path,
@@ -46,23 +54,15 @@ export function openStateDir(path: string): StateDir {
     // Without the lock nothing in there is ours: another agent may have been faster.
     unmake(made);
     if (error instanceof ConfigError) throw error;
-    throw refusal(path, whyNot(error), error);
+    throw refusal(named, error);
   }
 }
 
-/** Makes what is missing, and notes it in `made`, outermost first. Whether others use the directory. */
-function make(path: string, made: string[]): boolean {
-  const missing: string[] = [];
-  for (let at = path; !isThere(at) && dirname(at) !== at; at = dirname(at)) missing.unshift(at);
-  for (const directory of missing) {
-    Deno.mkdirSync(directory, { mode: 0o700 });
-    made.push(directory);
-  }
-  const { isDirectory, mode } = Deno.statSync(path);
-  if (!isDirectory) throw refusal(path, "it is not a directory");
+/** Takes it from others' eyes. Whether others use the directory: then it must not be shut to them. */
+function shut(path: string, isNew: boolean): boolean {
+  const { mode } = Deno.statSync(path);
   if (((mode ?? 0) & 0o777) === 0o700) return false;
-  // A directory that others use must not be shut to them.
-  if (made.length === 0 && !isOurs(path)) return true;
+  if (!isNew && !isOurs(path)) return true;
   Deno.chmodSync(path, 0o700);
   return false;
 }
@@ -103,25 +103,20 @@ function remove(what: string): void {
   }
 }
 
-function isThere(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
-}
+/** What no waiting mends: the path itself is wrong. */
+const WRONG_PATHS = ["ENAMETOOLONG", "ENOTDIR"];
 
-function whyNot(error: unknown): string {
+function refusal(path: string, cause: unknown): ConfigError {
+  const because = (why: string) => `Cannot use state directory "${path}": ${why}`;
   // The file systems of the kernel say so of every name that they do not have.
-  if (error instanceof Deno.errors.NotFound) return "no directory can be made there";
-  if (error instanceof Deno.errors.NotCapable) {
-    return "the agent never writes there: name another directory (state_dir)";
+  if (cause instanceof Deno.errors.NotFound) {
+    return new ConfigError(because("no directory can be made there"), [], { cause });
   }
-  return fileReason(error);
-}
-
-function refusal(path: string, why: string, cause?: unknown): ConfigError {
-  return new ConfigError(`Cannot use state directory "${path}": ${why}`, [], { cause });
+  if (cause instanceof Deno.errors.NotCapable) {
+    const why = "the agent never writes there: name another directory (state_dir)";
+    return new ConfigError(because(why), [], { cause });
+  }
+  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+  const Refusal = WRONG_PATHS.includes(code) ? ConfigError : EnvironmentError;
+  return new Refusal(because(fileReason(cause)), [], { cause });
 }

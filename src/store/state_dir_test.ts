@@ -94,3 +94,53 @@ Deno.test("a state directory that cannot be used is one sentence", () => {
   assert.equal(why(`${dir.path}/${"x".repeat(300)}`), "the name is too long");
   assert.deepEqual(names(dir.path), ["file"]);
 });
+
+Deno.test("what leads elsewhere, or is no ordinary file, is not opened", () => {
+  using dir = new TempDir();
+  const state = `${dir.path}/state`;
+  Deno.mkdirSync(state, { mode: 0o700 });
+  Deno.writeTextFileSync(`${dir.path}/elsewhere`, "theirs");
+  for (const name of ["lock", "agent.db", "agent.db-wal", "agent.db-shm"]) {
+    Deno.symlinkSync(`${dir.path}/elsewhere`, `${state}/${name}`);
+    assert.equal(why(state), `"${name}" in it is a link`);
+    Deno.removeSync(`${state}/${name}`);
+    Deno.symlinkSync(`${dir.path}/nowhere`, `${state}/${name}`);
+    assert.equal(why(state), `"${name}" in it is a link`);
+    Deno.removeSync(`${state}/${name}`);
+    // Opening a pipe would wait for a writer for ever.
+    new Deno.Command("mkfifo", { args: [`${state}/${name}`] }).outputSync();
+    assert.equal(why(state), `"${name}" in it is not an ordinary file`);
+    Deno.removeSync(`${state}/${name}`);
+    Deno.mkdirSync(`${state}/${name}`);
+    assert.equal(why(state), `"${name}" in it is not an ordinary file`);
+    Deno.removeSync(`${state}/${name}`);
+  }
+  Deno.symlinkSync(state, `${dir.path}/link`);
+  assert.equal(why(`${dir.path}/link`), "it is a link: name what it leads to");
+  assert.deepEqual(names(dir.path), ["elsewhere", "link", "state"]);
+  assert.equal(Deno.readTextFileSync(`${dir.path}/elsewhere`), "theirs");
+  assert.equal(why(state), "");
+});
+
+Deno.test("a directory in which others can exchange files is refused", () => {
+  using dir = new TempDir();
+  const real = Deno.realPathSync(dir.path);
+  const above = `${real}/above`;
+  Deno.mkdirSync(`${above}/state`, { recursive: true, mode: 0o700 });
+  Deno.writeTextFileSync(`${above}/state/foreign`, "");
+  for (const mode of [0o770, 0o707, 0o1777]) {
+    Deno.chmodSync(`${above}/state`, mode);
+    assert.equal(why(`${above}/state`), "others can write to it");
+  }
+  Deno.removeSync(`${above}/state/foreign`);
+  assert.equal(why(`${above}/state`), "", "one that holds nothing is shut");
+  Deno.chmodSync(above, 0o777);
+  assert.equal(
+    why(`${above}/state`),
+    `others can exchange a directory of its path, ${above}`,
+  );
+  assert.match(why(`${above}/new/state`), /^others can exchange/);
+  assert.deepEqual(names(above), ["state"], "nothing is made there");
+  Deno.chmodSync(above, 0o1777);
+  assert.equal(why(`${above}/state`), "", "nobody else's name can be exchanged there");
+});

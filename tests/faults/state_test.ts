@@ -112,3 +112,21 @@ story(
     left.close();
   },
 );
+
+story("a state directory that another user owns is not used", {}, async (stage) => {
+  const dir = stage.world.path("state-h1");
+  const NOBODY = 65534;
+  const start = (then: string) =>
+    stage.launch("h1", {
+      wrap: ["sh", "-c", `${then} && exec "$@"`, "sh"],
+      args: ["--once"],
+    });
+  await refuses(
+    await start(`mkdir -p ${dir} && chown ${NOBODY} ${dir}`),
+    /Cannot use state directory .*: it belongs to another user/,
+  );
+  await refuses(
+    await start(`chown 0 ${dir} && touch ${dir}/agent.db && chown ${NOBODY} ${dir}/agent.db`),
+    /Cannot use state directory .*: "agent\.db" in it belongs to another user/,
+  );
+});

@@ -12,6 +12,7 @@ export const FOLDERS: Readonly<Record<string, readonly string[]>> = {
     "src/pcap",
     "src/plane",
     "src/rpc",
+    "src/store",
     "src/pipes",
     "src/pki",
     "src/config",
