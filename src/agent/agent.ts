@@ -249,6 +249,7 @@ function assemble(
     gatewayMac: config.gatewayMac,
     nextHopMac: (sa) => hops.macFor(sa),
     localMac: (vip) => workloads.macOf(vip),
+    maxCryptoIds: plane.granted().maxCryptoIds,
   });
   const uplink = new Uplink({
     plane,

@@ -70,6 +70,8 @@ export const APPLIES: { readonly [K in keyof FileForm]-?: Applies<FileForm[K]> }
     grace: "live",
     back_off: "live",
     back_off_max: "live",
+    peer_share: "live",
+    source_share: "live",
   },
   rotation: "live",
   security: "live",

@@ -22,6 +22,7 @@ Deno.test("the smallest file gets every default", () => {
       host: "pf0vf0",
       backend: "auto",
       hostGuard: "auto",
+      maxEntries: 524_288,
       uplinkVlan: 0,
     },
     psp: {

@@ -95,6 +95,8 @@ const softPlane = section({
   backend: v.optional(oneOf(["auto", "openssl", "ipsec-mb"]), "auto"),
   // Whether this host's kernel is kept from what comes in: where that can be had, always, or never.
   host_guard: v.optional(oneOf(["auto", "require", "off"]), "auto"),
+  // Four for each tunnel: 131,072 of them.
+  max_entries: v.optional(integer(64, LIMITS.max_entries.max), 524_288),
   ...planeCommon,
 }, {
   uplink: 'the interface towards the other hosts, such as "p0"',
@@ -107,6 +109,7 @@ const docaPlane = section({
   cores: v.optional(coreList, "0"),
   // Absent: what DPDK takes by itself.
   hugepages_mb: v.optional(size(LIMITS.hugepages_mb)),
+  max_entries: v.optional(integer(64, LIMITS.max_entries.max), LIMITS.max_entries.default),
   ...planeCommon,
 }, {
   pci: 'the uplink\'s PCI address, such as "0000:03:00.0"',
@@ -181,6 +184,9 @@ const tunnel = section({
   grace: v.optional(duration(0, HOUR), "5s"),
   back_off: v.optional(duration(10, HOUR), "1s"),
   back_off_max: v.optional(duration(10, DAY), "1m"),
+  // Tunnels that one peer may have, and that one workload's address may open. Absent: by the table and the peers.
+  peer_share: v.optional(integer(1, LIMITS.max_entries.max)),
+  source_share: v.optional(integer(1, LIMITS.max_entries.max)),
 });
 
 /** The whole file. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** The control core, assembled: events and requests in, entries and requests out. */
-import type { Plane, PlaneEvent } from "../../ffi/plane.ts";
+import type { Granted, Plane, PlaneEvent } from "../../ffi/plane.ts";
 import type { Config } from "../config/config.ts";
 import type { Clock } from "../model/clock.ts";
 import { Counters } from "../model/counters.ts";
@@ -25,22 +25,25 @@ import { Recorder } from "./recorder.ts";
 import { RequestMemory, Responder } from "./responder.ts";
 import { Rotation } from "./rotation.ts";
 import { Scheduler } from "./scheduler.ts";
+import { Shares, tunnelsWithin } from "./shares.ts";
 import { KeyShares, SpiSource } from "./spis.ts";
 import { Restore, Ticker } from "./ticker.ts";
 import { isLive } from "./tunnel.ts";
 import { TunnelTable } from "./tunnel_table.ts";
 
 /** The part of the plane that the core uses. */
-export type CorePlane = Pick<
-  Plane,
-  | "port"
-  | "generateSpis"
-  | "rotateMasterKey"
-  | "masterKey"
-  | "releaseHeld"
-  | "dropHeld"
-  | "clearHoldOff"
->;
+export type CorePlane =
+  & Pick<
+    Plane,
+    | "port"
+    | "generateSpis"
+    | "rotateMasterKey"
+    | "masterKey"
+    | "releaseHeld"
+    | "dropHeld"
+    | "clearHoldOff"
+  >
+  & { granted(): Pick<Granted, "maxEntries" | "maxCryptoIds"> };
 
 /** What the core is given; each of its parts gets what it uses of it. */
 export interface Powers {
@@ -109,8 +112,14 @@ export function createCore(powers: Powers): Core {
   const gate = new PeerGate({ config, peers, epochs, watch, clock, counters });
   const spis = new SpiSource({ plane, store, clock, defaults });
   const memory = new RequestMemory(shares);
+  const places = new Shares({
+    tunnels: tunnelsWithin(plane.granted()),
+    config,
+    peers: () => peers.count,
+  });
   const table = new TunnelTable({
     flows,
+    shares: places,
     plane,
     clock,
     counters,
@@ -167,6 +176,7 @@ export function createCore(powers: Powers): Core {
     gate,
     memory,
     table,
+    shares: places,
     spis,
     offers: initiator,
     defaults,

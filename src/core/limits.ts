@@ -7,8 +7,34 @@
 
 // ---- tunnels ---------------------------------------------------------------------------------------
 
-/** Tunnels at most; the plane has a limit of its own. */
+/** Tunnels at most; a plane with fewer entries or crypto ids has room for fewer. */
 export const MAX_TUNNELS = 131_072;
+/**
+ * Entries of the plane that one tunnel may take: transmit, receive, receive once more while a rekey goes on, and with
+ * sampling that of its crypto id.
+ */
+export const ENTRIES_PER_TUNNEL = 4;
+/** Crypto ids: one in use, one that retires (`FlowTableOptions.retireMs`). */
+export const IDS_PER_TUNNEL = 2;
+/** A peer's share of the tunnels is one part in so many; so is that of a workload's address, and what is kept. */
+export const SHARE_OF_TABLE = 8;
+/** Receive SAs of one peer, for each of its tunnels ... */
+export const SAS_PER_TUNNEL = 2;
+/** ... and so many beside them: a few tunnels are rekeyed again and again. */
+export const SAS_BESIDE = 256;
+/** Where there is no room for a new tunnel, one goes on which nothing passed for this long ... */
+export const EVICT_IDLE_MS = 30_000;
+/** ... or that is up for this long, with nothing in one of the two directions ... */
+export const EVICT_SILENT_MS = 500;
+/** ... and fewer packets than this in the other: a scan looks so, and a flow in one direction alone does not. */
+export const SILENT_PACKETS = 8n;
+/** An address with so many tunnels, and twice as many as another, has that one's patience no more. */
+export const MANY_TUNNELS = 8;
+/** Tunnels that are passed, and that the plane is asked about, in one search for such a one. */
+export const EVICT_PASSED = 1024;
+export const EVICT_LOOKS = 16;
+/** How long a flow is dropped that found no room. */
+export const NO_ROOM_HOLD_OFF_MS = 1000;
 /** Receive SAs of one tunnel at most: beyond it the one goes that the peer least likely sends with. */
 export const MAX_RX_SAS = 6;
 /** The receiver goes on accepting this long after the sender has to stop: for what is under way. */

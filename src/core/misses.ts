@@ -9,7 +9,7 @@ import type { Log } from "../model/log.ts";
 import { pairKey, type VipPair } from "../model/sa.ts";
 import { canonicalVip, isLinkScope } from "../model/vip.ts";
 import type { Peers } from "./directory.ts";
-import { NO_PEER_HOLD_OFF_MS } from "./limits.ts";
+import { NO_PEER_HOLD_OFF_MS, NO_ROOM_HOLD_OFF_MS } from "./limits.ts";
 import type { PeerLines } from "./peer.ts";
 import { isLive } from "./tunnel.ts";
 import type { Tunnel, TunnelTable } from "./tunnel_table.ts";
@@ -70,8 +70,16 @@ export class Misses {
       if (at !== undefined && line.patientUntil <= now) {
         return this.#drop(flow, { reason: "back_off", counter: "back-off", holdOffMs: at - now });
       }
-      if (known === undefined && this.#table.full) {
-        return this.#drop(flow, { reason: "no_resource", counter: "no-resource" });
+      const lack = known === undefined
+        ? this.#table.lacks({ pair, peer: peer.id, side: "local" })
+        : undefined;
+      if (lack !== undefined) {
+        log.warn("A workload's tunnel found no room", { peer: peer.id, ...pair, reason: lack });
+        return this.#drop(flow, {
+          reason: "no_resource",
+          counter: lack,
+          holdOffMs: NO_ROOM_HOLD_OFF_MS,
+        });
       }
     }
     this.#table.apply(this.#reconciled(this.#table.ensure(pair, peer.id)), { type: "miss", flow });
@@ -83,6 +91,10 @@ export class Misses {
     const { backOff } = lines.of(peer);
     if (this.stopping || peers.denied(peer) || !peers.isLocal(pair.localVip)) return false;
     if (!peers.owns(peer, pair.remoteVip) || backOff.nextAttemptAt(clock.now()) !== undefined) {
+      return false;
+    }
+    const known = this.#table.get(pairKey(pair));
+    if (known === undefined && this.#table.lacks({ pair, peer, side: "local" }) !== undefined) {
       return false;
     }
     this.#table.apply(this.#table.ensure(pair, peer), { type: "wanted" });

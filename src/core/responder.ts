@@ -25,6 +25,7 @@ import type { Initiator } from "./initiator.ts";
 import { MEMORY_MS, MEMORY_TUNNELS_PER_PEER, UNHEARD_ASK_MS, UNHEARD_SPREAD_MS } from "./limits.ts";
 import { cryptOffsetProblem, paramsProblem, type SaDefaults, txFrom } from "./params.ts";
 import type { PeerGate } from "./peer.ts";
+import type { Shares, Shortage } from "./shares.ts";
 import type { Derived, KeyShares, SpiSource } from "./spis.ts";
 import { offerOf } from "./tunnel.ts";
 import type { TunnelTable } from "./tunnel_table.ts";
@@ -34,6 +35,24 @@ interface Granted {
   readonly offer: TunnelOffer;
   readonly pair: VipPair;
 }
+
+/** The tunnels of a request, as they are judged one after the other. */
+interface Batch {
+  readonly version: PspVersion;
+  readonly seen: Set<string>;
+  /** Promised and not taken yet: places in the table, in all and by the caller's address, and receive SAs. */
+  places: number;
+  readonly placesOf: Map<string, number>;
+  sas: number;
+}
+
+/** What the peer is told. */
+const NO_ROOM: Readonly<Record<Shortage, string>> = {
+  "peer-share": "the host has as many tunnels with this peer as it may (its tunnel.peer_share)",
+  "source-share": "the address has as many tunnels at the host as it may (its tunnel.source_share)",
+  "peer-sas": "the host has more SAs with this peer than their tunnels need",
+  "tunnels-full": "the host has no room for another tunnel",
+};
 
 type Refused = Extract<TunnelOutcome, { readonly ok: false }>;
 type Verdict = Granted | Refused;
@@ -53,6 +72,7 @@ export interface ResponderOptions {
   readonly gate: Pick<PeerGate, "admit" | "checkEpoch">;
   readonly memory: RequestMemory;
   readonly table: TunnelTable;
+  readonly shares: Pick<Shares, "lacksSa">;
   readonly spis: Pick<SpiSource, "derive">;
   /** What this host offers at this very moment. */
   readonly offers: Pick<Initiator, "inFlight">;
@@ -136,8 +156,8 @@ export class Responder {
     peer: PeerConfig,
     { request, version }: { readonly request: NewTunnelRequest; readonly version: PspVersion },
   ): TunnelOutcome[] {
-    const seen = new Set<string>();
-    const verdicts = request.tunnels.map((offer) => this.#judge(peer, { offer, version, seen }));
+    const batch: Batch = { version, seen: new Set(), places: 0, placesOf: new Map(), sas: 0 };
+    const verdicts = request.tunnels.map((offer) => this.#judge(peer, { offer, batch }));
     const fresh = verdicts.flatMap((v) =>
       "offer" in v && this.#crossing(v.pair, version) === undefined ? [{ pair: v.pair, peer }] : []
     );
@@ -180,13 +200,10 @@ export class Responder {
 
   #judge(
     peer: PeerConfig,
-    { offer, version, seen }: {
-      readonly offer: TunnelOffer;
-      readonly version: PspVersion;
-      readonly seen: Set<string>;
-    },
+    { offer, batch }: { readonly offer: TunnelOffer; readonly batch: Batch },
   ): Verdict {
-    const { peers, counters, config } = this.#options;
+    const { peers, config } = this.#options;
+    const { version, seen } = batch;
     const [theirs, ours] = [canonicalVip(offer.localVip), canonicalVip(offer.remoteVip)];
     const refuse = (code: RefusalCode, why: string) => this.#refuse(peer, code, why);
     if (theirs === undefined || ours === undefined || familyOf(theirs) !== familyOf(ours)) {
@@ -211,11 +228,37 @@ export class Responder {
     if (problem !== undefined) return refuse("invalid_argument", problem);
     const readable = cryptOffsetProblem(offer.reverse, { psp: config.psp, vip: ours });
     if (readable !== undefined) return refuse("crypt_offset", readable);
-    if (this.#table.full && this.#table.get(key) === undefined) {
-      counters.add("no-resource");
-      return { ok: false, code: "resource_exhausted", message: "too many tunnels" };
+    const lack = this.#room({ pair, peer: peer.id }, batch);
+    return lack === undefined ? { offer, pair } : this.#noRoom(peer, lack);
+  }
+
+  /** What a tunnel lacks beside those of the same request that found room. */
+  #room(
+    { pair, peer }: { readonly pair: VipPair; readonly peer: string },
+    batch: Batch,
+  ): Shortage | undefined {
+    const known = this.#table.get(pairKey(pair));
+    const { remoteVip: source } = pair;
+    const promised = { peer: batch.places, source: batch.placesOf.get(source) ?? 0 };
+    const lack = known === undefined
+      ? this.#table.lacks({ pair, peer, side: "peer" }, promised)
+      : this.#crossing(pair, batch.version) === undefined
+      ? this.#options.shares.lacksSa(peer, batch.sas)
+      : undefined;
+    if (lack !== undefined) return lack;
+    batch.sas++;
+    if (known === undefined) {
+      batch.places++;
+      batch.placesOf.set(source, promised.source + 1);
     }
-    return { offer, pair };
+    return undefined;
+  }
+
+  #noRoom({ id }: PeerConfig, lack: Shortage): Refused {
+    const { counters, log } = this.#options;
+    counters.add(lack);
+    log.warn("A tunnel that a peer asked for found no room", { peer: id, reason: lack });
+    return { ok: false, code: "resource_exhausted", message: NO_ROOM[lack] };
   }
 
   #refuse({ id }: PeerConfig, code: RefusalCode, message: string): Refused {
@@ -241,7 +284,7 @@ export class Responder {
     const { tx: made, key } = txFrom(defaults, { params: reverse, pair, peer, epoch, at });
     const askAt = at.now + UNHEARD_ASK_MS + random.uniform() * UNHEARD_SPREAD_MS;
     const tx = { ...made, unconfirmed: { serial, askAt } };
-    const tunnel = this.#table.ensure(pair, peer.id);
+    const tunnel = this.#table.ensure(pair, peer.id, "peer");
     this.#table.apply(tunnel, { type: "asked", tx, key, rx });
     this.#table.note(tunnel, "");
   }

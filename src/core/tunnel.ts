@@ -169,6 +169,8 @@ export type Event<K> =
   | { readonly type: "peer_back" }
   /** The peer closed its side, or is about to stop: hold packets from now on. */
   | { readonly type: "closed_by_peer" }
+  /** Its place is wanted for another one. */
+  | { readonly type: "evicted" }
   /** This host ends it at once. */
   | { readonly type: "close"; readonly reason: DropReason }
   /** Its addresses are others' now: nothing of it stays, and what it holds is somebody else's to release. */
@@ -257,6 +259,8 @@ export function step<K>(state: State, event: Event<K>, context: Context): Step<K
       return peerBack(state);
     case "closed_by_peer":
       return closedByPeer(state, context);
+    case "evicted":
+      return evicted(state);
     case "close":
       return close(state, event.reason);
     case "moved":
@@ -688,6 +692,17 @@ function closedByPeer<K>(state: State, context: Context): Step<K> {
     default:
       return state satisfies never;
   }
+}
+
+/** Its place is wanted for another one: nothing stays, and the peer is told. */
+function evicted<K>(state: State): Step<K> {
+  if (state.kind === "closed") return { state, effects: [] };
+  const { state: next, effects } = close<K>(state, "no_resource");
+  const tell: Effect<K>[] = isLive(state) ? [{ do: "tell_closed" }] : [];
+  return {
+    state: next,
+    effects: [...effects, ...tell, { do: "count", counter: "tunnels-evicted" }],
+  };
 }
 
 /** This host ends it at once. */

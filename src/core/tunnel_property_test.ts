@@ -29,6 +29,7 @@ Deno.test("whatever happens in whatever order, entries and state agree", () => {
     "peer_restarted",
     "peer_back",
     "closed_by_peer",
+    "evicted",
     "close",
     "moved",
     "peer_changed",

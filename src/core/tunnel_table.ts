@@ -8,7 +8,16 @@ import type { Counters } from "../model/counters.ts";
 import type { Flows } from "../model/flows.ts";
 import type { Log } from "../model/log.ts";
 import { pairKey, type VipPair } from "../model/sa.ts";
-import { MAX_TUNNELS } from "./limits.ts";
+import { EVICT_LOOKS, EVICT_PASSED } from "./limits.ts";
+import {
+  isSpare,
+  type Party,
+  patienceMs,
+  type Promised,
+  type Shares,
+  type Shortage,
+  type Side,
+} from "./shares.ts";
 import {
   CLOSED,
   type Effect,
@@ -49,6 +58,7 @@ export interface TunnelTableOptions {
   readonly log: Log;
   readonly clock: Clock;
   readonly config: Pick<Config, "tunnel">;
+  readonly shares: Shares;
   /** The pair wants to be in the next request to its peer. */
   readonly onAsk: (tunnel: Tunnel) => void;
   /** This side closed the tunnel for want of traffic. */
@@ -62,12 +72,23 @@ export interface TunnelTableOptions {
 /** Tells somebody of a step that was taken. */
 type Tell = () => void;
 
-type Entry = { -readonly [K in keyof Tunnel]: Tunnel[K] };
+/** A tunnel, and the address to whose share it counts. */
+type Entry = { -readonly [K in keyof Tunnel]: Tunnel[K] } & Pick<Party, "source">;
+
+function sourceOf({ localVip, remoteVip }: VipPair, side: Side): string {
+  return side === "local" ? localVip : remoteVip;
+}
+
+/** Tunnels of one peer, and where the last search for a spare one among them ended. */
+interface OfPeer {
+  readonly entries: Set<Entry>;
+  hand: Iterator<Entry> | undefined;
+}
 
 /** All tunnels by pair, by peer and by SPI. */
 export class TunnelTable {
   readonly #byKey = new Map<string, Entry>();
-  readonly #byPeer = new Map<string, Set<Entry>>();
+  readonly #byPeer = new Map<string, OfPeer>();
   readonly #byRxSpi = new Map<number, Entry>();
   readonly #due = new DueHeap();
   readonly #options: TunnelTableOptions;
@@ -82,9 +103,24 @@ export class TunnelTable {
     return this.#byKey.size;
   }
 
-  /** Whether a new tunnel has no place here. */
-  get full(): boolean {
-    return this.#byKey.size >= MAX_TUNNELS;
+  /**
+   * Whether one more tunnel has a place here; one that is worth less may have to go for it. undefined: it has.
+   */
+  lacks(
+    { pair, peer, side }: {
+      readonly pair: VipPair;
+      readonly peer: string;
+      readonly side: Side;
+    },
+    promised?: Promised,
+  ): Shortage | undefined {
+    const { shares } = this.#options;
+    const party = { peer, source: sourceOf(pair, side) };
+    const lack = shares.lacks(party, promised);
+    if (lack === undefined) return undefined;
+    const among = lack === "tunnels-full" ? shares.heaviest() ?? peer : peer;
+    const found = this.#evictOne(among, { for: party.source, alone: lack === "source-share" });
+    return found ? shares.lacks(party, promised) : lack;
   }
 
   get(key: string): Tunnel | undefined {
@@ -96,7 +132,7 @@ export class TunnelTable {
   }
 
   ofPeer(peer: string): readonly Tunnel[] {
-    return [...this.#byPeer.get(peer) ?? []];
+    return [...this.#byPeer.get(peer)?.entries ?? []];
   }
 
   /** The tunnel that receives with an SPI. */
@@ -104,17 +140,26 @@ export class TunnelTable {
     return this.#byRxSpi.get(spi);
   }
 
-  /** The tunnel of a pair; a closed one when there was none. */
-  ensure(pair: VipPair, peer: string): Tunnel {
+  /** The tunnel of a pair; a closed one when there was none, which counts to whoever wished for it. */
+  ensure(pair: VipPair, peer: string, side: Side = "local"): Tunnel {
     const key = pairKey(pair);
     const there = this.#byKey.get(key);
     if (there !== undefined) return there;
     const { localVip, remoteVip } = pair;
-    const entry: Entry = { key, pair: { localVip, remoteVip }, peer, state: CLOSED, lastError: "" };
+    const entry: Entry = {
+      key,
+      pair: { localVip, remoteVip },
+      peer,
+      state: CLOSED,
+      lastError: "",
+      source: sourceOf(pair, side),
+    };
     this.#byKey.set(key, entry);
     const ofPeer = this.#byPeer.get(peer);
-    if (ofPeer === undefined) this.#byPeer.set(peer, new Set([entry]));
-    else ofPeer.add(entry);
+    if (ofPeer === undefined) {
+      this.#byPeer.set(peer, { entries: new Set([entry]), hand: undefined });
+    } else ofPeer.entries.add(entry);
+    this.#options.shares.enter(entry);
     this.membership++;
     return entry;
   }
@@ -178,6 +223,46 @@ export class TunnelTable {
   look(tunnel: Tunnel): void {
     const entry = this.#byKey.get(tunnel.key);
     if (entry !== undefined) this.apply(entry, { type: "tick", seen: this.#seen(entry) });
+  }
+
+  /**
+   * Closes one tunnel of a peer that is worth less than a new one of the source `for`; `alone`: one of the same source.
+   * Each search goes on where the last one ended, so that none is asked about again and again.
+   */
+  #evictOne(
+    peer: string,
+    wanted: { readonly for: string; readonly alone: boolean },
+  ): boolean {
+    const ofPeer = this.#byPeer.get(peer);
+    if (ofPeer === undefined) return false;
+    const { clock, shares } = this.#options;
+    const wants = shares.tunnelsFrom(wanted.for);
+    const isWorthLess = ({ state, source }: Entry) =>
+      isSpare(state, {
+        now: clock.now(),
+        patienceMs: patienceMs(wants, shares.tunnelsFrom(source)),
+      });
+    let looks = EVICT_LOOKS;
+    let restarts = 2;
+    for (let passed = 0; passed < EVICT_PASSED && looks > 0; passed++) {
+      const next = (ofPeer.hand ??= ofPeer.entries.values()).next();
+      if (next.done) {
+        ofPeer.hand = undefined;
+        if (--restarts === 0) return false;
+        continue;
+      }
+      const entry = next.value;
+      if (wanted.alone && entry.source !== wanted.for) continue;
+      if (!isWorthLess(entry)) continue;
+      looks--;
+      // By what has passed meanwhile it may be in use.
+      this.look(entry);
+      if (this.#byKey.get(entry.key) !== entry) return true;
+      if (!isWorthLess(entry)) continue;
+      this.apply(entry, { type: "evicted" });
+      return true;
+    }
+    return false;
   }
 
   #seen({ pair, state }: Entry): Seen {
@@ -253,6 +338,7 @@ export class TunnelTable {
     if (before.rx !== after.rx) {
       for (const { sa: { spi } } of before.rx) this.#byRxSpi.delete(spi);
       for (const { sa: { spi } } of after.rx) this.#byRxSpi.set(spi, entry);
+      this.#options.shares.sas(entry.peer, after.rx.length - before.rx.length);
     }
     this.#due.set(entry.key, nextDue(after, this.#options.config.tunnel));
     this.#options.onChange(entry);
@@ -264,8 +350,9 @@ export class TunnelTable {
     this.#byKey.delete(entry.key);
     this.#due.delete(entry.key);
     const ofPeer = this.#byPeer.get(entry.peer);
-    ofPeer?.delete(entry);
-    if (ofPeer?.size === 0) this.#byPeer.delete(entry.peer);
+    ofPeer?.entries.delete(entry);
+    if (ofPeer?.entries.size === 0) this.#byPeer.delete(entry.peer);
+    this.#options.shares.leave(entry);
     this.membership++;
   }
 }

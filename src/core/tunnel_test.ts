@@ -57,6 +57,7 @@ const events: Record<string, Event<string>> = {
   peer_restarted: { type: "peer_restarted" },
   peer_back: { type: "peer_back" },
   closed_by_peer: { type: "closed_by_peer" },
+  evicted: { type: "evicted" },
   close: { type: "close", reason: "shutdown" },
   moved: { type: "moved" },
   "peer_changed, elsewhere": { type: "peer_changed", pip: "192.0.2.99" },
@@ -198,6 +199,15 @@ const table: Record<string, Record<string, string>> = {
     up: "closed: remove_tx #tunnels-closed",
     rekeying: "opening: remove_tx",
     "rekeying+": "opening+: remove_tx",
+  },
+  evicted: {
+    opening: "closed: drop(7,no_resource,0) #tunnels-evicted",
+    "opening+": "closed: drop(7,no_resource,0) remove_rx(1) #tunnels-evicted",
+    up: "closed: remove_tx remove_rx(1) #tunnels-closed tell_closed #tunnels-evicted",
+    rekeying: "closed: remove_tx remove_rx(1) #tunnels-closed tell_closed #tunnels-evicted",
+    "rekeying+":
+      "closed: remove_tx remove_rx(1) remove_rx(2) #tunnels-closed tell_closed #tunnels-evicted",
+    failed: "closed: #tunnels-evicted",
   },
   close: {
     opening: "closed: drop(7,shutdown,0)",

@@ -30,6 +30,12 @@ export const AGENT_COUNTERS = {
   "foreign-source": "misses from an address that is not this host's",
   "back-off": "misses dropped while their peer or tunnel backs off",
   "no-resource": "tunnels not set up because the plane refused",
+  "peer-share": "tunnels refused: their peer has as many as it may (tunnel.peer_share)",
+  "source-share":
+    "tunnels refused: the address that wants them has as many as it may (tunnel.source_share)",
+  "peer-sas": "tunnels refused to a peer that has more SAs than its tunnels need",
+  "tunnels-full": "tunnels refused: the table is full, and none in it is idle",
+  "tunnels-evicted": "tunnels closed to make room: failed, idle, or nobody answered on them",
   "refused-identity": "requests from a peer that is unknown or on the deny list",
   "refused-vip":
     "tunnels refused: the caller does not own the source, or this host the destination",

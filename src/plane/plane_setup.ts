@@ -67,8 +67,15 @@ function openPlane(library: Library, config: Config): DataPlane {
   }
 }
 
+/** Half as many as entries: one in use and one that retires, for tunnels of four entries each. */
+function cryptoIdsFor(maxEntries: number): number {
+  return Math.ceil(maxEntries / 2);
+}
+
 function planeOptions({ plane, psp, hold }: Config): PlaneOptions {
   const common = {
+    maxEntries: plane.maxEntries,
+    maxCryptoIds: cryptoIdsFor(plane.maxEntries),
     sampleBytes: psp.sampleBytes,
     mssClamp: psp.mssClamp,
     holdPacketsPerFlow: hold.packetsPerFlow,

@@ -5,9 +5,14 @@ import { LIMITS } from "../../ffi/symbols.ts";
 import type { Config } from "../../src/config/config.ts";
 
 /** Parts of the configuration that a test may set. */
-export type Changes = {
-  readonly [K in "tunnel" | "rpc" | "psp" | "rotation" | "security"]?: Partial<Config[K]>;
-};
+export type Changes =
+  & {
+    readonly [K in "tunnel" | "rpc" | "psp" | "rotation" | "security"]?: Partial<Config[K]>;
+  }
+  & {
+    /** Of the plane; absent: its own default. */
+    readonly maxEntries?: number;
+  };
 
 /** Host `n` of `hosts`, each a peer of every other. */
 export function configOf(
@@ -33,6 +38,7 @@ export function configOf(
       host: "h",
       backend: "auto",
       hostGuard: "auto",
+      maxEntries: changes.maxEntries ?? LIMITS.max_entries.default,
       uplinkVlan: 0,
     },
     psp: {

@@ -111,6 +111,7 @@ export class Host {
     return new MemoryFlows({
       clock: this.world.clock,
       seed: this.n * 1000 + starts,
+      maxEntries: this.config.plane.maxEntries,
       transmit: ({ sa, key }) => this.world.carry(this, { sa, key }),
       event: (event) => {
         const { core } = this;

@@ -204,6 +204,7 @@ function planeFor(
     generateSpis: (version, n) => plane.generateSpis(version, n),
     rotateMasterKey: () => plane.rotateMasterKey(),
     masterKey: () => plane.masterKey(),
+    granted: () => plane.granted(),
     clearHoldOff: () => plane.clearHoldOff(),
     releaseHeld: (flow) => {
       settled.done(flow);

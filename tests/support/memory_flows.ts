@@ -14,6 +14,7 @@ import {
   type Stats,
   type TxKey,
 } from "../../ffi/plane.ts";
+import { LIMITS } from "../../ffi/symbols.ts";
 import type { CorePlane } from "../../src/core/core.ts";
 import type { Flows } from "../../src/model/flows.ts";
 import type { RxSa, TxSa, VipPair } from "../../src/model/sa.ts";
@@ -81,6 +82,8 @@ export class MemoryFlows implements Flows, CorePlane {
     readonly options: {
       readonly clock: Clock;
       readonly seed: number;
+      /** Absent: the plane's own default. */
+      readonly maxEntries?: number;
       /** Sends a sealed packet; called for each packet that has an entry. */
       transmit(packet: { sa: TxSa; key: string }): void;
       event(event: PlaneEvent): void;
@@ -201,6 +204,11 @@ export class MemoryFlows implements Flows, CorePlane {
       forwards: [],
       guard: { state: "stands", restored: 0 },
     };
+  }
+
+  granted(): { readonly maxEntries: number; readonly maxCryptoIds: number } {
+    const { maxEntries = LIMITS.max_entries.default } = this.options;
+    return { maxEntries, maxCryptoIds: Math.ceil(maxEntries / 2) };
   }
 
   generateSpis(version: PspVersionNumber, n: number): SpiKey[] {

@@ -16,6 +16,7 @@ import {
   type Stats,
   type TxKey,
 } from "../../../ffi/plane.ts";
+import { LIMITS } from "../../../ffi/symbols.ts";
 import type { CorePlane } from "../../../src/core/core.ts";
 import type { Flows } from "../../../src/model/flows.ts";
 import { pairKey, type RxSa, type TxSa, type VipPair } from "../../../src/model/sa.ts";
@@ -263,6 +264,10 @@ export class WorldPlane implements Flows, CorePlane {
     for (const [spi, { generation }] of this.#keys) {
       if (generation + 2n <= this.#rotations) this.#keys.delete(spi);
     }
+  }
+
+  granted(): { readonly maxEntries: number; readonly maxCryptoIds: number } {
+    return { maxEntries: LIMITS.max_entries.default, maxCryptoIds: LIMITS.max_crypto_ids.default };
   }
 
   masterKey(): MasterKeyInfo {
