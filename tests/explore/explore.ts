@@ -128,7 +128,7 @@ export function look(
   if (!isNew(hash)) return undefined;
   const choices = stage.choices();
   if (wrong.length > 0) return { hash, choices, wrong, healMs: 0, settleMs: 0 };
-  return { hash, choices, ...heal(stage) };
+  return { hash, choices, ...heal(stage, hash % 2) };
 }
 
 function pathOf(node: Node): string[] {

@@ -84,6 +84,8 @@ export class Stage {
   readonly denied = new Set<string>();
   /** The latest boot epoch of a host that another has heard, by "hearer speaker". */
   readonly heard = new Map<string, bigint>();
+  /** SPIs with which a host must not receive any more: they were agreed with a start of its peer that is over. */
+  readonly voided = new Map<string, Set<number>>();
   /** How often each request was sent, and each host's last one. */
   readonly #tries = new Map<string, number>();
   readonly #lastId = new Map<string, string>();
@@ -117,9 +119,11 @@ export class Stage {
     const { world, left } = this;
     const all: string[] = [];
     const seen = new Set<string>();
-    for (const { n, from, to, body: { kind }, call } of world.wire.messages.values()) {
-      const first = !seen.has(`${from}${to}`);
-      seen.add(`${from}${to}`);
+    for (const message of world.wire.messages.values()) {
+      const { n, body: { kind }, call } = message;
+      const way = this.#wayOf(message);
+      const first = !seen.has(way);
+      seen.add(way);
       if (first || left.reorder > 0) all.push(`deliver ${n}`);
       if (left.lose > 0) all.push(`lose ${n}`);
       const asks = kind === "request" || kind === "notice";
@@ -224,13 +228,21 @@ export class Stage {
     return hashOf(this.text());
   }
 
+  /** Whether nothing that was sent before it, on the same connection, is still under way. */
   #isFirst(n: number): boolean {
     const { messages } = this.world.wire;
     const it = messages.get(n);
-    for (const { n: other, from, to } of messages.values()) {
-      if (from === it?.from && to === it?.to) return other === n;
+    if (it === undefined) return true;
+    for (const message of messages.values()) {
+      if (this.#wayOf(message) === this.#wayOf(it)) return message.n === n;
     }
     return true;
+  }
+
+  /** A connection in one direction: each process has one of its own to ask, and is answered on it. */
+  #wayOf({ from, to, body: { kind }, life }: Message): string {
+    const asks = kind === "request" || kind === "notice";
+    return `${from} ${to} ${asks} ${life === this.world.byId(from).life}`;
   }
 
   #tick(): void {
@@ -340,6 +352,21 @@ export class Stage {
       ? body.bootEpoch
       : 0n;
     const way = `${to} ${from}`;
-    if (epoch > (this.heard.get(way) ?? 0n)) this.heard.set(way, epoch);
+    const before = this.heard.get(way) ?? 0n;
+    if (epoch <= before) return;
+    this.heard.set(way, epoch);
+    if (before > 0n) this.#void(this.world.byId(to));
+  }
+
+  /** What was agreed with the peer's start before this one has to go; what the peer may have stays. */
+  #void(host: WorldHost): void {
+    const spis = this.voided.get(host.id) ?? new Set();
+    this.voided.set(host.id, spis);
+    for (const { state } of host.table.all()) {
+      const offer = "offered" in state ? state.offered : undefined;
+      for (const { sa: { spi }, maybeUntil } of state.rx) {
+        if (maybeUntil === undefined && spi !== offer) spis.add(spi);
+      }
+    }
   }
 }

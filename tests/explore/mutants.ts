@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Mistakes that a protocol like this has had somewhere, planted into a copy of the core: each is found by an exploration
+ * that `make test` has time for, or the exploration is worth nothing.
+ */
+import { type Bounds, type Budgets, NOTHING } from "./stage.ts";
+import type { Patch } from "./world/load.ts";
+
+/** A planted mistake. */
+export interface Mutant {
+  readonly name: string;
+  readonly patches: readonly Patch[];
+  /** Where it is looked for. */
+  readonly bounds: Bounds;
+  /** What is said of it. */
+  readonly found: RegExp;
+}
+
+export const MUTANTS: readonly Mutant[] = [
+  mutant("release before transmit is programmed", { packets: 1 }, {
+    file: "tunnel.ts",
+    find: 'if (newer) effects.push({ do: "set_tx", sa: to.tx.sa, key: to.key });',
+    replace: `if (state.kind === "opening") {
+      for (const flow of state.flows) effects.push({ do: "release", flow });
+      state = { ...state, flows: [] };
+    }
+    if (newer) effects.push({ do: "set_tx", sa: to.tx.sa, key: to.key });`,
+    found: /released before transmit/,
+  }),
+  mutant("advertise before receive is programmed", { packets: 1 }, {
+    file: "tunnel.ts",
+    find: 'effects: [{ do: "add_rx", sa: rx.sa }],',
+    replace: "effects: [],",
+    found: /no packet .*passes/,
+  }),
+  mutant("retire before the grace is over", { packets: 2, slow: 1, rekey: 1 }, {
+    file: "tunnel.ts",
+    find: "return Math.max(rx.supersededAt, rx.seenAt) + graceMs;",
+    replace: "return rx.supersededAt + 0 * graceMs;",
+    found: /grace time in vain/,
+  }),
+  mutant("retire what the peer may still send with", { packets: 1, rekey: 1, lose: 1 }, {
+    file: "tunnel.ts",
+    find: "if (rx.confirmed && rx.sa.serial > known) known = rx.sa.serial;",
+    replace: "if (rx.sa.serial > known) known = rx.sa.serial;",
+    found: /into nothing/,
+  }),
+  mutant("take back what the peer may have", { packets: 1, lose: 2 }, {
+    file: "tunnel.ts",
+    find: "if (!maybe) {",
+    replace: "if (maybe || !maybe) {",
+    found: /into nothing/,
+  }),
+  mutant("accept an older serial", { packets: 1, rekey: 1, delay: 4 }, {
+    file: "tunnel.ts",
+    find: "return a.epoch > b.epoch || (a.epoch === b.epoch && a.serial > b.serial);",
+    replace: "return a.epoch > b.epoch || (a.epoch === b.epoch && a.serial !== b.serial);",
+    found: /into nothing|were lost/,
+  }),
+  mutant("keep SAs of a start that is over", { packets: 1, restart: 1 }, {
+    file: "core.ts",
+    find:
+      'for (const tunnel of table.ofPeer(peer)) table.apply(tunnel, { type: "peer_restarted" });',
+    replace: "",
+    found: /agreed with a start/,
+  }),
+  mutant("believe a message of a start that is over", { packets: 2, restart: 1, copy: 1 }, {
+    file: "peer.ts",
+    find: 'if (now - known.heardAt < (isFuture ? STALE_FUTURE_MS : STALE_MS)) return "stale";',
+    replace: "void isFuture;",
+    found: /knows is over|a second time/,
+  }),
+  mutant("answer a repeated request anew", { packets: 1, copy: 1 }, {
+    file: "responder.ts",
+    find: "if (known !== undefined) {",
+    replace: "if (known !== undefined && this._options.bootEpoch < 0n) {",
+    found: /receives with 2 SAs/,
+  }),
+  mutant("rotate twice", { packets: 1, rotate: 2 }, {
+    file: "rotation.ts",
+    find: "const started = !plan && old.sas === 0;",
+    replace: "const started = !plan;",
+    found: /a rotation kills/,
+  }),
+  mutant("do not leave the key before", { packets: 1, rotate: 1 }, {
+    file: "rotation.ts",
+    find: 'this.#table.apply(tunnel, { type: "rotated", generation: this.#generation });',
+    replace: "void tunnel;",
+    found: /on the key before/,
+  }),
+  mutant("forget the packets that are held", { packets: 1, lose: 2 }, {
+    file: "tunnel.ts",
+    find: 'effects.push({ do: "drop", flow, reason: why.reason, holdOffMs: why.holdOffMs });',
+    replace: "void flow;",
+    found: /held|no packet .*passes/,
+  }),
+  mutant("do not listen to who knows no such SPI", { packets: 1, deny: 1 }, {
+    file: "notices.ts",
+    find: 'this.#table.apply(tunnel, { type: "lost", spi: state.tx.sa.spi });',
+    replace: "void tunnel;",
+    found: /no packet .*passes/,
+  }),
+  mutant("take anybody's word for an address", { packets: 1, forge: 1 }, {
+    file: "responder.ts",
+    find: "if (!peers.owns(peer.id, theirs)) {",
+    replace: 'if (theirs === "nobody") {',
+    found: /has no owner/,
+  }),
+  mutant("keep keys of requests that are over", { packets: 1 }, {
+    file: "initiator.ts",
+    find: "this.#inFlight.delete(tunnel.key);\n          this.#options.shares.release(params.key);",
+    replace: "this.#inFlight.delete(tunnel.key);\n          void params;",
+    found: /keeps \d+ keys/,
+  }),
+];
+
+function mutant(
+  name: string,
+  budgets: Partial<Budgets>,
+  { found, ...patch }: Patch & { readonly found: RegExp },
+): Mutant {
+  const bounds = { budgets: { ...NOTHING, ...budgets }, depth: 14, pairs: 1 };
+  return { name, patches: [patch], bounds, found };
+}
