@@ -713,6 +713,12 @@ PSP_DP_API int32_t psp_dp_unseal(uint32_t backend, const struct psp_dp_key *key,
 PSP_DP_API int32_t psp_dp_host_report(char *buf, uint32_t cap, uint32_t *len);
 
 /*
+ * The names of this host's network interfaces, a line each, and nothing more of them: for who looks every second which
+ * there are. UTF-8 without a terminator. PSP_DP_ERANGE: *len says what is needed. PSP_DP_EIO: the kernel says nothing.
+ */
+PSP_DP_API int32_t psp_dp_interfaces(char *buf, uint32_t cap, uint32_t *len);
+
+/*
  * One message of sd_notify(3) to the datagram socket at path (path_len octets; '@' first: abstract).
  * Text that begins with "RELOADING=1" gets the MONOTONIC_USEC that belongs to it. Never blocks.
  * PSP_DP_EINVAL: no such kind of path; PSP_DP_EIO: nobody takes it.

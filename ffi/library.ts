@@ -224,6 +224,15 @@ export function hostReport({ symbols }: Library): string {
   );
 }
 
+/** The names of this host's network interfaces. Throws `DataPlaneError` when the kernel does not say. */
+export function interfaceNames({ symbols }: Library): ReadonlySet<string> {
+  const text = readText(
+    "Cannot list the interfaces",
+    (...args) => symbols.psp_dp_interfaces(...args),
+  );
+  return new Set(text.split("\n").filter((name) => name !== ""));
+}
+
 /** Gives up the permission to load libraries: what is loaded stays usable, nothing else can be loaded. */
 export function dropLoading(): void {
   Deno.permissions.revokeSync({ name: "ffi" });

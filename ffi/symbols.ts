@@ -283,6 +283,10 @@ export const SYMBOLS = {
     parameters: ["buffer", /* char *buf */ "u32", /* cap */ "buffer" /* uint32_t *len */],
     result: "i32",
   },
+  psp_dp_interfaces: {
+    parameters: ["buffer", /* char *buf */ "u32", /* cap */ "buffer" /* uint32_t *len */],
+    result: "i32",
+  },
   psp_dp_notify: {
     parameters: [
       "buffer", // const char *path

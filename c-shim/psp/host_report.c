@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* host_report.c: for psp-agent doctor. The runtime keeps /proc and /sys from programs without every permission. */
+/* host_report.c: for psp-agent doctor, and which interfaces there are. The runtime keeps /proc and /sys from programs without every permission. */
 #include "../psp_dp.h"
 #include "forwarding.h"
 #include "nftables.h"
@@ -85,6 +85,23 @@ static void interfaces(struct report *report)
 		(void)close(fd);
 	if (names != NULL)
 		if_freenameindex(names);
+}
+
+int32_t psp_dp_interfaces(char *buf, uint32_t cap, uint32_t *len)
+{
+	struct report report = {.at = buf, .cap = cap};
+	struct if_nameindex *names;
+
+	if (len == NULL || (buf == NULL && cap != 0))
+		return PSP_DP_EINVAL;
+	names = if_nameindex();
+	if (names == NULL)
+		return PSP_DP_EIO;
+	for (struct if_nameindex *at = names; at->if_index != 0; at++)
+		line(&report, "%s\n", at->if_name);
+	if_freenameindex(names);
+	*len = report.len;
+	return report.len <= cap ? PSP_DP_OK : PSP_DP_ERANGE;
 }
 
 int32_t psp_dp_host_report(char *buf, uint32_t cap, uint32_t *len)

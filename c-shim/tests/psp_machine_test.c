@@ -77,10 +77,25 @@ static void the_machine_is_described(void)
 	CHECK_EQ(psp_dp_host_report(text, sizeof(text), NULL), PSP_DP_EINVAL);
 }
 
+static void the_interfaces_are_named(void)
+{
+	char text[65536];
+	uint32_t len = 0, needed = 0;
+
+	CHECK_EQ(psp_dp_interfaces(text, sizeof(text) - 1, &len), PSP_DP_OK);
+	text[len] = 0;
+	CHECK(strncmp(text, "lo\n", 3) == 0 || strstr(text, "\nlo\n") != NULL);
+	CHECK_EQ(psp_dp_interfaces(NULL, 0, &needed), PSP_DP_ERANGE);
+	CHECK_EQ(needed, len);
+	CHECK_EQ(psp_dp_interfaces(NULL, 1, &needed), PSP_DP_EINVAL);
+	CHECK_EQ(psp_dp_interfaces(text, sizeof(text), NULL), PSP_DP_EINVAL);
+}
+
 int main(void)
 {
 	RUN(what_is_said_arrives);
 	RUN(nonsense_is_refused);
 	RUN(the_machine_is_described);
+	RUN(the_interfaces_are_named);
 	return test_summary();
 }

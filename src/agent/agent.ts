@@ -2,7 +2,8 @@
 
 /** The agent, assembled: the one file besides main.ts that knows everyone. */
 import type { DataPlane } from "../../ffi/data_plane.ts";
-import { dropLoading, type Library, notifyManager } from "../../ffi/library.ts";
+import { DataPlaneError } from "../../ffi/plane.ts";
+import { dropLoading, interfaceNames, type Library, notifyManager } from "../../ffi/library.ts";
 import { reload, trustOf } from "./reload.ts";
 import { agentStatus } from "./status.ts";
 import { type Clock, systemClock } from "../model/clock.ts";
@@ -14,6 +15,7 @@ import { withDeadlines } from "../core/calls.ts";
 import { keepWarm } from "../core/keep_warm.ts";
 import type { Log, LogFields } from "../model/log.ts";
 import { limitWarnings } from "./logging.ts";
+import { hasManyHosts, HostPorts } from "../plane/host_ports.ts";
 import { mtuOf } from "../plane/mtu.ts";
 import { NextHops } from "../plane/next_hops.ts";
 import { LoopLag } from "./loop_lag.ts";
@@ -36,6 +38,7 @@ import { openSaStore } from "../store/sa_store.ts";
 import { SampleHub } from "../plane/sample_hub.ts";
 import { openStateDir } from "../store/state_dir.ts";
 import { Tasks } from "../model/tasks.ts";
+import type { Place } from "../plane/workload_table.ts";
 import { Workloads } from "../plane/workloads.ts";
 
 /** What `runAgent` gets beside the configuration. */
@@ -53,6 +56,11 @@ export interface RunOptions {
 const LOOK_INTERVAL_MS = 1000;
 /** How often the service manager is told how it goes. */
 const STATUS_LINE_INTERVAL_MS = 5000;
+
+/** Most addresses that are learned of one of many host ports. */
+const LEARNED_PER_PORT = 4096;
+/** How long a flow with another port's address is dropped without being asked about again. */
+const FOREIGN_HOLD_OFF_MS = 1000;
 
 /** Runs until `signal` aborts; then everything is removed, upstream first. Throws what keeps it from starting. */
 export async function runAgent(config: Config, options: RunOptions): Promise<void> {
@@ -95,6 +103,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
     }),
   );
   const parts = assemble({ config, peers, clock, log, setup });
+  const { hosts } = parts;
   stack.use(parts.flows);
   const core = createCore({
     config,
@@ -128,8 +137,8 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
     plane,
     installed,
     samples: parts.samples,
-    hops: parts.hops,
-    watch: stack.use(watchPlane({ config, plane, log, clock })),
+    parts,
+    watch: stack.use(watchPlane({ plane, hosts, uplink: uplinkName(config), log, clock })),
     lag: stack.use(new LoopLag()),
     events,
     tls,
@@ -216,6 +225,7 @@ interface Parts {
   readonly flows: FlowTable;
   readonly hops: NextHops;
   readonly uplink: Uplink;
+  readonly hosts: HostPorts;
   readonly workloads: Workloads;
   readonly samples: SampleHub;
 }
@@ -223,21 +233,33 @@ interface Parts {
 function assemble(
   given: { config: Config; peers: Peers; clock: Clock; log: Log; setup: PlaneSetup },
 ): Parts {
-  const { config, peers, clock, log, setup: { plane, installed } } = given;
+  const { config, peers, clock, log, setup: { plane, installed, library, hosts: opened } } = given;
   const hops = new NextHops({
     config,
     log,
     query: (pip) => plane.nextHop(pip),
     changed: (pip) => flows.refreshNextHop(pip),
   });
+  const many = hasManyHosts(config.plane);
+  const hosts = new HostPorts({
+    config: config.plane,
+    opened,
+    plane,
+    interfaces: () => interfaceNames(library),
+    now: () => clock.now(),
+    log,
+  });
   const workloads = new Workloads({
     config,
+    rules: config.plane.kind === "soft" ? config.plane.ports ?? [] : [],
     peers,
     plane,
+    ports: hosts,
+    ...many ? { perPort: LEARNED_PER_PORT } : {},
     clock,
     log,
     mtu: mtuOf(config, plane.port("uplink").mtu).largestInnerPacket,
-    moved: (vip, mac) => flows.updateLocalMac(vip, mac),
+    moved: (vip, place) => followWorkload(vip, place, { flows, log }),
   });
   const flows = new FlowTable({
     plane,
@@ -248,16 +270,36 @@ function assemble(
     copyDscp: config.psp.copyDscp,
     gatewayMac: config.gatewayMac,
     nextHopMac: (sa) => hops.macFor(sa),
-    localMac: (vip) => workloads.macOf(vip),
+    placeOf: (vip) => workloads.placeOf(vip),
+    unknown: config.plane.kind === "soft" ? "agent" : "nowhere",
     maxCryptoIds: plane.granted().maxCryptoIds,
   });
+  hosts.onRemove = ({ handle }) => workloads.dropPort(handle);
   const uplink = new Uplink({
     plane,
     pip: config.pip,
     log,
     changed: (mac) => flows.followUplink(mac),
   });
-  return { flows, hops, uplink, workloads, samples: new SampleHub() };
+  return { flows, hops, uplink, hosts, workloads, samples: new SampleHub() };
+}
+
+/** An entry that the plane has no room for: the next packet of the workload tries again. */
+function followWorkload(
+  vip: string,
+  place: Place | undefined,
+  { flows, log }: { readonly flows: FlowTable; readonly log: Log },
+): void {
+  try {
+    flows.movePlace(vip, place);
+  } catch (cause) {
+    if (!(cause instanceof DataPlaneError)) throw cause;
+    log.error("A workload has moved, and the plane did not follow", { vip, cause: cause.message });
+  }
+}
+
+function uplinkName({ plane }: Config): string {
+  return plane.kind === "soft" ? plane.uplink : plane.pci;
 }
 
 /** Where this host and its peers are on the link, by the kernel. */
@@ -276,11 +318,13 @@ async function pumpEvents(
     for (const event of batch) {
       switch (event.type) {
         case "miss":
-          workloads.learn(event.srcVip, event.ethSrc);
-          core.onEvent(event);
+          if (workloads.learn(event.srcVip, { mac: event.ethSrc, port: event.port })) {
+            core.onEvent(event);
+          } else dropForeign(plane, event.flow);
           break;
         case "exception":
-          workloads.onException(event.frame);
+          if (event.port === plane.ports.uplink) workloads.onUndelivered(event.frame);
+          else workloads.onException(event.frame, event.port);
           break;
         case "too_big":
           workloads.onTooBig(event);
@@ -289,6 +333,7 @@ async function pumpEvents(
           samples.add(event);
           break;
         case "port":
+          parts.hosts.tick();
           look(parts);
           core.onEvent(event);
           break;
@@ -296,6 +341,16 @@ async function pumpEvents(
           core.onEvent(event);
       }
     }
+  }
+}
+
+/** It came in with the address of another port: nothing is opened for it. */
+function dropForeign(plane: Pick<DataPlane, "dropHeld">, flow: number): void {
+  try {
+    plane.dropHeld(flow, "refused", FOREIGN_HOLD_OFF_MS);
+  } catch (cause) {
+    // Its port has gone, and the flow with it.
+    if (!(cause instanceof DataPlaneError)) throw cause;
   }
 }
 
@@ -312,7 +367,7 @@ function startStatus(
     plane: DataPlane;
     installed: InstalledTopology;
     samples: SampleHub;
-    hops: NextHops;
+    parts: Parts;
     watch: PlaneWatch;
     lag: LoopLag;
     events: AgentEvents;
@@ -328,7 +383,11 @@ function startStatus(
   const source = agentStatus({
     ...given,
     mtu: () => mtuOf(config, plane.port("uplink").mtu),
-    counters: () => ({ ...events.snapshot(), ...given.hops.counters() }),
+    counters: () => ({
+      ...events.snapshot(),
+      ...given.parts.hops.counters(),
+      ...given.parts.workloads.counters(),
+    }),
     certificateExpiresAtMs: () => tls?.expiresAtMs,
   });
   return startStatusServer({

@@ -4,8 +4,9 @@
 import type { Plane } from "../../ffi/plane.ts";
 import type { Config } from "../config/config.ts";
 import type { Core } from "../core/core.ts";
-import type { InstalledTopology } from "../pipes/install.ts";
+import { type InstalledTopology, UPLINK_REST } from "../pipes/install.ts";
 import type { LoopLag } from "./loop_lag.ts";
+import { hostNames } from "../plane/host_ports.ts";
 import type { PlaneWatch } from "../plane/plane_watch.ts";
 import type { SampleHub } from "../plane/sample_hub.ts";
 import type { PipeName } from "../pipes/types.ts";
@@ -73,8 +74,17 @@ function pipeView(
   name: PipeName,
   { installed, plane }: Pick<AgentStatusParts, "installed" | "plane">,
 ): PipeView {
-  const entries = staticEntries(name, { installed, plane });
-  const stats = plane.queryPipe(installed.pipeId(name));
+  const all = staticEntries(name, { installed, plane });
+  // With many host ports, ROOT's miss on the uplink is an entry.
+  const rest = all.find((entry) => entry.name === UPLINK_REST);
+  const entries = all.filter((entry) => entry !== rest);
+  const queried = plane.queryPipe(installed.pipeId(name));
+  const stats = rest === undefined ? queried : {
+    ...queried,
+    entries: queried.entries - 1,
+    missPackets: queried.missPackets + rest.packets,
+    missBytes: queried.missBytes + rest.bytes,
+  };
   const type = installed.topology.pipes.find((pipe) => pipe.name === name)?.type;
   // A control pipe counts at its entries only, all of which are static.
   const sum = (of: "packets" | "bytes") => entries.reduce((total, entry) => total + entry[of], 0n);
@@ -103,9 +113,8 @@ function planeView(
     "config" | "plane" | "backend" | "watch"
   >,
 ): StatusView["plane"] {
-  const [uplink, host] = config.kind === "soft"
-    ? [config.uplink, config.host]
-    : [config.pci, config.representor];
+  const uplink = config.kind === "soft" ? config.uplink : config.pci;
+  const host = hostNames(config).join(", ");
   const { kind } = plane;
   return { kind, version: plane.version(), uplink, host, backend, ports: watch.ports() };
 }

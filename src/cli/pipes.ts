@@ -3,6 +3,7 @@
 /** `psp-agent pipes` */
 import type { Config } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
+import { hasManyHosts, hostNames } from "../plane/host_ports.ts";
 import { mermaid, type MermaidOptions } from "../pipes/mermaid.ts";
 import { buildTopology } from "../pipes/topology.ts";
 import type { Pipe, PipeName, Topology, TopologyOptions } from "../pipes/types.ts";
@@ -52,7 +53,9 @@ export function picture(
   },
 ): string {
   return mermaid(part(buildTopology(topologyOptions(config, sampling)), topology), {
-    ...config?.plane.kind === "soft" ? { ports: config.plane } : {},
+    ...config?.plane.kind === "soft"
+      ? { ports: { uplink: config.plane.uplink, host: hostNames(config.plane).join(" ") } }
+      : {},
     ...counters ? { counters: (pipe: PipeName) => counters.get(pipe) } : {},
   });
 }
@@ -89,6 +92,7 @@ function topologyOptions(config: Config | undefined, sampling: boolean): Topolog
       ? {
         mode: config.psp.mode,
         onDemand: config.tunnel.onDemand,
+        ports: hasManyHosts(config.plane),
         vc: config.peers.some((peer) => peer.vc !== undefined),
       }
       : {},

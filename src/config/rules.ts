@@ -4,6 +4,8 @@
 import { addressProblems, addressWarnings, sameListener } from "./address_rules.ts";
 import { defaultListen, isLoopback, parseHostPort } from "./addresses.ts";
 import { defaultCryptOffset } from "../model/sa.ts";
+import { parsePrefix, PrefixTable } from "../model/vip.ts";
+import { matchesName } from "../model/patterns.ts";
 import type { FileForm } from "./schema.ts";
 
 /** Where in the file, and one clause about what is wrong there and what would be right. */
@@ -196,12 +198,7 @@ function* statusListener(form: FileForm): Generator<Remark> {
 
 function* planeRules(form: FileForm): Generator<Remark> {
   const { plane } = form;
-  if (plane.kind === "soft" && plane.uplink === plane.host) {
-    yield {
-      path: ["plane", "host"],
-      text: `"${plane.host}" is the uplink too: two interfaces are needed`,
-    };
-  }
+  if (plane.kind === "soft") yield* hostPorts(plane, form.vips);
   const gmac = form.psp.versions.findIndex((version) => version.startsWith("aes-gmac"));
   if (plane.kind === "doca" && gmac >= 0) {
     yield {
@@ -211,4 +208,56 @@ function* planeRules(form: FileForm): Generator<Remark> {
       }" is not there in hardware: use "aes-gcm-256" or "aes-gcm-128"`,
     };
   }
+}
+
+type SoftPlane = Extract<FileForm["plane"], { kind: "soft" }>;
+
+/** Host ports, and what the configuration says of each. */
+function* hostPorts(
+  { uplink, host, ports = [] }: SoftPlane,
+  local: FileForm["vips"],
+): Generator<Remark> {
+  const names = [host].flat();
+  for (const [i, name] of names.entries()) {
+    const path = Array.isArray(host) ? ["plane", "host", i] : ["plane", "host"];
+    if (name === uplink) {
+      yield { path, text: `"${name}" is the uplink too: two interfaces are needed` };
+    }
+    if (names.indexOf(name) < i) yield { path, text: `"${name}" is there twice` };
+  }
+  const owners = new Map<string, string>();
+  const own = new PrefixTable<true>();
+  for (const { vip } of local) add(own, vip);
+  for (const [i, { name, vips }] of ports.entries()) {
+    const path = ["plane", "ports", i];
+    if (!names.some((pattern) => pattern === name || matchesName(pattern, name))) {
+      yield { path: [...path, "name"], text: `"${name}" is none of plane.host` };
+    }
+    if (ports.findIndex((port) => port.name === name) < i) {
+      yield { path: [...path, "name"], text: `"${name}" is there twice` };
+    }
+    for (const [j, vip] of vips.entries()) {
+      const owner = owners.get(vip);
+      if (owner !== undefined) {
+        yield { path: [...path, "vips", j], text: `${vip} is on port "${owner}" already` };
+      } else owners.set(vip, name);
+      if (!isWithin(own, vip)) {
+        yield {
+          path: [...path, "vips", j],
+          text: `${vip} is not this host's: name it, or a prefix around it, in vips too`,
+        };
+      }
+    }
+  }
+}
+
+function add(table: PrefixTable<true>, vip: string): void {
+  const prefix = parsePrefix(vip);
+  if (prefix !== undefined) table.add(prefix, true);
+}
+
+/** Whether a prefix lies in one of the table. */
+function isWithin(table: PrefixTable<true>, vip: string): boolean {
+  const prefix = parsePrefix(vip);
+  return prefix !== undefined && table.covering(prefix) !== undefined;
 }

@@ -88,10 +88,26 @@ const planeCommon = {
   // Another shim than the one that comes with the agent.
   library: v.optional(filePath),
 };
+/** A host port, exact or by a pattern, and what lives behind it. */
+const hostSide = section({
+  name: interfaceName,
+  // Only these may live there, and nowhere else; absent: learned.
+  vips: v.optional(list(cidr, { what: "addresses or prefixes", max: 65_536 }), []),
+  // Of its one workload; absent: learned.
+  mac: v.optional(mac),
+}, { name: 'an interface of plane.host, such as "pf0vf0"' });
+const hostNames = v.lazy((input) =>
+  Array.isArray(input)
+    ? list(interfaceName, { what: "interfaces or patterns", min: 1, max: 256 })
+    : interfaceName
+);
+
 const softPlane = section({
   kind: v.optional(oneOf(["soft"], 'use "soft" (in software) or "doca" (in hardware)'), "soft"),
   uplink: interfaceName,
-  host: interfaceName,
+  // One name, or a list of names and patterns ("tap*"), whose interfaces come and go.
+  host: hostNames,
+  ports: v.optional(list(hostSide, { what: "ports", max: 256 })),
   backend: v.optional(oneOf(["auto", "openssl", "ipsec-mb"]), "auto"),
   // Whether this host's kernel is kept from what comes in: where that can be had, always, or never.
   host_guard: v.optional(oneOf(["auto", "require", "off"]), "auto"),

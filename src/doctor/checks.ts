@@ -5,6 +5,8 @@ import { forwardedFamilies, guardReason } from "../../ffi/codec.ts";
 import type { Config } from "../config/config.ts";
 import { forwardingAdvice } from "../plane/forwarding.ts";
 import { guardReasonText } from "../plane/guard.ts";
+import { hostInterfaces, hostNames } from "../plane/host_ports.ts";
+import { isPattern, matchesName } from "../model/patterns.ts";
 import { mtuOf } from "../plane/mtu.ts";
 import { forListeners, limitFor } from "../rpc/descriptors.ts";
 import { HYBRID } from "../rpc/key_exchange.ts";
@@ -146,9 +148,21 @@ function interfaces(machine: Machine, config: Config): Finding[] {
     const advice = `ip link set ${name} up, and its other end`;
     return { what, verdict: "warning", found: `down, MTU ${mtu}`, advice };
   };
-  const findings = [["uplink", plane.uplink] as const, ["host", plane.host] as const].map(state);
-  const [uplink, host] = [known.get(plane.uplink)?.mtu, known.get(plane.host)?.mtu];
-  if (uplink === undefined || host === undefined) return findings;
+  const hosts = hostInterfaces(plane, new Set(known.keys()));
+  const named = hostNames(plane).filter((name) => !isPattern(name));
+  const findings = [
+    state(["uplink", plane.uplink]),
+    ...new Set([...named, ...hosts]).values().map((name) => state(["host", name])),
+  ];
+  for (const pattern of hostNames(plane).filter(isPattern)) {
+    if (hosts.some((name) => matchesName(pattern, name))) continue;
+    const found = "there is no interface of that name now";
+    findings.push({ what: `host "${pattern}"`, verdict: "ok", found });
+  }
+  const uplink = known.get(plane.uplink)?.mtu;
+  const mtus = hosts.flatMap((name) => known.get(name)?.mtu ?? []);
+  if (uplink === undefined || mtus.length === 0) return findings;
+  const host = Math.max(...mtus);
   const { largestInnerPacket, overhead } = mtuOf(config, uplink);
   const found = `packets of workloads up to ${largestInnerPacket} octets fit the uplink`;
   if (host <= largestInnerPacket) return [...findings, { what: "MTU", verdict: "ok", found }];
@@ -182,16 +196,19 @@ const ADVICE = {
 
 /** The soft plane does not open there without a guard. */
 function forwarding({ report }: Machine, { plane }: Config): Finding[] {
-  if (plane.kind !== "soft" || !report?.interfaces.has(plane.host)) return [];
+  if (plane.kind !== "soft" || report === undefined) return [];
   const what = "kernel forwarding";
-  const families = forwardedFamilies(report.forwards.get(plane.host) ?? 0);
-  if (families.length === 0) return [{ what, verdict: "ok", found: `off on ${plane.host}` }];
-  if (report.guard === 0 && plane.hostGuard !== "off") {
-    const found = `on for ${plane.host}: the ingress guard keeps its packets from the kernel`;
-    return [{ what, verdict: "ok", found }];
-  }
-  const found = `on for what comes in on ${plane.host}: it would leave in clear text`;
-  return [{ what, verdict: "problem", found, advice: forwardingAdvice(families, plane.host) }];
+  const hosts = hostInterfaces(plane, new Set(report.interfaces.keys()));
+  return hosts.map((host): Finding => {
+    const families = forwardedFamilies(report.forwards.get(host) ?? 0);
+    if (families.length === 0) return { what, verdict: "ok", found: `off on ${host}` };
+    if (report.guard === 0 && plane.hostGuard !== "off") {
+      const found = `on for ${host}: the ingress guard keeps its packets from the kernel`;
+      return { what, verdict: "ok", found };
+    }
+    const found = `on for what comes in on ${host}: it would leave in clear text`;
+    return { what, verdict: "problem", found, advice: forwardingAdvice(families, host) };
+  });
 }
 
 function listenAddress(machine: Machine, { rpc, pip }: Config): Finding {

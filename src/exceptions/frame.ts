@@ -85,6 +85,21 @@ export function parseIp(frame: Bytes): IpPacket | undefined {
   return undefined;
 }
 
+/** The addresses of a whole IP packet, fragment or not, whatever it carries; undefined: it is none, or cut off. */
+export function parseHeader(
+  frame: Bytes,
+): { readonly src: string; readonly dst: string } | undefined {
+  const ip = frame.subarray(ETH_HEADER_LEN);
+  if (ip.length < 20) return undefined;
+  const version = (ip[0] ?? 0) >> 4;
+  if (version === 4) {
+    if (view(ip).getUint16(2) > ip.length) return undefined;
+    return { src: ipText(ip.subarray(12, 16)), dst: ipText(ip.subarray(16, 20)) };
+  }
+  if (version !== 6 || ip.length < 40 || view(ip).getUint16(4) > ip.length - 40) return undefined;
+  return { src: ipText(ip.subarray(8, 24)), dst: ipText(ip.subarray(24, 40)) };
+}
+
 function parseIpv4(ip: Bytes, eth: { ethDst: string; ethSrc: string }): IpPacket | undefined {
   const v = view(ip);
   const headerLen = (v.getUint8(0) & 0x0f) * 4;

@@ -12,7 +12,7 @@ export function egressPipes(options: TopologyOptions): readonly Pipe[] {
   return options.sampling ? [egrAcl(options), egrSamp(options), pspEncrypt()] : [egrAcl(options)];
 }
 
-function egrAcl({ sampling, mode, onDemand }: TopologyOptions): Pipe {
+function egrAcl({ sampling, mode, onDemand, ports }: TopologyOptions): Pipe {
   const encap: Actions = {
     crypto_encap: {
       action: "encap",
@@ -29,7 +29,11 @@ function egrAcl({ sampling, mode, onDemand }: TopologyOptions): Pipe {
     domain: sampling ? "egress" : "secure_egress",
     miss_counter: true,
     nr_entries: EXPECTED_TUNNELS,
-    match_mask: { outer: { src_ip: true, dst_ip: true } },
+    // A workload's address is good on its own port alone.
+    match_mask: {
+      ...ports ? { parser_meta: { port_id: true } } : {},
+      outer: { src_ip: true, dst_ip: true },
+    },
     actions: sampling
       ? { ...encap, meta: { pkt_meta: 0 } }
       : { ...encap, crypto: { action: "encrypt", crypto_id: 0 } },

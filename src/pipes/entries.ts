@@ -2,7 +2,7 @@
 
 /** SAs as entries of the pipes: pure builders, and the header that ENCAP puts in front. */
 import ipaddr from "ipaddr.js";
-import type { EntryDescriptor } from "../../ffi/plane.ts";
+import type { EntryDescriptor, Fwd } from "../../ffi/plane.ts";
 import type { PspMode, RxSa, TxSa } from "../model/sa.ts";
 
 /** What the outer header of a transmit SA needs beyond the SA. */
@@ -23,12 +23,17 @@ export interface EgrAclOptions extends OuterHeader {
   /** The topology samples: EGR_ACL marks the packet, PSP_ENCRYPT encrypts. */
   readonly sampling: boolean;
   readonly copyDscp: boolean;
+  /** Handle of the workload's port, where EGR_ACL tells ports apart. */
+  readonly port?: number | undefined;
 }
 
 /** vip pair -> outer header and crypto id. Throws RangeError as `encapHeader` does. */
-export function egrAclEntry(sa: TxSa, options: EgrAclOptions): EntryDescriptor<never> {
+export function egrAclEntry(sa: TxSa, options: EgrAclOptions): EntryDescriptor {
   return {
-    match: { outer: { src_ip: sa.localVip, dst_ip: sa.remoteVip } },
+    match: {
+      ...options.port === undefined ? {} : { parser_meta: { port_id: options.port } },
+      outer: { src_ip: sa.localVip, dst_ip: sa.remoteVip },
+    },
     actions: {
       crypto_encap: {
         action: "encap",
@@ -55,8 +60,10 @@ export function pspEncryptEntry(cryptoId: number): EntryDescriptor<never> {
 
 /** What the workload's side of a receive SA looks like. */
 export interface IngrAclOptions {
-  /** MAC of the workload, or broadcast while it is not known. */
+  /** MAC of the workload. */
   readonly ethDst: string;
+  /** Where it goes, unless where INGR_ACL says. */
+  readonly fwd?: Fwd | undefined;
   /** MAC that the workload knows as its gateway's. */
   readonly ethSrc: string;
   /** INGR_ACL compares the virtualization cookie: `RxSa.vc`, 0 without one. */
@@ -67,7 +74,7 @@ export interface IngrAclOptions {
  * Good packets of this SPI between these two vips, sealed with the crypt offset that was asked for, and no others.
  * Throws RangeError when the SA has a virtualization cookie that INGR_ACL would not compare.
  */
-export function ingrAclEntry(sa: RxSa, options: IngrAclOptions): EntryDescriptor<never> {
+export function ingrAclEntry(sa: RxSa, options: IngrAclOptions): EntryDescriptor {
   if (sa.vc !== undefined && !options.vc) {
     throw new RangeError(
       `Cannot accept SPI ${
@@ -92,6 +99,7 @@ export function ingrAclEntry(sa: RxSa, options: IngrAclOptions): EntryDescriptor
       },
     },
     monitor: { counter: true },
+    ...options.fwd === undefined ? {} : { fwd: options.fwd },
   };
 }
 

@@ -19,7 +19,17 @@ export type PipePlane = Pick<Plane, "ports" | "createPipe" | "destroyPipe" | "ad
 interface Numbers {
   readonly pipes: ReadonlyMap<PipeName, number>;
   readonly ports: Plane["ports"];
+  readonly hosts: HostPortsForm;
 }
+
+/**
+ * "one": the host port is the plane's first, for good. "many": they come and go, so no pipe names one: ROOT takes for a
+ * host port what is not the uplink, and where packets leave to a host port each entry says which.
+ */
+export type HostPortsForm = "one" | "many";
+
+/** The entry that stands for ROOT's miss on the uplink where there are many host ports. */
+export const UPLINK_REST = "uplink-rest";
 
 /** The pipes of a topology as a plane numbered them. */
 export interface InstalledTopology {
@@ -38,19 +48,23 @@ export interface InstalledTopology {
  * Installs a topology. A failure removes what had been installed.
  * Throws RangeError with every problem when the topology is not valid, and what the plane throws.
  */
-export function installTopology(plane: PipePlane, topology: Topology): InstalledTopology {
+export function installTopology(
+  plane: PipePlane,
+  topology: Topology,
+  { hosts = "one" }: { readonly hosts?: HostPortsForm } = {},
+): InstalledTopology {
   const problems = validateTopology(topology);
   if (problems.length > 0) {
     throw new RangeError(`Cannot install the pipes: ${problems.join("; ")}`);
   }
   const pipes = new Map<PipeName, number>();
   const entries = new Map<string, number>();
-  const numbers: Numbers = { pipes, ports: plane.ports };
+  const numbers: Numbers = { pipes, ports: plane.ports, hosts };
   try {
     for (const pipe of downstreamFirst(topology)) {
       const id = plane.createPipe(descriptor(pipe, numbers));
       pipes.set(pipe.name, id);
-      for (const entry of pipe.entries) {
+      for (const entry of pipe.is_root && hosts === "many" ? anyHost(pipe) : pipe.entries) {
         entries.set(`${pipe.name}/${entry.name}`, plane.addEntry(id, numbered(entry, numbers)));
       }
     }
@@ -104,6 +118,25 @@ function unwind(plane: PipePlane, pipes: Map<PipeName, number>): unknown[] {
   return failures;
 }
 
+/** ROOT's entries so that whatever is not the uplink is a host port: as many ports as there are, they cost nothing. */
+function anyHost({ entries, fwd_miss }: Pipe): readonly PipeEntry[] {
+  const isUplink = (entry: PipeEntry) => entry.match.parser_meta?.port_id === "uplink";
+  const rest: PipeEntry = {
+    name: UPLINK_REST,
+    match: { parser_meta: { port_id: "uplink" } },
+    monitor: { counter: true },
+    fwd: fwd_miss,
+  };
+  const others = entries.filter((entry) => !isUplink(entry)).map((entry) => {
+    const { port_id: _, ...meta } = entry.match.parser_meta ?? {};
+    return { ...entry, match: { ...entry.match, parser_meta: meta } };
+  });
+  return [...entries.filter(isUplink), rest, ...others].map((entry, priority) => ({
+    ...entry,
+    priority,
+  }));
+}
+
 function descriptor(pipe: Pipe, numbers: Numbers): PipeDescriptor {
   const { entries: _entries, constant: _constant, fwd, fwd_miss, ...rest } = pipe;
   return {
@@ -131,7 +164,8 @@ function matchNumber(match: Match<PortName>, { ports }: Numbers): Match {
   };
 }
 
-function fwdNumber(fwd: Fwd<PipeName>, { pipes, ports }: Numbers): Fwd {
+function fwdNumber(fwd: Fwd<PipeName>, { pipes, ports, hosts }: Numbers): Fwd {
+  if (fwd.type === "port" && fwd.port === "host" && hosts === "many") return { type: "drop" };
   if (fwd.type === "port") return { type: "port", port: ports[fwd.port] };
   if (fwd.type !== "pipe") return fwd;
   const pipe = pipes.get(fwd.pipe);

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { PipeDescriptor } from "../../ffi/plane.ts";
 import { FakePlane } from "../../tests/support/fake_plane.ts";
-import { downstreamFirst, installTopology } from "./install.ts";
+import { downstreamFirst, installTopology, UPLINK_REST } from "./install.ts";
 import { buildTopology } from "./topology.ts";
 import { targets } from "./validate.ts";
 
@@ -105,4 +105,22 @@ Deno.test("a topology that is not valid meets no plane", () => {
     message: "Cannot install the pipes: There must be exactly one root pipe, not 0",
   });
   assert.equal(plane.calls.length, 0);
+});
+
+Deno.test("with many host ports no pipe names one, and whatever is not the uplink is one", () => {
+  const plane = new FakePlane();
+  const installed = installTopology(plane, TOPOLOGY, { hosts: "many" });
+  const handles = plane.entriesOf("ROOT").map(({ match, priority }) => [
+    priority,
+    match.parser_meta?.port_id,
+  ]);
+  const { uplink } = plane.ports;
+  const others = handles.slice(2).map(([priority]) => [priority, undefined]);
+  assert.deepEqual(handles, [[0, uplink], [1, uplink], ...others]);
+  assert.deepEqual(plane.entriesOf("ROOT")[1]?.fwd, { type: "kernel" });
+  assert.ok(installed.entries.has(`ROOT/${UPLINK_REST}`));
+  const forwards = plane.calls.flatMap(({ method, args }) =>
+    method === "createPipe" ? [(args[0] as PipeDescriptor).fwd] : []
+  );
+  assert.ok(!forwards.some((fwd) => fwd?.type === "port" && fwd.port === plane.ports.host));
 });

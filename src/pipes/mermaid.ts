@@ -190,6 +190,7 @@ function comparison(
 }
 
 const FIELD_NAMES: Readonly<Record<string, string>> = {
+  "parser_meta.port_id": "port",
   "outer.src_ip": "src vip",
   "outer.dst_ip": "dst vip",
   "inner.src_ip": "src vip",

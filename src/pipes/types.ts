@@ -38,6 +38,8 @@ export interface TopologyOptions {
   readonly onDemand: boolean;
   /** ROOT sends ARP, ND and DHCP of the host port to RSS. */
   readonly exceptions: boolean;
+  /** Host ports come and go: EGR_ACL tells them apart. Default: false. */
+  readonly ports?: boolean;
   /** INGR_ACL compares the virtualization cookie too (0 where a packet has none). Default: false. */
   readonly vc?: boolean;
 }

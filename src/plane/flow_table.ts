@@ -4,6 +4,7 @@
 import {
   DataPlaneError,
   type EntryDescriptor,
+  type Fwd,
   type Plane,
   type Stats,
   type TxKey,
@@ -16,6 +17,7 @@ import type { InstalledTopology } from "../pipes/install.ts";
 import type { PipeName } from "../pipes/types.ts";
 import { pairKey, type RxSa, type TxSa, type VipPair } from "../model/sa.ts";
 import type { Clock } from "../model/clock.ts";
+import type { Place } from "./workload_table.ts";
 
 /** What `FlowTable` needs of a plane. */
 export type FlowPlane = Pick<
@@ -43,20 +45,26 @@ export interface FlowTableOptions {
   readonly gatewayMac: string;
   /** MAC of the next hop towards an SA's peer. */
   readonly nextHopMac: (sa: TxSa) => string;
-  /** MAC of a workload; undefined: not known yet, frames go to broadcast. */
-  readonly localMac: (vip: string) => string | undefined;
+  /** Where a workload is; undefined: not known yet, and it is looked for. */
+  readonly placeOf: (vip: string) => Place | undefined;
+  /**
+   * Where packets go whose workload is not known: to the agent, which looks for it, or ("nowhere", on planes whose
+   * pipes fix their forward) to a MAC that no workload has. Default: "agent".
+   */
+  readonly unknown?: "agent" | "nowhere";
   /** Ids are 1..maxCryptoIds. Default: the plane's own. */
   readonly maxCryptoIds?: number;
   /** How long a retired crypto id keeps its key for packets in flight. Default: 1000. */
   readonly retireMs?: number;
 }
 
-const BROADCAST = "ff:ff:ff:ff:ff:ff";
-
 interface Tx {
   sa: TxSa;
   cryptoId: number;
-  readonly entry: number;
+  /** Undefined: it waits until somebody knows at which port the workload is. */
+  entry: number | undefined;
+  /** The port that the entry is for, where EGR_ACL tells ports apart. */
+  port: number | undefined;
   ethDst: string;
   expired: boolean;
 }
@@ -64,7 +72,7 @@ interface Tx {
 interface Rx {
   readonly sa: RxSa;
   readonly entry: number;
-  ethDst: string;
+  place: Place | undefined;
 }
 
 /** One for each installed topology. Closing it frees what is still retiring; the entries stay the pipes'. */
@@ -81,6 +89,11 @@ export class FlowTable implements Flows, AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #sampling: boolean;
   readonly #vc: boolean;
+  /** Host ports come and go: EGR_ACL matches on the port, and each entry of INGR_ACL names its own. */
+  readonly #ports: boolean;
+  /** Keys of transmit SAs, and SPIs of receive SAs, by local vip. */
+  readonly #txByVip = new Map<string, Set<string>>();
+  readonly #rxByVip = new Map<string, Set<number>>();
   /** Pairs by the outer address that their transmit SA sends to. */
   readonly #byPip = new Map<string, Set<string>>();
   #ethSrc: string;
@@ -91,6 +104,8 @@ export class FlowTable implements Flows, AsyncDisposable {
     const { topology } = options.installed;
     this.#sampling = topology.pipes.some((pipe) => pipe.name === "PSP_ENCRYPT");
     this.#vc = topology.pipes.some((pipe) => pipe.match_mask?.tun?.psp?.vc !== undefined);
+    const egrAcl = topology.pipes.find((pipe) => pipe.name === "EGR_ACL");
+    this.#ports = egrAcl?.match_mask?.parser_meta?.port_id !== undefined;
     this.#ethSrc = options.plane.port("uplink").mac;
   }
 
@@ -103,9 +118,10 @@ export class FlowTable implements Flows, AsyncDisposable {
         "EEXIST",
       );
     }
-    const ethDst = this.#o.localMac(sa.localVip) ?? BROADCAST;
-    const entry = this.#add("INGR_ACL", () => this.#rxEntry(sa, ethDst));
-    this.#rx.set(sa.spi, { sa, entry, ethDst });
+    const place = this.#o.placeOf(sa.localVip);
+    const entry = this.#add("INGR_ACL", () => this.#rxEntry(sa, place));
+    this.#rx.set(sa.spi, { sa, entry, place });
+    index(this.#rxByVip, sa.localVip, sa.spi);
   }
 
   removeRx(spi: number): void {
@@ -113,6 +129,7 @@ export class FlowTable implements Flows, AsyncDisposable {
     if (rx === undefined) return;
     this.#o.plane.removeEntry(rx.entry);
     this.#rx.delete(spi);
+    unindex(this.#rxByVip, rx.sa.localVip, spi);
   }
 
   setTx(sa: TxSa, key: TxKey): void {
@@ -123,15 +140,18 @@ export class FlowTable implements Flows, AsyncDisposable {
     try {
       this.#o.plane.setCrypto(cryptoId, key);
       this.#ensureEncrypt(cryptoId);
-      const tx: Tx = { sa, cryptoId, entry: old?.entry ?? 0, ethDst, expired: false };
-      if (old === undefined) {
-        const entry = this.#add("EGR_ACL", () => this.#txEntry(tx));
-        this.#tx.set(pair, { ...tx, entry });
-        this.#index(sa.pip, pair);
-      } else {
-        this.#o.plane.updateEntry(old.entry, built("EGR_ACL", () => this.#txEntry(tx)));
-        this.#tx.set(pair, tx);
-        this.#reindex(pair, old.sa.pip, sa.pip);
+      const port = old === undefined ? this.#portFor(sa.localVip) : old.port;
+      const tx: Tx = { sa, cryptoId, entry: old?.entry, port, ethDst, expired: false };
+      if (tx.entry !== undefined) {
+        this.#o.plane.updateEntry(tx.entry, built("EGR_ACL", () => this.#txEntry(tx)));
+      } else if (port !== undefined || !this.#ports) {
+        tx.entry = this.#add("EGR_ACL", () => this.#txEntry(tx));
+      }
+      this.#tx.set(pair, tx);
+      if (old === undefined) index(this.#txByVip, sa.localVip, pair);
+      if (old?.sa.pip !== sa.pip) {
+        if (old !== undefined) unindex(this.#byPip, old.sa.pip, pair);
+        index(this.#byPip, sa.pip, pair);
       }
     } catch (error) {
       this.#release(cryptoId);
@@ -148,15 +168,17 @@ export class FlowTable implements Flows, AsyncDisposable {
     const moved = { ...tx, sa: { ...tx.sa, pip: sa.pip } };
     this.#renew(moved, this.#o.nextHopMac(moved.sa));
     this.#tx.set(pair, moved);
-    this.#reindex(pair, pip, sa.pip);
+    unindex(this.#byPip, pip, pair);
+    index(this.#byPip, sa.pip, pair);
   }
 
   removeTx(pair: VipPair): void {
     const tx = this.#tx.get(pairKey(pair));
     if (tx === undefined) return;
-    this.#o.plane.removeEntry(tx.entry);
+    if (tx.entry !== undefined) this.#o.plane.removeEntry(tx.entry);
     this.#tx.delete(pairKey(pair));
-    this.#unindex(tx.sa.pip, pairKey(pair));
+    unindex(this.#byPip, tx.sa.pip, pairKey(pair));
+    unindex(this.#txByVip, tx.sa.localVip, pairKey(pair));
     this.#retire(tx.cryptoId);
   }
 
@@ -199,13 +221,26 @@ export class FlowTable implements Flows, AsyncDisposable {
     for (const tx of this.#tx.values()) this.#renew(tx, tx.ethDst);
   }
 
-  /** The workload's MAC is known now, or is another one: frames to the vip go there. */
-  updateLocalMac(vip: string, mac: string): void {
-    for (const rx of this.#rx.values()) {
-      if (rx.sa.localVip !== vip || rx.ethDst === mac) continue;
-      this.#o.plane.updateEntry(rx.entry, built("INGR_ACL", () => this.#rxEntry(rx.sa, mac)));
-      rx.ethDst = mac;
+  /**
+   * Where the workload is is known now, is another place, or is not known any more: its packets go there, and from there
+   * alone it can send. Throws `DataPlaneError` for the first that the plane refused, having tried all.
+   */
+  movePlace(vip: string, place: Place | undefined): void {
+    const failures: unknown[] = [];
+    const attempt = (what: () => void) => {
+      try {
+        what();
+      } catch (cause) {
+        failures.push(cause);
+      }
+    };
+    for (const spi of this.#rxByVip.get(vip) ?? []) attempt(() => this.#moveRx(spi, place));
+    if (this.#ports) {
+      for (const pair of this.#txByVip.get(vip) ?? []) {
+        attempt(() => this.#moveTx(pair, place?.port));
+      }
     }
+    if (failures.length > 0) throw failures[0];
   }
 
   totals(): FlowTotals {
@@ -226,26 +261,35 @@ export class FlowTable implements Flows, AsyncDisposable {
 
   /** Writes the entry anew, with its outer header as it is to be now. */
   #renew(tx: Tx, ethDst: string): void {
-    this.#o.plane.updateEntry(tx.entry, built("EGR_ACL", () => this.#txEntry({ ...tx, ethDst })));
+    if (tx.entry !== undefined) {
+      const entry = built("EGR_ACL", () => this.#txEntry({ ...tx, ethDst }));
+      this.#o.plane.updateEntry(tx.entry, entry);
+    }
     tx.ethDst = ethDst;
   }
 
-  #index(pip: string, pair: string): void {
-    const pairs = this.#byPip.get(pip);
-    if (pairs === undefined) this.#byPip.set(pip, new Set([pair]));
-    else pairs.add(pair);
+  #moveRx(spi: number, place: Place | undefined): void {
+    const rx = this.#rx.get(spi);
+    if (rx === undefined || samePlace(rx.place, place)) return;
+    const entry = built("INGR_ACL", () => this.#rxEntry(rx.sa, place));
+    this.#o.plane.updateEntry(rx.entry, entry);
+    rx.place = place;
   }
 
-  #reindex(pair: string, from: string, to: string): void {
-    if (from === to) return;
-    this.#unindex(from, pair);
-    this.#index(to, pair);
+  /** The new entry before the old one goes: what the workload sends meets one of the two. */
+  #moveTx(pair: string, port: number | undefined): void {
+    const tx = this.#tx.get(pair);
+    if (tx === undefined || tx.port === port) return;
+    const before = tx.entry;
+    tx.entry = port === undefined
+      ? undefined
+      : this.#add("EGR_ACL", () => this.#txEntry({ ...tx, port }));
+    tx.port = port;
+    if (before !== undefined) this.#o.plane.removeEntry(before);
   }
 
-  #unindex(pip: string, pair: string): void {
-    const pairs = this.#byPip.get(pip);
-    pairs?.delete(pair);
-    if (pairs?.size === 0) this.#byPip.delete(pip);
+  #portFor(vip: string): number | undefined {
+    return this.#ports ? this.#o.placeOf(vip)?.port : undefined;
   }
 
   #takeId(): number {
@@ -262,7 +306,7 @@ export class FlowTable implements Flows, AsyncDisposable {
     this.#encrypt.set(cryptoId, this.#add("PSP_ENCRYPT", () => pspEncryptEntry(cryptoId)));
   }
 
-  #txEntry({ sa, cryptoId, ethDst }: Tx): EntryDescriptor {
+  #txEntry({ sa, cryptoId, ethDst, port }: Tx): EntryDescriptor {
     const { localPip, ttl, copyDscp } = this.#o;
     return egrAclEntry(sa, {
       localPip,
@@ -272,11 +316,21 @@ export class FlowTable implements Flows, AsyncDisposable {
       ethDst,
       ethSrc: this.#ethSrc,
       sampling: this.#sampling,
+      port,
     });
   }
 
-  #rxEntry(sa: RxSa, ethDst: string): EntryDescriptor {
-    return ingrAclEntry(sa, { ethDst, ethSrc: this.#o.gatewayMac, vc: this.#vc });
+  /** Without a place: no workload has the gateway's MAC, and nothing of a tenant is broadcast. */
+  #rxEntry(sa: RxSa, place: Place | undefined): EntryDescriptor {
+    const { gatewayMac, unknown = "agent" } = this.#o;
+    const at = { ethDst: place?.mac ?? gatewayMac, ethSrc: gatewayMac, vc: this.#vc };
+    if (place === undefined && unknown === "agent") {
+      return ingrAclEntry(sa, { ...at, fwd: { type: "rss", rss: "exception" } });
+    }
+    const fwd: Fwd | undefined = this.#ports
+      ? place === undefined ? { type: "drop" } : { type: "port", port: place.port }
+      : undefined;
+    return ingrAclEntry(sa, { ...at, fwd });
   }
 
   #add(pipe: PipeName, build: () => EntryDescriptor): number {
@@ -317,6 +371,22 @@ export class FlowTable implements Flows, AsyncDisposable {
     }
     this.#ids.free(cryptoId);
   }
+}
+
+function index<T>(sets: Map<string, Set<T>>, key: string, value: T): void {
+  const set = sets.get(key);
+  if (set === undefined) sets.set(key, new Set([value]));
+  else set.add(value);
+}
+
+function unindex<T>(sets: Map<string, Set<T>>, key: string, value: T): void {
+  const set = sets.get(key);
+  set?.delete(value);
+  if (set?.size === 0) sets.delete(key);
+}
+
+function samePlace(a: Place | undefined, b: Place | undefined): boolean {
+  return a?.mac === b?.mac && a?.port === b?.port;
 }
 
 function built(pipe: PipeName, build: () => EntryDescriptor): EntryDescriptor {

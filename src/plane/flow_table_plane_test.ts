@@ -26,7 +26,7 @@ async function exercise(dp: DataPlane, options: TopologyOptions): Promise<void> 
     copyDscp: true,
     gatewayMac: "02:00:00:00:00:0b",
     nextHopMac: () => "02:00:00:00:00:fe",
-    localMac: () => "02:00:00:00:00:0a",
+    placeOf: () => ({ mac: "02:00:00:00:00:0a", port: dp.ports.host }),
   });
   const sa = {
     ...PAIR,
@@ -56,7 +56,8 @@ async function exercise(dp: DataPlane, options: TopologyOptions): Promise<void> 
   assert.equal(flows.txStats(PAIR)?.packets, 0n);
   assert.equal(dp.queryPipe(installed.pipeId("EGR_ACL")).entries, 1);
   assert.equal(dp.queryPipe(installed.pipeId("INGR_ACL")).entries, 2);
-  flows.updateLocalMac(PAIR.localVip, "02:00:00:00:00:0c");
+  flows.movePlace(PAIR.localVip, { mac: "02:00:00:00:00:0c", port: dp.ports.host });
+  flows.movePlace(PAIR.localVip, undefined);
   flows.expireTx(PAIR);
   flows.removeTx(PAIR);
   installed.remove();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { decapMac, key, methods, NOTHING, setUp } from "../../tests/support/flow_lab.ts";
+import type { Place } from "./workload_table.ts";
 import { PAIR, rxSa, txSa } from "../../tests/support/sas.ts";
 
 Deno.test("a transmit SA is installed downstream first", () => {
@@ -157,17 +158,75 @@ Deno.test("what a topology cannot check is refused as a DataPlaneError", () => {
   assert.deepEqual(flows.totals(), NOTHING);
 });
 
-Deno.test("frames go to broadcast until the workload's MAC is known", () => {
+Deno.test("packets go to the agent until the workload is found, and none is broadcast", () => {
   const { plane, flows } = setUp();
+  const forward = () => plane.entriesOf("INGR_ACL")[0]?.fwd;
   flows.addRx(rxSa());
-  assert.equal(decapMac(plane), "ff:ff:ff:ff:ff:ff");
-  flows.updateLocalMac("10.1.0.99", "02:00:00:00:00:99");
-  assert.equal(decapMac(plane), "ff:ff:ff:ff:ff:ff");
-  flows.updateLocalMac(PAIR.localVip, "02:00:00:00:00:0a");
-  assert.equal(decapMac(plane), "02:00:00:00:00:0a");
+  assert.deepEqual(forward(), { type: "rss", rss: "exception" });
+  assert.notEqual(decapMac(plane), "ff:ff:ff:ff:ff:ff");
+  flows.movePlace("10.1.0.99", { mac: "02:00:00:00:00:99", port: 2 });
+  assert.deepEqual(forward(), { type: "rss", rss: "exception" });
+  const place = { mac: "02:00:00:00:00:0a", port: 2 };
+  flows.movePlace(PAIR.localVip, place);
+  assert.deepEqual([decapMac(plane), forward()], ["02:00:00:00:00:0a", undefined]);
   plane.calls.length = 0;
-  flows.updateLocalMac(PAIR.localVip, "02:00:00:00:00:0a");
+  flows.movePlace(PAIR.localVip, { ...place });
   assert.equal(plane.calls.length, 0);
+  flows.movePlace(PAIR.localVip, undefined);
+  assert.deepEqual(forward(), { type: "rss", rss: "exception" });
+});
+
+Deno.test("where pipes fix their forward, packets for nobody go to a MAC that no workload has", () => {
+  const { plane, flows } = setUp({ unknown: "nowhere" });
+  flows.addRx(rxSa());
+  assert.deepEqual([decapMac(plane), plane.entriesOf("INGR_ACL")[0]?.fwd], [
+    "02:00:00:00:00:0b",
+    undefined,
+  ]);
+});
+
+Deno.test("of many ports, a workload sends and gets at its own alone, and is followed", () => {
+  let place: Place | undefined;
+  const { plane, flows } = setUp({ ports: true, placeOf: () => place });
+  const ports = () => plane.entriesOf("EGR_ACL").map(({ match }) => match.parser_meta?.port_id);
+  const forward = () => plane.entriesOf("INGR_ACL")[0]?.fwd;
+  flows.addRx(rxSa());
+  flows.setTx(txSa(), key(1));
+  assert.deepEqual(ports(), [], "nobody knows where it may send from");
+  assert.equal(flows.txStats(PAIR)?.packets, 0n);
+  place = { mac: "02:00:00:00:00:0a", port: 3 };
+  flows.movePlace(PAIR.localVip, place);
+  assert.deepEqual([ports(), forward()], [[3], { type: "port", port: 3 }]);
+  plane.calls.length = 0;
+  place = { ...place, port: 4 };
+  flows.movePlace(PAIR.localVip, place);
+  assert.deepEqual(methods(plane), [
+    "updateEntry INGR_ACL",
+    "addEntry EGR_ACL",
+    "removeEntry EGR_ACL",
+  ]);
+  assert.deepEqual([ports(), forward()], [[4], { type: "port", port: 4 }]);
+  flows.setTx(txSa({ spi: 8 }), key(2));
+  assert.deepEqual(ports(), [4]);
+  flows.movePlace(PAIR.localVip, undefined);
+  assert.deepEqual([ports(), forward()], [[], { type: "rss", rss: "exception" }]);
+  flows.removeTx(PAIR);
+  assert.equal(flows.totals().tx, 0);
+});
+
+Deno.test("a workload that moves is followed as far as the plane has room", () => {
+  const { plane, flows } = setUp({
+    ports: true,
+    placeOf: () => ({ mac: "02:00:00:00:00:0a", port: 3 }),
+  });
+  flows.setTx(txSa(), key(1));
+  plane.failNext("addEntry");
+  const moved = { mac: "02:00:00:00:00:0a", port: 4 };
+  assert.throws(() => flows.movePlace(PAIR.localVip, moved), { name: "DataPlaneError" });
+  const ports = () => plane.entriesOf("EGR_ACL").map(({ match }) => match.parser_meta?.port_id);
+  assert.deepEqual(ports(), [3]);
+  flows.movePlace(PAIR.localVip, moved);
+  assert.deepEqual(ports(), [4]);
 });
 
 Deno.test("a next hop that moved is followed, the key stays", () => {

@@ -7,11 +7,12 @@
  */
 import type { PortInfo } from "../../ffi/plane.ts";
 import type { Log } from "../model/log.ts";
+import type { NamedPort } from "./links.ts";
 
 /** Counted here, and what one count of it means. */
 export const FORWARDING_COUNTERS = {
   "kernel-forwards":
-    "looks, one a second, that found the kernel forwarding packets of workloads in clear text",
+    "looks, one a second at each host port, that found the kernel forwarding packets of workloads in clear text",
 } as const;
 
 /** How often to say that it is still so. */
@@ -29,10 +30,10 @@ export function forwardingAdvice(forwards: PortInfo["forwards"], name: string): 
 
 /** What a guard looks at. */
 export interface ForwardingOptions {
-  /** Asks the plane about the host port; may throw. */
-  readonly query: () => Pick<PortInfo, "forwards">;
-  /** Name of the host port. */
-  readonly host: string;
+  /** Asks the plane about a host port; may throw. */
+  readonly query: (handle: number) => Pick<PortInfo, "forwards">;
+  /** The host ports that there are now. */
+  readonly ports: () => readonly NamedPort[];
   readonly log: Pick<Log, "error" | "info">;
   readonly now: () => number;
 }
@@ -41,7 +42,8 @@ export interface ForwardingOptions {
 export class ForwardingGuard {
   readonly #options: ForwardingOptions;
   #count = 0n;
-  #saidAt: number | undefined;
+  /** By port: when it was said that the kernel forwards there. */
+  readonly #saidAt = new Map<number, number>();
 
   constructor(options: ForwardingOptions) {
     this.#options = options;
@@ -49,32 +51,40 @@ export class ForwardingGuard {
 
   /** Call it every second. Never throws. */
   tick(): void {
-    const { host, log, now } = this.#options;
-    const forwards = this.#look();
-    if (forwards.length === 0) {
-      if (this.#saidAt !== undefined) {
-        log.info("The kernel does not forward packets of workloads any more", { interface: host });
-      }
-      this.#saidAt = undefined;
-      return;
-    }
-    this.#count++;
-    if (this.#saidAt !== undefined && now() - this.#saidAt < SAY_AGAIN_MS) return;
-    this.#saidAt = now();
-    log.error("The kernel forwards packets of workloads in clear text: set what reason says", {
-      interface: host,
-      reason: forwardingAdvice(forwards, host),
-    });
+    const ports = this.#options.ports();
+    const there = new Set(ports.map(({ handle }) => handle));
+    for (const handle of this.#saidAt.keys()) if (!there.has(handle)) this.#saidAt.delete(handle);
+    for (const port of ports) this.#tick(port);
   }
 
   counters(): Readonly<Record<string, bigint>> {
     return { "kernel-forwards": this.#count };
   }
 
+  #tick({ handle, interface: name }: NamedPort): void {
+    const { log, now } = this.#options;
+    const forwards = this.#look(handle);
+    const saidAt = this.#saidAt.get(handle);
+    if (forwards.length === 0) {
+      if (saidAt !== undefined) {
+        log.info("The kernel does not forward packets of workloads any more", { interface: name });
+      }
+      this.#saidAt.delete(handle);
+      return;
+    }
+    this.#count++;
+    if (saidAt !== undefined && now() - saidAt < SAY_AGAIN_MS) return;
+    this.#saidAt.set(handle, now());
+    log.error("The kernel forwards packets of workloads in clear text: set what reason says", {
+      interface: name,
+      reason: forwardingAdvice(forwards, name),
+    });
+  }
+
   /** An interface that is gone forwards nothing. */
-  #look(): PortInfo["forwards"] {
+  #look(handle: number): PortInfo["forwards"] {
     try {
-      return this.#options.query().forwards;
+      return this.#options.query(handle).forwards;
     } catch {
       return [];
     }

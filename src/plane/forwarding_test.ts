@@ -9,7 +9,7 @@ Deno.test("forwarding that is switched on later is said at once and every minute
   const lines: string[] = [];
   const guard = new ForwardingGuard({
     query: () => ({ forwards }),
-    host: "pf0vf0",
+    ports: () => [{ role: "host", handle: 2, interface: "pf0vf0" }],
     log: {
       error: (message, { reason } = {}) => lines.push(`${message}: ${reason}`),
       info: (message) => lines.push(message),
@@ -37,7 +37,7 @@ Deno.test("an interface that cannot be asked forwards nothing", () => {
     query: () => {
       throw new Error("gone");
     },
-    host: "pf0vf0",
+    ports: () => [{ role: "host", handle: 2, interface: "pf0vf0" }],
     log: { error: () => assert.fail(), info: () => assert.fail() },
     now: () => 0,
   });

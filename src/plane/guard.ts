@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Whether the ingress guard stands on both interfaces of the plane: it keeps this host's kernel from its own copies of
+ * Whether the ingress guard stands on the interfaces of the plane: it keeps this host's kernel from its own copies of
  * what comes in. The plane puts it back where it finds it gone; here that is said and counted.
  */
-import type { PortGuard, PortInfo, PortName } from "../../ffi/plane.ts";
+import type { PortGuard, PortInfo } from "../../ffi/plane.ts";
 import type { Log } from "../model/log.ts";
-import type { PortView } from "../model/status.ts";
+import type { NamedPort } from "./links.ts";
 
 /** Counted here, and what one count of each means. */
 export const GUARD_COUNTERS = {
@@ -17,13 +17,12 @@ export const GUARD_COUNTERS = {
 /** What a watch looks at. */
 export interface GuardOptions {
   /** Asks the plane; may throw. */
-  readonly query: (port: PortName) => Pick<PortInfo, "guard" | "present">;
-  /** Names of the interfaces. */
-  readonly names: Readonly<Record<PortName, string>>;
+  readonly query: (handle: number) => Pick<PortInfo, "guard" | "present">;
+  /** Those that there are now. */
+  readonly ports: () => readonly NamedPort[];
   readonly log: Pick<Log, "error" | "warn">;
 }
 
-const PORTS = ["uplink", "host"] as const satisfies readonly PortName[];
 const UNKNOWN: PortGuard = { state: "absent", reason: "refused", restored: 0 };
 
 /** Why there is no guard, as part of a sentence. */
@@ -53,7 +52,9 @@ function changeOf(before: PortGuard | undefined, now: PortGuard): Change | undef
 /** Says what has changed since the last look. */
 export class GuardWatch {
   readonly #options: GuardOptions;
-  readonly #last = new Map<PortName, PortGuard>();
+  readonly #last = new Map<number, PortGuard>();
+  /** Of ports that are no more. */
+  #restoredBefore = 0;
   #absent = 0n;
 
   constructor(options: GuardOptions) {
@@ -62,39 +63,46 @@ export class GuardWatch {
 
   /** Call it every second. Never throws. */
   tick(): void {
-    const changes = new Map<Change, PortName[]>();
-    for (const port of PORTS) {
-      const guard = this.#look(port);
+    const changes = new Map<Change, NamedPort[]>();
+    const ports = this.#options.ports();
+    this.#forget(new Set(ports.map(({ handle }) => handle)));
+    for (const port of ports) {
+      const guard = this.#look(port.handle);
       if (guard === undefined) continue;
       if (guard.state === "absent") this.#absent++;
-      const change = changeOf(this.#last.get(port), guard);
-      this.#last.set(port, guard);
+      const change = changeOf(this.#last.get(port.handle), guard);
+      this.#last.set(port.handle, guard);
       if (change !== undefined) changes.set(change, [...changes.get(change) ?? [], port]);
     }
     for (const [change, ports] of changes) this.#say(change, ports);
   }
 
-  /** Both, as they were found at the last look. */
-  ports(): readonly PortView[] {
-    const { names } = this.#options;
-    return PORTS.map((name) => ({
-      name,
-      interface: names[name],
-      guard: this.#last.get(name) ?? UNKNOWN,
-    }));
+  /** As it was found at the last look. */
+  guardOf(handle: number): PortGuard {
+    return this.#last.get(handle) ?? UNKNOWN;
   }
 
   counters(): Readonly<Record<string, bigint>> {
-    const restored = [...this.#last.values()].reduce((sum, guard) => sum + guard.restored, 0);
+    const restored = [...this.#last.values()].reduce(
+      (sum, guard) => sum + guard.restored,
+      this.#restoredBefore,
+    );
     return { "guard-restored": BigInt(restored), "guard-absent": this.#absent };
   }
 
+  #forget(there: ReadonlySet<number>): void {
+    for (const [handle, { restored }] of this.#last) {
+      if (there.has(handle)) continue;
+      this.#restoredBefore += restored;
+      this.#last.delete(handle);
+    }
+  }
+
   /** One line for all ports that it is true of. */
-  #say(change: Change, ports: readonly PortName[]): void {
-    const { names, log } = this.#options;
-    const at = { interface: ports.map((port) => names[port]).join(", ") };
-    const [first = "host"] = ports;
-    const reason = guardReasonText(this.#last.get(first)?.reason);
+  #say(change: Change, ports: readonly NamedPort[]): void {
+    const { log } = this.#options;
+    const at = { interface: ports.map((port) => port.interface).join(", ") };
+    const reason = guardReasonText(this.guardOf(ports[0]?.handle ?? 0).reason);
     switch (change) {
       case "missing":
         log.warn("No ingress guard: this host's kernel works on what comes in", { ...at, reason });
@@ -111,9 +119,9 @@ export class GuardWatch {
   }
 
   /** Nothing comes in on an interface that is gone. */
-  #look(port: PortName): PortGuard | undefined {
+  #look(handle: number): PortGuard | undefined {
     try {
-      const { guard, present } = this.#options.query(port);
+      const { guard, present } = this.#options.query(handle);
       return present ? guard : undefined;
     } catch {
       return undefined;

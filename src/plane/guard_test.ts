@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
-import type { PortGuard, PortName } from "../../ffi/plane.ts";
+import type { PortGuard } from "../../ffi/plane.ts";
+import type { NamedPort } from "./links.ts";
 import { GuardWatch } from "./guard.ts";
 
+const PORTS: readonly NamedPort[] = [
+  { role: "uplink", handle: 1, interface: "p0" },
+  { role: "host", handle: 2, interface: "vf0" },
+];
 const STANDS: PortGuard = { state: "stands", restored: 0 };
 
 /** A watch over what the test says of the host port; the uplink's guard stands. */
@@ -11,8 +16,8 @@ function watch(look: () => PortGuard) {
   const say = (level: string) => (message: string, fields: Record<string, unknown> = {}) =>
     lines.push(`${level} ${message} ${fields["interface"]} ${fields["reason"] ?? ""}`.trim());
   const guard = new GuardWatch({
-    query: (port: PortName) => ({ guard: port === "host" ? look() : STANDS, present: true }),
-    names: { uplink: "p0", host: "vf0" },
+    query: (handle) => ({ guard: handle === 2 ? look() : STANDS, present: true }),
+    ports: () => PORTS,
     log: { error: say("error"), warn: say("warn") },
   });
   return { guard, lines };
@@ -39,7 +44,7 @@ Deno.test("what is true of both interfaces is one line", () => {
   const lines: unknown[] = [];
   const guard = new GuardWatch({
     query: () => ({ guard: absent, present: true }),
-    names: { uplink: "p0", host: "vf0" },
+    ports: () => PORTS,
     log: { error: () => assert.fail(), warn: (_, fields) => lines.push(fields) },
   });
   guard.tick();
@@ -73,7 +78,7 @@ Deno.test("a guard that is switched off, or has nothing to do, is no news", () =
     guard.tick();
     assert.deepEqual(lines, []);
     assert.equal(guard.counters()["guard-absent"], 0n);
-    assert.equal(guard.ports()[1]?.guard.state, state);
+    assert.equal(guard.guardOf(2).state, state);
   }
 });
 
@@ -87,8 +92,20 @@ Deno.test("an interface that is gone keeps the state of its last look", () => {
   gone = true;
   guard.tick();
   assert.deepEqual(lines, []);
-  assert.deepEqual(guard.ports(), [
-    { name: "uplink", interface: "p0", guard: STANDS },
-    { name: "host", interface: "vf0", guard: STANDS },
-  ]);
+  assert.deepEqual([1, 2].map((handle) => guard.guardOf(handle)), [STANDS, STANDS]);
+});
+
+Deno.test("a port that has gone keeps its share of what was counted", () => {
+  let ports = PORTS;
+  const guard = new GuardWatch({
+    query: (handle) => ({ guard: { state: "stands", restored: handle }, present: true }),
+    ports: () => ports,
+    log: { error: () => {}, warn: () => {} },
+  });
+  guard.tick();
+  assert.equal(guard.counters()["guard-restored"], 3n);
+  ports = PORTS.slice(0, 1);
+  guard.tick();
+  guard.tick();
+  assert.equal(guard.counters()["guard-restored"], 3n);
 });

@@ -1,24 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Whether the two interfaces are up: an agent without one of them runs, and nothing passes. */
+/** Whether the interfaces are up: an agent without one of them runs, and nothing passes there. */
 import type { PortInfo, PortName } from "../../ffi/plane.ts";
 import type { Log } from "../model/log.ts";
+
+/** A port of the plane, by role, by what the plane calls it, and by the name of its interface. */
+export interface NamedPort {
+  readonly role: PortName;
+  readonly handle: number;
+  readonly interface: string;
+}
 
 /** What a watch looks at. */
 export interface LinkOptions {
   /** Asks the plane; may throw. */
-  readonly query: (port: PortName) => Pick<PortInfo, "linkUp" | "present">;
-  /** Names of the interfaces. */
-  readonly names: Readonly<Record<PortName, string>>;
+  readonly query: (handle: number) => Pick<PortInfo, "linkUp" | "present">;
+  /** Those that there are now. */
+  readonly ports: () => readonly NamedPort[];
   readonly log: Pick<Log, "warn" | "info">;
 }
 
-const PORTS = ["uplink", "host"] as const satisfies readonly PortName[];
+/** How an interface is. */
+export type LinkState = "up" | "down" | "gone";
 
 /** Says what has changed since the last look. */
 export class LinkWatch {
   readonly #options: LinkOptions;
-  readonly #state = new Map<PortName, "up" | "down" | "gone">();
+  #state: ReadonlyMap<number, LinkState> = new Map();
 
   constructor(options: LinkOptions) {
     this.#options = options;
@@ -26,28 +34,35 @@ export class LinkWatch {
 
   /** Call it every second or so. Never throws. */
   tick(): void {
-    const { names, log } = this.#options;
-    for (const port of PORTS) {
-      const before = this.#state.get(port) ?? "up";
-      const state = this.#look(port);
-      this.#state.set(port, state);
+    const { ports, log } = this.#options;
+    const found = new Map<number, LinkState>();
+    for (const { handle, role, interface: name } of ports()) {
+      const before = this.#state.get(handle) ?? "up";
+      const state = this.#look(handle);
+      found.set(handle, state);
       if (state === before) continue;
-      const fields = { interface: names[port], port };
+      const fields = { interface: name, port: role };
       if (state === "up") log.info("An interface is up again", fields);
       else if (state === "down") log.warn("An interface is down: nothing passes", fields);
       else log.warn("An interface is gone: nothing passes until there is one of its name", fields);
     }
+    this.#state = found;
+  }
+
+  /** As found at the last look. */
+  stateOf(handle: number): LinkState {
+    return this.#state.get(handle) ?? "up";
   }
 
   /** Why nothing passes, as found at the last look: "interface p0 is gone". */
   faults(): readonly string[] {
-    return [...this.#state].filter(([, state]) => state !== "up")
-      .map(([port, state]) => `interface ${this.#options.names[port]} is ${state}`);
+    return this.#options.ports().filter(({ handle }) => this.stateOf(handle) !== "up")
+      .map(({ handle, interface: name }) => `interface ${name} is ${this.stateOf(handle)}`);
   }
 
-  #look(port: PortName): "up" | "down" | "gone" {
+  #look(handle: number): LinkState {
     try {
-      const { present, linkUp } = this.#options.query(port);
+      const { present, linkUp } = this.#options.query(handle);
       return linkUp ? "up" : present ? "down" : "gone";
     } catch {
       return "gone";

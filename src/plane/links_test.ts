@@ -8,11 +8,15 @@ Deno.test("each change of an interface is said once", () => {
   const say = (level: string) => (message: string, fields: object = {}) =>
     said.push(`${level} ${message} ${JSON.stringify(fields)}`);
   const watch = new LinkWatch({
-    query: (port) => {
+    query: (handle) => {
+      const port = handle === 1 ? "uplink" : "host";
       if (state[port] === "unknown") throw new Error("EIO");
       return { linkUp: state[port] === "up", present: state[port] !== "gone" };
     },
-    names: { uplink: "p0", host: "vf0" },
+    ports: () => [
+      { role: "uplink", handle: 1, interface: "p0" },
+      { role: "host", handle: 2, interface: "vf0" },
+    ],
     log: { warn: say("warn"), info: say("info") },
   });
   const steps: [typeof state, string[]][] = [
@@ -38,4 +42,21 @@ Deno.test("each change of an interface is said once", () => {
     watch.tick();
     assert.deepEqual(said, expected);
   }
+});
+
+Deno.test("each port has its own state, and one that has gone is no fault", () => {
+  const down = new Set<number>();
+  let handles = [2, 3, 4];
+  const watch = new LinkWatch({
+    query: (handle) => ({ linkUp: !down.has(handle), present: true }),
+    ports: () => handles.map((handle) => ({ role: "host", handle, interface: `tap${handle}` })),
+    log: { warn: () => {}, info: () => {} },
+  });
+  down.add(3);
+  watch.tick();
+  assert.deepEqual(watch.faults(), ["interface tap3 is down"]);
+  assert.deepEqual([2, 3, 4].map((handle) => watch.stateOf(handle)), ["up", "down", "up"]);
+  handles = [2, 4];
+  watch.tick();
+  assert.deepEqual(watch.faults(), []);
 });

@@ -2,12 +2,13 @@
 
 /** The data plane as the configuration wants it: opened, with its pipes installed. */
 import { DataPlane } from "../../ffi/data_plane.ts";
-import { type Library, openLibrary } from "../../ffi/library.ts";
+import { interfaceNames, type Library, openLibrary } from "../../ffi/library.ts";
 import { backends } from "../../ffi/offline.ts";
 import { DataPlaneError, type PlaneOptions, type PspVersionNumber } from "../../ffi/plane.ts";
 import { type Config, ConfigError, EnvironmentError } from "../config/config.ts";
 import { coresOf } from "../config/values.ts";
 import { type InstalledTopology, installTopology } from "../pipes/install.ts";
+import { hasManyHosts, hostInterfaces, hostNames } from "./host_ports.ts";
 import { buildTopology } from "../pipes/topology.ts";
 import type { TopologyOptions } from "../pipes/types.ts";
 import { PSP_VERSIONS } from "../model/sa.ts";
@@ -17,6 +18,8 @@ export interface PlaneSetup extends AsyncDisposable {
   readonly library: Library;
   readonly plane: DataPlane;
   readonly installed: InstalledTopology;
+  /** Interfaces of the host ports that it was opened with, in the order of their handles. */
+  readonly hosts: readonly string[];
   /** The crypto backend in use: "auto" is decided. */
   readonly backend: string;
 }
@@ -25,22 +28,37 @@ export interface PlaneSetup extends AsyncDisposable {
 export async function setUpPlane(config: Config): Promise<PlaneSetup> {
   await using stack = new AsyncDisposableStack();
   const library = stack.use(loadLibrary(config.plane.library));
-  const plane = stack.adopt(openPlane(library, config), (open) => open.close());
-  const installed = installTopology(plane, buildTopology(topologyOptions(config)));
+  const many = hasManyHosts(config.plane);
+  const hosts = many
+    ? hostInterfaces(config.plane, interfaceNames(library))
+    : hostNames(config.plane);
+  const plane = stack.adopt(openPlane(library, config, hosts), (open) => open.close());
+  const topology = buildTopology(topologyOptions(config));
+  const installed = installTopology(plane, topology, { hosts: many ? "many" : "one" });
   stack.defer(() => installed.remove());
   const owned = stack.move();
   const backend = backendOf(library, config);
-  return { library, plane, installed, backend, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return {
+    library,
+    plane,
+    installed,
+    hosts,
+    backend,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
 }
 
 /** The form of the graph that a configuration asks for. */
-export function topologyOptions(config: Pick<Config, "psp" | "tunnel" | "peers">): TopologyOptions {
+export function topologyOptions(
+  config: Pick<Config, "plane" | "psp" | "tunnel" | "peers">,
+): TopologyOptions {
   return {
     sampling: config.psp.sampleRateLog2 > 0,
     sampleRateLog2: config.psp.sampleRateLog2,
     mode: config.psp.mode,
     onDemand: config.tunnel.onDemand,
     exceptions: true,
+    ports: hasManyHosts(config.plane),
     vc: config.peers.some((peer) => peer.vc !== undefined),
   };
 }
@@ -55,9 +73,9 @@ function loadLibrary(path: string | undefined): Library {
   return openLibrary(path);
 }
 
-function openPlane(library: Library, config: Config): DataPlane {
+function openPlane(library: Library, config: Config, hosts: readonly string[]): DataPlane {
   try {
-    return DataPlane.open(library, planeOptions(config));
+    return DataPlane.open(library, planeOptions(config, hosts));
   } catch (error) {
     // An interface that is not there, or that another agent has, may be there in a while.
     if (error instanceof DataPlaneError && (error.code === "ENODEV" || error.code === "EBUSY")) {
@@ -72,7 +90,7 @@ function cryptoIdsFor(maxEntries: number): number {
   return Math.ceil(maxEntries / 2);
 }
 
-function planeOptions({ plane, psp, hold }: Config): PlaneOptions {
+function planeOptions({ plane, psp, hold }: Config, hosts: readonly string[]): PlaneOptions {
   const common = {
     maxEntries: plane.maxEntries,
     maxCryptoIds: cryptoIdsFor(plane.maxEntries),
@@ -84,22 +102,22 @@ function planeOptions({ plane, psp, hold }: Config): PlaneOptions {
     versions: psp.versions.map((name) => PSP_VERSIONS.indexOf(name) as PspVersionNumber),
   };
   if (plane.kind === "soft") {
-    const { uplink, host, backend, hostGuard } = plane;
+    const { uplink, backend, hostGuard: guard } = plane;
     return {
       ...common,
       backend,
       ports: [
-        { kind: "uplink", name: uplink, vlan: plane.uplinkVlan, guard: hostGuard },
-        { kind: "host", name: host, guard: hostGuard },
+        { kind: "uplink", name: uplink, vlan: plane.uplinkVlan, guard },
+        ...hosts.map((name) => ({ kind: "host" as const, name, guard })),
       ],
     };
   }
-  const { pci, representor, cores, hugepagesMb } = plane;
+  const { pci, cores, hugepagesMb } = plane;
   return {
     ...common,
     ports: [
       { kind: "uplink", name: pci, vlan: plane.uplinkVlan },
-      { kind: "host", name: representor },
+      ...hosts.map((name) => ({ kind: "host" as const, name })),
     ],
     cpus: coresOf(cores),
     ...hugepagesMb === undefined ? {} : { hugepagesMb },

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Looks at the machine around the plane while the agent runs: its two interfaces, and what the kernel does there. */
+/** Looks at the machine around the plane while the agent runs: its interfaces, and what the kernel does there. */
 import type { Plane } from "../../ffi/plane.ts";
-import type { Config } from "../config/config.ts";
 import type { Log } from "../model/log.ts";
 import type { Clock } from "../model/clock.ts";
 import type { PortView } from "../model/status.ts";
 import { ForwardingGuard } from "./forwarding.ts";
 import { GuardWatch } from "./guard.ts";
-import { LinkWatch } from "./links.ts";
+import type { HostPorts } from "./host_ports.ts";
+import { LinkWatch, type NamedPort } from "./links.ts";
 
 const INTERVAL_MS = 1000;
 
@@ -23,34 +23,45 @@ export interface PlaneWatch extends Disposable {
 
 /** Begins to look, once a second. */
 export function watchPlane(
-  { config: { plane: named }, plane, log, clock }: {
-    readonly config: Pick<Config, "plane">;
-    readonly plane: Pick<Plane, "port">;
+  { plane, hosts, uplink, log, clock }: {
+    readonly plane: Pick<Plane, "port" | "ports">;
+    readonly hosts: HostPorts;
+    /** Name of its interface. */
+    readonly uplink: string;
     readonly log: Log;
     readonly clock: Pick<Clock, "now">;
   },
 ): PlaneWatch {
-  const names = named.kind === "soft"
-    ? { uplink: named.uplink, host: named.host }
-    : { uplink: named.pci, host: named.representor };
-  const links = new LinkWatch({ query: (port) => plane.port(port), names, log });
+  const first: NamedPort = { role: "uplink", handle: plane.ports.uplink, interface: uplink };
+  const ports = () => [first, ...hosts.all()];
+  const query = (handle: number) => plane.port(handle);
+  const links = new LinkWatch({ query, ports, log });
   const forwarding = new ForwardingGuard({
-    query: () => plane.port("host"),
-    host: names.host,
+    query,
+    ports: () => hosts.all(),
     log,
     now: () => clock.now(),
   });
-  const guard = new GuardWatch({ query: (port) => plane.port(port), names, log });
+  const guard = new GuardWatch({ query, ports, log });
   guard.tick();
   const timer = setInterval(() => {
+    hosts.tick();
     links.tick();
     guard.tick();
     forwarding.tick();
   }, INTERVAL_MS);
   return {
-    counters: () => ({ ...forwarding.counters(), ...guard.counters() }),
-    ports: () => guard.ports(),
-    faults: () => links.faults(),
+    counters: () => ({ ...forwarding.counters(), ...guard.counters(), ...hosts.counters() }),
+    ports: () =>
+      ports().map(({ role, handle, interface: name }) => ({
+        name: role,
+        interface: name,
+        guard: guard.guardOf(handle),
+      })),
+    faults: () => [
+      ...links.faults(),
+      ...hosts.missing().map((name) => `interface ${name} is not there`),
+    ],
     [Symbol.dispose]: () => clearInterval(timer),
   };
 }

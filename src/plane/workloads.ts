@@ -1,57 +1,87 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** The workloads behind the host port: where they are, and what they ask their gateway. */
+/** The workloads behind the host ports: where they are, and what they ask their gateway. */
 import { DataPlaneError, type Plane, type PlaneEvent } from "../../ffi/plane.ts";
 import type { Config } from "../config/config.ts";
 import { answerException } from "../exceptions/answer.ts";
 import { arpProbe } from "../exceptions/arp.ts";
-import type { Answer, ExceptionContext } from "../exceptions/context.ts";
-import type { Bytes } from "../exceptions/frame.ts";
+import type { ExceptionContext } from "../exceptions/context.ts";
+import { type Bytes, macBytes, parseHeader } from "../exceptions/frame.ts";
 import { gatewayOf, Leases } from "../exceptions/leases.ts";
 import { linkLocal, neighbourProbe, unsolicitedAdvertisement } from "../exceptions/nd.ts";
 import { tooBigReply } from "../exceptions/too_big.ts";
 import type { Log } from "../model/log.ts";
 import { isLinkScope } from "../model/vip.ts";
 import type { Clock } from "../model/clock.ts";
+import type { NamedPort } from "./links.ts";
+import { type Place, type PortRule, WorkloadTable } from "./workload_table.ts";
 
 /** A vip is asked for at most once in this time. */
 const PROBE_INTERVAL_MS = 1000;
 /** RFC 4861's default: well within the lifetimes that an advertisement tells. */
 const ADVERTISE_INTERVAL_MS = 600_000;
-/** Most workloads that are remembered by what they said themselves. */
-const LEARNED_MAX = 65_536;
+/** Most vips of which the last question is remembered. */
+const PROBED_MAX = 65_536;
+/** A learned address that nothing was heard of for so long is asked for, and forgotten where nobody answers. */
+const STALE_MS = 300_000;
+const ASKED_MS = 3_000;
+/** Addresses that are looked at in one tick. */
+const STALE_BATCH = 64;
+/** Most packets that wait until their workload is found: of one vip, of all; and how long. */
+const WAITING_PER_VIP = 8;
+const WAITING_MAX = 256;
+const WAITING_MS = 2_000;
 
 export interface WorkloadsOptions {
   readonly config: Pick<Config, "gatewayMac" | "vips">;
+  /** What the configuration says of single ports. Default: nothing. */
+  readonly rules?: readonly PortRule[];
   /** Who owns which address: a peer, or this host. */
   readonly peers: { byVip(vip: string): unknown; isLocal(vip: string): boolean };
   readonly plane: Pick<Plane, "inject">;
+  /** The host ports as they are now. */
+  readonly ports: { all(): readonly NamedPort[]; get(handle: number): NamedPort | undefined };
   readonly clock: Clock;
   readonly log: Log;
   /** Octets of IP that fit a tunnel. */
   readonly mtu: number;
-  /** A workload's MAC is known now, or another. */
-  readonly moved: (vip: string, mac: string) => void;
+  /** Most addresses that are learned of one port. Default: 65,536. */
+  readonly perPort?: number;
+  /** Where a workload is is known now, is another place, or (undefined) is not known any more. */
+  readonly moved: (vip: string, place: Place | undefined) => void;
 }
 
-/** Learns MACs, answers ARP, ND and DHCP, and reports packets that are too big. */
+/** Packets for a workload that is being looked for. */
+interface Waiting {
+  readonly frames: Bytes[];
+  readonly since: number;
+}
+
+/** Learns where workloads are, answers ARP, ND and DHCP, and reports packets that are too big. */
 export class Workloads {
   readonly #options: WorkloadsOptions;
   readonly #context: ExceptionContext;
-  readonly #macs = new Map<string, string>();
-  readonly #configured: ReadonlySet<string>;
+  readonly #table: WorkloadTable;
   readonly #probedAt = new Map<string, number>();
+  readonly #waiting = new Map<string, Waiting>();
   readonly #leases: Leases;
   #advertisedAt = -Infinity;
 
   constructor(options: WorkloadsOptions) {
     this.#options = options;
     const { config, peers } = options;
-    const hosts = config.vips.filter((vip) => /\/(32|128)$/.test(vip.vip));
-    for (const { vip, mac } of hosts) {
-      if (mac !== undefined) this.#macs.set(vip.replace(/\/\d+$/, ""), mac);
-    }
-    this.#configured = new Set(this.#macs.keys());
+    this.#table = new WorkloadTable({
+      vips: config.vips,
+      rules: options.rules ?? [],
+      ports: options.ports,
+      clock: options.clock,
+      log: options.log,
+      perPort: options.perPort ?? 65_536,
+      moved: (vip, place) => {
+        options.moved(vip, place);
+        if (place !== undefined) this.#deliver(vip, place);
+      },
+    });
     const gateways = new Set(config.vips.flatMap((vip) => vip.gateway ?? gatewayOf(vip)));
     const leases = this.#leases = new Leases(config.vips);
     this.#context = {
@@ -67,63 +97,145 @@ export class Workloads {
     };
   }
 
-  /** The MAC of a local vip. Undefined: not known yet; the workload is asked. */
-  macOf(vip: string): string | undefined {
-    const mac = this.#macs.get(vip);
-    if (mac === undefined) this.#probe(vip);
-    return mac;
+  /** Where a local vip is. Undefined: not known yet; the workload is asked. */
+  placeOf(vip: string): Place | undefined {
+    const place = this.#table.find(vip);
+    if (place === undefined) this.#look(vip);
+    return place;
   }
 
-  /** What a packet that came from a workload tells about it. */
-  learn(vip: string, mac: string): void {
-    if (this.#configured.has(vip) || this.#macs.get(vip) === mac) return;
-    if (!this.#options.peers.isLocal(vip) || this.#macs.size >= LEARNED_MAX) return;
-    this.#macs.set(vip, mac);
-    this.#leases.use(vip, mac);
-    this.#options.log.debug("Workload found", { vip, mac });
-    this.#options.moved(vip, mac);
+  /** What a packet that came from a workload tells about it. False: it is not its address. */
+  learn(vip: string, place: Place): boolean {
+    if (!this.#options.peers.isLocal(vip)) return true;
+    if (!this.#table.claim(vip, place)) return false;
+    this.#leases.use(vip, place.mac);
+    return true;
   }
 
   /** A frame that ROOT sent to RSS. Never throws for what is in it. */
-  onException(frame: Bytes): void {
-    const answer: Answer = answerException(frame, this.#context);
-    if (answer.learned !== undefined) this.learn(answer.learned.vip, answer.learned.mac);
-    if (answer.reply !== undefined) this.#send(answer.reply);
+  onException(frame: Bytes, port: number): void {
+    const { learned, reply } = answerException(frame, this.#context);
+    // Who speaks for an address that is another port's gets no answer.
+    if (learned !== undefined && !this.learn(learned.vip, { mac: learned.mac, port })) return;
+    if (reply !== undefined) this.#send(port, reply);
+  }
+
+  /** A packet from a peer, for a workload that was not found when its tunnel was made. Never throws for what is in it. */
+  onUndelivered(frame: Bytes): void {
+    const header = parseHeader(frame);
+    if (header === undefined) return this.#table.count("workload-unknown");
+    const place = this.placeOf(header.dst);
+    if (place !== undefined) return void this.#send(place.port, addressed(frame, place));
+    const waiting = this.#waiting.get(header.dst) ??
+      { frames: [], since: this.#options.clock.now() };
+    if (waiting.frames.length >= WAITING_PER_VIP || this.#waitingTotal() >= WAITING_MAX) {
+      return this.#table.count("workload-unknown");
+    }
+    waiting.frames.push(frame);
+    this.#waiting.set(header.dst, waiting);
   }
 
   /** A packet that no tunnel can carry. */
   onTooBig(event: Extract<PlaneEvent, { type: "too_big" }>): void {
     const reply = tooBigReply(event, this.#context);
-    if (reply !== undefined) this.#send(reply);
+    if (reply !== undefined) this.#send(event.port, reply);
   }
 
-  /** What is due without being asked for: router advertisements. Call it every few seconds. */
+  /** The port is about to go: nothing is to be sent there any more. */
+  dropPort(port: number): void {
+    this.#table.dropPort(port);
+  }
+
+  /** How many addresses were learned of a port. */
+  countOf(port: number): number {
+    return this.#table.countOf(port);
+  }
+
+  counters(): Readonly<Record<string, bigint>> {
+    return this.#table.counters();
+  }
+
+  /** What is due without being asked for: router advertisements, questions, what waited too long. Call it every second. */
   tick(): void {
-    const { clock, config } = this.#options;
+    const { clock, config, ports } = this.#options;
+    this.#giveUp(clock.now() - WAITING_MS);
+    this.#ask(clock.now());
     if (!config.vips.some(({ vip }) => vip.includes(":"))) return;
     if (clock.now() - this.#advertisedAt < ADVERTISE_INTERVAL_MS) return;
-    if (this.#send(unsolicitedAdvertisement(this.#context))) this.#advertisedAt = clock.now();
+    const frame = unsolicitedAdvertisement(this.#context);
+    const sent = ports.all().map(({ handle }) => this.#send(handle, frame));
+    if (sent.includes(true)) this.#advertisedAt = clock.now();
   }
 
-  #probe(vip: string): void {
+  /** Workloads that have been silent for long are asked, and forgotten when they do not answer. */
+  #ask(now: number): void {
+    const stale = [...take(this.#table.heardBefore(now - STALE_MS), STALE_BATCH)];
+    for (const [vip, place] of stale) {
+      const heardAt = this.#table.heardAt(vip) ?? now;
+      if (now - heardAt > STALE_MS + ASKED_MS) this.#table.forget(vip);
+      else this.#probe(vip, [place.port]);
+    }
+  }
+
+  #look(vip: string): void {
+    this.#probe(vip, this.#table.candidates(vip).map(({ handle }) => handle));
+  }
+
+  #probe(vip: string, ports: readonly number[]): void {
     const { clock, config } = this.#options;
     const last = this.#probedAt.get(vip);
     if (last !== undefined && clock.now() - last < PROBE_INTERVAL_MS) return;
-    if (this.#probedAt.size >= LEARNED_MAX) this.#probedAt.clear();
+    if (this.#probedAt.size >= PROBED_MAX) this.#probedAt.clear();
     this.#probedAt.set(vip, clock.now());
     const isIpv6 = vip.includes(":");
-    this.#send(isIpv6 ? neighbourProbe(vip, this.#context) : arpProbe(vip, config.gatewayMac));
+    const frame = isIpv6 ? neighbourProbe(vip, this.#context) : arpProbe(vip, config.gatewayMac);
+    for (const port of ports) this.#send(port, frame);
+  }
+
+  #deliver(vip: string, place: Place): void {
+    const waiting = this.#waiting.get(vip);
+    if (waiting === undefined) return;
+    this.#waiting.delete(vip);
+    for (const frame of waiting.frames) this.#send(place.port, addressed(frame, place));
+  }
+
+  #giveUp(before: number): void {
+    for (const [vip, { frames, since }] of this.#waiting) {
+      if (since > before) {
+        this.#look(vip);
+        continue;
+      }
+      this.#waiting.delete(vip);
+      for (const _ of frames) this.#table.count("workload-unknown");
+    }
+  }
+
+  #waitingTotal(): number {
+    return [...this.#waiting.values()].reduce((sum, { frames }) => sum + frames.length, 0);
   }
 
   /** False: the host port does not take it now (its queue is full, it is down). Whoever asked asks again. */
-  #send(frame: Bytes): boolean {
+  #send(port: number, frame: Bytes): boolean {
     try {
-      this.#options.plane.inject("host", frame);
+      this.#options.plane.inject(port, frame);
       return true;
     } catch (error) {
       if (!(error instanceof DataPlaneError)) throw error;
       this.#options.log.debug("The host port did not take a reply", { cause: error.message });
       return false;
     }
+  }
+}
+
+/** The frame, to the workload's MAC. */
+function addressed(frame: Bytes, { mac }: Place): Bytes {
+  frame.set(macBytes(mac), 0);
+  return frame;
+}
+
+function* take<T>(items: Iterable<T>, n: number): Generator<T> {
+  for (const item of items) {
+    if (n-- <= 0) return;
+    yield item;
   }
 }

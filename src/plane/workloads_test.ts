@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { DataPlaneError } from "../../ffi/plane.ts";
+import { fixedPorts } from "../../tests/support/fixed_ports.ts";
 import { VirtualClock } from "../../tests/support/virtual_clock.ts";
 import type { Config } from "../config/config.ts";
 import { arpProbe } from "../exceptions/arp.ts";
-import { type Bytes, l4ChecksumOk, parseIp } from "../exceptions/frame.ts";
+import { buildUdp, type Bytes, l4ChecksumOk, parseIp } from "../exceptions/frame.ts";
 import { Peers } from "../core/directory.ts";
 import { Workloads } from "./workloads.ts";
 
 const GATEWAY_MAC = "02:50:53:50:00:01";
+const PORT = 2;
 const MAC = "02:00:00:00:00:11";
 
 interface World {
   readonly workloads: Workloads;
   readonly sent: Bytes[];
-  readonly moved: [string, string][];
+  readonly moved: [string, string | undefined][];
   readonly clock: VirtualClock;
   refuses: boolean;
 }
@@ -29,17 +31,23 @@ function world(vips: Config["vips"], peerVips = ["10.2.0.0/24"]): World {
   };
   const none = () => {};
   const clock = new VirtualClock();
-  const made = { sent: [] as Bytes[], moved: [] as [string, string][], clock, refuses: false };
+  const made = {
+    sent: [] as Bytes[],
+    moved: [] as [string, string | undefined][],
+    clock,
+    refuses: false,
+  };
   const workloads = new Workloads({
     config,
     peers: new Peers(config),
     clock,
     mtu: 1440,
     log: { debug: none, info: none, warn: none, error: none },
-    moved: (vip, mac) => made.moved.push([vip, mac]),
+    ports: fixedPorts(PORT),
+    moved: (vip, place) => made.moved.push([vip, place?.mac]),
     plane: {
       inject: (port, frame) => {
-        assert.equal(port, "host");
+        assert.equal(port, PORT);
         if (made.refuses) throw new DataPlaneError("Cannot inject: its queue is full", "EIO");
         made.sent.push(frame);
       },
@@ -54,8 +62,8 @@ const V6 = [{ vip: "fd01::/64", dns: [] }];
 Deno.test("a host port that takes no reply does not end the agent", () => {
   const w = world([...V4, ...V6]);
   w.refuses = true;
-  w.workloads.onException(arpProbe("10.2.0.7", MAC));
-  assert.equal(w.workloads.macOf("10.1.0.9"), undefined);
+  w.workloads.onException(arpProbe("10.2.0.7", MAC), PORT);
+  assert.equal(w.workloads.placeOf("10.1.0.9"), undefined);
   w.workloads.tick();
   w.refuses = false;
   w.workloads.tick();
@@ -87,23 +95,23 @@ Deno.test("without IPv6 workloads there is nothing to advertise", () => {
 
 Deno.test("a workload is found by what it sends, and its vip is asked for at most once a second", async () => {
   const w = world(V4);
-  assert.equal(w.workloads.macOf("10.1.0.7"), undefined);
-  assert.equal(w.workloads.macOf("10.1.0.7"), undefined);
+  assert.equal(w.workloads.placeOf("10.1.0.7"), undefined);
+  assert.equal(w.workloads.placeOf("10.1.0.7"), undefined);
   assert.equal(w.sent.length, 1);
   await w.clock.advance(1000);
-  assert.equal(w.workloads.macOf("10.1.0.7"), undefined);
+  assert.equal(w.workloads.placeOf("10.1.0.7"), undefined);
   assert.equal(w.sent.length, 2);
-  w.workloads.learn("10.1.0.7", MAC);
-  assert.equal(w.workloads.macOf("10.1.0.7"), MAC);
+  w.workloads.learn("10.1.0.7", { mac: MAC, port: PORT });
+  assert.equal(w.workloads.placeOf("10.1.0.7")?.mac, MAC);
   assert.deepEqual(w.moved, [["10.1.0.7", MAC]]);
-  w.workloads.learn("10.2.0.7", MAC);
+  w.workloads.learn("10.2.0.7", { mac: MAC, port: PORT });
   assert.equal(w.moved.length, 1, "a peer's vip is no workload of ours");
 });
 
 Deno.test("who owns 0.0.0.0/0 is not taken to own the segment's own addresses", () => {
   const answered = (target: string) => {
     const w = world(V4, ["0.0.0.0/0"]);
-    w.workloads.onException(arpProbe(target, MAC));
+    w.workloads.onException(arpProbe(target, MAC), PORT);
     return w.sent.length === 1;
   };
   assert.deepEqual(["8.8.8.8", "10.2.0.7"].map(answered), [true, true]);
@@ -113,4 +121,50 @@ Deno.test("who owns 0.0.0.0/0 is not taken to own the segment's own addresses", 
     false,
   ]);
   assert.ok(answered("169.254.1.1"), "the gateway is the agent's own");
+});
+
+/** An IPv4 packet from a peer to a workload, as the plane hands it over when it knows no place for it. */
+function undelivered(dst: string): Bytes {
+  const at = { ethDst: GATEWAY_MAC, ethSrc: GATEWAY_MAC, src: "10.2.0.9", dst, ttl: 64 };
+  return buildUdp(at, { src: 9, dst: 9 }, Uint8Array.of(1));
+}
+
+Deno.test("packets wait a little for a workload that is not found yet, and none is broadcast", async () => {
+  const w = world(V4);
+  for (let i = 0; i < 10; i++) w.workloads.onUndelivered(undelivered("10.1.0.7"));
+  assert.equal(w.sent.length, 1, "it is asked for");
+  w.workloads.learn("10.1.0.7", { mac: MAC, port: PORT });
+  const packets = w.sent.slice(1).map((frame) => parseIp(frame));
+  assert.deepEqual(packets.map((packet) => packet?.ethDst), Array(8).fill(MAC));
+  w.workloads.onUndelivered(undelivered("10.1.0.7"));
+  assert.equal(w.sent.length, 10, "found: it goes at once");
+  assert.equal(w.workloads.counters()["workload-unknown"], 2n);
+
+  w.workloads.onUndelivered(undelivered("10.1.0.8"));
+  for (let s = 0; s < 4; s++) {
+    await w.clock.advance(1000);
+    w.workloads.tick();
+  }
+  assert.equal(w.workloads.counters()["workload-unknown"], 3n);
+  const before = w.sent.length;
+  w.workloads.learn("10.1.0.8", { mac: MAC, port: PORT });
+  assert.equal(w.sent.length, before, "what waited too long is gone");
+  w.workloads.onUndelivered(Uint8Array.of(1, 2, 3));
+  assert.equal(w.workloads.counters()["workload-unknown"], 4n);
+});
+
+Deno.test("a workload that was silent for long is asked, and forgotten when it does not answer", async () => {
+  const w = world(V4);
+  w.workloads.learn("10.1.0.7", { mac: MAC, port: PORT });
+  w.workloads.learn("10.1.0.8", { mac: MAC, port: PORT });
+  await w.clock.advance(300_001);
+  w.workloads.tick();
+  assert.equal(w.sent.length, 2);
+  w.workloads.learn("10.1.0.8", { mac: MAC, port: PORT });
+  for (let s = 0; s < 4; s++) {
+    await w.clock.advance(1000);
+    w.workloads.tick();
+  }
+  assert.deepEqual(w.moved.at(-1), ["10.1.0.7", undefined]);
+  assert.equal(w.workloads.placeOf("10.1.0.8")?.mac, MAC);
 });

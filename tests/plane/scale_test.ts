@@ -55,7 +55,7 @@ async function install(n: number): Promise<Record<PipeName, number>> {
     copyDscp: true,
     gatewayMac: GATEWAY_MAC,
     nextHopMac: () => "02:00:00:00:00:02",
-    localMac: () => "02:00:00:00:00:11",
+    placeOf: () => ({ mac: "02:00:00:00:00:11", port: plane.ports.host }),
     maxCryptoIds: n,
   });
   let i = 0;

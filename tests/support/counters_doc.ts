@@ -6,6 +6,8 @@ import { LOG_FIELDS } from "../../src/model/log.ts";
 import { RPC_COUNTERS } from "../../src/rpc/events.ts";
 import { FORWARDING_COUNTERS } from "../../src/plane/forwarding.ts";
 import { GUARD_COUNTERS } from "../../src/plane/guard.ts";
+import { HOST_PORT_COUNTERS } from "../../src/plane/host_ports.ts";
+import { WORKLOAD_COUNTERS } from "../../src/plane/workload_table.ts";
 import { NEXT_HOP_COUNTERS } from "../../src/plane/next_hops.ts";
 import { SAMPLE_COUNTERS } from "../../src/plane/sample_hub.ts";
 
@@ -23,6 +25,8 @@ export function countersDoc(): string {
       ...Object.entries(FORWARDING_COUNTERS),
       ...Object.entries(GUARD_COUNTERS),
       ...Object.entries(NEXT_HOP_COUNTERS),
+      ...Object.entries(HOST_PORT_COUNTERS),
+      ...Object.entries(WORKLOAD_COUNTERS),
     ]),
     list("Samples", Object.entries(SAMPLE_COUNTERS)),
     list("Listeners", Object.entries(RPC_COUNTERS)),

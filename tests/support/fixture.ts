@@ -11,6 +11,7 @@ import { systemClock } from "../../src/model/clock.ts";
 import type { Config } from "../../src/config/config.ts";
 import { Peers } from "../../src/core/directory.ts";
 import type { TxSa } from "../../src/model/sa.ts";
+import { fixedPorts } from "./fixed_ports.ts";
 import { Workloads } from "../../src/plane/workloads.ts";
 import type { Frame } from "./packet_socket.ts";
 import { GATEWAY_MAC, PIPS, PlaneLab } from "./plane_lab.ts";
@@ -199,12 +200,13 @@ export class FixtureStage implements AsyncDisposable {
       clock: systemClock(),
       log: { debug: none, info: none, warn: none, error: none },
       mtu: MTU,
+      ports: fixedPorts(plane.ports.host),
       moved: none,
     });
     const push = events.push.bind(events);
     events.push = (...batch) => {
       for (const event of batch) {
-        if (event.type === "exception") workloads.onException(event.frame);
+        if (event.type === "exception") workloads.onException(event.frame, event.port);
         if (event.type === "too_big") workloads.onTooBig(event);
       }
       return push(...batch);

@@ -60,9 +60,9 @@ export class StepClock implements Clock {
 
 /** A table over a plane in memory, with its pipes installed. */
 export function setUp(
-  options: Partial<FlowTableOptions> & { sampling?: boolean; vc?: boolean } = {},
+  options: Partial<FlowTableOptions> & { sampling?: boolean; vc?: boolean; ports?: boolean } = {},
 ): { readonly plane: FakePlane; readonly clock: StepClock; readonly flows: FlowTable } {
-  const { sampling = false, vc = false, ...rest } = options;
+  const { sampling = false, vc = false, ports = false, ...rest } = options;
   const plane = new FakePlane();
   const topology = buildTopology({
     sampling,
@@ -71,18 +71,19 @@ export function setUp(
     onDemand: true,
     exceptions: false,
     vc,
+    ports,
   });
   const clock = new StepClock();
   const flows = new FlowTable({
     plane,
-    installed: installTopology(plane, topology),
+    installed: installTopology(plane, topology, { hosts: ports ? "many" : "one" }),
     clock,
     localPip: "192.0.2.1",
     ttl: 64,
     copyDscp: false,
     gatewayMac: "02:00:00:00:00:0b",
     nextHopMac: (sa) => sa.mac,
-    localMac: () => undefined,
+    placeOf: () => undefined,
     ...rest,
   });
   plane.calls.length = 0;

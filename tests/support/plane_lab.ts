@@ -199,7 +199,7 @@ export class PlaneLab implements AsyncDisposable {
       ttl: 64,
       gatewayMac: GATEWAY_MAC,
       nextHopMac: (sa) => sa.mac,
-      localMac: () => WORKLOAD_MAC,
+      placeOf: () => ({ mac: WORKLOAD_MAC, port: this[which].plane.ports.host }),
     });
   }
 }

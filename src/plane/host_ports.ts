@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * The host ports of the plane, which come and go with their interfaces: those of the names and patterns of
+ * `plane.host`. One single name is opened with the plane and stays; of a list, what is there is opened, an exact name
+ * stays from then on (the plane binds to each new interface of it), and what a pattern found goes a while after its
+ * interface.
+ */
+import { DataPlaneError, type Plane, type PortOptions } from "../../ffi/plane.ts";
+import type { PlaneConfig } from "../config/config.ts";
+import type { Log } from "../model/log.ts";
+import { isPattern, matchesName } from "../model/patterns.ts";
+import type { NamedPort } from "./links.ts";
+
+/** Counted here, and what one count of each means. */
+export const HOST_PORT_COUNTERS = {
+  "ports-added": "host ports that came while the agent ran",
+  "ports-removed": "host ports that went with their interface",
+  "ports-refused": "interfaces that the plane does not take as host ports",
+} as const;
+
+/** How long an interface that a pattern found may be away: it is re-created under its name, or it was the last. */
+const GONE_MS = 10_000;
+/** An interface that was refused is tried again after so long. */
+const RETRY_MS = 10_000;
+
+/** Whether host ports come and go. */
+export function hasManyHosts(plane: PlaneConfig): boolean {
+  return plane.kind === "soft" && (typeof plane.host !== "string" || isPattern(plane.host));
+}
+
+/** Names and patterns of the host ports. */
+export function hostNames(plane: PlaneConfig): readonly string[] {
+  return plane.kind === "soft" ? [plane.host].flat() : [plane.representor];
+}
+
+/** Those of these interfaces that a plane is to have, in the order of the configuration. */
+export function hostInterfaces(
+  plane: PlaneConfig,
+  interfaces: ReadonlySet<string>,
+): readonly string[] {
+  const uplink = plane.kind === "soft" ? plane.uplink : plane.pci;
+  const found = hostNames(plane).flatMap((pattern) =>
+    isPattern(pattern)
+      ? [...interfaces].filter((name) => name !== uplink && matchesName(pattern, name)).sort()
+      : interfaces.has(pattern)
+      ? [pattern]
+      : []
+  );
+  return [...new Set(found)];
+}
+
+/** What they are opened with, and who is told. */
+export interface HostPortsOptions {
+  readonly config: PlaneConfig;
+  /** Interfaces that the plane was opened with, in the order of their handles. */
+  readonly opened: readonly string[];
+  readonly plane: Pick<Plane, "addPort" | "removePort" | "port" | "ports">;
+  /** Those of this host; may throw. */
+  readonly interfaces: () => ReadonlySet<string>;
+  readonly now: () => number;
+  readonly log: Pick<Log, "info" | "warn" | "debug">;
+}
+
+/** The ports as they are now; whoever depends on one hears of its end before the plane does. */
+export class HostPorts {
+  readonly #options: HostPortsOptions;
+  readonly #many: boolean;
+  readonly #ports = new Map<number, NamedPort>();
+  readonly #goneSince = new Map<number, number>();
+  readonly #retryAt = new Map<string, number>();
+  readonly #counts = { added: 0n, removed: 0n, refused: 0n };
+  /** Forward to the port no more: called before it is removed. */
+  onRemove: (port: NamedPort) => void = () => {};
+
+  constructor(options: HostPortsOptions) {
+    this.#options = options;
+    this.#many = hasManyHosts(options.config);
+    const first = options.plane.ports.host;
+    for (const [i, name] of options.opened.entries()) this.#keep(first + i, name);
+  }
+
+  /** In the order in which they came. */
+  all(): readonly NamedPort[] {
+    return [...this.#ports.values()];
+  }
+
+  get(handle: number): NamedPort | undefined {
+    return this.#ports.get(handle);
+  }
+
+  /** The port of an interface. */
+  byName(name: string): NamedPort | undefined {
+    return this.all().find((port) => port.interface === name);
+  }
+
+  /** Exact names of the configuration for which there has been no interface yet. */
+  missing(): readonly string[] {
+    if (!this.#many) return [];
+    return hostNames(this.#options.config).filter((name) =>
+      !isPattern(name) && this.byName(name) === undefined
+    );
+  }
+
+  /** Looks which interfaces there are. Call it every second or so, and when a port has changed. Never throws. */
+  tick(): void {
+    if (!this.#many) return;
+    const { config, interfaces, log } = this.#options;
+    try {
+      const there = interfaces();
+      for (const port of this.all()) this.#watch(port, there);
+      for (const name of hostInterfaces(config, there)) {
+        if (this.byName(name) === undefined) this.#add(name);
+      }
+      for (const name of this.#retryAt.keys()) if (!there.has(name)) this.#retryAt.delete(name);
+    } catch (cause) {
+      if (!(cause instanceof DataPlaneError)) throw cause;
+      log.debug("The host ports were not looked at", { cause: cause.message });
+    }
+  }
+
+  counters(): Readonly<Record<string, bigint>> {
+    const { added, removed, refused } = this.#counts;
+    return { "ports-added": added, "ports-removed": removed, "ports-refused": refused };
+  }
+
+  #add(name: string): void {
+    const { plane, config, now, log } = this.#options;
+    if ((this.#retryAt.get(name) ?? -Infinity) > now()) return;
+    const guard = config.kind === "soft" ? { guard: config.hostGuard } : {};
+    const port: PortOptions = { kind: "host", name, ...guard };
+    try {
+      const { handle } = this.#keep(plane.addPort(port), name);
+      this.#retryAt.delete(name);
+      this.#counts.added++;
+      log.info("A host port has come", { interface: name, port: handle });
+    } catch (cause) {
+      if (!(cause instanceof DataPlaneError)) throw cause;
+      // Gone again, or made under another name first: the next look tells.
+      if (cause.code === "ENODEV") return;
+      this.#retryAt.set(name, now() + RETRY_MS);
+      this.#counts.refused++;
+      log.warn("The plane does not take an interface as a host port", {
+        interface: name,
+        reason: cause.message,
+      });
+    }
+  }
+
+  /** What a pattern found goes some time after its interface. */
+  #watch(port: NamedPort, there: ReadonlySet<string>): void {
+    const { config, now } = this.#options;
+    if (there.has(port.interface) || hostNames(config).includes(port.interface)) {
+      this.#goneSince.delete(port.handle);
+      return;
+    }
+    const since = this.#goneSince.get(port.handle) ?? now();
+    this.#goneSince.set(port.handle, since);
+    if (now() - since >= GONE_MS) this.#remove(port);
+  }
+
+  #remove(port: NamedPort): void {
+    const { plane, log } = this.#options;
+    this.onRemove(port);
+    plane.removePort(port.handle);
+    this.#ports.delete(port.handle);
+    this.#goneSince.delete(port.handle);
+    this.#counts.removed++;
+    log.info("A host port has gone", { interface: port.interface, port: port.handle });
+  }
+
+  #keep(handle: number, name: string): NamedPort {
+    const port: NamedPort = { role: "host", handle, interface: name };
+    this.#ports.set(handle, port);
+    return port;
+  }
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from "node:assert/strict";
+import { FakePlane } from "../../tests/support/fake_plane.ts";
+import { NO_LOG } from "../../tests/support/no_log.ts";
+import type { PlaneConfig } from "../config/config.ts";
+import { hasManyHosts, hostInterfaces, HostPorts } from "./host_ports.ts";
+
+function soft(host: string | readonly string[]): PlaneConfig {
+  return {
+    kind: "soft",
+    uplink: "p0",
+    host,
+    maxEntries: 1024,
+    backend: "auto",
+    hostGuard: "auto",
+    uplinkVlan: 0,
+  };
+}
+
+function lab(host: string | readonly string[], opened: readonly string[] = []) {
+  const plane = new FakePlane();
+  const made = { plane, there: new Set(["lo", "p0"]), now: 0, removed: [] as string[] };
+  const ports = new HostPorts({
+    config: soft(host),
+    opened,
+    plane,
+    interfaces: () => made.there,
+    now: () => made.now,
+    log: NO_LOG,
+  });
+  ports.onRemove = (port) => made.removed.push(port.interface);
+  const names = () => ports.all().map((port) => port.interface);
+  return Object.assign(made, { ports, names });
+}
+
+Deno.test("the interfaces of a list are its names that are there, and what its patterns find, each once", () => {
+  const there = new Set(["p0", "tap1", "tap0", "vf0", "x"]);
+  const rows: [string | readonly string[], boolean, readonly string[]][] = [
+    ["vf0", false, ["vf0"]],
+    ["tap*", true, ["tap0", "tap1"]],
+    [["vf0", "tap*"], true, ["vf0", "tap0", "tap1"]],
+    [["tap1", "tap*", "gone"], true, ["tap1", "tap0"]],
+    [["*"], true, ["tap0", "tap1", "vf0", "x"]],
+  ];
+  for (const [host, many, expected] of rows) {
+    assert.equal(hasManyHosts(soft(host)), many);
+    assert.deepEqual(hostInterfaces(soft(host), there), expected);
+  }
+});
+
+Deno.test("one name is opened with the plane and stays, whatever comes", () => {
+  const { ports, plane, names, ...made } = lab("vf0", ["vf0"]);
+  made.there.add("vf1");
+  ports.tick();
+  assert.deepEqual(names(), ["vf0"]);
+  assert.equal(ports.get(plane.ports.host)?.interface, "vf0");
+  assert.deepEqual(ports.missing(), []);
+});
+
+Deno.test("ports come as their interfaces do, and a pattern's go a while after theirs", () => {
+  const l = lab(["vf0", "tap*"]);
+  assert.deepEqual(l.ports.missing(), ["vf0"]);
+  l.there.add("tap0").add("tap1");
+  l.ports.tick();
+  assert.deepEqual(l.names(), ["tap0", "tap1"]);
+  l.there.add("vf0");
+  l.ports.tick();
+  assert.deepEqual([l.names(), l.ports.missing()], [["tap0", "tap1", "vf0"], []]);
+  for (const gone of ["tap0", "tap1", "vf0"]) l.there.delete(gone);
+  l.ports.tick();
+  l.now += 5000;
+  l.there.add("tap1");
+  l.ports.tick();
+  l.now += 5000;
+  l.ports.tick();
+  assert.deepEqual(l.names(), ["tap1", "vf0"], "one came back, and an exact name stays");
+  assert.deepEqual(l.removed, ["tap0"]);
+  l.there.add("tap0");
+  l.ports.tick();
+  assert.deepEqual(l.names(), ["tap1", "vf0", "tap0"]);
+  assert.deepEqual(l.ports.counters(), {
+    "ports-added": 4n,
+    "ports-removed": 1n,
+    "ports-refused": 0n,
+  });
+});
+
+Deno.test("an interface that the plane refuses is tried again later, and others are not kept waiting", () => {
+  const l = lab(["tap*"]);
+  l.there.add("tap0").add("tap1");
+  l.plane.failNext("addPort", { code: "EBUSY" });
+  l.ports.tick();
+  assert.deepEqual(l.names(), ["tap1"]);
+  l.now += 9999;
+  l.ports.tick();
+  assert.deepEqual(l.names(), ["tap1"]);
+  l.now += 1;
+  l.ports.tick();
+  assert.deepEqual(l.names(), ["tap1", "tap0"]);
+  assert.equal(l.ports.counters()["ports-refused"], 1n);
+});
+
+Deno.test("a port that the plane does not let go is tried again", () => {
+  const l = lab(["tap*"]);
+  l.there.add("tap0");
+  l.ports.tick();
+  l.there.delete("tap0");
+  l.ports.tick();
+  l.now += 10_000;
+  l.plane.failNext("removePort", { code: "EBUSY" });
+  l.ports.tick();
+  assert.deepEqual(l.names(), ["tap0"]);
+  l.ports.tick();
+  assert.deepEqual(l.names(), []);
+});
