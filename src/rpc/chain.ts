@@ -53,8 +53,8 @@ const EXTENDED: Readonly<Record<Purpose, { readonly oid: string; readonly name: 
 const MAX_SENT = 10;
 /** Signatures checked for one judgement: a stranger's chain must not cost more time than its handshake. */
 const MAX_SIGNATURES = 16;
-/** Good chains remembered; more peers than one host has. */
-const MAX_REMEMBERED = 4096;
+/** Good chains remembered: with fewer than there are peers each of them would cost a signature every time. */
+const MAX_REMEMBERED = 16_384;
 
 /** Judges by one CA file. Remembers good chains, so that a known certificate costs no signature. */
 export class ChainJudge {

@@ -277,7 +277,7 @@ function openLine(
   };
   const connection = new H2Connection({
     authority: baseUrl,
-    ...(tls === undefined ? {} : { admit, tls: () => clientOptions(tls.current) }),
+    ...(tls === undefined ? {} : { admit, tls: () => clientOptions(tls.context) }),
     flooded(counter) {
       events.count(counter);
       events.log("warning", "A connection to a peer is closed: it was flooded", {

@@ -34,7 +34,7 @@ import {
   statusFromProto,
   tunnelFromProto,
 } from "./status_codec.ts";
-import { clientOptions } from "./tls.ts";
+import { clientOptions, contextOptions } from "./tls.ts";
 
 /** Where and how to ask. */
 export interface StatusClientOptions {
@@ -155,9 +155,9 @@ class Judging extends https.Agent {
   readonly #own: string;
   readonly #timeoutMs: number;
 
-  constructor(files: Parameters<typeof clientOptions>[0], timeoutMs: number) {
+  constructor(files: Parameters<typeof contextOptions>[0], timeoutMs: number) {
     super({ keepAlive: false });
-    this.#options = clientOptions(files);
+    this.#options = clientOptions(tls.createSecureContext(contextOptions(files)));
     this.#judge = new ChainJudge(files.ca);
     this.#own = createHash("sha256").update(new X509Certificate(files.cert).raw).digest("hex");
     this.#timeoutMs = timeoutMs;

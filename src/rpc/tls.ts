@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Certificate, key and CA bundle from files: checked as a set before anything uses them. */
+import type { SecureContext } from "node:tls";
 import { EnvironmentError, type TlsFiles } from "../config/config.ts";
 import type { Purpose } from "./chain.ts";
 import {
@@ -140,14 +141,15 @@ export function contextOptions(
  * What `node:tls` takes for a connection to a peer. All that it checks is written out: left out, environment
  * variables could decide it (NODE_TLS_REJECT_UNAUTHORIZED). There is no `session`: each connection is a handshake of its own.
  */
-export function clientOptions(
-  material: Pick<TlsMaterial, "cert" | "key" | "ca">,
-): ReturnType<typeof contextOptions> & {
+export function clientOptions(secureContext: SecureContext): {
+  readonly secureContext: SecureContext;
+  readonly minVersion: typeof TLS_VERSION;
   readonly rejectUnauthorized: true;
   readonly checkServerIdentity: () => undefined;
 } {
   return {
-    ...contextOptions(material),
+    secureContext,
+    minVersion: TLS_VERSION,
     rejectUnauthorized: true,
     // Host names are for the web; whose certificate it is, is judged after the handshake (proof.ts).
     checkServerIdentity: () => undefined,

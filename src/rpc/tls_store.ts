@@ -4,11 +4,12 @@
  * The TLS files in force, kept up to date: they are watched, read again now and then, and by `reload()` for SIGHUP.
  * A bad new set changes nothing but the log.
  */
+import { createSecureContext, type SecureContext } from "node:tls";
 import { ConfigError, type TlsFiles } from "../config/config.ts";
 import { watchFiles } from "../config/watch.ts";
 import { ChainJudge } from "./chain.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
-import { loadTls, type TlsKey, type TlsMaterial } from "./tls.ts";
+import { contextOptions, loadTls, type TlsKey, type TlsMaterial } from "./tls.ts";
 import type { Owner, TlsWarning } from "./tls_checks.ts";
 
 /** How a store behaves; every field has a default. */
@@ -48,6 +49,7 @@ export class TlsStore implements Disposable {
   readonly #wallMs: () => number;
   readonly #listeners = new Set<TlsListener>();
   #current: TlsMaterial;
+  #context: SecureContext | undefined;
   #judge: ChainJudge;
   readonly #end = new AbortController();
   #poll: ReturnType<typeof setInterval> | undefined;
@@ -70,6 +72,11 @@ export class TlsStore implements Disposable {
   /** The set in force. */
   get current(): TlsMaterial {
     return this.#current;
+  }
+
+  /** The set in force, parsed once: reading a key takes as long as a third of a handshake. */
+  get context(): SecureContext {
+    return this.#context ??= createSecureContext(contextOptions(this.#current));
   }
 
   /** Judges certificates by the CA bundle in force. */
@@ -116,6 +123,7 @@ export class TlsStore implements Disposable {
     if (!changed) return false;
     const before = this.#current;
     this.#current = fresh;
+    this.#context = undefined;
     if (fresh.ca.join() !== before.ca.join()) this.#judge = new ChainJudge(fresh.ca);
     this.#events.count("tls-reloads");
     this.#events.log("info", "New TLS files are in force", { file: this.#files.cert });
