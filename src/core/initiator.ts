@@ -156,6 +156,18 @@ export class Initiator {
     }
   }
 
+  /** The most urgent wish of these tunnels as they stand now. */
+  #urgency(keys: Iterable<string>): Work {
+    const now = this.#options.clock.now();
+    let work: Work = "warm";
+    for (const key of keys) {
+      const tunnel = this.#table.get(key);
+      if (tunnel !== undefined) work = moreUrgent(work, workOf(tunnel.state, now));
+      if (work === "packet") break;
+    }
+    return work;
+  }
+
   async #exchange(line: PeerLine, slot: Slot): Promise<void> {
     const { config, counters } = this.#options;
     let asking = this.#again(line);
@@ -288,7 +300,7 @@ export class Initiator {
       requestId,
       versionsAccepted: psp.versions,
       tunnels: offers.map(({ tunnel, params }) => ({ ...tunnel.pair, reverse: params })),
-    }, asked.slot);
+    }, { slot: asked.slot, work: () => this.#urgency(offers.map(({ tunnel }) => tunnel.key)) });
     if (!result.ok) {
       const { error, maybe } = result;
       const unanswered = (maybe || asked.again) && isUnanswered(error);
@@ -369,14 +381,14 @@ export interface CallPowers {
 }
 
 /**
- * Asks a peer, the first time in the place `first`, and again each time in one of its own. An answer that comes after its
- * try was given up is wiped. Rejects only when the core stops.
+ * Asks a peer, the first time in the place `slot`, and again each time in one of its own, by what `work` says then. An
+ * answer that comes after its try was given up is wiped. Rejects only when the core stops.
  */
 async function callWithRetries(
   powers: CallPowers,
   line: PeerLine,
   request: NewTunnelRequest,
-  first: Slot,
+  first: { readonly slot: Slot; readonly work: () => Work },
 ): Promise<CallResult> {
   const { config: { rpc }, calls, scheduler, clock, random, tasks, counters, log } = powers;
   const { peer } = line;
@@ -386,11 +398,11 @@ async function callWithRetries(
   const options = { timeoutMs: rpc.timeoutMs, onSent: () => void (sent = true) };
   let error = new ExchangeError("internal", "no attempt was made");
   let forgiven = 0;
-  let slot: Slot | undefined = first;
+  let slot: Slot | undefined = first.slot;
   const tunnels = request.tunnels.length;
   for (let attempt = 1; attempt <= rpc.attempts;) {
     sent = false;
-    slot ??= await scheduler.enter({ peer, work: "packet", tunnels }, tasks.signal);
+    slot ??= await scheduler.enter({ peer, work: first.work(), tunnels }, tasks.signal);
     const begun = { at: clock.now(), lagMs: scheduler.lagMs };
     try {
       const reply = await calls.newTunnel(peer, request, options);

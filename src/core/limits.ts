@@ -110,6 +110,15 @@ export const SLOW_FOR_MS = 10_000;
 export const WINDOW_FIRST = 32;
 export const WINDOW_MIN = 8;
 export const WINDOW_MAX = 128;
+/** Of these, calls that need a handshake. All may be answered in the same moment, and the loop stands still for that. */
+export const SHAKING_FIRST = 8;
+export const SHAKING_MIN = 4;
+export const SHAKING_MAX = 64;
+/** Calls that begin at once, before the rest of the loop has its turn. */
+export const BURST = 4;
+/** While calls are under way: between two looks how late the loop is, and what is too late. */
+export const LOOK_MS = 10;
+export const LOOK_LATE_MS = 15;
 /** A call that has no answer after this long costs this host nothing any more, and takes nobody's place. */
 export const CALL_COUNTS_MS = 250;
 /** Tunnels in them: each has an SPI, a key and an entry that wait for an answer. */

@@ -2,6 +2,7 @@
 
 /** All that is known of one peer: whether it may ask, and how it is asked. */
 import type { Config, PeerConfig } from "../config/config.ts";
+import { Aborts } from "../model/aborts.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Counters } from "../model/counters.ts";
 import { ExchangeError, RATE_REFUSAL, requestWeight } from "../model/exchange.ts";
@@ -32,13 +33,18 @@ export interface PeerLineOptions {
   readonly tasks: Pick<Tasks, "signal">;
 }
 
+/** The same with the listeners of the signal, of which all lines together are one. */
+interface LineOptions extends PeerLineOptions {
+  readonly aborts: Aborts;
+}
+
 /** What is known about asking each peer. */
 export class PeerLines {
-  readonly #options: PeerLineOptions;
+  readonly #options: LineOptions;
   readonly #lines = new Map<string, PeerLine>();
 
   constructor(options: PeerLineOptions) {
-    this.#options = options;
+    this.#options = { ...options, aborts: new Aborts() };
   }
 
   of(peer: string): PeerLine {
@@ -71,10 +77,10 @@ export class PeerLine {
   /** Until then a failure drops nothing: the peer said that it stops, and may come back at once. */
   patientUntil = 0;
   failingSince: number | undefined;
-  readonly #options: PeerLineOptions;
+  readonly #options: LineOptions;
   #wake: AbortController | undefined;
 
-  constructor(readonly peer: string, options: PeerLineOptions) {
+  constructor(readonly peer: string, options: LineOptions) {
     this.#options = options;
     const { config, random } = options;
     this.backOff = new BackOff({
@@ -90,12 +96,18 @@ export class PeerLine {
 
   /** Sleeps until `ms` are over or somebody wakes it. Throws only when the core stops. */
   async pause(ms: number): Promise<void> {
-    this.#wake = new AbortController();
-    const { signal } = this.#wake;
+    const { clock, tasks: { signal }, aborts } = this.#options;
+    const wake = new AbortController();
+    this.#wake = wake;
+    const stop = (reason: unknown) => wake.abort(reason);
+    signal.throwIfAborted();
+    aborts.add(signal, stop);
     try {
-      await this.#options.clock.sleep(ms, AbortSignal.any([signal, this.#options.tasks.signal]));
-    } catch (error) {
-      if (!signal.aborted) throw error;
+      await clock.sleep(ms, wake.signal);
+    } catch {
+      signal.throwIfAborted();
+    } finally {
+      aborts.remove(signal, stop);
     }
   }
 

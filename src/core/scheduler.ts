@@ -1,20 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * The one gate before everything that asks peers: a bounded number of calls under way, of tunnels in them, and of handshakes
- * begun in a second. Who waits goes by its kind of work, a held packet first, and in turn within a kind. Both bounds
- * follow what this host can do, as congestion control does: they grow while answers come in time and shrink when the
- * event loop lags.
+ * The one gate before everything that asks peers: a bounded number of calls under way, of tunnels in them, and of
+ * handshakes, under way and begun in a second. Who waits goes by its kind of work, a held packet first, and in turn
+ * within a kind. The bounds follow what this host can do, as congestion control does: they grow while answers come in
+ * time and shrink when the event loop lags, or when handshakes do not come to their end.
  */
+import { Aborts } from "../model/aborts.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Counters } from "../model/counters.ts";
 import {
+  BURST,
   CALL_COUNTS_MS,
   HANDSHAKES_FIRST,
   HANDSHAKES_MAX,
   HANDSHAKES_MIN,
   LAG_MS,
+  LOOK_LATE_MS,
+  LOOK_MS,
   SCHEDULE_SHARE,
+  SHAKING_FIRST,
+  SHAKING_MAX,
+  SHAKING_MIN,
   TUNNELS_IN_FLIGHT,
   WINDOW_FIRST,
   WINDOW_MAX,
@@ -71,26 +78,48 @@ interface Queue {
   readonly cold: Set<Waiting>;
 }
 
+/** A call that is under way. */
+interface Underway {
+  readonly since: number;
+  readonly tunnels: number;
+  /** It needs a handshake first. */
+  readonly isCold: boolean;
+  /** It takes a place: an answer may still come when it does not. */
+  counts: boolean;
+}
+
 /** The gate. */
 export class Scheduler {
   readonly #options: SchedulerOptions;
+  readonly #aborts = new Aborts();
   /** By kind, in the order in which they came: to peers with a connection, and to those that need a handshake. */
   readonly #queues: ReadonlyMap<Work, Queue> = new Map(
     WORK.map((work) => [work, { warm: new Set(), cold: new Set() }]),
   );
-  #calls = 0;
+  /** Those that take a place, the oldest first. */
+  readonly #underway = new Set<Underway>();
   #tunnels = 0;
+  #cold = 0;
   #window = WINDOW_FIRST;
+  #shaking = SHAKING_FIRST;
   #handshakes = HANDSHAKES_FIRST;
   /** Handshakes that may begin now, and since when that is so. */
-  #credit = HANDSHAKES_FIRST;
+  #credit = BURST;
   #creditAt: number;
   #lag = 0;
   #lagging = false;
   #turn = 0;
+  /** Calls that may begin before the rest of the loop has its turn. */
+  #burst = BURST;
+  #goingOn = false;
+  #looking = false;
   #waking = false;
-  /** Somebody waits for a handshake alone. */
+  /** Somebody waits for a handshake's turn alone. */
   #short = false;
+  /** Somebody had to, since the last tick. */
+  #wasShort = false;
+  /** Handshakes since the last tick: those whose call was answered in time, and the others. */
+  #shaken = { inTime: 0, late: 0 };
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
@@ -105,6 +134,16 @@ export class Scheduler {
   /** Calls that may be under way now. */
   get window(): number {
     return Math.floor(this.#window);
+  }
+
+  /** Of these, calls that need a handshake. */
+  get shaking(): number {
+    return Math.floor(Math.min(this.#shaking, this.#window));
+  }
+
+  /** Handshakes that may begin in a second. */
+  get handshakes(): number {
+    return this.#handshakes;
   }
 
   get waiting(): number {
@@ -124,20 +163,20 @@ export class Scheduler {
   ): Promise<Slot> {
     if (signal.aborted) return Promise.reject(signal.reason);
     return new Promise((resolve, reject) => {
-      const abort = () => {
+      const abort = (reason: unknown) => {
         this.#remove(waiting);
-        reject(signal.reason);
+        reject(reason);
       };
       const waiting: Waiting = {
         peer: on.peer,
         tunnels: on.tunnels ?? 0,
         work: on.work,
         admit: (slot) => {
-          signal.removeEventListener("abort", abort);
+          this.#aborts.remove(signal, abort);
           resolve(slot);
         },
       };
-      signal.addEventListener("abort", abort, { once: true });
+      this.#aborts.add(signal, abort);
       this.#add(waiting);
       raisable?.((work) => {
         if (moreUrgent(work, waiting.work) === waiting.work || !this.#remove(waiting)) return;
@@ -153,14 +192,21 @@ export class Scheduler {
   tick(lateMs: number): void {
     this.#lag += lateMs;
     this.#lagging = lateMs >= LAG_MS;
+    const { inTime, late } = this.#shaken;
+    this.#shaken = { inTime: 0, late: 0 };
     if (this.#lagging) {
       this.#options.counters.add("host-overloaded");
       this.#window = Math.max(WINDOW_MIN, this.#window / 2);
+      this.#shaking = Math.max(SHAKING_MIN, this.#shaking / 2);
       this.#handshakes = Math.max(HANDSHAKES_MIN, this.#handshakes / 2);
-    } else if (this.waiting > 0) {
-      // Only what is used up shows that more would do.
-      this.#handshakes = Math.min(HANDSHAKES_MAX, this.#handshakes * 1.1);
+    } else if (late > inTime) {
+      // More is begun than comes to its end, here or on the way.
+      this.#handshakes = Math.max(HANDSHAKES_MIN, this.#handshakes * 0.75);
+    } else if (this.#wasShort && inTime > 0) {
+      // Only what is used up, and answered, shows that more would do.
+      this.#handshakes = Math.min(HANDSHAKES_MAX, this.#handshakes * 1.25);
     }
+    this.#wasShort = false;
     this.#admit();
   }
 
@@ -186,15 +232,27 @@ export class Scheduler {
 
   #admit(): void {
     this.#short = false;
-    while (this.#calls < this.window) {
+    while (this.#burst > 0 && this.#underway.size < this.window) {
       const next = this.#next();
       if (next === undefined) break;
       this.#remove(next);
-      this.#calls++;
-      this.#tunnels += next.tunnels;
-      next.admit(this.#slot(next.tunnels));
+      this.#burst--;
+      next.admit(this.#slot(next));
     }
-    this.#wakeForCredit();
+    this.#look();
+    if (this.#burst <= 0) this.#goOn();
+    else this.#wakeForCredit();
+  }
+
+  /** Once the rest of the loop had its turn. */
+  #goOn(): void {
+    if (this.#goingOn) return;
+    this.#goingOn = true;
+    this.#options.clock.sleep(0).then(() => {
+      this.#goingOn = false;
+      this.#burst = BURST;
+      this.#admit();
+    });
   }
 
   /**
@@ -202,14 +260,13 @@ export class Scheduler {
    * behind a stream of urgent work.
    */
   #next(): Waiting | undefined {
-    const order = ++this.#turn % SCHEDULE_SHARE === 0 ? [...WORK].reverse() : WORK;
+    const order = ++this.#turn % SCHEDULE_SHARE === 0 ? LEAST_URGENT_FIRST : WORK;
     for (const work of order) {
       const next = this.#warmOf(work) ?? this.#coldOf(work);
       if (next === undefined) continue;
       const room = this.#tunnels === 0 || this.#tunnels + next.tunnels <= TUNNELS_IN_FLIGHT;
       if (!room) continue;
       if (this.#isConnected(next) || this.#takeHandshake()) return next;
-      this.#short = true;
     }
     return undefined;
   }
@@ -231,17 +288,21 @@ export class Scheduler {
   }
 
   #takeHandshake(): boolean {
+    // The end of one of them lets the next one in.
+    if (this.#cold >= this.shaking) return false;
     const now = this.#options.clock.now();
     const earned = (now - this.#creditAt) * this.#handshakes / 1000;
-    // A tenth of a second's worth at once at most: the rest of the loop has its turn between.
-    this.#credit = Math.min(Math.max(1, this.#handshakes / 10), this.#credit + earned);
+    this.#credit = Math.min(BURST, this.#credit + earned);
     this.#creditAt = now;
-    if (this.#credit < 1) return false;
+    if (this.#credit < 1) {
+      this.#short = this.#wasShort = true;
+      return false;
+    }
     this.#credit -= 1;
     return true;
   }
 
-  /** Somebody waits for a handshake, and nobody's end would wake it. */
+  /** Somebody waits for a handshake's turn, and nobody's end would wake it. */
   #wakeForCredit(): void {
     if (this.#waking || !this.#short) return;
     this.#waking = true;
@@ -252,25 +313,73 @@ export class Scheduler {
     });
   }
 
-  #slot(tunnels: number): Slot {
+  #slot({ peer, tunnels }: Waiting): Slot {
+    const isCold = !(this.#options.isConnected?.(peer) ?? true);
+    const underway: Underway = {
+      since: this.#options.clock.now(),
+      tunnels,
+      isCold,
+      counts: true,
+    };
+    this.#underway.add(underway);
+    this.#tunnels += tunnels;
+    if (isCold) this.#cold++;
     let left = false;
     const slot: Slot = {
       leave: (inTime) => {
         if (left) return;
         left = true;
-        this.#calls--;
-        this.#tunnels -= tunnels;
+        if (isCold) this.#shaken[inTime ? "inTime" : "late"]++;
         if (inTime && !this.#lagging && this.waiting > 0) {
           this.#window = Math.min(WINDOW_MAX, this.#window + 1 / this.#window);
+          if (isCold) this.#shaking = Math.min(SHAKING_MAX, this.#shaking + 1 / this.#shaking);
         }
+        this.#free(underway);
         this.#admit();
       },
       [Symbol.dispose]: () => slot.leave(false),
     };
-    // Whoever is silent for so long only waits for its deadline: it must not hold up the others.
-    this.#options.clock.sleep(CALL_COUNTS_MS).then(() => {
-      if (!this.#lagging) slot.leave(false);
-    });
     return slot;
   }
+
+  #free(underway: Underway): void {
+    if (!underway.counts) return;
+    underway.counts = false;
+    this.#underway.delete(underway);
+    this.#tunnels -= underway.tunnels;
+    if (underway.isCold) this.#cold--;
+  }
+
+  /**
+   * While calls are under way or wait: how late the loop comes to it, which is what everybody else waits for, too; and
+   * the places of those that are silent. At rest it costs nothing.
+   */
+  async #look(): Promise<void> {
+    if (this.#looking) return;
+    this.#looking = true;
+    const { clock } = this.#options;
+    while (this.#underway.size > 0 || this.waiting > 0) {
+      const due = clock.now() + LOOK_MS;
+      await clock.sleep(LOOK_MS);
+      this.#burst = BURST;
+      const now = clock.now();
+      if (now - due >= LOOK_LATE_MS) this.#slower();
+      if (!this.#lagging) {
+        for (const underway of this.#underway) {
+          // Whoever is silent for so long only waits for its deadline: it must not hold up the others.
+          if (now - underway.since < CALL_COUNTS_MS) break;
+          this.#free(underway);
+        }
+      }
+      this.#admit();
+    }
+    this.#looking = false;
+  }
+
+  #slower(): void {
+    this.#window = Math.max(WINDOW_MIN, this.#window * 0.9);
+    this.#shaking = Math.max(SHAKING_MIN, this.#shaking * 0.9);
+  }
 }
+
+const LEAST_URGENT_FIRST: readonly Work[] = [...WORK].reverse();

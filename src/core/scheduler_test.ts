@@ -4,10 +4,14 @@ import assert from "node:assert/strict";
 import { VirtualClock } from "../../tests/support/virtual_clock.ts";
 import { Counters } from "../model/counters.ts";
 import {
+  BURST,
   CALL_COUNTS_MS,
   HANDSHAKES_FIRST,
   HANDSHAKES_MIN,
   LAG_MS,
+  LOOK_MS,
+  SHAKING_FIRST,
+  SHAKING_MIN,
   TUNNELS_IN_FLIGHT,
   WINDOW_FIRST,
   WINDOW_MAX,
@@ -38,7 +42,7 @@ function begin(isConnected?: (peer: string) => boolean) {
   };
   /** Takes all places with work that nobody is told of. */
   const fill = async () => {
-    for (let i = 0; scheduler.waiting === 0; i++) ask(`full${i}`);
+    for (let i = 0; i <= scheduler.window; i++) ask(`full${i}`);
     await clock.advance(0);
     inside.length = 0;
   };
@@ -183,4 +187,97 @@ Deno.test("peers that do not answer hold up nobody for longer than a quarter of 
   ask("healthy");
   await clock.advance(CALL_COUNTS_MS);
   assert.ok(inside.includes("healthy"));
+});
+
+Deno.test("calls that could all begin do so a few at a time, and the rest of the loop has its turn between", async () => {
+  const { clock, inside, ask } = begin();
+  for (let i = 0; i < WINDOW_FIRST; i++) ask(`h${i}`);
+  await Promise.resolve();
+  assert.equal(inside.length, BURST);
+  await clock.advance(0);
+  assert.equal(inside.length, WINDOW_FIRST);
+});
+
+Deno.test("handshakes under way are bounded, and those to peers with a connection are none", async () => {
+  const { clock, inside, scheduler, ask, leave } = begin((peer) => peer.startsWith("warm"));
+  for (let i = 0; i < 100; i++) ask(`cold${i}`);
+  for (let i = 0; i < 3; i++) ask(`warm${i}`);
+  await clock.advance(200);
+  const cold = () => inside.filter((peer) => peer.startsWith("cold")).length;
+  assert.equal(cold(), SHAKING_FIRST);
+  assert.equal(inside.length, SHAKING_FIRST + 3);
+  await leave("cold0", false);
+  await clock.advance(10);
+  assert.equal(cold(), SHAKING_FIRST + 1);
+  assert.equal(scheduler.shaking, SHAKING_FIRST);
+});
+
+Deno.test("a loop that is late while calls are under way has fewer of them, well before it counts as overload", async () => {
+  const clock = new VirtualClock();
+  let lateMs = 0;
+  const late = {
+    now: () => clock.now(),
+    // What a timer is when the loop has other work to do.
+    sleep: (ms: number) => clock.sleep(ms === LOOK_MS ? ms + lateMs : ms),
+  };
+  const scheduler = new Scheduler({
+    clock: late,
+    isConnected: () => false,
+    counters: new Counters(),
+  });
+  const { signal } = new AbortController();
+  for (let i = 0; i < 1000; i++) {
+    scheduler.enter({ peer: `h${i}`, work: "restore" }, signal).then(() => {}, () => {});
+  }
+  await clock.advance(100);
+  assert.equal(scheduler.shaking, SHAKING_FIRST);
+  lateMs = 30;
+  await clock.advance(2000);
+  assert.equal(scheduler.shaking, SHAKING_MIN);
+  assert.equal(scheduler.window, WINDOW_MIN);
+});
+
+Deno.test("the rate of handshakes grows only where it was used up and answered, and shrinks when they do not end", async () => {
+  const { clock, inside, scheduler, ask, leave } = begin(() => false);
+  const run = async (inTime: boolean) => {
+    let served = inside.length;
+    for (let ms = 0; ms < 250; ms += 5) {
+      for (const peer of inside.slice(served)) await leave(peer, inTime);
+      served = inside.length;
+      await clock.advance(5);
+    }
+    scheduler.tick(0);
+  };
+  // Nobody waits: that all is well proves nothing.
+  ask("alone");
+  await clock.advance(0);
+  await leave("alone");
+  for (let i = 0; i < 20; i++) scheduler.tick(0);
+  assert.equal(scheduler.handshakes, HANDSHAKES_FIRST);
+  for (let i = 0; i < 2000; i++) ask(`h${i}`);
+  await run(true);
+  const grown = scheduler.handshakes;
+  assert.ok(grown > HANDSHAKES_FIRST);
+  for (let i = 0; i < 4; i++) await run(false);
+  assert.ok(scheduler.handshakes < grown / 2, `${scheduler.handshakes}`);
+});
+
+Deno.test("ten thousand who wait are one listener of the signal that ends them", async () => {
+  const { end, scheduler } = begin(() => false);
+  let listeners = 0;
+  const add = end.signal.addEventListener.bind(end.signal);
+  end.signal.addEventListener = (...args: Parameters<typeof add>) => {
+    listeners++;
+    add(...args);
+  };
+  const waiting = Array.from(
+    { length: 10_000 },
+    (_, i) => scheduler.enter({ peer: `h${i}`, work: "restore" }, end.signal).catch(() => "ended"),
+  );
+  assert.ok(listeners <= 2, `${listeners} listeners`);
+  end.abort();
+  assert.equal(
+    (await Promise.all(waiting)).filter((end) => end === "ended").length,
+    10_000 - BURST,
+  );
 });

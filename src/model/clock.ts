@@ -2,6 +2,8 @@
 
 /** Time as a parameter, and the machine's own clock: everything else takes a `Clock` and never asks the machine. */
 
+import { Aborts } from "./aborts.ts";
+
 /** Real clock or virtual one. Milliseconds; `now` never runs backwards, `wallMs` may be stepped. */
 export interface Clock {
   now(): number;
@@ -12,21 +14,23 @@ export interface Clock {
 
 /** A clock on `performance.now` (never steps) and `Date.now` (may be stepped). */
 export function systemClock(): Clock {
+  const aborts = new Aborts();
   return {
     now: () => performance.now(),
     wallMs: () => Date.now(),
     sleep: (ms, signal) =>
       new Promise((resolve, reject) => {
-        if (signal?.aborted) return reject(signal.reason);
-        const abort = () => {
+        if (signal === undefined) return void setTimeout(resolve, ms);
+        if (signal.aborted) return reject(signal.reason);
+        const abort = (reason: unknown) => {
           clearTimeout(timer);
-          reject(signal?.reason);
+          reject(reason);
         };
         const timer = setTimeout(() => {
-          signal?.removeEventListener("abort", abort);
+          aborts.remove(signal, abort);
           resolve();
         }, ms);
-        signal?.addEventListener("abort", abort, { once: true });
+        aborts.add(signal, abort);
       }),
   };
 }
