@@ -3,7 +3,7 @@
 #
 # Installs what the make targets need: Deno into .toolchain/, the npm packages of deno.lock into
 # .toolchain/cache/, Debian packages with apt. Does nothing, quickly, when all is there.
-#   tools/deps.sh [deno|npm|build|gen|format|net|doca|binary|cross|browser|deploy|fuzz|bench]...
+#   tools/deps.sh [deno|npm|build|gen|format|net|doca|binary|cross|browser|metrics|deploy|fuzz|bench]...
 # Without a name: all of them but bench, which no test needs.
 # Needs root for Debian packages only; without root it names what is missing.
 set -eu
@@ -128,13 +128,13 @@ install_npm() {
 	echo "$now" >"$stamp"
 }
 
-[ $# -gt 0 ] || set -- deno npm build gen format net doca binary cross browser deploy fuzz
+[ $# -gt 0 ] || set -- deno npm build gen format net doca binary cross browser metrics deploy fuzz
 groups=
 for want in "$@"; do
 	case $want in
 	deno) install_deno ;;
 	npm) install_npm ;;
-	build | gen | format | net | doca | binary | cross | browser | deploy | fuzz | bench) groups="$groups $want" ;;
+	build | gen | format | net | doca | binary | cross | browser | metrics | deploy | fuzz | bench) groups="$groups $want" ;;
 	*) fail "nothing is called \"$want\"" ;;
 	esac
 done

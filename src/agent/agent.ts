@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** The agent, assembled: the one file besides main.ts that knows everyone. */
+import process from "node:process";
 import type { DataPlane } from "../../ffi/data_plane.ts";
 import { DataPlaneError } from "../../ffi/plane.ts";
 import { dropLoading, interfaceNames, type Library, notifyManager } from "../../ffi/library.ts";
@@ -16,6 +17,7 @@ import { keepWarm } from "../core/keep_warm.ts";
 import type { Log, LogFields } from "../model/log.ts";
 import { limitWarnings } from "./logging.ts";
 import { hasManyHosts, HostPorts } from "../plane/host_ports.ts";
+import type { MetricsView } from "../model/status.ts";
 import { mtuOf } from "../plane/mtu.ts";
 import { NextHops } from "../plane/next_hops.ts";
 import { LoopLag } from "./loop_lag.ts";
@@ -28,7 +30,7 @@ import { type PlaneWatch, watchPlane } from "../plane/plane_watch.ts";
 import { systemRandom } from "../model/random.ts";
 import { createRpcClient } from "../rpc/client.ts";
 import { Descriptors, forListeners, limitFor } from "../rpc/descriptors.ts";
-import type { RpcEvents } from "../rpc/events.ts";
+import { RPC_COUNTERS, type RpcEvents } from "../rpc/events.ts";
 import { HYBRID, ownKeyExchange } from "../rpc/key_exchange.ts";
 import type { Trust } from "../rpc/identity.ts";
 import { startRpcServer } from "../rpc/server.ts";
@@ -147,6 +149,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
     controlAccepts: server.accepting,
     keyExchanges: client.keyExchanges,
     descriptors,
+    process: ownProcess(setup.library),
   });
   ends.push(() => status.close());
   // Nothing is loaded from here on; what kept it from starting until here may let it load again.
@@ -196,7 +199,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
 /** Counters and log lines of the RPC side. */
 class AgentEvents implements RpcEvents {
   readonly #log: Log;
-  readonly #counts = new Map<string, bigint>();
+  readonly #counts = new Map<string, bigint>(Object.keys(RPC_COUNTERS).map((name) => [name, 0n]));
 
   constructor(log: Log) {
     this.#log = log;
@@ -377,6 +380,7 @@ function startStatus(
     controlAccepts: () => boolean;
     keyExchanges: () => ReadonlyMap<string, string>;
     descriptors: Descriptors | undefined;
+    process: () => MetricsView["process"];
   },
 ): Promise<StatusServer> {
   const { config, events, tls, trust, plane, controlAccepts, descriptors } = given;
@@ -398,6 +402,20 @@ function startStatus(
     controlAccepts,
     descriptors,
   });
+}
+
+/** What the runtime says of its process. */
+function ownProcess({ descriptorLimit }: Library): () => MetricsView["process"] {
+  const startedAtMs = performance.timeOrigin;
+  return () => {
+    const { user, system } = process.cpuUsage();
+    return {
+      cpuSeconds: (user + system) / 1e6,
+      residentBytes: Deno.memoryUsage().rss,
+      startedAtMs,
+      maxDescriptors: descriptorLimit,
+    };
+  };
 }
 
 /** With rpc.require_pq an agent whose own calls every such peer would refuse does not start. */

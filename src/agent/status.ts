@@ -5,12 +5,19 @@ import type { Plane } from "../../ffi/plane.ts";
 import type { Config } from "../config/config.ts";
 import type { Core } from "../core/core.ts";
 import { type InstalledTopology, UPLINK_REST } from "../pipes/install.ts";
+import { COUNTER_TEXTS } from "./counter_texts.ts";
 import type { LoopLag } from "./loop_lag.ts";
 import { hostNames } from "../plane/host_ports.ts";
 import type { PlaneWatch } from "../plane/plane_watch.ts";
 import type { SampleHub } from "../plane/sample_hub.ts";
 import type { PipeName } from "../pipes/types.ts";
-import type { EntryView, PipeView, StatusSource, StatusView } from "../model/status.ts";
+import type {
+  EntryView,
+  MetricsView,
+  PipeView,
+  StatusSource,
+  StatusView,
+} from "../model/status.ts";
 import { VERSION } from "../model/version.ts";
 
 /** Where the answers come from. */
@@ -31,6 +38,8 @@ export interface AgentStatusParts {
   readonly lag: Pick<LoopLag, "view">;
   /** The crypto backend in use. */
   readonly backend: string;
+  /** Of this process. */
+  readonly process: () => MetricsView["process"];
 }
 
 /** A snapshot per question; nothing is cached. */
@@ -63,6 +72,11 @@ export function agentStatus(parts: AgentStatusParts): StatusSource {
         ...(expiresAt === undefined ? {} : { certificateExpiresAtMs: expiresAt }),
       };
     },
+    metrics: () => ({
+      latencies: core.latencies(),
+      process: parts.process(),
+      texts: COUNTER_TEXTS,
+    }),
     tunnels: (query) => core.tunnels(query),
     pipes: () => [...installed.pipes].reverse().map(([name]) => pipeView(name, parts)),
     samples: (signal) => samples.watch(signal),

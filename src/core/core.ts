@@ -7,6 +7,7 @@ import type { Clock } from "../model/clock.ts";
 import { Counters } from "../model/counters.ts";
 import type { TunnelClient, TunnelHandler } from "../model/exchange.ts";
 import type { Flows } from "../model/flows.ts";
+import { type HistogramView, type Latencies, newLatencies } from "../model/histogram.ts";
 import type { Log } from "../model/log.ts";
 import type { Random } from "../model/random.ts";
 import type { SaRecords } from "../model/sa_record.ts";
@@ -84,6 +85,7 @@ export interface Core {
    */
   deny(list: readonly string[]): readonly string[];
   status(query?: StatusQuery): CoreStatus;
+  latencies(): Latencies<HistogramView>;
   /** One page, sorted; `after` is "peer localVip remoteVip" of the last one before. */
   tunnels(query: { peer?: string; after?: string; limit: number }): readonly TunnelView[];
   /** Rotates the master key, or says why not. */
@@ -100,6 +102,7 @@ export function createCore(powers: Powers): Core {
     new KeyShares(),
     new Tasks(log),
   ];
+  const latencies = newLatencies();
   for (const [peer, pip] of store.pips()) if (peers.get(peer)) peers.learnPip(peer, pip);
 
   const defaults = { config, mac: plane.port("uplink").mac, random };
@@ -125,6 +128,7 @@ export function createCore(powers: Powers): Core {
     counters,
     log,
     config,
+    onReleased: (seconds) => latencies.firstPacket.observe(seconds),
     onAsk: (tunnel) => initiator.ask(tunnel),
     onClosed: ({ peer, pair }) => {
       if (peers.has(peer)) notices.closed(peer, pair);
@@ -137,6 +141,7 @@ export function createCore(powers: Powers): Core {
     bootEpoch,
     calls,
     scheduler,
+    onAnswered: (seconds) => latencies.exchange.observe(seconds),
     peers,
     lines,
     table,
@@ -310,6 +315,10 @@ export function createCore(powers: Powers): Core {
       return denied;
     },
     status: (query) => views.status(query),
+    latencies: () => ({
+      exchange: latencies.exchange.view(),
+      firstPacket: latencies.firstPacket.view(),
+    }),
     tunnels: (query) => views.tunnels(query),
     rotate: (options) => rotation.command(options),
   };

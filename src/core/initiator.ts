@@ -373,6 +373,8 @@ export interface CallPowers {
   readonly config: Pick<Config, "rpc">;
   readonly calls: Pick<PeerCalls, "newTunnel">;
   readonly scheduler: Scheduler;
+  /** A call was answered after so many seconds. */
+  readonly onAnswered: (seconds: number) => void;
   readonly clock: Clock;
   readonly random: Random;
   readonly tasks: Tasks;
@@ -406,6 +408,7 @@ async function callWithRetries(
     const begun = { at: clock.now(), lagMs: scheduler.lagMs };
     try {
       const reply = await calls.newTunnel(peer, request, options);
+      powers.onAnswered((clock.now() - begun.at) / 1000);
       slot.leave(clock.now() - begun.at < rpc.timeoutMs / 2);
       return { ok: true, reply };
     } catch (cause) {

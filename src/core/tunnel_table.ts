@@ -59,6 +59,8 @@ export interface TunnelTableOptions {
   readonly clock: Clock;
   readonly config: Pick<Config, "tunnel">;
   readonly shares: Shares;
+  /** A flow that was held for so many seconds is resubmitted. */
+  readonly onReleased: (seconds: number) => void;
   /** The pair wants to be in the next request to its peer. */
   readonly onAsk: (tunnel: Tunnel) => void;
   /** This side closed the tunnel for want of traffic. */
@@ -91,6 +93,8 @@ export class TunnelTable {
   readonly #byPeer = new Map<string, OfPeer>();
   readonly #byRxSpi = new Map<number, Entry>();
   readonly #due = new DueHeap();
+  /** Held flows, and since when this table knows of them. */
+  readonly #heldSince = new Map<number, number>();
   readonly #options: TunnelTableOptions;
   /** Grows when tunnels come or go: for sorted views. */
   membership = 0;
@@ -176,6 +180,9 @@ export class TunnelTable {
     const now = this.#options.clock.now();
     const { graceMs, idleMs } = this.#options.config.tunnel;
     const before = entry.state;
+    if (event.type === "miss" && !this.#heldSince.has(event.flow)) {
+      this.#heldSince.set(event.flow, now);
+    }
     const { state, effects } = step(before, event, { now, graceMs, idleMs });
     const tell: (Tell | undefined)[] = [];
     try {
@@ -280,7 +287,8 @@ export class TunnelTable {
    * somebody comes back, to be called once all were performed and the state stands.
    */
   #perform(entry: Entry, effect: Effect<TxKey>): Tell | undefined {
-    const { flows, plane, counters, onAsk, onConfirmed, onClosed } = this.#options;
+    const { flows, plane, counters, clock, onAsk, onConfirmed, onClosed, onReleased } =
+      this.#options;
     switch (effect.do) {
       case "add_rx":
         flows.addRx(effect.sa);
@@ -296,10 +304,16 @@ export class TunnelTable {
         return this.#attempt(() => flows.removeTx(entry.pair));
       case "expire_tx":
         return this.#attempt(() => flows.expireTx(entry.pair));
-      case "release":
-        return this.#attempt(() => plane.releaseHeld(effect.flow));
+      case "release": {
+        const since = this.#heldSince.get(effect.flow);
+        this.#heldSince.delete(effect.flow);
+        this.#attempt(() => plane.releaseHeld(effect.flow));
+        if (since === undefined) return undefined;
+        return () => onReleased((clock.now() - since) / 1000);
+      }
       case "drop": {
         const { flow, reason, holdOffMs } = effect;
+        this.#heldSince.delete(flow);
         return this.#attempt(() => plane.dropHeld(flow, reason, Math.ceil(holdOffMs)));
       }
       case "ask":

@@ -2,6 +2,7 @@
 
 /** What the status listener may ask of the agent, in domain terms. No key ever appears here. */
 import type { PortGuard, PortName } from "../../ffi/plane.ts";
+import type { HistogramView, Latencies } from "./histogram.ts";
 import type { PspVersion, VipPair } from "./sa.ts";
 
 export interface PeerView {
@@ -141,8 +142,23 @@ export interface RotateView {
   readonly tunnels: number;
 }
 
+/** What metrics show besides the status. */
+export interface MetricsView {
+  readonly latencies: Latencies<HistogramView>;
+  readonly process: {
+    readonly cpuSeconds: number;
+    readonly residentBytes: number;
+    readonly startedAtMs: number;
+    /** RLIMIT_NOFILE; undefined: not known. */
+    readonly maxDescriptors: number | undefined;
+  };
+  /** What one count of each counter means, by its name. */
+  readonly texts: Readonly<Record<string, string>>;
+}
+
 export interface StatusSource {
   status(query?: StatusQuery): StatusView;
+  metrics(): MetricsView;
   /** Sorted by (peer, localVip, remoteVip); `after` is exclusive. */
   tunnels(query: { peer?: string; after?: string; limit: number }): readonly TunnelView[];
   pipes(): readonly PipeView[];

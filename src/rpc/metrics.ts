@@ -1,94 +1,316 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** The status as Prometheus text, version 0.0.4. Pure. */
-import type { PipeView, StatusView } from "../model/status.ts";
+/** The status as text for Prometheus: its own format 0.0.4, or OpenMetrics 1.0.0. Pure. */
+import type { HistogramView } from "../model/histogram.ts";
+import { dropReason, isLostInHold } from "../model/plane_counters.ts";
+import type { MetricsView, PipeView, StatusView } from "../model/status.ts";
+
+/** The two formats. */
+export type MetricsFormat = "prometheus" | "openmetrics";
 
 /** Content type of `metricsText`. */
-export const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
+export const METRICS_TYPES: Readonly<Record<MetricsFormat, string>> = {
+  prometheus: "text/plain; version=0.0.4; charset=utf-8",
+  openmetrics: "application/openmetrics-text; version=1.0.0; charset=utf-8",
+};
 
 /** Peers that have metrics of their own at most, those that fail first: a scrape must not stall what scrapes. */
 export const METRICS_PEERS = 1000;
 
+/** The format that an `Accept` header asks for. */
+export function metricsFormat(accept: string | undefined): MetricsFormat {
+  return /\bapplication\/openmetrics-text\b/i.test(accept ?? "") ? "openmetrics" : "prometheus";
+}
+
 type Labels = Readonly<Record<string, string>>;
 type Row = readonly [labels: Labels, value: bigint | number];
+type Type = "counter" | "gauge" | "histogram";
 
 const PREFIX = "psp_agent";
 
-/** All metrics, sorted as they stand here; one family after the other. */
-export function metricsText(status: StatusView, pipes: readonly PipeView[]): string {
-  const { rotation, mtu, peers } = status;
-  const plain = (value: bigint | number): Row[] => [[{}, value]];
-  const perPeer = (value: (peer: StatusView["peers"][number]) => number): Row[] =>
-    peers.map((peer) => [{ peer: peer.id }, value(peer)]);
-  const perPipe = (value: (pipe: PipeView) => bigint | number): Row[] =>
-    pipes.map((pipe) => [{ pipe: pipe.name }, value(pipe)]);
-  const out: string[] = [];
-  const family = (type: "counter" | "gauge", name: string, rows: readonly Row[]) => {
-    if (rows.length === 0) return;
+/** Units that a name may end in, before "_total". */
+const UNIT = /_(seconds|bytes)$/;
+
+/** All metrics; one family after the other, all of them always there, as far as they have values. */
+export function metricsText(
+  { status, pipes, metrics, format = "prometheus" }: {
+    readonly status: StatusView;
+    readonly pipes: readonly PipeView[];
+    readonly metrics: MetricsView;
+    readonly format?: MetricsFormat;
+  },
+): string {
+  const out = new Families(format);
+  agentFamilies(out, status);
+  peerFamilies(out, status);
+  planeFamilies(out, status, pipes);
+  latencyFamilies(out, status, metrics);
+  processFamilies(out, metrics);
+  counterFamilies(out, status.counters, metrics.texts);
+  return out.end();
+}
+
+/** The text while it grows. A family is named without prefix and without "_total". */
+class Families {
+  readonly #lines: string[] = [];
+  readonly #names = new Set<string>();
+
+  constructor(readonly format: MetricsFormat) {}
+
+  has(name: string): boolean {
+    return this.#names.has(`${PREFIX}_${name}`);
+  }
+
+  add(type: "counter" | "gauge", name: string, help: string, rows: readonly Row[]): void {
+    this.family(type, `${PREFIX}_${name}`, help, rows);
+  }
+
+  /** As `add`, with a name that has its prefix. */
+  family(type: "counter" | "gauge", full: string, help: string, rows: readonly Row[]): void {
+    this.#head(type, full, help);
+    const sample = type === "counter" ? `${full}_total` : full;
+    for (const [labels, value] of rows) this.#lines.push(`${sample}${braces(labels)} ${value}`);
+  }
+
+  histogram(name: string, help: string, { buckets, sum }: HistogramView): void {
     const full = `${PREFIX}_${name}`;
-    out.push(`# TYPE ${full} ${type}`);
-    for (const [labels, value] of rows) out.push(`${full}${braces(labels)} ${value}`);
-  };
-  const { eventLoop } = status;
-  family("gauge", "info", [[{
+    this.#head("histogram", full, help);
+    for (const { le, count } of buckets) {
+      this.#lines.push(`${full}_bucket{le="${edge(le)}"} ${count}`);
+    }
+    this.#lines.push(`${full}_sum ${sum}`, `${full}_count ${buckets.at(-1)?.count ?? 0}`);
+  }
+
+  end(): string {
+    return `${[...this.#lines, ...this.format === "openmetrics" ? ["# EOF"] : []].join("\n")}\n`;
+  }
+
+  #head(type: Type, full: string, help: string): void {
+    this.#names.add(full);
+    const isOpen = this.format === "openmetrics";
+    const named = type === "counter" && !isOpen ? `${full}_total` : full;
+    const unit = UNIT.exec(full)?.[1];
+    this.#lines.push(
+      `# HELP ${named} ${isOpen ? escape(help) : help.replaceAll("\\", "\\\\")}`,
+      `# TYPE ${named} ${type}`,
+      ...isOpen && unit !== undefined ? [`# UNIT ${named} ${unit}`] : [],
+    );
+  }
+}
+
+function agentFamilies(out: Families, status: StatusView): void {
+  const { rotation, plane } = status;
+  out.add("gauge", "info", "The agent: who it is, its version, its data plane. Always 1.", [[{
     id: status.id,
     version: status.version,
-    plane: status.plane.kind,
-    backend: status.plane.backend,
+    plane: plane.kind,
+    backend: plane.backend,
   }, 1]]);
-  family("gauge", "start_time_seconds", plain(status.startedAtMs / 1000));
-  family("gauge", "draining", plain(status.draining ? 1 : 0));
-  family("gauge", "tunnels", Object.entries(status.tunnels).map(([state, n]) => [{ state }, n]));
-  family("gauge", "peers", plain(status.peersTotal));
-  family("gauge", "peer_tunnels", perPeer((peer) => peer.tunnels));
-  family("gauge", "peer_failures", perPeer((peer) => peer.failures));
-  family("gauge", "peer_up", perPeer((peer) => peer.circuit === "closed" ? 1 : 0));
-  family(
+  out.add(
+    "gauge",
+    "start_time_seconds",
+    "When the agent was started, since 1970.",
+    plain(status.startedAtMs / 1000),
+  );
+  out.add("gauge", "draining", "1 while the agent is ending.", plain(status.draining ? 1 : 0));
+  out.add("gauge", "faults", "Reasons why nothing passes now.", plain(status.faults.length));
+  out.add(
+    "gauge",
+    "tunnels",
+    "Tunnels by state.",
+    Object.entries(status.tunnels).map(([state, n]) => [{ state }, n]),
+  );
+  out.add(
+    "counter",
+    "rotations",
+    "Rotations of the master key by this agent.",
+    plain(rotation.rotations),
+  );
+  out.add(
+    "gauge",
+    "sas_on_old_key",
+    "SAs still on the master key before the active one.",
+    plain(rotation.sasOnOldKey),
+  );
+  out.add(
+    "gauge",
+    "spis_left",
+    "SPIs that the active master key can still give.",
+    plain(rotation.spisLeft),
+  );
+  out.add(
+    "gauge",
+    "next_rotation_time_seconds",
+    "When the master key is rotated next, since 1970.",
+    maybe(rotation.nextAtMs),
+  );
+  out.add(
+    "gauge",
+    "certificate_expiry_time_seconds",
+    "When the first of the certificates in use ends, since 1970.",
+    maybe(status.certificateExpiresAtMs),
+  );
+}
+
+function peerFamilies(out: Families, { peers, peersTotal }: StatusView): void {
+  const perPeer = (value: (peer: StatusView["peers"][number]) => number): Row[] =>
+    peers.map((peer) => [{ peer: peer.id }, value(peer)]);
+  out.add("gauge", "peers", "Peers that are configured.", plain(peersTotal));
+  out.add("gauge", "peer_tunnels", "Tunnels with a peer.", perPeer((peer) => peer.tunnels));
+  out.add(
+    "gauge",
+    "peer_failures",
+    "Exchanges with a peer that failed one after the other, up to now.",
+    perPeer((peer) => peer.failures),
+  );
+  out.add(
+    "gauge",
+    "peer_up",
+    "0 while exchanges with a peer fail.",
+    perPeer((peer) => peer.circuit === "closed" ? 1 : 0),
+  );
+}
+
+function planeFamilies(out: Families, status: StatusView, pipes: readonly PipeView[]): void {
+  const { counters, mtu, plane: { ports } } = status;
+  const perPipe = (value: (pipe: PipeView) => bigint | number): Row[] =>
+    pipes.map((pipe) => [{ pipe: pipe.name }, value(pipe)]);
+  out.add(
     "gauge",
     "ingress_guard",
-    status.plane.ports.filter(({ guard }) => guard.state !== "not-applicable").map((port) => [
+    "1 while a port's ingress guard keeps the kernel from its copies of packets.",
+    ports.filter(({ guard }) => guard.state !== "not-applicable").map((port) => [
       { port: port.name, interface: port.interface },
       port.guard.state === "stands" ? 1 : 0,
     ]),
   );
-  const lag = `${PREFIX}_event_loop_lag_seconds`;
-  out.push(
-    `# TYPE ${lag} histogram`,
-    ...eventLoop.buckets.map(({ leMs, looks }) =>
-      `${lag}_bucket{le="${leMs === Infinity ? "+Inf" : leMs / 1000}"} ${looks}`
-    ),
-    `${lag}_sum ${eventLoop.sumMs / 1000}`,
-    `${lag}_count ${eventLoop.buckets.at(-1)?.looks ?? 0}`,
-  );
-  family("gauge", "event_loop_lag_max_seconds", plain(eventLoop.maxMs / 1000));
-  family("counter", "rotations_total", plain(rotation.rotations));
-  family("gauge", "sas_on_old_key", plain(rotation.sasOnOldKey));
-  family("gauge", "spis_left", plain(rotation.spisLeft));
-  if (rotation.nextAtMs !== undefined) {
-    family("gauge", "next_rotation_time_seconds", plain(rotation.nextAtMs / 1000));
-  }
-  family("gauge", "mtu_bytes", [
+  out.add("gauge", "mtu_bytes", "The uplink's MTU, what PSP takes of it, and what is left.", [
     [{ of: "uplink" }, mtu.uplink],
     [{ of: "overhead" }, mtu.overhead],
     [{ of: "largest_inner_packet" }, mtu.largestInnerPacket],
   ]);
-  if (status.certificateExpiresAtMs !== undefined) {
-    family("gauge", "certificate_expiry_time_seconds", plain(status.certificateExpiresAtMs / 1000));
+  out.add("gauge", "pipe_entries", "Entries in a pipe.", perPipe((pipe) => pipe.entries));
+  const hits = "that an entry of a pipe matched.";
+  out.add("counter", "pipe_packets", `Packets ${hits}`, perPipe((pipe) => pipe.packets));
+  out.add("counter", "pipe_bytes", `Octets ${hits}`, perPipe((pipe) => pipe.bytes));
+  const misses = "that no entry of a pipe matched.";
+  out.add("counter", "pipe_miss_packets", `Packets ${misses}`, perPipe((p) => p.missPackets));
+  out.add("counter", "pipe_miss_bytes", `Octets ${misses}`, perPipe((pipe) => pipe.missBytes));
+  out.add(
+    "counter",
+    "drops",
+    "Packets dropped, by reason: each under one.",
+    Object.entries(counters).flatMap(([name, value]): Row[] => {
+      const reason = dropReason(name);
+      return reason === undefined ? [] : [[{ reason }, value]];
+    }),
+  );
+  out.add("gauge", "hold_packets", "Packets that wait for a tunnel now.", plain(held(counters)));
+}
+
+/** Packets in the hold. The counters are read one after the other while packets pass, so the sum may be off by some. */
+function held(counters: StatusView["counters"]): bigint {
+  let waiting = (counters["held-packets"] ?? 0n) - (counters["held-released"] ?? 0n);
+  for (const [name, value] of Object.entries(counters)) if (isLostInHold(name)) waiting -= value;
+  return waiting > 0n ? waiting : 0n;
+}
+
+function latencyFamilies(out: Families, { eventLoop }: StatusView, metrics: MetricsView): void {
+  out.histogram(
+    "exchange_seconds",
+    "How long NewTunnel calls took that a peer answered.",
+    metrics.latencies.exchange,
+  );
+  out.histogram(
+    "first_packet_seconds",
+    "How long flows without an entry were held until their tunnel was up.",
+    metrics.latencies.firstPacket,
+  );
+  out.histogram(
+    "event_loop_lag_seconds",
+    "How late the event loop comes to what is due.",
+    {
+      buckets: eventLoop.buckets.map(({ leMs, looks }) => ({ le: leMs / 1000, count: looks })),
+      sum: eventLoop.sumMs / 1000,
+    },
+  );
+  out.add(
+    "gauge",
+    "event_loop_lag_max_seconds",
+    "The most that the event loop was late since the start.",
+    plain(eventLoop.maxMs / 1000),
+  );
+}
+
+function processFamilies(out: Families, { process }: MetricsView): void {
+  const family = (type: "counter" | "gauge", name: string, help: string, rows: readonly Row[]) =>
+    out.family(type, `process_${name}`, help, rows);
+  family(
+    "counter",
+    "cpu_seconds",
+    "CPU time of the process, in user and in system mode.",
+    plain(process.cpuSeconds),
+  );
+  family(
+    "gauge",
+    "resident_memory_bytes",
+    "Memory of the process that is in RAM.",
+    plain(process.residentBytes),
+  );
+  family(
+    "gauge",
+    "start_time_seconds",
+    "When the process was started, since 1970.",
+    plain(process.startedAtMs / 1000),
+  );
+  family(
+    "gauge",
+    "max_fds",
+    "Files that the process may have open.",
+    process.maxDescriptors === undefined ? [] : plain(process.maxDescriptors),
+  );
+}
+
+/** Misses that the agent did not open a tunnel for, by reason: flows, where `drops` counts packets. */
+const MISSES: ReadonlySet<string> = new Set([
+  "no-peer",
+  "link-scope",
+  "foreign-source",
+  "back-off",
+]);
+
+/** Whatever has no family of its own above. */
+function counterFamilies(
+  out: Families,
+  counters: StatusView["counters"],
+  texts: MetricsView["texts"],
+): void {
+  out.add(
+    "counter",
+    "misses_refused",
+    "Flows without an entry for which no tunnel was asked for, by reason; drops has their packets.",
+    [...MISSES].map((reason) => [{ reason }, counters[reason] ?? 0n]),
+  );
+  for (const [name, value] of Object.entries(counters).sort(([a], [b]) => a < b ? -1 : 1)) {
+    const safe = name.replaceAll(/[^A-Za-z0-9_]/g, "_");
+    if (dropReason(name) !== undefined || MISSES.has(name) || out.has(safe)) continue;
+    const text = texts[name] ?? name;
+    out.add("counter", safe, `${text.charAt(0).toUpperCase()}${text.slice(1)}.`, plain(value));
   }
-  family("gauge", "pipe_entries", perPipe((pipe) => pipe.entries));
-  family("counter", "pipe_packets_total", perPipe((pipe) => pipe.packets));
-  family("counter", "pipe_bytes_total", perPipe((pipe) => pipe.bytes));
-  family("counter", "pipe_miss_packets_total", perPipe((pipe) => pipe.missPackets));
-  family("counter", "pipe_miss_bytes_total", perPipe((pipe) => pipe.missBytes));
-  const reserved = new Set(out.map((line) => /^# TYPE (\S+)/.exec(line)?.[1]));
-  for (const [name, value] of Object.entries(status.counters).sort(([a], [b]) => a < b ? -1 : 1)) {
-    const safe = `${name.replaceAll(/[^A-Za-z0-9_]/g, "_")}_total`;
-    // A family must not appear twice: what has a metric of its own above is left out here.
-    if (reserved.has(`${PREFIX}_${safe}`)) continue;
-    reserved.add(`${PREFIX}_${safe}`);
-    family("counter", safe, plain(value));
-  }
-  return `${out.join("\n")}\n`;
+}
+
+function plain(value: bigint | number): Row[] {
+  return [[{}, value]];
+}
+
+/** A time in milliseconds as seconds, when there is one. */
+function maybe(ms: number | undefined): Row[] {
+  return ms === undefined ? [] : plain(ms / 1000);
+}
+
+/** OpenMetrics wants a bucket's end to be a float, and the same in both formats keeps series together. */
+function edge(le: number): string {
+  return le === Infinity ? "+Inf" : Number.isInteger(le) ? `${le}.0` : `${le}`;
 }
 
 function braces(labels: Labels): string {

@@ -17,7 +17,7 @@ import { applyCors } from "./cors.ts";
 import type { Descriptors } from "./descriptors.ts";
 import { splitListen } from "./door.ts";
 import { carrierOf, listen, type Request, type Response } from "./listener.ts";
-import { METRICS_PEERS, METRICS_TYPE, metricsText } from "./metrics.ts";
+import { METRICS_PEERS, METRICS_TYPES, metricsFormat, metricsText } from "./metrics.ts";
 import { statusRoutes } from "./status_service.ts";
 import { runtimeRefusal } from "./tls.ts";
 import { TlsStore } from "./tls_store.ts";
@@ -236,12 +236,14 @@ function other(
     return answer(response, wrong ? 503 : 200, `${wrong || "ok"}\n`);
   }
   if (path === "/metrics") {
-    return answer(
-      response,
-      200,
-      metricsText(source.status({ maxPeers: METRICS_PEERS }), source.pipes()),
-      METRICS_TYPE,
-    );
+    const format = metricsFormat(request.headers.accept);
+    const text = metricsText({
+      status: source.status({ maxPeers: METRICS_PEERS }),
+      pipes: source.pipes(),
+      metrics: source.metrics(),
+      format,
+    });
+    return answer(response, 200, text, METRICS_TYPES[format]);
   }
   answer(response, 404, "Not found\n");
 }

@@ -8,7 +8,13 @@ import {
   type StatusServerOptions,
 } from "../../src/rpc/status_server.ts";
 import { tunnelToken } from "../../src/rpc/status_service.ts";
-import type { SampleView, StatusSource, StatusView, TunnelView } from "../../src/model/status.ts";
+import type {
+  MetricsView,
+  SampleView,
+  StatusSource,
+  StatusView,
+  TunnelView,
+} from "../../src/model/status.ts";
 import { VERSION } from "../../src/model/version.ts";
 import { ears, type Heard, TRUST } from "./lab.ts";
 
@@ -45,7 +51,7 @@ export const STATUS: StatusView = {
     tunnels: 2,
   }],
   tunnels: { opening: 1, up: 2, rekeying: 3, failed: 4, unconfirmed: 5 },
-  counters: { "rx-auth-fail": 2n ** 60n, "tx_key_expired": 0n, "rotations": 8n },
+  counters: { "rx-auth-fail": 2n ** 60n, "tx_key_expired": 0n, "rx-packets": 9n, "rotations": 8n },
   rotation: { rotations: 7n, sasOnOldKey: 1, nextAtMs: 1_700_000_100_000, spisLeft: 99n },
   mtu: { uplink: 1500, overhead: 80, largestInnerPacket: 1420 },
   certificateExpiresAtMs: 1_800_000_000_000,
@@ -58,6 +64,20 @@ export const STATUS: StatusView = {
     buckets: [{ leMs: 2, looks: 99 }, { leMs: Infinity, looks: 100 }],
   },
   faults: [],
+};
+
+export const METRICS: MetricsView = {
+  latencies: {
+    exchange: { buckets: [{ le: 1, count: 3 }, { le: Infinity, count: 4 }], sum: 3.5 },
+    firstPacket: { buckets: [{ le: 0.5, count: 0 }, { le: Infinity, count: 0 }], sum: 0 },
+  },
+  process: {
+    cpuSeconds: 1.5,
+    residentBytes: 4096,
+    startedAtMs: 1_700_000_000_000,
+    maxDescriptors: 1024,
+  },
+  texts: { "rx-packets": "packets opened" },
 };
 
 export const TUNNELS: readonly TunnelView[] = [
@@ -99,6 +119,7 @@ export const SAMPLE: SampleView = {
 export function source(changes: Partial<StatusSource> = {}): StatusSource {
   return {
     status: () => STATUS,
+    metrics: () => METRICS,
     tunnels: ({ peer, after, limit }) =>
       TUNNELS.filter((t) => peer === undefined || t.peer === peer)
         .filter((t) => after === undefined || tunnelToken(t) > after).slice(0, limit),

@@ -87,9 +87,11 @@ Deno.test("metrics are Prometheus text", async () => {
   assert.equal(status, 200);
   for (
     const line of [
-      "# TYPE psp_agent_rx_auth_fail_total counter",
-      "psp_agent_rx_auth_fail_total 1152921504606846976",
+      "# TYPE psp_agent_drops_total counter",
+      'psp_agent_drops_total{reason="rx-auth-fail"} 1152921504606846976',
       "psp_agent_tx_key_expired_total 0",
+      "# HELP psp_agent_rx_packets_total Packets opened.",
+      "psp_agent_rx_packets_total 9",
       'psp_agent_tunnels{state="up"} 2',
       'psp_agent_peer_up{peer="h2"} 0',
       "psp_agent_certificate_expiry_time_seconds 1800000000",
@@ -97,13 +99,37 @@ Deno.test("metrics are Prometheus text", async () => {
       "psp_agent_rotations_total 7",
       'psp_agent_ingress_guard{port="uplink",interface="up0"} 1',
       'psp_agent_ingress_guard{port="host",interface="host0"} 0',
+      'psp_agent_exchange_seconds_bucket{le="+Inf"} 4',
+      'psp_agent_misses_refused_total{reason="no-peer"} 0',
+      "process_resident_memory_bytes 4096",
     ]
   ) assert.ok(body.split("\n").includes(line), line);
   const families = body.match(/^# TYPE (\S+)/gm) ?? [];
   assert.equal(new Set(families).size, families.length, "each family once");
-  assert.ok(
-    body.split("\n").every((l) => l === "" || /^# TYPE |^psp_agent_\w+(\{[^}]*\})? \S+$/.test(l)),
-  );
+  assert.equal(body.match(/^# HELP \S+ \S/gm)?.length, families.length, "each with its words");
+  const line = /^# (TYPE|HELP) |^(psp_agent|process)_\w+(\{[^}]*\})? \S+$/;
+  assert.ok(body.split("\n").every((l) => l === "" || line.test(l)));
+});
+
+Deno.test("metrics are OpenMetrics for who asks for it, with units", async () => {
+  await using w = await world();
+  const response = await fetch(`${w.url}/metrics`, {
+    headers: { accept: "application/openmetrics-text;version=1.0.0,text/plain;q=0.5" },
+  });
+  assert.match(response.headers.get("content-type") ?? "", /^application\/openmetrics-text; /);
+  const lines = (await response.text()).split("\n");
+  assert.deepEqual(lines.slice(-2), ["# EOF", ""]);
+  for (
+    const line of [
+      "# TYPE psp_agent_drops counter",
+      "# TYPE psp_agent_pipe_bytes counter",
+      "# UNIT psp_agent_pipe_bytes bytes",
+      'psp_agent_pipe_bytes_total{pipe="EGR_ACL"} 2',
+      "# UNIT psp_agent_exchange_seconds seconds",
+      "# UNIT process_cpu_seconds seconds",
+      "process_cpu_seconds_total 1.5",
+    ]
+  ) assert.ok(lines.includes(line), line);
 });
 
 Deno.test("nobody there is one sentence", async () => {
