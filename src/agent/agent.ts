@@ -36,6 +36,7 @@ import type { Trust } from "../rpc/identity.ts";
 import { startRpcServer } from "../rpc/server.ts";
 import { startStatusServer, STATUS_CONNECTIONS, type StatusServer } from "../rpc/status_server.ts";
 import { TlsStore } from "../rpc/tls_store.ts";
+import { EventLog } from "../store/event_log.ts";
 import { openSaStore } from "../store/sa_store.ts";
 import { SampleHub } from "../plane/sample_hub.ts";
 import { openStateDir } from "../store/state_dir.ts";
@@ -78,6 +79,14 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
       path: state.path,
     });
   }
+  const happenings = stack.use(
+    new EventLog({
+      path: `${state.path}/events.db`,
+      log,
+      now: () => clock.now(),
+      wallMs: () => clock.wallMs(),
+    }),
+  );
   const store = stack.use(
     openSaStore({ path: `${state.path}/agent.db`, log, wallMs: () => clock.wallMs() }),
   );
@@ -117,6 +126,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
     flows: parts.flows,
     plane,
     random: systemRandom(),
+    events: happenings,
   });
   // Peers are told, and listeners closed, at one time: each of these may wait for somebody who does not answer.
   const ends = [() => core.stop()];
@@ -140,7 +150,10 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
     installed,
     samples: parts.samples,
     parts,
-    watch: stack.use(watchPlane({ plane, hosts, uplink: uplinkName(config), log, clock })),
+    watch: stack.use(
+      watchPlane({ plane, hosts, uplink: uplinkName(config), log, clock, events: happenings }),
+    ),
+    happenings,
     lag: stack.use(new LoopLag()),
     events,
     tls,
@@ -175,6 +188,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
   const running = { config, core, server, status, client, tls, log, notify };
   options.onHangup(() => reloaded = reloaded.then(() => reload(options.reload, running)));
   const looking = setInterval(() => {
+    happenings.tick();
     look(parts);
     parts.workloads.tick();
   }, LOOK_INTERVAL_MS);
@@ -190,9 +204,11 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
     kind: name.kind,
     epoch: core.bootEpoch,
   });
+  happenings.add("agent-ready");
   notify.ready(line());
   await pump;
   notify.stopping();
+  happenings.add("agent-stopping", { reason: String(signal.reason) });
   log.info("Stopping", { signal: String(signal.reason) });
 }
 
@@ -372,6 +388,7 @@ function startStatus(
     samples: SampleHub;
     parts: Parts;
     watch: PlaneWatch;
+    happenings: EventLog;
     lag: LoopLag;
     events: AgentEvents;
     tls: TlsStore | undefined;

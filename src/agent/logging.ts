@@ -4,6 +4,7 @@
 import { getJsonLinesFormatter, getTextFormatter, type LogRecord } from "@logtape/logtape";
 import { Key } from "../../ffi/key.ts";
 import type { Config } from "../config/config.ts";
+import { spiText } from "../model/sa.ts";
 import { type Log, LOG_FIELDS, type LogFields } from "../model/log.ts";
 
 /** What `openLog` needs to know. */
@@ -100,7 +101,8 @@ function facts(fields: LogFields): Line["facts"] {
   const known: Record<string, string | number | boolean> = {};
   for (const name of LOG_FIELDS) {
     const value: unknown = fields[name];
-    if (value !== undefined) known[name] = plain(value);
+    if (value === undefined) continue;
+    known[name] = /spi$/i.test(name) && typeof value === "number" ? spiText(value) : plain(value);
   }
   return known;
 }

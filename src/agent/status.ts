@@ -8,6 +8,7 @@ import { type InstalledTopology, UPLINK_REST } from "../pipes/install.ts";
 import { COUNTER_TEXTS } from "./counter_texts.ts";
 import type { LoopLag } from "./loop_lag.ts";
 import { hostNames } from "../plane/host_ports.ts";
+import type { EventLog } from "../store/event_log.ts";
 import type { PlaneWatch } from "../plane/plane_watch.ts";
 import type { SampleHub } from "../plane/sample_hub.ts";
 import type { PipeName } from "../pipes/types.ts";
@@ -27,6 +28,8 @@ export interface AgentStatusParts {
   readonly plane: Pick<Plane, "kind" | "version" | "counters" | "queryPipe" | "queryEntry">;
   readonly installed: InstalledTopology;
   readonly samples: SampleHub;
+  /** Of the last hour. */
+  readonly happenings: Pick<EventLog, "list" | "watch">;
   readonly watch: Pick<PlaneWatch, "counters" | "ports" | "faults">;
   /** The three numbers about the MTU, at this moment. */
   readonly mtu: () => StatusView["mtu"];
@@ -80,6 +83,8 @@ export function agentStatus(parts: AgentStatusParts): StatusSource {
     tunnels: (query) => core.tunnels(query),
     pipes: () => [...installed.pipes].reverse().map(([name]) => pipeView(name, parts)),
     samples: (signal) => samples.watch(signal),
+    events: (query) => parts.happenings.list(query),
+    watchEvents: (query, signal) => parts.happenings.watch(query, signal),
     rotate: async (options) => await core.rotate(options),
   };
 }

@@ -11,8 +11,21 @@ import type { Parser } from "@optique/core/parser";
 import { argument, option } from "@optique/core/primitives";
 import { choice } from "@optique/core/valueparser";
 import { CONFIG } from "./config_commands.ts";
+import { EVENT_KINDS, type EventKind } from "../model/events.ts";
 import type { ExitCode } from "./io.ts";
-import { config, DIR, FILE, json, library, number, target, toggle, word } from "./options.ts";
+import {
+  config,
+  DIR,
+  DURATION,
+  FILE,
+  json,
+  library,
+  number,
+  output,
+  target,
+  toggle,
+  word,
+} from "./options.ts";
 import { accept, sealing } from "./pcap_options.ts";
 
 /** What a parsed command line is: the thing to do. */
@@ -33,6 +46,8 @@ export interface Group {
   readonly examples: readonly string[];
   readonly commands: readonly Command[];
 }
+
+const KINDS = Object.keys(EVENT_KINDS) as EventKind[];
 
 const run: Parser<"sync", Task, unknown> = map(
   object({
@@ -179,6 +194,28 @@ export const COMMANDS: readonly (Command | Group)[] = [
         })),
       }),
       (args) => async () => (await import("./status.ts")).tunnels(args),
+    ),
+  },
+  {
+    name: "events",
+    brief: "Shows what happened in the last hour: tunnels, peers, refusals, rotations.",
+    examples: ["psp-agent events --since 10m", "psp-agent events --follow --peer h2"],
+    parser: map(
+      object({
+        ...target,
+        output,
+        follow: toggle("--follow", message`Then also what happens, until interrupted.`),
+        since: optional(option("--since", DURATION, {
+          description: message`Only what is not older than this, such as 10m.`,
+        })),
+        peer: optional(option("--peer", word("ID"), {
+          description: message`Only those of one peer.`,
+        })),
+        kinds: multiple(option("--kind", choice(KINDS, { metavar: "KIND" }), {
+          description: message`Only those of this kind; may be repeated.`,
+        })),
+      }),
+      (args) => async () => (await import("./events.ts")).events(args),
     ),
   },
   {

@@ -5,8 +5,9 @@ import { lineBreak, type Message, message, text } from "@optique/core/message";
 import { optional, withDefault } from "@optique/core/modifiers";
 import { flag, option } from "@optique/core/primitives";
 import type { Parser } from "@optique/core/parser";
-import { integer, string, type ValueParser } from "@optique/core/valueparser";
+import { choice, integer, string, type ValueParser } from "@optique/core/valueparser";
 import { path } from "@optique/run/valueparser";
+import { formatDuration, parseDuration } from "../config/durations.ts";
 import { parseHostPort } from "../config/addresses.ts";
 
 /** A path; shells complete it. */
@@ -54,6 +55,32 @@ export const json: Parser<"sync", boolean, unknown> = withDefault(
   flag("--json", { description: message`JSON instead of text.` }),
   false,
 );
+
+/** How an answer is printed. */
+export type Output = "table" | "json";
+
+/** A table for people, or the API's own JSON for programs. */
+export const output: Parser<"sync", Output, unknown> = withDefault(
+  option("-o", "--output", choice(["table", "json"], { metavar: "FORMAT" }), {
+    description: message`"table", or "json" as the API has it.`,
+  }),
+  "table",
+);
+
+/** A span of time such as "10m", milliseconds. */
+export const DURATION: ValueParser<"sync", number> = {
+  mode: "sync",
+  metavar: "DURATION",
+  placeholder: 0,
+  parse(input) {
+    try {
+      return { success: true, value: parseDuration(input) };
+    } catch (error) {
+      return { success: false, error: [text(error instanceof Error ? error.message : "")] };
+    }
+  },
+  format: (value) => formatDuration(value),
+};
 
 /** Where the running agent answers. */
 export interface Target {

@@ -4,6 +4,7 @@
 import type { PortGuard } from "../../ffi/plane.ts";
 import { guardReasonText } from "../plane/guard.ts";
 import type { PeerView, SaView, StatusView, TunnelView } from "../model/status.ts";
+import { spiText } from "../model/sa.ts";
 import { formatDuration } from "../config/durations.ts";
 import type { StatusClient } from "../rpc/status_client.ts";
 import { CommandError, EXIT, type ExitCode, json, out, table } from "./io.ts";
@@ -212,7 +213,7 @@ function tunnelRows(tunnels: readonly TunnelView[], nowMs: number): string[][] {
 }
 
 function spi(sa: SaView | undefined): string {
-  return sa ? sa.spi.toString(16).padStart(8, "0") : "-";
+  return sa ? spiText(sa.spi) : "-";
 }
 
 function circuit(peer: PeerView, nowMs: number): string {

@@ -46,6 +46,8 @@ function explained(client: StatusClient): StatusClient {
     tunnels: (query) => each(client.tunnels(query)),
     pipes: () => client.pipes().catch(fail),
     samples: (signal) => each(client.samples(signal)),
+    events: (query) => each(client.events(query)),
+    watchEvents: (query, signal) => each(client.watchEvents(query, signal)),
     rotate: (options) => client.rotate(options).catch(fail),
     [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
   };

@@ -111,7 +111,7 @@ Deno.test("tunnels for people", () => {
     { peer: "h2", localVip: "10.1.0.5", remoteVip: "10.2.0.8", state: "opening", lastError: "" },
   ];
   const lines = tunnelsText(tunnels, NOW).split("\n").map((line) => line.split(/ {2,}/));
-  assert.deepEqual(lines[1]?.slice(3), ["up", "9a345678", "00000001", "5", "5", "1m1s", "-"]);
+  assert.deepEqual(lines[1]?.slice(3), ["up", "0x9a345678", "0x00000001", "5", "5", "1m1s", "-"]);
   assert.deepEqual(lines[2]?.slice(3), ["opening", "-", "-", "0", "0", "-", "-"]);
   assert.equal(tunnelsText([], NOW), "No tunnels.\n");
 });

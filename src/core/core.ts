@@ -7,6 +7,7 @@ import type { Clock } from "../model/clock.ts";
 import { Counters } from "../model/counters.ts";
 import type { TunnelClient, TunnelHandler } from "../model/exchange.ts";
 import type { Flows } from "../model/flows.ts";
+import type { EventSink } from "../model/events.ts";
 import { type HistogramView, type Latencies, newLatencies } from "../model/histogram.ts";
 import type { Log } from "../model/log.ts";
 import type { Random } from "../model/random.ts";
@@ -58,6 +59,7 @@ export interface Powers {
   readonly store: SaRecords;
   readonly clock: Clock;
   readonly random: Random;
+  readonly events: EventSink;
   readonly log: Log;
 }
 
@@ -94,7 +96,7 @@ export interface Core {
 
 /** Assembles the core. Reserves the boot epoch; throws `ConfigError` when that cannot be made durable. */
 export function createCore(powers: Powers): Core {
-  const { config, peers, plane, flows, client, store, clock, random, log } = powers;
+  const { config, peers, plane, flows, client, store, clock, random, events, log } = powers;
   const bootEpoch = store.reserveEpoch(clock.wallMs());
   const [counters, epochs, shares, tasks] = [
     new Counters(),
@@ -126,6 +128,7 @@ export function createCore(powers: Powers): Core {
     plane,
     clock,
     counters,
+    events,
     log,
     config,
     onReleased: (seconds) => latencies.firstPacket.observe(seconds),
@@ -155,10 +158,21 @@ export function createCore(powers: Powers): Core {
     random,
     tasks,
     counters,
+    events,
     log,
   });
   const misses = new Misses({ table, lines, peers, flows, plane, clock, counters, log });
-  const rotation = new Rotation({ config, plane, table, lines, clock, random, counters, log });
+  const rotation = new Rotation({
+    config,
+    plane,
+    table,
+    lines,
+    clock,
+    random,
+    counters,
+    events,
+    log,
+  });
   const notices = new Notices({
     bootEpoch,
     calls,
@@ -189,6 +203,7 @@ export function createCore(powers: Powers): Core {
     clock,
     random,
     counters,
+    events,
     log,
   });
   const noticeHandler = new NoticeHandler({
@@ -253,12 +268,14 @@ export function createCore(powers: Powers): Core {
   let clearedAt = -Infinity;
   watch.tell({
     onRestart: (peer) => {
+      events.add("peer-restarted", { peer });
       memory.forget(peer);
       lines.of(peer).patientUntil = 0;
       for (const tunnel of table.ofPeer(peer)) table.apply(tunnel, { type: "peer_restarted" });
     },
     onAlive: (peer) => {
       if (!lines.of(peer).recovered()) return;
+      events.add("peer-back", { peer });
       for (const tunnel of table.ofPeer(peer)) table.apply(tunnel, { type: "peer_back" });
       if (clock.now() - clearedAt < CLEAR_HOLD_OFF_MS) return;
       clearedAt = clock.now();

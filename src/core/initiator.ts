@@ -9,6 +9,7 @@ import type { Config } from "../config/config.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Counters } from "../model/counters.ts";
 import { messageOf } from "../model/errors.ts";
+import type { EventSink } from "../model/events.ts";
 import {
   type ExchangeCode,
   ExchangeError,
@@ -495,6 +496,7 @@ export interface OutcomesOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly counters: Counters;
+  readonly events: EventSink;
   readonly log: Log;
 }
 
@@ -599,6 +601,14 @@ class Outcomes {
       ? LIVE_BACK_OFF_MAX_MS
       : tunnel.backOffMaxMs;
     const holdOffMs = line.failed(error.message, capMs);
+    if (line.backOff.failures === 1) {
+      const { code, message } = error;
+      this.#options.events.add("peer-failing", {
+        peer: line.peer,
+        reason: code.replaceAll("_", "-"),
+        message,
+      });
+    }
     counters.add("exchanges-failed");
     log.warn("An exchange failed", {
       peer: line.peer,

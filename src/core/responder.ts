@@ -6,6 +6,7 @@ import type { Config, PeerConfig } from "../config/config.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Counters } from "../model/counters.ts";
 import { messageOf } from "../model/errors.ts";
+import type { EventSink } from "../model/events.ts";
 import {
   ExchangeError,
   MAX_TUNNELS_PER_REQUEST,
@@ -81,6 +82,7 @@ export interface ResponderOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly counters: Counters;
+  readonly events: EventSink;
   readonly log: Log;
 }
 
@@ -122,6 +124,11 @@ export class Responder {
       const reply = { bootEpoch, version, outcomes: this.#grantAll(peer, { request, version }) };
       this.#memory.remember(peerId, request, { reply, now: clock.now() });
       return reply;
+    } catch (error) {
+      const { code, message } = ExchangeError.from(error);
+      const reason = code.replaceAll("_", "-");
+      this.#options.events.add("request-refused", { peer: peerId, reason, message });
+      throw error;
     } finally {
       for (const { reverse } of request.tunnels) reverse.key.wipe();
     }
@@ -262,8 +269,9 @@ export class Responder {
   }
 
   #refuse({ id }: PeerConfig, code: RefusalCode, message: string): Refused {
-    const { counters, log } = this.#options;
+    const { counters, events, log } = this.#options;
     counters.add(REFUSAL_COUNTERS[code]);
+    events.add("request-refused", { peer: id, reason: REFUSAL_COUNTERS[code], message });
     log.warn("A tunnel that a peer asked for was refused", { peer: id, code, reason: message });
     return { ok: false, code, message };
   }

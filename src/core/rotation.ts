@@ -5,6 +5,7 @@ import type { Plane } from "../../ffi/plane.ts";
 import type { Config } from "../config/config.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Counters } from "../model/counters.ts";
+import type { EventSink } from "../model/events.ts";
 import type { Log } from "../model/log.ts";
 import type { Random } from "../model/random.ts";
 import type { RotateView, RotationView } from "../model/status.ts";
@@ -29,6 +30,7 @@ export interface RotationOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly counters: Counters;
+  readonly events: EventSink;
   readonly log: Log;
 }
 
@@ -139,12 +141,13 @@ export class Rotation {
   }
 
   #rotate(): void {
-    const { plane, counters, log } = this.#options;
+    const { plane, counters, events, log } = this.#options;
     plane.rotateMasterKey();
     this.#urgent = false;
     this.#postponed = false;
     counters.add("rotations");
     log.info("The master key was rotated", { tunnels: this.#table.size });
+    events.add("rotated");
     const { rotations, spisLeft } = plane.masterKey();
     this.#spisLow = lowOf(spisLeft);
     this.#noticed(rotations);

@@ -5,6 +5,7 @@ import type { Plane, Stats, TxKey } from "../../ffi/plane.ts";
 import type { Config } from "../config/config.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Counters } from "../model/counters.ts";
+import type { EventSink } from "../model/events.ts";
 import type { Flows } from "../model/flows.ts";
 import type { Log } from "../model/log.ts";
 import { pairKey, type VipPair } from "../model/sa.ts";
@@ -18,6 +19,7 @@ import {
   type Shortage,
   type Side,
 } from "./shares.ts";
+import { happened } from "./tunnel_events.ts";
 import {
   CLOSED,
   type Effect,
@@ -55,6 +57,7 @@ export interface TunnelTableOptions {
   readonly flows: Flows;
   readonly plane: Pick<Plane, "releaseHeld" | "dropHeld">;
   readonly counters: Counters;
+  readonly events: EventSink;
   readonly log: Log;
   readonly clock: Clock;
   readonly config: Pick<Config, "tunnel">;
@@ -201,6 +204,11 @@ export class TunnelTable {
     for (const [i, effect] of effects.entries()) {
       tell[i]?.();
       this.#say(entry, effect);
+    }
+    const { lastError, pair, peer } = entry;
+    const news = happened({ before, after: state, event, lastError, now });
+    if (news !== undefined) {
+      this.#options.events.add(news.kind, { peer, ...pair, ...news.facts });
     }
     this.#forgetEmpty(entry);
   }

@@ -31,11 +31,13 @@ export const LOG_FIELDS = [
   "remoteVip",
   "requestId",
   "rotations",
+  "rxSpi",
   "signal",
   "spi",
   "state",
   "timeMs",
   "tunnels",
+  "txSpi",
   "version",
   "vip",
 ] as const;

@@ -24,6 +24,11 @@ export function isReservedSpi(spi: number): boolean {
   return (spi & 0x7fff_ffff) === 0;
 }
 
+/** As people read and type it, everywhere the same: "0x" and eight digits. */
+export function spiText(spi: number): string {
+  return `0x${spi.toString(16).padStart(8, "0")}`;
+}
+
 /**
  * The crypt offset where none is configured. Tunnel mode: 5 and 10 leave the inner IP header readable, as DOCA's
  * gateway does. Transport mode: 0, because the IP header stands outside. A VC in clear adds its two units.

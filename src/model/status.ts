@@ -2,6 +2,7 @@
 
 /** What the status listener may ask of the agent, in domain terms. No key ever appears here. */
 import type { PortGuard, PortName } from "../../ffi/plane.ts";
+import type { AgentEvent, EventQuery } from "./events.ts";
 import type { HistogramView, Latencies } from "./histogram.ts";
 import type { PspVersion, VipPair } from "./sa.ts";
 
@@ -163,5 +164,9 @@ export interface StatusSource {
   tunnels(query: { peer?: string; after?: string; limit: number }): readonly TunnelView[];
   pipes(): readonly PipeView[];
   samples(signal: AbortSignal): AsyncIterable<SampleView>;
+  /** Of the last hour, oldest first. */
+  events(query: EventQuery & { readonly limit: number }): readonly AgentEvent[];
+  /** The same, and then those to come, until `signal` aborts. */
+  watchEvents(query: EventQuery, signal: AbortSignal): AsyncIterable<AgentEvent>;
   rotate(options: { plan: boolean }): Promise<RotateView>;
 }

@@ -2,6 +2,7 @@
 
 /** Looks at the machine around the plane while the agent runs: its interfaces, and what the kernel does there. */
 import type { Plane } from "../../ffi/plane.ts";
+import type { EventSink } from "../model/events.ts";
 import type { Log } from "../model/log.ts";
 import type { Clock } from "../model/clock.ts";
 import type { PortView } from "../model/status.ts";
@@ -23,13 +24,14 @@ export interface PlaneWatch extends Disposable {
 
 /** Begins to look, once a second. */
 export function watchPlane(
-  { plane, hosts, uplink, log, clock }: {
+  { plane, hosts, uplink, log, clock, events }: {
     readonly plane: Pick<Plane, "port" | "ports">;
     readonly hosts: HostPorts;
     /** Name of its interface. */
     readonly uplink: string;
     readonly log: Log;
     readonly clock: Pick<Clock, "now">;
+    readonly events: EventSink;
   },
 ): PlaneWatch {
   const first: NamedPort = { role: "uplink", handle: plane.ports.uplink, interface: uplink };
@@ -44,9 +46,16 @@ export function watchPlane(
   });
   const guard = new GuardWatch({ query, ports, log });
   guard.tick();
+  let said = "";
   const timer = setInterval(() => {
     hosts.tick();
     links.tick();
+    const faults = links.faults().join("; ");
+    if (faults !== said) {
+      if (faults === "") events.add("plane-well");
+      else events.add("plane-fault", { reason: faults });
+      said = faults;
+    }
     guard.tick();
     forwarding.tick();
   }, INTERVAL_MS);

@@ -16,6 +16,7 @@ import type { Duplex } from "node:stream";
 import * as tls from "node:tls";
 import { ConfigError, type TlsFiles } from "../config/config.ts";
 import { fileReason } from "../config/reasons.ts";
+import type { AgentEvent, EventQuery } from "../model/events.ts";
 import type {
   PipeView,
   RotateView,
@@ -28,7 +29,9 @@ import { ChainJudge } from "./chain.ts";
 import { AdminService, type ListTunnelsResponse, StatusService } from "./gen/psp/v1/status_pb.ts";
 import { prove } from "./proof.ts";
 import {
+  eventFromProto,
   pipeFromProto,
+  queryToProto,
   rotateFromProto,
   sampleFromProto,
   statusFromProto,
@@ -57,6 +60,10 @@ export interface StatusClient extends AsyncDisposable {
   samples(signal: AbortSignal): AsyncIterable<SampleView>;
   /** `unimplemented` unless the agent has `status.admin`. */
   rotate(options: { readonly plan: boolean }): Promise<RotateView>;
+  /** Of the last hour, page after page, oldest first. */
+  events(query: EventQuery): AsyncIterable<AgentEvent>;
+  /** The same, and then those to come, until aborted. */
+  watchEvents(query: EventQuery, signal: AbortSignal): AsyncIterable<AgentEvent>;
 }
 
 /** Tunnels in a page: what an agent tells of without a stall. */
@@ -119,6 +126,25 @@ function statusClientOver(
       try {
         for await (const sample of status.watchSamples({}, { signal })) {
           yield sampleFromProto(sample);
+        }
+      } catch (error) {
+        if (!signal.aborted) throw explain(error, address);
+      }
+    },
+    async *events(query) {
+      for (let after = query.after;;) {
+        const filter = queryToProto({ ...query, after });
+        const { events } = await ask(lists.listEvents({ filter, pageSize: PAGE_SIZE }, limits));
+        yield* events.map(eventFromProto);
+        const last = events.at(-1);
+        if (last === undefined) return;
+        after = Number(last.cursor);
+      }
+    },
+    async *watchEvents(query, signal) {
+      try {
+        for await (const event of status.watchEvents({ filter: queryToProto(query) }, { signal })) {
+          yield eventFromProto(event);
         }
       } catch (error) {
         if (!signal.aborted) throw explain(error, address);

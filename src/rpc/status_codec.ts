@@ -8,6 +8,7 @@ import {
   timestampMs,
   TimestampSchema,
 } from "@bufbuild/protobuf/wkt";
+import { type AgentEvent, EVENT_KINDS, type EventKind, type EventQuery } from "../model/events.ts";
 import { PSP_VERSIONS } from "../model/sa.ts";
 import type {
   PeerView,
@@ -195,6 +196,69 @@ export function pipeFromProto(message: pb.PipeStatus): PipeView {
 }
 
 /** To the wire. */
+export function eventToProto(event: AgentEvent): pb.Event {
+  const { cursor, timeMs, kind, count, txSpi, rxSpi, durationMs } = event;
+  return create(pb.EventSchema, {
+    cursor: BigInt(cursor),
+    time: timestamp(timeMs),
+    kind,
+    peer: event.peer ?? "",
+    localVip: event.localVip ?? "",
+    remoteVip: event.remoteVip ?? "",
+    ...maybe("txSpi", txSpi),
+    ...maybe("rxSpi", rxSpi),
+    role: event.role ?? "",
+    reason: event.reason ?? "",
+    message: event.message ?? "",
+    ...maybe("durationMs", durationMs),
+    count,
+    text: EVENT_KINDS[kind].text,
+  });
+}
+
+/** From the wire. A kind that this program does not know reads as it was sent. */
+export function eventFromProto(event: pb.Event): AgentEvent {
+  const { txSpi, rxSpi, durationMs } = event;
+  return {
+    cursor: Number(event.cursor),
+    timeMs: ms(event.time) ?? 0,
+    kind: event.kind as EventKind,
+    count: event.count,
+    ...text("peer", event.peer),
+    ...text("localVip", event.localVip),
+    ...text("remoteVip", event.remoteVip),
+    ...maybe("txSpi", txSpi),
+    ...maybe("rxSpi", rxSpi),
+    ...event.role === "" ? {} : { role: oneOf(event.role, ["initiator", "responder"]) },
+    ...text("reason", event.reason),
+    ...text("message", event.message),
+    ...maybe("durationMs", durationMs),
+  };
+}
+
+/** To the wire. */
+export function queryToProto(
+  { after = 0, sinceMs, peer = "", kinds = [] }: EventQuery,
+): pb.EventFilter {
+  return create(pb.EventFilterSchema, {
+    after: BigInt(after),
+    ...time("since", sinceMs),
+    peer,
+    kinds: [...kinds],
+  });
+}
+
+/** From the wire. */
+export function queryFromProto(filter: pb.EventFilter | undefined): EventQuery {
+  return {
+    after: Number(filter?.after ?? 0n),
+    sinceMs: ms(filter?.since),
+    peer: filter?.peer || undefined,
+    kinds: filter?.kinds,
+  };
+}
+
+/** To the wire. */
 export function sampleToProto(view: SampleView): pb.Sample {
   return create(pb.SampleSchema, {
     time: create(TimestampSchema, {
@@ -299,6 +363,10 @@ function timestamp(ms: number): Timestamp {
 
 function ms(value: Timestamp | undefined): number | undefined {
   return value === undefined ? undefined : timestampMs(value);
+}
+
+function text<K extends string>(key: K, value: string): { [P in K]?: string } {
+  return value === "" ? {} : { [key]: value } as { [P in K]: string };
 }
 
 function maybe<K extends string>(key: K, value: number | undefined): { [P in K]?: number } {

@@ -65,9 +65,12 @@ const RESERVE = 32;
 const IDLE_PER_ADDRESS = 32;
 /** Connections of one certificate. */
 const PER_IDENTITY = 32;
-/** The request whose answer has no end. */
-const WATCH = "/psp.v1.StatusService/WatchSamples";
-/** A quiet `WatchSamples` stream is not idle. */
+/** Requests whose answer has no end. */
+const WATCH: ReadonlySet<string | undefined> = new Set([
+  "/psp.v1.StatusService/WatchEvents",
+  "/psp.v1.StatusService/WatchSamples",
+]);
+/** A quiet stream of these is not idle. */
 const IDLE_MS = 3_600_000;
 /** Shorter ones can be guessed. */
 const MIN_TOKEN_OCTETS = 16;
@@ -159,7 +162,7 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
     handshakeTimeoutMs: 5_000,
     idleMs: IDLE_MS,
     ...options.limits,
-    endless: (request) => request.url?.split("?", 1)[0] === WATCH,
+    endless: (request) => WATCH.has(request.url?.split("?", 1)[0]),
     descriptors: options.descriptors,
     accept: (_carrier, proof) => {
       if (proof === undefined) return {};

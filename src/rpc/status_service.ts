@@ -8,11 +8,14 @@ import { type RpcEvents, SILENT } from "./events.ts";
 import {
   AdminService,
   GetPipesResponseSchema,
+  ListEventsResponseSchema,
   ListTunnelsResponseSchema,
   StatusService,
 } from "./gen/psp/v1/status_pb.ts";
 import {
+  eventToProto,
   pipeToProto,
+  queryFromProto,
   rotateToProto,
   sampleToProto,
   statusToProto,
@@ -23,7 +26,7 @@ import {
 export const PAGE_SIZE = 1000;
 const MAX_PAGE_SIZE = 10_000;
 const MAX_TOKEN = 512;
-/** Readers of samples at one time. */
+/** Readers of samples, and readers of events, at one time. */
 const MAX_WATCHERS = 16;
 
 /**
@@ -40,7 +43,27 @@ export function statusRoutes(
   options: { readonly admin: boolean; readonly events?: RpcEvents },
 ): (router: ConnectRouter) => void {
   const events = options.events ?? SILENT;
-  let watchers = 0;
+  const watchers = { events: 0, samples: 0 };
+  async function* watched<T, M>(
+    what: keyof typeof watchers,
+    open: () => AsyncIterable<T>,
+    { toProto, signal }: { readonly toProto: (one: T) => M; readonly signal: AbortSignal },
+  ): AsyncGenerator<M> {
+    if (watchers[what] >= MAX_WATCHERS) {
+      throw new ConnectError(
+        `Cannot watch ${what}: ${MAX_WATCHERS} readers already do`,
+        Code.ResourceExhausted,
+      );
+    }
+    watchers[what] += 1;
+    try {
+      for await (const one of open()) yield toProto(one);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    } finally {
+      watchers[what] -= 1;
+    }
+  }
   return (router) => {
     router.service(StatusService, {
       getStatus: ({ maxPeers }) => statusToProto(source.status({ maxPeers })),
@@ -63,22 +86,20 @@ export function statusRoutes(
         });
       },
       getPipes: () => create(GetPipesResponseSchema, { pipes: source.pipes().map(pipeToProto) }),
-      async *watchSamples(_request, context) {
-        if (watchers >= MAX_WATCHERS) {
-          throw new ConnectError(
-            `Cannot watch samples: ${MAX_WATCHERS} readers already do`,
-            Code.ResourceExhausted,
-          );
-        }
-        watchers += 1;
-        try {
-          for await (const sample of source.samples(context.signal)) yield sampleToProto(sample);
-        } catch (error) {
-          if (!context.signal.aborted) throw error;
-        } finally {
-          watchers -= 1;
-        }
-      },
+      listEvents: ({ filter, pageSize }) =>
+        create(ListEventsResponseSchema, {
+          events: source.events({
+            ...queryFromProto(filter),
+            limit: Math.min(pageSize || PAGE_SIZE, MAX_PAGE_SIZE),
+          }).map(eventToProto),
+        }),
+      watchEvents: ({ filter }, { signal }) =>
+        watched("events", () => source.watchEvents(queryFromProto(filter), signal), {
+          toProto: eventToProto,
+          signal,
+        }),
+      watchSamples: (_request, { signal }) =>
+        watched("samples", () => source.samples(signal), { toProto: sampleToProto, signal }),
     });
     if (!options.admin) return;
     router.service(AdminService, {

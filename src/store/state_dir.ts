@@ -19,9 +19,9 @@ export interface StateDir extends Disposable {
 }
 
 const LOCK = "lock";
-const DATABASE = "agent.db";
+const DATABASES = ["agent.db", "events.db"];
 /** What a start puts there. */
-const FILES = [DATABASE, `${DATABASE}-wal`, `${DATABASE}-shm`, LOCK];
+const FILES = [...DATABASES.flatMap((db) => [db, `${db}-wal`, `${db}-shm`]), LOCK];
 /** What a volume may hold that was made for the agent. */
 const HARMLESS = [LOCK, "lost+found"];
 
@@ -70,7 +70,7 @@ function shut(path: string, isNew: boolean): boolean {
 /** Whether nothing is there but what agents leave. */
 function isOurs(path: string): boolean {
   return [...Deno.readDirSync(path)].every(({ name }) =>
-    HARMLESS.includes(name) || name.startsWith(DATABASE)
+    HARMLESS.includes(name) || DATABASES.some((db) => name.startsWith(db))
   );
 }
 

@@ -39,3 +39,35 @@ story("the commands of an operator show the tunnel", {}, async ({ world, start, 
   assert.equal(gone.stderr.trim().split("\n").length, 1, gone.stderr);
   await start("h2");
 });
+
+story("both ends tell who opened a tunnel, and the next start still knows", {}, async (stage) => {
+  const { world, start, startBoth } = stage;
+  const { h1 } = await startBoth();
+  const { received, text } = await ping(world, { in: "v1", to: world.vip("h2") });
+  assert.equal(received, 1, text);
+  const told = async (host: "h1" | "h2", ...args: string[]) => {
+    const { code, stdout, stderr } = await agentCommand(world, host, ["events", ...args]);
+    assert.equal(code, 0, stderr);
+    return stdout;
+  };
+  const [v1, v2] = [world.vip("h1"), world.vip("h2")];
+  assert.match(
+    await told("h1"),
+    new RegExp(`A tunnel is up: ${v1} > ${v2}, peer h2, as initiator`),
+  );
+  assert.match(
+    await told("h2"),
+    new RegExp(`A tunnel is up: ${v2} > ${v1}, peer h1, as responder`),
+  );
+  const lines = (await told("h1", "--kind", "tunnel-opened", "-o", "json")).trim().split("\n");
+  assert.equal(lines.length, 1);
+  const { kind, peer, txSpi, durationMs } = JSON.parse(lines[0] ?? "");
+  assert.deepEqual([kind, peer, typeof txSpi], ["tunnel-opened", "h2", "number"]);
+  assert.ok(durationMs > 0);
+  assert.equal(h1.said("A tunnel is up").length, 1);
+
+  await h1.end("SIGTERM");
+  await start("h1");
+  assert.match(await told("h1"), /The agent is stopping: SIGTERM\n(.*\n)*?.*The agent is ready\n/);
+  assert.match(await told("h1", "--kind", "tunnel-opened"), /as initiator/);
+});

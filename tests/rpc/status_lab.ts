@@ -8,6 +8,7 @@ import {
   type StatusServerOptions,
 } from "../../src/rpc/status_server.ts";
 import { tunnelToken } from "../../src/rpc/status_service.ts";
+import type { AgentEvent } from "../../src/model/events.ts";
 import type {
   MetricsView,
   SampleView,
@@ -104,6 +105,23 @@ export const TUNNELS: readonly TunnelView[] = [
     lastError: "",
   }));
 
+export const EVENTS: readonly AgentEvent[] = [
+  { cursor: 7, timeMs: 1_700_000_000_000, kind: "agent-ready", count: 1 },
+  {
+    cursor: 8,
+    timeMs: 1_700_000_000_250,
+    kind: "tunnel-opened",
+    count: 1,
+    peer: "h2",
+    localVip: "10.1.0.1",
+    remoteVip: "10.2.0.1",
+    txSpi: 0x8000_0001,
+    rxSpi: 5,
+    role: "initiator",
+    durationMs: 2.5,
+  },
+];
+
 export const SAMPLE: SampleView = {
   timeNs: 1_700_000_000_123_456_789n,
   direction: "ingress",
@@ -136,6 +154,11 @@ export function source(changes: Partial<StatusSource> = {}): StatusSource {
     ],
     async *samples(signal) {
       yield SAMPLE;
+      await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+    },
+    events: ({ after = 0, limit }) => EVENTS.filter(({ cursor }) => cursor > after).slice(0, limit),
+    async *watchEvents({ after = 0 }, signal) {
+      yield* EVENTS.filter(({ cursor }) => cursor > after);
       await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
     },
     rotate: ({ plan }) =>

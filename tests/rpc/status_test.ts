@@ -3,9 +3,10 @@
 import assert from "node:assert/strict";
 import { Code, type ConnectError } from "@connectrpc/connect";
 import { openStatusClient } from "../../src/rpc/status_client.ts";
+import type { AgentEvent } from "../../src/model/events.ts";
 import type { TunnelView } from "../../src/model/status.ts";
 import { limitMs } from "../support/scale.ts";
-import { curl, SAMPLE, source, STATUS, TUNNELS, world } from "./status_lab.ts";
+import { curl, EVENTS, SAMPLE, source, STATUS, TUNNELS, world } from "./status_lab.ts";
 
 Deno.test("the views arrive at the client as they were", async () => {
   await using w = await world();
@@ -23,6 +24,21 @@ Deno.test("the views arrive at the client as they were", async () => {
     assert.deepEqual(sample, SAMPLE);
     stop.abort();
   }
+});
+
+Deno.test("events are listed by page, and watched from a cursor on", async () => {
+  await using w = await world();
+  await using client = openStatusClient({ address: w.address });
+  const all: AgentEvent[] = [];
+  for await (const event of client.events({})) all.push(event);
+  assert.deepEqual(all, EVENTS);
+  const stop = new AbortController();
+  for await (const event of client.watchEvents({ after: 7 }, stop.signal)) {
+    assert.deepEqual(event, EVENTS[1]);
+    stop.abort();
+  }
+  const { body } = await curl(`${w.url}/psp.v1.StatusService/ListEvents`);
+  assert.equal(JSON.parse(body).events[1].txSpi, 0x8000_0001);
 });
 
 Deno.test("tunnels come in pages, and by peer", async () => {

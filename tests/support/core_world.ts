@@ -5,6 +5,7 @@ import type { PlaneEvent } from "../../ffi/plane.ts";
 import { limitWarnings } from "../../src/agent/logging.ts";
 import type { Config } from "../../src/config/config.ts";
 import { type Core, createCore } from "../../src/core/core.ts";
+import type { EventFacts, EventKind } from "../../src/model/events.ts";
 import type { Log, LogFields } from "../../src/model/log.ts";
 import { Peers } from "../../src/core/directory.ts";
 import { seededRandom } from "./seeded_random.ts";
@@ -25,6 +26,7 @@ export interface Line {
 /** A host that can be started, killed and started again. */
 export class Host {
   readonly lines: Line[] = [];
+  readonly events: (EventFacts & { readonly kind: EventKind })[] = [];
   /** Packets that reached a workload here, by "src dst". */
   readonly delivered = new Map<string, number>();
   flows: MemoryFlows;
@@ -148,6 +150,7 @@ export class Host {
         sleep: (...args) => living(clock.sleep(...args)),
       },
       random: seededRandom(this.world.seed * 100 + this.n * 10 + this.#starts),
+      events: { add: (kind, facts) => void this.events.push({ kind, ...facts }) },
       log: this.#log(),
     });
   }

@@ -125,6 +125,7 @@ export class ExchangeLab implements AsyncDisposable {
         flows,
         plane: planeFor(planes[side].plane, settled),
         random: systemRandom(),
+        events: { add() {} },
       });
       handlers.set(id, core.handler);
       stack.defer(() => core.stop());

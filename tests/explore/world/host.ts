@@ -126,6 +126,7 @@ export class WorldHost {
       store: this.record,
       clock,
       random: this.#random(),
+      events: { add() {} },
       log: this.#log(),
     });
   }

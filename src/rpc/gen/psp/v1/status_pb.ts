@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file psp/v1/status.proto.
  */
 export const file_psp_v1_status: GenFile = /*@__PURE__*/
-  fileDesc("ChNwc3AvdjEvc3RhdHVzLnByb3RvEgZwc3AudjEiOAoQR2V0U3RhdHVzUmVxdWVzdBIWCgltYXhfcGVlcnMYASABKA1IAIgBAUIMCgpfbWF4X3BlZXJzIrgEChFHZXRTdGF0dXNSZXNwb25zZRIKCgJpZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhIKCmJvb3RfZXBvY2gYAyABKAYSLgoKc3RhcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIgoFcGxhbmUYBSABKAsyEy5wc3AudjEuUGxhbmVTdGF0dXMSIQoFcGVlcnMYBiADKAsyEi5wc3AudjEuUGVlclN0YXR1cxIlCgd0dW5uZWxzGAcgASgLMhQucHNwLnYxLlR1bm5lbENvdW50cxI5Cghjb3VudGVycxgIIAMoCzInLnBzcC52MS5HZXRTdGF0dXNSZXNwb25zZS5Db3VudGVyc0VudHJ5EigKCHJvdGF0aW9uGAkgASgLMhYucHNwLnYxLlJvdGF0aW9uU3RhdHVzEh4KA210dRgKIAEoCzIRLnBzcC52MS5NdHVTdGF0dXMSOgoWY2VydGlmaWNhdGVfZXhwaXJlc19hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIZHJhaW5pbmcYDCABKAgSDgoGZmF1bHRzGA0gAygJEhMKC3BlZXJzX3RvdGFsGA4gASgNEisKCmV2ZW50X2xvb3AYDyABKAsyFy5wc3AudjEuRXZlbnRMb29wU3RhdHVzGi8KDUNvdW50ZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ASJlCg9FdmVudExvb3BTdGF0dXMSDgoGcDk5X21zGAEgASgBEg4KBm1heF9tcxgCIAEoARIiCgdidWNrZXRzGAMgAygLMhEucHNwLnYxLkxhZ0J1Y2tldBIOCgZzdW1fbXMYBCABKAEiKQoJTGFnQnVja2V0Eg0KBWxlX21zGAEgASgBEg0KBWxvb2tzGAIgASgEIn4KC1BsYW5lU3RhdHVzEgwKBGtpbmQYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIOCgZ1cGxpbmsYAyABKAkSDAoEaG9zdBgEIAEoCRIPCgdiYWNrZW5kGAUgASgJEiEKBXBvcnRzGAYgAygLMhIucHNwLnYxLlBvcnRTdGF0dXMiagoKUG9ydFN0YXR1cxIMCgRuYW1lGAEgASgJEhEKCWludGVyZmFjZRgCIAEoCRINCgVndWFyZBgDIAEoCRIUCgxndWFyZF9yZWFzb24YBCABKAkSFgoOZ3VhcmRfcmVzdG9yZWQYBSABKA0i4gEKClBlZXJTdGF0dXMSCgoCaWQYASABKAkSEwoLc3ZjX2FkZHJlc3MYAiABKAkSDAoEdmlwcxgDIAMoCRIPCgdjaXJjdWl0GAQgASgJEhAKCGZhaWx1cmVzGAUgASgNEhIKCmxhc3RfZXJyb3IYBiABKAkSMwoPbmV4dF9hdHRlbXB0X2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpib290X2Vwb2NoGAggASgGEg8KB3R1bm5lbHMYCSABKA0SFAoMa2V5X2V4Y2hhbmdlGAogASgJImIKDFR1bm5lbENvdW50cxIPCgdvcGVuaW5nGAEgASgNEgoKAnVwGAIgASgNEhAKCHJla2V5aW5nGAMgASgNEg4KBmZhaWxlZBgEIAEoDRITCgt1bmNvbmZpcm1lZBgFIAEoDSJ7Cg5Sb3RhdGlvblN0YXR1cxIRCglyb3RhdGlvbnMYASABKAQSFgoOc2FzX29uX29sZF9rZXkYAiABKA0SKwoHbmV4dF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJc3Bpc19sZWZ0GAQgASgEIksKCU10dVN0YXR1cxIOCgZ1cGxpbmsYASABKA0SEAoIb3ZlcmhlYWQYAiABKA0SHAoUbGFyZ2VzdF9pbm5lcl9wYWNrZXQYAyABKA0iSQoSTGlzdFR1bm5lbHNSZXF1ZXN0EgwKBHBlZXIYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkiTwoTTGlzdFR1bm5lbHNSZXNwb25zZRIfCgd0dW5uZWxzGAEgAygLMg4ucHNwLnYxLlR1bm5lbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkivwEKBlR1bm5lbBIMCgRwZWVyGAEgASgJEhEKCWxvY2FsX3ZpcBgCIAEoCRISCgpyZW1vdGVfdmlwGAMgASgJEg0KBXN0YXRlGAQgASgJEhYKAnR4GAUgASgLMgoucHNwLnYxLlNhEhYKAnJ4GAYgASgLMgoucHNwLnYxLlNhEi0KCW9wZW5lZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKbGFzdF9lcnJvchgIIAEoCSK2AQoCU2ESCwoDc3BpGAEgASgHEiMKB3ZlcnNpb24YAiABKA4yEi5wc3AudjEuUHNwVmVyc2lvbhIuCgpjcmVhdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdwYWNrZXRzGAUgASgEEg0KBWJ5dGVzGAYgASgEIhEKD0dldFBpcGVzUmVxdWVzdCI1ChBHZXRQaXBlc1Jlc3BvbnNlEiEKBXBpcGVzGAEgAygLMhIucHNwLnYxLlBpcGVTdGF0dXMiogEKClBpcGVTdGF0dXMSDAoEbmFtZRgBIAEoCRIPCgdlbnRyaWVzGAIgASgNEg8KB3BhY2tldHMYAyABKAQSDQoFYnl0ZXMYBCABKAQSFAoMbWlzc19wYWNrZXRzGAUgASgEEhIKCm1pc3NfYnl0ZXMYBiABKAQSKwoOc3RhdGljX2VudHJpZXMYByADKAsyEy5wc3AudjEuRW50cnlTdGF0dXMiOwoLRW50cnlTdGF0dXMSDAoEbmFtZRgBIAEoCRIPCgdwYWNrZXRzGAIgASgEEg0KBWJ5dGVzGAMgASgEIhUKE1dhdGNoU2FtcGxlc1JlcXVlc3QioAEKBlNhbXBsZRIoCgR0aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglkaXJlY3Rpb24YAiABKAkSDwoHc3JjX3ZpcBgDIAEoCRIPCgdkc3RfdmlwGAQgASgJEgsKA3NwaRgFIAEoBxIOCgZsZW5ndGgYBiABKA0SDAoEZGF0YRgHIAEoDBIMCgRsb3N0GAggASgEIh0KDVJvdGF0ZVJlcXVlc3QSDAoEcGxhbhgBIAEoCCJ8Cg5Sb3RhdGVSZXNwb25zZRIPCgdzdGFydGVkGAEgASgIEg8KB21lc3NhZ2UYAiABKAkSKAoIcm90YXRpb24YAyABKAsyFi5wc3AudjEuUm90YXRpb25TdGF0dXMSDQoFcGVlcnMYBCADKAkSDwoHdHVubmVscxgFIAEoDTKmAgoNU3RhdHVzU2VydmljZRJFCglHZXRTdGF0dXMSGC5wc3AudjEuR2V0U3RhdHVzUmVxdWVzdBoZLnBzcC52MS5HZXRTdGF0dXNSZXNwb25zZSIDkAIBEksKC0xpc3RUdW5uZWxzEhoucHNwLnYxLkxpc3RUdW5uZWxzUmVxdWVzdBobLnBzcC52MS5MaXN0VHVubmVsc1Jlc3BvbnNlIgOQAgESQgoIR2V0UGlwZXMSFy5wc3AudjEuR2V0UGlwZXNSZXF1ZXN0GhgucHNwLnYxLkdldFBpcGVzUmVzcG9uc2UiA5ACARI9CgxXYXRjaFNhbXBsZXMSGy5wc3AudjEuV2F0Y2hTYW1wbGVzUmVxdWVzdBoOLnBzcC52MS5TYW1wbGUwATJHCgxBZG1pblNlcnZpY2USNwoGUm90YXRlEhUucHNwLnYxLlJvdGF0ZVJlcXVlc3QaFi5wc3AudjEuUm90YXRlUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp, file_psp_v1_psp]);
+  fileDesc("ChNwc3AvdjEvc3RhdHVzLnByb3RvEgZwc3AudjEiOAoQR2V0U3RhdHVzUmVxdWVzdBIWCgltYXhfcGVlcnMYASABKA1IAIgBAUIMCgpfbWF4X3BlZXJzIrgEChFHZXRTdGF0dXNSZXNwb25zZRIKCgJpZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhIKCmJvb3RfZXBvY2gYAyABKAYSLgoKc3RhcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIgoFcGxhbmUYBSABKAsyEy5wc3AudjEuUGxhbmVTdGF0dXMSIQoFcGVlcnMYBiADKAsyEi5wc3AudjEuUGVlclN0YXR1cxIlCgd0dW5uZWxzGAcgASgLMhQucHNwLnYxLlR1bm5lbENvdW50cxI5Cghjb3VudGVycxgIIAMoCzInLnBzcC52MS5HZXRTdGF0dXNSZXNwb25zZS5Db3VudGVyc0VudHJ5EigKCHJvdGF0aW9uGAkgASgLMhYucHNwLnYxLlJvdGF0aW9uU3RhdHVzEh4KA210dRgKIAEoCzIRLnBzcC52MS5NdHVTdGF0dXMSOgoWY2VydGlmaWNhdGVfZXhwaXJlc19hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIZHJhaW5pbmcYDCABKAgSDgoGZmF1bHRzGA0gAygJEhMKC3BlZXJzX3RvdGFsGA4gASgNEisKCmV2ZW50X2xvb3AYDyABKAsyFy5wc3AudjEuRXZlbnRMb29wU3RhdHVzGi8KDUNvdW50ZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ASJlCg9FdmVudExvb3BTdGF0dXMSDgoGcDk5X21zGAEgASgBEg4KBm1heF9tcxgCIAEoARIiCgdidWNrZXRzGAMgAygLMhEucHNwLnYxLkxhZ0J1Y2tldBIOCgZzdW1fbXMYBCABKAEiKQoJTGFnQnVja2V0Eg0KBWxlX21zGAEgASgBEg0KBWxvb2tzGAIgASgEIn4KC1BsYW5lU3RhdHVzEgwKBGtpbmQYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIOCgZ1cGxpbmsYAyABKAkSDAoEaG9zdBgEIAEoCRIPCgdiYWNrZW5kGAUgASgJEiEKBXBvcnRzGAYgAygLMhIucHNwLnYxLlBvcnRTdGF0dXMiagoKUG9ydFN0YXR1cxIMCgRuYW1lGAEgASgJEhEKCWludGVyZmFjZRgCIAEoCRINCgVndWFyZBgDIAEoCRIUCgxndWFyZF9yZWFzb24YBCABKAkSFgoOZ3VhcmRfcmVzdG9yZWQYBSABKA0i4gEKClBlZXJTdGF0dXMSCgoCaWQYASABKAkSEwoLc3ZjX2FkZHJlc3MYAiABKAkSDAoEdmlwcxgDIAMoCRIPCgdjaXJjdWl0GAQgASgJEhAKCGZhaWx1cmVzGAUgASgNEhIKCmxhc3RfZXJyb3IYBiABKAkSMwoPbmV4dF9hdHRlbXB0X2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpib290X2Vwb2NoGAggASgGEg8KB3R1bm5lbHMYCSABKA0SFAoMa2V5X2V4Y2hhbmdlGAogASgJImIKDFR1bm5lbENvdW50cxIPCgdvcGVuaW5nGAEgASgNEgoKAnVwGAIgASgNEhAKCHJla2V5aW5nGAMgASgNEg4KBmZhaWxlZBgEIAEoDRITCgt1bmNvbmZpcm1lZBgFIAEoDSJ7Cg5Sb3RhdGlvblN0YXR1cxIRCglyb3RhdGlvbnMYASABKAQSFgoOc2FzX29uX29sZF9rZXkYAiABKA0SKwoHbmV4dF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJc3Bpc19sZWZ0GAQgASgEIksKCU10dVN0YXR1cxIOCgZ1cGxpbmsYASABKA0SEAoIb3ZlcmhlYWQYAiABKA0SHAoUbGFyZ2VzdF9pbm5lcl9wYWNrZXQYAyABKA0iSQoSTGlzdFR1bm5lbHNSZXF1ZXN0EgwKBHBlZXIYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkiTwoTTGlzdFR1bm5lbHNSZXNwb25zZRIfCgd0dW5uZWxzGAEgAygLMg4ucHNwLnYxLlR1bm5lbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkivwEKBlR1bm5lbBIMCgRwZWVyGAEgASgJEhEKCWxvY2FsX3ZpcBgCIAEoCRISCgpyZW1vdGVfdmlwGAMgASgJEg0KBXN0YXRlGAQgASgJEhYKAnR4GAUgASgLMgoucHNwLnYxLlNhEhYKAnJ4GAYgASgLMgoucHNwLnYxLlNhEi0KCW9wZW5lZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKbGFzdF9lcnJvchgIIAEoCSK2AQoCU2ESCwoDc3BpGAEgASgHEiMKB3ZlcnNpb24YAiABKA4yEi5wc3AudjEuUHNwVmVyc2lvbhIuCgpjcmVhdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdwYWNrZXRzGAUgASgEEg0KBWJ5dGVzGAYgASgEIhEKD0dldFBpcGVzUmVxdWVzdCI1ChBHZXRQaXBlc1Jlc3BvbnNlEiEKBXBpcGVzGAEgAygLMhIucHNwLnYxLlBpcGVTdGF0dXMiogEKClBpcGVTdGF0dXMSDAoEbmFtZRgBIAEoCRIPCgdlbnRyaWVzGAIgASgNEg8KB3BhY2tldHMYAyABKAQSDQoFYnl0ZXMYBCABKAQSFAoMbWlzc19wYWNrZXRzGAUgASgEEhIKCm1pc3NfYnl0ZXMYBiABKAQSKwoOc3RhdGljX2VudHJpZXMYByADKAsyEy5wc3AudjEuRW50cnlTdGF0dXMiOwoLRW50cnlTdGF0dXMSDAoEbmFtZRgBIAEoCRIPCgdwYWNrZXRzGAIgASgEEg0KBWJ5dGVzGAMgASgEIhUKE1dhdGNoU2FtcGxlc1JlcXVlc3QioAEKBlNhbXBsZRIoCgR0aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglkaXJlY3Rpb24YAiABKAkSDwoHc3JjX3ZpcBgDIAEoCRIPCgdkc3RfdmlwGAQgASgJEgsKA3NwaRgFIAEoBxIOCgZsZW5ndGgYBiABKA0SDAoEZGF0YRgHIAEoDBIMCgRsb3N0GAggASgEImQKC0V2ZW50RmlsdGVyEg0KBWFmdGVyGAEgASgEEikKBXNpbmNlGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRwZWVyGAMgASgJEg0KBWtpbmRzGAQgAygJIksKEUxpc3RFdmVudHNSZXF1ZXN0EiMKBmZpbHRlchgBIAEoCzITLnBzcC52MS5FdmVudEZpbHRlchIRCglwYWdlX3NpemUYAiABKA0iMwoSTGlzdEV2ZW50c1Jlc3BvbnNlEh0KBmV2ZW50cxgBIAMoCzINLnBzcC52MS5FdmVudCI5ChJXYXRjaEV2ZW50c1JlcXVlc3QSIwoGZmlsdGVyGAEgASgLMhMucHNwLnYxLkV2ZW50RmlsdGVyIroCCgVFdmVudBIOCgZjdXJzb3IYASABKAQSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEa2luZBgDIAEoCRIMCgRwZWVyGAQgASgJEhEKCWxvY2FsX3ZpcBgFIAEoCRISCgpyZW1vdGVfdmlwGAYgASgJEhMKBnR4X3NwaRgHIAEoB0gAiAEBEhMKBnJ4X3NwaRgIIAEoB0gBiAEBEgwKBHJvbGUYCSABKAkSDgoGcmVhc29uGAogASgJEg8KB21lc3NhZ2UYCyABKAkSGAoLZHVyYXRpb25fbXMYDCABKAFIAogBARINCgVjb3VudBgNIAEoDRIMCgR0ZXh0GA4gASgJQgkKB190eF9zcGlCCQoHX3J4X3NwaUIOCgxfZHVyYXRpb25fbXMiHQoNUm90YXRlUmVxdWVzdBIMCgRwbGFuGAEgASgIInwKDlJvdGF0ZVJlc3BvbnNlEg8KB3N0YXJ0ZWQYASABKAgSDwoHbWVzc2FnZRgCIAEoCRIoCghyb3RhdGlvbhgDIAEoCzIWLnBzcC52MS5Sb3RhdGlvblN0YXR1cxINCgVwZWVycxgEIAMoCRIPCgd0dW5uZWxzGAUgASgNMqwDCg1TdGF0dXNTZXJ2aWNlEkUKCUdldFN0YXR1cxIYLnBzcC52MS5HZXRTdGF0dXNSZXF1ZXN0GhkucHNwLnYxLkdldFN0YXR1c1Jlc3BvbnNlIgOQAgESSwoLTGlzdFR1bm5lbHMSGi5wc3AudjEuTGlzdFR1bm5lbHNSZXF1ZXN0GhsucHNwLnYxLkxpc3RUdW5uZWxzUmVzcG9uc2UiA5ACARJCCghHZXRQaXBlcxIXLnBzcC52MS5HZXRQaXBlc1JlcXVlc3QaGC5wc3AudjEuR2V0UGlwZXNSZXNwb25zZSIDkAIBEkgKCkxpc3RFdmVudHMSGS5wc3AudjEuTGlzdEV2ZW50c1JlcXVlc3QaGi5wc3AudjEuTGlzdEV2ZW50c1Jlc3BvbnNlIgOQAgESOgoLV2F0Y2hFdmVudHMSGi5wc3AudjEuV2F0Y2hFdmVudHNSZXF1ZXN0Gg0ucHNwLnYxLkV2ZW50MAESPQoMV2F0Y2hTYW1wbGVzEhsucHNwLnYxLldhdGNoU2FtcGxlc1JlcXVlc3QaDi5wc3AudjEuU2FtcGxlMAEyRwoMQWRtaW5TZXJ2aWNlEjcKBlJvdGF0ZRIVLnBzcC52MS5Sb3RhdGVSZXF1ZXN0GhYucHNwLnYxLlJvdGF0ZVJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_psp_v1_psp]);
 
 /**
  * @generated from message psp.v1.GetStatusRequest
@@ -781,6 +781,202 @@ export const SampleSchema: GenMessage<Sample> = /*@__PURE__*/
   messageDesc(file_psp_v1_status, 19);
 
 /**
+ * Which events: all conditions hold. A field that is not there restricts nothing.
+ *
+ * @generated from message psp.v1.EventFilter
+ */
+export type EventFilter = Message<"psp.v1.EventFilter"> & {
+  /**
+   * Only those after this cursor ...
+   *
+   * @generated from field: uint64 after = 1;
+   */
+  after: bigint;
+
+  /**
+   * ... and not older than this.
+   *
+   * @generated from field: google.protobuf.Timestamp since = 2;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * @generated from field: string peer = 3;
+   */
+  peer: string;
+
+  /**
+   * @generated from field: repeated string kinds = 4;
+   */
+  kinds: string[];
+};
+
+/**
+ * Describes the message psp.v1.EventFilter.
+ * Use `create(EventFilterSchema)` to create a new message.
+ */
+export const EventFilterSchema: GenMessage<EventFilter> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 20);
+
+/**
+ * @generated from message psp.v1.ListEventsRequest
+ */
+export type ListEventsRequest = Message<"psp.v1.ListEventsRequest"> & {
+  /**
+   * @generated from field: psp.v1.EventFilter filter = 1;
+   */
+  filter?: EventFilter | undefined;
+
+  /**
+   * At most this many (0: 1,000); for the next ones, `filter.after` is the cursor of the last.
+   *
+   * @generated from field: uint32 page_size = 2;
+   */
+  pageSize: number;
+};
+
+/**
+ * Describes the message psp.v1.ListEventsRequest.
+ * Use `create(ListEventsRequestSchema)` to create a new message.
+ */
+export const ListEventsRequestSchema: GenMessage<ListEventsRequest> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 21);
+
+/**
+ * @generated from message psp.v1.ListEventsResponse
+ */
+export type ListEventsResponse = Message<"psp.v1.ListEventsResponse"> & {
+  /**
+   * @generated from field: repeated psp.v1.Event events = 1;
+   */
+  events: Event[];
+};
+
+/**
+ * Describes the message psp.v1.ListEventsResponse.
+ * Use `create(ListEventsResponseSchema)` to create a new message.
+ */
+export const ListEventsResponseSchema: GenMessage<ListEventsResponse> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 22);
+
+/**
+ * @generated from message psp.v1.WatchEventsRequest
+ */
+export type WatchEventsRequest = Message<"psp.v1.WatchEventsRequest"> & {
+  /**
+   * @generated from field: psp.v1.EventFilter filter = 1;
+   */
+  filter?: EventFilter | undefined;
+};
+
+/**
+ * Describes the message psp.v1.WatchEventsRequest.
+ * Use `create(WatchEventsRequestSchema)` to create a new message.
+ */
+export const WatchEventsRequestSchema: GenMessage<WatchEventsRequest> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 23);
+
+/**
+ * @generated from message psp.v1.Event
+ */
+export type Event = Message<"psp.v1.Event"> & {
+  /**
+   * Grows with every event, across starts of the agent.
+   *
+   * @generated from field: uint64 cursor = 1;
+   */
+  cursor: bigint;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp time = 2;
+   */
+  time?: Timestamp | undefined;
+
+  /**
+   * "tunnel-opened", "tunnel-rekeyed", "tunnel-closed", "tunnel-lost", "tunnel-failed", "tunnel-expired", "peer-failing",
+   * "peer-back", "peer-restarted", "request-refused", "rotated", "plane-fault", "plane-well", "agent-ready",
+   * "agent-stopping".
+   *
+   * @generated from field: string kind = 3;
+   */
+  kind: string;
+
+  /**
+   * @generated from field: string peer = 4;
+   */
+  peer: string;
+
+  /**
+   * @generated from field: string local_vip = 5;
+   */
+  localVip: string;
+
+  /**
+   * @generated from field: string remote_vip = 6;
+   */
+  remoteVip: string;
+
+  /**
+   * @generated from field: optional fixed32 tx_spi = 7;
+   */
+  txSpi?: number | undefined;
+
+  /**
+   * @generated from field: optional fixed32 rx_spi = 8;
+   */
+  rxSpi?: number | undefined;
+
+  /**
+   * Who asked: "initiator" (this host) or "responder" (the peer did).
+   *
+   * @generated from field: string role = 9;
+   */
+  role: string;
+
+  /**
+   * One word of a short list ...
+   *
+   * @generated from field: string reason = 10;
+   */
+  reason: string;
+
+  /**
+   * ... and in words, such as the peer's own.
+   *
+   * @generated from field: string message = 11;
+   */
+  message: string;
+
+  /**
+   * From its cause to this event, such as the time that a first packet was held.
+   *
+   * @generated from field: optional double duration_ms = 12;
+   */
+  durationMs?: number | undefined;
+
+  /**
+   * How many of the same kind, peer and reason this one stands for, when they came too fast.
+   *
+   * @generated from field: uint32 count = 13;
+   */
+  count: number;
+
+  /**
+   * What the kind means, as a sentence.
+   *
+   * @generated from field: string text = 14;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message psp.v1.Event.
+ * Use `create(EventSchema)` to create a new message.
+ */
+export const EventSchema: GenMessage<Event> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 24);
+
+/**
  * @generated from message psp.v1.RotateRequest
  */
 export type RotateRequest = Message<"psp.v1.RotateRequest"> & {
@@ -795,7 +991,7 @@ export type RotateRequest = Message<"psp.v1.RotateRequest"> & {
  * Use `create(RotateRequestSchema)` to create a new message.
  */
 export const RotateRequestSchema: GenMessage<RotateRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 20);
+  messageDesc(file_psp_v1_status, 25);
 
 /**
  * @generated from message psp.v1.RotateResponse
@@ -832,7 +1028,7 @@ export type RotateResponse = Message<"psp.v1.RotateResponse"> & {
  * Use `create(RotateResponseSchema)` to create a new message.
  */
 export const RotateResponseSchema: GenMessage<RotateResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 21);
+  messageDesc(file_psp_v1_status, 26);
 
 /**
  * @generated from service psp.v1.StatusService
@@ -863,6 +1059,26 @@ export const StatusService: GenService<{
     methodKind: "unary";
     input: typeof GetPipesRequestSchema;
     output: typeof GetPipesResponseSchema;
+  },
+  /**
+   * What happened in the last hour, oldest first.
+   *
+   * @generated from rpc psp.v1.StatusService.ListEvents
+   */
+  listEvents: {
+    methodKind: "unary";
+    input: typeof ListEventsRequestSchema;
+    output: typeof ListEventsResponseSchema;
+  },
+  /**
+   * The same, and then what happens, as it happens.
+   *
+   * @generated from rpc psp.v1.StatusService.WatchEvents
+   */
+  watchEvents: {
+    methodKind: "server_streaming";
+    input: typeof WatchEventsRequestSchema;
+    output: typeof EventSchema;
   },
   /**
    * Sampled packets as they come; a slow reader loses samples, and is told how many.
