@@ -32,7 +32,8 @@ export interface PeersJson {
   plane: {
     kind: "soft" | "doca";
     uplink?: string;
-    host?: string;
+    host?: string | string[];
+    ports?: { name: string; vips: string[]; mac?: string }[];
     pci?: string;
     representor?: string;
     backend?: string;
@@ -89,7 +90,7 @@ export function peersJson(world: World, name: HostName): PeersJson {
       svc_address: hostPort(peer.pip, RPC_PORT),
       vips: peer.workloads.flatMap((w) => world.plan.inner.map((family) => w.prefixes[family])),
     }],
-    plane: planeSection("uplink", "host"),
+    plane: { ...planeSection("uplink", "host"), ...world.plan.ownPorts ? { host: ["vm*"] } : {} },
     rpc: { listen: hostPort(host.pip, RPC_PORT), tls: tlsOf(world, name) },
     status: { listen: STATUS },
     // Short, so that a test of failure and recovery is short.

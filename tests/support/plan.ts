@@ -5,7 +5,7 @@
  *
  *     v1 eth0 --- host h1 uplink ====== uplink h2 host --- eth0 v2
  *
- * With several workloads on a host, a bridge stands between them and its port.
+ * With several workloads on a host, a bridge stands between them and its port, or each has a port of its own.
  */
 import { estateDir } from "./netns.ts";
 
@@ -22,6 +22,8 @@ export interface WorldOptions {
   readonly inner?: readonly Family[];
   /** Workload namespaces on each host: v1, v1b, v1c, ... 1 by default. */
   readonly workloads?: number;
+  /** Each workload has a port of its own, "vm0", "vm1", ..., and the agent has all of them. Default: false. */
+  readonly ownPorts?: boolean;
   /** Virtual addresses of each workload and family; 1 by default, at most 3,000. */
   readonly vips?: number;
   /** Octets of IP on the underlay; 1,500 by default. */
@@ -39,6 +41,8 @@ export interface Workload {
   readonly name: string;
   readonly ns: string;
   readonly mac: string;
+  /** The host's interface that it is behind; others may be behind it too. */
+  readonly port: string;
   readonly vips: Readonly<Record<Family, readonly string[]>>;
   /** What contains all its vips. */
   readonly prefixes: Readonly<Record<Family, string>>;
@@ -63,6 +67,7 @@ export interface Plan {
   readonly mtu: number;
   readonly workloadMtu: number;
   readonly staticNeighbours: boolean;
+  readonly ownPorts: boolean;
   readonly hosts: Readonly<Record<HostName, Host>>;
 }
 
@@ -86,6 +91,7 @@ export function plan(options: WorldOptions): Plan {
   const underlay = options.underlay ?? "ipv4";
   const inner = options.inner ?? ["ipv4"];
   const mtu = options.mtu ?? 1500;
+  const ownPorts = options.ownPorts ?? false;
   const host = (side: 1 | 2): Host => ({
     name: `h${side}`,
     ns: `${prefix}-h${side}`,
@@ -94,7 +100,13 @@ export function plan(options: WorldOptions): Plan {
     hostMac: `02:00:00:00:0${side}:fe`,
     workloads: Array.from(
       { length: options.workloads ?? 1 },
-      (_, j) => workload(side, j, { prefix, inner, vips: options.vips ?? 1 }),
+      (_, j) =>
+        workload(side, j, {
+          prefix,
+          inner,
+          vips: options.vips ?? 1,
+          port: ownPorts ? `vm${j}` : "host",
+        }),
     ),
   });
   return {
@@ -105,6 +117,7 @@ export function plan(options: WorldOptions): Plan {
     mtu,
     workloadMtu: options.workloadMtu ?? mtu - MOST_OVERHEAD,
     staticNeighbours: options.staticNeighbours ?? true,
+    ownPorts,
     hosts: { h1: host(1), h2: host(2) },
   };
 }
@@ -112,7 +125,12 @@ export function plan(options: WorldOptions): Plan {
 function workload(
   side: number,
   j: number,
-  options: { readonly prefix: string; readonly inner: readonly Family[]; readonly vips: number },
+  options: {
+    readonly prefix: string;
+    readonly inner: readonly Family[];
+    readonly vips: number;
+    readonly port: string;
+  },
 ): Workload {
   const name = `v${side}${j === 0 ? "" : String.fromCharCode(97 + j)}`;
   const indexes = Array.from({ length: options.vips }, (_, i) => i);
@@ -122,6 +140,7 @@ function workload(
     name,
     ns: `${options.prefix}-${name}`,
     mac: `02:00:00:0${side}:${(j + 1).toString(16).padStart(2, "0")}:01`,
+    port: options.port,
     vips: {
       ipv4: options.inner.includes("ipv4") ? indexes.map(ipv4) : [],
       ipv6: options.inner.includes("ipv6") ? indexes.map(ipv6) : [],

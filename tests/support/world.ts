@@ -131,14 +131,14 @@ export class World implements AsyncDisposable {
   }
 }
 
-async function connect({ hosts }: Plan): Promise<void> {
+async function connect({ hosts, ownPorts }: Plan): Promise<void> {
   const { h1, h2 } = hosts;
   const lines = [
     `link add uplink address ${h1.uplinkMac} netns ${h1.ns} type veth ` +
     `peer name uplink address ${h2.uplinkMac} netns ${h2.ns}`,
   ];
   for (const host of [h1, h2]) {
-    const bridged = host.workloads.length > 1;
+    const bridged = host.workloads.length > 1 && !ownPorts;
     if (bridged) {
       lines.push(
         `link add host address ${host.hostMac} netns ${host.ns} type veth ` +
@@ -146,7 +146,9 @@ async function connect({ hosts }: Plan): Promise<void> {
       );
     }
     for (const w of host.workloads) {
-      const end = bridged ? `name ${w.name} netns` : `name host address ${host.hostMac} netns`;
+      const end = bridged
+        ? `name ${w.name} netns`
+        : `name ${w.port} address ${portMac(host, w)} netns`;
       lines.push(
         `link add eth0 address ${w.mac} netns ${w.ns} type veth peer ${end} ${host.ns}`,
       );
@@ -155,20 +157,26 @@ async function connect({ hosts }: Plan): Promise<void> {
   await ip(lines);
 }
 
-async function setUpHost({ underlay, mtu }: Plan, host: Host): Promise<void> {
+/** A host's ports differ in their MACs. */
+function portMac({ hostMac, workloads }: Host, w: Workload): string {
+  return hostMac.replace(/fe$/, (0xfe - workloads.indexOf(w)).toString(16));
+}
+
+async function setUpHost({ underlay, mtu, ownPorts }: Plan, host: Host): Promise<void> {
   if (underlay === "ipv6") await enableIpv6(host.ns, "uplink");
   const length = underlay === "ipv4" ? "24" : "64 nodad";
   const lines = [
     `link set uplink mtu ${mtu} up`,
     `addr add ${host.pip}/${length} dev uplink`,
   ];
-  if (host.workloads.length > 1) {
+  if (host.workloads.length > 1 && !ownPorts) {
     lines.push("link add br0 type bridge", "link set br0 up");
     for (const port of ["trunk", ...host.workloads.map((w) => w.name)]) {
       lines.push(`link set ${port} mtu ${mtu} master br0 up`);
     }
   }
-  lines.push(`link set host mtu ${mtu} up`);
+  const ports = new Set(host.workloads.map((w) => w.port));
+  for (const port of ports) lines.push(`link set ${port} mtu ${mtu} up`);
   await ip(lines, host.ns);
 }
 

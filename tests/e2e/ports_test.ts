@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Several host ports: each workload behind its own, and what becomes of it when ports come, go and change places. */
+import assert from "node:assert/strict";
+import type { AgentProcess } from "../support/agent_process.ts";
+import { ip } from "../support/netns.ts";
+import { PingStream } from "../support/ping_stream.ts";
+import { assertOnlyPsp, story } from "../support/story.ts";
+import { ping } from "../support/traffic.ts";
+import { eventually } from "../support/wait.ts";
+import type { World } from "../support/world.ts";
+
+const THREE = {
+  workloads: 3,
+  ownPorts: true,
+  inner: ["ipv4", "ipv6"],
+  staticNeighbours: true,
+} as const;
+
+/** Until a ping from one workload to another is answered. */
+async function reaches(world: World, from: string, to: string): Promise<void> {
+  await eventually(
+    async () => (await ping(world, { in: from, to }, { count: 1, interval: 0.1 })).received === 1,
+    { what: `a ping from ${from} to ${to}` },
+  );
+}
+
+/** Makes a workload's port anew, with another interface behind it. */
+async function plugIn(world: World, j: number): Promise<void> {
+  const { ns } = world.host("h1");
+  const w = world.workload("h1", j);
+  await ip(
+    [
+      `link add eth0 address ${w.mac} netns ${w.ns} type veth peer name ${w.port} netns ${ns}`,
+      `-n ${ns} link set ${w.port} up`,
+    ].map((line) => line.startsWith("-n") ? "" : line).filter((line) => line !== ""),
+  );
+  await ip([`link set ${w.port} mtu ${world.plan.mtu} up`], ns);
+  await ip([
+    `link set eth0 mtu ${world.plan.workloadMtu} up`,
+    `addr add ${w.vips.ipv4[0]}/32 dev eth0`,
+    `neigh add 169.254.1.1 lladdr 02:50:53:50:00:01 dev eth0 nud permanent`,
+    `route add default via 169.254.1.1 dev eth0 onlink`,
+  ], w.ns);
+}
+
+const withoutMacs = {
+  change: ({ vips }: { vips: { mac?: string }[] }) => vips.forEach((vip) => delete vip.mac),
+};
+
+story("workloads behind ports of their own reach those of another host", THREE, async (stage) => {
+  const { world, startBoth } = stage;
+  const { h1 } = await startBoth(withoutMacs);
+  const capture = await world.capture();
+  for (const family of ["ipv4", "ipv6"] as const) {
+    for (const from of [0, 1, 2]) {
+      for (const to of [0, 1, 2]) {
+        const route = {
+          in: world.workload("h1", from).name,
+          to: world.workload("h2", to).vips[family][0] ?? "",
+        };
+        const { received, text } = await ping(world, route, { count: 2, interval: 0.05 });
+        assert.equal(received, 2, text);
+      }
+    }
+  }
+  assertOnlyPsp(await capture.stop());
+  const { ports, counters } = await h1.status();
+  assert.deepEqual(ports.map((port) => port.interface), ["uplink", "vm0", "vm1", "vm2"]);
+  assert.equal(counters["vip-conflicts"], 0);
+  assert.equal(counters["source-guard"], 0);
+});
+
+story(
+  "a port that is pulled out and plugged in again heals, and no other notices",
+  THREE,
+  async (stage) => {
+    const { world, startBoth } = stage;
+    const { h1 } = await startBoth(withoutMacs);
+    const to = world.vip("h2", 0, "ipv4");
+    await reaches(world, "v1", to);
+    await reaches(world, "v1b", to);
+    await using other = new PingStream(world, { in: "v1", to, count: 800, intervalMs: 10 });
+    await ip(["link del vm1"], world.host("h1").ns);
+    await eventually(
+      () =>
+        h1.said("An interface is gone: nothing passes until there is one of its name").length > 0,
+      {
+        what: "the port to be missed",
+      },
+    );
+    await plugIn(world, 1);
+    const from = performance.now();
+    await reaches(world, "v1b", to);
+    const ms = performance.now() - from;
+    assert.ok(ms < 10_000, `${ms} ms`);
+    console.log(`    traffic again after ${Math.round(ms)} ms`);
+    const { lost } = await other.ended();
+    assert.deepEqual(lost, []);
+  },
+);
+
+story(
+  "a port that comes while the agent runs is taken, and goes after its interface",
+  THREE,
+  async (stage) => {
+    const { world, startBoth } = stage;
+    const { ns } = world.host("h1");
+    await ip(["link del vm2"], ns);
+    const { h1 } = await startBoth(withoutMacs);
+    assert.equal((await h1.status()).ports.length, 3);
+    await plugIn(world, 2);
+    await reaches(world, "v1c", world.vip("h2", 0, "ipv4"));
+    assert.equal((await h1.status()).ports.length, 4);
+    await ip(["link del vm2"], ns);
+    await eventually(async () => await counter(h1, "ports-removed") === 1, {
+      what: "the port to go",
+      deadlineMs: 20_000,
+    });
+    await reaches(world, "v1", world.vip("h2", 0, "ipv4"));
+  },
+);
+
+story("a workload that moves to another port is followed", THREE, async (stage) => {
+  const { world, startBoth } = stage;
+  const { h1 } = await startBoth(withoutMacs);
+  const w = world.workload("h1", 0);
+  const other = world.workload("h1", 1);
+  const vip = w.vips.ipv4[0] ?? "";
+  const far = world.workload("h2", 0).name;
+  await reaches(world, far, vip);
+  await using stream = new PingStream(world, { in: far, to: vip, count: 300, intervalMs: 10 });
+  await ip([`addr del ${vip}/32 dev eth0`], w.ns);
+  await ip([`addr add ${vip}/32 dev eth0`], other.ns);
+  // It says so, as a machine that was migrated does.
+  await ping(world, { in: other.name, to: world.vip("h2", 0, "ipv4") }, { from: vip, wait: 1 });
+  const { lost, sent } = await stream.ended();
+  assert.ok(lost.length <= 10, `${lost.length} of ${sent} pings lost`);
+  const counters = (await h1.status()).counters;
+  assert.ok((counters["workload-moves"] ?? 0) >= 1);
+});
+
+story(
+  "a workload cannot send with an address that belongs to another port",
+  THREE,
+  async (stage) => {
+    const { world, startBoth } = stage;
+    const victim = world.workload("h1", 0);
+    const thief = world.workload("h1", 1);
+    const vip = victim.vips.ipv4[0] ?? "";
+    const { h1 } = await startBoth({
+      change: (config) => {
+        if (config.id === "h1") {
+          config.plane.ports = [{ name: "vm0", vips: [vip], mac: victim.mac }];
+        }
+        config.vips.forEach((v) => delete v.mac);
+      },
+    });
+    const to = world.vip("h2", 0, "ipv4");
+    await reaches(world, victim.name, to);
+    await ip([`addr add ${vip}/32 dev eth0`], thief.ns);
+    const route = { in: thief.name, to };
+    const { received } = await ping(world, route, { count: 3, interval: 0.1, from: vip, wait: 1 });
+    assert.equal(received, 0);
+    assert.ok(await counter(h1, "source-guard") >= 1);
+    const { received: own, text } = await ping(world, { in: victim.name, to }, {
+      count: 5,
+      interval: 0.1,
+    });
+    assert.equal(own, 5, text);
+  },
+);
+
+async function counter(agent: AgentProcess, name: string): Promise<number> {
+  return (await agent.status()).counters[name] ?? 0;
+}
