@@ -93,6 +93,9 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
   await refuseClassical(config);
   const tls = openTls(config, events);
   if (tls !== undefined) stack.use(tls);
+  let pump = Promise.resolve();
+  // It ends with the plane: until then events are acted upon, also while peers are told.
+  stack.defer(() => pump.catch(() => {}));
   const setup = stack.use(await setUpPlane(config));
   const { plane, installed, backend } = setup;
   const notify = stack.use(openManager(setup.library, log));
@@ -128,8 +131,14 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
     random: systemRandom(),
     events: happenings,
   });
+  // The pipes take all entries with them; what waited until then is dropped.
+  stack.defer(() => {
+    installed.remove();
+    const dropped = plane.counters()["drop-shutdown"] ?? 0n;
+    if (dropped > 0n) log.info("Packets that waited for a tunnel are dropped", { count: dropped });
+  });
   // Peers are told, and listeners closed, at one time: each of these may wait for somebody who does not answer.
-  const ends = [() => core.stop()];
+  const ends = [() => core.stop({ leaveEntries: true })];
   stack.defer(() => endTogether(ends, clock));
   const { tls: _, ...limits } = config.rpc;
   const descriptors = listenersShare(setup.library, config, log);
@@ -169,7 +178,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
   dropLoading();
 
   plane.start();
-  const pump = pumpEvents({ core, parts, plane, signal });
+  pump = pumpEvents({ core, parts, plane });
   core.start();
   const tasks = new Tasks(log);
   ends.push(() => tasks.stop());
@@ -206,10 +215,17 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
   });
   happenings.add("agent-ready");
   notify.ready(line());
-  await pump;
+  await Promise.race([pump, aborted(signal)]);
   notify.stopping();
   happenings.add("agent-stopping", { reason: String(signal.reason) });
   log.info("Stopping", { signal: String(signal.reason) });
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
 }
 
 /** Counters and log lines of the RPC side. */
@@ -327,13 +343,13 @@ function look({ uplink, hops, flows }: Parts): void {
   hops.refresh(flows.outerAddresses());
 }
 
-/** Until `signal` aborts or the plane closes. */
+/** Until the plane closes. */
 async function pumpEvents(
-  given: { core: Core; parts: Parts; plane: DataPlane; signal: AbortSignal },
+  given: { core: Core; parts: Parts; plane: DataPlane },
 ): Promise<void> {
-  const { core, parts, plane, signal } = given;
+  const { core, parts, plane } = given;
   const { workloads, samples } = parts;
-  for await (const batch of plane.events(signal)) {
+  for await (const batch of plane.events()) {
     for (const event of batch) {
       switch (event.type) {
         case "miss":

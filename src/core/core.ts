@@ -75,8 +75,11 @@ export interface Core {
   onEvent(event: PlaneEvent): void;
   /** Begins: restores what the last run left. Call once the plane, the client and the listener are up. */
   start(): void;
-  /** Announces, drains, ends all work and removes every entry. Bounded by about one second. */
-  stop(): Promise<void>;
+  /**
+   * Announces, drains, ends all work and removes every entry. Bounded by about one second. `leaveEntries`: the plane is
+   * about to be closed, and they go with it; one by one, 131,072 tunnels would take seconds.
+   */
+  stop(how?: { readonly leaveEntries?: boolean }): Promise<void>;
   /** Makes changes of the directory, and brings the tunnels that they concern where they belong. */
   change(changes: DirectoryChanges): DirectoryChanged;
   /** Keys of `config` say something else since, such as "tunnel.life". */
@@ -372,13 +375,15 @@ export function createCore(powers: Powers): Core {
     }
   }
 
-  async function stop(): Promise<void> {
+  async function stop({ leaveEntries = false } = {}): Promise<void> {
     views.draining = gate.stopping = misses.stopping = true;
     if (await notices.draining()) await clock.sleep(DRAIN_MS);
     // A call that does not heed its signal must not keep the agent from ending.
     await Promise.race([tasks.stop(), clock.sleep(STOP_MS)]);
     recorder.frozen = true;
     for (const tunnel of [...table.all()]) {
+      // What packets wait for is closed in any case: they are dropped under their reason.
+      if (leaveEntries && tunnel.state.kind !== "opening") continue;
       table.apply(tunnel, { type: "close", reason: "shutdown" });
     }
     shares.wipe();

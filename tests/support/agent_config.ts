@@ -60,6 +60,8 @@ export interface PeersJson {
     idle?: string;
     life?: string;
     restore?: boolean;
+    peer_share?: number;
+    source_share?: number;
   };
   rotation?: { interval?: string };
   security?: { deny?: string[] };
