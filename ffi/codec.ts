@@ -256,6 +256,11 @@ export function encodeConfig(options: PlaneOptions): Struct<"psp_dp_config"> {
     .set("versions", versionBits(options.versions ?? []))
     .set("mss_clamp", options.mssClamp ? 1 : 0)
     .set("hugepages_mb", options.hugepagesMb ?? 0)
+    .set("mbufs", options.mbufs ?? 0)
+    .set("actions_memory", options.actionsMemory ?? 0)
+    .setText("devargs", options.devargs ?? "")
+    .setText("representor", options.dpdkRepresentor ?? "")
+    .setText("flow_mode", options.flowMode ?? "")
     .setOctets("cpus", cpuBits(options.cpus ?? []));
 }
 

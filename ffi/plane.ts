@@ -373,8 +373,18 @@ export interface PlaneOptions {
   readonly mssClamp?: boolean;
   /** Processors that carry packets; absent or empty: any (soft), the first (doca). */
   readonly cpus?: readonly number[];
-  /** Of the DOCA plane: MiB for DPDK. */
+  /** From here on of the DOCA plane. MiB for DPDK. */
   readonly hugepagesMb?: number;
+  /** Packet buffers. */
+  readonly mbufs?: number;
+  /** Octets for what entries do; absent: what maxEntries may need. */
+  readonly actionsMemory?: number;
+  /** More of mlx5's, "key=value,...". */
+  readonly devargs?: string;
+  /** DPDK's word for the representor; absent: found out, as far as that goes. */
+  readonly dpdkRepresentor?: string;
+  /** DOCA Flow's mode words; absent: those of the release. */
+  readonly flowMode?: string;
   /** Of each class of events. */
   readonly ringBytes?: number;
 }

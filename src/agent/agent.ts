@@ -39,6 +39,7 @@ import { TlsStore } from "../rpc/tls_store.ts";
 import { EventLog } from "../store/event_log.ts";
 import { openSaStore } from "../store/sa_store.ts";
 import { SampleHub } from "../plane/sample_hub.ts";
+import type { Sizes } from "../plane/sizes.ts";
 import { openStateDir } from "../store/state_dir.ts";
 import { Tasks } from "../model/tasks.ts";
 import type { Place } from "../plane/workload_table.ts";
@@ -96,8 +97,8 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
   let pump = Promise.resolve();
   // It ends with the plane: until then events are acted upon, also while peers are told.
   stack.defer(() => pump.catch(() => {}));
-  const setup = stack.use(await setUpPlane(config));
-  const { plane, installed, backend } = setup;
+  const setup = stack.use(await setUpPlane(config, log));
+  const { plane, installed, backend, asked } = setup;
   const notify = stack.use(openManager(setup.library, log));
   const trust = trustOf(config);
   const insecure = tls === undefined ? { insecure: true } : { tls };
@@ -168,6 +169,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
     tls,
     trust,
     backend,
+    asked,
     controlAccepts: server.accepting,
     keyExchanges: client.keyExchanges,
     descriptors,
@@ -410,6 +412,7 @@ function startStatus(
     tls: TlsStore | undefined;
     trust: Trust;
     backend: string;
+    asked: Sizes | undefined;
     controlAccepts: () => boolean;
     keyExchanges: () => ReadonlyMap<string, string>;
     descriptors: Descriptors | undefined;

@@ -11,6 +11,7 @@ import { hostNames } from "../plane/host_ports.ts";
 import type { EventLog } from "../store/event_log.ts";
 import type { PlaneWatch } from "../plane/plane_watch.ts";
 import type { SampleHub } from "../plane/sample_hub.ts";
+import type { Sizes } from "../plane/sizes.ts";
 import type { PipeName } from "../pipes/types.ts";
 import type {
   EntryView,
@@ -25,7 +26,10 @@ import { VERSION } from "../model/version.ts";
 export interface AgentStatusParts {
   readonly config: Config;
   readonly core: Core;
-  readonly plane: Pick<Plane, "kind" | "version" | "counters" | "queryPipe" | "queryEntry">;
+  readonly plane: Pick<
+    Plane,
+    "kind" | "version" | "granted" | "counters" | "queryPipe" | "queryEntry"
+  >;
   readonly installed: InstalledTopology;
   readonly samples: SampleHub;
   /** Of the last hour. */
@@ -43,6 +47,8 @@ export interface AgentStatusParts {
   readonly backend: string;
   /** Of this process. */
   readonly process: () => MetricsView["process"];
+  /** What the plane was asked for, where it has less. */
+  readonly asked?: Sizes | undefined;
 }
 
 /** A snapshot per question; nothing is cached. */
@@ -127,13 +133,22 @@ function staticEntries(
 }
 
 function planeView(
-  { config: { plane: config }, plane, backend, watch }: Pick<
+  { config: { plane: config }, plane, backend, watch, asked }: Pick<
     AgentStatusParts,
-    "config" | "plane" | "backend" | "watch"
+    "config" | "plane" | "backend" | "watch" | "asked"
   >,
 ): StatusView["plane"] {
   const uplink = config.kind === "soft" ? config.uplink : config.pci;
   const host = hostNames(config).join(", ");
-  const { kind } = plane;
-  return { kind, version: plane.version(), uplink, host, backend, ports: watch.ports() };
+  const { maxEntries, maxCryptoIds, actionsMemory, mbufs, queues } = plane.granted();
+  return {
+    kind: plane.kind,
+    version: plane.version(),
+    uplink,
+    host,
+    backend,
+    ports: watch.ports(),
+    granted: { maxEntries, maxCryptoIds, actionsMemory, mbufs, queues },
+    ...asked === undefined ? {} : { asked },
+  };
 }

@@ -3,7 +3,7 @@
 /** `psp-agent status` and `psp-agent tunnels` */
 import type { PortGuard } from "../../ffi/plane.ts";
 import { guardReasonText } from "../plane/guard.ts";
-import type { PeerView, SaView, StatusView, TunnelView } from "../model/status.ts";
+import type { PeerView, SaView, SizesView, StatusView, TunnelView } from "../model/status.ts";
 import { spiText } from "../model/sa.ts";
 import { formatDuration } from "../config/durations.ts";
 import type { StatusClient } from "../rpc/status_client.ts";
@@ -106,6 +106,9 @@ export function statusText(view: StatusView, nowMs: number): string {
     ["agent", `${view.id}, psp-agent ${view.version}, up ${since(view.startedAtMs, nowMs)}`],
     ["state", [view.draining ? "draining" : "running", ...view.faults].join("; ")],
     ["plane", `${plane.kind} (${plane.backend}), uplink ${plane.uplink}, host ${plane.host}`],
+    ...plane.granted === undefined
+      ? []
+      : [["sizes", sizesText(plane.granted, plane.asked)] as [string, string]],
     ...plane.ports.length === 0 ? [] : [["guard", guardText(plane.ports)] as [string, string]],
     [
       "tunnels",
@@ -151,6 +154,23 @@ export function statusText(view: StatusView, nowMs: number): string {
     ? `... and ${more} more peers: --peers ${view.peersTotal} shows them all\n`
     : "";
   return `${lines}\n${view.peersTotal === 0 ? "No peers.\n" : peers + rest}\n${counted}`;
+}
+
+/** What the plane has, and what of it is less than was asked for. */
+function sizesText(
+  { maxEntries, maxCryptoIds, actionsMemory, mbufs, queues }: SizesView,
+  asked: StatusView["plane"]["asked"],
+): string {
+  const of = (has: number, wanted: number | undefined) =>
+    wanted === undefined || wanted <= has ? `${has}` : `${has} of ${wanted}`;
+  const sizes = [
+    `${of(maxEntries, asked?.maxEntries)} entries`,
+    `${of(maxCryptoIds, asked?.maxCryptoIds)} crypto ids`,
+  ];
+  if (actionsMemory > 0) sizes.push(`${(actionsMemory / 2 ** 20).toFixed(0)} MiB for actions`);
+  if (mbufs > 0) sizes.push(`${mbufs} packet buffers`);
+  if (queues > 0) sizes.push(`${queues} queues`);
+  return sizes.join(", ") + (asked === undefined ? "" : ": the device has no memory for more");
 }
 
 /** "stands", or for each port what it is. */

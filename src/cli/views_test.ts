@@ -65,6 +65,30 @@ const VIEW: StatusView = {
   faults: [],
 };
 
+Deno.test("status says what a plane has, and what of it is less than was asked for", () => {
+  const granted = {
+    maxEntries: 1024,
+    maxCryptoIds: 512,
+    actionsMemory: 2 ** 20,
+    mbufs: 8192,
+    queues: 3,
+  };
+  const sizes = (plane: Partial<StatusView["plane"]>) =>
+    /^sizes +(.*)$/m.exec(statusText({ ...VIEW, plane: { ...VIEW.plane, ...plane } }, NOW))?.[1];
+  assert.equal(sizes({}), undefined);
+  assert.equal(
+    sizes({ granted }),
+    "1024 entries, 512 crypto ids, 1 MiB for actions, 8192 packet buffers, 3 queues",
+  );
+  assert.equal(
+    sizes({ granted, asked: { maxEntries: 4096, maxCryptoIds: 512 } }),
+    "1024 of 4096 entries, 512 crypto ids, 1 MiB for actions, 8192 packet buffers, 3 queues: " +
+      "the device has no memory for more",
+  );
+  const soft = { maxEntries: 7, maxCryptoIds: 8, actionsMemory: 0, mbufs: 0, queues: 0 };
+  assert.equal(sizes({ granted: soft }), "7 entries, 8 crypto ids");
+});
+
 Deno.test("status for people", () => {
   assert.equal(
     statusText(VIEW, NOW),

@@ -6,7 +6,7 @@
  * `Config` and back, `rules.ts` compares keys with one another.
  */
 import * as v from "valibot";
-import { type Limit, LIMITS } from "../../ffi/symbols.ts";
+import { LAYOUT, type Limit, LIMITS } from "../../ffi/symbols.ts";
 import { PSP_VERSIONS } from "../model/sa.ts";
 import { parseIp, parseMac } from "./addresses.ts";
 import {
@@ -34,6 +34,7 @@ import {
 const SECOND = 1000;
 const HOUR = 3600 * SECOND;
 const DAY = 24 * HOUR;
+const MIB = 2 ** 20;
 
 /** A size of the plane: within the plane's own bounds. */
 const size = ({ min, max }: Limit) => integer(min, max);
@@ -125,7 +126,20 @@ const docaPlane = section({
   cores: v.optional(coreList, "0"),
   // Absent: what DPDK takes by itself.
   hugepages_mb: v.optional(size(LIMITS.hugepages_mb)),
-  max_entries: v.optional(integer(64, LIMITS.max_entries.max), LIMITS.max_entries.default),
+  // Over all pipes. Absent: by the number of peers; ids: half as many.
+  max_entries: v.optional(integer(64, LIMITS.max_entries.max)),
+  max_crypto_ids: v.optional(size(LIMITS.max_crypto_ids)),
+  // For what entries do, on each port. Absent: what max_entries may need.
+  actions_memory_mb: v.optional(integer(1, LIMITS.actions_memory.max / MIB)),
+  mbufs: sizeOr(LIMITS.mbufs),
+  // More for mlx5, such as "dv_flow_en=2".
+  devargs: v.optional(text("mlx5 devargs", LAYOUT.psp_dp_config.devargs[1] - 1)),
+  // DPDK's word for the representor, which DOCA 3.0 probes by, where it is not that of a VF or SF.
+  dpdk_representor: v.optional(
+    text("a representor", LAYOUT.psp_dp_config.representor[1] - 1),
+  ),
+  // DOCA Flow's mode words. Absent: those of the release.
+  flow_mode: v.optional(text("DOCA Flow's mode", LAYOUT.psp_dp_config.flow_mode[1] - 1)),
   ...planeCommon,
 }, {
   pci: 'the uplink\'s PCI address, such as "0000:03:00.0"',

@@ -27,6 +27,16 @@ export interface PortView {
   readonly guard: PortGuard;
 }
 
+/** What the plane has. */
+export interface SizesView {
+  readonly maxEntries: number;
+  readonly maxCryptoIds: number;
+  /** Octets, of each port; 0 where there is no such thing, like the next ones. */
+  readonly actionsMemory: number;
+  readonly mbufs: number;
+  readonly queues: number;
+}
+
 export interface RotationView {
   readonly rotations: bigint;
   readonly sasOnOldKey: number;
@@ -63,6 +73,10 @@ export interface StatusView {
     readonly host: string;
     readonly backend: string;
     readonly ports: readonly PortView[];
+    /** Absent: of an agent that does not say. */
+    readonly granted?: SizesView;
+    /** What it was asked for, where it has less. */
+    readonly asked?: Pick<SizesView, "maxEntries" | "maxCryptoIds"> & Partial<SizesView>;
   };
   readonly peers: readonly PeerView[];
   /** All of them, however many were asked for. */

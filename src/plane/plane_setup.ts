@@ -11,7 +11,13 @@ import { type InstalledTopology, installTopology } from "../pipes/install.ts";
 import { hasManyHosts, hostInterfaces, hostNames } from "./host_ports.ts";
 import { buildTopology } from "../pipes/topology.ts";
 import type { TopologyOptions } from "../pipes/types.ts";
+import type { Log } from "../model/log.ts";
 import { PSP_VERSIONS } from "../model/sa.ts";
+import { cryptoIdsFor, openWithin, type Sizes, sizesFor } from "./sizes.ts";
+
+type DocaConfig = Extract<Config["plane"], { readonly kind: "doca" }>;
+
+const MIB = 2 ** 20;
 
 /** Owns all three; closing goes upstream first. */
 export interface PlaneSetup extends AsyncDisposable {
@@ -22,29 +28,75 @@ export interface PlaneSetup extends AsyncDisposable {
   readonly hosts: readonly string[];
   /** The crypto backend in use: "auto" is decided. */
   readonly backend: string;
+  /** What was asked for first, where the device had less. */
+  readonly asked?: Sizes;
 }
 
-/** Opens library, plane and pipes. What had been opened is closed when a later step fails. */
-export async function setUpPlane(config: Config): Promise<PlaneSetup> {
+/**
+ * Opens library, plane and pipes. What had been opened is closed when a later step fails. Where a device has less memory than it
+ * is asked for, what it has is taken, and `log` says so.
+ */
+export async function setUpPlane(config: Config, log: Pick<Log, "warn">): Promise<PlaneSetup> {
   await using stack = new AsyncDisposableStack();
   const library = stack.use(loadLibrary(config.plane.library));
+  const backend = backendOf(library, config);
+  if (config.plane.kind === "soft") {
+    const { maxEntries } = config.plane;
+    const sizes = { maxEntries, maxCryptoIds: cryptoIdsFor(maxEntries) };
+    const opened = stack.use(await openAll(library, config, sizes));
+    const owned = stack.move();
+    return { library, backend, ...opened, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  }
+  const asked = sizesFor({ ...config, plane: askedOf(config.plane) });
+  let refused: DataPlaneError | undefined;
+  const opened = stack.use(
+    await openWithin(asked, {
+      open: (sizes) => openAll(library, config, sizes),
+      stepped: (error) => refused ??= error,
+    }),
+  );
+  if (refused !== undefined) {
+    log.warn("The device has less memory than was asked for: the plane is smaller", {
+      reason: refused.message,
+      count: opened.plane.granted().maxEntries,
+    });
+  }
+  const owned = stack.move();
+  return {
+    library,
+    backend,
+    ...opened,
+    ...refused === undefined ? {} : { asked },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** The plane with its ports and pipes. */
+async function openAll(library: Library, config: Config, sizes: Sizes) {
+  await using stack = new AsyncDisposableStack();
   const many = hasManyHosts(config.plane);
   const hosts = many
     ? hostInterfaces(config.plane, interfaceNames(library))
     : hostNames(config.plane);
-  const plane = stack.adopt(openPlane(library, config, hosts), (open) => open.close());
+  const plane = stack.adopt(openPlane(library, config, { hosts, sizes }), (open) => open.close());
   const topology = buildTopology(topologyOptions(config));
   const installed = installTopology(plane, topology, { hosts: many ? "many" : "one" });
   stack.defer(() => installed.remove());
   const owned = stack.move();
-  const backend = backendOf(library, config);
+  return { plane, installed, hosts, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** What is known before it opens. */
+interface Given {
+  /** Interfaces, or representors, of the host ports. */
+  readonly hosts: readonly string[];
+  readonly sizes: Sizes;
+}
+
+function askedOf({ actionsMemoryMb, ...plane }: DocaConfig): Partial<Sizes> {
   return {
-    library,
-    plane,
-    installed,
-    hosts,
-    backend,
-    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+    ...plane,
+    ...actionsMemoryMb === undefined ? {} : { actionsMemory: actionsMemoryMb * MIB },
   };
 }
 
@@ -73,9 +125,9 @@ function loadLibrary(path: string | undefined): Library {
   return openLibrary(path);
 }
 
-function openPlane(library: Library, config: Config, hosts: readonly string[]): DataPlane {
+function openPlane(library: Library, config: Config, given: Given): DataPlane {
   try {
-    return DataPlane.open(library, planeOptions(config, hosts));
+    return DataPlane.open(library, planeOptions(config, given));
   } catch (error) {
     // An interface that is not there, or that another agent has, may be there in a while.
     if (error instanceof DataPlaneError && (error.code === "ENODEV" || error.code === "EBUSY")) {
@@ -85,15 +137,11 @@ function openPlane(library: Library, config: Config, hosts: readonly string[]): 
   }
 }
 
-/** Half as many as entries: one in use and one that retires, for tunnels of four entries each. */
-function cryptoIdsFor(maxEntries: number): number {
-  return Math.ceil(maxEntries / 2);
-}
-
-function planeOptions({ plane, psp, hold }: Config, hosts: readonly string[]): PlaneOptions {
+function planeOptions({ plane, psp, hold }: Config, { hosts, sizes }: Given): PlaneOptions {
+  const { maxEntries, maxCryptoIds, actionsMemory } = sizes;
   const common = {
-    maxEntries: plane.maxEntries,
-    maxCryptoIds: cryptoIdsFor(plane.maxEntries),
+    maxEntries,
+    maxCryptoIds,
     sampleBytes: psp.sampleBytes,
     mssClamp: psp.mssClamp,
     holdPacketsPerFlow: hold.packetsPerFlow,
@@ -112,7 +160,7 @@ function planeOptions({ plane, psp, hold }: Config, hosts: readonly string[]): P
       ],
     };
   }
-  const { pci, cores, hugepagesMb } = plane;
+  const { pci, cores, hugepagesMb, mbufs, devargs, dpdkRepresentor, flowMode } = plane;
   return {
     ...common,
     ports: [
@@ -120,6 +168,11 @@ function planeOptions({ plane, psp, hold }: Config, hosts: readonly string[]): P
       ...hosts.map((name) => ({ kind: "host" as const, name })),
     ],
     cpus: coresOf(cores),
+    mbufs,
+    ...actionsMemory === undefined ? {} : { actionsMemory },
     ...hugepagesMb === undefined ? {} : { hugepagesMb },
+    ...devargs === undefined ? {} : { devargs },
+    ...dpdkRepresentor === undefined ? {} : { dpdkRepresentor },
+    ...flowMode === undefined ? {} : { flowMode },
   };
 }

@@ -18,6 +18,7 @@ import type {
   RotationView,
   SampleView,
   SaView,
+  SizesView,
   StatusView,
   TunnelView,
 } from "../model/status.ts";
@@ -31,10 +32,7 @@ export function statusToProto(view: StatusView): pb.GetStatusResponse {
     version: view.version,
     bootEpoch: view.bootEpoch,
     startedAt: timestamp(view.startedAtMs),
-    plane: create(pb.PlaneStatusSchema, {
-      ...view.plane,
-      ports: view.plane.ports.map(portToProto),
-    }),
+    plane: planeToProto(view.plane),
     peers: view.peers.map((peer) =>
       create(pb.PeerStatusSchema, {
         id: peer.id,
@@ -83,6 +81,8 @@ export function statusFromProto(message: pb.GetStatusResponse): StatusView {
       host: plane?.host ?? "",
       backend: plane?.backend ?? "",
       ports: plane?.ports.map(portFromProto) ?? [],
+      ...sizesFromProto("granted", plane?.granted),
+      ...sizesFromProto("asked", plane?.asked),
     },
     peers: message.peers.map((peer): PeerView => ({
       id: peer.id,
@@ -125,6 +125,39 @@ export function statusFromProto(message: pb.GetStatusResponse): StatusView {
       })) ?? [],
     },
   };
+}
+
+function planeToProto(
+  { ports, granted, asked, ...plane }: StatusView["plane"],
+): pb.PlaneStatus {
+  return create(pb.PlaneStatusSchema, {
+    ...plane,
+    ports: ports.map(portToProto),
+    ...sizesToProto("granted", granted),
+    ...sizesToProto("asked", asked),
+  });
+}
+
+function sizesToProto<K extends string>(
+  key: K,
+  sizes: Partial<SizesView> | undefined,
+): { [P in K]?: pb.PlaneSizes } {
+  if (sizes === undefined) return {};
+  const { actionsMemory = 0, ...others } = sizes;
+  return {
+    [key]: create(pb.PlaneSizesSchema, { ...others, actionsMemory: BigInt(actionsMemory) }),
+  } as { [P in K]: pb.PlaneSizes };
+}
+
+function sizesFromProto<K extends string>(
+  key: K,
+  sizes: pb.PlaneSizes | undefined,
+): { [P in K]?: SizesView } {
+  if (sizes === undefined) return {};
+  const { maxEntries, maxCryptoIds, actionsMemory, mbufs, queues } = sizes;
+  return {
+    [key]: { maxEntries, maxCryptoIds, actionsMemory: Number(actionsMemory), mbufs, queues },
+  } as { [P in K]: SizesView };
 }
 
 function portToProto({ guard, ...port }: PortView): pb.PortStatus {

@@ -31,6 +31,8 @@ export const STATUS: StatusView = {
     uplink: "up0",
     host: "host0",
     backend: "openssl",
+    granted: { maxEntries: 64, maxCryptoIds: 32, actionsMemory: 2 ** 33, mbufs: 5, queues: 3 },
+    asked: { maxEntries: 128, maxCryptoIds: 64, actionsMemory: 0, mbufs: 0, queues: 0 },
     ports: [
       { name: "uplink", interface: "up0", guard: { state: "stands", restored: 2 } },
       {

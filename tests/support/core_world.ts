@@ -110,10 +110,11 @@ export class Host {
 
   #plane(): MemoryFlows {
     const starts = this.#starts;
+    const { maxEntries } = this.config.plane;
     return new MemoryFlows({
       clock: this.world.clock,
       seed: this.n * 1000 + starts,
-      maxEntries: this.config.plane.maxEntries,
+      ...maxEntries === undefined ? {} : { maxEntries },
       transmit: ({ sa, key }) => this.world.carry(this, { sa, key }),
       event: (event) => {
         const { core } = this;

@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file psp/v1/status.proto.
  */
 export const file_psp_v1_status: GenFile = /*@__PURE__*/
-  fileDesc("ChNwc3AvdjEvc3RhdHVzLnByb3RvEgZwc3AudjEiOAoQR2V0U3RhdHVzUmVxdWVzdBIWCgltYXhfcGVlcnMYASABKA1IAIgBAUIMCgpfbWF4X3BlZXJzIrgEChFHZXRTdGF0dXNSZXNwb25zZRIKCgJpZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhIKCmJvb3RfZXBvY2gYAyABKAYSLgoKc3RhcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIgoFcGxhbmUYBSABKAsyEy5wc3AudjEuUGxhbmVTdGF0dXMSIQoFcGVlcnMYBiADKAsyEi5wc3AudjEuUGVlclN0YXR1cxIlCgd0dW5uZWxzGAcgASgLMhQucHNwLnYxLlR1bm5lbENvdW50cxI5Cghjb3VudGVycxgIIAMoCzInLnBzcC52MS5HZXRTdGF0dXNSZXNwb25zZS5Db3VudGVyc0VudHJ5EigKCHJvdGF0aW9uGAkgASgLMhYucHNwLnYxLlJvdGF0aW9uU3RhdHVzEh4KA210dRgKIAEoCzIRLnBzcC52MS5NdHVTdGF0dXMSOgoWY2VydGlmaWNhdGVfZXhwaXJlc19hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIZHJhaW5pbmcYDCABKAgSDgoGZmF1bHRzGA0gAygJEhMKC3BlZXJzX3RvdGFsGA4gASgNEisKCmV2ZW50X2xvb3AYDyABKAsyFy5wc3AudjEuRXZlbnRMb29wU3RhdHVzGi8KDUNvdW50ZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ASJlCg9FdmVudExvb3BTdGF0dXMSDgoGcDk5X21zGAEgASgBEg4KBm1heF9tcxgCIAEoARIiCgdidWNrZXRzGAMgAygLMhEucHNwLnYxLkxhZ0J1Y2tldBIOCgZzdW1fbXMYBCABKAEiKQoJTGFnQnVja2V0Eg0KBWxlX21zGAEgASgBEg0KBWxvb2tzGAIgASgEIn4KC1BsYW5lU3RhdHVzEgwKBGtpbmQYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIOCgZ1cGxpbmsYAyABKAkSDAoEaG9zdBgEIAEoCRIPCgdiYWNrZW5kGAUgASgJEiEKBXBvcnRzGAYgAygLMhIucHNwLnYxLlBvcnRTdGF0dXMiagoKUG9ydFN0YXR1cxIMCgRuYW1lGAEgASgJEhEKCWludGVyZmFjZRgCIAEoCRINCgVndWFyZBgDIAEoCRIUCgxndWFyZF9yZWFzb24YBCABKAkSFgoOZ3VhcmRfcmVzdG9yZWQYBSABKA0i4gEKClBlZXJTdGF0dXMSCgoCaWQYASABKAkSEwoLc3ZjX2FkZHJlc3MYAiABKAkSDAoEdmlwcxgDIAMoCRIPCgdjaXJjdWl0GAQgASgJEhAKCGZhaWx1cmVzGAUgASgNEhIKCmxhc3RfZXJyb3IYBiABKAkSMwoPbmV4dF9hdHRlbXB0X2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpib290X2Vwb2NoGAggASgGEg8KB3R1bm5lbHMYCSABKA0SFAoMa2V5X2V4Y2hhbmdlGAogASgJImIKDFR1bm5lbENvdW50cxIPCgdvcGVuaW5nGAEgASgNEgoKAnVwGAIgASgNEhAKCHJla2V5aW5nGAMgASgNEg4KBmZhaWxlZBgEIAEoDRITCgt1bmNvbmZpcm1lZBgFIAEoDSJ7Cg5Sb3RhdGlvblN0YXR1cxIRCglyb3RhdGlvbnMYASABKAQSFgoOc2FzX29uX29sZF9rZXkYAiABKA0SKwoHbmV4dF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJc3Bpc19sZWZ0GAQgASgEIksKCU10dVN0YXR1cxIOCgZ1cGxpbmsYASABKA0SEAoIb3ZlcmhlYWQYAiABKA0SHAoUbGFyZ2VzdF9pbm5lcl9wYWNrZXQYAyABKA0iSQoSTGlzdFR1bm5lbHNSZXF1ZXN0EgwKBHBlZXIYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkiTwoTTGlzdFR1bm5lbHNSZXNwb25zZRIfCgd0dW5uZWxzGAEgAygLMg4ucHNwLnYxLlR1bm5lbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkivwEKBlR1bm5lbBIMCgRwZWVyGAEgASgJEhEKCWxvY2FsX3ZpcBgCIAEoCRISCgpyZW1vdGVfdmlwGAMgASgJEg0KBXN0YXRlGAQgASgJEhYKAnR4GAUgASgLMgoucHNwLnYxLlNhEhYKAnJ4GAYgASgLMgoucHNwLnYxLlNhEi0KCW9wZW5lZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKbGFzdF9lcnJvchgIIAEoCSK2AQoCU2ESCwoDc3BpGAEgASgHEiMKB3ZlcnNpb24YAiABKA4yEi5wc3AudjEuUHNwVmVyc2lvbhIuCgpjcmVhdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdwYWNrZXRzGAUgASgEEg0KBWJ5dGVzGAYgASgEIhEKD0dldFBpcGVzUmVxdWVzdCI1ChBHZXRQaXBlc1Jlc3BvbnNlEiEKBXBpcGVzGAEgAygLMhIucHNwLnYxLlBpcGVTdGF0dXMiogEKClBpcGVTdGF0dXMSDAoEbmFtZRgBIAEoCRIPCgdlbnRyaWVzGAIgASgNEg8KB3BhY2tldHMYAyABKAQSDQoFYnl0ZXMYBCABKAQSFAoMbWlzc19wYWNrZXRzGAUgASgEEhIKCm1pc3NfYnl0ZXMYBiABKAQSKwoOc3RhdGljX2VudHJpZXMYByADKAsyEy5wc3AudjEuRW50cnlTdGF0dXMiOwoLRW50cnlTdGF0dXMSDAoEbmFtZRgBIAEoCRIPCgdwYWNrZXRzGAIgASgEEg0KBWJ5dGVzGAMgASgEIhUKE1dhdGNoU2FtcGxlc1JlcXVlc3QioAEKBlNhbXBsZRIoCgR0aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglkaXJlY3Rpb24YAiABKAkSDwoHc3JjX3ZpcBgDIAEoCRIPCgdkc3RfdmlwGAQgASgJEgsKA3NwaRgFIAEoBxIOCgZsZW5ndGgYBiABKA0SDAoEZGF0YRgHIAEoDBIMCgRsb3N0GAggASgEImQKC0V2ZW50RmlsdGVyEg0KBWFmdGVyGAEgASgEEikKBXNpbmNlGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRwZWVyGAMgASgJEg0KBWtpbmRzGAQgAygJIksKEUxpc3RFdmVudHNSZXF1ZXN0EiMKBmZpbHRlchgBIAEoCzITLnBzcC52MS5FdmVudEZpbHRlchIRCglwYWdlX3NpemUYAiABKA0iMwoSTGlzdEV2ZW50c1Jlc3BvbnNlEh0KBmV2ZW50cxgBIAMoCzINLnBzcC52MS5FdmVudCI5ChJXYXRjaEV2ZW50c1JlcXVlc3QSIwoGZmlsdGVyGAEgASgLMhMucHNwLnYxLkV2ZW50RmlsdGVyIroCCgVFdmVudBIOCgZjdXJzb3IYASABKAQSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEa2luZBgDIAEoCRIMCgRwZWVyGAQgASgJEhEKCWxvY2FsX3ZpcBgFIAEoCRISCgpyZW1vdGVfdmlwGAYgASgJEhMKBnR4X3NwaRgHIAEoB0gAiAEBEhMKBnJ4X3NwaRgIIAEoB0gBiAEBEgwKBHJvbGUYCSABKAkSDgoGcmVhc29uGAogASgJEg8KB21lc3NhZ2UYCyABKAkSGAoLZHVyYXRpb25fbXMYDCABKAFIAogBARINCgVjb3VudBgNIAEoDRIMCgR0ZXh0GA4gASgJQgkKB190eF9zcGlCCQoHX3J4X3NwaUIOCgxfZHVyYXRpb25fbXMiHQoNUm90YXRlUmVxdWVzdBIMCgRwbGFuGAEgASgIInwKDlJvdGF0ZVJlc3BvbnNlEg8KB3N0YXJ0ZWQYASABKAgSDwoHbWVzc2FnZRgCIAEoCRIoCghyb3RhdGlvbhgDIAEoCzIWLnBzcC52MS5Sb3RhdGlvblN0YXR1cxINCgVwZWVycxgEIAMoCRIPCgd0dW5uZWxzGAUgASgNMqwDCg1TdGF0dXNTZXJ2aWNlEkUKCUdldFN0YXR1cxIYLnBzcC52MS5HZXRTdGF0dXNSZXF1ZXN0GhkucHNwLnYxLkdldFN0YXR1c1Jlc3BvbnNlIgOQAgESSwoLTGlzdFR1bm5lbHMSGi5wc3AudjEuTGlzdFR1bm5lbHNSZXF1ZXN0GhsucHNwLnYxLkxpc3RUdW5uZWxzUmVzcG9uc2UiA5ACARJCCghHZXRQaXBlcxIXLnBzcC52MS5HZXRQaXBlc1JlcXVlc3QaGC5wc3AudjEuR2V0UGlwZXNSZXNwb25zZSIDkAIBEkgKCkxpc3RFdmVudHMSGS5wc3AudjEuTGlzdEV2ZW50c1JlcXVlc3QaGi5wc3AudjEuTGlzdEV2ZW50c1Jlc3BvbnNlIgOQAgESOgoLV2F0Y2hFdmVudHMSGi5wc3AudjEuV2F0Y2hFdmVudHNSZXF1ZXN0Gg0ucHNwLnYxLkV2ZW50MAESPQoMV2F0Y2hTYW1wbGVzEhsucHNwLnYxLldhdGNoU2FtcGxlc1JlcXVlc3QaDi5wc3AudjEuU2FtcGxlMAEyRwoMQWRtaW5TZXJ2aWNlEjcKBlJvdGF0ZRIVLnBzcC52MS5Sb3RhdGVSZXF1ZXN0GhYucHNwLnYxLlJvdGF0ZVJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_psp_v1_psp]);
+  fileDesc("ChNwc3AvdjEvc3RhdHVzLnByb3RvEgZwc3AudjEiOAoQR2V0U3RhdHVzUmVxdWVzdBIWCgltYXhfcGVlcnMYASABKA1IAIgBAUIMCgpfbWF4X3BlZXJzIrgEChFHZXRTdGF0dXNSZXNwb25zZRIKCgJpZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhIKCmJvb3RfZXBvY2gYAyABKAYSLgoKc3RhcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIgoFcGxhbmUYBSABKAsyEy5wc3AudjEuUGxhbmVTdGF0dXMSIQoFcGVlcnMYBiADKAsyEi5wc3AudjEuUGVlclN0YXR1cxIlCgd0dW5uZWxzGAcgASgLMhQucHNwLnYxLlR1bm5lbENvdW50cxI5Cghjb3VudGVycxgIIAMoCzInLnBzcC52MS5HZXRTdGF0dXNSZXNwb25zZS5Db3VudGVyc0VudHJ5EigKCHJvdGF0aW9uGAkgASgLMhYucHNwLnYxLlJvdGF0aW9uU3RhdHVzEh4KA210dRgKIAEoCzIRLnBzcC52MS5NdHVTdGF0dXMSOgoWY2VydGlmaWNhdGVfZXhwaXJlc19hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIZHJhaW5pbmcYDCABKAgSDgoGZmF1bHRzGA0gAygJEhMKC3BlZXJzX3RvdGFsGA4gASgNEisKCmV2ZW50X2xvb3AYDyABKAsyFy5wc3AudjEuRXZlbnRMb29wU3RhdHVzGi8KDUNvdW50ZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ASJlCg9FdmVudExvb3BTdGF0dXMSDgoGcDk5X21zGAEgASgBEg4KBm1heF9tcxgCIAEoARIiCgdidWNrZXRzGAMgAygLMhEucHNwLnYxLkxhZ0J1Y2tldBIOCgZzdW1fbXMYBCABKAEiKQoJTGFnQnVja2V0Eg0KBWxlX21zGAEgASgBEg0KBWxvb2tzGAIgASgEIsYBCgtQbGFuZVN0YXR1cxIMCgRraW5kGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDgoGdXBsaW5rGAMgASgJEgwKBGhvc3QYBCABKAkSDwoHYmFja2VuZBgFIAEoCRIhCgVwb3J0cxgGIAMoCzISLnBzcC52MS5Qb3J0U3RhdHVzEiMKB2dyYW50ZWQYByABKAsyEi5wc3AudjEuUGxhbmVTaXplcxIhCgVhc2tlZBgIIAEoCzISLnBzcC52MS5QbGFuZVNpemVzInAKClBsYW5lU2l6ZXMSEwoLbWF4X2VudHJpZXMYASABKA0SFgoObWF4X2NyeXB0b19pZHMYAiABKA0SFgoOYWN0aW9uc19tZW1vcnkYAyABKAQSDQoFbWJ1ZnMYBCABKA0SDgoGcXVldWVzGAUgASgNImoKClBvcnRTdGF0dXMSDAoEbmFtZRgBIAEoCRIRCglpbnRlcmZhY2UYAiABKAkSDQoFZ3VhcmQYAyABKAkSFAoMZ3VhcmRfcmVhc29uGAQgASgJEhYKDmd1YXJkX3Jlc3RvcmVkGAUgASgNIuIBCgpQZWVyU3RhdHVzEgoKAmlkGAEgASgJEhMKC3N2Y19hZGRyZXNzGAIgASgJEgwKBHZpcHMYAyADKAkSDwoHY2lyY3VpdBgEIAEoCRIQCghmYWlsdXJlcxgFIAEoDRISCgpsYXN0X2Vycm9yGAYgASgJEjMKD25leHRfYXR0ZW1wdF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKYm9vdF9lcG9jaBgIIAEoBhIPCgd0dW5uZWxzGAkgASgNEhQKDGtleV9leGNoYW5nZRgKIAEoCSJiCgxUdW5uZWxDb3VudHMSDwoHb3BlbmluZxgBIAEoDRIKCgJ1cBgCIAEoDRIQCghyZWtleWluZxgDIAEoDRIOCgZmYWlsZWQYBCABKA0SEwoLdW5jb25maXJtZWQYBSABKA0iewoOUm90YXRpb25TdGF0dXMSEQoJcm90YXRpb25zGAEgASgEEhYKDnNhc19vbl9vbGRfa2V5GAIgASgNEisKB25leHRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXNwaXNfbGVmdBgEIAEoBCJLCglNdHVTdGF0dXMSDgoGdXBsaW5rGAEgASgNEhAKCG92ZXJoZWFkGAIgASgNEhwKFGxhcmdlc3RfaW5uZXJfcGFja2V0GAMgASgNIkkKEkxpc3RUdW5uZWxzUmVxdWVzdBIMCgRwZWVyGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJIk8KE0xpc3RUdW5uZWxzUmVzcG9uc2USHwoHdHVubmVscxgBIAMoCzIOLnBzcC52MS5UdW5uZWwSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIr8BCgZUdW5uZWwSDAoEcGVlchgBIAEoCRIRCglsb2NhbF92aXAYAiABKAkSEgoKcmVtb3RlX3ZpcBgDIAEoCRINCgVzdGF0ZRgEIAEoCRIWCgJ0eBgFIAEoCzIKLnBzcC52MS5TYRIWCgJyeBgGIAEoCzIKLnBzcC52MS5TYRItCglvcGVuZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmxhc3RfZXJyb3IYCCABKAkitgEKAlNhEgsKA3NwaRgBIAEoBxIjCgd2ZXJzaW9uGAIgASgOMhIucHNwLnYxLlBzcFZlcnNpb24SLgoKY3JlYXRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHcGFja2V0cxgFIAEoBBINCgVieXRlcxgGIAEoBCIRCg9HZXRQaXBlc1JlcXVlc3QiNQoQR2V0UGlwZXNSZXNwb25zZRIhCgVwaXBlcxgBIAMoCzISLnBzcC52MS5QaXBlU3RhdHVzIqIBCgpQaXBlU3RhdHVzEgwKBG5hbWUYASABKAkSDwoHZW50cmllcxgCIAEoDRIPCgdwYWNrZXRzGAMgASgEEg0KBWJ5dGVzGAQgASgEEhQKDG1pc3NfcGFja2V0cxgFIAEoBBISCgptaXNzX2J5dGVzGAYgASgEEisKDnN0YXRpY19lbnRyaWVzGAcgAygLMhMucHNwLnYxLkVudHJ5U3RhdHVzIjsKC0VudHJ5U3RhdHVzEgwKBG5hbWUYASABKAkSDwoHcGFja2V0cxgCIAEoBBINCgVieXRlcxgDIAEoBCIVChNXYXRjaFNhbXBsZXNSZXF1ZXN0IqABCgZTYW1wbGUSKAoEdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJZGlyZWN0aW9uGAIgASgJEg8KB3NyY192aXAYAyABKAkSDwoHZHN0X3ZpcBgEIAEoCRILCgNzcGkYBSABKAcSDgoGbGVuZ3RoGAYgASgNEgwKBGRhdGEYByABKAwSDAoEbG9zdBgIIAEoBCJkCgtFdmVudEZpbHRlchINCgVhZnRlchgBIAEoBBIpCgVzaW5jZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEcGVlchgDIAEoCRINCgVraW5kcxgEIAMoCSJLChFMaXN0RXZlbnRzUmVxdWVzdBIjCgZmaWx0ZXIYASABKAsyEy5wc3AudjEuRXZlbnRGaWx0ZXISEQoJcGFnZV9zaXplGAIgASgNIjMKEkxpc3RFdmVudHNSZXNwb25zZRIdCgZldmVudHMYASADKAsyDS5wc3AudjEuRXZlbnQiOQoSV2F0Y2hFdmVudHNSZXF1ZXN0EiMKBmZpbHRlchgBIAEoCzITLnBzcC52MS5FdmVudEZpbHRlciK6AgoFRXZlbnQSDgoGY3Vyc29yGAEgASgEEigKBHRpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGtpbmQYAyABKAkSDAoEcGVlchgEIAEoCRIRCglsb2NhbF92aXAYBSABKAkSEgoKcmVtb3RlX3ZpcBgGIAEoCRITCgZ0eF9zcGkYByABKAdIAIgBARITCgZyeF9zcGkYCCABKAdIAYgBARIMCgRyb2xlGAkgASgJEg4KBnJlYXNvbhgKIAEoCRIPCgdtZXNzYWdlGAsgASgJEhgKC2R1cmF0aW9uX21zGAwgASgBSAKIAQESDQoFY291bnQYDSABKA0SDAoEdGV4dBgOIAEoCUIJCgdfdHhfc3BpQgkKB19yeF9zcGlCDgoMX2R1cmF0aW9uX21zIh0KDVJvdGF0ZVJlcXVlc3QSDAoEcGxhbhgBIAEoCCJ8Cg5Sb3RhdGVSZXNwb25zZRIPCgdzdGFydGVkGAEgASgIEg8KB21lc3NhZ2UYAiABKAkSKAoIcm90YXRpb24YAyABKAsyFi5wc3AudjEuUm90YXRpb25TdGF0dXMSDQoFcGVlcnMYBCADKAkSDwoHdHVubmVscxgFIAEoDTKsAwoNU3RhdHVzU2VydmljZRJFCglHZXRTdGF0dXMSGC5wc3AudjEuR2V0U3RhdHVzUmVxdWVzdBoZLnBzcC52MS5HZXRTdGF0dXNSZXNwb25zZSIDkAIBEksKC0xpc3RUdW5uZWxzEhoucHNwLnYxLkxpc3RUdW5uZWxzUmVxdWVzdBobLnBzcC52MS5MaXN0VHVubmVsc1Jlc3BvbnNlIgOQAgESQgoIR2V0UGlwZXMSFy5wc3AudjEuR2V0UGlwZXNSZXF1ZXN0GhgucHNwLnYxLkdldFBpcGVzUmVzcG9uc2UiA5ACARJICgpMaXN0RXZlbnRzEhkucHNwLnYxLkxpc3RFdmVudHNSZXF1ZXN0GhoucHNwLnYxLkxpc3RFdmVudHNSZXNwb25zZSIDkAIBEjoKC1dhdGNoRXZlbnRzEhoucHNwLnYxLldhdGNoRXZlbnRzUmVxdWVzdBoNLnBzcC52MS5FdmVudDABEj0KDFdhdGNoU2FtcGxlcxIbLnBzcC52MS5XYXRjaFNhbXBsZXNSZXF1ZXN0Gg4ucHNwLnYxLlNhbXBsZTABMkcKDEFkbWluU2VydmljZRI3CgZSb3RhdGUSFS5wc3AudjEuUm90YXRlUmVxdWVzdBoWLnBzcC52MS5Sb3RhdGVSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp, file_psp_v1_psp]);
 
 /**
  * @generated from message psp.v1.GetStatusRequest
@@ -231,6 +231,18 @@ export type PlaneStatus = Message<"psp.v1.PlaneStatus"> & {
    * @generated from field: repeated psp.v1.PortStatus ports = 6;
    */
   ports: PortStatus[];
+
+  /**
+   * @generated from field: psp.v1.PlaneSizes granted = 7;
+   */
+  granted?: PlaneSizes | undefined;
+
+  /**
+   * What the device was asked for first, where it had less; absent otherwise.
+   *
+   * @generated from field: psp.v1.PlaneSizes asked = 8;
+   */
+  asked?: PlaneSizes | undefined;
 };
 
 /**
@@ -239,6 +251,47 @@ export type PlaneStatus = Message<"psp.v1.PlaneStatus"> & {
  */
 export const PlaneStatusSchema: GenMessage<PlaneStatus> = /*@__PURE__*/
   messageDesc(file_psp_v1_status, 4);
+
+/**
+ * @generated from message psp.v1.PlaneSizes
+ */
+export type PlaneSizes = Message<"psp.v1.PlaneSizes"> & {
+  /**
+   * Over all pipes.
+   *
+   * @generated from field: uint32 max_entries = 1;
+   */
+  maxEntries: number;
+
+  /**
+   * @generated from field: uint32 max_crypto_ids = 2;
+   */
+  maxCryptoIds: number;
+
+  /**
+   * Of a plane in hardware: octets for what entries do, on each port; packet buffers; queues of the uplink.
+   *
+   * @generated from field: uint64 actions_memory = 3;
+   */
+  actionsMemory: bigint;
+
+  /**
+   * @generated from field: uint32 mbufs = 4;
+   */
+  mbufs: number;
+
+  /**
+   * @generated from field: uint32 queues = 5;
+   */
+  queues: number;
+};
+
+/**
+ * Describes the message psp.v1.PlaneSizes.
+ * Use `create(PlaneSizesSchema)` to create a new message.
+ */
+export const PlaneSizesSchema: GenMessage<PlaneSizes> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 5);
 
 /**
  * @generated from message psp.v1.PortStatus
@@ -284,7 +337,7 @@ export type PortStatus = Message<"psp.v1.PortStatus"> & {
  * Use `create(PortStatusSchema)` to create a new message.
  */
 export const PortStatusSchema: GenMessage<PortStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 5);
+  messageDesc(file_psp_v1_status, 6);
 
 /**
  * @generated from message psp.v1.PeerStatus
@@ -350,7 +403,7 @@ export type PeerStatus = Message<"psp.v1.PeerStatus"> & {
  * Use `create(PeerStatusSchema)` to create a new message.
  */
 export const PeerStatusSchema: GenMessage<PeerStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 6);
+  messageDesc(file_psp_v1_status, 7);
 
 /**
  * @generated from message psp.v1.TunnelCounts
@@ -389,7 +442,7 @@ export type TunnelCounts = Message<"psp.v1.TunnelCounts"> & {
  * Use `create(TunnelCountsSchema)` to create a new message.
  */
 export const TunnelCountsSchema: GenMessage<TunnelCounts> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 7);
+  messageDesc(file_psp_v1_status, 8);
 
 /**
  * @generated from message psp.v1.RotationStatus
@@ -423,7 +476,7 @@ export type RotationStatus = Message<"psp.v1.RotationStatus"> & {
  * Use `create(RotationStatusSchema)` to create a new message.
  */
 export const RotationStatusSchema: GenMessage<RotationStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 8);
+  messageDesc(file_psp_v1_status, 9);
 
 /**
  * @generated from message psp.v1.MtuStatus
@@ -450,7 +503,7 @@ export type MtuStatus = Message<"psp.v1.MtuStatus"> & {
  * Use `create(MtuStatusSchema)` to create a new message.
  */
 export const MtuStatusSchema: GenMessage<MtuStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 9);
+  messageDesc(file_psp_v1_status, 10);
 
 /**
  * @generated from message psp.v1.ListTunnelsRequest
@@ -483,7 +536,7 @@ export type ListTunnelsRequest = Message<"psp.v1.ListTunnelsRequest"> & {
  * Use `create(ListTunnelsRequestSchema)` to create a new message.
  */
 export const ListTunnelsRequestSchema: GenMessage<ListTunnelsRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 10);
+  messageDesc(file_psp_v1_status, 11);
 
 /**
  * @generated from message psp.v1.ListTunnelsResponse
@@ -505,7 +558,7 @@ export type ListTunnelsResponse = Message<"psp.v1.ListTunnelsResponse"> & {
  * Use `create(ListTunnelsResponseSchema)` to create a new message.
  */
 export const ListTunnelsResponseSchema: GenMessage<ListTunnelsResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 11);
+  messageDesc(file_psp_v1_status, 12);
 
 /**
  * @generated from message psp.v1.Tunnel
@@ -559,7 +612,7 @@ export type Tunnel = Message<"psp.v1.Tunnel"> & {
  * Use `create(TunnelSchema)` to create a new message.
  */
 export const TunnelSchema: GenMessage<Tunnel> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 12);
+  messageDesc(file_psp_v1_status, 13);
 
 /**
  * @generated from message psp.v1.Sa
@@ -601,7 +654,7 @@ export type Sa = Message<"psp.v1.Sa"> & {
  * Use `create(SaSchema)` to create a new message.
  */
 export const SaSchema: GenMessage<Sa> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 13);
+  messageDesc(file_psp_v1_status, 14);
 
 /**
  * @generated from message psp.v1.GetPipesRequest
@@ -614,7 +667,7 @@ export type GetPipesRequest = Message<"psp.v1.GetPipesRequest"> & {
  * Use `create(GetPipesRequestSchema)` to create a new message.
  */
 export const GetPipesRequestSchema: GenMessage<GetPipesRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 14);
+  messageDesc(file_psp_v1_status, 15);
 
 /**
  * @generated from message psp.v1.GetPipesResponse
@@ -631,7 +684,7 @@ export type GetPipesResponse = Message<"psp.v1.GetPipesResponse"> & {
  * Use `create(GetPipesResponseSchema)` to create a new message.
  */
 export const GetPipesResponseSchema: GenMessage<GetPipesResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 15);
+  messageDesc(file_psp_v1_status, 16);
 
 /**
  * @generated from message psp.v1.PipeStatus
@@ -680,7 +733,7 @@ export type PipeStatus = Message<"psp.v1.PipeStatus"> & {
  * Use `create(PipeStatusSchema)` to create a new message.
  */
 export const PipeStatusSchema: GenMessage<PipeStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 16);
+  messageDesc(file_psp_v1_status, 17);
 
 /**
  * @generated from message psp.v1.EntryStatus
@@ -707,7 +760,7 @@ export type EntryStatus = Message<"psp.v1.EntryStatus"> & {
  * Use `create(EntryStatusSchema)` to create a new message.
  */
 export const EntryStatusSchema: GenMessage<EntryStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 17);
+  messageDesc(file_psp_v1_status, 18);
 
 /**
  * @generated from message psp.v1.WatchSamplesRequest
@@ -720,7 +773,7 @@ export type WatchSamplesRequest = Message<"psp.v1.WatchSamplesRequest"> & {
  * Use `create(WatchSamplesRequestSchema)` to create a new message.
  */
 export const WatchSamplesRequestSchema: GenMessage<WatchSamplesRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 18);
+  messageDesc(file_psp_v1_status, 19);
 
 /**
  * @generated from message psp.v1.Sample
@@ -778,7 +831,7 @@ export type Sample = Message<"psp.v1.Sample"> & {
  * Use `create(SampleSchema)` to create a new message.
  */
 export const SampleSchema: GenMessage<Sample> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 19);
+  messageDesc(file_psp_v1_status, 20);
 
 /**
  * Which events: all conditions hold. A field that is not there restricts nothing.
@@ -816,7 +869,7 @@ export type EventFilter = Message<"psp.v1.EventFilter"> & {
  * Use `create(EventFilterSchema)` to create a new message.
  */
 export const EventFilterSchema: GenMessage<EventFilter> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 20);
+  messageDesc(file_psp_v1_status, 21);
 
 /**
  * @generated from message psp.v1.ListEventsRequest
@@ -840,7 +893,7 @@ export type ListEventsRequest = Message<"psp.v1.ListEventsRequest"> & {
  * Use `create(ListEventsRequestSchema)` to create a new message.
  */
 export const ListEventsRequestSchema: GenMessage<ListEventsRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 21);
+  messageDesc(file_psp_v1_status, 22);
 
 /**
  * @generated from message psp.v1.ListEventsResponse
@@ -857,7 +910,7 @@ export type ListEventsResponse = Message<"psp.v1.ListEventsResponse"> & {
  * Use `create(ListEventsResponseSchema)` to create a new message.
  */
 export const ListEventsResponseSchema: GenMessage<ListEventsResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 22);
+  messageDesc(file_psp_v1_status, 23);
 
 /**
  * @generated from message psp.v1.WatchEventsRequest
@@ -874,7 +927,7 @@ export type WatchEventsRequest = Message<"psp.v1.WatchEventsRequest"> & {
  * Use `create(WatchEventsRequestSchema)` to create a new message.
  */
 export const WatchEventsRequestSchema: GenMessage<WatchEventsRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 23);
+  messageDesc(file_psp_v1_status, 24);
 
 /**
  * @generated from message psp.v1.Event
@@ -974,7 +1027,7 @@ export type Event = Message<"psp.v1.Event"> & {
  * Use `create(EventSchema)` to create a new message.
  */
 export const EventSchema: GenMessage<Event> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 24);
+  messageDesc(file_psp_v1_status, 25);
 
 /**
  * @generated from message psp.v1.RotateRequest
@@ -991,7 +1044,7 @@ export type RotateRequest = Message<"psp.v1.RotateRequest"> & {
  * Use `create(RotateRequestSchema)` to create a new message.
  */
 export const RotateRequestSchema: GenMessage<RotateRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 25);
+  messageDesc(file_psp_v1_status, 26);
 
 /**
  * @generated from message psp.v1.RotateResponse
@@ -1028,7 +1081,7 @@ export type RotateResponse = Message<"psp.v1.RotateResponse"> & {
  * Use `create(RotateResponseSchema)` to create a new message.
  */
 export const RotateResponseSchema: GenMessage<RotateResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 26);
+  messageDesc(file_psp_v1_status, 27);
 
 /**
  * @generated from service psp.v1.StatusService
