@@ -143,17 +143,24 @@ doca_error_t doca_devinfo_rep_get_iface_name(const struct doca_devinfo_rep *info
 	return copy_name(info->name, name, size);
 }
 
+/* "pf0hpf": the kernel's name for the host's own function. */
+static bool is_host_pf(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 3 && strcmp(name + len - 3, "hpf") == 0;
+}
+
 doca_error_t doca_devinfo_rep_get_pci_func_type(const struct doca_devinfo_rep *info,
 						enum doca_pci_func_type *type)
 {
-	(void)info;
-	*type = DOCA_PCI_FUNC_TYPE_VF;
+	*type = is_host_pf(info->name) ? DOCA_PCI_FUNC_TYPE_PF : DOCA_PCI_FUNC_TYPE_VF;
 	return DOCA_SUCCESS;
 }
 
 doca_error_t doca_dpdk_get_rep_vf_index(const struct doca_devinfo_rep *info, uint16_t *vf)
 {
-	*vf = (uint16_t)if_nametoindex(info->name);
+	*vf = is_host_pf(info->name) ? 0 : (uint16_t)if_nametoindex(info->name);
 	return *vf != 0 ? DOCA_SUCCESS : DOCA_ERROR_NOT_FOUND;
 }
 
@@ -258,7 +265,22 @@ static doca_error_t probe_one(struct si_nic_port *port, uint8_t role, const char
 	return DOCA_SUCCESS;
 }
 
-/* "...,representor=[7]", or an interface's name there. */
+static bool host_pf(char name[IF_NAMESIZE])
+{
+	struct if_nameindex *all = if_nameindex();
+	bool found = false;
+
+	for (struct if_nameindex *one = all; !found && one != NULL && one->if_index != 0; one++) {
+		found = is_host_pf(one->if_name);
+		if (found)
+			(void)snprintf(name, IF_NAMESIZE, "%s", one->if_name);
+	}
+	if (all != NULL)
+		if_freenameindex(all);
+	return found;
+}
+
+/* "...,representor=[7]", [65535] for the host's own function, or an interface's name there. */
 static bool rep_name(const char *devargs, char name[IF_NAMESIZE])
 {
 	static const char key[] = "representor=";
@@ -269,7 +291,7 @@ static bool rep_name(const char *devargs, char name[IF_NAMESIZE])
 		return false;
 	at += sizeof(key) - 1;
 	if (sscanf(at, "[%u]", &index) == 1)
-		return if_indextoname(index, name) != NULL;
+		return index == UINT16_MAX ? host_pf(name) : if_indextoname(index, name) != NULL;
 	(void)snprintf(name, IF_NAMESIZE, "%.*s", (int)strcspn(at, ","), at);
 	return if_nametoindex(name) != 0;
 }

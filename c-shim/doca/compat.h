@@ -25,6 +25,16 @@
 #error "The DOCA plane needs DOCA 3.0 or later"
 #endif
 
+/* DPDK's word for a representor must be known; later an opened device is enough. */
+static inline bool compat_probes_by_word(void)
+{
+#if COMPAT_DOCA >= 301
+	return false;
+#else
+	return true;
+#endif
+}
+
 /* Probes the switch port and one representor. devargs without "representor="; rep_name is for 3.0 alone. */
 static inline doca_error_t compat_probe(struct doca_dev *dev, struct doca_dev_rep *rep,
 					const char *devargs, const char *rep_name)

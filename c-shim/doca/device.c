@@ -95,6 +95,9 @@ static void name_rep(const struct doca_devinfo_rep *info, const struct psp_dp_co
 	if (type == DOCA_PCI_FUNC_TYPE_SF &&
 	    doca_dpdk_get_rep_sf_num(info, &number) == DOCA_SUCCESS)
 		(void)snprintf(out, cap, "sf[%u]", number);
+	/* The host's own function, pf0hpf: mlx5 gives its representor the number behind all VFs. */
+	if (type == DOCA_PCI_FUNC_TYPE_PF)
+		(void)snprintf(out, cap, "[%u]", UINT16_MAX);
 }
 
 static int32_t open_rep(struct psp_dp *dp, struct dpu_device *device)
@@ -125,9 +128,10 @@ static int32_t open_rep(struct psp_dp *dp, struct dpu_device *device)
 			       dpu_desc(dp, PSP_DP_PORT_HOST)->name);
 	if (result != DOCA_SUCCESS)
 		return dpu_fail_doca(dp, "the representor cannot be opened", result);
-	if (device->rep_word[0] == 0)
+	if (compat_probes_by_word() && device->rep_word[0] == 0)
 		return dp_fail(dp, PSP_DP_ENOTSUP,
-			       "the representor is no VF's or SF's: say representor");
+			       "the representor is of no kind that is known: say "
+			       "plane.dpdk_representor");
 	return 0;
 }
 

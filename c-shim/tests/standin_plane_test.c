@@ -29,6 +29,23 @@ static int32_t open_plane(void)
 	return open_with(64);
 }
 
+/* DOCA 3.0 probes by DPDK's word for it, which for the host's own function is a number of its own. */
+static void the_hosts_own_function_can_be_the_host_port(void)
+{
+	struct psp_dp_config config = {.size = sizeof(config),
+				       .max_entries = 64,
+				       .max_crypto_ids = 4,
+				       .hugepages_mb = PSP_DP_HUGEPAGES_NONE,
+				       .mbufs = 512};
+
+	CHECK(LAB_IP("link", "set", "host0", "down"));
+	CHECK(LAB_IP("link", "set", "host0", "name", "pf0hpf", "up"));
+	CHECK_EQ(ports_open(&config, "up0", "pf0hpf", PSP_DP_GUARD_AUTO, &dp, why, sizeof(why)), 0);
+	CHECK_EQ(psp_dp_close(dp), 0);
+	CHECK(LAB_IP("link", "set", "pf0hpf", "down"));
+	CHECK(LAB_IP("link", "set", "pf0hpf", "name", "host0", "up"));
+}
+
 /* "-v -v ..." or one long word. */
 static void set_words(const char *word, uint32_t n)
 {
@@ -314,6 +331,7 @@ int main(void)
 		return 1;
 	}
 	RUN(words_for_which_there_is_no_room_are_refused);
+	RUN(the_hosts_own_function_can_be_the_host_port);
 	RUN(opening_running_and_closing_change_no_interface);
 	RUN(an_mtu_that_changes_is_followed);
 	RUN(what_nobody_takes_is_the_kernels_and_counted);
