@@ -436,7 +436,9 @@ struct psp_dp_actions {
 				   shorter must have the offset of its own end, as ENCAP makes it */
 	uint16_t encap_size;  /* octets of encap_data in use */
 	uint8_t encap_data[176];
-	uint8_t reserved[32];
+	uint32_t path_mtu; /* ENCAP: octets of outer IP that the way to there carries; 0: what the
+			      uplink does. Longer packets are too big */
+	uint8_t reserved[28];
 };
 
 struct psp_dp_monitor {
@@ -588,6 +590,9 @@ enum psp_dp_event_type {
 		5, /* data: the IP packet's start; mtu: the largest that fits. Rate limited */
 	PSP_DP_EVENT_PORT =
 		6, /* port: its interface has come, gone or changed (link, MTU, MAC): psp_dp_port_query() */
+	PSP_DP_EVENT_PATH_MTU =
+		7, /* a router could not pass on a PSP packet; spi, src, dst: that packet's; mtu: octets
+		      of IP that its next link carries, 0: not said. At most 1/s for an SPI */
 };
 
 /* A record is `record_size` octets, a multiple of 8: this header, then data_len octets of data. */

@@ -404,6 +404,7 @@ function putActions(struct: Struct<"psp_dp_actions">, actions: Actions | undefin
   if (encap?.action === "encap") {
     flags |= ACTION.ENCAP | (encap.copy_dscp ? ACTION.COPY_DSCP : 0);
     struct.set("encap_size", encap.encap_data.length).setOctets("encap_data", encap.encap_data);
+    struct.set("path_mtu", encap.path_mtu ?? 0);
   }
   if (encap?.action === "decap") {
     flags |= ACTION.DECAP;
@@ -694,7 +695,7 @@ function viewOf({ buffer, byteOffset, byteLength }: Uint8Array<ArrayBuffer>): Da
 // ---- events --------------------------------------------------------------------------------------
 
 /** enum psp_dp_event_type */
-const EVENT = { MISS: 1, EXCEPTION: 2, SAMPLE: 3, SYNDROME: 4, TOO_BIG: 5, PORT: 6 };
+const EVENT = { MISS: 1, EXCEPTION: 2, SAMPLE: 3, SYNDROME: 4, TOO_BIG: 5, PORT: 6, PATH_MTU: 7 };
 
 /**
  * Decodes whole records. Data is copied out, so that `batch` may be filled again. A type that is not known
@@ -757,6 +758,14 @@ function decodeEvent(
         syndrome: nameOf(SYNDROMES, record.number("syndrome")) ?? "bad_trailer",
         srcPip: addressText(record.octets("src")),
         dstPip: addressText(record.octets("dst")),
+      };
+    case EVENT.PATH_MTU:
+      return {
+        type: "path_mtu",
+        spi: record.number("spi"),
+        src: addressText(record.octets("src")),
+        dst: addressText(record.octets("dst")),
+        mtu: record.number("mtu"),
       };
     case EVENT.TOO_BIG:
       return {

@@ -80,6 +80,8 @@ export interface Actions {
       /** Ethernet to PSP header with VC; see ENCAP in psp_dp.h for what the plane fills in. */
       readonly encap_data: Uint8Array;
       readonly copy_dscp: boolean;
+      /** Octets of outer IP that the way there carries; absent: what the uplink does. */
+      readonly path_mtu?: number;
     }
     | {
       readonly action: "decap";
@@ -311,6 +313,16 @@ export type PlaneEvent =
     readonly mtu: number;
     readonly ethSrc: string;
     readonly data: Uint8Array<ArrayBuffer>;
+  }
+  | {
+    /** A router could not pass on a PSP packet of ours. */
+    readonly type: "path_mtu";
+    readonly spi: number;
+    /** The packet's outer addresses. */
+    readonly src: string;
+    readonly dst: string;
+    /** Octets of IP that its next link carries; 0: it does not say. */
+    readonly mtu: number;
   }
   | {
     /** Its interface has come, gone or changed. */

@@ -451,7 +451,8 @@ export const LAYOUT = {
     crypt_offset: [29, 1],
     encap_size: [30, 2],
     encap_data: [32, 176],
-    reserved: [208, 32],
+    path_mtu: [208, 4],
+    reserved: [212, 28],
   },
   psp_dp_monitor: {
     ".": [0, 32],

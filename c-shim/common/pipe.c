@@ -146,6 +146,11 @@ uint32_t dp_overhead(const struct psp_dp_actions *encap)
 	return encap->encap_size - NET_ETH_LEN + PSP_ICV_LEN;
 }
 
+uint32_t dp_max_ip(const struct psp_dp_actions *encap, uint32_t uplink)
+{
+	return encap->path_mtu != 0 && encap->path_mtu < uplink ? encap->path_mtu : uplink;
+}
+
 /* An entry's own values win: those that its flags name, or that are not 0. */
 static void merge(const struct psp_dp_actions *pipe, const struct psp_dp_actions *own,
 		  struct psp_dp_actions *out)
@@ -166,6 +171,7 @@ static void merge(const struct psp_dp_actions *pipe, const struct psp_dp_actions
 	if ((own->flags & PSP_DP_ACTION_ENCAP) == 0 && own->encap_size == 0) {
 		out->encap_size = pipe->encap_size;
 		memcpy(out->encap_data, pipe->encap_data, sizeof(out->encap_data));
+		out->path_mtu = pipe->path_mtu;
 	}
 	if ((own->flags & PSP_DP_ACTION_CHECK_CRYPT_OFFSET) == 0 && own->crypt_offset == 0)
 		out->crypt_offset = pipe->crypt_offset;

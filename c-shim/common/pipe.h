@@ -74,6 +74,8 @@ void dp_rule_what(const struct dp_pipe *pipe, char what[DP_WHAT_LEN]);
 uint32_t dp_encap_psp(const struct psp_dp_actions *actions);
 /* Octets that encap_data adds to an inner IP packet: outer IP to PSP header, and the ICV. */
 uint32_t dp_overhead(const struct psp_dp_actions *encap);
+/* Octets of outer IP that may be sent by this encap_data where the uplink carries `uplink`. */
+uint32_t dp_max_ip(const struct psp_dp_actions *encap, uint32_t uplink);
 
 /* ---- entries ---- */
 

@@ -39,6 +39,7 @@ bool dpu_inspect(struct psp_dp *dp, uint32_t pipe, struct dp_packet *packet)
 	if (!dpu_tunnel_find(dp, pipe, &packet->fields, &encap))
 		return true;
 	overhead = dp_overhead(&encap);
+	max_ip = dp_max_ip(&encap, max_ip);
 	max_inner = max_ip > overhead ? max_ip - overhead : 0;
 	if (dp->base.config.mss_clamp != 0 && dp_mss_clamp(packet, max_inner))
 		dp_count_own(&dp->base.counters, 0, DP_MSS_CLAMPED, 1);

@@ -139,7 +139,8 @@
 	FIELD(psp_dp_actions, crypt_offset, 29, 1) \
 	FIELD(psp_dp_actions, encap_size, 30, 2) \
 	FIELD(psp_dp_actions, encap_data, 32, 176) \
-	FIELD(psp_dp_actions, reserved, 208, 32) \
+	FIELD(psp_dp_actions, path_mtu, 208, 4) \
+	FIELD(psp_dp_actions, reserved, 212, 28) \
 	STRUCT(psp_dp_monitor, 32) \
 	FIELD(psp_dp_monitor, size, 0, 4) \
 	FIELD(psp_dp_monitor, counter, 4, 1) \

@@ -10,6 +10,7 @@
 
 #include "../common/csum.h"
 #include "../common/net.h"
+#include "../common/path_mtu.h"
 #include "soft.h"
 
 #define SEND_TRIES 10u
@@ -204,13 +205,14 @@ static enum dp_counter seal(struct soft_worker *worker, struct soft_walk *walk,
 			    const struct soft_pipe *pipe, struct soft_tx_key *key)
 {
 	uint32_t overhead = dp_overhead(walk->packet->encap);
-	uint32_t max_inner = worker->max_ip > overhead ? worker->max_ip - overhead : 0;
+	uint32_t max_ip = dp_max_ip(walk->packet->encap, worker->max_ip);
+	uint32_t max_inner = max_ip > overhead ? max_ip - overhead : 0;
 
 	if (worker->dp->base.config.mss_clamp != 0 && dp_mss_clamp(walk->packet, max_inner))
 		soft_worker_count(worker, DP_MSS_CLAMPED, 1);
 	worker->sealing_key = key;
-	switch (soft_seal(worker->dp->base.keys.backend, worker->crypto, walk->packet, key,
-			  worker->max_ip, &worker->seal_out)) {
+	switch (soft_seal(worker->dp->base.keys.backend, worker->crypto, walk->packet, key, max_ip,
+			  &worker->seal_out)) {
 	case SOFT_SEAL_EXPIRED:
 		return DP_TX_KEY_EXPIRED;
 	case SOFT_SEAL_TOO_BIG:
@@ -290,14 +292,34 @@ static void hold(struct soft_worker *worker, const struct soft_walk *walk,
 			    worker->now_ns);
 }
 
+/* The kernel gets it too, and makes nothing of it: no socket of its own sent the packet. */
+static void report_path_mtu(struct soft_worker *worker, const struct dp_packet *packet)
+{
+	struct dp_path_mtu path;
+	struct psp_dp_event event;
+
+	if (!dp_path_mtu_read(packet, &path) ||
+	    !dp_limit_allows(&worker->path_mtus, path.spi, worker->now_ns))
+		return;
+	dp_event_describe(&event, packet, 0);
+	event.type = PSP_DP_EVENT_PATH_MTU;
+	event.spi = path.spi;
+	event.mtu = path.mtu;
+	memcpy(event.src, path.src, sizeof(event.src));
+	memcpy(event.dst, path.dst, sizeof(event.dst));
+	push(worker, &event, NULL, 0, DP_PORTS_LOST);
+}
+
 static void leave_to_kernel(struct soft_worker *worker, const struct soft_walk *walk)
 {
 	if (walk->packet->port == PSP_DP_PORT_HOST)
 		walk_drop(worker, walk, DP_HOST_UNMATCHED);
 	else if (walk->decrypted)
 		walk_drop(worker, walk, DP_DROP_PIPE);
-	else
+	else {
 		soft_worker_count(worker, DP_UPLINK_KERNEL, walk->segments);
+		report_path_mtu(worker, walk->packet);
+	}
 }
 
 static void leave_to_agent(struct soft_worker *worker, const struct soft_walk *walk,

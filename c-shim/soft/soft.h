@@ -68,7 +68,7 @@ struct soft_worker {
 	struct psp_crypto *crypto;
 	struct soft_rx_keys rx_keys;
 	struct dp_rng rng;
-	struct dp_limit syndromes, too_bigs;
+	struct dp_limit syndromes, too_bigs, path_mtus;
 	uint8_t *buffers; /* one allocation: those below */
 	uint8_t *rx_buf, *held_buf, *split_buf[SOFT_SPLIT_DEPTH];
 	uint32_t split_depth;

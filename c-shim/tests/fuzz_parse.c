@@ -11,6 +11,7 @@
 
 #include "../psp/seal.h"
 #include "../common/csum.h"
+#include "../common/path_mtu.h"
 #include "../soft/steps.h"
 
 #define CHOICES 8u
@@ -102,9 +103,12 @@ static void receive(struct dp_packet *p)
 	struct soft_out out = {join_buf, sizeof(join_buf), to_host, NULL};
 	struct soft_join join = {.out = &out};
 
+	struct dp_path_mtu path;
+
 	if (!dp_parse(p))
 		return;
 	require_offsets(p);
+	(void)dp_path_mtu_read(p, &path);
 	soft_cut(p, receive_one, &join);
 	REQUIRE(soft_join_flush(&join) == PSP_DP_OK);
 }

@@ -101,6 +101,62 @@ static void packet_that_does_not_fit_is_reported(void)
 	SUB(expect_accounts());
 }
 
+/* A router between A and B carries less than A's uplink: it says so, and the entry is told. */
+static void a_path_carries_less_than_the_uplink(void)
+{
+	struct psp_dp_event event;
+	struct psp_dp_entry_desc e;
+	struct pair pair;
+	uint8_t *icmp, *quote, data[64];
+	const uint32_t quoted = NET_IP4_LEN + NET_UDP_LEN + PSP_HEADER_LEN;
+
+	CHECK(pair_open(&pair, -1, NULL));
+	CHECK(tunnel_up(&net.a, &net.b, &pair.ga, &pair.gb, 1, &pair.ab));
+	/* From B's uplink to A's, as a frame of a router. */
+	net_udp(&sent, &net.b, &net.a, 0, quoted);
+	memcpy(sent.packet.frame, net.a.up_mac, 6);
+	icmp = sent.packet.frame + NET_ETH_LEN;
+	icmp[NET_IP4_PROTO] = NET_PROTO_ICMP;
+	dp_csum_ipv4(icmp);
+	icmp += NET_IP4_LEN;
+	quote = icmp + 8;
+	memset(icmp, 0, 8 + quoted);
+	icmp[0] = 3;
+	icmp[1] = 4;
+	psp_put16(icmp + 6, 1300);
+	quote[0] = 0x45;
+	quote[NET_IP4_PROTO] = NET_PROTO_UDP;
+	memcpy(quote + NET_IP4_SRC, net.a.pip, 4);
+	memcpy(quote + NET_IP4_DST, net.b.pip, 4);
+	psp_put16(quote + NET_IP4_LEN + NET_UDP_DST, PSP_UDP_PORT);
+	psp_put32(quote + NET_IP4_LEN + NET_UDP_LEN + 4, pair.ab.key.spi);
+	psp_put16(icmp + 2, (uint16_t)~dp_csum_fold(dp_csum_add(0, icmp, 8 + quoted)));
+	for (uint32_t i = 0; i < 20; i++)
+		CHECK_EQ(psp_dp_inject(net.b.dp, UPLINK, sent.packet.frame, sent.packet.len), 0);
+	CHECK(graph_wait(net.a.dp, DP_UPLINK_KERNEL, 20));
+	CHECK(graph_event(net.a.dp, PSP_DP_EVENT_PATH_MTU, &event, NULL, 0));
+	CHECK_EQ(event.mtu, 1300);
+	CHECK_EQ(event.spi, pair.ab.key.spi);
+	CHECK_MEM(event.dst + 12, net.b.pip, 4);
+	CHECK_MEM(event.src + 12, net.a.pip, 4);
+	/* One a second, however many come. */
+	CHECK(!graph_event(net.a.dp, PSP_DP_EVENT_PATH_MTU, &event, NULL, 0));
+
+	graph_egr_acl(&e, &net.a, &net.b, &pair.ab);
+	e.actions.path_mtu = 1300;
+	CHECK_EQ(psp_dp_entry_update(net.a.dp, pair.ab.egr_acl, &e), 0);
+	net_udp(&sent, &net.a, &net.b, 1, 1240 - 28 + 1);
+	CHECK(net_send(&net.a, &sent));
+	CHECK(graph_event(net.a.dp, PSP_DP_EVENT_TOO_BIG, &event, data, sizeof(data)));
+	CHECK_EQ(event.mtu, 1240);
+	SUB(expect_delivery(&net.a, &net.b, 1, 1240 - 28));
+	/* More than the uplink carries is what the uplink carries. */
+	e.actions.path_mtu = 9000;
+	CHECK_EQ(psp_dp_entry_update(net.a.dp, pair.ab.egr_acl, &e), 0);
+	SUB(expect_delivery(&net.a, &net.b, 1, 1440 - 28));
+	SUB(expect_accounts());
+}
+
 static void other_traffic_is_left_to_the_kernel(void)
 {
 	struct pair pair;
@@ -155,6 +211,7 @@ static void run(void)
 	RUN_CLOSED(arp_goes_to_the_agent_and_the_reply_comes_back);
 	RUN_CLOSED(storms_of_one_workload_do_not_reach_the_agent);
 	RUN_CLOSED(packet_that_does_not_fit_is_reported);
+	RUN_CLOSED(a_path_carries_less_than_the_uplink);
 	RUN_CLOSED(other_traffic_is_left_to_the_kernel);
 	RUN_CLOSED(any_thread_may_inject);
 }

@@ -19,6 +19,7 @@ import { limitWarnings } from "./logging.ts";
 import { hasManyHosts, HostPorts } from "../plane/host_ports.ts";
 import type { MetricsView } from "../model/status.ts";
 import { mtuOf } from "../plane/mtu.ts";
+import { PathMtus } from "../plane/path_mtus.ts";
 import { NextHops } from "../plane/next_hops.ts";
 import { LoopLag } from "./loop_lag.ts";
 import { type Notify, openNotify, statusLine } from "./notify.ts";
@@ -261,6 +262,7 @@ class AgentEvents implements RpcEvents {
 interface Parts {
   readonly flows: FlowTable;
   readonly hops: NextHops;
+  readonly paths: PathMtus;
   readonly uplink: Uplink;
   readonly hosts: HostPorts;
   readonly workloads: Workloads;
@@ -298,7 +300,7 @@ function assemble(
     mtu: mtuOf(config, plane.port("uplink").mtu).largestInnerPacket,
     moved: (vip, place) => followWorkload(vip, place, { flows, log }),
   });
-  const flows = new FlowTable({
+  const flows: FlowTable = new FlowTable({
     plane,
     installed,
     clock,
@@ -307,9 +309,18 @@ function assemble(
     copyDscp: config.psp.copyDscp,
     gatewayMac: config.gatewayMac,
     nextHopMac: (sa) => hops.macFor(sa),
+    pathMtu: (pip) => paths.of(pip),
     placeOf: (vip) => workloads.placeOf(vip),
     unknown: config.plane.kind === "soft" ? "agent" : "nowhere",
     maxCryptoIds: plane.granted().maxCryptoIds,
+  });
+  const paths = new PathMtus({
+    fixed: config.psp.pathMtu,
+    uplink: () => plane.port("uplink").mtu,
+    pipOf: (spi, dst) => flows.pipOf(spi, dst),
+    changed: (pip) => flows.refreshPathMtu(pip),
+    clock,
+    log,
   });
   hosts.onRemove = ({ handle }) => workloads.dropPort(handle);
   const uplink = new Uplink({
@@ -318,7 +329,7 @@ function assemble(
     log,
     changed: (mac) => flows.followUplink(mac),
   });
-  return { flows, hops, uplink, hosts, workloads, samples: new SampleHub() };
+  return { flows, hops, paths, uplink, hosts, workloads, samples: new SampleHub() };
 }
 
 /** An entry that the plane has no room for: the next packet of the workload tries again. */
@@ -340,9 +351,11 @@ function uplinkName({ plane }: Config): string {
 }
 
 /** Where this host and its peers are on the link, by the kernel. */
-function look({ uplink, hops, flows }: Parts): void {
+function look({ uplink, hops, paths, flows }: Parts): void {
   uplink.look();
-  hops.refresh(flows.outerAddresses());
+  const inUse = flows.outerAddresses();
+  hops.refresh(inUse);
+  paths.look(inUse);
 }
 
 /** Until the plane closes. */
@@ -350,7 +363,7 @@ async function pumpEvents(
   given: { core: Core; parts: Parts; plane: DataPlane },
 ): Promise<void> {
   const { core, parts, plane } = given;
-  const { workloads, samples } = parts;
+  const { workloads, samples, paths } = parts;
   for await (const batch of plane.events()) {
     for (const event of batch) {
       switch (event.type) {
@@ -362,6 +375,9 @@ async function pumpEvents(
         case "exception":
           if (event.port === plane.ports.uplink) workloads.onUndelivered(event.frame);
           else workloads.onException(event.frame, event.port);
+          break;
+        case "path_mtu":
+          paths.report(event);
           break;
         case "too_big":
           workloads.onTooBig(event);
@@ -426,6 +442,7 @@ function startStatus(
     counters: () => ({
       ...events.snapshot(),
       ...given.parts.hops.counters(),
+      ...given.parts.paths.counters(),
       ...given.parts.workloads.counters(),
     }),
     certificateExpiresAtMs: () => tls?.expiresAtMs,

@@ -37,6 +37,7 @@ export const APPLIES: { readonly [K in keyof FileForm]-?: Applies<FileForm[K]> }
     copy_dscp: "restart",
     mss_clamp: "restart",
     ttl: "restart",
+    path_mtu: "restart",
   },
   hold: "restart",
   rpc: {

@@ -173,6 +173,8 @@ const psp = section({
   copy_dscp: v.optional(bool, true),
   mss_clamp: v.optional(bool, true),
   ttl: v.optional(integer(1, 255), 64),
+  // Octets of IP that every way to a peer carries at most; without it what the uplink does, or a router says.
+  path_mtu: v.optional(integer(576, 65_535)),
 });
 
 const hold = section({

@@ -356,6 +356,7 @@ export function createCore(powers: Powers): Core {
       case "exception":
       case "sample":
       case "too_big":
+      case "path_mtu":
         return;
       default:
         return event satisfies never;

@@ -23,6 +23,8 @@ export interface EgrAclOptions extends OuterHeader {
   /** The topology samples: EGR_ACL marks the packet, PSP_ENCRYPT encrypts. */
   readonly sampling: boolean;
   readonly copyDscp: boolean;
+  /** Octets of outer IP that the way to the peer carries; undefined: what the uplink does. */
+  readonly pathMtu?: number | undefined;
   /** Handle of the workload's port, where EGR_ACL tells ports apart. */
   readonly port?: number | undefined;
 }
@@ -40,6 +42,7 @@ export function egrAclEntry(sa: TxSa, options: EgrAclOptions): EntryDescriptor {
         net_type: netType(sa.mode),
         encap_data: encapHeader(sa, options),
         copy_dscp: options.copyDscp,
+        ...(options.pathMtu === undefined ? {} : { path_mtu: options.pathMtu }),
       },
       ...(options.sampling
         ? { meta: { pkt_meta: options.cryptoId } }

@@ -45,6 +45,8 @@ export interface FlowTableOptions {
   readonly gatewayMac: string;
   /** MAC of the next hop towards an SA's peer. */
   readonly nextHopMac: (sa: TxSa) => string;
+  /** Octets of IP that the way to an outer address carries; undefined: what the uplink does. */
+  readonly pathMtu?: (pip: string) => number | undefined;
   /** Where a workload is; undefined: not known yet, and it is looked for. */
   readonly placeOf: (vip: string) => Place | undefined;
   /**
@@ -96,6 +98,8 @@ export class FlowTable implements Flows, AsyncDisposable {
   readonly #rxByVip = new Map<string, Set<number>>();
   /** Pairs by the outer address that their transmit SA sends to. */
   readonly #byPip = new Map<string, Set<string>>();
+  /** The pair that sends with an SPI. */
+  readonly #txBySpi = new Map<number, string>();
   #ethSrc: string;
 
   constructor(options: FlowTableOptions) {
@@ -148,6 +152,8 @@ export class FlowTable implements Flows, AsyncDisposable {
         tx.entry = this.#add("EGR_ACL", () => this.#txEntry(tx));
       }
       this.#tx.set(pair, tx);
+      if (old !== undefined) this.#forgetSpi(old.sa.spi, pair);
+      this.#txBySpi.set(sa.spi, pair);
       if (old === undefined) index(this.#txByVip, sa.localVip, pair);
       if (old?.sa.pip !== sa.pip) {
         if (old !== undefined) unindex(this.#byPip, old.sa.pip, pair);
@@ -177,6 +183,7 @@ export class FlowTable implements Flows, AsyncDisposable {
     if (tx === undefined) return;
     if (tx.entry !== undefined) this.#o.plane.removeEntry(tx.entry);
     this.#tx.delete(pairKey(pair));
+    this.#forgetSpi(tx.sa.spi, pairKey(pair));
     unindex(this.#byPip, tx.sa.pip, pairKey(pair));
     unindex(this.#txByVip, tx.sa.localVip, pairKey(pair));
     this.#retire(tx.cryptoId);
@@ -212,6 +219,24 @@ export class FlowTable implements Flows, AsyncDisposable {
       const ethDst = this.#o.nextHopMac(tx.sa);
       if (ethDst !== tx.ethDst) this.#renew(tx, ethDst);
     }
+  }
+
+  /** Asks `pathMtu` again for the transmit SAs to an outer address. */
+  refreshPathMtu(pip: string): void {
+    for (const pair of this.#byPip.get(pip) ?? []) {
+      const tx = this.#tx.get(pair);
+      if (tx !== undefined) this.#renew(tx, tx.ethDst);
+    }
+  }
+
+  /**
+   * The outer address of the transmit SA with this SPI whose packets have this destination; undefined: there is none, or
+   * another peer has given out the same SPI since.
+   */
+  pipOf(spi: number, dst: string): string | undefined {
+    const sa = this.#tx.get(this.#txBySpi.get(spi) ?? "")?.sa;
+    if (sa?.spi !== spi) return undefined;
+    return (sa.mode === "tunnel" ? sa.pip : sa.remoteVip) === dst ? sa.pip : undefined;
   }
 
   /** The uplink has another MAC: every outer header takes it. */
@@ -292,6 +317,11 @@ export class FlowTable implements Flows, AsyncDisposable {
     return this.#ports ? this.#o.placeOf(vip)?.port : undefined;
   }
 
+  /** Two peers may have given out the same number. */
+  #forgetSpi(spi: number, pair: string): void {
+    if (this.#txBySpi.get(spi) === pair) this.#txBySpi.delete(spi);
+  }
+
   #takeId(): number {
     const id = this.#ids.take();
     if (id === undefined) {
@@ -317,6 +347,7 @@ export class FlowTable implements Flows, AsyncDisposable {
       ethSrc: this.#ethSrc,
       sampling: this.#sampling,
       port,
+      pathMtu: this.#o.pathMtu?.(sa.pip),
     });
   }
 

@@ -26,5 +26,6 @@ export function mtuOf(
   uplink: number = DEFAULT_ROUTE_MTU,
 ): StatusView["mtu"] {
   const added = overhead(config);
-  return { uplink, overhead: added, largestInnerPacket: uplink - added };
+  const carries = Math.min(uplink, config.psp.pathMtu ?? uplink);
+  return { uplink, overhead: added, largestInnerPacket: carries - added };
 }

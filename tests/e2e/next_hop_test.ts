@@ -2,38 +2,13 @@
 
 /** Where packets leave for: a router of the kernel's, the peer itself, or whom the configuration names. */
 import assert from "node:assert/strict";
-import { FarNamespace } from "../support/far_namespace.ts";
 import { HOSTS } from "../support/plan.ts";
+import { separate } from "../support/router.ts";
 import { sniff } from "../support/sniff.ts";
 import { story } from "../support/story.ts";
 import { copy, ping } from "../support/traffic.ts";
 import { eventually } from "../support/wait.ts";
 import type { World } from "../support/world.ts";
-
-const ROUTER_IP = "192.168.77.254";
-
-/** Puts a router between the hosts, which knows each by a link of its own. */
-async function separate(world: World): Promise<FarNamespace> {
-  const router = world.own(await FarNamespace.make());
-  await world.mustRun("h1", ["ip", "link", "del", "uplink"]);
-  for (const [i, name] of HOSTS.entries()) {
-    const { pip, uplinkMac, ns } = world.host(name);
-    const end = `peer name uplink address ${uplinkMac} netns ${ns}`;
-    await router.ip(`link add r${i} address 02:00:00:00:99:0${i} type veth ${end}`);
-    await router.ip(`addr add ${ROUTER_IP}/32 dev r${i}`);
-    await router.ip(`link set r${i} up`);
-    await router.ip(`route add ${pip} dev r${i}`);
-    const lines = [
-      ["addr", "add", `${pip}/32`, "dev", "uplink"],
-      ["link", "set", "uplink", "up"],
-      ["route", "add", ROUTER_IP, "dev", "uplink"],
-      ["route", "add", "default", "via", ROUTER_IP, "dev", "uplink"],
-    ];
-    for (const line of lines) await world.mustRun(name, ["ip", ...line]);
-  }
-  await router.run(["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"]);
-  return router;
-}
 
 async function toMac(world: World, mac: string): Promise<void> {
   const filter = "udp dst port 1000";

@@ -70,6 +70,7 @@ export interface PeersJson {
     versions?: string[];
     mode?: "tunnel" | "transport";
     mss_clamp?: boolean;
+    path_mtu?: number;
     sample_rate_log2?: number;
     crypt_offset?: { ipv4: number; ipv6: number };
     max_crypt_offset?: { ipv4: number; ipv6: number };

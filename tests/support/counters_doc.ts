@@ -9,6 +9,7 @@ import { GUARD_COUNTERS } from "../../src/plane/guard.ts";
 import { HOST_PORT_COUNTERS } from "../../src/plane/host_ports.ts";
 import { WORKLOAD_COUNTERS } from "../../src/plane/workload_table.ts";
 import { NEXT_HOP_COUNTERS } from "../../src/plane/next_hops.ts";
+import { PATH_MTU_COUNTERS } from "../../src/plane/path_mtus.ts";
 import { SAMPLE_COUNTERS } from "../../src/plane/sample_hub.ts";
 
 const PLANE_COUNTERS = new URL("../../c-shim/common/counters.h", import.meta.url);
@@ -25,6 +26,7 @@ export function countersDoc(): string {
       ...Object.entries(FORWARDING_COUNTERS),
       ...Object.entries(GUARD_COUNTERS),
       ...Object.entries(NEXT_HOP_COUNTERS),
+      ...Object.entries(PATH_MTU_COUNTERS),
       ...Object.entries(HOST_PORT_COUNTERS),
       ...Object.entries(WORKLOAD_COUNTERS),
     ]),
