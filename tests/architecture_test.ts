@@ -2,6 +2,7 @@
 
 /** Holds ARCHITECTURE.md: who may know whom, the pictures of folders and pipes, the lists of counters and fields. */
 import assert from "node:assert/strict";
+import { COUNTER_TEXTS, COUNTERS } from "../src/agent/counter_texts.ts";
 import { picture } from "../src/cli/pipes.ts";
 import { countersDoc } from "./support/counters_doc.ts";
 import { circleOf, folderGraphDoc, folderOf, FOLDERS } from "./support/folder_graph.ts";
@@ -202,6 +203,25 @@ Deno.test("ARCHITECTURE.md draws the graph of folders", async () => {
     folderGraphDoc(),
     "put the output of tests/support/folder_graph.ts between the marks",
   );
+});
+
+Deno.test("every counter has its words, and is listed once", () => {
+  const header = Deno.readTextFileSync(new URL("c-shim/common/counters.h", ROOT));
+  const counted = [...header.matchAll(/X\(\w+, "([^"]+)"\)/g)].map(([, name]) => name);
+  assert.deepEqual(Object.keys(COUNTERS["Data plane"] ?? {}), counted);
+  const names = Object.values(COUNTERS).flatMap((texts) => Object.keys(texts));
+  assert.deepEqual(names.filter((name, i) => names.indexOf(name) !== i), []);
+  for (const [path, text] of FILES) {
+    for (
+      const [, group = "", body = ""] of text.matchAll(
+        /^export const (\w+_COUNTERS) = \{\n([^]*?)^\}/gm,
+      )
+    ) {
+      for (const [, name = ""] of body.matchAll(/^ {2}"([a-z0-9-]+)":/gm)) {
+        assert.ok(name in COUNTER_TEXTS, `${name} of ${group} in ${path} has no words`);
+      }
+    }
+  }
 });
 
 Deno.test("ARCHITECTURE.md lists every counter and log field", async () => {
