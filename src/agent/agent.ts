@@ -5,9 +5,10 @@ import process from "node:process";
 import type { DataPlane } from "../../ffi/data_plane.ts";
 import { DataPlaneError } from "../../ffi/plane.ts";
 import { dropLoading, interfaceNames, type Library, notifyManager } from "../../ffi/library.ts";
-import { reload, trustOf } from "./reload.ts";
+import { reload, type Running, trustOf } from "./reload.ts";
 import { agentStatus } from "./status.ts";
 import { type Clock, systemClock } from "../model/clock.ts";
+import { LiveConfig } from "../config/changes.ts";
 import { type Config, ConfigError } from "../config/config.ts";
 import { type Core, createCore } from "../core/core.ts";
 import { endTogether } from "./ending.ts";
@@ -42,6 +43,7 @@ import { openSaStore } from "../store/sa_store.ts";
 import { SampleHub } from "../plane/sample_hub.ts";
 import type { Sizes } from "../plane/sizes.ts";
 import { openStateDir } from "../store/state_dir.ts";
+import type { ReloadView, StatusSource } from "../model/status.ts";
 import { Tasks } from "../model/tasks.ts";
 import type { Place } from "../plane/workload_table.ts";
 import { Workloads } from "../plane/workloads.ts";
@@ -55,6 +57,8 @@ export interface RunOptions {
   readonly onHangup: (listener: () => void) => void;
   /** Reads and checks the file again, the shim filled in. Throws `ConfigError`. */
   readonly reload: () => Promise<Config>;
+  /** From now on lines of the log are written so. */
+  readonly logAs: (settings: Config["log"]) => void;
 }
 
 /** How often the machine is asked again where peers and this host are; ports say by themselves when they change. */
@@ -68,8 +72,11 @@ const LEARNED_PER_PORT = 4096;
 const FOREIGN_HOLD_OFF_MS = 1000;
 
 /** Runs until `signal` aborts; then everything is removed, upstream first. Throws what keeps it from starting. */
-export async function runAgent(config: Config, options: RunOptions): Promise<void> {
+export async function runAgent(initial: Config, options: RunOptions): Promise<void> {
   const { signal } = options;
+  const live = new LiveConfig(initial);
+  // Whoever gets it reads what is in force.
+  const config = live.view;
   const clock = systemClock();
   const log = limitWarnings(options.log, { now: () => clock.now() });
   const events = new AgentEvents(log);
@@ -101,15 +108,15 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
   const setup = stack.use(await setUpPlane(config, log));
   const { plane, installed, backend, asked } = setup;
   const notify = stack.use(openManager(setup.library, log));
-  const trust = trustOf(config);
   const insecure = tls === undefined ? { insecure: true } : { tls };
   const peers = new Peers(config);
+  const trust = trustOf(config, peers);
   // Where a peer is met on the control channel, its packets come from as well, as far as anybody knows.
   const onConnected = (peer: string, address: string) => peers.learnControl(peer, address);
   const client = stack.use(
     createRpcClient({
       id: config.id,
-      peers: config.peers,
+      peers: (id) => peers.get(id),
       trust,
       maxMessageBytes: config.rpc.maxMessageBytes,
       requirePq: config.rpc.requirePq,
@@ -144,6 +151,16 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
   stack.defer(() => endTogether(ends, clock));
   const { tls: _, ...limits } = config.rpc;
   const descriptors = listenersShare(setup.library, config, log);
+  // One after the other: what was read last must be what stands in the end.
+  let reloaded: Promise<unknown> = Promise.resolve();
+  const running = Promise.withResolvers<Running>();
+  const take = async ({ plan }: { readonly plan: boolean }): Promise<ReloadView> => {
+    const turn = reloaded.then(async () =>
+      await reload(options.reload, await running.promise, { plan })
+    );
+    reloaded = turn.catch(() => {});
+    return await turn;
+  };
   const server = await startRpcServer({
     ...limits,
     descriptors,
@@ -156,6 +173,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
   ends.push(() => server.close());
   const status = await startStatus({
     config,
+    initial,
     core,
     plane,
     installed,
@@ -175,6 +193,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
     keyExchanges: client.keyExchanges,
     descriptors,
     process: ownProcess(setup.library),
+    reload: take,
   });
   ends.push(() => status.close());
   // Nothing is loaded from here on; what kept it from starting until here may let it load again.
@@ -185,7 +204,7 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
   core.start();
   const tasks = new Tasks(log);
   ends.push(() => tasks.stop());
-  keepWarm({
+  const warm = keepWarm({
     calls: withDeadlines(client, { clock, tasks }),
     scheduler: core.scheduler,
     peers: config.peers,
@@ -195,10 +214,26 @@ export async function runAgent(config: Config, options: RunOptions): Promise<voi
     random: systemRandom(),
     tasks,
   });
-  // One after the other: what was read last must be what stands in the end.
-  let reloaded = Promise.resolve();
-  const running = { config, core, server, status, client, tls, log, notify };
-  options.onHangup(() => reloaded = reloaded.then(() => reload(options.reload, running)));
+  const { flows, workloads } = parts;
+  running.resolve({
+    live,
+    peers,
+    core,
+    server,
+    status,
+    client,
+    tls,
+    flows,
+    workloads,
+    warm,
+    hasVc: installed.topology.pipes.some(({ match_mask }) =>
+      match_mask?.tun?.psp?.vc !== undefined
+    ),
+    log,
+    logAs: options.logAs,
+    notify,
+  });
+  options.onHangup(() => void take({ plan: false }));
   const looking = setInterval(() => {
     happenings.tick();
     look(parts);
@@ -274,7 +309,7 @@ function assemble(
 ): Parts {
   const { config, peers, clock, log, setup: { plane, installed, library, hosts: opened } } = given;
   const hops = new NextHops({
-    config,
+    configured: (peer) => peers.get(peer)?.nextHopMac ?? config.plane.nextHopMac,
     log,
     query: (pip) => plane.nextHop(pip),
     changed: (pip) => flows.refreshNextHop(pip),
@@ -416,6 +451,7 @@ function openTls(config: Config, events: RpcEvents): TlsStore | undefined {
 function startStatus(
   given: {
     config: Config;
+    initial: Config;
     core: Core;
     plane: DataPlane;
     installed: InstalledTopology;
@@ -431,6 +467,7 @@ function startStatus(
     asked: Sizes | undefined;
     controlAccepts: () => boolean;
     keyExchanges: () => ReadonlyMap<string, string>;
+    reload: StatusSource["reload"];
     descriptors: Descriptors | undefined;
     process: () => MetricsView["process"];
   },
@@ -438,7 +475,8 @@ function startStatus(
   const { config, events, tls, trust, plane, controlAccepts, descriptors } = given;
   const source = agentStatus({
     ...given,
-    mtu: () => mtuOf(config, plane.port("uplink").mtu),
+    // What it depends on does not change while the agent runs.
+    mtu: () => mtuOf(given.initial, plane.port("uplink").mtu),
     counters: () => ({
       ...events.snapshot(),
       ...given.parts.hops.counters(),

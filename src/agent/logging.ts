@@ -21,14 +21,13 @@ export interface LogOptions {
 const LEVELS = ["debug", "info", "warning", "error"] as const;
 type Level = (typeof LEVELS)[number];
 
-/** A log that writes every line at once: a crash loses none. */
+/** A log that writes every line at once: a crash loses none. Level and format are read for each line. */
 export function openLog(options: LogOptions): Log {
   const { write = toStderr, wallMs = Date.now } = options;
-  const format = options.format === "json" ? formatJson() : formatText();
-  const threshold = LEVELS.indexOf(options.level);
+  const formats = { json: formatJson(), text: formatText() };
   const at = (level: Level) => (message: string, fields: LogFields = {}) => {
-    if (LEVELS.indexOf(level) < threshold) return;
-    write(format({ level, message, facts: facts(fields), timestamp: wallMs() }));
+    if (LEVELS.indexOf(level) < LEVELS.indexOf(options.level)) return;
+    write(formats[options.format]({ level, message, facts: facts(fields), timestamp: wallMs() }));
   };
   return { debug: at("debug"), info: at("info"), warn: at("warning"), error: at("error") };
 }

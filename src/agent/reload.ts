@@ -1,73 +1,205 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** SIGHUP, or the configuration file has changed: certificates and the deny list come into force. */
-import type { Config } from "../config/config.ts";
-import { differences } from "../config/file_form.ts";
+/**
+ * SIGHUP, a command, or a configuration file that has changed: what it says now comes into force, as far as an agent
+ * can take it while it runs. What it cannot take is refused with its name, and then all of it: nothing is half in force.
+ */
+import { changedKeys, type LiveConfig, peerChanges, restartKeys } from "../config/changes.ts";
+import type { Config, TlsFiles } from "../config/config.ts";
+import { sameValue } from "../config/file_form.ts";
 import type { Core } from "../core/core.ts";
+import type { DirectoryChanged, DirectoryChanges, Peers } from "../core/directory.ts";
+import { messageOf } from "../model/errors.ts";
 import type { Log } from "../model/log.ts";
-import type { Notify } from "./notify.ts";
+import type { ReloadView } from "../model/status.ts";
+import type { FlowTable } from "../plane/flow_table.ts";
+import type { Workloads } from "../plane/workloads.ts";
 import type { RpcClient } from "../rpc/client.ts";
 import { isDenied, type Trust } from "../rpc/identity.ts";
 import type { RpcServer } from "../rpc/server.ts";
 import type { StatusServer } from "../rpc/status_server.ts";
 import type { TlsStore } from "../rpc/tls_store.ts";
-import { messageOf } from "../model/errors.ts";
+import type { Notify } from "./notify.ts";
 
-/** What is told of it. */
-export interface Running {
-  /** What the agent was started with. */
-  readonly config: Config;
-  readonly core: Pick<Core, "deny">;
-  readonly server: Pick<RpcServer, "setTrust" | "presented">;
-  readonly status: Pick<StatusServer, "reload" | "setTrust">;
+/** Who follows the directory. */
+export interface Followers {
+  readonly live: Pick<LiveConfig, "view">;
+  readonly peers: Peers;
+  readonly core: Pick<Core, "change">;
+  readonly server: Pick<RpcServer, "setTrust">;
+  readonly client: Pick<RpcClient, "setTrust">;
+  readonly flows: Pick<FlowTable, "refreshNextHop">;
+  /** Greets a peer now and then. */
+  readonly warm: { add(id: string): void };
+}
+
+/** What is told of a reload. */
+export interface Running extends Followers {
+  readonly live: LiveConfig;
+  readonly core: Pick<Core, "change" | "configChanged" | "deny">;
+  readonly server: Pick<RpcServer, "setTrust" | "setLimits" | "presented">;
+  readonly status: Pick<StatusServer, "reload" | "setTrust" | "setOrigins" | "follow">;
   readonly client: Pick<RpcClient, "setTrust" | "presented">;
-  readonly tls: Pick<TlsStore, "reload"> | undefined;
+  readonly tls: Pick<TlsStore, "reload" | "follow"> | undefined;
+  readonly workloads: Pick<Workloads, "setVips">;
+  /** Whether the pipes compare virtualization cookies: without it no peer can have one. */
+  readonly hasVc: boolean;
   readonly log: Log;
+  /** From now on lines are written so. */
+  readonly logAs: (settings: Config["log"]) => void;
   readonly notify: Pick<Notify, "reloading" | "ready">;
 }
 
-/** Whom the RPC side believes. */
-export function trustOf({ domain, peers, security }: Config): Trust {
-  return { domain, peers: peers.map((peer) => peer.id), deny: security.deny };
+/** Whom the RPC side believes: the peers that there are at the moment of the question. */
+export function trustOf({ domain, security }: Config, peers: Peers): Trust {
+  return { domain, peers, deny: security.deny };
 }
 
-/** Takes the files anew. A bad one changes nothing and says so; never rejects. */
-export async function reload(read: () => Promise<Config>, running: Running): Promise<void> {
-  const { core, server, status, client, tls, log, notify } = running;
-  notify.reloading();
-  tls?.reload();
-  status.reload();
-  try {
-    const config = await read();
-    const trust = trustOf(config);
-    const { deny } = config.security;
-    // A certificate is denied, not its owner: tunnels that it opened end, and he may open new ones with another.
-    const stolen = config.peers.map(({ id }) => id).filter((id) =>
-      [server, client].some((side) => isDenied("", side.presented().get(id) ?? "", trust))
-    );
-    const denied = core.deny([...deny, ...stolen]);
-    core.deny(deny);
-    server.setTrust(trust);
-    status.setTrust(trust);
-    client.setTrust(trust, config.peers);
-    log.info("Configuration reloaded: the deny list and certificates are in force", {
-      count: denied.length,
-    });
-    const late = changedSince(running.config, config);
-    if (late.length > 0) {
-      log.warn("Other changes come into force when the agent is started again", {
-        reason: late.join(", "),
-      });
-    }
-  } catch (error) {
-    log.error("Configuration not reloaded", {
-      reason: messageOf(error),
-    });
+/** Makes changes of the directory: core, trust, client, listener and next hops follow. */
+export function follow(changes: DirectoryChanges, parts: Followers): DirectoryChanged {
+  const { live, peers, core, server, client, flows, warm } = parts;
+  const done = core.change(changes);
+  const trust = trustOf(live.view, peers);
+  client.setTrust(trust, [...changes.changed.map(({ id }) => id), ...changes.removed]);
+  server.setTrust(trust);
+  for (const { before, after } of done.changed) {
+    const pip = peers.pipOf(after.id);
+    if (before.nextHopMac !== after.nextHopMac && pip !== undefined) flows.refreshNextHop(pip);
   }
-  notify.ready();
+  for (const { id } of done.added) warm.add(id);
+  return done;
 }
 
-/** The keys of the file that say something else now; not those that a reload takes. */
-export function changedSince(before: Config, after: Config): readonly string[] {
-  return differences(before, after).filter((key) => !key.startsWith("security."));
+/**
+ * Takes the files anew, or with `plan` only says what that would do. A file that cannot be used changes nothing, and
+ * neither does one that asks for what needs a new start. Never rejects.
+ */
+export async function reload(
+  read: () => Promise<Config>,
+  running: Running,
+  { plan = false }: { readonly plan?: boolean } = {},
+): Promise<ReloadView> {
+  const { live, tls, status, log, notify } = running;
+  if (!plan) {
+    notify.reloading();
+    tls?.reload();
+    status.reload();
+  }
+  let view: ReloadView;
+  try {
+    const next = await read();
+    view = planOf(live.now, next, running);
+    if (!plan && view.done) apply(next, running);
+  } catch (error) {
+    view = { ...NOTHING, message: messageOf(error) };
+  }
+  if (plan) return view;
+  const { done, message, keys, added, removed, changed } = view;
+  if (done) {
+    log.info("Configuration reloaded", { added, removed, changed, reason: keys.join(", ") });
+  } else log.error("Configuration not reloaded", { reason: message });
+  notify.ready();
+  return view;
+}
+
+const NOTHING: ReloadView = {
+  done: false,
+  message: "",
+  added: 0,
+  removed: 0,
+  changed: 0,
+  keys: [],
+  restartKeys: [],
+};
+
+/** What a reload would do. */
+export function planOf(
+  before: Config,
+  after: Config,
+  { hasVc }: Pick<Running, "hasVc">,
+): ReloadView {
+  const { changed, removed } = peerChanges(before.peers, after.peers);
+  const known = new Set(before.peers.map(({ id }) => id));
+  const added = changed.filter(({ id }) => !known.has(id)).length;
+  const cookies = hasVc ? [] : changed.filter(({ vc }) => vc !== undefined);
+  const restart = [
+    ...restartKeys(before, after),
+    ...cookies.map(({ id }) => `peers[${id}].vc`),
+  ];
+  const counts = {
+    added,
+    removed: removed.length,
+    changed: changed.length - added,
+    keys: changedKeys(before, after).filter((key) => !restart.includes(key)),
+  };
+  return {
+    ...counts,
+    done: restart.length === 0,
+    message: restart.length === 0 ? summary(counts) : refusal(restart),
+    restartKeys: restart,
+  };
+}
+
+function summary(
+  { added, removed, changed, keys }: Omit<ReloadView, "done" | "message" | "restartKeys">,
+) {
+  const peers = added + removed + changed === 0
+    ? []
+    : [`peers: ${added} added, ${removed} removed, ${changed} changed`];
+  const parts = [...peers, ...keys];
+  return parts.length === 0 ? "Nothing has changed" : parts.join("; ");
+}
+
+function refusal(keys: readonly string[]): string {
+  return `Cannot change ${
+    keys.join(", ")
+  } while the agent runs: restart it, or take the change back; ` +
+    "nothing else of the file is in force either";
+}
+
+/** All of it can be taken. What may still fail (files of TLS) comes first. */
+function apply(next: Config, running: Running): void {
+  const { live, core, server, status, client, tls, workloads, peers, log, logAs } = running;
+  const before = live.now;
+  const keys = changedKeys(before, next);
+  const has = (prefix: string) => keys.some((key) => key.startsWith(prefix));
+  const takeTls = followed(tls, before.rpc.tls, next.rpc.tls);
+  const takeStatusTls = followed(status, before.status.tls, next.status.tls);
+
+  live.replace(next);
+  takeTls?.();
+  takeStatusTls?.();
+  if (has("log.")) logAs(next.log);
+  if (has("rpc.")) server.setLimits(next.rpc);
+  if (has("status.")) status.setOrigins(next.status.origins);
+  core.configChanged(keys);
+  const changes = peerChanges(before.peers, next.peers);
+  const vips = has("vips") ? next.vips.map(({ vip }) => vip) : undefined;
+  if (changes.changed.length + changes.removed.length > 0 || vips !== undefined) {
+    follow({ ...changes, vips }, running);
+  }
+  if (vips !== undefined) workloads.setVips(next.vips);
+  if (!has("security.")) return;
+  const trust = trustOf(next, peers);
+  // A certificate is denied, not its owner: tunnels that it opened end, and he may open new ones with another.
+  const stolen = [server, client].flatMap((side) =>
+    [...side.presented()].filter(([, print]) => isDenied("", print, trust)).map(([id]) => id)
+  );
+  const { deny } = next.security;
+  const denied = core.deny([...deny, ...stolen]);
+  core.deny(deny);
+  server.setTrust(trust);
+  status.setTrust(trust);
+  client.setTrust(trust);
+  log.info("The deny list is in force", { count: denied.length });
+}
+
+/** Takes other TLS files, where they are others. Throws `ConfigError` when they cannot be used. */
+function followed(
+  store: { follow(files: TlsFiles): () => void } | undefined,
+  before: TlsFiles | undefined,
+  after: TlsFiles | undefined,
+): (() => void) | undefined {
+  if (after === undefined || sameValue(before, after)) return undefined;
+  return store?.follow(after);
 }

@@ -1,44 +1,168 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
-import { changedSince, reload, type Running } from "./reload.ts";
+import { planOf, reload, type Running } from "./reload.ts";
+import { LiveConfig } from "../config/changes.ts";
+import { ConfigError, type TlsFiles } from "../config/config.ts";
 import { parseConfig } from "../config/load.ts";
 import { SMALLEST } from "../config/test_files.ts";
+import { Peers } from "../core/directory.ts";
 
 const configOf = (change: object) =>
   parseConfig(JSON.stringify({ ...SMALLEST, ...change }), "/etc/psp-agent/peers.json").config;
 
-Deno.test("what a reload does not take is named; what it takes is not", () => {
-  const before = configOf({});
-  assert.deepEqual(changedSince(before, configOf({})), []);
-  assert.deepEqual(changedSince(before, configOf({ security: { deny: ["h9"] } })), []);
-  assert.deepEqual(changedSince(before, configOf({ tunnel: { life: "1h" } })), [], "the default");
-  const [h2] = SMALLEST.peers;
+const [h2] = SMALLEST.peers;
+const h3 = { id: "h3", svc_address: "192.0.2.3:7443", vips: ["10.3.0.0/24"] };
+
+/** An agent that notes who was told what. */
+function running(change: object = {}, options: { readonly hasVc?: boolean } = {}) {
+  const live = new LiveConfig(configOf(change));
+  const peers = new Peers(live.view);
+  const told: string[] = [];
+  const note = (who: string) => (...args: unknown[]) => {
+    told.push(`${who} ${JSON.stringify(args[0] ?? null)}`);
+    return [] as never;
+  };
+  const store = (who: string) => ({
+    reload: () => (told.push(`${who} reload`), false),
+    follow(files: TlsFiles) {
+      if (files.cert.endsWith("/bad.crt")) throw new ConfigError("bad.crt cannot be used");
+      return () => void told.push(`${who} follow ${files.cert}`);
+    },
+  });
+  const trust = (who: string) => (t: { deny: readonly string[] }, ids?: readonly string[]) => {
+    told.push(`${who} trust ${ids ?? "all"} ${t.deny}`);
+    return 0;
+  };
+  const agent: Running = {
+    live,
+    peers,
+    core: {
+      change: (changes) => {
+        told.push(
+          `core ${changes.changed.map(({ id }) => id)} -${changes.removed} ${changes.vips}`,
+        );
+        return peers.apply(changes, 0);
+      },
+      configChanged: note("core keys"),
+      deny: (list) => (told.push(`core deny ${list}`), list),
+    },
+    server: { setTrust: trust("server"), setLimits: note("limits"), presented: () => new Map() },
+    status: { ...store("status"), setTrust: trust("status"), setOrigins: note("origins") },
+    client: { setTrust: trust("client"), presented: () => new Map([["h2", "00".repeat(32)]]) },
+    tls: store("tls"),
+    flows: { refreshNextHop: note("hop") },
+    workloads: { setVips: note("workloads") },
+    warm: { add: note("warm") },
+    hasVc: options.hasVc ?? false,
+    log: { debug: note("log"), info: note("info"), warn: note("warn"), error: note("error") },
+    logAs: note("logAs"),
+    notify: { reloading: () => {}, ready: () => {} },
+  };
+  const take = async (next: object, plan = false) => {
+    told.length = 0;
+    const view = await reload(() => Promise.resolve(configOf(next)), agent, { plan });
+    return { view, told: told.filter((line) => !/ reload$/.test(line)) };
+  };
+  return { agent, live, peers, take };
+}
+
+Deno.test("peers that come, go and are others: core, client, listener and next hops follow", async () => {
+  const { take, peers, live } = running({ peers: [h2, h3] });
+  const moved = { ...h2, next_hop_mac: "02:00:00:00:00:02", pip: "192.0.2.2" };
+  const { view, told } = await take({ peers: [moved, { ...h3, id: "h4", svc_address: "h4:1" }] });
+  assert.deepEqual(view, {
+    done: true,
+    message: "peers: 1 added, 1 removed, 1 changed",
+    added: 1,
+    removed: 1,
+    changed: 1,
+    keys: [],
+    restartKeys: [],
+  });
+  assert.deepEqual(told, [
+    "core keys []",
+    "core h2,h4 -h3 undefined",
+    "client trust h2,h4,h3 ",
+    "server trust all ",
+    'hop "192.0.2.2"',
+    'warm "h4"',
+    'info "Configuration reloaded"',
+  ]);
+  assert.deepEqual([peers.has("h3"), peers.byVip("10.3.0.1")?.id], [false, "h4"]);
+  assert.deepEqual(live.view.peers.map(({ id }) => id), ["h2", "h4"]);
+});
+
+Deno.test("what else is live is in force, each part is told of its own", async () => {
+  const { take } = running();
+  const { view, told } = await take({
+    log: { level: "debug" },
+    tunnel: { life: "5m" },
+    vips: ["10.1.0.0/25"],
+    rpc: { tls: { cert: "b.crt", key: "b.key", ca: "ca.crt" }, max_connections: 9 },
+    security: { deny: ["h2"] },
+  });
+  assert.ok(view.done, view.message);
   assert.deepEqual(
-    changedSince(before, configOf({ tunnel: { life: "2h" }, peers: [{ ...h2, vc: "1" }] })),
-    ["tunnel.life", "peers[h2].vc"],
+    told,
+    [
+      "tls follow /etc/psp-agent/b.crt",
+      'logAs {"level":"debug","format":"text"}',
+      told.find((line) => /^limits .*"maxConnections":9/.test(line)),
+      told.find((line) => /^core keys .*"tunnel.life"/.test(line)),
+      "core  - 10.1.0.0/25",
+      "client trust  h2",
+      "server trust all h2",
+      'workloads [{"vip":"10.1.0.0/25","dns":[]}]',
+      "core deny h2",
+      "core deny h2",
+      "server trust all h2",
+      "status trust all h2",
+      "client trust all h2",
+      'info "The deny list is in force"',
+      'info "Configuration reloaded"',
+    ],
   );
 });
 
-Deno.test("a reload says what it took, and what has to wait for a new start", async () => {
-  const said: string[] = [];
-  const say = (message: string, fields: object = {}) =>
-    said.push(`${message} ${JSON.stringify(fields)}`);
-  const heard: unknown[] = [];
-  const running: Running = {
-    config: configOf({}),
-    core: { deny: (list) => (heard.push(list), list) },
-    server: { setTrust: () => 0, presented: () => new Map() } as unknown as Running["server"],
-    status: { reload: () => {}, setTrust: () => {} },
-    client: { setTrust: () => {}, presented: () => new Map() },
-    tls: undefined,
-    log: { debug: say, info: say, warn: say, error: say },
-    notify: { reloading: () => {}, ready: () => {} },
-  };
-  const after = configOf({ security: { deny: ["h2"] }, psp: { ttl: 1 } });
-  await reload(() => Promise.resolve(after), running);
-  assert.deepEqual(heard, [["h2"], ["h2"]]);
-  assert.deepEqual(said, [
-    'Configuration reloaded: the deny list and certificates are in force {"count":1}',
-    'Other changes come into force when the agent is started again {"reason":"psp.ttl"}',
+Deno.test("what an agent cannot take is refused by name, and then all of it", async () => {
+  const { take, live, peers } = running();
+  const before = live.now;
+  const { view, told } = await take({ peers: [h2, h3], psp: { ttl: 1 }, pip: "192.0.2.9" });
+  assert.equal(view.done, false);
+  assert.deepEqual(view.restartKeys, ["pip", "psp.ttl"]);
+  assert.match(view.message, /^Cannot change pip, psp\.ttl while the agent runs: restart it/);
+  assert.deepEqual(told, ['error "Configuration not reloaded"']);
+  assert.deepEqual([live.now, peers.has("h3")], [before, false]);
+
+  const bad = await take({
+    peers: [h2, h3],
+    rpc: { tls: { cert: "bad.crt", key: "b.key", ca: "ca.crt" } },
+  });
+  assert.deepEqual([bad.view.done, bad.view.message], [false, "bad.crt cannot be used"]);
+  assert.deepEqual([live.now, peers.has("h3")], [before, false]);
+});
+
+Deno.test("the first virtualization cookie needs other pipes, the second one does not", () => {
+  const [before, after] = [configOf({}), configOf({ peers: [{ ...h2, vc: 7 }] })];
+  assert.deepEqual(planOf(before, after, { hasVc: false }).restartKeys, ["peers[h2].vc"]);
+  assert.ok(planOf(before, after, { hasVc: true }).done);
+});
+
+Deno.test("a plan changes nothing, and a reload of the same file says so", async () => {
+  const { take, live } = running();
+  const before = live.now;
+  const planned = await take({ peers: [h3] }, true);
+  assert.equal(planned.view.message, "peers: 1 added, 1 removed, 0 changed");
+  assert.deepEqual([planned.told, live.now], [[], before]);
+  assert.equal((await take({})).view.message, "Nothing has changed");
+});
+
+Deno.test("a certificate that is denied ends the tunnels that it opened", async () => {
+  const { take } = running();
+  const { told } = await take({ security: { deny: [`sha256:${"00".repeat(32)}`] } });
+  const print = `sha256:${"00".repeat(32)}`;
+  assert.deepEqual(told.filter((line) => line.startsWith("core deny")), [
+    `core deny ${print},h2`,
+    `core deny ${print}`,
   ]);
 });

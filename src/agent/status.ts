@@ -49,6 +49,7 @@ export interface AgentStatusParts {
   readonly process: () => MetricsView["process"];
   /** What the plane was asked for, where it has less. */
   readonly asked?: Sizes | undefined;
+  readonly reload: StatusSource["reload"];
 }
 
 /** A snapshot per question; nothing is cached. */
@@ -92,6 +93,7 @@ export function agentStatus(parts: AgentStatusParts): StatusSource {
     events: (query) => parts.happenings.list(query),
     watchEvents: (query, signal) => parts.happenings.watch(query, signal),
     rotate: async (options) => await core.rotate(options),
+    reload: parts.reload,
   };
 }
 

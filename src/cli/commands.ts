@@ -255,6 +255,19 @@ export const COMMANDS: readonly (Command | Group)[] = [
     ),
   },
   {
+    name: "reload",
+    brief: "Lets the running agent read its configuration again, and says what has changed.",
+    examples: ["psp-agent reload --plan", "psp-agent reload"],
+    parser: map(
+      object({
+        ...target,
+        json,
+        plan: toggle("--plan", message`Only say what would happen.`),
+      }),
+      (args) => async () => (await import("./reload.ts")).reload(args),
+    ),
+  },
+  {
     name: "samples",
     brief: "Shows sampled packets as they come, until interrupted.",
     examples: ["psp-agent samples", "psp-agent samples --count 100 --pcapng samples.pcapng"],
@@ -304,8 +317,11 @@ export const COMMANDS: readonly (Command | Group)[] = [
   },
   {
     name: "config",
-    brief: "Configurations of other programs.",
-    examples: ["psp-agent config import psp_gateway.json > peers.json"],
+    brief: "Compares configurations, and reads those of other programs.",
+    examples: [
+      "psp-agent config diff --config peers.json new.json",
+      "psp-agent config import psp_gateway.json > peers.json",
+    ],
     commands: CONFIG,
   },
   {

@@ -6,10 +6,22 @@ import { message } from "@optique/core/message";
 import { map, optional } from "@optique/core/modifiers";
 import { argument, option } from "@optique/core/primitives";
 import type { Command } from "./commands.ts";
-import { FILE, word } from "./options.ts";
+import { config, FILE, json, word } from "./options.ts";
 
-/** Of other programs' configurations. */
+/** Of configurations as files. */
 export const CONFIG: readonly Command[] = [
+  {
+    name: "diff",
+    brief: "Says what a reload would do if FILE took the place of the configuration.",
+    examples: [
+      "psp-agent config diff --config peers.json new.json",
+      "psp-agent config diff -c peers.json new.json --json",
+    ],
+    parser: map(
+      object({ config, json, file: argument(FILE) }),
+      (args) => async () => (await import("./config_diff.ts")).configDiff(args),
+    ),
+  },
   {
     name: "import",
     brief: "Reads the configuration of NVIDIA's PSP gateway and prints one of ours.",

@@ -25,7 +25,9 @@ interface RunArgs {
  */
 export async function run(args: RunArgs): Promise<ExitCode> {
   let first: Loaded | undefined = await load(args);
-  const log = openLog(first.config.log);
+  const settings = { ...first.config.log };
+  const log = openLog(settings);
+  const logAs = (next: Config["log"]) => void Object.assign(settings, next);
   const { signal, onHangup, hangUp } = listen(log);
   watchFiles([args.config], hangUp, { signal });
   const warned = new Set<string>();
@@ -48,7 +50,7 @@ export async function run(args: RunArgs): Promise<ExitCode> {
     try {
       config = await read();
       await waiting.release();
-      await runAgent(config, { log, signal, onHangup, reload: read });
+      await runAgent(config, { log, signal, onHangup, reload: read, logAs });
       break;
     } catch (error) {
       if (args.once || !(error instanceof EnvironmentError)) throw error;

@@ -49,6 +49,7 @@ function explained(client: StatusClient): StatusClient {
     events: (query) => each(client.events(query)),
     watchEvents: (query, signal) => each(client.watchEvents(query, signal)),
     rotate: (options) => client.rotate(options).catch(fail),
+    reload: (options) => client.reload(options).catch(fail),
     [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
   };
 }

@@ -25,6 +25,13 @@ export class Leases {
     this.#vips = vips.filter((vip) => !vip.vip.includes(":"));
   }
 
+  /** For other vips: whoever has an address that they hold too keeps it. */
+  renewed(vips: readonly LocalVip[]): Leases {
+    const next = new Leases(vips);
+    for (const [mac, { address }] of this.#byMac) next.use(address, mac);
+    return next;
+  }
+
   /** Undefined when every address is given away. */
   leaseFor(mac: string): Lease | undefined {
     const known = this.#byMac.get(mac);

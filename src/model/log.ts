@@ -4,9 +4,11 @@
 
 /** Every fact that a log line may carry. No key ever appears in one. */
 export const LOG_FIELDS = [
+  "added",
   "address",
   "attempt",
   "cause",
+  "changed",
   "code",
   "count",
   "counter",
@@ -29,6 +31,7 @@ export const LOG_FIELDS = [
   "port",
   "reason",
   "remoteVip",
+  "removed",
   "requestId",
   "rotations",
   "rxSpi",

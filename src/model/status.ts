@@ -171,6 +171,22 @@ export interface MetricsView {
   readonly texts: Readonly<Record<string, string>>;
 }
 
+/** What a reload of the configuration did, or would do. */
+export interface ReloadView {
+  /** It is in force, or would be. */
+  readonly done: boolean;
+  /** One sentence: what has changed, or why nothing has. */
+  readonly message: string;
+  /** Peers. */
+  readonly added: number;
+  readonly removed: number;
+  readonly changed: number;
+  /** Other keys that say something else, such as "tunnel.life". */
+  readonly keys: readonly string[];
+  /** Keys that an agent cannot take while it runs: one of these, and nothing is taken. */
+  readonly restartKeys: readonly string[];
+}
+
 export interface StatusSource {
   status(query?: StatusQuery): StatusView;
   metrics(): MetricsView;
@@ -183,4 +199,6 @@ export interface StatusSource {
   /** The same, and then those to come, until `signal` aborts. */
   watchEvents(query: EventQuery, signal: AbortSignal): AsyncIterable<AgentEvent>;
   rotate(options: { plan: boolean }): Promise<RotateView>;
+  /** Reads the configuration again. */
+  reload(options: { plan: boolean }): Promise<ReloadView>;
 }

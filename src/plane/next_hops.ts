@@ -2,12 +2,12 @@
 
 /** Which MAC packets to a peer leave the uplink for: as configured, a router's, or the peer's own. */
 import type { NextHop } from "../../ffi/plane.ts";
-import type { Config } from "../config/config.ts";
 import type { Log } from "../model/log.ts";
 import type { TxSa } from "../model/sa.ts";
 
 export interface NextHopsOptions {
-  readonly config: Pick<Config, "peers" | "plane">;
+  /** `next_hop_mac` of a peer, as the configuration has it now: its own, or that of all. */
+  readonly configured: (peer: string) => string | undefined;
   /** The kernel's answer; undefined: no route over the uplink. May throw. */
   readonly query: (pip: string) => NextHop | undefined;
   readonly log: Log;
@@ -42,22 +42,16 @@ const ASKED_AT_ONCE = 256;
 /** Remembers what was answered per outer address: for further SAs, and so that `refresh` can tell what changed. */
 export class NextHops {
   readonly #options: NextHopsOptions;
-  readonly #configured: ReadonlyMap<string, string>;
   readonly #known = new Map<string, Known>();
   #followed = 0n;
 
   constructor(options: NextHopsOptions) {
     this.#options = options;
-    const { peers, plane } = options.config;
-    const macs = peers.map((peer) => [peer.id, peer.nextHopMac ?? plane.nextHopMac] as const);
-    this.#configured = new Map(
-      macs.filter((pair): pair is [string, string] => pair[1] !== undefined),
-    );
   }
 
   /** The MAC for packets of this SA. The exchange's own word serves on the link, and while the kernel resolves. */
   macFor(sa: TxSa): string {
-    const configured = this.#configured.get(sa.peer);
+    const configured = this.#options.configured(sa.peer);
     if (configured !== undefined) return configured;
     const before = this.#known.get(sa.pip);
     const { router, left } = before?.settled ? before : this.#ask(sa.pip);

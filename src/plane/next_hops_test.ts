@@ -11,7 +11,7 @@ const LOG = { debug() {}, info() {}, warn() {}, error() {} } as unknown as Log;
 Deno.test("an outer address that no SA uses any more is forgotten", () => {
   const asked: string[] = [];
   const hops = new NextHops({
-    config: { peers: [], plane: {} } as never,
+    configured: () => undefined,
     query: (pip) => void asked.push(pip),
     log: LOG,
     changed: () => {},
@@ -43,7 +43,7 @@ function begin() {
     changed: [] as string[],
   };
   const hops = new NextHops({
-    config: { peers: [], plane: {} } as never,
+    configured: () => undefined,
     query: () => {
       kernel.asked++;
       if (kernel.fails) throw new Error("netlink is busy");
@@ -164,7 +164,7 @@ Deno.test("a route that is gone leaves the last router, and so does a kernel tha
 Deno.test("of very many addresses each is asked for in its turn", () => {
   const asked = new Map<string, number>();
   const hops = new NextHops({
-    config: { peers: [], plane: {} } as never,
+    configured: () => undefined,
     query: (pip) => {
       asked.set(pip, (asked.get(pip) ?? 0) + 1);
       return router(ROUTER);

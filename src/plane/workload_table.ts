@@ -67,22 +67,32 @@ export class WorkloadTable {
   /** The longest unheard first. */
   readonly #learned = new Map<string, Learned>();
   readonly #countByPort = new Map<number, number>();
-  readonly #macs = new Map<string, string>();
+  #macs: ReadonlyMap<string, string>;
   readonly #rules = new PrefixTable<PortRule>();
   readonly #counts = new Map<WorkloadCounter, bigint>();
 
   constructor(options: WorkloadTableOptions) {
     this.#options = options;
-    for (const { vip, mac } of options.vips) {
-      if (mac !== undefined && /\/(32|128)$/.test(vip)) {
-        this.#macs.set(vip.replace(/\/\d+$/, ""), mac);
-      }
-    }
+    this.#macs = macsOf(options.vips);
     for (const rule of options.rules) {
       for (const vip of rule.vips) {
         const prefix = parsePrefix(vip);
         if (prefix !== undefined) this.#rules.add(prefix, rule);
       }
+    }
+  }
+
+  /** Other vips are configured: what was learned of others goes, and a MAC that is another now is told of. */
+  setVips(vips: readonly LocalVip[], isLocal: (vip: string) => boolean): void {
+    const before = this.#macs;
+    this.#macs = macsOf(vips);
+    for (const vip of [...this.#learned.keys()]) if (!isLocal(vip)) this.forget(vip);
+    for (const vip of new Set([...before.keys(), ...this.#macs.keys()])) {
+      const mac = this.#macOf(vip);
+      if (mac === before.get(vip)) continue;
+      const learned = this.#learned.get(vip);
+      if (learned !== undefined && mac !== undefined) this.#learned.set(vip, { ...learned, mac });
+      if (isLocal(vip)) this.#options.moved(vip, this.find(vip));
     }
   }
 
@@ -226,4 +236,15 @@ export class WorkloadTable {
     const rule = this.#rules.lookup(vip);
     return rule === undefined || matchesName(rule.name, name);
   }
+}
+
+/** The MACs of single addresses, by these. */
+function macsOf(vips: readonly LocalVip[]): ReadonlyMap<string, string> {
+  return new Map(
+    vips.flatMap(({ vip, mac }) =>
+      mac !== undefined && /\/(32|128)$/.test(vip)
+        ? [[vip.replace(/\/\d+$/, ""), mac] as const]
+        : []
+    ),
+  );
 }

@@ -2,7 +2,7 @@
 
 /** The workloads behind the host ports: where they are, and what they ask their gateway. */
 import { DataPlaneError, type Plane, type PlaneEvent } from "../../ffi/plane.ts";
-import type { Config } from "../config/config.ts";
+import type { Config, LocalVip } from "../config/config.ts";
 import { answerException } from "../exceptions/answer.ts";
 import { arpProbe } from "../exceptions/arp.ts";
 import type { ExceptionContext } from "../exceptions/context.ts";
@@ -60,18 +60,18 @@ interface Waiting {
 /** Learns where workloads are, answers ARP, ND and DHCP, and reports packets that are too big. */
 export class Workloads {
   readonly #options: WorkloadsOptions;
-  readonly #context: ExceptionContext;
+  #context: ExceptionContext;
   readonly #table: WorkloadTable;
   readonly #probedAt = new Map<string, number>();
   readonly #waiting = new Map<string, Waiting>();
-  readonly #leases: Leases;
+  #leases: Leases;
   #advertisedAt = -Infinity;
 
   constructor(options: WorkloadsOptions) {
     this.#options = options;
-    const { config, peers } = options;
+    const { vips } = options.config;
     this.#table = new WorkloadTable({
-      vips: config.vips,
+      vips,
       rules: options.rules ?? [],
       ports: options.ports,
       clock: options.clock,
@@ -82,18 +82,34 @@ export class Workloads {
         if (place !== undefined) this.#deliver(vip, place);
       },
     });
-    const gateways = new Set(config.vips.flatMap((vip) => vip.gateway ?? gatewayOf(vip)));
-    const leases = this.#leases = new Leases(config.vips);
-    this.#context = {
+    this.#leases = new Leases(vips);
+    this.#context = this.#contextFor(vips);
+  }
+
+  /**
+   * Other workloads live here now: what was learned of addresses that stay is kept, and a MAC that is configured from now
+   * on, or another one, is in force at once.
+   */
+  setVips(vips: readonly LocalVip[]): void {
+    this.#leases = this.#leases.renewed(vips);
+    this.#context = this.#contextFor(vips);
+    this.#table.setVips(vips, (vip) => this.#options.peers.isLocal(vip));
+    this.#advertisedAt = -Infinity;
+  }
+
+  #contextFor(vips: readonly LocalVip[]): ExceptionContext {
+    const { config, peers, mtu } = this.#options;
+    const gateways = new Set(vips.flatMap((vip) => vip.gateway ?? gatewayOf(vip)));
+    return {
       gatewayMac: config.gatewayMac,
       gatewayLinkLocal: linkLocal(config.gatewayMac),
-      localVips: config.vips,
+      localVips: vips,
       // Whoever owns 0.0.0.0/0 owns no address of the segment: guests look there for each other's.
       answersFor: (address) =>
         gateways.has(address) || (!isLinkScope(address) && peers.byVip(address) !== undefined),
       isLocal: (address) => peers.isLocal(address),
-      mtu: options.mtu,
-      leaseFor: (mac) => leases.leaseFor(mac),
+      mtu,
+      leaseFor: (mac) => this.#leases.leaseFor(mac),
     };
   }
 
@@ -157,10 +173,10 @@ export class Workloads {
 
   /** What is due without being asked for: router advertisements, questions, what waited too long. Call it every second. */
   tick(): void {
-    const { clock, config, ports } = this.#options;
+    const { clock, ports } = this.#options;
     this.#giveUp(clock.now() - WAITING_MS);
     this.#ask(clock.now());
-    if (!config.vips.some(({ vip }) => vip.includes(":"))) return;
+    if (!this.#context.localVips.some(({ vip }) => vip.includes(":"))) return;
     if (clock.now() - this.#advertisedAt < ADVERTISE_INTERVAL_MS) return;
     const frame = unsolicitedAdvertisement(this.#context);
     const sent = ports.all().map(({ handle }) => this.#send(handle, frame));

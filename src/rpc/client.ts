@@ -51,7 +51,8 @@ export interface PeerAddress {
 export interface RpcClientOptions {
   /** The own id, which insecure mode sends along. */
   readonly id: string;
-  readonly peers: readonly PeerAddress[];
+  /** The address of a peer at the moment of the question; undefined: there is no such peer. */
+  readonly peers: (id: string) => PeerAddress | undefined;
   readonly trust: Trust;
   readonly tls?: TlsStore;
   readonly insecure?: boolean;
@@ -67,10 +68,19 @@ export interface RpcClientOptions {
   readonly onConnected?: (peer: string, address: string) => void;
 }
 
+/** Peers that do not change, as `RpcClientOptions.peers`. */
+export function peerAddresses(...all: readonly PeerAddress[]): RpcClientOptions["peers"] {
+  const byId = new Map(all.map((peer) => [peer.id, peer]));
+  return (id) => byId.get(id);
+}
+
 /** A `TunnelClient` with connections to close. */
 export interface RpcClient extends TunnelClient, Disposable {
-  /** New peers or deny list: connections to whoever is gone or denied end at once. */
-  setTrust(trust: Trust, peers: readonly PeerAddress[]): void;
+  /**
+   * Peers have changed, or the deny list: connections to whoever is gone, elsewhere or denied end at once. `ids`: whom it
+   * concerns; absent: all.
+   */
+  setTrust(trust: Trust, ids?: readonly string[]): void;
   /** The certificate that each peer showed last, by its fingerprint. */
   presented(): ReadonlyMap<string, string>;
   /** The group of the key exchange with each peer, on the newest connection. */
@@ -100,7 +110,7 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
   refuseUnsafe(options);
   const events = options.events ?? SILENT;
   let { trust } = options;
-  let peers = byId(options.peers);
+  const { peers } = options;
   const lines = new Map<string, Line>();
   const presented = new Map<string, string>();
   const keyExchanges = new Map<string, string>();
@@ -109,7 +119,7 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
     lines.delete(id);
   };
   const lineTo = (id: string): Line => {
-    const peer = peers.get(id);
+    const peer = peers(id);
     if (peer === undefined) {
       throw new ConnectError(`Cannot call "${id}": no such peer`, Code.NotFound);
     }
@@ -215,11 +225,17 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
       return { bootEpoch };
     },
     isConnected: (peer) => lines.get(peer)?.connection.warm ?? false,
-    setTrust(nextTrust, nextPeers) {
+    setTrust(nextTrust, ids = [...lines.keys()]) {
       trust = nextTrust;
-      peers = byId(nextPeers);
-      for (const [id, line] of [...lines]) {
-        const kept = peers.get(id)?.svcAddress === line.svcAddress;
+      for (const id of ids) {
+        const address = peers(id)?.svcAddress;
+        if (address === undefined) {
+          presented.delete(id);
+          keyExchanges.delete(id);
+        }
+        const line = lines.get(id);
+        if (line === undefined) continue;
+        const kept = address === line.svcAddress;
         const wrong = line.proof && stranger(id, line.proof, trust);
         if (wrong !== undefined) end(id, wrong);
         else if (!kept || isDenied(id, "", trust)) cut(id, "the configuration has changed");
@@ -230,10 +246,6 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
     close,
     [Symbol.dispose]: close,
   };
-}
-
-function byId<P extends { readonly id: string }>(peers: readonly P[]): ReadonlyMap<string, P> {
-  return new Map(peers.map((peer) => [peer.id, peer]));
 }
 
 function refuseUnsafe(options: RpcClientOptions): void {

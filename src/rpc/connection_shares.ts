@@ -33,11 +33,12 @@ interface Guest {
 
 /** The connections of a listener, the one that did something last at the end. */
 export class ConnectionShares<T extends object> {
-  readonly #limits: ShareLimits;
+  /** Others apply to whoever comes next. */
+  limits: ShareLimits;
   readonly #guests = new Map<T, Guest>();
 
   constructor(limits: ShareLimits) {
-    this.#limits = limits;
+    this.limits = limits;
   }
 
   get size(): number {
@@ -93,7 +94,7 @@ export class ConnectionShares<T extends object> {
   }
 
   #room(address: string, identity: string | undefined): Room<T> {
-    const { total, reserve, idlePerAddress, perIdentity } = this.#limits;
+    const { total, reserve, idlePerAddress, perIdentity } = this.limits;
     const share = (evict: T | undefined): Room<T> => evict && { evict, why: "share" };
     if (identity !== undefined) {
       const own = this.#those((guest) => guest.identity === identity);

@@ -6,12 +6,29 @@
  */
 import type { SubjectAltNames } from "../pki/san.ts";
 
+/** The ids of peers. */
+export interface PeerIds {
+  has(id: string): boolean;
+  /** Those that a DNS name stands for, compared without case. */
+  named(name: string): readonly string[];
+}
+
+/** Of a list that does not change. */
+export function peerIds(ids: readonly string[]): PeerIds {
+  const known = new Set(ids);
+  const folded = Map.groupBy(known, (id) => id.toLowerCase());
+  return {
+    has: (id) => known.has(id),
+    named: (name) => folded.get(name.toLowerCase()) ?? [],
+  };
+}
+
 /** What a certificate is judged by. */
 export interface Trust {
   /** Trust domain: a SPIFFE id of another domain is foreign. */
   readonly domain: string;
-  /** Configured ids. */
-  readonly peers: readonly string[];
+  /** Who there is: as it is at the moment of the question. */
+  readonly peers: PeerIds;
   /** Ids ("h9"), SPIFFE ids, or "sha256:" and the fingerprint in hex, with or without colons. */
   readonly deny: readonly string[];
 }
@@ -40,11 +57,7 @@ export function identify(presented: Presented, trust: Trust): Identity {
   const prefix = `spiffe://${trust.domain}/psp/`;
   const spiffe = new Set(presented.uris.filter((uri) => /^spiffe:/i.test(uri)));
   // DNS names are compared without case; a DNS name that is nobody's id says nothing about identity.
-  const named = new Set(
-    presented.dns.flatMap((name) =>
-      trust.peers.filter((id) => id.toLowerCase() === name.toLowerCase())
-    ),
-  );
+  const named = new Set(presented.dns.flatMap((name) => trust.peers.named(name)));
   if (spiffe.size > 1) return contradictory([...spiffe]);
   const [uri] = spiffe;
   if (uri !== undefined && !uri.startsWith(prefix)) {
@@ -60,7 +73,7 @@ export function identify(presented: Presented, trust: Trust): Identity {
   if (isDenied(id, presented.fingerprint, trust)) {
     return refusal("denied-identity", `"${id}" is denied by the configuration`);
   }
-  if (!trust.peers.includes(id)) {
+  if (!trust.peers.has(id)) {
     return refusal("unknown-identity", `"${id}" is not among the configured peers`);
   }
   return { ok: true, peer: id };

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from "node:assert/strict";
-import { identify, type Trust } from "./identity.ts";
+import { identify, peerIds, type Trust } from "./identity.ts";
 
-const TRUST: Trust = { domain: "example.org", peers: ["h2", "h3", "H4.example.org"], deny: [] };
+const TRUST: Trust = {
+  domain: "example.org",
+  peers: peerIds(["h2", "h3", "H4.example.org"]),
+  deny: [],
+};
 const H2 = "spiffe://example.org/psp/h2";
 
 const ROWS: readonly {

@@ -89,6 +89,8 @@ export interface Listener {
   prove(carrier: Carrier, identity: string): void;
   /** Closes those connections at once, each counted and logged as `why` says; undefined: it stays. */
   drop(why: (carrier: Carrier) => Ending | undefined): number;
+  /** For connections that come from now on. */
+  setLimits(limits: Pick<ListenerOptions, "shares" | "handshakeTimeoutMs">): void;
   /** No new connections; open ones may finish what they do, at most `graceMs`. */
   close(graceMs: number): Promise<void>;
 }
@@ -111,6 +113,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     () => performance.now(),
   );
   const shares = new ConnectionShares<Carrier>(options.shares);
+  let { handshakeTimeoutMs } = options;
   /** Every connection beyond the handshake, with what closes it when it asks for nothing. */
   const carriers = new Map<Carrier, ReturnType<typeof setTimeout> | undefined>();
   const proofs = options.tls && new Proofs<Carrier>({ ...options.tls, events });
@@ -226,7 +229,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
       if (!taken) events.count("handshakes-failed");
       socket.destroy();
     };
-    const late = setTimeout(fail, options.handshakeTimeoutMs);
+    const late = setTimeout(fail, handshakeTimeoutMs);
     let paced: ReturnType<typeof setTimeout> | undefined;
     raw.set(socket, (good) => {
       clearTimeout(late);
@@ -295,6 +298,10 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     accepting: () => door.accepting(),
     proof: (carrier) => proofs?.of(carrier),
     prove: (carrier, identity) => shares.prove(carrier, identity),
+    setLimits(limits) {
+      shares.limits = limits.shares;
+      ({ handshakeTimeoutMs } = limits);
+    },
     drop(why) {
       let dropped = 0;
       for (const carrier of [...carriers.keys()]) {

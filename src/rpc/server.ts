@@ -6,6 +6,7 @@ import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { ConfigError } from "../config/config.ts";
 import type { TunnelHandler } from "../model/exchange.ts";
 import type { AdmissionLimits } from "./admission.ts";
+import type { ShareLimits } from "./connection_shares.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
 import { identify, type Identity, isDeniedCertificate, type Trust } from "./identity.ts";
 import { type Accepted, type Carrier, carrierOf, listen, type Request } from "./listener.ts";
@@ -52,8 +53,10 @@ export interface RpcServer extends AsyncDisposable {
   connections(): number;
   /** Whether it accepts connections, as far as was seen. */
   accepting(): boolean;
-  /** New peers or deny list: connections that are not welcome any more end at once. Returns how many. */
+  /** Peers have changed, or the deny list: connections that are not welcome any more end at once. Returns how many. */
   setTrust(trust: Trust): number;
+  /** For connections that come from now on. */
+  setLimits(limits: Pick<RpcServerOptions, "maxConnections" | "handshakeTimeoutMs">): void;
   /** The certificate that each peer showed last, by its fingerprint. */
   presented(): ReadonlyMap<string, string>;
   /** Lets requests under way end, at most `graceMs` (default 500). */
@@ -126,13 +129,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
         tls: { store: options.tls, clients: "required" as const, ...pick(options, ["requirePq"]) },
       }
       : {}),
-    shares: {
-      total: options.maxConnections,
-      reserve: options.tls === undefined ? 0 : Math.floor(options.maxConnections * RESERVE),
-      // Without TLS nobody proves anything, and whole laboratories are one address.
-      idlePerAddress: options.tls === undefined ? options.maxConnections : IDLE_PER_ADDRESS,
-      perIdentity: MAX_CONNECTIONS_PER_PEER,
-    },
+    shares: sharesOf(options, options.maxConnections),
     handshakeTimeoutMs: options.handshakeTimeoutMs,
     ...pick(options, [
       "idleMs",
@@ -151,8 +148,12 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     connections: listener.connections,
     accepting: listener.accepting,
     presented: () => presented,
+    setLimits({ maxConnections, handshakeTimeoutMs }) {
+      listener.setLimits({ shares: sharesOf(options, maxConnections), handshakeTimeoutMs });
+    },
     setTrust(next) {
       trust = next;
+      for (const id of [...presented.keys()]) if (!next.peers.has(id)) presented.delete(id);
       for (const entry of known.values()) entry.identity = identityOf(entry.proof, next);
       return listener.drop((carrier) => {
         const { identity } = known.get(carrier) ?? {};
@@ -163,6 +164,16 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     },
     close,
     [Symbol.asyncDispose]: () => close(),
+  };
+}
+
+function sharesOf({ tls }: Pick<RpcServerOptions, "tls">, total: number): ShareLimits {
+  return {
+    total,
+    reserve: tls === undefined ? 0 : Math.floor(total * RESERVE),
+    // Without TLS nobody proves anything, and whole laboratories are one address.
+    idlePerAddress: tls === undefined ? total : IDLE_PER_ADDRESS,
+    perIdentity: MAX_CONNECTIONS_PER_PEER,
   };
 }
 

@@ -19,6 +19,7 @@ import { fileReason } from "../config/reasons.ts";
 import type { AgentEvent, EventQuery } from "../model/events.ts";
 import type {
   PipeView,
+  ReloadView,
   RotateView,
   SampleView,
   StatusQuery,
@@ -32,6 +33,7 @@ import {
   eventFromProto,
   pipeFromProto,
   queryToProto,
+  reloadFromProto,
   rotateFromProto,
   sampleFromProto,
   statusFromProto,
@@ -64,8 +66,12 @@ export interface StatusClient extends AsyncDisposable {
   events(query: EventQuery): AsyncIterable<AgentEvent>;
   /** The same, and then those to come, until aborted. */
   watchEvents(query: EventQuery, signal: AbortSignal): AsyncIterable<AgentEvent>;
+  /** The same. Waits until it is done. */
+  reload(options: { readonly plan: boolean }): Promise<ReloadView>;
 }
 
+/** A file of very many peers takes its time. */
+const RELOAD_LIMITS = { timeoutMs: 60_000 };
 /** Tunnels in a page: what an agent tells of without a stall. */
 const PAGE_SIZE = 1000;
 
@@ -151,6 +157,7 @@ function statusClientOver(
       }
     },
     rotate: async ({ plan }) => rotateFromProto(await ask(admin.rotate({ plan }, limits))),
+    reload: async ({ plan }) => reloadFromProto(await ask(admin.reload({ plan }, RELOAD_LIMITS))),
     // Nothing is kept open between calls.
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };

@@ -14,6 +14,7 @@ import type {
   PeerView,
   PipeView,
   PortView,
+  ReloadView,
   RotateView,
   RotationView,
   SampleView,
@@ -320,6 +321,32 @@ export function sampleFromProto(message: pb.Sample): SampleView {
     length: message.length,
     data: new Uint8Array(message.data),
     lost: Number(message.lost),
+  };
+}
+
+/** To the wire. */
+export function reloadToProto(view: ReloadView): pb.ReloadResponse {
+  return create(pb.ReloadResponseSchema, {
+    done: view.done,
+    message: view.message,
+    peersAdded: view.added,
+    peersRemoved: view.removed,
+    peersChanged: view.changed,
+    keys: [...view.keys],
+    restartKeys: [...view.restartKeys],
+  });
+}
+
+/** From the wire. */
+export function reloadFromProto(message: pb.ReloadResponse): ReloadView {
+  return {
+    done: message.done,
+    message: message.message,
+    added: message.peersAdded,
+    removed: message.peersRemoved,
+    changed: message.peersChanged,
+    keys: message.keys,
+    restartKeys: message.restartKeys,
   };
 }
 

@@ -8,7 +8,7 @@
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { timingSafeEqual } from "node:crypto";
 import { isLoopback } from "../config/addresses.ts";
-import { type Config, ConfigError, EnvironmentError } from "../config/config.ts";
+import { type Config, ConfigError, EnvironmentError, type TlsFiles } from "../config/config.ts";
 import { fileReason } from "../config/reasons.ts";
 import type { StatusSource } from "../model/status.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
@@ -49,6 +49,10 @@ export interface StatusServer extends AsyncDisposable {
   setTrust(trust: Trust): void;
   /** Reads the TLS files again (SIGHUP). */
   reload(): void;
+  /** Other TLS files: throws `ConfigError` when they cannot be used, else they are in force once the result is called. */
+  follow(files: TlsFiles): () => void;
+  /** Pages of these origins may call from now on. */
+  setOrigins(origins: readonly string[]): void;
   /** Ends streams after `graceMs` (default 200). */
   close(graceMs?: number): Promise<void>;
 }
@@ -79,6 +83,7 @@ const MIN_TOKEN_OCTETS = 16;
 export async function startStatusServer(options: StatusServerOptions): Promise<StatusServer> {
   const { config, source } = options;
   let { trust } = options;
+  let { origins } = config;
   const events = options.events ?? SILENT;
   const { hostname } = splitListen(config.listen);
   const loopback = isLoopback(hostname);
@@ -127,7 +132,7 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
           () => answer(response, 421, "This address is not served under that name\n"),
         );
       }
-      switch (applyCors(request, response as Response, config.origins)) {
+      switch (applyCors(request, response as Response, origins)) {
         case "call":
           break;
         case "allowed":
@@ -190,6 +195,8 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
       });
     },
     reload: () => void store?.reload(),
+    follow: (files) => store?.follow(files) ?? (() => {}),
+    setOrigins: (next) => void (origins = next),
     close,
     [Symbol.asyncDispose]: () => close(),
   };

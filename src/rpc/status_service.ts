@@ -16,6 +16,7 @@ import {
   eventToProto,
   pipeToProto,
   queryFromProto,
+  reloadToProto,
   rotateToProto,
   sampleToProto,
   statusToProto,
@@ -106,6 +107,10 @@ export function statusRoutes(
       async rotate(request) {
         if (!request.plan) events.log("info", "Master key rotation was ordered by an operator");
         return rotateToProto(await source.rotate({ plan: request.plan }));
+      },
+      async reload(request) {
+        if (!request.plan) events.log("info", "A reload was ordered by an operator");
+        return reloadToProto(await source.reload({ plan: request.plan }));
       },
     });
   };

@@ -7,7 +7,7 @@ import { fileReason } from "../config/reasons.ts";
 import { type SubjectAltNames, subjectAltNames } from "../pki/san.ts";
 import { isSignedBy, keyRefusal, parseCertificate } from "./certificate.ts";
 import { ChainJudge, type Purpose } from "./chain.ts";
-import { identify } from "./identity.ts";
+import { identify, peerIds } from "./identity.ts";
 
 /** Whose certificate it must be; absent: any (the status listener's is for browsers). */
 export interface Owner {
@@ -114,7 +114,7 @@ export function checkOwner(
   if (names === undefined) return void wrong("its subject alternative names cannot be read");
   const found = identify({ ...names, fingerprint: "" }, {
     domain: owner.domain,
-    peers: [owner.id],
+    peers: peerIds([owner.id]),
     deny: [],
   });
   if (found.ok) return;

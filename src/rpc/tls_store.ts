@@ -43,7 +43,7 @@ const SAID: Readonly<Record<TlsWarning["kind"], string>> = {
 
 /** Owns a watcher and a timer: dispose it. */
 export class TlsStore implements Disposable {
-  readonly #files: TlsFiles;
+  #files: TlsFiles;
   readonly #options: TlsStoreOptions;
   readonly #events: RpcEvents;
   readonly #wallMs: () => number;
@@ -51,7 +51,7 @@ export class TlsStore implements Disposable {
   #current: TlsMaterial;
   #context: SecureContext | undefined;
   #judge: ChainJudge;
-  readonly #end = new AbortController();
+  #end = new AbortController();
   #poll: ReturnType<typeof setInterval> | undefined;
   #warnedOf = "";
   /** What was warned about, and when, wall clock. */
@@ -95,6 +95,21 @@ export class TlsStore implements Disposable {
     return () => this.#listeners.delete(listener);
   }
 
+  /**
+   * Other files take the place of these. Throws `ConfigError` when they cannot be used; else they come into force when
+   * the result is called.
+   */
+  follow(files: TlsFiles): () => void {
+    const fresh = loadTls(files, this.#loading());
+    return () => {
+      const isWatching = this.#poll !== undefined;
+      this.#stop();
+      this.#files = files;
+      if (isWatching) this.#start();
+      this.#take(fresh);
+    };
+  }
+
   /** Reads the files again. True when a new set came into force. Never throws: a bad set is logged once. */
   reload(): boolean {
     let fresh: TlsMaterial;
@@ -116,6 +131,11 @@ export class TlsStore implements Disposable {
       }
       return false;
     }
+    return this.#take(fresh);
+  }
+
+  /** True: it is another set than before. */
+  #take(fresh: TlsMaterial): boolean {
     this.#warnedOf = "";
     const changed = fresh.digest !== this.#current.digest;
     if (changed) this.#warned.clear();
@@ -133,9 +153,15 @@ export class TlsStore implements Disposable {
 
   /** Stops watching. */
   [Symbol.dispose](): void {
+    this.#stop();
+    this.#listeners.clear();
+  }
+
+  #stop(): void {
     this.#end.abort();
     clearInterval(this.#poll);
-    this.#listeners.clear();
+    this.#poll = undefined;
+    this.#end = new AbortController();
   }
 
   #start(): void {
@@ -151,8 +177,12 @@ export class TlsStore implements Disposable {
   }
 
   #load(): TlsMaterial {
+    return loadTls(this.#files, this.#loading());
+  }
+
+  #loading() {
     const { owner, key } = this.#options;
-    return loadTls(this.#files, { nowMs: this.#wallMs(), owner, key });
+    return { nowMs: this.#wallMs(), owner, key };
   }
 
   #warn(warnings: readonly TlsWarning[]): void {

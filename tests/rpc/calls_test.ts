@@ -11,6 +11,7 @@ import {
 } from "@connectrpc/connect-node";
 import { TunnelService } from "../../src/rpc/gen/psp/v1/tunnel_pb.ts";
 import { requestToProto } from "../../src/rpc/tunnel_codec.ts";
+import { peerAddresses } from "../../src/rpc/client.ts";
 import { CALL, clientOf, ears, Lab, recorder, request, start } from "./lab.ts";
 
 Deno.test("a peer's request reaches the handler with the identity of its certificate", async () => {
@@ -229,7 +230,7 @@ Deno.test("a peer that falls silent is noticed, and the next call opens a new co
   const { port } = proxy.address() as net.AddressInfo;
   using client = clientOf(server, {
     tls: lab.store("h1"),
-    peers: [{ id: "h2", svcAddress: `127.0.0.1:${port}` }],
+    peers: peerAddresses({ id: "h2", svcAddress: `127.0.0.1:${port}` }),
     pingIntervalMs: 100,
     pingTimeoutMs: 500,
   });
@@ -289,7 +290,7 @@ Deno.test("a call says that it leaves, never when nobody could be reached", asyn
   const { port } = silent.address() as net.AddressInfo;
   using other = clientOf(server, {
     tls: lab.store("h1"),
-    peers: [{ id: "h2", svcAddress: `127.0.0.1:${port}` }],
+    peers: peerAddresses({ id: "h2", svcAddress: `127.0.0.1:${port}` }),
   });
   const asked = other.newTunnel("h2", request(), { timeoutMs: 300, onSent: () => sent = NaN });
   await assert.rejects(asked, (error: ExchangeError) => error.code === "deadline_exceeded");
@@ -314,7 +315,7 @@ Deno.test("both ends learn the address of a connection on which the other proved
   // Somebody else's certificate proves nothing.
   using liar = clientOf(server, {
     tls: lab.store("h1"),
-    peers: [{ id: "h3", svcAddress: `127.0.0.1:${server.address.port}` }],
+    peers: peerAddresses({ id: "h3", svcAddress: `127.0.0.1:${server.address.port}` }),
     onConnected: (peer) => seen.push(`to ${peer}`),
   });
   await assert.rejects(liar.newTunnel("h3", request(), CALL));

@@ -10,15 +10,20 @@ import type {
   TunnelHandler,
 } from "../../src/model/exchange.ts";
 import { type IssuedPaths, pkiInit, pkiIssue } from "../../src/pki/pki.ts";
-import { createRpcClient, type RpcClient, type RpcClientOptions } from "../../src/rpc/client.ts";
+import {
+  createRpcClient,
+  peerAddresses,
+  type RpcClient,
+  type RpcClientOptions,
+} from "../../src/rpc/client.ts";
 import type { RpcEvents } from "../../src/rpc/events.ts";
-import type { Trust } from "../../src/rpc/identity.ts";
+import { peerIds, type Trust } from "../../src/rpc/identity.ts";
 import { type RpcServer, type RpcServerOptions, startRpcServer } from "../../src/rpc/server.ts";
 import { TlsStore, type TlsStoreOptions } from "../../src/rpc/tls_store.ts";
 import type { PspParams } from "../../src/model/sa.ts";
 
 export const DOMAIN = "example.org";
-export const TRUST: Trust = { domain: DOMAIN, peers: ["h1", "h2", "h3"], deny: [] };
+export const TRUST: Trust = { domain: DOMAIN, peers: peerIds(["h1", "h2", "h3"]), deny: [] };
 export const MAX_BYTES = 65_536;
 
 export interface Heard extends RpcEvents {
@@ -165,7 +170,7 @@ export function start(options: Partial<RpcServerOptions> = {}): Promise<RpcServe
 export function clientOf(server: RpcServer, options: Partial<RpcClientOptions> = {}): RpcClient {
   return createRpcClient({
     id: "h1",
-    peers: [{ id: "h2", svcAddress: `127.0.0.1:${server.address.port}` }],
+    peers: peerAddresses({ id: "h2", svcAddress: `127.0.0.1:${server.address.port}` }),
     trust: TRUST,
     maxMessageBytes: MAX_BYTES,
     ...options,

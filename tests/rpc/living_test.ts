@@ -114,11 +114,10 @@ Deno.test("who is denied is cut off on both sides, counted and logged", async ()
   server.setTrust(TRUST);
 
   await call();
-  const peers = [{ id: "h2", svcAddress: `127.0.0.1:${server.address.port}` }];
-  client.setTrust({ ...TRUST, deny: ["sha256:00"] }, peers);
+  client.setTrust({ ...TRUST, deny: ["sha256:00"] });
   await call();
   assert.equal(told.counts.get("denied-identity"), undefined);
-  client.setTrust({ ...TRUST, deny: [`sha256:${theirs.current.fingerprint}`] }, peers);
+  client.setTrust({ ...TRUST, deny: [`sha256:${theirs.current.fingerprint}`] });
   await until(() => server.connections() === 0);
   assert.equal(told.counts.get("denied-identity"), 1);
   assert.match(closings(told), /"peer":"h2".*"counter":"denied-identity"/);
@@ -167,9 +166,7 @@ Deno.test("a call under way on a connection that is leaving ends, too, when its 
   await arrived.promise;
   await lab.issue("h1");
   assert.ok(tls.reload());
-  client.setTrust({ ...TRUST, deny: ["h2"] }, [
-    { id: "h2", svcAddress: `127.0.0.1:${server.address.port}` },
-  ]);
+  client.setTrust({ ...TRUST, deny: ["h2"] });
   await assert.rejects(call);
 });
 

@@ -197,8 +197,8 @@ Deno.test("our clients take tickets, and never use one", async () => {
   using client = clientOf({ address: { hostname: "", port } } as never, { tls });
   for (let i = 0; i < 3; i++) {
     await assert.rejects(client.newTunnel("h2", request(), CALL));
-    client.setTrust(TRUST, []);
-    client.setTrust(TRUST, [{ id: "h2", svcAddress: `127.0.0.1:${port}` }]);
+    client.setTrust({ ...TRUST, deny: ["h2"] });
+    client.setTrust(TRUST);
   }
   // On the agent's own host its files serve both sides.
   const asker = openStatusClient({ address: `127.0.0.1:${port}`, tls: lab.files("h2") });

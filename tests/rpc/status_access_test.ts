@@ -8,7 +8,7 @@ import * as http2 from "node:http2";
 import { Code, type ConnectError } from "@connectrpc/connect";
 import { openStatusClient } from "../../src/rpc/status_client.ts";
 import { Lab } from "./lab.ts";
-import { curl, STATUS, world } from "./status_lab.ts";
+import { curl, source, STATUS, world } from "./status_lab.ts";
 
 Deno.test("a name that is not ours is not served on loopback", async () => {
   await using w = await world();
@@ -120,6 +120,19 @@ Deno.test("rotate is there only for an admin listener", async () => {
   await using admin = await world({ admin: true });
   const view = await openStatusClient({ address: admin.address }).rotate({ plan: true });
   assert.deepEqual([view.started, view.peers, view.tunnels], [false, ["h2"], 5]);
+});
+
+Deno.test("so is reload, and all that it says arrives", async () => {
+  await using plain = await world();
+  await assert.rejects(
+    openStatusClient({ address: plain.address }).reload({ plan: true }),
+    (error: ConnectError) => error.code === Code.Unimplemented,
+  );
+  await using admin = await world({ admin: true });
+  const client = openStatusClient({ address: admin.address });
+  for (const plan of [true, false]) {
+    assert.deepEqual(await client.reload({ plan }), await source().reload({ plan }));
+  }
 });
 
 Deno.test("beyond loopback: TLS is needed, and a certificate or a token", async () => {

@@ -163,6 +163,16 @@ export function source(changes: Partial<StatusSource> = {}): StatusSource {
       yield* EVENTS.filter(({ cursor }) => cursor > after);
       await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
     },
+    reload: ({ plan }) =>
+      Promise.resolve({
+        done: !plan,
+        message: "peers: 1 added, 2 removed, 3 changed; tunnel.life",
+        added: 1,
+        removed: 2,
+        changed: 3,
+        keys: ["tunnel.life"],
+        restartKeys: ["plane.uplink"],
+      }),
     rotate: ({ plan }) =>
       Promise.resolve({
         started: !plan,

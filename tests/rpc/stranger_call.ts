@@ -7,7 +7,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { ExchangeError } from "../../src/model/exchange.ts";
 import { toConnect } from "../../src/rpc/exchange_errors.ts";
-import { createRpcClient } from "../../src/rpc/client.ts";
+import { createRpcClient, peerAddresses } from "../../src/rpc/client.ts";
 import { openStatusClient } from "../../src/rpc/status_client.ts";
 import { TlsStore } from "../../src/rpc/tls_store.ts";
 import { CALL, MAX_BYTES, request, TRUST } from "./lab.ts";
@@ -18,7 +18,7 @@ const files = { cert: `${dir}/h1.crt`, key: `${dir}/h1.key`, ca: `${dir}/ca.crt`
 using tls = new TlsStore(files, { pollMs: 0 });
 using client = createRpcClient({
   id: "h1",
-  peers: [{ id: "h2", svcAddress: address }],
+  peers: peerAddresses({ id: "h2", svcAddress: address }),
   trust: TRUST,
   tls,
   maxMessageBytes: MAX_BYTES,

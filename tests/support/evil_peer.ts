@@ -6,7 +6,8 @@
  */
 import { Key } from "../../ffi/key.ts";
 import { ExchangeError, MAX_TUNNELS_PER_REQUEST } from "../../src/model/exchange.ts";
-import { createRpcClient } from "../../src/rpc/client.ts";
+import { createRpcClient, peerAddresses } from "../../src/rpc/client.ts";
+import { peerIds } from "../../src/rpc/identity.ts";
 import { TlsStore } from "../../src/rpc/tls_store.ts";
 import { DOMAIN, tlsOf } from "./agent_config.ts";
 import { kill, spawn } from "./netns.ts";
@@ -86,8 +87,8 @@ async function attack(task: Task): Promise<EvilReport> {
   using tls = new TlsStore(task.tls, { pollMs: 0 });
   using client = createRpcClient({
     id: task.id,
-    peers: [task.target],
-    trust: { domain: DOMAIN, peers: [task.target.id], deny: [] },
+    peers: peerAddresses(task.target),
+    trust: { domain: DOMAIN, peers: peerIds([task.target.id]), deny: [] },
     tls,
     maxMessageBytes: 65_536,
   });

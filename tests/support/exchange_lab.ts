@@ -17,15 +17,16 @@ import type { CorePlane } from "../../src/core/core.ts";
 import { Peers } from "../../src/core/directory.ts";
 import { pkiInit, pkiIssue } from "../../src/pki/pki.ts";
 import { systemRandom } from "../../src/model/random.ts";
-import { createRpcClient, type RpcClient } from "../../src/rpc/client.ts";
-import type { Trust } from "../../src/rpc/identity.ts";
+import { createRpcClient, peerAddresses, type RpcClient } from "../../src/rpc/client.ts";
+import { peerIds, type Trust } from "../../src/rpc/identity.ts";
 import { type RpcServer, startRpcServer } from "../../src/rpc/server.ts";
 import { TlsStore } from "../../src/rpc/tls_store.ts";
 import { openSaStore, type SaStore } from "../../src/store/sa_store.ts";
 import { PlaneLab } from "./plane_lab.ts";
 
 export const DOMAIN = "example.org";
-const TRUST: Trust = { domain: DOMAIN, peers: ["h1", "h2"], deny: [] };
+const IDS = ["h1", "h2"];
+const TRUST: Trust = { domain: DOMAIN, peers: peerIds(IDS), deny: [] };
 const NEVER = { pending: 256, pendingPerAddress: 256, ratePerS: 1e9, burst: 1e9 };
 
 /** What a test may have otherwise. */
@@ -76,7 +77,7 @@ export class ExchangeLab implements AsyncDisposable {
     const pki = options.pki ?? `${dir}/pki`;
     if (options.pki === undefined) {
       await pkiInit({ dir: pki });
-      for (const id of TRUST.peers) await pkiIssue({ dir: pki, id, domain: DOMAIN });
+      for (const id of IDS) await pkiIssue({ dir: pki, id, domain: DOMAIN });
     }
     const planes = stack.use(await PlaneLab.open());
     await planes.install({
@@ -91,7 +92,7 @@ export class ExchangeLab implements AsyncDisposable {
     // Either needs the other's port, which is only known once it listens.
     const handlers = new Map<string, TunnelHandler>();
     const servers = new Map<string, RpcServer>();
-    for (const id of TRUST.peers) {
+    for (const id of IDS) {
       const handler: TunnelHandler = {
         newTunnel: (...args) => required(handlers, id).newTunnel(...args),
         notify: (...args) => required(handlers, id).notify(...args),
@@ -109,7 +110,7 @@ export class ExchangeLab implements AsyncDisposable {
       const tls = new TlsStore(tlsOf(pki, id), { pollMs: 0 });
       const client = stack.use(createRpcClient({
         id,
-        peers: config.peers,
+        peers: peerAddresses(...config.peers),
         trust: TRUST,
         tls,
         maxMessageBytes: config.rpc.maxMessageBytes,
@@ -170,7 +171,7 @@ export class ExchangeLab implements AsyncDisposable {
   clientOf(svcAddress: string): RpcClient {
     return createRpcClient({
       id: "h1",
-      peers: [{ id: "h2", svcAddress }],
+      peers: peerAddresses({ id: "h2", svcAddress }),
       trust: TRUST,
       tls: new TlsStore(tlsOf(this.pki, "h1"), { pollMs: 0 }),
       maxMessageBytes: 65_536,

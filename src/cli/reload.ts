@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** `psp-agent reload` */
+import { EXIT, type ExitCode, json, out } from "./io.ts";
+import type { Target } from "./options.ts";
+import { connect } from "./target.ts";
+
+/** Lets the agent read its configuration again, waits, and prints what came of it. Fails when the agent refuses. */
+export async function reload(
+  args: Target & { readonly json: boolean; readonly plan: boolean },
+): Promise<ExitCode> {
+  await using client = await connect(args);
+  const view = await client.reload({ plan: args.plan });
+  const said = args.plan ? "Would reload" : "Reloaded";
+  if (args.json) out(json(view));
+  else out(`${view.done ? `${said}: ` : ""}${view.message}\n`);
+  return view.done ? EXIT.ok : EXIT.failure;
+}
