@@ -710,6 +710,8 @@ PSP_DP_API int32_t psp_dp_unseal(uint32_t backend, const struct psp_dp_key *key,
 
 /*
  * What JavaScript may not read of this machine, a line each: "page-size 4096", "cap-eff 3400" (hexadecimal),
+ * "memlock 8388608" (octets that may be locked without a right, or "unlimited"), "verbs N M" (files of /dev/infiniband/uverbs*,
+ * and those of them that can be opened), "hugepages-mb N" (free ones, absent where the kernel has none),
  * "rmem-max 212992" and "wmem-max" (octets, absent when unknown), and for every network interface
  * "interface NAME up|down MTU" and, where the kernel forwards what comes in there, "forwards NAME BITS" (as
  * psp_dp_port_info.forwards); "guard N": whether this process could have an ingress guard, of

@@ -85,7 +85,7 @@ export class DataPlane implements Plane {
       ports: encodePorts(options.ports),
     }));
     const out = new BigUint64Array(1);
-    const err = new Uint8Array(512);
+    const err = new Uint8Array(1024);
     const status = library.symbols.psp_dp_open(config.bytes, ports, n, out, err, err.length);
     unwrap(status, what, () => new TextDecoder().decode(err.subarray(0, err.indexOf(0))));
     const handle = out[0] ?? 0n;

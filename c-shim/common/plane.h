@@ -46,7 +46,7 @@ struct dp_plane {
 	struct dp_counters counters;
 
 	pthread_mutex_t error_lock;
-	char error[256];
+	char error[512];
 };
 
 static inline struct dp_plane *dp_plane_of(struct psp_dp *dp)

@@ -7,6 +7,7 @@
 
 #include "device.h"
 #include "dpu.h"
+#include "preflight.h"
 
 /* PSP_DOCA_LOG names a file for what the SDK has to say: without it a refusal is a code and no more. */
 static void open_log(struct dpu_device *device)
@@ -42,7 +43,8 @@ static int32_t open_device(struct psp_dp *dp, struct dpu_device *device)
 
 	result = dpu_trace(&dp->trace, doca_devinfo_create_list(&list, &n), "devinfo_list");
 	if (result != DOCA_SUCCESS)
-		return dpu_fail_doca(dp, "the devices cannot be listed", result);
+		return dpu_preflight_blame(
+			dp, dpu_fail_doca(dp, "the devices cannot be listed", result));
 	result = DOCA_ERROR_NOT_FOUND;
 	for (uint32_t i = 0; i < n && device->dev == NULL; i++) {
 		if (!is_device(list[i], dpu_desc(dp, PSP_DP_PORT_UPLINK)->name))
@@ -54,11 +56,13 @@ static int32_t open_device(struct psp_dp *dp, struct dpu_device *device)
 	}
 	(void)doca_devinfo_destroy_list(list);
 	if (result == DOCA_ERROR_NOT_FOUND)
-		return dp_fail(dp, PSP_DP_ENODEV,
-			       "there is no DOCA device \"%s\" (lspci -d 15b3: lists them)",
-			       dpu_desc(dp, PSP_DP_PORT_UPLINK)->name);
-	return result == DOCA_SUCCESS ? 0
-				      : dpu_fail_doca(dp, "the device cannot be opened", result);
+		return dpu_preflight_blame(
+			dp, dp_fail(dp, PSP_DP_ENODEV,
+				    "there is no DOCA device \"%s\" (lspci -d 15b3: lists them)",
+				    dpu_desc(dp, PSP_DP_PORT_UPLINK)->name));
+	if (result == DOCA_SUCCESS)
+		return 0;
+	return dpu_preflight_blame(dp, dpu_fail_doca(dp, "the device cannot be opened", result));
 }
 
 /* ---- the representor ------------------------------------------------------------------------- */

@@ -17,6 +17,7 @@
 #include "compat.h"
 #include "dpu.h"
 #include "eal.h"
+#include "preflight.h"
 
 #define ARGS_MAX 40u
 #define NO_HUGE_MB 512 /* ordinary memory in MiB, when there are to be no hugepages */
@@ -156,10 +157,11 @@ int32_t dpu_eal_take(struct psp_dp *dp)
 		int error = rte_errno;
 
 		atomic_store(&taken, false);
-		return dp_fail(dp, error == EACCES || error == EPERM ? PSP_DP_EPERM : PSP_DP_EIO,
-			       "DPDK does not start: %s (hugepages mounted and free? cores \"%s\" "
-			       "there?)",
-			       rte_strerror(error), dp->options.cores);
+		return dpu_preflight_blame(
+			dp,
+			dp_fail(dp, error == EACCES || error == EPERM ? PSP_DP_EPERM : PSP_DP_EIO,
+				"DPDK does not start: %s (hugepages free? cores \"%s\" there?)",
+				rte_strerror(error), dp->options.cores));
 	}
 	made = true;
 	return 0;

@@ -18,6 +18,7 @@
 #include "eal.h"
 #include "mark.h"
 #include "nic.h"
+#include "preflight.h"
 
 #define DESCRIPTORS 1024u
 #define CACHE 256u
@@ -50,9 +51,12 @@ static int32_t probe(struct psp_dp *dp, struct dpu_nic *nic)
 	(void)dpu_trace(&dp->trace, result, "dpdk_probe devargs=%s representor=%s", devargs,
 			device->rep_word);
 	if (result != DOCA_SUCCESS)
-		return dpu_fail_doca(
-			dp, "the device cannot be probed (is the e-switch in switchdev mode?)",
-			result);
+		return dpu_preflight_blame(
+			dp,
+			dpu_fail_doca(
+				dp,
+				"the device cannot be probed (is the e-switch in switchdev mode?)",
+				result));
 	nic->probed = true;
 	result = doca_dpdk_get_first_port_id(device->dev, &nic->ids[PSP_DP_PORT_UPLINK]);
 	return result == DOCA_SUCCESS
@@ -127,7 +131,7 @@ static int32_t make_pool(struct psp_dp *dp, struct dpu_nic *nic)
 					    (uint16_t)(room + RTE_PKTMBUF_HEADROOM),
 					    (int)rte_socket_id());
 	return nic->pool != NULL ? 0
-				 : dp_fail(dp, PSP_DP_ENOMEM,
+				 : dp_fail(dp, PSP_DP_EBUSY,
 					   "there is no memory for %u packet buffers (hugepages?)",
 					   dp->base.config.mbufs);
 }
@@ -159,7 +163,8 @@ static int32_t start_uplink(struct psp_dp *dp, struct dpu_nic *nic)
 			error = rte_eth_tx_queue_setup(id, q, DESCRIPTORS, ANY_SOCKET, NULL);
 	}
 	if (error != 0)
-		return fail(dp, "the uplink's queues cannot be set up", error);
+		return dpu_preflight_blame(dp,
+					   fail(dp, "the uplink's queues cannot be set up", error));
 	if (compat_must_isolate())
 		isolate(dp, id);
 	error = rte_eth_dev_start(id);

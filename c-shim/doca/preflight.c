@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* readlink */
+#define _GNU_SOURCE /* readlink, secure_getenv */
 #include "preflight.h"
 
 #include <dirent.h>
@@ -8,9 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../psp/rights.h"
 #include "dpu.h"
-
-#define HUGE_DIR "/sys/kernel/mm/hugepages"
 
 /* Open vSwitch's kernel ports have it as their master, whatever the bridge. */
 static bool in_ovs(const char *interface)
@@ -57,60 +56,53 @@ static int32_t check_switch(struct psp_dp *dp, const char *device)
 	return status;
 }
 
-static long read_number(const char *path)
-{
-	char text[32] = "";
-	FILE *file = fopen(path, "re");
-
-	if (file == NULL)
-		return 0;
-	if (fgets(text, sizeof(text), file) == NULL)
-		text[0] = 0;
-	(void)fclose(file);
-	return strtol(text, NULL, 10);
-}
-
-/* MiB of free hugepages of any size; negative: this kernel has none at all. */
-static long free_hugepages(void)
-{
-	DIR *dir = opendir(HUGE_DIR);
-	struct dirent *item;
-	char path[384];
-	long mib = 0;
-
-	if (dir == NULL)
-		return -1;
-	while ((item = readdir(dir)) != NULL) {
-		long kib = 0;
-
-		if (sscanf(item->d_name, "hugepages-%ldkB", &kib) != 1)
-			continue;
-		(void)snprintf(path, sizeof(path), HUGE_DIR "/%.255s/free_hugepages", item->d_name);
-		mib += read_number(path) * kib / 1024;
-	}
-	(void)closedir(dir);
-	return mib;
-}
-
+/* Somebody else may give them back: the same again may help. */
 static int32_t check_hugepages(struct psp_dp *dp)
 {
 	long wanted = dp->options.hugepages_mb > 0 ? dp->options.hugepages_mb : 1;
-	long there = free_hugepages();
+	struct psp_rights rights;
 
+	psp_rights_look("", &rights);
 	/* 0: ordinary pages are used. */
-	if (dp->options.hugepages_mb == 0 || there < 0 || there >= wanted ||
-	    secure_getenv("PSP_DOCA_EAL") != NULL)
+	if (dp->options.hugepages_mb == 0 || rights.hugepages_mb < 0 ||
+	    rights.hugepages_mb >= wanted || secure_getenv("PSP_DOCA_EAL") != NULL)
 		return 0;
-	return dp_fail(dp, PSP_DP_ENOMEM,
-		       "%ld MiB of hugepages are free, %ld are needed (echo 1024 > " HUGE_DIR
-		       "/hugepages-2048kB/nr_hugepages)",
-		       there, wanted);
+	return dp_fail(dp, PSP_DP_EBUSY,
+		       "%ld MiB of hugepages are free, %ld are needed (echo 1024 > "
+		       "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages)",
+		       (long)rights.hugepages_mb, wanted);
+}
+
+static int32_t check_rights(struct psp_dp *dp)
+{
+	struct psp_rights rights;
+	char lack[128];
+
+	psp_rights_look("", &rights);
+	if (!psp_rights_lack(&rights, lack, sizeof(lack)))
+		return 0;
+	return dp_fail(dp, PSP_DP_EPERM, "%s: the device asks for it (docs/install.md, \"Rights\")",
+		       lack);
+}
+
+int32_t dpu_preflight_blame(struct psp_dp *dp, int32_t status)
+{
+	char why[160], said[sizeof(dp->base.error)];
+	struct psp_rights rights;
+
+	psp_rights_look("", &rights);
+	if (!psp_rights_suspect(&rights, why, sizeof(why)))
+		return status;
+	(void)snprintf(said, sizeof(said), "%s", dp->base.error);
+	return dp_fail(dp, status, "%s (docs/install.md, \"Rights\"): %s", why, said);
 }
 
 int32_t dpu_preflight(struct psp_dp *dp)
 {
-	int32_t status = check_switch(dp, dpu_desc(dp, PSP_DP_PORT_UPLINK)->name);
+	int32_t status = check_rights(dp);
 
+	if (status == 0)
+		status = check_switch(dp, dpu_desc(dp, PSP_DP_PORT_UPLINK)->name);
 	if (status == 0)
 		status = check_switch(dp, dpu_desc(dp, PSP_DP_PORT_HOST)->name);
 	return status == 0 ? check_hugepages(dp) : status;

@@ -3,9 +3,9 @@
 #include "../psp_dp.h"
 #include "forwarding.h"
 #include "nftables.h"
+#include "rights.h"
 
 #include <inttypes.h>
-#include <linux/capability.h>
 #include <net/if.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Text that grows beyond its room: then only its length counts. */
@@ -39,14 +38,19 @@ __attribute__((format(printf, 2, 3))) static void line(struct report *report, co
 	report->len += (uint32_t)n;
 }
 
-static void capabilities(struct report *report)
+static void rights(struct report *report)
 {
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
+	struct psp_rights rights;
 
-	if (syscall(SYS_capget, &header, data) == 0)
-		line(report, "cap-eff %" PRIx64 "\n",
-		     (uint64_t)data[1].effective << 32 | data[0].effective);
+	psp_rights_look("", &rights);
+	line(report, "cap-eff %" PRIx64 "\n", rights.capabilities);
+	if (rights.memlock == PSP_MEMLOCK_UNLIMITED)
+		line(report, "memlock unlimited\n");
+	else
+		line(report, "memlock %" PRIu64 "\n", rights.memlock);
+	line(report, "verbs %u %u\n", rights.verbs, rights.verbs_open);
+	if (rights.hugepages_mb >= 0)
+		line(report, "hugepages-mb %" PRId64 "\n", rights.hugepages_mb);
 }
 
 static void limit(struct report *report, const char *key, const char *path)
@@ -111,7 +115,7 @@ int32_t psp_dp_host_report(char *buf, uint32_t cap, uint32_t *len)
 	if (len == NULL || (buf == NULL && cap != 0))
 		return PSP_DP_EINVAL;
 	line(&report, "page-size %ld\n", sysconf(_SC_PAGESIZE));
-	capabilities(&report);
+	rights(&report);
 	limit(&report, "rmem-max", "/proc/sys/net/core/rmem_max");
 	limit(&report, "wmem-max", "/proc/sys/net/core/wmem_max");
 	line(&report, "guard %u\n", psp_nft_probe());

@@ -27,7 +27,15 @@ export interface Finding {
 const OLDEST_KERNEL = [4, 18] as const;
 const GOOD_KERNEL = [6, 2] as const;
 const PAGE_SIZE = 4096;
-const CAPABILITIES = { net_bind_service: 10, net_admin: 12, net_raw: 13 } as const;
+const CAPABILITIES = {
+  net_bind_service: 10,
+  net_admin: 12,
+  net_raw: 13,
+  ipc_lock: 14,
+  sys_rawio: 17,
+} as const;
+/** What mlx5 asks of whoever opens a device: DPDK, doc/guides/platform/mlx5.rst. */
+const OF_A_DEVICE = ["net_raw", "net_admin", "sys_rawio"] as const;
 /** c-shim/soft/port.c asks for that much. */
 const SOCKET_BUFFER = 32 * 2 ** 20;
 /** Before this, a clock was never set. */
@@ -44,6 +52,7 @@ export function configFindings(machine: Machine, config: Config): Finding[] {
     ...interfaces(machine, config),
     ...guard(machine, config),
     ...forwarding(machine, config),
+    ...device(machine, config),
     listenAddress(machine, config),
     descriptors(machine, config),
     connections(config),
@@ -209,6 +218,60 @@ function forwarding({ report }: Machine, { plane }: Config): Finding[] {
     const found = `on for what comes in on ${host}: it would leave in clear text`;
     return { what, verdict: "problem", found, advice: forwardingAdvice(families, host) };
   });
+}
+
+/** What the DOCA plane needs of this process to open its device: as c-shim/doca/preflight.c looks at it. */
+function device({ report }: Machine, { plane }: Config): Finding[] {
+  if (plane.kind !== "doca" || report?.capabilities === undefined) return [];
+  const { capabilities: mask, memlock, verbs, hugepagesMb } = report;
+  const has = (name: keyof typeof CAPABILITIES) =>
+    (mask & (1n << BigInt(CAPABILITIES[name]))) !== 0n;
+  const advice =
+    "run as deploy/systemd/psp-agent-doca.service does, or as root: docs/install.md, Rights";
+  const findings: Finding[] = [];
+  const add = (what: string, good: boolean, found: string, instead: string = advice) =>
+    findings.push({
+      what,
+      verdict: good ? "ok" : "problem",
+      found,
+      ...good ? {} : { advice: instead },
+    });
+  const missing = OF_A_DEVICE.filter((name) => !has(name)).map((name) =>
+    `CAP_${name.toUpperCase()}`
+  );
+  add(
+    "rights on the device",
+    missing.length === 0,
+    missing.length === 0
+      ? OF_A_DEVICE.map((name) => `CAP_${name.toUpperCase()}`).join(", ")
+      : `no ${missing.join(", no ")}`,
+  );
+  if (verbs !== undefined) {
+    const { there, open } = verbs;
+    add(
+      "files of the device",
+      open > 0,
+      there === 0
+        ? "there is no /dev/infiniband/uverbs*"
+        : `${open} of ${there} files /dev/infiniband/uverbs* can be opened`,
+    );
+  }
+  if (memlock !== undefined) {
+    const free = has("ipc_lock") || memlock === Infinity;
+    add(
+      "locked memory",
+      free,
+      free ? "as much as is needed" : `at most ${memlock / 1024} KiB, no CAP_IPC_LOCK`,
+    );
+  }
+  const wanted = plane.hugepagesMb ?? 1;
+  add(
+    "hugepages",
+    (hugepagesMb ?? 0) >= wanted,
+    `${hugepagesMb ?? 0} MiB are free, ${plane.hugepagesMb ?? "some"} are needed`,
+    "sysctl -w vm.nr_hugepages=1024, and a file of /etc/sysctl.d for the next boot: docs/doca.md, step 6",
+  );
+  return findings;
 }
 
 function listenAddress(machine: Machine, { rpc, pip }: Config): Finding {

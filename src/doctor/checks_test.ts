@@ -84,6 +84,49 @@ Deno.test("each thing that is wrong is found, with what to do", () => {
   }
 });
 
+Deno.test("what a device asks for is looked at where the plane is in hardware, and nowhere else", () => {
+  const HARDWARE = `${REPORT}memlock 65536
+verbs 2 1
+hugepages-mb 64
+`;
+  const whats = [
+    "rights on the device",
+    "files of the device",
+    "locked memory",
+    "hugepages",
+  ];
+  const { config } = parseConfig(
+    `{"id":"h1","pip":"192.0.2.1","vips":["10.1.0.0/24"],"rpc":{"insecure":true},"peers":[],
+      "plane":{"kind":"doca","pci":"03:00.0","representor":"pf0vf0"}}`,
+    "/etc/psp-agent/peers.json",
+  );
+  const look = (report: string) =>
+    configFindings(machine({}, report), config).filter(({ what }) => whats.includes(what));
+  const good = HARDWARE.replace("cap-eff 3400", "cap-eff 27000");
+  assert.deepEqual(
+    look(good).map(({ what, verdict }) => [what, verdict]),
+    whats.map((w) => [w, "ok"]),
+  );
+  assert.ok(!configFindings(machine({}, good), CONFIG).some(({ what }) => whats.includes(what)));
+  const table: [string, string, string, RegExp][] = [
+    ["rights on the device", "27000", "3000", /no CAP_SYS_RAWIO$/],
+    ["rights on the device", "27000", "20000", /no CAP_NET_RAW, no CAP_NET_ADMIN$/],
+    ["files of the device", "verbs 2 1", "verbs 0 0", /there is no \/dev\/infiniband/],
+    ["files of the device", "verbs 2 1", "verbs 2 0", /0 of 2 files/],
+    ["locked memory", "27000", "23000", /at most 64 KiB, no CAP_IPC_LOCK/],
+    ["hugepages", "hugepages-mb 64", "hugepages-mb 0", /0 MiB are free/],
+    ["hugepages", "hugepages-mb 64\n", "", /0 MiB are free/],
+  ];
+  for (const [what, from, to, found] of table) {
+    const finding = look(good.replace(from, to)).find((one) => one.what === what);
+    assert.equal(finding?.verdict, "problem", `${what}, ${to}`);
+    assert.match(finding?.found ?? "", found);
+    assert.match(finding?.advice ?? "", /docs\/(install|doca)\.md/);
+  }
+  const unlimited = good.replace("27000", "23000").replace("memlock 65536", "memlock unlimited");
+  assert.ok(look(unlimited).every(({ verdict }) => verdict === "ok"));
+});
+
 Deno.test("a guard that is required or switched off is judged so, and forwarding with it", () => {
   const verdicts = (hostGuard: "auto" | "require" | "off", guard: 0 | 1) => {
     const { plane } = CONFIG;

@@ -28,6 +28,12 @@ export interface HostReport {
   readonly pageSize: number | undefined;
   /** Bits of CAP_...; undefined when unknown. */
   readonly capabilities: bigint | undefined;
+  /** Octets that may be locked without CAP_IPC_LOCK; Infinity: as many as there are; undefined: unknown. */
+  readonly memlock: number | undefined;
+  /** Files of /dev/infiniband/uverbs*, and those of them that can be opened. */
+  readonly verbs: { readonly there: number; readonly open: number } | undefined;
+  /** Free hugepages, MiB; undefined: this kernel has none. */
+  readonly hugepagesMb: number | undefined;
   /** net.core.rmem_max and wmem_max, octets. */
   readonly rmemMax: number | undefined;
   readonly wmemMax: number | undefined;
@@ -46,9 +52,18 @@ export function parseReport(text: string): HostReport {
     return value === undefined ? undefined : Number(value);
   };
   const mask = words.find(([first]) => first === "cap-eff")?.[1];
+  const memlock = words.find(([first]) => first === "memlock")?.[1];
+  const verbs = words.find(([first]) => first === "verbs");
   return {
     pageSize: number("page-size"),
     capabilities: mask === undefined ? undefined : BigInt(`0x${mask}`),
+    memlock: memlock === "unlimited"
+      ? Infinity
+      : memlock === undefined
+      ? undefined
+      : Number(memlock),
+    verbs: verbs === undefined ? undefined : { there: Number(verbs[1]), open: Number(verbs[2]) },
+    hugepagesMb: number("hugepages-mb"),
     rmemMax: number("rmem-max"),
     wmemMax: number("wmem-max"),
     guard: number("guard"),
