@@ -182,11 +182,16 @@ struct psp_dp_port_desc {
 #define PSP_DP_ACTIONS_MEMORY_DEFAULT 0 /* what max_entries may need */
 #define PSP_DP_ACTIONS_MEMORY_MAX 2147483648
 
+/* of an entry that decapsulates */
+#define PSP_DP_REPLAY_WINDOW_MIN 1024
+#define PSP_DP_REPLAY_WINDOW_DEFAULT 4096 /* what an agent asks for by itself; 0 is no window */
+#define PSP_DP_REPLAY_WINDOW_MAX 65536
+
 #define PSP_DP_HUGEPAGES_NONE UINT32_MAX /* hugepages_mb: ordinary pages are used */
 #define PSP_DP_CPUS_MAX 512
 #define PSP_DP_PORTS_MAX 256 /* at one time */
 
-/* A line each: "field min default max\n", of psp_dp_config and psp_dp_port_desc. */
+/* A line each: "field min default max\n", of psp_dp_config, psp_dp_port_desc and psp_dp_actions. */
 PSP_DP_API int32_t psp_dp_limits(char *buf, uint32_t cap, uint32_t *len);
 
 /* What a plane cannot do yet is PSP_DP_ENOTSUP unless it is 0. */
@@ -263,7 +268,17 @@ struct psp_dp_granted {
 	uint32_t mbufs;  /* doca */
 	uint64_t hold_bytes;
 	uint64_t actions_memory; /* doca */
-	uint8_t reserved[64];
+	uint32_t features;       /* enum psp_dp_feature */
+	uint32_t pad0;
+	uint8_t reserved[56];
+};
+/* What not every plane can do. */
+enum psp_dp_feature {
+	PSP_DP_FEATURE_IV_START = 1u << 0, /* a key's IVs start where psp_dp_key.iv_start says */
+	PSP_DP_FEATURE_IV_COUNTS =
+		1u << 1, /* the IVs of a key go up one by one in the order of sealing */
+	PSP_DP_FEATURE_REPLAY_WINDOW = 1u << 2, /* PSP_DP_ACTION_CHECK_REPLAY */
+	PSP_DP_FEATURE_NETWORKS = 1u << 3, /* psp_dp_port_desc.network, psp_dp_match.meta_network */
 };
 /* What an open plane has of each size of its configuration. */
 PSP_DP_API int32_t psp_dp_granted(struct psp_dp *dp, struct psp_dp_granted *granted);
@@ -409,6 +424,11 @@ enum psp_dp_action {
 	PSP_DP_ACTION_CHECK_CRYPT_OFFSET =
 		1u << 7, /* with DECAP: a packet that was sealed with another crypt offset than
 			    crypt_offset is dropped as rx-crypt-offset */
+	PSP_DP_ACTION_CHECK_REPLAY =
+		1u
+		<< 8, /* with DECAP: an authentic packet whose IV has come by this entry, or is more than
+			    replay_window behind one that has taken its place, is dropped as rx-replay. For
+			    senders whose IVs count: a run in the upper 24 bits, a counter below 2^35 under it */
 };
 
 enum psp_dp_net_type {
@@ -438,7 +458,10 @@ struct psp_dp_actions {
 	uint8_t encap_data[176];
 	uint32_t path_mtu; /* ENCAP: octets of outer IP that the way to there carries; 0: what the
 			      uplink does. Longer packets are too big */
-	uint8_t reserved[28];
+	uint32_t
+		replay_window; /* CHECK_REPLAY: IVs; an entry keeps the size that it had first, and what has come,
+				   also while an update leaves the check out */
+	uint8_t reserved[24];
 };
 
 struct psp_dp_monitor {
@@ -544,12 +567,16 @@ struct psp_dp_key {
 	uint32_t pad1;
 	uint64_t iv_limit; /* packets that may be sealed with it; 0: 2^34. Beyond: dropped as
 			      tx-key-expired */
-	uint8_t reserved[32];
+	uint64_t iv_start; /* the first IV; 0: 1. PSP_DP_ENOTSUP where a plane lacks the feature */
+	uint8_t reserved[24];
 };
 
 /*
- * Gives crypto id 1..max a transmit key; the IV starts anew at 1. Replaces in one step. A key that
- * any id of this plane holds, or has held, is PSP_DP_EKEY: no (key, IV) pair is ever used twice.
+ * Gives crypto id 1..max a transmit key. Replaces in one step. No (key, IV) pair is ever used twice: a key that any id
+ * of this plane holds, or has held since iv_start last grew, is PSP_DP_EKEY, and so is an iv_start below the last one,
+ * or above it but among the IVs that keys were given before. Twice max_crypto_ids keys are remembered, and 65,536 at
+ * least: when so many have come with one iv_start, the next is PSP_DP_ENOSPC. A greater iv_start, beyond all IVs that
+ * were given, forgets them: what they could repeat is behind it. A plane without the feature remembers all keys.
  */
 PSP_DP_API int32_t psp_dp_crypto_set(struct psp_dp *dp, uint32_t crypto_id,
 				     const struct psp_dp_key *key);

@@ -12,6 +12,7 @@ import {
   type Domain,
   type DropReason,
   type EntryDescriptor,
+  type Feature,
   type Fwd,
   type Granted,
   type MasterKeyInfo,
@@ -224,6 +225,7 @@ const ACTION = {
   SET_S: 1 << 5,
   COPY_DSCP: 1 << 6,
   CHECK_CRYPT_OFFSET: 1 << 7,
+  CHECK_REPLAY: 1 << 8,
 };
 /** enum psp_dp_net_type */
 const NET_TYPES = { psp_tunnel: 0, psp_transport: 1 };
@@ -325,7 +327,15 @@ export function decodeGranted(struct: Struct<"psp_dp_granted">): Granted {
     queues: struct.number("queues"),
     mbufs: struct.number("mbufs"),
     actionsMemory: Number(struct.bigint("actions_memory")),
+    features: featuresOf(struct.number("features")),
   };
+}
+
+/** enum psp_dp_feature, from bit 0 on */
+const FEATURES = ["iv-start", "iv-counts", "replay-window", "networks"] as const;
+
+function featuresOf(bits: number): ReadonlySet<Feature> {
+  return new Set(FEATURES.filter((_, i) => (bits & 1 << i) !== 0));
 }
 
 /** Bit n: PSP version n. */
@@ -388,7 +398,8 @@ export function encodeKey(
     .set("spi", key.spi >>> 0)
     .set("version", key.version)
     .setOctets("key", key.key.reveal())
-    .set("iv_limit", "ivLimit" in key ? key.ivLimit : 0n);
+    .set("iv_limit", "ivLimit" in key ? key.ivLimit : 0n)
+    .set("iv_start", "ivStart" in key ? key.ivStart ?? 0n : 0n);
 }
 
 function putActions(struct: Struct<"psp_dp_actions">, actions: Actions | undefined): void {
@@ -412,6 +423,10 @@ function putActions(struct: Struct<"psp_dp_actions">, actions: Actions | undefin
     if (encap.crypt_offset !== undefined) {
       flags |= ACTION.CHECK_CRYPT_OFFSET;
       struct.set("crypt_offset", encap.crypt_offset);
+    }
+    if (encap.replay_window !== undefined && encap.replay_window !== 0) {
+      flags |= ACTION.CHECK_REPLAY;
+      struct.set("replay_window", encap.replay_window);
     }
   }
   if (meta !== undefined) {

@@ -155,7 +155,7 @@ Deno.test("actions have the flags of the ABI", () => {
   assert.equal(entry.number("encap_net_type"), 1);
   assert.equal(entry.number("encap_size"), 3);
   assert.equal(entry.octets("encap_data").subarray(0, 4).toHex(), "01020300");
-  const decap = (crypt_offset?: number) =>
+  const decap = (crypt_offset?: number, replay_window?: number) =>
     encodeEntry({
       match: {},
       actions: {
@@ -166,6 +166,7 @@ Deno.test("actions have the flags of the ABI", () => {
           eth_dst: "02:00:00:00:00:0a",
           eth_src: "02:00:00:00:00:0b",
           ...(crypt_offset === undefined ? {} : { crypt_offset }),
+          ...(replay_window === undefined ? {} : { replay_window }),
         },
       },
     }, { control: false }).inner("actions", "psp_dp_actions");
@@ -174,6 +175,13 @@ Deno.test("actions have the flags of the ABI", () => {
     assert.deepEqual([checks.number("flags"), checks.number("crypt_offset")], [
       1 | 2 | 128,
       offset,
+    ]);
+  }
+  for (const window of [0, 4096]) {
+    const checks = decap(5, window);
+    assert.deepEqual([checks.number("flags"), checks.number("replay_window")], [
+      1 | 2 | 128 | (window === 0 ? 0 : 256),
+      window,
     ]);
   }
   const back = decap();
@@ -237,6 +245,15 @@ Deno.test("a key with the SPI's top bit set", () => {
   assert.equal(key.number("version"), 1);
   assert.equal(key.octets("key").toHex(), "07".repeat(32));
   assert.equal(key.bigint("iv_limit"), 1n << 40n);
+  assert.equal(key.bigint("iv_start"), 0n);
+  const late = encodeKey({
+    spi: 1,
+    version: 1,
+    key: new Key(bytes),
+    ivLimit: 0n,
+    ivStart: 0xffffffn << 40n,
+  });
+  assert.equal(late.bigint("iv_start"), 0xffffffn << 40n);
 });
 
 Deno.test("ports: kinds have the numbers of the ABI, names are text", () => {

@@ -125,6 +125,7 @@ function tests(): void {
       assert.deepEqual(granted[name as keyof Granted], expected, name);
     }
     assert.ok(granted.workers > 0);
+    assert.deepEqual([...granted.features], ["iv-start", "iv-counts", "replay-window", "networks"]);
   });
 
   plane("the plane knows its kind, its ports and its counters", (dp, library) => {
@@ -175,6 +176,8 @@ function tests(): void {
     assert.notEqual(one.spi, two.spi);
     dp.setCrypto(1, { ...one, ivLimit: 0n });
     assert.throws(() => dp.setCrypto(2, { ...one, ivLimit: 0n }), { code: "EKEY" });
+    dp.setCrypto(2, { ...one, ivLimit: 0n, ivStart: 1n << 40n });
+    assert.throws(() => dp.setCrypto(3, { ...one, ivLimit: 0n }), { code: "EKEY" });
     assert.deepEqual(dp.queryCrypto(1), { packets: 0n, bytes: 0n, lastUsedNs: 0n });
     dp.clearCrypto(1);
     assert.throws(() => dp.clearCrypto(1), { code: "ENOENT" });

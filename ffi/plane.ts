@@ -90,6 +90,8 @@ export interface Actions {
       readonly eth_src: string;
       /** Packets that were sealed with another one are dropped as rx-crypt-offset; absent: any will do. */
       readonly crypt_offset?: number;
+      /** IVs of the replay window: what comes again is dropped as rx-replay; absent or 0: no window. */
+      readonly replay_window?: number;
     };
   readonly meta?: { readonly pkt_meta: number };
   readonly tun?: { readonly psp: { readonly s: 1 } };
@@ -250,6 +252,8 @@ export interface SpiKey {
 export interface TxKey extends SpiKey {
   /** Packets that may be sealed with it; 0n: the plane's default. */
   readonly ivLimit: bigint;
+  /** The first IV; absent or 0n: 1. See psp_dp_crypto_set() for what the plane refuses. */
+  readonly ivStart?: bigint;
 }
 
 export interface MasterKeyInfo {
@@ -415,7 +419,11 @@ export interface Granted {
   readonly queues: number;
   readonly mbufs: number;
   readonly actionsMemory: number;
+  readonly features: ReadonlySet<Feature>;
 }
+
+/** What not every plane can do; enum psp_dp_feature says what each is. */
+export type Feature = "iv-start" | "iv-counts" | "replay-window" | "networks";
 
 /** A refusal of the data plane: what could not be done, and why. */
 export class DataPlaneError extends Error {

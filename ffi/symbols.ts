@@ -372,7 +372,9 @@ export const LAYOUT = {
     mbufs: [52, 4],
     hold_bytes: [56, 8],
     actions_memory: [64, 8],
-    reserved: [72, 64],
+    features: [72, 4],
+    pad0: [76, 4],
+    reserved: [80, 56],
   },
   psp_dp_port_info: {
     ".": [0, 232],
@@ -452,7 +454,8 @@ export const LAYOUT = {
     encap_size: [30, 2],
     encap_data: [32, 176],
     path_mtu: [208, 4],
-    reserved: [212, 28],
+    replay_window: [212, 4],
+    reserved: [216, 24],
   },
   psp_dp_monitor: {
     ".": [0, 32],
@@ -519,7 +522,8 @@ export const LAYOUT = {
     key: [12, 32],
     pad1: [44, 4],
     iv_limit: [48, 8],
-    reserved: [56, 32],
+    iv_start: [56, 8],
+    reserved: [64, 24],
   },
   psp_dp_master_key_info: {
     ".": [0, 56],
@@ -553,7 +557,7 @@ export const LAYOUT = {
 
 /**
  * The bounds of every size that a plane is opened with, and what 0 stands for, by the field of psp_dp_config or
- * psp_dp_port_desc. The library says the same by psp_dp_limits(), and a test compares; nobody else has these numbers.
+ * psp_dp_port_desc; and of the window of psp_dp_actions, where 0 is none and `default` an agent's own choice. The library says the same by psp_dp_limits(), and a test compares; nobody else has these numbers.
  */
 export const LIMITS = {
   max_entries: { min: 1, default: 262144, max: 16777216 },
@@ -567,6 +571,7 @@ export const LIMITS = {
   mbufs: { min: 512, default: 8192, max: 1048576 },
   actions_memory: { min: 1048576, default: 0, max: 2147483648 },
   vlan: { min: 0, default: 0, max: 4094 },
+  replay_window: { min: 1024, default: 4096, max: 65536 },
 } as const satisfies Readonly<Record<string, Limit>>;
 
 /** One of them. */

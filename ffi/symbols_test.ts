@@ -20,7 +20,7 @@ Deno.test("the library has the limits that the table has", () => {
     `${name} ${limit.min} ${limit.default} ${limit.max}`
   );
   assert.deepEqual(text.trim().split("\n"), table);
-  const fields = { ...LAYOUT.psp_dp_config, ...LAYOUT.psp_dp_port_desc };
+  const fields = { ...LAYOUT.psp_dp_config, ...LAYOUT.psp_dp_port_desc, ...LAYOUT.psp_dp_actions };
   for (const name of Object.keys(LIMITS)) assert.ok(name in fields, name);
 });
 

@@ -42,6 +42,7 @@
 	X(RX_NO_SA, "rx-no-sa")                  /* (drop) authentic, but no entry lets it in */ \
 	X(RX_POLICY, "rx-policy")                /* (drop) authentic, not to be forwarded */ \
 	X(RX_CRYPT_OFFSET, "rx-crypt-offset")    /* (drop) authentic, another crypt offset than was asked for */ \
+	X(RX_REPLAY, "rx-replay")                /* (drop) authentic, but its IV has come, or is too far behind */ \
 	X(RX_BAD_INNER, "rx-bad-inner")          /* (drop) authentic, its inner packet is not sound */ \
 	X(HELD_PACKETS, "held-packets")          /* misses that came to the hold */ \
 	X(HELD_RELEASED, "held-released")        /* left it to run on */ \

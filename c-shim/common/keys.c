@@ -12,6 +12,7 @@
 #include "random.h"
 
 #define SLOTS_MIN 64u
+#define PRINTS_MIN 65536u /* that are remembered where IVs can start anew */
 
 /* ---- a set of fingerprints ------------------------------------------------------------------- */
 
@@ -48,25 +49,21 @@ static int32_t grow(struct dp_prints *prints)
 	return 0;
 }
 
-/* 0, PSP_DP_EKEY when the fingerprint is there already, PSP_DP_ENOMEM. */
-static int32_t prints_add(struct dp_prints *prints, const uint8_t print[16])
+static bool prints_has(const struct dp_prints *prints, const uint64_t words[2])
 {
-	uint64_t words[2];
-	uint32_t i;
+	return prints->slots != NULL && !is_free(prints, place(prints, words));
+}
 
-	memcpy(words, print, sizeof(words));
-	if (words[0] == 0 && words[1] == 0)
-		words[1] = 1;
+/* 0 or PSP_DP_ENOMEM. */
+static int32_t prints_add(struct dp_prints *prints, const uint64_t words[2])
+{
 	if (prints->slots == NULL || prints->used > prints->mask / 2) {
 		int32_t status = grow(prints);
 
 		if (status != 0)
 			return status;
 	}
-	i = place(prints, words);
-	if (!is_free(prints, i))
-		return PSP_DP_EKEY;
-	memcpy(prints->slots[i], words, sizeof(words));
+	memcpy(prints->slots[place(prints, words)], words, 16);
 	prints->used++;
 	return 0;
 }
@@ -135,6 +132,15 @@ static int32_t check_key(struct psp_dp *dp, uint32_t id, const struct psp_dp_key
 	if ((key->spi & ~PSP_SPI_MASTER_KEY) == 0)
 		return dp_fail(dp, PSP_DP_EINVAL, "Cannot set crypto id %u: SPI 0x%08x is reserved",
 			       id, key->spi);
+	if (key->iv_start > 1 && (plane_features(dp) & PSP_DP_FEATURE_IV_START) == 0)
+		return dp_fail(dp, PSP_DP_ENOTSUP,
+			       "Cannot set crypto id %u: hardware does not start IVs elsewhere "
+			       "(iv_start)",
+			       id);
+	if (dp_key_iv_last(key) < dp_key_iv_first(key))
+		return dp_fail(dp, PSP_DP_EINVAL,
+			       "Cannot set crypto id %u: iv_start and iv_limit go beyond 64 bits",
+			       id);
 	for (uint32_t i = 0; i < psp_key_len(key->version); i++)
 		any |= key->key[i];
 	if (any == 0)
@@ -143,20 +149,74 @@ static int32_t check_key(struct psp_dp *dp, uint32_t id, const struct psp_dp_key
 	return 0;
 }
 
+uint64_t dp_key_iv_first(const struct psp_dp_key *key)
+{
+	return key->iv_start != 0 ? key->iv_start : 1;
+}
+
+uint64_t dp_key_iv_last(const struct psp_dp_key *key)
+{
+	return dp_key_iv_first(key) - 1 +
+	       (key->iv_limit != 0 ? key->iv_limit : DP_IV_LIMIT_DEFAULT);
+}
+
+/* Behind a greater start no earlier key can meet one of its IVs again. */
+static int32_t follow_start(struct psp_dp *dp, uint32_t id, const struct psp_dp_key *key)
+{
+	struct dp_keys *keys = &dp_plane_of(dp)->keys;
+	const uint64_t first = dp_key_iv_first(key);
+
+	if (keys->iv_floor != 0 && first != keys->iv_floor && first <= keys->iv_top)
+		return dp_fail(
+			dp, PSP_DP_EKEY,
+			"Cannot set crypto id %u: IVs from 0x%llx on were given to other keys "
+			"already",
+			id, (unsigned long long)first);
+	if (first != keys->iv_floor)
+		prints_free(&keys->prints);
+	keys->iv_floor = first;
+	if (dp_key_iv_last(key) > keys->iv_top)
+		keys->iv_top = dp_key_iv_last(key);
+	return 0;
+}
+
+/* Where IVs cannot start anew there is nothing to forget keys by. */
+static bool is_full(struct psp_dp *dp)
+{
+	const struct dp_plane *plane = dp_plane_of(dp);
+	const uint32_t ids = plane->config.max_crypto_ids;
+
+	return (plane_features(dp) & PSP_DP_FEATURE_IV_START) != 0 &&
+	       plane->keys.prints.used >= (ids > PRINTS_MIN / 2 ? 2 * ids : PRINTS_MIN);
+}
+
 int32_t dp_key_remember(struct psp_dp *dp, uint32_t id, const struct psp_dp_key *key)
 {
 	struct dp_keys *keys = &dp_plane_of(dp)->keys;
-	uint8_t print[16];
+	uint64_t print[2];
 	int32_t status = keys->backend->cmac256(keys->crypto, keys->print_key, key->key,
-						psp_key_len(key->version), print);
+						psp_key_len(key->version), (uint8_t *)print);
 
 	if (status != 0)
 		return dp_fail(dp, PSP_DP_EIO, "Cannot set crypto id %u: the crypto library failed",
 			       id);
-	status = prints_add(&keys->prints, print);
+	/* Free slots are 0. */
+	if (print[0] == 0 && print[1] == 0)
+		print[1] = 1;
+	status = follow_start(dp, id, key);
+	if (status != 0)
+		return status;
+	status = prints_has(&keys->prints, print) ? PSP_DP_EKEY
+		 : is_full(dp)                    ? PSP_DP_ENOSPC
+						  : prints_add(&keys->prints, print);
 	if (status == PSP_DP_EKEY)
 		return dp_fail(dp, status,
 			       "Cannot set crypto id %u: the key is or was in use already", id);
+	if (status == PSP_DP_ENOSPC)
+		return dp_fail(dp, status,
+			       "Cannot set crypto id %u: %u keys began at IV 0x%llx, begin at a "
+			       "greater one",
+			       id, keys->prints.used, (unsigned long long)keys->iv_floor);
 	return status == 0 ? 0 : dp_fail(dp, status, "Cannot set crypto id %u: out of memory", id);
 }
 

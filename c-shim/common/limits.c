@@ -40,6 +40,13 @@ static const struct limit vlan = {"vlan",           offsetof(struct psp_dp_port_
 				  PSP_DP_VLAN_MIN,  PSP_DP_VLAN_DEFAULT,
 				  PSP_DP_VLAN_MAX};
 
+/* Of an entry. */
+static const struct limit replay_window = {
+	"replay_window",          offsetof(struct psp_dp_actions, replay_window),
+	sizeof(uint32_t),         1,
+	PSP_DP_REPLAY_WINDOW_MIN, PSP_DP_REPLAY_WINDOW_DEFAULT,
+	PSP_DP_REPLAY_WINDOW_MAX};
+
 /* Integers of 2, 4 and 8 octets, little-endian as every machine that this is built for. */
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "fields are read by their first octets");
 
@@ -120,5 +127,6 @@ int32_t psp_dp_limits(char *buf, uint32_t cap, uint32_t *len)
 	for (size_t i = 0; i < LIMITS; i++)
 		put_line(&limits[i], buf, cap, len);
 	put_line(&vlan, buf, cap, len);
+	put_line(&replay_window, buf, cap, len);
 	return *len <= cap ? 0 : PSP_DP_ERANGE;
 }

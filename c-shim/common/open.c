@@ -191,6 +191,7 @@ int32_t psp_dp_granted(struct psp_dp *dp, struct psp_dp_granted *granted)
 		.hold_flows = config->hold_flows,
 		.sample_bytes = config->sample_bytes,
 		.hold_bytes = config->hold_bytes,
+		.features = plane_features(dp),
 	};
 	memcpy(granted->ring_bytes, config->ring_bytes, sizeof(granted->ring_bytes));
 	plane_granted(dp, granted);

@@ -16,7 +16,8 @@ _Static_assert(DP_PIPES_MAX == 1u << INDEX_BITS, "the index of a pipe fills its 
 #define ACTIONS_ALL                                                                                \
 	((uint32_t)(PSP_DP_ACTION_DECRYPT | PSP_DP_ACTION_DECAP | PSP_DP_ACTION_ENCAP |            \
 		    PSP_DP_ACTION_ENCRYPT | PSP_DP_ACTION_SET_PKT_META | PSP_DP_ACTION_SET_S |     \
-		    PSP_DP_ACTION_COPY_DSCP | PSP_DP_ACTION_CHECK_CRYPT_OFFSET))
+		    PSP_DP_ACTION_COPY_DSCP | PSP_DP_ACTION_CHECK_CRYPT_OFFSET |                   \
+		    PSP_DP_ACTION_CHECK_REPLAY))
 
 /* ---- pipes, for the planes ------------------------------------------------------------------- */
 
@@ -111,6 +112,11 @@ static int32_t actions_check(struct psp_dp *dp, const char *what,
 	if (actions->crypt_offset > PSP_CRYPT_OFFSET_MASK)
 		return dp_fail(dp, PSP_DP_EINVAL, "%s: crypt offset %u is not within 0 to %u", what,
 			       actions->crypt_offset, PSP_CRYPT_OFFSET_MASK);
+	if (actions->replay_window != 0 && (actions->replay_window < PSP_DP_REPLAY_WINDOW_MIN ||
+					    actions->replay_window > PSP_DP_REPLAY_WINDOW_MAX))
+		return dp_fail(dp, PSP_DP_EINVAL, "%s: replay_window %u is not within %u and %u",
+			       what, actions->replay_window, PSP_DP_REPLAY_WINDOW_MIN,
+			       PSP_DP_REPLAY_WINDOW_MAX);
 	if (actions->encap_size > sizeof(actions->encap_data))
 		return dp_fail(dp, PSP_DP_EINVAL, "%s: encap_size is %u, more than %zu", what,
 			       actions->encap_size, sizeof(actions->encap_data));
@@ -175,6 +181,8 @@ static void merge(const struct psp_dp_actions *pipe, const struct psp_dp_actions
 	}
 	if ((own->flags & PSP_DP_ACTION_CHECK_CRYPT_OFFSET) == 0 && own->crypt_offset == 0)
 		out->crypt_offset = pipe->crypt_offset;
+	if ((own->flags & PSP_DP_ACTION_CHECK_REPLAY) == 0 && own->replay_window == 0)
+		out->replay_window = pipe->replay_window;
 	if ((own->flags & (PSP_DP_ACTION_ENCAP | PSP_DP_ACTION_DECAP)) == 0 && own->encap_size == 0)
 		out->encap_net_type = pipe->encap_net_type;
 }
@@ -202,6 +210,8 @@ int32_t dp_rule_actions(struct psp_dp *dp, const char *what, const struct dp_pip
 	    (actions->crypto_id == 0 || actions->crypto_id > ids))
 		return dp_fail(dp, PSP_DP_EINVAL, "%s: crypto id %u is not within 1 to %u", what,
 			       actions->crypto_id, ids);
+	if ((actions->flags & PSP_DP_ACTION_CHECK_REPLAY) != 0 && actions->replay_window == 0)
+		return dp_fail(dp, PSP_DP_EINVAL, "%s: a check for replays needs a window", what);
 	if ((actions->flags & PSP_DP_ACTION_ENCAP) != 0 && dp_encap_psp(actions) == 0)
 		return dp_fail(dp, PSP_DP_EINVAL,
 			       "%s: encap_data is not Ethernet, IP, UDP and PSP of %u octets", what,

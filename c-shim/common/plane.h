@@ -108,6 +108,8 @@ struct psp_dp *plane_alloc(void);
 int32_t plane_up(struct psp_dp *dp, char *err, uint32_t err_cap);
 /* Gives back what plane_up() took, however far that came; nothing runs. (free) */
 void plane_down(struct psp_dp *dp);
+/* What it can do, of enum psp_dp_feature. (free) */
+uint32_t plane_features(const struct psp_dp *dp);
 /* Fills in workers, queues, mbufs and actions_memory. (free) */
 void plane_granted(struct psp_dp *dp, struct psp_dp_granted *granted);
 int32_t plane_start(struct psp_dp *dp);

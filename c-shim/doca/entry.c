@@ -18,6 +18,9 @@ static int32_t check_actions(struct psp_dp *dp, const char *what, const struct d
 {
 	uint32_t beyond = actions->flags & ~pipe->base.actions.flags & ACTIONS_IN_HARDWARE;
 
+	if ((actions->flags & PSP_DP_ACTION_CHECK_REPLAY) != 0)
+		return dp_fail(dp, PSP_DP_ENOTSUP,
+			       "%s: hardware has no replay window (replay_window)", what);
 	if (pipe->base.type == PSP_DP_PIPE_BASIC && beyond != 0)
 		return dp_fail(dp, PSP_DP_ENOTSUP,
 			       "%s: in hardware an entry has no actions (0x%x) that its pipe lacks",

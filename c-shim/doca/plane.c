@@ -77,6 +77,13 @@ void plane_port_down(struct psp_dp *dp, struct dp_port *port)
 	(void)port;
 }
 
+/* What the device does with IVs is its own, and it remembers none that it has received. */
+uint32_t plane_features(const struct psp_dp *dp)
+{
+	(void)dp;
+	return 0;
+}
+
 void plane_granted(struct psp_dp *dp, struct psp_dp_granted *granted)
 {
 	granted->workers = 1;

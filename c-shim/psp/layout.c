@@ -68,7 +68,9 @@
 	FIELD(psp_dp_granted, mbufs, 52, 4) \
 	FIELD(psp_dp_granted, hold_bytes, 56, 8) \
 	FIELD(psp_dp_granted, actions_memory, 64, 8) \
-	FIELD(psp_dp_granted, reserved, 72, 64) \
+	FIELD(psp_dp_granted, features, 72, 4) \
+	FIELD(psp_dp_granted, pad0, 76, 4) \
+	FIELD(psp_dp_granted, reserved, 80, 56) \
 	STRUCT(psp_dp_port_info, 232) \
 	FIELD(psp_dp_port_info, size, 0, 4) \
 	FIELD(psp_dp_port_info, kind, 4, 4) \
@@ -140,7 +142,8 @@
 	FIELD(psp_dp_actions, encap_size, 30, 2) \
 	FIELD(psp_dp_actions, encap_data, 32, 176) \
 	FIELD(psp_dp_actions, path_mtu, 208, 4) \
-	FIELD(psp_dp_actions, reserved, 212, 28) \
+	FIELD(psp_dp_actions, replay_window, 212, 4) \
+	FIELD(psp_dp_actions, reserved, 216, 24) \
 	STRUCT(psp_dp_monitor, 32) \
 	FIELD(psp_dp_monitor, size, 0, 4) \
 	FIELD(psp_dp_monitor, counter, 4, 1) \
@@ -195,7 +198,8 @@
 	FIELD(psp_dp_key, key, 12, 32) \
 	FIELD(psp_dp_key, pad1, 44, 4) \
 	FIELD(psp_dp_key, iv_limit, 48, 8) \
-	FIELD(psp_dp_key, reserved, 56, 32) \
+	FIELD(psp_dp_key, iv_start, 56, 8) \
+	FIELD(psp_dp_key, reserved, 64, 24) \
 	STRUCT(psp_dp_master_key_info, 56) \
 	FIELD(psp_dp_master_key_info, size, 0, 4) \
 	FIELD(psp_dp_master_key_info, active, 4, 4) \

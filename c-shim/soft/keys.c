@@ -89,8 +89,8 @@ int32_t plane_crypto_set(struct psp_dp *dp, uint32_t id, const struct psp_dp_key
 	slot->backend = keys->backend;
 	slot->key.spi = key->spi;
 	slot->key.version = key->version;
-	slot->key.iv_limit = key->iv_limit != 0 ? key->iv_limit : DP_IV_LIMIT_DEFAULT;
-	atomic_store_explicit(&slot->key.next_iv, 1, memory_order_relaxed);
+	slot->key.iv_last = dp_key_iv_last(key);
+	atomic_store_explicit(&slot->key.next_iv, dp_key_iv_first(key), memory_order_relaxed);
 	status = keys->backend->key_new(keys->crypto, key->version, key->key, &slot->key.aead);
 	if (status != 0)
 		status = dp_fail(dp, status, "Cannot set crypto id %u: the crypto library failed",

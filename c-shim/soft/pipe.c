@@ -37,6 +37,7 @@ static void entry_free(struct soft_entry *entry)
 		return;
 	free(atomic_load_explicit(&entry->rule, memory_order_relaxed));
 	free(entry->shape);
+	free(entry->replay);
 	free(entry);
 }
 
@@ -145,8 +146,28 @@ static int32_t entry_unlink(struct psp_dp *dp, struct soft_entry *entry)
 	return 0;
 }
 
+/* The window of an entry whose rule checks for replays. */
+static int32_t window_fill(struct psp_dp *dp, const char *what, struct soft_entry *entry,
+			   struct soft_rule *rule)
+{
+	const struct psp_dp_actions *actions = &rule->base.actions;
+
+	if ((actions->flags & PSP_DP_ACTION_CHECK_REPLAY) == 0)
+		return 0;
+	if (entry->replay == NULL)
+		entry->replay = soft_replay_new(actions->replay_window);
+	if (entry->replay == NULL)
+		return dp_fail(dp, PSP_DP_ENOMEM, "%s: out of memory", what);
+	if (entry->replay->size != actions->replay_window)
+		return dp_fail(dp, PSP_DP_EINVAL, "%s: its replay_window is %u, and stays so", what,
+			       entry->replay->size);
+	rule->replay = entry->replay;
+	return 0;
+}
+
 static int32_t rule_fill(struct psp_dp *dp, const struct dp_pipe *pipe,
-			 const struct psp_dp_entry_desc *desc, struct soft_rule *rule)
+			 const struct psp_dp_entry_desc *desc, struct soft_entry *entry,
+			 struct soft_rule *rule)
 {
 	const struct psp_dp_actions *actions = &rule->base.actions;
 	char what[DP_WHAT_LEN];
@@ -156,6 +177,8 @@ static int32_t rule_fill(struct psp_dp *dp, const struct dp_pipe *pipe,
 	status = dp_rule_actions(dp, what, pipe, desc, &rule->base);
 	if (status == 0 && (actions->flags & PSP_DP_ACTION_ENCAP) != 0)
 		rule->tx_spi = psp_get32(actions->encap_data + dp_encap_psp(actions) + 4);
+	if (status == 0)
+		status = window_fill(dp, what, entry, rule);
 	return status == 0 ? dp_rule_forward(dp, what, pipe, desc, &rule->base) : status;
 }
 
@@ -173,7 +196,7 @@ int32_t plane_entry_add(struct psp_dp *dp, struct dp_pipe *base,
 		status = dp_entry_no_memory(dp, base);
 		goto out;
 	}
-	status = rule_fill(dp, base, desc, rule);
+	status = rule_fill(dp, base, desc, entry, rule);
 	if (status != 0)
 		goto out;
 	if (is_there(pipe, entry)) {
@@ -211,7 +234,7 @@ int32_t plane_entry_update(struct psp_dp *dp, struct dp_entry *base,
 	if (rule == NULL)
 		return dp_fail(dp, PSP_DP_ENOMEM, "Cannot update entry %u: out of memory",
 			       base->id);
-	status = rule_fill(dp, base->pipe, desc, rule);
+	status = rule_fill(dp, base->pipe, desc, entry, rule);
 	if (status != 0) {
 		free(rule);
 		return status;

@@ -48,6 +48,13 @@ int32_t plane_check(const struct psp_dp_config *config, const struct psp_dp_port
 	return PSP_DP_ENOTSUP;
 }
 
+uint32_t plane_features(const struct psp_dp *dp)
+{
+	(void)dp;
+	return PSP_DP_FEATURE_IV_START | PSP_DP_FEATURE_IV_COUNTS | PSP_DP_FEATURE_REPLAY_WINDOW |
+	       PSP_DP_FEATURE_NETWORKS;
+}
+
 void plane_granted(struct psp_dp *dp, struct psp_dp_granted *granted)
 {
 	dp_ports_read(dp);

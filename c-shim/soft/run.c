@@ -411,6 +411,10 @@ static struct soft_pipe *act(struct soft_worker *worker, struct soft_walk *walk,
 			walk_drop(worker, walk, DP_RX_CRYPT_OFFSET);
 			return NULL;
 		}
+		if (rule->replay != NULL && !soft_replay_take(rule->replay, packet->psp.iv)) {
+			walk_drop(worker, walk, DP_RX_REPLAY);
+			return NULL;
+		}
 		if (!soft_decap(packet, actions)) {
 			walk_drop(worker, walk, DP_RX_BAD_INNER);
 			return NULL;

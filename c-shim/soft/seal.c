@@ -243,7 +243,7 @@ static bool take_ivs(struct soft_tx_key *key, uint32_t count, uint64_t *first)
 	uint64_t next = atomic_load_explicit(&key->next_iv, memory_order_relaxed);
 
 	do {
-		if (next == 0 || next > key->iv_limit || key->iv_limit - next < count - 1u)
+		if (next == 0 || next > key->iv_last || key->iv_last - next < count - 1u)
 			return false;
 	} while (!atomic_compare_exchange_weak_explicit(
 		&key->next_iv, &next, next + count, memory_order_relaxed, memory_order_relaxed));

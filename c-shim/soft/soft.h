@@ -18,6 +18,7 @@
 #include "keys.h"
 #include "port.h"
 #include "rcu.h"
+#include "replay.h"
 #include "steps.h"
 #include "table.h"
 
@@ -29,7 +30,8 @@
 struct soft_rule {
 	struct soft_rcu_head rcu;
 	struct dp_rule base;
-	uint32_t tx_spi; /* ENCAP: the SPI in it */
+	uint32_t tx_spi;            /* ENCAP: the SPI in it */
+	struct soft_replay *replay; /* CHECK_REPLAY: the entry's */
 };
 
 struct soft_pipe {

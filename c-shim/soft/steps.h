@@ -16,7 +16,7 @@ struct soft_tx_key {
 	uint32_t spi;
 	uint32_t version;
 	struct psp_aead_key *aead;
-	uint64_t iv_limit; /* IVs 1..iv_limit may be used */
+	uint64_t iv_last; /* IVs up to it may be used */
 	_Atomic uint64_t next_iv;
 	_Atomic uint64_t packets, bytes, last_used_ns;
 };

@@ -48,7 +48,7 @@ static void set_up(void)
 	REQUIRE(backend != NULL && backend->crypto_new(&crypto) == PSP_DP_OK);
 	REQUIRE(backend->key_new(crypto, 0, octets, &key.aead) == PSP_DP_OK);
 	key.spi = 9;
-	key.iv_limit = UINT64_MAX;
+	key.iv_last = UINT64_MAX;
 	memcpy(actions[0].encap_data, tunnel_head, sizeof(tunnel_head));
 	actions[0].encap_size = sizeof(tunnel_head);
 	memcpy(transport->encap_data, tunnel_head, ETH);

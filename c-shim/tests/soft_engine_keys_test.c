@@ -53,6 +53,67 @@ static void key_is_never_used_twice(void)
 	CHECK_EQ(psp_dp_crypto_set(dp, 1, &key), PSP_DP_EINVAL);
 }
 
+#define IV_RUN(n) ((uint64_t)(n) << 40)
+
+static uint64_t next_iv(const struct psp_dp *dp, uint32_t id)
+{
+	const struct soft_tx_slot *slot = atomic_load(&dp->keys.tx[id]);
+
+	return slot != NULL ? atomic_load(&slot->key.next_iv) : 0;
+}
+
+/* A key may come again where its IVs cannot, and memory is bounded because such a place can always be found. */
+static void key_comes_again_with_other_ivs_alone(void)
+{
+	struct psp_dp *dp = open_a(NULL);
+	struct psp_dp_granted granted = {.size = sizeof(granted)};
+	struct psp_dp_key key = {.size = sizeof(key), .spi = 1, .version = 1, .key = {1, 2, 3}};
+	const uint32_t remembered = 2 * PSP_DP_MAX_CRYPTO_IDS_DEFAULT;
+
+	CHECK(dp != NULL);
+	CHECK_EQ(psp_dp_granted(dp, &granted), 0);
+	CHECK((granted.features & PSP_DP_FEATURE_IV_START) != 0);
+	key.iv_start = UINT64_MAX - 5;
+	key.iv_limit = 7;
+	CHECK_EQ(psp_dp_crypto_set(dp, 1, &key), PSP_DP_EINVAL);
+	key.iv_start = IV_RUN(5);
+	key.iv_limit = 0;
+	CHECK_EQ(psp_dp_crypto_set(dp, 1, &key), 0);
+	CHECK_EQ(next_iv(dp, 1), IV_RUN(5));
+	CHECK_EQ(psp_dp_crypto_set(dp, 2, &key), PSP_DP_EKEY);
+	key.key[0] = 9;
+	key.iv_start = IV_RUN(5) - 1;
+	CHECK_EQ(psp_dp_crypto_set(dp, 2, &key), PSP_DP_EKEY);
+	key.iv_start = IV_RUN(5) + 1;
+	CHECK_EQ(psp_dp_crypto_set(dp, 2, &key), PSP_DP_EKEY);
+	key.iv_start = IV_RUN(5) + DP_IV_LIMIT_DEFAULT - 1;
+	CHECK_EQ(psp_dp_crypto_set(dp, 2, &key), PSP_DP_EKEY);
+	CHECK(graph_says(dp, "were given to other keys already"));
+	key.iv_start = 0;
+	CHECK_EQ(psp_dp_crypto_set(dp, 2, &key), PSP_DP_EKEY);
+	/* The first key again, beside itself, with IVs that it does not have. */
+	key.key[0] = 1;
+	key.iv_start = IV_RUN(5) + DP_IV_LIMIT_DEFAULT;
+	CHECK_EQ(psp_dp_crypto_set(dp, 2, &key), 0);
+	CHECK_EQ(psp_dp_crypto_set(dp, 3, &key), PSP_DP_EKEY);
+	key.iv_start = IV_RUN(6);
+	for (uint32_t i = 0; i < remembered; i++) {
+		psp_put32(key.key + 20, i);
+		CHECK_EQ(psp_dp_crypto_set(dp, 3, &key), 0);
+	}
+	CHECK_EQ(psp_dp_crypto_set(dp, 3, &key), PSP_DP_EKEY);
+	psp_put32(key.key + 20, remembered);
+	CHECK_EQ(psp_dp_crypto_set(dp, 3, &key), PSP_DP_ENOSPC);
+	CHECK(graph_says(dp, "begin at a greater one"));
+	CHECK_EQ(dp->base.keys.prints.used, remembered);
+	key.iv_start = IV_RUN(7);
+	CHECK_EQ(psp_dp_crypto_set(dp, 3, &key), 0);
+	CHECK_EQ(dp->base.keys.prints.used, 1);
+	CHECK_EQ(psp_dp_crypto_set(dp, 3, &key), PSP_DP_EKEY);
+	psp_put32(key.key + 20, 5);
+	CHECK_EQ(psp_dp_crypto_set(dp, 3, &key), 0);
+}
+
 static void spis_are_handed_out_once_until_none_is_left(void)
 {
 	struct psp_dp *dp = open_a(NULL);
@@ -151,6 +212,7 @@ int main(void)
 		net_close(&net.a);                                                                 \
 	} while (0)
 	RUN_CLOSED(key_is_never_used_twice);
+	RUN_CLOSED(key_comes_again_with_other_ivs_alone);
 	RUN_CLOSED(spis_are_handed_out_once_until_none_is_left);
 	RUN_CLOSED(rotation_redraws_the_key_it_flips_to);
 	RUN_CLOSED(receive_keys_are_bounded_and_follow_rotations);

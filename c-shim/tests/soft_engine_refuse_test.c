@@ -148,6 +148,121 @@ static void only_the_crypt_offset_that_was_asked_for_is_taken(void)
 	SUB(expect_accounts());
 }
 
+/* A packet of tunnel ab with this IV, as a recorder on the wire has it. */
+static bool record(const struct pair *pair, uint64_t iv, uint8_t frame[200], uint32_t *len)
+{
+	struct psp_dp_actions encap = {.size = 0};
+	uint32_t head, inner, sealed;
+	uint8_t clear[200];
+
+	graph_encap(&encap, &net.a, &net.b, &pair->ab.key);
+	head = encap.encap_size - PSP_HEADER_LEN;
+	net_udp(&sent, &net.a, &net.b, (uint32_t)iv, 20);
+	inner = sent.packet.len - NET_ETH_LEN;
+	memcpy(frame, encap.encap_data, head);
+	memcpy(clear, encap.encap_data + head, PSP_HEADER_LEN);
+	clear[0] = PSP_NEXT_IPV4;
+	psp_put64(clear + 8, iv);
+	memcpy(clear + PSP_HEADER_LEN, sent.packet.frame + NET_ETH_LEN, inner);
+	if (psp_dp_seal(PSP_DP_BACKEND_OPENSSL, &pair->ab.key, clear, PSP_HEADER_LEN + inner,
+			frame + head, 200 - head, &sealed) != 0)
+		return false;
+	*len = head + sealed;
+	psp_put16(frame + NET_ETH_LEN + NET_IP4_TOTAL, (uint16_t)(*len - NET_ETH_LEN));
+	psp_put16(frame + head - 4, (uint16_t)(sealed + NET_UDP_LEN));
+	dp_csum_ipv4(frame + NET_ETH_LEN);
+	return true;
+}
+
+static bool replay(const struct pair *pair, uint64_t iv, uint32_t times)
+{
+	uint8_t frame[200];
+	uint32_t len;
+
+	if (!record(pair, iv, frame, &len))
+		return false;
+	for (uint32_t i = 0; i < times; i++) {
+		if (psp_dp_inject(net.a.dp, UPLINK, frame, len) != 0)
+			return false;
+	}
+	return true;
+}
+
+static bool check_replays(const struct pair *pair, uint32_t flag, uint32_t window, int32_t status)
+{
+	struct psp_dp_entry_desc e;
+
+	graph_ingr_acl(&e, &net.a, &net.b, &pair->ab);
+	e.actions.flags |= flag;
+	e.actions.replay_window = window;
+	return psp_dp_entry_update(net.b.dp, pair->ab.ingr_acl, &e) == status;
+}
+
+static void recorded_packet_is_delivered_once(void)
+{
+	const uint64_t run = UINT64_C(5) << 40;
+	const uint32_t flag = PSP_DP_ACTION_CHECK_REPLAY;
+	struct pair pair;
+	uint64_t replays = 0;
+
+	CHECK(pair_open(&pair, -1, NULL));
+	CHECK(graph_receive(&net.a, &net.b, &pair.gb, PSP_AES_GCM_256, &pair.ab));
+	/* Without a window each copy is delivered, as PSP leaves it. */
+	CHECK(replay(&pair, run, 3));
+	for (uint32_t i = 0; i < 3; i++)
+		CHECK(net_recv(&net.b, &got, 5000));
+	CHECK(check_replays(&pair, flag, 0, PSP_DP_EINVAL));
+	CHECK(check_replays(&pair, flag, 1023, PSP_DP_EINVAL));
+	CHECK(check_replays(&pair, flag, 65537, PSP_DP_EINVAL));
+	CHECK(check_replays(&pair, flag, 4096, 0));
+	CHECK(replay(&pair, run + 1, 1001));
+	CHECK(net_recv(&net.b, &got, 5000));
+	CHECK(graph_wait(net.b.dp, DP_RX_REPLAY, replays += 1000));
+	/* In any order within the window. */
+	for (uint32_t i = 4095; i > 0; i--) {
+		CHECK(replay(&pair, run + 1 + i, 1));
+		CHECK(net_recv(&net.b, &got, 5000));
+		CHECK_EQ(net_number(&got), 1 + i);
+	}
+	CHECK_EQ(graph_count(net.b.dp, DP_RX_REPLAY), replays);
+	/* What has come is known through an update, and while the check was off, and the window stays as large. */
+	CHECK(check_replays(&pair, flag, 8192, PSP_DP_EINVAL));
+	CHECK(graph_says(net.b.dp, "its replay_window is 4096"));
+	CHECK(check_replays(&pair, 0, 0, 0));
+	CHECK(replay(&pair, run + 7, 1));
+	CHECK(net_recv(&net.b, &got, 5000));
+	CHECK(check_replays(&pair, flag, 4096, 0));
+	CHECK(replay(&pair, run + 7, 1));
+	CHECK(graph_wait(net.b.dp, DP_RX_REPLAY, ++replays));
+	/* A forged one moves nothing. */
+	pair.ab.key.key[0] ^= 1;
+	CHECK(replay(&pair, run + 100000, 1));
+	CHECK(graph_wait(net.b.dp, DP_RX_AUTH_FAIL, 1));
+	pair.ab.key.key[0] ^= 1;
+	CHECK(replay(&pair, run + 4097, 1));
+	CHECK(net_recv(&net.b, &got, 5000));
+	CHECK(!net_recv(&net.b, &got, 50));
+	SUB(expect_accounts());
+}
+
+/* What a super-frame is cut into has an IV each: the window takes them all, once. */
+static void sender_and_window_agree_under_load(void)
+{
+	struct pair pair;
+	uint32_t frames;
+
+	CHECK(pair_open(&pair, -1, NULL));
+	CHECK(graph_receive(&net.a, &net.b, &pair.gb, PSP_AES_GCM_128, &pair.ab));
+	CHECK(check_replays(&pair, PSP_DP_ACTION_CHECK_REPLAY, 4096, 0));
+	pair.ab.key.iv_start = UINT64_C(0xffffff) << 40;
+	CHECK(graph_transmit(&net.a, &net.b, &pair.ga, 1, &pair.ab));
+	for (uint32_t i = 0; i < 100; i++)
+		SUB(expect_stream(40, 1400, &frames));
+	SUB(expect_delivery(&net.a, &net.b, 100, 64));
+	CHECK_EQ(graph_count(net.b.dp, DP_RX_REPLAY), 0);
+	SUB(expect_accounts());
+}
+
 static void forged_packets_are_counted_and_reported_once_a_second(void)
 {
 	struct psp_dp_stats stats = {.size = sizeof(stats)};
@@ -271,6 +386,8 @@ static void run(void)
 	RUN_CLOSED(expired_key_fails_closed);
 	RUN_CLOSED(packet_without_an_entry_has_no_sa);
 	RUN_CLOSED(only_the_crypt_offset_that_was_asked_for_is_taken);
+	RUN_CLOSED(recorded_packet_is_delivered_once);
+	RUN_CLOSED(sender_and_window_agree_under_load);
 	RUN_CLOSED(forged_packets_are_counted_and_reported_once_a_second);
 	RUN_CLOSED(second_rotation_kills_what_was_handed_out);
 	RUN_CLOSED(packet_to_be_dropped_is_sampled_and_dropped);

@@ -27,13 +27,13 @@ static inline uint64_t graph_count(struct psp_dp *dp, enum dp_counter counter)
 static inline int64_t graph_unaccounted(struct psp_dp *dp)
 {
 	static const enum dp_counter ends[] = {
-		DP_TX_PACKETS,        DP_HOST_TX_PACKETS, DP_EXCEPTIONS,     DP_UPLINK_KERNEL,
-		DP_RX_AUTH_FAIL,      DP_RX_ERROR,        DP_RX_BAD,         DP_TX_ERROR,
-		DP_TX_KEY_EXPIRED,    DP_RX_NO_SA,        DP_RX_POLICY,      DP_RX_BAD_INNER,
-		DP_RX_CRYPT_OFFSET,   DP_DROP_PIPE,       DP_DROP_LOOP,      DP_HOST_TX_BUSY,
-		DP_HOST_TX_ERROR,     DP_HOST_REFUSED,    DP_HOST_UNMATCHED, DP_HOST_MALFORMED,
-		DP_UPLINK_MALFORMED,  DP_UPLINK_TX_BUSY,  DP_TOO_BIG,        DP_HELD_PACKETS,
-		DP_EXCEPTIONS_LIMITED};
+		DP_TX_PACKETS,         DP_HOST_TX_PACKETS, DP_EXCEPTIONS,     DP_UPLINK_KERNEL,
+		DP_RX_AUTH_FAIL,       DP_RX_ERROR,        DP_RX_BAD,         DP_TX_ERROR,
+		DP_TX_KEY_EXPIRED,     DP_RX_NO_SA,        DP_RX_POLICY,      DP_RX_BAD_INNER,
+		DP_RX_CRYPT_OFFSET,    DP_DROP_PIPE,       DP_DROP_LOOP,      DP_HOST_TX_BUSY,
+		DP_HOST_TX_ERROR,      DP_HOST_REFUSED,    DP_HOST_UNMATCHED, DP_HOST_MALFORMED,
+		DP_UPLINK_MALFORMED,   DP_UPLINK_TX_BUSY,  DP_TOO_BIG,        DP_HELD_PACKETS,
+		DP_EXCEPTIONS_LIMITED, DP_RX_REPLAY};
 	uint64_t in = graph_count(dp, DP_HOST_RX_PACKETS) + graph_count(dp, DP_UPLINK_RX_PACKETS);
 	uint64_t out = 0;
 

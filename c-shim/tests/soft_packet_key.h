@@ -15,7 +15,7 @@ static inline bool key_make(struct soft_tx_key *key, uint32_t version)
 	memset(key, 0, sizeof(*key));
 	key->spi = TEST_SPI;
 	key->version = version;
-	key->iv_limit = UINT64_MAX;
+	key->iv_last = UINT64_MAX;
 	atomic_init(&key->next_iv, 1);
 	return backend->key_new(crypto, version, octets, &key->aead) == PSP_DP_OK;
 }

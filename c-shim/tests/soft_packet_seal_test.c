@@ -60,7 +60,7 @@ static void ivs_are_taken_all_or_none(void)
 
 	CHECK(key_make(&key, 0));
 	make_encap(&actions, &(struct encap_spec){0});
-	key.iv_limit = 12;
+	key.iv_last = 12;
 	CHECK_EQ(seal(&spec, 1500), SOFT_SEAL_OK);
 	CHECK_EQ(seal(&spec, 1500), SOFT_SEAL_EXPIRED);
 	CHECK_EQ(sent.count, 0);
@@ -69,7 +69,7 @@ static void ivs_are_taken_all_or_none(void)
 	CHECK_EQ(key.next_iv, 13);
 	CHECK_EQ(seal(&spec, 1500), SOFT_SEAL_EXPIRED);
 	/* The end of the counter itself: IV 2^64 - 1 is the last, and none comes again. */
-	key.iv_limit = UINT64_MAX;
+	key.iv_last = UINT64_MAX;
 	atomic_store(&key.next_iv, UINT64_MAX - 1);
 	CHECK_EQ(seal(&spec, 1500), SOFT_SEAL_OK);
 	CHECK_EQ(psp_get64(sent.packets[0].frame + 42 + 8), UINT64_MAX - 1);

@@ -112,6 +112,70 @@ static void pipes_that_sample_come_and_go(void)
 	}
 }
 
+static bool says(const char *what)
+{
+	char text[256] = "";
+	uint32_t len;
+
+	return psp_dp_error_text(dp, text, sizeof(text) - 1, &len) == 0 &&
+	       strstr(text, what) != NULL;
+}
+
+/* Networks, IVs that start elsewhere and replay windows are the soft plane's: they are refused by name. */
+static void what_hardware_lacks_is_refused_by_name(void)
+{
+	struct psp_dp_granted granted = {.size = sizeof(granted)};
+	struct psp_dp_key key = {.size = sizeof(key), .spi = 1, .key = {1}, .iv_start = 2};
+	struct psp_dp_pipe_desc d = {
+		.size = sizeof(d),
+		.name = "NETWORKS",
+		.domain = PSP_DP_DOMAIN_DEFAULT,
+		.nr_entries = 1,
+		.match_mask = {.size = sizeof(d.match_mask), .meta_network = UINT32_MAX},
+		.actions.size = sizeof(d.actions),
+		.monitor.size = sizeof(d.monitor),
+		.fwd = {.size = sizeof(d.fwd), .type = PSP_DP_FWD_DROP},
+		.fwd_miss = {.size = sizeof(d.fwd_miss), .type = PSP_DP_FWD_DROP},
+	};
+	struct psp_dp_entry_desc e = {
+		.size = sizeof(e),
+		.match.size = sizeof(e.match),
+		.match_mask.size = sizeof(e.match_mask),
+		.actions = {.size = sizeof(e.actions),
+			    .flags = PSP_DP_ACTION_CHECK_REPLAY,
+			    .replay_window = 4096},
+		.monitor.size = sizeof(e.monitor),
+		.fwd.size = sizeof(e.fwd),
+	};
+	uint32_t pipe, entry;
+
+	CHECK_EQ(psp_dp_granted(dp, &granted), 0);
+	CHECK_EQ(granted.features, 0);
+	CHECK_EQ(psp_dp_crypto_set(dp, 1, &key), PSP_DP_ENOTSUP);
+	CHECK(says("iv_start"));
+	key.iv_start = 1;
+	CHECK_EQ(psp_dp_crypto_set(dp, 1, &key), 0);
+	CHECK_EQ(psp_dp_crypto_set(dp, 2, &key), PSP_DP_EKEY);
+	CHECK_EQ(psp_dp_pipe_create(dp, &d, &pipe), PSP_DP_ENOTSUP);
+	CHECK(says("network"));
+	d.match_mask.meta_network = 0;
+	CHECK_EQ(psp_dp_pipe_create(dp, &d, &pipe), 0);
+	CHECK_EQ(psp_dp_entry_add(dp, pipe, &e, &entry), PSP_DP_ENOTSUP);
+	CHECK(says("replay_window"));
+	CHECK_EQ(psp_dp_pipe_destroy(dp, pipe), 0);
+}
+
+static void a_port_of_a_network_is_refused(void)
+{
+	const struct psp_dp_config config = {.size = sizeof(config)};
+	struct psp_dp_port_desc ports[] = {port_desc(PSP_DP_PORT_UPLINK, "up0"),
+					   port_desc(PSP_DP_PORT_HOST, "host0")};
+
+	ports[1].network = 1;
+	CHECK_EQ(psp_dp_open(&config, ports, 2, &dp, why, sizeof(why)), PSP_DP_ENOTSUP);
+	CHECK(strstr(why, "network") != NULL);
+}
+
 static void close_plane(void)
 {
 	CHECK_EQ(psp_dp_close(dp), 0);
@@ -332,6 +396,7 @@ int main(void)
 	}
 	RUN(words_for_which_there_is_no_room_are_refused);
 	RUN(the_hosts_own_function_can_be_the_host_port);
+	RUN(a_port_of_a_network_is_refused);
 	RUN(opening_running_and_closing_change_no_interface);
 	RUN(an_mtu_that_changes_is_followed);
 	RUN(what_nobody_takes_is_the_kernels_and_counted);
@@ -344,6 +409,7 @@ int main(void)
 		printf("not ok %s\n", why);
 		return 1;
 	}
+	RUN(what_hardware_lacks_is_refused_by_name);
 	RUN(pipes_that_sample_come_and_go);
 	if (psp_dp_close(dp) != 0)
 		printf("# the plane does not close\n");

@@ -18,6 +18,7 @@ export const PLANE_COUNTERS = {
   "rx-no-sa": "(drop) authentic packets that no entry lets in",
   "rx-policy": "(drop) authentic packets that are not to be forwarded",
   "rx-crypt-offset": "(drop) authentic packets with another crypt offset than was asked for",
+  "rx-replay": "(drop) authentic packets whose IV has come before, or is too far behind",
   "rx-bad-inner": "(drop) authentic packets whose inner packet is not sound",
   "held-packets": "packets without an entry that came to the hold",
   "held-released": "held packets that left the hold to run on",

@@ -11,6 +11,7 @@ export interface FakeSlot {
   readonly version: PspVersionNumber;
   readonly key: string;
   readonly ivLimit: bigint;
+  readonly ivStart: bigint;
   stats: Stats;
 }
 
@@ -20,6 +21,10 @@ export interface FakeKeysOptions {
   readonly maxCryptoIds: number;
   /** SPIs that each master key has. */
   readonly spis: number;
+  /** Whether keys may start at another IV than 1. */
+  readonly ivStarts: boolean;
+  /** Keys with one start that are remembered. */
+  readonly remembered: number;
 }
 
 /** As those of `Plane`, without the record of calls. Each throws `DataPlaneError`. */
@@ -27,6 +32,9 @@ export class FakeKeys {
   readonly slots = new Map<number, FakeSlot>();
   readonly #o: FakeKeysOptions;
   readonly #used = new Set<string>();
+  /** No IV of a key to come is below, and the highest that was given. */
+  #floor = 0n;
+  #top = 0n;
   #active: 0 | 1 = 0;
   #rotations = 0n;
   #generated: [number, number] = [0, 0];
@@ -45,10 +53,27 @@ export class FakeKeys {
     if (hex.length !== (key.version % 2 === 1 ? 64 : 32)) {
       throw refuse(what, `the key has not the length of version ${key.version}`, "EINVAL");
     }
-    if (this.#used.has(hex)) throw refuse(what, "the key was in use before", "EKEY");
-    this.#used.add(hex);
     const { spi, version, ivLimit } = key;
-    this.slots.set(cryptoId, { spi, version, key: hex, ivLimit, stats: NO_STATS });
+    const ivStart = key.ivStart || 1n;
+    if (ivStart !== 1n && !this.#o.ivStarts) throw refuse(what, "no IV starts here", "ENOTSUP");
+    this.#followStart(what, ivStart, ivLimit || 1n << 34n);
+    if (this.#used.has(hex)) throw refuse(what, "the key was in use before", "EKEY");
+    if (this.#o.ivStarts && this.#used.size >= this.#o.remembered) {
+      throw refuse(what, "begin at a greater IV", "ENOSPC");
+    }
+    this.#used.add(hex);
+    this.slots.set(cryptoId, { spi, version, key: hex, ivLimit, ivStart, stats: NO_STATS });
+  }
+
+  /** Behind a greater start no earlier key can meet one of its IVs again. */
+  #followStart(what: string, start: bigint, limit: bigint): void {
+    if (this.#floor !== 0n && start !== this.#floor && start <= this.#top) {
+      throw refuse(what, "its IVs were given already", "EKEY");
+    }
+    if (start !== this.#floor) this.#used.clear();
+    this.#floor = start;
+    const last = start + limit - 1n;
+    if (last > this.#top) this.#top = last;
   }
 
   clearCrypto(cryptoId: number): void {

@@ -4,6 +4,7 @@
 import type {
   DropReason,
   EntryDescriptor,
+  Feature,
   Granted,
   MasterKeyInfo,
   NextHop,
@@ -37,6 +38,10 @@ export interface FakePlaneOptions {
   readonly holdFlows?: number;
   /** SPIs that each master key has. */
   readonly spis?: number;
+  /** Keys with one ivStart. */
+  readonly rememberedKeys?: number;
+  /** Default: what the soft plane has but for networks. */
+  readonly features?: ReadonlySet<Feature>;
   readonly uplink?: Partial<PortInfo>;
   readonly host?: Partial<PortInfo>;
   /** Milliseconds; what hold-off is measured by. Default: time stands still. */
@@ -75,6 +80,8 @@ export class FakePlane implements Plane {
       seed: options.seed ?? 1,
       maxCryptoIds: options.maxCryptoIds ?? LIMITS.max_crypto_ids.default,
       spis: options.spis ?? 0x7fffffff,
+      ivStarts: options.features?.has("iv-start") ?? true,
+      remembered: options.rememberedKeys ?? 65536,
     });
     this.#tables = new FakeTables({
       maxEntries: options.maxEntries ?? LIMITS.max_entries.default,
@@ -171,6 +178,7 @@ export class FakePlane implements Plane {
       queues: 0,
       mbufs: 0,
       actionsMemory: 0,
+      features: this.#options.features ?? new Set(["iv-start", "iv-counts", "replay-window"]),
     };
   }
 

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * replay.h: which packets of a receive SA have come: a window of IVs that moves up with the highest, after RFC 6479.
+ *
+ * The IVs are cut into blocks, and each block has a slot in a ring. A slot is one word: which turn of the ring it is in,
+ * and a bit for each IV of that turn's block. So a packet changes one word, in one step, whichever thread carries it:
+ * no lock, no highest IV that all share, and no IV passes twice, because the turn of a slot only grows. A packet is too
+ * late when a block a whole turn after its own has been seen, which is more than the window behind.
+ *
+ * IVs are a run (24 bits) and a counter (40 bits) that stays below 2^35 in a run: 2^34 packets are a key's.
+ */
+#ifndef PSP_SOFT_REPLAY_H
+#define PSP_SOFT_REPLAY_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SOFT_REPLAY_RUN_SHIFT 40u
+#define SOFT_REPLAY_COUNTER_BITS 35u
+/* With so many, a ring whose slots are a power of two and 32 IVs each in the average has the window and no division. */
+#define SOFT_REPLAY_BLOCK 33u
+#define SOFT_REPLAY_TURN_BITS (64u - SOFT_REPLAY_BLOCK)
+
+struct soft_replay {
+	uint32_t size;           /* as asked for; at least so many are told apart */
+	uint32_t slots_log2;     /* slots of the ring */
+	_Atomic uint64_t slot[]; /* turn above, bits below; no bit: never used */
+};
+
+/* size: IVs, 1 and up. NULL: out of memory. free() ends it. */
+struct soft_replay *soft_replay_new(uint32_t size);
+
+/* Any thread. True: this IV has not come, and is not too late; from now on it has come. */
+static inline bool soft_replay_take(struct soft_replay *replay, uint64_t iv)
+{
+	const uint64_t run = iv >> SOFT_REPLAY_RUN_SHIFT;
+	const uint64_t counter = iv & ((UINT64_C(1) << SOFT_REPLAY_RUN_SHIFT) - 1);
+	const uint64_t at = (run << SOFT_REPLAY_COUNTER_BITS) + counter;
+	const uint64_t block = at / SOFT_REPLAY_BLOCK;
+	const uint64_t bit = UINT64_C(1) << at % SOFT_REPLAY_BLOCK;
+	const uint64_t bits = (UINT64_C(1) << SOFT_REPLAY_BLOCK) - 1;
+	const uint64_t turns = (UINT64_C(1) << SOFT_REPLAY_TURN_BITS) - 1;
+	const uint64_t turn = block >> replay->slots_log2 & turns;
+	_Atomic uint64_t *slot = &replay->slot[block & ((UINT64_C(1) << replay->slots_log2) - 1)];
+	uint64_t was = atomic_load_explicit(slot, memory_order_relaxed), is;
+
+	if (counter >> SOFT_REPLAY_COUNTER_BITS != 0)
+		return false;
+	do {
+		const uint64_t ahead = (turn - (was >> SOFT_REPLAY_BLOCK)) & turns;
+
+		if ((was & bits) == 0 || (ahead != 0 && ahead <= turns / 2))
+			is = turn << SOFT_REPLAY_BLOCK | bit;
+		else if (ahead == 0 && (was & bit) == 0)
+			is = was | bit;
+		else
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(slot, &was, is, memory_order_relaxed,
+							memory_order_relaxed));
+	return true;
+}
+
+#endif
