@@ -23,6 +23,7 @@ import { mtuOf } from "../plane/mtu.ts";
 import { PathMtus } from "../plane/path_mtus.ts";
 import { NextHops } from "../plane/next_hops.ts";
 import { LoopLag } from "./loop_lag.ts";
+import { OwnAddresses } from "./own_addresses.ts";
 import { type Notify, openNotify, statusLine } from "./notify.ts";
 import { Peers } from "../core/directory.ts";
 import { Uplink } from "../plane/uplink.ts";
@@ -128,6 +129,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
   const parts = assemble({ config, peers, clock, log, setup });
   const { hosts } = parts;
   stack.use(parts.flows);
+  const own = new OwnAddresses(clock);
   const core = createCore({
     config,
     peers,
@@ -138,6 +140,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
     flows: parts.flows,
     plane,
     random: systemRandom(),
+    ownAddress: (address) => own.what(address),
     events: happenings,
   });
   // The pipes take all entries with them; what waited until then is dropped.

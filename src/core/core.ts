@@ -23,6 +23,7 @@ import { Misses } from "./misses.ts";
 import { Moves } from "./moves.ts";
 import { NoticeHandler, Notices } from "./notices.ts";
 import { Epochs, PeerGate, PeerLines, PeerWatch } from "./peer.ts";
+import type { SaDefaults } from "./params.ts";
 import { Recorder } from "./recorder.ts";
 import { RequestMemory, Responder } from "./responder.ts";
 import { Rotation } from "./rotation.ts";
@@ -59,6 +60,8 @@ export interface Powers {
   readonly store: SaRecords;
   readonly clock: Clock;
   readonly random: Random;
+  /** What an address is on this host's links, as half a sentence; absent: `config.pip` alone is known. */
+  readonly ownAddress?: SaDefaults["ownAddress"];
   readonly events: EventSink;
   readonly log: Log;
 }
@@ -110,7 +113,12 @@ export function createCore(powers: Powers): Core {
   const latencies = newLatencies();
   for (const [peer, pip] of store.pips()) if (peers.get(peer)) peers.learnPip(peer, pip);
 
-  const defaults = { config, mac: plane.port("uplink").mac, random };
+  const defaults = {
+    config,
+    mac: plane.port("uplink").mac,
+    ownAddress: powers.ownAddress ?? (() => undefined),
+    random,
+  };
   const calls = withDeadlines(client, { clock, tasks });
   const isConnected = client.isConnected?.bind(client);
   const scheduler = new Scheduler({ clock, isConnected, counters });

@@ -533,7 +533,7 @@ class Outcomes {
       const problem = paramsProblem(params, {
         version,
         mode: config.psp.mode,
-        ownPip: config.pip,
+        own: defaults,
         peerPip: peer?.pip,
       });
       if (peer === undefined || problem !== undefined) {

@@ -18,7 +18,7 @@ import {
   versionNumber,
   type VipPair,
 } from "../model/sa.ts";
-import { canonicalVip, familyOf } from "../model/vip.ts";
+import { canonicalVip, familyOf, isLoopback, isOneHost } from "../model/vip.ts";
 import { LIFE_MARGIN_MS } from "./limits.ts";
 
 /** What the SAs of this host have in common. */
@@ -26,6 +26,8 @@ export interface SaDefaults {
   readonly config: Pick<Config, "pip" | "psp" | "tunnel">;
   /** MAC of the uplink. */
   readonly mac: string;
+  /** What an address is on this host's own links, such as "this host's own"; undefined: nothing that it knows of. */
+  readonly ownAddress: (address: string) => string | undefined;
   readonly random: Random;
 }
 
@@ -157,8 +159,8 @@ export function paramsProblem(
   wanted: {
     readonly version: PspVersion;
     readonly mode: PspMode;
-    /** This host's outer address: sealed packets to it would come back. */
-    readonly ownPip: string;
+    /** What this host is: sealed packets to it would come back. */
+    readonly own: Pick<SaDefaults, "config" | "mac" | "ownAddress">;
     /** The peer's, where the configuration says it: what the peer itself says is not used then. */
     readonly peerPip: string | undefined;
   },
@@ -175,18 +177,26 @@ export function paramsProblem(
   if (!Number.isInteger(cryptOffset) || cryptOffset < 0 || cryptOffset > 63) {
     return `crypt offset ${cryptOffset} is not between 0 and 63`;
   }
+  const { config: { pip: ownPip }, mac: ownMac, ownAddress } = wanted.own;
   const pip = canonicalVip(params.pip);
   if (pip === undefined) return `outer address "${params.pip}" is none`;
-  if (pip === wanted.ownPip || pip.startsWith("127.") || pip === "::1") {
-    return `outer address ${pip} is this host's own`;
-  }
+  if (!isOneHost(pip)) return `outer address ${pip} is not that of one host`;
+  const own = pip === ownPip || isLoopback(pip) ? "this host's own" : ownAddress(pip);
+  if (own !== undefined) return `outer address ${pip} is ${own}`;
   // In transport mode the vips are the outer addresses.
   const outer = mode === "tunnel" && wanted.peerPip === undefined;
-  if (outer && familyOf(pip) !== familyOf(wanted.ownPip)) {
-    return `outer address ${pip} is not of this host's family, that of ${wanted.ownPip}`;
+  if (outer && familyOf(pip) !== familyOf(ownPip)) {
+    return `outer address ${pip} is not of this host's family, that of ${ownPip}`;
   }
-  if (!/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(params.mac)) return `MAC "${params.mac}" is none`;
-  return undefined;
+  return macProblem(params.mac.toLowerCase(), ownMac);
+}
+
+function macProblem(mac: string, ownMac: string): string | undefined {
+  if (!/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(mac)) return `MAC "${mac}" is none`;
+  if (mac === "00:00:00:00:00:00" || Number.parseInt(mac.slice(0, 2), 16) & 1) {
+    return `MAC ${mac} is not that of one station`;
+  }
+  return mac === ownMac.toLowerCase() ? `MAC ${mac} is this host's own` : undefined;
 }
 
 /** Why a peer may not have so much in clear text between these vips, as half a sentence; undefined: it may. */

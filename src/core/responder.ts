@@ -5,6 +5,7 @@ import { DataPlaneError } from "../../ffi/plane.ts";
 import type { Config, PeerConfig } from "../config/config.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Counters } from "../model/counters.ts";
+import { requestDigest } from "../model/digest.ts";
 import { messageOf } from "../model/errors.ts";
 import type { EventSink } from "../model/events.ts";
 import {
@@ -229,7 +230,7 @@ export class Responder {
     const problem = paramsProblem(offer.reverse, {
       version,
       mode: config.psp.mode,
-      ownPip: config.pip,
+      own: this.#options.defaults,
       peerPip: peer.pip,
     });
     if (problem !== undefined) return refuse("invalid_argument", problem);
@@ -309,6 +310,7 @@ export class Responder {
 
 interface Memo {
   readonly reply: NewTunnelReply;
+  /** Its digest. */
   readonly asked: string;
   readonly until: number;
 }
@@ -326,7 +328,7 @@ export class RequestMemory {
   ): NewTunnelReply | "different" | undefined {
     const memo = this.#byPeer.get(peer)?.memos.get(idOf(request));
     if (memo === undefined) return undefined;
-    return memo.asked === summary(request) ? memo.reply : "different";
+    return memo.asked === requestDigest(request) ? memo.reply : "different";
   }
 
   /** Keeps an answer until `now` plus two minutes. */
@@ -338,7 +340,7 @@ export class RequestMemory {
     let kept = this.#byPeer.get(peer);
     if (kept === undefined) this.#byPeer.set(peer, kept = { memos: new Map(), tunnels: 0 });
     for (const outcome of reply.outcomes) if (outcome.ok) this.shares.hold(outcome.params.key);
-    kept.memos.set(idOf(request), { reply, asked: summary(request), until: now + MEMORY_MS });
+    kept.memos.set(idOf(request), { reply, asked: requestDigest(request), until: now + MEMORY_MS });
     kept.tunnels += reply.outcomes.length;
     for (const id of kept.memos.keys()) {
       if (kept.tunnels <= MEMORY_TUNNELS_PER_PEER || kept.memos.size === 1) break;
@@ -382,11 +384,4 @@ export class RequestMemory {
 
 function idOf(request: NewTunnelRequest): string {
   return `${request.bootEpoch}/${request.requestId}`;
-}
-
-/** What a repeated request has to agree in. */
-function summary(request: NewTunnelRequest): string {
-  return request.tunnels
-    .map(({ localVip, remoteVip, reverse }) => `${localVip} ${remoteVip} ${reverse.spi}`)
-    .join(",");
 }

@@ -36,6 +36,18 @@ export function isLinkScope(vip: string): boolean {
   return Number.parseInt(vip) >= 224 || vip.startsWith("169.254.") || vip === "0.0.0.0";
 }
 
+/** Whether a canonical address is within a host. */
+export function isLoopback(address: string): boolean {
+  return address.includes(":") ? address === "::1" : address.startsWith("127.");
+}
+
+/** Whether a canonical address can be that of one host: neither unspecified nor of a group, nor kept for later. */
+export function isOneHost(address: string): boolean {
+  if (address.includes(":")) return address !== "::" && !address.startsWith("ff");
+  const first = Number.parseInt(address);
+  return first > 0 && first < 224;
+}
+
 /** Reads "10.1.0.0/16" or a bare address (a prefix of full length). Undefined when it is neither. */
 export function parsePrefix(text: string): Prefix | undefined {
   const [head = "", tail, ...rest] = text.split("/");

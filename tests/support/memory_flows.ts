@@ -73,6 +73,8 @@ export class MemoryFlows implements Flows, CorePlane {
   readonly #held = new Map<number, Held>();
   readonly #heldByPair = new Map<string, Held>();
   readonly #failures = new Map<FlowCall, number>();
+  /** Of the uplink; no two hosts have the same. */
+  readonly mac: string;
   #rotations = 0n;
   #spi = 0;
   #flow = 0;
@@ -88,7 +90,10 @@ export class MemoryFlows implements Flows, CorePlane {
       transmit(packet: { sa: TxSa; key: string }): void;
       event(event: PlaneEvent): void;
     },
-  ) {}
+  ) {
+    const host = Math.floor(options.seed / 1000) & 0xff;
+    this.mac = `02:00:00:00:01:${host.toString(16).padStart(2, "0")}`;
+  }
 
   /** Makes the next calls fail. */
   failNext(call: FlowCall, times = 1): void {
@@ -198,7 +203,7 @@ export class MemoryFlows implements Flows, CorePlane {
       network: 0,
       traffic: NO_TRAFFIC,
       ifindex: 1,
-      mac: "02:00:00:00:00:01",
+      mac: this.mac,
       mtu: 1500,
       linkUp: true,
       forwards: [],

@@ -234,7 +234,7 @@ export class WorldPlane implements Flows, CorePlane {
   // ---- CorePlane ---------------------------------------------------------------------------------
 
   port(): PortInfo {
-    return UPLINK;
+    return { ...UPLINK, mac: `02:00:00:00:01:${this.powers.host.toString(16).padStart(2, "0")}` };
   }
 
   generateSpis(version: PspVersionNumber, n: number): SpiKey[] {
