@@ -32,7 +32,7 @@ import { type PlaneSetup, setUpPlane } from "../plane/plane_setup.ts";
 import { type PlaneWatch, watchPlane } from "../plane/plane_watch.ts";
 import { systemRandom } from "../model/random.ts";
 import { createRpcClient } from "../rpc/client.ts";
-import { Descriptors, forListeners, limitFor } from "../rpc/descriptors.ts";
+import { Descriptors, forConnections, limitFor } from "../rpc/descriptors.ts";
 import { RPC_COUNTERS, type RpcEvents } from "../rpc/events.ts";
 import { HYBRID, ownKeyExchange } from "../rpc/key_exchange.ts";
 import type { Trust } from "../rpc/identity.ts";
@@ -114,6 +114,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
   const trust = trustOf(config, peers);
   // Where a peer is met on the control channel, its packets come from as well, as far as anybody knows.
   const onConnected = (peer: string, address: string) => peers.learnControl(peer, address);
+  const descriptors = descriptorsOf(setup.library, config, log);
   const client = stack.use(
     createRpcClient({
       id: config.id,
@@ -121,6 +122,9 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
       trust,
       maxMessageBytes: config.rpc.maxMessageBytes,
       requirePq: config.rpc.requirePq,
+      maxConnections: config.rpc.maxConnections,
+      descriptors,
+      inUse: (peer) => core.inUse(peer),
       events,
       onConnected,
       ...insecure,
@@ -153,7 +157,6 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
   const ends = [() => core.stop({ leaveEntries: true })];
   stack.defer(() => endTogether(ends, clock));
   const { tls: _, ...limits } = config.rpc;
-  const descriptors = listenersShare(setup.library, config, log);
   // One after the other: what was read last must be what stands in the end.
   let reloaded: Promise<unknown> = Promise.resolve();
   const running = Promise.withResolvers<Running>();
@@ -525,18 +528,17 @@ async function refuseClassical({ rpc }: Config): Promise<void> {
   );
 }
 
-/** The descriptors that both listeners may take; says when that is less than the configuration promises. */
-function listenersShare(library: Library, config: Config, log: Log): Descriptors | undefined {
+/** The descriptors for connections, in and out; says when they are fewer than the configuration promises. */
+function descriptorsOf(library: Library, config: Config, log: Log): Descriptors | undefined {
   const limit = library.descriptorLimit;
   if (limit === undefined) return undefined;
-  const peers = config.peers.length;
-  const share = forListeners(limit, peers);
-  if (limit < limitFor(config.rpc.maxConnections + STATUS_CONNECTIONS, peers)) {
+  const { rpc: { maxConnections: outward }, peers: { length: peers } } = config;
+  if (limit < limitFor({ inward: outward + STATUS_CONNECTIONS, outward, peers })) {
     log.warn("Fewer files may be open than the configured connections need: LimitNOFILE is low", {
       count: limit,
     });
   }
-  return new Descriptors(share);
+  return new Descriptors(forConnections(limit), peers);
 }
 
 /** systemd, or whoever speaks its words. */

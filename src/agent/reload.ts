@@ -39,7 +39,7 @@ export interface Running extends Followers {
   readonly core: Pick<Core, "change" | "configChanged" | "deny">;
   readonly server: Pick<RpcServer, "setTrust" | "setLimits" | "presented">;
   readonly status: Pick<StatusServer, "reload" | "setTrust" | "setOrigins" | "follow">;
-  readonly client: Pick<RpcClient, "setTrust" | "presented">;
+  readonly client: Pick<RpcClient, "setTrust" | "setLimits" | "presented">;
   readonly tls: Pick<TlsStore, "reload" | "follow"> | undefined;
   readonly workloads: Pick<Workloads, "setVips">;
   /** Whether the pipes compare virtualization cookies: without it no peer can have one. */
@@ -170,7 +170,10 @@ function apply(next: Config, running: Running): void {
   takeTls?.();
   takeStatusTls?.();
   if (has("log.")) logAs(next.log);
-  if (has("rpc.")) server.setLimits(next.rpc);
+  if (has("rpc.")) {
+    server.setLimits(next.rpc);
+    client.setLimits(next.rpc);
+  }
   if (has("status.")) status.setOrigins(next.status.origins);
   core.configChanged(keys);
   const changes = peerChanges(before.peers, next.peers);

@@ -12,7 +12,7 @@ type Everything = Mapped<FileForm>;
 
 /** Everything, with what is derived from other keys filled in. */
 export interface Config extends Omit<Everything, "rpc"> {
-  readonly rpc: Everything["rpc"] & { readonly listen: string };
+  readonly rpc: Everything["rpc"] & { readonly listen: string; readonly maxConnections: number };
 }
 
 export type PlaneConfig = Config["plane"];

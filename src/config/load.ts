@@ -8,7 +8,7 @@ import { type Config, ConfigError, EnvironmentError } from "./config.ts";
 import { fromFile } from "./file_form.ts";
 import { fileReason } from "./reasons.ts";
 import { problemsOf, type Remark, warningsOf } from "./rules.ts";
-import { type FileForm, fileSchema } from "./schema.ts";
+import { type FileForm, fileSchema, MAX_CONNECTIONS } from "./schema.ts";
 import { EMPTY, parseSource, type Problem, type Source } from "./source.ts";
 
 /** A configuration that can be used, and what its author should know: one sentence each. */
@@ -29,6 +29,8 @@ export interface Unreadable {
 
 const EMPTY_HINT =
   ": it needs at least id, pip, vips, plane, rpc.tls and peers (see examples/peers.json)";
+/** Connections that an agent has room for, however few its peers are. */
+const LEAST_CONNECTIONS = 256;
 /** Keeps what is no configuration out of memory: as many peers as a file may have take less. */
 const MAX_BYTES = 256 * 2 ** 20;
 
@@ -85,7 +87,11 @@ function toConfig(form: FileForm, dir: string): Config {
     vips: config.vips.map(({ mac, ...vip }) =>
       mac === undefined || !isOneAddress(vip.vip) ? vip : { ...vip, mac }
     ),
-    rpc: { ...config.rpc, listen: config.rpc.listen ?? defaultListen(config.pip) },
+    rpc: {
+      ...config.rpc,
+      listen: config.rpc.listen ?? defaultListen(config.pip),
+      maxConnections: config.rpc.maxConnections ?? connectionsFor(config.peers.length),
+    },
   };
 }
 
@@ -191,4 +197,9 @@ function render(file: string, { path, text, line, column }: Problem): string {
 
 function byPlace(a: Problem, b: Problem): number {
   return a.line - b.line || a.column - b.column;
+}
+
+/** Each peer has one, and a quarter may be connections that are being replaced. */
+function connectionsFor(peers: number): number {
+  return Math.min(MAX_CONNECTIONS, Math.max(LEAST_CONNECTIONS, Math.ceil(peers * 5 / 4)));
 }

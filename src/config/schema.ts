@@ -31,6 +31,9 @@ import {
   text,
 } from "./values.ts";
 
+/** Connections that a listener may have: the most that can be configured. */
+export const MAX_CONNECTIONS = 65_536;
+
 const SECOND = 1000;
 const HOUR = 3600 * SECOND;
 const DAY = 24 * HOUR;
@@ -190,7 +193,8 @@ const rpc = section({
   require_pq: v.optional(bool, false),
   timeout: v.optional(duration(50, 10 * 60 * SECOND), "2s"),
   attempts: v.optional(integer(1, 100), 4),
-  max_connections: v.optional(integer(1, 65_536), 256),
+  // In, and as many out. Absent: what the number of peers needs.
+  max_connections: v.optional(integer(1, MAX_CONNECTIONS)),
   handshake_timeout: v.optional(duration(100, 60 * SECOND), "5s"),
   max_message_bytes: v.optional(integer(4096, 16 * 2 ** 20), 65_536),
   peer_rate: v.optional(integer(1, 1_000_000), 50),

@@ -18,7 +18,7 @@ import { withDeadlines } from "./calls.ts";
 import { type CoreStatus, CoreViews } from "./core_status.ts";
 import type { DirectoryChanged, DirectoryChanges, Peers } from "./directory.ts";
 import { Initiator } from "./initiator.ts";
-import { CLEAR_HOLD_OFF_MS, DRAIN_MS, STOP_MS } from "./limits.ts";
+import { CLEAR_HOLD_OFF_MS, DRAIN_MS, IN_USE_MS, STOP_MS } from "./limits.ts";
 import { Misses } from "./misses.ts";
 import { Moves } from "./moves.ts";
 import { NoticeHandler, Notices } from "./notices.ts";
@@ -92,6 +92,8 @@ export interface Core {
    * any more try again at once. Returns those on it.
    */
   deny(list: readonly string[]): readonly string[];
+  /** Whether packets have passed between this host and a peer lately, or a tunnel with it is young. */
+  inUse(peer: string): boolean;
   status(query?: StatusQuery): CoreStatus;
   latencies(): Latencies<HistogramView>;
   /** One page, sorted; `after` is "peer localVip remoteVip" of the last one before. */
@@ -342,6 +344,7 @@ export function createCore(powers: Powers): Core {
       }
       return denied;
     },
+    inUse: (peer) => clock.now() - table.usedAt(peer) < IN_USE_MS,
     status: (query) => views.status(query),
     latencies: () => ({
       exchange: latencies.exchange.view(),

@@ -186,6 +186,8 @@ export const DRAINING_COLD = 64;
 /** A peer goes on receiving for `DRAIN_MS` after it said that it stops: hold a little before. */
 export const HOLD_AFTER_MS = 250;
 
+/** A tunnel that carried a packet within this time, or came up, is in use: the connection to its peer stays. */
+export const IN_USE_MS = 60_000;
 /** Peers beyond these are connected to when a packet needs them: connections are not free on either side. */
 export const WARM_PEERS = 64;
 /** The first calls are spread over this long for each peer, so that many do not begin at one instant. */

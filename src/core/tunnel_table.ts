@@ -87,6 +87,8 @@ function sourceOf({ localVip, remoteVip }: VipPair, side: Side): string {
 /** Tunnels of one peer, and where the last search for a spare one among them ended. */
 interface OfPeer {
   readonly entries: Set<Entry>;
+  /** When packets passed last, as far as was looked; of `Clock.now`. */
+  usedAt: number;
   hand: Iterator<Entry> | undefined;
 }
 
@@ -142,6 +144,11 @@ export class TunnelTable {
     return [...this.#byPeer.get(peer)?.entries ?? []];
   }
 
+  /** When packets passed last between this host and a peer, or a tunnel with it came up; -Infinity: never. */
+  usedAt(peer: string): number {
+    return this.#byPeer.get(peer)?.usedAt ?? -Infinity;
+  }
+
   /** The tunnel that receives with an SPI. */
   byRxSpi(spi: number): Tunnel | undefined {
     return this.#byRxSpi.get(spi);
@@ -164,7 +171,7 @@ export class TunnelTable {
     this.#byKey.set(key, entry);
     const ofPeer = this.#byPeer.get(peer);
     if (ofPeer === undefined) {
-      this.#byPeer.set(peer, { entries: new Set([entry]), hand: undefined });
+      this.#byPeer.set(peer, { entries: new Set([entry]), usedAt: -Infinity, hand: undefined });
     } else ofPeer.entries.add(entry);
     this.#options.shares.enter(entry);
     this.membership++;
@@ -361,6 +368,10 @@ export class TunnelTable {
       for (const { sa: { spi } } of before.rx) this.#byRxSpi.delete(spi);
       for (const { sa: { spi } } of after.rx) this.#byRxSpi.set(spi, entry);
       this.#options.shares.sas(entry.peer, after.rx.length - before.rx.length);
+    }
+    if (isLive(after)) {
+      const ofPeer = this.#byPeer.get(entry.peer);
+      if (ofPeer !== undefined && after.usedAt > ofPeer.usedAt) ofPeer.usedAt = after.usedAt;
     }
     this.#due.set(entry.key, nextDue(after, this.#options.config.tunnel));
     this.#options.onChange(entry);

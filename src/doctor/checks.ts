@@ -289,7 +289,11 @@ function listenAddress(machine: Machine, { rpc, pip }: Config): Finding {
 function descriptors({ descriptorLimit: limit }: Machine, { rpc, peers }: Config): Finding {
   const what = "file descriptors";
   if (limit === undefined) return { what, verdict: "warning", found: "the limit cannot be read" };
-  const needed = limitFor(rpc.maxConnections + STATUS_CONNECTIONS, peers.length);
+  const needed = limitFor({
+    inward: rpc.maxConnections + STATUS_CONNECTIONS,
+    outward: rpc.maxConnections,
+    peers: peers.length,
+  });
   if (limit >= needed) return { what, verdict: "ok", found: `at most ${limit}` };
   const left = forListeners(limit, peers.length);
   return {

@@ -168,7 +168,7 @@ Deno.test("descriptors and connections are compared with the number of peers", (
       ) => [one.what, one]),
     );
   assert.equal(found(1024).get("file descriptors")?.verdict, "ok");
-  assert.equal(found(700).get("file descriptors")?.verdict, "warning");
+  assert.equal(found(690).get("file descriptors")?.verdict, "warning");
   assert.equal(found(600).get("file descriptors")?.verdict, "problem");
   assert.equal(found(1024).get("connections")?.verdict, "warning");
   assert.match(found(1024).get("connections")?.advice ?? "", /rpc\.max_connections: 600/);

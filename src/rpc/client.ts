@@ -20,14 +20,17 @@ import { createTransport } from "@connectrpc/connect/protocol-connect";
 import type { TLSSocket } from "node:tls";
 import { ConfigError } from "../config/config.ts";
 import { type CallOptions, ExchangeError, type TunnelClient } from "../model/exchange.ts";
+import type { Descriptors } from "./descriptors.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
 import { fromConnect } from "./exchange_errors.ts";
 import { H2Connection } from "./h2_connection.ts";
 import { HYBRID } from "./key_exchange.ts";
+import { Outward } from "./outward.ts";
 import { TunnelService } from "./gen/psp/v1/tunnel_pb.ts";
 import { identify, isDenied, isDeniedCertificate, type Trust } from "./identity.ts";
 import {
   type Ending,
+  FirstOver,
   isOver,
   type Proof,
   type ProofOptions,
@@ -59,6 +62,14 @@ export interface RpcClientOptions {
   /** Peers that use another key exchange than the post-quantum one are not called. */
   readonly requirePq?: boolean;
   readonly maxMessageBytes: number;
+  /** Connections at most; default: as many as there are peers. */
+  readonly maxConnections?: number;
+  /** Shared with the listeners; default: no limit. */
+  readonly descriptors?: Descriptors | undefined;
+  /** How long a connection without a call stays; default a minute. */
+  readonly keepMs?: number;
+  /** Whether packets pass between this host and a peer: then its connection stays while there is room. */
+  readonly inUse?: (peer: string) => boolean;
   /** A connection that heard nothing for this long is asked; default 20 s. */
   readonly pingIntervalMs?: number;
   /** ... and given up after this; default 5 s. */
@@ -81,6 +92,8 @@ export interface RpcClient extends TunnelClient, Disposable {
    * concerns; absent: all.
    */
   setTrust(trust: Trust, ids?: readonly string[]): void;
+  /** Other bounds: who is beyond them goes when a connection is opened. */
+  setLimits(limits: { readonly maxConnections: number }): void;
   /** The certificate that each peer showed last, by its fingerprint. */
   presented(): ReadonlyMap<string, string>;
   /** The group of the key exchange with each peer, on the newest connection. */
@@ -94,6 +107,12 @@ const ON_SENT: ContextKey<(() => void) | undefined> = createContextKey<(() => vo
   undefined,
   { description: "called before the request leaves" },
 );
+
+/** A look at what is to be closed or asked; each wakes the process. */
+const LOOK_MS = 1_000;
+const KEEP_MS = 60_000;
+const PING_INTERVAL_MS = 20_000;
+const PING_TIMEOUT_MS = 5_000;
 
 interface Line {
   readonly svcAddress: string;
@@ -114,9 +133,25 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
   const lines = new Map<string, Line>();
   const presented = new Map<string, string>();
   const keyExchanges = new Map<string, string>();
-  const cut = (id: string, why: string) => {
-    lines.get(id)?.connection.close(why);
+  const first = new FirstOver();
+  const pingMs = options.pingIntervalMs ?? PING_INTERVAL_MS;
+  const outward = new Outward({
+    max: options.maxConnections ?? Infinity,
+    descriptors: options.descriptors,
+    keepMs: options.keepMs ?? KEEP_MS,
+    pingMs,
+    inUse: options.inUse ?? (() => false),
+  });
+  const forget = (id: string): Line | undefined => {
+    const line = lines.get(id);
     lines.delete(id);
+    outward.leave(id);
+    return line;
+  };
+  const cut = (id: string, why: string) => forget(id)?.connection.close(why);
+  /** Keeps nothing of a line whose connection is gone. */
+  const gone = (id: string, line: Line) => {
+    if (lines.get(id) === line && outward.isIdle(id) && !line.connection.isOpen) forget(id);
   };
   const lineTo = (id: string): Line => {
     const peer = peers(id);
@@ -128,10 +163,40 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
     }
     const open = lines.get(id);
     if (open !== undefined) return open;
-    const line = openLine(options, peer, { trust: () => trust, events, presented, keyExchanges });
+    const evict = outward.enter(id, performance.now());
+    if (evict === "full") {
+      events.count("outward-full");
+      const why = `Cannot call "${id}": every connection that may be open has calls`;
+      throw new ExchangeError("unavailable", why, { local: true });
+    }
+    if (evict !== undefined) {
+      events.count("outward-evicted");
+      lines.get(evict)?.connection.close("another one needs its place");
+      lines.delete(evict);
+    }
+    const onGone = () => gone(id, line);
+    const line = openLine(options, peer, {
+      trust: () => trust,
+      events,
+      presented,
+      keyExchanges,
+      first,
+      onGone,
+    });
     lines.set(id, line);
     return line;
   };
+  const look = () => {
+    const { close, ping } = outward.due(performance.now());
+    for (const id of close) {
+      events.count("outward-idle");
+      lines.get(id)?.connection.retire();
+      lines.delete(id);
+    }
+    for (const id of ping) lines.get(id)?.connection.ping();
+  };
+  const looking = setInterval(look, Math.min(LOOK_MS, pingMs));
+  Deno.unrefTimer(looking);
   const call = async <T>(
     id: string,
     run: (line: Line, options: { timeoutMs: number; signal?: AbortSignal }) => Promise<T>,
@@ -142,6 +207,7 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
       const line = lineTo(id);
       const { warm } = line.connection;
       const leftMs = Math.max(1, Math.ceil(until - performance.now()));
+      outward.begin(id, performance.now());
       try {
         return await run(line, signal ? { timeoutMs: leftMs, signal } : { timeoutMs: leftMs });
       } catch (error) {
@@ -152,23 +218,31 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
         }
         if (outcome.code === Code.Unavailable) events.count("peer-unavailable");
         throw outcome;
+      } finally {
+        outward.end(id, performance.now());
+        gone(id, line);
       }
     };
     try {
       return await attempt(true);
     } catch (error) {
-      throw fromConnect(error);
+      throw error instanceof ExchangeError ? error : fromConnect(error);
     }
   };
   /** Closes connections whose certificates have ended meanwhile or, when all are judged, are good no more. */
   const review = (tls: TlsStore, all: boolean) => {
     const how = judging(tls);
+    if (!all && !first.take(how.nowMs)) return;
     for (const [id, line] of lines) {
       const { proof } = line;
-      if (proof === undefined || !(all || isOver(proof, how.nowMs))) continue;
-      const proven = proveAgain(proof, how);
-      if (proven.ok) line.proof = proven.proof;
-      else end(id, { counter: proven.reason, reason: proven.message });
+      if (proof === undefined) continue;
+      const proven = all || isOver(proof, how.nowMs)
+        ? proveAgain(proof, how)
+        : { ok: true as const, proof };
+      if (proven.ok) {
+        line.proof = proven.proof;
+        first.add(proven.proof);
+      } else end(id, { counter: proven.reason, reason: proven.message });
     }
   };
   /** Ends a connection whose certificate was good once. */
@@ -197,6 +271,7 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
   const close = () => {
     stopFollowing?.();
     clearInterval(reviews);
+    clearInterval(looking);
     for (const id of [...lines.keys()]) cut(id, "the agent is stopping");
   };
   return {
@@ -241,6 +316,7 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
         else if (!kept || isDenied(id, "", trust)) cut(id, "the configuration has changed");
       }
     },
+    setLimits: ({ maxConnections }) => outward.setMax(maxConnections),
     presented: () => presented,
     keyExchanges: () => keyExchanges,
     close,
@@ -260,11 +336,13 @@ function refuseUnsafe(options: RpcClientOptions): void {
 function openLine(
   options: RpcClientOptions,
   peer: PeerAddress,
-  { trust, events, presented, keyExchanges }: {
+  { trust, events, presented, keyExchanges, first, onGone }: {
     readonly trust: () => Trust;
     readonly events: RpcEvents;
     readonly presented: Map<string, string>;
     readonly keyExchanges: Map<string, string>;
+    readonly first: FirstOver;
+    readonly onGone: () => void;
   },
 ): Line {
   const baseUrl = `${options.tls ? "https" : "http"}://${peer.svcAddress}`;
@@ -283,6 +361,7 @@ function openLine(
       line.refusal = { message: wrong.reason };
     } else if (proven.ok) {
       line.proof = proven.proof;
+      first.add(proven.proof);
       presented.set(peer.id, proven.proof.leaf.fingerprint);
     }
     return wrong?.reason;
@@ -298,8 +377,8 @@ function openLine(
       });
     },
     maxBytes: options.maxMessageBytes,
-    pingIntervalMs: options.pingIntervalMs ?? 20_000,
-    pingTimeoutMs: options.pingTimeoutMs ?? 5_000,
+    pingTimeoutMs: options.pingTimeoutMs ?? PING_TIMEOUT_MS,
+    onGone,
     onOpen: (address) => options.onConnected?.(peer.id, address),
   });
   // Connect's HTTP client sees neither the call nor its context, but the very headers that an interceptor saw.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * File descriptors for connections. At the limit of the process Deno's runtime aborts, so what is accepted stays
- * below it. Pure.
+ * File descriptors for connections, in and out. At the limit of the process Deno's runtime aborts, so what is accepted
+ * and what is opened stay below it together, and neither can take all. Pure.
  */
 
 /**
@@ -10,42 +10,71 @@
  * that start, files that are read meanwhile. At rest some 40 are open.
  */
 const OWN = 52;
-/** One for each peer that is called, as far as this. */
-const MAX_CALLS = 1024;
 /** Enough to say what is wrong, whatever the limit. */
 const LEAST = 4;
 
-/** Connections that the listeners of one process may have, all together. */
+/** Connections that one process may have, all together. */
 export class Descriptors {
-  #left: number;
+  readonly #max: number;
+  /** Connections outward that nobody who comes can keep from being opened. */
+  readonly #kept: number;
+  #in = 0;
+  #out = 0;
 
-  constructor(max: number) {
-    this.#left = max;
+  /** `max`: all of them; `peers`: who may be called. */
+  constructor(max: number, peers = 0) {
+    this.#max = max;
+    this.#kept = Math.min(peers, Math.floor(max / 2));
   }
 
-  /** For one connection. False: there is none to spare. */
+  /** For a connection that has come. False: there is none to spare. */
   take(): boolean {
-    if (this.#left <= 0) return false;
-    this.#left -= 1;
+    if (this.left <= 0) return false;
+    this.#in += 1;
     return true;
   }
 
   /** That connection is closed. */
   give(): void {
-    this.#left += 1;
+    this.#in -= 1;
   }
 
+  /** For a connection to a peer. False: there is none to spare. */
+  takeOutward(): boolean {
+    // Who comes has the other half.
+    const kept = Math.max(0, Math.floor(this.#max / 2) - this.#in);
+    if (this.#in + this.#out + kept >= this.#max) return false;
+    this.#out += 1;
+    return true;
+  }
+
+  giveOutward(): void {
+    this.#out -= 1;
+  }
+
+  /** For connections that come. */
   get left(): number {
-    return this.#left;
+    return this.#max - this.#in - Math.max(this.#out, this.#kept);
   }
 }
 
-/** What the listeners may have of `limit` descriptors (RLIMIT_NOFILE) when `peers` are called. */
-export function forListeners(limit: number, peers: number): number {
-  return Math.max(LEAST, limit - OWN - Math.min(peers, MAX_CALLS));
+/** The connections that `limit` descriptors (RLIMIT_NOFILE) leave room for, in and out. */
+export function forConnections(limit: number): number {
+  return Math.max(LEAST, limit - OWN);
 }
 
-/** The limit that `connections` need: all that the configuration allows, at one time. */
-export function limitFor(connections: number, peers: number): number {
-  return OWN + Math.min(peers, MAX_CALLS) + connections;
+/** What is left of them for those that come when every one of `peers` is called. */
+export function forListeners(limit: number, peers: number): number {
+  return new Descriptors(forConnections(limit), peers).left;
+}
+
+/** The limit that is needed for so many connections that come, and for one to each of `peers` as far as `outward`. */
+export function limitFor(
+  { inward, outward, peers }: {
+    readonly inward: number;
+    readonly outward: number;
+    readonly peers: number;
+  },
+): number {
+  return OWN + inward + Math.min(peers, outward);
 }

@@ -18,6 +18,10 @@ export const RPC_COUNTERS = {
   "connections-idle": "connections closed because they asked for nothing for too long",
   "connections-no-descriptor":
     "connections refused because the process may open few more files (LimitNOFILE)",
+  "outward-idle": "connections to peers closed because nobody needed them for a minute",
+  "outward-evicted":
+    "connections to peers closed because a newer one needed their place (rpc.max_connections)",
+  "outward-full": "calls put off because every connection to peers that may be open was busy",
   "requests-late": "requests ended because their body or their reader took too long",
   "listeners-reopened": "times a listener that accepted no connections was opened again",
   "h2-pings": "HTTP/2 connections ended: too many PING frames",

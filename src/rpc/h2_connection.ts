@@ -37,10 +37,12 @@ export interface H2Options {
   readonly flooded: (flood: Flood) => void;
   /** Largest response body. */
   readonly maxBytes: number;
-  readonly pingIntervalMs: number;
+  /** A connection that was asked and says nothing for so long is given up. */
   readonly pingTimeoutMs: number;
   /** A connection stands (with TLS: the other side has proved who it is): the address that it goes to. */
   readonly onOpen?: (address: string) => void;
+  /** The last connection has gone; the next call opens a new one. */
+  readonly onGone?: () => void;
 }
 
 interface Live {
@@ -70,6 +72,11 @@ export class H2Connection {
   /** Whether a connection stands that a call would use. */
   get warm(): boolean {
     return this.#live !== undefined && this.#live.connected && usable(this.#live);
+  }
+
+  /** Whether there is a connection, or one is being made. */
+  get isOpen(): boolean {
+    return this.#live !== undefined || this.#retired.size > 0;
   }
 
   /** One request, its whole answer. `onSent` is called before its first octet leaves. */
@@ -117,6 +124,11 @@ export class H2Connection {
     for (const live of this.#retired) this.#drop(live, why);
   }
 
+  /** Asks the other side whether it is there, if a connection stands; without an answer it is given up. */
+  ping(): void {
+    this.#live?.ping();
+  }
+
   /** Calls under way may end; later ones open a new connection. */
   retire(): void {
     const live = this.#live;
@@ -159,8 +171,6 @@ export class H2Connection {
         this.#drop(live, "the connection was lost");
       }
     };
-    const every = setInterval(ping, this.#options.pingIntervalMs);
-    Deno.unrefTimer(every);
     const live: Live = {
       session,
       calls: new Set(),
@@ -185,7 +195,6 @@ export class H2Connection {
     });
     session.on("error", (error) => this.#drop(live, error.message));
     session.on("close", () => {
-      clearInterval(every);
       clearTimeout(overdue);
       this.#drop(live, "the connection was lost");
     });
@@ -234,6 +243,7 @@ export class H2Connection {
     for (const reject of live.calls) reject(unavailable(why));
     live.calls.clear();
     if (!live.session.destroyed) live.session.destroy();
+    if (!this.isOpen) this.#options.onGone?.();
   }
 }
 

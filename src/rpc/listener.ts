@@ -12,7 +12,7 @@ import { HYBRID, INSUFFICIENT_SECURITY, joined, preferredGroup } from "./key_exc
 import { ConnectionShares, type ShareLimits } from "./connection_shares.ts";
 import type { Descriptors } from "./descriptors.ts";
 import { openDoor } from "./door.ts";
-import { type RpcEvents, SILENT } from "./events.ts";
+import { type RpcCounter, type RpcEvents, SILENT } from "./events.ts";
 import type { Flood } from "./h2_meter.ts";
 import {
   cancel,
@@ -102,6 +102,8 @@ const FIRST_REQUEST_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
 /** A connection that is told to go does so, or is cut. */
 const LAST_WORDS_MS = 1_000;
+/** Between two lines that say that there is no room. */
+const FULL_SAID_MS = 60_000;
 const BACKLOG = 511;
 
 /** Listens. Throws `ConfigError` when the address cannot be used. */
@@ -120,6 +122,20 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   /** Every socket with what ends its probation. */
   const raw = new Map<net.Socket, (good: boolean) => void>();
   const dismissed = new WeakSet<Carrier>();
+  let [refused, saidAt] = [0, -Infinity];
+  /** Somebody is refused for want of room: that is said, and not more often than once in a while. */
+  const full = (counter: RpcCounter) => {
+    events.count(counter);
+    refused++;
+    const now = performance.now();
+    if (now - saidAt < FULL_SAID_MS) return;
+    events.log("warning", "Connections are refused: as many are open as may be", {
+      address: options.listen,
+      counter,
+      count: refused,
+    });
+    [refused, saidAt] = [0, now];
+  };
   /** Lets an idle connection go: soon, whatever its other side does. */
   const dismiss = (carrier: Carrier) => {
     if (dismissed.has(carrier)) return;
@@ -151,7 +167,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     if (accepted === "refused") return refuse(carrier);
     const room = shares.enter(carrier, addressOf(socket), accepted.identity);
     if (room === "full") {
-      events.count("connections-exceeded");
+      full("connections-exceeded");
       return refuse(carrier);
     }
     if (room !== undefined) {
@@ -213,7 +229,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   const enter = (socket: net.Socket) => {
     socket.on("error", ignore);
     if (descriptors?.take() === false) {
-      events.count("connections-no-descriptor");
+      full("connections-no-descriptor");
       return socket.destroy();
     }
     socket.on("close", () => descriptors?.give());

@@ -70,6 +70,25 @@ export function isOver({ fromMs, untilMs }: Proof, nowMs: number): boolean {
   return nowMs < fromMs || nowMs >= untilMs;
 }
 
+/** When the first of many proofs has to be judged again: until then nobody looks through them. */
+export class FirstOver {
+  #fromMs = -Infinity;
+  #untilMs = Infinity;
+
+  add({ fromMs, untilMs }: Pick<Proof, "fromMs" | "untilMs">): void {
+    this.#fromMs = Math.max(this.#fromMs, fromMs);
+    this.#untilMs = Math.min(this.#untilMs, untilMs);
+  }
+
+  /** Whether one of those that were added may be over at this time, wall clock; then all are forgotten. */
+  take(nowMs: number): boolean {
+    if (nowMs >= this.#fromMs && nowMs < this.#untilMs) return false;
+    this.#fromMs = -Infinity;
+    this.#untilMs = Infinity;
+    return true;
+  }
+}
+
 /** Why a connection ends. */
 export interface Ending {
   readonly counter: RpcCounter;
@@ -79,6 +98,7 @@ export interface Ending {
 /** What the open connections of a listener have proved. */
 export class Proofs<T extends object> {
   readonly #proofs = new Map<T, Proof>();
+  readonly #first = new FirstOver();
   readonly #options: {
     readonly store: TlsStore;
     readonly clients: "required" | "optional";
@@ -101,6 +121,7 @@ export class Proofs<T extends object> {
     const proven = prove(socket, this.#how());
     if (proven.ok) {
       this.#proofs.set(connection, proven.proof);
+      this.#first.add(proven.proof);
       return true;
     }
     const { reason, message } = proven;
@@ -130,11 +151,15 @@ export class Proofs<T extends object> {
   review(all: boolean): ReadonlyMap<T, Ending> {
     const how = this.#how();
     const ending = new Map<T, Ending>();
+    if (!all && !this.#first.take(how.nowMs)) return ending;
     for (const [connection, proof] of this.#proofs) {
-      if (!all && !isOver(proof, how.nowMs)) continue;
-      const proven = proveAgain(proof, how);
-      if (proven.ok) this.#proofs.set(connection, proven.proof);
-      else ending.set(connection, { counter: proven.reason, reason: proven.message });
+      const proven = all || isOver(proof, how.nowMs)
+        ? proveAgain(proof, how)
+        : { ok: true as const, proof };
+      if (proven.ok) {
+        this.#proofs.set(connection, proven.proof);
+        this.#first.add(proven.proof);
+      } else ending.set(connection, { counter: proven.reason, reason: proven.message });
     }
     return ending;
   }
