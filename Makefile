@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help deps shim binary gen ok test test-world demo bench bench-path bench-plane bench-fleet fuzz soak fmt clean distclean
+.PHONY: help deps shim binary gen ok test test-world demo bench bench-path bench-plane bench-fleet explore fuzz soak fmt clean distclean
 
 deno := .toolchain/bin/deno
 export DENO_DIR := $(CURDIR)/.toolchain/cache
@@ -71,6 +71,10 @@ bench-fleet: ## one agent among ten thousand peers: cold start, rotation, restor
 	@tools/deps.sh npm build net
 	@$(MAKE) --no-print-directory -s -C c-shim
 	@exec tools/lock.sh exclusive $(deno) run -A --quiet --cached-only --no-check bench/fleet.ts
+
+explore: ## everything that may happen to two hosts, as far as MINUTES=10 go, on every processor
+	@tools/deps.sh npm
+	@tools/lock.sh shared $(deno) run -A --quiet --cached-only --no-check tests/explore/main.ts
 
 fuzz: ## frame parser, PSP opener and answerers of ARP, ND and DHCP, FUZZ_SECONDS=30 each
 	@tools/deps.sh npm build fuzz

@@ -28,6 +28,23 @@ export const SHORT: readonly Plan[] = [
   plan("two pairs", { packets: 2 }, 7, 2),
 ];
 
+/** For minutes to hours: the last one has no end that anybody has seen. */
+export const LONG: readonly Plan[] = [
+  plan("losses", { packets: 2, lose: 2, copy: 1, delay: 2 }, 14),
+  plan("rekeys", { packets: 2, slow: 1, rekey: 2, lose: 1, copy: 1, reorder: 1 }, 12),
+  plan("rotations", { packets: 2, rotate: 3, lose: 1, delay: 1 }, 13),
+  plan("restarts", { packets: 2, restart: 2, wipe: 1, lose: 1, copy: 1 }, 12),
+  plan("stops", { packets: 2, stop: 1, lose: 1, restart: 1, delay: 1 }, 12),
+  plan("ends of tunnels", { packets: 2, idle: 2, deny: 2, lose: 1 }, 13),
+  plan("planes that refuse", { packets: 2, refuse: 2, rekey: 1, lose: 1 }, 10),
+  plan(
+    "everything, two pairs",
+    { packets: 3, lose: 2, copy: 1, restart: 1, rekey: 1, rotate: 2, delay: 1, reorder: 1 },
+    30,
+    2,
+  ),
+];
+
 function plan(name: string, budgets: Partial<Budgets>, depth: number, pairs = 1): Plan {
   return { name, bounds: { budgets: { ...NOTHING, ...budgets }, depth, pairs } };
 }

@@ -121,14 +121,20 @@ export function look(
 ): Look | undefined {
   // Errors are part of the game here, and their stacks cost more than all the rest of it.
   Error.stackTraceLimit = 0;
-  const stage = new Stage(modules, bounds);
-  for (const choice of path) stage.take(choice);
+  const stage = reach(modules, bounds, path);
   const wrong = broken(stage);
   const hash = stage.hash();
   if (!isNew(hash)) return undefined;
   const choices = stage.choices();
   if (wrong.length > 0) return { hash, choices, wrong, healMs: 0, settleMs: 0 };
   return { hash, choices, ...heal(stage, hash % 2) };
+}
+
+/** The stage that choices lead to. */
+export function reach(modules: CoreModules, bounds: Bounds, path: readonly string[]): Stage {
+  const stage = new Stage(modules, bounds);
+  for (const choice of path) stage.take(choice);
+  return stage;
 }
 
 function pathOf(node: Node): string[] {

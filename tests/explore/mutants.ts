@@ -75,7 +75,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: "responder.ts",
     find: "if (known !== undefined) {",
     replace: "if (known !== undefined && this._options.bootEpoch < 0n) {",
-    found: /receives with 2 SAs/,
+    found: /answered with SPI/,
   }),
   mutant("rotate twice", { packets: 1, rotate: 2 }, {
     file: "rotation.ts",

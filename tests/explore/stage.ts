@@ -9,7 +9,7 @@ import { canonical, hashOf } from "./canon.ts";
 import { pipOf, vipOf, type WorldHost } from "./world/host.ts";
 import type { CoreModules } from "./world/load.ts";
 import type { Refusable } from "./world/plane.ts";
-import type { Message } from "./world/wire.ts";
+import type { Body, Message } from "./world/wire.ts";
 import { World } from "./world/world.ts";
 
 /** What may happen, and how often. */
@@ -89,6 +89,7 @@ export class Stage {
   /** How often each request was sent, and each host's last one. */
   readonly #tries = new Map<string, number>();
   readonly #lastId = new Map<string, string>();
+  readonly #answers = new Map<string, { readonly spis: string; readonly epoch: bigint }>();
   readonly #sentAt = new Map<number, number>();
 
   constructor(modules: CoreModules, readonly bounds: Bounds) {
@@ -110,6 +111,9 @@ export class Stage {
       configs,
       onSent: (_, message) => this.#sent(message),
       onArrival: (_, message) => this.#arrived(message),
+      onAnswer: (_, __, body) => {
+        if (body.kind === "reply") this.#answered(body);
+      },
     });
     this.world.begin();
   }
@@ -339,6 +343,17 @@ export class Stage {
     const { requestId } = body.request;
     this.#lastId.set(from, requestId);
     this.#tries.set(requestId, (this.#tries.get(requestId) ?? 0) + 1);
+  }
+
+  /** The same request has the same answer. */
+  #answered({ requestId, reply }: Extract<Body, { kind: "reply" }>): void {
+    const spis = reply.outcomes.map((outcome) => outcome.ok ? outcome.params.spi : 0).join(",");
+    const before = this.#answers.get(requestId);
+    if (before === undefined || before.epoch !== reply.bootEpoch) {
+      this.#answers.set(requestId, { spis, epoch: reply.bootEpoch });
+    } else if (before.spis !== spis) {
+      this.world.wrong(`a request was answered with SPI ${before.spis}, and then with ${spis}`);
+    }
   }
 
   #arrived({ from, to, body }: Message): void {

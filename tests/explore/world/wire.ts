@@ -61,6 +61,8 @@ export interface WirePowers {
   readonly onSent: (message: Message) => void;
   /** A message arrives, before anybody acts upon it. */
   readonly onArrival?: (message: Message) => void;
+  /** A host answered, whether anybody waits for it or not. */
+  readonly onAnswer?: (message: Message, answer: Body) => void;
 }
 
 /** All control channels of a world. */
@@ -153,6 +155,7 @@ export class Wire {
         }
         const { life, handler } = station;
         const answer = (answer: Body) => {
+          if (life.alive) this.#powers.onAnswer?.(message, answer);
           if (!life.alive || call === undefined || call.over) return;
           this.#send({ from: to, to: from, body: answer, life }, call);
         };

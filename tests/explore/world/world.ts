@@ -13,7 +13,7 @@ import { pipOf, WorldHost } from "./host.ts";
 import type { CoreModules } from "./load.ts";
 import { drain } from "./micro.ts";
 import type { Sealed } from "./plane.ts";
-import { type Message, Wire } from "./wire.ts";
+import { type Body, type Message, Wire } from "./wire.ts";
 
 /** A line of a host's log. */
 export interface Said {
@@ -34,6 +34,7 @@ export interface WorldOptions {
   /** A message was sent; absent: it lies on the wire until somebody takes it. */
   readonly onSent?: (world: World, message: Message) => void;
   readonly onArrival?: (world: World, message: Message) => void;
+  readonly onAnswer?: (world: World, message: Message, answer: Body) => void;
 }
 
 /** A sealed packet under way. */
@@ -76,11 +77,12 @@ export class World {
   #flights = 0;
 
   constructor(readonly options: WorldOptions) {
-    const { onSent, onArrival } = options;
+    const { onSent, onArrival, onAnswer } = options;
     this.wire = new Wire({
       now: () => this.clock.now(),
       onSent: (message) => onSent?.(this, message),
-      ...(onArrival === undefined ? {} : { onArrival: (message) => onArrival(this, message) }),
+      onArrival: (message) => onArrival?.(this, message),
+      onAnswer: (message, answer) => onAnswer?.(this, message, answer),
     });
     this.clock.onSettled = () => this.#act();
     this.hosts = options.configs.map((config, i) => new WorldHost(this, i, config));
