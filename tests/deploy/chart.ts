@@ -2,7 +2,7 @@
 
 /**
  * The Helm chart rendered without Helm: the templates use `{{ .Path }}`, `{{ .Path | default .Path }}` and
- * `{{- toYaml .Path | nindent N }}` and nothing else, so that this is enough. Any other action is an error.
+ * `{{- toYaml .Path | nindent N }}`, the last one also within `with`, and nothing else, so that this is enough. Any other action is an error.
  */
 import { parse, stringify } from "yaml";
 
@@ -30,8 +30,17 @@ function read(name: string): string {
   return Deno.readTextFileSync(new URL(name, CHART));
 }
 
+/** `{{- with .Path }}{{- toYaml . | nindent N }}{{- end }}`: nothing where the list is empty. */
+const WITH =
+  /\s*\{\{- with (\.[\w.]+) \}\}\s*\{\{- toYaml \. \| nindent (\d+) \}\}\s*\{\{- end \}\}/g;
+
 function render(template: string, context: Tree): string {
-  return template.replaceAll(
+  const whole = template.replaceAll(WITH, (_, path: string, indent: string) => {
+    const value = lookUp(context, path);
+    if (!Array.isArray(value)) throw new Error(`${path} is no list: ${value}`);
+    return value.length === 0 ? "" : ` {{- toYaml ${path} | nindent ${indent} }}`;
+  });
+  return whole.replaceAll(
     /(\s*)\{\{-? ([^}]*?) ?\}\}/g,
     (whole, space: string, action: string) => {
       const block = /^toYaml (\.[\w.]+) \| nindent (\d+)$/.exec(action);

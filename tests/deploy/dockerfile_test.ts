@@ -25,6 +25,23 @@ Deno.test("with DOCA=1 the shim is built on the named base", () => {
   assert.equal(stages.find(({ name }) => name === shim?.base)?.base, "doca:devel");
 });
 
+Deno.test("the image for hardware stands on the named libraries, and is otherwise the other one", () => {
+  const stages = parseDockerfile(TEXT, { DOCA: "1", DOCA_BASE: "b", DOCA_RUNTIME: "doca:rt" });
+  const [hardware, soft] = ["runtime-doca", "runtime"].map((one) =>
+    stages.find(({ name }) => name === one)
+  );
+  assert.equal(hardware?.base, "doca:rt");
+  const words = ["COPY", "USER", "ENV", "VOLUME", "ENTRYPOINT", "CMD"];
+  const of = (stage: typeof hardware | undefined) =>
+    stage?.instructions.filter(({ word }) => words.includes(word));
+  assert.deepEqual(of(hardware), of(soft));
+  const base = stages.find(({ name }) => name === "base-1");
+  const [shims] = base?.instructions ?? [];
+  assert.equal(shims?.rest, "SHIMS=libpsp_dp_doca.so");
+  const made = stages.find(({ name }) => name === "shim")?.instructions.at(-1)?.rest ?? "";
+  assert.match(made, /for shim in \$SHIMS; do make -C c-shim "\$shim"/);
+});
+
 if (Deno.env.get("PSP_SOAK") === "1") {
   Deno.test("every stage's commands work in a fresh Debian, and the last one holds the agent", async () => {
     const root = await buildStages(parseDockerfile(TEXT, {}), `${ROOT}build/deploy`);

@@ -44,6 +44,7 @@ const container = v.strictObject({
     runAsGroup: v.optional(v.number()),
     readOnlyRootFilesystem: v.optional(v.boolean()),
     allowPrivilegeEscalation: v.optional(v.boolean()),
+    privileged: v.optional(v.boolean()),
     capabilities,
   }),
   startupProbe: v.optional(probe),
@@ -123,14 +124,28 @@ function documents(file: string): Tree[] {
   });
 }
 
+/** Of either plane; the lists themselves: rights_test.ts. */
+const RIGHTS = {
+  soft: ["NET_RAW", "NET_ADMIN", "NET_BIND_SERVICE"],
+  doca: ["NET_RAW", "NET_ADMIN", "SYS_RAWIO", "IPC_LOCK"],
+};
+
 /** What holds however the agent is deployed. */
-function assertSound(pod: Pod): void {
+function assertSound(pod: Pod, plane: keyof typeof RIGHTS = "soft"): void {
   const [agent] = pod.containers;
   const context = agent.securityContext;
-  assert.deepEqual(context.capabilities, {
-    drop: ["ALL"],
-    add: ["NET_RAW", "NET_ADMIN", "NET_BIND_SERVICE"],
-  });
+  assert.deepEqual(context.capabilities, { drop: ["ALL"], add: RIGHTS[plane] });
+  assert.equal(context.privileged ?? false, plane === "doca");
+  if (plane === "doca") {
+    const device = agent.volumeMounts.find(({ mountPath }) => mountPath === "/dev/infiniband");
+    const volume = pod.volumes.find(({ name }) => name === device?.name);
+    assert.ok(volume !== undefined && "hostPath" in volume);
+    assert.equal(volume.hostPath.path, "/dev/infiniband");
+    const { requests, limits } = agent.resources ?? {};
+    assert.equal(requests?.["hugepages-2Mi"], "1Gi");
+    // Kubernetes takes no other.
+    assert.equal(limits?.["hugepages-2Mi"], requests?.["hugepages-2Mi"]);
+  }
   assert.deepEqual([context.runAsNonRoot, context.readOnlyRootFilesystem], [true, true]);
   const names = pod.volumes.map(({ name }) => name);
   for (const { name } of agent.volumeMounts) assert.ok(names.includes(name), name);
@@ -145,24 +160,30 @@ function assertSound(pod: Pod): void {
   }
 }
 
-Deno.test("the DaemonSet and its ConfigMap fit each other", () => {
-  const [namespace, configMap, daemonSet] = documents("daemonset.yaml");
+for (const plane of ["soft", "doca"] as const) {
+  const file = plane === "soft" ? "daemonset.yaml" : "daemonset-doca.yaml";
+  Deno.test(`the DaemonSet and its ConfigMap fit each other: ${file}`, () => fit(file, plane));
+}
+
+function fit(file: string, plane: "soft" | "doca"): void {
+  const [namespace, configMap, daemonSet] = documents(file);
   const { metadata: { name } } = check("Namespace", namespace);
   const config = check("ConfigMap", configMap);
   const { spec, metadata } = check("DaemonSet", daemonSet);
   assert.deepEqual([config, { metadata }].map((one) => one.metadata.namespace), [name, name]);
   assert.deepEqual(spec.selector.matchLabels, spec.template.metadata.labels);
   const pod = spec.template.spec;
-  assertSound(pod);
-  assert.equal(pod.containers[0].image, `psp-agent:${VERSION}`);
+  assertSound(pod, plane);
+  assert.equal(pod.containers[0].image, `psp-agent${plane === "soft" ? "" : "-doca"}:${VERSION}`);
   for (const [file, text] of Object.entries(config.data)) {
     const { config: parsed } = parseConfig(text, `/etc/psp-agent/${file}`);
     assert.equal(`${parsed.id}.json`, file);
+    assert.equal(parsed.plane.kind, plane);
     assert.match(parsed.stateDir, /^\/var\/lib\/psp-agent\//);
     const directory = pod.containers[0].volumeMounts.find(({ name }) => name === "tls")?.mountPath;
     for (const path of Object.values(parsed.rpc.tls ?? {})) assert.equal(dirname(path), directory);
   }
-});
+}
 
 Deno.test("the static pod stands alone", () => {
   const [pod, ...others] = documents("static-pod.yaml");
@@ -190,6 +211,17 @@ Deno.test("the chart has the shape of a DPU service", () => {
   assert.deepEqual(pod.nodeSelector, { dpu: "yes" });
   assert.equal(pod.containers[0].resources?.limits?.["nvidia.com/bf_sf"], "2");
   assertSound(pod);
+});
+
+Deno.test("the chart's values for hardware give a pod the device and hugepages", () => {
+  const values = parse(
+    Deno.readTextFileSync(new URL("psp-agent/values-doca.yaml", FOLDER)),
+    strict,
+  ) as Tree;
+  const [, daemonSet] = renderChart(values);
+  const pod = check("DaemonSet", daemonSet).spec.template.spec;
+  assertSound(pod, "doca");
+  assert.equal(pod.containers[0].image, `psp-agent-doca:${VERSION}`);
 });
 
 Deno.test("the chart refuses the one Secret of the last release, and says what to do", () => {
