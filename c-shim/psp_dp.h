@@ -429,6 +429,11 @@ enum psp_dp_action {
 		<< 8, /* with DECAP: an authentic packet whose IV has come by this entry, or is more than
 			    replay_window behind one that has taken its place, is dropped as rx-replay. For
 			    senders whose IVs count: a run in the upper 24 bits, a counter below 2^35 under it */
+	PSP_DP_ACTION_ROUTE =
+		1u
+		<< 9, /* soft: L2 becomes eth_dst, eth_src and TTL or hop limit one less, and what came in by a
+			    host port may leave by one, in clear. A packet whose TTL is used up becomes an
+			    exception event as it came */
 };
 
 enum psp_dp_net_type {
@@ -449,8 +454,8 @@ struct psp_dp_actions {
 	uint32_t flags;         /* enum psp_dp_action */
 	uint32_t crypto_id;     /* ENCRYPT */
 	uint32_t pkt_meta;      /* SET_PKT_META */
-	uint8_t eth_dst[6];     /* DECAP */
-	uint8_t eth_src[6];     /* DECAP */
+	uint8_t eth_dst[6];     /* DECAP, ROUTE */
+	uint8_t eth_src[6];     /* DECAP, ROUTE */
 	uint8_t encap_net_type; /* enum psp_dp_net_type; for DECAP too */
 	uint8_t crypt_offset; /* CHECK_CRYPT_OFFSET: 0 to 63, in units of 4 octets. A packet that is
 				   shorter must have the offset of its own end, as ENCAP makes it */
@@ -655,7 +660,7 @@ PSP_DP_API int32_t psp_dp_event_wait(struct psp_dp *dp, uint8_t *buf, uint32_t c
 /* ---- held packets ---------------------------------------------------------------------------- */
 
 /*
- * A flow is what came in by one port from one inner address to another and missed at one pipe. Where the octets of a
+ * A flow is what came in by one port from one inner address to another, and missed. Where the octets of a
  * port, or of the plane, are full, the oldest packet goes: of the port, or of the port that holds most.
  */
 
@@ -669,7 +674,7 @@ enum psp_dp_drop_reason {
 	PSP_DP_DROP_REASONS = 6,
 };
 
-/* Resubmits a flow's held packets, in order, at the pipe where they missed. The flow's handle is
+/* Resubmits a flow's held packets, in order, at the first pipe behind the root that they met (doca: where they missed). The flow's handle is
  * dead then. */
 PSP_DP_API int32_t psp_dp_held_release(struct psp_dp *dp, uint32_t flow, uint32_t *packets);
 /*

@@ -226,6 +226,7 @@ const ACTION = {
   COPY_DSCP: 1 << 6,
   CHECK_CRYPT_OFFSET: 1 << 7,
   CHECK_REPLAY: 1 << 8,
+  ROUTE: 1 << 9,
 };
 /** enum psp_dp_net_type */
 const NET_TYPES = { psp_tunnel: 0, psp_transport: 1 };
@@ -405,7 +406,7 @@ export function encodeKey(
 function putActions(struct: Struct<"psp_dp_actions">, actions: Actions | undefined): void {
   struct.setSize();
   let flags = 0;
-  const { crypto, crypto_encap: encap, meta, tun } = actions ?? {};
+  const { crypto, crypto_encap: encap, route, meta, tun } = actions ?? {};
   if (crypto?.action === "decrypt") flags |= ACTION.DECRYPT;
   if (crypto?.action === "encrypt") {
     flags |= ACTION.ENCRYPT;
@@ -428,6 +429,10 @@ function putActions(struct: Struct<"psp_dp_actions">, actions: Actions | undefin
       flags |= ACTION.CHECK_REPLAY;
       struct.set("replay_window", encap.replay_window);
     }
+  }
+  if (route !== undefined) {
+    flags |= ACTION.ROUTE;
+    struct.write("eth_dst", putMac, route.eth_dst).write("eth_src", putMac, route.eth_src);
   }
   if (meta !== undefined) {
     flags |= ACTION.SET_PKT_META;

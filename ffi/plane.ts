@@ -93,6 +93,8 @@ export interface Actions {
       /** IVs of the replay window: what comes again is dropped as rx-replay; absent or 0: no window. */
       readonly replay_window?: number;
     };
+  /** The soft plane alone, with no other: TTL one less, L2 as given, and out by a host port in clear. */
+  readonly route?: { readonly eth_dst: string; readonly eth_src: string };
   readonly meta?: { readonly pkt_meta: number };
   readonly tun?: { readonly psp: { readonly s: 1 } };
 }

@@ -60,6 +60,7 @@
 	X(DROP_LOOP, "drop-loop")                /* (drop) too many pipes in a row */ \
 	X(HOST_RX_PACKETS, "host-rx-packets") \
 	X(HOST_TX_PACKETS, "host-tx-packets") \
+	X(LOCAL_PACKETS, "local-packets")        /* of host-tx-packets: from a host port to a host port, never sealed */ \
 	X(HOST_TX_BUSY, "host-tx-busy")          /* (drop) */ \
 	X(HOST_TX_ERROR, "host-tx-error")        /* (drop) */ \
 	X(HOST_REFUSED, "host-refused")          /* (drop) bound for the host port, but never opened */ \

@@ -17,7 +17,7 @@ _Static_assert(DP_PIPES_MAX == 1u << INDEX_BITS, "the index of a pipe fills its 
 	((uint32_t)(PSP_DP_ACTION_DECRYPT | PSP_DP_ACTION_DECAP | PSP_DP_ACTION_ENCAP |            \
 		    PSP_DP_ACTION_ENCRYPT | PSP_DP_ACTION_SET_PKT_META | PSP_DP_ACTION_SET_S |     \
 		    PSP_DP_ACTION_COPY_DSCP | PSP_DP_ACTION_CHECK_CRYPT_OFFSET |                   \
-		    PSP_DP_ACTION_CHECK_REPLAY))
+		    PSP_DP_ACTION_CHECK_REPLAY | PSP_DP_ACTION_ROUTE))
 
 /* ---- pipes, for the planes ------------------------------------------------------------------- */
 
@@ -169,8 +169,8 @@ static void merge(const struct psp_dp_actions *pipe, const struct psp_dp_actions
 		out->crypto_id = pipe->crypto_id;
 	if ((own->flags & PSP_DP_ACTION_SET_PKT_META) == 0 && own->pkt_meta == 0)
 		out->pkt_meta = pipe->pkt_meta;
-	if ((own->flags & PSP_DP_ACTION_DECAP) == 0 && memcmp(own->eth_dst, no_mac, 6) == 0 &&
-	    memcmp(own->eth_src, no_mac, 6) == 0) {
+	if ((own->flags & (PSP_DP_ACTION_DECAP | PSP_DP_ACTION_ROUTE)) == 0 &&
+	    memcmp(own->eth_dst, no_mac, 6) == 0 && memcmp(own->eth_src, no_mac, 6) == 0) {
 		memcpy(out->eth_dst, pipe->eth_dst, 6);
 		memcpy(out->eth_src, pipe->eth_src, 6);
 	}
@@ -212,6 +212,9 @@ int32_t dp_rule_actions(struct psp_dp *dp, const char *what, const struct dp_pip
 			       actions->crypto_id, ids);
 	if ((actions->flags & PSP_DP_ACTION_CHECK_REPLAY) != 0 && actions->replay_window == 0)
 		return dp_fail(dp, PSP_DP_EINVAL, "%s: a check for replays needs a window", what);
+	if ((actions->flags & PSP_DP_ACTION_ROUTE) != 0 &&
+	    (actions->flags & ~(uint32_t)PSP_DP_ACTION_ROUTE) != 0)
+		return dp_fail(dp, PSP_DP_EINVAL, "%s: ROUTE goes with no other action", what);
 	if ((actions->flags & PSP_DP_ACTION_ENCAP) != 0 && dp_encap_psp(actions) == 0)
 		return dp_fail(dp, PSP_DP_EINVAL,
 			       "%s: encap_data is not Ethernet, IP, UDP and PSP of %u octets", what,

@@ -262,6 +262,19 @@ int32_t soft_out_send_host(void *arg, const struct dp_packet *frame)
 	return status;
 }
 
+/* From one workload of this host to another: whole as it came, whatever the kernel shall still do to it. */
+static void out_local(struct soft_worker *worker, const struct soft_walk *walk, struct dp_port *to)
+{
+	enum dp_counter counter = DP_HOST_TX_PACKETS;
+	bool busy;
+
+	if (send(soft_link(to), walk->packet, &busy) != 0)
+		counter = busy ? DP_HOST_TX_BUSY : DP_HOST_TX_ERROR;
+	else
+		soft_worker_count(worker, DP_LOCAL_PACKETS, walk->segments);
+	soft_worker_count(worker, counter, walk->segments);
+}
+
 static void out_host(struct soft_worker *worker, struct soft_walk *walk, uint16_t to)
 {
 	if (!walk->decapped) {
@@ -277,6 +290,12 @@ static void out_host(struct soft_worker *worker, struct soft_walk *walk, uint16_
 
 /* ---- forwards -------------------------------------------------------------------------------- */
 
+/* Where a packet runs again that was held at a pipe. */
+static const struct soft_pipe *again(const struct soft_walk *walk, const struct soft_pipe *pipe)
+{
+	return walk->begins != NULL ? walk->begins : pipe;
+}
+
 /* Only what came from the host waits: it is clear text as it was, and can be run again. */
 static void hold(struct soft_worker *worker, const struct soft_walk *walk,
 		 const struct soft_pipe *pipe)
@@ -288,8 +307,8 @@ static void hold(struct soft_worker *worker, const struct soft_walk *walk,
 		walk_drop(worker, walk,
 			  packet->port == PSP_DP_PORT_HOST ? DP_HOST_UNMATCHED : DP_DROP_PIPE);
 	else
-		dp_hold_add(&worker->dp->base.hold, pipe->base.id, packet, &worker->link->base.hold,
-			    worker->now_ns);
+		dp_hold_add(&worker->dp->base.hold, again(walk, pipe)->base.id, packet,
+			    &worker->link->base.hold, worker->now_ns);
 }
 
 /* The kernel gets it too, and makes nothing of it: no socket of its own sent the packet. */
@@ -344,6 +363,8 @@ static void leave_by_port(struct soft_worker *worker, struct soft_walk *walk,
 {
 	if (fwd->target == PSP_DP_PORT_UPLINK)
 		out_uplink(worker, walk, pipe);
+	else if (walk->routed)
+		out_local(worker, walk, fwd->port);
 	else
 		out_host(worker, walk, fwd->port->handle);
 }
@@ -391,6 +412,8 @@ static bool crypt_offset_holds(const struct dp_packet *packet, const struct psp_
 static struct soft_pipe *act(struct soft_worker *worker, struct soft_walk *walk,
 			     const struct soft_pipe *pipe, const struct soft_rule *rule)
 {
+	static const struct dp_fwd to_agent = {.type = PSP_DP_FWD_RSS,
+					       .target = PSP_DP_RSS_EXCEPTION};
 	const struct psp_dp_actions *actions = &rule->base.actions;
 	struct dp_packet *packet = walk->packet;
 
@@ -421,6 +444,17 @@ static struct soft_pipe *act(struct soft_worker *worker, struct soft_walk *walk,
 		}
 		walk->decapped = true;
 		walk->bytes = packet->len - packet->l3_off;
+	}
+	if ((actions->flags & PSP_DP_ACTION_ROUTE) != 0) {
+		if (packet->port != PSP_DP_PORT_HOST) {
+			walk_drop(worker, walk, DP_DROP_PIPE);
+			return NULL;
+		}
+		if (!soft_route(packet, actions)) {
+			leave_to_agent(worker, walk, pipe, &to_agent);
+			return NULL;
+		}
+		walk->routed = true;
 	}
 	if ((actions->flags & PSP_DP_ACTION_SET_PKT_META) != 0)
 		packet->fields.meta_pkt_meta = actions->pkt_meta;
@@ -590,15 +624,22 @@ static bool run_waiting(struct soft_worker *worker, const struct soft_walk *walk
 {
 	struct dp_held *chain;
 
-	if (pipe->base.fwd_miss.type != PSP_DP_FWD_RSS ||
-	    pipe->base.fwd_miss.target != PSP_DP_RSS_MISS || worker->resubmitting ||
+	const bool holds = pipe->base.fwd_miss.type == PSP_DP_FWD_RSS &&
+			   pipe->base.fwd_miss.target == PSP_DP_RSS_MISS;
+
+	if ((!holds && walk->begins != pipe) || worker->resubmitting ||
 	    walk->packet->port != PSP_DP_PORT_HOST || !dp_hold_is_holding(&worker->dp->base.hold))
 		return false;
-	chain = dp_hold_take(&worker->dp->base.hold, pipe->base.id, walk->packet);
+	chain = dp_hold_take(&worker->dp->base.hold, again(walk, pipe)->base.id, walk->packet);
 	if (chain == NULL)
 		return false;
 	soft_run_held(worker, chain);
 	return true;
+}
+
+static bool is_root(const struct soft_worker *worker, const struct soft_pipe *pipe)
+{
+	return atomic_load_explicit(&worker->dp->base.root, memory_order_relaxed) == &pipe->base;
 }
 
 static struct soft_pipe *run_pipe(struct soft_worker *worker, struct soft_walk *walk,
@@ -610,6 +651,8 @@ static struct soft_pipe *run_pipe(struct soft_worker *worker, struct soft_walk *
 		walk_drop(worker, walk, DP_DROP_LOOP);
 		return NULL;
 	}
+	if (walk->begins == NULL && !is_root(worker, pipe))
+		walk->begins = pipe;
 	if (atomic_load_explicit(&pipe->random, memory_order_relaxed))
 		return run_random(worker, walk, pipe);
 	entry = soft_pipe_find(pipe, &walk->packet->fields);

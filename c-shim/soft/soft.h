@@ -59,6 +59,9 @@ struct soft_walk {
 	bool decrypted; /* DECRYPT was met: packet->verdict holds */
 	bool counted;   /* its verdict was a drop, and is counted already */
 	bool decapped;
+	bool routed; /* ROUTE was met */
+	const struct soft_pipe
+		*begins; /* the first pipe behind the root: where it runs again when it was held */
 };
 
 struct soft_link;

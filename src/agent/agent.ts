@@ -19,6 +19,8 @@ import type { Log, LogFields } from "../model/log.ts";
 import { limitWarnings } from "./logging.ts";
 import { hasManyHosts, HostPorts } from "../plane/host_ports.ts";
 import type { MetricsView } from "../model/status.ts";
+import { LocalFlows } from "../plane/local_flows.ts";
+import { isLinkScope } from "../model/vip.ts";
 import { mtuOf } from "../plane/mtu.ts";
 import { PathMtus } from "../plane/path_mtus.ts";
 import { NextHops } from "../plane/next_hops.ts";
@@ -146,6 +148,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
     random: systemRandom(),
     ownAddress: (address) => own.what(address),
     events: happenings,
+    tell: (miss) => parts.local?.tell(miss) ?? false,
   });
   // The pipes take all entries with them; what waited until then is dropped.
   stack.defer(() => {
@@ -244,6 +247,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
     happenings.tick();
     look(parts);
     parts.workloads.tick();
+    parts.local?.tick();
   }, LOOK_INTERVAL_MS);
   stack.defer(() => clearInterval(looking));
   const line = () => statusLine(core.status({ maxPeers: 0 }));
@@ -307,6 +311,9 @@ interface Parts {
   readonly uplink: Uplink;
   readonly hosts: HostPorts;
   readonly workloads: Workloads;
+  /** Of the soft plane. */
+  readonly local: LocalFlows | undefined;
+  readonly peers: Peers;
   readonly samples: SampleHub;
 }
 
@@ -339,7 +346,18 @@ function assemble(
     clock,
     log,
     mtu: mtuOf(config, plane.port("uplink").mtu).largestInnerPacket,
-    moved: (vip, place) => followWorkload(vip, place, { flows, log }),
+    moved: (vip, place) => {
+      followWorkload(vip, place, { flows, log });
+      local?.moved(vip, place);
+    },
+  });
+  const local = config.plane.kind !== "soft" ? undefined : new LocalFlows({
+    plane,
+    installed,
+    placeOf: (vip) => workloads.placeOf(vip),
+    gatewayMac: config.gatewayMac,
+    clock,
+    log,
   });
   const flows: FlowTable = new FlowTable({
     plane,
@@ -363,14 +381,17 @@ function assemble(
     clock,
     log,
   });
-  hosts.onRemove = ({ handle }) => workloads.dropPort(handle);
+  hosts.onRemove = ({ handle }) => {
+    workloads.dropPort(handle);
+    local?.dropPort(handle);
+  };
   const uplink = new Uplink({
     plane,
     pip: config.pip,
     log,
     changed: (mac) => flows.followUplink(mac),
   });
-  return { flows, hops, paths, uplink, hosts, workloads, samples: new SampleHub() };
+  return { flows, hops, paths, uplink, hosts, workloads, local, peers, samples: new SampleHub() };
 }
 
 /** An entry that the plane has no room for: the next packet of the workload tries again. */
@@ -404,14 +425,15 @@ async function pumpEvents(
   given: { core: Core; parts: Parts; plane: DataPlane },
 ): Promise<void> {
   const { core, parts, plane } = given;
-  const { workloads, samples, paths } = parts;
+  const { workloads, local, peers, samples, paths } = parts;
   for await (const batch of plane.events()) {
     for (const event of batch) {
       switch (event.type) {
         case "miss":
-          if (workloads.learn(event.srcVip, { mac: event.ethSrc, port: event.port })) {
-            core.onEvent(event);
-          } else dropForeign(plane, event.flow);
+          if (!workloads.learn(event.srcVip, { mac: event.ethSrc, port: event.port })) {
+            dropForeign(plane, event.flow);
+          } else if (local !== undefined && isWithinHost(event, peers)) local.open(event);
+          else core.onEvent(event);
           break;
         case "exception":
           if (event.port === plane.ports.uplink) workloads.onUndelivered(event.frame);
@@ -436,6 +458,14 @@ async function pumpEvents(
       }
     }
   }
+}
+
+/** From one workload of this host to another; what a link says to itself is no such thing. */
+function isWithinHost(
+  { srcVip, dstVip }: { readonly srcVip: string; readonly dstVip: string },
+  peers: Peers,
+): boolean {
+  return !isLinkScope(dstVip) && peers.isLocal(dstVip) && peers.isLocal(srcVip);
 }
 
 /** It came in with the address of another port: nothing is opened for it. */
@@ -488,6 +518,7 @@ function startStatus(
       ...given.parts.hops.counters(),
       ...given.parts.paths.counters(),
       ...given.parts.workloads.counters(),
+      ...given.parts.local?.counters(),
     }),
     certificateExpiresAtMs: () => tls?.expiresAtMs,
   });

@@ -6,6 +6,7 @@ import { PLANE_COUNTERS } from "../model/plane_counters.ts";
 import { FORWARDING_COUNTERS } from "../plane/forwarding.ts";
 import { GUARD_COUNTERS } from "../plane/guard.ts";
 import { HOST_PORT_COUNTERS } from "../plane/host_ports.ts";
+import { LOCAL_COUNTERS } from "../plane/local_flows.ts";
 import { NEXT_HOP_COUNTERS } from "../plane/next_hops.ts";
 import { PATH_MTU_COUNTERS } from "../plane/path_mtus.ts";
 import { SAMPLE_COUNTERS } from "../plane/sample_hub.ts";
@@ -23,6 +24,7 @@ export const COUNTERS: Readonly<Record<string, Readonly<Record<string, string>>>
     ...PATH_MTU_COUNTERS,
     ...HOST_PORT_COUNTERS,
     ...WORKLOAD_COUNTERS,
+    ...LOCAL_COUNTERS,
   },
   "Samples": SAMPLE_COUNTERS,
   "Listeners": RPC_COUNTERS,

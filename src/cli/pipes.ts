@@ -92,6 +92,7 @@ function topologyOptions(config: Config | undefined, sampling: boolean): Topolog
       ? {
         mode: config.psp.mode,
         onDemand: config.tunnel.onDemand,
+        local: config.plane.kind === "soft",
         ports: hasManyHosts(config.plane),
         vc: config.peers.some((peer) => peer.vc !== undefined),
       }

@@ -19,7 +19,7 @@ import { type CoreStatus, CoreViews } from "./core_status.ts";
 import type { DirectoryChanged, DirectoryChanges, Peers } from "./directory.ts";
 import { Initiator } from "./initiator.ts";
 import { CLEAR_HOLD_OFF_MS, DRAIN_MS, IN_USE_MS, STOP_MS } from "./limits.ts";
-import { Misses } from "./misses.ts";
+import { Misses, type MissesOptions } from "./misses.ts";
 import { Moves } from "./moves.ts";
 import { NoticeHandler, Notices } from "./notices.ts";
 import { Epochs, PeerGate, PeerLines, PeerWatch } from "./peer.ts";
@@ -64,6 +64,8 @@ export interface Powers {
   readonly ownAddress?: SaDefaults["ownAddress"];
   readonly events: EventSink;
   readonly log: Log;
+  /** The sender of a packet that no peer owns is told, and the packet is not held any more. False: drop it. */
+  readonly tell?: MissesOptions["tell"];
 }
 
 /** What `agent.ts` sees of it. */
@@ -174,7 +176,17 @@ export function createCore(powers: Powers): Core {
     events,
     log,
   });
-  const misses = new Misses({ table, lines, peers, flows, plane, clock, counters, log });
+  const misses = new Misses({
+    table,
+    lines,
+    peers,
+    flows,
+    plane,
+    clock,
+    counters,
+    log,
+    tell: powers.tell,
+  });
   const rotation = new Rotation({
     config,
     plane,

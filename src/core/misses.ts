@@ -21,6 +21,8 @@ export interface MissesOptions {
   readonly peers: Peers;
   readonly flows: Pick<Flows, "txStats">;
   readonly plane: Pick<Plane, "dropHeld">;
+  /** The sender of a packet that no peer owns is told, and the packet is not held any more. False: drop it. */
+  readonly tell?: ((event: Extract<PlaneEvent, { type: "miss" }>) => boolean) | undefined;
   readonly clock: Clock;
   readonly counters: Counters;
   readonly log: Log;
@@ -39,7 +41,8 @@ export class Misses {
   }
 
   /** A packet is held: open a tunnel for it, or drop it. */
-  open({ flow, srcVip, dstVip }: Extract<PlaneEvent, { type: "miss" }>): void {
+  open(event: Extract<PlaneEvent, { type: "miss" }>): void {
+    const { flow, srcVip, dstVip } = event;
     const { peers, clock, lines, log } = this.#options;
     const pair = {
       localVip: canonicalVip(srcVip) ?? srcVip,
@@ -57,6 +60,10 @@ export class Misses {
     }
     if (peer === undefined) {
       log.warn("No peer owns a packet's destination", pair);
+      if (this.#options.tell?.(event)) {
+        this.#options.counters.add("no-peer");
+        return;
+      }
       return this.#drop(flow, { reason: "no_peer", counter: "no-peer" });
     }
     if (peers.denied(peer.id)) {

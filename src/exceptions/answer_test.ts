@@ -18,7 +18,7 @@ import {
 } from "./frame.ts";
 import { gatewayOf, Leases } from "./leases.ts";
 import { linkLocal, neighbourProbe } from "./nd.ts";
-import { tooBigReply } from "./too_big.ts";
+import { icmpError } from "./icmp_error.ts";
 
 const GATEWAY_MAC = "02:50:53:50:00:01";
 const V1_MAC = "02:00:00:00:00:11";
@@ -33,6 +33,7 @@ function context(): ExceptionContext {
   return {
     gatewayMac: GATEWAY_MAC,
     gatewayLinkLocal: linkLocal(GATEWAY_MAC),
+    gateway: "169.254.1.1",
     localVips: VIPS,
     answersFor: (address) => ours.has(address),
     isLocal: (address) => /^10\.1\.0\.|^fd01::/.test(address),
@@ -230,14 +231,21 @@ Deno.test("too big: the ICMP error names the MTU and quotes the packet; never fo
     { src: 1, dst: 2 },
     new Uint8Array(1500),
   ).subarray(14);
-  const reply = tooBigReply({ data: udp.subarray(0, 128), mtu: 1440, ethSrc: V1_MAC }, context());
+  const reply = icmpError(
+    { data: udp.subarray(0, 128), ethSrc: V1_MAC },
+    { kind: "too-big", mtu: 1440 },
+    context(),
+  );
   const icmp = reply && parseIp(reply);
   assert.ok(icmp);
   assert.equal(icmp.dst, "10.1.0.7");
   assert.equal(icmp.l4.subarray(0, 2).toHex(), "0304");
   assert.equal(view(icmp.l4).getUint16(6), 1440);
   assert.equal(icmp.l4.subarray(8).toHex(), udp.subarray(0, 128).toHex());
-  const again = tooBigReply({ data: reply.subarray(14), mtu: 576, ethSrc: V1_MAC }, {
+  const again = icmpError({ data: reply.subarray(14), ethSrc: V1_MAC }, {
+    kind: "too-big",
+    mtu: 576,
+  }, {
     ...context(),
     isLocal: () => true,
   });

@@ -30,7 +30,8 @@ export function answerArp(frame: Bytes, context: ExceptionContext): Answer {
   const senderIp = ipText(arp.subarray(14, 18));
   const targetIp = ipText(arp.subarray(24, 28));
   const learned = context.isLocal(senderIp) ? { learned: { vip: senderIp, mac: senderMac } } : {};
-  if (arp[7] !== OP_REQUEST || !context.answersFor(targetIp)) return learned;
+  const isClaim = senderIp === "0.0.0.0" || senderIp === targetIp; // RFC 5227: probe, announcement
+  if (arp[7] !== OP_REQUEST || !context.answersFor(targetIp, isClaim)) return learned;
   const from = { mac: context.gatewayMac, ip: targetIp };
   return { ...learned, reply: arpFrame(OP_REPLY, from, { mac: senderMac, ip: senderIp }) };
 }

@@ -9,10 +9,15 @@ export interface ExceptionContext {
   readonly gatewayMac: string;
   /** Link-local IPv6 address made of it. */
   readonly gatewayLinkLocal: string;
+  /** IPv4 address that the gateway speaks with. */
+  readonly gateway: string;
   /** Vips that the configuration gives to this host, canonical CIDRs. */
   readonly localVips: readonly LocalVip[];
-  /** Is this address a peer's vip, or a gateway of ours? For anything else we stay silent. */
-  answersFor(address: string): boolean;
+  /**
+   * Is this address a peer's vip, a gateway of ours, or that of a workload behind another port? For anything else we
+   * stay silent. `isClaim`: who asks wants the address for itself.
+   */
+  answersFor(address: string, isClaim: boolean): boolean;
   /** Does this address belong to a workload of this host? */
   isLocal(address: string): boolean;
   /** Octets of IP that fit a tunnel: the MTU that workloads are told. */

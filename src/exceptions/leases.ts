@@ -6,7 +6,7 @@ import type { LocalVip } from "../config/config.ts";
 import type { Lease } from "./context.ts";
 
 /** The gateway where none is configured: link-local, so that no workload can own it. */
-const DEFAULT_GATEWAY = "169.254.1.1";
+export const DEFAULT_GATEWAY = "169.254.1.1";
 /** Most addresses tried in one prefix. */
 const POOL_MAX = 4096;
 

@@ -59,7 +59,8 @@ function answerNeighbour(packet: IpPacket, context: ExceptionContext): Answer {
   const mac = macOption(packet.l4.subarray(24), isAdvertisement) ?? packet.ethSrc;
   const claimed = isAdvertisement ? target : packet.src;
   const learned = context.isLocal(claimed) ? { learned: { vip: claimed, mac } } : {};
-  const isOurs = target === context.gatewayLinkLocal || context.answersFor(target);
+  const isOurs = target === context.gatewayLinkLocal ||
+    context.answersFor(target, packet.src === UNSPECIFIED);
   if (isAdvertisement || !isOurs) return learned;
   return { ...learned, reply: neighbourAdvertisement(packet, target, context) };
 }

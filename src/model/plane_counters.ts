@@ -37,6 +37,8 @@ export const PLANE_COUNTERS = {
   "drop-loop": "(drop) packets that passed too many pipes in a row",
   "host-rx-packets": "packets that came in from workloads",
   "host-tx-packets": "packets that went out to workloads",
+  "local-packets":
+    "packets from one workload of this host to another: part of host-tx-packets, never sealed",
   "host-tx-busy": "(drop) packets to a workload that the host port did not take in time",
   "host-tx-error": "(drop) packets to a workload that the host port refused",
   "host-refused": "(drop) packets bound for the host port, but never opened",

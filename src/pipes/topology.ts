@@ -4,6 +4,7 @@
 import type { Fwd, Match, PortName } from "../../ffi/plane.ts";
 import { egressPipes } from "./egress.ts";
 import { ingressPipes } from "./ingress.ts";
+import { localPipe } from "./local.ts";
 import type { Pipe, PipeEntry, PipeName, Topology, TopologyOptions } from "./types.ts";
 
 /** UDP destination port of PSP packets. */
@@ -20,11 +21,12 @@ export function buildTopology(options: TopologyOptions): Topology {
       `Cannot build the pipes: the sample rate is one in 2^${sampleRateLog2}, not one in 2^0 to 2^16`,
     );
   }
-  return { pipes: [root(options), ...egressPipes(options), ...ingressPipes(options)] };
+  const local = options.local ? [localPipe(options)] : [];
+  return { pipes: [root(options), ...local, ...egressPipes(options), ...ingressPipes(options)] };
 }
 
-function root({ exceptions }: TopologyOptions): Pipe {
-  const entries = [...exceptions ? EXCEPTIONS : [], ...CLASSIFICATION];
+function root({ exceptions, local }: TopologyOptions): Pipe {
+  const entries = [...exceptions ? EXCEPTIONS : [], ...classification(local ? "LOCAL" : "EGR_ACL")];
   return {
     name: "ROOT",
     type: "control",
@@ -76,25 +78,26 @@ const EXCEPTIONS: readonly RootEntry[] = [
   dhcp("dhcp6", { client: 546, server: 547 }),
 ];
 
-const TO_EGR_ACL: Fwd<PipeName> = { type: "pipe", pipe: "EGR_ACL" };
-
-const CLASSIFICATION: readonly RootEntry[] = [
-  {
-    name: "host-ipv4",
-    match: { parser_meta: { port_id: "host", outer_l3_type: "ipv4" } },
-    fwd: TO_EGR_ACL,
-  },
-  {
-    name: "host-ipv6",
-    match: { parser_meta: { port_id: "host", outer_l3_type: "ipv6" } },
-    fwd: TO_EGR_ACL,
-  },
-  {
-    name: "uplink-psp",
-    match: {
-      parser_meta: { port_id: "uplink", outer_l4_type: "udp" },
-      outer: { dst_port: PSP_UDP_PORT },
+function classification(first: PipeName): readonly RootEntry[] {
+  const fwd: Fwd<PipeName> = { type: "pipe", pipe: first };
+  return [
+    {
+      name: "host-ipv4",
+      match: { parser_meta: { port_id: "host", outer_l3_type: "ipv4" } },
+      fwd,
     },
-    fwd: { type: "pipe", pipe: "PSP_DECRYPT" },
-  },
-];
+    {
+      name: "host-ipv6",
+      match: { parser_meta: { port_id: "host", outer_l3_type: "ipv6" } },
+      fwd,
+    },
+    {
+      name: "uplink-psp",
+      match: {
+        parser_meta: { port_id: "uplink", outer_l4_type: "udp" },
+        outer: { dst_port: PSP_UDP_PORT },
+      },
+      fwd: { type: "pipe", pipe: "PSP_DECRYPT" },
+    },
+  ];
+}

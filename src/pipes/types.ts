@@ -5,6 +5,7 @@ import type { EntryDescriptor, Match, PipeDescriptor, PortName } from "../../ffi
 
 export type PipeName =
   | "ROOT"
+  | "LOCAL"
   | "EGR_ACL"
   | "EGR_SAMP"
   | "PSP_ENCRYPT"
@@ -38,6 +39,8 @@ export interface TopologyOptions {
   readonly onDemand: boolean;
   /** ROOT sends ARP, ND and DHCP of the host port to RSS. */
   readonly exceptions: boolean;
+  /** Workloads of this host reach one another. Default: false. */
+  readonly local?: boolean;
   /** Host ports come and go: EGR_ACL tells them apart. Default: false. */
   readonly ports?: boolean;
   /** INGR_ACL compares the virtualization cookie too (0 where a packet has none). Default: false. */

@@ -110,6 +110,7 @@ export function topologyOptions(
     mode: config.psp.mode,
     onDemand: config.tunnel.onDemand,
     exceptions: true,
+    local: config.plane.kind === "soft",
     ports: hasManyHosts(config.plane),
     vc: config.peers.some((peer) => peer.vc !== undefined),
   };

@@ -20,6 +20,8 @@ export const WORKLOAD_COUNTERS = {
     "packets and claims with an address that belongs to another port, by configuration",
   "workload-moves": "addresses that were found at another port or under another MAC",
   "workload-unknown": "packets dropped because the workload of their address was not found in time",
+  "unreachable-sent": "ICMP errors that say that nobody gets a packet",
+  "time-exceeded-sent": "ICMP errors that say that a packet's TTL is used up",
   "workloads-forgotten": "learned addresses that went: unheard, or to make room",
 } as const;
 

@@ -6,10 +6,18 @@ import type { Config, LocalVip } from "../config/config.ts";
 import { answerException } from "../exceptions/answer.ts";
 import { arpProbe } from "../exceptions/arp.ts";
 import type { ExceptionContext } from "../exceptions/context.ts";
-import { type Bytes, macBytes, parseHeader } from "../exceptions/frame.ts";
-import { gatewayOf, Leases } from "../exceptions/leases.ts";
+import {
+  type Bytes,
+  ETH_HEADER_LEN,
+  ETH_TYPE_ARP,
+  macBytes,
+  macText,
+  parseHeader,
+  view,
+} from "../exceptions/frame.ts";
+import { DEFAULT_GATEWAY, gatewayOf, Leases } from "../exceptions/leases.ts";
 import { linkLocal, neighbourProbe, unsolicitedAdvertisement } from "../exceptions/nd.ts";
-import { tooBigReply } from "../exceptions/too_big.ts";
+import { addressesOf, icmpError, type IcmpReason, ttlOf } from "../exceptions/icmp_error.ts";
 import type { Log } from "../model/log.ts";
 import { isLinkScope } from "../model/vip.ts";
 import type { Clock } from "../model/clock.ts";
@@ -31,6 +39,9 @@ const STALE_BATCH = 64;
 const WAITING_PER_VIP = 8;
 const WAITING_MAX = 256;
 const WAITING_MS = 2_000;
+
+/** ICMP errors to one port. */
+const ERRORS_PER_S = 50;
 
 export interface WorkloadsOptions {
   readonly config: Pick<Config, "gatewayMac" | "vips">;
@@ -66,6 +77,8 @@ export class Workloads {
   readonly #waiting = new Map<string, Waiting>();
   #leases: Leases;
   #advertisedAt = -Infinity;
+  /** By port, ICMP errors in a second. */
+  readonly #told = new Map<number, { readonly since: number; n: number }>();
 
   constructor(options: WorkloadsOptions) {
     this.#options = options;
@@ -104,6 +117,8 @@ export class Workloads {
       gatewayMac: config.gatewayMac,
       gatewayLinkLocal: linkLocal(config.gatewayMac),
       localVips: vips,
+      gateway: vips.map(gatewayOf).find((gateway) => !gateway.includes(":")) ??
+        DEFAULT_GATEWAY,
       // Whoever owns 0.0.0.0/0 owns no address of the segment: guests look there for each other's.
       answersFor: (address) =>
         gateways.has(address) || (!isLinkScope(address) && peers.byVip(address) !== undefined),
@@ -130,10 +145,17 @@ export class Workloads {
 
   /** A frame that ROOT sent to RSS. Never throws for what is in it. */
   onException(frame: Bytes, port: number): void {
-    const { learned, reply } = answerException(frame, this.#context);
+    const context: ExceptionContext = {
+      ...this.#context,
+      answersFor: (address, isClaim) =>
+        this.#context.answersFor(address, isClaim) ||
+        (!isClaim && this.#isBehindAnother(address, port)),
+    };
+    const { learned, reply } = answerException(frame, context);
     // Who speaks for an address that is another port's gets no answer.
     if (learned !== undefined && !this.learn(learned.vip, { mac: learned.mac, port })) return;
     if (reply !== undefined) this.#send(port, reply);
+    else if (learned === undefined) this.#explain(frame, port);
   }
 
   /** A packet from a peer, for a workload that was not found when its tunnel was made. Never throws for what is in it. */
@@ -153,12 +175,14 @@ export class Workloads {
 
   /** A packet that no tunnel can carry. */
   onTooBig(event: Extract<PlaneEvent, { type: "too_big" }>): void {
-    const reply = tooBigReply(event, this.#context);
+    const reason: IcmpReason = { kind: "too-big", mtu: event.mtu };
+    const reply = icmpError(event, reason, this.#context);
     if (reply !== undefined) this.#send(event.port, reply);
   }
 
   /** The port is about to go: nothing is to be sent there any more. */
   dropPort(port: number): void {
+    this.#told.delete(port);
     this.#table.dropPort(port);
   }
 
@@ -181,6 +205,49 @@ export class Workloads {
     const frame = unsolicitedAdvertisement(this.#context);
     const sent = ports.all().map(({ handle }) => this.#send(handle, frame));
     if (sent.includes(true)) this.#advertisedAt = clock.now();
+  }
+
+  /** Guests of one prefix ask for each other; whoever is behind another port is reached by way of the gateway. */
+  #isBehindAnother(address: string, port: number): boolean {
+    if (!this.#options.peers.isLocal(address) || this.#options.ports.all().length < 2) return false;
+    const place = this.placeOf(address);
+    return place !== undefined && place.port !== port;
+  }
+
+  /** A packet that the pipes handed over because nobody gets it: its sender is told. */
+  #explain(frame: Bytes, port: number): void {
+    const ip = frame.subarray(ETH_HEADER_LEN);
+    const addresses = addressesOf(ip);
+    if (addresses === undefined || view(frame).getUint16(12) === ETH_TYPE_ARP) return;
+    const { src, dst } = addresses;
+    if (isLinkScope(src) || isLinkScope(dst) || !this.#table.mayUse(src, port)) return;
+    const reason = this.#reasonFor(dst, ttlOf(ip));
+    if (reason === undefined || !this.#mayExplain(port)) return;
+    const packet = { data: ip, ethSrc: macText(frame.subarray(6)) };
+    const reply = icmpError(packet, reason, this.#context);
+    if (reply === undefined || !this.#send(port, reply)) return;
+    this.#table.count(reason.kind === "time-exceeded" ? "time-exceeded-sent" : "unreachable-sent");
+  }
+
+  #reasonFor(dst: string, ttl: number): IcmpReason | undefined {
+    const { peers } = this.#options;
+    if (peers.byVip(dst) !== undefined) return undefined;
+    if (!peers.isLocal(dst)) return { kind: "no-route" };
+    return this.#table.find(dst) !== undefined && ttl <= 1
+      ? { kind: "time-exceeded" }
+      : { kind: "no-host" };
+  }
+
+  /** So many ICMP errors a second and port, and no more (RFC 1812, 4.3.2.8; RFC 4443, 2.4 f). */
+  #mayExplain(port: number): boolean {
+    const now = this.#options.clock.now();
+    const since = Math.floor(now / 1000);
+    const told = this.#told.get(port);
+    if (told === undefined || told.since !== since) {
+      this.#told.set(port, { since, n: 1 });
+      return true;
+    }
+    return ++told.n <= ERRORS_PER_S;
   }
 
   /** Workloads that have been silent for long are asked, and forgotten when they do not answer. */

@@ -71,6 +71,55 @@ story("workloads behind ports of their own reach those of another host", THREE, 
   assert.equal(counters["source-guard"], 0);
 });
 
+story("workloads of one host reach one another, and nobody sees it", THREE, async (stage) => {
+  const { world, startBoth } = stage;
+  const { h1 } = await startBoth(withoutMacs);
+  const capture = await world.capture();
+  for (const family of ["ipv4", "ipv6"] as const) {
+    for (const from of [0, 1, 2]) {
+      for (const to of [0, 1, 2].filter((to) => to !== from)) {
+        const route = {
+          in: world.workload("h1", from).name,
+          to: world.workload("h1", to).vips[family][0] ?? "",
+        };
+        const { received, text } = await ping(world, route, { count: 3, interval: 0.05 });
+        assert.equal(received, 3, text);
+      }
+    }
+  }
+  const { psp, foreign, examples } = await capture.stop();
+  assert.deepEqual([psp.frames, foreign], [0, 0], examples.join("; "));
+  const { counters } = await h1.status();
+  assert.ok((counters["local-packets"] ?? 0) >= 72, `${counters["local-packets"]} local packets`);
+  assert.equal(counters["tx-packets"], 0);
+});
+
+story("what a router says, the gateway says", THREE, async ({ world, startBoth }) => {
+  const { h1 } = await startBoth(withoutMacs);
+  const to = world.workload("h1", 1);
+  await reaches(world, "v1", to.vips.ipv4[0] ?? "");
+  const said = async (argv: readonly string[]) => {
+    const { stdout, stderr } = await world.run("v1", argv);
+    return stdout + stderr;
+  };
+  for (const family of ["ipv4", "ipv6"] as const) {
+    const ttl = ["ping", "-n", "-c", "1", "-W", "2", "-t", "1", to.vips[family][0] ?? ""];
+    await reaches(world, "v1", to.vips[family][0] ?? "");
+    assert.match(await said(ttl), /Time to live exceeded|Hop limit/);
+    const nobody = family === "ipv4" ? "192.0.2.77" : "2001:db8:77::1";
+    const text = await said(["ping", "-n", "-c", "3", "-i", "0.2", "-W", "2", nobody]);
+    assert.match(text, /Packet filtered|No route|unreachable/i);
+  }
+  const connect =
+    'const t = performance.now(); try { await Deno.connect({hostname: "192.0.2.78", port: 9}); } ' +
+    "catch (e) { console.log(e.message, Math.round(performance.now() - t)); }";
+  const text = await said([Deno.execPath(), "eval", connect]);
+  const ms = Number(/ (\d+)\s*$/.exec(text)?.[1] ?? NaN);
+  assert.ok(ms < 3000, text);
+  assert.ok(await counter(h1, "unreachable-sent") >= 3);
+  assert.ok(await counter(h1, "time-exceeded-sent") >= 2);
+});
+
 story(
   "a port that is pulled out and plugged in again heals, and no other notices",
   THREE,

@@ -23,7 +23,7 @@ import {
 } from "../../src/exceptions/frame.ts";
 import { Leases } from "../../src/exceptions/leases.ts";
 import { linkLocal } from "../../src/exceptions/nd.ts";
-import { tooBigReply } from "../../src/exceptions/too_big.ts";
+import { icmpError } from "../../src/exceptions/icmp_error.ts";
 import { dhcp, fromWorkload, hex, icmp6, solicitation } from "../fixtures/packets.ts";
 import { GATEWAY_MAC, WORKLOAD_MAC } from "../support/plane_lab.ts";
 
@@ -63,6 +63,7 @@ function context(): ExceptionContext {
   return {
     gatewayMac: GATEWAY_MAC,
     gatewayLinkLocal: linkLocal(GATEWAY_MAC),
+    gateway: "169.254.1.1",
     localVips,
     answersFor: (address) => /^(10\.2\.0\.|10\.1\.0\.1$|fd02::)/.test(address),
     isLocal: (address) => /^(10\.1\.0\.|fd01::)/.test(address),
@@ -114,7 +115,11 @@ function broken(frame: Bytes, world: ExceptionContext): string | undefined {
 
 function tooBig(frame: Bytes, world: ExceptionContext): Bytes | undefined {
   if (frame.length < 14) return undefined;
-  return tooBigReply({ data: frame.slice(14), mtu: 1440, ethSrc: WORKLOAD_MAC }, world)
+  return icmpError(
+    { data: frame.slice(14), ethSrc: WORKLOAD_MAC },
+    { kind: "too-big", mtu: 1440 },
+    world,
+  )
     ?.map((octet, i) => i < 6 ? frame[6 + i] ?? 0 : octet);
 }
 

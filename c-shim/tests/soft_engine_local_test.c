@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Packets from one workload of a host to another of its own, which never come near the uplink. */
+#define _GNU_SOURCE /* unshare(), setns() */
+#include "soft_engine_pair.h"
+
+/* Side A has a second workload, "c_v", behind a port of its own. */
+static struct net_side c;
+static uint32_t c_port, local;
+
+static bool make_c(void)
+{
+	struct psp_dp_port_desc desc = port_desc(PSP_DP_PORT_HOST, "c_host");
+	char err[200];
+
+	if (!net_enter(&net.a) || !net_veth("c_host", "c_v") ||
+	    soft_port_open("c_v", PSP_DP_PORT_HOST, 0, &c.end, err, sizeof(err)) != 0)
+		return false;
+	memcpy(c.vip, (uint8_t[]){10, 1, 0, 3}, 4);
+	c.ns = net.a.ns;
+	c.dp = net.a.dp;
+	memcpy(c.host_mac, net.a.host_mac, 6);
+	return net_mac(c.end, c.end_mac) && psp_dp_port_add(net.a.dp, &desc, &c_port) == 0;
+}
+
+static void drop_c(void)
+{
+	if (c.end != NULL)
+		soft_port_close(c.end);
+	memset(&c, 0, sizeof(c));
+	(void)NET_IP("link", "del", "c_host");
+}
+
+/* LOCAL before EGR_ACL, and what comes in at a port goes there first. */
+static bool make_local(const struct graph *g)
+{
+	const uint32_t ports[] = {HOST, c_port};
+	struct psp_dp_pipe_desc p;
+	struct psp_dp_entry_desc e;
+
+	graph_pipe(&p, "LOCAL", PSP_DP_PIPE_BASIC);
+	p.match_mask.parser_meta_port_id = 0xffff;
+	memset(p.match_mask.outer_ip_src, 0xff, 16);
+	memset(p.match_mask.outer_ip_dst, 0xff, 16);
+	graph_fwd(&p.fwd, PSP_DP_FWD_DROP, 0);
+	graph_fwd(&p.fwd_miss, PSP_DP_FWD_PIPE, g->egr_acl);
+	if (psp_dp_pipe_create(net.a.dp, &p, &local) != 0)
+		return false;
+	for (uint32_t i = 0; i < 2; i++) {
+		graph_entry(&e);
+		e.priority = 0;
+		e.match.parser_meta_port_id = (uint16_t)ports[i];
+		e.match_mask.parser_meta_port_id = 0xffff;
+		e.match.parser_meta_outer_l3_type = PSP_DP_L3_IPV4;
+		e.match_mask.parser_meta_outer_l3_type = 0xff;
+		graph_fwd(&e.fwd, PSP_DP_FWD_PIPE, local);
+		if (!graph_add(net.a.dp, g->root, &e, NULL))
+			return false;
+	}
+	return true;
+}
+
+static void entry_of(struct psp_dp_entry_desc *e, const struct net_side *from, uint32_t port,
+		     const struct net_side *to, uint32_t to_port)
+{
+	graph_entry(e);
+	e->match.parser_meta_port_id = (uint16_t)port;
+	graph_map(e->match.outer_ip_src, from->vip);
+	graph_map(e->match.outer_ip_dst, to->vip);
+	e->actions.flags = PSP_DP_ACTION_ROUTE;
+	memcpy(e->actions.eth_dst, to->end_mac, 6);
+	memcpy(e->actions.eth_src, from->host_mac, 6);
+	graph_fwd(&e->fwd, PSP_DP_FWD_PORT, to_port);
+}
+
+static const uint8_t *ip_of(const struct net_frame *f)
+{
+	return f->packet.frame + f->packet.l3_off;
+}
+
+static void held_packets_run_from_the_first_pipe_on(void)
+{
+	struct pair pair;
+	struct psp_dp_event event;
+	struct psp_dp_entry_desc e;
+	uint32_t packets;
+
+	CHECK(pair_open(&pair, -1, NULL));
+	CHECK(make_c());
+	CHECK(make_local(&pair.ga));
+	for (uint32_t i = 0; i < 3; i++) {
+		net_udp(&sent, &c, &net.a, i, 64);
+		CHECK(net_send(&c, &sent));
+	}
+	CHECK(graph_event(net.a.dp, PSP_DP_EVENT_MISS, &event, NULL, 0));
+	CHECK_EQ(event.port, c_port);
+	CHECK(graph_wait(net.a.dp, DP_HELD_PACKETS, 3));
+	entry_of(&e, &c, c_port, &net.a, HOST);
+	CHECK(graph_add(net.a.dp, local, &e, NULL));
+	/* A packet that hits now goes behind those that wait. */
+	net_udp(&sent, &c, &net.a, 3, 64);
+	CHECK(net_send(&c, &sent));
+	CHECK(graph_wait(net.a.dp, DP_HELD_RELEASED, 3));
+	CHECK_EQ(psp_dp_held_release(net.a.dp, event.flow, &packets), 0);
+	for (uint32_t i = 0; i < 4; i++) {
+		CHECK(net_recv(&net.a, &got, 5000));
+		CHECK_EQ(net_number(&got), i);
+		CHECK(memcmp(got.packet.frame, net.a.end_mac, 6) == 0);
+		CHECK(memcmp(got.packet.frame + 6, c.host_mac, 6) == 0);
+		CHECK_EQ(ip_of(&got)[NET_IP4_TTL], 63);
+	}
+	CHECK(graph_wait(net.a.dp, DP_LOCAL_PACKETS, 4));
+	CHECK_EQ(graph_count(net.a.dp, DP_TX_PACKETS), 0);
+	SUB(expect_accounts());
+}
+
+static void a_super_frame_stays_one(void)
+{
+	struct pair pair;
+	struct psp_dp_entry_desc e;
+
+	CHECK(pair_open(&pair, -1, NULL));
+	CHECK(make_c());
+	CHECK(make_local(&pair.ga));
+	entry_of(&e, &c, c_port, &net.a, HOST);
+	CHECK(graph_add(net.a.dp, local, &e, NULL));
+	net_tso(&sent, &c, &net.a, 20, 1000);
+	CHECK(net_send(&c, &sent));
+	CHECK(net_recv(&net.a, &got, 5000));
+	CHECK_EQ(got.packet.gso, DP_GSO_TCP4);
+	CHECK_EQ(got.packet.gso_size, 1000);
+	CHECK_EQ(got.packet.len, sent.packet.len);
+	CHECK_EQ(ip_of(&got)[NET_IP4_TTL], 63);
+	CHECK(graph_wait(net.a.dp, DP_LOCAL_PACKETS, 20));
+	SUB(expect_accounts());
+}
+
+static void a_packet_whose_time_is_over_is_the_agents(void)
+{
+	struct pair pair;
+	struct psp_dp_event event;
+	struct psp_dp_entry_desc e;
+	uint8_t frame[256], *ip;
+
+	CHECK(pair_open(&pair, -1, NULL));
+	CHECK(make_c());
+	CHECK(make_local(&pair.ga));
+	entry_of(&e, &c, c_port, &net.a, HOST);
+	CHECK(graph_add(net.a.dp, local, &e, NULL));
+	net_udp(&sent, &c, &net.a, 0, 64);
+	ip = sent.packet.frame + NET_ETH_LEN;
+	ip[NET_IP4_TTL] = 1;
+	dp_csum_ipv4(ip);
+	CHECK(net_send(&c, &sent));
+	CHECK(graph_event(net.a.dp, PSP_DP_EVENT_EXCEPTION, &event, frame, sizeof(frame)));
+	CHECK_EQ(event.port, c_port);
+	CHECK_EQ(frame[NET_ETH_LEN + NET_IP4_TTL], 1);
+	CHECK(memcmp(frame + 6, c.end_mac, 6) == 0);
+	CHECK(!net_recv(&net.a, &got, 0));
+	SUB(expect_accounts());
+}
+
+static void another_ports_address_is_nothing_here(void)
+{
+	struct pair pair;
+	struct psp_dp_event event;
+	struct psp_dp_entry_desc e;
+	struct net_side thief;
+
+	CHECK(pair_open(&pair, -1, NULL));
+	CHECK(make_c());
+	CHECK(make_local(&pair.ga));
+	entry_of(&e, &net.a, HOST, &c, c_port);
+	CHECK(graph_add(net.a.dp, local, &e, NULL));
+	thief = c;
+	memcpy(thief.vip, net.a.vip, 4);
+	net_udp(&sent, &thief, &c, 0, 64);
+	CHECK(net_send(&c, &sent));
+	CHECK(graph_event(net.a.dp, PSP_DP_EVENT_MISS, &event, NULL, 0));
+	CHECK_EQ(event.port, c_port);
+	CHECK(!net_recv(&c, &got, 0));
+}
+
+static void what_goes_with_nothing_else_is_refused(void)
+{
+	struct pair pair;
+	struct psp_dp_entry_desc e;
+	uint32_t entry;
+
+	CHECK(pair_open(&pair, -1, NULL));
+	CHECK(make_c());
+	CHECK(make_local(&pair.ga));
+	entry_of(&e, &c, c_port, &net.a, HOST);
+	e.actions.flags |= PSP_DP_ACTION_DECAP;
+	CHECK_EQ(psp_dp_entry_add(net.a.dp, local, &e, &entry), PSP_DP_EINVAL);
+	CHECK(graph_says(net.a.dp, "ROUTE goes with no other action"));
+}
+
+#define RUN_LOCAL(test)                                                                            \
+	do {                                                                                       \
+		RUN_CLOSED(test);                                                                  \
+		drop_c();                                                                          \
+	} while (0)
+
+static void run(void)
+{
+	RUN_LOCAL(held_packets_run_from_the_first_pipe_on);
+	RUN_LOCAL(a_super_frame_stays_one);
+	RUN_LOCAL(a_packet_whose_time_is_over_is_the_agents);
+	RUN_LOCAL(another_ports_address_is_nothing_here);
+	RUN_LOCAL(what_goes_with_nothing_else_is_refused);
+}
+
+int main(void)
+{
+	return run_with_each_backend(run);
+}
