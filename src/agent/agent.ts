@@ -5,7 +5,7 @@ import process from "node:process";
 import type { DataPlane } from "../../ffi/data_plane.ts";
 import { DataPlaneError } from "../../ffi/plane.ts";
 import { dropLoading, interfaceNames, type Library, notifyManager } from "../../ffi/library.ts";
-import { reload, type Running, trustOf } from "./reload.ts";
+import { follow, reload, type Running, trustOf } from "./reload.ts";
 import { agentStatus } from "./status.ts";
 import { type Clock, systemClock } from "../model/clock.ts";
 import { LiveConfig } from "../config/changes.ts";
@@ -33,6 +33,9 @@ import type { InstalledTopology } from "../pipes/install.ts";
 import { type PlaneSetup, setUpPlane } from "../plane/plane_setup.ts";
 import { type PlaneWatch, watchPlane } from "../plane/plane_watch.ts";
 import { systemRandom } from "../model/random.ts";
+import type { SourceChanges } from "../directory/combined.ts";
+import { openFolder } from "../directory/folder.ts";
+import { Sources } from "../directory/sources.ts";
 import { createRpcClient } from "../rpc/client.ts";
 import { Descriptors, forConnections, limitFor } from "../rpc/descriptors.ts";
 import { RPC_COUNTERS, type RpcEvents } from "../rpc/events.ts";
@@ -46,7 +49,7 @@ import { openSaStore } from "../store/sa_store.ts";
 import { SampleHub } from "../plane/sample_hub.ts";
 import type { Sizes } from "../plane/sizes.ts";
 import { openStateDir } from "../store/state_dir.ts";
-import type { ReloadView, StatusSource } from "../model/status.ts";
+import type { ReloadView, StatusSource, StatusView } from "../model/status.ts";
 import { Tasks } from "../model/tasks.ts";
 import type { Place } from "../plane/workload_table.ts";
 import { Workloads } from "../plane/workloads.ts";
@@ -112,7 +115,12 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
   const { plane, installed, backend, asked } = setup;
   const notify = stack.use(openManager(setup.library, log));
   const insecure = tls === undefined ? { insecure: true } : { tls };
-  const peers = new Peers(config);
+  const hasVc = installed.topology.pipes.some(({ match_mask }) =>
+    match_mask?.tun?.psp?.vc !== undefined
+  );
+  const sources = stack.use(new Sources(config.vips.map(({ vip }) => vip), config.peers));
+  await openSources(sources, { config, hasVc, log, clock });
+  const peers = new Peers({ ...config, peers: sources.peers() });
   const trust = trustOf(config, peers);
   // Where a peer is met on the control channel, its packets come from as well, as far as anybody knows.
   const onConnected = (peer: string, address: string) => peers.learnControl(peer, address);
@@ -203,6 +211,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
     descriptors,
     process: ownProcess(setup.library),
     reload: take,
+    directory: () => sources.views(clock.wallMs()),
   });
   ends.push(() => status.close());
   // Nothing is loaded from here on; what kept it from starting until here may let it load again.
@@ -216,7 +225,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
   const warm = keepWarm({
     calls: withDeadlines(client, { clock, tasks }),
     scheduler: core.scheduler,
-    peers: config.peers,
+    peers: peers.all(),
     isPeer: (id) => peers.has(id),
     bootEpoch: core.bootEpoch,
     clock,
@@ -235,13 +244,21 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
     flows,
     workloads,
     warm,
-    hasVc: installed.topology.pipes.some(({ match_mask }) =>
-      match_mask?.tun?.psp?.vc !== undefined
-    ),
+    sources,
+    hasVc,
     log,
     logAs: options.logAs,
     notify,
   });
+  sources.onChanges = (changes) => {
+    const done = follow(changes, { live, peers, core, server, client, flows, warm });
+    log.info("The directory has changed", {
+      added: done.added.length,
+      removed: done.removed.length,
+      changed: done.changed.length,
+    });
+  };
+  sources.begin();
   options.onHangup(() => void take({ plan: false }));
   const looking = setInterval(() => {
     happenings.tick();
@@ -504,6 +521,7 @@ function startStatus(
     controlAccepts: () => boolean;
     keyExchanges: () => ReadonlyMap<string, string>;
     reload: StatusSource["reload"];
+    directory: () => StatusView["directory"];
     descriptors: Descriptors | undefined;
     process: () => MetricsView["process"];
   },
@@ -544,6 +562,24 @@ function ownProcess({ descriptorLimit }: Library): () => MetricsView["process"] 
       maxDescriptors: descriptorLimit,
     };
   };
+}
+
+/** Reads the sources besides the file, as far as they can be read now. */
+async function openSources(
+  sources: Sources,
+  { config, hasVc, log, clock }: {
+    readonly config: Config;
+    readonly hasVc: boolean;
+    readonly log: Log;
+    readonly clock: Clock;
+  },
+): Promise<void> {
+  const { dir } = config.directory;
+  const common = { rules: { ...config, hasVc }, log, wallMs: () => clock.wallMs() };
+  if (dir !== undefined) {
+    const onChanges = (changes: SourceChanges) => sources.take("peers.d", changes);
+    sources.add(await openFolder({ ...common, path: dir, onChanges }));
+  }
 }
 
 /** With rpc.require_pq an agent whose own calls every such peer would refuse does not start. */

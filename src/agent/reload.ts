@@ -8,6 +8,7 @@ import { changedKeys, type LiveConfig, peerChanges, restartKeys } from "../confi
 import type { Config, TlsFiles } from "../config/config.ts";
 import { sameValue } from "../config/file_form.ts";
 import type { Core } from "../core/core.ts";
+import type { Sources } from "../directory/sources.ts";
 import type { DirectoryChanged, DirectoryChanges, Peers } from "../core/directory.ts";
 import { messageOf } from "../model/errors.ts";
 import type { Log } from "../model/log.ts";
@@ -35,6 +36,8 @@ export interface Followers {
 
 /** What is told of a reload. */
 export interface Running extends Followers {
+  /** Takes what the file says of peers and vips; the result is what that changes. */
+  readonly sources: Pick<Sources, "file">;
   readonly live: LiveConfig;
   readonly core: Pick<Core, "change" | "configChanged" | "deny">;
   readonly server: Pick<RpcServer, "setTrust" | "setLimits" | "presented">;
@@ -179,7 +182,7 @@ function apply(next: Config, running: Running): void {
   const changes = peerChanges(before.peers, next.peers);
   const vips = has("vips") ? next.vips.map(({ vip }) => vip) : undefined;
   if (changes.changed.length + changes.removed.length > 0 || vips !== undefined) {
-    follow({ ...changes, vips }, running);
+    follow({ ...running.sources.file(changes, vips), vips }, running);
   }
   if (vips !== undefined) workloads.setVips(next.vips);
   if (!has("security.")) return;

@@ -6,6 +6,7 @@ import { ConfigError, type TlsFiles } from "../config/config.ts";
 import { parseConfig } from "../config/load.ts";
 import { SMALLEST } from "../config/test_files.ts";
 import { Peers } from "../core/directory.ts";
+import { Sources } from "../directory/sources.ts";
 
 const configOf = (change: object) =>
   parseConfig(JSON.stringify({ ...SMALLEST, ...change }), "/etc/psp-agent/peers.json").config;
@@ -33,9 +34,11 @@ function running(change: object = {}, options: { readonly hasVc?: boolean } = {}
     told.push(`${who} trust ${ids ?? "all"} ${t.deny}`);
     return 0;
   };
+  const sources = new Sources(live.view.vips.map(({ vip }) => vip), live.view.peers);
   const agent: Running = {
     live,
     peers,
+    sources,
     core: {
       change: (changes) => {
         told.push(

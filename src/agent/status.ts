@@ -50,6 +50,8 @@ export interface AgentStatusParts {
   /** What the plane was asked for, where it has less. */
   readonly asked?: Sizes | undefined;
   readonly reload: StatusSource["reload"];
+  /** Where peers come from, at this moment. */
+  readonly directory: () => StatusView["directory"];
 }
 
 /** A snapshot per question; nothing is cached. */
@@ -79,6 +81,7 @@ export function agentStatus(parts: AgentStatusParts): StatusSource {
         mtu: parts.mtu(),
         eventLoop: parts.lag.view(),
         faults: parts.watch.faults(),
+        directory: parts.directory(),
         ...(expiresAt === undefined ? {} : { certificateExpiresAtMs: expiresAt }),
       };
     },

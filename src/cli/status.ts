@@ -131,6 +131,7 @@ export function statusText(view: StatusView, nowMs: number): string {
     facts.push(["certificate", `expires ${ahead(view.certificateExpiresAtMs, nowMs)}`]);
   }
   const lines = facts.map(([name, value]) => `${name.padEnd(12)} ${value}\n`).join("");
+  const sources = view.directory.length < 2 ? "" : `${sourcesText(view.directory, nowMs)}\n`;
   const peers = table(
     ["PEER", "ADDRESS", "STATE", "TUNNELS", "VIPS", "KEY EXCHANGE", "LAST ERROR"],
     view.peers.map((peer) => [
@@ -153,7 +154,28 @@ export function statusText(view: StatusView, nowMs: number): string {
   const rest = more > 0
     ? `... and ${more} more peers: --peers ${view.peersTotal} shows them all\n`
     : "";
-  return `${lines}\n${view.peersTotal === 0 ? "No peers.\n" : peers + rest}\n${counted}`;
+  return `${lines}\n${sources}${view.peersTotal === 0 ? "No peers.\n" : peers + rest}\n${counted}`;
+}
+
+/** Where peers come from, and what is wrong there. */
+function sourcesText(sources: StatusView["directory"], nowMs: number): string {
+  const state = ({ isCurrent, currentAtMs }: StatusView["directory"][number]) =>
+    isCurrent
+      ? "current"
+      : currentAtMs === undefined
+      ? "never read"
+      : `${since(currentAtMs, nowMs)} old`;
+  const rows = sources.map((source) => [
+    source.name,
+    state(source),
+    String(source.records),
+    String(source.skipped),
+    String(source.conflicts),
+    source.lastError || "-",
+  ]);
+  const head = ["SOURCE", "STATE", "RECORDS", "SKIPPED", "CONFLICTS", "LAST ERROR"];
+  const problems = sources.flatMap(({ name, problems }) => problems.map((p) => `${name}: ${p}\n`));
+  return table(head, rows, [2, 3, 4]) + problems.join("");
 }
 
 /** What the plane has, and what of it is less than was asked for. */

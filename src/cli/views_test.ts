@@ -63,6 +63,7 @@ const VIEW: StatusView = {
     buckets: [{ leMs: 2, looks: 99 }, { leMs: Infinity, looks: 100 }],
   },
   faults: [],
+  directory: [],
 };
 
 Deno.test("status says what a plane has, and what of it is less than was asked for", () => {

@@ -16,10 +16,9 @@ import { messageOf } from "../model/errors.ts";
 /** Addresses with which some packet or request could never arrive. */
 export function* addressProblems(form: FileForm): Generator<Remark> {
   for (const [i, peer] of form.peers.entries()) {
-    const pip = peer.pip === undefined ? undefined : pipProblem(form, peer.pip);
-    if (pip !== undefined) yield { path: ["peers", i, "pip"], text: pip };
-    const service = serviceProblem(form, peer.svc_address);
-    if (service !== undefined) yield { path: ["peers", i, "svc_address"], text: service };
+    for (const { path, text } of peerAddressProblems(form, peer)) {
+      yield { path: ["peers", i, ...path], text };
+    }
   }
   yield* workloads(form);
 }
@@ -79,7 +78,25 @@ export function sameListener(a: string, b: string): boolean {
   return x.port === y.port && (x.host === y.host || isAny(x.host) || isAny(y.host));
 }
 
-function pipProblem({ pip: own, psp }: FileForm, pip: string): string | undefined {
+/** What an address of a peer is compared with: of a file or of a `Config`. */
+export interface OwnSide {
+  readonly pip: string;
+  readonly psp: { readonly mode: FileForm["psp"]["mode"] };
+  readonly rpc: { readonly listen?: string | undefined };
+}
+
+/** What is wrong with the addresses of one peer, with its key. */
+export function* peerAddressProblems(
+  own: OwnSide,
+  { pip, svc_address }: Pick<FileForm["peers"][number], "pip" | "svc_address">,
+): Generator<Remark> {
+  const wrong = pip === undefined ? undefined : pipProblem(own, pip);
+  if (wrong !== undefined) yield { path: ["pip"], text: wrong };
+  const service = serviceProblem(own, svc_address);
+  if (service !== undefined) yield { path: ["svc_address"], text: service };
+}
+
+function pipProblem({ pip: own, psp }: OwnSide, pip: string): string | undefined {
   if (pip === own) return `${own} is this host's own address`;
   // In transport mode a packet keeps its own header, and the pip is only looked up for its next hop.
   if (psp.mode !== "tunnel" || family(pip) === family(own)) return undefined;
@@ -87,7 +104,7 @@ function pipProblem({ pip: own, psp }: FileForm, pip: string): string | undefine
     "have both in its outer header, so use addresses of one family";
 }
 
-function serviceProblem(form: FileForm, service: string): string | undefined {
+function serviceProblem(form: OwnSide, service: string): string | undefined {
   const { host, port } = parseHostPort(service);
   const own = parseHostPort(form.rpc.listen ?? defaultListen(form.pip));
   if (port === own.port && (host === own.host || (host === form.pip && isAny(own.host)))) {

@@ -77,6 +77,7 @@ export const APPLIES: { readonly [K in keyof FileForm]-?: Applies<FileForm[K]> }
   rotation: "live",
   security: "live",
   log: "live",
+  directory: "restart",
   peers: "live",
 };
 

@@ -185,14 +185,19 @@ function report(file: string, problems: readonly string[]): ConfigError {
 
 /** "peers.json:12:15: peers[0].vips[1]: what is wrong". */
 function render(file: string, { path, text, line, column }: Problem): string {
-  const key = path.map((part) =>
+  const key = pathText(path);
+  return `${file}:${line}:${column}: ${key ? `${key}: ` : ""}${text}`;
+}
+
+/** "peers[0].vips[1]". */
+export function pathText(path: readonly (string | number)[]): string {
+  return path.map((part) =>
     typeof part === "number"
       ? `[${part}]`
       : /^[A-Za-z_][A-Za-z0-9_]*$/.test(part)
       ? `.${part}`
       : `[${JSON.stringify(part)}]`
   ).join("").replace(/^\./, "");
-  return `${file}:${line}:${column}: ${key ? `${key}: ` : ""}${text}`;
 }
 
 function byPlace(a: Problem, b: Problem): number {

@@ -62,6 +62,7 @@ Deno.test("the smallest file gets every default", () => {
     rotation: { intervalMs: 86_400_000 },
     security: { deny: [] },
     log: { level: "info", format: "text" },
+    directory: {},
   };
   assert.deepEqual(config, expected);
   assert.deepEqual(warnings, []);

@@ -33,7 +33,9 @@ export function warningsOf(form: FileForm): Remark[] {
   if (form.rpc.insecure) {
     warn(["rpc", "insecure"], "the control channel is NOT protected: keys travel in clear text");
   }
-  if (form.peers.length === 0) warn(["peers"], "is empty: this host has nobody to talk to");
+  if (form.peers.length === 0 && Object.keys(form.directory).length === 0) {
+    warn(["peers"], "is empty: this host has nobody to talk to");
+  }
   if (form.psp.versions.some((version) => version.startsWith("aes-gmac"))) {
     warn(
       ["psp", "versions"],

@@ -70,7 +70,8 @@ const localVip = v.lazy((input) =>
   typeof input === "object" && input !== null ? vipObject : vipText
 );
 
-const peer = section({
+/** Another host, in the file or in a record of its own. */
+export const peerSchema = section({
   id: identity,
   svc_address: hostPort,
   // Absent: what the exchange says.
@@ -253,7 +254,15 @@ export const fileSchema = section({
     }),
     {},
   ),
-  peers: v.optional(list(peer, { what: "peers", max: 65_536 }), []),
+  // Where more peers come from. The file's own come first.
+  directory: v.optional(
+    section({
+      // Drop-in files: each a peer, or a list of peers.
+      dir: v.optional(filePath),
+    }),
+    {},
+  ),
+  peers: v.optional(list(peerSchema, { what: "peers", max: 65_536 }), []),
 }, {
   id: 'this host\'s name in its certificate, such as "h1"',
   pip: 'this host\'s own address towards the other hosts, such as "192.0.2.1"',

@@ -61,6 +61,24 @@ export interface StatusQuery {
   readonly maxPeers?: number | undefined;
 }
 
+/** A source of the directory of peers. */
+export interface SourceView {
+  /** "file", "peers.d" or "etcd": the first one that knows a peer says all of it. */
+  readonly name: string;
+  /** Whether what it knows is what stands there now, as far as it can tell. */
+  readonly isCurrent: boolean;
+  /** When that was last so; absent: never. */
+  readonly currentAtMs?: number;
+  readonly lastError: string;
+  readonly records: number;
+  /** Records that are left out because something is wrong with them. */
+  readonly skipped: number;
+  /** Records and prefixes that another one, which comes first, keeps out. */
+  readonly conflicts: number;
+  /** The first of both, each with its place. */
+  readonly problems: readonly string[];
+}
+
 export interface StatusView {
   readonly id: string;
   readonly version: string;
@@ -101,6 +119,8 @@ export interface StatusView {
   readonly eventLoop: EventLoopView;
   /** Why nothing passes, such as "interface p0 is gone". */
   readonly faults: readonly string[];
+  /** Where peers come from, in their order; empty: of an agent that does not say. */
+  readonly directory: readonly SourceView[];
 }
 
 export interface SaView {

@@ -3,7 +3,7 @@
 /** The status as text for Prometheus: its own format 0.0.4, or OpenMetrics 1.0.0. Pure. */
 import type { HistogramView } from "../model/histogram.ts";
 import { dropReason, isLostInHold } from "../model/plane_counters.ts";
-import type { MetricsView, PipeView, StatusView } from "../model/status.ts";
+import type { MetricsView, PipeView, SourceView, StatusView } from "../model/status.ts";
 
 /** The two formats. */
 export type MetricsFormat = "prometheus" | "openmetrics";
@@ -33,16 +33,19 @@ const UNIT = /_(seconds|bytes)$/;
 
 /** All metrics; one family after the other, all of them always there, as far as they have values. */
 export function metricsText(
-  { status, pipes, metrics, format = "prometheus" }: {
+  { status, pipes, metrics, format = "prometheus", nowMs = Date.now() }: {
     readonly status: StatusView;
     readonly pipes: readonly PipeView[];
     readonly metrics: MetricsView;
     readonly format?: MetricsFormat;
+    /** Wall clock. */
+    readonly nowMs?: number;
   },
 ): string {
   const out = new Families(format);
   agentFamilies(out, status);
   peerFamilies(out, status);
+  directoryFamilies(out, status, nowMs);
   planeFamilies(out, status, pipes);
   latencyFamilies(out, status, metrics);
   processFamilies(out, metrics);
@@ -168,6 +171,45 @@ function peerFamilies(out: Families, { peers, peersTotal }: StatusView): void {
     "peer_up",
     "0 while exchanges with a peer fail.",
     perPeer((peer) => peer.circuit === "closed" ? 1 : 0),
+  );
+}
+
+function directoryFamilies(out: Families, { directory }: StatusView, nowMs: number): void {
+  const perSource = (value: (source: SourceView) => number): Row[] =>
+    directory.map((source) => [{ source: source.name }, value(source)]);
+  out.add(
+    "gauge",
+    "directory_records",
+    "Records that a source of peers has.",
+    perSource(({ records }) => records),
+  );
+  out.add(
+    "gauge",
+    "directory_skipped",
+    "Records of a source that are left out because something is wrong with them.",
+    perSource(({ skipped }) => skipped),
+  );
+  out.add(
+    "gauge",
+    "directory_conflicts",
+    "Records and prefixes of a source that another one, which comes first, keeps out.",
+    perSource(({ conflicts }) => conflicts),
+  );
+  out.add(
+    "gauge",
+    "directory_current",
+    "0 while a source cannot be read: what it said last goes on.",
+    perSource(({ isCurrent }) => isCurrent ? 1 : 0),
+  );
+  out.add(
+    "gauge",
+    "directory_age_seconds",
+    "How old is what is known of a source.",
+    directory.flatMap(({ name, isCurrent, currentAtMs }): Row[] =>
+      currentAtMs === undefined
+        ? []
+        : [[{ source: name }, isCurrent ? 0 : Math.max(0, nowMs - currentAtMs) / 1000]]
+    ),
   );
 }
 

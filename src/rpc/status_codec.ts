@@ -56,6 +56,18 @@ export function statusToProto(view: StatusView): pb.GetStatusResponse {
     draining: view.draining,
     faults: [...view.faults],
     peersTotal: view.peersTotal,
+    directory: view.directory.map((source) =>
+      create(pb.DirectorySourceSchema, {
+        name: source.name,
+        current: source.isCurrent,
+        ...time("currentAt", source.currentAtMs),
+        lastError: source.lastError,
+        records: source.records,
+        skipped: source.skipped,
+        conflicts: source.conflicts,
+        problems: [...source.problems],
+      })
+    ),
     eventLoop: create(pb.EventLoopStatusSchema, {
       p99Ms: view.eventLoop.p99Ms,
       maxMs: view.eventLoop.maxMs,
@@ -114,6 +126,16 @@ export function statusFromProto(message: pb.GetStatusResponse): StatusView {
     ...maybe("certificateExpiresAtMs", ms(message.certificateExpiresAt)),
     draining: message.draining,
     faults: message.faults,
+    directory: message.directory.map((source) => ({
+      name: source.name,
+      isCurrent: source.current,
+      ...maybe("currentAtMs", ms(source.currentAt)),
+      lastError: source.lastError,
+      records: source.records,
+      skipped: source.skipped,
+      conflicts: source.conflicts,
+      problems: source.problems,
+    })),
     // An agent of before has no such number, and tells of all.
     peersTotal: Math.max(message.peersTotal, message.peers.length),
     eventLoop: {

@@ -104,6 +104,56 @@ story(
   },
 );
 
+story("peers come from drop-in files, and an address moves between them", {}, async (stage) => {
+  const { world, start } = stage;
+  const dir = world.path("peers.d");
+  await Deno.mkdir(dir);
+  const write = async (id: string, record: object | undefined) => {
+    if (record === undefined) return await Deno.remove(`${dir}/${id}.json`);
+    await Deno.writeTextFile(`${dir}/.${id}`, JSON.stringify({ id, ...record }));
+    await Deno.rename(`${dir}/.${id}`, `${dir}/${id}.json`);
+  };
+  const vip = world.vip("h2");
+  const svc_address = `${world.host("h2").pip}:7443`;
+  // Somebody who never answers has the address first.
+  await write("h9", { svc_address: "192.168.77.9:7443", vips: [vip] });
+  await start("h2");
+  const h1 = await start("h1", {
+    change: (config) => {
+      config.peers = [];
+      config.directory = { dir };
+    },
+  });
+  const capture = await world.capture();
+  await using stream = new PingStream(world, { in: "v1", to: vip, count: 250, intervalMs: 20 });
+  await eventually(async () => await h1.counter("initiator-exchanges") > 0, {
+    what: "a call to h9",
+  });
+  const began = performance.now();
+  await Promise.all([write("h2", { svc_address, vips: [vip] }), write("h9", undefined)]);
+  await eventually(() => stream.answers.size > 0, {
+    what: "traffic with the new owner",
+    everyMs: 5,
+  });
+  const ms = performance.now() - began;
+  console.log(`    traffic with the new owner after ${Math.round(ms)} ms`);
+  assert.ok(ms < limitMs(1500), `${ms} ms`);
+  await stream.ended();
+  assertOnlyPsp(await capture.stop());
+  const { directory, peers } = JSON.parse(
+    (await agentCommand(world, "h1", ["status", "--json"])).stdout,
+  );
+  assert.deepEqual(peers.map(({ id }: { id: string }) => id), ["h2"]);
+  assert.deepEqual(
+    directory.map(({ name, records, isCurrent }: Record<string, unknown>) => [
+      name,
+      records,
+      isCurrent,
+    ]),
+    [["file", 0, true], ["peers.d", 1, true]],
+  );
+});
+
 story(
   "a reload is ordered, says what it did, and refuses by name what needs a restart",
   {},

@@ -67,6 +67,27 @@ export const STATUS: StatusView = {
     buckets: [{ leMs: 2, looks: 99 }, { leMs: Infinity, looks: 100 }],
   },
   faults: [],
+  directory: [
+    {
+      name: "file",
+      isCurrent: true,
+      currentAtMs: 1_700_000_000_000,
+      lastError: "",
+      records: 2,
+      skipped: 0,
+      conflicts: 0,
+      problems: [],
+    },
+    {
+      name: "etcd",
+      isCurrent: false,
+      lastError: "connection refused",
+      records: 3,
+      skipped: 1,
+      conflicts: 2,
+      problems: ["/psp-agent/peers/h9:1:2: vips: is missing"],
+    },
+  ],
 };
 
 export const METRICS: MetricsView = {

@@ -65,6 +65,7 @@ export interface PeersJson {
   };
   rotation?: { interval?: string };
   security?: { deny?: string[] };
+  directory?: { dir?: string; etcd?: Record<string, unknown> };
   hold?: { packets_per_flow?: number; bytes?: number; flows?: number };
   psp?: {
     versions?: string[];

@@ -84,5 +84,6 @@ export function configOf(
     rotation: { intervalMs: 86_400_000, ...changes.rotation },
     security: { deny: [], ...changes.security },
     log: { level: "info", format: "text" },
+    directory: {},
   };
 }

@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file psp/v1/status.proto.
  */
 export const file_psp_v1_status: GenFile = /*@__PURE__*/
-  fileDesc("ChNwc3AvdjEvc3RhdHVzLnByb3RvEgZwc3AudjEiOAoQR2V0U3RhdHVzUmVxdWVzdBIWCgltYXhfcGVlcnMYASABKA1IAIgBAUIMCgpfbWF4X3BlZXJzIrgEChFHZXRTdGF0dXNSZXNwb25zZRIKCgJpZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhIKCmJvb3RfZXBvY2gYAyABKAYSLgoKc3RhcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIgoFcGxhbmUYBSABKAsyEy5wc3AudjEuUGxhbmVTdGF0dXMSIQoFcGVlcnMYBiADKAsyEi5wc3AudjEuUGVlclN0YXR1cxIlCgd0dW5uZWxzGAcgASgLMhQucHNwLnYxLlR1bm5lbENvdW50cxI5Cghjb3VudGVycxgIIAMoCzInLnBzcC52MS5HZXRTdGF0dXNSZXNwb25zZS5Db3VudGVyc0VudHJ5EigKCHJvdGF0aW9uGAkgASgLMhYucHNwLnYxLlJvdGF0aW9uU3RhdHVzEh4KA210dRgKIAEoCzIRLnBzcC52MS5NdHVTdGF0dXMSOgoWY2VydGlmaWNhdGVfZXhwaXJlc19hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIZHJhaW5pbmcYDCABKAgSDgoGZmF1bHRzGA0gAygJEhMKC3BlZXJzX3RvdGFsGA4gASgNEisKCmV2ZW50X2xvb3AYDyABKAsyFy5wc3AudjEuRXZlbnRMb29wU3RhdHVzGi8KDUNvdW50ZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ASJlCg9FdmVudExvb3BTdGF0dXMSDgoGcDk5X21zGAEgASgBEg4KBm1heF9tcxgCIAEoARIiCgdidWNrZXRzGAMgAygLMhEucHNwLnYxLkxhZ0J1Y2tldBIOCgZzdW1fbXMYBCABKAEiKQoJTGFnQnVja2V0Eg0KBWxlX21zGAEgASgBEg0KBWxvb2tzGAIgASgEIsYBCgtQbGFuZVN0YXR1cxIMCgRraW5kGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDgoGdXBsaW5rGAMgASgJEgwKBGhvc3QYBCABKAkSDwoHYmFja2VuZBgFIAEoCRIhCgVwb3J0cxgGIAMoCzISLnBzcC52MS5Qb3J0U3RhdHVzEiMKB2dyYW50ZWQYByABKAsyEi5wc3AudjEuUGxhbmVTaXplcxIhCgVhc2tlZBgIIAEoCzISLnBzcC52MS5QbGFuZVNpemVzInAKClBsYW5lU2l6ZXMSEwoLbWF4X2VudHJpZXMYASABKA0SFgoObWF4X2NyeXB0b19pZHMYAiABKA0SFgoOYWN0aW9uc19tZW1vcnkYAyABKAQSDQoFbWJ1ZnMYBCABKA0SDgoGcXVldWVzGAUgASgNImoKClBvcnRTdGF0dXMSDAoEbmFtZRgBIAEoCRIRCglpbnRlcmZhY2UYAiABKAkSDQoFZ3VhcmQYAyABKAkSFAoMZ3VhcmRfcmVhc29uGAQgASgJEhYKDmd1YXJkX3Jlc3RvcmVkGAUgASgNIuIBCgpQZWVyU3RhdHVzEgoKAmlkGAEgASgJEhMKC3N2Y19hZGRyZXNzGAIgASgJEgwKBHZpcHMYAyADKAkSDwoHY2lyY3VpdBgEIAEoCRIQCghmYWlsdXJlcxgFIAEoDRISCgpsYXN0X2Vycm9yGAYgASgJEjMKD25leHRfYXR0ZW1wdF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKYm9vdF9lcG9jaBgIIAEoBhIPCgd0dW5uZWxzGAkgASgNEhQKDGtleV9leGNoYW5nZRgKIAEoCSJiCgxUdW5uZWxDb3VudHMSDwoHb3BlbmluZxgBIAEoDRIKCgJ1cBgCIAEoDRIQCghyZWtleWluZxgDIAEoDRIOCgZmYWlsZWQYBCABKA0SEwoLdW5jb25maXJtZWQYBSABKA0iewoOUm90YXRpb25TdGF0dXMSEQoJcm90YXRpb25zGAEgASgEEhYKDnNhc19vbl9vbGRfa2V5GAIgASgNEisKB25leHRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXNwaXNfbGVmdBgEIAEoBCJLCglNdHVTdGF0dXMSDgoGdXBsaW5rGAEgASgNEhAKCG92ZXJoZWFkGAIgASgNEhwKFGxhcmdlc3RfaW5uZXJfcGFja2V0GAMgASgNIkkKEkxpc3RUdW5uZWxzUmVxdWVzdBIMCgRwZWVyGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJIk8KE0xpc3RUdW5uZWxzUmVzcG9uc2USHwoHdHVubmVscxgBIAMoCzIOLnBzcC52MS5UdW5uZWwSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIr8BCgZUdW5uZWwSDAoEcGVlchgBIAEoCRIRCglsb2NhbF92aXAYAiABKAkSEgoKcmVtb3RlX3ZpcBgDIAEoCRINCgVzdGF0ZRgEIAEoCRIWCgJ0eBgFIAEoCzIKLnBzcC52MS5TYRIWCgJyeBgGIAEoCzIKLnBzcC52MS5TYRItCglvcGVuZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmxhc3RfZXJyb3IYCCABKAkitgEKAlNhEgsKA3NwaRgBIAEoBxIjCgd2ZXJzaW9uGAIgASgOMhIucHNwLnYxLlBzcFZlcnNpb24SLgoKY3JlYXRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHcGFja2V0cxgFIAEoBBINCgVieXRlcxgGIAEoBCIRCg9HZXRQaXBlc1JlcXVlc3QiNQoQR2V0UGlwZXNSZXNwb25zZRIhCgVwaXBlcxgBIAMoCzISLnBzcC52MS5QaXBlU3RhdHVzIqIBCgpQaXBlU3RhdHVzEgwKBG5hbWUYASABKAkSDwoHZW50cmllcxgCIAEoDRIPCgdwYWNrZXRzGAMgASgEEg0KBWJ5dGVzGAQgASgEEhQKDG1pc3NfcGFja2V0cxgFIAEoBBISCgptaXNzX2J5dGVzGAYgASgEEisKDnN0YXRpY19lbnRyaWVzGAcgAygLMhMucHNwLnYxLkVudHJ5U3RhdHVzIjsKC0VudHJ5U3RhdHVzEgwKBG5hbWUYASABKAkSDwoHcGFja2V0cxgCIAEoBBINCgVieXRlcxgDIAEoBCIVChNXYXRjaFNhbXBsZXNSZXF1ZXN0IqABCgZTYW1wbGUSKAoEdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJZGlyZWN0aW9uGAIgASgJEg8KB3NyY192aXAYAyABKAkSDwoHZHN0X3ZpcBgEIAEoCRILCgNzcGkYBSABKAcSDgoGbGVuZ3RoGAYgASgNEgwKBGRhdGEYByABKAwSDAoEbG9zdBgIIAEoBCJkCgtFdmVudEZpbHRlchINCgVhZnRlchgBIAEoBBIpCgVzaW5jZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEcGVlchgDIAEoCRINCgVraW5kcxgEIAMoCSJLChFMaXN0RXZlbnRzUmVxdWVzdBIjCgZmaWx0ZXIYASABKAsyEy5wc3AudjEuRXZlbnRGaWx0ZXISEQoJcGFnZV9zaXplGAIgASgNIjMKEkxpc3RFdmVudHNSZXNwb25zZRIdCgZldmVudHMYASADKAsyDS5wc3AudjEuRXZlbnQiOQoSV2F0Y2hFdmVudHNSZXF1ZXN0EiMKBmZpbHRlchgBIAEoCzITLnBzcC52MS5FdmVudEZpbHRlciK6AgoFRXZlbnQSDgoGY3Vyc29yGAEgASgEEigKBHRpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGtpbmQYAyABKAkSDAoEcGVlchgEIAEoCRIRCglsb2NhbF92aXAYBSABKAkSEgoKcmVtb3RlX3ZpcBgGIAEoCRITCgZ0eF9zcGkYByABKAdIAIgBARITCgZyeF9zcGkYCCABKAdIAYgBARIMCgRyb2xlGAkgASgJEg4KBnJlYXNvbhgKIAEoCRIPCgdtZXNzYWdlGAsgASgJEhgKC2R1cmF0aW9uX21zGAwgASgBSAKIAQESDQoFY291bnQYDSABKA0SDAoEdGV4dBgOIAEoCUIJCgdfdHhfc3BpQgkKB19yeF9zcGlCDgoMX2R1cmF0aW9uX21zIh0KDVJlbG9hZFJlcXVlc3QSDAoEcGxhbhgBIAEoCCKWAQoOUmVsb2FkUmVzcG9uc2USDAoEZG9uZRgBIAEoCBIPCgdtZXNzYWdlGAIgASgJEhMKC3BlZXJzX2FkZGVkGAMgASgNEhUKDXBlZXJzX3JlbW92ZWQYBCABKA0SFQoNcGVlcnNfY2hhbmdlZBgFIAEoDRIMCgRrZXlzGAYgAygJEhQKDHJlc3RhcnRfa2V5cxgHIAMoCSIdCg1Sb3RhdGVSZXF1ZXN0EgwKBHBsYW4YASABKAgifAoOUm90YXRlUmVzcG9uc2USDwoHc3RhcnRlZBgBIAEoCBIPCgdtZXNzYWdlGAIgASgJEigKCHJvdGF0aW9uGAMgASgLMhYucHNwLnYxLlJvdGF0aW9uU3RhdHVzEg0KBXBlZXJzGAQgAygJEg8KB3R1bm5lbHMYBSABKA0yrAMKDVN0YXR1c1NlcnZpY2USRQoJR2V0U3RhdHVzEhgucHNwLnYxLkdldFN0YXR1c1JlcXVlc3QaGS5wc3AudjEuR2V0U3RhdHVzUmVzcG9uc2UiA5ACARJLCgtMaXN0VHVubmVscxIaLnBzcC52MS5MaXN0VHVubmVsc1JlcXVlc3QaGy5wc3AudjEuTGlzdFR1bm5lbHNSZXNwb25zZSIDkAIBEkIKCEdldFBpcGVzEhcucHNwLnYxLkdldFBpcGVzUmVxdWVzdBoYLnBzcC52MS5HZXRQaXBlc1Jlc3BvbnNlIgOQAgESSAoKTGlzdEV2ZW50cxIZLnBzcC52MS5MaXN0RXZlbnRzUmVxdWVzdBoaLnBzcC52MS5MaXN0RXZlbnRzUmVzcG9uc2UiA5ACARI6CgtXYXRjaEV2ZW50cxIaLnBzcC52MS5XYXRjaEV2ZW50c1JlcXVlc3QaDS5wc3AudjEuRXZlbnQwARI9CgxXYXRjaFNhbXBsZXMSGy5wc3AudjEuV2F0Y2hTYW1wbGVzUmVxdWVzdBoOLnBzcC52MS5TYW1wbGUwATKAAQoMQWRtaW5TZXJ2aWNlEjcKBlJvdGF0ZRIVLnBzcC52MS5Sb3RhdGVSZXF1ZXN0GhYucHNwLnYxLlJvdGF0ZVJlc3BvbnNlEjcKBlJlbG9hZBIVLnBzcC52MS5SZWxvYWRSZXF1ZXN0GhYucHNwLnYxLlJlbG9hZFJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_psp_v1_psp]);
+  fileDesc("ChNwc3AvdjEvc3RhdHVzLnByb3RvEgZwc3AudjEiOAoQR2V0U3RhdHVzUmVxdWVzdBIWCgltYXhfcGVlcnMYASABKA1IAIgBAUIMCgpfbWF4X3BlZXJzIuQEChFHZXRTdGF0dXNSZXNwb25zZRIKCgJpZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhIKCmJvb3RfZXBvY2gYAyABKAYSLgoKc3RhcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIgoFcGxhbmUYBSABKAsyEy5wc3AudjEuUGxhbmVTdGF0dXMSIQoFcGVlcnMYBiADKAsyEi5wc3AudjEuUGVlclN0YXR1cxIlCgd0dW5uZWxzGAcgASgLMhQucHNwLnYxLlR1bm5lbENvdW50cxI5Cghjb3VudGVycxgIIAMoCzInLnBzcC52MS5HZXRTdGF0dXNSZXNwb25zZS5Db3VudGVyc0VudHJ5EigKCHJvdGF0aW9uGAkgASgLMhYucHNwLnYxLlJvdGF0aW9uU3RhdHVzEh4KA210dRgKIAEoCzIRLnBzcC52MS5NdHVTdGF0dXMSOgoWY2VydGlmaWNhdGVfZXhwaXJlc19hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIZHJhaW5pbmcYDCABKAgSDgoGZmF1bHRzGA0gAygJEhMKC3BlZXJzX3RvdGFsGA4gASgNEisKCmV2ZW50X2xvb3AYDyABKAsyFy5wc3AudjEuRXZlbnRMb29wU3RhdHVzEioKCWRpcmVjdG9yeRgQIAMoCzIXLnBzcC52MS5EaXJlY3RvcnlTb3VyY2UaLwoNQ291bnRlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBIrsBCg9EaXJlY3RvcnlTb3VyY2USDAoEbmFtZRgBIAEoCRIPCgdjdXJyZW50GAIgASgIEi4KCmN1cnJlbnRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmxhc3RfZXJyb3IYBCABKAkSDwoHcmVjb3JkcxgFIAEoDRIPCgdza2lwcGVkGAYgASgNEhEKCWNvbmZsaWN0cxgHIAEoDRIQCghwcm9ibGVtcxgIIAMoCSJlCg9FdmVudExvb3BTdGF0dXMSDgoGcDk5X21zGAEgASgBEg4KBm1heF9tcxgCIAEoARIiCgdidWNrZXRzGAMgAygLMhEucHNwLnYxLkxhZ0J1Y2tldBIOCgZzdW1fbXMYBCABKAEiKQoJTGFnQnVja2V0Eg0KBWxlX21zGAEgASgBEg0KBWxvb2tzGAIgASgEIsYBCgtQbGFuZVN0YXR1cxIMCgRraW5kGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDgoGdXBsaW5rGAMgASgJEgwKBGhvc3QYBCABKAkSDwoHYmFja2VuZBgFIAEoCRIhCgVwb3J0cxgGIAMoCzISLnBzcC52MS5Qb3J0U3RhdHVzEiMKB2dyYW50ZWQYByABKAsyEi5wc3AudjEuUGxhbmVTaXplcxIhCgVhc2tlZBgIIAEoCzISLnBzcC52MS5QbGFuZVNpemVzInAKClBsYW5lU2l6ZXMSEwoLbWF4X2VudHJpZXMYASABKA0SFgoObWF4X2NyeXB0b19pZHMYAiABKA0SFgoOYWN0aW9uc19tZW1vcnkYAyABKAQSDQoFbWJ1ZnMYBCABKA0SDgoGcXVldWVzGAUgASgNImoKClBvcnRTdGF0dXMSDAoEbmFtZRgBIAEoCRIRCglpbnRlcmZhY2UYAiABKAkSDQoFZ3VhcmQYAyABKAkSFAoMZ3VhcmRfcmVhc29uGAQgASgJEhYKDmd1YXJkX3Jlc3RvcmVkGAUgASgNIuIBCgpQZWVyU3RhdHVzEgoKAmlkGAEgASgJEhMKC3N2Y19hZGRyZXNzGAIgASgJEgwKBHZpcHMYAyADKAkSDwoHY2lyY3VpdBgEIAEoCRIQCghmYWlsdXJlcxgFIAEoDRISCgpsYXN0X2Vycm9yGAYgASgJEjMKD25leHRfYXR0ZW1wdF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKYm9vdF9lcG9jaBgIIAEoBhIPCgd0dW5uZWxzGAkgASgNEhQKDGtleV9leGNoYW5nZRgKIAEoCSJiCgxUdW5uZWxDb3VudHMSDwoHb3BlbmluZxgBIAEoDRIKCgJ1cBgCIAEoDRIQCghyZWtleWluZxgDIAEoDRIOCgZmYWlsZWQYBCABKA0SEwoLdW5jb25maXJtZWQYBSABKA0iewoOUm90YXRpb25TdGF0dXMSEQoJcm90YXRpb25zGAEgASgEEhYKDnNhc19vbl9vbGRfa2V5GAIgASgNEisKB25leHRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXNwaXNfbGVmdBgEIAEoBCJLCglNdHVTdGF0dXMSDgoGdXBsaW5rGAEgASgNEhAKCG92ZXJoZWFkGAIgASgNEhwKFGxhcmdlc3RfaW5uZXJfcGFja2V0GAMgASgNIkkKEkxpc3RUdW5uZWxzUmVxdWVzdBIMCgRwZWVyGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJIk8KE0xpc3RUdW5uZWxzUmVzcG9uc2USHwoHdHVubmVscxgBIAMoCzIOLnBzcC52MS5UdW5uZWwSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIr8BCgZUdW5uZWwSDAoEcGVlchgBIAEoCRIRCglsb2NhbF92aXAYAiABKAkSEgoKcmVtb3RlX3ZpcBgDIAEoCRINCgVzdGF0ZRgEIAEoCRIWCgJ0eBgFIAEoCzIKLnBzcC52MS5TYRIWCgJyeBgGIAEoCzIKLnBzcC52MS5TYRItCglvcGVuZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmxhc3RfZXJyb3IYCCABKAkitgEKAlNhEgsKA3NwaRgBIAEoBxIjCgd2ZXJzaW9uGAIgASgOMhIucHNwLnYxLlBzcFZlcnNpb24SLgoKY3JlYXRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHcGFja2V0cxgFIAEoBBINCgVieXRlcxgGIAEoBCIRCg9HZXRQaXBlc1JlcXVlc3QiNQoQR2V0UGlwZXNSZXNwb25zZRIhCgVwaXBlcxgBIAMoCzISLnBzcC52MS5QaXBlU3RhdHVzIqIBCgpQaXBlU3RhdHVzEgwKBG5hbWUYASABKAkSDwoHZW50cmllcxgCIAEoDRIPCgdwYWNrZXRzGAMgASgEEg0KBWJ5dGVzGAQgASgEEhQKDG1pc3NfcGFja2V0cxgFIAEoBBISCgptaXNzX2J5dGVzGAYgASgEEisKDnN0YXRpY19lbnRyaWVzGAcgAygLMhMucHNwLnYxLkVudHJ5U3RhdHVzIjsKC0VudHJ5U3RhdHVzEgwKBG5hbWUYASABKAkSDwoHcGFja2V0cxgCIAEoBBINCgVieXRlcxgDIAEoBCIVChNXYXRjaFNhbXBsZXNSZXF1ZXN0IqABCgZTYW1wbGUSKAoEdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJZGlyZWN0aW9uGAIgASgJEg8KB3NyY192aXAYAyABKAkSDwoHZHN0X3ZpcBgEIAEoCRILCgNzcGkYBSABKAcSDgoGbGVuZ3RoGAYgASgNEgwKBGRhdGEYByABKAwSDAoEbG9zdBgIIAEoBCJkCgtFdmVudEZpbHRlchINCgVhZnRlchgBIAEoBBIpCgVzaW5jZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEcGVlchgDIAEoCRINCgVraW5kcxgEIAMoCSJLChFMaXN0RXZlbnRzUmVxdWVzdBIjCgZmaWx0ZXIYASABKAsyEy5wc3AudjEuRXZlbnRGaWx0ZXISEQoJcGFnZV9zaXplGAIgASgNIjMKEkxpc3RFdmVudHNSZXNwb25zZRIdCgZldmVudHMYASADKAsyDS5wc3AudjEuRXZlbnQiOQoSV2F0Y2hFdmVudHNSZXF1ZXN0EiMKBmZpbHRlchgBIAEoCzITLnBzcC52MS5FdmVudEZpbHRlciK6AgoFRXZlbnQSDgoGY3Vyc29yGAEgASgEEigKBHRpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGtpbmQYAyABKAkSDAoEcGVlchgEIAEoCRIRCglsb2NhbF92aXAYBSABKAkSEgoKcmVtb3RlX3ZpcBgGIAEoCRITCgZ0eF9zcGkYByABKAdIAIgBARITCgZyeF9zcGkYCCABKAdIAYgBARIMCgRyb2xlGAkgASgJEg4KBnJlYXNvbhgKIAEoCRIPCgdtZXNzYWdlGAsgASgJEhgKC2R1cmF0aW9uX21zGAwgASgBSAKIAQESDQoFY291bnQYDSABKA0SDAoEdGV4dBgOIAEoCUIJCgdfdHhfc3BpQgkKB19yeF9zcGlCDgoMX2R1cmF0aW9uX21zIh0KDVJlbG9hZFJlcXVlc3QSDAoEcGxhbhgBIAEoCCKWAQoOUmVsb2FkUmVzcG9uc2USDAoEZG9uZRgBIAEoCBIPCgdtZXNzYWdlGAIgASgJEhMKC3BlZXJzX2FkZGVkGAMgASgNEhUKDXBlZXJzX3JlbW92ZWQYBCABKA0SFQoNcGVlcnNfY2hhbmdlZBgFIAEoDRIMCgRrZXlzGAYgAygJEhQKDHJlc3RhcnRfa2V5cxgHIAMoCSIdCg1Sb3RhdGVSZXF1ZXN0EgwKBHBsYW4YASABKAgifAoOUm90YXRlUmVzcG9uc2USDwoHc3RhcnRlZBgBIAEoCBIPCgdtZXNzYWdlGAIgASgJEigKCHJvdGF0aW9uGAMgASgLMhYucHNwLnYxLlJvdGF0aW9uU3RhdHVzEg0KBXBlZXJzGAQgAygJEg8KB3R1bm5lbHMYBSABKA0yrAMKDVN0YXR1c1NlcnZpY2USRQoJR2V0U3RhdHVzEhgucHNwLnYxLkdldFN0YXR1c1JlcXVlc3QaGS5wc3AudjEuR2V0U3RhdHVzUmVzcG9uc2UiA5ACARJLCgtMaXN0VHVubmVscxIaLnBzcC52MS5MaXN0VHVubmVsc1JlcXVlc3QaGy5wc3AudjEuTGlzdFR1bm5lbHNSZXNwb25zZSIDkAIBEkIKCEdldFBpcGVzEhcucHNwLnYxLkdldFBpcGVzUmVxdWVzdBoYLnBzcC52MS5HZXRQaXBlc1Jlc3BvbnNlIgOQAgESSAoKTGlzdEV2ZW50cxIZLnBzcC52MS5MaXN0RXZlbnRzUmVxdWVzdBoaLnBzcC52MS5MaXN0RXZlbnRzUmVzcG9uc2UiA5ACARI6CgtXYXRjaEV2ZW50cxIaLnBzcC52MS5XYXRjaEV2ZW50c1JlcXVlc3QaDS5wc3AudjEuRXZlbnQwARI9CgxXYXRjaFNhbXBsZXMSGy5wc3AudjEuV2F0Y2hTYW1wbGVzUmVxdWVzdBoOLnBzcC52MS5TYW1wbGUwATKAAQoMQWRtaW5TZXJ2aWNlEjcKBlJvdGF0ZRIVLnBzcC52MS5Sb3RhdGVSZXF1ZXN0GhYucHNwLnYxLlJvdGF0ZVJlc3BvbnNlEjcKBlJlbG9hZBIVLnBzcC52MS5SZWxvYWRSZXF1ZXN0GhYucHNwLnYxLlJlbG9hZFJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_psp_v1_psp]);
 
 /**
  * @generated from message psp.v1.GetStatusRequest
@@ -127,6 +127,13 @@ export type GetStatusResponse = Message<"psp.v1.GetStatusResponse"> & {
    * @generated from field: psp.v1.EventLoopStatus event_loop = 15;
    */
   eventLoop?: EventLoopStatus | undefined;
+
+  /**
+   * Where peers come from: the first source that knows a peer says all of it.
+   *
+   * @generated from field: repeated psp.v1.DirectorySource directory = 16;
+   */
+  directory: DirectorySource[];
 };
 
 /**
@@ -135,6 +142,70 @@ export type GetStatusResponse = Message<"psp.v1.GetStatusResponse"> & {
  */
 export const GetStatusResponseSchema: GenMessage<GetStatusResponse> = /*@__PURE__*/
   messageDesc(file_psp_v1_status, 1);
+
+/**
+ * @generated from message psp.v1.DirectorySource
+ */
+export type DirectorySource = Message<"psp.v1.DirectorySource"> & {
+  /**
+   * "file", "peers.d" or "etcd".
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * What it knows is what stands there now, as far as it can tell.
+   *
+   * @generated from field: bool current = 2;
+   */
+  current: boolean;
+
+  /**
+   * When that was last so; absent: never.
+   *
+   * @generated from field: google.protobuf.Timestamp current_at = 3;
+   */
+  currentAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: string last_error = 4;
+   */
+  lastError: string;
+
+  /**
+   * @generated from field: uint32 records = 5;
+   */
+  records: number;
+
+  /**
+   * Records that are left out because something is wrong with them.
+   *
+   * @generated from field: uint32 skipped = 6;
+   */
+  skipped: number;
+
+  /**
+   * Records and prefixes that another one, which comes first, keeps out.
+   *
+   * @generated from field: uint32 conflicts = 7;
+   */
+  conflicts: number;
+
+  /**
+   * The first of both, each with its place.
+   *
+   * @generated from field: repeated string problems = 8;
+   */
+  problems: string[];
+};
+
+/**
+ * Describes the message psp.v1.DirectorySource.
+ * Use `create(DirectorySourceSchema)` to create a new message.
+ */
+export const DirectorySourceSchema: GenMessage<DirectorySource> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 2);
 
 /**
  * How late the agent's one JavaScript thread comes to what is due. The percentile and the buckets are since the start.
@@ -172,7 +243,7 @@ export type EventLoopStatus = Message<"psp.v1.EventLoopStatus"> & {
  * Use `create(EventLoopStatusSchema)` to create a new message.
  */
 export const EventLoopStatusSchema: GenMessage<EventLoopStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 2);
+  messageDesc(file_psp_v1_status, 3);
 
 /**
  * @generated from message psp.v1.LagBucket
@@ -196,7 +267,7 @@ export type LagBucket = Message<"psp.v1.LagBucket"> & {
  * Use `create(LagBucketSchema)` to create a new message.
  */
 export const LagBucketSchema: GenMessage<LagBucket> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 3);
+  messageDesc(file_psp_v1_status, 4);
 
 /**
  * @generated from message psp.v1.PlaneStatus
@@ -250,7 +321,7 @@ export type PlaneStatus = Message<"psp.v1.PlaneStatus"> & {
  * Use `create(PlaneStatusSchema)` to create a new message.
  */
 export const PlaneStatusSchema: GenMessage<PlaneStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 4);
+  messageDesc(file_psp_v1_status, 5);
 
 /**
  * @generated from message psp.v1.PlaneSizes
@@ -291,7 +362,7 @@ export type PlaneSizes = Message<"psp.v1.PlaneSizes"> & {
  * Use `create(PlaneSizesSchema)` to create a new message.
  */
 export const PlaneSizesSchema: GenMessage<PlaneSizes> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 5);
+  messageDesc(file_psp_v1_status, 6);
 
 /**
  * @generated from message psp.v1.PortStatus
@@ -337,7 +408,7 @@ export type PortStatus = Message<"psp.v1.PortStatus"> & {
  * Use `create(PortStatusSchema)` to create a new message.
  */
 export const PortStatusSchema: GenMessage<PortStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 6);
+  messageDesc(file_psp_v1_status, 7);
 
 /**
  * @generated from message psp.v1.PeerStatus
@@ -403,7 +474,7 @@ export type PeerStatus = Message<"psp.v1.PeerStatus"> & {
  * Use `create(PeerStatusSchema)` to create a new message.
  */
 export const PeerStatusSchema: GenMessage<PeerStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 7);
+  messageDesc(file_psp_v1_status, 8);
 
 /**
  * @generated from message psp.v1.TunnelCounts
@@ -442,7 +513,7 @@ export type TunnelCounts = Message<"psp.v1.TunnelCounts"> & {
  * Use `create(TunnelCountsSchema)` to create a new message.
  */
 export const TunnelCountsSchema: GenMessage<TunnelCounts> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 8);
+  messageDesc(file_psp_v1_status, 9);
 
 /**
  * @generated from message psp.v1.RotationStatus
@@ -476,7 +547,7 @@ export type RotationStatus = Message<"psp.v1.RotationStatus"> & {
  * Use `create(RotationStatusSchema)` to create a new message.
  */
 export const RotationStatusSchema: GenMessage<RotationStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 9);
+  messageDesc(file_psp_v1_status, 10);
 
 /**
  * @generated from message psp.v1.MtuStatus
@@ -503,7 +574,7 @@ export type MtuStatus = Message<"psp.v1.MtuStatus"> & {
  * Use `create(MtuStatusSchema)` to create a new message.
  */
 export const MtuStatusSchema: GenMessage<MtuStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 10);
+  messageDesc(file_psp_v1_status, 11);
 
 /**
  * @generated from message psp.v1.ListTunnelsRequest
@@ -536,7 +607,7 @@ export type ListTunnelsRequest = Message<"psp.v1.ListTunnelsRequest"> & {
  * Use `create(ListTunnelsRequestSchema)` to create a new message.
  */
 export const ListTunnelsRequestSchema: GenMessage<ListTunnelsRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 11);
+  messageDesc(file_psp_v1_status, 12);
 
 /**
  * @generated from message psp.v1.ListTunnelsResponse
@@ -558,7 +629,7 @@ export type ListTunnelsResponse = Message<"psp.v1.ListTunnelsResponse"> & {
  * Use `create(ListTunnelsResponseSchema)` to create a new message.
  */
 export const ListTunnelsResponseSchema: GenMessage<ListTunnelsResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 12);
+  messageDesc(file_psp_v1_status, 13);
 
 /**
  * @generated from message psp.v1.Tunnel
@@ -612,7 +683,7 @@ export type Tunnel = Message<"psp.v1.Tunnel"> & {
  * Use `create(TunnelSchema)` to create a new message.
  */
 export const TunnelSchema: GenMessage<Tunnel> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 13);
+  messageDesc(file_psp_v1_status, 14);
 
 /**
  * @generated from message psp.v1.Sa
@@ -654,7 +725,7 @@ export type Sa = Message<"psp.v1.Sa"> & {
  * Use `create(SaSchema)` to create a new message.
  */
 export const SaSchema: GenMessage<Sa> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 14);
+  messageDesc(file_psp_v1_status, 15);
 
 /**
  * @generated from message psp.v1.GetPipesRequest
@@ -667,7 +738,7 @@ export type GetPipesRequest = Message<"psp.v1.GetPipesRequest"> & {
  * Use `create(GetPipesRequestSchema)` to create a new message.
  */
 export const GetPipesRequestSchema: GenMessage<GetPipesRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 15);
+  messageDesc(file_psp_v1_status, 16);
 
 /**
  * @generated from message psp.v1.GetPipesResponse
@@ -684,7 +755,7 @@ export type GetPipesResponse = Message<"psp.v1.GetPipesResponse"> & {
  * Use `create(GetPipesResponseSchema)` to create a new message.
  */
 export const GetPipesResponseSchema: GenMessage<GetPipesResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 16);
+  messageDesc(file_psp_v1_status, 17);
 
 /**
  * @generated from message psp.v1.PipeStatus
@@ -733,7 +804,7 @@ export type PipeStatus = Message<"psp.v1.PipeStatus"> & {
  * Use `create(PipeStatusSchema)` to create a new message.
  */
 export const PipeStatusSchema: GenMessage<PipeStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 17);
+  messageDesc(file_psp_v1_status, 18);
 
 /**
  * @generated from message psp.v1.EntryStatus
@@ -760,7 +831,7 @@ export type EntryStatus = Message<"psp.v1.EntryStatus"> & {
  * Use `create(EntryStatusSchema)` to create a new message.
  */
 export const EntryStatusSchema: GenMessage<EntryStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 18);
+  messageDesc(file_psp_v1_status, 19);
 
 /**
  * @generated from message psp.v1.WatchSamplesRequest
@@ -773,7 +844,7 @@ export type WatchSamplesRequest = Message<"psp.v1.WatchSamplesRequest"> & {
  * Use `create(WatchSamplesRequestSchema)` to create a new message.
  */
 export const WatchSamplesRequestSchema: GenMessage<WatchSamplesRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 19);
+  messageDesc(file_psp_v1_status, 20);
 
 /**
  * @generated from message psp.v1.Sample
@@ -831,7 +902,7 @@ export type Sample = Message<"psp.v1.Sample"> & {
  * Use `create(SampleSchema)` to create a new message.
  */
 export const SampleSchema: GenMessage<Sample> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 20);
+  messageDesc(file_psp_v1_status, 21);
 
 /**
  * Which events: all conditions hold. A field that is not there restricts nothing.
@@ -869,7 +940,7 @@ export type EventFilter = Message<"psp.v1.EventFilter"> & {
  * Use `create(EventFilterSchema)` to create a new message.
  */
 export const EventFilterSchema: GenMessage<EventFilter> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 21);
+  messageDesc(file_psp_v1_status, 22);
 
 /**
  * @generated from message psp.v1.ListEventsRequest
@@ -893,7 +964,7 @@ export type ListEventsRequest = Message<"psp.v1.ListEventsRequest"> & {
  * Use `create(ListEventsRequestSchema)` to create a new message.
  */
 export const ListEventsRequestSchema: GenMessage<ListEventsRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 22);
+  messageDesc(file_psp_v1_status, 23);
 
 /**
  * @generated from message psp.v1.ListEventsResponse
@@ -910,7 +981,7 @@ export type ListEventsResponse = Message<"psp.v1.ListEventsResponse"> & {
  * Use `create(ListEventsResponseSchema)` to create a new message.
  */
 export const ListEventsResponseSchema: GenMessage<ListEventsResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 23);
+  messageDesc(file_psp_v1_status, 24);
 
 /**
  * @generated from message psp.v1.WatchEventsRequest
@@ -927,7 +998,7 @@ export type WatchEventsRequest = Message<"psp.v1.WatchEventsRequest"> & {
  * Use `create(WatchEventsRequestSchema)` to create a new message.
  */
 export const WatchEventsRequestSchema: GenMessage<WatchEventsRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 24);
+  messageDesc(file_psp_v1_status, 25);
 
 /**
  * @generated from message psp.v1.Event
@@ -1027,7 +1098,7 @@ export type Event = Message<"psp.v1.Event"> & {
  * Use `create(EventSchema)` to create a new message.
  */
 export const EventSchema: GenMessage<Event> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 25);
+  messageDesc(file_psp_v1_status, 26);
 
 /**
  * @generated from message psp.v1.ReloadRequest
@@ -1044,7 +1115,7 @@ export type ReloadRequest = Message<"psp.v1.ReloadRequest"> & {
  * Use `create(ReloadRequestSchema)` to create a new message.
  */
 export const ReloadRequestSchema: GenMessage<ReloadRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 26);
+  messageDesc(file_psp_v1_status, 27);
 
 /**
  * @generated from message psp.v1.ReloadResponse
@@ -1097,7 +1168,7 @@ export type ReloadResponse = Message<"psp.v1.ReloadResponse"> & {
  * Use `create(ReloadResponseSchema)` to create a new message.
  */
 export const ReloadResponseSchema: GenMessage<ReloadResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 27);
+  messageDesc(file_psp_v1_status, 28);
 
 /**
  * @generated from message psp.v1.RotateRequest
@@ -1114,7 +1185,7 @@ export type RotateRequest = Message<"psp.v1.RotateRequest"> & {
  * Use `create(RotateRequestSchema)` to create a new message.
  */
 export const RotateRequestSchema: GenMessage<RotateRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 28);
+  messageDesc(file_psp_v1_status, 29);
 
 /**
  * @generated from message psp.v1.RotateResponse
@@ -1151,7 +1222,7 @@ export type RotateResponse = Message<"psp.v1.RotateResponse"> & {
  * Use `create(RotateResponseSchema)` to create a new message.
  */
 export const RotateResponseSchema: GenMessage<RotateResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 29);
+  messageDesc(file_psp_v1_status, 30);
 
 /**
  * @generated from service psp.v1.StatusService

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** A peer, or a list of them, as a text of its own: a drop-in file or a value of a directory. As strict as the file. */
+import * as v from "valibot";
+import { type OwnSide, peerAddressProblems } from "./address_rules.ts";
+import type { PeerConfig } from "./config.ts";
+import { fromFile } from "./file_form.ts";
+import { pathText } from "./load.ts";
+import { peerSchema } from "./schema.ts";
+import { parseSource, type Problem } from "./source.ts";
+
+/** What a record is judged by. */
+export interface RecordRules extends OwnSide {
+  readonly id: string;
+  /** Whether the pipes compare virtualization cookies: without it no peer can have one. */
+  readonly hasVc: boolean;
+}
+
+/** What a text holds. */
+export interface Records {
+  /** Those that can be used. A record of this host itself is none, and nothing is wrong with it. */
+  readonly peers: readonly PeerConfig[];
+  /** "2:14: vips[0]: what is wrong": of each record that is left out one at least. */
+  readonly problems: readonly string[];
+  /** Records that are left out. */
+  readonly skipped: number;
+}
+
+/** Reads a text. Never throws: a record that cannot be used is left out, and the others are taken. */
+export function parseRecords(text: string, rules: RecordRules): Records {
+  const { value, problems: odd, locate } = parseSource(text);
+  if (value === undefined || odd.length > 0) {
+    return { peers: [], problems: odd.map(render), skipped: 1 };
+  }
+  const items = Array.isArray(value) ? value : [value];
+  const peers: PeerConfig[] = [];
+  const problems: string[] = [];
+  let skipped = 0;
+  for (const [i, item] of items.entries()) {
+    const at = Array.isArray(value) ? [i] : [];
+    const found = judge(item, rules);
+    if ("peer" in found) {
+      if (found.peer !== undefined) peers.push(found.peer);
+      continue;
+    }
+    skipped++;
+    for (const { path, text } of found.problems) {
+      problems.push(render(locate({ path: [...at, ...path], text })));
+    }
+  }
+  return { peers, problems, skipped };
+}
+
+type Verdict =
+  | { readonly peer: PeerConfig | undefined }
+  | { readonly problems: readonly { path: readonly (string | number)[]; text: string }[] };
+
+function judge(item: unknown, rules: RecordRules): Verdict {
+  const result = v.safeParse(peerSchema, item);
+  if (!result.success) {
+    return {
+      problems: result.issues.map(({ path, message }) => ({
+        path: (path ?? []).map(({ key }) => typeof key === "number" ? key : String(key)),
+        text: message,
+      })),
+    };
+  }
+  const form = result.output;
+  if (form.id === rules.id) return { peer: undefined };
+  const problems = [...peerAddressProblems(rules, form)];
+  const twice = form.vips.findIndex((vip, i) => form.vips.indexOf(vip) !== i);
+  if (twice >= 0) {
+    problems.push({ path: ["vips", twice], text: `${form.vips[twice]} is there twice` });
+  }
+  if (form.vc !== undefined && !rules.hasVc) {
+    problems.push({
+      path: ["vc"],
+      text: "needs a peer with a vc in the file when the agent starts: the pipes compare none",
+    });
+  }
+  return problems.length > 0 ? { problems } : { peer: fromFile(form, "/") as PeerConfig };
+}
+
+function render({ path, text, line, column }: Problem): string {
+  const key = pathText(path);
+  return `${line}:${column}: ${key ? `${key}: ` : ""}${text}`;
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What every source of records has in common: whom it tells, what it counts, and what it says of itself. */
+import { parseRecords, type RecordRules } from "../config/records.ts";
+import type { Log } from "../model/log.ts";
+import type { Entry, SourceChanges } from "./combined.ts";
+
+/** What a source is given. */
+export interface SourceOptions {
+  readonly rules: RecordRules;
+  readonly log: Log;
+  /** Takes what is different. Called with nothing else under way. */
+  readonly onChanges: (changes: SourceChanges) => void;
+}
+
+/** How a source is doing. */
+export interface SourceState {
+  /** Whether what it knows is what stands there now, as far as it can tell. */
+  readonly isCurrent: boolean;
+  /** When that was last so, milliseconds of the wall clock; undefined: never. */
+  readonly currentAtMs: number | undefined;
+  /** Why it is not; "" when it is. */
+  readonly lastError: string;
+  readonly records: number;
+  readonly skipped: number;
+  /** What is wrong with records that are left out, so many at most, each with its place. */
+  readonly problems: readonly string[];
+}
+
+/** A source besides the file. */
+export interface Source extends AsyncDisposable {
+  readonly name: string;
+  state(): SourceState;
+}
+
+/** A text at a place, and how early it was there; undefined: nothing stands there any more. */
+export interface Text {
+  readonly text: string;
+  readonly order: bigint;
+}
+
+/** Problems that are kept to be shown. */
+const PROBLEMS_KEPT = 50;
+
+interface Place extends Text {
+  /** Places of its records, as the directory knows them. */
+  readonly wheres: ReadonlySet<string>;
+  readonly problems: readonly string[];
+  readonly skipped: number;
+}
+
+/**
+ * Texts by their place, read into records. A text that cannot be used changes nothing of what stood there before, and is
+ * named and counted.
+ */
+export class Texts {
+  readonly #options: SourceOptions;
+  readonly #places = new Map<string, Place>();
+  /** Those with problems. */
+  readonly #bad = new Set<string>();
+  #records = 0;
+  #skipped = 0;
+
+  constructor(options: SourceOptions) {
+    this.#options = options;
+  }
+
+  /** Places where something stands. */
+  places(): IterableIterator<string> {
+    return this.#places.keys();
+  }
+
+  /** Takes what stands at some places now, and tells of what is different. */
+  take(texts: Iterable<readonly [place: string, text: Text | undefined]>): void {
+    const put: Entry[] = [];
+    const removed: string[] = [];
+    for (const [place, text] of texts) this.#one(place, text, { put, removed });
+    if (put.length + removed.length > 0) this.#options.onChanges({ put, removed });
+  }
+
+  state(): Pick<SourceState, "records" | "skipped" | "problems"> {
+    const problems: string[] = [];
+    for (const place of this.#bad) {
+      for (const problem of this.#places.get(place)?.problems ?? []) {
+        problems.push(`${place}:${problem}`);
+      }
+      if (problems.length >= PROBLEMS_KEPT) break;
+    }
+    return {
+      records: this.#records,
+      skipped: this.#skipped,
+      problems: problems.slice(0, PROBLEMS_KEPT),
+    };
+  }
+
+  #one(
+    place: string,
+    text: Text | undefined,
+    into: { readonly put: Entry[]; readonly removed: string[] },
+  ): void {
+    const before = this.#places.get(place);
+    if (text === undefined) {
+      if (before === undefined) return;
+      into.removed.push(...before.wheres);
+      this.#places.delete(place);
+      this.#count(place, before, undefined);
+      return;
+    }
+    // All files of a ConfigMap are others when one is, and most say the same.
+    if (before?.text === text.text && before.order === text.order) return;
+    const { peers, problems, skipped } = parseRecords(text.text, this.#options.rules);
+    const wheres = new Set<string>();
+    for (const peer of peers) {
+      // A place of one record is its own; of several each has its id.
+      const where = `${place}#${peer.id}`;
+      wheres.add(where);
+      into.put.push({ where, peer, order: text.order });
+    }
+    for (const where of before?.wheres ?? []) {
+      if (wheres.has(where)) continue;
+      // What is left out may have been this one: it stays as it was.
+      if (skipped > 0) wheres.add(where);
+      else into.removed.push(where);
+    }
+    if (skipped > 0) {
+      this.#options.log.warn("A record of the directory is left out", {
+        path: place,
+        reason: `${place}:${problems[0]}`,
+        count: skipped,
+      });
+    }
+    const now = { ...text, wheres, problems, skipped };
+    this.#places.set(place, now);
+    this.#count(place, before, now);
+  }
+
+  #count(place: string, before: Place | undefined, now: Place | undefined): void {
+    this.#records += (now?.wheres.size ?? 0) - (before?.wheres.size ?? 0);
+    this.#skipped += (now?.skipped ?? 0) - (before?.skipped ?? 0);
+    if (now !== undefined && now.skipped > 0) this.#bad.add(place);
+    else this.#bad.delete(place);
+  }
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The sources of the directory, in their order, and what comes of them: one list of peers, and its changes. */
+import type { PeerChanges } from "../config/changes.ts";
+import type { PeerConfig } from "../config/config.ts";
+import type { SourceView } from "../model/status.ts";
+import { Combined, type SourceChanges } from "./combined.ts";
+import type { Source } from "./source.ts";
+
+/** In this order: the first one that knows a peer says all of it. */
+export const SOURCES = [
+  { name: "file", strict: false },
+  { name: "peers.d", strict: false },
+  { name: "etcd", strict: true },
+] as const;
+
+/** Name of a source. */
+export type SourceName = (typeof SOURCES)[number]["name"];
+
+/** Conflicts that a view shows of one source. */
+const CONFLICTS_SHOWN = 50;
+
+const NOTHING: PeerChanges = { changed: [], removed: [] };
+
+/** All of them together. */
+export class Sources implements AsyncDisposable {
+  readonly #combined: Combined;
+  readonly #sources: Source[] = [];
+  #file: ReadonlySet<string> = new Set();
+  /** Called with each change that a source makes by itself, from `begin` on. */
+  onChanges: (changes: PeerChanges) => void = () => {};
+  /** What changed since somebody read `peers`; undefined: it is told at once. */
+  #gathered: PeerChanges | undefined = NOTHING;
+
+  /** As the file has it: what lives here, and its peers. */
+  constructor(vips: readonly string[], peers: readonly PeerConfig[]) {
+    this.#combined = new Combined(SOURCES, vips);
+    this.file({ changed: peers, removed: [] });
+  }
+
+  /** One more, which is disposed of with these. */
+  add(source: Source): void {
+    this.#sources.push(source);
+  }
+
+  /** Everybody, as all sources together say. */
+  peers(): readonly PeerConfig[] {
+    this.#gathered = NOTHING;
+    return this.#combined.peers();
+  }
+
+  /** From now on changes are told: first those since `peers` was read. */
+  begin(): void {
+    const { changed, removed } = this.#gathered ?? NOTHING;
+    this.#gathered = undefined;
+    if (changed.length + removed.length > 0) this.onChanges({ changed, removed });
+  }
+
+  /** The file says something else; the result is what that changes. */
+  file(changes: PeerChanges, vips?: readonly string[]): PeerChanges {
+    const { changed, removed } = changes;
+    const now = new Set(this.#file);
+    for (const id of removed) now.delete(id);
+    for (const { id } of changed) now.add(id);
+    this.#file = now;
+    const where = (id: string) => `peers[${id}]`;
+    const first = this.#combined.update("file", {
+      put: changed.map((peer) => ({ where: where(peer.id), peer, order: 0n })),
+      removed: removed.map(where),
+    });
+    return vips === undefined ? first : joined(first, this.#combined.setLocal(vips));
+  }
+
+  /** A source has changes. */
+  take(source: SourceName, changes: SourceChanges): void {
+    const done = this.#combined.update(source, changes);
+    if (done.changed.length + done.removed.length === 0) return;
+    if (this.#gathered === undefined) this.onChanges(done);
+    else this.#gathered = joined(this.#gathered, done);
+  }
+
+  /** As status shows them. */
+  views(nowMs: number): readonly SourceView[] {
+    const conflicts = this.#combined.conflicts();
+    const of = (source: string) => {
+      const all = conflicts.filter((conflict) => conflict.source === source);
+      const texts = all.slice(0, CONFLICTS_SHOWN).map(({ where, vip, owner }) =>
+        vip === undefined
+          ? `${where}: ${owner} comes first`
+          : `${where}: ${vip} belongs to ${owner === "" ? "this host" : `"${owner}"`}`
+      );
+      return { conflicts: all.length, texts };
+    };
+    const file = of("file");
+    const first: SourceView = {
+      name: "file",
+      isCurrent: true,
+      currentAtMs: nowMs,
+      lastError: "",
+      records: this.#file.size,
+      skipped: 0,
+      conflicts: file.conflicts,
+      problems: file.texts,
+    };
+    const others = this.#sources.map((source): SourceView => {
+      const { problems, currentAtMs, ...state } = source.state();
+      const { conflicts, texts } = of(source.name);
+      return {
+        name: source.name,
+        ...state,
+        ...currentAtMs === undefined ? {} : { currentAtMs },
+        conflicts,
+        problems: [...problems, ...texts],
+      };
+    });
+    return [first, ...others];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const source of this.#sources) await source[Symbol.asyncDispose]();
+  }
+}
+
+/** One change after another, as one. */
+function joined(first: PeerChanges, second: PeerChanges): PeerChanges {
+  const changed = new Map(first.changed.map((peer) => [peer.id, peer]));
+  for (const peer of second.changed) changed.set(peer.id, peer);
+  const removed = new Set([...first.removed, ...second.removed]);
+  for (const id of changed.keys()) removed.delete(id);
+  return { changed: [...changed.values()], removed: [...removed] };
+}
