@@ -37,7 +37,7 @@ static void entry_free(struct soft_entry *entry)
 		return;
 	free(atomic_load_explicit(&entry->rule, memory_order_relaxed));
 	free(entry->shape);
-	free(entry->replay);
+	soft_replay_free(&entry->replay);
 	free(entry);
 }
 
@@ -154,13 +154,12 @@ static int32_t window_fill(struct psp_dp *dp, const char *what, struct soft_entr
 
 	if ((actions->flags & PSP_DP_ACTION_CHECK_REPLAY) == 0)
 		return 0;
-	if (entry->replay == NULL)
-		entry->replay = soft_replay_new(actions->replay_window);
-	if (entry->replay == NULL)
+	if (entry->replay.slots == NULL &&
+	    !soft_replay_make(&entry->replay, actions->replay_window))
 		return dp_fail(dp, PSP_DP_ENOMEM, "%s: out of memory", what);
-	if (entry->replay->size != actions->replay_window)
+	if (entry->replay.size != actions->replay_window)
 		return dp_fail(dp, PSP_DP_EINVAL, "%s: its replay_window is %u, and stays so", what,
-			       entry->replay->size);
+			       entry->replay.size);
 	rule->replay = entry->replay;
 	return 0;
 }

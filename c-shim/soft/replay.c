@@ -9,17 +9,20 @@ static uint64_t reach(uint32_t slots_log2)
 	return ((UINT64_C(1) << slots_log2) - 1) * SOFT_REPLAY_BLOCK + 1;
 }
 
-struct soft_replay *soft_replay_new(uint32_t size)
+bool soft_replay_make(struct soft_replay *replay, uint32_t size)
 {
-	struct soft_replay *replay;
 	uint32_t slots_log2 = 1;
 
 	while (reach(slots_log2) < size)
 		slots_log2++;
-	replay = calloc(1, sizeof(*replay) + (sizeof(replay->slot[0]) << slots_log2));
-	if (replay == NULL)
-		return NULL;
+	replay->slots = calloc(UINT64_C(1) << slots_log2, sizeof(*replay->slots));
 	replay->size = size;
 	replay->slots_log2 = slots_log2;
-	return replay;
+	return replay->slots != NULL;
+}
+
+void soft_replay_free(struct soft_replay *replay)
+{
+	free((void *)replay->slots);
+	replay->slots = NULL;
 }

@@ -22,17 +22,19 @@
 #define SOFT_REPLAY_BLOCK 33u
 #define SOFT_REPLAY_TURN_BITS (64u - SOFT_REPLAY_BLOCK)
 
+/* May be copied: all copies are one window. */
 struct soft_replay {
+	_Atomic uint64_t *slots; /* turn above, bits below; no bit: never used. NULL: no window */
 	uint32_t size;           /* as asked for; at least so many are told apart */
 	uint32_t slots_log2;     /* slots of the ring */
-	_Atomic uint64_t slot[]; /* turn above, bits below; no bit: never used */
 };
 
-/* size: IVs, 1 and up. NULL: out of memory. free() ends it. */
-struct soft_replay *soft_replay_new(uint32_t size);
+/* size: IVs, 1 and up. False: out of memory. soft_replay_free() ends it, and all copies. */
+bool soft_replay_make(struct soft_replay *replay, uint32_t size);
+void soft_replay_free(struct soft_replay *replay);
 
 /* Any thread. True: this IV has not come, and is not too late; from now on it has come. */
-static inline bool soft_replay_take(struct soft_replay *replay, uint64_t iv)
+static inline bool soft_replay_take(const struct soft_replay *replay, uint64_t iv)
 {
 	const uint64_t run = iv >> SOFT_REPLAY_RUN_SHIFT;
 	const uint64_t counter = iv & ((UINT64_C(1) << SOFT_REPLAY_RUN_SHIFT) - 1);
@@ -42,7 +44,7 @@ static inline bool soft_replay_take(struct soft_replay *replay, uint64_t iv)
 	const uint64_t bits = (UINT64_C(1) << SOFT_REPLAY_BLOCK) - 1;
 	const uint64_t turns = (UINT64_C(1) << SOFT_REPLAY_TURN_BITS) - 1;
 	const uint64_t turn = block >> replay->slots_log2 & turns;
-	_Atomic uint64_t *slot = &replay->slot[block & ((UINT64_C(1) << replay->slots_log2) - 1)];
+	_Atomic uint64_t *slot = &replay->slots[block & ((UINT64_C(1) << replay->slots_log2) - 1)];
 	uint64_t was = atomic_load_explicit(slot, memory_order_relaxed), is;
 
 	if (counter >> SOFT_REPLAY_COUNTER_BITS != 0)

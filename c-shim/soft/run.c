@@ -434,7 +434,8 @@ static struct soft_pipe *act(struct soft_worker *worker, struct soft_walk *walk,
 			walk_drop(worker, walk, DP_RX_CRYPT_OFFSET);
 			return NULL;
 		}
-		if (rule->replay != NULL && !soft_replay_take(rule->replay, packet->psp.iv)) {
+		if (rule->replay.slots != NULL &&
+		    !soft_replay_take(&rule->replay, packet->psp.iv)) {
 			walk_drop(worker, walk, DP_RX_REPLAY);
 			return NULL;
 		}

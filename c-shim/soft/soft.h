@@ -18,7 +18,6 @@
 #include "keys.h"
 #include "port.h"
 #include "rcu.h"
-#include "replay.h"
 #include "steps.h"
 #include "table.h"
 
@@ -30,8 +29,8 @@
 struct soft_rule {
 	struct soft_rcu_head rcu;
 	struct dp_rule base;
-	uint32_t tx_spi;            /* ENCAP: the SPI in it */
-	struct soft_replay *replay; /* CHECK_REPLAY: the entry's */
+	uint32_t tx_spi;           /* ENCAP: the SPI in it */
+	struct soft_replay replay; /* CHECK_REPLAY: the entry's */
 };
 
 struct soft_pipe {

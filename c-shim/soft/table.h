@@ -16,12 +16,12 @@
 #include "../common/pipe.h"
 #include "../psp_dp.h"
 #include "rcu.h"
+#include "replay.h"
 
 #define SOFT_MATCH_WORDS (offsetof(struct psp_dp_match, reserved) / 8)
 
 struct soft_pipe;
 struct soft_rule;
-struct soft_replay;
 
 /* A mask, compiled: the 64-bit words of struct psp_dp_match in which it has bits. */
 struct soft_shape {
@@ -39,10 +39,10 @@ struct soft_entry {
 	uint64_t hash;                    /* BASIC */
 	_Atomic(struct soft_rule *) rule; /* RCU: swapped by an update */
 	struct soft_stats stats;
-	struct soft_replay *replay; /* of a rule that checks, the first; it stays with the entry */
-	struct dp_entry base;       /* writer only */
-	struct soft_shape *shape;   /* CONTROL: its own mask; NULL in a BASIC pipe */
-	uint64_t words[];           /* masked match, as many as the shape has */
+	struct soft_replay replay; /* of a rule that checks, the first; it stays with the entry */
+	struct dp_entry base;      /* writer only */
+	struct soft_shape *shape;  /* CONTROL: its own mask; NULL in a BASIC pipe */
+	uint64_t words[];          /* masked match, as many as the shape has */
 };
 
 static inline struct soft_entry *soft_entry(struct dp_entry *base)

@@ -107,6 +107,7 @@ static void table_grows_and_shrinks_under_readers(void)
 	for (uint32_t i = 0; i < STAYING; i++)
 		CHECK(add(bench, i));
 	for (uint32_t i = 0; i < READERS; i++) {
+		soft_rcu_expect(&bench->rcu, i);
 		readers[i] = (struct reader){.bench = bench, .number = i};
 		CHECK_EQ(pthread_create(&threads[i], NULL, read_on, &readers[i]), 0);
 	}
@@ -211,6 +212,7 @@ static void objects_live_until_every_reader_has_passed(void)
 	} object = {.freed = 0};
 
 	soft_rcu_init(&rcu);
+	soft_rcu_expect(&rcu, 1);
 	soft_rcu_online(&rcu, 0);
 	soft_rcu_online(&rcu, 1);
 	soft_rcu_defer(&rcu, &object.head, free_count);

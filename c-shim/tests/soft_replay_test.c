@@ -11,9 +11,14 @@
 #define IV(n) ((uint64_t)(n) << SOFT_REPLAY_RUN_SHIFT)
 #define THREADS 4u
 
+static struct soft_replay *window_of(struct soft_replay *window, uint32_t size)
+{
+	return soft_replay_make(window, size) ? window : NULL;
+}
+
 static void packet_passes_once_however_often_it_comes(void)
 {
-	struct soft_replay *replay = soft_replay_new(4096);
+	struct soft_replay window, *replay = window_of(&window, 4096);
 
 	for (uint64_t iv = IV(7); iv < IV(7) + 100; iv++) {
 		CHECK(soft_replay_take(replay, iv));
@@ -25,7 +30,7 @@ static void packet_passes_once_however_often_it_comes(void)
 		CHECK(soft_replay_take(replay, iv));
 	for (uint64_t iv = IV(7); iv < IV(7) + 100000; iv++)
 		CHECK(!soft_replay_take(replay, iv));
-	free(replay);
+	soft_replay_free(replay);
 }
 
 /* However the highest lies in its block: what is `size` - 1 behind it passes, once. */
@@ -38,7 +43,7 @@ static void window_has_its_size_at_each_place_of_the_ring(void)
 
 		CONTEXT("size %llu", (unsigned long long)size);
 		for (uint64_t top = size; top < size + 3 * SOFT_REPLAY_BLOCK; top++) {
-			struct soft_replay *replay = soft_replay_new(sizes[s]);
+			struct soft_replay window, *replay = window_of(&window, sizes[s]);
 
 			CHECK_EQ(replay->size, size);
 			CHECK(soft_replay_take(replay, IV(1) + top));
@@ -47,7 +52,7 @@ static void window_has_its_size_at_each_place_of_the_ring(void)
 			/* Two turns behind is too late, come or not come. */
 			CHECK(soft_replay_take(replay, IV(2) + top));
 			CHECK(!soft_replay_take(replay, IV(1) + top));
-			free(replay);
+			soft_replay_free(replay);
 		}
 	}
 }
@@ -56,7 +61,7 @@ static void window_has_its_size_at_each_place_of_the_ring(void)
 static void no_order_within_the_window_loses_a_packet(void)
 {
 	enum { SIZE = 4096, TOTAL = 64 * SIZE };
-	struct soft_replay *replay = soft_replay_new(SIZE);
+	struct soft_replay window, *replay = window_of(&window, SIZE);
 	struct dp_rng rng = {{1, 2, 3, 4}};
 	static uint64_t late[SIZE];
 	uint64_t next = IV(3), passed = 0;
@@ -84,13 +89,13 @@ static void no_order_within_the_window_loses_a_packet(void)
 		late[i] = late[--n];
 		passed++;
 	}
-	free(replay);
+	soft_replay_free(replay);
 }
 
 static void ends_of_a_run_and_of_all_ivs(void)
 {
 	const uint64_t counter_end = UINT64_C(1) << SOFT_REPLAY_COUNTER_BITS;
-	struct soft_replay *replay = soft_replay_new(4096);
+	struct soft_replay window, *replay = window_of(&window, 4096);
 
 	/* A sender that counts by itself begins at 0 or 1. */
 	CHECK(soft_replay_take(replay, 1));
@@ -113,13 +118,13 @@ static void ends_of_a_run_and_of_all_ivs(void)
 		CHECK(run == 1 || !soft_replay_take(replay, IV(run - 1) + 5));
 	}
 	CHECK(soft_replay_take(replay, IV(1050)));
-	free(replay);
+	soft_replay_free(replay);
 	/* The last run that there is, in a window that has seen nothing. */
-	replay = soft_replay_new(1024);
+	replay = window_of(&window, 1024);
 	CHECK(soft_replay_take(replay, IV(0xffffff) + 3));
 	CHECK(!soft_replay_take(replay, IV(0xffffff) + 3));
 	CHECK(!soft_replay_take(replay, UINT64_MAX));
-	free(replay);
+	soft_replay_free(replay);
 }
 
 /* ---- threads --------------------------------------------------------------------------------- */
@@ -127,7 +132,7 @@ static void ends_of_a_run_and_of_all_ivs(void)
 enum { CROWD = 400000, CHUNK = 512 };
 
 struct crowd {
-	struct soft_replay *replay;
+	struct soft_replay replay;
 	_Atomic uint32_t next, passed;
 	_Atomic uint8_t *seen;
 	pthread_barrier_t start;
@@ -144,7 +149,7 @@ static void *give_in(void *arg)
 		for (uint32_t i = 2 * CHUNK; i-- > 0;) {
 			const uint32_t at = from + i % CHUNK;
 
-			if (at < CROWD && soft_replay_take(crowd->replay, IV(9) + at)) {
+			if (at < CROWD && soft_replay_take(&crowd->replay, IV(9) + at)) {
 				atomic_fetch_add(&crowd->seen[at], 1);
 				atomic_fetch_add(&crowd->passed, 1);
 			}
@@ -160,7 +165,7 @@ static void *give_in_the_same(void *arg)
 
 	pthread_barrier_wait(&crowd->start);
 	for (uint32_t at = 0; at < CROWD; at++) {
-		if (soft_replay_take(crowd->replay, IV(9) + at)) {
+		if (soft_replay_take(&crowd->replay, IV(9) + at)) {
 			atomic_fetch_add(&crowd->seen[at], 1);
 			atomic_fetch_add(&crowd->passed, 1);
 		}
@@ -173,9 +178,8 @@ static void with_threads(struct crowd *crowd, uint32_t size, void *(*run)(void *
 	pthread_t threads[THREADS];
 
 	memset(crowd, 0, sizeof(*crowd));
-	crowd->replay = soft_replay_new(size);
 	crowd->seen = calloc(CROWD, sizeof(*crowd->seen));
-	CHECK(crowd->replay != NULL && crowd->seen != NULL);
+	CHECK(soft_replay_make(&crowd->replay, size) && crowd->seen != NULL);
 	pthread_barrier_init(&crowd->start, NULL, THREADS);
 	for (uint32_t i = 0; i < THREADS; i++)
 		CHECK_EQ(pthread_create(&threads[i], NULL, run, crowd), 0);
@@ -189,7 +193,7 @@ static void with_threads(struct crowd *crowd, uint32_t size, void *(*run)(void *
 static void crowd_free(struct crowd *crowd)
 {
 	free((void *)crowd->seen);
-	free(crowd->replay);
+	soft_replay_free(&crowd->replay);
 }
 
 static void threads_pass_no_packet_twice(void)
