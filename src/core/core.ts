@@ -168,6 +168,7 @@ export function createCore(powers: Powers): Core {
     shares,
     defaults,
     watch,
+    isStopping: () => misses.stopping,
     store,
     clock,
     random,

@@ -371,6 +371,8 @@ type CallResult =
 
 /** What a call is made with. */
 export interface CallPowers {
+  /** This host has told its peers that it stops: whoever it asked now would send to it after its end. */
+  readonly isStopping: () => boolean;
   readonly config: Pick<Config, "rpc">;
   readonly calls: Pick<PeerCalls, "newTunnel">;
   readonly scheduler: Scheduler;
@@ -406,6 +408,7 @@ async function callWithRetries(
   for (let attempt = 1; attempt <= rpc.attempts;) {
     sent = false;
     slot ??= await scheduler.enter({ peer, work: first.work(), tunnels }, tasks.signal);
+    if (powers.isStopping()) await endOf(tasks.signal);
     const begun = { at: clock.now(), lagMs: scheduler.lagMs };
     try {
       const reply = await calls.newTunnel(peer, request, options);
@@ -451,6 +454,14 @@ async function callWithRetries(
     attempt++;
   }
   return { ok: false, error, maybe };
+}
+
+/** Rejects when the core stops, and does nothing before. */
+function endOf(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) return reject(signal.reason);
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
 }
 
 function isForRate({ code, reason }: ExchangeError): boolean {

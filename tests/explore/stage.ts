@@ -307,6 +307,7 @@ export class Stage {
   deny(host: WorldHost, denied: boolean): void {
     if (denied) this.denied.add(host.id);
     else this.denied.delete(host.id);
+    host.plane.maybeAgain = true;
     host.core.deny(denied ? [this.otherOf(host).id] : []);
     this.world.settle();
   }
@@ -351,7 +352,7 @@ export class Stage {
     const before = this.#answers.get(requestId);
     if (before === undefined || before.epoch !== reply.bootEpoch) {
       this.#answers.set(requestId, { spis, epoch: reply.bootEpoch });
-    } else if (before.spis !== spis) {
+    } else if (before.spis !== spis && !this.unilateral) {
       this.world.wrong(`a request was answered with SPI ${before.spis}, and then with ${spis}`);
     }
   }

@@ -12,7 +12,7 @@ import type { Body, Message } from "./world/wire.ts";
 /** Replays choices on the core: nothing is broken on the way, and whichever side sends first, all heals. */
 export async function told(budgets: Partial<Budgets>, path: readonly string[]): Promise<void> {
   const modules = await loadCore();
-  const bounds: Bounds = { budgets: { ...NOTHING, ...budgets }, depth: path.length, pairs: 2 };
+  const bounds: Bounds = { budgets: { ...NOTHING, ...budgets }, depth: path.length, pairs: 1 };
   await synchronously(() => {
     for (const first of [0, 1]) {
       const stage = new Stage(modules, bounds);

@@ -4,6 +4,7 @@
 import type { PlaneEvent } from "../../../ffi/plane.ts";
 import type { Config } from "../../../src/config/config.ts";
 import type { Core } from "../../../src/core/core.ts";
+import type { Peers } from "../../../src/core/directory.ts";
 import type { TunnelTable } from "../../../src/core/tunnel_table.ts";
 import type { Log } from "../../../src/model/log.ts";
 import type { Random } from "../../../src/model/random.ts";
@@ -35,6 +36,8 @@ export class WorldHost {
   record: WorldRecord;
   plane: WorldPlane;
   core: Core;
+  /** Who owns what, as this host sees it. */
+  peers: Peers;
   life: Life & { alive: boolean };
   /** Boot epochs of its starts, the latest last. */
   readonly epochs: bigint[] = [];
@@ -49,6 +52,7 @@ export class WorldHost {
     this.life = { alive: true };
     this.#clock = world.clock.of(this.life);
     this.plane = this.#plane(0);
+    this.peers = new world.modules.Peers(config);
     this.core = this.#assemble(this.#clock);
   }
 
@@ -91,6 +95,7 @@ export class WorldHost {
     if (wiped) this.record = new WorldRecord(AHEAD_MS * this.index + this.#starts);
     this.life = { alive: true };
     this.plane = this.#plane(this.plane.spis);
+    this.peers = new this.world.modules.Peers(this.config);
     this.core = this.#assemble(this.world.clock.of(this.life));
     this.begin();
   }
@@ -119,7 +124,7 @@ export class WorldHost {
     const { modules } = this.world;
     return modules.createCore({
       config: this.config,
-      peers: new modules.Peers(this.config),
+      peers: this.peers,
       plane: this.plane,
       flows: this.plane,
       client: this.world.wire.client(this.id, this.life),

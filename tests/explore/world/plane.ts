@@ -101,6 +101,8 @@ export class WorldPlane implements Flows, CorePlane {
   readonly drops = new Map<string, number>();
   /** SPIs derived by this host so far, in all of its lives. */
   spis: number;
+  /** A key may be offered again, and is refused: answers were forgotten for a peer that was denied. */
+  maybeAgain = false;
   /** SPIs whose key has not died. */
   readonly #keys = new Map<number, { readonly key: number; readonly generation: bigint }>();
   readonly #used = new Set<number>();
@@ -202,7 +204,9 @@ export class WorldPlane implements Flows, CorePlane {
       throw new DataPlaneError("Cannot set a wiped key", "EINVAL");
     }
     if (this.#used.has(number)) {
-      this.powers.wrong(`the key of SPI ${sa.spi} was to be set a second time`);
+      if (!this.maybeAgain) {
+        this.powers.wrong(`the key of SPI ${sa.spi} was to be set a second time`);
+      }
       throw new DataPlaneError("Cannot set a key twice", "EKEY");
     }
     this.#used.add(number);

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Ways that the exploration found to something that must not be: `make explore` prints such tests. */
+import { told } from "../explore/story.ts";
+
+Deno.test("a host that stops asks nobody: a request of its last moment was answered, and packets went to its end", async () => {
+  await told({ packets: 2, lose: 1, delay: 1, restart: 1, stop: 1 }, [
+    "packet h1 1",
+    "stop h1",
+    "lose 1",
+    "time",
+  ]);
+});

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What befalls a fleet, and when it is over. */
+import type { Fleet } from "./fleet.ts";
+import type { WorldHost } from "./world/host.ts";
+
+/** What came of it besides the fleet's own figures. */
+export interface Told {
+  /** From the end of what befell them to the last flow that is served again, in seconds; undefined: never. */
+  readonly convergedS: number | undefined;
+  /** What else is worth a word. */
+  readonly note: string;
+}
+
+/** A scenario. The fleet is at rest before, but for the first. */
+export interface Scenario {
+  readonly name: string;
+  readonly play: (fleet: Fleet, scale: number) => Told;
+}
+
+/** How long anything may take to be over. */
+const LIMIT_MS = 300_000;
+/** Hosts in a rack. */
+const RACK = 40;
+
+export const SCENARIOS: readonly Scenario[] = [
+  { name: "cold start of all", play: coldStart },
+  { name: "rotation of all", play: rotation },
+  { name: "a rack cut off", play: rack },
+  { name: "rolling upgrade", play: upgrade },
+  { name: "1 % flapping", play: flapping },
+  { name: "vips move", play: moves },
+];
+
+/** All hosts at rest, as every scenario but the first begins. False: they do not come to rest. */
+export function atRest(fleet: Fleet): boolean {
+  fleet.start(fleet.world.hosts, 5000);
+  return fleet.run(LIMIT_MS, () => fleet.isServed()) !== undefined;
+}
+
+function coldStart(fleet: Fleet): Told {
+  fleet.start(fleet.world.hosts, 1000);
+  const served: string[] = [];
+  const marks = [0.5, 0.99];
+  const at = fleet.run(LIMIT_MS, () => {
+    const { flows, served: n } = fleet.sample();
+    while (marks[0] !== undefined && n >= marks[0] * flows) {
+      served.push(`${100 * (marks.shift() ?? 0)} % in ${fleet.now / 1000} s`);
+    }
+    return n === flows;
+  });
+  return { convergedS: seconds(at, 0), note: served.join(", ") };
+}
+
+/** Each host rotates once within an hour (times `scale`), at a moment of its own, and is asked to again soon after. */
+function rotation(fleet: Fleet, scale: number): Told {
+  const spanMs = 3_600_000 * scale;
+  const start = fleet.now;
+  let [rotated, refused, again] = [0, 0, 0];
+  for (const host of fleet.world.hosts) {
+    const at = start + fleet.random.uniform() * spanMs;
+    fleet.at(at, () => void (host.core.rotate({ plan: false }).started ? rotated++ : refused++));
+    fleet.at(at + 1000, () => void (host.core.rotate({ plan: false }).started ? again++ : 0));
+  }
+  fleet.run(spanMs);
+  const end = fleet.now;
+  const isDone = () => fleet.world.hosts.every((host) => !hasOld(host)) && fleet.isServed();
+  const at = fleet.run(LIMIT_MS, isDone);
+  return {
+    convergedS: seconds(at, end),
+    note: `${rotated} rotated, ${refused} refused, ${again} of those asked again a second later`,
+  };
+}
+
+/** A rack reaches nobody for ten minutes (times `scale`), and nobody reaches it. */
+function rack(fleet: Fleet, scale: number): Told {
+  const { world } = fleet;
+  const size = Math.min(RACK, Math.floor(world.hosts.length / 4));
+  const isCut = ({ index }: WorldHost) => index < size;
+  const before = world.reaches;
+  world.reaches = (from, to) => isCut(from) === isCut(to);
+  fleet.run(600_000 * scale);
+  const { served, flows } = fleet.sample();
+  world.reaches = before;
+  const end = fleet.now;
+  const at = fleet.run(LIMIT_MS, () => fleet.isServed());
+  return {
+    convergedS: seconds(at, end),
+    note: `${size} hosts; inside ${served} of ${flows} flows`,
+  };
+}
+
+/** Every host stops in good order and starts two seconds later, one in a hundred at a time. */
+function upgrade(fleet: Fleet): Told {
+  const { world } = fleet;
+  const atOnce = Math.max(1, Math.floor(world.hosts.length / 100));
+  for (const [i, host] of world.hosts.entries()) {
+    fleet.at(fleet.now + 1 + Math.floor(i / atOnce) * 3000, () => {
+      const tunnels = host.table.size;
+      host.core.stop().then(() => {
+        host.kill();
+        const recorded = host.record.summary().written.length;
+        if (recorded !== tunnels) {
+          fleet.wrong(`${host.id}: ${recorded} tunnels are on record where ${tunnels} were up`);
+        }
+        fleet.at(fleet.now + 2000, () => host.restart());
+      });
+    });
+  }
+  fleet.run(Math.ceil(world.hosts.length / atOnce) * 3000 + 3000);
+  const end = fleet.now;
+  const at = fleet.run(LIMIT_MS, () => world.hosts.every((h) => h.alive) && fleet.isServed());
+  return { convergedS: seconds(at, end), note: `${atOnce} at a time` };
+}
+
+/** One host in a hundred is killed and started again every ten seconds, for five minutes (times `scale`). */
+function flapping(fleet: Fleet, scale: number): Told {
+  const { world, random } = fleet;
+  const sick = world.hosts.filter((_, i) => i % 100 === 7);
+  const end = fleet.now + 300_000 * scale;
+  let kills = 0;
+  const flap = (host: WorldHost, at: number) => {
+    if (at >= end) return;
+    fleet.at(at, () => {
+      kills++;
+      host.kill();
+      fleet.at(fleet.now + 500 + random.uniform() * 1500, () => host.restart());
+      flap(host, fleet.now + 5000 + random.uniform() * 10_000);
+    });
+  };
+  for (const host of sick) flap(host, fleet.now + random.uniform() * 10_000);
+  fleet.run(end - fleet.now + 2000);
+  const at = fleet.run(LIMIT_MS, () => fleet.isServed());
+  return { convergedS: seconds(at, end + 2000), note: `${sick.length} hosts, ${kills} kills` };
+}
+
+/** The workloads of one host in fifty move to the next one; each host hears of it within two seconds, when it happens to. */
+function moves(fleet: Fleet): Told {
+  const { world } = fleet;
+  let n = 0;
+  for (let i = 3; i + 1 < world.hosts.length; i += 50) {
+    const from = i;
+    fleet.at(fleet.now + 1 + fleet.random.uniform() * 10_000, () => {
+      fleet.move(from, { to: from + 1, lagMs: 2000 });
+    });
+    n++;
+  }
+  fleet.run(13_000);
+  const end = fleet.now;
+  const at = fleet.run(LIMIT_MS, () => fleet.isServed());
+  return { convergedS: seconds(at, end), note: `${n} prefixes` };
+}
+
+function hasOld({ plane }: WorldHost): boolean {
+  for (const spi of plane.rx.keys()) if (plane.ageOf(spi) !== 0n) return true;
+  return false;
+}
+
+function seconds(at: number | undefined, since: number): number | undefined {
+  return at === undefined ? undefined : (at - since) / 1000;
+}
