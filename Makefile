@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help deps shim binary gen ok test test-world demo bench bench-path bench-plane bench-fleet explore fuzz soak fmt clean distclean
+.PHONY: help deps shim page binary gen ok test test-world demo bench bench-path bench-plane bench-fleet explore fuzz soak fmt clean distclean
 
 deno := .toolchain/bin/deno
 export DENO_DIR := $(CURDIR)/.toolchain/cache
@@ -26,6 +26,10 @@ binary: ## psp-agent as one file, build/bin/psp-agent-<arch> (ARCH=aarch64: for 
 	@tools/deps.sh npm build binary $(if $(filter-out $(shell uname -m),$(or $(ARCH),$(shell uname -m))),cross)
 	@tools/binary/build.sh $(ARCH)
 
+page: ## build/page/page.html, what the status listener answers at /
+	@tools/deps.sh npm
+	@tools/page.sh
+
 gen: ## src/rpc/gen from proto/
 	@tools/deps.sh npm gen
 	@tools/gen.sh
@@ -45,6 +49,7 @@ test-world: ## tests that need Go modules: h2spec, TLS with other groups; says w
 demo: ## two hosts in namespaces, a ping and a copy, encrypted (HOLD=1 leaves them running)
 	@tools/deps.sh npm build net
 	@$(MAKE) --no-print-directory -s -C c-shim
+	@tools/page.sh
 	@exec tools/lock.sh shared tools/demo.sh
 
 # What benches need, and then nothing else of this tree beside them.

@@ -12,6 +12,7 @@ import type { EventLog } from "../store/event_log.ts";
 import type { PlaneWatch } from "../plane/plane_watch.ts";
 import type { SampleHub } from "../plane/sample_hub.ts";
 import type { Sizes } from "../plane/sizes.ts";
+import { mermaid } from "../pipes/mermaid.ts";
 import type { PipeName } from "../pipes/types.ts";
 import type {
   EntryView,
@@ -80,24 +81,37 @@ export function agentStatus(parts: AgentStatusParts): StatusSource {
         },
         mtu: parts.mtu(),
         eventLoop: parts.lag.view(),
+        latencies: core.latencies(),
         faults: parts.watch.faults(),
         directory: parts.directory(),
         ...(expiresAt === undefined ? {} : { certificateExpiresAtMs: expiresAt }),
       };
     },
     metrics: () => ({
-      latencies: core.latencies(),
       process: parts.process(),
       texts: COUNTER_TEXTS,
     }),
     tunnels: (query) => core.tunnels(query),
     pipes: () => [...installed.pipes].reverse().map(([name]) => pipeView(name, parts)),
+    picture: () => picture(parts),
     samples: (signal) => samples.watch(signal),
     events: (query) => parts.happenings.list(query),
     watchEvents: (query, signal) => parts.happenings.watch(query, signal),
     rotate: async (options) => await core.rotate(options),
     reload: parts.reload,
   };
+}
+
+/** As `psp-agent pipes --live` draws it. */
+function picture(parts: AgentStatusParts): string {
+  const { installed, config: { plane } } = parts;
+  const there = new Set(installed.pipes.keys());
+  return mermaid(installed.topology, {
+    ...plane.kind === "soft"
+      ? { ports: { uplink: plane.uplink, host: hostNames(plane).join(" ") } }
+      : {},
+    counters: (pipe) => there.has(pipe) ? pipeView(pipe, parts) : undefined,
+  });
 }
 
 function pipeView(

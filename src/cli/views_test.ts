@@ -62,6 +62,10 @@ const VIEW: StatusView = {
     sumMs: 120,
     buckets: [{ leMs: 2, looks: 99 }, { leMs: Infinity, looks: 100 }],
   },
+  latencies: {
+    exchange: { buckets: [], sum: 0 },
+    firstPacket: { buckets: [], sum: 0 },
+  },
   faults: [],
   directory: [],
 };

@@ -12,7 +12,7 @@ import { type HistogramView, type Latencies, newLatencies } from "../model/histo
 import type { Log } from "../model/log.ts";
 import type { Random } from "../model/random.ts";
 import type { SaRecords } from "../model/sa_record.ts";
-import type { RotateView, StatusQuery, TunnelView } from "../model/status.ts";
+import type { RotateView, StatusQuery, TunnelQuery, TunnelView } from "../model/status.ts";
 import { Tasks } from "../model/tasks.ts";
 import { withDeadlines } from "./calls.ts";
 import { type CoreStatus, CoreViews } from "./core_status.ts";
@@ -99,7 +99,7 @@ export interface Core {
   status(query?: StatusQuery): CoreStatus;
   latencies(): Latencies<HistogramView>;
   /** One page, sorted; `after` is "peer localVip remoteVip" of the last one before. */
-  tunnels(query: { peer?: string; after?: string; limit: number }): readonly TunnelView[];
+  tunnels(query: TunnelQuery): readonly TunnelView[];
   /** Rotates the master key, or says why not. */
   rotate(options: { readonly plan: boolean }): RotateView;
 }

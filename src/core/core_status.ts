@@ -3,7 +3,14 @@
 /** The control core as status shows it. No key appears here, nor could it. */
 import type { Clock } from "../model/clock.ts";
 import type { Counters } from "../model/counters.ts";
-import type { PeerView, SaView, StatusQuery, StatusView, TunnelView } from "../model/status.ts";
+import type {
+  PeerView,
+  SaView,
+  StatusQuery,
+  StatusView,
+  TunnelQuery,
+  TunnelView,
+} from "../model/status.ts";
 import type { Peers } from "./directory.ts";
 import { STATUS_LOOKS } from "./limits.ts";
 import type { Epochs, PeerLines } from "./peer.ts";
@@ -72,13 +79,14 @@ export class CoreViews {
   }
 
   /** Sorted by (peer, localVip, remoteVip). `after` is the `pageKey` of the last one before. */
-  tunnels(query: { peer?: string; after?: string; limit: number }): readonly TunnelView[] {
+  tunnels(query: TunnelQuery): readonly TunnelView[] {
     const page: TunnelView[] = [];
     const keys = this.#keys();
     for (let i = query.after === undefined ? 0 : firstAfter(keys, query.after);; i++) {
       const [peer, localVip = "", remoteVip = ""] = keys[i]?.split(" ") ?? [];
       if (peer === undefined || page.length >= query.limit) return page;
       if (query.peer !== undefined && query.peer !== peer) continue;
+      if (query.contains !== undefined && !keys[i]?.includes(query.contains)) continue;
       const tunnel = this.#table.get(pairKey({ localVip, remoteVip }));
       if (tunnel !== undefined && isUnheard(tunnel.state)) this.#table.look(tunnel);
       const view = tunnel && this.#view(tunnel);

@@ -117,6 +117,7 @@ export interface StatusView {
   readonly certificateExpiresAtMs?: number;
   readonly draining: boolean;
   readonly eventLoop: EventLoopView;
+  readonly latencies: Latencies<HistogramView>;
   /** Why nothing passes, such as "interface p0 is gone". */
   readonly faults: readonly string[];
   /** Where peers come from, in their order; empty: of an agent that does not say. */
@@ -179,7 +180,6 @@ export interface RotateView {
 
 /** What metrics show besides the status. */
 export interface MetricsView {
-  readonly latencies: Latencies<HistogramView>;
   readonly process: {
     readonly cpuSeconds: number;
     readonly residentBytes: number;
@@ -207,12 +207,24 @@ export interface ReloadView {
   readonly restartKeys: readonly string[];
 }
 
+/** Which tunnels, and how many of them. */
+export interface TunnelQuery {
+  readonly peer?: string | undefined;
+  /** In the peer's id or in an address. */
+  readonly contains?: string | undefined;
+  /** "peer localVip remoteVip" of the last one before. */
+  readonly after?: string | undefined;
+  readonly limit: number;
+}
+
 export interface StatusSource {
   status(query?: StatusQuery): StatusView;
   metrics(): MetricsView;
   /** Sorted by (peer, localVip, remoteVip); `after` is exclusive. */
-  tunnels(query: { peer?: string; after?: string; limit: number }): readonly TunnelView[];
+  tunnels(query: TunnelQuery): readonly TunnelView[];
   pipes(): readonly PipeView[];
+  /** The pipes as a Mermaid flowchart with live counters. */
+  picture(): string;
   samples(signal: AbortSignal): AsyncIterable<SampleView>;
   /** Of the last hour, oldest first. */
   events(query: EventQuery & { readonly limit: number }): readonly AgentEvent[];

@@ -47,7 +47,7 @@ export function metricsText(
   peerFamilies(out, status);
   directoryFamilies(out, status, nowMs);
   planeFamilies(out, status, pipes);
-  latencyFamilies(out, status, metrics);
+  latencyFamilies(out, status);
   processFamilies(out, metrics);
   counterFamilies(out, status.counters, metrics.texts);
   return out.end();
@@ -257,16 +257,16 @@ function held(counters: StatusView["counters"]): bigint {
   return waiting > 0n ? waiting : 0n;
 }
 
-function latencyFamilies(out: Families, { eventLoop }: StatusView, metrics: MetricsView): void {
+function latencyFamilies(out: Families, { eventLoop, latencies }: StatusView): void {
   out.histogram(
     "exchange_seconds",
     "How long NewTunnel calls took that a peer answered.",
-    metrics.latencies.exchange,
+    latencies.exchange,
   );
   out.histogram(
     "first_packet_seconds",
     "How long flows without an entry were held until their tunnel was up.",
-    metrics.latencies.firstPacket,
+    latencies.firstPacket,
   );
   out.histogram(
     "event_loop_lag_seconds",

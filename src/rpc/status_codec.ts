@@ -9,6 +9,9 @@ import {
   TimestampSchema,
 } from "@bufbuild/protobuf/wkt";
 import { type AgentEvent, EVENT_KINDS, type EventKind, type EventQuery } from "../model/events.ts";
+import { warningsOf } from "../model/health.ts";
+import type { HistogramView } from "../model/histogram.ts";
+import { dropReason } from "../model/plane_counters.ts";
 import { PSP_VERSIONS } from "../model/sa.ts";
 import type {
   PeerView,
@@ -68,6 +71,17 @@ export function statusToProto(view: StatusView): pb.GetStatusResponse {
         problems: [...source.problems],
       })
     ),
+    drops: Object.fromEntries(
+      Object.entries(view.counters).flatMap(([name, value]) => {
+        const reason = dropReason(name);
+        return reason === undefined ? [] : [[reason, value]];
+      }),
+    ),
+    warnings: warningsOf(view, Date.now()).map((warning) => create(pb.WarningSchema, warning)),
+    latencies: create(pb.LatencyStatusSchema, {
+      exchange: histogramToProto(view.latencies.exchange),
+      firstPacket: histogramToProto(view.latencies.firstPacket),
+    }),
     eventLoop: create(pb.EventLoopStatusSchema, {
       p99Ms: view.eventLoop.p99Ms,
       maxMs: view.eventLoop.maxMs,
@@ -138,6 +152,10 @@ export function statusFromProto(message: pb.GetStatusResponse): StatusView {
     })),
     // An agent of before has no such number, and tells of all.
     peersTotal: Math.max(message.peersTotal, message.peers.length),
+    latencies: {
+      exchange: histogramFromProto(message.latencies?.exchange),
+      firstPacket: histogramFromProto(message.latencies?.firstPacket),
+    },
     eventLoop: {
       p99Ms: message.eventLoop?.p99Ms ?? 0,
       maxMs: message.eventLoop?.maxMs ?? 0,
@@ -181,6 +199,20 @@ function sizesFromProto<K extends string>(
   return {
     [key]: { maxEntries, maxCryptoIds, actionsMemory: Number(actionsMemory), mbufs, queues },
   } as { [P in K]: SizesView };
+}
+
+function histogramToProto({ buckets, sum }: HistogramView): pb.Histogram {
+  return create(pb.HistogramSchema, {
+    buckets: buckets.map(({ le, count }) => create(pb.BucketSchema, { le, count: BigInt(count) })),
+    sum,
+  });
+}
+
+function histogramFromProto(message: pb.Histogram | undefined): HistogramView {
+  return {
+    buckets: message?.buckets.map(({ le, count }) => ({ le, count: Number(count) })) ?? [],
+    sum: message?.sum ?? 0,
+  };
 }
 
 function portToProto({ guard, ...port }: PortView): pb.PortStatus {

@@ -18,6 +18,7 @@ import type { Descriptors } from "./descriptors.ts";
 import { splitListen } from "./door.ts";
 import { carrierOf, listen, type Request, type Response } from "./listener.ts";
 import { METRICS_PEERS, METRICS_TYPES, metricsFormat, metricsText } from "./metrics.ts";
+import { openPage, type Page } from "./page.ts";
 import { statusRoutes } from "./status_service.ts";
 import { runtimeRefusal } from "./tls.ts";
 import { TlsStore } from "./tls_store.ts";
@@ -96,6 +97,7 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
     const refusal = runtimeRefusal(Deno.version.deno);
     if (refusal !== undefined) throw new ConfigError(refusal);
   }
+  let page: Page | undefined;
   const token = config.tokenFile === undefined ? undefined : readToken(config.tokenFile);
   const store = config.tls && new TlsStore(config.tls, { key: "status.tls", events });
   // With a token the certificate is optional, and either will do: browsers resume sessions, and such a
@@ -142,6 +144,7 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
           events.count("status-foreign-origin");
           return answer(response, 403, "Pages of this origin may not call: see status.origins\n");
       }
+      if (isForPage(request)) return servePage(response, page ??= openPage());
       if (!allowed(request)) {
         events.count("status-unauthorized");
         response.setHeader("www-authenticate", "Bearer");
@@ -222,6 +225,20 @@ function ourHost(request: Request, listenHost: string): boolean {
   const host = /^(?:\[([0-9a-f:.]+)\]|([^:\[\]]+))(?::\d{1,5})?$/i.exec(authority);
   const name = (host?.[1] ?? host?.[2] ?? "").toLowerCase();
   return name !== "" && (isLoopback(name) || name === listenHost.toLowerCase());
+}
+
+/** Files of the page need no credentials: there is nothing in them that the program itself does not show. */
+function isForPage(request: Request): boolean {
+  return (request.method === "GET" || request.method === "HEAD") &&
+    request.url?.split("?", 1)[0] === "/";
+}
+
+function servePage(response: Response, page: Page | undefined): void {
+  if (page === undefined) {
+    return answer(response, 404, "The page is not built: run make page\n");
+  }
+  for (const [name, value] of Object.entries(page.headers)) response.setHeader(name, value);
+  answer(response, 200, page.body, "text/html; charset=utf-8");
 }
 
 function other(

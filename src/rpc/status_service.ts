@@ -75,8 +75,9 @@ export function statusRoutes(
         const size = Math.min(request.pageSize || PAGE_SIZE, MAX_PAGE_SIZE);
         // One more than asked for, to know whether another page follows.
         const found = source.tunnels({
-          ...(request.peer === "" ? {} : { peer: request.peer }),
-          ...(request.pageToken === "" ? {} : { after: request.pageToken }),
+          peer: request.peer || undefined,
+          contains: request.contains || undefined,
+          after: request.pageToken || undefined,
           limit: size + 1,
         });
         const page = found.slice(0, size);
@@ -86,7 +87,11 @@ export function statusRoutes(
           nextPageToken: found.length > size && last !== undefined ? tunnelToken(last) : "",
         });
       },
-      getPipes: () => create(GetPipesResponseSchema, { pipes: source.pipes().map(pipeToProto) }),
+      getPipes: () =>
+        create(GetPipesResponseSchema, {
+          pipes: source.pipes().map(pipeToProto),
+          mermaid: source.picture(),
+        }),
       listEvents: ({ filter, pageSize }) =>
         create(ListEventsResponseSchema, {
           events: source.events({

@@ -6,6 +6,7 @@ import { createHash, X509Certificate } from "node:crypto";
 import { Lab } from "../rpc/lab.ts";
 import { STATUS, world } from "../rpc/status_lab.ts";
 import { Browser } from "../support/browser.ts";
+import { eventually } from "../support/wait.ts";
 
 const TOKEN = "0123456789abcdef";
 
@@ -30,6 +31,43 @@ Deno.test("a browser that resumes its TLS session reads the status with the toke
   assert.deepEqual(await getStatus(browser, "fedcba9876543210"), { status: 401, id: "" });
   await browser.load(`${first.url}/metrics`);
   assert.match(String(await browser.evaluate("document.body.innerText")), /token .* is needed/);
+});
+
+Deno.test("the page over TLS asks for the token, keeps it in memory only, and then shows the host", async () => {
+  using lab = await Lab.make(["h1"]);
+  const [tls, tokenFile] = [lab.files("h1"), `${lab.dir}/token`];
+  Deno.writeTextFileSync(tokenFile, TOKEN);
+  const { publicKey } = new X509Certificate(Deno.readTextFileSync(tls.cert));
+  const spki = publicKey.export({ type: "spki", format: "der" });
+  await using browser = await Browser.start(createHash("sha256").update(spki).digest("base64"));
+  await using w = await world({ tls, tokenFile });
+  const type = async (token: string) => {
+    await eventually(
+      () => browser.evaluate("document.querySelector('input[type=password]') !== null"),
+      {
+        what: "the field for the token",
+        describe: async () =>
+          String(await browser.evaluate("document.body.innerHTML.slice(0, 2000)")),
+      },
+    );
+    await browser.evaluate(`{
+      const input = document.querySelector("input[type=password]");
+      input.value = ${JSON.stringify(token)};
+      input.dispatchEvent(new InputEvent("input", { bubbles: true }));
+      setTimeout(() => document.querySelector("form button").click(), 50);
+    }`);
+  };
+  await browser.load(`${w.url}/#now`);
+  await type("fedcba9876543210");
+  await type(TOKEN);
+  await eventually(
+    async () => String(await browser.evaluate("document.body.innerText")).includes(STATUS.id),
+    {
+      what: "the host on the page",
+    },
+  );
+  const kept = "[localStorage.length, sessionStorage.length, document.cookie]";
+  assert.deepEqual(await browser.evaluate(kept), [0, 0, ""]);
 });
 
 /** What a page of the listener's own gets. */

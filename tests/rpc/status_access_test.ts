@@ -259,3 +259,22 @@ Deno.test("a stranger whose body comes after its refusal is refused, and does no
   session.destroy();
   assert.equal((await curl(`${w.url}/healthz`)).status, 401);
 });
+
+Deno.test("the page needs no credentials, runs nothing but its own, and its calls need them", async () => {
+  using lab = await Lab.make(["h1"]);
+  const tokenFile = `${lab.dir}/token`;
+  Deno.writeTextFileSync(tokenFile, "0123456789abcdef");
+  await using w = await world({ tls: lab.files("h1"), tokenFile });
+  const page = await curl("-k", "-D", "-", `${w.url}/`);
+  assert.equal(page.status, 200);
+  const policy = /^content-security-policy: (.*)$/im.exec(page.body)?.[1] ?? "";
+  assert.match(
+    policy,
+    /^default-src 'none'; script-src 'sha256-[^']+'; style-src 'sha256-[^']+'; /,
+  );
+  assert.doesNotMatch(policy, /unsafe|\*|https?:/);
+  const markup = page.body.replace(/<script[^]*<\/script>/, "");
+  assert.doesNotMatch(markup, /(?:src|href)="(?!data:,")/, "nothing is fetched from anywhere");
+  assert.equal((await curl("-k", "-X", "POST", `${w.url}/`)).status, 401);
+  assert.equal((await curl("-k", `${w.url}/psp.v1.StatusService/GetStatus`)).status, 401);
+});

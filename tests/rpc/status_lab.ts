@@ -88,13 +88,13 @@ export const STATUS: StatusView = {
       problems: ["/psp-agent/peers/h9:1:2: vips: is missing"],
     },
   ],
-};
-
-export const METRICS: MetricsView = {
   latencies: {
     exchange: { buckets: [{ le: 1, count: 3 }, { le: Infinity, count: 4 }], sum: 3.5 },
     firstPacket: { buckets: [{ le: 0.5, count: 0 }, { le: Infinity, count: 0 }], sum: 0 },
   },
+};
+
+export const METRICS: MetricsView = {
   process: {
     cpuSeconds: 1.5,
     residentBytes: 4096,
@@ -175,6 +175,7 @@ export function source(changes: Partial<StatusSource> = {}): StatusSource {
         staticEntries: [{ name: "one", packets: 5n, bytes: 6n }],
       },
     ],
+    picture: () => "flowchart LR\n    ingress{{ingress}}-->ROOT\n",
     async *samples(signal) {
       yield SAMPLE;
       await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));

@@ -13,6 +13,7 @@ export class Browser implements AsyncDisposable {
   readonly #page: WebSocket;
   readonly #answers = new Map<number, (answer: Answer) => void>();
   #id = 0;
+  #heard: Heard | undefined;
 
   private constructor(child: Deno.ChildProcess, profile: string, page: WebSocket) {
     this.#child = child;
@@ -20,12 +21,13 @@ export class Browser implements AsyncDisposable {
     this.#page = page;
     page.onmessage = ({ data }) => {
       const answer: Answer = JSON.parse(data);
+      if (answer.method !== undefined) return hear(this.#heard, answer);
       this.#answers.get(answer.id ?? 0)?.(answer);
     };
   }
 
   /** Starts it; it believes the server whose public key has this SHA-256, base64. */
-  static async start(spki: string): Promise<Browser> {
+  static async start(spki = ""): Promise<Browser> {
     const profile = await Deno.makeTempDir({ prefix: "psp-browser-" });
     const child = new Deno.Command(PROGRAM, {
       args: [
@@ -36,7 +38,7 @@ export class Browser implements AsyncDisposable {
         "--no-proxy-server",
         "--remote-debugging-port=0",
         `--user-data-dir=${profile}`,
-        `--ignore-certificate-errors-spki-list=${spki}`,
+        ...spki === "" ? [] : [`--ignore-certificate-errors-spki-list=${spki}`],
         "about:blank",
       ],
       env: { HOME: profile },
@@ -70,6 +72,46 @@ export class Browser implements AsyncDisposable {
       async () => await this.evaluate("`${document.readyState} ${location}`") === `complete ${url}`,
       { what: `the page ${url}` },
     );
+  }
+
+  /** A picture of the page as it is, PNG. */
+  async screenshot(path: string): Promise<void> {
+    const { data } = await this.#ask("Page.captureScreenshot", { captureBeyondViewport: true });
+    await Deno.writeFile(path, Uint8Array.fromBase64(String(data)));
+  }
+
+  /** The size of its window, and whether it prefers dark pages. */
+  async look(
+    { width, height, dark }: {
+      readonly width: number;
+      readonly height: number;
+      readonly dark: boolean;
+    },
+  ): Promise<void> {
+    await this.#ask("Emulation.setDeviceMetricsOverride", {
+      width,
+      height,
+      deviceScaleFactor: 1,
+      mobile: false,
+    });
+    const value = dark ? "dark" : "light";
+    const features = [{ name: "prefers-color-scheme", value }];
+    await this.#ask("Emulation.setEmulatedMedia", { features });
+  }
+
+  /** A key, pressed and let go. */
+  async press(key: string): Promise<void> {
+    const text = key === "Enter" ? "\r" : undefined;
+    await this.#ask("Input.dispatchKeyEvent", { type: "keyDown", key, code: key, text });
+    await this.#ask("Input.dispatchKeyEvent", { type: "keyUp", key, code: key });
+  }
+
+  /** From now on: requests that leave the page, and what it complains of. */
+  async listen(): Promise<Heard> {
+    const heard: Heard = { requests: [], complaints: [] };
+    this.#heard = heard;
+    for (const domain of ["Network", "Runtime", "Log"]) await this.#ask(`${domain}.enable`, {});
+    return heard;
   }
 
   /** Runs a script in the page; a promise is awaited. */
@@ -109,8 +151,28 @@ async function end(child: Deno.ChildProcess, profile: string): Promise<void> {
   await Deno.remove(profile, { recursive: true });
 }
 
+/** What a page did. */
+export interface Heard {
+  /** URLs. */
+  readonly requests: string[];
+  /** Errors and warnings of its console. */
+  readonly complaints: string[];
+}
+
+function hear(heard: Heard | undefined, { method, params }: Answer): void {
+  if (method === "Network.requestWillBeSent") {
+    const { url } = params?.request as { readonly url: string };
+    if (!url.startsWith("data:")) heard?.requests.push(url);
+  }
+  const isComplaint = method === "Runtime.exceptionThrown" || method === "Log.entryAdded" ||
+    method === "Runtime.consoleAPICalled" && ["error", "warning"].includes(String(params?.type));
+  if (isComplaint) heard?.complaints.push(JSON.stringify(params));
+}
+
 interface Answer {
   readonly id?: number;
+  readonly method?: string;
+  readonly params?: Record<string, unknown>;
   readonly result?: Record<string, unknown>;
   readonly error?: unknown;
 }

@@ -34,6 +34,7 @@ export const FOLDERS: Readonly<Record<string, readonly string[]>> = {
   "src/selftest": ["src/pcap", "src/config", "src/model", "ffi"],
   "src/plane": ["src/exceptions", "src/pipes", "src/config", "src/model", "ffi"],
   "src/core": ["src/config", "src/model", "ffi"],
+  "src/page": ["src/rpc", "src/model"],
   "src/rpc": ["src/pki", "src/config", "src/model", "ffi"],
   "src/store": ["src/config", "src/model"],
   "src/directory": ["src/config", "src/model"],

@@ -17,6 +17,9 @@ cd "$root"
 export DENO_DIR DENO_NO_UPDATE_CHECK=1 NO_COLOR=1
 rm -f "$out"/*.js
 "$deno" bundle --quiet --platform deno --code-splitting --outdir "$out" main.ts
+# The page goes into the program: a file beside it could not be read in the self-extracting form.
+tools/page.sh
+"$deno" run --quiet --no-prompt --allow-read --allow-write="$out" tools/binary/embed_page.ts "$out" build/page/page.html
 for file in "$DENO_DIR"/dl/esbuild-*/esbuild-linux-x64; do
 	[ -e "$file" ] || continue
 	[ "$(sha256sum "$file" | cut -d " " -f 1)" = "$ESBUILD_SHA256_X64" ] || {

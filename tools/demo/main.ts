@@ -7,6 +7,7 @@
  */
 import { makePkiByCommand, STATUS } from "../../tests/support/agent_config.ts";
 import { AGENT_BIN, startAgents } from "../../tests/support/agent_process.ts";
+import { openRelay } from "../../tests/support/ns_relay.ts";
 import { requireRoot } from "../../tests/support/netns.ts";
 import { messageOf } from "../../tests/support/wait.ts";
 import { World } from "../../tests/support/world.ts";
@@ -34,7 +35,14 @@ async function main(): Promise<number> {
       await perform({ world, agents, say });
       say.verdict((performance.now() - start) / 1000);
       if (!Deno.env.get("HOLD")) return;
-      printHints({ world, agents, say });
+      // The page is in a namespace, and the browser is not.
+      const [one, two] = await Promise.all(
+        (["h1", "h2"] as const).map((host) =>
+          openRelay({ ns: world.ns(host), to: STATUS, socket: world.path(`page-${host}`) })
+            .then((relay) => world.own(relay))
+        ),
+      );
+      printHints({ world, agents, say }, [one, two].map((relay) => `http://${relay?.address}/`));
       held = true;
       await new Promise<never>(() => setInterval(() => {}, 1 << 30));
     };
@@ -79,7 +87,7 @@ function orInterrupted<T>(work: Promise<T>, { promise }: Interruption): Promise<
 }
 
 /** Prints commands that can be pasted into another terminal. */
-function printHints({ world, agents, say }: Demo): void {
+function printHints({ world, agents, say }: Demo, pages: readonly string[]): void {
   const inside = (name: string) => `ip netns exec ${world.ns(name)}`;
   const service = `http://${STATUS}/psp.v1.StatusService`;
   const commands: readonly (readonly [string, string])[] = [
@@ -97,6 +105,7 @@ function printHints({ world, agents, say }: Demo): void {
     ["and bring it back", `${inside("h2")} ${AGENT_BIN} --config ${agents.h2.configPath}`],
   ];
   say.section("Held open: try this in another terminal. Ctrl-C here removes everything.");
+  say.text(`The page of h1: ${pages[0]}\nThe page of h2: ${pages[1]}`);
   for (const [what, command] of commands) say.text(`# ${what}\n${command}`);
 }
 

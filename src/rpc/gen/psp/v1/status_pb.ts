@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file psp/v1/status.proto.
  */
 export const file_psp_v1_status: GenFile = /*@__PURE__*/
-  fileDesc("ChNwc3AvdjEvc3RhdHVzLnByb3RvEgZwc3AudjEiOAoQR2V0U3RhdHVzUmVxdWVzdBIWCgltYXhfcGVlcnMYASABKA1IAIgBAUIMCgpfbWF4X3BlZXJzIuQEChFHZXRTdGF0dXNSZXNwb25zZRIKCgJpZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhIKCmJvb3RfZXBvY2gYAyABKAYSLgoKc3RhcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIgoFcGxhbmUYBSABKAsyEy5wc3AudjEuUGxhbmVTdGF0dXMSIQoFcGVlcnMYBiADKAsyEi5wc3AudjEuUGVlclN0YXR1cxIlCgd0dW5uZWxzGAcgASgLMhQucHNwLnYxLlR1bm5lbENvdW50cxI5Cghjb3VudGVycxgIIAMoCzInLnBzcC52MS5HZXRTdGF0dXNSZXNwb25zZS5Db3VudGVyc0VudHJ5EigKCHJvdGF0aW9uGAkgASgLMhYucHNwLnYxLlJvdGF0aW9uU3RhdHVzEh4KA210dRgKIAEoCzIRLnBzcC52MS5NdHVTdGF0dXMSOgoWY2VydGlmaWNhdGVfZXhwaXJlc19hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIZHJhaW5pbmcYDCABKAgSDgoGZmF1bHRzGA0gAygJEhMKC3BlZXJzX3RvdGFsGA4gASgNEisKCmV2ZW50X2xvb3AYDyABKAsyFy5wc3AudjEuRXZlbnRMb29wU3RhdHVzEioKCWRpcmVjdG9yeRgQIAMoCzIXLnBzcC52MS5EaXJlY3RvcnlTb3VyY2UaLwoNQ291bnRlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBIrsBCg9EaXJlY3RvcnlTb3VyY2USDAoEbmFtZRgBIAEoCRIPCgdjdXJyZW50GAIgASgIEi4KCmN1cnJlbnRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmxhc3RfZXJyb3IYBCABKAkSDwoHcmVjb3JkcxgFIAEoDRIPCgdza2lwcGVkGAYgASgNEhEKCWNvbmZsaWN0cxgHIAEoDRIQCghwcm9ibGVtcxgIIAMoCSJlCg9FdmVudExvb3BTdGF0dXMSDgoGcDk5X21zGAEgASgBEg4KBm1heF9tcxgCIAEoARIiCgdidWNrZXRzGAMgAygLMhEucHNwLnYxLkxhZ0J1Y2tldBIOCgZzdW1fbXMYBCABKAEiKQoJTGFnQnVja2V0Eg0KBWxlX21zGAEgASgBEg0KBWxvb2tzGAIgASgEIsYBCgtQbGFuZVN0YXR1cxIMCgRraW5kGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDgoGdXBsaW5rGAMgASgJEgwKBGhvc3QYBCABKAkSDwoHYmFja2VuZBgFIAEoCRIhCgVwb3J0cxgGIAMoCzISLnBzcC52MS5Qb3J0U3RhdHVzEiMKB2dyYW50ZWQYByABKAsyEi5wc3AudjEuUGxhbmVTaXplcxIhCgVhc2tlZBgIIAEoCzISLnBzcC52MS5QbGFuZVNpemVzInAKClBsYW5lU2l6ZXMSEwoLbWF4X2VudHJpZXMYASABKA0SFgoObWF4X2NyeXB0b19pZHMYAiABKA0SFgoOYWN0aW9uc19tZW1vcnkYAyABKAQSDQoFbWJ1ZnMYBCABKA0SDgoGcXVldWVzGAUgASgNImoKClBvcnRTdGF0dXMSDAoEbmFtZRgBIAEoCRIRCglpbnRlcmZhY2UYAiABKAkSDQoFZ3VhcmQYAyABKAkSFAoMZ3VhcmRfcmVhc29uGAQgASgJEhYKDmd1YXJkX3Jlc3RvcmVkGAUgASgNIuIBCgpQZWVyU3RhdHVzEgoKAmlkGAEgASgJEhMKC3N2Y19hZGRyZXNzGAIgASgJEgwKBHZpcHMYAyADKAkSDwoHY2lyY3VpdBgEIAEoCRIQCghmYWlsdXJlcxgFIAEoDRISCgpsYXN0X2Vycm9yGAYgASgJEjMKD25leHRfYXR0ZW1wdF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKYm9vdF9lcG9jaBgIIAEoBhIPCgd0dW5uZWxzGAkgASgNEhQKDGtleV9leGNoYW5nZRgKIAEoCSJiCgxUdW5uZWxDb3VudHMSDwoHb3BlbmluZxgBIAEoDRIKCgJ1cBgCIAEoDRIQCghyZWtleWluZxgDIAEoDRIOCgZmYWlsZWQYBCABKA0SEwoLdW5jb25maXJtZWQYBSABKA0iewoOUm90YXRpb25TdGF0dXMSEQoJcm90YXRpb25zGAEgASgEEhYKDnNhc19vbl9vbGRfa2V5GAIgASgNEisKB25leHRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXNwaXNfbGVmdBgEIAEoBCJLCglNdHVTdGF0dXMSDgoGdXBsaW5rGAEgASgNEhAKCG92ZXJoZWFkGAIgASgNEhwKFGxhcmdlc3RfaW5uZXJfcGFja2V0GAMgASgNIkkKEkxpc3RUdW5uZWxzUmVxdWVzdBIMCgRwZWVyGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJIk8KE0xpc3RUdW5uZWxzUmVzcG9uc2USHwoHdHVubmVscxgBIAMoCzIOLnBzcC52MS5UdW5uZWwSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIr8BCgZUdW5uZWwSDAoEcGVlchgBIAEoCRIRCglsb2NhbF92aXAYAiABKAkSEgoKcmVtb3RlX3ZpcBgDIAEoCRINCgVzdGF0ZRgEIAEoCRIWCgJ0eBgFIAEoCzIKLnBzcC52MS5TYRIWCgJyeBgGIAEoCzIKLnBzcC52MS5TYRItCglvcGVuZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmxhc3RfZXJyb3IYCCABKAkitgEKAlNhEgsKA3NwaRgBIAEoBxIjCgd2ZXJzaW9uGAIgASgOMhIucHNwLnYxLlBzcFZlcnNpb24SLgoKY3JlYXRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHcGFja2V0cxgFIAEoBBINCgVieXRlcxgGIAEoBCIRCg9HZXRQaXBlc1JlcXVlc3QiNQoQR2V0UGlwZXNSZXNwb25zZRIhCgVwaXBlcxgBIAMoCzISLnBzcC52MS5QaXBlU3RhdHVzIqIBCgpQaXBlU3RhdHVzEgwKBG5hbWUYASABKAkSDwoHZW50cmllcxgCIAEoDRIPCgdwYWNrZXRzGAMgASgEEg0KBWJ5dGVzGAQgASgEEhQKDG1pc3NfcGFja2V0cxgFIAEoBBISCgptaXNzX2J5dGVzGAYgASgEEisKDnN0YXRpY19lbnRyaWVzGAcgAygLMhMucHNwLnYxLkVudHJ5U3RhdHVzIjsKC0VudHJ5U3RhdHVzEgwKBG5hbWUYASABKAkSDwoHcGFja2V0cxgCIAEoBBINCgVieXRlcxgDIAEoBCIVChNXYXRjaFNhbXBsZXNSZXF1ZXN0IqABCgZTYW1wbGUSKAoEdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJZGlyZWN0aW9uGAIgASgJEg8KB3NyY192aXAYAyABKAkSDwoHZHN0X3ZpcBgEIAEoCRILCgNzcGkYBSABKAcSDgoGbGVuZ3RoGAYgASgNEgwKBGRhdGEYByABKAwSDAoEbG9zdBgIIAEoBCJkCgtFdmVudEZpbHRlchINCgVhZnRlchgBIAEoBBIpCgVzaW5jZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEcGVlchgDIAEoCRINCgVraW5kcxgEIAMoCSJLChFMaXN0RXZlbnRzUmVxdWVzdBIjCgZmaWx0ZXIYASABKAsyEy5wc3AudjEuRXZlbnRGaWx0ZXISEQoJcGFnZV9zaXplGAIgASgNIjMKEkxpc3RFdmVudHNSZXNwb25zZRIdCgZldmVudHMYASADKAsyDS5wc3AudjEuRXZlbnQiOQoSV2F0Y2hFdmVudHNSZXF1ZXN0EiMKBmZpbHRlchgBIAEoCzITLnBzcC52MS5FdmVudEZpbHRlciK6AgoFRXZlbnQSDgoGY3Vyc29yGAEgASgEEigKBHRpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGtpbmQYAyABKAkSDAoEcGVlchgEIAEoCRIRCglsb2NhbF92aXAYBSABKAkSEgoKcmVtb3RlX3ZpcBgGIAEoCRITCgZ0eF9zcGkYByABKAdIAIgBARITCgZyeF9zcGkYCCABKAdIAYgBARIMCgRyb2xlGAkgASgJEg4KBnJlYXNvbhgKIAEoCRIPCgdtZXNzYWdlGAsgASgJEhgKC2R1cmF0aW9uX21zGAwgASgBSAKIAQESDQoFY291bnQYDSABKA0SDAoEdGV4dBgOIAEoCUIJCgdfdHhfc3BpQgkKB19yeF9zcGlCDgoMX2R1cmF0aW9uX21zIh0KDVJlbG9hZFJlcXVlc3QSDAoEcGxhbhgBIAEoCCKWAQoOUmVsb2FkUmVzcG9uc2USDAoEZG9uZRgBIAEoCBIPCgdtZXNzYWdlGAIgASgJEhMKC3BlZXJzX2FkZGVkGAMgASgNEhUKDXBlZXJzX3JlbW92ZWQYBCABKA0SFQoNcGVlcnNfY2hhbmdlZBgFIAEoDRIMCgRrZXlzGAYgAygJEhQKDHJlc3RhcnRfa2V5cxgHIAMoCSIdCg1Sb3RhdGVSZXF1ZXN0EgwKBHBsYW4YASABKAgifAoOUm90YXRlUmVzcG9uc2USDwoHc3RhcnRlZBgBIAEoCBIPCgdtZXNzYWdlGAIgASgJEigKCHJvdGF0aW9uGAMgASgLMhYucHNwLnYxLlJvdGF0aW9uU3RhdHVzEg0KBXBlZXJzGAQgAygJEg8KB3R1bm5lbHMYBSABKA0yrAMKDVN0YXR1c1NlcnZpY2USRQoJR2V0U3RhdHVzEhgucHNwLnYxLkdldFN0YXR1c1JlcXVlc3QaGS5wc3AudjEuR2V0U3RhdHVzUmVzcG9uc2UiA5ACARJLCgtMaXN0VHVubmVscxIaLnBzcC52MS5MaXN0VHVubmVsc1JlcXVlc3QaGy5wc3AudjEuTGlzdFR1bm5lbHNSZXNwb25zZSIDkAIBEkIKCEdldFBpcGVzEhcucHNwLnYxLkdldFBpcGVzUmVxdWVzdBoYLnBzcC52MS5HZXRQaXBlc1Jlc3BvbnNlIgOQAgESSAoKTGlzdEV2ZW50cxIZLnBzcC52MS5MaXN0RXZlbnRzUmVxdWVzdBoaLnBzcC52MS5MaXN0RXZlbnRzUmVzcG9uc2UiA5ACARI6CgtXYXRjaEV2ZW50cxIaLnBzcC52MS5XYXRjaEV2ZW50c1JlcXVlc3QaDS5wc3AudjEuRXZlbnQwARI9CgxXYXRjaFNhbXBsZXMSGy5wc3AudjEuV2F0Y2hTYW1wbGVzUmVxdWVzdBoOLnBzcC52MS5TYW1wbGUwATKAAQoMQWRtaW5TZXJ2aWNlEjcKBlJvdGF0ZRIVLnBzcC52MS5Sb3RhdGVSZXF1ZXN0GhYucHNwLnYxLlJvdGF0ZVJlc3BvbnNlEjcKBlJlbG9hZBIVLnBzcC52MS5SZWxvYWRSZXF1ZXN0GhYucHNwLnYxLlJlbG9hZFJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_psp_v1_psp]);
+  fileDesc("ChNwc3AvdjEvc3RhdHVzLnByb3RvEgZwc3AudjEiOAoQR2V0U3RhdHVzUmVxdWVzdBIWCgltYXhfcGVlcnMYASABKA1IAIgBAUIMCgpfbWF4X3BlZXJzIpQGChFHZXRTdGF0dXNSZXNwb25zZRIKCgJpZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhIKCmJvb3RfZXBvY2gYAyABKAYSLgoKc3RhcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIgoFcGxhbmUYBSABKAsyEy5wc3AudjEuUGxhbmVTdGF0dXMSIQoFcGVlcnMYBiADKAsyEi5wc3AudjEuUGVlclN0YXR1cxIlCgd0dW5uZWxzGAcgASgLMhQucHNwLnYxLlR1bm5lbENvdW50cxI5Cghjb3VudGVycxgIIAMoCzInLnBzcC52MS5HZXRTdGF0dXNSZXNwb25zZS5Db3VudGVyc0VudHJ5EigKCHJvdGF0aW9uGAkgASgLMhYucHNwLnYxLlJvdGF0aW9uU3RhdHVzEh4KA210dRgKIAEoCzIRLnBzcC52MS5NdHVTdGF0dXMSOgoWY2VydGlmaWNhdGVfZXhwaXJlc19hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIZHJhaW5pbmcYDCABKAgSDgoGZmF1bHRzGA0gAygJEhMKC3BlZXJzX3RvdGFsGA4gASgNEisKCmV2ZW50X2xvb3AYDyABKAsyFy5wc3AudjEuRXZlbnRMb29wU3RhdHVzEioKCWRpcmVjdG9yeRgQIAMoCzIXLnBzcC52MS5EaXJlY3RvcnlTb3VyY2USMwoFZHJvcHMYFCADKAsyJC5wc3AudjEuR2V0U3RhdHVzUmVzcG9uc2UuRHJvcHNFbnRyeRIhCgh3YXJuaW5ncxgVIAMoCzIPLnBzcC52MS5XYXJuaW5nEigKCWxhdGVuY2llcxgWIAEoCzIVLnBzcC52MS5MYXRlbmN5U3RhdHVzGi8KDUNvdW50ZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ARosCgpEcm9wc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEiuwEKD0RpcmVjdG9yeVNvdXJjZRIMCgRuYW1lGAEgASgJEg8KB2N1cnJlbnQYAiABKAgSLgoKY3VycmVudF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKbGFzdF9lcnJvchgEIAEoCRIPCgdyZWNvcmRzGAUgASgNEg8KB3NraXBwZWQYBiABKA0SEQoJY29uZmxpY3RzGAcgASgNEhAKCHByb2JsZW1zGAggAygJIkcKB1dhcm5pbmcSDAoEbmFtZRgBIAEoCRIQCghzZXZlcml0eRgCIAEoCRIMCgR0ZXh0GAMgASgJEg4KBmFjdGlvbhgEIAEoCSJdCg1MYXRlbmN5U3RhdHVzEiMKCGV4Y2hhbmdlGAEgASgLMhEucHNwLnYxLkhpc3RvZ3JhbRInCgxmaXJzdF9wYWNrZXQYAiABKAsyES5wc3AudjEuSGlzdG9ncmFtIjkKCUhpc3RvZ3JhbRIfCgdidWNrZXRzGAEgAygLMg4ucHNwLnYxLkJ1Y2tldBILCgNzdW0YAiABKAEiIwoGQnVja2V0EgoKAmxlGAEgASgBEg0KBWNvdW50GAIgASgEImUKD0V2ZW50TG9vcFN0YXR1cxIOCgZwOTlfbXMYASABKAESDgoGbWF4X21zGAIgASgBEiIKB2J1Y2tldHMYAyADKAsyES5wc3AudjEuTGFnQnVja2V0Eg4KBnN1bV9tcxgEIAEoASIpCglMYWdCdWNrZXQSDQoFbGVfbXMYASABKAESDQoFbG9va3MYAiABKAQixgEKC1BsYW5lU3RhdHVzEgwKBGtpbmQYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIOCgZ1cGxpbmsYAyABKAkSDAoEaG9zdBgEIAEoCRIPCgdiYWNrZW5kGAUgASgJEiEKBXBvcnRzGAYgAygLMhIucHNwLnYxLlBvcnRTdGF0dXMSIwoHZ3JhbnRlZBgHIAEoCzISLnBzcC52MS5QbGFuZVNpemVzEiEKBWFza2VkGAggASgLMhIucHNwLnYxLlBsYW5lU2l6ZXMicAoKUGxhbmVTaXplcxITCgttYXhfZW50cmllcxgBIAEoDRIWCg5tYXhfY3J5cHRvX2lkcxgCIAEoDRIWCg5hY3Rpb25zX21lbW9yeRgDIAEoBBINCgVtYnVmcxgEIAEoDRIOCgZxdWV1ZXMYBSABKA0iagoKUG9ydFN0YXR1cxIMCgRuYW1lGAEgASgJEhEKCWludGVyZmFjZRgCIAEoCRINCgVndWFyZBgDIAEoCRIUCgxndWFyZF9yZWFzb24YBCABKAkSFgoOZ3VhcmRfcmVzdG9yZWQYBSABKA0i4gEKClBlZXJTdGF0dXMSCgoCaWQYASABKAkSEwoLc3ZjX2FkZHJlc3MYAiABKAkSDAoEdmlwcxgDIAMoCRIPCgdjaXJjdWl0GAQgASgJEhAKCGZhaWx1cmVzGAUgASgNEhIKCmxhc3RfZXJyb3IYBiABKAkSMwoPbmV4dF9hdHRlbXB0X2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpib290X2Vwb2NoGAggASgGEg8KB3R1bm5lbHMYCSABKA0SFAoMa2V5X2V4Y2hhbmdlGAogASgJImIKDFR1bm5lbENvdW50cxIPCgdvcGVuaW5nGAEgASgNEgoKAnVwGAIgASgNEhAKCHJla2V5aW5nGAMgASgNEg4KBmZhaWxlZBgEIAEoDRITCgt1bmNvbmZpcm1lZBgFIAEoDSJ7Cg5Sb3RhdGlvblN0YXR1cxIRCglyb3RhdGlvbnMYASABKAQSFgoOc2FzX29uX29sZF9rZXkYAiABKA0SKwoHbmV4dF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJc3Bpc19sZWZ0GAQgASgEIksKCU10dVN0YXR1cxIOCgZ1cGxpbmsYASABKA0SEAoIb3ZlcmhlYWQYAiABKA0SHAoUbGFyZ2VzdF9pbm5lcl9wYWNrZXQYAyABKA0iWwoSTGlzdFR1bm5lbHNSZXF1ZXN0EgwKBHBlZXIYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkSEAoIY29udGFpbnMYBCABKAkiTwoTTGlzdFR1bm5lbHNSZXNwb25zZRIfCgd0dW5uZWxzGAEgAygLMg4ucHNwLnYxLlR1bm5lbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkivwEKBlR1bm5lbBIMCgRwZWVyGAEgASgJEhEKCWxvY2FsX3ZpcBgCIAEoCRISCgpyZW1vdGVfdmlwGAMgASgJEg0KBXN0YXRlGAQgASgJEhYKAnR4GAUgASgLMgoucHNwLnYxLlNhEhYKAnJ4GAYgASgLMgoucHNwLnYxLlNhEi0KCW9wZW5lZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKbGFzdF9lcnJvchgIIAEoCSK2AQoCU2ESCwoDc3BpGAEgASgHEiMKB3ZlcnNpb24YAiABKA4yEi5wc3AudjEuUHNwVmVyc2lvbhIuCgpjcmVhdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdwYWNrZXRzGAUgASgEEg0KBWJ5dGVzGAYgASgEIhEKD0dldFBpcGVzUmVxdWVzdCJGChBHZXRQaXBlc1Jlc3BvbnNlEiEKBXBpcGVzGAEgAygLMhIucHNwLnYxLlBpcGVTdGF0dXMSDwoHbWVybWFpZBgCIAEoCSKiAQoKUGlwZVN0YXR1cxIMCgRuYW1lGAEgASgJEg8KB2VudHJpZXMYAiABKA0SDwoHcGFja2V0cxgDIAEoBBINCgVieXRlcxgEIAEoBBIUCgxtaXNzX3BhY2tldHMYBSABKAQSEgoKbWlzc19ieXRlcxgGIAEoBBIrCg5zdGF0aWNfZW50cmllcxgHIAMoCzITLnBzcC52MS5FbnRyeVN0YXR1cyI7CgtFbnRyeVN0YXR1cxIMCgRuYW1lGAEgASgJEg8KB3BhY2tldHMYAiABKAQSDQoFYnl0ZXMYAyABKAQiFQoTV2F0Y2hTYW1wbGVzUmVxdWVzdCKgAQoGU2FtcGxlEigKBHRpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWRpcmVjdGlvbhgCIAEoCRIPCgdzcmNfdmlwGAMgASgJEg8KB2RzdF92aXAYBCABKAkSCwoDc3BpGAUgASgHEg4KBmxlbmd0aBgGIAEoDRIMCgRkYXRhGAcgASgMEgwKBGxvc3QYCCABKAQiZAoLRXZlbnRGaWx0ZXISDQoFYWZ0ZXIYASABKAQSKQoFc2luY2UYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBHBlZXIYAyABKAkSDQoFa2luZHMYBCADKAkiSwoRTGlzdEV2ZW50c1JlcXVlc3QSIwoGZmlsdGVyGAEgASgLMhMucHNwLnYxLkV2ZW50RmlsdGVyEhEKCXBhZ2Vfc2l6ZRgCIAEoDSIzChJMaXN0RXZlbnRzUmVzcG9uc2USHQoGZXZlbnRzGAEgAygLMg0ucHNwLnYxLkV2ZW50IjkKEldhdGNoRXZlbnRzUmVxdWVzdBIjCgZmaWx0ZXIYASABKAsyEy5wc3AudjEuRXZlbnRGaWx0ZXIiugIKBUV2ZW50Eg4KBmN1cnNvchgBIAEoBBIoCgR0aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRraW5kGAMgASgJEgwKBHBlZXIYBCABKAkSEQoJbG9jYWxfdmlwGAUgASgJEhIKCnJlbW90ZV92aXAYBiABKAkSEwoGdHhfc3BpGAcgASgHSACIAQESEwoGcnhfc3BpGAggASgHSAGIAQESDAoEcm9sZRgJIAEoCRIOCgZyZWFzb24YCiABKAkSDwoHbWVzc2FnZRgLIAEoCRIYCgtkdXJhdGlvbl9tcxgMIAEoAUgCiAEBEg0KBWNvdW50GA0gASgNEgwKBHRleHQYDiABKAlCCQoHX3R4X3NwaUIJCgdfcnhfc3BpQg4KDF9kdXJhdGlvbl9tcyIdCg1SZWxvYWRSZXF1ZXN0EgwKBHBsYW4YASABKAgilgEKDlJlbG9hZFJlc3BvbnNlEgwKBGRvbmUYASABKAgSDwoHbWVzc2FnZRgCIAEoCRITCgtwZWVyc19hZGRlZBgDIAEoDRIVCg1wZWVyc19yZW1vdmVkGAQgASgNEhUKDXBlZXJzX2NoYW5nZWQYBSABKA0SDAoEa2V5cxgGIAMoCRIUCgxyZXN0YXJ0X2tleXMYByADKAkiHQoNUm90YXRlUmVxdWVzdBIMCgRwbGFuGAEgASgIInwKDlJvdGF0ZVJlc3BvbnNlEg8KB3N0YXJ0ZWQYASABKAgSDwoHbWVzc2FnZRgCIAEoCRIoCghyb3RhdGlvbhgDIAEoCzIWLnBzcC52MS5Sb3RhdGlvblN0YXR1cxINCgVwZWVycxgEIAMoCRIPCgd0dW5uZWxzGAUgASgNMqwDCg1TdGF0dXNTZXJ2aWNlEkUKCUdldFN0YXR1cxIYLnBzcC52MS5HZXRTdGF0dXNSZXF1ZXN0GhkucHNwLnYxLkdldFN0YXR1c1Jlc3BvbnNlIgOQAgESSwoLTGlzdFR1bm5lbHMSGi5wc3AudjEuTGlzdFR1bm5lbHNSZXF1ZXN0GhsucHNwLnYxLkxpc3RUdW5uZWxzUmVzcG9uc2UiA5ACARJCCghHZXRQaXBlcxIXLnBzcC52MS5HZXRQaXBlc1JlcXVlc3QaGC5wc3AudjEuR2V0UGlwZXNSZXNwb25zZSIDkAIBEkgKCkxpc3RFdmVudHMSGS5wc3AudjEuTGlzdEV2ZW50c1JlcXVlc3QaGi5wc3AudjEuTGlzdEV2ZW50c1Jlc3BvbnNlIgOQAgESOgoLV2F0Y2hFdmVudHMSGi5wc3AudjEuV2F0Y2hFdmVudHNSZXF1ZXN0Gg0ucHNwLnYxLkV2ZW50MAESPQoMV2F0Y2hTYW1wbGVzEhsucHNwLnYxLldhdGNoU2FtcGxlc1JlcXVlc3QaDi5wc3AudjEuU2FtcGxlMAEygAEKDEFkbWluU2VydmljZRI3CgZSb3RhdGUSFS5wc3AudjEuUm90YXRlUmVxdWVzdBoWLnBzcC52MS5Sb3RhdGVSZXNwb25zZRI3CgZSZWxvYWQSFS5wc3AudjEuUmVsb2FkUmVxdWVzdBoWLnBzcC52MS5SZWxvYWRSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp, file_psp_v1_psp]);
 
 /**
  * @generated from message psp.v1.GetStatusRequest
@@ -134,6 +134,25 @@ export type GetStatusResponse = Message<"psp.v1.GetStatusResponse"> & {
    * @generated from field: repeated psp.v1.DirectorySource directory = 16;
    */
   directory: DirectorySource[];
+
+  /**
+   * Packets that were dropped since the start, by reason.
+   *
+   * @generated from field: map<string, uint64> drops = 20;
+   */
+  drops: { [key: string]: bigint };
+
+  /**
+   * What wants an operator, the worst first; none: all is well.
+   *
+   * @generated from field: repeated psp.v1.Warning warnings = 21;
+   */
+  warnings: Warning[];
+
+  /**
+   * @generated from field: psp.v1.LatencyStatus latencies = 22;
+   */
+  latencies?: LatencyStatus | undefined;
 };
 
 /**
@@ -208,6 +227,122 @@ export const DirectorySourceSchema: GenMessage<DirectorySource> = /*@__PURE__*/
   messageDesc(file_psp_v1_status, 2);
 
 /**
+ * @generated from message psp.v1.Warning
+ */
+export type Warning = Message<"psp.v1.Warning"> & {
+  /**
+   * One word of a short list, such as "peer-failing".
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * "page": packets are lost, or may go in clear text. "ticket": they will be.
+   *
+   * @generated from field: string severity = 2;
+   */
+  severity: string;
+
+  /**
+   * @generated from field: string text = 3;
+   */
+  text: string;
+
+  /**
+   * What to do about it.
+   *
+   * @generated from field: string action = 4;
+   */
+  action: string;
+};
+
+/**
+ * Describes the message psp.v1.Warning.
+ * Use `create(WarningSchema)` to create a new message.
+ */
+export const WarningSchema: GenMessage<Warning> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 3);
+
+/**
+ * What a workload waits for. Since the start.
+ *
+ * @generated from message psp.v1.LatencyStatus
+ */
+export type LatencyStatus = Message<"psp.v1.LatencyStatus"> & {
+  /**
+   * A call to a peer, from its start to its answer.
+   *
+   * @generated from field: psp.v1.Histogram exchange = 1;
+   */
+  exchange?: Histogram | undefined;
+
+  /**
+   * A flow without an entry, from its miss to its release.
+   *
+   * @generated from field: psp.v1.Histogram first_packet = 2;
+   */
+  firstPacket?: Histogram | undefined;
+};
+
+/**
+ * Describes the message psp.v1.LatencyStatus.
+ * Use `create(LatencyStatusSchema)` to create a new message.
+ */
+export const LatencyStatusSchema: GenMessage<LatencyStatus> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 4);
+
+/**
+ * @generated from message psp.v1.Histogram
+ */
+export type Histogram = Message<"psp.v1.Histogram"> & {
+  /**
+   * Cumulative.
+   *
+   * @generated from field: repeated psp.v1.Bucket buckets = 1;
+   */
+  buckets: Bucket[];
+
+  /**
+   * Seconds, of all.
+   *
+   * @generated from field: double sum = 2;
+   */
+  sum: number;
+};
+
+/**
+ * Describes the message psp.v1.Histogram.
+ * Use `create(HistogramSchema)` to create a new message.
+ */
+export const HistogramSchema: GenMessage<Histogram> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 5);
+
+/**
+ * @generated from message psp.v1.Bucket
+ */
+export type Bucket = Message<"psp.v1.Bucket"> & {
+  /**
+   * Seconds; infinity in the last one.
+   *
+   * @generated from field: double le = 1;
+   */
+  le: number;
+
+  /**
+   * @generated from field: uint64 count = 2;
+   */
+  count: bigint;
+};
+
+/**
+ * Describes the message psp.v1.Bucket.
+ * Use `create(BucketSchema)` to create a new message.
+ */
+export const BucketSchema: GenMessage<Bucket> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 6);
+
+/**
  * How late the agent's one JavaScript thread comes to what is due. The percentile and the buckets are since the start.
  *
  * @generated from message psp.v1.EventLoopStatus
@@ -243,7 +378,7 @@ export type EventLoopStatus = Message<"psp.v1.EventLoopStatus"> & {
  * Use `create(EventLoopStatusSchema)` to create a new message.
  */
 export const EventLoopStatusSchema: GenMessage<EventLoopStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 3);
+  messageDesc(file_psp_v1_status, 7);
 
 /**
  * @generated from message psp.v1.LagBucket
@@ -267,7 +402,7 @@ export type LagBucket = Message<"psp.v1.LagBucket"> & {
  * Use `create(LagBucketSchema)` to create a new message.
  */
 export const LagBucketSchema: GenMessage<LagBucket> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 4);
+  messageDesc(file_psp_v1_status, 8);
 
 /**
  * @generated from message psp.v1.PlaneStatus
@@ -321,7 +456,7 @@ export type PlaneStatus = Message<"psp.v1.PlaneStatus"> & {
  * Use `create(PlaneStatusSchema)` to create a new message.
  */
 export const PlaneStatusSchema: GenMessage<PlaneStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 5);
+  messageDesc(file_psp_v1_status, 9);
 
 /**
  * @generated from message psp.v1.PlaneSizes
@@ -362,7 +497,7 @@ export type PlaneSizes = Message<"psp.v1.PlaneSizes"> & {
  * Use `create(PlaneSizesSchema)` to create a new message.
  */
 export const PlaneSizesSchema: GenMessage<PlaneSizes> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 6);
+  messageDesc(file_psp_v1_status, 10);
 
 /**
  * @generated from message psp.v1.PortStatus
@@ -408,7 +543,7 @@ export type PortStatus = Message<"psp.v1.PortStatus"> & {
  * Use `create(PortStatusSchema)` to create a new message.
  */
 export const PortStatusSchema: GenMessage<PortStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 7);
+  messageDesc(file_psp_v1_status, 11);
 
 /**
  * @generated from message psp.v1.PeerStatus
@@ -474,7 +609,7 @@ export type PeerStatus = Message<"psp.v1.PeerStatus"> & {
  * Use `create(PeerStatusSchema)` to create a new message.
  */
 export const PeerStatusSchema: GenMessage<PeerStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 8);
+  messageDesc(file_psp_v1_status, 12);
 
 /**
  * @generated from message psp.v1.TunnelCounts
@@ -513,7 +648,7 @@ export type TunnelCounts = Message<"psp.v1.TunnelCounts"> & {
  * Use `create(TunnelCountsSchema)` to create a new message.
  */
 export const TunnelCountsSchema: GenMessage<TunnelCounts> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 9);
+  messageDesc(file_psp_v1_status, 13);
 
 /**
  * @generated from message psp.v1.RotationStatus
@@ -547,7 +682,7 @@ export type RotationStatus = Message<"psp.v1.RotationStatus"> & {
  * Use `create(RotationStatusSchema)` to create a new message.
  */
 export const RotationStatusSchema: GenMessage<RotationStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 10);
+  messageDesc(file_psp_v1_status, 14);
 
 /**
  * @generated from message psp.v1.MtuStatus
@@ -574,7 +709,7 @@ export type MtuStatus = Message<"psp.v1.MtuStatus"> & {
  * Use `create(MtuStatusSchema)` to create a new message.
  */
 export const MtuStatusSchema: GenMessage<MtuStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 11);
+  messageDesc(file_psp_v1_status, 15);
 
 /**
  * @generated from message psp.v1.ListTunnelsRequest
@@ -600,6 +735,13 @@ export type ListTunnelsRequest = Message<"psp.v1.ListTunnelsRequest"> & {
    * @generated from field: string page_token = 3;
    */
   pageToken: string;
+
+  /**
+   * Only those whose peer or addresses have this text in them.
+   *
+   * @generated from field: string contains = 4;
+   */
+  contains: string;
 };
 
 /**
@@ -607,7 +749,7 @@ export type ListTunnelsRequest = Message<"psp.v1.ListTunnelsRequest"> & {
  * Use `create(ListTunnelsRequestSchema)` to create a new message.
  */
 export const ListTunnelsRequestSchema: GenMessage<ListTunnelsRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 12);
+  messageDesc(file_psp_v1_status, 16);
 
 /**
  * @generated from message psp.v1.ListTunnelsResponse
@@ -629,7 +771,7 @@ export type ListTunnelsResponse = Message<"psp.v1.ListTunnelsResponse"> & {
  * Use `create(ListTunnelsResponseSchema)` to create a new message.
  */
 export const ListTunnelsResponseSchema: GenMessage<ListTunnelsResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 13);
+  messageDesc(file_psp_v1_status, 17);
 
 /**
  * @generated from message psp.v1.Tunnel
@@ -683,7 +825,7 @@ export type Tunnel = Message<"psp.v1.Tunnel"> & {
  * Use `create(TunnelSchema)` to create a new message.
  */
 export const TunnelSchema: GenMessage<Tunnel> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 14);
+  messageDesc(file_psp_v1_status, 18);
 
 /**
  * @generated from message psp.v1.Sa
@@ -725,7 +867,7 @@ export type Sa = Message<"psp.v1.Sa"> & {
  * Use `create(SaSchema)` to create a new message.
  */
 export const SaSchema: GenMessage<Sa> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 15);
+  messageDesc(file_psp_v1_status, 19);
 
 /**
  * @generated from message psp.v1.GetPipesRequest
@@ -738,7 +880,7 @@ export type GetPipesRequest = Message<"psp.v1.GetPipesRequest"> & {
  * Use `create(GetPipesRequestSchema)` to create a new message.
  */
 export const GetPipesRequestSchema: GenMessage<GetPipesRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 16);
+  messageDesc(file_psp_v1_status, 20);
 
 /**
  * @generated from message psp.v1.GetPipesResponse
@@ -748,6 +890,13 @@ export type GetPipesResponse = Message<"psp.v1.GetPipesResponse"> & {
    * @generated from field: repeated psp.v1.PipeStatus pipes = 1;
    */
   pipes: PipeStatus[];
+
+  /**
+   * The same as a Mermaid flowchart; each edge has in its label what passed there.
+   *
+   * @generated from field: string mermaid = 2;
+   */
+  mermaid: string;
 };
 
 /**
@@ -755,7 +904,7 @@ export type GetPipesResponse = Message<"psp.v1.GetPipesResponse"> & {
  * Use `create(GetPipesResponseSchema)` to create a new message.
  */
 export const GetPipesResponseSchema: GenMessage<GetPipesResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 17);
+  messageDesc(file_psp_v1_status, 21);
 
 /**
  * @generated from message psp.v1.PipeStatus
@@ -804,7 +953,7 @@ export type PipeStatus = Message<"psp.v1.PipeStatus"> & {
  * Use `create(PipeStatusSchema)` to create a new message.
  */
 export const PipeStatusSchema: GenMessage<PipeStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 18);
+  messageDesc(file_psp_v1_status, 22);
 
 /**
  * @generated from message psp.v1.EntryStatus
@@ -831,7 +980,7 @@ export type EntryStatus = Message<"psp.v1.EntryStatus"> & {
  * Use `create(EntryStatusSchema)` to create a new message.
  */
 export const EntryStatusSchema: GenMessage<EntryStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 19);
+  messageDesc(file_psp_v1_status, 23);
 
 /**
  * @generated from message psp.v1.WatchSamplesRequest
@@ -844,7 +993,7 @@ export type WatchSamplesRequest = Message<"psp.v1.WatchSamplesRequest"> & {
  * Use `create(WatchSamplesRequestSchema)` to create a new message.
  */
 export const WatchSamplesRequestSchema: GenMessage<WatchSamplesRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 20);
+  messageDesc(file_psp_v1_status, 24);
 
 /**
  * @generated from message psp.v1.Sample
@@ -902,7 +1051,7 @@ export type Sample = Message<"psp.v1.Sample"> & {
  * Use `create(SampleSchema)` to create a new message.
  */
 export const SampleSchema: GenMessage<Sample> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 21);
+  messageDesc(file_psp_v1_status, 25);
 
 /**
  * Which events: all conditions hold. A field that is not there restricts nothing.
@@ -940,7 +1089,7 @@ export type EventFilter = Message<"psp.v1.EventFilter"> & {
  * Use `create(EventFilterSchema)` to create a new message.
  */
 export const EventFilterSchema: GenMessage<EventFilter> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 22);
+  messageDesc(file_psp_v1_status, 26);
 
 /**
  * @generated from message psp.v1.ListEventsRequest
@@ -964,7 +1113,7 @@ export type ListEventsRequest = Message<"psp.v1.ListEventsRequest"> & {
  * Use `create(ListEventsRequestSchema)` to create a new message.
  */
 export const ListEventsRequestSchema: GenMessage<ListEventsRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 23);
+  messageDesc(file_psp_v1_status, 27);
 
 /**
  * @generated from message psp.v1.ListEventsResponse
@@ -981,7 +1130,7 @@ export type ListEventsResponse = Message<"psp.v1.ListEventsResponse"> & {
  * Use `create(ListEventsResponseSchema)` to create a new message.
  */
 export const ListEventsResponseSchema: GenMessage<ListEventsResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 24);
+  messageDesc(file_psp_v1_status, 28);
 
 /**
  * @generated from message psp.v1.WatchEventsRequest
@@ -998,7 +1147,7 @@ export type WatchEventsRequest = Message<"psp.v1.WatchEventsRequest"> & {
  * Use `create(WatchEventsRequestSchema)` to create a new message.
  */
 export const WatchEventsRequestSchema: GenMessage<WatchEventsRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 25);
+  messageDesc(file_psp_v1_status, 29);
 
 /**
  * @generated from message psp.v1.Event
@@ -1098,7 +1247,7 @@ export type Event = Message<"psp.v1.Event"> & {
  * Use `create(EventSchema)` to create a new message.
  */
 export const EventSchema: GenMessage<Event> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 26);
+  messageDesc(file_psp_v1_status, 30);
 
 /**
  * @generated from message psp.v1.ReloadRequest
@@ -1115,7 +1264,7 @@ export type ReloadRequest = Message<"psp.v1.ReloadRequest"> & {
  * Use `create(ReloadRequestSchema)` to create a new message.
  */
 export const ReloadRequestSchema: GenMessage<ReloadRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 27);
+  messageDesc(file_psp_v1_status, 31);
 
 /**
  * @generated from message psp.v1.ReloadResponse
@@ -1168,7 +1317,7 @@ export type ReloadResponse = Message<"psp.v1.ReloadResponse"> & {
  * Use `create(ReloadResponseSchema)` to create a new message.
  */
 export const ReloadResponseSchema: GenMessage<ReloadResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 28);
+  messageDesc(file_psp_v1_status, 32);
 
 /**
  * @generated from message psp.v1.RotateRequest
@@ -1185,7 +1334,7 @@ export type RotateRequest = Message<"psp.v1.RotateRequest"> & {
  * Use `create(RotateRequestSchema)` to create a new message.
  */
 export const RotateRequestSchema: GenMessage<RotateRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 29);
+  messageDesc(file_psp_v1_status, 33);
 
 /**
  * @generated from message psp.v1.RotateResponse
@@ -1222,7 +1371,7 @@ export type RotateResponse = Message<"psp.v1.RotateResponse"> & {
  * Use `create(RotateResponseSchema)` to create a new message.
  */
 export const RotateResponseSchema: GenMessage<RotateResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 30);
+  messageDesc(file_psp_v1_status, 34);
 
 /**
  * @generated from service psp.v1.StatusService

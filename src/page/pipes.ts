@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+/// <reference lib="dom" />
+
+/** The packet path as a picture: rates on pipes and edges, the busiest edge thicker, drops red. */
+import type { VNode } from "preact";
+import { useMemo, useState } from "preact/hooks";
+import type { PipeStatus } from "../rpc/gen/psp/v1/status_pb.ts";
+import { type Feed, useFeed } from "./feed.ts";
+import { type Edge, layOut, parse, type Placed } from "./flowchart.ts";
+import { html } from "./html.ts";
+import { short } from "./rates.ts";
+
+/** The second tab. */
+export function Pipes({ feed }: { readonly feed: Feed }): VNode {
+  const { pipes } = useFeed(feed);
+  const [chosen, choose] = useState("EGR_ACL");
+  const chart = parse(pipes?.mermaid ?? "");
+  // Counts in nodes and labels change each second; where things stand does not.
+  const shape = chart.nodes.map(({ id }) => id).join() + chart.edges.length;
+  const layout = useMemo(() => layOut({ ...chart, nodes: chart.nodes.map(still) }), [shape]);
+  if (pipes === undefined) return html`<p class="faint">Asking the agent ...</p>`;
+  const rates = chart.edges.map((edge, i) =>
+    edge.packets === undefined ? 0 : feed.rate(`edge ${i} ${edge.from} ${edge.to}`, edge.packets)
+  );
+  const busiest = Math.max(1, ...rates);
+  const byName = new Map(pipes.pipes.map((pipe) => [pipe.name, pipe]));
+  const shown = byName.get(chosen);
+  return html`
+    <div class="chart" tabindex="0" role="region" aria-label="The pipes">
+      <svg viewBox="0 0 ${layout.width} ${layout.height}" style=${{
+        maxWidth: layout.width,
+      }} role="group"
+        aria-label="The packet path">
+        <defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7"
+          markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0 8 4 0 8z" /></marker></defs>
+        ${chart.edges.map((edge, i) => {
+          const [from, to] = [layout.nodes.get(edge.from), layout.nodes.get(edge.to)];
+          if (from === undefined || to === undefined) return null;
+          return html`
+            <${Arrow} key=${i} edge=${edge} from=${from} to=${to}
+              rate=${rates[i] ?? 0} share=${(rates[i] ?? 0) / busiest} />
+          `;
+        })}
+        ${[...layout.nodes.values()].map((node) =>
+          html`
+            <${Box} key=${node.id} node=${node} chosen=${node.id === chosen}
+              choose=${byName.has(node.id) ? () => choose(node.id) : undefined} />
+          `
+        )}
+      </svg>
+    </div>
+    <p class="faint">Beside each edge: packets a second. A dashed edge is a miss. Choose a pipe for its
+      entries, with all that passed since the start.</p>
+    ${shown === undefined ? null : html`<${Entries} pipe=${shown} />`}
+  `;
+}
+
+/** A node without what changes. */
+function still<T extends { readonly lines: readonly string[] }>(node: T): T {
+  const lines = node.lines.filter((line) =>
+    !/\b\d+ packets$/.test(line) && !/^\w+ \d+,/.test(line)
+  );
+  return { ...node, lines };
+}
+
+function Arrow({ edge, from, to, rate, share }: {
+  readonly edge: Edge;
+  readonly from: Placed;
+  readonly to: Placed;
+  readonly rate: number;
+  readonly share: number;
+}): VNode {
+  const [y1, y2] = [from.y + from.height / 2, to.y + to.height / 2];
+  const back = to.x <= from.x;
+  const [x1, x2] = back
+    ? [from.x + from.width / 2, to.x + to.width / 2]
+    : [from.x + from.width, to.x - 2];
+  const low = Math.max(from.y + from.height, to.y + to.height) + 34;
+  const bend = Math.max(40, (x2 - x1) / 2);
+  const path = back
+    ? `M${x1} ${from.y + from.height} C${x1} ${low} ${x2} ${low} ${x2} ${to.y + to.height + 2}`
+    : `M${x1} ${y1} C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`;
+  const lost = edge.to === "drop" && rate > 0;
+  // Beyond the middle: edges that leave one pipe have parted there.
+  const [tx, ty] = back ? [(x1 + x2) / 2, low - 6] : [x1 + 0.6 * (x2 - x1), y1 + 0.68 * (y2 - y1)];
+  const name = edge.label.replace(/^M: (port=\w+, )?/, "").replace(/ \(.*\)$/, "");
+  const count = edge.packets === undefined ? "" : `${short(rate)}/s`;
+  return html`
+    <g class="edge ${lost ? "lost" : rate > 0 ? "busy" : ""}">
+      <path d=${path} stroke-width=${1.2 + 4 * share} stroke-dasharray=${edge.dashed ? "4 4" : null}
+        marker-end="url(#tip)">
+        <title>${edge.label}: ${edge.packets ?? "not counted"}</title>
+      </path>
+      <text x=${tx} y=${ty - 4}>${name}</text>
+      <text x=${tx} y=${ty + 9} class="count">${count}</text>
+    </g>
+  `;
+}
+
+function Box({ node, chosen, choose }: {
+  readonly node: Placed;
+  readonly chosen: boolean;
+  readonly choose: (() => void) | undefined;
+}): VNode {
+  const { x, y, width, height, lines, shape, id } = node;
+  const pressed = (event: KeyboardEvent) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    choose?.();
+  };
+  const can = choose === undefined
+    ? {}
+    : { tabindex: 0, role: "button", "aria-pressed": chosen, onClick: choose, onKeyDown: pressed };
+  const drop = id === "drop" ? "lost" : "";
+  return html`<g class="node ${shape} ${drop} ${chosen ? "chosen" : ""}" aria-label=${id} ...${can}>
+    <rect x=${x} y=${y} width=${width} height=${height} rx=${shape === "box" ? 4 : height / 2} />
+    ${
+    lines.map((line, i) =>
+      html`<text x=${x + width / 2} y=${y + 19 + i * 15} class=${
+        i === 0 ? "name" : ""
+      }>${line}</text>`
+    )
+  }</g>`;
+}
+
+function Entries({ pipe }: { readonly pipe: PipeStatus }): VNode {
+  const rows = [
+    ...pipe.staticEntries.map(({ name, packets, bytes }) => [name, packets, bytes] as const),
+    ["all that matched", pipe.packets, pipe.bytes] as const,
+    ["missed", pipe.missPackets, pipe.missBytes] as const,
+  ];
+  return html`
+    <h2 id="entries">${pipe.name}: ${pipe.entries} entries</h2>
+    <table class="narrow" aria-labelledby="entries">
+      <thead>
+        <tr>
+          <th scope="col">Entry</th>
+          <th scope="col" class="n">Packets</th>
+          <th scope="col" class="n">Octets</th>
+        </tr>
+      </thead>
+      <tbody>${rows.map(([name, packets, bytes]) =>
+        html`
+          <tr>
+            <td>${name}</td>
+            <td class="n">${String(packets)}</td>
+            <td class="n">${String(bytes)}</td>
+          </tr>
+        `
+      )}</tbody>
+    </table>
+  `;
+}

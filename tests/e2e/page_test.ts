@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The page in a headless Chromium, on a running host. Its pictures are kept in build/test/page for people to look at. */
+import assert from "node:assert/strict";
+import { STATUS } from "../support/agent_config.ts";
+import { Browser, type Heard } from "../support/browser.ts";
+import { openRelay } from "../support/ns_relay.ts";
+import { type Stage, story } from "../support/story.ts";
+import { ping } from "../support/traffic.ts";
+import { eventually } from "../support/wait.ts";
+
+const PICTURES = new URL("../../build/test/page/", import.meta.url).pathname;
+const TALL = { width: 1300, height: 1000, dark: false };
+
+interface Reader {
+  readonly browser: Browser;
+  readonly url: string;
+  readonly heard: Heard;
+}
+
+/** A browser at the page of h1. It must not have complained, nor asked anybody else, in the end. */
+async function reading({ world }: Stage, read: (reader: Reader) => Promise<void>): Promise<void> {
+  Deno.mkdirSync(PICTURES, { recursive: true });
+  const socket = world.path("relay");
+  await using relay = await openRelay({ ns: world.ns("h1"), to: STATUS, socket });
+  await using browser = await Browser.start();
+  const heard = await browser.listen();
+  await browser.look(TALL);
+  const url = `http://${relay.address}/`;
+  await read({ browser, url, heard });
+  assert.deepEqual(heard.complaints, []);
+  assert.ok(heard.requests.length > 3);
+  assert.deepEqual(heard.requests.filter((one) => !one.startsWith(url)), []);
+}
+
+/** Until the page's text has this in it; the text. */
+async function shows(browser: Browser, text: RegExp, deadlineMs = 10_000): Promise<string> {
+  let last = "";
+  await eventually(async () => {
+    last = String(await browser.evaluate("document.body.innerText"));
+    return text.test(last);
+  }, { what: `${text} on the page`, deadlineMs, describe: () => last });
+  return last;
+}
+
+story("the page shows what happens on the host, on each of its views", {}, async (stage) => {
+  const { world, startBoth } = stage;
+  await startBoth();
+  await reading(stage, async ({ browser, url }) => {
+    await browser.load(`${url}#now`);
+    await shows(browser, /All is well\. Tunnels that are up: 0\. Peers: 1/);
+    await browser.load(`${url}#events`);
+    await shows(browser, /The agent is ready/);
+
+    const { received, text } = await ping(world, { in: "v1", to: world.vip("h2") }, { count: 5 });
+    assert.equal(received, 5, text);
+    const opened = `${world.vip("h1")} to ${world.vip("h2")}, peer h2, as initiator`;
+    await shows(browser, new RegExp(`A tunnel is up: ${opened}`));
+    await browser.screenshot(`${PICTURES}events.png`);
+
+    await browser.load(`${url}#now`);
+    await shows(browser, /All is well\. Tunnels that are up: 1/);
+    await ping(world, { in: "v1", to: world.vip("h2") }, { count: 30, interval: 0.1 });
+    await browser.screenshot(`${PICTURES}now.png`);
+    await browser.look({ ...TALL, dark: true });
+    await browser.screenshot(`${PICTURES}now-dark.png`);
+    await browser.look(TALL);
+
+    await browser.load(`${url}#pipes`);
+    await shows(browser, /PSP_DECRYPT/);
+    const pinging = ping(world, { in: "v1", to: world.vip("h2") }, { count: 30, interval: 0.1 });
+    await eventually(
+      async () =>
+        await browser.evaluate("document.querySelectorAll('.edge.busy').length") as number >= 4,
+      { what: "edges on which packets pass" },
+    );
+    await browser.screenshot(`${PICTURES}pipes.png`);
+    await pinging;
+
+    await browser.load(`${url}#tunnels`);
+    await shows(browser, new RegExp(`${world.vip("h2")}\\s+up`));
+    await browser.evaluate("document.querySelector('button.link').click()");
+    await shows(browser, /this host asked/);
+    await browser.screenshot(`${PICTURES}tunnels.png`);
+    await browser.evaluate(`{
+      const input = document.querySelector("input[type=search]");
+      input.value = "10.99.";
+      input.dispatchEvent(new InputEvent("input", { bubbles: true }));
+    }`);
+    await shows(browser, /No tunnels/);
+  });
+});
+
+story("the page says what is wrong, and what to do about it", {}, async (stage) => {
+  const { world, startBoth } = stage;
+  const { h2 } = await startBoth();
+  await reading(stage, async ({ browser, url }) => {
+    await browser.load(`${url}#now`);
+    await shows(browser, /All is well/);
+    await h2.end("SIGKILL");
+    const pinging = ping(world, { in: "v1", to: world.vip("h2") }, { count: 60, interval: 0.1 });
+    const text = await shows(browser, /Exchanges with h2 fail: .*\n?.*doctor/, 20_000);
+    assert.match(text, /Dropped since the start\s+Reason\s+Packets/);
+    await browser.screenshot(`${PICTURES}failing.png`);
+    await pinging;
+  });
+});
+
+story("the page is for keyboards too", {}, async (stage) => {
+  await stage.startBoth();
+  await reading(stage, async ({ browser, url }) => {
+    await browser.load(`${url}#now`);
+    await shows(browser, /All is well/);
+    // From link to link, and into each view by Enter.
+    for (const view of ["now", "pipes", "tunnels", "events"]) {
+      await browser.press("Tab");
+      assert.equal(await browser.evaluate("document.activeElement.hash"), `#${view}`);
+      await browser.press("Enter");
+      await eventually(
+        async () =>
+          await browser.evaluate("document.querySelector('[aria-current]').hash") === `#${view}`,
+        { what: `the view ${view}` },
+      );
+    }
+    await browser.load(`${url}#pipes`);
+    await shows(browser, /PSP_DECRYPT/);
+    await browser.evaluate("document.querySelector('[aria-label=ROOT][role=button]').focus()");
+    await browser.press("Enter");
+    await shows(browser, /ROOT: \d+ entries/);
+  });
+});
