@@ -89,7 +89,6 @@ prepare() {
 	printf '%-5s FAILED: %s\n' "$name" "$*"
 	failed=$((failed + 1))
 }
-prepare page tools/page.sh
 prepare build make -s -C c-shim -j "$(nproc)"
 prepare types "$deno" check --quiet .
 

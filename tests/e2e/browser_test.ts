@@ -6,6 +6,7 @@ import { createHash, X509Certificate } from "node:crypto";
 import { Lab } from "../rpc/lab.ts";
 import { STATUS, world } from "../rpc/status_lab.ts";
 import { Browser } from "../support/browser.ts";
+import { buildPage } from "../support/page.ts";
 import { eventually } from "../support/wait.ts";
 
 const TOKEN = "0123456789abcdef";
@@ -34,6 +35,7 @@ Deno.test("a browser that resumes its TLS session reads the status with the toke
 });
 
 Deno.test("the page over TLS asks for the token, keeps it in memory only, and then shows the host", async () => {
+  await buildPage();
   using lab = await Lab.make(["h1"]);
   const [tls, tokenFile] = [lab.files("h1"), `${lab.dir}/token`];
   Deno.writeTextFileSync(tokenFile, TOKEN);

@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { STATUS } from "../support/agent_config.ts";
 import { Browser, type Heard } from "../support/browser.ts";
 import { openRelay } from "../support/ns_relay.ts";
+import { buildPage } from "../support/page.ts";
 import { type Stage, story } from "../support/story.ts";
 import { ping } from "../support/traffic.ts";
 import { eventually } from "../support/wait.ts";
@@ -20,6 +21,7 @@ interface Reader {
 
 /** A browser at the page of h1. It must not have complained, nor asked anybody else, in the end. */
 async function reading({ world }: Stage, read: (reader: Reader) => Promise<void>): Promise<void> {
+  await buildPage();
   Deno.mkdirSync(PICTURES, { recursive: true });
   const socket = world.path("relay");
   await using relay = await openRelay({ ns: world.ns("h1"), to: STATUS, socket });

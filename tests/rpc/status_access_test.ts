@@ -9,6 +9,7 @@ import { Code, type ConnectError } from "@connectrpc/connect";
 import { openStatusClient } from "../../src/rpc/status_client.ts";
 import { Lab } from "./lab.ts";
 import { curl, source, STATUS, world } from "./status_lab.ts";
+import { buildPage } from "../support/page.ts";
 
 Deno.test("a name that is not ours is not served on loopback", async () => {
   await using w = await world();
@@ -261,6 +262,7 @@ Deno.test("a stranger whose body comes after its refusal is refused, and does no
 });
 
 Deno.test("the page needs no credentials, runs nothing but its own, and its calls need them", async () => {
+  await buildPage();
   using lab = await Lab.make(["h1"]);
   const tokenFile = `${lab.dir}/token`;
   Deno.writeTextFileSync(tokenFile, "0123456789abcdef");
