@@ -30,6 +30,13 @@ export interface PeerCalls {
     notice: Notice,
     options: Omit<CallOptions, "signal">,
   ): Promise<{ readonly bootEpoch: bigint }>;
+  /** See `TunnelClient.notifyAt`. */
+  notifyAt(
+    peer: string,
+    address: string,
+    notice: Notice,
+    options: Omit<CallOptions, "signal">,
+  ): Promise<{ readonly bootEpoch: bigint }>;
 }
 
 /** Why what belongs to a call ends with it; one for all, because a fresh error costs its stack trace. */
@@ -76,5 +83,11 @@ export function withDeadlines(
       ),
     notify: (peer, notice, { timeoutMs }) =>
       within(timeoutMs, (signal) => client.notify(peer, notice, { timeoutMs, signal }), () => {}),
+    notifyAt: (peer, address, notice, { timeoutMs }) =>
+      within(
+        timeoutMs,
+        (signal) => client.notifyAt(peer, address, notice, { timeoutMs, signal }),
+        () => {},
+      ),
   };
 }

@@ -33,6 +33,7 @@ import { KeyShares, SpiSource } from "./spis.ts";
 import { Restore, Ticker } from "./ticker.ts";
 import { isLive } from "./tunnel.ts";
 import { TunnelTable } from "./tunnel_table.ts";
+import { Whereabouts } from "./whereabouts.ts";
 
 /** The part of the plane that the core uses. */
 export type CorePlane =
@@ -154,10 +155,23 @@ export function createCore(powers: Powers): Core {
     onConfirmed: (tunnel, spi) => notices.confirm(tunnel, spi),
     onChange: (tunnel) => recorder.changed(tunnel),
   });
+  const whereabouts = new Whereabouts({
+    bootEpoch,
+    peers,
+    epochs,
+    calls,
+    scheduler,
+    clock,
+    tasks,
+    counters,
+    events,
+    log,
+  });
   const initiator = new Initiator({
     config,
     bootEpoch,
     calls,
+    whereabouts,
     scheduler,
     onAnswered: (seconds) => latencies.exchange.observe(seconds),
     peers,
@@ -259,6 +273,7 @@ export function createCore(powers: Powers): Core {
       lines.forget(peer);
       gate.forget(peer);
       epochs.forget(peer);
+      whereabouts.forget(peer);
     },
   });
   const restore = new Restore({ config, peers, store, table, misses, clock, counters, log });
@@ -313,8 +328,30 @@ export function createCore(powers: Powers): Core {
     bootEpoch,
     scheduler,
     handler: {
-      newTunnel: async (peer, request) => await responder.newTunnel(peer, request),
-      notify: async (peer, notice) => await noticeHandler.notify(peer, notice),
+      newTunnel: async (peer, request, from) => {
+        const { bootEpoch: epoch, tunnels } = request;
+        const pips = new Set(tunnels.map(({ reverse }) => reverse.pip));
+        const doubts = [...pips].flatMap((pip) =>
+          whereabouts.doubt(peer, { epoch, pip, from }) ?? []
+        );
+        // Nobody waits who need not: what comes later must not be answered earlier.
+        if (doubts.length > 0) {
+          await Promise.all(doubts).catch((error) => {
+            for (const { reverse } of tunnels) reverse.key.wipe();
+            throw error;
+          });
+        }
+        const reply = responder.newTunnel(peer, request);
+        whereabouts.settle(peer, from);
+        return await reply;
+      },
+      notify: async (peer, notice, from) => {
+        const doubt = whereabouts.doubt(peer, { epoch: notice.bootEpoch, pip: undefined, from });
+        if (doubt !== undefined) await doubt;
+        const answer = noticeHandler.notify(peer, notice);
+        whereabouts.settle(peer, from);
+        return await answer;
+      },
     },
     onEvent: (event) => {
       try {

@@ -267,6 +267,6 @@ function prefixOf(vip: string): Prefix {
 }
 
 /** The host of "host:port", without the brackets of IPv6. */
-function hostOf(svcAddress: string): string {
+export function hostOf(svcAddress: string): string {
   return svcAddress.replace(/:\d*$/, "").replace(/^\[(.*)\]$/, "$1");
 }

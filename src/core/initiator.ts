@@ -48,6 +48,7 @@ import { moreUrgent, type Scheduler, type Slot, type Work } from "./scheduler.ts
 import type { Derived, KeyShares, SpiSource } from "./spis.ts";
 import { isAsking, isLive, isUnheard, offerOf, type Rx, type State } from "./tunnel.ts";
 import type { Tunnel, TunnelTable } from "./tunnel_table.ts";
+import type { Whereabouts } from "./whereabouts.ts";
 
 /** A request and what it offers. */
 interface Asking {
@@ -69,6 +70,7 @@ export interface InitiatorOptions extends OutcomesOptions, CallPowers {
   readonly spis: Pick<SpiSource, "derive">;
   readonly shares: KeyShares;
   readonly watch: Pick<PeerWatch, "hear">;
+  readonly whereabouts: Pick<Whereabouts, "doubt">;
 }
 
 /** The asking side. */
@@ -310,6 +312,16 @@ export class Initiator {
       return undefined;
     }
     const { reply } = result;
+    const doubt = this.#doubt(line.peer, reply);
+    if (doubt !== undefined) {
+      try {
+        await doubt;
+      } catch (cause) {
+        wipeKeys(reply);
+        this.#outcomes.fail(line, { offers, error: ExchangeError.from(cause), maybe: true });
+        return undefined;
+      }
+    }
     if (!this.#options.watch.hear(line.peer, reply.bootEpoch)) {
       wipeKeys(reply);
       const error = new ExchangeError("aborted", "the answer is of an earlier start");
@@ -344,6 +356,13 @@ export class Initiator {
       if (outcome !== undefined && !isOver) this.#outcomes.settle(offer, { outcome, reply });
     }
     return undefined;
+  }
+
+  /** Whether an answer comes from where its sender was; undefined: there is no doubt. */
+  #doubt(peer: string, { bootEpoch: epoch, outcomes }: NewTunnelReply): Promise<void> | undefined {
+    const given = outcomes.find((outcome) => outcome.ok);
+    const pip = given?.ok ? given.params.pip : undefined;
+    return this.#options.whereabouts.doubt(peer, { epoch, pip, from: undefined });
   }
 
   /** For `#again`, with a share of its keys of its own. */

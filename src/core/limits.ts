@@ -167,6 +167,17 @@ export const STALE_FUTURE_MS = 15_000;
 /** An epoch is the wall clock of a start or later; clocks of hosts may differ by this much. */
 export const CLOCKS_DIFFER_MS = 60 * 60_000;
 
+// ---- where peers are -------------------------------------------------------------------------------
+
+/** How long whoever was at a place before has to answer. */
+export const PLACE_TIMEOUT_MS = 2000;
+/** How long what was found stands, whoever says the same again. */
+export const VERDICT_MS = 10_000;
+/** Between two questions about one peer, at least. */
+export const ASK_AGAIN_MS = 1000;
+/** Places that are remembered of one peer. */
+export const MAX_PLACES = 8;
+
 // ---- notices ---------------------------------------------------------------------------------------
 
 /** At most one notice per peer in this time. */

@@ -255,22 +255,32 @@ export class Epochs {
   readonly #known = new Map<string, { epoch: bigint; heardAt: number }>();
 
   /**
-   * What a message with `epoch` says about its sender. A stale one changes nothing. `now` never steps, `wallMs` is
-   * this host's clock, which may be the wrong one: an epoch of the future is no reason to refuse a peer.
+   * What a message with `epoch` says about its sender. `now` never steps, `wallMs` is this host's clock, which may be
+   * the wrong one: an epoch of the future is no reason to refuse a peer.
    */
-  observe(
+  news(
     peer: string,
     epoch: bigint,
     { now, wallMs }: { readonly now: number; readonly wallMs: number },
   ): EpochNews {
     const known = this.#known.get(peer);
-    if (known !== undefined && epoch < known.epoch) {
+    if (known === undefined) return "first";
+    if (epoch < known.epoch) {
       const isFuture = known.epoch > BigInt(Math.floor(wallMs + CLOCKS_DIFFER_MS));
       if (now - known.heardAt < (isFuture ? STALE_FUTURE_MS : STALE_MS)) return "stale";
     }
-    this.#known.set(peer, { epoch, heardAt: now });
-    if (known === undefined) return "first";
     return known.epoch === epoch ? "same" : "new";
+  }
+
+  /** The same, and remembers it; a stale one changes nothing. */
+  observe(
+    peer: string,
+    epoch: bigint,
+    at: { readonly now: number; readonly wallMs: number },
+  ): EpochNews {
+    const news = this.news(peer, epoch, at);
+    if (news !== "stale") this.#known.set(peer, { epoch, heardAt: at.now });
+    return news;
   }
 
   /** The peer is gone: if it comes again, nothing is held against its epoch. */

@@ -43,6 +43,8 @@ export const AGENT_COUNTERS = {
     "tunnels refused: the peer asks for more in clear text than psp.max_crypt_offset",
   "refused-version": "requests without a version in common",
   "refused-epoch": "messages from an earlier start of the peer",
+  "refused-clone": "messages refused: their sender's identity answers at another address too",
+  "refused-pip": "messages refused: the outer address in them is another peer's",
   "refused-rate": "requests and notices beyond a rate limit",
   "refused-request": "requests or tunnels that are malformed",
   "peer-restarts": "new boot epochs seen",

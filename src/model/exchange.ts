@@ -53,14 +53,24 @@ export interface TunnelClient {
     notice: Notice,
     options: CallOptions,
   ): Promise<{ readonly bootEpoch: bigint }>;
+  /** The same over a connection of its own to an address: whether the peer is there (still). */
+  notifyAt(
+    peer: string,
+    address: string,
+    notice: Notice,
+    options: CallOptions,
+  ): Promise<{ readonly bootEpoch: bigint }>;
   /** Whether a call would find a connection that stands; without one it costs a handshake first. */
   isConnected?(peer: string): boolean;
 }
 
-/** From other agents; `peer` is the configured id that the caller's certificate proved. Throws `ExchangeError`. */
+/**
+ * From other agents; `peer` is the configured id that the caller's certificate proved, `from` the address of its
+ * connection, where that is known. Throws `ExchangeError`.
+ */
 export interface TunnelHandler {
-  newTunnel(peer: string, request: NewTunnelRequest): Promise<NewTunnelReply>;
-  notify(peer: string, notice: Notice): Promise<{ readonly bootEpoch: bigint }>;
+  newTunnel(peer: string, request: NewTunnelRequest, from?: string): Promise<NewTunnelReply>;
+  notify(peer: string, notice: Notice, from?: string): Promise<{ readonly bootEpoch: bigint }>;
 }
 
 /** How an exchange fails, in the words in which a tunnel's outcome is coded too. */

@@ -18,6 +18,7 @@ import {
 } from "@connectrpc/connect";
 import { createTransport } from "@connectrpc/connect/protocol-connect";
 import type { TLSSocket } from "node:tls";
+import { parseHostPort } from "../config/addresses.ts";
 import { ConfigError } from "../config/config.ts";
 import { type CallOptions, ExchangeError, type TunnelClient } from "../model/exchange.ts";
 import type { Descriptors } from "./descriptors.ts";
@@ -298,6 +299,32 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
         callOptions,
       );
       return { bootEpoch };
+    },
+    async notifyAt(peer, address, notice, callOptions) {
+      const known = peers(peer);
+      if (known === undefined || isDenied(peer, "", trust)) {
+        throw new ExchangeError("not_found", `Cannot call "${peer}": no such peer`);
+      }
+      const { port } = parseHostPort(known.svcAddress);
+      const host = address.includes(":") ? `[${address}]` : address;
+      const there = { id: peer, svcAddress: `${host}:${port}` };
+      // What it proves there is not what the connection to the peer proves: its own books are not touched.
+      const line = openLine(options, there, {
+        trust: () => trust,
+        events,
+        presented: new Map(),
+        keyExchanges: new Map(),
+        first: new FirstOver(),
+        onGone: () => {},
+      });
+      try {
+        const { bootEpoch } = await line.call.notify(noticeToProto(notice), callOptions);
+        return { bootEpoch };
+      } catch (error) {
+        throw fromConnect(explain(error, { id: peer, line, signal: callOptions.signal }));
+      } finally {
+        line.connection.close("the question was asked");
+      }
     },
     isConnected: (peer) => lines.get(peer)?.connection.warm ?? false,
     setTrust(nextTrust, ids = [...lines.keys()]) {

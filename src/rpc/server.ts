@@ -14,7 +14,7 @@ import type { Descriptors } from "./descriptors.ts";
 import type { Proof } from "./proof.ts";
 import { runtimeRefusal } from "./tls.ts";
 import type { TlsStore } from "./tls_store.ts";
-import { CALLER, callerGate, tunnelRoutes } from "./tunnel_service.ts";
+import { CALLER, callerGate, FROM, tunnelRoutes } from "./tunnel_service.ts";
 
 /** What the server needs. Without `tls`, `insecure` must be true. */
 export interface RpcServerOptions {
@@ -73,6 +73,8 @@ const IDLE_PER_ADDRESS = 16;
 
 interface Known {
   readonly proof: Proof;
+  /** Where it comes from. */
+  readonly address: string;
   identity: Identity;
 }
 
@@ -85,7 +87,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   const presented = new Map<string, string>();
   const accept = (carrier: Carrier, proof: Proof | undefined, address: string): Accepted => {
     if (proof === undefined) return options.tls === undefined ? {} : "refused";
-    const entry = { proof, identity: identityOf(proof, trust) };
+    const entry = { proof, identity: identityOf(proof, trust), address };
     // Denied ends here; a stranger with a good certificate is told so in the protocol he speaks.
     if (!entry.identity.ok && entry.identity.reason === "denied-identity") {
       events.count("denied-identity");
@@ -104,7 +106,11 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   };
   const serve = connectNodeAdapter({
     routes: tunnelRoutes(options.handler, events),
-    contextValues: (request) => createContextValues().set(CALLER, callerOf(request)),
+    contextValues: (request) =>
+      createContextValues().set(CALLER, callerOf(request)).set(
+        FROM,
+        known.get(carrierOf(request))?.address,
+      ),
     requestGate: callerGate(events),
     readMaxBytes: options.maxMessageBytes,
     writeMaxBytes: options.maxMessageBytes,

@@ -30,6 +30,12 @@ export const CALLER: ContextKey<Identity> = createContextKey<Identity>({
   message: "The connection proves no identity",
 }, { description: "caller" });
 
+/** The address that the call comes from; undefined: not known. Set for each request by the server. */
+export const FROM: ContextKey<string | undefined> = createContextKey<string | undefined>(
+  undefined,
+  { description: "where the caller is" },
+);
+
 /** The routes. Throws `ConnectError` with the code that fits; anything else becomes `internal`. */
 export function tunnelRoutes(
   handler: TunnelHandler,
@@ -41,7 +47,7 @@ export function tunnelRoutes(
         const peer = requirePeer(context);
         const reply = await guarded(events, async () => {
           const request = requestFromProto(message);
-          return replyToProto(await handler.newTunnel(peer, request));
+          return replyToProto(await handler.newTunnel(peer, request, context.values.get(FROM)));
         });
         if (context.signal.aborted) {
           wipeReply(reply);
@@ -55,7 +61,8 @@ export function tunnelRoutes(
         const peer = requirePeer(context);
         const { bootEpoch } = await guarded(
           events,
-          async () => await handler.notify(peer, noticeFromProto(message)),
+          async () =>
+            await handler.notify(peer, noticeFromProto(message), context.values.get(FROM)),
         );
         return create(NotifyResponseSchema, { bootEpoch });
       },

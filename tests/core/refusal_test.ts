@@ -238,7 +238,7 @@ Deno.test("more requests than the rate allows are refused, and no other peer suf
     assert.equal(await code(handler.newTunnel("h2", asked())), "resource_exhausted");
   }
   assert.equal(w.host(1).counter("refused-rate"), 2n);
-  const other = request([offer("10.3.0.1", "10.1.0.1")]);
+  const other = request([offer("10.3.0.1", "10.1.0.1", { pip: "192.0.2.3" })]);
   assert.equal(await code(handler.newTunnel("h3", other)), "ok");
   await w.clock.advance(1000);
   const later = request([offer("10.2.0.1", "10.1.0.1")]);

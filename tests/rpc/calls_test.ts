@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import * as net from "node:net";
 import { createClient } from "@connectrpc/connect";
-import { ExchangeError } from "../../src/model/exchange.ts";
+import { ExchangeError, type TunnelHandler } from "../../src/model/exchange.ts";
 import {
   createConnectTransport,
   createGrpcTransport,
@@ -45,6 +45,30 @@ Deno.test("a peer's request reaches the handler with the identity of its certifi
   );
   assert.deepEqual(handler.notices[0]?.notice.unknownSpis, [7]);
   assert.equal(server.connections(), 1, "both calls on one connection");
+});
+
+Deno.test("a peer is asked at an address, where it must prove who it is, and the handler learns from where", async () => {
+  using lab = await Lab.make();
+  const from: (string | undefined)[] = [];
+  const handler: TunnelHandler = {
+    newTunnel: () => Promise.reject(new Error("nobody asks for one")),
+    notify(_peer, _notice, address) {
+      from.push(address);
+      return Promise.resolve({ bootEpoch: 78n });
+    },
+  };
+  await using server = await start({ tls: lab.store("h2"), handler, listen: "0.0.0.0:0" });
+  await using other = await start({ tls: lab.store("h3"), listen: "127.0.0.1:0" });
+  const notice = { bootEpoch: 42n, unknownSpis: [], closed: [], draining: false };
+  using client = clientOf(server, { tls: lab.store("h1") });
+  assert.deepEqual(await client.notifyAt("h2", "127.0.0.2", notice, CALL), { bootEpoch: 78n });
+  assert.deepEqual(from, ["127.0.0.1"]);
+  assert.equal(client.isConnected?.("h2"), false, "it is no connection to the peer");
+  const code = (call: Promise<unknown>) => call.then(() => "ok", ({ code }) => code);
+  assert.equal(await code(client.notifyAt("h9", "127.0.0.1", notice, CALL)), "not_found");
+  using strange = clientOf(other, { tls: lab.store("h1") });
+  assert.equal(await code(strange.notifyAt("h2", "127.0.0.1", notice, CALL)), "unauthenticated");
+  assert.equal(await code(strange.notifyAt("h2", "127.0.0.9", notice, CALL)), "unavailable");
 });
 
 Deno.test("a full batch of IPv6 tunnels fits into one message", async () => {

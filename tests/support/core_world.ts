@@ -33,9 +33,11 @@ export class Host {
   core: Core;
   store: SaStore;
   #alive = true;
-  #starts = 0;
+  #starts: number;
 
-  constructor(readonly world: World, readonly n: number, readonly config: Config) {
+  /** `starts`: how often it was started before: with it no two derive the same keys. */
+  constructor(readonly world: World, readonly n: number, readonly config: Config, starts = 0) {
+    this.#starts = starts;
     this.store = this.openStore();
     this.flows = this.#plane();
     this.core = this.#assemble();
@@ -69,7 +71,7 @@ export class Host {
   }
 
   begin(): void {
-    this.world.network.attach(this.id, this.core.handler);
+    this.world.network.attach(this.id, this.core.handler, this.config.pip);
     this.core.start();
   }
 
@@ -143,6 +145,7 @@ export class Host {
       client: {
         newTunnel: (...args) => living(client.newTunnel(...args)),
         notify: (...args) => living(client.notify(...args)),
+        notifyAt: (...args) => living(client.notifyAt(...args)),
       },
       store: this.store,
       clock: {

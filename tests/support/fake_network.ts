@@ -36,6 +36,8 @@ export interface Passed {
 /** All hosts of a test. */
 export class FakeNetwork {
   readonly #handlers = new Map<string, TunnelHandler>();
+  /** By "id address": who answers there, whomever calls to the id reach. */
+  readonly #places = new Map<string, TunnelHandler>();
   readonly requests: Passed[] = [];
   readonly replies: { readonly requestId: string; readonly content: string }[] = [];
   readonly notices: { readonly from: string; readonly to: string; readonly notice: Notice }[] = [];
@@ -53,10 +55,17 @@ export class FakeNetwork {
 
   constructor(readonly clock: Clock, readonly random: Random) {}
 
-  /** Joins or replaces a host; undefined: it is down. */
-  attach(id: string, handler: TunnelHandler | undefined): void {
-    if (handler === undefined) this.#handlers.delete(id);
-    else this.#handlers.set(id, handler);
+  /** Joins or replaces a host; undefined: it is down, wherever it was. */
+  attach(id: string, handler: TunnelHandler | undefined, address?: string): void {
+    if (handler === undefined) {
+      this.#handlers.delete(id);
+      for (const place of this.#places.keys()) {
+        if (place.startsWith(`${id} `)) this.#places.delete(place);
+      }
+    } else {
+      this.#handlers.set(id, handler);
+      if (address !== undefined) this.#places.set(`${id} ${address}`, handler);
+    }
   }
 
   /** The client of a host. */
@@ -72,6 +81,14 @@ export class FakeNetwork {
         return await this.#newTunnel({ from, to, request, options });
       },
       notify: (to, notice, options) => this.#notify({ from, to, notice, options }),
+      notifyAt: async (to, address, notice, options) => {
+        const handler = this.#places.get(`${to} ${address}`);
+        if (handler === undefined) {
+          throw new ExchangeError("unavailable", `${to} is not at ${address}`);
+        }
+        await this.#travel({ kind: "request", from, to, n: this.#n++ }, options);
+        return await handler.notify(from, notice);
+      },
     };
   }
 

@@ -120,6 +120,14 @@ export class Wire {
         }, { once: true });
         this.#send({ from, to, body, life }, made);
       });
+    const notify: TunnelClient["notify"] = (to, notice, options) =>
+      call(to, { kind: "notice", notice }, {
+        options,
+        read: (answer) => {
+          if (answer.kind !== "answer") throw new ExchangeError("internal", "no answer");
+          return { bootEpoch: answer.bootEpoch };
+        },
+      });
     return {
       newTunnel: (to, request, options) =>
         call(to, { kind: "request", request: copyRequest(request) }, {
@@ -129,14 +137,9 @@ export class Wire {
             return answer.reply;
           },
         }),
-      notify: (to, notice, options) =>
-        call(to, { kind: "notice", notice }, {
-          options,
-          read: (answer) => {
-            if (answer.kind !== "answer") throw new ExchangeError("internal", "no answer");
-            return { bootEpoch: answer.bootEpoch };
-          },
-        }),
+      notify,
+      // No host is ever anywhere else.
+      notifyAt: (to, _address, notice, options) => notify(to, notice, options),
     };
   }
 
