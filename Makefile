@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help deps shim page binary gen ok test test-world demo bench bench-path bench-plane bench-fleet explore fuzz soak fmt clean distclean
+.PHONY: help deps shim page binary gen ok test test-world demo bench bench-path bench-plane bench-fleet bench-fleet-sim explore fuzz soak fmt clean distclean
 
 deno := .toolchain/bin/deno
 export DENO_DIR := $(CURDIR)/.toolchain/cache
@@ -57,7 +57,7 @@ bench: ## figures: latency, throughput, exchanges per second
 	@tools/deps.sh npm build net bench
 	@$(MAKE) --no-print-directory -s -C c-shim
 	@exec tools/lock.sh exclusive sh -c \
-		'for f in $(filter-out bench/fleet.ts,$(wildcard bench/*.ts)); do echo "== $$f"; $(deno) task --quiet bench "$$f" || exit 1; done'
+		'for f in $(filter-out bench/fleet.ts bench/fleet_sim.ts,$(wildcard bench/*.ts)); do echo "== $$f"; $(deno) task --quiet bench "$$f" || exit 1; done'
 
 bench-path: ## the packet path beside a cable, WireGuard, Nebula and OpenVPN (ROUNDS=1: a trial)
 	@tools/deps.sh npm build net
@@ -76,6 +76,11 @@ bench-fleet: ## one agent among ten thousand peers: cold start, rotation, restor
 	@tools/deps.sh npm build net
 	@$(MAKE) --no-print-directory -s -C c-shim
 	@exec tools/lock.sh exclusive $(deno) run -A --quiet --cached-only --no-check bench/fleet.ts
+
+bench-fleet-sim: ## ten thousand agents in one process, on a virtual clock: minutes to hours (SIM="--hosts=1000")
+	@tools/deps.sh npm
+	@tools/lock.sh shared $(deno) run -A --quiet --cached-only --no-check --v8-flags=--max-old-space-size=12000 \
+		bench/fleet_sim.ts $(or $(SIM),--hosts=10000)
 
 explore: ## everything that may happen to two hosts, as far as MINUTES=10 go, on every processor
 	@tools/deps.sh npm
