@@ -207,6 +207,7 @@ export function createCore(powers: Powers): Core {
     plane,
     table,
     lines,
+    scheduler,
     clock,
     random,
     counters,
@@ -269,17 +270,27 @@ export function createCore(powers: Powers): Core {
       memory.forget(peer);
       initiator.forget(peer);
       notices.forget(peer);
-      rotation.forget(peer);
       lines.forget(peer);
       gate.forget(peer);
       epochs.forget(peer);
       whereabouts.forget(peer);
     },
   });
-  const restore = new Restore({ config, peers, store, table, misses, clock, counters, log });
+  const restore = new Restore({
+    config,
+    peers,
+    store,
+    table,
+    misses,
+    scheduler,
+    clock,
+    counters,
+    log,
+  });
   const ticker = new Ticker({
     table,
     scheduler,
+    slices: [() => rotation.slice(), () => restore.slice()],
     duties: [
       () => moves.tick(),
       () => rotation.tick(),

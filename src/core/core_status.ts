@@ -11,13 +11,14 @@ import type {
   TunnelQuery,
   TunnelView,
 } from "../model/status.ts";
+import type { PeerConfig } from "../config/config.ts";
 import type { Peers } from "./directory.ts";
 import { STATUS_LOOKS } from "./limits.ts";
 import type { Epochs, PeerLines } from "./peer.ts";
 import type { Rotation } from "./rotation.ts";
 import { type Closed, isUnheard, newestRx, type Rx, type State, type Tx } from "./tunnel.ts";
+import { firstWhere } from "./sorted.ts";
 import type { Tunnel, TunnelTable } from "./tunnel_table.ts";
-import { pairKey } from "../model/sa.ts";
 
 /** The parts of `StatusView` that the core knows. */
 export type CoreStatus = Pick<
@@ -38,7 +39,7 @@ export interface CoreViewsOptions {
   readonly table: TunnelTable;
   readonly lines: PeerLines;
   readonly rotation: Pick<Rotation, "view">;
-  readonly peers: Pick<Peers, "all" | "count">;
+  readonly peers: Pick<Peers, "all" | "count" | "each" | "get">;
   readonly epochs: Pick<Epochs, "of">;
   readonly counters: Pick<Counters, "snapshot">;
   readonly clock: Clock;
@@ -49,7 +50,6 @@ export class CoreViews {
   readonly #options: CoreViewsOptions;
   readonly #table: TunnelTable;
   readonly #startedAtMs: number;
-  #sorted: { readonly membership: number; readonly keys: readonly string[] } | undefined;
   draining = false;
 
   constructor(options: CoreViewsOptions) {
@@ -59,52 +59,53 @@ export class CoreViews {
   }
 
   status({ maxPeers = Infinity }: StatusQuery = {}): CoreStatus {
-    const tunnels = { opening: 0, up: 0, rekeying: 0, failed: 0, unconfirmed: 0 };
     let looks = STATUS_LOOKS;
-    for (const tunnel of this.#table.all()) {
-      if (isUnheard(tunnel.state) && looks-- > 0) this.#table.look(tunnel);
-      const { state } = tunnel;
-      if (state.kind !== "closed") tunnels[shown(state)]++;
+    for (const tunnel of this.#table.census.unheard()) {
+      if (looks-- === 0) break;
+      this.#table.look(tunnel);
     }
     return {
       bootEpoch: this.#options.bootEpoch,
       startedAtMs: this.#startedAtMs,
       peers: this.#peers(maxPeers),
       peersTotal: this.#options.peers.count,
-      tunnels,
+      tunnels: this.#table.census.counts,
       counters: this.#options.counters.snapshot(),
       rotation: this.#options.rotation.view(),
       draining: this.draining,
     };
   }
 
-  /** Sorted by (peer, localVip, remoteVip). `after` is the `pageKey` of the last one before. */
+  /** Sorted by (peer, localVip, remoteVip). `after`: "peer localVip remoteVip" of the last one before. */
   tunnels(query: TunnelQuery): readonly TunnelView[] {
     const page: TunnelView[] = [];
-    const keys = this.#keys();
-    for (let i = query.after === undefined ? 0 : firstAfter(keys, query.after);; i++) {
-      const [peer, localVip = "", remoteVip = ""] = keys[i]?.split(" ") ?? [];
-      if (peer === undefined || page.length >= query.limit) return page;
-      if (query.peer !== undefined && query.peer !== peer) continue;
-      if (query.contains !== undefined && !keys[i]?.includes(query.contains)) continue;
-      const tunnel = this.#table.get(pairKey({ localVip, remoteVip }));
-      if (tunnel !== undefined && isUnheard(tunnel.state)) this.#table.look(tunnel);
-      const view = tunnel && this.#view(tunnel);
-      if (view !== undefined) page.push(view);
+    const [from = "", ...pair] = query.after?.split(" ") ?? [];
+    const after = pair.join(" ");
+    const peers = query.peer === undefined ? this.#table.peersFrom(from) : [query.peer];
+    for (const peer of peers) {
+      if (peer < from) continue;
+      const tunnels = this.#table.sortedOfPeer(peer);
+      let i = peer === from ? firstWhere(tunnels, ({ key }) => key > after) : 0;
+      for (; i < tunnels.length; i++) {
+        if (page.length >= query.limit) return page;
+        const tunnel = tunnels[i];
+        const { contains = "" } = query;
+        if (!`${peer} ${tunnel?.key}`.includes(contains)) continue;
+        if (tunnel !== undefined && isUnheard(tunnel.state)) this.#table.look(tunnel);
+        const view = tunnel && this.#view(tunnel);
+        if (view !== undefined) page.push(view);
+      }
+      if (page.length >= query.limit) return page;
     }
+    return page;
   }
 
   /** In the order of the configuration; where not all are wanted, those that fail come first. */
   #peers(most: number): PeerView[] {
     const { peers, epochs, clock, lines } = this.#options;
     if (most === 0) return [];
-    const all = peers.all();
     const now = clock.now();
-    const shown = all.length <= most ? all : firstOf(
-      all,
-      most,
-      ({ id }) => lines.of(id).backOff.circuit(now) !== "closed",
-    );
+    const shown = peers.count <= most ? peers.all() : this.#first(most);
     return shown.map(({ id, svcAddress, vips }) => {
       const { backOff, lastError } = lines.of(id);
       const at = backOff.nextAttemptAt(now);
@@ -117,9 +118,25 @@ export class CoreViews {
         lastError,
         ...(at === undefined ? {} : { nextAttemptAtMs: this.#wall(at) }),
         bootEpoch: epochs.of(id),
-        tunnels: this.#table.ofPeer(id).filter(({ state }) => state.kind !== "closed").length,
+        tunnels: this.#table.countOfPeer(id),
       };
     });
+  }
+
+  /** So many, without a look at the others. */
+  #first(most: number): readonly PeerConfig[] {
+    const { peers, lines } = this.#options;
+    const shown = new Set<PeerConfig>();
+    for (const id of lines.failing()) {
+      if (shown.size === most) break;
+      const peer = peers.get(id);
+      if (peer !== undefined) shown.add(peer);
+    }
+    for (const peer of peers.each()) {
+      if (shown.size === most) break;
+      shown.add(peer);
+    }
+    return [...shown];
   }
 
   #view({ pair, peer, state, lastError }: Tunnel): TunnelView | undefined {
@@ -144,42 +161,9 @@ export class CoreViews {
     const { clock } = this.#options;
     return Math.round(clock.wallMs() + at - clock.now());
   }
-
-  #keys(): readonly string[] {
-    const { membership } = this.#table;
-    if (this.#sorted?.membership !== membership) {
-      this.#sorted = { membership, keys: [...this.#table.all()].map(pageKey).sort() };
-    }
-    return this.#sorted.keys;
-  }
 }
 
 /** A tunnel is not up, nor only rekeying, while nobody knows whether its other end is there. */
 function shown(state: Exclude<State, Closed>): TunnelView["state"] {
   return isUnheard(state) ? "unconfirmed" : state.kind;
-}
-
-/** Where a tunnel stands in the order of pages: "peer localVip remoteVip". */
-function pageKey({ peer, pair }: Pick<Tunnel, "peer" | "pair">): string {
-  return `${peer} ${pairKey(pair)}`;
-}
-
-function firstAfter(keys: readonly string[], after: string): number {
-  let [low, high] = [0, keys.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((keys[middle] ?? "") <= after) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
-/** `most` of these, in their order; those that `matter` go before others. */
-function firstOf<T>(all: readonly T[], most: number, matter: (one: T) => boolean): readonly T[] {
-  const taken = new Set(all.filter(matter).slice(0, most));
-  for (const one of all) {
-    if (taken.size === most) break;
-    taken.add(one);
-  }
-  return [...taken];
 }

@@ -109,6 +109,11 @@ export class Peers {
     return [...this.#byId.values()];
   }
 
+  /** The same, without a copy. */
+  each(): Iterable<PeerConfig> {
+    return this.#byId.values();
+  }
+
   /** Peers, denied ones included. */
   get count(): number {
     return this.#byId.size;

@@ -220,12 +220,12 @@ export const SPIS_LOW = 1n << 24n;
 export const GONE_MS = 60_000;
 /** SAs that were under way during a rotation are found within this time. */
 export const RECHECK_MS = 1000;
-/** Tunnels that a tick takes off the key before at most: some 20 ms of work. */
-export const ROTATED_AT_ONCE = 2048;
-/** SAs under the key before may appear this long after a rotation: they were under way. */
-export const ROTATION_SETTLES_MS = 10_000;
-/** Peers are asked within this time after a rotation, each at its random moment. */
+/** Peers and tunnels on the key before that a tick looks at again: less than a millisecond. */
+export const RECHECKED_AT_ONCE = 1024;
+/** Peers are asked within this time after a rotation, one after the other ... */
 export const ROTATION_JITTER_MS = 500;
+/** ... or, where they are many, within so much for each of them. */
+export const ROTATION_JITTER_PER_PEER_MS = 0.5;
 
 // ---- the core as a whole ---------------------------------------------------------------------------
 
@@ -238,10 +238,15 @@ export const POLLED_MAX = 1024;
 export const ROUND_TICKS = 20;
 /** Counters of a tunnel are written to the record this often at most. */
 export const RECORD_COUNTERS_MS = 60_000;
-/** Tunnels of the last run that a tick looks at: some 20 ms of work. */
-export const RESTORED_AT_ONCE = 2048;
+/** What concerns very many tunnels is done in slices of this length, with this between them ... */
+export const SLICE_MS = 5;
+export const SLICE_GAP_MS = 10;
+/** ... and no further while so many exchanges wait for a place. */
+export const SLICE_WAITING = 64;
+/** Tunnels of the last run that are not there yet and that a tick looks at again: less than a millisecond. */
+export const RESTORED_AT_ONCE = 1024;
 /** The packet that confirms a tunnel may have come since the last look: so many are looked at for one status. */
-export const STATUS_LOOKS = 4096;
+export const STATUS_LOOKS = 256;
 /** Addresses of control channels kept of one peer: its own, as named and as seen, and what it had before. */
 export const MAX_CONTROLS = 8;
 /** How long this host goes on receiving after it told its peers that it stops. */

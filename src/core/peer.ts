@@ -36,6 +36,8 @@ export interface PeerLineOptions {
 /** The same with the listeners of the signal, of which all lines together are one. */
 interface LineOptions extends PeerLineOptions {
   readonly aborts: Aborts;
+  /** Peers whose last exchange failed. */
+  readonly failing: Set<string>;
 }
 
 /** What is known about asking each peer. */
@@ -44,7 +46,7 @@ export class PeerLines {
   readonly #lines = new Map<string, PeerLine>();
 
   constructor(options: PeerLineOptions) {
-    this.#options = { ...options, aborts: new Aborts() };
+    this.#options = { ...options, aborts: new Aborts(), failing: new Set() };
   }
 
   of(peer: string): PeerLine {
@@ -53,12 +55,18 @@ export class PeerLines {
     return line;
   }
 
+  /** Peers whose last exchange failed, the one that began to first. */
+  failing(): Iterable<string> {
+    return this.#options.failing;
+  }
+
   /** The peer is gone: whoever waits for it is woken, and finds that out. */
   forget(peer: string): void {
     const line = this.#lines.get(peer);
     line?.waiting.clear();
     line?.wake();
     this.#lines.delete(peer);
+    this.#options.failing.delete(peer);
   }
 }
 
@@ -119,6 +127,7 @@ export class PeerLine {
   /** An exchange went well, or the peer was heard from. True when it had been failing. */
   recovered(): boolean {
     const had = this.backOff.succeed();
+    if (had) this.#options.failing.delete(this.peer);
     this.failingSince = undefined;
     this.lastError = "";
     if (had) this.wake();
@@ -130,6 +139,7 @@ export class PeerLine {
     const now = this.#options.clock.now();
     this.lastError = error;
     this.failingSince ??= now;
+    this.#options.failing.add(this.peer);
     return this.backOff.fail(now, capMs);
   }
 }

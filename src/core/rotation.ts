@@ -6,20 +6,27 @@ import type { Config } from "../config/config.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Counters } from "../model/counters.ts";
 import type { EventSink } from "../model/events.ts";
+import { MAX_TUNNELS_PER_REQUEST } from "../model/exchange.ts";
 import type { Log } from "../model/log.ts";
 import type { Random } from "../model/random.ts";
 import type { RotateView, RotationView } from "../model/status.ts";
 import {
   GONE_MS,
   RECHECK_MS,
-  ROTATED_AT_ONCE,
+  RECHECKED_AT_ONCE,
   ROTATION_JITTER_MS,
-  ROTATION_SETTLES_MS,
+  ROTATION_JITTER_PER_PEER_MS,
+  SLICE_MS,
+  SLICE_WAITING,
   SPIS_LOW,
 } from "./limits.ts";
 import type { PeerLines } from "./peer.ts";
-import { isLive } from "./tunnel.ts";
-import type { TunnelTable } from "./tunnel_table.ts";
+import type { Scheduler } from "./scheduler.ts";
+import { staysBehind } from "./tunnel.ts";
+import type { Tunnel, TunnelTable } from "./tunnel_table.ts";
+
+/** Peers that a refusal names. */
+const NAMED = 8;
 
 /** What the keeper of the master key works on. */
 export interface RotationOptions {
@@ -27,6 +34,8 @@ export interface RotationOptions {
   readonly plane: Pick<Plane, "masterKey" | "rotateMasterKey">;
   readonly table: TunnelTable;
   readonly lines: PeerLines;
+  /** Where those that were asked for wait: no more are, while many do. */
+  readonly scheduler: Pick<Scheduler, "waiting">;
   readonly clock: Clock;
   readonly random: Random;
   readonly counters: Counters;
@@ -34,19 +43,32 @@ export interface RotationOptions {
   readonly log: Log;
 }
 
+/** How far a rotation has come. */
+interface Sweep {
+  /** The tunnels that it has not come to yet, peer by peer. */
+  readonly rest: Iterator<Tunnel, undefined>;
+  next: Tunnel | undefined;
+  /** It comes to the peers evenly within so much time from then on. */
+  readonly from: number;
+  readonly ms: number;
+  /** The peer that it came to last, and how many these are. */
+  peer: string;
+  peers: number;
+}
+
 /** The master key's keeper. */
 export class Rotation {
   readonly #options: RotationOptions;
   readonly #table: TunnelTable;
-  readonly #rekeyAt = new Map<string, number>();
   #generation: bigint;
   #spisLow: bigint;
-  /** When the interval began that ends with the next one. */
-  #lastAt: number;
+  #nextAt: number;
+  #sweep: Sweep | undefined;
+  /** Peers whose SAs are looked at again: they were under way during the rotation, or nobody answered. */
+  #recheck: Iterator<string> | undefined;
   #recheckAt = 0;
-  /** SAs under the key before by peer, as counted last; undefined: there are none and can be none. */
-  #old: ReadonlyMap<string, number> | undefined = new Map();
-  #noticedAt = 0;
+  /** A live peer with SAs on the key before, as was seen last. */
+  #holder = "";
   #urgent = false;
   #postponed = false;
 
@@ -56,12 +78,7 @@ export class Rotation {
     const { rotations, spisLeft } = options.plane.masterKey();
     this.#generation = rotations;
     this.#spisLow = lowOf(spisLeft);
-    this.#lastAt = options.clock.now();
-  }
-
-  /** By the interval that is configured now. */
-  get #nextAt(): number {
-    return this.#lastAt + this.#options.config.rotation.intervalMs;
+    this.#nextAt = options.clock.now() + options.config.rotation.intervalMs;
   }
 
   /** Rotations that the plane has made so far. */
@@ -74,70 +91,84 @@ export class Rotation {
     this.#urgent = true;
   }
 
-  /** Notices rotations (anybody's), asks peers whose time has come, rotates when it is due. */
+  /** Notices rotations (anybody's), asks again where SAs stay behind, rotates when it is due. */
   tick(): void {
-    const { clock, plane } = this.#options;
+    const { clock, plane, config } = this.#options;
     const now = clock.now();
     const { rotations, spisLeft } = plane.masterKey();
     if (rotations !== this.#generation) this.#noticed(rotations);
-    this.#rekeyDue(now);
-    if (this.#old !== undefined && now >= this.#recheckAt) {
-      this.#recheckAt = now + RECHECK_MS;
-      this.#count();
-      for (const peer of this.#onOldKey(true).peers) {
-        if (!this.#rekeyAt.has(peer)) this.#rekeyAt.set(peer, now);
-      }
-      this.#rekeyDue(now);
-    }
+    this.#askAgain(now);
     if (now < this.#nextAt && !this.#urgent && spisLeft >= this.#spisLow) return;
-    // Not by the last count: what was under way then may have come.
-    if (this.#old !== undefined) this.#count();
-    const old = this.#onOldKey();
-    if (old.sas === 0) {
+    const holder = this.#held(now);
+    if (holder === undefined) {
       this.#rotate();
-      this.#lastAt = now;
+      this.#nextAt = now + config.rotation.intervalMs;
     } else if (!this.#postponed) {
       this.#postponed = true;
       this.#options.counters.add("rotations-postponed");
       this.#options.log.warn("A rotation waits: SAs are still on the key before", {
-        count: old.sas,
-        peer: [...old.peers].join(" "),
+        count: this.#old(),
+        peer: holder,
       });
     }
   }
 
-  /** The peer is gone. */
-  forget(peer: string): void {
-    this.#rekeyAt.delete(peer);
+  /** Asks for some of the tunnels that a rotation concerns, whole peers at a time. True: there are more. */
+  slice(): boolean {
+    const { clock, scheduler } = this.#options;
+    const sweep = this.#sweep;
+    if (sweep === undefined) return false;
+    if (scheduler.waiting >= SLICE_WAITING) return true;
+    const begun = clock.now();
+    // Each peer has its moment within the time: many hosts would otherwise ask one peer at once.
+    const due = sweep.ms === 0 ? Infinity : this.#table.peers * (begun - sweep.from) / sweep.ms;
+    let looked = 0;
+    while (sweep.next !== undefined) {
+      const { peer } = sweep.next;
+      if (peer !== sweep.peer) {
+        sweep.peer = peer;
+        sweep.peers++;
+      }
+      this.#move(sweep.next);
+      sweep.next = sweep.rest.next().value;
+      looked++;
+      // A request has room for so many of a peer: fewer would be one request more.
+      if (looked % MAX_TUNNELS_PER_REQUEST !== 0 && sweep.next?.peer === peer) continue;
+      if (sweep.peers > due || scheduler.waiting >= SLICE_WAITING) break;
+      if (clock.now() - begun >= SLICE_MS) break;
+    }
+    if (sweep.next === undefined) this.#sweep = undefined;
+    return this.#sweep !== undefined;
   }
 
   /** By command. With `plan`: only says what would happen. */
   command({ plan }: { readonly plan: boolean }): RotateView {
-    this.#count();
-    const old = this.#onOldKey();
-    const tunnels = [...this.#table.all()].filter(({ state }) => isLive(state));
-    const peers = [...new Set(tunnels.map(({ peer }) => peer))].sort();
+    const { clock, config } = this.#options;
+    const { census } = this.#table;
+    const old = this.#holding(clock.now());
+    const tunnels = census.live;
+    const peers = [...census.livePeers()].sort();
     const started = !plan && old.sas === 0;
     if (started) {
       this.#rotate();
-      this.#lastAt = this.#options.clock.now();
+      this.#nextAt = clock.now() + config.rotation.intervalMs;
     }
-    const what = `${tunnels.length} tunnels with ${peers.length} peers`;
+    const what = `${tunnels} tunnels with ${peers.length} peers`;
+    const named = old.peers.slice(0, NAMED).join(", ");
+    const more = old.peers.length > NAMED ? ` and ${old.peers.length - NAMED} more` : "";
     const message = old.sas > 0
-      ? `Cannot rotate: ${old.sas} SAs are still on the key before, with ${
-        [...old.peers].join(", ")
-      }`
+      ? `Cannot rotate: ${old.sas} SAs are still on the key before, with ${named}${more}`
       : started
       ? `Rotated; rekeying ${what}`
       : `Would rotate and rekey ${what}`;
-    return { started, message, rotation: this.view(), peers, tunnels: tunnels.length };
+    return { started, message, rotation: this.view(), peers, tunnels };
   }
 
   view(): RotationView {
     const { plane, clock } = this.#options;
     const { rotations, spisLeft } = plane.masterKey();
     const nextAtMs = clock.wallMs() + Math.max(0, this.#nextAt - clock.now());
-    return { rotations, sasOnOldKey: this.#onOldKey(true).sas, nextAtMs, spisLeft };
+    return { rotations, sasOnOldKey: this.#old(), nextAtMs, spisLeft };
   }
 
   #rotate(): void {
@@ -154,65 +185,90 @@ export class Rotation {
   }
 
   #noticed(rotations: bigint): void {
-    const { clock, random } = this.#options;
-    this.#old = new Map();
-    this.#noticedAt = clock.now();
-    this.#count();
-    const forced = rotations - this.#generation > 1n || this.#onOldKey(true).sas > 0;
-    this.#generation = rotations;
+    const { clock } = this.#options;
     const now = clock.now();
-    for (const peer of new Set([...this.#table.all()].map((tunnel) => tunnel.peer))) {
-      // Dead SPIs cannot wait for a pleasant moment.
-      this.#rekeyAt.set(peer, forced ? now : now + random.uniform() * ROTATION_JITTER_MS);
-    }
-    this.#count();
-    this.#rekeyDue(now);
+    // Dead SPIs cannot wait for a pleasant moment.
+    const forced = rotations - this.#generation > 1n || this.#old() > 0;
+    this.#generation = rotations;
+    const ms = Math.max(ROTATION_JITTER_MS, this.#table.peers * ROTATION_JITTER_PER_PEER_MS);
+    const phase = this.#options.random.uniform() * ROTATION_JITTER_MS;
+    const rest = this.#table.byPeers();
+    this.#sweep = {
+      rest,
+      next: rest.next().value,
+      from: forced ? now : now + phase - ROTATION_JITTER_MS / 2,
+      ms: forced ? 0 : ms,
+      peer: "",
+      peers: 0,
+    };
+    this.#recheck = undefined;
+    this.#recheckAt = now + RECHECK_MS;
+    this.slice();
   }
 
-  /** Asks peers whose time has come, as many as fit a tick. */
-  #rekeyDue(now: number): void {
-    let room = ROTATED_AT_ONCE;
-    for (const [peer, at] of this.#rekeyAt) {
-      if (now < at) continue;
-      this.#rekeyAt.delete(peer);
-      room -= this.#rekey(peer);
-      if (room <= 0) return;
+  /** Once a rotation has come to all: looks again at some of those that are on the key before. */
+  #askAgain(now: number): void {
+    if (this.#sweep !== undefined) return;
+    if (this.#recheck === undefined) {
+      if (now < this.#recheckAt) return;
+      this.#recheckAt = now + RECHECK_MS;
+      if (this.#old() === 0) return;
+      this.#recheck = this.#table.census.peersBefore(this.#generation);
+    }
+    for (let looks = RECHECKED_AT_ONCE; looks > 0;) {
+      const { value: peer } = this.#recheck.next();
+      if (peer === undefined) {
+        this.#recheck = undefined;
+        return;
+      }
+      looks--;
+      for (const tunnel of this.#table.ofPeer(peer)) {
+        this.#move(tunnel);
+        looks--;
+      }
     }
   }
 
-  /** Returns how many tunnels it has. */
-  #rekey(peer: string): number {
-    const tunnels = this.#table.ofPeer(peer);
-    for (const tunnel of tunnels) {
-      this.#table.apply(tunnel, { type: "rotated", generation: this.#generation });
-    }
-    return tunnels.length;
+  #move(tunnel: Tunnel): void {
+    if (!staysBehind(tunnel.state, this.#generation)) return;
+    this.#table.apply(tunnel, { type: "rotated", generation: this.#generation });
   }
 
-  /** Looks through all tunnels; not again once a rotation has settled, for no SA goes back to an older key. */
-  #count(): void {
-    const old = new Map<string, number>();
-    for (const { peer, state } of this.#table.all()) {
-      let sas = 0;
-      for (const { generation } of state.rx) if (generation < this.#generation) sas++;
-      if (sas > 0) old.set(peer, (old.get(peer) ?? 0) + sas);
-    }
-    const settled = this.#options.clock.now() - this.#noticedAt >= ROTATION_SETTLES_MS;
-    this.#old = old.size === 0 && settled ? undefined : old;
+  /** Receive SAs under earlier keys. */
+  #old(): number {
+    return this.#table.census.sasBefore(this.#generation);
   }
 
-  /** Receive SAs that the next rotation would kill, of peers that are there, as counted last. */
-  #onOldKey(all = false): { sas: number; peers: ReadonlySet<string> } {
-    const now = this.#options.clock.now();
+  /** A live peer whose SAs the next rotation would kill; undefined: there is none. */
+  #held(now: number): string | undefined {
+    const { census } = this.#table;
+    const holds = (peer: string) =>
+      census.sasOfPeerBefore(this.#generation, peer) > 0 && !this.#isGone(peer, now);
+    if (holds(this.#holder)) return this.#holder;
+    for (const peer of census.peersBefore(this.#generation)) {
+      if (!holds(peer)) continue;
+      this.#holder = peer;
+      return peer;
+    }
+    return undefined;
+  }
+
+  /** All of them. */
+  #holding(now: number): { readonly sas: number; readonly peers: readonly string[] } {
+    const { census } = this.#table;
     const peers = new Set<string>();
     let sas = 0;
-    for (const [peer, n] of this.#old ?? []) {
-      const since = this.#options.lines.of(peer).failingSince;
-      if (!all && since !== undefined && now - since >= GONE_MS) continue;
-      sas += n;
+    for (const peer of census.peersBefore(this.#generation)) {
+      if (peers.has(peer) || this.#isGone(peer, now)) continue;
       peers.add(peer);
+      sas += census.sasOfPeerBefore(this.#generation, peer);
     }
-    return { sas, peers };
+    return { sas, peers: [...peers] };
+  }
+
+  #isGone(peer: string, now: number): boolean {
+    const since = this.#options.lines.of(peer).failingSince;
+    return since !== undefined && now - since >= GONE_MS;
   }
 }
 

@@ -4,21 +4,33 @@
 import type { Config } from "../config/config.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Counters } from "../model/counters.ts";
+import { MAX_TUNNELS_PER_REQUEST } from "../model/exchange.ts";
 import type { Log } from "../model/log.ts";
 import { pairKey, type VipPair } from "../model/sa.ts";
-import type { SaRecords } from "../model/sa_record.ts";
+import type { LostTunnel, SaRecords } from "../model/sa_record.ts";
 import type { Tasks } from "../model/tasks.ts";
 import type { Peers } from "./directory.ts";
-import { POLLED, POLLED_MAX, RESTORED_AT_ONCE, ROUND_TICKS, TICK_MS } from "./limits.ts";
+import {
+  POLLED,
+  POLLED_MAX,
+  RESTORED_AT_ONCE,
+  ROUND_TICKS,
+  SLICE_GAP_MS,
+  SLICE_MS,
+  SLICE_WAITING,
+  TICK_MS,
+} from "./limits.ts";
 import type { Misses } from "./misses.ts";
 import type { Scheduler } from "./scheduler.ts";
-import type { TunnelTable } from "./tunnel_table.ts";
+import type { Tunnel, TunnelTable } from "./tunnel_table.ts";
 
 /** What is done in each tick, and with what. */
 export interface TickerOptions {
   readonly table: TunnelTable;
   /** In this order, after the tunnels that are due. One that throws does not keep the others from being done. */
   readonly duties: readonly (() => void)[];
+  /** What takes longer than a tick may, in slices between ticks; true: there is more of it. */
+  readonly slices: readonly (() => boolean)[];
   /** Is told how late each tick comes. */
   readonly scheduler: Pick<Scheduler, "tick">;
   readonly store: Pick<SaRecords, "flush">;
@@ -33,45 +45,65 @@ export class Ticker {
   readonly #options: TickerOptions;
   readonly #table: TunnelTable;
   readonly #duties: readonly (() => void)[];
-  #round: string[] = [];
+  #round: Iterator<Tunnel>;
+  #isMore = true;
 
   constructor(options: TickerOptions) {
     this.#options = options;
     this.#table = options.table;
+    this.#round = options.table.round();
     this.#duties = [
       () => this.#table.tickDue(),
       () => this.#poll(),
       ...options.duties,
+      () => this.#slice(),
       () => this.#record(),
     ];
   }
 
   /** Runs until the core stops. One duty that fails does not keep the others from being done. */
   async run(): Promise<void> {
-    const { clock, tasks, log, scheduler } = this.#options;
+    const { clock, tasks, scheduler } = this.#options;
     let dueAt = clock.now();
     while (!tasks.signal.aborted) {
       scheduler.tick(Math.max(0, clock.now() - dueAt));
-      for (const duty of this.#duties) {
-        try {
-          duty();
-        } catch (cause) {
-          log.error("A periodic duty failed", { cause: String(cause) });
-        }
-      }
+      for (const duty of this.#duties) this.#attempt(duty);
       dueAt = clock.now() + TICK_MS;
-      await clock.sleep(TICK_MS, tasks.signal);
+      while (this.#isMore && clock.now() + SLICE_GAP_MS < dueAt) {
+        await clock.sleep(SLICE_GAP_MS, tasks.signal);
+        this.#slice();
+      }
+      await clock.sleep(Math.max(0, dueAt - clock.now()), tasks.signal);
+    }
+  }
+
+  #slice(): void {
+    this.#isMore = false;
+    for (const slice of this.#options.slices) {
+      this.#attempt(() => {
+        if (slice()) this.#isMore = true;
+      });
+    }
+  }
+
+  #attempt(act: () => void): void {
+    try {
+      act();
+    } catch (cause) {
+      this.#options.log.error("A periodic duty failed", { cause: String(cause) });
     }
   }
 
   /** Packet limits, idleness and arrival on new SPIs show in the entries' counters only. */
   #poll(): void {
     const share = Math.ceil(this.#table.size / ROUND_TICKS);
-    const n = Math.min(Math.max(POLLED, share), POLLED_MAX);
-    if (this.#round.length === 0) this.#round = [...this.#table.all()].map(({ key }) => key);
-    for (const key of this.#round.splice(-n)) {
-      const tunnel = this.#table.get(key);
-      if (tunnel !== undefined) this.#table.look(tunnel);
+    for (let n = Math.min(Math.max(POLLED, share), POLLED_MAX); n > 0; n--) {
+      const { value: tunnel } = this.#round.next();
+      if (tunnel === undefined) {
+        this.#round = this.#table.round();
+        return;
+      }
+      this.#table.look(tunnel);
     }
   }
 
@@ -90,6 +122,8 @@ export interface RestoreOptions {
   readonly store: Pick<SaRecords, "loseAll" | "remove">;
   readonly table: TunnelTable;
   readonly misses: Pick<Misses, "want">;
+  /** Where those that were asked for wait: no more are, while many do. */
+  readonly scheduler: Pick<Scheduler, "waiting">;
   readonly clock: Clock;
   readonly counters: Counters;
   readonly log: Log;
@@ -109,51 +143,94 @@ interface Lost {
  */
 export class Restore {
   readonly #options: RestoreOptions;
+  /** What was not asked for yet, peer by peer; undefined: nothing. */
+  #unread: Iterator<LostTunnel> | undefined;
+  #next: LostTunnel | undefined;
+  #lifeUntilMs = 0;
+  /** What was asked for and is not there yet. */
   readonly #left = new Map<string, Lost>();
 
   constructor(options: RestoreOptions) {
     this.#options = options;
   }
 
-  /** Marks what the last run left as lost, and asks for it. */
+  /** Marks what the last run left as lost, and begins to ask for it. */
   begin(): void {
-    const { store, config, peers, clock, counters, log } = this.#options;
-    const lifeUntilMs = clock.wallMs() + config.tunnel.lifeMs;
-    for (const { localVip, remoteVip, peer, tx, rx } of store.loseAll()) {
-      const pair = { localVip, remoteVip };
-      // The configuration may have moved the vip to somebody else in the meantime.
-      const ours = peers.isLocal(localVip) && peers.owns(peer, remoteVip);
-      if (!ours || !config.tunnel.restore) {
-        store.remove(pair);
-        continue;
-      }
-      const endsAtMs = Math.max(tx.expiresAtMs, rx.expiresAtMs);
-      // By a clock that was wrong then or is now it would have ended long ago: it has its life once more.
-      const untilMs = endsAtMs > clock.wallMs() ? Math.min(endsAtMs, lifeUntilMs) : lifeUntilMs;
-      this.#left.set(pairKey(pair), { pair, peer, untilMs });
+    const { store, config, clock, counters, log } = this.#options;
+    this.#lifeUntilMs = clock.wallMs() + config.tunnel.lifeMs;
+    const { count, tunnels } = store.loseAll();
+    if (count === 0) return;
+    this.#unread = tunnels;
+    this.#read();
+    if (config.tunnel.restore) {
+      counters.add("restored", BigInt(count));
+      log.info("Restoring the tunnels of the last run", { tunnels: count });
     }
-    if (this.#left.size === 0) return;
-    counters.add("restored", BigInt(this.#left.size));
-    log.info("Restoring the tunnels of the last run", { tunnels: this.#left.size });
-    this.tick();
+    this.slice();
+  }
+
+  /** Asks for some of those that were not asked for yet, whole peers at a time. True: there are more. */
+  slice(): boolean {
+    const { clock, scheduler } = this.#options;
+    const begun = clock.now();
+    let n = 0;
+    while (this.#next !== undefined && scheduler.waiting < SLICE_WAITING) {
+      const { peer } = this.#next;
+      this.#want(this.#next);
+      this.#read();
+      n++;
+      // A request has room for so many of a peer: fewer would be one request more.
+      const whole = n % MAX_TUNNELS_PER_REQUEST === 0 || this.#next?.peer !== peer;
+      if (whole && clock.now() - begun >= SLICE_MS) break;
+    }
+    return this.#next !== undefined;
   }
 
   /** Asks again for some of what is not there yet, those first that were not looked at for longest. */
   tick(): void {
-    const { table, misses, peers, store, clock } = this.#options;
     let looks = Math.min(RESTORED_AT_ONCE, this.#left.size);
     for (const [key, lost] of this.#left) {
       if (looks-- === 0) break;
-      const kind = table.get(key)?.state.kind;
       this.#left.delete(key);
-      if (kind === "up" || kind === "rekeying") continue;
-      if (clock.wallMs() >= lost.untilMs || !peers.owns(lost.peer, lost.pair.remoteVip)) {
-        store.remove(lost.pair);
-        continue;
-      }
-      if (kind !== "opening") misses.want(lost.pair, lost.peer);
-      // To the end: the next tick begins with the others.
-      this.#left.set(key, lost);
+      this.#look(key, lost);
     }
+  }
+
+  #read(): void {
+    const at = this.#unread?.next();
+    this.#next = at === undefined || at.done ? undefined : at.value;
+    if (this.#next === undefined) this.#unread = undefined;
+  }
+
+  #want({ localVip, remoteVip, peer, endsAtMs }: LostTunnel): void {
+    const { config, peers, clock } = this.#options;
+    const pair = { localVip, remoteVip };
+    const key = pairKey(pair);
+    // The configuration may have moved the vip to somebody else in the meantime.
+    const ours = peers.isLocal(localVip) && peers.owns(peer, remoteVip);
+    if (!ours || !config.tunnel.restore) return this.#forget(key, pair);
+    // By a clock that was wrong then or is now it would have ended long ago: it has its life once more.
+    const untilMs = endsAtMs > clock.wallMs()
+      ? Math.min(endsAtMs, this.#lifeUntilMs)
+      : this.#lifeUntilMs;
+    this.#look(key, { pair, peer, untilMs });
+  }
+
+  #look(key: string, lost: Lost): void {
+    const { table, misses, peers, clock } = this.#options;
+    const kind = table.get(key)?.state.kind;
+    if (kind === "up" || kind === "rekeying") return;
+    if (clock.wallMs() >= lost.untilMs || !peers.owns(lost.peer, lost.pair.remoteVip)) {
+      return this.#forget(key, lost.pair);
+    }
+    if (kind !== "opening") misses.want(lost.pair, lost.peer);
+    // To the end: the next tick begins with the others.
+    this.#left.set(key, lost);
+  }
+
+  /** Its record goes, unless somebody has opened it meanwhile. */
+  #forget(key: string, pair: VipPair): void {
+    const kind = this.#options.table.get(key)?.state.kind;
+    if (kind !== "up" && kind !== "rekeying") this.#options.store.remove(pair);
   }
 }

@@ -122,6 +122,22 @@ export function isUnheard(state: State): boolean {
   return isLive(state) && state.tx.unconfirmed !== undefined;
 }
 
+/** Whether a rotation to this generation of the master key has something to do about a tunnel. */
+export function staysBehind(state: State, generation: bigint): boolean {
+  return state.rx.some((rx) => rx.generation < generation) &&
+    (state.kind !== "up" || !movedTo(state.rx, generation) || deadBy(state.rx, generation));
+}
+
+/** Whether the peer is known to have an SA of it: one that it may not have heard of is none. */
+function movedTo(all: readonly Rx[], generation: bigint): boolean {
+  return all.some((rx) => rx.confirmed && rx.generation >= generation);
+}
+
+/** Whether an SA among them is of a key that is gone. */
+function deadBy(all: readonly Rx[], generation: bigint): boolean {
+  return all.some((rx) => rx.generation + 2n <= generation);
+}
+
 /** What the packets said since the last look: totals of the entries. */
 export interface Seen {
   readonly tx?: { readonly packets: bigint; readonly bytes: bigint } | undefined;
@@ -624,7 +640,7 @@ function rotated<K>(state: State, generation: bigint, context: Context): Step<K>
   const effects: Effect<K>[] = dead.map((rx) => ({ do: "remove_rx", sa: rx.sa }));
   const rx = state.rx.filter((rx) => !dead.includes(rx));
   // One that the peer may not have heard of is none: the rotation after this would wait for it.
-  const moved = rx.some((rx) => rx.confirmed && rx.generation >= generation);
+  const moved = movedTo(rx, generation);
   if (state.kind === "closed" || state.kind === "failed") {
     // The peer may send with one of the key before, and the next rotation would kill it under it.
     const old = rx.some((rx) => rx.maybeUntil !== undefined && rx.generation < generation);

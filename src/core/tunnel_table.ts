@@ -9,6 +9,7 @@ import type { EventSink } from "../model/events.ts";
 import type { Flows } from "../model/flows.ts";
 import type { Log } from "../model/log.ts";
 import { pairKey, type VipPair } from "../model/sa.ts";
+import { Census } from "./census.ts";
 import { EVICT_LOOKS, EVICT_PASSED } from "./limits.ts";
 import {
   isSpare,
@@ -19,6 +20,7 @@ import {
   type Shortage,
   type Side,
 } from "./shares.ts";
+import { SortedNames } from "./sorted.ts";
 import { happened } from "./tunnel_events.ts";
 import {
   CLOSED,
@@ -87,6 +89,10 @@ function sourceOf({ localVip, remoteVip }: VipPair, side: Side): string {
 /** Tunnels of one peer, and where the last search for a spare one among them ended. */
 interface OfPeer {
   readonly entries: Set<Entry>;
+  /** Those that are not closed. */
+  open: number;
+  /** By key, for pages; undefined: not since they have come and gone. */
+  sorted: readonly Entry[] | undefined;
   /** When packets passed last, as far as was looked; of `Clock.now`. */
   usedAt: number;
   hand: Iterator<Entry> | undefined;
@@ -96,13 +102,14 @@ interface OfPeer {
 export class TunnelTable {
   readonly #byKey = new Map<string, Entry>();
   readonly #byPeer = new Map<string, OfPeer>();
+  readonly #names = new SortedNames();
   readonly #byRxSpi = new Map<number, Entry>();
   readonly #due = new DueHeap();
+  /** What is asked of all tunnels together. */
+  readonly census: Census<Tunnel> = new Census();
   /** Held flows, and since when this table knows of them. */
   readonly #heldSince = new Map<number, number>();
   readonly #options: TunnelTableOptions;
-  /** Grows when tunnels come or go: for sorted views. */
-  membership = 0;
 
   constructor(options: TunnelTableOptions) {
     this.#options = options;
@@ -136,8 +143,42 @@ export class TunnelTable {
     return this.#byKey.get(key);
   }
 
+  /** Every one of them: for what must end all, and for nothing that happens again. */
   all(): Iterable<Tunnel> {
     return this.#byKey.values();
+  }
+
+  /** Peers that have tunnels. */
+  get peers(): number {
+    return this.#byPeer.size;
+  }
+
+  /** The tunnels, peer by peer. It may be gone on with after changes: what came meanwhile may be missing. */
+  *byPeers(): Generator<Tunnel, undefined> {
+    for (const { entries } of this.#byPeer.values()) yield* entries;
+    return undefined;
+  }
+
+  /** The tunnels in some order. It may be gone on with after changes, and then has what came meanwhile as well. */
+  round(): Iterator<Tunnel> {
+    return this.#byKey.values();
+  }
+
+  /** Peers that have tunnels and are not before `peer`, in the order of their names. */
+  peersFrom(peer: string): Iterable<string> {
+    return this.#names.from(peer);
+  }
+
+  /** The tunnels of a peer in the order of their keys. */
+  sortedOfPeer(peer: string): readonly Tunnel[] {
+    const ofPeer = this.#byPeer.get(peer);
+    if (ofPeer === undefined) return [];
+    return ofPeer.sorted ??= [...ofPeer.entries].sort((a, b) => a.key < b.key ? -1 : 1);
+  }
+
+  /** How many tunnels a peer has that are not closed. */
+  countOfPeer(peer: string): number {
+    return this.#byPeer.get(peer)?.open ?? 0;
   }
 
   ofPeer(peer: string): readonly Tunnel[] {
@@ -171,10 +212,19 @@ export class TunnelTable {
     this.#byKey.set(key, entry);
     const ofPeer = this.#byPeer.get(peer);
     if (ofPeer === undefined) {
-      this.#byPeer.set(peer, { entries: new Set([entry]), usedAt: -Infinity, hand: undefined });
-    } else ofPeer.entries.add(entry);
+      this.#byPeer.set(peer, {
+        entries: new Set([entry]),
+        open: 0,
+        sorted: undefined,
+        usedAt: -Infinity,
+        hand: undefined,
+      });
+      this.#names.add(peer);
+    } else {
+      ofPeer.entries.add(entry);
+      ofPeer.sorted = undefined;
+    }
     this.#options.shares.enter(entry);
-    this.membership++;
     return entry;
   }
 
@@ -369,9 +419,11 @@ export class TunnelTable {
       for (const { sa: { spi } } of after.rx) this.#byRxSpi.set(spi, entry);
       this.#options.shares.sas(entry.peer, after.rx.length - before.rx.length);
     }
-    if (isLive(after)) {
-      const ofPeer = this.#byPeer.get(entry.peer);
-      if (ofPeer !== undefined && after.usedAt > ofPeer.usedAt) ofPeer.usedAt = after.usedAt;
+    this.census.change(entry, before, after);
+    const ofPeer = this.#byPeer.get(entry.peer);
+    if (ofPeer !== undefined) {
+      ofPeer.open += Number(after.kind !== "closed") - Number(before.kind !== "closed");
+      if (isLive(after) && after.usedAt > ofPeer.usedAt) ofPeer.usedAt = after.usedAt;
     }
     this.#due.set(entry.key, nextDue(after, this.#options.config.tunnel));
     this.#options.onChange(entry);
@@ -383,10 +435,15 @@ export class TunnelTable {
     this.#byKey.delete(entry.key);
     this.#due.delete(entry.key);
     const ofPeer = this.#byPeer.get(entry.peer);
-    ofPeer?.entries.delete(entry);
-    if (ofPeer?.entries.size === 0) this.#byPeer.delete(entry.peer);
+    if (ofPeer !== undefined) {
+      ofPeer.entries.delete(entry);
+      ofPeer.sorted = undefined;
+      if (ofPeer.entries.size === 0) {
+        this.#byPeer.delete(entry.peer);
+        this.#names.delete(entry.peer);
+      }
+    }
     this.#options.shares.leave(entry);
-    this.membership++;
   }
 }
 

@@ -24,14 +24,28 @@ export interface TunnelRecord extends VipPair {
   readonly rx: SaRecord;
 }
 
+/** A tunnel that was up when the last run ended. */
+export interface LostTunnel extends VipPair {
+  readonly peer: string;
+  /** When the later of its SAs ends, of the wall clock; 0: never. */
+  readonly endsAtMs: number;
+}
+
+/** What the last run left, as it was then, whatever is written while it is read. */
+export interface LostTunnels {
+  readonly count: number;
+  /** Peer by peer; read as they are taken. */
+  readonly tunnels: Iterator<LostTunnel>;
+}
+
 /** Where the record is kept. Everything is synchronous: a batch is small, and nothing else may come between. */
 export interface SaRecords {
   /** The boot epoch of this run: greater than any before, durable when this returns. Throws `ConfigError`. */
   reserveEpoch(wallMs: number): bigint;
   /** Accounts for `n` SPIs about to be derived, before the first of them is used. Throws `ConfigError`. */
   reserveSpis(n: number): void;
-  /** Marks what the last run left as lost, and returns it. */
-  loseAll(): readonly TunnelRecord[];
+  /** Marks what the last run left as lost, and returns it. Call it once, before anything is put. */
+  loseAll(): LostTunnels;
   /** The outer addresses that peers told. */
   pips(): ReadonlyMap<string, string>;
   /** Remembers a peer's outer address. */

@@ -8,7 +8,13 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { ConfigError, EnvironmentError } from "../config/config.ts";
 import { fileReason } from "../config/reasons.ts";
 import type { Log } from "../model/log.ts";
-import type { SaRecord, SaRecords, TunnelRecord } from "../model/sa_record.ts";
+import type {
+  LostTunnel,
+  LostTunnels,
+  SaRecord,
+  SaRecords,
+  TunnelRecord,
+} from "../model/sa_record.ts";
 import { pairKey, PSP_VERSIONS, type VipPair } from "../model/sa.ts";
 import { messageOf } from "../model/errors.ts";
 
@@ -84,9 +90,15 @@ export class SaStore implements SaRecords, Disposable {
   }
 
   /** Marks what the last run left as lost, and returns it. */
-  loseAll(): TunnelRecord[] {
+  loseAll(): LostTunnels {
     this.#db.exec("UPDATE tunnel SET state = 'lost'");
-    return this.load();
+    const count = Number(this.#db.prepare("SELECT count(*) AS n FROM tunnel").get()?.n);
+    // Sorted, and so read from the table before the first of them comes: what is written later does not disturb it.
+    const rows = this.#db.prepare(
+      "SELECT local_vip, remote_vip, peer, max(tx_expires_at_ms, rx_expires_at_ms) AS ends " +
+        "FROM tunnel ORDER BY peer, local_vip, remote_vip",
+    ).iterate();
+    return { count, tunnels: lostFrom(rows) };
   }
 
   /** All recorded tunnels. */
@@ -331,6 +343,17 @@ function saToRow(sa: SaRecord): Value[] {
     .map((n) => BigInt.asIntN(64, n)) as [bigint, bigint, bigint, bigint];
   const times = [Math.round(sa.createdAtMs), Math.round(sa.expiresAtMs)];
   return [sa.spi, sa.version, epoch, serial, ...times, packets, bytes];
+}
+
+function* lostFrom(rows: Iterable<Record<string, unknown>>): Generator<LostTunnel> {
+  for (const { local_vip, remote_vip, peer, ends } of rows) {
+    yield {
+      localVip: String(local_vip),
+      remoteVip: String(remote_vip),
+      peer: String(peer),
+      endsAtMs: Number(ends),
+    };
+  }
 }
 
 /** The tunnel of a row. */

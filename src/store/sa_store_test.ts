@@ -62,10 +62,35 @@ Deno.test("the next run finds the tunnels lost", () => {
   store.remove(record(2));
   store.close();
   using next = dir.open();
-  assert.deepEqual(next.loseAll(), [{ ...record(1), state: "lost" }]);
+  const { localVip, remoteVip, peer, tx, rx } = record(1);
+  const { count, tunnels } = next.loseAll();
+  assert.equal(count, 1);
+  const endsAtMs = Math.max(tx.expiresAtMs, rx.expiresAtMs);
+  assert.deepEqual([...Iterator.from(tunnels)], [{ localVip, remoteVip, peer, endsAtMs }]);
+  assert.deepEqual(next.load(), [{ ...record(1), state: "lost" }]);
   next.remove(record(1));
   next.flush();
   assert.deepEqual(next.load(), []);
+});
+
+Deno.test("what the last run left is read as it was, peer by peer, whatever is written meanwhile", () => {
+  using dir = new TempDir();
+  const store = dir.open();
+  const all = Array.from({ length: 600 }, (_, i) => ({ ...record(i + 1), peer: `h${i % 3}` }));
+  for (const one of all) store.put(one);
+  store.close();
+  using next = dir.open();
+  const { count, tunnels } = next.loseAll();
+  assert.equal(count, 600);
+  const read: string[] = [];
+  for (let at = tunnels.next(); !at.done; at = tunnels.next()) {
+    read.push(at.value.peer);
+    if (read.length % 100 !== 0) continue;
+    next.remove(at.value);
+    next.put({ ...record(1000 + read.length), peer: "h0" });
+    assert.equal(next.flush(), true);
+  }
+  assert.deepEqual(read, all.map(({ peer }) => peer).sort());
 });
 
 Deno.test("each run's boot epoch is greater than any before, whatever the wall clock says", () => {

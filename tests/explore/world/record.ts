@@ -2,7 +2,7 @@
 
 /** The record of a host in memory: what was flushed outlives the process, what was not is lost with it. */
 import { pairKey, type VipPair } from "../../../src/model/sa.ts";
-import type { SaRecords, TunnelRecord } from "../../../src/model/sa_record.ts";
+import type { LostTunnels, SaRecords, TunnelRecord } from "../../../src/model/sa_record.ts";
 
 /** One state directory. */
 export class WorldRecord implements SaRecords {
@@ -22,9 +22,18 @@ export class WorldRecord implements SaRecords {
 
   reserveSpis(): void {}
 
-  loseAll(): readonly TunnelRecord[] {
+  loseAll(): LostTunnels {
     for (const [key, record] of this.#tunnels) this.#tunnels.set(key, { ...record, state: "lost" });
-    return [...this.#tunnels.values()];
+    const all = [...this.#tunnels.values()].sort((a, b) => a.peer < b.peer ? -1 : 1);
+    return {
+      count: all.length,
+      tunnels: all.map(({ localVip, remoteVip, peer, tx, rx }) => ({
+        localVip,
+        remoteVip,
+        peer,
+        endsAtMs: Math.max(tx.expiresAtMs, rx.expiresAtMs),
+      })).values(),
+    };
   }
 
   pips(): ReadonlyMap<string, string> {
