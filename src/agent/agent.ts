@@ -45,7 +45,7 @@ import { startRpcServer } from "../rpc/server.ts";
 import { startStatusServer, STATUS_CONNECTIONS, type StatusServer } from "../rpc/status_server.ts";
 import { TlsStore } from "../rpc/tls_store.ts";
 import { EventLog } from "../store/event_log.ts";
-import { openSaStore } from "../store/sa_store.ts";
+import { openSaStore, type SaStore } from "../store/sa_store.ts";
 import { SampleHub } from "../plane/sample_hub.ts";
 import type { Sizes } from "../plane/sizes.ts";
 import { openStateDir } from "../store/state_dir.ts";
@@ -140,7 +140,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
       ...insecure,
     }),
   );
-  const parts = assemble({ config, peers, clock, log, setup });
+  const parts = assemble({ config, peers, clock, log, store, setup });
   const { hosts } = parts;
   stack.use(parts.flows);
   const own = new OwnAddresses(clock);
@@ -335,9 +335,17 @@ interface Parts {
 }
 
 function assemble(
-  given: { config: Config; peers: Peers; clock: Clock; log: Log; setup: PlaneSetup },
+  given: {
+    config: Config;
+    peers: Peers;
+    clock: Clock;
+    log: Log;
+    store: SaStore;
+    setup: PlaneSetup;
+  },
 ): Parts {
-  const { config, peers, clock, log, setup: { plane, installed, library, hosts: opened } } = given;
+  const { config, peers, clock, log, store, setup: { plane, installed, library, hosts: opened } } =
+    given;
   const hops = new NextHops({
     configured: (peer) => peers.get(peer)?.nextHopMac ?? config.plane.nextHopMac,
     log,
@@ -388,6 +396,8 @@ function assemble(
     pathMtu: (pip) => paths.of(pip),
     placeOf: (vip) => workloads.placeOf(vip),
     unknown: config.plane.kind === "soft" ? "agent" : "nowhere",
+    nextIvRun: () => store.reserveIvRun(Math.random()),
+    replayWindow: () => config.psp.replayWindow,
     maxCryptoIds: plane.granted().maxCryptoIds,
   });
   const paths = new PathMtus({

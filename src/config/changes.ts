@@ -37,6 +37,8 @@ export const APPLIES: { readonly [K in keyof FileForm]-?: Applies<FileForm[K]> }
     copy_dscp: "restart",
     mss_clamp: "restart",
     ttl: "restart",
+    // SAs that are made from now on.
+    replay_window: "live",
     path_mtu: "restart",
   },
   hold: "restart",

@@ -32,6 +32,7 @@ Deno.test("the smallest file gets every default", () => {
       sampleBytes: 128,
       copyDscp: true,
       mssClamp: true,
+      replayWindow: 4096,
       ttl: 64,
     },
     hold: { packetsPerFlow: 64, bytes: 16_777_216, flows: 16_384 },

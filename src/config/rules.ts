@@ -3,6 +3,7 @@
 /** What holds between keys, once each of them is right by itself. */
 import { addressProblems, addressWarnings, sameListener } from "./address_rules.ts";
 import { defaultListen, isLoopback, parseHostPort } from "./addresses.ts";
+import { LIMITS } from "../../ffi/symbols.ts";
 import { defaultCryptOffset } from "../model/sa.ts";
 import { parsePrefix, PrefixTable } from "../model/vip.ts";
 import { matchesName } from "../model/patterns.ts";
@@ -17,6 +18,7 @@ export interface Remark {
 /** Everything that makes the configuration unusable although each key is well formed. */
 export function problemsOf(form: FileForm): Remark[] {
   return [
+    ...replayWindow(form),
     ...ownership(form),
     ...identities(form),
     ...addressProblems(form),
@@ -86,6 +88,17 @@ function* cryptOffsetWarnings({ psp, peers, plane }: FileForm): Generator<Remark
       };
     }
   }
+}
+
+/** 0 is no window; between it and the least there is nothing. */
+function* replayWindow({ psp: { replay_window: window } }: FileForm): Generator<Remark> {
+  const { min } = LIMITS.replay_window;
+  if (window === 0 || window >= min) return;
+  yield {
+    path: ["psp", "replay_window"],
+    text:
+      `${window} is less than ${min}: packets that come in another order would be lost. 0 is no window`,
+  };
 }
 
 /** Each prefix has one owner. A longer prefix inside another is fine: the longest one wins. */

@@ -217,3 +217,18 @@ Deno.test("a core list is processors that there may be", () => {
     assert.match(wrong[0] ?? "", /^plane\.cores: .* is not a core list: write /);
   }
 });
+
+Deno.test("a replay window is none, or large enough for another order", () => {
+  const problems = (window: number) => {
+    try {
+      parseConfig(JSON.stringify({ ...SMALLEST, psp: { replay_window: window } }), "f");
+      return "";
+    } catch (error) {
+      return String(error);
+    }
+  };
+  for (const window of [0, 1024, 4096, 65_536]) assert.equal(problems(window), "");
+  assert.match(problems(1023), /psp\.replay_window: 1023 is less than 1024: /);
+  assert.match(problems(65_537), /psp\.replay_window: 65537 /);
+  assert.match(problems(-1), /psp\.replay_window: -1 /);
+});

@@ -177,6 +177,11 @@ const psp = section({
   copy_dscp: v.optional(bool, true),
   mss_clamp: v.optional(bool, true),
   ttl: v.optional(integer(1, 255), 64),
+  // IVs that are told apart of each receive SA, so that nothing is delivered twice; 0: no window.
+  replay_window: v.optional(
+    integer(0, LIMITS.replay_window.max),
+    LIMITS.replay_window.default,
+  ),
   // Octets of IP that every way to a peer carries at most; without it what the uplink does, or a router says.
   path_mtu: v.optional(integer(576, 65_535)),
 });

@@ -47,7 +47,7 @@ export type CorePlane =
     | "dropHeld"
     | "clearHoldOff"
   >
-  & { granted(): Pick<Granted, "maxEntries" | "maxCryptoIds"> };
+  & { granted(): Pick<Granted, "maxEntries" | "maxCryptoIds" | "features"> };
 
 /** What the core is given; each of its parts gets what it uses of it. */
 export interface Powers {
@@ -118,6 +118,7 @@ export function createCore(powers: Powers): Core {
   const latencies = newLatencies();
   for (const [peer, pip] of store.pips()) if (peers.get(peer)) peers.learnPip(peer, pip);
 
+  const ivCounts = plane.granted().features.has("iv-counts");
   const defaults = {
     config,
     mac: plane.port("uplink").mac,
@@ -180,6 +181,8 @@ export function createCore(powers: Powers): Core {
     plane,
     spis,
     shares,
+    flows,
+    ivCounts,
     defaults,
     watch,
     isStopping: () => misses.stopping,
@@ -239,6 +242,8 @@ export function createCore(powers: Powers): Core {
     shares: places,
     spis,
     offers: initiator,
+    flows,
+    ivCounts,
     defaults,
     store,
     clock,

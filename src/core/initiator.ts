@@ -20,6 +20,7 @@ import {
   type TunnelOutcome,
   wipeKeys,
 } from "../model/exchange.ts";
+import type { Flows } from "../model/flows.ts";
 import type { Log } from "../model/log.ts";
 import type { Random } from "../model/random.ts";
 import type { PspParams, PspVersion } from "../model/sa.ts";
@@ -65,6 +66,8 @@ interface Asking {
 export interface InitiatorOptions extends OutcomesOptions, CallPowers {
   readonly config: Pick<Config, "pip" | "psp" | "rpc" | "tunnel">;
   readonly bootEpoch: bigint;
+  /** What this host says of its own IVs. */
+  readonly ivCounts: boolean;
   readonly lines: PeerLines;
   readonly plane: Pick<Plane, "masterKey">;
   readonly spis: Pick<SpiSource, "derive">;
@@ -262,7 +265,7 @@ export class Initiator {
     const { peers, shares, clock, random } = this.#options;
     const wishes = batch.flatMap((tunnel) => {
       const peer = peers.get(tunnel.peer);
-      return peer === undefined ? [] : [{ tunnel, pair: tunnel.pair, peer }];
+      return peer === undefined ? [] : [{ tunnel, pair: tunnel.pair, peer, ivCounts: true }];
     });
     const offers: Offer[] = [];
     try {
@@ -303,6 +306,7 @@ export class Initiator {
       requestId,
       versionsAccepted: psp.versions,
       tunnels: offers.map(({ tunnel, params }) => ({ ...tunnel.pair, reverse: params })),
+      ivCounts: this.#options.ivCounts,
     }, { slot: asked.slot, work: () => this.#urgency(offers.map(({ tunnel }) => tunnel.key)) });
     if (!result.ok) {
       const { error, maybe } = result;
@@ -521,6 +525,7 @@ export interface OutcomesOptions {
   readonly config: Pick<Config, "pip" | "psp" | "tunnel">;
   readonly peers: Peers;
   readonly table: TunnelTable;
+  readonly flows: Pick<Flows, "ignoreReplays">;
   readonly defaults: SaDefaults;
   readonly store: Pick<SaRecords, "putPip">;
   readonly clock: Clock;
@@ -581,6 +586,8 @@ class Outcomes {
         return this.#unusable(tunnel, { reason: "refused", message: readable });
       }
       if (peers.learnPip(peer.id, params.pip)) store.putPip(peer.id, params.pip);
+      // It was expected to: until the answer nobody knew.
+      if (!reply.ivCounts) this.#options.flows.ignoreReplays(rx.sa.spi);
       const at = { now: clock.now(), wallMs: clock.wallMs() };
       const epoch = reply.bootEpoch;
       const { tx, key } = txFrom(defaults, { params, pair: tunnel.pair, peer, epoch, at });

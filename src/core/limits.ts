@@ -39,6 +39,8 @@ export const NO_ROOM_HOLD_OFF_MS = 1000;
 export const MAX_RX_SAS = 6;
 /** The receiver goes on accepting this long after the sender has to stop: for what is under way. */
 export const LIFE_MARGIN_MS = 30_000;
+/** What a run of IVs has room for: its counter stays below 2^35, and a receiver tells replays apart by it. */
+export const MAX_LIFE_PACKETS = 2n ** 35n;
 /**
  * How long a receive SA is kept that the peer may have got with a request that nobody answered; its own life may
  * end it before. An SA of the default life is over by then. Beyond it, packets with its SPI are unknown, and their

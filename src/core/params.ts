@@ -19,7 +19,7 @@ import {
   type VipPair,
 } from "../model/sa.ts";
 import { canonicalVip, familyOf, isLoopback, isOneHost } from "../model/vip.ts";
-import { LIFE_MARGIN_MS } from "./limits.ts";
+import { LIFE_MARGIN_MS, MAX_LIFE_PACKETS } from "./limits.ts";
 
 /** What the SAs of this host have in common. */
 export interface SaDefaults {
@@ -45,6 +45,7 @@ export function rxFrom(
     readonly version: PspVersion;
     readonly pair: VipPair;
     readonly peer: PeerConfig;
+    readonly ivCounts: boolean;
     readonly serial: bigint;
     readonly masterKey: Pick<MasterKeyInfo, "rotations">;
     readonly at: Moment;
@@ -66,6 +67,7 @@ export function rxFrom(
       version,
       cryptOffset,
       mode,
+      ivCounts: made.ivCounts,
       serial,
       createdAtMs: at.wallMs,
       ...vc,
@@ -100,7 +102,8 @@ export function txFrom(
 ): { tx: Tx; key: TxKey } {
   const { config, random } = defaults;
   const { params, pair, peer, epoch, at } = got;
-  const { lifeMs: ownMs, lifePackets } = config.tunnel;
+  const { lifeMs: ownMs } = config.tunnel;
+  const lifePackets = leastOf(config.tunnel.lifePackets, MAX_LIFE_PACKETS);
   const lifeMs = Math.min(
     ownMs > 0 ? ownMs : Infinity,
     params.lifeS > 0 ? params.lifeS * 1000 : Infinity,
@@ -137,6 +140,10 @@ export function txFrom(
     tx,
     key: { spi, version: versionNumber(version), key: params.key, ivLimit: lifePackets },
   };
+}
+
+function leastOf(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
 }
 
 /**

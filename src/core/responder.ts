@@ -17,6 +17,7 @@ import {
   type TunnelOffer,
   type TunnelOutcome,
 } from "../model/exchange.ts";
+import type { Flows } from "../model/flows.ts";
 import type { Log } from "../model/log.ts";
 import type { Random } from "../model/random.ts";
 import { pairKey, type PspVersion, type VipPair } from "../model/sa.ts";
@@ -78,6 +79,9 @@ export interface ResponderOptions {
   readonly spis: Pick<SpiSource, "derive">;
   /** What this host offers at this very moment. */
   readonly offers: Pick<Initiator, "inFlight">;
+  /** What this host says of its own IVs. */
+  readonly ivCounts: boolean;
+  readonly flows: Pick<Flows, "ignoreReplays">;
   readonly defaults: SaDefaults;
   readonly store: Pick<SaRecords, "putPip">;
   readonly clock: Clock;
@@ -122,7 +126,9 @@ export class Responder {
       if (request.tunnels.some(({ reverse }) => reverse.version !== version)) {
         return { bootEpoch, version, outcomes: [] };
       }
-      const reply = { bootEpoch, version, outcomes: this.#grantAll(peer, { request, version }) };
+      const { ivCounts } = this.#options;
+      const outcomes = this.#grantAll(peer, { request, version });
+      const reply = { bootEpoch, version, outcomes, ivCounts };
       this.#memory.remember(peerId, request, { reply, now: clock.now() });
       return reply;
     } catch (error) {
@@ -166,8 +172,11 @@ export class Responder {
   ): TunnelOutcome[] {
     const batch: Batch = { version, seen: new Set(), places: 0, placesOf: new Map(), sas: 0 };
     const verdicts = request.tunnels.map((offer) => this.#judge(peer, { offer, batch }));
+    const ivCounts = request.ivCounts ?? false;
     const fresh = verdicts.flatMap((v) =>
-      "offer" in v && this.#crossing(v.pair, version) === undefined ? [{ pair: v.pair, peer }] : []
+      "offer" in v && this.#crossing(v.pair, version) === undefined
+        ? [{ pair: v.pair, peer, ivCounts }]
+        : []
     );
     let derived: Derived[] = [];
     let problem = "";
@@ -186,6 +195,7 @@ export class Responder {
       if (params === undefined) return this.#noResource(problem);
       try {
         const { serial } = params;
+        if (crossing !== undefined && !ivCounts) this.#options.flows.ignoreReplays(crossing.spi);
         this.#grant(peer, { ...verdict, epoch: request.bootEpoch, rx: made?.rx, serial });
         return { ok: true, params };
       } catch (error) {

@@ -14,6 +14,8 @@ import type { Rx } from "./tunnel.ts";
 export interface Wanted {
   readonly pair: VipPair;
   readonly peer: PeerConfig;
+  /** The peer says that its IVs count, or is asked and expected to. */
+  readonly ivCounts: boolean;
 }
 
 /** A receive SA that was derived, and what the peer is to be told. */
@@ -50,11 +52,13 @@ export class SpiSource {
     try {
       const keys = plane.generateSpis(versionNumber(version), wishes.length);
       const masterKey = plane.masterKey();
-      return wishes.flatMap(({ pair, peer }, i) => {
+      return wishes.flatMap(({ pair, peer, ivCounts }, i) => {
         const spiKey = keys[i];
         if (spiKey === undefined) return [];
         const serial = ++this.#serial;
-        return [rxFrom(defaults, { spiKey, version, pair, peer, serial, masterKey, at })];
+        return [
+          rxFrom(defaults, { spiKey, version, pair, peer, ivCounts, serial, masterKey, at }),
+        ];
       });
     } catch (error) {
       if (error instanceof DataPlaneError && error.code === "EKEY") this.onExhausted();

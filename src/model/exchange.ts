@@ -15,6 +15,8 @@ export interface NewTunnelRequest {
   readonly requestId: string;
   readonly versionsAccepted: readonly PspVersion[];
   readonly tunnels: readonly TunnelOffer[];
+  /** The IVs of who asks count: with each key they go up one by one. Absent: it does not say. */
+  readonly ivCounts?: boolean;
 }
 
 export type TunnelOutcome =
@@ -26,6 +28,8 @@ export interface NewTunnelReply {
   /** When it differs from the offered parameters' version, `outcomes` is empty: ask again with this one. */
   readonly version: PspVersion;
   readonly outcomes: readonly TunnelOutcome[];
+  /** As in the request, of who answers. */
+  readonly ivCounts?: boolean;
 }
 
 export interface Notice {

@@ -10,6 +10,8 @@ export interface Flows {
   addRx(sa: RxSa): void;
   /** Nothing happens when there is none. */
   removeRx(spi: number): void;
+  /** The sender of this SPI has not said that its IVs count: nothing is refused by its IV. Nothing happens when there is none. */
+  ignoreReplays(spi: number): void;
   /** Crypto, then PSP_ENCRYPT, then EGR_ACL; replaces the pair's transmit SA in place, no packet between. */
   setTx(sa: TxSa, key: TxKey): void;
   /** The pair's transmit SA goes to the outer address `sa.pip`; key and counters stay. Nothing happens when there is none. */

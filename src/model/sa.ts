@@ -83,6 +83,8 @@ export interface RxSa extends VipPair {
   /** What the peer was asked for: packets that were sealed with another are not accepted. */
   readonly cryptOffset: number;
   readonly mode: PspMode;
+  /** The peer says that its IVs count, or is expected to: an IV that comes again is a replay. */
+  readonly ivCounts?: boolean;
   readonly serial: bigint;
   readonly createdAtMs: number;
 }

@@ -69,6 +69,8 @@ export interface IngrAclOptions {
   readonly fwd?: Fwd | undefined;
   /** MAC that the workload knows as its gateway's. */
   readonly ethSrc: string;
+  /** IVs of the replay window; 0 or absent: none. */
+  readonly window?: number;
   /** INGR_ACL compares the virtualization cookie: `RxSa.vc`, 0 without one. */
   readonly vc: boolean;
 }
@@ -99,6 +101,7 @@ export function ingrAclEntry(sa: RxSa, options: IngrAclOptions): EntryDescriptor
         eth_dst: options.ethDst,
         eth_src: options.ethSrc,
         crypt_offset: sa.cryptOffset,
+        ...options.window === undefined ? {} : { replay_window: options.window },
       },
     },
     monitor: { counter: true },

@@ -11,6 +11,7 @@ import {
 } from "../../ffi/plane.ts";
 import { LIMITS } from "../../ffi/symbols.ts";
 import { CryptoIds } from "./crypto_ids.ts";
+import { TxKeys } from "./tx_keys.ts";
 import type { Flows, FlowTotals } from "../model/flows.ts";
 import { egrAclEntry, ingrAclEntry, pspEncryptEntry } from "../pipes/entries.ts";
 import type { InstalledTopology } from "../pipes/install.ts";
@@ -30,6 +31,7 @@ export type FlowPlane = Pick<
   | "clearCrypto"
   | "queryCrypto"
   | "port"
+  | "granted"
 >;
 
 export interface FlowTableOptions {
@@ -54,6 +56,10 @@ export interface FlowTableOptions {
    * pipes fix their forward) to a MAC that no workload has. Default: "agent".
    */
   readonly unknown?: "agent" | "nowhere";
+  /** See `TxKeysOptions.nextRun`. */
+  readonly nextIvRun?: () => bigint;
+  /** IVs of the replay window of receive SAs whose sender's IVs count; 0 or absent: none. */
+  readonly replayWindow?: () => number;
   /** Ids are 1..maxCryptoIds. Default: the plane's own. */
   readonly maxCryptoIds?: number;
   /** How long a retired crypto id keeps its key for packets in flight. Default: 1000. */
@@ -75,12 +81,17 @@ interface Rx {
   readonly sa: RxSa;
   readonly entry: number;
   place: Place | undefined;
+  /** IVs; 0: none. */
+  window: number;
 }
 
 /** One for each installed topology. Closing it frees what is still retiring; the entries stay the pipes'. */
 export class FlowTable implements Flows, AsyncDisposable {
   readonly #o: FlowTableOptions;
   readonly #ids: CryptoIds;
+  readonly #keys: TxKeys;
+  /** Whether the plane has replay windows. */
+  readonly #windows: boolean;
   readonly #tx = new Map<string, Tx>();
   readonly #rx = new Map<number, Rx>();
   /** crypto id -> its entry in PSP_ENCRYPT (with sampling). */
@@ -105,6 +116,8 @@ export class FlowTable implements Flows, AsyncDisposable {
   constructor(options: FlowTableOptions) {
     this.#o = options;
     this.#ids = new CryptoIds(options.maxCryptoIds ?? LIMITS.max_crypto_ids.default);
+    this.#keys = new TxKeys({ plane: options.plane, nextRun: options.nextIvRun });
+    this.#windows = options.plane.granted().features.has("replay-window");
     const { topology } = options.installed;
     this.#sampling = topology.pipes.some((pipe) => pipe.name === "PSP_ENCRYPT");
     this.#vc = topology.pipes.some((pipe) => pipe.match_mask?.tun?.psp?.vc !== undefined);
@@ -123,9 +136,20 @@ export class FlowTable implements Flows, AsyncDisposable {
       );
     }
     const place = this.#o.placeOf(sa.localVip);
-    const entry = this.#add("INGR_ACL", () => this.#rxEntry(sa, place));
-    this.#rx.set(sa.spi, { sa, entry, place });
+    const window = sa.ivCounts && this.#windows ? this.#o.replayWindow?.() ?? 0 : 0;
+    const entry = this.#add("INGR_ACL", () => this.#rxEntry({ sa, place, window }));
+    this.#rx.set(sa.spi, { sa, entry, place, window });
     index(this.#rxByVip, sa.localVip, sa.spi);
+  }
+
+  ignoreReplays(spi: number): void {
+    const rx = this.#rx.get(spi);
+    if (rx === undefined || rx.window === 0) return;
+    this.#o.plane.updateEntry(
+      rx.entry,
+      built("INGR_ACL", () => this.#rxEntry({ ...rx, window: 0 })),
+    );
+    rx.window = 0;
   }
 
   removeRx(spi: number): void {
@@ -142,7 +166,7 @@ export class FlowTable implements Flows, AsyncDisposable {
     const ethDst = this.#o.nextHopMac(sa);
     const cryptoId = this.#takeId();
     try {
-      this.#o.plane.setCrypto(cryptoId, key);
+      this.#keys.set(cryptoId, key);
       this.#ensureEncrypt(cryptoId);
       const port = old === undefined ? this.#portFor(sa.localVip) : old.port;
       const tx: Tx = { sa, cryptoId, entry: old?.entry, port, ethDst, expired: false };
@@ -296,7 +320,7 @@ export class FlowTable implements Flows, AsyncDisposable {
   #moveRx(spi: number, place: Place | undefined): void {
     const rx = this.#rx.get(spi);
     if (rx === undefined || samePlace(rx.place, place)) return;
-    const entry = built("INGR_ACL", () => this.#rxEntry(rx.sa, place));
+    const entry = built("INGR_ACL", () => this.#rxEntry({ ...rx, place }));
     this.#o.plane.updateEntry(rx.entry, entry);
     rx.place = place;
   }
@@ -352,9 +376,9 @@ export class FlowTable implements Flows, AsyncDisposable {
   }
 
   /** Without a place: no workload has the gateway's MAC, and nothing of a tenant is broadcast. */
-  #rxEntry(sa: RxSa, place: Place | undefined): EntryDescriptor {
+  #rxEntry({ sa, place, window }: Omit<Rx, "entry">): EntryDescriptor {
     const { gatewayMac, unknown = "agent" } = this.#o;
-    const at = { ethDst: place?.mac ?? gatewayMac, ethSrc: gatewayMac, vc: this.#vc };
+    const at = { ethDst: place?.mac ?? gatewayMac, ethSrc: gatewayMac, vc: this.#vc, window };
     if (place === undefined && unknown === "agent") {
       return ingrAclEntry(sa, { ...at, fwd: { type: "rss", rss: "exception" } });
     }

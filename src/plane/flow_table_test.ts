@@ -254,3 +254,97 @@ Deno.test("closing frees what is still retiring at once", async () => {
   assert.equal(plane.crypto.size, 0);
   assert.deepEqual(flows.totals(), NOTHING);
 });
+
+/** A source of runs of IVs, and those that it gave. */
+function runs(first = 5n) {
+  const given: bigint[] = [];
+  const nextIvRun = () => {
+    given.push(first + BigInt(given.length));
+    return given.at(-1) ?? 0n;
+  };
+  return { given, nextIvRun };
+}
+
+Deno.test("keys begin at the IVs of their run, and a key that comes again is refused within it", () => {
+  const { given, nextIvRun } = runs();
+  const { plane, flows } = setUp({ nextIvRun });
+  // Taken before the first key: it is durable when packets pass.
+  assert.deepEqual(given, [5n]);
+  flows.setTx(txSa(), key(1));
+  assert.equal(plane.crypto.get(1)?.ivStart, 5n << 40n);
+  assert.throws(() => flows.setTx(txSa({ spi: 8 }), key(1)), { code: "EKEY" });
+  assert.deepEqual(given, [5n]);
+  // The next start has another run: there the same key is another (key, IV) range.
+  const later = setUp({ nextIvRun });
+  later.flows.setTx(txSa(), key(1));
+  assert.equal(later.plane.crypto.get(1)?.ivStart, 6n << 40n);
+});
+
+Deno.test("a plane that knows as many keys as it may gets the next run, and forgets", async () => {
+  const { given, nextIvRun } = runs();
+  const { plane, clock, flows } = setUp({ nextIvRun, fake: { rememberedKeys: 3 } });
+  for (let i = 1; i <= 10; i++) {
+    flows.setTx(txSa({ spi: i }), key(i));
+    await clock.pass(1000);
+  }
+  assert.deepEqual(given, [5n, 6n, 7n, 8n]);
+  assert.deepEqual([...plane.crypto.values()].map(({ ivStart }) => ivStart), [8n << 40n]);
+  // What was forgotten may come again, with IVs of this run.
+  flows.setTx(txSa({ spi: 11 }), key(1));
+  assert.throws(() => flows.setTx(txSa({ spi: 12 }), key(1)), { code: "EKEY" });
+});
+
+Deno.test("where no run is left keys are refused, and those that are there go on", () => {
+  const nextIvRun = () => {
+    if (given++ > 0) throw new Error("all were used");
+    return 1n;
+  };
+  let given = 0;
+  const { plane, flows } = setUp({ nextIvRun, fake: { rememberedKeys: 1 } });
+  flows.setTx(txSa(), key(1));
+  assert.throws(() => flows.setTx(txSa({ spi: 8 }), key(2)), {
+    name: "DataPlaneError",
+    code: "ENOSPC",
+    message: "Cannot begin a run of IVs: all were used",
+  });
+  assert.equal(plane.crypto.size, 1);
+  assert.equal(plane.miss(PAIR.localVip, PAIR.remoteVip), 0);
+});
+
+Deno.test("a plane that chooses its IVs gets keys as they are", () => {
+  const { given, nextIvRun } = runs();
+  const { plane, flows } = setUp({ nextIvRun, fake: { features: new Set() } });
+  flows.setTx(txSa(), key(1));
+  assert.deepEqual(given, []);
+  assert.equal(plane.crypto.get(1)?.ivStart, 1n);
+  assert.throws(() => flows.setTx(txSa({ spi: 8 }), key(1)), { code: "EKEY" });
+});
+
+Deno.test("receive SAs have a window where the sender's IVs count and the plane has one", () => {
+  let size = 4096;
+  const windowOf = (plane: ReturnType<typeof setUp>["plane"], at = 0) => {
+    const encap = plane.entriesOf("INGR_ACL")[at]?.actions?.crypto_encap;
+    return encap?.action === "decap" ? encap.replay_window ?? 0 : undefined;
+  };
+  const { plane, flows } = setUp({ replayWindow: () => size });
+  flows.addRx(rxSa({ ivCounts: true }));
+  assert.equal(windowOf(plane), 4096);
+  flows.movePlace(PAIR.localVip, { mac: "02:00:00:00:00:99", port: 2 });
+  assert.equal(windowOf(plane), 4096);
+  flows.ignoreReplays(rxSa().spi);
+  assert.equal(windowOf(plane), 0);
+  flows.movePlace(PAIR.localVip, { mac: "02:00:00:00:00:98", port: 2 });
+  assert.equal(windowOf(plane), 0);
+  plane.calls.length = 0;
+  flows.ignoreReplays(rxSa().spi);
+  flows.ignoreReplays(0x77);
+  assert.deepEqual(methods(plane), []);
+  // SAs to come follow the configuration.
+  size = 1024;
+  flows.addRx(rxSa({ spi: 0x9001, ivCounts: true }));
+  flows.addRx(rxSa({ spi: 0x9002 }));
+  assert.deepEqual([1, 2].map((at) => windowOf(plane, at)), [1024, 0]);
+  const without = setUp({ replayWindow: () => size, fake: { features: new Set() } });
+  without.flows.addRx(rxSa({ ivCounts: true }));
+  assert.equal(windowOf(without.plane), 0);
+});

@@ -36,7 +36,10 @@ export interface PlaneSetup extends AsyncDisposable {
  * Opens library, plane and pipes. What had been opened is closed when a later step fails. Where a device has less memory than it
  * is asked for, what it has is taken, and `log` says so.
  */
-export async function setUpPlane(config: Config, log: Pick<Log, "warn">): Promise<PlaneSetup> {
+export async function setUpPlane(
+  config: Config,
+  log: Pick<Log, "info" | "warn">,
+): Promise<PlaneSetup> {
   await using stack = new AsyncDisposableStack();
   const library = stack.use(loadLibrary(config.plane.library));
   const backend = backendOf(library, config);
@@ -55,6 +58,9 @@ export async function setUpPlane(config: Config, log: Pick<Log, "warn">): Promis
       stepped: (error) => refused ??= error,
     }),
   );
+  if (config.psp.replayWindow > 0 && !opened.plane.granted().features.has("replay-window")) {
+    log.info("Hardware has no replay window: a packet that is sent again is delivered again");
+  }
   if (refused !== undefined) {
     log.warn("The device has less memory than was asked for: the plane is smaller", {
       reason: refused.message,

@@ -68,6 +68,7 @@ export function requestFromProto(message: tpb.NewTunnelRequest): NewTunnelReques
       ...vipPair(tunnel, `tunnels[${i}]`),
       reverse: params(tunnel.reverseParams, `tunnels[${i}].reverse_params`),
     })),
+    ...message.ivCounts ? { ivCounts: true } : {},
   };
 }
 
@@ -84,6 +85,7 @@ export function requestToProto(request: NewTunnelRequest): tpb.NewTunnelRequest 
         reverseParams: paramsToProto(reverse),
       })
     ),
+    ivCounts: request.ivCounts ?? false,
   });
 }
 
@@ -97,6 +99,7 @@ export function replyFromProto(message: tpb.NewTunnelResponse, asked: number): N
     bootEpoch: epoch(message.bootEpoch),
     version: version(message.version, "version"),
     outcomes: tunnels.map((tunnel, i) => outcome(tunnel, `tunnels[${i}]`)),
+    ...message.ivCounts ? { ivCounts: true } : {},
   };
 }
 
@@ -112,6 +115,7 @@ export function replyToProto(reply: NewTunnelReply): tpb.NewTunnelResponse {
           : { case: "error", value: create(tpb.TunnelErrorSchema, errorText(result)) },
       })
     ),
+    ivCounts: reply.ivCounts ?? false,
   });
 }
 

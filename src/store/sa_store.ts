@@ -21,6 +21,10 @@ import { messageOf } from "../model/errors.ts";
 /** SPIs that one durable reservation covers. */
 export const SPI_BLOCK = 65_536n;
 
+/** 24 bits, and those in which a new record begins: half of them are left in any case. */
+const IV_RUN_MAX = 2n ** 24n - 1n;
+const IV_RUNS_FIRST = 2 ** 23;
+
 export interface SaStoreOptions {
   /** Of the database; ":memory:" for tests. */
   readonly path: string;
@@ -71,6 +75,23 @@ export class SaStore implements SaRecords, Disposable {
     const epoch = stored + 1n > wall ? stored + 1n : wall;
     this.#reserve("epoch", epoch);
     return epoch;
+  }
+
+  /**
+   * A number for the upper 24 bits of IVs: greater than any before, durable when this returns. A record that is new,
+   * or was lost, begins at random: a second start of it begins elsewhere. `random`: in [0, 1).
+   */
+  reserveIvRun(random: number): bigint {
+    const stored = this.#highWater("iv-run");
+    const run = stored === 0n ? 1n + BigInt(Math.floor(random * IV_RUNS_FIRST)) : stored + 1n;
+    if (run > IV_RUN_MAX) {
+      throw new EnvironmentError(
+        `Cannot begin a run of IVs: all ${IV_RUN_MAX} that the record has room for were used. ` +
+          `Remove the state directory when every peer has been rotated or restarted`,
+      );
+    }
+    this.#reserve("iv-run", run);
+    return run;
   }
 
   /** Accounts for `n` SPIs about to be derived. Durable in blocks, before the first of a block is used. */

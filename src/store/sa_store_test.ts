@@ -102,6 +102,30 @@ Deno.test("each run's boot epoch is greater than any before, whatever the wall c
   assert.deepEqual(epochs, [5000n, 5001n, 5002n, 9000n]);
 });
 
+Deno.test("a run of IVs is greater than any before, also of a process that never closed, until none is left", () => {
+  using dir = new TempDir();
+  const first = dir.open();
+  assert.equal(first.reserveIvRun(0), 1n);
+  assert.equal(first.reserveIvRun(0.9), 2n);
+  Deno.mkdirSync(`${dir.path}/copy`);
+  for (const { name, isFile } of Deno.readDirSync(dir.path)) {
+    if (isFile) Deno.copyFileSync(`${dir.path}/${name}`, `${dir.path}/copy/${name}`);
+  }
+  first.close();
+  const log: Log = { debug() {}, info() {}, warn() {}, error() {} };
+  using copy = openSaStore({ path: `${dir.path}/copy/agent.db`, log, wallMs: () => 0 });
+  assert.equal(copy.reserveIvRun(0), 3n);
+  using last = openSaStore({ path: ":memory:", log, wallMs: () => 0 });
+  // A new record begins anywhere in the lower half.
+  assert.equal(last.reserveIvRun(1 - 2 ** -53), 2n ** 23n);
+  using db = new DatabaseSync(`${dir.path}/copy/agent.db`);
+  db.exec(`UPDATE high_water SET value = ${2 ** 24 - 2} WHERE name = 'iv-run'`);
+  assert.equal(copy.reserveIvRun(0), 2n ** 24n - 1n);
+  assert.throws(() => copy.reserveIvRun(0), {
+    message: /^Cannot begin a run of IVs: all 16777215 .* Remove the state directory/,
+  });
+});
+
 Deno.test("SPIs are reserved in blocks, and no run counts those of an earlier one again", () => {
   using dir = new TempDir();
   const marks: bigint[] = [];

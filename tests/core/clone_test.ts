@@ -10,7 +10,7 @@ const ELSEWHERE = "192.0.2.9";
 /** Another agent as h2, with its record and another outer address; nobody calls it yet. */
 function cloneOf(w: World): Host {
   const { config } = w.host(2);
-  return new Host(w, 2, { ...config, pip: ELSEWHERE }, 1);
+  return new Host(w, 2, { config: { ...config, pip: ELSEWHERE }, features: undefined }, 1);
 }
 
 /** What the clone says to h1, as it would arrive from its address. */

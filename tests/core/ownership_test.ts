@@ -12,11 +12,8 @@ function hostWithOverlaps(w: World): Host {
     ...peer,
     vips: peer.id === "h2" ? ["10.2.0.0/16", "fd02::/16"] : ["10.2.5.0/24", "0.0.0.0/0"],
   }));
-  return new Host(w, 1, {
-    ...config,
-    vips: [...config.vips, { vip: "fd01::/16", dns: [] }],
-    peers,
-  });
+  const vips = [...config.vips, { vip: "fd01::/16", dns: [] }];
+  return new Host(w, 1, { config: { ...config, vips, peers }, features: undefined });
 }
 
 interface Row {

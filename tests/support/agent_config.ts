@@ -72,6 +72,7 @@ export interface PeersJson {
     mode?: "tunnel" | "transport";
     mss_clamp?: boolean;
     path_mtu?: number;
+    replay_window?: number;
     sample_rate_log2?: number;
     crypt_offset?: { ipv4: number; ipv6: number };
     max_crypt_offset?: { ipv4: number; ipv6: number };

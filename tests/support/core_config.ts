@@ -49,6 +49,7 @@ export function configOf(
       copyDscp: true,
       mssClamp: true,
       ttl: 64,
+      replayWindow: LIMITS.replay_window.default,
       ...changes.psp,
     },
     hold: {

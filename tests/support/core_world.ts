@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Hosts with a core each, tables in memory, a control channel and an underlay between them, one virtual clock. */
-import type { PlaneEvent } from "../../ffi/plane.ts";
+import type { Feature, PlaneEvent } from "../../ffi/plane.ts";
 import { limitWarnings } from "../../src/agent/logging.ts";
 import type { Config } from "../../src/config/config.ts";
 import { type Core, createCore } from "../../src/core/core.ts";
@@ -35,9 +35,22 @@ export class Host {
   #alive = true;
   #starts: number;
 
+  readonly config: Config;
+  readonly features: ReadonlySet<Feature> | undefined;
+
   /** `starts`: how often it was started before: with it no two derive the same keys. */
-  constructor(readonly world: World, readonly n: number, readonly config: Config, starts = 0) {
+  constructor(
+    readonly world: World,
+    readonly n: number,
+    { config, features }: {
+      readonly config: Config;
+      readonly features: ReadonlySet<Feature> | undefined;
+    },
+    starts = 0,
+  ) {
     this.#starts = starts;
+    this.config = config;
+    this.features = features;
     this.store = this.openStore();
     this.flows = this.#plane();
     this.core = this.#assemble();
@@ -117,6 +130,7 @@ export class Host {
       clock: this.world.clock,
       seed: this.n * 1000 + starts,
       ...maxEntries === undefined ? {} : { maxEntries },
+      ...this.features === undefined ? {} : { features: this.features },
       transmit: ({ sa, key }) => this.world.carry(this, { sa, key }),
       event: (event) => {
         const { core } = this;
@@ -174,6 +188,8 @@ export interface WorldOptions {
   readonly hosts?: number;
   /** For all hosts, or one for each. */
   readonly changes?: Changes | readonly Changes[];
+  /** What the plane of each host can do; absent: the IVs of all count. */
+  readonly features?: readonly ReadonlySet<Feature>[];
   /** Databases in a temporary directory (default), or in memory: faster, but no restart finds them. */
   readonly files?: boolean;
 }
@@ -189,12 +205,13 @@ export class World implements AsyncDisposable {
   underlay = true;
 
   constructor(readonly seed: number, options: WorldOptions) {
-    const { hosts: n = 2, changes = {}, files = true } = options;
+    const { hosts: n = 2, changes = {}, features, files = true } = options;
     this.dir = files ? Deno.makeTempDirSync({ prefix: "psp-core-" }) : undefined;
     this.network = new FakeNetwork(this.clock, seededRandom(seed));
     this.hosts = Array.from({ length: n }, (_, i) => {
       const own = Array.isArray(changes) ? changes[i] ?? {} : changes as Changes;
-      return new Host(this, i + 1, configOf(i + 1, { hosts: n, changes: own }));
+      const config = configOf(i + 1, { hosts: n, changes: own });
+      return new Host(this, i + 1, { config, features: features?.[i] });
     });
   }
 

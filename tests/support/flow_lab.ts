@@ -7,7 +7,7 @@ import { installTopology } from "../../src/pipes/install.ts";
 import { buildTopology } from "../../src/pipes/topology.ts";
 import { FlowTable, type FlowTableOptions } from "../../src/plane/flow_table.ts";
 import type { Clock } from "../../src/model/clock.ts";
-import { FakePlane } from "./fake_plane.ts";
+import { FakePlane, type FakePlaneOptions } from "./fake_plane.ts";
 
 /** `totals` of an empty table. */
 export const NOTHING = { tx: 0, rx: 0, cryptoIds: 0, retiring: 0, pspEncrypt: 0 };
@@ -60,10 +60,15 @@ export class StepClock implements Clock {
 
 /** A table over a plane in memory, with its pipes installed. */
 export function setUp(
-  options: Partial<FlowTableOptions> & { sampling?: boolean; vc?: boolean; ports?: boolean } = {},
+  options: Partial<FlowTableOptions> & {
+    sampling?: boolean;
+    vc?: boolean;
+    ports?: boolean;
+    fake?: FakePlaneOptions;
+  } = {},
 ): { readonly plane: FakePlane; readonly clock: StepClock; readonly flows: FlowTable } {
-  const { sampling = false, vc = false, ports = false, ...rest } = options;
-  const plane = new FakePlane();
+  const { sampling = false, vc = false, ports = false, fake = {}, ...rest } = options;
+  const plane = new FakePlane(fake);
   const topology = buildTopology({
     sampling,
     sampleRateLog2: 8,

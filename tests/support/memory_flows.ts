@@ -5,6 +5,7 @@ import { Key } from "../../ffi/key.ts";
 import {
   DataPlaneError,
   type DropReason,
+  type Feature,
   type MasterKeyInfo,
   type PlaneEvent,
   type PortInfo,
@@ -24,6 +25,7 @@ import type { Clock } from "../../src/model/clock.ts";
 export type FlowCall =
   | "addRx"
   | "removeRx"
+  | "ignoreReplays"
   | "setTx"
   | "readdressTx"
   | "removeTx"
@@ -86,6 +88,8 @@ export class MemoryFlows implements Flows, CorePlane {
       readonly seed: number;
       /** Absent: the plane's own default. */
       readonly maxEntries?: number;
+      /** Absent: the IVs of this host count. */
+      readonly features?: ReadonlySet<Feature>;
       /** Sends a sealed packet; called for each packet that has an entry. */
       transmit(packet: { sa: TxSa; key: string }): void;
       event(event: PlaneEvent): void;
@@ -153,6 +157,12 @@ export class MemoryFlows implements Flows, CorePlane {
     this.rx.set(sa.spi, { sa, packets: this.rx.get(sa.spi)?.packets ?? 0n });
   }
 
+  ignoreReplays(spi: number): void {
+    this.#call("ignoreReplays", String(spi));
+    const entry = this.rx.get(spi);
+    if (entry !== undefined) entry.sa = { ...entry.sa, ivCounts: false };
+  }
+
   removeRx(spi: number): void {
     this.#call("removeRx", String(spi));
     this.rx.delete(spi);
@@ -211,9 +221,10 @@ export class MemoryFlows implements Flows, CorePlane {
     };
   }
 
-  granted(): { readonly maxEntries: number; readonly maxCryptoIds: number } {
+  granted(): ReturnType<CorePlane["granted"]> {
     const { maxEntries = LIMITS.max_entries.default } = this.options;
-    return { maxEntries, maxCryptoIds: Math.ceil(maxEntries / 2) };
+    const features = this.options.features ?? new Set<Feature>(["iv-counts"]);
+    return { maxEntries, maxCryptoIds: Math.ceil(maxEntries / 2), features };
   }
 
   generateSpis(version: PspVersionNumber, n: number): SpiKey[] {

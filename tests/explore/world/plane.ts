@@ -192,6 +192,8 @@ export class WorldPlane implements Flows, CorePlane {
     if (!this.rx.has(sa.spi)) this.rx.set(sa.spi, { sa, packets: 0n });
   }
 
+  ignoreReplays(): void {}
+
   removeRx(spi: number): void {
     this.rx.delete(spi);
   }
@@ -270,8 +272,12 @@ export class WorldPlane implements Flows, CorePlane {
     }
   }
 
-  granted(): { readonly maxEntries: number; readonly maxCryptoIds: number } {
-    return { maxEntries: LIMITS.max_entries.default, maxCryptoIds: LIMITS.max_crypto_ids.default };
+  granted(): ReturnType<CorePlane["granted"]> {
+    return {
+      maxEntries: LIMITS.max_entries.default,
+      maxCryptoIds: LIMITS.max_crypto_ids.default,
+      features: new Set(["iv-counts"]),
+    };
   }
 
   masterKey(): MasterKeyInfo {

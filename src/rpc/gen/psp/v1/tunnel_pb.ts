@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file psp/v1/tunnel.proto.
  */
 export const file_psp_v1_tunnel: GenFile = /*@__PURE__*/
-  fileDesc("ChNwc3AvdjEvdHVubmVsLnByb3RvEgZwc3AudjEikQEKEE5ld1R1bm5lbFJlcXVlc3QSEgoKYm9vdF9lcG9jaBgBIAEoBhISCgpyZXF1ZXN0X2lkGAIgASgMEi0KEXZlcnNpb25zX2FjY2VwdGVkGAMgAygOMhIucHNwLnYxLlBzcFZlcnNpb24SJgoHdHVubmVscxgEIAMoCzIVLnBzcC52MS5UdW5uZWxSZXF1ZXN0ImEKDVR1bm5lbFJlcXVlc3QSEQoJbG9jYWxfdmlwGAEgASgJEhIKCnJlbW90ZV92aXAYAiABKAkSKQoOcmV2ZXJzZV9wYXJhbXMYAyABKAsyES5wc3AudjEuUHNwUGFyYW1zInMKEU5ld1R1bm5lbFJlc3BvbnNlEhIKCmJvb3RfZXBvY2gYASABKAYSIwoHdmVyc2lvbhgCIAEoDjISLnBzcC52MS5Qc3BWZXJzaW9uEiUKB3R1bm5lbHMYAyADKAsyFC5wc3AudjEuVHVubmVsUmVzdWx0ImQKDFR1bm5lbFJlc3VsdBIjCgZwYXJhbXMYASABKAsyES5wc3AudjEuUHNwUGFyYW1zSAASJAoFZXJyb3IYAiABKAsyEy5wc3AudjEuVHVubmVsRXJyb3JIAEIJCgdvdXRjb21lIiwKC1R1bm5lbEVycm9yEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCSKJAQoNTm90aWZ5UmVxdWVzdBISCgpib290X2Vwb2NoGAEgASgGEhQKDHVua25vd25fc3BpcxgCIAMoBxIQCghkcmFpbmluZxgDIAEoCBIkCgZjbG9zZWQYBCADKAsyFC5wc3AudjEuQ2xvc2VkVHVubmVsEhYKDmNvbmZpcm1lZF9zcGlzGAUgAygHIjUKDENsb3NlZFR1bm5lbBIRCglsb2NhbF92aXAYASABKAkSEgoKcmVtb3RlX3ZpcBgCIAEoCSIkCg5Ob3RpZnlSZXNwb25zZRISCgpib290X2Vwb2NoGAEgASgGMooBCg1UdW5uZWxTZXJ2aWNlEkAKCU5ld1R1bm5lbBIYLnBzcC52MS5OZXdUdW5uZWxSZXF1ZXN0GhkucHNwLnYxLk5ld1R1bm5lbFJlc3BvbnNlEjcKBk5vdGlmeRIVLnBzcC52MS5Ob3RpZnlSZXF1ZXN0GhYucHNwLnYxLk5vdGlmeVJlc3BvbnNlYgZwcm90bzM", [file_psp_v1_psp]);
+  fileDesc("ChNwc3AvdjEvdHVubmVsLnByb3RvEgZwc3AudjEipAEKEE5ld1R1bm5lbFJlcXVlc3QSEgoKYm9vdF9lcG9jaBgBIAEoBhISCgpyZXF1ZXN0X2lkGAIgASgMEi0KEXZlcnNpb25zX2FjY2VwdGVkGAMgAygOMhIucHNwLnYxLlBzcFZlcnNpb24SJgoHdHVubmVscxgEIAMoCzIVLnBzcC52MS5UdW5uZWxSZXF1ZXN0EhEKCWl2X2NvdW50cxgFIAEoCCJhCg1UdW5uZWxSZXF1ZXN0EhEKCWxvY2FsX3ZpcBgBIAEoCRISCgpyZW1vdGVfdmlwGAIgASgJEikKDnJldmVyc2VfcGFyYW1zGAMgASgLMhEucHNwLnYxLlBzcFBhcmFtcyKGAQoRTmV3VHVubmVsUmVzcG9uc2USEgoKYm9vdF9lcG9jaBgBIAEoBhIjCgd2ZXJzaW9uGAIgASgOMhIucHNwLnYxLlBzcFZlcnNpb24SJQoHdHVubmVscxgDIAMoCzIULnBzcC52MS5UdW5uZWxSZXN1bHQSEQoJaXZfY291bnRzGAQgASgIImQKDFR1bm5lbFJlc3VsdBIjCgZwYXJhbXMYASABKAsyES5wc3AudjEuUHNwUGFyYW1zSAASJAoFZXJyb3IYAiABKAsyEy5wc3AudjEuVHVubmVsRXJyb3JIAEIJCgdvdXRjb21lIiwKC1R1bm5lbEVycm9yEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCSKJAQoNTm90aWZ5UmVxdWVzdBISCgpib290X2Vwb2NoGAEgASgGEhQKDHVua25vd25fc3BpcxgCIAMoBxIQCghkcmFpbmluZxgDIAEoCBIkCgZjbG9zZWQYBCADKAsyFC5wc3AudjEuQ2xvc2VkVHVubmVsEhYKDmNvbmZpcm1lZF9zcGlzGAUgAygHIjUKDENsb3NlZFR1bm5lbBIRCglsb2NhbF92aXAYASABKAkSEgoKcmVtb3RlX3ZpcBgCIAEoCSIkCg5Ob3RpZnlSZXNwb25zZRISCgpib290X2Vwb2NoGAEgASgGMooBCg1UdW5uZWxTZXJ2aWNlEkAKCU5ld1R1bm5lbBIYLnBzcC52MS5OZXdUdW5uZWxSZXF1ZXN0GhkucHNwLnYxLk5ld1R1bm5lbFJlc3BvbnNlEjcKBk5vdGlmeRIVLnBzcC52MS5Ob3RpZnlSZXF1ZXN0GhYucHNwLnYxLk5vdGlmeVJlc3BvbnNlYgZwcm90bzM", [file_psp_v1_psp]);
 
 /**
  * @generated from message psp.v1.NewTunnelRequest
@@ -50,6 +50,14 @@ export type NewTunnelRequest = Message<"psp.v1.NewTunnelRequest"> & {
    * @generated from field: repeated psp.v1.TunnelRequest tunnels = 4;
    */
   tunnels: TunnelRequest[];
+
+  /**
+   * My IVs count: with each key they go up one by one, a run above and a counter below 2^35 in their lower 40 bits.
+   * So an IV that comes again is a replay. Absent: they may be anything.
+   *
+   * @generated from field: bool iv_counts = 5;
+   */
+  ivCounts: boolean;
 };
 
 /**
@@ -113,6 +121,13 @@ export type NewTunnelResponse = Message<"psp.v1.NewTunnelResponse"> & {
    * @generated from field: repeated psp.v1.TunnelResult tunnels = 3;
    */
   tunnels: TunnelResult[];
+
+  /**
+   * As in the request, of who answers.
+   *
+   * @generated from field: bool iv_counts = 4;
+   */
+  ivCounts: boolean;
 };
 
 /**
