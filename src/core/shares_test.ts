@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { rx, tx } from "../../tests/support/sas.ts";
 import { EVICT_IDLE_MS, EVICT_SILENT_MS, MAX_TUNNELS, SILENT_PACKETS } from "./limits.ts";
-import { isSpare, patienceMs, Shares, tunnelsWithin } from "./shares.ts";
+import { inTurns, isSpare, patienceMs, Shares, tunnelsWithin } from "./shares.ts";
 import type { State, Up } from "./tunnel.ts";
 
 function shares(tunnels: number, peers: number, configured = {}): Shares {
@@ -142,4 +142,14 @@ Deno.test("spare is what failed, what is idle, and what nobody answered on", () 
   }
   const patience = [patienceMs(0, 7), patienceMs(0, 8), patienceMs(3, 8), patienceMs(4, 8)];
   assert.deepEqual(patience, [EVICT_SILENT_MS, 0, 0, EVICT_SILENT_MS]);
+});
+
+Deno.test("those who want few have their turn among those of one who wants many", () => {
+  const all = ["a1", "a2", "a3", "a4", "b1", "c1", "c2", "a5"];
+  assert.deepEqual([...inTurns(all, (one) => one[0] ?? "")], [
+    ...["a1", "b1", "c1"],
+    ...["a2", "c2"],
+    ...["a3", "a4", "a5"],
+  ]);
+  assert.deepEqual([...inTurns([], () => "")], []);
 });

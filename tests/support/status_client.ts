@@ -15,6 +15,7 @@ export interface AgentStatus {
     readonly circuit: string;
     readonly failures: number;
     readonly lastError: string;
+    readonly tunnels: number;
   }[];
   readonly counters: Readonly<Record<string, number>>;
   readonly ports: readonly PortStatus[];
@@ -74,6 +75,7 @@ export async function getStatus(http: Http): Promise<AgentStatus> {
       circuit: text(peer["circuit"]),
       failures: number(peer["failures"]),
       lastError: text(peer["lastError"]),
+      tunnels: number(peer["tunnels"]),
     })),
     counters: Object.fromEntries(
       Object.entries(object(reply["counters"])).map(([name, value]) => [name, number(value)]),
