@@ -747,7 +747,8 @@ PSP_DP_API int32_t psp_dp_unseal(uint32_t backend, const struct psp_dp_key *key,
  * "rmem-max 212992" and "wmem-max" (octets, absent when unknown), and for every network interface
  * "interface NAME up|down MTU" and, where the kernel forwards what comes in there, "forwards NAME BITS" (as
  * psp_dp_port_info.forwards); "guard N": whether this process could have an ingress guard, of
- * enum psp_dp_guard_reason, 0: it could. UTF-8 without a terminator. PSP_DP_ERANGE: *len says what is needed.
+ * enum psp_dp_guard_reason, 0: it could; and of NVIDIA's devices "hca PCI NAME TYPE FIRMWARE BOARD" and "switch INTERFACE ID
+ * PORT", "-" for what is not known. UTF-8 without a terminator. PSP_DP_ERANGE: *len says what is needed.
  */
 PSP_DP_API int32_t psp_dp_host_report(char *buf, uint32_t cap, uint32_t *len);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* host_report.c: for psp-agent doctor, and which interfaces there are. The runtime keeps /proc and /sys from programs without every permission. */
 #include "../psp_dp.h"
+#include "devices.h"
 #include "forwarding.h"
 #include "nftables.h"
 #include "rights.h"
@@ -24,7 +25,7 @@ struct report {
 __attribute__((format(printf, 2, 3))) static void line(struct report *report, const char *format,
 						       ...)
 {
-	char text[128];
+	char text[512];
 	va_list arguments;
 	int n;
 
@@ -108,6 +109,11 @@ int32_t psp_dp_interfaces(char *buf, uint32_t cap, uint32_t *len)
 	return report.len <= cap ? PSP_DP_OK : PSP_DP_ERANGE;
 }
 
+static void device(void *context, const char *text)
+{
+	line(context, "%s\n", text);
+}
+
 int32_t psp_dp_host_report(char *buf, uint32_t cap, uint32_t *len)
 {
 	struct report report = {.at = buf, .cap = cap};
@@ -120,6 +126,7 @@ int32_t psp_dp_host_report(char *buf, uint32_t cap, uint32_t *len)
 	limit(&report, "wmem-max", "/proc/sys/net/core/wmem_max");
 	line(&report, "guard %u\n", psp_nft_probe());
 	interfaces(&report);
+	psp_devices_tell("", device, &report);
 	*len = report.len;
 	return report.len <= cap ? PSP_DP_OK : PSP_DP_ERANGE;
 }

@@ -327,10 +327,35 @@ export const COMMANDS: readonly (Command | Group)[] = [
   {
     name: "doctor",
     brief: "Looks for what would keep the agent from working, and says what to do.",
-    examples: ["psp-agent doctor", "psp-agent doctor --config peers.json"],
+    examples: [
+      "psp-agent doctor",
+      "psp-agent doctor --config peers.json",
+      "psp-agent doctor --hardware --config peers.json --far p1,t0 > report.txt",
+    ],
     parser: map(
-      object({ config: optional(config), json, library }),
-      (args) => async () => (await import("./doctor.ts")).doctor(args),
+      object({
+        config: optional(config),
+        json,
+        library,
+        hardware: toggle(
+          "--hardware",
+          message`Ask the device of plane "doca" what nobody has tried yet; no agent may run on it.`,
+        ),
+        far: optional(option("--far", word("INTERFACES"), {
+          description:
+            message`Two interfaces of this machine: one whose cable ends at the device's uplink, and any other.`,
+        })),
+        wait: withDefault(
+          option("--wait", DURATION, {
+            description: message`How long the workload may take to send a packet; default 1m.`,
+          }),
+          60_000,
+        ),
+      }),
+      ({ hardware, far, wait, ...args }) => async () =>
+        hardware
+          ? (await import("./doctor_hardware.ts")).doctorHardware({ ...args, far, waitMs: wait })
+          : (await import("./doctor.ts")).doctor(args),
     ),
   },
   {

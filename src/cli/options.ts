@@ -31,7 +31,7 @@ export const ADDRESS: ValueParser<"sync", string> = {
 
 /** Text with something in it. */
 export function word(
-  metavar: "ADDRESS" | "DOMAIN" | "ID" | "INTERFACE" | "NAME" | "TEXT",
+  metavar: "ADDRESS" | "DOMAIN" | "ID" | "INTERFACE" | "INTERFACES" | "NAME" | "TEXT",
 ): ValueParser<"sync", string> {
   return string({
     metavar,

@@ -32,6 +32,10 @@ export interface HostReport {
   readonly memlock: number | undefined;
   /** Files of /dev/infiniband/uverbs*, and those of them that can be opened. */
   readonly verbs: { readonly there: number; readonly open: number } | undefined;
+  /** NVIDIA's devices by PCI address: "MT41692 32.39.1002 MT_0000000884", "-" for what is not known. */
+  readonly devices: ReadonlyMap<string, string>;
+  /** The switch that an interface belongs to, by the interface. */
+  readonly switches: ReadonlyMap<string, string>;
   /** Free hugepages, MiB; undefined: this kernel has none. */
   readonly hugepagesMb: number | undefined;
   /** net.core.rmem_max and wmem_max, octets. */
@@ -63,6 +67,14 @@ export function parseReport(text: string): HostReport {
       ? undefined
       : Number(memlock),
     verbs: verbs === undefined ? undefined : { there: Number(verbs[1]), open: Number(verbs[2]) },
+    devices: new Map(
+      words.flatMap(([first, pci = "", _name, ...rest]) =>
+        first === "hca" ? [[pci, rest.join(" ")]] : []
+      ),
+    ),
+    switches: new Map(
+      words.flatMap(([first, name = "", id = ""]) => first === "switch" ? [[name, id]] : []),
+    ),
     hugepagesMb: number("hugepages-mb"),
     rmemMax: number("rmem-max"),
     wmemMax: number("wmem-max"),

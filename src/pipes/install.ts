@@ -16,7 +16,7 @@ import { targets, validateTopology } from "./validate.ts";
 export type PipePlane = Pick<Plane, "ports" | "createPipe" | "destroyPipe" | "addEntry">;
 
 /** What names stand for: pipes by id, ports by handle. */
-interface Numbers {
+export interface Numbers {
   readonly pipes: ReadonlyMap<PipeName, number>;
   readonly ports: Plane["ports"];
   readonly hosts: HostPortsForm;
@@ -62,10 +62,9 @@ export function installTopology(
   const numbers: Numbers = { pipes, ports: plane.ports, hosts };
   try {
     for (const pipe of downstreamFirst(topology)) {
-      const id = plane.createPipe(descriptor(pipe, numbers));
-      pipes.set(pipe.name, id);
+      pipes.set(pipe.name, createPipe(plane, pipe, numbers));
       for (const entry of pipe.is_root && hosts === "many" ? anyHost(pipe) : pipe.entries) {
-        entries.set(`${pipe.name}/${entry.name}`, plane.addEntry(id, numbered(entry, numbers)));
+        entries.set(`${pipe.name}/${entry.name}`, createEntry(plane, entry, { pipe, numbers }));
       }
     }
   } catch (error) {
@@ -87,6 +86,22 @@ export function installTopology(
       if (failures.length > 0) throw failures[0];
     },
   };
+}
+
+/** One pipe, without entries; those that it forwards to are there. Returns its id. */
+export function createPipe(plane: PipePlane, pipe: Pipe, numbers: Numbers): number {
+  return plane.createPipe(descriptor(pipe, numbers));
+}
+
+/** A static entry of a pipe that is there. Returns its id. */
+export function createEntry(
+  plane: PipePlane,
+  entry: PipeEntry,
+  { pipe, numbers }: { readonly pipe: Pipe; readonly numbers: Numbers },
+): number {
+  const id = numbers.pipes.get(pipe.name);
+  if (id === undefined) throw new RangeError(`There is no pipe "${pipe.name}" in this topology`);
+  return plane.addEntry(id, numbered(entry, numbers));
 }
 
 /** Every pipe after all the pipes that it forwards to. */

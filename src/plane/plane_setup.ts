@@ -50,7 +50,7 @@ export async function setUpPlane(
     const owned = stack.move();
     return { library, backend, ...opened, [Symbol.asyncDispose]: () => owned.disposeAsync() };
   }
-  const asked = sizesFor({ ...config, plane: askedOf(config.plane) });
+  const asked = docaSizes(config, config.plane);
   let refused: DataPlaneError | undefined;
   const opened = stack.use(
     await openWithin(asked, {
@@ -93,17 +93,21 @@ async function openAll(library: Library, config: Config, sizes: Sizes) {
 }
 
 /** What is known before it opens. */
-interface Given {
+export interface Given {
   /** Interfaces, or representors, of the host ports. */
   readonly hosts: readonly string[];
   readonly sizes: Sizes;
 }
 
-function askedOf({ actionsMemoryMb, ...plane }: DocaConfig): Partial<Sizes> {
-  return {
-    ...plane,
-    ...actionsMemoryMb === undefined ? {} : { actionsMemory: actionsMemoryMb * MIB },
-  };
+/** What a plane in hardware is asked for first. */
+export function docaSizes(
+  config: Pick<Config, "peers">,
+  { actionsMemoryMb, ...plane }: DocaConfig,
+): Sizes {
+  const actionsMemory = actionsMemoryMb === undefined
+    ? {}
+    : { actionsMemory: actionsMemoryMb * MIB };
+  return sizesFor({ ...config, plane: { ...plane, ...actionsMemory } });
 }
 
 /** The form of the graph that a configuration asks for. */
@@ -132,7 +136,8 @@ function loadLibrary(path: string | undefined): Library {
   return openLibrary(path);
 }
 
-function openPlane(library: Library, config: Config, given: Given): DataPlane {
+/** A plane without pipes. What may be there in a while is an `EnvironmentError`. */
+export function openPlane(library: Library, config: Config, given: Given): DataPlane {
   try {
     return DataPlane.open(library, planeOptions(config, given));
   } catch (error) {
@@ -142,6 +147,16 @@ function openPlane(library: Library, config: Config, given: Given): DataPlane {
     }
     throw error;
   }
+}
+
+/** A plane in software on two interfaces, without pipes and with every default: for who looks at another plane. */
+export function openSoftPlane(
+  library: Library,
+  { uplink, host }: { readonly uplink: string; readonly host: string },
+): DataPlane {
+  return DataPlane.open(library, {
+    ports: [{ kind: "uplink", name: uplink }, { kind: "host", name: host }],
+  });
 }
 
 function planeOptions({ plane, psp, hold }: Config, { hosts, sizes }: Given): PlaneOptions {

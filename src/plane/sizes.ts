@@ -23,7 +23,7 @@ const TUNNELS_MIN = 1024;
 const ENTRIES_PER_TUNNEL = 4;
 
 /** Less than this is no plane: what remains is a device without room at all. */
-const LEAST: Sizes = { maxEntries: 256, maxCryptoIds: 64, actionsMemory: 2 ** 20 };
+export const LEAST: Sizes = { maxEntries: 256, maxCryptoIds: 64, actionsMemory: 2 ** 20 };
 
 /** What the configuration says, and for the rest what so many peers need. */
 export function sizesFor(

@@ -30,7 +30,7 @@ export const FOLDERS: Readonly<Record<string, readonly string[]>> = {
     "src/model",
     "ffi",
   ],
-  "src/doctor": ["src/plane", "src/rpc", "src/config", "src/model", "ffi"],
+  "src/doctor": ["src/plane", "src/pcap", "src/pipes", "src/rpc", "src/config", "src/model", "ffi"],
   "src/selftest": ["src/pcap", "src/config", "src/model", "ffi"],
   "src/plane": ["src/exceptions", "src/pipes", "src/config", "src/model", "ffi"],
   "src/core": ["src/config", "src/model", "ffi"],
