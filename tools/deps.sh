@@ -3,7 +3,7 @@
 #
 # Installs what the make targets need: Deno into .toolchain/, the npm packages of deno.lock into
 # .toolchain/cache/, Debian packages with apt. Does nothing, quickly, when all is there.
-#   tools/deps.sh [deno|npm|build|gen|format|net|doca|binary|cross|browser|metrics|deploy|fuzz|bench]...
+#   tools/deps.sh [deno|npm|build|gen|format|net|doca|binary|cross|browser|metrics|directory|deploy|fuzz|bench]...
 # Without a name: all of them but bench, which no test needs.
 # Needs root for Debian packages only; without root it names what is missing.
 set -eu

@@ -34,8 +34,12 @@ import { type PlaneSetup, setUpPlane } from "../plane/plane_setup.ts";
 import { type PlaneWatch, watchPlane } from "../plane/plane_watch.ts";
 import { systemRandom } from "../model/random.ts";
 import type { SourceChanges } from "../directory/combined.ts";
+import { openEtcdSource } from "../directory/etcd.ts";
 import { openFolder } from "../directory/folder.ts";
 import { Sources } from "../directory/sources.ts";
+import type { KnownDirectory } from "../model/known_directory.ts";
+import { splitListen } from "../rpc/door.ts";
+import { openEtcd } from "../rpc/etcd_client.ts";
 import { createRpcClient } from "../rpc/client.ts";
 import { Descriptors, forConnections, limitFor } from "../rpc/descriptors.ts";
 import { RPC_COUNTERS, type RpcEvents } from "../rpc/events.ts";
@@ -45,6 +49,7 @@ import { startRpcServer } from "../rpc/server.ts";
 import { startStatusServer, STATUS_CONNECTIONS, type StatusServer } from "../rpc/status_server.ts";
 import { TlsStore } from "../rpc/tls_store.ts";
 import { EventLog } from "../store/event_log.ts";
+import { openDirectoryStore } from "../store/directory_store.ts";
 import { openSaStore, type SaStore } from "../store/sa_store.ts";
 import { SampleHub } from "../plane/sample_hub.ts";
 import type { Sizes } from "../plane/sizes.ts";
@@ -118,8 +123,9 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
   const hasVc = installed.topology.pipes.some(({ match_mask }) =>
     match_mask?.tun?.psp?.vc !== undefined
   );
+  const known = stack.use(openDirectoryStore({ path: `${state.path}/directory.db`, log }));
   const sources = stack.use(new Sources(config.vips.map(({ vip }) => vip), config.peers));
-  await openSources(sources, { config, hasVc, log, clock });
+  await openSources(sources, { config, hasVc, known, log, clock });
   const peers = new Peers({ ...config, peers: sources.peers() });
   const trust = trustOf(config, peers);
   // Where a peer is met on the control channel, its packets come from as well, as far as anybody knows.
@@ -577,19 +583,50 @@ function ownProcess({ descriptorLimit }: Library): () => MetricsView["process"] 
 /** Reads the sources besides the file, as far as they can be read now. */
 async function openSources(
   sources: Sources,
-  { config, hasVc, log, clock }: {
+  { config, hasVc, known, log, clock }: {
     readonly config: Config;
     readonly hasVc: boolean;
+    readonly known: KnownDirectory;
     readonly log: Log;
     readonly clock: Clock;
   },
 ): Promise<void> {
-  const { dir } = config.directory;
+  const { dir, etcd } = config.directory;
   const common = { rules: { ...config, hasVc }, log, wallMs: () => clock.wallMs() };
   if (dir !== undefined) {
     const onChanges = (changes: SourceChanges) => sources.take("peers.d", changes);
     sources.add(await openFolder({ ...common, path: dir, onChanges }));
   }
+  if (etcd === undefined) return;
+  sources.add(openEtcdSource({
+    ...common,
+    kv: openEtcd({
+      endpoints: etcd.endpoints,
+      tls: etcd.tls,
+      user: etcd.user,
+      passwordFile: etcd.passwordFile,
+      wallMs: common.wallMs,
+    }),
+    prefix: etcd.prefix,
+    ...etcd.register ? { own: () => ownRecord(config) } : {},
+    leaseS: Math.ceil(etcd.leaseMs / 1000),
+    known,
+    clock,
+    random: systemRandom(),
+    onChanges: (changes) => sources.take("etcd", changes),
+  }));
+}
+
+/** This host, as others are to have it. */
+function ownRecord({ id, pip, vips, rpc }: Config): string {
+  const { hostname, port } = splitListen(rpc.listen);
+  const host = hostname === "0.0.0.0" || hostname === "::" ? pip : hostname;
+  return JSON.stringify({
+    id,
+    svc_address: host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`,
+    pip,
+    vips: vips.map(({ vip }) => vip),
+  });
 }
 
 /** With rpc.require_pq an agent whose own calls every such peer would refuse does not start. */

@@ -25,6 +25,7 @@ export function problemsOf(form: FileForm): Remark[] {
     ...control(form),
     ...statusListener(form),
     ...planeRules(form),
+    ...directoryRules(form),
   ];
 }
 
@@ -208,6 +209,35 @@ function* statusListener(form: FileForm): Generator<Remark> {
         ? "is the same as rpc.listen: choose another port"
         : `"${status.listen}" and rpc.listen ("${control}") are one port: choose another`,
     };
+  }
+}
+
+function* directoryRules({ directory: { etcd } }: FileForm): Generator<Remark> {
+  if (etcd === undefined) return;
+  const at = (...path: readonly (string | number)[]) => ["directory", "etcd", ...path];
+  for (const [i, endpoint] of etcd.endpoints.entries()) {
+    const { protocol, hostname } = new URL(endpoint);
+    if (protocol === "https:" && etcd.tls === undefined) {
+      yield {
+        path: at("tls"),
+        text:
+          `is missing: "${endpoint}" is checked with the certificates of { "ca": "etcd-ca.crt" }`,
+      };
+    }
+    if (protocol === "http:" && !isLoopback(hostname.replace(/^\[(.*)\]$/, "$1"))) {
+      yield {
+        path: at("endpoints", i),
+        text:
+          `"${endpoint}" is reached in clear text, and whoever is on the way could name peers: use https`,
+      };
+    }
+  }
+  const { tls } = etcd;
+  if (tls !== undefined && (tls.cert === undefined) !== (tls.key === undefined)) {
+    yield { path: at("tls"), text: "names one of cert and key: both are needed, or none" };
+  }
+  if ((etcd.user === undefined) !== (etcd.password_file === undefined)) {
+    yield { path: at("user"), text: "and password_file belong together: name both, or none" };
   }
 }
 

@@ -17,6 +17,7 @@ import {
   denied,
   domainName,
   duration,
+  endpoint,
   filePath,
   hostPort,
   identity,
@@ -231,6 +232,24 @@ const tunnel = section({
   source_share: v.optional(integer(1, LIMITS.max_entries.max)),
 });
 
+const etcd = section({
+  endpoints: list(endpoint, { what: "endpoints", min: 1, max: 16 }),
+  // Of the keys; the rest of a key is the id of its host.
+  prefix: v.optional(text("a prefix of keys", 255), "/psp-agent/peers/"),
+  // Its own certificate names this host to etcd: both files, or none.
+  tls: v.optional(
+    section({ ca: filePath, cert: v.optional(filePath), key: v.optional(filePath) }, {
+      ca: 'the certificates that etcd is checked with, a PEM file such as "etcd-ca.crt"',
+    }),
+  ),
+  user: v.optional(text("a user", 255)),
+  password_file: v.optional(filePath),
+  // Whether this host writes its own record.
+  register: v.optional(bool, true),
+  // How long the record outlives the host.
+  lease: v.optional(duration(2 * SECOND, DAY), "10m"),
+}, { endpoints: 'where etcd answers, such as ["https://192.0.2.10:2379"]' });
+
 /** The whole file. */
 export const fileSchema = section({
   id: identity,
@@ -264,6 +283,7 @@ export const fileSchema = section({
     section({
       // Drop-in files: each a peer, or a list of peers.
       dir: v.optional(filePath),
+      etcd: v.optional(etcd),
     }),
     {},
   ),

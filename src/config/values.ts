@@ -197,6 +197,18 @@ export const origin: v.GenericSchema<unknown, string> = leaf((input) => {
   return url.origin;
 });
 
+/** Where a server of etcd answers: "https://192.0.2.10:2379". */
+export const endpoint: v.GenericSchema<unknown, string> = leaf((input) => {
+  const url = typeof input === "string" && URL.canParse(input) ? new URL(input) : undefined;
+  if (url === undefined || !/^https?:$/.test(url.protocol) || url.origin !== input) {
+    throw new RangeError(
+      `${quote(input)} is not an endpoint: write scheme, host and port alone, such as ` +
+        '"https://192.0.2.10:2379"',
+    );
+  }
+  return url.origin;
+});
+
 /** What may stand for a host in a certificate: a DNS name or the last part of a SPIFFE id. */
 export const identity: v.GenericSchema<unknown, string> = leaf((input) => {
   if (typeof input !== "string" || !isIdentity(input)) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** What every source of records has in common: whom it tells, what it counts, and what it says of itself. */
-import { parseRecords, type RecordRules } from "../config/records.ts";
+import { parseRecords, type RecordRules, type Records } from "../config/records.ts";
 import type { Log } from "../model/log.ts";
 import type { Entry, SourceChanges } from "./combined.ts";
 
@@ -9,6 +9,8 @@ import type { Entry, SourceChanges } from "./combined.ts";
 export interface SourceOptions {
   readonly rules: RecordRules;
   readonly log: Log;
+  /** Whom alone a text at a place may speak of; absent: anybody. */
+  readonly bound?: (place: string) => string;
   /** Takes what is different. Called with nothing else under way. */
   readonly onChanges: (changes: SourceChanges) => void;
 }
@@ -70,6 +72,11 @@ export class Texts {
     return this.#places.keys();
   }
 
+  /** What stands at a place. */
+  at(place: string): Text | undefined {
+    return this.#places.get(place);
+  }
+
   /** Takes what stands at some places now, and tells of what is different. */
   take(texts: Iterable<readonly [place: string, text: Text | undefined]>): void {
     const put: Entry[] = [];
@@ -108,7 +115,7 @@ export class Texts {
     }
     // All files of a ConfigMap are others when one is, and most say the same.
     if (before?.text === text.text && before.order === text.order) return;
-    const { peers, problems, skipped } = parseRecords(text.text, this.#options.rules);
+    const { peers, problems, skipped } = this.#read(place, text.text);
     const wheres = new Set<string>();
     for (const peer of peers) {
       // A place of one record is its own; of several each has its id.
@@ -132,6 +139,22 @@ export class Texts {
     const now = { ...text, wheres, problems, skipped };
     this.#places.set(place, now);
     this.#count(place, before, now);
+  }
+
+  #read(place: string, text: string): Records {
+    const read = parseRecords(text, this.#options.rules);
+    const owner = this.#options.bound?.(place);
+    if (owner === undefined) return read;
+    const peers = read.peers.filter(({ id }) => id === owner);
+    const strangers = read.peers.filter(({ id }) => id !== owner);
+    return {
+      peers,
+      problems: [
+        ...read.problems,
+        ...strangers.map(({ id }) => `1:1: id: "${id}" is not "${owner}", whose place this is`),
+      ],
+      skipped: read.skipped + strangers.length,
+    };
   }
 
   #count(place: string, before: Place | undefined, now: Place | undefined): void {

@@ -19,7 +19,7 @@ export interface StateDir extends Disposable {
 }
 
 const LOCK = "lock";
-const DATABASES = ["agent.db", "events.db"];
+const DATABASES = ["agent.db", "events.db", "directory.db"];
 /** What a start puts there. */
 const FILES = [...DATABASES.flatMap((db) => [db, `${db}-wal`, `${db}-shm`]), LOCK];
 /** What a volume may hold that was made for the agent. */
