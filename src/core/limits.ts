@@ -151,7 +151,9 @@ export const MEMORY_TUNNELS_PER_PEER = 65_536;
 export const UNHEARD_ASK_MS = 1500;
 /** ... and up to this much later, at random: many tunnels that came in one storm are not asked for in one. */
 export const UNHEARD_SPREAD_MS = 250;
-/** All peers together may ask this many times as often as one. */
+/** ... and for all peers; beyond it the oldest answers to the peer with most of them go. */
+export const MEMORY_TUNNELS = 131_072;
+/** All peers together may ask this many times as often as one; as much again is kept, an equal part for each. */
 export const ALL_PEERS_FACTOR = 40;
 
 // ---- boot epochs -----------------------------------------------------------------------------------

@@ -100,6 +100,8 @@ export class Notices {
     const { confirmed } = this.#outbox(peer);
     // To the end: they are taken in the order of their times.
     confirmed.delete(key);
+    // A packet says the same, and a peer that is not told asks.
+    if (confirmed.size >= 4 * NOTICE_CONFIRMED) return;
     confirmed.set(key, { spi, at });
   }
 

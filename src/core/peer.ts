@@ -365,7 +365,7 @@ export class PeerWatch {
 /** What the gate goes by. */
 export interface PeerGateOptions {
   readonly config: Pick<Config, "rpc">;
-  readonly peers: Pick<Peers, "get" | "denied">;
+  readonly peers: Pick<Peers, "get" | "denied" | "count">;
   readonly epochs: Pick<Epochs, "of">;
   readonly watch: Pick<PeerWatch, "hear">;
   readonly clock: Pick<Clock, "now">;
@@ -375,7 +375,8 @@ export interface PeerGateOptions {
 /** The gate that every message of a peer passes: known, not denied, within the rate, of the current start. */
 export class PeerGate {
   readonly #options: PeerGateOptions;
-  readonly #buckets = new Map<string, TokenBucket>();
+  /** Of each peer: what it may ask for, and its part of what is kept for each when all together ask for too much. */
+  readonly #buckets = new Map<string, { readonly own: TokenBucket; readonly kept: TokenBucket }>();
   #all: TokenBucket | undefined;
   /** Nothing is served any more. */
   stopping = false;
@@ -407,15 +408,23 @@ export class PeerGate {
       throw new ExchangeError("permission_denied", `${id} is not a peer of this host`);
     }
     if (this.stopping) throw new ExchangeError("unavailable", "this agent is stopping");
-    let bucket = this.#buckets.get(id);
-    if (bucket === undefined) {
-      this.#buckets.set(id, bucket = new TokenBucket(rpc.peerRate, rpc.peerBurst));
+    const now = clock.now();
+    const { peerRate, peerBurst } = rpc;
+    let buckets = this.#buckets.get(id);
+    if (buckets === undefined) {
+      const part = ALL_PEERS_FACTOR / Math.max(1, peers.count);
+      buckets = {
+        own: new TokenBucket(peerRate, peerBurst),
+        kept: new TokenBucket(peerRate * part, Math.max(1, peerBurst * part)),
+      };
+      this.#buckets.set(id, buckets);
     }
     const all = this.#all ??= new TokenBucket(
-      rpc.peerRate * ALL_PEERS_FACTOR,
-      rpc.peerBurst * ALL_PEERS_FACTOR,
+      peerRate * ALL_PEERS_FACTOR,
+      peerBurst * ALL_PEERS_FACTOR,
     );
-    if (!bucket.take(clock.now(), weight) || !all.take(clock.now(), weight)) {
+    const { own, kept } = buckets;
+    if (!own.take(now, weight) || !(all.take(now, weight) || kept.take(now, weight))) {
       counters.add("refused-rate");
       throw new ExchangeError("resource_exhausted", RATE_REFUSAL);
     }

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from "node:assert/strict";
+import { configOf } from "../../tests/support/core_config.ts";
 import { seededRandom } from "../../tests/support/seeded_random.ts";
 import { CLOCKS_DIFFER_MS, STALE_FUTURE_MS, STALE_MS } from "./limits.ts";
-import { BackOff, Epochs, Pace, TokenBucket } from "./peer.ts";
+import { Counters } from "../model/counters.ts";
+import { Peers } from "./directory.ts";
+import { BackOff, Epochs, Pace, PeerGate, TokenBucket } from "./peer.ts";
 
 function backOff(): BackOff {
   return new BackOff({ firstMs: 1000, maxMs: 60_000, random: seededRandom(1) });
@@ -122,4 +125,39 @@ Deno.test("after an epoch of the future an earlier one is believed soon", () => 
     assert.equal(observe(right, staleMs), "new");
     assert.equal(observe(right, staleMs + 1), "same");
   }
+});
+
+Deno.test("however many peers ask for all that they may, one that asks for little is served", () => {
+  const ids = Array.from({ length: 200 }, (_, i) => `h${i}`);
+  const config = configOf(1, { hosts: 1, changes: {} });
+  const peers = new Peers({
+    ...config,
+    peers: ids.map((id) => ({ id, svcAddress: `${id}:1`, vips: [] })),
+  });
+  let now = 0;
+  const gate = new PeerGate({
+    config,
+    peers,
+    epochs: new Epochs(),
+    watch: { hear: () => true },
+    clock: { now: () => now },
+    counters: new Counters(),
+  });
+  const asks = (id: string) => {
+    try {
+      gate.admit(id);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  const [good = "", ...evil] = ids;
+  let [served, refused, asked] = [0, 0, 0];
+  for (; now < 20_000; now += 100) {
+    for (const id of evil) for (let i = 0; i < 25; i++) asks(id) ? served++ : refused++;
+    // Its part of what is kept: 40 times 50 a second for 200 peers.
+    if (now % 1000 === 0) assert.ok(asks(good), `at ${now}, request ${++asked}`);
+  }
+  assert.ok(refused > served);
+  assert.ok(served <= 2 * (40 * 50 * 20 + 40 * 200), `${served} served`);
 });

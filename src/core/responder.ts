@@ -25,7 +25,13 @@ import type { SaRecords } from "../model/sa_record.ts";
 import { canonicalVip, familyOf } from "../model/vip.ts";
 import type { Peers } from "./directory.ts";
 import type { Initiator } from "./initiator.ts";
-import { MEMORY_MS, MEMORY_TUNNELS_PER_PEER, UNHEARD_ASK_MS, UNHEARD_SPREAD_MS } from "./limits.ts";
+import {
+  MEMORY_MS,
+  MEMORY_TUNNELS,
+  MEMORY_TUNNELS_PER_PEER,
+  UNHEARD_ASK_MS,
+  UNHEARD_SPREAD_MS,
+} from "./limits.ts";
 import { cryptOffsetProblem, paramsProblem, type SaDefaults, txFrom } from "./params.ts";
 import type { PeerGate } from "./peer.ts";
 import type { Shares, Shortage } from "./shares.ts";
@@ -328,6 +334,8 @@ interface Memo {
 /** The answers, by peer and (boot epoch, request id). Holds a share of every key in them. */
 export class RequestMemory {
   readonly #byPeer = new Map<string, { memos: Map<string, Memo>; tunnels: number }>();
+  /** In all of them. */
+  #tunnels = 0;
 
   constructor(readonly shares: KeyShares) {}
 
@@ -352,10 +360,12 @@ export class RequestMemory {
     for (const outcome of reply.outcomes) if (outcome.ok) this.shares.hold(outcome.params.key);
     kept.memos.set(idOf(request), { reply, asked: requestDigest(request), until: now + MEMORY_MS });
     kept.tunnels += reply.outcomes.length;
+    this.#tunnels += reply.outcomes.length;
     for (const id of kept.memos.keys()) {
       if (kept.tunnels <= MEMORY_TUNNELS_PER_PEER || kept.memos.size === 1) break;
       this.#drop(peer, id);
     }
+    while (this.#tunnels > MEMORY_TUNNELS) this.#dropOldestOf(this.#heaviest() ?? peer);
   }
 
   /** Drops what has had its time. */
@@ -379,12 +389,27 @@ export class RequestMemory {
     return [...this.#byPeer.values()].reduce((sum, { memos }) => sum + memos.size, 0);
   }
 
+  /** The peer with the most tunnels in its answers. */
+  #heaviest(): string | undefined {
+    let [found, most] = [undefined as string | undefined, 0];
+    for (const [peer, { tunnels }] of this.#byPeer) {
+      if (tunnels > most) [found, most] = [peer, tunnels];
+    }
+    return found;
+  }
+
+  #dropOldestOf(peer: string): void {
+    const [oldest] = this.#byPeer.get(peer)?.memos.keys() ?? [];
+    if (oldest !== undefined) this.#drop(peer, oldest);
+  }
+
   #drop(peer: string, id: string): void {
     const kept = this.#byPeer.get(peer);
     const memo = kept?.memos.get(id);
     if (kept === undefined || memo === undefined) return;
     kept.memos.delete(id);
     kept.tunnels -= memo.reply.outcomes.length;
+    this.#tunnels -= memo.reply.outcomes.length;
     for (const outcome of memo.reply.outcomes) {
       if (outcome.ok) this.shares.release(outcome.params.key);
     }

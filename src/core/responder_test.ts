@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { Key } from "../../ffi/key.ts";
 import type { NewTunnelReply, NewTunnelRequest } from "../model/exchange.ts";
 import { KeyShares } from "./spis.ts";
-import { MEMORY_MS, MEMORY_TUNNELS_PER_PEER } from "./limits.ts";
+import { MEMORY_MS, MEMORY_TUNNELS, MEMORY_TUNNELS_PER_PEER } from "./limits.ts";
 import { RequestMemory } from "./responder.ts";
 import type { PspParams } from "../model/sa.ts";
 
@@ -90,4 +90,19 @@ Deno.test("one peer's answers are bounded; the oldest go first, other peers' sta
   assert.equal(memory.recall("h2", request(2)), undefined);
   assert.ok(memory.recall("h2", request(3)));
   assert.ok(memory.recall("h3", request(0)));
+});
+
+Deno.test("the answers to all peers are bounded; those of the peer with most go first", () => {
+  const memory = new RequestMemory(new KeyShares());
+  memory.remember("good", request(0), { reply: reply(8), now: 0 });
+  const each = MEMORY_TUNNELS_PER_PEER / 256;
+  for (const peer of ["e1", "e2", "e3"]) {
+    for (let i = 0; i < each; i++) memory.remember(peer, request(i), { reply: reply(256), now: 0 });
+  }
+  assert.ok(memory.size <= MEMORY_TUNNELS / 256 + 1);
+  assert.ok(memory.recall("good", request(0)));
+  for (const peer of ["e1", "e2", "e3"]) {
+    assert.equal(memory.recall(peer, request(0)), undefined, "its first answers are gone");
+    assert.ok(memory.recall(peer, request(each - 1)), `its last answer is kept: ${peer}`);
+  }
 });
