@@ -3,7 +3,7 @@
 /** The agent, assembled: the one file besides main.ts that knows everyone. */
 import process from "node:process";
 import type { DataPlane } from "../../ffi/data_plane.ts";
-import { DataPlaneError } from "../../ffi/plane.ts";
+import { DataPlaneError, type PlaneEvent } from "../../ffi/plane.ts";
 import { dropLoading, interfaceNames, type Library, notifyManager } from "../../ffi/library.ts";
 import { follow, reload, type Running, trustOf } from "./reload.ts";
 import { agentStatus } from "./status.ts";
@@ -19,7 +19,8 @@ import type { Log, LogFields } from "../model/log.ts";
 import { limitWarnings } from "./logging.ts";
 import { hasManyHosts, HostPorts } from "../plane/host_ports.ts";
 import type { MetricsView } from "../model/status.ts";
-import { LocalFlows } from "../plane/local_flows.ts";
+import { LocalFlows, type Miss } from "../plane/local_flows.ts";
+import { inNetwork } from "../model/network.ts";
 import { isLinkScope } from "../model/vip.ts";
 import { mtuOf } from "../plane/mtu.ts";
 import { PathMtus } from "../plane/path_mtus.ts";
@@ -361,6 +362,7 @@ function assemble(
   const many = hasManyHosts(config.plane);
   const hosts = new HostPorts({
     config: config.plane,
+    networks: config.networks,
     opened,
     plane,
     interfaces: () => interfaceNames(library),
@@ -458,19 +460,18 @@ async function pumpEvents(
   given: { core: Core; parts: Parts; plane: DataPlane },
 ): Promise<void> {
   const { core, parts, plane } = given;
-  const { workloads, local, peers, samples, paths } = parts;
+  const { workloads, samples, paths, flows, hosts } = parts;
   for await (const batch of plane.events()) {
     for (const event of batch) {
       switch (event.type) {
         case "miss":
-          if (!workloads.learn(event.srcVip, { mac: event.ethSrc, port: event.port })) {
-            dropForeign(plane, event.flow);
-          } else if (local !== undefined && isWithinHost(event, peers)) local.open(event);
-          else core.onEvent(event);
+          onMiss(inItsNetwork(event, hosts), { core, parts, plane });
           break;
         case "exception":
-          if (event.port === plane.ports.uplink) workloads.onUndelivered(event.frame);
-          else workloads.onException(event.frame, event.port);
+          if (event.port === plane.ports.uplink) {
+            const vip = flows.vipOf(event.frame);
+            if (vip !== undefined) workloads.onUndelivered(event.frame, vip);
+          } else workloads.onException(event.frame, event.port);
           break;
         case "path_mtu":
           paths.report(event);
@@ -493,6 +494,33 @@ async function pumpEvents(
   }
 }
 
+/** The addresses of a packet are those of its port's network. */
+function inItsNetwork<E extends Miss>(event: E, hosts: Pick<HostPorts, "get">): E {
+  const network = hosts.get(event.port)?.network ?? "";
+  if (network === "") return event;
+  const [srcVip, dstVip] = [event.srcVip, event.dstVip].map((vip) => inNetwork(vip, network));
+  return { ...event, srcVip, dstVip };
+}
+
+/** A packet without an entry: not the sender's address, for another workload of this host, refused, or for a peer. */
+function onMiss(
+  event: Extract<PlaneEvent, { type: "miss" }>,
+  { core, parts: { workloads, local, peers }, plane }: {
+    readonly core: Pick<Core, "onEvent">;
+    readonly parts: Pick<Parts, "workloads" | "local" | "peers">;
+    readonly plane: Pick<DataPlane, "dropHeld">;
+  },
+): void {
+  const { srcVip, dstVip, ethSrc: mac, port, flow } = event;
+  if (!workloads.learn(srcVip, { mac, port })) return dropForeign(plane, flow);
+  if (local !== undefined && isWithinHost(event, peers)) return local.open(event);
+  if (workloads.refuses(dstVip)) {
+    if (!local?.tell(event)) dropForeign(plane, flow);
+    return;
+  }
+  core.onEvent(event);
+}
+
 /** From one workload of this host to another; what a link says to itself is no such thing. */
 function isWithinHost(
   { srcVip, dstVip }: { readonly srcVip: string; readonly dstVip: string },
@@ -501,7 +529,7 @@ function isWithinHost(
   return !isLinkScope(dstVip) && peers.isLocal(dstVip) && peers.isLocal(srcVip);
 }
 
-/** It came in with the address of another port: nothing is opened for it. */
+/** It came in with the address of another port, or the policy refuses it: nothing is opened for it. */
 function dropForeign(plane: Pick<DataPlane, "dropHeld">, flow: number): void {
   try {
     plane.dropHeld(flow, "refused", FOREIGN_HOLD_OFF_MS);

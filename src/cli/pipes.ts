@@ -4,6 +4,7 @@
 import type { Config } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
 import { hasManyHosts, hostNames } from "../plane/host_ports.ts";
+import { hasCookies } from "../plane/mtu.ts";
 import { mermaid, type MermaidOptions } from "../pipes/mermaid.ts";
 import { buildTopology } from "../pipes/topology.ts";
 import type { Pipe, PipeName, Topology, TopologyOptions } from "../pipes/types.ts";
@@ -94,7 +95,7 @@ function topologyOptions(config: Config | undefined, sampling: boolean): Topolog
         onDemand: config.tunnel.onDemand,
         local: config.plane.kind === "soft",
         ports: hasManyHosts(config.plane),
-        vc: config.peers.some((peer) => peer.vc !== undefined),
+        vc: hasCookies(config),
       }
       : {},
     sampling: on,

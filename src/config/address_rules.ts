@@ -9,6 +9,7 @@ import {
   parseHostPort,
   parseIp,
 } from "./addresses.ts";
+import { addressOf } from "../model/network.ts";
 import type { Remark } from "./rules.ts";
 import type { FileForm } from "./schema.ts";
 import { messageOf } from "../model/errors.ts";
@@ -39,7 +40,7 @@ export function* addressWarnings(form: FileForm): Generator<Remark> {
     };
   }
   for (const [i, { vip, mac }] of form.vips.entries()) {
-    if (vip.endsWith("/0")) {
+    if (addressOf(vip).endsWith("/0")) {
       yield { path: ["vips", i], text: "gives every address without a longer prefix to this host" };
     }
     if (mac !== undefined && !isOneAddress(vip)) {
@@ -134,7 +135,7 @@ function* workloads(form: FileForm): Generator<Remark> {
         path: ["vips", i, "gateway"],
         text: `${gateway} is not of the same address family as ${vip}`,
       };
-    } else if (isOneAddress(vip) && gateway === vip.split("/")[0]) {
+    } else if (isOneAddress(vip) && gateway === addressOf(vip).split("/")[0]) {
       yield {
         path: ["vips", i, "gateway"],
         text: `${gateway} is the workload's own address: name another one, or leave gateway out`,

@@ -6,6 +6,7 @@
  * what is wrong and what would be right.
  */
 import ipaddr from "ipaddr.js";
+import { addressOf, inNetwork, isNetworkName, networkOf } from "../model/network.ts";
 import { quote } from "./durations.ts";
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6;
@@ -26,14 +27,22 @@ export function parseIp(input: unknown): string {
   return text(address);
 }
 
-/** An address or prefix in canonical form, and whether bits beyond the prefix length were set. */
+/**
+ * An address or prefix in canonical form, of a network where it names one ("10.1.0.0/24@blue"), and whether bits beyond
+ * the prefix length were set.
+ */
 export function parseCidr(input: unknown): { cidr: string; hostBits: boolean } {
   const wrong = () =>
     new RangeError(
       `${quote(input)} is not an address or prefix: write it like "10.1.0.0/24" or "fd00:1::/64"`,
     );
   if (typeof input !== "string") throw wrong();
-  const [host, bits, ...more] = input.split("/");
+  if (input.includes("@") && !isNetworkName(networkOf(input))) {
+    throw new RangeError(
+      `${quote(input)} has no name of a network after "@": write it like "10.1.0.0/24@blue"`,
+    );
+  }
+  const [host, bits, ...more] = addressOf(input).split("/");
   const address = address4or6(host);
   if (!address || more.length > 0) throw wrong();
   refuseMapped(address, input);
@@ -47,12 +56,15 @@ export function parseCidr(input: unknown): { cidr: string; hostBits: boolean } {
   if (network.range() === "multicast") {
     throw new RangeError(`${quote(input)} is multicast: tunnels carry unicast only`);
   }
-  return { cidr: `${text(network)}/${length}`, hostBits: text(network) !== text(address) };
+  return {
+    cidr: inNetwork(`${text(network)}/${length}`, networkOf(input)),
+    hostBits: text(network) !== text(address),
+  };
 }
 
 /** Whether a prefix, "10.1.0.5/32", is that of one address. */
 export function isOneAddress(cidr: string): boolean {
-  return cidr.endsWith(family(cidr) === "ipv4" ? "/32" : "/128");
+  return addressOf(cidr).endsWith(family(cidr) === "ipv4" ? "/32" : "/128");
 }
 
 /** "ipv4" or "ipv6" of a canonical address or prefix. */

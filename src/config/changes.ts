@@ -25,6 +25,8 @@ export const APPLIES: { readonly [K in keyof FileForm]-?: Applies<FileForm[K]> }
   pip: "restart",
   gateway_mac: "restart",
   vips: "live",
+  // Ports are opened with them, and pipes compare their cookies.
+  networks: "restart",
   // The plane is opened with them.
   plane: "restart",
   psp: {

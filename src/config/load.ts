@@ -6,6 +6,7 @@ import * as v from "valibot";
 import { defaultListen, isOneAddress, parseCidr } from "./addresses.ts";
 import { type Config, ConfigError, EnvironmentError } from "./config.ts";
 import { fromFile } from "./file_form.ts";
+import { withNetworks } from "./networks.ts";
 import { fileReason } from "./reasons.ts";
 import { problemsOf, type Remark, warningsOf } from "./rules.ts";
 import { type FileForm, fileSchema, MAX_CONNECTIONS } from "./schema.ts";
@@ -80,7 +81,7 @@ export function parseConfig(text: string, file: string): Omit<Loaded, "unreadabl
 
 /** Under the agent's names, with what one key says about another filled in. */
 function toConfig(form: FileForm, dir: string): Config {
-  const config = fromFile(form, dir);
+  const config = withNetworks(fromFile(form, dir));
   return {
     ...config,
     // A MAC is one workload's; a warning says that it was left out.

@@ -108,7 +108,7 @@ Deno.test("everything that is wrong is reported at once, with its place", () => 
     'peers.json:11:19: peers[0].svc_address: "192.0.2.2" is not "host:port": write it like "192.0.2.1:7443", "[2001:db8::1]:7443" or "h2.example:7443"',
     "peers.json:11:47: peers[0].vips: is empty: name at least 1",
     'peers.json:12:5: peers[1]: 7 is not an object: write { "id": ..., "svc_address": ... }',
-    "peers.json:14:3: nonsense: is not a known key: known here: id, domain, state_dir, pip, gateway_mac, vips, plane, psp, hold, rpc, status, tunnel, rotation, security, log, directory, peers",
+    "peers.json:14:3: nonsense: is not a known key: known here: id, domain, state_dir, pip, gateway_mac, vips, networks, plane, psp, hold, rpc, status, tunnel, rotation, security, log, directory, peers",
   ]);
 });
 

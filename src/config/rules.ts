@@ -5,6 +5,7 @@ import { addressProblems, addressWarnings, sameListener } from "./address_rules.
 import { defaultListen, isLoopback, parseHostPort } from "./addresses.ts";
 import { LIMITS } from "../../ffi/symbols.ts";
 import { defaultCryptOffset } from "../model/sa.ts";
+import { addressOf, inNetwork, networkOf } from "../model/network.ts";
 import { parsePrefix, PrefixTable } from "../model/vip.ts";
 import { matchesName } from "../model/patterns.ts";
 import type { FileForm } from "./schema.ts";
@@ -20,6 +21,7 @@ export function problemsOf(form: FileForm): Remark[] {
   return [
     ...replayWindow(form),
     ...ownership(form),
+    ...networkRules(form),
     ...identities(form),
     ...addressProblems(form),
     ...control(form),
@@ -47,7 +49,7 @@ export function warningsOf(form: FileForm): Remark[] {
   }
   form.peers.forEach((peer, i) =>
     peer.vips.forEach((vip, j) => {
-      if (vip.endsWith("/0")) {
+      if (addressOf(vip).endsWith("/0")) {
         warn(
           ["peers", i, "vips", j],
           `gives every address without a longer prefix to "${peer.id}"`,
@@ -59,9 +61,9 @@ export function warningsOf(form: FileForm): Remark[] {
 }
 
 /** What of a packet more than its IP header is readable on the way, and who does not take that. */
-function* cryptOffsetWarnings({ psp, peers, plane }: FileForm): Generator<Remark> {
+function* cryptOffsetWarnings({ psp, peers, plane, networks = [] }: FileForm): Generator<Remark> {
   const { mode, crypt_offset: own, max_crypt_offset: most } = psp;
-  const some = peers.some((peer) => peer.vc !== undefined);
+  const some = networks.length > 0 || peers.some((peer) => peer.vc !== undefined);
   const every = peers.every((peer) => peer.vc !== undefined);
   for (const family of ["ipv4", "ipv6"] as const) {
     const usual = defaultCryptOffset({ family, vc: some, mode });
@@ -102,22 +104,41 @@ function* replayWindow({ psp: { replay_window: window } }: FileForm): Generator<
   };
 }
 
-/** Each prefix has one owner. A longer prefix inside another is fine: the longest one wins. */
+/** The vips of this host, wherever they stand, each with its network. */
+function localVips(form: FileForm): { readonly path: Remark["path"]; readonly vip: string }[] {
+  return [
+    ...form.vips.map(({ vip }, i) => ({ path: ["vips", i], vip })),
+    ...(form.networks ?? []).flatMap(({ name, vips }, i) =>
+      vips.map(({ vip }, j) => ({
+        path: ["networks", i, "vips", j],
+        vip: inNetwork(addressOf(vip), name),
+      }))
+    ),
+  ];
+}
+
+/** "networks[0].vips[1]" */
+function placeOf(path: Remark["path"]): string {
+  return path.map((part) => typeof part === "number" ? `[${part}]` : `.${part}`).join("").slice(1);
+}
+
+/** Each prefix has one owner in its network. A longer prefix inside another is fine: the longest one wins. */
 function* ownership(form: FileForm): Generator<Remark> {
-  const owners = new Map<string, { owner: string; where: string }>();
-  for (const [i, { vip }] of form.vips.entries()) {
+  const owners = new Map<string, { owner: string; where: string; local: boolean }>();
+  const local = localVips(form);
+  if (local.length === 0) yield { path: ["vips"], text: "is empty: name at least 1" };
+  for (const { vip, path } of local) {
     const first = owners.get(vip);
-    if (first) {
-      yield { path: ["vips", i], text: `${vip} is there twice: it is ${first.where} already` };
-    } else owners.set(vip, { owner: form.id, where: `vips[${i}]` });
+    if (first) yield { path, text: `${vip} is there twice: it is ${first.where} already` };
+    else owners.set(vip, { owner: form.id, where: placeOf(path), local: true });
   }
   for (const [i, peer] of form.peers.entries()) {
     for (const [j, vip] of peer.vips.entries()) {
       const path = ["peers", i, "vips", j];
       const first = owners.get(vip);
       if (!first) {
-        owners.set(vip, { owner: peer.id, where: `peers[${i}].vips[${j}]` });
-      } else if (first.where.startsWith("vips")) {
+        owners.set(vip, { owner: peer.id, where: `peers[${i}].vips[${j}]`, local: false });
+      } else if (first.local) {
         yield {
           path,
           text: `${vip} belongs to this host (${first.where}): give it to one of the two`,
@@ -131,6 +152,55 @@ function* ownership(form: FileForm): Generator<Remark> {
               `or make one prefix longer`,
         };
       }
+    }
+  }
+}
+
+/** Networks: told apart by name and by cookie, and named wherever they are spoken of. */
+function* networkRules(form: FileForm): Generator<Remark> {
+  const networks = form.networks ?? [];
+  const names = new Set(networks.map(({ name }) => name));
+  const known = networks.length === 0
+    ? "there are no networks"
+    : `networks has ${[...names].map((name) => `"${name}"`).join(", ")}`;
+  const mentioned = [
+    ...form.vips.map(({ vip }, i) => ({ path: ["vips", i], vip })),
+    ...form.peers.flatMap(({ vips }, i) =>
+      vips.map((vip, j) => ({ path: ["peers", i, "vips", j], vip }))
+    ),
+  ];
+  for (const { path, vip } of mentioned) {
+    const name = networkOf(vip);
+    if (name !== "" && !names.has(name)) {
+      yield { path, text: `network "${name}" is not known: ${known}` };
+    }
+  }
+  if (networks.length > 0 && form.plane.kind !== "soft") {
+    yield { path: ["networks"], text: 'are there in software alone: use plane.kind "soft"' };
+  }
+  const ports = new Map<string, string>();
+  for (const [i, { name, vc, vips, ports: own, policy }] of networks.entries()) {
+    const path = ["networks", i];
+    if (networks.findIndex((other) => other.name === name) < i) {
+      yield { path: [...path, "name"], text: `"${name}" is there twice` };
+    }
+    const other = networks.findIndex((other) => other.vc === vc);
+    if (other < i) {
+      yield { path: [...path, "vc"], text: `${vc} is that of networks[${other}] too` };
+    }
+    for (const [j, port] of own.entries()) {
+      const owner = ports.get(port);
+      if (owner !== undefined) {
+        yield { path: [...path, "ports", j], text: `"${port}" is of network "${owner}" already` };
+      } else ports.set(port, name);
+    }
+    const told = [
+      ...vips.map(({ vip }, j) => ({ path: [...path, "vips", j], vip })),
+      ...policy.deny.map((vip, j) => ({ path: [...path, "policy", "deny", j], vip })),
+    ];
+    for (const { path, vip } of told) {
+      if (networkOf(vip) === "" || networkOf(vip) === name) continue;
+      yield { path, text: `${vip} is of another network than "${name}"` };
     }
   }
 }
@@ -243,7 +313,7 @@ function* directoryRules({ directory: { etcd } }: FileForm): Generator<Remark> {
 
 function* planeRules(form: FileForm): Generator<Remark> {
   const { plane } = form;
-  if (plane.kind === "soft") yield* hostPorts(plane, form.vips);
+  if (plane.kind === "soft") yield* hostPorts(plane, form);
   const gmac = form.psp.versions.findIndex((version) => version.startsWith("aes-gmac"));
   if (plane.kind === "doca" && gmac >= 0) {
     yield {
@@ -260,8 +330,9 @@ type SoftPlane = Extract<FileForm["plane"], { kind: "soft" }>;
 /** Host ports, and what the configuration says of each. */
 function* hostPorts(
   { uplink, host, ports = [] }: SoftPlane,
-  local: FileForm["vips"],
+  form: FileForm,
 ): Generator<Remark> {
+  const own = (form.networks ?? []).flatMap((network) => network.ports);
   const names = [host].flat();
   for (const [i, name] of names.entries()) {
     const path = Array.isArray(host) ? ["plane", "host", i] : ["plane", "host"];
@@ -271,11 +342,11 @@ function* hostPorts(
     if (names.indexOf(name) < i) yield { path, text: `"${name}" is there twice` };
   }
   const owners = new Map<string, string>();
-  const own = new PrefixTable<true>();
-  for (const { vip } of local) add(own, vip);
+  const local = new PrefixTable<true>();
+  for (const { vip } of localVips(form)) add(local, vip);
   for (const [i, { name, vips }] of ports.entries()) {
     const path = ["plane", "ports", i];
-    if (!names.some((pattern) => pattern === name || matchesName(pattern, name))) {
+    if (![...names, ...own].some((pattern) => pattern === name || matchesName(pattern, name))) {
       yield { path: [...path, "name"], text: `"${name}" is none of plane.host` };
     }
     if (ports.findIndex((port) => port.name === name) < i) {
@@ -286,7 +357,7 @@ function* hostPorts(
       if (owner !== undefined) {
         yield { path: [...path, "vips", j], text: `${vip} is on port "${owner}" already` };
       } else owners.set(vip, name);
-      if (!isWithin(own, vip)) {
+      if (!isWithin(local, vip)) {
         yield {
           path: [...path, "vips", j],
           text: `${vip} is not this host's: name it, or a prefix around it, in vips too`,

@@ -25,6 +25,7 @@ import {
   interfaceName,
   leaf,
   list,
+  networkName,
   oneOf,
   origin,
   pciAddress,
@@ -156,6 +157,30 @@ const plane = v.lazy((input) =>
     : softPlane
 );
 
+/** A tenant's: addresses of their own, whatever others have. */
+const network = section({
+  name: networkName,
+  // Virtualization cookie of its packets, in both directions.
+  vc: bigint(1n, 2n ** 64n - 1n),
+  // Its host ports, names and patterns.
+  ports: v.optional(list(interfaceName, { what: "interfaces or patterns", max: 256 }), []),
+  // What lives there on this host. They may stand among the host's own vips as well, "10.1.0.0/24@blue".
+  vips: v.optional(list(localVip, { what: "addresses or prefixes", max: 65_536 }), []),
+  // What DHCP and router advertisements say where a vip says nothing else.
+  gateway: v.optional(ip),
+  dns: v.optional(list(ip, { what: "addresses", max: 8 }), []),
+  // Octets of IP that workloads are told, where a tunnel carries more.
+  mtu: v.optional(integer(576, 65_535)),
+  // Everything to other hosts is encrypted, but what goes to these, or comes from there, is refused.
+  policy: v.optional(
+    section({ deny: v.optional(list(cidr, { what: "prefixes", max: 256 }), []) }),
+    {},
+  ),
+}, {
+  name: 'what vips call it, such as "blue" in "10.1.0.7@blue"',
+  vc: "the number that its packets have on the wire, the same on all hosts, such as 7",
+});
+
 const psp = section({
   // In order of preference.
   versions: v.optional(list(oneOf(PSP_VERSIONS), { what: "PSP versions", min: 1, max: 4 }), [
@@ -259,7 +284,8 @@ export const fileSchema = section({
   pip: ip,
   // What workloads see as their gateway's MAC; it must differ from the host port's own.
   gateway_mac: v.optional(mac, "02:50:53:50:00:01"),
-  vips: list(localVip, { what: "addresses or prefixes", min: 1, max: 65_536 }),
+  vips: list(localVip, { what: "addresses or prefixes", max: 65_536 }),
+  networks: v.optional(list(network, { what: "networks", max: 1024 })),
   plane,
   psp: v.optional(psp, {}),
   hold: v.optional(hold, {}),

@@ -3,6 +3,7 @@
 /** The kinds of value that a configuration has, as valibot schemas whose messages say what is right. */
 import * as v from "valibot";
 import { LAYOUT } from "../../ffi/symbols.ts";
+import { isNetworkName, NETWORK_NAME_MAX } from "../model/network.ts";
 import { isDnsName, isIdentity, parseCidr, parseHostPort } from "./addresses.ts";
 import { formatDuration, parseDuration, quote } from "./durations.ts";
 import { nearest } from "./suggest.ts";
@@ -214,6 +215,18 @@ export const identity: v.GenericSchema<unknown, string> = leaf((input) => {
   if (typeof input !== "string" || !isIdentity(input)) {
     throw new RangeError(
       `${quote(input)} is not an id: use letters, digits, ".", "-" and "_", such as "h1"`,
+    );
+  }
+  return input;
+});
+
+/** What a network is called. */
+export const networkName: v.GenericSchema<unknown, string> = leaf((input) => {
+  if (typeof input !== "string" || !isNetworkName(input)) {
+    throw new RangeError(
+      `${
+        quote(input)
+      } is not a name: use 1 to ${NETWORK_NAME_MAX} letters, digits, ".", "-" and "_", such as "blue"`,
     );
   }
   return input;

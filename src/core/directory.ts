@@ -6,6 +6,7 @@
  */
 import type { PeerChanges } from "../config/changes.ts";
 import type { Config, PeerConfig } from "../config/config.ts";
+import { type Denies, policyOf } from "../model/policy.ts";
 import { canonicalVip, parsePrefix, type Prefix, PrefixTable } from "../model/vip.ts";
 import { MAX_CONTROLS } from "./limits.ts";
 
@@ -47,12 +48,15 @@ export class Peers {
   readonly #byControl = new SetsByKey();
   /** Ids in lower case, as DNS names are compared. */
   readonly #folded = new SetsByKey();
+  /** Addresses that no peer has for this host, by the policy of their network. */
+  readonly #denies: Denies;
   readonly #domain: string;
   #deny: ReadonlySet<string>;
 
-  constructor(config: Pick<Config, "domain" | "vips" | "peers" | "security">) {
+  constructor(config: Pick<Config, "domain" | "vips" | "peers" | "security" | "networks">) {
     this.#domain = config.domain;
     this.#deny = new Set(config.security.deny);
+    this.#denies = policyOf(config.networks);
     const vips = config.vips.map(({ vip }) => vip);
     this.apply({ changed: config.peers, removed: [], vips }, -Infinity);
   }
@@ -136,12 +140,12 @@ export class Peers {
   /** The peer behind an address, whether denied or not. */
   byVip(vip: string): PeerConfig | undefined {
     const id = this.#owners.lookup(vip)?.id;
-    return id === undefined ? undefined : this.#byId.get(id);
+    return id === undefined || this.#denies(vip) ? undefined : this.#byId.get(id);
   }
 
   /** Whether the peer speaks for an address: no longer prefix gives it to somebody else. */
   owns(id: string, vip: string): boolean {
-    return this.#owners.lookup(vip)?.id === id;
+    return this.#owners.lookup(vip)?.id === id && !this.#denies(vip);
   }
 
   /** Whether an address is a workload's on this host. */

@@ -43,7 +43,13 @@ import {
   SETTLE_RETRY_MS,
   UNHEARD_BACK_OFF_MAX_MS,
 } from "./limits.ts";
-import { cryptOffsetProblem, paramsProblem, type SaDefaults, txFrom } from "./params.ts";
+import {
+  cookieProblem,
+  cryptOffsetProblem,
+  paramsProblem,
+  type SaDefaults,
+  txFrom,
+} from "./params.ts";
 import type { PeerLine, PeerLines, PeerWatch } from "./peer.ts";
 import { moreUrgent, type Scheduler, type Slot, type Work } from "./scheduler.ts";
 import { inTurns } from "./shares.ts";
@@ -65,7 +71,7 @@ interface Asking {
 
 /** What it takes to ask. */
 export interface InitiatorOptions extends OutcomesOptions, CallPowers {
-  readonly config: Pick<Config, "pip" | "psp" | "rpc" | "tunnel">;
+  readonly config: Pick<Config, "pip" | "psp" | "rpc" | "tunnel" | "networks">;
   readonly bootEpoch: bigint;
   /** What this host says of its own IVs. */
   readonly ivCounts: boolean;
@@ -527,7 +533,7 @@ interface Offer extends Derived {
 
 /** What answers and failures change. */
 export interface OutcomesOptions {
-  readonly config: Pick<Config, "pip" | "psp" | "tunnel">;
+  readonly config: Pick<Config, "pip" | "psp" | "tunnel" | "networks">;
   readonly peers: Peers;
   readonly table: TunnelTable;
   readonly flows: Pick<Flows, "ignoreReplays">;
@@ -580,6 +586,11 @@ class Outcomes {
         return this.#unusable(tunnel, { reason: "refused", message: `bad answer: ${problem}` });
       }
       const vip = tunnel.pair.localVip;
+      const cookie = cookieProblem(params, { vip, networks: config.networks });
+      if (cookie !== undefined) {
+        counters.add("refused-network");
+        return this.#unusable(tunnel, { reason: "refused", message: `bad answer: ${cookie}` });
+      }
       const readable = cryptOffsetProblem(params, { psp: config.psp, vip });
       if (readable !== undefined) {
         counters.add("refused-crypt-offset");

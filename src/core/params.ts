@@ -18,12 +18,13 @@ import {
   versionNumber,
   type VipPair,
 } from "../model/sa.ts";
+import { cookieOf, networkOf } from "../model/network.ts";
 import { canonicalVip, familyOf, isLoopback, isOneHost } from "../model/vip.ts";
 import { LIFE_MARGIN_MS, MAX_LIFE_PACKETS } from "./limits.ts";
 
 /** What the SAs of this host have in common. */
 export interface SaDefaults {
-  readonly config: Pick<Config, "pip" | "psp" | "tunnel">;
+  readonly config: Pick<Config, "pip" | "psp" | "tunnel" | "networks">;
   /** MAC of the uplink. */
   readonly mac: string;
   /** What an address is on this host's own links, such as "this host's own"; undefined: nothing that it knows of. */
@@ -55,10 +56,12 @@ export function rxFrom(
   const { spiKey: { spi, key }, version, pair, peer, serial, at } = made;
   const { mode } = config.psp;
   const { lifeMs, graceMs } = config.tunnel;
-  const vc = peer.vc === undefined ? {} : { vc: peer.vc };
+  // A network is its cookie; in the default one each host asks for what it likes.
+  const cookie = cookieOf(pair.localVip, config.networks) ?? peer.vc;
+  const vc = cookie === undefined ? {} : { vc: cookie };
   const family = familyOf(pair.localVip);
   const cryptOffset = config.psp.cryptOffset?.[family] ??
-    defaultCryptOffset({ family, vc: peer.vc !== undefined, mode });
+    defaultCryptOffset({ family, vc: cookie !== undefined, mode });
   const rx: Rx = {
     sa: {
       ...pair,
@@ -204,6 +207,24 @@ function macProblem(mac: string, ownMac: string): string | undefined {
     return `MAC ${mac} is not that of one station`;
   }
   return mac === ownMac.toLowerCase() ? `MAC ${mac} is this host's own` : undefined;
+}
+
+/**
+ * Why parameters are not those of a vip's network, as half a sentence; undefined: they are. On the wire a network is its
+ * cookie: with another one the peer's packets would be another network's.
+ */
+export function cookieProblem(
+  { vc }: Pick<PspParams, "vc">,
+  { vip, networks }: { readonly vip: string; readonly networks: Config["networks"] },
+): string | undefined {
+  const network = networkOf(vip);
+  if (network === "") return undefined;
+  const cookie = cookieOf(vip, networks);
+  if (cookie === undefined) return `network "${network}" is not known here`;
+  if (vc === cookie) return undefined;
+  return `cookie ${
+    vc ?? "none"
+  } where network "${network}" has ${cookie}: networks.vc must be the same on all hosts`;
 }
 
 /** Why a peer may not have so much in clear text between these vips, as half a sentence; undefined: it may. */

@@ -22,6 +22,7 @@ import type { Log } from "../model/log.ts";
 import type { Random } from "../model/random.ts";
 import { pairKey, type PspVersion, type VipPair } from "../model/sa.ts";
 import type { SaRecords } from "../model/sa_record.ts";
+import { networkOf } from "../model/network.ts";
 import { canonicalVip, familyOf } from "../model/vip.ts";
 import type { Peers } from "./directory.ts";
 import type { Initiator } from "./initiator.ts";
@@ -32,7 +33,13 @@ import {
   UNHEARD_ASK_MS,
   UNHEARD_SPREAD_MS,
 } from "./limits.ts";
-import { cryptOffsetProblem, paramsProblem, type SaDefaults, txFrom } from "./params.ts";
+import {
+  cookieProblem,
+  cryptOffsetProblem,
+  paramsProblem,
+  type SaDefaults,
+  txFrom,
+} from "./params.ts";
 import type { PeerGate } from "./peer.ts";
 import type { Shares, Shortage } from "./shares.ts";
 import type { Derived, KeyShares, SpiSource } from "./spis.ts";
@@ -71,11 +78,12 @@ const REFUSAL_COUNTERS = {
   permission_denied: "refused-vip",
   invalid_argument: "refused-request",
   crypt_offset: "refused-crypt-offset",
+  network: "refused-network",
 } as const;
 
 /** What it takes to answer. */
 export interface ResponderOptions {
-  readonly config: Pick<Config, "id" | "pip" | "psp">;
+  readonly config: Pick<Config, "id" | "pip" | "psp" | "networks">;
   readonly bootEpoch: bigint;
   readonly peers: Peers;
   readonly gate: Pick<PeerGate, "admit" | "checkEpoch">;
@@ -233,6 +241,13 @@ export class Responder {
     if (theirs === undefined || ours === undefined || familyOf(theirs) !== familyOf(ours)) {
       return refuse("invalid_argument", "the vips are not two addresses of one family");
     }
+    const network = networkOf(ours);
+    if (networkOf(theirs) !== network) {
+      return refuse("network", "the vips are not two addresses of one network");
+    }
+    if (network !== "" && !peer.vips.some((vip) => networkOf(vip) === network)) {
+      return refuse("network", `${peer.id} is not in network "${network}"`);
+    }
     if (!peers.owns(peer.id, theirs)) {
       return refuse("permission_denied", `${peer.id} does not own ${theirs}`);
     }
@@ -250,6 +265,8 @@ export class Responder {
       peerPip: peer.pip,
     });
     if (problem !== undefined) return refuse("invalid_argument", problem);
+    const cookie = cookieProblem(offer.reverse, { vip: ours, networks: config.networks });
+    if (cookie !== undefined) return refuse("network", cookie);
     const readable = cryptOffsetProblem(offer.reverse, { psp: config.psp, vip: ours });
     if (readable !== undefined) return refuse("crypt_offset", readable);
     const lack = this.#room({ pair, peer: peer.id }, batch);

@@ -257,7 +257,7 @@ export class Combined {
       if (length >= prefix.length) return undefined;
       const shift = BigInt(width - length);
       const bits = (prefix.bits >> shift) << shift;
-      const around = this.#byPrefix.get(keyOf({ family: prefix.family, bits, length }));
+      const around = this.#byPrefix.get(keyOf({ ...prefix, bits, length }));
       const owner = around?.owner;
       if (owner === undefined || owner === peer.id) continue;
       const other = around?.by.get(owner);
@@ -302,11 +302,12 @@ function before(a: Candidate, b: Candidate): number {
   return a.where < b.where ? -1 : a.where > b.where ? 1 : a.peer.id < b.peer.id ? -1 : 1;
 }
 
-function keyOf({ family, bits, length }: Prefix): string {
-  return `${family}/${length}/${bits}`;
+function keyOf({ network, family, bits, length }: Prefix): string {
+  return `${family}/${length}/${bits}@${network}`;
 }
 
 function holds(outer: Prefix, inner: Prefix): boolean {
+  if (outer.network !== inner.network) return false;
   if (outer.family !== inner.family || outer.length >= inner.length) return false;
   const shift = BigInt((outer.family === 4 ? 32 : 128) - outer.length);
   return inner.bits >> shift === outer.bits >> shift;

@@ -41,6 +41,8 @@ export const AGENT_COUNTERS = {
     "tunnels refused: the caller does not own the source, or this host the destination",
   "refused-crypt-offset":
     "tunnels refused: the peer asks for more in clear text than psp.max_crypt_offset",
+  "refused-network":
+    "tunnels refused: of a network that is not known, that the peer is not in, or with another cookie",
   "refused-version": "requests without a version in common",
   "refused-epoch": "messages from an earlier start of the peer",
   "refused-clone": "messages refused: their sender's identity answers at another address too",

@@ -3,9 +3,12 @@
 /** Addresses and prefixes in one canonical form, and the longest-prefix lookup on them. */
 import ipaddr from "ipaddr.js";
 import { ipv4Bits } from "../../ffi/address.ts";
+import { addressOf, inNetwork, isNetworkName } from "./network.ts";
 
-/** A set of addresses: the first `length` bits of `bits`. */
+/** A set of addresses of one network: the first `length` bits of `bits`. */
 export interface Prefix {
+  /** "": the default one. */
+  readonly network: string;
   readonly family: 4 | 6;
   /** The address as a number, bits beyond `length` cleared. */
   readonly bits: bigint;
@@ -18,8 +21,18 @@ export interface Prefix {
  */
 export function canonicalVip(text: string): string | undefined {
   if (ipv4Bits(text) !== undefined) return text;
-  const address = parseAddress(text);
-  return address?.toString();
+  const { address, network } = splitVip(text);
+  if (network === undefined) return undefined;
+  const canonical = parseAddress(address)?.toString();
+  return canonical === undefined ? undefined : inNetwork(canonical, network);
+}
+
+/** Address or prefix, and network; undefined: it has none that could be one. */
+function splitVip(text: string): { address: string; network: string | undefined } {
+  const at = text.indexOf("@");
+  if (at < 0) return { address: text, network: "" };
+  const network = text.slice(at + 1);
+  return { address: text.slice(0, at), network: isNetworkName(network) ? network : undefined };
 }
 
 /** "ipv4" or "ipv6" of a canonical address. */
@@ -32,8 +45,10 @@ export function familyOf(vip: string): "ipv4" | "ipv6" {
  * leave their link, so no tunnel carries them.
  */
 export function isLinkScope(vip: string): boolean {
-  if (vip.includes(":")) return /^(?:ff|fe[89ab])/.test(vip) || vip === "::";
-  return Number.parseInt(vip) >= 224 || vip.startsWith("169.254.") || vip === "0.0.0.0";
+  const address = addressOf(vip);
+  if (address.includes(":")) return /^(?:ff|fe[89ab])/.test(address) || address === "::";
+  return Number.parseInt(address) >= 224 || address.startsWith("169.254.") ||
+    address === "0.0.0.0";
 }
 
 /** Whether a canonical address is within a host. */
@@ -50,7 +65,9 @@ export function isOneHost(address: string): boolean {
 
 /** Reads "10.1.0.0/16" or a bare address (a prefix of full length). Undefined when it is neither. */
 export function parsePrefix(text: string): Prefix | undefined {
-  const [head = "", tail, ...rest] = text.split("/");
+  const { address: cidr, network } = splitVip(text);
+  if (network === undefined) return undefined;
+  const [head = "", tail, ...rest] = cidr.split("/");
   if (rest.length > 0 || (tail !== undefined && !/^(0|[1-9]\d{0,2})$/.test(tail))) return undefined;
   const mapped = ipaddr.IPv6.isValid(head) && ipaddr.IPv6.parse(head).isIPv4MappedAddress();
   const address = parseAddress(head);
@@ -59,18 +76,45 @@ export function parsePrefix(text: string): Prefix | undefined {
   const length = tail === undefined ? width : Number(tail) - (mapped ? 96 : 0);
   if (length < 0 || length > width) return undefined;
   const family = width === 32 ? 4 : 6;
-  return { family, bits: cleared({ bits: toBits(address), width, length }), length };
+  return { network, family, bits: cleared({ bits: toBits(address), width, length }), length };
 }
 
-/** Values by prefix; a lookup finds the longest prefix that holds the address. */
+/** Values by prefix; a lookup finds the longest prefix of the vip's network that holds its address. */
 export class PrefixTable<T> {
+  readonly #networks = new Map<string, NetworkTable<T>>();
+
+  /** False when the very prefix is there already; the first value stays. */
+  add(prefix: Prefix, value: T): boolean {
+    let table = this.#networks.get(prefix.network);
+    if (table === undefined) this.#networks.set(prefix.network, table = new NetworkTable());
+    return table.add(prefix, value);
+  }
+
+  /** Takes out the very prefix. False when it is not there. */
+  delete(prefix: Prefix): boolean {
+    return this.#networks.get(prefix.network)?.delete(prefix) ?? false;
+  }
+
+  /** The value of the longest prefix that holds all of `prefix`, itself included, or undefined. */
+  covering({ network, family, bits, length }: Prefix): T | undefined {
+    return this.#networks.get(network)?.find({ family, bits, most: length });
+  }
+
+  /** The value of the longest prefix that holds `vip` (any spelling), or undefined. */
+  lookup(vip: string): T | undefined {
+    const found = addressBits(vip);
+    return found && this.#networks.get(found.network)?.find({ ...found, most: 128 });
+  }
+}
+
+/** The prefixes of one network. */
+class NetworkTable<T> {
   readonly #lengths = {
     4: new Map<number, Map<bigint, T>>(),
     6: new Map<number, Map<bigint, T>>(),
   };
   readonly #order: { 4: number[]; 6: number[] } = { 4: [], 6: [] };
 
-  /** False when the very prefix is there already; the first value stays. */
   add(prefix: Prefix, value: T): boolean {
     const byLength = this.#lengths[prefix.family];
     let entries = byLength.get(prefix.length);
@@ -83,7 +127,6 @@ export class PrefixTable<T> {
     return true;
   }
 
-  /** Takes out the very prefix. False when it is not there. */
   delete({ family, bits, length }: Prefix): boolean {
     const byLength = this.#lengths[family];
     const entries = byLength.get(length);
@@ -95,18 +138,8 @@ export class PrefixTable<T> {
     return true;
   }
 
-  /** The value of the longest prefix that holds all of `prefix`, itself included, or undefined. */
-  covering({ family, bits, length }: Prefix): T | undefined {
-    return this.#find({ family, bits, most: length });
-  }
-
-  /** The value of the longest prefix that holds `vip` (any spelling), or undefined. */
-  lookup(vip: string): T | undefined {
-    const found = addressBits(vip);
-    return found && this.#find({ ...found, most: 128 });
-  }
-
-  #find({ family, bits, most }: { family: 4 | 6; bits: bigint; most: number }): T | undefined {
+  /** Of the prefixes that have at most so many bits. */
+  find({ family, bits, most }: { family: 4 | 6; bits: bigint; most: number }): T | undefined {
     const width = family === 4 ? 32 : 128;
     for (const length of this.#order[family]) {
       if (length > most) continue;
@@ -118,12 +151,16 @@ export class PrefixTable<T> {
   }
 }
 
-function addressBits(text: string): { family: 4 | 6; bits: bigint } | undefined {
-  const v4 = ipv4Bits(text);
-  if (v4 !== undefined) return { family: 4, bits: BigInt(v4) };
-  const address = parseAddress(text);
+function addressBits(
+  text: string,
+): { network: string; family: 4 | 6; bits: bigint } | undefined {
+  const { address: bare, network } = splitVip(text);
+  if (network === undefined) return undefined;
+  const v4 = ipv4Bits(bare);
+  if (v4 !== undefined) return { network, family: 4, bits: BigInt(v4) };
+  const address = parseAddress(bare);
   if (address === undefined) return undefined;
-  return { family: address.kind() === "ipv4" ? 4 : 6, bits: toBits(address) };
+  return { network, family: address.kind() === "ipv4" ? 4 : 6, bits: toBits(address) };
 }
 
 function parseAddress(text: string): ipaddr.IPv4 | ipaddr.IPv6 | undefined {

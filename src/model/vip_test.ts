@@ -25,15 +25,31 @@ Deno.test("an address has one spelling", () => {
 });
 
 Deno.test("a prefix is read with its host bits cleared", () => {
-  assert.deepEqual(parsePrefix("10.1.2.3/16"), { family: 4, bits: 0x0a010000n, length: 16 });
-  assert.deepEqual(parsePrefix("10.1.2.3"), { family: 4, bits: 0x0a010203n, length: 32 });
-  assert.deepEqual(parsePrefix("::ffff:10.1.2.3/112"), {
+  assert.deepEqual(parsePrefix("10.1.2.3/16"), {
+    network: "",
     family: 4,
     bits: 0x0a010000n,
     length: 16,
   });
-  assert.deepEqual(parsePrefix("fd00::1/64"), { family: 6, bits: 0xfd00n << 112n, length: 64 });
-  assert.deepEqual(parsePrefix("0.0.0.0/0"), { family: 4, bits: 0n, length: 0 });
+  assert.deepEqual(parsePrefix("10.1.2.3"), {
+    network: "",
+    family: 4,
+    bits: 0x0a010203n,
+    length: 32,
+  });
+  assert.deepEqual(parsePrefix("::ffff:10.1.2.3/112"), {
+    network: "",
+    family: 4,
+    bits: 0x0a010000n,
+    length: 16,
+  });
+  assert.deepEqual(parsePrefix("fd00::1/64"), {
+    network: "",
+    family: 6,
+    bits: 0xfd00n << 112n,
+    length: 64,
+  });
+  assert.deepEqual(parsePrefix("0.0.0.0/0"), { network: "", family: 4, bits: 0n, length: 0 });
   for (
     const bad of ["10.0.0.0/33", "fd00::/129", "10.0.0.0/", "10.0.0.0/08", "::ffff:1.2.3.4/95"]
   ) {

@@ -24,7 +24,7 @@ export function localPipe({ ports }: TopologyOptions): Pipe {
   };
 }
 
-/** Two workloads of this host, in one direction. */
+/** Two workloads of this host, in one direction: addresses, for the port says whose network they are of. */
 export interface LocalPair {
   readonly src: string;
   readonly dst: string;

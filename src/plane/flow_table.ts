@@ -16,6 +16,7 @@ import type { Flows, FlowTotals } from "../model/flows.ts";
 import { egrAclEntry, ingrAclEntry, pspEncryptEntry } from "../pipes/entries.ts";
 import type { InstalledTopology } from "../pipes/install.ts";
 import type { PipeName } from "../pipes/types.ts";
+import { addressOf, networkOf } from "../model/network.ts";
 import { pairKey, type RxSa, type TxSa, type VipPair } from "../model/sa.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Place } from "./workload_table.ts";
@@ -292,6 +293,12 @@ export class FlowTable implements Flows, AsyncDisposable {
     if (failures.length > 0) throw failures[0];
   }
 
+  /** The vip that a frame is for which the plane handed over because nobody knew its workload; undefined: it is too late. */
+  vipOf(frame: Uint8Array): string | undefined {
+    const spi = spiOfUndelivered(frame);
+    return spi === undefined ? undefined : this.#rx.get(spi)?.sa.localVip;
+  }
+
   totals(): FlowTotals {
     return {
       tx: this.#tx.size,
@@ -362,7 +369,7 @@ export class FlowTable implements Flows, AsyncDisposable {
 
   #txEntry({ sa, cryptoId, ethDst, port }: Tx): EntryDescriptor {
     const { localPip, ttl, copyDscp } = this.#o;
-    return egrAclEntry(sa, {
+    return egrAclEntry(withAddresses(sa), {
       localPip,
       ttl,
       copyDscp,
@@ -380,12 +387,13 @@ export class FlowTable implements Flows, AsyncDisposable {
     const { gatewayMac, unknown = "agent" } = this.#o;
     const at = { ethDst: place?.mac ?? gatewayMac, ethSrc: gatewayMac, vc: this.#vc, window };
     if (place === undefined && unknown === "agent") {
-      return ingrAclEntry(sa, { ...at, fwd: { type: "rss", rss: "exception" } });
+      const fwd: Fwd = { type: "rss", rss: "exception" };
+      return ingrAclEntry(withAddresses(sa), { ...at, ethDst: undeliveredMac(sa.spi), fwd });
     }
     const fwd: Fwd | undefined = this.#ports
       ? place === undefined ? { type: "drop" } : { type: "port", port: place.port }
       : undefined;
-    return ingrAclEntry(sa, { ...at, fwd });
+    return ingrAclEntry(withAddresses(sa), { ...at, fwd });
   }
 
   #add(pipe: PipeName, build: () => EntryDescriptor): number {
@@ -438,6 +446,22 @@ function unindex<T>(sets: Map<string, Set<T>>, key: string, value: T): void {
   const set = sets.get(key);
   set?.delete(value);
   if (set?.size === 0) sets.delete(key);
+}
+
+/** Pipes compare addresses: the port, the SPI and the cookie say whose network they are of. */
+function withAddresses<S extends VipPair>(sa: S): S {
+  if (networkOf(sa.localVip) === "") return sa;
+  return { ...sa, localVip: addressOf(sa.localVip), remoteVip: addressOf(sa.remoteVip) };
+}
+
+/** Ethernet destination of packets that go to the agent: the SPI, for equal addresses of two networks are told apart by it. */
+function undeliveredMac(spi: number): string {
+  return `06:${hex(spi).replace(/../g, "$&:")}00`;
+}
+
+function spiOfUndelivered(frame: Uint8Array): number | undefined {
+  if (frame.length < 6 || frame[0] !== 6 || frame[5] !== 0) return undefined;
+  return new DataView(frame.buffer, frame.byteOffset).getUint32(1);
 }
 
 function samePlace(a: Place | undefined, b: Place | undefined): boolean {

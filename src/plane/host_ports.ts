@@ -7,7 +7,9 @@
  * interface.
  */
 import { DataPlaneError, type Plane, type PortOptions } from "../../ffi/plane.ts";
-import type { PlaneConfig } from "../config/config.ts";
+import type { Config, PlaneConfig } from "../config/config.ts";
+import { networkOfPort } from "../config/networks.ts";
+import { labelOf } from "../model/network.ts";
 import type { Log } from "../model/log.ts";
 import { isPattern, matchesName } from "../model/patterns.ts";
 import type { NamedPort } from "./links.ts";
@@ -53,6 +55,7 @@ export function hostInterfaces(
 /** What they are opened with, and who is told. */
 export interface HostPortsOptions {
   readonly config: PlaneConfig;
+  readonly networks?: Config["networks"];
   /** Interfaces that the plane was opened with, in the order of their handles. */
   readonly opened: readonly string[];
   readonly plane: Pick<Plane, "addPort" | "removePort" | "port" | "ports">;
@@ -125,10 +128,11 @@ export class HostPorts {
   }
 
   #add(name: string): void {
-    const { plane, config, now, log } = this.#options;
+    const { plane, config, networks, now, log } = this.#options;
     if ((this.#retryAt.get(name) ?? -Infinity) > now()) return;
     const guard = config.kind === "soft" ? { guard: config.hostGuard } : {};
-    const port: PortOptions = { kind: "host", name, ...guard };
+    const network = labelOf(networkOfPort(networks, name), networks);
+    const port: PortOptions = { kind: "host", name, network, ...guard };
     try {
       const { handle } = this.#keep(plane.addPort(port), name);
       this.#retryAt.delete(name);
@@ -170,7 +174,8 @@ export class HostPorts {
   }
 
   #keep(handle: number, name: string): NamedPort {
-    const port: NamedPort = { role: "host", handle, interface: name };
+    const network = networkOfPort(this.#options.networks, name);
+    const port: NamedPort = { role: "host", handle, interface: name, network };
     this.#ports.set(handle, port);
     return port;
   }

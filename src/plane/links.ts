@@ -9,6 +9,8 @@ export interface NamedPort {
   readonly role: PortName;
   readonly handle: number;
   readonly interface: string;
+  /** Of a host port; absent or "": the default one. */
+  readonly network?: string;
 }
 
 /** What a watch looks at. */

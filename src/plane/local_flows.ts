@@ -13,6 +13,7 @@ import {
 } from "../../ffi/plane.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Log } from "../model/log.ts";
+import { addressOf } from "../model/network.ts";
 import type { InstalledTopology } from "../pipes/install.ts";
 import { localEntry, type LocalPair, tellEntry } from "../pipes/local.ts";
 import type { Place } from "./workload_table.ts";
@@ -213,8 +214,9 @@ export class LocalFlows {
   }
 
   #entry(pair: LocalPair, to: Place | undefined): EntryDescriptor {
-    if (to === undefined) return tellEntry(pair);
-    return localEntry(pair, { ethDst: to.mac, ethSrc: this.#o.gatewayMac, port: to.port });
+    const bare = { ...pair, src: addressOf(pair.src), dst: addressOf(pair.dst) };
+    if (to === undefined) return tellEntry(bare);
+    return localEntry(bare, { ethDst: to.mac, ethSrc: this.#o.gatewayMac, port: to.port });
   }
 
   #remove(key: string): void {

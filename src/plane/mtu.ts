@@ -12,17 +12,22 @@ const VC = 8;
 const ICV = 16;
 const DEFAULT_ROUTE_MTU = 1500;
 
-/** Octets that PSP adds to an inner IP packet; the VC counts when any peer uses one. */
-export function overhead(config: Pick<Config, "pip" | "psp" | "peers">): number {
+/** Whether any packet that this host receives has a virtualization cookie. */
+export function hasCookies({ peers, networks = [] }: Pick<Config, "peers" | "networks">): boolean {
+  return networks.length > 0 || peers.some((peer) => peer.vc !== undefined);
+}
+
+/** Octets that PSP adds to an inner IP packet; the VC counts when any peer or network uses one. */
+export function overhead(config: Pick<Config, "pip" | "psp" | "peers" | "networks">): number {
   const outer = config.pip.includes(":") ? OUTER_IPV6 : OUTER_IPV4;
   const ip = config.psp.mode === "tunnel" ? outer : 0;
-  const vc = config.peers.some((peer) => peer.vc !== undefined) ? VC : 0;
+  const vc = hasCookies(config) ? VC : 0;
   return ip + UDP + PSP_HEADER + vc + ICV;
 }
 
 /** The three numbers of `psp-agent status`. */
 export function mtuOf(
-  config: Pick<Config, "pip" | "psp" | "peers">,
+  config: Pick<Config, "pip" | "psp" | "peers" | "networks">,
   uplink: number = DEFAULT_ROUTE_MTU,
 ): StatusView["mtu"] {
   const added = overhead(config);

@@ -9,6 +9,9 @@ import { type Config, ConfigError, EnvironmentError } from "../config/config.ts"
 import { coresOf } from "../config/values.ts";
 import { type InstalledTopology, installTopology } from "../pipes/install.ts";
 import { hasManyHosts, hostInterfaces, hostNames } from "./host_ports.ts";
+import { networkOfPort } from "../config/networks.ts";
+import { labelOf } from "../model/network.ts";
+import { hasCookies } from "./mtu.ts";
 import { buildTopology } from "../pipes/topology.ts";
 import type { TopologyOptions } from "../pipes/types.ts";
 import type { Log } from "../model/log.ts";
@@ -112,7 +115,7 @@ export function docaSizes(
 
 /** The form of the graph that a configuration asks for. */
 export function topologyOptions(
-  config: Pick<Config, "plane" | "psp" | "tunnel" | "peers">,
+  config: Pick<Config, "plane" | "psp" | "tunnel" | "peers" | "networks">,
 ): TopologyOptions {
   return {
     sampling: config.psp.sampleRateLog2 > 0,
@@ -122,7 +125,7 @@ export function topologyOptions(
     exceptions: true,
     local: config.plane.kind === "soft",
     ports: hasManyHosts(config.plane),
-    vc: config.peers.some((peer) => peer.vc !== undefined),
+    vc: hasCookies(config),
   };
 }
 
@@ -159,7 +162,10 @@ export function openSoftPlane(
   });
 }
 
-function planeOptions({ plane, psp, hold }: Config, { hosts, sizes }: Given): PlaneOptions {
+function planeOptions(
+  { plane, psp, hold, networks }: Config,
+  { hosts, sizes }: Given,
+): PlaneOptions {
   const { maxEntries, maxCryptoIds, actionsMemory } = sizes;
   const common = {
     maxEntries,
@@ -178,7 +184,12 @@ function planeOptions({ plane, psp, hold }: Config, { hosts, sizes }: Given): Pl
       backend,
       ports: [
         { kind: "uplink", name: uplink, vlan: plane.uplinkVlan, guard },
-        ...hosts.map((name) => ({ kind: "host" as const, name, guard })),
+        ...hosts.map((name) => ({
+          kind: "host" as const,
+          name,
+          guard,
+          network: labelOf(networkOfPort(networks, name), networks),
+        })),
       ],
     };
   }

@@ -9,6 +9,7 @@
 import type { LocalVip } from "../config/config.ts";
 import type { Log } from "../model/log.ts";
 import type { Clock } from "../model/clock.ts";
+import { addressOf, inNetwork, networkOf } from "../model/network.ts";
 import { matchesName } from "../model/patterns.ts";
 import { parsePrefix, PrefixTable } from "../model/vip.ts";
 import type { NamedPort } from "./links.ts";
@@ -18,6 +19,7 @@ export const WORKLOAD_COUNTERS = {
   "vip-conflicts": "claims to an address that another port had claimed less than 10 s before",
   "source-guard":
     "packets and claims with an address that belongs to another port, by configuration",
+  "refused-policy": "packets to prefixes that their network's policy denies",
   "workload-moves": "addresses that were found at another port or under another MAC",
   "workload-unknown": "packets dropped because the workload of their address was not found in time",
   "unreachable-sent": "ICMP errors that say that nobody gets a packet",
@@ -109,13 +111,13 @@ export class WorkloadTable {
 
   /** Ports where an address that is not found may be. */
   candidates(vip: string): readonly NamedPort[] {
-    return this.#options.ports.all().filter(({ interface: name }) => this.#allows(vip, name));
+    return this.#options.ports.all().filter((port) => this.#allows(vip, port));
   }
 
   /** Whether a port may have an address of this host: no rule gives it to another. */
   mayUse(vip: string, port: number): boolean {
-    const name = this.#options.ports.get(port)?.interface;
-    return name !== undefined && this.#allows(vip, name);
+    const named = this.#options.ports.get(port);
+    return named !== undefined && this.#allows(vip, named);
   }
 
   /**
@@ -234,7 +236,8 @@ export class WorkloadTable {
     return others.length === 0 ? first?.handle : undefined;
   }
 
-  #allows(vip: string, name: string): boolean {
+  #allows(vip: string, { interface: name, network = "" }: NamedPort): boolean {
+    if (networkOf(vip) !== network) return false;
     const rule = this.#rules.lookup(vip);
     return rule === undefined || matchesName(rule.name, name);
   }
@@ -244,8 +247,8 @@ export class WorkloadTable {
 function macsOf(vips: readonly LocalVip[]): ReadonlyMap<string, string> {
   return new Map(
     vips.flatMap(({ vip, mac }) =>
-      mac !== undefined && /\/(32|128)$/.test(vip)
-        ? [[vip.replace(/\/\d+$/, ""), mac] as const]
+      mac !== undefined && /\/(32|128)$/.test(addressOf(vip))
+        ? [[inNetwork(addressOf(vip).replace(/\/\d+$/, ""), networkOf(vip)), mac] as const]
         : []
     ),
   );

@@ -15,13 +15,15 @@ import {
   parseHeader,
   view,
 } from "../exceptions/frame.ts";
-import { DEFAULT_GATEWAY, gatewayOf, Leases } from "../exceptions/leases.ts";
-import { linkLocal, neighbourProbe, unsolicitedAdvertisement } from "../exceptions/nd.ts";
+import { neighbourProbe, unsolicitedAdvertisement } from "../exceptions/nd.ts";
 import { addressesOf, icmpError, type IcmpReason, ttlOf } from "../exceptions/icmp_error.ts";
 import type { Log } from "../model/log.ts";
+import { addressOf, inNetwork, networkOf } from "../model/network.ts";
+import { type Denies, policyOf } from "../model/policy.ts";
 import { isLinkScope } from "../model/vip.ts";
 import type { Clock } from "../model/clock.ts";
 import type { NamedPort } from "./links.ts";
+import { type Segment, type SegmentOptions, segmentsOf } from "./segment.ts";
 import { type Place, type PortRule, WorkloadTable } from "./workload_table.ts";
 
 /** A vip is asked for at most once in this time. */
@@ -44,7 +46,7 @@ const WAITING_MS = 2_000;
 const ERRORS_PER_S = 50;
 
 export interface WorkloadsOptions {
-  readonly config: Pick<Config, "gatewayMac" | "vips">;
+  readonly config: Pick<Config, "gatewayMac" | "vips" | "networks">;
   /** What the configuration says of single ports. Default: nothing. */
   readonly rules?: readonly PortRule[];
   /** Who owns which address: a peer, or this host. */
@@ -71,12 +73,12 @@ interface Waiting {
 /** Learns where workloads are, answers ARP, ND and DHCP, and reports packets that are too big. */
 export class Workloads {
   readonly #options: WorkloadsOptions;
-  #context: ExceptionContext;
+  #segments: ReadonlyMap<string, Segment>;
   readonly #table: WorkloadTable;
   readonly #probedAt = new Map<string, number>();
   readonly #waiting = new Map<string, Waiting>();
-  #leases: Leases;
   #advertisedAt = -Infinity;
+  readonly #denies: Denies;
   /** By port, ICMP errors in a second. */
   readonly #told = new Map<number, { readonly since: number; n: number }>();
 
@@ -95,8 +97,8 @@ export class Workloads {
         if (place !== undefined) this.#deliver(vip, place);
       },
     });
-    this.#leases = new Leases(vips);
-    this.#context = this.#contextFor(vips);
+    this.#denies = policyOf(options.config.networks);
+    this.#segments = segmentsOf(vips, this.#segmentOptions());
   }
 
   /**
@@ -104,28 +106,31 @@ export class Workloads {
    * on, or another one, is in force at once.
    */
   setVips(vips: readonly LocalVip[]): void {
-    this.#leases = this.#leases.renewed(vips);
-    this.#context = this.#contextFor(vips);
+    this.#segments = segmentsOf(vips, this.#segmentOptions(), this.#segments);
     this.#table.setVips(vips, (vip) => this.#options.peers.isLocal(vip));
     this.#advertisedAt = -Infinity;
   }
 
-  #contextFor(vips: readonly LocalVip[]): ExceptionContext {
-    const { config, peers, mtu } = this.#options;
-    const gateways = new Set(vips.flatMap((vip) => vip.gateway ?? gatewayOf(vip)));
-    return {
-      gatewayMac: config.gatewayMac,
-      gatewayLinkLocal: linkLocal(config.gatewayMac),
-      localVips: vips,
-      gateway: vips.map(gatewayOf).find((gateway) => !gateway.includes(":")) ??
-        DEFAULT_GATEWAY,
-      // Whoever owns 0.0.0.0/0 owns no address of the segment: guests look there for each other's.
-      answersFor: (address) =>
-        gateways.has(address) || (!isLinkScope(address) && peers.byVip(address) !== undefined),
-      isLocal: (address) => peers.isLocal(address),
-      mtu,
-      leaseFor: (mac) => this.#leases.leaseFor(mac),
-    };
+  #segmentOptions(): SegmentOptions {
+    const { config: { gatewayMac, networks }, peers, mtu } = this.#options;
+    return { gatewayMac, networks, peers, mtu };
+  }
+
+  #networkOf(port: number): string {
+    return this.#options.ports.get(port)?.network ?? "";
+  }
+
+  /** What the guests of a network are answered from; of one without a vip here, nothing is ours. */
+  #segment(network: string): Segment {
+    return this.#segments.get(network) ??
+      segmentsOf([], { ...this.#segmentOptions(), peers: NOBODY }).get("") as Segment;
+  }
+
+  /** Whether a network's policy refuses packets to an address of it; those that are refused are counted. */
+  refuses(vip: string): boolean {
+    const refused = this.#denies(vip);
+    if (refused) this.#table.count("refused-policy");
+    return refused;
   }
 
   /** Where a local vip is. Undefined: not known yet; the workload is asked. */
@@ -139,44 +144,48 @@ export class Workloads {
   learn(vip: string, place: Place): boolean {
     if (!this.#options.peers.isLocal(vip)) return true;
     if (!this.#table.claim(vip, place)) return false;
-    this.#leases.use(vip, place.mac);
+    this.#segment(networkOf(vip)).leases.use(addressOf(vip), place.mac);
     return true;
   }
 
   /** A frame that ROOT sent to RSS. Never throws for what is in it. */
   onException(frame: Bytes, port: number): void {
+    const network = this.#networkOf(port);
+    const own = this.#segment(network).context;
     const context: ExceptionContext = {
-      ...this.#context,
+      ...own,
       answersFor: (address, isClaim) =>
-        this.#context.answersFor(address, isClaim) ||
-        (!isClaim && this.#isBehindAnother(address, port)),
+        own.answersFor(address, isClaim) ||
+        (!isClaim && this.#isBehindAnother(inNetwork(address, network), port)),
     };
     const { learned, reply } = answerException(frame, context);
     // Who speaks for an address that is another port's gets no answer.
-    if (learned !== undefined && !this.learn(learned.vip, { mac: learned.mac, port })) return;
+    if (learned !== undefined) {
+      const vip = inNetwork(learned.vip, network);
+      if (!this.learn(vip, { mac: learned.mac, port })) return;
+    }
     if (reply !== undefined) this.#send(port, reply);
     else if (learned === undefined) this.#explain(frame, port);
   }
 
-  /** A packet from a peer, for a workload that was not found when its tunnel was made. Never throws for what is in it. */
-  onUndelivered(frame: Bytes): void {
-    const header = parseHeader(frame);
-    if (header === undefined) return this.#table.count("workload-unknown");
-    const place = this.placeOf(header.dst);
+  /** A packet from a peer for a vip whose workload was not found when its tunnel was made. */
+  onUndelivered(frame: Bytes, vip: string): void {
+    if (parseHeader(frame) === undefined) return this.#table.count("workload-unknown");
+    const place = this.placeOf(vip);
     if (place !== undefined) return void this.#send(place.port, addressed(frame, place));
-    const waiting = this.#waiting.get(header.dst) ??
-      { frames: [], since: this.#options.clock.now() };
+    const waiting = this.#waiting.get(vip) ?? { frames: [], since: this.#options.clock.now() };
     if (waiting.frames.length >= WAITING_PER_VIP || this.#waitingTotal() >= WAITING_MAX) {
       return this.#table.count("workload-unknown");
     }
     waiting.frames.push(frame);
-    this.#waiting.set(header.dst, waiting);
+    this.#waiting.set(vip, waiting);
   }
 
   /** A packet that no tunnel can carry. */
   onTooBig(event: Extract<PlaneEvent, { type: "too_big" }>): void {
     const reason: IcmpReason = { kind: "too-big", mtu: event.mtu };
-    const reply = icmpError(event, reason, this.#context);
+    const { context } = this.#segment(this.#networkOf(event.port));
+    const reply = icmpError(event, reason, context);
     if (reply !== undefined) this.#send(event.port, reply);
   }
 
@@ -200,17 +209,21 @@ export class Workloads {
     const { clock, ports } = this.#options;
     this.#giveUp(clock.now() - WAITING_MS);
     this.#ask(clock.now());
-    if (!this.#context.localVips.some(({ vip }) => vip.includes(":"))) return;
     if (clock.now() - this.#advertisedAt < ADVERTISE_INTERVAL_MS) return;
-    const frame = unsolicitedAdvertisement(this.#context);
-    const sent = ports.all().map(({ handle }) => this.#send(handle, frame));
+    const due = ports.all().flatMap(({ handle }) => {
+      const { context } = this.#segment(this.#networkOf(handle));
+      return context.localVips.some(({ vip }) => vip.includes(":")) ? [{ handle, context }] : [];
+    });
+    const sent = due.map(({ handle, context }) =>
+      this.#send(handle, unsolicitedAdvertisement(context))
+    );
     if (sent.includes(true)) this.#advertisedAt = clock.now();
   }
 
   /** Guests of one prefix ask for each other; whoever is behind another port is reached by way of the gateway. */
-  #isBehindAnother(address: string, port: number): boolean {
-    if (!this.#options.peers.isLocal(address) || this.#options.ports.all().length < 2) return false;
-    const place = this.placeOf(address);
+  #isBehindAnother(vip: string, port: number): boolean {
+    if (!this.#options.peers.isLocal(vip) || this.#options.ports.all().length < 2) return false;
+    const place = this.placeOf(vip);
     return place !== undefined && place.port !== port;
   }
 
@@ -219,20 +232,23 @@ export class Workloads {
     const ip = frame.subarray(ETH_HEADER_LEN);
     const addresses = addressesOf(ip);
     if (addresses === undefined || view(frame).getUint16(12) === ETH_TYPE_ARP) return;
-    const { src, dst } = addresses;
+    const network = this.#networkOf(port);
+    const [src, dst] = [inNetwork(addresses.src, network), inNetwork(addresses.dst, network)];
     if (isLinkScope(src) || isLinkScope(dst) || !this.#table.mayUse(src, port)) return;
     const reason = this.#reasonFor(dst, ttlOf(ip));
     if (reason === undefined || !this.#mayExplain(port)) return;
     const packet = { data: ip, ethSrc: macText(frame.subarray(6)) };
-    const reply = icmpError(packet, reason, this.#context);
+    const reply = icmpError(packet, reason, this.#segment(network).context);
     if (reply === undefined || !this.#send(port, reply)) return;
     this.#table.count(reason.kind === "time-exceeded" ? "time-exceeded-sent" : "unreachable-sent");
   }
 
   #reasonFor(dst: string, ttl: number): IcmpReason | undefined {
     const { peers } = this.#options;
-    if (peers.byVip(dst) !== undefined) return undefined;
-    if (!peers.isLocal(dst)) return { kind: "no-route" };
+    if (!peers.isLocal(dst)) {
+      if (this.#denies(dst)) return { kind: "prohibited" };
+      return peers.byVip(dst) === undefined ? { kind: "no-route" } : undefined;
+    }
     return this.#table.find(dst) !== undefined && ttl <= 1
       ? { kind: "time-exceeded" }
       : { kind: "no-host" };
@@ -270,8 +286,10 @@ export class Workloads {
     if (last !== undefined && clock.now() - last < PROBE_INTERVAL_MS) return;
     if (this.#probedAt.size >= PROBED_MAX) this.#probedAt.clear();
     this.#probedAt.set(vip, clock.now());
-    const isIpv6 = vip.includes(":");
-    const frame = isIpv6 ? neighbourProbe(vip, this.#context) : arpProbe(vip, config.gatewayMac);
+    const address = addressOf(vip);
+    const frame = address.includes(":")
+      ? neighbourProbe(address, this.#segment(networkOf(vip)).context)
+      : arpProbe(address, config.gatewayMac);
     for (const port of ports) this.#send(port, frame);
   }
 
@@ -309,6 +327,9 @@ export class Workloads {
     }
   }
 }
+
+/** Nobody owns anything. */
+const NOBODY = { byVip: () => undefined, isLocal: () => false };
 
 /** The frame, to the workload's MAC. */
 function addressed(frame: Bytes, { mac }: Place): Bytes {

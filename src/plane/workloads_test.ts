@@ -131,16 +131,16 @@ function undelivered(dst: string): Bytes {
 
 Deno.test("packets wait a little for a workload that is not found yet, and none is broadcast", async () => {
   const w = world(V4);
-  for (let i = 0; i < 10; i++) w.workloads.onUndelivered(undelivered("10.1.0.7"));
+  for (let i = 0; i < 10; i++) w.workloads.onUndelivered(undelivered("10.1.0.7"), "10.1.0.7");
   assert.equal(w.sent.length, 1, "it is asked for");
   w.workloads.learn("10.1.0.7", { mac: MAC, port: PORT });
   const packets = w.sent.slice(1).map((frame) => parseIp(frame));
   assert.deepEqual(packets.map((packet) => packet?.ethDst), Array(8).fill(MAC));
-  w.workloads.onUndelivered(undelivered("10.1.0.7"));
+  w.workloads.onUndelivered(undelivered("10.1.0.7"), "10.1.0.7");
   assert.equal(w.sent.length, 10, "found: it goes at once");
   assert.equal(w.workloads.counters()["workload-unknown"], 2n);
 
-  w.workloads.onUndelivered(undelivered("10.1.0.8"));
+  w.workloads.onUndelivered(undelivered("10.1.0.8"), "10.1.0.8");
   for (let s = 0; s < 4; s++) {
     await w.clock.advance(1000);
     w.workloads.tick();
@@ -149,7 +149,7 @@ Deno.test("packets wait a little for a workload that is not found yet, and none 
   const before = w.sent.length;
   w.workloads.learn("10.1.0.8", { mac: MAC, port: PORT });
   assert.equal(w.sent.length, before, "what waited too long is gone");
-  w.workloads.onUndelivered(Uint8Array.of(1, 2, 3));
+  w.workloads.onUndelivered(Uint8Array.of(1, 2, 3), "10.1.0.7");
   assert.equal(w.workloads.counters()["workload-unknown"], 4n);
 });
 

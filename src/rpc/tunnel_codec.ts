@@ -9,6 +9,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import ipaddr from "ipaddr.js";
 import { ipv4Bits, macBytes, macText } from "../../ffi/address.ts";
 import { Key } from "../../ffi/key.ts";
+import { addressOf, inNetwork, isNetworkName, networkOf } from "../model/network.ts";
 import {
   MAX_TUNNELS_PER_REQUEST,
   type NewTunnelReply,
@@ -179,6 +180,14 @@ export function address(value: string, field: string): string {
   return parsed instanceof ipaddr.IPv6 ? parsed.toRFC5952String() : parsed.toString();
 }
 
+/** An address with its network, "10.1.0.7@blue"; an agent that knows no networks takes it for no address. */
+function vip(value: string, field: string): string {
+  const network = networkOf(value);
+  if (network === "" && !value.includes("@")) return address(value, field);
+  if (!isNetworkName(network)) throw bad(field, 'a name of a network is needed after "@"');
+  return inNetwork(address(addressOf(value), field), network);
+}
+
 /** The version as the wire numbers it. */
 export function versionNumber(value: PspVersion): pb.PspVersion {
   return PSP_VERSIONS.indexOf(value) + 1;
@@ -290,8 +299,8 @@ function epoch(value: bigint): bigint {
 }
 
 function vipPair(pair: { localVip: string; remoteVip: string }, field: string): VipPair {
-  const localVip = address(pair.localVip, `${field}.local_vip`);
-  const remoteVip = address(pair.remoteVip, `${field}.remote_vip`);
+  const localVip = vip(pair.localVip, `${field}.local_vip`);
+  const remoteVip = vip(pair.remoteVip, `${field}.remote_vip`);
   if (localVip.includes(":") !== remoteVip.includes(":")) {
     throw bad(`${field}.remote_vip`, "both vips must be of one address family");
   }

@@ -3,7 +3,8 @@
 /** `peers.json` and certificates of the hosts of a world. */
 import { pkiInit, pkiIssue } from "../../src/pki/pki.ts";
 import { mustRun } from "./netns.ts";
-import { type HostName, hostPort, HOSTS, otherHost, type Workload } from "./plan.ts";
+import { inNetwork } from "../../src/model/network.ts";
+import { type Host, type HostName, hostPort, HOSTS, otherHost, type Workload } from "./plan.ts";
 import { planeSection } from "./standin.ts";
 import type { World } from "./world.ts";
 
@@ -21,6 +22,16 @@ export interface PeersJson {
   state_dir: string;
   pip: string;
   vips: { vip: string; mac?: string; gateway?: string; dns?: string[] }[];
+  networks?: {
+    name: string;
+    vc: number;
+    ports: string[];
+    vips?: { vip: string; gateway?: string; dns?: string[] }[];
+    gateway?: string;
+    dns?: string[];
+    mtu?: number;
+    policy?: { deny: string[] };
+  }[];
   peers: {
     id: string;
     svc_address: string;
@@ -89,18 +100,38 @@ export function peersJson(world: World, name: HostName): PeersJson {
     domain: DOMAIN,
     state_dir: world.path(`state-${name}`),
     pip: host.pip,
-    vips: host.workloads.flatMap((w) => vipsOf(w).map((vip) => ({ vip, mac: w.mac }))),
+    vips: host.workloads.flatMap((w) =>
+      vipsOf(w).map((vip) => ({ vip: inNetwork(vip, w.network), mac: w.mac }))
+    ),
     peers: [{
       id: peer.name,
       svc_address: hostPort(peer.pip, RPC_PORT),
-      vips: peer.workloads.flatMap((w) => world.plan.inner.map((family) => w.prefixes[family])),
+      vips: peer.workloads.flatMap((w) =>
+        world.plan.inner.map((family) => inNetwork(w.prefixes[family], w.network))
+      ),
     }],
+    ...networksOf(host),
     plane: { ...planeSection("uplink", "host"), ...world.plan.ownPorts ? { host: ["vm*"] } : {} },
     rpc: { listen: hostPort(host.pip, RPC_PORT), tls: tlsOf(world, name) },
     status: { listen: STATUS },
     // Short, so that a test of failure and recovery is short.
     tunnel: { back_off: "200ms", back_off_max: "1s" },
     log: { level: "debug", format: "json" },
+  };
+}
+
+/** What networks have as their cookies in the tests. */
+export const COOKIES: Readonly<Record<string, number>> = { red: 0x0ed, blue: 0xb10e };
+
+function networksOf({ workloads }: Host): Pick<PeersJson, "networks"> {
+  const names = new Set(workloads.map(({ network }) => network).filter((name) => name !== ""));
+  if (names.size === 0) return {};
+  return {
+    networks: [...names].map((name) => ({
+      name,
+      vc: COOKIES[name] ?? 1,
+      ports: workloads.filter(({ network }) => network === name).map(({ port }) => port),
+    })),
   };
 }
 

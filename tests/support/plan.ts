@@ -22,6 +22,11 @@ export interface WorldOptions {
   readonly inner?: readonly Family[];
   /** Workload namespaces on each host: v1, v1b, v1c, ... 1 by default. */
   readonly workloads?: number;
+  /**
+   * Every other workload is in the network "blue", the first, third, ... in "red", each on a port of its own; the first
+   * of each have equal addresses, and so on. Default: false.
+   */
+  readonly tenants?: boolean;
   /** Each workload has a port of its own, "vm0", "vm1", ..., and the agent has all of them. Default: false. */
   readonly ownPorts?: boolean;
   /** Virtual addresses of each workload and family; 1 by default, at most 3,000. */
@@ -43,6 +48,8 @@ export interface Workload {
   readonly mac: string;
   /** The host's interface that it is behind; others may be behind it too. */
   readonly port: string;
+  /** "": the default one. */
+  readonly network: string;
   readonly vips: Readonly<Record<Family, readonly string[]>>;
   /** What contains all its vips. */
   readonly prefixes: Readonly<Record<Family, string>>;
@@ -91,7 +98,8 @@ export function plan(options: WorldOptions): Plan {
   const underlay = options.underlay ?? "ipv4";
   const inner = options.inner ?? ["ipv4"];
   const mtu = options.mtu ?? 1500;
-  const ownPorts = options.ownPorts ?? false;
+  const tenants = options.tenants ?? false;
+  const ownPorts = options.ownPorts ?? tenants;
   const host = (side: 1 | 2): Host => ({
     name: `h${side}`,
     ns: `${prefix}-h${side}`,
@@ -106,6 +114,7 @@ export function plan(options: WorldOptions): Plan {
           inner,
           vips: options.vips ?? 1,
           port: ownPorts ? `vm${j}` : "host",
+          network: tenants ? j % 2 === 0 ? "red" : "blue" : "",
         }),
     ),
   });
@@ -130,24 +139,28 @@ function workload(
     readonly inner: readonly Family[];
     readonly vips: number;
     readonly port: string;
+    readonly network: string;
   },
 ): Workload {
   const name = `v${side}${j === 0 ? "" : String.fromCharCode(97 + j)}`;
   const indexes = Array.from({ length: options.vips }, (_, i) => i);
-  const ipv4 = (i: number) => `10.${side}.${16 * j + Math.floor(i / 254)}.${(i % 254) + 1}`;
-  const ipv6 = (i: number) => `fd00:${side}:${j.toString(16)}::${(i + 1).toString(16)}`;
+  // Of two networks, those with the same number have the same addresses.
+  const n = options.network === "" ? j : Math.floor(j / 2);
+  const ipv4 = (i: number) => `10.${side}.${16 * n + Math.floor(i / 254)}.${(i % 254) + 1}`;
+  const ipv6 = (i: number) => `fd00:${side}:${n.toString(16)}::${(i + 1).toString(16)}`;
   return {
     name,
     ns: `${options.prefix}-${name}`,
     mac: `02:00:00:0${side}:${(j + 1).toString(16).padStart(2, "0")}:01`,
     port: options.port,
+    network: options.network,
     vips: {
       ipv4: options.inner.includes("ipv4") ? indexes.map(ipv4) : [],
       ipv6: options.inner.includes("ipv6") ? indexes.map(ipv6) : [],
     },
     prefixes: {
-      ipv4: `10.${side}.${16 * j}.0/20`,
-      ipv6: `fd00:${side}:${j.toString(16)}::/64`,
+      ipv4: `10.${side}.${16 * n}.0/20`,
+      ipv6: `fd00:${side}:${n.toString(16)}::/64`,
     },
   };
 }

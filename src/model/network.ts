@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * An address belongs to a network: a vip is (network, address). In text it is "10.1.0.7@blue", a prefix
+ * "10.1.0.0/24@blue"; of the default network, which has no name, just "10.1.0.7". So each is told apart wherever it
+ * stands: in the configuration, the exchange, the record, the log and the status.
+ */
+
+/** Longest name, in octets. */
+export const NETWORK_NAME_MAX = 32;
+
+/** Whether a network can be called so. */
+export function isNetworkName(name: string): boolean {
+  return name.length <= NETWORK_NAME_MAX && /^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$/.test(name);
+}
+
+/** The network of a vip or of a prefix; "": the default one. */
+export function networkOf(vip: string): string {
+  const at = vip.indexOf("@");
+  return at < 0 ? "" : vip.slice(at + 1);
+}
+
+/** The address or prefix alone. */
+export function addressOf(vip: string): string {
+  const at = vip.indexOf("@");
+  return at < 0 ? vip : vip.slice(0, at);
+}
+
+/** An address or prefix as that of a network. */
+export function inNetwork(address: string, network: string): string {
+  return network === "" ? address : `${address}@${network}`;
+}
+
+/** What of the configuration says which networks there are. */
+export interface NetworkSettings {
+  readonly name: string;
+  /** The cookie that its packets have on the wire. */
+  readonly vc: bigint;
+}
+
+/** The cookie that packets of a vip's network must have; undefined: of the default network, or of one that is not known. */
+export function cookieOf(
+  vip: string,
+  networks: readonly NetworkSettings[] | undefined,
+): bigint | undefined {
+  const name = networkOf(vip);
+  return name === "" ? undefined : networks?.find((network) => network.name === name)?.vc;
+}
+
+/** The number that a plane knows a network by; 0: the default one. */
+export function labelOf(
+  name: string,
+  networks: readonly Pick<NetworkSettings, "name">[] | undefined,
+): number {
+  return (networks?.findIndex((network) => network.name === name) ?? -1) + 1;
+}
