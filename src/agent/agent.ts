@@ -48,6 +48,7 @@ import { HYBRID, ownKeyExchange } from "../rpc/key_exchange.ts";
 import type { Trust } from "../rpc/identity.ts";
 import { startRpcServer } from "../rpc/server.ts";
 import { startStatusServer, STATUS_CONNECTIONS, type StatusServer } from "../rpc/status_server.ts";
+import { defaultSocket } from "../config/places.ts";
 import { TlsStore } from "../rpc/tls_store.ts";
 import { EventLog } from "../store/event_log.ts";
 import { openDirectoryStore } from "../store/directory_store.ts";
@@ -586,6 +587,10 @@ function startStatus(
   });
   return startStatusServer({
     config: config.status,
+    socket: {
+      path: config.status.socket ?? defaultSocket(),
+      optional: config.status.socket === undefined,
+    },
     source,
     trust,
     events,

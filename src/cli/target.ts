@@ -3,6 +3,7 @@
 /** Finds the running agent: as the command line says, as its configuration says, or on this machine. */
 import { Code, ConnectError } from "@connectrpc/connect";
 import { loadConfig } from "../config/load.ts";
+import { defaultSocket } from "../config/places.ts";
 import { openStatusClient, type StatusClient } from "../rpc/status_client.ts";
 import { CommandError, EXIT, sentence } from "./io.ts";
 import type { Target } from "./options.ts";
@@ -17,11 +18,26 @@ export async function connect(target: Target): Promise<StatusClient> {
   const status = target.config === undefined
     ? undefined
     : (await loadConfig(target.config, { files: "told" })).config.status;
+  // Nobody named another way: by the socket, when there is one that this user may open.
+  const socket = status?.socket ?? defaultSocket();
+  if (target.address === undefined && target.token === undefined && await isOpen(socket)) {
+    return explained(openStatusClient({ address: socket }));
+  }
   return explained(openStatusClient({
     address: target.address ?? reachable(status?.listen ?? DEFAULT_ADDRESS),
     tls: status?.tls,
     tokenFile: target.token ?? status?.tokenFile,
   }));
+}
+
+/** Whether an agent answers at a Unix socket. */
+async function isOpen(path: string): Promise<boolean> {
+  try {
+    using _socket = await Deno.connect({ transport: "unix", path });
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** An agent that listens everywhere answers on this machine too. */

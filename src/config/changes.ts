@@ -63,6 +63,10 @@ export const APPLIES: { readonly [K in keyof FileForm]-?: Applies<FileForm[K]> }
     origins: "live",
     tls: "live",
     token_file: "restart",
+    loopback: "restart",
+    socket: "restart",
+    socket_group: "restart",
+    metrics_listen: "restart",
   },
   tunnel: {
     // A form of the pipes.

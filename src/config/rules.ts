@@ -272,6 +272,16 @@ function* statusListener(form: FileForm): Generator<Remark> {
     };
   }
   const control = rpc.listen ?? defaultListen(form.pip);
+  for (const other of [control, status.listen]) {
+    if (status.metrics_listen === undefined || !sameListener(status.metrics_listen, other)) {
+      continue;
+    }
+    const key = other === control ? "rpc.listen" : "status.listen";
+    yield {
+      path: ["status", "metrics_listen"],
+      text: `"${status.metrics_listen}" and ${key} ("${other}") are one port: choose another`,
+    };
+  }
   if (sameListener(status.listen, control)) {
     yield {
       path: ["status", "listen"],

@@ -19,6 +19,7 @@ import {
   duration,
   endpoint,
   filePath,
+  groupName,
   hostPort,
   identity,
   integer,
@@ -240,6 +241,14 @@ const status = section({
   origins: v.optional(list(origin, { what: "origins", max: 64 }), []),
   tls: v.optional(tls),
   token_file: v.optional(filePath),
+  // Who reads on loopback: anybody there, or whoever has the token. Absent: "token" where there is one.
+  loopback: v.optional(oneOf(["open", "token"])),
+  // A Unix socket for the command line on this host. Absent: /run/psp-agent/agent.sock, where that can be made.
+  socket: v.optional(filePath),
+  // This group may use it, besides the agent's own user and root.
+  socket_group: v.optional(groupName),
+  // Where /metrics, /healthz and /readyz are answered too, without credentials.
+  metrics_listen: v.optional(hostPort),
 });
 
 const tunnel = section({

@@ -240,6 +240,12 @@ export const domainName: v.GenericSchema<unknown, string> = leaf((input) => {
   return input.toLowerCase();
 });
 
+/** A group of this machine. */
+export const groupName: v.GenericSchema<unknown, string> = leaf((input) => {
+  if (typeof input === "string" && /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$/.test(input)) return input;
+  throw new Error(`${quote(input)} is no name of a group such as "adm"`);
+});
+
 /** A Linux network interface. */
 export const interfaceName: v.GenericSchema<unknown, string> = leaf((input) => {
   // The kernel counts octets.

@@ -43,7 +43,7 @@ import { clientOptions, contextOptions } from "./tls.ts";
 
 /** Where and how to ask. */
 export interface StatusClientOptions {
-  /** "host:port". */
+  /** "host:port", or the path of a Unix socket. */
   readonly address: string;
   /** The files of `status.tls`: on the agent's own host they serve both sides. */
   readonly tls?: TlsFiles | undefined;
@@ -165,16 +165,19 @@ function statusClientOver(
 
 /** What both transports have in common; the files are read here. */
 function channelOf({ address, tls, tokenFile, timeoutMs = 5000 }: StatusClientOptions) {
-  const files = tls && {
+  const isSocket = address.startsWith("/");
+  const files = !isSocket && tls && {
     cert: read(tls.cert, "certificate"),
     key: read(tls.key, "key"),
     ca: certificates(read(tls.ca, "CA bundle")),
   };
   return {
-    baseUrl: `${tls ? "https" : "http"}://${address}`,
+    baseUrl: isSocket ? "http://localhost" : `${tls ? "https" : "http"}://${address}`,
     // One short-lived connection per call: a command ends when its answer is there.
     httpVersion: "1.1" as const,
-    nodeOptions: { agent: files ? new Judging(files, timeoutMs) : false },
+    nodeOptions: isSocket
+      ? { agent: false as const, socketPath: address }
+      : { agent: files ? new Judging(files, timeoutMs) : false as const },
     acceptCompression: [],
     interceptors: tokenFile === undefined ? [] : [withToken(read(tokenFile, "token file").trim())],
   };

@@ -5,7 +5,6 @@
  * plain HTTP; beyond that it wants TLS and proof of who asks. Pages of other origins read nothing, but for those that
  * `status.origins` names.
  */
-import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { timingSafeEqual } from "node:crypto";
 import { isLoopback } from "../config/addresses.ts";
 import { type Config, ConfigError, EnvironmentError, type TlsFiles } from "../config/config.ts";
@@ -17,9 +16,8 @@ import { applyCors } from "./cors.ts";
 import type { Descriptors } from "./descriptors.ts";
 import { splitListen } from "./door.ts";
 import { carrierOf, listen, type Request, type Response } from "./listener.ts";
-import { METRICS_PEERS, METRICS_TYPES, metricsFormat, metricsText } from "./metrics.ts";
-import { openPage, type Page } from "./page.ts";
-import { statusRoutes } from "./status_service.ts";
+import { afterBody, answer, type Caller, metricsAnswers, statusAnswers } from "./status_answers.ts";
+import { openStatusSocket, type SocketPlace } from "./status_socket.ts";
 import { runtimeRefusal } from "./tls.ts";
 import { TlsStore } from "./tls_store.ts";
 
@@ -32,6 +30,8 @@ export interface StatusServerOptions {
   /** Whether the control listener accepts connections; `/healthz` fails while one of the two does not. */
   readonly controlAccepts?: () => boolean;
   readonly descriptors?: Descriptors | undefined;
+  /** The Unix socket for the command line; undefined: none. */
+  readonly socket?: SocketPlace | undefined;
   /** As those of the listener, for tests. */
   readonly limits?: {
     readonly firstRequestMs?: number;
@@ -58,10 +58,6 @@ export interface StatusServer extends AsyncDisposable {
   close(graceMs?: number): Promise<void>;
 }
 
-/** A request body of StatusService is a few octets. */
-const MAX_REQUEST_BYTES = 4096;
-/** How long a body may take that nobody wants. */
-const BODY_MS = 500;
 /** Connections of a status listener, at most. */
 export const STATUS_CONNECTIONS = 128;
 /** Of these, what is kept for who has shown a certificate or the token, where there is such a thing. */
@@ -75,6 +71,8 @@ const WATCH: ReadonlySet<string | undefined> = new Set([
   "/psp.v1.StatusService/WatchEvents",
   "/psp.v1.StatusService/WatchSamples",
 ]);
+/** Connections of the listener for metrics and probes. */
+const METRICS_SHARES = { total: 32, reserve: 0, idlePerAddress: 8, perIdentity: 8 };
 /** A quiet stream of these is not idle. */
 const IDLE_MS = 3_600_000;
 /** Shorter ones can be guessed. */
@@ -97,19 +95,20 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
     const refusal = runtimeRefusal(Deno.version.deno);
     if (refusal !== undefined) throw new ConfigError(refusal);
   }
-  let page: Page | undefined;
   const token = config.tokenFile === undefined ? undefined : readToken(config.tokenFile);
   const store = config.tls && new TlsStore(config.tls, { key: "status.tls", events });
   // With a token the certificate is optional, and either will do: browsers resume sessions, and such a
   // connection counts as one without a certificate.
   const clients = token === undefined ? "required" : "optional";
-  const allowed = (request: Request): boolean => {
+  const callerOf = (request: Request): Caller => {
     if (token !== undefined && bearer(request, token)) {
       listener.prove(carrierOf(request), "token");
-      return true;
+      return "known";
     }
-    return listener.proof(carrierOf(request)) !== undefined ||
-      (token === undefined && store === undefined);
+    if (listener.proof(carrierOf(request)) !== undefined) return "known";
+    const reading = config.loopback ?? (token === undefined ? "open" : "token");
+    const open = loopback && store === undefined && reading === "open";
+    return open ? "reader" : "stranger";
   };
   const deaf = (): string | undefined =>
     options.controlAccepts?.() === false
@@ -117,12 +116,7 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
       : listener.accepting()
       ? undefined
       : "status.listen";
-  const serve = connectNodeAdapter({
-    routes: statusRoutes(source, { admin: config.admin, events }),
-    readMaxBytes: MAX_REQUEST_BYTES,
-    acceptCompression: [],
-    fallback: (request, response) => other(request, response as Response, { source, deaf }),
-  });
+  const answers = statusAnswers({ source, admin: config.admin, events, deaf });
   const listener = await listen({
     listen: config.listen,
     key: "status.listen",
@@ -144,21 +138,7 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
           events.count("status-foreign-origin");
           return answer(response, 403, "Pages of this origin may not call: see status.origins\n");
       }
-      if (isForPage(request)) return servePage(response, page ??= openPage());
-      if (!allowed(request)) {
-        events.count("status-unauthorized");
-        response.setHeader("www-authenticate", "Bearer");
-        return afterBody(
-          request,
-          () => answer(response, 401, "A bearer token or a client certificate is needed\n"),
-        );
-      }
-      bareGet(request);
-      try {
-        serve(request, response);
-      } catch {
-        answer(response, 400, "Bad request\n");
-      }
+      answers(request, response, callerOf(request));
     },
     ...(store ? { tls: { store, clients } } : {}),
     shares: {
@@ -183,10 +163,33 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
     store?.[Symbol.dispose]();
     throw error;
   });
+  const also = new AsyncDisposableStack();
   const close = async (graceMs = 200) => {
     store?.[Symbol.dispose]();
-    await listener.close(graceMs);
+    await Promise.all([listener.close(graceMs), also.disposeAsync()]);
   };
+  try {
+    if (options.socket !== undefined) {
+      const { socketGroup: group } = config;
+      const socket = await openStatusSocket({ ...options.socket, group, answers, events });
+      if (socket !== undefined) also.use(socket);
+    }
+    if (config.metricsListen !== undefined) {
+      const metrics = await listen({
+        listen: config.metricsListen,
+        key: "status.metrics_listen",
+        handler: metricsAnswers({ source, deaf }),
+        shares: METRICS_SHARES,
+        handshakeTimeoutMs: 5_000,
+        descriptors: options.descriptors,
+        events,
+      });
+      also.defer(() => metrics.close(0));
+    }
+  } catch (error) {
+    await close(0);
+    throw error;
+  }
   return {
     address: { hostname: listener.hostname, port: listener.port },
     setTrust(next) {
@@ -205,16 +208,6 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
   };
 }
 
-/** What a GET of a call says when it says nothing: an empty request, to be answered in JSON. */
-const BARE = "?connect=v1&encoding=json&message=%7B%7D";
-
-/** `GET /psp.v1.StatusService/GetStatus`, as people type it, is a call. */
-function bareGet(request: Request): void {
-  if (request.method === "GET" && /^\/psp\.v1\.\w+\/\w+$/.test(request.url ?? "")) {
-    request.url += BARE;
-  }
-}
-
 /**
  * A page of a stranger can make its own name point at 127.0.0.1 and read what answers there; only the
  * name that the browser believes to be talking to gives it away.
@@ -225,84 +218,6 @@ function ourHost(request: Request, listenHost: string): boolean {
   const host = /^(?:\[([0-9a-f:.]+)\]|([^:\[\]]+))(?::\d{1,5})?$/i.exec(authority);
   const name = (host?.[1] ?? host?.[2] ?? "").toLowerCase();
   return name !== "" && (isLoopback(name) || name === listenHost.toLowerCase());
-}
-
-/** Files of the page need no credentials: there is nothing in them that the program itself does not show. */
-function isForPage(request: Request): boolean {
-  return (request.method === "GET" || request.method === "HEAD") &&
-    request.url?.split("?", 1)[0] === "/";
-}
-
-function servePage(response: Response, page: Page | undefined): void {
-  if (page === undefined) {
-    return answer(response, 404, "The page is not built: run make page\n");
-  }
-  for (const [name, value] of Object.entries(page.headers)) response.setHeader(name, value);
-  answer(response, 200, page.body, "text/html; charset=utf-8");
-}
-
-function other(
-  request: Request,
-  response: Response,
-  { source, deaf }: {
-    readonly source: StatusSource;
-    /** The listener that accepts no connections, by its key. */
-    readonly deaf: () => string | undefined;
-  },
-): void {
-  const path = request.url?.split("?", 1)[0];
-  if (request.method !== "GET" && request.method !== "HEAD") {
-    return afterBody(request, () => answer(response, 404, "Not found\n"));
-  }
-  if (path === "/healthz" || path === "/readyz") {
-    const { draining, faults } = source.status({ maxPeers: 0 });
-    const closed = deaf();
-    const wrong = draining
-      ? "draining"
-      : [...closed === undefined ? [] : [`${closed} accepts no connections`], ...faults].join("; ");
-    return answer(response, wrong ? 503 : 200, `${wrong || "ok"}\n`);
-  }
-  if (path === "/metrics") {
-    const format = metricsFormat(request.headers.accept);
-    const text = metricsText({
-      status: source.status({ maxPeers: METRICS_PEERS }),
-      pipes: source.pipes(),
-      metrics: source.metrics(),
-      format,
-    });
-    return answer(response, 200, text, METRICS_TYPES[format]);
-  }
-  answer(response, 404, "Not found\n");
-}
-
-/**
- * A connection that is closed under a client that still writes gives it an error instead of the answer. So its body
- * is read first, and thrown away; not for long.
- */
-function afterBody(request: Request, act: () => void): void {
-  // The rest of a slow body may come after the answer, which is given once.
-  const now = () => {
-    clearTimeout(timer);
-    request.off("end", now);
-    act();
-  };
-  const timer = setTimeout(now, BODY_MS);
-  request.once("end", now);
-  request.once("close", () => clearTimeout(timer));
-  request.resume();
-}
-
-function answer(
-  response: Response,
-  status: number,
-  body: string,
-  type = "text/plain; charset=utf-8",
-): void {
-  response.statusCode = status;
-  response.setHeader("content-type", type);
-  response.setHeader("x-content-type-options", "nosniff");
-  response.setHeader("cache-control", "no-store");
-  response.end(body);
 }
 
 function readToken(path: string): Uint8Array {

@@ -131,7 +131,7 @@ Deno.test("a stream of samples is no request that is late", async () => {
   const session = http2.connect(w.url);
   const stream = session.request({
     ":method": "POST",
-    ":path": "/psp.v1.StatusService/WatchSamples",
+    ":path": "/psp.v1.StatusService/WatchEvents",
     "content-type": "application/connect+json",
     "connect-protocol-version": "1",
   });

@@ -91,7 +91,8 @@ Deno.test("a bare GET of a call that only reads is answered; of one that acts it
   const read = await curl(`${w.url}/psp.v1.StatusService/GetStatus`);
   assert.equal(read.status, 200);
   assert.equal(JSON.parse(read.body).version, VERSION);
-  assert.equal((await curl(`${w.url}/psp.v1.AdminService/Rotate`)).status, 405);
+  const act = await curl("--unix-socket", w.socket, "http://localhost/psp.v1.AdminService/Rotate");
+  assert.equal(act.status, 405);
 });
 
 Deno.test("no other page may read: no CORS headers, a preflight gets nothing", async () => {
@@ -119,7 +120,7 @@ Deno.test("rotate is there only for an admin listener", async () => {
     refused,
   );
   await using admin = await world({ admin: true });
-  const view = await openStatusClient({ address: admin.address }).rotate({ plan: true });
+  const view = await openStatusClient({ address: admin.socket }).rotate({ plan: true });
   assert.deepEqual([view.started, view.peers, view.tunnels], [false, ["h2"], 5]);
 });
 
@@ -130,7 +131,7 @@ Deno.test("so is reload, and all that it says arrives", async () => {
     (error: ConnectError) => error.code === Code.Unimplemented,
   );
   await using admin = await world({ admin: true });
-  const client = openStatusClient({ address: admin.address });
+  const client = openStatusClient({ address: admin.socket });
   for (const plan of [true, false]) {
     assert.deepEqual(await client.reload({ plan }), await source().reload({ plan }));
   }
@@ -279,4 +280,107 @@ Deno.test("the page needs no credentials, runs nothing but its own, and its call
   assert.doesNotMatch(markup, /(?:src|href)="(?!data:,")/, "nothing is fetched from anywhere");
   assert.equal((await curl("-k", "-X", "POST", `${w.url}/`)).status, 401);
   assert.equal((await curl("-k", `${w.url}/psp.v1.StatusService/GetStatus`)).status, 401);
+});
+
+Deno.test("on loopback a stranger may read, and change nothing, nor see what tenants send", async () => {
+  await using w = await world({ admin: true });
+  const call = (service: string) =>
+    curl("-H", "content-type: application/json", "-d", "{}", `${w.url}/psp.v1.${service}`);
+  assert.equal((await call("StatusService/GetStatus")).status, 200);
+  for (const guarded of ["AdminService/Rotate", "StatusService/WatchSamples"]) {
+    const { status, body } = await call(guarded);
+    assert.equal(status, 401, guarded);
+    assert.match(body, /status\.token_file, or the agent's Unix socket/);
+  }
+  assert.equal(w.events.counts.get("status-unauthorized"), 2);
+});
+
+Deno.test("with a token, reading on loopback is open or not as the configuration says", async () => {
+  const tokenFile = await Deno.makeTempFile();
+  try {
+    await Deno.writeTextFile(tokenFile, "0123456789abcdef");
+    const rows = [[undefined, 401], ["token", 401], ["open", 200]] as const;
+    for (const [loopback, expected] of rows) {
+      const config = { tokenFile, admin: true, ...loopback === undefined ? {} : { loopback } };
+      await using w = await world(config);
+      const read = await curl(`${w.url}/psp.v1.StatusService/GetStatus`);
+      assert.equal(read.status, expected, loopback);
+      await using client = openStatusClient({ address: w.address, tokenFile });
+      assert.equal((await client.rotate({ plan: true })).started, false);
+    }
+  } finally {
+    await Deno.remove(tokenFile);
+  }
+});
+
+Deno.test("the Unix socket is its owner's alone, needs no token, and may change things", async () => {
+  const dir = await Deno.makeTempDir();
+  try {
+    const path = `${dir}/run/agent.sock`;
+    const socket = { path, optional: false };
+    const w = await world({ admin: true, loopback: "token" }, source(), { socket });
+    assert.equal((Deno.statSync(path).mode ?? 0) & 0o777, 0o600);
+    assert.equal((await curl(`${w.url}/psp.v1.StatusService/GetStatus`)).status, 401);
+    await using client = openStatusClient({ address: path });
+    assert.equal((await client.status()).id, STATUS.id);
+    assert.equal((await client.rotate({ plan: true })).message, "would rekey");
+    const stop = new AbortController();
+    for await (const _ of client.samples(stop.signal)) stop.abort();
+    const page = await curl("--unix-socket", path, "http://localhost/healthz");
+    assert.deepEqual(page, { status: 200, body: "ok\n" });
+
+    await assert.rejects(world({}, source(), { socket }), /another agent answers there/);
+    const other = await world({}, source(), { socket: { path, optional: true } });
+    await other[Symbol.asyncDispose]();
+    await w[Symbol.asyncDispose]();
+    await assert.rejects(Deno.stat(path), Deno.errors.NotFound);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
+
+Deno.test("a socket that an agent left behind is replaced, a file is not", async () => {
+  const dir = await Deno.makeTempDir();
+  try {
+    const path = `${dir}/agent.sock`;
+    const left = await new Deno.Command(Deno.execPath(), {
+      args: [
+        "eval",
+        `Deno.listen({ transport: "unix", path: ${
+          JSON.stringify(path)
+        } }); Deno.kill(Deno.pid, "SIGKILL")`,
+      ],
+    }).output();
+    assert.equal(left.signal, "SIGKILL");
+    assert.ok(Deno.lstatSync(path).isSocket);
+    const w = await world({}, source(), { socket: { path, optional: false } });
+    await w[Symbol.asyncDispose]();
+    Deno.writeTextFileSync(path, "kept");
+    await assert.rejects(
+      world({}, source(), { socket: { path, optional: false } }),
+      /Cannot listen on ".*agent\.sock" \(status\.socket\): something else is there/,
+    );
+    assert.equal(Deno.readTextFileSync(path), "kept");
+    const group = { socketGroup: "no-such-group" };
+    Deno.removeSync(path);
+    await assert.rejects(
+      world(group, source(), { socket: { path, optional: false } }),
+      /no group "no-such-group"/,
+    );
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
+
+Deno.test("metrics and probes have a listener of their own when wanted, open to all and to nothing else", async () => {
+  const port = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const metricsListen = `127.0.0.1:${port.addr.port}`;
+  port.close();
+  await using _ = await world({ loopback: "token", metricsListen });
+  for (const path of ["metrics", "healthz", "readyz"]) {
+    assert.equal((await curl(`http://${metricsListen}/${path}`)).status, 200, path);
+  }
+  for (const path of ["", "psp.v1.StatusService/GetStatus"]) {
+    assert.equal((await curl(`http://${metricsListen}/${path}`)).status, 404, path);
+  }
 });

@@ -213,6 +213,8 @@ export interface World extends AsyncDisposable {
   readonly address: string;
   readonly url: string;
   readonly events: Heard;
+  /** Who comes by this is known. */
+  readonly socket: string;
 }
 
 /** Starts one, as `config` says. */
@@ -222,16 +224,32 @@ export async function world(
   more: Partial<StatusServerOptions> = {},
 ): Promise<World> {
   const events = ears();
+  const dir = await Deno.makeTempDir({ prefix: "psp-status-" });
+  const socket = `${dir}/agent.sock`;
   const server = await startStatusServer({
     config: { listen: "127.0.0.1:0", admin: false, origins: [], ...config },
     source: of,
     trust: TRUST,
     events,
+    socket: { path: socket, optional: false },
     ...more,
+  }).catch(async (error) => {
+    await Deno.remove(dir, { recursive: true });
+    throw error;
   });
   const address = `127.0.0.1:${server.address.port}`;
   const url = `${config.tls ? "https" : "http"}://${address}`;
-  return { server, address, url, events, [Symbol.asyncDispose]: () => server.close() };
+  return {
+    server,
+    address,
+    url,
+    events,
+    socket,
+    async [Symbol.asyncDispose]() {
+      await server.close();
+      await Deno.remove(dir, { recursive: true });
+    },
+  };
 }
 
 /** Status 0: no answer. */

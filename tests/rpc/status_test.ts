@@ -20,7 +20,8 @@ Deno.test("the views arrive at the client as they were", async () => {
     { name: "one", packets: 5n, bytes: 6n },
   ]);
   const stop = new AbortController();
-  for await (const sample of client.samples(stop.signal)) {
+  await using known = openStatusClient({ address: w.socket });
+  for await (const sample of known.samples(stop.signal)) {
     assert.deepEqual(sample, SAMPLE);
     stop.abort();
   }
@@ -162,7 +163,7 @@ Deno.test("closing does not wait for somebody who watches samples", async () => 
   const watching = Promise.withResolvers<void>();
   const over = (async () => {
     for await (
-      const _ of openStatusClient({ address: w.address }).samples(new AbortController().signal)
+      const _ of openStatusClient({ address: w.socket }).samples(new AbortController().signal)
     ) {
       watching.resolve();
     }

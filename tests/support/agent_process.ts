@@ -72,7 +72,7 @@ export class AgentProcess implements AsyncDisposable {
     const { wrap = [], args = [] } = options;
     this.#child = spawn([...wrap, AGENT_BIN, "--config", configPath, ...args], {
       ns: world.ns(host),
-      env: { ...planeEnv(), ...options.env },
+      env: { ...planeEnv(), PSP_AGENT_SOCKET: socketOf(world, host), ...options.env },
     });
     this.#child.status.then((status) => this.#status = status);
     this.#reading = Promise.all([
@@ -224,7 +224,13 @@ export function agentCommand(
   host: HostName,
   args: readonly string[],
 ): Promise<Output> {
-  return run([AGENT_BIN, ...args], { ns: world.ns(host) });
+  const env = { PSP_AGENT_SOCKET: socketOf(world, host) };
+  return run([AGENT_BIN, ...args], { ns: world.ns(host), env });
+}
+
+/** Namespaces share the file system: each agent has a socket of its own. */
+function socketOf(world: World, host: HostName): string {
+  return world.path(`${host}.sock`);
 }
 
 function parseLogLine(text: string): LogLine {
