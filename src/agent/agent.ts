@@ -240,7 +240,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
     random: systemRandom(),
     tasks,
   });
-  const { flows, workloads } = parts;
+  const { flows, workloads, local } = parts;
   running.resolve({
     live,
     peers,
@@ -250,6 +250,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
     client,
     tls,
     flows,
+    local,
     workloads,
     warm,
     sources,
@@ -259,7 +260,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
     notify,
   });
   sources.onChanges = (changes) => {
-    const done = follow(changes, { live, peers, core, server, client, flows, warm });
+    const done = follow(changes, { live, peers, core, server, client, flows, local, warm });
     log.info("The directory has changed", {
       added: done.added.length,
       removed: done.removed.length,

@@ -14,6 +14,7 @@ import { messageOf } from "../model/errors.ts";
 import type { Log } from "../model/log.ts";
 import type { ReloadView } from "../model/status.ts";
 import type { FlowTable } from "../plane/flow_table.ts";
+import type { LocalFlows } from "../plane/local_flows.ts";
 import type { Workloads } from "../plane/workloads.ts";
 import type { RpcClient } from "../rpc/client.ts";
 import { isDenied, type Trust } from "../rpc/identity.ts";
@@ -30,6 +31,8 @@ export interface Followers {
   readonly server: Pick<RpcServer, "setTrust">;
   readonly client: Pick<RpcClient, "setTrust">;
   readonly flows: Pick<FlowTable, "refreshNextHop">;
+  /** Of the soft plane. */
+  readonly local?: Pick<LocalFlows, "follow"> | undefined;
   /** Greets a peer now and then. */
   readonly warm: { add(id: string): void };
 }
@@ -62,6 +65,7 @@ export function trustOf({ domain, security }: Config, peers: Peers): Trust {
 export function follow(changes: DirectoryChanges, parts: Followers): DirectoryChanged {
   const { live, peers, core, server, client, flows, warm } = parts;
   const done = core.change(changes);
+  if (done.gained || done.localLost) parts.local?.follow(peers, { local: done.localLost });
   const trust = trustOf(live.view, peers);
   client.setTrust(trust, [...changes.changed.map(({ id }) => id), ...changes.removed]);
   server.setTrust(trust);

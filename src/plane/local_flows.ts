@@ -74,7 +74,8 @@ export class LocalFlows {
   readonly #ports: boolean;
   readonly #flows = new Map<string, Flow>();
   readonly #byVip = new Map<string, Set<string>>();
-  #told = 0;
+  /** Keys of those whose sender is told. */
+  readonly #told = new Set<string>();
   /** By vip, held flows that wait until its workload is found. */
   readonly #finding = new Map<string, { readonly misses: Miss[]; readonly since: number }>();
   #looked: Iterator<string> | undefined;
@@ -100,7 +101,7 @@ export class LocalFlows {
 
   /** Nobody gets a packet that is held: its sender is told from now on. False: not now, drop it. */
   tell(miss: Miss): boolean {
-    if (this.#told >= TOLD_MAX) return false;
+    if (this.#told.size >= TOLD_MAX) return false;
     try {
       const key = this.#key(miss);
       if (!this.#flows.has(key)) this.#keep(miss, undefined);
@@ -124,6 +125,25 @@ export class LocalFlows {
     if (finding === undefined || place === undefined) return;
     this.#finding.delete(vip);
     for (const miss of finding.misses) this.#forward(miss, place);
+  }
+
+  /**
+   * Addresses have other owners. Whoever was told that nobody has one is judged anew by his next packet, where somebody
+   * has it now; with `local`, what is let through between workloads ends where one of them is this host's no more.
+   */
+  follow(
+    owners: { byVip(vip: string): unknown; isLocal(vip: string): boolean },
+    { local }: { readonly local: boolean },
+  ): void {
+    for (const key of [...this.#told]) {
+      const flow = this.#flows.get(key);
+      if (flow === undefined) continue;
+      if (owners.byVip(flow.dst) !== undefined || owners.isLocal(flow.dst)) this.#remove(key);
+    }
+    if (!local) return;
+    for (const [key, { src, dst, to }] of this.#flows) {
+      if (to !== undefined && !(owners.isLocal(src) && owners.isLocal(dst))) this.#remove(key);
+    }
   }
 
   /** What was begun for a port that goes. */
@@ -192,7 +212,7 @@ export class LocalFlows {
     const until = this.#o.clock.now() + (to === undefined ? TELL_MS : IDLE_MS);
     const key = this.#key({ srcVip: src, dstVip: dst, port });
     this.#flows.set(key, { ...pair, entry, to, until, packets: 0n });
-    if (to === undefined) this.#told++;
+    if (to === undefined) this.#told.add(key);
     for (const vip of [src, dst]) {
       const keys = this.#byVip.get(vip) ?? new Set();
       this.#byVip.set(vip, keys.add(key));
@@ -223,7 +243,7 @@ export class LocalFlows {
     const flow = this.#flows.get(key);
     if (flow === undefined) return;
     this.#flows.delete(key);
-    if (flow.to === undefined) this.#told--;
+    this.#told.delete(key);
     for (const vip of [flow.src, flow.dst]) {
       const keys = this.#byVip.get(vip);
       keys?.delete(key);

@@ -144,3 +144,20 @@ Deno.test("what the plane refuses is dropped and counted", () => {
   l.plane.failNext("addEntry", { code: "ENOSPC" });
   assert.equal(l.local.tell(l.miss(A, "192.0.2.1")), false);
 });
+
+Deno.test("who has an address now gets its packets: nobody's and this host's are judged anew", () => {
+  const l = lab();
+  const [theirs, nobodys] = ["192.0.2.1", "192.0.2.2"];
+  l.local.open(l.miss(A, B));
+  l.local.tell(l.miss(A, theirs));
+  l.local.tell(l.miss(A, nobodys));
+  const owners = {
+    byVip: (vip: string) => vip === theirs || vip === B ? { id: "h2" } : undefined,
+    isLocal: (vip: string) => vip === A,
+  };
+  const targets = () => l.plane.entriesOf("LOCAL").map(({ match }) => match.outer?.dst_ip);
+  l.local.follow(owners, { local: false });
+  assert.deepEqual(targets(), [B, nobodys]);
+  l.local.follow(owners, { local: true });
+  assert.deepEqual(targets(), [nobodys]);
+});
