@@ -1,35 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "csum.h"
+#include "csum_blocks.h"
 #include "net.h"
-
-/* Two 64-bit lanes: compilers map it to SSE2 and to NEON, and to plain code elsewhere. */
-typedef uint64_t lanes __attribute__((vector_size(16)));
 
 uint32_t dp_csum_add(uint32_t sum, const uint8_t *data, size_t len)
 {
-	const lanes low = {0xffffffffu, 0xffffffffu};
-	lanes a = {0, 0}, b = {0, 0}, c = {0, 0}, d = {0, 0};
-	uint64_t total;
+	const size_t blocks = len / DP_CSUM_BLOCK;
+	uint64_t total = blocks != 0 ? dp_csum_blocks(data, blocks) : 0;
 	uint8_t folded[2];
 	uint16_t word;
 
-	/* 32-bit words summed into 64-bit lanes: no carry is lost below 2^32 words. */
-	while (len >= 32) {
-		lanes x, y;
-
-		memcpy(&x, data, 16);
-		memcpy(&y, data + 16, 16);
-		a += x & low;
-		b += x >> 32;
-		c += y & low;
-		d += y >> 32;
-		data += 32;
-		len -= 32;
-	}
-	a += b;
-	c += d;
-	a += c;
-	total = a[0] + a[1];
+	data += blocks * DP_CSUM_BLOCK;
+	len -= blocks * DP_CSUM_BLOCK;
 	while (len >= 4) {
 		uint32_t word32;
 

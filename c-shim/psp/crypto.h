@@ -16,6 +16,12 @@
 struct psp_crypto;   /* per thread */
 struct psp_aead_key; /* expanded AES-GCM key; its memory is wiped when freed */
 
+/* Clear text in two parts. */
+struct psp_text {
+	const uint8_t *head, *body;
+	size_t head_len, body_len;
+};
+
 struct psp_crypto_backend {
 	const char *name; /* "openssl", "ipsec-mb" */
 	uint32_t id;      /* enum psp_dp_backend */
@@ -31,6 +37,10 @@ struct psp_crypto_backend {
 	int32_t (*seal)(struct psp_crypto *crypto, const struct psp_aead_key *key,
 			const uint8_t *nonce, const uint8_t *aad, size_t aad_len, const uint8_t *in,
 			size_t len, uint8_t *out, uint8_t *tag);
+	/* The same of a text in two parts, head before body. head == out is allowed; body lies elsewhere. */
+	int32_t (*seal_parts)(struct psp_crypto *crypto, const struct psp_aead_key *key,
+			      const uint8_t *nonce, const uint8_t *aad, size_t aad_len,
+			      const struct psp_text *text, uint8_t *out, uint8_t *tag);
 	/* Compares tags in constant time. PSP_DP_VERDICT_OK or _ICV; a negative status when the library failed. */
 	int32_t (*open)(struct psp_crypto *crypto, const struct psp_aead_key *key,
 			const uint8_t *nonce, const uint8_t *aad, size_t aad_len, const uint8_t *in,

@@ -157,22 +157,33 @@ static bool update(EVP_CIPHER_CTX *ctx, uint8_t *out, const uint8_t *in, size_t 
 	return len == 0 || EVP_CipherUpdate(ctx, out, &n, in, (int)len) == 1;
 }
 
-static int32_t seal(struct psp_crypto *crypto, const struct psp_aead_key *key, const uint8_t *nonce,
-		    const uint8_t *aad, size_t aad_len, const uint8_t *in, size_t len, uint8_t *out,
-		    uint8_t *tag)
+static int32_t seal_parts(struct psp_crypto *crypto, const struct psp_aead_key *key,
+			  const uint8_t *nonce, const uint8_t *aad, size_t aad_len,
+			  const struct psp_text *text, uint8_t *out, uint8_t *tag)
 {
 	uint8_t rest[EVP_MAX_BLOCK_LENGTH];
 	EVP_CIPHER_CTX *ctx;
 	int n = 0;
 
-	if (aad_len > INT_MAX || len > INT_MAX)
+	if (aad_len > INT_MAX || text->head_len > INT_MAX || text->body_len > INT_MAX)
 		return PSP_DP_EINVAL;
 	ctx = start(crypto, key, SEAL, nonce);
-	if (ctx == NULL || !update(ctx, NULL, aad, aad_len) || !update(ctx, out, in, len) ||
+	if (ctx == NULL || !update(ctx, NULL, aad, aad_len) ||
+	    !update(ctx, out, text->head, text->head_len) ||
+	    !update(ctx, out + text->head_len, text->body, text->body_len) ||
 	    EVP_CipherFinal_ex(ctx, rest, &n) != 1 ||
 	    EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, PSP_ICV_LEN, tag) != 1)
 		return PSP_DP_EIO;
 	return PSP_DP_OK;
+}
+
+static int32_t seal(struct psp_crypto *crypto, const struct psp_aead_key *key, const uint8_t *nonce,
+		    const uint8_t *aad, size_t aad_len, const uint8_t *in, size_t len, uint8_t *out,
+		    uint8_t *tag)
+{
+	const struct psp_text text = {.head = in, .head_len = len};
+
+	return seal_parts(crypto, key, nonce, aad, aad_len, &text, out, tag);
 }
 
 static int32_t open(struct psp_crypto *crypto, const struct psp_aead_key *key, const uint8_t *nonce,
@@ -220,6 +231,7 @@ const struct psp_crypto_backend psp_crypto_openssl = {
 	.key_new = key_new,
 	.key_free = key_free,
 	.seal = seal,
+	.seal_parts = seal_parts,
 	.open = open,
 	.cmac256 = cmac256,
 };

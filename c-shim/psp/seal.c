@@ -5,6 +5,8 @@
  */
 #include "seal.h"
 
+#include <string.h>
+
 #define FIXED_LEN 8u /* octets that the header extension length does not count */
 #define LENGTH_UNIT 8u
 #define OFFSET_UNIT 4u
@@ -75,6 +77,33 @@ int32_t psp_seal(const struct psp_crypto_backend *backend, struct psp_crypto *cr
 	text = psp + header.aad_len;
 	return backend->seal(crypto, key, psp + PSP_NONCE_OFFSET, psp, header.aad_len, text,
 			     len - header.aad_len, text, psp + len);
+}
+
+int32_t psp_seal_from(const struct psp_crypto_backend *backend, struct psp_crypto *crypto,
+		      const struct psp_aead_key *key, uint8_t *psp, size_t len, const uint8_t *body,
+		      size_t body_len)
+{
+	const size_t front = len - body_len;
+	struct psp_header header;
+	struct psp_text text;
+
+	if (body_len > len || len > PSP_PACKET_MAX - PSP_ICV_LEN)
+		return PSP_DP_EINVAL;
+	/* Of the parser's lengths the header is a part that has to be there. */
+	if (front < PSP_HEADER_LEN || psp_header_parse(psp, len + PSP_ICV_LEN, PSP_VERSIONS_ALL,
+						       &header) != PSP_DP_VERDICT_OK)
+		return PSP_DP_EINVAL;
+	if (header.aad_len >= front) {
+		/* What stays in clear is read where it ends up. */
+		memcpy(psp + front, body, body_len);
+		return psp_seal(backend, crypto, key, psp, len);
+	}
+	text = (struct psp_text){.head = psp + header.aad_len,
+				 .head_len = front - header.aad_len,
+				 .body = body,
+				 .body_len = body_len};
+	return backend->seal_parts(crypto, key, psp + PSP_NONCE_OFFSET, psp, header.aad_len, &text,
+				   psp + header.aad_len, psp + len);
 }
 
 int32_t psp_open(const struct psp_crypto_backend *backend, struct psp_crypto *crypto,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* seal.h: one PSP packet sealed or opened in place. Lengths are checked here, whoever calls. */
+/* seal.h: one PSP packet sealed or opened. Lengths are checked here, whoever calls. */
 #ifndef PSP_SEAL_H
 #define PSP_SEAL_H
 
@@ -12,6 +12,14 @@
  */
 int32_t psp_seal(const struct psp_crypto_backend *backend, struct psp_crypto *crypto,
 		 const struct psp_aead_key *key, uint8_t *psp, size_t len);
+
+/*
+ * The same for a packet of which the last `body_len` octets still lie elsewhere, outside of psp: they are read there, and
+ * their ciphertext is written to psp. Its first len - body_len octets are as psp_seal() wants them.
+ */
+int32_t psp_seal_from(const struct psp_crypto_backend *backend, struct psp_crypto *crypto,
+		      const struct psp_aead_key *key, uint8_t *psp, size_t len, const uint8_t *body,
+		      size_t body_len);
 
 /*
  * psp: header, ciphertext and ICV, `len` octets, already parsed into *header. Opens in place; afterwards the

@@ -122,11 +122,7 @@ int32_t plane_crypto_clear(struct psp_dp *dp, uint32_t id)
 
 void plane_crypto_query(struct psp_dp *dp, uint32_t id, struct psp_dp_stats *stats)
 {
-	const struct soft_tx_key *key = &slot_of(dp, id)->key;
-
-	stats->packets = atomic_load_explicit(&key->packets, memory_order_relaxed);
-	stats->bytes = atomic_load_explicit(&key->bytes, memory_order_relaxed);
-	stats->last_used_ns = atomic_load_explicit(&key->last_used_ns, memory_order_relaxed);
+	soft_stats_read(&slot_of(dp, id)->key.stats, stats);
 }
 
 /* ---- master keys ----------------------------------------------------------------------------- */

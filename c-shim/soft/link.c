@@ -23,7 +23,6 @@ struct dp_port *plane_port_alloc(void)
 
 	if (link == NULL)
 		return NULL;
-	pthread_mutex_init(&link->send, NULL);
 	pthread_mutex_init(&link->seen, NULL);
 	link->worker.wake = -1;
 	return &link->base;
@@ -34,7 +33,6 @@ void plane_port_free(struct dp_port *base)
 	struct soft_link *link = soft_link(base);
 
 	pthread_mutex_destroy(&link->seen);
-	pthread_mutex_destroy(&link->send);
 	free(link);
 }
 
@@ -77,9 +75,7 @@ void soft_link_look(struct soft_worker *worker)
 	bool present, changed;
 	int32_t bound;
 
-	pthread_mutex_lock(&link->send);
 	bound = soft_port_follow(link->port);
-	pthread_mutex_unlock(&link->send);
 	present = bound >= 0 && soft_port_query(link->port, &now) == 0;
 	pthread_mutex_lock(&link->seen);
 	changed = bound == 1 || present != link->present || (present && differs(&now, &link->last));
@@ -102,6 +98,7 @@ static uint64_t read_count(const _Atomic uint64_t *count)
 int32_t soft_link_query(struct soft_link *link, struct psp_dp_port_info *info)
 {
 	struct psp_dp_port_info now;
+	struct psp_dp_stats tx;
 	int32_t status = soft_port_query(link->port, &now);
 
 	if (status != 0 && status != PSP_DP_ENODEV)
@@ -119,8 +116,9 @@ int32_t soft_link_query(struct soft_link *link, struct psp_dp_port_info *info)
 	info->link_up = info->present != 0 && now.link_up != 0;
 	info->rx_packets = read_count(&link->rx_packets);
 	info->rx_bytes = read_count(&link->rx_bytes);
-	info->tx_packets = read_count(&link->tx_packets);
-	info->tx_bytes = read_count(&link->tx_bytes);
+	soft_stats_read(&link->tx, &tx);
+	info->tx_packets = tx.packets;
+	info->tx_bytes = tx.bytes;
 	info->tx_busy = read_count(&link->tx_busy);
 	info->tx_error = read_count(&link->tx_error);
 	return 0;

@@ -17,13 +17,6 @@ struct soft_entry *soft_pipe_find(const struct soft_pipe *pipe, const struct psp
 	return soft_table_find(&pipe->table, words, pipe->shape.words);
 }
 
-static void stats_read(const struct soft_stats *from, struct psp_dp_stats *to)
-{
-	to->packets = atomic_load_explicit(&from->packets, memory_order_relaxed);
-	to->bytes = atomic_load_explicit(&from->bytes, memory_order_relaxed);
-	to->last_used_ns = atomic_load_explicit(&from->last_used_ns, memory_order_relaxed);
-}
-
 /* ---- entries --------------------------------------------------------------------------------- */
 
 static void rule_due(struct soft_rcu_head *head)
@@ -257,7 +250,7 @@ int32_t plane_entry_remove(struct psp_dp *dp, struct dp_entry *entry)
 void plane_entry_query(struct psp_dp *dp, struct dp_entry *entry, struct psp_dp_stats *stats)
 {
 	(void)dp;
-	stats_read(&soft_entry(entry)->stats, stats);
+	soft_stats_read(&soft_entry(entry)->stats, stats);
 }
 
 /* ---- pipes ----------------------------------------------------------------------------------- */
@@ -331,7 +324,7 @@ void plane_pipe_query(struct psp_dp *dp, struct dp_pipe *base, struct psp_dp_sta
 	const struct soft_pipe *pipe = soft_pipe(base);
 
 	(void)dp;
-	stats_read(&pipe->hits, stats);
+	soft_stats_read(&pipe->hits, stats);
 	stats->miss_packets = atomic_load_explicit(&pipe->misses.packets, memory_order_relaxed);
 	stats->miss_bytes = atomic_load_explicit(&pipe->misses.bytes, memory_order_relaxed);
 }

@@ -325,14 +325,10 @@ int32_t plane_inject(struct psp_dp *dp, struct dp_port *port, const uint8_t *fra
 		return dp_fail(dp, PSP_DP_ENOMEM, "Cannot inject: out of memory");
 	memcpy(buf + DP_HEADROOM, frame, len);
 	packet.frame = buf + DP_HEADROOM;
-	pthread_mutex_lock(&link->send);
 	status = soft_port_send(link->port, &packet, &retry);
-	pthread_mutex_unlock(&link->send);
 	free(buf);
-	if (status == 0) {
-		atomic_fetch_add_explicit(&link->tx_packets, 1, memory_order_relaxed);
-		atomic_fetch_add_explicit(&link->tx_bytes, len - NET_ETH_LEN, memory_order_relaxed);
-	}
+	if (status == 0)
+		soft_stats_add_shared(&link->tx, 1, len - NET_ETH_LEN);
 	if (status != 0)
 		return dp_fail(dp, status, "Cannot inject into port %u: %s", port->handle,
 			       retry ? "its queue is full" : "the kernel refused");

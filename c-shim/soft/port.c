@@ -183,7 +183,8 @@ int32_t soft_port_follow(struct soft_port *port)
 	    answer.ifr_hwaddr.sa_family != ARPHRD_ETHER)
 		return PSP_DP_ENODEV;
 	port->ifindex = ifindex;
-	memset(port->cuts, 0, sizeof(port->cuts));
+	for (uint32_t i = 0; i < SOFT_PORT_GSO_KINDS; i++)
+		atomic_store_explicit(&port->cuts[i], false, memory_order_relaxed);
 	return set_promiscuous(port) == 0 && attach(port) == 0 ? 1 : PSP_DP_ENODEV;
 }
 
@@ -504,7 +505,7 @@ int32_t soft_port_send(struct soft_port *port, const struct dp_packet *packet, b
 	if (packet->len < NET_ETH_LEN || packet->len > DP_FRAME_MAX ||
 	    packet->gso >= SOFT_PORT_GSO_KINDS)
 		return PSP_DP_EIO;
-	if (port->cuts[packet->gso])
+	if (atomic_load_explicit(&port->cuts[packet->gso], memory_order_relaxed))
 		return send_cut(port, packet, retry);
 	error = write_frame(port, &frame);
 	if (error == 0)
@@ -512,7 +513,8 @@ int32_t soft_port_send(struct soft_port *port, const struct dp_packet *packet, b
 	if (packet->gso != DP_GSO_NONE && is_refusal(error)) {
 		status = send_cut(port, packet, retry);
 		/* Remembered only if its packets are welcome: else the frame was at fault. */
-		port->cuts[packet->gso] = status == PSP_DP_OK;
+		atomic_store_explicit(&port->cuts[packet->gso], status == PSP_DP_OK,
+				      memory_order_relaxed);
 		return status;
 	}
 	*retry = is_full(error);

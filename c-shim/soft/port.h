@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * port.h: one Linux interface by AF_PACKET with PACKET_VNET_HDR. Receiving and sending are each done by one
- * thread at a time; the two may be different threads.
+ * port.h: one Linux interface by AF_PACKET with PACKET_VNET_HDR. One thread receives and follows the interface; any
+ * thread may send meanwhile.
  */
 #ifndef PSP_SOFT_PORT_H
 #define PSP_SOFT_PORT_H
@@ -13,15 +13,15 @@
 #define SOFT_PORT_NAME_LEN 16u /* IFNAMSIZ, with the 0 */
 #define SOFT_PORT_GSO_KINDS 4u /* of enum dp_gso */
 
-/* port.c's. Fields change in the thread that sends, or never after open. */
+/* port.c's. What is not atomic never changes after open. */
 struct soft_port {
 	int fd;
 	_Atomic uint32_t ifindex; /* of the interface that it is bound to */
 	uint16_t vlan;            /* 0: untagged */
 	uint8_t port;             /* enum psp_dp_port_kind */
 	char name[SOFT_PORT_NAME_LEN];
-	bool cuts
-		[SOFT_PORT_GSO_KINDS]; /* super-frames of this kind are cut here: the kernel refused one */
+	/* Super-frames of this kind are cut here: the kernel refused one. */
+	_Atomic bool cuts[SOFT_PORT_GSO_KINDS];
 };
 
 /* err: one sentence on failure. vlan: id to tag with and to accept, 0: untagged. status: negative PSP_DP_E... */
@@ -32,7 +32,7 @@ int32_t soft_port_query(struct soft_port *port, struct psp_dp_port_info *info);
 
 /*
  * Looks whether the interface of its name is still the one that it is bound to, and binds to another one. 1: it has; 0:
- * nothing to do; PSP_DP_ENODEV: there is none, or none that will do. Excludes soft_port_send().
+ * nothing to do; PSP_DP_ENODEV: there is none, or none that will do. What others send meanwhile goes to either.
  */
 int32_t soft_port_follow(struct soft_port *port);
 

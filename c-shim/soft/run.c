@@ -36,6 +36,12 @@ static void walk_init(struct soft_walk *walk, struct dp_packet *packet)
 	walk->bytes = ip_bytes(packet, walk->segments);
 }
 
+static void count_in(const struct soft_worker *worker, struct soft_stats *stats,
+		     const struct soft_walk *walk)
+{
+	soft_stats_add(stats, worker->number, walk->segments, walk->bytes, worker->now_ns);
+}
+
 /* Ends a walk in a drop under exactly one counter. */
 static void walk_drop(struct soft_worker *worker, const struct soft_walk *walk,
 		      enum dp_counter counter)
@@ -132,25 +138,30 @@ static void report_exception(struct soft_worker *worker, const struct soft_walk 
 }
 
 /* Waits a little for a queue that is full: about a millisecond, then it is the packet's turn to go. */
-static int32_t send(struct soft_link *to, const struct dp_packet *frame, bool *busy)
+static int32_t wait_and_send(struct soft_link *to, const struct dp_packet *frame, bool *busy)
 {
 	struct pollfd fd = {.fd = soft_port_fd(to->port), .events = POLLOUT};
-	const uint32_t n = dp_segments(frame);
 	int32_t status = PSP_DP_EIO;
 
-	*busy = true;
-	for (uint32_t i = 0; i < SEND_TRIES && status != 0 && *busy; i++) {
-		if (i > 0) {
-			(void)poll(&fd, 1, SEND_POLL_MS);
-			nanosleep(&(struct timespec){.tv_nsec = SEND_NAP_NS}, NULL);
-		}
-		pthread_mutex_lock(&to->send);
+	for (uint32_t i = 1; i < SEND_TRIES && status != 0 && *busy; i++) {
+		(void)poll(&fd, 1, SEND_POLL_MS);
+		nanosleep(&(struct timespec){.tv_nsec = SEND_NAP_NS}, NULL);
 		status = soft_port_send(to->port, frame, busy);
-		pthread_mutex_unlock(&to->send);
 	}
+	return status;
+}
+
+static int32_t send(const struct soft_worker *worker, struct soft_link *to,
+		    const struct dp_packet *frame, bool *busy)
+{
+	const uint32_t n = dp_segments(frame);
+	int32_t status;
+
+	status = soft_port_send(to->port, frame, busy);
+	if (status != 0 && *busy)
+		status = wait_and_send(to, frame, busy);
 	if (status == 0) {
-		add(&to->tx_packets, n);
-		add(&to->tx_bytes, ip_bytes(frame, n));
+		soft_stats_add(&to->tx, worker->number, n, ip_bytes(frame, n), worker->now_ns);
 	} else {
 		add(*busy ? &to->tx_busy : &to->tx_error, n);
 	}
@@ -167,7 +178,7 @@ int32_t soft_out_send_uplink(void *arg, const struct dp_packet *frame)
 	uint64_t bytes = frame->len - frame->payload_off -
 			 (uint64_t)n * (PSP_HEADER_LEN + PSP_ICV_LEN); /* after the IV, no ICV */
 	bool busy;
-	int32_t status = send(worker->dp->uplink, frame, &busy);
+	int32_t status = send(worker, worker->dp->uplink, frame, &busy);
 
 	worker->sealed += n;
 	if (status != 0) {
@@ -176,9 +187,7 @@ int32_t soft_out_send_uplink(void *arg, const struct dp_packet *frame)
 	}
 	soft_worker_count(worker, DP_TX_PACKETS, n);
 	soft_worker_count(worker, DP_TX_BYTES, bytes);
-	atomic_fetch_add_explicit(&key->packets, n, memory_order_relaxed);
-	atomic_fetch_add_explicit(&key->bytes, bytes, memory_order_relaxed);
-	atomic_store_explicit(&key->last_used_ns, worker->now_ns, memory_order_relaxed);
+	soft_stats_add(&key->stats, worker->number, n, bytes, worker->now_ns);
 	return 0;
 }
 
@@ -254,7 +263,7 @@ int32_t soft_out_send_host(void *arg, const struct dp_packet *frame)
 	struct dp_port *to = dp_port_find(&worker->dp->base.ports, worker->join_to);
 	bool busy = false;
 	/* The port may have gone since the joiner was given its packets. */
-	int32_t status = to != NULL ? send(soft_link(to), frame, &busy) : PSP_DP_ENOENT;
+	int32_t status = to != NULL ? send(worker, soft_link(to), frame, &busy) : PSP_DP_ENOENT;
 
 	if (status != 0)
 		counter = busy ? DP_HOST_TX_BUSY : DP_HOST_TX_ERROR;
@@ -268,7 +277,7 @@ static void out_local(struct soft_worker *worker, const struct soft_walk *walk, 
 	enum dp_counter counter = DP_HOST_TX_PACKETS;
 	bool busy;
 
-	if (send(soft_link(to), walk->packet, &busy) != 0)
+	if (send(worker, soft_link(to), walk->packet, &busy) != 0)
 		counter = busy ? DP_HOST_TX_BUSY : DP_HOST_TX_ERROR;
 	else
 		soft_worker_count(worker, DP_LOCAL_PACKETS, walk->segments);
@@ -559,9 +568,9 @@ static struct soft_pipe *run_rule(struct soft_worker *worker, struct soft_walk *
 	const struct soft_rule *rule = atomic_load_explicit(&entry->rule, memory_order_acquire);
 
 	if (rule->base.count)
-		soft_stats_add(&entry->stats, walk->segments, walk->bytes, worker->now_ns);
+		count_in(worker, &entry->stats, walk);
 	if (pipe->base.count)
-		soft_stats_add(&pipe->hits, walk->segments, walk->bytes, worker->now_ns);
+		count_in(worker, &pipe->hits, walk);
 	if ((rule->base.actions.flags & PSP_DP_ACTION_DECRYPT) != 0 && !walk->decrypted) {
 		run_decrypt(worker, walk, pipe, rule);
 		return NULL;
@@ -581,7 +590,7 @@ static struct soft_pipe *run_found(struct soft_worker *worker, struct soft_walk 
 	if (entry != NULL)
 		return run_rule(worker, walk, pipe, entry);
 	if (pipe->base.miss_counter)
-		soft_stats_add(&pipe->misses, walk->segments, walk->bytes, worker->now_ns);
+		count_in(worker, &pipe->misses, walk);
 	return follow(worker, walk, pipe, &pipe->base.fwd_miss);
 }
 
@@ -681,8 +690,8 @@ void soft_run(struct soft_worker *worker, struct dp_packet *packet)
 	walk_init(&walk, packet);
 	soft_worker_count(worker, from_host ? DP_HOST_RX_PACKETS : DP_UPLINK_RX_PACKETS,
 			  walk.segments);
-	add(&worker->link->rx_packets, walk.segments);
-	add(&worker->link->rx_bytes, walk.bytes);
+	soft_stats_add_own(&worker->link->rx_packets, walk.segments);
+	soft_stats_add_own(&worker->link->rx_bytes, walk.bytes);
 	if (!sound) {
 		walk_drop(worker, &walk, from_host ? DP_HOST_MALFORMED : DP_UPLINK_MALFORMED);
 		return;

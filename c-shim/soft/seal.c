@@ -251,12 +251,14 @@ static bool take_ivs(struct soft_tx_key *key, uint32_t count, uint64_t *first)
 	return true;
 }
 
-/* Makes a copy of the super-frame's headers those of one segment; `l4` of its L4 octets follow them. */
+/* Makes a copy of the super-frame's headers those of one segment. */
 static void mend_segment(const struct cut *cut, uint8_t *copy, uint32_t segment)
 {
 	const struct dp_packet *packet = cut->packet;
+	const uint8_t *payload = packet->frame + packet->payload_off + segment * cut->step;
 	uint8_t *l4 = copy + (packet->l4_off - cut->outer.copy_off);
-	uint32_t l4_len = (uint32_t)packet->payload_off - packet->l4_off + payload_of(cut, segment);
+	uint32_t l4_head = (uint32_t)packet->payload_off - packet->l4_off, sum;
+	uint32_t l4_len = l4_head + payload_of(cut, segment);
 	uint32_t ip_len = (uint32_t)packet->l4_off - packet->l3_off;
 	uint8_t *stored = l4 + NET_UDP_CSUM;
 	uint16_t csum;
@@ -272,7 +274,9 @@ static void mend_segment(const struct cut *cut, uint8_t *copy, uint32_t segment)
 			return; /* the sender does without */
 	}
 	psp_put16(stored, 0);
-	csum = (uint16_t)~dp_csum_fold(dp_csum_add(cut->l4_sum + l4_len, l4, l4_len));
+	/* Headers of TCP and UDP have whole words: the payload's begin where it does. */
+	sum = dp_csum_add(cut->l4_sum + l4_len, l4, l4_head);
+	csum = (uint16_t)~dp_csum_fold(dp_csum_add(sum, payload, l4_len - l4_head));
 	psp_put16(stored, csum == 0 ? 0xffffu : csum);
 }
 
@@ -300,11 +304,11 @@ static enum soft_seal_status seal_segment(const struct cut *cut, uint32_t segmen
 		psp[3] |= PSP_FLAG_S;
 	psp_put64(psp + 8, cut->first_iv + segment);
 	memcpy(copy, packet->frame + outer->copy_off, cut->head);
-	memcpy(copy + cut->head, packet->frame + packet->payload_off + segment * cut->step, len);
 	if (packet->gso != DP_GSO_NONE)
 		mend_segment(cut, copy, segment);
-	status = psp_seal(cut->backend, cut->crypto, cut->key->aead, psp,
-			  outer->psp_size + cut->head + len);
+	status = psp_seal_from(cut->backend, cut->crypto, cut->key->aead, psp,
+			       outer->psp_size + cut->head + len,
+			       packet->frame + packet->payload_off + segment * cut->step, len);
 	if (status == PSP_DP_OK)
 		return SOFT_SEAL_OK;
 	return status == PSP_DP_EINVAL ? SOFT_SEAL_MALFORMED : SOFT_SEAL_FAILED;

@@ -4,7 +4,7 @@
  *
  * Threads. A worker for each port reads it: ingress the uplink, egress a host port. Any API thread that changes tables,
  * ports or keys holds the writer's lock (common/plane.h). What the workers read of those is published under RCU. The
- * `send` and `seen` locks of a port are leaves.
+ * `seen` lock of a port is a leaf.
  */
 #ifndef PSP_SOFT_H
 #define PSP_SOFT_H
@@ -82,7 +82,7 @@ struct soft_worker {
 	uint16_t join_to; /* handle of the host port that the joiner's frames leave by */
 	struct soft_tx_key *sealing_key; /* of the packet whose frames seal_out gets */
 	uint32_t sealed;                 /* packets of it that were sent or counted */
-	uint64_t now_ns;                 /* CLOCK_MONOTONIC at the current frame */
+	uint64_t now_ns;                 /* CLOCK_MONOTONIC at the current batch */
 	uint64_t looked_ns;
 	uint32_t max_ip;   /* octets of IP that fit the uplink */
 	int wake;          /* eventfd */
@@ -95,14 +95,14 @@ struct soft_worker {
 struct soft_link {
 	struct dp_port base; /* first */
 	struct soft_port *port;
-	pthread_mutex_t send; /* soft_port_send() is for one thread at a time */
 	pthread_mutex_t seen; /* for `last` and what says whether it is there */
 	struct psp_dp_port_info last;
 	bool present;
 	uint32_t identity;
 	bool guarded;         /* the guard has it */
 	uint8_t guard_reason; /* enum psp_dp_guard_reason: why not */
-	_Atomic uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, tx_busy, tx_error;
+	_Atomic uint64_t rx_packets, rx_bytes, tx_busy, tx_error;
+	struct soft_stats tx;
 	struct soft_worker worker;
 };
 
@@ -177,13 +177,5 @@ int32_t soft_out_send_host(void *worker, const struct dp_packet *frame);
 
 /* Opens a single packet; false: the walk has ended (dropped and counted). */
 bool soft_walk_decrypt(struct soft_worker *worker, struct soft_walk *walk);
-
-static inline void soft_stats_add(struct soft_stats *stats, uint64_t packets, uint64_t bytes,
-				  uint64_t now_ns)
-{
-	atomic_fetch_add_explicit(&stats->packets, packets, memory_order_relaxed);
-	atomic_fetch_add_explicit(&stats->bytes, bytes, memory_order_relaxed);
-	atomic_store_explicit(&stats->last_used_ns, now_ns, memory_order_relaxed);
-}
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "../common/packet.h"
 #include "../psp/crypto.h"
+#include "stats.h"
 
 #define SOFT_SEGMENTS_MAX 64u /* the kernel's limit on a UDP super-frame that we send */
 
@@ -18,7 +19,7 @@ struct soft_tx_key {
 	struct psp_aead_key *aead;
 	uint64_t iv_last; /* IVs up to it may be used */
 	_Atomic uint64_t next_iv;
-	_Atomic uint64_t packets, bytes, last_used_ns;
+	struct soft_stats stats;
 };
 
 enum soft_seal_status {

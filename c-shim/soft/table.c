@@ -100,6 +100,15 @@ void soft_table_free(struct soft_table *table)
 	atomic_store_explicit(&table->slots, NULL, memory_order_relaxed);
 }
 
+static bool same_words(const uint64_t *a, const uint64_t *b, uint32_t n)
+{
+	uint64_t differing = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		differing |= a[i] ^ b[i];
+	return differing == 0;
+}
+
 struct soft_entry *soft_table_find(const struct soft_table *table, const uint64_t *words,
 				   uint32_t n)
 {
@@ -112,8 +121,7 @@ struct soft_entry *soft_table_find(const struct soft_table *table, const uint64_
 
 		if (entry == NULL)
 			return NULL;
-		if (entry != &grave && entry->hash == hash &&
-		    memcmp(entry->words, words, n * sizeof(words[0])) == 0)
+		if (entry != &grave && entry->hash == hash && same_words(entry->words, words, n))
 			return entry;
 	}
 }
@@ -214,16 +222,27 @@ struct soft_list *soft_list_without(const struct soft_list *list, const struct s
 	return fresh;
 }
 
+/* Most entries of a list look at one word or two, and most packets differ in the first. */
+static bool matches(const struct soft_entry *entry, const struct psp_dp_match *fields)
+{
+	const struct soft_shape *shape = entry->shape;
+	const uint8_t *from = (const uint8_t *)fields;
+
+	for (uint32_t i = 0; i < shape->words; i++) {
+		uint64_t word;
+
+		memcpy(&word, from + 8u * shape->at[i], sizeof(word));
+		if ((word & shape->mask[i]) != entry->words[i])
+			return false;
+	}
+	return true;
+}
+
 struct soft_entry *soft_list_find(const struct soft_list *list, const struct psp_dp_match *fields)
 {
-	uint64_t words[SOFT_MATCH_WORDS];
-
 	for (uint32_t i = 0; list != NULL && i < list->n; i++) {
-		struct soft_entry *entry = list->entries[i];
-
-		soft_shape_apply(entry->shape, fields, words);
-		if (memcmp(words, entry->words, entry->shape->words * sizeof(words[0])) == 0)
-			return entry;
+		if (matches(list->entries[i], fields))
+			return list->entries[i];
 	}
 	return NULL;
 }

@@ -17,6 +17,7 @@
 #include "../psp_dp.h"
 #include "rcu.h"
 #include "replay.h"
+#include "stats.h"
 
 #define SOFT_MATCH_WORDS (offsetof(struct psp_dp_match, reserved) / 8)
 
@@ -28,10 +29,6 @@ struct soft_shape {
 	uint32_t words;
 	uint8_t at[SOFT_MATCH_WORDS];
 	uint64_t mask[SOFT_MATCH_WORDS];
-};
-
-struct soft_stats {
-	_Atomic uint64_t packets, bytes, last_used_ns;
 };
 
 struct soft_entry {

@@ -140,13 +140,11 @@ static int32_t run_batch(struct soft_worker *worker)
 
 	while (n < (int32_t)SOFT_BATCH && !ends(worker)) {
 		run_released(worker);
-		memset(&packet, 0, sizeof(packet));
 		got = soft_port_recv(worker->link->port, worker->rx_buf, BUFFER_LEN, &packet);
 		if (got <= 0)
 			break;
 		packet.handle = worker->link->base.handle;
 		packet.network = worker->link->base.desc.network;
-		worker->now_ns = dp_now_ns();
 		soft_run(worker, &packet);
 		/* Nothing of the tables is kept from one frame to the next. */
 		soft_rcu_quiescent(&dp->rcu, worker->number);

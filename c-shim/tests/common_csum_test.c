@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "../common/csum.h"
+#include "../common/csum_blocks.h"
 #include "soft_packet_key.h"
 
 static uint8_t in_buf[BUF_LEN], out_buf[BUF_LEN];
@@ -22,6 +23,20 @@ static void sums_agree_at_every_length_and_alignment(void)
 	memset(data, 0xff, sizeof(data));
 	CHECK_EQ(dp_csum_fold(dp_csum_add(0xffff0000u, data, 299)) % 0xffff,
 		 naive_sum(data, 299) % 0xffff);
+}
+
+/* Whatever the processor has, and what every processor has. */
+static void wide_blocks_sum_as_narrow_ones(void)
+{
+	static uint8_t data[DP_CSUM_BLOCK * 1024 + 1];
+
+	for (uint32_t fill = 0; fill < 2; fill++) {
+		for (uint32_t i = 0; i < sizeof(data); i++)
+			data[i] = fill == 0 ? 0xff : (uint8_t)(i * 31 + (i >> 8) * 7);
+		for (size_t n = 0; n <= 1024; n = n < 9 ? n + 1 : n * 2 - 3)
+			CHECK_EQ(dp_csum_blocks(data + fill, n),
+				 dp_csum_blocks_128(data + fill, n));
+	}
 }
 
 static void a_changed_word_changes_the_checksum_alike(void)
@@ -94,6 +109,7 @@ static void a_sender_may_go_without_a_udp_checksum(void)
 int main(void)
 {
 	RUN(sums_agree_at_every_length_and_alignment);
+	RUN(wide_blocks_sum_as_narrow_ones);
 	RUN(a_changed_word_changes_the_checksum_alike);
 	RUN_EACH(a_udp_checksum_is_never_computed_as_0);
 	RUN_EACH(a_sender_may_go_without_a_udp_checksum);

@@ -194,11 +194,11 @@ static void what_is_not_ip_is_malformed(void)
 }
 
 static int32_t broken_seal(struct psp_crypto *c, const struct psp_aead_key *k, const uint8_t *nonce,
-			   const uint8_t *aad, size_t aad_len, const uint8_t *in, size_t len,
+			   const uint8_t *aad, size_t aad_len, const struct psp_text *text,
 			   uint8_t *out, uint8_t *tag)
 {
 	(void)c, (void)k, (void)nonce, (void)aad, (void)aad_len;
-	(void)in, (void)len, (void)out, (void)tag;
+	(void)text, (void)out, (void)tag;
 	return PSP_DP_EIO;
 }
 
@@ -208,7 +208,7 @@ static void nothing_leaves_when_the_library_fails(void)
 	struct soft_out out = {out_buf, sizeof(out_buf), collect, &sent};
 
 	sent_clear(&sent);
-	broken.seal = broken_seal;
+	broken.seal_parts = broken_seal;
 	CHECK(key_make(&key, 0));
 	make_encap(&actions, &(struct encap_spec){0});
 	make_frame(&packet, in_buf,
