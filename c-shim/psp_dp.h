@@ -82,6 +82,17 @@ enum psp_dp_event_class {
 	PSP_DP_EVENT_CLASSES = 5
 };
 
+/*
+ * What a plane in hardware has its CPU look at before it is encapsulated, because hardware cannot: SYNs, whose MSS is lowered
+ * (mss_clamp), and packets that are too big, which are answered. It takes matches in hardware that no published program
+ * has. What was held is looked at in any case.
+ */
+enum psp_dp_inspect {
+	PSP_DP_INSPECT_OFF = 0,
+	PSP_DP_INSPECT_SYN = 1,
+	PSP_DP_INSPECT_ALL = 2,
+};
+
 enum psp_dp_backend {
 	PSP_DP_BACKEND_AUTO = 0,
 	PSP_DP_BACKEND_OPENSSL = 1,
@@ -208,7 +219,8 @@ struct psp_dp_config {
 	uint32_t sample_bytes;          /* octets of a packet in a sample or exception event */
 	uint32_t versions; /* bit n: PSP version n is accepted on receive; 0: versions 0 and 1 */
 	uint8_t mss_clamp; /* 1: clamp the MSS of TCP SYNs to what fits the uplink */
-	uint8_t pad0[3];
+	uint8_t inspect;   /* doca: enum psp_dp_inspect */
+	uint8_t pad0[2];
 	uint32_t
 		workers; /* threads that carry packets; 0: as the plane sees fit (no plane has a choice yet) */
 	uint32_t busy_poll_us; /* to look for packets before a worker sleeps; no plane does yet */

@@ -207,6 +207,8 @@ const PORT_KINDS: Readonly<Record<PortName, number>> = { uplink: 0, host: 1 };
 const SYNDROMES: Readonly<Record<Syndrome, number>> = { ok: 0, icv_failed: 1, bad_trailer: 2 };
 /** enum psp_dp_backend */
 export const BACKENDS = { auto: 0, openssl: 1, "ipsec-mb": 2 } as const;
+/** enum psp_dp_inspect */
+const INSPECT = { off: 0, syn: 1, all: 2 } as const;
 /** enum psp_dp_guard_mode */
 export const GUARD_MODES = { auto: 0, require: 1, off: 2 } as const;
 const DOMAINS: Readonly<Record<Domain, number>> = {
@@ -258,6 +260,7 @@ export function encodeConfig(options: PlaneOptions): Struct<"psp_dp_config"> {
     .set("sample_bytes", options.sampleBytes ?? 0)
     .set("versions", versionBits(options.versions ?? []))
     .set("mss_clamp", options.mssClamp ? 1 : 0)
+    .set("inspect", INSPECT[options.inspect ?? "off"])
     .set("hugepages_mb", options.hugepagesMb ?? 0)
     .set("mbufs", options.mbufs ?? 0)
     .set("actions_memory", options.actionsMemory ?? 0)

@@ -228,6 +228,8 @@ Deno.test("the configuration: defaults are 0, names are text", () => {
   });
   assert.equal(config.number("versions"), 0b1011);
   assert.equal(config.number("mss_clamp"), 1);
+  assert.equal(config.number("inspect"), 0);
+  assert.equal(encodeConfig({ ports: [], inspect: "all" }).number("inspect"), 2);
   assert.equal(config.number("max_entries"), 0);
   assert.equal(config.bigint("hold_bytes"), 0n);
   assert.deepEqual([...config.octets("cpus")].flatMap((bits, i) => bits === 0 ? [] : [[i, bits]]), [

@@ -403,6 +403,8 @@ export interface PlaneOptions {
   readonly dpdkRepresentor?: string;
   /** DOCA Flow's mode words; absent: those of the release. */
   readonly flowMode?: string;
+  /** What its CPU looks at before it is encapsulated: nothing, SYNs, too long packets as well. Default: "off". */
+  readonly inspect?: "off" | "syn" | "all";
   /** Of each class of events. */
   readonly ringBytes?: number;
 }

@@ -43,6 +43,10 @@ static int32_t check(const struct psp_dp_config *config, const struct psp_dp_por
 		(void)snprintf(why, cap, "versions names one that PSP does not have");
 		return PSP_DP_EINVAL;
 	}
+	if (config->inspect > PSP_DP_INSPECT_ALL) {
+		(void)snprintf(why, cap, "inspect is none of off, syn and all");
+		return PSP_DP_EINVAL;
+	}
 	if (config->workers != 0 || config->busy_poll_us != 0 || config->queues != 0) {
 		(void)snprintf(why, cap, "no plane has a choice of %s",
 			       config->workers != 0        ? "workers"

@@ -64,7 +64,9 @@ int32_t dpu_control_up(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t expect
 	spec->root = pipe->root;
 	spec->miss_counter = pipe->root && dp->default_miss;
 	pipe->room = expected;
-	spec->entries = expected + 2 + (pipe->root ? DPU_DETOURS_MAX : 0);
+	spec->entries = expected + 2;
+	if (pipe->root && dp->base.config.inspect != PSP_DP_INSPECT_OFF)
+		spec->entries += DPU_DETOURS_MAX;
 	status = dpu_hw_pipe_create(dp, spec, &pipe->control);
 	free(spec);
 	pipe->entrance = &pipe->control;
@@ -84,7 +86,7 @@ int32_t dpu_control_level(struct psp_dp *dp, struct dpu_entry *entry)
 	struct dpu_ranked fresh = {
 		.match = &entry->match, .mask = &entry->mask, .priority = entry->base.priority};
 	struct dpu_ranked *others = calloc(pipe->n_entries + 1, sizeof(*others));
-	uint32_t n = 0, levels = dpu_detour_wanted(entry) ? 2 : 1;
+	uint32_t n = 0, levels = dpu_detour_wanted(dp, entry) ? 2 : 1;
 
 	if (others == NULL)
 		return dp_entry_no_memory(dp, pipe);

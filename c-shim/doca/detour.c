@@ -7,7 +7,8 @@
  *
  * "Longer than N" is a union of prefixes: the bits of N above one that is 0, and 1 there. N is what the tunnel with
  * the least overhead takes, so that nothing that fits ever leaves hardware; it changes when such a tunnel is the
- * first or the last. A device that refuses a detour works as if there were none: the trace says so.
+ * first or the last. A device that refuses a detour works as if there were none: the trace says so. By default there
+ * are none (config.inspect): no device has run them.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,13 +20,14 @@
 
 #define LENGTH_BITS 16u
 
-bool dpu_detour_wanted(const struct dpu_entry *entry)
+bool dpu_detour_wanted(const struct psp_dp *dp, const struct dpu_entry *entry)
 {
 	const struct psp_dp_match *mask = &entry->mask;
 	const struct dp_pipe *to = entry->rule.fwd.pipe;
 
-	return dpu_pipe(entry->base.pipe)->root && to != NULL &&
-	       (to->actions.flags & PSP_DP_ACTION_ENCAP) != 0 && mask->parser_meta_port_id != 0 &&
+	return dp->base.config.inspect != PSP_DP_INSPECT_OFF && dpu_pipe(entry->base.pipe)->root &&
+	       to != NULL && (to->actions.flags & PSP_DP_ACTION_ENCAP) != 0 &&
+	       mask->parser_meta_port_id != 0 &&
 	       entry->match.parser_meta_port_id == PSP_DP_PORT_HOST + 1 &&
 	       mask->parser_meta_outer_l4_type == 0 && mask->outer_l4_src_port == 0 &&
 	       mask->outer_l4_dst_port == 0 && mask->outer_icmp_type == 0 &&
@@ -130,14 +132,16 @@ void dpu_detours_up(struct psp_dp *dp, struct dpu_entry *entry)
 {
 	const struct dpu_detour syn = {.l3 = PSP_DP_L3_NONE};
 
-	if (entry->base.pipe->type != PSP_DP_PIPE_CONTROL || !dpu_detour_wanted(entry))
+	if (entry->base.pipe->type != PSP_DP_PIPE_CONTROL || !dpu_detour_wanted(dp, entry))
 		return;
 	for (struct dpu_detour *d = entry->detours; d != NULL; d = d->next)
 		d->wanted = false;
 	if (dp->base.config.mss_clamp != 0)
 		want(dp, entry, &syn);
-	want_longer(dp, entry, PSP_DP_L3_IPV4);
-	want_longer(dp, entry, PSP_DP_L3_IPV6);
+	if (dp->base.config.inspect == PSP_DP_INSPECT_ALL) {
+		want_longer(dp, entry, PSP_DP_L3_IPV4);
+		want_longer(dp, entry, PSP_DP_L3_IPV6);
+	}
 	/* Afterwards there is no counter to read. */
 	dpu_detours_settle(dp, entry);
 	(void)prune(dp, entry);

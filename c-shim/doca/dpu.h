@@ -143,7 +143,7 @@ int32_t dpu_control_level(struct psp_dp *dp, struct dpu_entry *entry);
 /* ---- detour.c: writer; inspect.c: poll thread ---- */
 
 /* SYNs and packets that no tunnel takes leave the way of this entry for the CPU. */
-bool dpu_detour_wanted(const struct dpu_entry *entry);
+bool dpu_detour_wanted(const struct psp_dp *dp, const struct dpu_entry *entry);
 /* As far as hardware grants them: without, packets go as if there were none. */
 void dpu_detours_up(struct psp_dp *dp, struct dpu_entry *entry);
 int32_t dpu_detours_down(struct psp_dp *dp, struct dpu_entry *entry);

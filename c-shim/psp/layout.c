@@ -42,7 +42,8 @@
 	FIELD(psp_dp_config, sample_bytes, 52, 4) \
 	FIELD(psp_dp_config, versions, 56, 4) \
 	FIELD(psp_dp_config, mss_clamp, 60, 1) \
-	FIELD(psp_dp_config, pad0, 61, 3) \
+	FIELD(psp_dp_config, inspect, 61, 1) \
+	FIELD(psp_dp_config, pad0, 62, 2) \
 	FIELD(psp_dp_config, workers, 64, 4) \
 	FIELD(psp_dp_config, busy_poll_us, 68, 4) \
 	FIELD(psp_dp_config, cpus, 72, 64) \

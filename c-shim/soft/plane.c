@@ -38,6 +38,7 @@ int32_t plane_check(const struct psp_dp_config *config, const struct psp_dp_port
 			       : config->devargs[0] != 0     ? "devargs"
 			       : config->representor[0] != 0 ? "representor"
 			       : config->flow_mode[0] != 0   ? "flow_mode"
+			       : config->inspect != 0        ? "inspect"
 							     : NULL;
 
 	(void)ports;

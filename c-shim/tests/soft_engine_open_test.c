@@ -40,6 +40,8 @@ static void open_refuses_with_a_sentence(void)
 		 {.busy_poll_us = 50},
 		 PSP_DP_ENOTSUP},
 		{"queues", "no plane has a choice of queues", {.queues = 1}, PSP_DP_ENOTSUP},
+		{"inspect", "inspect is of hardware alone", {.inspect = 1}, PSP_DP_ENOTSUP},
+		{"no inspect", "inspect is none of", {.inspect = 3}, PSP_DP_EINVAL},
 		{"versions", "versions", {.versions = 0x10}, PSP_DP_EINVAL},
 	};
 	struct psp_dp *dp = (struct psp_dp *)&net;

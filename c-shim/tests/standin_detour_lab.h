@@ -117,6 +117,7 @@ static bool open_all(void)
 				       .max_entries = 64,
 				       .max_crypto_ids = 4,
 				       .mss_clamp = 1,
+				       .inspect = PSP_DP_INSPECT_ALL,
 				       .hugepages_mb = PSP_DP_HUGEPAGES_NONE,
 				       .mbufs = 512};
 	char why[200];

@@ -98,7 +98,7 @@ Deno.test("rules between keys", () => {
     ["keys of another plane", {
       plane: { kind: "doca", pci: "03:00.0", representor: "r", host: "p" },
     }, [
-      "plane.host: is not a known key: known here: kind, pci, representor, cores, hugepages_mb, max_entries, max_crypto_ids, actions_memory_mb, mbufs, devargs, dpdk_representor, flow_mode, next_hop_mac, uplink_vlan, library",
+      "plane.host: is not a known key: known here: kind, pci, representor, cores, hugepages_mb, max_entries, max_crypto_ids, actions_memory_mb, mbufs, devargs, dpdk_representor, inspect, flow_mode, next_hop_mac, uplink_vlan, library",
     ]],
     ["a gateway of the other family", { vips: [{ vip: "10.1.0.5", gateway: "fd00::1" }] }, [
       "vips[0].gateway: fd00::1 is not of the same address family as 10.1.0.5/32",

@@ -145,6 +145,8 @@ const docaPlane = section({
   dpdk_representor: v.optional(
     text("a representor", LAYOUT.psp_dp_config.representor[1] - 1),
   ),
+  // What hardware hands to the CPU before it encapsulates: SYNs for psp.mss_clamp, and what is too big. No device has run it.
+  inspect: v.optional(oneOf(["off", "syn", "all"]), "off"),
   // DOCA Flow's mode words. Absent: those of the release.
   flow_mode: v.optional(text("DOCA Flow's mode", LAYOUT.psp_dp_config.flow_mode[1] - 1)),
   ...planeCommon,

@@ -193,7 +193,7 @@ function planeOptions(
       ],
     };
   }
-  const { pci, cores, hugepagesMb, mbufs, devargs, dpdkRepresentor, flowMode } = plane;
+  const { pci, cores, hugepagesMb, mbufs, devargs, dpdkRepresentor, flowMode, inspect } = plane;
   return {
     ...common,
     ports: [
@@ -202,6 +202,7 @@ function planeOptions(
     ],
     cpus: coresOf(cores),
     mbufs,
+    inspect,
     ...actionsMemory === undefined ? {} : { actionsMemory },
     ...hugepagesMb === undefined ? {} : { hugepagesMb },
     ...devargs === undefined ? {} : { devargs },

@@ -47,6 +47,7 @@ export interface PeersJson {
     ports?: { name: string; vips: string[]; mac?: string }[];
     pci?: string;
     representor?: string;
+    inspect?: "off" | "syn" | "all";
     backend?: string;
     host_guard?: "auto" | "require" | "off";
     library?: string;

@@ -93,6 +93,7 @@ export class PlaneLab implements AsyncDisposable {
     const open = (uplink: string, host: string, within?: FarNamespace) =>
       openPlane(library, {
         mssClamp: true,
+        ...PLANE === "doca" ? { inspect: "all" } : {},
         ...common,
         ports: [{ kind: "uplink", name: uplink, vlan }, { kind: "host", name: host }],
       }, within);

@@ -24,7 +24,7 @@ export const STANDIN_LIBRARY: string =
 export function planeSection(uplink: string, host: string): PeersJson["plane"] {
   if (PLANE === "soft") return { kind: "soft", uplink, host };
   if (uplink !== UPLINK) throw new Error(`The stand-in's device is "${UPLINK}", not "${uplink}"`);
-  return { kind: "doca", pci: PCI, representor: host, library: STANDIN_LIBRARY };
+  return { kind: "doca", pci: PCI, representor: host, library: STANDIN_LIBRARY, inspect: "all" };
 }
 
 const UPLINK = "uplink";
