@@ -258,6 +258,11 @@ export class TunnelTable {
     }
     entry.state = state;
     this.#index(entry, before);
+    if (event.type !== "tick" || state.kind !== before.kind) {
+      const { peer, pair: { localVip, remoteVip } } = entry;
+      const facts = { peer, localVip, remoteVip, kind: event.type, state: state.kind };
+      this.#options.log.debug("A tunnel takes a step", facts);
+    }
     for (const [i, effect] of effects.entries()) {
       tell[i]?.();
       this.#say(entry, effect);

@@ -88,6 +88,8 @@ export function heal(stage: Stage, first: number): Healing {
     if (stage.denied.has(host.id)) stage.deny(host, false);
   }
   for (const n of [...world.flying.keys()]) stage.land(n);
+  // Whoever is about to end is waited for: what is sent to it is lost when it was not heard.
+  while (stage.stopping.size > 0) goOn(stage, () => {});
   let healMs = 0;
   for (const host of [world.host(first), world.host(1 - first)]) {
     const ms = hear(stage, host);

@@ -82,6 +82,8 @@ export class Stage {
   /** Something happened that ends SAs without the other side's knowledge until it is told. */
   unilateral = false;
   readonly denied = new Set<string>();
+  /** Hosts that are about to end, and be started again. */
+  readonly stopping = new Set<string>();
   /** The latest boot epoch of a host that another has heard, by "hearer speaker". */
   readonly heard = new Map<string, bigint>();
   /** SPIs with which a host must not receive any more: they were agreed with a start of its peer that is over. */
@@ -91,6 +93,8 @@ export class Stage {
   readonly #lastId = new Map<string, string>();
   readonly #answers = new Map<string, { readonly spis: string; readonly epoch: bigint }>();
   readonly #sentAt = new Map<number, number>();
+  /** By host: the call that says that it ends, and whether its answer came. */
+  readonly #farewells = new Map<string, { readonly call: Message["call"]; isHeard: boolean }>();
 
   constructor(modules: CoreModules, readonly bounds: Bounds) {
     const { budgets } = bounds;
@@ -178,6 +182,8 @@ export class Stage {
       case "idle":
         left.idle--;
         this.unilateral = true;
+        // An SA may be offered again that the other side had, and closed for idleness.
+        for (const host of world.hosts) host.plane.maybeAgain = true;
         world.advance(IDLE_MS);
         return;
       case "packet":
@@ -221,7 +227,9 @@ export class Stage {
     const more = (host: WorldHost) => {
       const id = this.#lastId.get(host.id);
       const tries = id === undefined ? 0 : this.#tries.get(id);
-      return `${tries} ${this.denied.has(host.id)}`;
+      const isStopping = this.stopping.has(host.id);
+      const isHeard = this.#farewells.get(host.id)?.isHeard;
+      return `${tries} ${this.denied.has(host.id)} ${isStopping} ${isHeard}`;
     };
     const { pairs, budgets } = this.bounds;
     const pastMs = budgets.idle > 0 ? IDLE_MS : GRACE_MS;
@@ -266,18 +274,14 @@ export class Stage {
       case "restart":
       case "wipe":
         left[what]--;
+        this.stopping.delete(host.id);
+        this.#farewells.delete(host.id);
         host.kill();
         return host.restart({ wiped: what === "wipe" });
       case "stop": {
         left.stop--;
         this.unilateral = true;
-        const { life } = host;
-        host.core.stop().then(() => {
-          if (host.life !== life || !life.alive) return;
-          host.kill();
-          host.restart();
-        });
-        return world.settle();
+        return this.#stop(host);
       }
       case "rekey":
         left.rekey--;
@@ -301,6 +305,25 @@ export class Stage {
       default:
         throw new RangeError(`Cannot choose "${what}"`);
     }
+  }
+
+  /** A host stops in good order, and is started again when it has ended. */
+  #stop(host: WorldHost): void {
+    const { life } = host;
+    this.stopping.add(host.id);
+    host.core.stop().then(() => {
+      this.stopping.delete(host.id);
+      const isTold = this.#farewells.get(host.id)?.isHeard ?? false;
+      this.#farewells.delete(host.id);
+      if (host.life !== life || !life.alive) return;
+      const { id, plane: { tx } } = this.otherOf(host);
+      if (isTold && tx.size > 0) {
+        this.world.wrong(`${id}: sends to ${host.id}, which told it that it ends`);
+      }
+      host.kill();
+      host.restart();
+    });
+    this.world.settle();
   }
 
   /** A host denies the other one, or not. */
@@ -339,7 +362,10 @@ export class Stage {
     this.world.settle();
   }
 
-  #sent({ from, body }: Message): void {
+  #sent({ from, body, call }: Message): void {
+    if (body.kind === "notice" && body.notice.draining) {
+      this.#farewells.set(from, { call, isHeard: false });
+    }
     if (body.kind !== "request") return;
     const { requestId } = body.request;
     this.#lastId.set(from, requestId);
@@ -357,7 +383,11 @@ export class Stage {
     }
   }
 
-  #arrived({ from, to, body }: Message): void {
+  #arrived({ from, to, body, call }: Message): void {
+    const farewell = this.#farewells.get(to);
+    if (farewell !== undefined && farewell.call === call && body.kind === "answer") {
+      farewell.isHeard = true;
+    }
     const epoch = body.kind === "request"
       ? body.request.bootEpoch
       : body.kind === "notice"

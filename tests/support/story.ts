@@ -5,6 +5,7 @@
  * when it fails.
  */
 import assert from "node:assert/strict";
+import { judge } from "../explore/trace.ts";
 import { makePki } from "./agent_config.ts";
 import { type AgentOptions, AgentProcess } from "./agent_process.ts";
 import type { WireReport } from "./capture.ts";
@@ -74,9 +75,16 @@ async function perform(
   };
   try {
     await tell({ world, launch, start, startBoth });
+    assertAllowed(cast);
   } catch (error) {
     throw new Error(`${messageOf(error)}\n${await whatHappened(cast)}`, { cause: error });
   }
+}
+
+/** What the agents did is what the protocol allows: logs at level "debug" tell. */
+function assertAllowed(cast: readonly AgentProcess[]): void {
+  const { refusals } = judge(cast.map(({ host, log }) => ({ host, lines: log })));
+  assert.deepEqual(refusals, [], "the protocol does not allow this");
 }
 
 /** The logs in one order of time, and what each agent's counters say that is not 0. */

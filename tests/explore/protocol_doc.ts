@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What docs/protocol.md draws: the machine, and ways through the exploration as the core goes them. */
+import { machineDiagram } from "./machine.ts";
+import { type Bounds, type Budgets, NOTHING } from "./stage.ts";
+import { diagramOf } from "./story.ts";
+import { type CoreModules, loadCore } from "./world/load.ts";
+import { synchronously } from "./world/micro.ts";
+
+/** A drawing by the name between whose marks it stands. */
+export interface Drawing {
+  readonly name: string;
+  readonly mermaid: string;
+}
+
+const WAYS: readonly {
+  readonly name: string;
+  readonly budgets: Partial<Budgets>;
+  readonly choices: readonly string[];
+}[] = [
+  {
+    name: "first-packet",
+    budgets: { packets: 1 },
+    choices: ["packet h1 1", "deliver 1", "deliver 2", "time", "time"],
+  },
+  {
+    name: "crossing",
+    budgets: { packets: 2 },
+    choices: ["packet h1 1", "packet h2 1", "deliver 1", "deliver 2", "deliver 3", "deliver 4"],
+  },
+  {
+    name: "lost-reply",
+    budgets: { packets: 1, lose: 2 },
+    choices: [
+      "packet h1 1",
+      "deliver 1",
+      "lose 2",
+      "time",
+      "time",
+      "time",
+      "deliver 3",
+      "deliver 4",
+    ],
+  },
+  {
+    name: "restart",
+    budgets: { packets: 2, wipe: 1 },
+    choices: [
+      "packet h1 1",
+      "deliver 1",
+      "deliver 2",
+      "wipe h1",
+      "packet h2 1",
+      "time",
+      "deliver 3",
+      "deliver 4",
+    ],
+  },
+  {
+    name: "rotation",
+    budgets: { packets: 1, rotate: 1 },
+    choices: [
+      "packet h1 1",
+      "deliver 1",
+      "deliver 2",
+      "time",
+      "rotate h1",
+      "time",
+      "time",
+      "deliver 3",
+      "deliver 4",
+      "time",
+      "time",
+      "time",
+    ],
+  },
+];
+
+/** All of them, drawn from the core as it is. */
+export async function drawings(): Promise<readonly Drawing[]> {
+  const modules = await loadCore();
+  const ways = await synchronously(() =>
+    WAYS.map(({ name, budgets, choices }) => ({
+      name,
+      mermaid: draw(modules, { budgets, choices }),
+    }))
+  );
+  return [{ name: "machine", mermaid: machineDiagram() }, ...ways];
+}
+
+function draw(
+  modules: CoreModules,
+  { budgets, choices }: {
+    readonly budgets: Partial<Budgets>;
+    readonly choices: readonly string[];
+  },
+): string {
+  const bounds: Bounds = {
+    budgets: { ...NOTHING, ...budgets },
+    depth: choices.length,
+    pairs: 1,
+  };
+  return diagramOf(modules, bounds, choices);
+}
+
+/** The document with every drawing as it is now. */
+export function withDrawings(text: string, all: readonly Drawing[]): string {
+  return all.reduce((so, { name, mermaid }) => {
+    const marks = new RegExp(`(<!-- ${name}:begin -->\n)[^]*?(<!-- ${name}:end -->)`);
+    if (!marks.test(so)) throw new Error(`docs/protocol.md has no place for "${name}"`);
+    return so.replace(marks, `$1\n\`\`\`mermaid\n${mermaid}\n\`\`\`\n\n$2`);
+  }, text);
+}
+
+/** Draws them into the document anew. */
+if (import.meta.main) {
+  const path = new URL("../../docs/protocol.md", import.meta.url);
+  Deno.writeTextFileSync(path, withDrawings(Deno.readTextFileSync(path), await drawings()));
+}

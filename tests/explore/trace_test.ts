@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Logs of the core in a world are traces that the protocol allows, and those of a core with a mistake are not. */
+import assert from "node:assert/strict";
+import { judge, type TraceLine, type Verdict } from "./trace.ts";
+import { worldConfig } from "./world/config.ts";
+import { vipOf } from "./world/host.ts";
+import { loadCore, type Patch } from "./world/load.ts";
+import { synchronously } from "./world/micro.ts";
+import { World } from "./world/world.ts";
+
+const TICK_MS = 250;
+
+/** Two hosts that talk, rekey, rotate and start again, on a network without luck or mishap. */
+async function run(patches: readonly Patch[] = []): Promise<Verdict> {
+  const modules = await loadCore(patches);
+  return await synchronously(() => {
+    const logs = new Map<string, TraceLine[]>([["h1", []], ["h2", []]]);
+    const traces = [...logs].map(([host, lines]) => ({ host, lines }));
+    const changes = { tunnel: { lifeMs: 20_000, graceMs: 1000 } };
+    const world: World = new World({
+      modules,
+      configs: [0, 1].map((i) => worldConfig(i, { peers: [1 - i], changes })),
+      onLog: ({ host, message, fields }) =>
+        logs.get(host)?.push({ atMs: world.clock.now(), message, fields }),
+    });
+    world.begin();
+    const pairs = [0, 1].map((i) => ({ localVip: vipOf(i), remoteVip: vipOf(1 - i) }));
+    for (let t = 0; t < 120_000; t += TICK_MS) {
+      for (const [i, pair] of pairs.entries()) world.host(i).send(pair);
+      if (t === 30_000 || t === 30_500) world.host(0).core.rotate({ plan: false });
+      if (t === 70_000) {
+        const lines: TraceLine[] = [];
+        world.host(1).kill();
+        logs.set("h2", lines);
+        traces.push({ host: "h2", lines });
+        world.host(1).restart();
+      }
+      for (const n of [...world.wire.messages.keys()]) world.deliver(n);
+      world.advance(TICK_MS);
+      for (const n of [...world.wire.messages.keys()]) world.deliver(n);
+    }
+    return judge(traces);
+  });
+}
+
+Deno.test("what the core does is what the protocol allows", async () => {
+  const { refusals, steps, sas } = await run();
+  assert.deepEqual(refusals, []);
+  assert.ok(steps > 20 && sas > 20, `${steps} steps, ${sas} SAs`);
+});
+
+const mistakes: readonly (Patch & { readonly said: RegExp })[] = [
+  {
+    file: "rotation.ts",
+    find: "const started = !plan && old.sas === 0;",
+    replace: "const started = !plan;",
+    said: /a second rotation kills/,
+  },
+  {
+    file: "tunnel.ts",
+    find: 'effects: [{ do: "add_rx", sa: rx.sa }],',
+    replace: "effects: [],",
+    said: /never received/,
+  },
+];
+
+for (const { said, ...patch } of mistakes) {
+  Deno.test(`a trace of a mistake is refused: ${patch.replace}`, async () => {
+    const { refusals } = await run([patch]);
+    assert.match(refusals.join("\n"), said);
+  });
+}
+
+/** Two logs as they would be of a tunnel that h1 asked for. */
+function told(): { readonly h1: TraceLine[]; readonly h2: TraceLine[] } {
+  const line = (atMs: number, message: string, fields: TraceLine["fields"]) => ({
+    atMs,
+    message,
+    fields,
+  });
+  const [a, b] = [
+    { peer: "h2", localVip: "10.0.0.1", remoteVip: "10.0.1.1" },
+    { peer: "h1", localVip: "10.0.1.1", remoteVip: "10.0.0.1" },
+  ];
+  const step = "A tunnel takes a step";
+  return {
+    h1: [
+      line(0, step, { ...a, kind: "miss", state: "opening" }),
+      line(1, step, { ...a, kind: "offered", state: "opening" }),
+      line(1, "Receiving: the SA is in INGR_ACL", { ...a, spi: 1 }),
+      line(9, step, { ...a, kind: "answered", state: "up" }),
+      line(9, "Sending: the SA is in EGR_ACL", { ...a, spi: 2 }),
+    ],
+    h2: [
+      line(5, step, { ...b, kind: "asked", state: "up" }),
+      line(5, "Receiving: the SA is in INGR_ACL", { ...b, spi: 2 }),
+      line(5, "Sending: the SA is in EGR_ACL", { ...b, spi: 1 }),
+    ],
+  };
+}
+
+function judged({ h1, h2 }: ReturnType<typeof told>): string {
+  return judge([{ host: "h1", lines: h1 }, { host: "h2", lines: h2 }]).refusals.join("\n");
+}
+
+Deno.test("a log is judged with that of the other end", () => {
+  const pair = { peer: "h1", localVip: "10.0.1.1", remoteVip: "10.0.0.1" };
+  assert.equal(judged(told()), "");
+  const twice = told();
+  twice.h2.push({ ...twice.h2[2] as TraceLine, atMs: 50 });
+  assert.match(judged(twice), /key of 1 is used a second time/);
+  const retired = told();
+  retired.h2.push(
+    { atMs: 100, message: "The receive SA is retired", fields: { ...pair, spi: 2 } },
+  );
+  retired.h1.push({ atMs: 5000, message: "Ready", fields: {} });
+  assert.match(judged(retired), /retires 2, with which h1 sends on/);
+  const unknown = told();
+  unknown.h2.splice(1, 1);
+  assert.match(judged(unknown), /sends with 2, which h2 never received/);
+  const skipped = told();
+  skipped.h1.splice(0, 2);
+  assert.match(judged(skipped), /no such step: closed answered up/);
+});
