@@ -131,13 +131,21 @@ export function createCore(powers: Powers): Core {
   const recorder = new Recorder(store, clock, bootEpoch);
   const lines = new PeerLines({ config, clock, random, tasks });
   const watch = new PeerWatch({ epochs, clock, counters, log });
-  const gate = new PeerGate({ config, peers, epochs, watch, clock, counters });
   const spis = new SpiSource({ plane, store, clock, defaults });
   const memory = new RequestMemory(shares);
   const places = new Shares({
     tunnels: tunnelsWithin(plane.granted()),
     config,
     peers: () => peers.count,
+  });
+  const gate = new PeerGate({
+    config,
+    peers,
+    epochs,
+    watch,
+    clock,
+    isCrowded: (peer) => scheduler.isLate && places.hasOthers(peer),
+    counters,
   });
   const table = new TunnelTable({
     flows,

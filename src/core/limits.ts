@@ -153,6 +153,11 @@ export const UNHEARD_ASK_MS = 1500;
 export const UNHEARD_SPREAD_MS = 250;
 /** ... and for all peers; beyond it the oldest answers to the peer with most of them go. */
 export const MEMORY_TUNNELS = 131_072;
+/**
+ * While this host is late and has tunnels with others, a peer that asked for so much in the last second waits: full
+ * requests, of which each takes the one JavaScript thread for up to a tenth of a second.
+ */
+export const CROWDED_RATE = 4;
 /** All peers together may ask this many times as often as one; as much again is kept, an equal part for each. */
 export const ALL_PEERS_FACTOR = 40;
 

@@ -15,6 +15,7 @@ import type { Work } from "./scheduler.ts";
 import {
   ALL_PEERS_FACTOR,
   CLOCKS_DIFFER_MS,
+  CROWDED_RATE,
   PACE_BURST,
   PACE_RATE,
   SLOW_FIRST_MS,
@@ -369,14 +370,34 @@ export interface PeerGateOptions {
   readonly epochs: Pick<Epochs, "of">;
   readonly watch: Pick<PeerWatch, "hear">;
   readonly clock: Pick<Clock, "now">;
+  /** Whether this host is too slow at this moment, and others than this peer have tunnels with it. */
+  readonly isCrowded: (peer: string) => boolean;
   readonly counters: Counters;
+}
+
+/** What somebody took lately: grows by what is taken, and is forgotten by and by. Near what comes in a second. */
+class Lately {
+  #level = 0;
+  #at = 0;
+
+  add(now: number, n: number): number {
+    this.#level = this.#level * Math.exp((this.#at - now) / 1000) + n;
+    this.#at = now;
+    return this.#level;
+  }
+}
+
+interface PeerBuckets {
+  readonly own: TokenBucket;
+  readonly kept: TokenBucket;
+  readonly lately: Lately;
 }
 
 /** The gate that every message of a peer passes: known, not denied, within the rate, of the current start. */
 export class PeerGate {
   readonly #options: PeerGateOptions;
   /** Of each peer: what it may ask for, and its part of what is kept for each when all together ask for too much. */
-  readonly #buckets = new Map<string, { readonly own: TokenBucket; readonly kept: TokenBucket }>();
+  readonly #buckets = new Map<string, PeerBuckets>();
   #all: TokenBucket | undefined;
   /** Nothing is served any more. */
   stopping = false;
@@ -416,6 +437,7 @@ export class PeerGate {
       buckets = {
         own: new TokenBucket(peerRate, peerBurst),
         kept: new TokenBucket(peerRate * part, Math.max(1, peerBurst * part)),
+        lately: new Lately(),
       };
       this.#buckets.set(id, buckets);
     }
@@ -423,11 +445,14 @@ export class PeerGate {
       peerRate * ALL_PEERS_FACTOR,
       peerBurst * ALL_PEERS_FACTOR,
     );
-    const { own, kept } = buckets;
-    if (!own.take(now, weight) || !(all.take(now, weight) || kept.take(now, weight))) {
+    const { own, kept, lately } = buckets;
+    // Where there is not enough for all, whoever takes most waits: its rate is a limit, no promise.
+    const isMuch = lately.add(now, 0) >= CROWDED_RATE && this.#options.isCrowded(id);
+    if (isMuch || !own.take(now, weight) || !(all.take(now, weight) || kept.take(now, weight))) {
       counters.add("refused-rate");
       throw new ExchangeError("resource_exhausted", RATE_REFUSAL);
     }
+    lately.add(now, weight);
     return peer;
   }
 

@@ -131,6 +131,11 @@ export class Scheduler {
     return this.#lag;
   }
 
+  /** The last tick was late: this host does more than it can. */
+  get isLate(): boolean {
+    return this.#lagging;
+  }
+
   /** Calls that may be under way now. */
   get window(): number {
     return Math.floor(this.#window);

@@ -152,6 +152,11 @@ export class Shares {
     return this.#byPeer.get(peer)?.tunnels ?? 0;
   }
 
+  /** Whether any other peer has tunnels. */
+  hasOthers(peer: string): boolean {
+    return this.#byPeer.size > (this.#byPeer.has(peer) ? 1 : 0);
+  }
+
   /** Tunnels that an address wanted. */
   tunnelsFrom(source: string): number {
     return this.#bySource.get(source) ?? 0;
