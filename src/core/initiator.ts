@@ -41,6 +41,7 @@ import {
   RETRY_MAX_MS,
   SETTLE_MS,
   SETTLE_RETRY_MS,
+  UNANSWERED_LOOKS,
   UNHEARD_BACK_OFF_MAX_MS,
 } from "./limits.ts";
 import {
@@ -113,10 +114,18 @@ export class Initiator {
     return this.#inFlight.get(key);
   }
 
-  /** Lets go of requests that cannot be asked again any more. */
+  /** Lets go of some of the requests that cannot be asked again any more, those first that were not looked at for longest. */
   tick(): void {
+    let looks = Math.min(UNANSWERED_LOOKS, this.#unanswered.size);
     for (const [peer, asking] of this.#unanswered) {
-      if (!this.#isRepeatable(asking)) this.forget(peer);
+      if (looks-- === 0) break;
+      if (!this.#isRepeatable(asking)) {
+        this.forget(peer);
+        continue;
+      }
+      // To the end: the next tick begins with the others.
+      this.#unanswered.delete(peer);
+      this.#unanswered.set(peer, asking);
     }
   }
 

@@ -11,6 +11,7 @@ import type { Random } from "../model/random.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Tasks } from "../model/tasks.ts";
 import type { PeerCalls } from "./calls.ts";
+import { DueHeap } from "./due_heap.ts";
 import type { Scheduler } from "./scheduler.ts";
 import {
   WARM_INTERVAL_MS,
@@ -44,31 +45,47 @@ export interface Warm {
 /** Begins; ends with `tasks`. A peer that does not answer is nobody's error here. */
 export function keepWarm(options: WarmOptions): Warm {
   const { peers, clock, random, tasks } = options;
-  const kept = new Set<string>();
+  /** How often in a row the call of each failed. */
+  const failures = new Map<string, number>();
+  const due = new DueHeap();
+  let woken = new AbortController();
   const begin = (id: string, spreadMs: number) => {
-    if (kept.size >= WARM_PEERS || kept.has(id)) return;
-    kept.add(id);
-    const waitMs = random.uniform() * spreadMs;
-    tasks.add(
-      clock.sleep(waitMs, tasks.signal).then(() => keep(id, options)).finally(() =>
-        kept.delete(id)
-      ),
-    );
+    if (failures.size >= WARM_PEERS || failures.has(id)) return;
+    failures.set(id, 0);
+    due.set(id, clock.now() + random.uniform() * spreadMs);
+    woken.abort();
   };
-  for (const { id } of peers) begin(id, WARM_SPREAD_MS * Math.min(peers.length, WARM_PEERS));
-  return { add: (id) => begin(id, WARM_SPREAD_MS) };
-}
-
-async function keep(peer: string, options: WarmOptions): Promise<void> {
-  const { clock, random, isPeer, tasks: { signal } } = options;
-  let failures = 0;
-  while (isPeer(peer)) {
-    failures = await greet(peer, options) ? 0 : failures + 1;
-    const fullMs = failures === 0
+  const keep = async (id: string) => {
+    const failed = await greet(id, options) ? 0 : (failures.get(id) ?? 0) + 1;
+    failures.set(id, failed);
+    const fullMs = failed === 0
       ? WARM_INTERVAL_MS
-      : Math.min(WARM_RETRY_FIRST_MS * 2 ** (failures - 1), WARM_RETRY_MAX_MS);
-    await clock.sleep(fullMs * (0.5 + random.uniform() / 2), signal);
+      : Math.min(WARM_RETRY_FIRST_MS * 2 ** (failed - 1), WARM_RETRY_MAX_MS);
+    due.set(id, clock.now() + fullMs * (0.5 + random.uniform() / 2));
+    woken.abort();
+  };
+  /** One timer for all of them. */
+  const turn = async () => {
+    const { signal } = tasks;
+    while (!signal.aborted) {
+      for (const id of due.take(clock.now())) {
+        if (options.isPeer(id)) tasks.add(keep(id));
+        else failures.delete(id);
+      }
+      woken = new AbortController();
+      const stop = () => woken.abort();
+      signal.addEventListener("abort", stop, { once: true });
+      const waitMs = Math.min(due.next() - clock.now(), WARM_INTERVAL_MS);
+      await clock.sleep(Math.max(0, waitMs), woken.signal).catch(() => {});
+      signal.removeEventListener("abort", stop);
+    }
+  };
+  for (const { id } of peers) {
+    if (failures.size >= WARM_PEERS) break;
+    begin(id, WARM_SPREAD_MS * Math.min(peers.length, WARM_PEERS));
   }
+  tasks.add(turn());
+  return { add: (id) => begin(id, WARM_SPREAD_MS) };
 }
 
 async function greet(peer: string, options: WarmOptions): Promise<boolean> {

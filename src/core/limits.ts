@@ -65,6 +65,8 @@ export const RATE_PATIENCE_MS = 10_000;
  * minutes from when it first came (`MEMORY_MS`), and the last tries of this one take their time.
  */
 export const REPEAT_MS = 100_000;
+/** Requests that nobody answered and that a tick looks at, whether they can still be asked again. */
+export const UNANSWERED_LOOKS = 256;
 /** How long a tunnel that a peer refused is left alone, at most. */
 export const REFUSED_HOLD_OFF_MAX_MS = 10_000;
 /**
@@ -123,8 +125,11 @@ export const LOOK_MS = 10;
 export const LOOK_LATE_MS = 15;
 /** A call that has no answer after this long costs this host nothing any more, and takes nobody's place. */
 export const CALL_COUNTS_MS = 250;
-/** Tunnels in them: each has an SPI, a key and an entry that wait for an answer. */
-export const TUNNELS_IN_FLIGHT = 8192;
+/**
+ * Tunnels in them: each has an SPI, a key and an entry that wait for an answer, and takes some 50 us of the loop when it
+ * comes. All may be answered in the same moment.
+ */
+export const TUNNELS_IN_FLIGHT = 512;
 /** Handshakes begun in a second: at first, and between these two. */
 export const HANDSHAKES_FIRST = 200;
 export const HANDSHAKES_MIN = 25;
@@ -197,6 +202,10 @@ export const NOTICE_ITEMS = 256;
 export const NOTICE_CONFIRMED = 4096;
 /** A packet confirms as well, and most tunnels are opened for one: only silent ones are told of. */
 export const CONFIRM_AFTER_MS = 250;
+/** Notices that one tick sends at most. */
+export const NOTICES_AT_ONCE = 512;
+/** What did not arrive is told so often, each time after twice as long. */
+export const NOTICE_TRIES = 5;
 /** How long a notice may take. */
 export const NOTICE_TIMEOUT_MS = 1000;
 /** ... and the last one, which the end of the agent waits for. */

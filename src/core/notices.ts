@@ -12,6 +12,7 @@ import type { Tasks } from "../model/tasks.ts";
 import { canonicalVip } from "../model/vip.ts";
 import type { PeerCalls } from "./calls.ts";
 import type { Peers } from "./directory.ts";
+import { DueHeap } from "./due_heap.ts";
 import {
   CONFIRM_AFTER_MS,
   DRAINING_COLD,
@@ -21,6 +22,8 @@ import {
   NOTICE_INTERVAL_MS,
   NOTICE_ITEMS,
   NOTICE_TIMEOUT_MS,
+  NOTICE_TRIES,
+  NOTICES_AT_ONCE,
   PATIENCE_MS,
 } from "./limits.ts";
 import type { Epochs, PeerGate, PeerLines, PeerWatch } from "./peer.ts";
@@ -28,13 +31,19 @@ import type { Scheduler } from "./scheduler.ts";
 import { isLive } from "./tunnel.ts";
 import type { Tunnel, TunnelTable } from "./tunnel_table.ts";
 
-interface Outbox {
+/** What a peer is to be told. */
+interface Contents {
   readonly unknownSpis: Set<number>;
   readonly closed: Map<string, VipPair>;
   /** SPIs of the peer by pair, and from when on it is told that this host sends with them. */
   readonly confirmed: Map<string, { readonly spi: number; readonly at: number }>;
+}
+
+interface Outbox extends Contents {
   nextAt: number;
   sending: boolean;
+  /** Notices in a row that did not arrive. */
+  failures: number;
 }
 
 /** What notices are sent with, and what they speak of. */
@@ -61,6 +70,8 @@ export class Notices {
   readonly #options: NoticesOptions;
   readonly #table: TunnelTable;
   readonly #outboxes = new Map<string, Outbox>();
+  /** When each is to be looked at. */
+  readonly #due = new DueHeap();
 
   constructor(options: NoticesOptions) {
     this.#options = options;
@@ -82,6 +93,7 @@ export class Notices {
       const outbox = this.#outbox(peer);
       if (outbox.unknownSpis.size >= NOTICE_ITEMS || outbox.unknownSpis.has(spi)) continue;
       outbox.unknownSpis.add(spi);
+      this.#wake(peer, outbox);
       counters.add("unknown-spis");
     }
   }
@@ -91,50 +103,40 @@ export class Notices {
     const outbox = this.#outbox(peer);
     if (outbox.closed.size < 4 * NOTICE_ITEMS) {
       outbox.closed.set(pairKey(pair), pair);
+      this.#wake(peer, outbox);
     }
   }
 
   /** A peer's answer came, and this host sends with the SPI in it: the peer cannot know. */
   confirm({ key, peer }: Tunnel, spi: number): void {
     const at = this.#options.clock.now() + CONFIRM_AFTER_MS;
-    const { confirmed } = this.#outbox(peer);
+    const outbox = this.#outbox(peer);
     // To the end: they are taken in the order of their times.
-    confirmed.delete(key);
+    outbox.confirmed.delete(key);
     // A packet says the same, and a peer that is not told asks.
-    if (confirmed.size >= 4 * NOTICE_CONFIRMED) return;
-    confirmed.set(key, { spi, at });
+    if (outbox.confirmed.size >= 4 * NOTICE_CONFIRMED) return;
+    outbox.confirmed.set(key, { spi, at });
+    this.#wake(peer, outbox);
   }
 
   /** The peer is gone: it is told nothing any more. */
   forget(peer: string): void {
     this.#outboxes.delete(peer);
+    this.#due.delete(peer);
   }
 
   /** Sends what waits, each peer in its time. */
   flush(): void {
-    const now = this.#options.clock.now();
-    for (const [peer, outbox] of this.#outboxes) {
-      if (outbox.sending || now < outbox.nextAt) continue;
-      const notice = this.#take(outbox);
-      if (notice === undefined) {
-        if (outbox.confirmed.size === 0) this.#outboxes.delete(peer);
-        continue;
-      }
-      outbox.sending = true;
-      outbox.nextAt = now + NOTICE_INTERVAL_MS;
-      this.#options.tasks.add(
-        this.#send(peer, notice, {
-          timeoutMs: NOTICE_TIMEOUT_MS,
-          signal: this.#options.tasks.signal,
-        }).finally(() => outbox.sending = false),
-      );
+    for (const peer of this.#due.take(this.#options.clock.now(), NOTICES_AT_ONCE)) {
+      const outbox = this.#outboxes.get(peer);
+      if (outbox !== undefined && !outbox.sending) this.#sendFrom(peer, outbox);
     }
   }
 
   /** Tells every peer with tunnels that this host stops; true when there was one that heard it. */
   async draining(): Promise<boolean> {
     const { clock, isConnected } = this.#options;
-    const all = [...new Set(Iterator.from(this.#table.all()).map(({ peer }) => peer))];
+    const all = [...this.#table.peersFrom("")];
     // There is no time for very many handshakes; who is not told finds out by itself.
     const peers = all.length <= DRAINING_COLD
       ? all
@@ -164,43 +166,101 @@ export class Notices {
         confirmed: new Map(),
         nextAt: 0,
         sending: false,
+        failures: 0,
       };
       this.#outboxes.set(peer, outbox);
     }
     return outbox;
   }
 
-  #take(outbox: Outbox): Omit<Notice, "bootEpoch"> | undefined {
-    const unknownSpis = [...outbox.unknownSpis];
+  /** Looks at it again when there is something to tell, and not before it may be told. */
+  #wake(peer: string, outbox: Outbox): void {
+    if (outbox.sending) return;
+    const { unknownSpis, closed, confirmed, nextAt } = outbox;
+    if (unknownSpis.size + closed.size > 0) return this.#due.set(peer, nextAt);
+    const [first] = confirmed.values();
+    if (first !== undefined) return this.#due.set(peer, Math.max(nextAt, first.at));
+    // Until then it remembers when the last notice was.
+    if (outbox.nextAt > this.#options.clock.now()) this.#due.set(peer, nextAt);
+    else this.forget(peer);
+  }
+
+  #sendFrom(peer: string, outbox: Outbox): void {
+    const { clock, tasks } = this.#options;
+    const taken = this.#take(outbox);
+    const { unknownSpis, closed, confirmed } = taken;
+    if (unknownSpis.size + closed.size + confirmed.size === 0) return this.#wake(peer, outbox);
+    outbox.sending = true;
+    outbox.nextAt = clock.now() + NOTICE_INTERVAL_MS;
+    const notice = {
+      unknownSpis: [...unknownSpis],
+      closed: [...closed.values()],
+      draining: false,
+      confirmedSpis: [...confirmed.values()].map(({ spi }) => spi),
+    };
+    const how = { timeoutMs: NOTICE_TIMEOUT_MS, signal: tasks.signal };
+    tasks.add(
+      this.#send(peer, notice, how).then((arrived) => {
+        outbox.sending = false;
+        // The peer may have gone meanwhile.
+        if (this.#outboxes.get(peer) !== outbox) return;
+        if (arrived) outbox.failures = 0;
+        else this.#putBack(outbox, taken);
+        this.#wake(peer, outbox);
+      }),
+    );
+  }
+
+  /** What did not arrive is told again, ever later, and at last forgotten: packets will say so again. */
+  #putBack(outbox: Outbox, { unknownSpis, closed, confirmed }: Contents): void {
+    const failures = ++outbox.failures;
+    if (failures >= NOTICE_TRIES) {
+      outbox.failures = 0;
+      return;
+    }
+    outbox.nextAt = this.#options.clock.now() + NOTICE_INTERVAL_MS * 2 ** failures;
+    for (const spi of unknownSpis) {
+      if (outbox.unknownSpis.size < NOTICE_ITEMS) outbox.unknownSpis.add(spi);
+    }
+    for (const [key, pair] of closed) {
+      if (outbox.closed.size < 4 * NOTICE_ITEMS) outbox.closed.set(key, pair);
+    }
+    for (const [key, sent] of confirmed) {
+      const room = outbox.confirmed.size < 4 * NOTICE_CONFIRMED;
+      if (room && !outbox.confirmed.has(key)) outbox.confirmed.set(key, sent);
+    }
+  }
+
+  #take(outbox: Outbox): Contents {
+    const unknownSpis = new Set(outbox.unknownSpis);
     outbox.unknownSpis.clear();
-    const closed: VipPair[] = [];
+    const closed = new Map<string, VipPair>();
     for (const [key, pair] of outbox.closed) {
-      if (closed.length === NOTICE_ITEMS) break;
+      if (closed.size === NOTICE_ITEMS) break;
       outbox.closed.delete(key);
       // It may have come back in the meantime.
-      if ((this.#table.get(key)?.state.kind ?? "closed") === "closed") closed.push(pair);
+      if ((this.#table.get(key)?.state.kind ?? "closed") === "closed") closed.set(key, pair);
     }
-    const confirmedSpis = this.#takeConfirmed(outbox);
-    if (unknownSpis.length + closed.length + confirmedSpis.length === 0) return undefined;
-    return { unknownSpis, closed, draining: false, confirmedSpis };
+    return { unknownSpis, closed, confirmed: this.#takeConfirmed(outbox) };
   }
 
   /** Those that are still in use and went out with no packet. */
-  #takeConfirmed({ confirmed }: Outbox): readonly number[] {
+  #takeConfirmed({ confirmed }: Outbox): Contents["confirmed"] {
     const { clock, flows } = this.#options;
     const now = clock.now();
-    const spis: number[] = [];
-    for (const [key, { spi, at }] of confirmed) {
-      if (at > now || spis.length === NOTICE_CONFIRMED) break;
+    const taken: Contents["confirmed"] = new Map();
+    for (const [key, sent] of confirmed) {
+      const { spi, at } = sent;
+      if (at > now || taken.size === NOTICE_CONFIRMED) break;
       confirmed.delete(key);
       const tunnel = this.#table.get(key);
       if (tunnel === undefined || !isLive(tunnel.state)) continue;
       if (tunnel.state.tx.sa.spi !== spi || (flows.txStats(tunnel.pair)?.packets ?? 0n) > 0n) {
         continue;
       }
-      spis.push(spi);
+      taken.set(key, sent);
     }
-    return spis;
+    return taken;
   }
 
   async #send(

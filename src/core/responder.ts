@@ -353,6 +353,8 @@ export class RequestMemory {
   readonly #byPeer = new Map<string, { memos: Map<string, Memo>; tunnels: number }>();
   /** In all of them. */
   #tunnels = 0;
+  /** All of them in the order in which they were kept, which is that of their ends. */
+  readonly #ages = new Map<Memo, { readonly peer: string; readonly id: string }>();
 
   constructor(readonly shares: KeyShares) {}
 
@@ -375,7 +377,10 @@ export class RequestMemory {
     let kept = this.#byPeer.get(peer);
     if (kept === undefined) this.#byPeer.set(peer, kept = { memos: new Map(), tunnels: 0 });
     for (const outcome of reply.outcomes) if (outcome.ok) this.shares.hold(outcome.params.key);
-    kept.memos.set(idOf(request), { reply, asked: requestDigest(request), until: now + MEMORY_MS });
+    const id = idOf(request);
+    const memo = { reply, asked: requestDigest(request), until: now + MEMORY_MS };
+    kept.memos.set(id, memo);
+    this.#ages.set(memo, { peer, id });
     kept.tunnels += reply.outcomes.length;
     this.#tunnels += reply.outcomes.length;
     for (const id of kept.memos.keys()) {
@@ -387,12 +392,9 @@ export class RequestMemory {
 
   /** Drops what has had its time. */
   expire(now: number): void {
-    for (const [peer, { memos }] of this.#byPeer) {
-      // In the order in which they were kept, so the first that stays ends it.
-      for (const [id, memo] of memos) {
-        if (memo.until > now) break;
-        this.#drop(peer, id);
-      }
+    for (const [{ until }, { peer, id }] of this.#ages) {
+      if (until > now) break;
+      this.#drop(peer, id);
     }
   }
 
@@ -403,7 +405,7 @@ export class RequestMemory {
 
   /** Answers that are kept. */
   get size(): number {
-    return [...this.#byPeer.values()].reduce((sum, { memos }) => sum + memos.size, 0);
+    return this.#ages.size;
   }
 
   /** The peer with the most tunnels in its answers. */
@@ -425,6 +427,7 @@ export class RequestMemory {
     const memo = kept?.memos.get(id);
     if (kept === undefined || memo === undefined) return;
     kept.memos.delete(id);
+    this.#ages.delete(memo);
     kept.tunnels -= memo.reply.outcomes.length;
     this.#tunnels -= memo.reply.outcomes.length;
     for (const outcome of memo.reply.outcomes) {

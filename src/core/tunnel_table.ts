@@ -10,6 +10,7 @@ import type { Flows } from "../model/flows.ts";
 import type { Log } from "../model/log.ts";
 import { pairKey, type VipPair } from "../model/sa.ts";
 import { Census } from "./census.ts";
+import { DueHeap } from "./due_heap.ts";
 import { EVICT_LOOKS, EVICT_PASSED } from "./limits.ts";
 import {
   isSpare,
@@ -449,88 +450,5 @@ export class TunnelTable {
       }
     }
     this.#options.shares.leave(entry);
-  }
-}
-
-// ---- what is due when ---------------------------------------------------------------------------
-
-interface Item {
-  readonly at: number;
-  readonly key: string;
-}
-
-/** Keys by due time. Setting a key again moves it. */
-export class DueHeap {
-  readonly #at = new Map<string, number>();
-  #heap: Item[] = [];
-
-  /** Keys that are set. */
-  get size(): number {
-    return this.#at.size;
-  }
-
-  /** Sets or moves; Infinity takes the key out. */
-  set(key: string, at: number): void {
-    if (at === Infinity) {
-      this.#at.delete(key);
-      return;
-    }
-    if (this.#at.get(key) === at) return;
-    this.#at.set(key, at);
-    this.#push({ at, key });
-    if (this.#heap.length > 64 && this.#heap.length > 4 * this.#at.size) this.#compact();
-  }
-
-  delete(key: string): void {
-    this.#at.delete(key);
-  }
-
-  /** Takes out every key that is due at `now`, the earliest first. */
-  take(now: number): string[] {
-    const due: string[] = [];
-    for (let top = this.#heap[0]; top !== undefined && top.at <= now; top = this.#heap[0]) {
-      this.#pop();
-      // A key that was moved or taken out left this item behind.
-      if (this.#at.get(top.key) !== top.at) continue;
-      this.#at.delete(top.key);
-      due.push(top.key);
-    }
-    return due;
-  }
-
-  #push(item: Item): void {
-    const heap = this.#heap;
-    let i = heap.push(item) - 1;
-    while (i > 0) {
-      const up = (i - 1) >> 1;
-      const parent = heap[up];
-      if (parent === undefined || parent.at <= item.at) break;
-      heap[i] = parent;
-      i = up;
-    }
-    heap[i] = item;
-  }
-
-  #pop(): void {
-    const heap = this.#heap;
-    const last = heap.pop();
-    if (last === undefined || heap.length === 0) return;
-    let i = 0;
-    while (true) {
-      const [left, right] = [heap[2 * i + 1], heap[2 * i + 2]];
-      if (left === undefined) break;
-      const [child, at] = right !== undefined && right.at < left.at
-        ? [right, 2 * i + 2]
-        : [left, 2 * i + 1];
-      if (child.at >= last.at) break;
-      heap[i] = child;
-      i = at;
-    }
-    heap[i] = last;
-  }
-
-  #compact(): void {
-    this.#heap = [];
-    for (const [key, at] of this.#at) this.#push({ at, key });
   }
 }

@@ -232,8 +232,8 @@ export class FlowTable implements Flows, AsyncDisposable {
   }
 
   /** The outer addresses that transmit SAs send to. */
-  outerAddresses(): ReadonlySet<string> {
-    return new Set(this.#byPip.keys());
+  outerAddresses(): Pick<ReadonlyMap<string, unknown>, "has" | "keys"> {
+    return this.#byPip;
   }
 
   /** Asks `nextHopMac` again for the transmit SAs to an outer address and follows it. */

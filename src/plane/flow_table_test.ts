@@ -233,7 +233,7 @@ Deno.test("a next hop that moved is followed, the key stays", () => {
   let mac = "02:00:00:00:00:f1";
   const { plane, flows } = setUp({ nextHopMac: () => mac });
   flows.setTx(txSa(), key(1));
-  assert.deepEqual([...flows.outerAddresses()], ["192.0.2.2"]);
+  assert.deepEqual([...flows.outerAddresses().keys()], ["192.0.2.2"]);
   mac = "02:00:00:00:00:f2";
   plane.calls.length = 0;
   flows.refreshNextHop("192.0.2.9");

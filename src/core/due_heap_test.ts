@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { DueHeap } from "./tunnel_table.ts";
+import { DueHeap } from "./due_heap.ts";
 
 Deno.test("what is due comes out once, the earliest first", () => {
   const heap = new DueHeap();
