@@ -156,7 +156,7 @@ export class DataPlane implements Plane {
   }
 
   queryPipe(pipe: number): PipeStats {
-    const what = `Cannot query pipe ${this.#pipeText(pipe)}`;
+    const what = () => `Cannot query pipe ${this.#pipeText(pipe)}`;
     return decodePipeStats(
       this.#stats(what, (dp, out) => this.#symbols.psp_dp_pipe_query(dp, pipe, out)),
     );
@@ -186,7 +186,8 @@ export class DataPlane implements Plane {
   }
 
   queryEntry(entry: number): Stats {
-    const what = `Cannot query entry of pipe ${this.#pipeText(this.#entryPipe.get(entry) ?? 0)}`;
+    const what = () =>
+      `Cannot query entry of pipe ${this.#pipeText(this.#entryPipe.get(entry) ?? 0)}`;
     return decodeStats(
       this.#stats(what, (dp, out) => this.#symbols.psp_dp_entry_query(dp, entry, out)),
     );
@@ -209,7 +210,7 @@ export class DataPlane implements Plane {
   }
 
   queryCrypto(cryptoId: number): Stats {
-    const what = `Cannot query crypto id ${cryptoId}`;
+    const what = () => `Cannot query crypto id ${cryptoId}`;
     return decodeStats(
       this.#stats(what, (dp, out) => this.#symbols.psp_dp_crypto_query(dp, cryptoId, out)),
     );
@@ -321,11 +322,14 @@ export class DataPlane implements Plane {
     return name === undefined ? `${pipe}` : `"${name}"`;
   }
 
+  /** `what` is worded where it is needed: very many entries are queried. */
   #stats(
-    what: string,
+    what: () => string,
     call: (handle: bigint, out: Uint8Array<ArrayBuffer>) => number,
   ): Struct<"psp_dp_stats"> {
-    this.#handle.do(what, (dp) => call(dp, this.#statsOut.setSize().bytes));
+    const dp = this.#handle.value ?? this.#handle.need(what());
+    const status = call(dp, this.#statsOut.setSize().bytes);
+    if (status !== 0) this.#handle.unwrap(status, what());
     return this.#statsOut;
   }
 }

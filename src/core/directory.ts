@@ -83,7 +83,8 @@ export class Peers {
       const before = this.#byId.get(id);
       const [had, has] = [new Set(before?.vips), new Set(peer?.vips)];
       if (this.#take(had.difference(has))) suspects.add(id);
-      for (const vip of has.difference(had)) given.push({ vip, owner: { id, since: now } });
+      const owner = { id, since: now };
+      for (const vip of has.difference(had)) given.push({ vip, owner });
       if (peer === undefined) {
         if (before === undefined) continue;
         this.#forget(id);

@@ -251,9 +251,9 @@ export const ROTATION_JITTER_PER_PEER_MS = 0.5;
 export const TICK_MS = 250;
 /** Tunnels looked at in a tick at least; with more than this a round takes `ROUND_TICKS`. */
 export const POLLED = 256;
-/** ... and at most, which is some 30 ms of work: a round of very many takes longer. */
-export const POLLED_MAX = 1024;
-export const ROUND_TICKS = 20;
+/** ... and at most, which is some 2 ms of work: a round of very many takes longer. */
+export const POLLED_MAX = 512;
+export const ROUND_TICKS = 40;
 /** Counters of a tunnel are written to the record this often at most. */
 export const RECORD_COUNTERS_MS = 60_000;
 /** What concerns very many tunnels is done in slices of this length, with this between them ... */

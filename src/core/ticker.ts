@@ -103,7 +103,7 @@ export class Ticker {
         this.#round = this.#table.round();
         return;
       }
-      this.#table.look(tunnel);
+      this.#table.glance(tunnel);
     }
   }
 

@@ -343,6 +343,23 @@ export class TunnelTable {
     return false;
   }
 
+  /** Looks at a tunnel where packets passed since the last look: without them only time has something to do with it. */
+  glance({ key }: Tunnel): void {
+    const entry = this.#byKey.get(key);
+    if (entry !== undefined && this.#hasMoved(entry)) this.look(entry);
+  }
+
+  #hasMoved({ pair, state }: Entry): boolean {
+    const { flows } = this.#options;
+    for (const { sa: { spi }, packets } of state.rx) {
+      const stats = flows.rxStats(spi);
+      if (stats !== undefined && stats.packets !== packets) return true;
+    }
+    if (!isLive(state)) return false;
+    const stats = flows.txStats(pair);
+    return stats !== undefined && stats.packets !== state.tx.packets;
+  }
+
   #seen({ pair, state }: Entry): Seen {
     const { flows } = this.#options;
     const rx = new Map<number, Stats>();

@@ -48,7 +48,7 @@ export interface SaRecords {
   loseAll(): LostTunnels;
   /** The outer addresses that peers told. */
   pips(): ReadonlyMap<string, string>;
-  /** Remembers a peer's outer address. */
+  /** Remembers a peer's outer address at the next `flush`. */
   putPip(peer: string, pip: string): void;
   /** Records a tunnel at the next `flush`. */
   put(record: TunnelRecord): void;

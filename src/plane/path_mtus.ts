@@ -83,7 +83,7 @@ export class PathMtus {
   }
 
   /** Raises again what was lowered long ago, and forgets addresses that nobody sends to. Call it every second. */
-  look(inUse: ReadonlySet<string>): void {
+  look(inUse: Pick<ReadonlySet<string>, "has">): void {
     if (this.#lowered.size === 0) return;
     const now = this.#options.clock.now();
     for (const [pip, { until }] of this.#lowered) {

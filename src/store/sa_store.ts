@@ -55,6 +55,9 @@ export class SaStore implements SaRecords, Disposable {
   readonly #dirty = new Map<string, TunnelRecord | VipPair>();
   readonly #upsert: StatementSync;
   readonly #delete: StatementSync;
+  readonly #putPip: StatementSync;
+  /** Outer addresses that are not written yet. */
+  readonly #pips = new Map<string, string>();
   #spisUsed: bigint;
   #spisReserved: bigint;
   #failing = false;
@@ -64,6 +67,7 @@ export class SaStore implements SaRecords, Disposable {
     this.#log = log;
     this.#upsert = db.prepare(UPSERT);
     this.#delete = db.prepare("DELETE FROM tunnel WHERE local_vip = ? AND remote_vip = ?");
+    this.#putPip = db.prepare("INSERT OR REPLACE INTO peer (id, pip) VALUES (?, ?)");
     // What an earlier run reserved counts as used.
     this.#spisUsed = this.#spisReserved = this.#highWater("spis");
   }
@@ -135,11 +139,9 @@ export class SaStore implements SaRecords, Disposable {
     return new Map(rows.map((row) => [String(row.id), String(row.pip)]));
   }
 
-  /** Remembers a peer's outer address. */
+  /** Remembers a peer's outer address at the next `flush`. */
   putPip(peer: string, pip: string): void {
-    this.#attempt(() =>
-      this.#db.prepare("INSERT OR REPLACE INTO peer (id, pip) VALUES (?, ?)").run(peer, pip)
-    );
+    this.#pips.set(peer, pip);
   }
 
   /** Records a tunnel at the next `flush`. */
@@ -160,7 +162,7 @@ export class SaStore implements SaRecords, Disposable {
 
   /** Writes what waits, in one transaction. False when the disk refused: it is tried again. */
   flush(): boolean {
-    if (this.#dirty.size === 0) return true;
+    if (this.#dirty.size + this.#pips.size === 0) return true;
     const written = this.#attempt(() => {
       this.#db.exec("BEGIN IMMEDIATE");
       try {
@@ -168,13 +170,17 @@ export class SaStore implements SaRecords, Disposable {
           if ("peer" in change) this.#upsert.run(...toRow(change));
           else this.#delete.run(change.localVip, change.remoteVip);
         }
+        for (const [peer, pip] of this.#pips) this.#putPip.run(peer, pip);
         this.#db.exec("COMMIT");
       } catch (error) {
         if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
         throw error;
       }
     });
-    if (written) this.#dirty.clear();
+    if (written) {
+      this.#dirty.clear();
+      this.#pips.clear();
+    }
     return written;
   }
 
