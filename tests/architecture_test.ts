@@ -205,6 +205,16 @@ Deno.test("ARCHITECTURE.md draws the graph of folders", async () => {
   );
 });
 
+Deno.test("each claim of docs/security.md is shown by a test that is there", () => {
+  const text = Deno.readTextFileSync(new URL("docs/security.md", ROOT));
+  const claims = [...text.matchAll(/\| `((?:tests|src)\/\S+_test\.ts)`: (.+?)\s*\|$/gm)];
+  assert.ok(claims.length >= 30, `${claims.length} claims`);
+  for (const [, path = "", name = ""] of claims) {
+    const test = Deno.readTextFileSync(new URL(path, ROOT));
+    assert.ok(test.includes(name), `${path} has no test "${name}"`);
+  }
+});
+
 Deno.test("every counter has its words, and is listed once", () => {
   const header = Deno.readTextFileSync(new URL("c-shim/common/counters.h", ROOT));
   const counted = [...header.matchAll(/X\(\w+, "([^"]+)"\)/g)].map(([, name]) => name);
