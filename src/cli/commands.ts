@@ -197,6 +197,20 @@ export const COMMANDS: readonly (Command | Group)[] = [
     ),
   },
   {
+    name: "explain",
+    brief: "Says what would become of a packet between two addresses now, and why.",
+    examples: ["psp-agent explain 10.1.0.1 10.2.0.1"],
+    parser: map(
+      object({
+        ...target,
+        output,
+        src: argument(word("ADDRESS"), { description: message`Where the packet comes from.` }),
+        dst: argument(word("ADDRESS"), { description: message`Where it is to go.` }),
+      }),
+      (args) => async () => (await import("./explain.ts")).explain(args),
+    ),
+  },
+  {
     name: "events",
     brief: "Shows what happened in the last hour: tunnels, peers, refusals, rotations.",
     examples: ["psp-agent events --since 10m", "psp-agent events --follow --peer h2"],

@@ -5,7 +5,16 @@ import { ConfigError, EnvironmentError } from "../config/config.ts";
 import { fileReason } from "../config/reasons.ts";
 
 /** Exit codes of the program. */
-export const EXIT = { ok: 0, failure: 1, usage: 2, config: 3 } as const;
+export const EXIT = {
+  ok: 0,
+  failure: 1,
+  usage: 2,
+  config: 3,
+  /** No agent answers. */
+  unreachable: 4,
+  /** The agent answers, and what was asked about is not well. */
+  degraded: 5,
+} as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 /** Whoever mends these reads the next ones. */

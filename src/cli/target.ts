@@ -48,7 +48,9 @@ function reachable(listen: string): string {
 /** The same client, its errors as sentences for people. */
 function explained(client: StatusClient): StatusClient {
   const fail = (cause: unknown): never => {
-    throw new CommandError(why(cause), EXIT.failure, { cause });
+    const { code } = ConnectError.from(cause);
+    const nobody = code === Code.Unavailable || code === Code.DeadlineExceeded;
+    throw new CommandError(why(cause), nobody ? EXIT.unreachable : EXIT.failure, { cause });
   };
   async function* each<T>(items: AsyncIterable<T>): AsyncIterable<T> {
     try {
@@ -62,6 +64,7 @@ function explained(client: StatusClient): StatusClient {
     tunnels: (query) => each(client.tunnels(query)),
     pipes: () => client.pipes().catch(fail),
     samples: (signal) => each(client.samples(signal)),
+    explain: (packet) => client.explain(packet).catch(fail),
     events: (query) => each(client.events(query)),
     watchEvents: (query, signal) => each(client.watchEvents(query, signal)),
     rotate: (options) => client.rotate(options).catch(fail),

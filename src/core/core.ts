@@ -12,11 +12,18 @@ import { type HistogramView, type Latencies, newLatencies } from "../model/histo
 import type { Log } from "../model/log.ts";
 import type { Random } from "../model/random.ts";
 import type { SaRecords } from "../model/sa_record.ts";
-import type { RotateView, StatusQuery, TunnelQuery, TunnelView } from "../model/status.ts";
+import type {
+  ExplainView,
+  RotateView,
+  StatusQuery,
+  TunnelQuery,
+  TunnelView,
+} from "../model/status.ts";
 import { Tasks } from "../model/tasks.ts";
 import { withDeadlines } from "./calls.ts";
 import { type CoreStatus, CoreViews } from "./core_status.ts";
 import type { DirectoryChanged, DirectoryChanges, Peers } from "./directory.ts";
+import { explain } from "./explain.ts";
 import { Initiator } from "./initiator.ts";
 import { CLEAR_HOLD_OFF_MS, DRAIN_MS, IN_USE_MS, STOP_MS } from "./limits.ts";
 import { Misses, type MissesOptions } from "./misses.ts";
@@ -99,6 +106,8 @@ export interface Core {
   inUse(peer: string): boolean;
   status(query?: StatusQuery): CoreStatus;
   latencies(): Latencies<HistogramView>;
+  /** What would become of a packet now. */
+  explain(packet: { readonly src: string; readonly dst: string }): ExplainView;
   /** One page, sorted; `after` is "peer localVip remoteVip" of the last one before. */
   tunnels(query: TunnelQuery): readonly TunnelView[];
   /** Rotates the master key, or says why not. */
@@ -420,6 +429,7 @@ export function createCore(powers: Powers): Core {
     },
     inUse: (peer) => clock.now() - table.usedAt(peer) < IN_USE_MS,
     status: (query) => views.status(query),
+    explain: (packet) => explain(packet, { table, misses, peers, lines, clock }),
     latencies: () => ({
       exchange: latencies.exchange.view(),
       firstPacket: latencies.firstPacket.view(),

@@ -28,6 +28,15 @@ export interface MissesOptions {
   readonly log: Log;
 }
 
+/** A tunnel is opened with `peer`, or the packet is dropped for `reason`. */
+export type MissVerdict = { readonly peer: string } | {
+  readonly reason: DropReason;
+  readonly counter?: AgentCounter;
+  readonly holdOffMs?: number;
+  readonly warning?: string;
+  readonly peer?: string;
+};
+
 /** The slow path's first step. */
 export class Misses {
   readonly #options: MissesOptions;
@@ -43,53 +52,55 @@ export class Misses {
   /** A packet is held: open a tunnel for it, or drop it. */
   open(event: Extract<PlaneEvent, { type: "miss" }>): void {
     const { flow, srcVip, dstVip } = event;
-    const { peers, clock, lines, log } = this.#options;
+    const { log, counters } = this.#options;
     const pair = {
       localVip: canonicalVip(srcVip) ?? srcVip,
       remoteVip: canonicalVip(dstVip) ?? dstVip,
     };
-    const peer = peers.byVip(pair.remoteVip);
-    if (this.stopping) return this.#drop(flow, { reason: "shutdown", holdOffMs: 0 });
+    const verdict = this.judge(pair);
+    if (!("reason" in verdict)) {
+      const tunnel = this.#table.ensure(pair, verdict.peer);
+      return this.#table.apply(this.#reconciled(tunnel), { type: "miss", flow });
+    }
+    const { warning, counter, peer } = verdict;
+    if (warning !== undefined) {
+      const lack = verdict.reason === "no_resource" ? { reason: counter } : {};
+      log.warn(warning, peer === undefined ? pair : { peer, ...pair, ...lack });
+    }
+    if (counter === "no-peer" && this.#options.tell?.(event)) return counters.add("no-peer");
+    this.#drop(flow, verdict);
+  }
+
+  /** What a packet of this pair without an entry comes to at this moment. Changes nothing. */
+  judge(pair: VipPair): MissVerdict {
+    const { peers, clock, lines } = this.#options;
+    if (this.stopping) return { reason: "shutdown", holdOffMs: 0 };
     // What workloads say to their own link: listener reports, mDNS. It is nobody's mistake.
     if (isLinkScope(pair.remoteVip) || isLinkScope(pair.localVip)) {
-      return this.#drop(flow, { reason: "no_peer", counter: "link-scope" });
+      return { reason: "no_peer", counter: "link-scope" };
     }
     if (!peers.isLocal(pair.localVip)) {
-      log.warn("A packet's source is not a workload of this host", pair);
-      return this.#drop(flow, { reason: "refused", counter: "foreign-source" });
+      const warning = "A packet's source is not a workload of this host";
+      return { reason: "refused", counter: "foreign-source", warning };
     }
+    const peer = peers.byVip(pair.remoteVip)?.id;
     if (peer === undefined) {
-      log.warn("No peer owns a packet's destination", pair);
-      if (this.#options.tell?.(event)) {
-        this.#options.counters.add("no-peer");
-        return;
-      }
-      return this.#drop(flow, { reason: "no_peer", counter: "no-peer" });
+      const warning = "No peer owns a packet's destination";
+      return { reason: "no_peer", counter: "no-peer", warning };
     }
-    if (peers.denied(peer.id)) {
-      return this.#drop(flow, { reason: "refused", counter: "refused-identity" });
-    }
+    if (peers.denied(peer)) return { reason: "refused", counter: "refused-identity", peer };
     const known = this.#table.get(pairKey(pair));
-    const line = lines.of(peer.id);
+    if (known !== undefined && known.state.kind !== "closed") return { peer };
     const now = clock.now();
-    if (known === undefined || known.state.kind === "closed") {
-      const at = line.backOff.nextAttemptAt(now);
-      if (at !== undefined && line.patientUntil <= now) {
-        return this.#drop(flow, { reason: "back_off", counter: "back-off", holdOffMs: at - now });
-      }
-      const lack = known === undefined
-        ? this.#table.lacks({ pair, peer: peer.id, side: "local" })
-        : undefined;
-      if (lack !== undefined) {
-        log.warn("A workload's tunnel found no room", { peer: peer.id, ...pair, reason: lack });
-        return this.#drop(flow, {
-          reason: "no_resource",
-          counter: lack,
-          holdOffMs: NO_ROOM_HOLD_OFF_MS,
-        });
-      }
+    const line = lines.of(peer);
+    const at = line.backOff.nextAttemptAt(now);
+    if (at !== undefined && line.patientUntil <= now) {
+      return { reason: "back_off", counter: "back-off", holdOffMs: at - now, peer };
     }
-    this.#table.apply(this.#reconciled(this.#table.ensure(pair, peer.id)), { type: "miss", flow });
+    const lack = known === undefined ? this.#table.lacks({ pair, peer, side: "local" }) : undefined;
+    if (lack === undefined) return { peer };
+    const warning = "A workload's tunnel found no room";
+    return { reason: "no_resource", counter: lack, holdOffMs: NO_ROOM_HOLD_OFF_MS, warning, peer };
   }
 
   /** The tunnel is to be there, packet or not. False: not now. */

@@ -207,6 +207,23 @@ export interface ReloadView {
   readonly restartKeys: readonly string[];
 }
 
+/** What a packet meets on its way. */
+export interface ExplainStep {
+  /** A node of the flowchart: "EGR_ACL", "RSS" (the miss handler), "p0" (the uplink), "host". */
+  readonly at: string;
+  readonly verdict: "ok" | "miss" | "wait" | "drop" | "unknown";
+  readonly text: string;
+}
+
+/** What would become of a packet now. */
+export interface ExplainView {
+  readonly verdict: "passes" | "held" | "dropped";
+  /** The reason under which it would count among the drops. */
+  readonly counter?: string;
+  readonly peer?: string;
+  readonly steps: readonly ExplainStep[];
+}
+
 /** Which tunnels, and how many of them. */
 export interface TunnelQuery {
   readonly peer?: string | undefined;
@@ -226,6 +243,8 @@ export interface StatusSource {
   /** The pipes as a Mermaid flowchart with live counters. */
   picture(): string;
   samples(signal: AbortSignal): AsyncIterable<SampleView>;
+  /** Both addresses canonical. */
+  explain(packet: { readonly src: string; readonly dst: string }): ExplainView;
   /** Of the last hour, oldest first. */
   events(query: EventQuery & { readonly limit: number }): readonly AgentEvent[];
   /** The same, and then those to come, until `signal` aborts. */

@@ -6,6 +6,7 @@ import { render, type VNode } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { setToken } from "./api.ts";
 import { Events } from "./events.ts";
+import { Explain } from "./explain.ts";
 import { Feed, useFeed } from "./feed.ts";
 import { html } from "./html.ts";
 import { Now } from "./now.ts";
@@ -16,6 +17,7 @@ const TABS = [
   ["now", "Now", Now],
   ["pipes", "Pipes", Pipes],
   ["tunnels", "Peers and tunnels", Tunnels],
+  ["explain", "Explain", Explain],
   ["events", "Events", Events],
 ] as const;
 

@@ -14,6 +14,22 @@ import { short } from "./rates.ts";
 export function Pipes({ feed }: { readonly feed: Feed }): VNode {
   const { pipes } = useFeed(feed);
   const [chosen, choose] = useState("EGR_ACL");
+  const shown = pipes?.pipes.find(({ name }) => name === chosen);
+  return html`
+    <${Picture} feed=${feed} marks=${new Map([[chosen, "chosen"]])} choose=${choose} />
+    <p class="faint">Beside each edge: packets a second. A dashed edge is a miss. Choose a pipe for its
+      entries, with all that passed since the start.</p>
+    ${shown === undefined ? null : html`<${Entries} pipe=${shown} />`}
+  `;
+}
+
+/** The flowchart with rates. `marks`: classes of nodes, by id. */
+export function Picture({ feed, marks, choose }: {
+  readonly feed: Feed;
+  readonly marks: ReadonlyMap<string, string>;
+  readonly choose?: (pipe: string) => void;
+}): VNode {
+  const { pipes } = useFeed(feed);
   const chart = parse(pipes?.mermaid ?? "");
   // Counts in nodes and labels change each second; where things stand does not.
   const shape = chart.nodes.map(({ id }) => id).join() + chart.edges.length;
@@ -23,13 +39,11 @@ export function Pipes({ feed }: { readonly feed: Feed }): VNode {
     edge.packets === undefined ? 0 : feed.rate(`edge ${i} ${edge.from} ${edge.to}`, edge.packets)
   );
   const busiest = Math.max(1, ...rates);
-  const byName = new Map(pipes.pipes.map((pipe) => [pipe.name, pipe]));
-  const shown = byName.get(chosen);
+  const names = new Set(pipes.pipes.map(({ name }) => name));
+  const size = { maxWidth: layout.width };
   return html`
     <div class="chart" tabindex="0" role="region" aria-label="The pipes">
-      <svg viewBox="0 0 ${layout.width} ${layout.height}" style=${{
-        maxWidth: layout.width,
-      }} role="group"
+      <svg viewBox="0 0 ${layout.width} ${layout.height}" style=${size} role="group"
         aria-label="The packet path">
         <defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7"
           markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0 8 4 0 8z" /></marker></defs>
@@ -43,15 +57,12 @@ export function Pipes({ feed }: { readonly feed: Feed }): VNode {
         })}
         ${[...layout.nodes.values()].map((node) =>
           html`
-            <${Box} key=${node.id} node=${node} chosen=${node.id === chosen}
-              choose=${byName.has(node.id) ? () => choose(node.id) : undefined} />
+            <${Box} key=${node.id} node=${node} mark=${marks.get(node.id) ?? ""}
+              choose=${choose && names.has(node.id) ? () => choose(node.id) : undefined} />
           `
         )}
       </svg>
     </div>
-    <p class="faint">Beside each edge: packets a second. A dashed edge is a miss. Choose a pipe for its
-      entries, with all that passed since the start.</p>
-    ${shown === undefined ? null : html`<${Entries} pipe=${shown} />`}
   `;
 }
 
@@ -97,9 +108,9 @@ function Arrow({ edge, from, to, rate, share }: {
   `;
 }
 
-function Box({ node, chosen, choose }: {
+function Box({ node, mark, choose }: {
   readonly node: Placed;
-  readonly chosen: boolean;
+  readonly mark: string;
   readonly choose: (() => void) | undefined;
 }): VNode {
   const { x, y, width, height, lines, shape, id } = node;
@@ -108,11 +119,15 @@ function Box({ node, chosen, choose }: {
     event.preventDefault();
     choose?.();
   };
-  const can = choose === undefined
-    ? {}
-    : { tabindex: 0, role: "button", "aria-pressed": chosen, onClick: choose, onKeyDown: pressed };
+  const can = choose === undefined ? {} : {
+    tabindex: 0,
+    role: "button",
+    "aria-pressed": mark === "chosen",
+    onClick: choose,
+    onKeyDown: pressed,
+  };
   const drop = id === "drop" ? "lost" : "";
-  return html`<g class="node ${shape} ${drop} ${chosen ? "chosen" : ""}" aria-label=${id} ...${can}>
+  return html`<g class="node ${shape} ${drop} ${mark}" aria-label=${id} ...${can}>
     <rect x=${x} y=${y} width=${width} height=${height} rx=${shape === "box" ? 4 : height / 2} />
     ${
     lines.map((line, i) =>

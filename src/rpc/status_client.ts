@@ -18,6 +18,7 @@ import { ConfigError, type TlsFiles } from "../config/config.ts";
 import { fileReason } from "../config/reasons.ts";
 import type { AgentEvent, EventQuery } from "../model/events.ts";
 import type {
+  ExplainView,
   PipeView,
   ReloadView,
   RotateView,
@@ -31,6 +32,7 @@ import { AdminService, type ListTunnelsResponse, StatusService } from "./gen/psp
 import { prove } from "./proof.ts";
 import {
   eventFromProto,
+  explainFromProto,
   pipeFromProto,
   queryToProto,
   reloadFromProto,
@@ -62,6 +64,7 @@ export interface StatusClient extends AsyncDisposable {
   samples(signal: AbortSignal): AsyncIterable<SampleView>;
   /** `unimplemented` unless the agent has `status.admin`. */
   rotate(options: { readonly plan: boolean }): Promise<RotateView>;
+  explain(packet: { readonly src: string; readonly dst: string }): Promise<ExplainView>;
   /** Of the last hour, page after page, oldest first. */
   events(query: EventQuery): AsyncIterable<AgentEvent>;
   /** The same, and then those to come, until aborted. */
@@ -137,6 +140,7 @@ function statusClientOver(
         if (!signal.aborted) throw explain(error, address);
       }
     },
+    explain: async (packet) => explainFromProto(await ask(status.explain(packet, limits))),
     async *events(query) {
       for (let after = query.after;;) {
         const filter = queryToProto({ ...query, after });

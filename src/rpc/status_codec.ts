@@ -14,6 +14,7 @@ import type { HistogramView } from "../model/histogram.ts";
 import { dropReason } from "../model/plane_counters.ts";
 import { PSP_VERSIONS } from "../model/sa.ts";
 import type {
+  ExplainView,
   PeerView,
   PipeView,
   PortView,
@@ -281,6 +282,30 @@ export function pipeFromProto(message: pb.PipeStatus): PipeView {
     bytes: entry.bytes,
   }));
   return { name, entries, packets, bytes, missPackets, missBytes, staticEntries };
+}
+
+/** To the wire. */
+export function explainToProto(view: ExplainView): pb.ExplainResponse {
+  return create(pb.ExplainResponseSchema, {
+    verdict: view.verdict,
+    counter: view.counter ?? "",
+    peer: view.peer ?? "",
+    steps: view.steps.map((step) => create(pb.ExplainStepSchema, step)),
+  });
+}
+
+/** From the wire. */
+export function explainFromProto(message: pb.ExplainResponse): ExplainView {
+  return {
+    verdict: oneOf(message.verdict, ["dropped", "held", "passes"]),
+    ...text("counter", message.counter),
+    ...text("peer", message.peer),
+    steps: message.steps.map(({ at, verdict, text }) => ({
+      at,
+      verdict: oneOf(verdict, ["unknown", "ok", "miss", "wait", "drop"]),
+      text,
+    })),
+  };
 }
 
 /** To the wire. */

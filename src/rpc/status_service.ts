@@ -4,6 +4,7 @@
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import type { StatusSource, TunnelView } from "../model/status.ts";
+import { canonicalVip } from "../model/vip.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
 import {
   AdminService,
@@ -14,6 +15,7 @@ import {
 } from "./gen/psp/v1/status_pb.ts";
 import {
   eventToProto,
+  explainToProto,
   pipeToProto,
   queryFromProto,
   reloadToProto,
@@ -36,6 +38,13 @@ const MAX_WATCHERS = 16;
  */
 export function tunnelToken(view: Pick<TunnelView, "peer" | "localVip" | "remoteVip">): string {
   return `${view.peer} ${view.localVip} ${view.remoteVip}`;
+}
+
+/** An address as this host spells it. */
+function vip(field: string, address: string): string {
+  const found = canonicalVip(address);
+  if (found !== undefined) return found;
+  throw new ConnectError(`Field "${field}": not an address`, Code.InvalidArgument);
 }
 
 /** The routes; `admin` adds AdminService. */
@@ -92,6 +101,8 @@ export function statusRoutes(
           pipes: source.pipes().map(pipeToProto),
           mermaid: source.picture(),
         }),
+      explain: ({ src, dst }) =>
+        explainToProto(source.explain({ src: vip("src", src), dst: vip("dst", dst) })),
       listEvents: ({ filter, pageSize }) =>
         create(ListEventsResponseSchema, {
           events: source.events({

@@ -93,6 +93,37 @@ story("the page shows what happens on the host, on each of its views", {}, async
   });
 });
 
+story("the page draws what would become of a packet", {}, async (stage) => {
+  const { world, startBoth } = stage;
+  await startBoth();
+  await reading(stage, async ({ browser, url }) => {
+    await browser.load(`${url}#explain`);
+    await shows(browser, /Explain/);
+    const ask = (dst: string) =>
+      browser.evaluate(`{
+        const fill = (name, value) => {
+          const input = document.querySelector("input[name=" + name + "]");
+          input.value = value;
+          input.dispatchEvent(new InputEvent("input", { bubbles: true }));
+        };
+        fill("src", "${world.vip("h1")}");
+        setTimeout(() => {
+          fill("dst", "${dst}");
+          setTimeout(() => document.querySelector("form button").click(), 50);
+        }, 50);
+      }`);
+    await ask("10.77.0.1");
+    await shows(browser, /dropped, and counted as no-peer[^]*No peer owns 10\.77\.0\.1/);
+    await ask(world.vip("h2"));
+    await shows(browser, /waits for a tunnel/);
+    await ping(world, { in: "v1", to: world.vip("h2") });
+    await shows(browser, /The packet passes/);
+    const passed = "[...document.querySelectorAll('.node.passed')].map((n) => n.ariaLabel).join()";
+    assert.equal(await browser.evaluate(passed), "ROOT,EGR_ACL,p0");
+    await browser.screenshot(`${PICTURES}explain.png`);
+  });
+});
+
 story("the page says what is wrong, and what to do about it", {}, async (stage) => {
   const { world, startBoth } = stage;
   const { h2 } = await startBoth();
@@ -114,7 +145,7 @@ story("the page is for keyboards too", {}, async (stage) => {
     await browser.load(`${url}#now`);
     await shows(browser, /All is well/);
     // From link to link, and into each view by Enter.
-    for (const view of ["now", "pipes", "tunnels", "events"]) {
+    for (const view of ["now", "pipes", "tunnels", "explain", "events"]) {
       await browser.press("Tab");
       assert.equal(await browser.evaluate("document.activeElement.hash"), `#${view}`);
       await browser.press("Enter");

@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file psp/v1/status.proto.
  */
 export const file_psp_v1_status: GenFile = /*@__PURE__*/
-  fileDesc("ChNwc3AvdjEvc3RhdHVzLnByb3RvEgZwc3AudjEiOAoQR2V0U3RhdHVzUmVxdWVzdBIWCgltYXhfcGVlcnMYASABKA1IAIgBAUIMCgpfbWF4X3BlZXJzIpQGChFHZXRTdGF0dXNSZXNwb25zZRIKCgJpZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhIKCmJvb3RfZXBvY2gYAyABKAYSLgoKc3RhcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIgoFcGxhbmUYBSABKAsyEy5wc3AudjEuUGxhbmVTdGF0dXMSIQoFcGVlcnMYBiADKAsyEi5wc3AudjEuUGVlclN0YXR1cxIlCgd0dW5uZWxzGAcgASgLMhQucHNwLnYxLlR1bm5lbENvdW50cxI5Cghjb3VudGVycxgIIAMoCzInLnBzcC52MS5HZXRTdGF0dXNSZXNwb25zZS5Db3VudGVyc0VudHJ5EigKCHJvdGF0aW9uGAkgASgLMhYucHNwLnYxLlJvdGF0aW9uU3RhdHVzEh4KA210dRgKIAEoCzIRLnBzcC52MS5NdHVTdGF0dXMSOgoWY2VydGlmaWNhdGVfZXhwaXJlc19hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIZHJhaW5pbmcYDCABKAgSDgoGZmF1bHRzGA0gAygJEhMKC3BlZXJzX3RvdGFsGA4gASgNEisKCmV2ZW50X2xvb3AYDyABKAsyFy5wc3AudjEuRXZlbnRMb29wU3RhdHVzEioKCWRpcmVjdG9yeRgQIAMoCzIXLnBzcC52MS5EaXJlY3RvcnlTb3VyY2USMwoFZHJvcHMYFCADKAsyJC5wc3AudjEuR2V0U3RhdHVzUmVzcG9uc2UuRHJvcHNFbnRyeRIhCgh3YXJuaW5ncxgVIAMoCzIPLnBzcC52MS5XYXJuaW5nEigKCWxhdGVuY2llcxgWIAEoCzIVLnBzcC52MS5MYXRlbmN5U3RhdHVzGi8KDUNvdW50ZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ARosCgpEcm9wc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEiuwEKD0RpcmVjdG9yeVNvdXJjZRIMCgRuYW1lGAEgASgJEg8KB2N1cnJlbnQYAiABKAgSLgoKY3VycmVudF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKbGFzdF9lcnJvchgEIAEoCRIPCgdyZWNvcmRzGAUgASgNEg8KB3NraXBwZWQYBiABKA0SEQoJY29uZmxpY3RzGAcgASgNEhAKCHByb2JsZW1zGAggAygJIkcKB1dhcm5pbmcSDAoEbmFtZRgBIAEoCRIQCghzZXZlcml0eRgCIAEoCRIMCgR0ZXh0GAMgASgJEg4KBmFjdGlvbhgEIAEoCSJdCg1MYXRlbmN5U3RhdHVzEiMKCGV4Y2hhbmdlGAEgASgLMhEucHNwLnYxLkhpc3RvZ3JhbRInCgxmaXJzdF9wYWNrZXQYAiABKAsyES5wc3AudjEuSGlzdG9ncmFtIjkKCUhpc3RvZ3JhbRIfCgdidWNrZXRzGAEgAygLMg4ucHNwLnYxLkJ1Y2tldBILCgNzdW0YAiABKAEiIwoGQnVja2V0EgoKAmxlGAEgASgBEg0KBWNvdW50GAIgASgEImUKD0V2ZW50TG9vcFN0YXR1cxIOCgZwOTlfbXMYASABKAESDgoGbWF4X21zGAIgASgBEiIKB2J1Y2tldHMYAyADKAsyES5wc3AudjEuTGFnQnVja2V0Eg4KBnN1bV9tcxgEIAEoASIpCglMYWdCdWNrZXQSDQoFbGVfbXMYASABKAESDQoFbG9va3MYAiABKAQixgEKC1BsYW5lU3RhdHVzEgwKBGtpbmQYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIOCgZ1cGxpbmsYAyABKAkSDAoEaG9zdBgEIAEoCRIPCgdiYWNrZW5kGAUgASgJEiEKBXBvcnRzGAYgAygLMhIucHNwLnYxLlBvcnRTdGF0dXMSIwoHZ3JhbnRlZBgHIAEoCzISLnBzcC52MS5QbGFuZVNpemVzEiEKBWFza2VkGAggASgLMhIucHNwLnYxLlBsYW5lU2l6ZXMicAoKUGxhbmVTaXplcxITCgttYXhfZW50cmllcxgBIAEoDRIWCg5tYXhfY3J5cHRvX2lkcxgCIAEoDRIWCg5hY3Rpb25zX21lbW9yeRgDIAEoBBINCgVtYnVmcxgEIAEoDRIOCgZxdWV1ZXMYBSABKA0iagoKUG9ydFN0YXR1cxIMCgRuYW1lGAEgASgJEhEKCWludGVyZmFjZRgCIAEoCRINCgVndWFyZBgDIAEoCRIUCgxndWFyZF9yZWFzb24YBCABKAkSFgoOZ3VhcmRfcmVzdG9yZWQYBSABKA0i4gEKClBlZXJTdGF0dXMSCgoCaWQYASABKAkSEwoLc3ZjX2FkZHJlc3MYAiABKAkSDAoEdmlwcxgDIAMoCRIPCgdjaXJjdWl0GAQgASgJEhAKCGZhaWx1cmVzGAUgASgNEhIKCmxhc3RfZXJyb3IYBiABKAkSMwoPbmV4dF9hdHRlbXB0X2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpib290X2Vwb2NoGAggASgGEg8KB3R1bm5lbHMYCSABKA0SFAoMa2V5X2V4Y2hhbmdlGAogASgJImIKDFR1bm5lbENvdW50cxIPCgdvcGVuaW5nGAEgASgNEgoKAnVwGAIgASgNEhAKCHJla2V5aW5nGAMgASgNEg4KBmZhaWxlZBgEIAEoDRITCgt1bmNvbmZpcm1lZBgFIAEoDSJ7Cg5Sb3RhdGlvblN0YXR1cxIRCglyb3RhdGlvbnMYASABKAQSFgoOc2FzX29uX29sZF9rZXkYAiABKA0SKwoHbmV4dF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJc3Bpc19sZWZ0GAQgASgEIksKCU10dVN0YXR1cxIOCgZ1cGxpbmsYASABKA0SEAoIb3ZlcmhlYWQYAiABKA0SHAoUbGFyZ2VzdF9pbm5lcl9wYWNrZXQYAyABKA0iWwoSTGlzdFR1bm5lbHNSZXF1ZXN0EgwKBHBlZXIYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkSEAoIY29udGFpbnMYBCABKAkiTwoTTGlzdFR1bm5lbHNSZXNwb25zZRIfCgd0dW5uZWxzGAEgAygLMg4ucHNwLnYxLlR1bm5lbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkivwEKBlR1bm5lbBIMCgRwZWVyGAEgASgJEhEKCWxvY2FsX3ZpcBgCIAEoCRISCgpyZW1vdGVfdmlwGAMgASgJEg0KBXN0YXRlGAQgASgJEhYKAnR4GAUgASgLMgoucHNwLnYxLlNhEhYKAnJ4GAYgASgLMgoucHNwLnYxLlNhEi0KCW9wZW5lZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKbGFzdF9lcnJvchgIIAEoCSK2AQoCU2ESCwoDc3BpGAEgASgHEiMKB3ZlcnNpb24YAiABKA4yEi5wc3AudjEuUHNwVmVyc2lvbhIuCgpjcmVhdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdwYWNrZXRzGAUgASgEEg0KBWJ5dGVzGAYgASgEIhEKD0dldFBpcGVzUmVxdWVzdCJGChBHZXRQaXBlc1Jlc3BvbnNlEiEKBXBpcGVzGAEgAygLMhIucHNwLnYxLlBpcGVTdGF0dXMSDwoHbWVybWFpZBgCIAEoCSKiAQoKUGlwZVN0YXR1cxIMCgRuYW1lGAEgASgJEg8KB2VudHJpZXMYAiABKA0SDwoHcGFja2V0cxgDIAEoBBINCgVieXRlcxgEIAEoBBIUCgxtaXNzX3BhY2tldHMYBSABKAQSEgoKbWlzc19ieXRlcxgGIAEoBBIrCg5zdGF0aWNfZW50cmllcxgHIAMoCzITLnBzcC52MS5FbnRyeVN0YXR1cyI7CgtFbnRyeVN0YXR1cxIMCgRuYW1lGAEgASgJEg8KB3BhY2tldHMYAiABKAQSDQoFYnl0ZXMYAyABKAQiFQoTV2F0Y2hTYW1wbGVzUmVxdWVzdCKgAQoGU2FtcGxlEigKBHRpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWRpcmVjdGlvbhgCIAEoCRIPCgdzcmNfdmlwGAMgASgJEg8KB2RzdF92aXAYBCABKAkSCwoDc3BpGAUgASgHEg4KBmxlbmd0aBgGIAEoDRIMCgRkYXRhGAcgASgMEgwKBGxvc3QYCCABKAQiZAoLRXZlbnRGaWx0ZXISDQoFYWZ0ZXIYASABKAQSKQoFc2luY2UYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBHBlZXIYAyABKAkSDQoFa2luZHMYBCADKAkiSwoRTGlzdEV2ZW50c1JlcXVlc3QSIwoGZmlsdGVyGAEgASgLMhMucHNwLnYxLkV2ZW50RmlsdGVyEhEKCXBhZ2Vfc2l6ZRgCIAEoDSIzChJMaXN0RXZlbnRzUmVzcG9uc2USHQoGZXZlbnRzGAEgAygLMg0ucHNwLnYxLkV2ZW50IjkKEldhdGNoRXZlbnRzUmVxdWVzdBIjCgZmaWx0ZXIYASABKAsyEy5wc3AudjEuRXZlbnRGaWx0ZXIiugIKBUV2ZW50Eg4KBmN1cnNvchgBIAEoBBIoCgR0aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRraW5kGAMgASgJEgwKBHBlZXIYBCABKAkSEQoJbG9jYWxfdmlwGAUgASgJEhIKCnJlbW90ZV92aXAYBiABKAkSEwoGdHhfc3BpGAcgASgHSACIAQESEwoGcnhfc3BpGAggASgHSAGIAQESDAoEcm9sZRgJIAEoCRIOCgZyZWFzb24YCiABKAkSDwoHbWVzc2FnZRgLIAEoCRIYCgtkdXJhdGlvbl9tcxgMIAEoAUgCiAEBEg0KBWNvdW50GA0gASgNEgwKBHRleHQYDiABKAlCCQoHX3R4X3NwaUIJCgdfcnhfc3BpQg4KDF9kdXJhdGlvbl9tcyIdCg1SZWxvYWRSZXF1ZXN0EgwKBHBsYW4YASABKAgilgEKDlJlbG9hZFJlc3BvbnNlEgwKBGRvbmUYASABKAgSDwoHbWVzc2FnZRgCIAEoCRITCgtwZWVyc19hZGRlZBgDIAEoDRIVCg1wZWVyc19yZW1vdmVkGAQgASgNEhUKDXBlZXJzX2NoYW5nZWQYBSABKA0SDAoEa2V5cxgGIAMoCRIUCgxyZXN0YXJ0X2tleXMYByADKAkiHQoNUm90YXRlUmVxdWVzdBIMCgRwbGFuGAEgASgIInwKDlJvdGF0ZVJlc3BvbnNlEg8KB3N0YXJ0ZWQYASABKAgSDwoHbWVzc2FnZRgCIAEoCRIoCghyb3RhdGlvbhgDIAEoCzIWLnBzcC52MS5Sb3RhdGlvblN0YXR1cxINCgVwZWVycxgEIAMoCRIPCgd0dW5uZWxzGAUgASgNMqwDCg1TdGF0dXNTZXJ2aWNlEkUKCUdldFN0YXR1cxIYLnBzcC52MS5HZXRTdGF0dXNSZXF1ZXN0GhkucHNwLnYxLkdldFN0YXR1c1Jlc3BvbnNlIgOQAgESSwoLTGlzdFR1bm5lbHMSGi5wc3AudjEuTGlzdFR1bm5lbHNSZXF1ZXN0GhsucHNwLnYxLkxpc3RUdW5uZWxzUmVzcG9uc2UiA5ACARJCCghHZXRQaXBlcxIXLnBzcC52MS5HZXRQaXBlc1JlcXVlc3QaGC5wc3AudjEuR2V0UGlwZXNSZXNwb25zZSIDkAIBEkgKCkxpc3RFdmVudHMSGS5wc3AudjEuTGlzdEV2ZW50c1JlcXVlc3QaGi5wc3AudjEuTGlzdEV2ZW50c1Jlc3BvbnNlIgOQAgESOgoLV2F0Y2hFdmVudHMSGi5wc3AudjEuV2F0Y2hFdmVudHNSZXF1ZXN0Gg0ucHNwLnYxLkV2ZW50MAESPQoMV2F0Y2hTYW1wbGVzEhsucHNwLnYxLldhdGNoU2FtcGxlc1JlcXVlc3QaDi5wc3AudjEuU2FtcGxlMAEygAEKDEFkbWluU2VydmljZRI3CgZSb3RhdGUSFS5wc3AudjEuUm90YXRlUmVxdWVzdBoWLnBzcC52MS5Sb3RhdGVSZXNwb25zZRI3CgZSZWxvYWQSFS5wc3AudjEuUmVsb2FkUmVxdWVzdBoWLnBzcC52MS5SZWxvYWRSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp, file_psp_v1_psp]);
+  fileDesc("ChNwc3AvdjEvc3RhdHVzLnByb3RvEgZwc3AudjEiOAoQR2V0U3RhdHVzUmVxdWVzdBIWCgltYXhfcGVlcnMYASABKA1IAIgBAUIMCgpfbWF4X3BlZXJzIpQGChFHZXRTdGF0dXNSZXNwb25zZRIKCgJpZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhIKCmJvb3RfZXBvY2gYAyABKAYSLgoKc3RhcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIgoFcGxhbmUYBSABKAsyEy5wc3AudjEuUGxhbmVTdGF0dXMSIQoFcGVlcnMYBiADKAsyEi5wc3AudjEuUGVlclN0YXR1cxIlCgd0dW5uZWxzGAcgASgLMhQucHNwLnYxLlR1bm5lbENvdW50cxI5Cghjb3VudGVycxgIIAMoCzInLnBzcC52MS5HZXRTdGF0dXNSZXNwb25zZS5Db3VudGVyc0VudHJ5EigKCHJvdGF0aW9uGAkgASgLMhYucHNwLnYxLlJvdGF0aW9uU3RhdHVzEh4KA210dRgKIAEoCzIRLnBzcC52MS5NdHVTdGF0dXMSOgoWY2VydGlmaWNhdGVfZXhwaXJlc19hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIZHJhaW5pbmcYDCABKAgSDgoGZmF1bHRzGA0gAygJEhMKC3BlZXJzX3RvdGFsGA4gASgNEisKCmV2ZW50X2xvb3AYDyABKAsyFy5wc3AudjEuRXZlbnRMb29wU3RhdHVzEioKCWRpcmVjdG9yeRgQIAMoCzIXLnBzcC52MS5EaXJlY3RvcnlTb3VyY2USMwoFZHJvcHMYFCADKAsyJC5wc3AudjEuR2V0U3RhdHVzUmVzcG9uc2UuRHJvcHNFbnRyeRIhCgh3YXJuaW5ncxgVIAMoCzIPLnBzcC52MS5XYXJuaW5nEigKCWxhdGVuY2llcxgWIAEoCzIVLnBzcC52MS5MYXRlbmN5U3RhdHVzGi8KDUNvdW50ZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ARosCgpEcm9wc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEiuwEKD0RpcmVjdG9yeVNvdXJjZRIMCgRuYW1lGAEgASgJEg8KB2N1cnJlbnQYAiABKAgSLgoKY3VycmVudF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKbGFzdF9lcnJvchgEIAEoCRIPCgdyZWNvcmRzGAUgASgNEg8KB3NraXBwZWQYBiABKA0SEQoJY29uZmxpY3RzGAcgASgNEhAKCHByb2JsZW1zGAggAygJIkcKB1dhcm5pbmcSDAoEbmFtZRgBIAEoCRIQCghzZXZlcml0eRgCIAEoCRIMCgR0ZXh0GAMgASgJEg4KBmFjdGlvbhgEIAEoCSJdCg1MYXRlbmN5U3RhdHVzEiMKCGV4Y2hhbmdlGAEgASgLMhEucHNwLnYxLkhpc3RvZ3JhbRInCgxmaXJzdF9wYWNrZXQYAiABKAsyES5wc3AudjEuSGlzdG9ncmFtIjkKCUhpc3RvZ3JhbRIfCgdidWNrZXRzGAEgAygLMg4ucHNwLnYxLkJ1Y2tldBILCgNzdW0YAiABKAEiIwoGQnVja2V0EgoKAmxlGAEgASgBEg0KBWNvdW50GAIgASgEImUKD0V2ZW50TG9vcFN0YXR1cxIOCgZwOTlfbXMYASABKAESDgoGbWF4X21zGAIgASgBEiIKB2J1Y2tldHMYAyADKAsyES5wc3AudjEuTGFnQnVja2V0Eg4KBnN1bV9tcxgEIAEoASIpCglMYWdCdWNrZXQSDQoFbGVfbXMYASABKAESDQoFbG9va3MYAiABKAQixgEKC1BsYW5lU3RhdHVzEgwKBGtpbmQYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIOCgZ1cGxpbmsYAyABKAkSDAoEaG9zdBgEIAEoCRIPCgdiYWNrZW5kGAUgASgJEiEKBXBvcnRzGAYgAygLMhIucHNwLnYxLlBvcnRTdGF0dXMSIwoHZ3JhbnRlZBgHIAEoCzISLnBzcC52MS5QbGFuZVNpemVzEiEKBWFza2VkGAggASgLMhIucHNwLnYxLlBsYW5lU2l6ZXMicAoKUGxhbmVTaXplcxITCgttYXhfZW50cmllcxgBIAEoDRIWCg5tYXhfY3J5cHRvX2lkcxgCIAEoDRIWCg5hY3Rpb25zX21lbW9yeRgDIAEoBBINCgVtYnVmcxgEIAEoDRIOCgZxdWV1ZXMYBSABKA0iagoKUG9ydFN0YXR1cxIMCgRuYW1lGAEgASgJEhEKCWludGVyZmFjZRgCIAEoCRINCgVndWFyZBgDIAEoCRIUCgxndWFyZF9yZWFzb24YBCABKAkSFgoOZ3VhcmRfcmVzdG9yZWQYBSABKA0i4gEKClBlZXJTdGF0dXMSCgoCaWQYASABKAkSEwoLc3ZjX2FkZHJlc3MYAiABKAkSDAoEdmlwcxgDIAMoCRIPCgdjaXJjdWl0GAQgASgJEhAKCGZhaWx1cmVzGAUgASgNEhIKCmxhc3RfZXJyb3IYBiABKAkSMwoPbmV4dF9hdHRlbXB0X2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpib290X2Vwb2NoGAggASgGEg8KB3R1bm5lbHMYCSABKA0SFAoMa2V5X2V4Y2hhbmdlGAogASgJImIKDFR1bm5lbENvdW50cxIPCgdvcGVuaW5nGAEgASgNEgoKAnVwGAIgASgNEhAKCHJla2V5aW5nGAMgASgNEg4KBmZhaWxlZBgEIAEoDRITCgt1bmNvbmZpcm1lZBgFIAEoDSJ7Cg5Sb3RhdGlvblN0YXR1cxIRCglyb3RhdGlvbnMYASABKAQSFgoOc2FzX29uX29sZF9rZXkYAiABKA0SKwoHbmV4dF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJc3Bpc19sZWZ0GAQgASgEIksKCU10dVN0YXR1cxIOCgZ1cGxpbmsYASABKA0SEAoIb3ZlcmhlYWQYAiABKA0SHAoUbGFyZ2VzdF9pbm5lcl9wYWNrZXQYAyABKA0iWwoSTGlzdFR1bm5lbHNSZXF1ZXN0EgwKBHBlZXIYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkSEAoIY29udGFpbnMYBCABKAkiTwoTTGlzdFR1bm5lbHNSZXNwb25zZRIfCgd0dW5uZWxzGAEgAygLMg4ucHNwLnYxLlR1bm5lbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkivwEKBlR1bm5lbBIMCgRwZWVyGAEgASgJEhEKCWxvY2FsX3ZpcBgCIAEoCRISCgpyZW1vdGVfdmlwGAMgASgJEg0KBXN0YXRlGAQgASgJEhYKAnR4GAUgASgLMgoucHNwLnYxLlNhEhYKAnJ4GAYgASgLMgoucHNwLnYxLlNhEi0KCW9wZW5lZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKbGFzdF9lcnJvchgIIAEoCSK2AQoCU2ESCwoDc3BpGAEgASgHEiMKB3ZlcnNpb24YAiABKA4yEi5wc3AudjEuUHNwVmVyc2lvbhIuCgpjcmVhdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdwYWNrZXRzGAUgASgEEg0KBWJ5dGVzGAYgASgEIhEKD0dldFBpcGVzUmVxdWVzdCJGChBHZXRQaXBlc1Jlc3BvbnNlEiEKBXBpcGVzGAEgAygLMhIucHNwLnYxLlBpcGVTdGF0dXMSDwoHbWVybWFpZBgCIAEoCSKiAQoKUGlwZVN0YXR1cxIMCgRuYW1lGAEgASgJEg8KB2VudHJpZXMYAiABKA0SDwoHcGFja2V0cxgDIAEoBBINCgVieXRlcxgEIAEoBBIUCgxtaXNzX3BhY2tldHMYBSABKAQSEgoKbWlzc19ieXRlcxgGIAEoBBIrCg5zdGF0aWNfZW50cmllcxgHIAMoCzITLnBzcC52MS5FbnRyeVN0YXR1cyI7CgtFbnRyeVN0YXR1cxIMCgRuYW1lGAEgASgJEg8KB3BhY2tldHMYAiABKAQSDQoFYnl0ZXMYAyABKAQiFQoTV2F0Y2hTYW1wbGVzUmVxdWVzdCKgAQoGU2FtcGxlEigKBHRpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWRpcmVjdGlvbhgCIAEoCRIPCgdzcmNfdmlwGAMgASgJEg8KB2RzdF92aXAYBCABKAkSCwoDc3BpGAUgASgHEg4KBmxlbmd0aBgGIAEoDRIMCgRkYXRhGAcgASgMEgwKBGxvc3QYCCABKAQiKgoORXhwbGFpblJlcXVlc3QSCwoDc3JjGAEgASgJEgsKA2RzdBgCIAEoCSJlCg9FeHBsYWluUmVzcG9uc2USDwoHdmVyZGljdBgBIAEoCRIPCgdjb3VudGVyGAIgASgJEgwKBHBlZXIYAyABKAkSIgoFc3RlcHMYBCADKAsyEy5wc3AudjEuRXhwbGFpblN0ZXAiOAoLRXhwbGFpblN0ZXASCgoCYXQYASABKAkSDwoHdmVyZGljdBgCIAEoCRIMCgR0ZXh0GAMgASgJImQKC0V2ZW50RmlsdGVyEg0KBWFmdGVyGAEgASgEEikKBXNpbmNlGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRwZWVyGAMgASgJEg0KBWtpbmRzGAQgAygJIksKEUxpc3RFdmVudHNSZXF1ZXN0EiMKBmZpbHRlchgBIAEoCzITLnBzcC52MS5FdmVudEZpbHRlchIRCglwYWdlX3NpemUYAiABKA0iMwoSTGlzdEV2ZW50c1Jlc3BvbnNlEh0KBmV2ZW50cxgBIAMoCzINLnBzcC52MS5FdmVudCI5ChJXYXRjaEV2ZW50c1JlcXVlc3QSIwoGZmlsdGVyGAEgASgLMhMucHNwLnYxLkV2ZW50RmlsdGVyIroCCgVFdmVudBIOCgZjdXJzb3IYASABKAQSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEa2luZBgDIAEoCRIMCgRwZWVyGAQgASgJEhEKCWxvY2FsX3ZpcBgFIAEoCRISCgpyZW1vdGVfdmlwGAYgASgJEhMKBnR4X3NwaRgHIAEoB0gAiAEBEhMKBnJ4X3NwaRgIIAEoB0gBiAEBEgwKBHJvbGUYCSABKAkSDgoGcmVhc29uGAogASgJEg8KB21lc3NhZ2UYCyABKAkSGAoLZHVyYXRpb25fbXMYDCABKAFIAogBARINCgVjb3VudBgNIAEoDRIMCgR0ZXh0GA4gASgJQgkKB190eF9zcGlCCQoHX3J4X3NwaUIOCgxfZHVyYXRpb25fbXMiHQoNUmVsb2FkUmVxdWVzdBIMCgRwbGFuGAEgASgIIpYBCg5SZWxvYWRSZXNwb25zZRIMCgRkb25lGAEgASgIEg8KB21lc3NhZ2UYAiABKAkSEwoLcGVlcnNfYWRkZWQYAyABKA0SFQoNcGVlcnNfcmVtb3ZlZBgEIAEoDRIVCg1wZWVyc19jaGFuZ2VkGAUgASgNEgwKBGtleXMYBiADKAkSFAoMcmVzdGFydF9rZXlzGAcgAygJIh0KDVJvdGF0ZVJlcXVlc3QSDAoEcGxhbhgBIAEoCCJ8Cg5Sb3RhdGVSZXNwb25zZRIPCgdzdGFydGVkGAEgASgIEg8KB21lc3NhZ2UYAiABKAkSKAoIcm90YXRpb24YAyABKAsyFi5wc3AudjEuUm90YXRpb25TdGF0dXMSDQoFcGVlcnMYBCADKAkSDwoHdHVubmVscxgFIAEoDTLtAwoNU3RhdHVzU2VydmljZRJFCglHZXRTdGF0dXMSGC5wc3AudjEuR2V0U3RhdHVzUmVxdWVzdBoZLnBzcC52MS5HZXRTdGF0dXNSZXNwb25zZSIDkAIBEksKC0xpc3RUdW5uZWxzEhoucHNwLnYxLkxpc3RUdW5uZWxzUmVxdWVzdBobLnBzcC52MS5MaXN0VHVubmVsc1Jlc3BvbnNlIgOQAgESQgoIR2V0UGlwZXMSFy5wc3AudjEuR2V0UGlwZXNSZXF1ZXN0GhgucHNwLnYxLkdldFBpcGVzUmVzcG9uc2UiA5ACARI/CgdFeHBsYWluEhYucHNwLnYxLkV4cGxhaW5SZXF1ZXN0GhcucHNwLnYxLkV4cGxhaW5SZXNwb25zZSIDkAIBEkgKCkxpc3RFdmVudHMSGS5wc3AudjEuTGlzdEV2ZW50c1JlcXVlc3QaGi5wc3AudjEuTGlzdEV2ZW50c1Jlc3BvbnNlIgOQAgESOgoLV2F0Y2hFdmVudHMSGi5wc3AudjEuV2F0Y2hFdmVudHNSZXF1ZXN0Gg0ucHNwLnYxLkV2ZW50MAESPQoMV2F0Y2hTYW1wbGVzEhsucHNwLnYxLldhdGNoU2FtcGxlc1JlcXVlc3QaDi5wc3AudjEuU2FtcGxlMAEygAEKDEFkbWluU2VydmljZRI3CgZSb3RhdGUSFS5wc3AudjEuUm90YXRlUmVxdWVzdBoWLnBzcC52MS5Sb3RhdGVSZXNwb25zZRI3CgZSZWxvYWQSFS5wc3AudjEuUmVsb2FkUmVxdWVzdBoWLnBzcC52MS5SZWxvYWRSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp, file_psp_v1_psp]);
 
 /**
  * @generated from message psp.v1.GetStatusRequest
@@ -1054,6 +1054,95 @@ export const SampleSchema: GenMessage<Sample> = /*@__PURE__*/
   messageDesc(file_psp_v1_status, 25);
 
 /**
+ * @generated from message psp.v1.ExplainRequest
+ */
+export type ExplainRequest = Message<"psp.v1.ExplainRequest"> & {
+  /**
+   * @generated from field: string src = 1;
+   */
+  src: string;
+
+  /**
+   * @generated from field: string dst = 2;
+   */
+  dst: string;
+};
+
+/**
+ * Describes the message psp.v1.ExplainRequest.
+ * Use `create(ExplainRequestSchema)` to create a new message.
+ */
+export const ExplainRequestSchema: GenMessage<ExplainRequest> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 26);
+
+/**
+ * @generated from message psp.v1.ExplainResponse
+ */
+export type ExplainResponse = Message<"psp.v1.ExplainResponse"> & {
+  /**
+   * "passes", "held" (until a tunnel is there), "dropped".
+   *
+   * @generated from field: string verdict = 1;
+   */
+  verdict: string;
+
+  /**
+   * The reason under which it would count among the drops.
+   *
+   * @generated from field: string counter = 2;
+   */
+  counter: string;
+
+  /**
+   * @generated from field: string peer = 3;
+   */
+  peer: string;
+
+  /**
+   * @generated from field: repeated psp.v1.ExplainStep steps = 4;
+   */
+  steps: ExplainStep[];
+};
+
+/**
+ * Describes the message psp.v1.ExplainResponse.
+ * Use `create(ExplainResponseSchema)` to create a new message.
+ */
+export const ExplainResponseSchema: GenMessage<ExplainResponse> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 27);
+
+/**
+ * @generated from message psp.v1.ExplainStep
+ */
+export type ExplainStep = Message<"psp.v1.ExplainStep"> & {
+  /**
+   * A pipe, or "RSS" (the miss handler), "p0" (the uplink), "host" (the workload), "ingress" (any port).
+   *
+   * @generated from field: string at = 1;
+   */
+  at: string;
+
+  /**
+   * "ok", "miss", "wait", "drop", "unknown".
+   *
+   * @generated from field: string verdict = 2;
+   */
+  verdict: string;
+
+  /**
+   * @generated from field: string text = 3;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message psp.v1.ExplainStep.
+ * Use `create(ExplainStepSchema)` to create a new message.
+ */
+export const ExplainStepSchema: GenMessage<ExplainStep> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 28);
+
+/**
  * Which events: all conditions hold. A field that is not there restricts nothing.
  *
  * @generated from message psp.v1.EventFilter
@@ -1089,7 +1178,7 @@ export type EventFilter = Message<"psp.v1.EventFilter"> & {
  * Use `create(EventFilterSchema)` to create a new message.
  */
 export const EventFilterSchema: GenMessage<EventFilter> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 26);
+  messageDesc(file_psp_v1_status, 29);
 
 /**
  * @generated from message psp.v1.ListEventsRequest
@@ -1113,7 +1202,7 @@ export type ListEventsRequest = Message<"psp.v1.ListEventsRequest"> & {
  * Use `create(ListEventsRequestSchema)` to create a new message.
  */
 export const ListEventsRequestSchema: GenMessage<ListEventsRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 27);
+  messageDesc(file_psp_v1_status, 30);
 
 /**
  * @generated from message psp.v1.ListEventsResponse
@@ -1130,7 +1219,7 @@ export type ListEventsResponse = Message<"psp.v1.ListEventsResponse"> & {
  * Use `create(ListEventsResponseSchema)` to create a new message.
  */
 export const ListEventsResponseSchema: GenMessage<ListEventsResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 28);
+  messageDesc(file_psp_v1_status, 31);
 
 /**
  * @generated from message psp.v1.WatchEventsRequest
@@ -1147,7 +1236,7 @@ export type WatchEventsRequest = Message<"psp.v1.WatchEventsRequest"> & {
  * Use `create(WatchEventsRequestSchema)` to create a new message.
  */
 export const WatchEventsRequestSchema: GenMessage<WatchEventsRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 29);
+  messageDesc(file_psp_v1_status, 32);
 
 /**
  * @generated from message psp.v1.Event
@@ -1247,7 +1336,7 @@ export type Event = Message<"psp.v1.Event"> & {
  * Use `create(EventSchema)` to create a new message.
  */
 export const EventSchema: GenMessage<Event> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 30);
+  messageDesc(file_psp_v1_status, 33);
 
 /**
  * @generated from message psp.v1.ReloadRequest
@@ -1264,7 +1353,7 @@ export type ReloadRequest = Message<"psp.v1.ReloadRequest"> & {
  * Use `create(ReloadRequestSchema)` to create a new message.
  */
 export const ReloadRequestSchema: GenMessage<ReloadRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 31);
+  messageDesc(file_psp_v1_status, 34);
 
 /**
  * @generated from message psp.v1.ReloadResponse
@@ -1317,7 +1406,7 @@ export type ReloadResponse = Message<"psp.v1.ReloadResponse"> & {
  * Use `create(ReloadResponseSchema)` to create a new message.
  */
 export const ReloadResponseSchema: GenMessage<ReloadResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 32);
+  messageDesc(file_psp_v1_status, 35);
 
 /**
  * @generated from message psp.v1.RotateRequest
@@ -1334,7 +1423,7 @@ export type RotateRequest = Message<"psp.v1.RotateRequest"> & {
  * Use `create(RotateRequestSchema)` to create a new message.
  */
 export const RotateRequestSchema: GenMessage<RotateRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 33);
+  messageDesc(file_psp_v1_status, 36);
 
 /**
  * @generated from message psp.v1.RotateResponse
@@ -1371,7 +1460,7 @@ export type RotateResponse = Message<"psp.v1.RotateResponse"> & {
  * Use `create(RotateResponseSchema)` to create a new message.
  */
 export const RotateResponseSchema: GenMessage<RotateResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 34);
+  messageDesc(file_psp_v1_status, 37);
 
 /**
  * @generated from service psp.v1.StatusService
@@ -1402,6 +1491,16 @@ export const StatusService: GenService<{
     methodKind: "unary";
     input: typeof GetPipesRequestSchema;
     output: typeof GetPipesResponseSchema;
+  },
+  /**
+   * What would become of a packet between two addresses now, step by step, and why. This host's part of the way.
+   *
+   * @generated from rpc psp.v1.StatusService.Explain
+   */
+  explain: {
+    methodKind: "unary";
+    input: typeof ExplainRequestSchema;
+    output: typeof ExplainResponseSchema;
   },
   /**
    * What happened in the last hour, oldest first.
