@@ -4,7 +4,7 @@
 #
 #   make libpsp_dp_doca.so                    where pkg-config finds doca-flow and libdpdk; else one sentence
 #   make -f doca.mk doca-syntax DOCA_INCLUDE=dir     checks the shim against headers in dir
-#   make -f doca.mk doca-standin-syntax              checks it against our own declarations, as 3.0 to 3.3
+#   make -f doca.mk doca-standin-syntax              checks it against our own declarations, as 3.0 to 3.3 and later
 #   make doca-objects                         its objects, compiled against our own declarations (no SDK)
 #
 # DOCA_INCLUDE   a directory with DOCA's headers, for doca-syntax
@@ -39,10 +39,10 @@ doca-syntax:
 
 doca-standin-syntax:
 	@$(have_dpdk)
-	@for v in 300 301 302 303; do for f in $(doca_src); do \
+	@for v in 300 301 302 303 305; do for f in $(doca_src); do \
 		$(call doca_check,-Wconversion -DDOCA_STANDIN=$$v -isystem doca-standin/include) $$f || exit 1; \
 	done; done
-	@echo "$(words $(doca_src)) files: no warning against our declarations of 3.0, 3.1, 3.2 and 3.3"
+	@echo "$(words $(doca_src)) files: no warning against our declarations of 3.0, 3.1, 3.2 and 3.3, and as a later release"
 
 # ---- objects -------------------------------------------------------------------------------------
 

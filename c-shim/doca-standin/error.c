@@ -58,7 +58,9 @@ const char *doca_error_get_descr(doca_error_t error)
 
 const char *doca_version_runtime(void)
 {
-	return DOCA_VERSION_STRING;
+	const char *named = getenv("DOCA_STANDIN_VERSION");
+
+	return named != NULL ? named : DOCA_VERSION_STRING;
 }
 
 /* ---- its own log ----------------------------------------------------------------------------- */

@@ -10,6 +10,8 @@
  *                          its completion never comes
  *   DOCA_STANDIN_REFUSE    a function that refuses: "rte_flow_isolate", "doca_flow_port_update_default_miss",
  *                          "doca_flow_get_target"; with commas
+ * and whenever it is asked:
+ *   DOCA_STANDIN_VERSION   what the library says that it is: "3.5.0"
  */
 #ifndef STANDIN_TEST_H
 #define STANDIN_TEST_H

@@ -25,6 +25,26 @@
 #error "The DOCA plane needs DOCA 3.0 or later"
 #endif
 
+/* The last release whose differences stand here. 3.4.0 and samples of 3.5.0 exist, and were not read. */
+#define COMPAT_NEWEST_MAJOR 3u
+#define COMPAT_NEWEST_MINOR 3u
+
+/* Said once, by the file that asks for it. */
+#if defined(COMPAT_TELLS) && COMPAT_DOCA > COMPAT_NEWEST_MAJOR * 100 + COMPAT_NEWEST_MINOR
+#pragma message(                                                                                   \
+	"This DOCA is newer than 3.3: what has changed since then is not known to the plane")
+#endif
+
+/* "3.5.0109": of what runs, which need not be what it was built with. */
+static inline bool compat_is_newer(const char *version)
+{
+	unsigned int major, minor;
+
+	return sscanf(version, "%u.%u", &major, &minor) == 2 &&
+	       (major > COMPAT_NEWEST_MAJOR ||
+		(major == COMPAT_NEWEST_MAJOR && minor > COMPAT_NEWEST_MINOR));
+}
+
 /* DPDK's word for a representor must be known; later an opened device is enough. */
 static inline bool compat_probes_by_word(void)
 {

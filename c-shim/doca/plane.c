@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* plane.c: what the DOCA plane opens and closes. */
+#define COMPAT_TELLS
 #include <rte_ethdev.h>
 #include <rte_version.h>
 #include <stddef.h>
@@ -19,8 +20,14 @@ _Static_assert(offsetof(struct psp_dp, base) == 0 && offsetof(struct dpu_pipe, b
 
 void plane_version(char *text, size_t cap)
 {
-	(void)snprintf(text, cap, "doca " PSP_AGENT_VERSION "; DOCA %s, built with %s; %s",
-		       doca_version_runtime(), doca_version(), rte_version());
+	const char *runs = doca_version_runtime(), *built = doca_version();
+	char newer[32] = "";
+
+	if (compat_is_newer(runs) || compat_is_newer(built))
+		(void)snprintf(newer, sizeof(newer), ", newer than %u.%u", COMPAT_NEWEST_MAJOR,
+			       COMPAT_NEWEST_MINOR);
+	(void)snprintf(text, cap, "doca " PSP_AGENT_VERSION "; DOCA %s, built with %s%s; %s", runs,
+		       built, newer, rte_version());
 }
 
 int32_t plane_check(const struct psp_dp_config *config, const struct psp_dp_port_desc *ports,

@@ -10,8 +10,6 @@ type Doca = Extract<Config["plane"], { readonly kind: "doca" }>;
 
 /** What a workload's 1500 octets need, over IPv6. */
 const UPLINK_MTU = 1580;
-/** Releases whose differences c-shim/doca/compat.h knows. */
-const KNOWN = /^3\.[0-3]\b/;
 
 /** Releases, device, switch, rights, MTU. `version`: of the shim. */
 export async function askMachine(
@@ -32,10 +30,11 @@ export async function askMachine(
     no:
       "install one release for both; of a release that is not known the differences are not known either",
   }, () => {
-    const [, runs = "", built = ""] = /DOCA (\S+), built with ([^;\s]+)/.exec(version) ?? [];
+    const [, runs = "", built = ""] = /DOCA (\S+), built with ([^;,\s]+)/.exec(version) ?? [];
     if (runs === "") throw new NotAsked(`the shim is "${version}"`);
     const release = (text: string) => text.split(".").slice(0, 2).join(".");
-    if (release(runs) !== release(built) || !KNOWN.test(runs)) throw new No(version);
+    // The shim says so of a release whose differences c-shim/doca/compat.h does not know.
+    if (release(runs) !== release(built) || /, newer than /.test(version)) throw new No(version);
     return version;
   });
   await inquiry.ask({

@@ -46,6 +46,14 @@ export async function setUpPlane(
   await using stack = new AsyncDisposableStack();
   const library = stack.use(loadLibrary(config.plane.library));
   const backend = backendOf(library, config);
+  if (/, newer than /.test(library.version)) {
+    log.warn(
+      "DOCA is newer than the releases that the plane knows: what has changed is not known",
+      {
+        version: library.version,
+      },
+    );
+  }
   if (config.plane.kind === "soft") {
     const { maxEntries } = config.plane;
     const sizes = { maxEntries, maxCryptoIds: cryptoIdsFor(maxEntries) };

@@ -63,3 +63,24 @@ story(
     assert.match(calls, /flow_init mode=hws,switch,expert counters=5096 psp_keys=100 -> ok/);
   },
 );
+
+story(
+  "a DOCA that is newer than what the plane knows is warned of",
+  {},
+  async ({ world, start }) => {
+    for (
+      const [version, newer] of [["3.3.0", false], ["3.4.0109", true], ["4.0.1", true]] as const
+    ) {
+      const env = { DOCA_STANDIN_VERSION: version };
+      const h1 = await start("h1", { env });
+      const said = h1.log.filter(({ message }) => /^DOCA is newer/.test(message));
+      assert.equal(said.length, newer ? 1 : 0, version);
+      const { stdout } = await agentCommand(world, "h1", ["status", "--json"]);
+      assert.match(
+        stdout,
+        new RegExp(`DOCA ${version}, built with stand-in${newer ? ", newer than 3.3" : ""};`),
+      );
+      await h1.end("SIGTERM");
+    }
+  },
+);
