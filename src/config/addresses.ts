@@ -6,6 +6,7 @@
  * what is wrong and what would be right.
  */
 import ipaddr from "ipaddr.js";
+import { ipv4Bits } from "../../ffi/address.ts";
 import { addressOf, inNetwork, isNetworkName, networkOf } from "../model/network.ts";
 import { quote } from "./durations.ts";
 
@@ -42,7 +43,12 @@ export function parseCidr(input: unknown): { cidr: string; hostBits: boolean } {
       `${quote(input)} has no name of a network after "@": write it like "10.1.0.0/24@blue"`,
     );
   }
-  const [host, bits, ...more] = addressOf(input).split("/");
+  const [host = "", bits, ...more] = addressOf(input).split("/");
+  const plain = more.length === 0 ? ipv4Bits(host) : undefined;
+  const quick = plain === undefined ? undefined : cidrOf(plain, bits);
+  if (quick !== undefined) {
+    return { cidr: inNetwork(quick.cidr, networkOf(input)), hostBits: quick.hostBits };
+  }
   const address = address4or6(host);
   if (!address || more.length > 0) throw wrong();
   refuseMapped(address, input);
@@ -60,6 +66,19 @@ export function parseCidr(input: unknown): { cidr: string; hostBits: boolean } {
     cidr: inNetwork(`${text(network)}/${length}`, networkOf(input)),
     hostBits: text(network) !== text(address),
   };
+}
+
+/** Of an IPv4 address that is written as it should be, as nearly all are; undefined: it takes a closer look. */
+function cidrOf(
+  address: number,
+  bits: string | undefined,
+): { cidr: string; hostBits: boolean } | undefined {
+  if (bits !== undefined && !/^(?:0|[1-9]|[12]\d|3[0-2])$/.test(bits)) return undefined;
+  const length = bits === undefined ? 32 : Number(bits);
+  const network = length === 0 ? 0 : (address >>> (32 - length) << (32 - length)) >>> 0;
+  if (network >>> 28 === 0b1110) return undefined;
+  const octets = [24, 16, 8, 0].map((shift) => (network >>> shift) & 0xff);
+  return { cidr: `${octets.join(".")}/${length}`, hostBits: network !== address };
 }
 
 /** Whether a prefix, "10.1.0.5/32", is that of one address. */
@@ -113,6 +132,7 @@ export function parseHostPort(input: unknown): HostPort {
     return { host, port, text: `[${host}]:${port}` };
   }
   const name = parts[2] ?? "";
+  if (ipv4Bits(name) !== undefined) return { host: name, port, text: `${name}:${port}` };
   // An all-numeric name can only be a mistyped address.
   const host = address4or6(name) ? name : /^[\d.]*$/.test(name) ? "" : name.toLowerCase();
   if (!isDnsName(host)) throw wrong();

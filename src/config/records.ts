@@ -6,6 +6,7 @@ import { type OwnSide, peerAddressProblems } from "./address_rules.ts";
 import type { PeerConfig } from "./config.ts";
 import { fromFile } from "./file_form.ts";
 import { pathText } from "./load.ts";
+import { networkOf } from "../model/network.ts";
 import { peerSchema } from "./schema.ts";
 import { parseSource, type Problem } from "./source.ts";
 
@@ -14,6 +15,8 @@ export interface RecordRules extends OwnSide {
   readonly id: string;
   /** Whether the pipes compare virtualization cookies: without it no peer can have one. */
   readonly hasVc: boolean;
+  /** Networks that there are besides the default one. */
+  readonly networks?: readonly { readonly name: string }[];
 }
 
 /** What a text holds. */
@@ -101,6 +104,11 @@ function judge(item: unknown, rules: RecordRules): Verdict {
   const twice = form.vips.findIndex((vip, i) => form.vips.indexOf(vip) !== i);
   if (twice >= 0) {
     problems.push({ path: ["vips", twice], text: `${form.vips[twice]} is there twice` });
+  }
+  for (const [i, vip] of form.vips.entries()) {
+    const network = networkOf(vip);
+    if (network === "" || rules.networks?.some(({ name }) => name === network)) continue;
+    problems.push({ path: ["vips", i], text: `network "${network}" is not known here` });
   }
   if (form.vc !== undefined && !rules.hasVc) {
     problems.push({

@@ -55,6 +55,10 @@ Deno.test("a record that cannot be used is left out with its place; those beside
       '{"id":"h2","svc_address":"x:1","vips":["10.2.0.1","10.2.0.1/32"]}',
       /vips\[1\]: 10.2.0.1\/32 is there twice/,
     ],
+    [
+      '{"id":"h2","svc_address":"x:1","vips":["10.2.0.1@red"]}',
+      /vips\[0\]: network "red" is not known here/,
+    ],
     ['"h2"', /is not an object/],
     ["7", /is not an object/],
     ["", /is empty/],
@@ -67,6 +71,14 @@ Deno.test("a record that cannot be used is left out with its place; those beside
   }
   const mixed = parseRecords(`[${JSON.stringify(H2)}, {"id": "h3"}, 7]`, RULES);
   assert.deepEqual([mixed.peers.map(({ id }) => id), mixed.skipped], [["h2"], 2]);
+});
+
+Deno.test("a vip may be one of a network that is known", () => {
+  const { peers } = parseRecords(
+    JSON.stringify({ ...H2, vips: ["10.2.0.1@blue"] }),
+    { ...RULES, networks: [{ name: "blue" }] },
+  );
+  assert.deepEqual(peers[0]?.vips, ["10.2.0.1/32@blue"]);
 });
 
 Deno.test("comments and numbers of 64 bits are read as in the file", () => {

@@ -69,6 +69,13 @@ export function parsePrefix(text: string): Prefix | undefined {
   if (network === undefined) return undefined;
   const [head = "", tail, ...rest] = cidr.split("/");
   if (rest.length > 0 || (tail !== undefined && !/^(0|[1-9]\d{0,2})$/.test(tail))) return undefined;
+  const v4 = ipv4Bits(head);
+  if (v4 !== undefined) {
+    const length = tail === undefined ? 32 : Number(tail);
+    if (length > 32) return undefined;
+    const bits = length === 0 ? 0 : (v4 >>> (32 - length) << (32 - length)) >>> 0;
+    return { network, family: 4, bits: BigInt(bits), length };
+  }
   const mapped = ipaddr.IPv6.isValid(head) && ipaddr.IPv6.parse(head).isIPv4MappedAddress();
   const address = parseAddress(head);
   if (address === undefined) return undefined;
