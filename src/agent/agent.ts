@@ -55,6 +55,7 @@ import { openDirectoryStore } from "../store/directory_store.ts";
 import { openSaStore, type SaStore } from "../store/sa_store.ts";
 import { SampleHub } from "../plane/sample_hub.ts";
 import type { Sizes } from "../plane/sizes.ts";
+import { type LeaseStore, openLeaseStore } from "../store/lease_store.ts";
 import { openStateDir } from "../store/state_dir.ts";
 import type { ReloadView, StatusSource, StatusView } from "../model/status.ts";
 import { Tasks } from "../model/tasks.ts";
@@ -148,7 +149,8 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
       ...insecure,
     }),
   );
-  const parts = assemble({ config, peers, clock, log, store, setup });
+  const leases = stack.use(openLeaseStore({ path: `${state.path}/leases.db`, log }));
+  const parts = assemble({ config, peers, clock, log, store, leases, setup });
   const { hosts } = parts;
   stack.use(parts.flows);
   const own = new OwnAddresses(clock);
@@ -350,11 +352,12 @@ function assemble(
     clock: Clock;
     log: Log;
     store: SaStore;
+    leases: LeaseStore;
     setup: PlaneSetup;
   },
 ): Parts {
-  const { config, peers, clock, log, store, setup: { plane, installed, library, hosts: opened } } =
-    given;
+  const { config, peers, clock, log, store, leases, setup } = given;
+  const { plane, installed, library, hosts: opened } = setup;
   const hops = new NextHops({
     configured: (peer) => peers.get(peer)?.nextHopMac ?? config.plane.nextHopMac,
     log,
@@ -380,6 +383,8 @@ function assemble(
     ...many ? { perPort: LEARNED_PER_PORT } : {},
     clock,
     log,
+    book: (network) => leases.book(network),
+    listening: () => flows.listening(),
     mtu: mtuOf(config, plane.port("uplink").mtu).largestInnerPacket,
     moved: (vip, place) => {
       followWorkload(vip, place, { flows, log });

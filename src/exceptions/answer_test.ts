@@ -38,7 +38,12 @@ function context(): ExceptionContext {
     answersFor: (address) => ours.has(address),
     isLocal: (address) => /^10\.1\.0\.|^fd01::/.test(address),
     mtu: 1440,
-    leaseFor: (mac) => leases.leaseFor(mac),
+    leases: {
+      offer: (mac, asked) => leases.offer(mac, { asked }),
+      accept: (mac, address) => leases.accept(mac, address),
+      about: (address) => leases.about(address),
+      release: (mac, address, how) => leases.release(mac, address, how),
+    },
   };
 }
 
@@ -195,9 +200,29 @@ Deno.test("DHCP: DISCOVER gets an OFFER and REQUEST an ACK with address, mask, g
 });
 
 Deno.test("DHCP: a request for another address is refused, one for another server ignored", () => {
-  const nak = answerException(dhcp(3, hex("32040a010063")), context()).reply;
-  assert.equal(nak && optionOf(nak, 53), "06");
+  for (const taken of ["0a010001", "0a010000", "0a0100ff", "0a070001"]) {
+    const nak = answerException(dhcp(3, hex(`3204${taken}`)), context()).reply;
+    assert.equal(nak && optionOf(nak, 53), "06", taken);
+  }
   assert.deepEqual(answerException(dhcp(3, hex("36040a0100fe")), context()), {});
+});
+
+Deno.test("DHCP: an address that is given back, or on which somebody else was found, is told of", () => {
+  const world = context();
+  const [discover, request] = [dhcp(1), dhcp(3, hex("32040a010002"))];
+  answerException(discover, world);
+  answerException(request, world);
+  const release = dhcp(7);
+  release.set(hex("0a010002"), 42 + 12);
+  assert.deepEqual(answerException(withSum(release), world), {
+    left: { vip: "10.1.0.2", mac: V1_MAC },
+  });
+  assert.deepEqual(answerException(withSum(release), world), {}, "it has none any more");
+  answerException(discover, world);
+  answerException(request, world);
+  assert.deepEqual(answerException(dhcp(4, hex("32040a010002")), world), {});
+  const offer = answerException(discover, world).reply;
+  assert.equal(offer?.subarray(58, 62).toHex(), "0a010003", "another one");
 });
 
 Deno.test("stateless DHCPv6 tells the DNS servers under the client's transaction id", () => {
@@ -218,10 +243,10 @@ Deno.test("leases: a MAC keeps its address, reserved vips go to their MAC, an em
     { vip: "10.0.0.4/30", gateway: "10.0.0.5", dns: [] },
     { vip: "10.0.1.9/32", mac: "02:00:00:00:00:09", dns: [] },
   ]);
-  assert.equal(leases.leaseFor("02:00:00:00:00:09")?.address, "10.0.1.9");
-  assert.equal(leases.leaseFor("02:00:00:00:00:01")?.address, "10.0.0.6");
-  assert.equal(leases.leaseFor("02:00:00:00:00:02"), undefined);
-  assert.equal(leases.leaseFor("02:00:00:00:00:01")?.address, "10.0.0.6");
+  assert.equal(leases.offer("02:00:00:00:00:09")?.address, "10.0.1.9");
+  assert.equal(leases.offer("02:00:00:00:00:01")?.address, "10.0.0.6");
+  assert.equal(leases.offer("02:00:00:00:00:02"), undefined);
+  assert.equal(leases.offer("02:00:00:00:00:01")?.address, "10.0.0.6");
   assert.equal(gatewayOf({ vip: "10.0.1.9/32", dns: [] }), "169.254.1.1");
 });
 
@@ -285,6 +310,12 @@ Deno.test("leases: an address that a workload uses already is its own, and nobod
   const leases = new Leases([{ vip: "10.0.0.4/30", gateway: "10.0.0.5", dns: [] }]);
   leases.use("10.0.0.6", "02:00:00:00:00:01");
   leases.use("10.9.9.9", "02:00:00:00:00:02");
-  assert.equal(leases.leaseFor("02:00:00:00:00:02"), undefined);
-  assert.equal(leases.leaseFor("02:00:00:00:00:01")?.address, "10.0.0.6");
+  assert.equal(leases.offer("02:00:00:00:00:02"), undefined);
+  assert.equal(leases.offer("02:00:00:00:00:01")?.address, "10.0.0.6");
 });
+
+/** The UDP checksum of an IPv4 frame left out, which is allowed, for what was changed in it. */
+function withSum(frame: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  frame.set([0, 0], 14 + 20 + 6);
+  return frame;
+}

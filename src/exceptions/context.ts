@@ -22,8 +22,20 @@ export interface ExceptionContext {
   isLocal(address: string): boolean;
   /** Octets of IP that fit a tunnel: the MTU that workloads are told. */
   readonly mtu: number;
-  /** The address that a workload with this MAC is given, undefined: none. */
-  leaseFor(mac: string): Lease | undefined;
+  /** Addresses for those who ask for one. */
+  readonly leases: LeaseDesk;
+}
+
+/** Who gives addresses to workloads, of the network and for the port of who asks; see `Leases`. */
+export interface LeaseDesk {
+  /** Kept for it for seconds; undefined: none is free. */
+  offer(mac: string, asked: string | undefined): Lease | undefined;
+  /** Its own from now on; undefined: it may not have it. */
+  accept(mac: string, address: string): Lease | undefined;
+  /** What a workload with an address of its own is told. */
+  about(address: string): Lease | undefined;
+  /** The workload does not have it any more. True: it had. */
+  release(mac: string, address: string, options?: { readonly declined?: boolean }): boolean;
 }
 
 /** What DHCP tells a workload. */
@@ -38,4 +50,6 @@ export interface Lease {
 export interface Answer {
   readonly reply?: Bytes;
   readonly learned?: { readonly vip: string; readonly mac: string };
+  /** An address at which nobody is any more. */
+  readonly left?: { readonly vip: string; readonly mac: string };
 }

@@ -2,6 +2,7 @@
 
 /** DHCPv4 (RFC 2131, options of RFC 2132 and 3442): leases for the vips that this host is given. */
 import type { Answer, ExceptionContext, Lease } from "./context.ts";
+import { LEASE_S } from "./leases.ts";
 import {
   BROADCAST_MAC,
   buildUdp,
@@ -22,12 +23,13 @@ const BOOTREPLY = 2;
 const FIXED_LEN = 236;
 const MAGIC = 0x63825363;
 const FLAG_BROADCAST = 0x8000;
-const LEASE_S = 86_400;
 const DISCOVER = 1;
 const OFFER = 2;
 const REQUEST = 3;
+const DECLINE = 4;
 const ACK = 5;
 const NAK = 6;
+const RELEASE = 7;
 const INFORM = 8;
 const OPT_MASK = 1;
 const OPT_ROUTER = 3;
@@ -41,7 +43,10 @@ const OPT_ROUTES = 121;
 const OPT_PAD = 0;
 const OPT_END = 255;
 
-/** Answers DISCOVER with OFFER, REQUEST with ACK or NAK, INFORM with ACK. */
+/**
+ * Answers DISCOVER with OFFER, REQUEST with ACK or NAK, INFORM with ACK; takes addresses back on RELEASE and DECLINE, and
+ * where a client takes another server's offer.
+ */
 export function answerDhcp4(packet: IpPacket, context: ExceptionContext): Answer {
   const message = packet.l4.subarray(8);
   if (message.length < FIXED_LEN + 4 || !l4ChecksumOk(packet)) return {};
@@ -50,29 +55,51 @@ export function answerDhcp4(packet: IpPacket, context: ExceptionContext): Answer
   if (!isEthernet || v.getUint32(FIXED_LEN) !== MAGIC) return {};
   const options = readOptions(message.subarray(FIXED_LEN + 4));
   const type = options?.get(OPT_MESSAGE_TYPE)?.[0];
+  if (options === undefined || type === undefined) return {};
   const mac = macText(message.subarray(28));
-  const lease = context.leaseFor(mac);
-  if (options === undefined || type === undefined || lease === undefined) return {};
-  const server = options.get(OPT_SERVER);
-  if (server?.length === 4 && ipText(server) !== lease.gateway) return {}; // for another server
-  const kind = replyType(type, message, options, lease);
-  if (kind === undefined) return {};
-  const reply = dhcpReply(message, kind, lease, context);
-  const isAck = kind === ACK;
-  return isAck ? { reply, learned: { vip: lease.address, mac } } : { reply };
+  const client = ipText(message.subarray(12, 16));
+  const asked = addressOption(options, OPT_REQUESTED);
+  const server = addressOption(options, OPT_SERVER);
+  const { leases } = context;
+  const reply = (kind: number, lease: Lease) => ({
+    reply: dhcpReply(message, kind, lease, context),
+  });
+  switch (type) {
+    case DISCOVER: {
+      const lease = leases.offer(mac, asked);
+      return lease === undefined ? {} : reply(OFFER, lease);
+    }
+    case REQUEST: {
+      const wanted = asked ?? client;
+      const about = leases.about(wanted) ?? leases.offer(mac, undefined);
+      if (about === undefined) return {};
+      if (server !== undefined && server !== about.gateway) {
+        // It takes another server's offer: what was offered here is free again.
+        leases.release(mac, wanted);
+        return {};
+      }
+      const lease = leases.accept(mac, wanted);
+      if (lease === undefined) return reply(NAK, about);
+      return { ...reply(ACK, lease), learned: { vip: lease.address, mac } };
+    }
+    case INFORM: {
+      const lease = leases.about(client);
+      return lease === undefined ? {} : reply(ACK, lease);
+    }
+    case RELEASE:
+      return leases.release(mac, client) ? { left: { vip: client, mac } } : {};
+    case DECLINE:
+      // RFC 2131, 4.3.3: somebody else is there, and the client says so before it has used it.
+      if (asked !== undefined) leases.release(mac, asked, { declined: true });
+      return {};
+    default:
+      return {};
+  }
 }
 
-function replyType(
-  type: number,
-  message: Bytes,
-  options: ReadonlyMap<number, Bytes>,
-  lease: Lease,
-): number | undefined {
-  if (type === DISCOVER) return OFFER;
-  if (type === INFORM) return ACK;
-  if (type !== REQUEST) return undefined;
-  const asked = options.get(OPT_REQUESTED) ?? message.subarray(12, 16);
-  return asked.length === 4 && ipText(asked) === lease.address ? ACK : NAK;
+function addressOption(options: ReadonlyMap<number, Bytes>, code: number): string | undefined {
+  const value = options.get(code);
+  return value?.length === 4 ? ipText(value) : undefined;
 }
 
 function dhcpReply(request: Bytes, type: number, lease: Lease, context: ExceptionContext): Bytes {

@@ -67,6 +67,10 @@ export interface FlowTableOptions {
   readonly retireMs?: number;
 }
 
+/** Receive SAs that are asked at a time whether anything came, and transmit SAs of one vip whether it said anything. */
+const LISTENING_LOOKS = 2048;
+const LISTENING_PAIRS = 16;
+
 interface Tx {
   sa: TxSa;
   cryptoId: number;
@@ -76,6 +80,8 @@ interface Tx {
   port: number | undefined;
   ethDst: string;
   expired: boolean;
+  /** When its workload was asked about. */
+  packets: bigint;
 }
 
 interface Rx {
@@ -84,6 +90,8 @@ interface Rx {
   place: Place | undefined;
   /** IVs; 0: none. */
   window: number;
+  /** When it was asked about last. */
+  packets: bigint;
 }
 
 /** One for each installed topology. Closing it frees what is still retiring; the entries stay the pipes'. */
@@ -112,6 +120,7 @@ export class FlowTable implements Flows, AsyncDisposable {
   readonly #byPip = new Map<string, Set<string>>();
   /** The pair that sends with an SPI. */
   readonly #txBySpi = new Map<number, string>();
+  #looked: Iterator<Rx> | undefined;
   #ethSrc: string;
 
   constructor(options: FlowTableOptions) {
@@ -138,8 +147,8 @@ export class FlowTable implements Flows, AsyncDisposable {
     }
     const place = this.#o.placeOf(sa.localVip);
     const window = sa.ivCounts && this.#windows ? this.#o.replayWindow?.() ?? 0 : 0;
-    const entry = this.#add("INGR_ACL", () => this.#rxEntry({ sa, place, window }));
-    this.#rx.set(sa.spi, { sa, entry, place, window });
+    const entry = this.#add("INGR_ACL", () => this.#rxEntry({ sa, place, window, packets: 0n }));
+    this.#rx.set(sa.spi, { sa, entry, place, window, packets: 0n });
     index(this.#rxByVip, sa.localVip, sa.spi);
   }
 
@@ -170,7 +179,7 @@ export class FlowTable implements Flows, AsyncDisposable {
       this.#keys.set(cryptoId, key);
       this.#ensureEncrypt(cryptoId);
       const port = old === undefined ? this.#portFor(sa.localVip) : old.port;
-      const tx: Tx = { sa, cryptoId, entry: old?.entry, port, ethDst, expired: false };
+      const tx: Tx = { sa, cryptoId, entry: old?.entry, port, ethDst, expired: false, packets: 0n };
       if (tx.entry !== undefined) {
         this.#o.plane.updateEntry(tx.entry, built("EGR_ACL", () => this.#txEntry(tx)));
       } else if (port !== undefined || !this.#ports) {
@@ -291,6 +300,41 @@ export class FlowTable implements Flows, AsyncDisposable {
       }
     }
     if (failures.length > 0) throw failures[0];
+  }
+
+  /**
+   * Local vips that got packets since they were looked at last and sent none: so many receive SAs in each call, all of
+   * them in turn.
+   */
+  *listening(looks = LISTENING_LOOKS): Generator<string> {
+    const got = new Set<string>();
+    for (let n = Math.min(looks, this.#rx.size); n > 0; n--) {
+      const next = (this.#looked ??= this.#rx.values()).next();
+      if (next.done) {
+        this.#looked = undefined;
+        continue;
+      }
+      const rx = next.value;
+      if (rx.place === undefined || this.#rx.get(rx.sa.spi) !== rx) continue;
+      const { packets } = this.#o.plane.queryEntry(rx.entry);
+      if (packets > rx.packets) got.add(rx.sa.localVip);
+      rx.packets = packets;
+    }
+    for (const vip of got) if (!this.#hasSent(vip)) yield vip;
+  }
+
+  /** Whether a vip has sent anything to peers since the last question. */
+  #hasSent(vip: string): boolean {
+    let any = false;
+    let looks = 0;
+    for (const pair of this.#txByVip.get(vip) ?? []) {
+      const tx = this.#tx.get(pair);
+      if (tx?.entry === undefined || ++looks > LISTENING_PAIRS) continue;
+      const { packets } = this.#o.plane.queryEntry(tx.entry);
+      if (packets !== tx.packets) any = true;
+      tx.packets = packets;
+    }
+    return any;
   }
 
   /** The vip that a frame is for which the plane handed over because nobody knew its workload; undefined: it is too late. */

@@ -348,3 +348,21 @@ Deno.test("receive SAs have a window where the sender's IVs count and the plane 
   without.flows.addRx(rxSa({ ivCounts: true }));
   assert.equal(windowOf(without.plane), 0);
 });
+
+Deno.test("who gets packets and sends none is told apart from who talks", () => {
+  const place = { mac: "02:00:00:00:00:0a", port: 2 };
+  const { plane, flows } = setUp({ placeOf: () => place });
+  flows.addRx(rxSa());
+  flows.setTx(txSa(), key(1));
+  assert.deepEqual([...flows.listening()], []);
+  const { spi, remoteVip, localVip } = rxSa();
+  const receive = () => assert.ok(plane.receive({ spi, srcVip: remoteVip, dstVip: localVip }));
+  receive();
+  // One look more finds the end of the round.
+  const listening = () => [...flows.listening(), ...flows.listening()];
+  assert.deepEqual(listening(), [localVip]);
+  assert.deepEqual(listening(), [], "nothing since");
+  receive();
+  assert.equal(plane.miss(localVip, remoteVip), 0);
+  assert.deepEqual(listening(), [], "it answers");
+});

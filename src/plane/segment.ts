@@ -8,6 +8,7 @@ import type { Config, LocalVip } from "../config/config.ts";
 import type { ExceptionContext } from "../exceptions/context.ts";
 import { DEFAULT_GATEWAY, gatewayOf, Leases } from "../exceptions/leases.ts";
 import { linkLocal } from "../exceptions/nd.ts";
+import type { LeaseBook } from "../model/lease.ts";
 import { addressOf, inNetwork, networkOf } from "../model/network.ts";
 import { isLinkScope } from "../model/vip.ts";
 
@@ -19,6 +20,9 @@ export interface SegmentOptions {
   /** Octets of IP that fit a tunnel. */
   readonly mtu: number;
   readonly networks?: Config["networks"];
+  readonly wallMs: () => number;
+  /** Where a network's leases outlive the process. */
+  readonly book?: ((network: string) => LeaseBook) | undefined;
 }
 
 /** One network, as its guests see it. */
@@ -37,7 +41,8 @@ export function segmentsOf(
   return new Map([...names].map((network) => {
     const own = vips.filter(({ vip }) => networkOf(vip) === network)
       .map((vip) => ({ ...vip, vip: addressOf(vip.vip) }));
-    const leases = before.get(network)?.leases.renewed(own) ?? new Leases(own);
+    const leases = before.get(network)?.leases.renewed(own) ??
+      new Leases(own, { wallMs: options.wallMs, book: options.book?.(network) });
     return [network, segment({ network, vips: own, leases }, options)] as const;
   }));
 }
@@ -64,7 +69,12 @@ function segment(
       (!isLinkScope(address) && peers.byVip(vipOf(address)) !== undefined),
     isLocal: (address) => peers.isLocal(vipOf(address)),
     mtu: Math.min(mtu, settings?.mtu ?? mtu),
-    leaseFor: (mac) => leases.leaseFor(mac),
+    leases: {
+      offer: (mac, asked) => leases.offer(mac, { asked }),
+      accept: (mac, address) => leases.accept(mac, address),
+      about: (address) => leases.about(address),
+      release: (mac, address, how) => leases.release(mac, address, how),
+    },
   };
   return { context, leases };
 }

@@ -120,6 +120,17 @@ export class WorkloadTable {
     return named !== undefined && this.#allows(vip, named);
   }
 
+  /** Single addresses that the configuration gives to a port, and to no other. */
+  ownOf(port: number): readonly string[] {
+    const name = this.#options.ports.get(port)?.interface;
+    const rule = this.#options.rules.find((rule) => rule.name === name);
+    return rule?.vips.flatMap((vip) =>
+      /\/(32|128)$/.test(addressOf(vip))
+        ? [inNetwork(addressOf(vip).replace(/\/\d+$/, ""), networkOf(vip))]
+        : []
+    ) ?? [];
+  }
+
   /**
    * A workload says, or shows by what it sends, that it has an address of this host. False: the address belongs to
    * another port, and the claim is counted.

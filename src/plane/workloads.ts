@@ -5,7 +5,7 @@ import { DataPlaneError, type Plane, type PlaneEvent } from "../../ffi/plane.ts"
 import type { Config, LocalVip } from "../config/config.ts";
 import { answerException } from "../exceptions/answer.ts";
 import { arpProbe } from "../exceptions/arp.ts";
-import type { ExceptionContext } from "../exceptions/context.ts";
+import type { ExceptionContext, LeaseDesk } from "../exceptions/context.ts";
 import {
   type Bytes,
   ETH_HEADER_LEN,
@@ -18,6 +18,7 @@ import {
 import { neighbourProbe, unsolicitedAdvertisement } from "../exceptions/nd.ts";
 import { addressesOf, icmpError, type IcmpReason, ttlOf } from "../exceptions/icmp_error.ts";
 import type { Log } from "../model/log.ts";
+import type { LeaseBook } from "../model/lease.ts";
 import { addressOf, inNetwork, networkOf } from "../model/network.ts";
 import { type Denies, policyOf } from "../model/policy.ts";
 import { isLinkScope } from "../model/vip.ts";
@@ -42,6 +43,11 @@ const WAITING_PER_VIP = 8;
 const WAITING_MAX = 256;
 const WAITING_MS = 2_000;
 
+/** Who gets packets and was not heard for so long is asked: for a time at its port, then everywhere, then no more. */
+const LISTENER_MS = 1_000;
+const LISTENER_OWN_MS = 2_000;
+const LISTENER_ASKED_MS = 5_000;
+
 /** ICMP errors to one port. */
 const ERRORS_PER_S = 50;
 
@@ -56,6 +62,10 @@ export interface WorkloadsOptions {
   readonly ports: { all(): readonly NamedPort[]; get(handle: number): NamedPort | undefined };
   readonly clock: Clock;
   readonly log: Log;
+  /** Where a network's leases outlive the process. Default: nowhere. */
+  readonly book?: (network: string) => LeaseBook;
+  /** Vips that got packets since the last question and sent none, some of them at a time. Default: none. */
+  readonly listening?: () => Iterable<string>;
   /** Octets of IP that fit a tunnel. */
   readonly mtu: number;
   /** Most addresses that are learned of one port. Default: 65,536. */
@@ -79,6 +89,8 @@ export class Workloads {
   readonly #waiting = new Map<string, Waiting>();
   #advertisedAt = -Infinity;
   readonly #denies: Denies;
+  /** Vips that got packets and said nothing: since when. */
+  readonly #listeners = new Map<string, number>();
   /** By port, ICMP errors in a second. */
   readonly #told = new Map<number, { readonly since: number; n: number }>();
 
@@ -95,6 +107,7 @@ export class Workloads {
       moved: (vip, place) => {
         options.moved(vip, place);
         if (place !== undefined) this.#deliver(vip, place);
+        else this.#segment(networkOf(vip)).leases.unuse(addressOf(vip));
       },
     });
     this.#denies = policyOf(options.config.networks);
@@ -112,8 +125,8 @@ export class Workloads {
   }
 
   #segmentOptions(): SegmentOptions {
-    const { config: { gatewayMac, networks }, peers, mtu } = this.#options;
-    return { gatewayMac, networks, peers, mtu };
+    const { config: { gatewayMac, networks }, peers, mtu, clock, book } = this.#options;
+    return { gatewayMac, networks, peers, mtu, wallMs: () => clock.wallMs(), book };
   }
 
   #networkOf(port: number): string {
@@ -157,8 +170,10 @@ export class Workloads {
       answersFor: (address, isClaim) =>
         own.answersFor(address, isClaim) ||
         (!isClaim && this.#isBehindAnother(inNetwork(address, network), port)),
+      leases: this.#desk(network, port),
     };
-    const { learned, reply } = answerException(frame, context);
+    const { learned, left, reply } = answerException(frame, context);
+    if (left !== undefined) this.#leave(inNetwork(left.vip, network), { mac: left.mac, port });
     // Who speaks for an address that is another port's gets no answer.
     if (learned !== undefined) {
       const vip = inNetwork(learned.vip, network);
@@ -166,6 +181,26 @@ export class Workloads {
     }
     if (reply !== undefined) this.#send(port, reply);
     else if (learned === undefined) this.#explain(frame, port);
+  }
+
+  /** Addresses that a port may have, its own first. */
+  #desk(network: string, port: number): LeaseDesk {
+    const { leases, context } = this.#segment(network);
+    const fits = (address: string) => this.#table.mayUse(inNetwork(address, network), port);
+    return {
+      ...context.leases,
+      offer: (mac, asked) => {
+        const [own] = this.#table.ownOf(port).map(addressOf).filter((vip) => !vip.includes(":"));
+        return leases.offer(mac, { asked: leases.of(mac)?.address ?? own ?? asked, fits });
+      },
+      accept: (mac, address) => fits(address) ? leases.accept(mac, address) : undefined,
+    };
+  }
+
+  /** A workload has given its address back. */
+  #leave(vip: string, { mac, port }: Place): void {
+    const place = this.#table.find(vip);
+    if (place?.mac === mac && place.port === port) this.#table.forget(vip);
   }
 
   /** A packet from a peer for a vip whose workload was not found when its tunnel was made. */
@@ -209,6 +244,7 @@ export class Workloads {
     const { clock, ports } = this.#options;
     this.#giveUp(clock.now() - WAITING_MS);
     this.#ask(clock.now());
+    this.#checkListeners(clock.now());
     if (clock.now() - this.#advertisedAt < ADVERTISE_INTERVAL_MS) return;
     const due = ports.all().flatMap(({ handle }) => {
       const { context } = this.#segment(this.#networkOf(handle));
@@ -273,6 +309,27 @@ export class Workloads {
       const heardAt = this.#table.heardAt(vip) ?? now;
       if (now - heardAt > STALE_MS + ASKED_MS) this.#table.forget(vip);
       else this.#probe(vip, [place.port]);
+    }
+  }
+
+  /**
+   * Who gets packets and says nothing may have got another MAC, or have gone elsewhere, without a word: it is asked, at its
+   * port first and where it does not answer at all that it can be (RFC 4861's unreachability detection, for ARP too).
+   */
+  #checkListeners(now: number): void {
+    for (const vip of this.#options.listening?.() ?? []) {
+      if (!this.#listeners.has(vip)) this.#listeners.set(vip, now);
+    }
+    for (const [vip, since] of this.#listeners) {
+      const heardAt = this.#table.heardAt(vip);
+      const place = this.#table.find(vip);
+      // Heard, or never: what the configuration says, nobody has to confirm.
+      if (heardAt === undefined || place === undefined || heardAt >= since) {
+        this.#listeners.delete(vip);
+      } else if (now - since >= LISTENER_ASKED_MS) this.#listeners.delete(vip);
+      else if (now - heardAt < LISTENER_MS) continue;
+      else if (now - since < LISTENER_OWN_MS) this.#probe(vip, [place.port]);
+      else this.#look(vip);
     }
   }
 

@@ -7,7 +7,7 @@ import type { Config } from "../config/config.ts";
 import { arpProbe } from "../exceptions/arp.ts";
 import { buildUdp, type Bytes, l4ChecksumOk, parseIp } from "../exceptions/frame.ts";
 import { Peers } from "../core/directory.ts";
-import { Workloads } from "./workloads.ts";
+import { Workloads, type WorkloadsOptions } from "./workloads.ts";
 
 const GATEWAY_MAC = "02:50:53:50:00:01";
 const PORT = 2;
@@ -16,12 +16,18 @@ const MAC = "02:00:00:00:00:11";
 interface World {
   readonly workloads: Workloads;
   readonly sent: Bytes[];
+  /** Handles of the ports that they went to. */
+  readonly to: number[];
   readonly moved: [string, string | undefined][];
   readonly clock: VirtualClock;
   refuses: boolean;
 }
 
-function world(vips: Config["vips"], peerVips = ["10.2.0.0/24"]): World {
+function world(
+  vips: Config["vips"],
+  peerVips = ["10.2.0.0/24"],
+  options: Partial<WorkloadsOptions> = {},
+): World {
   const config: Pick<Config, "domain" | "gatewayMac" | "vips" | "peers" | "security"> = {
     domain: "psp-agent.local",
     gatewayMac: GATEWAY_MAC,
@@ -32,6 +38,7 @@ function world(vips: Config["vips"], peerVips = ["10.2.0.0/24"]): World {
   const none = () => {};
   const clock = new VirtualClock();
   const made = {
+    to: [] as number[],
     sent: [] as Bytes[],
     moved: [] as [string, string | undefined][],
     clock,
@@ -47,11 +54,12 @@ function world(vips: Config["vips"], peerVips = ["10.2.0.0/24"]): World {
     moved: (vip, place) => made.moved.push([vip, place?.mac]),
     plane: {
       inject: (port, frame) => {
-        assert.equal(port, PORT);
+        made.to.push(Number(port));
         if (made.refuses) throw new DataPlaneError("Cannot inject: its queue is full", "EIO");
         made.sent.push(frame);
       },
     },
+    ...options,
   });
   return Object.assign(made, { workloads });
 }
@@ -167,4 +175,31 @@ Deno.test("a workload that was silent for long is asked, and forgotten when it d
   }
   assert.deepEqual(w.moved.at(-1), ["10.1.0.7", undefined]);
   assert.equal(w.workloads.placeOf("10.1.0.8")?.mac, MAC);
+});
+
+Deno.test("a guest that only listens is asked, at its port first, then wherever it can be", async () => {
+  const listening = new Set<string>();
+  const w = world(V4, undefined, { listening: () => listening, ports: fixedPorts(PORT, 3, 4) });
+  w.workloads.learn("10.1.0.7", { mac: MAC, port: PORT });
+  const tick = async () => {
+    await w.clock.advance(1000);
+    w.workloads.tick();
+    listening.clear();
+  };
+  await tick();
+  listening.add("10.1.0.7");
+  await tick();
+  assert.deepEqual(w.to, [PORT], "one packet is enough");
+  await tick();
+  await tick();
+  assert.deepEqual(w.to, [PORT, PORT, PORT, 3, 4]);
+  w.workloads.learn("10.1.0.7", { mac: "02:00:00:00:00:12", port: 3 });
+  assert.equal(w.workloads.placeOf("10.1.0.7")?.mac, "02:00:00:00:00:12");
+  await tick();
+  assert.equal(w.to.length, 5, "it has been heard");
+  for (let i = 0; i < 10; i++) {
+    if (i === 1) listening.add("10.1.0.7");
+    await tick();
+  }
+  assert.equal(w.to.length, 5 + 2 + 3 * 3, "who does not answer is not asked for ever");
 });

@@ -223,3 +223,23 @@ story(
 async function counter(agent: AgentProcess, name: string): Promise<number> {
   return (await agent.status()).counters[name] ?? 0;
 }
+
+story(
+  "a guest that only listens and has another MAC now is found",
+  {},
+  async ({ world, startBoth }) => {
+    const { h2 } = await startBoth(withoutMacs);
+    const [from, w] = [world.workload("h1").name, world.workload("h2")];
+    const to = world.vip("h2");
+    assert.equal((await ping(world, { in: from, to }, { count: 3, interval: 0.2 })).received, 3);
+    // It says nothing of it, and knows its gateway still.
+    const setMac = ["sh", "-c", "echo 0 > /proc/sys/net/ipv4/conf/eth0/arp_notify"];
+    await world.mustRun(w.name, setMac);
+    await ip(["link set eth0 address 02:00:00:00:0a:01"], w.ns);
+    const pings = { count: 30, interval: 0.2, wait: 1 };
+    const { received, text } = await ping(world, { in: from, to }, pings);
+    // Found within five seconds of the first of them.
+    assert.ok(received >= 5, text);
+    assert.ok(await counter(h2, "workload-moves") >= 1);
+  },
+);

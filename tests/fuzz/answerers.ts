@@ -68,7 +68,12 @@ function context(): ExceptionContext {
     answersFor: (address) => /^(10\.2\.0\.|10\.1\.0\.1$|fd02::)/.test(address),
     isLocal: (address) => /^(10\.1\.0\.|fd01::)/.test(address),
     mtu: 1440,
-    leaseFor: (mac) => leases.leaseFor(mac),
+    leases: {
+      offer: (mac, asked) => leases.offer(mac, { asked }),
+      accept: (mac, address) => leases.accept(mac, address),
+      about: (address) => leases.about(address),
+      release: (mac, address, how) => leases.release(mac, address, how),
+    },
   };
 }
 

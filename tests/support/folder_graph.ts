@@ -39,7 +39,7 @@ export const FOLDERS: Readonly<Record<string, readonly string[]>> = {
   "src/store": ["src/config", "src/model"],
   "src/directory": ["src/config", "src/model"],
   "src/pcap": ["src/config", "src/model", "ffi"],
-  "src/exceptions": ["src/config"],
+  "src/exceptions": ["src/config", "src/model"],
   "src/pki": ["src/config", "src/model"],
   "src/pipes": ["src/model", "ffi"],
   "src/config": ["src/model", "ffi"],
