@@ -33,6 +33,8 @@ export const MANY_TUNNELS = 8;
 /** Tunnels that are passed, and that the plane is asked about, in one search for such a one. */
 export const EVICT_PASSED = 1024;
 export const EVICT_LOOKS = 16;
+/** After a search that found none there is no other one for so long. */
+export const BARREN_MS = 20;
 /** How long a flow is dropped that found no room. */
 export const NO_ROOM_HOLD_OFF_MS = 1000;
 /** Receive SAs of one tunnel at most: beyond it the one goes that the peer least likely sends with. */

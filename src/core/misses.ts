@@ -112,9 +112,9 @@ export class Misses {
       return false;
     }
     const known = this.#table.get(pairKey(pair));
-    if (known === undefined && this.#table.lacks({ pair, peer, side: "local" }) !== undefined) {
-      return false;
-    }
+    // No packet waits for it: it takes nobody's place.
+    const wish = { pair, peer, side: "local", isSpare: true } as const;
+    if (known === undefined && this.#table.lacks(wish) !== undefined) return false;
     this.#table.apply(this.#table.ensure(pair, peer), { type: "wanted" });
     return true;
   }

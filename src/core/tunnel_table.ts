@@ -11,7 +11,7 @@ import type { Log } from "../model/log.ts";
 import { pairKey, type VipPair } from "../model/sa.ts";
 import { Census } from "./census.ts";
 import { DueHeap } from "./due_heap.ts";
-import { EVICT_LOOKS, EVICT_PASSED } from "./limits.ts";
+import { BARREN_MS, EVICT_LOOKS, EVICT_PASSED, MANY_TUNNELS } from "./limits.ts";
 import {
   isSpare,
   type Party,
@@ -97,6 +97,8 @@ interface OfPeer {
   /** When packets passed last, as far as was looked; of `Clock.now`. */
   usedAt: number;
   hand: Iterator<Entry> | undefined;
+  /** When none was found that is worth less than one more of somebody with few tunnels, and with many. */
+  readonly barrenAt: { few: number; many: number };
 }
 
 /** All tunnels by pair, by peer and by SPI. */
@@ -121,20 +123,22 @@ export class TunnelTable {
   }
 
   /**
-   * Whether one more tunnel has a place here; one that is worth less may have to go for it. undefined: it has.
+   * Whether one more tunnel has a place here; undefined: it has. For one that something waits for, another one may have to
+   * go that is worth less: not when it `isSpare` itself.
    */
   lacks(
-    { pair, peer, side }: {
+    { pair, peer, side, isSpare = false }: {
       readonly pair: VipPair;
       readonly peer: string;
       readonly side: Side;
+      readonly isSpare?: boolean;
     },
     promised?: Promised,
   ): Shortage | undefined {
     const { shares } = this.#options;
     const party = { peer, source: sourceOf(pair, side) };
     const lack = shares.lacks(party, promised);
-    if (lack === undefined) return undefined;
+    if (lack === undefined || isSpare) return lack;
     const among = lack === "tunnels-full" ? shares.heaviest() ?? peer : peer;
     const found = this.#evictOne(among, { for: party.source, alone: lack === "source-share" });
     return found ? shares.lacks(party, promised) : lack;
@@ -219,6 +223,7 @@ export class TunnelTable {
         sorted: undefined,
         usedAt: -Infinity,
         hand: undefined,
+        barrenAt: { few: -Infinity, many: -Infinity },
       });
       this.#names.add(peer);
     } else {
@@ -315,6 +320,9 @@ export class TunnelTable {
     if (ofPeer === undefined) return false;
     const { clock, shares } = this.#options;
     const wants = shares.tunnelsFrom(wanted.for);
+    const who = wants < MANY_TUNNELS ? "few" : "many";
+    // Who asks for hundreds at a time does not have hundreds of searches made.
+    if (clock.now() - ofPeer.barrenAt[who] < BARREN_MS) return false;
     const isWorthLess = ({ state, source }: Entry) =>
       isSpare(state, {
         now: clock.now(),
@@ -326,7 +334,7 @@ export class TunnelTable {
       const next = (ofPeer.hand ??= ofPeer.entries.values()).next();
       if (next.done) {
         ofPeer.hand = undefined;
-        if (--restarts === 0) return false;
+        if (--restarts === 0) break;
         continue;
       }
       const entry = next.value;
@@ -340,6 +348,7 @@ export class TunnelTable {
       this.apply(entry, { type: "evicted" });
       return true;
     }
+    if (!wanted.alone) ofPeer.barrenAt[who] = clock.now();
     return false;
   }
 

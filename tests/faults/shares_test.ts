@@ -21,9 +21,10 @@ const INTERVAL_MS = 50;
 const NEW_MS = 1000;
 const VIPS = 2 + Math.ceil(SECONDS * 1000 / NEW_MS);
 
-/** SAs live so long: the good pair is rekeyed, and in the full form not faster than hosts are. */
+/** The good pair is rekeyed; in the full form not faster than hosts are, and as by default not what is idle. */
 function shortLived(config: PeersJson): void {
-  config.tunnel = { ...config.tunnel, life: `${scaled(6, 60)}s`, grace: "1s" };
+  const life = scaled(6, 60);
+  config.tunnel = { ...config.tunnel, life: `${life}s`, idle: `${scaled(600, 20)}s`, grace: "1s" };
   config.log.level = "info";
 }
 
