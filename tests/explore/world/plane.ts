@@ -240,7 +240,7 @@ export class WorldPlane implements Flows, CorePlane {
   // ---- CorePlane ---------------------------------------------------------------------------------
 
   port(): PortInfo {
-    return { ...UPLINK, mac: `02:00:00:00:01:${this.powers.host.toString(16).padStart(2, "0")}` };
+    return { ...UPLINK, mac: macOf(this.powers.host) };
   }
 
   generateSpis(version: PspVersionNumber, n: number): SpiKey[] {
@@ -358,6 +358,12 @@ export class WorldPlane implements Flows, CorePlane {
   #drop(reason: string, n = 1): void {
     this.drops.set(reason, (this.drops.get(reason) ?? 0) + n);
   }
+}
+
+/** Of the uplink of a host: no other has it. */
+function macOf(host: number): string {
+  const octets = host.toString(16).padStart(8, "0").match(/../g) ?? [];
+  return ["02", "00", ...octets].join(":");
 }
 
 /** Of a key that a plane here derived; 0: it was wiped. */
