@@ -37,6 +37,20 @@ there() {
 	esac
 }
 
+# apt's own patience (DPkg::Lock::Timeout) is not for the lock of its lists: another update, such as that of a machine that has
+# just started, is waited for here. At most ten minutes.
+apt_patiently() {
+	tries=300
+	while ! apt-get -q -o DPkg::Lock::Timeout=600 "$@" >"$toolchain/apt.try" 2>&1; do
+		cat "$toolchain/apt.try"
+		tries=$((tries - 1))
+		grep -q 'Could not get lock\|Unable to lock' "$toolchain/apt.try" && [ "$tries" -gt 0 ] || return 1
+		[ "$tries" -ne 299 ] || echo "Waiting for another apt to end" >&3
+		sleep "${PSP_APT_PAUSE:-2}"
+	done
+	cat "$toolchain/apt.try"
+}
+
 apt_install() {
 	command -v apt-get >/dev/null || fail "this is not Debian; install these yourself: $*"
 	[ "$(id -u)" = 0 ] || fail "not root; run: apt-get install --no-install-recommends $*"
@@ -45,9 +59,8 @@ apt_install() {
 	DEBIAN_FRONTEND=noninteractive
 	export DEBIAN_FRONTEND
 	{
-		apt-get -q -o DPkg::Lock::Timeout=600 update &&
-			apt-get -q -y -o DPkg::Lock::Timeout=600 install --no-install-recommends "$@"
-	} >"$log" 2>&1 </dev/null || {
+		apt_patiently update && apt_patiently -y install --no-install-recommends "$@"
+	} 3>&2 >"$log" 2>&1 </dev/null || {
 		tail -n 20 "$log" >&2
 		fail "apt-get could not install: $*"
 	}
