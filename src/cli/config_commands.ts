@@ -23,6 +23,15 @@ export const CONFIG: readonly Command[] = [
     ),
   },
   {
+    name: "example",
+    brief: "Prints a configuration with every key, and what each is for.",
+    examples: ["psp-agent config example > peers.json"],
+    parser: map(
+      object({}),
+      () => async () => (await import("./config_example.ts")).configExample(),
+    ),
+  },
+  {
     name: "import",
     brief: "Reads the configuration of NVIDIA's PSP gateway and prints one of ours.",
     examples: [

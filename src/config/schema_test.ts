@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
+import { exampleModule } from "../../tools/example.ts";
+import { EXAMPLE } from "./example.ts";
 import { fromFile, toFile } from "./file_form.ts";
 import { parseConfig } from "./load.ts";
 import { fileSchema } from "./schema.ts";
@@ -26,6 +28,13 @@ Deno.test("every key is documented in examples/peers.json, which is valid", asyn
   assert.ok(keys.length > 60, `the walk found ${keys.length} keys`);
   assert.deepEqual(keys.filter((key) => !text.includes(`"${key}":`)), []);
   assert.deepEqual(parseConfig(text, "/etc/psp/peers.json").warnings, []);
+});
+
+Deno.test("psp-agent config example prints examples/peers.json", async () => {
+  const text = await Deno.readTextFile(new URL("../../examples/peers.json", import.meta.url));
+  const module = await Deno.readTextFile(new URL("./example.ts", import.meta.url));
+  assert.equal(module, exampleModule(text), "run: deno run -RW tools/example.ts");
+  assert.equal(EXAMPLE, text);
 });
 
 Deno.test("every key has its own name in the agent, and finds back to the file's", () => {
