@@ -35,7 +35,7 @@ export interface AgentStatusParts {
   readonly installed: InstalledTopology;
   readonly samples: SampleHub;
   /** Of the last hour. */
-  readonly happenings: Pick<EventLog, "list" | "watch">;
+  readonly happenings: Pick<EventLog, "list" | "watch" | "refusal">;
   readonly watch: Pick<PlaneWatch, "counters" | "ports" | "faults">;
   /** The three numbers about the MTU, at this moment. */
   readonly mtu: () => StatusView["mtu"];
@@ -68,7 +68,12 @@ export function agentStatus(parts: AgentStatusParts): StatusSource {
         ...view,
         peers: view.peers.map((peer) => {
           const keyExchange = keyExchanges.get(peer.id);
-          return keyExchange === undefined ? peer : { ...peer, keyExchange };
+          const refusal = parts.happenings.refusal(peer.id);
+          return {
+            ...peer,
+            ...keyExchange === undefined ? {} : { keyExchange },
+            ...refusal === undefined ? {} : { refusal },
+          };
         }),
         id: `spiffe://${config.domain}/psp/${config.id}`,
         version: VERSION,

@@ -166,13 +166,15 @@ export const COMMANDS: readonly (Command | Group)[] = [
   },
   {
     name: "status",
-    brief: "Shows the running agent: peers, tunnels, counters.",
+    brief: "Shows the running agent on one screen: what is wrong, peers, tunnels, drops.",
     examples: ["psp-agent status", "psp-agent status --config peers.json --json"],
     parser: map(
       object({
         ...target,
         json,
         watch: toggle("--watch", message`Again every second.`),
+        counters: toggle("--counters", message`Every counter that has counted.`),
+        check: toggle("--check", message`End with 5 when something wants an operator.`),
         peers: number("--peers", message`Peers to show at most, those that fail first; 50.`, {
           min: 0,
           max: 65_536,

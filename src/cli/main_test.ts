@@ -194,10 +194,10 @@ Deno.test("a stack appears only on demand", async () => {
   assert.match(err, /\n +at /);
 });
 
-Deno.test("an agent that does not answer is one sentence and exit code 1", async () => {
+Deno.test("an agent that does not answer is one sentence and exit code 4", async () => {
   for (const command of ["status", "tunnels", "rotate", "samples"]) {
     const { code, err } = await agent([command, "--address", "127.0.0.1:9"]);
-    assert.equal(code, 1, command);
+    assert.equal(code, 4, command);
     assert.equal(
       err,
       'psp-agent: Cannot ask the agent at "127.0.0.1:9": nobody answers there: is the agent running, ' +

@@ -4,6 +4,8 @@
 import type { PortGuard } from "../../ffi/plane.ts";
 import { guardReasonText } from "../plane/guard.ts";
 import type { PeerView, SaView, SizesView, StatusView, TunnelView } from "../model/status.ts";
+import { warningsOf } from "../model/health.ts";
+import { dropReason } from "../model/plane_counters.ts";
 import { spiText } from "../model/sa.ts";
 import { formatDuration } from "../config/durations.ts";
 import type { StatusClient } from "../rpc/status_client.ts";
@@ -21,16 +23,20 @@ export async function status(
     readonly json: boolean;
     readonly watch: boolean;
     readonly peers: number | undefined;
+    readonly counters: boolean;
+    readonly check: boolean;
   },
 ): Promise<ExitCode> {
   const maxPeers = args.peers ?? PEERS_SHOWN;
   await using client = await connect(args);
   for (;;) {
     const view = await client.status({ maxPeers });
-    const text = args.json ? json(view) : statusText(view, Date.now());
+    const now = Date.now();
+    const text = args.json ? json(view) : statusText(view, now, { counters: args.counters });
     // On a terminal the screen shows the latest only.
     out(args.watch && !args.json && Deno.stdout.isTerminal() ? `\x1b[H\x1b[2J${text}` : text);
-    if (!args.watch) return EXIT.ok;
+    const isWell = !args.check || warningsOf(view, now).length === 0;
+    if (!args.watch) return isWell ? EXIT.ok : EXIT.degraded;
     await new Promise((resolve) => setTimeout(resolve, WATCH_INTERVAL_MS));
   }
 }
@@ -100,7 +106,11 @@ async function refuseUnknown(peer: string, client: Pick<StatusClient, "status">)
 }
 
 /** The state for people. */
-export function statusText(view: StatusView, nowMs: number): string {
+export function statusText(
+  view: StatusView,
+  nowMs: number,
+  { counters: withCounters }: { readonly counters: boolean } = { counters: false },
+): string {
   const { plane, mtu, rotation, tunnels: t } = view;
   const facts: [string, string][] = [
     ["agent", `${view.id}, psp-agent ${view.version}, up ${since(view.startedAtMs, nowMs)}`],
@@ -137,24 +147,43 @@ export function statusText(view: StatusView, nowMs: number): string {
     view.peers.map((peer) => [
       peer.id,
       peer.svcAddress,
-      circuit(peer, nowMs),
+      peerState(peer, nowMs),
       String(peer.tunnels),
       few(peer.vips),
       peer.keyExchange ?? "-",
-      peer.lastError || "-",
+      peer.lastError || refusalText(peer, nowMs),
     ]),
     [3],
   );
-  const counters = Object.entries(view.counters).filter(([, value]) => value > 0n)
-    .sort(([a], [b]) => a < b ? -1 : 1);
-  const counted = counters.length === 0
-    ? "No counter has counted yet.\n"
-    : table(["COUNTER", "VALUE"], counters.map(([name, value]) => [name, String(value)]), [1]);
+  const warnings = warningsOf(view, nowMs).map(({ name, text, action }) =>
+    `! ${name}: ${text}. ${action}.\n`
+  ).join("");
+  const passed = Object.entries(view.counters).filter(([, value]) => value > 0n);
+  const dropped = passed.flatMap(([name, value]): [string, bigint][] => {
+    const reason = dropReason(name);
+    return reason === undefined ? [] : [[reason, value]];
+  });
+  const drops = dropped.length === 0
+    ? "Nothing was dropped since the start.\n"
+    : counts("DROPPED", dropped);
+  const counted = !withCounters
+    ? ""
+    : passed.length === 0
+    ? "\nNo counter has counted yet.\n"
+    : `\n${counts("COUNTER", passed)}`;
   const more = view.peersTotal - view.peers.length;
   const rest = more > 0
     ? `... and ${more} more peers: --peers ${view.peersTotal} shows them all\n`
     : "";
-  return `${lines}\n${sources}${view.peersTotal === 0 ? "No peers.\n" : peers + rest}\n${counted}`;
+  const known = view.peersTotal === 0 ? "No peers.\n" : peers + rest;
+  return `${warnings}${lines}\n${sources}${known}\n${drops}${counted}`;
+}
+
+/** Names and how often, by name. */
+function counts(head: string, rows: readonly (readonly [string, bigint])[]): string {
+  const sorted = rows.toSorted(([a], [b]) => a < b ? -1 : 1);
+  const value = head === "DROPPED" ? "PACKETS" : "VALUE";
+  return table([head, value], sorted.map(([name, n]) => [name, String(n)]), [1]);
 }
 
 /** Where peers come from, and what is wrong there. */
@@ -258,16 +287,33 @@ function spi(sa: SaView | undefined): string {
   return sa ? spiText(sa.spi) : "-";
 }
 
-function circuit(peer: PeerView, nowMs: number): string {
-  switch (peer.circuit) {
-    case "closed":
-      return "ok";
-    case "half-open":
-      return "trying";
-    case "open":
-      return `${peer.failures} failures, next try ${ahead(peer.nextAttemptAtMs, nowMs)}`;
+/** What was refused between the two hosts, and by whom. */
+function refusalText({ refusal }: PeerView, nowMs: number): string {
+  if (refusal === undefined) return "-";
+  const { by, atMs, reason, message } = refusal;
+  return `${by} refused ${since(atMs, nowMs)} ago: ${message || reason}`;
+}
+
+function peerState(peer: PeerView, nowMs: number): string {
+  switch (peer.state) {
+    case "up":
+    case "unknown":
+      return peer.state;
+    case "idle":
+      return peer.heardAtMs === undefined
+        ? "idle"
+        : `idle, heard ${since(peer.heardAtMs, nowMs)} ago`;
+    case "failing": {
+      const long = peer.failingSinceMs === undefined
+        ? ""
+        : ` for ${since(peer.failingSinceMs, nowMs)}`;
+      const next = peer.circuit === "half-open"
+        ? "trying"
+        : `next try ${ahead(peer.nextAttemptAtMs, nowMs)}`;
+      return `failing${long}, ${next}`;
+    }
     default:
-      return peer.circuit satisfies never;
+      return peer.state satisfies never;
   }
 }
 

@@ -36,6 +36,7 @@ const VIEW: StatusView = {
       bootEpoch: 9n,
       tunnels: 12,
       keyExchange: "X25519",
+      state: "up",
     },
     {
       id: "h3",
@@ -47,10 +48,12 @@ const VIEW: StatusView = {
       nextAttemptAtMs: NOW + 4000,
       bootEpoch: 0n,
       tunnels: 0,
+      state: "failing",
+      failingSinceMs: NOW - 65_000,
     },
   ],
   tunnels: { opening: 1, up: 12, rekeying: 0, failed: 0, unconfirmed: 2 },
-  counters: { "tx-packets": 12345n, "rx-packets": 99n, "rx-bad": 0n },
+  counters: { "tx-packets": 12345n, "rx-packets": 99n, "rx-bad": 3n },
   rotation: { rotations: 2n, sasOnOldKey: 1, nextAtMs: NOW + 86_000_000, spisLeft: 5n },
   mtu: { uplink: 1500, overhead: 68, largestInnerPacket: 1432 },
   certificateExpiresAtMs: NOW + 30 * 86_400_000,
@@ -96,8 +99,9 @@ Deno.test("status says what a plane has, and what of it is less than was asked f
 
 Deno.test("status for people", () => {
   assert.equal(
-    statusText(VIEW, NOW),
-    `agent        spiffe://psp-agent.local/psp/h1, psp-agent ${VERSION}, up 1h2m
+    statusText(VIEW, NOW, { counters: true }),
+    `! peer-failing: Exchanges with h3 fail: connection refused. Look at the same peer's own status and events; psp-agent doctor --config tries the way there.
+agent        spiffe://psp-agent.local/psp/h1, psp-agent ${VERSION}, up 1h2m
 state        running
 plane        soft (openssl), uplink p0, host pf0vf0
 guard        stands: the kernel of this host gets nothing of workloads and no PSP
@@ -107,11 +111,15 @@ rotation     2 so far, 1 SAs on the old key, next in 23h53m
 event loop   p99 2 ms late, at most 16 ms
 certificate  expires in 30d
 
-PEER  ADDRESS         STATE                       TUNNELS  VIPS                        KEY EXCHANGE  LAST ERROR
-h2    192.0.2.2:7443  ok                               12  10.2.0.0/24 10.3.0.0/24 +1  X25519        -
-h3    192.0.2.3:7443  3 failures, next try in 4s        0  10.5.0.0/24                 -             connection refused
+PEER  ADDRESS         STATE                             TUNNELS  VIPS                        KEY EXCHANGE  LAST ERROR
+h2    192.0.2.2:7443  up                                     12  10.2.0.0/24 10.3.0.0/24 +1  X25519        -
+h3    192.0.2.3:7443  failing for 1m5s, next try in 4s        0  10.5.0.0/24                 -             connection refused
+
+DROPPED  PACKETS
+rx-bad         3
 
 COUNTER     VALUE
+rx-bad          3
 rx-packets     99
 tx-packets  12345
 `,

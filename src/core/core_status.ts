@@ -13,7 +13,7 @@ import type {
 } from "../model/status.ts";
 import type { PeerConfig } from "../config/config.ts";
 import type { Peers } from "./directory.ts";
-import { STATUS_LOOKS } from "./limits.ts";
+import { PEER_UP_MS, STATUS_LOOKS } from "./limits.ts";
 import type { Epochs, PeerLines } from "./peer.ts";
 import type { Rotation } from "./rotation.ts";
 import { type Closed, isUnheard, newestRx, type Rx, type State, type Tx } from "./tunnel.ts";
@@ -40,7 +40,7 @@ export interface CoreViewsOptions {
   readonly lines: PeerLines;
   readonly rotation: Pick<Rotation, "view">;
   readonly peers: Pick<Peers, "all" | "count" | "each" | "get">;
-  readonly epochs: Pick<Epochs, "of">;
+  readonly epochs: Pick<Epochs, "of" | "heardAt">;
   readonly counters: Pick<Counters, "snapshot">;
   readonly clock: Clock;
 }
@@ -107,8 +107,11 @@ export class CoreViews {
     const now = clock.now();
     const shown = peers.count <= most ? peers.all() : this.#first(most);
     return shown.map(({ id, svcAddress, vips }) => {
-      const { backOff, lastError } = lines.of(id);
+      const { backOff, lastError, failingSince } = lines.of(id);
       const at = backOff.nextAttemptAt(now);
+      const heardAt = epochs.heardAt(id);
+      const tunnels = this.#table.countOfPeer(id);
+      const isUp = tunnels > 0 || heardAt !== undefined && now - heardAt < PEER_UP_MS;
       return {
         id,
         svcAddress,
@@ -118,7 +121,16 @@ export class CoreViews {
         lastError,
         ...(at === undefined ? {} : { nextAttemptAtMs: this.#wall(at) }),
         bootEpoch: epochs.of(id),
-        tunnels: this.#table.countOfPeer(id),
+        tunnels,
+        state: backOff.circuit(now) !== "closed"
+          ? "failing"
+          : isUp
+          ? "up"
+          : heardAt === undefined
+          ? "unknown"
+          : "idle",
+        ...(heardAt === undefined ? {} : { heardAtMs: this.#wall(heardAt) }),
+        ...(failingSince === undefined ? {} : { failingSinceMs: this.#wall(failingSince) }),
       };
     });
   }
@@ -147,6 +159,7 @@ export class CoreViews {
     return {
       ...base,
       openedAtMs: this.#wall(state.openedAt),
+      ...(state.tx.softAt === Infinity ? {} : { nextRekeyAtMs: this.#wall(state.tx.softAt) }),
       tx: this.#sa(state.tx),
       ...(rx === undefined ? {} : { rx: this.#sa(rx) }),
     };

@@ -273,3 +273,6 @@ export const MAX_CONTROLS = 8;
 export const DRAIN_MS = 400;
 /** How long work under way may take to end. */
 export const STOP_MS = 500;
+
+/** A peer that was heard so recently is up, as status shows it. */
+export const PEER_UP_MS = 300_000;

@@ -299,6 +299,11 @@ export class Epochs {
     this.#known.delete(peer);
   }
 
+  /** When it was heard last; undefined: never. */
+  heardAt(peer: string): number | undefined {
+    return this.#known.get(peer)?.heardAt;
+  }
+
   /** 0n: never heard. */
   of(peer: string): bigint {
     return this.#known.get(peer)?.epoch ?? 0n;

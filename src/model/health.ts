@@ -47,7 +47,7 @@ function nothingPasses({ draining, faults, counters }: StatusView): Warning[] {
 }
 
 function peersFail({ peers }: StatusView): Warning[] {
-  const failing = peers.filter(({ circuit }) => circuit !== "closed");
+  const failing = peers.filter(({ state }) => state === "failing");
   const [first, ...others] = failing;
   if (first === undefined) return [];
   const more = others.length > 0 ? ` and ${others.length} more` : "";

@@ -19,7 +19,7 @@ const LATE: StatusView["eventLoop"] = {
 /** All is well. */
 const WELL: StatusView = {
   ...STATUS,
-  peers: [{ ...PEER, circuit: "closed" }],
+  peers: [{ ...PEER, state: "up" }],
   plane: { ...STATUS.plane, ports: [UPLINK] },
 };
 

@@ -6,6 +6,20 @@ import type { AgentEvent, EventQuery } from "./events.ts";
 import type { HistogramView, Latencies } from "./histogram.ts";
 import type { PspVersion, VipPair } from "./sa.ts";
 
+/**
+ * What was seen of a peer. "up": heard within the last minutes, or there are tunnels with it; "idle": heard before;
+ * "unknown": never tried; "failing": exchanges with it fail.
+ */
+export type PeerState = "up" | "idle" | "unknown" | "failing";
+
+/** A refusal, as the host that refuses and the one that is refused both know it. */
+export interface RefusalView {
+  readonly by: "this host" | "the peer";
+  readonly atMs: number;
+  readonly reason: string;
+  readonly message: string;
+}
+
 export interface PeerView {
   readonly id: string;
   readonly svcAddress: string;
@@ -16,6 +30,13 @@ export interface PeerView {
   readonly nextAttemptAtMs?: number;
   readonly bootEpoch: bigint;
   readonly tunnels: number;
+  readonly state: PeerState;
+  /** When a message or an answer of it came last; absent: never since the start. */
+  readonly heardAtMs?: number;
+  /** Since when exchanges fail. */
+  readonly failingSinceMs?: number;
+  /** What this host last refused it, or was refused by it. */
+  readonly refusal?: RefusalView;
   /** The group of the key exchange, on the newest connection to it. */
   readonly keyExchange?: string;
 }
@@ -139,6 +160,8 @@ export interface TunnelView extends VipPair {
   readonly tx?: SaView;
   readonly rx?: SaView;
   readonly openedAtMs?: number;
+  /** When the transmit SA is replaced. */
+  readonly nextRekeyAtMs?: number;
   readonly lastError: string;
 }
 

@@ -62,14 +62,16 @@ export function Tunnels({ feed }: { readonly feed: Feed }): VNode {
 }
 
 function Peer({ peer }: { readonly peer: PeerStatus }): VNode {
-  const fails = peer.circuit !== "closed";
-  const state = !fails
-    ? "ok"
-    : peer.nextAttemptAt === undefined
-    ? "trying"
-    : `${peer.failures} failures, next try in ${
-      span(timestampMs(peer.nextAttemptAt) - Date.now())
+  const fails = peer.state === "failing";
+  const state = !fails || peer.failingSince === undefined
+    ? peer.state
+    : `failing for ${span(Date.now() - timestampMs(peer.failingSince))}, ${
+      peer.nextAttemptAt === undefined
+        ? "trying"
+        : `next try in ${span(timestampMs(peer.nextAttemptAt) - Date.now())}`
     }`;
+  const { refusal } = peer;
+  const refused = refusal === undefined ? "-" : `${refusal.by} refused: ${refusal.message}`;
   return html`
     <tr class=${fails ? "bad" : ""}>
       <td>${peer.id}</td>
@@ -80,7 +82,7 @@ function Peer({ peer }: { readonly peer: PeerStatus }): VNode {
         : ""}</td>
       <td class="n">${peer.tunnels}</td>
       <td>${peer.keyExchange || "-"}</td>
-      <td>${peer.lastError || "-"}</td>
+      <td>${peer.lastError || refused}</td>
     </tr>
   `;
 }
@@ -199,11 +201,12 @@ function Detail({ tunnel, id }: { readonly tunnel: Tunnel; readonly id: string }
   }, [peer, localVip, remoteVip, tunnel.tx?.spi]);
   const exchange = events.find(({ kind }) => kind === "tunnel-opened" || kind === "tunnel-rekeyed");
   const expires = tunnel.tx?.expiresAt;
+  const rekey = tunnel.nextRekeyAt;
   return html`<section class="detail">
     <h2>${localVip} to ${remoteVip}</h2>
     <p>Sealed with ${tunnel.tx === undefined ? "nothing" : spiText(tunnel.tx.spi)}${
     expires === undefined ? "" : `, which ends in ${span(timestampMs(expires) - Date.now())}`
-  }.</p>
+  }${rekey === undefined ? "" : ` and is replaced in ${span(timestampMs(rekey) - Date.now())}`}.</p>
     ${exchange === undefined ? null : html`<${Sequence} event=${exchange} id=${id} />`}
     <ul class="events">${events.map((event) => html`<li>${eventWords(event)}</li>`)}</ul>
   </section>`;

@@ -169,8 +169,9 @@ function peerFamilies(out: Families, { peers, peersTotal }: StatusView): void {
   out.add(
     "gauge",
     "peer_up",
-    "0 while exchanges with a peer fail.",
-    perPeer((peer) => peer.circuit === "closed" ? 1 : 0),
+    "1: a peer was heard since the start; 0: exchanges with it fail. No value: it was never tried.",
+    peers.filter(({ state }) => state !== "unknown")
+      .map((peer) => [{ peer: peer.id }, peer.state === "failing" ? 0 : 1]),
   );
 }
 

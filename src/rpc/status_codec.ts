@@ -18,6 +18,7 @@ import type {
   PeerView,
   PipeView,
   PortView,
+  RefusalView,
   ReloadView,
   RotateView,
   RotationView,
@@ -50,6 +51,10 @@ export function statusToProto(view: StatusView): pb.GetStatusResponse {
         bootEpoch: peer.bootEpoch,
         tunnels: peer.tunnels,
         keyExchange: peer.keyExchange ?? "",
+        state: peer.state,
+        ...time("heardAt", peer.heardAtMs),
+        ...time("failingSince", peer.failingSinceMs),
+        ...peer.refusal === undefined ? {} : { refusal: refusalToProto(peer.refusal) },
       })
     ),
     tunnels: create(pb.TunnelCountsSchema, view.tunnels),
@@ -122,6 +127,13 @@ export function statusFromProto(message: pb.GetStatusResponse): StatusView {
       ...maybe("nextAttemptAtMs", ms(peer.nextAttemptAt)),
       bootEpoch: peer.bootEpoch,
       tunnels: peer.tunnels,
+      // An agent of before says no more than whether exchanges fail.
+      state: peer.state === "" && peer.circuit !== "closed"
+        ? "failing"
+        : oneOf(peer.state, ["unknown", "up", "idle", "failing"]),
+      ...maybe("heardAtMs", ms(peer.heardAt)),
+      ...maybe("failingSinceMs", ms(peer.failingSince)),
+      ...(peer.refusal === undefined ? {} : { refusal: refusalFromProto(peer.refusal) }),
       ...(peer.keyExchange === "" ? {} : { keyExchange: peer.keyExchange }),
     })),
     tunnels: {
@@ -249,6 +261,7 @@ export function tunnelToProto(view: TunnelView): pb.Tunnel {
     ...(view.tx ? { tx: saToProto(view.tx) } : {}),
     ...(view.rx ? { rx: saToProto(view.rx) } : {}),
     ...time("openedAt", view.openedAtMs),
+    ...time("nextRekeyAt", view.nextRekeyAtMs),
     lastError: view.lastError,
   });
 }
@@ -263,6 +276,7 @@ export function tunnelFromProto(message: pb.Tunnel): TunnelView {
     ...(message.tx ? { tx: saFromProto(message.tx) } : {}),
     ...(message.rx ? { rx: saFromProto(message.rx) } : {}),
     ...maybe("openedAtMs", ms(message.openedAt)),
+    ...maybe("nextRekeyAtMs", ms(message.nextRekeyAt)),
     lastError: message.lastError,
   };
 }
@@ -282,6 +296,14 @@ export function pipeFromProto(message: pb.PipeStatus): PipeView {
     bytes: entry.bytes,
   }));
   return { name, entries, packets, bytes, missPackets, missBytes, staticEntries };
+}
+
+function refusalToProto({ by, atMs, reason, message }: RefusalView): pb.Refusal {
+  return create(pb.RefusalSchema, { by, at: timestamp(atMs), reason, message });
+}
+
+function refusalFromProto({ by, at, reason, message }: pb.Refusal): RefusalView {
+  return { by: oneOf(by, ["this host", "the peer"]), atMs: ms(at) ?? 0, reason, message };
 }
 
 /** To the wire. */

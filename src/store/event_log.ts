@@ -15,6 +15,7 @@ import {
   type EventSink,
 } from "../model/events.ts";
 import type { Log } from "../model/log.ts";
+import type { RefusalView } from "../model/status.ts";
 
 /** How long an event is kept, and how many there are at most. */
 export const KEPT_MS = 3_600_000;
@@ -51,6 +52,7 @@ export class EventLog implements EventSink, Disposable {
   readonly #options: EventLogOptions;
   readonly #db: DatabaseSync | undefined;
   readonly #causes = new Map<string, Cause>();
+  readonly #refusals = new Map<string, RefusalView>();
   readonly #waiting = new Set<() => void>();
   #events: Kept[] = [];
   /** How many of the newest are not in the database, and whether some are that are not here any more. */
@@ -73,6 +75,7 @@ export class EventLog implements EventSink, Disposable {
     let cause = this.#causes.get(key);
     if (cause === undefined) this.#causes.set(key, cause = { at: now, held: 0, kind, facts });
     cause.facts = facts;
+    this.#noteRefusal(kind, facts);
     if (cause.at > now + (BURST - 1) * EACH_MS) {
       cause.held++;
       return;
@@ -95,6 +98,13 @@ export class EventLog implements EventSink, Disposable {
   /** The newest cursor; 0: nothing has happened yet. */
   get cursor(): number {
     return this.#cursor;
+  }
+
+  /** The last refusal between this host and a peer, within the time that events are kept. */
+  refusal(peer: string): RefusalView | undefined {
+    const found = this.#refusals.get(peer);
+    const isOld = found === undefined || this.#options.wallMs() - found.atMs > KEPT_MS;
+    return isOld ? undefined : found;
   }
 
   /** Those that are kept, oldest first, at most `limit`. */
@@ -149,6 +159,14 @@ export class EventLog implements EventSink, Disposable {
     const { text, logged } = EVENT_KINDS[kind];
     if (logged) this.#log(text, event);
     for (const wake of this.#waiting) wake();
+  }
+
+  #noteRefusal(kind: EventKind, { peer, reason = "", message = "" }: EventFacts): void {
+    const theirs = kind === "tunnel-failed" && reason === "refused";
+    if (peer === undefined || kind !== "request-refused" && !theirs) return;
+    if (this.#refusals.size >= MAX_CAUSES) this.#refusals.clear();
+    const by = theirs ? "the peer" : "this host";
+    this.#refusals.set(peer, { by, atMs: Math.round(this.#options.wallMs()), reason, message });
   }
 
   #log(text: string, { count, peer, localVip, remoteVip, reason, message, ...event }: AgentEvent) {

@@ -52,6 +52,15 @@ export const STATUS: StatusView = {
     nextAttemptAtMs: 1_700_000_001_000,
     bootEpoch: 5n,
     tunnels: 2,
+    state: "failing",
+    heardAtMs: 1_700_000_000_500,
+    failingSinceMs: 1_700_000_000_900,
+    refusal: {
+      by: "the peer",
+      atMs: 1_700_000_000_800,
+      reason: "refused",
+      message: "h1 is not a peer of this host",
+    },
   }],
   tunnels: { opening: 1, up: 2, rekeying: 3, failed: 4, unconfirmed: 5 },
   counters: { "rx-auth-fail": 2n ** 60n, "tx_key_expired": 0n, "rx-packets": 9n, "rotations": 8n },
@@ -125,6 +134,7 @@ export const TUNNELS: readonly TunnelView[] = [
       bytes: 1000n,
     },
     openedAtMs: 1_700_000_000_000,
+    nextRekeyAtMs: 1_700_003_300_000,
     lastError: "",
   }));
 

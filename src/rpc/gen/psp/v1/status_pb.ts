@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file psp/v1/status.proto.
  */
 export const file_psp_v1_status: GenFile = /*@__PURE__*/
-  fileDesc("ChNwc3AvdjEvc3RhdHVzLnByb3RvEgZwc3AudjEiOAoQR2V0U3RhdHVzUmVxdWVzdBIWCgltYXhfcGVlcnMYASABKA1IAIgBAUIMCgpfbWF4X3BlZXJzIpQGChFHZXRTdGF0dXNSZXNwb25zZRIKCgJpZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhIKCmJvb3RfZXBvY2gYAyABKAYSLgoKc3RhcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIgoFcGxhbmUYBSABKAsyEy5wc3AudjEuUGxhbmVTdGF0dXMSIQoFcGVlcnMYBiADKAsyEi5wc3AudjEuUGVlclN0YXR1cxIlCgd0dW5uZWxzGAcgASgLMhQucHNwLnYxLlR1bm5lbENvdW50cxI5Cghjb3VudGVycxgIIAMoCzInLnBzcC52MS5HZXRTdGF0dXNSZXNwb25zZS5Db3VudGVyc0VudHJ5EigKCHJvdGF0aW9uGAkgASgLMhYucHNwLnYxLlJvdGF0aW9uU3RhdHVzEh4KA210dRgKIAEoCzIRLnBzcC52MS5NdHVTdGF0dXMSOgoWY2VydGlmaWNhdGVfZXhwaXJlc19hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIZHJhaW5pbmcYDCABKAgSDgoGZmF1bHRzGA0gAygJEhMKC3BlZXJzX3RvdGFsGA4gASgNEisKCmV2ZW50X2xvb3AYDyABKAsyFy5wc3AudjEuRXZlbnRMb29wU3RhdHVzEioKCWRpcmVjdG9yeRgQIAMoCzIXLnBzcC52MS5EaXJlY3RvcnlTb3VyY2USMwoFZHJvcHMYFCADKAsyJC5wc3AudjEuR2V0U3RhdHVzUmVzcG9uc2UuRHJvcHNFbnRyeRIhCgh3YXJuaW5ncxgVIAMoCzIPLnBzcC52MS5XYXJuaW5nEigKCWxhdGVuY2llcxgWIAEoCzIVLnBzcC52MS5MYXRlbmN5U3RhdHVzGi8KDUNvdW50ZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ARosCgpEcm9wc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEiuwEKD0RpcmVjdG9yeVNvdXJjZRIMCgRuYW1lGAEgASgJEg8KB2N1cnJlbnQYAiABKAgSLgoKY3VycmVudF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKbGFzdF9lcnJvchgEIAEoCRIPCgdyZWNvcmRzGAUgASgNEg8KB3NraXBwZWQYBiABKA0SEQoJY29uZmxpY3RzGAcgASgNEhAKCHByb2JsZW1zGAggAygJIkcKB1dhcm5pbmcSDAoEbmFtZRgBIAEoCRIQCghzZXZlcml0eRgCIAEoCRIMCgR0ZXh0GAMgASgJEg4KBmFjdGlvbhgEIAEoCSJdCg1MYXRlbmN5U3RhdHVzEiMKCGV4Y2hhbmdlGAEgASgLMhEucHNwLnYxLkhpc3RvZ3JhbRInCgxmaXJzdF9wYWNrZXQYAiABKAsyES5wc3AudjEuSGlzdG9ncmFtIjkKCUhpc3RvZ3JhbRIfCgdidWNrZXRzGAEgAygLMg4ucHNwLnYxLkJ1Y2tldBILCgNzdW0YAiABKAEiIwoGQnVja2V0EgoKAmxlGAEgASgBEg0KBWNvdW50GAIgASgEImUKD0V2ZW50TG9vcFN0YXR1cxIOCgZwOTlfbXMYASABKAESDgoGbWF4X21zGAIgASgBEiIKB2J1Y2tldHMYAyADKAsyES5wc3AudjEuTGFnQnVja2V0Eg4KBnN1bV9tcxgEIAEoASIpCglMYWdCdWNrZXQSDQoFbGVfbXMYASABKAESDQoFbG9va3MYAiABKAQixgEKC1BsYW5lU3RhdHVzEgwKBGtpbmQYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIOCgZ1cGxpbmsYAyABKAkSDAoEaG9zdBgEIAEoCRIPCgdiYWNrZW5kGAUgASgJEiEKBXBvcnRzGAYgAygLMhIucHNwLnYxLlBvcnRTdGF0dXMSIwoHZ3JhbnRlZBgHIAEoCzISLnBzcC52MS5QbGFuZVNpemVzEiEKBWFza2VkGAggASgLMhIucHNwLnYxLlBsYW5lU2l6ZXMicAoKUGxhbmVTaXplcxITCgttYXhfZW50cmllcxgBIAEoDRIWCg5tYXhfY3J5cHRvX2lkcxgCIAEoDRIWCg5hY3Rpb25zX21lbW9yeRgDIAEoBBINCgVtYnVmcxgEIAEoDRIOCgZxdWV1ZXMYBSABKA0iagoKUG9ydFN0YXR1cxIMCgRuYW1lGAEgASgJEhEKCWludGVyZmFjZRgCIAEoCRINCgVndWFyZBgDIAEoCRIUCgxndWFyZF9yZWFzb24YBCABKAkSFgoOZ3VhcmRfcmVzdG9yZWQYBSABKA0i4gEKClBlZXJTdGF0dXMSCgoCaWQYASABKAkSEwoLc3ZjX2FkZHJlc3MYAiABKAkSDAoEdmlwcxgDIAMoCRIPCgdjaXJjdWl0GAQgASgJEhAKCGZhaWx1cmVzGAUgASgNEhIKCmxhc3RfZXJyb3IYBiABKAkSMwoPbmV4dF9hdHRlbXB0X2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpib290X2Vwb2NoGAggASgGEg8KB3R1bm5lbHMYCSABKA0SFAoMa2V5X2V4Y2hhbmdlGAogASgJImIKDFR1bm5lbENvdW50cxIPCgdvcGVuaW5nGAEgASgNEgoKAnVwGAIgASgNEhAKCHJla2V5aW5nGAMgASgNEg4KBmZhaWxlZBgEIAEoDRITCgt1bmNvbmZpcm1lZBgFIAEoDSJ7Cg5Sb3RhdGlvblN0YXR1cxIRCglyb3RhdGlvbnMYASABKAQSFgoOc2FzX29uX29sZF9rZXkYAiABKA0SKwoHbmV4dF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJc3Bpc19sZWZ0GAQgASgEIksKCU10dVN0YXR1cxIOCgZ1cGxpbmsYASABKA0SEAoIb3ZlcmhlYWQYAiABKA0SHAoUbGFyZ2VzdF9pbm5lcl9wYWNrZXQYAyABKA0iWwoSTGlzdFR1bm5lbHNSZXF1ZXN0EgwKBHBlZXIYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkSEAoIY29udGFpbnMYBCABKAkiTwoTTGlzdFR1bm5lbHNSZXNwb25zZRIfCgd0dW5uZWxzGAEgAygLMg4ucHNwLnYxLlR1bm5lbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkivwEKBlR1bm5lbBIMCgRwZWVyGAEgASgJEhEKCWxvY2FsX3ZpcBgCIAEoCRISCgpyZW1vdGVfdmlwGAMgASgJEg0KBXN0YXRlGAQgASgJEhYKAnR4GAUgASgLMgoucHNwLnYxLlNhEhYKAnJ4GAYgASgLMgoucHNwLnYxLlNhEi0KCW9wZW5lZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKbGFzdF9lcnJvchgIIAEoCSK2AQoCU2ESCwoDc3BpGAEgASgHEiMKB3ZlcnNpb24YAiABKA4yEi5wc3AudjEuUHNwVmVyc2lvbhIuCgpjcmVhdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdwYWNrZXRzGAUgASgEEg0KBWJ5dGVzGAYgASgEIhEKD0dldFBpcGVzUmVxdWVzdCJGChBHZXRQaXBlc1Jlc3BvbnNlEiEKBXBpcGVzGAEgAygLMhIucHNwLnYxLlBpcGVTdGF0dXMSDwoHbWVybWFpZBgCIAEoCSKiAQoKUGlwZVN0YXR1cxIMCgRuYW1lGAEgASgJEg8KB2VudHJpZXMYAiABKA0SDwoHcGFja2V0cxgDIAEoBBINCgVieXRlcxgEIAEoBBIUCgxtaXNzX3BhY2tldHMYBSABKAQSEgoKbWlzc19ieXRlcxgGIAEoBBIrCg5zdGF0aWNfZW50cmllcxgHIAMoCzITLnBzcC52MS5FbnRyeVN0YXR1cyI7CgtFbnRyeVN0YXR1cxIMCgRuYW1lGAEgASgJEg8KB3BhY2tldHMYAiABKAQSDQoFYnl0ZXMYAyABKAQiFQoTV2F0Y2hTYW1wbGVzUmVxdWVzdCKgAQoGU2FtcGxlEigKBHRpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWRpcmVjdGlvbhgCIAEoCRIPCgdzcmNfdmlwGAMgASgJEg8KB2RzdF92aXAYBCABKAkSCwoDc3BpGAUgASgHEg4KBmxlbmd0aBgGIAEoDRIMCgRkYXRhGAcgASgMEgwKBGxvc3QYCCABKAQiKgoORXhwbGFpblJlcXVlc3QSCwoDc3JjGAEgASgJEgsKA2RzdBgCIAEoCSJlCg9FeHBsYWluUmVzcG9uc2USDwoHdmVyZGljdBgBIAEoCRIPCgdjb3VudGVyGAIgASgJEgwKBHBlZXIYAyABKAkSIgoFc3RlcHMYBCADKAsyEy5wc3AudjEuRXhwbGFpblN0ZXAiOAoLRXhwbGFpblN0ZXASCgoCYXQYASABKAkSDwoHdmVyZGljdBgCIAEoCRIMCgR0ZXh0GAMgASgJImQKC0V2ZW50RmlsdGVyEg0KBWFmdGVyGAEgASgEEikKBXNpbmNlGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRwZWVyGAMgASgJEg0KBWtpbmRzGAQgAygJIksKEUxpc3RFdmVudHNSZXF1ZXN0EiMKBmZpbHRlchgBIAEoCzITLnBzcC52MS5FdmVudEZpbHRlchIRCglwYWdlX3NpemUYAiABKA0iMwoSTGlzdEV2ZW50c1Jlc3BvbnNlEh0KBmV2ZW50cxgBIAMoCzINLnBzcC52MS5FdmVudCI5ChJXYXRjaEV2ZW50c1JlcXVlc3QSIwoGZmlsdGVyGAEgASgLMhMucHNwLnYxLkV2ZW50RmlsdGVyIroCCgVFdmVudBIOCgZjdXJzb3IYASABKAQSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEa2luZBgDIAEoCRIMCgRwZWVyGAQgASgJEhEKCWxvY2FsX3ZpcBgFIAEoCRISCgpyZW1vdGVfdmlwGAYgASgJEhMKBnR4X3NwaRgHIAEoB0gAiAEBEhMKBnJ4X3NwaRgIIAEoB0gBiAEBEgwKBHJvbGUYCSABKAkSDgoGcmVhc29uGAogASgJEg8KB21lc3NhZ2UYCyABKAkSGAoLZHVyYXRpb25fbXMYDCABKAFIAogBARINCgVjb3VudBgNIAEoDRIMCgR0ZXh0GA4gASgJQgkKB190eF9zcGlCCQoHX3J4X3NwaUIOCgxfZHVyYXRpb25fbXMiHQoNUmVsb2FkUmVxdWVzdBIMCgRwbGFuGAEgASgIIpYBCg5SZWxvYWRSZXNwb25zZRIMCgRkb25lGAEgASgIEg8KB21lc3NhZ2UYAiABKAkSEwoLcGVlcnNfYWRkZWQYAyABKA0SFQoNcGVlcnNfcmVtb3ZlZBgEIAEoDRIVCg1wZWVyc19jaGFuZ2VkGAUgASgNEgwKBGtleXMYBiADKAkSFAoMcmVzdGFydF9rZXlzGAcgAygJIh0KDVJvdGF0ZVJlcXVlc3QSDAoEcGxhbhgBIAEoCCJ8Cg5Sb3RhdGVSZXNwb25zZRIPCgdzdGFydGVkGAEgASgIEg8KB21lc3NhZ2UYAiABKAkSKAoIcm90YXRpb24YAyABKAsyFi5wc3AudjEuUm90YXRpb25TdGF0dXMSDQoFcGVlcnMYBCADKAkSDwoHdHVubmVscxgFIAEoDTLtAwoNU3RhdHVzU2VydmljZRJFCglHZXRTdGF0dXMSGC5wc3AudjEuR2V0U3RhdHVzUmVxdWVzdBoZLnBzcC52MS5HZXRTdGF0dXNSZXNwb25zZSIDkAIBEksKC0xpc3RUdW5uZWxzEhoucHNwLnYxLkxpc3RUdW5uZWxzUmVxdWVzdBobLnBzcC52MS5MaXN0VHVubmVsc1Jlc3BvbnNlIgOQAgESQgoIR2V0UGlwZXMSFy5wc3AudjEuR2V0UGlwZXNSZXF1ZXN0GhgucHNwLnYxLkdldFBpcGVzUmVzcG9uc2UiA5ACARI/CgdFeHBsYWluEhYucHNwLnYxLkV4cGxhaW5SZXF1ZXN0GhcucHNwLnYxLkV4cGxhaW5SZXNwb25zZSIDkAIBEkgKCkxpc3RFdmVudHMSGS5wc3AudjEuTGlzdEV2ZW50c1JlcXVlc3QaGi5wc3AudjEuTGlzdEV2ZW50c1Jlc3BvbnNlIgOQAgESOgoLV2F0Y2hFdmVudHMSGi5wc3AudjEuV2F0Y2hFdmVudHNSZXF1ZXN0Gg0ucHNwLnYxLkV2ZW50MAESPQoMV2F0Y2hTYW1wbGVzEhsucHNwLnYxLldhdGNoU2FtcGxlc1JlcXVlc3QaDi5wc3AudjEuU2FtcGxlMAEygAEKDEFkbWluU2VydmljZRI3CgZSb3RhdGUSFS5wc3AudjEuUm90YXRlUmVxdWVzdBoWLnBzcC52MS5Sb3RhdGVSZXNwb25zZRI3CgZSZWxvYWQSFS5wc3AudjEuUmVsb2FkUmVxdWVzdBoWLnBzcC52MS5SZWxvYWRSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp, file_psp_v1_psp]);
+  fileDesc("ChNwc3AvdjEvc3RhdHVzLnByb3RvEgZwc3AudjEiOAoQR2V0U3RhdHVzUmVxdWVzdBIWCgltYXhfcGVlcnMYASABKA1IAIgBAUIMCgpfbWF4X3BlZXJzIpQGChFHZXRTdGF0dXNSZXNwb25zZRIKCgJpZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhIKCmJvb3RfZXBvY2gYAyABKAYSLgoKc3RhcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIgoFcGxhbmUYBSABKAsyEy5wc3AudjEuUGxhbmVTdGF0dXMSIQoFcGVlcnMYBiADKAsyEi5wc3AudjEuUGVlclN0YXR1cxIlCgd0dW5uZWxzGAcgASgLMhQucHNwLnYxLlR1bm5lbENvdW50cxI5Cghjb3VudGVycxgIIAMoCzInLnBzcC52MS5HZXRTdGF0dXNSZXNwb25zZS5Db3VudGVyc0VudHJ5EigKCHJvdGF0aW9uGAkgASgLMhYucHNwLnYxLlJvdGF0aW9uU3RhdHVzEh4KA210dRgKIAEoCzIRLnBzcC52MS5NdHVTdGF0dXMSOgoWY2VydGlmaWNhdGVfZXhwaXJlc19hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIZHJhaW5pbmcYDCABKAgSDgoGZmF1bHRzGA0gAygJEhMKC3BlZXJzX3RvdGFsGA4gASgNEisKCmV2ZW50X2xvb3AYDyABKAsyFy5wc3AudjEuRXZlbnRMb29wU3RhdHVzEioKCWRpcmVjdG9yeRgQIAMoCzIXLnBzcC52MS5EaXJlY3RvcnlTb3VyY2USMwoFZHJvcHMYFCADKAsyJC5wc3AudjEuR2V0U3RhdHVzUmVzcG9uc2UuRHJvcHNFbnRyeRIhCgh3YXJuaW5ncxgVIAMoCzIPLnBzcC52MS5XYXJuaW5nEigKCWxhdGVuY2llcxgWIAEoCzIVLnBzcC52MS5MYXRlbmN5U3RhdHVzGi8KDUNvdW50ZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ARosCgpEcm9wc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEiuwEKD0RpcmVjdG9yeVNvdXJjZRIMCgRuYW1lGAEgASgJEg8KB2N1cnJlbnQYAiABKAgSLgoKY3VycmVudF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKbGFzdF9lcnJvchgEIAEoCRIPCgdyZWNvcmRzGAUgASgNEg8KB3NraXBwZWQYBiABKA0SEQoJY29uZmxpY3RzGAcgASgNEhAKCHByb2JsZW1zGAggAygJIkcKB1dhcm5pbmcSDAoEbmFtZRgBIAEoCRIQCghzZXZlcml0eRgCIAEoCRIMCgR0ZXh0GAMgASgJEg4KBmFjdGlvbhgEIAEoCSJdCg1MYXRlbmN5U3RhdHVzEiMKCGV4Y2hhbmdlGAEgASgLMhEucHNwLnYxLkhpc3RvZ3JhbRInCgxmaXJzdF9wYWNrZXQYAiABKAsyES5wc3AudjEuSGlzdG9ncmFtIjkKCUhpc3RvZ3JhbRIfCgdidWNrZXRzGAEgAygLMg4ucHNwLnYxLkJ1Y2tldBILCgNzdW0YAiABKAEiIwoGQnVja2V0EgoKAmxlGAEgASgBEg0KBWNvdW50GAIgASgEImUKD0V2ZW50TG9vcFN0YXR1cxIOCgZwOTlfbXMYASABKAESDgoGbWF4X21zGAIgASgBEiIKB2J1Y2tldHMYAyADKAsyES5wc3AudjEuTGFnQnVja2V0Eg4KBnN1bV9tcxgEIAEoASIpCglMYWdCdWNrZXQSDQoFbGVfbXMYASABKAESDQoFbG9va3MYAiABKAQixgEKC1BsYW5lU3RhdHVzEgwKBGtpbmQYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIOCgZ1cGxpbmsYAyABKAkSDAoEaG9zdBgEIAEoCRIPCgdiYWNrZW5kGAUgASgJEiEKBXBvcnRzGAYgAygLMhIucHNwLnYxLlBvcnRTdGF0dXMSIwoHZ3JhbnRlZBgHIAEoCzISLnBzcC52MS5QbGFuZVNpemVzEiEKBWFza2VkGAggASgLMhIucHNwLnYxLlBsYW5lU2l6ZXMicAoKUGxhbmVTaXplcxITCgttYXhfZW50cmllcxgBIAEoDRIWCg5tYXhfY3J5cHRvX2lkcxgCIAEoDRIWCg5hY3Rpb25zX21lbW9yeRgDIAEoBBINCgVtYnVmcxgEIAEoDRIOCgZxdWV1ZXMYBSABKA0iagoKUG9ydFN0YXR1cxIMCgRuYW1lGAEgASgJEhEKCWludGVyZmFjZRgCIAEoCRINCgVndWFyZBgDIAEoCRIUCgxndWFyZF9yZWFzb24YBCABKAkSFgoOZ3VhcmRfcmVzdG9yZWQYBSABKA0i9AIKClBlZXJTdGF0dXMSCgoCaWQYASABKAkSEwoLc3ZjX2FkZHJlc3MYAiABKAkSDAoEdmlwcxgDIAMoCRIPCgdjaXJjdWl0GAQgASgJEhAKCGZhaWx1cmVzGAUgASgNEhIKCmxhc3RfZXJyb3IYBiABKAkSMwoPbmV4dF9hdHRlbXB0X2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpib290X2Vwb2NoGAggASgGEg8KB3R1bm5lbHMYCSABKA0SFAoMa2V5X2V4Y2hhbmdlGAogASgJEg0KBXN0YXRlGAsgASgJEiwKCGhlYXJkX2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCg1mYWlsaW5nX3NpbmNlGA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIgCgdyZWZ1c2FsGA4gASgLMg8ucHNwLnYxLlJlZnVzYWwiXgoHUmVmdXNhbBIKCgJieRgBIAEoCRImCgJhdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcmVhc29uGAMgASgJEg8KB21lc3NhZ2UYBCABKAkiYgoMVHVubmVsQ291bnRzEg8KB29wZW5pbmcYASABKA0SCgoCdXAYAiABKA0SEAoIcmVrZXlpbmcYAyABKA0SDgoGZmFpbGVkGAQgASgNEhMKC3VuY29uZmlybWVkGAUgASgNInsKDlJvdGF0aW9uU3RhdHVzEhEKCXJvdGF0aW9ucxgBIAEoBBIWCg5zYXNfb25fb2xkX2tleRgCIAEoDRIrCgduZXh0X2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglzcGlzX2xlZnQYBCABKAQiSwoJTXR1U3RhdHVzEg4KBnVwbGluaxgBIAEoDRIQCghvdmVyaGVhZBgCIAEoDRIcChRsYXJnZXN0X2lubmVyX3BhY2tldBgDIAEoDSJbChJMaXN0VHVubmVsc1JlcXVlc3QSDAoEcGVlchgBIAEoCRIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCRIQCghjb250YWlucxgEIAEoCSJPChNMaXN0VHVubmVsc1Jlc3BvbnNlEh8KB3R1bm5lbHMYASADKAsyDi5wc3AudjEuVHVubmVsEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSLyAQoGVHVubmVsEgwKBHBlZXIYASABKAkSEQoJbG9jYWxfdmlwGAIgASgJEhIKCnJlbW90ZV92aXAYAyABKAkSDQoFc3RhdGUYBCABKAkSFgoCdHgYBSABKAsyCi5wc3AudjEuU2ESFgoCcngYBiABKAsyCi5wc3AudjEuU2ESLQoJb3BlbmVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpsYXN0X2Vycm9yGAggASgJEjEKDW5leHRfcmVrZXlfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIrYBCgJTYRILCgNzcGkYASABKAcSIwoHdmVyc2lvbhgCIAEoDjISLnBzcC52MS5Qc3BWZXJzaW9uEi4KCmNyZWF0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3BhY2tldHMYBSABKAQSDQoFYnl0ZXMYBiABKAQiEQoPR2V0UGlwZXNSZXF1ZXN0IkYKEEdldFBpcGVzUmVzcG9uc2USIQoFcGlwZXMYASADKAsyEi5wc3AudjEuUGlwZVN0YXR1cxIPCgdtZXJtYWlkGAIgASgJIqIBCgpQaXBlU3RhdHVzEgwKBG5hbWUYASABKAkSDwoHZW50cmllcxgCIAEoDRIPCgdwYWNrZXRzGAMgASgEEg0KBWJ5dGVzGAQgASgEEhQKDG1pc3NfcGFja2V0cxgFIAEoBBISCgptaXNzX2J5dGVzGAYgASgEEisKDnN0YXRpY19lbnRyaWVzGAcgAygLMhMucHNwLnYxLkVudHJ5U3RhdHVzIjsKC0VudHJ5U3RhdHVzEgwKBG5hbWUYASABKAkSDwoHcGFja2V0cxgCIAEoBBINCgVieXRlcxgDIAEoBCIVChNXYXRjaFNhbXBsZXNSZXF1ZXN0IqABCgZTYW1wbGUSKAoEdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJZGlyZWN0aW9uGAIgASgJEg8KB3NyY192aXAYAyABKAkSDwoHZHN0X3ZpcBgEIAEoCRILCgNzcGkYBSABKAcSDgoGbGVuZ3RoGAYgASgNEgwKBGRhdGEYByABKAwSDAoEbG9zdBgIIAEoBCIqCg5FeHBsYWluUmVxdWVzdBILCgNzcmMYASABKAkSCwoDZHN0GAIgASgJImUKD0V4cGxhaW5SZXNwb25zZRIPCgd2ZXJkaWN0GAEgASgJEg8KB2NvdW50ZXIYAiABKAkSDAoEcGVlchgDIAEoCRIiCgVzdGVwcxgEIAMoCzITLnBzcC52MS5FeHBsYWluU3RlcCI4CgtFeHBsYWluU3RlcBIKCgJhdBgBIAEoCRIPCgd2ZXJkaWN0GAIgASgJEgwKBHRleHQYAyABKAkiZAoLRXZlbnRGaWx0ZXISDQoFYWZ0ZXIYASABKAQSKQoFc2luY2UYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBHBlZXIYAyABKAkSDQoFa2luZHMYBCADKAkiSwoRTGlzdEV2ZW50c1JlcXVlc3QSIwoGZmlsdGVyGAEgASgLMhMucHNwLnYxLkV2ZW50RmlsdGVyEhEKCXBhZ2Vfc2l6ZRgCIAEoDSIzChJMaXN0RXZlbnRzUmVzcG9uc2USHQoGZXZlbnRzGAEgAygLMg0ucHNwLnYxLkV2ZW50IjkKEldhdGNoRXZlbnRzUmVxdWVzdBIjCgZmaWx0ZXIYASABKAsyEy5wc3AudjEuRXZlbnRGaWx0ZXIiugIKBUV2ZW50Eg4KBmN1cnNvchgBIAEoBBIoCgR0aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRraW5kGAMgASgJEgwKBHBlZXIYBCABKAkSEQoJbG9jYWxfdmlwGAUgASgJEhIKCnJlbW90ZV92aXAYBiABKAkSEwoGdHhfc3BpGAcgASgHSACIAQESEwoGcnhfc3BpGAggASgHSAGIAQESDAoEcm9sZRgJIAEoCRIOCgZyZWFzb24YCiABKAkSDwoHbWVzc2FnZRgLIAEoCRIYCgtkdXJhdGlvbl9tcxgMIAEoAUgCiAEBEg0KBWNvdW50GA0gASgNEgwKBHRleHQYDiABKAlCCQoHX3R4X3NwaUIJCgdfcnhfc3BpQg4KDF9kdXJhdGlvbl9tcyIdCg1SZWxvYWRSZXF1ZXN0EgwKBHBsYW4YASABKAgilgEKDlJlbG9hZFJlc3BvbnNlEgwKBGRvbmUYASABKAgSDwoHbWVzc2FnZRgCIAEoCRITCgtwZWVyc19hZGRlZBgDIAEoDRIVCg1wZWVyc19yZW1vdmVkGAQgASgNEhUKDXBlZXJzX2NoYW5nZWQYBSABKA0SDAoEa2V5cxgGIAMoCRIUCgxyZXN0YXJ0X2tleXMYByADKAkiHQoNUm90YXRlUmVxdWVzdBIMCgRwbGFuGAEgASgIInwKDlJvdGF0ZVJlc3BvbnNlEg8KB3N0YXJ0ZWQYASABKAgSDwoHbWVzc2FnZRgCIAEoCRIoCghyb3RhdGlvbhgDIAEoCzIWLnBzcC52MS5Sb3RhdGlvblN0YXR1cxINCgVwZWVycxgEIAMoCRIPCgd0dW5uZWxzGAUgASgNMu0DCg1TdGF0dXNTZXJ2aWNlEkUKCUdldFN0YXR1cxIYLnBzcC52MS5HZXRTdGF0dXNSZXF1ZXN0GhkucHNwLnYxLkdldFN0YXR1c1Jlc3BvbnNlIgOQAgESSwoLTGlzdFR1bm5lbHMSGi5wc3AudjEuTGlzdFR1bm5lbHNSZXF1ZXN0GhsucHNwLnYxLkxpc3RUdW5uZWxzUmVzcG9uc2UiA5ACARJCCghHZXRQaXBlcxIXLnBzcC52MS5HZXRQaXBlc1JlcXVlc3QaGC5wc3AudjEuR2V0UGlwZXNSZXNwb25zZSIDkAIBEj8KB0V4cGxhaW4SFi5wc3AudjEuRXhwbGFpblJlcXVlc3QaFy5wc3AudjEuRXhwbGFpblJlc3BvbnNlIgOQAgESSAoKTGlzdEV2ZW50cxIZLnBzcC52MS5MaXN0RXZlbnRzUmVxdWVzdBoaLnBzcC52MS5MaXN0RXZlbnRzUmVzcG9uc2UiA5ACARI6CgtXYXRjaEV2ZW50cxIaLnBzcC52MS5XYXRjaEV2ZW50c1JlcXVlc3QaDS5wc3AudjEuRXZlbnQwARI9CgxXYXRjaFNhbXBsZXMSGy5wc3AudjEuV2F0Y2hTYW1wbGVzUmVxdWVzdBoOLnBzcC52MS5TYW1wbGUwATKAAQoMQWRtaW5TZXJ2aWNlEjcKBlJvdGF0ZRIVLnBzcC52MS5Sb3RhdGVSZXF1ZXN0GhYucHNwLnYxLlJvdGF0ZVJlc3BvbnNlEjcKBlJlbG9hZBIVLnBzcC52MS5SZWxvYWRSZXF1ZXN0GhYucHNwLnYxLlJlbG9hZFJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_psp_v1_psp]);
 
 /**
  * @generated from message psp.v1.GetStatusRequest
@@ -602,6 +602,33 @@ export type PeerStatus = Message<"psp.v1.PeerStatus"> & {
    * @generated from field: string key_exchange = 10;
    */
   keyExchange: string;
+
+  /**
+   * "up": heard within the last five minutes, or there are tunnels with it. "idle": heard before. "unknown": never tried
+   * since the start. "failing": exchanges with it fail; `last_error`, `failing_since` and `next_attempt_at` say more.
+   *
+   * @generated from field: string state = 11;
+   */
+  state: string;
+
+  /**
+   * When a message or an answer of it came last.
+   *
+   * @generated from field: google.protobuf.Timestamp heard_at = 12;
+   */
+  heardAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp failing_since = 13;
+   */
+  failingSince?: Timestamp | undefined;
+
+  /**
+   * What this host last refused it, or was refused by it, within the last hour.
+   *
+   * @generated from field: psp.v1.Refusal refusal = 14;
+   */
+  refusal?: Refusal | undefined;
 };
 
 /**
@@ -610,6 +637,44 @@ export type PeerStatus = Message<"psp.v1.PeerStatus"> & {
  */
 export const PeerStatusSchema: GenMessage<PeerStatus> = /*@__PURE__*/
   messageDesc(file_psp_v1_status, 12);
+
+/**
+ * @generated from message psp.v1.Refusal
+ */
+export type Refusal = Message<"psp.v1.Refusal"> & {
+  /**
+   * "this host" or "the peer".
+   *
+   * @generated from field: string by = 1;
+   */
+  by: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp at = 2;
+   */
+  at?: Timestamp | undefined;
+
+  /**
+   * One word of a short list ...
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+
+  /**
+   * ... and in the words of who refused.
+   *
+   * @generated from field: string message = 4;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message psp.v1.Refusal.
+ * Use `create(RefusalSchema)` to create a new message.
+ */
+export const RefusalSchema: GenMessage<Refusal> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 13);
 
 /**
  * @generated from message psp.v1.TunnelCounts
@@ -648,7 +713,7 @@ export type TunnelCounts = Message<"psp.v1.TunnelCounts"> & {
  * Use `create(TunnelCountsSchema)` to create a new message.
  */
 export const TunnelCountsSchema: GenMessage<TunnelCounts> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 13);
+  messageDesc(file_psp_v1_status, 14);
 
 /**
  * @generated from message psp.v1.RotationStatus
@@ -682,7 +747,7 @@ export type RotationStatus = Message<"psp.v1.RotationStatus"> & {
  * Use `create(RotationStatusSchema)` to create a new message.
  */
 export const RotationStatusSchema: GenMessage<RotationStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 14);
+  messageDesc(file_psp_v1_status, 15);
 
 /**
  * @generated from message psp.v1.MtuStatus
@@ -709,7 +774,7 @@ export type MtuStatus = Message<"psp.v1.MtuStatus"> & {
  * Use `create(MtuStatusSchema)` to create a new message.
  */
 export const MtuStatusSchema: GenMessage<MtuStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 15);
+  messageDesc(file_psp_v1_status, 16);
 
 /**
  * @generated from message psp.v1.ListTunnelsRequest
@@ -749,7 +814,7 @@ export type ListTunnelsRequest = Message<"psp.v1.ListTunnelsRequest"> & {
  * Use `create(ListTunnelsRequestSchema)` to create a new message.
  */
 export const ListTunnelsRequestSchema: GenMessage<ListTunnelsRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 16);
+  messageDesc(file_psp_v1_status, 17);
 
 /**
  * @generated from message psp.v1.ListTunnelsResponse
@@ -771,7 +836,7 @@ export type ListTunnelsResponse = Message<"psp.v1.ListTunnelsResponse"> & {
  * Use `create(ListTunnelsResponseSchema)` to create a new message.
  */
 export const ListTunnelsResponseSchema: GenMessage<ListTunnelsResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 17);
+  messageDesc(file_psp_v1_status, 18);
 
 /**
  * @generated from message psp.v1.Tunnel
@@ -818,6 +883,13 @@ export type Tunnel = Message<"psp.v1.Tunnel"> & {
    * @generated from field: string last_error = 8;
    */
   lastError: string;
+
+  /**
+   * When the transmit SA is replaced by a newer one.
+   *
+   * @generated from field: google.protobuf.Timestamp next_rekey_at = 9;
+   */
+  nextRekeyAt?: Timestamp | undefined;
 };
 
 /**
@@ -825,7 +897,7 @@ export type Tunnel = Message<"psp.v1.Tunnel"> & {
  * Use `create(TunnelSchema)` to create a new message.
  */
 export const TunnelSchema: GenMessage<Tunnel> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 18);
+  messageDesc(file_psp_v1_status, 19);
 
 /**
  * @generated from message psp.v1.Sa
@@ -867,7 +939,7 @@ export type Sa = Message<"psp.v1.Sa"> & {
  * Use `create(SaSchema)` to create a new message.
  */
 export const SaSchema: GenMessage<Sa> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 19);
+  messageDesc(file_psp_v1_status, 20);
 
 /**
  * @generated from message psp.v1.GetPipesRequest
@@ -880,7 +952,7 @@ export type GetPipesRequest = Message<"psp.v1.GetPipesRequest"> & {
  * Use `create(GetPipesRequestSchema)` to create a new message.
  */
 export const GetPipesRequestSchema: GenMessage<GetPipesRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 20);
+  messageDesc(file_psp_v1_status, 21);
 
 /**
  * @generated from message psp.v1.GetPipesResponse
@@ -904,7 +976,7 @@ export type GetPipesResponse = Message<"psp.v1.GetPipesResponse"> & {
  * Use `create(GetPipesResponseSchema)` to create a new message.
  */
 export const GetPipesResponseSchema: GenMessage<GetPipesResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 21);
+  messageDesc(file_psp_v1_status, 22);
 
 /**
  * @generated from message psp.v1.PipeStatus
@@ -953,7 +1025,7 @@ export type PipeStatus = Message<"psp.v1.PipeStatus"> & {
  * Use `create(PipeStatusSchema)` to create a new message.
  */
 export const PipeStatusSchema: GenMessage<PipeStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 22);
+  messageDesc(file_psp_v1_status, 23);
 
 /**
  * @generated from message psp.v1.EntryStatus
@@ -980,7 +1052,7 @@ export type EntryStatus = Message<"psp.v1.EntryStatus"> & {
  * Use `create(EntryStatusSchema)` to create a new message.
  */
 export const EntryStatusSchema: GenMessage<EntryStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 23);
+  messageDesc(file_psp_v1_status, 24);
 
 /**
  * @generated from message psp.v1.WatchSamplesRequest
@@ -993,7 +1065,7 @@ export type WatchSamplesRequest = Message<"psp.v1.WatchSamplesRequest"> & {
  * Use `create(WatchSamplesRequestSchema)` to create a new message.
  */
 export const WatchSamplesRequestSchema: GenMessage<WatchSamplesRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 24);
+  messageDesc(file_psp_v1_status, 25);
 
 /**
  * @generated from message psp.v1.Sample
@@ -1051,7 +1123,7 @@ export type Sample = Message<"psp.v1.Sample"> & {
  * Use `create(SampleSchema)` to create a new message.
  */
 export const SampleSchema: GenMessage<Sample> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 25);
+  messageDesc(file_psp_v1_status, 26);
 
 /**
  * @generated from message psp.v1.ExplainRequest
@@ -1073,7 +1145,7 @@ export type ExplainRequest = Message<"psp.v1.ExplainRequest"> & {
  * Use `create(ExplainRequestSchema)` to create a new message.
  */
 export const ExplainRequestSchema: GenMessage<ExplainRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 26);
+  messageDesc(file_psp_v1_status, 27);
 
 /**
  * @generated from message psp.v1.ExplainResponse
@@ -1109,7 +1181,7 @@ export type ExplainResponse = Message<"psp.v1.ExplainResponse"> & {
  * Use `create(ExplainResponseSchema)` to create a new message.
  */
 export const ExplainResponseSchema: GenMessage<ExplainResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 27);
+  messageDesc(file_psp_v1_status, 28);
 
 /**
  * @generated from message psp.v1.ExplainStep
@@ -1140,7 +1212,7 @@ export type ExplainStep = Message<"psp.v1.ExplainStep"> & {
  * Use `create(ExplainStepSchema)` to create a new message.
  */
 export const ExplainStepSchema: GenMessage<ExplainStep> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 28);
+  messageDesc(file_psp_v1_status, 29);
 
 /**
  * Which events: all conditions hold. A field that is not there restricts nothing.
@@ -1178,7 +1250,7 @@ export type EventFilter = Message<"psp.v1.EventFilter"> & {
  * Use `create(EventFilterSchema)` to create a new message.
  */
 export const EventFilterSchema: GenMessage<EventFilter> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 29);
+  messageDesc(file_psp_v1_status, 30);
 
 /**
  * @generated from message psp.v1.ListEventsRequest
@@ -1202,7 +1274,7 @@ export type ListEventsRequest = Message<"psp.v1.ListEventsRequest"> & {
  * Use `create(ListEventsRequestSchema)` to create a new message.
  */
 export const ListEventsRequestSchema: GenMessage<ListEventsRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 30);
+  messageDesc(file_psp_v1_status, 31);
 
 /**
  * @generated from message psp.v1.ListEventsResponse
@@ -1219,7 +1291,7 @@ export type ListEventsResponse = Message<"psp.v1.ListEventsResponse"> & {
  * Use `create(ListEventsResponseSchema)` to create a new message.
  */
 export const ListEventsResponseSchema: GenMessage<ListEventsResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 31);
+  messageDesc(file_psp_v1_status, 32);
 
 /**
  * @generated from message psp.v1.WatchEventsRequest
@@ -1236,7 +1308,7 @@ export type WatchEventsRequest = Message<"psp.v1.WatchEventsRequest"> & {
  * Use `create(WatchEventsRequestSchema)` to create a new message.
  */
 export const WatchEventsRequestSchema: GenMessage<WatchEventsRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 32);
+  messageDesc(file_psp_v1_status, 33);
 
 /**
  * @generated from message psp.v1.Event
@@ -1336,7 +1408,7 @@ export type Event = Message<"psp.v1.Event"> & {
  * Use `create(EventSchema)` to create a new message.
  */
 export const EventSchema: GenMessage<Event> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 33);
+  messageDesc(file_psp_v1_status, 34);
 
 /**
  * @generated from message psp.v1.ReloadRequest
@@ -1353,7 +1425,7 @@ export type ReloadRequest = Message<"psp.v1.ReloadRequest"> & {
  * Use `create(ReloadRequestSchema)` to create a new message.
  */
 export const ReloadRequestSchema: GenMessage<ReloadRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 34);
+  messageDesc(file_psp_v1_status, 35);
 
 /**
  * @generated from message psp.v1.ReloadResponse
@@ -1406,7 +1478,7 @@ export type ReloadResponse = Message<"psp.v1.ReloadResponse"> & {
  * Use `create(ReloadResponseSchema)` to create a new message.
  */
 export const ReloadResponseSchema: GenMessage<ReloadResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 35);
+  messageDesc(file_psp_v1_status, 36);
 
 /**
  * @generated from message psp.v1.RotateRequest
@@ -1423,7 +1495,7 @@ export type RotateRequest = Message<"psp.v1.RotateRequest"> & {
  * Use `create(RotateRequestSchema)` to create a new message.
  */
 export const RotateRequestSchema: GenMessage<RotateRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 36);
+  messageDesc(file_psp_v1_status, 37);
 
 /**
  * @generated from message psp.v1.RotateResponse
@@ -1460,7 +1532,7 @@ export type RotateResponse = Message<"psp.v1.RotateResponse"> & {
  * Use `create(RotateResponseSchema)` to create a new message.
  */
 export const RotateResponseSchema: GenMessage<RotateResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 37);
+  messageDesc(file_psp_v1_status, 38);
 
 /**
  * @generated from service psp.v1.StatusService
