@@ -53,7 +53,7 @@ import {
 } from "./params.ts";
 import type { PeerLine, PeerLines, PeerWatch } from "./peer.ts";
 import { moreUrgent, type Scheduler, type Slot, type Work } from "./scheduler.ts";
-import { inTurns } from "./shares.ts";
+import { fairly } from "./shares.ts";
 import type { Derived, KeyShares, SpiSource } from "./spis.ts";
 import { isAsking, isLive, isUnheard, offerOf, type Rx, type State } from "./tunnel.ts";
 import type { Tunnel, TunnelTable } from "./tunnel_table.ts";
@@ -267,7 +267,7 @@ export class Initiator {
     // Where not all fit, one that wants many does not have the others wait behind them.
     const waiting = line.waiting.size <= MAX_TUNNELS_PER_REQUEST
       ? line.waiting
-      : inTurns(line.waiting, (key) => this.#table.get(key)?.pair.localVip ?? "");
+      : fairly(line.waiting, (key) => this.#table.get(key)?.pair.localVip ?? "");
     for (const key of waiting) {
       if (batch.length === MAX_TUNNELS_PER_REQUEST) break;
       line.waiting.delete(key);

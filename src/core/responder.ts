@@ -56,7 +56,7 @@ interface Granted {
 interface Batch {
   readonly version: PspVersion;
   readonly seen: Set<string>;
-  /** Promised and not taken yet: places in the table, in all and by the caller's address, and receive SAs. */
+  /** Promised and not taken yet: places in the table, in all, by the caller's address and network, and receive SAs. */
   places: number;
   readonly placesOf: Map<string, number>;
   sas: number;
@@ -65,6 +65,7 @@ interface Batch {
 /** What the peer is told. */
 const NO_ROOM: Readonly<Record<Shortage, string>> = {
   "peer-share": "the host has as many tunnels with this peer as it may (its tunnel.peer_share)",
+  "network-share": "the network has as many tunnels at the host as it may have with this peer",
   "source-share": "the address has as many tunnels at the host as it may (its tunnel.source_share)",
   "peer-sas": "the host has more SAs with this peer than their tunnels need",
   "tunnels-full": "the host has no room for another tunnel",
@@ -279,8 +280,9 @@ export class Responder {
     batch: Batch,
   ): Shortage | undefined {
     const known = this.#table.get(pairKey(pair));
-    const { remoteVip: source } = pair;
-    const promised = { peer: batch.places, source: batch.placesOf.get(source) ?? 0 };
+    const [source, network] = [pair.remoteVip, `@${networkOf(pair.remoteVip)}`];
+    const ahead = (of: string) => batch.placesOf.get(of) ?? 0;
+    const promised = { peer: batch.places, network: ahead(network), source: ahead(source) };
     const lack = known === undefined
       ? this.#table.lacks({ pair, peer, side: "peer" }, promised)
       : this.#crossing(pair, batch.version) === undefined
@@ -291,6 +293,7 @@ export class Responder {
     if (known === undefined) {
       batch.places++;
       batch.placesOf.set(source, promised.source + 1);
+      batch.placesOf.set(network, promised.network + 1);
     }
     return undefined;
   }

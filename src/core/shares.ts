@@ -8,6 +8,7 @@
 import type { Granted } from "../../ffi/plane.ts";
 import type { Config } from "../config/config.ts";
 import type { AgentCounter } from "../model/counters.ts";
+import { networkOf, type NetworkSettings } from "../model/network.ts";
 import {
   ENTRIES_PER_TUNNEL,
   EVICT_IDLE_MS,
@@ -25,7 +26,7 @@ import { isAsking, isUnheard, type State } from "./tunnel.ts";
 /** What a new tunnel, or one more SA of an old one, lacks; each is the name of its counter too. */
 export type Shortage = Extract<
   AgentCounter,
-  "peer-share" | "source-share" | "peer-sas" | "tunnels-full"
+  "peer-share" | "network-share" | "source-share" | "peer-sas" | "tunnels-full"
 >;
 
 /** Who wished for a tunnel: a workload here, or the peer. */
@@ -38,13 +39,14 @@ export interface Party {
   readonly source: string;
 }
 
-/** Places that the same peer, and the same address, was promised just now and has not taken yet. */
+/** Places that the same peer, its network and the same address were promised just now and have not taken yet. */
 export interface Promised {
   readonly peer: number;
+  readonly network: number;
   readonly source: number;
 }
 
-const NONE: Promised = { peer: 0, source: 0 };
+const NONE: Promised = { peer: 0, network: 0, source: 0 };
 
 /** Tunnels that a plane of this size has room for, with the reserve of their rekeys beside them. */
 export function tunnelsWithin(granted: Pick<Granted, "maxEntries" | "maxCryptoIds">): number {
@@ -58,7 +60,10 @@ export interface SharesOptions {
   /** Places in the table. */
   readonly tunnels: number;
   /** Read at each question: it may change. */
-  readonly config: { readonly tunnel: Pick<Config["tunnel"], "peerShare" | "sourceShare"> };
+  readonly config: {
+    readonly tunnel: Pick<Config["tunnel"], "peerShare" | "sourceShare">;
+    readonly networks?: readonly NetworkSettings[];
+  };
   /** How many peers there are, at this moment. */
   readonly peers: () => number;
 }
@@ -68,6 +73,8 @@ export class Shares {
   readonly #options: SharesOptions;
   readonly #byPeer = new Map<string, { tunnels: number; sas: number }>();
   readonly #bySource = new Map<string, number>();
+  /** By peer and network. */
+  readonly #byNetwork = new Map<string, number>();
   #tunnels = 0;
 
   constructor(options: SharesOptions) {
@@ -92,6 +99,12 @@ export class Shares {
     return sourceShare ?? Math.max(most, 1);
   }
 
+  /** Tunnels with one peer that one network may have, where there are several: half of them. */
+  get networkShare(): number {
+    const isAlone = (this.#options.config.networks ?? []).length === 0;
+    return isAlone ? this.peerShare : Math.max(1, Math.floor(this.peerShare / 2));
+  }
+
   get #equalPart(): number {
     return Math.floor(this.#options.tunnels / Math.max(1, this.#options.peers()));
   }
@@ -105,6 +118,9 @@ export class Shares {
     const ahead = promised.peer;
     const has = this.tunnelsOf(peer) + ahead;
     if (has >= this.peerShare) return "peer-share";
+    if (this.#tunnelsIn({ peer, source }) + promised.network >= this.networkShare) {
+      return "network-share";
+    }
     if (this.tunnelsFrom(source) + promised.source >= this.sourceShare) return "source-share";
     const isCrowded = this.peerShare * peers() > tunnels;
     const kept = isCrowded ? Math.floor(tunnels / SHARE_OF_TABLE) : 0;
@@ -126,6 +142,7 @@ export class Shares {
     this.#tunnels++;
     this.#of(peer).tunnels++;
     this.#bySource.set(source, this.tunnelsFrom(source) + 1);
+    this.#byNetwork.set(networkKey({ peer, source }), this.#tunnelsIn({ peer, source }) + 1);
   }
 
   /** A place is left. */
@@ -137,6 +154,9 @@ export class Shares {
     const left = this.tunnelsFrom(source) - 1;
     if (left > 0) this.#bySource.set(source, left);
     else this.#bySource.delete(source);
+    const there = this.#tunnelsIn({ peer, source }) - 1;
+    if (there > 0) this.#byNetwork.set(networkKey({ peer, source }), there);
+    else this.#byNetwork.delete(networkKey({ peer, source }));
   }
 
   /** A tunnel of the peer has so many receive SAs more, or fewer. */
@@ -171,6 +191,10 @@ export class Shares {
     return found;
   }
 
+  #tunnelsIn(party: Party): number {
+    return this.#byNetwork.get(networkKey(party)) ?? 0;
+  }
+
   #of(peer: string): { tunnels: number; sas: number } {
     let has = this.#byPeer.get(peer);
     if (has === undefined) this.#byPeer.set(peer, has = { tunnels: 0, sas: 0 });
@@ -178,8 +202,17 @@ export class Shares {
   }
 }
 
+function networkKey({ peer, source }: Party): string {
+  return `${peer} ${networkOf(source)}`;
+}
+
+/** All of them, one of each network after the other, and within it one of each address. */
+export function fairly<T>(all: Iterable<T>, vipOf: (one: T) => string): Iterable<T> {
+  return inTurns(inTurns(all, vipOf), (one) => networkOf(vipOf(one)));
+}
+
 /** All of them, one of each party after the other, each party's in their order. */
-export function* inTurns<T>(all: Iterable<T>, partyOf: (one: T) => string): Generator<T> {
+function* inTurns<T>(all: Iterable<T>, partyOf: (one: T) => string): Generator<T> {
   const queues = new Map<string, T[]>();
   for (const one of all) {
     const party = partyOf(one);

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { rx, tx } from "../../tests/support/sas.ts";
 import { EVICT_IDLE_MS, EVICT_SILENT_MS, MAX_TUNNELS, SILENT_PACKETS } from "./limits.ts";
-import { inTurns, isSpare, patienceMs, Shares, tunnelsWithin } from "./shares.ts";
+import { fairly, isSpare, patienceMs, Shares, tunnelsWithin } from "./shares.ts";
 import type { State, Up } from "./tunnel.ts";
 
 function shares(tunnels: number, peers: number, configured = {}): Shares {
@@ -67,7 +67,7 @@ Deno.test("what was left may be taken again, by whomever", () => {
   assert.equal(of.lacks(party), "source-share");
   assert.equal(of.lacks({ ...party, source: "10.1.0.2" }), undefined);
   assert.equal(
-    of.lacks({ ...party, source: "x" }, { peer: of.peerShare, source: 0 }),
+    of.lacks({ ...party, source: "x" }, { peer: of.peerShare, network: 0, source: 0 }),
     "peer-share",
   );
   of.leave(party);
@@ -144,12 +144,29 @@ Deno.test("spare is what failed, what is idle, and what nobody answered on", () 
   assert.deepEqual(patience, [EVICT_SILENT_MS, 0, 0, EVICT_SILENT_MS]);
 });
 
-Deno.test("those who want few have their turn among those of one who wants many", () => {
-  const all = ["a1", "a2", "a3", "a4", "b1", "c1", "c2", "a5"];
-  assert.deepEqual([...inTurns(all, (one) => one[0] ?? "")], [
-    ...["a1", "b1", "c1"],
-    ...["a2", "c2"],
-    ...["a3", "a4", "a5"],
+Deno.test("where there are several networks, one has half of what a peer may have, and the other half is left", () => {
+  const blue = (i: number) => ({ peer: "h2", source: `10.1.0.${i}@blue` });
+  const red = { peer: "h2", source: "10.1.0.1@red" };
+  const fill = (of: Shares) => {
+    let i = 0;
+    while (of.lacks(blue(i)) === undefined) of.enter(blue(i++));
+    return [i, of.lacks(blue(i)), of.lacks(red)];
+  };
+  const networks = [{ name: "blue", vc: 1n }, { name: "red", vc: 2n }];
+  assert.deepEqual(fill(shares(800, 8)), [100, "peer-share", "peer-share"]);
+  const of = new Shares({ tunnels: 800, peers: () => 8, config: { tunnel: {}, networks } });
+  assert.deepEqual(fill(of), [50, "network-share", undefined]);
+  assert.equal(of.lacks(red, { peer: 0, network: 50, source: 0 }), "network-share");
+  assert.equal(of.lacks({ ...blue(1), peer: "h3" }), undefined, "with each peer");
+  of.leave(blue(0));
+  assert.equal(of.lacks(blue(0)), undefined);
+});
+
+Deno.test("those who want few have their turn among those of one who wants many, and networks too", () => {
+  const all = ["1", "1", "1", "1", "2", "3", "3", "1", "1@b", "2@b", "1@b", "3@b"];
+  assert.deepEqual([...fairly(all.entries(), ([, vip]) => vip)].map(([i, vip]) => `${i}:${vip}`), [
+    ...["0:1", "8:1@b", "4:2", "9:2@b", "5:3", "11:3@b"],
+    ...["1:1", "10:1@b", "6:3", "2:1", "3:1", "7:1"],
   ]);
-  assert.deepEqual([...inTurns([], () => "")], []);
+  assert.deepEqual([...fairly([], () => "")], []);
 });

@@ -8,6 +8,7 @@ import type { Counters } from "../model/counters.ts";
 import type { EventSink } from "../model/events.ts";
 import type { Flows } from "../model/flows.ts";
 import type { Log } from "../model/log.ts";
+import { networkOf } from "../model/network.ts";
 import { pairKey, type VipPair } from "../model/sa.ts";
 import { Census } from "./census.ts";
 import { DueHeap } from "./due_heap.ts";
@@ -83,6 +84,12 @@ type Tell = () => void;
 /** A tunnel, and the address to whose share it counts. */
 type Entry = { -readonly [K in keyof Tunnel]: Tunnel[K] } & Pick<Party, "source">;
 
+/** Among whose tunnels one is looked for that may go. */
+const ONLY: Readonly<Partial<Record<Shortage, "network" | "source">>> = {
+  "network-share": "network",
+  "source-share": "source",
+};
+
 function sourceOf({ localVip, remoteVip }: VipPair, side: Side): string {
   return side === "local" ? localVip : remoteVip;
 }
@@ -140,7 +147,7 @@ export class TunnelTable {
     const lack = shares.lacks(party, promised);
     if (lack === undefined || isSpare) return lack;
     const among = lack === "tunnels-full" ? shares.heaviest() ?? peer : peer;
-    const found = this.#evictOne(among, { for: party.source, alone: lack === "source-share" });
+    const found = this.#evictOne(among, { for: party.source, only: ONLY[lack] });
     return found ? shares.lacks(party, promised) : lack;
   }
 
@@ -309,17 +316,18 @@ export class TunnelTable {
   }
 
   /**
-   * Closes one tunnel of a peer that is worth less than a new one of the source `for`; `alone`: one of the same source.
-   * Each search goes on where the last one ended, so that none is asked about again and again.
+   * Closes one tunnel of a peer that is worth less than a new one of the source `for`; `only`: one of the same network or
+   * source. Each search goes on where the last one ended, so that none is asked about again and again.
    */
   #evictOne(
     peer: string,
-    wanted: { readonly for: string; readonly alone: boolean },
+    wanted: { readonly for: string; readonly only: "network" | "source" | undefined },
   ): boolean {
     const ofPeer = this.#byPeer.get(peer);
     if (ofPeer === undefined) return false;
     const { clock, shares } = this.#options;
     const wants = shares.tunnelsFrom(wanted.for);
+    const network = networkOf(wanted.for);
     const who = wants < MANY_TUNNELS ? "few" : "many";
     // Who asks for hundreds at a time does not have hundreds of searches made.
     if (clock.now() - ofPeer.barrenAt[who] < BARREN_MS) return false;
@@ -338,7 +346,8 @@ export class TunnelTable {
         continue;
       }
       const entry = next.value;
-      if (wanted.alone && entry.source !== wanted.for) continue;
+      if (wanted.only === "source" && entry.source !== wanted.for) continue;
+      if (wanted.only === "network" && networkOf(entry.source) !== network) continue;
       if (!isWorthLess(entry)) continue;
       looks--;
       // By what has passed meanwhile it may be in use.
@@ -348,7 +357,7 @@ export class TunnelTable {
       this.apply(entry, { type: "evicted" });
       return true;
     }
-    if (!wanted.alone) ofPeer.barrenAt[who] = clock.now();
+    if (wanted.only === undefined) ofPeer.barrenAt[who] = clock.now();
     return false;
   }
 

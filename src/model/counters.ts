@@ -31,6 +31,8 @@ export const AGENT_COUNTERS = {
   "back-off": "misses dropped while their peer or tunnel backs off",
   "no-resource": "tunnels not set up because the plane refused",
   "peer-share": "tunnels refused: their peer has as many as it may (tunnel.peer_share)",
+  "network-share":
+    "tunnels refused: their network has half of what their peer may have, where there are several",
   "source-share":
     "tunnels refused: the address that wants them has as many as it may (tunnel.source_share)",
   "peer-sas": "tunnels refused to a peer that has more SAs than its tunnels need",
