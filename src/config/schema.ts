@@ -73,6 +73,9 @@ const localVip = v.lazy((input) =>
   typeof input === "object" && input !== null ? vipObject : vipText
 );
 
+/** Peers at most, from all sources together. */
+export const MAX_PEERS = 65_536;
+
 /** Another host, in the file or in a record of its own. */
 export const peerSchema = section({
   id: identity,
@@ -324,7 +327,7 @@ export const fileSchema = section({
     }),
     {},
   ),
-  peers: v.optional(list(peerSchema, { what: "peers", max: 65_536 }), []),
+  peers: v.optional(list(peerSchema, { what: "peers", max: MAX_PEERS }), []),
 }, {
   id: 'this host\'s name in its certificate, such as "h1"',
   pip: 'this host\'s own address towards the other hosts, such as "192.0.2.1"',

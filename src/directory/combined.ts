@@ -7,6 +7,7 @@
 import type { PeerChanges } from "../config/changes.ts";
 import type { PeerConfig } from "../config/config.ts";
 import { sameValue } from "../config/file_form.ts";
+import { MAX_PEERS } from "../config/schema.ts";
 import { parsePrefix, type Prefix } from "../model/vip.ts";
 
 /** A peer, as a source has it. */
@@ -43,7 +44,10 @@ export interface Conflict {
   readonly peer: string;
   /** Absent: the whole record. */
   readonly vip?: string;
-  /** Who has it instead: the id of a peer, "" for this host, or the place of the record that comes first. */
+  /**
+   * Who has it instead: the id of a peer, "" for this host; of a whole record the place of that which comes first, or
+   * what else is in its way.
+   */
   readonly owner: string;
 }
 
@@ -72,12 +76,16 @@ export class Combined {
   readonly #lengths: { readonly 4: number[]; readonly 6: number[] } = { 4: [], 6: [] };
   readonly #out = new Map<string, PeerConfig>();
   readonly #conflicts = new Map<string, readonly Conflict[]>();
+  /** Peers for which there was no room. */
+  readonly #waiting = new Set<string>();
+  readonly #most: number;
   #local: ReadonlySet<string>;
 
-  /** `local`: the prefixes of this host. */
-  constructor(kinds: readonly SourceKind[], local: readonly string[]) {
+  /** `local`: the prefixes of this host. `most`: peers that there can be. */
+  constructor(kinds: readonly SourceKind[], local: readonly string[], most = MAX_PEERS) {
     this.#kinds = kinds;
     this.#local = new Set(local);
+    this.#most = most;
   }
 
   /** Peers that there are. */
@@ -164,12 +172,26 @@ export class Combined {
     const changed: PeerConfig[] = [];
     const removed: string[] = [];
     for (const id of affected) {
+      if (this.#byId.has(id)) continue;
+      this.#conflicts.delete(id);
+      this.#waiting.delete(id);
+      if (this.#out.delete(id)) removed.push(id);
+    }
+    let room = this.#most - this.#out.size;
+    for (const id of affected) if (this.#byId.has(id) && !this.#out.has(id)) room--;
+    for (const id of this.#waiting) {
+      if (room-- <= 0) break;
+      affected.add(id);
+    }
+    for (const id of affected) {
       const [first] = this.#byId.get(id) ?? [];
-      if (first === undefined) {
-        this.#conflicts.delete(id);
-        if (this.#out.delete(id)) removed.push(id);
+      if (first === undefined) continue;
+      if (!this.#out.has(id) && this.#out.size >= this.#most) {
+        this.#waiting.add(id);
+        this.#show(id);
         continue;
       }
+      this.#waiting.delete(id);
       const peer = this.#effective(first);
       const old = this.#out.get(id);
       this.#show(id);
@@ -290,8 +312,12 @@ export class Combined {
       const owner = this.#local.has(vip) ? "" : claim.owner ?? this.#blocker(claim, first) ?? "";
       return [{ ...of(first), vip, owner }];
     });
-    if (shadowed.length + lost.length === 0) this.#conflicts.delete(id);
-    else this.#conflicts.set(id, [...shadowed, ...lost]);
+    const beyond = this.#waiting.has(id)
+      ? [{ ...of(first), owner: `the limit of ${this.#most} peers` }]
+      : [];
+    const all: readonly Conflict[] = [...beyond, ...shadowed, ...lost];
+    if (all.length === 0) this.#conflicts.delete(id);
+    else this.#conflicts.set(id, all);
   }
 }
 

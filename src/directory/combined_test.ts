@@ -91,6 +91,27 @@ Deno.test("whoever writes for itself takes nothing out of a prefix that another 
   assert.equal(owners(all)["10.2.0.9/32"], "h3");
 });
 
+Deno.test("there is room for so many peers, whatever source they are of; who waits comes when one goes", () => {
+  const all = new Combined(KINDS, [], 2);
+  all.update("file", { put: [entry("h2", ["10.2.0.0/24"])], removed: [] });
+  const done = all.update("etcd", {
+    put: [entry("h3", ["10.3.0.0/24"]), entry("h4", ["10.4.0.0/24"])],
+    removed: [],
+  });
+  assert.deepEqual([done.changed.map(({ id }) => id), all.size], [["h3"], 2]);
+  assert.deepEqual(all.conflicts(), [
+    { source: "etcd", where: "h4", peer: "h4", owner: "the limit of 2 peers" },
+  ]);
+  all.update("etcd", { put: [entry("h4", ["10.4.1.0/24"])], removed: [] });
+  assert.equal(all.size, 2);
+  const freed = all.update("file", { put: [], removed: ["h2"] });
+  assert.deepEqual([freed.changed.map(({ vips }) => vips.join()), freed.removed], [
+    ["10.4.1.0/24"],
+    ["h2"],
+  ]);
+  assert.deepEqual([all.size, all.conflicts()], [2, []]);
+});
+
 Deno.test("whatever comes in whatever order, the directory follows from the records alone", () => {
   const vip = fc.constantFrom(
     "10.0.0.0/8",

@@ -156,3 +156,34 @@ Deno.test("changed files are noticed by themselves", async () => {
     await changed.promise;
   }
 });
+
+Deno.test("other files take the place of these, or these stay where those cannot be used", async () => {
+  using lab = await Lab.make(["h1", "h2"]);
+  const tls = lab.store("h1", { pollMs: 20, debounceMs: 20 });
+  const before = tls.current;
+  assert.throws(() => tls.follow({ ...lab.files("h1"), cert: "/no/where" }), /cannot be read/);
+  assert.throws(
+    () => tls.follow({ ...lab.files("h1"), key: lab.files("h2").key }),
+    /does not match certificate/,
+  );
+  assert.equal(tls.current, before);
+  const changes: string[] = [];
+  tls.onChange((now) => changes.push(now.fingerprint));
+  // As when a directory of certificates is exchanged for another one.
+  const moved = { ...lab.files("h1"), cert: `${lab.dir}/moved.crt`, key: `${lab.dir}/moved.key` };
+  await lab.issue("h1");
+  Deno.copyFileSync(lab.files("h1").cert, moved.cert);
+  Deno.copyFileSync(lab.files("h1").key, moved.key);
+  const take = tls.follow(moved);
+  take();
+  assert.deepEqual(changes, [tls.current.fingerprint]);
+  assert.notEqual(tls.current.fingerprint, before.fingerprint);
+  // What is followed from here on is the new place.
+  const changed = Promise.withResolvers<void>();
+  tls.onChange(() => changed.resolve());
+  await lab.issue("h1");
+  Deno.copyFileSync(lab.files("h1").key, moved.key);
+  Deno.copyFileSync(lab.files("h1").cert, moved.cert);
+  await changed.promise;
+  tls[Symbol.dispose]();
+});
