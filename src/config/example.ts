@@ -115,6 +115,8 @@ export const EXAMPLE = `// Everything that psp-agent can be told, with its defau
     "require_pq": false, // true: only X25519MLKEM768 as key exchange; "psp-agent doctor" says whether this Deno can
     "timeout": "2s",
     "attempts": 4,
+    // In, and as many out: the one that was not used for longest makes room. Absent: what the number of peers needs,
+    // 256 at least.
     "max_connections": 256,
     "handshake_timeout": "5s",
     "max_message_bytes": 65536,
