@@ -207,7 +207,15 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
     samples: parts.samples,
     parts,
     watch: stack.use(
-      watchPlane({ plane, hosts, uplink: uplinkName(config), log, clock, events: happenings }),
+      watchPlane({
+        plane,
+        hosts,
+        workloads: (handle) => parts.workloads.countOf(handle),
+        uplink: uplinkName(config),
+        log,
+        clock,
+        events: happenings,
+      }),
     ),
     happenings,
     lag: stack.use(new LoopLag()),

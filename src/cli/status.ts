@@ -105,6 +105,27 @@ async function refuseUnknown(peer: string, client: Pick<StatusClient, "status">)
   throw new CommandError(`The agent has no peer "${peer}": its peers are ${known}`);
 }
 
+/** Several host ports, or networks: what each is and carries. One of the default network is told in a line above. */
+function portsText(ports: StatusView["plane"]["ports"]): string {
+  const known = ports.flatMap(({ facts, ...port }) =>
+    facts === undefined ? [] : [{ ...port, facts }]
+  );
+  const hosts = known.filter(({ name }) => name === "host");
+  if (hosts.length < 2 && hosts.every(({ facts }) => facts.network === "")) return "";
+  const rows = known.map(({ name, interface: device, facts }) => [
+    device,
+    name === "uplink" ? "(uplink)" : facts.network || "-",
+    facts.state,
+    facts.mac,
+    name === "uplink" ? "-" : String(facts.workloads),
+    String(facts.rxPackets),
+    String(facts.txPackets),
+    String(facts.txBusy + facts.txError + facts.missesLimited + facts.exceptionsLimited),
+  ]);
+  const head = ["PORT", "NETWORK", "STATE", "MAC", "WORKLOADS", "RX", "TX", "DROPPED"];
+  return `${table(head, rows, [4, 5, 6, 7])}\n`;
+}
+
 /** The state for people. */
 export function statusText(
   view: StatusView,
@@ -176,7 +197,7 @@ export function statusText(
     ? `... and ${more} more peers: --peers ${view.peersTotal} shows them all\n`
     : "";
   const known = view.peersTotal === 0 ? "No peers.\n" : peers + rest;
-  return `${warnings}${lines}\n${sources}${known}\n${drops}${counted}`;
+  return `${warnings}${lines}\n${portsText(plane.ports)}${sources}${known}\n${drops}${counted}`;
 }
 
 /** Names and how often, by name. */

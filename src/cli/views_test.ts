@@ -195,3 +195,37 @@ Deno.test("status says how many peers it does not show", () => {
   const text = statusText({ ...VIEW, peersTotal: 10_002 }, NOW);
   assert.match(text, /\n\.\.\. and 10000 more peers: --peers 10002 shows them all\n/);
 });
+
+Deno.test("ports of networks are a table of their own", () => {
+  const facts = (network: string, mac: string) => ({
+    state: "up" as const,
+    mac,
+    network,
+    workloads: 2,
+    rxPackets: 10n,
+    rxBytes: 0n,
+    txPackets: 7n,
+    txBytes: 0n,
+    txBusy: 1n,
+    txError: 0n,
+    missesLimited: 2n,
+    exceptionsLimited: 0n,
+  });
+  const guard = { state: "stands" as const, restored: 0 };
+  const port = (name: "uplink" | "host", device: string, network: string) => ({
+    name,
+    interface: device,
+    guard,
+    facts: facts(network, "02:00:00:00:00:01"),
+  });
+  const ports = [port("uplink", "p0", ""), port("host", "vm0", "blue"), port("host", "vm1", "")];
+  const text = statusText({ ...VIEW, plane: { ...VIEW.plane, ports } }, NOW);
+  const lines = text.split("\n").filter((line) => /^(PORT|p0|vm)/.test(line));
+  assert.deepEqual(lines.map((line) => line.trim().split(/ {2,}/)), [
+    ["PORT", "NETWORK", "STATE", "MAC", "WORKLOADS", "RX", "TX", "DROPPED"],
+    ["p0", "(uplink)", "up", "02:00:00:00:00:01", "-", "10", "7", "3"],
+    ["vm0", "blue", "up", "02:00:00:00:00:01", "2", "10", "7", "3"],
+    ["vm1", "-", "up", "02:00:00:00:00:01", "2", "10", "7", "3"],
+  ]);
+  assert.ok(!statusText(VIEW, NOW).includes("NETWORK"), "of one host port a line says all");
+});

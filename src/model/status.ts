@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** What the status listener may ask of the agent, in domain terms. No key ever appears here. */
-import type { PortGuard, PortName } from "../../ffi/plane.ts";
+import type { PortGuard, PortName, PortTraffic } from "../../ffi/plane.ts";
 import type { AgentEvent, EventQuery } from "./events.ts";
 import type { HistogramView, Latencies } from "./histogram.ts";
 import type { PspVersion, VipPair } from "./sa.ts";
@@ -46,6 +46,18 @@ export interface PortView {
   readonly name: PortName;
   readonly interface: string;
   readonly guard: PortGuard;
+  /** Absent: an agent of before. */
+  readonly facts?: PortFacts;
+}
+
+/** How a port is, and what has passed there. */
+export interface PortFacts extends PortTraffic {
+  readonly state: "up" | "down" | "gone";
+  readonly mac: string;
+  /** Of a host port; "": the default one. */
+  readonly network: string;
+  /** Addresses that were found behind it. */
+  readonly workloads: number;
 }
 
 /** What the plane has. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Looks at the machine around the plane while the agent runs: its interfaces, and what the kernel does there. */
-import type { Plane } from "../../ffi/plane.ts";
+import { DataPlaneError, type Plane } from "../../ffi/plane.ts";
 import type { EventSink } from "../model/events.ts";
 import type { Log } from "../model/log.ts";
 import type { Clock } from "../model/clock.ts";
@@ -24,9 +24,11 @@ export interface PlaneWatch extends Disposable {
 
 /** Begins to look, once a second. */
 export function watchPlane(
-  { plane, hosts, uplink, log, clock, events }: {
+  { plane, hosts, workloads, uplink, log, clock, events }: {
     readonly plane: Pick<Plane, "port" | "ports">;
     readonly hosts: HostPorts;
+    /** How many addresses were found behind a port. */
+    readonly workloads: (handle: number) => number;
     /** Name of its interface. */
     readonly uplink: string;
     readonly log: Log;
@@ -45,6 +47,16 @@ export function watchPlane(
     now: () => clock.now(),
   });
   const guard = new GuardWatch({ query, ports, log });
+  const factsOf = ({ handle, network = "" }: NamedPort): Pick<PortView, "facts"> => {
+    try {
+      const { mac, traffic } = query(handle);
+      const state = links.stateOf(handle);
+      return { facts: { ...traffic, state, mac, network, workloads: workloads(handle) } };
+    } catch (cause) {
+      if (!(cause instanceof DataPlaneError)) throw cause;
+      return {};
+    }
+  };
   guard.tick();
   let said = "";
   const timer = setInterval(() => {
@@ -62,10 +74,11 @@ export function watchPlane(
   return {
     counters: () => ({ ...forwarding.counters(), ...guard.counters(), ...hosts.counters() }),
     ports: () =>
-      ports().map(({ role, handle, interface: name }) => ({
-        name: role,
-        interface: name,
-        guard: guard.guardOf(handle),
+      ports().map((port) => ({
+        name: port.role,
+        interface: port.interface,
+        guard: guard.guardOf(port.handle),
+        ...factsOf(port),
       })),
     faults: () => [
       ...links.faults(),

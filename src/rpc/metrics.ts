@@ -3,7 +3,7 @@
 /** The status as text for Prometheus: its own format 0.0.4, or OpenMetrics 1.0.0. Pure. */
 import type { HistogramView } from "../model/histogram.ts";
 import { dropReason, isLostInHold } from "../model/plane_counters.ts";
-import type { MetricsView, PipeView, SourceView, StatusView } from "../model/status.ts";
+import type { MetricsView, PipeView, PortFacts, SourceView, StatusView } from "../model/status.ts";
 
 /** The two formats. */
 export type MetricsFormat = "prometheus" | "openmetrics";
@@ -227,6 +227,7 @@ function planeFamilies(out: Families, status: StatusView, pipes: readonly PipeVi
       port.guard.state === "stands" ? 1 : 0,
     ]),
   );
+  portFamilies(out, ports);
   out.add("gauge", "mtu_bytes", "The uplink's MTU, what PSP takes of it, and what is left.", [
     [{ of: "uplink" }, mtu.uplink],
     [{ of: "overhead" }, mtu.overhead],
@@ -249,6 +250,52 @@ function planeFamilies(out: Families, status: StatusView, pipes: readonly PipeVi
     }),
   );
   out.add("gauge", "hold_packets", "Packets that wait for a tunnel now.", plain(held(counters)));
+}
+
+/** Of each port, with its network: "" is the default one. */
+function portFamilies(out: Families, ports: StatusView["plane"]["ports"]): void {
+  const rows = (value: (facts: PortFacts) => bigint | number): Row[] =>
+    ports.flatMap(({ name: port, interface: device, facts }): Row[] =>
+      facts === undefined
+        ? []
+        : [[{ port, interface: device, network: facts.network }, value(facts)]]
+    );
+  out.add(
+    "gauge",
+    "port_up",
+    "1 while a port's interface is there and has a link.",
+    rows(
+      ({ state }) => state === "up" ? 1 : 0,
+    ),
+  );
+  out.add(
+    "gauge",
+    "port_workloads",
+    "Addresses that were found behind a port.",
+    rows(
+      ({ workloads }) => workloads,
+    ),
+  );
+  out.add(
+    "counter",
+    "port_rx_packets",
+    "Packets that came in by a port.",
+    rows((p) => p.rxPackets),
+  );
+  out.add("counter", "port_rx_bytes", "Octets that came in by a port.", rows((p) => p.rxBytes));
+  out.add(
+    "counter",
+    "port_tx_packets",
+    "Packets that went out by a port.",
+    rows((p) => p.txPackets),
+  );
+  out.add("counter", "port_tx_bytes", "Octets that went out by a port.", rows((p) => p.txBytes));
+  out.add(
+    "counter",
+    "port_dropped_packets",
+    "Packets dropped at a port: its queue was full, its device refused, or they were beyond its limits.",
+    rows((p) => p.txBusy + p.txError + p.missesLimited + p.exceptionsLimited),
+  );
 }
 
 /** Packets in the hold. The counters are read one after the other while packets pass, so the sum may be off by some. */

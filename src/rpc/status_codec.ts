@@ -17,6 +17,7 @@ import type {
   ExplainView,
   PeerView,
   PipeView,
+  PortFacts,
   PortView,
   RefusalView,
   ReloadView,
@@ -228,9 +229,10 @@ function histogramFromProto(message: pb.Histogram | undefined): HistogramView {
   };
 }
 
-function portToProto({ guard, ...port }: PortView): pb.PortStatus {
+function portToProto({ guard, facts, ...port }: PortView): pb.PortStatus {
   return create(pb.PortStatusSchema, {
     ...port,
+    ...facts,
     guard: guard.state,
     guardReason: guard.reason ?? "",
     guardRestored: guard.restored,
@@ -248,6 +250,17 @@ function portFromProto(port: pb.PortStatus): PortView {
         ? {}
         : { reason: oneOf(port.guardReason, ["refused", "no-right", "no-kernel"]) },
     },
+    ...port.state === "" ? {} : { facts: factsFromProto(port) },
+  };
+}
+
+function factsFromProto({ state, ...port }: pb.PortStatus): PortFacts {
+  const { mac, network, workloads, rxPackets, rxBytes, txPackets, txBytes } = port;
+  const { txBusy, txError, missesLimited, exceptionsLimited } = port;
+  return {
+    state: oneOf(state, ["down", "up", "gone"]),
+    ...{ mac, network, workloads, rxPackets, rxBytes, txPackets, txBytes },
+    ...{ txBusy, txError, missesLimited, exceptionsLimited },
   };
 }
 
