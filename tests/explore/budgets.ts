@@ -23,6 +23,7 @@ export const SHORT: readonly Plan[] = [
   plan("a stop in good order", { packets: 1, stop: 1 }, 9),
   plan("idle tunnels", { packets: 1, idle: 1 }, 10),
   plan("denied and allowed again", { packets: 1, deny: 2 }, 8),
+  plan("taken out of the directory and put in again", { packets: 1, remove: 2 }, 8),
   plan("planes that refuse", { packets: 1, refuse: 1 }, 8),
   plan("a peer that asks for what is not its own", { packets: 1, forge: 1 }, 8),
   plan("two pairs", { packets: 2 }, 7, 2),
@@ -36,6 +37,7 @@ export const LONG: readonly Plan[] = [
   plan("restarts", { packets: 2, restart: 2, wipe: 1, lose: 1, copy: 1 }, 12),
   plan("stops", { packets: 2, stop: 1, lose: 1, restart: 1, delay: 1 }, 12),
   plan("ends of tunnels", { packets: 2, idle: 2, deny: 2, lose: 1 }, 13),
+  plan("peers that come and go", { packets: 2, remove: 3, lose: 1, restart: 1 }, 12),
   plan("planes that refuse", { packets: 2, refuse: 2, rekey: 1, lose: 1 }, 10),
   plan(
     "everything, two pairs",

@@ -21,7 +21,7 @@ export function broken(stage: Stage): string[] {
     for (const entry of host.plane.tx.values()) {
       wrong.push(...sending(stage, { host, other, entry }));
     }
-    const isTheirs = (vip: string) => vip.startsWith(`10.0.${other.index}.`);
+    const isTheirs = (vip: string) => host.peers.owns(other.id, vip);
     for (const { sa } of [...host.plane.rx.values(), ...host.plane.tx.values()]) {
       if (!isTheirs(sa.remoteVip)) {
         wrong.push(`${host.id}: an SA of ${sa.remoteVip}, which has no owner`);
@@ -86,6 +86,7 @@ export function heal(stage: Stage, first: number): Healing {
   const { world } = stage;
   for (const host of world.hosts) {
     if (stage.denied.has(host.id)) stage.deny(host, false);
+    if (stage.removed.has(host.id)) stage.remove(host, false);
   }
   for (const n of [...world.flying.keys()]) stage.land(n);
   // Whoever is about to end is waited for: what is sent to it is lost when it was not heard.

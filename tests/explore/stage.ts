@@ -4,7 +4,7 @@
 import { Key } from "../../ffi/key.ts";
 import type { NewTunnelRequest } from "../../src/model/exchange.ts";
 import type { VipPair } from "../../src/model/sa.ts";
-import { worldConfig } from "./world/config.ts";
+import { peerOf, worldConfig } from "./world/config.ts";
 import { canonical, hashOf } from "./canon.ts";
 import { pipOf, vipOf, type WorldHost } from "./world/host.ts";
 import type { CoreModules } from "./world/load.ts";
@@ -37,6 +37,8 @@ export interface Budgets {
   readonly idle: number;
   /** A host denies the other one, or allows it again. */
   readonly deny: number;
+  /** The other one is taken out of a host's directory, or put in again. */
+  readonly remove: number;
   /** A plane refuses a call. */
   readonly refuse: number;
   /** A peer asks for an address that is not its own. */
@@ -57,6 +59,7 @@ export const NOTHING: Budgets = {
   rotate: 0,
   idle: 0,
   deny: 0,
+  remove: 0,
   refuse: 0,
   forge: 0,
 };
@@ -75,6 +78,17 @@ export const GRACE_MS = 500;
 const IDLE_MS = 3000;
 const REFUSABLE: readonly Refusable[] = ["addRx", "setTx", "generateSpis"];
 
+const MISHAPS = [
+  "restart",
+  "wipe",
+  "rekey",
+  "rotate",
+  "deny",
+  "remove",
+  "forge",
+  "stop",
+] as const;
+
 /** A world and what is left of its budgets. */
 export class Stage {
   readonly world: World;
@@ -82,6 +96,8 @@ export class Stage {
   /** Something happened that ends SAs without the other side's knowledge until it is told. */
   unilateral = false;
   readonly denied = new Set<string>();
+  /** Hosts that do not know the other one. */
+  readonly removed = new Set<string>();
   /** Hosts that are about to end, and be started again. */
   readonly stopping = new Set<string>();
   /** The latest boot epoch of a host that another has heard, by "hearer speaker". */
@@ -148,7 +164,7 @@ export class Stage {
           if (left.slow > 0) all.push(`slow ${id} ${v}`);
         }
       }
-      for (const what of ["restart", "wipe", "rekey", "rotate", "deny", "forge", "stop"] as const) {
+      for (const what of MISHAPS) {
         if (left[what] > 0) all.push(`${what} ${id}`);
       }
       if (left.refuse > 0) all.push(...REFUSABLE.map((call) => `refuse ${id} ${call}`));
@@ -229,7 +245,8 @@ export class Stage {
       const tries = id === undefined ? 0 : this.#tries.get(id);
       const isStopping = this.stopping.has(host.id);
       const isHeard = this.#farewells.get(host.id)?.isHeard;
-      return `${tries} ${this.denied.has(host.id)} ${isStopping} ${isHeard}`;
+      const isAlone = `${this.denied.has(host.id)} ${this.removed.has(host.id)}`;
+      return `${tries} ${isAlone} ${isStopping} ${isHeard}`;
     };
     const { pairs, budgets } = this.bounds;
     const pastMs = budgets.idle > 0 ? IDLE_MS : GRACE_MS;
@@ -276,6 +293,7 @@ export class Stage {
         left[what]--;
         this.stopping.delete(host.id);
         this.#farewells.delete(host.id);
+        this.#forgetWishes(host);
         host.kill();
         return host.restart({ wiped: what === "wipe" });
       case "stop": {
@@ -295,6 +313,10 @@ export class Stage {
         left.deny--;
         this.unilateral = true;
         return this.deny(host, !this.denied.has(host.id));
+      case "remove":
+        left.remove--;
+        this.unilateral = true;
+        return this.remove(host, !this.removed.has(host.id));
       case "refuse":
         left.refuse--;
         this.unilateral = true;
@@ -320,10 +342,17 @@ export class Stage {
       if (isTold && tx.size > 0) {
         this.world.wrong(`${id}: sends to ${host.id}, which told it that it ends`);
       }
+      this.#forgetWishes(host);
       host.kill();
       host.restart();
     });
     this.world.settle();
+  }
+
+  /** It starts with the configuration that it had at first. */
+  #forgetWishes({ id }: WorldHost): void {
+    this.removed.delete(id);
+    this.denied.delete(id);
   }
 
   /** A host denies the other one, or not. */
@@ -332,6 +361,18 @@ export class Stage {
     else this.denied.delete(host.id);
     host.plane.maybeAgain = true;
     host.core.deny(denied ? [this.otherOf(host).id] : []);
+    this.world.settle();
+  }
+
+  /** The other one is no peer of a host any more, or is one again. */
+  remove(host: WorldHost, removed: boolean): void {
+    if (removed) this.removed.add(host.id);
+    else this.removed.delete(host.id);
+    for (const { plane } of this.world.hosts) plane.maybeAgain = true;
+    const other = this.otherOf(host);
+    this.heard.delete(`${host.id} ${other.id}`);
+    const changed = removed ? [] : [peerOf(other.index)];
+    host.core.change({ changed, removed: removed ? [other.id] : [] });
     this.world.settle();
   }
 
