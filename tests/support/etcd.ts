@@ -70,7 +70,7 @@ export class EtcdServer implements AsyncDisposable {
     return openEtcd({
       endpoints: [this.endpoint],
       tls: this.files(id),
-      timeoutMs: 2000,
+      timeoutMs: 60_000,
       ...options,
     });
   }
@@ -93,6 +93,8 @@ export class EtcdServer implements AsyncDisposable {
       "key-file": key,
       // Without it nobody is asked for a certificate.
       ...certificates ? { "trusted-ca-file": ca, "client-cert-auth": "true" } : {},
+      // Whoever asks with a password waits for as much work as this says.
+      "bcrypt-cost": "4",
       "log-level": "error",
       "logger": "zap",
     };
@@ -154,7 +156,7 @@ export class EtcdServer implements AsyncDisposable {
     if (this.place.enter.length > 0) {
       return await this.ctl("get", "x").then(() => true, () => false);
     }
-    using store = this.client("root");
+    using store = this.client("root", { timeoutMs: 2000 });
     try {
       await store.range({ prefix: "x", limit: 1 });
       return true;
