@@ -123,7 +123,7 @@ story(
         shortLived(config);
         config.vips.push({ vip: prefixOf(config.id) });
         for (const peer of config.peers) peer.vips = [prefixOf(peer.id)];
-        config.tunnel.source_share = scaled(1024, 16_384);
+        config.tunnel.source_share = scaled(1024, 8192);
       },
     });
     const other = world.workload("h1", 1);
