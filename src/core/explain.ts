@@ -205,7 +205,7 @@ function refusal(
         lines.of(peer).lastError
       }); the next attempt may be made in ${seconds(verdict.holdOffMs ?? 0)}`;
     default:
-      return `There is no room for another tunnel (${counter})`;
+      return `There is no room for another tunnel (${counter}), unless one goes that is idle`;
   }
 }
 

@@ -57,7 +57,7 @@ export class Misses {
       localVip: canonicalVip(srcVip) ?? srcVip,
       remoteVip: canonicalVip(dstVip) ?? dstVip,
     };
-    const verdict = this.judge(pair);
+    const verdict = this.#withRoom(pair, this.judge(pair));
     if (!("reason" in verdict)) {
       const tunnel = this.#table.ensure(pair, verdict.peer);
       return this.#table.apply(this.#reconciled(tunnel), { type: "miss", flow });
@@ -69,6 +69,15 @@ export class Misses {
     }
     if (counter === "no-peer" && this.#options.tell?.(event)) return counters.add("no-peer");
     this.#drop(flow, verdict);
+  }
+
+  /** Where only a place is missing, another tunnel may go. */
+  #withRoom(pair: VipPair, verdict: MissVerdict): MissVerdict {
+    if (!("reason" in verdict) || verdict.reason !== "no_resource") return verdict;
+    const { peer } = verdict;
+    if (peer === undefined) return verdict;
+    const lack = this.#table.makeRoom({ pair, peer, side: "local" });
+    return lack === undefined ? { peer } : { ...verdict, counter: lack };
   }
 
   /** What a packet of this pair without an entry comes to at this moment. Changes nothing. */
@@ -113,8 +122,9 @@ export class Misses {
     }
     const known = this.#table.get(pairKey(pair));
     // No packet waits for it: it takes nobody's place.
-    const wish = { pair, peer, side: "local", isSpare: true } as const;
-    if (known === undefined && this.#table.lacks(wish) !== undefined) return false;
+    if (known === undefined && this.#table.lacks({ pair, peer, side: "local" }) !== undefined) {
+      return false;
+    }
     this.#table.apply(this.#table.ensure(pair, peer), { type: "wanted" });
     return true;
   }

@@ -284,7 +284,7 @@ export class Responder {
     const ahead = (of: string) => batch.placesOf.get(of) ?? 0;
     const promised = { peer: batch.places, network: ahead(network), source: ahead(source) };
     const lack = known === undefined
-      ? this.#table.lacks({ pair, peer, side: "peer" }, promised)
+      ? this.#table.makeRoom({ pair, peer, side: "peer" }, promised)
       : this.#crossing(pair, batch.version) === undefined
       ? this.#options.shares.lacksSa(peer, batch.sas)
       : undefined;
@@ -299,10 +299,12 @@ export class Responder {
   }
 
   #noRoom({ id }: PeerConfig, lack: Shortage): Refused {
-    const { counters, log } = this.#options;
+    const { counters, events, log } = this.#options;
+    const message = NO_ROOM[lack];
     counters.add(lack);
+    events.add("request-refused", { peer: id, reason: lack, message });
     log.warn("A tunnel that a peer asked for found no room", { peer: id, reason: lack });
-    return { ok: false, code: "resource_exhausted", message: NO_ROOM[lack] };
+    return { ok: false, code: "resource_exhausted", message };
   }
 
   #refuse({ id }: PeerConfig, code: RefusalCode, message: string): Refused {

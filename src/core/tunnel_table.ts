@@ -81,6 +81,13 @@ export interface TunnelTableOptions {
 /** Tells somebody of a step that was taken. */
 type Tell = () => void;
 
+/** A tunnel that is not there yet. */
+export interface Wish {
+  readonly pair: VipPair;
+  readonly peer: string;
+  readonly side: Side;
+}
+
 /** A tunnel, and the address to whose share it counts. */
 type Entry = { -readonly [K in keyof Tunnel]: Tunnel[K] } & Pick<Party, "source">;
 
@@ -129,26 +136,19 @@ export class TunnelTable {
     return this.#byKey.size;
   }
 
-  /**
-   * Whether one more tunnel has a place here; undefined: it has. For one that something waits for, another one may have to
-   * go that is worth less: not when it `isSpare` itself.
-   */
-  lacks(
-    { pair, peer, side, isSpare = false }: {
-      readonly pair: VipPair;
-      readonly peer: string;
-      readonly side: Side;
-      readonly isSpare?: boolean;
-    },
-    promised?: Promised,
-  ): Shortage | undefined {
-    const { shares } = this.#options;
-    const party = { peer, source: sourceOf(pair, side) };
-    const lack = shares.lacks(party, promised);
-    if (lack === undefined || isSpare) return lack;
-    const among = lack === "tunnels-full" ? shares.heaviest() ?? peer : peer;
-    const found = this.#evictOne(among, { for: party.source, only: ONLY[lack] });
-    return found ? shares.lacks(party, promised) : lack;
+  /** What keeps one more tunnel from a place here; undefined: nothing. */
+  lacks({ pair, peer, side }: Wish, promised?: Promised): Shortage | undefined {
+    return this.#options.shares.lacks({ peer, source: sourceOf(pair, side) }, promised);
+  }
+
+  /** The same for one that something waits for: another one may go for it, that is worth less. */
+  makeRoom(wish: Wish, promised?: Promised): Shortage | undefined {
+    const lack = this.lacks(wish, promised);
+    if (lack === undefined) return undefined;
+    const { peer, pair, side } = wish;
+    const among = lack === "tunnels-full" ? this.#options.shares.heaviest() ?? peer : peer;
+    const found = this.#evictOne(among, { for: sourceOf(pair, side), only: ONLY[lack] });
+    return found ? this.lacks(wish, promised) : lack;
   }
 
   get(key: string): Tunnel | undefined {
