@@ -573,6 +573,38 @@ PSP_DP_API int32_t psp_dp_entry_remove(struct psp_dp *dp, uint32_t entry);
 PSP_DP_API int32_t psp_dp_entry_query(struct psp_dp *dp, uint32_t entry,
 				      struct psp_dp_stats *stats);
 
+/* ---- lists of entries and keys ---------------------------------------------------------------- */
+
+#define PSP_DP_LIST_MAX 1024 /* items of one call */
+
+enum psp_dp_op {
+	PSP_DP_OP_ADD =
+		0, /* entries: adds desc to pipe; keys: sets key, instead of one that is there */
+	PSP_DP_OP_UPDATE = 1, /* entries alone */
+	PSP_DP_OP_REMOVE = 2, /* keys: clears */
+	PSP_DP_OP_QUERY = 3,
+};
+
+struct psp_dp_entry_item {
+	uint32_t size;
+	uint32_t op;    /* enum psp_dp_op */
+	uint32_t pipe;  /* ADD */
+	uint32_t entry; /* given; ADD: returned, 0 when it was refused */
+	int32_t status; /* returned */
+	uint32_t pad0;
+	struct psp_dp_stats
+		stats; /* returned, but for ADD: what it has counted; size is set by the library */
+	struct psp_dp_entry_desc desc; /* ADD, UPDATE */
+};
+/*
+ * Does to each item, in order, what the function of its op does, under one hold of the tables; all are tried. Returns the
+ * status of the first that was refused, which the error text is about, or PSP_DP_EINVAL for a list that is not one, of
+ * which nothing was done. What is removed has counted its last packet when this returns, and `stats` has that one (in
+ * hardware: but for the last tenth of a second); the call waits for the workers once, not once for each.
+ */
+PSP_DP_API int32_t psp_dp_entry_list(struct psp_dp *dp, struct psp_dp_entry_item *items,
+				     uint32_t n);
+
 /* ---- crypto ---------------------------------------------------------------------------------- */
 
 struct psp_dp_key {
@@ -601,6 +633,19 @@ PSP_DP_API int32_t psp_dp_crypto_set(struct psp_dp *dp, uint32_t crypto_id,
 PSP_DP_API int32_t psp_dp_crypto_clear(struct psp_dp *dp, uint32_t crypto_id);
 PSP_DP_API int32_t psp_dp_crypto_query(struct psp_dp *dp, uint32_t crypto_id,
 				       struct psp_dp_stats *stats);
+
+struct psp_dp_key_item {
+	uint32_t size;
+	uint32_t op; /* enum psp_dp_op, but for UPDATE */
+	uint32_t crypto_id;
+	int32_t status; /* returned */
+	struct psp_dp_stats
+		stats; /* returned: of the key that was there before; 0 where there was none */
+	struct psp_dp_key key; /* ADD */
+};
+/* As psp_dp_entry_list(), for keys: a key that is replaced or cleared is wiped, and has sealed its last packet, when this
+ * returns. The caller wipes the items. */
+PSP_DP_API int32_t psp_dp_key_list(struct psp_dp *dp, struct psp_dp_key_item *items, uint32_t n);
 
 /*
  * Derives n fresh SPIs under the active master key, and their keys. The caller advertises them and

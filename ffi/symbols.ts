@@ -127,7 +127,16 @@ export const SYMBOLS = {
     result: "i32",
   },
 
+  psp_dp_entry_list: {
+    parameters: ["u64", /* dp */ "buffer", /* struct psp_dp_entry_item *items */ "u32" /* n */],
+    result: "i32",
+  },
+
   // crypto
+  psp_dp_key_list: {
+    parameters: ["u64", /* dp */ "buffer", /* struct psp_dp_key_item *items */ "u32" /* n */],
+    result: "i32",
+  },
   psp_dp_crypto_set: {
     parameters: [
       "u64", // dp
@@ -514,6 +523,17 @@ export const LAYOUT = {
     fwd: [552, 16],
     reserved: [568, 32],
   },
+  psp_dp_entry_item: {
+    ".": [0, 688],
+    size: [0, 4],
+    op: [4, 4],
+    pipe: [8, 4],
+    entry: [12, 4],
+    status: [16, 4],
+    pad0: [20, 4],
+    stats: [24, 64],
+    desc: [88, 600],
+  },
   psp_dp_key: {
     ".": [0, 88],
     size: [0, 4],
@@ -525,6 +545,15 @@ export const LAYOUT = {
     iv_limit: [48, 8],
     iv_start: [56, 8],
     reserved: [64, 24],
+  },
+  psp_dp_key_item: {
+    ".": [0, 168],
+    size: [0, 4],
+    op: [4, 4],
+    crypto_id: [8, 4],
+    status: [12, 4],
+    stats: [16, 64],
+    key: [80, 88],
   },
   psp_dp_master_key_info: {
     ".": [0, 56],

@@ -19,6 +19,23 @@ int32_t dp_fail(struct psp_dp *dp, int32_t status, const char *format, ...)
 	return status;
 }
 
+void dp_first_note(struct psp_dp *dp, struct dp_first *first, int32_t status)
+{
+	struct dp_plane *plane = dp_plane_of(dp);
+
+	if (status == 0 || first->status != 0)
+		return;
+	first->status = status;
+	pthread_mutex_lock(&plane->error_lock);
+	memcpy(first->text, plane->error, sizeof(first->text));
+	pthread_mutex_unlock(&plane->error_lock);
+}
+
+int32_t dp_first_tell(struct psp_dp *dp, const struct dp_first *first)
+{
+	return first->status == 0 ? 0 : dp_fail(dp, first->status, "%s", first->text);
+}
+
 void dp_open_fail(char *err, uint32_t err_cap, const char *why)
 {
 	if (err_cap > 0)

@@ -220,6 +220,15 @@ int32_t dp_key_remember(struct psp_dp *dp, uint32_t id, const struct psp_dp_key 
 	return status == 0 ? 0 : dp_fail(dp, status, "Cannot set crypto id %u: out of memory", id);
 }
 
+/* Until plane_settle(). */
+static int32_t set_key(struct psp_dp *dp, uint32_t id, const struct psp_dp_key *key,
+		       struct psp_dp_stats *last)
+{
+	int32_t status = check_key(dp, id, key);
+
+	return status == 0 ? plane_crypto_put(dp, id, key, last) : status;
+}
+
 int32_t psp_dp_crypto_set(struct psp_dp *dp, uint32_t id, const struct psp_dp_key *key)
 {
 	int32_t status;
@@ -227,16 +236,25 @@ int32_t psp_dp_crypto_set(struct psp_dp *dp, uint32_t id, const struct psp_dp_ke
 	if (dp == NULL || key == NULL)
 		return PSP_DP_EINVAL;
 	dp_lock(dp);
-	status = check_key(dp, id, key);
-	if (status == 0)
-		status = plane_crypto_set(dp, id, key);
+	status = set_key(dp, id, key, NULL);
+	plane_settle(dp);
 	dp_unlock(dp);
 	return status;
 }
 
-static bool has_key(struct psp_dp *dp, uint32_t id)
+/* 0, or a sentence. */
+static int32_t need_key(struct psp_dp *dp, uint32_t id, const char *verb)
 {
-	return id != 0 && id <= dp_plane_of(dp)->config.max_crypto_ids && plane_crypto_has(dp, id);
+	if (id != 0 && id <= dp_plane_of(dp)->config.max_crypto_ids && plane_crypto_has(dp, id))
+		return 0;
+	return dp_fail(dp, PSP_DP_ENOENT, "Cannot %s crypto id %u: it has no key", verb, id);
+}
+
+static int32_t clear_key(struct psp_dp *dp, uint32_t id, struct psp_dp_stats *last)
+{
+	int32_t status = need_key(dp, id, "clear");
+
+	return status == 0 ? plane_crypto_put(dp, id, NULL, last) : status;
 }
 
 int32_t psp_dp_crypto_clear(struct psp_dp *dp, uint32_t id)
@@ -246,30 +264,78 @@ int32_t psp_dp_crypto_clear(struct psp_dp *dp, uint32_t id)
 	if (dp == NULL)
 		return PSP_DP_EINVAL;
 	dp_lock(dp);
-	if (has_key(dp, id))
-		status = plane_crypto_clear(dp, id);
-	else
-		status = dp_fail(dp, PSP_DP_ENOENT, "Cannot clear crypto id %u: it has no key", id);
+	status = clear_key(dp, id, NULL);
+	plane_settle(dp);
 	dp_unlock(dp);
 	return status;
 }
 
+static void clear_stats(struct psp_dp_stats *stats)
+{
+	memset(stats, 0, sizeof(*stats));
+	stats->size = sizeof(*stats);
+}
+
+static int32_t query_key(struct psp_dp *dp, uint32_t id, struct psp_dp_stats *stats)
+{
+	int32_t status = need_key(dp, id, "query");
+
+	if (status != 0)
+		return status;
+	clear_stats(stats);
+	plane_crypto_query(dp, id, stats);
+	return 0;
+}
+
 int32_t psp_dp_crypto_query(struct psp_dp *dp, uint32_t id, struct psp_dp_stats *stats)
 {
-	int32_t status = 0;
+	int32_t status;
 
 	if (dp == NULL || stats == NULL || stats->size != sizeof(*stats))
 		return PSP_DP_EINVAL;
 	dp_lock(dp);
-	if (has_key(dp, id)) {
-		memset(stats, 0, sizeof(*stats));
-		stats->size = sizeof(*stats);
-		plane_crypto_query(dp, id, stats);
-	} else {
-		status = dp_fail(dp, PSP_DP_ENOENT, "Cannot query crypto id %u: it has no key", id);
-	}
+	status = query_key(dp, id, stats);
 	dp_unlock(dp);
 	return status;
+}
+
+static int32_t do_item(struct psp_dp *dp, struct psp_dp_key_item *item)
+{
+	clear_stats(&item->stats);
+	switch (item->op) {
+	case PSP_DP_OP_ADD:
+		return set_key(dp, item->crypto_id, &item->key, &item->stats);
+	case PSP_DP_OP_REMOVE:
+		return clear_key(dp, item->crypto_id, &item->stats);
+	default:
+		return query_key(dp, item->crypto_id, &item->stats);
+	}
+}
+
+int32_t psp_dp_key_list(struct psp_dp *dp, struct psp_dp_key_item *items, uint32_t n)
+{
+	struct dp_first first = {0};
+
+	if (dp == NULL || (items == NULL && n > 0))
+		return PSP_DP_EINVAL;
+	if (n > PSP_DP_LIST_MAX)
+		return dp_fail(dp, PSP_DP_EINVAL, "Cannot change keys: %u are more than %u", n,
+			       PSP_DP_LIST_MAX);
+	for (uint32_t i = 0; i < n; i++) {
+		if (items[i].size != sizeof(items[i]) || items[i].op == PSP_DP_OP_UPDATE ||
+		    items[i].op > PSP_DP_OP_QUERY)
+			return dp_fail(dp, PSP_DP_EINVAL,
+				       "Cannot change keys: item %u has size %u and op %u", i,
+				       items[i].size, items[i].op);
+	}
+	dp_lock(dp);
+	for (uint32_t i = 0; i < n; i++) {
+		items[i].status = do_item(dp, &items[i]);
+		dp_first_note(dp, &first, items[i].status);
+	}
+	plane_settle(dp);
+	dp_unlock(dp);
+	return dp_first_tell(dp, &first);
 }
 
 /* ---- master keys ----------------------------------------------------------------------------- */

@@ -487,46 +487,67 @@ static int32_t check_entry(struct psp_dp *dp, const struct dp_pipe *pipe,
 	return 0;
 }
 
-int32_t psp_dp_entry_add(struct psp_dp *dp, uint32_t pipe_id, const struct psp_dp_entry_desc *desc,
+static int32_t add_entry(struct psp_dp *dp, uint32_t pipe_id, const struct psp_dp_entry_desc *desc,
 			 uint32_t *out)
 {
+	struct dp_pipe *pipe = dp_pipe_of(dp, pipe_id);
 	struct dp_entry *entry = NULL;
-	struct dp_pipe *pipe;
 	int32_t status;
 
-	if (dp == NULL || desc == NULL || out == NULL)
-		return PSP_DP_EINVAL;
 	*out = 0;
-	dp_lock(dp);
-	pipe = dp_pipe_of(dp, pipe_id);
 	if (pipe == NULL)
-		status = dp_fail(dp, PSP_DP_ENOENT, "Cannot add entry to pipe %u: there is none",
-				 pipe_id);
-	else
-		status = check_entry(dp, pipe, desc);
+		return dp_fail(dp, PSP_DP_ENOENT, "Cannot add entry to pipe %u: there is none",
+			       pipe_id);
+	status = check_entry(dp, pipe, desc);
 	if (status == 0)
 		status = plane_entry_add(dp, pipe, desc, &entry);
 	if (status == 0)
 		*out = entry->id;
+	return status;
+}
+
+int32_t psp_dp_entry_add(struct psp_dp *dp, uint32_t pipe, const struct psp_dp_entry_desc *desc,
+			 uint32_t *out)
+{
+	int32_t status;
+
+	if (dp == NULL || desc == NULL || out == NULL)
+		return PSP_DP_EINVAL;
+	dp_lock(dp);
+	status = add_entry(dp, pipe, desc, out);
 	dp_unlock(dp);
 	return status;
 }
 
+/* NULL, and a sentence: there is none. */
+static struct dp_entry *find_entry(struct psp_dp *dp, uint32_t id, const char *verb)
+{
+	struct dp_entry *entry = dp_handle_find(&dp_plane_of(dp)->entries, id);
+
+	if (entry == NULL)
+		(void)dp_fail(dp, PSP_DP_ENOENT, "Cannot %s entry %u: there is none", verb, id);
+	return entry;
+}
+
+static int32_t update_entry(struct psp_dp *dp, uint32_t id, const struct psp_dp_entry_desc *desc)
+{
+	struct dp_entry *entry = find_entry(dp, id, "update");
+	int32_t status;
+
+	if (entry == NULL)
+		return PSP_DP_ENOENT;
+	status = check_entry(dp, entry->pipe, desc);
+	return status == 0 ? plane_entry_update(dp, entry, desc) : status;
+}
+
 int32_t psp_dp_entry_update(struct psp_dp *dp, uint32_t id, const struct psp_dp_entry_desc *desc)
 {
-	struct dp_entry *entry;
 	int32_t status;
 
 	if (dp == NULL || desc == NULL)
 		return PSP_DP_EINVAL;
 	dp_lock(dp);
-	entry = dp_handle_find(&dp_plane_of(dp)->entries, id);
-	if (entry == NULL)
-		status = dp_fail(dp, PSP_DP_ENOENT, "Cannot update entry %u: there is none", id);
-	else
-		status = check_entry(dp, entry->pipe, desc);
-	if (status == 0)
-		status = plane_entry_update(dp, entry, desc);
+	status = update_entry(dp, id, desc);
 	dp_unlock(dp);
 	return status;
 }
@@ -539,11 +560,8 @@ int32_t psp_dp_entry_remove(struct psp_dp *dp, uint32_t id)
 	if (dp == NULL)
 		return PSP_DP_EINVAL;
 	dp_lock(dp);
-	entry = dp_handle_find(&dp_plane_of(dp)->entries, id);
-	if (entry == NULL)
-		status = dp_fail(dp, PSP_DP_ENOENT, "Cannot remove entry %u: there is none", id);
-	else
-		status = plane_entry_remove(dp, entry);
+	entry = find_entry(dp, id, "remove");
+	status = entry != NULL ? plane_entry_remove(dp, entry) : PSP_DP_ENOENT;
 	dp_unlock(dp);
 	return status;
 }
@@ -576,21 +594,72 @@ int32_t psp_dp_pipe_query(struct psp_dp *dp, uint32_t id, struct psp_dp_stats *s
 	return status;
 }
 
+static int32_t query_entry(struct psp_dp *dp, uint32_t id, struct psp_dp_stats *stats)
+{
+	struct dp_entry *entry = find_entry(dp, id, "query");
+
+	if (entry == NULL)
+		return PSP_DP_ENOENT;
+	clear_stats(stats);
+	plane_entry_query(dp, entry, stats);
+	return 0;
+}
+
 int32_t psp_dp_entry_query(struct psp_dp *dp, uint32_t id, struct psp_dp_stats *stats)
 {
-	struct dp_entry *entry;
-	int32_t status = 0;
+	int32_t status;
 
 	if (dp == NULL || stats == NULL || stats->size != sizeof(*stats))
 		return PSP_DP_EINVAL;
 	dp_lock(dp);
-	entry = dp_handle_find(&dp_plane_of(dp)->entries, id);
-	if (entry == NULL) {
-		status = dp_fail(dp, PSP_DP_ENOENT, "Cannot query entry %u: there is none", id);
-	} else {
-		clear_stats(stats);
-		plane_entry_query(dp, entry, stats);
-	}
+	status = query_entry(dp, id, stats);
 	dp_unlock(dp);
 	return status;
+}
+
+/* ---- lists ----------------------------------------------------------------------------------- */
+
+static int32_t do_item(struct psp_dp *dp, struct psp_dp_entry_item *item)
+{
+	struct dp_entry *entry;
+	int32_t status;
+
+	clear_stats(&item->stats);
+	switch (item->op) {
+	case PSP_DP_OP_ADD:
+		return add_entry(dp, item->pipe, &item->desc, &item->entry);
+	case PSP_DP_OP_UPDATE:
+		status = update_entry(dp, item->entry, &item->desc);
+		return status == 0 ? query_entry(dp, item->entry, &item->stats) : status;
+	case PSP_DP_OP_REMOVE:
+		entry = find_entry(dp, item->entry, "remove");
+		return entry != NULL ? plane_entry_take(dp, entry, &item->stats) : PSP_DP_ENOENT;
+	default:
+		return query_entry(dp, item->entry, &item->stats);
+	}
+}
+
+int32_t psp_dp_entry_list(struct psp_dp *dp, struct psp_dp_entry_item *items, uint32_t n)
+{
+	struct dp_first first = {0};
+
+	if (dp == NULL || (items == NULL && n > 0))
+		return PSP_DP_EINVAL;
+	if (n > PSP_DP_LIST_MAX)
+		return dp_fail(dp, PSP_DP_EINVAL, "Cannot change entries: %u are more than %u", n,
+			       PSP_DP_LIST_MAX);
+	for (uint32_t i = 0; i < n; i++) {
+		if (items[i].size != sizeof(items[i]) || items[i].op > PSP_DP_OP_QUERY)
+			return dp_fail(dp, PSP_DP_EINVAL,
+				       "Cannot change entries: item %u has size %u and op %u", i,
+				       items[i].size, items[i].op);
+	}
+	dp_lock(dp);
+	for (uint32_t i = 0; i < n; i++) {
+		items[i].status = do_item(dp, &items[i]);
+		dp_first_note(dp, &first, items[i].status);
+	}
+	plane_settle(dp);
+	dp_unlock(dp);
+	return dp_first_tell(dp, &first);
 }

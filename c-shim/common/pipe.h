@@ -112,6 +112,8 @@ int32_t plane_entry_add(struct psp_dp *dp, struct dp_pipe *pipe,
 int32_t plane_entry_update(struct psp_dp *dp, struct dp_entry *entry,
 			   const struct psp_dp_entry_desc *desc);
 int32_t plane_entry_remove(struct psp_dp *dp, struct dp_entry *entry);
+/* The same; *last is what it has counted in all once plane_settle() has returned. */
+int32_t plane_entry_take(struct psp_dp *dp, struct dp_entry *entry, struct psp_dp_stats *last);
 void plane_entry_query(struct psp_dp *dp, struct dp_entry *entry, struct psp_dp_stats *stats);
 
 #endif

@@ -89,6 +89,14 @@ static inline void dp_ports_done(struct psp_dp *dp)
 /* Keeps the sentence for psp_dp_error_text() and returns status. */
 int32_t dp_fail(struct psp_dp *dp, int32_t status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+/* The first refusal of several: its status, and its sentence kept while others fail. Start with {0}. */
+struct dp_first {
+	int32_t status;
+	char text[256];
+};
+void dp_first_note(struct psp_dp *dp, struct dp_first *first, int32_t status);
+/* The status, with its sentence as the error text. */
+int32_t dp_first_tell(struct psp_dp *dp, const struct dp_first *first);
 /* Why a plane does not open, into psp_dp_open()'s err. */
 void dp_open_fail(char *err, uint32_t err_cap, const char *why);
 
@@ -121,10 +129,16 @@ void plane_released(struct psp_dp *dp);
 /* Adds what the device has counted since the last call to the counters. (free) */
 void plane_count(struct psp_dp *dp);
 
-int32_t plane_crypto_set(struct psp_dp *dp, uint32_t id, const struct psp_dp_key *key);
+/* Sets a key, or clears it (NULL). `last`: of the key that was there; NULL: of no interest. Until plane_settle(). */
+int32_t plane_crypto_put(struct psp_dp *dp, uint32_t id, const struct psp_dp_key *key,
+			 struct psp_dp_stats *last);
 bool plane_crypto_has(struct psp_dp *dp, uint32_t id);
-int32_t plane_crypto_clear(struct psp_dp *dp, uint32_t id);
 void plane_crypto_query(struct psp_dp *dp, uint32_t id, struct psp_dp_stats *stats);
+/*
+ * What was taken out since the last call has carried its last packet, and is wiped and freed: the `last` of each is filled
+ * in. At most PSP_DP_LIST_MAX at a time.
+ */
+void plane_settle(struct psp_dp *dp);
 int32_t plane_spi_generate(struct psp_dp *dp, uint32_t version, struct psp_dp_key *keys,
 			   uint32_t n);
 /* On success the master key that was not active has been drawn anew; what is active is the caller's to note. */

@@ -170,7 +170,7 @@ bool plane_crypto_has(struct psp_dp *dp, uint32_t id)
 	return dp->slots[id].keyed;
 }
 
-int32_t plane_crypto_set(struct psp_dp *dp, uint32_t id, const struct psp_dp_key *key)
+static int32_t set_key(struct psp_dp *dp, uint32_t id, const struct psp_dp_key *key)
 {
 	struct dpu_slot *slot = &dp->slots[id];
 	int32_t status = dp_key_remember(dp, id, key);
@@ -188,7 +188,10 @@ int32_t plane_crypto_set(struct psp_dp *dp, uint32_t id, const struct psp_dp_key
 	return 0;
 }
 
-int32_t plane_crypto_clear(struct psp_dp *dp, uint32_t id)
+int32_t plane_crypto_put(struct psp_dp *dp, uint32_t id, const struct psp_dp_key *key,
+			 struct psp_dp_stats *last)
 {
-	return end_key(dp, id);
+	if (last != NULL && dp->slots[id].keyed)
+		plane_crypto_query(dp, id, last);
+	return key != NULL ? set_key(dp, id, key) : end_key(dp, id);
 }

@@ -241,3 +241,16 @@ int32_t plane_entry_remove(struct psp_dp *dp, struct dp_entry *entry)
 {
 	return dpu_entry_unlink(dp, dpu_entry(entry));
 }
+
+/* Its counters go with it: what hardware tells of it now is the last. */
+int32_t plane_entry_take(struct psp_dp *dp, struct dp_entry *entry, struct psp_dp_stats *last)
+{
+	plane_entry_query(dp, entry, last);
+	return dpu_entry_unlink(dp, dpu_entry(entry));
+}
+
+/* Hardware has done what it was told when it has told so. */
+void plane_settle(struct psp_dp *dp)
+{
+	(void)dp;
+}

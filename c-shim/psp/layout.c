@@ -191,6 +191,15 @@
 	FIELD(psp_dp_entry_desc, monitor, 520, 32) \
 	FIELD(psp_dp_entry_desc, fwd, 552, 16) \
 	FIELD(psp_dp_entry_desc, reserved, 568, 32) \
+	STRUCT(psp_dp_entry_item, 688) \
+	FIELD(psp_dp_entry_item, size, 0, 4) \
+	FIELD(psp_dp_entry_item, op, 4, 4) \
+	FIELD(psp_dp_entry_item, pipe, 8, 4) \
+	FIELD(psp_dp_entry_item, entry, 12, 4) \
+	FIELD(psp_dp_entry_item, status, 16, 4) \
+	FIELD(psp_dp_entry_item, pad0, 20, 4) \
+	FIELD(psp_dp_entry_item, stats, 24, 64) \
+	FIELD(psp_dp_entry_item, desc, 88, 600) \
 	STRUCT(psp_dp_key, 88) \
 	FIELD(psp_dp_key, size, 0, 4) \
 	FIELD(psp_dp_key, spi, 4, 4) \
@@ -201,6 +210,13 @@
 	FIELD(psp_dp_key, iv_limit, 48, 8) \
 	FIELD(psp_dp_key, iv_start, 56, 8) \
 	FIELD(psp_dp_key, reserved, 64, 24) \
+	STRUCT(psp_dp_key_item, 168) \
+	FIELD(psp_dp_key_item, size, 0, 4) \
+	FIELD(psp_dp_key_item, op, 4, 4) \
+	FIELD(psp_dp_key_item, crypto_id, 8, 4) \
+	FIELD(psp_dp_key_item, status, 12, 4) \
+	FIELD(psp_dp_key_item, stats, 16, 64) \
+	FIELD(psp_dp_key_item, key, 80, 88) \
 	STRUCT(psp_dp_master_key_info, 56) \
 	FIELD(psp_dp_master_key_info, size, 0, 4) \
 	FIELD(psp_dp_master_key_info, active, 4, 4) \

@@ -16,9 +16,11 @@ static void slot_free(struct soft_tx_slot *slot)
 	free(slot);
 }
 
-static void slot_due(struct soft_rcu_head *head)
+void soft_slot_end(struct soft_tx_slot *slot, struct psp_dp_stats *last)
 {
-	slot_free((struct soft_tx_slot *)head);
+	if (last != NULL)
+		soft_stats_read(&slot->key.stats, last);
+	slot_free(slot);
 }
 
 /* Wipes; NULL is allowed. */
@@ -66,19 +68,9 @@ void soft_keys_free(struct psp_dp *dp)
 
 /* ---- transmit keys --------------------------------------------------------------------------- */
 
-/* Takes what the id pointed to out of use; its key is wiped when this returns. */
-static void swap(struct psp_dp *dp, uint32_t id, struct soft_tx_slot *fresh)
-{
-	struct soft_tx_slot *old =
-		atomic_exchange_explicit(&dp->keys.tx[id], fresh, memory_order_acq_rel);
-
-	if (old == NULL)
-		return;
-	soft_rcu_defer(&dp->rcu, &old->rcu, slot_due);
-	soft_rcu_wait(&dp->rcu);
-}
-
-int32_t plane_crypto_set(struct psp_dp *dp, uint32_t id, const struct psp_dp_key *key)
+/* Makes what a crypto id is to point to. */
+static int32_t slot_make(struct psp_dp *dp, uint32_t id, const struct psp_dp_key *key,
+			 struct soft_tx_slot **out)
 {
 	const struct dp_keys *keys = &dp->base.keys;
 	struct soft_tx_slot *slot = calloc(1, sizeof(*slot));
@@ -98,10 +90,24 @@ int32_t plane_crypto_set(struct psp_dp *dp, uint32_t id, const struct psp_dp_key
 	if (status == 0)
 		status = dp_key_remember(dp, id, key);
 	if (status == 0)
-		swap(dp, id, slot);
+		*out = slot;
 	else
 		slot_free(slot);
 	return status;
+}
+
+int32_t plane_crypto_put(struct psp_dp *dp, uint32_t id, const struct psp_dp_key *key,
+			 struct psp_dp_stats *last)
+{
+	struct soft_tx_slot *fresh = NULL, *old;
+	int32_t status = key != NULL ? slot_make(dp, id, key, &fresh) : 0;
+
+	if (status != 0)
+		return status;
+	old = atomic_exchange_explicit(&dp->keys.tx[id], fresh, memory_order_acq_rel);
+	if (old != NULL)
+		dp->taken[dp->n_taken++] = (struct soft_taken){.slot = old, .last = last};
+	return 0;
 }
 
 static const struct soft_tx_slot *slot_of(struct psp_dp *dp, uint32_t id)
@@ -112,12 +118,6 @@ static const struct soft_tx_slot *slot_of(struct psp_dp *dp, uint32_t id)
 bool plane_crypto_has(struct psp_dp *dp, uint32_t id)
 {
 	return slot_of(dp, id) != NULL;
-}
-
-int32_t plane_crypto_clear(struct psp_dp *dp, uint32_t id)
-{
-	swap(dp, id, NULL);
-	return 0;
 }
 
 void plane_crypto_query(struct psp_dp *dp, uint32_t id, struct psp_dp_stats *stats)

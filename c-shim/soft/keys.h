@@ -12,7 +12,6 @@
 
 /* What a crypto id points to. */
 struct soft_tx_slot {
-	struct soft_rcu_head rcu;
 	const struct psp_crypto_backend *backend;
 	struct soft_tx_key key;
 };
@@ -34,6 +33,8 @@ struct soft_keys {
 
 struct psp_dp;
 int32_t soft_keys_init(struct psp_dp *dp);
+/* Tells what it has sealed (NULL: nobody asks), wipes and frees. No worker has it any more. */
+void soft_slot_end(struct soft_tx_slot *slot, struct psp_dp_stats *last);
 /* No worker may be left. */
 void soft_keys_free(struct psp_dp *dp);
 

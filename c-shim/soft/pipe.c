@@ -118,8 +118,8 @@ static int32_t publish(struct psp_dp *dp, struct soft_pipe *pipe, struct soft_en
 		soft_list_with(atomic_load_explicit(&pipe->list, memory_order_relaxed), entry));
 }
 
-/* Unpublishes and defers the free. PSP_DP_ENOMEM leaves it as it was (CONTROL only). */
-static int32_t entry_unlink(struct psp_dp *dp, struct soft_entry *entry)
+/* Unpublishes. PSP_DP_ENOMEM leaves it as it was (CONTROL only). */
+static int32_t entry_hide(struct psp_dp *dp, struct soft_entry *entry)
 {
 	const struct soft_rule *rule = atomic_load_explicit(&entry->rule, memory_order_relaxed);
 	struct soft_pipe *pipe = soft_pipe(entry->base.pipe);
@@ -135,8 +135,17 @@ static int32_t entry_unlink(struct psp_dp *dp, struct soft_entry *entry)
 	}
 	dp_entry_unlink(&entry->base, &rule->base.fwd);
 	dp_entry_unname(dp, &entry->base);
-	soft_rcu_defer(&dp->rcu, &entry->rcu, entry_due);
 	return 0;
+}
+
+/* The same, and defers the free. */
+static int32_t entry_unlink(struct psp_dp *dp, struct soft_entry *entry)
+{
+	int32_t status = entry_hide(dp, entry);
+
+	if (status == 0)
+		soft_rcu_defer(&dp->rcu, &entry->rcu, entry_due);
+	return status;
 }
 
 /* The window of an entry whose rule checks for replays. */
@@ -237,14 +246,50 @@ int32_t plane_entry_update(struct psp_dp *dp, struct dp_entry *base,
 	return 0;
 }
 
+static int32_t cannot_remove(struct psp_dp *dp, uint32_t id)
+{
+	return dp_fail(dp, PSP_DP_ENOMEM, "Cannot remove entry %u: out of memory", id);
+}
+
 int32_t plane_entry_remove(struct psp_dp *dp, struct dp_entry *entry)
 {
 	uint32_t id = entry->id;
 
 	soft_rcu_reclaim(&dp->rcu);
-	if (entry_unlink(dp, soft_entry(entry)) == 0)
-		return 0;
-	return dp_fail(dp, PSP_DP_ENOMEM, "Cannot remove entry %u: out of memory", id);
+	return entry_unlink(dp, soft_entry(entry)) == 0 ? 0 : cannot_remove(dp, id);
+}
+
+int32_t plane_entry_take(struct psp_dp *dp, struct dp_entry *base, struct psp_dp_stats *last)
+{
+	struct soft_entry *entry = soft_entry(base);
+
+	if (entry_hide(dp, entry) != 0)
+		return cannot_remove(dp, base->id);
+	dp->taken[dp->n_taken++] = (struct soft_taken){.entry = entry, .last = last};
+	return 0;
+}
+
+/* Tells what it has counted and frees it. No worker has it any more. */
+static void entry_end(struct soft_entry *entry, struct psp_dp_stats *last)
+{
+	soft_stats_read(&entry->stats, last);
+	entry_free(entry);
+}
+
+void plane_settle(struct psp_dp *dp)
+{
+	if (dp->n_taken == 0)
+		return;
+	soft_rcu_wait(&dp->rcu);
+	for (uint32_t i = 0; i < dp->n_taken; i++) {
+		const struct soft_taken *taken = &dp->taken[i];
+
+		if (taken->entry != NULL)
+			entry_end(taken->entry, taken->last);
+		else
+			soft_slot_end(taken->slot, taken->last);
+	}
+	dp->n_taken = 0;
 }
 
 void plane_entry_query(struct psp_dp *dp, struct dp_entry *entry, struct psp_dp_stats *stats)

@@ -111,6 +111,13 @@ static inline struct soft_link *soft_link(struct dp_port *base)
 	return (struct soft_link *)base;
 }
 
+/* Taken out of the tables, and perhaps still in a worker's hands: one of the two. */
+struct soft_taken {
+	struct soft_entry *entry;
+	struct soft_tx_slot *slot;
+	struct psp_dp_stats *last; /* where its counters go */
+};
+
 struct psp_dp {
 	struct dp_plane base; /* first */
 	struct soft_link *uplink;
@@ -119,6 +126,8 @@ struct psp_dp {
 	_Atomic bool stop;
 	struct soft_rcu rcu;
 	struct soft_keys keys;
+	struct soft_taken taken[PSP_DP_LIST_MAX]; /* since plane_settle(); writer */
+	uint32_t n_taken;
 };
 
 /* ---- pipe.c ---- */
