@@ -21,14 +21,24 @@ import {
   keyArray,
   Struct,
 } from "./codec.ts";
-import { ECLOSED, ENOENT, Handle, type Library, readText, unwrap } from "./library.ts";
+import { ECLOSED, ENOENT, Handle, type Library, readText, refusalOf, unwrap } from "./library.ts";
+import {
+  decodeItems,
+  encodeEntryItems,
+  encodeKeyItems,
+  type ItemOutcome,
+  LIST_MAX,
+} from "./lists.ts";
 import {
   DataPlaneError,
   type DropReason,
+  type EntryChange,
   type EntryDescriptor,
   type Granted,
+  type KeyChange,
   type MasterKeyInfo,
   type NextHop,
+  type Outcome,
   type PipeDescriptor,
   type PipeStats,
   type Plane,
@@ -193,6 +203,39 @@ export class DataPlane implements Plane {
     );
   }
 
+  changeEntries(changes: readonly EntryChange[]): readonly Outcome[] {
+    const name = (change: EntryChange) => {
+      const pipe = change.op === "add" ? change.pipe : this.#entryPipe.get(change.id) ?? 0;
+      return `Cannot ${change.op} entry of pipe ${this.#pipeText(pipe)}`;
+    };
+    const isControl = (change: EntryChange) => {
+      const pipe = change.op === "add" ? change.pipe : this.#entryPipe.get(change.id) ?? 0;
+      return this.#pipes.get(pipe)?.type === "control";
+    };
+    return this.#lists(changes, {
+      struct: "psp_dp_entry_item",
+      encode: (part) => encodeEntryItems(part, { encoder: this.#entryIn, isControl }),
+      call: (dp, items, n) => this.#symbols.psp_dp_entry_list(dp, items, n),
+      name,
+      done: (change, { entry }) => {
+        if (change.op === "add") this.#entryPipe.set(entry, change.pipe);
+        if (change.op === "remove") this.#entryPipe.delete(change.id);
+      },
+      idOf: (change, { entry }) => change.op === "add" ? entry : change.id,
+    });
+  }
+
+  changeKeys(changes: readonly KeyChange[]): readonly Outcome[] {
+    return this.#lists(changes, {
+      struct: "psp_dp_key_item",
+      encode: encodeKeyItems,
+      call: (dp, items, n) => this.#symbols.psp_dp_key_list(dp, items, n),
+      name: ({ op, cryptoId }) => `Cannot ${op} the key of crypto id ${cryptoId}`,
+      done: () => {},
+      idOf: ({ cryptoId }) => cryptoId,
+    });
+  }
+
   setCrypto(cryptoId: number, key: TxKey): void {
     const what = `Cannot set the key of crypto id ${cryptoId}`;
     const { bytes } = this.#keyIn;
@@ -312,6 +355,41 @@ export class DataPlane implements Plane {
     return text.split("\n").filter((name) => name !== "");
   }
 
+  /** Carries out changes, as many as one call takes at a time. */
+  #lists<C>(changes: readonly C[], how: ListOf<C>): readonly Outcome[] {
+    const outcomes: Outcome[] = [];
+    for (let from = 0; from < changes.length; from += LIST_MAX) {
+      const part = changes.slice(from, from + LIST_MAX);
+      const items = encoded("Cannot change a list", () => how.encode(part));
+      try {
+        const status = how.call(this.#handle.need("Cannot change a list"), items, part.length);
+        const results = decodeItems(how.struct, items);
+        // What was no list at all was not tried.
+        if (status !== 0 && results.every((result) => result.status === 0)) {
+          this.#handle.unwrap(status, "Cannot change a list");
+        }
+        let sentence: string | undefined = status === 0 ? undefined : this.#handle.errorText();
+        for (const [i, change] of part.entries()) {
+          const result = results[i];
+          if (result === undefined) continue;
+          let error: DataPlaneError | undefined;
+          if (result.status !== 0) {
+            // The library has a sentence for the first.
+            const text = sentence;
+            error = refusalOf(result.status, how.name(change), text ? () => text : undefined);
+            sentence = undefined;
+          }
+          const id = how.idOf(change, result);
+          if (error === undefined) how.done(change, result);
+          outcomes.push({ id, stats: result.stats, error });
+        }
+      } finally {
+        items.fill(0);
+      }
+    }
+    return outcomes;
+  }
+
   #entryDesc(what: string, pipe: number, entry: EntryDescriptor): Struct<"psp_dp_entry_desc"> {
     const control = this.#pipes.get(pipe)?.type === "control";
     return encoded(what, () => this.#entryIn.encode(entry, { control }));
@@ -332,6 +410,17 @@ export class DataPlane implements Plane {
     if (status !== 0) this.#handle.unwrap(status, what());
     return this.#statsOut;
   }
+}
+
+/** How changes of one kind are carried out. */
+interface ListOf<C> {
+  readonly struct: "psp_dp_entry_item" | "psp_dp_key_item";
+  readonly encode: (part: readonly C[]) => Uint8Array<ArrayBuffer>;
+  readonly call: (dp: bigint, items: Uint8Array<ArrayBuffer>, n: number) => number;
+  /** "Cannot ..." */
+  readonly name: (change: C) => string;
+  readonly done: (change: C, result: ItemOutcome) => void;
+  readonly idOf: (change: C, result: ItemOutcome) => number;
 }
 
 function encoded<T>(what: string, encode: () => T): T {

@@ -10,6 +10,7 @@ import { DataPlane } from "./data_plane.ts";
 import { Key } from "./key.ts";
 import { type Library, openLibrary } from "./library.ts";
 import type {
+  EntryChange,
   EntryDescriptor,
   Granted,
   PipeDescriptor,
@@ -182,6 +183,64 @@ function tests(): void {
     dp.clearCrypto(1);
     assert.throws(() => dp.clearCrypto(1), { code: "ENOENT" });
     assert.deepEqual(dp.generateSpis(0, 0), []);
+  });
+
+  plane("lists of entries and keys: each change has its outcome", (dp) => {
+    const acl = dp.createPipe(ACL);
+    const vip = (n: number) => `10.9.${n >> 8}.${n & 255}`;
+    const add = (n: number): EntryChange => ({
+      op: "add",
+      pipe: acl,
+      entry: { ...ENTRY, match: { outer: { src_ip: "10.1.0.5", dst_ip: vip(n) } } },
+    });
+    // More than one call takes, and the last is there already.
+    const added = dp.changeEntries([...Array.from({ length: 2500 }, (_, n) => add(n)), add(7)]);
+    assert.equal(dp.queryPipe(acl).entries, 2500);
+    assert.equal(new Set(added.map(({ id }) => id)).size, 2501);
+    assert.deepEqual(added.map(({ error }) => error?.code).filter((code) => code), ["EEXIST"]);
+    assert.match(added.at(-1)?.error?.message ?? "", /^Cannot add entry to pipe "EGR_ACL": /);
+    assert.equal(added.at(-1)?.id, 0);
+    const [first, second] = added.map(({ id }) => id);
+    assert.ok(first && second);
+    const outcomes = dp.changeEntries([
+      { op: "update", id: first, entry: ENTRY },
+      { op: "query", id: second },
+      { op: "remove", id: second },
+      { op: "query", id: second },
+      { op: "remove", id: second },
+    ]);
+    assert.deepEqual(outcomes.map(({ error }) => error?.code), [
+      undefined,
+      undefined,
+      undefined,
+      "ENOENT",
+      "ENOENT",
+    ]);
+    assert.deepEqual(outcomes[2]?.stats, { packets: 0n, bytes: 0n, lastUsedNs: 0n });
+    assert.throws(() => dp.queryEntry(second), { code: "ENOENT" });
+    assert.deepEqual(dp.changeEntries([]), []);
+    assert.throws(() => dp.changeEntries([add(1), { ...add(1), pipe: -1 } as EntryChange]), {
+      name: "DataPlaneError",
+      code: "EINVAL",
+    });
+    const spis = dp.generateSpis(1, 3);
+    const keys = dp.changeKeys([
+      ...spis.map((key, i) =>
+        ({ op: "set", cryptoId: i + 1, key: { ...key, ivLimit: 0n } }) as const
+      ),
+      { op: "clear", cryptoId: 2 },
+      { op: "query", cryptoId: 2 },
+      { op: "query", cryptoId: 3 },
+    ]);
+    assert.deepEqual(keys.map(({ error }) => error?.code), [
+      undefined,
+      undefined,
+      undefined,
+      undefined,
+      "ENOENT",
+      undefined,
+    ]);
+    assert.match(keys[4]?.error?.message ?? "", /^Cannot query crypto id 2: it has no key/);
   });
 
   plane("a rotation flips the active master key", (dp) => {

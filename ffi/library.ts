@@ -145,10 +145,14 @@ export const ENOENT = -3;
  * gives the library's own sentence, which wins over the general meaning.
  */
 export function unwrap(status: number, what: string, text?: () => string): void {
-  if (status === 0) return;
+  if (status !== 0) throw refusalOf(status, what, text);
+}
+
+/** The same as an error, of a status that is not 0. */
+export function refusalOf(status: number, what: string, text?: () => string): DataPlaneError {
   const [code, meaning] = STATUS[status] ?? [`E${-status}`, `status ${status}`];
   const why = text?.() || meaning;
-  throw new DataPlaneError(why.startsWith("Cannot ") ? why : `${what}: ${why}`, code);
+  return new DataPlaneError(why.startsWith("Cannot ") ? why : `${what}: ${why}`, code);
 }
 
 // ---- the handle of a plane -----------------------------------------------------------------------

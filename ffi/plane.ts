@@ -258,6 +258,29 @@ export interface TxKey extends SpiKey {
   readonly ivStart?: bigint;
 }
 
+/** A change of an entry as one of a list. */
+export type EntryChange =
+  | { readonly op: "add"; readonly pipe: number; readonly entry: EntryDescriptor }
+  | { readonly op: "update"; readonly id: number; readonly entry: EntryDescriptor }
+  | { readonly op: "remove" | "query"; readonly id: number };
+
+/** A change of a key as one of a list; "set" replaces one that is there. */
+export type KeyChange =
+  | { readonly op: "set"; readonly cryptoId: number; readonly key: TxKey }
+  | { readonly op: "clear" | "query"; readonly cryptoId: number };
+
+/** What became of one change of a list. */
+export interface Outcome {
+  /** Of the entry, or the crypto id; 0: an entry that was not added. */
+  readonly id: number;
+  /**
+   * What the entry has counted, or the key that was there before; 0 for one that was added. Of what was taken away it is
+   * the last: nothing is counted any more.
+   */
+  readonly stats: Stats;
+  readonly error: DataPlaneError | undefined;
+}
+
 export interface MasterKeyInfo {
   readonly active: 0 | 1;
   readonly rotations: bigint;
@@ -359,9 +382,16 @@ export interface Plane extends AsyncDisposable {
   updateEntry(entry: number, descriptor: EntryDescriptor): void;
   removeEntry(entry: number): void;
   queryEntry(entry: number): Stats;
+  /**
+   * Changes entries in this order, all of them whatever is refused, in few calls. Throws, having done nothing, for what
+   * cannot be encoded.
+   */
+  changeEntries(changes: readonly EntryChange[]): readonly Outcome[];
   setCrypto(cryptoId: number, key: TxKey): void;
   clearCrypto(cryptoId: number): void;
   queryCrypto(cryptoId: number): Stats;
+  /** As `changeEntries`. */
+  changeKeys(changes: readonly KeyChange[]): readonly Outcome[];
   generateSpis(version: PspVersionNumber, n: number): SpiKey[];
   rotateMasterKey(): void;
   masterKey(): MasterKeyInfo;

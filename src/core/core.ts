@@ -345,7 +345,7 @@ export function createCore(powers: Powers): Core {
       events.add("peer-restarted", { peer });
       memory.forget(peer);
       lines.of(peer).patientUntil = 0;
-      for (const tunnel of table.ofPeer(peer)) table.apply(tunnel, { type: "peer_restarted" });
+      table.applyAll(table.ofPeer(peer), { type: "peer_restarted" });
     },
     onAlive: (peer) => {
       if (!lines.of(peer).recovered()) return;
@@ -421,9 +421,7 @@ export function createCore(powers: Powers): Core {
       for (const peer of denied) {
         memory.forget(peer);
         initiator.forget(peer);
-        for (const tunnel of table.ofPeer(peer)) {
-          table.apply(tunnel, { type: "close", reason: "refused" });
-        }
+        table.applyAll(table.ofPeer(peer), { type: "close", reason: "refused" });
       }
       return denied;
     },
@@ -477,11 +475,11 @@ export function createCore(powers: Powers): Core {
     // A call that does not heed its signal must not keep the agent from ending.
     await Promise.race([tasks.stop(), clock.sleep(STOP_MS)]);
     recorder.frozen = true;
-    for (const tunnel of [...table.all()]) {
-      // What packets wait for is closed in any case: they are dropped under their reason.
-      if (leaveEntries && tunnel.state.kind !== "opening") continue;
-      table.apply(tunnel, { type: "close", reason: "shutdown" });
-    }
+    // What packets wait for is closed in any case: they are dropped under their reason.
+    const ending = [...table.all()].filter(({ state: { kind } }) =>
+      !leaveEntries || kind === "opening"
+    );
+    table.applyAll(ending, { type: "close", reason: "shutdown" });
     shares.wipe();
     store.flush();
   }

@@ -50,8 +50,10 @@ export class Moves {
   apply(changes: DirectoryChanges): DirectoryChanged {
     const { peers, table, lines, clock, forget } = this.#options;
     const done = peers.apply(changes, clock.now());
-    for (const id of done.suspects) for (const tunnel of table.ofPeer(id)) this.#settle(tunnel);
-    if (done.localLost) { for (const tunnel of [...table.all()]) this.#settle(tunnel); }
+    table.together(() => {
+      for (const id of done.suspects) for (const tunnel of table.ofPeer(id)) this.#settle(tunnel);
+      if (done.localLost) { for (const tunnel of [...table.all()]) this.#settle(tunnel); }
+    });
     for (const { id } of done.removed) forget(id);
     for (const { before, after } of done.changed) {
       if (before.svcAddress !== after.svcAddress) lines.of(after.id).recovered();

@@ -360,8 +360,6 @@ export class NoticeHandler {
     line.patientUntil = clock.now() + PATIENCE_MS;
     await clock.sleep(HOLD_AFTER_MS, tasks.signal);
     if (epochs.of(peer) !== epoch) return;
-    for (const tunnel of this.#table.ofPeer(peer)) {
-      this.#table.apply(tunnel, { type: "closed_by_peer" });
-    }
+    this.#table.applyAll(this.#table.ofPeer(peer), { type: "closed_by_peer" });
   }
 }

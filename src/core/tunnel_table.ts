@@ -303,10 +303,34 @@ export class TunnelTable {
 
   /** Looks at every tunnel whose time has come. */
   tickDue(): void {
-    for (const key of this.#due.take(this.#options.clock.now())) {
-      const entry = this.#byKey.get(key);
-      if (entry !== undefined) this.look(entry);
-    }
+    this.together(() => {
+      for (const key of this.#due.take(this.#options.clock.now())) {
+        const entry = this.#byKey.get(key);
+        if (entry !== undefined) this.look(entry);
+      }
+    });
+  }
+
+  /** One event for many tunnels. */
+  applyAll(tunnels: readonly Tunnel[], event: Event<TxKey>): void {
+    this.together(() => {
+      for (const tunnel of tunnels) this.apply(tunnel, event);
+    });
+  }
+
+  /** What steps within take out of the plane goes in few calls. Throws what `work` throws. */
+  together(work: () => void): void {
+    let failed: { readonly error: unknown } | undefined;
+    this.#attempt(() =>
+      this.#options.flows.together(() => {
+        try {
+          work();
+        } catch (error) {
+          failed = { error };
+        }
+      })
+    );
+    if (failed !== undefined) throw failed.error;
   }
 
   /** Looks at a tunnel: asks the plane what passed, and takes a step. */

@@ -23,6 +23,19 @@ export interface Flows {
   /** Of the pair's present transmit SA alone: it starts at 0 with each. undefined: none, or expired. */
   txStats(pair: VipPair): Stats | undefined;
   rxStats(spi: number): Stats | undefined;
+  /** Of the pair, over all SAs that it has had since it last had none. undefined: it has none. */
+  traffic(pair: VipPair): Traffic | undefined;
+  /**
+   * What is removed within goes in as few calls of the plane as can be, at the end. Throws `DataPlaneError` for the first
+   * that the plane did not remove, having tried all.
+   */
+  together<T>(work: () => T): T;
+}
+
+/** What a tunnel has carried. */
+export interface Traffic {
+  readonly tx: { readonly packets: bigint; readonly bytes: bigint };
+  readonly rx: { readonly packets: bigint; readonly bytes: bigint };
 }
 
 /** How many of everything there are, for tests that look for leaks. */

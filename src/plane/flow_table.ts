@@ -5,6 +5,7 @@ import {
   DataPlaneError,
   type EntryDescriptor,
   type Fwd,
+  type Outcome,
   type Plane,
   type Stats,
   type TxKey,
@@ -12,7 +13,7 @@ import {
 import { LIMITS } from "../../ffi/symbols.ts";
 import { CryptoIds } from "./crypto_ids.ts";
 import { TxKeys } from "./tx_keys.ts";
-import type { Flows, FlowTotals } from "../model/flows.ts";
+import type { Flows, FlowTotals, Traffic } from "../model/flows.ts";
 import { egrAclEntry, ingrAclEntry, pspEncryptEntry } from "../pipes/entries.ts";
 import type { InstalledTopology } from "../pipes/install.ts";
 import type { PipeName } from "../pipes/types.ts";
@@ -28,6 +29,8 @@ export type FlowPlane = Pick<
   | "updateEntry"
   | "removeEntry"
   | "queryEntry"
+  | "changeEntries"
+  | "changeKeys"
   | "setCrypto"
   | "clearCrypto"
   | "queryCrypto"
@@ -94,6 +97,33 @@ interface Rx {
   packets: bigint;
 }
 
+/** A crypto id whose key goes later. */
+interface Retiring {
+  readonly cryptoId: number;
+  readonly pair: string;
+  readonly at: number;
+}
+
+/** An entry to be removed; `pair`: whose account gets what it has counted. */
+interface Leaving {
+  readonly entry: number;
+  readonly pair: string | undefined;
+}
+
+interface Carried {
+  packets: bigint;
+  bytes: bigint;
+}
+
+/** Of a pair: what was carried with SAs that are gone, and which are there. */
+interface Account {
+  readonly tx: Carried;
+  readonly rx: Carried;
+  /** Crypto ids that may still seal what is under way. */
+  readonly retiring: Set<number>;
+  readonly spis: Set<number>;
+}
+
 /** One for each installed topology. Closing it frees what is still retiring; the entries stay the pipes'. */
 export class FlowTable implements Flows, AsyncDisposable {
   readonly #o: FlowTableOptions;
@@ -106,7 +136,12 @@ export class FlowTable implements Flows, AsyncDisposable {
   /** crypto id -> its entry in PSP_ENCRYPT (with sampling). */
   readonly #encrypt = new Map<number, number>();
   /** The earliest first. */
-  readonly #retiring: { readonly cryptoId: number; readonly at: number }[] = [];
+  readonly #retiring: Retiring[] = [];
+  /** What each pair has carried with SAs that are gone. */
+  readonly #accounts = new Map<string, Account>();
+  /** Entries to be removed at the end of `together`. */
+  readonly #leaving: Leaving[] = [];
+  #depth = 0;
   #reaping: Promise<void> | undefined;
   readonly #stop = new AbortController();
   readonly #sampling: boolean;
@@ -150,6 +185,7 @@ export class FlowTable implements Flows, AsyncDisposable {
     const entry = this.#add("INGR_ACL", () => this.#rxEntry({ sa, place, window, packets: 0n }));
     this.#rx.set(sa.spi, { sa, entry, place, window, packets: 0n });
     index(this.#rxByVip, sa.localVip, sa.spi);
+    this.#account(pairKey(sa)).spis.add(sa.spi);
   }
 
   ignoreReplays(spi: number): void {
@@ -165,9 +201,26 @@ export class FlowTable implements Flows, AsyncDisposable {
   removeRx(spi: number): void {
     const rx = this.#rx.get(spi);
     if (rx === undefined) return;
-    this.#o.plane.removeEntry(rx.entry);
+    const pair = pairKey(rx.sa);
     this.#rx.delete(spi);
     unindex(this.#rxByVip, rx.sa.localVip, spi);
+    this.#accounts.get(pair)?.spis.delete(spi);
+    this.#leave({ entry: rx.entry, pair });
+  }
+
+  together<T>(work: () => T): T {
+    this.#depth++;
+    try {
+      return work();
+    } finally {
+      if (--this.#depth === 0) this.#flush();
+    }
+  }
+
+  /** At once, or with all others of the same `together`. */
+  #leave(leaving: Leaving): void {
+    this.#leaving.push(leaving);
+    if (this.#depth === 0) this.#flush();
   }
 
   setTx(sa: TxSa, key: TxKey): void {
@@ -197,7 +250,8 @@ export class FlowTable implements Flows, AsyncDisposable {
       this.#release(cryptoId);
       throw error;
     }
-    if (old !== undefined) this.#retire(old.cryptoId);
+    this.#account(pair);
+    if (old !== undefined) this.#retire(old.cryptoId, pair);
   }
 
   readdressTx(sa: TxSa): void {
@@ -215,18 +269,21 @@ export class FlowTable implements Flows, AsyncDisposable {
   removeTx(pair: VipPair): void {
     const tx = this.#tx.get(pairKey(pair));
     if (tx === undefined) return;
-    if (tx.entry !== undefined) this.#o.plane.removeEntry(tx.entry);
     this.#tx.delete(pairKey(pair));
     this.#forgetSpi(tx.sa.spi, pairKey(pair));
     unindex(this.#byPip, tx.sa.pip, pairKey(pair));
     unindex(this.#txByVip, tx.sa.localVip, pairKey(pair));
-    this.#retire(tx.cryptoId);
+    this.#retire(tx.cryptoId, pairKey(pair));
+    if (tx.entry !== undefined) this.#leave({ entry: tx.entry, pair: undefined });
+    this.#forgetAccount(pairKey(pair));
   }
 
   expireTx(pair: VipPair): void {
     const tx = this.#tx.get(pairKey(pair));
     if (tx === undefined || tx.expired) return;
-    this.#o.plane.clearCrypto(tx.cryptoId);
+    const [outcome] = this.#o.plane.changeKeys([{ op: "clear", cryptoId: tx.cryptoId }]);
+    if (outcome?.error !== undefined) throw outcome.error;
+    addTo(this.#accounts.get(pairKey(pair))?.tx, outcome?.stats ?? NOTHING);
     tx.expired = true;
   }
 
@@ -240,6 +297,25 @@ export class FlowTable implements Flows, AsyncDisposable {
     return rx === undefined ? undefined : this.#o.plane.queryEntry(rx.entry);
   }
 
+  traffic(pair: VipPair): Traffic | undefined {
+    const key = pairKey(pair);
+    const account = this.#accounts.get(key);
+    if (account === undefined) return undefined;
+    const { plane } = this.#o;
+    const [tx, rx] = [{ ...account.tx }, { ...account.rx }];
+    const now = this.#tx.get(key);
+    const ids = [...account.retiring, ...now === undefined || now.expired ? [] : [now.cryptoId]];
+    // One whose key has gone meanwhile is in the account.
+    for (
+      const { stats } of plane.changeKeys(ids.map((cryptoId) => ({ op: "query", cryptoId })))
+    ) addTo(tx, stats);
+    const entries = [...account.spis].flatMap((spi) => this.#rx.get(spi)?.entry ?? []);
+    for (
+      const { stats } of plane.changeEntries(entries.map((id) => ({ op: "query", id })))
+    ) addTo(rx, stats);
+    return { tx, rx };
+  }
+
   /** The outer addresses that transmit SAs send to. */
   outerAddresses(): Pick<ReadonlyMap<string, unknown>, "has" | "keys"> {
     return this.#byPip;
@@ -247,20 +323,17 @@ export class FlowTable implements Flows, AsyncDisposable {
 
   /** Asks `nextHopMac` again for the transmit SAs to an outer address and follows it. */
   refreshNextHop(pip: string): void {
-    for (const pair of this.#byPip.get(pip) ?? []) {
-      const tx = this.#tx.get(pair);
-      if (tx === undefined) continue;
-      const ethDst = this.#o.nextHopMac(tx.sa);
-      if (ethDst !== tx.ethDst) this.#renew(tx, ethDst);
-    }
+    const moved = this.#sendingTo(pip).map((tx) => [tx, this.#o.nextHopMac(tx.sa)] as const);
+    this.#renewAll(moved.filter(([tx, ethDst]) => ethDst !== tx.ethDst));
   }
 
   /** Asks `pathMtu` again for the transmit SAs to an outer address. */
   refreshPathMtu(pip: string): void {
-    for (const pair of this.#byPip.get(pip) ?? []) {
-      const tx = this.#tx.get(pair);
-      if (tx !== undefined) this.#renew(tx, tx.ethDst);
-    }
+    this.#renewAll(this.#sendingTo(pip).map((tx) => [tx, tx.ethDst]));
+  }
+
+  #sendingTo(pip: string): readonly Tx[] {
+    return [...this.#byPip.get(pip) ?? []].flatMap((pair) => this.#tx.get(pair) ?? []);
   }
 
   /**
@@ -277,7 +350,7 @@ export class FlowTable implements Flows, AsyncDisposable {
   followUplink(mac: string): void {
     if (mac === this.#ethSrc) return;
     this.#ethSrc = mac;
-    for (const tx of this.#tx.values()) this.#renew(tx, tx.ethDst);
+    this.#renewAll([...this.#tx.values()].map((tx) => [tx, tx.ethDst]));
   }
 
   /**
@@ -357,6 +430,27 @@ export class FlowTable implements Flows, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#reaping;
+  }
+
+  /**
+   * Writes entries anew, each with its outer header as it is to be now, in few calls. Throws `DataPlaneError` for the
+   * first that the plane refused, having tried all.
+   */
+  #renewAll(moved: readonly (readonly [tx: Tx, ethDst: string])[]): void {
+    const changes = moved.flatMap(([tx, ethDst]) => {
+      if (tx.entry === undefined) {
+        tx.ethDst = ethDst;
+        return [];
+      }
+      const entry = built("EGR_ACL", () => this.#txEntry({ ...tx, ethDst }));
+      return [{ tx, ethDst, change: { op: "update", id: tx.entry, entry } as const }];
+    });
+    const outcomes = this.#o.plane.changeEntries(changes.map(({ change }) => change));
+    for (const [i, { tx, ethDst }] of changes.entries()) {
+      if (outcomes[i]?.error === undefined) tx.ethDst = ethDst;
+    }
+    const failed = outcomes.find(({ error }) => error !== undefined);
+    if (failed?.error !== undefined) throw failed.error;
   }
 
   /** Writes the entry anew, with its outer header as it is to be now. */
@@ -441,13 +535,20 @@ export class FlowTable implements Flows, AsyncDisposable {
   }
 
   #add(pipe: PipeName, build: () => EntryDescriptor): number {
+    // One that is to go may have the very match.
+    try {
+      this.#flush();
+    } catch (cause) {
+      if (!(cause instanceof DataPlaneError)) throw cause;
+    }
     return this.#o.plane.addEntry(this.#o.installed.pipeId(pipe), built(pipe, build));
   }
 
   /** Packets in flight may still hold the id: its key goes, and it is given out again, only later. */
-  #retire(cryptoId: number): void {
+  #retire(cryptoId: number, pair: string): void {
     const { clock, retireMs = 1000 } = this.#o;
-    this.#retiring.push({ cryptoId, at: clock.now() + retireMs });
+    this.#retiring.push({ cryptoId, pair, at: clock.now() + retireMs });
+    this.#accounts.get(pair)?.retiring.add(cryptoId);
     this.#reaping ??= this.#reap();
   }
 
@@ -461,23 +562,94 @@ export class FlowTable implements Flows, AsyncDisposable {
       const now = signal.aborted ? Infinity : this.#o.clock.now();
       const later = this.#retiring.findIndex(({ at }) => at > now);
       const due = this.#retiring.splice(0, later < 0 ? this.#retiring.length : later);
-      for (const { cryptoId } of due) this.#release(cryptoId);
+      this.#releaseAll(due);
     }
     this.#reaping = undefined;
+  }
+
+  /** In few calls; what their keys have sealed stays with their tunnels. */
+  #releaseAll(due: readonly Retiring[]): void {
+    let outcomes: readonly Outcome[] = [];
+    try {
+      outcomes = this.#o.plane.changeKeys(due.map(({ cryptoId }) => ({ op: "clear", cryptoId })));
+    } catch (error) {
+      if (!isGone(error)) return;
+    }
+    for (const [i, { cryptoId, pair }] of due.entries()) {
+      const outcome = outcomes[i];
+      const account = this.#accounts.get(pair);
+      account?.retiring.delete(cryptoId);
+      if (outcome !== undefined) addTo(account?.tx, outcome.stats);
+      // An id that may still hold a key is never given out again.
+      if (outcome?.error === undefined || isGone(outcome.error)) this.#ids.free(cryptoId);
+    }
   }
 
   #release(cryptoId: number): void {
     try {
       this.#o.plane.clearCrypto(cryptoId);
     } catch (error) {
-      // ENOENT: it never got a key, or has expired. ECLOSED: the plane wiped them all.
-      const harmless = error instanceof DataPlaneError &&
-        (error.code === "ENOENT" || error.code === "ECLOSED");
-      // An id that may still hold a key is never given out again.
-      if (!harmless) return;
+      if (!isGone(error)) return;
     }
     this.#ids.free(cryptoId);
   }
+
+  #account(pair: string): Account {
+    let account = this.#accounts.get(pair);
+    if (account === undefined) {
+      account = {
+        tx: { packets: 0n, bytes: 0n },
+        rx: { packets: 0n, bytes: 0n },
+        retiring: new Set(),
+        spis: new Set(),
+      };
+      this.#accounts.set(pair, account);
+    }
+    return account;
+  }
+
+  /** Nothing of the pair is in the plane any more: what it carried is forgotten. */
+  #forgetAccount(pair: string): void {
+    if (!this.#tx.has(pair) && this.#accounts.get(pair)?.spis.size === 0) {
+      this.#accounts.delete(pair);
+    }
+  }
+
+  /** Takes entries away, in few calls, and returns the outcomes. */
+  #flush(): void {
+    const leaving = this.#leaving.splice(0);
+    if (leaving.length === 0) return;
+    const outcomes = this.#o.plane.changeEntries(
+      leaving.map(({ entry }) => ({ op: "remove", id: entry })),
+    );
+    for (const [i, each] of leaving.entries()) {
+      const { pair } = each;
+      const outcome = outcomes[i];
+      if (outcome?.error !== undefined && !isGone(outcome.error)) {
+        // Its match is taken as long as it is there: it is tried again with the next.
+        this.#leaving.push(each);
+        continue;
+      }
+      if (outcome === undefined || pair === undefined) continue;
+      addTo(this.#accounts.get(pair)?.rx, outcome.stats);
+      this.#forgetAccount(pair);
+    }
+    const failed = outcomes.find(({ error }) => error !== undefined);
+    if (failed?.error !== undefined) throw failed.error;
+  }
+}
+
+const NOTHING: Stats = { packets: 0n, bytes: 0n, lastUsedNs: 0n };
+
+/** ENOENT: it never got a key, or has expired. ECLOSED: the plane wiped them all. */
+function isGone(error: unknown): boolean {
+  return error instanceof DataPlaneError && (error.code === "ENOENT" || error.code === "ECLOSED");
+}
+
+function addTo(total: Carried | undefined, { packets, bytes }: Stats): void {
+  if (total === undefined) return;
+  total.packets += packets;
+  total.bytes += bytes;
 }
 
 function index<T>(sets: Map<string, Set<T>>, key: string, value: T): void {

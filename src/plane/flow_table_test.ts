@@ -366,3 +366,98 @@ Deno.test("who gets packets and sends none is told apart from who talks", () => 
   assert.equal(plane.miss(localVip, remoteVip), 0);
   assert.deepEqual(listening(), [], "it answers");
 });
+
+Deno.test("what is removed together goes in one call, and before an entry of the same match comes", () => {
+  const { plane, flows } = setUp();
+  for (const spi of [1, 2, 3]) flows.addRx(rxSa({ spi }));
+  flows.setTx(txSa(), key(1));
+  const calls: number[] = [];
+  const change = plane.changeEntries.bind(plane);
+  plane.changeEntries = (changes) => {
+    calls.push(changes.length);
+    return change(changes);
+  };
+  flows.together(() => {
+    flows.together(() => flows.removeRx(1));
+    flows.removeRx(2);
+    flows.removeTx(PAIR);
+    assert.equal(plane.entriesOf("INGR_ACL").length, 3);
+    assert.equal(flows.rxStats(2), undefined);
+    flows.setTx(txSa({ spi: 8 }), key(2));
+    assert.equal(plane.entriesOf("INGR_ACL").length, 1);
+    flows.removeRx(3);
+  });
+  assert.deepEqual(calls, [3, 1]);
+  assert.deepEqual([plane.entriesOf("INGR_ACL").length, plane.entriesOf("EGR_ACL").length], [0, 1]);
+  flows.addRx(rxSa({ spi: 4 }));
+  flows.removeRx(4);
+  assert.deepEqual(calls, [3, 1, 1]);
+});
+
+Deno.test("an entry that the plane does not remove is tried again, and is no obstacle to others", () => {
+  const { plane, flows } = setUp();
+  for (const spi of [1, 2]) flows.addRx(rxSa({ spi }));
+  plane.failNext("removeEntry");
+  assert.throws(() =>
+    flows.together(() => {
+      flows.removeRx(1);
+      flows.removeRx(2);
+    }), { code: "EIO" });
+  assert.equal(plane.entriesOf("INGR_ACL").length, 1);
+  flows.addRx(rxSa({ spi: 1 }));
+  assert.equal(plane.entriesOf("INGR_ACL").length, 1);
+});
+
+Deno.test("what a pair has carried survives rekeys, to the packet", async () => {
+  for (const sampling of [false, true]) {
+    const { plane, clock, flows } = setUp({ sampling });
+    let [sent, got] = [0n, 0n];
+    for (let i = 1; i <= 5; i++) {
+      flows.addRx(rxSa({ spi: i }));
+      flows.setTx(txSa({ spi: 100 + i }), key(i));
+      for (let n = 0; n < i; n++) {
+        assert.equal(plane.miss(PAIR.localVip, PAIR.remoteVip), 0);
+        sent++;
+        assert.ok(plane.receive({ spi: i, srcVip: PAIR.remoteVip, dstVip: PAIR.localVip }));
+        got++;
+      }
+      const totals = () => {
+        const { tx, rx } = flows.traffic(PAIR) ?? {};
+        return [tx?.packets, rx?.packets];
+      };
+      assert.deepEqual(totals(), [sent, got]);
+      // Half of the time the old key is still there.
+      if (i % 2 === 0) await clock.pass(1000);
+      if (i > 1) flows.removeRx(i - 1);
+      assert.deepEqual(totals(), [sent, got]);
+    }
+    flows.expireTx(PAIR);
+    assert.equal(flows.traffic(PAIR)?.tx.packets, sent);
+    await clock.pass(5000);
+    assert.equal(flows.traffic(PAIR)?.tx.packets, sent);
+    flows.removeTx(PAIR);
+    assert.equal(flows.traffic(PAIR)?.rx.packets, got);
+    flows.removeRx(5);
+    assert.equal(flows.traffic(PAIR), undefined);
+  }
+});
+
+Deno.test("all headers to a place change in one call, and a refusal keeps one where it was", () => {
+  let mac = "02:00:00:00:00:31";
+  const { plane, flows } = setUp({ nextHopMac: () => mac });
+  const pairs = [1, 2, 3].map((n) => ({ ...PAIR, remoteVip: `10.2.0.${n}` }));
+  pairs.forEach((pair, i) => flows.setTx(txSa({ ...pair, spi: i + 1 }), key(i + 1)));
+  const macs = () =>
+    plane.entriesOf("EGR_ACL").map(({ actions }) => {
+      const encap = actions?.crypto_encap;
+      return encap?.action === "encap" ? encap.encap_data[5] : undefined;
+    });
+  mac = "02:00:00:00:00:32";
+  plane.failNext("updateEntry");
+  assert.throws(() => flows.refreshNextHop(txSa().pip), { code: "EIO" });
+  assert.deepEqual(macs(), [0x31, 0x32, 0x32]);
+  plane.calls.length = 0;
+  flows.refreshNextHop(txSa().pip);
+  assert.deepEqual(methods(plane), ["updateEntry EGR_ACL"]);
+  assert.deepEqual(macs(), [0x32, 0x32, 0x32]);
+});

@@ -6,7 +6,9 @@ import {
   type EntryDescriptor,
   type Match,
   type MatchMask,
+  type Outcome,
   type PipeDescriptor,
+  type Stats,
 } from "../../ffi/plane.ts";
 
 /** A refusal: what could not be done, then why. */
@@ -41,5 +43,18 @@ export function checkMatch(what: string, pipe: PipeDescriptor, entry: EntryDescr
   const mask = new Set(fields(pipe.match_mask ?? {}).map(([name]) => name));
   for (const [name] of fields(entry.match)) {
     if (!mask.has(name)) throw refuse(what, `${name} is not in the pipe's mask`, "EINVAL");
+  }
+}
+
+/** What an entry or a key has counted that is new. */
+export const NO_STATS: Stats = { packets: 0n, bytes: 0n, lastUsedNs: 0n };
+
+/** One change of a list as its outcome. */
+export function outcomeOf(act: () => Pick<Outcome, "id" | "stats">): Outcome {
+  try {
+    return { ...act(), error: undefined };
+  } catch (error) {
+    if (!(error instanceof DataPlaneError)) throw error;
+    return { id: 0, stats: NO_STATS, error };
   }
 }

@@ -3,11 +3,14 @@
 /** A data plane in memory, stricter than the real ones: for tests of the core. */
 import type {
   DropReason,
+  EntryChange,
   EntryDescriptor,
   Feature,
   Granted,
+  KeyChange,
   MasterKeyInfo,
   NextHop,
+  Outcome,
   PipeDescriptor,
   PipeStats,
   Plane,
@@ -21,7 +24,7 @@ import type {
   TxKey,
 } from "../../ffi/plane.ts";
 import { LIMITS } from "../../ffi/symbols.ts";
-import { refuse } from "./fake_checks.ts";
+import { NO_STATS, outcomeOf, refuse } from "./fake_checks.ts";
 import { FakeCalls, type PlaneCall } from "./fake_calls.ts";
 import { FakeEvents } from "./fake_events.ts";
 import { dropCounter, FakeHold } from "./fake_hold.ts";
@@ -274,6 +277,41 @@ export class FakePlane implements Plane {
 
   queryEntry(entry: number): Stats {
     return this.#tables.queryEntry(entry);
+  }
+
+  changeEntries(changes: readonly EntryChange[]): readonly Outcome[] {
+    return changes.map((change) =>
+      outcomeOf(() => {
+        switch (change.op) {
+          case "add":
+            return { id: this.addEntry(change.pipe, change.entry), stats: NO_STATS };
+          case "update":
+            this.updateEntry(change.id, change.entry);
+            return { id: change.id, stats: this.queryEntry(change.id) };
+          case "remove": {
+            const stats = this.queryEntry(change.id);
+            this.removeEntry(change.id);
+            return { id: change.id, stats };
+          }
+          case "query":
+            return { id: change.id, stats: this.queryEntry(change.id) };
+        }
+      })
+    );
+  }
+
+  changeKeys(changes: readonly KeyChange[]): readonly Outcome[] {
+    return changes.map((change) =>
+      outcomeOf(() => {
+        const { cryptoId: id } = change;
+        const stats = change.op !== "set" || this.#keys.slots.has(id)
+          ? this.queryCrypto(id)
+          : NO_STATS;
+        if (change.op === "set") this.setCrypto(id, change.key);
+        if (change.op === "clear") this.clearCrypto(id);
+        return { id, stats };
+      })
+    );
   }
 
   setCrypto(cryptoId: number, key: TxKey): void {

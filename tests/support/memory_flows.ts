@@ -198,6 +198,12 @@ export class MemoryFlows implements Flows, CorePlane {
     return stats(this.tx.get(keyOf(pair)));
   }
 
+  traffic(): undefined {}
+
+  together<T>(work: () => T): T {
+    return work();
+  }
+
   rxStats(spi: number): Stats | undefined {
     return stats(this.rx.get(spi));
   }

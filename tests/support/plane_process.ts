@@ -8,10 +8,13 @@ import { fileURLToPath } from "node:url";
 import {
   DataPlaneError,
   type DropReason,
+  type EntryChange,
   type EntryDescriptor,
   type Granted,
+  type KeyChange,
   type MasterKeyInfo,
   type NextHop,
+  type Outcome,
   type PipeDescriptor,
   type PipeStats,
   type Plane,
@@ -26,6 +29,7 @@ import {
   type TxKey,
 } from "../../ffi/plane.ts";
 import { command } from "./far_namespace.ts";
+import { NO_STATS, outcomeOf } from "./fake_checks.ts";
 import {
   type Answer,
   type Ask,
@@ -144,6 +148,34 @@ export class PlaneProcess implements Plane {
 
   queryEntry(entry: number): Stats {
     return this.#do("queryEntry", entry);
+  }
+
+  /** One by one: keys pass this way alone. */
+  changeEntries(changes: readonly EntryChange[]): readonly Outcome[] {
+    return changes.map((change) =>
+      outcomeOf(() => {
+        if (change.op === "add") {
+          return { id: this.addEntry(change.pipe, change.entry), stats: NO_STATS };
+        }
+        const { id } = change;
+        if (change.op === "update") this.updateEntry(id, change.entry);
+        const stats = this.queryEntry(id);
+        if (change.op === "remove") this.removeEntry(id);
+        return { id, stats };
+      })
+    );
+  }
+
+  changeKeys(changes: readonly KeyChange[]): readonly Outcome[] {
+    return changes.map((change) =>
+      outcomeOf(() => {
+        const { cryptoId: id } = change;
+        const stats = change.op === "set" ? NO_STATS : this.queryCrypto(id);
+        if (change.op === "set") this.setCrypto(id, change.key);
+        if (change.op === "clear") this.clearCrypto(id);
+        return { id, stats };
+      })
+    );
   }
 
   setCrypto(cryptoId: number, key: TxKey): void {

@@ -233,6 +233,12 @@ export class WorldPlane implements Flows, CorePlane {
     return stats(this.tx.get(pairKey(pair)));
   }
 
+  traffic(): undefined {}
+
+  together<T>(work: () => T): T {
+    return work();
+  }
+
   rxStats(spi: number): Stats | undefined {
     return stats(this.rx.get(spi));
   }
