@@ -199,6 +199,92 @@ export const COMMANDS: readonly (Command | Group)[] = [
     ),
   },
   {
+    name: "peers",
+    brief: "Lists the peers of the running agent, those that fail first.",
+    examples: ["psp-agent peers", "psp-agent peers -o json"],
+    parser: map(
+      object({ ...target, output }),
+      (args) => async () => (await import("./look.ts")).peers(args),
+    ),
+  },
+  {
+    name: "sas",
+    brief: "Lists the security associations of the running agent, one a line.",
+    examples: ["psp-agent sas", "psp-agent sas --peer h2 -o json"],
+    parser: map(
+      object({
+        ...target,
+        output,
+        peer: optional(option("--peer", word("ID"), {
+          description: message`Only those of one peer.`,
+        })),
+      }),
+      (args) => async () => (await import("./look.ts")).sas(args),
+    ),
+  },
+  {
+    name: "drops",
+    brief: "Counts the packets that were dropped since the start, by reason.",
+    examples: ["psp-agent drops", "psp-agent drops -o json"],
+    parser: map(
+      object({ ...target, output }),
+      (args) => async () => (await import("./look.ts")).drops(args),
+    ),
+  },
+  {
+    name: "show",
+    brief: "Shows what there is about a peer, an address of a workload, or an SPI.",
+    examples: ["psp-agent show h2", "psp-agent show 10.2.0.7", "psp-agent show 0x9a345678"],
+    parser: map(
+      object({
+        ...target,
+        output,
+        what: argument(word("TEXT"), { description: message`A peer's id, an address or an SPI.` }),
+      }),
+      (args) => async () => (await import("./look.ts")).show(args),
+    ),
+  },
+  {
+    name: "wait",
+    brief: "Waits until the agent is ready, or a peer is up; ends with 5 when it takes too long.",
+    examples: ["psp-agent wait", "psp-agent wait --peer h2 --timeout 1m"],
+    parser: map(
+      object({
+        ...target,
+        peer: optional(option("--peer", word("ID"), { description: message`For this peer.` })),
+        timeout: withDefault(
+          option("--timeout", DURATION, { description: message`How long; 30s.` }),
+          30_000,
+        ),
+      }),
+      (args) => async () => (await import("./look.ts")).wait(args),
+    ),
+  },
+  {
+    name: "metrics",
+    brief: "Prints what Prometheus reads.",
+    examples: ["psp-agent metrics"],
+    parser: map(
+      object({ ...target }),
+      (args) => async () => (await import("./look.ts")).metrics(args),
+    ),
+  },
+  {
+    name: "diag",
+    brief: "Writes what a bug report needs, without a secret: state, events, metrics, versions.",
+    examples: [
+      "psp-agent diag --out diag.json",
+      "psp-agent diag --config peers.json --out diag.json",
+    ],
+    parser: map(
+      object({
+        ...target,
+        out: optional(option("--out", FILE, { description: message`A new file; stdout.` })),
+      }),
+      (args) => async () => (await import("./diag.ts")).diag(args),
+    ),
+  },
+  {
     name: "explain",
     brief: "Says what would become of a packet between two addresses now, and why.",
     examples: ["psp-agent explain 10.1.0.1 10.2.0.1"],

@@ -163,19 +163,7 @@ export function statusText(
   }
   const lines = facts.map(([name, value]) => `${name.padEnd(12)} ${value}\n`).join("");
   const sources = view.directory.length < 2 ? "" : `${sourcesText(view.directory, nowMs)}\n`;
-  const peers = table(
-    ["PEER", "ADDRESS", "STATE", "TUNNELS", "VIPS", "KEY EXCHANGE", "LAST ERROR"],
-    view.peers.map((peer) => [
-      peer.id,
-      peer.svcAddress,
-      peerState(peer, nowMs),
-      String(peer.tunnels),
-      few(peer.vips),
-      peer.keyExchange ?? "-",
-      peer.lastError || refusalText(peer, nowMs),
-    ]),
-    [3],
-  );
+  const peers = peersTable(view.peers, nowMs);
   const warnings = warningsOf(view, nowMs).map(({ name, text, action }) =>
     `! ${name}: ${text}. ${action}.\n`
   ).join("");
@@ -198,6 +186,23 @@ export function statusText(
     : "";
   const known = view.peersTotal === 0 ? "No peers.\n" : peers + rest;
   return `${warnings}${lines}\n${portsText(plane.ports)}${sources}${known}\n${drops}${counted}`;
+}
+
+/** Peers, one a line. */
+export function peersTable(peers: readonly PeerView[], nowMs: number): string {
+  return table(
+    ["PEER", "ADDRESS", "STATE", "TUNNELS", "VIPS", "KEY EXCHANGE", "LAST ERROR"],
+    peers.map((peer) => [
+      peer.id,
+      peer.svcAddress,
+      peerState(peer, nowMs),
+      String(peer.tunnels),
+      few(peer.vips),
+      peer.keyExchange ?? "-",
+      peer.lastError || refusalText(peer, nowMs),
+    ]),
+    [3],
+  );
 }
 
 /** Names and how often, by name. */

@@ -64,6 +64,7 @@ function explained(client: StatusClient): StatusClient {
     tunnels: (query) => each(client.tunnels(query)),
     pipes: () => client.pipes().catch(fail),
     samples: (signal) => each(client.samples(signal)),
+    metrics: () => client.metrics().catch(fail),
     explain: (packet) => client.explain(packet).catch(fail),
     events: (query) => each(client.events(query)),
     watchEvents: (query, signal) => each(client.watchEvents(query, signal)),

@@ -10,6 +10,8 @@ import {
 } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { createHash, X509Certificate } from "node:crypto";
+import { Buffer } from "node:buffer";
+import * as http from "node:http";
 import * as https from "node:https";
 import * as net from "node:net";
 import type { Duplex } from "node:stream";
@@ -64,6 +66,8 @@ export interface StatusClient extends AsyncDisposable {
   samples(signal: AbortSignal): AsyncIterable<SampleView>;
   /** `unimplemented` unless the agent has `status.admin`. */
   rotate(options: { readonly plan: boolean }): Promise<RotateView>;
+  /** What Prometheus reads. */
+  metrics(): Promise<string>;
   explain(packet: { readonly src: string; readonly dst: string }): Promise<ExplainView>;
   /** Of the last hour, page after page, oldest first. */
   events(query: EventQuery): AsyncIterable<AgentEvent>;
@@ -85,13 +89,44 @@ export function openStatusClient(options: StatusClientOptions): StatusClient {
     bulk: createConnectTransport({ ...channel, useBinaryFormat: true }),
     timeoutMs: options.timeoutMs ?? 5000,
     address: options.address,
+    text: (path) => textOf(channel, path, options.timeoutMs ?? 5000),
   });
+}
+
+/** What a plain GET answers. */
+function textOf(
+  { baseUrl, nodeOptions, token }: ReturnType<typeof channelOf>,
+  path: string,
+  timeoutMs: number,
+): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  const { request } = baseUrl.startsWith("https:") ? https : http;
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const sent = request(
+    baseUrl + path,
+    { ...nodeOptions, headers, timeout: timeoutMs },
+    (answer) => {
+      const parts: Buffer[] = [];
+      answer.on("data", (part: Buffer) => parts.push(part));
+      answer.on("error", reject);
+      answer.on("end", () => {
+        const body = Buffer.concat(parts).toString();
+        if (answer.statusCode === 200) return resolve(body);
+        const code = answer.statusCode === 401 ? Code.Unauthenticated : Code.Unknown;
+        reject(new ConnectError(body.trim(), code));
+      });
+    },
+  );
+  sent.on("timeout", () => sent.destroy(new ConnectError("no answer", Code.DeadlineExceeded)));
+  sent.on("error", (error) => reject(ConnectError.from(error, Code.Unavailable)));
+  sent.end();
+  return promise;
 }
 
 /** The same over any transport; `address` is for error texts. */
 function statusClientOver(
   transport: Transport,
-  { bulk, timeoutMs, address }: {
+  { bulk, timeoutMs, address, text }: {
     /**
      * For long answers, in the binary form. Requests that say nothing are empty in that form, and the runtime fails
      * to write an empty body over TLS.
@@ -99,6 +134,7 @@ function statusClientOver(
     readonly bulk: Transport;
     readonly timeoutMs: number;
     readonly address: string;
+    readonly text: (path: string) => Promise<string>;
   },
 ): StatusClient {
   const status = createClient(StatusService, transport);
@@ -140,6 +176,7 @@ function statusClientOver(
         if (!signal.aborted) throw explain(error, address);
       }
     },
+    metrics: () => ask(text("/metrics")),
     explain: async (packet) => explainFromProto(await ask(status.explain(packet, limits))),
     async *events(query) {
       for (let after = query.after;;) {
@@ -169,6 +206,7 @@ function statusClientOver(
 
 /** What both transports have in common; the files are read here. */
 function channelOf({ address, tls, tokenFile, timeoutMs = 5000 }: StatusClientOptions) {
+  const token = tokenFile === undefined ? undefined : read(tokenFile, "token file").trim();
   const isSocket = address.startsWith("/");
   const files = !isSocket && tls && {
     cert: read(tls.cert, "certificate"),
@@ -183,7 +221,8 @@ function channelOf({ address, tls, tokenFile, timeoutMs = 5000 }: StatusClientOp
       ? { agent: false as const, socketPath: address }
       : { agent: files ? new Judging(files, timeoutMs) : false as const },
     acceptCompression: [],
-    interceptors: tokenFile === undefined ? [] : [withToken(read(tokenFile, "token file").trim())],
+    interceptors: token === undefined ? [] : [withToken(token)],
+    token,
   };
 }
 

@@ -40,24 +40,7 @@ export function statusToProto(view: StatusView): pb.GetStatusResponse {
     bootEpoch: view.bootEpoch,
     startedAt: timestamp(view.startedAtMs),
     plane: planeToProto(view.plane),
-    peers: view.peers.map((peer) =>
-      create(pb.PeerStatusSchema, {
-        id: peer.id,
-        svcAddress: peer.svcAddress,
-        vips: [...peer.vips],
-        circuit: peer.circuit,
-        failures: peer.failures,
-        lastError: peer.lastError,
-        ...time("nextAttemptAt", peer.nextAttemptAtMs),
-        bootEpoch: peer.bootEpoch,
-        tunnels: peer.tunnels,
-        keyExchange: peer.keyExchange ?? "",
-        state: peer.state,
-        ...time("heardAt", peer.heardAtMs),
-        ...time("failingSince", peer.failingSinceMs),
-        ...peer.refusal === undefined ? {} : { refusal: refusalToProto(peer.refusal) },
-      })
-    ),
+    peers: view.peers.map(peerToProto),
     tunnels: create(pb.TunnelCountsSchema, view.tunnels),
     counters: { ...view.counters },
     rotation: rotationToProto(view.rotation),
@@ -227,6 +210,26 @@ function histogramFromProto(message: pb.Histogram | undefined): HistogramView {
     buckets: message?.buckets.map(({ le, count }) => ({ le, count: Number(count) })) ?? [],
     sum: message?.sum ?? 0,
   };
+}
+
+/** To the wire. */
+export function peerToProto(peer: PeerView): pb.PeerStatus {
+  return create(pb.PeerStatusSchema, {
+    id: peer.id,
+    svcAddress: peer.svcAddress,
+    vips: [...peer.vips],
+    circuit: peer.circuit,
+    failures: peer.failures,
+    lastError: peer.lastError,
+    ...time("nextAttemptAt", peer.nextAttemptAtMs),
+    bootEpoch: peer.bootEpoch,
+    tunnels: peer.tunnels,
+    keyExchange: peer.keyExchange ?? "",
+    state: peer.state,
+    ...time("heardAt", peer.heardAtMs),
+    ...time("failingSince", peer.failingSinceMs),
+    ...peer.refusal === undefined ? {} : { refusal: refusalToProto(peer.refusal) },
+  });
 }
 
 function portToProto({ guard, facts, ...port }: PortView): pb.PortStatus {
@@ -504,7 +507,8 @@ function rotationFromProto(message: pb.RotationStatus | undefined): RotationView
   };
 }
 
-function saToProto(view: SaView): pb.Sa {
+/** To the wire. */
+export function saToProto(view: SaView): pb.Sa {
   return create(pb.SaSchema, {
     spi: view.spi,
     version: versionNumber(view.version),

@@ -4,8 +4,23 @@
 import { type DescMessage, type JsonValue, type MessageShape, toJson } from "@bufbuild/protobuf";
 import type { AgentEvent } from "../model/events.ts";
 import * as pb from "./gen/psp/v1/status_pb.ts";
-import type { ExplainView } from "../model/status.ts";
-import { eventToProto, explainToProto } from "./status_codec.ts";
+import type {
+  ExplainView,
+  PeerView,
+  PipeView,
+  SaView,
+  StatusView,
+  TunnelView,
+} from "../model/status.ts";
+import {
+  eventToProto,
+  explainToProto,
+  peerToProto,
+  pipeToProto,
+  saToProto,
+  statusToProto,
+  tunnelToProto,
+} from "./status_codec.ts";
 
 /** `psp.v1.Event` */
 export function eventJson(event: AgentEvent): JsonValue {
@@ -15,6 +30,31 @@ export function eventJson(event: AgentEvent): JsonValue {
 /** `psp.v1.ExplainResponse` */
 export function explainJson(view: ExplainView): JsonValue {
   return full(pb.ExplainResponseSchema, explainToProto(view));
+}
+
+/** `psp.v1.GetStatusResponse` */
+export function statusJson(view: StatusView): JsonValue {
+  return full(pb.GetStatusResponseSchema, statusToProto(view));
+}
+
+/** `psp.v1.PeerStatus` */
+export function peerJson(view: PeerView): JsonValue {
+  return full(pb.PeerStatusSchema, peerToProto(view));
+}
+
+/** `psp.v1.Tunnel` */
+export function tunnelJson(view: TunnelView): JsonValue {
+  return full(pb.TunnelSchema, tunnelToProto(view));
+}
+
+/** `psp.v1.Sa` */
+export function saJson(view: SaView): Record<string, JsonValue> {
+  return full(pb.SaSchema, saToProto(view)) as Record<string, JsonValue>;
+}
+
+/** `psp.v1.PipeStatus` */
+export function pipeJson(view: PipeView): JsonValue {
+  return full(pb.PipeStatusSchema, pipeToProto(view));
 }
 
 /** Every field, also one that is 0 or "": a program need not know which are left out. */

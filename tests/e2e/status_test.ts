@@ -23,6 +23,18 @@ story("the commands of an operator show the tunnel", {}, async ({ world, start, 
   const expected: readonly (readonly [readonly string[], RegExp])[] = [
     [["status"], /h2/],
     [["status", "--json"], /"h2"/],
+    [["status", "--check"], /h2 .* up /],
+    [["wait", "--peer", "h2"], /^$/],
+    [["peers"], /h2 .* up /],
+    [["peers", "-o", "json"], /"state": "up"/],
+    [["sas"], /0x[0-9a-f]{8} +tx +h2 /],
+    [["sas", "-o", "json"], /"direction":"rx","spi":\d+,/],
+    [["drops"], /Nothing was dropped/],
+    [["show", "h2"], /A tunnel is up/],
+    [["show", world.vip("h2")], /A tunnel is up/],
+    [["metrics"], /^psp_agent_peer_up\{peer="h2"\} 1$/m],
+    [["diag", "--config", world.path("peers-h1.json")], /"kind": "tunnel-opened"/],
+    [["explain", world.vip("h1"), world.vip("h2")], /The packet passes/],
     [["tunnels"], new RegExp(`${world.vip("h1")} +${world.vip("h2")} +up`)],
     [["pipes", "--live"], /EGR_ACL/],
     [["check", "--config", world.path("peers-h1.json")], /"id": "h1"/],
@@ -35,7 +47,9 @@ story("the commands of an operator show the tunnel", {}, async ({ world, start, 
 
   await h2.end("SIGTERM");
   const gone = await agentCommand(world, "h2", ["status"]);
-  assert.notEqual(gone.code, 0);
+  assert.equal(gone.code, 4);
+  const waited = await agentCommand(world, "h2", ["wait", "--timeout", "1s"]);
+  assert.equal(waited.code, 5, waited.stderr);
   assert.equal(gone.stderr.trim().split("\n").length, 1, gone.stderr);
   await start("h2");
 });

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** `psp-agent diag`: what a bug report needs, in one file without a secret. */
+import { loadConfig } from "../config/load.ts";
+import { toFile } from "../config/file_form.ts";
+import { VERSION } from "../model/version.ts";
+import { eventJson, pipeJson, statusJson, tunnelJson } from "../rpc/status_json.ts";
+import { cannotWrite, EXIT, type ExitCode, json, out } from "./io.ts";
+import type { Target } from "./options.ts";
+import { connect } from "./target.ts";
+
+/** Keys of a configuration whose values are nobody's business. */
+const SECRET = /password|secret|token$/;
+/** Tunnels in it, of the first that the agent lists. */
+const TUNNELS = 500;
+
+/** Writes it. What cannot be had is named with the reason instead. */
+export async function diag(args: Target & { readonly out: string | undefined }): Promise<ExitCode> {
+  await using client = await connect(args);
+  const part = async (get: () => unknown): Promise<unknown> => {
+    try {
+      return await get();
+    } catch (error) {
+      return { missing: error instanceof Error ? error.message : String(error) };
+    }
+  };
+  const bundle = {
+    madeAt: new Date().toISOString(),
+    command: { version: VERSION, deno: Deno.version, os: Deno.osRelease(), arch: Deno.build.arch },
+    status: await part(async () => statusJson(await client.status())),
+    pipes: await part(async () => (await client.pipes()).map(pipeJson)),
+    tunnels: await part(async () => {
+      const found = [];
+      for await (const page of client.tunnels()) {
+        found.push(...page.map(tunnelJson));
+        if (found.length >= TUNNELS) break;
+      }
+      return found.slice(0, TUNNELS);
+    }),
+    events: await part(async () => {
+      const found = [];
+      for await (const event of client.events({})) found.push(eventJson(event));
+      return found;
+    }),
+    metrics: await part(async () => (await client.metrics()).split("\n")),
+    // Files are named in it, not read.
+    ...args.config === undefined ? {} : { config: await part(() => configOf(args.config ?? "")) },
+  };
+  if (args.out === undefined) {
+    out(json(bundle));
+    return EXIT.ok;
+  }
+  try {
+    Deno.writeTextFileSync(args.out, json(bundle), { createNew: true, mode: 0o600 });
+  } catch (cause) {
+    throw cannotWrite(args.out, cause);
+  }
+  return EXIT.ok;
+}
+
+async function configOf(path: string): Promise<unknown> {
+  const { config } = await loadConfig(path, { files: "told" });
+  return JSON.parse(JSON.stringify(toFile(config), (key, value) => {
+    if (typeof value === "bigint") return value.toString();
+    return SECRET.test(key) ? "(hidden)" : value;
+  }));
+}
