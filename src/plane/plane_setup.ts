@@ -170,6 +170,12 @@ export function openSoftPlane(
   });
 }
 
+/** Exceptions of the uplink are peers' packets for workloads that are being looked for: all from one MAC, ours. */
+const UNDELIVERED = {
+  exception: { perS: 4000, burst: 8000 },
+  exceptionPerMac: { perS: "none" },
+} as const;
+
 function planeOptions(
   { plane, psp, hold, networks }: Config,
   { hosts, sizes }: Given,
@@ -191,7 +197,7 @@ function planeOptions(
       ...common,
       backend,
       ports: [
-        { kind: "uplink", name: uplink, vlan: plane.uplinkVlan, guard },
+        { kind: "uplink", name: uplink, vlan: plane.uplinkVlan, guard, ...UNDELIVERED },
         ...hosts.map((name) => ({
           kind: "host" as const,
           name,

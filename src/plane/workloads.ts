@@ -40,7 +40,7 @@ const ASKED_MS = 3_000;
 const STALE_BATCH = 64;
 /** Most packets that wait until their workload is found: of one vip, of all; and how long. */
 const WAITING_PER_VIP = 8;
-const WAITING_MAX = 256;
+const WAITING_MAX = 4096;
 const WAITING_MS = 2_000;
 
 /** Who gets packets and was not heard for so long is asked: for a time at its port, then everywhere, then no more. */

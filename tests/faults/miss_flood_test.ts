@@ -84,7 +84,10 @@ story(
     assert.ok(grown("tunnels-opened") >= VIPS * 0.99);
     const there = await settled(h2);
     assert.equal(there["rx-packets"], grown("tx-packets"));
-    assert.equal(there["host-tx-packets"], grown("tx-packets"));
+    // Nobody has these addresses: what is not delivered was handed to the agent, which asks for them, and is not broadcast.
+    const ends = ["host-tx-packets", "exceptions", "exceptions-limited"]
+      .reduce((sum, name) => sum + (there[name] ?? 0), 0);
+    assert.ok(ends >= grown("tx-packets"), JSON.stringify(there));
   },
 );
 
