@@ -65,8 +65,6 @@ int32_t dpu_control_up(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t expect
 	spec->miss_counter = pipe->root && dp->default_miss;
 	pipe->room = expected;
 	spec->entries = expected + 2;
-	if (pipe->root && dp->base.config.inspect != PSP_DP_INSPECT_OFF)
-		spec->entries += DPU_DETOURS_MAX;
 	status = dpu_hw_pipe_create(dp, spec, &pipe->control);
 	free(spec);
 	pipe->entrance = &pipe->control;
@@ -86,7 +84,7 @@ int32_t dpu_control_level(struct psp_dp *dp, struct dpu_entry *entry)
 	struct dpu_ranked fresh = {
 		.match = &entry->match, .mask = &entry->mask, .priority = entry->base.priority};
 	struct dpu_ranked *others = calloc(pipe->n_entries + 1, sizeof(*others));
-	uint32_t n = 0, levels = dpu_detour_wanted(dp, entry) ? 2 : 1;
+	uint32_t n = 0;
 
 	if (others == NULL)
 		return dp_entry_no_memory(dp, pipe);
@@ -96,13 +94,11 @@ int32_t dpu_control_level(struct psp_dp *dp, struct dpu_entry *entry)
 		others[n++] = (struct dpu_ranked){.match = &other->match,
 						  .mask = &other->mask,
 						  .priority = at->priority,
-						  .first = other->first,
 						  .level = other->level};
 	}
-	entry->first = dpu_level(others, n, &fresh, levels);
-	entry->level = entry->first + levels - 1;
+	entry->level = dpu_level(others, n, &fresh);
 	free(others);
-	if (entry->first < DPU_LEVELS)
+	if (entry->level < DPU_LEVELS)
 		return 0;
 	return dp_fail(dp, PSP_DP_ENOSPC,
 		       "Cannot add entry to pipe \"%s\": hardware has no level left between those "

@@ -2,14 +2,16 @@
 /*
  * detour.c: what hardware cannot do to a packet the CPU does, before the packet is encapsulated: lower the MSS of a
  * SYN, and answer what is too big. An entry of the root that sends the host port's packets to a pipe that
- * encapsulates gets detours in front of it, one level before its own: entries with its match and one thing more,
- * that lead to the CPU. From there a packet enters the pipe by the transmit root, as released packets do (inspect.c).
+ * encapsulates gets a pipe of its own behind it, the inspector: entries that lead to the CPU, the detours, and one
+ * below them for the rest, which goes on. From the CPU a packet enters the pipe by the transmit root, as released
+ * packets do (inspect.c).
  *
  * "Longer than N" is a union of prefixes: the bits of N above one that is 0, and 1 there. N is what the tunnel with
  * the least overhead takes, so that nothing that fits ever leaves hardware; it changes when such a tunnel is the
- * first or the last. A device that refuses a detour works as if there were none: the trace says so. By default there
- * are none (config.inspect): no device has run them.
+ * first or the last. A device that refuses an inspector or a detour works as if there were none: the trace says so. By
+ * default there are none (config.inspect): no device has run them.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +21,8 @@
 #include "match.h"
 
 #define LENGTH_BITS 16u
+#define LEVEL_DETOUR 0u
+#define LEVEL_REST 1u
 
 bool dpu_detour_wanted(const struct psp_dp *dp, const struct dpu_entry *entry)
 {
@@ -48,7 +52,7 @@ static void build(const struct psp_dp *dp, const struct dpu_entry *entry,
 	else
 		dpu_match_length(detour->l3, detour->value, detour->mask, &hw->match, &hw->mask);
 	hw->counter = entry->rule.count;
-	hw->level = entry->first;
+	hw->level = LEVEL_DETOUR;
 }
 
 /* Wants one, and makes it unless it is there. */
@@ -57,7 +61,8 @@ static void want(struct psp_dp *dp, struct dpu_entry *entry, const struct dpu_de
 	struct dpu_pipe *pipe = dpu_pipe(entry->base.pipe);
 	const struct dp_pipe *to = entry->rule.fwd.pipe;
 	uint32_t mark = dpu_mark(DPU_MARK_INSPECT, PSP_DP_PORT_HOST, dp_pipe_index(to->id));
-	struct dpu_detour *detour = entry->detours;
+	struct dpu_inspector *inspector = entry->inspector;
+	struct dpu_detour *detour = inspector->detours;
 	struct dpu_hw_entry *hw;
 
 	while (detour != NULL && (detour->l3 != like->l3 || detour->value != like->value ||
@@ -73,9 +78,9 @@ static void want(struct psp_dp *dp, struct dpu_entry *entry, const struct dpu_de
 		*detour = *like;
 		detour->wanted = true;
 		build(dp, entry, detour, hw);
-		if (dpu_hw_add(dp, &pipe->control, hw, &detour->piece) == 0) {
-			detour->next = entry->detours;
-			entry->detours = detour;
+		if (dpu_hw_add(dp, &inspector->hw, hw, &detour->piece) == 0) {
+			detour->next = inspector->detours;
+			inspector->detours = detour;
 			detour = NULL;
 		}
 	}
@@ -104,37 +109,33 @@ static void want_longer(struct psp_dp *dp, struct dpu_entry *entry, uint32_t l3)
 	}
 }
 
-/* Takes out those that are not wanted; the first failure, after which what is left stays for another try. */
-static int32_t prune(struct psp_dp *dp, struct dpu_entry *entry)
+/* Takes out those that are not wanted. One that will not go stays for another try. */
+static void prune(struct psp_dp *dp, struct dpu_inspector *inspector)
 {
-	struct dpu_detour **at = &entry->detours;
+	struct dpu_detour **at = &inspector->detours;
 
 	while (*at != NULL) {
 		struct dpu_detour *detour = *at;
-		int32_t status = 0;
 
-		if (detour->wanted) {
+		if (detour->wanted || (dpu_hw_remove(dp, &inspector->hw, &detour->piece) != 0 &&
+				       !detour->piece.lost)) {
 			at = &detour->next;
 			continue;
 		}
-		status = dpu_hw_remove(dp, &dpu_pipe(entry->base.pipe)->control, &detour->piece);
-		if (status != 0 && !detour->piece.lost)
-			return status;
 		*at = detour->next;
 		dpu_free(dp, detour, detour->piece.lost);
 	}
-	return 0;
 }
 
 /* ---- those of an entry ----------------------------------------------------------------------- */
 
-void dpu_detours_up(struct psp_dp *dp, struct dpu_entry *entry)
+static void refresh(struct psp_dp *dp, struct dpu_entry *entry)
 {
 	const struct dpu_detour syn = {.l3 = PSP_DP_L3_NONE};
 
-	if (entry->base.pipe->type != PSP_DP_PIPE_CONTROL || !dpu_detour_wanted(dp, entry))
+	if (entry->inspector == NULL)
 		return;
-	for (struct dpu_detour *d = entry->detours; d != NULL; d = d->next)
+	for (struct dpu_detour *d = entry->inspector->detours; d != NULL; d = d->next)
 		d->wanted = false;
 	if (dp->base.config.mss_clamp != 0)
 		want(dp, entry, &syn);
@@ -144,14 +145,67 @@ void dpu_detours_up(struct psp_dp *dp, struct dpu_entry *entry)
 	}
 	/* Afterwards there is no counter to read. */
 	dpu_detours_settle(dp, entry);
-	(void)prune(dp, entry);
+	prune(dp, entry->inspector);
 }
 
-int32_t dpu_detours_down(struct psp_dp *dp, struct dpu_entry *entry)
+static int32_t make(struct psp_dp *dp, const struct dpu_entry *entry,
+		    struct dpu_inspector *inspector, const struct dpu_to *to)
 {
-	for (struct dpu_detour *d = entry->detours; d != NULL; d = d->next)
-		d->wanted = false;
-	return prune(dp, entry);
+	struct dpu_hw_spec *spec = calloc(1, sizeof(*spec));
+	struct dpu_hw_entry *rest = calloc(1, sizeof(*rest));
+	int32_t status = PSP_DP_ENOMEM;
+
+	if (spec != NULL && rest != NULL) {
+		(void)snprintf(spec->name, sizeof(spec->name), "%s_INSPECT%u",
+			       entry->base.pipe->name, entry->base.id);
+		spec->type = DOCA_FLOW_PIPE_CONTROL;
+		spec->domain = DOCA_FLOW_PIPE_DOMAIN_DEFAULT;
+		spec->entries = DPU_DETOURS_MAX;
+		rest->level = LEVEL_REST;
+		rest->to = *to;
+		status = dpu_hw_pipe_create(dp, spec, &inspector->hw);
+		if (status == 0)
+			status = dpu_hw_add(dp, &inspector->hw, rest, &inspector->rest);
+	}
+	free(rest);
+	free(spec);
+	return status;
+}
+
+void dpu_inspector_up(struct psp_dp *dp, struct dpu_entry *entry, struct dpu_to *to)
+{
+	if (entry->base.pipe->type != PSP_DP_PIPE_CONTROL || !dpu_detour_wanted(dp, entry))
+		return;
+	entry->inspector = calloc(1, sizeof(*entry->inspector));
+	if (entry->inspector == NULL)
+		return;
+	if (make(dp, entry, entry->inspector, to) != 0) {
+		dpu_inspector_down(dp, entry);
+		return;
+	}
+	*to = (struct dpu_to){.type = DOCA_FLOW_FWD_PIPE, .pipe = &entry->inspector->hw};
+	refresh(dp, entry);
+}
+
+/* What would not go has gone with its pipe, or nothing leads to it any more; its memory stays hardware's. */
+void dpu_inspector_down(struct psp_dp *dp, struct dpu_entry *entry)
+{
+	struct dpu_inspector *inspector = entry->inspector;
+	bool kept = false;
+
+	if (inspector == NULL)
+		return;
+	entry->inspector = NULL;
+	while (inspector->detours != NULL) {
+		struct dpu_detour *detour = inspector->detours;
+		bool gone = dpu_hw_remove(dp, &inspector->hw, &detour->piece) == 0;
+
+		inspector->detours = detour->next;
+		dpu_free(dp, detour, !gone);
+	}
+	kept = dpu_hw_remove(dp, &inspector->hw, &inspector->rest) != 0;
+	dpu_hw_pipe_destroy(dp, &inspector->hw);
+	dpu_free(dp, inspector, kept);
 }
 
 /* Without any tunnel it stays as it is: the next will be like the last. */
@@ -167,7 +221,7 @@ static void follow_longest(struct psp_dp *dp)
 	dp->longest = max_ip - least;
 	root = atomic_load_explicit(&dp->base.root, memory_order_relaxed);
 	for (struct dp_entry *e = root != NULL ? root->entries : NULL; e != NULL; e = e->next)
-		dpu_detours_up(dp, dpu_entry(e));
+		refresh(dp, dpu_entry(e));
 }
 
 void dpu_mtu_note(struct psp_dp *dp, uint32_t mtu)

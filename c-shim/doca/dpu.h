@@ -18,8 +18,9 @@
 #include "options.h"
 #include "trace.h"
 
-#define DPU_MIRRORS 8u         /* ids 1 to 8 */
-#define DPU_DETOURS_MAX 128u   /* room for them in a root: each entry has up to 33 of them */
+#define DPU_MIRRORS 8u /* ids 1 to 8 */
+#define DPU_DETOURS_MAX                                                                            \
+	64u /* room for them behind an entry, which has up to 33 of them and one for the rest */
 #define DPU_OVERHEAD_MAX 255u  /* octets; more than encap_data can hold */
 #define DPU_EXPIRE_BATCH 1024u /* keys that one look at limits takes */
 
@@ -142,11 +143,12 @@ int32_t dpu_control_level(struct psp_dp *dp, struct dpu_entry *entry);
 
 /* ---- detour.c: writer; inspect.c: poll thread ---- */
 
-/* SYNs and packets that no tunnel takes leave the way of this entry for the CPU. */
+/* SYNs and packets that no tunnel takes are to leave the way of this entry for the CPU. */
 bool dpu_detour_wanted(const struct psp_dp *dp, const struct dpu_entry *entry);
-/* As far as hardware grants them: without, packets go as if there were none. */
-void dpu_detours_up(struct psp_dp *dp, struct dpu_entry *entry);
-int32_t dpu_detours_down(struct psp_dp *dp, struct dpu_entry *entry);
+/* With the detours that hardware grants, on the way to `to`, which it replaces. Where it grants no inspector `to` stays. */
+void dpu_inspector_up(struct psp_dp *dp, struct dpu_entry *entry, struct dpu_to *to);
+/* Once the entry is out of hardware. */
+void dpu_inspector_down(struct psp_dp *dp, struct dpu_entry *entry);
 /* Any thread: what the uplink takes now. */
 void dpu_mtu_note(struct psp_dp *dp, uint32_t mtu);
 /* An entry with these actions has come or gone: what no tunnel takes may be another length now. */

@@ -22,12 +22,13 @@ void dpu_leg_forget(struct dpu_leg *leg)
 
 static void forget_entry(struct dpu_entry *entry)
 {
-	while (entry->detours != NULL) {
-		struct dpu_detour *detour = entry->detours;
+	while (entry->inspector != NULL && entry->inspector->detours != NULL) {
+		struct dpu_detour *detour = entry->inspector->detours;
 
-		entry->detours = detour->next;
+		entry->inspector->detours = detour->next;
 		free(detour);
 	}
+	free(entry->inspector);
 	free(entry->list);
 	free(entry);
 }

@@ -202,11 +202,13 @@ int32_t dpu_install(struct psp_dp *dp, struct dpu_entry *entry)
 		status = build_all(dp, entry, &entry->rule, build);
 	if (status == 0 && entry->leg != NULL && entry->leg->listed)
 		status = list_add(dp, entry, build, &entry->list);
+	/* What stands behind an entry stands before it. */
+	if (status == 0)
+		dpu_inspector_up(dp, entry, &build->hw.to);
 	if (status == 0)
 		status = dpu_hw_add(dp, hw_of(entry), &build->hw, &entry->piece);
-	if (status == 0)
-		dpu_detours_up(dp, entry);
 	if (status != 0) {
+		dpu_inspector_down(dp, entry);
 		list_remove(dp, entry, entry->list);
 		entry->list = NULL;
 		dpu_stage_release(dp, entry);
@@ -221,13 +223,11 @@ int32_t dpu_uninstall(struct psp_dp *dp, struct dpu_entry *entry)
 
 	if (entry->leg != NULL)
 		dpu_install_retry(dp, entry->leg);
-	status = dpu_detours_down(dp, entry);
-	if (status == 0)
-		status = dpu_hw_remove(dp, hw_of(entry), &entry->piece);
-	if (status != 0 && !entry->piece.lost) {
-		dpu_detours_up(dp, entry);
+	status = dpu_hw_remove(dp, hw_of(entry), &entry->piece);
+	if (status != 0 && !entry->piece.lost)
 		return status;
-	}
+	dpu_detours_settle(dp, entry);
+	dpu_inspector_down(dp, entry);
 	list_remove(dp, entry, entry->list);
 	entry->list = NULL;
 	dpu_stage_release(dp, entry);

@@ -16,8 +16,7 @@ bool dpu_disjoint(const struct dpu_ranked *a, const struct dpu_ranked *b)
 	return false;
 }
 
-uint32_t dpu_level(const struct dpu_ranked *others, uint32_t n, const struct dpu_ranked *fresh,
-		   uint32_t levels)
+uint32_t dpu_level(const struct dpu_ranked *others, uint32_t n, const struct dpu_ranked *fresh)
 {
 	uint32_t low = 0, high = DPU_LEVELS;
 
@@ -26,8 +25,8 @@ uint32_t dpu_level(const struct dpu_ranked *others, uint32_t n, const struct dpu
 			continue;
 		if (others[i].priority < fresh->priority && others[i].level >= low)
 			low = others[i].level + 1;
-		if (others[i].priority > fresh->priority && others[i].first < high)
-			high = others[i].first;
+		if (others[i].priority > fresh->priority && others[i].level < high)
+			high = others[i].level;
 	}
-	return low + levels <= high ? low : DPU_LEVELS;
+	return low < high ? low : DPU_LEVELS;
 }

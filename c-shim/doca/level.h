@@ -18,14 +18,13 @@
 struct dpu_ranked {
 	const struct psp_dp_match *match, *mask; /* match is masked */
 	uint32_t priority;
-	uint32_t first, level; /* the levels that it takes: first to level */
+	uint32_t level;
 };
 
 /* No packet matches both. */
 bool dpu_disjoint(const struct dpu_ranked *a, const struct dpu_ranked *b);
 
-/* The first of so many levels for `fresh` among the others, as low as can be; DPU_LEVELS: there are none. */
-uint32_t dpu_level(const struct dpu_ranked *others, uint32_t n, const struct dpu_ranked *fresh,
-		   uint32_t levels);
+/* The level for `fresh` among the others, as low as can be; DPU_LEVELS: there is none. */
+uint32_t dpu_level(const struct dpu_ranked *others, uint32_t n, const struct dpu_ranked *fresh);
 
 #endif

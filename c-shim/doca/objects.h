@@ -104,7 +104,7 @@ struct dpu_pipe {
 
 /* Packets of a root's entry that the CPU looks at first: see detour.c. */
 struct dpu_detour {
-	struct dpu_detour *next; /* of its entry */
+	struct dpu_detour *next; /* of its inspector */
 	uint32_t l3; /* enum psp_dp_l3 of the length that it matches; NONE: it matches SYNs */
 	uint16_t value, mask; /* of that length, in the header's own terms */
 	bool wanted;
@@ -112,22 +112,29 @@ struct dpu_detour {
 	struct dpu_total raw; /* as hardware last said */
 };
 
+/* A pipe of the hardware's between a root's entry and where that leads. */
+struct dpu_inspector {
+	struct dpu_hw_pipe hw;
+	struct dpu_piece rest; /* what takes no detour goes on */
+	struct dpu_detour *detours;
+};
+
 struct dpu_entry {
 	struct dp_entry base;                    /* first */
 	struct dpu_entry *hash_next;             /* of its bucket in dp->matches */
 	struct dpu_entry *slot_prev, *slot_next; /* of the key slot that it encrypts with */
 	struct dpu_leg *leg;                     /* BASIC */
-	uint32_t first, level; /* CONTROL: of its detours if it has any, and its own */
+	uint32_t level;                          /* CONTROL */
 	uint32_t hash;
 	struct psp_dp_match match, mask; /* match is masked */
 	struct dp_rule rule;
 	struct dpu_piece piece;
-	struct dpu_list_entry *list;   /* from DOCA 3.2 on */
-	struct dpu_stage_entry *stage; /* IPv6 */
-	struct dpu_detour *detours;    /* CONTROL */
-	struct dpu_total raw;          /* as hardware last said */
-	struct dpu_total total;        /* in the ABI's units, over updates */
-	struct dpu_total settled;      /* what of it is in the counters already */
+	struct dpu_list_entry *list;     /* from DOCA 3.2 on */
+	struct dpu_stage_entry *stage;   /* IPv6 */
+	struct dpu_inspector *inspector; /* CONTROL; NULL: none */
+	struct dpu_total raw;            /* as hardware last said */
+	struct dpu_total total;          /* in the ABI's units, over updates */
+	struct dpu_total settled;        /* what of it is in the counters already */
 	uint64_t last_used_ns;
 };
 

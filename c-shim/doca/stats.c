@@ -53,11 +53,14 @@ static void piece_settle(const struct dpu_piece *piece, struct dpu_total *raw_la
 
 void dpu_detours_settle(struct psp_dp *dp, struct dpu_entry *entry)
 {
-	uint64_t before = entry->total.packets;
+	struct dpu_total seen = {0};
 
-	for (struct dpu_detour *d = entry->detours; d != NULL; d = d->next)
-		piece_settle(&d->piece, &d->raw, &entry->total);
-	dp->diverted += entry->total.packets - before;
+	if (entry->inspector == NULL)
+		return;
+	/* The entry in front of them has counted the same packets. */
+	for (struct dpu_detour *d = entry->inspector->detours; d != NULL; d = d->next)
+		piece_settle(&d->piece, &d->raw, &seen);
+	dp->diverted += seen.packets;
 }
 
 static bool from_uplink(const struct dpu_entry *entry)

@@ -8,7 +8,7 @@
 struct row {
 	const char *name;
 	struct psp_dp_match match, mask;
-	uint32_t level; /* wanted; with a detour, that of the entry behind it */
+	uint32_t level; /* wanted */
 };
 
 #define PORT(n) .parser_meta_port_id = (n)
@@ -31,8 +31,8 @@ static const struct row root[] = {
 	 {ANY_PORT, L4(UINT8_MAX), .outer_l4_src_port = UINT16_MAX,
 	  .outer_l4_dst_port = UINT16_MAX},
 	 1},
-	{"host-ipv4", {PORT(2), L3(PSP_DP_L3_IPV4)}, {ANY_PORT, L3(UINT8_MAX)}, 3},
-	{"host-ipv6", {PORT(2), L3(PSP_DP_L3_IPV6)}, {ANY_PORT, L3(UINT8_MAX)}, 3},
+	{"host-ipv4", {PORT(2), L3(PSP_DP_L3_IPV4)}, {ANY_PORT, L3(UINT8_MAX)}, 2},
+	{"host-ipv6", {PORT(2), L3(PSP_DP_L3_IPV6)}, {ANY_PORT, L3(UINT8_MAX)}, 2},
 	{"uplink-psp",
 	 {PORT(1), L4(PSP_DP_L4_UDP), .outer_l4_dst_port = 1000},
 	 {ANY_PORT, L4(UINT8_MAX), .outer_l4_dst_port = UINT16_MAX},
@@ -41,17 +41,14 @@ static const struct row root[] = {
 
 #define ROWS (sizeof(root) / sizeof(root[0]))
 
-static void the_root_needs_four_levels(void)
+static void the_root_needs_three_levels(void)
 {
 	struct dpu_ranked ranked[ROWS];
-	uint32_t levels;
 
 	for (uint32_t i = 0; i < ROWS; i++) {
 		ranked[i] = (struct dpu_ranked){
 			.match = &root[i].match, .mask = &root[i].mask, .priority = i};
-		levels = root[i].mask.parser_meta_outer_l3_type != 0 ? 2 : 1;
-		ranked[i].first = dpu_level(ranked, i, &ranked[i], levels);
-		ranked[i].level = ranked[i].first + levels - 1;
+		ranked[i].level = dpu_level(ranked, i, &ranked[i]);
 		CONTEXT("%s", root[i].name);
 		CHECK_EQ(ranked[i].level, root[i].level);
 	}
@@ -66,8 +63,7 @@ static uint32_t chain(const uint32_t *priorities, uint32_t n)
 	for (uint32_t i = 0; i < n; i++) {
 		ranked[i] = (struct dpu_ranked){
 			.match = &anything, .mask = &anything, .priority = priorities[i]};
-		ranked[i].first = dpu_level(ranked, i, &ranked[i], 1);
-		ranked[i].level = ranked[i].first;
+		ranked[i].level = dpu_level(ranked, i, &ranked[i]);
 		if (i == n - 1)
 			return ranked[i].level;
 	}
@@ -95,30 +91,12 @@ static void levels_end(void)
 	CHECK_EQ(chain((uint32_t[]){0, 1, 2, 3, 4, 5, 6}, 7), DPU_LEVELS);
 }
 
-/* Whoever comes before an entry with detours must come before these, too. */
-static void a_detour_lies_between(void)
-{
-	static const struct psp_dp_match anything;
-	struct dpu_ranked ranked[3] = {
-		{.match = &anything, .mask = &anything, .priority = 10},
-		{.match = &anything, .mask = &anything, .priority = 30, .first = 1, .level = 2},
-		{.match = &anything, .mask = &anything, .priority = 20},
-	};
-
-	CHECK_EQ(dpu_level(ranked, 2, &ranked[2], 1), DPU_LEVELS);
-	ranked[1].first = 2;
-	ranked[1].level = 3;
-	CHECK_EQ(dpu_level(ranked, 2, &ranked[2], 1), 1);
-	CHECK_EQ(dpu_level(ranked, 2, &ranked[2], 2), DPU_LEVELS);
-}
-
 int main(void)
 {
-	RUN(the_root_needs_four_levels);
+	RUN(the_root_needs_three_levels);
 	RUN(a_later_priority_gets_a_later_level);
 	RUN(between_neighbouring_levels_there_is_none);
 	RUN(before_the_first_level_there_is_none);
 	RUN(levels_end);
-	RUN(a_detour_lies_between);
 	return test_summary();
 }

@@ -6,7 +6,7 @@ import { agentCommand } from "../support/agent_process.ts";
 import { story } from "../support/story.ts";
 import { ping } from "../support/traffic.ts";
 
-/** plane.inspect, and how many entries of ROOT lead to the CPU for it: IPv4 and IPv6, SYNs and lengths. */
+/** plane.inspect, and how many entries behind ROOT lead to the CPU for it: IPv4 and IPv6, SYNs and lengths. */
 const CHOICES: readonly ["off" | "syn" | "all" | undefined, (entries: number) => boolean][] = [
   [undefined, (entries) => entries === 0],
   ["off", (entries) => entries === 0],
@@ -30,9 +30,10 @@ story("plane.inspect decides what ROOT hands to the CPU", {}, async ({ world, st
     const { code } = await agentCommand(world, "h1", ["pipes", "--live"]);
     assert.equal(code, 0);
     await h1.end("SIGTERM");
-    const added = (await Deno.readTextFile(record)).split("\n").filter((line) =>
-      /^entry_add pipe=ROOT .*fwd=pipe:ROOT_INSP/.test(line)
-    );
-    assert.ok(fits(added.length), `${inspect}: ${added.length}`);
+    const calls = (await Deno.readTextFile(record)).split("\n");
+    const matching = (pattern: RegExp) => calls.filter((line) => pattern.test(line)).length;
+    const added = matching(/^entry_add pipe=ROOT_INSPECT\d+ .*fwd=pipe:ROOT_INSP1 /);
+    assert.ok(fits(added), `${inspect}: ${added}`);
+    assert.equal(matching(/^entry_add pipe=ROOT .*fwd=pipe:ROOT_INSP1 /), 0, "ROOT has its own");
   }
 });
