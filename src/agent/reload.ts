@@ -67,8 +67,9 @@ export function follow(changes: DirectoryChanges, parts: Followers): DirectoryCh
   const done = core.change(changes);
   if (done.gained || done.localLost) parts.local?.follow(peers, { local: done.localLost });
   const trust = trustOf(live.view, peers);
-  client.setTrust(trust, [...changes.changed.map(({ id }) => id), ...changes.removed]);
-  server.setTrust(trust);
+  const ids = [...changes.changed.map(({ id }) => id), ...changes.removed];
+  client.setTrust(trust, ids);
+  server.setTrust(trust, ids);
   for (const { before, after } of done.changed) {
     const pip = peers.pipOf(after.id);
     if (before.nextHopMac !== after.nextHopMac && pip !== undefined) flows.refreshNextHop(pip);

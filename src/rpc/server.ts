@@ -53,8 +53,11 @@ export interface RpcServer extends AsyncDisposable {
   connections(): number;
   /** Whether it accepts connections, as far as was seen. */
   accepting(): boolean;
-  /** Peers have changed, or the deny list: connections that are not welcome any more end at once. Returns how many. */
-  setTrust(trust: Trust): number;
+  /**
+   * Peers have changed, or the deny list: connections that are not welcome any more end at once. Returns how many. `ids`:
+   * whom it concerns, besides connections of nobody known; absent: all.
+   */
+  setTrust(trust: Trust, ids?: readonly string[]): number;
   /** For connections that come from now on. */
   setLimits(limits: Pick<RpcServerOptions, "maxConnections" | "handshakeTimeoutMs">): void;
   /** The certificate that each peer showed last, by its fingerprint. */
@@ -157,10 +160,15 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     setLimits({ maxConnections, handshakeTimeoutMs }) {
       listener.setLimits({ shares: sharesOf(options, maxConnections), handshakeTimeoutMs });
     },
-    setTrust(next) {
+    setTrust(next, ids) {
       trust = next;
-      for (const id of [...presented.keys()]) if (!next.peers.has(id)) presented.delete(id);
-      for (const entry of known.values()) entry.identity = identityOf(entry.proof, next);
+      const concerned = ids && new Set(ids);
+      for (const id of ids ?? [...presented.keys()]) if (!next.peers.has(id)) presented.delete(id);
+      for (const entry of known.values()) {
+        const { identity } = entry;
+        if (identity.ok && concerned?.has(identity.peer) === false) continue;
+        entry.identity = identityOf(entry.proof, next);
+      }
       return listener.drop((carrier) => {
         const { identity } = known.get(carrier) ?? {};
         return identity?.ok === false

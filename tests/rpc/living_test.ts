@@ -170,6 +170,25 @@ Deno.test("a call under way on a connection that is leaving ends, too, when its 
   await assert.rejects(call);
 });
 
+Deno.test("of very many connections only those are judged again that a change concerns", async () => {
+  using lab = await Lab.make();
+  const [h1, h3] = [lab.store("h1"), lab.store("h3")];
+  await using server = await start({ tls: lab.store("h2") });
+  using first = clientOf(server, { tls: h1 });
+  using third = clientOf(server, { tls: h3 });
+  await first.newTunnel("h2", request(), CALL);
+  await third.newTunnel("h2", request(), CALL);
+  const without = (id: string) => ({
+    ...TRUST,
+    peers: { has: (other: string) => other !== id, named: () => [] },
+  });
+  assert.equal(server.setTrust(without("h3"), ["h9"]), 0, "h3 was not said to be concerned");
+  assert.equal(server.setTrust(without("h3"), ["h3"]), 1);
+  await until(() => server.connections() === 1);
+  assert.deepEqual([...server.presented().keys()], ["h1"]);
+  assert.equal(server.setTrust(without("h1")), 1, "all are");
+});
+
 function closings({ lines }: Heard): string {
   return lines.filter((line) => /is closed: its certificate is not good any more/.test(line))
     .join("\n");
