@@ -263,6 +263,10 @@ export const SLICE_MS = 5;
 export const SLICE_GAP_MS = 10;
 /** ... and no further while so many exchanges wait for a place. */
 export const SLICE_WAITING = 64;
+/** Tunnels whose time has come that are looked at at once: some 5 ms of work. */
+export const DUE_AT_ONCE = 256;
+/** Rows of the record that are written at once: some 5 ms of work. */
+export const RECORDED_AT_ONCE = 256;
 /** Tunnels of the last run that are not there yet and that a tick looks at again: less than a millisecond. */
 export const RESTORED_AT_ONCE = 1024;
 /** The packet that confirms a tunnel may have come since the last look: so many are looked at for one status. */

@@ -13,6 +13,7 @@ import type { Peers } from "./directory.ts";
 import {
   POLLED,
   POLLED_MAX,
+  RECORDED_AT_ONCE,
   RESTORED_AT_ONCE,
   ROUND_TICKS,
   SLICE_GAP_MS,
@@ -33,7 +34,7 @@ export interface TickerOptions {
   readonly slices: readonly (() => boolean)[];
   /** Is told how late each tick comes. */
   readonly scheduler: Pick<Scheduler, "tick">;
-  readonly store: Pick<SaRecords, "flush">;
+  readonly store: Pick<SaRecords, "flush" | "pending">;
   readonly clock: Clock;
   readonly tasks: Pick<Tasks, "signal">;
   readonly counters: Counters;
@@ -45,18 +46,20 @@ export class Ticker {
   readonly #options: TickerOptions;
   readonly #table: TunnelTable;
   readonly #duties: readonly (() => void)[];
+  readonly #slices: readonly (() => boolean)[];
   #round: Iterator<Tunnel>;
   #isMore = true;
+  #isUnwritten = false;
 
   constructor(options: TickerOptions) {
     this.#options = options;
     this.#table = options.table;
     this.#round = options.table.round();
+    this.#slices = [() => this.#table.tickDue(), ...options.slices];
     this.#duties = [
-      () => this.#table.tickDue(),
+      () => this.#slice(),
       () => this.#poll(),
       ...options.duties,
-      () => this.#slice(),
       () => this.#record(),
     ];
   }
@@ -79,7 +82,8 @@ export class Ticker {
 
   #slice(): void {
     this.#isMore = false;
-    for (const slice of this.#options.slices) {
+    if (this.#isUnwritten) this.#attempt(() => this.#record());
+    for (const slice of this.#slices) {
       this.#attempt(() => {
         if (slice()) this.#isMore = true;
       });
@@ -107,9 +111,13 @@ export class Ticker {
     }
   }
 
+  /** Some of the record; the rest between ticks, unless the disk refuses. */
   #record(): void {
     const { store, counters } = this.#options;
-    if (!store.flush()) counters.add("record-failed");
+    const written = store.flush(RECORDED_AT_ONCE);
+    if (!written) counters.add("record-failed");
+    this.#isUnwritten = written && store.pending > 0;
+    if (this.#isUnwritten) this.#isMore = true;
   }
 }
 

@@ -12,7 +12,7 @@ import { networkOf } from "../model/network.ts";
 import { pairKey, type VipPair } from "../model/sa.ts";
 import { Census } from "./census.ts";
 import { DueHeap } from "./due_heap.ts";
-import { BARREN_MS, EVICT_LOOKS, EVICT_PASSED, MANY_TUNNELS } from "./limits.ts";
+import { BARREN_MS, DUE_AT_ONCE, EVICT_LOOKS, EVICT_PASSED, MANY_TUNNELS } from "./limits.ts";
 import {
   isSpare,
   type Party,
@@ -301,14 +301,16 @@ export class TunnelTable {
     }
   }
 
-  /** Looks at every tunnel whose time has come. */
-  tickDue(): void {
+  /** Looks at some of the tunnels whose time has come, the earliest first. True: there may be more. */
+  tickDue(): boolean {
+    const keys = this.#due.take(this.#options.clock.now(), DUE_AT_ONCE);
     this.together(() => {
-      for (const key of this.#due.take(this.#options.clock.now())) {
+      for (const key of keys) {
         const entry = this.#byKey.get(key);
         if (entry !== undefined) this.look(entry);
       }
     });
+    return keys.length === DUE_AT_ONCE;
   }
 
   /** One event for many tunnels. */

@@ -54,6 +54,8 @@ export interface SaRecords {
   put(record: TunnelRecord): void;
   /** Removes a tunnel at the next `flush`. */
   remove(pair: VipPair): void;
-  /** Writes what waits. False when the disk refused: it is tried again. */
-  flush(): boolean;
+  /** Writes what waits, so many rows at most, all by default. False when the disk refused: it is tried again. */
+  flush(most?: number): boolean;
+  /** Rows that wait. */
+  readonly pending: number;
 }

@@ -110,7 +110,7 @@ const ON_SENT: ContextKey<(() => void) | undefined> = createContextKey<(() => vo
 );
 
 /** A look at what is to be closed or asked; each wakes the process. */
-const LOOK_MS = 1_000;
+const LOOK_MS = 100;
 const KEEP_MS = 60_000;
 const PING_INTERVAL_MS = 20_000;
 const PING_TIMEOUT_MS = 5_000;

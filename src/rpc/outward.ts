@@ -34,8 +34,8 @@ interface Guest {
 }
 
 /** Connections that one look considers to close, and those that it asks. */
-const LOOKS = 64;
-const PINGS = 10;
+const LOOKS = 24;
+const PINGS = 1;
 
 /** The connections to peers, by peer. */
 export class Outward {

@@ -157,20 +157,28 @@ export class SaStore implements SaRecords, Disposable {
 
   /** Rows that wait for `flush`. */
   get pending(): number {
-    return this.#dirty.size;
+    return this.#dirty.size + this.#pips.size;
   }
 
   /** Writes what waits, in one transaction. False when the disk refused: it is tried again. */
-  flush(): boolean {
-    if (this.#dirty.size + this.#pips.size === 0) return true;
+  flush(most = Infinity): boolean {
+    if (this.pending === 0) return true;
+    const keys: string[] = [];
+    for (const key of this.#dirty.keys()) {
+      if (keys.length >= most) break;
+      keys.push(key);
+    }
+    const pips = [...this.#pips.entries().take(Math.min(most, this.#pips.size))];
     const written = this.#attempt(() => {
       this.#db.exec("BEGIN IMMEDIATE");
       try {
-        for (const change of this.#dirty.values()) {
+        for (const key of keys) {
+          const change = this.#dirty.get(key);
+          if (change === undefined) continue;
           if ("peer" in change) this.#upsert.run(...toRow(change));
           else this.#delete.run(change.localVip, change.remoteVip);
         }
-        for (const [peer, pip] of this.#pips) this.#putPip.run(peer, pip);
+        for (const [peer, pip] of pips) this.#putPip.run(peer, pip);
         this.#db.exec("COMMIT");
       } catch (error) {
         if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
@@ -178,8 +186,8 @@ export class SaStore implements SaRecords, Disposable {
       }
     });
     if (written) {
-      this.#dirty.clear();
-      this.#pips.clear();
+      for (const key of keys) this.#dirty.delete(key);
+      for (const [peer] of pips) this.#pips.delete(peer);
     }
     return written;
   }

@@ -52,6 +52,10 @@ export class WorldRecord implements SaRecords {
     this.#waiting.set(pairKey(pair), undefined);
   }
 
+  get pending(): number {
+    return this.#waiting.size;
+  }
+
   flush(): boolean {
     for (const [key, record] of this.#waiting) {
       if (record === undefined) this.#tunnels.delete(key);
