@@ -2,7 +2,7 @@
 
 /** What docs/protocol.md draws: the machine, and ways through the exploration as the core goes them. */
 import { machineDiagram } from "./machine.ts";
-import { type Bounds, type Budgets, NOTHING } from "./stage.ts";
+import { type Bounds, type Budgets, NOTHING, Stage } from "./stage.ts";
 import { diagramOf } from "./story.ts";
 import { type CoreModules, loadCore } from "./world/load.ts";
 import { synchronously } from "./world/micro.ts";
@@ -16,30 +16,31 @@ export interface Drawing {
 const WAYS: readonly {
   readonly name: string;
   readonly budgets: Partial<Budgets>;
+  /** "next" is the oldest message under way: it arrives. */
   readonly choices: readonly string[];
 }[] = [
   {
     name: "first-packet",
     budgets: { packets: 1 },
-    choices: ["packet h1 1", "deliver 1", "deliver 2", "time", "time"],
+    choices: ["packet h1 1", "next", "next", "time", "time"],
   },
   {
     name: "crossing",
     budgets: { packets: 2 },
-    choices: ["packet h1 1", "packet h2 1", "deliver 1", "deliver 2", "deliver 3", "deliver 4"],
+    choices: ["packet h1 1", "packet h2 1", "next", "next", "next", "next"],
   },
   {
     name: "lost-reply",
     budgets: { packets: 1, lose: 2 },
     choices: [
       "packet h1 1",
-      "deliver 1",
-      "lose 2",
+      "next",
+      "lose next",
       "time",
       "time",
       "time",
-      "deliver 3",
-      "deliver 4",
+      "next",
+      "next",
     ],
   },
   {
@@ -47,13 +48,13 @@ const WAYS: readonly {
     budgets: { packets: 2, wipe: 1 },
     choices: [
       "packet h1 1",
-      "deliver 1",
-      "deliver 2",
+      "next",
+      "next",
       "wipe h1",
       "packet h2 1",
       "time",
-      "deliver 3",
-      "deliver 4",
+      "next",
+      "next",
     ],
   },
   {
@@ -61,14 +62,16 @@ const WAYS: readonly {
     budgets: { packets: 1, rotate: 1 },
     choices: [
       "packet h1 1",
-      "deliver 1",
-      "deliver 2",
+      "next",
+      "next",
       "time",
       "rotate h1",
       "time",
+      "next",
+      "next",
       "time",
-      "deliver 3",
-      "deliver 4",
+      "next",
+      "next",
       "time",
       "time",
       "time",
@@ -100,7 +103,15 @@ function draw(
     depth: choices.length,
     pairs: 1,
   };
-  return diagramOf(modules, bounds, choices);
+  const stage = new Stage(modules, bounds);
+  const path = choices.flatMap((choice) => {
+    const [next] = stage.world.wire.messages.keys();
+    if (choice.endsWith("next") && next === undefined) return [];
+    const chosen = choice === "next" ? `deliver ${next}` : choice.replace("next", `${next}`);
+    stage.take(chosen);
+    return [chosen];
+  });
+  return diagramOf(modules, bounds, path);
 }
 
 /** The document with every drawing as it is now. */
