@@ -145,6 +145,12 @@ class Reader {
       }
       case "The transmit SA is removed":
         return this.#endTx(pair, atMs);
+      case "The transmit SA has expired": {
+        // It is still there, and sends nothing.
+        const span = this.#tx.get(pair);
+        if (span !== undefined) span.to = atMs;
+        return;
+      }
       case "The master key was rotated":
         for (const spi of this.#rx.keys()) {
           if ((this.#age.get(spi) ?? 0) < this.#rotations) {
@@ -167,7 +173,7 @@ class Reader {
 
   #endTx(pair: string, atMs: number): void {
     const span = this.#tx.get(pair);
-    if (span !== undefined) span.to = atMs;
+    if (span !== undefined) span.to = Math.min(span.to, atMs);
     this.#tx.delete(pair);
   }
 
