@@ -13,7 +13,6 @@ import type { EventSink } from "../model/events.ts";
 import {
   type ExchangeCode,
   ExchangeError,
-  MAX_TUNNELS_PER_REQUEST,
   type NewTunnelReply,
   type NewTunnelRequest,
   RATE_REFUSAL,
@@ -143,12 +142,16 @@ export class Initiator {
       while (line.waiting.size > 0 && !this.#options.tasks.signal.aborted) {
         const now = this.#options.clock.now();
         const at = line.backOff.nextAttemptAt(now);
-        const waitMs = at === undefined ? line.pace.take(now, line.waiting.size) : at - now;
+        const tunnels = Math.min(line.waiting.size, line.most);
+        const waitMs = at === undefined ? line.pace.take(now, tunnels) : at - now;
         if (waitMs > 0) {
           await line.pause(waitMs);
         } else {
           using slot = await this.#enter(line);
+          const { scheduler } = this.#options;
+          const before = scheduler.lagMs;
           await this.#exchange(line, slot);
+          line.lagged(scheduler.lagMs - before);
         }
       }
     } finally {
@@ -166,7 +169,7 @@ export class Initiator {
       if (tunnel?.peer === line.peer) work = moreUrgent(work, workOf(tunnel.state, now));
       if (work === "packet") break;
     }
-    const tunnels = Math.min(line.waiting.size, MAX_TUNNELS_PER_REQUEST);
+    const tunnels = Math.min(line.waiting.size, line.most);
     try {
       return await scheduler.enter(
         { peer: line.peer, work, tunnels },
@@ -265,11 +268,11 @@ export class Initiator {
   #takeBatch(line: PeerLine): Tunnel[] {
     const batch: Tunnel[] = [];
     // Where not all fit, one that wants many does not have the others wait behind them.
-    const waiting = line.waiting.size <= MAX_TUNNELS_PER_REQUEST
+    const waiting = line.waiting.size <= line.most
       ? line.waiting
       : fairly(line.waiting, (key) => this.#table.get(key)?.pair.localVip ?? "");
     for (const key of waiting) {
-      if (batch.length === MAX_TUNNELS_PER_REQUEST) break;
+      if (batch.length >= line.most) break;
       line.waiting.delete(key);
       const tunnel = this.#table.get(key);
       // It may be gone, or somebody else's by now.

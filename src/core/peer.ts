@@ -5,7 +5,13 @@ import type { Config, PeerConfig } from "../config/config.ts";
 import { Aborts } from "../model/aborts.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Counters } from "../model/counters.ts";
-import { ExchangeError, RATE_REFUSAL, requestWeight } from "../model/exchange.ts";
+import {
+  ExchangeError,
+  LEAST_TUNNELS,
+  MAX_TUNNELS_PER_REQUEST,
+  RATE_REFUSAL,
+  requestWeight,
+} from "../model/exchange.ts";
 import type { Log } from "../model/log.ts";
 import type { Random } from "../model/random.ts";
 import type { PspVersion } from "../model/sa.ts";
@@ -16,6 +22,7 @@ import {
   ALL_PEERS_FACTOR,
   CLOCKS_DIFFER_MS,
   CROWDED_RATE,
+  LAG_MS,
   PACE_BURST,
   PACE_RATE,
   SLOW_FIRST_MS,
@@ -86,6 +93,8 @@ export class PeerLine {
   /** Until then a failure drops nothing: the peer said that it stops, and may come back at once. */
   patientUntil = 0;
   failingSince: number | undefined;
+  /** Tunnels in its next request at most: fewer while this host is late, so that none waits long behind the others. */
+  most = MAX_TUNNELS_PER_REQUEST;
   readonly #options: LineOptions;
   #wake: AbortController | undefined;
 
@@ -118,6 +127,13 @@ export class PeerLine {
     } finally {
       aborts.remove(signal, stop);
     }
+  }
+
+  /** This host was so late during an exchange with it. */
+  lagged(lateMs: number): void {
+    this.most = lateMs >= LAG_MS
+      ? Math.max(LEAST_TUNNELS, this.most / 2)
+      : Math.min(MAX_TUNNELS_PER_REQUEST, this.most * 2);
   }
 
   /** The peer may be tried at once. */

@@ -6,7 +6,7 @@ import { seededRandom } from "../../tests/support/seeded_random.ts";
 import { CLOCKS_DIFFER_MS, STALE_FUTURE_MS, STALE_MS } from "./limits.ts";
 import { Counters } from "../model/counters.ts";
 import { Peers } from "./directory.ts";
-import { BackOff, Epochs, Pace, PeerGate, TokenBucket } from "./peer.ts";
+import { BackOff, Epochs, Pace, PeerGate, PeerLines, TokenBucket } from "./peer.ts";
 
 function backOff(): BackOff {
   return new BackOff({ firstMs: 1000, maxMs: 60_000, random: seededRandom(1) });
@@ -194,4 +194,16 @@ Deno.test("while this host is late, whoever asks for most waits, and nobody else
   served.h2 = 0;
   for (; now < 12_000; now += 25) ask("h2", 1);
   assert.equal(served.h2, 80);
+});
+
+Deno.test("requests are smaller while this host is late, and whole again soon after", () => {
+  const clock = { now: () => 0, wallMs: () => 0, sleep: () => Promise.resolve() };
+  const config = configOf(1, { hosts: 1, changes: {} });
+  const tasks = { signal: new AbortController().signal };
+  const line = new PeerLines({ config, clock, random: seededRandom(1), tasks }).of("h2");
+  const sizes = [150, 150, 150, 150, 150, 99, 99, 99, 99, 99].map((lateMs) => {
+    line.lagged(lateMs);
+    return line.most;
+  });
+  assert.deepEqual(sizes, [128, 64, 32, 16, 16, 32, 64, 128, 256, 256]);
 });

@@ -137,7 +137,7 @@ export function wipeKeys(reply: NewTunnelReply): void {
 export const MAX_TUNNELS_PER_REQUEST = 256;
 
 /** A request costs its responder as much as so many tunnels, however few are in it (bench/exchange.ts). */
-const LEAST_TUNNELS = 16;
+export const LEAST_TUNNELS = 16;
 
 /**
  * What a request costs its responder, as a share of a full one: the work is that of its tunnels, not that of the
