@@ -52,7 +52,14 @@ export const EXAMPLE = `// Everything that psp-agent can be told, with its defau
     "host": "pf0vf0", // towards the workloads; or a list of names and patterns, ["vm1", "tap*"], which come and go
     // What lives behind a port of that list. Absent: learned, from whoever claims an address of this host first.
     "ports": [
-      // { "name": "vm1", "vips": ["10.1.0.7"], "mac": "02:00:00:00:01:07" }
+      // {
+      //   "name": "vm1", or a pattern
+      //   "vips": ["10.1.0.7"], "mac": "02:00:00:00:01:07",
+      //   "misses_per_s": 1000, flows that may begin in a second; 0: any number
+      //   "misses_per_mac": 200, the same, of each MAC behind it
+      //   "exceptions_per_s": 1000, "exceptions_per_mac": 50, ARP, ND and DHCP
+      //   "hold_flows": 1024, "hold_bytes": 1048576 its share of what waits for tunnels
+      // }
     ],
     "backend": "auto", // "openssl" or "ipsec-mb"
     // Keeps the kernel of this host from what comes in on both interfaces, which takes CAP_NET_ADMIN.

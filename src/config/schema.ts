@@ -99,6 +99,8 @@ const planeCommon = {
   // Another shim than the one that comes with the agent.
   library: v.optional(filePath),
 };
+/** Of something in a second; as many at once. */
+const rate = integer(0, 1_000_000);
 /** A host port, exact or by a pattern, and what lives behind it. */
 const hostSide = section({
   name: interfaceName,
@@ -106,6 +108,15 @@ const hostSide = section({
   vips: v.optional(list(cidr, { what: "addresses or prefixes", max: 65_536 }), []),
   // Of its one workload; absent: learned.
   mac: v.optional(mac),
+  // In a second: flows that miss, and exceptions (ARP, ND, DHCP), of the port and of each MAC behind it; 0: without a
+  // limit. Absent: the plane's own.
+  misses_per_s: v.optional(rate),
+  misses_per_mac: v.optional(rate),
+  exceptions_per_s: v.optional(rate),
+  exceptions_per_mac: v.optional(rate),
+  // Its share of held flows and their octets. Absent: as many as the plane has.
+  hold_flows: v.optional(size(LIMITS.hold_flows)),
+  hold_bytes: v.optional(size(LIMITS.hold_bytes)),
 }, { name: 'an interface of plane.host, such as "pf0vf0"' });
 const hostNames = v.lazy((input) =>
   Array.isArray(input)

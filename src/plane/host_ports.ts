@@ -6,7 +6,7 @@
  * stays from then on (the plane binds to each new interface of it), and what a pattern found goes a while after its
  * interface.
  */
-import { DataPlaneError, type Plane, type PortOptions } from "../../ffi/plane.ts";
+import { DataPlaneError, type Plane, type PortOptions, type Rate } from "../../ffi/plane.ts";
 import type { Config, PlaneConfig } from "../config/config.ts";
 import { networkOfPort } from "../config/networks.ts";
 import { labelOf } from "../model/network.ts";
@@ -50,6 +50,30 @@ export function hostInterfaces(
       : []
   );
   return [...new Set(found)];
+}
+
+/** What a host port is opened with: its network, and the limits of the first of `plane.ports` that it is named by. */
+export function hostPort(
+  name: string,
+  { plane, networks }: { readonly plane: PlaneConfig; readonly networks: Config["networks"] },
+): PortOptions {
+  if (plane.kind !== "soft") return { kind: "host", name };
+  const network = labelOf(networkOfPort(networks, name), networks);
+  const rule = plane.ports?.find((port) => matchesName(port.name, name));
+  const limits = {
+    miss: rateOf(rule?.missesPerS),
+    missPerMac: rateOf(rule?.missesPerMac),
+    exception: rateOf(rule?.exceptionsPerS),
+    exceptionPerMac: rateOf(rule?.exceptionsPerMac),
+    holdFlows: rule?.holdFlows,
+    holdBytes: rule?.holdBytes,
+  };
+  const given = Object.entries(limits).filter(([, limit]) => limit !== undefined);
+  return { kind: "host", name, network, guard: plane.hostGuard, ...Object.fromEntries(given) };
+}
+
+function rateOf(perS: number | undefined): Rate | undefined {
+  return perS === undefined ? undefined : { perS: perS === 0 ? "none" : perS };
 }
 
 /** What they are opened with, and who is told. */
@@ -130,9 +154,7 @@ export class HostPorts {
   #add(name: string): void {
     const { plane, config, networks, now, log } = this.#options;
     if ((this.#retryAt.get(name) ?? -Infinity) > now()) return;
-    const guard = config.kind === "soft" ? { guard: config.hostGuard } : {};
-    const network = labelOf(networkOfPort(networks, name), networks);
-    const port: PortOptions = { kind: "host", name, network, ...guard };
+    const port = hostPort(name, { plane: config, networks });
     try {
       const { handle } = this.#keep(plane.addPort(port), name);
       this.#retryAt.delete(name);

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { FakePlane } from "../../tests/support/fake_plane.ts";
 import { NO_LOG } from "../../tests/support/no_log.ts";
 import type { PlaneConfig } from "../config/config.ts";
-import { hasManyHosts, hostInterfaces, HostPorts } from "./host_ports.ts";
+import { hasManyHosts, hostInterfaces, hostPort, HostPorts } from "./host_ports.ts";
 
 function soft(host: string | readonly string[]): PlaneConfig {
   return {
@@ -112,4 +112,25 @@ Deno.test("a port that the plane does not let go is tried again", () => {
   assert.deepEqual(l.names(), ["tap0"]);
   l.ports.tick();
   assert.deepEqual(l.names(), []);
+});
+
+Deno.test("a port has the limits of the first of plane.ports that names it, those that are said", () => {
+  const plane: PlaneConfig = {
+    ...soft(["tap*"]),
+    ports: [
+      { name: "tap7", vips: [], missesPerS: 10, exceptionsPerMac: 0, holdBytes: 65_536 },
+      { name: "tap*", vips: [], missesPerS: 20 },
+    ],
+  } as PlaneConfig;
+  const of = (name: string) => hostPort(name, { plane, networks: undefined });
+  const common = { kind: "host", network: 0, guard: "auto" };
+  assert.deepEqual(of("tap7"), {
+    ...common,
+    name: "tap7",
+    miss: { perS: 10 },
+    exceptionPerMac: { perS: "none" },
+    holdBytes: 65_536,
+  });
+  assert.deepEqual(of("tap8"), { ...common, name: "tap8", miss: { perS: 20 } });
+  assert.deepEqual(of("vf0"), { ...common, name: "vf0" });
 });

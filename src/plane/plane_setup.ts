@@ -8,9 +8,7 @@ import { DataPlaneError, type PlaneOptions, type PspVersionNumber } from "../../
 import { type Config, ConfigError, EnvironmentError } from "../config/config.ts";
 import { coresOf } from "../config/values.ts";
 import { type InstalledTopology, installTopology } from "../pipes/install.ts";
-import { hasManyHosts, hostInterfaces, hostNames } from "./host_ports.ts";
-import { networkOfPort } from "../config/networks.ts";
-import { labelOf } from "../model/network.ts";
+import { hasManyHosts, hostInterfaces, hostNames, hostPort } from "./host_ports.ts";
 import { hasCookies } from "./mtu.ts";
 import { buildTopology } from "../pipes/topology.ts";
 import type { TopologyOptions } from "../pipes/types.ts";
@@ -198,12 +196,7 @@ function planeOptions(
       backend,
       ports: [
         { kind: "uplink", name: uplink, vlan: plane.uplinkVlan, guard, ...UNDELIVERED },
-        ...hosts.map((name) => ({
-          kind: "host" as const,
-          name,
-          guard,
-          network: labelOf(networkOfPort(networks, name), networks),
-        })),
+        ...hosts.map((name) => hostPort(name, { plane, networks })),
       ],
     };
   }
