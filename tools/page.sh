@@ -18,5 +18,5 @@ mkdir -p "$out"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$deno" bundle --quiet --platform browser --minify --output "$work/main.js" src/page/main.ts
-"$deno" run --quiet --cached-only --no-prompt --allow-read --allow-write="$out" tools/page.ts "$work/main.js" "$page.new"
-mv "$page.new" "$page"
+"$deno" run --quiet --cached-only --no-prompt --allow-read --allow-write="$out" tools/page.ts "$work/main.js" "$page.$$"
+mv "$page.$$" "$page"

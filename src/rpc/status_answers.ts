@@ -7,6 +7,7 @@
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import type { StatusSource } from "../model/status.ts";
 import type { RpcEvents } from "./events.ts";
+import { healthRoutes } from "./health_service.ts";
 import { METRICS_PEERS, METRICS_TYPES, metricsFormat, metricsText } from "./metrics.ts";
 import { openPage, type Page } from "./page.ts";
 import type { Request, Response } from "./protocols.ts";
@@ -47,7 +48,10 @@ export function statusAnswers(
   const { source, events, deaf } = options;
   let page: Page | undefined;
   const serve = connectNodeAdapter({
-    routes: statusRoutes(source, { admin: options.admin, events }),
+    routes: (router) => {
+      statusRoutes(source, { admin: options.admin, events })(router);
+      healthRoutes(source, deaf)(router);
+    },
     readMaxBytes: MAX_REQUEST_BYTES,
     acceptCompression: [],
     fallback: (request, response) => other(request, response as Response, { source, deaf }),

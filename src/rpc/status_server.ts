@@ -70,6 +70,7 @@ const PER_IDENTITY = 32;
 const WATCH: ReadonlySet<string | undefined> = new Set([
   "/psp.v1.StatusService/WatchEvents",
   "/psp.v1.StatusService/WatchSamples",
+  "/grpc.health.v1.Health/Watch",
 ]);
 /** Connections of the listener for metrics and probes. */
 const METRICS_SHARES = { total: 32, reserve: 0, idlePerAddress: 8, perIdentity: 8 };

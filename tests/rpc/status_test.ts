@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from "node:assert/strict";
-import { Code, type ConnectError } from "@connectrpc/connect";
+import { Code, type ConnectError, createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import {
+  Health,
+  HealthCheckResponse_ServingStatus,
+} from "../../src/rpc/gen/grpc/health/v1/health_pb.ts";
 import { openStatusClient } from "../../src/rpc/status_client.ts";
 import type { AgentEvent } from "../../src/model/events.ts";
 import type { TunnelView } from "../../src/model/status.ts";
@@ -87,6 +92,33 @@ Deno.test("curl reads status by GET and POST, over HTTP/1.1 and HTTP/2", async (
       assert.equal(JSON.parse(body).bootEpoch, "9223372036854775809");
     }
   }
+});
+
+Deno.test("gRPC's own health check says the same as healthz, and when it changes", async () => {
+  let faults: readonly string[] = [];
+  await using w = await world({}, source({ status: () => ({ ...STATUS, faults }) }));
+  const transport = createGrpcTransport({ baseUrl: w.url });
+  const health = createClient(Health, transport);
+  const { SERVING, NOT_SERVING } = HealthCheckResponse_ServingStatus;
+  assert.equal((await health.check({})).status, SERVING);
+  assert.equal((await health.check({ service: "psp.v1.StatusService" })).status, SERVING);
+  await assert.rejects(
+    health.check({ service: "psp.v1.Nothing" }),
+    (error: ConnectError) => error.code === Code.NotFound,
+  );
+  const stop = new AbortController();
+  const seen: number[] = [];
+  try {
+    for await (const { status } of health.watch({}, { signal: stop.signal })) {
+      seen.push(status);
+      faults = ["interface p0 is gone"];
+      if (seen.length === 2) stop.abort();
+    }
+  } catch (error) {
+    if (!stop.signal.aborted) throw error;
+  }
+  assert.deepEqual(seen, [SERVING, NOT_SERVING]);
+  assert.equal((await curl(`${w.url}/healthz`)).status, 503);
 });
 
 Deno.test("healthz says whether the agent takes work", async () => {
