@@ -45,7 +45,7 @@ const MAX_BY_PACKET = 20_000;
 const MISSES_PER_S = 900;
 const POLL_MS = 250;
 /** Between the last tunnel and the measure of rest: connections that nobody needs are closed by then. */
-const SETTLE_MS = 90_000;
+const SETTLE_MS = 150_000;
 /** With it the agent is told to rotate. */
 const TOKEN = "fleet-0123456789abcdef0123456789abcdef";
 const ROOT = new URL("..", import.meta.url).pathname;
