@@ -220,7 +220,12 @@ class Etcd implements KvStore {
       this.#connections[at]?.close();
       if (this.#at === at) this.#at = (at + 1) % this.#calls.length;
     }
-    return new KvError(failure, `${endpoint}: ${found.rawMessage}`, { cause: error });
+    // A server that wants another certificate, or one at all, says so after the handshake: by hanging up.
+    const why = /\b(EPIPE|ECONNRESET)\b/.test(found.rawMessage)
+      ? `the server has ended the connection, as one does that does not take this certificate ` +
+        `(${found.rawMessage})`
+      : found.rawMessage;
+    return new KvError(failure, `${endpoint}: ${why}`, { cause: error });
   }
 }
 
