@@ -39,7 +39,9 @@ exec "$@"`;
 
 /** h1 as nobody, with CAP_NET_ADMIN and CAP_NET_RAW; h2 as it is elsewhere. */
 async function startUnprivileged({ world, start }: Stage) {
-  await world.mustRun("h1", ["chown", "-R", `${NOBODY}:${NOBODY}`, world.path("")]);
+  // All that is in the world, not the world itself: an agent uses no directory that another user can exchange.
+  const give = `mkdir -p "$0/state-h1" && chmod 711 "$0" && chown -R ${NOBODY}:${NOBODY} "$0"/*`;
+  await world.mustRun("h1", ["sh", "-c", give, world.path("").replace(/\/$/, "")]);
   const [h1, h2] = await Promise.all([
     start("h1", { wrap: inReach(world.path("tree")) }),
     start("h2"),
