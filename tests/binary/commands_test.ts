@@ -41,7 +41,7 @@ Deno.test("the embedded shim passes the known answers with every backend", async
 
 Deno.test("what cannot be done is one sentence and an exit code", async () => {
   const table: [string[], number, RegExp][] = [
-    [["status", "--address", "127.0.0.1:9"], 1, /^psp-agent: Cannot ask the agent at .*\n$/],
+    [["status", "--address", "127.0.0.1:9"], 4, /^psp-agent: Cannot ask the agent at .*\n$/],
     [["--config", "/no/such/file.json"], 3, /^psp-agent: .*no such file.*\n$/i],
     [["statsu"], 2, /^psp-agent: Unknown command "statsu".*\n$/],
   ];
