@@ -403,6 +403,13 @@ function asked<K>(
   context: Context,
 ): Step<K> {
   const inFlight = offerOf(state);
+  if (event.rx === undefined && inFlight !== undefined && isAsking(state)) {
+    const own = state.rx.find(({ sa }) => sa.spi === inFlight);
+    if (own === undefined || context.now >= own.expiresAt) {
+      // What this host had on offer ended in this moment: it asks anew, and sends nothing before it receives.
+      return { state: { ...state, offered: undefined }, effects: [{ do: "ask" }] };
+    }
+  }
   const rx = event.rx === undefined
     ? state.rx.map((old) =>
       old.sa.spi === inFlight ? { ...old, given: true, maybeUntil: undefined } : old

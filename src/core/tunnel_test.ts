@@ -421,3 +421,19 @@ Deno.test("an answer whose offer has ended by its age opens nothing: the tunnel 
     assert.deepEqual(effects.map((effect) => effect.do), ["count", "ask"]);
   }
 });
+
+Deno.test("a crossing request that meets an offer in the moment of its end opens nothing either", () => {
+  const at = (now: number): Context => ({ ...context, now });
+  let state: State = step({ kind: "closed", rx: [] }, { type: "miss", flow: 1 }, at(0)).state;
+  const own = rx(1, { generation: 0n, seenAt: 0, expiresAt: 40_000 });
+  state = step(state, { type: "asked", tx: tx(1), key: "k1", rx: own }, at(0)).state;
+  state = step(state, { type: "offered_again", spi: own.sa.spi }, at(20_000)).state;
+  const crossing = { type: "asked", tx: tx(2), key: "k2", rx: undefined } as const;
+  const { state: after, effects } = step(state, crossing, at(40_000));
+  assert.equal(after.kind, "rekeying");
+  assert.equal(after.kind === "rekeying" && after.offered, undefined);
+  assert.deepEqual(effects, [{ do: "ask" }]);
+  // A moment before, it is an answer like any other.
+  const before = step(state, crossing, at(39_999));
+  assert.equal(before.effects[0]?.do, "set_tx");
+});
