@@ -4,10 +4,11 @@
  * What a directory of others was last known to say, in SQLite: with it an agent starts, and goes on, while the directory
  * is away. It is a copy: a file that cannot be used is begun anew.
  */
-import { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import type { KnownDirectory, KnownRecord } from "../model/known_directory.ts";
 import type { Log } from "../model/log.ts";
 import { messageOf } from "../model/errors.ts";
+import { openPrivate, removeDatabase } from "./database.ts";
 
 const SCHEMA = 1;
 
@@ -25,7 +26,7 @@ export function openDirectoryStore(
   }
   try {
     if (path !== ":memory:") {
-      for (const tail of ["", "-wal", "-shm"]) remove(path + tail);
+      removeDatabase(path);
     }
     return new DirectoryStore(open(path), log);
   } catch (cause) {
@@ -123,13 +124,8 @@ export class DirectoryStore implements KnownDirectory, Disposable {
 }
 
 function open(path: string): DatabaseSync {
-  if (path !== ":memory:") {
-    Deno.openSync(path, { create: true, write: true, mode: 0o600 }).close();
-    Deno.chmodSync(path, 0o600);
-  }
-  const db = new DatabaseSync(path);
-  try {
-    db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
+  return openPrivate(path, (db) => {
+    db.exec("PRAGMA synchronous = NORMAL");
     const version = Number(db.prepare("PRAGMA user_version").get()?.user_version ?? 0);
     if (version !== 0 && version !== SCHEMA) throw new Error(`its schema is ${version}`);
     db.exec(`
@@ -148,17 +144,5 @@ function open(path: string): DatabaseSync {
       ) STRICT, WITHOUT ROWID;
       PRAGMA user_version = ${SCHEMA};
     `);
-    return db;
-  } catch (error) {
-    db.close();
-    throw error;
-  }
-}
-
-function remove(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
+  });
 }

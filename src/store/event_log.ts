@@ -4,7 +4,7 @@
  * The events of the last hour: in memory for whoever reads, in SQLite for the start after this one. Whoever causes many
  * (a peer, for one reason) gets a few a second of its own, and the others are told as a number.
  */
-import { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import { messageOf } from "../model/errors.ts";
 import {
   type AgentEvent,
@@ -16,6 +16,7 @@ import {
 } from "../model/events.ts";
 import type { Log } from "../model/log.ts";
 import type { RefusalView } from "../model/status.ts";
+import { openPrivate, removeDatabase } from "./database.ts";
 
 /** How long an event is kept, and how many there are at most. */
 export const KEPT_MS = 3_600_000;
@@ -216,7 +217,7 @@ export class EventLog implements EventSink, Disposable {
     } catch {
       // There is nothing in it that is worth a start that fails.
       return this.#attempt(() => {
-        for (const tail of ["", "-wal", "-shm"]) removeIfThere(path + tail);
+        removeDatabase(path);
         return opened(path);
       });
     }
@@ -283,28 +284,12 @@ export class EventLog implements EventSink, Disposable {
 }
 
 function opened(path: string): DatabaseSync {
-  // SQLite gives its WAL the mode of the database, so the mode is right before there is one.
-  Deno.openSync(path, { create: true, write: true, mode: 0o600 }).close();
-  Deno.chmodSync(path, 0o600);
-  const db = new DatabaseSync(path);
-  try {
-    db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA busy_timeout = 1000");
+  return openPrivate(path, (db) => {
+    db.exec("PRAGMA synchronous = OFF; PRAGMA busy_timeout = 1000");
     db.exec(
       "CREATE TABLE IF NOT EXISTS event (cursor INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL) STRICT",
     );
-    return db;
-  } catch (error) {
-    db.close();
-    throw error;
-  }
-}
-
-function removeIfThere(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
+  });
 }
 
 function isWanted(event: AgentEvent, { sinceMs, peer, kinds }: EventQuery): boolean {

@@ -4,10 +4,11 @@
  * DHCP leases, so that a workload that asks a restarted agent has the address that it had. In a database of its own: it
  * can be lost at the cost of other addresses, and never keeps an agent from starting.
  */
-import { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import type { KeptLease, LeaseBook } from "../model/lease.ts";
 import { messageOf } from "../model/errors.ts";
 import type { Log } from "../model/log.ts";
+import { openPrivate, removeDatabase } from "./database.ts";
 
 /** Most leases that are kept, of all networks. */
 const KEPT_MAX = 65_536;
@@ -78,7 +79,7 @@ function openDatabase(path: string, log: Pick<Log, "warn">): DatabaseSync | unde
   } catch (first) {
     log.warn("The leases of the last run are lost", { path, reason: messageOf(first) });
     try {
-      for (const tail of ["", "-wal", "-shm"]) removeIfThere(path + tail);
+      removeDatabase(path);
       return opened(path);
     } catch {
       return undefined;
@@ -87,26 +88,12 @@ function openDatabase(path: string, log: Pick<Log, "warn">): DatabaseSync | unde
 }
 
 function opened(path: string): DatabaseSync {
-  Deno.openSync(path, { create: true, write: true, mode: 0o600 }).close();
-  const db = new DatabaseSync(path);
-  try {
-    db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA busy_timeout = 1000");
+  return openPrivate(path, (db) => {
+    db.exec("PRAGMA synchronous = OFF; PRAGMA busy_timeout = 1000");
     db.exec(
       "CREATE TABLE IF NOT EXISTS lease (network TEXT NOT NULL, address TEXT NOT NULL, mac TEXT NOT NULL, " +
         "until_ms INTEGER NOT NULL, PRIMARY KEY (network, address)) STRICT",
     );
     db.exec("CREATE INDEX IF NOT EXISTS lease_until ON lease (until_ms)");
-    return db;
-  } catch (error) {
-    db.close();
-    throw error;
-  }
-}
-
-function removeIfThere(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
+  });
 }

@@ -4,7 +4,7 @@
  * The record of tunnels and of what must never be used twice, in SQLite. No key is ever written.
  * Writes of the record are batched; reservations are durable before they are used.
  */
-import { DatabaseSync, type StatementSync } from "node:sqlite";
+import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { ConfigError, EnvironmentError } from "../config/config.ts";
 import { fileReason } from "../config/reasons.ts";
 import type { Log } from "../model/log.ts";
@@ -17,6 +17,7 @@ import type {
 } from "../model/sa_record.ts";
 import { pairKey, PSP_VERSIONS, type VipPair } from "../model/sa.ts";
 import { messageOf } from "../model/errors.ts";
+import { openPrivate } from "./database.ts";
 
 /** SPIs that one durable reservation covers. */
 export const SPI_BLOCK = 65_536n;
@@ -239,14 +240,8 @@ export class SaStore implements SaRecords, Disposable {
 }
 
 function openDatabase({ path }: SaStoreOptions): DatabaseSync {
-  if (path !== ":memory:") {
-    // SQLite gives its WAL the mode of the database, so the mode is right before there is one.
-    Deno.openSync(path, { create: true, write: true, mode: 0o600 }).close();
-    Deno.chmodSync(path, 0o600);
-  }
-  const db = new DatabaseSync(path);
-  try {
-    db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 1000");
+  return openPrivate(path, (db) => {
+    db.exec("PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 1000");
     const check = db.prepare("PRAGMA quick_check(1)").get()?.quick_check;
     if (check !== "ok") throw Object.assign(new Error(String(check)), { errcode: SQLITE_CORRUPT });
     const schema = schemaOf(db);
@@ -256,11 +251,7 @@ function openDatabase({ path }: SaStoreOptions): DatabaseSync {
       );
     }
     migrate(db);
-    return db;
-  } catch (error) {
-    db.close();
-    throw error;
-  }
+  });
 }
 
 const SQLITE_CORRUPT = 11;
