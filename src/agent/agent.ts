@@ -104,14 +104,14 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
   }
   const happenings = stack.use(
     new EventLog({
-      path: `${state.path}/events.db`,
+      path: state.database("events.db"),
       log,
       now: () => clock.now(),
       wallMs: () => clock.wallMs(),
     }),
   );
   const store = stack.use(
-    openSaStore({ path: `${state.path}/agent.db`, log, wallMs: () => clock.wallMs() }),
+    openSaStore({ path: state.database("agent.db"), log, wallMs: () => clock.wallMs() }),
   );
   await refuseClassical(config);
   const tls = openTls(config, events);
@@ -126,7 +126,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
   const hasVc = installed.topology.pipes.some(({ match_mask }) =>
     match_mask?.tun?.psp?.vc !== undefined
   );
-  const known = stack.use(openDirectoryStore({ path: `${state.path}/directory.db`, log }));
+  const known = stack.use(openDirectoryStore({ path: state.database("directory.db"), log }));
   const sources = stack.use(new Sources(config.vips.map(({ vip }) => vip), config.peers));
   await openSources(sources, { config, hasVc, known, log, clock });
   const peers = new Peers({ ...config, peers: sources.peers() });
@@ -149,7 +149,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
       ...insecure,
     }),
   );
-  const leases = stack.use(openLeaseStore({ path: `${state.path}/leases.db`, log }));
+  const leases = stack.use(openLeaseStore({ path: state.database("leases.db"), log }));
   const parts = assemble({ config, peers, clock, log, store, leases, setup });
   const { hosts } = parts;
   stack.use(parts.flows);

@@ -4,7 +4,7 @@
 import { DatabaseSync } from "node:sqlite";
 
 /** What SQLite keeps beside a database. */
-const TAILS = ["-wal", "-shm"];
+export const TAILS = ["-wal", "-shm"] as const;
 
 /**
  * Opens a database in WAL mode, the file made (0600) where it is missing; ":memory:" is none. Closed again, and thrown,

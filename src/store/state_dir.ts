@@ -6,6 +6,7 @@
  */
 import { ConfigError, EnvironmentError } from "../config/config.ts";
 import { fileReason } from "../config/reasons.ts";
+import { TAILS } from "./database.ts";
 import { makePlace, refuseForeignFile, refuseForeignPlace, refuseOpenPlace } from "./place.ts";
 
 /** Holds the directory until disposed of. */
@@ -14,14 +15,17 @@ export interface StateDir extends Disposable {
   readonly path: string;
   /** Other programs keep files there too: it stays as open as it was. The agent's own files are 0600 anyway. */
   readonly isShared: boolean;
+  /** The path of a database in it. */
+  database(name: typeof DATABASES[number]): string;
   /** The agent has started: what it made stays when it ends. */
   keep(): void;
 }
 
 const LOCK = "lock";
-const DATABASES = ["agent.db", "events.db", "directory.db"];
+/** Every database of the agent: what is not named here cannot be opened in the directory. */
+export const DATABASES = ["agent.db", "events.db", "directory.db", "leases.db"] as const;
 /** What a start puts there. */
-const FILES = [...DATABASES.flatMap((db) => [db, `${db}-wal`, `${db}-shm`]), LOCK];
+const FILES = [...DATABASES.flatMap((db) => [db, ...TAILS.map((tail) => db + tail)]), LOCK];
 /** What a volume may hold that was made for the agent. */
 const HARMLESS = [LOCK, "lost+found"];
 
@@ -43,6 +47,7 @@ export function openStateDir(named: string): StateDir {
     return {
       path,
       isShared,
+      database: (name) => `${path}/${name}`,
       keep: () => kept = true,
       [Symbol.dispose]: () => {
         if (!kept && made.length > 0) { for (const name of FILES) remove(`${path}/${name}`); }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { ConfigError } from "../config/config.ts";
-import { openStateDir, type StateDir } from "./state_dir.ts";
+import { DATABASES, openStateDir, type StateDir } from "./state_dir.ts";
 
 class TempDir implements Disposable {
   readonly path = Deno.makeTempDirSync();
@@ -100,7 +100,8 @@ Deno.test("what leads elsewhere, or is no ordinary file, is not opened", () => {
   const state = `${dir.path}/state`;
   Deno.mkdirSync(state, { mode: 0o700 });
   Deno.writeTextFileSync(`${dir.path}/elsewhere`, "theirs");
-  for (const name of ["lock", "agent.db", "agent.db-wal", "agent.db-shm"]) {
+  const databases = DATABASES.flatMap((db) => [db, `${db}-wal`, `${db}-shm`]);
+  for (const name of ["lock", ...databases]) {
     Deno.symlinkSync(`${dir.path}/elsewhere`, `${state}/${name}`);
     assert.equal(why(state), `"${name}" in it is a link`);
     Deno.removeSync(`${state}/${name}`);
