@@ -270,19 +270,13 @@ int32_t psp_dp_crypto_clear(struct psp_dp *dp, uint32_t id)
 	return status;
 }
 
-static void clear_stats(struct psp_dp_stats *stats)
-{
-	memset(stats, 0, sizeof(*stats));
-	stats->size = sizeof(*stats);
-}
-
 static int32_t query_key(struct psp_dp *dp, uint32_t id, struct psp_dp_stats *stats)
 {
 	int32_t status = need_key(dp, id, "query");
 
 	if (status != 0)
 		return status;
-	clear_stats(stats);
+	dp_stats_clear(stats);
 	plane_crypto_query(dp, id, stats);
 	return 0;
 }
@@ -301,7 +295,7 @@ int32_t psp_dp_crypto_query(struct psp_dp *dp, uint32_t id, struct psp_dp_stats 
 
 static int32_t do_item(struct psp_dp *dp, struct psp_dp_key_item *item)
 {
-	clear_stats(&item->stats);
+	dp_stats_clear(&item->stats);
 	switch (item->op) {
 	case PSP_DP_OP_ADD:
 		return set_key(dp, item->crypto_id, &item->key, &item->stats);

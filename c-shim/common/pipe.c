@@ -568,12 +568,6 @@ int32_t psp_dp_entry_remove(struct psp_dp *dp, uint32_t id)
 
 /* ---- what they have seen --------------------------------------------------------------------- */
 
-static void clear_stats(struct psp_dp_stats *stats)
-{
-	memset(stats, 0, sizeof(*stats));
-	stats->size = sizeof(*stats);
-}
-
 int32_t psp_dp_pipe_query(struct psp_dp *dp, uint32_t id, struct psp_dp_stats *stats)
 {
 	struct dp_pipe *pipe;
@@ -586,7 +580,7 @@ int32_t psp_dp_pipe_query(struct psp_dp *dp, uint32_t id, struct psp_dp_stats *s
 	if (pipe == NULL) {
 		status = dp_fail(dp, PSP_DP_ENOENT, "Cannot query pipe %u: there is none", id);
 	} else {
-		clear_stats(stats);
+		dp_stats_clear(stats);
 		stats->entries = pipe->n_entries;
 		plane_pipe_query(dp, pipe, stats);
 	}
@@ -600,7 +594,7 @@ static int32_t query_entry(struct psp_dp *dp, uint32_t id, struct psp_dp_stats *
 
 	if (entry == NULL)
 		return PSP_DP_ENOENT;
-	clear_stats(stats);
+	dp_stats_clear(stats);
 	plane_entry_query(dp, entry, stats);
 	return 0;
 }
@@ -624,7 +618,7 @@ static int32_t do_item(struct psp_dp *dp, struct psp_dp_entry_item *item)
 	struct dp_entry *entry;
 	int32_t status;
 
-	clear_stats(&item->stats);
+	dp_stats_clear(&item->stats);
 	switch (item->op) {
 	case PSP_DP_OP_ADD:
 		return add_entry(dp, item->pipe, &item->desc, &item->entry);

@@ -97,6 +97,12 @@ struct dp_first {
 void dp_first_note(struct psp_dp *dp, struct dp_first *first, int32_t status);
 /* The status, with its sentence as the error text. */
 int32_t dp_first_tell(struct psp_dp *dp, const struct dp_first *first);
+/* All 0 but the size: what an object has that was never met. */
+static inline void dp_stats_clear(struct psp_dp_stats *stats)
+{
+	*stats = (struct psp_dp_stats){.size = sizeof(*stats)};
+}
+
 /* Why a plane does not open, into psp_dp_open()'s err. */
 void dp_open_fail(char *err, uint32_t err_cap, const char *why);
 
