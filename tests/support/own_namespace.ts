@@ -5,8 +5,12 @@ import assert from "node:assert/strict";
 
 const INSIDE = "PSP_TEST_OWN_NAMESPACE";
 
-/** A new namespace inherits IPv4 forwarding, with which no plane opens. */
-const START = 'echo 0 > /proc/sys/net/ipv4/ip_forward && exec "$@"';
+/**
+ * A new namespace inherits IPv4 forwarding, with which no plane opens. Its kernel speaks no IPv6: the solicitations and
+ * reports that it sends for a minute after a link came up would be packets of a workload.
+ */
+const START =
+  'echo 0 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6; exec "$@"';
 
 /**
  * Outside: one test that runs the file again inside. Inside: two veth pairs, up0-up1 and host0-host1, then
