@@ -100,7 +100,7 @@ static bool open_side(struct side *side, uint32_t tunnels)
 	side->tunnels = tunnels;
 	memcpy(side->net.vip, (uint8_t[]){10, 0, 0, 1}, 4);
 	memcpy(side->net.pip, (uint8_t[]){192, 0, 2, 1}, 4);
-	if (ports_open(&config, "memory-uplink", "memory-host", PSP_DP_GUARD_AUTO, &side->net.dp,
+	if (ports_open(&config, "memory-uplink", "memory-host", PSP_DP_GUARD_NEVER, &side->net.dp,
 		       err, sizeof(err)) != 0) {
 		(void)fprintf(stderr, "%s\n", err);
 		return false;
