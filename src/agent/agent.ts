@@ -44,7 +44,7 @@ import { openEtcd } from "../rpc/etcd_client.ts";
 import { createRpcClient } from "../rpc/client.ts";
 import { Descriptors, forConnections, limitFor } from "../rpc/descriptors.ts";
 import { RPC_COUNTERS, type RpcEvents } from "../rpc/events.ts";
-import { HYBRID, ownKeyExchange } from "../rpc/key_exchange.ts";
+import { ownKeyExchange, postQuantumFault } from "../rpc/key_exchange.ts";
 import type { Trust } from "../rpc/identity.ts";
 import { startRpcServer } from "../rpc/server.ts";
 import { startStatusServer, STATUS_CONNECTIONS, type StatusServer } from "../rpc/status_server.ts";
@@ -679,13 +679,10 @@ function ownRecord({ id, pip, vips, rpc }: Config): string {
 /** With rpc.require_pq an agent whose own calls every such peer would refuse does not start. */
 async function refuseClassical({ rpc }: Config): Promise<void> {
   if (!rpc.requirePq) return;
-  const found = await ownKeyExchange();
-  if (found === HYBRID) return;
+  const fault = postQuantumFault(await ownKeyExchange(), Deno.version.deno);
+  if (fault === undefined) return;
   throw new ConfigError(
-    `Cannot start with rpc.require_pq: Deno ${Deno.version.deno} negotiates ${
-      found ?? "nothing"
-    } with ` +
-      `itself, not ${HYBRID}; remove rpc.require_pq, or use a Deno that prefers it`,
+    `Cannot start with rpc.require_pq: ${fault}; remove rpc.require_pq, or use a Deno that prefers it`,
   );
 }
 

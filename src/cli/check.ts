@@ -1,32 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** `psp-agent check` */
-import { ConfigError } from "../config/config.ts";
 import { toFile } from "../config/file_form.ts";
-import { loadConfig } from "../config/load.ts";
-import { examineCertificates } from "./certificates.ts";
+import { loadConfig, report } from "../config/load.ts";
 import { err, errSome, EXIT, type ExitCode, json, out } from "./io.ts";
+import { examineStart } from "./start_faults.ts";
 
 /**
- * Prints the effective configuration, loadable again, on stdout; warnings on stderr. Certificates are looked
- * at where they can be read: the file may be for another machine. Throws `ConfigError`.
+ * Prints the effective configuration, loadable again, on stdout; warnings on stderr. Files that it names are looked
+ * at where they can be read: the configuration may be for another machine. Throws `ConfigError` for whatever an agent
+ * would refuse.
  */
 export async function check({ config: file }: { readonly config: string }): Promise<ExitCode> {
   const loaded = await loadConfig(file, { files: "told" });
-  const { config, warnings, unreadable } = loaded;
-  const certificates = examineCertificates(loaded, Date.now());
+  const { config, warnings, unreadable, place } = loaded;
+  const start = await examineStart(loaded, Date.now());
+  const placed = ({ key, text }: { readonly key: string; readonly text: string }) =>
+    `${place(key)}: ${key}: ${text}`;
   errSome(warnings.map((warning) => `warning: ${warning}`));
   for (const { text } of unreadable) err(`warning: ${text}; the agent does not start without it`);
-  for (const warning of certificates.warnings) err(`warning: ${file}: ${warning}`);
-  const { problems } = certificates;
-  const [only = ""] = problems;
-  if (problems.length === 1) throw new ConfigError(`Cannot use configuration ${file}: ${only}`);
-  if (problems.length > 1) {
-    throw new ConfigError(
-      `Cannot use configuration "${file}": ${problems.length} problems`,
-      problems.map((problem) => `${file}: ${problem}`),
-    );
-  }
+  for (const warning of start.warnings) err(`warning: ${placed(warning)}`);
+  if (start.problems.length > 0) throw report(file, start.problems.map(placed));
   out(json(toFile(config)));
   return EXIT.ok;
 }

@@ -7,7 +7,7 @@ import { loadConfig, type Loaded } from "../config/load.ts";
 import { configFindings, type Finding, machineFindings } from "../doctor/checks.ts";
 import { type HostReport, parseReport, thisMachine } from "../doctor/machine.ts";
 import { ownKeyExchange } from "../rpc/key_exchange.ts";
-import { examineCertificates } from "./certificates.ts";
+import { examineCertificates, type Fault } from "./start_faults.ts";
 import { EXIT, type ExitCode, json, out, sentence } from "./io.ts";
 import { shimPath } from "./shim.ts";
 
@@ -99,11 +99,15 @@ function certificates(loaded: Loaded, nowMs: number): Finding[] {
   }
   const { problems, warnings, expiresAtMs } = examineCertificates(loaded, nowMs);
   const findings = [
-    ...problems.map((found): Finding => ({ what, verdict: "problem", found })),
-    ...warnings.map((found): Finding => ({ what, verdict: "warning", found })),
+    ...problems.map((fault): Finding => ({ what, verdict: "problem", found: worded(fault) })),
+    ...warnings.map((fault): Finding => ({ what, verdict: "warning", found: worded(fault) })),
   ];
   if (findings.length > 0 || expiresAtMs === undefined) return findings;
   return [{ what, verdict: "ok", found: `valid until ${new Date(expiresAtMs).toISOString()}` }];
+}
+
+function worded({ key, text }: Fault): string {
+  return `${key}: ${text}`;
 }
 
 function render({ what, verdict, found, advice }: Finding): string {

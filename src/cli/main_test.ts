@@ -115,18 +115,18 @@ Deno.test("check looks at certificates with the agent's eyes", async () => {
       const config = { ...SMALLEST, rpc: { ...SMALLEST.rpc, tls } };
       await Deno.writeTextFile(path, JSON.stringify(config));
       const { code, err } = await agent(["check", "-c", path]);
-      return [code, err.replaceAll(`${dir}/`, "")];
+      return [code, err.replaceAll(`${dir}/`, "").replace(/:1:\d+:/, ":1:C:")];
     };
     const good = { cert: "h1/h1.crt", key: "h1/h1.key", ca: "h1/ca.crt" };
     assert.deepEqual(await checked(good), [0, ""]);
     assert.deepEqual(await checked({ ...good, key: "h2/h2.key" }), [
       3,
-      'psp-agent: Cannot use configuration peers.json: rpc.tls: key "h2/h2.key" does not ' +
+      'psp-agent: Cannot use configuration peers.json:1:C: rpc.tls: key "h2/h2.key" does not ' +
       'match certificate "h1/h1.crt"\n',
     ]);
     assert.deepEqual(await checked({ ...good, key: "h3.key" }), [
       0,
-      'warning: peers.json: rpc.tls.key: cannot read "h3.key": no such file; the agent does not ' +
+      'warning: peers.json:1:C: rpc.tls.key: cannot read "h3.key": no such file; the agent does not ' +
       "start without it\n",
     ]);
     await Deno.chmod(`${dir}/h1/h1.key`, 0o644);
@@ -134,8 +134,82 @@ Deno.test("check looks at certificates with the agent's eyes", async () => {
     assert.equal(code, 0);
     assert.match(
       String(err),
-      /^warning: peers\.json: rpc\.tls: key "h1\/h1\.key" may be read .*\n$/,
+      /^warning: peers\.json:1:C: rpc\.tls: key "h1\/h1\.key" may be read .*\n$/,
     );
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
+
+Deno.test("check refuses what an agent refuses, at its place", async () => {
+  const dir = await Deno.makeTempDir();
+  try {
+    await pkiInit({ dir });
+    await pkiIssue({ dir, id: "h1", domain: "psp-agent.local" });
+    await pkiIssue({ dir, id: "h2", domain: "psp-agent.local" });
+    await pkiIssue({ dir, id: "h3", domain: "other.example" });
+    await Deno.writeTextFile(`${dir}/short`, "0123456789\n");
+    await Deno.writeTextFile(`${dir}/garbage`, "no certificate\n");
+    const tls = { cert: "h1/h1.crt", key: "h1/h1.key", ca: "h1/ca.crt" };
+    const plane = { uplink: "nope0", host: "nope1" };
+    const good = {
+      ...SMALLEST,
+      state_dir: "state",
+      plane,
+      rpc: { listen: "192.0.2.1:7443", tls },
+      status: { socket: "agent.sock" },
+    };
+    const rpc = (changes: object) => ({ rpc: { ...good.rpc, tls: { ...tls, ...changes } } });
+    const status = (changes: object) => ({ status: { ...good.status, ...changes } });
+    /** What is wrong, the key whose place is told, and what both say of it. */
+    const table: [object, string, RegExp][] = [
+      [{ state_dir: "garbage/state" }, "state_dir", /a part of its path is not a directory/],
+      [{ state_dir: "x".repeat(256) }, "state_dir", /the name is too long/],
+      [{ state_dir: "/proc/psp" }, "state_dir", /the agent never writes there/],
+      [{ plane: { ...plane, library: "none.so" } }, "plane.library", /none\.so": no such file/],
+      [{ plane: { ...plane, uplink: "nope*" } }, "plane.uplink", /"nope\*" is a pattern/],
+      [{ plane: { ...plane, host: "nope0" } }, "plane.host", /is the uplink too/],
+      [{ rpc: { listen: "192.0.2.1:7443" } }, "rpc.tls", /is missing/],
+      [{ rpc: { ...good.rpc, require_pq: true } }, "rpc.require_pq", /negotiates X25519 with/],
+      [rpc({ key: "h2/h2.key" }), "rpc.tls", /does not match certificate/],
+      [rpc({ cert: "h2/h2.crt", key: "h2/h2.key" }), "rpc.tls", /h2/],
+      [rpc({ cert: "garbage" }), "rpc.tls", /garbage/],
+      [rpc({ ca: "garbage" }), "rpc.tls", /garbage/],
+      [
+        rpc({ cert: "h3/h3.crt", key: "h3/h3.key" }),
+        "rpc.tls",
+        /other\.example/,
+      ],
+      [status({ token_file: "short" }), "status.token_file", /at least 16 characters/],
+      [status({ listen: "0.0.0.0:7480" }), "status.listen", /reachable from outside/],
+      [status({ metrics_listen: "127.0.0.1:7480" }), "status.metrics_listen", /are one port/],
+      [status({ socket: `/tmp/${"s".repeat(120)}` }), "status.socket", /at most 107/],
+      [status({ tls: { ...tls, key: "h2/h2.key" } }), "status.tls", /does not match/],
+    ];
+    const path = `${dir}/peers.json`;
+    const said = async (config: object, args: readonly string[]) => {
+      const text = JSON.stringify(config, null, 2);
+      await Deno.writeTextFile(path, text);
+      const { code, err } = await agent([...args, "--config", path]);
+      return { code, err, text };
+    };
+    const fine = await said(good, ["check"]);
+    assert.deepEqual([fine.code, fine.err], [0, ""]);
+    for (const [change, key, sentence] of table) {
+      const { code, err, text } = await said({ ...good, ...change }, ["check"]);
+      assert.equal(code, 3, `${key}: ${err}`);
+      assert.match(err, sentence);
+      const [, line, named] = /peers\.json:(\d+):\d+: ([\w.]+): /.exec(err) ?? [];
+      assert.equal(named, key, err);
+      // A key that is missing has the place of what it is missing in.
+      const there = key.split(".").findLast((part) => text.includes(`"${part}":`)) ?? "";
+      assert.match(text.split("\n")[Number(line) - 1] ?? "", new RegExp(`"${there}":`), err);
+      // Nothing of this machine is opened: there are no such interfaces.
+      const started = await said({ ...good, ...change }, ["run", "--once"]);
+      assert.ok(started.code === 1 || started.code === 3, `${key}: ${started.code}`);
+      const late = ["status.token_file", "status.socket", "status.tls"].includes(key);
+      assert.match(started.err, late ? /nope0/ : sentence, `${key}: an agent says otherwise`);
+    }
   } finally {
     await Deno.remove(dir, { recursive: true });
   }

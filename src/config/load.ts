@@ -18,6 +18,8 @@ export interface Loaded {
   readonly warnings: readonly string[];
   /** Files that it names and that cannot be read here: without them no agent starts. */
   readonly unreadable: readonly Unreadable[];
+  /** Where a key stands, "rpc.tls.cert", or the nearest thing around it: "peers.json:12:15". */
+  readonly place: (key: string) => string;
 }
 
 /** A file that a configuration names. */
@@ -43,12 +45,12 @@ export async function loadConfig(
   file: string,
   { files = "needed" }: { readonly files?: "needed" | "told" } = {},
 ): Promise<Loaded> {
-  const { config, warnings } = parseConfig(await readText(file), file);
-  const unreadable = (await unreadableFiles(config)).map(([key, why]) => ({
+  const parsed = parseConfig(await readText(file), file);
+  const unreadable = (await unreadableFiles(parsed.config)).map(([key, why]) => ({
     key,
-    text: `${file}: ${key}: ${why}`,
+    text: `${parsed.place(key)}: ${key}: ${why}`,
   }));
-  const loaded = { config, warnings, unreadable };
+  const loaded = { ...parsed, unreadable };
   if (files === "needed") requireFiles(file, loaded);
   return loaded;
 }
@@ -76,6 +78,10 @@ export function parseConfig(text: string, file: string): Omit<Loaded, "unreadabl
   return {
     config: toConfig(form, dirname(resolve(file))),
     warnings: warnings.map((warning) => render(file, warning)),
+    place: (key) => {
+      const { line, column } = source.locate({ path: key.split("."), text: "" });
+      return `${file}:${line}:${column}`;
+    },
   };
 }
 
@@ -126,7 +132,7 @@ function hostBits(source: Source): Remark[] {
 
 /** Keys, and why the file that stands there cannot be read. */
 async function unreadableFiles(config: Config): Promise<(readonly [string, string])[]> {
-  const { rpc, status, plane } = config;
+  const { rpc, status } = config;
   const named: [string, string | undefined][] = [
     ["rpc.tls.cert", rpc.tls?.cert],
     ["rpc.tls.key", rpc.tls?.key],
@@ -135,7 +141,6 @@ async function unreadableFiles(config: Config): Promise<(readonly [string, strin
     ["status.tls.key", status.tls?.key],
     ["status.tls.ca", status.tls?.ca],
     ["status.token_file", status.tokenFile],
-    ["plane.library", plane.library],
   ];
   const results = await Promise.all(named.map(async ([key, path]) => {
     const why = path === undefined ? undefined : await whyUnreadable(path);
@@ -176,7 +181,8 @@ function textOf(bytes: Uint8Array): string {
   throw new RangeError("it is not text in UTF-8");
 }
 
-function report(file: string, problems: readonly string[]): ConfigError {
+/** The error of a file with these problems, a sentence each, which begins with its place. */
+export function report(file: string, problems: readonly string[]): ConfigError {
   const [only = ""] = problems;
   const message = problems.length === 1
     ? `Cannot use configuration ${only}`

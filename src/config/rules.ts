@@ -7,7 +7,7 @@ import { LIMITS } from "../../ffi/symbols.ts";
 import { defaultCryptOffset } from "../model/sa.ts";
 import { addressOf, inNetwork, networkOf } from "../model/network.ts";
 import { parsePrefix, PrefixTable } from "../model/vip.ts";
-import { matchesName } from "../model/patterns.ts";
+import { isPattern, matchesName } from "../model/patterns.ts";
 import type { FileForm } from "./schema.ts";
 
 /** Where in the file, and one clause about what is wrong there and what would be right. */
@@ -323,7 +323,15 @@ function* directoryRules({ directory: { etcd } }: FileForm): Generator<Remark> {
 
 function* planeRules(form: FileForm): Generator<Remark> {
   const { plane } = form;
-  if (plane.kind === "soft") yield* hostPorts(plane, form);
+  if (plane.kind === "soft") {
+    if (isPattern(plane.uplink)) {
+      yield {
+        path: ["plane", "uplink"],
+        text: `"${plane.uplink}" is a pattern: name the one interface towards the other hosts`,
+      };
+    }
+    yield* hostPorts(plane, form);
+  }
   const gmac = form.psp.versions.findIndex((version) => version.startsWith("aes-gmac"));
   if (plane.kind === "doca" && gmac >= 0) {
     yield {

@@ -73,6 +73,12 @@ export function ownKeyExchange(): Promise<string | undefined> {
   });
 }
 
+/** Why a runtime that agrees with itself on `found` is not post-quantum; undefined: it is. */
+export function postQuantumFault(found: string | undefined, deno: string): string | undefined {
+  if (found === HYBRID) return undefined;
+  return `Deno ${deno} negotiates ${found ?? "nothing"} with itself, not ${HYBRID}`;
+}
+
 /** The alert "insufficient_security" (71) as a record, RFC 8446, 6. */
 export const INSUFFICIENT_SECURITY: Uint8Array = new Uint8Array([21, 3, 3, 0, 2, 2, 71]);
 

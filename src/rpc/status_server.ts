@@ -233,12 +233,19 @@ function readToken(path: string): Uint8Array {
     );
   }
   if (token.length < MIN_TOKEN_OCTETS) {
-    throw new EnvironmentError(
-      `Cannot use status.token_file "${path}": a token of at least ${MIN_TOKEN_OCTETS} characters ` +
-        `is needed, this one has ${token.length}`,
-    );
+    throw new EnvironmentError(`Cannot use status.token_file "${path}": ${tooShort(token)}`);
   }
   return token;
+}
+
+function tooShort({ length }: Uint8Array): string {
+  return `a token of at least ${MIN_TOKEN_OCTETS} characters is needed, this one has ${length}`;
+}
+
+/** Why no listener takes the token in a file; undefined: one would. The file can be read. */
+export function tokenFault(path: string): string | undefined {
+  const token = new TextEncoder().encode(Deno.readTextFileSync(path).trim());
+  return token.length < MIN_TOKEN_OCTETS ? `cannot use "${path}": ${tooShort(token)}` : undefined;
 }
 
 function bearer(request: Request, token: Uint8Array): boolean {

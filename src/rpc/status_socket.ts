@@ -30,7 +30,17 @@ export interface SocketOptions extends SocketPlace {
 }
 
 const MAX_CONNECTIONS = 64;
+/** sockaddr_un's sun_path, which ends in a zero. */
+const MAX_PATH = 107;
 const GROUPS = "/etc/group";
+
+/** Why no socket can have this path; undefined: one can. */
+export function socketFault(path: string): string | undefined {
+  const length = new TextEncoder().encode(path).length;
+  return length <= MAX_PATH
+    ? undefined
+    : `"${path}" has ${length} octets: the path of a socket has at most ${MAX_PATH}`;
+}
 
 /** Listens; undefined: it is optional and cannot be. Throws `EnvironmentError`. */
 export async function openStatusSocket(

@@ -63,6 +63,23 @@ export function openStateDir(named: string): StateDir {
   }
 }
 
+/**
+ * Why the path cannot become a state directory, however long an agent waits; undefined: it can, as far as can be seen
+ * without making it.
+ */
+export function stateDirFault(named: string): string | undefined {
+  try {
+    if (Deno.permissions.querySync({ name: "write", path: named }).state === "denied") {
+      return `cannot use "${named}": the agent never writes there: name another directory`;
+    }
+    Deno.lstatSync(named);
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? String(error.code) : "";
+    if (WRONG_PATHS.includes(code)) return `cannot use "${named}": ${fileReason(error)}`;
+  }
+  return undefined;
+}
+
 /** Takes it from others' eyes. Whether others use the directory: then it must not be shut to them. */
 function shut(path: string, isNew: boolean): boolean {
   const { mode } = Deno.statSync(path);
