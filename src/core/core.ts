@@ -33,7 +33,7 @@ import { Epochs, PeerGate, PeerLines, PeerWatch } from "./peer.ts";
 import type { SaDefaults } from "./params.ts";
 import { Recorder } from "./recorder.ts";
 import { RequestMemory, Responder } from "./responder.ts";
-import { Rotation } from "./rotation.ts";
+import { RotationDriver } from "./rotation_driver.ts";
 import { Scheduler } from "./scheduler.ts";
 import { Shares, tunnelsWithin } from "./shares.ts";
 import { KeyShares, SpiSource } from "./spis.ts";
@@ -222,7 +222,7 @@ export function createCore(powers: Powers): Core {
     log,
     tell: powers.tell,
   });
-  const rotation = new Rotation({
+  const rotation = new RotationDriver({
     config,
     plane,
     table,

@@ -15,7 +15,7 @@ import type { PeerConfig } from "../config/config.ts";
 import type { Peers } from "./directory.ts";
 import { PEER_UP_MS, STATUS_LOOKS } from "./limits.ts";
 import type { Epochs, PeerLines } from "./peer.ts";
-import type { Rotation } from "./rotation.ts";
+import type { RotationDriver } from "./rotation_driver.ts";
 import { type Closed, isUnheard, newestRx, type Rx, type State, type Tx } from "./tunnel.ts";
 import { firstWhere } from "./sorted.ts";
 import type { Tunnel, TunnelTable } from "./tunnel_table.ts";
@@ -38,7 +38,7 @@ export interface CoreViewsOptions {
   readonly bootEpoch: bigint;
   readonly table: TunnelTable;
   readonly lines: PeerLines;
-  readonly rotation: Pick<Rotation, "view">;
+  readonly rotation: Pick<RotationDriver, "view">;
   readonly peers: Pick<Peers, "all" | "count" | "each" | "get">;
   readonly epochs: Pick<Epochs, "of" | "heardAt">;
   readonly counters: Pick<Counters, "snapshot">;

@@ -165,10 +165,9 @@ export class TunnelTable {
     return this.#byPeer.size;
   }
 
-  /** The tunnels, peer by peer. It may be gone on with after changes: what came meanwhile may be missing. */
-  *byPeers(): Generator<Tunnel, undefined> {
-    for (const { entries } of this.#byPeer.values()) yield* entries;
-    return undefined;
+  /** Peers that have tunnels, in the order in which they came. */
+  peerNames(): Iterable<string> {
+    return this.#byPeer.keys();
   }
 
   /** The tunnels in some order. It may be gone on with after changes, and then has what came meanwhile as well. */
@@ -191,6 +190,11 @@ export class TunnelTable {
   /** How many tunnels a peer has that are not closed. */
   countOfPeer(peer: string): number {
     return this.#byPeer.get(peer)?.open ?? 0;
+  }
+
+  /** Keys of a peer's tunnels, for whoever comes to them bit by bit. */
+  keysOfPeer(peer: string): readonly string[] {
+    return Array.from(this.#byPeer.get(peer)?.entries ?? [], ({ key }) => key);
   }
 
   ofPeer(peer: string): readonly Tunnel[] {

@@ -75,8 +75,8 @@ Deno.test("a fleet whose hosts rotate twice is found out", async () => {
   assert.ok(rotation);
   const patch = {
     file: "rotation.ts",
-    find: "const started = !plan && old.sas === 0;",
-    replace: "const started = !plan;",
+    find: "const isFree = holding(state, context).sas === 0;",
+    replace: "const isFree = holding(state, context).sas >= 0;",
   };
   const { violations } = await play(rotation, { seed: 1, hosts: 20, patches: [patch] });
   assert.match(violations.join("\n"), /a rotation kills SPI/);

@@ -78,14 +78,14 @@ export const MUTANTS: readonly Mutant[] = [
   }),
   mutant("rotate twice", { packets: 1, rotate: 2 }, {
     file: "rotation.ts",
-    find: "const started = !plan && old.sas === 0;",
-    replace: "const started = !plan;",
+    find: "const isFree = holding(state, context).sas === 0;",
+    replace: "const isFree = holding(state, context).sas >= 0;",
     found: /a rotation kills/,
   }),
   mutant("do not leave the key before", { packets: 1, rotate: 1 }, {
     file: "rotation.ts",
-    find: 'this.#table.apply(tunnel, { type: "rotated", generation: this.#generation });',
-    replace: "void tunnel;",
+    find: 'return stays ? [{ do: "move", tunnel, generation }] : [];',
+    replace: "return stays ? [] : [];",
     found: /on the key before/,
   }),
   mutant("forget the packets that are held", { packets: 1, lose: 2 }, {

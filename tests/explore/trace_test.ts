@@ -53,8 +53,8 @@ Deno.test("what the core does is what the protocol allows", async () => {
 const mistakes: readonly (Patch & { readonly said: RegExp })[] = [
   {
     file: "rotation.ts",
-    find: "const started = !plan && old.sas === 0;",
-    replace: "const started = !plan;",
+    find: "const isFree = holding(state, context).sas === 0;",
+    replace: "const isFree = holding(state, context).sas >= 0;",
     said: /a second rotation kills/,
   },
   {
