@@ -15,7 +15,7 @@ import { endTogether } from "./ending.ts";
 import { FlowTable } from "../plane/flow_table.ts";
 import { withDeadlines } from "../core/calls.ts";
 import { keepWarm } from "../core/keep_warm.ts";
-import type { Log, LogFields } from "../model/log.ts";
+import type { Log, LogCategory, LogFields, Logs } from "../model/log.ts";
 import { limitWarnings } from "./logging.ts";
 import { hasManyHosts, HostPorts } from "../plane/host_ports.ts";
 import type { MetricsView } from "../model/status.ts";
@@ -64,7 +64,7 @@ import { Workloads } from "../plane/workloads.ts";
 
 /** What `runAgent` gets beside the configuration. */
 export interface RunOptions {
-  readonly log: Log;
+  readonly logs: Logs;
   /** Aborts on SIGTERM and SIGINT. */
   readonly signal: AbortSignal;
   /** Calls `listener` on every SIGHUP and whenever the file has changed, until `signal` aborts. */
@@ -92,8 +92,12 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
   // Whoever gets it reads what is in force.
   const config = live.view;
   const clock = systemClock();
-  const log = limitWarnings(options.log, { now: () => clock.now() });
-  const events = new AgentEvents(log);
+  const logOf = (category: LogCategory) =>
+    limitWarnings(options.logs.of(category), { now: () => clock.now() });
+  const log = logOf("agent");
+  const [coreLog, planeLog, storeLog] = [logOf("core"), logOf("plane"), logOf("store")];
+  const directoryLog = logOf("directory");
+  const events = new AgentEvents(logOf("rpc"));
   // Disposed of in reverse: what was opened last goes first.
   await using stack = new AsyncDisposableStack();
   const state = stack.use(openStateDir(config.stateDir));
@@ -105,13 +109,13 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
   const happenings = stack.use(
     new EventLog({
       path: state.database("events.db"),
-      log,
+      log: coreLog,
       now: () => clock.now(),
       wallMs: () => clock.wallMs(),
     }),
   );
   const store = stack.use(
-    openSaStore({ path: state.database("agent.db"), log, wallMs: () => clock.wallMs() }),
+    openSaStore({ path: state.database("agent.db"), log: storeLog, wallMs: () => clock.wallMs() }),
   );
   await refuseClassical(config);
   const tls = openTls(config, events);
@@ -119,16 +123,18 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
   let pump = Promise.resolve();
   // It ends with the plane: until then events are acted upon, also while peers are told.
   stack.defer(() => pump.catch(() => {}));
-  const setup = stack.use(await setUpPlane(config, log));
+  const setup = stack.use(await setUpPlane(config, planeLog));
   const { plane, installed, backend, asked } = setup;
   const notify = stack.use(openManager(setup.library, log));
   const insecure = tls === undefined ? { insecure: true } : { tls };
   const hasVc = installed.topology.pipes.some(({ match_mask }) =>
     match_mask?.tun?.psp?.vc !== undefined
   );
-  const known = stack.use(openDirectoryStore({ path: state.database("directory.db"), log }));
+  const known = stack.use(
+    openDirectoryStore({ path: state.database("directory.db"), log: storeLog }),
+  );
   const sources = stack.use(new Sources(config.vips.map(({ vip }) => vip), config.peers));
-  await openSources(sources, { config, hasVc, known, log, clock });
+  await openSources(sources, { config, hasVc, known, log: directoryLog, clock });
   const peers = new Peers({ ...config, peers: sources.peers() });
   const trust = trustOf(config, peers);
   // Where a peer is met on the control channel, its packets come from as well, as far as anybody knows.
@@ -149,8 +155,8 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
       ...insecure,
     }),
   );
-  const leases = stack.use(openLeaseStore({ path: state.database("leases.db"), log }));
-  const parts = assemble({ config, peers, clock, log, store, leases, setup });
+  const leases = stack.use(openLeaseStore({ path: state.database("leases.db"), log: storeLog }));
+  const parts = assemble({ config, peers, clock, log: planeLog, store, leases, setup });
   const { hosts } = parts;
   stack.use(parts.flows);
   const own = new OwnAddresses(clock);
@@ -158,7 +164,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
     config,
     peers,
     clock,
-    log,
+    log: coreLog,
     store,
     client,
     flows: parts.flows,
@@ -212,12 +218,13 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
         hosts,
         workloads: (handle) => parts.workloads.countOf(handle),
         uplink: uplinkName(config),
-        log,
+        log: planeLog,
         clock,
         events: happenings,
       }),
     ),
     happenings,
+    logs: options.logs,
     lag: stack.use(new LoopLag()),
     events,
     tls,
@@ -271,7 +278,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
   });
   sources.onChanges = (changes) => {
     const done = follow(changes, { live, peers, core, server, client, flows, local, warm });
-    log.info("The directory has changed", {
+    directoryLog.info("The directory has changed", {
       added: done.added.length,
       removed: done.removed.length,
       changed: done.changed.length,
@@ -571,6 +578,7 @@ function startStatus(
     parts: Parts;
     watch: PlaneWatch;
     happenings: EventLog;
+    logs: Logs;
     lag: LoopLag;
     events: AgentEvents;
     tls: TlsStore | undefined;

@@ -5,9 +5,19 @@ import { getJsonLinesFormatter, getTextFormatter, type LogRecord } from "@logtap
 import { Key } from "../../ffi/key.ts";
 import type { Config } from "../config/config.ts";
 import { spiText } from "../model/sa.ts";
-import { type Log, LOG_FIELDS, type LogFields } from "../model/log.ts";
+import {
+  type Log,
+  LOG_CATEGORIES,
+  LOG_FIELDS,
+  LOG_LEVELS,
+  type LogCategory,
+  type LogFields,
+  type LogLevel,
+  type LogLevels,
+  type Logs,
+} from "../model/log.ts";
 
-/** What `openLog` needs to know. */
+/** What `openLogs` needs to know. */
 export interface LogOptions {
   readonly level: Config["log"]["level"];
   readonly format: Config["log"]["format"];
@@ -17,19 +27,38 @@ export interface LogOptions {
   readonly wallMs?: () => number;
 }
 
-/** From the quietest that is still written upward. */
-const LEVELS = ["debug", "info", "warning", "error"] as const;
-type Level = (typeof LEVELS)[number];
+/** What this process says. */
+export interface OpenLogs extends Logs {
+  /** The configuration says something else: what was set since does not count any more. */
+  follow(settings: Config["log"]): void;
+}
 
-/** A log that writes every line at once: a crash loses none. Level and format are read for each line. */
-export function openLog(options: LogOptions): Log {
+/** Logs that write every line at once: a crash loses none. */
+export function openLogs(options: LogOptions): OpenLogs {
   const { write = toStderr, wallMs = Date.now } = options;
   const formats = { json: formatJson(), text: formatText() };
-  const at = (level: Level) => (message: string, fields: LogFields = {}) => {
-    if (LEVELS.indexOf(level) < LEVELS.indexOf(options.level)) return;
-    write(formats[options.format]({ level, message, facts: facts(fields), timestamp: wallMs() }));
+  let { level: common, format } = options;
+  const own = new Map<LogCategory, LogLevel>();
+  const levelOf = (category: LogCategory) => own.get(category) ?? common;
+  return {
+    of(category) {
+      const at = (level: LogLevel) => (message: string, fields: LogFields = {}) => {
+        if (LOG_LEVELS.indexOf(level) < LOG_LEVELS.indexOf(levelOf(category))) return;
+        const line = { category, level, message, facts: facts(fields), timestamp: wallMs() };
+        write(formats[format](line));
+      };
+      return { debug: at("debug"), info: at("info"), warn: at("warning"), error: at("error") };
+    },
+    levels: () =>
+      Object.fromEntries(LOG_CATEGORIES.map((each) => [each, levelOf(each)])) as LogLevels,
+    setLevel(category, level) {
+      for (const each of category === undefined ? LOG_CATEGORIES : [category]) own.set(each, level);
+    },
+    follow(settings) {
+      ({ level: common, format } = settings);
+      own.clear();
+    },
   };
-  return { debug: at("debug"), info: at("info"), warn: at("warning"), error: at("error") };
 }
 
 /** How often one message may repeat. */
@@ -89,7 +118,8 @@ function causeAmong(
 }
 
 interface Line {
-  readonly level: Level;
+  readonly category: LogCategory;
+  readonly level: LogLevel;
   readonly message: string;
   readonly facts: Readonly<Record<string, string | number | boolean>>;
   readonly timestamp: number;
@@ -138,9 +168,9 @@ function word(value: string | number | boolean): string {
   return /^[^\s"=]+$/.test(text) ? text : JSON.stringify(text);
 }
 
-function record({ level, message, facts, timestamp }: Line): LogRecord {
+function record({ category, level, message, facts, timestamp }: Line): LogRecord {
   return {
-    category: ["psp-agent"],
+    category: ["psp-agent", category],
     level,
     message: [message],
     rawMessage: message,

@@ -2,13 +2,13 @@
 import assert from "node:assert/strict";
 import { Key } from "../../ffi/key.ts";
 import type { LogFields } from "../model/log.ts";
-import { limitWarnings, type LogOptions, openLog } from "./logging.ts";
+import { limitWarnings, type LogOptions, openLogs } from "./logging.ts";
 
 function capture(options: Partial<LogOptions> = {}) {
   const lines: string[] = [];
   const write = (line: string) => void lines.push(line);
-  const log = openLog({ level: "info", format: "text", write, wallMs: () => 0, ...options });
-  return { log, lines };
+  const logs = openLogs({ level: "info", format: "text", write, wallMs: () => 0, ...options });
+  return { logs, log: logs.of("agent"), lines };
 }
 
 Deno.test("a text line has time, level, sentence and facts", () => {
@@ -41,6 +41,26 @@ Deno.test("levels below the configured one are not written", () => {
   log.warn("c");
   log.error("d");
   assert.equal(lines.length, 2);
+});
+
+Deno.test("a category has a level of its own, until the configuration says something else", () => {
+  const { logs, lines } = capture({ level: "warning", format: "json" });
+  const [core, rpc] = [logs.of("core"), logs.of("rpc")];
+  logs.setLevel("core", "debug");
+  core.debug("a");
+  rpc.info("b");
+  logs.setLevel(undefined, "error");
+  core.warn("c");
+  rpc.error("d");
+  assert.deepEqual(new Set(Object.values(logs.levels())), new Set(["error"]));
+  logs.follow({ level: "info", format: "json" });
+  core.info("e");
+  core.debug("f");
+  assert.deepEqual(
+    lines.map((line) => JSON.parse(line)).map(({ message, logger }) => [message, logger]),
+    [["a", "psp-agent.core"], ["d", "psp-agent.rpc"], ["e", "psp-agent.core"]],
+  );
+  assert.equal(logs.levels().rpc, "info");
 });
 
 Deno.test("no key, no octets and no unlisted field reach a line", () => {

@@ -7,6 +7,7 @@ import type { Core } from "../core/core.ts";
 import { type InstalledTopology, UPLINK_REST } from "../pipes/install.ts";
 import { COUNTER_TEXTS } from "./counter_texts.ts";
 import type { LoopLag } from "./loop_lag.ts";
+import type { Logs } from "../model/log.ts";
 import { hostNames } from "../plane/host_ports.ts";
 import type { EventLog } from "../store/event_log.ts";
 import type { PlaneWatch } from "../plane/plane_watch.ts";
@@ -36,6 +37,7 @@ export interface AgentStatusParts {
   readonly samples: SampleHub;
   /** Of the last hour. */
   readonly happenings: Pick<EventLog, "list" | "watch" | "refusal">;
+  readonly logs: Pick<Logs, "levels" | "setLevel">;
   readonly watch: Pick<PlaneWatch, "counters" | "ports" | "faults">;
   /** The three numbers about the MTU, at this moment. */
   readonly mtu: () => StatusView["mtu"];
@@ -114,6 +116,10 @@ export function agentStatus(parts: AgentStatusParts): StatusSource {
     watchEvents: (query, signal) => parts.happenings.watch(query, signal),
     rotate: async (options) => await core.rotate(options),
     reload: parts.reload,
+    rekey: (which) => core.rekey(which),
+    closeTunnels: (which) => core.closeTunnels(which),
+    logLevels: () => parts.logs.levels(),
+    setLogLevel: (category, level) => parts.logs.setLevel(category, level),
   };
 }
 

@@ -12,6 +12,7 @@ import { argument, option } from "@optique/core/primitives";
 import { choice } from "@optique/core/valueparser";
 import { CONFIG } from "./config_commands.ts";
 import { EVENT_KINDS, type EventKind } from "../model/events.ts";
+import { LOG_CATEGORIES, LOG_LEVELS } from "../model/log.ts";
 import type { ExitCode } from "./io.ts";
 import {
   config,
@@ -48,6 +49,14 @@ export interface Group {
 }
 
 const KINDS = Object.keys(EVENT_KINDS) as EventKind[];
+
+/** Which tunnels an order is about. */
+const tunnelsOf = {
+  what: argument(word("TEXT"), { description: message`A peer's id, an address or an SPI.` }),
+  other: optional(argument(word("ADDRESS"), {
+    description: message`The other address, to name one pair.`,
+  })),
+};
 
 const run: Parser<"sync", Task, unknown> = map(
   object({
@@ -350,10 +359,59 @@ export const COMMANDS: readonly (Command | Group)[] = [
     parser: map(
       object({
         ...target,
-        json,
+        output,
         plan: toggle("--plan", message`Only say what would happen.`),
       }),
       (args) => async () => (await import("./rotate.ts")).rotate(args),
+    ),
+  },
+  {
+    name: "rekey",
+    brief: "Lets tunnels of the running agent have new SAs, soon and without a pause.",
+    examples: [
+      "psp-agent rekey h2",
+      "psp-agent rekey 10.1.0.1 10.2.0.1",
+      "psp-agent rekey 0x9a345678",
+    ],
+    parser: map(
+      object({ ...target, output, ...tunnelsOf }),
+      (args) => async () => (await import("./orders.ts")).rekey(args),
+    ),
+  },
+  {
+    name: "close",
+    brief: "Ends tunnels of the running agent at once; the next packet opens a new one.",
+    examples: [
+      "psp-agent close h2",
+      "psp-agent close 10.1.0.1 10.2.0.1",
+      "psp-agent close 0x9a345678",
+    ],
+    parser: map(
+      object({ ...target, output, ...tunnelsOf }),
+      (args) => async () => (await import("./orders.ts")).close(args),
+    ),
+  },
+  {
+    name: "log-level",
+    brief:
+      "Says from which level on the running agent writes its log, or sets it until its next start.",
+    examples: [
+      "psp-agent log-level",
+      "psp-agent log-level debug --category core",
+      "psp-agent log-level info",
+    ],
+    parser: map(
+      object({
+        ...target,
+        output,
+        category: optional(option("--category", choice(LOG_CATEGORIES, { metavar: "NAME" }), {
+          description: message`Of one part of the agent; all.`,
+        })),
+        level: optional(argument(choice(LOG_LEVELS, { metavar: "LEVEL" }), {
+          description: message`From now on.`,
+        })),
+      }),
+      (args) => async () => (await import("./log_level.ts")).logLevel(args),
     ),
   },
   {
@@ -363,7 +421,7 @@ export const COMMANDS: readonly (Command | Group)[] = [
     parser: map(
       object({
         ...target,
-        json,
+        output,
         plan: toggle("--plan", message`Only say what would happen.`),
       }),
       (args) => async () => (await import("./reload.ts")).reload(args),

@@ -3,6 +3,7 @@
 /** `psp-agent peers`, `drops`, `show`, `wait`, `metrics`: one thing of the running agent each. */
 import { spiText } from "../model/sa.ts";
 import { canonicalVip } from "../model/vip.ts";
+import { spiOf } from "./orders.ts";
 import type { PeerView, TunnelView } from "../model/status.ts";
 import { dropReason } from "../model/plane_counters.ts";
 import { peerJson, saJson, tunnelJson } from "../rpc/status_json.ts";
@@ -48,7 +49,7 @@ export async function show(
   await using client = await connect(args);
   const { peers } = await client.status();
   const vip = canonicalVip(args.what);
-  const spi = /^0x[0-9a-f]{1,8}$/i.test(args.what) ? Number(args.what) : undefined;
+  const spi = spiOf(args.what);
   const peer = peers.find(({ id }) => id === args.what);
   const found: TunnelView[] = [];
   for await (const page of client.tunnels(peer === undefined ? {} : { peer: peer.id })) {

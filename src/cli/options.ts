@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Options that several commands share, and how examples are shown. */
+import { or } from "@optique/core/constructs";
 import { lineBreak, type Message, message, text } from "@optique/core/message";
-import { optional, withDefault } from "@optique/core/modifiers";
+import { map, optional, withDefault } from "@optique/core/modifiers";
 import { flag, option } from "@optique/core/primitives";
 import type { Parser } from "@optique/core/parser";
 import { choice, integer, string, type ValueParser } from "@optique/core/valueparser";
@@ -61,9 +62,12 @@ export type Output = "table" | "json";
 
 /** A table for people, or the API's own JSON for programs. */
 export const output: Parser<"sync", Output, unknown> = withDefault(
-  option("-o", "--output", choice(["table", "json"], { metavar: "FORMAT" }), {
-    description: message`"table", or "json" as the API has it.`,
-  }),
+  or(
+    option("-o", "--output", choice(["table", "json"], { metavar: "FORMAT" }), {
+      description: message`"table", or "json" as the API has it.`,
+    }),
+    map(flag("--json", { description: message`The same as -o json.` }), (): Output => "json"),
+  ),
   "table",
 );
 

@@ -7,7 +7,7 @@ import { loadConfig, type Loaded, requireFiles } from "../config/load.ts";
 import { systemClock } from "../model/clock.ts";
 import { watchFiles } from "../config/watch.ts";
 import type { Log } from "../model/log.ts";
-import { openLog } from "../agent/logging.ts";
+import { openLogs } from "../agent/logging.ts";
 import { EXIT, type ExitCode, sentence } from "./io.ts";
 import { shimPath } from "./shim.ts";
 
@@ -25,9 +25,8 @@ interface RunArgs {
  */
 export async function run(args: RunArgs): Promise<ExitCode> {
   let first: Loaded | undefined = await load(args);
-  const settings = { ...first.config.log };
-  const log = openLog(settings);
-  const logAs = (next: Config["log"]) => void Object.assign(settings, next);
+  const logs = openLogs(first.config.log);
+  const log = logs.of("agent");
   const { signal, onHangup, hangUp } = listen(log);
   watchFiles([args.config], hangUp, { signal });
   const warned = new Set<string>();
@@ -50,7 +49,7 @@ export async function run(args: RunArgs): Promise<ExitCode> {
     try {
       config = await read();
       await waiting.release();
-      await runAgent(config, { log, signal, onHangup, reload: read, logAs });
+      await runAgent(config, { logs, signal, onHangup, reload: read, logAs: logs.follow });
       break;
     } catch (error) {
       if (args.once || !(error instanceof EnvironmentError)) throw error;

@@ -70,6 +70,10 @@ function explained(client: StatusClient): StatusClient {
     watchEvents: (query, signal) => each(client.watchEvents(query, signal)),
     rotate: (options) => client.rotate(options).catch(fail),
     reload: (options) => client.reload(options).catch(fail),
+    rekey: (which) => client.rekey(which).catch(fail),
+    closeTunnels: (which) => client.closeTunnels(which).catch(fail),
+    logLevels: () => client.logLevels().catch(fail),
+    setLogLevel: (category, level) => client.setLogLevel(category, level).catch(fail),
     [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
   };
 }

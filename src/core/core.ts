@@ -10,6 +10,7 @@ import type { Flows } from "../model/flows.ts";
 import type { EventSink } from "../model/events.ts";
 import { type HistogramView, type Latencies, newLatencies } from "../model/histogram.ts";
 import type { Log } from "../model/log.ts";
+import type { OrderView, TunnelSelector } from "../model/orders.ts";
 import type { Random } from "../model/random.ts";
 import type { SaRecords } from "../model/sa_record.ts";
 import type {
@@ -29,6 +30,7 @@ import { CLEAR_HOLD_OFF_MS, DRAIN_MS, IN_USE_MS, STOP_MS } from "./limits.ts";
 import { Misses, type MissesOptions } from "./misses.ts";
 import { Moves } from "./moves.ts";
 import { NoticeHandler, Notices } from "./notices.ts";
+import { Orders } from "./orders.ts";
 import { Epochs, PeerGate, PeerLines, PeerWatch } from "./peer.ts";
 import type { SaDefaults } from "./params.ts";
 import { Recorder } from "./recorder.ts";
@@ -112,6 +114,10 @@ export interface Core {
   tunnels(query: TunnelQuery): readonly TunnelView[];
   /** Rotates the master key, or says why not. */
   rotate(options: { readonly plan: boolean }): RotateView;
+  /** By order: new SAs for these tunnels, soon. */
+  rekey(which: TunnelSelector): OrderView;
+  /** By order: the end of these tunnels, at once. */
+  closeTunnels(which: TunnelSelector): OrderView;
 }
 
 /** Assembles the core. Reserves the boot epoch; throws `ConfigError` when that cannot be made durable. */
@@ -338,6 +344,12 @@ export function createCore(powers: Powers): Core {
     clock,
   });
 
+  const orders = new Orders({
+    table,
+    clock,
+    closed: (peer, pair) => notices.closed(peer, pair),
+  });
+
   spis.onExhausted = () => rotation.need();
   let clearedAt = -Infinity;
   watch.tell({
@@ -434,6 +446,8 @@ export function createCore(powers: Powers): Core {
     }),
     tunnels: (query) => views.tunnels(query),
     rotate: (options) => rotation.command(options),
+    rekey: (which) => orders.rekey(which),
+    closeTunnels: (which) => orders.close(which),
   };
 
   function act(event: PlaneEvent): void {

@@ -187,8 +187,8 @@ export type Event<K> =
   | { readonly type: "closed_by_peer" }
   /** Its place is wanted for another one. */
   | { readonly type: "evicted" }
-  /** This host ends it at once. */
-  | { readonly type: "close"; readonly reason: DropReason }
+  /** This host ends it at once. `by`: who wants it so, where that is no policy. */
+  | { readonly type: "close"; readonly reason: DropReason; readonly by?: "operator" }
   /** Its addresses are others' now: nothing of it stays, and what it holds is somebody else's to release. */
   | { readonly type: "moved" }
   /** What is said of the peer is different: it is asked anew. `pip`: its outer address, where that is another now. */

@@ -14,7 +14,10 @@ export interface Happened {
 export interface Taken {
   readonly before: State;
   readonly after: State;
-  readonly event: Pick<Event<unknown>, "type"> & { readonly reason?: string };
+  readonly event: Pick<Event<unknown>, "type"> & {
+    readonly reason?: string;
+    readonly by?: string;
+  };
   readonly lastError: string;
   readonly now: number;
 }
@@ -57,12 +60,12 @@ function role(type: Event<unknown>["type"]): EventFacts {
 }
 
 /** Why a tunnel ended, in a word. */
-function cause({ type, reason }: Taken["event"]): string {
+function cause({ type, reason, by }: Taken["event"]): string {
   switch (type) {
     case "tick":
       return "idle";
     case "close":
-      return (reason ?? "").replaceAll("_", "-");
+      return (by ?? reason ?? "").replaceAll("_", "-");
     case "lost":
       return "unknown-to-peer";
     case "peer_restarted":

@@ -53,6 +53,29 @@ export type LogFields = {
   readonly [K in LogField]?: string | number | bigint | boolean | undefined;
 };
 
+/** Parts of the agent whose lines are written from levels of their own. */
+export const LOG_CATEGORIES = ["agent", "core", "directory", "plane", "rpc", "store"] as const;
+
+/** Name of a part. */
+export type LogCategory = (typeof LOG_CATEGORIES)[number];
+
+/** From what is written least often upward. */
+export const LOG_LEVELS = ["debug", "info", "warning", "error"] as const;
+
+/** Name of a level: lines below it are not written. */
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** Which level each part has. */
+export type LogLevels = Readonly<Record<LogCategory, LogLevel>>;
+
+/** The log of each part, and their levels. */
+export interface Logs {
+  of(category: LogCategory): Log;
+  levels(): LogLevels;
+  /** undefined: all of them. */
+  setLevel(category: LogCategory | undefined, level: LogLevel): void;
+}
+
 /** Where lines go. `message` is a constant sentence; what varies is in `fields`. */
 export interface Log {
   debug(message: string, fields?: LogFields): void;

@@ -4,6 +4,8 @@
 import type { PortGuard, PortName, PortTraffic } from "../../ffi/plane.ts";
 import type { AgentEvent, EventQuery } from "./events.ts";
 import type { HistogramView, Latencies } from "./histogram.ts";
+import type { LogCategory, LogLevel, LogLevels } from "./log.ts";
+import type { OrderView, TunnelSelector } from "./orders.ts";
 import type { PspVersion, VipPair } from "./sa.ts";
 
 /**
@@ -287,4 +289,11 @@ export interface StatusSource {
   rotate(options: { plan: boolean }): Promise<RotateView>;
   /** Reads the configuration again. */
   reload(options: { plan: boolean }): Promise<ReloadView>;
+  /** New SAs for tunnels, soon. */
+  rekey(which: TunnelSelector): OrderView;
+  /** The end of tunnels, at once. */
+  closeTunnels(which: TunnelSelector): OrderView;
+  logLevels(): LogLevels;
+  /** undefined: of every category. */
+  setLogLevel(category: LogCategory | undefined, level: LogLevel): void;
 }

@@ -19,6 +19,7 @@ import * as tls from "node:tls";
 import { ConfigError, type TlsFiles } from "../config/config.ts";
 import { fileReason } from "../config/reasons.ts";
 import type { AgentEvent, EventQuery } from "../model/events.ts";
+import type { OrderView, TunnelSelector } from "../model/orders.ts";
 import type {
   ExplainView,
   PipeView,
@@ -64,7 +65,7 @@ export interface StatusClient extends AsyncDisposable {
   pipes(): Promise<readonly PipeView[]>;
   /** Until aborted. */
   samples(signal: AbortSignal): AsyncIterable<SampleView>;
-  /** `unimplemented` unless the agent has `status.admin`. */
+  /** `unimplemented` unless the agent has `status.admin`, but for a plan. */
   rotate(options: { readonly plan: boolean }): Promise<RotateView>;
   /** What Prometheus reads. */
   metrics(): Promise<string>;
@@ -75,6 +76,17 @@ export interface StatusClient extends AsyncDisposable {
   watchEvents(query: EventQuery, signal: AbortSignal): AsyncIterable<AgentEvent>;
   /** The same. Waits until it is done. */
   reload(options: { readonly plan: boolean }): Promise<ReloadView>;
+  /** As `rotate`. */
+  rekey(which: TunnelSelector): Promise<OrderView>;
+  /** As `rotate`. */
+  closeTunnels(which: TunnelSelector): Promise<OrderView>;
+  /** By category. */
+  logLevels(): Promise<Readonly<Record<string, string>>>;
+  /** As `rotate`. The result is what is in force then. */
+  setLogLevel(
+    category: string | undefined,
+    level: string,
+  ): Promise<Readonly<Record<string, string>>>;
 }
 
 /** A file of very many peers takes its time. */
@@ -197,11 +209,31 @@ function statusClientOver(
         if (!signal.aborted) throw explain(error, address);
       }
     },
-    rotate: async ({ plan }) => rotateFromProto(await ask(admin.rotate({ plan }, limits))),
+    rotate: async ({ plan }) => {
+      const order = () => ask(admin.rotate({ plan }, limits));
+      if (!plan) return rotateFromProto(await order());
+      return rotateFromProto(
+        // An agent of before has plans among its orders.
+        await ask(status.planRotation({}, limits)).catch((error: ConnectError) => {
+          if (error.code === Code.Unimplemented) return order();
+          throw error;
+        }),
+      );
+    },
     reload: async ({ plan }) => reloadFromProto(await ask(admin.reload({ plan }, RELOAD_LIMITS))),
+    rekey: async (which) => await ask(admin.rekey({ tunnels: selectorToProto(which) }, limits)),
+    closeTunnels: async (which) =>
+      await ask(admin.closeTunnel({ tunnels: selectorToProto(which) }, limits)),
+    logLevels: async () => (await ask(status.listLogLevels({}, limits))).levels,
+    setLogLevel: async (category = "", level) =>
+      (await ask(admin.setLogLevel({ category, level }, limits))).levels,
     // Nothing is kept open between calls.
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
+}
+
+function selectorToProto({ peer = "", vips, spi }: TunnelSelector) {
+  return { peer, vips: [...vips], ...spi === undefined ? {} : { spi } };
 }
 
 /** What both transports have in common; the files are read here. */

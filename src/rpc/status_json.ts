@@ -1,13 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** The views as the API's own JSON: what a command prints for programs is what curl would get. */
-import { type DescMessage, type JsonValue, type MessageShape, toJson } from "@bufbuild/protobuf";
+import {
+  create,
+  type DescMessage,
+  type JsonValue,
+  type MessageShape,
+  toJson,
+} from "@bufbuild/protobuf";
 import type { AgentEvent } from "../model/events.ts";
+import type { OrderView } from "../model/orders.ts";
 import * as pb from "./gen/psp/v1/status_pb.ts";
 import type {
   ExplainView,
   PeerView,
   PipeView,
+  ReloadView,
+  RotateView,
   SaView,
   StatusView,
   TunnelView,
@@ -17,6 +26,8 @@ import {
   explainToProto,
   peerToProto,
   pipeToProto,
+  reloadToProto,
+  rotateToProto,
   saToProto,
   statusToProto,
   tunnelToProto,
@@ -50,6 +61,27 @@ export function tunnelJson(view: TunnelView): JsonValue {
 /** `psp.v1.Sa` */
 export function saJson(view: SaView): Record<string, JsonValue> {
   return full(pb.SaSchema, saToProto(view)) as Record<string, JsonValue>;
+}
+
+/** `psp.v1.RotateResponse` */
+export function rotateJson(view: RotateView): JsonValue {
+  return full(pb.RotateResponseSchema, rotateToProto(view));
+}
+
+/** `psp.v1.ReloadResponse` */
+export function reloadJson(view: ReloadView): JsonValue {
+  return full(pb.ReloadResponseSchema, reloadToProto(view));
+}
+
+/** `psp.v1.RekeyResponse`, and `psp.v1.CloseTunnelResponse`, which look the same. */
+export function orderJson({ tunnels, message }: OrderView): JsonValue {
+  return full(pb.RekeyResponseSchema, create(pb.RekeyResponseSchema, { tunnels, message }));
+}
+
+/** `psp.v1.ListLogLevelsResponse` */
+export function logLevelsJson(levels: Readonly<Record<string, string>>): JsonValue {
+  const message = create(pb.ListLogLevelsResponseSchema, { levels: { ...levels } });
+  return full(pb.ListLogLevelsResponseSchema, message);
 }
 
 /** `psp.v1.PipeStatus` */

@@ -4,14 +4,21 @@
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import type { StatusSource, TunnelView } from "../model/status.ts";
+import { LOG_CATEGORIES, LOG_LEVELS } from "../model/log.ts";
+import type { TunnelSelector } from "../model/orders.ts";
 import { canonicalVip } from "../model/vip.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
 import {
   AdminService,
+  CloseTunnelResponseSchema,
   GetPipesResponseSchema,
   ListEventsResponseSchema,
+  ListLogLevelsResponseSchema,
   ListTunnelsResponseSchema,
+  RekeyResponseSchema,
+  SetLogLevelResponseSchema,
   StatusService,
+  type TunnelSelector as TunnelSelectorMessage,
 } from "./gen/psp/v1/status_pb.ts";
 import {
   eventToProto,
@@ -45,6 +52,31 @@ function vip(field: string, address: string): string {
   const found = canonicalVip(address);
   if (found !== undefined) return found;
   throw new ConnectError(`Field "${field}": not an address`, Code.InvalidArgument);
+}
+
+/** Throws `ConnectError` for one that says nothing, or something that no tunnel has. */
+function selectorFromProto(selector: TunnelSelectorMessage | undefined): TunnelSelector {
+  const { peer = "", vips = [], spi } = selector ?? {};
+  if (peer === "" && vips.length === 0 && spi === undefined) {
+    throw new ConnectError(
+      'Field "tunnels": name a peer, an address or an SPI',
+      Code.InvalidArgument,
+    );
+  }
+  if (vips.length > 2) {
+    throw new ConnectError('Field "vips": a tunnel has two addresses', Code.InvalidArgument);
+  }
+  return { peer: peer || undefined, vips: vips.map((each) => vip("vips", each)), spi };
+}
+
+/** One of `known`; throws `ConnectError` for another one. */
+function choice<T extends string>(field: string, given: string, known: readonly T[]): T {
+  const found = known.find((each) => each === given);
+  if (found !== undefined) return found;
+  throw new ConnectError(
+    `Field "${field}": "${given}" is none of ${known.join(", ")}`,
+    Code.InvalidArgument,
+  );
 }
 
 /** The routes; `admin` adds AdminService. */
@@ -115,6 +147,9 @@ export function statusRoutes(
           toProto: eventToProto,
           signal,
         }),
+      planRotation: async () => rotateToProto(await source.rotate({ plan: true })),
+      listLogLevels: () =>
+        create(ListLogLevelsResponseSchema, { levels: { ...source.logLevels() } }),
       watchSamples: (_request, { signal }) =>
         watched("samples", () => source.samples(signal), { toProto: sampleToProto, signal }),
     });
@@ -127,6 +162,25 @@ export function statusRoutes(
       async reload(request) {
         if (!request.plan) events.log("info", "A reload was ordered by an operator");
         return reloadToProto(await source.reload({ plan: request.plan }));
+      },
+      rekey({ tunnels: selector }) {
+        const { tunnels, message } = source.rekey(selectorFromProto(selector));
+        events.log("info", "New SAs were ordered by an operator", { tunnels });
+        return create(RekeyResponseSchema, { tunnels, message });
+      },
+      closeTunnel({ tunnels: selector }) {
+        const { tunnels, message } = source.closeTunnels(selectorFromProto(selector));
+        events.log("info", "The end of tunnels was ordered by an operator", { tunnels });
+        return create(CloseTunnelResponseSchema, { tunnels, message });
+      },
+      setLogLevel(request) {
+        const category = request.category === ""
+          ? undefined
+          : choice("category", request.category, LOG_CATEGORIES);
+        const level = choice("level", request.level, LOG_LEVELS);
+        source.setLogLevel(category, level);
+        events.log("info", "A log level was set by an operator", { kind: category, state: level });
+        return create(SetLogLevelResponseSchema, { levels: { ...source.logLevels() } });
       },
     });
   };

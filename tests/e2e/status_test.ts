@@ -6,6 +6,7 @@ import { agentCommand } from "../support/agent_process.ts";
 import { PLANE } from "../support/standin.ts";
 import { story } from "../support/story.ts";
 import { ping } from "../support/traffic.ts";
+import { eventually } from "../support/wait.ts";
 
 story("the status says whether the ingress guard stands", {}, async ({ start }) => {
   const h1 = await start("h1");
@@ -52,6 +53,42 @@ story("the commands of an operator show the tunnel", {}, async ({ world, start, 
   assert.equal(waited.code, 5, waited.stderr);
   assert.equal(gone.stderr.trim().split("\n").length, 1, gone.stderr);
   await start("h2");
+});
+
+story("an operator rekeys a tunnel, closes it, and hears more of one part", {}, async (stage) => {
+  const { world, startBoth } = stage;
+  const { h1 } = await startBoth({ change: (config) => config.status.admin = true });
+  const [v1, v2] = [world.vip("h1"), world.vip("h2")];
+  const command = async (...args: string[]) => await agentCommand(world, "h1", args);
+  assert.equal((await ping(world, { in: "v1", to: v2 })).received, 1);
+
+  const levels = await command("log-level", "debug", "--category", "core");
+  assert.match(levels.stdout, /^core +debug$/m, levels.stderr);
+  const rekeyed = await command("rekey", v1, v2);
+  assert.deepEqual([rekeyed.code, rekeyed.stdout], [0, "Rekeying 1 tunnel\n"], rekeyed.stderr);
+  await eventually(async () => await h1.counter("rekeys") === 1, { what: "the rekey" });
+  assert.ok(h1.said("A tunnel takes a step").length > 0);
+  assert.equal((await ping(world, { in: "v1", to: v2 })).received, 1);
+
+  const closed = await command("close", "h2", "-o", "json");
+  assert.deepEqual(JSON.parse(closed.stdout), { tunnels: 1, message: "Closed 1 tunnel" });
+  const again = await command("close", "h2");
+  assert.deepEqual([again.code, again.stdout], [1, "No such tunnel\n"]);
+  assert.match((await command("events")).stdout, /A tunnel was closed: .*operator/);
+  assert.equal((await ping(world, { in: "v1", to: v2 })).received, 1);
+  assert.equal((await command("rekey", v1, "h2")).code, 2);
+});
+
+story("what a rotation would do is told without any right to rotate", {}, async (stage) => {
+  const { world, startBoth } = stage;
+  await startBoth();
+  const command = async (...args: string[]) => await agentCommand(world, "h1", args);
+  const plan = await command("rotate", "--plan");
+  assert.deepEqual([plan.code, plan.stderr], [0, ""]);
+  assert.match(plan.stdout, /^Would rotate/);
+  const refused = await command("rotate");
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /status\.admin is not set/);
 });
 
 story("both ends tell who opened a tunnel, and the next start still knows", {}, async (stage) => {

@@ -112,13 +112,14 @@ Deno.test("no other page may read: no CORS headers, a preflight gets nothing", a
   assert.deepEqual(Object.keys(headers).filter((name) => name.startsWith("access-control")), []);
 });
 
-Deno.test("rotate is there only for an admin listener", async () => {
+Deno.test("rotate is there only for an admin listener; what it would do, every reader may ask", async () => {
   const refused = (error: ConnectError) => error.code === Code.Unimplemented;
   await using plain = await world();
-  await assert.rejects(
-    openStatusClient({ address: plain.address }).rotate({ plan: true }),
-    refused,
-  );
+  const reader = openStatusClient({ address: plain.address });
+  await assert.rejects(reader.rotate({ plan: false }), refused);
+  assert.equal((await reader.rotate({ plan: true })).tunnels, 5);
+  const { body } = await curl(`${plain.url}/psp.v1.StatusService/PlanRotation`);
+  assert.deepEqual(JSON.parse(body).peers, ["h2"]);
   await using admin = await world({ admin: true });
   const view = await openStatusClient({ address: admin.socket }).rotate({ plan: true });
   assert.deepEqual([view.started, view.peers, view.tunnels], [false, ["h2"], 5]);
@@ -219,7 +220,7 @@ Deno.test("a refusal arrives as such every time, not as a broken connection", as
   await using client = openStatusClient({ address: w.address });
   for (let i = 0; i < 20; i++) {
     await assert.rejects(
-      client.rotate({ plan: true }),
+      client.rotate({ plan: false }),
       (error: ConnectError) => error.code === Code.Unimplemented,
     );
   }

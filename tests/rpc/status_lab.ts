@@ -8,6 +8,7 @@ import {
   type StatusServerOptions,
 } from "../../src/rpc/status_server.ts";
 import { tunnelToken } from "../../src/rpc/status_service.ts";
+import type { LogLevels } from "../../src/model/log.ts";
 import type { AgentEvent } from "../../src/model/events.ts";
 import type {
   MetricsView,
@@ -185,6 +186,15 @@ export const SAMPLE: SampleView = {
   lost: 3,
 };
 
+export const LEVELS: LogLevels = {
+  agent: "info",
+  core: "debug",
+  directory: "info",
+  plane: "info",
+  rpc: "warning",
+  store: "info",
+};
+
 /** An agent that says always the same, but for `changes`. */
 export function source(changes: Partial<StatusSource> = {}): StatusSource {
   return {
@@ -237,6 +247,10 @@ export function source(changes: Partial<StatusSource> = {}): StatusSource {
         peers: ["h2"],
         tunnels: 5,
       }),
+    rekey: ({ peer }) => ({ tunnels: 3, message: `Rekeying 3 tunnels of ${peer}` }),
+    closeTunnels: ({ vips, spi }) => ({ tunnels: 1, message: `Closed ${vips.join(" ")} ${spi}` }),
+    logLevels: () => LEVELS,
+    setLogLevel: () => {},
     ...changes,
   };
 }

@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file psp/v1/status.proto.
  */
 export const file_psp_v1_status: GenFile = /*@__PURE__*/
-  fileDesc("ChNwc3AvdjEvc3RhdHVzLnByb3RvEgZwc3AudjEiOAoQR2V0U3RhdHVzUmVxdWVzdBIWCgltYXhfcGVlcnMYASABKA1IAIgBAUIMCgpfbWF4X3BlZXJzIpQGChFHZXRTdGF0dXNSZXNwb25zZRIKCgJpZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhIKCmJvb3RfZXBvY2gYAyABKAYSLgoKc3RhcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIgoFcGxhbmUYBSABKAsyEy5wc3AudjEuUGxhbmVTdGF0dXMSIQoFcGVlcnMYBiADKAsyEi5wc3AudjEuUGVlclN0YXR1cxIlCgd0dW5uZWxzGAcgASgLMhQucHNwLnYxLlR1bm5lbENvdW50cxI5Cghjb3VudGVycxgIIAMoCzInLnBzcC52MS5HZXRTdGF0dXNSZXNwb25zZS5Db3VudGVyc0VudHJ5EigKCHJvdGF0aW9uGAkgASgLMhYucHNwLnYxLlJvdGF0aW9uU3RhdHVzEh4KA210dRgKIAEoCzIRLnBzcC52MS5NdHVTdGF0dXMSOgoWY2VydGlmaWNhdGVfZXhwaXJlc19hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIZHJhaW5pbmcYDCABKAgSDgoGZmF1bHRzGA0gAygJEhMKC3BlZXJzX3RvdGFsGA4gASgNEisKCmV2ZW50X2xvb3AYDyABKAsyFy5wc3AudjEuRXZlbnRMb29wU3RhdHVzEioKCWRpcmVjdG9yeRgQIAMoCzIXLnBzcC52MS5EaXJlY3RvcnlTb3VyY2USMwoFZHJvcHMYFCADKAsyJC5wc3AudjEuR2V0U3RhdHVzUmVzcG9uc2UuRHJvcHNFbnRyeRIhCgh3YXJuaW5ncxgVIAMoCzIPLnBzcC52MS5XYXJuaW5nEigKCWxhdGVuY2llcxgWIAEoCzIVLnBzcC52MS5MYXRlbmN5U3RhdHVzGi8KDUNvdW50ZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ARosCgpEcm9wc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEiuwEKD0RpcmVjdG9yeVNvdXJjZRIMCgRuYW1lGAEgASgJEg8KB2N1cnJlbnQYAiABKAgSLgoKY3VycmVudF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKbGFzdF9lcnJvchgEIAEoCRIPCgdyZWNvcmRzGAUgASgNEg8KB3NraXBwZWQYBiABKA0SEQoJY29uZmxpY3RzGAcgASgNEhAKCHByb2JsZW1zGAggAygJIkcKB1dhcm5pbmcSDAoEbmFtZRgBIAEoCRIQCghzZXZlcml0eRgCIAEoCRIMCgR0ZXh0GAMgASgJEg4KBmFjdGlvbhgEIAEoCSJdCg1MYXRlbmN5U3RhdHVzEiMKCGV4Y2hhbmdlGAEgASgLMhEucHNwLnYxLkhpc3RvZ3JhbRInCgxmaXJzdF9wYWNrZXQYAiABKAsyES5wc3AudjEuSGlzdG9ncmFtIjkKCUhpc3RvZ3JhbRIfCgdidWNrZXRzGAEgAygLMg4ucHNwLnYxLkJ1Y2tldBILCgNzdW0YAiABKAEiIwoGQnVja2V0EgoKAmxlGAEgASgBEg0KBWNvdW50GAIgASgEImUKD0V2ZW50TG9vcFN0YXR1cxIOCgZwOTlfbXMYASABKAESDgoGbWF4X21zGAIgASgBEiIKB2J1Y2tldHMYAyADKAsyES5wc3AudjEuTGFnQnVja2V0Eg4KBnN1bV9tcxgEIAEoASIpCglMYWdCdWNrZXQSDQoFbGVfbXMYASABKAESDQoFbG9va3MYAiABKAQixgEKC1BsYW5lU3RhdHVzEgwKBGtpbmQYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIOCgZ1cGxpbmsYAyABKAkSDAoEaG9zdBgEIAEoCRIPCgdiYWNrZW5kGAUgASgJEiEKBXBvcnRzGAYgAygLMhIucHNwLnYxLlBvcnRTdGF0dXMSIwoHZ3JhbnRlZBgHIAEoCzISLnBzcC52MS5QbGFuZVNpemVzEiEKBWFza2VkGAggASgLMhIucHNwLnYxLlBsYW5lU2l6ZXMicAoKUGxhbmVTaXplcxITCgttYXhfZW50cmllcxgBIAEoDRIWCg5tYXhfY3J5cHRvX2lkcxgCIAEoDRIWCg5hY3Rpb25zX21lbW9yeRgDIAEoBBINCgVtYnVmcxgEIAEoDRIOCgZxdWV1ZXMYBSABKA0izQIKClBvcnRTdGF0dXMSDAoEbmFtZRgBIAEoCRIRCglpbnRlcmZhY2UYAiABKAkSDQoFZ3VhcmQYAyABKAkSFAoMZ3VhcmRfcmVhc29uGAQgASgJEhYKDmd1YXJkX3Jlc3RvcmVkGAUgASgNEg0KBXN0YXRlGAYgASgJEgsKA21hYxgHIAEoCRIPCgduZXR3b3JrGAggASgJEhEKCXdvcmtsb2FkcxgJIAEoDRISCgpyeF9wYWNrZXRzGAogASgEEhAKCHJ4X2J5dGVzGAsgASgEEhIKCnR4X3BhY2tldHMYDCABKAQSEAoIdHhfYnl0ZXMYDSABKAQSDwoHdHhfYnVzeRgOIAEoBBIQCgh0eF9lcnJvchgPIAEoBBIWCg5taXNzZXNfbGltaXRlZBgQIAEoBBIaChJleGNlcHRpb25zX2xpbWl0ZWQYESABKAQi9AIKClBlZXJTdGF0dXMSCgoCaWQYASABKAkSEwoLc3ZjX2FkZHJlc3MYAiABKAkSDAoEdmlwcxgDIAMoCRIPCgdjaXJjdWl0GAQgASgJEhAKCGZhaWx1cmVzGAUgASgNEhIKCmxhc3RfZXJyb3IYBiABKAkSMwoPbmV4dF9hdHRlbXB0X2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpib290X2Vwb2NoGAggASgGEg8KB3R1bm5lbHMYCSABKA0SFAoMa2V5X2V4Y2hhbmdlGAogASgJEg0KBXN0YXRlGAsgASgJEiwKCGhlYXJkX2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCg1mYWlsaW5nX3NpbmNlGA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIgCgdyZWZ1c2FsGA4gASgLMg8ucHNwLnYxLlJlZnVzYWwiXgoHUmVmdXNhbBIKCgJieRgBIAEoCRImCgJhdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcmVhc29uGAMgASgJEg8KB21lc3NhZ2UYBCABKAkiYgoMVHVubmVsQ291bnRzEg8KB29wZW5pbmcYASABKA0SCgoCdXAYAiABKA0SEAoIcmVrZXlpbmcYAyABKA0SDgoGZmFpbGVkGAQgASgNEhMKC3VuY29uZmlybWVkGAUgASgNInsKDlJvdGF0aW9uU3RhdHVzEhEKCXJvdGF0aW9ucxgBIAEoBBIWCg5zYXNfb25fb2xkX2tleRgCIAEoDRIrCgduZXh0X2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglzcGlzX2xlZnQYBCABKAQiSwoJTXR1U3RhdHVzEg4KBnVwbGluaxgBIAEoDRIQCghvdmVyaGVhZBgCIAEoDRIcChRsYXJnZXN0X2lubmVyX3BhY2tldBgDIAEoDSJbChJMaXN0VHVubmVsc1JlcXVlc3QSDAoEcGVlchgBIAEoCRIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCRIQCghjb250YWlucxgEIAEoCSJPChNMaXN0VHVubmVsc1Jlc3BvbnNlEh8KB3R1bm5lbHMYASADKAsyDi5wc3AudjEuVHVubmVsEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSLyAQoGVHVubmVsEgwKBHBlZXIYASABKAkSEQoJbG9jYWxfdmlwGAIgASgJEhIKCnJlbW90ZV92aXAYAyABKAkSDQoFc3RhdGUYBCABKAkSFgoCdHgYBSABKAsyCi5wc3AudjEuU2ESFgoCcngYBiABKAsyCi5wc3AudjEuU2ESLQoJb3BlbmVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpsYXN0X2Vycm9yGAggASgJEjEKDW5leHRfcmVrZXlfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIrYBCgJTYRILCgNzcGkYASABKAcSIwoHdmVyc2lvbhgCIAEoDjISLnBzcC52MS5Qc3BWZXJzaW9uEi4KCmNyZWF0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3BhY2tldHMYBSABKAQSDQoFYnl0ZXMYBiABKAQiEQoPR2V0UGlwZXNSZXF1ZXN0IkYKEEdldFBpcGVzUmVzcG9uc2USIQoFcGlwZXMYASADKAsyEi5wc3AudjEuUGlwZVN0YXR1cxIPCgdtZXJtYWlkGAIgASgJIqIBCgpQaXBlU3RhdHVzEgwKBG5hbWUYASABKAkSDwoHZW50cmllcxgCIAEoDRIPCgdwYWNrZXRzGAMgASgEEg0KBWJ5dGVzGAQgASgEEhQKDG1pc3NfcGFja2V0cxgFIAEoBBISCgptaXNzX2J5dGVzGAYgASgEEisKDnN0YXRpY19lbnRyaWVzGAcgAygLMhMucHNwLnYxLkVudHJ5U3RhdHVzIjsKC0VudHJ5U3RhdHVzEgwKBG5hbWUYASABKAkSDwoHcGFja2V0cxgCIAEoBBINCgVieXRlcxgDIAEoBCIVChNXYXRjaFNhbXBsZXNSZXF1ZXN0IqABCgZTYW1wbGUSKAoEdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJZGlyZWN0aW9uGAIgASgJEg8KB3NyY192aXAYAyABKAkSDwoHZHN0X3ZpcBgEIAEoCRILCgNzcGkYBSABKAcSDgoGbGVuZ3RoGAYgASgNEgwKBGRhdGEYByABKAwSDAoEbG9zdBgIIAEoBCIqCg5FeHBsYWluUmVxdWVzdBILCgNzcmMYASABKAkSCwoDZHN0GAIgASgJImUKD0V4cGxhaW5SZXNwb25zZRIPCgd2ZXJkaWN0GAEgASgJEg8KB2NvdW50ZXIYAiABKAkSDAoEcGVlchgDIAEoCRIiCgVzdGVwcxgEIAMoCzITLnBzcC52MS5FeHBsYWluU3RlcCI4CgtFeHBsYWluU3RlcBIKCgJhdBgBIAEoCRIPCgd2ZXJkaWN0GAIgASgJEgwKBHRleHQYAyABKAkiZAoLRXZlbnRGaWx0ZXISDQoFYWZ0ZXIYASABKAQSKQoFc2luY2UYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBHBlZXIYAyABKAkSDQoFa2luZHMYBCADKAkiSwoRTGlzdEV2ZW50c1JlcXVlc3QSIwoGZmlsdGVyGAEgASgLMhMucHNwLnYxLkV2ZW50RmlsdGVyEhEKCXBhZ2Vfc2l6ZRgCIAEoDSIzChJMaXN0RXZlbnRzUmVzcG9uc2USHQoGZXZlbnRzGAEgAygLMg0ucHNwLnYxLkV2ZW50IjkKEldhdGNoRXZlbnRzUmVxdWVzdBIjCgZmaWx0ZXIYASABKAsyEy5wc3AudjEuRXZlbnRGaWx0ZXIiugIKBUV2ZW50Eg4KBmN1cnNvchgBIAEoBBIoCgR0aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRraW5kGAMgASgJEgwKBHBlZXIYBCABKAkSEQoJbG9jYWxfdmlwGAUgASgJEhIKCnJlbW90ZV92aXAYBiABKAkSEwoGdHhfc3BpGAcgASgHSACIAQESEwoGcnhfc3BpGAggASgHSAGIAQESDAoEcm9sZRgJIAEoCRIOCgZyZWFzb24YCiABKAkSDwoHbWVzc2FnZRgLIAEoCRIYCgtkdXJhdGlvbl9tcxgMIAEoAUgCiAEBEg0KBWNvdW50GA0gASgNEgwKBHRleHQYDiABKAlCCQoHX3R4X3NwaUIJCgdfcnhfc3BpQg4KDF9kdXJhdGlvbl9tcyIdCg1SZWxvYWRSZXF1ZXN0EgwKBHBsYW4YASABKAgilgEKDlJlbG9hZFJlc3BvbnNlEgwKBGRvbmUYASABKAgSDwoHbWVzc2FnZRgCIAEoCRITCgtwZWVyc19hZGRlZBgDIAEoDRIVCg1wZWVyc19yZW1vdmVkGAQgASgNEhUKDXBlZXJzX2NoYW5nZWQYBSABKA0SDAoEa2V5cxgGIAMoCRIUCgxyZXN0YXJ0X2tleXMYByADKAkiHQoNUm90YXRlUmVxdWVzdBIMCgRwbGFuGAEgASgIInwKDlJvdGF0ZVJlc3BvbnNlEg8KB3N0YXJ0ZWQYASABKAgSDwoHbWVzc2FnZRgCIAEoCRIoCghyb3RhdGlvbhgDIAEoCzIWLnBzcC52MS5Sb3RhdGlvblN0YXR1cxINCgVwZWVycxgEIAMoCRIPCgd0dW5uZWxzGAUgASgNMu0DCg1TdGF0dXNTZXJ2aWNlEkUKCUdldFN0YXR1cxIYLnBzcC52MS5HZXRTdGF0dXNSZXF1ZXN0GhkucHNwLnYxLkdldFN0YXR1c1Jlc3BvbnNlIgOQAgESSwoLTGlzdFR1bm5lbHMSGi5wc3AudjEuTGlzdFR1bm5lbHNSZXF1ZXN0GhsucHNwLnYxLkxpc3RUdW5uZWxzUmVzcG9uc2UiA5ACARJCCghHZXRQaXBlcxIXLnBzcC52MS5HZXRQaXBlc1JlcXVlc3QaGC5wc3AudjEuR2V0UGlwZXNSZXNwb25zZSIDkAIBEj8KB0V4cGxhaW4SFi5wc3AudjEuRXhwbGFpblJlcXVlc3QaFy5wc3AudjEuRXhwbGFpblJlc3BvbnNlIgOQAgESSAoKTGlzdEV2ZW50cxIZLnBzcC52MS5MaXN0RXZlbnRzUmVxdWVzdBoaLnBzcC52MS5MaXN0RXZlbnRzUmVzcG9uc2UiA5ACARI6CgtXYXRjaEV2ZW50cxIaLnBzcC52MS5XYXRjaEV2ZW50c1JlcXVlc3QaDS5wc3AudjEuRXZlbnQwARI9CgxXYXRjaFNhbXBsZXMSGy5wc3AudjEuV2F0Y2hTYW1wbGVzUmVxdWVzdBoOLnBzcC52MS5TYW1wbGUwATKAAQoMQWRtaW5TZXJ2aWNlEjcKBlJvdGF0ZRIVLnBzcC52MS5Sb3RhdGVSZXF1ZXN0GhYucHNwLnYxLlJvdGF0ZVJlc3BvbnNlEjcKBlJlbG9hZBIVLnBzcC52MS5SZWxvYWRSZXF1ZXN0GhYucHNwLnYxLlJlbG9hZFJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_psp_v1_psp]);
+  fileDesc("ChNwc3AvdjEvc3RhdHVzLnByb3RvEgZwc3AudjEiOAoQR2V0U3RhdHVzUmVxdWVzdBIWCgltYXhfcGVlcnMYASABKA1IAIgBAUIMCgpfbWF4X3BlZXJzIpQGChFHZXRTdGF0dXNSZXNwb25zZRIKCgJpZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhIKCmJvb3RfZXBvY2gYAyABKAYSLgoKc3RhcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIgoFcGxhbmUYBSABKAsyEy5wc3AudjEuUGxhbmVTdGF0dXMSIQoFcGVlcnMYBiADKAsyEi5wc3AudjEuUGVlclN0YXR1cxIlCgd0dW5uZWxzGAcgASgLMhQucHNwLnYxLlR1bm5lbENvdW50cxI5Cghjb3VudGVycxgIIAMoCzInLnBzcC52MS5HZXRTdGF0dXNSZXNwb25zZS5Db3VudGVyc0VudHJ5EigKCHJvdGF0aW9uGAkgASgLMhYucHNwLnYxLlJvdGF0aW9uU3RhdHVzEh4KA210dRgKIAEoCzIRLnBzcC52MS5NdHVTdGF0dXMSOgoWY2VydGlmaWNhdGVfZXhwaXJlc19hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIZHJhaW5pbmcYDCABKAgSDgoGZmF1bHRzGA0gAygJEhMKC3BlZXJzX3RvdGFsGA4gASgNEisKCmV2ZW50X2xvb3AYDyABKAsyFy5wc3AudjEuRXZlbnRMb29wU3RhdHVzEioKCWRpcmVjdG9yeRgQIAMoCzIXLnBzcC52MS5EaXJlY3RvcnlTb3VyY2USMwoFZHJvcHMYFCADKAsyJC5wc3AudjEuR2V0U3RhdHVzUmVzcG9uc2UuRHJvcHNFbnRyeRIhCgh3YXJuaW5ncxgVIAMoCzIPLnBzcC52MS5XYXJuaW5nEigKCWxhdGVuY2llcxgWIAEoCzIVLnBzcC52MS5MYXRlbmN5U3RhdHVzGi8KDUNvdW50ZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ARosCgpEcm9wc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEiuwEKD0RpcmVjdG9yeVNvdXJjZRIMCgRuYW1lGAEgASgJEg8KB2N1cnJlbnQYAiABKAgSLgoKY3VycmVudF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKbGFzdF9lcnJvchgEIAEoCRIPCgdyZWNvcmRzGAUgASgNEg8KB3NraXBwZWQYBiABKA0SEQoJY29uZmxpY3RzGAcgASgNEhAKCHByb2JsZW1zGAggAygJIkcKB1dhcm5pbmcSDAoEbmFtZRgBIAEoCRIQCghzZXZlcml0eRgCIAEoCRIMCgR0ZXh0GAMgASgJEg4KBmFjdGlvbhgEIAEoCSJdCg1MYXRlbmN5U3RhdHVzEiMKCGV4Y2hhbmdlGAEgASgLMhEucHNwLnYxLkhpc3RvZ3JhbRInCgxmaXJzdF9wYWNrZXQYAiABKAsyES5wc3AudjEuSGlzdG9ncmFtIjkKCUhpc3RvZ3JhbRIfCgdidWNrZXRzGAEgAygLMg4ucHNwLnYxLkJ1Y2tldBILCgNzdW0YAiABKAEiIwoGQnVja2V0EgoKAmxlGAEgASgBEg0KBWNvdW50GAIgASgEImUKD0V2ZW50TG9vcFN0YXR1cxIOCgZwOTlfbXMYASABKAESDgoGbWF4X21zGAIgASgBEiIKB2J1Y2tldHMYAyADKAsyES5wc3AudjEuTGFnQnVja2V0Eg4KBnN1bV9tcxgEIAEoASIpCglMYWdCdWNrZXQSDQoFbGVfbXMYASABKAESDQoFbG9va3MYAiABKAQixgEKC1BsYW5lU3RhdHVzEgwKBGtpbmQYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIOCgZ1cGxpbmsYAyABKAkSDAoEaG9zdBgEIAEoCRIPCgdiYWNrZW5kGAUgASgJEiEKBXBvcnRzGAYgAygLMhIucHNwLnYxLlBvcnRTdGF0dXMSIwoHZ3JhbnRlZBgHIAEoCzISLnBzcC52MS5QbGFuZVNpemVzEiEKBWFza2VkGAggASgLMhIucHNwLnYxLlBsYW5lU2l6ZXMicAoKUGxhbmVTaXplcxITCgttYXhfZW50cmllcxgBIAEoDRIWCg5tYXhfY3J5cHRvX2lkcxgCIAEoDRIWCg5hY3Rpb25zX21lbW9yeRgDIAEoBBINCgVtYnVmcxgEIAEoDRIOCgZxdWV1ZXMYBSABKA0izQIKClBvcnRTdGF0dXMSDAoEbmFtZRgBIAEoCRIRCglpbnRlcmZhY2UYAiABKAkSDQoFZ3VhcmQYAyABKAkSFAoMZ3VhcmRfcmVhc29uGAQgASgJEhYKDmd1YXJkX3Jlc3RvcmVkGAUgASgNEg0KBXN0YXRlGAYgASgJEgsKA21hYxgHIAEoCRIPCgduZXR3b3JrGAggASgJEhEKCXdvcmtsb2FkcxgJIAEoDRISCgpyeF9wYWNrZXRzGAogASgEEhAKCHJ4X2J5dGVzGAsgASgEEhIKCnR4X3BhY2tldHMYDCABKAQSEAoIdHhfYnl0ZXMYDSABKAQSDwoHdHhfYnVzeRgOIAEoBBIQCgh0eF9lcnJvchgPIAEoBBIWCg5taXNzZXNfbGltaXRlZBgQIAEoBBIaChJleGNlcHRpb25zX2xpbWl0ZWQYESABKAQi9AIKClBlZXJTdGF0dXMSCgoCaWQYASABKAkSEwoLc3ZjX2FkZHJlc3MYAiABKAkSDAoEdmlwcxgDIAMoCRIPCgdjaXJjdWl0GAQgASgJEhAKCGZhaWx1cmVzGAUgASgNEhIKCmxhc3RfZXJyb3IYBiABKAkSMwoPbmV4dF9hdHRlbXB0X2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpib290X2Vwb2NoGAggASgGEg8KB3R1bm5lbHMYCSABKA0SFAoMa2V5X2V4Y2hhbmdlGAogASgJEg0KBXN0YXRlGAsgASgJEiwKCGhlYXJkX2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCg1mYWlsaW5nX3NpbmNlGA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIgCgdyZWZ1c2FsGA4gASgLMg8ucHNwLnYxLlJlZnVzYWwiXgoHUmVmdXNhbBIKCgJieRgBIAEoCRImCgJhdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcmVhc29uGAMgASgJEg8KB21lc3NhZ2UYBCABKAkiYgoMVHVubmVsQ291bnRzEg8KB29wZW5pbmcYASABKA0SCgoCdXAYAiABKA0SEAoIcmVrZXlpbmcYAyABKA0SDgoGZmFpbGVkGAQgASgNEhMKC3VuY29uZmlybWVkGAUgASgNInsKDlJvdGF0aW9uU3RhdHVzEhEKCXJvdGF0aW9ucxgBIAEoBBIWCg5zYXNfb25fb2xkX2tleRgCIAEoDRIrCgduZXh0X2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglzcGlzX2xlZnQYBCABKAQiSwoJTXR1U3RhdHVzEg4KBnVwbGluaxgBIAEoDRIQCghvdmVyaGVhZBgCIAEoDRIcChRsYXJnZXN0X2lubmVyX3BhY2tldBgDIAEoDSJbChJMaXN0VHVubmVsc1JlcXVlc3QSDAoEcGVlchgBIAEoCRIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCRIQCghjb250YWlucxgEIAEoCSJPChNMaXN0VHVubmVsc1Jlc3BvbnNlEh8KB3R1bm5lbHMYASADKAsyDi5wc3AudjEuVHVubmVsEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSLyAQoGVHVubmVsEgwKBHBlZXIYASABKAkSEQoJbG9jYWxfdmlwGAIgASgJEhIKCnJlbW90ZV92aXAYAyABKAkSDQoFc3RhdGUYBCABKAkSFgoCdHgYBSABKAsyCi5wc3AudjEuU2ESFgoCcngYBiABKAsyCi5wc3AudjEuU2ESLQoJb3BlbmVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpsYXN0X2Vycm9yGAggASgJEjEKDW5leHRfcmVrZXlfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIrYBCgJTYRILCgNzcGkYASABKAcSIwoHdmVyc2lvbhgCIAEoDjISLnBzcC52MS5Qc3BWZXJzaW9uEi4KCmNyZWF0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3BhY2tldHMYBSABKAQSDQoFYnl0ZXMYBiABKAQiEQoPR2V0UGlwZXNSZXF1ZXN0IkYKEEdldFBpcGVzUmVzcG9uc2USIQoFcGlwZXMYASADKAsyEi5wc3AudjEuUGlwZVN0YXR1cxIPCgdtZXJtYWlkGAIgASgJIqIBCgpQaXBlU3RhdHVzEgwKBG5hbWUYASABKAkSDwoHZW50cmllcxgCIAEoDRIPCgdwYWNrZXRzGAMgASgEEg0KBWJ5dGVzGAQgASgEEhQKDG1pc3NfcGFja2V0cxgFIAEoBBISCgptaXNzX2J5dGVzGAYgASgEEisKDnN0YXRpY19lbnRyaWVzGAcgAygLMhMucHNwLnYxLkVudHJ5U3RhdHVzIjsKC0VudHJ5U3RhdHVzEgwKBG5hbWUYASABKAkSDwoHcGFja2V0cxgCIAEoBBINCgVieXRlcxgDIAEoBCIVChNXYXRjaFNhbXBsZXNSZXF1ZXN0IqABCgZTYW1wbGUSKAoEdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJZGlyZWN0aW9uGAIgASgJEg8KB3NyY192aXAYAyABKAkSDwoHZHN0X3ZpcBgEIAEoCRILCgNzcGkYBSABKAcSDgoGbGVuZ3RoGAYgASgNEgwKBGRhdGEYByABKAwSDAoEbG9zdBgIIAEoBCIqCg5FeHBsYWluUmVxdWVzdBILCgNzcmMYASABKAkSCwoDZHN0GAIgASgJImUKD0V4cGxhaW5SZXNwb25zZRIPCgd2ZXJkaWN0GAEgASgJEg8KB2NvdW50ZXIYAiABKAkSDAoEcGVlchgDIAEoCRIiCgVzdGVwcxgEIAMoCzITLnBzcC52MS5FeHBsYWluU3RlcCI4CgtFeHBsYWluU3RlcBIKCgJhdBgBIAEoCRIPCgd2ZXJkaWN0GAIgASgJEgwKBHRleHQYAyABKAkiZAoLRXZlbnRGaWx0ZXISDQoFYWZ0ZXIYASABKAQSKQoFc2luY2UYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBHBlZXIYAyABKAkSDQoFa2luZHMYBCADKAkiSwoRTGlzdEV2ZW50c1JlcXVlc3QSIwoGZmlsdGVyGAEgASgLMhMucHNwLnYxLkV2ZW50RmlsdGVyEhEKCXBhZ2Vfc2l6ZRgCIAEoDSIzChJMaXN0RXZlbnRzUmVzcG9uc2USHQoGZXZlbnRzGAEgAygLMg0ucHNwLnYxLkV2ZW50IjkKEldhdGNoRXZlbnRzUmVxdWVzdBIjCgZmaWx0ZXIYASABKAsyEy5wc3AudjEuRXZlbnRGaWx0ZXIiugIKBUV2ZW50Eg4KBmN1cnNvchgBIAEoBBIoCgR0aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRraW5kGAMgASgJEgwKBHBlZXIYBCABKAkSEQoJbG9jYWxfdmlwGAUgASgJEhIKCnJlbW90ZV92aXAYBiABKAkSEwoGdHhfc3BpGAcgASgHSACIAQESEwoGcnhfc3BpGAggASgHSAGIAQESDAoEcm9sZRgJIAEoCRIOCgZyZWFzb24YCiABKAkSDwoHbWVzc2FnZRgLIAEoCRIYCgtkdXJhdGlvbl9tcxgMIAEoAUgCiAEBEg0KBWNvdW50GA0gASgNEgwKBHRleHQYDiABKAlCCQoHX3R4X3NwaUIJCgdfcnhfc3BpQg4KDF9kdXJhdGlvbl9tcyIdCg1SZWxvYWRSZXF1ZXN0EgwKBHBsYW4YASABKAgilgEKDlJlbG9hZFJlc3BvbnNlEgwKBGRvbmUYASABKAgSDwoHbWVzc2FnZRgCIAEoCRITCgtwZWVyc19hZGRlZBgDIAEoDRIVCg1wZWVyc19yZW1vdmVkGAQgASgNEhUKDXBlZXJzX2NoYW5nZWQYBSABKA0SDAoEa2V5cxgGIAMoCRIUCgxyZXN0YXJ0X2tleXMYByADKAkiHQoNUm90YXRlUmVxdWVzdBIMCgRwbGFuGAEgASgIInwKDlJvdGF0ZVJlc3BvbnNlEg8KB3N0YXJ0ZWQYASABKAgSDwoHbWVzc2FnZRgCIAEoCRIoCghyb3RhdGlvbhgDIAEoCzIWLnBzcC52MS5Sb3RhdGlvblN0YXR1cxINCgVwZWVycxgEIAMoCRIPCgd0dW5uZWxzGAUgASgNIhUKE1BsYW5Sb3RhdGlvblJlcXVlc3QiRgoOVHVubmVsU2VsZWN0b3ISDAoEcGVlchgBIAEoCRIMCgR2aXBzGAIgAygJEhAKA3NwaRgDIAEoB0gAiAEBQgYKBF9zcGkiNwoMUmVrZXlSZXF1ZXN0EicKB3R1bm5lbHMYASABKAsyFi5wc3AudjEuVHVubmVsU2VsZWN0b3IiMQoNUmVrZXlSZXNwb25zZRIPCgd0dW5uZWxzGAEgASgNEg8KB21lc3NhZ2UYAiABKAkiPQoSQ2xvc2VUdW5uZWxSZXF1ZXN0EicKB3R1bm5lbHMYASABKAsyFi5wc3AudjEuVHVubmVsU2VsZWN0b3IiNwoTQ2xvc2VUdW5uZWxSZXNwb25zZRIPCgd0dW5uZWxzGAEgASgNEg8KB21lc3NhZ2UYAiABKAkiFgoUTGlzdExvZ0xldmVsc1JlcXVlc3QigQEKFUxpc3RMb2dMZXZlbHNSZXNwb25zZRI5CgZsZXZlbHMYASADKAsyKS5wc3AudjEuTGlzdExvZ0xldmVsc1Jlc3BvbnNlLkxldmVsc0VudHJ5Gi0KC0xldmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiNQoSU2V0TG9nTGV2ZWxSZXF1ZXN0EhAKCGNhdGVnb3J5GAEgASgJEg0KBWxldmVsGAIgASgJIn0KE1NldExvZ0xldmVsUmVzcG9uc2USNwoGbGV2ZWxzGAEgAygLMicucHNwLnYxLlNldExvZ0xldmVsUmVzcG9uc2UuTGV2ZWxzRW50cnkaLQoLTGV2ZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ATKKBQoNU3RhdHVzU2VydmljZRJFCglHZXRTdGF0dXMSGC5wc3AudjEuR2V0U3RhdHVzUmVxdWVzdBoZLnBzcC52MS5HZXRTdGF0dXNSZXNwb25zZSIDkAIBEksKC0xpc3RUdW5uZWxzEhoucHNwLnYxLkxpc3RUdW5uZWxzUmVxdWVzdBobLnBzcC52MS5MaXN0VHVubmVsc1Jlc3BvbnNlIgOQAgESQgoIR2V0UGlwZXMSFy5wc3AudjEuR2V0UGlwZXNSZXF1ZXN0GhgucHNwLnYxLkdldFBpcGVzUmVzcG9uc2UiA5ACARI/CgdFeHBsYWluEhYucHNwLnYxLkV4cGxhaW5SZXF1ZXN0GhcucHNwLnYxLkV4cGxhaW5SZXNwb25zZSIDkAIBEkgKCkxpc3RFdmVudHMSGS5wc3AudjEuTGlzdEV2ZW50c1JlcXVlc3QaGi5wc3AudjEuTGlzdEV2ZW50c1Jlc3BvbnNlIgOQAgESOgoLV2F0Y2hFdmVudHMSGi5wc3AudjEuV2F0Y2hFdmVudHNSZXF1ZXN0Gg0ucHNwLnYxLkV2ZW50MAESSAoMUGxhblJvdGF0aW9uEhsucHNwLnYxLlBsYW5Sb3RhdGlvblJlcXVlc3QaFi5wc3AudjEuUm90YXRlUmVzcG9uc2UiA5ACARJRCg1MaXN0TG9nTGV2ZWxzEhwucHNwLnYxLkxpc3RMb2dMZXZlbHNSZXF1ZXN0Gh0ucHNwLnYxLkxpc3RMb2dMZXZlbHNSZXNwb25zZSIDkAIBEj0KDFdhdGNoU2FtcGxlcxIbLnBzcC52MS5XYXRjaFNhbXBsZXNSZXF1ZXN0Gg4ucHNwLnYxLlNhbXBsZTABMsYCCgxBZG1pblNlcnZpY2USNwoGUm90YXRlEhUucHNwLnYxLlJvdGF0ZVJlcXVlc3QaFi5wc3AudjEuUm90YXRlUmVzcG9uc2USNwoGUmVsb2FkEhUucHNwLnYxLlJlbG9hZFJlcXVlc3QaFi5wc3AudjEuUmVsb2FkUmVzcG9uc2USNAoFUmVrZXkSFC5wc3AudjEuUmVrZXlSZXF1ZXN0GhUucHNwLnYxLlJla2V5UmVzcG9uc2USRgoLQ2xvc2VUdW5uZWwSGi5wc3AudjEuQ2xvc2VUdW5uZWxSZXF1ZXN0GhsucHNwLnYxLkNsb3NlVHVubmVsUmVzcG9uc2USRgoLU2V0TG9nTGV2ZWwSGi5wc3AudjEuU2V0TG9nTGV2ZWxSZXF1ZXN0GhsucHNwLnYxLlNldExvZ0xldmVsUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp, file_psp_v1_psp]);
 
 /**
  * @generated from message psp.v1.GetStatusRequest
@@ -1605,6 +1605,207 @@ export const RotateResponseSchema: GenMessage<RotateResponse> = /*@__PURE__*/
   messageDesc(file_psp_v1_status, 38);
 
 /**
+ * @generated from message psp.v1.PlanRotationRequest
+ */
+export type PlanRotationRequest = Message<"psp.v1.PlanRotationRequest"> & {
+};
+
+/**
+ * Describes the message psp.v1.PlanRotationRequest.
+ * Use `create(PlanRotationRequestSchema)` to create a new message.
+ */
+export const PlanRotationRequestSchema: GenMessage<PlanRotationRequest> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 39);
+
+/**
+ * Which tunnels: all conditions hold, and there is at least one.
+ *
+ * @generated from message psp.v1.TunnelSelector
+ */
+export type TunnelSelector = Message<"psp.v1.TunnelSelector"> & {
+  /**
+   * @generated from field: string peer = 1;
+   */
+  peer: string;
+
+  /**
+   * One address or both of the pair, in any order.
+   *
+   * @generated from field: repeated string vips = 2;
+   */
+  vips: string[];
+
+  /**
+   * Of one of its SAs, in either direction.
+   *
+   * @generated from field: optional fixed32 spi = 3;
+   */
+  spi?: number | undefined;
+};
+
+/**
+ * Describes the message psp.v1.TunnelSelector.
+ * Use `create(TunnelSelectorSchema)` to create a new message.
+ */
+export const TunnelSelectorSchema: GenMessage<TunnelSelector> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 40);
+
+/**
+ * @generated from message psp.v1.RekeyRequest
+ */
+export type RekeyRequest = Message<"psp.v1.RekeyRequest"> & {
+  /**
+   * @generated from field: psp.v1.TunnelSelector tunnels = 1;
+   */
+  tunnels?: TunnelSelector | undefined;
+};
+
+/**
+ * Describes the message psp.v1.RekeyRequest.
+ * Use `create(RekeyRequestSchema)` to create a new message.
+ */
+export const RekeyRequestSchema: GenMessage<RekeyRequest> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 41);
+
+/**
+ * @generated from message psp.v1.RekeyResponse
+ */
+export type RekeyResponse = Message<"psp.v1.RekeyResponse"> & {
+  /**
+   * So many get new SAs.
+   *
+   * @generated from field: uint32 tunnels = 1;
+   */
+  tunnels: number;
+
+  /**
+   * @generated from field: string message = 2;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message psp.v1.RekeyResponse.
+ * Use `create(RekeyResponseSchema)` to create a new message.
+ */
+export const RekeyResponseSchema: GenMessage<RekeyResponse> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 42);
+
+/**
+ * @generated from message psp.v1.CloseTunnelRequest
+ */
+export type CloseTunnelRequest = Message<"psp.v1.CloseTunnelRequest"> & {
+  /**
+   * @generated from field: psp.v1.TunnelSelector tunnels = 1;
+   */
+  tunnels?: TunnelSelector | undefined;
+};
+
+/**
+ * Describes the message psp.v1.CloseTunnelRequest.
+ * Use `create(CloseTunnelRequestSchema)` to create a new message.
+ */
+export const CloseTunnelRequestSchema: GenMessage<CloseTunnelRequest> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 43);
+
+/**
+ * @generated from message psp.v1.CloseTunnelResponse
+ */
+export type CloseTunnelResponse = Message<"psp.v1.CloseTunnelResponse"> & {
+  /**
+   * @generated from field: uint32 tunnels = 1;
+   */
+  tunnels: number;
+
+  /**
+   * @generated from field: string message = 2;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message psp.v1.CloseTunnelResponse.
+ * Use `create(CloseTunnelResponseSchema)` to create a new message.
+ */
+export const CloseTunnelResponseSchema: GenMessage<CloseTunnelResponse> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 44);
+
+/**
+ * @generated from message psp.v1.ListLogLevelsRequest
+ */
+export type ListLogLevelsRequest = Message<"psp.v1.ListLogLevelsRequest"> & {
+};
+
+/**
+ * Describes the message psp.v1.ListLogLevelsRequest.
+ * Use `create(ListLogLevelsRequestSchema)` to create a new message.
+ */
+export const ListLogLevelsRequestSchema: GenMessage<ListLogLevelsRequest> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 45);
+
+/**
+ * @generated from message psp.v1.ListLogLevelsResponse
+ */
+export type ListLogLevelsResponse = Message<"psp.v1.ListLogLevelsResponse"> & {
+  /**
+   * "debug", "info", "warning" or "error", by category.
+   *
+   * @generated from field: map<string, string> levels = 1;
+   */
+  levels: { [key: string]: string };
+};
+
+/**
+ * Describes the message psp.v1.ListLogLevelsResponse.
+ * Use `create(ListLogLevelsResponseSchema)` to create a new message.
+ */
+export const ListLogLevelsResponseSchema: GenMessage<ListLogLevelsResponse> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 46);
+
+/**
+ * @generated from message psp.v1.SetLogLevelRequest
+ */
+export type SetLogLevelRequest = Message<"psp.v1.SetLogLevelRequest"> & {
+  /**
+   * "agent", "core", "directory", "plane", "rpc" or "store"; empty: all of them.
+   *
+   * @generated from field: string category = 1;
+   */
+  category: string;
+
+  /**
+   * "debug", "info", "warning" or "error".
+   *
+   * @generated from field: string level = 2;
+   */
+  level: string;
+};
+
+/**
+ * Describes the message psp.v1.SetLogLevelRequest.
+ * Use `create(SetLogLevelRequestSchema)` to create a new message.
+ */
+export const SetLogLevelRequestSchema: GenMessage<SetLogLevelRequest> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 47);
+
+/**
+ * @generated from message psp.v1.SetLogLevelResponse
+ */
+export type SetLogLevelResponse = Message<"psp.v1.SetLogLevelResponse"> & {
+  /**
+   * @generated from field: map<string, string> levels = 1;
+   */
+  levels: { [key: string]: string };
+};
+
+/**
+ * Describes the message psp.v1.SetLogLevelResponse.
+ * Use `create(SetLogLevelResponseSchema)` to create a new message.
+ */
+export const SetLogLevelResponseSchema: GenMessage<SetLogLevelResponse> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 48);
+
+/**
  * @generated from service psp.v1.StatusService
  */
 export const StatusService: GenService<{
@@ -1665,6 +1866,26 @@ export const StatusService: GenService<{
     output: typeof EventSchema;
   },
   /**
+   * What a rotation of the master key would mean now; rotates nothing.
+   *
+   * @generated from rpc psp.v1.StatusService.PlanRotation
+   */
+  planRotation: {
+    methodKind: "unary";
+    input: typeof PlanRotationRequestSchema;
+    output: typeof RotateResponseSchema;
+  },
+  /**
+   * From which level on each category of the log is written.
+   *
+   * @generated from rpc psp.v1.StatusService.ListLogLevels
+   */
+  listLogLevels: {
+    methodKind: "unary";
+    input: typeof ListLogLevelsRequestSchema;
+    output: typeof ListLogLevelsResponseSchema;
+  },
+  /**
    * Sampled packets as they come; a slow reader loses samples, and is told how many.
    *
    * @generated from rpc psp.v1.StatusService.WatchSamples
@@ -1702,6 +1923,36 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof ReloadRequestSchema;
     output: typeof ReloadResponseSchema;
+  },
+  /**
+   * Replaces the SAs of tunnels soon; packets pass meanwhile.
+   *
+   * @generated from rpc psp.v1.AdminService.Rekey
+   */
+  rekey: {
+    methodKind: "unary";
+    input: typeof RekeyRequestSchema;
+    output: typeof RekeyResponseSchema;
+  },
+  /**
+   * Ends tunnels at once, and tells the peers. The next packet of a pair opens a new one.
+   *
+   * @generated from rpc psp.v1.AdminService.CloseTunnel
+   */
+  closeTunnel: {
+    methodKind: "unary";
+    input: typeof CloseTunnelRequestSchema;
+    output: typeof CloseTunnelResponseSchema;
+  },
+  /**
+   * Until the agent's next start, or a reload that changes `log`.
+   *
+   * @generated from rpc psp.v1.AdminService.SetLogLevel
+   */
+  setLogLevel: {
+    methodKind: "unary";
+    input: typeof SetLogLevelRequestSchema;
+    output: typeof SetLogLevelResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_psp_v1_status, 1);
