@@ -29,7 +29,7 @@ import { Initiator } from "./initiator.ts";
 import { CLEAR_HOLD_OFF_MS, DRAIN_MS, IN_USE_MS, STOP_MS } from "./limits.ts";
 import { Misses, type MissesOptions } from "./misses.ts";
 import { Moves } from "./moves.ts";
-import { NoticeHandler, Notices } from "./notices.ts";
+import { NoticeHandler, NoticesDriver } from "./notices_driver.ts";
 import { Orders } from "./orders.ts";
 import { Epochs, PeerGate, PeerLines, PeerWatch } from "./peer.ts";
 import type { SaDefaults } from "./params.ts";
@@ -240,7 +240,7 @@ export function createCore(powers: Powers): Core {
     events,
     log,
   });
-  const notices = new Notices({
+  const notices = new NoticesDriver({
     bootEpoch,
     calls,
     scheduler,

@@ -1,365 +1,350 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** What hosts tell each other without being asked: SPIs they do not know, tunnels they closed, that they stop. */
-import type { PlaneEvent } from "../../ffi/plane.ts";
-import type { Clock } from "../model/clock.ts";
-import type { Counters } from "../model/counters.ts";
+/**
+ * What hosts tell each other without being asked: SPIs they do not know, tunnels they closed, SPIs they send with, that
+ * they stop. What one peer is to be told and when is a pure function, and so is what its notices mean here;
+ * `notices_driver.ts` carries both out.
+ */
 import type { Notice } from "../model/exchange.ts";
-import type { Flows } from "../model/flows.ts";
-import type { Log } from "../model/log.ts";
 import { isReservedSpi, pairKey, type VipPair } from "../model/sa.ts";
-import type { Tasks } from "../model/tasks.ts";
 import { canonicalVip } from "../model/vip.ts";
-import type { PeerCalls } from "./calls.ts";
-import type { Peers } from "./directory.ts";
-import { DueHeap } from "./due_heap.ts";
 import {
   CONFIRM_AFTER_MS,
   DRAINING_COLD,
-  DRAINING_TIMEOUT_MS,
   HOLD_AFTER_MS,
   NOTICE_CONFIRMED,
   NOTICE_INTERVAL_MS,
   NOTICE_ITEMS,
-  NOTICE_TIMEOUT_MS,
   NOTICE_TRIES,
-  NOTICES_AT_ONCE,
   PATIENCE_MS,
 } from "./limits.ts";
-import type { Epochs, PeerGate, PeerLines, PeerWatch } from "./peer.ts";
-import type { Scheduler } from "./scheduler.ts";
-import { isLive } from "./tunnel.ts";
-import type { Tunnel, TunnelTable } from "./tunnel_table.ts";
+import { type Event, isLive, type State } from "./tunnel.ts";
+import type { Tunnel } from "./tunnel_table.ts";
 
-/** What a peer is to be told. */
-interface Contents {
-  readonly unknownSpis: Set<number>;
-  readonly closed: Map<string, VipPair>;
-  /** SPIs of the peer by pair, and from when on it is told that this host sends with them. */
-  readonly confirmed: Map<string, { readonly spi: number; readonly at: number }>;
+/** An SPI of the peer that this host sends with; the peer is told from `at` on. */
+export interface Confirmed {
+  /** Of the tunnel. */
+  readonly key: string;
+  readonly spi: number;
+  readonly at: number;
 }
 
-interface Outbox extends Contents {
-  nextAt: number;
-  sending: boolean;
+/** SPIs to be confirmed, the latest first: thousands come in one answer, and each is put in front of the others. */
+interface Queue {
+  readonly last: Confirmed;
+  readonly before: Queue | undefined;
+  readonly size: number;
+  /** When the one that came first may be told. */
+  readonly firstAt: number;
+}
+
+/** What a peer is told in one notice. */
+export interface Contents {
+  readonly unknownSpis: readonly number[];
+  /** Tunnels by key. */
+  readonly closed: ReadonlyMap<string, VipPair>;
+  readonly confirmed: readonly Confirmed[];
+}
+
+/** What one peer is to be told. Times are of `Clock.now`. */
+export interface Outbox {
+  readonly unknownSpis: readonly number[];
+  readonly closed: ReadonlyMap<string, VipPair>;
+  readonly confirmed: Queue | undefined;
+  /** Not before. */
+  readonly nextAt: number;
+  /** The notice that is under way. */
+  readonly sent: Contents | undefined;
   /** Notices in a row that did not arrive. */
-  failures: number;
+  readonly failures: number;
 }
 
-/** What notices are sent with, and what they speak of. */
-export interface NoticesOptions {
-  readonly bootEpoch: bigint;
-  readonly calls: Pick<PeerCalls, "notify">;
-  readonly scheduler: Scheduler;
-  /** Whether a call to a peer needs no handshake; absent: it is not known. */
-  readonly isConnected?: ((peer: string) => boolean) | undefined;
-  readonly peers: Pick<Peers, "byPip" | "denied">;
-  readonly table: TunnelTable;
-  readonly flows: Pick<Flows, "txStats">;
-  readonly watch: Pick<PeerWatch, "hear">;
-  /** Rotations of the master key so far. */
-  readonly generation: () => bigint;
-  readonly clock: Clock;
-  readonly tasks: Tasks;
-  readonly counters: Counters;
-  readonly log: Log;
-}
-
-/** The sender of notices. */
-export class Notices {
-  readonly #options: NoticesOptions;
-  readonly #table: TunnelTable;
-  readonly #outboxes = new Map<string, Outbox>();
-  /** When each is to be looked at. */
-  readonly #due = new DueHeap();
-
-  constructor(options: NoticesOptions) {
-    this.#options = options;
-    this.#table = options.table;
-  }
-
-  /** A packet could not be authenticated, or nobody here accepts its SPI: its sender is told. */
-  syndrome({ spi, srcPip }: Extract<PlaneEvent, { type: "syndrome" }>): void {
-    const { peers, counters } = this.#options;
-    // Nobody was ever given one, and the peer would refuse the whole notice.
-    if (isReservedSpi(spi)) return;
-    const rx = this.#table.byRxSpi(spi)?.state.rx.find(({ sa }) => sa.spi === spi);
-    // A known SPI under a living key: forged or damaged packets, and no reason to give it up.
-    if (rx !== undefined && rx.generation + 2n > this.#options.generation()) return;
-    const senders = peers.byPip(srcPip);
-    if (senders.length === 0) counters.add("untraced-spis");
-    for (const peer of senders) {
-      if (peers.denied(peer)) continue;
-      const outbox = this.#outbox(peer);
-      if (outbox.unknownSpis.size >= NOTICE_ITEMS || outbox.unknownSpis.has(spi)) continue;
-      outbox.unknownSpis.add(spi);
-      this.#wake(peer, outbox);
-      counters.add("unknown-spis");
-    }
-  }
-
+/** What can happen to it. */
+export type OutboxEvent =
+  /** A packet of the peer could not be authenticated, or nobody here accepts its SPI. */
+  | { readonly type: "unknown"; readonly spi: number }
   /** This side closed a tunnel for want of traffic. */
-  closed(peer: string, pair: VipPair): void {
-    const outbox = this.#outbox(peer);
-    if (outbox.closed.size < 4 * NOTICE_ITEMS) {
-      outbox.closed.set(pairKey(pair), pair);
-      this.#wake(peer, outbox);
-    }
-  }
+  | { readonly type: "closed"; readonly pair: VipPair }
+  /** The peer's answer came, and this host sends with the SPI in it: the peer cannot know. */
+  | { readonly type: "confirm"; readonly key: string; readonly spi: number }
+  /** It is to be looked at: the moment came that `look` named. */
+  | { readonly type: "due" }
+  /** The notice arrived. */
+  | { readonly type: "arrived" }
+  /** It did not. */
+  | { readonly type: "failed" };
 
-  /** A peer's answer came, and this host sends with the SPI in it: the peer cannot know. */
-  confirm({ key, peer }: Tunnel, spi: number): void {
-    const at = this.#options.clock.now() + CONFIRM_AFTER_MS;
-    const outbox = this.#outbox(peer);
-    // To the end: they are taken in the order of their times.
-    outbox.confirmed.delete(key);
-    // A packet says the same, and a peer that is not told asks.
-    if (outbox.confirmed.size >= 4 * NOTICE_CONFIRMED) return;
-    outbox.confirmed.set(key, { spi, at });
-    this.#wake(peer, outbox);
-  }
+/** What is to be done about it, in this order. */
+export type OutboxEffect =
+  /** Send it, and say what came of it: `arrived` or `failed`. */
+  | { readonly do: "send"; readonly notice: Omit<Notice, "bootEpoch"> }
+  /** Look at it again then: `due`. */
+  | { readonly do: "look"; readonly at: number }
+  /** There is nothing to tell or to remember: it is as if it never was. */
+  | { readonly do: "forget" }
+  | { readonly do: "count"; readonly counter: "unknown-spis" };
 
-  /** The peer is gone: it is told nothing any more. */
-  forget(peer: string): void {
-    this.#outboxes.delete(peer);
-    this.#due.delete(peer);
-  }
+/** What a step may know besides state and event. */
+export interface OutboxContext {
+  readonly now: number;
+  /** A tunnel now; undefined: there is none. */
+  readonly stateOf: (key: string) => State | undefined;
+  /** Whether packets went out with a tunnel's transmit SA. */
+  readonly hasSent: (key: string) => boolean;
+}
 
-  /** Sends what waits, each peer in its time. */
-  flush(): void {
-    for (const peer of this.#due.take(this.#options.clock.now(), NOTICES_AT_ONCE)) {
-      const outbox = this.#outboxes.get(peer);
-      if (outbox !== undefined && !outbox.sending) this.#sendFrom(peer, outbox);
-    }
-  }
+export interface OutboxStep {
+  readonly state: Outbox;
+  readonly effects: readonly OutboxEffect[];
+}
 
-  /** Tells every peer with tunnels that this host stops; true when there was one that heard it. */
-  async draining(): Promise<boolean> {
-    const { clock, isConnected } = this.#options;
-    const all = [...this.#table.peersFrom("")];
-    // There is no time for very many handshakes; who is not told finds out by itself.
-    const peers = all.length <= DRAINING_COLD
-      ? all
-      : all.filter((peer) => isConnected?.(peer) ?? true);
-    const notice = { unknownSpis: [], closed: [], draining: true };
-    const late = new AbortController();
-    const deadline = clock.sleep(DRAINING_TIMEOUT_MS, late.signal).then(
-      () => late.abort(),
-      () => {},
-    );
-    const heard = await Promise.all(
-      peers.map((peer) =>
-        this.#send(peer, notice, { timeoutMs: DRAINING_TIMEOUT_MS, signal: late.signal })
-      ),
-    );
-    late.abort();
-    await deadline;
-    return heard.includes(true);
-  }
+/** Nothing to tell. */
+export const EMPTY: Outbox = {
+  unknownSpis: [],
+  closed: new Map(),
+  confirmed: undefined,
+  nextAt: 0,
+  sent: undefined,
+  failures: 0,
+};
 
-  #outbox(peer: string): Outbox {
-    let outbox = this.#outboxes.get(peer);
-    if (outbox === undefined) {
-      outbox = {
-        unknownSpis: new Set(),
-        closed: new Map(),
-        confirmed: new Map(),
-        nextAt: 0,
-        sending: false,
-        failures: 0,
-      };
-      this.#outboxes.set(peer, outbox);
-    }
-    return outbox;
-  }
-
-  /** Looks at it again when there is something to tell, and not before it may be told. */
-  #wake(peer: string, outbox: Outbox): void {
-    if (outbox.sending) return;
-    const { unknownSpis, closed, confirmed, nextAt } = outbox;
-    if (unknownSpis.size + closed.size > 0) return this.#due.set(peer, nextAt);
-    const [first] = confirmed.values();
-    if (first !== undefined) return this.#due.set(peer, Math.max(nextAt, first.at));
-    // Until then it remembers when the last notice was.
-    if (outbox.nextAt > this.#options.clock.now()) this.#due.set(peer, nextAt);
-    else this.forget(peer);
-  }
-
-  #sendFrom(peer: string, outbox: Outbox): void {
-    const { clock, tasks } = this.#options;
-    const taken = this.#take(outbox);
-    const { unknownSpis, closed, confirmed } = taken;
-    if (unknownSpis.size + closed.size + confirmed.size === 0) return this.#wake(peer, outbox);
-    outbox.sending = true;
-    outbox.nextAt = clock.now() + NOTICE_INTERVAL_MS;
-    const notice = {
-      unknownSpis: [...unknownSpis],
-      closed: [...closed.values()],
-      draining: false,
-      confirmedSpis: [...confirmed.values()].map(({ spi }) => spi),
-    };
-    const how = { timeoutMs: NOTICE_TIMEOUT_MS, signal: tasks.signal };
-    tasks.add(
-      this.#send(peer, notice, how).then((arrived) => {
-        outbox.sending = false;
-        // The peer may have gone meanwhile.
-        if (this.#outboxes.get(peer) !== outbox) return;
-        if (arrived) outbox.failures = 0;
-        else this.#putBack(outbox, taken);
-        this.#wake(peer, outbox);
-      }),
-    );
-  }
-
-  /** What did not arrive is told again, ever later, and at last forgotten: packets will say so again. */
-  #putBack(outbox: Outbox, { unknownSpis, closed, confirmed }: Contents): void {
-    const failures = ++outbox.failures;
-    if (failures >= NOTICE_TRIES) {
-      outbox.failures = 0;
-      return;
-    }
-    outbox.nextAt = this.#options.clock.now() + NOTICE_INTERVAL_MS * 2 ** failures;
-    for (const spi of unknownSpis) {
-      if (outbox.unknownSpis.size < NOTICE_ITEMS) outbox.unknownSpis.add(spi);
-    }
-    for (const [key, pair] of closed) {
-      if (outbox.closed.size < 4 * NOTICE_ITEMS) outbox.closed.set(key, pair);
-    }
-    for (const [key, sent] of confirmed) {
-      const room = outbox.confirmed.size < 4 * NOTICE_CONFIRMED;
-      if (room && !outbox.confirmed.has(key)) outbox.confirmed.set(key, sent);
-    }
-  }
-
-  #take(outbox: Outbox): Contents {
-    const unknownSpis = new Set(outbox.unknownSpis);
-    outbox.unknownSpis.clear();
-    const closed = new Map<string, VipPair>();
-    for (const [key, pair] of outbox.closed) {
-      if (closed.size === NOTICE_ITEMS) break;
-      outbox.closed.delete(key);
-      // It may have come back in the meantime.
-      if ((this.#table.get(key)?.state.kind ?? "closed") === "closed") closed.set(key, pair);
-    }
-    return { unknownSpis, closed, confirmed: this.#takeConfirmed(outbox) };
-  }
-
-  /** Those that are still in use and went out with no packet. */
-  #takeConfirmed({ confirmed }: Outbox): Contents["confirmed"] {
-    const { clock, flows } = this.#options;
-    const now = clock.now();
-    const taken: Contents["confirmed"] = new Map();
-    for (const [key, sent] of confirmed) {
-      const { spi, at } = sent;
-      if (at > now || taken.size === NOTICE_CONFIRMED) break;
-      confirmed.delete(key);
-      const tunnel = this.#table.get(key);
-      if (tunnel === undefined || !isLive(tunnel.state)) continue;
-      if (tunnel.state.tx.sa.spi !== spi || (flows.txStats(tunnel.pair)?.packets ?? 0n) > 0n) {
-        continue;
+/** What the outbox becomes and what is to be done. Changes nothing, asks nobody. */
+export function stepOutbox(
+  state: Outbox,
+  event: OutboxEvent,
+  context: OutboxContext,
+): OutboxStep {
+  switch (event.type) {
+    case "unknown": {
+      const { unknownSpis } = state;
+      if (unknownSpis.length >= NOTICE_ITEMS || unknownSpis.includes(event.spi)) {
+        return { state, effects: [] };
       }
-      taken.set(key, sent);
+      const more = look({ ...state, unknownSpis: [...unknownSpis, event.spi] }, context);
+      return { ...more, effects: [...more.effects, { do: "count", counter: "unknown-spis" }] };
     }
-    return taken;
+    case "closed": {
+      const key = pairKey(event.pair);
+      if (state.closed.size >= 4 * NOTICE_ITEMS) return { state, effects: [] };
+      return look({ ...state, closed: new Map(state.closed).set(key, event.pair) }, context);
+    }
+    case "confirm": {
+      const { key, spi } = event;
+      const { confirmed } = state;
+      // A packet says the same, and a peer that is not told asks.
+      if ((confirmed?.size ?? 0) >= 4 * NOTICE_CONFIRMED) return { state, effects: [] };
+      const last = { key, spi, at: context.now + CONFIRM_AFTER_MS };
+      return look({ ...state, confirmed: put(confirmed, last) }, context);
+    }
+    case "due":
+      return due(state, context);
+    case "arrived":
+      return look({ ...state, sent: undefined, failures: 0 }, context);
+    case "failed":
+      return look(putBack(state, context), context);
+    default:
+      return event satisfies never;
   }
+}
 
-  async #send(
-    peer: string,
-    notice: Omit<Notice, "bootEpoch">,
-    { timeoutMs, signal }: {
-      readonly timeoutMs: number;
-      /** Ends the wait for a place. */
-      readonly signal: AbortSignal;
-    },
-  ): Promise<boolean> {
-    const { calls, scheduler, clock, counters, bootEpoch, log } = this.#options;
-    try {
-      using slot = await scheduler.enter({ peer, work: "notice" }, signal);
-      const begun = clock.now();
-      const answer = await calls.notify(peer, { bootEpoch, ...notice }, { timeoutMs });
-      slot.leave(clock.now() - begun < timeoutMs / 2);
-      this.#options.watch.hear(peer, answer.bootEpoch);
-      counters.add("notices-sent");
-      return true;
-    } catch (error) {
-      counters.add("notices-failed");
-      log.debug("A notice did not arrive", { peer, cause: String(error) });
-      return false;
-    }
+/** Looks at it again when there is something to tell, and not before it may be told. */
+function look(state: Outbox, { now }: OutboxContext): OutboxStep {
+  const { unknownSpis, closed, confirmed, nextAt, sent } = state;
+  if (sent !== undefined) return { state, effects: [] };
+  const at = unknownSpis.length + closed.size > 0
+    ? nextAt
+    : confirmed !== undefined
+    ? Math.max(nextAt, confirmed.firstAt)
+    // Until then it remembers when the last notice was.
+    : nextAt > now
+    ? nextAt
+    : undefined;
+  return { state, effects: [at === undefined ? { do: "forget" } : { do: "look", at }] };
+}
+
+/** What waits is sent. */
+function due(state: Outbox, context: OutboxContext): OutboxStep {
+  if (state.sent !== undefined) return { state, effects: [] };
+  const { contents, rest } = take(state, context);
+  const { unknownSpis, closed, confirmed } = contents;
+  if (unknownSpis.length + closed.size + confirmed.length === 0) return look(rest, context);
+  const notice = {
+    unknownSpis,
+    closed: [...closed.values()],
+    draining: false,
+    confirmedSpis: confirmed.map(({ spi }) => spi),
+  };
+  return {
+    state: { ...rest, sent: contents, nextAt: context.now + NOTICE_INTERVAL_MS },
+    effects: [{ do: "send", notice }],
+  };
+}
+
+/** As much as one notice has room for, of what is still so. */
+function take(
+  state: Outbox,
+  context: OutboxContext,
+): { readonly contents: Contents; readonly rest: Outbox } {
+  const all = [...state.closed];
+  const closed = new Map<string, VipPair>();
+  let met = 0;
+  for (const [key, pair] of all) {
+    if (closed.size === NOTICE_ITEMS) break;
+    met++;
+    // It may have come back in the meantime.
+    if ((context.stateOf(key)?.kind ?? "closed") === "closed") closed.set(key, pair);
   }
+  const { taken, rest } = takeConfirmed(state.confirmed, context);
+  return {
+    contents: { unknownSpis: state.unknownSpis, closed, confirmed: taken },
+    rest: {
+      ...state,
+      unknownSpis: [],
+      closed: new Map(all.slice(met)),
+      confirmed: rest.reduce<Queue | undefined>(put, undefined),
+    },
+  };
+}
+
+/** Those that are still in use and went out with no packet. */
+function takeConfirmed(
+  queue: Queue | undefined,
+  { now, stateOf, hasSent }: OutboxContext,
+): { readonly taken: readonly Confirmed[]; readonly rest: readonly Confirmed[] } {
+  const all = queued(queue);
+  const taken: Confirmed[] = [];
+  let met = 0;
+  for (const one of all) {
+    if (one.at > now || taken.length === NOTICE_CONFIRMED) break;
+    met++;
+    const state = stateOf(one.key);
+    const isInUse = state !== undefined && isLive(state) && state.tx.sa.spi === one.spi;
+    if (isInUse && !hasSent(one.key)) taken.push(one);
+  }
+  return { taken, rest: all.slice(met) };
+}
+
+/** What did not arrive is told again, ever later, and at last forgotten: packets will say so again. */
+function putBack(state: Outbox, { now }: OutboxContext): Outbox {
+  const { sent } = state;
+  const failures = state.failures + 1;
+  if (sent === undefined || failures >= NOTICE_TRIES) {
+    return { ...state, sent: undefined, failures: 0 };
+  }
+  const spis = new Set(state.unknownSpis);
+  for (const spi of sent.unknownSpis) if (spis.size < NOTICE_ITEMS) spis.add(spi);
+  const closed = new Map(state.closed);
+  for (const [key, pair] of sent.closed) {
+    if (closed.size < 4 * NOTICE_ITEMS) closed.set(key, pair);
+  }
+  const waiting = new Set(queued(state.confirmed).map(({ key }) => key));
+  const again = sent.confirmed.filter(({ key }) => !waiting.has(key))
+    .slice(0, Math.max(0, 4 * NOTICE_CONFIRMED - waiting.size));
+  return {
+    unknownSpis: [...spis],
+    closed,
+    confirmed: again.reduce<Queue | undefined>(put, state.confirmed),
+    nextAt: now + NOTICE_INTERVAL_MS * 2 ** failures,
+    sent: undefined,
+    failures,
+  };
+}
+
+function put(before: Queue | undefined, last: Confirmed): Queue {
+  return {
+    last,
+    before,
+    size: (before?.size ?? 0) + 1,
+    firstAt: before?.firstAt ?? last.at,
+  };
+}
+
+/** In the order in which they came; of several of one tunnel the last one alone. */
+function queued(queue: Queue | undefined): readonly Confirmed[] {
+  const seen = new Set<string>();
+  const all: Confirmed[] = [];
+  for (let at = queue; at !== undefined; at = at.before) {
+    if (seen.has(at.last.key)) continue;
+    seen.add(at.last.key);
+    all.push(at.last);
+  }
+  return all.reverse();
+}
+
+// ---- who is told --------------------------------------------------------------------------------
+
+/**
+ * Whether the sender of a packet that was not accepted is to be told that nobody knows its SPI. Not of one that lives:
+ * such packets are forged or damaged, and no reason to give it up. `state`: of the tunnel that receives with it.
+ */
+export function isUnknown(spi: number, state: State | undefined, generation: bigint): boolean {
+  // Nobody was ever given one, and the peer would refuse the whole notice.
+  if (isReservedSpi(spi)) return false;
+  const rx = state?.rx.find(({ sa }) => sa.spi === spi);
+  return rx === undefined || rx.generation + 2n <= generation;
+}
+
+/** Whom a host tells that it stops: there is no time for very many handshakes, and who is not told finds out by itself. */
+export function toldOfEnd(
+  peers: readonly string[],
+  isConnected: (peer: string) => boolean,
+): readonly string[] {
+  return peers.length <= DRAINING_COLD ? peers : peers.filter(isConnected);
 }
 
 // ---- what peers tell this host ------------------------------------------------------------------
 
-/** What a notice of a peer may change. */
-export interface NoticeHandlerOptions {
-  readonly bootEpoch: bigint;
-  readonly table: TunnelTable;
-  readonly gate: Pick<PeerGate, "admit" | "checkEpoch">;
-  readonly lines: PeerLines;
-  readonly epochs: Pick<Epochs, "of">;
-  readonly clock: Clock;
-  readonly tasks: Tasks;
-  readonly counters: Counters;
-  readonly log: Log;
+/** The tunnels with whoever sent a notice, as they may be looked at. */
+export interface NoticeView {
+  ofPeer(peer: string): readonly Tunnel[];
+  byRxSpi(spi: number): Tunnel | undefined;
+  get(key: string): Tunnel | undefined;
 }
 
-/** Takes notices in: rekey, hold, or wait for a peer to come back. */
-export class NoticeHandler {
-  readonly #options: NoticeHandlerOptions;
-  readonly #table: TunnelTable;
+/** What happens to a tunnel. */
+export interface Told {
+  readonly tunnel: Tunnel;
+  readonly event: Extract<Event<never>, { type: "lost" | "confirmed" | "closed_by_peer" }>;
+}
 
-  constructor(options: NoticeHandlerOptions) {
-    this.#options = options;
-    this.#table = options.table;
-  }
-
-  /** Acts upon a notice. Throws `ExchangeError`. */
-  notify(peer: string, notice: Notice): { readonly bootEpoch: bigint } {
-    const { gate, counters, log } = this.#options;
-    gate.admit(peer);
-    gate.checkEpoch(peer, notice.bootEpoch);
-    counters.add("notices-received");
-    this.#lose(peer, notice.unknownSpis);
-    for (const spi of notice.confirmedSpis ?? []) {
-      const tunnel = this.#table.byRxSpi(spi);
-      if (tunnel?.peer === peer) this.#table.apply(tunnel, { type: "confirmed", spi });
-    }
-    for (const { localVip, remoteVip } of notice.closed) {
-      const pair = {
+/** What a notice of a peer means to the tunnels, in this order. A peer can speak of its own ones alone. */
+export function toldBy(peer: string, notice: Notice, view: NoticeView): readonly Told[] {
+  return [
+    ...lost(peer, notice.unknownSpis, view),
+    ...(notice.confirmedSpis ?? []).flatMap((spi): Told[] => {
+      const tunnel = view.byRxSpi(spi);
+      return tunnel?.peer === peer ? [{ tunnel, event: { type: "confirmed", spi } }] : [];
+    }),
+    ...notice.closed.flatMap(({ localVip, remoteVip }): Told[] => {
+      const tunnel = view.get(pairKey({
         localVip: canonicalVip(remoteVip) ?? remoteVip,
         remoteVip: canonicalVip(localVip) ?? localVip,
-      };
-      const tunnel = this.#table.get(pairKey(pair));
-      if (tunnel?.peer === peer) this.#table.apply(tunnel, { type: "closed_by_peer" });
-    }
-    if (notice.draining) {
-      log.info("A peer is about to stop", { peer });
-      this.#options.tasks.add(this.#hold(peer));
-    }
-    return { bootEpoch: this.#options.bootEpoch };
-  }
+      }));
+      return tunnel?.peer === peer ? [{ tunnel, event: { type: "closed_by_peer" } }] : [];
+    }),
+  ];
+}
 
-  #lose(peer: string, spis: readonly number[]): void {
-    if (spis.length === 0) return;
-    const unknown = new Set(spis);
-    for (const tunnel of this.#table.ofPeer(peer)) {
-      const { state } = tunnel;
-      if (isLive(state) && unknown.has(state.tx.sa.spi)) {
-        this.#table.apply(tunnel, { type: "lost", spi: state.tx.sa.spi });
-      }
-    }
-  }
+function lost(peer: string, spis: readonly number[], view: NoticeView): Told[] {
+  if (spis.length === 0) return [];
+  const unknown = new Set(spis);
+  return view.ofPeer(peer).flatMap((tunnel): Told[] => {
+    const { state } = tunnel;
+    const isLost = isLive(state) && unknown.has(state.tx.sa.spi);
+    return isLost ? [{ tunnel, event: { type: "lost", spi: state.tx.sa.spi } }] : [];
+  });
+}
 
-  /** Sends until the peer's plane is about to close, then holds, and is patient. */
-  async #hold(peer: string): Promise<void> {
-    const { clock, tasks, epochs, lines } = this.#options;
-    const epoch = epochs.of(peer);
-    const line = lines.of(peer);
-    if (line.patientUntil > clock.now()) return;
-    line.patientUntil = clock.now() + PATIENCE_MS;
-    await clock.sleep(HOLD_AFTER_MS, tasks.signal);
-    if (epochs.of(peer) !== epoch) return;
-    this.#table.applyAll(this.#table.ofPeer(peer), { type: "closed_by_peer" });
-  }
+/** A peer that said that it stops. Times are of `Clock.now`. */
+export interface Farewell {
+  /** Until then nothing is dropped for it: it may come back at once. */
+  readonly patientUntil: number;
+  /** When its plane is about to close, and what goes to it is held from then on. */
+  readonly holdAt: number;
+}
+
+/** A peer says that it stops; undefined: it has said so already. */
+export function farewell(patientUntil: number, now: number): Farewell | undefined {
+  if (patientUntil > now) return undefined;
+  return { patientUntil: now + PATIENCE_MS, holdAt: now + HOLD_AFTER_MS };
 }

@@ -96,8 +96,8 @@ export const MUTANTS: readonly Mutant[] = [
   }),
   mutant("do not listen to who knows no such SPI", { packets: 1, deny: 1 }, {
     file: "notices.ts",
-    find: 'this.#table.apply(tunnel, { type: "lost", spi: state.tx.sa.spi });',
-    replace: "void tunnel;",
+    find: 'return isLost ? [{ tunnel, event: { type: "lost", spi: state.tx.sa.spi } }] : [];',
+    replace: "return isLost ? [] : [];",
     found: /no packet .*passes/,
   }),
   mutant("take anybody's word for an address", { packets: 1, forge: 1 }, {
