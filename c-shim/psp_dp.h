@@ -144,7 +144,8 @@ struct psp_dp_port_desc {
 	uint32_t
 		network; /* host port, soft: meta_network of what comes in; 0 is the default one, and an uplink's */
 	/* Before ring and hold: a packet that would be one more flow than this is dropped as misses-limited, an exception as
-	   exceptions-limited. A source MAC may share its own limit with others where there are very many. */
+	   exceptions-limited. A source MAC may share its own limit with others where there are very many. Of what a tunnel
+	   brought the inner source address stands for the MAC (soft). */
 	struct psp_dp_rate miss, miss_per_mac, exception, exception_per_mac;
 	uint32_t
 		hold_flows; /* at most so many of the plane's held flows are this port's; 0: as many as the plane has */
@@ -676,7 +677,8 @@ enum psp_dp_event_type {
 	PSP_DP_EVENT_SYNDROME =
 		4, /* spi, syndrome, src/dst: the outer addresses. At most 1/s for an SPI */
 	PSP_DP_EVENT_TOO_BIG =
-		5, /* data: the IP packet's start; mtu: the largest that fits. Rate limited */
+		5, /* data: the IP packet's start; mtu: the largest that fits. Rate limited. IPv4 without
+		      DF is cut instead (soft) */
 	PSP_DP_EVENT_PORT =
 		6, /* port: its interface has come, gone or changed (link, MTU, MAC): psp_dp_port_query() */
 	PSP_DP_EVENT_PATH_MTU =

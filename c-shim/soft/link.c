@@ -47,6 +47,7 @@ int32_t soft_link_open(struct soft_link *link, char *err, uint32_t err_cap)
 	link->present = true;
 	link->identity = 1;
 	status = soft_port_query(link->port, &link->last);
+	atomic_store_explicit(&link->mtu, link->last.mtu, memory_order_relaxed);
 	if (status != 0)
 		dp_open_fail(err, err_cap, "the kernel does not describe an interface");
 	return status;
@@ -81,10 +82,12 @@ void soft_link_look(struct soft_worker *worker)
 	changed = bound == 1 || present != link->present || (present && differs(&now, &link->last));
 	link->identity += bound == 1;
 	link->present = present;
-	if (present)
+	if (present) {
 		link->last = now;
-	else
+		atomic_store_explicit(&link->mtu, now.mtu, memory_order_relaxed);
+	} else {
 		link->last.link_up = 0;
+	}
 	pthread_mutex_unlock(&link->seen);
 	if (changed && !dp_events_push(&worker->dp->base.events, &event, NULL, 0))
 		soft_worker_count(worker, DP_PORTS_LOST, 1);

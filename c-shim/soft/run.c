@@ -168,6 +168,63 @@ static int32_t send(const struct soft_worker *worker, struct soft_link *to,
 	return status;
 }
 
+/* ---- too long -------------------------------------------------------------------------------- */
+
+/* Octets of IP that a port carries. */
+static uint32_t max_ip_of(struct dp_port *to)
+{
+	const uint32_t mtu = atomic_load_explicit(&soft_link(to)->mtu, memory_order_relaxed);
+
+	return mtu != 0 ? mtu : UINT32_MAX;
+}
+
+/* Of a packet, or of each segment of a super-frame. */
+static bool is_too_long(const struct dp_packet *packet, uint32_t max_ip)
+{
+	const uint32_t end = packet->gso == DP_GSO_NONE
+				     ? packet->len
+				     : (uint32_t)packet->payload_off + packet->gso_size;
+
+	return end - packet->l3_off > max_ip;
+}
+
+static void report_too_big(struct soft_worker *worker, const struct soft_walk *walk,
+			   const struct soft_pipe *pipe, uint32_t max_inner)
+{
+	const struct dp_packet *packet = walk->packet;
+	uint32_t len = packet->len - packet->l3_off;
+	struct psp_dp_event event;
+
+	if (!dp_limit_allows(&worker->too_bigs, dp_flow_hash(packet), worker->now_ns))
+		return;
+	describe(walk, pipe, &event);
+	event.type = PSP_DP_EVENT_TOO_BIG;
+	event.packet_len = len;
+	event.mtu = max_inner;
+	if (!dp_events_push(&worker->dp->base.events, &event, packet->frame + packet->l3_off,
+			    len < DP_TOO_BIG_BYTES ? len : DP_TOO_BIG_BYTES))
+		soft_worker_count(worker, DP_EXCEPTIONS_LOST, 1);
+}
+
+/*
+ * Cuts an IPv4 packet that may be cut, and each() gets the pieces, of which the walk consists from then on. False: it may
+ * not be.
+ */
+static bool cut_to(struct soft_worker *worker, struct soft_walk *walk, uint32_t max_ip,
+		   void (*each)(void *arg, struct dp_packet *piece), void *arg)
+{
+	const uint32_t n = soft_fragments(walk->packet, max_ip);
+
+	if (n == 0 || worker->split_depth >= SOFT_SPLIT_DEPTH)
+		return false;
+	soft_worker_count(worker, DP_FRAGMENTS, n - 1);
+	walk->segments = n;
+	worker->split_depth++;
+	soft_fragment(walk->packet, max_ip, worker->split_buf[worker->split_depth - 1], each, arg);
+	worker->split_depth--;
+	return true;
+}
+
 /* ---- out: uplink ----------------------------------------------------------------------------- */
 
 int32_t soft_out_send_uplink(void *arg, const struct dp_packet *frame)
@@ -191,23 +248,29 @@ int32_t soft_out_send_uplink(void *arg, const struct dp_packet *frame)
 	return 0;
 }
 
-static void report_too_big(struct soft_worker *worker, const struct soft_walk *walk,
-			   const struct soft_pipe *pipe, uint32_t max_inner)
-{
-	const struct dp_packet *packet = walk->packet;
-	uint32_t len = packet->len - packet->l3_off;
-	struct psp_dp_event event;
+/* A packet whose pieces are sealed each. */
+struct sealing {
+	struct soft_worker *worker;
+	struct soft_tx_key *key;
+	uint32_t max_ip;
+	enum dp_counter failed;
+};
 
-	if (!dp_limit_allows(&worker->too_bigs, dp_flow_hash(packet), worker->now_ns))
-		return;
-	dp_event_describe(&event, packet, pipe->base.id);
-	event.type = PSP_DP_EVENT_TOO_BIG;
-	event.spi = walk->encap->tx_spi;
-	event.packet_len = len;
-	event.mtu = max_inner;
-	if (!dp_events_push(&worker->dp->base.events, &event, packet->frame + packet->l3_off,
-			    len < DP_TOO_BIG_BYTES ? len : DP_TOO_BIG_BYTES))
-		soft_worker_count(worker, DP_EXCEPTIONS_LOST, 1);
+static enum dp_counter seal_failure(enum soft_seal_status status)
+{
+	return status == SOFT_SEAL_EXPIRED ? DP_TX_KEY_EXPIRED : DP_TX_ERROR;
+}
+
+static void seal_piece(void *arg, struct dp_packet *piece)
+{
+	struct sealing *sealing = arg;
+	struct soft_worker *worker = sealing->worker;
+	enum soft_seal_status status =
+		soft_seal(worker->dp->base.keys.backend, worker->crypto, piece, sealing->key,
+			  sealing->max_ip, &worker->seal_out);
+
+	if (status != SOFT_SEAL_OK)
+		sealing->failed = seal_failure(status);
 }
 
 static enum dp_counter seal(struct soft_worker *worker, struct soft_walk *walk,
@@ -216,20 +279,21 @@ static enum dp_counter seal(struct soft_worker *worker, struct soft_walk *walk,
 	uint32_t overhead = dp_overhead(walk->packet->encap);
 	uint32_t max_ip = dp_max_ip(walk->packet->encap, worker->max_ip);
 	uint32_t max_inner = max_ip > overhead ? max_ip - overhead : 0;
+	struct sealing sealing = {
+		.worker = worker, .key = key, .max_ip = max_ip, .failed = DP_TX_ERROR};
+	enum soft_seal_status status;
 
 	if (worker->dp->base.config.mss_clamp != 0 && dp_mss_clamp(walk->packet, max_inner))
 		soft_worker_count(worker, DP_MSS_CLAMPED, 1);
 	worker->sealing_key = key;
-	switch (soft_seal(worker->dp->base.keys.backend, worker->crypto, walk->packet, key, max_ip,
-			  &worker->seal_out)) {
-	case SOFT_SEAL_EXPIRED:
-		return DP_TX_KEY_EXPIRED;
-	case SOFT_SEAL_TOO_BIG:
-		report_too_big(worker, walk, pipe, max_inner);
-		return DP_TOO_BIG;
-	default:
-		return DP_TX_ERROR;
-	}
+	status = soft_seal(worker->dp->base.keys.backend, worker->crypto, walk->packet, key, max_ip,
+			   &worker->seal_out);
+	if (status != SOFT_SEAL_TOO_BIG)
+		return seal_failure(status);
+	if (cut_to(worker, walk, max_inner, seal_piece, &sealing))
+		return sealing.failed;
+	report_too_big(worker, walk, pipe, max_inner);
+	return DP_TOO_BIG;
 }
 
 static void out_uplink(struct soft_worker *worker, struct soft_walk *walk,
@@ -271,21 +335,46 @@ int32_t soft_out_send_host(void *arg, const struct dp_packet *frame)
 	return status;
 }
 
-/* From one workload of this host to another: whole as it came, whatever the kernel shall still do to it. */
-static void out_local(struct soft_worker *worker, const struct soft_walk *walk, struct dp_port *to)
+/* Where a packet, or a piece of it, leaves for a workload. */
+struct leaving {
+	struct soft_worker *worker;
+	struct dp_port *to;
+	bool local;
+};
+
+static void send_host(void *arg, struct dp_packet *frame)
 {
+	const struct leaving *leaving = arg;
+	struct soft_worker *worker = leaving->worker;
 	enum dp_counter counter = DP_HOST_TX_PACKETS;
+	const uint32_t n = dp_segments(frame);
 	bool busy;
 
-	if (send(worker, soft_link(to), walk->packet, &busy) != 0)
+	if (send(worker, soft_link(leaving->to), frame, &busy) != 0)
 		counter = busy ? DP_HOST_TX_BUSY : DP_HOST_TX_ERROR;
-	else
-		soft_worker_count(worker, DP_LOCAL_PACKETS, walk->segments);
-	soft_worker_count(worker, counter, walk->segments);
+	else if (leaving->local)
+		soft_worker_count(worker, DP_LOCAL_PACKETS, n);
+	soft_worker_count(worker, counter, n);
 }
 
-static void out_host(struct soft_worker *worker, struct soft_walk *walk, uint16_t to)
+/* From one workload of this host to another: whole as it came, whatever the kernel shall still do to it. */
+static void out_local(struct soft_worker *worker, struct soft_walk *walk, struct dp_port *to)
 {
+	struct leaving leaving = {.worker = worker, .to = to, .local = true};
+	const uint32_t max_ip = max_ip_of(to);
+
+	/* act() has let by what may be cut, or fits. */
+	if (!is_too_long(walk->packet, max_ip) ||
+	    !cut_to(worker, walk, max_ip, send_host, &leaving))
+		send_host(&leaving, walk->packet);
+}
+
+static void out_host(struct soft_worker *worker, struct soft_walk *walk, struct dp_port *port)
+{
+	struct leaving leaving = {.worker = worker, .to = port};
+	const uint32_t max_ip = max_ip_of(port);
+	const uint16_t to = port->handle;
+
 	if (!walk->decapped) {
 		walk_drop(worker, walk, DP_HOST_REFUSED);
 		return;
@@ -293,6 +382,11 @@ static void out_host(struct soft_worker *worker, struct soft_walk *walk, uint16_
 	if (worker->join_to != to)
 		(void)soft_join_flush(&worker->join);
 	worker->join_to = to;
+	if (is_too_long(walk->packet, max_ip) && soft_fragments(walk->packet, max_ip) != 0) {
+		(void)soft_join_flush(&worker->join);
+		if (cut_to(worker, walk, max_ip, send_host, &leaving))
+			return;
+	}
 	/* Counted when it is sent: the joiner may keep it for its neighbours. */
 	(void)soft_join_add(&worker->join, walk->packet);
 }
@@ -350,15 +444,36 @@ static void leave_to_kernel(struct soft_worker *worker, const struct soft_walk *
 	}
 }
 
+/*
+ * Whose limit of exceptions a packet counts against: its workload's MAC. What a tunnel brought has our own; there it is the
+ * address of the peer's workload, in its network.
+ */
+static void payer(const struct soft_walk *walk, uint8_t who[6])
+{
+	const struct dp_packet *packet = walk->packet;
+	uint64_t h = packet->psp.vc;
+
+	if (!walk->decapped) {
+		memcpy(who, packet->frame + 6, 6);
+		return;
+	}
+	for (uint32_t i = 0; i < sizeof(packet->fields.outer_ip_src); i++)
+		h = (h ^ packet->fields.outer_ip_src[i]) * UINT64_C(0x9e3779b97f4a7c15);
+	psp_put32(who, (uint32_t)(h >> 32));
+	psp_put16(who + 4, (uint16_t)(h >> 16));
+}
+
 static void leave_to_agent(struct soft_worker *worker, const struct soft_walk *walk,
 			   const struct soft_pipe *pipe, const struct dp_fwd *fwd)
 {
+	uint8_t who[6];
+
 	if (fwd->target == PSP_DP_RSS_MISS) {
 		hold(worker, walk, pipe);
 		return;
 	}
-	if (!dp_gate_pass(&worker->link->base.exceptions, walk->packet->frame + 6,
-			  worker->now_ns)) {
+	payer(walk, who);
+	if (!dp_gate_pass(&worker->link->base.exceptions, who, worker->now_ns)) {
 		walk_drop(worker, walk, DP_EXCEPTIONS_LIMITED);
 		return;
 	}
@@ -375,7 +490,7 @@ static void leave_by_port(struct soft_worker *worker, struct soft_walk *walk,
 	else if (walk->routed)
 		out_local(worker, walk, fwd->port);
 	else
-		out_host(worker, walk, fwd->port->handle);
+		out_host(worker, walk, fwd->port);
 }
 
 /* Follows a forward: the next pipe, or NULL when the walk has ended. */
@@ -415,6 +530,18 @@ static bool crypt_offset_holds(const struct dp_packet *packet, const struct psp_
 
 	return (actions->flags & PSP_DP_ACTION_CHECK_CRYPT_OFFSET) == 0 ||
 	       packet->psp.crypt_offset == least(actions->crypt_offset, words);
+}
+
+/* What goes from workload to workload is carried by the other one's port, or may be cut for it. */
+static bool fits_port(const struct soft_walk *walk, const struct soft_rule *rule)
+{
+	const struct dp_fwd *fwd = &rule->base.fwd;
+	uint32_t max_ip;
+
+	if (fwd->type != PSP_DP_FWD_PORT || fwd->target == PSP_DP_PORT_UPLINK)
+		return true;
+	max_ip = max_ip_of(fwd->port);
+	return !is_too_long(walk->packet, max_ip) || soft_fragments(walk->packet, max_ip) != 0;
 }
 
 /* Does what a rule says but DECRYPT, and follows its forward. */
@@ -458,6 +585,11 @@ static struct soft_pipe *act(struct soft_worker *worker, struct soft_walk *walk,
 	if ((actions->flags & PSP_DP_ACTION_ROUTE) != 0) {
 		if (packet->port != PSP_DP_PORT_HOST) {
 			walk_drop(worker, walk, DP_DROP_PIPE);
+			return NULL;
+		}
+		if (!fits_port(walk, rule)) {
+			report_too_big(worker, walk, pipe, max_ip_of(rule->base.fwd.port));
+			walk_drop(worker, walk, DP_TOO_BIG);
 			return NULL;
 		}
 		if (!soft_route(packet, actions)) {

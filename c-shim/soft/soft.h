@@ -97,6 +97,7 @@ struct soft_link {
 	struct soft_port *port;
 	pthread_mutex_t seen; /* for `last` and what says whether it is there */
 	struct psp_dp_port_info last;
+	_Atomic uint32_t mtu; /* octets of IP, as last seen; any worker reads it */
 	bool present;
 	uint32_t identity;
 	bool guarded;         /* the guard has it */

@@ -159,6 +159,53 @@ static void a_packet_whose_time_is_over_is_the_agents(void)
 	SUB(expect_accounts());
 }
 
+/* The other workload's port carries less: what may be cut is cut, and of the rest the sender is told. */
+static void a_port_that_carries_less_is_respected(void)
+{
+	struct pair pair;
+	struct psp_dp_port_info info = {.size = sizeof(info)};
+	struct psp_dp_event event;
+	struct psp_dp_entry_desc e;
+	uint8_t *ip = sent.buf + DP_HEADROOM + NET_ETH_LEN, data[64];
+	uint32_t have = 0;
+
+	CHECK(pair_open(&pair, -1, NULL));
+	CHECK(make_c());
+	CHECK(make_local(&pair.ga));
+	entry_of(&e, &net.a, HOST, &c, c_port);
+	CHECK(graph_add(net.a.dp, local, &e, NULL));
+	CHECK(NET_IP("link", "set", "c_host", "mtu", "1000"));
+	/* Its worker sees that by itself. */
+	CHECK(graph_event(net.a.dp, PSP_DP_EVENT_PORT, &event, NULL, 0));
+	CHECK_EQ(psp_dp_port_query(net.a.dp, c_port, &info), 0);
+	CHECK_EQ(info.mtu, 1000);
+	net_udp(&sent, &net.a, &c, 0, 1400);
+	CHECK(net_send(&net.a, &sent));
+	for (uint32_t i = 0; i < 2; i++) {
+		CHECK(net_recv(&c, &got, 5000));
+		CHECK(got.packet.len - NET_ETH_LEN <= 1000);
+		have += got.packet.len - NET_ETH_LEN - NET_IP4_LEN;
+		CHECK_EQ(ip_of(&got)[NET_IP4_TTL], 63);
+	}
+	CHECK_EQ(have, 1408);
+	net_udp(&sent, &net.a, &c, 0, 1400);
+	psp_put16(ip + NET_IP4_FRAG, 0x4000);
+	dp_csum_ipv4(ip);
+	CHECK(net_send(&net.a, &sent));
+	CHECK(graph_event(net.a.dp, PSP_DP_EVENT_TOO_BIG, &event, data, sizeof(data)));
+	CHECK_EQ(event.mtu, 1000);
+	CHECK_EQ(event.port, HOST);
+	CHECK_MEM(event.eth_src, net.a.end_mac, 6);
+	CHECK_EQ(data[NET_IP4_TTL], 64);
+	/* A super-frame of segments that fit passes whole. */
+	net_tso(&sent, &net.a, &c, 20, 900);
+	CHECK(net_send(&net.a, &sent));
+	CHECK(net_recv(&c, &got, 5000));
+	CHECK_EQ(got.packet.gso_size, 900);
+	CHECK(graph_wait(net.a.dp, DP_TOO_BIG, 1));
+	SUB(expect_accounts());
+}
+
 static void another_ports_address_is_nothing_here(void)
 {
 	struct pair pair;
@@ -206,6 +253,7 @@ static void run(void)
 	RUN_LOCAL(held_packets_run_from_the_first_pipe_on);
 	RUN_LOCAL(a_super_frame_stays_one);
 	RUN_LOCAL(a_packet_whose_time_is_over_is_the_agents);
+	RUN_LOCAL(a_port_that_carries_less_is_respected);
 	RUN_LOCAL(another_ports_address_is_nothing_here);
 	RUN_LOCAL(what_goes_with_nothing_else_is_refused);
 }

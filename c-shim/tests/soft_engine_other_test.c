@@ -79,6 +79,143 @@ static void storms_of_one_workload_do_not_reach_the_agent(void)
 	CHECK_EQ(info.misses_limited, graph_count(net.a.dp, DP_MISSES_LIMITED));
 }
 
+/* What B is to hand to its agent, for it knows no workload there yet. */
+static bool undelivered(const struct net_side *from, const struct tunnel *t)
+{
+	struct psp_dp_entry_desc e;
+
+	graph_ingr_acl(&e, from, &net.b, t);
+	graph_fwd(&e.fwd, PSP_DP_FWD_RSS, PSP_DP_RSS_EXCEPTION);
+	return psp_dp_entry_update(net.b.dp, t->ingr_acl, &e) == 0;
+}
+
+/* One workload behind A sends two thousand packets to somebody whom B looks for; another's one is not lost for that. */
+static void a_scan_costs_another_nothing_where_it_arrives(void)
+{
+	struct psp_dp_event event;
+	struct pair pair;
+	struct net_side other;
+	struct tunnel of_other;
+	uint8_t data[64] = {0};
+	bool came = false;
+
+	CHECK(pair_open(&pair, -1, NULL));
+	other = net.a;
+	other.vip[3] = 77;
+	CHECK(tunnel_up(&net.a, &net.b, &pair.ga, &pair.gb, 1, &pair.ab));
+	CHECK(tunnel_up(&other, &net.b, &pair.ga, &pair.gb, 2, &of_other));
+	CHECK(undelivered(&net.a, &pair.ab));
+	CHECK(undelivered(&other, &of_other));
+	for (uint32_t i = 0; i < 2000; i++) {
+		net_udp(&sent, &net.a, &net.b, i, 64);
+		CHECK(net_send(&net.a, &sent));
+	}
+	CHECK(graph_wait(net.b.dp, DP_RX_PACKETS, 2000));
+	SUB(expect_accounts());
+	CHECK(graph_count(net.b.dp, DP_EXCEPTIONS_LIMITED) >= 1000);
+	net_udp(&sent, &other, &net.b, 0, 64);
+	CHECK(net_send(&net.a, &sent));
+	while (!came && graph_event(net.b.dp, PSP_DP_EVENT_EXCEPTION, &event, data, sizeof(data)))
+		came = data[NET_ETH_LEN + NET_IP4_SRC + 3] == 77;
+	CHECK(came);
+	SUB(expect_accounts());
+}
+
+/* DF */
+static void must_stay_whole(struct net_frame *f)
+{
+	uint8_t *ip = f->packet.frame + NET_ETH_LEN;
+
+	psp_put16(ip + NET_IP4_FRAG, 0x4000);
+	dp_csum_ipv4(ip);
+}
+
+/* The pieces that arrive at B make the packet that A sent, none of them longer than max_ip. */
+static void expect_pieces(uint32_t n, uint32_t max_ip)
+{
+	static uint8_t whole[DP_FRAME_MAX];
+	const uint8_t *ip = sent.packet.frame + NET_ETH_LEN;
+	const uint32_t own = (uint32_t)(ip[0] & 15u) * 4u,
+		       len = sent.packet.len - NET_ETH_LEN - own;
+	uint32_t have = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const uint8_t *at;
+		uint32_t word, off, head;
+
+		CHECK(net_recv(&net.b, &got, 5000));
+		at = got.packet.frame + NET_ETH_LEN;
+		head = (uint32_t)(at[0] & 15u) * 4u;
+		word = psp_get16(at + NET_IP4_FRAG);
+		off = (word & 0x1fffu) * 8u;
+		CHECK(got.packet.len - NET_ETH_LEN <= max_ip);
+		CHECK_EQ((word & 0x2000u) != 0, i + 1 < n);
+		CHECK_EQ(off, have);
+		CHECK_EQ(head, i == 0 ? own : 24u);
+		CHECK_EQ(psp_get16(at + 4), psp_get16(ip + 4));
+		/* The option that is copied, and not the one before it. */
+		CHECK_EQ(at[NET_IP4_LEN], i == 0 ? 7 : 0x94);
+		memcpy(whole + off, at + head, got.packet.len - NET_ETH_LEN - head);
+		have += got.packet.len - NET_ETH_LEN - head;
+	}
+	CHECK_EQ(have, len);
+	CHECK_MEM(whole, ip + own, len);
+}
+
+/* With two options: record route (7, not copied) and router alert (0x94, copied). */
+static void add_options(struct net_frame *f)
+{
+	static const uint8_t options[8] = {7, 3, 4, 0x94, 4, 0, 0, 0};
+	uint8_t *ip = f->packet.frame + NET_ETH_LEN;
+
+	memmove(ip + NET_IP4_LEN + 8, ip + NET_IP4_LEN, f->packet.len - NET_ETH_LEN - NET_IP4_LEN);
+	memcpy(ip + NET_IP4_LEN, options, 8);
+	ip[0] = 0x47;
+	f->packet.len += 8;
+	psp_put16(ip + NET_IP4_TOTAL, (uint16_t)(f->packet.len - NET_ETH_LEN));
+	psp_put16(ip + 4, 0x1234);
+	dp_csum_ipv4(ip);
+}
+
+static void packet_that_may_be_cut_is_cut(void)
+{
+	struct psp_dp_entry_desc e;
+	struct pair pair;
+	uint64_t before;
+
+	CHECK(pair_open(&pair, -1, NULL));
+	CHECK(tunnel_up(&net.a, &net.b, &pair.ga, &pair.gb, 1, &pair.ab));
+	graph_egr_acl(&e, &net.a, &net.b, &pair.ab);
+	e.actions.path_mtu = 1000;
+	CHECK_EQ(psp_dp_entry_update(net.a.dp, pair.ab.egr_acl, &e), 0);
+	net_udp(&sent, &net.a, &net.b, 1, 1400);
+	add_options(&sent);
+	CHECK(net_send(&net.a, &sent));
+	SUB(expect_pieces(2, 940));
+	CHECK_EQ(graph_count(net.a.dp, DP_FRAGMENTS), 1);
+	CHECK_EQ(graph_count(net.a.dp, DP_TOO_BIG), 0);
+	/* A fragment that is too long itself: the pieces go on where it begins. */
+	net_udp(&sent, &net.a, &net.b, 1, 1400);
+	psp_put16(sent.packet.frame + NET_ETH_LEN + NET_IP4_FRAG, 0x2000u | 100u);
+	dp_csum_ipv4(sent.packet.frame + NET_ETH_LEN);
+	CHECK(net_send(&net.a, &sent));
+	for (uint32_t i = 0; i < 2; i++) {
+		CHECK(net_recv(&net.b, &got, 5000));
+		/* 940 octets of IP carry 920 of data, whole units of eight. */
+		CHECK_EQ(psp_get16(got.packet.frame + NET_ETH_LEN + NET_IP4_FRAG),
+			 0x2000u | (100u + i * 115u));
+	}
+	SUB(expect_accounts());
+	/* Without a key nothing leaves, in pieces neither. */
+	before = graph_count(net.a.dp, DP_TX_PACKETS);
+	CHECK_EQ(psp_dp_crypto_clear(net.a.dp, 1), 0);
+	net_udp(&sent, &net.a, &net.b, 1, 1400);
+	CHECK(net_send(&net.a, &sent));
+	CHECK(graph_wait(net.a.dp, DP_TX_KEY_EXPIRED, 1));
+	CHECK_EQ(graph_count(net.a.dp, DP_TX_PACKETS), before);
+	SUB(expect_accounts());
+}
+
 static void packet_that_does_not_fit_is_reported(void)
 {
 	struct psp_dp_event event;
@@ -89,6 +226,7 @@ static void packet_that_does_not_fit_is_reported(void)
 	CHECK(tunnel_up(&net.a, &net.b, &pair.ga, &pair.gb, 1, &pair.ab));
 	for (uint32_t i = 0; i < 3; i++) {
 		net_udp(&sent, &net.a, &net.b, i, 1440 - 28 + 1);
+		must_stay_whole(&sent);
 		CHECK(net_send(&net.a, &sent));
 	}
 	CHECK(graph_wait(net.a.dp, DP_TOO_BIG, 3));
@@ -146,6 +284,7 @@ static void a_path_carries_less_than_the_uplink(void)
 	e.actions.path_mtu = 1300;
 	CHECK_EQ(psp_dp_entry_update(net.a.dp, pair.ab.egr_acl, &e), 0);
 	net_udp(&sent, &net.a, &net.b, 1, 1240 - 28 + 1);
+	must_stay_whole(&sent);
 	CHECK(net_send(&net.a, &sent));
 	CHECK(graph_event(net.a.dp, PSP_DP_EVENT_TOO_BIG, &event, data, sizeof(data)));
 	CHECK_EQ(event.mtu, 1240);
@@ -210,6 +349,8 @@ static void run(void)
 {
 	RUN_CLOSED(arp_goes_to_the_agent_and_the_reply_comes_back);
 	RUN_CLOSED(storms_of_one_workload_do_not_reach_the_agent);
+	RUN_CLOSED(a_scan_costs_another_nothing_where_it_arrives);
+	RUN_CLOSED(packet_that_may_be_cut_is_cut);
 	RUN_CLOSED(packet_that_does_not_fit_is_reported);
 	RUN_CLOSED(a_path_carries_less_than_the_uplink);
 	RUN_CLOSED(other_traffic_is_left_to_the_kernel);

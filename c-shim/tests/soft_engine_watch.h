@@ -34,7 +34,8 @@ static inline int64_t graph_unaccounted(struct psp_dp *dp)
 		DP_HOST_TX_ERROR,      DP_HOST_REFUSED,    DP_HOST_UNMATCHED, DP_HOST_MALFORMED,
 		DP_UPLINK_MALFORMED,   DP_UPLINK_TX_BUSY,  DP_TOO_BIG,        DP_HELD_PACKETS,
 		DP_EXCEPTIONS_LIMITED, DP_RX_REPLAY};
-	uint64_t in = graph_count(dp, DP_HOST_RX_PACKETS) + graph_count(dp, DP_UPLINK_RX_PACKETS);
+	uint64_t in = graph_count(dp, DP_HOST_RX_PACKETS) + graph_count(dp, DP_UPLINK_RX_PACKETS) +
+		      graph_count(dp, DP_FRAGMENTS);
 	uint64_t out = 0;
 
 	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)

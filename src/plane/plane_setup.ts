@@ -168,10 +168,13 @@ export function openSoftPlane(
   });
 }
 
-/** Exceptions of the uplink are peers' packets for workloads that are being looked for: all from one MAC, ours. */
+/**
+ * Exceptions of the uplink are peers' packets for workloads that are being looked for; a peer's workload that scans must
+ * not cost another one's first packet.
+ */
 const UNDELIVERED = {
   exception: { perS: 4000, burst: 8000 },
-  exceptionPerMac: { perS: "none" },
+  exceptionPerMac: { perS: 200, burst: 1000 },
 } as const;
 
 function planeOptions(

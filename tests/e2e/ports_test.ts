@@ -189,6 +189,30 @@ story("a workload that moves to another port is followed", THREE, async (stage) 
   assert.ok((counters["workload-moves"] ?? 0) >= 1);
 });
 
+story("a port that carries less than another is respected", THREE, async (stage) => {
+  const { world, startBoth } = stage;
+  const { ns } = world.host("h1");
+  // vm1 carries less, and its workload too.
+  await ip(["link set vm1 mtu 1300"], ns);
+  await ip(["link set eth0 mtu 1300"], world.workload("h1", 1).ns);
+  const { h1 } = await startBoth(withoutMacs);
+  for (const family of ["ipv4", "ipv6"] as const) {
+    const to = world.workload("h1", 1).vips[family][0] ?? "";
+    await reaches(world, "v1", to);
+    const whole = async (how: "do" | "dont") => {
+      const argv = ["ping", "-n", "-c", "3", "-i", "0.2", "-W", "2", "-M", how, "-s", "1332", to];
+      const { stdout, stderr } = await world.run("v1", argv);
+      return stdout + stderr;
+    };
+    // What may be cut is cut: by the gateway for IPv4, by the sender once it knows for IPv6.
+    if (family === "ipv4") assert.match(await whole("dont"), /3 received/);
+    assert.match(await whole("do"), /mtu ?= ?1300/);
+  }
+  assert.ok(await counter(h1, "fragments") >= 3);
+  assert.ok(await counter(h1, "too-big") >= 2);
+  assert.equal(await counter(h1, "host-tx-error"), 0);
+});
+
 story(
   "a workload cannot send with an address that belongs to another port",
   THREE,
