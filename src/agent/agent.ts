@@ -14,6 +14,7 @@ import { type Core, createCore } from "../core/core.ts";
 import { endTogether } from "./ending.ts";
 import { FlowTable } from "../plane/flow_table.ts";
 import { withDeadlines } from "../core/calls.ts";
+import type { Surroundings } from "../core/explain.ts";
 import { keepWarm } from "../core/keep_warm.ts";
 import type { Log, LogCategory, LogFields, Logs } from "../model/log.ts";
 import { limitWarnings } from "./logging.ts";
@@ -22,7 +23,7 @@ import type { MetricsView } from "../model/status.ts";
 import { LocalFlows, type Miss } from "../plane/local_flows.ts";
 import { inNetwork } from "../model/network.ts";
 import { isLinkScope } from "../model/vip.ts";
-import { mtuOf } from "../plane/mtu.ts";
+import { mtuOf, overheadOf } from "../plane/mtu.ts";
 import { PathMtus } from "../plane/path_mtus.ts";
 import { NextHops } from "../plane/next_hops.ts";
 import { LoopLag } from "./loop_lag.ts";
@@ -159,6 +160,17 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
   const parts = assemble({ config, peers, clock, log: planeLog, store, leases, setup });
   const { hosts } = parts;
   stack.use(parts.flows);
+  const watch = stack.use(
+    watchPlane({
+      plane,
+      hosts,
+      workloads: (handle) => parts.workloads.countOf(handle),
+      uplink: uplinkName(config),
+      log: planeLog,
+      clock,
+      events: happenings,
+    }),
+  );
   const own = new OwnAddresses(clock);
   const core = createCore({
     config,
@@ -173,6 +185,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
     ownAddress: (address) => own.what(address),
     events: happenings,
     tell: (miss) => parts.local?.tell(miss) ?? false,
+    around: surroundings({ watch, plane, ...parts }),
   });
   // The pipes take all entries with them; what waited until then is dropped.
   stack.defer(() => {
@@ -212,17 +225,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
     installed,
     samples: parts.samples,
     parts,
-    watch: stack.use(
-      watchPlane({
-        plane,
-        hosts,
-        workloads: (handle) => parts.workloads.countOf(handle),
-        uplink: uplinkName(config),
-        log: planeLog,
-        clock,
-        events: happenings,
-      }),
-    ),
+    watch,
     happenings,
     logs: options.logs,
     lag: stack.use(new LoopLag()),
@@ -449,6 +452,36 @@ function assemble(
     changed: (mac) => flows.followUplink(mac),
   });
   return { flows, hops, paths, uplink, hosts, workloads, local, peers, samples: new SampleHub() };
+}
+
+/** What a packet meets on its way besides the core. */
+function surroundings(
+  { watch, plane, hosts, workloads, paths }:
+    & Pick<Parts, "hosts" | "workloads" | "paths">
+    & { readonly watch: PlaneWatch; readonly plane: Pick<DataPlane, "port"> },
+): Surroundings {
+  const named = (name: string) => hosts.all().find((port) => port.interface === name);
+  return {
+    faults: () => watch.faults(),
+    warnings: () => watch.warnings(),
+    denies: (vip) => workloads.denies(vip),
+    networkAt: (name) => {
+      const port = named(name);
+      return port && (port.network ?? "");
+    },
+    mayUse: (vip, name) => {
+      const port = named(name);
+      return port !== undefined && workloads.mayUse(vip, port.handle);
+    },
+    portOf: (vip) => {
+      const place = workloads.knownPlaceOf(vip);
+      return place && hosts.get(place.port)?.interface;
+    },
+    carries: (sa) => {
+      const uplink = plane.port("uplink").mtu;
+      return Math.min(uplink, paths.of(sa.pip) ?? uplink) - overheadOf(sa);
+    },
+  };
 }
 
 /** An entry that the plane has no room for: the next packet of the workload tries again. */

@@ -17,7 +17,6 @@ import { mermaid } from "../pipes/mermaid.ts";
 import type { PipeName } from "../pipes/types.ts";
 import type {
   EntryView,
-  ExplainStep,
   MetricsView,
   PipeView,
   StatusSource,
@@ -102,15 +101,7 @@ export function agentStatus(parts: AgentStatusParts): StatusSource {
     tunnels: (query) => core.tunnels(query),
     pipes: () => [...installed.pipes].reverse().map(([name]) => pipeView(name, parts)),
     picture: () => picture(parts),
-    explain: (packet) => {
-      const view = core.explain(packet);
-      const faults = parts.watch.faults().map((text): ExplainStep => ({
-        at: "ingress",
-        verdict: "drop",
-        text: `Nothing passes: ${text}`,
-      }));
-      return faults.length === 0 ? view : { ...view, verdict: "dropped", steps: faults };
-    },
+    explain: async (packet) => await core.explain(packet),
     samples: (signal) => samples.watch(signal),
     events: (query) => parts.happenings.list(query),
     watchEvents: (query, signal) => parts.happenings.watch(query, signal),

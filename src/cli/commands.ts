@@ -295,14 +295,25 @@ export const COMMANDS: readonly (Command | Group)[] = [
   },
   {
     name: "explain",
-    brief: "Says what would become of a packet between two addresses now, and why.",
-    examples: ["psp-agent explain 10.1.0.1 10.2.0.1"],
+    brief: "Says what would become of a packet between two addresses now, at both ends, and why.",
+    examples: [
+      "psp-agent explain 10.1.0.1 10.2.0.1",
+      "psp-agent explain --length 1500 10.1.0.1 10.2.0.1",
+    ],
     parser: map(
       object({
         ...target,
         output,
         src: argument(word("ADDRESS"), { description: message`Where the packet comes from.` }),
         dst: argument(word("ADDRESS"), { description: message`Where it is to go.` }),
+        length: number("--length", message`Octets of IP; few enough for any tunnel.`, {
+          min: 1,
+          max: 65_535,
+        }),
+        ttl: number("--ttl", message`TTL or hop limit; enough.`, { min: 1, max: 255 }),
+        port: optional(option("--port", word("INTERFACE"), {
+          description: message`The host port where it comes in, and its network; its source's.`,
+        })),
       }),
       (args) => async () => (await import("./explain.ts")).explain(args),
     ),

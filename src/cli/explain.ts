@@ -13,26 +13,37 @@ export interface ExplainArgs extends Target {
   readonly output: Output;
   readonly src: string;
   readonly dst: string;
+  readonly length?: number | undefined;
+  readonly ttl?: number | undefined;
+  readonly port?: string | undefined;
 }
 
 /** Prints what would become of a packet. Ends with `degraded` where it would be dropped. */
 export async function explain(args: ExplainArgs): Promise<ExitCode> {
   const [src, dst] = [address(args.src), address(args.dst)];
   await using client = await connect(args);
-  const view = await client.explain({ src, dst });
+  const { length, ttl, port } = args;
+  const view = await client.explain({ src, dst, length, ttl, port });
   out(args.output === "json" ? json(explainJson(view)) : explainText(view));
   return view.verdict === "dropped" ? EXIT.degraded : EXIT.ok;
 }
 
-/** One line for each step, then the verdict. */
-export function explainText({ verdict, counter, steps }: ExplainView): string {
-  const lines = steps.map(({ at, verdict, text }) =>
-    `${at.padEnd(12)} ${verdict.padEnd(8)} ${text}\n`
-  );
+/** One line for each step, those of the peer under its name, then the verdict. */
+export function explainText({ verdict, counter, counterAt, steps }: ExplainView): string {
+  const several = steps.some(({ host }) => host !== undefined);
+  let said: string | undefined;
+  const lines = steps.map(({ at, verdict, text, host = "this host" }) => {
+    const head = several && host !== said ? `${host}:\n` : "";
+    said = host;
+    return `${head}${several ? "  " : ""}${at.padEnd(12)} ${verdict.padEnd(8)} ${text}\n`;
+  });
+  const where = counterAt === undefined ? "" : ` at ${counterAt}`;
   const last = {
     passes: "The packet passes.",
     held: "The packet waits for a tunnel.",
-    dropped: `The packet is dropped${counter === undefined ? "" : `, and counted as ${counter}`}.`,
+    dropped: `The packet is dropped${
+      counter === undefined ? "" : `, and counted as ${counter}${where}`
+    }.`,
   };
   return `${lines.join("")}${last[verdict]}\n`;
 }

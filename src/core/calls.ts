@@ -12,9 +12,11 @@ import {
   type NewTunnelReply,
   type NewTunnelRequest,
   type Notice,
+  type PacketQuestion,
   type TunnelClient,
   wipeKeys,
 } from "../model/exchange.ts";
+import type { ExplainView } from "../model/status.ts";
 import type { Tasks } from "../model/tasks.ts";
 
 /** A `TunnelClient` whose calls end when they should, and with the core. They reject with `ExchangeError`. */
@@ -37,6 +39,12 @@ export interface PeerCalls {
     notice: Notice,
     options: Omit<CallOptions, "signal">,
   ): Promise<{ readonly bootEpoch: bigint }>;
+  /** See `TunnelClient.explain`. */
+  explain(
+    peer: string,
+    question: PacketQuestion,
+    options: Omit<CallOptions, "signal">,
+  ): Promise<ExplainView>;
 }
 
 /** Why what belongs to a call ends with it; one for all, because a fresh error costs its stack trace. */
@@ -89,5 +97,16 @@ export function withDeadlines(
         (signal) => client.notifyAt(peer, address, notice, { timeoutMs, signal }),
         () => {},
       ),
+    explain: async (peer, question, { timeoutMs }) => {
+      if (client.explain === undefined) {
+        throw new ExchangeError("unimplemented", "peers cannot be asked");
+      }
+      const ask = client.explain.bind(client);
+      return await within(
+        timeoutMs,
+        (signal) => ask(peer, question, { timeoutMs, signal }),
+        () => {},
+      );
+    },
   };
 }

@@ -15,6 +15,7 @@ import type { Random } from "../model/random.ts";
 import type { SaRecords } from "../model/sa_record.ts";
 import type {
   ExplainView,
+  PacketQuery,
   RotateView,
   StatusQuery,
   TunnelQuery,
@@ -24,7 +25,7 @@ import { Tasks } from "../model/tasks.ts";
 import { withDeadlines } from "./calls.ts";
 import { type CoreStatus, CoreViews } from "./core_status.ts";
 import type { DirectoryChanged, DirectoryChanges, Peers } from "./directory.ts";
-import { explain } from "./explain.ts";
+import { Explainer, NO_SURROUNDINGS, type Surroundings } from "./explain.ts";
 import { Initiator } from "./initiator.ts";
 import { CLEAR_HOLD_OFF_MS, DRAIN_MS, IN_USE_MS, STOP_MS } from "./limits.ts";
 import { Misses, type MissesOptions } from "./misses.ts";
@@ -76,6 +77,8 @@ export interface Powers {
   readonly log: Log;
   /** The sender of a packet that no peer owns is told, and the packet is not held any more. False: drop it. */
   readonly tell?: MissesOptions["tell"];
+  /** What packets meet besides the core, for `explain`; absent: nothing that is known. */
+  readonly around?: Surroundings;
 }
 
 /** What `agent.ts` sees of it. */
@@ -108,8 +111,8 @@ export interface Core {
   inUse(peer: string): boolean;
   status(query?: StatusQuery): CoreStatus;
   latencies(): Latencies<HistogramView>;
-  /** What would become of a packet now. */
-  explain(packet: { readonly src: string; readonly dst: string }): ExplainView;
+  /** What would become of a packet now, here and at the peer. */
+  explain(packet: PacketQuery): Promise<ExplainView>;
   /** One page, sorted; `after` is "peer localVip remoteVip" of the last one before. */
   tunnels(query: TunnelQuery): readonly TunnelView[];
   /** Rotates the master key, or says why not. */
@@ -349,6 +352,21 @@ export function createCore(powers: Powers): Core {
     clock,
     closed: (peer, pair) => notices.closed(peer, pair),
   });
+  const explainer = new Explainer({
+    config,
+    bootEpoch,
+    table,
+    misses,
+    peers,
+    lines,
+    gate,
+    responder,
+    around: powers.around ?? NO_SURROUNDINGS,
+    calls,
+    scheduler,
+    tasks,
+    clock,
+  });
 
   spis.onExhausted = () => rotation.need();
   let clearedAt = -Infinity;
@@ -397,6 +415,7 @@ export function createCore(powers: Powers): Core {
         whereabouts.settle(peer, from);
         return await answer;
       },
+      explain: (peer, question) => explainer.answer(peer, question),
     },
     onEvent: (event) => {
       try {
@@ -439,7 +458,7 @@ export function createCore(powers: Powers): Core {
     },
     inUse: (peer) => clock.now() - table.usedAt(peer) < IN_USE_MS,
     status: (query) => views.status(query),
-    explain: (packet) => explain(packet, { table, misses, peers, lines, clock }),
+    explain: (packet) => explainer.explain(packet),
     latencies: () => ({
       exchange: latencies.exchange.view(),
       firstPacket: latencies.firstPacket.view(),

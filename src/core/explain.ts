@@ -1,37 +1,489 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** What would become of a packet between two addresses at this moment, step by step, and why. Changes nothing. */
+/**
+ * What would become of a packet between two addresses at this moment, step by step, and why: on this host, and as the
+ * peer's agent says. Changes nothing.
+ */
+import type { Config, PeerConfig } from "../config/config.ts";
 import type { Clock } from "../model/clock.ts";
-import { spiText, type VipPair } from "../model/sa.ts";
-import type { ExplainStep, ExplainView } from "../model/status.ts";
-import { pairKey } from "../model/sa.ts";
+import { ExchangeError, type PacketQuestion, requestWeight } from "../model/exchange.ts";
+import { addressOf, cookieOf, inNetwork, networkOf } from "../model/network.ts";
+import {
+  defaultCryptOffset,
+  pairKey,
+  type PspMode,
+  spiText,
+  type TxSa,
+  type VipPair,
+} from "../model/sa.ts";
+import type { ExplainStep, ExplainView, PacketQuery } from "../model/status.ts";
+import { familyOf } from "../model/vip.ts";
+import type { Tasks } from "../model/tasks.ts";
+import type { PeerCalls } from "./calls.ts";
 import type { Peers } from "./directory.ts";
+import { isForRate, reasonOf } from "./initiator.ts";
+import { EXPLAIN_ASKS, EXPLAIN_TIMEOUT_MS } from "./limits.ts";
 import type { Misses, MissVerdict } from "./misses.ts";
-import type { PeerLines } from "./peer.ts";
+import type { PeerGate, PeerLines } from "./peer.ts";
+import type { Responder } from "./responder.ts";
+import type { Scheduler } from "./scheduler.ts";
 import { isLive, isUnheard, type State } from "./tunnel.ts";
 import type { TunnelTable } from "./tunnel_table.ts";
 
+/** What a packet meets on this host besides the core: ports, workloads, the machine. */
+export interface Surroundings {
+  /** Why nothing passes, such as "interface p0 is gone". */
+  faults(): readonly string[];
+  /** What is wrong besides, and what to do about it: the kernel forwards packets of workloads. */
+  warnings(): readonly string[];
+  /** Whether the policy of the address' network refuses packets to it. */
+  denies(vip: string): boolean;
+  /** The network of a host port, by its interface; undefined: there is no such port. */
+  networkAt(port: string): string | undefined;
+  /** Whether no rule gives the address to another port. */
+  mayUse(vip: string, port: string): boolean;
+  /** Interface of the host port where a workload is; undefined: not known yet. */
+  portOf(vip: string): string | undefined;
+  /** Octets of the largest inner packet that an SA with these parameters carries to an outer address. */
+  carries(
+    sa: { readonly pip: string; readonly mode: PspMode; readonly vc?: bigint | undefined },
+  ): number;
+}
+
+/** Of a host about which nothing is known. */
+export const NO_SURROUNDINGS: Surroundings = {
+  faults: () => [],
+  warnings: () => [],
+  denies: () => false,
+  networkAt: () => undefined,
+  mayUse: () => true,
+  portOf: (vip) => vip,
+  carries: () => Infinity,
+};
+
 /** What is looked at. */
 export interface ExplainOptions {
+  readonly config: Pick<Config, "psp" | "networks">;
+  readonly bootEpoch: bigint;
   readonly table: Pick<TunnelTable, "get">;
   readonly misses: Pick<Misses, "judge">;
-  readonly peers: Pick<Peers, "byVip" | "isLocal" | "get">;
+  readonly peers: Pick<Peers, "byVip" | "isLocal" | "get" | "owns">;
   readonly lines: Pick<PeerLines, "of">;
+  readonly gate: Pick<PeerGate, "admit">;
+  readonly responder: Pick<Responder, "objection">;
+  readonly around: Surroundings;
+  readonly calls: Pick<PeerCalls, "explain">;
+  readonly scheduler: Pick<Scheduler, "enter" | "isLate">;
+  readonly tasks: Tasks;
   readonly clock: Pick<Clock, "now">;
 }
 
-/** `src` and `dst` are canonical. */
-export function explain(
-  { src, dst }: { readonly src: string; readonly dst: string },
-  options: ExplainOptions,
-): ExplainView {
-  const { peers } = options;
-  if (peers.isLocal(src) && peers.isLocal(dst)) {
+/** A leg of the way, and what the other end is to be asked. */
+interface Leg {
+  readonly view: ExplainView;
+  readonly ask?: { readonly peer: string; readonly question: PacketQuestion };
+}
+
+/** A peer's answer, or why there is none. */
+type Heard =
+  | { readonly view: ExplainView }
+  | { readonly error: ExchangeError }
+  | { readonly silent: string };
+
+/** What waits in the plane for a tunnel, in words: both counters are of packets that it had no place for. */
+const HOLD = "beyond what the hold has room for, the oldest goes (hold-flow-full, hold-bytes)";
+
+/** Answers operators of this host, and peers whose operators ask. */
+export class Explainer {
+  readonly #o: ExplainOptions;
+  #asking = 0;
+
+  constructor(options: ExplainOptions) {
+    this.#o = options;
+  }
+
+  /** For an operator: asks the peer as well, for two seconds at most. */
+  async explain(packet: PacketQuery): Promise<ExplainView> {
+    const { view, ask } = this.#here(packet);
+    if (ask === undefined) return view;
+    const heard = await this.#ask(ask.peer, ask.question);
+    return together(view, { ...ask, heard });
+  }
+
+  /**
+   * For a peer. `question.localVip` is its own. Throws `ExchangeError`: not a peer, or beyond its rate. Of addresses that
+   * are not its own, or not of this host, it learns no more than it does by asking for a tunnel.
+   */
+  answer(peerId: string, question: PacketQuestion): ExplainView {
+    const peer = this.#o.gate.admit(peerId, requestWeight(1));
+    const { arrives, localVip: theirs, remoteVip: ours } = question;
+    const { peers } = this.#o;
+    if (arrives) return this.#arrival(peer, question);
+    if (!peers.owns(peerId, theirs) || !peers.isLocal(ours)) {
+      return dropped({ counter: "refused" }, [{
+        at: "RSS",
+        verdict: "drop",
+        text: peers.isLocal(ours) ? `${peerId} does not own ${theirs}` : notMine(ours),
+      }]);
+    }
+    const { length } = question;
+    return this.#here({ src: ours, dst: theirs, ...length === undefined ? {} : { length } }).view;
+  }
+
+  /** As far as this host knows. */
+  #here(packet: PacketQuery): Leg {
+    const { peers, around } = this.#o;
+    const faults = around.faults();
+    if (faults.length > 0) return { view: { verdict: "dropped", steps: faults.map(fault) } };
+    const placed = this.#atPort(packet);
+    if ("verdict" in placed) return { view: placed };
+    const { src, dst } = placed;
+    const leg = peers.isLocal(src) && peers.isLocal(dst)
+      ? { view: this.#within(placed) }
+      : peers.isLocal(dst)
+      ? this.#ingress(placed)
+      : this.#egress(placed);
+    const warnings = around.warnings().map((text): ExplainStep => ({
+      at: "ingress",
+      verdict: "warn",
+      text,
+    }));
+    return { ...leg, view: { ...leg.view, steps: [...warnings, ...leg.view.steps] } };
+  }
+
+  /** The packet in the network of the port at which it comes in; or what keeps it there. */
+  #atPort(packet: PacketQuery): PacketQuery | ExplainView {
+    const { port } = packet;
+    const { around } = this.#o;
+    if (port === undefined) return packet;
+    const network = around.networkAt(port);
+    if (network === undefined) {
+      const text = `Nothing comes in: ${port} is none of this host's host ports`;
+      return { verdict: "dropped", steps: [{ at: "ingress", verdict: "drop", text }] };
+    }
+    const [src, dst] = [packet.src, packet.dst].map((vip) =>
+      networkOf(vip) === "" ? inNetwork(addressOf(vip), network) : vip
+    ) as [string, string];
+    if (this.#o.peers.isLocal(src) && !around.mayUse(src, port)) {
+      return dropped({ counter: "source-guard" }, [FROM_HOST, MISS, {
+        at: "RSS",
+        verdict: "drop",
+        text: `${src} is not an address of ${port}: the configuration gives it to another port`,
+      }]);
+    }
+    return { ...packet, src, dst };
+  }
+
+  /** From one workload of this host to another. */
+  #within({ src, dst, ttl }: PacketQuery): ExplainView {
+    const port = this.#o.around.portOf(dst);
+    if (port === undefined) {
+      return dropped({ counter: "unreachable-sent" }, [{
+        at: "LOCAL",
+        verdict: "drop",
+        text: `Nobody on this host answered for ${dst}: it is looked for, and ${src} is told`,
+      }]);
+    }
+    if (ttl !== undefined && ttl <= 1) {
+      return dropped({ counter: "time-exceeded-sent" }, [{
+        at: "LOCAL",
+        verdict: "drop",
+        text: `Its TTL is used up on the way to ${dst} at ${port}, and ${src} is told`,
+      }]);
+    }
     const text = `${src} and ${dst} are both on this host: no tunnel carries it`;
     return { verdict: "passes", steps: [{ at: "LOCAL", verdict: "ok", text }] };
   }
-  if (peers.isLocal(dst)) return ingress({ src, dst }, options);
-  return egress({ localVip: src, remoteVip: dst }, options);
+
+  /** The packet leaves this host. */
+  #egress({ src, dst, length }: PacketQuery): Leg {
+    const { table, misses, clock, peers, around } = this.#o;
+    const pair: VipPair = { localVip: src, remoteVip: dst };
+    if (around.denies(dst)) {
+      return {
+        view: dropped({ counter: "refused-policy" }, [FROM_HOST, MISS, {
+          at: "RSS",
+          verdict: "drop",
+          text: `The policy of network "${networkOf(dst)}" denies ${addressOf(dst)} (policy.deny)`,
+        }]),
+      };
+    }
+    const tunnel = table.get(pairKey(pair));
+    const state = tunnel?.state;
+    const now = clock.now();
+    if (tunnel !== undefined && state !== undefined && isLive(state)) {
+      return this.#sealed(pair, { peer: tunnel.peer, state, length });
+    }
+    if (tunnel !== undefined && state?.kind === "failed" && state.until > now) {
+      const why = tunnel.lastError === "" ? "" : `: ${tunnel.lastError}`;
+      const text = `The last attempt failed (${
+        hyphens(state.reason)
+      })${why}; the next one may be made in ${seconds(state.until - now)}`;
+      return {
+        view: dropped({ counter: "back-off", peer: tunnel.peer }, [FROM_HOST, MISS, {
+          at: "RSS",
+          verdict: "drop",
+          text,
+        }]),
+      };
+    }
+    const verdict = misses.judge(pair);
+    if ("reason" in verdict) {
+      const text = this.#refusal(pair, verdict);
+      const { peer, reason } = verdict;
+      return {
+        view: dropped({ counter: hyphens(reason), peer }, [FROM_HOST, MISS, {
+          at: "RSS",
+          verdict: "drop",
+          text,
+        }]),
+      };
+    }
+    const { peer } = verdict;
+    const where = peers.get(peer)?.svcAddress ?? "";
+    const text = state?.kind === "opening"
+      ? `The packet is held: ${peer} (${where}) was asked for a tunnel ${
+        seconds(now - state.since)
+      } ago; ${HOLD}`
+      : `The packet would be held, and ${peer} (${where}) asked for a tunnel`;
+    return {
+      view: {
+        verdict: "held",
+        peer,
+        steps: [FROM_HOST, MISS, { at: "RSS", verdict: "wait", text }],
+      },
+      ask: { peer, question: this.#question(pair, { arrives: true, length }) },
+    };
+  }
+
+  /** There is an entry. */
+  #sealed(
+    pair: VipPair,
+    { peer, state, length }: {
+      readonly peer: string;
+      readonly state: Extract<State, { readonly tx: unknown }>;
+      readonly length: number | undefined;
+    },
+  ): Leg {
+    const { lines, around } = this.#o;
+    const { localVip, remoteVip } = pair;
+    const { sa, expired, packets } = state.tx;
+    const steps: ExplainStep[] = [FROM_HOST, {
+      at: "EGR_ACL",
+      verdict: "ok",
+      text: `An entry for ${localVip} to ${remoteVip}: towards ${peer} at ${sa.pip}`,
+    }];
+    if (expired) {
+      return {
+        view: dropped({ counter: "tx-key-expired", peer }, [...steps, {
+          at: "PSP_ENCRYPT",
+          verdict: "drop",
+          text: `${spiText(sa.spi)} reached its hard limit, and ${peer} gave no new SA: ${
+            lines.of(peer).lastError || "no answer"
+          }`,
+        }]),
+      };
+    }
+    const most = around.carries(sa);
+    if (length !== undefined && length > most) {
+      return {
+        view: dropped({ counter: "too-big", peer }, [...steps, {
+          at: "PSP_ENCRYPT",
+          verdict: "drop",
+          text:
+            `${length} octets are more than the ${most} that fit the way to ${peer} with what ` +
+            `PSP adds: ${localVip} is told so by ICMP`,
+        }]),
+      };
+    }
+    steps.push({
+      at: "PSP_ENCRYPT",
+      verdict: "ok",
+      text: `Sealed with ${spiText(sa.spi)} (${sa.version}), as ${packets} packets before it`,
+    });
+    if (isUnheard(state)) {
+      steps.push({
+        at: "p0",
+        verdict: "unknown",
+        text:
+          `${peer} asked for this tunnel and was not heard on it yet: nobody knows whether it is there`,
+      });
+    }
+    return {
+      view: { verdict: "passes", peer, steps },
+      ask: { peer, question: this.#question(pair, { arrives: true, sa, length }) },
+    };
+  }
+
+  /** The packet comes to this host. */
+  #ingress({ src, dst, length }: PacketQuery): Leg {
+    const { peers, table } = this.#o;
+    const peer = peers.byVip(src)?.id;
+    const pair = { localVip: dst, remoteVip: src };
+    if (peer === undefined) {
+      return {
+        view: dropped({ counter: "rx-no-sa" }, [FROM_UPLINK, {
+          at: "INGR_ACL",
+          verdict: "drop",
+          text: `No peer owns ${src}: no SA lets it in`,
+        }]),
+      };
+    }
+    const ask = { peer, question: this.#question(pair, { arrives: false, length }) };
+    const rx = table.get(pairKey(pair))?.state.rx ?? [];
+    if (rx.length === 0) {
+      const text = `No SA for ${src} to ${dst}: ${peer} has to ask this host for a tunnel first`;
+      return {
+        view: dropped({ counter: "rx-no-sa", peer }, [FROM_UPLINK, {
+          at: "INGR_ACL",
+          verdict: "drop",
+          text,
+        }]),
+        ask,
+      };
+    }
+    const spis = rx.map(({ sa }) => spiText(sa.spi)).join(" or ");
+    return {
+      view: {
+        verdict: "passes",
+        peer,
+        steps: [FROM_UPLINK, OPENED, {
+          at: "INGR_ACL",
+          verdict: "ok",
+          text: `Let in from ${peer} with ${spis}`,
+        }, this.#delivery(dst)],
+      },
+      ask,
+    };
+  }
+
+  /** A peer's packet comes, or would. */
+  #arrival(peer: PeerConfig, question: PacketQuestion): ExplainView {
+    const { table, around, responder, bootEpoch } = this.#o;
+    const { localVip: theirs, remoteVip: ours, sa: given } = question;
+    const delivered = (steps: readonly ExplainStep[]): ExplainView => {
+      const faults = around.faults();
+      return faults.length > 0
+        ? { verdict: "dropped", steps: faults.map(fault) }
+        : { verdict: "passes", steps: [...steps, this.#delivery(ours)] };
+    };
+    if (given === undefined) {
+      const objection = responder.objection(peer, question);
+      if (objection === undefined) {
+        return delivered([{ at: "RSS", verdict: "ok", text: "It would get a tunnel" }]);
+      }
+      const { counter, why } = objection;
+      return dropped({ counter }, [{
+        at: "RSS",
+        verdict: "drop",
+        text: `The tunnel would be refused (${counter}): ${why}`,
+      }]);
+    }
+    const { spi, epoch } = given;
+    if (epoch !== bootEpoch) {
+      return dropped({ counter: "rx-auth-fail" }, [FROM_UPLINK, {
+        at: "PSP_DECRYPT",
+        verdict: "drop",
+        text: `${spiText(spi)} is of an earlier start of this agent: its key is gone`,
+      }]);
+    }
+    const rx = table.get(pairKey({ localVip: ours, remoteVip: theirs }))?.state.rx ?? [];
+    if (!rx.some(({ sa }) => sa.spi === spi && sa.peer === peer.id)) {
+      return dropped({ counter: "rx-no-sa" }, [FROM_UPLINK, {
+        at: "INGR_ACL",
+        verdict: "drop",
+        text: `No entry lets ${spiText(spi)} in from ${theirs} to ${ours}`,
+      }]);
+    }
+    return delivered([FROM_UPLINK, OPENED, {
+      at: "INGR_ACL",
+      verdict: "ok",
+      text: `${spiText(spi)} lets ${theirs} in to ${ours}`,
+    }]);
+  }
+
+  #delivery(vip: string): ExplainStep {
+    const port = this.#o.around.portOf(vip);
+    if (port !== undefined) {
+      return { at: "host", verdict: "ok", text: `Handed to the workload ${vip} at ${port}` };
+    }
+    const text = `Nobody knows at which port ${vip} is: it is asked for, and without an answer ` +
+      "the packet counts as workload-unknown";
+    return { at: "host", verdict: "unknown", text };
+  }
+
+  /** `pair.localVip` is this host's. */
+  #question(
+    pair: VipPair,
+    { arrives, sa, length }: {
+      readonly arrives: boolean;
+      readonly sa?: TxSa;
+      readonly length: number | undefined;
+    },
+  ): PacketQuestion {
+    const { config: { psp, networks }, peers } = this.#o;
+    const vc = cookieOf(pair.localVip, networks) ?? peers.byVip(pair.remoteVip)?.vc;
+    const family = familyOf(pair.localVip);
+    const cryptOffset = psp.cryptOffset?.[family] ??
+      defaultCryptOffset({ family, vc: vc !== undefined, mode: psp.mode });
+    return {
+      ...pair,
+      arrives,
+      ...sa === undefined ? {} : { sa: { spi: sa.spi, epoch: sa.epoch } },
+      ...length === undefined ? {} : { length },
+      wish: {
+        versions: psp.versions,
+        mode: psp.mode,
+        cryptOffset,
+        ...vc === undefined ? {} : { vc },
+      },
+    };
+  }
+
+  /** Why a miss opens no tunnel, in words. */
+  #refusal(
+    { localVip, remoteVip }: VipPair,
+    { counter, peer = "", holdOffMs }: Extract<MissVerdict, { readonly reason: unknown }>,
+  ): string {
+    switch (counter) {
+      case undefined:
+        return "The agent is ending";
+      case "link-scope":
+        return "Multicast and link-local addresses stay on the workload's own link";
+      case "foreign-source":
+        return notMine(localVip);
+      case "no-peer":
+        return `No peer owns ${remoteVip}: look at the vips of the peers`;
+      case "refused-identity":
+        return `${peer} is on the deny list (security.deny)`;
+      case "back-off":
+        return `${peer} does not answer (${
+          this.#o.lines.of(peer).lastError
+        }); the next attempt may be made in ${seconds(holdOffMs ?? 0)}`;
+      default:
+        return `There is no room for another tunnel (${counter}), unless one goes that is idle`;
+    }
+  }
+
+  async #ask(peer: string, question: PacketQuestion): Promise<Heard> {
+    const { scheduler, calls, tasks } = this.#o;
+    if (this.#asking >= EXPLAIN_ASKS || scheduler.isLate) {
+      return { silent: "this host has too much to do to ask it" };
+    }
+    this.#asking++;
+    try {
+      using _slot = await scheduler.enter({ peer, work: "question" }, tasks.signal);
+      return { view: await calls.explain(peer, question, { timeoutMs: EXPLAIN_TIMEOUT_MS }) };
+    } catch (cause) {
+      const error = ExchangeError.from(cause);
+      if (error.code === "unimplemented") {
+        return { silent: "its agent is of a release that cannot be asked" };
+      }
+      return error.local || tasks.signal.aborted ? { silent: error.reason } : { error };
+    } finally {
+      this.#asking--;
+    }
+  }
 }
 
 const FROM_HOST: ExplainStep = {
@@ -39,174 +491,108 @@ const FROM_HOST: ExplainStep = {
   verdict: "ok",
   text: "IP from a host port goes on to EGR_ACL",
 };
+const MISS: ExplainStep = {
+  at: "EGR_ACL",
+  verdict: "miss",
+  text: "No entry for this pair: a miss",
+};
+const FROM_UPLINK: ExplainStep = {
+  at: "ROOT",
+  verdict: "ok",
+  text: "UDP port 1000 from the uplink goes on to PSP_DECRYPT",
+};
+const OPENED: ExplainStep = {
+  at: "PSP_DECRYPT",
+  verdict: "ok",
+  text: "Opened, if it is authentic (else rx-auth-fail) and did not come before (else rx-replay)",
+};
 
-/** The packet leaves this host. */
-function egress(pair: VipPair, options: ExplainOptions): ExplainView {
-  const { table, misses, clock, peers } = options;
-  const tunnel = table.get(pairKey(pair));
-  const state = tunnel?.state;
-  const now = clock.now();
-  if (tunnel !== undefined && state !== undefined && isLive(state)) {
-    return sealed(pair, { peer: tunnel.peer, state, options });
-  }
-  if (tunnel !== undefined && state?.kind === "failed" && state.until > now) {
-    const why = tunnel.lastError === "" ? "" : `: ${tunnel.lastError}`;
-    return dropped("back-off", tunnel.peer, [
-      FROM_HOST,
-      miss(),
-      {
-        at: "RSS",
-        verdict: "drop",
-        text: `The last attempt failed (${
-          hyphens(state.reason)
-        })${why}; the next one may be made in ${seconds(state.until - now)}`,
-      },
-    ]);
-  }
-  const verdict = misses.judge(pair);
-  const steps = [FROM_HOST, miss()];
-  if ("reason" in verdict) {
-    const text = refusal(pair, { verdict, options });
-    return dropped(hyphens(verdict.reason), verdict.peer, [
-      ...steps,
-      { at: "RSS", verdict: "drop", text },
-    ]);
-  }
-  const { peer } = verdict;
-  const where = peers.get(peer)?.svcAddress ?? "";
-  const text = state?.kind === "opening"
-    ? `The packet is held: ${peer} (${where}) was asked for a tunnel ${
-      seconds(now - state.since)
-    } ago`
-    : `The packet would be held, and ${peer} (${where}) asked for a tunnel`;
-  return { verdict: "held", peer, steps: [...steps, { at: "RSS", verdict: "wait", text }] };
-}
-
-function miss(): ExplainStep {
-  return { at: "EGR_ACL", verdict: "miss", text: "No entry for this pair: a miss" };
-}
-
-/** There is an entry. */
-function sealed(
-  { localVip, remoteVip }: VipPair,
-  { peer, state, options }: {
+/** Both ends, in the order in which the packet passes them. */
+function together(
+  here: ExplainView,
+  { peer, question, heard }: {
     readonly peer: string;
-    readonly state: Extract<State, { readonly tx: unknown }>;
-    readonly options: ExplainOptions;
+    readonly question: PacketQuestion;
+    readonly heard: Heard;
   },
 ): ExplainView {
-  const { sa, expired, packets } = state.tx;
-  const steps: ExplainStep[] = [FROM_HOST, {
-    at: "EGR_ACL",
-    verdict: "ok",
-    text: `An entry for ${localVip} to ${remoteVip}: towards ${peer} at ${sa.pip}`,
-  }];
-  if (expired) {
-    return dropped("tx-key-expired", peer, [...steps, {
-      at: "PSP_ENCRYPT",
-      verdict: "drop",
-      text: `${spiText(sa.spi)} reached its hard limit, and ${peer} gave no new SA: ${
-        options.lines.of(peer).lastError || "no answer"
-      }`,
-    }]);
+  const steps = (there: readonly ExplainStep[]) =>
+    question.arrives ? [...here.steps, ...there] : [...there, ...here.steps];
+  if ("silent" in heard) {
+    const text = `What ${peer} does with it is not known: ${heard.silent}`;
+    return { ...here, steps: steps([{ at: "p0", verdict: "unknown", text, host: peer }]) };
   }
-  steps.push({
-    at: "PSP_ENCRYPT",
-    verdict: "ok",
-    text: `Sealed with ${spiText(sa.spi)} (${sa.version}), as ${packets} packets before it`,
-  });
-  if (isUnheard(state)) {
-    steps.push({
-      at: "p0",
-      verdict: "unknown",
-      text:
-        `${peer} asked for this tunnel and was not heard on it yet: nobody knows whether it is there`,
-    });
-  }
-  const there =
-    `What ${peer} does with it, its own agent says: psp-agent explain ${localVip} ${remoteVip}`;
-  return {
-    verdict: "passes",
-    peer,
-    steps: [...steps, { at: "p0", verdict: "unknown", text: there }],
-  };
+  if ("error" in heard) return unanswered(here, { peer, steps, error: heard.error });
+  const { view } = heard;
+  const all = steps(view.steps.map((step) => ({ ...step, host: peer })));
+  if (!question.arrives) return departed(here, { peer, view, all });
+  if (view.verdict !== "dropped") return { ...here, steps: all };
+  // What the peer refuses to carry never leaves this host, and counts here.
+  const refused = view.steps.some(({ at, verdict }) => at === "RSS" && verdict === "drop");
+  const where = refused
+    ? { counter: "refused" }
+    : view.counter === undefined
+    ? {}
+    : { counter: view.counter, counterAt: peer };
+  return { ...where, verdict: "dropped", peer, steps: all };
 }
 
-/** The packet comes to this host. */
-function ingress(
-  { src, dst }: { readonly src: string; readonly dst: string },
-  options: ExplainOptions,
+/** The packet comes from the peer, which said what it does with it: what it holds or drops never came here. */
+function departed(
+  here: ExplainView,
+  { peer, view: { verdict, counter }, all }: {
+    readonly peer: string;
+    readonly view: ExplainView;
+    readonly all: readonly ExplainStep[];
+  },
 ): ExplainView {
-  const { peers, table } = options;
-  const first: ExplainStep = {
-    at: "ROOT",
-    verdict: "ok",
-    text: "UDP port 1000 from the uplink goes on to PSP_DECRYPT",
-  };
-  const peer = peers.byVip(src)?.id;
-  if (peer === undefined) {
-    return dropped("rx-no-sa", undefined, [first, {
-      at: "INGR_ACL",
-      verdict: "drop",
-      text: `No peer owns ${src}: no SA lets it in`,
-    }]);
+  if (verdict === "passes") return { ...here, steps: all };
+  const where = counter === undefined ? {} : { counter, counterAt: peer };
+  return { ...where, verdict, peer, steps: all };
+}
+
+/** Who does not tell what becomes of a packet does not give a tunnel either. */
+function unanswered(
+  here: ExplainView,
+  { peer, steps, error }: {
+    readonly peer: string;
+    readonly steps: (there: readonly ExplainStep[]) => readonly ExplainStep[];
+    readonly error: ExchangeError;
+  },
+): ExplainView {
+  const { reason } = error;
+  if (here.verdict !== "held") {
+    const text = `${peer} does not say what becomes of it: ${reason}`;
+    return { ...here, steps: steps([{ at: "p0", verdict: "unknown", text, host: peer }]) };
   }
-  const tunnel = table.get(pairKey({ localVip: dst, remoteVip: src }));
-  const spis = tunnel?.state.rx.map(({ sa }) => spiText(sa.spi)) ?? [];
-  if (spis.length === 0) {
-    return dropped("rx-no-sa", peer, [first, {
-      at: "INGR_ACL",
-      verdict: "drop",
-      text: `No SA for ${src} to ${dst}: ${peer} has to ask this host for a tunnel first`,
-    }]);
+  if (isForRate(error)) {
+    const text = `${peer} was asked too often, and is asked again later (slowed-by-peer)`;
+    return { ...here, steps: steps([{ at: "RSS", verdict: "wait", text }]) };
   }
-  return {
-    verdict: "passes",
-    peer,
-    steps: [
-      first,
-      { at: "PSP_DECRYPT", verdict: "ok", text: "Opened, if it is authentic; else rx-auth-fail" },
-      { at: "INGR_ACL", verdict: "ok", text: `Let in from ${peer} with ${spis.join(" or ")}` },
-      { at: "host", verdict: "ok", text: `Handed to the workload ${dst}` },
-    ],
-  };
+  const text = `${peer} gives no tunnel: ${reason}`;
+  return dropped(
+    { counter: hyphens(reasonOf(error)), peer },
+    steps([{
+      at: "RSS",
+      verdict: "drop",
+      text,
+    }]),
+  );
 }
 
 function dropped(
-  counter: string,
-  peer: string | undefined,
+  { counter, peer }: { readonly counter: string; readonly peer?: string | undefined },
   steps: readonly ExplainStep[],
 ): ExplainView {
   return { verdict: "dropped", counter, ...peer === undefined ? {} : { peer }, steps };
 }
 
-/** Why a miss opens no tunnel, in words. */
-function refusal(
-  { localVip, remoteVip }: VipPair,
-  { verdict, options: { lines } }: {
-    readonly verdict: Extract<MissVerdict, { readonly reason: unknown }>;
-    readonly options: ExplainOptions;
-  },
-): string {
-  const { counter, peer = "" } = verdict;
-  switch (counter) {
-    case undefined:
-      return "The agent is ending";
-    case "link-scope":
-      return "Multicast and link-local addresses stay on the workload's own link";
-    case "foreign-source":
-      return `${localVip} is none of this host's vips`;
-    case "no-peer":
-      return `No peer owns ${remoteVip}: look at the vips of the peers`;
-    case "refused-identity":
-      return `${peer} is on the deny list (security.deny)`;
-    case "back-off":
-      return `${peer} does not answer (${
-        lines.of(peer).lastError
-      }); the next attempt may be made in ${seconds(verdict.holdOffMs ?? 0)}`;
-    default:
-      return `There is no room for another tunnel (${counter}), unless one goes that is idle`;
-  }
+function fault(text: string): ExplainStep {
+  return { at: "ingress", verdict: "drop", text: `Nothing passes: ${text}` };
+}
+
+function notMine(vip: string): string {
+  return `${vip} is none of this host's vips`;
 }
 
 function hyphens(reason: string): string {

@@ -510,7 +510,8 @@ function endOf(signal: AbortSignal): Promise<never> {
   });
 }
 
-function isForRate({ code, reason }: ExchangeError): boolean {
+/** Whether the peer would have answered, had it been asked less. */
+export function isForRate({ code, reason }: ExchangeError): boolean {
   return code === "resource_exhausted" && reason === RATE_REFUSAL;
 }
 
@@ -754,7 +755,8 @@ function isMaybe(rx: Rx): boolean {
   return rx.maybeUntil !== undefined && !rx.confirmed;
 }
 
-function reasonOf({ code }: ExchangeError): DropReason {
+/** What packets are dropped for whose peer was asked in vain. */
+export function reasonOf({ code }: Pick<ExchangeError, "code">): DropReason {
   switch (code) {
     case "permission_denied":
     case "unauthenticated":

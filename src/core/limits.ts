@@ -56,6 +56,10 @@ export const NO_PEER_HOLD_OFF_MS = 10_000;
 
 // ---- asking ----------------------------------------------------------------------------------------
 
+/** How long an operator's question of a packet's way waits for the peer: what is known here is told then. */
+export const EXPLAIN_TIMEOUT_MS = 2000;
+/** Such questions under way at a time: a page asks one each second. */
+export const EXPLAIN_ASKS = 8;
 /** Between two tries of a request: this at first, doubling ... */
 export const RETRY_FIRST_MS = 100;
 /** ... up to this. */

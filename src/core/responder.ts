@@ -4,7 +4,7 @@
 import { DataPlaneError } from "../../ffi/plane.ts";
 import type { Config, PeerConfig } from "../config/config.ts";
 import type { Clock } from "../model/clock.ts";
-import type { Counters } from "../model/counters.ts";
+import type { AgentCounter, Counters } from "../model/counters.ts";
 import { requestDigest } from "../model/digest.ts";
 import { messageOf } from "../model/errors.ts";
 import type { EventSink } from "../model/events.ts";
@@ -13,6 +13,7 @@ import {
   MAX_TUNNELS_PER_REQUEST,
   type NewTunnelReply,
   type NewTunnelRequest,
+  type PacketQuestion,
   requestWeight,
   type TunnelOffer,
   type TunnelOutcome,
@@ -20,7 +21,7 @@ import {
 import type { Flows } from "../model/flows.ts";
 import type { Log } from "../model/log.ts";
 import type { Random } from "../model/random.ts";
-import { pairKey, type PspVersion, type VipPair } from "../model/sa.ts";
+import { pairKey, type PspParams, type PspVersion, type VipPair } from "../model/sa.ts";
 import type { SaRecords } from "../model/sa_record.ts";
 import { networkOf } from "../model/network.ts";
 import { canonicalVip, familyOf } from "../model/vip.ts";
@@ -74,6 +75,12 @@ const NO_ROOM: Readonly<Record<Shortage, string>> = {
 type Refused = Extract<TunnelOutcome, { readonly ok: false }>;
 type Verdict = Granted | Refused;
 type RefusalCode = keyof typeof REFUSAL_COUNTERS;
+
+/** Why a tunnel is refused. */
+interface Objection {
+  readonly code: RefusalCode;
+  readonly why: string;
+}
 
 const REFUSAL_COUNTERS = {
   permission_denied: "refused-vip",
@@ -235,43 +242,100 @@ export class Responder {
     peer: PeerConfig,
     { offer, batch }: { readonly offer: TunnelOffer; readonly batch: Batch },
   ): Verdict {
-    const { peers, config } = this.#options;
     const { version, seen } = batch;
     const [theirs, ours] = [canonicalVip(offer.localVip), canonicalVip(offer.remoteVip)];
-    const refuse = (code: RefusalCode, why: string) => this.#refuse(peer, code, why);
+    const refuse = ({ code, why }: Objection) => this.#refuse(peer, code, why);
     if (theirs === undefined || ours === undefined || familyOf(theirs) !== familyOf(ours)) {
-      return refuse("invalid_argument", "the vips are not two addresses of one family");
+      return refuse({
+        code: "invalid_argument",
+        why: "the vips are not two addresses of one family",
+      });
     }
-    const network = networkOf(ours);
-    if (networkOf(theirs) !== network) {
-      return refuse("network", "the vips are not two addresses of one network");
-    }
-    if (network !== "" && !peer.vips.some((vip) => networkOf(vip) === network)) {
-      return refuse("network", `${peer.id} is not in network "${network}"`);
-    }
-    if (!peers.owns(peer.id, theirs)) {
-      return refuse("permission_denied", `${peer.id} does not own ${theirs}`);
-    }
-    if (!peers.isLocal(ours)) {
-      return refuse("permission_denied", `${config.id} does not own ${ours}`);
-    }
+    const foreign = this.#foreign(peer, { theirs, ours });
+    if (foreign !== undefined) return refuse(foreign);
     const pair = { localVip: ours, remoteVip: theirs };
     const key = pairKey(pair);
-    if (seen.has(key)) return refuse("invalid_argument", "the pair is in the request twice");
+    if (seen.has(key)) {
+      return refuse({ code: "invalid_argument", why: "the pair is in the request twice" });
+    }
     seen.add(key);
     const problem = paramsProblem(offer.reverse, {
       version,
-      mode: config.psp.mode,
+      mode: this.#options.config.psp.mode,
       own: this.#options.defaults,
       peerPip: peer.pip,
     });
-    if (problem !== undefined) return refuse("invalid_argument", problem);
-    const cookie = cookieProblem(offer.reverse, { vip: ours, networks: config.networks });
-    if (cookie !== undefined) return refuse("network", cookie);
-    const readable = cryptOffsetProblem(offer.reverse, { psp: config.psp, vip: ours });
-    if (readable !== undefined) return refuse("crypt_offset", readable);
+    if (problem !== undefined) return refuse({ code: "invalid_argument", why: problem });
+    const unfit = this.#unfit(ours, offer.reverse);
+    if (unfit !== undefined) return refuse(unfit);
     const lack = this.#room({ pair, peer: peer.id }, batch);
     return lack === undefined ? { offer, pair } : this.#noRoom(peer, lack);
+  }
+
+  /**
+   * Why a peer that asked now for a tunnel would not get it, and what would count it; undefined: it would. Changes and
+   * counts nothing. Both addresses canonical.
+   */
+  objection(
+    peer: PeerConfig,
+    { localVip: theirs, remoteVip: ours, wish }: Pick<
+      PacketQuestion,
+      "localVip" | "remoteVip" | "wish"
+    >,
+  ): { readonly counter: AgentCounter; readonly why: string } | undefined {
+    const { config: { psp } } = this.#options;
+    const foreign = this.#foreign(peer, { theirs, ours });
+    if (foreign !== undefined) return counted(foreign);
+    if (!wish.versions.some((version) => psp.versions.includes(version))) {
+      const why = `no version in common: accepted ${wish.versions.join(", ")}; here ${
+        psp.versions.join(", ")
+      }`;
+      return { counter: "refused-version", why };
+    }
+    if (wish.mode !== psp.mode) {
+      const why = `mode ${wish.mode} where this host has ${psp.mode}`;
+      return counted({ code: "invalid_argument", why });
+    }
+    const unfit = this.#unfit(ours, wish);
+    if (unfit !== undefined) return counted(unfit);
+    const pair = { localVip: ours, remoteVip: theirs };
+    if (this.#table.get(pairKey(pair)) !== undefined) return undefined;
+    const lack = this.#table.lacks({ pair, peer: peer.id, side: "peer" });
+    return lack && { counter: lack, why: NO_ROOM[lack] };
+  }
+
+  /** Whether the one address is the peer's, the other this host's, and both of one network. */
+  #foreign(
+    peer: PeerConfig,
+    { theirs, ours }: { readonly theirs: string; readonly ours: string },
+  ): Objection | undefined {
+    const { peers, config } = this.#options;
+    const network = networkOf(ours);
+    if (networkOf(theirs) !== network) {
+      return { code: "network", why: "the vips are not two addresses of one network" };
+    }
+    if (network !== "" && !peer.vips.some((vip) => networkOf(vip) === network)) {
+      return { code: "network", why: `${peer.id} is not in network "${network}"` };
+    }
+    if (!peers.owns(peer.id, theirs)) {
+      return { code: "permission_denied", why: `${peer.id} does not own ${theirs}` };
+    }
+    if (!peers.isLocal(ours)) {
+      return { code: "permission_denied", why: `${config.id} does not own ${ours}` };
+    }
+    return undefined;
+  }
+
+  /** Whether packets with what the peer asks for may go to it from `vip`. */
+  #unfit(
+    vip: string,
+    params: Pick<PspParams, "vc" | "cryptOffset">,
+  ): Objection | undefined {
+    const { networks, psp } = this.#options.config;
+    const cookie = cookieProblem(params, { vip, networks });
+    if (cookie !== undefined) return { code: "network", why: cookie };
+    const readable = cryptOffsetProblem(params, { psp, vip });
+    return readable === undefined ? undefined : { code: "crypt_offset", why: readable };
   }
 
   /** What a tunnel lacks beside those of the same request that found room. */
@@ -342,6 +406,10 @@ export class Responder {
     log.warn("The data plane refused a tunnel that a peer asked for", { cause: why });
     return { ok: false, code: "resource_exhausted", message: "the data plane has no room" };
   }
+}
+
+function counted({ code, why }: Objection): { counter: AgentCounter; why: string } {
+  return { counter: REFUSAL_COUNTERS[code], why };
 }
 
 // ---- answers that were given --------------------------------------------------------------------

@@ -36,6 +36,8 @@ export const WORK = [
   "unheard",
   /** What peers must know: SPIs that nobody accepts, tunnels that were closed. */
   "notice",
+  /** An operator wants to know something. */
+  "question",
   /** An SA comes to its end. */
   "rekey",
   /** A tunnel of the last run. */

@@ -3,6 +3,7 @@
 /** The exchange in domain terms: what initiator and responder see, and how it fails; src/rpc maps it to proto. */
 import { messageOf } from "./errors.ts";
 import type { PspParams, PspVersion, VipPair } from "./sa.ts";
+import type { ExplainView } from "./status.ts";
 
 /** As the initiator sees it: `localVip` is the initiator's. */
 export interface TunnelOffer extends VipPair {
@@ -42,6 +43,20 @@ export interface Notice {
   readonly confirmedSpis?: readonly number[];
 }
 
+/** What becomes of a packet at the peer's end; `localVip` is that of who asks. */
+export interface PacketQuestion extends VipPair {
+  /** It comes from `localVip`; else it goes there. */
+  readonly arrives: boolean;
+  /** The SPI that it comes with, of that boot epoch of the peer; absent: there is no tunnel yet. */
+  readonly sa?: { readonly spi: number; readonly epoch: bigint };
+  /** Octets of IP; absent: few enough for any tunnel. */
+  readonly length?: number;
+  /** What would be asked for with `NewTunnel`. */
+  readonly wish: Pick<PspParams, "mode" | "cryptOffset" | "vc"> & {
+    readonly versions: readonly PspVersion[];
+  };
+}
+
 export interface CallOptions {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
@@ -64,6 +79,8 @@ export interface TunnelClient {
     notice: Notice,
     options: CallOptions,
   ): Promise<{ readonly bootEpoch: bigint }>;
+  /** Asks what becomes of a packet there; absent: no peer can be asked. */
+  explain?(peer: string, question: PacketQuestion, options: CallOptions): Promise<ExplainView>;
   /** Whether a call would find a connection that stands; without one it costs a handshake first. */
   isConnected?(peer: string): boolean;
 }
@@ -75,6 +92,8 @@ export interface TunnelClient {
 export interface TunnelHandler {
   newTunnel(peer: string, request: NewTunnelRequest, from?: string): Promise<NewTunnelReply>;
   notify(peer: string, notice: Notice, from?: string): Promise<{ readonly bootEpoch: bigint }>;
+  /** Says what becomes of a packet here; absent: it says nothing. */
+  explain?(peer: string, question: PacketQuestion): ExplainView;
 }
 
 /** How an exchange fails, in the words in which a tunnel's outcome is coded too. */

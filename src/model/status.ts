@@ -248,15 +248,33 @@ export interface ReloadView {
 export interface ExplainStep {
   /** A node of the flowchart: "EGR_ACL", "RSS" (the miss handler), "p0" (the uplink), "host". */
   readonly at: string;
-  readonly verdict: "ok" | "miss" | "wait" | "drop" | "unknown";
+  /** "warn": it goes on, and something is wrong besides. */
+  readonly verdict: "ok" | "warn" | "miss" | "wait" | "drop" | "unknown";
   readonly text: string;
+  /** The peer where it is so; absent: this host. */
+  readonly host?: string;
+}
+
+/** A packet that somebody wonders about. */
+export interface PacketQuery {
+  /** Both canonical. */
+  readonly src: string;
+  readonly dst: string;
+  /** Octets of IP; absent: few enough for any tunnel. */
+  readonly length?: number | undefined;
+  /** TTL or hop limit; absent: enough. */
+  readonly ttl?: number | undefined;
+  /** Interface of the host port at which it comes in; absent: that of its source. */
+  readonly port?: string | undefined;
 }
 
 /** What would become of a packet now. */
 export interface ExplainView {
   readonly verdict: "passes" | "held" | "dropped";
-  /** The reason under which it would count among the drops. */
+  /** The reason under which it would count among the drops, or the counter that goes up ... */
   readonly counter?: string;
+  /** ... at this peer; absent: at this host. */
+  readonly counterAt?: string;
   readonly peer?: string;
   readonly steps: readonly ExplainStep[];
 }
@@ -280,8 +298,8 @@ export interface StatusSource {
   /** The pipes as a Mermaid flowchart with live counters. */
   picture(): string;
   samples(signal: AbortSignal): AsyncIterable<SampleView>;
-  /** Both addresses canonical. */
-  explain(packet: { readonly src: string; readonly dst: string }): ExplainView;
+  /** Asks the peer as well. */
+  explain(packet: PacketQuery): Promise<ExplainView>;
   /** Of the last hour, oldest first. */
   events(query: EventQuery & { readonly limit: number }): readonly AgentEvent[];
   /** The same, and then those to come, until `signal` aborts. */

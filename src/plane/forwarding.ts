@@ -57,6 +57,18 @@ export class ForwardingGuard {
     for (const port of ports) this.#tick(port);
   }
 
+  /** Where it does now, as sentences with what to do. */
+  warnings(): readonly string[] {
+    return this.#options.ports().flatMap(({ handle, interface: name }) => {
+      const forwards = this.#look(handle);
+      return forwards.length === 0 ? [] : [
+        `The kernel forwards what comes in at ${name} in clear text besides (kernel-forwards): ${
+          forwardingAdvice(forwards, name)
+        }`,
+      ];
+    });
+  }
+
   counters(): Readonly<Record<string, bigint>> {
     return { "kernel-forwards": this.#count };
   }

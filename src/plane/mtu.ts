@@ -2,6 +2,7 @@
 
 /** What fits through a tunnel. Source of the overheads: PSP Architecture Specification, figures 1 and 2. */
 import type { Config } from "../config/config.ts";
+import type { PspMode } from "../model/sa.ts";
 import type { StatusView } from "../model/status.ts";
 
 const OUTER_IPV4 = 20;
@@ -17,12 +18,23 @@ export function hasCookies({ peers, networks = [] }: Pick<Config, "peers" | "net
   return networks.length > 0 || peers.some((peer) => peer.vc !== undefined);
 }
 
+/** Octets that PSP adds to the packets of one SA. */
+export function overheadOf(
+  { pip, mode, vc }: {
+    readonly pip: string;
+    readonly mode: PspMode;
+    readonly vc?: bigint | undefined;
+  },
+): number {
+  const outer = pip.includes(":") ? OUTER_IPV6 : OUTER_IPV4;
+  const ip = mode === "tunnel" ? outer : 0;
+  return ip + UDP + PSP_HEADER + (vc === undefined ? 0 : VC) + ICV;
+}
+
 /** Octets that PSP adds to an inner IP packet; the VC counts when any peer or network uses one. */
 export function overhead(config: Pick<Config, "pip" | "psp" | "peers" | "networks">): number {
-  const outer = config.pip.includes(":") ? OUTER_IPV6 : OUTER_IPV4;
-  const ip = config.psp.mode === "tunnel" ? outer : 0;
-  const vc = hasCookies(config) ? VC : 0;
-  return ip + UDP + PSP_HEADER + vc + ICV;
+  const { pip, psp: { mode } } = config;
+  return overheadOf({ pip, mode, ...hasCookies(config) ? { vc: 0n } : {} });
 }
 
 /** The three numbers of `psp-agent status`. */

@@ -20,6 +20,8 @@ export interface PlaneWatch extends Disposable {
   ports(): readonly PortView[];
   /** Why nothing passes, as found at the last look. */
   faults(): readonly string[];
+  /** What the kernel does besides the agent, and how to end it. */
+  warnings(): readonly string[];
 }
 
 /** Begins to look, once a second. */
@@ -84,6 +86,7 @@ export function watchPlane(
       ...links.faults(),
       ...hosts.missing().map((name) => `interface ${name} is not there`),
     ],
+    warnings: () => forwarding.warnings(),
     [Symbol.dispose]: () => clearInterval(timer),
   };
 }

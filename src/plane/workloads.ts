@@ -153,6 +153,21 @@ export class Workloads {
     return place;
   }
 
+  /** The same, and nobody is asked. */
+  knownPlaceOf(vip: string): Place | undefined {
+    return this.#table.find(vip);
+  }
+
+  /** Whether the policy of its network refuses packets to an address. */
+  denies(vip: string): boolean {
+    return this.#denies(vip);
+  }
+
+  /** Whether a port may have an address of this host: no rule gives it to another. */
+  mayUse(vip: string, port: number): boolean {
+    return this.#table.mayUse(vip, port);
+  }
+
   /** What a packet that came from a workload tells about it. False: it is not its address. */
   learn(vip: string, place: Place): boolean {
     if (!this.#options.peers.isLocal(vip)) return true;

@@ -42,7 +42,14 @@ import {
 import { INSECURE_PEER_HEADER } from "./server.ts";
 import { clientOptions, runtimeRefusal } from "./tls.ts";
 import type { TlsStore } from "./tls_store.ts";
-import { noticeToProto, replyFromProto, requestToProto, wipeRequest } from "./tunnel_codec.ts";
+import {
+  noticeToProto,
+  peerExplainFromProto,
+  questionToProto,
+  replyFromProto,
+  requestToProto,
+  wipeRequest,
+} from "./tunnel_codec.ts";
 
 /** A peer that can be called. */
 export interface PeerAddress {
@@ -325,6 +332,14 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
       } finally {
         line.connection.close("the question was asked");
       }
+    },
+    async explain(peer, question, callOptions) {
+      const answer = await call(
+        peer,
+        (line, limits) => line.call.explain(questionToProto(question), limits),
+        callOptions,
+      );
+      return fromPeer(peer, () => peerExplainFromProto(answer));
     },
     isConnected: (peer) => lines.get(peer)?.connection.warm ?? false,
     setTrust(nextTrust, ids = [...lines.keys()]) {

@@ -22,6 +22,7 @@ import type { AgentEvent, EventQuery } from "../model/events.ts";
 import type { OrderView, TunnelSelector } from "../model/orders.ts";
 import type {
   ExplainView,
+  PacketQuery,
   PipeView,
   ReloadView,
   RotateView,
@@ -69,7 +70,7 @@ export interface StatusClient extends AsyncDisposable {
   rotate(options: { readonly plan: boolean }): Promise<RotateView>;
   /** What Prometheus reads. */
   metrics(): Promise<string>;
-  explain(packet: { readonly src: string; readonly dst: string }): Promise<ExplainView>;
+  explain(packet: PacketQuery): Promise<ExplainView>;
   /** Of the last hour, page after page, oldest first. */
   events(query: EventQuery): AsyncIterable<AgentEvent>;
   /** The same, and then those to come, until aborted. */
@@ -189,7 +190,8 @@ function statusClientOver(
       }
     },
     metrics: () => ask(text("/metrics")),
-    explain: async (packet) => explainFromProto(await ask(status.explain(packet, limits))),
+    explain: async ({ src, dst, length = 0, ttl = 0, port = "" }) =>
+      explainFromProto(await ask(status.explain({ src, dst, length, ttl, port }, limits))),
     async *events(query) {
       for (let after = query.after;;) {
         const filter = queryToProto({ ...query, after });

@@ -327,6 +327,7 @@ export function explainToProto(view: ExplainView): pb.ExplainResponse {
   return create(pb.ExplainResponseSchema, {
     verdict: view.verdict,
     counter: view.counter ?? "",
+    counterAt: view.counterAt ?? "",
     peer: view.peer ?? "",
     steps: view.steps.map((step) => create(pb.ExplainStepSchema, step)),
   });
@@ -337,11 +338,13 @@ export function explainFromProto(message: pb.ExplainResponse): ExplainView {
   return {
     verdict: oneOf(message.verdict, ["dropped", "held", "passes"]),
     ...text("counter", message.counter),
+    ...text("counterAt", message.counterAt),
     ...text("peer", message.peer),
-    steps: message.steps.map(({ at, verdict, text }) => ({
-      at,
-      verdict: oneOf(verdict, ["unknown", "ok", "miss", "wait", "drop"]),
-      text,
+    steps: message.steps.map((step) => ({
+      at: step.at,
+      verdict: oneOf(step.verdict, ["unknown", "ok", "warn", "miss", "wait", "drop"]),
+      text: step.text,
+      ...text("host", step.host),
     })),
   };
 }

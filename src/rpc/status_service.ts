@@ -133,8 +133,16 @@ export function statusRoutes(
           pipes: source.pipes().map(pipeToProto),
           mermaid: source.picture(),
         }),
-      explain: ({ src, dst }) =>
-        explainToProto(source.explain({ src: vip("src", src), dst: vip("dst", dst) })),
+      explain: async ({ src, dst, length, ttl, port }) =>
+        explainToProto(
+          await source.explain({
+            src: vip("src", src),
+            dst: vip("dst", dst),
+            length: length || undefined,
+            ttl: ttl || undefined,
+            port: port || undefined,
+          }),
+        ),
       listEvents: ({ filter, pageSize }) =>
         create(ListEventsResponseSchema, {
           events: source.events({

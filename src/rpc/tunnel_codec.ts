@@ -15,6 +15,7 @@ import {
   type NewTunnelReply,
   type NewTunnelRequest,
   type Notice,
+  type PacketQuestion,
   type TunnelOutcome,
 } from "../model/exchange.ts";
 import {
@@ -25,8 +26,11 @@ import {
   type PspVersion,
   type VipPair,
 } from "../model/sa.ts";
+import type { ExplainView } from "../model/status.ts";
 import * as pb from "./gen/psp/v1/psp_pb.ts";
+import type { ExplainResponse } from "./gen/psp/v1/status_pb.ts";
 import * as tpb from "./gen/psp/v1/tunnel_pb.ts";
+import { explainFromProto } from "./status_codec.ts";
 
 /** Most SPIs or closed tunnels in one notice. */
 const MAX_NOTICE_ITEMS = 4096;
@@ -36,6 +40,8 @@ const MAX_CRYPT_OFFSET = 63;
 const GROUP_BIT = 1;
 /** A peer's error text goes into status and log: short and printable. */
 const MAX_ERROR_TEXT = 256;
+/** Steps of a packet's way at a peer's end. */
+const MAX_STEPS = 32;
 
 const KEY_OCTETS: Readonly<Record<PspVersion, number>> = {
   "aes-gcm-128": 16,
@@ -152,6 +158,64 @@ export function noticeToProto(notice: Notice): tpb.NotifyRequest {
     ),
     confirmedSpis: [...notice.confirmedSpis ?? []],
   });
+}
+
+/** From the wire. */
+export function questionFromProto(message: tpb.ExplainAtPeerRequest): PacketQuestion {
+  const { versionsAccepted, cryptOffset, spi: given, bootEpoch, length, vc } = message;
+  if (versionsAccepted.length > 16) {
+    throw bad("versions_accepted", `${versionsAccepted.length} entries, at most 16 may be`);
+  }
+  const mode = MODES[message.mode - 1];
+  if (mode === undefined) throw bad("mode", `${message.mode} is no mode, 1 and 2 are`);
+  if (cryptOffset > MAX_CRYPT_OFFSET) {
+    throw bad("crypt_offset", `${cryptOffset} is more than ${MAX_CRYPT_OFFSET}`);
+  }
+  return {
+    ...vipPair(message, "question"),
+    arrives: message.arrives,
+    ...given === undefined ? {} : { sa: { spi: spi(given, "spi"), epoch: epoch(bootEpoch) } },
+    ...length === 0 ? {} : { length },
+    wish: {
+      versions: versionsAccepted.map((v, i) => version(v, `versions_accepted[${i}]`)),
+      mode,
+      cryptOffset,
+      ...vc === undefined ? {} : { vc },
+    },
+  };
+}
+
+/** To the wire. */
+export function questionToProto(question: PacketQuestion): tpb.ExplainAtPeerRequest {
+  const { localVip, remoteVip, arrives, sa, length = 0, wish } = question;
+  return create(tpb.ExplainAtPeerRequestSchema, {
+    localVip,
+    remoteVip,
+    arrives,
+    ...sa === undefined ? {} : { spi: sa.spi, bootEpoch: sa.epoch },
+    length,
+    versionsAccepted: wish.versions.map(versionNumber),
+    mode: MODES.indexOf(wish.mode) + 1,
+    cryptOffset: wish.cryptOffset,
+    ...wish.vc === undefined ? {} : { vc: wish.vc },
+  });
+}
+
+/** What a peer says of a packet: bounded, and fit to be shown. */
+export function peerExplainFromProto(message: ExplainResponse): ExplainView {
+  if (message.steps.length > MAX_STEPS) {
+    throw bad("steps", `${message.steps.length} entries, at most ${MAX_STEPS} may be`);
+  }
+  const view = explainFromProto(message);
+  return {
+    verdict: view.verdict,
+    ...view.counter === undefined ? {} : { counter: printable(view.counter) },
+    steps: view.steps.map(({ at, verdict, text }) => ({
+      at: printable(at),
+      verdict,
+      text: printable(text),
+    })),
+  };
 }
 
 /** Zero-fills the key bytes of a message that was sent. */
@@ -283,9 +347,13 @@ function outcome(result: tpb.TunnelResult, field: string): TunnelOutcome {
 function errorText(error: { code: string; message: string }): { code: string; message: string } {
   return {
     code: /^[a-z_]{1,32}$/.test(error.code) ? error.code : "unknown",
-    // deno-lint-ignore no-control-regex
-    message: error.message.slice(0, MAX_ERROR_TEXT).replaceAll(/[\x00-\x1f\x7f-\x9f]/g, " "),
+    message: printable(error.message),
   };
+}
+
+function printable(text: string): string {
+  // deno-lint-ignore no-control-regex
+  return text.slice(0, MAX_ERROR_TEXT).replaceAll(/[\x00-\x1f\x7f-\x9f]/g, " ");
 }
 
 function spi(value: number, field: string): number {

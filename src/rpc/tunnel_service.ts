@@ -21,7 +21,14 @@ import { type RpcEvents, SILENT } from "./events.ts";
 import { toConnect } from "./exchange_errors.ts";
 import { NotifyResponseSchema, TunnelService } from "./gen/psp/v1/tunnel_pb.ts";
 import type { Identity } from "./identity.ts";
-import { noticeFromProto, replyToProto, requestFromProto, wipeReply } from "./tunnel_codec.ts";
+import { explainToProto } from "./status_codec.ts";
+import {
+  noticeFromProto,
+  questionFromProto,
+  replyToProto,
+  requestFromProto,
+  wipeReply,
+} from "./tunnel_codec.ts";
 
 /** Who is calling; set for each request by the server. */
 export const CALLER: ContextKey<Identity> = createContextKey<Identity>({
@@ -65,6 +72,17 @@ export function tunnelRoutes(
             await handler.notify(peer, noticeFromProto(message), context.values.get(FROM)),
         );
         return create(NotifyResponseSchema, { bootEpoch });
+      },
+      async explain(message, context) {
+        const peer = requirePeer(context);
+        return await guarded(events, () => {
+          if (handler.explain === undefined) {
+            throw new ExchangeError("unimplemented", "this agent says nothing of packets");
+          }
+          return Promise.resolve(
+            explainToProto(handler.explain(peer, questionFromProto(message))),
+          );
+        });
       },
     });
   };

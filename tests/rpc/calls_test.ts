@@ -71,6 +71,47 @@ Deno.test("a peer is asked at an address, where it must prove who it is, and the
   assert.equal(await code(strange.notifyAt("h2", "127.0.0.9", notice, CALL)), "unavailable");
 });
 
+Deno.test("a peer says what becomes of a packet, short and printable; one of before says nothing", async () => {
+  using lab = await Lab.make();
+  const asked: unknown[] = [];
+  const explain: TunnelHandler["explain"] = (peer, question) => {
+    asked.push(peer, question);
+    const text = `\x1b[31m${"x".repeat(300)}`;
+    return {
+      verdict: "dropped",
+      counter: "rx-no-sa",
+      peer: "h7",
+      steps: [{ at: "INGR_ACL", verdict: "drop", text, host: "h8" }],
+    };
+  };
+  await using server = await start({ tls: lab.store("h2"), handler: { ...recorder(), explain } });
+  using client = clientOf(server, { tls: lab.store("h1") });
+  const wish = { versions: ["aes-gcm-256"], mode: "tunnel", cryptOffset: 5, vc: 7n } as const;
+  const question = {
+    localVip: "10.1.0.1@red",
+    remoteVip: "10.2.0.1@red",
+    arrives: true,
+    sa: { spi: 0x8000_0001, epoch: 9n },
+    length: 1500,
+    wish,
+  };
+  const view = await client.explain?.("h2", question, CALL);
+  assert.deepEqual(asked, ["h1", question]);
+  assert.deepEqual(view, {
+    verdict: "dropped",
+    counter: "rx-no-sa",
+    steps: [{ at: "INGR_ACL", verdict: "drop", text: ` [31m${"x".repeat(251)}` }],
+  });
+  const bare = { localVip: "10.1.0.1", remoteVip: "10.2.0.1", arrives: false, wish };
+  await client.explain?.("h2", bare, CALL);
+  assert.deepEqual(asked.at(-1), bare);
+
+  await using before = await start({ tls: lab.store("h2") });
+  using other = clientOf(before, { tls: lab.store("h1") });
+  const code = await other.explain?.("h2", bare, CALL).catch(({ code }) => code);
+  assert.equal(code, "unimplemented");
+});
+
 Deno.test("a full batch of IPv6 tunnels fits into one message", async () => {
   using lab = await Lab.make();
   await using server = await start({ tls: lab.store("h2") });

@@ -219,11 +219,12 @@ export function source(changes: Partial<StatusSource> = {}): StatusSource {
       yield SAMPLE;
       await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
     },
-    explain: ({ src, dst }) => ({
-      verdict: "dropped",
-      counter: "no-peer",
-      steps: [{ at: "RSS", verdict: "drop", text: `No peer owns ${dst}, asked ${src}` }],
-    }),
+    explain: ({ src, dst }) =>
+      Promise.resolve({
+        verdict: "dropped",
+        counter: "no-peer",
+        steps: [{ at: "RSS", verdict: "drop", text: `No peer owns ${dst}, asked ${src}` }],
+      }),
     events: ({ after = 0, limit }) => EVENTS.filter(({ cursor }) => cursor > after).slice(0, limit),
     async *watchEvents({ after = 0 }, signal) {
       yield* EVENTS.filter(({ cursor }) => cursor > after);

@@ -160,6 +160,7 @@ export class Host {
         newTunnel: (...args) => living(client.newTunnel(...args)),
         notify: (...args) => living(client.notify(...args)),
         notifyAt: (...args) => living(client.notifyAt(...args)),
+        explain: (...args) => living(client.explain(...args)),
       },
       store: this.store,
       clock: {

@@ -69,7 +69,7 @@ export class FakeNetwork {
   }
 
   /** The client of a host. */
-  client(from: string): TunnelClient {
+  client(from: string): TunnelClient & Required<Pick<TunnelClient, "explain">> {
     return {
       newTunnel: async (to, request, options) => {
         const way = `${from} ${to}`;
@@ -88,6 +88,13 @@ export class FakeNetwork {
         }
         await this.#travel({ kind: "request", from, to, n: this.#n++ }, options);
         return await handler.notify(from, notice);
+      },
+      explain: async (to, question, options) => {
+        this.#up(to);
+        await this.#travel({ kind: "request", from, to, n: this.#n++ }, options);
+        const { explain } = this.#up(to);
+        if (explain === undefined) throw new ExchangeError("unimplemented", "of before");
+        return explain(from, question);
       },
     };
   }

@@ -9,15 +9,17 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { PspParams, PspVersion } from "./psp_pb.ts";
+import type { PspMode, PspParams, PspVersion } from "./psp_pb.ts";
 import { file_psp_v1_psp } from "./psp_pb.ts";
+import type { ExplainResponseSchema } from "./status_pb.ts";
+import { file_psp_v1_status } from "./status_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file psp/v1/tunnel.proto.
  */
 export const file_psp_v1_tunnel: GenFile = /*@__PURE__*/
-  fileDesc("ChNwc3AvdjEvdHVubmVsLnByb3RvEgZwc3AudjEipAEKEE5ld1R1bm5lbFJlcXVlc3QSEgoKYm9vdF9lcG9jaBgBIAEoBhISCgpyZXF1ZXN0X2lkGAIgASgMEi0KEXZlcnNpb25zX2FjY2VwdGVkGAMgAygOMhIucHNwLnYxLlBzcFZlcnNpb24SJgoHdHVubmVscxgEIAMoCzIVLnBzcC52MS5UdW5uZWxSZXF1ZXN0EhEKCWl2X2NvdW50cxgFIAEoCCJhCg1UdW5uZWxSZXF1ZXN0EhEKCWxvY2FsX3ZpcBgBIAEoCRISCgpyZW1vdGVfdmlwGAIgASgJEikKDnJldmVyc2VfcGFyYW1zGAMgASgLMhEucHNwLnYxLlBzcFBhcmFtcyKGAQoRTmV3VHVubmVsUmVzcG9uc2USEgoKYm9vdF9lcG9jaBgBIAEoBhIjCgd2ZXJzaW9uGAIgASgOMhIucHNwLnYxLlBzcFZlcnNpb24SJQoHdHVubmVscxgDIAMoCzIULnBzcC52MS5UdW5uZWxSZXN1bHQSEQoJaXZfY291bnRzGAQgASgIImQKDFR1bm5lbFJlc3VsdBIjCgZwYXJhbXMYASABKAsyES5wc3AudjEuUHNwUGFyYW1zSAASJAoFZXJyb3IYAiABKAsyEy5wc3AudjEuVHVubmVsRXJyb3JIAEIJCgdvdXRjb21lIiwKC1R1bm5lbEVycm9yEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCSKJAQoNTm90aWZ5UmVxdWVzdBISCgpib290X2Vwb2NoGAEgASgGEhQKDHVua25vd25fc3BpcxgCIAMoBxIQCghkcmFpbmluZxgDIAEoCBIkCgZjbG9zZWQYBCADKAsyFC5wc3AudjEuQ2xvc2VkVHVubmVsEhYKDmNvbmZpcm1lZF9zcGlzGAUgAygHIjUKDENsb3NlZFR1bm5lbBIRCglsb2NhbF92aXAYASABKAkSEgoKcmVtb3RlX3ZpcBgCIAEoCSIkCg5Ob3RpZnlSZXNwb25zZRISCgpib290X2Vwb2NoGAEgASgGMooBCg1UdW5uZWxTZXJ2aWNlEkAKCU5ld1R1bm5lbBIYLnBzcC52MS5OZXdUdW5uZWxSZXF1ZXN0GhkucHNwLnYxLk5ld1R1bm5lbFJlc3BvbnNlEjcKBk5vdGlmeRIVLnBzcC52MS5Ob3RpZnlSZXF1ZXN0GhYucHNwLnYxLk5vdGlmeVJlc3BvbnNlYgZwcm90bzM", [file_psp_v1_psp]);
+  fileDesc("ChNwc3AvdjEvdHVubmVsLnByb3RvEgZwc3AudjEipAEKEE5ld1R1bm5lbFJlcXVlc3QSEgoKYm9vdF9lcG9jaBgBIAEoBhISCgpyZXF1ZXN0X2lkGAIgASgMEi0KEXZlcnNpb25zX2FjY2VwdGVkGAMgAygOMhIucHNwLnYxLlBzcFZlcnNpb24SJgoHdHVubmVscxgEIAMoCzIVLnBzcC52MS5UdW5uZWxSZXF1ZXN0EhEKCWl2X2NvdW50cxgFIAEoCCJhCg1UdW5uZWxSZXF1ZXN0EhEKCWxvY2FsX3ZpcBgBIAEoCRISCgpyZW1vdGVfdmlwGAIgASgJEikKDnJldmVyc2VfcGFyYW1zGAMgASgLMhEucHNwLnYxLlBzcFBhcmFtcyKGAQoRTmV3VHVubmVsUmVzcG9uc2USEgoKYm9vdF9lcG9jaBgBIAEoBhIjCgd2ZXJzaW9uGAIgASgOMhIucHNwLnYxLlBzcFZlcnNpb24SJQoHdHVubmVscxgDIAMoCzIULnBzcC52MS5UdW5uZWxSZXN1bHQSEQoJaXZfY291bnRzGAQgASgIImQKDFR1bm5lbFJlc3VsdBIjCgZwYXJhbXMYASABKAsyES5wc3AudjEuUHNwUGFyYW1zSAASJAoFZXJyb3IYAiABKAsyEy5wc3AudjEuVHVubmVsRXJyb3JIAEIJCgdvdXRjb21lIiwKC1R1bm5lbEVycm9yEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCSKJAQoNTm90aWZ5UmVxdWVzdBISCgpib290X2Vwb2NoGAEgASgGEhQKDHVua25vd25fc3BpcxgCIAMoBxIQCghkcmFpbmluZxgDIAEoCBIkCgZjbG9zZWQYBCADKAsyFC5wc3AudjEuQ2xvc2VkVHVubmVsEhYKDmNvbmZpcm1lZF9zcGlzGAUgAygHIjUKDENsb3NlZFR1bm5lbBIRCglsb2NhbF92aXAYASABKAkSEgoKcmVtb3RlX3ZpcBgCIAEoCSIkCg5Ob3RpZnlSZXNwb25zZRISCgpib290X2Vwb2NoGAEgASgGIogCChRFeHBsYWluQXRQZWVyUmVxdWVzdBIRCglsb2NhbF92aXAYASABKAkSEgoKcmVtb3RlX3ZpcBgCIAEoCRIPCgdhcnJpdmVzGAMgASgIEhAKA3NwaRgEIAEoB0gAiAEBEhIKCmJvb3RfZXBvY2gYCiABKAYSDgoGbGVuZ3RoGAUgASgNEi0KEXZlcnNpb25zX2FjY2VwdGVkGAYgAygOMhIucHNwLnYxLlBzcFZlcnNpb24SHQoEbW9kZRgHIAEoDjIPLnBzcC52MS5Qc3BNb2RlEhQKDGNyeXB0X29mZnNldBgIIAEoDRIPCgJ2YxgJIAEoBkgBiAEBQgYKBF9zcGlCBQoDX3ZjMswBCg1UdW5uZWxTZXJ2aWNlEkAKCU5ld1R1bm5lbBIYLnBzcC52MS5OZXdUdW5uZWxSZXF1ZXN0GhkucHNwLnYxLk5ld1R1bm5lbFJlc3BvbnNlEjcKBk5vdGlmeRIVLnBzcC52MS5Ob3RpZnlSZXF1ZXN0GhYucHNwLnYxLk5vdGlmeVJlc3BvbnNlEkAKB0V4cGxhaW4SHC5wc3AudjEuRXhwbGFpbkF0UGVlclJlcXVlc3QaFy5wc3AudjEuRXhwbGFpblJlc3BvbnNlYgZwcm90bzM", [file_psp_v1_psp, file_psp_v1_status]);
 
 /**
  * @generated from message psp.v1.NewTunnelRequest
@@ -276,6 +278,78 @@ export const NotifyResponseSchema: GenMessage<NotifyResponse> = /*@__PURE__*/
   messageDesc(file_psp_v1_tunnel, 7);
 
 /**
+ * @generated from message psp.v1.ExplainAtPeerRequest
+ */
+export type ExplainAtPeerRequest = Message<"psp.v1.ExplainAtPeerRequest"> & {
+  /**
+   * As the caller sees them.
+   *
+   * @generated from field: string local_vip = 1;
+   */
+  localVip: string;
+
+  /**
+   * @generated from field: string remote_vip = 2;
+   */
+  remoteVip: string;
+
+  /**
+   * The packet comes from the caller's workload; else it goes there.
+   *
+   * @generated from field: bool arrives = 3;
+   */
+  arrives: boolean;
+
+  /**
+   * The SPI with which the caller sends it, and the boot epoch in which it got that; absent: there is no tunnel.
+   *
+   * @generated from field: optional fixed32 spi = 4;
+   */
+  spi?: number | undefined;
+
+  /**
+   * @generated from field: fixed64 boot_epoch = 10;
+   */
+  bootEpoch: bigint;
+
+  /**
+   * Octets of IP; 0: few enough for any tunnel.
+   *
+   * @generated from field: uint32 length = 5;
+   */
+  length: number;
+
+  /**
+   * What the caller would ask for, had it to open a tunnel.
+   *
+   * @generated from field: repeated psp.v1.PspVersion versions_accepted = 6;
+   */
+  versionsAccepted: PspVersion[];
+
+  /**
+   * @generated from field: psp.v1.PspMode mode = 7;
+   */
+  mode: PspMode;
+
+  /**
+   * @generated from field: uint32 crypt_offset = 8;
+   */
+  cryptOffset: number;
+
+  /**
+   * @generated from field: optional fixed64 vc = 9;
+   */
+  vc?: bigint | undefined;
+};
+
+/**
+ * Describes the message psp.v1.ExplainAtPeerRequest.
+ * Use `create(ExplainAtPeerRequestSchema)` to create a new message.
+ */
+export const ExplainAtPeerRequestSchema: GenMessage<ExplainAtPeerRequest> = /*@__PURE__*/
+  messageDesc(file_psp_v1_tunnel, 8);
+
+/**
  * @generated from service psp.v1.TunnelService
  */
 export const TunnelService: GenService<{
@@ -299,6 +373,17 @@ export const TunnelService: GenService<{
     methodKind: "unary";
     input: typeof NotifyRequestSchema;
     output: typeof NotifyResponseSchema;
+  },
+  /**
+   * What becomes of a packet between two workloads at the end of who is asked, for somebody who looks for it at the
+   * asker's. Changes nothing. Refused unless the caller owns the one address and who is asked the other.
+   *
+   * @generated from rpc psp.v1.TunnelService.Explain
+   */
+  explain: {
+    methodKind: "unary";
+    input: typeof ExplainAtPeerRequestSchema;
+    output: typeof ExplainResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_psp_v1_tunnel, 0);
