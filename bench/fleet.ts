@@ -5,7 +5,9 @@
  * soft plane; its peers are played by one process in a namespace of its own (bench/fleet/responder.ts), each with its
  * own address and certificate. Usage, as root:
  * deno run -A bench/fleet.ts [--shapes=1000x1,10000x1,...] [--only=cold,rotate,closed,idle,restore] [--idle=20] [--json]
- * [--connections=N] [--limit-s=300] [--nice=-10]
+ * [--connections=N] [--limit-s=300] [--nice=-10] [--profile=DIR] [--heap]
+ * With a directory it keeps there, for each step, what the agent's thread did, and with --heap what is in its heap after
+ * it: figures are not to be taken from such a run.
  */
 import { DatabaseSync } from "node:sqlite";
 import { openSaStore } from "../src/store/sa_store.ts";
@@ -32,6 +34,7 @@ import {
   workloadMac,
   WORKLOADS,
 } from "./fleet/plan.ts";
+import { Profiler } from "./fleet/profiler.ts";
 import type { FleetStats } from "./fleet/responder.ts";
 import { mark, ranS, since } from "./lib/cpu.ts";
 import { table } from "./lib/figures.ts";
@@ -48,6 +51,7 @@ const POLL_MS = 250;
 const SETTLE_MS = 150_000;
 /** With it the agent is told to rotate. */
 const TOKEN = "fleet-0123456789abcdef0123456789abcdef";
+const INSPECTOR_PORT = 9339;
 const ROOT = new URL("..", import.meta.url).pathname;
 
 /** One line of the result. */
@@ -83,10 +87,14 @@ interface Args {
   /** Of the agent and of its peers: on a machine that others use meanwhile. */
   readonly nice: number;
   readonly json: boolean;
+  /** Where profiles go. */
+  readonly profile: string | undefined;
+  readonly heap: boolean;
 }
 
 async function main(): Promise<void> {
   const args = readArgs();
+  Deno.mkdirSync(args.profile ?? `${ROOT}build/bench`, { recursive: true });
   Deno.mkdirSync(`${ROOT}build/bench`, { recursive: true });
   const peers = Math.max(...args.shapes.map((shape) => shape.peers));
   const path = `${ROOT}build/bench/fleet-certificates.json`;
@@ -206,10 +214,21 @@ class Agent implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   dead = false;
 
-  constructor(config: string, { log, nice }: { readonly log: string; readonly nice: number }) {
+  constructor(
+    config: string,
+    { log, nice, inspected }: {
+      readonly log: string;
+      readonly nice: number;
+      readonly inspected: boolean;
+    },
+  ) {
     const file = Deno.openSync(log, { write: true, create: true, append: true });
+    const deno = ["run", "-A", "--quiet", "--cached-only", "--frozen"];
+    const program = inspected
+      ? [Deno.execPath(), ...deno, `--inspect=127.0.0.1:${INSPECTOR_PORT}`, `${ROOT}main.ts`]
+      : [`${ROOT}bin/psp-agent`];
     this.#child = new Deno.Command("nice", {
-      args: ["-n", `${nice}`, `${ROOT}bin/psp-agent`, "--config", config],
+      args: ["-n", `${nice}`, ...program, "--config", config],
       stdin: "null",
       stdout: "null",
       stderr: "piped",
@@ -298,6 +317,7 @@ class Fleet implements AsyncDisposable {
   readonly #peers: Peers;
   readonly #total: number;
   #agent: Agent | undefined;
+  #profiler: Profiler | undefined;
 
   private constructor(shape: Shape, options: FleetOptions & { dir: string; peers: Peers }) {
     this.#shape = shape;
@@ -334,6 +354,7 @@ class Fleet implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#profiler?.[Symbol.dispose]();
     await this.#agent?.[Symbol.asyncDispose]();
     await this.#peers[Symbol.asyncDispose]();
     Deno.removeSync(this.#dir, { recursive: true });
@@ -356,17 +377,19 @@ class Fleet implements AsyncDisposable {
     switch (step) {
       case "cold":
         if (this.#total > MAX_BY_PACKET) this.#plant();
-        this.#start();
+        await this.#start();
         records = (await this.#until({ packets: this.#total <= MAX_BY_PACKET, records: false }))
           .records;
         break;
       case "restore":
+        this.#profiler?.[Symbol.dispose]();
         await this.#agent?.kill();
-        this.#start();
+        await this.#start();
         records = (await this.#until({})).records;
         break;
       case "rotate":
       case "closed":
+        await this.#profiler?.begin();
         ended = await this.#agent?.rotate() ?? false;
         if (ended) records = (await this.#until({ tunnels: this.#total })).records;
         break;
@@ -374,6 +397,7 @@ class Fleet implements AsyncDisposable {
         await sleep(SETTLE_MS);
         const pid = this.#agent?.pid ?? 0;
         const [ran, from] = [ranS([pid]), performance.now()];
+        await this.#profiler?.begin();
         await sleep(idleS * 1000);
         idleCpu = (ranS([pid]) - ran) / ((performance.now() - from) / 1000);
         break;
@@ -383,6 +407,10 @@ class Fleet implements AsyncDisposable {
     }
     const seconds = (performance.now() - start) / 1000;
     const { foreign } = since(cpu);
+    const { profile, heap } = this.#options.args;
+    const kept = `${profile}/${this.#shape.peers}x${this.#shape.vips}-${step}`;
+    await this.#profiler?.end(kept);
+    if (heap) await this.#profiler?.heap(kept);
     const status = await this.#agent?.status();
     const dead = this.#agent?.dead ?? true;
     ended &&= !dead && status?.up === this.#total;
@@ -414,12 +442,14 @@ class Fleet implements AsyncDisposable {
     while (performance.now() < until && !await this.#agent?.rotatable()) await sleep(1000);
   }
 
-  #start(): void {
+  async #start(): Promise<void> {
     const log = `${ROOT}build/bench/fleet-agent.log`;
-    this.#agent = new Agent(`${this.#dir}/peers.json`, {
-      log,
-      nice: this.#options.args.nice,
-    });
+    const { nice, profile } = this.#options.args;
+    const inspected = profile !== undefined;
+    this.#agent = new Agent(`${this.#dir}/peers.json`, { log, nice, inspected });
+    if (!inspected) return;
+    this.#profiler = await Profiler.open(INSPECTOR_PORT);
+    await this.#profiler.begin();
   }
 
   /** Until all tunnels are there, or time is over, or the agent dead. Returns the fewest records seen. */
@@ -693,6 +723,8 @@ function readArgs(): Args {
     connections: connections === undefined ? undefined : Number(connections),
     nice: Number(text("nice") ?? 0),
     json: Deno.args.includes("--json"),
+    profile: text("profile"),
+    heap: Deno.args.includes("--heap"),
   };
 }
 
