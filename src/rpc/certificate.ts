@@ -269,3 +269,56 @@ function keyOf(spki: Uint8Array): KeyObject | undefined {
     return undefined;
   }
 }
+
+// ---- beside this thread -------------------------------------------------------------------------
+
+/** ecdsa-with-SHA256, AlgorithmIdentifier, hex; the curve's coordinates have so many octets. */
+const ECDSA_SHA256 = "300a06082a8648ce3d040302";
+const P256_OCTETS = 32;
+const P256 = { name: "ECDSA", namedCurve: "P-256" } as const;
+
+/** Checks signatures of one issuer off this thread. */
+export interface Verifier {
+  /** True: the issuer made it. False: it did not, or only `isSignedBy` can tell. */
+  isSigned(certificate: Certificate): Promise<boolean>;
+}
+
+/**
+ * For an issuer whose signatures the runtime checks on another thread, and several times faster than on this one: ECDSA
+ * on P-256, what most CAs of fleets have. undefined: `isSignedBy` is the only way.
+ */
+export async function verifierOf({ publicKey }: Certificate): Promise<Verifier | undefined> {
+  if (keyOf(publicKey)?.asymmetricKeyDetails?.namedCurve !== "prime256v1") return undefined;
+  const key = await crypto.subtle.importKey("spki", Buffer.from(publicKey), P256, false, [
+    "verify",
+  ]);
+  return {
+    async isSigned({ algorithm, tbs, signature }) {
+      const raw = algorithm === ECDSA_SHA256 ? rawSignature(signature) : undefined;
+      if (raw === undefined) return false;
+      const how = { name: "ECDSA", hash: "SHA-256" };
+      return await crypto.subtle.verify(how, key, raw, Buffer.from(tbs));
+    },
+  };
+}
+
+/** `SEQUENCE { r INTEGER, s INTEGER }`, RFC 3279, 2.2.3, as r and s of fixed length; undefined: it is no such thing. */
+function rawSignature(der: Uint8Array): Uint8Array<ArrayBuffer> | undefined {
+  const raw = new Uint8Array(2 * P256_OCTETS);
+  try {
+    const numbers = elements(only(elements(der), DER.sequence));
+    if (numbers.length !== 2) return undefined;
+    for (const [i, number] of numbers.entries()) {
+      const body = expect(number, DER.integer);
+      // Positive, and no longer than it must be.
+      const isPadded = body[0] === 0 && (body[1] ?? 0) >= 0x80;
+      const octets = isPadded ? body.subarray(1) : body;
+      if (!isPadded && (body[0] ?? 0x80) >= 0x80) return undefined;
+      if (octets.length > P256_OCTETS) return undefined;
+      raw.set(octets, (i + 1) * P256_OCTETS - octets.length);
+    }
+  } catch {
+    return undefined;
+  }
+  return raw;
+}

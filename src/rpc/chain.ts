@@ -12,7 +12,14 @@
  * that stands in the CA file itself is believed as it is.
  */
 import { X509Certificate } from "node:crypto";
-import { type Certificate, isSignedBy, keyRefusal, parseCertificate } from "./certificate.ts";
+import {
+  type Certificate,
+  isSignedBy,
+  keyRefusal,
+  parseCertificate,
+  type Verifier,
+  verifierOf,
+} from "./certificate.ts";
 
 /** What the owner of a certificate does with it: he calls, or is called. */
 export type Purpose = "client" | "server";
@@ -56,22 +63,59 @@ const MAX_SIGNATURES = 16;
 /** Good chains remembered: with fewer than there are peers each of them would cost a signature every time. */
 const MAX_REMEMBERED = 16_384;
 
+/** A signature that was checked beside this thread and is good. */
+export interface Signed {
+  /** Fingerprint of what was signed. */
+  readonly leaf: string;
+  /** One of the judge's own CAs. */
+  readonly issuer: Certificate;
+}
+
+/** How a chain is judged. */
+export interface JudgeOptions {
+  readonly purpose: Purpose;
+  readonly nowMs: number;
+  /** What `ahead` has found. */
+  readonly signed?: Signed | undefined;
+}
+
 /** Judges by one CA file. Remembers good chains, so that a known certificate costs no signature. */
 export class ChainJudge {
   readonly #anchors: readonly Certificate[];
   /** By purpose and fingerprint. */
   readonly #good = new Map<string, Verdict & { readonly ok: true }>();
+  readonly #verifiers = new Map<Certificate, Promise<Verifier | undefined>>();
 
   /** `ca`: one PEM certificate each. One that is against the rules issues nothing. */
   constructor(ca: readonly string[]) {
     this.#anchors = ca.flatMap((pem) => readable(new Uint8Array(new X509Certificate(pem).raw)));
   }
 
+  /**
+   * Checks beside this thread the signature that `judge` would have to check of a certificate that is not known yet, which
+   * is most of what a handshake costs here. undefined: nothing was found out; `judge` will.
+   */
+  async ahead(sent: readonly Uint8Array[], purpose: Purpose): Promise<Signed | undefined> {
+    let leaf: Certificate;
+    try {
+      leaf = parseCertificate(sent[0] ?? new Uint8Array());
+    } catch {
+      return undefined;
+    }
+    if (this.#good.has(`${purpose} ${leaf.fingerprint}`)) return undefined;
+    let signatures = 0;
+    for (const issuer of this.#anchors) {
+      if (issuer.subject !== leaf.issuer || signatures++ >= MAX_SIGNATURES) continue;
+      let verifier = this.#verifiers.get(issuer);
+      if (verifier === undefined) this.#verifiers.set(issuer, verifier = verifierOf(issuer));
+      if (await (await verifier)?.isSigned(leaf)) return { leaf: leaf.fingerprint, issuer };
+    }
+    return undefined;
+  }
+
   /** Judges what the other side sent: its own certificate first, DER, then intermediates in any order. */
-  judge(
-    sent: readonly Uint8Array[],
-    { purpose, nowMs }: { readonly purpose: Purpose; readonly nowMs: number },
-  ): Verdict {
+  judge(sent: readonly Uint8Array[], options: JudgeOptions): Verdict {
+    const { purpose, nowMs } = options;
     const [first, ...others] = sent;
     let leaf: Certificate;
     try {
@@ -88,7 +132,7 @@ export class ChainJudge {
     const isNamed = this.#anchors.some(({ fingerprint }) => fingerprint === leaf.fingerprint);
     const found = isNamed
       ? { ok: true as const, fromMs: leaf.fromMs, untilMs: leaf.untilMs }
-      : new Search(this.#anchors, others, { purpose, nowMs }).from(leaf);
+      : new Search(this.#anchors, others, options).from(leaf);
     if (!found.ok) return found;
     const verdict = { ok: true as const, leaf, fromMs: found.fromMs, untilMs: found.untilMs };
     this.#good.delete(key);
@@ -109,13 +153,13 @@ type Found =
 class Search {
   readonly #anchors: ReadonlySet<Certificate>;
   readonly #issuers: readonly Certificate[];
-  readonly #how: { readonly purpose: Purpose; readonly nowMs: number };
+  readonly #how: JudgeOptions;
   #signatures = 0;
 
   constructor(
     anchors: readonly Certificate[],
     sent: readonly Uint8Array[],
-    how: { readonly purpose: Purpose; readonly nowMs: number },
+    how: JudgeOptions,
   ) {
     this.#anchors = new Set(anchors);
     // With an overlap of two CAs of one name and key the later one carries the chain on.
@@ -147,7 +191,9 @@ class Search {
       readonly below: number;
     },
   ): Found {
-    if (!isSignedBy(at, issuer)) {
+    const { signed } = this.#how;
+    const isChecked = signed?.issuer === issuer && signed.leaf === at.fingerprint;
+    if (!isChecked && !isSignedBy(at, issuer)) {
       const key = keyRefusal(issuer);
       return refusal(
         "certificate-untrusted",

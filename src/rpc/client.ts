@@ -32,6 +32,7 @@ import { identify, isDenied, isDeniedCertificate, type Trust } from "./identity.
 import {
   type Ending,
   FirstOver,
+  foresee,
   isOver,
   type Proof,
   type ProofOptions,
@@ -389,12 +390,17 @@ function openLine(
 ): Line {
   const baseUrl = `${options.tls ? "https" : "http"}://${peer.svcAddress}`;
   const { tls } = options;
-  const admit = (socket: TLSSocket, keyExchange: string | undefined): string | undefined => {
+  const admit = async (
+    socket: TLSSocket,
+    keyExchange: string | undefined,
+  ): Promise<string | undefined> => {
     if (tls === undefined) return undefined;
+    const signed = await foresee(socket, judging(tls));
+    if (socket.destroyed) return "the connection was lost";
     line.proof = undefined;
     line.refusal = undefined;
     keyExchanges.set(peer.id, keyExchange ?? "unknown");
-    const proven = prove(socket, judging(tls));
+    const proven = prove(socket, { ...judging(tls), signed });
     const wrong = !proven.ok
       ? { counter: proven.reason, reason: proven.message }
       : stranger(peer.id, proven.proof, trust()) ?? weak(keyExchange, options);

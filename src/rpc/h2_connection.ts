@@ -32,7 +32,10 @@ export interface H2Options {
    * Looks at the other side of a new TLS connection before any request goes there, and at the group of the key
    * exchange; the result says why not.
    */
-  readonly admit?: (socket: tls.TLSSocket, keyExchange: string | undefined) => string | undefined;
+  readonly admit?: (
+    socket: tls.TLSSocket,
+    keyExchange: string | undefined,
+  ) => Promise<string | undefined>;
   /** The other side floods the connection, which is ended. */
   readonly flooded: (flood: Flood) => void;
   /** Largest response body. */
@@ -181,13 +184,21 @@ export class H2Connection {
     };
     live.calls.add(reject);
     this.#live = live;
-    session.on("connect", () => {
-      const why = this.#options.admit?.(session.socket as tls.TLSSocket, wire.keyExchange());
+    const connected = async () => {
+      const why = await this.#options.admit?.(
+        session.socket as tls.TLSSocket,
+        wire.keyExchange(),
+      );
       if (why !== undefined) return this.#drop(live, why);
+      // It may have been given up meanwhile.
+      if (session.destroyed) return;
       live.connected = true;
       this.#options.onOpen?.(wire.address());
       live.calls.delete(reject);
       resolve();
+    };
+    session.on("connect", () => {
+      connected().catch((error) => this.#drop(live, String(error)));
     });
     session.on("goaway", () => {
       live.leaving = true;

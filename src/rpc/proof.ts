@@ -4,7 +4,7 @@
 import type { X509Certificate } from "node:crypto";
 import type { TLSSocket } from "node:tls";
 import type { Certificate } from "./certificate.ts";
-import type { ChainJudge, Purpose, Refusal } from "./chain.ts";
+import type { ChainJudge, Purpose, Refusal, Signed } from "./chain.ts";
 import type { RpcCounter, RpcEvents } from "./events.ts";
 import type { TlsStore } from "./tls_store.ts";
 
@@ -35,12 +35,22 @@ export interface ProofOptions {
   readonly purpose: Purpose;
   /** Wall clock. */
   readonly nowMs: number;
+  /** What `foresee` has found. */
+  readonly signed?: Signed | undefined;
 }
 
 /** How often open connections are looked at for certificates that have ended meanwhile. */
 export const REVIEW_MS = 1_000;
 /** More than a judge looks at. */
 const MAX_SENT = 16;
+
+/** Does beside this thread what `prove` would take longest for. */
+export function foresee(
+  socket: TLSSocket,
+  { judge, purpose }: Pick<ProofOptions, "judge" | "purpose">,
+): Promise<Signed | undefined> {
+  return judge.ahead(sentBy(socket), purpose);
+}
 
 /** Judges the other side of a connection whose handshake is over. */
 export function prove(socket: TLSSocket, options: ProofOptions): Proven {

@@ -258,8 +258,34 @@ for (const [what, [is, of]] of Object.entries(ROWS)) {
     const ask = () => judge.judge(sent.map(({ der }) => der), { purpose, nowMs: Date.now() });
     // What is remembered says the same.
     for (const verdict of [ask(), ask()]) assert.ok(said(verdict).startsWith(is), said(verdict));
+    // So does one for whom the signature was checked beside this thread.
+    const other = new ChainJudge(ca.map(({ pem }) => pem));
+    const octets = sent.map(({ der }) => der);
+    const signed = await other.ahead(octets, purpose);
+    const verdict = other.judge(octets, { purpose, nowMs: Date.now(), signed });
+    assert.ok(said(verdict).startsWith(is), said(verdict));
   });
 }
+
+Deno.test("a signature of a CA is found out ahead, and of nobody else", async () => {
+  const [ca, other] = [await root(), await root()];
+  const leaf = await make({ by: ca });
+  const find = (by: Made, { der }: Made) => new ChainJudge([by.pem]).ahead([der], "client");
+  assert.equal((await find(ca, leaf))?.leaf, parseCertificate(leaf.der).fingerprint);
+  assert.equal(await find(other, leaf), undefined);
+  assert.equal(await find(ca, changed(leaf, -1)), undefined);
+  assert.equal(await find(ca, await make({ name: "alone" })), undefined);
+});
+
+Deno.test("a signature that was found good for one certificate says nothing of another", async () => {
+  const ca = await root();
+  const [leaf, forged] = [await make({ by: ca }), changed(await make({ by: ca }), -1)];
+  const judge = new ChainJudge([ca.pem]);
+  const signed = await judge.ahead([leaf.der], "client");
+  assert.ok(signed);
+  const verdict = judge.judge([forged.der], { purpose: "client", nowMs: Date.now(), signed });
+  assert.match(said(verdict), /^certificate-untrusted/);
+});
 
 Deno.test("a chain is good until its first certificate ends, and is judged anew then", async () => {
   const ca = await root({ untilMs: 3 * DAY_MS });
