@@ -2,15 +2,15 @@
 
 /** What is due when: as many timers as there are keys, in one heap. */
 
-interface Item {
-  readonly at: number;
-  readonly key: string;
-}
+/** Items that moved keys may leave behind: a share of the keys, and never fewer than this. */
+const LEFT_BEHIND = 64;
 
 /** Keys by due time. Setting a key again moves it. */
 export class DueHeap {
   readonly #at = new Map<string, number>();
-  #heap: Item[] = [];
+  /** The heap, as two lists: an object for each of a hundred thousand keys would be memory for nothing. */
+  #times: number[] = [];
+  #keys: string[] = [];
 
   /** Keys that are set. */
   get size(): number {
@@ -25,8 +25,8 @@ export class DueHeap {
     }
     if (this.#at.get(key) === at) return;
     this.#at.set(key, at);
-    this.#push({ at, key });
-    if (this.#heap.length > 64 && this.#heap.length > 4 * this.#at.size) this.#compact();
+    this.#push(at, key);
+    if (this.#keys.length > LEFT_BEHIND + 2 * this.#at.size) this.#compact();
   }
 
   delete(key: string): void {
@@ -35,60 +35,65 @@ export class DueHeap {
 
   /** When the first of them is due; Infinity: there is none. */
   next(): number {
-    for (let top = this.#heap[0]; top !== undefined; top = this.#heap[0]) {
-      if (this.#at.get(top.key) === top.at) return top.at;
+    while (true) {
+      const [at, key] = [this.#times[0], this.#keys[0]];
+      if (at === undefined || key === undefined) return Infinity;
+      if (this.#at.get(key) === at) return at;
       // A key that was moved or taken out left this item behind.
       this.#pop();
     }
-    return Infinity;
   }
 
   /** Takes out the keys that are due at `now`, the earliest first, `most` of them. */
   take(now: number, most = Infinity): string[] {
     const due: string[] = [];
     while (due.length < most && this.next() <= now) {
-      const [top] = this.#heap;
-      if (top === undefined) break;
+      const [key] = this.#keys;
+      if (key === undefined) break;
       this.#pop();
-      this.#at.delete(top.key);
-      due.push(top.key);
+      this.#at.delete(key);
+      due.push(key);
     }
     return due;
   }
 
-  #push(item: Item): void {
-    const heap = this.#heap;
-    let i = heap.push(item) - 1;
+  #push(at: number, key: string): void {
+    let i = this.#keys.length;
     while (i > 0) {
       const up = (i - 1) >> 1;
-      const parent = heap[up];
-      if (parent === undefined || parent.at <= item.at) break;
-      heap[i] = parent;
+      if ((this.#times[up] ?? -Infinity) <= at) break;
+      this.#move(up, i);
       i = up;
     }
-    heap[i] = item;
+    this.#put(i, at, key);
   }
 
   #pop(): void {
-    const heap = this.#heap;
-    const last = heap.pop();
-    if (last === undefined || heap.length === 0) return;
+    const [at, key] = [this.#times.pop(), this.#keys.pop()];
+    const { length } = this.#keys;
+    if (at === undefined || key === undefined || length === 0) return;
     let i = 0;
-    while (true) {
-      const [left, right] = [heap[2 * i + 1], heap[2 * i + 2]];
-      if (left === undefined) break;
-      const [child, at] = right !== undefined && right.at < left.at
-        ? [right, 2 * i + 2]
-        : [left, 2 * i + 1];
-      if (child.at >= last.at) break;
-      heap[i] = child;
-      i = at;
+    for (let child = 1; child < length; child = 2 * i + 1) {
+      if ((this.#times[child + 1] ?? Infinity) < (this.#times[child] ?? Infinity)) child++;
+      if ((this.#times[child] ?? Infinity) >= at) break;
+      this.#move(child, i);
+      i = child;
     }
-    heap[i] = last;
+    this.#put(i, at, key);
+  }
+
+  #move(from: number, to: number): void {
+    this.#put(to, this.#times[from] ?? Infinity, this.#keys[from] ?? "");
+  }
+
+  #put(i: number, at: number, key: string): void {
+    this.#times[i] = at;
+    this.#keys[i] = key;
   }
 
   #compact(): void {
-    this.#heap = [];
-    for (const [key, at] of this.#at) this.#push({ at, key });
+    this.#times = [];
+    this.#keys = [];
+    for (const [key, at] of this.#at) this.#push(at, key);
   }
 }

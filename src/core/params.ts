@@ -15,6 +15,8 @@ import {
   type PspMode,
   type PspParams,
   type PspVersion,
+  type RxSa,
+  type TxSa,
   versionNumber,
   type VipPair,
 } from "../model/sa.ts";
@@ -62,19 +64,21 @@ export function rxFrom(
   const family = familyOf(pair.localVip);
   const cryptOffset = config.psp.cryptOffset?.[family] ??
     defaultCryptOffset({ family, vc: cookie !== undefined, mode });
+  // Written out, in one literal: there are a hundred thousand of these, and an object that grows takes half as much again.
+  const sa: RxSa = {
+    localVip: pair.localVip,
+    remoteVip: pair.remoteVip,
+    peer: peer.id,
+    spi,
+    version,
+    cryptOffset,
+    mode,
+    ivCounts: made.ivCounts,
+    serial,
+    createdAtMs: at.wallMs,
+  };
   const rx: Rx = {
-    sa: {
-      ...pair,
-      peer: peer.id,
-      spi,
-      version,
-      cryptOffset,
-      mode,
-      ivCounts: made.ivCounts,
-      serial,
-      createdAtMs: at.wallMs,
-      ...vc,
-    },
+    sa: cookie === undefined ? sa : { ...sa, vc: cookie },
     generation: made.masterKey.rotations,
     expiresAt: lifeMs > 0 ? at.now + lifeMs + graceMs + LIFE_MARGIN_MS : Infinity,
     given: false,
@@ -114,22 +118,24 @@ export function txFrom(
   // 90 % of its life, minus up to 10 % at random: both ends seldom begin at once.
   const soft = 0.9 - random.uniform() / 10;
   const { spi, version, mac, cryptOffset, mode, serial } = params;
+  // As above.
+  const sa: TxSa = {
+    localVip: pair.localVip,
+    remoteVip: pair.remoteVip,
+    peer: peer.id,
+    spi,
+    version,
+    pip: peer.pip ?? params.pip,
+    mac,
+    cryptOffset,
+    mode,
+    epoch,
+    serial,
+    createdAtMs: at.wallMs,
+    expiresAtMs: lifeMs === Infinity ? 0 : at.wallMs + lifeMs,
+  };
   const tx: Tx = {
-    sa: {
-      ...pair,
-      peer: peer.id,
-      spi,
-      version,
-      pip: peer.pip ?? params.pip,
-      mac,
-      cryptOffset,
-      mode,
-      epoch,
-      serial,
-      createdAtMs: at.wallMs,
-      expiresAtMs: lifeMs === Infinity ? 0 : at.wallMs + lifeMs,
-      ...(params.vc === undefined ? {} : { vc: params.vc }),
-    },
+    sa: params.vc === undefined ? sa : { ...sa, vc: params.vc },
     bornAt: at.now,
     softAt: at.now + lifeMs * soft,
     softPackets: BigInt(Math.floor(Number(lifePackets) * soft)),

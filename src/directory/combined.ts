@@ -55,11 +55,14 @@ interface Candidate extends Entry {
   readonly rank: number;
 }
 
+/** Who claims a prefix: nearly always one, and a map for each prefix would be most of the memory of a directory. */
+type Claimants = Candidate | Map<string, Candidate> | undefined;
+
 interface Claim {
   readonly vip: string;
   readonly prefix: Prefix;
-  /** By id, of the records that are in force. */
-  readonly by: Map<string, Candidate>;
+  /** Of the records that are in force. */
+  by: Claimants;
   owner: string | undefined;
 }
 
@@ -166,8 +169,8 @@ export class Combined {
         claim.owner = owner;
       }
       // Who is kept out by another one than before is shown so.
-      for (const id of claim.by.keys()) affected.add(id);
-      if (claim.by.size === 0) this.#drop(claim);
+      for (const { peer } of allOf(claim.by)) affected.add(peer.id);
+      if (claim.by === undefined) this.#drop(claim);
     }
     const changed: PeerConfig[] = [];
     const removed: string[] = [];
@@ -212,13 +215,15 @@ export class Combined {
       old.order === first.order && old.where === first.where;
     const kept = same ? new Set(old.peer.vips).intersection(new Set(first.peer.vips)) : new Set();
     for (const vip of old?.peer.vips ?? []) {
-      this.#claims.get(vip)?.by.delete(id);
+      const claim = this.#claims.get(vip);
+      if (claim !== undefined) claim.by = without(claim.by, id);
       if (!kept.has(vip)) touched.add(vip);
     }
     if (first === undefined) this.#claimant.delete(id);
     else this.#claimant.set(id, first);
     for (const vip of first?.peer.vips ?? []) {
-      if (first !== undefined) this.#at(vip)?.by.set(id, first);
+      const claim = first && this.#at(vip);
+      if (claim !== undefined && first !== undefined) claim.by = withOne(claim.by, first);
       if (!kept.has(vip)) touched.add(vip);
     }
   }
@@ -228,7 +233,7 @@ export class Combined {
     if (there !== undefined) return there;
     const prefix = parsePrefix(vip);
     if (prefix === undefined) return undefined;
-    const claim: Claim = { vip, prefix, by: new Map(), owner: undefined };
+    const claim: Claim = { vip, prefix, by: undefined, owner: undefined };
     this.#claims.set(vip, claim);
     this.#byPrefix.set(keyOf(prefix), claim);
     const lengths = this.#lengths[prefix.family];
@@ -267,7 +272,7 @@ export class Combined {
   /** The peer that has the prefix; undefined: this host, or nobody. */
   #ownerOf(claim: Claim): string | undefined {
     if (this.#local.has(claim.vip)) return undefined;
-    const all = [...claim.by.values()].sort(before);
+    const all = [...allOf(claim.by)].sort(before);
     return all.find((candidate) => this.#blocker(claim, candidate) === undefined)?.peer.id;
   }
 
@@ -282,7 +287,7 @@ export class Combined {
       const around = this.#byPrefix.get(keyOf({ ...prefix, bits, length }));
       const owner = around?.owner;
       if (owner === undefined || owner === peer.id) continue;
-      const other = around?.by.get(owner);
+      const other = around && oneOf(around.by, owner);
       if (other?.rank === rank && before(other, { rank, order, where: "", peer }) < 0) return owner;
     }
     return undefined;
@@ -326,6 +331,29 @@ function before(a: Candidate, b: Candidate): number {
   if (a.rank !== b.rank) return a.rank - b.rank;
   if (a.order !== b.order) return a.order < b.order ? -1 : 1;
   return a.where < b.where ? -1 : a.where > b.where ? 1 : a.peer.id < b.peer.id ? -1 : 1;
+}
+
+function allOf(by: Claimants): Iterable<Candidate> {
+  if (by === undefined) return [];
+  return "values" in by ? by.values() : [by];
+}
+
+function oneOf(by: Claimants, id: string): Candidate | undefined {
+  if (by === undefined || "values" in by) return by?.get(id);
+  return by.peer.id === id ? by : undefined;
+}
+
+function withOne(by: Claimants, one: Candidate): Claimants {
+  const { id } = one.peer;
+  if (by === undefined) return one;
+  if ("values" in by) return by.set(id, one);
+  return by.peer.id === id ? one : new Map([[by.peer.id, by], [id, one]]);
+}
+
+function without(by: Claimants, id: string): Claimants {
+  if (by === undefined || !("values" in by)) return by?.peer.id === id ? undefined : by;
+  by.delete(id);
+  return by.size === 0 ? undefined : by;
 }
 
 function keyOf({ network, family, bits, length }: Prefix): string {

@@ -111,18 +111,21 @@ interface Leaving {
 }
 
 interface Carried {
-  packets: bigint;
-  bytes: bigint;
+  readonly packets: bigint;
+  readonly bytes: bigint;
 }
 
-/** Of a pair: what was carried with SAs that are gone, and which are there. */
+/** Of a pair: what was carried with SAs that are gone, and which are there: one or two, so lists are small enough. */
 interface Account {
-  readonly tx: Carried;
-  readonly rx: Carried;
+  tx: Carried;
+  rx: Carried;
   /** Crypto ids that may still seal what is under way. */
-  readonly retiring: Set<number>;
-  readonly spis: Set<number>;
+  retiring: readonly number[];
+  spis: readonly number[];
 }
+
+const NO_NUMBERS: readonly number[] = [];
+const NOTHING: Stats = { packets: 0n, bytes: 0n, lastUsedNs: 0n };
 
 /** One for each installed topology. Closing it frees what is still retiring; the entries stay the pipes'. */
 export class FlowTable implements Flows, AsyncDisposable {
@@ -180,12 +183,13 @@ export class FlowTable implements Flows, AsyncDisposable {
         "EEXIST",
       );
     }
-    const place = this.#o.placeOf(sa.localVip);
+    const place = this.#placeOf(sa.localVip);
     const window = sa.ivCounts && this.#windows ? this.#o.replayWindow?.() ?? 0 : 0;
     const entry = this.#add("INGR_ACL", () => this.#rxEntry({ sa, place, window, packets: 0n }));
     this.#rx.set(sa.spi, { sa, entry, place, window, packets: 0n });
     index(this.#rxByVip, sa.localVip, sa.spi);
-    this.#account(pairKey(sa)).spis.add(sa.spi);
+    const account = this.#account(pairKey(sa));
+    account.spis = [...account.spis, sa.spi];
   }
 
   ignoreReplays(spi: number): void {
@@ -204,7 +208,8 @@ export class FlowTable implements Flows, AsyncDisposable {
     const pair = pairKey(rx.sa);
     this.#rx.delete(spi);
     unindex(this.#rxByVip, rx.sa.localVip, spi);
-    this.#accounts.get(pair)?.spis.delete(spi);
+    const account = this.#accounts.get(pair);
+    if (account !== undefined) account.spis = without(account.spis, spi);
     this.#leave({ entry: rx.entry, pair });
   }
 
@@ -283,7 +288,7 @@ export class FlowTable implements Flows, AsyncDisposable {
     if (tx === undefined || tx.expired) return;
     const [outcome] = this.#o.plane.changeKeys([{ op: "clear", cryptoId: tx.cryptoId }]);
     if (outcome?.error !== undefined) throw outcome.error;
-    addTo(this.#accounts.get(pairKey(pair))?.tx, outcome?.stats ?? NOTHING);
+    this.#credit(pairKey(pair), "tx", outcome?.stats ?? NOTHING);
     tx.expired = true;
   }
 
@@ -302,17 +307,17 @@ export class FlowTable implements Flows, AsyncDisposable {
     const account = this.#accounts.get(key);
     if (account === undefined) return undefined;
     const { plane } = this.#o;
-    const [tx, rx] = [{ ...account.tx }, { ...account.rx }];
+    let { tx, rx } = account;
     const now = this.#tx.get(key);
     const ids = [...account.retiring, ...now === undefined || now.expired ? [] : [now.cryptoId]];
     // One whose key has gone meanwhile is in the account.
     for (
       const { stats } of plane.changeKeys(ids.map((cryptoId) => ({ op: "query", cryptoId })))
-    ) addTo(tx, stats);
+    ) tx = sum(tx, stats);
     const entries = [...account.spis].flatMap((spi) => this.#rx.get(spi)?.entry ?? []);
     for (
       const { stats } of plane.changeEntries(entries.map((id) => ({ op: "query", id })))
-    ) addTo(rx, stats);
+    ) rx = sum(rx, stats);
     return { tx, rx };
   }
 
@@ -482,6 +487,16 @@ export class FlowTable implements Flows, AsyncDisposable {
     if (before !== undefined) this.#o.plane.removeEntry(before);
   }
 
+  /** Where a workload is: the very object that its other SAs have, where it is there. */
+  #placeOf(vip: string): Place | undefined {
+    const place = this.#o.placeOf(vip);
+    for (const spi of this.#rxByVip.get(vip) ?? []) {
+      const known = this.#rx.get(spi)?.place;
+      return samePlace(known, place) ? known : place;
+    }
+    return place;
+  }
+
   #portFor(vip: string): number | undefined {
     return this.#ports ? this.#o.placeOf(vip)?.port : undefined;
   }
@@ -548,7 +563,8 @@ export class FlowTable implements Flows, AsyncDisposable {
   #retire(cryptoId: number, pair: string): void {
     const { clock, retireMs = 1000 } = this.#o;
     this.#retiring.push({ cryptoId, pair, at: clock.now() + retireMs });
-    this.#accounts.get(pair)?.retiring.add(cryptoId);
+    const account = this.#accounts.get(pair);
+    if (account !== undefined) account.retiring = [...account.retiring, cryptoId];
     this.#reaping ??= this.#reap();
   }
 
@@ -578,8 +594,8 @@ export class FlowTable implements Flows, AsyncDisposable {
     for (const [i, { cryptoId, pair }] of due.entries()) {
       const outcome = outcomes[i];
       const account = this.#accounts.get(pair);
-      account?.retiring.delete(cryptoId);
-      if (outcome !== undefined) addTo(account?.tx, outcome.stats);
+      if (account !== undefined) account.retiring = without(account.retiring, cryptoId);
+      if (outcome !== undefined) this.#credit(pair, "tx", outcome.stats);
       // An id that may still hold a key is never given out again.
       if (outcome?.error === undefined || isGone(outcome.error)) this.#ids.free(cryptoId);
     }
@@ -597,20 +613,22 @@ export class FlowTable implements Flows, AsyncDisposable {
   #account(pair: string): Account {
     let account = this.#accounts.get(pair);
     if (account === undefined) {
-      account = {
-        tx: { packets: 0n, bytes: 0n },
-        rx: { packets: 0n, bytes: 0n },
-        retiring: new Set(),
-        spis: new Set(),
-      };
+      account = { tx: NOTHING, rx: NOTHING, retiring: NO_NUMBERS, spis: NO_NUMBERS };
       this.#accounts.set(pair, account);
     }
     return account;
   }
 
+  /** What an SA that is gone has carried stays with its pair. */
+  #credit(pair: string, direction: "tx" | "rx", { packets, bytes }: Stats): void {
+    const account = this.#accounts.get(pair);
+    if (account === undefined || packets === 0n && bytes === 0n) return;
+    account[direction] = sum(account[direction], { packets, bytes });
+  }
+
   /** Nothing of the pair is in the plane any more: what it carried is forgotten. */
   #forgetAccount(pair: string): void {
-    if (!this.#tx.has(pair) && this.#accounts.get(pair)?.spis.size === 0) {
+    if (!this.#tx.has(pair) && this.#accounts.get(pair)?.spis.length === 0) {
       this.#accounts.delete(pair);
     }
   }
@@ -631,7 +649,7 @@ export class FlowTable implements Flows, AsyncDisposable {
         continue;
       }
       if (outcome === undefined || pair === undefined) continue;
-      addTo(this.#accounts.get(pair)?.rx, outcome.stats);
+      this.#credit(pair, "rx", outcome.stats);
       this.#forgetAccount(pair);
     }
     const failed = outcomes.find(({ error }) => error !== undefined);
@@ -639,17 +657,18 @@ export class FlowTable implements Flows, AsyncDisposable {
   }
 }
 
-const NOTHING: Stats = { packets: 0n, bytes: 0n, lastUsedNs: 0n };
-
 /** ENOENT: it never got a key, or has expired. ECLOSED: the plane wiped them all. */
 function isGone(error: unknown): boolean {
   return error instanceof DataPlaneError && (error.code === "ENOENT" || error.code === "ECLOSED");
 }
 
-function addTo(total: Carried | undefined, { packets, bytes }: Stats): void {
-  if (total === undefined) return;
-  total.packets += packets;
-  total.bytes += bytes;
+function sum(a: Carried, b: Carried): Carried {
+  return { packets: a.packets + b.packets, bytes: a.bytes + b.bytes };
+}
+
+function without(numbers: readonly number[], gone: number): readonly number[] {
+  const left = numbers.filter((number) => number !== gone);
+  return left.length === 0 ? NO_NUMBERS : left;
 }
 
 function index<T>(sets: Map<string, Set<T>>, key: string, value: T): void {
