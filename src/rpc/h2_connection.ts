@@ -191,7 +191,7 @@ export class H2Connection {
       );
       if (why !== undefined) return this.#drop(live, why);
       // It may have been given up meanwhile.
-      if (session.destroyed) return;
+      if (this.#live !== live && !this.#retired.has(live)) return;
       live.connected = true;
       this.#options.onOpen?.(wire.address());
       live.calls.delete(reject);
