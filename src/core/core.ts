@@ -331,6 +331,7 @@ export function createCore(powers: Powers): Core {
       () => memory.expire(clock.now()),
     ],
     store,
+    flows,
     clock,
     tasks,
     counters,

@@ -5,9 +5,11 @@ import type { Config } from "../config/config.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Counters } from "../model/counters.ts";
 import { MAX_TUNNELS_PER_REQUEST } from "../model/exchange.ts";
+import type { Flows } from "../model/flows.ts";
 import type { Log } from "../model/log.ts";
 import { pairKey, type VipPair } from "../model/sa.ts";
 import type { LostTunnel, SaRecords } from "../model/sa_record.ts";
+import { Rounds } from "../model/rounds.ts";
 import type { Tasks } from "../model/tasks.ts";
 import type { Peers } from "./directory.ts";
 import {
@@ -35,6 +37,7 @@ export interface TickerOptions {
   /** Is told how late each tick comes. */
   readonly scheduler: Pick<Scheduler, "tick">;
   readonly store: Pick<SaRecords, "flush" | "pending">;
+  readonly flows: Pick<Flows, "carried">;
   readonly clock: Clock;
   readonly tasks: Pick<Tasks, "signal">;
   readonly counters: Counters;
@@ -48,6 +51,7 @@ export class Ticker {
   readonly #duties: readonly (() => void)[];
   readonly #slices: readonly (() => boolean)[];
   #round: Iterator<Tunnel>;
+  readonly #rounds: Rounds;
   #isMore = true;
   #isUnwritten = false;
 
@@ -55,6 +59,7 @@ export class Ticker {
     this.#options = options;
     this.#table = options.table;
     this.#round = options.table.round();
+    this.#rounds = new Rounds(() => options.flows.carried());
     this.#slices = [() => this.#table.tickDue(), ...options.slices];
     this.#duties = [
       () => this.#slice(),
@@ -100,11 +105,13 @@ export class Ticker {
 
   /** Packet limits, idleness and arrival on new SPIs show in the entries' counters only. */
   #poll(): void {
+    if (!this.#rounds.isDue) return;
     const share = Math.ceil(this.#table.size / ROUND_TICKS);
     for (let n = Math.min(Math.max(POLLED, share), POLLED_MAX); n > 0; n--) {
       const { value: tunnel } = this.#round.next();
       if (tunnel === undefined) {
         this.#round = this.#table.round();
+        this.#rounds.ended();
         return;
       }
       this.#table.glance(tunnel);

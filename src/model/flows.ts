@@ -23,6 +23,8 @@ export interface Flows {
   /** Of the pair's present transmit SA alone: it starts at 0 with each. undefined: none, or expired. */
   txStats(pair: VipPair): Stats | undefined;
   rxStats(spi: number): Stats | undefined;
+  /** Packets that have passed in all, when that is cheap to ask: as long as it stays nothing of an SA has changed. */
+  carried(): bigint | undefined;
   /** Of the pair, over all SAs that it has had since it last had none. undefined: it has none. */
   traffic(pair: VipPair): Traffic | undefined;
   /**

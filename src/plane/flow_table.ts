@@ -19,6 +19,7 @@ import type { InstalledTopology } from "../pipes/install.ts";
 import type { PipeName } from "../pipes/types.ts";
 import { addressOf, networkOf } from "../model/network.ts";
 import { pairKey, type RxSa, type TxSa, type VipPair } from "../model/sa.ts";
+import { Rounds } from "../model/rounds.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Place } from "./workload_table.ts";
 
@@ -28,7 +29,9 @@ export type FlowPlane = Pick<
   | "addEntry"
   | "updateEntry"
   | "removeEntry"
+  | "kind"
   | "queryEntry"
+  | "queryPipe"
   | "changeEntries"
   | "changeKeys"
   | "setCrypto"
@@ -159,6 +162,7 @@ export class FlowTable implements Flows, AsyncDisposable {
   /** The pair that sends with an SPI. */
   readonly #txBySpi = new Map<number, string>();
   #looked: Iterator<Rx> | undefined;
+  readonly #listens = new Rounds(() => this.carried());
   #ethSrc: string;
 
   constructor(options: FlowTableOptions) {
@@ -302,6 +306,14 @@ export class FlowTable implements Flows, AsyncDisposable {
     return rx === undefined ? undefined : this.#o.plane.queryEntry(rx.entry);
   }
 
+  /** Hardware adds up its entries for this, which is what it is to spare. */
+  carried(): bigint | undefined {
+    const { plane, installed } = this.#o;
+    if (plane.kind !== "soft") return undefined;
+    const of = (pipe: PipeName) => plane.queryPipe(installed.pipeId(pipe)).packets;
+    return of("EGR_ACL") + of("INGR_ACL");
+  }
+
   traffic(pair: VipPair): Traffic | undefined {
     const key = pairKey(pair);
     const account = this.#accounts.get(key);
@@ -386,10 +398,12 @@ export class FlowTable implements Flows, AsyncDisposable {
    */
   *listening(looks = LISTENING_LOOKS): Generator<string> {
     const got = new Set<string>();
+    if (!this.#listens.isDue) return;
     for (let n = Math.min(looks, this.#rx.size); n > 0; n--) {
       const next = (this.#looked ??= this.#rx.values()).next();
       if (next.done) {
         this.#looked = undefined;
+        this.#listens.ended();
         continue;
       }
       const rx = next.value;

@@ -157,6 +157,8 @@ export class MemoryFlows implements Flows, CorePlane {
     this.rx.set(sa.spi, { sa, packets: this.rx.get(sa.spi)?.packets ?? 0n });
   }
 
+  carried(): undefined {}
+
   ignoreReplays(spi: number): void {
     this.#call("ignoreReplays", String(spi));
     const entry = this.rx.get(spi);

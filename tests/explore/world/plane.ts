@@ -194,6 +194,8 @@ export class WorldPlane implements Flows, CorePlane {
 
   ignoreReplays(): void {}
 
+  carried(): undefined {}
+
   removeRx(spi: number): void {
     this.rx.delete(spi);
   }
