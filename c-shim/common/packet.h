@@ -64,6 +64,12 @@ bool dp_parse(struct dp_packet *packet);
 /* Lowers the MSS option of a TCP SYN to what max_inner allows (checksum mended). True when it changed. */
 bool dp_mss_clamp(struct dp_packet *packet, uint32_t max_inner);
 
+/*
+ * Makes a packet one that a router sent on: new Ethernet addresses from actions, TTL or hop limit one less, IPv4's
+ * checksum mended. False: its TTL is used up, and it is as it was.
+ */
+bool dp_route(struct dp_packet *packet, const struct psp_dp_actions *actions);
+
 /* Number of packets that this frame stands for. */
 uint32_t dp_segments(const struct dp_packet *packet);
 

@@ -236,6 +236,19 @@ static void modify(struct si_walk *walk, const struct doca_flow_actions *actions
 	}
 }
 
+/* 8 bits, which wrap; the device mends IPv4's checksum. */
+static void add_ttl(const struct dp_packet *packet, const struct doca_flow_header_format *outer)
+{
+	uint8_t *ip = packet->frame + packet->l3_off;
+
+	if (outer->l3_type == DOCA_FLOW_L3_TYPE_IP4) {
+		ip[NET_IP4_TTL] = (uint8_t)(ip[NET_IP4_TTL] + outer->ip4.ttl);
+		dp_csum_ipv4(ip);
+	} else {
+		ip[NET_IP6_HOPS] = (uint8_t)(ip[NET_IP6_HOPS] + outer->ip6.hop_limit);
+	}
+}
+
 bool si_act(struct si_walk *walk, const struct si_rule *rule)
 {
 	const struct doca_flow_actions *actions = &rule->actions;
@@ -249,6 +262,8 @@ bool si_act(struct si_walk *walk, const struct si_rule *rule)
 	    !decap(walk, reformat))
 		return false;
 	modify(walk, actions, &rule->mask);
+	if (rule->adds_ttl)
+		add_ttl(&walk->packet, &actions->outer);
 	if (actions->has_crypto_encap && reformat->action_type == DOCA_FLOW_CRYPTO_REFORMAT_ENCAP &&
 	    !encap(walk, reformat))
 		return false;

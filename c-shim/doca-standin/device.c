@@ -244,7 +244,6 @@ static doca_error_t probe_one(struct si_nic_port *port, uint8_t role, const char
 	char device[32], why[160] = "";
 	int id;
 
-	forget(port);
 	(void)snprintf(port->name, sizeof(port->name), "%s", name);
 	if (soft_port_open(name, role, 0, &port->wire, why, sizeof(why)) != 0) {
 		(void)fprintf(stderr, "doca-standin: %s\n", why);
@@ -280,50 +279,76 @@ static bool host_pf(char name[IF_NAMESIZE])
 	return found;
 }
 
-/* "...,representor=[7]", [65535] for the host's own function, or an interface's name there. */
-static bool rep_name(const char *devargs, char name[IF_NAMESIZE])
+/* "7", or 65535 for the host's own function. */
+static bool rep_number(unsigned long index, char name[IF_NAMESIZE])
+{
+	return index == UINT16_MAX ? host_pf(name)
+				   : if_indextoname((unsigned int)index, name) != NULL;
+}
+
+/* "...,representor=[7,9]", or an interface's name there. How many; 0: none, too many, or one that is not there. */
+static uint32_t rep_names(const char *devargs, char (*names)[IF_NAMESIZE])
 {
 	static const char key[] = "representor=";
 	const char *at = devargs != NULL ? strstr(devargs, key) : NULL;
-	unsigned int index;
+	uint32_t n = 0;
 
 	if (at == NULL)
-		return false;
+		return 0;
 	at += sizeof(key) - 1;
-	if (sscanf(at, "[%u]", &index) == 1)
-		return index == UINT16_MAX ? host_pf(name) : if_indextoname(index, name) != NULL;
-	(void)snprintf(name, IF_NAMESIZE, "%.*s", (int)strcspn(at, ","), at);
-	return if_nametoindex(name) != 0;
+	if (*at != '[') {
+		(void)snprintf(names[0], IF_NAMESIZE, "%.*s", (int)strcspn(at, ","), at);
+		return if_nametoindex(names[0]) != 0 ? 1 : 0;
+	}
+	do {
+		char *behind;
+		unsigned long index = strtoul(at + 1, &behind, 10);
+
+		if (behind == at + 1 || n == SI_PORTS - 1 || !rep_number(index, names[n]))
+			return 0;
+		n++;
+		at = behind;
+	} while (*at == ',');
+	return *at == ']' ? n : 0;
 }
 
-static doca_error_t probe(struct doca_dev *dev, const char *rep)
+static doca_error_t probe(struct doca_dev *dev, char (*reps)[IF_NAMESIZE], uint32_t n)
 {
 	doca_error_t result;
 
 	si_rules_up();
-	result = probe_one(&si.nic[PSP_DP_PORT_UPLINK], PSP_DP_PORT_UPLINK, dev->name);
-	if (result == DOCA_SUCCESS)
-		result = probe_one(&si.nic[PSP_DP_PORT_HOST], PSP_DP_PORT_HOST, rep);
-	dev->port_id = si.nic[PSP_DP_PORT_UPLINK].id;
+	for (uint32_t i = 0; i < SI_PORTS; i++)
+		forget(&si.nic[i]);
+	result = probe_one(&si.nic[SI_SWITCH], PSP_DP_PORT_UPLINK, dev->name);
+	for (uint32_t i = 0; result == DOCA_SUCCESS && i < n; i++)
+		result = probe_one(&si.nic[i + 1], PSP_DP_PORT_HOST, reps[i]);
+	dev->port_id = si.nic[SI_SWITCH].id;
 	dev->probed = result == DOCA_SUCCESS;
 	return result;
 }
 
 doca_error_t doca_dpdk_port_probe(struct doca_dev *dev, const char *devargs)
 {
-	char rep[IF_NAMESIZE];
+	char reps[SI_PORTS - 1][IF_NAMESIZE];
+	uint32_t n = rep_names(devargs, reps);
 
-	return dev != NULL && rep_name(devargs, rep) ? probe(dev, rep) : DOCA_ERROR_INVALID_VALUE;
+	return dev != NULL && n != 0 ? probe(dev, reps, n) : DOCA_ERROR_INVALID_VALUE;
 }
 
 #if DOCA_STANDIN >= 301
 doca_error_t doca_dpdk_port_probe_with_representors(struct doca_dev *dev, const char *devargs,
 						    struct doca_dev_rep **reps, uint16_t n)
 {
-	/* One is what there is room for here. */
-	return dev != NULL && devargs != NULL && reps != NULL && n == 1 && reps[0] != NULL
-		       ? probe(dev, reps[0]->info.name)
-		       : DOCA_ERROR_INVALID_VALUE;
+	char names[SI_PORTS - 1][IF_NAMESIZE];
+
+	if (dev == NULL || devargs == NULL || reps == NULL || n == 0 || n > SI_PORTS - 1)
+		return DOCA_ERROR_INVALID_VALUE;
+	for (uint16_t i = 0; i < n; i++) {
+		if (reps[i] == NULL)
+			return DOCA_ERROR_INVALID_VALUE;
+		memcpy(names[i], reps[i]->info.name, IF_NAMESIZE);
+	}
+	return probe(dev, names, n);
 }
 #endif
 

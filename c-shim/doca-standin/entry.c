@@ -33,7 +33,7 @@ uint64_t si_now_ns(void)
 /* The cache is refreshed when a cycle ends; its number. */
 static uint64_t cycle_now(void)
 {
-	const struct doca_flow_port *port = si.ports[PSP_DP_PORT_UPLINK];
+	const struct doca_flow_port *port = si.ports[SI_SWITCH];
 	uint64_t ms = port != NULL ? port->cycle_ms : SI_CYCLE_MS;
 
 	return (si_now_ns() - si.began_ns) / (ms * 1000000u);

@@ -269,7 +269,7 @@ doca_error_t doca_flow_port_cfg_set_nr_resources(struct doca_flow_port_cfg *cfg,
 doca_error_t doca_flow_port_update_default_miss(struct doca_flow_port *port,
 						enum doca_flow_port_default_miss miss, bool flag)
 {
-	if (port == NULL || port != si.ports[PSP_DP_PORT_UPLINK] ||
+	if (port == NULL || port != si.ports[SI_SWITCH] ||
 	    miss != DOCA_FLOW_PORT_DEFAULT_MISS_KERNEL || flag)
 		return DOCA_ERROR_INVALID_VALUE;
 	if (si_refuses("doca_flow_port_update_default_miss"))
@@ -294,12 +294,12 @@ static doca_error_t check_port(const struct doca_flow_port_cfg *cfg, uint32_t *i
 	*index = (uint32_t)(port - si.nic);
 	if (si.ports[*index] != NULL)
 		return DOCA_ERROR_ALREADY_EXIST;
-	if (*index == PSP_DP_PORT_UPLINK)
+	if (*index == SI_SWITCH)
 		return cfg->dev != NULL && port->pools[0] != NULL ? DOCA_SUCCESS
 								  : DOCA_ERROR_BAD_STATE;
 	if (DOCA_STANDIN >= 301 && cfg->rep == NULL)
 		return DOCA_ERROR_INVALID_VALUE;
-	return si.ports[PSP_DP_PORT_UPLINK] != NULL ? DOCA_SUCCESS : DOCA_ERROR_BAD_STATE;
+	return si.ports[SI_SWITCH] != NULL ? DOCA_SUCCESS : DOCA_ERROR_BAD_STATE;
 }
 
 /* From 3.2 on a port has counters and ids of its own: the switch port, to which all pipes belong here. */
@@ -335,8 +335,9 @@ doca_error_t doca_flow_port_start(const struct doca_flow_port_cfg *cfg,
 	pthread_mutex_lock(&si.lock);
 	si.ports[index] = made;
 	pthread_mutex_unlock(&si.lock);
-	if (index == PSP_DP_PORT_HOST)
+	if (index == SI_SWITCH)
 		result = si_nic_start();
+	atomic_store(&made->nic->started, result == DOCA_SUCCESS);
 	if (result != DOCA_SUCCESS) {
 		si_nic_stop();
 		si.ports[index] = NULL;
@@ -365,16 +366,26 @@ static void drop_pipes(struct doca_flow_port *port)
 	pthread_mutex_unlock(&si.lock);
 }
 
+static bool has_representors(void)
+{
+	for (uint32_t i = 1; i < SI_PORTS; i++) {
+		if (si.ports[i] != NULL)
+			return true;
+	}
+	return false;
+}
+
 doca_error_t doca_flow_port_stop(struct doca_flow_port *port)
 {
-	if (port == NULL || (port != si.ports[0] && port != si.ports[1]))
+	if (!si_is_port(port))
 		return DOCA_ERROR_INVALID_VALUE;
-	if (port->index == PSP_DP_PORT_UPLINK && si.ports[PSP_DP_PORT_HOST] != NULL)
+	if (port->index == SI_SWITCH && has_representors())
 		return DOCA_ERROR_IN_USE;
-	if (port->index == PSP_DP_PORT_HOST)
+	atomic_store(&port->nic->started, false);
+	if (port->index == SI_SWITCH) {
 		si_nic_stop();
-	else
 		drop_pipes(port);
+	}
 	pthread_mutex_lock(&si.lock);
 	si.ports[port->index] = NULL;
 	pthread_mutex_unlock(&si.lock);
@@ -385,5 +396,5 @@ doca_error_t doca_flow_port_stop(struct doca_flow_port *port)
 struct doca_flow_port *doca_flow_port_switch_get(const struct doca_flow_port *port)
 {
 	(void)port;
-	return si.ports[PSP_DP_PORT_UPLINK];
+	return si.ports[SI_SWITCH];
 }

@@ -70,7 +70,7 @@ static void to_wire(struct si_walk *walk, uint16_t port_id)
 
 static void to_program(const struct si_walk *walk, uint16_t queue)
 {
-	struct si_nic_port *port = &si.nic[PSP_DP_PORT_UPLINK];
+	struct si_nic_port *port = &si.nic[SI_SWITCH];
 	struct rte_mempool *pool = port->pools[queue];
 	struct rte_mbuf *mbuf = pool != NULL ? rte_pktmbuf_alloc(pool) : NULL;
 	uint32_t len = si_len(walk);
@@ -312,12 +312,13 @@ static void *work(void *arg)
 	(void)arg;
 	(void)pthread_setname_np(pthread_self(), "doca-standin");
 	for (uint32_t i = 0; i < SI_PORTS; i++)
-		fds[i] = (struct pollfd){.fd = soft_port_fd(si.nic[i].wire), .events = POLLIN};
+		fds[i] = (struct pollfd){.fd = si.nic[i].probed ? soft_port_fd(si.nic[i].wire) : -1,
+					 .events = POLLIN};
 	while (!atomic_load(&nic.stop)) {
-		bool busy = transmit(&si.nic[PSP_DP_PORT_UPLINK]);
+		bool busy = transmit(&si.nic[SI_SWITCH]);
 
 		for (uint32_t i = 0; i < SI_PORTS; i++)
-			busy = receive(&si.nic[i]) || busy;
+			busy = (atomic_load(&si.nic[i].started) && receive(&si.nic[i])) || busy;
 		if (!busy)
 			(void)ppoll(fds, SI_PORTS, &nap, NULL);
 	}

@@ -80,25 +80,49 @@ doca_error_t doca_flow_pipe_cfg_set_match(struct doca_flow_pipe_cfg *cfg,
 	return si_match_set(match, mask, &cfg->match);
 }
 
+/* One field can be added to here: the sample that does so (flow_modify_header) has it without masks. */
+static doca_error_t read_descs(const struct doca_flow_action_descs *descs,
+			       const struct doca_flow_actions *actions, bool *adds_ttl)
+{
+	const struct doca_flow_action_desc *desc = descs != NULL ? descs->desc_array : NULL;
+	const char *field;
+
+	if (descs == NULL || descs->nb_action_desc == 0)
+		return DOCA_SUCCESS;
+	field = desc != NULL ? desc->field_op.dst.field_string : NULL;
+	if (descs->nb_action_desc != 1 || field == NULL || desc->type != DOCA_FLOW_ACTION_ADD ||
+	    desc->field_op.dst.bit_offset != 0 || desc->field_op.width != 8)
+		return DOCA_ERROR_NOT_SUPPORTED;
+	*adds_ttl = (strcmp(field, "outer.ipv4.ttl") == 0 &&
+		     actions->outer.l3_type == DOCA_FLOW_L3_TYPE_IP4) ||
+		    (strcmp(field, "outer.ipv6.hop_limit") == 0 &&
+		     actions->outer.l3_type == DOCA_FLOW_L3_TYPE_IP6);
+	return *adds_ttl ? DOCA_SUCCESS : DOCA_ERROR_INVALID_VALUE;
+}
+
 doca_error_t doca_flow_pipe_cfg_set_actions(struct doca_flow_pipe_cfg *cfg,
 					    struct doca_flow_actions *const *actions,
 					    struct doca_flow_actions *const *masks,
 					    struct doca_flow_action_descs *const *descs, size_t n)
 {
-	if (actions == NULL || n == 0 || n > SI_TEMPLATES_ROOM || descs != NULL)
+	doca_error_t result = DOCA_SUCCESS;
+
+	if (actions == NULL || n == 0 || n > SI_TEMPLATES_ROOM)
 		return DOCA_ERROR_INVALID_VALUE;
 	if (n > SI_TEMPLATES && si_strict(DOCA_STANDIN_TEMPLATES))
 		return DOCA_ERROR_TOO_BIG;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && result == DOCA_SUCCESS; i++) {
 		if (actions[i] == NULL || (masks != NULL && masks[i] == NULL))
 			return DOCA_ERROR_INVALID_VALUE;
 		cfg->actions[i] = *actions[i];
 		if (masks != NULL)
 			cfg->action_masks[i] = *masks[i];
+		if (descs != NULL)
+			result = read_descs(descs[i], actions[i], &cfg->adds_ttl[i]);
 	}
 	cfg->n_actions = (uint32_t)n;
 	cfg->has_action_masks = masks != NULL;
-	return DOCA_SUCCESS;
+	return result;
 }
 
 doca_error_t doca_flow_pipe_cfg_set_monitor(struct doca_flow_pipe_cfg *cfg,

@@ -325,7 +325,7 @@ doca_error_t doca_flow_shared_resources_bind(enum doca_flow_shared_resource_type
 	if (type != DOCA_FLOW_SHARED_RESOURCE_PSP && type != DOCA_FLOW_SHARED_RESOURCE_MIRROR)
 		return DOCA_ERROR_NOT_SUPPORTED;
 	pthread_mutex_lock(&si.lock);
-	if (to != si.ports[0] && to != si.ports[1])
+	if (!si_is_port(to))
 		result = DOCA_ERROR_INVALID_VALUE;
 	for (uint32_t i = 0; i < n && result == DOCA_SUCCESS; i++)
 		result = type == DOCA_FLOW_SHARED_RESOURCE_PSP ? si_psp_bind(ids[i])
@@ -343,8 +343,8 @@ static doca_error_t check_port(const struct doca_flow_port *port,
 {
 	if (type != DOCA_FLOW_SHARED_RESOURCE_PSP)
 		return DOCA_ERROR_NOT_SUPPORTED;
-	return port != NULL && port == si.ports[PSP_DP_PORT_UPLINK] ? DOCA_SUCCESS
-								    : DOCA_ERROR_INVALID_VALUE;
+	return port != NULL && port == si.ports[SI_SWITCH] ? DOCA_SUCCESS
+							   : DOCA_ERROR_INVALID_VALUE;
 }
 
 doca_error_t doca_flow_port_shared_resource_get(struct doca_flow_port *port,

@@ -22,6 +22,7 @@
 #include <pthread.h>
 #include <rte_mbuf.h>
 #include <rte_ring.h>
+#include <stdatomic.h>
 
 #include "../soft/keys.h"
 #include "../common/packet.h"
@@ -29,7 +30,8 @@
 #include "../common/random.h"
 #include "standin_test.h"
 
-#define SI_PORTS 2u /* switch port (uplink) and one representor */
+#define SI_SWITCH 0u
+#define SI_PORTS 9u /* switch port (uplink), first, and representors */
 #define SI_QUEUES 4u
 #define SI_RING_LEN 1024u
 #define SI_NAME_LEN 64u
@@ -47,7 +49,8 @@
 /* A DPDK port and the Linux interface behind it. */
 struct si_nic_port {
 	bool probed;
-	uint16_t id; /* DPDK's */
+	_Atomic bool started; /* as a port of DOCA Flow */
+	uint16_t id;          /* DPDK's */
 	char name[16];
 	struct soft_port *wire;
 	uint16_t mtu; /* as it was configured */
@@ -57,7 +60,7 @@ struct si_nic_port {
 
 struct doca_flow_port {
 	struct si_nic_port *nic;
-	uint32_t index; /* enum psp_dp_port */
+	uint32_t index; /* 0: the switch port */
 	struct doca_flow_pipe *pipes;
 	uint32_t actions_mem, actions_used; /* octets */
 	uint32_t cycle_ms;                  /* of its counters */
@@ -87,6 +90,7 @@ struct si_rule {
 	bool has_actions;
 	bool own_actions; /* of which some octets are the entry's */
 	struct doca_flow_actions actions, mask;
+	bool adds_ttl; /* what actions say is added, not set */
 	struct si_fwd fwd;
 	bool count;
 	uint32_t mirror; /* 0: none */
@@ -141,6 +145,7 @@ struct doca_flow_pipe_cfg {
 	bool has_action_masks;
 	/* Of a list pipe: what its lists have. */
 	struct doca_flow_actions actions[SI_TEMPLATES_ROOM], action_masks[SI_TEMPLATES_ROOM];
+	bool adds_ttl[SI_TEMPLATES_ROOM];
 	struct doca_flow_monitor monitor;
 };
 
@@ -269,6 +274,15 @@ static inline bool si_is_egress(enum doca_flow_pipe_domain domain)
 {
 	return domain == DOCA_FLOW_PIPE_DOMAIN_EGRESS ||
 	       domain == DOCA_FLOW_PIPE_DOMAIN_SECURE_EGRESS;
+}
+
+static inline bool si_is_port(const void *port)
+{
+	for (uint32_t i = 0; port != NULL && i < SI_PORTS; i++) {
+		if (si.ports[i] == port)
+			return true;
+	}
+	return false;
 }
 
 /* A pipe that is there: any other pointer may be one that has gone. */

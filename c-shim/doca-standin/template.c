@@ -270,6 +270,7 @@ static doca_error_t fill_actions(const struct doca_flow_pipe *pipe, const struct
 		return DOCA_ERROR_INVALID_VALUE;
 	out->has_actions = true;
 	out->actions = cfg->actions[give->template];
+	out->adds_ttl = cfg->adds_ttl[give->template];
 	if (cfg->has_action_masks)
 		out->mask = cfg->action_masks[give->template];
 	else

@@ -105,6 +105,28 @@ static const char *decap(const struct dpu_acts_input *input, struct dpu_hw_acts 
 	return NULL;
 }
 
+/* As a router does: new MACs, a TTL or hop limit one less. The addition of 255 to 8 bits is in NVIDIA's samples. */
+static const char *route(const struct dpu_acts_input *input, struct dpu_hw_acts *out)
+{
+	struct doca_flow_header_format *outer = &out->actions.outer;
+	uint8_t macs[MACS_LEN];
+
+	if (input->l3 == PSP_DP_L3_NONE)
+		return "hardware routes in pipes that match addresses alone";
+	memcpy(macs, input->actions->eth_dst, 6);
+	memcpy(macs + 6, input->actions->eth_src, 6);
+	set_macs(out, macs);
+	out->lowers_ttl = true;
+	if (input->l3 == PSP_DP_L3_IPV4) {
+		outer->l3_type = DOCA_FLOW_L3_TYPE_IP4;
+		outer->ip4.ttl = UINT8_MAX;
+	} else {
+		outer->l3_type = DOCA_FLOW_L3_TYPE_IP6;
+		outer->ip6.hop_limit = UINT8_MAX;
+	}
+	return NULL;
+}
+
 /* ---- entries --------------------------------------------------------------------------------- */
 
 const char *dpu_acts_entry(const struct dpu_acts_input *input, struct dpu_hw_acts *out)
@@ -117,6 +139,8 @@ const char *dpu_acts_entry(const struct dpu_acts_input *input, struct dpu_hw_act
 		wrong = encap(input, out);
 	else if ((actions->flags & PSP_DP_ACTION_DECAP) != 0)
 		wrong = decap(input, out);
+	else if ((actions->flags & PSP_DP_ACTION_ROUTE) != 0)
+		wrong = route(input, out);
 	if (wrong != NULL)
 		return wrong;
 	if ((actions->flags & (PSP_DP_ACTION_ENCRYPT | PSP_DP_ACTION_DECRYPT)) != 0) {
@@ -185,6 +209,15 @@ uint32_t dpu_acts_templates(const struct dpu_acts_input *input, struct dpu_hw_ac
 	if (encaps)
 		forms = is_tunnel(&actions) ? 4 : 2;
 	sample.actions = &actions;
+	if (input->routes) {
+		actions.flags = PSP_DP_ACTION_ROUTE;
+		if (dpu_acts_entry(&sample, &out[0]) != NULL)
+			return 0;
+		open_up(&out[0]);
+		/* And one for packets that stay as they are. */
+		memset(&out[1], 0, sizeof(out[1]));
+		return 2;
+	}
 	for (uint32_t form = 0; form < forms; form++) {
 		if (encaps)
 			sample_header(&actions, (form & 2u) != 0, (form & 1u) != 0);
@@ -202,7 +235,8 @@ uint32_t dpu_acts_choose(const struct dpu_hw_shape *shape, const struct dpu_hw_a
 	for (uint32_t i = 0; i < shape->n; i++) {
 		const struct dpu_hw_acts *template = &shape->templates[i];
 
-		if (template->part.encap.data_size == acts->part.encap.data_size &&
+		if (template->lowers_ttl == acts->lowers_ttl &&
+		    template->part.encap.data_size == acts->part.encap.data_size &&
 		    template->part.encap.net_type == acts->part.encap.net_type)
 			return i;
 	}

@@ -55,18 +55,19 @@ static inline bool compat_probes_by_word(void)
 #endif
 }
 
-/* Probes the switch port and one representor. devargs without "representor="; rep_name is for 3.0 alone. */
-static inline doca_error_t compat_probe(struct doca_dev *dev, struct doca_dev_rep *rep,
-					const char *devargs, const char *rep_name)
+/* Probes the switch port and n representors. devargs without "representor="; rep_names are for 3.0 alone. */
+static inline doca_error_t compat_probe(struct doca_dev *dev, struct doca_dev_rep **reps,
+					uint16_t n, const char *devargs, const char *rep_names)
 {
 #if COMPAT_DOCA >= 301
-	(void)rep_name;
-	return doca_dpdk_port_probe_with_representors(dev, devargs, &rep, 1);
+	(void)rep_names;
+	return doca_dpdk_port_probe_with_representors(dev, devargs, reps, n);
 #else
-	char whole[512];
-	int len = snprintf(whole, sizeof(whole), "%s,representor=%s", devargs, rep_name);
+	char whole[2048];
+	int len = snprintf(whole, sizeof(whole), "%s,representor=%s", devargs, rep_names);
 
-	(void)rep;
+	(void)reps;
+	(void)n;
 	if (len < 0 || (size_t)len >= sizeof(whole))
 		return DOCA_ERROR_TOO_BIG;
 	return doca_dpdk_port_probe(dev, whole);

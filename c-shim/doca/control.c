@@ -17,15 +17,20 @@
  */
 static int32_t add_kernel(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_hw_entry *entry)
 {
+	int32_t status = 0;
+
 	entry->level = DPU_LEVEL_CATCH_ALL;
-	entry->match.parser_meta.port_id = dpu_port_id(dp, PSP_DP_PORT_UPLINK);
+	entry->match.parser_meta.port_id = dp->ids[DPU_UPLINK];
 	entry->mask.parser_meta.port_id = UINT16_MAX;
 	/* Where neither is granted an isolated port leaves it to the kernel by itself, uncounted: the trace says so. */
 	if (!(pipe->root && dp->default_miss) && dpu_kernel_get(dp, pipe, &entry->to) == 0)
-		(void)dpu_hw_add(dp, &pipe->control, entry, &pipe->catch_all[PSP_DP_PORT_UPLINK]);
-	entry->match.parser_meta.port_id = dpu_port_id(dp, PSP_DP_PORT_HOST);
-	entry->to.type = DOCA_FLOW_FWD_DROP;
-	return dpu_hw_add(dp, &pipe->control, entry, &pipe->catch_all[PSP_DP_PORT_HOST]);
+		(void)dpu_hw_add(dp, &pipe->control, entry, &pipe->catches[DPU_UPLINK].piece);
+	entry->to = (struct dpu_to){.type = DOCA_FLOW_FWD_DROP};
+	for (uint32_t i = DPU_HOST; status == 0 && i < dp->n_ports; i++) {
+		entry->match.parser_meta.port_id = dp->ids[i];
+		status = dpu_hw_add(dp, &pipe->control, entry, &pipe->catches[i].piece);
+	}
+	return status;
 }
 
 static int32_t add_catch_all(struct psp_dp *dp, struct dpu_pipe *pipe)
@@ -41,10 +46,10 @@ static int32_t add_catch_all(struct psp_dp *dp, struct dpu_pipe *pipe)
 		status = add_kernel(dp, pipe, entry);
 	} else {
 		entry->level = DPU_LEVEL_CATCH_ALL;
-		status = dpu_goto_hw(dp, pipe, &pipe->base.fwd_miss, PSP_DP_PORT_HOST, &entry->to);
+		status = dpu_goto_hw(dp, pipe, &pipe->base.fwd_miss, &entry->to);
 		if (status == 0)
 			status = dpu_hw_add(dp, &pipe->control, entry,
-					    &pipe->catch_all[PSP_DP_PORT_HOST]);
+					    &pipe->catches[DPU_HOST].piece);
 	}
 	free(entry);
 	return status;
@@ -55,16 +60,19 @@ int32_t dpu_control_up(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t expect
 	struct dpu_hw_spec *spec = calloc(1, sizeof(*spec));
 	int32_t status;
 
-	if (spec == NULL)
+	pipe->catches = calloc(dp->n_ports, sizeof(*pipe->catches));
+	if (spec == NULL || pipe->catches == NULL) {
+		free(spec);
 		return dp_fail(dp, PSP_DP_ENOMEM, "Cannot create pipe \"%s\": out of memory",
 			       pipe->base.name);
+	}
 	(void)snprintf(spec->name, sizeof(spec->name), "%s", pipe->base.name);
 	spec->type = DOCA_FLOW_PIPE_CONTROL;
 	spec->domain = (enum doca_flow_pipe_domain)pipe->domain;
 	spec->root = pipe->root;
 	spec->miss_counter = pipe->root && dp->default_miss;
 	pipe->room = expected;
-	spec->entries = expected + 2;
+	spec->entries = expected + dp->n_ports;
 	status = dpu_hw_pipe_create(dp, spec, &pipe->control);
 	free(spec);
 	pipe->entrance = &pipe->control;
@@ -73,9 +81,15 @@ int32_t dpu_control_up(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t expect
 
 void dpu_control_down(struct psp_dp *dp, struct dpu_pipe *pipe)
 {
-	for (uint32_t i = 2; i-- > 0;)
-		(void)dpu_hw_remove(dp, &pipe->control, &pipe->catch_all[i]);
+	bool lost = false;
+
+	for (uint32_t i = pipe->catches != NULL ? dp->n_ports : 0; i-- > 0;) {
+		(void)dpu_hw_remove(dp, &pipe->control, &pipe->catches[i].piece);
+		lost = lost || pipe->catches[i].piece.lost;
+	}
 	dpu_hw_pipe_destroy(dp, &pipe->control);
+	dpu_free(dp, pipe->catches, lost);
+	pipe->catches = NULL;
 }
 
 int32_t dpu_control_level(struct psp_dp *dp, struct dpu_entry *entry)

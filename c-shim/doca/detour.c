@@ -24,15 +24,22 @@
 #define LEVEL_DETOUR 0u
 #define LEVEL_REST 1u
 
+/* The pipe that does, from there on along the misses: what is for a workload of this host goes before it. */
+static const struct dp_pipe *encapsulates(const struct dp_pipe *pipe)
+{
+	while (pipe != NULL && (pipe->actions.flags & PSP_DP_ACTION_ENCAP) == 0)
+		pipe = pipe->fwd_miss.pipe;
+	return pipe;
+}
+
 bool dpu_detour_wanted(const struct psp_dp *dp, const struct dpu_entry *entry)
 {
 	const struct psp_dp_match *mask = &entry->mask;
-	const struct dp_pipe *to = entry->rule.fwd.pipe;
+	const struct dp_pipe *to = encapsulates(entry->rule.fwd.pipe);
 
 	return dp->base.config.inspect != PSP_DP_INSPECT_OFF && dpu_pipe(entry->base.pipe)->root &&
-	       to != NULL && (to->actions.flags & PSP_DP_ACTION_ENCAP) != 0 &&
-	       mask->parser_meta_port_id != 0 &&
-	       entry->match.parser_meta_port_id == PSP_DP_PORT_HOST + 1 &&
+	       to != NULL && mask->parser_meta_port_id != 0 &&
+	       entry->match.parser_meta_port_id > DPU_UPLINK + 1 &&
 	       mask->parser_meta_outer_l4_type == 0 && mask->outer_l4_src_port == 0 &&
 	       mask->outer_l4_dst_port == 0 && mask->outer_icmp_type == 0 &&
 	       !dpu_match_outer_ip(mask) && !dpu_match_inner_ip(mask);
@@ -43,10 +50,9 @@ bool dpu_detour_wanted(const struct psp_dp *dp, const struct dpu_entry *entry)
 static void build(const struct psp_dp *dp, const struct dpu_entry *entry,
 		  const struct dpu_detour *detour, struct dpu_hw_entry *hw)
 {
-	const uint16_t ports[2] = {dpu_port_id(dp, PSP_DP_PORT_UPLINK),
-				   dpu_port_id(dp, PSP_DP_PORT_HOST)};
+	const struct dpu_match_ports ports = dpu_match_ports(dp, PSP_DP_DOMAIN_DEFAULT);
 
-	dpu_match_entry(&entry->match, &entry->mask, PSP_DP_L3_NONE, ports, &hw->match, &hw->mask);
+	dpu_match_entry(&entry->match, &entry->mask, PSP_DP_L3_NONE, &ports, &hw->match, &hw->mask);
 	if (detour->l3 == PSP_DP_L3_NONE)
 		dpu_match_syn(&hw->match, &hw->mask);
 	else
@@ -59,8 +65,8 @@ static void build(const struct psp_dp *dp, const struct dpu_entry *entry,
 static void want(struct psp_dp *dp, struct dpu_entry *entry, const struct dpu_detour *like)
 {
 	struct dpu_pipe *pipe = dpu_pipe(entry->base.pipe);
-	const struct dp_pipe *to = entry->rule.fwd.pipe;
-	uint32_t mark = dpu_mark(DPU_MARK_INSPECT, PSP_DP_PORT_HOST, dp_pipe_index(to->id));
+	const struct dp_pipe *to = encapsulates(entry->rule.fwd.pipe);
+	uint32_t mark = dpu_mark(DPU_MARK_INSPECT, DPU_ANY_HOST, dp_pipe_index(to->id));
 	struct dpu_inspector *inspector = entry->inspector;
 	struct dpu_detour *detour = inspector->detours;
 	struct dpu_hw_entry *hw;
@@ -74,7 +80,8 @@ static void want(struct psp_dp *dp, struct dpu_entry *entry, const struct dpu_de
 	}
 	detour = calloc(1, sizeof(*detour));
 	hw = calloc(1, sizeof(*hw));
-	if (detour != NULL && hw != NULL && dpu_tap_get(dp, pipe, mark, &hw->to) == 0) {
+	if (detour != NULL && hw != NULL && dpu_tap_get(dp, pipe, mark, &hw->to) == 0 &&
+	    dpu_tag_get(dp, pipe, &hw->to) == 0) {
 		*detour = *like;
 		detour->wanted = true;
 		build(dp, entry, detour, hw);

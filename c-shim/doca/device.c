@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE /* secure_getenv */
-/* device.c: the device and the representor, found by PCI address or interface name and opened. */
+/* device.c: the device and its representors, found by PCI address or interface name and opened. */
 #include <doca_log.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,25 +48,25 @@ static int32_t open_device(struct psp_dp *dp, struct dpu_device *device)
 			dp, dpu_fail_doca(dp, "the devices cannot be listed", result));
 	result = DOCA_ERROR_NOT_FOUND;
 	for (uint32_t i = 0; i < n && device->dev == NULL; i++) {
-		if (!is_device(list[i], dpu_desc(dp, PSP_DP_PORT_UPLINK)->name))
+		if (!is_device(list[i], dpu_desc(dp, DPU_UPLINK)->name))
 			continue;
 		(void)doca_devinfo_get_iface_name(list[i], device->interface,
 						  sizeof(device->interface));
 		result = dpu_trace(&dp->trace, doca_dev_open(list[i], &device->dev),
-				   "dev_open name=%s", dpu_desc(dp, PSP_DP_PORT_UPLINK)->name);
+				   "dev_open name=%s", dpu_desc(dp, DPU_UPLINK)->name);
 	}
 	(void)doca_devinfo_destroy_list(list);
 	if (result == DOCA_ERROR_NOT_FOUND)
 		return dpu_preflight_blame(
 			dp, dp_fail(dp, PSP_DP_ENODEV,
 				    "there is no DOCA device \"%s\" (lspci -d 15b3: lists them)",
-				    dpu_desc(dp, PSP_DP_PORT_UPLINK)->name));
+				    dpu_desc(dp, DPU_UPLINK)->name));
 	if (result == DOCA_SUCCESS)
 		return 0;
 	return dpu_preflight_blame(dp, dpu_fail_doca(dp, "the device cannot be opened", result));
 }
 
-/* ---- the representor ------------------------------------------------------------------------- */
+/* ---- representors ------------------------------------------------------------------------- */
 
 static bool is_rep(const struct doca_devinfo_rep *info, const char *name)
 {
@@ -79,35 +80,80 @@ static bool is_rep(const struct doca_devinfo_rep *info, const char *name)
 	       strcmp(interface, name) == 0;
 }
 
-/* DPDK's word for it, which DOCA 3.0 probes by. */
-static void name_rep(const struct doca_devinfo_rep *info, const struct psp_dp_config *config,
-		     char *out, size_t cap)
+/* DPDK's words for representors, which DOCA 3.0 probes by: "[0,2]" or "sf[88]". */
+struct words {
+	enum doca_pci_func_type kind;
+	bool mixed, unknown;
+	uint32_t n;
+	char numbers[1024];
+};
+
+static void add_word(struct words *words, enum doca_pci_func_type kind, uint16_t number)
+{
+	size_t at = strlen(words->numbers);
+	int len = snprintf(words->numbers + at, sizeof(words->numbers) - at, "%s%u",
+			   at > 0 ? "," : "", number);
+
+	words->mixed = words->mixed || (words->n > 0 && kind != words->kind);
+	words->unknown = words->unknown || len < 0 || (size_t)len >= sizeof(words->numbers) - at;
+	words->kind = kind;
+	words->n++;
+}
+
+static void name_rep(const struct doca_devinfo_rep *info, struct words *words)
 {
 	enum doca_pci_func_type type = DOCA_PCI_FUNC_TYPE_PF;
 	uint16_t number = 0;
 
-	if (config->representor[0] != 0) {
-		(void)snprintf(out, cap, "%s", config->representor);
-		return;
-	}
-	out[0] = 0;
 	if (doca_devinfo_rep_get_pci_func_type(info, &type) != DOCA_SUCCESS)
-		return;
-	if (type == DOCA_PCI_FUNC_TYPE_VF &&
-	    doca_dpdk_get_rep_vf_index(info, &number) == DOCA_SUCCESS)
-		(void)snprintf(out, cap, "[%u]", number);
-	if (type == DOCA_PCI_FUNC_TYPE_SF &&
-	    doca_dpdk_get_rep_sf_num(info, &number) == DOCA_SUCCESS)
-		(void)snprintf(out, cap, "sf[%u]", number);
+		words->unknown = true;
 	/* The host's own function, pf0hpf: mlx5 gives its representor the number behind all VFs. */
-	if (type == DOCA_PCI_FUNC_TYPE_PF)
-		(void)snprintf(out, cap, "[%u]", UINT16_MAX);
+	else if (type == DOCA_PCI_FUNC_TYPE_PF)
+		add_word(words, DOCA_PCI_FUNC_TYPE_VF, UINT16_MAX);
+	else if (type == DOCA_PCI_FUNC_TYPE_VF &&
+		 doca_dpdk_get_rep_vf_index(info, &number) == DOCA_SUCCESS)
+		add_word(words, type, number);
+	else if (type == DOCA_PCI_FUNC_TYPE_SF &&
+		 doca_dpdk_get_rep_sf_num(info, &number) == DOCA_SUCCESS)
+		add_word(words, type, number);
+	else
+		words->unknown = true;
 }
 
-static int32_t open_rep(struct psp_dp *dp, struct dpu_device *device)
+static int32_t open_rep(struct psp_dp *dp, struct doca_devinfo_rep **list, uint32_t n,
+			struct dpu_port *port, struct words *words)
 {
+	const char *name = port->base.desc.name;
+	char interface[DOCA_DEVINFO_IFACE_NAME_SIZE] = "";
+	doca_error_t result = DOCA_ERROR_NOT_FOUND;
+
+	for (uint32_t i = 0; i < n && port->rep == NULL; i++) {
+		if (!is_rep(list[i], name))
+			continue;
+		name_rep(list[i], words);
+		if (doca_devinfo_rep_get_iface_name(list[i], interface, sizeof(interface)) ==
+		    DOCA_SUCCESS)
+			port->ifindex = if_nametoindex(interface);
+		result = dpu_trace(&dp->trace, doca_dev_rep_open(list[i], &port->rep),
+				   "dev_rep_open name=%s", name);
+	}
+	if (result == DOCA_ERROR_NOT_FOUND)
+		return dp_fail(dp, PSP_DP_ENODEV,
+			       "the device has no representor \"%s\" (devlink port lists them)",
+			       name);
+	return result == DOCA_SUCCESS
+		       ? 0
+		       : dpu_fail_doca(dp, "the representor cannot be opened", result);
+}
+
+/* What was opened is in the ports, whatever came of the others. */
+static int32_t open_reps(struct psp_dp *dp, struct dpu_device *device)
+{
+	const char *own = dp->base.config.representor;
 	struct doca_devinfo_rep **list = NULL;
+	struct words words = {.n = 0};
 	doca_error_t result;
+	int32_t status = 0;
 	uint32_t n = 0;
 
 	result = dpu_trace(
@@ -117,22 +163,20 @@ static int32_t open_rep(struct psp_dp *dp, struct dpu_device *device)
 	if (result != DOCA_SUCCESS)
 		return dpu_fail_doca(dp, "its representors cannot be listed (on the DPU alone)",
 				     result);
-	result = DOCA_ERROR_NOT_FOUND;
-	for (uint32_t i = 0; i < n && device->rep == NULL; i++) {
-		if (!is_rep(list[i], dpu_desc(dp, PSP_DP_PORT_HOST)->name))
-			continue;
-		name_rep(list[i], &dp->base.config, device->rep_word, sizeof(device->rep_word));
-		result = dpu_trace(&dp->trace, doca_dev_rep_open(list[i], &device->rep),
-				   "dev_rep_open name=%s", dpu_desc(dp, PSP_DP_PORT_HOST)->name);
-	}
+	for (uint32_t i = DPU_HOST; status == 0 && i < dp->n_ports; i++)
+		status = open_rep(dp, list, n, dpu_port(dp, i), &words);
 	(void)doca_devinfo_rep_destroy_list(list);
-	if (result == DOCA_ERROR_NOT_FOUND)
-		return dp_fail(dp, PSP_DP_ENODEV,
-			       "the device has no representor \"%s\" (devlink port lists them)",
-			       dpu_desc(dp, PSP_DP_PORT_HOST)->name);
-	if (result != DOCA_SUCCESS)
-		return dpu_fail_doca(dp, "the representor cannot be opened", result);
-	if (compat_probes_by_word() && device->rep_word[0] == 0)
+	if (status != 0)
+		return status;
+	(void)snprintf(device->rep_words, sizeof(device->rep_words), "%s[%s]",
+		       words.kind == DOCA_PCI_FUNC_TYPE_SF ? "sf" : "", words.numbers);
+	if (own[0] != 0)
+		(void)snprintf(device->rep_words, sizeof(device->rep_words), "%s", own);
+	else if (compat_probes_by_word() && words.mixed)
+		return dp_fail(dp, PSP_DP_ENOTSUP,
+			       "the representors are of several kinds, which this DOCA cannot "
+			       "probe at once: say plane.dpdk_representor");
+	else if (compat_probes_by_word() && words.unknown)
 		return dp_fail(dp, PSP_DP_ENOTSUP,
 			       "the representor is of no kind that is known: say "
 			       "plane.dpdk_representor");
@@ -149,7 +193,7 @@ int32_t dpu_device_up(struct psp_dp *dp)
 	dp->device = device;
 	open_log(device);
 	status = open_device(dp, device);
-	return status == 0 ? open_rep(dp, device) : status;
+	return status == 0 ? open_reps(dp, device) : status;
 }
 
 void dpu_device_down(struct psp_dp *dp)
@@ -158,8 +202,13 @@ void dpu_device_down(struct psp_dp *dp)
 
 	if (device == NULL)
 		return;
-	if (device->rep != NULL)
-		(void)dpu_trace(&dp->trace, doca_dev_rep_close(device->rep), "dev_rep_close");
+	for (uint32_t i = DPU_HOST; i < dp->n_ports; i++) {
+		struct dpu_port *port = dpu_port(dp, i);
+
+		if (port->rep != NULL)
+			(void)dpu_trace(&dp->trace, doca_dev_rep_close(port->rep), "dev_rep_close");
+		port->rep = NULL;
+	}
 	if (device->dev != NULL)
 		(void)dpu_trace(&dp->trace, doca_dev_close(device->dev), "dev_close");
 	free(device);

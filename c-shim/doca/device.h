@@ -8,8 +8,7 @@
 
 struct dpu_device {
 	struct doca_dev *dev;
-	struct doca_dev_rep *rep;
-	char rep_word[64];                            /* what DPDK calls the representor */
+	char rep_words[1280];                         /* what DPDK calls the representors */
 	char interface[DOCA_DEVINFO_IFACE_NAME_SIZE]; /* the uplink's */
 	FILE *log;
 };

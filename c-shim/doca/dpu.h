@@ -14,6 +14,7 @@
 #include "../common/plane.h"
 #include "../common/random.h"
 #include "hw.h"
+#include "match.h"
 #include "objects.h"
 #include "options.h"
 #include "trace.h"
@@ -31,15 +32,18 @@ struct psp_dp {
 	struct dpu_device *device; /* device.c */
 	struct dpu_nic *nic;       /* nic.c */
 	bool has_eal;              /* eal.c */
-	struct doca_flow_port *ports[2], *switch_port;
+	uint32_t n_ports;
+	uint16_t ids[PSP_DP_PORTS_MAX]; /* DPDK's, by the port's number */
+	struct doca_flow_port *switch_port;
 	bool flow_up;
 	struct doca_flow_target *kernel; /* NULL: not offered */
 	bool default_miss; /* what a root misses goes to the kernel, and is counted there */
 
-	uint32_t pieces;            /* numbered for the trace */
-	struct dpu_hw_pipe tx_root; /* what this process transmits enters here */
-	struct dpu_piece inject[2];
+	uint32_t pieces;                         /* numbered for the trace */
+	struct dpu_hw_pipe tx_root;              /* what this process transmits enters here */
 	_Atomic uint32_t pipe_ids[DP_PIPES_MAX]; /* 0: none; for the poll thread */
+	_Atomic uint32_t front_ids
+		[DP_PIPES_MAX]; /* by pipe, the one whose misses it gets; 0: none. See again.c */
 	pthread_mutex_t
 		matches_lock; /* a leaf: the writer changes what hangs here, the poll thread looks */
 	struct dpu_entry **matches; /* entries by pipe and match */
@@ -73,15 +77,41 @@ struct psp_dp {
 	_Atomic bool stop;
 };
 
-/* It has one port of each kind: the kind is its index everywhere here, the handle one more. */
-static inline struct dp_port *dpu_port(const struct psp_dp *dp, uint32_t kind)
+#define DPU_UPLINK 0u
+#define DPU_HOST 1u /* the first, or the only one */
+
+/* Ports stay as they were opened, so a port's number is its slot, and its handle one more. */
+static inline struct dpu_port *dpu_port(const struct psp_dp *dp, uint32_t number)
 {
-	return atomic_load_explicit(&dp->base.ports.slot[kind], memory_order_acquire);
+	return (struct dpu_port *)atomic_load_explicit(&dp->base.ports.slot[number],
+						       memory_order_acquire);
 }
 
-static inline const struct psp_dp_port_desc *dpu_desc(const struct psp_dp *dp, uint32_t kind)
+static inline uint32_t dpu_port_number(const struct dp_port *port)
 {
-	return &dpu_port(dp, kind)->desc;
+	return dp_port_slot(port->handle);
+}
+
+static inline const struct psp_dp_port_desc *dpu_desc(const struct psp_dp *dp, uint32_t number)
+{
+	return &dpu_port(dp, number)->base.desc;
+}
+
+/* With more than one host port packets carry the number of theirs. */
+static inline bool dpu_has_tags(const struct psp_dp *dp)
+{
+	return dp->n_ports > 2;
+}
+
+/* How pipes of a domain look at ports. */
+static inline struct dpu_match_ports dpu_match_ports(const struct psp_dp *dp, uint32_t domain)
+{
+	bool egress = domain == PSP_DP_DOMAIN_EGRESS || domain == PSP_DP_DOMAIN_SECURE_EGRESS;
+	enum dpu_port_form form = !egress            ? DPU_PORT_ID
+				  : dpu_has_tags(dp) ? DPU_PORT_WORD
+						     : DPU_PORT_NONE;
+
+	return (struct dpu_match_ports){.ids = dp->ids, .n = dp->n_ports, .form = form};
 }
 
 /* ---- error.c ---- */
@@ -103,7 +133,6 @@ int32_t dpu_flow_up(struct psp_dp *dp);
 void dpu_flow_down(struct psp_dp *dp);
 /* Octets that DOCA Flow has for what entries of a port do: a power of 2. */
 uint32_t dpu_actions_memory(const struct psp_dp *dp);
-uint16_t dpu_port_id(const struct psp_dp *dp, uint32_t port);
 /* By DPDK's id; the kernel's: what DPDK says is what it was configured with, and does not follow. */
 uint16_t dpu_port_mtu(uint16_t id);
 
@@ -117,8 +146,14 @@ void dpu_stage_forget(struct dpu_leg *leg);
 void dpu_pipe_forget(struct psp_dp *dp, struct dpu_pipe *pipe);
 /* Hardware's form of a forward out of a pipe; makes the taps that it needs. */
 int32_t dpu_goto_hw(struct psp_dp *dp, struct dpu_pipe *from, const struct dp_fwd *to,
-		    uint32_t port, struct dpu_to *out);
+		    struct dpu_to *out);
+/* For a mark with the argument DPU_ANY_HOST each packet gets the one with its port's number. */
 int32_t dpu_tap_get(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t mark, struct dpu_to *out);
+/* A root's forward, by way of a pipe that notes the port from which a packet came. Where there is one alone it stays. */
+int32_t dpu_tag_get(struct psp_dp *dp, struct dpu_pipe *root, struct dpu_to *to);
+void dpu_tags_free(struct psp_dp *dp, struct dpu_pipe *root);
+/* The actions that write it. */
+void dpu_tag_acts(uint32_t number, struct dpu_hw_acts *out);
 /* The kernel behind a root, which cannot have it as a target. */
 int32_t dpu_kernel_get(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_to *out);
 int32_t dpu_sampler_get(struct psp_dp *dp, struct dpu_pipe *pipe, const struct dpu_to *on,
@@ -164,9 +199,12 @@ bool dpu_match_is_there(const struct psp_dp *dp, const struct dpu_entry *entry);
 void dpu_match_link(struct psp_dp *dp, struct dpu_entry *entry);
 void dpu_match_unlink(struct psp_dp *dp, struct dpu_entry *entry);
 void dpu_rule_set(struct psp_dp *dp, struct dpu_entry *entry, const struct dp_rule *rule);
-/* Any thread: the actions of the entry that hardware finds for a packet's addresses. False: none encapsulates it. */
-bool dpu_tunnel_find(struct psp_dp *dp, uint32_t pipe, const struct psp_dp_match *packet,
+/* Any thread: the actions of the entry that hardware finds for a packet's addresses and port. False: none encapsulates it. */
+bool dpu_tunnel_find(struct psp_dp *dp, uint32_t pipe, const struct dp_packet *packet,
 		     struct psp_dp_actions *encap);
+/* Any thread: the rule of that entry, whatever it does. `port` is there as long as nobody takes ports away. */
+bool dpu_rule_find(struct psp_dp *dp, uint32_t pipe, const struct dp_packet *packet,
+		   struct dp_rule *rule);
 
 /* ---- entry.c, install.c ---- */
 
@@ -201,9 +239,25 @@ void dpu_detours_settle(struct psp_dp *dp, struct dpu_entry *entry);
 
 /* Poll thread: one round over a queue; how many packets there were. */
 uint32_t dpu_rx_round(struct psp_dp *dp, uint16_t queue, uint16_t most);
-/* Poll thread: transmits what was released. True: there was something. */
-bool dpu_tx_released(struct psp_dp *dp);
 /* Poll thread: sends a packet on at a pipe that sends its misses to the CPU. */
 void dpu_tx_resubmit(struct psp_dp *dp, uint32_t pipe, const struct dp_packet *packet);
+/* Poll thread: sends a frame out by a host port. False: its queue stays full, or no buffer is free. */
+bool dpu_tx_host(struct psp_dp *dp, const struct dp_port *to, const struct dp_packet *packet);
+
+/* ---- report.c: poll thread ---- */
+
+void dpu_report_exception(struct psp_dp *dp, const struct dp_packet *packet, uint32_t pipe);
+void dpu_report_syndrome(struct psp_dp *dp, const struct dp_packet *packet, uint32_t pipe,
+			 uint32_t syndrome);
+void dpu_report_sample(struct psp_dp *dp, const struct dp_packet *packet, uint32_t pipe);
+
+/* ---- again.c ---- */
+
+/* Writer: a pipe has come, or goes. */
+void dpu_local_note(struct psp_dp *dp, const struct dpu_pipe *pipe, bool come);
+/* Poll thread: sends a packet on from a pipe that encapsulates, or to a workload of this host. */
+void dpu_run_again(struct psp_dp *dp, uint32_t pipe, struct dp_packet *packet);
+/* Poll thread: the same for what was released. True: there was something. */
+bool dpu_released(struct psp_dp *dp);
 
 #endif

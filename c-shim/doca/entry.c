@@ -16,7 +16,8 @@
 static int32_t check_actions(struct psp_dp *dp, const char *what, const struct dpu_pipe *pipe,
 			     const struct psp_dp_actions *actions)
 {
-	uint32_t beyond = actions->flags & ~pipe->base.actions.flags & ACTIONS_IN_HARDWARE;
+	const uint32_t may = pipe->base.actions.flags | (pipe->routes ? PSP_DP_ACTION_ROUTE : 0);
+	const uint32_t beyond = actions->flags & ~may & ACTIONS_IN_HARDWARE;
 
 	if ((actions->flags & PSP_DP_ACTION_CHECK_REPLAY) != 0)
 		return dp_fail(dp, PSP_DP_ENOTSUP,
@@ -25,6 +26,9 @@ static int32_t check_actions(struct psp_dp *dp, const char *what, const struct d
 		return dp_fail(dp, PSP_DP_ENOTSUP,
 			       "%s: in hardware an entry has no actions (0x%x) that its pipe lacks",
 			       what, beyond);
+	if (pipe->base.type == PSP_DP_PIPE_CONTROL && (actions->flags & PSP_DP_ACTION_ROUTE) != 0)
+		return dp_fail(dp, PSP_DP_ENOTSUP, "%s: hardware routes in basic pipes alone",
+			       what);
 	if (pipe->base.type == PSP_DP_PIPE_CONTROL && (actions->flags & ACTIONS_CRYPTO) != 0)
 		return dp_fail(dp, PSP_DP_ENOTSUP, "%s: hardware has crypto in basic pipes alone",
 			       what);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * flow.c: DOCA Flow started on both ports, and the transmit root: where packets enter that this process sends. It
+ * flow.c: DOCA Flow started on all ports, and the transmit root: where packets enter that this process sends. It
  * knows them by their mark: to a port (inject), or to the pipe where they had missed (entries of pipe.c).
  */
 #include <rte_common.h>
@@ -71,11 +71,11 @@ uint32_t dpu_actions_memory(const struct psp_dp *dp)
 	return wanted > UINT32_C(1) << 31 ? UINT32_C(1) << 31 : rte_align32pow2((uint32_t)wanted);
 }
 
-static doca_error_t configure_port(const struct psp_dp *dp, uint32_t port,
+static doca_error_t configure_port(const struct psp_dp *dp, uint32_t number,
 				   struct doca_flow_port_cfg *cfg)
 {
 	struct compat_resources resources = resources_of(dp);
-	doca_error_t result = doca_flow_port_cfg_set_port_id(cfg, dpu_port_id(dp, port));
+	doca_error_t result = doca_flow_port_cfg_set_port_id(cfg, dp->ids[number]);
 
 	if (result == DOCA_SUCCESS)
 		result = doca_flow_port_cfg_set_actions_mem_size(cfg, dpu_actions_memory(dp));
@@ -83,47 +83,48 @@ static doca_error_t configure_port(const struct psp_dp *dp, uint32_t port,
 		result = doca_flow_port_cfg_set_service_threads_cycle(cfg, CYCLE_MS);
 	if (result != DOCA_SUCCESS)
 		return result;
-	if (port == PSP_DP_PORT_HOST)
-		return compat_port_rep(cfg, dp->device->rep);
+	if (number != DPU_UPLINK)
+		return compat_port_rep(cfg, dpu_port(dp, number)->rep);
 	result = doca_flow_port_cfg_set_dev(cfg, dp->device->dev);
 	return result == DOCA_SUCCESS ? compat_port_resources(cfg, &resources) : result;
 }
 
-static int32_t start_port(struct psp_dp *dp, uint32_t port)
+static int32_t start_port(struct psp_dp *dp, uint32_t number)
 {
-	static const char *const names[2] = {"uplink", "host"};
+	struct dpu_port *port = dpu_port(dp, number);
 	struct doca_flow_port_cfg *cfg = NULL;
 	doca_error_t result = doca_flow_port_cfg_create(&cfg);
 
 	if (result == DOCA_SUCCESS) {
-		result = configure_port(dp, port, cfg);
+		result = configure_port(dp, number, cfg);
 		if (result == DOCA_SUCCESS)
-			result = doca_flow_port_start(cfg, &dp->ports[port]);
+			result = doca_flow_port_start(cfg, &port->flow);
 		(void)doca_flow_port_cfg_destroy(cfg);
 	}
-	(void)dpu_trace(&dp->trace, result, "port_start port=%s id=%u", names[port],
-			dpu_port_id(dp, port));
+	(void)dpu_trace(&dp->trace, result, "port_start port=%s id=%u",
+			number == DPU_UPLINK ? "uplink" : "host", dp->ids[number]);
 	if (result == DOCA_SUCCESS)
 		return 0;
-	dp->ports[port] = NULL;
+	port->flow = NULL;
 	return dpu_fail_doca(
 		dp,
-		port == PSP_DP_PORT_UPLINK
+		number == DPU_UPLINK
 			? "the uplink does not start (does another program own the e-switch?)"
 			: "the representor does not start",
 		result);
 }
 
-static int32_t add_inject(struct psp_dp *dp, uint32_t port, struct dpu_hw_entry *entry)
+static int32_t add_inject(struct psp_dp *dp, uint32_t number, struct dpu_hw_entry *entry)
 {
-	struct psp_dp_match value = {.meta_pkt_meta = dpu_mark(DPU_MARK_INJECT, port, 0)};
+	struct psp_dp_match value = {.meta_pkt_meta = dpu_mark(DPU_MARK_INJECT, number, 0)};
 	struct psp_dp_match mask = {.meta_pkt_meta = UINT32_MAX};
-	const uint16_t ports[2] = {0, 0};
 
 	memset(entry, 0, sizeof(*entry));
-	dpu_match_entry(&value, &mask, PSP_DP_L3_NONE, ports, &entry->match, &entry->mask);
-	entry->to = (struct dpu_to){.type = DOCA_FLOW_FWD_PORT, .port_id = dpu_port_id(dp, port)};
-	return dpu_hw_add(dp, &dp->tx_root, entry, &dp->inject[port]);
+	dpu_match_entry(&value, &mask, PSP_DP_L3_NONE, NULL, &entry->match, &entry->mask);
+	if (dpu_has_tags(dp))
+		dpu_tag_acts(number, &entry->acts);
+	entry->to = (struct dpu_to){.type = DOCA_FLOW_FWD_PORT, .port_id = dp->ids[number]};
+	return dpu_hw_add(dp, &dp->tx_root, entry, &dpu_port(dp, number)->inject);
 }
 
 static int32_t make_tx_root(struct psp_dp *dp)
@@ -131,9 +132,10 @@ static int32_t make_tx_root(struct psp_dp *dp)
 	struct psp_dp_match mask = {.meta_pkt_meta = UINT32_MAX};
 	struct dpu_hw_spec *spec = calloc(1, sizeof(*spec));
 	struct dpu_hw_entry *entry = calloc(1, sizeof(*entry));
+	struct dpu_hw_acts *tag = calloc(1, sizeof(*tag));
 	int32_t status = PSP_DP_ENOMEM;
 
-	if (spec == NULL || entry == NULL) {
+	if (spec == NULL || entry == NULL || tag == NULL) {
 		(void)dp_fail(dp, status, "out of memory");
 		goto out;
 	}
@@ -141,15 +143,21 @@ static int32_t make_tx_root(struct psp_dp *dp)
 	spec->type = DOCA_FLOW_PIPE_BASIC;
 	spec->domain = compat_tx_root_domain();
 	spec->root = true;
-	spec->entries = TX_ROOT_ENTRIES;
-	dpu_match_template(&mask, PSP_DP_L3_NONE, &spec->match, &spec->mask);
+	/* Released packets enter at few of the pipes: with the number of their port, where there are several. */
+	spec->entries = TX_ROOT_ENTRIES * (dp->n_ports - DPU_HOST);
+	if (dpu_has_tags(dp)) {
+		dpu_tag_acts(UINT32_MAX, tag);
+		spec->shape = (struct dpu_hw_shape){.n = 1, .templates = tag};
+	}
+	dpu_match_template(&mask, PSP_DP_L3_NONE, NULL, &spec->match, &spec->mask);
 	spec->fwd.type = DOCA_FLOW_FWD_CHANGEABLE;
 	/* Clear text never leaves the uplink: what has no mark of ours goes nowhere. */
 	spec->miss.type = DOCA_FLOW_FWD_DROP;
 	status = dpu_hw_pipe_create(dp, spec, &dp->tx_root);
-	for (uint32_t port = 0; status == 0 && port < 2; port++)
-		status = add_inject(dp, port, entry);
+	for (uint32_t i = 0; status == 0 && i < dp->n_ports; i++)
+		status = add_inject(dp, i, entry);
 out:
+	free(tag);
 	free(entry);
 	free(spec);
 	return status;
@@ -159,13 +167,11 @@ int32_t dpu_flow_up(struct psp_dp *dp)
 {
 	int32_t status = init(dp);
 
-	if (status == 0)
-		status = start_port(dp, PSP_DP_PORT_UPLINK);
-	if (status == 0)
-		status = start_port(dp, PSP_DP_PORT_HOST);
+	for (uint32_t i = 0; status == 0 && i < dp->n_ports; i++)
+		status = start_port(dp, i);
 	if (status != 0)
 		return status;
-	dp->switch_port = doca_flow_port_switch_get(dp->ports[PSP_DP_PORT_UPLINK]);
+	dp->switch_port = doca_flow_port_switch_get(dpu_port(dp, DPU_UPLINK)->flow);
 	if (dp->switch_port == NULL)
 		return dp_fail(dp, PSP_DP_EIO, "DOCA Flow has no switch port");
 	if (dpu_trace(&dp->trace, doca_flow_get_target(DOCA_FLOW_TARGET_KERNEL, &dp->kernel),
@@ -181,12 +187,14 @@ int32_t dpu_flow_up(struct psp_dp *dp)
 /* Pipes and entries go with their port: taken out one by one before it, they keep ports of some releases from stopping. */
 void dpu_flow_down(struct psp_dp *dp)
 {
-	for (uint32_t port = 2; port-- > 0;) {
-		if (dp->ports[port] == NULL)
+	for (uint32_t i = dp->n_ports; i-- > 0;) {
+		struct dpu_port *port = dpu_port(dp, i);
+
+		if (port->flow == NULL)
 			continue;
-		(void)dpu_trace(&dp->trace, doca_flow_port_stop(dp->ports[port]), "port_stop id=%u",
-				dpu_port_id(dp, port));
-		dp->ports[port] = NULL;
+		(void)dpu_trace(&dp->trace, doca_flow_port_stop(port->flow), "port_stop id=%u",
+				dp->ids[i]);
+		port->flow = NULL;
 	}
 	if (!dp->flow_up)
 		return;

@@ -54,6 +54,14 @@ void dpu_pipe_forget(struct psp_dp *dp, struct dpu_pipe *pipe)
 		pipe->taps = tap->next;
 		free(tap);
 	}
+	while (pipe->tags != NULL) {
+		struct dpu_tag *tag = pipe->tags;
+
+		pipe->tags = tag->next;
+		free(tag);
+	}
+	free(pipe->catches);
+	free(pipe->resubmits);
 	for (uint32_t i = 0; i < DPU_LEGS; i++)
 		dpu_leg_forget(&pipe->legs[i]);
 }

@@ -6,7 +6,7 @@
 #include "mark.h"
 
 int32_t dpu_goto_hw(struct psp_dp *dp, struct dpu_pipe *from, const struct dp_fwd *to,
-		    uint32_t port, struct dpu_to *out)
+		    struct dpu_to *out)
 {
 	uint32_t index = dp_pipe_index(from->base.id);
 
@@ -14,7 +14,7 @@ int32_t dpu_goto_hw(struct psp_dp *dp, struct dpu_pipe *from, const struct dp_fw
 	switch (to->type) {
 	case PSP_DP_FWD_PORT:
 		*out = (struct dpu_to){.type = DOCA_FLOW_FWD_PORT,
-				       .port_id = dpu_port_id(dp, to->target)};
+				       .port_id = dp->ids[dpu_port_number(to->port)]};
 		return 0;
 	case PSP_DP_FWD_PIPE:
 		*out = (struct dpu_to){.type = DOCA_FLOW_FWD_PIPE,
@@ -24,7 +24,7 @@ int32_t dpu_goto_hw(struct psp_dp *dp, struct dpu_pipe *from, const struct dp_fw
 		return dpu_tap_get(
 			dp, from,
 			dpu_mark(to->target == PSP_DP_RSS_MISS ? DPU_MARK_MISS : DPU_MARK_EXCEPTION,
-				 port, index),
+				 DPU_ANY_HOST, index),
 			out);
 	case PSP_DP_FWD_KERNEL:
 		return dpu_kernel_get(dp, from, out);

@@ -44,8 +44,9 @@ struct dpu_piece {
 
 /* What one of a pipe's templates sets, or what an entry fills into one. */
 struct dpu_hw_acts {
-	bool modify; /* actions and mask are used */
-	bool crypto; /* crypto is used */
+	bool modify;     /* actions and mask are used */
+	bool crypto;     /* crypto is used */
+	bool lowers_ttl; /* what stands in the TTL, or hop limit, of actions is added to the packet's */
 	struct doca_flow_actions actions, mask;
 	struct compat_crypto part;
 };

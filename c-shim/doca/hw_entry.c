@@ -61,7 +61,8 @@ static void order_fill(struct psp_dp *dp, const struct dpu_hw_entry *entry, stru
 					      .template = (uint8_t)entry->template,
 					      .priority = entry->level,
 					      .ctx = piece};
-	if (acts->modify || acts->crypto) {
+	/* One that brings nothing still says which template that is. */
+	if (acts->modify || acts->crypto || entry->template != 0) {
 		order->actions = acts->actions;
 		order->mask = acts->mask;
 		order->compat.actions = &order->actions;
@@ -115,9 +116,11 @@ static const char *acts_text(const struct dpu_hw_acts *acts, char *buf, uint32_t
 		(void)snprintf(crypto, sizeof(crypto), "%s/%d,",
 			       crypto_names[part->crypto.action_type],
 			       (int32_t)part->crypto.crypto_id);
-	(void)snprintf(buf, cap, "%s%s%s%s%s%s", reformat, crypto,
+	(void)snprintf(buf, cap, "%s%s%s%s%s%s%s%s", reformat, crypto,
 		       acts->modify && acts->mask.meta.pkt_meta != 0 ? "pkt_meta," : "",
 		       acts->modify && acts->mask.meta.u32[2] != 0 ? "meta.u32.2," : "",
+		       acts->modify && acts->mask.meta.u32[1] != 0 ? "meta.u32.1," : "",
+		       acts->lowers_ttl ? "ttl," : "",
 		       acts->modify && acts->mask.outer.eth.dst_mac[0] != 0 ? "macs," : "",
 		       acts->modify && acts->mask.tun.type == DOCA_FLOW_TUN_PSP ? "psp.s," : "");
 	return buf[0] != 0 ? buf : "-";

@@ -89,14 +89,30 @@ static doca_error_t set_monitor(struct doca_flow_pipe_cfg *cfg, const struct dpu
 	return doca_flow_pipe_cfg_set_monitor(cfg, &monitor);
 }
 
+static struct doca_flow_action_desc add_to_ttl(const struct dpu_hw_acts *acts)
+{
+	struct doca_flow_action_desc desc;
+
+	memset(&desc, 0, sizeof(desc));
+	desc.type = DOCA_FLOW_ACTION_ADD;
+	desc.field_op.dst.field_string = acts->actions.outer.l3_type == DOCA_FLOW_L3_TYPE_IP4
+						 ? "outer.ipv4.ttl"
+						 : "outer.ipv6.hop_limit";
+	desc.field_op.width = 8;
+	return desc;
+}
+
 /* Up to 3.1 crypto is among the actions; the caller makes lists of it later. */
 static doca_error_t set_actions(struct doca_flow_pipe_cfg *cfg, const struct dpu_hw_shape *shape)
 {
 	struct doca_flow_actions *actions[COMPAT_TEMPLATES_MAX], *masks[COMPAT_TEMPLATES_MAX];
-	bool modify = false;
+	struct doca_flow_action_desc lower;
+	struct doca_flow_action_descs descs[COMPAT_TEMPLATES_MAX], *all[COMPAT_TEMPLATES_MAX];
+	bool modify = false, lowers = false;
 
 	if (shape->n == 0)
 		return DOCA_SUCCESS;
+	memset(descs, 0, sizeof(descs));
 	for (uint32_t i = 0; i < shape->n; i++) {
 		struct dpu_hw_acts *acts = &shape->templates[i];
 
@@ -105,7 +121,17 @@ static doca_error_t set_actions(struct doca_flow_pipe_cfg *cfg, const struct dpu
 		modify = modify || acts->modify;
 		actions[i] = &acts->actions;
 		masks[i] = &acts->mask;
+		all[i] = &descs[i];
+		if (!acts->lowers_ttl)
+			continue;
+		lowers = true;
+		lower = add_to_ttl(acts);
+		descs[i].nb_action_desc = 1;
+		descs[i].desc_array = &lower;
 	}
+	/* Samples that add have no masks: what is not 0 in the actions is meant. */
+	if (lowers)
+		return doca_flow_pipe_cfg_set_actions(cfg, actions, NULL, all, shape->n);
 	return doca_flow_pipe_cfg_set_actions(cfg, actions, modify ? masks : NULL, NULL, shape->n);
 }
 

@@ -36,7 +36,7 @@ bool dpu_inspect(struct psp_dp *dp, uint32_t pipe, struct dp_packet *packet)
 	uint32_t overhead, max_inner;
 
 	/* Without a tunnel it misses, waits for one, and comes here again when it is released. */
-	if (!dpu_tunnel_find(dp, pipe, &packet->fields, &encap))
+	if (!dpu_tunnel_find(dp, pipe, packet, &encap))
 		return true;
 	overhead = dp_overhead(&encap);
 	max_ip = dp_max_ip(&encap, max_ip);

@@ -14,12 +14,28 @@ struct build {
 	struct dpu_hw_entry list; /* crypto behind it, from DOCA 3.2 on */
 };
 
-static uint32_t port_of(const struct dpu_entry *entry)
+static bool of_uplink(const struct dpu_entry *entry)
 {
 	return entry->mask.parser_meta_port_id != 0 &&
-			       entry->match.parser_meta_port_id == PSP_DP_PORT_UPLINK + 1
-		       ? PSP_DP_PORT_UPLINK
-		       : PSP_DP_PORT_HOST;
+	       entry->match.parser_meta_port_id == DPU_UPLINK + 1;
+}
+
+/* Out of a root the CPU knows the uplink's by the entry; the others' by what they carry. */
+static int32_t build_goto(struct psp_dp *dp, const struct dpu_entry *entry,
+			  const struct dp_rule *rule, struct dpu_to *out)
+{
+	struct dpu_pipe *pipe = dpu_pipe(entry->base.pipe);
+	int32_t status;
+
+	if (of_uplink(entry) && rule->fwd.type == PSP_DP_FWD_RSS)
+		return dpu_tap_get(dp, pipe,
+				   dpu_mark(rule->fwd.target == PSP_DP_RSS_MISS
+						    ? DPU_MARK_MISS
+						    : DPU_MARK_EXCEPTION,
+					    DPU_UPLINK, dp_pipe_index(pipe->base.id)),
+				   out);
+	status = dpu_goto_hw(dp, pipe, &rule->fwd, out);
+	return status == 0 && pipe->root && !of_uplink(entry) ? dpu_tag_get(dp, pipe, out) : status;
 }
 
 /* What is reported is looked at by the CPU, which ends it there. */
@@ -38,7 +54,7 @@ static int32_t build_fwd(struct psp_dp *dp, const struct dpu_entry *entry,
 			dp, pipe,
 			dpu_mark(DPU_MARK_SYNDROME, entry->match.parser_meta_psp_syndrome, index),
 			&build->hw.to);
-	status = dpu_goto_hw(dp, pipe, &rule->fwd, port_of(entry), &on);
+	status = build_goto(dp, entry, rule, &on);
 	if (status != 0 || !rule->mirror) {
 		build->hw.to = on;
 		return status;
@@ -49,8 +65,9 @@ static int32_t build_fwd(struct psp_dp *dp, const struct dpu_entry *entry,
 static void build_match(const struct psp_dp *dp, const struct dpu_entry *entry,
 			struct dpu_hw_entry *hw)
 {
-	const uint16_t ports[2] = {dpu_port_id(dp, PSP_DP_PORT_UPLINK),
-				   dpu_port_id(dp, PSP_DP_PORT_HOST)};
+	const struct dpu_pipe *pipe = dpu_pipe(entry->base.pipe);
+	const struct dpu_match_ports ports = dpu_match_ports(
+		dp, pipe->base.type == PSP_DP_PIPE_CONTROL ? PSP_DP_DOMAIN_DEFAULT : pipe->domain);
 	struct psp_dp_match value = entry->match, mask = entry->mask;
 	uint32_t l3 = entry->leg != NULL ? entry->leg->l3 : dpu_match_l3(&value, &mask);
 
@@ -58,8 +75,9 @@ static void build_match(const struct psp_dp *dp, const struct dpu_entry *entry,
 		memset(mask.outer_ip_src, 0, sizeof(mask.outer_ip_src));
 		memset(mask.inner_ip_src, 0, sizeof(mask.inner_ip_src));
 		mask.tun_psp_spi = 0;
+		mask.parser_meta_port_id = 0;
 	}
-	dpu_match_entry(&value, &mask, l3, ports, &hw->match, &hw->mask);
+	dpu_match_entry(&value, &mask, l3, &ports, &hw->match, &hw->mask);
 	if (entry->stage != NULL) {
 		hw->match.meta.u32[DPU_STAGE_WORD] = htobe32(entry->stage->number);
 		hw->mask.meta.u32[DPU_STAGE_WORD] = UINT32_MAX;
@@ -71,7 +89,7 @@ static int32_t build_acts(struct psp_dp *dp, const struct dpu_entry *entry,
 {
 	struct dpu_acts_input input = {.actions = &rule->actions,
 				       .l3 = entry->leg != NULL ? entry->leg->l3 : 0,
-				       .vlan = dpu_desc(dp, PSP_DP_PORT_UPLINK)->vlan};
+				       .vlan = dpu_desc(dp, DPU_UPLINK)->vlan};
 	const char *wrong;
 	int32_t status = 0;
 

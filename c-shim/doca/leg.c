@@ -49,7 +49,8 @@ static int32_t make_shape(struct psp_dp *dp, const struct dpu_pipe *pipe, struct
 {
 	struct dpu_acts_input input = {.actions = &pipe->base.actions,
 				       .l3 = leg->l3,
-				       .vlan = dpu_desc(dp, PSP_DP_PORT_UPLINK)->vlan};
+				       .vlan = dpu_desc(dp, DPU_UPLINK)->vlan,
+				       .routes = pipe->routes};
 
 	leg->shape.templates = calloc(COMPAT_TEMPLATES_MAX, sizeof(*leg->shape.templates));
 	if (leg->shape.templates == NULL)
@@ -73,7 +74,7 @@ static int32_t last_fwd(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_to 
 		out->type = DOCA_FLOW_FWD_CHANGEABLE;
 		return 0;
 	}
-	return dpu_goto_hw(dp, pipe, &pipe->base.fwd, PSP_DP_PORT_HOST, out);
+	return dpu_goto_hw(dp, pipe, &pipe->base.fwd, out);
 }
 
 /*
@@ -116,7 +117,7 @@ static int32_t make_list(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_le
 	}
 	status = last_fwd(dp, pipe, &spec->fwd);
 	if (status == 0)
-		status = dpu_goto_hw(dp, pipe, miss, PSP_DP_PORT_HOST, &spec->miss);
+		status = dpu_goto_hw(dp, pipe, miss, &spec->miss);
 	if (status == 0)
 		status = dpu_numbers_init(&leg->list_numbers, pipe->room + 1);
 	return status == 0 ? dpu_hw_pipe_create(dp, spec, &leg->list) : status;
@@ -133,6 +134,10 @@ static void move_to_stage(const struct dpu_pipe *pipe, struct dpu_hw_spec *spec)
 	memset(mask->ip6.src_ip, 0, sizeof(mask->ip6.src_ip));
 	spec->match.tun.psp.spi = 0;
 	spec->mask.tun.psp.spi = 0;
+	spec->match.parser_meta.port_id = 0;
+	spec->mask.parser_meta.port_id = 0;
+	spec->match.meta.u32[DPU_ORIGIN_WORD] = 0;
+	spec->mask.meta.u32[DPU_ORIGIN_WORD] = 0;
 	spec->match.meta.u32[DPU_STAGE_WORD] = UINT32_MAX;
 	spec->mask.meta.u32[DPU_STAGE_WORD] = UINT32_MAX;
 }
@@ -140,6 +145,7 @@ static void move_to_stage(const struct dpu_pipe *pipe, struct dpu_hw_spec *spec)
 static int32_t make_match(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_leg *leg,
 			  struct dpu_hw_spec *spec)
 {
+	const struct dpu_match_ports ports = dpu_match_ports(dp, pipe->domain);
 	struct dpu_hw_acts plain = {.modify = false};
 	char suffix[4];
 	int32_t status = 0;
@@ -152,7 +158,7 @@ static int32_t make_match(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_l
 	spec->miss_counter = pipe->base.miss_counter;
 	spec->mirror = pipe->base.monitor.mirror != 0 && compat_has_mirror();
 	spec->entries = pipe->room;
-	dpu_match_template(&pipe->mask, leg->l3, &spec->match, &spec->mask);
+	dpu_match_template(&pipe->mask, leg->l3, &ports, &spec->match, &spec->mask);
 	if (leg->staged)
 		move_to_stage(pipe, spec);
 	if (leg->listed) {
@@ -170,14 +176,17 @@ static int32_t make_match(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_l
 		status = last_fwd(dp, pipe, &spec->fwd);
 	}
 	if (status == 0)
-		status = dpu_goto_hw(dp, pipe, &pipe->base.fwd_miss, PSP_DP_PORT_HOST, &spec->miss);
+		status = dpu_goto_hw(dp, pipe, &pipe->base.fwd_miss, &spec->miss);
 	return status == 0 ? dpu_hw_pipe_create(dp, spec, &leg->hw) : status;
 }
 
 static int32_t make_stage(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_leg *leg,
 			  struct dpu_hw_spec *spec)
 {
-	struct psp_dp_match mask = {.size = sizeof(mask), .tun_psp_spi = pipe->mask.tun_psp_spi};
+	const struct dpu_match_ports ports = dpu_match_ports(dp, pipe->domain);
+	struct psp_dp_match mask = {.size = sizeof(mask),
+				    .tun_psp_spi = pipe->mask.tun_psp_spi,
+				    .parser_meta_port_id = pipe->mask.parser_meta_port_id};
 	struct dpu_hw_acts number = {.modify = true};
 	char suffix[4];
 	int32_t status;
@@ -192,10 +201,10 @@ static int32_t make_stage(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_l
 	spec->domain = (enum doca_flow_pipe_domain)pipe->domain;
 	spec->miss_counter = pipe->base.miss_counter;
 	spec->entries = pipe->room;
-	dpu_match_template(&mask, leg->l3, &spec->match, &spec->mask);
+	dpu_match_template(&mask, leg->l3, &ports, &spec->match, &spec->mask);
 	spec->shape = (struct dpu_hw_shape){.n = 1, .templates = &number};
 	spec->fwd = (struct dpu_to){.type = DOCA_FLOW_FWD_PIPE, .pipe = &leg->hw};
-	status = dpu_goto_hw(dp, pipe, &pipe->base.fwd_miss, PSP_DP_PORT_HOST, &spec->miss);
+	status = dpu_goto_hw(dp, pipe, &pipe->base.fwd_miss, &spec->miss);
 	if (status == 0)
 		status = dpu_numbers_init(&leg->stage_numbers, pipe->room);
 	return status == 0 ? dpu_hw_pipe_create(dp, spec, &leg->stage) : status;

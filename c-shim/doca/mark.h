@@ -11,15 +11,18 @@
 #include <stdint.h>
 
 enum dpu_mark {
-	DPU_MARK_MISS = 0x81,      /* argument: enum psp_dp_port */
-	DPU_MARK_EXCEPTION = 0x82, /* argument: enum psp_dp_port */
-	DPU_MARK_SAMPLE = 0x83,    /* argument: 1 on the way out, 0 on the way in */
+	DPU_MARK_MISS = 0x81,      /* argument: number of the port where it came in */
+	DPU_MARK_EXCEPTION = 0x82, /* argument: the same */
+	DPU_MARK_SAMPLE = 0x83,    /* argument: the same; 0, the uplink, on the way in */
 	DPU_MARK_SYNDROME = 0x84,  /* argument: enum psp_dp_syndrome */
-	DPU_MARK_INSPECT = 0x85,  /* argument: enum psp_dp_port; the pipe is where it is to go on */
-	DPU_MARK_KERNEL = 0x86,   /* of a pipe to the kernel: no packet has it */
-	DPU_MARK_RESUBMIT = 0x91, /* enters at the pipe */
-	DPU_MARK_INJECT = 0x92,   /* argument: enum psp_dp_port; leaves there */
+	DPU_MARK_INSPECT = 0x85,   /* argument: as of a miss; the pipe is where it is to go on */
+	DPU_MARK_KERNEL = 0x86,    /* of a pipe to the kernel: no packet has it */
+	DPU_MARK_RESUBMIT = 0x91,  /* argument: as of a miss; enters at the pipe */
+	DPU_MARK_INJECT = 0x92,    /* argument: number of the port by which it leaves */
 };
+
+/* As the argument of a tap: no packet has it, but that of its own port. */
+#define DPU_ANY_HOST 0xffffu
 
 /*
  * What the workloads need goes to one queue, what the network can make us look at to another, and to a third what a

@@ -71,7 +71,7 @@ uint32_t dpu_match_l3(const struct psp_dp_match *value, const struct psp_dp_matc
 /* Values: as they are. Templates: all bits of the fields that a mask names. */
 struct fill {
 	const struct psp_dp_match *value, *mask;
-	const uint16_t *ports;
+	const struct dpu_match_ports *ports; /* NULL: the mask names none */
 	bool template;
 	uint32_t l3;
 	struct doca_flow_match *match, *match_mask;
@@ -88,16 +88,25 @@ struct fill {
 		}                                                                                  \
 	} while (0)
 
+static void fill_port(const struct fill *fill)
+{
+	const struct dpu_match_ports *ports = fill->ports;
+	uint32_t number = fill->value->parser_meta_port_id - 1u;
+
+	if (ports == NULL || fill->mask->parser_meta_port_id == 0)
+		return;
+	if (ports->form == DPU_PORT_WORD)
+		SET(fill, meta.u32[DPU_ORIGIN_WORD], htobe32(number), UINT32_MAX);
+	if (ports->form == DPU_PORT_ID)
+		SET(fill, parser_meta.port_id,
+		    !fill->template && number < ports->n ? ports->ids[number] : 0, UINT16_MAX);
+}
+
 static void fill_parser_meta(const struct fill *fill)
 {
 	const struct psp_dp_match *v = fill->value, *m = fill->mask;
-	uint16_t port = 0;
 
-	if (!fill->template && m->parser_meta_port_id != 0 && v->parser_meta_port_id >= 1 &&
-	    v->parser_meta_port_id <= 2)
-		port = fill->ports[v->parser_meta_port_id - 1];
-	SET(fill, parser_meta.port_id, port,
-	    (uint16_t)(m->parser_meta_port_id != 0 ? UINT16_MAX : 0));
+	fill_port(fill);
 	SET(fill, parser_meta.random, htobe16(v->parser_meta_random),
 	    htobe16(m->parser_meta_random));
 	SET(fill, parser_meta.psp_syndrome, v->parser_meta_psp_syndrome,
@@ -235,11 +244,13 @@ static void fill_all(const struct fill *fill)
 	fill_psp(fill);
 }
 
-void dpu_match_template(const struct psp_dp_match *mask, uint32_t l3, struct doca_flow_match *match,
+void dpu_match_template(const struct psp_dp_match *mask, uint32_t l3,
+			const struct dpu_match_ports *ports, struct doca_flow_match *match,
 			struct doca_flow_match *match_mask)
 {
 	const struct fill fill = {.value = mask,
 				  .mask = mask,
+				  .ports = ports,
 				  .template = true,
 				  .l3 = l3,
 				  .match = match,
@@ -249,7 +260,7 @@ void dpu_match_template(const struct psp_dp_match *mask, uint32_t l3, struct doc
 }
 
 void dpu_match_entry(const struct psp_dp_match *value, const struct psp_dp_match *mask, uint32_t l3,
-		     const uint16_t ports[2], struct doca_flow_match *match,
+		     const struct dpu_match_ports *ports, struct doca_flow_match *match,
 		     struct doca_flow_match *match_mask)
 {
 	const struct fill fill = {.value = value,

@@ -7,6 +7,22 @@
 
 /* Which scratch word of doca_flow_meta carries the number of the first lookup to the second: see stage.c. */
 #define DPU_STAGE_WORD 2u
+/* And which one the number of the port from which a packet came, where there are several host ports: see tag.c. */
+#define DPU_ORIGIN_WORD 1u
+
+/* What a pipe compares where the ABI's match names a port. */
+enum dpu_port_form {
+	DPU_PORT_ID,   /* parser_meta: by which port it came in */
+	DPU_PORT_WORD, /* the number that it carries: the CPU may have sent it on */
+	DPU_PORT_NONE, /* nothing: whatever gets there is of the one host port */
+};
+
+/* The device's ports by number; the ABI's handle is one more. */
+struct dpu_match_ports {
+	const uint16_t *ids; /* DPDK's */
+	uint32_t n;
+	enum dpu_port_form form;
+};
 
 /* NULL, or why hardware cannot match it: a sentence's end. */
 const char *dpu_match_check(const struct psp_dp_match *mask, bool control);
@@ -23,12 +39,13 @@ uint32_t dpu_match_l3(const struct psp_dp_match *value, const struct psp_dp_matc
  * A mask in DOCA's form, for addresses of this family (enum psp_dp_l3; NONE when there are none), and the pipe's
  * match that goes with it: all bits, so that each entry brings its value.
  */
-void dpu_match_template(const struct psp_dp_match *mask, uint32_t l3, struct doca_flow_match *match,
+void dpu_match_template(const struct psp_dp_match *mask, uint32_t l3,
+			const struct dpu_match_ports *ports, struct doca_flow_match *match,
 			struct doca_flow_match *match_mask);
 
-/* The value of an entry under a mask; ports: DPDK's ids of uplink and host. */
+/* The value of an entry under a mask. ports, here and above: NULL where the mask names none. */
 void dpu_match_entry(const struct psp_dp_match *value, const struct psp_dp_match *mask, uint32_t l3,
-		     const uint16_t ports[2], struct doca_flow_match *match,
+		     const struct dpu_match_ports *ports, struct doca_flow_match *match,
 		     struct doca_flow_match *match_mask);
 
 /* Narrows a match to TCP packets with SYN set, or to packets of an IP version by bits of its length field. */
@@ -45,6 +62,7 @@ struct dpu_acts_input {
 	uint32_t l3;
 	uint32_t resource; /* ENCRYPT: the device's id of the key slot */
 	uint16_t vlan;     /* of the uplink */
+	bool routes;       /* templates: entries may route, or leave packets as they are */
 };
 
 /* NULL, or why hardware cannot do it: a sentence's end. */

@@ -78,28 +78,51 @@ void dpu_rule_set(struct psp_dp *dp, struct dpu_entry *entry, const struct dp_ru
 	pthread_mutex_unlock(&dp->matches_lock);
 }
 
-/* What hardware would find: only for pipes that look at both outer addresses and at nothing else. */
-bool dpu_tunnel_find(struct psp_dp *dp, uint32_t pipe, const struct psp_dp_match *packet,
-		     struct psp_dp_actions *encap)
+static bool find(struct psp_dp *dp, uint32_t pipe, const struct psp_dp_match *match,
+		 const struct psp_dp_match *mask, struct dp_rule *rule)
 {
-	struct psp_dp_match match, mask;
+	uint32_t hash = hash_of(pipe, 0, match);
 	const struct dpu_entry *entry;
-	uint32_t hash;
+
+	pthread_mutex_lock(&dp->matches_lock);
+	entry = dp->matches[hash & dp->matches_mask];
+	while (entry != NULL && (entry->base.pipe->id != pipe || !same(&entry->match, match) ||
+				 !same(&entry->mask, mask)))
+		entry = entry->hash_next;
+	if (entry != NULL)
+		*rule = entry->rule;
+	pthread_mutex_unlock(&dp->matches_lock);
+	return entry != NULL;
+}
+
+/* What hardware would find: only for pipes that look at both outer addresses, or at the port as well. */
+bool dpu_rule_find(struct psp_dp *dp, uint32_t pipe, const struct dp_packet *packet,
+		   struct dp_rule *rule)
+{
+	const struct psp_dp_match *fields = &packet->fields;
+	struct psp_dp_match match, mask;
 
 	memset(&match, 0, sizeof(match));
 	memset(&mask, 0, sizeof(mask));
-	memcpy(match.outer_ip_src, packet->outer_ip_src, sizeof(match.outer_ip_src));
-	memcpy(match.outer_ip_dst, packet->outer_ip_dst, sizeof(match.outer_ip_dst));
+	memcpy(match.outer_ip_src, fields->outer_ip_src, sizeof(match.outer_ip_src));
+	memcpy(match.outer_ip_dst, fields->outer_ip_dst, sizeof(match.outer_ip_dst));
 	memset(mask.outer_ip_src, 0xff, sizeof(mask.outer_ip_src));
 	memset(mask.outer_ip_dst, 0xff, sizeof(mask.outer_ip_dst));
-	hash = hash_of(pipe, 0, &match);
-	pthread_mutex_lock(&dp->matches_lock);
-	entry = dp->matches[hash & dp->matches_mask];
-	while (entry != NULL && (entry->base.pipe->id != pipe || !same(&entry->match, &match) ||
-				 !same(&entry->mask, &mask)))
-		entry = entry->hash_next;
-	if (entry != NULL)
-		*encap = entry->rule.actions;
-	pthread_mutex_unlock(&dp->matches_lock);
-	return entry != NULL && (encap->flags & PSP_DP_ACTION_ENCAP) != 0;
+	if (find(dp, pipe, &match, &mask, rule))
+		return true;
+	match.parser_meta_port_id = packet->handle;
+	mask.parser_meta_port_id = UINT16_MAX;
+	return find(dp, pipe, &match, &mask, rule);
+}
+
+bool dpu_tunnel_find(struct psp_dp *dp, uint32_t pipe, const struct dp_packet *packet,
+		     struct psp_dp_actions *encap)
+{
+	struct dp_rule rule;
+
+	if (!dpu_rule_find(dp, pipe, packet, &rule) ||
+	    (rule.actions.flags & PSP_DP_ACTION_ENCAP) == 0)
+		return false;
+	*encap = rule.actions;
+	return true;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * nic.c: the DPDK ports. The uplink is the switch port: its queues carry whatever the CPU gets and sends. The
- * representor is probed but never configured: in switch mode DOCA Flow has it.
+ * nic.c: the DPDK ports. The uplink is the switch port: its queues carry whatever the CPU gets and sends.
+ * Representors are probed but never configured: in switch mode DOCA Flow has them.
  */
 #include <net/if.h>
 #include <rte_ethdev.h>
@@ -32,24 +32,23 @@ static int32_t fail(struct psp_dp *dp, const char *what, int error)
 		       strerror(-error));
 }
 
-uint16_t dpu_port_id(const struct psp_dp *dp, uint32_t port)
-{
-	return dp->nic->ids[port];
-}
-
 /* ---- probing --------------------------------------------------------------------------------- */
 
 static int32_t probe(struct psp_dp *dp, struct dpu_nic *nic)
 {
+	struct doca_dev_rep *reps[PSP_DP_PORTS_MAX];
 	struct dpu_device *device = dp->device;
+	const uint16_t n = (uint16_t)(dp->n_ports - DPU_HOST);
 	char devargs[512];
 	doca_error_t result;
 
+	for (uint16_t i = 0; i < n; i++)
+		reps[i] = dpu_port(dp, i + DPU_HOST)->rep;
 	(void)snprintf(devargs, sizeof(devargs), "%s%s%s", compat_devargs(),
 		       dp->base.config.devargs[0] != 0 ? "," : "", dp->base.config.devargs);
-	result = compat_probe(device->dev, device->rep, devargs, device->rep_word);
+	result = compat_probe(device->dev, reps, n, devargs, device->rep_words);
 	(void)dpu_trace(&dp->trace, result, "dpdk_probe devargs=%s representor=%s", devargs,
-			device->rep_word);
+			device->rep_words);
 	if (result != DOCA_SUCCESS)
 		return dpu_preflight_blame(
 			dp,
@@ -58,33 +57,54 @@ static int32_t probe(struct psp_dp *dp, struct dpu_nic *nic)
 				"the device cannot be probed (is the e-switch in switchdev mode?)",
 				result));
 	nic->probed = true;
-	result = doca_dpdk_get_first_port_id(device->dev, &nic->ids[PSP_DP_PORT_UPLINK]);
+	result = doca_dpdk_get_first_port_id(device->dev, &dp->ids[DPU_UPLINK]);
 	return result == DOCA_SUCCESS
 		       ? 0
 		       : dpu_fail_doca(dp, "DPDK has no port for the device", result);
 }
 
-/* The representor of the same switch; where DPDK does not say so, the port behind the uplink, as in the samples. */
-static int32_t find_rep(struct psp_dp *dp, struct dpu_nic *nic)
+/* A representor of the uplink's switch that no port before has. */
+static bool is_free_rep(const struct psp_dp *dp, uint16_t id, uint32_t before, uint32_t *ifindex)
 {
 	struct rte_eth_dev_info uplink, info;
-	uint16_t id;
 
-	if (rte_eth_dev_info_get(nic->ids[PSP_DP_PORT_UPLINK], &uplink) != 0)
-		return dp_fail(dp, PSP_DP_EIO, "DPDK does not describe the uplink");
-	for (id = 0; id < RTE_MAX_ETHPORTS; id++) {
-		if (id == nic->ids[PSP_DP_PORT_UPLINK] || !rte_eth_dev_is_valid_port(id) ||
-		    rte_eth_dev_info_get(id, &info) != 0 ||
-		    (*info.dev_flags & RTE_ETH_DEV_REPRESENTOR) == 0 ||
-		    info.switch_info.domain_id != uplink.switch_info.domain_id)
-			continue;
-		nic->ids[PSP_DP_PORT_HOST] = id;
-		return 0;
+	if (!rte_eth_dev_is_valid_port(id) || rte_eth_dev_info_get(id, &info) != 0 ||
+	    rte_eth_dev_info_get(dp->ids[DPU_UPLINK], &uplink) != 0 ||
+	    (*info.dev_flags & RTE_ETH_DEV_REPRESENTOR) == 0 ||
+	    info.switch_info.domain_id != uplink.switch_info.domain_id)
+		return false;
+	for (uint32_t i = 0; i < before; i++) {
+		if (dp->ids[i] == id)
+			return false;
 	}
-	id = (uint16_t)(nic->ids[PSP_DP_PORT_UPLINK] + 1);
-	if (!rte_eth_dev_is_valid_port(id))
-		return dp_fail(dp, PSP_DP_ENODEV, "DPDK has no port for the representor");
-	nic->ids[PSP_DP_PORT_HOST] = id;
+	*ifindex = info.if_index;
+	return true;
+}
+
+/* The one with the kernel's interface of the representor; else the first that is left of the same switch. */
+static int32_t find_rep(struct psp_dp *dp, uint32_t number)
+{
+	const struct dpu_port *port = dpu_port(dp, number);
+	uint16_t first = RTE_MAX_ETHPORTS;
+	uint32_t ifindex = 0;
+
+	for (uint16_t id = 0; id < RTE_MAX_ETHPORTS; id++) {
+		if (!is_free_rep(dp, id, number, &ifindex))
+			continue;
+		if (first == RTE_MAX_ETHPORTS)
+			first = id;
+		if (ifindex != 0 && ifindex == port->ifindex) {
+			first = id;
+			break;
+		}
+	}
+	/* Where DPDK does not say so, they are the ports behind the uplink, as in the samples. */
+	if (first == RTE_MAX_ETHPORTS)
+		first = (uint16_t)(dp->ids[DPU_UPLINK] + number);
+	if (!rte_eth_dev_is_valid_port(first))
+		return dp_fail(dp, PSP_DP_ENODEV, "DPDK has no port for the representor \"%s\"",
+			       port->base.desc.name);
+	dp->ids[number] = first;
 	return 0;
 }
 
@@ -119,10 +139,13 @@ uint16_t dpu_port_mtu(uint16_t id)
 
 static int32_t make_pool(struct psp_dp *dp, struct dpu_nic *nic)
 {
-	uint16_t uplink = dpu_port_mtu(nic->ids[PSP_DP_PORT_UPLINK]);
-	uint16_t host = dpu_port_mtu(nic->ids[PSP_DP_PORT_HOST]);
-	uint32_t room = (uplink > host ? uplink : host) + HEADERS;
+	uint32_t room = 0;
 
+	for (uint32_t i = 0; i < dp->n_ports; i++) {
+		uint32_t mtu = dpu_port_mtu(dp->ids[i]);
+
+		room = mtu + HEADERS > room ? mtu + HEADERS : room;
+	}
 	if (room < RTE_MBUF_DEFAULT_DATAROOM)
 		room = RTE_MBUF_DEFAULT_DATAROOM;
 	if (room + RTE_PKTMBUF_HEADROOM > UINT16_MAX)
@@ -149,7 +172,7 @@ static void isolate(struct psp_dp *dp, uint16_t id)
 
 static int32_t start_uplink(struct psp_dp *dp, struct dpu_nic *nic)
 {
-	uint16_t id = nic->ids[PSP_DP_PORT_UPLINK], mtu = dpu_port_mtu(id);
+	uint16_t id = dp->ids[DPU_UPLINK], mtu = dpu_port_mtu(id);
 	struct rte_eth_conf conf;
 	int error;
 
@@ -191,14 +214,14 @@ int32_t dpu_nic_up(struct psp_dp *dp)
 	if (rte_flow_dynf_metadata_register() != 0)
 		return dp_fail(dp, PSP_DP_EIO, "DPDK has no room for packet metadata");
 	status = probe(dp, nic);
-	if (status == 0)
-		status = find_rep(dp, nic);
+	for (uint32_t i = DPU_HOST; status == 0 && i < dp->n_ports; i++)
+		status = find_rep(dp, i);
 	if (status == 0)
 		status = make_pool(dp, nic);
 	if (status != 0)
 		return status;
 	/* Nothing that is longer without any header of ours can fit. */
-	dp->max_ip = dpu_port_mtu(nic->ids[PSP_DP_PORT_UPLINK]);
+	dp->max_ip = dpu_port_mtu(dp->ids[DPU_UPLINK]);
 	dp->longest = dp->max_ip;
 	return start_uplink(dp, nic);
 }
@@ -210,11 +233,12 @@ void dpu_nic_down(struct psp_dp *dp)
 	if (nic == NULL)
 		return;
 	if (nic->started)
-		(void)rte_eth_dev_stop(nic->ids[PSP_DP_PORT_UPLINK]);
+		(void)rte_eth_dev_stop(dp->ids[DPU_UPLINK]);
 	/* Representors first: they hang on the port that they represent. */
-	for (uint32_t i = 2; nic->probed && i-- > 0;) {
-		if (rte_eth_dev_is_valid_port(nic->ids[i]))
-			(void)rte_eth_dev_close(nic->ids[i]);
+	for (uint32_t i = dp->n_ports; nic->probed && i-- > 0;) {
+		if (rte_eth_dev_is_valid_port(dp->ids[i]))
+			(void)rte_eth_dev_close(dp->ids[i]);
+		dp->ids[i] = RTE_MAX_ETHPORTS;
 	}
 	rte_mempool_free(nic->pool);
 	pthread_mutex_destroy(&nic->inject_lock);

@@ -13,7 +13,6 @@
 #define DPU_TX_INJECT 1u /* under inject_lock */
 
 struct dpu_nic {
-	uint16_t ids[2]; /* DPDK's, by enum psp_dp_port */
 	struct rte_mempool *pool;
 	bool probed, started;
 	pthread_mutex_t inject_lock;

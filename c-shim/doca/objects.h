@@ -10,12 +10,36 @@
 
 #define DPU_LEGS 2u
 
+/* A port of the device: the uplink is number 0, host ports follow as the plane was opened with them. */
+struct dpu_port {
+	struct dp_port base;      /* first */
+	struct doca_dev_rep *rep; /* NULL: the uplink */
+	uint32_t ifindex;         /* of the kernel's interface; 0: not told */
+	struct doca_flow_port *flow;
+	struct dpu_piece inject; /* in the transmit root */
+};
+
 /* The CPU as a forward: a pipe that marks packets and sends them to a queue of ours. See mark.h. */
 struct dpu_tap {
 	struct dpu_tap *next; /* of the pipe that it belongs to */
 	uint32_t mark;
 	struct dpu_hw_pipe hw;
-	struct dpu_piece entry;
+	uint32_t n;
+	struct dpu_piece entries[]; /* one, or by the number of the port from which packets came */
+};
+
+/* In front of a forward of a root: writes the number of the port from which a packet came. See tag.c. */
+struct dpu_tag {
+	struct dpu_tag *next; /* of the root */
+	struct dpu_to on;
+	struct dpu_hw_pipe hw;
+	struct dpu_piece entries[]; /* by host port */
+};
+
+/* What a control pipe does with what none of its entries takes. */
+struct dpu_catch {
+	struct dpu_piece piece;
+	struct dpu_total total, raw; /* in the ABI's units, and as last read */
 };
 
 /* A forward with a copy to a tap. */
@@ -27,10 +51,10 @@ struct dpu_sampler {
 	struct dpu_piece entries[2];
 };
 
-/* Source address, and SPI if the pipe matches it, of an IPv6 match that needs two lookups. See stage.c. */
+/* Source address, and SPI and port if the pipe matches them, of an IPv6 match that needs two lookups. See stage.c. */
 struct dpu_stage_key {
 	uint8_t src[16];
-	uint32_t spi;
+	uint32_t spi, port;
 };
 
 struct dpu_stage_entry {
@@ -79,6 +103,7 @@ struct dpu_pipe {
 	bool root;
 	bool by_inner; /* split by the IP version of the inner header */
 	bool authentic; /* its entries match what was decrypted without a syndrome, besides what they say */
+	bool routes; /* its entries may send packets on as a router does */
 	bool offset; /* its entries match the crypt offset that their DECAP names, besides what they say */
 	bool fixed_fwd; /* hardware has the pipe's forward: entries cannot bring their own */
 	struct psp_dp_match mask;
@@ -88,17 +113,17 @@ struct dpu_pipe {
 	struct dpu_leg legs[DPU_LEGS];
 	struct dpu_hw_pipe split; /* n_legs is 2: chooses the leg */
 	struct dpu_piece split_entries[DPU_LEGS];
-	struct dpu_hw_pipe control;    /* CONTROL */
-	struct dpu_piece catch_all[2]; /* CONTROL: what misses; of the uplink, of the host port */
-	struct dpu_piece resubmit;     /* in the transmit root: released packets enter here */
+	struct dpu_hw_pipe control; /* CONTROL */
+	struct dpu_catch *catches;  /* CONTROL: what misses, by port */
+	struct dpu_piece
+		*resubmits; /* in the transmit root, by host port: released packets enter here */
 	const struct dpu_hw_pipe *entrance;
 	struct dpu_tap *taps;
+	struct dpu_tag *tags;
 	struct dpu_sampler *samplers;
 
 	struct dpu_total hits;           /* of entries that are gone */
 	struct dpu_total misses_settled; /* what of the misses is in the counters already */
-	struct dpu_total caught[2],
-		caught_raw[2]; /* of catch_all: in the ABI's units, and as last read */
 	uint64_t last_used_ns;
 };
 

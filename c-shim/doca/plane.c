@@ -13,7 +13,8 @@
 #include "mark.h"
 #include "preflight.h"
 
-_Static_assert(offsetof(struct psp_dp, base) == 0 && offsetof(struct dpu_pipe, base) == 0,
+_Static_assert(offsetof(struct psp_dp, base) == 0 && offsetof(struct dpu_pipe, base) == 0 &&
+		       offsetof(struct dpu_port, base) == 0,
 	       "what is common comes first");
 
 #define MATCH_BUCKETS_MAX (1u << 18)
@@ -35,25 +36,25 @@ int32_t plane_check(const struct psp_dp_config *config, const struct psp_dp_port
 {
 	const char *wrong = dpu_options_complaint(config);
 
-	if (wrong == NULL && (n_ports != 2 || ports[0].kind != PSP_DP_PORT_UPLINK))
-		wrong = "hardware has an uplink and then a host port, and no other";
-	if (wrong == NULL && ports[1].vlan != 0)
-		wrong = "a host port in hardware has no VLAN";
-	if (wrong != NULL) {
-		(void)snprintf(why, cap, "%s", wrong);
-		return PSP_DP_EINVAL;
+	if (wrong == NULL && (n_ports < 2 || ports[0].kind != PSP_DP_PORT_UPLINK))
+		wrong = "hardware has an uplink and then host ports, one at least";
+	for (uint32_t i = DPU_HOST; wrong == NULL && i < n_ports; i++) {
+		if (ports[i].vlan != 0)
+			wrong = "a host port in hardware has no VLAN";
 	}
-	if (ports[1].network == 0)
+	if (wrong == NULL)
 		return 0;
-	(void)snprintf(why, cap, "hardware has no networks: network of a port is 0");
-	return PSP_DP_ENOTSUP;
+	(void)snprintf(why, cap, "%s", wrong);
+	return PSP_DP_EINVAL;
 }
 
 /* ---- ports: those that it is opened with ----------------------------------------------------- */
 
 struct dp_port *plane_port_alloc(void)
 {
-	return calloc(1, sizeof(struct dp_port));
+	struct dpu_port *port = calloc(1, sizeof(*port));
+
+	return port != NULL ? &port->base : NULL;
 }
 
 void plane_port_free(struct dp_port *port)
@@ -152,6 +153,9 @@ static int32_t up(struct psp_dp *dp)
 {
 	int32_t status;
 
+	while (dp->n_ports < PSP_DP_PORTS_MAX && dpu_port(dp, dp->n_ports) != NULL)
+		dp->ids[dp->n_ports++] = RTE_MAX_ETHPORTS;
+
 	if (!dpu_options_read(&dp->base.config, &dp->options))
 		return dp_fail(dp, PSP_DP_EINVAL, "cpus are too many ranges of processors");
 	status = dpu_preflight(dp);
@@ -180,7 +184,7 @@ int32_t plane_up(struct psp_dp *dp, char *err, uint32_t err_cap)
 
 int32_t plane_port_query(struct psp_dp *dp, struct dp_port *port, struct psp_dp_port_info *info)
 {
-	const uint16_t id = dpu_port_id(dp, port->desc.kind);
+	const uint16_t id = dp->ids[dpu_port_number(port)];
 	struct rte_eth_dev_info device;
 	struct rte_ether_addr mac;
 	struct rte_eth_link link;

@@ -69,7 +69,7 @@ static void *work(void *arg)
 
 		n += dpu_rx_round(dp, DPU_QUEUE_HOSTILE, BURST_HOSTILE);
 		n += dpu_rx_round(dp, DPU_QUEUE_DETOUR, BURST_DETOUR);
-		if (dpu_tx_released(dp))
+		if (dpu_released(dp))
 			n++;
 		idle = n > 0 ? 0 : idle + 1;
 		/* Traffic that never ends must not keep a key alive. */

@@ -101,9 +101,7 @@ int32_t dpu_preflight(struct psp_dp *dp)
 {
 	int32_t status = check_rights(dp);
 
-	if (status == 0)
-		status = check_switch(dp, dpu_desc(dp, PSP_DP_PORT_UPLINK)->name);
-	if (status == 0)
-		status = check_switch(dp, dpu_desc(dp, PSP_DP_PORT_HOST)->name);
+	for (uint32_t i = 0; status == 0 && i < dp->n_ports; i++)
+		status = check_switch(dp, dpu_desc(dp, i)->name);
 	return status == 0 ? check_hugepages(dp) : status;
 }

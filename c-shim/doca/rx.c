@@ -21,112 +21,21 @@ static void count(struct psp_dp *dp, enum dp_counter counter)
 	dp_count_own(&dp->base.counters, 0, counter, 1);
 }
 
-static uint32_t least(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
-}
-
-static void push(struct psp_dp *dp, const struct psp_dp_event *event, const uint8_t *data,
-		 uint32_t len, enum dp_counter lost)
-{
-	if (!dp_events_push(&dp->base.events, event, data, len))
-		count(dp, lost);
-}
-
-static void report_exception(struct psp_dp *dp, const struct dp_packet *packet, uint32_t pipe)
-{
-	struct psp_dp_event event;
-
-	if (!dp_gate_pass(&dpu_port(dp, packet->port)->exceptions, packet->frame + 6,
-			  dp_now_ns())) {
-		count(dp, DP_EXCEPTIONS_LIMITED);
-		return;
-	}
-	dp_event_describe(&event, packet, pipe);
-	event.type = PSP_DP_EVENT_EXCEPTION;
-	event.packet_len = packet->len;
-	push(dp, &event, packet->frame, least(packet->len, DP_EXCEPTION_BYTES), DP_EXCEPTIONS_LOST);
-	count(dp, DP_EXCEPTIONS);
-}
-
-static void report_syndrome(struct psp_dp *dp, const struct dp_packet *packet, uint32_t pipe,
-			    uint32_t syndrome)
-{
-	struct psp_dp_event event;
-
-	if (!dp_limit_allows(&dp->syndromes, packet->fields.tun_psp_spi, dp_now_ns()))
-		return;
-	dp_event_describe(&event, packet, pipe);
-	event.type = PSP_DP_EVENT_SYNDROME;
-	event.syndrome = (uint8_t)syndrome;
-	event.packet_len = packet->len - packet->l3_off;
-	push(dp, &event, NULL, 0, DP_SYNDROMES_LOST);
-}
-
-/*
- * Samples have their outer header and PSP header, in clear: on the way out they are copied before encryption, on the
- * way in after decryption. The event has the tenant's packet. Returns where that starts and, in *ip, whether it is
- * an IP packet of its own (tunnel) or the packet itself with UDP and PSP in between (transport).
- */
-static uint32_t inner_of(const struct dp_packet *packet, bool *ip)
-{
-	const uint8_t *psp = packet->frame + packet->payload_off;
-	uint32_t room = packet->len - packet->payload_off, size;
-
-	*ip = false;
-	if (packet->fields.tun_psp_spi == 0 || room < PSP_HEADER_LEN)
-		return packet->l3_off;
-	size = 8u + 8u * psp[1];
-	if (size < PSP_HEADER_LEN || size >= room)
-		return packet->l3_off;
-	*ip = psp[0] == PSP_NEXT_IPV4 || psp[0] == PSP_NEXT_IPV6;
-	return *ip ? packet->payload_off + size : packet->l3_off;
-}
-
-/* The addresses of the tenant's packet, and its length by its own header: behind it stands the ICV. */
-static uint32_t read_inner(const uint8_t *ip, uint32_t room, struct psp_dp_event *event)
-{
-	if (room >= NET_IP4_LEN && ip[0] >> 4 == 4) {
-		net_map_v4(event->src, ip + NET_IP4_SRC);
-		net_map_v4(event->dst, ip + NET_IP4_DST);
-		return least(room, psp_get16(ip + NET_IP4_TOTAL));
-	}
-	if (room >= NET_IP6_LEN && ip[0] >> 4 == 6) {
-		memcpy(event->src, ip + NET_IP6_SRC, 16);
-		memcpy(event->dst, ip + NET_IP6_DST, 16);
-		return least(room, NET_IP6_LEN + psp_get16(ip + NET_IP6_PLEN));
-	}
-	return room;
-}
-
-static void report_sample(struct psp_dp *dp, const struct dp_packet *packet, uint32_t pipe)
-{
-	bool ip;
-	uint32_t from = inner_of(packet, &ip), len = packet->len - from;
-	struct psp_dp_event event;
-
-	dp_event_describe(&event, packet, pipe);
-	event.type = PSP_DP_EVENT_SAMPLE;
-	if (ip)
-		len = read_inner(packet->frame + from, len, &event);
-	event.packet_len = len;
-	count(dp, DP_SAMPLES);
-	push(dp, &event, packet->frame + from, least(len, dp->base.config.sample_bytes),
-	     DP_SAMPLES_LOST);
-}
-
 /* By its mark; a packet whose pipe is gone, or that no pipe of ours sent, ends here. */
 static void handle(struct psp_dp *dp, uint32_t mark, struct dp_packet *packet)
 {
 	uint32_t argument = dpu_mark_argument(mark);
 	uint32_t pipe =
 		atomic_load_explicit(&dp->pipe_ids[dpu_mark_pipe(mark)], memory_order_acquire);
-	bool from_host = dpu_mark_kind(mark) != DPU_MARK_SYNDROME &&
-			 (dpu_mark_kind(mark) == DPU_MARK_SAMPLE ? argument != 0
-								 : argument == PSP_DP_PORT_HOST);
+	const uint32_t number = dpu_mark_kind(mark) == DPU_MARK_SYNDROME || argument >= dp->n_ports
+					? DPU_UPLINK
+					: argument;
+	const struct dp_port *port = &dpu_port(dp, number)->base;
+	const bool from_host = number != DPU_UPLINK;
 
-	packet->port = from_host ? PSP_DP_PORT_HOST : PSP_DP_PORT_UPLINK;
-	packet->handle = (uint16_t)(packet->port + 1u);
+	packet->port = (uint8_t)port->desc.kind;
+	packet->handle = port->handle;
+	packet->network = port->desc.network;
 	if (!dp_parse(packet)) {
 		count(dp, from_host ? DP_HOST_MALFORMED : DP_UPLINK_MALFORMED);
 		return;
@@ -141,21 +50,20 @@ static void handle(struct psp_dp *dp, uint32_t mark, struct dp_packet *packet)
 		if (!from_host || packet->fields.parser_meta_outer_l3_type == PSP_DP_L3_NONE)
 			count(dp, from_host ? DP_HOST_UNMATCHED : DP_DROP_PIPE);
 		else
-			dp_hold_add(&dp->base.hold, pipe, packet, &dpu_port(dp, packet->port)->hold,
+			dp_hold_add(&dp->base.hold, pipe, packet, &dpu_port(dp, number)->base.hold,
 				    dp_now_ns());
 		break;
 	case DPU_MARK_INSPECT:
-		if (dpu_inspect(dp, pipe, packet))
-			dpu_tx_resubmit(dp, pipe, packet);
+		dpu_run_again(dp, pipe, packet);
 		break;
 	case DPU_MARK_EXCEPTION:
-		report_exception(dp, packet, pipe);
+		dpu_report_exception(dp, packet, pipe);
 		break;
 	case DPU_MARK_SAMPLE:
-		report_sample(dp, packet, pipe);
+		dpu_report_sample(dp, packet, pipe);
 		break;
 	case DPU_MARK_SYNDROME:
-		report_syndrome(dp, packet, pipe, argument);
+		dpu_report_syndrome(dp, packet, pipe, argument);
 		break;
 	default:
 		count(dp, DP_DROP_PIPE);
@@ -183,7 +91,7 @@ static void strip_tag(uint8_t **frame, uint32_t *len)
 uint32_t dpu_rx_round(struct psp_dp *dp, uint16_t queue, uint16_t most)
 {
 	struct rte_mbuf *mbufs[BURST_MAX];
-	uint16_t n = rte_eth_rx_burst(dpu_port_id(dp, PSP_DP_PORT_UPLINK), queue, mbufs,
+	uint16_t n = rte_eth_rx_burst(dp->ids[DPU_UPLINK], queue, mbufs,
 				      most < BURST_MAX ? most : BURST_MAX);
 
 	for (uint16_t i = 0; i < n; i++) {

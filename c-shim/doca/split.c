@@ -44,7 +44,6 @@ static int32_t add_split_entry(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_
 			       struct dpu_hw_entry *entry)
 {
 	const struct dpu_leg *leg = &pipe->legs[i];
-	const uint16_t ports[2] = {0, 0};
 	struct psp_dp_match mask, value;
 
 	split_mask(pipe, &mask);
@@ -52,7 +51,7 @@ static int32_t add_split_entry(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_
 	value.parser_meta_outer_l3_type = (uint8_t)leg->l3;
 	value.tun_psp_nexthdr = leg->l3 == PSP_DP_L3_IPV6 ? PSP_NEXT_IPV6 : PSP_NEXT_IPV4;
 	memset(entry, 0, sizeof(*entry));
-	dpu_match_entry(&value, &mask, PSP_DP_L3_NONE, ports, &entry->match, &entry->mask);
+	dpu_match_entry(&value, &mask, PSP_DP_L3_NONE, NULL, &entry->match, &entry->mask);
 	entry->to = (struct dpu_to){.type = DOCA_FLOW_FWD_PIPE, .pipe = leg_entrance(leg)};
 	return dpu_hw_add(dp, &pipe->split, entry, &pipe->split_entries[i]);
 }
@@ -73,10 +72,10 @@ int32_t dpu_split_up(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_hw_spe
 	spec->domain = split_domain(pipe);
 	spec->miss_counter = pipe->base.miss_counter;
 	spec->entries = DPU_LEGS;
-	dpu_match_template(&mask, PSP_DP_L3_NONE, &spec->match, &spec->mask);
+	dpu_match_template(&mask, PSP_DP_L3_NONE, NULL, &spec->match, &spec->mask);
 	/* No pipe named: each entry brings its own. */
 	spec->fwd.type = DOCA_FLOW_FWD_PIPE;
-	status = dpu_goto_hw(dp, pipe, &pipe->base.fwd_miss, PSP_DP_PORT_HOST, &spec->miss);
+	status = dpu_goto_hw(dp, pipe, &pipe->base.fwd_miss, &spec->miss);
 	if (status == 0)
 		status = dpu_hw_pipe_create(dp, spec, &pipe->split);
 	for (uint32_t i = 0; status == 0 && i < DPU_LEGS; i++)

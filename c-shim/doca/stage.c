@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * stage.c: two lookups for one IPv6 match. Two addresses and an SPI do not fit what hardware compares at once (the
- * samples split them the same way): a first pipe turns source address and SPI into a number, the second compares the
+ * samples split them the same way): a first pipe turns source address and SPI (and port) into a number, the second compares the
  * number and the rest. Entries with the same source and SPI share theirs.
  */
 #include <endian.h>
@@ -42,11 +42,12 @@ static void key_of(const struct dpu_entry *entry, struct dpu_stage_key *key)
 						    : entry->match.outer_ip_src,
 	       16);
 	key->spi = entry->match.tun_psp_spi;
+	key->port = entry->match.parser_meta_port_id;
 }
 
 static struct dpu_stage_entry **bucket_of(struct dpu_leg *leg, const struct dpu_stage_key *key)
 {
-	uint32_t h = key->spi;
+	uint32_t h = key->spi ^ key->port << 16;
 
 	/* Only the agent's entries come here, not what the network sends. */
 	for (uint32_t i = 0; i < sizeof(key->src); i++)
@@ -58,16 +59,18 @@ static int32_t add(struct psp_dp *dp, const struct dpu_entry *entry, struct dpu_
 {
 	struct dpu_hw_entry *hw = calloc(1, sizeof(*hw));
 	struct psp_dp_match value = entry->match, mask;
-	const uint16_t ports[2] = {0, 0};
+	const struct dpu_match_ports ports =
+		dpu_match_ports(dp, dpu_pipe(entry->base.pipe)->domain);
 	int32_t status;
 
 	if (hw == NULL)
 		return dp_entry_no_memory(dp, entry->base.pipe);
 	memset(&mask, 0, sizeof(mask));
 	mask.tun_psp_spi = entry->mask.tun_psp_spi;
+	mask.parser_meta_port_id = entry->mask.parser_meta_port_id;
 	memcpy(mask.outer_ip_src, entry->mask.outer_ip_src, 16);
 	memcpy(mask.inner_ip_src, entry->mask.inner_ip_src, 16);
-	dpu_match_entry(&value, &mask, entry->leg->l3, ports, &hw->match, &hw->mask);
+	dpu_match_entry(&value, &mask, entry->leg->l3, &ports, &hw->match, &hw->mask);
 	hw->acts.modify = true;
 	hw->acts.actions.meta.u32[DPU_STAGE_WORD] = htobe32(stage->number);
 	hw->acts.mask.meta.u32[DPU_STAGE_WORD] = UINT32_MAX;

@@ -65,7 +65,7 @@ void dpu_detours_settle(struct psp_dp *dp, struct dpu_entry *entry)
 
 static bool from_uplink(const struct dpu_entry *entry)
 {
-	return entry->match.parser_meta_port_id == PSP_DP_PORT_UPLINK + 1;
+	return entry->match.parser_meta_port_id == DPU_UPLINK + 1;
 }
 
 static void count_drop(struct psp_dp *dp, const struct dpu_entry *entry, uint64_t packets)
@@ -95,6 +95,8 @@ static void count_port(struct psp_dp *dp, const struct dpu_entry *entry,
 
 	if (entry->rule.fwd.target == PSP_DP_PORT_HOST) {
 		add(dp, DP_HOST_TX_PACKETS, fresh->packets);
+		if ((flags & PSP_DP_ACTION_ROUTE) != 0)
+			add(dp, DP_LOCAL_PACKETS, fresh->packets);
 		if ((flags & PSP_DP_ACTION_DECAP) == 0)
 			return;
 		add(dp, DP_RX_PACKETS, fresh->packets);
@@ -185,35 +187,26 @@ static void settle_default(struct psp_dp *dp, struct dpu_pipe *pipe)
 	struct dpu_total raw;
 
 	if (pipe->root && dp->default_miss && dpu_hw_query_miss(&pipe->control, &raw))
-		raw_settle(&raw, &pipe->caught_raw[PSP_DP_PORT_UPLINK],
-			   &pipe->caught[PSP_DP_PORT_UPLINK]);
+		raw_settle(&raw, &pipe->catches[DPU_UPLINK].raw, &pipe->catches[DPU_UPLINK].total);
 }
 
 /* A control pipe's misses are entries of ours, or the default's: see control.c. */
 static void settle_catch_all(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_total *misses)
 {
-	static const enum dp_counter ends[2] = {
-		[PSP_DP_PORT_UPLINK] = DP_UPLINK_KERNEL,
-		[PSP_DP_PORT_HOST] = DP_HOST_UNMATCHED,
-	};
-	static const enum dp_counter begins[2] = {
-		[PSP_DP_PORT_UPLINK] = DP_UPLINK_RX_PACKETS,
-		[PSP_DP_PORT_HOST] = DP_HOST_RX_PACKETS,
-	};
-
-	for (uint32_t i = 0; i < 2; i++) {
-		struct dpu_total before = pipe->caught[i];
+	for (uint32_t i = 0; i < dp->n_ports; i++) {
+		struct dpu_catch *caught = &pipe->catches[i];
+		const struct dpu_total before = caught->total;
 		uint64_t fresh;
 
-		piece_settle(&pipe->catch_all[i], &pipe->caught_raw[i], &pipe->caught[i]);
-		if (i == PSP_DP_PORT_UPLINK)
+		piece_settle(&caught->piece, &caught->raw, &caught->total);
+		if (i == DPU_UPLINK)
 			settle_default(dp, pipe);
-		misses->packets += pipe->caught[i].packets;
-		misses->bytes += pipe->caught[i].bytes;
-		fresh = pipe->caught[i].packets - before.packets;
+		misses->packets += caught->total.packets;
+		misses->bytes += caught->total.bytes;
+		fresh = caught->total.packets - before.packets;
 		if (pipe->root && pipe->base.fwd_miss.type == PSP_DP_FWD_KERNEL) {
-			add(dp, begins[i], fresh);
-			add(dp, ends[i], fresh);
+			add(dp, i == DPU_UPLINK ? DP_UPLINK_RX_PACKETS : DP_HOST_RX_PACKETS, fresh);
+			add(dp, i == DPU_UPLINK ? DP_UPLINK_KERNEL : DP_HOST_UNMATCHED, fresh);
 		} else if (pipe->base.fwd_miss.type == PSP_DP_FWD_DROP) {
 			add(dp, DP_DROP_PIPE, fresh);
 		}

@@ -63,36 +63,85 @@ struct work {
 	struct dpu_hw_entry entry;
 };
 
+static bool is_by_port(const struct dpu_tap *tap)
+{
+	return dpu_mark_argument(tap->mark) == DPU_ANY_HOST;
+}
+
+static uint32_t mark_for(const struct dpu_tap *tap, uint32_t port)
+{
+	return dpu_mark((enum dpu_mark)dpu_mark_kind(tap->mark), port, dpu_mark_pipe(tap->mark));
+}
+
+static void set_mark(struct dpu_hw_acts *acts, uint32_t mark)
+{
+	acts->modify = true;
+	acts->actions.meta.pkt_meta = htobe32(mark);
+	acts->mask.meta.pkt_meta = UINT32_MAX;
+}
+
+/* By the number of the port that a packet carries. */
+static void look_at_port(struct dpu_hw_spec *spec)
+{
+	spec->match.meta.u32[DPU_ORIGIN_WORD] = UINT32_MAX;
+	spec->mask.meta.u32[DPU_ORIGIN_WORD] = UINT32_MAX;
+}
+
+static int32_t add_entries(struct psp_dp *dp, struct dpu_tap *tap, struct work *work)
+{
+	int32_t status = 0;
+
+	for (uint32_t i = 0; status == 0 && i < tap->n; i++) {
+		if (is_by_port(tap)) {
+			set_mark(&work->acts, mark_for(tap, i));
+			work->entry.match.meta.u32[DPU_ORIGIN_WORD] = htobe32(i);
+			work->entry.mask.meta.u32[DPU_ORIGIN_WORD] = UINT32_MAX;
+		}
+		work->entry.acts = work->acts;
+		status = dpu_hw_add(dp, &tap->hw, &work->entry, &tap->entries[i]);
+	}
+	return status;
+}
+
+static void tap_down(struct psp_dp *dp, struct dpu_tap *tap)
+{
+	bool lost = false;
+
+	for (uint32_t i = 0; i < tap->n; i++) {
+		(void)dpu_hw_remove(dp, &tap->hw, &tap->entries[i]);
+		lost = lost || tap->entries[i].lost;
+	}
+	dpu_hw_pipe_destroy(dp, &tap->hw);
+	dpu_free(dp, tap, lost);
+}
+
 static int32_t tap_up(struct psp_dp *dp, const struct dpu_pipe *pipe, struct dpu_tap *tap,
 		      struct work *work)
 {
 	struct dpu_hw_spec *spec = &work->spec;
+	char port[8] = "";
 	int32_t status;
 
-	(void)snprintf(spec->name, sizeof(spec->name), "%s_%s%u", pipe->base.name,
-		       kind_name(tap->mark), dpu_mark_argument(tap->mark));
+	if (!is_by_port(tap))
+		(void)snprintf(port, sizeof(port), "%u", dpu_mark_argument(tap->mark));
+	(void)snprintf(spec->name, sizeof(spec->name), "%s_%s%s", pipe->base.name,
+		       kind_name(tap->mark), port);
 	spec->type = DOCA_FLOW_PIPE_BASIC;
 	spec->domain = domain_of(pipe, tap->mark);
-	spec->entries = 1;
+	spec->entries = tap->n;
+	if (is_by_port(tap))
+		look_at_port(spec);
 	if (dpu_mark_kind(tap->mark) == DPU_MARK_KERNEL) {
 		spec->fwd.type = DOCA_FLOW_FWD_TARGET;
 	} else {
-		/* The same for its one entry: a constant of the pipe. */
-		work->acts.modify = true;
-		work->acts.actions.meta.pkt_meta = htobe32(tap->mark);
-		work->acts.mask.meta.pkt_meta = UINT32_MAX;
+		/* For its one entry the same: a constant of the pipe. */
+		set_mark(&work->acts, is_by_port(tap) ? UINT32_MAX : tap->mark);
 		spec->shape = (struct dpu_hw_shape){.n = 1, .templates = &work->acts};
 		spec->fwd =
 			(struct dpu_to){.type = DOCA_FLOW_FWD_RSS, .queue = queue_of(tap->mark)};
 	}
 	status = dpu_hw_pipe_create(dp, spec, &tap->hw);
-	if (status != 0)
-		return status;
-	work->entry.acts = work->acts;
-	status = dpu_hw_add(dp, &tap->hw, &work->entry, &tap->entry);
-	if (status != 0)
-		dpu_hw_pipe_destroy(dp, &tap->hw);
-	return status;
+	return status == 0 ? add_entries(dp, tap, work) : status;
 }
 
 int32_t dpu_tap_get(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t mark, struct dpu_to *out)
@@ -100,11 +149,16 @@ int32_t dpu_tap_get(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t mark, str
 	struct dpu_tap *tap = pipe->taps;
 	struct work *work;
 	int32_t status = 0;
+	uint32_t n = 1;
 
+	if (dpu_mark_argument(mark) == DPU_ANY_HOST && !dpu_has_tags(dp))
+		mark = dpu_mark((enum dpu_mark)dpu_mark_kind(mark), DPU_HOST, dpu_mark_pipe(mark));
+	if (dpu_mark_argument(mark) == DPU_ANY_HOST)
+		n = dp->n_ports;
 	while (tap != NULL && tap->mark != mark)
 		tap = tap->next;
 	if (tap == NULL) {
-		tap = calloc(1, sizeof(*tap));
+		tap = calloc(1, sizeof(*tap) + n * sizeof(tap->entries[0]));
 		work = calloc(1, sizeof(*work));
 		if (tap == NULL || work == NULL) {
 			free(tap);
@@ -115,10 +169,11 @@ int32_t dpu_tap_get(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t mark, str
 				pipe->base.name);
 		}
 		tap->mark = mark;
+		tap->n = n;
 		status = tap_up(dp, pipe, tap, work);
 		free(work);
 		if (status != 0) {
-			dpu_free(dp, tap, tap->entry.lost);
+			tap_down(dp, tap);
 			return status;
 		}
 		tap->next = pipe->taps;
@@ -256,7 +311,9 @@ int32_t dpu_sampler_get(struct psp_dp *dp, struct dpu_pipe *pipe, const struct d
 	struct dpu_sampler *sampler = pipe->samplers;
 	struct dpu_to tap;
 	int32_t status = dpu_tap_get(
-		dp, pipe, dpu_mark(DPU_MARK_SAMPLE, is_ingress(pipe) ? 0 : 1, index), &tap);
+		dp, pipe,
+		dpu_mark(DPU_MARK_SAMPLE, is_ingress(pipe) ? DPU_UPLINK : DPU_ANY_HOST, index),
+		&tap);
 
 	while (status == 0 && sampler != NULL && !same(&sampler->on, on))
 		sampler = sampler->next;
@@ -284,8 +341,6 @@ void dpu_taps_free(struct psp_dp *dp, struct dpu_pipe *pipe)
 		struct dpu_tap *tap = pipe->taps;
 
 		pipe->taps = tap->next;
-		(void)dpu_hw_remove(dp, &tap->hw, &tap->entry);
-		dpu_hw_pipe_destroy(dp, &tap->hw);
-		dpu_free(dp, tap, tap->entry.lost);
+		tap_down(dp, tap);
 	}
 }

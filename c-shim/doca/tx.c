@@ -21,7 +21,7 @@
 /* False: the queue stays full. */
 static bool transmit(struct psp_dp *dp, uint16_t queue, struct rte_mbuf *mbuf)
 {
-	uint16_t id = dpu_port_id(dp, PSP_DP_PORT_UPLINK);
+	const uint16_t id = dp->ids[DPU_UPLINK];
 
 	for (uint32_t i = 0; i < TRIES; i++) {
 		if (i > 0)
@@ -61,56 +61,31 @@ static struct rte_mbuf *fill(struct psp_dp *dp, const uint8_t *frame, uint32_t l
 
 void dpu_tx_resubmit(struct psp_dp *dp, uint32_t pipe, const struct dp_packet *packet)
 {
-	struct rte_mbuf *mbuf = fill(dp, packet->frame, packet->len, 0,
-				     dpu_mark(DPU_MARK_RESUBMIT, 0, dp_pipe_index(pipe)));
+	struct rte_mbuf *mbuf = fill(
+		dp, packet->frame, packet->len, 0,
+		dpu_mark(DPU_MARK_RESUBMIT, dp_port_slot(packet->handle), dp_pipe_index(pipe)));
 
 	if (mbuf == NULL || !transmit(dp, DPU_TX_POLL, mbuf))
 		dp_count_own(&dp->base.counters, 0, DP_UPLINK_TX_BUSY, 1);
 }
 
-static void resubmit(struct psp_dp *dp, struct dp_held *held)
+bool dpu_tx_host(struct psp_dp *dp, const struct dp_port *to, const struct dp_packet *packet)
 {
-	uint32_t index = dp_pipe_index(held->pipe);
+	struct rte_mbuf *mbuf = fill(dp, packet->frame, packet->len, to->desc.vlan,
+				     dpu_mark(DPU_MARK_INJECT, dpu_port_number(to), 0));
 
-	/* Its pipe may have gone in the meantime. */
-	if (atomic_load_explicit(&dp->pipe_ids[index], memory_order_acquire) != held->pipe) {
-		dp_count_own(&dp->base.counters, 0, DP_DROP_SHUTDOWN, held->segments);
-		return;
-	}
-	dp_count_own(&dp->base.counters, 0, DP_HELD_RELEASED, held->segments);
-	/* Its tunnel is there now, if it ever is. */
-	if (dpu_inspect(dp, held->pipe, &held->packet))
-		dpu_tx_resubmit(dp, held->pipe, &held->packet);
-}
-
-bool dpu_tx_released(struct psp_dp *dp)
-{
-	struct dp_held *chain;
-
-	if (!dp_hold_is_releasing(&dp->base.hold))
-		return false;
-	while ((chain = dp_hold_next(&dp->base.hold, 0)) != NULL) {
-		while (chain != NULL) {
-			struct dp_held *held = chain;
-
-			chain = held->next;
-			resubmit(dp, held);
-			dp_held_free(held);
-		}
-	}
-	return true;
+	return mbuf != NULL && transmit(dp, DPU_TX_POLL, mbuf);
 }
 
 int32_t plane_inject(struct psp_dp *dp, struct dp_port *to, const uint8_t *frame, uint32_t len)
 {
-	const uint32_t port = to->desc.kind;
 	uint16_t vlan;
 	struct rte_mbuf *mbuf;
 	bool sent = false;
 
 	vlan = to->desc.vlan;
 	pthread_mutex_lock(&dp->nic->inject_lock);
-	mbuf = fill(dp, frame, len, vlan, dpu_mark(DPU_MARK_INJECT, port, 0));
+	mbuf = fill(dp, frame, len, vlan, dpu_mark(DPU_MARK_INJECT, dpu_port_number(to), 0));
 	if (mbuf != NULL)
 		sent = transmit(dp, DPU_TX_INJECT, mbuf);
 	pthread_mutex_unlock(&dp->nic->inject_lock);

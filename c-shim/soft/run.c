@@ -592,7 +592,7 @@ static struct soft_pipe *act(struct soft_worker *worker, struct soft_walk *walk,
 			walk_drop(worker, walk, DP_TOO_BIG);
 			return NULL;
 		}
-		if (!soft_route(packet, actions)) {
+		if (!dp_route(packet, actions)) {
 			leave_to_agent(worker, walk, pipe, &to_agent);
 			return NULL;
 		}

@@ -92,12 +92,6 @@ bool soft_decrypt(const struct psp_crypto_backend *backend, struct psp_crypto *c
 		  const struct psp_aead_key *key, uint32_t versions, struct dp_packet *packet);
 
 /*
- * Makes a packet one that a router sent on: new Ethernet addresses from actions, TTL or hop limit one less, IPv4's
- * checksum mended. False: its TTL is used up, and it is as it was.
- */
-bool soft_route(struct dp_packet *packet, const struct psp_dp_actions *actions);
-
-/*
  * Turns an opened packet into the inner frame, in place: new Ethernet header from actions, ECN combined by
  * RFC 6040; transport mode: the outer IP header with length, protocol and checksum mended. Parses it again.
  * meta.pkt_meta stays. False: it must be dropped (CE on a packet that is not ECN capable, contradictory lengths,

@@ -19,10 +19,12 @@
 static struct psp_dp *dp;
 static struct soft_port *workload, *wire;
 static uint32_t egr_acl, root, entries[2], root_entry;
+static uint16_t
+	tunnels_of; /* handle of the port whose tunnels are added; 0: EGR_ACL looks at none */
 
 /* ---- the plane ------------------------------------------------------------------------------- */
 
-static void describe(struct psp_dp_pipe_desc *d, const char *name)
+static inline void describe(struct psp_dp_pipe_desc *d, const char *name)
 {
 	memset(d, 0, sizeof(*d));
 	d->size = sizeof(*d);
@@ -36,7 +38,7 @@ static void describe(struct psp_dp_pipe_desc *d, const char *name)
 	d->fwd_miss.size = sizeof(d->fwd_miss);
 }
 
-static int32_t add_root_entry(void)
+static inline int32_t add_root_entry(void)
 {
 	struct psp_dp_entry_desc e = {.size = sizeof(e),
 				      .match.size = sizeof(e.match),
@@ -53,7 +55,7 @@ static int32_t add_root_entry(void)
 	return psp_dp_entry_add(dp, root, &e, &root_entry);
 }
 
-static bool make_pipes(void)
+static inline bool make_pipes(void)
 {
 	struct psp_dp_pipe_desc d;
 
@@ -74,14 +76,14 @@ static bool make_pipes(void)
 	return psp_dp_pipe_create(dp, &d, &root) == 0 && add_root_entry() == 0;
 }
 
-static void put_address(uint8_t out[16], uint32_t number)
+static inline void put_address(uint8_t out[16], uint32_t number)
 {
 	memset(out, 0, 16);
 	memset(out + 10, 0xff, 2);
 	psp_put32(out + 12, number);
 }
 
-static int32_t add_tunnel(uint32_t to, uint32_t i)
+static inline int32_t add_tunnel(uint32_t to, uint32_t i)
 {
 	struct psp_dp_key key = {.size = sizeof(key), .spi = i + 1, .key = {(uint8_t)(i + 1)}};
 	struct psp_dp_entry_desc e = {.size = sizeof(e),
@@ -95,6 +97,7 @@ static int32_t add_tunnel(uint32_t to, uint32_t i)
 
 	put_address(e.match.outer_ip_src, SOURCE);
 	put_address(e.match.outer_ip_dst, to);
+	e.match.parser_meta_port_id = tunnels_of;
 	memset(e.actions.encap_data, 0xff, 6);
 	psp_put16(e.actions.encap_data + NET_ETH_TYPE, NET_TYPE_IPV4);
 	ip[0] = 0x45;
@@ -111,7 +114,7 @@ static int32_t add_tunnel(uint32_t to, uint32_t i)
 	return psp_dp_entry_add(dp, egr_acl, &e, &entries[i]);
 }
 
-static bool open_all(void)
+static inline bool open_all(void)
 {
 	struct psp_dp_config config = {.size = sizeof(config),
 				       .max_entries = 64,
@@ -137,7 +140,7 @@ static bool open_all(void)
 static uint8_t frame[DP_HEADROOM + 2048];
 
 /* A TCP packet of so many octets of IP, with room for one option. */
-static struct dp_packet tcp(uint32_t to, uint32_t len, uint8_t flags, uint16_t mss)
+static inline struct dp_packet tcp(uint32_t to, uint32_t len, uint8_t flags, uint16_t mss)
 {
 	struct dp_packet packet = {.frame = frame + DP_HEADROOM, .len = NET_ETH_LEN + len};
 	uint8_t *ip = packet.frame + NET_ETH_LEN, *at = ip + NET_IP4_LEN;
@@ -160,36 +163,53 @@ static struct dp_packet tcp(uint32_t to, uint32_t len, uint8_t flags, uint16_t m
 	return packet;
 }
 
-static bool send_one(const struct dp_packet *packet)
+static inline bool send_from(struct soft_port *from, const struct dp_packet *packet)
 {
 	bool retry = true;
 
 	for (uint32_t i = 0; i < TRIES && retry; i++) {
-		if (soft_port_send(workload, packet, &retry) == 0)
+		if (soft_port_send(from, packet, &retry) == 0)
 			return true;
 		usleep(100);
 	}
 	return false;
 }
 
-/* Octets of IP of the next PSP packet on the wire; 0: none comes. */
-static uint32_t received(void)
+static inline bool send_one(const struct dp_packet *packet)
+{
+	return send_from(workload, packet);
+}
+
+/* The next IP packet at an end, valid until the one after it. False: none comes. */
+static inline bool receive_at(struct soft_port *end, struct dp_packet *packet)
 {
 	static uint8_t buf[DP_HEADROOM + DP_FRAME_MAX];
-	struct dp_packet packet;
 
 	for (uint32_t i = 0; i < TRIES; i++) {
-		if (soft_port_recv(wire, buf, sizeof(buf), &packet) == 1) {
-			if (dp_parse(&packet) && packet.fields.tun_psp_spi != 0)
-				return packet.len - packet.l3_off;
+		if (soft_port_recv(end, buf, sizeof(buf), packet) == 1) {
+			if (dp_parse(packet) &&
+			    packet->fields.parser_meta_outer_l3_type != PSP_DP_L3_NONE)
+				return true;
 			continue;
 		}
 		usleep(1000);
 	}
+	return false;
+}
+
+/* Octets of IP of the next PSP packet on the wire; 0: none comes. */
+static inline uint32_t received(void)
+{
+	struct dp_packet packet;
+
+	while (receive_at(wire, &packet)) {
+		if (packet.fields.tun_psp_spi != 0)
+			return packet.len - packet.l3_off;
+	}
 	return 0;
 }
 
-static uint64_t counter(const char *name)
+static inline uint64_t counter(const char *name)
 {
 	static char names[8192];
 	uint64_t values[128] = {0};
@@ -206,7 +226,7 @@ static uint64_t counter(const char *name)
 	return UINT64_MAX;
 }
 
-static bool reaches(const char *name, uint64_t want)
+static inline bool reaches(const char *name, uint64_t want)
 {
 	for (uint32_t i = 0; i < TRIES && counter(name) < want; i++)
 		usleep(1000);
@@ -214,7 +234,7 @@ static bool reaches(const char *name, uint64_t want)
 }
 
 /* The next event of this type. */
-static bool next_event(uint32_t type, struct psp_dp_event *out)
+static inline bool next_event(uint32_t type, struct psp_dp_event *out)
 {
 	static uint8_t buf[1 << 16];
 	uint32_t len = 0;

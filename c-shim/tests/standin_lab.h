@@ -165,7 +165,7 @@ static inline bool lab_rep(void)
 static inline bool lab_device(void)
 {
 	return lab_dev() && lab_rep() &&
-	       compat_probe(lab.dev, lab.rep, "dv_flow_en=2", "host0") == DOCA_SUCCESS &&
+	       compat_probe(lab.dev, &lab.rep, 1, "dv_flow_en=2", "host0") == DOCA_SUCCESS &&
 	       doca_dpdk_get_first_port_id(lab.dev, &lab.ids[0]) == DOCA_SUCCESS;
 }
 

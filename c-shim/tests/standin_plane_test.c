@@ -165,17 +165,6 @@ static void what_hardware_lacks_is_refused_by_name(void)
 	CHECK_EQ(psp_dp_pipe_destroy(dp, pipe), 0);
 }
 
-static void a_port_of_a_network_is_refused(void)
-{
-	const struct psp_dp_config config = {.size = sizeof(config)};
-	struct psp_dp_port_desc ports[] = {port_desc(PSP_DP_PORT_UPLINK, "up0"),
-					   port_desc(PSP_DP_PORT_HOST, "host0")};
-
-	ports[1].network = 1;
-	CHECK_EQ(psp_dp_open(&config, ports, 2, &dp, why, sizeof(why)), PSP_DP_ENOTSUP);
-	CHECK(strstr(why, "network") != NULL);
-}
-
 static void close_plane(void)
 {
 	CHECK_EQ(psp_dp_close(dp), 0);
@@ -396,7 +385,6 @@ int main(void)
 	}
 	RUN(words_for_which_there_is_no_room_are_refused);
 	RUN(the_hosts_own_function_can_be_the_host_port);
-	RUN(a_port_of_a_network_is_refused);
 	RUN(opening_running_and_closing_change_no_interface);
 	RUN(an_mtu_that_changes_is_followed);
 	RUN(what_nobody_takes_is_the_kernels_and_counted);

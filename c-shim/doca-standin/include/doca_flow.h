@@ -160,7 +160,25 @@ struct doca_flow_actions {
 	struct doca_flow_crypto_action crypto;
 };
 
-struct doca_flow_action_descs;
+enum doca_flow_action_type {
+	DOCA_FLOW_ACTION_AUTO = 0,
+	DOCA_FLOW_ACTION_ADD, /* the value in the actions to the field of the packet */
+	DOCA_FLOW_ACTION_COPY,
+};
+
+/* width: bits. */
+struct doca_flow_action_desc {
+	enum doca_flow_action_type type;
+	struct {
+		struct doca_flow_desc_field src, dst;
+		uint32_t width;
+	} field_op;
+};
+
+struct doca_flow_action_descs {
+	uint8_t nb_action_desc;
+	struct doca_flow_action_desc *desc_array;
+};
 
 /* ---- forward and monitor --------------------------------------------------------------------- */
 

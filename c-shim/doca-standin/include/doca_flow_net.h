@@ -36,13 +36,13 @@ struct doca_flow_header_eth {
 struct doca_flow_header_ip4 {
 	doca_be32_t src_ip, dst_ip;
 	doca_be16_t total_len;
-	uint8_t next_proto;
+	uint8_t next_proto, ttl;
 };
 
 struct doca_flow_header_ip6 {
 	doca_be32_t src_ip[4], dst_ip[4];
 	doca_be16_t payload_len;
-	uint8_t next_proto;
+	uint8_t next_proto, hop_limit;
 };
 
 struct doca_flow_header_l4_port {

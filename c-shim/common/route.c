@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "../common/csum.h"
-#include "../common/net.h"
-#include "steps.h"
+#include "csum.h"
+#include "net.h"
+#include "packet.h"
 
-bool soft_route(struct dp_packet *packet, const struct psp_dp_actions *actions)
+bool dp_route(struct dp_packet *packet, const struct psp_dp_actions *actions)
 {
 	uint8_t *ip = packet->frame + packet->l3_off;
 	const bool v6 = packet->fields.parser_meta_outer_l3_type == PSP_DP_L3_IPV6;
