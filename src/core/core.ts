@@ -35,7 +35,8 @@ import { Orders } from "./orders.ts";
 import { Epochs, PeerGate, PeerLines, PeerWatch } from "./peer.ts";
 import type { SaDefaults } from "./params.ts";
 import { Recorder } from "./recorder.ts";
-import { RequestMemory, Responder } from "./responder.ts";
+import { RequestMemory } from "./request_memory.ts";
+import { ResponderDriver } from "./responder_driver.ts";
 import { RotationDriver } from "./rotation_driver.ts";
 import { Scheduler } from "./scheduler.ts";
 import { Shares, tunnelsWithin } from "./shares.ts";
@@ -258,7 +259,7 @@ export function createCore(powers: Powers): Core {
     counters,
     log,
   });
-  const responder = new Responder({
+  const responder = new ResponderDriver({
     config,
     bootEpoch,
     peers,

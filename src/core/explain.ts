@@ -25,7 +25,7 @@ import { isForRate, reasonOf } from "./initiator.ts";
 import { EXPLAIN_ASKS, EXPLAIN_TIMEOUT_MS } from "./limits.ts";
 import type { Misses, MissVerdict } from "./misses.ts";
 import type { PeerGate, PeerLines } from "./peer.ts";
-import type { Responder } from "./responder.ts";
+import type { ResponderDriver } from "./responder_driver.ts";
 import type { Scheduler } from "./scheduler.ts";
 import { isLive, isUnheard, type State } from "./tunnel.ts";
 import type { TunnelTable } from "./tunnel_table.ts";
@@ -70,7 +70,7 @@ export interface ExplainOptions {
   readonly peers: Pick<Peers, "byVip" | "isLocal" | "get" | "owns">;
   readonly lines: Pick<PeerLines, "of">;
   readonly gate: Pick<PeerGate, "admit">;
-  readonly responder: Pick<Responder, "objection">;
+  readonly responder: Pick<ResponderDriver, "objection">;
   readonly around: Surroundings;
   readonly calls: Pick<PeerCalls, "explain">;
   readonly scheduler: Pick<Scheduler, "enter" | "isLate">;

@@ -2,107 +2,234 @@
 
 import assert from "node:assert/strict";
 import { Key } from "../../ffi/key.ts";
-import type { NewTunnelReply, NewTunnelRequest } from "../model/exchange.ts";
-import { KeyShares } from "./spis.ts";
-import { MEMORY_MS, MEMORY_TUNNELS, MEMORY_TUNNELS_PER_PEER } from "./limits.ts";
-import { RequestMemory } from "./responder.ts";
+import { configOf } from "../../tests/support/core_config.ts";
+import { rx } from "../../tests/support/sas.ts";
+import { seededRandom } from "../../tests/support/seeded_random.ts";
+import type { NewTunnelRequest, TunnelOffer } from "../model/exchange.ts";
 import type { PspParams } from "../model/sa.ts";
+import {
+  NEW,
+  type ResponderContext,
+  type ResponderEffect,
+  type ResponderEvent,
+  type ResponderState,
+  stepResponder,
+} from "./responder.ts";
+import type { Derived } from "./spis.ts";
+import type { State } from "./tunnel.ts";
+
+const config = configOf(1, { hosts: 2, changes: {} });
+const peer = { id: "h2", svcAddress: "192.0.2.2:7443", vips: ["10.2.0.0/16"] };
 
 function params(spi: number): PspParams {
   return {
     spi,
-    version: "aes-gcm-128",
-    key: new Key(new Uint8Array(16).fill(1)),
-    pip: "192.0.2.1",
-    mac: "02:00:00:00:00:01",
+    version: "aes-gcm-256",
+    key: new Key(new Uint8Array(32).fill(1)),
+    pip: "192.0.2.2",
+    mac: "02:00:00:00:00:02",
     cryptOffset: 5,
     mode: "tunnel",
-    serial: 1n,
+    serial: BigInt(spi),
     lifeS: 60,
   };
 }
 
-function request(id: number, spi = 1): NewTunnelRequest {
+/** h2 asks for a tunnel from its workload `i`. */
+function offer(i: number, change: Partial<TunnelOffer> = {}): TunnelOffer {
+  return { localVip: `10.2.0.${i}`, remoteVip: "10.1.0.1", reverse: params(0x100 + i), ...change };
+}
+
+function request(...tunnels: TunnelOffer[]): NewTunnelRequest {
+  return { bootEpoch: 5n, requestId: "0".repeat(32), versionsAccepted: ["aes-gcm-256"], tunnels };
+}
+
+function context(change: Partial<ResponderContext> = {}): ResponderContext {
   return {
-    bootEpoch: 1n,
-    requestId: String(id),
-    versionsAccepted: ["aes-gcm-128"],
-    tunnels: [{ localVip: "10.2.0.1", remoteVip: "10.1.0.1", reverse: params(spi) }],
+    config,
+    bootEpoch: 7n,
+    ivCounts: true,
+    own: {
+      config,
+      mac: "02:00:00:00:00:01",
+      ownAddress: () => undefined,
+      random: seededRandom(1),
+    },
+    owns: (_, vip) => vip.startsWith("10.2."),
+    isLocal: (vip) => vip.startsWith("10.1."),
+    stateOf: () => undefined,
+    onOffer: () => undefined,
+    lacks: () => undefined,
+    lacksSa: () => undefined,
+    ...change,
   };
 }
 
-function reply(n = 1): NewTunnelReply {
-  const outcomes = Array.from({ length: n }, (_, i) => ({ ok: true, params: params(i) } as const));
-  return { bootEpoch: 2n, version: "aes-gcm-128", outcomes };
+function derivedFor(n: number): Derived[] {
+  return Array.from({ length: n }, (_, i) => ({ rx: rx(i + 1), params: params(i + 1) }));
 }
 
-function wiped({ outcomes }: NewTunnelReply): boolean {
-  return outcomes.every((o) => o.ok && o.params.key.reveal().every((b) => b === 0));
+/** Steps one after the other, each taken twice with the same outcome; the last one's. */
+function after(events: readonly ResponderEvent[], on: ResponderContext) {
+  let state: ResponderState = NEW;
+  let effects: readonly ResponderEffect[] = [];
+  for (const event of events) {
+    const next = stepResponder(state, event, on);
+    assert.deepEqual(stepResponder(state, event, on), next);
+    ({ state, effects } = next);
+  }
+  return { state, effects };
 }
 
-Deno.test("a repeated request gets the very answer, another one under its id is told apart", () => {
-  const memory = new RequestMemory(new KeyShares());
-  const first = reply();
-  memory.remember("h2", request(1), { reply: first, now: 0 });
-  assert.equal(memory.recall("h2", request(1)), first);
-  assert.equal(memory.recall("h2", request(1, 9)), "different");
-  assert.equal(memory.recall("h2", request(2)), undefined);
-  assert.equal(memory.recall("h3", request(1)), undefined);
-  assert.equal(memory.recall("h2", { ...request(1), bootEpoch: 2n }), undefined);
+function judged(of: NewTunnelRequest, on = context()) {
+  return after([
+    { type: "asked", peer, request: of },
+    { type: "recalled", known: undefined },
+  ], on);
+}
+
+function does(effects: readonly ResponderEffect[]): string[] {
+  return effects.map((effect) => effect.do);
+}
+
+Deno.test("what an earlier start asks is told apart before anything of it is read", () => {
+  const asked: ResponderEvent = {
+    type: "asked",
+    peer,
+    request: request(offer(1)),
+  };
+  assert.deepEqual(does(after([asked], context()).effects), ["recall"]);
+  const bad = after([{ ...asked, request: request() }], context());
+  assert.deepEqual([bad.state.kind, ...does(bad.effects)], ["over", "reject"]);
+  const reply = { bootEpoch: 7n, version: "aes-gcm-256" as const, outcomes: [] };
+  const again = after([asked, { type: "recalled", known: reply }], context());
+  assert.deepEqual(does(again.effects), ["count", "repeat"]);
+  const other = after([asked, { type: "recalled", known: "different" }], context());
+  assert.deepEqual(does(other.effects), ["reject"]);
 });
 
-Deno.test("an answer is forgotten in time, and its keys are wiped", () => {
-  const shares = new KeyShares();
-  const memory = new RequestMemory(shares);
-  const [first, second] = [reply(), reply()];
-  memory.remember("h2", request(1), { reply: first, now: 0 });
-  memory.remember("h2", request(2), { reply: second, now: 1000 });
-  memory.expire(MEMORY_MS - 1);
-  assert.equal(memory.size, 2);
-  memory.expire(MEMORY_MS);
-  assert.deepEqual([memory.size, wiped(first), wiped(second)], [1, true, false]);
-  memory.forget("h2");
-  assert.deepEqual([memory.size, wiped(second), shares.size], [0, true, 0]);
+Deno.test("each tunnel is judged by itself, and SPIs are derived for those that pass", () => {
+  const { state, effects } = judged(request(
+    offer(1),
+    offer(2, { localVip: "10.9.0.1" }),
+    offer(3, { remoteVip: "10.8.0.1" }),
+    offer(1),
+    offer(4, { localVip: "fd00::1" }),
+    offer(5, { reverse: params(0) }),
+    offer(6),
+  ));
+  assert.equal(state.kind, "deriving");
+  const codes = effects.flatMap((effect) => effect.do === "say_refused" ? [effect.code] : []);
+  assert.deepEqual(codes, [
+    "permission_denied",
+    "permission_denied",
+    "invalid_argument",
+    "invalid_argument",
+    "invalid_argument",
+  ]);
+  const last = effects.at(-1);
+  assert.ok(last?.do === "derive");
+  assert.deepEqual(last.wanted.map(({ pair }) => pair.remoteVip), ["10.2.0.1", "10.2.0.6"]);
 });
 
-Deno.test("a key that somebody else still holds is not wiped", () => {
-  const shares = new KeyShares();
-  const memory = new RequestMemory(shares);
-  const first = reply();
-  const [outcome] = first.outcomes;
-  assert.ok(outcome?.ok);
-  shares.hold(outcome.params.key);
-  memory.remember("h2", request(1), { reply: first, now: 0 });
-  memory.forget("h2");
-  assert.equal(wiped(first), false);
-  shares.release(outcome.params.key);
-  assert.equal(wiped(first), true);
+Deno.test("places that were promised count, and room is made for one at a time", () => {
+  const asked: string[] = [];
+  const crowded = context({
+    lacks: ({ pair }, { peer: all, source } = { peer: 0, network: 0, source: 0 }) => {
+      asked.push(`${pair.remoteVip} ${all} ${source}`);
+      return all >= 2 ? "peer-share" : undefined;
+    },
+  });
+  const of = request(
+    offer(1),
+    offer(1, { remoteVip: "10.1.0.2" }),
+    offer(3),
+    offer(4),
+  );
+  const first = judged(of, crowded);
+  assert.deepEqual([first.state.kind, ...does(first.effects)], ["judging", "make_room"]);
+  assert.deepEqual([...new Set(asked)], ["10.2.0.1 0 0", "10.2.0.1 1 1", "10.2.0.3 2 0"]);
+  // One goes for the third tunnel, and none for the fourth.
+  const second = stepResponder(first.state, { type: "room", lack: undefined }, crowded);
+  assert.deepEqual(does(second.effects), ["make_room"]);
+  const third = stepResponder(second.state, { type: "room", lack: "peer-share" }, crowded);
+  assert.deepEqual(does(third.effects), ["say_no_room", "derive"]);
+  const derive = third.effects.at(-1);
+  assert.equal(derive?.do === "derive" && derive.wanted.length, 3);
 });
 
-Deno.test("one peer's answers are bounded; the oldest go first, other peers' stay", () => {
-  const memory = new RequestMemory(new KeyShares());
-  memory.remember("h3", request(0), { reply: reply(), now: 0 });
-  const n = MEMORY_TUNNELS_PER_PEER / 256;
-  for (let i = 0; i < n + 3; i++) {
-    memory.remember("h2", request(i), { reply: reply(256), now: 0 });
-  }
-  assert.equal(memory.size, n + 1);
-  assert.equal(memory.recall("h2", request(2)), undefined);
-  assert.ok(memory.recall("h2", request(3)));
-  assert.ok(memory.recall("h3", request(0)));
+Deno.test("what is on offer is the answer, and no other SPI is derived", () => {
+  const mine = params(0x77);
+  const state: State = {
+    kind: "opening",
+    since: 0,
+    flows: [],
+    offered: 0x77,
+    rx: [rx(0x77)],
+  };
+  const on = context({ stateOf: () => state, onOffer: () => mine });
+  const { state: deriving, effects } = judged(request(offer(1)), on);
+  assert.deepEqual(effects, [{ do: "derive", version: "aes-gcm-256", wanted: [] }]);
+  const made: ResponderEvent = { type: "derived", made: [], problem: "" };
+  const next = stepResponder(deriving, made, on);
+  assert.deepEqual(does(next.effects), ["count", "grant", "finish"]);
+  const [, grant] = next.effects;
+  assert.ok(grant?.do === "grant");
+  // The peer did not say that its IVs count.
+  assert.deepEqual([grant.rx, grant.serial, grant.uncounted], [undefined, 0x77n, 0x77]);
+  const over = stepResponder(next.state, { type: "granted" }, on);
+  const [answer] = over.effects;
+  assert.ok(answer?.do === "answer" && answer.isKept);
+  assert.deepEqual(answer.reply.outcomes, [{ ok: true, params: mine }]);
 });
 
-Deno.test("the answers to all peers are bounded; those of the peer with most go first", () => {
-  const memory = new RequestMemory(new KeyShares());
-  memory.remember("good", request(0), { reply: reply(8), now: 0 });
-  const each = MEMORY_TUNNELS_PER_PEER / 256;
-  for (const peer of ["e1", "e2", "e3"]) {
-    for (let i = 0; i < each; i++) memory.remember(peer, request(i), { reply: reply(256), now: 0 });
-  }
-  assert.ok(memory.size <= MEMORY_TUNNELS / 256 + 1);
-  assert.ok(memory.recall("good", request(0)));
-  for (const peer of ["e1", "e2", "e3"]) {
-    assert.equal(memory.recall(peer, request(0)), undefined, "its first answers are gone");
-    assert.ok(memory.recall(peer, request(each - 1)), `its last answer is kept: ${peer}`);
+Deno.test("a tunnel that cannot be programmed is refused and its key wiped, and the others stand", () => {
+  const on = context();
+  const { state } = judged(request(offer(1), offer(2), offer(3)), on);
+  const made = derivedFor(3);
+  const granting = stepResponder(state, { type: "derived", made, problem: "" }, on);
+  const used = stepResponder(granting.state, {
+    type: "failed",
+    tunnel: 1,
+    isKeyUsed: true,
+    message: "",
+  }, on);
+  assert.deepEqual(used.effects.map((e) => e.do === "wipe" ? e.made : e.do), [
+    made[1],
+    "say_refused",
+  ]);
+  const full = stepResponder(used.state, {
+    type: "failed",
+    tunnel: 2,
+    isKeyUsed: false,
+    message: "no entry",
+  }, on);
+  const [answer] = stepResponder(full.state, { type: "granted" }, on).effects;
+  assert.ok(answer?.do === "answer");
+  const outcomes = answer.reply.outcomes.map((outcome) => outcome.ok ? "ok" : outcome.code);
+  assert.deepEqual(outcomes, ["ok", "invalid_argument", "resource_exhausted"]);
+});
+
+Deno.test("without SPIs every tunnel is refused, for the plane's reason", () => {
+  const on = context();
+  const { state } = judged(request(offer(1), offer(2)), on);
+  const { effects } = stepResponder(state, { type: "derived", made: [], problem: "no SPI" }, on);
+  assert.deepEqual(does(effects), ["count", "say_no_resource", "say_no_resource", "finish"]);
+});
+
+Deno.test("an event that does not belong to where a request stands changes nothing", () => {
+  const events: ResponderEvent[] = [
+    { type: "recalled", known: undefined },
+    { type: "room", lack: undefined },
+    { type: "derived", made: [], problem: "" },
+    { type: "failed", tunnel: 0, isKeyUsed: false, message: "" },
+    { type: "granted" },
+  ];
+  const deriving = judged(request(offer(1))).state;
+  for (const state of [NEW, deriving, { kind: "over" } as const]) {
+    for (const event of events) {
+      if (state === deriving && event.type === "derived") continue;
+      assert.deepEqual(stepResponder(state, event, context()), { state, effects: [] });
+    }
   }
 });

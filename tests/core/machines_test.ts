@@ -10,6 +10,7 @@ const MACHINES: Readonly<Record<string, string>> = {
   "tunnel.ts": "tunnel_table.ts",
   "rotation.ts": "rotation_driver.ts",
   "notices.ts": "notices_driver.ts",
+  "responder.ts": "responder_driver.ts",
 };
 /** What they may use besides each other: functions and numbers. */
 const PURE: ReadonlySet<string> = new Set(["limits.ts", "params.ts", "shares.ts"]);

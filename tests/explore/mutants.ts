@@ -73,7 +73,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant("answer a repeated request anew", { packets: 1, copy: 1 }, {
     file: "responder.ts",
     find: "if (known !== undefined) {",
-    replace: "if (known !== undefined && this._options.bootEpoch < 0n) {",
+    replace: "if (known !== undefined && context.bootEpoch < 0n) {",
     found: /answered with SPI/,
   }),
   mutant("rotate twice", { packets: 1, rotate: 2 }, {
@@ -102,7 +102,7 @@ export const MUTANTS: readonly Mutant[] = [
   }),
   mutant("take anybody's word for an address", { packets: 1, forge: 1 }, {
     file: "responder.ts",
-    find: "if (!peers.owns(peer.id, theirs)) {",
+    find: "if (!context.owns(peer.id, theirs)) {",
     replace: 'if (theirs === "nobody") {',
     found: /has no owner/,
   }),

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Answers peers' requests: lets them in, brings them to `responder.ts`, and carries out what it says. */
+import { DataPlaneError } from "../../ffi/plane.ts";
+import type { Config, PeerConfig } from "../config/config.ts";
+import type { Clock } from "../model/clock.ts";
+import type { Counters } from "../model/counters.ts";
+import { messageOf } from "../model/errors.ts";
+import type { EventSink } from "../model/events.ts";
+import {
+  ExchangeError,
+  type NewTunnelReply,
+  type NewTunnelRequest,
+  requestWeight,
+} from "../model/exchange.ts";
+import type { Flows } from "../model/flows.ts";
+import type { Log } from "../model/log.ts";
+import type { Random } from "../model/random.ts";
+import type { PspParams } from "../model/sa.ts";
+import type { SaRecords } from "../model/sa_record.ts";
+import type { Peers } from "./directory.ts";
+import { UNHEARD_ASK_MS, UNHEARD_SPREAD_MS } from "./limits.ts";
+import { type SaDefaults, txFrom } from "./params.ts";
+import type { PeerGate } from "./peer.ts";
+import type { RequestMemory } from "./request_memory.ts";
+import {
+  type Grant,
+  NEW,
+  objectionTo,
+  REFUSAL_COUNTERS,
+  type RefusalCode,
+  type ResponderContext,
+  type ResponderEffect,
+  type ResponderEvent,
+  type ResponderState,
+  stepResponder,
+} from "./responder.ts";
+import type { Shares, Shortage } from "./shares.ts";
+import type { SpiSource } from "./spis.ts";
+import type { TunnelTable } from "./tunnel_table.ts";
+
+/** What it takes to answer. */
+export interface ResponderOptions {
+  readonly config: Pick<Config, "id" | "psp" | "networks">;
+  readonly bootEpoch: bigint;
+  readonly peers: Peers;
+  readonly gate: Pick<PeerGate, "admit" | "checkEpoch">;
+  readonly memory: RequestMemory;
+  readonly table: TunnelTable;
+  readonly shares: Pick<Shares, "lacksSa">;
+  readonly spis: Pick<SpiSource, "derive">;
+  /** What this host offers at this very moment. */
+  readonly offers: { inFlight(key: string): PspParams | undefined };
+  /** What this host says of its own IVs. */
+  readonly ivCounts: boolean;
+  readonly flows: Pick<Flows, "ignoreReplays">;
+  readonly defaults: SaDefaults;
+  readonly store: Pick<SaRecords, "putPip">;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly counters: Counters;
+  readonly events: EventSink;
+  readonly log: Log;
+}
+
+/** A request that is being answered. */
+interface Run {
+  readonly peer: string;
+  readonly request: NewTunnelRequest;
+  state: ResponderState;
+  reply: NewTunnelReply | undefined;
+}
+
+/** The answering side. */
+export class ResponderDriver {
+  readonly #options: ResponderOptions;
+  readonly #context: ResponderContext;
+
+  constructor(options: ResponderOptions) {
+    this.#options = options;
+    const { config, bootEpoch, ivCounts, defaults, peers, table, shares, offers } = options;
+    this.#context = {
+      config,
+      bootEpoch,
+      ivCounts,
+      own: defaults,
+      owns: (peer, vip) => peers.owns(peer, vip),
+      isLocal: (vip) => peers.isLocal(vip),
+      stateOf: (key) => table.get(key)?.state,
+      onOffer: (key) => offers.inFlight(key),
+      lacks: (wish, promised) => table.lacks(wish, promised),
+      lacksSa: (peer, ahead) => shares.lacksSa(peer, ahead),
+    };
+  }
+
+  /**
+   * Answers a request. The keys in it are wiped, whatever comes of it; those in the answer belong to the
+   * memory, which wipes them. Throws `ExchangeError`.
+   */
+  newTunnel(peerId: string, request: NewTunnelRequest): NewTunnelReply {
+    try {
+      const peer = this.#options.gate.admit(peerId, requestWeight(request.tunnels.length));
+      const run: Run = { peer: peerId, request, state: NEW, reply: undefined };
+      this.#take(run, { type: "asked", peer, request });
+      if (run.reply === undefined) throw new ExchangeError("internal", "no answer was made");
+      return run.reply;
+    } catch (error) {
+      const { code, message } = ExchangeError.from(error);
+      const reason = code.replaceAll("_", "-");
+      this.#options.events.add("request-refused", { peer: peerId, reason, message });
+      throw error;
+    } finally {
+      for (const { reverse } of request.tunnels) reverse.key.wipe();
+    }
+  }
+
+  /** See `objectionTo`. Changes and counts nothing. */
+  objection(
+    peer: PeerConfig,
+    question: Parameters<typeof objectionTo>[1],
+  ): ReturnType<typeof objectionTo> {
+    return objectionTo(peer, question, this.#context);
+  }
+
+  /** Takes a step and carries it out; what comes of an effect is the next event. Throws `ExchangeError`. */
+  #take(run: Run, event: ResponderEvent): void {
+    const { state, effects } = stepResponder(run.state, event, this.#context);
+    run.state = state;
+    for (const effect of effects) this.#perform(run, effect);
+  }
+
+  #perform(run: Run, effect: ResponderEffect): void {
+    const { peer, request } = run;
+    const { counters, gate, memory, table, clock } = this.#options;
+    switch (effect.do) {
+      case "reject":
+        counters.add(effect.counter);
+        throw effect.error;
+      case "recall":
+        gate.checkEpoch(peer, request.bootEpoch);
+        return this.#take(run, { type: "recalled", known: memory.recall(peer, request) });
+      case "make_room": {
+        const lack = table.makeRoom(effect.wish, effect.promised);
+        return this.#take(run, { type: "room", lack });
+      }
+      case "derive":
+        return this.#derive(run, effect);
+      case "grant":
+        return this.#grant(run, effect);
+      case "finish":
+        return this.#take(run, { type: "granted" });
+      case "repeat":
+        run.reply = effect.reply;
+        return;
+      case "answer": {
+        const { reply, isKept } = effect;
+        if (isKept) memory.remember(peer, request, { reply, now: clock.now() });
+        run.reply = reply;
+        return;
+      }
+      case "wipe":
+        return effect.made.params.key.wipe();
+      case "say_refused":
+        return this.#sayRefused(peer, effect);
+      case "say_no_room":
+        return this.#sayNoRoom(peer, effect);
+      case "say_no_resource":
+        return this.#sayNoResource(effect.cause);
+      case "count":
+        return counters.add(effect.counter);
+      default:
+        return effect satisfies never;
+    }
+  }
+
+  #derive(run: Run, { version, wanted }: Extract<ResponderEffect, { do: "derive" }>): void {
+    let event: Extract<ResponderEvent, { type: "derived" }>;
+    try {
+      const made = this.#options.spis.derive(version, wanted);
+      event = { type: "derived", made, problem: "" };
+    } catch (error) {
+      event = { type: "derived", made: [], problem: messageOf(error) };
+    }
+    this.#take(run, event);
+  }
+
+  #grant(run: Run, grant: Grant): void {
+    const { clock, peers, store, random, defaults, table, flows } = this.#options;
+    const { tunnel, peer, pair, reverse, epoch, rx, serial, uncounted } = grant;
+    try {
+      if (uncounted !== undefined) flows.ignoreReplays(uncounted);
+      if (peers.learnPip(peer.id, reverse.pip)) store.putPip(peer.id, reverse.pip);
+      const at = { now: clock.now(), wallMs: clock.wallMs() };
+      const { tx: made, key } = txFrom(defaults, { params: reverse, pair, peer, epoch, at });
+      const askAt = at.now + UNHEARD_ASK_MS + random.uniform() * UNHEARD_SPREAD_MS;
+      const tx = { ...made, unconfirmed: { serial, askAt } };
+      const entry = table.ensure(pair, peer.id, "peer");
+      table.apply(entry, { type: "asked", tx, key, rx });
+      table.note(entry, "");
+    } catch (error) {
+      const isKeyUsed = error instanceof DataPlaneError && error.code === "EKEY";
+      this.#take(run, { type: "failed", tunnel, isKeyUsed, message: messageOf(error) });
+    }
+  }
+
+  #sayRefused(
+    peer: string,
+    { code, message }: { readonly code: RefusalCode; readonly message: string },
+  ): void {
+    const { counters, events, log } = this.#options;
+    counters.add(REFUSAL_COUNTERS[code]);
+    events.add("request-refused", { peer, reason: REFUSAL_COUNTERS[code], message });
+    log.warn("A tunnel that a peer asked for was refused", { peer, code, reason: message });
+  }
+
+  #sayNoRoom(
+    peer: string,
+    { lack, message }: { readonly lack: Shortage; readonly message: string },
+  ): void {
+    const { counters, events, log } = this.#options;
+    counters.add(lack);
+    events.add("request-refused", { peer, reason: lack, message });
+    log.warn("A tunnel that a peer asked for found no room", { peer, reason: lack });
+  }
+
+  #sayNoResource(cause: string): void {
+    const { counters, log } = this.#options;
+    counters.add("no-resource");
+    log.warn("The data plane refused a tunnel that a peer asked for", { cause });
+  }
+}
