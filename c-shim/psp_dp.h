@@ -630,7 +630,8 @@ struct psp_dp_key {
  */
 PSP_DP_API int32_t psp_dp_crypto_set(struct psp_dp *dp, uint32_t crypto_id,
 				     const struct psp_dp_key *key);
-/* Wipes. Packets that still meet the id are dropped as tx-key-expired. */
+/* Wipes. Packets that still meet the id are dropped as tx-key-expired. Octets that a key has sealed are those of the
+ * inner IP packets, in transport mode too. */
 PSP_DP_API int32_t psp_dp_crypto_clear(struct psp_dp *dp, uint32_t crypto_id);
 PSP_DP_API int32_t psp_dp_crypto_query(struct psp_dp *dp, uint32_t crypto_id,
 				       struct psp_dp_stats *stats);

@@ -227,6 +227,19 @@ static bool cut_to(struct soft_worker *worker, struct soft_walk *walk, uint32_t 
 
 /* ---- out: uplink ----------------------------------------------------------------------------- */
 
+/* Octets of the inner IP packets among those that n PSP packets have after their IV. */
+static uint64_t inner_bytes(const struct dp_packet *frame, uint32_t n, uint64_t bytes)
+{
+	const uint8_t *psp = frame->frame + frame->payload_off;
+
+	if ((psp[3] & PSP_FLAG_V) != 0)
+		bytes -= (uint64_t)n * PSP_VC_LEN;
+	/* In transport mode the IP header stands in front of the UDP header. */
+	if (psp[0] != PSP_NEXT_IPV4 && psp[0] != PSP_NEXT_IPV6)
+		bytes += (uint64_t)n * (uint32_t)(frame->l4_off - frame->l3_off);
+	return bytes;
+}
+
 int32_t soft_out_send_uplink(void *arg, const struct dp_packet *frame)
 {
 	struct soft_worker *worker = arg;
@@ -244,7 +257,8 @@ int32_t soft_out_send_uplink(void *arg, const struct dp_packet *frame)
 	}
 	soft_worker_count(worker, DP_TX_PACKETS, n);
 	soft_worker_count(worker, DP_TX_BYTES, bytes);
-	soft_stats_add(&key->stats, worker->number, n, bytes, worker->now_ns);
+	soft_stats_add(&key->stats, worker->number, n, inner_bytes(frame, n, bytes),
+		       worker->now_ns);
 	return 0;
 }
 

@@ -283,6 +283,7 @@ const TUNNEL_HEAD = [
   "TX",
   "RX",
   "UP",
+  "REKEY",
   "LAST ERROR",
 ] as const;
 /** Columns of these that align right. */
@@ -302,9 +303,10 @@ function tunnelRows(tunnels: readonly TunnelView[], nowMs: number): string[][] {
     t.state,
     spi(t.tx),
     spi(t.rx),
-    String(t.tx?.packets ?? 0n),
-    String(t.rx?.packets ?? 0n),
+    String(t.sent?.packets ?? t.tx?.packets ?? 0n),
+    String(t.received?.packets ?? t.rx?.packets ?? 0n),
     t.openedAtMs === undefined ? "-" : since(t.openedAtMs, nowMs),
+    t.nextRekeyAtMs === undefined ? "-" : ahead(t.nextRekeyAtMs, nowMs),
     t.lastError || "-",
   ]);
 }

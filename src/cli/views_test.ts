@@ -143,13 +143,25 @@ Deno.test("tunnels for people", () => {
       tx: sa,
       rx: { ...sa, spi: 1 },
       openedAtMs: NOW - 61_000,
+      nextRekeyAtMs: NOW + 3_000,
+      sent: { packets: 15n, bytes: 1500n },
+      received: { packets: 14n, bytes: 1400n },
       lastError: "",
     },
     { peer: "h2", localVip: "10.1.0.5", remoteVip: "10.2.0.8", state: "opening", lastError: "" },
   ];
   const lines = tunnelsText(tunnels, NOW).split("\n").map((line) => line.split(/ {2,}/));
-  assert.deepEqual(lines[1]?.slice(3), ["up", "0x9a345678", "0x00000001", "5", "5", "1m1s", "-"]);
-  assert.deepEqual(lines[2]?.slice(3), ["opening", "-", "-", "0", "0", "-", "-"]);
+  assert.deepEqual(lines[1]?.slice(3), [
+    "up",
+    "0x9a345678",
+    "0x00000001",
+    "15",
+    "14",
+    "1m1s",
+    "in 3s",
+    "-",
+  ]);
+  assert.deepEqual(lines[2]?.slice(3), ["opening", "-", "-", "0", "0", "-", "-", "-"]);
   assert.equal(tunnelsText([], NOW), "No tunnels.\n");
 });
 

@@ -346,6 +346,7 @@ export function createCore(powers: Powers): Core {
     peers,
     epochs,
     counters,
+    flows,
     clock,
   });
 

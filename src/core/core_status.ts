@@ -2,8 +2,10 @@
 
 /** The control core as status shows it. No key appears here, nor could it. */
 import type { Clock } from "../model/clock.ts";
+import type { Flows } from "../model/flows.ts";
 import type { Counters } from "../model/counters.ts";
 import type {
+  Carried,
   PeerView,
   SaView,
   StatusQuery,
@@ -42,6 +44,7 @@ export interface CoreViewsOptions {
   readonly peers: Pick<Peers, "all" | "count" | "each" | "get">;
   readonly epochs: Pick<Epochs, "of" | "heardAt">;
   readonly counters: Pick<Counters, "snapshot">;
+  readonly flows: Pick<Flows, "traffic" | "txStats" | "rxStats">;
   readonly clock: Clock;
 }
 
@@ -155,17 +158,23 @@ export class CoreViews {
     if (state.kind === "closed") return undefined;
     const base = { ...pair, peer, state: shown(state), lastError };
     if (state.kind === "opening" || state.kind === "failed") return base;
+    const { flows } = this.#options;
     const rx = newestRx(state.rx);
+    const traffic = flows.traffic(pair);
     return {
       ...base,
+      ...(traffic === undefined ? {} : { sent: traffic.tx, received: traffic.rx }),
       openedAtMs: this.#wall(state.openedAt),
       ...(state.tx.softAt === Infinity ? {} : { nextRekeyAtMs: this.#wall(state.tx.softAt) }),
-      tx: this.#sa(state.tx),
-      ...(rx === undefined ? {} : { rx: this.#sa(rx) }),
+      tx: this.#sa(state.tx, flows.txStats(pair)),
+      ...(rx === undefined ? {} : { rx: this.#sa(rx, flows.rxStats(rx.sa.spi)) }),
     };
   }
 
-  #sa({ sa: { spi, version, createdAtMs }, packets, bytes, expiresAt }: Rx | Tx): SaView {
+  /** `stats`: what the plane says at this moment; undefined: nothing any more. */
+  #sa(of: Rx | Tx, stats: Carried | undefined): SaView {
+    const { sa: { spi, version, createdAtMs }, expiresAt } = of;
+    const { packets, bytes } = stats ?? of;
     const expires = expiresAt === Infinity ? {} : { expiresAtMs: this.#wall(expiresAt) };
     return { spi, version, createdAtMs, packets, bytes, ...expires };
   }

@@ -20,6 +20,7 @@ export interface Flows {
   removeTx(pair: VipPair): void;
   /** Makes packets of the pair fail closed, counted as tx-key-expired; the entry stays. */
   expireTx(pair: VipPair): void;
+  // Octets are of inner IP packets everywhere here, in both directions.
   /** Of the pair's present transmit SA alone: it starts at 0 with each. undefined: none, or expired. */
   txStats(pair: VipPair): Stats | undefined;
   rxStats(spi: number): Stats | undefined;

@@ -164,6 +164,13 @@ export interface SaView {
   readonly version: PspVersion;
   readonly createdAtMs: number;
   readonly expiresAtMs?: number;
+  /** Of this SA alone; octets of inner IP packets. */
+  readonly packets: bigint;
+  readonly bytes: bigint;
+}
+
+/** Octets are of inner IP packets. */
+export interface Carried {
   readonly packets: bigint;
   readonly bytes: bigint;
 }
@@ -176,6 +183,9 @@ export interface TunnelView extends VipPair {
   readonly openedAtMs?: number;
   /** When the transmit SA is replaced. */
   readonly nextRekeyAtMs?: number;
+  /** Of all SAs that it has had since it came up. */
+  readonly sent?: Carried;
+  readonly received?: Carried;
   readonly lastError: string;
 }
 

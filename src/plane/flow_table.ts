@@ -12,6 +12,7 @@ import {
 } from "../../ffi/plane.ts";
 import { LIMITS } from "../../ffi/symbols.ts";
 import { CryptoIds } from "./crypto_ids.ts";
+import { inner, rxOverhead } from "./octets.ts";
 import { TxKeys } from "./tx_keys.ts";
 import type { Flows, FlowTotals, Traffic } from "../model/flows.ts";
 import { egrAclEntry, ingrAclEntry, pspEncryptEntry } from "../pipes/entries.ts";
@@ -107,10 +108,11 @@ interface Retiring {
   readonly at: number;
 }
 
-/** An entry to be removed; `pair`: whose account gets what it has counted. */
+/** An entry to be removed. */
 interface Leaving {
   readonly entry: number;
-  readonly pair: string | undefined;
+  /** Of a receive SA: its account gets what the entry has counted. */
+  readonly rx?: RxSa;
 }
 
 interface Carried {
@@ -214,7 +216,7 @@ export class FlowTable implements Flows, AsyncDisposable {
     unindex(this.#rxByVip, rx.sa.localVip, spi);
     const account = this.#accounts.get(pair);
     if (account !== undefined) account.spis = without(account.spis, spi);
-    this.#leave({ entry: rx.entry, pair });
+    this.#leave({ entry: rx.entry, rx: rx.sa });
   }
 
   together<T>(work: () => T): T {
@@ -283,7 +285,7 @@ export class FlowTable implements Flows, AsyncDisposable {
     unindex(this.#byPip, tx.sa.pip, pairKey(pair));
     unindex(this.#txByVip, tx.sa.localVip, pairKey(pair));
     this.#retire(tx.cryptoId, pairKey(pair));
-    if (tx.entry !== undefined) this.#leave({ entry: tx.entry, pair: undefined });
+    if (tx.entry !== undefined) this.#leave({ entry: tx.entry });
     this.#forgetAccount(pairKey(pair));
   }
 
@@ -303,7 +305,7 @@ export class FlowTable implements Flows, AsyncDisposable {
 
   rxStats(spi: number): Stats | undefined {
     const rx = this.#rx.get(spi);
-    return rx === undefined ? undefined : this.#o.plane.queryEntry(rx.entry);
+    return rx && this.#inner(rx.sa, this.#o.plane.queryEntry(rx.entry));
   }
 
   /** Hardware adds up its entries for this, which is what it is to spare. */
@@ -326,11 +328,17 @@ export class FlowTable implements Flows, AsyncDisposable {
     for (
       const { stats } of plane.changeKeys(ids.map((cryptoId) => ({ op: "query", cryptoId })))
     ) tx = sum(tx, stats);
-    const entries = [...account.spis].flatMap((spi) => this.#rx.get(spi)?.entry ?? []);
-    for (
-      const { stats } of plane.changeEntries(entries.map((id) => ({ op: "query", id })))
-    ) rx = sum(rx, stats);
+    const all = [...account.spis].flatMap((spi) => this.#rx.get(spi) ?? []);
+    const outcomes = plane.changeEntries(all.map(({ entry: id }) => ({ op: "query", id })));
+    for (const [i, { sa }] of all.entries()) {
+      const stats = outcomes[i]?.stats;
+      if (stats !== undefined) rx = sum(rx, this.#inner(sa, stats));
+    }
     return { tx, rx };
+  }
+
+  #inner(sa: RxSa, stats: Stats): Stats {
+    return inner(stats, rxOverhead(sa, this.#o.localPip));
   }
 
   /** The outer addresses that transmit SAs send to. */
@@ -655,15 +663,15 @@ export class FlowTable implements Flows, AsyncDisposable {
       leaving.map(({ entry }) => ({ op: "remove", id: entry })),
     );
     for (const [i, each] of leaving.entries()) {
-      const { pair } = each;
       const outcome = outcomes[i];
       if (outcome?.error !== undefined && !isGone(outcome.error)) {
         // Its match is taken as long as it is there: it is tried again with the next.
         this.#leaving.push(each);
         continue;
       }
-      if (outcome === undefined || pair === undefined) continue;
-      this.#credit(pair, "rx", outcome.stats);
+      if (outcome === undefined || each.rx === undefined) continue;
+      const pair = pairKey(each.rx);
+      this.#credit(pair, "rx", this.#inner(each.rx, outcome.stats));
       this.#forgetAccount(pair);
     }
     const failed = outcomes.find(({ error }) => error !== undefined);

@@ -14,6 +14,7 @@ import type { HistogramView } from "../model/histogram.ts";
 import { dropReason } from "../model/plane_counters.ts";
 import { PSP_VERSIONS } from "../model/sa.ts";
 import type {
+  Carried,
   ExplainView,
   PeerView,
   PipeView,
@@ -279,6 +280,8 @@ export function tunnelToProto(view: TunnelView): pb.Tunnel {
     ...time("openedAt", view.openedAtMs),
     ...time("nextRekeyAt", view.nextRekeyAtMs),
     lastError: view.lastError,
+    ...(view.sent ? { sent: create(pb.TrafficSchema, view.sent) } : {}),
+    ...(view.received ? { received: create(pb.TrafficSchema, view.received) } : {}),
   });
 }
 
@@ -294,6 +297,8 @@ export function tunnelFromProto(message: pb.Tunnel): TunnelView {
     ...maybe("openedAtMs", ms(message.openedAt)),
     ...maybe("nextRekeyAtMs", ms(message.nextRekeyAt)),
     lastError: message.lastError,
+    ...carried("sent", message.sent),
+    ...carried("received", message.received),
   };
 }
 
@@ -531,6 +536,16 @@ function saFromProto(message: pb.Sa): SaView {
     packets: message.packets,
     bytes: message.bytes,
   };
+}
+
+/** An agent of before does not say. */
+function carried<K extends string>(
+  key: K,
+  traffic: pb.Traffic | undefined,
+): { [P in K]?: Carried } {
+  if (traffic === undefined) return {};
+  const { packets, bytes } = traffic;
+  return { [key]: { packets, bytes } } as { [P in K]: Carried };
 }
 
 function time<K extends string>(key: K, value: number | undefined): { [P in K]?: Timestamp } {

@@ -99,3 +99,19 @@ Deno.test("what nobody has is said so", async () => {
     assert.deepEqual([tunnels, message], [0, "No such tunnel"]);
   }
 });
+
+Deno.test("what a tunnel has carried goes on across rekeys, and its SA's own counts begin anew", async () => {
+  await using w = world();
+  await twoTunnels(w);
+  const sent = async (n: number) => {
+    for (let i = 0; i < n; i++) w.host(1).send(w.host(2));
+    await w.clock.advance(100);
+  };
+  await sent(9);
+  assert.deepEqual([view(w, 1)?.tx?.packets, view(w, 1)?.sent?.packets], [10n, 10n]);
+  w.host(1).core.rekey({ peer: "h2", vips: [] });
+  await w.clock.advance(10_000);
+  await sent(5);
+  assert.deepEqual([view(w, 1)?.tx?.packets, view(w, 1)?.sent?.packets], [5n, 15n]);
+  assert.equal(view(w, 2)?.received?.packets, 15n);
+});

@@ -5,9 +5,12 @@
  * overhead.
  */
 import assert from "node:assert/strict";
+import { isDeepStrictEqual } from "node:util";
 import { payload, PayloadSearch } from "../support/payload.ts";
 import { assertOnlyPsp, story } from "../support/story.ts";
+import type { TunnelStatus } from "../support/status_client.ts";
 import { copy } from "../support/traffic.ts";
+import { eventually } from "../support/wait.ts";
 
 const OCTETS = 16 << 20;
 
@@ -23,9 +26,11 @@ for (const underlay of ["ipv4", "ipv6"] as const) {
         mtu: 1500,
       },
       async ({ world, startBoth }) => {
-        await startBoth({
+        const { h1, h2 } = await startBoth({
           change: (config) => {
             config.psp = { mode, versions: [mode === "tunnel" ? "aes-gcm-128" : "aes-gcm-256"] };
+            // With a cookie where there is room for one more form.
+            if (mode === "transport") { for (const peer of config.peers) peer.vc = "0x7"; }
           },
         });
         const capture = await world.capture();
@@ -38,6 +43,15 @@ for (const underlay of ["ipv4", "ipv6"] as const) {
         const wire = await capture.stop(new PayloadSearch(payload("psp", OCTETS)));
         assertOnlyPsp(wire);
         assert.equal(wire.payloadHits, 0);
+        await eventually(async () => {
+          const carried = (all: readonly TunnelStatus[]) =>
+            all.map(({ sentBytes, receivedBytes }) => [sentBytes, receivedBytes]).sort();
+          const here = carried(await h1.tunnels());
+          const there = carried(await h2.tunnels()).map(([sent, got]) => [got, sent]);
+          return here.length === world.plan.inner.length &&
+            here.every(([sent = 0, got = 0]) => sent > OCTETS && got > 0) &&
+            isDeepStrictEqual(here.sort(), there.sort());
+        }, { what: "both hosts to have counted the same octets of inner packets" });
       },
     );
   }

@@ -95,6 +95,8 @@ Deno.test("a command gives its token to no stranger, whatever the environment sa
         listen: `127.0.0.1:${stranger.port}`,
         tls: lab.files("h1"),
         token_file: tokenFile,
+        // Not that of an agent which runs on this machine.
+        socket: `${lab.dir}/none.sock`,
       },
       state_dir: `${lab.dir}/state`,
       peers: [{ id: "h2", svc_address: "192.0.2.2:7443", vips: ["10.2.0.0/24"] }],

@@ -156,6 +156,8 @@ export const TUNNELS: readonly TunnelView[] = [
     openedAtMs: 1_700_000_000_000,
     nextRekeyAtMs: 1_700_003_300_000,
     lastError: "",
+    sent: { packets: 2n ** 60n, bytes: 7n },
+    received: { packets: 0n, bytes: 0n },
   }));
 
 export const EVENTS: readonly AgentEvent[] = [

@@ -17,7 +17,7 @@ import {
 } from "../../ffi/plane.ts";
 import { LIMITS } from "../../ffi/symbols.ts";
 import type { CorePlane } from "../../src/core/core.ts";
-import type { Flows } from "../../src/model/flows.ts";
+import type { Flows, Traffic } from "../../src/model/flows.ts";
 import type { RxSa, TxSa, VipPair } from "../../src/model/sa.ts";
 import type { Clock } from "../../src/model/clock.ts";
 
@@ -75,6 +75,8 @@ export class MemoryFlows implements Flows, CorePlane {
   readonly #held = new Map<number, Held>();
   readonly #heldByPair = new Map<string, Held>();
   readonly #failures = new Map<FlowCall, number>();
+  /** Packets of each pair, by whatever SA. */
+  readonly #carried = new Map<string, { tx: bigint; rx: bigint }>();
   /** Of the uplink; no two hosts have the same. */
   readonly mac: string;
   #rotations = 0n;
@@ -113,6 +115,7 @@ export class MemoryFlows implements Flows, CorePlane {
       return "dropped";
     }
     entry.packets++;
+    this.#carriedBy(pair).tx++;
     this.options.transmit(entry);
     return "sent";
   }
@@ -132,6 +135,7 @@ export class MemoryFlows implements Flows, CorePlane {
     }
     if (syndrome === "ok" && matches) {
       entry.packets++;
+      this.#carriedBy(entry.sa).rx++;
       return true;
     }
     this.#count(syndrome === "ok" ? "rx-unknown-spi" : "rx-auth-fail");
@@ -200,7 +204,25 @@ export class MemoryFlows implements Flows, CorePlane {
     return stats(this.tx.get(keyOf(pair)));
   }
 
-  traffic(): undefined {}
+  traffic(pair: VipPair): Traffic | undefined {
+    const key = keyOf(pair);
+    const there = this.tx.has(key) || [...this.rx.values()].some(({ sa }) => keyOf(sa) === key);
+    if (!there) {
+      this.#carried.delete(key);
+      return undefined;
+    }
+    const { tx, rx } = this.#carriedBy(pair);
+    const of = (packets: bigint) => ({ packets, bytes: packets * 100n });
+    return { tx: of(tx), rx: of(rx) };
+  }
+
+  #carriedBy(pair: VipPair): { tx: bigint; rx: bigint } {
+    const known = this.#carried.get(keyOf(pair));
+    if (known !== undefined) return known;
+    const fresh = { tx: 0n, rx: 0n };
+    this.#carried.set(keyOf(pair), fresh);
+    return fresh;
+  }
 
   together<T>(work: () => T): T {
     return work();

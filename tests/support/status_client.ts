@@ -41,6 +41,9 @@ export interface TunnelStatus {
   readonly txSpi: number;
   readonly rxSpi: number;
   readonly lastError: string;
+  /** Octets of inner packets, over all its SAs. */
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
 }
 
 /** One pipe of GetPipes. */
@@ -110,6 +113,8 @@ export async function listTunnels(http: Http): Promise<TunnelStatus[]> {
         txSpi: number(object(tunnel["tx"])["spi"]),
         rxSpi: number(object(tunnel["rx"])["spi"]),
         lastError: text(tunnel["lastError"]),
+        sentBytes: number(object(tunnel["sent"])["bytes"]),
+        receivedBytes: number(object(tunnel["received"])["bytes"]),
       });
     }
     pageToken = text(reply["nextPageToken"]);

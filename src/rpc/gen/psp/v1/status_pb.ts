@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file psp/v1/status.proto.
  */
 export const file_psp_v1_status: GenFile = /*@__PURE__*/
-  fileDesc("ChNwc3AvdjEvc3RhdHVzLnByb3RvEgZwc3AudjEiOAoQR2V0U3RhdHVzUmVxdWVzdBIWCgltYXhfcGVlcnMYASABKA1IAIgBAUIMCgpfbWF4X3BlZXJzIpQGChFHZXRTdGF0dXNSZXNwb25zZRIKCgJpZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhIKCmJvb3RfZXBvY2gYAyABKAYSLgoKc3RhcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIgoFcGxhbmUYBSABKAsyEy5wc3AudjEuUGxhbmVTdGF0dXMSIQoFcGVlcnMYBiADKAsyEi5wc3AudjEuUGVlclN0YXR1cxIlCgd0dW5uZWxzGAcgASgLMhQucHNwLnYxLlR1bm5lbENvdW50cxI5Cghjb3VudGVycxgIIAMoCzInLnBzcC52MS5HZXRTdGF0dXNSZXNwb25zZS5Db3VudGVyc0VudHJ5EigKCHJvdGF0aW9uGAkgASgLMhYucHNwLnYxLlJvdGF0aW9uU3RhdHVzEh4KA210dRgKIAEoCzIRLnBzcC52MS5NdHVTdGF0dXMSOgoWY2VydGlmaWNhdGVfZXhwaXJlc19hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIZHJhaW5pbmcYDCABKAgSDgoGZmF1bHRzGA0gAygJEhMKC3BlZXJzX3RvdGFsGA4gASgNEisKCmV2ZW50X2xvb3AYDyABKAsyFy5wc3AudjEuRXZlbnRMb29wU3RhdHVzEioKCWRpcmVjdG9yeRgQIAMoCzIXLnBzcC52MS5EaXJlY3RvcnlTb3VyY2USMwoFZHJvcHMYFCADKAsyJC5wc3AudjEuR2V0U3RhdHVzUmVzcG9uc2UuRHJvcHNFbnRyeRIhCgh3YXJuaW5ncxgVIAMoCzIPLnBzcC52MS5XYXJuaW5nEigKCWxhdGVuY2llcxgWIAEoCzIVLnBzcC52MS5MYXRlbmN5U3RhdHVzGi8KDUNvdW50ZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ARosCgpEcm9wc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEiuwEKD0RpcmVjdG9yeVNvdXJjZRIMCgRuYW1lGAEgASgJEg8KB2N1cnJlbnQYAiABKAgSLgoKY3VycmVudF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKbGFzdF9lcnJvchgEIAEoCRIPCgdyZWNvcmRzGAUgASgNEg8KB3NraXBwZWQYBiABKA0SEQoJY29uZmxpY3RzGAcgASgNEhAKCHByb2JsZW1zGAggAygJIkcKB1dhcm5pbmcSDAoEbmFtZRgBIAEoCRIQCghzZXZlcml0eRgCIAEoCRIMCgR0ZXh0GAMgASgJEg4KBmFjdGlvbhgEIAEoCSJdCg1MYXRlbmN5U3RhdHVzEiMKCGV4Y2hhbmdlGAEgASgLMhEucHNwLnYxLkhpc3RvZ3JhbRInCgxmaXJzdF9wYWNrZXQYAiABKAsyES5wc3AudjEuSGlzdG9ncmFtIjkKCUhpc3RvZ3JhbRIfCgdidWNrZXRzGAEgAygLMg4ucHNwLnYxLkJ1Y2tldBILCgNzdW0YAiABKAEiIwoGQnVja2V0EgoKAmxlGAEgASgBEg0KBWNvdW50GAIgASgEImUKD0V2ZW50TG9vcFN0YXR1cxIOCgZwOTlfbXMYASABKAESDgoGbWF4X21zGAIgASgBEiIKB2J1Y2tldHMYAyADKAsyES5wc3AudjEuTGFnQnVja2V0Eg4KBnN1bV9tcxgEIAEoASIpCglMYWdCdWNrZXQSDQoFbGVfbXMYASABKAESDQoFbG9va3MYAiABKAQixgEKC1BsYW5lU3RhdHVzEgwKBGtpbmQYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIOCgZ1cGxpbmsYAyABKAkSDAoEaG9zdBgEIAEoCRIPCgdiYWNrZW5kGAUgASgJEiEKBXBvcnRzGAYgAygLMhIucHNwLnYxLlBvcnRTdGF0dXMSIwoHZ3JhbnRlZBgHIAEoCzISLnBzcC52MS5QbGFuZVNpemVzEiEKBWFza2VkGAggASgLMhIucHNwLnYxLlBsYW5lU2l6ZXMicAoKUGxhbmVTaXplcxITCgttYXhfZW50cmllcxgBIAEoDRIWCg5tYXhfY3J5cHRvX2lkcxgCIAEoDRIWCg5hY3Rpb25zX21lbW9yeRgDIAEoBBINCgVtYnVmcxgEIAEoDRIOCgZxdWV1ZXMYBSABKA0izQIKClBvcnRTdGF0dXMSDAoEbmFtZRgBIAEoCRIRCglpbnRlcmZhY2UYAiABKAkSDQoFZ3VhcmQYAyABKAkSFAoMZ3VhcmRfcmVhc29uGAQgASgJEhYKDmd1YXJkX3Jlc3RvcmVkGAUgASgNEg0KBXN0YXRlGAYgASgJEgsKA21hYxgHIAEoCRIPCgduZXR3b3JrGAggASgJEhEKCXdvcmtsb2FkcxgJIAEoDRISCgpyeF9wYWNrZXRzGAogASgEEhAKCHJ4X2J5dGVzGAsgASgEEhIKCnR4X3BhY2tldHMYDCABKAQSEAoIdHhfYnl0ZXMYDSABKAQSDwoHdHhfYnVzeRgOIAEoBBIQCgh0eF9lcnJvchgPIAEoBBIWCg5taXNzZXNfbGltaXRlZBgQIAEoBBIaChJleGNlcHRpb25zX2xpbWl0ZWQYESABKAQi9AIKClBlZXJTdGF0dXMSCgoCaWQYASABKAkSEwoLc3ZjX2FkZHJlc3MYAiABKAkSDAoEdmlwcxgDIAMoCRIPCgdjaXJjdWl0GAQgASgJEhAKCGZhaWx1cmVzGAUgASgNEhIKCmxhc3RfZXJyb3IYBiABKAkSMwoPbmV4dF9hdHRlbXB0X2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpib290X2Vwb2NoGAggASgGEg8KB3R1bm5lbHMYCSABKA0SFAoMa2V5X2V4Y2hhbmdlGAogASgJEg0KBXN0YXRlGAsgASgJEiwKCGhlYXJkX2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCg1mYWlsaW5nX3NpbmNlGA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIgCgdyZWZ1c2FsGA4gASgLMg8ucHNwLnYxLlJlZnVzYWwiXgoHUmVmdXNhbBIKCgJieRgBIAEoCRImCgJhdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcmVhc29uGAMgASgJEg8KB21lc3NhZ2UYBCABKAkiYgoMVHVubmVsQ291bnRzEg8KB29wZW5pbmcYASABKA0SCgoCdXAYAiABKA0SEAoIcmVrZXlpbmcYAyABKA0SDgoGZmFpbGVkGAQgASgNEhMKC3VuY29uZmlybWVkGAUgASgNInsKDlJvdGF0aW9uU3RhdHVzEhEKCXJvdGF0aW9ucxgBIAEoBBIWCg5zYXNfb25fb2xkX2tleRgCIAEoDRIrCgduZXh0X2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglzcGlzX2xlZnQYBCABKAQiSwoJTXR1U3RhdHVzEg4KBnVwbGluaxgBIAEoDRIQCghvdmVyaGVhZBgCIAEoDRIcChRsYXJnZXN0X2lubmVyX3BhY2tldBgDIAEoDSJbChJMaXN0VHVubmVsc1JlcXVlc3QSDAoEcGVlchgBIAEoCRIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCRIQCghjb250YWlucxgEIAEoCSJPChNMaXN0VHVubmVsc1Jlc3BvbnNlEh8KB3R1bm5lbHMYASADKAsyDi5wc3AudjEuVHVubmVsEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSLyAQoGVHVubmVsEgwKBHBlZXIYASABKAkSEQoJbG9jYWxfdmlwGAIgASgJEhIKCnJlbW90ZV92aXAYAyABKAkSDQoFc3RhdGUYBCABKAkSFgoCdHgYBSABKAsyCi5wc3AudjEuU2ESFgoCcngYBiABKAsyCi5wc3AudjEuU2ESLQoJb3BlbmVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpsYXN0X2Vycm9yGAggASgJEjEKDW5leHRfcmVrZXlfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIrYBCgJTYRILCgNzcGkYASABKAcSIwoHdmVyc2lvbhgCIAEoDjISLnBzcC52MS5Qc3BWZXJzaW9uEi4KCmNyZWF0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3BhY2tldHMYBSABKAQSDQoFYnl0ZXMYBiABKAQiEQoPR2V0UGlwZXNSZXF1ZXN0IkYKEEdldFBpcGVzUmVzcG9uc2USIQoFcGlwZXMYASADKAsyEi5wc3AudjEuUGlwZVN0YXR1cxIPCgdtZXJtYWlkGAIgASgJIqIBCgpQaXBlU3RhdHVzEgwKBG5hbWUYASABKAkSDwoHZW50cmllcxgCIAEoDRIPCgdwYWNrZXRzGAMgASgEEg0KBWJ5dGVzGAQgASgEEhQKDG1pc3NfcGFja2V0cxgFIAEoBBISCgptaXNzX2J5dGVzGAYgASgEEisKDnN0YXRpY19lbnRyaWVzGAcgAygLMhMucHNwLnYxLkVudHJ5U3RhdHVzIjsKC0VudHJ5U3RhdHVzEgwKBG5hbWUYASABKAkSDwoHcGFja2V0cxgCIAEoBBINCgVieXRlcxgDIAEoBCIVChNXYXRjaFNhbXBsZXNSZXF1ZXN0IqABCgZTYW1wbGUSKAoEdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJZGlyZWN0aW9uGAIgASgJEg8KB3NyY192aXAYAyABKAkSDwoHZHN0X3ZpcBgEIAEoCRILCgNzcGkYBSABKAcSDgoGbGVuZ3RoGAYgASgNEgwKBGRhdGEYByABKAwSDAoEbG9zdBgIIAEoBCJVCg5FeHBsYWluUmVxdWVzdBILCgNzcmMYASABKAkSCwoDZHN0GAIgASgJEg4KBmxlbmd0aBgDIAEoDRILCgN0dGwYBCABKA0SDAoEcG9ydBgFIAEoCSJ5Cg9FeHBsYWluUmVzcG9uc2USDwoHdmVyZGljdBgBIAEoCRIPCgdjb3VudGVyGAIgASgJEgwKBHBlZXIYAyABKAkSIgoFc3RlcHMYBCADKAsyEy5wc3AudjEuRXhwbGFpblN0ZXASEgoKY291bnRlcl9hdBgFIAEoCSJGCgtFeHBsYWluU3RlcBIKCgJhdBgBIAEoCRIPCgd2ZXJkaWN0GAIgASgJEgwKBHRleHQYAyABKAkSDAoEaG9zdBgEIAEoCSJkCgtFdmVudEZpbHRlchINCgVhZnRlchgBIAEoBBIpCgVzaW5jZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEcGVlchgDIAEoCRINCgVraW5kcxgEIAMoCSJLChFMaXN0RXZlbnRzUmVxdWVzdBIjCgZmaWx0ZXIYASABKAsyEy5wc3AudjEuRXZlbnRGaWx0ZXISEQoJcGFnZV9zaXplGAIgASgNIjMKEkxpc3RFdmVudHNSZXNwb25zZRIdCgZldmVudHMYASADKAsyDS5wc3AudjEuRXZlbnQiOQoSV2F0Y2hFdmVudHNSZXF1ZXN0EiMKBmZpbHRlchgBIAEoCzITLnBzcC52MS5FdmVudEZpbHRlciK6AgoFRXZlbnQSDgoGY3Vyc29yGAEgASgEEigKBHRpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGtpbmQYAyABKAkSDAoEcGVlchgEIAEoCRIRCglsb2NhbF92aXAYBSABKAkSEgoKcmVtb3RlX3ZpcBgGIAEoCRITCgZ0eF9zcGkYByABKAdIAIgBARITCgZyeF9zcGkYCCABKAdIAYgBARIMCgRyb2xlGAkgASgJEg4KBnJlYXNvbhgKIAEoCRIPCgdtZXNzYWdlGAsgASgJEhgKC2R1cmF0aW9uX21zGAwgASgBSAKIAQESDQoFY291bnQYDSABKA0SDAoEdGV4dBgOIAEoCUIJCgdfdHhfc3BpQgkKB19yeF9zcGlCDgoMX2R1cmF0aW9uX21zIh0KDVJlbG9hZFJlcXVlc3QSDAoEcGxhbhgBIAEoCCKWAQoOUmVsb2FkUmVzcG9uc2USDAoEZG9uZRgBIAEoCBIPCgdtZXNzYWdlGAIgASgJEhMKC3BlZXJzX2FkZGVkGAMgASgNEhUKDXBlZXJzX3JlbW92ZWQYBCABKA0SFQoNcGVlcnNfY2hhbmdlZBgFIAEoDRIMCgRrZXlzGAYgAygJEhQKDHJlc3RhcnRfa2V5cxgHIAMoCSIdCg1Sb3RhdGVSZXF1ZXN0EgwKBHBsYW4YASABKAgifAoOUm90YXRlUmVzcG9uc2USDwoHc3RhcnRlZBgBIAEoCBIPCgdtZXNzYWdlGAIgASgJEigKCHJvdGF0aW9uGAMgASgLMhYucHNwLnYxLlJvdGF0aW9uU3RhdHVzEg0KBXBlZXJzGAQgAygJEg8KB3R1bm5lbHMYBSABKA0iFQoTUGxhblJvdGF0aW9uUmVxdWVzdCJGCg5UdW5uZWxTZWxlY3RvchIMCgRwZWVyGAEgASgJEgwKBHZpcHMYAiADKAkSEAoDc3BpGAMgASgHSACIAQFCBgoEX3NwaSI3CgxSZWtleVJlcXVlc3QSJwoHdHVubmVscxgBIAEoCzIWLnBzcC52MS5UdW5uZWxTZWxlY3RvciIxCg1SZWtleVJlc3BvbnNlEg8KB3R1bm5lbHMYASABKA0SDwoHbWVzc2FnZRgCIAEoCSI9ChJDbG9zZVR1bm5lbFJlcXVlc3QSJwoHdHVubmVscxgBIAEoCzIWLnBzcC52MS5UdW5uZWxTZWxlY3RvciI3ChNDbG9zZVR1bm5lbFJlc3BvbnNlEg8KB3R1bm5lbHMYASABKA0SDwoHbWVzc2FnZRgCIAEoCSIWChRMaXN0TG9nTGV2ZWxzUmVxdWVzdCKBAQoVTGlzdExvZ0xldmVsc1Jlc3BvbnNlEjkKBmxldmVscxgBIAMoCzIpLnBzcC52MS5MaXN0TG9nTGV2ZWxzUmVzcG9uc2UuTGV2ZWxzRW50cnkaLQoLTGV2ZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASI1ChJTZXRMb2dMZXZlbFJlcXVlc3QSEAoIY2F0ZWdvcnkYASABKAkSDQoFbGV2ZWwYAiABKAkifQoTU2V0TG9nTGV2ZWxSZXNwb25zZRI3CgZsZXZlbHMYASADKAsyJy5wc3AudjEuU2V0TG9nTGV2ZWxSZXNwb25zZS5MZXZlbHNFbnRyeRotCgtMZXZlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBMooFCg1TdGF0dXNTZXJ2aWNlEkUKCUdldFN0YXR1cxIYLnBzcC52MS5HZXRTdGF0dXNSZXF1ZXN0GhkucHNwLnYxLkdldFN0YXR1c1Jlc3BvbnNlIgOQAgESSwoLTGlzdFR1bm5lbHMSGi5wc3AudjEuTGlzdFR1bm5lbHNSZXF1ZXN0GhsucHNwLnYxLkxpc3RUdW5uZWxzUmVzcG9uc2UiA5ACARJCCghHZXRQaXBlcxIXLnBzcC52MS5HZXRQaXBlc1JlcXVlc3QaGC5wc3AudjEuR2V0UGlwZXNSZXNwb25zZSIDkAIBEj8KB0V4cGxhaW4SFi5wc3AudjEuRXhwbGFpblJlcXVlc3QaFy5wc3AudjEuRXhwbGFpblJlc3BvbnNlIgOQAgESSAoKTGlzdEV2ZW50cxIZLnBzcC52MS5MaXN0RXZlbnRzUmVxdWVzdBoaLnBzcC52MS5MaXN0RXZlbnRzUmVzcG9uc2UiA5ACARI6CgtXYXRjaEV2ZW50cxIaLnBzcC52MS5XYXRjaEV2ZW50c1JlcXVlc3QaDS5wc3AudjEuRXZlbnQwARJICgxQbGFuUm90YXRpb24SGy5wc3AudjEuUGxhblJvdGF0aW9uUmVxdWVzdBoWLnBzcC52MS5Sb3RhdGVSZXNwb25zZSIDkAIBElEKDUxpc3RMb2dMZXZlbHMSHC5wc3AudjEuTGlzdExvZ0xldmVsc1JlcXVlc3QaHS5wc3AudjEuTGlzdExvZ0xldmVsc1Jlc3BvbnNlIgOQAgESPQoMV2F0Y2hTYW1wbGVzEhsucHNwLnYxLldhdGNoU2FtcGxlc1JlcXVlc3QaDi5wc3AudjEuU2FtcGxlMAEyxgIKDEFkbWluU2VydmljZRI3CgZSb3RhdGUSFS5wc3AudjEuUm90YXRlUmVxdWVzdBoWLnBzcC52MS5Sb3RhdGVSZXNwb25zZRI3CgZSZWxvYWQSFS5wc3AudjEuUmVsb2FkUmVxdWVzdBoWLnBzcC52MS5SZWxvYWRSZXNwb25zZRI0CgVSZWtleRIULnBzcC52MS5SZWtleVJlcXVlc3QaFS5wc3AudjEuUmVrZXlSZXNwb25zZRJGCgtDbG9zZVR1bm5lbBIaLnBzcC52MS5DbG9zZVR1bm5lbFJlcXVlc3QaGy5wc3AudjEuQ2xvc2VUdW5uZWxSZXNwb25zZRJGCgtTZXRMb2dMZXZlbBIaLnBzcC52MS5TZXRMb2dMZXZlbFJlcXVlc3QaGy5wc3AudjEuU2V0TG9nTGV2ZWxSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp, file_psp_v1_psp]);
+  fileDesc("ChNwc3AvdjEvc3RhdHVzLnByb3RvEgZwc3AudjEiOAoQR2V0U3RhdHVzUmVxdWVzdBIWCgltYXhfcGVlcnMYASABKA1IAIgBAUIMCgpfbWF4X3BlZXJzIpQGChFHZXRTdGF0dXNSZXNwb25zZRIKCgJpZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhIKCmJvb3RfZXBvY2gYAyABKAYSLgoKc3RhcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIgoFcGxhbmUYBSABKAsyEy5wc3AudjEuUGxhbmVTdGF0dXMSIQoFcGVlcnMYBiADKAsyEi5wc3AudjEuUGVlclN0YXR1cxIlCgd0dW5uZWxzGAcgASgLMhQucHNwLnYxLlR1bm5lbENvdW50cxI5Cghjb3VudGVycxgIIAMoCzInLnBzcC52MS5HZXRTdGF0dXNSZXNwb25zZS5Db3VudGVyc0VudHJ5EigKCHJvdGF0aW9uGAkgASgLMhYucHNwLnYxLlJvdGF0aW9uU3RhdHVzEh4KA210dRgKIAEoCzIRLnBzcC52MS5NdHVTdGF0dXMSOgoWY2VydGlmaWNhdGVfZXhwaXJlc19hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIZHJhaW5pbmcYDCABKAgSDgoGZmF1bHRzGA0gAygJEhMKC3BlZXJzX3RvdGFsGA4gASgNEisKCmV2ZW50X2xvb3AYDyABKAsyFy5wc3AudjEuRXZlbnRMb29wU3RhdHVzEioKCWRpcmVjdG9yeRgQIAMoCzIXLnBzcC52MS5EaXJlY3RvcnlTb3VyY2USMwoFZHJvcHMYFCADKAsyJC5wc3AudjEuR2V0U3RhdHVzUmVzcG9uc2UuRHJvcHNFbnRyeRIhCgh3YXJuaW5ncxgVIAMoCzIPLnBzcC52MS5XYXJuaW5nEigKCWxhdGVuY2llcxgWIAEoCzIVLnBzcC52MS5MYXRlbmN5U3RhdHVzGi8KDUNvdW50ZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ARosCgpEcm9wc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEiuwEKD0RpcmVjdG9yeVNvdXJjZRIMCgRuYW1lGAEgASgJEg8KB2N1cnJlbnQYAiABKAgSLgoKY3VycmVudF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKbGFzdF9lcnJvchgEIAEoCRIPCgdyZWNvcmRzGAUgASgNEg8KB3NraXBwZWQYBiABKA0SEQoJY29uZmxpY3RzGAcgASgNEhAKCHByb2JsZW1zGAggAygJIkcKB1dhcm5pbmcSDAoEbmFtZRgBIAEoCRIQCghzZXZlcml0eRgCIAEoCRIMCgR0ZXh0GAMgASgJEg4KBmFjdGlvbhgEIAEoCSJdCg1MYXRlbmN5U3RhdHVzEiMKCGV4Y2hhbmdlGAEgASgLMhEucHNwLnYxLkhpc3RvZ3JhbRInCgxmaXJzdF9wYWNrZXQYAiABKAsyES5wc3AudjEuSGlzdG9ncmFtIjkKCUhpc3RvZ3JhbRIfCgdidWNrZXRzGAEgAygLMg4ucHNwLnYxLkJ1Y2tldBILCgNzdW0YAiABKAEiIwoGQnVja2V0EgoKAmxlGAEgASgBEg0KBWNvdW50GAIgASgEImUKD0V2ZW50TG9vcFN0YXR1cxIOCgZwOTlfbXMYASABKAESDgoGbWF4X21zGAIgASgBEiIKB2J1Y2tldHMYAyADKAsyES5wc3AudjEuTGFnQnVja2V0Eg4KBnN1bV9tcxgEIAEoASIpCglMYWdCdWNrZXQSDQoFbGVfbXMYASABKAESDQoFbG9va3MYAiABKAQixgEKC1BsYW5lU3RhdHVzEgwKBGtpbmQYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIOCgZ1cGxpbmsYAyABKAkSDAoEaG9zdBgEIAEoCRIPCgdiYWNrZW5kGAUgASgJEiEKBXBvcnRzGAYgAygLMhIucHNwLnYxLlBvcnRTdGF0dXMSIwoHZ3JhbnRlZBgHIAEoCzISLnBzcC52MS5QbGFuZVNpemVzEiEKBWFza2VkGAggASgLMhIucHNwLnYxLlBsYW5lU2l6ZXMicAoKUGxhbmVTaXplcxITCgttYXhfZW50cmllcxgBIAEoDRIWCg5tYXhfY3J5cHRvX2lkcxgCIAEoDRIWCg5hY3Rpb25zX21lbW9yeRgDIAEoBBINCgVtYnVmcxgEIAEoDRIOCgZxdWV1ZXMYBSABKA0izQIKClBvcnRTdGF0dXMSDAoEbmFtZRgBIAEoCRIRCglpbnRlcmZhY2UYAiABKAkSDQoFZ3VhcmQYAyABKAkSFAoMZ3VhcmRfcmVhc29uGAQgASgJEhYKDmd1YXJkX3Jlc3RvcmVkGAUgASgNEg0KBXN0YXRlGAYgASgJEgsKA21hYxgHIAEoCRIPCgduZXR3b3JrGAggASgJEhEKCXdvcmtsb2FkcxgJIAEoDRISCgpyeF9wYWNrZXRzGAogASgEEhAKCHJ4X2J5dGVzGAsgASgEEhIKCnR4X3BhY2tldHMYDCABKAQSEAoIdHhfYnl0ZXMYDSABKAQSDwoHdHhfYnVzeRgOIAEoBBIQCgh0eF9lcnJvchgPIAEoBBIWCg5taXNzZXNfbGltaXRlZBgQIAEoBBIaChJleGNlcHRpb25zX2xpbWl0ZWQYESABKAQi9AIKClBlZXJTdGF0dXMSCgoCaWQYASABKAkSEwoLc3ZjX2FkZHJlc3MYAiABKAkSDAoEdmlwcxgDIAMoCRIPCgdjaXJjdWl0GAQgASgJEhAKCGZhaWx1cmVzGAUgASgNEhIKCmxhc3RfZXJyb3IYBiABKAkSMwoPbmV4dF9hdHRlbXB0X2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpib290X2Vwb2NoGAggASgGEg8KB3R1bm5lbHMYCSABKA0SFAoMa2V5X2V4Y2hhbmdlGAogASgJEg0KBXN0YXRlGAsgASgJEiwKCGhlYXJkX2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCg1mYWlsaW5nX3NpbmNlGA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIgCgdyZWZ1c2FsGA4gASgLMg8ucHNwLnYxLlJlZnVzYWwiXgoHUmVmdXNhbBIKCgJieRgBIAEoCRImCgJhdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcmVhc29uGAMgASgJEg8KB21lc3NhZ2UYBCABKAkiYgoMVHVubmVsQ291bnRzEg8KB29wZW5pbmcYASABKA0SCgoCdXAYAiABKA0SEAoIcmVrZXlpbmcYAyABKA0SDgoGZmFpbGVkGAQgASgNEhMKC3VuY29uZmlybWVkGAUgASgNInsKDlJvdGF0aW9uU3RhdHVzEhEKCXJvdGF0aW9ucxgBIAEoBBIWCg5zYXNfb25fb2xkX2tleRgCIAEoDRIrCgduZXh0X2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglzcGlzX2xlZnQYBCABKAQiSwoJTXR1U3RhdHVzEg4KBnVwbGluaxgBIAEoDRIQCghvdmVyaGVhZBgCIAEoDRIcChRsYXJnZXN0X2lubmVyX3BhY2tldBgDIAEoDSJbChJMaXN0VHVubmVsc1JlcXVlc3QSDAoEcGVlchgBIAEoCRIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCRIQCghjb250YWlucxgEIAEoCSJPChNMaXN0VHVubmVsc1Jlc3BvbnNlEh8KB3R1bm5lbHMYASADKAsyDi5wc3AudjEuVHVubmVsEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSK0AgoGVHVubmVsEgwKBHBlZXIYASABKAkSEQoJbG9jYWxfdmlwGAIgASgJEhIKCnJlbW90ZV92aXAYAyABKAkSDQoFc3RhdGUYBCABKAkSFgoCdHgYBSABKAsyCi5wc3AudjEuU2ESFgoCcngYBiABKAsyCi5wc3AudjEuU2ESLQoJb3BlbmVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpsYXN0X2Vycm9yGAggASgJEjEKDW5leHRfcmVrZXlfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEh0KBHNlbnQYCiABKAsyDy5wc3AudjEuVHJhZmZpYxIhCghyZWNlaXZlZBgLIAEoCzIPLnBzcC52MS5UcmFmZmljIikKB1RyYWZmaWMSDwoHcGFja2V0cxgBIAEoBBINCgVieXRlcxgCIAEoBCK2AQoCU2ESCwoDc3BpGAEgASgHEiMKB3ZlcnNpb24YAiABKA4yEi5wc3AudjEuUHNwVmVyc2lvbhIuCgpjcmVhdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdwYWNrZXRzGAUgASgEEg0KBWJ5dGVzGAYgASgEIhEKD0dldFBpcGVzUmVxdWVzdCJGChBHZXRQaXBlc1Jlc3BvbnNlEiEKBXBpcGVzGAEgAygLMhIucHNwLnYxLlBpcGVTdGF0dXMSDwoHbWVybWFpZBgCIAEoCSKiAQoKUGlwZVN0YXR1cxIMCgRuYW1lGAEgASgJEg8KB2VudHJpZXMYAiABKA0SDwoHcGFja2V0cxgDIAEoBBINCgVieXRlcxgEIAEoBBIUCgxtaXNzX3BhY2tldHMYBSABKAQSEgoKbWlzc19ieXRlcxgGIAEoBBIrCg5zdGF0aWNfZW50cmllcxgHIAMoCzITLnBzcC52MS5FbnRyeVN0YXR1cyI7CgtFbnRyeVN0YXR1cxIMCgRuYW1lGAEgASgJEg8KB3BhY2tldHMYAiABKAQSDQoFYnl0ZXMYAyABKAQiFQoTV2F0Y2hTYW1wbGVzUmVxdWVzdCKgAQoGU2FtcGxlEigKBHRpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWRpcmVjdGlvbhgCIAEoCRIPCgdzcmNfdmlwGAMgASgJEg8KB2RzdF92aXAYBCABKAkSCwoDc3BpGAUgASgHEg4KBmxlbmd0aBgGIAEoDRIMCgRkYXRhGAcgASgMEgwKBGxvc3QYCCABKAQiVQoORXhwbGFpblJlcXVlc3QSCwoDc3JjGAEgASgJEgsKA2RzdBgCIAEoCRIOCgZsZW5ndGgYAyABKA0SCwoDdHRsGAQgASgNEgwKBHBvcnQYBSABKAkieQoPRXhwbGFpblJlc3BvbnNlEg8KB3ZlcmRpY3QYASABKAkSDwoHY291bnRlchgCIAEoCRIMCgRwZWVyGAMgASgJEiIKBXN0ZXBzGAQgAygLMhMucHNwLnYxLkV4cGxhaW5TdGVwEhIKCmNvdW50ZXJfYXQYBSABKAkiRgoLRXhwbGFpblN0ZXASCgoCYXQYASABKAkSDwoHdmVyZGljdBgCIAEoCRIMCgR0ZXh0GAMgASgJEgwKBGhvc3QYBCABKAkiZAoLRXZlbnRGaWx0ZXISDQoFYWZ0ZXIYASABKAQSKQoFc2luY2UYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBHBlZXIYAyABKAkSDQoFa2luZHMYBCADKAkiSwoRTGlzdEV2ZW50c1JlcXVlc3QSIwoGZmlsdGVyGAEgASgLMhMucHNwLnYxLkV2ZW50RmlsdGVyEhEKCXBhZ2Vfc2l6ZRgCIAEoDSIzChJMaXN0RXZlbnRzUmVzcG9uc2USHQoGZXZlbnRzGAEgAygLMg0ucHNwLnYxLkV2ZW50IjkKEldhdGNoRXZlbnRzUmVxdWVzdBIjCgZmaWx0ZXIYASABKAsyEy5wc3AudjEuRXZlbnRGaWx0ZXIiugIKBUV2ZW50Eg4KBmN1cnNvchgBIAEoBBIoCgR0aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRraW5kGAMgASgJEgwKBHBlZXIYBCABKAkSEQoJbG9jYWxfdmlwGAUgASgJEhIKCnJlbW90ZV92aXAYBiABKAkSEwoGdHhfc3BpGAcgASgHSACIAQESEwoGcnhfc3BpGAggASgHSAGIAQESDAoEcm9sZRgJIAEoCRIOCgZyZWFzb24YCiABKAkSDwoHbWVzc2FnZRgLIAEoCRIYCgtkdXJhdGlvbl9tcxgMIAEoAUgCiAEBEg0KBWNvdW50GA0gASgNEgwKBHRleHQYDiABKAlCCQoHX3R4X3NwaUIJCgdfcnhfc3BpQg4KDF9kdXJhdGlvbl9tcyIdCg1SZWxvYWRSZXF1ZXN0EgwKBHBsYW4YASABKAgilgEKDlJlbG9hZFJlc3BvbnNlEgwKBGRvbmUYASABKAgSDwoHbWVzc2FnZRgCIAEoCRITCgtwZWVyc19hZGRlZBgDIAEoDRIVCg1wZWVyc19yZW1vdmVkGAQgASgNEhUKDXBlZXJzX2NoYW5nZWQYBSABKA0SDAoEa2V5cxgGIAMoCRIUCgxyZXN0YXJ0X2tleXMYByADKAkiHQoNUm90YXRlUmVxdWVzdBIMCgRwbGFuGAEgASgIInwKDlJvdGF0ZVJlc3BvbnNlEg8KB3N0YXJ0ZWQYASABKAgSDwoHbWVzc2FnZRgCIAEoCRIoCghyb3RhdGlvbhgDIAEoCzIWLnBzcC52MS5Sb3RhdGlvblN0YXR1cxINCgVwZWVycxgEIAMoCRIPCgd0dW5uZWxzGAUgASgNIhUKE1BsYW5Sb3RhdGlvblJlcXVlc3QiRgoOVHVubmVsU2VsZWN0b3ISDAoEcGVlchgBIAEoCRIMCgR2aXBzGAIgAygJEhAKA3NwaRgDIAEoB0gAiAEBQgYKBF9zcGkiNwoMUmVrZXlSZXF1ZXN0EicKB3R1bm5lbHMYASABKAsyFi5wc3AudjEuVHVubmVsU2VsZWN0b3IiMQoNUmVrZXlSZXNwb25zZRIPCgd0dW5uZWxzGAEgASgNEg8KB21lc3NhZ2UYAiABKAkiPQoSQ2xvc2VUdW5uZWxSZXF1ZXN0EicKB3R1bm5lbHMYASABKAsyFi5wc3AudjEuVHVubmVsU2VsZWN0b3IiNwoTQ2xvc2VUdW5uZWxSZXNwb25zZRIPCgd0dW5uZWxzGAEgASgNEg8KB21lc3NhZ2UYAiABKAkiFgoUTGlzdExvZ0xldmVsc1JlcXVlc3QigQEKFUxpc3RMb2dMZXZlbHNSZXNwb25zZRI5CgZsZXZlbHMYASADKAsyKS5wc3AudjEuTGlzdExvZ0xldmVsc1Jlc3BvbnNlLkxldmVsc0VudHJ5Gi0KC0xldmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiNQoSU2V0TG9nTGV2ZWxSZXF1ZXN0EhAKCGNhdGVnb3J5GAEgASgJEg0KBWxldmVsGAIgASgJIn0KE1NldExvZ0xldmVsUmVzcG9uc2USNwoGbGV2ZWxzGAEgAygLMicucHNwLnYxLlNldExvZ0xldmVsUmVzcG9uc2UuTGV2ZWxzRW50cnkaLQoLTGV2ZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ATKKBQoNU3RhdHVzU2VydmljZRJFCglHZXRTdGF0dXMSGC5wc3AudjEuR2V0U3RhdHVzUmVxdWVzdBoZLnBzcC52MS5HZXRTdGF0dXNSZXNwb25zZSIDkAIBEksKC0xpc3RUdW5uZWxzEhoucHNwLnYxLkxpc3RUdW5uZWxzUmVxdWVzdBobLnBzcC52MS5MaXN0VHVubmVsc1Jlc3BvbnNlIgOQAgESQgoIR2V0UGlwZXMSFy5wc3AudjEuR2V0UGlwZXNSZXF1ZXN0GhgucHNwLnYxLkdldFBpcGVzUmVzcG9uc2UiA5ACARI/CgdFeHBsYWluEhYucHNwLnYxLkV4cGxhaW5SZXF1ZXN0GhcucHNwLnYxLkV4cGxhaW5SZXNwb25zZSIDkAIBEkgKCkxpc3RFdmVudHMSGS5wc3AudjEuTGlzdEV2ZW50c1JlcXVlc3QaGi5wc3AudjEuTGlzdEV2ZW50c1Jlc3BvbnNlIgOQAgESOgoLV2F0Y2hFdmVudHMSGi5wc3AudjEuV2F0Y2hFdmVudHNSZXF1ZXN0Gg0ucHNwLnYxLkV2ZW50MAESSAoMUGxhblJvdGF0aW9uEhsucHNwLnYxLlBsYW5Sb3RhdGlvblJlcXVlc3QaFi5wc3AudjEuUm90YXRlUmVzcG9uc2UiA5ACARJRCg1MaXN0TG9nTGV2ZWxzEhwucHNwLnYxLkxpc3RMb2dMZXZlbHNSZXF1ZXN0Gh0ucHNwLnYxLkxpc3RMb2dMZXZlbHNSZXNwb25zZSIDkAIBEj0KDFdhdGNoU2FtcGxlcxIbLnBzcC52MS5XYXRjaFNhbXBsZXNSZXF1ZXN0Gg4ucHNwLnYxLlNhbXBsZTABMsYCCgxBZG1pblNlcnZpY2USNwoGUm90YXRlEhUucHNwLnYxLlJvdGF0ZVJlcXVlc3QaFi5wc3AudjEuUm90YXRlUmVzcG9uc2USNwoGUmVsb2FkEhUucHNwLnYxLlJlbG9hZFJlcXVlc3QaFi5wc3AudjEuUmVsb2FkUmVzcG9uc2USNAoFUmVrZXkSFC5wc3AudjEuUmVrZXlSZXF1ZXN0GhUucHNwLnYxLlJla2V5UmVzcG9uc2USRgoLQ2xvc2VUdW5uZWwSGi5wc3AudjEuQ2xvc2VUdW5uZWxSZXF1ZXN0GhsucHNwLnYxLkNsb3NlVHVubmVsUmVzcG9uc2USRgoLU2V0TG9nTGV2ZWwSGi5wc3AudjEuU2V0TG9nTGV2ZWxSZXF1ZXN0GhsucHNwLnYxLlNldExvZ0xldmVsUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp, file_psp_v1_psp]);
 
 /**
  * @generated from message psp.v1.GetStatusRequest
@@ -960,6 +960,18 @@ export type Tunnel = Message<"psp.v1.Tunnel"> & {
    * @generated from field: google.protobuf.Timestamp next_rekey_at = 9;
    */
   nextRekeyAt?: Timestamp | undefined;
+
+  /**
+   * Of all SAs that it has had since it came up: they go on across rekeys.
+   *
+   * @generated from field: psp.v1.Traffic sent = 10;
+   */
+  sent?: Traffic | undefined;
+
+  /**
+   * @generated from field: psp.v1.Traffic received = 11;
+   */
+  received?: Traffic | undefined;
 };
 
 /**
@@ -968,6 +980,30 @@ export type Tunnel = Message<"psp.v1.Tunnel"> & {
  */
 export const TunnelSchema: GenMessage<Tunnel> = /*@__PURE__*/
   messageDesc(file_psp_v1_status, 19);
+
+/**
+ * @generated from message psp.v1.Traffic
+ */
+export type Traffic = Message<"psp.v1.Traffic"> & {
+  /**
+   * @generated from field: uint64 packets = 1;
+   */
+  packets: bigint;
+
+  /**
+   * Octets of the inner IP packets, in both directions.
+   *
+   * @generated from field: uint64 bytes = 2;
+   */
+  bytes: bigint;
+};
+
+/**
+ * Describes the message psp.v1.Traffic.
+ * Use `create(TrafficSchema)` to create a new message.
+ */
+export const TrafficSchema: GenMessage<Traffic> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 20);
 
 /**
  * @generated from message psp.v1.Sa
@@ -994,6 +1030,8 @@ export type Sa = Message<"psp.v1.Sa"> & {
   expiresAt?: Timestamp | undefined;
 
   /**
+   * Of this SA alone; octets of the inner IP packets, in both directions.
+   *
    * @generated from field: uint64 packets = 5;
    */
   packets: bigint;
@@ -1009,7 +1047,7 @@ export type Sa = Message<"psp.v1.Sa"> & {
  * Use `create(SaSchema)` to create a new message.
  */
 export const SaSchema: GenMessage<Sa> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 20);
+  messageDesc(file_psp_v1_status, 21);
 
 /**
  * @generated from message psp.v1.GetPipesRequest
@@ -1022,7 +1060,7 @@ export type GetPipesRequest = Message<"psp.v1.GetPipesRequest"> & {
  * Use `create(GetPipesRequestSchema)` to create a new message.
  */
 export const GetPipesRequestSchema: GenMessage<GetPipesRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 21);
+  messageDesc(file_psp_v1_status, 22);
 
 /**
  * @generated from message psp.v1.GetPipesResponse
@@ -1046,7 +1084,7 @@ export type GetPipesResponse = Message<"psp.v1.GetPipesResponse"> & {
  * Use `create(GetPipesResponseSchema)` to create a new message.
  */
 export const GetPipesResponseSchema: GenMessage<GetPipesResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 22);
+  messageDesc(file_psp_v1_status, 23);
 
 /**
  * @generated from message psp.v1.PipeStatus
@@ -1095,7 +1133,7 @@ export type PipeStatus = Message<"psp.v1.PipeStatus"> & {
  * Use `create(PipeStatusSchema)` to create a new message.
  */
 export const PipeStatusSchema: GenMessage<PipeStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 23);
+  messageDesc(file_psp_v1_status, 24);
 
 /**
  * @generated from message psp.v1.EntryStatus
@@ -1122,7 +1160,7 @@ export type EntryStatus = Message<"psp.v1.EntryStatus"> & {
  * Use `create(EntryStatusSchema)` to create a new message.
  */
 export const EntryStatusSchema: GenMessage<EntryStatus> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 24);
+  messageDesc(file_psp_v1_status, 25);
 
 /**
  * @generated from message psp.v1.WatchSamplesRequest
@@ -1135,7 +1173,7 @@ export type WatchSamplesRequest = Message<"psp.v1.WatchSamplesRequest"> & {
  * Use `create(WatchSamplesRequestSchema)` to create a new message.
  */
 export const WatchSamplesRequestSchema: GenMessage<WatchSamplesRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 25);
+  messageDesc(file_psp_v1_status, 26);
 
 /**
  * @generated from message psp.v1.Sample
@@ -1193,7 +1231,7 @@ export type Sample = Message<"psp.v1.Sample"> & {
  * Use `create(SampleSchema)` to create a new message.
  */
 export const SampleSchema: GenMessage<Sample> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 26);
+  messageDesc(file_psp_v1_status, 27);
 
 /**
  * @generated from message psp.v1.ExplainRequest
@@ -1236,7 +1274,7 @@ export type ExplainRequest = Message<"psp.v1.ExplainRequest"> & {
  * Use `create(ExplainRequestSchema)` to create a new message.
  */
 export const ExplainRequestSchema: GenMessage<ExplainRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 27);
+  messageDesc(file_psp_v1_status, 28);
 
 /**
  * @generated from message psp.v1.ExplainResponse
@@ -1279,7 +1317,7 @@ export type ExplainResponse = Message<"psp.v1.ExplainResponse"> & {
  * Use `create(ExplainResponseSchema)` to create a new message.
  */
 export const ExplainResponseSchema: GenMessage<ExplainResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 28);
+  messageDesc(file_psp_v1_status, 29);
 
 /**
  * @generated from message psp.v1.ExplainStep
@@ -1317,7 +1355,7 @@ export type ExplainStep = Message<"psp.v1.ExplainStep"> & {
  * Use `create(ExplainStepSchema)` to create a new message.
  */
 export const ExplainStepSchema: GenMessage<ExplainStep> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 29);
+  messageDesc(file_psp_v1_status, 30);
 
 /**
  * Which events: all conditions hold. A field that is not there restricts nothing.
@@ -1355,7 +1393,7 @@ export type EventFilter = Message<"psp.v1.EventFilter"> & {
  * Use `create(EventFilterSchema)` to create a new message.
  */
 export const EventFilterSchema: GenMessage<EventFilter> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 30);
+  messageDesc(file_psp_v1_status, 31);
 
 /**
  * @generated from message psp.v1.ListEventsRequest
@@ -1379,7 +1417,7 @@ export type ListEventsRequest = Message<"psp.v1.ListEventsRequest"> & {
  * Use `create(ListEventsRequestSchema)` to create a new message.
  */
 export const ListEventsRequestSchema: GenMessage<ListEventsRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 31);
+  messageDesc(file_psp_v1_status, 32);
 
 /**
  * @generated from message psp.v1.ListEventsResponse
@@ -1396,7 +1434,7 @@ export type ListEventsResponse = Message<"psp.v1.ListEventsResponse"> & {
  * Use `create(ListEventsResponseSchema)` to create a new message.
  */
 export const ListEventsResponseSchema: GenMessage<ListEventsResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 32);
+  messageDesc(file_psp_v1_status, 33);
 
 /**
  * @generated from message psp.v1.WatchEventsRequest
@@ -1413,7 +1451,7 @@ export type WatchEventsRequest = Message<"psp.v1.WatchEventsRequest"> & {
  * Use `create(WatchEventsRequestSchema)` to create a new message.
  */
 export const WatchEventsRequestSchema: GenMessage<WatchEventsRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 33);
+  messageDesc(file_psp_v1_status, 34);
 
 /**
  * @generated from message psp.v1.Event
@@ -1513,7 +1551,7 @@ export type Event = Message<"psp.v1.Event"> & {
  * Use `create(EventSchema)` to create a new message.
  */
 export const EventSchema: GenMessage<Event> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 34);
+  messageDesc(file_psp_v1_status, 35);
 
 /**
  * @generated from message psp.v1.ReloadRequest
@@ -1530,7 +1568,7 @@ export type ReloadRequest = Message<"psp.v1.ReloadRequest"> & {
  * Use `create(ReloadRequestSchema)` to create a new message.
  */
 export const ReloadRequestSchema: GenMessage<ReloadRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 35);
+  messageDesc(file_psp_v1_status, 36);
 
 /**
  * @generated from message psp.v1.ReloadResponse
@@ -1583,7 +1621,7 @@ export type ReloadResponse = Message<"psp.v1.ReloadResponse"> & {
  * Use `create(ReloadResponseSchema)` to create a new message.
  */
 export const ReloadResponseSchema: GenMessage<ReloadResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 36);
+  messageDesc(file_psp_v1_status, 37);
 
 /**
  * @generated from message psp.v1.RotateRequest
@@ -1600,7 +1638,7 @@ export type RotateRequest = Message<"psp.v1.RotateRequest"> & {
  * Use `create(RotateRequestSchema)` to create a new message.
  */
 export const RotateRequestSchema: GenMessage<RotateRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 37);
+  messageDesc(file_psp_v1_status, 38);
 
 /**
  * @generated from message psp.v1.RotateResponse
@@ -1637,7 +1675,7 @@ export type RotateResponse = Message<"psp.v1.RotateResponse"> & {
  * Use `create(RotateResponseSchema)` to create a new message.
  */
 export const RotateResponseSchema: GenMessage<RotateResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 38);
+  messageDesc(file_psp_v1_status, 39);
 
 /**
  * @generated from message psp.v1.PlanRotationRequest
@@ -1650,7 +1688,7 @@ export type PlanRotationRequest = Message<"psp.v1.PlanRotationRequest"> & {
  * Use `create(PlanRotationRequestSchema)` to create a new message.
  */
 export const PlanRotationRequestSchema: GenMessage<PlanRotationRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 39);
+  messageDesc(file_psp_v1_status, 40);
 
 /**
  * Which tunnels: all conditions hold, and there is at least one.
@@ -1683,7 +1721,7 @@ export type TunnelSelector = Message<"psp.v1.TunnelSelector"> & {
  * Use `create(TunnelSelectorSchema)` to create a new message.
  */
 export const TunnelSelectorSchema: GenMessage<TunnelSelector> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 40);
+  messageDesc(file_psp_v1_status, 41);
 
 /**
  * @generated from message psp.v1.RekeyRequest
@@ -1700,7 +1738,7 @@ export type RekeyRequest = Message<"psp.v1.RekeyRequest"> & {
  * Use `create(RekeyRequestSchema)` to create a new message.
  */
 export const RekeyRequestSchema: GenMessage<RekeyRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 41);
+  messageDesc(file_psp_v1_status, 42);
 
 /**
  * @generated from message psp.v1.RekeyResponse
@@ -1724,7 +1762,7 @@ export type RekeyResponse = Message<"psp.v1.RekeyResponse"> & {
  * Use `create(RekeyResponseSchema)` to create a new message.
  */
 export const RekeyResponseSchema: GenMessage<RekeyResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 42);
+  messageDesc(file_psp_v1_status, 43);
 
 /**
  * @generated from message psp.v1.CloseTunnelRequest
@@ -1741,7 +1779,7 @@ export type CloseTunnelRequest = Message<"psp.v1.CloseTunnelRequest"> & {
  * Use `create(CloseTunnelRequestSchema)` to create a new message.
  */
 export const CloseTunnelRequestSchema: GenMessage<CloseTunnelRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 43);
+  messageDesc(file_psp_v1_status, 44);
 
 /**
  * @generated from message psp.v1.CloseTunnelResponse
@@ -1763,7 +1801,7 @@ export type CloseTunnelResponse = Message<"psp.v1.CloseTunnelResponse"> & {
  * Use `create(CloseTunnelResponseSchema)` to create a new message.
  */
 export const CloseTunnelResponseSchema: GenMessage<CloseTunnelResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 44);
+  messageDesc(file_psp_v1_status, 45);
 
 /**
  * @generated from message psp.v1.ListLogLevelsRequest
@@ -1776,7 +1814,7 @@ export type ListLogLevelsRequest = Message<"psp.v1.ListLogLevelsRequest"> & {
  * Use `create(ListLogLevelsRequestSchema)` to create a new message.
  */
 export const ListLogLevelsRequestSchema: GenMessage<ListLogLevelsRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 45);
+  messageDesc(file_psp_v1_status, 46);
 
 /**
  * @generated from message psp.v1.ListLogLevelsResponse
@@ -1795,7 +1833,7 @@ export type ListLogLevelsResponse = Message<"psp.v1.ListLogLevelsResponse"> & {
  * Use `create(ListLogLevelsResponseSchema)` to create a new message.
  */
 export const ListLogLevelsResponseSchema: GenMessage<ListLogLevelsResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 46);
+  messageDesc(file_psp_v1_status, 47);
 
 /**
  * @generated from message psp.v1.SetLogLevelRequest
@@ -1821,7 +1859,7 @@ export type SetLogLevelRequest = Message<"psp.v1.SetLogLevelRequest"> & {
  * Use `create(SetLogLevelRequestSchema)` to create a new message.
  */
 export const SetLogLevelRequestSchema: GenMessage<SetLogLevelRequest> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 47);
+  messageDesc(file_psp_v1_status, 48);
 
 /**
  * @generated from message psp.v1.SetLogLevelResponse
@@ -1838,7 +1876,7 @@ export type SetLogLevelResponse = Message<"psp.v1.SetLogLevelResponse"> & {
  * Use `create(SetLogLevelResponseSchema)` to create a new message.
  */
 export const SetLogLevelResponseSchema: GenMessage<SetLogLevelResponse> = /*@__PURE__*/
-  messageDesc(file_psp_v1_status, 48);
+  messageDesc(file_psp_v1_status, 49);
 
 /**
  * @generated from service psp.v1.StatusService
