@@ -89,7 +89,7 @@ export function agentStatus(parts: AgentStatusParts): StatusSource {
         mtu: parts.mtu(),
         eventLoop: parts.lag.view(),
         latencies: core.latencies(),
-        faults: parts.watch.faults(),
+        faults: parts.watch.faults().map(({ text }) => text),
         directory: parts.directory(),
         ...(expiresAt === undefined ? {} : { certificateExpiresAtMs: expiresAt }),
       };

@@ -26,14 +26,18 @@ import { EXPLAIN_ASKS, EXPLAIN_TIMEOUT_MS } from "./limits.ts";
 import type { Misses, MissVerdict } from "./misses.ts";
 import type { PeerGate, PeerLines } from "./peer.ts";
 import type { ResponderDriver } from "./responder_driver.ts";
-import type { Scheduler } from "./scheduler.ts";
+import type { Scheduler, Slot } from "./scheduler.ts";
 import { isLive, isUnheard, type State } from "./tunnel.ts";
 import type { TunnelTable } from "./tunnel_table.ts";
 
 /** What a packet meets on this host besides the core: ports, workloads, the machine. */
 export interface Surroundings {
-  /** Why nothing passes, such as "interface p0 is gone". */
-  faults(): readonly string[];
+  /** Ports where nothing passes; `text` is why, such as "interface p0 is gone". */
+  faults(): readonly {
+    readonly role: "uplink" | "host";
+    readonly interface: string;
+    readonly text: string;
+  }[];
   /** What is wrong besides, and what to do about it: the kernel forwards packets of workloads. */
   warnings(): readonly string[];
   /** Whether the policy of the address' network refuses packets to it. */
@@ -73,9 +77,9 @@ export interface ExplainOptions {
   readonly responder: Pick<ResponderDriver, "objection">;
   readonly around: Surroundings;
   readonly calls: Pick<PeerCalls, "explain">;
-  readonly scheduler: Pick<Scheduler, "enter" | "isLate">;
+  readonly scheduler: Pick<Scheduler, "enter">;
   readonly tasks: Tasks;
-  readonly clock: Pick<Clock, "now">;
+  readonly clock: Pick<Clock, "now" | "sleep">;
 }
 
 /** A leg of the way, and what the other end is to be asked. */
@@ -90,6 +94,7 @@ type Heard =
   | { readonly error: ExchangeError }
   | { readonly silent: string };
 
+const TOO_MUCH = "this host has too much to do to ask it";
 /** What waits in the plane for a tunnel, in words: both counters are of packets that it had no place for. */
 const HOLD = "beyond what the hold has room for, the oldest goes (hold-flow-full, hold-bytes)";
 
@@ -133,8 +138,6 @@ export class Explainer {
   /** As far as this host knows. */
   #here(packet: PacketQuery): Leg {
     const { peers, around } = this.#o;
-    const faults = around.faults();
-    if (faults.length > 0) return { view: { verdict: "dropped", steps: faults.map(fault) } };
     const placed = this.#atPort(packet);
     if ("verdict" in placed) return { view: placed };
     const { src, dst } = placed;
@@ -143,12 +146,17 @@ export class Explainer {
       : peers.isLocal(dst)
       ? this.#ingress(placed)
       : this.#egress(placed);
-    const warnings = around.warnings().map((text): ExplainStep => ({
-      at: "ingress",
-      verdict: "warn",
-      text,
-    }));
-    return { ...leg, view: { ...leg.view, steps: [...warnings, ...leg.view.steps] } };
+    const { port = around.portOf(src) } = placed;
+    const faults = around.faults().filter(({ role }) => role === "host");
+    const closed = peers.isLocal(src) ? faults.filter((fault) => fault.interface === port) : [];
+    if (closed.length > 0) {
+      return { view: { verdict: "dropped", steps: closed.map(({ text }) => shut(text)) } };
+    }
+    const besides = [
+      ...around.warnings(),
+      ...faults.map(({ text }) => `Nothing passes at one of the host ports: ${text}`),
+    ].map((text): ExplainStep => ({ at: "ingress", verdict: "warn", text }));
+    return { ...leg, view: { ...leg.view, steps: [...besides, ...leg.view.steps] } };
   }
 
   /** The packet in the network of the port at which it comes in; or what keeps it there. */
@@ -184,6 +192,8 @@ export class Explainer {
         text: `Nobody on this host answered for ${dst}: it is looked for, and ${src} is told`,
       }]);
     }
+    const closed = this.#closed(port);
+    if (closed !== undefined) return closed;
     if (ttl !== undefined && ttl <= 1) {
       return dropped({ counter: "time-exceeded-sent" }, [{
         at: "LOCAL",
@@ -246,11 +256,15 @@ export class Explainer {
         seconds(now - state.since)
       } ago; ${HOLD}`
       : `The packet would be held, and ${peer} (${where}) asked for a tunnel`;
+    const uplink = this.#uplinkFault();
+    const besides: ExplainStep[] = uplink === undefined
+      ? []
+      : [{ at: "p0", verdict: "warn", text: `Nothing leaves this host: ${uplink}` }];
     return {
       view: {
         verdict: "held",
         peer,
-        steps: [FROM_HOST, MISS, { at: "RSS", verdict: "wait", text }],
+        steps: [FROM_HOST, MISS, { at: "RSS", verdict: "wait", text }, ...besides],
       },
       ask: { peer, question: this.#question(pair, { arrives: true, length }) },
     };
@@ -301,6 +315,16 @@ export class Explainer {
       verdict: "ok",
       text: `Sealed with ${spiText(sa.spi)} (${sa.version}), as ${packets} packets before it`,
     });
+    const uplink = this.#uplinkFault();
+    if (uplink !== undefined) {
+      return {
+        view: dropped({ counter: "tx-error", peer }, [...steps, {
+          at: "p0",
+          verdict: "drop",
+          text: `Nothing leaves this host: ${uplink}`,
+        }]),
+      };
+    }
     if (isUnheard(state)) {
       steps.push({
         at: "p0",
@@ -318,6 +342,8 @@ export class Explainer {
   /** The packet comes to this host. */
   #ingress({ src, dst, length }: PacketQuery): Leg {
     const { peers, table } = this.#o;
+    const uplink = this.#uplinkFault();
+    if (uplink !== undefined) return { view: { verdict: "dropped", steps: [shut(uplink)] } };
     const peer = peers.byVip(src)?.id;
     const pair = { localVip: dst, remoteVip: src };
     if (peer === undefined) {
@@ -343,34 +369,25 @@ export class Explainer {
       };
     }
     const spis = rx.map(({ sa }) => spiText(sa.spi)).join(" or ");
-    return {
-      view: {
-        verdict: "passes",
-        peer,
-        steps: [FROM_UPLINK, OPENED, {
-          at: "INGR_ACL",
-          verdict: "ok",
-          text: `Let in from ${peer} with ${spis}`,
-        }, this.#delivery(dst)],
-      },
-      ask,
-    };
+    const view = this.#delivered(dst, [FROM_UPLINK, OPENED, {
+      at: "INGR_ACL",
+      verdict: "ok",
+      text: `Let in from ${peer} with ${spis}`,
+    }]);
+    return { view: { ...view, peer }, ask };
   }
 
   /** A peer's packet comes, or would. */
   #arrival(peer: PeerConfig, question: PacketQuestion): ExplainView {
-    const { table, around, responder, bootEpoch } = this.#o;
+    const { table, responder, bootEpoch } = this.#o;
     const { localVip: theirs, remoteVip: ours, sa: given } = question;
-    const delivered = (steps: readonly ExplainStep[]): ExplainView => {
-      const faults = around.faults();
-      return faults.length > 0
-        ? { verdict: "dropped", steps: faults.map(fault) }
-        : { verdict: "passes", steps: [...steps, this.#delivery(ours)] };
-    };
+    const uplink = this.#uplinkFault();
+    if (uplink !== undefined) return { verdict: "dropped", steps: [shut(uplink)] };
     if (given === undefined) {
       const objection = responder.objection(peer, question);
       if (objection === undefined) {
-        return delivered([{ at: "RSS", verdict: "ok", text: "It would get a tunnel" }]);
+        const granted: ExplainStep = { at: "RSS", verdict: "ok", text: "It would get a tunnel" };
+        return this.#delivered(ours, [granted]);
       }
       const { counter, why } = objection;
       return dropped({ counter }, [{
@@ -395,21 +412,39 @@ export class Explainer {
         text: `No entry lets ${spiText(spi)} in from ${theirs} to ${ours}`,
       }]);
     }
-    return delivered([FROM_UPLINK, OPENED, {
+    return this.#delivered(ours, [FROM_UPLINK, OPENED, {
       at: "INGR_ACL",
       verdict: "ok",
       text: `${spiText(spi)} lets ${theirs} in to ${ours}`,
     }]);
   }
 
-  #delivery(vip: string): ExplainStep {
+  /** The packet is let in, and goes to its workload. */
+  #delivered(vip: string, steps: readonly ExplainStep[]): ExplainView {
     const port = this.#o.around.portOf(vip);
-    if (port !== undefined) {
-      return { at: "host", verdict: "ok", text: `Handed to the workload ${vip} at ${port}` };
+    if (port === undefined) {
+      const text = `Nobody knows at which port ${vip} is: it is asked for, and without an answer ` +
+        "the packet counts as workload-unknown";
+      return { verdict: "passes", steps: [...steps, { at: "host", verdict: "unknown", text }] };
     }
-    const text = `Nobody knows at which port ${vip} is: it is asked for, and without an answer ` +
-      "the packet counts as workload-unknown";
-    return { at: "host", verdict: "unknown", text };
+    const closed = this.#closed(port);
+    if (closed !== undefined) return { ...closed, steps: [...steps, ...closed.steps] };
+    const text = `Handed to the workload ${vip} at ${port}`;
+    return { verdict: "passes", steps: [...steps, { at: "host", verdict: "ok", text }] };
+  }
+
+  /** What becomes of a packet to a host port at which nothing passes; undefined: it passes. */
+  #closed(port: string): ExplainView | undefined {
+    const fault = this.#o.around.faults().find((one) => one.interface === port);
+    return fault && dropped({ counter: "host-tx-error" }, [{
+      at: "host",
+      verdict: "drop",
+      text: `Nothing passes there: ${fault.text}`,
+    }]);
+  }
+
+  #uplinkFault(): string | undefined {
+    return this.#o.around.faults().find(({ role }) => role === "uplink")?.text;
   }
 
   /** `pair.localVip` is this host's. */
@@ -466,23 +501,35 @@ export class Explainer {
   }
 
   async #ask(peer: string, question: PacketQuestion): Promise<Heard> {
-    const { scheduler, calls, tasks } = this.#o;
-    if (this.#asking >= EXPLAIN_ASKS || scheduler.isLate) {
-      return { silent: "this host has too much to do to ask it" };
-    }
+    if (this.#asking >= EXPLAIN_ASKS) return { silent: TOO_MUCH };
     this.#asking++;
     try {
-      using _slot = await scheduler.enter({ peer, work: "question" }, tasks.signal);
-      return { view: await calls.explain(peer, question, { timeoutMs: EXPLAIN_TIMEOUT_MS }) };
+      using _slot = await this.#place(peer);
+      const view = await this.#o.calls.explain(peer, question, { timeoutMs: EXPLAIN_TIMEOUT_MS });
+      return { view };
     } catch (cause) {
       const error = ExchangeError.from(cause);
       if (error.code === "unimplemented") {
         return { silent: "its agent is of a release that cannot be asked" };
       }
-      return error.local || tasks.signal.aborted ? { silent: error.reason } : { error };
+      return error.local || this.#o.tasks.signal.aborted ? { silent: error.reason } : { error };
     } finally {
       this.#asking--;
     }
+  }
+
+  /** A place among the calls under way, soon or not at all. */
+  async #place(peer: string): Promise<Slot> {
+    const { scheduler, clock, tasks } = this.#o;
+    const over = new AbortController();
+    const end = AbortSignal.any([over.signal, tasks.signal]);
+    clock.sleep(EXPLAIN_TIMEOUT_MS, end).then(
+      () => over.abort(new ExchangeError("canceled", TOO_MUCH, { local: true })),
+      () => {},
+    );
+    const slot = await scheduler.enter({ peer, work: "question" }, end);
+    over.abort();
+    return slot;
   }
 }
 
@@ -587,7 +634,7 @@ function dropped(
   return { verdict: "dropped", counter, ...peer === undefined ? {} : { peer }, steps };
 }
 
-function fault(text: string): ExplainStep {
+function shut(text: string): ExplainStep {
   return { at: "ingress", verdict: "drop", text: `Nothing passes: ${text}` };
 }
 

@@ -13,6 +13,14 @@ export interface NamedPort {
   readonly network?: string;
 }
 
+/** A port where nothing passes. */
+export interface LinkFault {
+  readonly role: PortName;
+  readonly interface: string;
+  /** "interface p0 is gone". */
+  readonly text: string;
+}
+
 /** What a watch looks at. */
 export interface LinkOptions {
   /** Asks the plane; may throw. */
@@ -56,10 +64,14 @@ export class LinkWatch {
     return this.#state.get(handle) ?? "up";
   }
 
-  /** Why nothing passes, as found at the last look: "interface p0 is gone". */
-  faults(): readonly string[] {
+  /** Where nothing passes, and why, as found at the last look. */
+  faults(): readonly LinkFault[] {
     return this.#options.ports().filter(({ handle }) => this.stateOf(handle) !== "up")
-      .map(({ handle, interface: name }) => `interface ${name} is ${this.stateOf(handle)}`);
+      .map(({ role, handle, interface: name }) => ({
+        role,
+        interface: name,
+        text: `interface ${name} is ${this.stateOf(handle)}`,
+      }));
   }
 
   #look(handle: number): LinkState {

@@ -54,7 +54,7 @@ Deno.test("each port has its own state, and one that has gone is no fault", () =
   });
   down.add(3);
   watch.tick();
-  assert.deepEqual(watch.faults(), ["interface tap3 is down"]);
+  assert.deepEqual(watch.faults().map(({ text }) => text), ["interface tap3 is down"]);
   assert.deepEqual([2, 3, 4].map((handle) => watch.stateOf(handle)), ["up", "down", "up"]);
   handles = [2, 4];
   watch.tick();

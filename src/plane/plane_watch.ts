@@ -9,7 +9,7 @@ import type { PortView } from "../model/status.ts";
 import { ForwardingGuard } from "./forwarding.ts";
 import { GuardWatch } from "./guard.ts";
 import type { HostPorts } from "./host_ports.ts";
-import { LinkWatch, type NamedPort } from "./links.ts";
+import { type LinkFault, LinkWatch, type NamedPort } from "./links.ts";
 
 const INTERVAL_MS = 1000;
 
@@ -18,8 +18,8 @@ export interface PlaneWatch extends Disposable {
   counters(): Readonly<Record<string, bigint>>;
   /** As they were found at the last look. */
   ports(): readonly PortView[];
-  /** Why nothing passes, as found at the last look. */
-  faults(): readonly string[];
+  /** Where nothing passes, and why, as found at the last look. */
+  faults(): readonly LinkFault[];
   /** What the kernel does besides the agent, and how to end it. */
   warnings(): readonly string[];
 }
@@ -64,7 +64,7 @@ export function watchPlane(
   const timer = setInterval(() => {
     hosts.tick();
     links.tick();
-    const faults = links.faults().join("; ");
+    const faults = links.faults().map(({ text }) => text).join("; ");
     if (faults !== said) {
       if (faults === "") events.add("plane-well");
       else events.add("plane-fault", { reason: faults });
@@ -84,7 +84,11 @@ export function watchPlane(
       })),
     faults: () => [
       ...links.faults(),
-      ...hosts.missing().map((name) => `interface ${name} is not there`),
+      ...hosts.missing().map((name): LinkFault => ({
+        role: "host",
+        interface: name,
+        text: `interface ${name} is not there`,
+      })),
     ],
     warnings: () => forwarding.warnings(),
     [Symbol.dispose]: () => clearInterval(timer),

@@ -103,6 +103,16 @@ const ROWS: readonly Row[] = [
     lateMs: 10_000,
   },
   {
+    name: "a first packet to a peer that is about to end",
+    before(w, _h1, h2) {
+      void h2.core.stop();
+      return w.clock.advance(10);
+    },
+    expected: "peer-unreachable",
+    words: /h2 gives no tunnel: this agent is stopping/,
+    lateMs: 10_000,
+  },
+  {
     name: "versions of which none is common",
     options: {
       changes: [{ psp: { versions: ["aes-gcm-128"] } }, { psp: { versions: ["aes-gcm-256"] } }],
