@@ -36,6 +36,8 @@ struct dp_packet {
 	uint16_t csum_start;  /* where summing starts, from `frame` */
 	uint16_t csum_offset; /* where it is stored, from csum_start */
 	uint16_t vlan_tci;    /* 0: untagged */
+	uint16_t
+		tail; /* octets at its end that are overwritten once it is done with: see soft_cut() */
 
 	/* set by dp_parse() */
 	uint16_t l3_off, l4_off,

@@ -255,7 +255,7 @@ static bool receive(struct si_nic_port *port)
 	struct dp_packet packet;
 	uint32_t n = 0;
 
-	while (n < BATCH && soft_port_recv(port->wire, nic.rx, BUFFER_LEN, &packet) == 1) {
+	while (n < BATCH && soft_port_recv(port->wire, nic.rx, BUFFER_LEN, &packet, 1) == 1) {
 		pthread_mutex_lock(&si.lock);
 		run_frame(port, &packet);
 		pthread_mutex_unlock(&si.lock);

@@ -79,6 +79,8 @@ bool soft_decrypt(const struct psp_crypto_backend *backend, struct psp_crypto *c
 		return true;
 	}
 	packet->len = packet->payload_off + len - PSP_ICV_LEN;
+	/* The ICV is the first that nobody misses. */
+	packet->tail = packet->tail > PSP_ICV_LEN ? (uint16_t)(packet->tail - PSP_ICV_LEN) : 0;
 	packet->inner_off = (uint16_t)(packet->payload_off + packet->psp.size);
 	packet->fields.tun_psp_vc = packet->psp.vc;
 	read_inner(packet);

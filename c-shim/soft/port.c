@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE /* recvmmsg(), sendmmsg() */
 /* port.c: an interface by its packet socket: opened, received from, sent to. */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -21,7 +22,9 @@
 #define SOCKET_BUFFER                                                                              \
 	(32 << 20)        /* octets: some hundred super-frames, whatever truesize they have */
 #define HDR_GSO_UDP_L4 5u /* VIRTIO_NET_HDR_GSO_UDP_L4, younger than the headers of Debian 12 */
-#define OFF_LINE_MAX 64u  /* frames passed over in one call, so that it ends */
+#define OFF_LINE_MAX                                                                               \
+	64u /* times that nothing but frames to be passed over came, so that a call ends */
+#define BATCH_PARTS 512u /* of the frames of one sendmmsg() */
 
 static const char *role(uint8_t port)
 {
@@ -225,12 +228,15 @@ int32_t soft_port_query(struct soft_port *port, struct psp_dp_port_info *info)
 
 /* ---- receive --------------------------------------------------------------------------------- */
 
-/* A frame as recvmsg() left it. */
+/* A frame as the kernel left it. */
 struct arrival {
 	struct virtio_net_hdr hdr;
 	struct sockaddr_ll from;
-	struct tpacket_auxdata aux;
-	bool has_aux;
+	struct iovec parts[2];
+	union {
+		struct cmsghdr align;
+		uint8_t space[CMSG_SPACE(sizeof(struct tpacket_auxdata)) + 64];
+	} control;
 };
 
 static bool set_gso(struct dp_packet *packet, const struct virtio_net_hdr *hdr)
@@ -268,11 +274,26 @@ static void strip_tag(struct dp_packet *packet)
 		packet->csum_start = (uint16_t)(packet->csum_start - NET_VLAN_LEN);
 }
 
+/* What the kernel said beside the frame: false, nothing. */
+static bool read_aux(struct msghdr *message, struct tpacket_auxdata *aux)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c)) {
+		if (c->cmsg_level != SOL_PACKET || c->cmsg_type != PACKET_AUXDATA ||
+		    c->cmsg_len < CMSG_LEN(sizeof(*aux)))
+			continue;
+		memcpy(aux, CMSG_DATA(c), sizeof(*aux));
+		return true;
+	}
+	return false;
+}
+
 /* False: not for this port, or nothing that a packet can stand for. */
 static bool accept_frame(const struct soft_port *port, const struct arrival *arrival,
-			 struct dp_packet *packet)
+			 struct msghdr *message, struct dp_packet *packet)
 {
 	const struct virtio_net_hdr *hdr = &arrival->hdr;
+	struct tpacket_auxdata aux;
+	bool has_aux;
 
 	/* A switch floods what it does not know; the host's own stack passes that over, too. */
 	if (port->port == PSP_DP_PORT_UPLINK && arrival->from.sll_pkttype == PACKET_OTHERHOST)
@@ -285,49 +306,60 @@ static bool accept_frame(const struct soft_port *port, const struct arrival *arr
 		packet->csum_start = hdr->csum_start;
 		packet->csum_offset = hdr->csum_offset;
 	}
-	if (arrival->has_aux && (arrival->aux.tp_status & TP_STATUS_CSUM_VALID) != 0)
+	has_aux = read_aux(message, &aux);
+	if (has_aux && (aux.tp_status & TP_STATUS_CSUM_VALID) != 0)
 		packet->csum_valid = true;
-	if (arrival->has_aux && (arrival->aux.tp_status & TP_STATUS_VLAN_VALID) != 0)
-		packet->vlan_tci = arrival->aux.tp_vlan_tci;
+	if (has_aux && (aux.tp_status & TP_STATUS_VLAN_VALID) != 0)
+		packet->vlan_tci = aux.tp_vlan_tci;
 	else
 		strip_tag(packet);
 	/* Id 0 is a priority tag: untagged by 802.1Q. */
 	return (packet->vlan_tci & NET_VLAN_ID) == port->vlan;
 }
 
-static void read_aux(struct msghdr *message, struct arrival *arrival)
+/* False: it is passed over. */
+static bool take_frame(const struct soft_port *port, const struct arrival *arrival,
+		       struct mmsghdr *message, struct dp_packet *packet)
 {
-	arrival->has_aux = false;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c)) {
-		if (c->cmsg_level != SOL_PACKET || c->cmsg_type != PACKET_AUXDATA ||
-		    c->cmsg_len < CMSG_LEN(sizeof(arrival->aux)))
-			continue;
-		memcpy(&arrival->aux, CMSG_DATA(c), sizeof(arrival->aux));
-		arrival->has_aux = true;
-	}
+	if ((message->msg_hdr.msg_flags & MSG_TRUNC) != 0 ||
+	    message->msg_len < sizeof(arrival->hdr))
+		return false;
+	memset(packet, 0, offsetof(struct dp_packet, fields));
+	packet->encap = NULL;
+	packet->set_s = false;
+	packet->frame = arrival->parts[1].iov_base;
+	packet->len = message->msg_len - (uint32_t)sizeof(arrival->hdr);
+	packet->port = port->port;
+	return accept_frame(port, arrival, &message->msg_hdr, packet);
 }
 
-int32_t soft_port_recv(struct soft_port *port, uint8_t *buf, uint32_t cap, struct dp_packet *packet)
+int32_t soft_port_recv(struct soft_port *port, uint8_t *buf, uint32_t cap,
+		       struct dp_packet *packets, uint32_t max)
 {
-	union {
-		struct cmsghdr align;
-		uint8_t space[CMSG_SPACE(sizeof(struct tpacket_auxdata)) + 64];
-	} control;
-	struct arrival arrival;
-	struct iovec parts[2] = {{&arrival.hdr, sizeof(arrival.hdr)},
-				 {buf + DP_HEADROOM, cap - DP_HEADROOM}};
+	struct arrival arrivals[SOFT_PORT_BATCH];
+	struct mmsghdr messages[SOFT_PORT_BATCH];
+	int32_t taken = 0;
 
-	if (cap <= DP_HEADROOM)
+	if (cap <= DP_HEADROOM || max == 0 || max > SOFT_PORT_BATCH)
 		return PSP_DP_EIO;
-	for (uint32_t i = 0; i < OFF_LINE_MAX; i++) {
-		struct msghdr message = {.msg_name = &arrival.from,
-					 .msg_namelen = sizeof(arrival.from),
-					 .msg_iov = parts,
-					 .msg_iovlen = 2,
-					 .msg_control = &control,
-					 .msg_controllen = sizeof(control)};
-		ssize_t n = recvmsg(port->fd, &message, 0);
+	for (uint32_t tries = 0; tries < OFF_LINE_MAX && taken == 0; tries++) {
+		int n;
 
+		for (uint32_t i = 0; i < max; i++) {
+			struct arrival *at = &arrivals[i];
+
+			at->parts[0] = (struct iovec){&at->hdr, sizeof(at->hdr)};
+			at->parts[1] = (struct iovec){buf + (size_t)i * cap + DP_HEADROOM,
+						      cap - DP_HEADROOM};
+			messages[i].msg_hdr =
+				(struct msghdr){.msg_name = &at->from,
+						.msg_namelen = sizeof(at->from),
+						.msg_iov = at->parts,
+						.msg_iovlen = 2,
+						.msg_control = &at->control,
+						.msg_controllen = sizeof(at->control)};
+		}
+		n = recvmmsg(port->fd, messages, max, MSG_DONTWAIT, NULL);
 		if (n < 0) {
 			if (errno == EAGAIN || errno == ENETDOWN)
 				return 0;
@@ -336,34 +368,13 @@ int32_t soft_port_recv(struct soft_port *port, uint8_t *buf, uint32_t cap, struc
 				continue;
 			return PSP_DP_EIO;
 		}
-		if ((message.msg_flags & MSG_TRUNC) != 0 || (size_t)n < sizeof(arrival.hdr))
-			continue;
-		read_aux(&message, &arrival);
-		memset(packet, 0, sizeof(*packet));
-		packet->frame = buf + DP_HEADROOM;
-		packet->len = (uint32_t)((size_t)n - sizeof(arrival.hdr));
-		packet->port = port->port;
-		if (accept_frame(port, &arrival, packet))
-			return 1;
+		for (int i = 0; i < n; i++)
+			taken += take_frame(port, &arrivals[i], &messages[i], &packets[taken]);
 	}
-	return 0;
+	return taken;
 }
 
 /* ---- send ------------------------------------------------------------------------------------ */
-
-/* One frame as two parts and what the kernel shall still do to it. Offsets count from head. */
-struct parts {
-	const uint8_t *head;
-	uint32_t head_len; /* at least Ethernet's addresses */
-	const uint8_t *body;
-	uint32_t body_len;
-	uint8_t gso; /* enum dp_gso */
-	uint16_t gso_size;
-	uint16_t gso_head; /* GSO: octets in front of the payload */
-	bool needs_csum;
-	uint16_t csum_start;
-	uint16_t csum_offset;
-};
 
 static const uint8_t hdr_gso[SOFT_PORT_GSO_KINDS] = {
 	[DP_GSO_NONE] = VIRTIO_NET_HDR_GSO_NONE,
@@ -372,92 +383,194 @@ static const uint8_t hdr_gso[SOFT_PORT_GSO_KINDS] = {
 	[DP_GSO_UDP] = HDR_GSO_UDP_L4,
 };
 
-/* Hands one frame to the kernel, tagged with the port's VLAN. 0 or an errno. */
-static int write_frame(const struct soft_port *port, const struct parts *frame)
-{
-	struct virtio_net_hdr hdr = {.gso_type = hdr_gso[frame->gso]};
-	uint16_t shift = port->vlan != 0 ? NET_VLAN_LEN : 0;
-	uint8_t tag[NET_VLAN_LEN];
-	struct iovec vectors[5];
-	struct msghdr message = {.msg_iov = vectors};
-	size_t n = 0;
+/* Frames as sendmmsg() wants them. */
+struct batch {
+	uint32_t n, n_parts;
+	struct virtio_net_hdr hdrs[SOFT_PORT_BATCH];
+	uint8_t tags[SOFT_PORT_BATCH][NET_VLAN_LEN];
+	struct mmsghdr messages[SOFT_PORT_BATCH];
+	struct iovec parts[BATCH_PARTS];
+};
 
+static void add_part(struct batch *batch, const void *from, size_t len)
+{
+	/* sendmmsg() only reads what iov_base points to. */
+	batch->parts[batch->n_parts++] = (struct iovec){(void *)(uintptr_t)from, len};
+}
+
+/* Tagged with the port's VLAN. False: no room is left for it. */
+static bool add_frame(struct batch *batch, const struct soft_port *port,
+		      const struct soft_frame *frame)
+{
+	struct virtio_net_hdr *hdr = &batch->hdrs[batch->n];
+	uint8_t *tag = batch->tags[batch->n];
+	uint16_t shift = port->vlan != 0 ? NET_VLAN_LEN : 0;
+	const struct iovec *first = &frame->parts[0];
+	struct mmsghdr *message = &batch->messages[batch->n];
+
+	/* Beside its parts: the header, and two that a tag makes. */
+	if (batch->n == SOFT_PORT_BATCH || batch->n_parts + frame->n_parts + 3 > BATCH_PARTS)
+		return false;
+	*hdr = (struct virtio_net_hdr){.gso_type = hdr_gso[frame->gso]};
 	if (frame->gso != DP_GSO_NONE) {
-		hdr.gso_size = frame->gso_size;
-		hdr.hdr_len = (uint16_t)(frame->gso_head + shift);
+		hdr->gso_size = frame->gso_size;
+		hdr->hdr_len = (uint16_t)(frame->payload_off + shift);
 	}
 	if (frame->needs_csum) {
-		hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-		hdr.csum_start = (uint16_t)(frame->csum_start + shift);
-		hdr.csum_offset = frame->csum_offset;
+		hdr->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+		hdr->csum_start = (uint16_t)(frame->csum_start + shift);
+		hdr->csum_offset = frame->csum_offset;
 	}
-	/* sendmsg() only reads what iov_base points to. */
-	vectors[n++] = (struct iovec){&hdr, sizeof(hdr)};
+	message->msg_hdr = (struct msghdr){.msg_iov = &batch->parts[batch->n_parts]};
+	add_part(batch, hdr, sizeof(*hdr));
 	if (shift != 0) {
 		psp_put16(tag, NET_TYPE_VLAN);
 		psp_put16(tag + 2, port->vlan);
-		vectors[n++] = (struct iovec){(void *)frame->head, NET_ETH_TYPE};
-		vectors[n++] = (struct iovec){tag, sizeof(tag)};
-		vectors[n++] = (struct iovec){(void *)(frame->head + NET_ETH_TYPE),
-					      frame->head_len - NET_ETH_TYPE};
+		add_part(batch, first->iov_base, NET_ETH_TYPE);
+		add_part(batch, tag, NET_VLAN_LEN);
+		add_part(batch, (const uint8_t *)first->iov_base + NET_ETH_TYPE,
+			 first->iov_len - NET_ETH_TYPE);
 	} else {
-		vectors[n++] = (struct iovec){(void *)frame->head, frame->head_len};
+		add_part(batch, first->iov_base, first->iov_len);
 	}
-	if (frame->body_len != 0)
-		vectors[n++] = (struct iovec){(void *)frame->body, frame->body_len};
-	message.msg_iovlen = n;
-	while (sendmsg(port->fd, &message, 0) < 0) {
-		if (errno != EINTR)
-			return errno;
+	for (uint32_t i = 1; i < frame->n_parts; i++)
+		add_part(batch, frame->parts[i].iov_base, frame->parts[i].iov_len);
+	message->msg_hdr.msg_iovlen =
+		(size_t)(&batch->parts[batch->n_parts] - message->msg_hdr.msg_iov);
+	batch->n++;
+	return true;
+}
+
+/* Hands a batch to the kernel. How many went; errno is that of the one behind them. */
+static uint32_t write_batch(const struct soft_port *port, struct batch *batch)
+{
+	uint32_t sent = 0;
+
+	errno = 0;
+	while (sent < batch->n) {
+		int n = sendmmsg(port->fd, batch->messages + sent, batch->n - sent, 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		sent += (uint32_t)n;
 	}
-	return 0;
+	return sent;
+}
+
+/* 0 or an errno. */
+static int write_frame(const struct soft_port *port, const struct soft_frame *frame)
+{
+	struct batch batch;
+
+	batch.n = 0;
+	batch.n_parts = 0;
+	if (!add_frame(&batch, port, frame))
+		return EINVAL;
+	return write_batch(port, &batch) == 1 ? 0 : errno;
 }
 
 /* ---- segmentation for a kernel that will not do it ------------------------------------------- */
 
-static void mend_tcp(const struct dp_packet *packet, uint8_t *head, uint32_t off,
-		     const uint8_t *body, uint32_t len)
-{
-	uint8_t *tcp = head + packet->l4_off;
-	uint32_t head_len = (uint32_t)packet->payload_off - packet->l4_off, sum;
-	bool last = packet->payload_off + off + len == packet->len;
+/* Where `off` octets into a frame lie, and how many follow there. */
+struct place {
+	const struct iovec *part;
+	size_t off;
+};
 
-	dp_segment_tcp(tcp, off, off == 0, last);
-	psp_put16(tcp + NET_TCP_CSUM, 0);
-	sum = dp_csum_pseudo(head + packet->l3_off, NET_PROTO_TCP, head_len + len);
-	sum = dp_csum_add(dp_csum_add(sum, tcp, head_len), body, len);
-	psp_put16(tcp + NET_TCP_CSUM, (uint16_t)~dp_csum_fold(sum));
+static struct place place_of(const struct soft_frame *frame, uint32_t off)
+{
+	struct place place = {.part = frame->parts, .off = off};
+
+	while (place.off >= place.part->iov_len) {
+		place.off -= place.part->iov_len;
+		place.part++;
+	}
+	return place;
+}
+
+/* The next `len` octets as parts; their number. */
+static uint32_t slice(struct place *place, uint32_t len, struct iovec *parts)
+{
+	uint32_t n = 0;
+
+	while (len > 0) {
+		size_t here = place->part->iov_len - place->off;
+		uint32_t taken = here < len ? (uint32_t)here : len;
+
+		parts[n++] = (struct iovec){(uint8_t *)place->part->iov_base + place->off, taken};
+		place->off += taken;
+		len -= taken;
+		if (place->off == place->part->iov_len) {
+			place->part++;
+			place->off = 0;
+		}
+	}
+	return n;
+}
+
+static void mend_l4(const struct soft_frame *frame, uint8_t *head, uint32_t off,
+		    const struct iovec *body, uint32_t n, uint32_t len)
+{
+	bool udp = frame->gso == DP_GSO_UDP;
+	uint8_t *ip = head + frame->l3_off, *l4 = head + frame->l4_off;
+	uint8_t *stored = l4 + (udp ? NET_UDP_CSUM : NET_TCP_CSUM);
+	uint32_t head_len = (uint32_t)frame->payload_off - frame->l4_off, sum, odd = 0;
+	uint16_t csum;
+
+	if (udp)
+		psp_put16(l4 + NET_UDP_LENGTH, (uint16_t)(head_len + len));
+	else
+		dp_segment_tcp(l4, off, off == 0, frame->payload_off + off + len == frame->len);
+	psp_put16(stored, 0);
+	/* PSP may go without a checksum. */
+	if (udp && psp_get16(l4 + NET_UDP_DST) == PSP_UDP_PORT)
+		return;
+	sum = dp_csum_pseudo(ip, udp ? NET_PROTO_UDP : NET_PROTO_TCP, head_len + len);
+	sum = dp_csum_add(sum, l4, head_len);
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t part = dp_csum_fold(dp_csum_add(0, body[i].iov_base, body[i].iov_len));
+
+		/* Behind an odd number of octets each one lies in the other half of its word. */
+		sum += odd != 0 ? ((part & 0xffu) << 8 | part >> 8) : part;
+		odd ^= (uint32_t)body[i].iov_len & 1u;
+	}
+	csum = (uint16_t)~dp_csum_fold(sum);
+	psp_put16(stored, udp && csum == 0 ? 0xffffu : csum);
 }
 
 /* Sends a super-frame as packets. 0, or the errno of the first that failed; *sent counts those before it. */
-static int write_packets(const struct soft_port *port, const struct dp_packet *packet,
+static int write_packets(const struct soft_port *port, const struct soft_frame *whole,
 			 uint32_t *sent)
 {
+	struct iovec parts[SOFT_FRAME_PARTS_MAX + 1];
 	uint8_t head[NET_HEAD_MAX];
-	struct parts frame = {.head = head, .head_len = packet->payload_off};
-	uint32_t off = 0, payload = packet->len - packet->payload_off;
+	struct soft_frame frame = {.parts = parts,
+				   .l3_off = whole->l3_off,
+				   .l4_off = whole->l4_off,
+				   .payload_off = whole->payload_off};
+	uint32_t off = 0, payload = whole->len - whole->payload_off;
+	struct place place;
 
 	*sent = 0;
-	if (packet->payload_off > NET_HEAD_MAX || packet->len <= packet->payload_off ||
-	    packet->gso_size == 0 || packet->l4_off <= packet->l3_off)
+	if (whole->payload_off > NET_HEAD_MAX || whole->len <= whole->payload_off ||
+	    whole->gso_size == 0 || whole->l4_off <= whole->l3_off ||
+	    whole->n_parts > SOFT_FRAME_PARTS_MAX)
 		return EINVAL;
+	place = place_of(whole, whole->payload_off);
+	parts[0] = (struct iovec){head, whole->payload_off};
 	while (off < payload) {
-		uint32_t len = payload - off < packet->gso_size ? payload - off : packet->gso_size;
-		uint32_t ip_len = (uint32_t)packet->payload_off - packet->l3_off + len;
+		uint32_t len = payload - off < whole->gso_size ? payload - off : whole->gso_size;
+		uint32_t ip_len = (uint32_t)whole->payload_off - whole->l3_off + len, n;
 		int error;
 
-		memcpy(head, packet->frame, packet->payload_off);
-		frame.body = packet->frame + packet->payload_off + off;
-		frame.body_len = len;
-		dp_segment_ip(head + packet->l3_off, ip_len, *sent);
-		if (packet->gso == DP_GSO_UDP) {
-			/* PSP, the only UDP that is sent so, may go without a checksum. */
-			psp_put16(head + packet->l4_off + NET_UDP_LENGTH,
-				  (uint16_t)(NET_UDP_LEN + len));
-			psp_put16(head + packet->l4_off + NET_UDP_CSUM, 0);
-		} else {
-			mend_tcp(packet, head, off, frame.body, len);
-		}
+		memcpy(head, whole->parts[0].iov_base, whole->payload_off);
+		n = slice(&place, len, parts + 1);
+		dp_segment_ip(head + whole->l3_off, ip_len, *sent);
+		mend_l4(whole, head, off, parts + 1, n, len);
+		frame.n_parts = n + 1;
+		frame.len = whole->payload_off + len;
 		error = write_frame(port, &frame);
 		if (error != 0)
 			return error;
@@ -478,45 +591,83 @@ static bool is_full(int error)
 	return error == EAGAIN || error == ENOBUFS || error == ENOMEM;
 }
 
-static int32_t send_cut(struct soft_port *port, const struct dp_packet *packet, bool *retry)
+static bool send_cut(struct soft_port *port, const struct soft_frame *frame, bool *retry)
 {
 	uint32_t sent = 0;
-	int error = write_packets(port, packet, &sent);
+	int error = write_packets(port, frame, &sent);
 
 	/* Once some have gone the rest is lost: sending all again would double those. */
 	*retry = is_full(error) && sent == 0;
-	return error == 0 ? PSP_DP_OK : PSP_DP_EIO;
+	return error == 0;
+}
+
+static bool cuts(const struct soft_port *port, const struct soft_frame *frame)
+{
+	return atomic_load_explicit(&port->cuts[frame->gso], memory_order_relaxed);
+}
+
+static bool can_be_sent(const struct soft_frame *frame)
+{
+	return frame->len >= NET_ETH_LEN && frame->len <= DP_FRAME_MAX &&
+	       frame->gso < SOFT_PORT_GSO_KINDS;
+}
+
+/* What the kernel did not take whole: cut, if that is why. True: it has gone. */
+static bool send_refused(struct soft_port *port, const struct soft_frame *frame, int error,
+			 bool *retry)
+{
+	bool sent = false;
+
+	if (frame->gso == DP_GSO_NONE || !is_refusal(error)) {
+		*retry = is_full(error);
+		return false;
+	}
+	sent = send_cut(port, frame, retry);
+	/* Remembered only if its packets are welcome: else the frame was at fault. */
+	atomic_store_explicit(&port->cuts[frame->gso], sent, memory_order_relaxed);
+	return sent;
+}
+
+uint32_t soft_port_send_all(struct soft_port *port, const struct soft_frame *frames, uint32_t n,
+			    bool *retry)
+{
+	struct batch batch;
+	uint32_t done = 0;
+
+	*retry = false;
+	while (done < n) {
+		uint32_t end = done, sent;
+
+		batch.n = 0;
+		batch.n_parts = 0;
+		while (end < n && can_be_sent(&frames[end]) && !cuts(port, &frames[end]) &&
+		       add_frame(&batch, port, &frames[end]))
+			end++;
+		sent = write_batch(port, &batch);
+		done += sent;
+		if (sent < batch.n && !send_refused(port, &frames[done], errno, retry))
+			return done;
+		if (sent < batch.n) {
+			done++;
+			continue;
+		}
+		if (batch.n > 0)
+			continue;
+		/* The first one was no part of a batch. */
+		if (!can_be_sent(&frames[done]) || !cuts(port, &frames[done]) ||
+		    !send_cut(port, &frames[done], retry))
+			return done;
+		done++;
+	}
+	return done;
 }
 
 int32_t soft_port_send(struct soft_port *port, const struct dp_packet *packet, bool *retry)
 {
-	struct parts frame = {.head = packet->frame,
-			      .head_len = packet->len,
-			      .gso = packet->gso,
-			      .gso_size = packet->gso_size,
-			      .gso_head = packet->payload_off,
-			      .needs_csum = packet->needs_csum,
-			      .csum_start = packet->csum_start,
-			      .csum_offset = packet->csum_offset};
-	int32_t status;
-	int error;
+	const struct iovec part = {packet->frame, packet->len};
+	struct soft_frame frame = soft_frame_of(packet);
 
-	*retry = false;
-	if (packet->len < NET_ETH_LEN || packet->len > DP_FRAME_MAX ||
-	    packet->gso >= SOFT_PORT_GSO_KINDS)
-		return PSP_DP_EIO;
-	if (atomic_load_explicit(&port->cuts[packet->gso], memory_order_relaxed))
-		return send_cut(port, packet, retry);
-	error = write_frame(port, &frame);
-	if (error == 0)
-		return PSP_DP_OK;
-	if (packet->gso != DP_GSO_NONE && is_refusal(error)) {
-		status = send_cut(port, packet, retry);
-		/* Remembered only if its packets are welcome: else the frame was at fault. */
-		atomic_store_explicit(&port->cuts[packet->gso], status == PSP_DP_OK,
-				      memory_order_relaxed);
-		return status;
-	}
-	*retry = is_full(error);
-	return PSP_DP_EIO;
+	frame.parts = &part;
+	frame.n_parts = 1;
+	return soft_port_send_all(port, &frame, 1, retry) == 1 ? PSP_DP_OK : PSP_DP_EIO;
 }

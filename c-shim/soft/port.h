@@ -8,10 +8,11 @@
 
 #include <stdatomic.h>
 
-#include "../common/packet.h"
+#include "frame.h"
 
 #define SOFT_PORT_NAME_LEN 16u /* IFNAMSIZ, with the 0 */
 #define SOFT_PORT_GSO_KINDS 4u /* of enum dp_gso */
+#define SOFT_PORT_BATCH 32u    /* frames of one call */
 
 /* port.c's. What is not atomic never changes after open. */
 struct soft_port {
@@ -40,17 +41,21 @@ int32_t soft_port_follow(struct soft_port *port);
 int soft_port_fd(const struct soft_port *port);
 
 /*
- * Reads the next frame into buf (DP_HEADROOM octets are left free in front) and fills *packet, not parsed.
- * 1: a frame; 0: none waiting, or the interface is down; negative: PSP_DP_EIO. Not returned: frames that this
- * host sends, frames of another VLAN, and, on the uplink, frames to another host's MAC.
+ * Reads frames, at most `max` (SOFT_PORT_BATCH), each into cap octets of buf, one behind the other (DP_HEADROOM octets
+ * are left free in front), and fills packets in order, not parsed. Their number; 0: none waiting, or the interface is
+ * down; negative: PSP_DP_EIO. Not returned: frames that this host sends, frames of another VLAN, and, on the uplink,
+ * frames to another host's MAC.
  */
 int32_t soft_port_recv(struct soft_port *port, uint8_t *buf, uint32_t cap,
-		       struct dp_packet *packet);
+		       struct dp_packet *packets, uint32_t max);
 
 /*
- * Sends one frame, a super-frame whole when the device takes it, else cut here, decided once by what the
- * kernel answers. 0, or PSP_DP_EIO with *retry true when the queue is full for the moment.
+ * Sends frames in order, a super-frame whole when the device takes it, else cut here, decided once by what the kernel
+ * answers. How many went before one that did not; of that one *retry is true when the queue is full for the moment.
  */
+uint32_t soft_port_send_all(struct soft_port *port, const struct soft_frame *frames, uint32_t n,
+			    bool *retry);
+/* One. 0 or PSP_DP_EIO. */
 int32_t soft_port_send(struct soft_port *port, const struct dp_packet *packet, bool *retry);
 
 /*

@@ -4,28 +4,17 @@
  * super-frame does where its packets part, and the two ways out. What leaves by the uplink is sealed; what leaves by
  * the host port was opened.
  */
-#include <poll.h>
 #include <string.h>
-#include <time.h>
 
 #include "../common/csum.h"
 #include "../common/net.h"
 #include "../common/path_mtu.h"
 #include "soft.h"
 
-#define SEND_TRIES 10u
-#define SEND_NAP_NS 50000
-#define SEND_POLL_MS 1
-
 static uint64_t ip_bytes(const struct dp_packet *packet, uint32_t segments)
 {
 	return packet->len - packet->l3_off +
 	       (uint64_t)(segments - 1) * ((uint32_t)packet->payload_off - packet->l3_off);
-}
-
-static void add(_Atomic uint64_t *count, uint64_t n)
-{
-	atomic_fetch_add_explicit(count, n, memory_order_relaxed);
 }
 
 static void walk_init(struct soft_walk *walk, struct dp_packet *packet)
@@ -137,37 +126,6 @@ static void report_exception(struct soft_worker *worker, const struct soft_walk 
 	     DP_EXCEPTIONS_LOST);
 }
 
-/* Waits a little for a queue that is full: about a millisecond, then it is the packet's turn to go. */
-static int32_t wait_and_send(struct soft_link *to, const struct dp_packet *frame, bool *busy)
-{
-	struct pollfd fd = {.fd = soft_port_fd(to->port), .events = POLLOUT};
-	int32_t status = PSP_DP_EIO;
-
-	for (uint32_t i = 1; i < SEND_TRIES && status != 0 && *busy; i++) {
-		(void)poll(&fd, 1, SEND_POLL_MS);
-		nanosleep(&(struct timespec){.tv_nsec = SEND_NAP_NS}, NULL);
-		status = soft_port_send(to->port, frame, busy);
-	}
-	return status;
-}
-
-static int32_t send(const struct soft_worker *worker, struct soft_link *to,
-		    const struct dp_packet *frame, bool *busy)
-{
-	const uint32_t n = dp_segments(frame);
-	int32_t status;
-
-	status = soft_port_send(to->port, frame, busy);
-	if (status != 0 && *busy)
-		status = wait_and_send(to, frame, busy);
-	if (status == 0) {
-		soft_stats_add(&to->tx, worker->number, n, ip_bytes(frame, n), worker->now_ns);
-	} else {
-		add(*busy ? &to->tx_busy : &to->tx_error, n);
-	}
-	return status;
-}
-
 /* ---- too long -------------------------------------------------------------------------------- */
 
 /* Octets of IP that a port carries. */
@@ -227,38 +185,22 @@ static bool cut_to(struct soft_worker *worker, struct soft_walk *walk, uint32_t 
 
 /* ---- out: uplink ----------------------------------------------------------------------------- */
 
-/* Octets of the inner IP packets among those that n PSP packets have after their IV. */
-static uint64_t inner_bytes(const struct dp_packet *frame, uint32_t n, uint64_t bytes)
+/* What was joined so far leaves before the queue does, which may lend it room. */
+static void make_room(struct soft_worker *worker)
 {
-	const uint8_t *psp = frame->frame + frame->payload_off;
-
-	if ((psp[3] & PSP_FLAG_V) != 0)
-		bytes -= (uint64_t)n * PSP_VC_LEN;
-	/* In transport mode the IP header stands in front of the UDP header. */
-	if (psp[0] != PSP_NEXT_IPV4 && psp[0] != PSP_NEXT_IPV6)
-		bytes += (uint64_t)n * (uint32_t)(frame->l4_off - frame->l3_off);
-	return bytes;
+	if (soft_queue_has_room(&worker->queue))
+		return;
+	(void)soft_join_flush(&worker->join);
+	soft_queue_flush(worker);
 }
 
-int32_t soft_out_send_uplink(void *arg, const struct dp_packet *frame)
+int32_t soft_out_send_uplink(void *arg, const struct soft_frame *frame)
 {
 	struct soft_worker *worker = arg;
-	struct soft_tx_key *key = worker->sealing_key;
-	uint32_t n = dp_segments(frame);
-	uint64_t bytes = frame->len - frame->payload_off -
-			 (uint64_t)n * (PSP_HEADER_LEN + PSP_ICV_LEN); /* after the IV, no ICV */
-	bool busy;
-	int32_t status = send(worker, worker->dp->uplink, frame, &busy);
 
-	worker->sealed += n;
-	if (status != 0) {
-		soft_worker_count(worker, busy ? DP_UPLINK_TX_BUSY : DP_TX_ERROR, n);
-		return status;
-	}
-	soft_worker_count(worker, DP_TX_PACKETS, n);
-	soft_worker_count(worker, DP_TX_BYTES, bytes);
-	soft_stats_add(&key->stats, worker->number, n, inner_bytes(frame, n, bytes),
-		       worker->now_ns);
+	worker->sealed += soft_frame_segments(frame);
+	soft_queue_sealed(worker, frame, worker->sealing_key, worker->sealing_tunnel);
+	make_room(worker);
 	return 0;
 }
 
@@ -300,6 +242,8 @@ static enum dp_counter seal(struct soft_worker *worker, struct soft_walk *walk,
 	if (worker->dp->base.config.mss_clamp != 0 && dp_mss_clamp(walk->packet, max_inner))
 		soft_worker_count(worker, DP_MSS_CLAMPED, 1);
 	worker->sealing_key = key;
+	worker->sealing_tunnel = walk->packet->encap->encap_net_type == PSP_DP_NET_PSP_TUNNEL;
+	make_room(worker);
 	status = soft_seal(worker->dp->base.keys.backend, worker->crypto, walk->packet, key, max_ip,
 			   &worker->seal_out);
 	if (status != SOFT_SEAL_TOO_BIG)
@@ -334,19 +278,27 @@ static void out_uplink(struct soft_worker *worker, struct soft_walk *walk,
 
 /* ---- out: host ------------------------------------------------------------------------------- */
 
-int32_t soft_out_send_host(void *arg, const struct dp_packet *frame)
+int32_t soft_out_send_host(void *arg, const struct soft_frame *frame)
 {
 	struct soft_worker *worker = arg;
-	enum dp_counter counter = DP_HOST_TX_PACKETS;
-	struct dp_port *to = dp_port_find(&worker->dp->base.ports, worker->join_to);
-	bool busy = false;
-	/* The port may have gone since the joiner was given its packets. */
-	int32_t status = to != NULL ? send(worker, soft_link(to), frame, &busy) : PSP_DP_ENOENT;
 
-	if (status != 0)
-		counter = busy ? DP_HOST_TX_BUSY : DP_HOST_TX_ERROR;
-	soft_worker_count(worker, counter, dp_segments(frame));
-	return status;
+	soft_queue_host(worker, frame, worker->join_to, false);
+	return 0;
+}
+
+/* Received frames stay where they are until the batch ends; the others are copied. */
+static void settle(struct soft_worker *worker, struct dp_packet *packet)
+{
+	struct soft_arena *arena = &worker->queue.arena;
+
+	make_room(worker);
+	if (packet->frame >= worker->rx_buf && packet->frame < worker->rx_buf + SOFT_RX_OCTETS)
+		return;
+	memcpy(arena->at, packet->frame, packet->len);
+	packet->frame = arena->at;
+	packet->tail = 0;
+	arena->at += packet->len;
+	arena->left -= packet->len;
 }
 
 /* Where a packet, or a piece of it, leaves for a workload. */
@@ -356,19 +308,18 @@ struct leaving {
 	bool local;
 };
 
-static void send_host(void *arg, struct dp_packet *frame)
+static void send_host(void *arg, struct dp_packet *packet)
 {
 	const struct leaving *leaving = arg;
-	struct soft_worker *worker = leaving->worker;
-	enum dp_counter counter = DP_HOST_TX_PACKETS;
-	const uint32_t n = dp_segments(frame);
-	bool busy;
+	struct soft_frame frame;
+	struct iovec part;
 
-	if (send(worker, soft_link(leaving->to), frame, &busy) != 0)
-		counter = busy ? DP_HOST_TX_BUSY : DP_HOST_TX_ERROR;
-	else if (leaving->local)
-		soft_worker_count(worker, DP_LOCAL_PACKETS, n);
-	soft_worker_count(worker, counter, n);
+	settle(leaving->worker, packet);
+	frame = soft_frame_of(packet);
+	part = (struct iovec){packet->frame, packet->len};
+	frame.parts = &part;
+	frame.n_parts = 1;
+	soft_queue_host(leaving->worker, &frame, soft_link(leaving->to), leaving->local);
 }
 
 /* From one workload of this host to another: whole as it came, whatever the kernel shall still do to it. */
@@ -387,7 +338,7 @@ static void out_host(struct soft_worker *worker, struct soft_walk *walk, struct 
 {
 	struct leaving leaving = {.worker = worker, .to = port};
 	const uint32_t max_ip = max_ip_of(port);
-	const uint16_t to = port->handle;
+	struct soft_link *to = soft_link(port);
 
 	if (!walk->decapped) {
 		walk_drop(worker, walk, DP_HOST_REFUSED);
@@ -401,6 +352,7 @@ static void out_host(struct soft_worker *worker, struct soft_walk *walk, struct 
 		if (cut_to(worker, walk, max_ip, send_host, &leaving))
 			return;
 	}
+	settle(worker, walk->packet);
 	/* Counted when it is sent: the joiner may keep it for its neighbours. */
 	(void)soft_join_add(&worker->join, walk->packet);
 }

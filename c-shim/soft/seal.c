@@ -319,18 +319,21 @@ static enum soft_seal_status seal_frame(const struct cut *cut, uint32_t first, u
 					struct soft_out *out)
 {
 	const struct soft_outer *outer = &cut->outer;
-	struct dp_packet frame = {.frame = out->buf + DP_HEADROOM};
-	uint8_t *psp = frame.frame + outer->head_len;
+	struct iovec part = {.iov_base = out->arena->at};
+	struct soft_frame frame = {.parts = &part, .n_parts = 1};
+	uint8_t *psp = out->arena->at + outer->head_len;
 	enum soft_seal_status status;
 
+	if (out->arena->left < DP_FRAME_MAX)
+		return SOFT_SEAL_FAILED;
 	for (uint32_t i = 0; i < n; i++) {
 		status = seal_segment(cut, first + i, psp);
 		if (status != SOFT_SEAL_OK)
 			return status;
 		psp += slice_len(cut, first + i);
 	}
-	frame.len = (uint32_t)(psp - frame.frame);
-	frame.port = PSP_DP_PORT_UPLINK;
+	frame.len = (uint32_t)(psp - out->arena->at);
+	part.iov_len = frame.len;
 	frame.l3_off = NET_ETH_LEN;
 	frame.l4_off = (uint16_t)outer->udp_off;
 	frame.payload_off = (uint16_t)outer->head_len;
@@ -341,7 +344,7 @@ static enum soft_seal_status seal_frame(const struct cut *cut, uint32_t first, u
 		frame.csum_start = frame.l4_off;
 		frame.csum_offset = NET_UDP_CSUM;
 	}
-	soft_outer_write(outer, cut->packet, frame.frame, frame.len - outer->udp_off,
+	soft_outer_write(outer, cut->packet, out->arena->at, frame.len - outer->udp_off,
 			 (uint16_t)(cut->first_iv + first), first, n > 1);
 	/* What cannot be sent is the port's to count: the other frames still may. */
 	(void)out->send(out->arg, &frame);
@@ -356,7 +359,7 @@ enum soft_seal_status soft_seal(const struct psp_crypto_backend *backend, struct
 	enum soft_seal_status status = SOFT_SEAL_OK;
 	uint32_t per_frame;
 
-	if (out->cap < DP_HEADROOM + DP_FRAME_MAX || !prepare(&cut, packet, key))
+	if (!prepare(&cut, packet, key))
 		return SOFT_SEAL_MALFORMED;
 	if (!fits(&cut, max_ip))
 		return SOFT_SEAL_TOO_BIG;

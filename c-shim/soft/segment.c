@@ -58,6 +58,7 @@ void soft_cut(struct dp_packet *packet, void (*each)(void *arg, struct dp_packet
 		segment.gso_size = 0;
 		segment.needs_csum = false;
 		segment.csum_valid = true;
+		segment.tail = i + 1 < count ? packet->payload_off : 0;
 		write_head(&segment, head, i);
 		dp_parse_psp(&segment);
 		each(arg, &segment);

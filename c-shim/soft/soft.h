@@ -17,12 +17,15 @@
 #include "guard.h"
 #include "keys.h"
 #include "port.h"
+#include "queue.h"
 #include "rcu.h"
 #include "steps.h"
 #include "table.h"
 
-#define SOFT_HOPS_MAX 32u   /* pipes in a row: more is a loop */
-#define SOFT_BATCH 32u      /* frames between two flushes of the joiner */
+#define SOFT_HOPS_MAX 32u /* pipes in a row: more is a loop */
+/* Each received frame has so many octets: whole cache lines, and not whole pages, so that frames lie in different sets. */
+#define SOFT_FRAME_OCTETS ((DP_HEADROOM + DP_FRAME_MAX + 63u) / 64u * 64u)
+#define SOFT_RX_OCTETS (SOFT_PORT_BATCH * SOFT_FRAME_OCTETS)
 #define SOFT_SPLIT_DEPTH 3u /* super-frames cut out of super-frames */
 
 /* What an entry does; replaced whole by an update. */
@@ -74,14 +77,19 @@ struct soft_worker {
 	struct dp_rng rng;
 	struct dp_limit syndromes, too_bigs, path_mtus;
 	uint8_t *buffers; /* one allocation: those below */
-	uint8_t *rx_buf, *held_buf, *split_buf[SOFT_SPLIT_DEPTH];
+	uint8_t *rx_buf;  /* SOFT_RX_OCTETS */
+	uint8_t *held_buf, *split_buf[SOFT_SPLIT_DEPTH];
+	uint32_t want; /* frames to ask for: fewer when they are large */
+	struct dp_packet packets[SOFT_PORT_BATCH];
 	uint32_t split_depth;
 	bool resubmitting;
 	struct soft_out seal_out, join_out;
 	struct soft_join join;
-	uint16_t join_to; /* handle of the host port that the joiner's frames leave by */
+	struct soft_link *join_to; /* the host port that the joiner's frames leave by */
+	struct soft_queue queue;
 	struct soft_tx_key *sealing_key; /* of the packet whose frames seal_out gets */
-	uint32_t sealed;                 /* packets of it that were sent or counted */
+	bool sealing_tunnel;             /* its outer headers are ours */
+	uint32_t sealed;                 /* packets of it that are queued */
 	uint64_t now_ns;                 /* CLOCK_MONOTONIC at the current batch */
 	uint64_t looked_ns;
 	uint32_t max_ip;   /* octets of IP that fit the uplink */
@@ -181,9 +189,9 @@ int32_t soft_link_query(struct soft_link *link, struct psp_dp_port_info *info);
 void soft_run(struct soft_worker *worker, struct dp_packet *packet);
 /* Resubmits a chain of held packets, oldest first, and frees them. */
 void soft_run_held(struct soft_worker *worker, struct dp_held *chain);
-/* Where the worker's sealer and joiner send what they have made. */
-int32_t soft_out_send_uplink(void *worker, const struct dp_packet *frame);
-int32_t soft_out_send_host(void *worker, const struct dp_packet *frame);
+/* Where the worker's sealer and joiner leave what they have made: in its queue. */
+int32_t soft_out_send_uplink(void *worker, const struct soft_frame *frame);
+int32_t soft_out_send_host(void *worker, const struct soft_frame *frame);
 
 /* Opens a single packet; false: the walk has ended (dropped and counted). */
 bool soft_walk_decrypt(struct soft_worker *worker, struct soft_walk *walk);

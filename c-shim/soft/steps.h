@@ -8,6 +8,7 @@
 
 #include "../common/packet.h"
 #include "../psp/crypto.h"
+#include "frame.h"
 #include "stats.h"
 
 #define SOFT_SEGMENTS_MAX 64u /* the kernel's limit on a UDP super-frame that we send */
@@ -33,12 +34,20 @@ enum soft_seal_status {
 		4 /* encap_data, the packet or the key contradict themselves or each other */
 };
 
-/* Frames ready to be sent with their virtio-net header; written by soft_seal() and soft_join_*(). */
+/* Room for what is made of frames. */
+struct soft_arena {
+	uint8_t *at;
+	uint32_t left;
+};
+
+/* Where frames are made, and who takes them. */
 struct soft_out {
-	uint8_t *buf; /* caller's: one frame at a time is built here */
-	uint32_t cap; /* at least DP_FRAME_MAX + DP_HEADROOM */
-	/* Called for each finished frame; frame is valid during the call only. 0 or a negative status. */
-	int32_t (*send)(void *arg, const struct dp_packet *frame);
+	struct soft_arena *arena;
+	/*
+	 * Called for each finished frame. Its parts lie in the arena from where that stood, which the callee moves on
+	 * to keep them, or in the packet that is at work. 0 or a negative status.
+	 */
+	int32_t (*send)(void *arg, const struct soft_frame *frame);
 	void *arg;
 };
 
@@ -47,7 +56,8 @@ struct soft_out {
  * packet->encap (and set_s) with key, and hands the result to out->send as UDP super-frames of at most
  * SOFT_SEGMENTS_MAX segments and 65,535 octets (all segments of equal length but the last), or as single frames.
  * IVs are reserved before anything is sealed. max_ip: octets of IP that fit the uplink. An inner UDP
- * super-frame (USO) is cut like a TCP one.
+ * super-frame (USO) is cut like a TCP one. The arena has DP_FRAME_MAX octets left whenever a frame is begun:
+ * FAILED when it has not.
  */
 enum soft_seal_status soft_seal(const struct psp_crypto_backend *backend, struct psp_crypto *crypto,
 				struct dp_packet *packet, struct soft_tx_key *key, uint32_t max_ip,
@@ -56,7 +66,8 @@ enum soft_seal_status soft_seal(const struct psp_crypto_backend *backend, struct
 /*
  * Cuts a received UDP super-frame of PSP packets into single packets that share its buffer, for at most
  * SOFT_SEGMENTS_MAX * 2 calls of each(): every one has parsed fields of its own. A single packet: one call.
- * A segment is dead when its each() returns: the headers of the next one are written over its end.
+ * When its each() has returned, the headers of the next one are written over the last octets of a segment
+ * (`tail` of it says how many): the others stay.
  */
 void soft_cut(struct dp_packet *packet, void (*each)(void *arg, struct dp_packet *segment),
 	      void *arg);
@@ -101,15 +112,20 @@ bool soft_decap(struct dp_packet *packet, const struct psp_dp_actions *actions);
 
 /*
  * Joins consecutive TCP segments of one flow (in order, same flags, equal size but the last) to one TSO
- * super-frame. Everything else passes through in order, and so does a segment whose TCP checksum is wrong: the
- * super-frame's would be right. The joiner's buffer is `out->buf`. A status is that of the send() that failed.
+ * super-frame, and UDP datagrams of one flow and size likewise to a USO one. Everything else passes through in order, and
+ * so does what has a wrong checksum: the super-frame's would be right. Payloads stay where they are until the joiner is
+ * flushed; the last octets that a packet will lose (`tail`) are copied to the arena, which has SOFT_JOIN_ROOM left at
+ * each call. A status is that of the send() that failed.
  */
+#define SOFT_JOIN_ROOM 1024u
 struct soft_join {
 	struct soft_out *out;
-	struct dp_packet head; /* what has been joined so far; head.len 0: nothing */
-	uint32_t next_seq;
+	struct dp_packet head; /* the first, and the length of all; head.len 0: nothing */
+	uint32_t next_seq;     /* TCP */
 	uint16_t segments;
 	bool closed;
+	uint32_t n_parts;
+	struct iovec parts[SOFT_FRAME_PARTS_MAX];
 };
 int32_t soft_join_add(struct soft_join *join, const struct dp_packet *packet);
 int32_t soft_join_flush(struct soft_join *join);

@@ -12,8 +12,11 @@
 
 #include "soft.h"
 
-#define BUFFER_LEN (DP_HEADROOM + DP_FRAME_MAX + 2u) /* even */
-#define BUFFERS (4u + SOFT_SPLIT_DEPTH)              /* received, held, sealed, joined, split */
+#define BUFFERS_LEN                                                                                \
+	(SOFT_RX_OCTETS + (1u + SOFT_SPLIT_DEPTH) * SOFT_FRAME_OCTETS + SOFT_QUEUE_OCTETS)
+#define BUFFERS_ALIGN 64u
+#define LARGE 4096u   /* octets of a frame of which few are asked for at a time */
+#define WANT_LARGE 4u /* so few: what the second-level cache holds beside what is made of them */
 #define LOOK_EVERY_MS 1000       /* whether the port is as it was, and how much fits the uplink */
 #define LOOK_ABSENT_EVERY_MS 100 /* whether its interface is there again */
 #define PORT_ERROR_NAP_MS 100
@@ -37,22 +40,21 @@ int32_t soft_worker_init(struct psp_dp *dp, struct soft_link *link)
 	worker->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (worker->wake < 0)
 		return PSP_DP_EIO;
-	worker->buffers = malloc((size_t)BUFFERS * BUFFER_LEN);
-	if (worker->buffers == NULL)
+	if (posix_memalign((void **)&worker->buffers, BUFFERS_ALIGN, BUFFERS_LEN) != 0) {
+		worker->buffers = NULL;
 		return PSP_DP_ENOMEM;
+	}
 	at = worker->buffers;
 	worker->rx_buf = at;
-	worker->held_buf = at += BUFFER_LEN;
-	worker->seal_out = (struct soft_out){.buf = at += BUFFER_LEN,
-					     .cap = BUFFER_LEN,
-					     .send = soft_out_send_uplink,
-					     .arg = worker};
-	worker->join_out = (struct soft_out){.buf = at += BUFFER_LEN,
-					     .cap = BUFFER_LEN,
-					     .send = soft_out_send_host,
-					     .arg = worker};
+	worker->want = WANT_LARGE;
+	worker->held_buf = at += SOFT_RX_OCTETS;
 	for (uint32_t i = 0; i < SOFT_SPLIT_DEPTH; i++)
-		worker->split_buf[i] = at += BUFFER_LEN;
+		worker->split_buf[i] = at += SOFT_FRAME_OCTETS;
+	soft_queue_init(&worker->queue, at + SOFT_FRAME_OCTETS);
+	worker->seal_out = (struct soft_out){
+		.arena = &worker->queue.arena, .send = soft_out_send_uplink, .arg = worker};
+	worker->join_out = (struct soft_out){
+		.arena = &worker->queue.arena, .send = soft_out_send_host, .arg = worker};
 	worker->join.out = &worker->join_out;
 	if (dp_random(&worker->rng, sizeof(worker->rng)) != 0 ||
 	    dp_random(&worker->syndromes.seed, sizeof(worker->syndromes.seed)) != 0 ||
@@ -71,7 +73,7 @@ void soft_worker_free(struct soft_worker *worker)
 	if (worker->crypto != NULL)
 		worker->dp->base.keys.backend->crypto_free(worker->crypto);
 	if (worker->buffers != NULL)
-		explicit_bzero(worker->buffers, (size_t)BUFFERS * BUFFER_LEN);
+		explicit_bzero(worker->buffers, BUFFERS_LEN);
 	free(worker->buffers);
 	if (worker->wake >= 0)
 		(void)close(worker->wake);
@@ -117,6 +119,14 @@ static void follow(struct soft_worker *worker)
 		soft_worker_count(worker, DP_STALE_EVENTS, stale);
 }
 
+/* What was joined and queued leaves, and nothing of the tables is kept. */
+static void finish(struct soft_worker *worker)
+{
+	(void)soft_join_flush(&worker->join);
+	soft_queue_flush(worker);
+	soft_rcu_quiescent(&worker->dp->rcu, worker->number);
+}
+
 /* Held packets belong to the worker that held them, so that those of a flow stay in order. */
 static void run_released(struct soft_worker *worker)
 {
@@ -127,31 +137,42 @@ static void run_released(struct soft_worker *worker)
 		return;
 	while (!ends(worker) && (chain = dp_hold_next(hold, worker->link->base.handle)) != NULL) {
 		soft_run_held(worker, chain);
-		soft_rcu_quiescent(&worker->dp->rcu, worker->number);
+		finish(worker);
 	}
 }
 
-/* Frames until the batch is full or none waits. Their number, or a negative status. */
+/* Small frames are asked for in numbers, large ones a few at a time. */
+static void adapt(struct soft_worker *worker, const struct dp_packet *packets, int32_t n)
+{
+	uint32_t octets = 0;
+
+	for (int32_t i = 0; i < n; i++)
+		octets += packets[i].len;
+	if (octets > (uint32_t)n * LARGE)
+		worker->want = WANT_LARGE;
+	else if ((uint32_t)n == worker->want && worker->want < SOFT_PORT_BATCH)
+		worker->want *= 2;
+}
+
+/* Frames that wait, a batch of them at most. Their number, or a negative status. */
 static int32_t run_batch(struct soft_worker *worker)
 {
-	struct psp_dp *dp = worker->dp;
-	struct dp_packet packet;
-	int32_t n = 0, got = 1;
+	const struct dp_port *port = &worker->link->base;
+	int32_t n;
 
-	while (n < (int32_t)SOFT_BATCH && !ends(worker)) {
-		run_released(worker);
-		got = soft_port_recv(worker->link->port, worker->rx_buf, BUFFER_LEN, &packet);
-		if (got <= 0)
-			break;
-		packet.handle = worker->link->base.handle;
-		packet.network = worker->link->base.desc.network;
-		soft_run(worker, &packet);
-		/* Nothing of the tables is kept from one frame to the next. */
-		soft_rcu_quiescent(&dp->rcu, worker->number);
-		n++;
+	run_released(worker);
+	n = soft_port_recv(worker->link->port, worker->rx_buf, SOFT_FRAME_OCTETS, worker->packets,
+			   worker->want);
+	if (n <= 0)
+		return n;
+	adapt(worker, worker->packets, n);
+	for (int32_t i = 0; i < n; i++) {
+		worker->packets[i].handle = port->handle;
+		worker->packets[i].network = port->desc.network;
+		soft_run(worker, &worker->packets[i]);
 	}
-	(void)soft_join_flush(&worker->join);
-	return n == 0 && got < 0 ? got : n;
+	finish(worker);
+	return n;
 }
 
 static void sleep_until_woken(struct soft_worker *worker, bool port_failed)

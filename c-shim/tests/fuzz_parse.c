@@ -65,16 +65,47 @@ static void require_offsets(const struct dp_packet *p)
 		p->payload_off <= p->len);
 }
 
-/* What goes to the host port must itself be a frame that parses. */
-static int32_t to_host(void *arg, const struct dp_packet *frame)
+/* A copy of a frame as it would be received, to be freed with unpack(). */
+static void pack(const struct soft_frame *frame, struct dp_packet *p)
 {
-	struct dp_packet p = *frame;
+	uint8_t *buf = malloc(DP_HEADROOM + frame->len), *to = buf + DP_HEADROOM;
+
+	REQUIRE(buf != NULL && frame->parts[0].iov_len >= frame->payload_off);
+	memset(p, 0, sizeof(*p));
+	p->frame = to;
+	p->len = frame->len;
+	p->gso = frame->gso;
+	p->gso_size = frame->gso_size;
+	p->needs_csum = frame->needs_csum;
+	p->csum_start = frame->csum_start;
+	p->csum_offset = frame->csum_offset;
+	for (uint32_t i = 0; i < frame->n_parts; i++) {
+		REQUIRE((size_t)(to - p->frame) + frame->parts[i].iov_len <= frame->len);
+		memcpy(to, frame->parts[i].iov_base, frame->parts[i].iov_len);
+		to += frame->parts[i].iov_len;
+	}
+	REQUIRE(to == p->frame + frame->len);
+}
+
+static void unpack(uint8_t *frame)
+{
+	free(frame - DP_HEADROOM);
+}
+
+/* What goes to the host port must itself be a frame that parses. */
+static int32_t to_host(void *arg, const struct soft_frame *frame)
+{
+	struct dp_packet p;
+	uint8_t *at;
 
 	(void)arg;
-	REQUIRE(p.len <= DP_FRAME_MAX);
+	REQUIRE(frame->len <= DP_FRAME_MAX);
+	pack(frame, &p);
+	at = p.frame;
 	REQUIRE(dp_parse(&p));
 	REQUIRE(p.len == frame->len);
 	require_offsets(&p);
+	unpack(at);
 	return PSP_DP_OK;
 }
 
@@ -100,7 +131,8 @@ static void receive_one(void *arg, struct dp_packet *p)
 
 static void receive(struct dp_packet *p)
 {
-	struct soft_out out = {join_buf, sizeof(join_buf), to_host, NULL};
+	struct soft_arena out_arena = {join_buf, sizeof(join_buf)};
+	struct soft_out out = {&out_arena, to_host, NULL};
 	struct soft_join join = {.out = &out};
 
 	struct dp_path_mtu path;
@@ -114,24 +146,24 @@ static void receive(struct dp_packet *p)
 }
 
 /* What leaves sealed is received again, from a buffer of its own. */
-static int32_t to_wire(void *arg, const struct dp_packet *frame)
+static int32_t to_wire(void *arg, const struct soft_frame *frame)
 {
-	struct dp_packet p = *frame;
-	uint8_t *buf = malloc(DP_HEADROOM + frame->len);
+	struct dp_packet p;
+	uint8_t *at;
 
 	(void)arg;
-	REQUIRE(buf != NULL);
-	p.frame = buf + DP_HEADROOM;
-	memcpy(p.frame, frame->frame, frame->len);
+	pack(frame, &p);
+	at = p.frame;
 	REQUIRE(frame->len <= 65535 && dp_parse(&p) && p.len == frame->len);
 	receive(&p);
-	free(buf);
+	unpack(at);
 	return PSP_DP_OK;
 }
 
 static void send_frame(struct dp_packet *p, uint32_t choices)
 {
-	struct soft_out out = {out_buf, sizeof(out_buf), to_wire, NULL};
+	struct soft_arena out_arena = {out_buf, sizeof(out_buf)};
+	struct soft_out out = {&out_arena, to_wire, NULL};
 
 	if (!dp_parse(p))
 		return;

@@ -262,7 +262,7 @@ static inline bool net_recv_port(struct soft_port *port, struct net_frame *f, in
 
 	for (;;) {
 		memset(&f->packet, 0, sizeof(f->packet));
-		if (soft_port_recv(port, f->buf, sizeof(f->buf), &f->packet) == 1)
+		if (soft_port_recv(port, f->buf, sizeof(f->buf), &f->packet, 1) == 1)
 			return dp_parse(&f->packet);
 		if (poll(&fd, 1, timeout_ms) <= 0)
 			return false;

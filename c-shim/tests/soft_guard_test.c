@@ -164,7 +164,7 @@ static bool plane_takes(struct soft_port *port)
 
 	usleep(SETTLE_US);
 	memset(&got.packet, 0, sizeof(got.packet));
-	if (soft_port_recv(port, got.buf, sizeof(got.buf), &got.packet) != 1 ||
+	if (soft_port_recv(port, got.buf, sizeof(got.buf), &got.packet, 1) != 1 ||
 	    !dp_parse(&got.packet))
 		return false;
 	return fields->parser_meta_outer_l4_type == PSP_DP_L4_UDP &&

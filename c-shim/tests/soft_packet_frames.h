@@ -233,20 +233,43 @@ struct sent {
 	uint8_t *bufs[SENT_MAX];
 };
 
-static inline int32_t collect(void *arg, const struct dp_packet *frame)
+/* As the packet that would be received, if nobody cut it. */
+static inline void flatten(const struct soft_frame *frame, uint8_t *to, struct dp_packet *packet)
+{
+	*packet = (struct dp_packet){.frame = to,
+				     .len = frame->len,
+				     .l3_off = frame->l3_off,
+				     .l4_off = frame->l4_off,
+				     .payload_off = frame->payload_off,
+				     .gso = frame->gso,
+				     .gso_size = frame->gso_size,
+				     .needs_csum = frame->needs_csum,
+				     .csum_start = frame->csum_start,
+				     .csum_offset = frame->csum_offset};
+	for (uint32_t i = 0; i < frame->n_parts; i++) {
+		memcpy(to, frame->parts[i].iov_base, frame->parts[i].iov_len);
+		to += frame->parts[i].iov_len;
+	}
+}
+
+static inline int32_t collect(void *arg, const struct soft_frame *frame)
 {
 	struct sent *sent = arg;
 	uint8_t *buf;
+	size_t len = 0;
 
+	for (uint32_t i = 0; i < frame->n_parts; i++)
+		len += frame->parts[i].iov_len;
+	/* Headers in one piece, and all the octets that it says. */
+	if (len != frame->len || frame->parts[0].iov_len < frame->payload_off)
+		return PSP_DP_EINVAL;
 	if (sent->count == SENT_MAX)
 		return PSP_DP_ENOSPC;
 	/* To the octet at its end, so that a sanitizer sees what reads past it. */
-	buf = malloc(DP_HEADROOM + frame->len);
+	buf = malloc(DP_HEADROOM + len);
 	if (buf == NULL)
 		return PSP_DP_ENOMEM;
-	memcpy(buf + DP_HEADROOM, frame->frame, frame->len);
-	sent->packets[sent->count] = *frame;
-	sent->packets[sent->count].frame = buf + DP_HEADROOM;
+	flatten(frame, buf + DP_HEADROOM, &sent->packets[sent->count]);
 	sent->bufs[sent->count++] = buf;
 	return PSP_DP_OK;
 }

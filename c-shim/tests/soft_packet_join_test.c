@@ -1,13 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "soft_packet_frames.h"
 
-static uint8_t in_buf[BUF_LEN], join_buf[BUF_LEN];
+static uint8_t in_bufs[128][BUF_LEN], join_buf[BUF_LEN];
 static struct sent sent;
-static struct soft_out out = {join_buf, sizeof(join_buf), collect, &sent};
+static struct soft_arena out_arena = {join_buf, sizeof(join_buf)};
+static struct soft_out out = {&out_arena, collect, &sent};
 static struct soft_join join;
+
+/* Frames stay where they are until the joiner is flushed. */
+static uint8_t *fresh(void)
+{
+	static uint32_t n;
+
+	return in_bufs[n++ % 128];
+}
 
 static void reset(void)
 {
+	out_arena = (struct soft_arena){join_buf, sizeof(join_buf)};
 	sent_clear(&sent);
 	join = (struct soft_join){.out = &out};
 }
@@ -16,7 +26,7 @@ static bool add(const struct frame_spec *spec)
 {
 	struct dp_packet p;
 
-	make_frame(&p, in_buf, spec);
+	make_frame(&p, fresh(), spec);
 	return dp_parse(&p) && soft_join_add(&join, &p) == PSP_DP_OK;
 }
 
@@ -94,7 +104,7 @@ static void a_lone_segment_leaves_as_it_came(void)
 	reset();
 	CHECK(add(&spec));
 	CHECK_SHAPE("1");
-	make_frame(&p, in_buf, &spec);
+	make_frame(&p, fresh(), &spec);
 	CHECK_EQ(sent.packets[0].gso, DP_GSO_NONE);
 	CHECK(!sent.packets[0].needs_csum);
 	CHECK_EQ(sent.packets[0].len, p.len);
@@ -165,7 +175,7 @@ static void order_is_kept_whatever_comes(void)
 		reset();
 		CHECK(add(&a) && add(&b) && add(&odd[i]) && add(&c));
 		CHECK_SHAPE("2 1 1");
-		make_frame(&p, in_buf, &odd[i]);
+		make_frame(&p, fresh(), &odd[i]);
 		CHECK_EQ(sent.packets[1].len, p.len);
 		CHECK_MEM(sent.packets[1].frame, p.frame, p.len);
 	}
@@ -193,7 +203,7 @@ static void what_differs_in_its_headers_is_not_joined(void)
 		CONTEXT("%s", rows[i].what);
 		reset();
 		CHECK(add(&a));
-		make_frame(&p, in_buf, &b);
+		make_frame(&p, fresh(), &b);
 		p.frame[rows[i].at] ^= 0x40;
 		tcp = p.frame + 34;
 		put_v4_csum(p.frame + ETH);
@@ -218,7 +228,7 @@ static void a_wrong_checksum_is_passed_on_as_it_is(void)
 
 	reset();
 	CHECK(add(&a));
-	make_frame(&p, in_buf, &b);
+	make_frame(&p, fresh(), &b);
 	p.frame[p.len - 1] ^= 1;
 	CHECK(dp_parse(&p));
 	CHECK_EQ(soft_join_add(&join, &p), PSP_DP_OK);
@@ -226,6 +236,92 @@ static void a_wrong_checksum_is_passed_on_as_it_is(void)
 	CHECK_SHAPE("1 1 1");
 	CHECK(naive_l4(sent.packets[1].frame + ETH, 6, sent.packets[1].frame + 34,
 		       sent.packets[1].len - 34) != 0xffff);
+}
+
+/* The headers of the next packet of a super-frame are written over the end of each. */
+static void what_will_be_overwritten_is_kept(void)
+{
+	static const uint32_t tails[] = {1, 26, 46, 100, 101, 120};
+
+	for (uint32_t i = 0; i < 2 * sizeof(tails) / sizeof(tails[0]); i++) {
+		struct frame_spec spec = seg(0);
+		struct dp_packet p;
+
+		CONTEXT("%u octets, %s", tails[i / 2], i % 2 != 0 ? "UDP" : "TCP");
+		reset();
+		spec.proto = i % 2 != 0 ? 17 : 0;
+		for (uint32_t k = 0; k < 5; k++) {
+			spec.seq = seg(k).seq;
+			make_frame(&p, fresh(), &spec);
+			CHECK(dp_parse(&p));
+			p.tail = (uint16_t)tails[i / 2];
+			CHECK_EQ(soft_join_add(&join, &p), PSP_DP_OK);
+			memset(p.frame + p.len - p.tail, 0xee, p.tail);
+		}
+		CHECK_SHAPE("5");
+		for (uint32_t k = 0; k < 500; k++)
+			CHECK_EQ(sent.packets[0].frame[sent.packets[0].payload_off + k],
+				 payload_octet(k % 100));
+	}
+}
+
+static struct frame_spec datagram(uint32_t payload)
+{
+	return (struct frame_spec){.proto = 17, .payload = payload};
+}
+
+static void datagrams_of_a_size_become_one(void)
+{
+	for (uint32_t v6 = 0; v6 < 2; v6++) {
+		struct frame_spec spec = datagram(18);
+		const struct dp_packet *p = &sent.packets[0];
+		const uint8_t *ip, *udp;
+		uint32_t sum;
+
+		reset();
+		spec.v6 = v6 != 0;
+		for (uint32_t i = 0; i < 70; i++)
+			CHECK(add(&spec));
+		CHECK_SHAPE("64 6");
+		ip = p->frame + ETH;
+		udp = p->frame + p->l4_off;
+		CHECK_EQ(p->gso, DP_GSO_UDP);
+		CHECK_EQ(p->gso_size, 18);
+		CHECK_EQ(p->len, p->payload_off + 64u * 18);
+		CHECK_EQ(psp_get16(udp + 4), p->len - p->l4_off);
+		CHECK(p->needs_csum && p->csum_start == p->l4_off && p->csum_offset == 6);
+		sum = naive_l4(ip, 17, udp, 0) + p->len - p->l4_off;
+		CHECK_EQ(psp_get16(udp + 6), (sum & 0xffff) + (sum >> 16));
+		for (uint32_t i = 0; i < 64 * 18; i++)
+			CHECK_EQ(udp[8 + i], payload_octet(i % 18));
+	}
+}
+
+static void a_datagram_that_is_other_stays_alone(void)
+{
+	struct frame_spec shorter = datagram(17), longer = datagram(19), far = datagram(18),
+			  empty = datagram(0), a = datagram(18);
+	struct dp_packet p;
+
+	reset();
+	CHECK(add(&a) && add(&a) && add(&shorter) && add(&a) && add(&longer));
+	CHECK_SHAPE("3 1 1");
+	reset();
+	far.dst_port = 7;
+	CHECK(add(&a) && add(&far) && add(&a) && add(&empty) && add(&a));
+	CHECK_SHAPE("1 1 1 1 1");
+	/* Without a checksum, and with a wrong one. */
+	for (uint32_t i = 0; i < 2; i++) {
+		reset();
+		CHECK(add(&a));
+		make_frame(&p, fresh(), &a);
+		psp_put16(p.frame + 40, i == 0 ? 0 : 0x1234);
+		CHECK(dp_parse(&p));
+		CHECK_EQ(soft_join_add(&join, &p), PSP_DP_OK);
+		CHECK(add(&a));
+		CHECK_SHAPE("1 1 1");
+		CHECK_EQ(psp_get16(sent.packets[1].frame + 40), i == 0 ? 0 : 0x1234);
+	}
 }
 
 static void a_super_frame_stays_below_64k(void)
@@ -254,7 +350,7 @@ static void sequence_numbers_wrap(void)
 }
 
 /* A status of send comes back, and the joiner goes on. */
-static int32_t refuse(void *arg, const struct dp_packet *frame)
+static int32_t refuse(void *arg, const struct soft_frame *frame)
 {
 	(void)frame;
 	(*(uint32_t *)arg)++;
@@ -264,13 +360,14 @@ static int32_t refuse(void *arg, const struct dp_packet *frame)
 static void a_failed_send_is_reported(void)
 {
 	uint32_t calls = 0;
-	struct soft_out bad = {join_buf, sizeof(join_buf), refuse, &calls};
+	struct soft_arena bad_arena = {join_buf, sizeof(join_buf)};
+	struct soft_out bad = {&bad_arena, refuse, &calls};
 	struct frame_spec a = seg(0), b = seg(5);
 	struct dp_packet p;
 
 	join = (struct soft_join){.out = &bad};
 	CHECK(add(&a));
-	make_frame(&p, in_buf, &b);
+	make_frame(&p, fresh(), &b);
 	CHECK(dp_parse(&p));
 	CHECK_EQ(soft_join_add(&join, &p), PSP_DP_EIO);
 	CHECK_EQ(soft_join_flush(&join), PSP_DP_EIO);
@@ -287,6 +384,9 @@ int main(void)
 	RUN(order_is_kept_whatever_comes);
 	RUN(what_differs_in_its_headers_is_not_joined);
 	RUN(a_wrong_checksum_is_passed_on_as_it_is);
+	RUN(what_will_be_overwritten_is_kept);
+	RUN(datagrams_of_a_size_become_one);
+	RUN(a_datagram_that_is_other_stays_alone);
 	RUN(a_super_frame_stays_below_64k);
 	RUN(sequence_numbers_wrap);
 	RUN(a_failed_send_is_reported);

@@ -149,7 +149,8 @@ static void count_cut(void *arg, struct dp_packet *segment)
 /* A super-frame shortened to every length: what is left of its last packet fails alone. */
 static void truncated_super_frames_lose_their_end_alone(void)
 {
-	struct soft_out out = {out_buf, sizeof(out_buf), collect, &sent};
+	struct soft_arena out_arena = {out_buf, sizeof(out_buf)};
+	struct soft_out out = {&out_arena, collect, &sent};
 	struct dp_packet whole;
 
 	CHECK(key_make(&key, 0));

@@ -127,8 +127,10 @@ static void round_trip(const struct frame_spec *spec, const struct encap_spec *e
 	struct psp_dp_actions actions;
 	struct dp_packet p;
 	struct soft_tx_key key;
-	struct soft_out out = {out_buf, sizeof(out_buf), collect, &wire};
-	struct soft_out to_host = {join_buf, sizeof(join_buf), collect, &joined};
+	struct soft_arena out_arena = {out_buf, sizeof(out_buf)};
+	struct soft_out out = {&out_arena, collect, &wire};
+	struct soft_arena to_host_arena = {join_buf, sizeof(join_buf)};
+	struct soft_out to_host = {&to_host_arena, collect, &joined};
 	struct receiver r = {.spec = spec,
 			     .encap_spec = encap_spec,
 			     .actions = &actions,
@@ -160,8 +162,8 @@ static void round_trip(const struct frame_spec *spec, const struct encap_spec *e
 	CHECK_EQ(r.segments, count);
 	CHECK_EQ(r.payload, spec->payload);
 	/* What belonged together comes out together. */
-	if (count > 1 && (spec->proto == 0 || spec->proto == 6) && spec->options == 0 &&
-	    spec->flags == 0x18) {
+	if (count > 1 && count <= SOFT_SEGMENTS_MAX && spec->options == 0 &&
+	    (spec->proto == 17 || spec->flags == 0x18)) {
 		CHECK_EQ(joined.count, 1);
 		CHECK_EQ(joined.packets[0].gso_size, spec->gso_size);
 		CHECK_EQ(joined.packets[0].len - joined.packets[0].payload_off, spec->payload);

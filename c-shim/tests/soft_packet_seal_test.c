@@ -11,7 +11,8 @@ static struct soft_tx_key key;
 
 static enum soft_seal_status seal_now(uint32_t max_ip)
 {
-	struct soft_out out = {out_buf, sizeof(out_buf), collect, &sent};
+	struct soft_arena out_arena = {out_buf, sizeof(out_buf)};
+	struct soft_out out = {&out_arena, collect, &sent};
 
 	sent_clear(&sent);
 	packet.encap = &actions;
@@ -205,7 +206,8 @@ static int32_t broken_seal(struct psp_crypto *c, const struct psp_aead_key *k, c
 static void nothing_leaves_when_the_library_fails(void)
 {
 	struct psp_crypto_backend broken = *backend;
-	struct soft_out out = {out_buf, sizeof(out_buf), collect, &sent};
+	struct soft_arena out_arena = {out_buf, sizeof(out_buf)};
+	struct soft_out out = {&out_arena, collect, &sent};
 
 	sent_clear(&sent);
 	broken.seal_parts = broken_seal;

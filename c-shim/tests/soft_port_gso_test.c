@@ -45,9 +45,10 @@ static void super_frames_cross_whole(void)
 	}
 }
 
-/* Receives a super-frame's packets one by one; `zero`: UDP goes without checksums. */
-static void expect_packets(const struct frame_spec *spec, bool zero)
+/* Receives a super-frame's packets one by one; `cut`: by the port, which sends PSP without checksums. */
+static void expect_packets(const struct frame_spec *spec, bool cut)
 {
+	const bool zero = cut && spec->dst_port == PSP_UDP_PORT;
 	uint32_t done = 0;
 
 	for (uint32_t n = 0; done < spec->payload; n++) {
@@ -108,7 +109,11 @@ static void super_frames_are_cut_here_when_the_kernel_will_not(void)
 /* More segments than the kernel's limit: a refusal like that of a kernel without UDP segmentation. */
 static void a_refusal_is_answered_by_cutting_and_remembered(void)
 {
-	struct frame_spec spec = {.proto = 17, .payload = 40000, .gso_size = 200, .partial = true};
+	struct frame_spec spec = {.proto = 17,
+				  .dst_port = PSP_UDP_PORT,
+				  .payload = 40000,
+				  .gso_size = 200,
+				  .partial = true};
 	struct dp_packet sent, got;
 	bool retry;
 

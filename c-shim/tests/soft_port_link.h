@@ -25,10 +25,10 @@ static char err[256];
 static inline int32_t receive(struct soft_port *port, struct dp_packet *packet, int timeout_ms)
 {
 	struct pollfd fd = {.fd = soft_port_fd(port), .events = POLLIN};
-	int32_t got = soft_port_recv(port, rx_buf, sizeof(rx_buf), packet);
+	int32_t got = soft_port_recv(port, rx_buf, sizeof(rx_buf), packet, 1);
 
 	if (got == 0 && poll(&fd, 1, timeout_ms) > 0)
-		got = soft_port_recv(port, rx_buf, sizeof(rx_buf), packet);
+		got = soft_port_recv(port, rx_buf, sizeof(rx_buf), packet, 1);
 	return got;
 }
 

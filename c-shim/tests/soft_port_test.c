@@ -178,9 +178,9 @@ static void frames_that_do_not_fit_are_passed_over(void)
 	spec.payload = 10;
 	make_frame(&sent, in_buf, &spec);
 	CHECK_EQ(soft_port_send(a, &sent, &retry), 0);
-	CHECK_EQ(soft_port_recv(b, rx_buf, DP_HEADROOM + 500, &got), 1);
+	CHECK_EQ(soft_port_recv(b, rx_buf, DP_HEADROOM + 500, &got, 1), 1);
 	CHECK_EQ(got.len, sent.len);
-	CHECK(soft_port_recv(b, rx_buf, DP_HEADROOM, &got) < 0);
+	CHECK(soft_port_recv(b, rx_buf, DP_HEADROOM, &got, 1) < 0);
 	sent.len = DP_FRAME_MAX + 1;
 	CHECK_EQ(soft_port_send(a, &sent, &retry), PSP_DP_EIO);
 	sent.len = 13;
@@ -217,7 +217,7 @@ static void a_vanished_interface_is_no_device(void)
 
 	CHECK(open_both(0, 0));
 	CHECK(shell("ip link del pa"));
-	CHECK(soft_port_recv(b, rx_buf, sizeof(rx_buf), &got) <= 0);
+	CHECK(soft_port_recv(b, rx_buf, sizeof(rx_buf), &got, 1) <= 0);
 	CHECK_EQ(soft_port_query(b, &info), PSP_DP_ENODEV);
 	close_both();
 }

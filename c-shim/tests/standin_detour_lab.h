@@ -186,7 +186,7 @@ static inline bool receive_at(struct soft_port *end, struct dp_packet *packet)
 	static uint8_t buf[DP_HEADROOM + DP_FRAME_MAX];
 
 	for (uint32_t i = 0; i < TRIES; i++) {
-		if (soft_port_recv(end, buf, sizeof(buf), packet) == 1) {
+		if (soft_port_recv(end, buf, sizeof(buf), packet, 1) == 1) {
 			if (dp_parse(packet) &&
 			    packet->fields.parser_meta_outer_l3_type != PSP_DP_L3_NONE)
 				return true;

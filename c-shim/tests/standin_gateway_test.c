@@ -42,7 +42,7 @@ static uint8_t received[DP_HEADROOM + DP_FRAME_MAX];
 static bool receive(struct soft_port *port, struct dp_packet *packet)
 {
 	for (uint32_t i = 0; i < 2000; i++) {
-		if (soft_port_recv(port, received, sizeof(received), packet) == 1)
+		if (soft_port_recv(port, received, sizeof(received), packet, 1) == 1)
 			return true;
 		usleep(1000);
 	}

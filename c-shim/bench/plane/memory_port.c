@@ -150,14 +150,14 @@ static void take(const struct memory_frame *from, uint8_t *buf, uint8_t side,
 }
 
 /* The frames come from another core: the first pass brings them, the second says what copying them costs. */
-static void begin(struct memory_port *port, uint8_t *buf, struct dp_packet *packet)
+static void begin(struct memory_port *port, uint8_t *buf, uint32_t cap, struct dp_packet *packets)
 {
 	uint64_t start = 0;
 
 	for (int pass = 0; pass < 2; pass++) {
 		start = thread_ns();
-		for (uint32_t i = 0; i < port->n; i++)
-			take(&port->frames[i], buf, port->side, packet);
+		for (uint32_t i = 0, n = 0; i < port->n; i++, n = (n + 1) % SOFT_PORT_BATCH)
+			take(&port->frames[i], buf + (size_t)n * cap, port->side, &packets[n]);
 	}
 	port->start_ns = thread_ns();
 	port->run.port_ns = port->start_ns - start;
@@ -175,15 +175,16 @@ static void finish(struct memory_port *port)
 }
 
 int32_t soft_port_recv(struct soft_port *given, uint8_t *buf, uint32_t cap,
-		       struct dp_packet *packet)
+		       struct dp_packet *packets, uint32_t max)
 {
 	struct memory_port *port = memory(given);
-	(void)cap;
+	uint32_t n = 0;
+
 	switch (atomic_load_explicit(&port->state, memory_order_acquire)) {
 	case IDLE:
 		return 0;
 	case READY:
-		begin(port, buf, packet);
+		begin(port, buf, cap, packets);
 		break;
 	case EMPTY:
 		finish(port);
@@ -195,23 +196,55 @@ int32_t soft_port_recv(struct soft_port *given, uint8_t *buf, uint32_t cap,
 		atomic_store_explicit(&port->state, EMPTY, memory_order_relaxed);
 		return 0;
 	}
-	take(&port->frames[port->next++], buf, port->side, packet);
-	return 1;
+	for (; n < max && port->next < port->n; n++)
+		take(&port->frames[port->next++], buf + (size_t)n * cap, port->side, &packets[n]);
+	return (int32_t)n;
+}
+
+uint32_t soft_port_send_all(struct soft_port *given, const struct soft_frame *frames, uint32_t n,
+			    bool *retry)
+{
+	struct memory_port *port = memory(given);
+
+	*retry = false;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct soft_frame *frame = &frames[i];
+		struct memory_frame *kept = &port->kept[port->kept_n];
+		uint32_t at = 0;
+
+		atomic_fetch_add_explicit(&port->sent, soft_frame_segments(frame),
+					  memory_order_relaxed);
+		if (port->kept == NULL)
+			continue;
+		if (port->kept_n == port->kept_cap)
+			return i;
+		kept->packet = (struct dp_packet){.len = frame->len,
+						  .l3_off = frame->l3_off,
+						  .l4_off = frame->l4_off,
+						  .payload_off = frame->payload_off,
+						  .gso = frame->gso,
+						  .gso_size = frame->gso_size,
+						  .needs_csum = frame->needs_csum,
+						  .csum_start = frame->csum_start,
+						  .csum_offset = frame->csum_offset};
+		for (uint32_t k = 0; k < frame->n_parts; k++) {
+			memcpy(kept->octets + at, frame->parts[k].iov_base,
+			       frame->parts[k].iov_len);
+			at += (uint32_t)frame->parts[k].iov_len;
+		}
+		port->kept_n++;
+	}
+	return n;
 }
 
 int32_t soft_port_send(struct soft_port *given, const struct dp_packet *packet, bool *retry)
 {
-	struct memory_port *port = memory(given);
-	*retry = false;
-	atomic_fetch_add_explicit(&port->sent, dp_segments(packet), memory_order_relaxed);
-	if (port->kept == NULL)
-		return PSP_DP_OK;
-	if (port->kept_n == port->kept_cap)
-		return PSP_DP_EIO;
-	port->kept[port->kept_n].packet = *packet;
-	memcpy(port->kept[port->kept_n].octets, packet->frame, packet->len);
-	port->kept_n++;
-	return PSP_DP_OK;
+	const struct iovec part = {packet->frame, packet->len};
+	struct soft_frame frame = soft_frame_of(packet);
+
+	frame.parts = &part;
+	frame.n_parts = 1;
+	return soft_port_send_all(given, &frame, 1, retry) == 1 ? PSP_DP_OK : PSP_DP_EIO;
 }
 
 /* There is no kernel to be kept quiet. */

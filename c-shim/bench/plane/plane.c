@@ -179,9 +179,9 @@ static bool make_room(struct memory_frame *frames)
 {
 	uint8_t *octets;
 
-	/* Super-frames are few: only that many have room for one. */
+	/* Any may become a super-frame; what is not used costs nothing. */
 	for (uint32_t i = 0; i < FRAMES_MAX; i++) {
-		octets = malloc(i < 2 * SUPER_FRAMES ? FRAME_ROOM : 2048);
+		octets = malloc(FRAME_ROOM);
 		if (octets == NULL)
 			return false;
 		frames[i].octets = octets;
