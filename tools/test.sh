@@ -4,7 +4,9 @@
 # Runs every suite to its end, whatever fails on the way: the C tests (plain, and under ASan and UBSan),
 # the unit tests in TypeScript, the end-to-end tests in network namespaces (these need root), the binary,
 # and half a minute of fuzzing.
-#   tools/test.sh [c|unit|e2e|standin|binary|fuzz]...    without a name: all of them
+#   tools/test.sh [c|unit|e2e|standin|binary|fuzz]...    one after the other
+#   tools/test.sh                                        all of them; the end-to-end tests, which mostly wait for
+#                                                        packets, have the stand-in's and the binary's beside them
 # One line per suite, and as the last line the sum: "N passed, N failed". A suite that ran no test, that
 # skipped one, or that ended badly without saying so, counts as one failed test more.
 #   V=1            shows the whole output of each suite, not only of those that failed
@@ -19,11 +21,17 @@ NO_COLOR=1
 export DENO_DIR DENO_NO_UPDATE_CHECK NO_COLOR
 logs=build/test
 mkdir -p "$logs"
-passed=0
-failed=0
+sums=$(mktemp -d)
+beside=
 child=
 # timeout(1) makes itself a group: what it started goes with it.
-trap 'test -z "$child" || kill "$child" 2>/dev/null; echo "interrupted" >&2; exit 130' HUP INT TERM
+stop() {
+	test -z "$child" || kill "$child" 2>/dev/null
+	test -z "$beside" || kill "$beside" 2>/dev/null
+	exit 130
+}
+trap 'echo interrupted >&2; stop' HUP INT TERM
+trap 'rm -rf "$sums"' EXIT
 
 # Command line of a suite, to be run under timeout.
 run_suite() {
@@ -71,15 +79,18 @@ suite() {
 		note=" (exit status $status)"
 		f=1
 	fi
-	[ "$f" -eq 0 ] && [ -z "${V:-}" ] || sed 's/^/    | /' "$log"
-	passed=$((passed + p))
-	failed=$((failed + f))
-	printf '%-7s %s: %d passed, %d failed, %d s%s\n' \
-		"$name" "$([ "$f" -eq 0 ] && echo ok || echo FAILED)" "$p" "$f" \
-		$(($(date +%s) - begin)) "$note"
+	echo "$p $f" >"$sums/$name"
+	# In one piece: two suites may end together.
+	{
+		[ "$f" -eq 0 ] && [ -z "${V:-}" ] || sed 's/^/    | /' "$log"
+		printf '%-7s %s: %d passed, %d failed, %d s%s\n' \
+			"$name" "$([ "$f" -eq 0 ] && echo ok || echo FAILED)" "$p" "$f" \
+			$(($(date +%s) - begin)) "$note"
+	} >"$sums/said.$name"
+	cat "$sums/said.$name"
+	rm "$sums/said.$name"
 }
 
-[ $# -gt 0 ] || set -- c unit e2e standin binary fuzz
 # The suites need the shim, and run without looking at types. What fails here counts as a failed test.
 prepare() {
 	name=$1
@@ -87,19 +98,41 @@ prepare() {
 	"$@" >"$logs/$name.log" 2>&1 </dev/null && return
 	sed 's/^/    | /' "$logs/$name.log"
 	printf '%-5s FAILED: %s\n' "$name" "$*"
-	failed=$((failed + 1))
+	echo "0 1" >"$sums/$name"
 }
-prepare build make -s -C c-shim -j "$(nproc)"
-prepare types "$deno" check --quiet .
 
 for name in "$@"; do
 	case $name in
-	c | unit | e2e | standin | binary | fuzz) suite "$name" ;;
+	c | unit | e2e | standin | binary | fuzz) ;;
 	*)
 		echo "No suite is called \"$name\": c, unit, e2e, standin, binary, fuzz" >&2
 		exit 2
 		;;
 	esac
 done
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+prepare build make -s -C c-shim -j "$(nproc)"
+prepare types "$deno" check --quiet .
+
+if [ $# -gt 0 ]; then
+	for name in "$@"; do suite "$name"; done
+else
+	set -- c unit e2e standin binary fuzz
+	suite c
+	suite unit
+	(
+		trap - EXIT
+		trap stop HUP INT TERM
+		suite standin
+		suite binary
+	) &
+	beside=$!
+	suite e2e
+	wait "$beside"
+	beside=
+	suite fuzz
+fi
+# One that left no sum was ended by somebody.
+for name in "$@"; do
+	[ -s "$sums/$name" ] || echo "0 1" >"$sums/$name"
+done
+cat "$sums"/* | awk '{ p += $1; f += $2 } END { printf "%d passed, %d failed\n", p, f; exit f != 0 }'

@@ -1,19 +1,36 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Runs the test programs given, each to its end, and adds up their last lines.
+# Runs the test programs given, as many side by side as there are processors, each to its end, shows their output in the
+# order given and adds up their last lines.
+#   tests/run.sh PROGRAM...
+#   JOBS=1 tests/run.sh PROGRAM...    one after the other
+set -u
+
+if [ -n "${PSP_TEST_LOGS:-}" ]; then
+	name=$(echo "$1" | tr / _)
+	"$1" >"$PSP_TEST_LOGS/$name.log" 2>&1 </dev/null
+	echo $? >"$PSP_TEST_LOGS/$name.status"
+	exit 0
+fi
+
+PSP_TEST_LOGS=$(mktemp -d)
+export PSP_TEST_LOGS
+trap 'rm -rf "$PSP_TEST_LOGS"' EXIT
+trap 'exit 130' HUP INT TERM
+printf '%s\n' "$@" | xargs -P "${JOBS:-$(nproc)}" -n 1 "$0"
 
 passed=0 failed=0
 for program in "$@"; do
+	log=$PSP_TEST_LOGS/$(echo "$program" | tr / _)
 	echo "# ${program#../}"
-	output=$("$program" 2>&1)
-	status=$?
-	echo "$output"
-	counts=$(echo "$output" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' | tail -n 1)
+	cat "$log.log"
+	status=$(cat "$log.status" || echo none)
+	counts=$(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$log.log" | tail -n 1)
 	counts=${counts:-0 0}
 	passed=$((passed + ${counts%% *}))
 	failed=$((failed + ${counts##* }))
 	# It fell over (a sanitizer, a signal): that counts even if no test had failed.
-	if [ "$status" -ne 0 ] && [ "${counts##* }" -eq 0 ]; then
+	if [ "$status" != 0 ] && [ "${counts##* }" -eq 0 ]; then
 		echo "not ok $program: exit status $status"
 		failed=$((failed + 1))
 	fi

@@ -57,10 +57,10 @@ static inline bool guard_link(struct guard_net *net, const char *near, const cha
 		       "ip neigh add $a lladdr 02:00:00:00:00:02 dev %1$s nud permanent; done",
 		       near, far, (int)getpid(), net->far, address);
 	if (!guard_shell(command) || setns(net->far, CLONE_NEWNET) != 0 ||
-	    !NET_IP("link", "set", far, "up"))
+	    !NET_IP("link", "set", far, "up") || !net_running(far))
 		return false;
 	*socket = guard_socket(far);
-	if (setns(net->near, CLONE_NEWNET) != 0 || *socket < 0 ||
+	if (setns(net->near, CLONE_NEWNET) != 0 || *socket < 0 || !net_running(near) ||
 	    soft_port_open(near, PSP_DP_PORT_UPLINK, 0, &port, err, sizeof(err)) != 0)
 		return false;
 	(void)net_mac(port, mac);
