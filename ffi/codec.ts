@@ -718,7 +718,16 @@ function viewOf({ buffer, byteOffset, byteLength }: Uint8Array<ArrayBuffer>): Da
 // ---- events --------------------------------------------------------------------------------------
 
 /** enum psp_dp_event_type */
-const EVENT = { MISS: 1, EXCEPTION: 2, SAMPLE: 3, SYNDROME: 4, TOO_BIG: 5, PORT: 6, PATH_MTU: 7 };
+const EVENT = {
+  MISS: 1,
+  EXCEPTION: 2,
+  SAMPLE: 3,
+  SYNDROME: 4,
+  TOO_BIG: 5,
+  PORT: 6,
+  PATH_MTU: 7,
+  SOURCE: 8,
+};
 
 /**
  * Decodes whole records. Data is copied out, so that `batch` may be filled again. A type that is not known
@@ -797,6 +806,13 @@ function decodeEvent(
         mtu: record.number("mtu"),
         ethSrc: macText(record.octets("eth_src")),
         data,
+      };
+    case EVENT.SOURCE:
+      return {
+        type: "source",
+        port: record.number("port"),
+        srcVip: addressText(record.octets("src")),
+        ethSrc: macText(record.octets("eth_src")),
       };
     case EVENT.PORT:
       return { type: "port", port: record.number("port") };

@@ -354,6 +354,13 @@ export type PlaneEvent =
     readonly mtu: number;
   }
   | {
+    /** What a workload sends to where it sent before comes from another MAC than then. */
+    readonly type: "source";
+    readonly port: number;
+    readonly srcVip: string;
+    readonly ethSrc: string;
+  }
+  | {
     /** Its interface has come, gone or changed. */
     readonly type: "port";
     readonly port: number;

@@ -82,6 +82,7 @@ static struct dp_ring *ring_of(struct dp_events *events, uint16_t type)
 		[PSP_DP_EVENT_TOO_BIG] = PSP_DP_CLASS_EXCEPTION,
 		[PSP_DP_EVENT_PORT] = PSP_DP_CLASS_PORT,
 		[PSP_DP_EVENT_PATH_MTU] = PSP_DP_CLASS_PORT,
+		[PSP_DP_EVENT_SOURCE] = PSP_DP_CLASS_PORT,
 	};
 
 	return &events->rings[classes[type]];

@@ -660,15 +660,45 @@ static void mirror_part(struct soft_worker *worker, struct soft_walk *part, stru
 		walk_on(worker, part, next);
 }
 
+/*
+ * A workload whose interface was made anew, or that has moved, may go on with the connections that it had: nothing misses,
+ * and it asks for nothing. What it sends shows its MAC.
+ */
+static void watch_source(struct soft_worker *worker, const struct soft_walk *walk,
+			 const struct soft_pipe *pipe, struct soft_entry *entry)
+{
+	const struct dp_packet *packet = walk->packet;
+	const uint8_t *mac = packet->frame + 6;
+	const uint64_t now = (uint64_t)psp_get16(mac) << 32 | psp_get32(mac + 2);
+	const uint64_t before = atomic_load_explicit(&entry->source, memory_order_relaxed);
+	struct psp_dp_event event;
+
+	if (now == before)
+		return;
+	if (before != 0) {
+		/* What is not said now is said of the next packet. */
+		if (!dp_limit_allows(&worker->sources, psp_get32(packet->fields.outer_ip_src + 12),
+				     worker->now_ns))
+			return;
+		describe(walk, pipe, &event);
+		event.type = PSP_DP_EVENT_SOURCE;
+		push(worker, &event, NULL, 0, DP_PORTS_LOST);
+	}
+	atomic_store_explicit(&entry->source, now, memory_order_relaxed);
+}
+
 static struct soft_pipe *run_rule(struct soft_worker *worker, struct soft_walk *walk,
 				  struct soft_pipe *pipe, struct soft_entry *entry)
 {
 	const struct soft_rule *rule = atomic_load_explicit(&entry->rule, memory_order_acquire);
+	const uint32_t sends = PSP_DP_ACTION_ENCAP | PSP_DP_ACTION_ROUTE;
 
 	if (rule->base.count)
 		count_in(worker, &entry->stats, walk);
 	if (pipe->base.count)
 		count_in(worker, &pipe->hits, walk);
+	if ((rule->base.actions.flags & sends) != 0 && walk->packet->port == PSP_DP_PORT_HOST)
+		watch_source(worker, walk, pipe, entry);
 	if ((rule->base.actions.flags & PSP_DP_ACTION_DECRYPT) != 0 && !walk->decrypted) {
 		run_decrypt(worker, walk, pipe, rule);
 		return NULL;

@@ -75,7 +75,7 @@ struct soft_worker {
 	struct psp_crypto *crypto;
 	struct soft_rx_keys rx_keys;
 	struct dp_rng rng;
-	struct dp_limit syndromes, too_bigs, path_mtus;
+	struct dp_limit syndromes, too_bigs, path_mtus, sources;
 	uint8_t *buffers; /* one allocation: those below */
 	uint8_t *rx_buf;  /* SOFT_RX_OCTETS */
 	uint8_t *held_buf, *split_buf[SOFT_SPLIT_DEPTH];

@@ -36,6 +36,8 @@ struct soft_entry {
 	uint64_t hash;                    /* BASIC */
 	_Atomic(struct soft_rule *) rule; /* RCU: swapped by an update */
 	struct soft_stats stats;
+	_Atomic uint64_t
+		source; /* what a workload sends: the MAC that the last came from, 0: none has */
 	struct soft_replay replay; /* of a rule that checks, the first; it stays with the entry */
 	struct dp_entry base;      /* writer only */
 	struct soft_shape *shape;  /* CONTROL: its own mask; NULL in a BASIC pipe */

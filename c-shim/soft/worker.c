@@ -59,7 +59,8 @@ int32_t soft_worker_init(struct psp_dp *dp, struct soft_link *link)
 	if (dp_random(&worker->rng, sizeof(worker->rng)) != 0 ||
 	    dp_random(&worker->syndromes.seed, sizeof(worker->syndromes.seed)) != 0 ||
 	    dp_random(&worker->too_bigs.seed, sizeof(worker->too_bigs.seed)) != 0 ||
-	    dp_random(&worker->path_mtus.seed, sizeof(worker->path_mtus.seed)) != 0)
+	    dp_random(&worker->path_mtus.seed, sizeof(worker->path_mtus.seed)) != 0 ||
+	    dp_random(&worker->sources.seed, sizeof(worker->sources.seed)) != 0)
 		return PSP_DP_EIO;
 	status = soft_rx_keys_init(&worker->rx_keys, dp->base.keys.backend);
 	return status == 0 ? dp->base.keys.backend->crypto_new(&worker->crypto) : status;

@@ -121,6 +121,28 @@ static void a_scan_costs_another_nothing_where_it_arrives(void)
 	SUB(expect_accounts());
 }
 
+/* Connections go on, and nothing misses: what a workload sends shows that its interface is another one now. */
+static void a_workload_with_another_mac_is_seen(void)
+{
+	static const uint8_t other[6] = {2, 0, 0, 0, 9, 9};
+	struct psp_dp_event event;
+	struct pair pair;
+
+	CHECK(pair_open(&pair, -1, NULL));
+	CHECK(tunnel_up(&net.a, &net.b, &pair.ga, &pair.gb, 1, &pair.ab));
+	SUB(expect_delivery(&net.a, &net.b, 3, 64));
+	for (uint32_t i = 0; i < 5; i++) {
+		net_udp(&sent, &net.a, &net.b, i, 64);
+		memcpy(sent.packet.frame + 6, other, 6);
+		CHECK(net_send(&net.a, &sent));
+	}
+	CHECK(graph_event(net.a.dp, PSP_DP_EVENT_SOURCE, &event, NULL, 0));
+	CHECK_MEM(event.eth_src, other, 6);
+	CHECK_MEM(event.src + 12, net.a.vip, 4);
+	CHECK_EQ(event.port, HOST);
+	SUB(expect_accounts());
+}
+
 /* DF */
 static void must_stay_whole(struct net_frame *f)
 {
@@ -350,6 +372,7 @@ static void run(void)
 	RUN_CLOSED(arp_goes_to_the_agent_and_the_reply_comes_back);
 	RUN_CLOSED(storms_of_one_workload_do_not_reach_the_agent);
 	RUN_CLOSED(a_scan_costs_another_nothing_where_it_arrives);
+	RUN_CLOSED(a_workload_with_another_mac_is_seen);
 	RUN_CLOSED(packet_that_may_be_cut_is_cut);
 	RUN_CLOSED(packet_that_does_not_fit_is_reported);
 	RUN_CLOSED(a_path_carries_less_than_the_uplink);

@@ -528,6 +528,11 @@ async function pumpEvents(
             if (vip !== undefined) workloads.onUndelivered(event.frame, vip);
           } else workloads.onException(event.frame, event.port);
           break;
+        case "source": {
+          const vip = inNetwork(event.srcVip, hosts.get(event.port)?.network ?? "");
+          workloads.learn(vip, { mac: event.ethSrc, port: event.port });
+          break;
+        }
         case "path_mtu":
           paths.report(event);
           break;

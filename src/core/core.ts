@@ -486,6 +486,7 @@ export function createCore(powers: Powers): Core {
       case "sample":
       case "too_big":
       case "path_mtu":
+      case "source":
         return;
       default:
         return event satisfies never;

@@ -26,12 +26,12 @@ async function reaches(world: World, from: string, to: string): Promise<void> {
 }
 
 /** Makes a workload's port anew, with another interface behind it. */
-async function plugIn(world: World, j: number): Promise<void> {
+async function plugIn(world: World, j: number, mac = world.workload("h1", j).mac): Promise<void> {
   const { ns } = world.host("h1");
   const w = world.workload("h1", j);
   await ip(
     [
-      `link add eth0 address ${w.mac} netns ${w.ns} type veth peer name ${w.port} netns ${ns}`,
+      `link add eth0 address ${mac} netns ${w.ns} type veth peer name ${w.port} netns ${ns}`,
       `-n ${ns} link set ${w.port} up`,
     ].map((line) => line.startsWith("-n") ? "" : line).filter((line) => line !== ""),
   );
@@ -181,6 +181,26 @@ story(
       deadlineMs: 20_000,
     });
     await reaches(world, "v1", world.vip("h2", 0, "ipv4"));
+  },
+);
+
+story(
+  "a port that is made anew at once, with another MAC behind it, heals while its traffic goes on",
+  THREE,
+  async ({ world, startBoth }) => {
+    const { h1 } = await startBoth(withoutMacs);
+    const to = world.vip("h2", 0, "ipv4");
+    await reaches(world, "v1b", to);
+    await using own = new PingStream(world, { in: "v1b", to, count: 3000, intervalMs: 10 });
+    await eventually(() => own.answers.size > 10, { what: "answers before it" });
+    await ip(["link del vm1"], world.host("h1").ns);
+    await plugIn(world, 1, "02:00:00:00:0b:01");
+    const from = performance.now();
+    const at = await eventually(() => [...own.answers.values()].find((at) => at > from), {
+      what: "an answer through the new port",
+    });
+    console.log(`    traffic again after ${Math.round(at - from)} ms`);
+    assert.ok(await counter(h1, "workload-moves") >= 1);
   },
 );
 
