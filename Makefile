@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help deps shim page binary gen ok test test-world demo bench bench-path bench-plane bench-fleet bench-fleet-sim explore fuzz soak fmt clean distclean
+.PHONY: help deps shim page binary gen ok test test-world demo bench bench-path bench-plane bench-fleet bench-fleet-sim explore fuzz soak faults fmt clean distclean
 
 deno := .toolchain/bin/deno
 export DENO_DIR := $(CURDIR)/.toolchain/cache
@@ -90,7 +90,12 @@ fuzz: ## frame parser, PSP opener and answerers of ARP, ND and DHCP, FUZZ_SECOND
 	@tools/deps.sh npm build fuzz
 	@tools/lock.sh shared tools/fuzz.sh $(FUZZ_SECONDS)
 
-soak: ## the fault tests at full length; hours
+soak: ## a demon on three hosts, for MINUTES=60 (SEED=1: the same deeds again)
+	@tools/deps.sh npm build net
+	@$(MAKE) --no-print-directory -s -C c-shim
+	@tools/lock.sh shared $(deno) run -A --quiet --cached-only --no-check tests/soak/main.ts
+
+faults: ## the fault tests at full length; hours
 	@tools/deps.sh
 	@$(MAKE) --no-print-directory -s -C c-shim
 	@PSP_SOAK=1 TEST_TIMEOUT=36000 tools/lock.sh shared tools/test.sh unit e2e

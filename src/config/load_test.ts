@@ -245,7 +245,7 @@ Deno.test("files that the configuration names must be there, or are warned about
 });
 
 Deno.test("no text makes loading throw anything but ConfigError", () => {
-  // 100,000 files in `make soak`.
+  // 100,000 files in `make faults`.
   const runs = Deno.env.has("PSP_SOAK") ? 12_500 : 500;
   const survive = (text: string) => {
     try {
