@@ -749,6 +749,13 @@ PSP_DP_API int32_t psp_dp_held_drop(struct psp_dp *dp, uint32_t flow, uint32_t r
 /* Ends the hold-off of every flow (a peer came back, the configuration changed). */
 PSP_DP_API int32_t psp_dp_hold_off_clear(struct psp_dp *dp);
 
+/*
+ * Other limits of the hold, as psp_dp_open() takes them; 0: the default. Octets beyond them are dropped at once, the oldest first,
+ * and no held flow is lost for its number. PSP_DP_EINVAL: out of bounds; nothing has changed then.
+ */
+PSP_DP_API int32_t psp_dp_hold_set(struct psp_dp *dp, uint32_t packets_per_flow, uint32_t flows,
+				   uint64_t bytes);
+
 /* ---- inject and counters --------------------------------------------------------------------- */
 
 /* Sends one Ethernet frame out of a port, past the pipes: replies to host exceptions, ARP probes.

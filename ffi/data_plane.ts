@@ -35,6 +35,7 @@ import {
   type EntryChange,
   type EntryDescriptor,
   type Granted,
+  type HoldLimits,
   type KeyChange,
   type MasterKeyInfo,
   type NextHop,
@@ -307,6 +308,11 @@ export class DataPlane implements Plane {
 
   clearHoldOff(): void {
     this.#handle.do("Cannot end the hold-off", (dp) => this.#symbols.psp_dp_hold_off_clear(dp));
+  }
+
+  limitHold({ packetsPerFlow = 0, flows = 0, bytes = 0 }: HoldLimits): void {
+    const { psp_dp_hold_set: set } = this.#symbols;
+    this.#handle.do("Cannot limit the hold", (dp) => set(dp, packetsPerFlow, flows, BigInt(bytes)));
   }
 
   inject(port: PortName | number, frame: Uint8Array<ArrayBuffer>): void {

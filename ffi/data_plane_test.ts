@@ -129,6 +129,24 @@ function tests(): void {
     assert.deepEqual([...granted.features], ["iv-start", "iv-counts", "replay-window", "networks"]);
   });
 
+  plane("the hold takes other limits while the plane is open, or keeps those that it has", (dp) => {
+    const limits = () => {
+      const { holdPacketsPerFlow: packetsPerFlow, holdFlows: flows, holdBytes: bytes } = dp
+        .granted();
+      return { packetsPerFlow, flows, bytes };
+    };
+    const wanted = { packetsPerFlow: 3, flows: 1_000_000, bytes: 1 << 20 };
+    dp.limitHold(wanted);
+    assert.deepEqual(limits(), wanted);
+    assert.throws(() => dp.limitHold({ ...wanted, bytes: 1 }), {
+      code: "EINVAL",
+      message: /^Cannot limit the hold: hold_bytes 1 is not within/,
+    });
+    assert.deepEqual(limits(), wanted);
+    dp.limitHold({});
+    assert.equal(limits().flows, LIMITS.hold_flows.default);
+  });
+
   plane("the plane knows its kind, its ports and its counters", (dp, library) => {
     assert.equal(dp.kind, "soft");
     assert.equal(dp.version(), library.version);

@@ -408,9 +408,19 @@ export interface Plane extends AsyncDisposable {
   releaseHeld(flow: number): number;
   dropHeld(flow: number, reason: DropReason, holdOffMs: number): number;
   clearHoldOff(): void;
+  /** Other limits of the hold, from now on. Throws `DataPlaneError`, and nothing has changed then. */
+  limitHold(limits: HoldLimits): void;
   inject(port: PortName | number, frame: Uint8Array<ArrayBuffer>): void;
   counters(): Readonly<Record<string, bigint>>;
   close(): Promise<void>;
+}
+
+/** Of the hold; absent: the default. */
+export interface HoldLimits {
+  readonly packetsPerFlow?: number | undefined;
+  readonly flows?: number | undefined;
+  /** Over all flows. */
+  readonly bytes?: number | undefined;
 }
 
 /** What may be said when a plane is opened. */

@@ -198,6 +198,15 @@ export const SYMBOLS = {
     result: "i32",
   },
   psp_dp_hold_off_clear: { parameters: ["u64" /* dp */], result: "i32" },
+  psp_dp_hold_set: {
+    parameters: [
+      "u64", // dp
+      "u32", // packets_per_flow
+      "u32", // flows
+      "u64", // bytes
+    ],
+    result: "i32",
+  },
 
   // inject and counters
   psp_dp_inject: {

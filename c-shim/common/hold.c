@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "limits.h"
 #include "plane.h"
 #include "random.h"
 
@@ -34,7 +35,9 @@ static int32_t flows_init(struct dp_hold *hold)
 	if (hold->buckets == NULL)
 		return PSP_DP_ENOMEM;
 	hold->bucket_mask = n - 1;
-	dp_handles_init(&hold->flows, hold->limits.flows);
+	/* Handles keep their form when the limit is another. */
+	dp_handles_init(&hold->flows, PSP_DP_HOLD_FLOWS_MAX);
+	hold->flows.max = hold->limits.flows;
 	return 0;
 }
 
@@ -68,6 +71,32 @@ static struct dp_flow **bucket_of(const struct dp_hold *hold, const struct dp_fl
 		h ^= h >> 29;
 	}
 	return &hold->buckets[(uint32_t)(h >> 16) & hold->bucket_mask];
+}
+
+/* More buckets, when there are to be more flows. */
+static int32_t flows_spread(struct dp_hold *hold, uint32_t flows)
+{
+	const uint32_t n = power_of_2(flows);
+	struct dp_flow **fresh;
+
+	if (n <= hold->bucket_mask + 1)
+		return 0;
+	fresh = calloc(n, sizeof(*fresh));
+	if (fresh == NULL)
+		return PSP_DP_ENOMEM;
+	free(hold->buckets);
+	hold->buckets = fresh;
+	hold->bucket_mask = n - 1;
+	for (uint32_t i = 0; i < hold->flows.made; i++) {
+		struct dp_flow *flow = hold->flows.slots[i].thing, **bucket;
+
+		if (flow == NULL)
+			continue;
+		bucket = bucket_of(hold, &flow->key);
+		flow->bucket_next = *bucket;
+		*bucket = flow;
+	}
+	return 0;
 }
 
 static bool same_key(const struct dp_flow_key *a, const struct dp_flow_key *b)
@@ -454,7 +483,7 @@ void dp_hold_add(struct dp_hold *hold, uint32_t pipe, const struct dp_packet *pa
 		dp_count(hold->counters, counter, segments);
 		goto out;
 	}
-	if (flow->packets >= hold->limits.packets_per_flow)
+	while (flow->packets >= hold->limits.packets_per_flow)
 		flow_drop_oldest(hold, flow, DP_DROP_HOLD_FLOW_FULL);
 	held = room_for_bytes(hold, share, packet->len) ? copy(pipe, packet, segments) : NULL;
 	if (held == NULL)
@@ -463,6 +492,22 @@ void dp_hold_add(struct dp_hold *hold, uint32_t pipe, const struct dp_packet *pa
 		flow_push(hold, flow, held);
 out:
 	pthread_mutex_unlock(&hold->lock);
+}
+
+int32_t dp_hold_limit(struct dp_hold *hold, const struct dp_hold_limits *limits)
+{
+	int32_t status;
+
+	pthread_mutex_lock(&hold->lock);
+	status = flows_spread(hold, limits->flows);
+	if (status == 0) {
+		hold->limits = *limits;
+		hold->flows.max = limits->flows;
+		while (hold->bytes > limits->bytes)
+			flow_drop_oldest(hold, fullest(hold)->oldest->flow, DP_DROP_HOLD_BYTES);
+	}
+	pthread_mutex_unlock(&hold->lock);
+	return status;
 }
 
 /* ---- out: the agent's side ------------------------------------------------------------------- */
@@ -694,4 +739,37 @@ int32_t psp_dp_hold_off_clear(struct psp_dp *dp)
 		return PSP_DP_EINVAL;
 	dp_hold_off_clear(&dp_plane_of(dp)->hold);
 	return 0;
+}
+
+int32_t psp_dp_hold_set(struct psp_dp *dp, uint32_t packets_per_flow, uint32_t flows,
+			uint64_t bytes)
+{
+	struct dp_plane *plane = dp_plane_of(dp);
+	struct psp_dp_config config;
+	char why[160];
+	int32_t status;
+
+	if (dp == NULL)
+		return PSP_DP_EINVAL;
+	dp_lock(dp);
+	config = plane->config;
+	config.hold_packets_per_flow = packets_per_flow;
+	config.hold_flows = flows;
+	config.hold_bytes = bytes;
+	if (!dp_limits_hold(&config, why, sizeof(why))) {
+		status = dp_fail(dp, PSP_DP_EINVAL, "Cannot limit the hold: %s", why);
+	} else {
+		dp_limits_fill(&config);
+		status = dp_hold_limit(
+			&plane->hold,
+			&(struct dp_hold_limits){.packets_per_flow = config.hold_packets_per_flow,
+						 .flows = config.hold_flows,
+						 .bytes = config.hold_bytes});
+		if (status == 0)
+			plane->config = config;
+		else
+			status = dp_fail(dp, status, "Cannot limit the hold: out of memory");
+	}
+	dp_unlock(dp);
+	return status;
 }

@@ -102,6 +102,9 @@ struct dp_hold {
 
 int32_t dp_hold_init(struct dp_hold *hold, const struct dp_hold_limits *limits,
 		     struct dp_counters *counters, struct dp_events *events);
+/* Other limits, from now on: octets beyond them are dropped at once, packets of a flow with its next one, and flows stay
+ * until they are decided about. 0 or PSP_DP_ENOMEM: the old ones stay. */
+int32_t dp_hold_limit(struct dp_hold *hold, const struct dp_hold_limits *limits);
 /* Drops what is left, as drop-shutdown. */
 void dp_hold_free(struct dp_hold *hold);
 

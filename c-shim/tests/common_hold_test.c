@@ -250,6 +250,47 @@ static void full_plane_takes_from_the_fullest_port(void)
 	bench_free(bench);
 }
 
+static void other_limits_hold_from_then_on(void)
+{
+	const struct dp_hold_limits few = {.packets_per_flow = 4, .flows = 2, .bytes = 1u << 20};
+	const struct dp_hold_limits small = {
+		.packets_per_flow = 4, .flows = 4096, .bytes = 3 * FRAME_LEN};
+	struct bench *bench = bench_new(&few, 1u << 20);
+	static uint32_t flows[4096];
+	uint32_t packets;
+
+	for (uint32_t flow = 1; flow <= 3; flow++)
+		miss(bench, flow, 0, 0);
+	CHECK_EQ(count(bench, DP_DROP_HOLD_FLOWS), 1);
+	/* More flows: those that are held are found in the greater table, and their handles are good. */
+	CHECK_EQ(dp_hold_limit(&bench->hold, &plenty), 0);
+	for (uint32_t flow = 1; flow <= 1000; flow++)
+		miss(bench, flow, 1, 0);
+	CHECK_EQ(count(bench, DP_DROP_HOLD_FLOWS), 1);
+	CHECK_EQ(bench->hold.flows.used, 1000);
+	CHECK_EQ(read_misses(bench, flows, 4096), 1000);
+	CHECK_EQ(dp_hold_drop(&bench->hold, flows[0], PSP_DP_DROP_REFUSED, 0, &packets), 0);
+	CHECK_EQ(packets, 2);
+	/* Fewer octets: the oldest go at once. Fewer packets: with the next of their flow. */
+	for (uint32_t i = 2; i < 12; i++)
+		miss(bench, 1000, i, 0);
+	CHECK_EQ(dp_hold_limit(&bench->hold, &small), 0);
+	CHECK_EQ(held_now(bench), 3);
+	/* Fewer flows than there are: none is lost, and none is new until some are decided about. */
+	CHECK_EQ(dp_hold_limit(&bench->hold, &few), 0);
+	CHECK_EQ(bench->hold.flows.used, 999);
+	miss(bench, 5000, 0, 0);
+	CHECK_EQ(count(bench, DP_DROP_HOLD_FLOWS), 2);
+	for (uint32_t i = 1; i < 1000; i++)
+		CHECK_EQ(dp_hold_drop(&bench->hold, flows[i], PSP_DP_DROP_REFUSED, 0, &packets), 0);
+	miss(bench, 5000, 1, 0);
+	miss(bench, 5001, 1, 0);
+	miss(bench, 5002, 1, 0);
+	CHECK_EQ(bench->hold.flows.used, 2);
+	CHECK_EQ(count(bench, DP_DROP_HOLD_FLOWS), 3);
+	bench_free(bench);
+}
+
 int main(void)
 {
 	RUN(flow_has_one_event_and_is_released_in_order);
@@ -261,5 +302,6 @@ int main(void)
 	RUN(ports_are_kept_apart);
 	RUN(port_has_no_more_than_its_share);
 	RUN(full_plane_takes_from_the_fullest_port);
+	RUN(other_limits_hold_from_then_on);
 	return test_summary();
 }

@@ -275,6 +275,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
     warm,
     sources,
     hasVc,
+    plane,
     log,
     logAs: options.logAs,
     notify,

@@ -4,6 +4,7 @@
  * SIGHUP, a command, or a configuration file that has changed: what it says now comes into force, as far as an agent
  * can take it while it runs. What it cannot take is refused with its name, and then all of it: nothing is half in force.
  */
+import type { Plane } from "../../ffi/plane.ts";
 import { changedKeys, type LiveConfig, peerChanges, restartKeys } from "../config/changes.ts";
 import type { Config, TlsFiles } from "../config/config.ts";
 import { sameValue } from "../config/file_form.ts";
@@ -48,6 +49,7 @@ export interface Running extends Followers {
   readonly client: Pick<RpcClient, "setTrust" | "setLimits" | "presented">;
   readonly tls: Pick<TlsStore, "reload" | "follow"> | undefined;
   readonly workloads: Pick<Workloads, "setVips">;
+  readonly plane: Pick<Plane, "limitHold">;
   /** Whether the pipes compare virtualization cookies: without it no peer can have one. */
   readonly hasVc: boolean;
   readonly log: Log;
@@ -165,14 +167,15 @@ function refusal(keys: readonly string[]): string {
     "nothing else of the file is in force either";
 }
 
-/** All of it can be taken. What may still fail (files of TLS) comes first. */
+/** All of it can be taken. What may still fail (files of TLS, memory of the plane) comes first. */
 function apply(next: Config, running: Running): void {
-  const { live, core, server, status, client, tls, workloads, peers, log, logAs } = running;
+  const { live, core, server, status, client, tls, workloads, peers, plane, log, logAs } = running;
   const before = live.now;
   const keys = changedKeys(before, next);
   const has = (prefix: string) => keys.some((key) => key.startsWith(prefix));
   const takeTls = followed(tls, before.rpc.tls, next.rpc.tls);
   const takeStatusTls = followed(status, before.status.tls, next.status.tls);
+  if (has("hold.")) plane.limitHold(next.hold);
 
   live.replace(next);
   takeTls?.();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
+import { DataPlaneError } from "../../ffi/plane.ts";
 import { planOf, reload, type Running } from "./reload.ts";
 import { LiveConfig } from "../config/changes.ts";
 import { ConfigError, type TlsFiles } from "../config/config.ts";
@@ -61,6 +62,12 @@ function running(change: object = {}, options: { readonly hasVc?: boolean } = {}
     workloads: { setVips: note("workloads") },
     warm: { add: note("warm") },
     hasVc: options.hasVc ?? false,
+    plane: {
+      limitHold(limits) {
+        if (limits.flows === 13) throw new DataPlaneError("out of memory", "ENOMEM");
+        told.push(`plane hold ${limits.packetsPerFlow} ${limits.flows} ${limits.bytes}`);
+      },
+    },
     log: { debug: note("log"), info: note("info"), warn: note("warn"), error: note("error") },
     logAs: note("logAs"),
     notify: { reloading: () => {}, ready: () => {} },
@@ -148,6 +155,17 @@ Deno.test("what an agent cannot take is refused by name, and then all of it", as
   });
   assert.deepEqual([bad.view.done, bad.view.message], [false, "bad.crt cannot be used"]);
   assert.deepEqual([live.now, peers.has("h3")], [before, false]);
+});
+
+Deno.test("the hold has other limits at once, or nothing of the file is in force", async () => {
+  const { take, live } = running();
+  const { view, told } = await take({ hold: { flows: 100, packets_per_flow: 8 } });
+  assert.deepEqual([view.done, view.keys], [true, ["hold.packets_per_flow", "hold.flows"]]);
+  assert.ok(told.includes("plane hold 8 100 16777216"), told.join("; "));
+  const before = live.now;
+  const refused = await take({ hold: { flows: 13 }, peers: [h3] });
+  assert.deepEqual([refused.view.done, refused.view.message], [false, "out of memory"]);
+  assert.equal(live.now, before);
 });
 
 Deno.test("the first virtualization cookie needs other pipes, the second one does not", () => {

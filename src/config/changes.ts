@@ -43,7 +43,7 @@ export const APPLIES: { readonly [K in keyof FileForm]-?: Applies<FileForm[K]> }
     replay_window: "live",
     path_mtu: "restart",
   },
-  hold: "restart",
+  hold: "live",
   rpc: {
     listen: "restart",
     tls: "live",

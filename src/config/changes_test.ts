@@ -18,8 +18,8 @@ Deno.test("a changed key is live or waits for a start, by one table", () => {
     [{ tunnel: { life: "2h", on_demand: false } }, ["tunnel.life"], ["tunnel.on_demand"]],
     [{ security: { deny: ["h9"] }, log: { level: "debug" } }, ["security.deny", "log.level"], []],
     [{ vips: ["10.1.0.0/24", "10.9.0.0/24"] }, ["vips"], []],
-    [{ rotation: { interval: "1h" }, hold: { flows: 1000 } }, ["rotation.interval"], [
-      "hold.flows",
+    [{ rotation: { interval: "1h" }, psp: { ttl: 32 } }, ["rotation.interval"], [
+      "psp.ttl",
     ]],
     [{ rpc: { tls: TLS, listen: "192.0.2.1:7444" } }, [
       "rpc.tls.cert",

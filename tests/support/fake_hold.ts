@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Held packets of the fake plane: flows, their bounds, and hold-off. */
-import type { DropReason, PlaneEvent } from "../../ffi/plane.ts";
+import type { DropReason, HoldLimits, PlaneEvent } from "../../ffi/plane.ts";
 import { refuse } from "./fake_checks.ts";
 
 /** A flow whose packets are held. */
@@ -36,8 +36,19 @@ export class FakeHold {
   readonly #held = new Map<string, HeldFlow>();
   readonly #off = new Map<string, OffFlow>();
 
+  #limits: Pick<FakeHoldOptions, "packetsPerFlow" | "flows">;
+
   constructor(options: FakeHoldOptions) {
     this.#o = options;
+    this.#limits = options;
+  }
+
+  /** Other limits; what is absent is as it was opened. */
+  limit({ packetsPerFlow, flows }: HoldLimits): void {
+    this.#limits = {
+      packetsPerFlow: packetsPerFlow ?? this.#o.packetsPerFlow,
+      flows: flows ?? this.#o.flows,
+    };
   }
 
   /** Holds a packet; the first of its flow is reported. Returns the flow's handle, 0: dropped. */
@@ -51,11 +62,11 @@ export class FakeHold {
     this.#off.delete(key);
     const flow = this.#held.get(key);
     if (flow !== undefined) {
-      if (flow.packets < this.#o.packetsPerFlow) flow.packets++;
+      if (flow.packets < this.#limits.packetsPerFlow) flow.packets++;
       else this.#o.count("drop-hold-flow-full");
       return flow.id;
     }
-    if (this.#held.size >= this.#o.flows) {
+    if (this.#held.size >= this.#limits.flows) {
       this.#o.count("drop-hold-flows");
       return 0;
     }

@@ -7,6 +7,7 @@ import type {
   EntryDescriptor,
   Feature,
   Granted,
+  HoldLimits,
   KeyChange,
   MasterKeyInfo,
   NextHop,
@@ -368,6 +369,10 @@ export class FakePlane implements Plane {
     this.#call("clearHoldOff", [], undefined, () => {
       this.#hold.clearHoldOff();
     });
+  }
+
+  limitHold(limits: HoldLimits): void {
+    this.#call("limitHold", [limits], undefined, () => this.#hold.limit(limits));
   }
 
   inject(port: PortName | number, frame: Uint8Array<ArrayBuffer>): void {

@@ -11,6 +11,7 @@ import {
   type EntryChange,
   type EntryDescriptor,
   type Granted,
+  type HoldLimits,
   type KeyChange,
   type MasterKeyInfo,
   type NextHop,
@@ -218,6 +219,10 @@ export class PlaneProcess implements Plane {
 
   clearHoldOff(): void {
     this.#do("clearHoldOff");
+  }
+
+  limitHold(limits: HoldLimits): void {
+    this.#do("limitHold", limits);
   }
 
   inject(port: PortName | number, frame: Uint8Array<ArrayBuffer>): void {
