@@ -18,7 +18,7 @@ import type { Surroundings } from "../core/explain.ts";
 import { keepWarm } from "../core/keep_warm.ts";
 import type { Log, LogCategory, LogFields, Logs } from "../model/log.ts";
 import { limitWarnings } from "./logging.ts";
-import { hasManyHosts, HostPorts } from "../plane/host_ports.ts";
+import { hasLocal, hasManyHosts, HostPorts } from "../plane/host_ports.ts";
 import type { MetricsView } from "../model/status.ts";
 import { LocalFlows, type Miss } from "../plane/local_flows.ts";
 import { inNetwork } from "../model/network.ts";
@@ -395,7 +395,7 @@ function assemble(
   });
   const workloads = new Workloads({
     config,
-    rules: config.plane.kind === "soft" ? config.plane.ports ?? [] : [],
+    rules: config.plane.ports ?? [],
     peers,
     plane,
     ports: hosts,
@@ -410,7 +410,7 @@ function assemble(
       local?.moved(vip, place);
     },
   });
-  const local = config.plane.kind !== "soft" ? undefined : new LocalFlows({
+  const local = !hasLocal(config.plane) ? undefined : new LocalFlows({
     plane,
     installed,
     placeOf: (vip) => workloads.placeOf(vip),
@@ -429,7 +429,8 @@ function assemble(
     nextHopMac: (sa) => hops.macFor(sa),
     pathMtu: (pip) => paths.of(pip),
     placeOf: (vip) => workloads.placeOf(vip),
-    unknown: config.plane.kind === "soft" ? "agent" : "nowhere",
+    // One representor: hardware has the forward of the pipe, for all its entries.
+    unknown: config.plane.kind === "soft" || many ? "agent" : "nowhere",
     nextIvRun: () => store.reserveIvRun(Math.random()),
     replayWindow: () => config.psp.replayWindow,
     maxCryptoIds: plane.granted().maxCryptoIds,

@@ -61,7 +61,7 @@ export async function doctorHardware(args: HardwareArgs): Promise<ExitCode> {
   const head: [string, string][] = [
     ["agent", `psp-agent ${VERSION}, ${Deno.build.arch}, Linux ${Deno.osRelease()}`],
     ["shim", library.version],
-    ["device", `${plane.pci}, representor ${plane.representor}`],
+    ["device", `${plane.pci}, representor ${[plane.representor].flat().join(", ")}`],
     ["at", new Date().toISOString()],
   ];
   out(args.json ? json({ head: Object.fromEntries(head), answers }) : reportText(answers, head));

@@ -3,7 +3,7 @@
 /** `psp-agent pipes` */
 import type { Config } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
-import { hasManyHosts, hostNames } from "../plane/host_ports.ts";
+import { hasLocal, hasManyHosts, hostNames } from "../plane/host_ports.ts";
 import { hasCookies } from "../plane/mtu.ts";
 import { mermaid, type MermaidOptions } from "../pipes/mermaid.ts";
 import { buildTopology } from "../pipes/topology.ts";
@@ -93,7 +93,7 @@ function topologyOptions(config: Config | undefined, sampling: boolean): Topolog
       ? {
         mode: config.psp.mode,
         onDemand: config.tunnel.onDemand,
-        local: config.plane.kind === "soft",
+        local: hasLocal(config.plane),
         ports: hasManyHosts(config.plane),
         vc: hasCookies(config),
       }

@@ -21,16 +21,20 @@ export function withNetworks(config: Form): Form {
   const own = networks.flatMap(({ name, vips }) =>
     vips.map((vip) => ({ ...vip, vip: inNetwork(addressOf(vip.vip), name) }))
   );
-  const ports = networks.flatMap((network) => network.ports);
   const vips = [...config.vips, ...own].map((vip) => told(vip, byName.get(networkOf(vip.vip))));
   return {
     ...config,
     vips,
     networks: networks.map((network) => ({ ...network, vips: [] })),
-    plane: plane.kind !== "soft" || ports.length === 0
-      ? plane
-      : { ...plane, host: [...new Set([plane.host, ports].flat())] },
+    plane: withPorts(plane, networks.flatMap((network) => network.ports)),
   };
+}
+
+function withPorts(plane: Form["plane"], ports: readonly string[]): Form["plane"] {
+  if (ports.length === 0) return plane;
+  return plane.kind === "soft"
+    ? { ...plane, host: [...new Set([plane.host, ports].flat())] }
+    : { ...plane, representor: [...new Set([plane.representor, ports].flat())] };
 }
 
 function told(vip: Form["vips"][number], network: Network | undefined): Form["vips"][number] {

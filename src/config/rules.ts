@@ -175,9 +175,6 @@ function* networkRules(form: FileForm): Generator<Remark> {
       yield { path, text: `network "${name}" is not known: ${known}` };
     }
   }
-  if (networks.length > 0 && form.plane.kind !== "soft") {
-    yield { path: ["networks"], text: 'are there in software alone: use plane.kind "soft"' };
-  }
   const ports = new Map<string, string>();
   for (const [i, { name, vc, vips, ports: own, policy }] of networks.entries()) {
     const path = ["networks", i];
@@ -330,7 +327,12 @@ function* planeRules(form: FileForm): Generator<Remark> {
         text: `"${plane.uplink}" is a pattern: name the one interface towards the other hosts`,
       };
     }
-    yield* hostPorts(plane, form);
+    yield* hostPorts({ ...plane, key: "host" }, form);
+  } else {
+    yield* hostPorts(
+      { ...plane, uplink: plane.pci, key: "representor", host: plane.representor },
+      form,
+    );
   }
   const gmac = form.psp.versions.findIndex((version) => version.startsWith("aes-gmac"));
   if (plane.kind === "doca" && gmac >= 0) {
@@ -343,17 +345,23 @@ function* planeRules(form: FileForm): Generator<Remark> {
   }
 }
 
-type SoftPlane = Extract<FileForm["plane"], { kind: "soft" }>;
+interface HostPortsForm {
+  readonly uplink: string;
+  /** Of `plane`, and what it says. */
+  readonly key: "host" | "representor";
+  readonly host: string | readonly string[];
+  readonly ports?: FileForm["plane"]["ports"];
+}
 
 /** Host ports, and what the configuration says of each. */
 function* hostPorts(
-  { uplink, host, ports = [] }: SoftPlane,
+  { uplink, key, host, ports = [] }: HostPortsForm,
   form: FileForm,
 ): Generator<Remark> {
   const own = (form.networks ?? []).flatMap((network) => network.ports);
   const names = [host].flat();
   for (const [i, name] of names.entries()) {
-    const path = Array.isArray(host) ? ["plane", "host", i] : ["plane", "host"];
+    const path = Array.isArray(host) ? ["plane", key, i] : ["plane", key];
     if (name === uplink) {
       yield { path, text: `"${name}" is the uplink too: two interfaces are needed` };
     }
@@ -365,7 +373,7 @@ function* hostPorts(
   for (const [i, { name, vips }] of ports.entries()) {
     const path = ["plane", "ports", i];
     if (![...names, ...own].some((pattern) => pattern === name || matchesName(pattern, name))) {
-      yield { path: [...path, "name"], text: `"${name}" is none of plane.host` };
+      yield { path: [...path, "name"], text: `"${name}" is none of plane.${key}` };
     }
     if (ports.findIndex((port) => port.name === name) < i) {
       yield { path: [...path, "name"], text: `"${name}" is there twice` };

@@ -92,13 +92,28 @@ Deno.test("rules between keys", () => {
     ["one interface for both", { plane: { uplink: "p0", host: "p0" } }, [
       'plane.host: "p0" is the uplink too: two interfaces are needed',
     ]],
+    ["representors that are named twice, and a port that is none of them", {
+      plane: {
+        kind: "doca",
+        pci: "03:00.0",
+        representor: ["pf0vf0", "pf0sf*", "pf0vf0"],
+        ports: [{ name: "pf0sf88" }, { name: "pf1vf0" }],
+      },
+    }, [
+      'plane.representor[2]: "pf0vf0" is there twice',
+      'plane.ports[1].name: "pf1vf0" is none of plane.representor',
+    ]],
+    ["networks in hardware", {
+      plane: { kind: "doca", pci: "03:00.0", representor: ["pf0vf0"] },
+      networks: [{ name: "blue", vc: 7, ports: ["pf0vf1"], vips: ["10.1.0.0/24"] }],
+    }, []],
     ["an unknown plane", { plane: { kind: "dpdk", uplink: "p0", host: "p1" } }, [
       'plane.kind: "dpdk" is not known: use "soft" (in software) or "doca" (in hardware)',
     ]],
     ["keys of another plane", {
       plane: { kind: "doca", pci: "03:00.0", representor: "r", host: "p" },
     }, [
-      "plane.host: is not a known key: known here: kind, pci, representor, cores, hugepages_mb, max_entries, max_crypto_ids, actions_memory_mb, mbufs, devargs, dpdk_representor, inspect, flow_mode, next_hop_mac, uplink_vlan, library",
+      "plane.host: is not a known key: known here: kind, pci, representor, ports, cores, hugepages_mb, max_entries, max_crypto_ids, actions_memory_mb, mbufs, devargs, dpdk_representor, inspect, flow_mode, next_hop_mac, uplink_vlan, library",
     ]],
     ["a gateway of the other family", { vips: [{ vip: "10.1.0.5", gateway: "fd00::1" }] }, [
       "vips[0].gateway: fd00::1 is not of the same address family as 10.1.0.5/32",

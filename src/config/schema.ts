@@ -117,11 +117,18 @@ const hostSide = section({
   // Its share of held flows and their octets. Absent: as many as the plane has.
   hold_flows: v.optional(size(LIMITS.hold_flows)),
   hold_bytes: v.optional(size(LIMITS.hold_bytes)),
-}, { name: 'an interface of plane.host, such as "pf0vf0"' });
+}, { name: 'an interface of plane.host, or a representor, such as "pf0vf0"' });
 const hostNames = v.lazy((input) =>
   Array.isArray(input)
     ? list(interfaceName, { what: "interfaces or patterns", min: 1, max: 256 })
     : interfaceName
+);
+
+/** A list may have patterns, for what is there when the plane opens. */
+const representors = v.lazy((input) =>
+  Array.isArray(input)
+    ? list(text("a representor", 63), { what: "representors or patterns", min: 1, max: 255 })
+    : text("a representor", 63)
 );
 
 const softPlane = section({
@@ -143,7 +150,9 @@ const softPlane = section({
 const docaPlane = section({
   kind: oneOf(["doca"]),
   pci: pciAddress,
-  representor: text("a representor", 63),
+  // One, or a list of names and patterns ("pf0vf*"), each a host port.
+  representor: representors,
+  ports: v.optional(list(hostSide, { what: "ports", max: 256 })),
   cores: v.optional(coreList, "0"),
   // Absent: what DPDK takes by itself.
   hugepages_mb: v.optional(size(LIMITS.hugepages_mb)),

@@ -12,6 +12,7 @@ import type { Config } from "../config/config.ts";
 import type { Clock } from "../model/clock.ts";
 import { messageOf } from "../model/errors.ts";
 import { FlowTable } from "../plane/flow_table.ts";
+import { hostInterfaces } from "../plane/host_ports.ts";
 import { LEAST, openWithin, type Sizes } from "../plane/sizes.ts";
 import { docaSizes, openPlane } from "../plane/plane_setup.ts";
 import { type InstalledTopology, installTopology } from "../pipes/install.ts";
@@ -19,7 +20,7 @@ import { buildTopology } from "../pipes/topology.ts";
 import { askEntries, askKeys, askRates } from "./hardware_keys.ts";
 import { askMachine } from "./hardware_machine.ts";
 import { askHeart, askOpened, type Far } from "./hardware_packets.ts";
-import { askPipes, FORMS } from "./hardware_pipes.ts";
+import { askPipes, FORMS, SEVERAL } from "./hardware_pipes.ts";
 import type { Machine } from "./machine.ts";
 import { type Answer, Inquiry, No, NotAsked } from "./probe.ts";
 
@@ -47,20 +48,23 @@ export async function askHardware(options: HardwareOptions): Promise<readonly An
   const { config, plane: doca, library, machine, clock, say } = options;
   const inquiry = new Inquiry(options.calls);
   const before = machine();
+  const hosts = hostInterfaces(doca, new Set(before.report?.interfaces.keys()));
   await askMachine(inquiry, {
     machine: before,
     config,
+    hosts,
     plane: doca,
     version: library.version,
   });
-  const plane = await askOpen(inquiry, options);
+  const plane = await askOpen(inquiry, { ...options, hosts });
   if (plane === undefined) return inquiry.answers;
   await askUnchanged(inquiry, { id: "B2", when: "opening", before, now: machine() });
   await using stack = new AsyncDisposableStack();
   stack.defer(() => plane.close());
-  await askPipes(inquiry, plane);
+  const handles = hosts.map((_, i) => plane.ports.host + i);
+  await askPipes(inquiry, plane, handles);
   await askKeys(inquiry, plane);
-  const installed = attempt(() => installTopology(plane, buildTopology(TUNNEL)));
+  const installed = attempt(() => install(plane, handles));
   if (installed !== undefined) {
     const flows = stack.use(flowTable(plane, { installed, clock, pip: config.pip }));
     await askEntries(inquiry, { plane, flows, pip: config.pip });
@@ -69,7 +73,16 @@ export async function askHardware(options: HardwareOptions): Promise<readonly An
     const reading = read(plane, events);
     plane.start();
     const far = farEnd(options, stack);
-    const packets = { plane, flows, events, clock, pip: config.pip, far, waitMs: options.waitMs };
+    const packets = {
+      plane,
+      hosts: handles,
+      flows,
+      events,
+      clock,
+      pip: config.pip,
+      far,
+      waitMs: options.waitMs,
+    };
     await askOpened(inquiry, packets);
     say(`Waiting ${options.waitMs / 1000} s for a packet of the workload: ping through the agent`);
     await askHeart(inquiry, packets);
@@ -80,33 +93,42 @@ export async function askHardware(options: HardwareOptions): Promise<readonly An
   }
   await stack.disposeAsync();
   await askUnchanged(inquiry, { id: "I1", when: "closing", before, now: machine() });
-  await askAgain(inquiry, options);
+  await askAgain(inquiry, { ...options, hosts });
   await askUnchanged(inquiry, { id: "I3", when: "closing again", before, now: machine() });
   return inquiry.answers;
 }
 
 const TUNNEL = FORMS[0][1];
 
+/** The pipes of an agent with these host ports. */
+function install(plane: Plane, handles: readonly number[]): InstalledTopology {
+  return handles.length > 1
+    ? installTopology(plane, buildTopology(SEVERAL), { hosts: handles })
+    : installTopology(plane, buildTopology(TUNNEL));
+}
+
+type WithHosts = HardwareOptions & { readonly hosts: readonly string[] };
+
 async function askOpen(
   inquiry: Inquiry,
-  { library, config, plane: doca }: HardwareOptions,
+  { library, config, hosts }: WithHosts,
 ): Promise<DataPlane | undefined> {
   let plane: DataPlane | undefined;
   await inquiry.ask({
     id: "B1",
     asks: `Does the plane open, with ${LEAST.maxEntries} entries and ${LEAST.maxCryptoIds} ids?`,
-    yes: "DPDK, device, representor, DOCA Flow, both ports and the transmit root work",
+    yes: "DPDK, device, representors, DOCA Flow, all ports and the transmit root work",
     no: "nothing else can be asked; docs/doca.md says what each sentence means",
   }, () => {
-    plane = openPlane(library, config, { hosts: [doca.representor], sizes: LEAST });
+    plane = openPlane(library, config, { hosts, sizes: LEAST });
     return plane.version();
   });
   return plane;
 }
 
 /** Whether another opening in this process works, with the sizes of the configuration. */
-async function askAgain(inquiry: Inquiry, options: HardwareOptions): Promise<void> {
-  const { library, config, plane: doca } = options;
+async function askAgain(inquiry: Inquiry, options: WithHosts): Promise<void> {
+  const { library, config, plane: doca, hosts } = options;
   const asked = docaSizes(config, doca);
   await inquiry.ask({
     id: "I2",
@@ -119,10 +141,10 @@ async function askAgain(inquiry: Inquiry, options: HardwareOptions): Promise<voi
     const open = async (sizes: Sizes) => {
       await using stack = new AsyncDisposableStack();
       const plane = stack.adopt(
-        openPlane(library, config, { hosts: [doca.representor], sizes }),
+        openPlane(library, config, { hosts, sizes }),
         (one) => one.close(),
       );
-      const installed = installTopology(plane, buildTopology(TUNNEL));
+      const installed = install(plane, hosts.map((_, i) => plane.ports.host + i));
       const granted = plane.granted();
       installed.remove();
       return granted;

@@ -14,9 +14,11 @@ const UPLINK_MTU = 1580;
 /** Releases, device, switch, rights, MTU. `version`: of the shim. */
 export async function askMachine(
   inquiry: Inquiry,
-  { machine, config, plane, version }: {
+  { machine, config, hosts, plane, version }: {
     readonly machine: Machine;
     readonly config: Config;
+    /** Representors. */
+    readonly hosts: readonly string[];
     readonly plane: Doca;
     readonly version: string;
   },
@@ -51,15 +53,16 @@ export async function askMachine(
   });
   await inquiry.ask({
     id: "A3",
-    asks: `Is ${plane.representor} of a switch (switchdev mode)?`,
+    asks: `${hosts.length === 1 ? "Is" : "Are"} ${hosts.join(", ")} of a switch (switchdev mode)?`,
     yes: "the e-switch is in switchdev mode",
     no: "devlink dev eswitch set pci/... mode switchdev, or the name is wrong",
   }, () => {
     if (report === undefined) throw new NotAsked("the machine could not be read");
-    const id = report.switches.get(plane.representor);
-    const others = [...report.switches].map(([name, of]) => `${name} of ${of}`).join(", ");
-    if (id === undefined) throw new No(`interfaces of switches: ${others || "none"}`);
-    return `switch ${id}: ${others}`;
+    const { switches } = report;
+    const ids = hosts.map((name) => switches.get(name));
+    const others = [...switches].map(([name, of]) => `${name} of ${of}`).join(", ");
+    if (ids.includes(undefined)) throw new No(`interfaces of switches: ${others || "none"}`);
+    return `switch ${[...new Set(ids)].join(", ")}: ${others}`;
   });
   const whats = ["rights on the device", "files of the device", "locked memory", "hugepages"];
   const found = configFindings(machine, config).filter(({ what }) => whats.includes(what));

@@ -25,6 +25,8 @@ export interface Far {
 
 export interface PacketOptions {
   readonly plane: Plane;
+  /** Handles of its host ports. */
+  readonly hosts: readonly number[];
   readonly flows: FlowTable;
   readonly events: readonly PlaneEvent[];
   readonly clock: Clock;
@@ -111,7 +113,9 @@ export async function askHeart(inquiry: Inquiry, options: PacketOptions): Promis
     no: "first packets are lost",
   }, async () => {
     const ms = await until(clock, () => {
-      miss = events.find((event): event is Miss => event.type === "miss");
+      miss = events.find((event): event is Miss =>
+        event.type === "miss" && event.port === plane.ports.host
+      );
       return miss !== undefined;
     }, options.waitMs);
     if (miss === undefined || ms === undefined) {
@@ -176,7 +180,7 @@ export async function askHeart(inquiry: Inquiry, options: PacketOptions): Promis
     yes: "the agent can answer the workload",
     no: "the workload finds no gateway",
   }, () => {
-    const n = events.filter(({ type }) => type === "exception").length;
+    const n = exceptions(events, plane.ports.host);
     if (n === 0) throw new NotAsked("none came meanwhile: arping the gateway from the workload");
     return `${n} frames`;
   });
@@ -190,6 +194,49 @@ export async function askHeart(inquiry: Inquiry, options: PacketOptions): Promis
     plane.inject("host", announcement(plane.port("host").mac));
     return "one gratuitous ARP was taken";
   });
+  await askOthers(inquiry, options);
+}
+
+/** The host ports beyond the first. */
+async function askOthers(inquiry: Inquiry, options: PacketOptions): Promise<void> {
+  const { plane, events, clock, waitMs } = options;
+  const others = options.hosts.filter((handle) => handle !== plane.ports.host);
+  const need = () => {
+    if (others.length === 0) throw new NotAsked("one representor is configured: name two");
+  };
+  await inquiry.ask({
+    id: "G6",
+    asks: "Do packets of the other representors come to the CPU, each with its port?",
+    yes:
+      "a packet carries the number of its port, for misses too, and each port has tunnels of its own",
+    no:
+      "a second tenant's packets are lost, or taken for the first's: look at ROOT_PORT and EGR_ACL_MISS",
+  }, async () => {
+    need();
+    const come = (type: PlaneEvent["type"]) =>
+      others.filter((port) =>
+        events.some((event) => event.type === type && "port" in event && event.port === port)
+      );
+    const ms = await until(clock, () => come("miss").length === others.length, waitMs);
+    if (ms !== undefined) return `misses of ports ${others.join(", ")}`;
+    const some = new Set([...come("miss"), ...come("exception")]);
+    if (some.size === 0) throw new NotAsked("none came: ping from behind them too");
+    throw new No(`misses came from ${come("miss").length} of ${others.length} ports`);
+  });
+  await inquiry.ask({
+    id: "G7",
+    asks: "Does DPDK take a frame for each of them?",
+    yes: "replies go out there, if tcpdump has shown the ARP announcement of 198.51.100.254",
+    no: "their workloads get no reply",
+  }, () => {
+    need();
+    for (const port of others) plane.inject(port, announcement(plane.port(port).mac));
+    return `${others.length} gratuitous ARP`;
+  });
+}
+
+function exceptions(events: readonly PlaneEvent[], port: number): number {
+  return events.filter((event) => event.type === "exception" && event.port === port).length;
 }
 
 function need({ far }: PacketOptions): { readonly far: Far } {

@@ -2,7 +2,7 @@
 
 /** Stage C of `doctor --hardware`: each pipe of each topology by itself, and what a refusal leaves out. */
 import type { Plane } from "../../ffi/plane.ts";
-import { createEntry, createPipe, downstreamFirst } from "../pipes/install.ts";
+import { createEntry, createPipe, downstreamFirst, staticEntries } from "../pipes/install.ts";
 import { buildTopology } from "../pipes/topology.ts";
 import type { Pipe, PipeName, TopologyOptions } from "../pipes/types.ts";
 import { targets } from "../pipes/validate.ts";
@@ -16,6 +16,9 @@ export const FORMS = [
   ["cookie", form({ vc: true })],
 ] as const;
 
+/** What an agent with several representors installs. */
+export const SEVERAL: TopologyOptions = form({ local: true, ports: true, vc: true });
+
 function form(change: Partial<TopologyOptions>): TopologyOptions {
   return {
     sampling: false,
@@ -28,10 +31,25 @@ function form(change: Partial<TopologyOptions>): TopologyOptions {
 }
 
 /** Creates and takes away; leaves nothing. */
-export async function askPipes(inquiry: Inquiry, plane: Plane): Promise<void> {
-  for (const [i, [word, options]] of FORMS.entries()) {
+export async function askPipes(
+  inquiry: Inquiry,
+  plane: Plane,
+  hosts: readonly number[],
+): Promise<void> {
+  for (const [i, [word, options]] of [...FORMS, ["several ports", SEVERAL] as const].entries()) {
     const pipes = new Map<PipeName, number>();
-    const numbers = { pipes, ports: plane.ports, hosts: "one" } as const;
+    const numbers = { pipes, ports: plane.ports, hosts: options.ports ? hosts : "one" } as const;
+    if (options.ports && hosts.length < 2) {
+      await inquiry.ask({
+        id: `C${i + 1}`,
+        asks: "Does the device take the pipes of several host ports?",
+        yes: "",
+        no: "",
+      }, () => {
+        throw new NotAsked("one representor is configured: name two");
+      });
+      continue;
+    }
     for (const [k, pipe] of downstreamFirst(buildTopology(options)).entries()) {
       const id = `C${i + 1}.${k + 1}`;
       await inquiry.ask({
@@ -46,7 +64,8 @@ export async function askPipes(inquiry: Inquiry, plane: Plane): Promise<void> {
         pipes.set(pipe.name, createPipe(plane, pipe, numbers));
         return describe(pipe);
       });
-      if (pipe.entries.length === 0) continue;
+      const entries = staticEntries(pipe, numbers.hosts);
+      if (entries.length === 0) continue;
       await inquiry.ask({
         id: `${id}e`,
         asks: `Does it take the entries of ${pipe.name} (${word}) that are there from the start?`,
@@ -55,7 +74,7 @@ export async function askPipes(inquiry: Inquiry, plane: Plane): Promise<void> {
       }, () => {
         if (!pipes.has(pipe.name)) throw new NotAsked("the pipe is not there");
         const refused: string[] = [];
-        for (const entry of pipe.entries) {
+        for (const entry of entries) {
           try {
             createEntry(plane, entry, { pipe, numbers });
           } catch (error) {
@@ -63,7 +82,7 @@ export async function askPipes(inquiry: Inquiry, plane: Plane): Promise<void> {
           }
         }
         if (refused.length > 0) throw new No(refused.join("; "));
-        return pipe.entries.map(({ name }) => name).join(", ");
+        return entries.map(({ name }) => name).join(", ");
       });
     }
     await inquiry.ask({

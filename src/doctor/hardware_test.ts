@@ -99,7 +99,13 @@ async function machine(report: string, version = VERSION): Promise<Inquiry> {
     addresses: () => [],
     exists: () => false,
   } as Partial<Machine> as Machine;
-  await askMachine(inquiry, { machine: here, config: CONFIG, plane, version });
+  await askMachine(inquiry, {
+    machine: here,
+    config: CONFIG,
+    hosts: ["pf0vf0"],
+    plane,
+    version,
+  });
   return inquiry;
 }
 
@@ -133,7 +139,7 @@ Deno.test("a pipe that is refused leaves out what forwards to it, and nothing el
   const plane = new FakePlane();
   plane.failNext("createPipe", { pipe: "EGR_ACL" });
   const inquiry = new Inquiry(() => []);
-  await askPipes(inquiry, plane);
+  await askPipes(inquiry, plane, [2, 3]);
   const not = others(inquiry);
   const about = (id: string) => inquiry.answers.find((one) => one.id === id)?.asks ?? "";
   const [egress = "", root = "", entries = "", ...more] = Object.keys(not);
@@ -149,7 +155,7 @@ Deno.test("an entry that is refused is named, and the others of its pipe are ask
   const plane = new FakePlane();
   plane.failNext("addEntry", { pipe: "ROOT" });
   const inquiry = new Inquiry(() => []);
-  await askPipes(inquiry, plane);
+  await askPipes(inquiry, plane, [2, 3]);
   const [no] = inquiry.answers.filter(({ verdict }) => verdict !== "yes");
   assert.match(no?.asks ?? "", /entries of ROOT \(tunnel\)/);
   assert.match(no?.saw ?? "", /^arp: /);
@@ -223,11 +229,19 @@ Deno.test("packets that do not arrive are a no with the counters, those that nob
     derive: () => assert.fail(),
     kbkdf: () => assert.fail(),
   };
-  const common = { plane, flows, clock: new Hurried(), pip: "192.0.2.1", waitMs: 100, events: [] };
+  const common = {
+    plane,
+    flows,
+    clock: new Hurried(),
+    pip: "192.0.2.1",
+    waitMs: 100,
+    events: [],
+    hosts: [2, 3],
+  };
   const inquiry = new Inquiry(() => []);
   await askOpened(inquiry, { ...common, far: { ...far, crypto } });
   await askHeart(inquiry, { ...common, far: { ...far, crypto } });
-  const open = { G1: "open", G2: "open", G3: "open", G4: "open" };
+  const open = { G1: "open", G2: "open", G3: "open", G4: "open", G6: "open", G7: "no" };
   assert.deepEqual(others(inquiry), { F1: "no", F2: "no", F3: "no", ...open });
   assert.match(inquiry.answers[0]?.saw ?? "", /^not opened: no counter has grown$/);
   assert.equal(far.plane.injected.length, 3);
@@ -253,10 +267,17 @@ Deno.test("a held packet that is gone, and one that does not leave, are a no", a
       clock: new Hurried(),
       pip: "192.0.2.1",
       waitMs: 100,
+      hosts: [2],
       events: [miss],
       far: undefined,
     });
-    assert.deepEqual(others(inquiry), { G2: "no", G3: "open", G4: "open" });
+    assert.deepEqual(others(inquiry), {
+      G2: "no",
+      G3: "open",
+      G4: "open",
+      G6: "open",
+      G7: "open",
+    });
     assert.match(inquiry.answers[1]?.saw ?? "", saw);
   }
 });

@@ -24,9 +24,10 @@ export interface Numbers {
 
 /**
  * "one": the host port is the plane's first, for good. "many": they come and go, so no pipe names one: ROOT takes for a
- * host port what is not the uplink, and where packets leave to a host port each entry says which.
+ * host port what is not the uplink, and where packets leave to a host port each entry says which. Handles: those that hardware
+ * was opened with, for each of which ROOT has its entries; the rest as for many.
  */
-export type HostPortsForm = "one" | "many";
+export type HostPortsForm = "one" | "many" | readonly number[];
 
 /** The entry that stands for ROOT's miss on the uplink where there are many host ports. */
 export const UPLINK_REST = "uplink-rest";
@@ -63,7 +64,7 @@ export function installTopology(
   try {
     for (const pipe of downstreamFirst(topology)) {
       pipes.set(pipe.name, createPipe(plane, pipe, numbers));
-      for (const entry of pipe.is_root && hosts === "many" ? anyHost(pipe) : pipe.entries) {
+      for (const entry of staticEntries(pipe, hosts)) {
         entries.set(`${pipe.name}/${entry.name}`, createEntry(plane, entry, { pipe, numbers }));
       }
     }
@@ -133,6 +134,20 @@ function unwind(plane: PipePlane, pipes: Map<PipeName, number>): unknown[] {
   return failures;
 }
 
+/** Those that a pipe has from the start. */
+export function staticEntries(pipe: Pipe, hosts: HostPortsForm): readonly PipeEntry[] {
+  if (!pipe.is_root || hosts === "one") return pipe.entries;
+  return hosts === "many" ? anyHost(pipe) : eachHost(pipe, hosts);
+}
+
+/** ROOT's entries for each host port. */
+function eachHost({ entries }: Pipe, handles: readonly number[]): readonly PipeEntry[] {
+  return entries.flatMap((entry): PipeEntry[] => {
+    if (entry.match.parser_meta?.port_id !== "host") return [entry];
+    return handles.map((handle) => ({ ...entry, name: `${entry.name}@${handle}`, host: handle }));
+  });
+}
+
 /** ROOT's entries so that whatever is not the uplink is a host port: as many ports as there are, they cost nothing. */
 function anyHost({ entries, fwd_miss }: Pipe): readonly PipeEntry[] {
   const isUplink = (entry: PipeEntry) => entry.match.parser_meta?.port_id === "uplink";
@@ -156,21 +171,23 @@ function descriptor(pipe: Pipe, numbers: Numbers): PipeDescriptor {
   const { entries: _entries, constant: _constant, fwd, fwd_miss, ...rest } = pipe;
   return {
     ...rest,
+    // ROOT has those alone.
+    ...pipe.is_root ? { nr_entries: staticEntries(pipe, numbers.hosts).length } : {},
     ...(fwd === undefined ? {} : { fwd: fwdNumber(fwd, numbers) }),
     fwd_miss: fwdNumber(fwd_miss, numbers),
   };
 }
 
 function numbered(entry: PipeEntry, numbers: Numbers): EntryDescriptor {
-  const { name: _name, fwd, match, ...rest } = entry;
+  const { name: _name, host = numbers.ports.host, fwd, match, ...rest } = entry;
   return {
     ...rest,
-    match: matchNumber(match, numbers),
+    match: matchNumber(match, { ...numbers.ports, host }),
     ...fwd === undefined ? {} : { fwd: fwdNumber(fwd, numbers) },
   };
 }
 
-function matchNumber(match: Match<PortName>, { ports }: Numbers): Match {
+function matchNumber(match: Match<PortName>, ports: Readonly<Record<PortName, number>>): Match {
   if (match.parser_meta === undefined) return match as Match<never>;
   const { port_id, ...rest } = match.parser_meta;
   return {
@@ -180,7 +197,7 @@ function matchNumber(match: Match<PortName>, { ports }: Numbers): Match {
 }
 
 function fwdNumber(fwd: Fwd<PipeName>, { pipes, ports, hosts }: Numbers): Fwd {
-  if (fwd.type === "port" && fwd.port === "host" && hosts === "many") return { type: "drop" };
+  if (fwd.type === "port" && fwd.port === "host" && hosts !== "one") return { type: "drop" };
   if (fwd.type === "port") return { type: "port", port: ports[fwd.port] };
   if (fwd.type !== "pipe") return fwd;
   const pipe = pipes.get(fwd.pipe);

@@ -124,3 +124,24 @@ Deno.test("with many host ports no pipe names one, and whatever is not the uplin
   );
   assert.ok(!forwards.some((fwd) => fwd?.type === "port" && fwd.port === plane.ports.host));
 });
+
+Deno.test("of a plane in hardware ROOT has entries for each host port, and the rest is as with many", () => {
+  const plane = new FakePlane();
+  const installed = installTopology(plane, TOPOLOGY, { hosts: [2, 3] });
+  const root = TOPOLOGY.pipes.find(({ is_root }) => is_root);
+  assert.ok(root !== undefined);
+  const { uplink } = plane.ports;
+  const ofHosts = root.entries.filter(({ match }) => match.parser_meta?.port_id === "host");
+  const handles = plane.entriesOf("ROOT").map(({ match }) => match.parser_meta?.port_id);
+  for (const port of [2, 3]) {
+    assert.equal(handles.filter((handle) => handle === port).length, ofHosts.length);
+    assert.ok(installed.entries.has(`ROOT/host-ipv4@${port}`));
+  }
+  const others = root.entries.length - ofHosts.length;
+  assert.equal(handles.filter((handle) => handle === uplink).length, others);
+  const created = plane.calls.flatMap(({ method, args }) =>
+    method === "createPipe" ? [args[0] as PipeDescriptor] : []
+  );
+  assert.equal(created.find(({ is_root }) => is_root)?.nr_entries, handles.length);
+  assert.ok(!created.some(({ fwd }) => fwd?.type === "port" && fwd.port === plane.ports.host));
+});

@@ -23,7 +23,11 @@ export type Pipe = PipeDescriptor<PipeName> & {
 };
 
 /** A static entry; its name is unique within its pipe. */
-export type PipeEntry = EntryDescriptor<PipeName> & { readonly name: string };
+export type PipeEntry = EntryDescriptor<PipeName> & {
+  readonly name: string;
+  /** Handle that "host" stands for in its match; absent: of the plane's first host port. */
+  readonly host?: number;
+};
 
 /** A graph, in any order; `validateTopology` says whether it can be installed. */
 export interface Topology {

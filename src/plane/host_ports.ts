@@ -26,17 +26,26 @@ const GONE_MS = 10_000;
 /** An interface that was refused is tried again after so long. */
 const RETRY_MS = 10_000;
 
-/** Whether host ports come and go. */
+/** Whether there may be several host ports. In software they come and go, hardware has those that it opens with. */
 export function hasManyHosts(plane: PlaneConfig): boolean {
-  return plane.kind === "soft" && (typeof plane.host !== "string" || isPattern(plane.host));
+  const host = plane.kind === "soft" ? plane.host : plane.representor;
+  return typeof host !== "string" || isPattern(host);
+}
+
+/** Whether workloads of this host reach one another: through one representor they do so before the device's pipes. */
+export function hasLocal(plane: PlaneConfig): boolean {
+  return plane.kind === "soft" || hasManyHosts(plane);
 }
 
 /** Names and patterns of the host ports. */
 export function hostNames(plane: PlaneConfig): readonly string[] {
-  return plane.kind === "soft" ? [plane.host].flat() : [plane.representor];
+  return [plane.kind === "soft" ? plane.host : plane.representor].flat();
 }
 
-/** Those of these interfaces that a plane is to have, in the order of the configuration. */
+/**
+ * Those of these interfaces that a plane is to have, in the order of the configuration. What hardware has to be opened with is
+ * among them whether it is there or not.
+ */
 export function hostInterfaces(
   plane: PlaneConfig,
   interfaces: ReadonlySet<string>,
@@ -45,7 +54,7 @@ export function hostInterfaces(
   const found = hostNames(plane).flatMap((pattern) =>
     isPattern(pattern)
       ? [...interfaces].filter((name) => name !== uplink && matchesName(pattern, name)).sort()
-      : interfaces.has(pattern)
+      : interfaces.has(pattern) || plane.kind === "doca"
       ? [pattern]
       : []
   );
@@ -57,7 +66,6 @@ export function hostPort(
   name: string,
   { plane, networks }: { readonly plane: PlaneConfig; readonly networks: Config["networks"] },
 ): PortOptions {
-  if (plane.kind !== "soft") return { kind: "host", name };
   const network = labelOf(networkOfPort(networks, name), networks);
   const rule = plane.ports?.find((port) => matchesName(port.name, name));
   const limits = {
@@ -69,7 +77,8 @@ export function hostPort(
     holdBytes: rule?.holdBytes,
   };
   const given = Object.entries(limits).filter(([, limit]) => limit !== undefined);
-  return { kind: "host", name, network, guard: plane.hostGuard, ...Object.fromEntries(given) };
+  const guard = plane.kind === "soft" ? { guard: plane.hostGuard } : {};
+  return { kind: "host", name, network, ...guard, ...Object.fromEntries(given) };
 }
 
 function rateOf(perS: number | undefined): Rate | undefined {
@@ -92,6 +101,7 @@ export interface HostPortsOptions {
 /** The ports as they are now; whoever depends on one hears of its end before the plane does. */
 export class HostPorts {
   readonly #options: HostPortsOptions;
+  /** They come and go. */
   readonly #many: boolean;
   readonly #ports = new Map<number, NamedPort>();
   readonly #goneSince = new Map<number, number>();
@@ -102,7 +112,7 @@ export class HostPorts {
 
   constructor(options: HostPortsOptions) {
     this.#options = options;
-    this.#many = hasManyHosts(options.config);
+    this.#many = options.config.kind === "soft" && hasManyHosts(options.config);
     const first = options.plane.ports.host;
     for (const [i, name] of options.opened.entries()) this.#keep(first + i, name);
   }

@@ -134,3 +134,36 @@ Deno.test("a port has the limits of the first of plane.ports that names it, thos
   assert.deepEqual(of("tap8"), { ...common, name: "tap8", miss: { perS: 20 } });
   assert.deepEqual(of("vf0"), { ...common, name: "vf0" });
 });
+
+Deno.test("representors are those that the plane is opened with: named ones in any case, none later", () => {
+  const hardware = (representor: string | readonly string[]): PlaneConfig => ({
+    kind: "doca",
+    pci: "0000:03:00.0",
+    representor,
+    cores: "0",
+    mbufs: 8192,
+    inspect: "off",
+    uplinkVlan: 0,
+  });
+  const there = new Set(["p0", "pf0vf1", "pf0vf0"]);
+  const rows: [string | readonly string[], boolean, readonly string[]][] = [
+    ["pf0vf0", false, ["pf0vf0"]],
+    [["pf0vf9", "pf0vf*"], true, ["pf0vf9", "pf0vf0", "pf0vf1"]],
+  ];
+  for (const [representor, many, expected] of rows) {
+    assert.equal(hasManyHosts(hardware(representor)), many);
+    assert.deepEqual(hostInterfaces(hardware(representor), there), expected);
+  }
+  const plane = new FakePlane();
+  const ports = new HostPorts({
+    config: hardware(["pf0vf*"]),
+    opened: ["pf0vf0", "pf0vf1"],
+    plane,
+    interfaces: () => new Set([...there, "pf0vf2"]),
+    now: () => 0,
+    log: NO_LOG,
+  });
+  ports.tick();
+  assert.deepEqual(ports.all().map((port) => port.interface), ["pf0vf0", "pf0vf1"]);
+  assert.deepEqual(ports.missing(), []);
+});

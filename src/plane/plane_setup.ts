@@ -7,8 +7,8 @@ import { backends } from "../../ffi/offline.ts";
 import { DataPlaneError, type PlaneOptions, type PspVersionNumber } from "../../ffi/plane.ts";
 import { type Config, ConfigError, EnvironmentError } from "../config/config.ts";
 import { coresOf } from "../config/values.ts";
-import { type InstalledTopology, installTopology } from "../pipes/install.ts";
-import { hasManyHosts, hostInterfaces, hostNames, hostPort } from "./host_ports.ts";
+import { type HostPortsForm, type InstalledTopology, installTopology } from "../pipes/install.ts";
+import { hasLocal, hasManyHosts, hostInterfaces, hostNames, hostPort } from "./host_ports.ts";
 import { hasCookies } from "./mtu.ts";
 import { buildTopology } from "../pipes/topology.ts";
 import type { TopologyOptions } from "../pipes/types.ts";
@@ -95,10 +95,18 @@ async function openAll(library: Library, config: Config, sizes: Sizes) {
     : hostNames(config.plane);
   const plane = stack.adopt(openPlane(library, config, { hosts, sizes }), (open) => open.close());
   const topology = buildTopology(topologyOptions(config));
-  const installed = installTopology(plane, topology, { hosts: many ? "many" : "one" });
+  const installed = installTopology(plane, topology, {
+    hosts: hostPortsForm(config.plane, hosts.length, plane.ports.host),
+  });
   stack.defer(() => installed.remove());
   const owned = stack.move();
   return { plane, installed, hosts, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** How pipes speak of the host ports that a plane was opened with; `first` is the handle of the first. */
+export function hostPortsForm(plane: Config["plane"], n: number, first: number): HostPortsForm {
+  if (!hasManyHosts(plane)) return "one";
+  return plane.kind === "soft" ? "many" : Array.from({ length: n }, (_, i) => first + i);
 }
 
 /** What is known before it opens. */
@@ -129,7 +137,7 @@ export function topologyOptions(
     mode: config.psp.mode,
     onDemand: config.tunnel.onDemand,
     exceptions: true,
-    local: config.plane.kind === "soft",
+    local: hasLocal(config.plane),
     ports: hasManyHosts(config.plane),
     vc: hasCookies(config),
   };
@@ -207,8 +215,8 @@ function planeOptions(
   return {
     ...common,
     ports: [
-      { kind: "uplink", name: pci, vlan: plane.uplinkVlan },
-      ...hosts.map((name) => ({ kind: "host" as const, name })),
+      { kind: "uplink", name: pci, vlan: plane.uplinkVlan, ...UNDELIVERED },
+      ...hosts.map((name) => hostPort(name, { plane, networks })),
     ],
     cpus: coresOf(cores),
     mbufs,

@@ -46,7 +46,7 @@ export interface PeersJson {
     host?: string | string[];
     ports?: { name: string; vips: string[]; mac?: string }[];
     pci?: string;
-    representor?: string;
+    representor?: string | string[];
     inspect?: "off" | "syn" | "all";
     backend?: string;
     host_guard?: "auto" | "require" | "off";
@@ -112,7 +112,7 @@ export function peersJson(world: World, name: HostName): PeersJson {
       ),
     }],
     ...networksOf(host),
-    plane: { ...planeSection("uplink", "host"), ...world.plan.ownPorts ? { host: ["vm*"] } : {} },
+    plane: planeSection("uplink", world.plan.ownPorts ? ["vm*"] : "host"),
     rpc: { listen: hostPort(host.pip, RPC_PORT), tls: tlsOf(world, name) },
     status: { listen: STATUS },
     // Short, so that a test of failure and recovery is short.

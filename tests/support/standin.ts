@@ -21,7 +21,7 @@ export const STANDIN_LIBRARY: string =
   new URL(`../../build/shim/${STANDIN}/libpsp_dp_doca.so`, import.meta.url).pathname;
 
 /** The `plane` section for a host's interfaces. */
-export function planeSection(uplink: string, host: string): PeersJson["plane"] {
+export function planeSection(uplink: string, host: string | string[]): PeersJson["plane"] {
   if (PLANE === "soft") return { kind: "soft", uplink, host };
   if (uplink !== UPLINK) throw new Error(`The stand-in's device is "${UPLINK}", not "${uplink}"`);
   return { kind: "doca", pci: PCI, representor: host, library: STANDIN_LIBRARY, inspect: "all" };
