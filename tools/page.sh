@@ -12,7 +12,7 @@ deno=$root/.toolchain/bin/deno
 export DENO_DIR DENO_NO_UPDATE_CHECK=1 NO_COLOR=1
 cd "$root"
 page=$out/page.html
-[ ! -e "$page" ] || [ -n "$(find src/page src/rpc/gen src/model/sa.ts deno.lock tools/page.ts tools/page.sh \
+[ ! -e "$page" ] || [ -n "$(find src/page src/rpc/gen src/model deno.lock tools/page.ts tools/page.sh \
 	-newer "$page" -print -quit)" ] || exit 0
 mkdir -p "$out"
 work=$(mktemp -d)

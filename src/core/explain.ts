@@ -313,7 +313,9 @@ export class Explainer {
     steps.push({
       at: "PSP_ENCRYPT",
       verdict: "ok",
-      text: `Sealed with ${spiText(sa.spi)} (${sa.version}), as ${packets} packets before it`,
+      text: `Sealed with ${spiText(sa.spi)} (${sa.version}), as ${packets} ${
+        packets === 1n ? "packet" : "packets"
+      } before it`,
     });
     const uplink = this.#uplinkFault();
     if (uplink !== undefined) {

@@ -3,51 +3,39 @@
 
 /** Two addresses in; the way of a packet between them on the picture, with the verdict at each step. */
 import type { VNode } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import type { ExplainResponse } from "../rpc/gen/psp/v1/status_pb.ts";
-import { api, why } from "./api.ts";
+import { api } from "./api.ts";
 import type { Feed } from "./feed.ts";
 import { html } from "./html.ts";
 import { Picture } from "./pipes.ts";
+import { usePolled } from "./poll.ts";
 
-const EACH_MS = 1000;
+/** What is typed; `length` is empty where any will do. */
+const NOBODY = { src: "", dst: "", length: "" };
 
 /** The fourth tab. */
 export function Explain({ feed }: { readonly feed: Feed }): VNode {
-  const [typed, setTyped] = useState({ src: "", dst: "" });
-  const [asked, setAsked] = useState({ src: "", dst: "" });
-  const [answer, setAnswer] = useState<ExplainResponse | undefined>(undefined);
-  const [problem, setProblem] = useState("");
-  useEffect(() => {
-    if (asked.src === "" || asked.dst === "") return;
-    let over = false;
-    const ask = () =>
-      api.explain(asked).then((found) => {
-        if (over) return;
-        setAnswer(found);
-        setProblem("");
-      }, (error) => {
-        if (over) return;
-        setAnswer(undefined);
-        setProblem(why(error));
-      });
-    ask();
-    const timer = setInterval(ask, EACH_MS);
-    return () => {
-      over = true;
-      clearInterval(timer);
-    };
-  }, [asked]);
-  const field = (name: "src" | "dst", label: string) =>
-    html`<label>${label} <input type="text" name=${name} value=${typed[name]} autocomplete="off"
-      required onInput=${(e: InputEvent) =>
+  const [typed, setTyped] = useState(NOBODY);
+  const [asked, setAsked] = useState(NOBODY);
+  const isAsked = asked.src !== "" && asked.dst !== "";
+  const { answer, problem } = usePolled(
+    isAsked ? JSON.stringify(asked) : undefined,
+    () => api.explain({ ...asked, length: Number(asked.length) || 0 }),
+  );
+  const field = (name: keyof typeof NOBODY, label: string, rest: Record<string, unknown>) =>
+    html`<label>${label} <input name=${name} value=${typed[name]} autocomplete="off" ...${rest}
+      onInput=${(e: InputEvent) =>
       setTyped({ ...typed, [name]: (e.target as HTMLInputElement).value.trim() })} /></label>`;
+  const address = { type: "text", required: true, placeholder: "an address" };
+  const octets = { type: "number", min: 1, max: 65_535, placeholder: "any" };
   const send = (event: Event) => {
     event.preventDefault();
     setAsked(typed);
   };
   return html`
-    <form class="explain" onSubmit=${send}>${field("src", "From")} ${field("dst", "to")}
+    <form class="explain" onSubmit=${send}>${field("src", "From", address)}
+      ${field("dst", "to", address)} ${field("length", "with octets", octets)}
       <button type="submit">Explain</button></form>
     ${problem === "" ? null : html`<p class="health page" role="alert">${problem}.</p>`}
     ${answer === undefined ? null : html`<${Answer} answer=${answer} />`}
@@ -56,26 +44,34 @@ export function Explain({ feed }: { readonly feed: Feed }): VNode {
 }
 
 function Answer({ answer }: { readonly answer: ExplainResponse }): VNode {
-  const { verdict, counter, steps } = answer;
+  const { verdict, counter, counterAt, steps } = answer;
+  const where = counterAt === "" ? "" : ` at ${counterAt}`;
   const words = verdict === "passes"
     ? "The packet passes."
     : verdict === "held"
     ? "The packet waits for a tunnel."
-    : `The packet is dropped${counter === "" ? "" : `, and counted as ${counter}`}.`;
+    : `The packet is dropped${counter === "" ? "" : `, and counted as ${counter}${where}`}.`;
   const kind = verdict === "passes" ? "ok" : verdict === "held" ? "ticket" : "page";
   return html`
     <p class="health ${kind}" role="status"><b>${words}</b></p>
     <ol class="steps">${steps.map((step) =>
-      html`<li class=${step.verdict}><b>${step.at}</b> ${step.text}</li>`
+      html`<li class=${step.verdict}><b>${
+        [step.host, step.at].join(" ").trim()
+      }</b>${` ${step.text}`}</li>`
     )}</ol>
   `;
 }
 
-/** How the nodes on the way are drawn. */
+/** How the nodes on the way are drawn: those of this host. What the peer took has left by the uplink. */
 function marksOf(answer: ExplainResponse | undefined): ReadonlyMap<string, string> {
   const marks = new Map<string, string>();
-  for (const { at, verdict } of answer?.steps ?? []) {
+  const steps = answer?.steps ?? [];
+  for (const { at, verdict, host } of steps) {
+    if (host !== "") continue;
     marks.set(at, verdict === "drop" ? "stopped" : verdict === "wait" ? "waits" : "passed");
   }
+  const leaves = marks.get("EGR_ACL") === "passed" && ![...marks.values()].includes("stopped");
+  const isSealed = steps.some(({ at, host }) => at === "PSP_ENCRYPT" && host === "");
+  if (leaves && isSealed && !marks.has("p0")) marks.set("p0", "passed");
   return marks;
 }

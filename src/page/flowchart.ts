@@ -67,8 +67,17 @@ export interface Placed extends Node {
   readonly height: number;
 }
 
+/** Where an edge passes a column, from its left to its right, in pixels. */
+export interface Passage {
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+}
+
 export interface Layout {
   readonly nodes: ReadonlyMap<string, Placed>;
+  /** By the number of the edge: the columns between its ends, from left to right. */
+  readonly passages: ReadonlyMap<number, readonly Passage[]>;
   readonly width: number;
   readonly height: number;
 }
@@ -80,37 +89,75 @@ const GAP_X = 128;
 const GAP_Y = 34;
 const MARGIN = 16;
 
-/** Columns by the longest way from the start; within a column near to where the edges come from. */
+/** Room for an edge that passes a column. */
+const LANE = 22;
+
+/** What stands in a column: a node, or an edge that passes. */
+type Item =
+  & { readonly width: number; readonly height: number; readonly gap: number }
+  & ({ readonly node: Node } | { readonly edge: number });
+
+/**
+ * Columns by the longest way from the start; within a column near to where the edges come from. An edge over several
+ * columns has a lane of its own in those between, so that it passes no node.
+ */
 export function layOut({ nodes, edges }: Flowchart): Layout {
   const columns = columnsOf(nodes, edges);
+  const columnOf = new Map(columns.flatMap((column, i) => column.map(({ id }) => [id, i])));
   const placed = new Map<string, Placed>();
+  const passages = new Map<number, Passage[]>();
   let x = MARGIN;
   let height = 0;
-  for (const column of columns) {
-    const sized = column.map((node) => ({
-      ...node,
-      width: Math.max(
-        56,
-        ...node.lines.map((line, i) => line.length * (i === 0 ? BOLD : CHARACTER) + 20),
-      ),
-      height: node.lines.length * LINE + 14,
-    }));
-    const wanted = (node: Node) => {
-      const ys = edges.filter(({ to }) => to === node.id)
-        .flatMap(({ from }) => placed.get(from) ?? []).map((from) => from.y + from.height / 2);
+  columns.forEach((column, at) => {
+    const passing = edges.flatMap(({ from, to }, edge): Item[] => {
+      const [first, last] = [columnOf.get(from) ?? 0, columnOf.get(to) ?? 0];
+      return first < at && at < last ? [{ edge, width: 0, height: LANE, gap: GAP_Y / 2 }] : [];
+    });
+    const items = [...column.map(sized), ...passing];
+    /** The middle of where its edges come from. */
+    const wanted = (item: Item) => {
+      const into = edges.map((edge, i) => [edge, i] as const).filter(([{ to }, i]) =>
+        "node" in item ? to === item.node.id : i === item.edge
+      );
+      const ys = into.flatMap(([{ from }, i]) => {
+        const last = passages.get(i)?.at(-1);
+        if (last !== undefined) return last.y;
+        const node = placed.get(from);
+        return node === undefined ? [] : node.y + node.height / 2;
+      });
       return ys.length === 0 ? 0 : ys.reduce((a, b) => a + b) / ys.length;
     };
-    sized.sort((a, b) => wanted(a) - wanted(b));
+    items.sort((a, b) => wanted(a) - wanted(b));
+    const width = Math.max(...items.map((item) => item.width));
     let y = MARGIN;
-    for (const node of sized) {
-      const top = Math.max(y, wanted(node) - node.height / 2);
-      placed.set(node.id, { ...node, x, y: top });
-      y = top + node.height + GAP_Y;
+    for (const item of items) {
+      const top = Math.max(y, wanted(item) - item.height / 2);
+      if ("node" in item) placed.set(item.node.id, { ...item.node, ...size(item), x, y: top });
+      else {
+        const way = passages.get(item.edge) ?? [];
+        passages.set(item.edge, [...way, { x, y: top + item.height / 2, width }]);
+      }
+      y = top + item.height + item.gap;
+      height = Math.max(height, top + item.height);
     }
-    height = Math.max(height, y - GAP_Y);
-    x += Math.max(...sized.map(({ width }) => width)) + GAP_X;
-  }
-  return { nodes: placed, width: x - GAP_X + MARGIN, height: height + MARGIN + 30 };
+    x += width + GAP_X;
+  });
+  return {
+    nodes: placed,
+    passages,
+    width: x - GAP_X + MARGIN,
+    height: height + MARGIN,
+  };
+}
+
+function sized(node: Node): Item {
+  const widths = node.lines.map((line, i) => line.length * (i === 0 ? BOLD : CHARACTER) + 20);
+  const width = Math.max(56, ...widths);
+  return { node, width, height: node.lines.length * LINE + 14, gap: GAP_Y };
+}
+
+function size({ width, height }: Item): { readonly width: number; readonly height: number } {
+  return { width, height };
 }
 
 function columnsOf(nodes: readonly Node[], edges: readonly Edge[]): Node[][] {

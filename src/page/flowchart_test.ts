@@ -51,6 +51,24 @@ Deno.test("columns go from left to right, nodes of one do not overlap, and all a
   }
 });
 
+Deno.test("an edge over several columns passes none of their nodes", () => {
+  for (const sampling of [false, true]) {
+    const read = chart(sampling);
+    const { nodes, passages, height } = layOut(read);
+    assert.ok(passages.size > 0);
+    for (const [i, way] of passages) {
+      const { from, to } = read.edges[i] ?? { from: "", to: "" };
+      for (const { x, y, width } of way) {
+        assert.ok(y > 0 && y < height);
+        for (const node of nodes.values()) {
+          if (node.x < x || node.x > x + width) continue;
+          assert.ok(y < node.y || y > node.y + node.height, `${from} to ${to} through ${node.id}`);
+        }
+      }
+    }
+  }
+});
+
 Deno.test("a text that is no flowchart has nothing in it", () => {
   assert.deepEqual(parse("graph\nwhatever"), { nodes: [], edges: [] });
   assert.equal(layOut({ nodes: [], edges: [] }).nodes.size, 0);

@@ -4,13 +4,14 @@
 /** The page of the status listener: tabs over one feed. */
 import { render, type VNode } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { setToken } from "./api.ts";
 import { Events } from "./events.ts";
 import { Explain } from "./explain.ts";
 import { Feed, useFeed } from "./feed.ts";
 import { html } from "./html.ts";
 import { Now } from "./now.ts";
 import { Pipes } from "./pipes.ts";
+import { Samples } from "./samples.ts";
+import { Token } from "./token.ts";
 import { Tunnels } from "./tunnels.ts";
 
 const TABS = [
@@ -18,6 +19,7 @@ const TABS = [
   ["pipes", "Pipes", Pipes],
   ["tunnels", "Peers and tunnels", Tunnels],
   ["explain", "Explain", Explain],
+  ["samples", "Samples", Samples],
   ["events", "Events", Events],
 ] as const;
 
@@ -46,25 +48,10 @@ function App({ feed }: { readonly feed: Feed }): VNode {
       )}</nav>
     </header>
     <main>${locked
-      ? html`<${Token} feed=${feed} />`
+      ? html`<${Token} why="This agent wants to know who asks." given=${() => feed.unlock()} />`
       : html`${problem === "" ? null : html`<p class="health page" role="alert">${problem}.</p>`}
         <${View} feed=${feed} />`}</main>
   `;
-}
-
-/** Asks for the token; it is kept in the memory of this page alone. */
-function Token({ feed }: { readonly feed: Feed }): VNode {
-  const [text, setText] = useState("");
-  const send = (event: Event) => {
-    event.preventDefault();
-    setToken(text);
-    feed.unlock();
-  };
-  return html`<form onSubmit=${send} class="token">
-    <p>This agent wants to know who asks. Its token stands in the file that <code>status.token_file</code> names.</p>
-    <label>Token <input type="password" value=${text} autocomplete="off"
-      onInput=${(e: InputEvent) => setText((e.target as HTMLInputElement).value)} /></label>
-    <button type="submit">Read</button></form>`;
 }
 
 const root = document.getElementById("app");

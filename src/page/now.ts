@@ -98,7 +98,7 @@ function facts(status: GetStatusResponse): Child[] {
       "Certificate ends",
       certificateExpiresAt === undefined ? "none is in use" : ahead(certificateExpiresAt),
     ],
-    ["Sealed, opened", `${packets(status, "tx")}, ${packets(status, "rx")}`],
+    ["Packets sealed, opened", `${packets(status, "tx")}, ${packets(status, "rx")}`],
   ];
   return rows.map(([name, value]) =>
     html`
@@ -111,5 +111,5 @@ function facts(status: GetStatusResponse): Child[] {
 }
 
 function packets({ counters }: GetStatusResponse, direction: "tx" | "rx"): string {
-  return amount(Number(counters[`${direction}-packets`] ?? 0n), " packets");
+  return amount(Number(counters[`${direction}-packets`] ?? 0n), "");
 }

@@ -6,7 +6,7 @@ import type { VNode } from "preact";
 import { useMemo, useState } from "preact/hooks";
 import type { PipeStatus } from "../rpc/gen/psp/v1/status_pb.ts";
 import { type Feed, useFeed } from "./feed.ts";
-import { type Edge, layOut, parse, type Placed } from "./flowchart.ts";
+import { type Edge, layOut, parse, type Passage, type Placed } from "./flowchart.ts";
 import { html } from "./html.ts";
 import { short } from "./rates.ts";
 
@@ -52,7 +52,8 @@ export function Picture({ feed, marks, choose }: {
           if (from === undefined || to === undefined) return null;
           return html`
             <${Arrow} key=${i} edge=${edge} from=${from} to=${to}
-              rate=${rates[i] ?? 0} share=${(rates[i] ?? 0) / busiest} />
+              passages=${layout.passages.get(i) ?? []} rate=${rates[i] ??
+                0} share=${(rates[i] ?? 0) / busiest} />
           `;
         })}
         ${[...layout.nodes.values()].map((node) =>
@@ -74,26 +75,16 @@ function still<T extends { readonly lines: readonly string[] }>(node: T): T {
   return { ...node, lines };
 }
 
-function Arrow({ edge, from, to, rate, share }: {
+function Arrow({ edge, from, to, passages, rate, share }: {
   readonly edge: Edge;
   readonly from: Placed;
   readonly to: Placed;
+  readonly passages: readonly Passage[];
   readonly rate: number;
   readonly share: number;
 }): VNode {
-  const [y1, y2] = [from.y + from.height / 2, to.y + to.height / 2];
-  const back = to.x <= from.x;
-  const [x1, x2] = back
-    ? [from.x + from.width / 2, to.x + to.width / 2]
-    : [from.x + from.width, to.x - 2];
-  const low = Math.max(from.y + from.height, to.y + to.height) + 34;
-  const bend = Math.max(40, (x2 - x1) / 2);
-  const path = back
-    ? `M${x1} ${from.y + from.height} C${x1} ${low} ${x2} ${low} ${x2} ${to.y + to.height + 2}`
-    : `M${x1} ${y1} C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`;
+  const { path, at: [tx, ty] } = to.x <= from.x ? back(from, to) : forth(from, to, passages);
   const lost = edge.to === "drop" && rate > 0;
-  // Beyond the middle: edges that leave one pipe have parted there.
-  const [tx, ty] = back ? [(x1 + x2) / 2, low - 6] : [x1 + 0.6 * (x2 - x1), y1 + 0.68 * (y2 - y1)];
   const name = edge.label.replace(/^M: (port=\w+, )?/, "").replace(/ \(.*\)$/, "");
   const count = edge.packets === undefined ? "" : `${short(rate)}/s`;
   return html`
@@ -106,6 +97,41 @@ function Arrow({ edge, from, to, rate, share }: {
       <text x=${tx} y=${ty + 9} class="count">${count}</text>
     </g>
   `;
+}
+
+/** A path, and where its label stands. */
+interface Drawn {
+  readonly path: string;
+  readonly at: readonly [number, number];
+}
+
+/** To the right, through the lanes of the columns between. */
+function forth(from: Placed, to: Placed, passages: readonly Passage[]): Drawn {
+  const y1 = from.y + from.height / 2;
+  const end = { x: to.x - 2, y: to.y + to.height / 2, width: 0 };
+  const [first = end] = passages;
+  const x1 = from.x + from.width;
+  let [x, y] = [x1, y1];
+  let path = `M${x} ${y}`;
+  for (const next of [...passages, end]) {
+    const bend = Math.max(40, (next.x - x) / 2);
+    path += ` C${x + bend} ${y} ${next.x - bend} ${next.y} ${next.x} ${next.y}`;
+    [x, y] = [next.x + next.width, next.y];
+    if (next.width > 0) path += ` H${x}`;
+  }
+  // Beyond the middle: edges that leave one pipe have parted there.
+  return { path, at: [x1 + 0.6 * (first.x - x1), y1 + 0.68 * (first.y - y1)] };
+}
+
+/** Back to the column before, below the edge that came from there. */
+function back(from: Placed, to: Placed): Drawn {
+  const [y1, y2] = [from.y + 0.8 * from.height, to.y + 0.85 * to.height];
+  const [x1, x2] = [from.x, to.x + to.width + 2];
+  const bend = Math.max(40, (x1 - x2) / 2);
+  return {
+    path: `M${x1} ${y1} C${x1 - bend} ${y1} ${x2 + bend} ${y2} ${x2} ${y2}`,
+    at: [x1 - 0.5 * (x1 - x2), y1 - 0.45 * (y1 - y2) + 18],
+  };
 }
 
 function Box({ node, mark, choose }: {

@@ -59,7 +59,7 @@ export function Plot({ title, unit, lines, history }: {
   });
   return html`
     <section class="plot">
-      <h3>${title}</h3>
+      <h2 class="small">${title}</h2>
       <div ref=${at} aria-hidden="true"></div>
       <ul class="legend">${newest}</ul>
     </section>

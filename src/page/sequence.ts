@@ -7,7 +7,7 @@ import { spiText } from "../model/sa.ts";
 import type { Event } from "../rpc/gen/psp/v1/status_pb.ts";
 import { html } from "./html.ts";
 
-const WIDTH = 640;
+const WIDTH = 800;
 const STEP = 34;
 
 /** `event` is one of "tunnel-opened" and "tunnel-rekeyed"; `id` is this agent's own identity. */

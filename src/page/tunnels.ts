@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// <reference lib="dom" />
 
-/** Peers and tunnels as tables, a page at a time; the agent does the filtering. */
+/**
+ * Peers and tunnels as tables. Of very many tunnels those in sight are drawn, and asked for again; the agent does the
+ * filtering.
+ */
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { VNode } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type {
   Event,
   ListTunnelsResponse,
@@ -12,16 +15,21 @@ import type {
   Sa,
   Tunnel,
 } from "../rpc/gen/psp/v1/status_pb.ts";
+import { addressOf, networkOf } from "../model/network.ts";
 import { spiText } from "../model/sa.ts";
-import { api, why } from "./api.ts";
+import { api } from "./api.ts";
 import { eventWords } from "./events.ts";
 import { type Feed, PEERS, useFeed } from "./feed.ts";
 import { html } from "./html.ts";
+import { usePolled } from "./poll.ts";
 import { amount, span } from "./rates.ts";
 import { Sequence } from "./sequence.ts";
+import { inSight, pagesOf } from "./virtual.ts";
 
 const PAGE = 100;
-const EACH_MS = 1000;
+/** A row of the tunnels, and what is seen of them, in pixels: page.css has the same. */
+const ROW = 28;
+const SEEN = 560;
 
 /** The third tab. */
 export function Tunnels({ feed }: { readonly feed: Feed }): VNode {
@@ -37,19 +45,22 @@ export function Tunnels({ feed }: { readonly feed: Feed }): VNode {
       onInput=${(e: InputEvent) =>
         setFilter((e.target as HTMLInputElement).value.trim())} /></label>
     <h2 id="peers">Peers</h2>
-    <div class="scroll">
+    <div class="scroll" tabindex="0" role="region" aria-label="Peers, to be scrolled">
       <table aria-labelledby="peers">
         <thead>
           <tr>${[
             "Peer",
             "State",
             "Address",
+            "Networks",
             "Addresses of its workloads",
             "Tunnels",
             "Key exchange",
             "Last error",
           ]
-            .map((name) => html`<th scope="col">${name}</th>`)}</tr>
+            .map((name) =>
+              html`<th scope="col" class=${name === "Tunnels" ? "n" : ""}>${name}</th>`
+            )}</tr>
         </thead>
         <tbody>${peers.map((peer) => html`<${Peer} key=${peer.id} peer=${peer} />`)}</tbody>
       </table>
@@ -70,6 +81,7 @@ function Peer({ peer }: { readonly peer: PeerStatus }): VNode {
         ? "trying"
         : `next try in ${span(timestampMs(peer.nextAttemptAt) - Date.now())}`
     }`;
+  const networks = [...new Set(peer.vips.map(networkOf))];
   const { refusal } = peer;
   const refused = refusal === undefined ? "-" : `${refusal.by} refused: ${refusal.message}`;
   return html`
@@ -77,6 +89,7 @@ function Peer({ peer }: { readonly peer: PeerStatus }): VNode {
       <td>${peer.id}</td>
       <td>${state}</td>
       <td>${peer.svcAddress}</td>
+      <td>${networks.map((name) => name || "default").join(", ")}</td>
       <td>${peer.vips.slice(0, 3).join(", ")}${peer.vips.length > 3
         ? ` and ${peer.vips.length - 3} more`
         : ""}</td>
@@ -87,44 +100,75 @@ function Peer({ peer }: { readonly peer: PeerStatus }): VNode {
   `;
 }
 
-/** One page of tunnels, asked for again each second. */
+/** What is known of a page. */
+interface Page {
+  readonly tunnels: readonly Tunnel[];
+  /** Of the page after it; "": there is none. */
+  readonly next: string;
+}
+
+/**
+ * All tunnels that match, as far down as somebody has scrolled. The agent knows a page by the last row of the one before,
+ * so the list grows downwards, and what is in sight is asked for again each second.
+ */
 function List({ filter, id }: { readonly filter: string; readonly id: string }): VNode {
-  const [page, setPage] = useState<ListTunnelsResponse | undefined>(undefined);
-  const [tokens, setTokens] = useState<readonly string[]>([""]);
-  const [problem, setProblem] = useState("");
+  const [top, setTop] = useState(0);
   const [chosen, choose] = useState("");
-  useEffect(() => setTokens([""]), [filter]);
-  const pageToken = tokens.at(-1) ?? "";
+  const known = useRef<{ filter: string; pages: readonly Page[] }>({ filter, pages: [] });
+  const region = useRef<HTMLElement>(null);
+  if (known.current.filter !== filter) known.current = { filter, pages: [] };
   useEffect(() => {
-    let over = false;
-    const ask = async () => {
-      try {
-        const found = await api.listTunnels({ contains: filter, pageSize: PAGE, pageToken });
-        if (!over) setPage(found);
-        setProblem("");
-      } catch (error) {
-        setProblem(why(error));
-      }
-    };
-    ask();
-    const timer = setInterval(ask, EACH_MS);
-    return () => {
-      over = true;
-      clearInterval(timer);
-    };
-  }, [filter, pageToken]);
-  const found = page?.tunnels ?? [];
-  const next = page?.nextPageToken ?? "";
-  const first = (tokens.length - 1) * PAGE;
-  const tunnel = found.find((one) => keyOf(one) === chosen);
+    setTop(0);
+    if (region.current !== null) region.current.scrollTop = 0;
+  }, [filter]);
+  const { pages } = known.current;
+  const rows = pages.flatMap(({ tunnels }) => tunnels);
+  const more = pages.at(-1)?.next !== "";
+  // One row beyond what is known: who comes there wants the next page.
+  const sight = inSight({ top, height: SEEN, row: ROW, total: rows.length + (more ? 1 : 0) });
+  const wanted = pagesOf(sight, PAGE).filter((n) => n === 0 || pages[n - 1]?.next);
+  const ask = (n: number): Promise<ListTunnelsResponse> => {
+    const pageToken = n === 0 ? "" : pages[n - 1]?.next ?? "";
+    return api.listTunnels({ contains: filter, pageSize: PAGE, pageToken });
+  };
+  const { answer, problem } = usePolled(
+    JSON.stringify([filter, wanted, wanted.map((n) => pages[n - 1]?.next)]),
+    async () => {
+      const found = await Promise.all(wanted.map(ask));
+      if (known.current.filter !== filter) return;
+      const next = [...known.current.pages];
+      found.forEach(({ tunnels, nextPageToken }, i) => {
+        const n = wanted[i] ?? 0;
+        // A page that begins elsewhere now, or ends, makes those after it others.
+        if (next[n]?.next !== nextPageToken) next.length = Math.min(next.length, n);
+        next[n] = { tunnels, next: nextPageToken };
+      });
+      known.current = { filter, pages: next };
+      return next;
+    },
+  );
+  const shown = rows.slice(sight.first, sight.end);
+  const tunnel = rows.find((one) => keyOf(one) === chosen);
+  const space = (from: number, to: number) => ({ height: `${Math.max(0, to - from) * ROW}px` });
+  const count = answer === undefined && rows.length === 0
+    ? "Asking the agent ..."
+    : rows.length === 0
+    ? "No tunnels."
+    : more
+    ? `The first ${rows.length}; scroll for more.`
+    : rows.length === 1
+    ? "One tunnel."
+    : `${rows.length} tunnels.`;
   return html`
     <h2 id="tunnels">Tunnels</h2>
-    ${problem === "" ? null : html`<p class="health page">${problem}</p>`}
-    <div class="scroll">
-      <table aria-labelledby="tunnels">
+    ${problem === "" ? null : html`<p class="health page" role="alert">${problem}.</p>`}
+    <div class="scroll virtual" tabindex="0" role="region" aria-label="Tunnels, to be scrolled"
+      ref=${region} onScroll=${(e: UIEvent) => setTop((e.target as HTMLElement).scrollTop)}>
+      <table aria-labelledby="tunnels" aria-rowcount=${more ? -1 : rows.length + 1}>
         <thead>
-          <tr>${[
+          <tr aria-rowindex="1">${[
             "Peer",
+            "Network",
             "Here",
             "There",
             "State",
@@ -139,21 +183,22 @@ function List({ filter, id }: { readonly filter: string; readonly id: string }):
               html`<th scope="col" class=${/^(Sent|Received)$/.test(name) ? "n" : ""}>${name}</th>`
             )}</tr>
         </thead>
-        <tbody>${found.map((one) =>
+        <tbody aria-hidden="true">
+          <tr class="space" style=${space(0, sight.first)}></tr>
+        </tbody>
+        <tbody>${shown.map((one, i) =>
           html`
-            <${Row} key=${keyOf(one)} tunnel=${one} chosen=${keyOf(one) === chosen}
+            <${Row} key=${keyOf(one)} index=${sight.first + i + 2} tunnel=${one}
+              chosen=${keyOf(one) === chosen}
               choose=${() => choose(keyOf(one) === chosen ? "" : keyOf(one))} />
           `
         )}</tbody>
+        <tbody aria-hidden="true">
+          <tr class="space" style=${space(sight.end, rows.length)}></tr>
+        </tbody>
       </table>
     </div>
-    <p class="pages">
-      <button type="button" disabled=${tokens.length < 2}
-        onClick=${() => setTokens(tokens.slice(0, -1))}>Back</button>
-      ${found.length === 0 ? "No tunnels." : `${first + 1} to ${first + found.length}`}
-      <button type="button" disabled=${next === ""}
-        onClick=${() => setTokens([...tokens, next])}>More</button>
-    </p>
+    <p class="faint" role="status">${count}</p>
     ${tunnel === undefined ? null : html`<${Detail} tunnel=${tunnel} id=${id} />`}
   `;
 }
@@ -162,24 +207,31 @@ function keyOf({ peer, localVip, remoteVip }: Tunnel): string {
   return `${peer} ${localVip} ${remoteVip}`;
 }
 
-function Row({ tunnel, chosen, choose }: {
+function Row({ index, tunnel, chosen, choose }: {
+  readonly index: number;
   readonly tunnel: Tunnel;
   readonly chosen: boolean;
   readonly choose: () => void;
 }): VNode {
   const { tx, rx } = tunnel;
   const age = tx?.createdAt === undefined ? "-" : span(Date.now() - timestampMs(tx.createdAt));
-  const passed = (sa: Sa | undefined) => sa === undefined ? "-" : amount(Number(sa.bytes), "B");
+  // An agent of before knows of the present SAs alone.
+  const [sent, received] = [tunnel.sent ?? tx, tunnel.received ?? rx];
+  const passed = (all: { readonly bytes: bigint } | undefined) =>
+    all === undefined ? "-" : amount(Number(all.bytes), "B");
   const spi = (sa: Sa | undefined) => sa === undefined ? "-" : spiText(sa.spi);
   return html`
-    <tr class=${tunnel.state === "failed" ? "bad" : chosen ? "chosen" : ""}>
+    <tr aria-rowindex=${index}
+      class=${tunnel.state === "failed" ? "bad" : chosen ? "chosen" : ""}>
       <td>${tunnel.peer}</td>
-      <td><button type="button" class="link" aria-expanded=${chosen} onClick=${choose}>${tunnel
-        .localVip}</button></td>
-      <td>${tunnel.remoteVip}</td>
+      <td>${networkOf(tunnel.localVip) || "default"}</td>
+      <td><button type="button" class="link" aria-expanded=${chosen} onClick=${choose}>${addressOf(
+        tunnel.localVip,
+      )}</button></td>
+      <td>${addressOf(tunnel.remoteVip)}</td>
       <td>${tunnel.state}</td>
-      <td class="n">${passed(tx)}</td>
-      <td class="n">${passed(rx)}</td>
+      <td class="n">${passed(sent)}</td>
+      <td class="n">${passed(received)}</td>
       <td class="mono">${spi(tx)}</td>
       <td class="mono">${spi(rx)}</td>
       <td>${age}</td>

@@ -4,7 +4,9 @@
 import assert from "node:assert/strict";
 import { createHash, X509Certificate } from "node:crypto";
 import { Lab } from "../rpc/lab.ts";
-import { STATUS, world } from "../rpc/status_lab.ts";
+import type { TunnelQuery, TunnelView } from "../../src/model/status.ts";
+import { tunnelToken } from "../../src/rpc/status_service.ts";
+import { source, STATUS, TUNNELS, world } from "../rpc/status_lab.ts";
 import { Browser } from "../support/browser.ts";
 import { buildPage } from "../support/page.ts";
 import { eventually } from "../support/wait.ts";
@@ -70,6 +72,60 @@ Deno.test("the page over TLS asks for the token, keeps it in memory only, and th
   );
   const kept = "[localStorage.length, sessionStorage.length, document.cookie]";
   assert.deepEqual(await browser.evaluate(kept), [0, 0, ""]);
+});
+
+Deno.test("a hundred thousand tunnels: those in sight are drawn, in as far as somebody scrolls", async () => {
+  await buildPage();
+  const [one] = TUNNELS;
+  assert.ok(one !== undefined);
+  const all = Array.from({ length: 100_000 }, (_, i): TunnelView => ({
+    ...one,
+    remoteVip: `10.${2 + (i >> 16)}.${i >> 8 & 255}.${i & 255}`,
+  }));
+  const tokens = new Map(all.map((tunnel, i) => [tunnelToken(tunnel), i]));
+  const asked: TunnelQuery[] = [];
+  await using w = await world(
+    {},
+    source({
+      tunnels: (query) => {
+        asked.push(query);
+        const found = query.contains === undefined
+          ? all
+          : all.filter(({ remoteVip }) => remoteVip.includes(query.contains ?? ""));
+        const from = query.after === undefined ? 0 : (tokens.get(query.after) ?? 0) + 1;
+        return found.slice(from, from + query.limit);
+      },
+    }),
+  );
+  await using browser = await Browser.start();
+  await browser.load(`${w.url}/#tunnels`);
+  const drawn = () =>
+    browser.evaluate("document.querySelectorAll('.virtual td button').length") as Promise<number>;
+  const shows = (text: RegExp) =>
+    eventually(async () => text.test(String(await browser.evaluate("document.body.innerText"))), {
+      what: `${text} on the page`,
+    });
+  await shows(/The first 100; scroll for more/);
+  assert.ok(await drawn() < 60);
+  for (const rows of [200, 300, 400]) {
+    await browser.evaluate("document.querySelector('.virtual').scrollTop = 1e7");
+    await shows(new RegExp(`The first ${rows}; scroll for more`));
+  }
+  assert.ok(await drawn() < 60);
+  asked.length = 0;
+  await eventually(() => asked.length >= 2, { what: "the page to ask again" });
+  assert.ok(
+    asked.every(({ after, limit }) => after !== undefined && limit === 101),
+    "its own page",
+  );
+  await browser.evaluate(`{
+    const input = document.querySelector("input[type=search]");
+    input.value = "10.3.134.15";
+    input.dispatchEvent(new InputEvent("input", { bubbles: true }));
+  }`);
+  await shows(/10\.3\.134\.159/);
+  await shows(/\n11\./);
+  assert.equal(await drawn(), 11, "10.3.134.15 and 150 to 159");
 });
 
 /** What a page of the listener's own gets. */

@@ -11,7 +11,18 @@ import { ping } from "../support/traffic.ts";
 import { eventually } from "../support/wait.ts";
 
 const PICTURES = new URL("../../build/test/page/", import.meta.url).pathname;
+const VIEWS = ["now", "pipes", "tunnels", "explain", "samples", "events"] as const;
 const TALL = { width: 1300, height: 1000, dark: false };
+
+/** What each view shows when it is there. */
+const TEXTS = {
+  now: /All is well/,
+  pipes: /PSP_DECRYPT/,
+  tunnels: /Peers/,
+  explain: /From/,
+  samples: /Sampling is off/,
+  events: /A tunnel is up/,
+} as const satisfies Readonly<Record<typeof VIEWS[number], RegExp>>;
 
 interface Reader {
   readonly browser: Browser;
@@ -120,6 +131,7 @@ story("the page draws what would become of a packet", {}, async (stage) => {
     await shows(browser, /The packet passes/);
     const passed = "[...document.querySelectorAll('.node.passed')].map((n) => n.ariaLabel).join()";
     assert.equal(await browser.evaluate(passed), "ROOT,EGR_ACL,p0");
+    await shows(browser, /h2 INGR_ACL\s+0x\w+ lets 10\.1\.0\.1 in to 10\.2\.0\.1/);
     await browser.screenshot(`${PICTURES}explain.png`);
   });
 });
@@ -145,7 +157,7 @@ story("the page is for keyboards too", {}, async (stage) => {
     await browser.load(`${url}#now`);
     await shows(browser, /All is well/);
     // From link to link, and into each view by Enter.
-    for (const view of ["now", "pipes", "tunnels", "explain", "events"]) {
+    for (const view of VIEWS) {
       await browser.press("Tab");
       assert.equal(await browser.evaluate("document.activeElement.hash"), `#${view}`);
       await browser.press("Enter");
@@ -160,5 +172,63 @@ story("the page is for keyboards too", {}, async (stage) => {
     await browser.evaluate("document.querySelector('[aria-label=ROOT][role=button]').focus()");
     await browser.press("Enter");
     await shows(browser, /ROOT: \d+ entries/);
+  });
+});
+
+story("samples show their headers to whoever has the token", {}, async (stage) => {
+  const { world, startBoth } = stage;
+  const [path, token] = [world.path("token"), "0123456789abcdef"];
+  await Deno.writeTextFile(path, token, { mode: 0o600 });
+  await startBoth({
+    change: (config) => {
+      config.psp = { sample_rate_log2: 1 };
+      Object.assign(config.status, { token_file: path, loopback: "open" });
+    },
+  });
+  await reading(stage, async ({ browser, url, heard }) => {
+    await browser.load(`${url}#samples`);
+    await shows(browser, /Samples show what tenants send/);
+    await browser.evaluate(`{
+      const input = document.querySelector("input[type=password]");
+      input.value = "${token}";
+      input.dispatchEvent(new InputEvent("input", { bubbles: true }));
+      setTimeout(() => document.querySelector("form button").click(), 50);
+    }`);
+    await shows(browser, /None came yet/);
+    await ping(world, { in: "v1", to: world.vip("h2") }, { count: 40, interval: 0.02 });
+    await shows(browser, /egress\s+10\.1\.0\.1\s+10\.2\.0\.1\s[^]*IPv4, ICMP echo request/);
+    await browser.evaluate("document.querySelector('td button.link').click()");
+    await shows(browser, /TTL\s+64[^]*type\s+echo re[^]*octets of 84\s+0000 {2}45 00/);
+    assert.deepEqual(await browser.obstacles(), []);
+    await browser.screenshot(`${PICTURES}samples-decoded.png`);
+    await browser.look({ ...TALL, dark: true });
+    assert.deepEqual(await browser.obstacles(), []);
+    await browser.screenshot(`${PICTURES}samples-decoded-dark.png`);
+    // What was refused before the token was there is in the console of any browser.
+    const [refused, ...others] = heard.complaints.splice(0);
+    assert.match(refused ?? "", /401/);
+    assert.deepEqual(others, []);
+  });
+});
+
+story("nothing on the page keeps anybody from using it", {}, async (stage) => {
+  const { world, startBoth } = stage;
+  await startBoth();
+  await ping(world, { in: "v1", to: world.vip("h2") });
+  await reading(stage, async ({ browser, url }) => {
+    for (const dark of [false, true]) {
+      await browser.look({ ...TALL, dark });
+      for (const view of VIEWS) {
+        await browser.load(`${url}#${view}`);
+        await shows(browser, TEXTS[view]);
+        if (view === "tunnels") {
+          await shows(browser, /10\.2\.0\.1\s+up/);
+          await browser.evaluate("document.querySelector('td button.link').click()");
+          await shows(browser, /this host asked/);
+        }
+        assert.deepEqual(await browser.obstacles(), [], `${view}, ${dark ? "dark" : "light"}`);
+        if (dark) await browser.screenshot(`${PICTURES}${view}-dark.png`);
+      }
+    }
   });
 });

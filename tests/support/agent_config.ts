@@ -64,7 +64,7 @@ export interface PeersJson {
     peer_rate?: number;
     peer_burst?: number;
   };
-  status: { listen: string; admin?: boolean };
+  status: { listen: string; admin?: boolean; token_file?: string; loopback?: string };
   tunnel: {
     back_off?: string;
     back_off_max?: string;

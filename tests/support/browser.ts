@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** A headless Chromium, driven by its DevTools protocol. */
+import axe from "axe-core";
 import { eventually } from "./wait.ts";
 
 /** Not the script on PATH, which would be what a signal ends. */
@@ -104,6 +105,19 @@ export class Browser implements AsyncDisposable {
     const text = key === "Enter" ? "\r" : undefined;
     await this.#ask("Input.dispatchKeyEvent", { type: "keyDown", key, code: key, text });
     await this.#ask("Input.dispatchKeyEvent", { type: "keyUp", key, code: key });
+  }
+
+  /**
+   * What keeps people from using the page as it is now, by the rules of axe-core (WCAG 2.2 A and AA, best practices), each
+   * with the elements that it is about. Empty: nothing that a program can find.
+   */
+  async obstacles(): Promise<readonly string[]> {
+    await this.evaluate(`${axe.source}; undefined`);
+    const found = await this.evaluate(
+      "axe.run().then(({ violations }) => violations.map(({ id, help, nodes }) => " +
+        "id + ': ' + help + ' ' + nodes.map((n) => n.html.slice(0, 200)).join(' | ')))",
+    );
+    return found as readonly string[];
   }
 
   /** From now on: requests that leave the page, and what it complains of. */
