@@ -27,6 +27,8 @@ const IDLE_S = 5;
 /** Between an attack and what is measured next. */
 const REST_MS = 12_000;
 const SAMPLE_MS = 250;
+/** Each waits for 3 s. */
+const STATUS_TRIES = 20;
 /** The exchange of the good pair may take so much longer than beside the generator alone. */
 const MOST_MS = 100;
 
@@ -168,7 +170,7 @@ async function end(child: Deno.ChildProcess): Promise<string> {
 /** Watches the good pair while something happens. */
 async function beside(stage: Stage, what: () => Promise<string>): Promise<Seen> {
   const { world, h1, seconds } = stage;
-  const before = (await h1.status()).counters;
+  const before = await countersOf(h1);
   const steady = stage.fresh();
   await ping(world, { in: "v1b", to: world.vip("h2", steady.n) }, { from: steady.vip });
   let rssMb = 0;
@@ -194,7 +196,7 @@ async function beside(stage: Stage, what: () => Promise<string>): Promise<Seen> 
   }
   const [did, pings] = await Promise.all([happening, pinging]);
   clearInterval(sampling);
-  const after = (await h1.status()).counters;
+  const after = await countersOf(h1);
   const grown = (name: string) => (after[name] ?? 0) - (before[name] ?? 0);
   return {
     pings: pings.sent,
@@ -208,6 +210,17 @@ async function beside(stage: Stage, what: () => Promise<string>): Promise<Seen> 
     rssMb,
     did,
   };
+}
+
+/** However long it takes: an agent that is late is what is measured. */
+async function countersOf(agent: AgentProcess): Promise<Readonly<Record<string, number>>> {
+  for (let tries = 1;; tries++) {
+    try {
+      return (await agent.status()).counters;
+    } catch (error) {
+      if (tries === STATUS_TRIES) throw error;
+    }
+  }
 }
 
 function rssOf(pid: number): number {

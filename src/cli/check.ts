@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** `psp-agent check` */
+import { etcdFindings } from "../doctor/etcd.ts";
 import { toFile } from "../config/file_form.ts";
 import { loadConfig, report } from "../config/load.ts";
 import { err, errSome, EXIT, type ExitCode, json, out } from "./io.ts";
@@ -9,7 +10,7 @@ import { examineStart } from "./start_faults.ts";
 /**
  * Prints the effective configuration, loadable again, on stdout; warnings on stderr. Files that it names are looked
  * at where they can be read: the configuration may be for another machine. Throws `ConfigError` for whatever an agent
- * would refuse.
+ * would refuse. That etcd does not answer here, or not to these certificates, is a warning likewise.
  */
 export async function check({ config: file }: { readonly config: string }): Promise<ExitCode> {
   const loaded = await loadConfig(file, { files: "told" });
@@ -20,6 +21,12 @@ export async function check({ config: file }: { readonly config: string }): Prom
   errSome(warnings.map((warning) => `warning: ${warning}`));
   for (const { text } of unreadable) err(`warning: ${text}; the agent does not start without it`);
   for (const warning of start.warnings) err(`warning: ${placed(warning)}`);
+  const { etcd } = config.directory;
+  for (const { what, verdict, found } of etcd === undefined ? [] : await etcdFindings(etcd)) {
+    if (verdict !== "ok") {
+      err(`warning: ${placed({ key: "directory.etcd", text: `${what}: ${found}` })}`);
+    }
+  }
   if (start.problems.length > 0) throw report(file, start.problems.map(placed));
   out(json(toFile(config)));
   return EXIT.ok;

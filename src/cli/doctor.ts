@@ -5,6 +5,7 @@ import { hostReport, openLibrary } from "../../ffi/library.ts";
 import { type Config, ConfigError } from "../config/config.ts";
 import { loadConfig, type Loaded } from "../config/load.ts";
 import { configFindings, type Finding, machineFindings } from "../doctor/checks.ts";
+import { etcdFindings } from "../doctor/etcd.ts";
 import { type HostReport, parseReport, thisMachine } from "../doctor/machine.ts";
 import { ownKeyExchange } from "../rpc/key_exchange.ts";
 import { examineCertificates, type Fault } from "./start_faults.ts";
@@ -36,6 +37,8 @@ export async function doctor(args: DoctorArgs): Promise<ExitCode> {
   if (loaded !== undefined) {
     const { config } = loaded;
     findings.push(...configFindings(machine, config), ...certificates(loaded, machine.nowMs()));
+    const { etcd } = config.directory;
+    if (etcd !== undefined) findings.push(...await etcdFindings(etcd));
   }
   out(args.json ? json(findings) : findings.map(render).join(""));
   return findings.some(({ verdict }) => verdict === "problem") ? EXIT.failure : EXIT.ok;

@@ -9,6 +9,8 @@ import { systemClock } from "../../src/model/clock.ts";
 import { KvError, type KvStore } from "../../src/model/kv.ts";
 import { systemRandom } from "../../src/model/random.ts";
 import { type DirectoryStore, openDirectoryStore } from "../../src/store/directory_store.ts";
+import { etcdFindings } from "../../src/doctor/etcd.ts";
+import { openEtcd } from "../../src/rpc/etcd_client.ts";
 import { EtcdServer } from "../support/etcd.ts";
 
 const PREFIX = "/psp-agent/peers/";
@@ -298,6 +300,26 @@ Deno.test("a host that writes another's record is refused by its role; a wrong p
   await assert.rejects(store(h1, "h10"), refused, "nor one that only begins like its own");
   using stranger = etcd.client("h3");
   await assert.rejects(stranger.range({ prefix: PREFIX, limit: 1 }), refused);
+
+  // The doctor sees the same before an agent is started, and asks each endpoint by itself.
+  const nobody = "https://127.0.0.1:1";
+  const found = async (id: string, ...more: readonly string[]) =>
+    (await etcdFindings({
+      endpoints: [etcd.endpoint, ...more],
+      prefix: PREFIX,
+      tls: etcd.files(id),
+      register: true,
+      leaseMs: 600_000,
+    }, openEtcd)).map(({ what, verdict, found }) => `${verdict} ${what}: ${found}`);
+  const [good, away] = await found("h1", nobody);
+  assert.match(
+    good ?? "",
+    /^ok etcd https:.*: records under "\/psp-agent\/peers\/", revision \d+$/,
+  );
+  assert.match(away ?? "", /^warning etcd https:\/\/127\.0\.0\.1:1: /);
+  const [refusal, none] = await found("h3", nobody);
+  assert.match(refusal ?? "", /^problem etcd https:.*permission denied/);
+  assert.match(none ?? "", /^problem etcd /);
 
   // By password, without a certificate of its own.
   await etcd.stop();
