@@ -130,7 +130,7 @@ struct psp_dp_rate {
 
 /*
  * A port is opened by this and named by its handle from then on: 1 to n in the order in which psp_dp_open() gets them, at
- * most 65535 and never 0. That of a port that has gone comes again when 65,280 ports or more have come and gone where
+ * most 65535 and never 0. That of a port that has gone comes again when 65,535 ports or more have come and gone where
  * there are few, and never before its place was given 255 times. What a plane cannot do is PSP_DP_ENOTSUP unless it is 0.
  */
 struct psp_dp_port_desc {
@@ -201,7 +201,7 @@ struct psp_dp_port_desc {
 
 #define PSP_DP_HUGEPAGES_NONE UINT32_MAX /* hugepages_mb: ordinary pages are used */
 #define PSP_DP_CPUS_MAX 512
-#define PSP_DP_PORTS_MAX 256 /* at one time */
+#define PSP_DP_PORTS_MAX 257 /* at one time: an uplink and 256 host ports */
 
 /* A line each: "field min default max\n", of psp_dp_config, psp_dp_port_desc and psp_dp_actions. */
 PSP_DP_API int32_t psp_dp_limits(char *buf, uint32_t cap, uint32_t *len);

@@ -613,6 +613,9 @@ export const LIMITS = {
   replay_window: { min: 1024, default: 4096, max: 65536 },
 } as const satisfies Readonly<Record<string, Limit>>;
 
+/** Host ports that a plane has room for: PSP_DP_PORTS_MAX of psp_dp.h, less the uplink. */
+export const HOST_PORTS_MAX = 256;
+
 /** One of them. */
 export interface Limit {
   readonly min: number;

@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define SOFT_RCU_READERS 256u
+#define SOFT_RCU_READERS 257u
 #define SOFT_RCU_DEFERRED_MAX 4096u /* objects; beyond, the writer waits for the readers */
 
 /* First member of whatever is freed after a grace period. */

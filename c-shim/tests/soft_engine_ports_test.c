@@ -300,7 +300,7 @@ static void handles_come_again_when_all_were_used(void)
 	for (uint32_t i = 0; i < 200000; i++) {
 		CHECK_EQ(dp_port_make((struct psp_dp *)plane, &desc, &port), 0);
 		/* All of the places that are free, before one of them comes again. */
-		CHECK(seen[port->handle] == i / (255 * DP_PORT_TURNS));
+		CHECK(seen[port->handle] == i / (256 * DP_PORT_TURNS));
 		CHECK(port->handle > 1 && port->handle != uplink->handle);
 		seen[port->handle]++;
 		plane_port_free(port);

@@ -5,6 +5,7 @@ import { DataPlane } from "../../ffi/data_plane.ts";
 import { interfaceNames, type Library, openLibrary } from "../../ffi/library.ts";
 import { backends } from "../../ffi/offline.ts";
 import { DataPlaneError, type PlaneOptions, type PspVersionNumber } from "../../ffi/plane.ts";
+import { HOST_PORTS_MAX } from "../../ffi/symbols.ts";
 import { type Config, ConfigError, EnvironmentError } from "../config/config.ts";
 import { coresOf } from "../config/values.ts";
 import { type HostPortsForm, type InstalledTopology, installTopology } from "../pipes/install.ts";
@@ -91,7 +92,8 @@ async function openAll(library: Library, config: Config, sizes: Sizes) {
   await using stack = new AsyncDisposableStack();
   const many = hasManyHosts(config.plane);
   const hosts = many
-    ? hostInterfaces(config.plane, interfaceNames(library))
+    // What there is no room for is refused, and said, like any that comes later.
+    ? hostInterfaces(config.plane, interfaceNames(library)).slice(0, HOST_PORTS_MAX)
     : hostNames(config.plane);
   const plane = stack.adopt(openPlane(library, config, { hosts, sizes }), (open) => open.close());
   const topology = buildTopology(topologyOptions(config));
