@@ -4,6 +4,8 @@
 import process from "node:process";
 import type { DataPlane } from "../../ffi/data_plane.ts";
 import { DataPlaneError, type PlaneEvent } from "../../ffi/plane.ts";
+import { DropLog } from "../model/drop_log.ts";
+import { DropWatch } from "../plane/drop_watch.ts";
 import { dropLoading, interfaceNames, type Library, notifyManager } from "../../ffi/library.ts";
 import { follow, reload, type Running, trustOf } from "./reload.ts";
 import { agentStatus } from "./status.ts";
@@ -157,7 +159,8 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
     }),
   );
   const leases = stack.use(openLeaseStore({ path: state.database("leases.db"), log: storeLog }));
-  const parts = assemble({ config, peers, clock, log: planeLog, store, leases, setup });
+  const drops = new DropLog(() => clock.wallMs());
+  const parts = assemble({ config, peers, clock, log: planeLog, store, leases, setup, drops });
   const { hosts } = parts;
   stack.use(parts.flows);
   const watch = stack.use(
@@ -180,11 +183,23 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
     store,
     client,
     flows: parts.flows,
-    plane,
+    plane: {
+      port: (of) => plane.port(of),
+      granted: () => plane.granted(),
+      generateSpis: (version, n) => plane.generateSpis(version, n),
+      rotateMasterKey: () => plane.rotateMasterKey(),
+      masterKey: () => plane.masterKey(),
+      clearHoldOff: () => plane.clearHoldOff(),
+      ...parts.watched.held(plane),
+    },
     random: systemRandom(),
     ownAddress: (address) => own.what(address),
     events: happenings,
-    tell: (miss) => parts.local?.tell(miss) ?? false,
+    tell: (miss) => {
+      if (!parts.local?.tell(miss)) return false;
+      parts.watched.told(miss, "no-peer");
+      return true;
+    },
     around: surroundings({ watch, plane, ...parts }),
   });
   // The pipes take all entries with them; what waited until then is dropped.
@@ -227,6 +242,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
     parts,
     watch,
     happenings,
+    drops,
     logs: options.logs,
     lag: stack.use(new LoopLag()),
     events,
@@ -362,6 +378,7 @@ interface Parts {
   readonly local: LocalFlows | undefined;
   readonly peers: Peers;
   readonly samples: SampleHub;
+  readonly watched: DropWatch;
 }
 
 function assemble(
@@ -373,9 +390,11 @@ function assemble(
     store: SaStore;
     leases: LeaseStore;
     setup: PlaneSetup;
+    drops: DropLog;
   },
 ): Parts {
-  const { config, peers, clock, log, store, leases, setup } = given;
+  const { config, peers, clock, log, store, leases, setup, drops } = given;
+  const watched = new DropWatch({ drops, peers });
   const { plane, installed, library, hosts: opened } = setup;
   const hops = new NextHops({
     configured: (peer) => peers.get(peer)?.nextHopMac ?? config.plane.nextHopMac,
@@ -411,7 +430,13 @@ function assemble(
     },
   });
   const local = !hasLocal(config.plane) ? undefined : new LocalFlows({
-    plane,
+    plane: {
+      addEntry: (pipe, entry) => plane.addEntry(pipe, entry),
+      updateEntry: (entry, descriptor) => plane.updateEntry(entry, descriptor),
+      removeEntry: (entry) => plane.removeEntry(entry),
+      queryEntry: (entry) => plane.queryEntry(entry),
+      ...watched.held(plane),
+    },
     installed,
     placeOf: (vip) => workloads.placeOf(vip),
     gatewayMac: config.gatewayMac,
@@ -453,7 +478,18 @@ function assemble(
     log,
     changed: (mac) => flows.followUplink(mac),
   });
-  return { flows, hops, paths, uplink, hosts, workloads, local, peers, samples: new SampleHub() };
+  return {
+    flows,
+    hops,
+    paths,
+    uplink,
+    hosts,
+    workloads,
+    local,
+    peers,
+    samples: new SampleHub(),
+    watched,
+  };
 }
 
 /** What a packet meets on its way besides the core. */
@@ -517,13 +553,17 @@ async function pumpEvents(
   given: { core: Core; parts: Parts; plane: DataPlane },
 ): Promise<void> {
   const { core, parts, plane } = given;
-  const { workloads, samples, paths, flows, hosts } = parts;
+  const { workloads, samples, paths, flows, hosts, watched } = parts;
+  const held = watched.held(plane);
   for await (const batch of plane.events()) {
     for (const event of batch) {
       switch (event.type) {
-        case "miss":
-          onMiss(inItsNetwork(event, hosts), { core, parts, plane });
+        case "miss": {
+          const miss = inItsNetwork(event, hosts);
+          watched.miss(miss);
+          onMiss(miss, { core, parts, plane: held });
           break;
+        }
         case "exception":
           if (event.port === plane.ports.uplink) {
             const vip = flows.vipOf(event.frame);
@@ -539,10 +579,15 @@ async function pumpEvents(
           paths.report(event);
           break;
         case "too_big":
+          watched.tooBig(event, hosts.get(event.port)?.network ?? "");
           workloads.onTooBig(event);
           break;
         case "sample":
           samples.add(event);
+          break;
+        case "syndrome":
+          watched.syndrome(event);
+          core.onEvent(event);
           break;
         case "port":
           parts.hosts.tick();
@@ -567,9 +612,9 @@ function inItsNetwork<E extends Miss>(event: E, hosts: Pick<HostPorts, "get">): 
 /** A packet without an entry: not the sender's address, for another workload of this host, refused, or for a peer. */
 function onMiss(
   event: Extract<PlaneEvent, { type: "miss" }>,
-  { core, parts: { workloads, local, peers }, plane }: {
+  { core, parts: { workloads, local, peers, watched }, plane }: {
     readonly core: Pick<Core, "onEvent">;
-    readonly parts: Pick<Parts, "workloads" | "local" | "peers">;
+    readonly parts: Pick<Parts, "workloads" | "local" | "peers" | "watched">;
     readonly plane: Pick<DataPlane, "dropHeld">;
   },
 ): void {
@@ -577,7 +622,8 @@ function onMiss(
   if (!workloads.learn(srcVip, { mac, port })) return dropForeign(plane, flow);
   if (local !== undefined && isWithinHost(event, peers)) return local.open(event);
   if (workloads.refuses(dstVip)) {
-    if (!local?.tell(event)) dropForeign(plane, flow);
+    if (local?.tell(event)) watched.told(event, "refused");
+    else dropForeign(plane, flow);
     return;
   }
   core.onEvent(event);
@@ -618,6 +664,7 @@ function startStatus(
     parts: Parts;
     watch: PlaneWatch;
     happenings: EventLog;
+    drops: DropLog;
     logs: Logs;
     lag: LoopLag;
     events: AgentEvents;

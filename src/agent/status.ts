@@ -7,6 +7,8 @@ import type { Core } from "../core/core.ts";
 import { type InstalledTopology, UPLINK_REST } from "../pipes/install.ts";
 import { COUNTER_TEXTS } from "./counter_texts.ts";
 import type { LoopLag } from "./loop_lag.ts";
+import type { DropLog } from "../model/drop_log.ts";
+import type { NetworkView } from "../model/lists.ts";
 import type { Logs } from "../model/log.ts";
 import { hostNames } from "../plane/host_ports.ts";
 import type { EventLog } from "../store/event_log.ts";
@@ -18,6 +20,7 @@ import type { PipeName } from "../pipes/types.ts";
 import type {
   EntryView,
   MetricsView,
+  PeerView,
   PipeView,
   StatusSource,
   StatusView,
@@ -36,6 +39,7 @@ export interface AgentStatusParts {
   readonly samples: SampleHub;
   /** Of the last hour. */
   readonly happenings: Pick<EventLog, "list" | "watch" | "refusal">;
+  readonly drops: Pick<DropLog, "list">;
   readonly logs: Pick<Logs, "levels" | "setLevel">;
   readonly watch: Pick<PlaneWatch, "counters" | "ports" | "faults">;
   /** The three numbers about the MTU, at this moment. */
@@ -64,18 +68,9 @@ export function agentStatus(parts: AgentStatusParts): StatusSource {
     status: (query) => {
       const view = core.status(query);
       const expiresAt = parts.certificateExpiresAtMs();
-      const keyExchanges = parts.keyExchanges();
       return {
         ...view,
-        peers: view.peers.map((peer) => {
-          const keyExchange = keyExchanges.get(peer.id);
-          const refusal = parts.happenings.refusal(peer.id);
-          return {
-            ...peer,
-            ...keyExchange === undefined ? {} : { keyExchange },
-            ...refusal === undefined ? {} : { refusal },
-          };
-        }),
+        peers: withKnowledge(view.peers, parts),
         id: `spiffe://${config.domain}/psp/${config.id}`,
         version: VERSION,
         plane: planeView(parts),
@@ -99,6 +94,14 @@ export function agentStatus(parts: AgentStatusParts): StatusSource {
       texts: COUNTER_TEXTS,
     }),
     tunnels: (query) => core.tunnels(query),
+    peers: (query) => {
+      const { peers, total } = core.peers(query);
+      return { peers: withKnowledge(peers, parts), total };
+    },
+    sas: (query) => core.sas(query),
+    drops: (query) => parts.drops.list(query),
+    ports: () => parts.watch.ports(),
+    networks: () => networks(parts),
     pipes: () => [...installed.pipes].reverse().map(([name]) => pipeView(name, parts)),
     picture: () => picture(parts),
     explain: async (packet) => await core.explain(packet),
@@ -112,6 +115,41 @@ export function agentStatus(parts: AgentStatusParts): StatusSource {
     logLevels: () => parts.logs.levels(),
     setLogLevel: (category, level) => parts.logs.setLevel(category, level),
   };
+}
+
+/** What other parts know of peers. */
+function withKnowledge(
+  peers: readonly PeerView[],
+  { keyExchanges, happenings }: Pick<AgentStatusParts, "keyExchanges" | "happenings">,
+): readonly PeerView[] {
+  const groups = keyExchanges();
+  return peers.map((peer) => {
+    const keyExchange = groups.get(peer.id);
+    const refusal = happenings.refusal(peer.id);
+    return {
+      ...peer,
+      ...keyExchange === undefined ? {} : { keyExchange },
+      ...refusal === undefined ? {} : { refusal },
+    };
+  });
+}
+
+/** The default one, and those of the configuration. */
+function networks(
+  { config, core, watch }: Pick<AgentStatusParts, "config" | "core" | "watch">,
+): readonly NetworkView[] {
+  const ports = watch.ports().flatMap(({ name, facts }) => name === "host" && facts ? [facts] : []);
+  return [undefined, ...config.networks ?? []].map((network): NetworkView => {
+    const name = network?.name ?? "";
+    const own = ports.filter((port) => port.network === name);
+    return {
+      name,
+      ...network === undefined ? {} : { vc: network.vc },
+      ports: own.length,
+      workloads: own.reduce((sum, { workloads }) => sum + workloads, 0),
+      tunnels: core.tunnelsOf(name),
+    };
+  });
 }
 
 /** As `psp-agent pipes --live` draws it. */

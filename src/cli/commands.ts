@@ -13,6 +13,7 @@ import { choice } from "@optique/core/valueparser";
 import { CONFIG } from "./config_commands.ts";
 import { EVENT_KINDS, type EventKind } from "../model/events.ts";
 import { LOG_CATEGORIES, LOG_LEVELS } from "../model/log.ts";
+import type { PeerState } from "../model/status.ts";
 import type { ExitCode } from "./io.ts";
 import {
   config,
@@ -48,6 +49,7 @@ export interface Group {
   readonly commands: readonly Command[];
 }
 
+const PEER_STATES = ["up", "idle", "unknown", "failing"] as const satisfies readonly PeerState[];
 const KINDS = Object.keys(EVENT_KINDS) as EventKind[];
 
 /** Which tunnels an order is about. */
@@ -180,7 +182,7 @@ export const COMMANDS: readonly (Command | Group)[] = [
     parser: map(
       object({
         ...target,
-        json,
+        output,
         watch: toggle("--watch", message`Again every second.`),
         counters: toggle("--counters", message`Every counter that has counted.`),
         check: toggle("--check", message`End with 5 when something wants an operator.`),
@@ -199,7 +201,7 @@ export const COMMANDS: readonly (Command | Group)[] = [
     parser: map(
       object({
         ...target,
-        json,
+        output,
         peer: optional(option("--peer", word("ID"), {
           description: message`Only those of one peer.`,
         })),
@@ -212,7 +214,13 @@ export const COMMANDS: readonly (Command | Group)[] = [
     brief: "Lists the peers of the running agent, those that fail first.",
     examples: ["psp-agent peers", "psp-agent peers -o json"],
     parser: map(
-      object({ ...target, output }),
+      object({
+        ...target,
+        output,
+        states: multiple(option("--state", choice(PEER_STATES, { metavar: "STATE" }), {
+          description: message`Only those in this state; may be repeated.`,
+        })),
+      }),
       (args) => async () => (await import("./look.ts")).peers(args),
     ),
   },
@@ -227,16 +235,32 @@ export const COMMANDS: readonly (Command | Group)[] = [
         peer: optional(option("--peer", word("ID"), {
           description: message`Only those of one peer.`,
         })),
+        direction: optional(option("--direction", choice(["tx", "rx"], { metavar: "WAY" }), {
+          description: message`Only those to send with (tx), or to receive with (rx).`,
+        })),
       }),
       (args) => async () => (await import("./look.ts")).sas(args),
     ),
   },
   {
     name: "drops",
-    brief: "Counts the packets that were dropped since the start, by reason.",
-    examples: ["psp-agent drops", "psp-agent drops -o json"],
+    brief:
+      "Counts the packets that were dropped since the start, by reason, and shows the last ones.",
+    examples: ["psp-agent drops", "psp-agent drops --reason no-peer -o json"],
     parser: map(
-      object({ ...target, output }),
+      object({
+        ...target,
+        output,
+        reason: optional(option("--reason", word("TEXT"), {
+          description: message`Only those for this reason.`,
+        })),
+        peer: optional(option("--peer", word("ID"), {
+          description: message`Of the last ones, only those of one peer.`,
+        })),
+        vip: optional(option("--vip", word("ADDRESS"), {
+          description: message`Of the last ones, only those from or to this address.`,
+        })),
+      }),
       (args) => async () => (await import("./look.ts")).drops(args),
     ),
   },

@@ -4,23 +4,27 @@
 import { spiText } from "../model/sa.ts";
 import { canonicalVip } from "../model/vip.ts";
 import { spiOf } from "./orders.ts";
-import type { PeerView, TunnelView } from "../model/status.ts";
-import { dropReason } from "../model/plane_counters.ts";
-import { peerJson, saJson, tunnelJson } from "../rpc/status_json.ts";
+import type { DropView, SaEntry } from "../model/lists.ts";
+import type { PeerState, PeerView, TunnelView } from "../model/status.ts";
+import { dropsJson, peerJson, saJson, tunnelJson } from "../rpc/status_json.ts";
 import type { StatusClient } from "../rpc/status_client.ts";
 import { eventLine } from "./events.ts";
 import { CommandError, EXIT, type ExitCode, json, out, table } from "./io.ts";
 import type { Output, Target } from "./options.ts";
-import { peersTable, tunnelsText } from "./status.ts";
+import { jsonPages, type Pages } from "./pages.ts";
+import { peersTable, since, tunnelsText } from "./status.ts";
 import { connect } from "./target.ts";
 
 const POLL_MS = 200;
 
 /** Every peer, those that fail first. */
-export async function peers(args: Target & { readonly output: Output }): Promise<ExitCode> {
+export async function peers(
+  args: Target & { readonly output: Output; readonly states: readonly PeerState[] },
+): Promise<ExitCode> {
   await using client = await connect(args);
-  const { peers } = await client.status();
-  const sorted = peers.toSorted((a, b) =>
+  const found: PeerView[] = [];
+  for await (const page of client.peers({ states: args.states })) found.push(...page);
+  const sorted = found.toSorted((a, b) =>
     Number(b.state === "failing") - Number(a.state === "failing")
   );
   if (args.output === "json") out(json(sorted.map(peerJson)));
@@ -28,18 +32,50 @@ export async function peers(args: Target & { readonly output: Output }): Promise
   return EXIT.ok;
 }
 
-/** Dropped packets by reason, the most first. */
-export async function drops(args: Target & { readonly output: Output }): Promise<ExitCode> {
+/** Dropped packets by reason, the most first, and the last ones that the agent knows more of. */
+export async function drops(
+  args: Target & {
+    readonly output: Output;
+    readonly reason: string | undefined;
+    readonly peer: string | undefined;
+    readonly vip: string | undefined;
+  },
+): Promise<ExitCode> {
   await using client = await connect(args);
-  const { counters } = await client.status({ maxPeers: 0 });
-  const rows = Object.entries(counters).flatMap(([name, n]): [string, bigint][] => {
-    const reason = dropReason(name);
-    return reason === undefined || n === 0n ? [] : [[reason, n]];
-  }).sort(([, a], [, b]) => a < b ? 1 : -1);
-  if (args.output === "json") out(json(Object.fromEntries(rows)));
-  else if (rows.length === 0) out("Nothing was dropped since the start.\n");
-  else out(table(["DROPPED", "PACKETS"], rows.map(([reason, n]) => [reason, String(n)]), [1]));
+  const { reason, peer, vip } = args;
+  const view = await client.drops({ reason, peer, vip });
+  if (args.output === "json") out(json(dropsJson(view)));
+  else out(dropsText(view, Date.now()));
   return EXIT.ok;
+}
+
+/** Two tables: how many, and which. */
+export function dropsText(
+  { packets, drops }: {
+    readonly packets: Readonly<Record<string, bigint>>;
+    readonly drops: readonly DropView[];
+  },
+  nowMs: number,
+): string {
+  const counts = Object.entries(packets).filter(([, n]) => n > 0n).sort(([, a], [, b]) =>
+    a < b ? 1 : -1
+  );
+  const sums = counts.length === 0
+    ? ""
+    : table(["DROPPED", "PACKETS"], counts.map(([name, n]) => [name, String(n)]), [1]);
+  if (drops.length === 0) return sums || "Nothing was dropped since the start.\n";
+  const rows = drops.map((drop) => [
+    `${since(drop.lastAtMs, nowMs)} ago`,
+    drop.reason,
+    String(drop.packets),
+    drop.peer || "-",
+    drop.src,
+    drop.dst,
+    [drop.spi === undefined ? "" : spiText(drop.spi), drop.outer ? "outer" : "", drop.detail]
+      .filter((fact) => fact !== "").join(", ") || "-",
+  ]);
+  const head = ["LAST", "REASON", "PACKETS", "PEER", "FROM", "TO", "MORE"];
+  return `${sums}${sums && "\n"}${table(head, rows, [2])}`;
 }
 
 /** What there is about a peer, a workload's address or an SPI: peer, tunnels, events. */
@@ -47,7 +83,8 @@ export async function show(
   args: Target & { readonly output: Output; readonly what: string },
 ): Promise<ExitCode> {
   await using client = await connect(args);
-  const { peers } = await client.status();
+  const peers: PeerView[] = [];
+  for await (const page of client.peers()) peers.push(...page);
   const vip = canonicalVip(args.what);
   const spi = spiOf(args.what);
   const peer = peers.find(({ id }) => id === args.what);
@@ -121,46 +158,50 @@ export async function metrics(args: Target): Promise<ExitCode> {
 
 /** Every SA, by tunnel and direction. */
 export async function sas(
-  args: Target & { readonly output: Output; readonly peer: string | undefined },
+  args: Target & {
+    readonly output: Output;
+    readonly peer: string | undefined;
+    readonly direction: "tx" | "rx" | undefined;
+  },
 ): Promise<ExitCode> {
   await using client = await connect(args);
+  const { peer, direction } = args;
+  const print = args.output === "json" ? jsonPages(saJson) : saPages();
+  for await (const page of client.sas({ peer, direction })) out(print.page(page));
+  out(print.end());
+  return EXIT.ok;
+}
+
+function saPages(): Pages<SaEntry> {
   const widths = HEAD.map(({ length }) => length);
   let first = true;
-  for await (const page of client.tunnels(args.peer === undefined ? {} : { peer: args.peer })) {
-    const all = page.flatMap((tunnel) =>
-      (["tx", "rx"] as const).flatMap((direction) => {
-        const sa = tunnel[direction];
-        return sa === undefined ? [] : [{ tunnel, direction, sa }];
-      })
-    );
-    if (args.output === "json") {
-      for (const { tunnel, direction, sa } of all) {
-        const { peer, localVip, remoteVip } = tunnel;
-        out(`${JSON.stringify({ peer, localVip, remoteVip, direction, ...saJson(sa) })}\n`);
-      }
-      continue;
-    }
-    const rows = all.map(({ tunnel: { peer, localVip, remoteVip }, direction, sa }) => [
-      spiText(sa.spi),
-      direction,
-      peer,
-      localVip,
-      remoteVip,
-      sa.version,
-      String(sa.packets),
-      String(sa.bytes),
-      sa.expiresAtMs === undefined ? "-" : new Date(sa.expiresAtMs).toISOString(),
-    ]);
-    if (rows.length > 0) out(table(first ? HEAD : undefined, rows, [6, 7], widths));
-    first &&= rows.length === 0;
-  }
-  if (first && args.output === "table") out("No SAs.\n");
-  return EXIT.ok;
+  return {
+    page(all) {
+      if (all.length === 0) return "";
+      const rows = all.map(({ peer, localVip, remoteVip, direction, state, sa }) => [
+        spiText(sa.spi),
+        direction,
+        state,
+        peer,
+        localVip,
+        remoteVip,
+        sa.version,
+        String(sa.packets),
+        String(sa.bytes),
+        sa.expiresAtMs === undefined ? "-" : new Date(sa.expiresAtMs).toISOString(),
+      ]);
+      const lines = table(first ? HEAD : undefined, rows, [7, 8], widths);
+      first = false;
+      return lines;
+    },
+    end: () => first ? "No SAs.\n" : "",
+  };
 }
 
 const HEAD = [
   "SPI",
   "DIRECTION",
+  "STATE",
   "PEER",
   "LOCAL VIP",
   "REMOTE VIP",

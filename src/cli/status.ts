@@ -8,9 +8,11 @@ import { warningsOf } from "../model/health.ts";
 import { dropReason } from "../model/plane_counters.ts";
 import { spiText } from "../model/sa.ts";
 import { formatDuration } from "../config/durations.ts";
+import { statusJson, tunnelJson } from "../rpc/status_json.ts";
 import type { StatusClient } from "../rpc/status_client.ts";
 import { CommandError, EXIT, type ExitCode, json, out, table } from "./io.ts";
-import type { Target } from "./options.ts";
+import type { Output, Target } from "./options.ts";
+import { jsonPages, type Pages } from "./pages.ts";
 import { connect } from "./target.ts";
 
 const WATCH_INTERVAL_MS = 1000;
@@ -20,7 +22,7 @@ const PEERS_SHOWN = 50;
 /** Prints the agent's state, once or again and again until a signal ends the process. */
 export async function status(
   args: Target & {
-    readonly json: boolean;
+    readonly output: Output;
     readonly watch: boolean;
     readonly peers: number | undefined;
     readonly counters: boolean;
@@ -32,9 +34,15 @@ export async function status(
   for (;;) {
     const view = await client.status({ maxPeers });
     const now = Date.now();
-    const text = args.json ? json(view) : statusText(view, now, { counters: args.counters });
+    const text = args.output === "json"
+      ? json(statusJson(view))
+      : statusText(view, now, { counters: args.counters });
     // On a terminal the screen shows the latest only.
-    out(args.watch && !args.json && Deno.stdout.isTerminal() ? `\x1b[H\x1b[2J${text}` : text);
+    out(
+      args.watch && args.output === "table" && Deno.stdout.isTerminal()
+        ? `\x1b[H\x1b[2J${text}`
+        : text,
+    );
     const isWell = !args.check || warningsOf(view, now).length === 0;
     if (!args.watch) return isWell ? EXIT.ok : EXIT.degraded;
     await new Promise((resolve) => setTimeout(resolve, WATCH_INTERVAL_MS));
@@ -43,11 +51,11 @@ export async function status(
 
 /** Prints one line per tunnel, page by page as they come: there may be a hundred thousand. */
 export async function tunnels(
-  args: Target & { readonly json: boolean; readonly peer: string | undefined },
+  args: Target & { readonly output: Output; readonly peer: string | undefined },
 ): Promise<ExitCode> {
   await using client = await connect(args);
   const pages = client.tunnels(args.peer === undefined ? {} : { peer: args.peer });
-  const print = args.json ? jsonPages() : textPages(Date.now());
+  const print = args.output === "json" ? jsonPages(tunnelJson) : textPages(Date.now());
   let found = 0;
   for await (const page of pages) {
     found += page.length;
@@ -58,31 +66,8 @@ export async function tunnels(
   return EXIT.ok;
 }
 
-/** How a list of unknown length is printed: each page when it comes, and what stands behind the last one. */
-interface Pages {
-  page(tunnels: readonly TunnelView[]): string;
-  end(): string;
-}
-
-/** One array in the end. */
-function jsonPages(): Pages {
-  let first = true;
-  return {
-    page(tunnels) {
-      const items = tunnels.map((tunnel) => json(tunnel).trimEnd().replaceAll("\n", "\n  "));
-      const text = items.map((item) => {
-        const before = first ? "[\n  " : ",\n  ";
-        first = false;
-        return before + item;
-      });
-      return text.join("");
-    },
-    end: () => first ? "[]\n" : "\n]\n",
-  };
-}
-
 /** One table: columns grow where a later page needs it. */
-function textPages(nowMs: number): Pages {
+function textPages(nowMs: number): Pages<TunnelView> {
   const widths = TUNNEL_HEAD.map(({ length }) => length);
   let first = true;
   return {
@@ -349,7 +334,8 @@ function few(list: readonly string[]): string {
   return list.length <= 2 ? list.join(" ") : `${list.slice(0, 2).join(" ")} +${list.length - 2}`;
 }
 
-function since(atMs: number, nowMs: number): string {
+/** How long ago. */
+export function since(atMs: number, nowMs: number): string {
   return coarse(nowMs - atMs);
 }
 

@@ -62,6 +62,11 @@ function explained(client: StatusClient): StatusClient {
   return {
     status: (query) => client.status(query).catch(fail),
     tunnels: (query) => each(client.tunnels(query)),
+    peers: (query) => each(client.peers(query)),
+    sas: (query) => each(client.sas(query)),
+    drops: (query) => client.drops(query).catch(fail),
+    ports: () => client.ports().catch(fail),
+    networks: () => client.networks().catch(fail),
     pipes: () => client.pipes().catch(fail),
     samples: (signal) => each(client.samples(signal)),
     metrics: () => client.metrics().catch(fail),

@@ -10,6 +10,7 @@ import type { Flows } from "../model/flows.ts";
 import type { EventSink } from "../model/events.ts";
 import { type HistogramView, type Latencies, newLatencies } from "../model/histogram.ts";
 import type { Log } from "../model/log.ts";
+import type { PeerPage, PeerQuery, SaPage, SaQuery } from "../model/lists.ts";
 import type { OrderView, TunnelSelector } from "../model/orders.ts";
 import type { Random } from "../model/random.ts";
 import type { SaRecords } from "../model/sa_record.ts";
@@ -114,6 +115,10 @@ export interface Core {
   latencies(): Latencies<HistogramView>;
   /** What would become of a packet now, here and at the peer. */
   explain(packet: PacketQuery): Promise<ExplainView>;
+  peers(query: PeerQuery): PeerPage;
+  sas(query: SaQuery): SaPage;
+  /** Tunnels of a network that are not closed. */
+  tunnelsOf(network: string): number;
   /** One page, sorted; `after` is "peer localVip remoteVip" of the last one before. */
   tunnels(query: TunnelQuery): readonly TunnelView[];
   /** Rotates the master key, or says why not. */
@@ -467,6 +472,9 @@ export function createCore(powers: Powers): Core {
       firstPacket: latencies.firstPacket.view(),
     }),
     tunnels: (query) => views.tunnels(query),
+    peers: (query) => views.peersPage(query),
+    sas: (query) => views.sas(query),
+    tunnelsOf: (network) => table.countOfNetwork(network),
     rotate: (options) => rotation.command(options),
     rekey: (which) => orders.rekey(which),
     closeTunnels: (which) => orders.close(which),

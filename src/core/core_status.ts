@@ -4,6 +4,7 @@
 import type { Clock } from "../model/clock.ts";
 import type { Flows } from "../model/flows.ts";
 import type { Counters } from "../model/counters.ts";
+import type { PeerPage, PeerQuery, SaEntry, SaPage, SaQuery, SaState } from "../model/lists.ts";
 import type {
   Carried,
   PeerView,
@@ -18,7 +19,16 @@ import type { Peers } from "./directory.ts";
 import { PEER_UP_MS, STATUS_LOOKS } from "./limits.ts";
 import type { Epochs, PeerLines } from "./peer.ts";
 import type { RotationDriver } from "./rotation_driver.ts";
-import { type Closed, isUnheard, newestRx, type Rx, type State, type Tx } from "./tunnel.ts";
+import {
+  type Closed,
+  isLive,
+  isUnheard,
+  newestRx,
+  offerOf,
+  type Rx,
+  type State,
+  type Tx,
+} from "./tunnel.ts";
 import { firstWhere } from "./sorted.ts";
 import type { Tunnel, TunnelTable } from "./tunnel_table.ts";
 
@@ -82,60 +92,127 @@ export class CoreViews {
   /** Sorted by (peer, localVip, remoteVip). `after`: "peer localVip remoteVip" of the last one before. */
   tunnels(query: TunnelQuery): readonly TunnelView[] {
     const page: TunnelView[] = [];
-    const [from = "", ...pair] = query.after?.split(" ") ?? [];
-    const after = pair.join(" ");
-    const peers = query.peer === undefined ? this.#table.peersFrom(from) : [query.peer];
-    for (const peer of peers) {
-      if (peer < from) continue;
-      const tunnels = this.#table.sortedOfPeer(peer);
-      let i = peer === from ? firstWhere(tunnels, ({ key }) => key > after) : 0;
-      for (; i < tunnels.length; i++) {
-        if (page.length >= query.limit) return page;
-        const tunnel = tunnels[i];
-        const { contains = "" } = query;
-        if (!`${peer} ${tunnel?.key}`.includes(contains)) continue;
-        if (tunnel !== undefined && isUnheard(tunnel.state)) this.#table.look(tunnel);
-        const view = tunnel && this.#view(tunnel);
-        if (view !== undefined) page.push(view);
-      }
+    for (const tunnel of this.#tunnelsFrom(query)) {
       if (page.length >= query.limit) return page;
+      if (isUnheard(tunnel.state)) this.#table.look(tunnel);
+      const view = this.#view(tunnel);
+      if (view !== undefined) page.push(view);
     }
     return page;
   }
 
+  /** Those behind `after` that fit, in order. */
+  *#tunnelsFrom(
+    { peer: one, contains = "", after = "" }: Pick<TunnelQuery, "peer" | "contains" | "after">,
+  ): Generator<Tunnel> {
+    const [from = "", ...pair] = after.split(" ");
+    const last = pair.join(" ");
+    for (const peer of one === undefined ? this.#table.peersFrom(from) : [one]) {
+      if (peer < from) continue;
+      const tunnels = this.#table.sortedOfPeer(peer);
+      let i = peer === from ? firstWhere(tunnels, ({ key }) => key > last) : 0;
+      for (; i < tunnels.length; i++) {
+        const tunnel = tunnels[i];
+        if (tunnel !== undefined && `${peer} ${tunnel.key}`.includes(contains)) yield tunnel;
+      }
+    }
+  }
+
+  /** One page, sorted by id; `total` is of all peers. */
+  peersPage({ contains = "", states = [], after = "", limit }: PeerQuery): PeerPage {
+    const { peers } = this.#options;
+    const found = [...peers.each()].filter(({ id, svcAddress, vips }) =>
+      id > after && (contains === "" || [id, svcAddress, ...vips].some((t) => t.includes(contains)))
+    ).sort((a, b) => a.id < b.id ? -1 : 1);
+    const page: PeerView[] = [];
+    for (const peer of found) {
+      if (page.length === limit) break;
+      const view = this.#peer(peer);
+      if (states.length === 0 || states.includes(view.state)) page.push(view);
+    }
+    return { peers: page, total: peers.count };
+  }
+
+  /** One page, by (peer, localVip, remoteVip). */
+  sas({ direction, spi, ...query }: SaQuery): SaPage {
+    const sas: SaEntry[] = [];
+    let next: string | undefined;
+    for (const tunnel of this.#tunnelsFrom(query)) {
+      if (sas.length >= query.limit) return { sas, next };
+      next = `${tunnel.peer} ${tunnel.key}`;
+      sas.push(
+        ...this.#sasOf(tunnel).filter((one) =>
+          (direction === undefined || one.direction === direction) &&
+          (spi === undefined || one.sa.spi === spi)
+        ),
+      );
+    }
+    return { sas, next: undefined };
+  }
+
+  #sasOf({ pair, peer, state }: Tunnel): readonly SaEntry[] {
+    const { flows } = this.#options;
+    const common = { ...pair, peer };
+    const newest = newestRx(state.rx);
+    const offered = offerOf(state);
+    const stateOf = (rx: Rx): SaState =>
+      rx.sa.spi === offered
+        ? "offered"
+        : rx.supersededAt !== undefined
+        ? "superseded"
+        : rx.maybeUntil !== undefined
+        ? "maybe"
+        : rx === newest || rx.confirmed
+        ? "current"
+        : "maybe";
+    const rx = state.rx.map((each): SaEntry => ({
+      ...common,
+      direction: "rx",
+      state: stateOf(each),
+      sa: this.#sa(each, flows.rxStats(each.sa.spi)),
+    }));
+    if (!isLive(state)) return rx;
+    const sa = this.#sa(state.tx, flows.txStats(pair));
+    const tx = { direction: "tx", state: state.tx.expired ? "expired" : "current", sa } as const;
+    return [{ ...common, ...tx }, ...rx];
+  }
+
   /** In the order of the configuration; where not all are wanted, those that fail come first. */
   #peers(most: number): PeerView[] {
-    const { peers, epochs, clock, lines } = this.#options;
+    const { peers } = this.#options;
     if (most === 0) return [];
-    const now = clock.now();
     const shown = peers.count <= most ? peers.all() : this.#first(most);
-    return shown.map(({ id, svcAddress, vips }) => {
-      const { backOff, lastError, failingSince } = lines.of(id);
-      const at = backOff.nextAttemptAt(now);
-      const heardAt = epochs.heardAt(id);
-      const tunnels = this.#table.countOfPeer(id);
-      const isUp = tunnels > 0 || heardAt !== undefined && now - heardAt < PEER_UP_MS;
-      return {
-        id,
-        svcAddress,
-        vips,
-        circuit: backOff.circuit(now),
-        failures: backOff.failures,
-        lastError,
-        ...(at === undefined ? {} : { nextAttemptAtMs: this.#wall(at) }),
-        bootEpoch: epochs.of(id),
-        tunnels,
-        state: backOff.circuit(now) !== "closed"
-          ? "failing"
-          : isUp
-          ? "up"
-          : heardAt === undefined
-          ? "unknown"
-          : "idle",
-        ...(heardAt === undefined ? {} : { heardAtMs: this.#wall(heardAt) }),
-        ...(failingSince === undefined ? {} : { failingSinceMs: this.#wall(failingSince) }),
-      };
-    });
+    return shown.map((peer) => this.#peer(peer));
+  }
+
+  #peer({ id, svcAddress, vips }: PeerConfig): PeerView {
+    const { epochs, clock, lines } = this.#options;
+    const now = clock.now();
+    const { backOff, lastError, failingSince } = lines.of(id);
+    const at = backOff.nextAttemptAt(now);
+    const heardAt = epochs.heardAt(id);
+    // A tunnel that is only wanted, or that nothing passes, says nothing of the peer.
+    const isUp = now - Math.max(heardAt ?? -Infinity, this.#table.usedAt(id)) < PEER_UP_MS;
+    return {
+      id,
+      svcAddress,
+      vips,
+      circuit: backOff.circuit(now),
+      failures: backOff.failures,
+      lastError,
+      ...(at === undefined ? {} : { nextAttemptAtMs: this.#wall(at) }),
+      bootEpoch: epochs.of(id),
+      tunnels: this.#table.countOfPeer(id),
+      state: backOff.circuit(now) !== "closed"
+        ? "failing"
+        : isUp
+        ? "up"
+        : heardAt === undefined
+        ? "unknown"
+        : "idle",
+      ...(heardAt === undefined ? {} : { heardAtMs: this.#wall(heardAt) }),
+      ...(failingSince === undefined ? {} : { failingSinceMs: this.#wall(failingSince) }),
+    };
   }
 
   /** So many, without a look at the others. */

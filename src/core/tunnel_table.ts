@@ -121,6 +121,7 @@ export class TunnelTable {
   readonly #byPeer = new Map<string, OfPeer>();
   readonly #names = new SortedNames();
   readonly #byRxSpi = new Map<number, Entry>();
+  readonly #openByNetwork = new Map<string, number>();
   readonly #due = new DueHeap();
   /** What is asked of all tunnels together. */
   readonly census: Census<Tunnel> = new Census();
@@ -199,6 +200,11 @@ export class TunnelTable {
 
   ofPeer(peer: string): readonly Tunnel[] {
     return [...this.#byPeer.get(peer)?.entries ?? []];
+  }
+
+  /** How many tunnels of a network are not closed. */
+  countOfNetwork(network: string): number {
+    return this.#openByNetwork.get(network) ?? 0;
   }
 
   /** When packets passed last between this host and a peer, or a tunnel with it came up; -Infinity: never. */
@@ -493,11 +499,19 @@ export class TunnelTable {
     this.census.change(entry, before, after);
     const ofPeer = this.#byPeer.get(entry.peer);
     if (ofPeer !== undefined) {
-      ofPeer.open += Number(after.kind !== "closed") - Number(before.kind !== "closed");
+      const more = Number(after.kind !== "closed") - Number(before.kind !== "closed");
+      ofPeer.open += more;
+      if (more !== 0) this.#countNetwork(networkOf(entry.pair.localVip), more);
       if (isLive(after) && after.usedAt > ofPeer.usedAt) ofPeer.usedAt = after.usedAt;
     }
     this.#due.set(entry.key, nextDue(after, this.#options.config.tunnel));
     this.#options.onChange(entry);
+  }
+
+  #countNetwork(network: string, more: number): void {
+    const open = this.countOfNetwork(network) + more;
+    if (open === 0) this.#openByNetwork.delete(network);
+    else this.#openByNetwork.set(network, open);
   }
 
   #forgetEmpty(entry: Entry): void {

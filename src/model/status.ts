@@ -4,6 +4,15 @@
 import type { PortGuard, PortName, PortTraffic } from "../../ffi/plane.ts";
 import type { AgentEvent, EventQuery } from "./events.ts";
 import type { HistogramView, Latencies } from "./histogram.ts";
+import type {
+  DropQuery,
+  DropView,
+  NetworkView,
+  PeerPage,
+  PeerQuery,
+  SaPage,
+  SaQuery,
+} from "./lists.ts";
 import type { LogCategory, LogLevel, LogLevels } from "./log.ts";
 import type { OrderView, TunnelSelector } from "./orders.ts";
 import type { PspVersion, VipPair } from "./sa.ts";
@@ -304,6 +313,11 @@ export interface StatusSource {
   metrics(): MetricsView;
   /** Sorted by (peer, localVip, remoteVip); `after` is exclusive. */
   tunnels(query: TunnelQuery): readonly TunnelView[];
+  peers(query: PeerQuery): PeerPage;
+  sas(query: SaQuery): SaPage;
+  drops(query: DropQuery): readonly DropView[];
+  ports(): readonly PortView[];
+  networks(): readonly NetworkView[];
   pipes(): readonly PipeView[];
   /** The pipes as a Mermaid flowchart with live counters. */
   picture(): string;

@@ -19,11 +19,15 @@ import * as tls from "node:tls";
 import { ConfigError, type TlsFiles } from "../config/config.ts";
 import { fileReason } from "../config/reasons.ts";
 import type { AgentEvent, EventQuery } from "../model/events.ts";
+import type { DropQuery, DropView, NetworkView, SaEntry } from "../model/lists.ts";
 import type { OrderView, TunnelSelector } from "../model/orders.ts";
 import type {
   ExplainView,
   PacketQuery,
+  PeerState,
+  PeerView,
   PipeView,
+  PortView,
   ReloadView,
   RotateView,
   SampleView,
@@ -32,12 +36,21 @@ import type {
   TunnelView,
 } from "../model/status.ts";
 import { ChainJudge } from "./chain.ts";
-import { AdminService, type ListTunnelsResponse, StatusService } from "./gen/psp/v1/status_pb.ts";
+import {
+  AdminService,
+  type ListPeersResponse,
+  type ListSasResponse,
+  type ListTunnelsResponse,
+  StatusService,
+} from "./gen/psp/v1/status_pb.ts";
+import { dropFromProto, networkFromProto, saEntryFromProto } from "./lists_codec.ts";
 import { prove } from "./proof.ts";
 import {
   eventFromProto,
   explainFromProto,
+  peerFromProto,
   pipeFromProto,
+  portFromProto,
   queryToProto,
   reloadFromProto,
   rotateFromProto,
@@ -63,6 +76,25 @@ export interface StatusClient extends AsyncDisposable {
   status(query?: StatusQuery): Promise<StatusView>;
   /** Page after page, the next one asked for while one is looked at; `peer` restricts. */
   tunnels(query?: { readonly peer?: string }): AsyncIterable<readonly TunnelView[]>;
+  /** Page after page. */
+  peers(query?: {
+    readonly contains?: string | undefined;
+    readonly states?: readonly PeerState[] | undefined;
+  }): AsyncIterable<readonly PeerView[]>;
+  /** Page after page; `unimplemented` of an agent of before, as the next ones. */
+  sas(query?: {
+    readonly peer?: string | undefined;
+    readonly direction?: "tx" | "rx" | undefined;
+    readonly spi?: number | undefined;
+  }): AsyncIterable<readonly SaEntry[]>;
+  drops(query: Omit<DropQuery, "limit">): Promise<{
+    /** All since the start, by reason. */
+    readonly packets: Readonly<Record<string, bigint>>;
+    /** The latest first. */
+    readonly drops: readonly DropView[];
+  }>;
+  ports(): Promise<readonly PortView[]>;
+  networks(): Promise<readonly NetworkView[]>;
   pipes(): Promise<readonly PipeView[]>;
   /** Until aborted. */
   samples(signal: AbortSignal): AsyncIterable<SampleView>;
@@ -154,6 +186,12 @@ function statusClientOver(
   const lists = createClient(StatusService, bulk);
   const admin = createClient(AdminService, transport);
   const limits = { timeoutMs };
+  /** undefined: an agent of before does not know this call. */
+  const known = <T>(call: Promise<T>): Promise<T | undefined> =>
+    call.catch((error: ConnectError) => {
+      if (error.code === Code.Unimplemented) return undefined;
+      throw error;
+    });
   const ask = async <T>(call: Promise<T>): Promise<T> => {
     try {
       return await call;
@@ -179,6 +217,39 @@ function statusClientOver(
         yield tunnels.map(tunnelFromProto);
       }
     },
+    async *peers({ contains = "", states = [] } = {}) {
+      const query = { contains, states: [...states], pageSize: PAGE_SIZE };
+      for (let pageToken: string | undefined = ""; pageToken !== undefined;) {
+        const page: ListPeersResponse | undefined = await known(
+          ask(lists.listPeers({ ...query, pageToken }, limits)),
+        );
+        if (page === undefined) {
+          const { peers } = await ask(status.getStatus({}, limits));
+          const all = peers.map(peerFromProto);
+          return yield all.filter(({ id, state }) =>
+            id.includes(contains) && (states.length === 0 || states.includes(state))
+          );
+        }
+        pageToken = page.nextPageToken || undefined;
+        yield page.peers.map(peerFromProto);
+      }
+    },
+    async *sas({ peer = "", direction = "", spi } = {}) {
+      const one = spi === undefined ? {} : { spi };
+      const query = { peer, direction, ...one, pageSize: PAGE_SIZE };
+      for (let pageToken: string | undefined = ""; pageToken !== undefined;) {
+        const page: ListSasResponse = await ask(lists.listSas({ ...query, pageToken }, limits));
+        pageToken = page.nextPageToken || undefined;
+        yield page.sas.map(saEntryFromProto);
+      }
+    },
+    drops: async ({ reason = "", peer = "", vip = "" }) => {
+      const { packets, drops } = await ask(status.listDrops({ reason, peer, vip }, limits));
+      return { packets, drops: drops.map(dropFromProto) };
+    },
+    ports: async () => (await ask(status.listPorts({}, limits))).ports.map(portFromProto),
+    networks: async () =>
+      (await ask(status.listNetworks({}, limits))).networks.map(networkFromProto),
     pipes: async () => (await ask(status.getPipes({}, limits))).pipes.map(pipeFromProto),
     async *samples(signal) {
       try {
@@ -216,10 +287,7 @@ function statusClientOver(
       if (!plan) return rotateFromProto(await order());
       return rotateFromProto(
         // An agent of before has plans among its orders.
-        await ask(status.planRotation({}, limits)).catch((error: ConnectError) => {
-          if (error.code === Code.Unimplemented) return order();
-          throw error;
-        }),
+        await known(ask(status.planRotation({}, limits))) ?? await order(),
       );
     },
     reload: async ({ plan }) => reloadFromProto(await ask(admin.reload({ plan }, RELOAD_LIMITS))),

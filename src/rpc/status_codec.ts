@@ -102,25 +102,7 @@ export function statusFromProto(message: pb.GetStatusResponse): StatusView {
       ...sizesFromProto("granted", plane?.granted),
       ...sizesFromProto("asked", plane?.asked),
     },
-    peers: message.peers.map((peer): PeerView => ({
-      id: peer.id,
-      svcAddress: peer.svcAddress,
-      vips: peer.vips,
-      circuit: oneOf(peer.circuit, ["closed", "open", "half-open"]),
-      failures: peer.failures,
-      lastError: peer.lastError,
-      ...maybe("nextAttemptAtMs", ms(peer.nextAttemptAt)),
-      bootEpoch: peer.bootEpoch,
-      tunnels: peer.tunnels,
-      // An agent of before says no more than whether exchanges fail.
-      state: peer.state === "" && peer.circuit !== "closed"
-        ? "failing"
-        : oneOf(peer.state, ["unknown", "up", "idle", "failing"]),
-      ...maybe("heardAtMs", ms(peer.heardAt)),
-      ...maybe("failingSinceMs", ms(peer.failingSince)),
-      ...(peer.refusal === undefined ? {} : { refusal: refusalFromProto(peer.refusal) }),
-      ...(peer.keyExchange === "" ? {} : { keyExchange: peer.keyExchange }),
-    })),
+    peers: message.peers.map(peerFromProto),
     tunnels: {
       opening: tunnels?.opening ?? 0,
       up: tunnels?.up ?? 0,
@@ -163,6 +145,29 @@ export function statusFromProto(message: pb.GetStatusResponse): StatusView {
         looks: Number(looks),
       })) ?? [],
     },
+  };
+}
+
+/** From the wire. */
+export function peerFromProto(peer: pb.PeerStatus): PeerView {
+  return {
+    id: peer.id,
+    svcAddress: peer.svcAddress,
+    vips: peer.vips,
+    circuit: oneOf(peer.circuit, ["closed", "open", "half-open"]),
+    failures: peer.failures,
+    lastError: peer.lastError,
+    ...maybe("nextAttemptAtMs", ms(peer.nextAttemptAt)),
+    bootEpoch: peer.bootEpoch,
+    tunnels: peer.tunnels,
+    // An agent of before says no more than whether exchanges fail.
+    state: peer.state === "" && peer.circuit !== "closed"
+      ? "failing"
+      : oneOf(peer.state, ["unknown", "up", "idle", "failing"]),
+    ...maybe("heardAtMs", ms(peer.heardAt)),
+    ...maybe("failingSinceMs", ms(peer.failingSince)),
+    ...(peer.refusal === undefined ? {} : { refusal: refusalFromProto(peer.refusal) }),
+    ...(peer.keyExchange === "" ? {} : { keyExchange: peer.keyExchange }),
   };
 }
 
@@ -233,7 +238,8 @@ export function peerToProto(peer: PeerView): pb.PeerStatus {
   });
 }
 
-function portToProto({ guard, facts, ...port }: PortView): pb.PortStatus {
+/** To the wire. */
+export function portToProto({ guard, facts, ...port }: PortView): pb.PortStatus {
   return create(pb.PortStatusSchema, {
     ...port,
     ...facts,
@@ -243,7 +249,8 @@ function portToProto({ guard, facts, ...port }: PortView): pb.PortStatus {
   });
 }
 
-function portFromProto(port: pb.PortStatus): PortView {
+/** From the wire. */
+export function portFromProto(port: pb.PortStatus): PortView {
   return {
     name: oneOf(port.name, ["uplink", "host"]),
     interface: port.interface,
@@ -527,7 +534,8 @@ export function saToProto(view: SaView): pb.Sa {
   });
 }
 
-function saFromProto(message: pb.Sa): SaView {
+/** From the wire. */
+export function saFromProto(message: pb.Sa): SaView {
   return {
     spi: message.spi,
     version: PSP_VERSIONS[message.version - 1] ?? PSP_VERSIONS[0],
@@ -553,11 +561,12 @@ function time<K extends string>(key: K, value: number | undefined): { [P in K]?:
 }
 
 /** Whole milliseconds: a clock's fraction of one would become a fraction of a nanosecond, which no reader takes. */
-function timestamp(ms: number): Timestamp {
+export function timestamp(ms: number): Timestamp {
   return timestampFromMs(Math.floor(ms));
 }
 
-function ms(value: Timestamp | undefined): number | undefined {
+/** From the wire; undefined: it is not there. */
+export function ms(value: Timestamp | undefined): number | undefined {
   return value === undefined ? undefined : timestampMs(value);
 }
 
@@ -565,11 +574,15 @@ function text<K extends string>(key: K, value: string): { [P in K]?: string } {
   return value === "" ? {} : { [key]: value } as { [P in K]: string };
 }
 
-function maybe<K extends string>(key: K, value: number | undefined): { [P in K]?: number } {
+/** A field that is there when it has a value. */
+export function maybe<K extends string>(key: K, value: number | undefined): { [P in K]?: number } {
   return value === undefined ? {} : { [key]: value } as { [P in K]: number };
 }
 
 /** Texts of a newer agent that this one does not know read as the first. */
-function oneOf<const T extends readonly [string, ...string[]]>(value: string, known: T): T[number] {
+export function oneOf<const T extends readonly [string, ...string[]]>(
+  value: string,
+  known: T,
+): T[number] {
   return known.find((k) => k === value) ?? known[0];
 }

@@ -9,6 +9,8 @@ import {
   toJson,
 } from "@bufbuild/protobuf";
 import type { AgentEvent } from "../model/events.ts";
+import type { DropView, SaEntry } from "../model/lists.ts";
+import { dropToProto, saEntryToProto } from "./lists_codec.ts";
 import type { OrderView } from "../model/orders.ts";
 import * as pb from "./gen/psp/v1/status_pb.ts";
 import type {
@@ -17,7 +19,6 @@ import type {
   PipeView,
   ReloadView,
   RotateView,
-  SaView,
   StatusView,
   TunnelView,
 } from "../model/status.ts";
@@ -28,7 +29,6 @@ import {
   pipeToProto,
   reloadToProto,
   rotateToProto,
-  saToProto,
   statusToProto,
   tunnelToProto,
 } from "./status_codec.ts";
@@ -58,9 +58,23 @@ export function tunnelJson(view: TunnelView): JsonValue {
   return full(pb.TunnelSchema, tunnelToProto(view));
 }
 
-/** `psp.v1.Sa` */
-export function saJson(view: SaView): Record<string, JsonValue> {
-  return full(pb.SaSchema, saToProto(view)) as Record<string, JsonValue>;
+/** `psp.v1.SaStatus` */
+export function saJson(view: SaEntry): JsonValue {
+  return full(pb.SaStatusSchema, saEntryToProto(view));
+}
+
+/** `psp.v1.ListDropsResponse` */
+export function dropsJson(
+  { packets, drops }: {
+    readonly packets: Readonly<Record<string, bigint>>;
+    readonly drops: readonly DropView[];
+  },
+): JsonValue {
+  const message = create(pb.ListDropsResponseSchema, {
+    packets: { ...packets },
+    drops: drops.map(dropToProto),
+  });
+  return full(pb.ListDropsResponseSchema, message);
 }
 
 /** `psp.v1.RotateResponse` */

@@ -5,8 +5,6 @@ import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import type { StatusSource, TunnelView } from "../model/status.ts";
 import { LOG_CATEGORIES, LOG_LEVELS } from "../model/log.ts";
-import type { TunnelSelector } from "../model/orders.ts";
-import { canonicalVip } from "../model/vip.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
 import {
   AdminService,
@@ -18,8 +16,9 @@ import {
   RekeyResponseSchema,
   SetLogLevelResponseSchema,
   StatusService,
-  type TunnelSelector as TunnelSelectorMessage,
 } from "./gen/psp/v1/status_pb.ts";
+import { choice, selectorFromProto, vip } from "./requests.ts";
+import { afterToken, pageSize, statusLists } from "./status_lists.ts";
 import {
   eventToProto,
   explainToProto,
@@ -32,10 +31,6 @@ import {
   tunnelToProto,
 } from "./status_codec.ts";
 
-/** Tunnels in one page when the request does not say, and at most. */
-export const PAGE_SIZE = 1000;
-const MAX_PAGE_SIZE = 10_000;
-const MAX_TOKEN = 512;
 /** Readers of samples, and readers of events, at one time. */
 const MAX_WATCHERS = 16;
 
@@ -45,38 +40,6 @@ const MAX_WATCHERS = 16;
  */
 export function tunnelToken(view: Pick<TunnelView, "peer" | "localVip" | "remoteVip">): string {
   return `${view.peer} ${view.localVip} ${view.remoteVip}`;
-}
-
-/** An address as this host spells it. */
-function vip(field: string, address: string): string {
-  const found = canonicalVip(address);
-  if (found !== undefined) return found;
-  throw new ConnectError(`Field "${field}": not an address`, Code.InvalidArgument);
-}
-
-/** Throws `ConnectError` for one that says nothing, or something that no tunnel has. */
-function selectorFromProto(selector: TunnelSelectorMessage | undefined): TunnelSelector {
-  const { peer = "", vips = [], spi } = selector ?? {};
-  if (peer === "" && vips.length === 0 && spi === undefined) {
-    throw new ConnectError(
-      'Field "tunnels": name a peer, an address or an SPI',
-      Code.InvalidArgument,
-    );
-  }
-  if (vips.length > 2) {
-    throw new ConnectError('Field "vips": a tunnel has two addresses', Code.InvalidArgument);
-  }
-  return { peer: peer || undefined, vips: vips.map((each) => vip("vips", each)), spi };
-}
-
-/** One of `known`; throws `ConnectError` for another one. */
-function choice<T extends string>(field: string, given: string, known: readonly T[]): T {
-  const found = known.find((each) => each === given);
-  if (found !== undefined) return found;
-  throw new ConnectError(
-    `Field "${field}": "${given}" is none of ${known.join(", ")}`,
-    Code.InvalidArgument,
-  );
 }
 
 /** The routes; `admin` adds AdminService. */
@@ -110,15 +73,12 @@ export function statusRoutes(
     router.service(StatusService, {
       getStatus: ({ maxPeers }) => statusToProto(source.status({ maxPeers })),
       listTunnels(request) {
-        if (request.pageToken.length > MAX_TOKEN) {
-          throw new ConnectError('Field "page_token": too long', Code.InvalidArgument);
-        }
-        const size = Math.min(request.pageSize || PAGE_SIZE, MAX_PAGE_SIZE);
+        const size = pageSize(request.pageSize);
         // One more than asked for, to know whether another page follows.
         const found = source.tunnels({
           peer: request.peer || undefined,
           contains: request.contains || undefined,
-          after: request.pageToken || undefined,
+          after: afterToken(request.pageToken),
           limit: size + 1,
         });
         const page = found.slice(0, size);
@@ -128,6 +88,7 @@ export function statusRoutes(
           nextPageToken: found.length > size && last !== undefined ? tunnelToken(last) : "",
         });
       },
+      ...statusLists(source),
       getPipes: () =>
         create(GetPipesResponseSchema, {
           pipes: source.pipes().map(pipeToProto),
@@ -143,11 +104,11 @@ export function statusRoutes(
             port: port || undefined,
           }),
         ),
-      listEvents: ({ filter, pageSize }) =>
+      listEvents: ({ filter, pageSize: size }) =>
         create(ListEventsResponseSchema, {
           events: source.events({
             ...queryFromProto(filter),
-            limit: Math.min(pageSize || PAGE_SIZE, MAX_PAGE_SIZE),
+            limit: pageSize(size),
           }).map(eventToProto),
         }),
       watchEvents: ({ filter }, { signal }) =>

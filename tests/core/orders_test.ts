@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** What an operator orders about tunnels. */
+/** What an operator orders about tunnels, and which SAs and peers are listed. */
 import assert from "node:assert/strict";
 import { type World, world } from "../support/core_world.ts";
 
@@ -114,4 +114,51 @@ Deno.test("what a tunnel has carried goes on across rekeys, and its SA's own cou
   await sent(5);
   assert.deepEqual([view(w, 1)?.tx?.packets, view(w, 1)?.sent?.packets], [5n, 15n]);
   assert.equal(view(w, 2)?.received?.packets, 15n);
+});
+
+Deno.test("SAs are listed with what each is good for, in pages that end with a tunnel", async () => {
+  await using w = world();
+  await twoTunnels(w);
+  const { core } = w.host(1);
+  const states = () =>
+    core.sas({ limit: 100 }).sas.map(({ localVip, direction, state }) =>
+      `${localVip} ${direction} ${state}`
+    );
+  const [one, two] = [w.host(1).vip(1), w.host(1).vip(2)];
+  assert.deepEqual(states(), [
+    `${one} tx current`,
+    `${one} rx current`,
+    `${two} tx current`,
+    `${two} rx current`,
+  ]);
+  core.rekey({ vips: [one] });
+  await w.clock.advance(2_000);
+  assert.ok(states().includes(`${one} rx superseded`), states().join());
+  const first = core.sas({ limit: 1 });
+  assert.equal(first.sas.length, 3);
+  const second = core.sas({ limit: 10, after: first.next });
+  assert.deepEqual([second.sas.length, second.next], [2, undefined]);
+  assert.equal(core.sas({ limit: 10, direction: "tx" }).sas.length, 2);
+  const spi = second.sas[1]?.sa.spi;
+  assert.deepEqual(core.sas({ limit: 10, spi, direction: "rx" }).sas, [second.sas[1]]);
+  assert.equal(core.sas({ limit: 10, peer: "h9" }).sas.length, 0);
+  assert.equal(core.tunnelsOf(""), 2);
+  assert.equal(core.tunnelsOf("blue"), 0);
+});
+
+Deno.test("a peer that was never heard is not up for a tunnel that is only wanted", async () => {
+  await using w = world();
+  w.network.weather.requestLoss = 1;
+  w.host(1).send(w.host(2));
+  const peers = () => w.host(1).core.peers({ limit: 10 });
+  assert.deepEqual(peers().peers.map(({ id, state }) => [id, state]), [["h2", "unknown"]]);
+  w.network.weather.requestLoss = 0;
+  await w.clock.advance(60_000);
+  w.host(1).send(w.host(2));
+  await w.clock.advance(1_000);
+  assert.equal(peers().peers[0]?.state, "up");
+  assert.equal(peers().total, 1);
+  assert.deepEqual(w.host(1).core.peers({ limit: 10, states: ["failing"] }).peers, []);
+  assert.deepEqual(w.host(1).core.peers({ limit: 10, after: "h2" }).peers, []);
+  assert.equal(w.host(1).core.peers({ limit: 10, contains: "10.2." }).peers.length, 1);
 });

@@ -37,8 +37,8 @@ story("agents find each other in etcd, follow it, and go on without it", {}, asy
     const { stdout } = await agentCommand(world, "h1", ["status", "--json"]);
     return JSON.parse(stdout).directory[1];
   };
-  const { name, records, isCurrent } = await known();
-  assert.deepEqual([name, records, isCurrent], ["etcd", 1, true]);
+  const { name, records, current } = await known();
+  assert.deepEqual([name, records, current], ["etcd", 1, true]);
 
   // Somebody who came first takes h2's address: the tunnel goes, and comes back with it.
   const record = JSON.parse(await etcd.ctl("get", "--print-value-only", `${PREFIX}h2`));
@@ -61,7 +61,7 @@ story("agents find each other in etcd, follow it, and go on without it", {}, asy
   assert.ok(ms < limitMs(1500), `${ms} ms`);
 
   await etcd.stop();
-  await eventually(async () => !(await known()).isCurrent, {
+  await eventually(async () => !(await known()).current, {
     what: "h1 to know that etcd is away",
     deadlineMs: 40_000,
   });
@@ -76,7 +76,7 @@ story("agents find each other in etcd, follow it, and go on without it", {}, asy
   assert.match(body, /psp_agent_directory_current\{source="etcd"\} 0/);
   assert.match(body, /psp_agent_directory_age_seconds\{source="etcd"\} [\d.]+/);
   await etcd.begin();
-  await eventually(async () => (await known()).isCurrent, {
+  await eventually(async () => (await known()).current, {
     what: "etcd again",
     deadlineMs: 30_000,
   });

@@ -145,11 +145,9 @@ story("peers come from drop-in files, and an address moves between them", {}, as
   );
   assert.deepEqual(peers.map(({ id }: { id: string }) => id), ["h2"]);
   assert.deepEqual(
-    directory.map(({ name, records, isCurrent }: Record<string, unknown>) => [
-      name,
-      records,
-      isCurrent,
-    ]),
+    directory.map((
+      { name, records, current }: Record<string, unknown>,
+    ) => [name, records, current]),
     [["file", 0, true], ["peers.d", 1, true]],
   );
 });

@@ -8,10 +8,12 @@ import {
   type StatusServerOptions,
 } from "../../src/rpc/status_server.ts";
 import { tunnelToken } from "../../src/rpc/status_service.ts";
+import type { DropView, NetworkView, SaEntry } from "../../src/model/lists.ts";
 import type { LogLevels } from "../../src/model/log.ts";
 import type { AgentEvent } from "../../src/model/events.ts";
 import type {
   MetricsView,
+  PeerView,
   SampleView,
   StatusSource,
   StatusView,
@@ -160,6 +162,69 @@ export const TUNNELS: readonly TunnelView[] = [
     received: { packets: 0n, bytes: 0n },
   }));
 
+export const PEERS: readonly PeerView[] = ["h2", "h3", "h4"].map((id) => ({
+  id,
+  svcAddress: "192.0.2.2:7443",
+  vips: ["10.2.0.0/24"],
+  circuit: "closed",
+  failures: 0,
+  lastError: "",
+  bootEpoch: 5n,
+  tunnels: 2,
+  state: id === "h3" ? "failing" : "up",
+}));
+
+const SA = {
+  version: "aes-gcm-256",
+  createdAtMs: 1_700_000_000_000,
+  packets: 10n,
+  bytes: 1000n,
+} as const;
+
+export const SAS: readonly SaEntry[] = (["tx", "rx"] as const).flatMap((direction) =>
+  (["current", "superseded", "offered"] as const).map((state, i) => ({
+    peer: "h2",
+    localVip: "10.1.0.1",
+    remoteVip: "10.2.0.1",
+    direction,
+    state,
+    sa: { ...SA, spi: 0x8000_0001 + i },
+  }))
+);
+
+export const DROPS: readonly DropView[] = [
+  {
+    reason: "rx-auth-fail",
+    detail: "",
+    peer: "h2",
+    src: "192.0.2.2",
+    dst: "192.0.2.1",
+    outer: true,
+    spi: 0xffff_fff0,
+    header: new Uint8Array(),
+    packets: 3,
+    firstAtMs: 1_700_000_000_000,
+    lastAtMs: 1_700_000_000_500,
+  },
+  {
+    reason: "too-big",
+    detail: "at most 1440 octets",
+    peer: "",
+    src: "10.1.0.1",
+    dst: "10.2.0.1",
+    outer: false,
+    header: new Uint8Array([0x45, 0, 0, 1]),
+    packets: 1,
+    firstAtMs: 1_700_000_000_000,
+    lastAtMs: 1_700_000_000_000,
+  },
+];
+
+export const NETWORKS: readonly NetworkView[] = [
+  { name: "", ports: 1, workloads: 2, tunnels: 3 },
+  { name: "blue", vc: 2n ** 63n, ports: 0, workloads: 0, tunnels: 0 },
+];
+
 export const EVENTS: readonly AgentEvent[] = [
   { cursor: 7, timeMs: 1_700_000_000_000, kind: "agent-ready", count: 1 },
   {
@@ -205,6 +270,21 @@ export function source(changes: Partial<StatusSource> = {}): StatusSource {
     tunnels: ({ peer, after, limit }) =>
       TUNNELS.filter((t) => peer === undefined || t.peer === peer)
         .filter((t) => after === undefined || tunnelToken(t) > after).slice(0, limit),
+    peers: ({ contains = "", states = [], after = "", limit }) => ({
+      peers: PEERS.filter(({ id, state }) =>
+        id > after && id.includes(contains) && (states.length === 0 || states.includes(state))
+      ).slice(0, limit),
+      total: PEERS.length,
+    }),
+    sas: ({ after, direction, limit }) => {
+      const all = SAS.filter((one) => direction === undefined || one.direction === direction);
+      const from = after === undefined ? 0 : Number(after);
+      const next = from + limit < all.length ? String(from + limit) : undefined;
+      return { sas: all.slice(from, from + limit), next };
+    },
+    drops: ({ reason }) => DROPS.filter((drop) => reason === undefined || drop.reason === reason),
+    ports: () => STATUS.plane.ports,
+    networks: () => NETWORKS,
     pipes: () => [
       {
         name: "EGR_ACL",

@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file psp/v1/status.proto.
  */
 export const file_psp_v1_status: GenFile = /*@__PURE__*/
-  fileDesc("ChNwc3AvdjEvc3RhdHVzLnByb3RvEgZwc3AudjEiOAoQR2V0U3RhdHVzUmVxdWVzdBIWCgltYXhfcGVlcnMYASABKA1IAIgBAUIMCgpfbWF4X3BlZXJzIpQGChFHZXRTdGF0dXNSZXNwb25zZRIKCgJpZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhIKCmJvb3RfZXBvY2gYAyABKAYSLgoKc3RhcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIgoFcGxhbmUYBSABKAsyEy5wc3AudjEuUGxhbmVTdGF0dXMSIQoFcGVlcnMYBiADKAsyEi5wc3AudjEuUGVlclN0YXR1cxIlCgd0dW5uZWxzGAcgASgLMhQucHNwLnYxLlR1bm5lbENvdW50cxI5Cghjb3VudGVycxgIIAMoCzInLnBzcC52MS5HZXRTdGF0dXNSZXNwb25zZS5Db3VudGVyc0VudHJ5EigKCHJvdGF0aW9uGAkgASgLMhYucHNwLnYxLlJvdGF0aW9uU3RhdHVzEh4KA210dRgKIAEoCzIRLnBzcC52MS5NdHVTdGF0dXMSOgoWY2VydGlmaWNhdGVfZXhwaXJlc19hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIZHJhaW5pbmcYDCABKAgSDgoGZmF1bHRzGA0gAygJEhMKC3BlZXJzX3RvdGFsGA4gASgNEisKCmV2ZW50X2xvb3AYDyABKAsyFy5wc3AudjEuRXZlbnRMb29wU3RhdHVzEioKCWRpcmVjdG9yeRgQIAMoCzIXLnBzcC52MS5EaXJlY3RvcnlTb3VyY2USMwoFZHJvcHMYFCADKAsyJC5wc3AudjEuR2V0U3RhdHVzUmVzcG9uc2UuRHJvcHNFbnRyeRIhCgh3YXJuaW5ncxgVIAMoCzIPLnBzcC52MS5XYXJuaW5nEigKCWxhdGVuY2llcxgWIAEoCzIVLnBzcC52MS5MYXRlbmN5U3RhdHVzGi8KDUNvdW50ZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ARosCgpEcm9wc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEiuwEKD0RpcmVjdG9yeVNvdXJjZRIMCgRuYW1lGAEgASgJEg8KB2N1cnJlbnQYAiABKAgSLgoKY3VycmVudF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKbGFzdF9lcnJvchgEIAEoCRIPCgdyZWNvcmRzGAUgASgNEg8KB3NraXBwZWQYBiABKA0SEQoJY29uZmxpY3RzGAcgASgNEhAKCHByb2JsZW1zGAggAygJIkcKB1dhcm5pbmcSDAoEbmFtZRgBIAEoCRIQCghzZXZlcml0eRgCIAEoCRIMCgR0ZXh0GAMgASgJEg4KBmFjdGlvbhgEIAEoCSJdCg1MYXRlbmN5U3RhdHVzEiMKCGV4Y2hhbmdlGAEgASgLMhEucHNwLnYxLkhpc3RvZ3JhbRInCgxmaXJzdF9wYWNrZXQYAiABKAsyES5wc3AudjEuSGlzdG9ncmFtIjkKCUhpc3RvZ3JhbRIfCgdidWNrZXRzGAEgAygLMg4ucHNwLnYxLkJ1Y2tldBILCgNzdW0YAiABKAEiIwoGQnVja2V0EgoKAmxlGAEgASgBEg0KBWNvdW50GAIgASgEImUKD0V2ZW50TG9vcFN0YXR1cxIOCgZwOTlfbXMYASABKAESDgoGbWF4X21zGAIgASgBEiIKB2J1Y2tldHMYAyADKAsyES5wc3AudjEuTGFnQnVja2V0Eg4KBnN1bV9tcxgEIAEoASIpCglMYWdCdWNrZXQSDQoFbGVfbXMYASABKAESDQoFbG9va3MYAiABKAQixgEKC1BsYW5lU3RhdHVzEgwKBGtpbmQYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIOCgZ1cGxpbmsYAyABKAkSDAoEaG9zdBgEIAEoCRIPCgdiYWNrZW5kGAUgASgJEiEKBXBvcnRzGAYgAygLMhIucHNwLnYxLlBvcnRTdGF0dXMSIwoHZ3JhbnRlZBgHIAEoCzISLnBzcC52MS5QbGFuZVNpemVzEiEKBWFza2VkGAggASgLMhIucHNwLnYxLlBsYW5lU2l6ZXMicAoKUGxhbmVTaXplcxITCgttYXhfZW50cmllcxgBIAEoDRIWCg5tYXhfY3J5cHRvX2lkcxgCIAEoDRIWCg5hY3Rpb25zX21lbW9yeRgDIAEoBBINCgVtYnVmcxgEIAEoDRIOCgZxdWV1ZXMYBSABKA0izQIKClBvcnRTdGF0dXMSDAoEbmFtZRgBIAEoCRIRCglpbnRlcmZhY2UYAiABKAkSDQoFZ3VhcmQYAyABKAkSFAoMZ3VhcmRfcmVhc29uGAQgASgJEhYKDmd1YXJkX3Jlc3RvcmVkGAUgASgNEg0KBXN0YXRlGAYgASgJEgsKA21hYxgHIAEoCRIPCgduZXR3b3JrGAggASgJEhEKCXdvcmtsb2FkcxgJIAEoDRISCgpyeF9wYWNrZXRzGAogASgEEhAKCHJ4X2J5dGVzGAsgASgEEhIKCnR4X3BhY2tldHMYDCABKAQSEAoIdHhfYnl0ZXMYDSABKAQSDwoHdHhfYnVzeRgOIAEoBBIQCgh0eF9lcnJvchgPIAEoBBIWCg5taXNzZXNfbGltaXRlZBgQIAEoBBIaChJleGNlcHRpb25zX2xpbWl0ZWQYESABKAQi9AIKClBlZXJTdGF0dXMSCgoCaWQYASABKAkSEwoLc3ZjX2FkZHJlc3MYAiABKAkSDAoEdmlwcxgDIAMoCRIPCgdjaXJjdWl0GAQgASgJEhAKCGZhaWx1cmVzGAUgASgNEhIKCmxhc3RfZXJyb3IYBiABKAkSMwoPbmV4dF9hdHRlbXB0X2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpib290X2Vwb2NoGAggASgGEg8KB3R1bm5lbHMYCSABKA0SFAoMa2V5X2V4Y2hhbmdlGAogASgJEg0KBXN0YXRlGAsgASgJEiwKCGhlYXJkX2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCg1mYWlsaW5nX3NpbmNlGA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIgCgdyZWZ1c2FsGA4gASgLMg8ucHNwLnYxLlJlZnVzYWwiXgoHUmVmdXNhbBIKCgJieRgBIAEoCRImCgJhdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcmVhc29uGAMgASgJEg8KB21lc3NhZ2UYBCABKAkiYgoMVHVubmVsQ291bnRzEg8KB29wZW5pbmcYASABKA0SCgoCdXAYAiABKA0SEAoIcmVrZXlpbmcYAyABKA0SDgoGZmFpbGVkGAQgASgNEhMKC3VuY29uZmlybWVkGAUgASgNInsKDlJvdGF0aW9uU3RhdHVzEhEKCXJvdGF0aW9ucxgBIAEoBBIWCg5zYXNfb25fb2xkX2tleRgCIAEoDRIrCgduZXh0X2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglzcGlzX2xlZnQYBCABKAQiSwoJTXR1U3RhdHVzEg4KBnVwbGluaxgBIAEoDRIQCghvdmVyaGVhZBgCIAEoDRIcChRsYXJnZXN0X2lubmVyX3BhY2tldBgDIAEoDSJbChJMaXN0VHVubmVsc1JlcXVlc3QSDAoEcGVlchgBIAEoCRIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCRIQCghjb250YWlucxgEIAEoCSJPChNMaXN0VHVubmVsc1Jlc3BvbnNlEh8KB3R1bm5lbHMYASADKAsyDi5wc3AudjEuVHVubmVsEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSK0AgoGVHVubmVsEgwKBHBlZXIYASABKAkSEQoJbG9jYWxfdmlwGAIgASgJEhIKCnJlbW90ZV92aXAYAyABKAkSDQoFc3RhdGUYBCABKAkSFgoCdHgYBSABKAsyCi5wc3AudjEuU2ESFgoCcngYBiABKAsyCi5wc3AudjEuU2ESLQoJb3BlbmVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpsYXN0X2Vycm9yGAggASgJEjEKDW5leHRfcmVrZXlfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEh0KBHNlbnQYCiABKAsyDy5wc3AudjEuVHJhZmZpYxIhCghyZWNlaXZlZBgLIAEoCzIPLnBzcC52MS5UcmFmZmljIikKB1RyYWZmaWMSDwoHcGFja2V0cxgBIAEoBBINCgVieXRlcxgCIAEoBCK2AQoCU2ESCwoDc3BpGAEgASgHEiMKB3ZlcnNpb24YAiABKA4yEi5wc3AudjEuUHNwVmVyc2lvbhIuCgpjcmVhdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdwYWNrZXRzGAUgASgEEg0KBWJ5dGVzGAYgASgEIhEKD0dldFBpcGVzUmVxdWVzdCJGChBHZXRQaXBlc1Jlc3BvbnNlEiEKBXBpcGVzGAEgAygLMhIucHNwLnYxLlBpcGVTdGF0dXMSDwoHbWVybWFpZBgCIAEoCSKiAQoKUGlwZVN0YXR1cxIMCgRuYW1lGAEgASgJEg8KB2VudHJpZXMYAiABKA0SDwoHcGFja2V0cxgDIAEoBBINCgVieXRlcxgEIAEoBBIUCgxtaXNzX3BhY2tldHMYBSABKAQSEgoKbWlzc19ieXRlcxgGIAEoBBIrCg5zdGF0aWNfZW50cmllcxgHIAMoCzITLnBzcC52MS5FbnRyeVN0YXR1cyI7CgtFbnRyeVN0YXR1cxIMCgRuYW1lGAEgASgJEg8KB3BhY2tldHMYAiABKAQSDQoFYnl0ZXMYAyABKAQiFQoTV2F0Y2hTYW1wbGVzUmVxdWVzdCKgAQoGU2FtcGxlEigKBHRpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWRpcmVjdGlvbhgCIAEoCRIPCgdzcmNfdmlwGAMgASgJEg8KB2RzdF92aXAYBCABKAkSCwoDc3BpGAUgASgHEg4KBmxlbmd0aBgGIAEoDRIMCgRkYXRhGAcgASgMEgwKBGxvc3QYCCABKAQiVQoORXhwbGFpblJlcXVlc3QSCwoDc3JjGAEgASgJEgsKA2RzdBgCIAEoCRIOCgZsZW5ndGgYAyABKA0SCwoDdHRsGAQgASgNEgwKBHBvcnQYBSABKAkieQoPRXhwbGFpblJlc3BvbnNlEg8KB3ZlcmRpY3QYASABKAkSDwoHY291bnRlchgCIAEoCRIMCgRwZWVyGAMgASgJEiIKBXN0ZXBzGAQgAygLMhMucHNwLnYxLkV4cGxhaW5TdGVwEhIKCmNvdW50ZXJfYXQYBSABKAkiRgoLRXhwbGFpblN0ZXASCgoCYXQYASABKAkSDwoHdmVyZGljdBgCIAEoCRIMCgR0ZXh0GAMgASgJEgwKBGhvc3QYBCABKAkiZAoLRXZlbnRGaWx0ZXISDQoFYWZ0ZXIYASABKAQSKQoFc2luY2UYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBHBlZXIYAyABKAkSDQoFa2luZHMYBCADKAkiSwoRTGlzdEV2ZW50c1JlcXVlc3QSIwoGZmlsdGVyGAEgASgLMhMucHNwLnYxLkV2ZW50RmlsdGVyEhEKCXBhZ2Vfc2l6ZRgCIAEoDSIzChJMaXN0RXZlbnRzUmVzcG9uc2USHQoGZXZlbnRzGAEgAygLMg0ucHNwLnYxLkV2ZW50IjkKEldhdGNoRXZlbnRzUmVxdWVzdBIjCgZmaWx0ZXIYASABKAsyEy5wc3AudjEuRXZlbnRGaWx0ZXIiugIKBUV2ZW50Eg4KBmN1cnNvchgBIAEoBBIoCgR0aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRraW5kGAMgASgJEgwKBHBlZXIYBCABKAkSEQoJbG9jYWxfdmlwGAUgASgJEhIKCnJlbW90ZV92aXAYBiABKAkSEwoGdHhfc3BpGAcgASgHSACIAQESEwoGcnhfc3BpGAggASgHSAGIAQESDAoEcm9sZRgJIAEoCRIOCgZyZWFzb24YCiABKAkSDwoHbWVzc2FnZRgLIAEoCRIYCgtkdXJhdGlvbl9tcxgMIAEoAUgCiAEBEg0KBWNvdW50GA0gASgNEgwKBHRleHQYDiABKAlCCQoHX3R4X3NwaUIJCgdfcnhfc3BpQg4KDF9kdXJhdGlvbl9tcyIdCg1SZWxvYWRSZXF1ZXN0EgwKBHBsYW4YASABKAgilgEKDlJlbG9hZFJlc3BvbnNlEgwKBGRvbmUYASABKAgSDwoHbWVzc2FnZRgCIAEoCRITCgtwZWVyc19hZGRlZBgDIAEoDRIVCg1wZWVyc19yZW1vdmVkGAQgASgNEhUKDXBlZXJzX2NoYW5nZWQYBSABKA0SDAoEa2V5cxgGIAMoCRIUCgxyZXN0YXJ0X2tleXMYByADKAkiHQoNUm90YXRlUmVxdWVzdBIMCgRwbGFuGAEgASgIInwKDlJvdGF0ZVJlc3BvbnNlEg8KB3N0YXJ0ZWQYASABKAgSDwoHbWVzc2FnZRgCIAEoCRIoCghyb3RhdGlvbhgDIAEoCzIWLnBzcC52MS5Sb3RhdGlvblN0YXR1cxINCgVwZWVycxgEIAMoCRIPCgd0dW5uZWxzGAUgASgNIhUKE1BsYW5Sb3RhdGlvblJlcXVlc3QiRgoOVHVubmVsU2VsZWN0b3ISDAoEcGVlchgBIAEoCRIMCgR2aXBzGAIgAygJEhAKA3NwaRgDIAEoB0gAiAEBQgYKBF9zcGkiNwoMUmVrZXlSZXF1ZXN0EicKB3R1bm5lbHMYASABKAsyFi5wc3AudjEuVHVubmVsU2VsZWN0b3IiMQoNUmVrZXlSZXNwb25zZRIPCgd0dW5uZWxzGAEgASgNEg8KB21lc3NhZ2UYAiABKAkiPQoSQ2xvc2VUdW5uZWxSZXF1ZXN0EicKB3R1bm5lbHMYASABKAsyFi5wc3AudjEuVHVubmVsU2VsZWN0b3IiNwoTQ2xvc2VUdW5uZWxSZXNwb25zZRIPCgd0dW5uZWxzGAEgASgNEg8KB21lc3NhZ2UYAiABKAkiFgoUTGlzdExvZ0xldmVsc1JlcXVlc3QigQEKFUxpc3RMb2dMZXZlbHNSZXNwb25zZRI5CgZsZXZlbHMYASADKAsyKS5wc3AudjEuTGlzdExvZ0xldmVsc1Jlc3BvbnNlLkxldmVsc0VudHJ5Gi0KC0xldmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiNQoSU2V0TG9nTGV2ZWxSZXF1ZXN0EhAKCGNhdGVnb3J5GAEgASgJEg0KBWxldmVsGAIgASgJIn0KE1NldExvZ0xldmVsUmVzcG9uc2USNwoGbGV2ZWxzGAEgAygLMicucHNwLnYxLlNldExvZ0xldmVsUmVzcG9uc2UuTGV2ZWxzRW50cnkaLQoLTGV2ZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ATKKBQoNU3RhdHVzU2VydmljZRJFCglHZXRTdGF0dXMSGC5wc3AudjEuR2V0U3RhdHVzUmVxdWVzdBoZLnBzcC52MS5HZXRTdGF0dXNSZXNwb25zZSIDkAIBEksKC0xpc3RUdW5uZWxzEhoucHNwLnYxLkxpc3RUdW5uZWxzUmVxdWVzdBobLnBzcC52MS5MaXN0VHVubmVsc1Jlc3BvbnNlIgOQAgESQgoIR2V0UGlwZXMSFy5wc3AudjEuR2V0UGlwZXNSZXF1ZXN0GhgucHNwLnYxLkdldFBpcGVzUmVzcG9uc2UiA5ACARI/CgdFeHBsYWluEhYucHNwLnYxLkV4cGxhaW5SZXF1ZXN0GhcucHNwLnYxLkV4cGxhaW5SZXNwb25zZSIDkAIBEkgKCkxpc3RFdmVudHMSGS5wc3AudjEuTGlzdEV2ZW50c1JlcXVlc3QaGi5wc3AudjEuTGlzdEV2ZW50c1Jlc3BvbnNlIgOQAgESOgoLV2F0Y2hFdmVudHMSGi5wc3AudjEuV2F0Y2hFdmVudHNSZXF1ZXN0Gg0ucHNwLnYxLkV2ZW50MAESSAoMUGxhblJvdGF0aW9uEhsucHNwLnYxLlBsYW5Sb3RhdGlvblJlcXVlc3QaFi5wc3AudjEuUm90YXRlUmVzcG9uc2UiA5ACARJRCg1MaXN0TG9nTGV2ZWxzEhwucHNwLnYxLkxpc3RMb2dMZXZlbHNSZXF1ZXN0Gh0ucHNwLnYxLkxpc3RMb2dMZXZlbHNSZXNwb25zZSIDkAIBEj0KDFdhdGNoU2FtcGxlcxIbLnBzcC52MS5XYXRjaFNhbXBsZXNSZXF1ZXN0Gg4ucHNwLnYxLlNhbXBsZTABMsYCCgxBZG1pblNlcnZpY2USNwoGUm90YXRlEhUucHNwLnYxLlJvdGF0ZVJlcXVlc3QaFi5wc3AudjEuUm90YXRlUmVzcG9uc2USNwoGUmVsb2FkEhUucHNwLnYxLlJlbG9hZFJlcXVlc3QaFi5wc3AudjEuUmVsb2FkUmVzcG9uc2USNAoFUmVrZXkSFC5wc3AudjEuUmVrZXlSZXF1ZXN0GhUucHNwLnYxLlJla2V5UmVzcG9uc2USRgoLQ2xvc2VUdW5uZWwSGi5wc3AudjEuQ2xvc2VUdW5uZWxSZXF1ZXN0GhsucHNwLnYxLkNsb3NlVHVubmVsUmVzcG9uc2USRgoLU2V0TG9nTGV2ZWwSGi5wc3AudjEuU2V0TG9nTGV2ZWxSZXF1ZXN0GhsucHNwLnYxLlNldExvZ0xldmVsUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp, file_psp_v1_psp]);
+  fileDesc("ChNwc3AvdjEvc3RhdHVzLnByb3RvEgZwc3AudjEiOAoQR2V0U3RhdHVzUmVxdWVzdBIWCgltYXhfcGVlcnMYASABKA1IAIgBAUIMCgpfbWF4X3BlZXJzIpQGChFHZXRTdGF0dXNSZXNwb25zZRIKCgJpZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhIKCmJvb3RfZXBvY2gYAyABKAYSLgoKc3RhcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIgoFcGxhbmUYBSABKAsyEy5wc3AudjEuUGxhbmVTdGF0dXMSIQoFcGVlcnMYBiADKAsyEi5wc3AudjEuUGVlclN0YXR1cxIlCgd0dW5uZWxzGAcgASgLMhQucHNwLnYxLlR1bm5lbENvdW50cxI5Cghjb3VudGVycxgIIAMoCzInLnBzcC52MS5HZXRTdGF0dXNSZXNwb25zZS5Db3VudGVyc0VudHJ5EigKCHJvdGF0aW9uGAkgASgLMhYucHNwLnYxLlJvdGF0aW9uU3RhdHVzEh4KA210dRgKIAEoCzIRLnBzcC52MS5NdHVTdGF0dXMSOgoWY2VydGlmaWNhdGVfZXhwaXJlc19hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIZHJhaW5pbmcYDCABKAgSDgoGZmF1bHRzGA0gAygJEhMKC3BlZXJzX3RvdGFsGA4gASgNEisKCmV2ZW50X2xvb3AYDyABKAsyFy5wc3AudjEuRXZlbnRMb29wU3RhdHVzEioKCWRpcmVjdG9yeRgQIAMoCzIXLnBzcC52MS5EaXJlY3RvcnlTb3VyY2USMwoFZHJvcHMYFCADKAsyJC5wc3AudjEuR2V0U3RhdHVzUmVzcG9uc2UuRHJvcHNFbnRyeRIhCgh3YXJuaW5ncxgVIAMoCzIPLnBzcC52MS5XYXJuaW5nEigKCWxhdGVuY2llcxgWIAEoCzIVLnBzcC52MS5MYXRlbmN5U3RhdHVzGi8KDUNvdW50ZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ARosCgpEcm9wc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEiuwEKD0RpcmVjdG9yeVNvdXJjZRIMCgRuYW1lGAEgASgJEg8KB2N1cnJlbnQYAiABKAgSLgoKY3VycmVudF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKbGFzdF9lcnJvchgEIAEoCRIPCgdyZWNvcmRzGAUgASgNEg8KB3NraXBwZWQYBiABKA0SEQoJY29uZmxpY3RzGAcgASgNEhAKCHByb2JsZW1zGAggAygJIkcKB1dhcm5pbmcSDAoEbmFtZRgBIAEoCRIQCghzZXZlcml0eRgCIAEoCRIMCgR0ZXh0GAMgASgJEg4KBmFjdGlvbhgEIAEoCSJdCg1MYXRlbmN5U3RhdHVzEiMKCGV4Y2hhbmdlGAEgASgLMhEucHNwLnYxLkhpc3RvZ3JhbRInCgxmaXJzdF9wYWNrZXQYAiABKAsyES5wc3AudjEuSGlzdG9ncmFtIjkKCUhpc3RvZ3JhbRIfCgdidWNrZXRzGAEgAygLMg4ucHNwLnYxLkJ1Y2tldBILCgNzdW0YAiABKAEiIwoGQnVja2V0EgoKAmxlGAEgASgBEg0KBWNvdW50GAIgASgEImUKD0V2ZW50TG9vcFN0YXR1cxIOCgZwOTlfbXMYASABKAESDgoGbWF4X21zGAIgASgBEiIKB2J1Y2tldHMYAyADKAsyES5wc3AudjEuTGFnQnVja2V0Eg4KBnN1bV9tcxgEIAEoASIpCglMYWdCdWNrZXQSDQoFbGVfbXMYASABKAESDQoFbG9va3MYAiABKAQixgEKC1BsYW5lU3RhdHVzEgwKBGtpbmQYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIOCgZ1cGxpbmsYAyABKAkSDAoEaG9zdBgEIAEoCRIPCgdiYWNrZW5kGAUgASgJEiEKBXBvcnRzGAYgAygLMhIucHNwLnYxLlBvcnRTdGF0dXMSIwoHZ3JhbnRlZBgHIAEoCzISLnBzcC52MS5QbGFuZVNpemVzEiEKBWFza2VkGAggASgLMhIucHNwLnYxLlBsYW5lU2l6ZXMicAoKUGxhbmVTaXplcxITCgttYXhfZW50cmllcxgBIAEoDRIWCg5tYXhfY3J5cHRvX2lkcxgCIAEoDRIWCg5hY3Rpb25zX21lbW9yeRgDIAEoBBINCgVtYnVmcxgEIAEoDRIOCgZxdWV1ZXMYBSABKA0izQIKClBvcnRTdGF0dXMSDAoEbmFtZRgBIAEoCRIRCglpbnRlcmZhY2UYAiABKAkSDQoFZ3VhcmQYAyABKAkSFAoMZ3VhcmRfcmVhc29uGAQgASgJEhYKDmd1YXJkX3Jlc3RvcmVkGAUgASgNEg0KBXN0YXRlGAYgASgJEgsKA21hYxgHIAEoCRIPCgduZXR3b3JrGAggASgJEhEKCXdvcmtsb2FkcxgJIAEoDRISCgpyeF9wYWNrZXRzGAogASgEEhAKCHJ4X2J5dGVzGAsgASgEEhIKCnR4X3BhY2tldHMYDCABKAQSEAoIdHhfYnl0ZXMYDSABKAQSDwoHdHhfYnVzeRgOIAEoBBIQCgh0eF9lcnJvchgPIAEoBBIWCg5taXNzZXNfbGltaXRlZBgQIAEoBBIaChJleGNlcHRpb25zX2xpbWl0ZWQYESABKAQi9AIKClBlZXJTdGF0dXMSCgoCaWQYASABKAkSEwoLc3ZjX2FkZHJlc3MYAiABKAkSDAoEdmlwcxgDIAMoCRIPCgdjaXJjdWl0GAQgASgJEhAKCGZhaWx1cmVzGAUgASgNEhIKCmxhc3RfZXJyb3IYBiABKAkSMwoPbmV4dF9hdHRlbXB0X2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpib290X2Vwb2NoGAggASgGEg8KB3R1bm5lbHMYCSABKA0SFAoMa2V5X2V4Y2hhbmdlGAogASgJEg0KBXN0YXRlGAsgASgJEiwKCGhlYXJkX2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCg1mYWlsaW5nX3NpbmNlGA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIgCgdyZWZ1c2FsGA4gASgLMg8ucHNwLnYxLlJlZnVzYWwiXgoHUmVmdXNhbBIKCgJieRgBIAEoCRImCgJhdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcmVhc29uGAMgASgJEg8KB21lc3NhZ2UYBCABKAkiYgoMVHVubmVsQ291bnRzEg8KB29wZW5pbmcYASABKA0SCgoCdXAYAiABKA0SEAoIcmVrZXlpbmcYAyABKA0SDgoGZmFpbGVkGAQgASgNEhMKC3VuY29uZmlybWVkGAUgASgNInsKDlJvdGF0aW9uU3RhdHVzEhEKCXJvdGF0aW9ucxgBIAEoBBIWCg5zYXNfb25fb2xkX2tleRgCIAEoDRIrCgduZXh0X2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglzcGlzX2xlZnQYBCABKAQiSwoJTXR1U3RhdHVzEg4KBnVwbGluaxgBIAEoDRIQCghvdmVyaGVhZBgCIAEoDRIcChRsYXJnZXN0X2lubmVyX3BhY2tldBgDIAEoDSJbChJMaXN0VHVubmVsc1JlcXVlc3QSDAoEcGVlchgBIAEoCRIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCRIQCghjb250YWlucxgEIAEoCSJPChNMaXN0VHVubmVsc1Jlc3BvbnNlEh8KB3R1bm5lbHMYASADKAsyDi5wc3AudjEuVHVubmVsEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSK0AgoGVHVubmVsEgwKBHBlZXIYASABKAkSEQoJbG9jYWxfdmlwGAIgASgJEhIKCnJlbW90ZV92aXAYAyABKAkSDQoFc3RhdGUYBCABKAkSFgoCdHgYBSABKAsyCi5wc3AudjEuU2ESFgoCcngYBiABKAsyCi5wc3AudjEuU2ESLQoJb3BlbmVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpsYXN0X2Vycm9yGAggASgJEjEKDW5leHRfcmVrZXlfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEh0KBHNlbnQYCiABKAsyDy5wc3AudjEuVHJhZmZpYxIhCghyZWNlaXZlZBgLIAEoCzIPLnBzcC52MS5UcmFmZmljIikKB1RyYWZmaWMSDwoHcGFja2V0cxgBIAEoBBINCgVieXRlcxgCIAEoBCK2AQoCU2ESCwoDc3BpGAEgASgHEiMKB3ZlcnNpb24YAiABKA4yEi5wc3AudjEuUHNwVmVyc2lvbhIuCgpjcmVhdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdwYWNrZXRzGAUgASgEEg0KBWJ5dGVzGAYgASgEIhEKD0dldFBpcGVzUmVxdWVzdCJGChBHZXRQaXBlc1Jlc3BvbnNlEiEKBXBpcGVzGAEgAygLMhIucHNwLnYxLlBpcGVTdGF0dXMSDwoHbWVybWFpZBgCIAEoCSKiAQoKUGlwZVN0YXR1cxIMCgRuYW1lGAEgASgJEg8KB2VudHJpZXMYAiABKA0SDwoHcGFja2V0cxgDIAEoBBINCgVieXRlcxgEIAEoBBIUCgxtaXNzX3BhY2tldHMYBSABKAQSEgoKbWlzc19ieXRlcxgGIAEoBBIrCg5zdGF0aWNfZW50cmllcxgHIAMoCzITLnBzcC52MS5FbnRyeVN0YXR1cyI7CgtFbnRyeVN0YXR1cxIMCgRuYW1lGAEgASgJEg8KB3BhY2tldHMYAiABKAQSDQoFYnl0ZXMYAyABKAQiFQoTV2F0Y2hTYW1wbGVzUmVxdWVzdCKgAQoGU2FtcGxlEigKBHRpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWRpcmVjdGlvbhgCIAEoCRIPCgdzcmNfdmlwGAMgASgJEg8KB2RzdF92aXAYBCABKAkSCwoDc3BpGAUgASgHEg4KBmxlbmd0aBgGIAEoDRIMCgRkYXRhGAcgASgMEgwKBGxvc3QYCCABKAQiVQoORXhwbGFpblJlcXVlc3QSCwoDc3JjGAEgASgJEgsKA2RzdBgCIAEoCRIOCgZsZW5ndGgYAyABKA0SCwoDdHRsGAQgASgNEgwKBHBvcnQYBSABKAkieQoPRXhwbGFpblJlc3BvbnNlEg8KB3ZlcmRpY3QYASABKAkSDwoHY291bnRlchgCIAEoCRIMCgRwZWVyGAMgASgJEiIKBXN0ZXBzGAQgAygLMhMucHNwLnYxLkV4cGxhaW5TdGVwEhIKCmNvdW50ZXJfYXQYBSABKAkiRgoLRXhwbGFpblN0ZXASCgoCYXQYASABKAkSDwoHdmVyZGljdBgCIAEoCRIMCgR0ZXh0GAMgASgJEgwKBGhvc3QYBCABKAkiZAoLRXZlbnRGaWx0ZXISDQoFYWZ0ZXIYASABKAQSKQoFc2luY2UYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBHBlZXIYAyABKAkSDQoFa2luZHMYBCADKAkiSwoRTGlzdEV2ZW50c1JlcXVlc3QSIwoGZmlsdGVyGAEgASgLMhMucHNwLnYxLkV2ZW50RmlsdGVyEhEKCXBhZ2Vfc2l6ZRgCIAEoDSIzChJMaXN0RXZlbnRzUmVzcG9uc2USHQoGZXZlbnRzGAEgAygLMg0ucHNwLnYxLkV2ZW50IjkKEldhdGNoRXZlbnRzUmVxdWVzdBIjCgZmaWx0ZXIYASABKAsyEy5wc3AudjEuRXZlbnRGaWx0ZXIiugIKBUV2ZW50Eg4KBmN1cnNvchgBIAEoBBIoCgR0aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRraW5kGAMgASgJEgwKBHBlZXIYBCABKAkSEQoJbG9jYWxfdmlwGAUgASgJEhIKCnJlbW90ZV92aXAYBiABKAkSEwoGdHhfc3BpGAcgASgHSACIAQESEwoGcnhfc3BpGAggASgHSAGIAQESDAoEcm9sZRgJIAEoCRIOCgZyZWFzb24YCiABKAkSDwoHbWVzc2FnZRgLIAEoCRIYCgtkdXJhdGlvbl9tcxgMIAEoAUgCiAEBEg0KBWNvdW50GA0gASgNEgwKBHRleHQYDiABKAlCCQoHX3R4X3NwaUIJCgdfcnhfc3BpQg4KDF9kdXJhdGlvbl9tcyIdCg1SZWxvYWRSZXF1ZXN0EgwKBHBsYW4YASABKAgilgEKDlJlbG9hZFJlc3BvbnNlEgwKBGRvbmUYASABKAgSDwoHbWVzc2FnZRgCIAEoCRITCgtwZWVyc19hZGRlZBgDIAEoDRIVCg1wZWVyc19yZW1vdmVkGAQgASgNEhUKDXBlZXJzX2NoYW5nZWQYBSABKA0SDAoEa2V5cxgGIAMoCRIUCgxyZXN0YXJ0X2tleXMYByADKAkiHQoNUm90YXRlUmVxdWVzdBIMCgRwbGFuGAEgASgIInwKDlJvdGF0ZVJlc3BvbnNlEg8KB3N0YXJ0ZWQYASABKAgSDwoHbWVzc2FnZRgCIAEoCRIoCghyb3RhdGlvbhgDIAEoCzIWLnBzcC52MS5Sb3RhdGlvblN0YXR1cxINCgVwZWVycxgEIAMoCRIPCgd0dW5uZWxzGAUgASgNIhUKE1BsYW5Sb3RhdGlvblJlcXVlc3QiRgoOVHVubmVsU2VsZWN0b3ISDAoEcGVlchgBIAEoCRIMCgR2aXBzGAIgAygJEhAKA3NwaRgDIAEoB0gAiAEBQgYKBF9zcGkiNwoMUmVrZXlSZXF1ZXN0EicKB3R1bm5lbHMYASABKAsyFi5wc3AudjEuVHVubmVsU2VsZWN0b3IiMQoNUmVrZXlSZXNwb25zZRIPCgd0dW5uZWxzGAEgASgNEg8KB21lc3NhZ2UYAiABKAkiPQoSQ2xvc2VUdW5uZWxSZXF1ZXN0EicKB3R1bm5lbHMYASABKAsyFi5wc3AudjEuVHVubmVsU2VsZWN0b3IiNwoTQ2xvc2VUdW5uZWxSZXNwb25zZRIPCgd0dW5uZWxzGAEgASgNEg8KB21lc3NhZ2UYAiABKAkiFgoUTGlzdExvZ0xldmVsc1JlcXVlc3QigQEKFUxpc3RMb2dMZXZlbHNSZXNwb25zZRI5CgZsZXZlbHMYASADKAsyKS5wc3AudjEuTGlzdExvZ0xldmVsc1Jlc3BvbnNlLkxldmVsc0VudHJ5Gi0KC0xldmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiNQoSU2V0TG9nTGV2ZWxSZXF1ZXN0EhAKCGNhdGVnb3J5GAEgASgJEg0KBWxldmVsGAIgASgJIn0KE1NldExvZ0xldmVsUmVzcG9uc2USNwoGbGV2ZWxzGAEgAygLMicucHNwLnYxLlNldExvZ0xldmVsUmVzcG9uc2UuTGV2ZWxzRW50cnkaLQoLTGV2ZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJbChBMaXN0UGVlcnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoDRISCgpwYWdlX3Rva2VuGAIgASgJEhAKCGNvbnRhaW5zGAMgASgJEg4KBnN0YXRlcxgEIAMoCSJeChFMaXN0UGVlcnNSZXNwb25zZRIhCgVwZWVycxgBIAMoCzISLnBzcC52MS5QZWVyU3RhdHVzEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRINCgV0b3RhbBgDIAEoDSKEAQoOTGlzdFNhc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgNEhIKCnBhZ2VfdG9rZW4YAiABKAkSDAoEcGVlchgDIAEoCRIRCglkaXJlY3Rpb24YBCABKAkSEAoIY29udGFpbnMYBSABKAkSEAoDc3BpGAYgASgHSACIAQFCBgoEX3NwaSJJCg9MaXN0U2FzUmVzcG9uc2USHQoDc2FzGAEgAygLMhAucHNwLnYxLlNhU3RhdHVzEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJ5CghTYVN0YXR1cxIMCgRwZWVyGAEgASgJEhEKCWxvY2FsX3ZpcBgCIAEoCRISCgpyZW1vdGVfdmlwGAMgASgJEhEKCWRpcmVjdGlvbhgEIAEoCRINCgVzdGF0ZRgFIAEoCRIWCgJzYRgGIAEoCzIKLnBzcC52MS5TYSIgChBMaXN0UGlwZXNSZXF1ZXN0EgwKBG5hbWUYASABKAkiNgoRTGlzdFBpcGVzUmVzcG9uc2USIQoFcGlwZXMYASADKAsyEi5wc3AudjEuUGlwZVN0YXR1cyJQChBMaXN0RHJvcHNSZXF1ZXN0Eg4KBnJlYXNvbhgBIAEoCRIMCgRwZWVyGAIgASgJEgsKA3ZpcBgDIAEoCRIRCglwYWdlX3NpemUYBCABKA0imQEKEUxpc3REcm9wc1Jlc3BvbnNlEjcKB3BhY2tldHMYASADKAsyJi5wc3AudjEuTGlzdERyb3BzUmVzcG9uc2UuUGFja2V0c0VudHJ5EhsKBWRyb3BzGAIgAygLMgwucHNwLnYxLkRyb3AaLgoMUGFja2V0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEi8wEKBERyb3ASDgoGcmVhc29uGAEgASgJEg4KBmRldGFpbBgCIAEoCRIMCgRwZWVyGAMgASgJEgsKA3NyYxgEIAEoCRILCgNkc3QYBSABKAkSDQoFb3V0ZXIYBiABKAgSEAoDc3BpGAcgASgHSACIAQESDgoGaGVhZGVyGAggASgMEg8KB3BhY2tldHMYCSABKAQSLAoIZmlyc3RfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB2xhc3RfYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQgYKBF9zcGkiNAoQTGlzdFBvcnRzUmVxdWVzdBIUCgduZXR3b3JrGAEgASgJSACIAQFCCgoIX25ldHdvcmsiNgoRTGlzdFBvcnRzUmVzcG9uc2USIQoFcG9ydHMYASADKAsyEi5wc3AudjEuUG9ydFN0YXR1cyIVChNMaXN0TmV0d29ya3NSZXF1ZXN0Ij8KFExpc3ROZXR3b3Jrc1Jlc3BvbnNlEicKCG5ldHdvcmtzGAEgAygLMhUucHNwLnYxLk5ldHdvcmtTdGF0dXMiaAoNTmV0d29ya1N0YXR1cxIMCgRuYW1lGAEgASgJEg8KAnZjGAIgASgESACIAQESDQoFcG9ydHMYAyABKA0SEQoJd29ya2xvYWRzGAQgASgNEg8KB3R1bm5lbHMYBSABKA1CBQoDX3ZjMrcICg1TdGF0dXNTZXJ2aWNlEkUKCUdldFN0YXR1cxIYLnBzcC52MS5HZXRTdGF0dXNSZXF1ZXN0GhkucHNwLnYxLkdldFN0YXR1c1Jlc3BvbnNlIgOQAgESSwoLTGlzdFR1bm5lbHMSGi5wc3AudjEuTGlzdFR1bm5lbHNSZXF1ZXN0GhsucHNwLnYxLkxpc3RUdW5uZWxzUmVzcG9uc2UiA5ACARJCCghHZXRQaXBlcxIXLnBzcC52MS5HZXRQaXBlc1JlcXVlc3QaGC5wc3AudjEuR2V0UGlwZXNSZXNwb25zZSIDkAIBEkUKCUxpc3RQZWVycxIYLnBzcC52MS5MaXN0UGVlcnNSZXF1ZXN0GhkucHNwLnYxLkxpc3RQZWVyc1Jlc3BvbnNlIgOQAgESPwoHTGlzdFNhcxIWLnBzcC52MS5MaXN0U2FzUmVxdWVzdBoXLnBzcC52MS5MaXN0U2FzUmVzcG9uc2UiA5ACARJFCglMaXN0UGlwZXMSGC5wc3AudjEuTGlzdFBpcGVzUmVxdWVzdBoZLnBzcC52MS5MaXN0UGlwZXNSZXNwb25zZSIDkAIBEkUKCUxpc3REcm9wcxIYLnBzcC52MS5MaXN0RHJvcHNSZXF1ZXN0GhkucHNwLnYxLkxpc3REcm9wc1Jlc3BvbnNlIgOQAgESRQoJTGlzdFBvcnRzEhgucHNwLnYxLkxpc3RQb3J0c1JlcXVlc3QaGS5wc3AudjEuTGlzdFBvcnRzUmVzcG9uc2UiA5ACARJOCgxMaXN0TmV0d29ya3MSGy5wc3AudjEuTGlzdE5ldHdvcmtzUmVxdWVzdBocLnBzcC52MS5MaXN0TmV0d29ya3NSZXNwb25zZSIDkAIBEj8KB0V4cGxhaW4SFi5wc3AudjEuRXhwbGFpblJlcXVlc3QaFy5wc3AudjEuRXhwbGFpblJlc3BvbnNlIgOQAgESSAoKTGlzdEV2ZW50cxIZLnBzcC52MS5MaXN0RXZlbnRzUmVxdWVzdBoaLnBzcC52MS5MaXN0RXZlbnRzUmVzcG9uc2UiA5ACARI6CgtXYXRjaEV2ZW50cxIaLnBzcC52MS5XYXRjaEV2ZW50c1JlcXVlc3QaDS5wc3AudjEuRXZlbnQwARJICgxQbGFuUm90YXRpb24SGy5wc3AudjEuUGxhblJvdGF0aW9uUmVxdWVzdBoWLnBzcC52MS5Sb3RhdGVSZXNwb25zZSIDkAIBElEKDUxpc3RMb2dMZXZlbHMSHC5wc3AudjEuTGlzdExvZ0xldmVsc1JlcXVlc3QaHS5wc3AudjEuTGlzdExvZ0xldmVsc1Jlc3BvbnNlIgOQAgESPQoMV2F0Y2hTYW1wbGVzEhsucHNwLnYxLldhdGNoU2FtcGxlc1JlcXVlc3QaDi5wc3AudjEuU2FtcGxlMAEyxgIKDEFkbWluU2VydmljZRI3CgZSb3RhdGUSFS5wc3AudjEuUm90YXRlUmVxdWVzdBoWLnBzcC52MS5Sb3RhdGVSZXNwb25zZRI3CgZSZWxvYWQSFS5wc3AudjEuUmVsb2FkUmVxdWVzdBoWLnBzcC52MS5SZWxvYWRSZXNwb25zZRI0CgVSZWtleRIULnBzcC52MS5SZWtleVJlcXVlc3QaFS5wc3AudjEuUmVrZXlSZXNwb25zZRJGCgtDbG9zZVR1bm5lbBIaLnBzcC52MS5DbG9zZVR1bm5lbFJlcXVlc3QaGy5wc3AudjEuQ2xvc2VUdW5uZWxSZXNwb25zZRJGCgtTZXRMb2dMZXZlbBIaLnBzcC52MS5TZXRMb2dMZXZlbFJlcXVlc3QaGy5wc3AudjEuU2V0TG9nTGV2ZWxSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp, file_psp_v1_psp]);
 
 /**
  * @generated from message psp.v1.GetStatusRequest
@@ -674,7 +674,7 @@ export type PeerStatus = Message<"psp.v1.PeerStatus"> & {
   keyExchange: string;
 
   /**
-   * "up": heard within the last five minutes, or there are tunnels with it. "idle": heard before. "unknown": never tried
+   * "up": heard, or packets passed, within the last five minutes. "idle": heard before. "unknown": never tried
    * since the start. "failing": exchanges with it fail; `last_error`, `failing_since` and `next_attempt_at` say more.
    *
    * @generated from field: string state = 11;
@@ -1879,6 +1879,474 @@ export const SetLogLevelResponseSchema: GenMessage<SetLogLevelResponse> = /*@__P
   messageDesc(file_psp_v1_status, 49);
 
 /**
+ * @generated from message psp.v1.ListPeersRequest
+ */
+export type ListPeersRequest = Message<"psp.v1.ListPeersRequest"> & {
+  /**
+   * At most this many (0: 1,000) ...
+   *
+   * @generated from field: uint32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * ... after this token of the page before.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+
+  /**
+   * Only those whose id, control address or prefixes have this text in them.
+   *
+   * @generated from field: string contains = 3;
+   */
+  contains: string;
+
+  /**
+   * Only those in one of these states; none: all.
+   *
+   * @generated from field: repeated string states = 4;
+   */
+  states: string[];
+};
+
+/**
+ * Describes the message psp.v1.ListPeersRequest.
+ * Use `create(ListPeersRequestSchema)` to create a new message.
+ */
+export const ListPeersRequestSchema: GenMessage<ListPeersRequest> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 50);
+
+/**
+ * @generated from message psp.v1.ListPeersResponse
+ */
+export type ListPeersResponse = Message<"psp.v1.ListPeersResponse"> & {
+  /**
+   * @generated from field: repeated psp.v1.PeerStatus peers = 1;
+   */
+  peers: PeerStatus[];
+
+  /**
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+
+  /**
+   * All that the agent has.
+   *
+   * @generated from field: uint32 total = 3;
+   */
+  total: number;
+};
+
+/**
+ * Describes the message psp.v1.ListPeersResponse.
+ * Use `create(ListPeersResponseSchema)` to create a new message.
+ */
+export const ListPeersResponseSchema: GenMessage<ListPeersResponse> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 51);
+
+/**
+ * @generated from message psp.v1.ListSasRequest
+ */
+export type ListSasRequest = Message<"psp.v1.ListSasRequest"> & {
+  /**
+   * A page ends with a tunnel: it may be longer by what its last tunnel has.
+   *
+   * @generated from field: uint32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+
+  /**
+   * Restrict to one peer; empty: all.
+   *
+   * @generated from field: string peer = 3;
+   */
+  peer: string;
+
+  /**
+   * "tx", "rx"; empty: both.
+   *
+   * @generated from field: string direction = 4;
+   */
+  direction: string;
+
+  /**
+   * Only those whose peer or addresses have this text in them.
+   *
+   * @generated from field: string contains = 5;
+   */
+  contains: string;
+
+  /**
+   * @generated from field: optional fixed32 spi = 6;
+   */
+  spi?: number | undefined;
+};
+
+/**
+ * Describes the message psp.v1.ListSasRequest.
+ * Use `create(ListSasRequestSchema)` to create a new message.
+ */
+export const ListSasRequestSchema: GenMessage<ListSasRequest> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 52);
+
+/**
+ * @generated from message psp.v1.ListSasResponse
+ */
+export type ListSasResponse = Message<"psp.v1.ListSasResponse"> & {
+  /**
+   * @generated from field: repeated psp.v1.SaStatus sas = 1;
+   */
+  sas: SaStatus[];
+
+  /**
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message psp.v1.ListSasResponse.
+ * Use `create(ListSasResponseSchema)` to create a new message.
+ */
+export const ListSasResponseSchema: GenMessage<ListSasResponse> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 53);
+
+/**
+ * @generated from message psp.v1.SaStatus
+ */
+export type SaStatus = Message<"psp.v1.SaStatus"> & {
+  /**
+   * @generated from field: string peer = 1;
+   */
+  peer: string;
+
+  /**
+   * @generated from field: string local_vip = 2;
+   */
+  localVip: string;
+
+  /**
+   * @generated from field: string remote_vip = 3;
+   */
+  remoteVip: string;
+
+  /**
+   * "tx" (this host sends with it), "rx".
+   *
+   * @generated from field: string direction = 4;
+   */
+  direction: string;
+
+  /**
+   * "current", "offered" (in a request that is under way), "superseded" (the peer has a newer one), "maybe" (the peer
+   * may have it, and said nothing), "expired" (nothing is sent with it any more).
+   *
+   * @generated from field: string state = 5;
+   */
+  state: string;
+
+  /**
+   * @generated from field: psp.v1.Sa sa = 6;
+   */
+  sa?: Sa | undefined;
+};
+
+/**
+ * Describes the message psp.v1.SaStatus.
+ * Use `create(SaStatusSchema)` to create a new message.
+ */
+export const SaStatusSchema: GenMessage<SaStatus> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 54);
+
+/**
+ * @generated from message psp.v1.ListPipesRequest
+ */
+export type ListPipesRequest = Message<"psp.v1.ListPipesRequest"> & {
+  /**
+   * Only this one; empty: all.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message psp.v1.ListPipesRequest.
+ * Use `create(ListPipesRequestSchema)` to create a new message.
+ */
+export const ListPipesRequestSchema: GenMessage<ListPipesRequest> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 55);
+
+/**
+ * @generated from message psp.v1.ListPipesResponse
+ */
+export type ListPipesResponse = Message<"psp.v1.ListPipesResponse"> & {
+  /**
+   * @generated from field: repeated psp.v1.PipeStatus pipes = 1;
+   */
+  pipes: PipeStatus[];
+};
+
+/**
+ * Describes the message psp.v1.ListPipesResponse.
+ * Use `create(ListPipesResponseSchema)` to create a new message.
+ */
+export const ListPipesResponseSchema: GenMessage<ListPipesResponse> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 56);
+
+/**
+ * @generated from message psp.v1.ListDropsRequest
+ */
+export type ListDropsRequest = Message<"psp.v1.ListDropsRequest"> & {
+  /**
+   * @generated from field: string reason = 1;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: string peer = 2;
+   */
+  peer: string;
+
+  /**
+   * As source or destination.
+   *
+   * @generated from field: string vip = 3;
+   */
+  vip: string;
+
+  /**
+   * At most this many (0: 1,000).
+   *
+   * @generated from field: uint32 page_size = 4;
+   */
+  pageSize: number;
+};
+
+/**
+ * Describes the message psp.v1.ListDropsRequest.
+ * Use `create(ListDropsRequestSchema)` to create a new message.
+ */
+export const ListDropsRequestSchema: GenMessage<ListDropsRequest> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 57);
+
+/**
+ * @generated from message psp.v1.ListDropsResponse
+ */
+export type ListDropsResponse = Message<"psp.v1.ListDropsResponse"> & {
+  /**
+   * All dropped packets since the start, by reason, whether the agent knows more of them or not.
+   *
+   * @generated from field: map<string, uint64> packets = 1;
+   */
+  packets: { [key: string]: bigint };
+
+  /**
+   * @generated from field: repeated psp.v1.Drop drops = 2;
+   */
+  drops: Drop[];
+};
+
+/**
+ * Describes the message psp.v1.ListDropsResponse.
+ * Use `create(ListDropsResponseSchema)` to create a new message.
+ */
+export const ListDropsResponseSchema: GenMessage<ListDropsResponse> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 58);
+
+/**
+ * @generated from message psp.v1.Drop
+ */
+export type Drop = Message<"psp.v1.Drop"> & {
+  /**
+   * @generated from field: string reason = 1;
+   */
+  reason: string;
+
+  /**
+   * Why in more detail, where that is known.
+   *
+   * @generated from field: string detail = 2;
+   */
+  detail: string;
+
+  /**
+   * @generated from field: string peer = 3;
+   */
+  peer: string;
+
+  /**
+   * Inner addresses; with `outer` those of the PSP packet, which could not be opened.
+   *
+   * @generated from field: string src = 4;
+   */
+  src: string;
+
+  /**
+   * @generated from field: string dst = 5;
+   */
+  dst: string;
+
+  /**
+   * @generated from field: bool outer = 6;
+   */
+  outer: boolean;
+
+  /**
+   * @generated from field: optional fixed32 spi = 7;
+   */
+  spi?: number | undefined;
+
+  /**
+   * The start of the last packet, from its IP header on, where it is known.
+   *
+   * @generated from field: bytes header = 8;
+   */
+  header: Uint8Array;
+
+  /**
+   * @generated from field: uint64 packets = 9;
+   */
+  packets: bigint;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp first_at = 10;
+   */
+  firstAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp last_at = 11;
+   */
+  lastAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message psp.v1.Drop.
+ * Use `create(DropSchema)` to create a new message.
+ */
+export const DropSchema: GenMessage<Drop> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 59);
+
+/**
+ * @generated from message psp.v1.ListPortsRequest
+ */
+export type ListPortsRequest = Message<"psp.v1.ListPortsRequest"> & {
+  /**
+   * Only those of one network ("": the default one); absent: all.
+   *
+   * @generated from field: optional string network = 1;
+   */
+  network?: string | undefined;
+};
+
+/**
+ * Describes the message psp.v1.ListPortsRequest.
+ * Use `create(ListPortsRequestSchema)` to create a new message.
+ */
+export const ListPortsRequestSchema: GenMessage<ListPortsRequest> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 60);
+
+/**
+ * @generated from message psp.v1.ListPortsResponse
+ */
+export type ListPortsResponse = Message<"psp.v1.ListPortsResponse"> & {
+  /**
+   * @generated from field: repeated psp.v1.PortStatus ports = 1;
+   */
+  ports: PortStatus[];
+};
+
+/**
+ * Describes the message psp.v1.ListPortsResponse.
+ * Use `create(ListPortsResponseSchema)` to create a new message.
+ */
+export const ListPortsResponseSchema: GenMessage<ListPortsResponse> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 61);
+
+/**
+ * @generated from message psp.v1.ListNetworksRequest
+ */
+export type ListNetworksRequest = Message<"psp.v1.ListNetworksRequest"> & {
+};
+
+/**
+ * Describes the message psp.v1.ListNetworksRequest.
+ * Use `create(ListNetworksRequestSchema)` to create a new message.
+ */
+export const ListNetworksRequestSchema: GenMessage<ListNetworksRequest> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 62);
+
+/**
+ * @generated from message psp.v1.ListNetworksResponse
+ */
+export type ListNetworksResponse = Message<"psp.v1.ListNetworksResponse"> & {
+  /**
+   * @generated from field: repeated psp.v1.NetworkStatus networks = 1;
+   */
+  networks: NetworkStatus[];
+};
+
+/**
+ * Describes the message psp.v1.ListNetworksResponse.
+ * Use `create(ListNetworksResponseSchema)` to create a new message.
+ */
+export const ListNetworksResponseSchema: GenMessage<ListNetworksResponse> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 63);
+
+/**
+ * @generated from message psp.v1.NetworkStatus
+ */
+export type NetworkStatus = Message<"psp.v1.NetworkStatus"> & {
+  /**
+   * Empty: the default one.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Virtualization cookie of its packets on the wire; absent: none.
+   *
+   * @generated from field: optional uint64 vc = 2;
+   */
+  vc?: bigint | undefined;
+
+  /**
+   * Host ports, and addresses that were found behind them.
+   *
+   * @generated from field: uint32 ports = 3;
+   */
+  ports: number;
+
+  /**
+   * @generated from field: uint32 workloads = 4;
+   */
+  workloads: number;
+
+  /**
+   * Tunnels that are not closed.
+   *
+   * @generated from field: uint32 tunnels = 5;
+   */
+  tunnels: number;
+};
+
+/**
+ * Describes the message psp.v1.NetworkStatus.
+ * Use `create(NetworkStatusSchema)` to create a new message.
+ */
+export const NetworkStatusSchema: GenMessage<NetworkStatus> = /*@__PURE__*/
+  messageDesc(file_psp_v1_status, 64);
+
+/**
  * @generated from service psp.v1.StatusService
  */
 export const StatusService: GenService<{
@@ -1907,6 +2375,62 @@ export const StatusService: GenService<{
     methodKind: "unary";
     input: typeof GetPipesRequestSchema;
     output: typeof GetPipesResponseSchema;
+  },
+  /**
+   * One page of them, in the order of their ids.
+   *
+   * @generated from rpc psp.v1.StatusService.ListPeers
+   */
+  listPeers: {
+    methodKind: "unary";
+    input: typeof ListPeersRequestSchema;
+    output: typeof ListPeersResponseSchema;
+  },
+  /**
+   * Every SA, also those that end: one page of them, by tunnel.
+   *
+   * @generated from rpc psp.v1.StatusService.ListSas
+   */
+  listSas: {
+    methodKind: "unary";
+    input: typeof ListSasRequestSchema;
+    output: typeof ListSasResponseSchema;
+  },
+  /**
+   * As GetPipes, without the picture.
+   *
+   * @generated from rpc psp.v1.StatusService.ListPipes
+   */
+  listPipes: {
+    methodKind: "unary";
+    input: typeof ListPipesRequestSchema;
+    output: typeof ListPipesResponseSchema;
+  },
+  /**
+   * The last packets that the agent knows were dropped, by reason, peer and flow, the latest first.
+   *
+   * @generated from rpc psp.v1.StatusService.ListDrops
+   */
+  listDrops: {
+    methodKind: "unary";
+    input: typeof ListDropsRequestSchema;
+    output: typeof ListDropsResponseSchema;
+  },
+  /**
+   * @generated from rpc psp.v1.StatusService.ListPorts
+   */
+  listPorts: {
+    methodKind: "unary";
+    input: typeof ListPortsRequestSchema;
+    output: typeof ListPortsResponseSchema;
+  },
+  /**
+   * @generated from rpc psp.v1.StatusService.ListNetworks
+   */
+  listNetworks: {
+    methodKind: "unary";
+    input: typeof ListNetworksRequestSchema;
+    output: typeof ListNetworksResponseSchema;
   },
   /**
    * What would become of a packet between two addresses now, step by step, and why: at both ends, where the other one

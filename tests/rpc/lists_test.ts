@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The lists of StatusService: by page, by filter, by plain GET. */
+import assert from "node:assert/strict";
+import { Code, type ConnectError, createClient } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-node";
+import { StatusService } from "../../src/rpc/gen/psp/v1/status_pb.ts";
+import { openStatusClient } from "../../src/rpc/status_client.ts";
+import { curl, DROPS, NETWORKS, PEERS, SAS, STATUS, world } from "./status_lab.ts";
+
+async function all<T>(pages: AsyncIterable<readonly T[]>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const page of pages) found.push(...page);
+  return found;
+}
+
+function service(url: string) {
+  return createClient(StatusService, createConnectTransport({ baseUrl: url, httpVersion: "1.1" }));
+}
+
+Deno.test("every list arrives at the client as it was", async () => {
+  await using w = await world();
+  await using client = openStatusClient({ address: w.address });
+  assert.deepEqual(await all(client.peers()), PEERS);
+  assert.deepEqual(await all(client.peers({ states: ["failing"] })), [PEERS[1]]);
+  assert.deepEqual(await all(client.sas()), SAS);
+  assert.deepEqual((await all(client.sas({ direction: "rx" }))).length, 3);
+  const { packets, drops } = await client.drops({});
+  assert.deepEqual(drops, DROPS);
+  assert.equal(packets["rx-auth-fail"], 2n ** 60n);
+  assert.deepEqual(await client.ports(), STATUS.plane.ports);
+  assert.deepEqual(await client.networks(), NETWORKS);
+});
+
+Deno.test("peers and SAs come in pages, each beginning where the one before ended", async () => {
+  await using w = await world();
+  const client = service(w.url);
+  const first = await client.listPeers({ pageSize: 2 });
+  assert.deepEqual([first.peers.map(({ id }) => id), first.total], [["h2", "h3"], 3]);
+  const second = await client.listPeers({ pageSize: 2, pageToken: first.nextPageToken });
+  assert.deepEqual([second.peers.map(({ id }) => id), second.nextPageToken], [["h4"], ""]);
+  assert.equal((await client.listPeers({ contains: "h4" })).peers.length, 1);
+  const sas = await client.listSas({ pageSize: 4 });
+  assert.equal(sas.sas.length, 4);
+  const rest = await client.listSas({ pageSize: 4, pageToken: sas.nextPageToken });
+  assert.deepEqual([rest.sas.length, rest.nextPageToken], [2, ""]);
+});
+
+Deno.test("drops are listed by reason, ports by network", async () => {
+  await using w = await world();
+  const client = service(w.url);
+  const { packets, drops } = await client.listDrops({ reason: "too-big" });
+  assert.deepEqual([Object.keys(packets), drops.length], [[], 1]);
+  assert.equal((await client.listPorts({})).ports.length, 3);
+  assert.equal((await client.listPorts({ network: "blue" })).ports.length, 1);
+  assert.equal((await client.listPipes({ name: "EGR_ACL" })).pipes.length, 1);
+  assert.equal((await client.listPipes({ name: "ROOT" })).pipes.length, 0);
+});
+
+Deno.test("what cannot be asked for is refused with the field's name", async () => {
+  await using w = await world();
+  const client = service(w.url);
+  const refused = (field: string) => (error: ConnectError) =>
+    error.code === Code.InvalidArgument && error.message.includes(`"${field}"`);
+  await assert.rejects(client.listPeers({ states: ["asleep"] }), refused("states"));
+  await assert.rejects(client.listSas({ direction: "up" }), refused("direction"));
+  await assert.rejects(client.listDrops({ vip: "x" }), refused("vip"));
+  await assert.rejects(client.listSas({ pageToken: "x".repeat(600) }), refused("page_token"));
+});
+
+Deno.test("every call that only reads is answered to a bare GET", async () => {
+  await using w = await world();
+  for (
+    const { name, kind, proto } of StatusService.methods.map((m) => ({ ...m, kind: m.methodKind }))
+  ) {
+    if (kind !== "unary") continue;
+    // Explain wants two addresses.
+    const expected = name === "Explain" ? 400 : 200;
+    assert.ok(proto.options?.idempotencyLevel === 1, `${name} says that it only reads`);
+    const { status, body } = await curl(`${w.url}/psp.v1.StatusService/${name}`);
+    assert.equal(status, expected, `${name}: ${body}`);
+    JSON.parse(body);
+  }
+});
