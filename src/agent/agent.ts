@@ -254,6 +254,11 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
     keyExchanges: client.keyExchanges,
     descriptors,
     process: ownProcess(setup.library),
+    metrics: () => ({
+      traffic: parts.flows.carriedByPeer(),
+      oldestKeys: parts.flows.oldestKeys(),
+      databases: state.sizes(),
+    }),
     reload: take,
     directory: () => sources.views(clock.wallMs()),
   });
@@ -678,6 +683,7 @@ function startStatus(
     directory: () => StatusView["directory"];
     descriptors: Descriptors | undefined;
     process: () => MetricsView["process"];
+    metrics: Parameters<typeof agentStatus>[0]["metrics"];
   },
 ): Promise<StatusServer> {
   const { config, events, tls, trust, plane, controlAccepts, descriptors } = given;

@@ -52,6 +52,8 @@ export interface AgentStatusParts {
   readonly lag: Pick<LoopLag, "view">;
   /** The crypto backend in use. */
   readonly backend: string;
+  /** What the flow table and the disk say for the metrics. */
+  readonly metrics: () => Pick<MetricsView, "traffic" | "oldestKeys" | "databases">;
   /** Of this process. */
   readonly process: () => MetricsView["process"];
   /** What the plane was asked for, where it has less. */
@@ -90,6 +92,7 @@ export function agentStatus(parts: AgentStatusParts): StatusSource {
       };
     },
     metrics: () => ({
+      ...parts.metrics(),
       process: parts.process(),
       texts: COUNTER_TEXTS,
     }),

@@ -234,8 +234,22 @@ export interface RotateView {
   readonly tunnels: number;
 }
 
+/** What was carried with a peer in a network, over all of their tunnels since the start. */
+export interface PeerTraffic {
+  readonly peer: string;
+  /** "": the default one. */
+  readonly network: string;
+  readonly sent: Carried;
+  readonly received: Carried;
+}
+
 /** What metrics show besides the status. */
 export interface MetricsView {
+  readonly traffic: readonly PeerTraffic[];
+  /** When the oldest key was made with which this host sends, and receives; absent: there is none. */
+  readonly oldestKeys: { readonly txAtMs?: number; readonly rxAtMs?: number };
+  /** Octets of each database on the disk, with what is written ahead of it. */
+  readonly databases: Readonly<Record<string, number>>;
   readonly process: {
     readonly cpuSeconds: number;
     readonly residentBytes: number;

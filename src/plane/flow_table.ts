@@ -12,9 +12,11 @@ import {
 } from "../../ffi/plane.ts";
 import { LIMITS } from "../../ffi/symbols.ts";
 import { CryptoIds } from "./crypto_ids.ts";
+import { Ledger, type Line } from "./ledger.ts";
 import { inner, rxOverhead } from "./octets.ts";
 import { TxKeys } from "./tx_keys.ts";
 import type { Flows, FlowTotals, Traffic } from "../model/flows.ts";
+import type { Carried, PeerTraffic } from "../model/status.ts";
 import { egrAclEntry, ingrAclEntry, pspEncryptEntry } from "../pipes/entries.ts";
 import type { InstalledTopology } from "../pipes/install.ts";
 import type { PipeName } from "../pipes/types.ts";
@@ -89,6 +91,7 @@ interface Tx {
   expired: boolean;
   /** When its workload was asked about. */
   packets: bigint;
+  readonly line: Line;
 }
 
 interface Rx {
@@ -99,12 +102,14 @@ interface Rx {
   window: number;
   /** When it was asked about last. */
   packets: bigint;
+  readonly line: Line;
 }
 
 /** A crypto id whose key goes later. */
 interface Retiring {
   readonly cryptoId: number;
   readonly pair: string;
+  readonly line: Line;
   readonly at: number;
 }
 
@@ -112,12 +117,7 @@ interface Retiring {
 interface Leaving {
   readonly entry: number;
   /** Of a receive SA: its account gets what the entry has counted. */
-  readonly rx?: RxSa;
-}
-
-interface Carried {
-  readonly packets: bigint;
-  readonly bytes: bigint;
+  readonly rx?: Pick<Rx, "sa" | "line">;
 }
 
 /** Of a pair: what was carried with SAs that are gone, and which are there: one or two, so lists are small enough. */
@@ -147,6 +147,7 @@ export class FlowTable implements Flows, AsyncDisposable {
   readonly #retiring: Retiring[] = [];
   /** What each pair has carried with SAs that are gone. */
   readonly #accounts = new Map<string, Account>();
+  readonly #ledger = new Ledger();
   /** Entries to be removed at the end of `together`. */
   readonly #leaving: Leaving[] = [];
   #depth = 0;
@@ -191,8 +192,9 @@ export class FlowTable implements Flows, AsyncDisposable {
     }
     const place = this.#placeOf(sa.localVip);
     const window = sa.ivCounts && this.#windows ? this.#o.replayWindow?.() ?? 0 : 0;
-    const entry = this.#add("INGR_ACL", () => this.#rxEntry({ sa, place, window, packets: 0n }));
-    this.#rx.set(sa.spi, { sa, entry, place, window, packets: 0n });
+    const entry = this.#add("INGR_ACL", () => this.#rxEntry({ sa, place, window }));
+    const line = this.#ledger.open({ ...whose(sa), direction: "received" });
+    this.#rx.set(sa.spi, { sa, entry, place, window, packets: 0n, line });
     index(this.#rxByVip, sa.localVip, sa.spi);
     const account = this.#account(pairKey(sa));
     account.spis = [...account.spis, sa.spi];
@@ -216,7 +218,7 @@ export class FlowTable implements Flows, AsyncDisposable {
     unindex(this.#rxByVip, rx.sa.localVip, spi);
     const account = this.#accounts.get(pair);
     if (account !== undefined) account.spis = without(account.spis, spi);
-    this.#leave({ entry: rx.entry, rx: rx.sa });
+    this.#leave({ entry: rx.entry, rx });
   }
 
   together<T>(work: () => T): T {
@@ -239,16 +241,28 @@ export class FlowTable implements Flows, AsyncDisposable {
     const old = this.#tx.get(pair);
     const ethDst = this.#o.nextHopMac(sa);
     const cryptoId = this.#takeId();
+    const line = this.#ledger.open({ ...whose(sa), direction: "sent" });
     try {
       this.#keys.set(cryptoId, key);
       this.#ensureEncrypt(cryptoId);
       const port = old === undefined ? this.#portFor(sa.localVip) : old.port;
-      const tx: Tx = { sa, cryptoId, entry: old?.entry, port, ethDst, expired: false, packets: 0n };
+      const tx: Tx = {
+        sa,
+        cryptoId,
+        entry: old?.entry,
+        port,
+        ethDst,
+        expired: false,
+        packets: 0n,
+        line,
+      };
       if (tx.entry !== undefined) {
         this.#o.plane.updateEntry(tx.entry, built("EGR_ACL", () => this.#txEntry(tx)));
       } else if (port !== undefined || !this.#ports) {
         tx.entry = this.#add("EGR_ACL", () => this.#txEntry(tx));
       }
+      // At the end: the oldest key comes first.
+      this.#tx.delete(pair);
       this.#tx.set(pair, tx);
       if (old !== undefined) this.#forgetSpi(old.sa.spi, pair);
       this.#txBySpi.set(sa.spi, pair);
@@ -258,11 +272,12 @@ export class FlowTable implements Flows, AsyncDisposable {
         index(this.#byPip, sa.pip, pair);
       }
     } catch (error) {
+      line.close();
       this.#release(cryptoId);
       throw error;
     }
     this.#account(pair);
-    if (old !== undefined) this.#retire(old.cryptoId, pair);
+    if (old !== undefined) this.#retire(old, pair);
   }
 
   readdressTx(sa: TxSa): void {
@@ -284,7 +299,7 @@ export class FlowTable implements Flows, AsyncDisposable {
     this.#forgetSpi(tx.sa.spi, pairKey(pair));
     unindex(this.#byPip, tx.sa.pip, pairKey(pair));
     unindex(this.#txByVip, tx.sa.localVip, pairKey(pair));
-    this.#retire(tx.cryptoId, pairKey(pair));
+    this.#retire(tx, pairKey(pair));
     if (tx.entry !== undefined) this.#leave({ entry: tx.entry });
     this.#forgetAccount(pairKey(pair));
   }
@@ -295,17 +310,39 @@ export class FlowTable implements Flows, AsyncDisposable {
     const [outcome] = this.#o.plane.changeKeys([{ op: "clear", cryptoId: tx.cryptoId }]);
     if (outcome?.error !== undefined) throw outcome.error;
     this.#credit(pairKey(pair), "tx", outcome?.stats ?? NOTHING);
+    tx.line.book(outcome?.stats ?? NOTHING);
     tx.expired = true;
   }
 
   txStats(pair: VipPair): Stats | undefined {
     const tx = this.#tx.get(pairKey(pair));
-    return tx === undefined || tx.expired ? undefined : this.#o.plane.queryCrypto(tx.cryptoId);
+    if (tx === undefined || tx.expired) return undefined;
+    const stats = this.#o.plane.queryCrypto(tx.cryptoId);
+    if (stats !== undefined) tx.line.book(stats);
+    return stats;
   }
 
   rxStats(spi: number): Stats | undefined {
     const rx = this.#rx.get(spi);
-    return rx && this.#inner(rx.sa, this.#o.plane.queryEntry(rx.entry));
+    if (rx === undefined) return undefined;
+    const stats = this.#inner(rx.sa, this.#o.plane.queryEntry(rx.entry));
+    rx.line.book(stats);
+    return stats;
+  }
+
+  /** What each peer was sent and has sent; see `Ledger`. */
+  carriedByPeer(): readonly PeerTraffic[] {
+    return this.#ledger.views();
+  }
+
+  /** When the oldest key of each direction was made, of the wall clock; absent: there is none. */
+  oldestKeys(): { readonly txAtMs?: number; readonly rxAtMs?: number } {
+    const [tx] = this.#tx.values();
+    const [rx] = this.#rx.values();
+    return {
+      ...tx === undefined ? {} : { txAtMs: tx.sa.createdAtMs },
+      ...rx === undefined ? {} : { rxAtMs: rx.sa.createdAtMs },
+    };
   }
 
   /** Hardware adds up its entries for this, which is what it is to spare. */
@@ -558,7 +595,7 @@ export class FlowTable implements Flows, AsyncDisposable {
   }
 
   /** Without a place: no workload has the gateway's MAC, and nothing of a tenant is broadcast. */
-  #rxEntry({ sa, place, window }: Omit<Rx, "entry">): EntryDescriptor {
+  #rxEntry({ sa, place, window }: Pick<Rx, "sa" | "place" | "window">): EntryDescriptor {
     const { gatewayMac, unknown = "agent" } = this.#o;
     const at = { ethDst: place?.mac ?? gatewayMac, ethSrc: gatewayMac, vc: this.#vc, window };
     if (place === undefined && unknown === "agent") {
@@ -582,9 +619,9 @@ export class FlowTable implements Flows, AsyncDisposable {
   }
 
   /** Packets in flight may still hold the id: its key goes, and it is given out again, only later. */
-  #retire(cryptoId: number, pair: string): void {
+  #retire({ cryptoId, line }: Pick<Tx, "cryptoId" | "line">, pair: string): void {
     const { clock, retireMs = 1000 } = this.#o;
-    this.#retiring.push({ cryptoId, pair, at: clock.now() + retireMs });
+    this.#retiring.push({ cryptoId, pair, line, at: clock.now() + retireMs });
     const account = this.#accounts.get(pair);
     if (account !== undefined) account.retiring = [...account.retiring, cryptoId];
     this.#reaping ??= this.#reap();
@@ -613,11 +650,15 @@ export class FlowTable implements Flows, AsyncDisposable {
     } catch (error) {
       if (!isGone(error)) return;
     }
-    for (const [i, { cryptoId, pair }] of due.entries()) {
+    for (const [i, { cryptoId, pair, line }] of due.entries()) {
       const outcome = outcomes[i];
       const account = this.#accounts.get(pair);
       if (account !== undefined) account.retiring = without(account.retiring, cryptoId);
-      if (outcome !== undefined) this.#credit(pair, "tx", outcome.stats);
+      if (outcome !== undefined) {
+        this.#credit(pair, "tx", outcome.stats);
+        line.book(outcome.stats);
+      }
+      line.close();
       // An id that may still hold a key is never given out again.
       if (outcome?.error === undefined || isGone(outcome.error)) this.#ids.free(cryptoId);
     }
@@ -670,8 +711,11 @@ export class FlowTable implements Flows, AsyncDisposable {
         continue;
       }
       if (outcome === undefined || each.rx === undefined) continue;
-      const pair = pairKey(each.rx);
-      this.#credit(pair, "rx", this.#inner(each.rx, outcome.stats));
+      const pair = pairKey(each.rx.sa);
+      const carried = this.#inner(each.rx.sa, outcome.stats);
+      this.#credit(pair, "rx", carried);
+      each.rx.line.book(carried);
+      each.rx.line.close();
       this.#forgetAccount(pair);
     }
     const failed = outcomes.find(({ error }) => error !== undefined);
@@ -682,6 +726,12 @@ export class FlowTable implements Flows, AsyncDisposable {
 /** ENOENT: it never got a key, or has expired. ECLOSED: the plane wiped them all. */
 function isGone(error: unknown): boolean {
   return error instanceof DataPlaneError && (error.code === "ENOENT" || error.code === "ECLOSED");
+}
+
+function whose(
+  { peer, localVip }: { readonly peer: string; readonly localVip: string },
+): { readonly peer: string; readonly network: string } {
+  return { peer, network: networkOf(localVip) };
 }
 
 function sum(a: Carried, b: Carried): Carried {

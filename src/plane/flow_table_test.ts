@@ -442,6 +442,61 @@ Deno.test("what a pair has carried survives rekeys, to the packet", async () => 
   }
 });
 
+Deno.test("what a peer was sent and has sent survives the ends of its tunnels, to the packet", async () => {
+  const { plane, clock, flows } = setUp();
+  const packets = () =>
+    flows.carriedByPeer().map(({ peer, sent, received }) => ({
+      peer,
+      sent: sent.packets,
+      received: received.packets,
+    }));
+  const pass = (spi: number, n: number) => {
+    for (let i = 0; i < n; i++) {
+      assert.equal(plane.miss(PAIR.localVip, PAIR.remoteVip), 0);
+      assert.ok(plane.receive({ spi, srcVip: PAIR.remoteVip, dstVip: PAIR.localVip }));
+    }
+  };
+  const { peer } = txSa();
+  flows.addRx(rxSa({ spi: 1 }));
+  flows.setTx(txSa({ spi: 101 }), key(1));
+  pass(1, 3);
+  assert.deepEqual(packets(), [{ peer, sent: 0n, received: 0n }], "nobody has asked");
+  flows.txStats(PAIR);
+  flows.rxStats(1);
+  assert.deepEqual(packets(), [{ peer, sent: 3n, received: 3n }]);
+  pass(1, 2);
+  // A rekey, and the end: nobody has asked since.
+  flows.setTx(txSa({ spi: 102 }), key(2));
+  flows.addRx(rxSa({ spi: 2 }));
+  flows.removeRx(1);
+  pass(2, 4);
+  await clock.pass(1000);
+  assert.deepEqual(packets(), [{ peer, sent: 5n, received: 5n }]);
+  flows.removeTx(PAIR);
+  flows.removeRx(2);
+  await clock.pass(1000);
+  assert.deepEqual(packets(), [{ peer, sent: 9n, received: 9n }]);
+  flows.setTx(txSa({ spi: 103 }), key(3));
+  pass(2, 0);
+  flows.txStats(PAIR);
+  assert.deepEqual(packets(), [{ peer, sent: 9n, received: 9n }], "it never falls");
+});
+
+Deno.test("the oldest keys are known without a look at all of them", () => {
+  const { flows } = setUp();
+  assert.deepEqual(flows.oldestKeys(), {});
+  const pairs = [1, 2].map((n) => ({ ...PAIR, remoteVip: `10.2.0.${n}` }));
+  pairs.forEach((pair, i) =>
+    flows.setTx(txSa({ ...pair, spi: i + 1, createdAtMs: 100 + i }), key(i + 1))
+  );
+  flows.addRx(rxSa({ spi: 7, createdAtMs: 90 }));
+  flows.addRx(rxSa({ spi: 8, createdAtMs: 95 }));
+  assert.deepEqual(flows.oldestKeys(), { txAtMs: 100, rxAtMs: 90 });
+  flows.setTx(txSa({ ...pairs[0], spi: 9, createdAtMs: 200 }), key(9));
+  flows.removeRx(7);
+  assert.deepEqual(flows.oldestKeys(), { txAtMs: 101, rxAtMs: 95 });
+});
+
 Deno.test("all headers to a place change in one call, and a refusal keeps one where it was", () => {
   let mac = "02:00:00:00:00:31";
   const { plane, flows } = setUp({ nextHopMac: () => mac });

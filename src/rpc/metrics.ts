@@ -3,7 +3,16 @@
 /** The status as text for Prometheus: its own format 0.0.4, or OpenMetrics 1.0.0. Pure. */
 import type { HistogramView } from "../model/histogram.ts";
 import { dropReason, isLostInHold } from "../model/plane_counters.ts";
-import type { MetricsView, PipeView, PortFacts, SourceView, StatusView } from "../model/status.ts";
+import type {
+  Carried,
+  MetricsView,
+  PeerTraffic,
+  PipeView,
+  PortFacts,
+  SourceView,
+  StatusView,
+} from "../model/status.ts";
+import { networkOf } from "../model/network.ts";
 
 /** The two formats. */
 export type MetricsFormat = "prometheus" | "openmetrics";
@@ -45,6 +54,8 @@ export function metricsText(
   const out = new Families(format);
   agentFamilies(out, status);
   peerFamilies(out, status);
+  trafficFamilies(out, { peers: status.peers, traffic: metrics.traffic });
+  keyFamilies(out, metrics, nowMs);
   directoryFamilies(out, status, nowMs);
   planeFamilies(out, status, pipes);
   latencyFamilies(out, status);
@@ -172,6 +183,80 @@ function peerFamilies(out: Families, { peers, peersTotal }: StatusView): void {
     "1: a peer was heard since the start; 0: exchanges with it fail. No value: it was never tried.",
     peers.filter(({ state }) => state !== "unknown")
       .map((peer) => [{ peer: peer.id }, peer.state === "failing" ? 0 : 1]),
+  );
+}
+
+/** By peer and network; and by network alone, where peers without families of their own are in it. */
+function trafficFamilies(
+  out: Families,
+  { peers, traffic }: {
+    readonly peers: StatusView["peers"];
+    readonly traffic: readonly PeerTraffic[];
+  },
+): void {
+  const known = new Map(traffic.map((one) => [`${one.peer}@${one.network}`, one]));
+  const shown = peers.flatMap(({ id, vips }) =>
+    [...new Set(vips.map(networkOf))].map((network) => ({ peer: id, network }))
+  );
+  const networks = new Map([["", NOTHING]]);
+  for (const { network } of shown) networks.set(network, NOTHING);
+  for (const one of traffic) {
+    const before = networks.get(one.network) ?? NOTHING;
+    networks.set(one.network, {
+      sent: sum(before.sent, one.sent),
+      received: sum(before.received, one.received),
+    });
+  }
+  for (const [way, name, verb] of WAYS) {
+    for (
+      const [what, unit] of [["packets", "Packets"], ["bytes", "Octets of IP packets"]] as const
+    ) {
+      out.add(
+        "counter",
+        `peer_${name}_${what}`,
+        `${unit} that tunnels ${verb} a peer.`,
+        shown.map(({ peer, network }) => [
+          { peer, network },
+          known.get(`${peer}@${network}`)?.[way][what] ?? 0n,
+        ]),
+      );
+      out.add(
+        "counter",
+        `network_${name}_${what}`,
+        `${unit} that tunnels of a network ${verb} peers.`,
+        [...networks].map(([network, sums]) => [{ network }, sums[way][what]]),
+      );
+    }
+  }
+}
+
+const WAYS = [
+  ["sent", "tx", "carried to"],
+  ["received", "rx", "brought from"],
+] as const;
+const NONE: Carried = { packets: 0n, bytes: 0n };
+const NOTHING = { sent: NONE, received: NONE };
+
+function sum(a: Carried, b: Carried): Carried {
+  return { packets: a.packets + b.packets, bytes: a.bytes + b.bytes };
+}
+
+function keyFamilies(out: Families, { oldestKeys, databases }: MetricsView, nowMs: number): void {
+  const age = (at: number | undefined) => at === undefined ? 0 : Math.max(0, nowMs - at) / 1000;
+  out.add(
+    "gauge",
+    "oldest_key_age_seconds",
+    "How old is the oldest key with which this host sends or receives; 0: there is none.",
+    [
+      [{ direction: "tx" }, age(oldestKeys.txAtMs)],
+      [{ direction: "rx" }, age(oldestKeys.rxAtMs)],
+    ],
+  );
+  out.add(
+    "gauge",
+    "database_bytes",
+    "Octets of a database on the disk, with what is written ahead of it.",
+    Object.entries(databases).map(([database, bytes]) => [{ database }, bytes]),
   );
 }
 

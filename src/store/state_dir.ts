@@ -17,6 +17,8 @@ export interface StateDir extends Disposable {
   readonly isShared: boolean;
   /** The path of a database in it. */
   database(name: typeof DATABASES[number]): string;
+  /** Octets of each database on the disk, with what is written ahead of it; 0: it is not there. */
+  sizes(): Readonly<Record<string, number>>;
   /** The agent has started: what it made stays when it ends. */
   keep(): void;
 }
@@ -48,6 +50,11 @@ export function openStateDir(named: string): StateDir {
       path,
       isShared,
       database: (name) => `${path}/${name}`,
+      sizes: () =>
+        Object.fromEntries(DATABASES.map((name) => {
+          const files = [name, ...TAILS.map((tail) => name + tail)];
+          return [name, files.reduce((sum, file) => sum + sizeOf(`${path}/${file}`), 0)];
+        })),
       keep: () => kept = true,
       [Symbol.dispose]: () => {
         if (!kept && made.length > 0) { for (const name of FILES) remove(`${path}/${name}`); }
@@ -115,6 +122,14 @@ function takeLock(path: string): Deno.FsFile {
 /** Takes away directories that a start made and that came to nothing; one that holds something stays. */
 function unmake(made: readonly string[]): void {
   for (const directory of [...made].reverse()) remove(directory);
+}
+
+function sizeOf(file: string): number {
+  try {
+    return Deno.lstatSync(file).size;
+  } catch {
+    return 0;
+  }
 }
 
 function remove(what: string): void {

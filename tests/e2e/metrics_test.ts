@@ -8,6 +8,7 @@ import { mustRun, run } from "../support/netns.ts";
 import { Prometheus } from "../support/prometheus.ts";
 import { story } from "../support/story.ts";
 import { ping } from "../support/traffic.ts";
+import { eventually } from "../support/wait.ts";
 
 const DEPLOY = new URL("../../deploy/", import.meta.url).pathname;
 
@@ -55,6 +56,21 @@ story("metrics are all there from the start, and none comes with traffic", {}, a
   assert.match(body, /^psp_agent_first_packet_seconds_count 1$/m);
   assert.match(body, /^psp_agent_exchange_seconds_count 1$/m);
   assert.match(body, /^psp_agent_hold_packets 0$/m);
+  assert.match(body, /^psp_agent_oldest_key_age_seconds\{direction="tx"\} [\d.]+$/m);
+  assert.match(body, /^psp_agent_database_bytes\{database="agent\.db"\} [1-9]\d+$/m);
+  // Of a peer and of a network as well, as of all of them, once its entries were asked.
+  for (
+    const labels of [
+      'peer_tx_packets_total{peer="h2",network=""}',
+      'network_rx_packets_total{network=""}',
+    ]
+  ) {
+    const one = `psp_agent_${labels} 1\n`;
+    await eventually(async () => (await h1.get("/metrics")).body.includes(one), {
+      what: one,
+      deadlineMs: 20_000,
+    });
+  }
 });
 
 story(

@@ -133,6 +133,22 @@ export const METRICS: MetricsView = {
     maxDescriptors: 1024,
   },
   texts: { "rx-packets": "packets opened" },
+  traffic: [
+    {
+      peer: "h2",
+      network: "",
+      sent: { packets: 3n, bytes: 300n },
+      received: { packets: 4n, bytes: 400n },
+    },
+    {
+      peer: "far",
+      network: "red",
+      sent: { packets: 1n, bytes: 2n },
+      received: { packets: 0n, bytes: 0n },
+    },
+  ],
+  oldestKeys: { txAtMs: 1_700_000_000_000 },
+  databases: { "agent.db": 4096, "events.db": 0 },
 };
 
 export const TUNNELS: readonly TunnelView[] = [
