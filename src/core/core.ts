@@ -27,7 +27,7 @@ import { withDeadlines } from "./calls.ts";
 import { type CoreStatus, CoreViews } from "./core_status.ts";
 import type { DirectoryChanged, DirectoryChanges, Peers } from "./directory.ts";
 import { Explainer, NO_SURROUNDINGS, type Surroundings } from "./explain.ts";
-import { Initiator } from "./initiator.ts";
+import { InitiatorDriver } from "./initiator_driver.ts";
 import { CLEAR_HOLD_OFF_MS, DRAIN_MS, IN_USE_MS, STOP_MS } from "./limits.ts";
 import { Misses, type MissesOptions } from "./misses.ts";
 import { Moves } from "./moves.ts";
@@ -200,7 +200,7 @@ export function createCore(powers: Powers): Core {
     events,
     log,
   });
-  const initiator = new Initiator({
+  const initiator = new InitiatorDriver({
     config,
     bootEpoch,
     calls,

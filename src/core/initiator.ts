@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Asks peers for tunnels: one exchange in flight per peer, with all that wait in it; the same id and the same keys in
- * every try; and each tunnel's part of the answer, or no answer at all.
+ * How a peer is asked for tunnels, as one pure function: one exchange in flight per peer, with all that wait in it; the
+ * same id and the same keys in every try; and each tunnel's part of the answer, or no answer at all.
+ * `initiator_driver.ts` carries out what it says.
  */
-import type { DropReason, Plane } from "../../ffi/plane.ts";
-import type { Config } from "../config/config.ts";
-import type { Clock } from "../model/clock.ts";
-import type { Counters } from "../model/counters.ts";
-import { messageOf } from "../model/errors.ts";
-import type { EventSink } from "../model/events.ts";
+import type { Key } from "../../ffi/key.ts";
+import type { DropReason } from "../../ffi/plane.ts";
+import type { Config, PeerConfig } from "../config/config.ts";
+import type { AgentCounter } from "../model/counters.ts";
 import {
   type ExchangeCode,
   ExchangeError,
@@ -17,16 +16,8 @@ import {
   type NewTunnelRequest,
   RATE_REFUSAL,
   type TunnelOutcome,
-  wipeKeys,
 } from "../model/exchange.ts";
-import type { Flows } from "../model/flows.ts";
-import type { Log } from "../model/log.ts";
-import type { Random } from "../model/random.ts";
 import type { PspParams, PspVersion } from "../model/sa.ts";
-import type { SaRecords } from "../model/sa_record.ts";
-import type { Tasks } from "../model/tasks.ts";
-import type { PeerCalls } from "./calls.ts";
-import type { Peers } from "./directory.ts";
 import {
   LAG_SHARE,
   LIVE_BACK_OFF_MAX_MS,
@@ -34,32 +25,25 @@ import {
   MAX_MAYBE_SAS,
   PATIENT_RETRY_MS,
   RATE_PATIENCE_MS,
-  REFUSED_HOLD_OFF_MAX_MS,
   REPEAT_MS,
   RETRY_FIRST_MS,
   RETRY_MAX_MS,
-  SETTLE_MS,
-  SETTLE_RETRY_MS,
-  UNANSWERED_LOOKS,
   UNHEARD_BACK_OFF_MAX_MS,
 } from "./limits.ts";
-import {
-  cookieProblem,
-  cryptOffsetProblem,
-  paramsProblem,
-  type SaDefaults,
-  txFrom,
-} from "./params.ts";
-import type { PeerLine, PeerLines, PeerWatch } from "./peer.ts";
-import { moreUrgent, type Scheduler, type Slot, type Work } from "./scheduler.ts";
+import { cookieProblem, cryptOffsetProblem, paramsProblem, type SaDefaults } from "./params.ts";
 import { fairly } from "./shares.ts";
-import type { Derived, KeyShares, SpiSource } from "./spis.ts";
-import { isAsking, isLive, isUnheard, offerOf, type Rx, type State } from "./tunnel.ts";
-import type { Tunnel, TunnelTable } from "./tunnel_table.ts";
-import type { Whereabouts } from "./whereabouts.ts";
+import type { Derived } from "./spis.ts";
+import { type Event, isAsking, isLive, isUnheard, offerOf, type Rx, type State } from "./tunnel.ts";
+import type { Tunnel } from "./tunnel_table.ts";
+import { moreUrgent, type Work } from "./work.ts";
+
+/** A tunnel with the receive SA that was offered for it. */
+export interface Offer extends Derived {
+  readonly tunnel: Tunnel;
+}
 
 /** A request and what it offers. */
-interface Asking {
+export interface Asking {
   readonly requestId: string;
   readonly version: PspVersion;
   readonly offers: readonly Offer[];
@@ -69,338 +53,346 @@ interface Asking {
   readonly again: boolean;
 }
 
-/** What it takes to ask. */
-export interface InitiatorOptions extends OutcomesOptions, CallPowers {
-  readonly config: Pick<Config, "pip" | "psp" | "rpc" | "tunnel" | "networks">;
-  readonly bootEpoch: bigint;
-  /** What this host says of its own IVs. */
-  readonly ivCounts: boolean;
-  readonly lines: PeerLines;
-  readonly plane: Pick<Plane, "masterKey">;
-  readonly spis: Pick<SpiSource, "derive">;
-  readonly shares: KeyShares;
-  readonly watch: Pick<PeerWatch, "hear">;
-  readonly whereabouts: Pick<Whereabouts, "doubt">;
+/** A request, sent until it is answered. */
+interface Call extends Asking {
+  /** The second round is for another version; a responder that changes its mind again has failed. */
+  readonly round: 1 | 2;
+  /** From 1. */
+  readonly attempt: number;
+  /** Tries that failed by this host's own fault. */
+  readonly forgiven: number;
+  /** The peer may have acted on it although no answer came. */
+  readonly maybe: boolean;
+  /** How long it goes on where the peer wants to be asked more slowly; undefined: it did not say so. */
+  readonly goesOnUntil: number | undefined;
 }
 
-/** The asking side. */
-export class Initiator {
-  readonly #options: InitiatorOptions;
-  readonly #table: TunnelTable;
-  readonly #outcomes: Outcomes;
-  readonly #inFlight = new Map<string, PspParams>();
-  /** Of each peer the request that nobody answered, with a share of its keys: one at most, asked before any other. */
-  readonly #unanswered = new Map<string, Asking>();
+interface Common {
+  /** The request that nobody answered, with a share of its keys: asked before any other. */
+  readonly unanswered: Asking | undefined;
+}
 
-  constructor(options: InitiatorOptions) {
-    this.#options = options;
-    this.#table = options.table;
-    this.#outcomes = new Outcomes(options);
-  }
+/** No request is there: it waits for the pace, until a time, or for a place; or an exchange is over. */
+interface Waiting extends Common {
+  readonly kind: "idle" | "gathering" | "pacing" | "pausing" | "queueing" | "ending";
+}
 
-  /** Puts a tunnel into the next request to its peer. */
-  ask(tunnel: Tunnel): void {
-    const line = this.#options.lines.of(tunnel.peer);
-    line.waiting.add(tunnel.key);
-    line.raise?.(workOf(tunnel.state, this.#options.clock.now()));
-    if (line.running || this.#options.tasks.signal.aborted) return;
-    line.running = true;
-    this.#options.tasks.add(this.#run(line));
-  }
+/** SPIs are derived for the tunnels of a request, and receive is programmed. */
+interface Offering extends Common {
+  readonly kind: "offering";
+  readonly round: 1 | 2;
+  readonly version: PspVersion;
+}
 
-  /** What is on offer for a tunnel and not yet answered: a crossing request is answered with it. */
-  inFlight(key: string): PspParams | undefined {
-    return this.#inFlight.get(key);
-  }
+/** A request is under way, or waits for its next try and for a place to make it. */
+interface Calling extends Common {
+  readonly kind: "calling" | "resting" | "queueing_again";
+  readonly call: Call;
+}
 
-  /** Lets go of some of the requests that cannot be asked again any more, those first that were not looked at for longest. */
-  tick(): void {
-    let looks = Math.min(UNANSWERED_LOOKS, this.#unanswered.size);
-    for (const [peer, asking] of this.#unanswered) {
-      if (looks-- === 0) break;
-      if (!this.#isRepeatable(asking)) {
-        this.forget(peer);
-        continue;
-      }
-      // To the end: the next tick begins with the others.
-      this.#unanswered.delete(peer);
-      this.#unanswered.set(peer, asking);
-    }
-  }
+/** Whether an answer comes from where its sender was, and from its present start. */
+interface Doubting extends Common {
+  readonly kind: "doubting" | "hearing";
+  readonly call: Call;
+  readonly reply: NewTunnelReply;
+}
 
-  /** A peer's unanswered request is void: the peer was started anew, or denied. */
-  forget(peer: string): void {
-    const asking = this.#unanswered.get(peer);
-    this.#unanswered.delete(peer);
-    for (const { params } of asking?.offers ?? []) this.#options.shares.release(params.key);
-  }
+/** The peer is about to be left alone for a while. */
+interface Failing extends Common {
+  readonly kind: "failing";
+  readonly call: Call;
+  readonly error: ExchangeError;
+  readonly maybe: boolean;
+  /** It said that it stops, and may come back at once. */
+  readonly patient: boolean;
+}
 
-  async #run(line: PeerLine): Promise<void> {
-    try {
-      // All events of the batch that brought this one join the first request.
-      await Promise.resolve();
-      while (line.waiting.size > 0 && !this.#options.tasks.signal.aborted) {
-        const now = this.#options.clock.now();
-        const at = line.backOff.nextAttemptAt(now);
-        const tunnels = Math.min(line.waiting.size, line.most);
-        const waitMs = at === undefined ? line.pace.take(now, tunnels) : at - now;
-        if (waitMs > 0) {
-          await line.pause(waitMs);
-        } else {
-          using slot = await this.#enter(line);
-          const { scheduler } = this.#options;
-          const before = scheduler.lagMs;
-          await this.#exchange(line, slot);
-          line.lagged(scheduler.lagMs - before);
-        }
-      }
-    } finally {
-      line.running = false;
-    }
-  }
+/** Where asking one peer stands. */
+export type AskingState = Waiting | Offering | Calling | Doubting | Failing;
 
-  /** A place for the next exchange with this peer, by the most urgent of all that wait for it. */
-  async #enter(line: PeerLine): Promise<Slot> {
-    const { scheduler, clock, tasks } = this.#options;
-    const now = clock.now();
-    let work: Work = "warm";
-    for (const key of line.waiting) {
-      const tunnel = this.#table.get(key);
-      if (tunnel?.peer === line.peer) work = moreUrgent(work, workOf(tunnel.state, now));
-      if (work === "packet") break;
-    }
-    const tunnels = Math.min(line.waiting.size, line.most);
-    try {
-      return await scheduler.enter(
-        { peer: line.peer, work, tunnels },
-        tasks.signal,
-        (raise) => line.raise = raise,
-      );
-    } finally {
-      line.raise = undefined;
-    }
-  }
+/** Nothing is wanted of a peer. */
+export const IDLE: AskingState = { kind: "idle", unanswered: undefined };
 
-  /** The most urgent wish of these tunnels as they stand now. */
-  #urgency(keys: Iterable<string>): Work {
-    const now = this.#options.clock.now();
-    let work: Work = "warm";
-    for (const key of keys) {
-      const tunnel = this.#table.get(key);
-      if (tunnel !== undefined) work = moreUrgent(work, workOf(tunnel.state, now));
-      if (work === "packet") break;
-    }
-    return work;
+/** What can happen to it. */
+export type InitiatorEvent =
+  /** A tunnel is to be in the next request. */
+  | { readonly type: "asked" }
+  /** What happened in the same moment has joined it. */
+  | { readonly type: "gathered" }
+  /** The pause is over, or somebody ended it. */
+  | { readonly type: "woken" }
+  /** Whether anything is left to ask for. */
+  | { readonly type: "look" }
+  /** 0: the request keeps the pace. Else the milliseconds until it does. */
+  | { readonly type: "paced"; readonly waitMs: number }
+  /** There is a place among the calls under way. */
+  | { readonly type: "admitted" }
+  /** Receive is programmed for these, and `unmade` was said of the others. */
+  | { readonly type: "offered"; readonly offers: readonly Offer[]; readonly requestId: string }
+  /** The plane refused a tunnel before anybody was told. */
+  | { readonly type: "unmade"; readonly tunnel: Tunnel; readonly message: string }
+  /** An answer came. */
+  | { readonly type: "replied"; readonly reply: NewTunnelReply }
+  /** None came. `sent`: the request may have left. `lagMs`: how late this host was meanwhile. */
+  | {
+    readonly type: "failed";
+    readonly error: ExchangeError;
+    readonly sent: boolean;
+    readonly lagMs: number;
   }
+  /** It is time for the next try. */
+  | { readonly type: "rested" }
+  /** The answer comes from where its sender was. */
+  | { readonly type: "trusted" }
+  /** Nobody can say so. */
+  | { readonly type: "doubted"; readonly error: ExchangeError }
+  /** The answer is of the peer's present start, or of an earlier one. */
+  | { readonly type: "heard"; readonly isCurrent: boolean }
+  /** The peer is left alone for so long. */
+  | { readonly type: "blamed"; readonly holdOffMs: number }
+  /** The answer could not be programmed. */
+  | { readonly type: "unused"; readonly tunnel: Tunnel; readonly message: string }
+  /** What nobody answered is void: the peer is gone, or denied. */
+  | { readonly type: "forgotten" }
+  /** Whether what nobody answered can still be asked again. */
+  | { readonly type: "checked" }
+  /** Something here failed that never should. */
+  | { readonly type: "broken"; readonly error: ExchangeError }
+  /** This host stops. */
+  | { readonly type: "stopped" };
 
-  async #exchange(line: PeerLine, slot: Slot): Promise<void> {
-    const { config, counters } = this.#options;
-    let asking = this.#again(line);
-    if (asking === undefined) {
-      const version = line.version ?? config.psp.versions[0];
-      const batch = this.#takeBatch(line);
-      if (batch.length === 0 || version === undefined) return;
-      asking = this.#offer(batch, version);
-    }
-    counters.add("initiator-exchanges");
-    // The second round is for another version; a responder that changes its mind again has failed.
-    for (let round = 1; round <= 2 && asking.offers.length > 0; round++) {
-      const { offers }: Asking = asking;
-      try {
-        line.backOff.begin();
-        const version = await this.#askOnce(line, { ...asking, last: round === 2, slot });
-        if (version === undefined) return;
-        asking = this.#offer(offers.map(({ tunnel }) => tunnel), version);
-      } catch (cause) {
-        if (this.#options.tasks.signal.aborted) throw cause;
-        this.#outcomes.fail(line, { offers, error: ExchangeError.from(cause), maybe: true });
-        return;
-      } finally {
-        for (const { tunnel, params } of offers) {
-          this.#inFlight.delete(tunnel.key);
-          this.#options.shares.release(params.key);
-        }
-      }
-    }
+/** What is to be done about it, in this order. What is waited for comes last, and is one thing at a time. */
+export type InitiatorEffect =
+  /** Let what happens in the same moment join: `gathered`. */
+  | { readonly do: "gather" }
+  /** See whether a request of so many tunnels keeps the pace: `paced`. */
+  | { readonly do: "pace"; readonly tunnels: number }
+  /** Wait, until somebody ends it: `woken`. */
+  | { readonly do: "pause"; readonly ms: number }
+  /** Wait for a place: `admitted`. `raisable`: more may join, and be more urgent. */
+  | {
+    readonly do: "enter";
+    readonly work: Work;
+    readonly tunnels: number;
+    readonly raisable: boolean;
   }
+  /** These do not wait any more. */
+  | { readonly do: "unwait"; readonly keys: readonly string[] }
+  /** This one waits again. */
+  | { readonly do: "wait"; readonly key: string }
+  /** Derive SPIs, program receive: `offered`, and `unmade` for those that cannot be. */
+  | {
+    readonly do: "offer";
+    readonly tunnels: readonly Tunnel[];
+    readonly version: PspVersion;
+  }
+  /** A request that was given up offers this again: where it can, the tunnel waits for its answer. */
+  | { readonly do: "offer_again"; readonly offer: Offer }
+  /** An attempt begins: of the back-off. */
+  | { readonly do: "begin" }
+  /** Call the peer: `replied` or `failed`. */
+  | { readonly do: "call"; readonly request: NewTunnelRequest }
+  /** Wait for the next try, between half of it and all: `rested`. */
+  | { readonly do: "rest"; readonly ms: number }
+  /** Wait as long as a peer wants that is asked too fast: `rested`. */
+  | { readonly do: "rest_slower" }
+  /** See whether an answer comes from where its sender was: `trusted` or `doubted`. */
+  | { readonly do: "doubt"; readonly epoch: bigint; readonly pip: string | undefined }
+  /** The peer lives, and its start has this epoch: `heard`. */
+  | { readonly do: "hear"; readonly epoch: bigint }
+  /** The peer has failed: `blamed`. */
+  | {
+    readonly do: "blame";
+    readonly error: ExchangeError;
+    readonly tunnels: number;
+    readonly capMs: number;
+  }
+  /** The peer is well; `version`: what was agreed upon, where that is to be remembered. */
+  | { readonly do: "recover"; readonly version: PspVersion | undefined }
+  /** Something happens to a tunnel; `note`: why it failed. */
+  | { readonly do: "tell"; readonly tunnel: Tunnel; readonly event: Told; readonly note?: string }
+  /** Send with what the peer gave, and wipe its key; where that cannot be programmed, `unused`. */
+  | {
+    readonly do: "use";
+    readonly offer: Offer;
+    readonly peer: PeerConfig;
+    readonly params: PspParams;
+    readonly epoch: bigint;
+    readonly ivCounts: boolean;
+  }
+  /** Leave a tunnel alone for a while. `isGranted`: the peer sends all the same. */
+  | {
+    readonly do: "refuse";
+    readonly tunnel: Tunnel;
+    readonly reason: DropReason;
+    readonly message: string;
+    readonly isGranted: boolean;
+  }
+  /** See that what the peer may have takes a bounded place. */
+  | { readonly do: "bound" }
+  /** Take a share of each key of these, or give it back. */
+  | { readonly do: "hold" | "release"; readonly offers: readonly Offer[] }
+  /** The request is over: these are on offer no more, and its shares of their keys go. */
+  | { readonly do: "let_go"; readonly offers: readonly Offer[] }
+  | { readonly do: "wipe"; readonly keys: readonly Key[] }
+  /** The exchange is over: its place is another's. */
+  | { readonly do: "leave" }
+  /** Once all of this is done: `look`. */
+  | { readonly do: "go_on" }
+  | { readonly do: "say_refused"; readonly tunnel: Tunnel; readonly outcome: Refusal }
+  | { readonly do: "say_readable"; readonly tunnel: Tunnel; readonly reason: string }
+  | { readonly do: "say_no_resource"; readonly tunnel: Tunnel; readonly cause: string }
+  | { readonly do: "count"; readonly counter: AgentCounter };
 
-  /**
-   * The request to the peer that nobody answered, to be sent as it was: the peer may have answered it, and gives
-   * the same answer again. Whatever else waits comes after it, so that what peers may have stays bounded.
-   */
-  #again(line: PeerLine): Asking | undefined {
-    const asking = this.#unanswered.get(line.peer);
-    if (asking === undefined) return undefined;
-    if (!this.#isRepeatable(asking)) {
-      this.forget(line.peer);
-      return undefined;
-    }
-    // Its shares of the keys are the exchange's now.
-    this.#unanswered.delete(line.peer);
-    this.#options.counters.add("requests-repeated");
-    for (const { tunnel, rx: { sa: { spi } }, params } of asking.offers) {
-      this.#table.apply(tunnel, { type: "offered_again", spi });
-      if (!this.#isOnOffer(tunnel, spi)) continue;
-      line.waiting.delete(tunnel.key);
-      this.#inFlight.set(tunnel.key, params);
-    }
-    return asking;
-  }
+type Told = Extract<Event<never>, { type: "withdrawn" | "unanswered" }>;
+type Refusal = Extract<TunnelOutcome, { readonly ok: false }>;
 
-  /** Whether an answer to it could still be used: for any of its tunnels, on the master key in force. */
-  #isRepeatable({ since, offers }: Asking): boolean {
-    const { clock, plane } = this.#options;
-    if (clock.now() - since >= REPEAT_MS) return false;
-    const { rotations } = plane.masterKey();
-    return offers.some(({ tunnel, rx: { generation, sa: { spi } } }) =>
-      generation === rotations &&
-      this.#table.get(tunnel.key)?.state.rx.some((rx) =>
-        rx.sa.spi === spi && rx.maybeUntil !== undefined && rx.supersededAt === undefined
-      )
-    );
-  }
+/** What a step may know besides state and event. */
+export interface InitiatorContext {
+  readonly now: number;
+  readonly peer: string;
+  readonly bootEpoch: bigint;
+  readonly ivCounts: boolean;
+  readonly config: Pick<Config, "psp" | "rpc" | "tunnel" | "networks">;
+  readonly own: SaDefaults;
+  /** Keys of tunnels for the next request, oldest first, and how many of them it has room for. */
+  readonly waiting: ReadonlySet<string>;
+  readonly most: number;
+  /** The version that the last exchange agreed upon. */
+  readonly version: PspVersion | undefined;
+  /** Until then the peer is left alone; undefined: it is not. */
+  readonly aloneUntil: number | undefined;
+  /** Until then a failure drops nothing. */
+  readonly patientUntil: number;
+  readonly rotations: () => bigint;
+  readonly stateOf: (key: string) => State | undefined;
+  readonly get: (key: string) => Tunnel | undefined;
+  readonly ofPeer: (peer: string) => readonly Tunnel[];
+  readonly peerOf: (id: string) => PeerConfig | undefined;
+}
 
-  #isOnOffer({ key, peer }: Tunnel, spi: number): boolean {
-    const there = this.#table.get(key);
-    return there?.peer === peer && offerOf(there.state) === spi;
-  }
+export interface InitiatorStep {
+  readonly state: AskingState;
+  readonly effects: readonly InitiatorEffect[];
+}
 
-  #takeBatch(line: PeerLine): Tunnel[] {
-    const batch: Tunnel[] = [];
-    // Where not all fit, one that wants many does not have the others wait behind them.
-    const waiting = line.waiting.size <= line.most
-      ? line.waiting
-      : fairly(line.waiting, (key) => this.#table.get(key)?.pair.localVip ?? "");
-    for (const key of waiting) {
-      if (batch.length >= line.most) break;
-      line.waiting.delete(key);
-      const tunnel = this.#table.get(key);
-      // It may be gone, or somebody else's by now.
-      if (tunnel?.peer !== line.peer) continue;
-      // Another event may have ended its wish, or an exchange begun, since it was put here.
-      if (isAsking(tunnel.state) && tunnel.state.offered === undefined) batch.push(tunnel);
+/** What the state becomes and what is to be done. Changes nothing, asks nobody. */
+export function stepInitiator(
+  state: AskingState,
+  event: InitiatorEvent,
+  context: InitiatorContext,
+): InitiatorStep {
+  switch (event.type) {
+    case "asked":
+      if (state.kind !== "idle") return unmoved(state);
+      return { state: { ...state, kind: "gathering" }, effects: [{ do: "gather" }] };
+    case "gathered":
+      return state.kind === "gathering" ? next(state, context) : unmoved(state);
+    case "woken":
+      return state.kind === "pausing" ? next(state, context) : unmoved(state);
+    case "look":
+      return state.kind === "ending" ? next(state, context) : unmoved(state);
+    case "paced":
+      return state.kind === "pacing" ? paced(state, event.waitMs, context) : unmoved(state);
+    case "admitted":
+      if (state.kind === "queueing") return exchange(state, context);
+      if (state.kind !== "queueing_again") return unmoved(state);
+      return call(state, state.call, context);
+    case "offered":
+      return state.kind === "offering" ? offered(state, event, context) : unmoved(state);
+    case "unmade": {
+      const { tunnel, message } = event;
+      return { state, effects: noResource(tunnel, { message, isGranted: false }) };
     }
-    return batch;
+    case "replied":
+      return state.kind === "calling" ? replied(state, event.reply) : unmoved(state);
+    case "failed":
+      return state.kind === "calling" ? failed(state, event, context) : unmoved(state);
+    case "rested":
+      if (state.kind !== "resting") return unmoved(state);
+      return enterAgain(state, state.call, context);
+    case "trusted":
+      if (state.kind !== "doubting") return unmoved(state);
+      return {
+        state: { ...state, kind: "hearing" },
+        effects: [{ do: "hear", epoch: state.reply.bootEpoch }],
+      };
+    case "doubted":
+      return state.kind === "doubting" ? unusable(state, event.error, context) : unmoved(state);
+    case "heard":
+      return state.kind === "hearing" ? heard(state, event.isCurrent, context) : unmoved(state);
+    case "blamed":
+      return state.kind === "failing" ? blamed(state, event.holdOffMs, context) : unmoved(state);
+    case "unused": {
+      const { tunnel, message } = event;
+      return { state, effects: noResource(tunnel, { message, isGranted: true }) };
+    }
+    case "forgotten":
+      return voided(state);
+    case "checked":
+      return isRepeatable(state.unanswered, context) ? unmoved(state) : voided(state);
+    case "broken":
+      return broken(state, event.error, context);
+    case "stopped":
+      return stopped(state);
+    default:
+      return event satisfies never;
   }
+}
 
-  /** Derives SPIs and keys, and programs receive before anybody is told. */
-  #offer(batch: readonly Tunnel[], version: PspVersion): Asking {
-    const { peers, shares, clock, random } = this.#options;
-    const wishes = batch.flatMap((tunnel) => {
-      const peer = peers.get(tunnel.peer);
-      return peer === undefined ? [] : [{ tunnel, pair: tunnel.pair, peer, ivCounts: true }];
-    });
-    const offers: Offer[] = [];
-    try {
-      const derived = this.#options.spis.derive(version, wishes);
-      for (const [i, { tunnel }] of wishes.entries()) {
-        const made = derived[i];
-        if (made === undefined) continue;
-        shares.hold(made.params.key);
-        try {
-          this.#table.apply(tunnel, { type: "offered", rx: made.rx });
-          // Nothing was installed for a tunnel that does not want it any more: nobody may be told of the SPI.
-          if (!this.#isOnOffer(tunnel, made.rx.sa.spi)) {
-            shares.release(made.params.key);
-            continue;
-          }
-          this.#inFlight.set(tunnel.key, made.params);
-          offers.push({ tunnel, ...made });
-        } catch (error) {
-          shares.release(made.params.key);
-          this.#outcomes.noResource(tunnel, error);
-        }
-      }
-    } catch (error) {
-      for (const { tunnel } of wishes) this.#outcomes.noResource(tunnel, error);
-    }
-    return { requestId: random.hex(16), version, offers, since: clock.now(), again: false };
-  }
+function unmoved(state: AskingState): InitiatorStep {
+  return { state, effects: [] };
+}
 
-  /** One request with its retries. Returns the version to ask again with, if it comes to that. */
-  async #askOnce(
-    line: PeerLine,
-    asked: Asking & { readonly last: boolean; readonly slot: Slot },
-  ): Promise<PspVersion | undefined> {
-    const { config: { psp }, bootEpoch, counters } = this.#options;
-    const { requestId, offers, version } = asked;
-    const result = await callWithRetries(this.#options, line, {
-      bootEpoch,
-      requestId,
-      versionsAccepted: psp.versions,
-      tunnels: offers.map(({ tunnel, params }) => ({ ...tunnel.pair, reverse: params })),
-      ivCounts: this.#options.ivCounts,
-    }, { slot: asked.slot, work: () => this.#urgency(offers.map(({ tunnel }) => tunnel.key)) });
-    if (!result.ok) {
-      const { error, maybe } = result;
-      const unanswered = (maybe || asked.again) && isUnanswered(error);
-      if (unanswered) this.#keep(line.peer, asked);
-      this.#outcomes.fail(line, { offers, error, maybe: maybe || asked.again });
-      return undefined;
-    }
-    const { reply } = result;
-    const doubt = this.#doubt(line.peer, reply);
-    if (doubt !== undefined) {
-      try {
-        await doubt;
-      } catch (cause) {
-        wipeKeys(reply);
-        this.#outcomes.fail(line, { offers, error: ExchangeError.from(cause), maybe: true });
-        return undefined;
-      }
-    }
-    if (!this.#options.watch.hear(line.peer, reply.bootEpoch)) {
-      wipeKeys(reply);
-      const error = new ExchangeError("aborted", "the answer is of an earlier start");
-      this.#outcomes.fail(line, { offers, error, maybe: true });
-      return undefined;
-    }
-    if (reply.version !== version && reply.outcomes.length === 0) {
-      if (!asked.last && psp.versions.includes(reply.version)) {
-        counters.add("version-fallbacks");
-        for (const { tunnel, rx } of offers) {
-          this.#table.apply(tunnel, { type: "withdrawn", spi: rx.sa.spi, maybe: false });
-        }
-        return reply.version;
-      }
-    }
-    if (reply.outcomes.length !== offers.length) {
-      wipeKeys(reply);
-      const error = new ExchangeError(
-        "internal",
-        `the answer has ${reply.outcomes.length} outcomes for ${offers.length} tunnels`,
-      );
-      this.#outcomes.fail(line, { offers, error, maybe: true });
-      return undefined;
-    }
-    // In another version than was asked for there is nothing to settle, and nothing to remember.
-    if (reply.version === version) line.version = version;
-    line.recovered();
-    for (const [i, offer] of offers.entries()) {
-      const outcome = reply.outcomes[i];
-      // What became of a tunnel since its request was given up does not end with an old refusal.
-      const isOver = outcome?.ok === false && !this.#isOnOffer(offer.tunnel, offer.rx.sa.spi);
-      if (outcome !== undefined && !isOver) this.#outcomes.settle(offer, { outcome, reply });
-    }
-    return undefined;
-  }
+// ---- until an exchange begins -------------------------------------------------------------------
 
-  /** Whether an answer comes from where its sender was; undefined: there is no doubt. */
-  #doubt(peer: string, { bootEpoch: epoch, outcomes }: NewTunnelReply): Promise<void> | undefined {
-    const given = outcomes.find((outcome) => outcome.ok);
-    const pip = given?.ok ? given.params.pip : undefined;
-    return this.#options.whereabouts.doubt(peer, { epoch, pip, from: undefined });
+/** Goes on with what waits, as soon as the peer may be asked. */
+function next({ unanswered }: AskingState, context: InitiatorContext): InitiatorStep {
+  const { waiting, most, now, aloneUntil } = context;
+  if (waiting.size === 0) return { state: { kind: "idle", unanswered }, effects: [] };
+  if (aloneUntil !== undefined) {
+    const effects = [{ do: "pause" as const, ms: aloneUntil - now }];
+    return { state: { kind: "pausing", unanswered }, effects };
   }
+  const tunnels = Math.min(waiting.size, most);
+  return { state: { kind: "pacing", unanswered }, effects: [{ do: "pace", tunnels }] };
+}
 
-  /** For `#again`, with a share of its keys of its own. */
-  #keep(peer: string, { requestId, version, offers, since }: Asking): void {
-    for (const { params } of offers) this.#options.shares.hold(params.key);
-    this.#unanswered.set(peer, { requestId, version, offers, since, again: true });
+/** A place for the next exchange, by the most urgent of all that wait for it; or a pause, where that is too fast. */
+function paced(
+  { unanswered }: AskingState,
+  waitMs: number,
+  context: InitiatorContext,
+): InitiatorStep {
+  if (waitMs > 0) {
+    return { state: { kind: "pausing", unanswered }, effects: [{ do: "pause", ms: waitMs }] };
   }
+  const { peer, waiting, most, get } = context;
+  const work = urgency(waiting, context, (key) => get(key)?.peer === peer);
+  const tunnels = Math.min(waiting.size, most);
+  return {
+    state: { kind: "queueing", unanswered },
+    effects: [{ do: "enter", work, tunnels, raisable: true }],
+  };
+}
+
+/** The most urgent wish of these tunnels as they stand now. */
+function urgency(
+  keys: Iterable<string>,
+  { now, stateOf }: InitiatorContext,
+  isWanted: (key: string) => boolean = () => true,
+): Work {
+  let work: Work = "warm";
+  for (const key of keys) {
+    const state = stateOf(key);
+    if (state !== undefined && isWanted(key)) work = moreUrgent(work, workOf(state, now));
+    if (work === "packet") break;
+  }
+  return work;
 }
 
 /** What a tunnel's wish is, as the scheduler sees it. */
-function workOf(state: State, now: number): Work {
+export function workOf(state: State, now: number): Work {
   if (state.kind === "opening") return state.flows.length > 0 ? "packet" : "restore";
   if (!isLive(state)) return "warm";
   if (state.tx.unconfirmed !== undefined) return "unheard";
@@ -408,106 +400,184 @@ function workOf(state: State, now: number): Work {
   return isDue ? "rekey" : "rotation";
 }
 
+/**
+ * The request that nobody answered is sent as it was: the peer may have answered it, and gives the same answer again.
+ * Whatever else waits comes after it, so that what peers may have stays bounded.
+ */
+function exchange(state: AskingState, context: InitiatorContext): InitiatorStep {
+  const { unanswered } = state;
+  if (unanswered === undefined) return fresh([], context);
+  if (!isRepeatable(unanswered, context)) {
+    return fresh([{ do: "release", offers: unanswered.offers }], context);
+  }
+  // Its shares of the keys are the exchange's now.
+  const again = unanswered.offers.map((offer) => ({ do: "offer_again" as const, offer }));
+  const begun = begin({ kind: "queueing", unanswered: undefined }, unanswered, 1, context);
+  return {
+    ...begun,
+    effects: [
+      { do: "count", counter: "requests-repeated" },
+      ...again,
+      { do: "count", counter: "initiator-exchanges" },
+      ...begun.effects,
+    ],
+  };
+}
+
+/** Whether an answer to it could still be used: for any of its tunnels, on the master key in force. */
+function isRepeatable(
+  asking: Asking | undefined,
+  { now, rotations, stateOf }: InitiatorContext,
+): boolean {
+  if (asking === undefined || now - asking.since >= REPEAT_MS) return false;
+  const present = rotations();
+  return asking.offers.some(({ tunnel, rx: { generation, sa: { spi } } }) =>
+    generation === present &&
+    stateOf(tunnel.key)?.rx.some((rx) =>
+      rx.sa.spi === spi && rx.maybeUntil !== undefined && rx.supersededAt === undefined
+    )
+  );
+}
+
+/** What waits is asked for. */
+function fresh(before: readonly InitiatorEffect[], context: InitiatorContext): InitiatorStep {
+  const { config: { psp }, version = psp.versions[0] } = context;
+  const { keys, tunnels } = batch(context);
+  const effects: InitiatorEffect[] = [...before, { do: "unwait", keys }];
+  if (tunnels.length === 0 || version === undefined) return over(undefined, effects);
+  return {
+    state: { kind: "offering", unanswered: undefined, round: 1, version },
+    effects: [...effects, { do: "offer", tunnels, version }],
+  };
+}
+
+/** As many as a request has room for, and the keys that were looked at for it. */
+function batch(
+  { peer, waiting, most, get }: InitiatorContext,
+): { readonly keys: readonly string[]; readonly tunnels: readonly Tunnel[] } {
+  const keys: string[] = [];
+  const tunnels: Tunnel[] = [];
+  // Where not all fit, one that wants many does not have the others wait behind them.
+  const inOrder = waiting.size <= most
+    ? waiting
+    : fairly(waiting, (key) => get(key)?.pair.localVip ?? "");
+  for (const key of inOrder) {
+    if (tunnels.length >= most) break;
+    keys.push(key);
+    const tunnel = get(key);
+    // It may be gone, or somebody else's by now.
+    if (tunnel?.peer !== peer) continue;
+    // Another event may have ended its wish, or an exchange begun, since it was put here.
+    if (isAsking(tunnel.state) && tunnel.state.offered === undefined) tunnels.push(tunnel);
+  }
+  return { keys, tunnels };
+}
+
+/** Receive is programmed: the peer is told. */
+function offered(
+  state: Offering,
+  { offers, requestId }: Extract<InitiatorEvent, { type: "offered" }>,
+  context: InitiatorContext,
+): InitiatorStep {
+  const { unanswered, round, version } = state;
+  const counted: InitiatorEffect[] = round === 1
+    ? [{ do: "count", counter: "initiator-exchanges" }]
+    : [];
+  if (offers.length === 0) return over(unanswered, counted);
+  const asking = { requestId, version, offers, since: context.now, again: false };
+  const begun = begin(state, asking, round, context);
+  return { ...begun, effects: [...counted, ...begun.effects] };
+}
+
 // ---- one request, sent until it is answered -----------------------------------------------------
 
-/** How it ended. `maybe`: the peer may have acted on it although no answer came. */
-type CallResult =
-  | { readonly ok: true; readonly reply: NewTunnelReply }
-  | { readonly ok: false; readonly error: ExchangeError; readonly maybe: boolean };
-
-/** What a call is made with. */
-export interface CallPowers {
-  /** This host has told its peers that it stops: whoever it asked now would send to it after its end. */
-  readonly isStopping: () => boolean;
-  readonly config: Pick<Config, "rpc">;
-  readonly calls: Pick<PeerCalls, "newTunnel">;
-  readonly scheduler: Scheduler;
-  /** A call was answered after so many seconds. */
-  readonly onAnswered: (seconds: number) => void;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly tasks: Tasks;
-  readonly counters: Counters;
-  readonly log: Log;
+/** The first try. */
+function begin(
+  state: AskingState,
+  asking: Asking,
+  round: 1 | 2,
+  context: InitiatorContext,
+): InitiatorStep {
+  const first = {
+    ...asking,
+    round,
+    attempt: 1,
+    forgiven: 0,
+    maybe: false,
+    goesOnUntil: undefined,
+  };
+  // A second round needs a place of its own: the one of the first is another's since its answer.
+  const tried = round === 1 ? call(state, first, context) : enterAgain(state, first, context);
+  return { ...tried, effects: [{ do: "begin" }, ...tried.effects] };
 }
 
-/**
- * Asks a peer, the first time in the place `slot`, and again each time in one of its own, by what `work` says then. An
- * answer that comes after its try was given up is wiped. Rejects only when the core stops.
- */
-async function callWithRetries(
-  powers: CallPowers,
-  line: PeerLine,
-  request: NewTunnelRequest,
-  first: { readonly slot: Slot; readonly work: () => Work },
-): Promise<CallResult> {
-  const { config: { rpc }, calls, scheduler, clock, random, tasks, counters, log } = powers;
-  const { peer } = line;
-  let patientUntil: number | undefined;
-  let maybe = false;
-  let sent = false;
-  const options = { timeoutMs: rpc.timeoutMs, onSent: () => void (sent = true) };
-  let error = new ExchangeError("internal", "no attempt was made");
-  let forgiven = 0;
-  let slot: Slot | undefined = first.slot;
-  const tunnels = request.tunnels.length;
-  for (let attempt = 1; attempt <= rpc.attempts;) {
-    sent = false;
-    slot ??= await scheduler.enter({ peer, work: first.work(), tunnels }, tasks.signal);
-    if (powers.isStopping()) await endOf(tasks.signal);
-    const begun = { at: clock.now(), lagMs: scheduler.lagMs };
-    try {
-      const reply = await calls.newTunnel(peer, request, options);
-      powers.onAnswered((clock.now() - begun.at) / 1000);
-      slot.leave(clock.now() - begun.at < rpc.timeoutMs / 2);
-      return { ok: true, reply };
-    } catch (cause) {
-      slot.leave(false);
-      slot = undefined;
-      if (tasks.signal.aborted) throw cause;
-      error = ExchangeError.from(cause);
-    }
-    const lagged = error.code === "deadline_exceeded" &&
-      scheduler.lagMs - begun.lagMs >= LAG_SHARE * rpc.timeoutMs;
-    if ((lagged || error.local) && forgiven < MAX_FORGIVEN) {
-      // This host's own fault, not the peer's: it is asked again, and nothing is held against it.
-      forgiven++;
-      counters.add("deadlines-forgiven");
-      if (sent) maybe = true;
-      await clock.sleep(RETRY_MAX_MS * (0.5 + random.uniform() / 2), tasks.signal);
-      continue;
-    }
-    if (isForRate(error)) {
-      // No attempt that failed: the peer lives, did nothing, and wants to be asked more slowly.
-      const now = clock.now();
-      patientUntil ??= now + RATE_PATIENCE_MS;
-      if (now < patientUntil) {
-        const delayMs = line.pace.refused(now);
-        counters.add("slowed-by-peer");
-        log.debug("A peer wants to be asked more slowly", { peer, delayMs });
-        await clock.sleep(delayMs * (1 + random.uniform() / 4), tasks.signal);
-        continue;
-      }
-    }
-    if (sent && !DECLINED.has(error.code)) maybe = true;
-    if (!RETRIED.has(error.code) || attempt === rpc.attempts) break;
-    counters.add("initiator-retries");
-    // After a deadline enough time has passed; after a fast refusal it has not.
-    const full = error.code === "deadline_exceeded"
-      ? RETRY_FIRST_MS
-      : Math.min(RETRY_FIRST_MS * 2 ** (attempt - 1), RETRY_MAX_MS);
-    await clock.sleep(full * (0.5 + random.uniform() / 2), tasks.signal);
-    attempt++;
-  }
-  return { ok: false, error, maybe };
+/** The same id and the same keys in every try. */
+function call(
+  { unanswered }: AskingState,
+  call: Call,
+  { bootEpoch, ivCounts, config: { psp } }: InitiatorContext,
+): InitiatorStep {
+  const request = {
+    bootEpoch,
+    requestId: call.requestId,
+    versionsAccepted: psp.versions,
+    tunnels: call.offers.map(({ tunnel, params }) => ({ ...tunnel.pair, reverse: params })),
+    ivCounts,
+  };
+  return { state: { kind: "calling", unanswered, call }, effects: [{ do: "call", request }] };
 }
 
-/** Rejects when the core stops, and does nothing before. */
-function endOf(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    if (signal.aborted) return reject(signal.reason);
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+function enterAgain(
+  { unanswered }: AskingState,
+  call: Call,
+  context: InitiatorContext,
+): InitiatorStep {
+  const { offers } = call;
+  const work = urgency(offers.map(({ tunnel }) => tunnel.key), context);
+  return {
+    state: { kind: "queueing_again", unanswered, call },
+    effects: [{ do: "enter", work, tunnels: offers.length, raisable: false }],
+  };
+}
+
+/** A try failed: another one follows, or nobody answered. */
+function failed(
+  { unanswered, call }: Calling,
+  { error, sent, lagMs }: Extract<InitiatorEvent, { type: "failed" }>,
+  context: InitiatorContext,
+): InitiatorStep {
+  const { config: { rpc }, now } = context;
+  const rest = (then: Call, effects: readonly InitiatorEffect[]): InitiatorStep => ({
+    state: { kind: "resting", unanswered, call: then },
+    effects,
   });
+  const lagged = error.code === "deadline_exceeded" && lagMs >= LAG_SHARE * rpc.timeoutMs;
+  if ((lagged || error.local) && call.forgiven < MAX_FORGIVEN) {
+    // This host's own fault, not the peer's: it is asked again, and nothing is held against it.
+    const then = { ...call, forgiven: call.forgiven + 1, maybe: call.maybe || sent };
+    return rest(then, [
+      { do: "count", counter: "deadlines-forgiven" },
+      { do: "rest", ms: RETRY_MAX_MS },
+    ]);
+  }
+  let { goesOnUntil } = call;
+  if (isForRate(error)) {
+    // No attempt that failed: the peer lives, did nothing, and wants to be asked more slowly.
+    goesOnUntil ??= now + RATE_PATIENCE_MS;
+    if (now < goesOnUntil) return rest({ ...call, goesOnUntil }, [{ do: "rest_slower" }]);
+  }
+  const maybe = call.maybe || (sent && !DECLINED.has(error.code));
+  if (!RETRIED.has(error.code) || call.attempt === rpc.attempts) {
+    return gaveUp({ ...call, goesOnUntil, maybe }, error, context);
+  }
+  // After a deadline enough time has passed; after a fast refusal it has not.
+  const ms = error.code === "deadline_exceeded"
+    ? RETRY_FIRST_MS
+    : Math.min(RETRY_FIRST_MS * 2 ** (call.attempt - 1), RETRY_MAX_MS);
+  return rest({ ...call, goesOnUntil, maybe, attempt: call.attempt + 1 }, [
+    { do: "count", counter: "initiator-retries" },
+    { do: "rest", ms },
+  ]);
 }
 
 /** Whether the peer would have answered, had it been asked less. */
@@ -522,11 +592,6 @@ const RETRIED: ReadonlySet<ExchangeCode> = new Set([
   "resource_exhausted",
 ]);
 
-/** Whether a request that failed so can be asked again as it was: nobody answered it. */
-function isUnanswered({ code }: ExchangeError): boolean {
-  return RETRIED.has(code) && !DECLINED.has(code);
-}
-
 /** Said before anything was done. */
 const DECLINED: ReadonlySet<ExchangeCode> = new Set([
   "permission_denied",
@@ -537,222 +602,215 @@ const DECLINED: ReadonlySet<ExchangeCode> = new Set([
   "unimplemented",
 ]);
 
-// ---- what becomes of the tunnels in a request ---------------------------------------------------
+// ---- the answer ---------------------------------------------------------------------------------
 
-/** A tunnel with the receive SA that was offered for it. */
-interface Offer extends Derived {
-  readonly tunnel: Tunnel;
+/** It has to come from where its sender was. */
+function replied(
+  { unanswered, call }: Calling,
+  reply: NewTunnelReply,
+): InitiatorStep {
+  const given = reply.outcomes.find((outcome) => outcome.ok);
+  const pip = given?.ok ? given.params.pip : undefined;
+  return {
+    state: { kind: "doubting", unanswered, call, reply },
+    effects: [{ do: "doubt", epoch: reply.bootEpoch, pip }],
+  };
 }
 
-/** What answers and failures change. */
-export interface OutcomesOptions {
-  readonly config: Pick<Config, "pip" | "psp" | "tunnel" | "networks">;
-  readonly peers: Peers;
-  readonly table: TunnelTable;
-  readonly flows: Pick<Flows, "ignoreReplays">;
-  readonly defaults: SaDefaults;
-  readonly store: Pick<SaRecords, "putPip">;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly counters: Counters;
-  readonly events: EventSink;
-  readonly log: Log;
-}
-
-/** Brings answers and failures to the tunnels. */
-class Outcomes {
-  readonly #options: OutcomesOptions;
-  readonly #table: TunnelTable;
-
-  constructor(options: OutcomesOptions) {
-    this.#options = options;
-    this.#table = options.table;
+/** It is of the peer's present start, and each tunnel gets its part of it; or nothing of it can be used. */
+function heard(
+  state: Doubting,
+  isCurrent: boolean,
+  context: InitiatorContext,
+): InitiatorStep {
+  const { call: { offers, version, round }, reply } = state;
+  if (!isCurrent) {
+    const error = new ExchangeError("aborted", "the answer is of an earlier start");
+    return unusable(state, error, context);
   }
-
-  /** One tunnel's part of the answer. Its key is wiped. */
-  settle(
-    { tunnel, rx, params: { version } }: Offer,
-    { outcome, reply }: { readonly outcome: TunnelOutcome; readonly reply: NewTunnelReply },
-  ): void {
-    const { clock, config, counters, peers, store, defaults } = this.#options;
-    if (!outcome.ok) {
-      const { code, message } = outcome;
-      counters.add("tunnels-refused");
-      this.#options.log.warn("A peer refused a tunnel", {
-        peer: tunnel.peer,
-        ...tunnel.pair,
-        code,
-        reason: message,
-      });
-      return this.#refuse(tunnel, { reason: "refused", message: `${code}: ${message}` });
-    }
-    const { params } = outcome;
-    try {
-      const peer = peers.get(tunnel.peer);
-      const problem = paramsProblem(params, {
-        version,
-        mode: config.psp.mode,
-        own: defaults,
-        peerPip: peer?.pip,
-      });
-      if (peer === undefined || problem !== undefined) {
-        return this.#unusable(tunnel, { reason: "refused", message: `bad answer: ${problem}` });
-      }
-      const vip = tunnel.pair.localVip;
-      const cookie = cookieProblem(params, { vip, networks: config.networks });
-      if (cookie !== undefined) {
-        counters.add("refused-network");
-        return this.#unusable(tunnel, { reason: "refused", message: `bad answer: ${cookie}` });
-      }
-      const readable = cryptOffsetProblem(params, { psp: config.psp, vip });
-      if (readable !== undefined) {
-        counters.add("refused-crypt-offset");
-        this.#options.log.warn("The crypt offset that a peer asks for was refused", {
-          peer: tunnel.peer,
-          ...tunnel.pair,
-          reason: readable,
-        });
-        return this.#unusable(tunnel, { reason: "refused", message: readable });
-      }
-      if (peers.learnPip(peer.id, params.pip)) store.putPip(peer.id, params.pip);
-      // It was expected to: until the answer nobody knew.
-      if (!reply.ivCounts) this.#options.flows.ignoreReplays(rx.sa.spi);
-      const at = { now: clock.now(), wallMs: clock.wallMs() };
-      const epoch = reply.bootEpoch;
-      const { tx, key } = txFrom(defaults, { params, pair: tunnel.pair, peer, epoch, at });
-      this.#table.apply(tunnel, { type: "answered", spi: rx.sa.spi, tx, key });
-      this.#table.note(tunnel, "");
-    } catch (error) {
-      this.#unusable(tunnel, this.#noResource(tunnel, error));
-    } finally {
-      params.key.wipe();
-    }
+  if (reply.version !== version && reply.outcomes.length === 0) {
+    const isKnown = context.config.psp.versions.includes(reply.version);
+    if (round === 1 && isKnown) return inVersion(state, reply.version);
   }
-
-  /** The plane refused before anybody was told: the tunnel is left alone for a while. */
-  noResource(tunnel: Tunnel, error: unknown): void {
-    this.#refuse(tunnel, this.#noResource(tunnel, error));
-  }
-
-  #noResource(tunnel: Tunnel, error: unknown): Why {
-    const cause = messageOf(error);
-    this.#options.counters.add("no-resource");
-    this.#options.log.warn("The data plane refused a tunnel", {
-      peer: tunnel.peer,
-      ...tunnel.pair,
-      cause,
-    });
-    return { reason: "no_resource", message: cause };
-  }
-
-  /** No answer, or none that can be used: what the peer cannot have got is taken back. */
-  fail(
-    line: PeerLine,
-    failure: {
-      readonly offers: readonly Offer[];
-      readonly error: ExchangeError;
-      readonly maybe: boolean;
-    },
-  ): void {
-    const { clock, config: { tunnel }, counters, log } = this.#options;
-    const { offers, error, maybe } = failure;
-    const patient = line.patientUntil > clock.now();
-    const unheard = maybe || this.#table.ofPeer(line.peer).some(({ state }) => isUnheard(state));
-    const live = this.#table.ofPeer(line.peer).some(({ state }) => isLive(state));
-    const capMs = patient
-      ? PATIENT_RETRY_MS
-      : unheard
-      ? UNHEARD_BACK_OFF_MAX_MS
-      : live
-      ? LIVE_BACK_OFF_MAX_MS
-      : tunnel.backOffMaxMs;
-    const holdOffMs = line.failed(error.message, capMs);
-    if (line.backOff.failures === 1) {
-      const { code, message } = error;
-      this.#options.events.add("peer-failing", {
-        peer: line.peer,
-        reason: code.replaceAll("_", "-"),
-        message,
-      });
-    }
-    counters.add("exchanges-failed");
-    log.warn("An exchange failed", {
-      peer: line.peer,
-      code: error.code,
-      reason: error.reason,
-      tunnels: offers.length,
-      delayMs: Math.round(holdOffMs),
-    });
-    if (patient) return this.#tryLater(line, { offers, maybe });
-    const reason = reasonOf(error);
-    // The others of this peer would fare no better, and their packets wait.
-    const others = [...line.waiting].flatMap((key) => this.#table.get(key) ?? [])
-      .filter(({ peer, state }) =>
-        peer === line.peer && state.kind === "opening" && state.offered === undefined
-      );
-    for (const tunnel of [...offers.map((offer) => offer.tunnel), ...others]) {
-      this.#table.note(tunnel, error.message);
-      this.#table.apply(tunnel, { type: "unanswered", reason, holdOffMs, maybe });
-    }
-    this.#bound(line.peer);
-  }
-
-  #tryLater(
-    line: PeerLine,
-    { offers, maybe }: { readonly offers: readonly Offer[]; readonly maybe: boolean },
-  ): void {
-    for (const { tunnel, rx } of offers) {
-      this.#table.apply(tunnel, { type: "withdrawn", spi: rx.sa.spi, maybe });
-      line.waiting.add(tunnel.key);
-    }
-    this.#bound(line.peer);
-  }
-
-  /** What one peer may have takes a bounded place, however often it does not answer. */
-  #bound(peer: string): void {
-    const held = this.#table.ofPeer(peer).flatMap((tunnel) =>
-      tunnel.state.rx.filter(isMaybe).map((rx) => ({ tunnel, rx }))
+  if (reply.outcomes.length !== offers.length) {
+    const error = new ExchangeError(
+      "internal",
+      `the answer has ${reply.outcomes.length} outcomes for ${offers.length} tunnels`,
     );
-    if (held.length <= MAX_MAYBE_SAS) return;
-    held.sort((a, b) => a.rx.sa.serial < b.rx.sa.serial ? -1 : 1);
-    for (const { tunnel, rx } of held.slice(0, held.length - MAX_MAYBE_SAS)) {
-      this.#table.apply(tunnel, { type: "forgotten", spi: rx.sa.spi });
-    }
+    return unusable(state, error, context);
   }
-
-  /** The peer holds nothing of ours: it said so, or was never told. */
-  #refuse(tunnel: Tunnel, why: Why): void {
-    this.#table.note(tunnel, why.message);
-    const holdOffMs = this.#holdOffMs(tunnel);
-    this.#table.apply(tunnel, { type: "refused", reason: why.reason, holdOffMs });
-  }
-
-  /** The peer granted the tunnel, and this host cannot use its answer: the peer sends all the same. */
-  #unusable(tunnel: Tunnel, why: Why): void {
-    this.#table.note(tunnel, why.message);
-    const holdOffMs = this.#holdOffMs(tunnel);
-    this.#table.apply(tunnel, { type: "unanswered", reason: why.reason, holdOffMs, maybe: true });
-    this.#bound(tunnel.peer);
-  }
-
-  #holdOffMs({ pair }: Tunnel): number {
-    const { config: { tunnel: { backOffMs, backOffMaxMs } }, random, peers, clock } = this.#options;
-    // Both ends learn of a moved address, one after the other: the second one may be about to.
-    const since = Math.max(peers.ownedSince(pair.localVip), peers.ownedSince(pair.remoteVip));
-    const most = clock.now() - since < SETTLE_MS ? SETTLE_RETRY_MS : REFUSED_HOLD_OFF_MAX_MS;
-    const full = Math.min(backOffMs * 8, backOffMaxMs, most);
-    return full * (0.5 + random.uniform() / 2);
-  }
+  // In another version than was asked for there is nothing to settle, and nothing to remember.
+  const agreed = reply.version === version ? version : undefined;
+  const settled = offers.flatMap((offer, i) => {
+    const outcome = reply.outcomes[i];
+    return outcome === undefined ? [] : settle(offer, { outcome, reply }, context);
+  });
+  return over(state.unanswered, [
+    { do: "recover", version: agreed },
+    ...settled,
+    { do: "let_go", offers },
+  ]);
 }
 
-/** Why a tunnel is left alone. */
-interface Why {
-  readonly reason: DropReason;
-  readonly message: string;
+/** The peer wants another version: the offers are taken back, and the tunnels asked for once more. */
+function inVersion(
+  { unanswered, call: { offers } }: Doubting,
+  version: PspVersion,
+): InitiatorStep {
+  const tunnels = offers.map(({ tunnel }) => tunnel);
+  const withdrawn = offers.map(({ tunnel, rx: { sa: { spi } } }) => ({
+    do: "tell" as const,
+    tunnel,
+    event: { type: "withdrawn" as const, spi, maybe: false },
+  }));
+  return {
+    state: { kind: "offering", unanswered, round: 2, version },
+    effects: [
+      { do: "count", counter: "version-fallbacks" },
+      ...withdrawn,
+      { do: "let_go", offers },
+      { do: "offer", tunnels, version },
+    ],
+  };
 }
 
-function isMaybe(rx: Rx): boolean {
-  return rx.maybeUntil !== undefined && !rx.confirmed;
+/** Nothing of an answer is kept; what the peer granted in it, it may send with. */
+function unusable(
+  { unanswered, call, reply }: Doubting,
+  error: ExchangeError,
+  context: InitiatorContext,
+): InitiatorStep {
+  const keys = reply.outcomes.flatMap((outcome) => outcome.ok ? [outcome.params.key] : []);
+  const failing = fail({ unanswered, call, error, maybe: true }, context);
+  return { ...failing, effects: [{ do: "wipe", keys }, ...failing.effects] };
+}
+
+/** One tunnel's part of the answer. Its key is wiped. */
+function settle(
+  offer: Offer,
+  { outcome, reply }: { readonly outcome: TunnelOutcome; readonly reply: NewTunnelReply },
+  context: InitiatorContext,
+): InitiatorEffect[] {
+  const { tunnel, rx, params: { version } } = offer;
+  if (!outcome.ok) {
+    // What became of a tunnel since its request was given up does not end with an old refusal.
+    if (!isOnOffer(context.get(tunnel.key), tunnel.peer, rx.sa.spi)) return [];
+    const message = `${outcome.code}: ${outcome.message}`;
+    return [
+      { do: "count", counter: "tunnels-refused" },
+      { do: "say_refused", tunnel, outcome },
+      { do: "refuse", tunnel, reason: "refused", message, isGranted: false },
+    ];
+  }
+  const { config: { psp, networks }, own, peerOf } = context;
+  const { params } = outcome;
+  const refuse = (message: string, said: readonly InitiatorEffect[]): InitiatorEffect[] => [
+    ...said,
+    { do: "refuse", tunnel, reason: "refused", message, isGranted: true },
+    { do: "wipe", keys: [params.key] },
+  ];
+  const peer = peerOf(tunnel.peer);
+  const problem = paramsProblem(params, { version, mode: psp.mode, own, peerPip: peer?.pip });
+  if (peer === undefined || problem !== undefined) return refuse(`bad answer: ${problem}`, []);
+  const vip = tunnel.pair.localVip;
+  const cookie = cookieProblem(params, { vip, networks });
+  if (cookie !== undefined) {
+    return refuse(`bad answer: ${cookie}`, [{ do: "count", counter: "refused-network" }]);
+  }
+  const readable = cryptOffsetProblem(params, { psp, vip });
+  if (readable !== undefined) {
+    return refuse(readable, [
+      { do: "count", counter: "refused-crypt-offset" },
+      { do: "say_readable", tunnel, reason: readable },
+    ]);
+  }
+  const { bootEpoch: epoch, ivCounts = false } = reply;
+  return [{ do: "use", offer, peer, params, epoch, ivCounts }];
+}
+
+/** Whether a tunnel, as it is `now`, still waits for the answer to this offer to `peer`. */
+export function isOnOffer(now: Tunnel | undefined, peer: string, spi: number): boolean {
+  return now?.peer === peer && offerOf(now.state) === spi;
+}
+
+/** The plane refused a tunnel: it is left alone for a while. */
+function noResource(
+  tunnel: Tunnel,
+  { message, isGranted }: { readonly message: string; readonly isGranted: boolean },
+): InitiatorEffect[] {
+  return [
+    { do: "count", counter: "no-resource" },
+    { do: "say_no_resource", tunnel, cause: message },
+    { do: "refuse", tunnel, reason: "no_resource", message, isGranted },
+  ];
+}
+
+// ---- no answer ----------------------------------------------------------------------------------
+
+/** Nobody answered: what the peer may have got is asked again as it was, before any other. */
+function gaveUp(call: Call, error: ExchangeError, context: InitiatorContext): InitiatorStep {
+  const maybe = call.maybe || call.again;
+  const isUnanswered = maybe && RETRIED.has(error.code) && !DECLINED.has(error.code);
+  if (!isUnanswered) return fail({ unanswered: undefined, call, error, maybe }, context);
+  const { requestId, version, offers, since } = call;
+  const unanswered = { requestId, version, offers, since, again: true };
+  const failing = fail({ unanswered, call, error, maybe }, context);
+  return { ...failing, effects: [{ do: "hold", offers }, ...failing.effects] };
+}
+
+/** No answer, or none that can be used: the peer is left alone, the less the more is at stake. */
+function fail(
+  failure: {
+    readonly unanswered: Asking | undefined;
+    readonly call: Call;
+    readonly error: ExchangeError;
+    readonly maybe: boolean;
+  },
+  { peer, now, patientUntil, ofPeer, config }: InitiatorContext,
+): InitiatorStep {
+  const { error, maybe, call } = failure;
+  const patient = patientUntil > now;
+  const tunnels = ofPeer(peer);
+  const capMs = patient
+    ? PATIENT_RETRY_MS
+    : maybe || tunnels.some(({ state }) => isUnheard(state))
+    ? UNHEARD_BACK_OFF_MAX_MS
+    : tunnels.some(({ state }) => isLive(state))
+    ? LIVE_BACK_OFF_MAX_MS
+    : config.tunnel.backOffMaxMs;
+  return {
+    state: { kind: "failing", ...failure, patient },
+    effects: [{ do: "blame", error, tunnels: call.offers.length, capMs }],
+  };
+}
+
+/** What the peer cannot have got is taken back. */
+function blamed(
+  state: Failing,
+  holdOffMs: number,
+  { peer, waiting, get }: InitiatorContext,
+): InitiatorStep {
+  const { unanswered, call: { offers }, error, maybe, patient } = state;
+  const end: InitiatorEffect[] = [{ do: "bound" }, { do: "let_go", offers }];
+  if (patient) {
+    const later = offers.flatMap(({ tunnel, rx: { sa: { spi } } }): InitiatorEffect[] => [
+      { do: "tell", tunnel, event: { type: "withdrawn", spi, maybe } },
+      { do: "wait", key: tunnel.key },
+    ]);
+    return over(unanswered, [...later, ...end]);
+  }
+  // The others of this peer would fare no better, and their packets wait.
+  const others = [...waiting].flatMap((key) => get(key) ?? []).filter((tunnel) =>
+    tunnel.peer === peer && tunnel.state.kind === "opening" && tunnel.state.offered === undefined
+  );
+  const event: Told = { type: "unanswered", reason: reasonOf(error), holdOffMs, maybe };
+  const told = [...offers.map(({ tunnel }) => tunnel), ...others].map((tunnel) => ({
+    do: "tell" as const,
+    tunnel,
+    event,
+    note: error.message,
+  }));
+  return over(unanswered, [...told, ...end]);
 }
 
 /** What packets are dropped for whose peer was asked in vain. */
@@ -766,4 +824,61 @@ export function reasonOf({ code }: Pick<ExchangeError, "code">): DropReason {
     default:
       return "peer_unreachable";
   }
+}
+
+/** The SAs that a peer may have beyond those that have a place, the oldest first. */
+export function beyond(
+  tunnels: readonly Tunnel[],
+): readonly { readonly tunnel: Tunnel; readonly rx: Rx }[] {
+  const held = tunnels.flatMap((tunnel) =>
+    tunnel.state.rx.filter((rx) => rx.maybeUntil !== undefined && !rx.confirmed)
+      .map((rx) => ({ tunnel, rx }))
+  );
+  if (held.length <= MAX_MAYBE_SAS) return [];
+  held.sort((a, b) => a.rx.sa.serial < b.rx.sa.serial ? -1 : 1);
+  return held.slice(0, held.length - MAX_MAYBE_SAS);
+}
+
+// ---- ends ---------------------------------------------------------------------------------------
+
+/** The exchange is over; what waits is next. */
+function over(
+  unanswered: Asking | undefined,
+  effects: readonly InitiatorEffect[],
+): InitiatorStep {
+  return {
+    state: { kind: "ending", unanswered },
+    effects: [...effects, { do: "leave" }, { do: "go_on" }],
+  };
+}
+
+/** What nobody answered is forgotten, with its keys. */
+function voided(state: AskingState): InitiatorStep {
+  const { unanswered } = state;
+  if (unanswered === undefined) return unmoved(state);
+  return {
+    state: { ...state, unanswered: undefined },
+    effects: [{ do: "release", offers: unanswered.offers }],
+  };
+}
+
+/** A request that is under way has failed; without one there is nothing to undo. */
+function broken(
+  state: AskingState,
+  error: ExchangeError,
+  context: InitiatorContext,
+): InitiatorStep {
+  const { unanswered } = state;
+  if ("call" in state && state.kind !== "failing") {
+    return fail({ unanswered, call: state.call, error, maybe: true }, context);
+  }
+  return stopped(state);
+}
+
+/** Nothing is waited for any more. */
+function stopped(state: AskingState): InitiatorStep {
+  const effects: InitiatorEffect[] = "call" in state
+    ? [{ do: "let_go", offers: state.call.offers }, { do: "leave" }]
+    : [{ do: "leave" }];
+  return { state: { kind: "idle", unanswered: state.unanswered }, effects };
 }

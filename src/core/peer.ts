@@ -17,7 +17,8 @@ import type { Random } from "../model/random.ts";
 import type { PspVersion } from "../model/sa.ts";
 import type { Tasks } from "../model/tasks.ts";
 import type { Peers } from "./directory.ts";
-import type { Work } from "./scheduler.ts";
+import { type AskingState, IDLE } from "./initiator.ts";
+import type { Work } from "./work.ts";
 import {
   ALL_PEERS_FACTOR,
   CLOCKS_DIFFER_MS,
@@ -84,7 +85,8 @@ export class PeerLine {
   readonly waiting: Set<string> = new Set();
   readonly backOff: BackOff;
   readonly pace: Pace = new Pace();
-  running = false;
+  /** Where asking it stands; only the initiator's driver writes it. */
+  asking: AskingState = IDLE;
   /** While its next exchange waits for a place: says that it has become more urgent. */
   raise: ((work: Work) => void) | undefined;
   lastError = "";

@@ -17,7 +17,8 @@ import {
   WINDOW_MAX,
   WINDOW_MIN,
 } from "./limits.ts";
-import { moreUrgent, Scheduler, type Slot, WORK, type Work } from "./scheduler.ts";
+import { Scheduler, type Slot } from "./scheduler.ts";
+import { moreUrgent, WORK, type Work } from "./work.ts";
 
 /** A scheduler, and who was let in, in order. */
 function begin(isConnected?: (peer: string) => boolean) {

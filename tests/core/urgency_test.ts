@@ -2,7 +2,8 @@
 
 /** A request that is sent again waits as the work that it is by then. */
 import assert from "node:assert/strict";
-import { Scheduler, type Work } from "../../src/core/scheduler.ts";
+import { Scheduler } from "../../src/core/scheduler.ts";
+import type { Work } from "../../src/core/work.ts";
 import { world } from "../support/core_world.ts";
 
 /** The kinds of work for which places were asked, until it is disposed of. */

@@ -26,6 +26,8 @@ const NO_STATE: ReadonlySet<string> = new Set([
   "responder",
   "noticeHandler",
   "misses",
+  "explainer",
+  "orders",
   "shares",
 ]);
 
@@ -34,7 +36,7 @@ const SKIPPED: ReadonlySet<string> = new Set([
   ..."_options options config clock counters log random store plane flows shares".split(" "),
   ..."_table table _outcomes _due _byPeer _byRxSpi membership _pace pace raise _wake".split(" "),
   ..."lastError createdAtMs expiresAtMs untilMs bornAt openedAt since asked peer".split(" "),
-  ..."packets bytes key mac pip spisLow softPackets dueAt _noticedAt heardAt".split(" "),
+  ..."tunnel packets bytes key mac pip spisLow softPackets dueAt _noticedAt heardAt".split(" "),
 ]);
 
 /** Whose value is a moment of `Clock.now`. */

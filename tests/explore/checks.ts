@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** What must hold in every state, and what must come of every state where nothing more goes wrong. */
+import type { PeerLine } from "../../src/core/peer.ts";
 import type { WorldHost } from "./world/host.ts";
 import { partsOf } from "./world/load.ts";
 import type { TxEntry } from "./world/plane.ts";
@@ -46,12 +47,14 @@ function keys({ core }: WorldHost): { readonly kept: number; readonly needed: nu
     readonly memory: { readonly _byPeer: ReadonlyMap<string, { readonly tunnels: number }> };
     readonly initiator: {
       readonly _inFlight: ReadonlyMap<string, unknown>;
-      readonly _unanswered: ReadonlyMap<string, { readonly offers: readonly unknown[] }>;
+      readonly _unanswered: ReadonlySet<PeerLine>;
     };
   };
   let needed = initiator._inFlight.size;
   for (const { tunnels } of memory._byPeer.values()) needed += tunnels;
-  for (const { offers } of initiator._unanswered.values()) needed += offers.length;
+  for (const { asking } of initiator._unanswered) {
+    needed += asking.unanswered?.offers.length ?? 0;
+  }
   return { kept: shares.size, needed };
 }
 

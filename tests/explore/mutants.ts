@@ -102,13 +102,13 @@ export const MUTANTS: readonly Mutant[] = [
   }),
   mutant("take anybody's word for an address", { packets: 1, forge: 1 }, {
     file: "responder.ts",
-    find: "if (!context.owns(peer.id, theirs)) {",
+    find: "if (!owns(peer.id, theirs)) {",
     replace: 'if (theirs === "nobody") {',
     found: /has no owner/,
   }),
   mutant("keep keys of requests that are over", { packets: 1 }, {
-    file: "initiator.ts",
-    find: "this.#inFlight.delete(tunnel.key);\n          this.#options.shares.release(params.key);",
+    file: "initiator_driver.ts",
+    find: "this.#inFlight.delete(tunnel.key);\n          shares.release(params.key);",
     replace: "this.#inFlight.delete(tunnel.key);\n          void params;",
     found: /keeps \d+ keys/,
   }),

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from "node:assert/strict";
+import { Key } from "../../ffi/key.ts";
+import { configOf } from "../../tests/support/core_config.ts";
+import { rx } from "../../tests/support/sas.ts";
+import { seededRandom } from "../../tests/support/seeded_random.ts";
+import { type ExchangeCode, ExchangeError, RATE_REFUSAL } from "../model/exchange.ts";
+import type { PspParams, PspVersion } from "../model/sa.ts";
+import {
+  type AskingState,
+  beyond,
+  IDLE,
+  type InitiatorContext,
+  type InitiatorEffect,
+  type InitiatorEvent,
+  type Offer,
+  stepInitiator,
+} from "./initiator.ts";
+import { MAX_FORGIVEN, MAX_MAYBE_SAS, RATE_PATIENCE_MS, REPEAT_MS } from "./limits.ts";
+import type { State } from "./tunnel.ts";
+import type { Tunnel } from "./tunnel_table.ts";
+
+const config = configOf(1, { hosts: 2, changes: { rpc: { attempts: 3, timeoutMs: 1000 } } });
+const peer = { id: "h2", svcAddress: "192.0.2.2:7443", vips: ["10.2.0.0/16"] };
+
+function params(spi: number, version: PspVersion = "aes-gcm-256"): PspParams {
+  return {
+    spi,
+    version,
+    key: new Key(new Uint8Array(32).fill(1)),
+    pip: "192.0.2.2",
+    mac: "02:00:00:00:00:02",
+    cryptOffset: 5,
+    mode: "tunnel",
+    serial: BigInt(spi),
+    lifeS: 60,
+  };
+}
+
+/** A host whose workloads 1 to `n` want tunnels; `offered`: that of the first is on offer already. */
+function host(n: number, offered = false) {
+  const tunnels = Array.from({ length: n }, (_, i): Tunnel => {
+    const pair = { localVip: `10.1.0.${i + 1}`, remoteVip: "10.2.0.1" };
+    const spi = 0x100 + i;
+    const state: State = offered
+      ? { kind: "opening", since: 0, flows: [i], offered: spi, rx: [rx(spi)] }
+      : { kind: "opening", since: 0, flows: [i], offered: undefined, rx: [] };
+    const key = `${pair.localVip} ${pair.remoteVip}`;
+    return { key, pair, peer: "h2", state, lastError: "" };
+  });
+  const byKey = new Map(tunnels.map((tunnel) => [tunnel.key, tunnel]));
+  const context = (change: Partial<InitiatorContext> = {}): InitiatorContext => ({
+    now: 1000,
+    peer: "h2",
+    bootEpoch: 1n,
+    ivCounts: true,
+    config,
+    own: {
+      config,
+      mac: "02:00:00:00:00:01",
+      ownAddress: () => undefined,
+      random: seededRandom(1),
+    },
+    waiting: new Set(byKey.keys()),
+    most: 256,
+    version: undefined,
+    aloneUntil: undefined,
+    patientUntil: 0,
+    rotations: () => 0n,
+    stateOf: (key) => byKey.get(key)?.state,
+    get: (key) => byKey.get(key),
+    ofPeer: () => tunnels,
+    peerOf: (id) => id === "h2" ? peer : undefined,
+    ...change,
+  });
+  const offers = tunnels.map((tunnel, i): Offer => ({
+    tunnel,
+    rx: rx(0x100 + i),
+    params: params(0x100 + i),
+  }));
+  return { tunnels, offers, context };
+}
+
+/** Steps one after the other, each taken twice with the same outcome; the last one's. */
+function after(
+  events: readonly InitiatorEvent[],
+  context: InitiatorContext,
+  from: AskingState = IDLE,
+): { readonly state: AskingState; readonly effects: readonly InitiatorEffect[] } {
+  let state = from;
+  let effects: readonly InitiatorEffect[] = [];
+  for (const event of events) {
+    const next = stepInitiator(state, event, context);
+    assert.deepEqual(stepInitiator(state, event, context), next, event.type);
+    ({ state, effects } = next);
+  }
+  return { state, effects };
+}
+
+function does(effects: readonly InitiatorEffect[]): string[] {
+  return effects.map((effect) => effect.do);
+}
+
+/** A request of `n` tunnels that is under way. */
+function calling(n: number) {
+  const on = host(n, true);
+  const context = on.context();
+  const { state, effects } = after([
+    { type: "asked" },
+    { type: "gathered" },
+    { type: "paced", waitMs: 0 },
+    { type: "admitted" },
+  ], host(n).context());
+  const called = after(
+    [{ type: "offered", offers: on.offers, requestId: "a".repeat(32) }],
+    context,
+    state,
+  );
+  return { ...on, state: called.state, effects: called.effects, before: effects };
+}
+
+function failure(code: ExchangeCode, change: Partial<{ sent: boolean; lagMs: number }> = {}) {
+  const error = new ExchangeError(code, "why");
+  return { type: "failed" as const, error, sent: true, lagMs: 0, ...change };
+}
+
+Deno.test("what waits is asked for in one request, once the pace and a place allow it", () => {
+  const { context } = host(3);
+  const steps: [InitiatorEvent, string[]][] = [
+    [{ type: "asked" }, ["gather"]],
+    [{ type: "asked" }, []],
+    [{ type: "gathered" }, ["pace"]],
+    [{ type: "paced", waitMs: 5 }, ["pause"]],
+    [{ type: "woken" }, ["pace"]],
+    [{ type: "paced", waitMs: 0 }, ["enter"]],
+    [{ type: "admitted" }, ["unwait", "offer"]],
+  ];
+  let state = IDLE;
+  for (const [event, done] of steps) {
+    const next = after([event], context(), state);
+    assert.deepEqual(does(next.effects), done, event.type);
+    ({ state } = next);
+  }
+  const { effects } = calling(3);
+  assert.deepEqual(does(effects), ["count", "begin", "call"]);
+  const last = effects.at(-1);
+  assert.equal(last?.do === "call" && last.request.tunnels.length, 3);
+  const alone = after([{ type: "asked" }, { type: "gathered" }], context({ aloneUntil: 1700 }));
+  assert.deepEqual(alone.effects, [{ do: "pause", ms: 700 }]);
+});
+
+Deno.test("where nobody wants anything any more, nothing is asked", () => {
+  const { context } = host(0);
+  const { state } = after([{ type: "asked" }, { type: "gathered" }], context());
+  assert.equal(state.kind, "idle");
+});
+
+Deno.test("the same request goes out in every try, and after the last one it is given up", () => {
+  const { context, effects, ...at } = calling(2);
+  let { state } = at;
+  const requests = [effects.at(-1)];
+  for (let attempt = 1; attempt < 3; attempt++) {
+    const rest = after([failure("unavailable")], context(), state);
+    assert.deepEqual(does(rest.effects), ["count", "rest"]);
+    const again = after([{ type: "rested" }, { type: "admitted" }], context(), rest.state);
+    requests.push(again.effects.at(-1));
+    ({ state } = again);
+  }
+  assert.deepEqual(requests[1], requests[0]);
+  assert.deepEqual(requests[2], requests[0]);
+  const last = after([failure("unavailable")], context(), state);
+  assert.deepEqual(does(last.effects), ["hold", "blame"]);
+  const over = after([{ type: "blamed", holdOffMs: 100 }], context(), last.state);
+  assert.deepEqual(does(over.effects), ["tell", "tell", "bound", "let_go", "leave", "go_on"]);
+  const [told] = over.effects;
+  assert.ok(told?.do === "tell" && told.event.type === "unanswered" && told.event.maybe);
+});
+
+Deno.test("whether the peer may have it is not forgotten by a try that did not leave", () => {
+  const { context, state } = calling(1);
+  const rest = after([failure("unavailable")], context(), state).state;
+  const again = after([{ type: "rested" }, { type: "admitted" }], context(), rest).state;
+  const last = after([failure("permission_denied", { sent: false })], context(), again);
+  assert.ok(last.state.kind === "failing" && last.state.maybe);
+  const never = after([failure("unavailable", { sent: false })], context(), state).state;
+  const then = after([{ type: "rested" }, { type: "admitted" }], context(), never).state;
+  const declined = after([failure("permission_denied")], context(), then);
+  assert.ok(declined.state.kind === "failing" && !declined.state.maybe);
+});
+
+Deno.test("what is this host's own fault, or too fast for the peer, is no try", () => {
+  const { context, state } = calling(1);
+  const lagged = failure("deadline_exceeded", { lagMs: 250 });
+  let at = state;
+  for (let i = 0; i < MAX_FORGIVEN; i++) {
+    const rest = after([lagged], context(), at);
+    assert.deepEqual(does(rest.effects), ["count", "rest"]);
+    at = after([{ type: "rested" }, { type: "admitted" }], context(), rest.state).state;
+  }
+  assert.ok(at.kind === "calling" && at.call.attempt === 1);
+  const counted = after([lagged], context(), at).state;
+  assert.ok(counted.kind === "resting" && counted.call.attempt === 2);
+
+  const error = new ExchangeError("resource_exhausted", RATE_REFUSAL);
+  const refused = { type: "failed" as const, error, sent: true, lagMs: 0 };
+  const slower = after([refused], context(), state);
+  assert.deepEqual(does(slower.effects), ["rest_slower"]);
+  const late = { now: 1000 + RATE_PATIENCE_MS };
+  const then = after([{ type: "rested" }, { type: "admitted" }], context(late), slower.state);
+  assert.deepEqual(does(after([refused], context(late), then.state).effects), ["count", "rest"]);
+});
+
+Deno.test("a peer that stops is asked again soon, and nothing is dropped", () => {
+  const { context, state } = calling(1);
+  const patient = context({ patientUntil: 5000 });
+  const failing = after([failure("permission_denied")], patient, state);
+  const { effects } = after([{ type: "blamed", holdOffMs: 1 }], patient, failing.state);
+  assert.deepEqual(does(effects), ["tell", "wait", "bound", "let_go", "leave", "go_on"]);
+});
+
+Deno.test("what nobody answered is asked again before anything else, while its answer can be used", () => {
+  const { offers, context } = host(1);
+  const maybe: State = { kind: "closed", rx: [rx(0x100, { maybeUntil: 1e9 })] };
+  const asking = {
+    requestId: "b".repeat(32),
+    version: "aes-gcm-256" as const,
+    offers,
+    since: 0,
+    again: true,
+  };
+  const from: AskingState = { kind: "queueing", unanswered: asking };
+  const standing = { stateOf: () => maybe };
+  const again = after([{ type: "admitted" }], context(standing), from);
+  assert.deepEqual(does(again.effects), ["count", "offer_again", "count", "begin", "call"]);
+  assert.equal(again.state.unanswered, undefined);
+  for (
+    const change of [{ now: REPEAT_MS }, { rotations: () => 1n }, { stateOf: () => undefined }]
+  ) {
+    const { effects } = after([{ type: "admitted" }], context({ ...standing, ...change }), from);
+    assert.deepEqual(does(effects), ["release", "unwait", "offer"]);
+    const checked = after([{ type: "checked" }], context({ ...standing, ...change }), from);
+    assert.deepEqual([checked.state.unanswered, ...does(checked.effects)], [undefined, "release"]);
+  }
+  assert.deepEqual(after([{ type: "checked" }], context(standing), from).effects, []);
+  assert.deepEqual(does(after([{ type: "forgotten" }], context(standing), from).effects), [
+    "release",
+  ]);
+});
+
+/** The answer to a request under way, taken up to where it is known to be of the present start. */
+function answered(
+  reply: Extract<InitiatorEvent, { type: "replied" }>["reply"],
+  { state, context }: Pick<ReturnType<typeof calling>, "state" | "context">,
+) {
+  return after(
+    [{ type: "replied", reply }, { type: "trusted" }, { type: "heard", isCurrent: true }],
+    context(),
+    state,
+  );
+}
+
+Deno.test("each tunnel gets its part of the answer", () => {
+  const on = calling(4);
+  const outcomes = [
+    { ok: true, params: params(7) } as const,
+    { ok: false, code: "permission_denied", message: "no" } as const,
+    { ok: true, params: params(0) } as const,
+    { ok: true, params: { ...params(9), cryptOffset: 60 } } as const,
+  ];
+  const { effects } = answered({ bootEpoch: 2n, version: "aes-gcm-256", outcomes }, on);
+  assert.deepEqual(does(effects), [
+    "recover",
+    "use",
+    ...["count", "say_refused", "refuse"],
+    ...["refuse", "wipe"],
+    ...["count", "say_readable", "refuse", "wipe"],
+    "let_go",
+    "leave",
+    "go_on",
+  ]);
+  const granted = effects.flatMap((e) => e.do === "refuse" ? [e.isGranted] : []);
+  assert.deepEqual(granted, [false, true, true]);
+});
+
+Deno.test("an answer that cannot be trusted, counted or placed is wiped, and the peer may have all of it", () => {
+  const on = calling(2);
+  const reply = {
+    bootEpoch: 2n,
+    version: "aes-gcm-256" as const,
+    outcomes: [{ ok: true, params: params(7) } as const],
+  };
+  const error = new ExchangeError("permission_denied", "from elsewhere");
+  const ends: InitiatorEvent[][] = [
+    [{ type: "doubted", error }],
+    [{ type: "trusted" }, { type: "heard", isCurrent: false }],
+    [{ type: "trusted" }, { type: "heard", isCurrent: true }],
+  ];
+  for (const end of ends) {
+    const got = after([{ type: "replied", reply }, ...end], on.context(), on.state);
+    assert.deepEqual(does(got.effects), ["wipe", "blame"]);
+    assert.ok(got.state.kind === "failing" && got.state.maybe);
+  }
+});
+
+Deno.test("for another version the first offers go before new ones are made, in a place of their own", () => {
+  const on = calling(1);
+  const reply = { bootEpoch: 2n, version: "aes-gcm-128" as const, outcomes: [] };
+  const second = answered(reply, on);
+  assert.deepEqual(does(second.effects), ["count", "tell", "let_go", "offer"]);
+  const made: InitiatorEvent = { type: "offered", offers: on.offers, requestId: "c".repeat(32) };
+  const entering = after([made], on.context(), second.state);
+  assert.deepEqual(does(entering.effects), ["begin", "enter"]);
+  const called = after([{ type: "admitted" }], on.context(), entering.state).state;
+  // Whoever wants yet another one has failed.
+  const other = { ...reply, version: "aes-gcm-256" as const };
+  const third = answered(other, { ...on, state: called });
+  assert.deepEqual(does(third.effects), ["wipe", "blame"]);
+});
+
+Deno.test("the end of the host gives back what a request holds, in whatever state it is", () => {
+  const { state, context } = calling(1);
+  const resting = after([failure("unavailable")], context(), state).state;
+  for (const at of [state, resting]) {
+    const { effects } = after([{ type: "stopped" }], context(), at);
+    assert.deepEqual(does(effects), ["let_go", "leave"]);
+  }
+  assert.deepEqual(does(after([{ type: "stopped" }], context(), IDLE).effects), ["leave"]);
+  const broken = { type: "broken" as const, error: new ExchangeError("internal", "a bug") };
+  assert.deepEqual(does(after([broken], context(), state).effects), ["blame"]);
+  assert.equal(after([broken], context(), IDLE).state.kind, "idle");
+});
+
+Deno.test("of what a peer may have the oldest goes beyond a bound", () => {
+  const { tunnels: [tunnel] } = host(1);
+  assert.ok(tunnel);
+  const all = Array.from(
+    { length: MAX_MAYBE_SAS + 3 },
+    (_, i) => rx(MAX_MAYBE_SAS + 3 - i, { maybeUntil: 1e9 }),
+  );
+  const state: State = { kind: "closed", rx: [...all, rx(9999)] };
+  assert.deepEqual(beyond([{ ...tunnel, state }]).map(({ rx }) => rx.sa.spi), [1, 2, 3]);
+  assert.deepEqual(beyond([{ ...tunnel, state: { ...state, rx: all.slice(3) } }]), []);
+});
