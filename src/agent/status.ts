@@ -107,6 +107,7 @@ export function agentStatus(parts: AgentStatusParts): StatusSource {
     networks: () => networks(parts),
     pipes: () => [...installed.pipes].reverse().map(([name]) => pipeView(name, parts)),
     picture: () => picture(parts),
+    ping: (query) => core.ping(query),
     explain: async (packet) => await core.explain(packet),
     samples: (signal) => samples.watch(signal),
     events: (query) => parts.happenings.list(query),

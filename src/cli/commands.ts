@@ -343,6 +343,27 @@ export const COMMANDS: readonly (Command | Group)[] = [
     ),
   },
   {
+    name: "ping",
+    brief:
+      "Tries the way to a peer's workload: its agent, the tunnel, the workload, each with a time.",
+    examples: ["psp-agent ping 10.2.0.1", "psp-agent ping 10.2.0.1 --from 10.1.0.1 --timeout 5s"],
+    parser: map(
+      object({
+        ...target,
+        output,
+        from: optional(option("--from", word("ADDRESS"), {
+          description: message`An address of this host; one that the agent finds.`,
+        })),
+        timeout: withDefault(
+          option("--timeout", DURATION, { description: message`For each leg; 2s, at most 10s.` }),
+          2000,
+        ),
+        dst: argument(word("ADDRESS"), { description: message`An address of a peer.` }),
+      }),
+      (args) => async () => (await import("./ping.ts")).ping(args),
+    ),
+  },
+  {
     name: "events",
     brief: "Shows what happened in the last hour: tunnels, peers, refusals, rotations.",
     examples: ["psp-agent events --since 10m", "psp-agent events --follow --peer h2"],

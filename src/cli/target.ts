@@ -75,6 +75,7 @@ function explained(client: StatusClient): StatusClient {
     watchEvents: (query, signal) => each(client.watchEvents(query, signal)),
     rotate: (options) => client.rotate(options).catch(fail),
     reload: (options) => client.reload(options).catch(fail),
+    ping: (query) => client.ping(query).catch(fail),
     rekey: (which) => client.rekey(which).catch(fail),
     closeTunnels: (which) => client.closeTunnels(which).catch(fail),
     logLevels: () => client.logLevels().catch(fail),

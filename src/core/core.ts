@@ -12,6 +12,7 @@ import { type HistogramView, type Latencies, newLatencies } from "../model/histo
 import type { Log } from "../model/log.ts";
 import type { PeerPage, PeerQuery, SaPage, SaQuery } from "../model/lists.ts";
 import type { OrderView, TunnelSelector } from "../model/orders.ts";
+import type { PingQuery, PingView } from "../model/ping.ts";
 import type { Random } from "../model/random.ts";
 import type { SaRecords } from "../model/sa_record.ts";
 import type {
@@ -35,6 +36,7 @@ import { NoticeHandler, NoticesDriver } from "./notices_driver.ts";
 import { Orders } from "./orders.ts";
 import { Epochs, PeerGate, PeerLines, PeerWatch } from "./peer.ts";
 import type { SaDefaults } from "./params.ts";
+import { addressIn, Pinger } from "./ping.ts";
 import { Recorder } from "./recorder.ts";
 import { RequestMemory } from "./request_memory.ts";
 import { ResponderDriver } from "./responder_driver.ts";
@@ -115,6 +117,8 @@ export interface Core {
   latencies(): Latencies<HistogramView>;
   /** What would become of a packet now, here and at the peer. */
   explain(packet: PacketQuery): Promise<ExplainView>;
+  /** Tries the way to a workload of a peer. */
+  ping(query: PingQuery): Promise<PingView>;
   peers(query: PeerQuery): PeerPage;
   sas(query: SaQuery): SaPage;
   /** Tunnels of a network that are not closed. */
@@ -360,7 +364,19 @@ export function createCore(powers: Powers): Core {
     clock,
     closed: (peer, pair) => notices.closed(peer, pair),
   });
-  const explainer = new Explainer({
+  const pinger = new Pinger({
+    bootEpoch,
+    peers,
+    table,
+    misses,
+    calls,
+    scheduler,
+    explainer: { explain: (packet) => explainer.explain(packet) },
+    sources: () => config.vips.flatMap(({ vip }) => addressIn(vip) ?? []),
+    clock,
+    tasks,
+  });
+  const explainer: Explainer = new Explainer({
     config,
     bootEpoch,
     table,
@@ -467,6 +483,7 @@ export function createCore(powers: Powers): Core {
     inUse: (peer) => clock.now() - table.usedAt(peer) < IN_USE_MS,
     status: (query) => views.status(query),
     explain: (packet) => explainer.explain(packet),
+    ping: (query) => pinger.ping(query),
     latencies: () => ({
       exchange: latencies.exchange.view(),
       firstPacket: latencies.firstPacket.view(),

@@ -15,6 +15,7 @@ import type {
 } from "./lists.ts";
 import type { LogCategory, LogLevel, LogLevels } from "./log.ts";
 import type { OrderView, TunnelSelector } from "./orders.ts";
+import type { PingQuery, PingView } from "./ping.ts";
 import type { PspVersion, VipPair } from "./sa.ts";
 
 /**
@@ -342,6 +343,8 @@ export interface StatusSource {
   events(query: EventQuery & { readonly limit: number }): readonly AgentEvent[];
   /** The same, and then those to come, until `signal` aborts. */
   watchEvents(query: EventQuery, signal: AbortSignal): AsyncIterable<AgentEvent>;
+  /** Tries the way to a workload of a peer; opens a tunnel where there is none. */
+  ping(query: PingQuery): Promise<PingView>;
   rotate(options: { plan: boolean }): Promise<RotateView>;
   /** Reads the configuration again. */
   reload(options: { plan: boolean }): Promise<ReloadView>;

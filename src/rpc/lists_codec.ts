@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** The lists of src/model/lists.ts between domain objects and proto messages, both ways. */
+/** The lists of src/model/lists.ts, and a ping's answer, between domain objects and proto messages, both ways. */
 import { create } from "@bufbuild/protobuf";
 import type { DropView, NetworkView, SaEntry, SaState } from "../model/lists.ts";
+import type { PingView } from "../model/ping.ts";
 import * as pb from "./gen/psp/v1/status_pb.ts";
 import { maybe, ms, oneOf, saFromProto, saToProto, timestamp } from "./status_codec.ts";
 
@@ -53,6 +54,33 @@ export function dropFromProto(message: pb.Drop): DropView {
     packets: Number(message.packets),
     firstAtMs: ms(message.firstAt) ?? 0,
     lastAtMs: ms(message.lastAt) ?? 0,
+  };
+}
+
+/** To the wire. */
+export function pingToProto({ peer = "", src = "", dst, legs }: PingView): pb.PingResponse {
+  return create(pb.PingResponseSchema, {
+    peer,
+    src,
+    dst,
+    legs: legs.map(({ ms, ...leg }) =>
+      create(pb.PingLegSchema, { ...leg, ...maybe("durationMs", ms) })
+    ),
+  });
+}
+
+/** From the wire. */
+export function pingFromProto({ peer, src, dst, legs }: pb.PingResponse): PingView {
+  return {
+    ...peer === "" ? {} : { peer },
+    ...src === "" ? {} : { src },
+    dst,
+    legs: legs.map(({ name, verdict, durationMs, text }) => ({
+      name: oneOf(name, ["control", "tunnel", "workload"]),
+      verdict: oneOf(verdict, ["unknown", "ok", "failed"]),
+      ...maybe("ms", durationMs),
+      text,
+    })),
   };
 }
 

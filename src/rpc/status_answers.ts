@@ -37,8 +37,11 @@ const MAX_REQUEST_BYTES = 4096;
 /** How long a body may take that nobody wants. */
 const BODY_MS = 500;
 
-/** What only those who are known may see: what tenants send. Calls of AdminService change something. */
-const SAMPLES = "/psp.v1.StatusService/WatchSamples";
+/** What only those who are known may do: see what tenants send, have tunnels opened. Calls of AdminService change something. */
+const KNOWN_ONLY: ReadonlySet<string> = new Set([
+  "/psp.v1.StatusService/WatchSamples",
+  "/psp.v1.StatusService/Ping",
+]);
 const ADMIN = "/psp.v1.AdminService/";
 
 /** Answers every request. Never throws. */
@@ -59,7 +62,7 @@ export function statusAnswers(
   return (request, response, caller) => {
     if (isForPage(request)) return servePage(response, page ??= openPage());
     const path = pathOf(request);
-    const guarded = path === SAMPLES || options.admin && path.startsWith(ADMIN);
+    const guarded = KNOWN_ONLY.has(path) || options.admin && path.startsWith(ADMIN);
     if (caller === "stranger" || guarded && caller === "reader") {
       events.count("status-unauthorized");
       response.setHeader("www-authenticate", "Bearer");

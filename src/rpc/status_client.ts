@@ -20,6 +20,7 @@ import { ConfigError, type TlsFiles } from "../config/config.ts";
 import { fileReason } from "../config/reasons.ts";
 import type { AgentEvent, EventQuery } from "../model/events.ts";
 import type { DropQuery, DropView, NetworkView, SaEntry } from "../model/lists.ts";
+import type { PingQuery, PingView } from "../model/ping.ts";
 import type { OrderView, TunnelSelector } from "../model/orders.ts";
 import type {
   ExplainView,
@@ -43,7 +44,7 @@ import {
   type ListTunnelsResponse,
   StatusService,
 } from "./gen/psp/v1/status_pb.ts";
-import { dropFromProto, networkFromProto, saEntryFromProto } from "./lists_codec.ts";
+import { dropFromProto, networkFromProto, pingFromProto, saEntryFromProto } from "./lists_codec.ts";
 import { prove } from "./proof.ts";
 import {
   eventFromProto,
@@ -109,6 +110,8 @@ export interface StatusClient extends AsyncDisposable {
   watchEvents(query: EventQuery, signal: AbortSignal): AsyncIterable<AgentEvent>;
   /** The same. Waits until it is done. */
   reload(options: { readonly plan: boolean }): Promise<ReloadView>;
+  /** Waits for each leg as long as the query says. */
+  ping(query: PingQuery): Promise<PingView>;
   /** As `rotate`. */
   rekey(which: TunnelSelector): Promise<OrderView>;
   /** As `rotate`. */
@@ -291,6 +294,13 @@ function statusClientOver(
       );
     },
     reload: async ({ plan }) => reloadFromProto(await ask(admin.reload({ plan }, RELOAD_LIMITS))),
+    ping: async ({ src = "", dst, timeoutMs }) =>
+      pingFromProto(
+        // Three legs, each with its time.
+        await ask(
+          status.ping({ src, dst, timeoutMs }, { timeoutMs: limits.timeoutMs + 3 * timeoutMs }),
+        ),
+      ),
     rekey: async (which) => await ask(admin.rekey({ tunnels: selectorToProto(which) }, limits)),
     closeTunnels: async (which) =>
       await ask(admin.closeTunnel({ tunnels: selectorToProto(which) }, limits)),

@@ -10,7 +10,8 @@ import {
 } from "@bufbuild/protobuf";
 import type { AgentEvent } from "../model/events.ts";
 import type { DropView, SaEntry } from "../model/lists.ts";
-import { dropToProto, saEntryToProto } from "./lists_codec.ts";
+import { dropToProto, pingToProto, saEntryToProto } from "./lists_codec.ts";
+import type { PingView } from "../model/ping.ts";
 import type { OrderView } from "../model/orders.ts";
 import * as pb from "./gen/psp/v1/status_pb.ts";
 import type {
@@ -61,6 +62,11 @@ export function tunnelJson(view: TunnelView): JsonValue {
 /** `psp.v1.SaStatus` */
 export function saJson(view: SaEntry): JsonValue {
   return full(pb.SaStatusSchema, saEntryToProto(view));
+}
+
+/** `psp.v1.PingResponse` */
+export function pingJson(view: PingView): JsonValue {
+  return full(pb.PingResponseSchema, pingToProto(view));
 }
 
 /** `psp.v1.ListDropsResponse` */

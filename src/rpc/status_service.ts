@@ -17,6 +17,7 @@ import {
   SetLogLevelResponseSchema,
   StatusService,
 } from "./gen/psp/v1/status_pb.ts";
+import { pingToProto } from "./lists_codec.ts";
 import { choice, selectorFromProto, vip } from "./requests.ts";
 import { afterToken, pageSize, statusLists } from "./status_lists.ts";
 import {
@@ -31,6 +32,10 @@ import {
   tunnelToProto,
 } from "./status_codec.ts";
 
+/** Pings under way, and the time for each leg of one. */
+const MAX_PINGS = 8;
+const PING_MS = 2000;
+const MAX_PING_MS = 10_000;
 /** Readers of samples, and readers of events, at one time. */
 const MAX_WATCHERS = 16;
 
@@ -48,6 +53,7 @@ export function statusRoutes(
   options: { readonly admin: boolean; readonly events?: RpcEvents },
 ): (router: ConnectRouter) => void {
   const events = options.events ?? SILENT;
+  let pinging = 0;
   const watchers = { events: 0, samples: 0 };
   async function* watched<T, M>(
     what: keyof typeof watchers,
@@ -104,6 +110,25 @@ export function statusRoutes(
             port: port || undefined,
           }),
         ),
+      async ping({ src, dst, timeoutMs }) {
+        if (pinging >= MAX_PINGS) {
+          throw new ConnectError(
+            `Cannot ping: ${MAX_PINGS} others are under way`,
+            Code.ResourceExhausted,
+          );
+        }
+        const query = {
+          src: src === "" ? undefined : vip("src", src),
+          dst: vip("dst", dst),
+          timeoutMs: Math.min(timeoutMs || PING_MS, MAX_PING_MS),
+        };
+        pinging++;
+        try {
+          return pingToProto(await source.ping(query));
+        } finally {
+          pinging--;
+        }
+      },
       listEvents: ({ filter, pageSize: size }) =>
         create(ListEventsResponseSchema, {
           events: source.events({

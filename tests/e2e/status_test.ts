@@ -92,6 +92,20 @@ story("a packet that nobody takes is among the drops, with its addresses", {}, a
   assert.match((await command("drops", "--reason", "no-peer")).stdout, /10\.250\.0\.9/);
 });
 
+story("a ping tells the legs of the way apart", {}, async ({ world, startBoth }) => {
+  const { h2 } = await startBoth();
+  const command = async (...args: string[]) => await agentCommand(world, "h1", args);
+  const well = await command("ping", world.vip("h2"));
+  assert.equal(well.code, 0, well.stdout + well.stderr);
+  assert.match(well.stdout, /^control +ok +[0-9.]+ ms .*\ntunnel +ok .*\nworkload +ok .*h2: /m);
+  assert.equal((await command("ping", "10.250.0.9")).code, 5);
+  await h2.end("SIGTERM");
+  const gone = await command("ping", world.vip("h2"), "-o", "json");
+  assert.equal(gone.code, 5);
+  const { legs } = JSON.parse(gone.stdout);
+  assert.deepEqual([legs[0].name, legs[0].verdict], ["control", "failed"]);
+});
+
 story("what a rotation would do is told without any right to rotate", {}, async (stage) => {
   const { world, startBoth } = stage;
   await startBoth();

@@ -317,6 +317,16 @@ export function source(changes: Partial<StatusSource> = {}): StatusSource {
       yield SAMPLE;
       await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
     },
+    ping: ({ dst }) =>
+      Promise.resolve({
+        peer: "h2",
+        src: "10.1.0.1",
+        dst,
+        legs: [
+          { name: "control", verdict: "ok", ms: 1.5, text: "The agent of h2 answers" },
+          { name: "tunnel", verdict: "failed", text: "no answer" },
+        ],
+      }),
     explain: ({ src, dst }) =>
       Promise.resolve({
         verdict: "dropped",

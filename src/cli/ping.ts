@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** `psp-agent ping` */
+import type { PingView } from "../model/ping.ts";
+import { canonicalVip } from "../model/vip.ts";
+import { pingJson } from "../rpc/status_json.ts";
+import { CommandError, EXIT, type ExitCode, json, out, table } from "./io.ts";
+import type { Output, Target } from "./options.ts";
+import { connect } from "./target.ts";
+
+/** What the command line says. */
+export interface PingArgs extends Target {
+  readonly output: Output;
+  readonly dst: string;
+  readonly from: string | undefined;
+  /** Milliseconds, for each leg. */
+  readonly timeout: number;
+}
+
+/** Prints one line for each leg. Ends with `degraded` unless all of them are well. */
+export async function ping(args: PingArgs): Promise<ExitCode> {
+  const [dst, src] = [args.dst, args.from].map((given) => {
+    const found = given === undefined ? undefined : canonicalVip(given);
+    if (given === undefined || found !== undefined) return found;
+    throw new CommandError(`"${given}" is not an address`, EXIT.usage);
+  });
+  await using client = await connect(args);
+  const view = await client.ping({ src, dst: dst ?? "", timeoutMs: args.timeout });
+  out(args.output === "json" ? json(pingJson(view)) : pingText(view));
+  return view.legs.every(({ verdict }) => verdict === "ok") ? EXIT.ok : EXIT.degraded;
+}
+
+/** For people. */
+export function pingText({ legs }: PingView): string {
+  const rows = legs.map(({ name, verdict, ms, text }) => [
+    name,
+    verdict,
+    ms === undefined ? "-" : `${ms.toFixed(1)} ms`,
+    text,
+  ]);
+  return table(["LEG", "IS", "TIME", "WHAT"], rows, [2]);
+}
