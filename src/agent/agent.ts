@@ -26,6 +26,7 @@ import { LocalFlows, type Miss } from "../plane/local_flows.ts";
 import { inNetwork } from "../model/network.ts";
 import { isLinkScope } from "../model/vip.ts";
 import { mtuOf, overheadOf } from "../plane/mtu.ts";
+import { PathLosses } from "../core/path_losses.ts";
 import { PathMtus } from "../plane/path_mtus.ts";
 import { NextHops } from "../plane/next_hops.ts";
 import { LoopLag } from "./loop_lag.ts";
@@ -271,8 +272,17 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
   core.start();
   const tasks = new Tasks(log);
   ends.push(() => tasks.stop());
+  const calls = withDeadlines(client, { clock, tasks });
+  const losses = new PathLosses({
+    flows: parts.flows,
+    calls,
+    scheduler: core.scheduler,
+    clock,
+    tasks,
+    lost: (pip) => parts.paths.lose(pip),
+  });
   const warm = keepWarm({
-    calls: withDeadlines(client, { clock, tasks }),
+    calls,
     scheduler: core.scheduler,
     peers: peers.all(),
     isPeer: (id) => peers.has(id),
@@ -314,6 +324,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
   const looking = setInterval(() => {
     happenings.tick();
     look(parts);
+    losses.tick();
     parts.workloads.tick();
     parts.local?.tick();
   }, LOOK_INTERVAL_MS);

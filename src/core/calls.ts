@@ -12,6 +12,7 @@ import {
   type NewTunnelReply,
   type NewTunnelRequest,
   type Notice,
+  type PacketCount,
   type PacketQuestion,
   type TunnelClient,
   wipeKeys,
@@ -45,6 +46,12 @@ export interface PeerCalls {
     question: PacketQuestion,
     options: Omit<CallOptions, "signal">,
   ): Promise<ExplainView>;
+  /** See `TunnelClient.countPackets`. */
+  countPackets(
+    peer: string,
+    spis: readonly number[],
+    options: Omit<CallOptions, "signal">,
+  ): Promise<readonly PacketCount[]>;
 }
 
 /** Why what belongs to a call ends with it; one for all, because a fresh error costs its stack trace. */
@@ -107,6 +114,13 @@ export function withDeadlines(
         (signal) => ask(peer, question, { timeoutMs, signal }),
         () => {},
       );
+    },
+    countPackets: async (peer, spis, { timeoutMs }) => {
+      if (client.countPackets === undefined) {
+        throw new ExchangeError("unimplemented", "peers cannot be asked");
+      }
+      const ask = client.countPackets.bind(client);
+      return await within(timeoutMs, (signal) => ask(peer, spis, { timeoutMs, signal }), () => {});
     },
   };
 }

@@ -440,6 +440,11 @@ export function createCore(powers: Powers): Core {
         return await answer;
       },
       explain: (peer, question) => explainer.answer(peer, question),
+      countPackets: (peer, spis) =>
+        spis.flatMap((spi) => {
+          const stats = table.byRxSpi(spi)?.peer === peer ? flows.rxStats(spi) : undefined;
+          return stats === undefined ? [] : [{ spi, packets: stats.packets, bytes: stats.bytes }];
+        }),
     },
     onEvent: (event) => {
       try {

@@ -60,6 +60,22 @@ export const NO_PEER_HOLD_OFF_MS = 10_000;
 export const EXPLAIN_TIMEOUT_MS = 2000;
 /** Such questions under way at a time: a page asks one each second. */
 export const EXPLAIN_ASKS = 8;
+/** Tunnels are looked at for lost long packets: outer addresses in a second, and tunnels to one of them at a time. */
+export const LOSS_ADDRESSES = 64;
+export const LOSS_TUNNELS = 8;
+/** So many missing packets mean something. */
+export const LOSS_PACKETS = 3n;
+/** Octets of an inner packet that is long, on average; no path need carry less than 576 of IPv4. */
+export const LOSS_LONG = 500n;
+/** Who sends packets of so many octets on average may have long ones among them. */
+export const LOSS_SUSPECT = 200n;
+export const LOSS_TIMEOUT_MS = 2000;
+/** Peers that are being asked at a time. */
+export const LOSS_ASKS = 8;
+/** An outer address is left alone for so long when nothing was missing, when something was, and when its peer does not count. */
+export const LOSS_QUIET_MS = 15_000;
+export const LOSS_AGAIN_MS = 4_000;
+export const LOSS_MUTE_MS = 600_000;
 /** Between two tries of a request: this at first, doubling ... */
 export const RETRY_FIRST_MS = 100;
 /** ... up to this. */

@@ -81,6 +81,12 @@ export interface TunnelClient {
   ): Promise<{ readonly bootEpoch: bigint }>;
   /** Asks what becomes of a packet there; absent: no peer can be asked. */
   explain?(peer: string, question: PacketQuestion, options: CallOptions): Promise<ExplainView>;
+  /** How much of what is sent with these SPIs has come there; absent: no peer can be asked. */
+  countPackets?(
+    peer: string,
+    spis: readonly number[],
+    options: CallOptions,
+  ): Promise<readonly PacketCount[]>;
   /** Whether a call would find a connection that stands; without one it costs a handshake first. */
   isConnected?(peer: string): boolean;
 }
@@ -94,6 +100,18 @@ export interface TunnelHandler {
   notify(peer: string, notice: Notice, from?: string): Promise<{ readonly bootEpoch: bigint }>;
   /** Says what becomes of a packet here; absent: it says nothing. */
   explain?(peer: string, question: PacketQuestion): ExplainView;
+  /** How much of what the peer sends with these SPIs has come; absent: it says nothing. */
+  countPackets?(peer: string, spis: readonly number[]): readonly PacketCount[];
+}
+
+/** SPIs in one question of what has come with them. */
+export const MAX_COUNTED_SPIS = 64;
+
+/** What has come with an SPI since it was given out; octets are of inner packets. */
+export interface PacketCount {
+  readonly spi: number;
+  readonly packets: bigint;
+  readonly bytes: bigint;
 }
 
 /** How an exchange fails, in the words in which a tunnel's outcome is coded too. */

@@ -383,6 +383,14 @@ export class FlowTable implements Flows, AsyncDisposable {
     return this.#byPip;
   }
 
+  /** At most `n` transmit SAs to an outer address, from the `first` on, and from the beginning again behind the last. */
+  sasTo(pip: string, { first, n }: { readonly first: number; readonly n: number }): TxSa[] {
+    const pairs = [...this.#byPip.get(pip) ?? []];
+    const most = Math.min(n, pairs.length);
+    return Array.from({ length: most }, (_, i) => pairs[(first + i) % pairs.length] ?? "")
+      .flatMap((pair) => this.#tx.get(pair)?.sa ?? []);
+  }
+
   /** Asks `nextHopMac` again for the transmit SAs to an outer address and follows it. */
   refreshNextHop(pip: string): void {
     const moved = this.#sendingTo(pip).map((tx) => [tx, this.#o.nextHopMac(tx.sa)] as const);

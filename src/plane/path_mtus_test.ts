@@ -83,3 +83,28 @@ Deno.test("a configured path MTU holds, and only less is believed", () => {
   assert.equal(paths.of(PIP), 1400);
   assert.equal(paths.of("192.0.2.8"), 1450);
 });
+
+Deno.test("what is lost in silence is lowered step by step, and for longer each time", () => {
+  const { seen, paths } = begin();
+  paths.lose(PIP);
+  assert.equal(paths.of(PIP), 1400);
+  paths.lose(PIP);
+  assert.equal(paths.of(PIP), 1280);
+  seen.now += 599_000;
+  paths.look(new Set([PIP]));
+  assert.equal(paths.of(PIP), 1280);
+  seen.now += 1_000;
+  paths.look(new Set([PIP]));
+  assert.equal(paths.of(PIP), undefined, "it is tried again");
+  paths.lose(PIP);
+  seen.now += 1_199_000;
+  paths.look(new Set([PIP]));
+  assert.equal(paths.of(PIP), 1400, "and longer this time");
+  seen.now += 1_000;
+  paths.look(new Set([PIP]));
+  assert.equal(paths.of(PIP), undefined);
+  assert.equal(paths.counters()["path-black-holes"], 3n);
+  const v6 = begin({ pip: "2001:db8::9" });
+  for (let i = 0; i < 5; i++) v6.paths.lose("2001:db8::9");
+  assert.equal(v6.paths.of("2001:db8::9"), 1280);
+});

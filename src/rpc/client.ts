@@ -44,6 +44,7 @@ import { INSECURE_PEER_HEADER } from "./server.ts";
 import { clientOptions, runtimeRefusal } from "./tls.ts";
 import type { TlsStore } from "./tls_store.ts";
 import {
+  countsFromProto,
   noticeToProto,
   peerExplainFromProto,
   questionToProto,
@@ -341,6 +342,14 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
         callOptions,
       );
       return fromPeer(peer, () => peerExplainFromProto(answer));
+    },
+    async countPackets(peer, spis, callOptions) {
+      const answer = await call(
+        peer,
+        (line, limits) => line.call.countPackets({ spis: [...spis] }, limits),
+        callOptions,
+      );
+      return fromPeer(peer, () => countsFromProto(answer, spis.length));
     },
     isConnected: (peer) => lines.get(peer)?.connection.warm ?? false,
     setTrust(nextTrust, ids = [...lines.keys()]) {

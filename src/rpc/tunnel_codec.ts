@@ -11,10 +11,12 @@ import { ipv4Bits, macBytes, macText } from "../../ffi/address.ts";
 import { Key } from "../../ffi/key.ts";
 import { addressOf, inNetwork, isNetworkName, networkOf } from "../model/network.ts";
 import {
+  MAX_COUNTED_SPIS,
   MAX_TUNNELS_PER_REQUEST,
   type NewTunnelReply,
   type NewTunnelRequest,
   type Notice,
+  type PacketCount,
   type PacketQuestion,
   type TunnelOutcome,
 } from "../model/exchange.ts";
@@ -199,6 +201,25 @@ export function questionToProto(question: PacketQuestion): tpb.ExplainAtPeerRequ
     cryptOffset: wish.cryptOffset,
     ...wish.vc === undefined ? {} : { vc: wish.vc },
   });
+}
+
+/** From the wire: SPIs of a question of what has come with them. */
+export function spisFromProto({ spis }: tpb.CountPacketsRequest): readonly number[] {
+  if (spis.length === 0 || spis.length > MAX_COUNTED_SPIS) {
+    throw bad("spis", `${spis.length} entries, 1 to ${MAX_COUNTED_SPIS} may be`);
+  }
+  return spis.map((value, i) => spi(value, `spis[${i}]`));
+}
+
+/** From the wire: the answer of a peer that was asked for so many. */
+export function countsFromProto(
+  { counts }: tpb.CountPacketsResponse,
+  asked: number,
+): readonly PacketCount[] {
+  if (counts.length > asked) {
+    throw bad("counts", `${counts.length} entries, at most ${asked} may be`);
+  }
+  return counts.map(({ spi, packets, bytes }) => ({ spi, packets, bytes }));
 }
 
 /** What a peer says of a packet: bounded, and fit to be shown. */

@@ -19,7 +19,12 @@ import {
 import { ExchangeError, type TunnelHandler } from "../model/exchange.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
 import { toConnect } from "./exchange_errors.ts";
-import { NotifyResponseSchema, TunnelService } from "./gen/psp/v1/tunnel_pb.ts";
+import {
+  CountPacketsResponseSchema,
+  NotifyResponseSchema,
+  PacketCountSchema,
+  TunnelService,
+} from "./gen/psp/v1/tunnel_pb.ts";
 import type { Identity } from "./identity.ts";
 import { explainToProto } from "./status_codec.ts";
 import {
@@ -27,6 +32,7 @@ import {
   questionFromProto,
   replyToProto,
   requestFromProto,
+  spisFromProto,
   wipeReply,
 } from "./tunnel_codec.ts";
 
@@ -81,6 +87,20 @@ export function tunnelRoutes(
           }
           return Promise.resolve(
             explainToProto(handler.explain(peer, questionFromProto(message))),
+          );
+        });
+      },
+      async countPackets(message, context) {
+        const peer = requirePeer(context);
+        return await guarded(events, () => {
+          if (handler.countPackets === undefined) {
+            throw new ExchangeError("unimplemented", "this agent counts nothing");
+          }
+          const counts = handler.countPackets(peer, spisFromProto(message));
+          return Promise.resolve(
+            create(CountPacketsResponseSchema, {
+              counts: counts.map((count) => create(PacketCountSchema, count)),
+            }),
           );
         });
       },

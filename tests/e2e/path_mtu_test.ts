@@ -66,6 +66,39 @@ for (const [underlay, overhead] of [["ipv4", 60], ["ipv6", 80]] as const) {
 }
 
 story(
+  "a path that loses what is long, without a word, is found by what is lost",
+  { workloadMtu: 1500 },
+  async ({ world, startBoth }) => {
+    const router = await separate(world);
+    await router.ip(`link set r1 mtu ${FAR}`);
+    // As where somebody filters ICMP.
+    await router.run(["nft", "add table netdev silence"]);
+    await router.run([
+      "nft",
+      "add chain netdev silence out { type filter hook egress device r0 priority 0; }",
+    ]);
+    await router.run(["nft", "add rule netdev silence out ip protocol icmp drop"]);
+    const { h1 } = await startBoth();
+    await reached(world);
+    await copy(world, {
+      from: "v1",
+      to: "v2",
+      address: world.vip("h2"),
+      bytes: 2_000_000,
+      deadlineMs: 120_000,
+    });
+    const [said] = h1.said(
+      "Long packets to the peer are lost on the way, and no router says so: packets are kept shorter",
+    );
+    assert.equal(said?.fields.pip, world.host("h2").pip);
+    assert.equal(said?.fields.mtu, 1400);
+    assert.equal(await h1.counter("path-black-holes"), 1);
+    assert.equal(await h1.counter("path-mtus-lowered"), 0);
+    assert.match(await told(world), /mtu ?= ?1340/);
+  },
+);
+
+story(
   "with a configured path MTU no router has anything to say",
   { workloadMtu: 1500 },
   async ({ world, startBoth }) => {

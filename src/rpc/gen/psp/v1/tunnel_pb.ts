@@ -19,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file psp/v1/tunnel.proto.
  */
 export const file_psp_v1_tunnel: GenFile = /*@__PURE__*/
-  fileDesc("ChNwc3AvdjEvdHVubmVsLnByb3RvEgZwc3AudjEipAEKEE5ld1R1bm5lbFJlcXVlc3QSEgoKYm9vdF9lcG9jaBgBIAEoBhISCgpyZXF1ZXN0X2lkGAIgASgMEi0KEXZlcnNpb25zX2FjY2VwdGVkGAMgAygOMhIucHNwLnYxLlBzcFZlcnNpb24SJgoHdHVubmVscxgEIAMoCzIVLnBzcC52MS5UdW5uZWxSZXF1ZXN0EhEKCWl2X2NvdW50cxgFIAEoCCJhCg1UdW5uZWxSZXF1ZXN0EhEKCWxvY2FsX3ZpcBgBIAEoCRISCgpyZW1vdGVfdmlwGAIgASgJEikKDnJldmVyc2VfcGFyYW1zGAMgASgLMhEucHNwLnYxLlBzcFBhcmFtcyKGAQoRTmV3VHVubmVsUmVzcG9uc2USEgoKYm9vdF9lcG9jaBgBIAEoBhIjCgd2ZXJzaW9uGAIgASgOMhIucHNwLnYxLlBzcFZlcnNpb24SJQoHdHVubmVscxgDIAMoCzIULnBzcC52MS5UdW5uZWxSZXN1bHQSEQoJaXZfY291bnRzGAQgASgIImQKDFR1bm5lbFJlc3VsdBIjCgZwYXJhbXMYASABKAsyES5wc3AudjEuUHNwUGFyYW1zSAASJAoFZXJyb3IYAiABKAsyEy5wc3AudjEuVHVubmVsRXJyb3JIAEIJCgdvdXRjb21lIiwKC1R1bm5lbEVycm9yEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCSKJAQoNTm90aWZ5UmVxdWVzdBISCgpib290X2Vwb2NoGAEgASgGEhQKDHVua25vd25fc3BpcxgCIAMoBxIQCghkcmFpbmluZxgDIAEoCBIkCgZjbG9zZWQYBCADKAsyFC5wc3AudjEuQ2xvc2VkVHVubmVsEhYKDmNvbmZpcm1lZF9zcGlzGAUgAygHIjUKDENsb3NlZFR1bm5lbBIRCglsb2NhbF92aXAYASABKAkSEgoKcmVtb3RlX3ZpcBgCIAEoCSIkCg5Ob3RpZnlSZXNwb25zZRISCgpib290X2Vwb2NoGAEgASgGIogCChRFeHBsYWluQXRQZWVyUmVxdWVzdBIRCglsb2NhbF92aXAYASABKAkSEgoKcmVtb3RlX3ZpcBgCIAEoCRIPCgdhcnJpdmVzGAMgASgIEhAKA3NwaRgEIAEoB0gAiAEBEhIKCmJvb3RfZXBvY2gYCiABKAYSDgoGbGVuZ3RoGAUgASgNEi0KEXZlcnNpb25zX2FjY2VwdGVkGAYgAygOMhIucHNwLnYxLlBzcFZlcnNpb24SHQoEbW9kZRgHIAEoDjIPLnBzcC52MS5Qc3BNb2RlEhQKDGNyeXB0X29mZnNldBgIIAEoDRIPCgJ2YxgJIAEoBkgBiAEBQgYKBF9zcGlCBQoDX3ZjMswBCg1UdW5uZWxTZXJ2aWNlEkAKCU5ld1R1bm5lbBIYLnBzcC52MS5OZXdUdW5uZWxSZXF1ZXN0GhkucHNwLnYxLk5ld1R1bm5lbFJlc3BvbnNlEjcKBk5vdGlmeRIVLnBzcC52MS5Ob3RpZnlSZXF1ZXN0GhYucHNwLnYxLk5vdGlmeVJlc3BvbnNlEkAKB0V4cGxhaW4SHC5wc3AudjEuRXhwbGFpbkF0UGVlclJlcXVlc3QaFy5wc3AudjEuRXhwbGFpblJlc3BvbnNlYgZwcm90bzM", [file_psp_v1_psp, file_psp_v1_status]);
+  fileDesc("ChNwc3AvdjEvdHVubmVsLnByb3RvEgZwc3AudjEipAEKEE5ld1R1bm5lbFJlcXVlc3QSEgoKYm9vdF9lcG9jaBgBIAEoBhISCgpyZXF1ZXN0X2lkGAIgASgMEi0KEXZlcnNpb25zX2FjY2VwdGVkGAMgAygOMhIucHNwLnYxLlBzcFZlcnNpb24SJgoHdHVubmVscxgEIAMoCzIVLnBzcC52MS5UdW5uZWxSZXF1ZXN0EhEKCWl2X2NvdW50cxgFIAEoCCJhCg1UdW5uZWxSZXF1ZXN0EhEKCWxvY2FsX3ZpcBgBIAEoCRISCgpyZW1vdGVfdmlwGAIgASgJEikKDnJldmVyc2VfcGFyYW1zGAMgASgLMhEucHNwLnYxLlBzcFBhcmFtcyKGAQoRTmV3VHVubmVsUmVzcG9uc2USEgoKYm9vdF9lcG9jaBgBIAEoBhIjCgd2ZXJzaW9uGAIgASgOMhIucHNwLnYxLlBzcFZlcnNpb24SJQoHdHVubmVscxgDIAMoCzIULnBzcC52MS5UdW5uZWxSZXN1bHQSEQoJaXZfY291bnRzGAQgASgIImQKDFR1bm5lbFJlc3VsdBIjCgZwYXJhbXMYASABKAsyES5wc3AudjEuUHNwUGFyYW1zSAASJAoFZXJyb3IYAiABKAsyEy5wc3AudjEuVHVubmVsRXJyb3JIAEIJCgdvdXRjb21lIiwKC1R1bm5lbEVycm9yEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCSKJAQoNTm90aWZ5UmVxdWVzdBISCgpib290X2Vwb2NoGAEgASgGEhQKDHVua25vd25fc3BpcxgCIAMoBxIQCghkcmFpbmluZxgDIAEoCBIkCgZjbG9zZWQYBCADKAsyFC5wc3AudjEuQ2xvc2VkVHVubmVsEhYKDmNvbmZpcm1lZF9zcGlzGAUgAygHIjUKDENsb3NlZFR1bm5lbBIRCglsb2NhbF92aXAYASABKAkSEgoKcmVtb3RlX3ZpcBgCIAEoCSIkCg5Ob3RpZnlSZXNwb25zZRISCgpib290X2Vwb2NoGAEgASgGIogCChRFeHBsYWluQXRQZWVyUmVxdWVzdBIRCglsb2NhbF92aXAYASABKAkSEgoKcmVtb3RlX3ZpcBgCIAEoCRIPCgdhcnJpdmVzGAMgASgIEhAKA3NwaRgEIAEoB0gAiAEBEhIKCmJvb3RfZXBvY2gYCiABKAYSDgoGbGVuZ3RoGAUgASgNEi0KEXZlcnNpb25zX2FjY2VwdGVkGAYgAygOMhIucHNwLnYxLlBzcFZlcnNpb24SHQoEbW9kZRgHIAEoDjIPLnBzcC52MS5Qc3BNb2RlEhQKDGNyeXB0X29mZnNldBgIIAEoDRIPCgJ2YxgJIAEoBkgBiAEBQgYKBF9zcGlCBQoDX3ZjIiMKE0NvdW50UGFja2V0c1JlcXVlc3QSDAoEc3BpcxgBIAMoByI7ChRDb3VudFBhY2tldHNSZXNwb25zZRIjCgZjb3VudHMYASADKAsyEy5wc3AudjEuUGFja2V0Q291bnQiOgoLUGFja2V0Q291bnQSCwoDc3BpGAEgASgHEg8KB3BhY2tldHMYAiABKAQSDQoFYnl0ZXMYAyABKAQylwIKDVR1bm5lbFNlcnZpY2USQAoJTmV3VHVubmVsEhgucHNwLnYxLk5ld1R1bm5lbFJlcXVlc3QaGS5wc3AudjEuTmV3VHVubmVsUmVzcG9uc2USNwoGTm90aWZ5EhUucHNwLnYxLk5vdGlmeVJlcXVlc3QaFi5wc3AudjEuTm90aWZ5UmVzcG9uc2USQAoHRXhwbGFpbhIcLnBzcC52MS5FeHBsYWluQXRQZWVyUmVxdWVzdBoXLnBzcC52MS5FeHBsYWluUmVzcG9uc2USSQoMQ291bnRQYWNrZXRzEhsucHNwLnYxLkNvdW50UGFja2V0c1JlcXVlc3QaHC5wc3AudjEuQ291bnRQYWNrZXRzUmVzcG9uc2ViBnByb3RvMw", [file_psp_v1_psp, file_psp_v1_status]);
 
 /**
  * @generated from message psp.v1.NewTunnelRequest
@@ -350,6 +350,71 @@ export const ExplainAtPeerRequestSchema: GenMessage<ExplainAtPeerRequest> = /*@_
   messageDesc(file_psp_v1_tunnel, 8);
 
 /**
+ * @generated from message psp.v1.CountPacketsRequest
+ */
+export type CountPacketsRequest = Message<"psp.v1.CountPacketsRequest"> & {
+  /**
+   * 1 to 64; of those that are not the caller's to send with nothing is said.
+   *
+   * @generated from field: repeated fixed32 spis = 1;
+   */
+  spis: number[];
+};
+
+/**
+ * Describes the message psp.v1.CountPacketsRequest.
+ * Use `create(CountPacketsRequestSchema)` to create a new message.
+ */
+export const CountPacketsRequestSchema: GenMessage<CountPacketsRequest> = /*@__PURE__*/
+  messageDesc(file_psp_v1_tunnel, 9);
+
+/**
+ * @generated from message psp.v1.CountPacketsResponse
+ */
+export type CountPacketsResponse = Message<"psp.v1.CountPacketsResponse"> & {
+  /**
+   * @generated from field: repeated psp.v1.PacketCount counts = 1;
+   */
+  counts: PacketCount[];
+};
+
+/**
+ * Describes the message psp.v1.CountPacketsResponse.
+ * Use `create(CountPacketsResponseSchema)` to create a new message.
+ */
+export const CountPacketsResponseSchema: GenMessage<CountPacketsResponse> = /*@__PURE__*/
+  messageDesc(file_psp_v1_tunnel, 10);
+
+/**
+ * @generated from message psp.v1.PacketCount
+ */
+export type PacketCount = Message<"psp.v1.PacketCount"> & {
+  /**
+   * @generated from field: fixed32 spi = 1;
+   */
+  spi: number;
+
+  /**
+   * Since the SPI was given out: packets that were authentic and let in, and the octets of their inner packets.
+   *
+   * @generated from field: uint64 packets = 2;
+   */
+  packets: bigint;
+
+  /**
+   * @generated from field: uint64 bytes = 3;
+   */
+  bytes: bigint;
+};
+
+/**
+ * Describes the message psp.v1.PacketCount.
+ * Use `create(PacketCountSchema)` to create a new message.
+ */
+export const PacketCountSchema: GenMessage<PacketCount> = /*@__PURE__*/
+  messageDesc(file_psp_v1_tunnel, 11);
+
+/**
  * @generated from service psp.v1.TunnelService
  */
 export const TunnelService: GenService<{
@@ -384,6 +449,17 @@ export const TunnelService: GenService<{
     methodKind: "unary";
     input: typeof ExplainAtPeerRequestSchema;
     output: typeof ExplainResponseSchema;
+  },
+  /**
+   * How much of what the caller sends has come, by the SPIs that it sends with: what is too long for the way between two
+   * hosts, and is lost there without a word, shows by that.
+   *
+   * @generated from rpc psp.v1.TunnelService.CountPackets
+   */
+  countPackets: {
+    methodKind: "unary";
+    input: typeof CountPacketsRequestSchema;
+    output: typeof CountPacketsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_psp_v1_tunnel, 0);
