@@ -7,10 +7,13 @@
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import type { StatusSource } from "../model/status.ts";
 import type { RpcEvents } from "./events.ts";
+import { Health } from "./gen/grpc/health/v1/health_pb.ts";
+import { AdminService, StatusService } from "./gen/psp/v1/status_pb.ts";
 import { healthRoutes } from "./health_service.ts";
 import { METRICS_PEERS, METRICS_TYPES, metricsFormat, metricsText } from "./metrics.ts";
 import { openPage, type Page } from "./page.ts";
 import type { Request, Response } from "./protocols.ts";
+import { reflectionRoutes } from "./reflection_service.ts";
 import { statusRoutes } from "./status_service.ts";
 
 /** What the answers come from. */
@@ -54,6 +57,7 @@ export function statusAnswers(
     routes: (router) => {
       statusRoutes(source, { admin: options.admin, events })(router);
       healthRoutes(source, deaf)(router);
+      reflectionRoutes([StatusService, ...options.admin ? [AdminService] : [], Health])(router);
     },
     readMaxBytes: MAX_REQUEST_BYTES,
     acceptCompression: [],
