@@ -16,7 +16,8 @@ import {
   sealL4,
   view,
 } from "./frame.ts";
-import { gatewayOf, Leases } from "./leases.ts";
+import { Leases } from "./leases.ts";
+import { gatewayOf } from "./pools.ts";
 import { linkLocal, neighbourProbe } from "./nd.ts";
 import { icmpError } from "./icmp_error.ts";
 

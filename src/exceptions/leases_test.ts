@@ -133,3 +133,43 @@ Deno.test("with other vips, leases within them go on", () => {
   assert.equal(others.of(mac(1)), undefined);
   assert.equal(get(others, 1), "10.9.0.1");
 });
+
+Deno.test("a pool from which strangers have everything costs no more, and serves whoever comes when it is free", () => {
+  let [nowMs, looks] = [0, 0];
+  const wallMs = () => {
+    looks++;
+    return nowMs;
+  };
+  const vips = Array.from({ length: 5000 }, (_, i) => ({
+    vip: `10.9.${i >> 8}.${i & 255}/32`,
+    mac: macOf(100_000 + i),
+    dns: [],
+  }));
+  const leases = new Leases([...vips, { vip: "10.8.0.0/16", dns: [] }], { wallMs });
+  // A thousand a second for a minute, each a machine that nobody has seen before.
+  let given = 0;
+  for (let i = 0; i < 60_000; i++) {
+    nowMs = i;
+    if (leases.offer(macOf(i)) !== undefined) given++;
+  }
+  // All 4,096 that are tried, again and again: an offer lasts 10 s.
+  assert.ok(given >= 5 * 4096, `${given}`);
+  assert.ok(looks < 5 * 60_000, `${looks} looks at the clock`);
+  // Who has an address of its own gets it whatever the others do.
+  assert.equal(leases.offer(macOf(100_007))?.address, "10.9.0.7");
+  nowMs += 11_000;
+  assert.equal(leases.offer("02:ff:00:00:00:01")?.address, "10.8.0.1");
+});
+
+Deno.test("an address that does not fit one guest is kept for the next one whom it fits", () => {
+  const leases = new Leases([{ vip: "10.8.0.0/24", dns: [] }]);
+  const isEven = (address: string) => Number(address.split(".")[3]) % 2 === 0;
+  assert.equal(leases.offer("02:00:00:00:00:0a", { fits: isEven })?.address, "10.8.0.2");
+  assert.equal(leases.offer("02:00:00:00:00:0b", { fits: isEven })?.address, "10.8.0.4");
+  assert.equal(leases.offer("02:00:00:00:00:0c")?.address, "10.8.0.1");
+  assert.equal(leases.offer("02:00:00:00:00:0d")?.address, "10.8.0.3");
+});
+
+function macOf(i: number): string {
+  return `02:00:${i.toString(16).padStart(8, "0").replace(/..(?!$)/g, "$&:")}`;
+}

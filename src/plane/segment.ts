@@ -6,8 +6,9 @@
  */
 import type { Config, LocalVip } from "../config/config.ts";
 import type { ExceptionContext } from "../exceptions/context.ts";
-import { DEFAULT_GATEWAY, gatewayOf, Leases } from "../exceptions/leases.ts";
+import { Leases } from "../exceptions/leases.ts";
 import { linkLocal } from "../exceptions/nd.ts";
+import { DEFAULT_GATEWAY, gatewayOf } from "../exceptions/pools.ts";
 import type { LeaseBook } from "../model/lease.ts";
 import { addressOf, inNetwork, networkOf } from "../model/network.ts";
 import { isLinkScope } from "../model/vip.ts";
