@@ -209,6 +209,13 @@ interface StatusView {
   readonly loop: LoopView;
 }
 
+/** What bin/psp-agent says of memory. */
+function v8Flags(): string {
+  const [flag] = /--v8-flags=\S+/.exec(Deno.readTextFileSync(`${ROOT}bin/psp-agent`)) ?? [];
+  if (flag === undefined) throw new Error("Cannot find --v8-flags in bin/psp-agent");
+  return flag;
+}
+
 /** One run of the agent's process. */
 class Agent implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
@@ -223,7 +230,7 @@ class Agent implements AsyncDisposable {
     },
   ) {
     const file = Deno.openSync(log, { write: true, create: true, append: true });
-    const deno = ["run", "-A", "--quiet", "--cached-only", "--frozen"];
+    const deno = ["run", "-A", "--quiet", "--cached-only", "--frozen", v8Flags()];
     const program = inspected
       ? [Deno.execPath(), ...deno, `--inspect=127.0.0.1:${INSPECTOR_PORT}`, `${ROOT}main.ts`]
       : [`${ROOT}bin/psp-agent`];

@@ -14,6 +14,14 @@ function permissions(file: string): Map<string, string> {
   return new Map([...found].map(([, name = "", value = ""]) => [name, value]));
 }
 
+Deno.test("the binary's memory is bounded as that of bin/psp-agent", () => {
+  const [sources, binary] = ["bin/psp-agent", "tools/binary/flags"].map((file) =>
+    /^\s*--v8-flags=(\S+)/m.exec(Deno.readTextFileSync(ROOT + file))?.[1]
+  );
+  assert.match(sources ?? "", /heap-growing-percent/);
+  assert.equal(binary, sources);
+});
+
 Deno.test("the binary's permissions are those of bin/psp-agent", () => {
   const [sources, binary] = [permissions("bin/psp-agent"), permissions("tools/binary/flags")];
   assert.deepEqual([...binary.keys()].sort(), [...sources.keys()].sort());
