@@ -77,15 +77,18 @@ export class Profiler implements Disposable {
   async heap(path: string): Promise<void> {
     this.#chunks = [];
     await this.#call("HeapProfiler.takeHeapSnapshot", { reportProgress: false });
+    // The last chunks may come after that answer, but before the next.
+    await this.#call("Runtime.getHeapUsage");
     using file = Deno.openSync(`${path}.heapsnapshot`, {
       write: true,
       create: true,
       truncate: true,
     });
     const encoder = new TextEncoder();
-    const writer = file.writable.getWriter();
-    for (const chunk of this.#chunks) await writer.write(encoder.encode(chunk));
-    writer.releaseLock();
+    for (const chunk of this.#chunks) {
+      const octets = encoder.encode(chunk);
+      for (let done = 0; done < octets.length;) done += file.writeSync(octets.subarray(done));
+    }
     this.#chunks = [];
   }
 

@@ -8,10 +8,12 @@ import { newestRx } from "./tunnel.ts";
 import type { Tunnel } from "./tunnel_table.ts";
 import { RECORD_COUNTERS_MS } from "./limits.ts";
 
-/** As it was written: the SAs with their counters. */
+/** As it was written. No state of the tunnel is held on to: it would live on beside those that come after it. */
 interface Written {
-  readonly tx: Tx;
-  readonly rx: Rx;
+  readonly txSa: Tx["sa"];
+  readonly rxSa: Rx["sa"];
+  readonly txPackets: bigint;
+  readonly rxPackets: bigint;
   readonly at: number;
 }
 
@@ -48,11 +50,17 @@ export class Recorder {
     const { tx } = state;
     const now = this.clock.now();
     const last = this.#written.get(key);
-    if (last !== undefined && last.tx.sa === tx.sa && last.rx.sa === rx.sa) {
-      const same = last.tx === tx && last.rx === rx;
+    if (last !== undefined && last.txSa === tx.sa && last.rxSa === rx.sa) {
+      const same = last.txPackets === tx.packets && last.rxPackets === rx.packets;
       if (same || now - last.at < RECORD_COUNTERS_MS) return;
     }
-    this.#written.set(key, { tx, rx, at: now });
+    this.#written.set(key, {
+      txSa: tx.sa,
+      rxSa: rx.sa,
+      txPackets: tx.packets,
+      rxPackets: rx.packets,
+      at: now,
+    });
     const wall = this.clock.wallMs() - now;
     const txRecord = recordOf(tx, tx.sa);
     const expiresAtMs = rx.expiresAt === Infinity ? 0 : wall + rx.expiresAt;
