@@ -19,13 +19,14 @@ int32_t dp_fail(struct psp_dp *dp, int32_t status, const char *format, ...)
 	return status;
 }
 
-void dp_first_note(struct psp_dp *dp, struct dp_first *first, int32_t status)
+void dp_first_note(struct psp_dp *dp, struct dp_first *first, uint32_t rank, int32_t status)
 {
 	struct dp_plane *plane = dp_plane_of(dp);
 
-	if (status == 0 || first->status != 0)
+	if (status == 0 || (first->status != 0 && first->rank <= rank))
 		return;
 	first->status = status;
+	first->rank = rank;
 	pthread_mutex_lock(&plane->error_lock);
 	memcpy(first->text, plane->error, sizeof(first->text));
 	pthread_mutex_unlock(&plane->error_lock);

@@ -325,7 +325,7 @@ int32_t psp_dp_key_list(struct psp_dp *dp, struct psp_dp_key_item *items, uint32
 	dp_lock(dp);
 	for (uint32_t i = 0; i < n; i++) {
 		items[i].status = do_item(dp, &items[i]);
-		dp_first_note(dp, &first, items[i].status);
+		dp_first_note(dp, &first, i, items[i].status);
 	}
 	plane_settle(dp);
 	dp_unlock(dp);

@@ -487,18 +487,25 @@ static int32_t check_entry(struct psp_dp *dp, const struct dp_pipe *pipe,
 	return 0;
 }
 
+/* 0, or why the pipe does not take such an entry. */
+static int32_t find_pipe(struct psp_dp *dp, uint32_t pipe_id, const struct psp_dp_entry_desc *desc,
+			 struct dp_pipe **out)
+{
+	*out = dp_pipe_of(dp, pipe_id);
+	if (*out == NULL)
+		return dp_fail(dp, PSP_DP_ENOENT, "Cannot add entry to pipe %u: there is none",
+			       pipe_id);
+	return check_entry(dp, *out, desc);
+}
+
 static int32_t add_entry(struct psp_dp *dp, uint32_t pipe_id, const struct psp_dp_entry_desc *desc,
 			 uint32_t *out)
 {
-	struct dp_pipe *pipe = dp_pipe_of(dp, pipe_id);
 	struct dp_entry *entry = NULL;
-	int32_t status;
+	struct dp_pipe *pipe;
+	int32_t status = find_pipe(dp, pipe_id, desc, &pipe);
 
 	*out = 0;
-	if (pipe == NULL)
-		return dp_fail(dp, PSP_DP_ENOENT, "Cannot add entry to pipe %u: there is none",
-			       pipe_id);
-	status = check_entry(dp, pipe, desc);
 	if (status == 0)
 		status = plane_entry_add(dp, pipe, desc, &entry);
 	if (status == 0)
@@ -613,24 +620,96 @@ int32_t psp_dp_entry_query(struct psp_dp *dp, uint32_t id, struct psp_dp_stats *
 
 /* ---- lists ----------------------------------------------------------------------------------- */
 
-static int32_t do_item(struct psp_dp *dp, struct psp_dp_entry_item *item)
-{
-	struct dp_entry *entry;
-	int32_t status;
+/* Of one kind, one behind the other, as many as a plane gets at a time. */
+#define TOGETHER 256u
 
+static int32_t adding_fill(struct psp_dp *dp, struct psp_dp_entry_item *item,
+			   struct dp_adding *adding)
+{
 	dp_stats_clear(&item->stats);
-	switch (item->op) {
-	case PSP_DP_OP_ADD:
-		return add_entry(dp, item->pipe, &item->desc, &item->entry);
-	case PSP_DP_OP_UPDATE:
-		status = update_entry(dp, item->entry, &item->desc);
-		return status == 0 ? query_entry(dp, item->entry, &item->stats) : status;
-	case PSP_DP_OP_REMOVE:
-		entry = find_entry(dp, item->entry, "remove");
-		return entry != NULL ? plane_entry_take(dp, entry, &item->stats) : PSP_DP_ENOENT;
-	default:
-		return query_entry(dp, item->entry, &item->stats);
+	item->entry = 0;
+	*adding = (struct dp_adding){.desc = &item->desc};
+	return find_pipe(dp, item->pipe, &item->desc, &adding->pipe);
+}
+
+static void add_items(struct psp_dp *dp, struct psp_dp_entry_item *items, uint32_t n, uint32_t rank,
+		      struct dp_first *first)
+{
+	struct psp_dp_entry_item *of[TOGETHER];
+	struct dp_adding adding[TOGETHER];
+	uint32_t sound = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		items[i].status = adding_fill(dp, &items[i], &adding[sound]);
+		dp_first_note(dp, first, rank + i, items[i].status);
+		adding[sound].rank = rank + i;
+		if (items[i].status == 0)
+			of[sound++] = &items[i];
 	}
+	plane_entries_add(dp, adding, sound, first);
+	for (uint32_t i = 0; i < sound; i++) {
+		of[i]->status = adding[i].status;
+		of[i]->entry = adding[i].entry != NULL ? adding[i].entry->id : 0;
+	}
+}
+
+static bool is_taken(const struct dp_taking *taking, uint32_t n, const struct dp_entry *entry)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		if (taking[i].entry == entry)
+			return true;
+	}
+	return false;
+}
+
+static void take_items(struct psp_dp *dp, struct psp_dp_entry_item *items, uint32_t n,
+		       uint32_t rank, struct dp_first *first)
+{
+	struct psp_dp_entry_item *of[TOGETHER];
+	struct dp_taking taking[TOGETHER];
+	uint32_t there = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct dp_entry *entry = find_entry(dp, items[i].entry, "remove");
+
+		if (entry != NULL && is_taken(taking, there, entry)) {
+			(void)dp_fail(dp, PSP_DP_ENOENT, "Cannot remove entry %u: there is none",
+				      items[i].entry);
+			entry = NULL;
+		}
+		dp_stats_clear(&items[i].stats);
+		items[i].status = entry != NULL ? 0 : PSP_DP_ENOENT;
+		dp_first_note(dp, first, rank + i, items[i].status);
+		if (entry == NULL)
+			continue;
+		taking[there] = (struct dp_taking){
+			.entry = entry, .last = &items[i].stats, .rank = rank + i};
+		of[there++] = &items[i];
+	}
+	plane_entries_take(dp, taking, there, first);
+	for (uint32_t i = 0; i < there; i++)
+		of[i]->status = taking[i].status;
+}
+
+static void do_item(struct psp_dp *dp, struct psp_dp_entry_item *item, uint32_t rank,
+		    struct dp_first *first)
+{
+	dp_stats_clear(&item->stats);
+	item->status =
+		item->op == PSP_DP_OP_UPDATE ? update_entry(dp, item->entry, &item->desc) : 0;
+	if (item->status == 0)
+		item->status = query_entry(dp, item->entry, &item->stats);
+	dp_first_note(dp, first, rank, item->status);
+}
+
+/* How many from here on are of the kind of the first. */
+static uint32_t run_of(const struct psp_dp_entry_item *items, uint32_t n)
+{
+	uint32_t run = 1;
+
+	while (run < n && run < TOGETHER && items[run].op == items[0].op)
+		run++;
+	return run;
 }
 
 int32_t psp_dp_entry_list(struct psp_dp *dp, struct psp_dp_entry_item *items, uint32_t n)
@@ -649,9 +728,16 @@ int32_t psp_dp_entry_list(struct psp_dp *dp, struct psp_dp_entry_item *items, ui
 				       items[i].size, items[i].op);
 	}
 	dp_lock(dp);
-	for (uint32_t i = 0; i < n; i++) {
-		items[i].status = do_item(dp, &items[i]);
-		dp_first_note(dp, &first, items[i].status);
+	for (uint32_t i = 0, run; i < n; i += run) {
+		run = run_of(items + i, n - i);
+		if (items[i].op == PSP_DP_OP_ADD)
+			add_items(dp, items + i, run, i, &first);
+		else if (items[i].op == PSP_DP_OP_REMOVE)
+			take_items(dp, items + i, run, i, &first);
+		else
+			do_item(dp, &items[i], i, &first);
+		if (items[i].op == PSP_DP_OP_UPDATE || items[i].op == PSP_DP_OP_QUERY)
+			run = 1;
 	}
 	plane_settle(dp);
 	dp_unlock(dp);

@@ -112,8 +112,29 @@ int32_t plane_entry_add(struct psp_dp *dp, struct dp_pipe *pipe,
 int32_t plane_entry_update(struct psp_dp *dp, struct dp_entry *entry,
 			   const struct psp_dp_entry_desc *desc);
 int32_t plane_entry_remove(struct psp_dp *dp, struct dp_entry *entry);
-/* The same; *last is what it has counted in all once plane_settle() has returned. */
-int32_t plane_entry_take(struct psp_dp *dp, struct dp_entry *entry, struct psp_dp_stats *last);
+/*
+ * Several, each by itself, in their order: a plane may have many on their way at a time. What is refused is in the
+ * statuses, and the first of them noted.
+ */
+struct dp_adding {
+	struct dp_pipe *pipe;
+	const struct psp_dp_entry_desc *desc; /* as for plane_entry_add() */
+	struct dp_entry *entry;               /* NULL: refused */
+	uint32_t rank;                        /* for dp_first_note() */
+	int32_t status;
+};
+struct dp_taking {
+	struct dp_entry *entry; /* no other item has the same */
+	struct psp_dp_stats
+		*last; /* what it has counted in all, once plane_settle() has returned */
+	uint32_t rank;
+	int32_t status;
+};
+struct dp_first;
+void plane_entries_add(struct psp_dp *dp, struct dp_adding *items, uint32_t n,
+		       struct dp_first *first);
+void plane_entries_take(struct psp_dp *dp, struct dp_taking *items, uint32_t n,
+			struct dp_first *first);
 void plane_entry_query(struct psp_dp *dp, struct dp_entry *entry, struct psp_dp_stats *stats);
 
 #endif

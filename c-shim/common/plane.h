@@ -92,9 +92,11 @@ int32_t dp_fail(struct psp_dp *dp, int32_t status, const char *format, ...)
 /* The first refusal of several: its status, and its sentence kept while others fail. Start with {0}. */
 struct dp_first {
 	int32_t status;
+	uint32_t rank;
 	char text[256];
 };
-void dp_first_note(struct psp_dp *dp, struct dp_first *first, int32_t status);
+/* rank: which of them it is. What failed may be told in another order. */
+void dp_first_note(struct psp_dp *dp, struct dp_first *first, uint32_t rank, int32_t status);
 /* The status, with its sentence as the error text. */
 int32_t dp_first_tell(struct psp_dp *dp, const struct dp_first *first);
 /* All 0 but the size: what an object has that was never met. */

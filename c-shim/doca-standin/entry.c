@@ -282,6 +282,8 @@ static bool order(uint16_t queue, struct doca_flow_pipe_entry *entry, enum doca_
 	si.live.failed += made->fails;
 	si.live.late += delayed;
 	si.live.orders++;
+	if (si.live.orders > si.live.most_orders)
+		si.live.most_orders = si.live.orders;
 	while (*at != NULL)
 		at = &(*at)->next;
 	*at = made;
@@ -449,6 +451,16 @@ static bool has_room(const struct doca_flow_port *port, const struct si_rule *ru
 	       port->actions_used + octets_of(rule) <= port->actions_mem;
 }
 
+/* Until orders are processed a queue takes so many; control entries of earlier releases pass none. */
+static bool is_deep_enough(uint16_t queue)
+{
+	uint32_t n = 0;
+
+	for (const struct si_order *at = si.orders[queue]; at != NULL; at = at->next)
+		n++;
+	return !si_strict(DOCA_STANDIN_DEPTH) || n < si.depth;
+}
+
 /* Masks that a root would have with this one. */
 static bool fits_root(const struct doca_flow_pipe_entry *entry)
 {
@@ -482,6 +494,8 @@ static doca_error_t add(uint16_t queue, struct doca_flow_pipe_entry *entry)
 		return DOCA_ERROR_FULL;
 	if (!has_room(pipe->cfg.port, &entry->rule) || !fits_root(entry))
 		return DOCA_ERROR_NO_MEMORY;
+	if (!is_deep_enough(queue))
+		return DOCA_ERROR_AGAIN;
 	if (!order(queue, entry, DOCA_FLOW_ENTRY_OP_ADD))
 		return DOCA_ERROR_NO_MEMORY;
 	si.live.counters += entry->rule.count;
@@ -680,6 +694,8 @@ doca_error_t doca_flow_pipe_remove_entry(uint16_t queue, uint32_t flags,
 		return DOCA_ERROR_INVALID_VALUE;
 	pthread_mutex_lock(&si.lock);
 	result = check_entry(queue, entry);
+	if (result == DOCA_SUCCESS && !is_deep_enough(queue))
+		result = DOCA_ERROR_AGAIN;
 	if (result == DOCA_SUCCESS && !order(queue, entry, DOCA_FLOW_ENTRY_OP_DEL))
 		result = DOCA_ERROR_NO_MEMORY;
 	if (result == DOCA_SUCCESS)

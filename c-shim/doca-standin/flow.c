@@ -11,7 +11,7 @@ struct si si = {.lock = PTHREAD_MUTEX_INITIALIZER};
 struct doca_flow_cfg {
 	uint16_t queues;
 	bool switch_mode;
-	uint32_t counters, psp, mirrors;
+	uint32_t counters, psp, mirrors, depth;
 	doca_flow_entry_process_cb done;
 };
 
@@ -67,7 +67,7 @@ doca_error_t doca_flow_cfg_set_mode_args(struct doca_flow_cfg *cfg, const char *
 
 doca_error_t doca_flow_cfg_set_queue_depth(struct doca_flow_cfg *cfg, uint32_t depth)
 {
-	(void)cfg;
+	cfg->depth = depth;
 	return depth != 0 ? DOCA_SUCCESS : DOCA_ERROR_INVALID_VALUE;
 }
 
@@ -153,6 +153,7 @@ doca_error_t doca_flow_init(struct doca_flow_cfg *cfg)
 	}
 	read_failures();
 	si.n_queues = cfg->queues;
+	si.depth = cfg->depth != 0 ? cfg->depth : SI_DEPTH;
 	si.n_counters = cfg->counters;
 	si.done = cfg->done;
 	si.ordered = 0;

@@ -45,6 +45,9 @@ static const struct doca_standin_source sources[DOCA_STANDIN_RULES] = {
 	[DOCA_STANDIN_LATE] = {"late", GATEWAY, "60, 1818-1830", "3.0.0"},
 	/* A completion names its entry and its context, and nothing says that they come in order. */
 	[DOCA_STANDIN_SHUFFLE] = {"shuffle", "doca_flow.h", "204-208", "3.0 headers"},
+	/* 128 unless another depth is set; the program looks whether a queue is full before it gives more orders. */
+	[DOCA_STANDIN_DEPTH] = {"depth", "applications/common/flow_skeleton.c",
+				"34, 113, 125-128, 433-443", "3.3.0"},
 };
 
 /* 512 MiB is the most that a sample asks for: GATEWAY 3.0.0, 62 and 240. */

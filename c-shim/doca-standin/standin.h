@@ -43,6 +43,7 @@
 #define SI_BUCKETS 1024u
 #define SI_HOPS_MAX 64u
 #define SI_PIPE_QUEUES 8u
+#define SI_DEPTH 128u /* of a queue, unless it is set */
 
 /* ---- ports ----------------------------------------------------------------------------------- */
 
@@ -195,6 +196,7 @@ struct si {
 	bool up; /* between doca_flow_init() and doca_flow_destroy() */
 	uint64_t began_ns;
 	uint16_t n_queues;
+	uint32_t depth; /* of each */
 	uint32_t n_counters;
 	doca_flow_entry_process_cb done;
 	struct si_nic_port nic[SI_PORTS];

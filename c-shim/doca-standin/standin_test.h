@@ -39,6 +39,7 @@ enum doca_standin_rule {
 	DOCA_STANDIN_STALE,    /* counters are a cache, refreshed each service cycle */
 	DOCA_STANDIN_LATE,     /* orders complete after a while */
 	DOCA_STANDIN_SHUFFLE,  /* in any order */
+	DOCA_STANDIN_DEPTH,    /* more orders on their way than a queue is deep */
 	DOCA_STANDIN_RULES,
 };
 
@@ -77,6 +78,7 @@ struct doca_standin_failures {
 struct doca_standin_live {
 	uint32_t pipes, entries; /* entries: in the pipes, or on their way in or out */
 	uint32_t orders;         /* that were not yet completed */
+	uint32_t most_orders;    /* the most of them that there were at a time */
 	uint32_t mbufs;          /* that the program has */
 	uint32_t leaked_mbufs;   /* that it had when it freed their pool */
 	uint32_t bulks;          /* of SPIs and keys */

@@ -163,7 +163,16 @@ int32_t dpu_legs_up(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t expected)
 void dpu_legs_down(struct psp_dp *dp, struct dpu_pipe *pipe);
 int32_t dpu_split_up(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_hw_spec *spec);
 void dpu_split_down(struct psp_dp *dp, struct dpu_pipe *pipe);
-int32_t dpu_stage_hold(struct psp_dp *dp, struct dpu_entry *entry);
+/* An order for the first lookup of an entry, unless there is none, or it is there; `hw`: until its end. */
+struct dpu_stage_order {
+	bool given;
+	doca_error_t begun;
+};
+int32_t dpu_stage_begin(struct psp_dp *dp, struct dpu_entry *entry, struct dpu_hw_entry *hw,
+			struct dpu_stage_order *order);
+/* Of entries that were begun together, in their order. */
+int32_t dpu_stage_end(struct psp_dp *dp, const struct dpu_entry *entry,
+		      const struct dpu_hw_entry *hw, const struct dpu_stage_order *order);
 void dpu_stage_release(struct psp_dp *dp, struct dpu_entry *entry);
 /* Takes out what had not gone when it should have. */
 void dpu_stage_retry(struct psp_dp *dp, struct dpu_leg *leg);
@@ -213,6 +222,18 @@ int32_t dpu_entry_unlink(struct psp_dp *dp, struct dpu_entry *entry);
 /* Into hardware, out of it, and from one rule to another in one step. On failure nothing has changed. */
 int32_t dpu_install(struct psp_dp *dp, struct dpu_entry *entry);
 int32_t dpu_uninstall(struct psp_dp *dp, struct dpu_entry *entry);
+/* Several at a time: what stands behind an entry is there before any of their entries. DPU_TOGETHER at most. */
+#define DPU_TOGETHER (DPU_ORDERS_MAX / 2)
+struct dpu_installing {
+	struct dpu_entry *entry;
+	uint32_t rank; /* for dp_first_note() */
+	int32_t status;
+};
+/* Each has a status; `told` hears of each refusal while its sentence is the error text. */
+void dpu_install_all(struct psp_dp *dp, struct dpu_installing *items, uint32_t n,
+		     struct dp_first *told);
+void dpu_uninstall_all(struct psp_dp *dp, struct dpu_installing *items, uint32_t n,
+		       struct dp_first *told);
 int32_t dpu_reinstall(struct psp_dp *dp, struct dpu_entry *entry, const struct dp_rule *rule);
 /* Takes out of a leg what had not gone when it should have. */
 void dpu_install_retry(struct psp_dp *dp, struct dpu_leg *leg);

@@ -96,21 +96,27 @@ static void unlink_entry(struct psp_dp *dp, struct dpu_entry *entry)
 	dp_entry_unname(dp, &entry->base);
 }
 
-int32_t dpu_entry_unlink(struct psp_dp *dp, struct dpu_entry *entry)
+/* It is out of hardware. */
+static void forget(struct psp_dp *dp, struct dpu_entry *entry)
 {
 	struct dpu_pipe *pipe = dpu_pipe(entry->base.pipe);
+
+	pipe->hits.packets += entry->total.packets;
+	pipe->hits.bytes += entry->total.bytes;
+	unlink_entry(dp, entry);
+	dpu_free(dp, entry, entry->piece.lost);
+}
+
+int32_t dpu_entry_unlink(struct psp_dp *dp, struct dpu_entry *entry)
+{
 	int32_t status;
 
 	/* Afterwards there is no counter to read. */
 	dpu_entry_settle(dp, entry);
 	status = dpu_uninstall(dp, entry);
-	if (status != 0)
-		return status;
-	pipe->hits.packets += entry->total.packets;
-	pipe->hits.bytes += entry->total.bytes;
-	unlink_entry(dp, entry);
-	dpu_free(dp, entry, entry->piece.lost);
-	return 0;
+	if (status == 0)
+		forget(dp, entry);
+	return status;
 }
 
 /* ---- for the ABI ----------------------------------------------------------------------------- */
@@ -160,49 +166,95 @@ static int32_t fill_match(struct psp_dp *dp, const struct psp_dp_entry_desc *des
 	return 0;
 }
 
-static int32_t entry_add(struct psp_dp *dp, const struct psp_dp_entry_desc *desc,
-			 struct dpu_entry *entry)
-{
-	struct dp_pipe *pipe = entry->base.pipe;
-	int32_t status = fill_match(dp, desc, entry);
-
-	if (status == 0)
-		status = rule_fill(dp, dpu_pipe(pipe), desc, &entry->rule);
-	if (status == 0 && pipe->type == PSP_DP_PIPE_CONTROL)
-		status = dpu_control_level(dp, entry);
-	if (status != 0)
-		return status;
-	if (dpu_match_is_there(dp, entry))
-		return dp_entry_is_there(dp, pipe);
-	status = dp_entry_name(dp, &entry->base);
-	if (status != 0)
-		return status;
-	status = dpu_install(dp, entry);
-	if (status != 0)
-		dp_entry_unname(dp, &entry->base);
-	else
-		link_entry(dp, entry);
-	return status;
-}
-
-int32_t plane_entry_add(struct psp_dp *dp, struct dp_pipe *pipe,
-			const struct psp_dp_entry_desc *desc, struct dp_entry **out)
+/* Everything but hardware: it has a place in the tables afterwards, so that no other has its match. */
+static int32_t prepare(struct psp_dp *dp, struct dp_pipe *pipe,
+		       const struct psp_dp_entry_desc *desc, struct dpu_entry **out)
 {
 	struct dpu_entry *entry;
 	int32_t status = check(dp, pipe, desc);
 
+	*out = NULL;
 	if (status != 0)
 		return status;
 	entry = calloc(1, sizeof(*entry));
 	if (entry == NULL)
 		return dp_entry_no_memory(dp, pipe);
 	entry->base.pipe = pipe;
-	status = entry_add(dp, desc, entry);
+	status = fill_match(dp, desc, entry);
+	if (status == 0)
+		status = rule_fill(dp, dpu_pipe(pipe), desc, &entry->rule);
+	if (status == 0 && pipe->type == PSP_DP_PIPE_CONTROL)
+		status = dpu_control_level(dp, entry);
+	if (status == 0 && dpu_match_is_there(dp, entry))
+		status = dp_entry_is_there(dp, pipe);
+	if (status == 0)
+		status = dp_entry_name(dp, &entry->base);
+	if (status != 0) {
+		free(entry);
+		return status;
+	}
+	link_entry(dp, entry);
+	*out = entry;
+	return 0;
+}
+
+static void refused(struct psp_dp *dp, struct dpu_entry *entry)
+{
+	unlink_entry(dp, entry);
+	dpu_free(dp, entry, entry->piece.lost);
+}
+
+int32_t plane_entry_add(struct psp_dp *dp, struct dp_pipe *pipe,
+			const struct psp_dp_entry_desc *desc, struct dp_entry **out)
+{
+	struct dpu_entry *entry;
+	int32_t status = prepare(dp, pipe, desc, &entry);
+
+	if (status != 0)
+		return status;
+	status = dpu_install(dp, entry);
 	if (status == 0)
 		*out = &entry->base;
 	else
-		dpu_free(dp, entry, entry->piece.lost);
+		refused(dp, entry);
 	return status;
+}
+
+/* A window of what is in flight: prepared in order, in hardware together. */
+static void add_window(struct psp_dp *dp, struct dp_adding *items, uint32_t n,
+		       struct dp_first *first)
+{
+	struct dpu_installing installing[DPU_TOGETHER];
+	uint32_t n_installing = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct dpu_entry *entry;
+
+		items[i].status = prepare(dp, items[i].pipe, items[i].desc, &entry);
+		items[i].entry = entry != NULL ? &entry->base : NULL;
+		dp_first_note(dp, first, items[i].rank, items[i].status);
+		if (entry != NULL)
+			installing[n_installing++] =
+				(struct dpu_installing){.entry = entry, .rank = items[i].rank};
+	}
+	dpu_install_all(dp, installing, n_installing, first);
+	for (uint32_t i = 0, k = 0; i < n; i++) {
+		if (items[i].entry == NULL)
+			continue;
+		items[i].status = installing[k].status;
+		if (items[i].status != 0) {
+			refused(dp, installing[k].entry);
+			items[i].entry = NULL;
+		}
+		k++;
+	}
+}
+
+void plane_entries_add(struct psp_dp *dp, struct dp_adding *items, uint32_t n,
+		       struct dp_first *first)
+{
+	for (uint32_t i = 0; i < n; i += DPU_TOGETHER)
+		add_window(dp, items + i, n - i < DPU_TOGETHER ? n - i : DPU_TOGETHER, first);
 }
 
 static void take_rule(struct psp_dp *dp, struct dpu_entry *entry, const struct dp_rule *rule)
@@ -246,11 +298,30 @@ int32_t plane_entry_remove(struct psp_dp *dp, struct dp_entry *entry)
 	return dpu_entry_unlink(dp, dpu_entry(entry));
 }
 
-/* Its counters go with it: what hardware tells of it now is the last. */
-int32_t plane_entry_take(struct psp_dp *dp, struct dp_entry *entry, struct psp_dp_stats *last)
+/* Their counters go with them: what hardware tells of them now is the last. */
+static void take_window(struct psp_dp *dp, struct dp_taking *items, uint32_t n,
+			struct dp_first *first)
 {
-	plane_entry_query(dp, entry, last);
-	return dpu_entry_unlink(dp, dpu_entry(entry));
+	struct dpu_installing installing[DPU_TOGETHER];
+
+	for (uint32_t i = 0; i < n; i++) {
+		installing[i] = (struct dpu_installing){.entry = dpu_entry(items[i].entry),
+							.rank = items[i].rank};
+		plane_entry_query(dp, items[i].entry, items[i].last);
+	}
+	dpu_uninstall_all(dp, installing, n, first);
+	for (uint32_t i = 0; i < n; i++) {
+		items[i].status = installing[i].status;
+		if (items[i].status == 0)
+			forget(dp, installing[i].entry);
+	}
+}
+
+void plane_entries_take(struct psp_dp *dp, struct dp_taking *items, uint32_t n,
+			struct dp_first *first)
+{
+	for (uint32_t i = 0; i < n; i += DPU_TOGETHER)
+		take_window(dp, items + i, n - i < DPU_TOGETHER ? n - i : DPU_TOGETHER, first);
 }
 
 /* Hardware has done what it was told when it has told so. */

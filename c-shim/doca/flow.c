@@ -13,8 +13,9 @@
 #include "match.h"
 
 #define PIPE_QUEUES 1u
-#define COUNTERS_EXTRA 4096u /* beyond entries: those of misses and of our own pipes */
-#define ACTION_OCTETS 128u   /* of an entry, at most (DOCA_FLOW_MAX_ENTRY_ACTIONS_MEM_SIZE) */
+#define QUEUE_DEPTH (2u * DPU_ORDERS_MAX) /* twice what is on its way, as in flow_skeleton.c */
+#define COUNTERS_EXTRA 4096u              /* beyond entries: those of misses and of our own pipes */
+#define ACTION_OCTETS 128u /* of an entry, at most (DOCA_FLOW_MAX_ENTRY_ACTIONS_MEM_SIZE) */
 #define PIECES                                                                                     \
 	3u /* entries of hardware with actions that one of the ABI's may need: stage, match, list */
 #define CYCLE_MS 100u /* of the cache of counters: limits of keys are looked at as often */
@@ -43,6 +44,8 @@ static int32_t init(struct psp_dp *dp)
 	rss.queues_array = queues;
 	rss.nr_queues = DPU_QUEUES;
 	result = doca_flow_cfg_set_pipe_queues(cfg, PIPE_QUEUES);
+	if (result == DOCA_SUCCESS)
+		result = doca_flow_cfg_set_queue_depth(cfg, QUEUE_DEPTH);
 	if (result == DOCA_SUCCESS)
 		result = doca_flow_cfg_set_mode_args(cfg, mode);
 	if (result == DOCA_SUCCESS)

@@ -85,6 +85,22 @@ int32_t dpu_hw_pipe_create(struct psp_dp *dp, const struct dpu_hw_spec *spec,
 /* Does nothing for a pipe that is not there. */
 void dpu_hw_pipe_destroy(struct psp_dp *dp, struct dpu_hw_pipe *pipe);
 
+/*
+ * Many at a time: orders are given, waited for together, and each is asked what came of it. What a begin returned goes
+ * to the end of the same piece.
+ */
+#define DPU_ORDERS_MAX 512u /* that may be on their way, half of the queue's depth: see flow.c */
+doca_error_t dpu_hw_begin_add(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
+			      const struct dpu_hw_entry *entry, struct dpu_piece *piece);
+doca_error_t dpu_hw_begin_remove(struct dpu_piece *piece);
+void dpu_hw_wait(struct psp_dp *dp, struct dpu_piece *const *pieces, uint32_t n);
+/* As dpu_hw_add() and dpu_hw_remove(). */
+int32_t dpu_hw_end_add(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
+		       const struct dpu_hw_entry *entry, struct dpu_piece *piece,
+		       doca_error_t begun);
+int32_t dpu_hw_end_remove(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
+			  struct dpu_piece *piece, doca_error_t begun);
+
 /* 0 when the completion said success; else nothing is there, or piece->lost. */
 int32_t dpu_hw_add(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
 		   const struct dpu_hw_entry *entry, struct dpu_piece *piece);

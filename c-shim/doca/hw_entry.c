@@ -24,21 +24,43 @@ void dpu_hw_completed(struct doca_flow_pipe_entry *entry, uint16_t queue,
 	piece->good = status == DOCA_FLOW_ENTRY_STATUS_SUCCESS;
 }
 
-/* Between the order and this call the completion may have come already: control entries report at once. */
-static doca_error_t wait_for(struct psp_dp *dp, struct dpu_piece *piece)
+static uint32_t on_their_way(struct dpu_piece *const *pieces, uint32_t n)
 {
-	doca_error_t result;
+	uint32_t left = 0;
 
-	for (uint32_t i = 0; i < ROUNDS && !piece->done; i++) {
-		result = doca_flow_entries_process(dp->switch_port, COMPAT_QUEUE, ROUND_US, 1);
+	for (uint32_t i = 0; i < n; i++)
+		left += pieces[i]->done ? 0 : 1;
+	return left;
+}
+
+/* Between an order and this call the completion may have come already: control entries report at once. */
+void dpu_hw_wait(struct psp_dp *dp, struct dpu_piece *const *pieces, uint32_t n)
+{
+	uint32_t left = on_their_way(pieces, n);
+
+	/* Rounds in which nothing came. */
+	for (uint32_t idle = 0; left > 0 && idle < ROUNDS; idle++) {
+		doca_error_t result =
+			doca_flow_entries_process(dp->switch_port, COMPAT_QUEUE, ROUND_US, left);
+		uint32_t now = on_their_way(pieces, n);
+
 		if (result != DOCA_SUCCESS && result != DOCA_ERROR_AGAIN)
 			break;
+		if (now < left)
+			idle = 0;
+		left = now;
 	}
-	if (!piece->done) {
-		piece->lost = true;
-		return DOCA_ERROR_TIME_OUT;
-	}
-	return piece->good ? DOCA_SUCCESS : DOCA_ERROR_DRIVER;
+}
+
+/* What came of an order that was given, and waited for. */
+static doca_error_t outcome(struct dpu_piece *piece, doca_error_t begun)
+{
+	if (begun != DOCA_SUCCESS)
+		return begun;
+	if (piece->done)
+		return piece->good ? DOCA_SUCCESS : DOCA_ERROR_DRIVER;
+	piece->lost = true;
+	return DOCA_ERROR_TIME_OUT;
 }
 
 /* Our structs as DOCA's; everything that compat points to lives in here. */
@@ -152,8 +174,8 @@ static int32_t fail(struct psp_dp *dp, const char *verb, const struct dpu_hw_pip
 	return dpu_fail_doca(dp, what, result);
 }
 
-int32_t dpu_hw_add(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
-		   const struct dpu_hw_entry *entry, struct dpu_piece *piece)
+doca_error_t dpu_hw_begin_add(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
+			      const struct dpu_hw_entry *entry, struct dpu_piece *piece)
 {
 	struct order order;
 	doca_error_t result;
@@ -162,14 +184,32 @@ int32_t dpu_hw_add(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
 	piece->number = ++dp->pieces;
 	order_fill(dp, entry, piece, &order);
 	result = give_order(pipe, entry, &order, piece);
-	if (result == DOCA_SUCCESS)
-		result = wait_for(dp, piece);
+	/* Nobody waits for what was refused. */
+	piece->done = piece->done || result != DOCA_SUCCESS;
+	return result;
+}
+
+int32_t dpu_hw_end_add(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
+		       const struct dpu_hw_entry *entry, struct dpu_piece *piece,
+		       doca_error_t begun)
+{
+	doca_error_t result = outcome(piece, begun);
+
 	trace_order(dp, result, "entry_add", pipe, entry, piece);
 	if (result == DOCA_SUCCESS)
 		return 0;
 	/* An entry whose addition failed is not there: it must not be removed. */
 	piece->entry = NULL;
 	return fail(dp, "add entry to", pipe, result);
+}
+
+int32_t dpu_hw_add(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
+		   const struct dpu_hw_entry *entry, struct dpu_piece *piece)
+{
+	doca_error_t begun = dpu_hw_begin_add(dp, pipe, entry, piece);
+
+	dpu_hw_wait(dp, &piece, 1);
+	return dpu_hw_end_add(dp, pipe, entry, piece, begun);
 }
 
 int32_t dpu_hw_update(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
@@ -181,28 +221,46 @@ int32_t dpu_hw_update(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
 	piece->done = false;
 	order_fill(dp, entry, piece, &order);
 	result = compat_basic_update(pipe->pipe, &order.compat, piece->entry);
-	if (result == DOCA_SUCCESS)
-		result = wait_for(dp, piece);
+	piece->done = piece->done || result != DOCA_SUCCESS;
+	dpu_hw_wait(dp, &piece, 1);
+	result = outcome(piece, result);
 	trace_order(dp, result, "entry_update", pipe, entry, piece);
 	return result == DOCA_SUCCESS ? 0 : fail(dp, "update entry of", pipe, result);
 }
 
-int32_t dpu_hw_remove(struct psp_dp *dp, const struct dpu_hw_pipe *pipe, struct dpu_piece *piece)
+doca_error_t dpu_hw_begin_remove(struct dpu_piece *piece)
+{
+	doca_error_t result = DOCA_SUCCESS;
+
+	piece->done = false;
+	if (piece->entry != NULL)
+		result = doca_flow_pipe_remove_entry(COMPAT_QUEUE, COMPAT_NO_WAIT, piece->entry);
+	piece->done = piece->done || piece->entry == NULL || result != DOCA_SUCCESS;
+	return result;
+}
+
+int32_t dpu_hw_end_remove(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
+			  struct dpu_piece *piece, doca_error_t begun)
 {
 	doca_error_t result;
 
 	if (piece->entry == NULL)
 		return 0;
-	piece->done = false;
-	result = doca_flow_pipe_remove_entry(COMPAT_QUEUE, COMPAT_NO_WAIT, piece->entry);
-	if (result == DOCA_SUCCESS)
-		result = wait_for(dp, piece);
+	result = outcome(piece, begun);
 	(void)dpu_trace(&dp->trace, result, "entry_remove pipe=%s entry=%u", pipe->name,
 			piece->number);
 	if (result != DOCA_SUCCESS)
 		return fail(dp, "remove entry from", pipe, result);
 	piece->entry = NULL;
 	return 0;
+}
+
+int32_t dpu_hw_remove(struct psp_dp *dp, const struct dpu_hw_pipe *pipe, struct dpu_piece *piece)
+{
+	doca_error_t begun = dpu_hw_begin_remove(piece);
+
+	dpu_hw_wait(dp, &piece, 1);
+	return dpu_hw_end_remove(dp, pipe, piece, begun);
 }
 
 bool dpu_hw_query(const struct dpu_piece *piece, struct dpu_total *out)

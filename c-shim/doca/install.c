@@ -10,8 +10,11 @@
 
 /* Large, so on the heap. */
 struct build {
-	struct dpu_hw_entry hw;   /* the match */
-	struct dpu_hw_entry list; /* crypto behind it, from DOCA 3.2 on */
+	struct dpu_hw_entry hw;    /* the match */
+	struct dpu_hw_entry list;  /* crypto behind it, from DOCA 3.2 on */
+	struct dpu_hw_entry stage; /* in front of it */
+	struct dpu_stage_order staged;
+	doca_error_t listed, begun;
 };
 
 static bool of_uplink(const struct dpu_entry *entry)
@@ -141,12 +144,12 @@ static const struct dpu_hw_pipe *hw_of(const struct dpu_entry *entry)
 	return entry->leg != NULL ? &entry->leg->hw : &dpu_pipe(entry->base.pipe)->control;
 }
 
-static int32_t list_add(struct psp_dp *dp, const struct dpu_entry *entry, struct build *build,
-			struct dpu_list_entry **out)
+/* Gives the order; list_end() tells what came of it. */
+static int32_t list_begin(struct psp_dp *dp, const struct dpu_entry *entry, struct build *build,
+			  struct dpu_list_entry **out)
 {
 	struct dpu_leg *leg = entry->leg;
 	struct dpu_list_entry *list = calloc(1, sizeof(*list));
-	int32_t status;
 
 	*out = NULL;
 	if (list == NULL)
@@ -158,21 +161,33 @@ static int32_t list_add(struct psp_dp *dp, const struct dpu_entry *entry, struct
 			       entry->base.pipe->name);
 	}
 	split_crypto(leg, list->number, build);
-	status = dpu_hw_add(dp, &leg->list, &build->list, &list->piece);
-	if (status == 0) {
-		*out = list;
+	build->listed = dpu_hw_begin_add(dp, &leg->list, &build->list, &list->piece);
+	*out = list;
+	return 0;
+}
+
+/* On failure the list's entry is gone. */
+static int32_t list_end(struct psp_dp *dp, const struct dpu_entry *entry, const struct build *build,
+			struct dpu_list_entry **list)
+{
+	struct dpu_leg *leg = entry->leg;
+	int32_t status =
+		dpu_hw_end_add(dp, &leg->list, &build->list, &(*list)->piece, build->listed);
+
+	if (status == 0)
 		return 0;
-	}
-	if (!list->piece.lost)
-		dpu_numbers_give(&leg->list_numbers, list->number);
-	dpu_free(dp, list, list->piece.lost);
+	if (!(*list)->piece.lost)
+		dpu_numbers_give(&leg->list_numbers, (*list)->number);
+	dpu_free(dp, *list, (*list)->piece.lost);
+	*list = NULL;
 	return status;
 }
 
 /* False: it would not go, and stays for another try. Its number is not used until it has gone. */
-static bool list_retire(struct psp_dp *dp, struct dpu_leg *leg, struct dpu_list_entry *list)
+static bool list_retired(struct psp_dp *dp, struct dpu_leg *leg, struct dpu_list_entry *list,
+			 doca_error_t begun)
 {
-	bool gone = dpu_hw_remove(dp, &leg->list, &list->piece) == 0;
+	bool gone = dpu_hw_end_remove(dp, &leg->list, &list->piece, begun) == 0;
 
 	if (!gone && !list->piece.lost)
 		return false;
@@ -182,13 +197,26 @@ static bool list_retire(struct psp_dp *dp, struct dpu_leg *leg, struct dpu_list_
 	return true;
 }
 
+static bool list_retire(struct psp_dp *dp, struct dpu_leg *leg, struct dpu_list_entry *list)
+{
+	struct dpu_piece *piece = &list->piece;
+	doca_error_t begun = dpu_hw_begin_remove(piece);
+
+	dpu_hw_wait(dp, &piece, 1);
+	return list_retired(dp, leg, list, begun);
+}
+
+static void list_keep(struct dpu_leg *leg, struct dpu_list_entry *list)
+{
+	list->next = leg->stale_lists;
+	leg->stale_lists = list;
+}
+
 static void list_remove(struct psp_dp *dp, const struct dpu_entry *entry,
 			struct dpu_list_entry *list)
 {
-	if (list == NULL || list_retire(dp, entry->leg, list))
-		return;
-	list->next = entry->leg->stale_lists;
-	entry->leg->stale_lists = list;
+	if (list != NULL && !list_retire(dp, entry->leg, list))
+		list_keep(entry->leg, list);
 }
 
 void dpu_install_retry(struct psp_dp *dp, struct dpu_leg *leg)
@@ -206,50 +234,203 @@ void dpu_install_retry(struct psp_dp *dp, struct dpu_leg *leg)
 	dpu_stage_retry(dp, leg);
 }
 
-int32_t dpu_install(struct psp_dp *dp, struct dpu_entry *entry)
-{
-	struct build *build = calloc(1, sizeof(*build));
-	int32_t status;
+/* ---- several at a time ----------------------------------------------------------------------- */
 
-	if (build == NULL)
-		return dp_entry_no_memory(dp, entry->base.pipe);
-	if (entry->leg != NULL)
+/* Notes what became of an item whose status is set. */
+static void told_of(struct psp_dp *dp, const struct dpu_installing *item, struct dp_first *told)
+{
+	dp_first_note(dp, told, item->rank, item->status);
+}
+
+/* Stage and list: the orders. */
+static int32_t begin_behind(struct psp_dp *dp, struct dpu_entry *entry, struct build *build)
+{
+	int32_t status = 0;
+
+	if (entry->leg != NULL) {
 		dpu_install_retry(dp, entry->leg);
-	status = entry->leg != NULL ? dpu_stage_hold(dp, entry) : 0;
+		status = dpu_stage_begin(dp, entry, &build->stage, &build->staged);
+	}
 	if (status == 0)
 		status = build_all(dp, entry, &entry->rule, build);
 	if (status == 0 && entry->leg != NULL && entry->leg->listed)
-		status = list_add(dp, entry, build, &entry->list);
-	/* What stands behind an entry stands before it. */
-	if (status == 0)
-		dpu_inspector_up(dp, entry, &build->hw.to);
-	if (status == 0)
-		status = dpu_hw_add(dp, hw_of(entry), &build->hw, &entry->piece);
-	if (status != 0) {
-		dpu_inspector_down(dp, entry);
-		list_remove(dp, entry, entry->list);
-		entry->list = NULL;
-		dpu_stage_release(dp, entry);
-	}
-	free(build);
+		status = list_begin(dp, entry, build, &entry->list);
 	return status;
 }
 
-int32_t dpu_uninstall(struct psp_dp *dp, struct dpu_entry *entry)
+static void wait_behind(struct psp_dp *dp, const struct dpu_installing *items, uint32_t n,
+			struct build *const *builds)
 {
-	int32_t status;
+	struct dpu_piece *pieces[DPU_ORDERS_MAX] = {NULL};
+	uint32_t n_pieces = 0;
 
-	if (entry->leg != NULL)
-		dpu_install_retry(dp, entry->leg);
-	status = dpu_hw_remove(dp, hw_of(entry), &entry->piece);
-	if (status != 0 && !entry->piece.lost)
-		return status;
-	dpu_detours_settle(dp, entry);
+	for (uint32_t i = 0; i < n; i++) {
+		struct dpu_entry *entry = items[i].entry;
+
+		if (builds[i] != NULL && builds[i]->staged.given)
+			pieces[n_pieces++] = &entry->stage->piece;
+		if (entry->list != NULL)
+			pieces[n_pieces++] = &entry->list->piece;
+	}
+	dpu_hw_wait(dp, pieces, n_pieces);
+}
+
+static int32_t end_behind(struct psp_dp *dp, struct dpu_entry *entry, const struct build *build)
+{
+	int32_t status = 0, listed = 0;
+
+	if (entry->leg == NULL)
+		return 0;
+	status = dpu_stage_end(dp, entry, &build->stage, &build->staged);
+	if (entry->list != NULL)
+		listed = list_end(dp, entry, build, &entry->list);
+	return status != 0 ? status : listed;
+}
+
+/* Takes back what stands behind an entry that is not there. */
+static void undo(struct psp_dp *dp, struct dpu_entry *entry)
+{
 	dpu_inspector_down(dp, entry);
 	list_remove(dp, entry, entry->list);
 	entry->list = NULL;
 	dpu_stage_release(dp, entry);
-	return 0;
+}
+
+static void begin_matches(struct psp_dp *dp, struct dpu_installing *items, uint32_t n,
+			  struct build *const *builds)
+{
+	struct dpu_piece *pieces[DPU_TOGETHER] = {NULL};
+	uint32_t n_pieces = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct dpu_entry *entry = items[i].entry;
+
+		if (items[i].status != 0)
+			continue;
+		dpu_inspector_up(dp, entry, &builds[i]->hw.to);
+		builds[i]->begun =
+			dpu_hw_begin_add(dp, hw_of(entry), &builds[i]->hw, &entry->piece);
+		pieces[n_pieces++] = &entry->piece;
+	}
+	dpu_hw_wait(dp, pieces, n_pieces);
+}
+
+void dpu_install_all(struct psp_dp *dp, struct dpu_installing *items, uint32_t n,
+		     struct dp_first *told)
+{
+	struct build *builds[DPU_TOGETHER];
+
+	for (uint32_t i = 0; i < n; i++) {
+		builds[i] = calloc(1, sizeof(*builds[i]));
+		items[i].status = builds[i] != NULL
+					  ? begin_behind(dp, items[i].entry, builds[i])
+					  : dp_entry_no_memory(dp, items[i].entry->base.pipe);
+		told_of(dp, &items[i], told);
+	}
+	wait_behind(dp, items, n, builds);
+	for (uint32_t i = 0; i < n; i++) {
+		int32_t status = 0;
+
+		/* What had been ordered for one that failed has an end all the same. */
+		if (builds[i] != NULL)
+			status = end_behind(dp, items[i].entry, builds[i]);
+		if (items[i].status != 0)
+			continue;
+		items[i].status = status;
+		told_of(dp, &items[i], told);
+	}
+	begin_matches(dp, items, n, builds);
+	for (uint32_t i = 0; i < n; i++) {
+		struct dpu_entry *entry = items[i].entry;
+
+		if (items[i].status == 0) {
+			items[i].status = dpu_hw_end_add(dp, hw_of(entry), &builds[i]->hw,
+							 &entry->piece, builds[i]->begun);
+			told_of(dp, &items[i], told);
+		}
+		if (items[i].status != 0)
+			undo(dp, entry);
+		free(builds[i]);
+	}
+}
+
+int32_t dpu_install(struct psp_dp *dp, struct dpu_entry *entry)
+{
+	struct dpu_installing one = {.entry = entry};
+	struct dp_first told = {0};
+
+	dpu_install_all(dp, &one, 1, &told);
+	return dp_first_tell(dp, &told);
+}
+
+/* Crypto behind matches that have gone. */
+static void lists_away(struct psp_dp *dp, const struct dpu_installing *items, uint32_t n)
+{
+	struct dpu_piece *pieces[DPU_TOGETHER] = {NULL};
+	doca_error_t begun[DPU_TOGETHER];
+	uint32_t n_pieces = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct dpu_list_entry *list = items[i].entry->list;
+
+		if (items[i].status != 0 || list == NULL)
+			continue;
+		begun[i] = dpu_hw_begin_remove(&list->piece);
+		pieces[n_pieces++] = &list->piece;
+	}
+	dpu_hw_wait(dp, pieces, n_pieces);
+	for (uint32_t i = 0; i < n; i++) {
+		struct dpu_entry *entry = items[i].entry;
+		struct dpu_list_entry *list = entry->list;
+
+		if (items[i].status != 0 || list == NULL)
+			continue;
+		entry->list = NULL;
+		if (!list_retired(dp, entry->leg, list, begun[i]))
+			list_keep(entry->leg, list);
+	}
+}
+
+void dpu_uninstall_all(struct psp_dp *dp, struct dpu_installing *items, uint32_t n,
+		       struct dp_first *told)
+{
+	struct dpu_piece *pieces[DPU_TOGETHER] = {NULL};
+	doca_error_t begun[DPU_TOGETHER];
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (items[i].entry->leg != NULL)
+			dpu_install_retry(dp, items[i].entry->leg);
+		begun[i] = dpu_hw_begin_remove(&items[i].entry->piece);
+		pieces[i] = &items[i].entry->piece;
+	}
+	dpu_hw_wait(dp, pieces, n);
+	for (uint32_t i = 0; i < n; i++) {
+		struct dpu_entry *entry = items[i].entry;
+
+		items[i].status = dpu_hw_end_remove(dp, hw_of(entry), &entry->piece, begun[i]);
+		/* Nobody knows of it: it is taken to be gone, and its memory stays. */
+		if (entry->piece.lost)
+			items[i].status = 0;
+		told_of(dp, &items[i], told);
+		if (items[i].status != 0)
+			continue;
+		dpu_detours_settle(dp, entry);
+		dpu_inspector_down(dp, entry);
+	}
+	lists_away(dp, items, n);
+	for (uint32_t i = 0; i < n; i++) {
+		if (items[i].status == 0)
+			dpu_stage_release(dp, items[i].entry);
+	}
+}
+
+int32_t dpu_uninstall(struct psp_dp *dp, struct dpu_entry *entry)
+{
+	struct dpu_installing one = {.entry = entry};
+	struct dp_first told = {0};
+
+	dpu_uninstall_all(dp, &one, 1, &told);
+	return dp_first_tell(dp, &told);
 }
 
 int32_t dpu_reinstall(struct psp_dp *dp, struct dpu_entry *entry, const struct dp_rule *rule)
@@ -269,7 +450,13 @@ int32_t dpu_reinstall(struct psp_dp *dp, struct dpu_entry *entry, const struct d
 			       entry->base.id);
 	status = build_all(dp, entry, rule, build);
 	if (status == 0 && entry->leg->listed)
-		status = list_add(dp, entry, build, &list);
+		status = list_begin(dp, entry, build, &list);
+	if (list != NULL) {
+		struct dpu_piece *piece = &list->piece;
+
+		dpu_hw_wait(dp, &piece, 1);
+		status = list_end(dp, entry, build, &list);
+	}
 	if (status == 0)
 		status = dpu_hw_update(dp, hw_of(entry), &build->hw, &entry->piece);
 	if (status == 0 && entry->leg->listed) {

@@ -55,16 +55,15 @@ static struct dpu_stage_entry **bucket_of(struct dpu_leg *leg, const struct dpu_
 	return &leg->stage_buckets[h & (BUCKETS - 1)];
 }
 
-static int32_t add(struct psp_dp *dp, const struct dpu_entry *entry, struct dpu_stage_entry *stage)
+/* What the first lookup's entry is. */
+static void fill(const struct psp_dp *dp, const struct dpu_entry *entry,
+		 const struct dpu_stage_entry *stage, struct dpu_hw_entry *hw)
 {
-	struct dpu_hw_entry *hw = calloc(1, sizeof(*hw));
-	struct psp_dp_match value = entry->match, mask;
 	const struct dpu_match_ports ports =
 		dpu_match_ports(dp, dpu_pipe(entry->base.pipe)->domain);
-	int32_t status;
+	struct psp_dp_match value = entry->match, mask;
 
-	if (hw == NULL)
-		return dp_entry_no_memory(dp, entry->base.pipe);
+	memset(hw, 0, sizeof(*hw));
 	memset(&mask, 0, sizeof(mask));
 	mask.tun_psp_spi = entry->mask.tun_psp_spi;
 	mask.parser_meta_port_id = entry->mask.parser_meta_port_id;
@@ -74,18 +73,16 @@ static int32_t add(struct psp_dp *dp, const struct dpu_entry *entry, struct dpu_
 	hw->acts.modify = true;
 	hw->acts.actions.meta.u32[DPU_STAGE_WORD] = htobe32(stage->number);
 	hw->acts.mask.meta.u32[DPU_STAGE_WORD] = UINT32_MAX;
-	status = dpu_hw_add(dp, &entry->leg->stage, hw, &stage->piece);
-	free(hw);
-	return status;
 }
 
-int32_t dpu_stage_hold(struct psp_dp *dp, struct dpu_entry *entry)
+int32_t dpu_stage_begin(struct psp_dp *dp, struct dpu_entry *entry, struct dpu_hw_entry *hw,
+			struct dpu_stage_order *order)
 {
 	struct dpu_leg *leg = entry->leg;
 	struct dpu_stage_entry *stage, **bucket;
 	struct dpu_stage_key key;
-	int32_t status;
 
+	order->given = false;
 	if (!leg->staged)
 		return 0;
 	if (leg->stage_buckets == NULL)
@@ -107,19 +104,32 @@ int32_t dpu_stage_hold(struct psp_dp *dp, struct dpu_entry *entry)
 	stage->key = key;
 	stage->refs = 1;
 	stage->number = dpu_numbers_take(&leg->stage_numbers);
-	status = stage->number == 0
-			 ? dp_fail(dp, PSP_DP_ENOSPC, "Cannot add entry to pipe \"%s\": it is full",
-				   entry->base.pipe->name)
-			 : add(dp, entry, stage);
-	if (status != 0) {
-		if (stage->number != 0 && !stage->piece.lost)
-			dpu_numbers_give(&leg->stage_numbers, stage->number);
-		dpu_free(dp, stage, stage->piece.lost);
-		return status;
+	if (stage->number == 0) {
+		free(stage);
+		return dp_fail(dp, PSP_DP_ENOSPC, "Cannot add entry to pipe \"%s\": it is full",
+			       entry->base.pipe->name);
 	}
 	stage->next = *bucket;
 	*bucket = stage;
 	entry->stage = stage;
+	fill(dp, entry, stage, hw);
+	order->given = true;
+	order->begun = dpu_hw_begin_add(dp, &leg->stage, hw, &stage->piece);
+	return 0;
+}
+
+int32_t dpu_stage_end(struct psp_dp *dp, const struct dpu_entry *entry,
+		      const struct dpu_hw_entry *hw, const struct dpu_stage_order *order)
+{
+	struct dpu_stage_entry *stage = entry->stage;
+
+	if (order->given)
+		return dpu_hw_end_add(dp, &entry->leg->stage, hw, &stage->piece, order->begun);
+	/* Another entry of the same list has asked for it. */
+	if (stage != NULL && stage->piece.entry == NULL)
+		return dp_fail(dp, PSP_DP_EIO,
+			       "Cannot add entry to pipe \"%s\": its first lookup was refused",
+			       entry->base.pipe->name);
 	return 0;
 }
 
@@ -127,7 +137,8 @@ int32_t dpu_stage_hold(struct psp_dp *dp, struct dpu_entry *entry)
 static bool retire(struct psp_dp *dp, struct dpu_leg *leg, struct dpu_stage_entry *stage)
 {
 	struct dpu_stage_entry **at = bucket_of(leg, &stage->key);
-	bool gone = dpu_hw_remove(dp, &leg->stage, &stage->piece) == 0;
+	/* One that never came in has no entry, and one of which nobody knows keeps its number. */
+	bool gone = dpu_hw_remove(dp, &leg->stage, &stage->piece) == 0 && !stage->piece.lost;
 
 	if (!gone && !stage->piece.lost)
 		return false;

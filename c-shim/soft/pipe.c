@@ -259,14 +259,29 @@ int32_t plane_entry_remove(struct psp_dp *dp, struct dp_entry *entry)
 	return entry_unlink(dp, soft_entry(entry)) == 0 ? 0 : cannot_remove(dp, id);
 }
 
-int32_t plane_entry_take(struct psp_dp *dp, struct dp_entry *base, struct psp_dp_stats *last)
+void plane_entries_add(struct psp_dp *dp, struct dp_adding *items, uint32_t n,
+		       struct dp_first *first)
 {
-	struct soft_entry *entry = soft_entry(base);
+	for (uint32_t i = 0; i < n; i++) {
+		items[i].status =
+			plane_entry_add(dp, items[i].pipe, items[i].desc, &items[i].entry);
+		dp_first_note(dp, first, items[i].rank, items[i].status);
+	}
+}
 
-	if (entry_hide(dp, entry) != 0)
-		return cannot_remove(dp, base->id);
-	dp->taken[dp->n_taken++] = (struct soft_taken){.entry = entry, .last = last};
-	return 0;
+void plane_entries_take(struct psp_dp *dp, struct dp_taking *items, uint32_t n,
+			struct dp_first *first)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		struct soft_entry *entry = soft_entry(items[i].entry);
+
+		items[i].status =
+			entry_hide(dp, entry) == 0 ? 0 : cannot_remove(dp, items[i].entry->id);
+		if (items[i].status == 0)
+			dp->taken[dp->n_taken++] =
+				(struct soft_taken){.entry = entry, .last = items[i].last};
+		dp_first_note(dp, first, items[i].rank, items[i].status);
+	}
 }
 
 /* Tells what it has counted and frees it. No worker has it any more. */

@@ -159,6 +159,7 @@ static void live(struct doca_standin_live *out)
 	out->lost = 0;
 	out->keys = 0;
 	out->ids = 0;
+	out->most_orders = 0; /* of all time */
 }
 
 static void run_cycles(enum doca_standin_failure kind, uint32_t every, uint32_t cycles)

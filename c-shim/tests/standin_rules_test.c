@@ -512,6 +512,28 @@ static void a_port_hands_out_each_id_once(void)
 	CHECK_EQ(compat_psp_slot_give(lab.ports[0], ids[0]), DOCA_ERROR_INVALID_VALUE);
 }
 
+/* ---- queues ---------------------------------------------------------------------------------- */
+
+#define DEPTH 128u /* the lab sets none */
+
+static void a_queue_is_as_deep_as_it_was_asked_to_be(void)
+{
+	struct spec spec = basic();
+	struct doca_flow_pipe *pipe;
+	struct doca_flow_pipe_entry *entry;
+
+	spec.entries = 2 * DEPTH;
+	CHECK_EQ(create(&spec, &pipe), DOCA_SUCCESS);
+	for (uint32_t i = 0; i < DEPTH; i++)
+		CHECK_EQ(add(pipe, i, NULL, NULL, &entry), DOCA_SUCCESS);
+	BOTH_WAYS(DOCA_STANDIN_DEPTH, DOCA_ERROR_AGAIN, add(pipe, DEPTH, NULL, NULL, &entry));
+	for (uint32_t i = 0; i < 10; i++)
+		lab_process();
+	CHECK_EQ(add(pipe, DEPTH + 1, NULL, NULL, &entry), DOCA_SUCCESS);
+	lab_process();
+	doca_flow_pipe_destroy(pipe);
+}
+
 /* ---- the port and its interface -------------------------------------------------------------- */
 
 /* The port is stopped for it: the lab is closed afterwards. */
@@ -560,6 +582,7 @@ int main(void)
 	RUN(an_entry_fills_in_its_template_and_no_more);
 	RUN(an_id_is_bound_and_has_a_key_in_either_order);
 	RUN(a_port_hands_out_each_id_once);
+	RUN(a_queue_is_as_deep_as_it_was_asked_to_be);
 	RUN(an_mtu_of_0_is_1500_for_the_kernel_too);
 	lab_close();
 	return test_summary();

@@ -261,6 +261,8 @@ enum doca_flow_shared_resource_type {
 doca_error_t doca_flow_cfg_create(struct doca_flow_cfg **cfg);
 doca_error_t doca_flow_cfg_destroy(struct doca_flow_cfg *cfg);
 doca_error_t doca_flow_cfg_set_pipe_queues(struct doca_flow_cfg *cfg, uint16_t queues);
+/* Orders that a queue takes before they are processed; without this 128. */
+doca_error_t doca_flow_cfg_set_queue_depth(struct doca_flow_cfg *cfg, uint32_t depth);
 doca_error_t doca_flow_cfg_set_mode_args(struct doca_flow_cfg *cfg, const char *args);
 doca_error_t doca_flow_cfg_set_cb_entry_process(struct doca_flow_cfg *cfg,
 						doca_flow_entry_process_cb cb);
