@@ -201,6 +201,8 @@ struct psp_dp_port_desc {
 
 #define PSP_DP_HUGEPAGES_NONE UINT32_MAX /* hugepages_mb: ordinary pages are used */
 #define PSP_DP_CPUS_MAX 512
+#define PSP_DP_WORKERS_MAX 64
+#define PSP_DP_BUSY_POLL_US_MAX 1000
 #define PSP_DP_PORTS_MAX 257 /* at one time: an uplink and 256 host ports */
 
 /* A line each: "field min default max\n", of psp_dp_config, psp_dp_port_desc and psp_dp_actions. */
@@ -223,8 +225,8 @@ struct psp_dp_config {
 	uint8_t inspect;   /* doca: enum psp_dp_inspect */
 	uint8_t pad0[2];
 	uint32_t
-		workers; /* threads that carry packets; 0: as the plane sees fit (no plane has a choice yet) */
-	uint32_t busy_poll_us; /* to look for packets before a worker sleeps; no plane does yet */
+		workers; /* soft: threads that carry packets; 0: one for two processors, or for each of cpus */
+	uint32_t busy_poll_us; /* soft: how long a worker looks for packets before it sleeps */
 	uint8_t cpus
 		[64]; /* bit n of octet m: workers may run on processor 8 m + n; all 0: on any (soft), on 0 (doca) */
 	uint32_t queues; /* doca: of the uplink; 0: as the plane sees fit (it has no choice yet) */

@@ -261,6 +261,8 @@ export function encodeConfig(options: PlaneOptions): Struct<"psp_dp_config"> {
     .set("versions", versionBits(options.versions ?? []))
     .set("mss_clamp", options.mssClamp ? 1 : 0)
     .set("inspect", INSPECT[options.inspect ?? "off"])
+    .set("workers", options.workers ?? 0)
+    .set("busy_poll_us", options.busyPollUs ?? 0)
     .set("hugepages_mb", options.hugepagesMb ?? 0)
     .set("mbufs", options.mbufs ?? 0)
     .set("actions_memory", options.actionsMemory ?? 0)

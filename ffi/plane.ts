@@ -436,6 +436,10 @@ export interface PlaneOptions {
   readonly sampleBytes?: number;
   readonly versions?: readonly PspVersionNumber[];
   readonly mssClamp?: boolean;
+  /** Of the soft plane: threads that carry packets; absent: as the machine has processors. */
+  readonly workers?: number;
+  /** Of the soft plane: microseconds in which a worker looks for packets before it sleeps; absent: 0. */
+  readonly busyPollUs?: number;
   /** Processors that carry packets; absent or empty: any (soft), the first (doca). */
   readonly cpus?: readonly number[];
   /** From here on of the DOCA plane. MiB for DPDK. */

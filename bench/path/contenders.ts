@@ -34,6 +34,8 @@ export type ContenderName =
   | "psp-agent-version-1"
   | "psp-agent-sample-1024"
   | "psp-agent-sample-2"
+  | "psp-agent-workers-2"
+  | "psp-agent-busy-poll"
   | "wireguard-go-new"
   | "wireguard-go-debian"
   | "nebula"
@@ -51,11 +53,16 @@ export interface Running extends AsyncDisposable {
 /** Where the programs of this folder's Makefile are. */
 export const BUILD: string = new URL("../../build/bench", import.meta.url).pathname;
 
-/** Forms of the agent to be compared with its default one: AES-GCM-256, and one packet in so many as a sample. */
-const FORMS: readonly (readonly [ContenderName, NonNullable<PeersJson["psp"]>])[] = [
-  ["psp-agent-version-1", { versions: ["aes-gcm-256"] }],
-  ["psp-agent-sample-1024", { sample_rate_log2: 10 }],
-  ["psp-agent-sample-2", { sample_rate_log2: 1 }],
+/**
+ * Forms of the agent to be compared with its default one: AES-GCM-256, one packet in so many as a sample, two threads,
+ * and threads that look for packets before they sleep.
+ */
+const FORMS: readonly (readonly [ContenderName, (config: PeersJson) => void])[] = [
+  ["psp-agent-version-1", (config) => config.psp = { versions: ["aes-gcm-256"] }],
+  ["psp-agent-sample-1024", (config) => config.psp = { sample_rate_log2: 10 }],
+  ["psp-agent-sample-2", (config) => config.psp = { sample_rate_log2: 1 }],
+  ["psp-agent-workers-2", (config) => Object.assign(config.plane, { workers: 2 })],
+  ["psp-agent-busy-poll", (config) => Object.assign(config.plane, { busy_poll_us: 100 })],
 ];
 
 /** All of them, in the order of the table. `wireguardGo`: the program of the current one, undefined: none. */
@@ -74,12 +81,12 @@ export function contenders(wireguardGo: string | undefined): Contender[] {
       start: startPassthrough,
     },
     { name: "psp-agent", path: "gateways", about: aboutAgent, start: (lab) => startAgent(lab) },
-    ...FORMS.map(([name, psp]): Contender => ({
+    ...FORMS.map(([name, change]): Contender => ({
       name,
       path: "gateways",
       isForm: true,
       about: aboutAgent,
-      start: (lab) => startAgent(lab, (config) => config.psp = psp),
+      start: (lab) => startAgent(lab, change),
     })),
     {
       name: "wireguard-go-new",

@@ -47,11 +47,14 @@ static int32_t check(const struct psp_dp_config *config, const struct psp_dp_por
 		(void)snprintf(why, cap, "inspect is none of off, syn and all");
 		return PSP_DP_EINVAL;
 	}
-	if (config->workers != 0 || config->busy_poll_us != 0 || config->queues != 0) {
-		(void)snprintf(why, cap, "no plane has a choice of %s",
-			       config->workers != 0        ? "workers"
-			       : config->busy_poll_us != 0 ? "busy_poll_us"
-							   : "queues");
+	if (config->workers > PSP_DP_WORKERS_MAX ||
+	    config->busy_poll_us > PSP_DP_BUSY_POLL_US_MAX) {
+		(void)snprintf(why, cap, "workers are at most %u, and busy_poll_us at most %u",
+			       PSP_DP_WORKERS_MAX, PSP_DP_BUSY_POLL_US_MAX);
+		return PSP_DP_EINVAL;
+	}
+	if (config->queues != 0) {
+		(void)snprintf(why, cap, "no plane has a choice of queues");
 		return PSP_DP_ENOTSUP;
 	}
 	status = dp_ports_check(ports, n_ports, why, cap);

@@ -13,6 +13,8 @@ const char *dpu_options_complaint(const struct psp_dp_config *config)
 		return "representor has no end";
 	if (memchr(config->flow_mode, 0, sizeof(config->flow_mode)) == NULL)
 		return "flow_mode has no end";
+	if (config->workers != 0 || config->busy_poll_us != 0)
+		return "workers and busy_poll_us are of the soft plane";
 	return NULL;
 }
 

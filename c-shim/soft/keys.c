@@ -179,8 +179,8 @@ int32_t plane_rotate(struct psp_dp *dp)
 	soft_rcu_defer(&dp->rcu, &old->rcu, master_due);
 	soft_rcu_wait(&dp->rcu);
 	/* They wipe what they have derived from the key that is gone. */
-	SOFT_EACH_LINK (dp, link)
-		soft_worker_wake(&link->worker);
+	for (uint32_t i = 0; i < dp->n_workers; i++)
+		soft_worker_wake(dp->workers[i]);
 	return 0;
 }
 

@@ -24,7 +24,7 @@ struct dp_port *plane_port_alloc(void)
 	if (link == NULL)
 		return NULL;
 	pthread_mutex_init(&link->seen, NULL);
-	link->worker.wake = -1;
+	pthread_mutex_init(&link->gate, NULL);
 	return &link->base;
 }
 
@@ -32,11 +32,29 @@ void plane_port_free(struct dp_port *base)
 {
 	struct soft_link *link = soft_link(base);
 
+	pthread_mutex_destroy(&link->gate);
 	pthread_mutex_destroy(&link->seen);
 	free(link);
 }
 
-int32_t soft_link_open(struct soft_link *link, char *err, uint32_t err_cap)
+/* A socket for each worker, as far as the kernel gives them: without, the others get all. */
+static void share(struct psp_dp *dp, struct soft_link *link)
+{
+	const int32_t group = dp->n_workers > 1 ? soft_port_group(link->port) : -1;
+
+	for (uint32_t i = 1; group >= 0 && i < dp->n_workers; i++) {
+		struct soft_port *port = soft_link_port(link, i);
+
+		if (port == NULL && soft_port_beside(link->port, &port) == 0)
+			atomic_store_explicit(&link->ports[i], port, memory_order_release);
+		else if (port != NULL)
+			(void)soft_port_follow(port);
+		if (port != NULL && port->ifindex == link->port->ifindex)
+			(void)soft_port_join(port, group);
+	}
+}
+
+int32_t soft_link_open(struct psp_dp *dp, struct soft_link *link, char *err, uint32_t err_cap)
 {
 	const struct psp_dp_port_desc *desc = &link->base.desc;
 	int32_t status = soft_port_open(desc->name, (uint8_t)desc->kind, desc->vlan, &link->port,
@@ -44,19 +62,27 @@ int32_t soft_link_open(struct soft_link *link, char *err, uint32_t err_cap)
 
 	if (status != 0)
 		return status;
+	atomic_store_explicit(&link->ports[0], link->port, memory_order_release);
 	link->present = true;
 	link->identity = 1;
 	status = soft_port_query(link->port, &link->last);
 	atomic_store_explicit(&link->mtu, link->last.mtu, memory_order_relaxed);
 	if (status != 0)
 		dp_open_fail(err, err_cap, "the kernel does not describe an interface");
+	else
+		share(dp, link);
 	return status;
 }
 
 void soft_link_close(struct soft_link *link)
 {
-	if (link->port != NULL)
-		soft_port_close(link->port);
+	for (uint32_t i = 0; i < SOFT_WORKERS_MAX; i++) {
+		struct soft_port *port = soft_link_port(link, i);
+
+		if (port != NULL)
+			soft_port_close(port);
+		atomic_store_explicit(&link->ports[i], NULL, memory_order_relaxed);
+	}
 	link->port = NULL;
 }
 
@@ -68,9 +94,9 @@ static bool differs(const struct psp_dp_port_info *a, const struct psp_dp_port_i
 	       memcmp(a->mac, b->mac, sizeof(a->mac)) != 0;
 }
 
-void soft_link_look(struct soft_worker *worker)
+void soft_link_look(struct soft_worker *worker, struct soft_link *link)
 {
-	struct soft_link *link = worker->link;
+	struct psp_dp *dp = worker->dp;
 	struct psp_dp_event event = {.type = PSP_DP_EVENT_PORT, .port = link->base.handle};
 	struct psp_dp_port_info now;
 	bool present, changed;
@@ -78,6 +104,8 @@ void soft_link_look(struct soft_worker *worker)
 
 	bound = soft_port_follow(link->port);
 	present = bound >= 0 && soft_port_query(link->port, &now) == 0;
+	if (present)
+		share(dp, link);
 	pthread_mutex_lock(&link->seen);
 	changed = bound == 1 || present != link->present || (present && differs(&now, &link->last));
 	link->identity += bound == 1;
@@ -89,7 +117,7 @@ void soft_link_look(struct soft_worker *worker)
 		link->last.link_up = 0;
 	}
 	pthread_mutex_unlock(&link->seen);
-	if (changed && !dp_events_push(&worker->dp->base.events, &event, NULL, 0))
+	if (changed && !dp_events_push(&dp->base.events, &event, NULL, 0))
 		soft_worker_count(worker, DP_PORTS_LOST, 1);
 }
 
@@ -101,7 +129,7 @@ static uint64_t read_count(const _Atomic uint64_t *count)
 int32_t soft_link_query(struct soft_link *link, struct psp_dp_port_info *info)
 {
 	struct psp_dp_port_info now;
-	struct psp_dp_stats tx;
+	struct psp_dp_stats rx, tx;
 	int32_t status = soft_port_query(link->port, &now);
 
 	if (status != 0 && status != PSP_DP_ENODEV)
@@ -117,8 +145,9 @@ int32_t soft_link_query(struct soft_link *link, struct psp_dp_port_info *info)
 	info->mtu = now.mtu;
 	memcpy(info->mac, now.mac, sizeof(info->mac));
 	info->link_up = info->present != 0 && now.link_up != 0;
-	info->rx_packets = read_count(&link->rx_packets);
-	info->rx_bytes = read_count(&link->rx_bytes);
+	soft_stats_read(&link->rx, &rx);
+	info->rx_packets = rx.packets;
+	info->rx_bytes = rx.bytes;
 	soft_stats_read(&link->tx, &tx);
 	info->tx_packets = tx.packets;
 	info->tx_bytes = tx.bytes;

@@ -14,8 +14,8 @@
 _Static_assert(offsetof(struct psp_dp, base) == 0 && offsetof(struct soft_pipe, base) == 0 &&
 		       offsetof(struct soft_link, base) == 0,
 	       "what is common comes first");
-_Static_assert(SOFT_RCU_READERS >= PSP_DP_PORTS_MAX,
-	       "each port has a worker, and each worker is a reader");
+_Static_assert(SOFT_RCU_READERS >= SOFT_WORKERS_MAX && DP_BLOCK_SHARED >= SOFT_WORKERS_MAX,
+	       "each worker is a reader, and has a block of counters");
 
 void plane_version(char *text, size_t cap)
 {
@@ -58,10 +58,7 @@ uint32_t plane_features(const struct psp_dp *dp)
 
 void plane_granted(struct psp_dp *dp, struct psp_dp_granted *granted)
 {
-	dp_ports_read(dp);
-	SOFT_EACH_LINK (dp, link)
-		granted->workers++;
-	dp_ports_done(dp);
+	granted->workers = dp->n_workers;
 }
 
 struct psp_dp *plane_alloc(void)
@@ -159,18 +156,29 @@ static int32_t shield_one(struct psp_dp *dp, struct soft_link *link, char *err, 
 
 /* ---- ports ----------------------------------------------------------------------------------- */
 
-/* An interface and its worker. */
-static int32_t put_up(struct psp_dp *dp, struct soft_link *link, char *err, uint32_t err_cap)
+static int32_t make_workers(struct psp_dp *dp, char *err, uint32_t err_cap)
 {
-	int32_t status = soft_link_open(link, err, err_cap);
+	const uint32_t wanted = soft_workers_wanted(&dp->base.config);
+	int32_t status = 0;
 
-	if (status != 0)
-		return status;
-	status = soft_worker_init(dp, link);
+	while (status == 0 && dp->n_workers < wanted) {
+		status = soft_worker_new(dp, dp->n_workers, &dp->workers[dp->n_workers]);
+		dp->n_workers++;
+	}
 	if (status != 0)
 		dp_open_fail(err, err_cap,
 			     status == PSP_DP_ENOMEM ? "out of memory"
 						     : "the kernel or the crypto library refused");
+	return status;
+}
+
+/* Opens an interface, and has the workers read it. */
+static int32_t put_up(struct psp_dp *dp, struct soft_link *link, char *err, uint32_t err_cap)
+{
+	int32_t status = soft_link_open(dp, link, err, err_cap);
+
+	for (uint32_t i = 0; status == 0 && i < dp->n_workers; i++)
+		soft_worker_watch(dp->workers[i], link);
 	return status;
 }
 
@@ -182,6 +190,8 @@ int32_t plane_up(struct psp_dp *dp, char *err, uint32_t err_cap)
 		dp_open_fail(err, err_cap,
 			     status == PSP_DP_ENOMEM ? "out of memory"
 						     : "the kernel gives no random octets");
+	if (status == 0)
+		status = make_workers(dp, err, err_cap);
 	SOFT_EACH_LINK (dp, link) {
 		if (status == 0)
 			status = put_up(dp, link, err, err_cap);
@@ -193,10 +203,10 @@ int32_t plane_up(struct psp_dp *dp, char *err, uint32_t err_cap)
 
 void plane_down(struct psp_dp *dp)
 {
-	SOFT_EACH_LINK (dp, link) {
-		soft_worker_free(&link->worker);
+	for (uint32_t i = 0; i < dp->n_workers; i++)
+		soft_worker_free(dp->workers[i]);
+	SOFT_EACH_LINK (dp, link)
 		soft_link_close(link);
-	}
 	soft_pipes_free(dp);
 	soft_rcu_wait(&dp->rcu);
 	soft_keys_free(dp);
@@ -209,15 +219,12 @@ void plane_down(struct psp_dp *dp)
 
 static void put_down(struct psp_dp *dp, struct soft_link *link)
 {
-	atomic_store_explicit(&link->worker.stop, true, memory_order_release);
-	if (link->worker.wake >= 0)
-		soft_worker_wake(&link->worker);
-	soft_worker_join(&link->worker);
-	/* Others may be sending there. */
+	for (uint32_t i = 0; i < dp->n_workers; i++)
+		soft_worker_ignore(dp->workers[i], link);
+	/* Its packets, and what others send there. */
 	soft_rcu_wait(&dp->rcu);
 	if (link->guarded)
 		soft_guard_remove(dp->guard, link->base.handle);
-	soft_worker_free(&link->worker);
 	soft_link_close(link);
 }
 
@@ -228,13 +235,6 @@ int32_t plane_port_up(struct psp_dp *dp, struct dp_port *base, char *err, uint32
 
 	if (status == 0)
 		status = shield_one(dp, link, err, err_cap);
-	if (status == 0 && dp->base.started) {
-		status = soft_worker_start(&link->worker);
-		if (status != 0)
-			(void)snprintf(err, err_cap,
-				       "Cannot add port \"%.63s\": no thread for a worker",
-				       base->desc.name);
-	}
 	if (status != 0)
 		put_down(dp, link);
 	return status;
@@ -257,20 +257,18 @@ void plane_port_down(struct psp_dp *dp, struct dp_port *port)
 void plane_stop(struct psp_dp *dp)
 {
 	atomic_store_explicit(&dp->stop, true, memory_order_release);
-	SOFT_EACH_LINK (dp, link)
-		soft_worker_wake(&link->worker);
-	SOFT_EACH_LINK (dp, link)
-		soft_worker_join(&link->worker);
+	for (uint32_t i = 0; i < dp->n_workers; i++)
+		soft_worker_wake(dp->workers[i]);
+	for (uint32_t i = 0; i < dp->n_workers; i++)
+		soft_worker_join(dp->workers[i]);
 }
 
 int32_t plane_start(struct psp_dp *dp)
 {
 	int32_t status = 0;
 
-	SOFT_EACH_LINK (dp, link) {
-		if (status == 0)
-			status = soft_worker_start(&link->worker);
-	}
+	for (uint32_t i = 0; status == 0 && i < dp->n_workers; i++)
+		status = soft_worker_start(dp->workers[i]);
 	if (status == 0)
 		return 0;
 	plane_stop(dp);

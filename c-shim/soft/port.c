@@ -3,6 +3,8 @@
 /* port.c: an interface by its packet socket: opened, received from, sent to. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/virtio_net.h>
@@ -24,6 +26,8 @@
 #define HDR_GSO_UDP_L4 5u /* VIRTIO_NET_HDR_GSO_UDP_L4, younger than the headers of Debian 12 */
 #define OFF_LINE_MAX                                                                               \
 	64u /* times that nothing but frames to be passed over came, so that a call ends */
+#define FANOUT_IGNORES_OUTGOING                                                                    \
+	0x4000           /* PACKET_FANOUT_FLAG_IGNORE_OUTGOING, younger than those headers */
 #define BATCH_PARTS 512u /* of the frames of one sendmmsg() */
 
 static const char *role(uint8_t port)
@@ -90,6 +94,19 @@ static int attach(const struct soft_port *port)
 	return bind(port->fd, (const struct sockaddr *)&address, sizeof(address)) == 0 ? 0 : errno;
 }
 
+/* Until it is in a group, where its share is nobody else's. */
+static int set_deaf(const struct soft_port *port)
+{
+	struct sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
+	const struct sock_fprog program = {.len = 1, .filter = &drop};
+
+	if (!port->beside)
+		return 0;
+	return setsockopt(port->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0
+		       ? 0
+		       : errno;
+}
+
 static int set_up(struct soft_port *port)
 {
 	int error = set_int(port->fd, SOL_PACKET, PACKET_VNET_HDR, 1);
@@ -100,6 +117,8 @@ static int set_up(struct soft_port *port)
 		error = set_int(port->fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
 	if (error == 0)
 		error = set_promiscuous(port);
+	if (error == 0)
+		error = set_deaf(port);
 	if (error != 0)
 		return error;
 	grow_buffers(port->fd);
@@ -111,6 +130,12 @@ static int request(const struct soft_port *port, unsigned long what, struct ifre
 	memset(answer, 0, sizeof(*answer));
 	memcpy(answer->ifr_name, port->name, sizeof(port->name));
 	return ioctl(port->fd, what, answer) == 0 ? 0 : errno;
+}
+
+/* Protocol 0: nothing is received before bind() says from where. */
+static int open_socket(void)
+{
+	return socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
 
 int32_t soft_port_open(const char *name, uint8_t port, uint16_t vlan, struct soft_port **out,
@@ -131,9 +156,9 @@ int32_t soft_port_open(const char *name, uint8_t port, uint16_t vlan, struct sof
 		return refuse(name, port, PSP_DP_ENOMEM, "out of memory", err, err_cap);
 	made->port = port;
 	made->vlan = vlan;
+	made->group = -1;
 	memcpy(made->name, name, strlen(name));
-	/* Protocol 0: nothing is received before bind() says from where. */
-	made->fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	made->fd = open_socket();
 	if (made->fd < 0) {
 		status = refuse_errno(name, port, errno, err, err_cap);
 		goto out;
@@ -172,6 +197,22 @@ static bool is_bound(const struct soft_port *port, uint32_t ifindex)
 	       address.sll_ifindex == (int)ifindex;
 }
 
+/* A socket in a group cannot be bound anew: another one takes its number. */
+static bool replace_socket(struct soft_port *port)
+{
+	struct soft_port fresh = *port;
+	bool done;
+
+	fresh.fd = open_socket();
+	if (fresh.fd < 0)
+		return false;
+	done = set_up(&fresh) == 0 && dup3(fresh.fd, port->fd, O_CLOEXEC) >= 0;
+	(void)close(fresh.fd);
+	if (done)
+		port->group = -1;
+	return done;
+}
+
 int32_t soft_port_follow(struct soft_port *port)
 {
 	struct ifreq answer;
@@ -188,7 +229,58 @@ int32_t soft_port_follow(struct soft_port *port)
 	port->ifindex = ifindex;
 	for (uint32_t i = 0; i < SOFT_PORT_GSO_KINDS; i++)
 		atomic_store_explicit(&port->cuts[i], false, memory_order_relaxed);
+	if (port->group >= 0 || port->beside)
+		return replace_socket(port) ? 1 : PSP_DP_ENODEV;
 	return set_promiscuous(port) == 0 && attach(port) == 0 ? 1 : PSP_DP_ENODEV;
+}
+
+/* ---- one of several sockets ------------------------------------------------------------------ */
+
+/* Its flags are those of the group, but that it names the group. */
+static int32_t fanout(int flags)
+{
+	return (int32_t)((uint32_t)(PACKET_FANOUT_HASH | FANOUT_IGNORES_OUTGOING | flags) << 16);
+}
+
+int32_t soft_port_group(struct soft_port *port)
+{
+	socklen_t len = sizeof(int);
+	int value = fanout(PACKET_FANOUT_FLAG_UNIQUEID);
+
+	if (port->group < 0 && set_int(port->fd, SOL_PACKET, PACKET_FANOUT, value) == 0 &&
+	    getsockopt(port->fd, SOL_PACKET, PACKET_FANOUT, &value, &len) == 0)
+		port->group = value & 0xffff;
+	return port->group;
+}
+
+int32_t soft_port_beside(const struct soft_port *port, struct soft_port **out)
+{
+	struct soft_port *made = calloc(1, sizeof(*made));
+
+	*out = made;
+	if (made == NULL)
+		return PSP_DP_ENOMEM;
+	*made = *port;
+	made->group = -1;
+	made->beside = true;
+	made->fd = open_socket();
+	if (made->fd >= 0 && set_up(made) == 0)
+		return PSP_DP_OK;
+	soft_port_close(made);
+	*out = NULL;
+	return PSP_DP_EIO;
+}
+
+bool soft_port_join(struct soft_port *port, int32_t group)
+{
+	const int value = fanout(0) | group;
+
+	if (port->group == group)
+		return true;
+	if (set_int(port->fd, SOL_PACKET, PACKET_FANOUT, value) != 0)
+		return false;
+	port->group = group;
+	return set_int(port->fd, SOL_SOCKET, SO_DETACH_FILTER, 0) == 0;
 }
 
 void soft_port_close(struct soft_port *port)
@@ -295,6 +387,9 @@ static bool accept_frame(const struct soft_port *port, const struct arrival *arr
 	struct tpacket_auxdata aux;
 	bool has_aux;
 
+	/* A group of sockets hears what this host sends, where the kernel is older than the flag against it. */
+	if (arrival->from.sll_pkttype == PACKET_OUTGOING)
+		return false;
 	/* A switch floods what it does not know; the host's own stack passes that over, too. */
 	if (port->port == PSP_DP_PORT_UPLINK && arrival->from.sll_pkttype == PACKET_OTHERHOST)
 		return false;

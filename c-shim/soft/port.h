@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * port.h: one Linux interface by AF_PACKET with PACKET_VNET_HDR. One thread receives and follows the interface; any
+ * port.h: one Linux interface by AF_PACKET with PACKET_VNET_HDR. One thread receives, one follows the interface; any
  * thread may send meanwhile.
  */
 #ifndef PSP_SOFT_PORT_H
@@ -21,6 +21,8 @@ struct soft_port {
 	uint16_t vlan;            /* 0: untagged */
 	uint8_t port;             /* enum psp_dp_port_kind */
 	char name[SOFT_PORT_NAME_LEN];
+	int32_t group; /* of sockets among which its packets are shared by flow; below 0: it is in none */
+	bool beside; /* another one has its packets while it is in no group */
 	/* Super-frames of this kind are cut here: the kernel refused one. */
 	_Atomic bool cuts[SOFT_PORT_GSO_KINDS];
 };
@@ -37,7 +39,17 @@ int32_t soft_port_query(struct soft_port *port, struct psp_dp_port_info *info);
  */
 int32_t soft_port_follow(struct soft_port *port);
 
-/* For poll(2). */
+/*
+ * Shares what the interface receives, by flow, among all sockets of a group. soft_port_group(): the group of this one,
+ * made if it was in none; below 0: the kernel refuses, as some do while the interface is down. soft_port_beside(): another
+ * socket on the same interface, which receives nothing until soft_port_join() has made it one of the group. A port that
+ * follows another interface is in no group any more.
+ */
+int32_t soft_port_group(struct soft_port *port);
+int32_t soft_port_beside(const struct soft_port *port, struct soft_port **out);
+bool soft_port_join(struct soft_port *port, int32_t group);
+
+/* For poll(2): the same number as long as the port is open, though perhaps another socket after soft_port_follow(). */
 int soft_port_fd(const struct soft_port *port);
 
 /*

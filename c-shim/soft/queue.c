@@ -125,14 +125,6 @@ static void mend(const struct soft_frame *frame)
 	psp_put16(udp + NET_UDP_CSUM, dp_csum_fold(dp_csum_pseudo(ip, NET_PROTO_UDP, udp_len)));
 }
 
-static uint32_t *latest_of(struct soft_queue *queue, const struct soft_frame *frame,
-			   const struct soft_tx_key *key)
-{
-	const uint8_t *udp = (const uint8_t *)frame->parts[0].iov_base + frame->l4_off;
-
-	return &queue->latest[(key->spi ^ psp_get16(udp + NET_UDP_SRC)) & (SOFT_QUEUE_FLOWS - 1)];
-}
-
 static void take_room(struct soft_arena *arena, uint32_t len)
 {
 	const uint32_t rounded = (len + ARENA_ALIGN - 1) & ~(ARENA_ALIGN - 1);
@@ -143,10 +135,12 @@ static void take_room(struct soft_arena *arena, uint32_t len)
 }
 
 void soft_queue_sealed(struct soft_worker *worker, const struct soft_frame *frame,
-		       struct soft_tx_key *key, bool tunnel)
+		       const struct soft_sealing *sealing)
 {
 	struct soft_queue *queue = &worker->queue;
-	uint32_t *latest = latest_of(queue, frame, key);
+	struct soft_tx_key *key = sealing->key;
+	/* Whatever key and headers it has: nothing of a flow goes into a frame before its latest. */
+	uint32_t *latest = &queue->latest[sealing->flow & (SOFT_QUEUE_FLOWS - 1)];
 	uint32_t n = soft_frame_segments(frame);
 	uint32_t bytes = frame->len - frame->payload_off - n * (PSP_HEADER_LEN + PSP_ICV_LEN);
 	struct soft_queued *queued;
@@ -162,7 +156,7 @@ void soft_queue_sealed(struct soft_worker *worker, const struct soft_frame *fram
 	queued->key = key;
 	queued->sealed_bytes = bytes;
 	/* In transport mode the IP header is the tenant's, and its identification counts. */
-	queued->closed = n > 1 || !tunnel;
+	queued->closed = n > 1 || !sealing->tunnel;
 	*latest = queue->n;
 }
 
@@ -178,15 +172,15 @@ void soft_queue_host(struct soft_worker *worker, const struct soft_frame *frame,
 /* ---- the end of a batch ---------------------------------------------------------------------- */
 
 /* Waits a little for a queue that is full: about a millisecond, then it is the frame's turn to go. */
-static bool wait_and_send(struct soft_link *to, const struct soft_frame *frame, bool *busy)
+static bool wait_and_send(struct soft_port *to, const struct soft_frame *frame, bool *busy)
 {
-	struct pollfd fd = {.fd = soft_port_fd(to->port), .events = POLLOUT};
+	struct pollfd fd = {.fd = soft_port_fd(to), .events = POLLOUT};
 	bool sent = false;
 
 	for (uint32_t i = 1; i < SEND_TRIES && !sent && *busy; i++) {
 		(void)poll(&fd, 1, SEND_POLL_MS);
 		nanosleep(&(struct timespec){.tv_nsec = SEND_NAP_NS}, NULL);
-		sent = soft_port_send_all(to->port, frame, 1, busy) == 1;
+		sent = soft_port_send_all(to, frame, 1, busy) == 1;
 	}
 	return sent;
 }
@@ -271,12 +265,11 @@ static void lay_out(struct soft_queue *queue)
 static void send_run(struct soft_worker *worker, uint32_t first, uint32_t end)
 {
 	struct soft_queue *queue = &worker->queue;
-	struct soft_link *to = queue->queued[first].to;
+	struct soft_port *to = soft_link_sender(queue->queued[first].to, worker->number);
 
 	while (first < end) {
 		bool busy, sent;
-		uint32_t n =
-			soft_port_send_all(to->port, &queue->frames[first], end - first, &busy);
+		uint32_t n = soft_port_send_all(to, &queue->frames[first], end - first, &busy);
 
 		for (uint32_t i = first; i < first + n; i++)
 			count(worker, &queue->queued[i], &queue->frames[i], true, false);

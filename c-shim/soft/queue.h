@@ -52,9 +52,16 @@ void soft_queue_init(struct soft_queue *queue, uint8_t *octets);
 /* Is there room for another frame, and for DP_FRAME_MAX octets of the arena? Else it is to be flushed. */
 bool soft_queue_has_room(const struct soft_queue *queue);
 
-/* A sealed frame, which stands at the head of the arena. tunnel: its outer headers are ours. */
+/* What is being sealed. */
+struct soft_sealing {
+	struct soft_tx_key *key;
+	uint32_t flow; /* dp_flow_hash() of the packet */
+	bool tunnel;   /* its outer headers are ours */
+};
+
+/* A sealed frame, which stands at the head of the arena. */
 void soft_queue_sealed(struct soft_worker *worker, const struct soft_frame *frame,
-		       struct soft_tx_key *key, bool tunnel);
+		       const struct soft_sealing *sealing);
 /* A frame for a host port; its parts stay where they are until the flush. */
 void soft_queue_host(struct soft_worker *worker, const struct soft_frame *frame,
 		     struct soft_link *to, bool local);

@@ -4,6 +4,7 @@
  * super-frame does where its packets part, and the two ways out. What leaves by the uplink is sealed; what leaves by
  * the host port was opened.
  */
+#include <sched.h>
 #include <string.h>
 
 #include "../common/csum.h"
@@ -199,7 +200,7 @@ int32_t soft_out_send_uplink(void *arg, const struct soft_frame *frame)
 	struct soft_worker *worker = arg;
 
 	worker->sealed += soft_frame_segments(frame);
-	soft_queue_sealed(worker, frame, worker->sealing_key, worker->sealing_tunnel);
+	soft_queue_sealed(worker, frame, &worker->sealing);
 	make_room(worker);
 	return 0;
 }
@@ -241,8 +242,10 @@ static enum dp_counter seal(struct soft_worker *worker, struct soft_walk *walk,
 
 	if (worker->dp->base.config.mss_clamp != 0 && dp_mss_clamp(walk->packet, max_inner))
 		soft_worker_count(worker, DP_MSS_CLAMPED, 1);
-	worker->sealing_key = key;
-	worker->sealing_tunnel = walk->packet->encap->encap_net_type == PSP_DP_NET_PSP_TUNNEL;
+	worker->sealing = (struct soft_sealing){.key = key,
+						.flow = dp_flow_hash(walk->packet),
+						.tunnel = walk->packet->encap->encap_net_type ==
+							  PSP_DP_NET_PSP_TUNNEL};
 	make_room(worker);
 	status = soft_seal(worker->dp->base.keys.backend, worker->crypto, walk->packet, key, max_ip,
 			   &worker->seal_out);
@@ -429,6 +432,17 @@ static void payer(const struct soft_walk *walk, uint8_t who[6])
 	psp_put16(who + 4, (uint16_t)(h >> 16));
 }
 
+static bool pass_gate(struct soft_worker *worker, const uint8_t who[6])
+{
+	struct soft_link *link = worker->link;
+	bool passes;
+
+	pthread_mutex_lock(&link->gate);
+	passes = dp_gate_pass(&link->base.exceptions, who, worker->now_ns);
+	pthread_mutex_unlock(&link->gate);
+	return passes;
+}
+
 static void leave_to_agent(struct soft_worker *worker, const struct soft_walk *walk,
 			   const struct soft_pipe *pipe, const struct dp_fwd *fwd)
 {
@@ -439,7 +453,7 @@ static void leave_to_agent(struct soft_worker *worker, const struct soft_walk *w
 		return;
 	}
 	payer(walk, who);
-	if (!dp_gate_pass(&worker->link->base.exceptions, who, worker->now_ns)) {
+	if (!pass_gate(worker, who)) {
 		walk_drop(worker, walk, DP_EXCEPTIONS_LIMITED);
 		return;
 	}
@@ -756,23 +770,45 @@ static struct soft_pipe *run_random(struct soft_worker *worker, struct soft_walk
 	return NULL;
 }
 
+void soft_flush(struct soft_worker *worker)
+{
+	(void)soft_join_flush(&worker->join);
+	soft_queue_flush(worker);
+	if (worker->chains > 0)
+		atomic_fetch_sub(&worker->dp->chains, worker->chains);
+	worker->chains = 0;
+}
+
+/* Other workers have packets that may come before this one, and have not sent them yet. What is its own leaves first. */
+static void let_others_end(struct soft_worker *worker)
+{
+	if (atomic_load(&worker->dp->chains) == worker->chains)
+		return;
+	soft_flush(worker);
+	while (atomic_load(&worker->dp->chains) != 0)
+		sched_yield();
+}
+
 /* An entry is in, but packets that missed before it came still wait for their release: they go first. */
 static bool run_waiting(struct soft_worker *worker, const struct soft_walk *walk,
 			const struct soft_pipe *pipe)
 {
-	struct dp_held *chain;
-
+	struct dp_held *chain = NULL;
 	const bool holds = pipe->base.fwd_miss.type == PSP_DP_FWD_RSS &&
 			   pipe->base.fwd_miss.target == PSP_DP_RSS_MISS;
 
 	if ((!holds && walk->begins != pipe) || worker->resubmitting ||
-	    walk->packet->port != PSP_DP_PORT_HOST || !dp_hold_is_holding(&worker->dp->base.hold))
+	    walk->packet->port != PSP_DP_PORT_HOST)
 		return false;
-	chain = dp_hold_take(&worker->dp->base.hold, again(walk, pipe)->base.id, walk->packet);
-	if (chain == NULL)
-		return false;
-	soft_run_held(worker, chain);
-	return true;
+	if (dp_hold_is_holding(&worker->dp->base.hold)) {
+		soft_chain_begin(worker);
+		chain = dp_hold_take(&worker->dp->base.hold, again(walk, pipe)->base.id,
+				     walk->packet);
+		if (chain != NULL)
+			soft_run_held(worker, chain);
+	}
+	let_others_end(worker);
+	return chain != NULL;
 }
 
 static bool is_root(const struct soft_worker *worker, const struct soft_pipe *pipe)
@@ -818,8 +854,7 @@ void soft_run(struct soft_worker *worker, struct dp_packet *packet)
 	walk_init(&walk, packet);
 	soft_worker_count(worker, from_host ? DP_HOST_RX_PACKETS : DP_UPLINK_RX_PACKETS,
 			  walk.segments);
-	soft_stats_add_own(&worker->link->rx_packets, walk.segments);
-	soft_stats_add_own(&worker->link->rx_bytes, walk.bytes);
+	count_in(worker, &worker->link->rx, &walk);
 	if (!sound) {
 		walk_drop(worker, &walk, from_host ? DP_HOST_MALFORMED : DP_UPLINK_MALFORMED);
 		return;
@@ -835,12 +870,14 @@ static void run_one_held(struct soft_worker *worker, const struct dp_held *held)
 {
 	struct dp_packet packet = held->packet;
 	struct soft_pipe *pipe = soft_pipe(dp_pipe_of(worker->dp, held->pipe));
+	struct dp_port *port = dp_port_find(&worker->dp->base.ports, packet.handle);
 	struct soft_walk walk;
 
-	if (pipe == NULL) {
+	if (pipe == NULL || port == NULL) {
 		soft_worker_count(worker, DP_DROP_SHUTDOWN, held->segments);
 		return;
 	}
+	worker->link = soft_link(port);
 	packet.frame = worker->held_buf + DP_HEADROOM;
 	memcpy(packet.frame, held->data, packet.len);
 	soft_worker_count(worker, DP_HELD_RELEASED, held->segments);
@@ -850,6 +887,8 @@ static void run_one_held(struct soft_worker *worker, const struct dp_held *held)
 
 void soft_run_held(struct soft_worker *worker, struct dp_held *chain)
 {
+	struct soft_link *at_work = worker->link;
+
 	worker->resubmitting = true;
 	while (chain != NULL) {
 		struct dp_held *held = chain;
@@ -859,4 +898,5 @@ void soft_run_held(struct soft_worker *worker, struct dp_held *chain)
 		dp_held_free(held);
 	}
 	worker->resubmitting = false;
+	worker->link = at_work;
 }

@@ -2,9 +2,10 @@
 /*
  * soft.h: the soft plane from inside: what hangs on struct psp_dp, and how its parts call one another.
  *
- * Threads. A worker for each port reads it: ingress the uplink, egress a host port. Any API thread that changes tables,
- * ports or keys holds the writer's lock (common/plane.h). What the workers read of those is published under RCU. The
- * `seen` lock of a port is a leaf.
+ * Threads. Each worker carries packets of all ports, in both directions; where there are several, each has a socket of
+ * its own on each port, and the kernel shares packets among them by flow. The first looks after the ports as well. Any API
+ * thread that changes tables, ports or keys holds the writer's lock (common/plane.h). What the workers read of those is
+ * published under RCU. The `seen` and `gate` locks of a port are leaves.
  */
 #ifndef PSP_SOFT_H
 #define PSP_SOFT_H
@@ -68,10 +69,13 @@ struct soft_walk {
 
 struct soft_link;
 
+#define SOFT_WORKERS_DEFAULT_MAX 8u /* where nobody says how many */
+#define SOFT_WORKERS_MAX ((uint32_t)PSP_DP_WORKERS_MAX)
+
 struct soft_worker {
 	struct psp_dp *dp;
-	struct soft_link *link; /* that it reads */
-	uint32_t number;        /* as RCU reader and counter block: the slot of its port */
+	struct soft_link *link; /* whose packet is at work */
+	uint32_t number;        /* as RCU reader and counter block */
 	struct psp_crypto *crypto;
 	struct soft_rx_keys rx_keys;
 	struct dp_rng rng;
@@ -79,7 +83,6 @@ struct soft_worker {
 	uint8_t *buffers; /* one allocation: those below */
 	uint8_t *rx_buf;  /* SOFT_RX_OCTETS */
 	uint8_t *held_buf, *split_buf[SOFT_SPLIT_DEPTH];
-	uint32_t want; /* frames to ask for: fewer when they are large */
 	struct dp_packet packets[SOFT_PORT_BATCH];
 	uint32_t split_depth;
 	bool resubmitting;
@@ -87,22 +90,33 @@ struct soft_worker {
 	struct soft_join join;
 	struct soft_link *join_to; /* the host port that the joiner's frames leave by */
 	struct soft_queue queue;
-	struct soft_tx_key *sealing_key; /* of the packet whose frames seal_out gets */
-	bool sealing_tunnel;             /* its outer headers are ours */
-	uint32_t sealed;                 /* packets of it that are queued */
-	uint64_t now_ns;                 /* CLOCK_MONOTONIC at the current batch */
-	uint64_t looked_ns;
-	uint32_t max_ip;   /* octets of IP that fit the uplink */
-	int wake;          /* eventfd */
-	_Atomic bool stop; /* it alone is to end */
+	uint32_t chains;             /* of held packets, that it has run and not flushed */
+	struct soft_sealing sealing; /* whose frames seal_out gets */
+	uint32_t sealed;             /* packets of it that are queued */
+	uint64_t now_ns;             /* CLOCK_MONOTONIC at the current batch */
+	uint64_t looked_ns, packet_ns, mended_ns;
+	uint32_t max_ip; /* octets of IP that fit the uplink */
+	/* By slot of a port: frames to ask for, fewer when they are large. */
+	uint8_t want[PSP_DP_PORTS_MAX];
+	/* Handles of ports that may have frames, and, by slot, who is among them. */
+	uint16_t ready[PSP_DP_PORTS_MAX];
+	bool is_ready[PSP_DP_PORTS_MAX];
+	uint32_t n_ready, rounds;
+	bool deaf;  /* a port failed and is not watched */
+	bool woken; /* since it last thought of sleep */
+	int epoll;  /* ports by their handles, and 0, wake */
+	int wake;   /* eventfd */
 	pthread_t thread;
 	bool running;
 };
 
 /* A port of the plane. */
 struct soft_link {
-	struct dp_port base; /* first */
-	struct soft_port *port;
+	struct dp_port base;    /* first */
+	struct soft_port *port; /* the first worker's socket, and what the kernel is asked by */
+	/* By worker; where there is none, the others have its packets. */
+	_Atomic(struct soft_port *) ports[SOFT_WORKERS_MAX];
+	pthread_mutex_t gate; /* for base.exceptions */
 	pthread_mutex_t seen; /* for `last` and what says whether it is there */
 	struct psp_dp_port_info last;
 	_Atomic uint32_t mtu; /* octets of IP, as last seen; any worker reads it */
@@ -110,9 +124,8 @@ struct soft_link {
 	uint32_t identity;
 	bool guarded;         /* the guard has it */
 	uint8_t guard_reason; /* enum psp_dp_guard_reason: why not */
-	_Atomic uint64_t rx_packets, rx_bytes, tx_busy, tx_error;
-	struct soft_stats tx;
-	struct soft_worker worker;
+	_Atomic uint64_t tx_busy, tx_error;
+	struct soft_stats rx, tx;
 };
 
 static inline struct soft_link *soft_link(struct dp_port *base)
@@ -133,6 +146,9 @@ struct psp_dp {
 	struct soft_guard *guard; /* NULL: none */
 	int sink[2]; /* an uplink without a guard: sockets that keep the kernel quiet on UDP 1000 */
 	_Atomic bool stop;
+	uint32_t n_workers;
+	struct soft_worker *workers[SOFT_WORKERS_MAX];
+	_Atomic uint32_t chains; /* of held packets that workers run: see soft_chain_begin() */
 	struct soft_rcu rcu;
 	struct soft_keys keys;
 	struct soft_taken taken[PSP_DP_LIST_MAX]; /* since plane_settle(); writer */
@@ -147,11 +163,16 @@ void soft_pipes_free(struct psp_dp *dp);
 
 /* ---- worker.c ---- */
 
-int32_t soft_worker_init(struct psp_dp *dp, struct soft_link *link);
+/* As many as the configuration says, or as fit the machine. */
+uint32_t soft_workers_wanted(const struct psp_dp_config *config);
+/* 0 or a status; soft_worker_free() undoes it, as far as it came. */
+int32_t soft_worker_new(struct psp_dp *dp, uint32_t number, struct soft_worker **out);
 int32_t soft_worker_start(struct soft_worker *worker);
-void soft_worker_join(
-	struct soft_worker *worker); /* its stop or dp->stop is set and it was woken */
+void soft_worker_join(struct soft_worker *worker); /* dp->stop is set and it was woken */
 void soft_worker_free(struct soft_worker *worker);
+/* Has it read a link's socket, if it has one there; that it does already is no matter. */
+void soft_worker_watch(const struct soft_worker *worker, struct soft_link *link);
+void soft_worker_ignore(const struct soft_worker *worker, struct soft_link *link);
 
 static inline void soft_worker_wake(struct soft_worker *worker)
 {
@@ -176,12 +197,28 @@ struct soft_link *soft_link_from(struct psp_dp *dp, uint32_t n);
 	for (struct soft_link *link = soft_link_from(dp, 0); link != NULL;                         \
 	     link = soft_link_from(dp, dp_port_slot(link->base.handle) + 1))
 /* Opens its interface; on failure err says why, and soft_link_close() undoes what was done. */
-int32_t soft_link_open(struct soft_link *link, char *err, uint32_t err_cap);
+int32_t soft_link_open(struct psp_dp *dp, struct soft_link *link, char *err, uint32_t err_cap);
 void soft_link_close(struct soft_link *link);
-/* Its worker looks whether the interface is there and the same, binds to another of its name, and reports a change. */
-void soft_link_look(struct soft_worker *worker);
+/*
+ * The first worker looks whether the interface is there and the same, binds to another of its name, and reports a change.
+ * Also gives each worker a socket, where one is missing: they are to be watched, if the interface is present.
+ */
+void soft_link_look(struct soft_worker *worker, struct soft_link *link);
 /* As it is now, or as it was last when its interface is not there. Any thread. */
 int32_t soft_link_query(struct soft_link *link, struct psp_dp_port_info *info);
+
+static inline struct soft_port *soft_link_port(struct soft_link *link, uint32_t worker)
+{
+	return atomic_load_explicit(&link->ports[worker], memory_order_acquire);
+}
+
+/* The socket that a worker sends by. */
+static inline struct soft_port *soft_link_sender(struct soft_link *link, uint32_t worker)
+{
+	struct soft_port *own = soft_link_port(link, worker);
+
+	return own != NULL ? own : link->port;
+}
 
 /* ---- run.c, open.c: on a worker, within an RCU section ---- */
 
@@ -189,6 +226,17 @@ int32_t soft_link_query(struct soft_link *link, struct psp_dp_port_info *info);
 void soft_run(struct soft_worker *worker, struct dp_packet *packet);
 /* Resubmits a chain of held packets, oldest first, and frees them. */
 void soft_run_held(struct soft_worker *worker, struct dp_held *chain);
+/*
+ * Before a worker takes a chain of held packets it says so, until what it made of them has left (soft_flush()): another
+ * worker that has a later packet of their flow waits for that.
+ */
+static inline void soft_chain_begin(struct soft_worker *worker)
+{
+	worker->chains++;
+	atomic_fetch_add(&worker->dp->chains, 1);
+}
+/* What was joined and queued leaves. */
+void soft_flush(struct soft_worker *worker);
 /* Where the worker's sealer and joiner leave what they have made: in its queue. */
 int32_t soft_out_send_uplink(void *worker, const struct soft_frame *frame);
 int32_t soft_out_send_host(void *worker, const struct soft_frame *frame);

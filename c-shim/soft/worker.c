@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* pthread_setname_np(), cpu_set_t */
-/* worker.c: one thread for each port: read, run, flush, sleep. */
-#include <errno.h>
-#include <poll.h>
+#define _GNU_SOURCE /* pthread_setname_np(), cpu_set_t, setns() */
+/* worker.c: the threads that carry packets: who has frames, a batch of each, what was held, and sleep. */
+#include <linux/sockios.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "soft.h"
@@ -17,28 +19,88 @@
 #define BUFFERS_ALIGN 64u
 #define LARGE 4096u   /* octets of a frame of which few are asked for at a time */
 #define WANT_LARGE 4u /* so few: what the second-level cache holds beside what is made of them */
-#define LOOK_EVERY_MS 1000       /* whether the port is as it was, and how much fits the uplink */
-#define LOOK_ABSENT_EVERY_MS 100 /* whether its interface is there again */
+#define ROUNDS_MAX 4u /* batches of each busy port until the others are asked again */
+#define EVENTS 64     /* ports of one epoll_wait(); more wait for the next */
+#define LOOK_EVERY_MS 1000       /* whether the ports are as they were */
+#define LOOK_ABSENT_EVERY_MS 100 /* whether their interfaces are there again */
 #define PORT_ERROR_NAP_MS 100
+#define NS_IN_MS UINT64_C(1000000)
 #define MTU_FALLBACK 1500u
+#define WAKE 0u /* no port's handle */
 
-static const char *const names[] = {
-	[PSP_DP_PORT_UPLINK] = "psp-ingress",
-	[PSP_DP_PORT_HOST] = "psp-egress",
-};
+/* ---- how many, and where --------------------------------------------------------------------- */
 
-int32_t soft_worker_init(struct psp_dp *dp, struct soft_link *link)
+static uint32_t cpus_of(const struct psp_dp_config *config, cpu_set_t *cpus)
 {
-	struct soft_worker *worker = &link->worker;
+	CPU_ZERO(cpus);
+	for (size_t n = 0; n < PSP_DP_CPUS_MAX; n++) {
+		if (((uint32_t)config->cpus[n / 8] >> n % 8 & 1u) != 0)
+			CPU_SET(n, cpus);
+	}
+	return (uint32_t)CPU_COUNT(cpus);
+}
+
+uint32_t soft_workers_wanted(const struct psp_dp_config *config)
+{
+	cpu_set_t cpus;
+	uint32_t n = cpus_of(config, &cpus);
+
+	if (config->workers != 0)
+		return config->workers;
+	/* Half of the machine is the workloads', and the kernel's that carries their packets. */
+	if (n == 0 && sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
+		n = (uint32_t)CPU_COUNT(&cpus) / 2;
+	if (n == 0)
+		return 1;
+	return n < SOFT_WORKERS_DEFAULT_MAX ? n : SOFT_WORKERS_DEFAULT_MAX;
+}
+
+/*
+ * On the processors that it may have, on one of its own where there are as many. Where there is none of them, or not for us,
+ * it runs wherever it may.
+ */
+static void settle_down(const struct soft_worker *worker)
+{
+	cpu_set_t cpus;
+	const uint32_t n = cpus_of(&worker->dp->base.config, &cpus);
+
+	if (n == worker->dp->n_workers) {
+		for (uint32_t cpu = 0, nth = 0; cpu < PSP_DP_CPUS_MAX; cpu++) {
+			if (CPU_ISSET(cpu, &cpus) && nth++ != worker->number)
+				CPU_CLR(cpu, &cpus);
+		}
+	}
+	if (n > 0)
+		(void)pthread_setaffinity_np(pthread_self(), sizeof(cpus), &cpus);
+}
+
+/*
+ * Sockets that it opens later on are where the ports are, whichever network namespace whoever started it is in. Without the
+ * right to go there it is there already, or has none to open.
+ */
+static void enter_network(const struct psp_dp *dp)
+{
+	const int ns = dp->uplink != NULL ? ioctl(soft_port_fd(dp->uplink->port), SIOCGSKNS) : -1;
+
+	if (ns < 0)
+		return;
+	(void)setns(ns, CLONE_NEWNET);
+	(void)close(ns);
+}
+
+/* ---- made and freed -------------------------------------------------------------------------- */
+
+static int32_t worker_open(struct soft_worker *worker)
+{
+	struct epoll_event wake = {.events = EPOLLIN, .data.u32 = WAKE};
+	const struct psp_crypto_backend *backend = worker->dp->base.keys.backend;
 	uint8_t *at;
 	int32_t status;
 
-	worker->dp = dp;
-	worker->link = link;
-	worker->number = dp_port_slot(link->base.handle);
-	soft_rcu_expect(&dp->rcu, worker->number);
 	worker->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (worker->wake < 0)
+	worker->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (worker->wake < 0 || worker->epoll < 0 ||
+	    epoll_ctl(worker->epoll, EPOLL_CTL_ADD, worker->wake, &wake) != 0)
 		return PSP_DP_EIO;
 	if (posix_memalign((void **)&worker->buffers, BUFFERS_ALIGN, BUFFERS_LEN) != 0) {
 		worker->buffers = NULL;
@@ -46,7 +108,6 @@ int32_t soft_worker_init(struct psp_dp *dp, struct soft_link *link)
 	}
 	at = worker->buffers;
 	worker->rx_buf = at;
-	worker->want = WANT_LARGE;
 	worker->held_buf = at += SOFT_RX_OCTETS;
 	for (uint32_t i = 0; i < SOFT_SPLIT_DEPTH; i++)
 		worker->split_buf[i] = at += SOFT_FRAME_OCTETS;
@@ -62,13 +123,29 @@ int32_t soft_worker_init(struct psp_dp *dp, struct soft_link *link)
 	    dp_random(&worker->path_mtus.seed, sizeof(worker->path_mtus.seed)) != 0 ||
 	    dp_random(&worker->sources.seed, sizeof(worker->sources.seed)) != 0)
 		return PSP_DP_EIO;
-	status = soft_rx_keys_init(&worker->rx_keys, dp->base.keys.backend);
-	return status == 0 ? dp->base.keys.backend->crypto_new(&worker->crypto) : status;
+	status = soft_rx_keys_init(&worker->rx_keys, backend);
+	return status == 0 ? backend->crypto_new(&worker->crypto) : status;
+}
+
+int32_t soft_worker_new(struct psp_dp *dp, uint32_t number, struct soft_worker **out)
+{
+	struct soft_worker *worker = calloc(1, sizeof(*worker));
+
+	*out = worker;
+	if (worker == NULL)
+		return PSP_DP_ENOMEM;
+	worker->dp = dp;
+	worker->number = number;
+	worker->wake = -1;
+	worker->epoll = -1;
+	memset(worker->want, WANT_LARGE, sizeof(worker->want));
+	soft_rcu_expect(&dp->rcu, number);
+	return worker_open(worker);
 }
 
 void soft_worker_free(struct soft_worker *worker)
 {
-	if (worker->dp == NULL)
+	if (worker == NULL)
 		return;
 	soft_rx_keys_free(&worker->rx_keys);
 	if (worker->crypto != NULL)
@@ -76,44 +153,97 @@ void soft_worker_free(struct soft_worker *worker)
 	if (worker->buffers != NULL)
 		explicit_bzero(worker->buffers, BUFFERS_LEN);
 	free(worker->buffers);
+	if (worker->epoll >= 0)
+		(void)close(worker->epoll);
 	if (worker->wake >= 0)
 		(void)close(worker->wake);
+	free(worker);
 }
 
-static void read_mtu(struct soft_worker *worker)
+void soft_worker_watch(const struct soft_worker *worker, struct soft_link *link)
 {
-	struct psp_dp_port_info info = {.size = sizeof(info)};
+	const struct soft_port *port = soft_link_port(link, worker->number);
+	struct epoll_event event = {.events = EPOLLIN, .data.u32 = link->base.handle};
 
-	if (soft_port_query(worker->dp->uplink->port, &info) == 0)
-		worker->max_ip = info.mtu;
-	else if (worker->max_ip == 0)
-		worker->max_ip = MTU_FALLBACK;
+	if (port != NULL)
+		(void)epoll_ctl(worker->epoll, EPOLL_CTL_ADD, soft_port_fd(port), &event);
 }
 
-static int look_every_ms(const struct soft_worker *worker)
+void soft_worker_ignore(const struct soft_worker *worker, struct soft_link *link)
 {
-	/* Its worker alone changes it. */
-	return worker->link->present ? LOOK_EVERY_MS : LOOK_ABSENT_EVERY_MS;
+	const struct soft_port *port = soft_link_port(link, worker->number);
+
+	if (port != NULL)
+		(void)epoll_ctl(worker->epoll, EPOLL_CTL_DEL, soft_port_fd(port), NULL);
 }
+
+/* ---- between batches ------------------------------------------------------------------------- */
 
 static bool ends(const struct soft_worker *worker)
 {
-	return atomic_load_explicit(&worker->dp->stop, memory_order_acquire) ||
-	       atomic_load_explicit(&worker->stop, memory_order_acquire);
+	return atomic_load_explicit(&worker->dp->stop, memory_order_acquire);
+}
+
+/* The next port from slot n on, under RCU; NULL: there is none. */
+static struct soft_link *next_link(struct psp_dp *dp, uint32_t *n)
+{
+	while (*n < PSP_DP_PORTS_MAX) {
+		struct dp_port *port =
+			atomic_load_explicit(&dp->base.ports.slot[(*n)++], memory_order_acquire);
+
+		if (port != NULL)
+			return soft_link(port);
+	}
+	return NULL;
+}
+
+static void look(struct soft_worker *worker)
+{
+	const uint64_t absent_ns = LOOK_ABSENT_EVERY_MS * NS_IN_MS;
+	const bool all = worker->now_ns - worker->looked_ns >= LOOK_EVERY_MS * NS_IN_MS;
+	struct soft_link *link;
+	uint32_t n = 0;
+
+	if (worker->number != 0 || worker->now_ns - worker->mended_ns < absent_ns)
+		return;
+	worker->mended_ns = worker->now_ns;
+	if (all)
+		worker->looked_ns = worker->now_ns;
+	/* It alone changes who is there. */
+	while ((link = next_link(worker->dp, &n)) != NULL) {
+		if (!all && link->present)
+			continue;
+		soft_link_look(worker, link);
+		for (uint32_t i = 0; link->present && i < worker->dp->n_workers; i++)
+			soft_worker_watch(worker->dp->workers[i], link);
+	}
+}
+
+/* A port that failed is asked again after a while. */
+static void listen_again(struct soft_worker *worker)
+{
+	struct soft_link *link;
+	uint32_t n = 0;
+
+	if (!worker->deaf || worker->now_ns - worker->packet_ns < PORT_ERROR_NAP_MS * NS_IN_MS)
+		return;
+	worker->deaf = false;
+	while ((link = next_link(worker->dp, &n)) != NULL)
+		soft_worker_watch(worker, link);
 }
 
 /* What others have changed since the last round. */
 static void follow(struct soft_worker *worker)
 {
 	struct psp_dp *dp = worker->dp;
-	uint32_t stale;
+	uint32_t stale, mtu = 0;
 
 	worker->now_ns = dp_now_ns();
-	if (worker->now_ns - worker->looked_ns >= (uint64_t)look_every_ms(worker) * 1000000u) {
-		worker->looked_ns = worker->now_ns;
-		soft_link_look(worker);
-		read_mtu(worker);
-	}
+	look(worker);
+	listen_again(worker);
+	if (dp->uplink != NULL)
+		mtu = atomic_load_explicit(&dp->uplink->mtu, memory_order_relaxed);
+	worker->max_ip = mtu != 0 ? mtu : MTU_FALLBACK;
 	stale = soft_rx_keys_follow(&worker->rx_keys,
 				    atomic_load_explicit(&dp->keys.master, memory_order_acquire));
 	if (stale != 0)
@@ -123,113 +253,159 @@ static void follow(struct soft_worker *worker)
 /* What was joined and queued leaves, and nothing of the tables is kept. */
 static void finish(struct soft_worker *worker)
 {
-	(void)soft_join_flush(&worker->join);
-	soft_queue_flush(worker);
+	soft_flush(worker);
 	soft_rcu_quiescent(&worker->dp->rcu, worker->number);
 }
 
-/* Held packets belong to the worker that held them, so that those of a flow stay in order. */
 static void run_released(struct soft_worker *worker)
 {
 	struct dp_hold *hold = &worker->dp->base.hold;
-	struct dp_held *chain;
+	struct dp_held *chain = NULL;
 
-	if (worker->link->base.desc.kind != PSP_DP_PORT_HOST || !dp_hold_is_releasing(hold))
-		return;
-	while (!ends(worker) && (chain = dp_hold_next(hold, worker->link->base.handle)) != NULL) {
-		soft_run_held(worker, chain);
+	while (dp_hold_is_releasing(hold) && !ends(worker)) {
+		soft_chain_begin(worker);
+		chain = dp_hold_next(hold, 0);
+		if (chain != NULL)
+			soft_run_held(worker, chain);
 		finish(worker);
+		if (chain == NULL)
+			return;
 	}
 }
 
+/* ---- a batch of a port ----------------------------------------------------------------------- */
+
 /* Small frames are asked for in numbers, large ones a few at a time. */
-static void adapt(struct soft_worker *worker, const struct dp_packet *packets, int32_t n)
+static void adapt(uint8_t *want, const struct dp_packet *packets, uint32_t n)
 {
 	uint32_t octets = 0;
 
-	for (int32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n; i++)
 		octets += packets[i].len;
-	if (octets > (uint32_t)n * LARGE)
-		worker->want = WANT_LARGE;
-	else if ((uint32_t)n == worker->want && worker->want < SOFT_PORT_BATCH)
-		worker->want *= 2;
+	if (octets > n * LARGE)
+		*want = WANT_LARGE;
+	else if (n == *want && *want < SOFT_PORT_BATCH)
+		*want = (uint8_t)(2 * *want);
 }
 
-/* Frames that wait, a batch of them at most. Their number, or a negative status. */
-static int32_t run_batch(struct soft_worker *worker)
+/* Frames that wait, a batch of them at most. True: there may be more. */
+static bool run_batch(struct soft_worker *worker, struct soft_link *link)
 {
-	const struct dp_port *port = &worker->link->base;
+	uint8_t *want = &worker->want[dp_port_slot(link->base.handle)];
+	const uint8_t asked = *want;
 	int32_t n;
 
-	run_released(worker);
-	n = soft_port_recv(worker->link->port, worker->rx_buf, SOFT_FRAME_OCTETS, worker->packets,
-			   worker->want);
-	if (n <= 0)
-		return n;
-	adapt(worker, worker->packets, n);
+	worker->link = link;
+	n = soft_port_recv(soft_link_port(link, worker->number), worker->rx_buf, SOFT_FRAME_OCTETS,
+			   worker->packets, asked);
+	if (n < 0) {
+		soft_worker_count(worker, DP_PORT_ERRORS, 1);
+		soft_worker_ignore(worker, link);
+		worker->deaf = true;
+		worker->packet_ns = worker->now_ns;
+		return false;
+	}
+	if (n == 0)
+		return false;
+	adapt(want, worker->packets, (uint32_t)n);
 	for (int32_t i = 0; i < n; i++) {
-		worker->packets[i].handle = port->handle;
-		worker->packets[i].network = port->desc.network;
+		worker->packets[i].handle = link->base.handle;
+		worker->packets[i].network = link->base.desc.network;
 		soft_run(worker, &worker->packets[i]);
 	}
 	finish(worker);
-	return n;
+	return n == asked;
 }
 
-static void sleep_until_woken(struct soft_worker *worker, bool port_failed)
+/* A batch of each port that is ready: none waits for more than that of another. */
+static void run_ready(struct soft_worker *worker)
 {
-	struct psp_dp *dp = worker->dp;
-	struct pollfd fds[2] = {
-		{.fd = worker->wake, .events = POLLIN},
-		{.fd = soft_port_fd(worker->link->port), .events = POLLIN},
-	};
+	uint32_t left = 0;
+
+	for (uint32_t i = 0; i < worker->n_ready; i++) {
+		const uint16_t handle = worker->ready[i];
+		struct dp_port *port = dp_port_find(&worker->dp->base.ports, handle);
+
+		if (port != NULL && !ends(worker) && run_batch(worker, soft_link(port)))
+			worker->ready[left++] = handle;
+		else
+			worker->is_ready[dp_port_slot(handle)] = false;
+		run_released(worker);
+	}
+	worker->n_ready = left;
+}
+
+/* ---- who has frames -------------------------------------------------------------------------- */
+
+static void note(struct soft_worker *worker, const struct epoll_event *event)
+{
+	const uint32_t handle = event->data.u32;
 	uint64_t wakes;
 
-	soft_rcu_offline(&dp->rcu, worker->number);
-	/* An interface that is down reports an error at once, over and over: leave it alone for a while. */
-	(void)poll(fds, port_failed ? 1 : 2,
-		   port_failed ? PORT_ERROR_NAP_MS : look_every_ms(worker));
-	if ((fds[0].revents & POLLIN) != 0 && read(worker->wake, &wakes, sizeof(wakes)) < 0 &&
-	    errno != EAGAIN)
-		soft_worker_count(worker, DP_PORT_ERRORS, 1);
-	soft_rcu_online(&dp->rcu, worker->number);
+	if (handle == WAKE) {
+		worker->woken = read(worker->wake, &wakes, sizeof(wakes)) > 0;
+		return;
+	}
+	/* A handle may be that of another port by now, or its slot's: the one before had frames, too. */
+	if (worker->is_ready[dp_port_slot(handle)])
+		return;
+	worker->is_ready[dp_port_slot(handle)] = true;
+	worker->ready[worker->n_ready++] = (uint16_t)handle;
 }
 
-/* On the processors that it may have. Where there is none of them, or not for us, it runs wherever it may. */
-static void settle_down(const struct psp_dp *dp)
+/* Asks the kernel, and waits at most so long. */
+static void ask(struct soft_worker *worker, int timeout_ms)
 {
-	const struct psp_dp_config *config = &dp->base.config;
-	cpu_set_t cpus;
+	struct epoll_event events[EVENTS];
+	int n = epoll_wait(worker->epoll, events, EVENTS, timeout_ms);
 
-	CPU_ZERO(&cpus);
-	for (size_t n = 0; n < PSP_DP_CPUS_MAX; n++) {
-		if (((uint32_t)config->cpus[n / 8] >> n % 8 & 1u) != 0)
-			CPU_SET(n, &cpus);
-	}
-	if (CPU_COUNT(&cpus) > 0)
-		(void)pthread_setaffinity_np(pthread_self(), sizeof(cpus), &cpus);
+	for (int i = 0; i < n; i++)
+		note(worker, &events[i]);
+}
+
+static void sleep_until_woken(struct soft_worker *worker)
+{
+	struct psp_dp *dp = worker->dp;
+	const uint64_t until = worker->now_ns + (uint64_t)dp->base.config.busy_poll_us * 1000u;
+	bool soon = worker->deaf;
+	struct soft_link *link;
+	uint32_t n = 0;
+
+	worker->woken = false;
+	while (dp->base.config.busy_poll_us != 0 && worker->n_ready == 0 && !worker->woken &&
+	       dp_now_ns() < until)
+		ask(worker, 0);
+	if (worker->n_ready != 0 || worker->woken)
+		return;
+	while (worker->number == 0 && (link = next_link(dp, &n)) != NULL)
+		soon |= !link->present;
+	soft_rcu_offline(&dp->rcu, worker->number);
+	ask(worker, soon ? LOOK_ABSENT_EVERY_MS : LOOK_EVERY_MS);
+	soft_rcu_online(&dp->rcu, worker->number);
 }
 
 static void *work(void *arg)
 {
 	struct soft_worker *worker = arg;
 	struct psp_dp *dp = worker->dp;
+	char name[16];
 
-	(void)pthread_setname_np(pthread_self(), names[worker->link->base.desc.kind]);
-	settle_down(dp);
-	worker->now_ns = dp_now_ns();
-	worker->looked_ns = worker->now_ns;
-	read_mtu(worker);
+	(void)snprintf(name, sizeof(name), "psp-worker-%u", worker->number % 100);
+	(void)pthread_setname_np(pthread_self(), name);
+	settle_down(worker);
+	if (dp->n_workers > 1)
+		enter_network(dp);
+	worker->looked_ns = dp_now_ns();
 	soft_rcu_online(&dp->rcu, worker->number);
 	while (!ends(worker)) {
-		int32_t n;
-
 		follow(worker);
-		n = run_batch(worker);
-		if (n < 0)
-			soft_worker_count(worker, DP_PORT_ERRORS, 1);
-		if (n <= 0)
-			sleep_until_woken(worker, n < 0);
+		run_released(worker);
+		if (worker->n_ready == 0)
+			sleep_until_woken(worker);
+		else if (++worker->rounds % ROUNDS_MAX == 0)
+			ask(worker, 0);
+		run_ready(worker);
+		soft_rcu_quiescent(&dp->rcu, worker->number);
 	}
 	soft_rcu_offline(&dp->rcu, worker->number);
 	return NULL;
@@ -249,15 +425,11 @@ int32_t soft_worker_start(struct soft_worker *worker)
 	return error == 0 ? 0 : PSP_DP_ENOMEM;
 }
 
-/* Held packets go on where they were held: whoever has none of them sleeps again. */
+/* Whichever worker is first takes them. */
 void plane_released(struct psp_dp *dp)
 {
-	dp_ports_read(dp);
-	SOFT_EACH_LINK (dp, link) {
-		if (link->base.desc.kind == PSP_DP_PORT_HOST)
-			soft_worker_wake(&link->worker);
-	}
-	dp_ports_done(dp);
+	for (uint32_t i = 0; i < dp->n_workers; i++)
+		soft_worker_wake(dp->workers[i]);
 }
 
 void soft_worker_join(struct soft_worker *worker)

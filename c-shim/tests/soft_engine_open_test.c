@@ -34,11 +34,11 @@ static void open_refuses_with_a_sentence(void)
 		 "hugepages_mb is of hardware alone",
 		 {.hugepages_mb = PSP_DP_HUGEPAGES_NONE},
 		 PSP_DP_ENOTSUP},
-		{"workers", "no plane has a choice of workers", {.workers = 1}, PSP_DP_ENOTSUP},
-		{"busy poll",
-		 "no plane has a choice of busy_poll_us",
-		 {.busy_poll_us = 50},
-		 PSP_DP_ENOTSUP},
+		{"workers", "workers are at most 64", {.workers = 65}, PSP_DP_EINVAL},
+		{"busy_poll_us",
+		 "busy_poll_us at most 1000",
+		 {.busy_poll_us = 1001},
+		 PSP_DP_EINVAL},
 		{"queues", "no plane has a choice of queues", {.queues = 1}, PSP_DP_ENOTSUP},
 		{"inspect", "inspect is of hardware alone", {.inspect = 1}, PSP_DP_ENOTSUP},
 		{"no inspect", "inspect is none of", {.inspect = 3}, PSP_DP_EINVAL},
@@ -310,7 +310,7 @@ static void count_workers(uint32_t *named, uint32_t *bound, uint32_t *blocked)
 			continue;
 		(void)!fread(status, 1, sizeof(status) - 1, file);
 		(void)fclose(file);
-		if (strstr(status, "psp-egress") == NULL && strstr(status, "psp-ingress") == NULL)
+		if (strstr(status, "psp-worker-") == NULL)
 			continue;
 		++*named;
 		*bound += strstr(status, "Cpus_allowed_list:\t0\n") != NULL;
@@ -323,7 +323,7 @@ static void count_workers(uint32_t *named, uint32_t *bound, uint32_t *blocked)
 /* The first processor is one that every machine has. */
 static void workers_have_names_processors_and_no_signals(void)
 {
-	const struct psp_dp_config first = {.cpus = {1}};
+	const struct psp_dp_config first = {.workers = 2, .cpus = {1}};
 	struct psp_dp *dp = open_a(&first);
 	uint32_t named = 0, bound = 0, blocked = 0;
 

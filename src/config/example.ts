@@ -65,6 +65,9 @@ export const EXAMPLE = `// Everything that psp-agent can be told, with its defau
     // Keeps the kernel of this host from what comes in on both interfaces, which takes CAP_NET_ADMIN.
     // "require": no start without it; "off": never.
     "host_guard": "auto",
+    // "workers": 2,  threads that carry packets; absent: one for two processors, eight at most, or one for each of cpus
+    // "cpus": "2-3",  where they may run; as many as workers: each on its own; absent: anywhere
+    // "busy_poll_us": 50,  to look for packets before a worker sleeps: latency for processor time; absent: 0
     "max_entries": 524288, // of all tables; a tunnel needs four
     "uplink_vlan": 0 // 802.1Q tag of the uplink, 0: none
     // "next_hop_mac": "02:00:00:00:00:fe",  absent: from the exchange, or the kernel's neighbours

@@ -130,6 +130,9 @@ const representors = v.lazy((input) =>
     ? list(text("a representor", 63), { what: "representors or patterns", min: 1, max: 255 })
     : text("a representor", 63)
 );
+/** PSP_DP_WORKERS_MAX and PSP_DP_BUSY_POLL_US_MAX. */
+const WORKERS_MAX = 64;
+const BUSY_POLL_US_MAX = 1000;
 
 const softPlane = section({
   kind: v.optional(oneOf(["soft"], 'use "soft" (in software) or "doca" (in hardware)'), "soft"),
@@ -140,6 +143,12 @@ const softPlane = section({
   backend: v.optional(oneOf(["auto", "openssl", "ipsec-mb"]), "auto"),
   // Whether this host's kernel is kept from what comes in: where that can be had, always, or never.
   host_guard: v.optional(oneOf(["auto", "require", "off"]), "auto"),
+  // Threads that carry packets. Absent: one for two processors, eight at most, or one for each of cpus.
+  workers: v.optional(integer(1, WORKERS_MAX)),
+  // Processors that they may run on, such as "2-3"; as many as workers: each has its own. Absent: any.
+  cpus: v.optional(coreList),
+  // Microseconds in which a worker looks for packets before it sleeps: latency for processor time. Absent: 0.
+  busy_poll_us: v.optional(integer(0, BUSY_POLL_US_MAX)),
   // Four for each tunnel: 131,072 of them.
   max_entries: v.optional(integer(64, LIMITS.max_entries.max), 524_288),
   ...planeCommon,

@@ -203,10 +203,13 @@ function planeOptions(
     versions: psp.versions.map((name) => PSP_VERSIONS.indexOf(name) as PspVersionNumber),
   };
   if (plane.kind === "soft") {
-    const { uplink, backend, hostGuard: guard } = plane;
+    const { uplink, backend, hostGuard: guard, workers, cpus, busyPollUs } = plane;
     return {
       ...common,
       backend,
+      ...workers === undefined ? {} : { workers },
+      ...cpus === undefined ? {} : { cpus: coresOf(cpus) },
+      ...busyPollUs === undefined ? {} : { busyPollUs },
       ports: [
         { kind: "uplink", name: uplink, vlan: plane.uplinkVlan, guard, ...UNDELIVERED },
         ...hosts.map((name) => hostPort(name, { plane, networks })),

@@ -134,6 +134,27 @@ int32_t soft_port_follow(struct soft_port *port)
 	return 0;
 }
 
+/* Its frames are one worker's. */
+int32_t soft_port_group(struct soft_port *port)
+{
+	(void)port;
+	return -1;
+}
+
+int32_t soft_port_beside(const struct soft_port *port, struct soft_port **out)
+{
+	(void)port;
+	*out = NULL;
+	return PSP_DP_ENOTSUP;
+}
+
+bool soft_port_join(struct soft_port *port, int32_t group)
+{
+	(void)port;
+	(void)group;
+	return false;
+}
+
 int soft_port_fd(const struct soft_port *given)
 {
 	struct memory_port *port = memory(given);
