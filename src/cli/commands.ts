@@ -396,6 +396,7 @@ export const COMMANDS: readonly (Command | Group)[] = [
     parser: map(
       object({
         ...target,
+        output,
         topology: withDefault(
           option("--topology", choice(["h2n", "n2h", "all"], { metavar: "PART" }), {
             description: message`Host to net, net to host, or both.`,
@@ -490,7 +491,7 @@ export const COMMANDS: readonly (Command | Group)[] = [
     parser: map(
       object({
         ...target,
-        json,
+        output,
         pcapng: optional(option("--pcapng", FILE, {
           description: message`Write them to a file instead.`,
         })),
@@ -579,6 +580,13 @@ export const COMMANDS: readonly (Command | Group)[] = [
     brief: "Prints the manual page.",
     examples: ["psp-agent man > psp-agent.1"],
     parser: map(object({}), () => async () => (await import("./man.ts")).man()),
+  },
+  {
+    name: "schema",
+    brief:
+      "Prints the JSON Schema of what the API answers and of what commands print with -o json.",
+    examples: ["psp-agent schema > psp-agent.schema.json"],
+    parser: map(object({}), () => async () => (await import("./schema.ts")).schema()),
   },
   {
     name: "version",

@@ -8,8 +8,9 @@ import { hasCookies } from "../plane/mtu.ts";
 import { mermaid, type MermaidOptions } from "../pipes/mermaid.ts";
 import { buildTopology } from "../pipes/topology.ts";
 import type { Pipe, PipeName, Topology, TopologyOptions } from "../pipes/types.ts";
-import { EXIT, type ExitCode, out } from "./io.ts";
-import type { Target } from "./options.ts";
+import { pipeJson } from "../rpc/status_json.ts";
+import { EXIT, type ExitCode, json, out } from "./io.ts";
+import type { Output, Target } from "./options.ts";
 import { connect } from "./target.ts";
 
 /** Which half of the graph. */
@@ -20,6 +21,8 @@ export interface PipesArgs extends Target {
   readonly topology: Part;
   readonly sampling: boolean;
   readonly live: boolean;
+  /** "json": of the running agent, always. */
+  readonly output: Output;
 }
 
 const REFERENCE: TopologyOptions = {
@@ -34,6 +37,11 @@ const DEFAULT_SAMPLE_RATE_LOG2 = 7;
 
 /** Prints the pipes as configured, or the reference ones; with `live`, the running agent's counters too. */
 export async function pipes(args: PipesArgs): Promise<ExitCode> {
+  if (args.output === "json") {
+    await using client = await connect(args);
+    out(json((await client.pipes()).map(pipeJson)));
+    return EXIT.ok;
+  }
   const config = args.config === undefined
     ? undefined
     : (await loadConfig(args.config, { files: "told" })).config;

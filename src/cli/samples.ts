@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** `psp-agent samples` */
+import { spiText } from "../model/sa.ts";
 import type { SampleView } from "../model/status.ts";
-import { err, EXIT, type ExitCode, json, out } from "./io.ts";
-import type { Target } from "./options.ts";
+import { sampleJson } from "../rpc/status_json.ts";
+import { CommandError, err, EXIT, type ExitCode, out } from "./io.ts";
+import type { Output, Target } from "./options.ts";
 import { openPcapng } from "./pcapng_writer.ts";
 import { connect } from "./target.ts";
 
 /** What the command line says. */
 export interface SamplesArgs extends Target {
-  readonly json: boolean;
+  readonly output: Output;
   readonly pcapng: string | undefined;
   readonly count: number | undefined;
 }
@@ -22,15 +24,19 @@ export async function samples(args: SamplesArgs): Promise<ExitCode> {
   Deno.addSignalListener("SIGTERM", onSignal);
   await using client = await connect(args);
   using file = args.pcapng === undefined ? undefined : await openPcapng(args.pcapng);
+  // The stream of an agent that takes no samples says nothing, for ever.
+  if (!(await client.pipes()).some(({ name }) => name.endsWith("_SAMP"))) {
+    const how = "set psp.sample_rate_log2 and start the agent anew";
+    throw new CommandError(`The agent takes no samples: ${how}`, EXIT.degraded);
+  }
   let seen = 0;
   let lost = 0;
   try {
     for await (const sample of client.samples(stop.signal)) {
       lost += sample.lost;
       if (file) file.write(sample);
-      else {out(
-          args.json ? `${json(toJson(sample)).replaceAll(/\n\s*/g, " ").trim()}\n` : line(sample),
-        );}
+      else if (args.output === "table") out(line(sample));
+      else out(`${JSON.stringify(sampleJson(sample))}\n`);
       if (++seen === args.count) break;
     }
   } catch (error) {
@@ -45,11 +51,6 @@ export async function samples(args: SamplesArgs): Promise<ExitCode> {
 
 function line(sample: SampleView): string {
   const time = new Date(Number(sample.timeNs / 1_000_000n)).toISOString();
-  const spi = sample.spi.toString(16).padStart(8, "0");
   return `${time} ${sample.direction} ${sample.srcVip} > ${sample.dstVip} ` +
-    `spi ${spi} length ${sample.length}\n`;
-}
-
-function toJson({ data, ...rest }: SampleView): Record<string, unknown> {
-  return { ...rest, data: data.toHex() };
+    `spi ${spiText(sample.spi)} length ${sample.length}\n`;
 }

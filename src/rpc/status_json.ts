@@ -20,6 +20,7 @@ import type {
   PipeView,
   ReloadView,
   RotateView,
+  SampleView,
   StatusView,
   TunnelView,
 } from "../model/status.ts";
@@ -30,6 +31,7 @@ import {
   pipeToProto,
   reloadToProto,
   rotateToProto,
+  sampleToProto,
   statusToProto,
   tunnelToProto,
 } from "./status_codec.ts";
@@ -81,6 +83,11 @@ export function dropsJson(
     drops: drops.map(dropToProto),
   });
   return full(pb.ListDropsResponseSchema, message);
+}
+
+/** `psp.v1.Sample` */
+export function sampleJson(view: SampleView): JsonValue {
+  return full(pb.SampleSchema, sampleToProto(view));
 }
 
 /** `psp.v1.RotateResponse` */

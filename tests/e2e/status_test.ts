@@ -3,6 +3,7 @@
 /** What an operator sees of a running agent from the command line. */
 import assert from "node:assert/strict";
 import { agentCommand } from "../support/agent_process.ts";
+import { judge } from "../support/json_schema.ts";
 import { PLANE } from "../support/standin.ts";
 import { story } from "../support/story.ts";
 import { ping } from "../support/traffic.ts";
@@ -44,6 +45,33 @@ story("the commands of an operator show the tunnel", {}, async ({ world, start, 
     const { code, stdout, stderr } = await agentCommand(world, "h1", args);
     assert.equal(code, 0, `${args.join(" ")}: ${stderr}`);
     assert.match(stdout, shows, args.join(" "));
+  }
+
+  const { $defs: defs } = JSON.parse((await agentCommand(world, "h1", ["schema"])).stdout);
+  const [v1, v2] = [world.vip("h1"), world.vip("h2")];
+  await ping(world, { in: "v1", to: "10.250.0.9" }, { wait: 0.3 });
+  const printed: readonly (readonly string[])[] = [
+    ["status"],
+    ["tunnels"],
+    ["peers"],
+    ["sas"],
+    ["drops"],
+    ["show", "h2"],
+    ["explain", v1, v2],
+    ["ping", v2],
+    ["events"],
+    ["pipes"],
+    ["rotate", "--plan"],
+    ["log-level"],
+  ];
+  for (const [name = "", ...rest] of printed) {
+    const { code, stdout, stderr } = await agentCommand(world, "h1", [name, ...rest, "-o", "json"]);
+    assert.equal(code, 0, `${name}: ${stderr}`);
+    const values = name === "events" ? stdout.trim().split("\n") : [stdout];
+    assert.ok(stdout.length > 10, name);
+    for (const value of values) {
+      assert.deepEqual(judge(JSON.parse(value), defs[`command ${name}`], { defs }), [], name);
+    }
   }
 
   await h2.end("SIGTERM");
@@ -104,6 +132,14 @@ story("a ping tells the legs of the way apart", {}, async ({ world, startBoth })
   assert.equal(gone.code, 5);
   const { legs } = JSON.parse(gone.stdout);
   assert.deepEqual([legs[0].name, legs[0].verdict], ["control", "failed"]);
+});
+
+story("who asks for samples where none are taken is told at once", {}, async (stage) => {
+  const { world, start } = stage;
+  await start("h1");
+  const { code, stderr } = await agentCommand(world, "h1", ["samples"]);
+  assert.equal(code, 5);
+  assert.match(stderr, /takes no samples: set psp\.sample_rate_log2/);
 });
 
 story("what a rotation would do is told without any right to rotate", {}, async (stage) => {
