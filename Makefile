@@ -82,7 +82,7 @@ bench-fleet-sim: ## ten thousand agents in one process, on a virtual clock: minu
 	@tools/lock.sh shared $(deno) run -A --quiet --cached-only --no-check --v8-flags=--max-old-space-size=12000 \
 		bench/fleet_sim.ts $(or $(SIM),--hosts=10000)
 
-explore: ## everything that may happen to two hosts, as far as MINUTES=10 go, on every processor
+explore: ## everything that may happen to two or three hosts, as far as MINUTES=10 go, on every processor
 	@tools/deps.sh npm
 	@tools/lock.sh shared $(deno) run -A --quiet --cached-only --no-check tests/explore/main.ts
 

@@ -5,15 +5,17 @@
  * soft plane; its peers are played by one process in a namespace of its own (bench/fleet/responder.ts), each with its
  * own address and certificate. Usage, as root:
  * deno run -A bench/fleet.ts [--shapes=1000x1,10000x1,...] [--only=cold,rotate,closed,idle,restore] [--idle=20] [--json]
- * [--connections=N] [--limit-s=300] [--nice=-10] [--profile=DIR] [--heap]
+ * [--connections=N] [--limit-s=300] [--nice=-10] [--profile=DIR] [--heap] [--trace]
  * With a directory it keeps there, for each step, what the agent's thread did, and with --heap what is in its heap after
- * it: figures are not to be taken from such a run.
+ * it; with --trace every step of every tunnel is written down and held against the protocol. Figures are not to be taken
+ * from such a run.
  */
 import { DatabaseSync } from "node:sqlite";
 import { openSaStore } from "../src/store/sa_store.ts";
 import { inNamespace } from "../tests/support/bench_lab.ts";
 import { FarNamespace } from "../tests/support/far_namespace.ts";
 import { ip } from "../tests/support/own_namespace.ts";
+import { judge, type TraceLine, traceLine } from "../tests/explore/trace.ts";
 import { PacketSocket } from "../tests/support/packet_socket.ts";
 import { type FleetCertificates, fleetCertificates } from "./fleet/certificates.ts";
 import { missFrame } from "./fleet/frames.ts";
@@ -90,6 +92,7 @@ interface Args {
   /** Where profiles go. */
   readonly profile: string | undefined;
   readonly heap: boolean;
+  readonly trace: boolean;
 }
 
 async function main(): Promise<void> {
@@ -101,11 +104,14 @@ async function main(): Promise<void> {
   const certificates = await fleetCertificates(path, { peers, agent: AGENT_ID });
   await using wire = await openWire();
   const rows: Row[] = [];
+  let refusals = 0;
   for (const shape of args.shapes) {
     await using fleet = await Fleet.open(shape, { wire, certificates, path, args });
     rows.push(...await fleet.run());
+    if (args.trace) refusals += await fleet.judge();
   }
   if (!args.json) print(rows);
+  if (refusals > 0) Deno.exitCode = 1;
 }
 
 // ---- where it happens -------------------------------------------------------------------------------
@@ -325,6 +331,8 @@ class Fleet implements AsyncDisposable {
   readonly #total: number;
   #agent: Agent | undefined;
   #profiler: Profiler | undefined;
+  /** Logs of its processes, where every step is traced. */
+  readonly #traced: string[] = [];
 
   private constructor(shape: Shape, options: FleetOptions & { dir: string; peers: Peers }) {
     this.#shape = shape;
@@ -358,6 +366,30 @@ class Fleet implements AsyncDisposable {
       if (!row.ended) break;
     }
     return rows;
+  }
+
+  /** Holds what the agent did against the protocol: says what that does not allow, and returns how much it is. */
+  async judge(): Promise<number> {
+    await this.#agent?.kill();
+    const traces = [];
+    for (const path of this.#traced) {
+      const lines: TraceLine[] = [];
+      const text = (await Deno.open(path)).readable.pipeThrough(new TextDecoderStream());
+      let rest = "";
+      for await (const chunk of text) {
+        const whole = (rest + chunk).split("\n");
+        rest = whole.pop() ?? "";
+        for (const line of whole) {
+          const step = traceLine(line);
+          if (step !== undefined) lines.push(step);
+        }
+      }
+      traces.push({ host: AGENT_ID, lines });
+    }
+    const { refusals, steps, sas } = judge(traces);
+    console.error(`${steps} steps of tunnels and ${sas} SAs: ${refusals.length} refused`);
+    for (const refusal of refusals.slice(0, 20)) console.error(refusal);
+    return steps === 0 ? 1 : refusals.length;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -450,8 +482,10 @@ class Fleet implements AsyncDisposable {
   }
 
   async #start(): Promise<void> {
-    const log = `${ROOT}build/bench/fleet-agent.log`;
-    const { nice, profile } = this.#options.args;
+    const { nice, profile, trace } = this.#options.args;
+    const traced = `${this.#dir}/steps-${this.#traced.length}.log`;
+    if (trace) this.#traced.push(traced);
+    const log = trace ? traced : `${ROOT}build/bench/fleet-agent.log`;
     const inspected = profile !== undefined;
     this.#agent = new Agent(`${this.#dir}/peers.json`, { log, nice, inspected });
     if (!inspected) return;
@@ -557,7 +591,7 @@ class Fleet implements AsyncDisposable {
   }
 
   #configure(): void {
-    const { certificates: { ca, agent }, args: { connections } } = this.#options;
+    const { certificates: { ca, agent }, args: { connections, trace } } = this.#options;
     const { peers, vips } = this.#shape;
     const write = (name: string, content: string) => {
       Deno.writeTextFileSync(`${this.#dir}/${name}`, content, { mode: 0o600 });
@@ -586,7 +620,7 @@ class Fleet implements AsyncDisposable {
           ...(connections === undefined ? {} : { max_connections: connections }),
         },
         status: { listen: STATUS, admin: true, token_file: write("token", TOKEN) },
-        log: { level: "info", format: "text" },
+        log: trace ? { level: "debug", format: "json" } : { level: "info", format: "text" },
         peers: Array.from({ length: peers }, (_, i) => ({
           id: peerId(i),
           svc_address: `${peerIp(i)}:${RPC_PORT}`,
@@ -732,6 +766,7 @@ function readArgs(): Args {
     json: Deno.args.includes("--json"),
     profile: text("profile"),
     heap: Deno.args.includes("--heap"),
+    trace: Deno.args.includes("--trace"),
   };
 }
 

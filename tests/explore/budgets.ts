@@ -27,9 +27,10 @@ export const SHORT: readonly Plan[] = [
   plan("planes that refuse", { packets: 1, refuse: 1 }, 8),
   plan("a peer that asks for what is not its own", { packets: 1, forge: 1 }, 8),
   plan("two pairs", { packets: 2 }, 7, 2),
+  plan("three hosts", { packets: 2, lose: 1 }, 6, 1, 3),
 ];
 
-/** For minutes to hours: the last one has no end that anybody has seen. */
+/** For minutes to hours: the last two have no end that anybody has seen. */
 export const LONG: readonly Plan[] = [
   plan("losses", { packets: 2, lose: 2, copy: 1, delay: 2 }, 14),
   plan("rekeys", { packets: 2, slow: 1, rekey: 2, lose: 1, copy: 1, reorder: 1 }, 12),
@@ -45,8 +46,21 @@ export const LONG: readonly Plan[] = [
     30,
     2,
   ),
+  plan(
+    "everything, three hosts",
+    { packets: 3, lose: 2, copy: 1, restart: 1, rekey: 1, rotate: 2 },
+    30,
+    1,
+    3,
+  ),
 ];
 
-function plan(name: string, budgets: Partial<Budgets>, depth: number, pairs = 1): Plan {
-  return { name, bounds: { budgets: { ...NOTHING, ...budgets }, depth, pairs } };
+function plan(
+  name: string,
+  budgets: Partial<Budgets>,
+  depth: number,
+  pairs = 1,
+  hosts = 2,
+): Plan {
+  return { name, bounds: { budgets: { ...NOTHING, ...budgets }, depth, pairs, hosts } };
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * The state of a world of two hosts as text, such that two worlds with the same text behave alike: times are relative to
+ * The state of a world as text, such that two worlds with the same text behave alike: times are relative to
  * now, SPIs and epochs to their host's latest, ids are numbered as they are met, and of all namings of hosts and pairs the
  * first in order is taken. It walks whatever the cores hold, so that a new field makes states finer, never coarser.
  */
@@ -58,8 +58,8 @@ export function canonical(
   { pastMs, pairs, more }: {
     readonly pastMs: number;
     readonly pairs: number;
-    /** What a host has besides its core, in any naming. */
-    readonly more: (host: WorldHost) => string;
+    /** What a host has besides its core; hosts are named by letters. */
+    readonly more: (host: WorldHost, letterOf: (id: string) => string) => string;
   },
 ): string {
   let best: string | undefined;
@@ -121,12 +121,12 @@ class Writer {
     }
   }
 
-  world(more: (host: WorldHost) => string): string {
+  world(more: (host: WorldHost, letterOf: (id: string) => string) => string): string {
     for (const host of this.naming.hosts) {
       this.#host = host;
       this.#core(host);
       this.#plane(host);
-      this.#put(`|${more(host)}`);
+      this.#put(`|${more(host, (id) => this.#letter(id))}`);
     }
     this.#wire();
     return this.#out;

@@ -2,6 +2,7 @@
 
 /** What must hold in every state, and what must come of every state where nothing more goes wrong. */
 import type { PeerLine } from "../../src/core/peer.ts";
+import type { VipPair } from "../../src/model/sa.ts";
 import type { WorldHost } from "./world/host.ts";
 import { partsOf } from "./world/load.ts";
 import type { TxEntry } from "./world/plane.ts";
@@ -18,20 +19,21 @@ const SEND_EVERY_MS = 100;
 export function broken(stage: Stage): string[] {
   const wrong = [...stage.world.violations];
   for (const host of stage.world.hosts) {
-    const other = stage.otherOf(host);
-    for (const entry of host.plane.tx.values()) {
-      wrong.push(...sending(stage, { host, other, entry }));
-    }
-    const isTheirs = (vip: string) => host.peers.owns(other.id, vip);
+    const others = stage.othersOf(host);
     for (const { sa } of [...host.plane.rx.values(), ...host.plane.tx.values()]) {
-      if (!isTheirs(sa.remoteVip)) {
+      if (!others.some(({ id }) => host.peers.owns(id, sa.remoteVip))) {
         wrong.push(`${host.id}: an SA of ${sa.remoteVip}, which has no owner`);
       }
     }
+    for (const entry of host.plane.tx.values()) {
+      const other = others.find(({ id }) => host.peers.owns(id, entry.sa.remoteVip));
+      if (other !== undefined) wrong.push(...sending(stage, { host, other, entry }));
+    }
     for (const spi of stage.voided.get(host.id) ?? []) {
-      if (!host.plane.rx.has(spi)) continue;
+      const entry = host.plane.rx.get(spi);
+      if (entry === undefined) continue;
       wrong.push(
-        `${host.id}: receives with SPI ${spi}, agreed with a start of ${other.id} that is over`,
+        `${host.id}: receives with SPI ${spi}, agreed with a start of ${entry.sa.peer} that is over`,
       );
     }
     const { kept, needed } = keys(host);
@@ -82,20 +84,24 @@ export interface Healing {
 }
 
 /**
- * Lets messages pass and workloads send, first those of one host alone, until the others hear them, then those of the
- * other; and then until all is settled. The stage is used up.
+ * Lets messages pass and workloads send, those of one host alone, until the others hear them, then those of the next; and
+ * then until all is settled. The stage is used up.
  */
 export function heal(stage: Stage, first: number): Healing {
   const { world } = stage;
   for (const host of world.hosts) {
-    if (stage.denied.has(host.id)) stage.deny(host, false);
-    if (stage.removed.has(host.id)) stage.remove(host, false);
+    for (const other of stage.othersOf(host)) {
+      const way = `${host.id} ${other.id}`;
+      if (stage.denied.has(way)) stage.deny(host, other, false);
+      if (stage.removed.has(way)) stage.remove(host, other, false);
+    }
   }
   for (const n of [...world.flying.keys()]) stage.land(n);
   // Whoever is about to end is waited for: what is sent to it is lost when it was not heard.
   while (stage.stopping.size > 0) goOn(stage, () => {});
   let healMs = 0;
-  for (const host of [world.host(first), world.host(1 - first)]) {
+  const inTurn = world.hosts.map((_, i) => world.host((first + i) % world.hosts.length));
+  for (const host of inTurn) {
     const ms = hear(stage, host);
     if (ms === undefined) {
       const wrong = `no packet of ${host.id} passes for ${HEAL_MS} ms`;
@@ -120,14 +126,11 @@ export function heal(stage: Stage, first: number): Healing {
   return { healMs, settleMs: world.clock.now() - start, wrong };
 }
 
-/** A host's workloads send alone until all of the other one's hear them: how long that took; undefined: too long. */
+/** A host's workloads send alone until all of the others' hear them: how long that took; undefined: too long. */
 function hear(stage: Stage, host: WorldHost): number | undefined {
   const { world } = stage;
   const start = world.clock.now();
-  const ways = Array.from({ length: stage.bounds.pairs }, (_, i) => {
-    const { localVip, remoteVip } = stage.pair(host, i + 1);
-    return `${localVip} ${remoteVip}`;
-  });
+  const ways = pairsOf(stage, host).map(({ localVip, remoteVip }) => `${localVip} ${remoteVip}`);
   const before = ways.map((way) => world.delivered.get(way) ?? 0);
   while (!ways.every((way, i) => (world.delivered.get(way) ?? 0) > (before[i] ?? 0))) {
     if (world.clock.now() - start >= HEAL_MS) return undefined;
@@ -137,7 +140,12 @@ function hear(stage: Stage, host: WorldHost): number | undefined {
 }
 
 function sendAll(stage: Stage, host: WorldHost): void {
-  for (let v = 1; v <= stage.bounds.pairs; v++) host.send(stage.pair(host, v));
+  for (const pair of pairsOf(stage, host)) host.send(pair);
+}
+
+function pairsOf(stage: Stage, host: WorldHost): VipPair[] {
+  const all = Array.from({ length: stage.bounds.pairs }, (_, i) => i + 1);
+  return stage.othersOf(host).flatMap((other) => all.map((v) => stage.pair(host, v, other)));
 }
 
 /** One step of good luck. */
@@ -163,11 +171,13 @@ function unsettled(stage: Stage): string[] {
   const wrong: string[] = [];
   for (const host of stage.world.hosts) {
     const { plane, table, id } = host;
-    const other = stage.otherOf(host);
     if (plane.held > 0) wrong.push(`${id}: ${plane.held} packets are held and nobody asks`);
-    if (plane.tx.size !== stage.bounds.pairs) wrong.push(`${id}: sends with ${plane.tx.size} SAs`);
+    if (plane.tx.size !== pairsOf(stage, host).length) {
+      wrong.push(`${id}: sends with ${plane.tx.size} SAs`);
+    }
     for (const entry of plane.tx.values()) {
-      if (!other.plane.accepts(entry)) wrong.push(`${id}: SPI ${entry.sa.spi} is not received`);
+      const { plane } = stage.ownerOf(entry.sa.remoteVip);
+      if (!plane.accepts(entry)) wrong.push(`${id}: SPI ${entry.sa.spi} is not received`);
     }
     for (const spi of plane.rx.keys()) {
       if (plane.ageOf(spi) !== 0n) wrong.push(`${id}: SPI ${spi} is on the key before`);

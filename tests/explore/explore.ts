@@ -127,7 +127,7 @@ export function look(
   if (!isNew(hash)) return undefined;
   const choices = stage.choices();
   if (wrong.length > 0) return { hash, choices, wrong, healMs: 0, settleMs: 0 };
-  return { hash, choices, ...heal(stage, hash % 2) };
+  return { hash, choices, ...heal(stage, hash % stage.world.hosts.length) };
 }
 
 /** The stage that choices lead to. */

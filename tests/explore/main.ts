@@ -3,7 +3,7 @@
 /**
  * Explores for as long as it is given, on every processor: `make explore`. For each plan it prints states, depth, seconds and
  * states a second, and for a violation the shortest way to it as a sequence diagram and as a test for tests/core.
- *   main.ts [MINUTES=10] [ONLY=name] [WORKERS=2] [BUDGETS=packets:2,lose:2] [DEPTH=12] [PAIRS=1]
+ *   main.ts [MINUTES=10] [ONLY=name] [WORKERS=2] [BUDGETS=packets:2,lose:2] [DEPTH=12] [PAIRS=1] [HOSTS=2]
  * Each plan may take its share of the time; what is left of one is another's.
  */
 import { LONG, type Plan } from "./budgets.ts";
@@ -123,7 +123,7 @@ function say(name: string, so: Omit<Result, "violation">, began: number): void {
 }
 
 function plans(): readonly Plan[] {
-  const { BUDGETS, DEPTH = "12", PAIRS = "1", ONLY } = Deno.env.toObject();
+  const { BUDGETS, DEPTH = "12", PAIRS = "1", HOSTS = "2", ONLY } = Deno.env.toObject();
   if (BUDGETS === undefined) {
     return LONG.filter(({ name }) => ONLY === undefined || name.includes(ONLY));
   }
@@ -137,6 +137,7 @@ function plans(): readonly Plan[] {
     budgets: { ...NOTHING, ...budgets },
     depth: Number(DEPTH),
     pairs: Number(PAIRS),
+    hosts: Number(HOSTS),
   };
   return [{ name: BUDGETS, bounds }];
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** What may happen to two hosts, how often, and what happens then: a choice is a line of text that can be replayed. */
+/** What may happen to some hosts, how often, and what happens then: a choice is a line of text that can be replayed. */
 import { Key } from "../../ffi/key.ts";
 import type { NewTunnelRequest } from "../../src/model/exchange.ts";
 import type { VipPair } from "../../src/model/sa.ts";
@@ -67,7 +67,9 @@ export const NOTHING: Budgets = {
 /** How far, and what with. */
 export interface Bounds {
   readonly budgets: Budgets;
-  /** Pairs of workloads. */
+  /** 2 where it is absent; each is a peer of every other. */
+  readonly hosts?: number;
+  /** Pairs of workloads between any two hosts. */
   readonly pairs: number;
   /** Choices from the beginning. */
   readonly depth: number;
@@ -78,16 +80,9 @@ export const GRACE_MS = 500;
 const IDLE_MS = 3000;
 const REFUSABLE: readonly Refusable[] = ["addRx", "setTx", "generateSpis"];
 
-const MISHAPS = [
-  "restart",
-  "wipe",
-  "rekey",
-  "rotate",
-  "deny",
-  "remove",
-  "forge",
-  "stop",
-] as const;
+const MISHAPS = ["restart", "wipe", "rekey", "rotate", "stop"] as const;
+/** Those that one host does to another. */
+const BETWEEN = ["deny", "remove", "forge"] as const;
 
 /** A world and what is left of its budgets. */
 export class Stage {
@@ -96,7 +91,7 @@ export class Stage {
   /** Something happened that ends SAs without the other side's knowledge until it is told. */
   unilateral = false;
   readonly denied = new Set<string>();
-  /** Hosts that do not know the other one. */
+  /** Hosts that do not know another one, by "host other". */
   readonly removed = new Set<string>();
   /** Hosts that are about to end, and be started again. */
   readonly stopping = new Set<string>();
@@ -104,13 +99,13 @@ export class Stage {
   readonly heard = new Map<string, bigint>();
   /** SPIs with which a host must not receive any more: they were agreed with a start of its peer that is over. */
   readonly voided = new Map<string, Set<number>>();
-  /** How often each request was sent, and each host's last one. */
-  readonly #tries = new Map<string, number>();
-  readonly #lastId = new Map<string, string>();
   readonly #answers = new Map<string, { readonly spis: string; readonly epoch: bigint }>();
   readonly #sentAt = new Map<number, number>();
-  /** By host: the call that says that it ends, and whether its answer came. */
-  readonly #farewells = new Map<string, { readonly call: Message["call"]; isHeard: boolean }>();
+  /** By host and whom it tells: the call that says that it ends, and whether its answer came. */
+  readonly #farewells = new Map<
+    string,
+    Map<string, { readonly call: Message["call"]; isHeard: boolean }>
+  >();
 
   constructor(modules: CoreModules, readonly bounds: Bounds) {
     const { budgets } = bounds;
@@ -125,7 +120,8 @@ export class Stage {
         backOffMaxMs: 1000,
       },
     };
-    const configs = [0, 1].map((i) => worldConfig(i, { peers: [1 - i], changes }));
+    const all = Array.from({ length: bounds.hosts ?? 2 }, (_, i) => i);
+    const configs = all.map((i) => worldConfig(i, { peers: all.filter((k) => k !== i), changes }));
     this.world = new World({
       modules,
       configs,
@@ -158,10 +154,15 @@ export class Stage {
     if (left.idle > 0 && world.wire.messages.size === 0) all.push("idle");
     for (const host of world.hosts) {
       const { id } = host;
-      if (left.packets > 0) {
-        for (let v = 1; v <= this.bounds.pairs; v++) {
-          all.push(`packet ${id} ${v}`);
-          if (left.slow > 0) all.push(`slow ${id} ${v}`);
+      for (const to of this.othersOf(host)) {
+        // Of two hosts nobody has to say which the other one is.
+        const other = world.hosts.length > 2 ? ` ${to.id}` : "";
+        for (let v = 1; left.packets > 0 && v <= this.bounds.pairs; v++) {
+          all.push(`packet ${id} ${v}${other}`);
+          if (left.slow > 0) all.push(`slow ${id} ${v}${other}`);
+        }
+        for (const what of BETWEEN) {
+          if (left[what] > 0) all.push(`${what} ${id}${other}`);
         }
       }
       for (const what of MISHAPS) {
@@ -175,7 +176,7 @@ export class Stage {
   /** It happens. */
   take(choice: string): void {
     const { world, left } = this;
-    const [what = "", who = "", which = ""] = choice.split(" ");
+    const [what = "", who = "", which = "", whom = ""] = choice.split(" ");
     switch (what) {
       case "deliver":
         if (!this.#isFirst(Number(who))) left.reorder--;
@@ -207,7 +208,7 @@ export class Stage {
         left.packets--;
         world.slow = what === "slow";
         if (world.slow) left.slow--;
-        world.byId(who).send(this.pair(world.byId(who), Number(which)));
+        world.byId(who).send(this.pair(world.byId(who), Number(which), this.#other(who, whom)));
         world.slow = false;
         return;
       default:
@@ -220,33 +221,43 @@ export class Stage {
     const flight = this.world.flying.get(n);
     if (flight === undefined) return;
     const arrived = this.world.land(n);
-    const { packet: { sa }, from } = flight;
-    const to = this.otherOf(from);
+    const { packet: { sa } } = flight;
+    const to = this.ownerOf(sa.remoteVip);
     const isOld = sa.epoch !== to.epochs.at(-1);
     if (!arrived && !isOld && !this.unilateral) {
       this.world.wrong(`${to.id}: a packet with SPI ${sa.spi} came within its grace time in vain`);
     }
   }
 
-  /** The two ends of pair `v`, from 1, as a host sees them. */
-  pair(host: WorldHost, v: number): VipPair {
-    return { localVip: vipOf(host.index, v), remoteVip: vipOf(1 - host.index, v) };
+  /** The two ends of pair `v`, from 1, between a host and another one, as the host sees them. */
+  pair(host: WorldHost, v: number, other: WorldHost): VipPair {
+    return { localVip: vipOf(host.index, v), remoteVip: vipOf(other.index, v) };
   }
 
-  otherOf(host: WorldHost): WorldHost {
-    return this.world.host(1 - host.index);
+  othersOf(host: WorldHost): readonly WorldHost[] {
+    return this.world.hosts.filter((other) => other !== host);
+  }
+
+  /** Whose workload has an address. */
+  ownerOf(vip: string): WorldHost {
+    return this.world.host(Number(vip.split(".")[2]));
+  }
+
+  /** Whom a choice names; the other one, where there is only one and it names nobody. */
+  #other(who: string, whom: string): WorldHost {
+    return whom === "" ? this.world.host(1 - this.world.byId(who).index) : this.world.byId(whom);
   }
 
   /** The state as text, the same for all that behave alike. */
   text(): string {
     const left = Object.values(this.left).join(",");
-    const more = (host: WorldHost) => {
-      const id = this.#lastId.get(host.id);
-      const tries = id === undefined ? 0 : this.#tries.get(id);
-      const isStopping = this.stopping.has(host.id);
-      const isHeard = this.#farewells.get(host.id)?.isHeard;
-      const isAlone = `${this.denied.has(host.id)} ${this.removed.has(host.id)}`;
-      return `${tries} ${isAlone} ${isStopping} ${isHeard}`;
+    const more = (host: WorldHost, letterOf: (id: string) => string) => {
+      const towards = this.othersOf(host).map(({ id }) => {
+        const way = `${host.id} ${id}`;
+        const isHeard = this.#farewells.get(host.id)?.get(id)?.isHeard;
+        return `${letterOf(id)}${this.denied.has(way)}${this.removed.has(way)}${isHeard}`;
+      });
+      return `${this.stopping.has(host.id)} ${towards.sort()}`;
     };
     const { pairs, budgets } = this.bounds;
     const pastMs = budgets.idle > 0 ? IDLE_MS : GRACE_MS;
@@ -310,20 +321,22 @@ export class Stage {
         if (host.core.rotate({ plan: false }).started) left.rotate--;
         return world.settle();
       case "deny":
-        left.deny--;
+      case "remove": {
+        left[what]--;
         this.unilateral = true;
-        return this.deny(host, !this.denied.has(host.id));
-      case "remove":
-        left.remove--;
-        this.unilateral = true;
-        return this.remove(host, !this.removed.has(host.id));
+        const other = this.#other(host.id, which);
+        const way = `${host.id} ${other.id}`;
+        return what === "deny"
+          ? this.deny(host, other, !this.denied.has(way))
+          : this.remove(host, other, !this.removed.has(way));
+      }
       case "refuse":
         left.refuse--;
         this.unilateral = true;
         return host.plane.refuseNext(which as Refusable);
       case "forge":
         left.forge--;
-        return this.#forge(host);
+        return this.#forge(host, this.#other(host.id, which));
       default:
         throw new RangeError(`Cannot choose "${what}"`);
     }
@@ -335,11 +348,12 @@ export class Stage {
     this.stopping.add(host.id);
     host.core.stop().then(() => {
       this.stopping.delete(host.id);
-      const isTold = this.#farewells.get(host.id)?.isHeard ?? false;
+      const farewells = this.#farewells.get(host.id);
       this.#farewells.delete(host.id);
       if (host.life !== life || !life.alive) return;
-      const { id, plane: { tx } } = this.otherOf(host);
-      if (isTold && tx.size > 0) {
+      for (const { id, plane: { tx } } of this.othersOf(host)) {
+        const sends = [...tx.values()].some(({ sa }) => this.ownerOf(sa.remoteVip) === host);
+        if (!sends || farewells?.get(id)?.isHeard !== true) continue;
         this.world.wrong(`${id}: sends to ${host.id}, which told it that it ends`);
       }
       this.#forgetWishes(host);
@@ -350,35 +364,38 @@ export class Stage {
   }
 
   /** It starts with the configuration that it had at first. */
-  #forgetWishes({ id }: WorldHost): void {
-    this.removed.delete(id);
-    this.denied.delete(id);
+  #forgetWishes(host: WorldHost): void {
+    for (const { id } of this.othersOf(host)) {
+      this.removed.delete(`${host.id} ${id}`);
+      this.denied.delete(`${host.id} ${id}`);
+    }
   }
 
-  /** A host denies the other one, or not. */
-  deny(host: WorldHost, denied: boolean): void {
-    if (denied) this.denied.add(host.id);
-    else this.denied.delete(host.id);
+  /** A host denies another one, or not. */
+  deny(host: WorldHost, other: WorldHost, denied: boolean): void {
+    const way = `${host.id} ${other.id}`;
+    if (denied) this.denied.add(way);
+    else this.denied.delete(way);
     host.plane.maybeAgain = true;
-    host.core.deny(denied ? [this.otherOf(host).id] : []);
+    const all = this.othersOf(host).map(({ id }) => id);
+    host.core.deny(all.filter((id) => this.denied.has(`${host.id} ${id}`)));
     this.world.settle();
   }
 
-  /** The other one is no peer of a host any more, or is one again. */
-  remove(host: WorldHost, removed: boolean): void {
-    if (removed) this.removed.add(host.id);
-    else this.removed.delete(host.id);
+  /** Another one is no peer of a host any more, or is one again. */
+  remove(host: WorldHost, other: WorldHost, removed: boolean): void {
+    const way = `${host.id} ${other.id}`;
+    if (removed) this.removed.add(way);
+    else this.removed.delete(way);
     for (const { plane } of this.world.hosts) plane.maybeAgain = true;
-    const other = this.otherOf(host);
     this.heard.delete(`${host.id} ${other.id}`);
     const changed = removed ? [] : [peerOf(other.index)];
     host.core.change({ changed, removed: removed ? [other.id] : [] });
     this.world.settle();
   }
 
-  /** The host asks the other one in the name of an address that nobody gave it. */
-  #forge(host: WorldHost): void {
-    const other = this.otherOf(host);
+  /** The host asks another one in the name of an address that nobody gave it. */
+  #forge(host: WorldHost, other: WorldHost): void {
     const request: NewTunnelRequest = {
       bootEpoch: host.core.bootEpoch,
       requestId: this.world.nextId().toString(16).padStart(32, "f"),
@@ -403,14 +420,10 @@ export class Stage {
     this.world.settle();
   }
 
-  #sent({ from, body, call }: Message): void {
-    if (body.kind === "notice" && body.notice.draining) {
-      this.#farewells.set(from, { call, isHeard: false });
-    }
-    if (body.kind !== "request") return;
-    const { requestId } = body.request;
-    this.#lastId.set(from, requestId);
-    this.#tries.set(requestId, (this.#tries.get(requestId) ?? 0) + 1);
+  #sent({ from, to, body, call }: Message): void {
+    if (body.kind !== "notice" || !body.notice.draining) return;
+    const farewells = this.#farewells.get(from) ?? new Map();
+    this.#farewells.set(from, farewells.set(to, { call, isHeard: false }));
   }
 
   /** The same request has the same answer. */
@@ -425,7 +438,7 @@ export class Stage {
   }
 
   #arrived({ from, to, body, call }: Message): void {
-    const farewell = this.#farewells.get(to);
+    const farewell = this.#farewells.get(to)?.get(from);
     if (farewell !== undefined && farewell.call === call && body.kind === "answer") {
       farewell.isHeard = true;
     }
@@ -442,14 +455,14 @@ export class Stage {
     const before = this.heard.get(way) ?? 0n;
     if (epoch <= before) return;
     this.heard.set(way, epoch);
-    if (before > 0n) this.#void(this.world.byId(to));
+    if (before > 0n) this.#void(this.world.byId(to), from);
   }
 
   /** What was agreed with the peer's start before this one has to go; what the peer may have stays. */
-  #void(host: WorldHost): void {
+  #void(host: WorldHost, peer: string): void {
     const spis = this.voided.get(host.id) ?? new Set();
     this.voided.set(host.id, spis);
-    for (const { state } of host.table.all()) {
+    for (const { state } of host.table.ofPeer(peer)) {
       const offer = "offered" in state ? state.offered : undefined;
       for (const { sa: { spi }, maybeUntil } of state.rx) {
         if (maybeUntil === undefined && spi !== offer) spis.add(spi);

@@ -10,11 +10,15 @@ import { synchronously } from "./world/micro.ts";
 import type { Body, Message } from "./world/wire.ts";
 
 /** Replays choices on the core: nothing is broken on the way, and whichever side sends first, all heals. */
-export async function told(budgets: Partial<Budgets>, path: readonly string[]): Promise<void> {
+export async function told(
+  budgets: Partial<Budgets>,
+  path: readonly string[],
+  { hosts = 2, pairs = 1 } = {},
+): Promise<void> {
   const modules = await loadCore();
-  const bounds: Bounds = { budgets: { ...NOTHING, ...budgets }, depth: path.length, pairs: 1 };
+  const bounds: Bounds = { budgets: { ...NOTHING, ...budgets }, depth: path.length, hosts, pairs };
   await synchronously(() => {
-    for (const first of [0, 1]) {
+    for (let first = 0; first < hosts; first++) {
       const stage = new Stage(modules, bounds);
       for (const choice of path) {
         stage.take(choice);
@@ -26,7 +30,7 @@ export async function told(budgets: Partial<Budgets>, path: readonly string[]): 
 }
 
 /** The test that fails as long as a violation is not mended. */
-export function storyOf({ choices, wrong }: Violation, { budgets }: Bounds): string {
+export function storyOf({ choices, wrong }: Violation, { budgets, hosts, pairs }: Bounds): string {
   const spent = Object.entries(budgets).filter(([, n]) => n > 0).map(([name, n]) =>
     `${name}: ${n}`
   );
@@ -34,23 +38,24 @@ export function storyOf({ choices, wrong }: Violation, { budgets }: Bounds): str
     `Deno.test(${JSON.stringify(wrong[0] ?? "a state that was explored")}, async () => {`,
     `  await told({ ${spent.join(", ")} }, [`,
     ...choices.map((choice) => `    ${JSON.stringify(choice)},`),
-    "  ]);",
+    `  ], { hosts: ${hosts ?? 2}, pairs: ${pairs} });`,
     "});",
   ].join("\n");
 }
 
 /** What the hosts say and do on the way, as a Mermaid sequence diagram. */
 export function diagramOf(modules: CoreModules, bounds: Bounds, path: readonly string[]): string {
-  const lines = ["sequenceDiagram", "    participant h1", "    participant h2"];
-  const put = (line: string) => lines.push(`    ${line}`);
   const stage = new Stage(modules, bounds);
   const { world } = stage;
+  const lines = ["sequenceDiagram", ...world.hosts.map(({ id }) => `    participant ${id}`)];
+  const put = (line: string) => lines.push(`    ${line}`);
+  const over = `note over h1,h${world.hosts.length}`;
   for (const choice of path) {
     const [what = "", n = ""] = choice.split(" ");
     const message = world.wire.messages.get(Number(n));
     if (message !== undefined && what === "deliver") put(arrow("->>", message));
     else if (message !== undefined && what === "lose") put(arrow("--x", message));
-    else put(`note over h1,h2: ${choice}`);
+    else put(`${over}: ${choice}`);
     const before = world.hosts.map(sas);
     stage.take(choice);
     for (const [i, host] of world.hosts.entries()) {
@@ -58,9 +63,9 @@ export function diagramOf(modules: CoreModules, bounds: Bounds, path: readonly s
       if (after !== before[i]) put(`note over ${host.id}: ${after}`);
     }
   }
-  for (const wrong of broken(stage)) put(`note over h1,h2: WRONG: ${wrong}`);
+  for (const wrong of broken(stage)) put(`${over}: WRONG: ${wrong}`);
   for (const wrong of heal(reach(modules, bounds, path), 0).wrong) {
-    put(`note over h1,h2: THEN: ${wrong}`);
+    put(`${over}: THEN: ${wrong}`);
   }
   return lines.join("\n");
 }

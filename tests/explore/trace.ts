@@ -28,6 +28,39 @@ export interface Verdict {
   readonly sas: number;
 }
 
+/** Lines that a verdict goes by. */
+const TOLD: ReadonlySet<unknown> = new Set([
+  "A tunnel takes a step",
+  "Receiving: the SA is in INGR_ACL",
+  "Sending: the SA is in EGR_ACL",
+  "Held packets are resubmitted",
+  "The receive SA is retired",
+  "The transmit SA is removed",
+  "The transmit SA has expired",
+  "The master key was rotated",
+]);
+
+/**
+ * A line of a log at level "debug" in JSON, by the clock of the agent's host, as little of it as a long run can keep;
+ * undefined: a verdict does not go by it.
+ */
+export function traceLine(text: string): TraceLine | undefined {
+  let json: Record<string, unknown>;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  const { message, peer, localVip, remoteVip, spi, kind, state } = json;
+  const atMs = Date.parse(String(json["@timestamp"]));
+  if (!TOLD.has(message) || Number.isNaN(atMs)) return undefined;
+  return {
+    atMs,
+    message: String(message),
+    fields: { peer, localVip, remoteVip, spi, kind, state },
+  };
+}
+
 /** Between the clocks of two processes on one machine, and between what is done and what is told. */
 const SLACK_MS = 20;
 /** A process that says nothing for so long may be dead: nothing is held against it. */

@@ -75,7 +75,7 @@ export function walk(
       // Whoever sends first: the unit suite looks at one of them for each state.
       const other = looked.wrong.length > 0
         ? looked
-        : heal(reach(modules, bounds, way), 1 - looked.hash % 2);
+        : heal(reach(modules, bounds, way), (looked.hash + 1) % (bounds.hosts ?? 2));
       found.push({
         node,
         choice,

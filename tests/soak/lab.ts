@@ -10,6 +10,7 @@ import { estateDir, ip, kill, makeEstate, mustRun, run, spawn } from "../support
 import { lines } from "../support/ns_worker.ts";
 import { GATEWAY, GATEWAY_MAC } from "../support/plan.ts";
 import { eventually, within } from "../support/wait.ts";
+import { type TraceLine, traceLine } from "../explore/trace.ts";
 
 export const HOSTS = [1, 2, 3] as const;
 export type HostNumber = typeof HOSTS[number];
@@ -43,6 +44,8 @@ export class Lab implements AsyncDisposable {
   readonly answers = new Map<string, number>();
   /** What must not have been. */
   readonly faults: string[] = [];
+  /** What each process said of its tunnels, in the order of their starts. */
+  readonly traces: { readonly host: string; readonly lines: readonly TraceLine[] }[] = [];
   readonly #stack = new AsyncDisposableStack();
   readonly #macs = new Map<string, number>();
   #isOver = false;
@@ -146,12 +149,18 @@ export class Lab implements AsyncDisposable {
 
   /** Starts a host's agent and waits until it says that it is ready. */
   async start(i: HostNumber): Promise<void> {
+    const steps: TraceLine[] = [];
+    this.traces.push({ host: `h${i}`, lines: steps });
     const child = spawn([AGENT_BIN, "--config", this.configOf(i)], {
       ns: this.ns(`h${i}`),
       env: { PSP_AGENT_SOCKET: `${this.dir}/h${i}.sock` },
     });
     const warnings: string[] = [];
-    const reading = Promise.all([child.stdin.close(), child.stdout.cancel(), this.#read(i, child)]);
+    const reading = Promise.all([
+      child.stdin.close(),
+      child.stdout.cancel(),
+      this.#read(i, child, steps),
+    ]);
     const agent: Agent = {
       pid: child.pid,
       startedMs: performance.now(),
@@ -260,7 +269,7 @@ export class Lab implements AsyncDisposable {
       rpc: { tls: { cert: `${base}/h${i}.crt`, key: `${base}/h${i}.key`, ca: `${base}/ca.crt` } },
       tunnel: { life: "20s", back_off: "200ms", back_off_max: "1s" },
       rotation: { interval: "45s" },
-      log: { level: "info", format: "json" },
+      log: { level: "debug", format: "json" },
       peers: HOSTS.filter((j) => j !== i).map((j) => ({
         id: `h${j}`,
         svc_address: `${this.pip(j)}:7443`,
@@ -269,8 +278,12 @@ export class Lab implements AsyncDisposable {
     };
   }
 
-  async #read(i: HostNumber, child: Deno.ChildProcess): Promise<void> {
+  async #read(i: HostNumber, child: Deno.ChildProcess, steps: TraceLine[]): Promise<void> {
     for await (const line of lines(child.stderr)) {
+      const step = traceLine(line);
+      if (step !== undefined) steps.push(step);
+      // Thousands of lines say that nothing is wrong: what a run leaves behind is for people.
+      if (/"level":"DEBUG"/i.test(line)) continue;
       await Deno.writeTextFile(`${this.dir}/h${i}.log`, line + "\n", { append: true });
       const agent = this.agents.get(i);
       if (agent === undefined || agent.pid !== child.pid) continue;

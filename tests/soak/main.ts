@@ -3,8 +3,10 @@
 /**
  * A demon on three hosts: `make soak MINUTES=60 SEED=1`. Every few seconds it does one thing to one host (demon.ts);
  * once a minute it stops and waits until all workloads hear each other. Ends with 1, and says why, when they
- * do not, when an agent ends by itself, when something left in clear text or an IV came twice, or when an agent grows.
+ * do not, when an agent ends by itself, when something left in clear text or an IV came twice, when an agent grows, or when a tunnel took a
+ * step that the protocol does not allow.
  */
+import { judge } from "../explore/trace.ts";
 import { seededRandom } from "../support/seeded_random.ts";
 import { eventually } from "../support/wait.ts";
 import { DEEDS, rest } from "./demon.ts";
@@ -19,6 +21,8 @@ const CHECK_MS = 60_000;
 /** Nobody kills its agent: it shows whether memory stays flat. */
 const OLD = 3;
 const MIB = 2 ** 20;
+/** Of these so many are told. */
+const REFUSALS = 20;
 
 export interface SoakOptions {
   readonly seconds: number;
@@ -89,6 +93,10 @@ export async function soak({ seconds, seed, say }: SoakOptions): Promise<readonl
   say(`memory of h${OLD}: ${memory.map(mib).join(", ")} MiB`);
   say(`${psp} PSP packets on ${spis} SPIs; beside them ${JSON.stringify(foreign)}`);
   faults.push(...lab.faults);
+  const { refusals, steps, sas } = judge(lab.traces);
+  say(`${steps} steps of tunnels and ${sas} SAs held against the protocol`);
+  faults.push(...refusals.slice(0, REFUSALS).map((what) => `the protocol does not allow: ${what}`));
+  if (steps === 0) faults.push("no tunnel took a step: no proof");
   if (clear > 0) faults.push(`${clear} frames in clear text`);
   if (repeated.length > 0) faults.push(`IVs came twice: ${repeated.slice(0, 5).join("; ")}`);
   if (psp === 0) faults.push("nothing was on the wire: no proof");
