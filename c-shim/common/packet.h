@@ -17,6 +17,8 @@
 #define DP_HEADROOM 256u    /* octets in front of each received frame that belong to it */
 #define DP_FRAME_MAX 65550u /* Ethernet header and 64 KiB - 1 of IP */
 
+#define DP_MARKED_MAX 128u /* packets of a super-frame that are marked each for itself */
+
 enum dp_gso { DP_GSO_NONE = 0, DP_GSO_TCP4 = 1, DP_GSO_TCP6 = 2, DP_GSO_UDP = 3 };
 
 /*
@@ -53,7 +55,15 @@ struct dp_packet {
 	/* set by the engine as actions are met, consumed by soft_seal() */
 	const struct psp_dp_actions *encap;
 	bool set_s;
+	uint64_t s_segments[DP_MARKED_MAX /
+			    64]; /* of a super-frame: its packets that get the S bit */
 };
+
+static inline bool dp_is_marked(const struct dp_packet *packet, uint32_t segment)
+{
+	return packet->set_s || (segment < DP_MARKED_MAX &&
+				 (packet->s_segments[segment / 64] >> segment % 64 & 1u) != 0);
+}
 
 /*
  * Reads Ethernet, IP (options, extension headers), L4, ND; fills fields and offsets and cuts Ethernet padding.

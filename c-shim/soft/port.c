@@ -422,6 +422,7 @@ static bool take_frame(const struct soft_port *port, const struct arrival *arriv
 	memset(packet, 0, offsetof(struct dp_packet, fields));
 	packet->encap = NULL;
 	packet->set_s = false;
+	memset(packet->s_segments, 0, sizeof(packet->s_segments));
 	packet->frame = arrival->parts[1].iov_base;
 	packet->len = message->msg_len - (uint32_t)sizeof(arrival->hdr);
 	packet->port = port->port;

@@ -536,8 +536,9 @@ static struct soft_pipe *act(struct soft_worker *worker, struct soft_walk *walk,
 	if ((actions->flags & PSP_DP_ACTION_SET_S) != 0)
 		packet->set_s = true;
 	/* Anybody can send a packet with the S bit: what fails to open is nobody's sample. */
-	if (rule->base.mirror && (!walk->decrypted || opened(walk)))
+	if (rule->base.mirror && !walk->sampled && (!walk->decrypted || opened(walk)))
 		report_sample(worker, walk, pipe);
+	walk->sampled = false;
 	if (rule->base.notify)
 		report_syndrome(worker, walk, pipe);
 	if ((actions->flags & PSP_DP_ACTION_DECAP) != 0) {
@@ -664,14 +665,12 @@ static void run_decrypt(struct soft_worker *worker, struct soft_walk *walk,
 		soft_worker_count(worker, DP_RX_ERROR, walk->segments - run.segments);
 }
 
-static void mirror_part(struct soft_worker *worker, struct soft_walk *part, struct soft_pipe *pipe,
+/* A packet of a super-frame as a sample. */
+static void sample_part(struct soft_worker *worker, struct soft_walk *part, struct soft_pipe *pipe,
 			struct soft_entry *entry)
 {
-	const struct soft_rule *rule = atomic_load_explicit(&entry->rule, memory_order_acquire);
-	struct soft_pipe *next = act(worker, part, pipe, rule);
-
-	if (next != NULL)
-		walk_on(worker, part, next);
+	(void)entry;
+	report_sample(worker, part, pipe);
 }
 
 /*
@@ -720,8 +719,8 @@ static struct soft_pipe *run_rule(struct soft_worker *worker, struct soft_walk *
 	if (rule->base.mirror && walk->packet->port == PSP_DP_PORT_HOST &&
 	    can_split(worker, walk)) {
 		for (uint32_t i = 0; i < walk->segments; i++)
-			run_part(worker, walk, i, 1, pipe, entry, mirror_part);
-		return NULL;
+			run_part(worker, walk, i, 1, pipe, entry, sample_part);
+		walk->sampled = true;
 	}
 	return act(worker, walk, pipe, rule);
 }
@@ -745,18 +744,71 @@ static void found_part(struct soft_worker *worker, struct soft_walk *part, struc
 		walk_on(worker, part, next);
 }
 
+/* Does an entry nothing but mark a packet and report it, and does the packet go where it would go without? */
+static bool only_marks(const struct soft_pipe *pipe, struct soft_entry *entry)
+{
+	const struct soft_rule *rule;
+
+	if (entry == NULL)
+		return true;
+	rule = atomic_load_explicit(&entry->rule, memory_order_acquire);
+	return (rule->base.actions.flags & ~(uint32_t)PSP_DP_ACTION_SET_S) == 0 &&
+	       !rule->base.notify && rule->base.fwd.type == PSP_DP_FWD_PIPE &&
+	       rule->base.fwd.pipe == pipe->base.fwd_miss.pipe;
+}
+
+/* One packet of a super-frame with the outcome of its draw. */
+static void mark(struct soft_worker *worker, struct soft_walk *walk, uint32_t segment,
+		 struct soft_pipe *pipe, struct soft_entry *entry)
+{
+	struct dp_packet *packet = walk->packet;
+	const uint32_t at = packet->payload_off + segment * packet->gso_size;
+	const uint32_t len = least(packet->len - at, packet->gso_size);
+	const struct soft_walk one = {
+		.segments = 1, .bytes = (uint64_t)packet->payload_off - packet->l3_off + len};
+	const struct soft_rule *rule;
+
+	if (entry == NULL) {
+		if (pipe->base.miss_counter)
+			count_in(worker, &pipe->misses, &one);
+		return;
+	}
+	rule = atomic_load_explicit(&entry->rule, memory_order_acquire);
+	if (rule->base.count)
+		count_in(worker, &entry->stats, &one);
+	if (pipe->base.count)
+		count_in(worker, &pipe->hits, &one);
+	if ((rule->base.actions.flags & PSP_DP_ACTION_SET_S) != 0)
+		packet->s_segments[segment / 64] |= UINT64_C(1) << segment % 64;
+	if (rule->base.mirror)
+		run_part(worker, walk, segment, 1, pipe, entry, sample_part);
+}
+
 /*
- * Each packet of a super-frame has its own draw. Neighbours with the same outcome stay together; all with the
- * same: the frame stays whole.
+ * Each packet of a super-frame has its own draw. Where that says no more than which of them are samples, the frame stays
+ * whole. Else neighbours with the same outcome stay together.
  */
 static struct soft_pipe *run_random(struct soft_worker *worker, struct soft_walk *walk,
 				    struct soft_pipe *pipe)
 {
-	struct soft_entry *entry = draw(worker, pipe, walk->packet);
+	const bool parts = can_split(worker, walk) && walk->packet->port == PSP_DP_PORT_HOST;
+	const uint32_t n = parts && walk->segments <= DP_MARKED_MAX ? walk->segments : 1;
+	struct soft_entry *drawn[DP_MARKED_MAX], *entry;
+	bool marks = n > 1 && pipe->base.fwd_miss.type == PSP_DP_FWD_PIPE;
 	uint32_t first = 0;
 
+	for (uint32_t i = 0; i < n; i++) {
+		drawn[i] = draw(worker, pipe, walk->packet);
+		marks = marks && only_marks(pipe, drawn[i]);
+	}
+	if (marks) {
+		for (uint32_t i = 0; i < n; i++)
+			mark(worker, walk, i, pipe, drawn[i]);
+		return soft_pipe(pipe->base.fwd_miss.pipe);
+	}
+	entry = drawn[0];
 	for (uint32_t i = 1; can_split(worker, walk) && i < walk->segments; i++) {
-		struct soft_entry *other = draw(worker, pipe, walk->packet);
+		struct soft_entry *other = i < n ? drawn[i] : draw(worker, pipe, walk->packet);
 
 		if (other == entry)
 			continue;

@@ -300,7 +300,7 @@ static enum soft_seal_status seal_segment(const struct cut *cut, uint32_t segmen
 	memcpy(psp, outer->psp, outer->psp_size);
 	psp[0] = outer->next_header;
 	psp[2] = (uint8_t)((psp[2] & ~PSP_CRYPT_OFFSET_MASK) | crypt_offset_of(cut, segment));
-	if (packet->set_s)
+	if (dp_is_marked(packet, segment))
 		psp[3] |= PSP_FLAG_S;
 	psp_put64(psp + 8, cut->first_iv + segment);
 	memcpy(copy, packet->frame + outer->copy_off, cut->head);

@@ -65,6 +65,14 @@ void soft_cut(struct dp_packet *packet, void (*each)(void *arg, struct dp_packet
 	}
 }
 
+/* Those of the piece, from its own first packet on. */
+static void split_marks(const struct dp_packet *whole, uint32_t first, struct dp_packet *piece)
+{
+	memset(piece->s_segments, 0, sizeof(piece->s_segments));
+	for (uint32_t i = 0; first + i < DP_MARKED_MAX; i++)
+		piece->s_segments[i / 64] |= (uint64_t)dp_is_marked(whole, first + i) << i % 64;
+}
+
 void soft_split(const struct dp_packet *whole, uint32_t first, uint32_t count, uint8_t *buf,
 		struct dp_packet *piece)
 {
@@ -79,6 +87,7 @@ void soft_split(const struct dp_packet *whole, uint32_t first, uint32_t count, u
 	*piece = *whole;
 	piece->frame = buf + DP_HEADROOM;
 	piece->len = head + len;
+	split_marks(whole, first, piece);
 	if (len <= whole->gso_size) {
 		piece->gso = DP_GSO_NONE;
 		piece->gso_size = 0;

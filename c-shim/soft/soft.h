@@ -62,7 +62,8 @@ struct soft_walk {
 	bool decrypted; /* DECRYPT was met: packet->verdict holds */
 	bool counted;   /* its verdict was a drop, and is counted already */
 	bool decapped;
-	bool routed; /* ROUTE was met */
+	bool routed;  /* ROUTE was met */
+	bool sampled; /* the rule that is met mirrors, and its packets were reported one by one */
 	const struct soft_pipe
 		*begins; /* the first pipe behind the root: where it runs again when it was held */
 };
