@@ -12,7 +12,7 @@
 #include "random.h"
 
 #define SLOTS_MIN 64u
-#define PRINTS_MIN 65536u /* that are remembered where IVs can start anew */
+#define PRINTS_MIN 65536u /* that are remembered at least */
 
 /* ---- a set of fingerprints ------------------------------------------------------------------- */
 
@@ -102,6 +102,7 @@ void dp_keys_down(struct psp_dp *dp)
 	struct dp_keys *keys = &dp_plane_of(dp)->keys;
 
 	prints_free(&keys->prints);
+	prints_free(&keys->older);
 	if (keys->crypto != NULL)
 		keys->backend->crypto_free(keys->crypto);
 	explicit_bzero(keys, sizeof(*keys));
@@ -180,14 +181,23 @@ static int32_t follow_start(struct psp_dp *dp, uint32_t id, const struct psp_dp_
 	return 0;
 }
 
-/* Where IVs cannot start anew there is nothing to forget keys by. */
 static bool is_full(struct psp_dp *dp)
 {
 	const struct dp_plane *plane = dp_plane_of(dp);
 	const uint32_t ids = plane->config.max_crypto_ids;
 
-	return (plane_features(dp) & PSP_DP_FEATURE_IV_START) != 0 &&
-	       plane->keys.prints.used >= (ids > PRINTS_MIN / 2 ? 2 * ids : PRINTS_MIN);
+	return plane->keys.prints.used >= (ids > PRINTS_MIN / 2 ? 2 * ids : PRINTS_MIN);
+}
+
+/*
+ * Where IVs cannot start elsewhere there is nothing to forget keys by but their age: the last are known, PRINTS_MIN of
+ * them at least and twice as many as there are ids. A peer's device gives no key twice.
+ */
+static void forget_oldest(struct dp_keys *keys)
+{
+	prints_free(&keys->older);
+	keys->older = keys->prints;
+	memset(&keys->prints, 0, sizeof(keys->prints));
 }
 
 int32_t dp_key_remember(struct psp_dp *dp, uint32_t id, const struct psp_dp_key *key)
@@ -206,9 +216,15 @@ int32_t dp_key_remember(struct psp_dp *dp, uint32_t id, const struct psp_dp_key 
 	status = follow_start(dp, id, key);
 	if (status != 0)
 		return status;
-	status = prints_has(&keys->prints, print) ? PSP_DP_EKEY
-		 : is_full(dp)                    ? PSP_DP_ENOSPC
-						  : prints_add(&keys->prints, print);
+	if (prints_has(&keys->prints, print) || prints_has(&keys->older, print))
+		status = PSP_DP_EKEY;
+	else if (is_full(dp) && (plane_features(dp) & PSP_DP_FEATURE_IV_START) != 0)
+		status = PSP_DP_ENOSPC;
+	else {
+		if (is_full(dp))
+			forget_oldest(keys);
+		status = prints_add(&keys->prints, print);
+	}
 	if (status == PSP_DP_EKEY)
 		return dp_fail(dp, status,
 			       "Cannot set crypto id %u: the key is or was in use already", id);

@@ -23,6 +23,7 @@ struct dp_keys {
 	struct psp_crypto *crypto;
 	uint8_t print_key[32];
 	struct dp_prints prints; /* of those whose IVs began at iv_floor */
+	struct dp_prints older;  /* where IVs cannot start elsewhere: of those before these */
 	uint64_t iv_floor,
 		iv_top; /* no IV of a key to come is below; the highest that was given; 0: none yet */
 };

@@ -4,6 +4,7 @@
  * The DOCA shim on its stand-in: what a plane refuses to open with, what it does when the device refuses something,
  * what it leaves of the interfaces, and pipes that come again.
  */
+#include "../common/plane.h"
 #include "ports.h"
 #include "standin_lab.h"
 
@@ -163,6 +164,33 @@ static void what_hardware_lacks_is_refused_by_name(void)
 	CHECK_EQ(psp_dp_entry_add(dp, pipe, &e, &entry), PSP_DP_ENOTSUP);
 	CHECK(says("replay_window"));
 	CHECK_EQ(psp_dp_pipe_destroy(dp, pipe), 0);
+}
+
+#define KNOWN 65536u /* that it knows at least, and at most twice as many */
+
+static int32_t set_numbered(uint32_t number)
+{
+	struct psp_dp_key key = {.size = sizeof(key), .spi = 1, .version = 1, .key = {7}};
+
+	psp_put32(key.key + 4, number);
+	return psp_dp_crypto_set(dp, 1, &key);
+}
+
+/* It knows the last ones, in memory that has a bound. */
+static void keys_of_long_ago_are_forgotten_and_no_others(void)
+{
+	const struct dp_keys *keys = &((const struct dp_plane *)(const void *)dp)->keys;
+	uint32_t last = 2 * KNOWN + 10;
+
+	for (uint32_t i = 0; i <= last; i++) {
+		CONTEXT("key %u", i);
+		CHECK_EQ(set_numbered(i), 0);
+		CHECK(keys->prints.used <= KNOWN && keys->older.used <= KNOWN);
+	}
+	CHECK_EQ(set_numbered(last), PSP_DP_EKEY);
+	CHECK_EQ(set_numbered(last - KNOWN + 1), PSP_DP_EKEY);
+	CHECK_EQ(set_numbered(0), 0);
+	CHECK_EQ(psp_dp_crypto_clear(dp, 1), 0);
 }
 
 static void close_plane(void)
@@ -399,6 +427,7 @@ int main(void)
 	}
 	RUN(what_hardware_lacks_is_refused_by_name);
 	RUN(pipes_that_sample_come_and_go);
+	RUN(keys_of_long_ago_are_forgotten_and_no_others);
 	if (psp_dp_close(dp) != 0)
 		printf("# the plane does not close\n");
 	return test_summary();
