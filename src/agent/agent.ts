@@ -27,6 +27,7 @@ import { inNetwork } from "../model/network.ts";
 import { isLinkScope } from "../model/vip.ts";
 import { mtuOf, overheadOf } from "../plane/mtu.ts";
 import { PathLosses } from "../core/path_losses.ts";
+import { Turns } from "../core/turns.ts";
 import { PathMtus } from "../plane/path_mtus.ts";
 import { NextHops } from "../plane/next_hops.ts";
 import { LoopLag } from "./loop_lag.ts";
@@ -88,6 +89,8 @@ const STATUS_LINE_INTERVAL_MS = 5000;
 const LEARNED_PER_PORT = 4096;
 /** How long a flow with another port's address is dropped without being asked about again. */
 const FOREIGN_HOLD_OFF_MS = 1000;
+/** Misses are worked on for so long before the event loop has its turn. */
+const MISS_SLICE_MS = 4;
 
 /** Runs until `signal` aborts; then everything is removed, upstream first. Throws what keeps it from starting. */
 export async function runAgent(initial: Config, options: RunOptions): Promise<void> {
@@ -571,15 +574,27 @@ async function pumpEvents(
   const { core, parts, plane } = given;
   const { workloads, samples, paths, flows, hosts, watched } = parts;
   const held = watched.held(plane);
+  let isOver = false;
+  const misses = new Turns<Extract<PlaneEvent, { type: "miss" }>>({
+    of: ({ port, ethSrc }) => ({ group: port, member: ethSrc }),
+    act: (event) => {
+      if (isOver) return;
+      const miss = inItsNetwork(event, hosts);
+      watched.miss(miss);
+      onMiss(miss, { core, parts, plane: held });
+    },
+    sliceMs: MISS_SLICE_MS,
+    now: () => performance.now(),
+    later: (run) => void setTimeout(run, 0),
+  });
+  // What is still to be done when the plane closes has no plane.
+  using _ = { [Symbol.dispose]: () => void (isOver = true) };
   for await (const batch of plane.events()) {
     for (const event of batch) {
       switch (event.type) {
-        case "miss": {
-          const miss = inItsNetwork(event, hosts);
-          watched.miss(miss);
-          onMiss(miss, { core, parts, plane: held });
+        case "miss":
+          misses.add(event);
           break;
-        }
         case "exception":
           if (event.port === plane.ports.uplink) {
             const vip = flows.vipOf(event.frame);
@@ -614,6 +629,7 @@ async function pumpEvents(
           core.onEvent(event);
       }
     }
+    misses.run();
   }
 }
 
