@@ -49,6 +49,7 @@ export interface Group {
   readonly commands: readonly Command[];
 }
 
+const watch = toggle("--watch", message`Again every second.`);
 const PEER_STATES = ["up", "idle", "unknown", "failing"] as const satisfies readonly PeerState[];
 const KINDS = Object.keys(EVENT_KINDS) as EventKind[];
 
@@ -183,7 +184,7 @@ export const COMMANDS: readonly (Command | Group)[] = [
       object({
         ...target,
         output,
-        watch: toggle("--watch", message`Again every second.`),
+        watch,
         counters: toggle("--counters", message`Every counter that has counted.`),
         check: toggle("--check", message`End with 5 when something wants an operator.`),
         peers: number("--peers", message`Peers to show at most, those that fail first; 50.`, {
@@ -202,6 +203,7 @@ export const COMMANDS: readonly (Command | Group)[] = [
       object({
         ...target,
         output,
+        watch,
         peer: optional(option("--peer", word("ID"), {
           description: message`Only those of one peer.`,
         })),
@@ -217,6 +219,7 @@ export const COMMANDS: readonly (Command | Group)[] = [
       object({
         ...target,
         output,
+        watch,
         states: multiple(option("--state", choice(PEER_STATES, { metavar: "STATE" }), {
           description: message`Only those in this state; may be repeated.`,
         })),

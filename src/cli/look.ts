@@ -14,22 +14,25 @@ import type { Output, Target } from "./options.ts";
 import { jsonPages, type Pages } from "./pages.ts";
 import { peersTable, since, tunnelsText } from "./status.ts";
 import { connect } from "./target.ts";
+import { type WatchArgs, watching } from "./watch.ts";
 
 const POLL_MS = 200;
 
 /** Every peer, those that fail first. */
 export async function peers(
-  args: Target & { readonly output: Output; readonly states: readonly PeerState[] },
+  args: Target & WatchArgs & { readonly states: readonly PeerState[] },
 ): Promise<ExitCode> {
   await using client = await connect(args);
-  const found: PeerView[] = [];
-  for await (const page of client.peers({ states: args.states })) found.push(...page);
-  const sorted = found.toSorted((a, b) =>
-    Number(b.state === "failing") - Number(a.state === "failing")
-  );
-  if (args.output === "json") out(json(sorted.map(peerJson)));
-  else out(sorted.length === 0 ? "No peers.\n" : peersTable(sorted, Date.now()));
-  return EXIT.ok;
+  return await watching(args, async (print) => {
+    const found: PeerView[] = [];
+    for await (const page of client.peers({ states: args.states })) found.push(...page);
+    const sorted = found.toSorted((a, b) =>
+      Number(b.state === "failing") - Number(a.state === "failing")
+    );
+    if (args.output === "json") print(json(sorted.map(peerJson)));
+    else print(sorted.length === 0 ? "No peers.\n" : peersTable(sorted, Date.now()));
+    return EXIT.ok;
+  });
 }
 
 /** Dropped packets by reason, the most first, and the last ones that the agent knows more of. */

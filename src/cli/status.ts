@@ -10,20 +10,18 @@ import { spiText } from "../model/sa.ts";
 import { formatDuration } from "../config/durations.ts";
 import { statusJson, tunnelJson } from "../rpc/status_json.ts";
 import type { StatusClient } from "../rpc/status_client.ts";
-import { CommandError, EXIT, type ExitCode, json, out, table } from "./io.ts";
-import type { Output, Target } from "./options.ts";
+import { CommandError, EXIT, type ExitCode, json, table } from "./io.ts";
+import type { Target } from "./options.ts";
 import { jsonPages, type Pages } from "./pages.ts";
 import { connect } from "./target.ts";
+import { type WatchArgs, watching } from "./watch.ts";
 
-const WATCH_INTERVAL_MS = 1000;
 /** Peers that `status` shows when it is not told. */
 const PEERS_SHOWN = 50;
 
-/** Prints the agent's state, once or again and again until a signal ends the process. */
+/** Prints the agent's state. With `check` it ends with `degraded` when something wants an operator. */
 export async function status(
-  args: Target & {
-    readonly output: Output;
-    readonly watch: boolean;
+  args: Target & WatchArgs & {
     readonly peers: number | undefined;
     readonly counters: boolean;
     readonly check: boolean;
@@ -31,39 +29,35 @@ export async function status(
 ): Promise<ExitCode> {
   const maxPeers = args.peers ?? PEERS_SHOWN;
   await using client = await connect(args);
-  for (;;) {
+  return await watching(args, async (print) => {
     const view = await client.status({ maxPeers });
     const now = Date.now();
-    const text = args.output === "json"
-      ? json(statusJson(view))
-      : statusText(view, now, { counters: args.counters });
-    // On a terminal the screen shows the latest only.
-    out(
-      args.watch && args.output === "table" && Deno.stdout.isTerminal()
-        ? `\x1b[H\x1b[2J${text}`
-        : text,
+    print(
+      args.output === "json"
+        ? json(statusJson(view))
+        : statusText(view, now, { counters: args.counters }),
     );
     const isWell = !args.check || warningsOf(view, now).length === 0;
-    if (!args.watch) return isWell ? EXIT.ok : EXIT.degraded;
-    await new Promise((resolve) => setTimeout(resolve, WATCH_INTERVAL_MS));
-  }
+    return isWell ? EXIT.ok : EXIT.degraded;
+  });
 }
 
 /** Prints one line per tunnel, page by page as they come: there may be a hundred thousand. */
 export async function tunnels(
-  args: Target & { readonly output: Output; readonly peer: string | undefined },
+  args: Target & WatchArgs & { readonly peer: string | undefined },
 ): Promise<ExitCode> {
   await using client = await connect(args);
-  const pages = client.tunnels(args.peer === undefined ? {} : { peer: args.peer });
-  const print = args.output === "json" ? jsonPages(tunnelJson) : textPages(Date.now());
-  let found = 0;
-  for await (const page of pages) {
-    found += page.length;
-    out(print.page(page));
-  }
-  if (found === 0 && args.peer !== undefined) await refuseUnknown(args.peer, client);
-  out(print.end());
-  return EXIT.ok;
+  return await watching(args, async (print) => {
+    const pages = args.output === "json" ? jsonPages(tunnelJson) : textPages(Date.now());
+    let found = 0;
+    for await (const page of client.tunnels(args.peer === undefined ? {} : { peer: args.peer })) {
+      found += page.length;
+      print(pages.page(page));
+    }
+    if (found === 0 && args.peer !== undefined) await refuseUnknown(args.peer, client);
+    print(pages.end());
+    return EXIT.ok;
+  });
 }
 
 /** One table: columns grow where a later page needs it. */

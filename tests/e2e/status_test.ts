@@ -2,7 +2,7 @@
 
 /** What an operator sees of a running agent from the command line. */
 import assert from "node:assert/strict";
-import { agentCommand } from "../support/agent_process.ts";
+import { AGENT_BIN, agentCommand } from "../support/agent_process.ts";
 import { judge } from "../support/json_schema.ts";
 import { PLANE } from "../support/standin.ts";
 import { story } from "../support/story.ts";
@@ -133,6 +133,32 @@ story("a ping tells the legs of the way apart", {}, async ({ world, startBoth })
   const { legs } = JSON.parse(gone.stdout);
   assert.deepEqual([legs[0].name, legs[0].verdict], ["control", "failed"]);
 });
+
+story(
+  "what is watched is printed again and again, and nothing but text where nobody looks",
+  {},
+  async (stage) => {
+    const { world, startBoth } = stage;
+    await startBoth();
+    const wanted = { status: /^state +running$/gm, peers: /^h2 /gm, tunnels: /^No tunnels\.$/gm };
+    for (const [name, line] of Object.entries(wanted)) {
+      const child = new Deno.Command("ip", {
+        args: ["netns", "exec", world.ns("h1"), AGENT_BIN, name, "--watch"],
+        env: { PSP_AGENT_SOCKET: world.path("h1.sock") },
+        stdout: "piped",
+      }).spawn();
+      let shown = "";
+      for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+        shown += text;
+        if ((shown.match(line) ?? []).length >= 2) break;
+      }
+      child.kill("SIGTERM");
+      await child.status;
+      assert.ok((shown.match(line) ?? []).length >= 2, `${name}: ${shown}`);
+      assert.ok(!shown.includes("\x1b"), name);
+    }
+  },
+);
 
 story("who asks for samples where none are taken is told at once", {}, async (stage) => {
   const { world, start } = stage;
