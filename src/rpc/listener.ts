@@ -19,6 +19,7 @@ import {
   type Carrier,
   carrierOf,
   destroy,
+  endWithAnswer,
   finish,
   ignore,
   KEEP_ALIVE_MS,
@@ -188,6 +189,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
       cancel(request);
     }, options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS);
     if (options.endless?.(request)) request.once("end", () => clearTimeout(late));
+    endWithAnswer(request);
     response.once("close", () => {
       clearTimeout(late);
       if (!shares.end(carrier)) return;

@@ -189,6 +189,21 @@ export function cancel(request: Request): void {
   else request.destroy();
 }
 
+/**
+ * Once its answer is complete, who still sends the body of a request is told not to go on (RFC 9113, 8.1): it would wait
+ * for room that nobody makes, and the request for its end.
+ */
+export function endWithAnswer(request: Request): void {
+  if (!("stream" in request)) return;
+  const { stream } = request;
+  stream.once("finish", () => {
+    // What was written leaves first.
+    setImmediate(() => {
+      if (!stream.destroyed && !request.complete) stream.close(http2.constants.NGHTTP2_NO_ERROR);
+    });
+  });
+}
+
 /** Lets what is under way end. */
 export function finish(carrier: Carrier): void {
   if ("settings" in carrier) carrier.close();

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Listeners that cannot be had. */
+/** Listeners that cannot be had, and how a request ends. */
 import assert from "node:assert/strict";
 import { listenReason } from "../../src/rpc/door.ts";
+import { listen } from "../../src/rpc/listener.ts";
+import { connect, frame, framesOf, getBlock, HELLO, joined } from "../support/h2_frames.ts";
+import { eventually } from "../support/wait.ts";
 import { clientOf, start } from "./lab.ts";
 
 Deno.test("neither TLS nor insecure: refused at start, on both sides", async () => {
@@ -33,4 +36,44 @@ Deno.test("why a listener cannot be had is the end of a sentence", () => {
   }
   assert.equal(why("ENOTFOUND"), "no address is known for that name");
   assert.equal(why("EODD"), "listen EODD");
+});
+
+Deno.test("who still sends when the answer is complete is told that nobody reads on", async () => {
+  let ended = false;
+  const listener = await listen({
+    listen: "127.0.0.1:0",
+    key: "status.listen",
+    // As a call does whose message is too large.
+    handler: (request, response) => {
+      response.once("close", () => ended = true);
+      request.once("data", () => {
+        request.pause();
+        response.end("too large");
+      });
+    },
+    shares: { total: 4, reserve: 0, idlePerAddress: 4, perIdentity: 4 },
+    handshakeTimeoutMs: 5000,
+  });
+  const socket = await connect(listener.port);
+  try {
+    const came: Uint8Array[] = [];
+    socket.on("data", (chunk: Uint8Array) => came.push(new Uint8Array(chunk)));
+    // The body goes on.
+    const begin = [HELLO, frame(1, 4, 1, getBlock("/")), frame(0, 0, 1, new Uint8Array(1000))];
+    socket.write(joined(begin));
+    const [rst, noError] = [3, 0];
+    await eventually(
+      () => [...framesOf(joined(came))].some(({ type, stream }) => type === rst && stream === 1),
+      { what: "the stream to be reset" },
+    );
+    const frames = [...framesOf(joined(came))].filter(({ stream }) => stream === 1);
+    const answered = frames.findIndex(({ type, flags }) => type === 0 && (flags & 1) === 1);
+    const reset = frames.findIndex(({ type }) => type === rst);
+    assert.ok(answered >= 0 && answered < reset, "the whole answer first");
+    assert.equal(frames[reset]?.payload[3], noError);
+    await eventually(() => ended, { what: "the request to be over" });
+  } finally {
+    socket.destroy();
+    await listener.close(0);
+  }
 });
