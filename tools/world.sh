@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Tests that need what neither npm nor Debian has: an HTTP/2 conformance suite and a TLS client of another
+# Tests that need what neither npm nor Debian has: conformance suites of HTTP/2 and of Connect, and a TLS client of another
 # implementation, Go modules that are built into build/world with the machine's Go. What cannot be fetched or built is
 # said by name, and fails nothing. The last line is "N passed, N failed".
 set -u
@@ -28,7 +28,7 @@ failed=0
 child=
 trap 'test -z "$child" || kill "$child" 2>/dev/null; echo "interrupted" >&2; exit 130' HUP INT TERM
 
-# name, Go package, test file
+# name, Go package, test file, the folder of its module in tests/world
 try() {
 	log=$world/$1.log
 	rm -f "$world/bin/$1"
@@ -36,7 +36,7 @@ try() {
 		echo "not run: $1: there is no Go (go 1.24 or later)"
 		return
 	fi
-	if ! (cd tests/world && timeout 300 go build -o "$world/bin/" "$2") >"$log" 2>&1 </dev/null; then
+	if ! (cd "tests/world/${4:-.}" && timeout 600 go build -o "$world/bin/" "$2") >"$log" 2>&1 </dev/null; then
 		echo "not run: $1: it cannot be fetched or built: $(tail -n 1 "$log")"
 		return
 	fi
@@ -54,10 +54,11 @@ try() {
 	[ "$f" -eq 0 ] && [ -z "${V:-}" ] || sed 's/^/    | /' "$log"
 	passed=$((passed + p))
 	failed=$((failed + f))
-	printf '%-9s %s: %d passed, %d failed\n' "$1" "$([ "$f" -eq 0 ] && echo ok || echo FAILED)" "$p" "$f"
+	printf '%-18s %s: %d passed, %d failed\n' "$1" "$([ "$f" -eq 0 ] && echo ok || echo FAILED)" "$p" "$f"
 }
 
 try h2spec github.com/summerwind/h2spec/cmd/h2spec h2spec_test.ts
 try tlsclient ./tlsclient key_exchange_test.ts
+try connectconformance connectrpc.com/conformance/cmd/connectconformance conformance_test.ts conformance
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
