@@ -628,7 +628,8 @@ struct psp_dp_key {
  * of this plane holds, or has held since iv_start last grew, is PSP_DP_EKEY, and so is an iv_start below the last one,
  * or above it but among the IVs that keys were given before. Twice max_crypto_ids keys are remembered, and 65,536 at
  * least: when so many have come with one iv_start, the next is PSP_DP_ENOSPC. A greater iv_start, beyond all IVs that
- * were given, forgets them: what they could repeat is behind it. A plane without the feature remembers all keys.
+ * were given, forgets them: what they could repeat is behind it. A plane without the
+ * feature forgets the oldest instead, and refuses none for their number.
  */
 PSP_DP_API int32_t psp_dp_crypto_set(struct psp_dp *dp, uint32_t crypto_id,
 				     const struct psp_dp_key *key);
