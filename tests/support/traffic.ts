@@ -13,7 +13,7 @@ import { within } from "./wait.ts";
 import type { World } from "./world.ts";
 
 /** Replies that may be late at the end of a run; more than these are lost. */
-const TAIL_MAX = 3;
+const TAIL_MAX = 20;
 
 /** Options of ping(8). */
 export interface PingOptions {
