@@ -80,6 +80,7 @@ export class PathLosses {
   readonly #o: PathLossesOptions;
   readonly #places = new Map<string, Place>();
   readonly #asked = new Set<string>();
+  /** Of the addresses as they were when it began: over the live ones it would hold on to all that go while it stands still. */
   #turn: Iterator<string> | undefined;
   #carried: bigint | undefined;
 
@@ -97,12 +98,12 @@ export class PathLosses {
     for (const pip of this.#places.keys()) if (!inUse.has(pip)) this.#places.delete(pip);
     const now = clock.now();
     for (let n = 0; n < LOSS_ADDRESSES; n++) {
-      const next = (this.#turn ??= inUse.keys()[Symbol.iterator]()).next();
+      const next = (this.#turn ??= [...inUse.keys()].values()).next();
       if (next.done) {
         this.#turn = undefined;
         return;
       }
-      this.#look(next.value, now);
+      if (inUse.has(next.value)) this.#look(next.value, now);
     }
   }
 

@@ -50,7 +50,8 @@ export class Ticker {
   readonly #table: TunnelTable;
   readonly #duties: readonly (() => void)[];
   readonly #slices: readonly (() => boolean)[];
-  #round: Iterator<Tunnel>;
+  /** Undefined while no round is due: one that stands still would hold on to every tunnel that has gone since. */
+  #round: Iterator<Tunnel> | undefined;
   readonly #rounds: Rounds;
   #isMore = true;
   #isUnwritten = false;
@@ -58,7 +59,6 @@ export class Ticker {
   constructor(options: TickerOptions) {
     this.#options = options;
     this.#table = options.table;
-    this.#round = options.table.round();
     this.#rounds = new Rounds(() => options.flows.carried());
     this.#slices = [() => this.#table.tickDue(), ...options.slices];
     this.#duties = [
@@ -105,12 +105,15 @@ export class Ticker {
 
   /** Packet limits, idleness and arrival on new SPIs show in the entries' counters only. */
   #poll(): void {
-    if (!this.#rounds.isDue) return;
+    if (!this.#rounds.isDue) {
+      this.#round = undefined;
+      return;
+    }
     const share = Math.ceil(this.#table.size / ROUND_TICKS);
     for (let n = Math.min(Math.max(POLLED, share), POLLED_MAX); n > 0; n--) {
-      const { value: tunnel } = this.#round.next();
+      const { value: tunnel } = (this.#round ??= this.#table.round()).next();
       if (tunnel === undefined) {
-        this.#round = this.#table.round();
+        this.#round = undefined;
         this.#rounds.ended();
         return;
       }

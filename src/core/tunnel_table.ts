@@ -97,6 +97,9 @@ const ONLY: Readonly<Partial<Record<Shortage, "network" | "source">>> = {
   "source-share": "source",
 };
 
+/** Tunnels gone that the hand of a peer may hold on to: as many as are there, and never fewer than this. */
+const HAND_GONE = 64;
+
 function sourceOf({ localVip, remoteVip }: VipPair, side: Side): string {
   return side === "local" ? localVip : remoteVip;
 }
@@ -111,6 +114,8 @@ interface OfPeer {
   /** When packets passed last, as far as was looked; of `Clock.now`. */
   usedAt: number;
   hand: Iterator<Entry> | undefined;
+  /** Tunnels that have gone since the last search: where `hand` stands still it holds on to them. */
+  gone: number;
   /** When none was found that is worth less than one more of somebody with few tunnels, and with many. */
   readonly barrenAt: { few: number; many: number };
 }
@@ -240,6 +245,7 @@ export class TunnelTable {
         sorted: undefined,
         usedAt: -Infinity,
         hand: undefined,
+        gone: 0,
         barrenAt: { few: -Infinity, many: -Infinity },
       });
       this.#names.add(peer);
@@ -374,6 +380,7 @@ export class TunnelTable {
       });
     let looks = EVICT_LOOKS;
     let restarts = 2;
+    ofPeer.gone = 0;
     for (let passed = 0; passed < EVICT_PASSED && looks > 0; passed++) {
       const next = (ofPeer.hand ??= ofPeer.entries.values()).next();
       if (next.done) {
@@ -523,6 +530,7 @@ export class TunnelTable {
     if (ofPeer !== undefined) {
       ofPeer.entries.delete(entry);
       ofPeer.sorted = undefined;
+      if (++ofPeer.gone > HAND_GONE + ofPeer.entries.size) ofPeer.hand = undefined;
       if (ofPeer.entries.size === 0) {
         this.#byPeer.delete(entry.peer);
         this.#names.delete(entry.peer);

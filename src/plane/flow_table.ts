@@ -164,6 +164,7 @@ export class FlowTable implements Flows, AsyncDisposable {
   readonly #byPip = new Map<string, Set<string>>();
   /** The pair that sends with an SPI. */
   readonly #txBySpi = new Map<number, string>();
+  /** Undefined while nobody looks: one that stands still would hold on to every SA that has gone since. */
   #looked: Iterator<Rx> | undefined;
   readonly #listens = new Rounds(() => this.carried());
   #ethSrc: string;
@@ -451,7 +452,10 @@ export class FlowTable implements Flows, AsyncDisposable {
    */
   *listening(looks = LISTENING_LOOKS): Generator<string> {
     const got = new Set<string>();
-    if (!this.#listens.isDue) return;
+    if (!this.#listens.isDue || this.#rx.size === 0) {
+      this.#looked = undefined;
+      return;
+    }
     for (let n = Math.min(looks, this.#rx.size); n > 0; n--) {
       const next = (this.#looked ??= this.#rx.values()).next();
       if (next.done) {

@@ -164,6 +164,8 @@ export class LocalFlows {
       this.#finding.delete(vip);
       for (const miss of misses) if (!this.tell(miss)) this.#drop(miss);
     }
+    // One that stands still would hold on to every flow that has gone since.
+    if (this.#flows.size === 0) this.#looked = undefined;
     for (let n = Math.min(LOOK_BATCH, this.#flows.size); n > 0; n--) {
       const next = (this.#looked ??= this.#flows.keys()).next();
       if (next.done) this.#looked = undefined;
