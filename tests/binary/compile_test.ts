@@ -10,8 +10,8 @@ import { DatabaseSync } from "node:sqlite";
 import { elfEnd } from "../../tools/binary/denort.ts";
 import type { PeersJson } from "../support/agent_config.ts";
 import { HOSTS } from "../support/plan.ts";
-import { story } from "../support/story.ts";
-import { ping } from "../support/traffic.ts";
+import { assertOnlyPsp, story } from "../support/story.ts";
+import { ping, PSP_PING_OCTETS } from "../support/traffic.ts";
 import { eventually, within } from "../support/wait.ts";
 import { emulated } from "./emulated.ts";
 import { inTemporary, ROOT, runAlone } from "./run_alone.ts";
@@ -69,8 +69,32 @@ Deno.test("the compiled agent says its version, checks a configuration and fits"
   assert.ok(Deno.statSync(binary).size < 120e6, `${Deno.statSync(binary).size} octets`);
   const { out } = await runAlone(["version"], { binary });
   assert.match(out, /\(Deno 2\.7\.11, linux x86_64\)/);
-  const check = await runAlone(["check", "--config", `${ROOT}examples/peers.json`], { binary });
-  assert.equal(JSON.parse(check.out).id, "h1");
+  await inTemporary(async (dir) => {
+    const config = `${dir}/peers.json`;
+    const small = {
+      id: "h1",
+      pip: "192.0.2.1",
+      vips: ["10.1.0.1"],
+      plane: { kind: "soft", uplink: "p0", host: "pf0vf0" },
+      rpc: { insecure: true },
+      peers: [{ id: "h2", svc_address: "192.0.2.2:7443", vips: ["10.2.0.0/24"] }],
+    };
+    await Deno.writeTextFile(config, JSON.stringify(small));
+    const { code, out, err } = await runAlone(["check", "--config", config], { binary });
+    assert.equal(code, 0, err);
+    assert.equal(JSON.parse(out).id, "h1");
+  });
+});
+
+Deno.test("its check refuses the TLS that its start would refuse", async () => {
+  const binary = await compiled("x86_64");
+  const config = `${ROOT}examples/peers.json`;
+  const { code, out, err } = await runAlone(["check", "--config", config], { binary });
+  assert.match(
+    err,
+    /^psp-agent: .*\/peers\.json:\d+:\d+: rpc\.tls: Cannot use TLS on Deno 2\.7\.11/m,
+  );
+  assert.deepEqual([code, out], [3, ""]);
 });
 
 Deno.test("its embedded shim is found wherever a file may be loaded from", async () => {
@@ -113,7 +137,10 @@ story("the compiled agent opens a tunnel and keeps its record", {}, async ({ wor
     interval: 0.05,
   });
   assert.equal(received, 5, text);
-  assert.ok((await capture.stop()).psp.frames >= 10);
+  const wire = await capture.stop();
+  assertOnlyPsp(wire);
+  // Octets, not frames: packets that waited together cross the wire as one frame.
+  assert.ok(wire.psp.bytes >= 2 * 5 * PSP_PING_OCTETS, `${wire.psp.bytes} octets of PSP`);
   assert.equal((await h1.end("SIGTERM")).code, 0);
   using record = new DatabaseSync(`${world.path("state-h1")}/agent.db`, { readOnly: true });
   const { n } = record.prepare("SELECT count(*) AS n FROM tunnel").get() as { n: number };

@@ -15,6 +15,9 @@ import type { World } from "./world.ts";
 /** Replies that may be late at the end of a run; more than these are lost. */
 const TAIL_MAX = 20;
 
+/** Octets of PSP for a ping of the default size between IPv4 vips: header 16, packet 84, ICV 16. */
+export const PSP_PING_OCTETS = 116;
+
 /** Options of ping(8). */
 export interface PingOptions {
   readonly count?: number;
