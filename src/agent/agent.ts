@@ -282,6 +282,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
     scheduler: core.scheduler,
     clock,
     tasks,
+    mtuOf: (pip) => parts.paths.of(pip),
     lost: (pip) => parts.paths.lose(pip),
   });
   const warm = keepWarm({

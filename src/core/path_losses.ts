@@ -41,6 +41,8 @@ export interface PathLossesOptions {
   readonly scheduler: Pick<Scheduler, "enter">;
   readonly clock: Pick<Clock, "now">;
   readonly tasks: Tasks;
+  /** Octets of IP that may be sent to an outer address, as far as that is known to be less than the uplink carries. */
+  readonly mtuOf: (pip: string) => number | undefined;
   /** Long packets to this outer address do not arrive. */
   readonly lost: (pip: string) => void;
 }
@@ -60,6 +62,8 @@ interface Place {
   seen: ReadonlyMap<number, Count>;
   /** What the next count of that SA is compared with. */
   base: Counted | undefined;
+  /** What could be sent there by then. */
+  mtu: number | undefined;
   quietUntil: number;
 }
 
@@ -134,7 +138,7 @@ export class PathLosses {
 
   /** Counts on both sides, and compares with the count before. */
   async #ask(pip: string, sa: TxSa, place: Place): Promise<void> {
-    const { flows, clock, tasks: { signal }, lost } = this.#o;
+    const { flows, clock, tasks: { signal }, lost, mtuOf } = this.#o;
     const quiet = (ms: number) => void (place.quietUntil = clock.now() + ms);
     try {
       // What is sent while the peer counts is not lost; the next time it is not to be missing either.
@@ -145,10 +149,13 @@ export class PathLosses {
       const base = place.base?.spi === sa.spi ? place.base : { sent: NONE, came: NONE };
       const [out, there] = [less(sent, base.sent), less(came, base.came)];
       const missing = out.packets - there.packets;
-      const isLong = losesLong(out, there, came.packets);
+      // What a router has spoken of meanwhile is not lost without a word.
+      const isTold = mtuOf(pip) !== place.mtu;
+      const isLong = !isTold && losesLong(out, there, came.packets);
       if (isLong) lost(pip);
+      place.mtu = mtuOf(pip);
       // A few that are missing are counted on, until they are enough to say.
-      if (isLong || missing <= 0n || missing >= LOSS_PACKETS) {
+      if (isTold || isLong || missing <= 0n || missing >= LOSS_PACKETS) {
         place.base = { spi: sa.spi, sent: later, came };
       }
       if (!isLong) quiet(missing <= 0n ? LOSS_QUIET_MS : LOSS_AGAIN_MS);
@@ -172,7 +179,7 @@ export class PathLosses {
 }
 
 function begin(): Place {
-  return { first: 0, seen: new Map(), base: undefined, quietUntil: -Infinity };
+  return { first: 0, seen: new Map(), base: undefined, mtu: undefined, quietUntil: -Infinity };
 }
 
 /** What was added; nothing where a counter began anew. */

@@ -35,7 +35,13 @@ Deno.test("what is missing is what is long, or it is ordinary loss", () => {
 function begin(options: { readonly way: (length: number) => boolean; readonly code?: string }) {
   const clock = new VirtualClock();
   const tasks = new Tasks(SILENT as never);
-  const at = { sent: [0, 0], came: [0, 0], asks: 0, lost: [] as string[] };
+  const at = {
+    sent: [0, 0],
+    came: [0, 0],
+    asks: 0,
+    lost: [] as string[],
+    mtu: undefined as number | undefined,
+  };
   const losses = new PathLosses({
     flows: {
       carried: () => undefined,
@@ -55,6 +61,7 @@ function begin(options: { readonly way: (length: number) => boolean; readonly co
     scheduler: { enter: () => Promise.resolve({ [Symbol.dispose]: () => {} }) } as never,
     clock,
     tasks,
+    mtuOf: () => at.mtu,
     lost: (pip) => void at.lost.push(pip),
   });
   const send = (n: number, length: number) => {
@@ -98,6 +105,22 @@ Deno.test("what sends less and less often, as TCP does, is found too", async () 
     await lab.seconds(pause, () => {});
   }
   assert.deepEqual(lab.at.lost, [PIP]);
+});
+
+Deno.test("what was too long for a router that said so is not lost without a word", async () => {
+  let carries = 1300;
+  await using lab = begin({ way: (length) => length <= carries });
+  lab.send(3, 60);
+  await lab.seconds(1, () => {
+    lab.send(10, 1400);
+    lab.at.mtu = 1300;
+  });
+  await lab.seconds(30, () => lab.send(10, 1250));
+  assert.deepEqual(lab.at.lost, []);
+  // The next router says nothing.
+  carries = 1200;
+  await lab.seconds(30, () => lab.send(10, 1250));
+  assert.equal(lab.at.lost[0], PIP);
 });
 
 Deno.test("the end of a bulk of packets is no loss", async () => {

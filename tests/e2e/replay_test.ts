@@ -13,6 +13,8 @@ const TIMES = 200;
 
 /** Pings from v1 to v2, then each packet that went from h1 to h2 once more and once more. What h2 counts of it. */
 async function sendAgain({ world }: Stage, { counters }: { counters: () => Promise<Counts> }) {
+  // What waits for the tunnel leaves together, as one super-frame; what comes later, by itself.
+  await ping(world, { in: "v1", to: world.vip("h2") });
   const capture = await world.capture();
   const { received, text } = await ping(world, { in: "v1", to: world.vip("h2") }, {
     count: PINGS,
@@ -25,11 +27,13 @@ async function sendAgain({ world }: Stage, { counters }: { counters: () => Promi
     const frame = classify(data, new Set([7443]));
     return frame.kind === "psp" && spis.h2.has(frame.spi);
   });
-  assert.ok(sealed.length >= PINGS, `${sealed.length} packets were recorded`);
+  const shortest = Math.min(...sealed.map((frame) => frame.length));
+  const single = sealed.filter((frame) => frame.length === shortest);
+  assert.ok(single.length > 0, "no packet was recorded");
   const before = await counters();
   const thrower = await world.worker("h1");
-  for (let i = 0; i < TIMES; i++) await thrower.frames("uplink", sealed);
-  const sent = TIMES * sealed.length;
+  for (let i = 0; i < TIMES; i++) await thrower.frames("uplink", single);
+  const sent = TIMES * single.length;
   const since = async () => {
     const now = await counters();
     const grown = (name: string) => (now[name] ?? 0) - (before[name] ?? 0);
