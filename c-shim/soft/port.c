@@ -757,13 +757,3 @@ uint32_t soft_port_send_all(struct soft_port *port, const struct soft_frame *fra
 	}
 	return done;
 }
-
-int32_t soft_port_send(struct soft_port *port, const struct dp_packet *packet, bool *retry)
-{
-	const struct iovec part = {packet->frame, packet->len};
-	struct soft_frame frame = soft_frame_of(packet);
-
-	frame.parts = &part;
-	frame.n_parts = 1;
-	return soft_port_send_all(port, &frame, 1, retry) == 1 ? PSP_DP_OK : PSP_DP_EIO;
-}

@@ -68,7 +68,16 @@ int32_t soft_port_recv(struct soft_port *port, uint8_t *buf, uint32_t cap,
 uint32_t soft_port_send_all(struct soft_port *port, const struct soft_frame *frames, uint32_t n,
 			    bool *retry);
 /* One. 0 or PSP_DP_EIO. */
-int32_t soft_port_send(struct soft_port *port, const struct dp_packet *packet, bool *retry);
+static inline int32_t soft_port_send(struct soft_port *port, const struct dp_packet *packet,
+				     bool *retry)
+{
+	const struct iovec part = {packet->frame, packet->len};
+	struct soft_frame frame = soft_frame_of(packet);
+
+	frame.parts = &part;
+	frame.n_parts = 1;
+	return soft_port_send_all(port, &frame, 1, retry) == 1 ? PSP_DP_OK : PSP_DP_EIO;
+}
 
 /*
  * Sockets that keep the kernel from answering PSP packets (UDP 1000) with port unreachable. fds[1] is -1 where

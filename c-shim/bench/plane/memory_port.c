@@ -258,16 +258,6 @@ uint32_t soft_port_send_all(struct soft_port *given, const struct soft_frame *fr
 	return n;
 }
 
-int32_t soft_port_send(struct soft_port *given, const struct dp_packet *packet, bool *retry)
-{
-	const struct iovec part = {packet->frame, packet->len};
-	struct soft_frame frame = soft_frame_of(packet);
-
-	frame.parts = &part;
-	frame.n_parts = 1;
-	return soft_port_send_all(given, &frame, 1, retry) == 1 ? PSP_DP_OK : PSP_DP_EIO;
-}
-
 /* There is no kernel to be kept quiet. */
 int32_t soft_port_sink_open(int fds[2], char *err, uint32_t err_cap)
 {
