@@ -615,6 +615,9 @@ export const LIMITS = {
 
 /** Host ports that a plane has room for: PSP_DP_PORTS_MAX of psp_dp.h, less the uplink. */
 export const HOST_PORTS_MAX = 256;
+/** PSP_DP_WORKERS_MAX and PSP_DP_BUSY_POLL_US_MAX of psp_dp.h. */
+export const WORKERS_MAX = 64;
+export const BUSY_POLL_US_MAX = 1000;
 
 /** One of them. */
 export interface Limit {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { libraryPath } from "../tests/support/library.ts";
 import { openLibrary, readText } from "./library.ts";
-import { HOST_PORTS_MAX, LAYOUT, LIMITS } from "./symbols.ts";
+import { BUSY_POLL_US_MAX, HOST_PORTS_MAX, LAYOUT, LIMITS, WORKERS_MAX } from "./symbols.ts";
 
 Deno.test("the library lays its structs out as the table says", () => {
   using library = openLibrary(libraryPath());
@@ -36,8 +36,11 @@ Deno.test("no field passes the end of its struct, and none overlaps the next", (
   }
 });
 
-Deno.test("there is room for as many ports as the header says", async () => {
+Deno.test("there is room for as many ports and workers as the header says", async () => {
   const header = await Deno.readTextFile(new URL("../c-shim/psp_dp.h", import.meta.url));
-  const most = /^#define PSP_DP_PORTS_MAX (\d+)/m.exec(header)?.[1];
-  assert.equal(HOST_PORTS_MAX + 1, Number(most));
+  const most = (name: string) =>
+    Number(new RegExp(`^#define PSP_DP_${name}_MAX (\\d+)`, "m").exec(header)?.[1]);
+  assert.equal(HOST_PORTS_MAX + 1, most("PORTS"));
+  assert.equal(WORKERS_MAX, most("WORKERS"));
+  assert.equal(BUSY_POLL_US_MAX, most("BUSY_POLL_US"));
 });

@@ -6,7 +6,7 @@
  * `Config` and back, `rules.ts` compares keys with one another.
  */
 import * as v from "valibot";
-import { LAYOUT, type Limit, LIMITS } from "../../ffi/symbols.ts";
+import { BUSY_POLL_US_MAX, LAYOUT, type Limit, LIMITS, WORKERS_MAX } from "../../ffi/symbols.ts";
 import { PSP_VERSIONS } from "../model/sa.ts";
 import { parseIp, parseMac } from "./addresses.ts";
 import {
@@ -130,10 +130,6 @@ const representors = v.lazy((input) =>
     ? list(text("a representor", 63), { what: "representors or patterns", min: 1, max: 255 })
     : text("a representor", 63)
 );
-/** PSP_DP_WORKERS_MAX and PSP_DP_BUSY_POLL_US_MAX. */
-const WORKERS_MAX = 64;
-const BUSY_POLL_US_MAX = 1000;
-
 const softPlane = section({
   kind: v.optional(oneOf(["soft"], 'use "soft" (in software) or "doca" (in hardware)'), "soft"),
   uplink: interfaceName,
