@@ -17,6 +17,7 @@ import { ping } from "../tests/support/traffic.ts";
 import { World } from "../tests/support/world.ts";
 import { type FrameKind, LISTEN_PORT, type Task } from "./attacks/generator.ts";
 import { percentile, table } from "./lib/figures.ts";
+import { memoryMib } from "./lib/memory.ts";
 
 const STATUS_PORT = 7480;
 const PING_S = 0.02;
@@ -174,7 +175,7 @@ async function beside(stage: Stage, what: () => Promise<string>): Promise<Seen> 
   const steady = stage.fresh();
   await ping(world, { in: "v1b", to: world.vip("h2", steady.n) }, { from: steady.vip });
   let rssMb = 0;
-  const sampling = setInterval(() => rssMb = Math.max(rssMb, rssOf(h1.pid)), SAMPLE_MS);
+  const sampling = setInterval(() => rssMb = Math.max(rssMb, memoryMib(h1.pid)), SAMPLE_MS);
   const happening = what();
   const pinging = ping(world, { in: "v1b", to: world.vip("h2", steady.n) }, {
     from: steady.vip,
@@ -221,11 +222,6 @@ async function countersOf(agent: AgentProcess): Promise<Readonly<Record<string, 
       if (tries === STATUS_TRIES) throw error;
     }
   }
-}
-
-function rssOf(pid: number): number {
-  const status = Deno.readTextFileSync(`/proc/${pid}/status`);
-  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024;
 }
 
 function sleep(ms: number): Promise<void> {

@@ -40,6 +40,7 @@ import { Profiler } from "./fleet/profiler.ts";
 import type { FleetStats } from "./fleet/responder.ts";
 import { mark, ranS, since } from "./lib/cpu.ts";
 import { table } from "./lib/figures.ts";
+import { memoryMib } from "./lib/memory.ts";
 
 const SHAPES = "1000x1,2000x1,5000x1,10000x1,1000x100,10000x10";
 const STEPS = ["cold", "rotate", "closed", "idle", "restore"] as const;
@@ -681,11 +682,9 @@ function memoryOf(pid: number): {
   readonly descriptors: number;
 } {
   try {
-    const status = Deno.readTextFileSync(`/proc/${pid}/status`);
-    const kb = (name: string) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1]);
     return {
-      rssMb: kb("VmRSS") / 1024,
-      peakMb: kb("VmHWM") / 1024,
+      rssMb: memoryMib(pid),
+      peakMb: memoryMib(pid, "VmHWM"),
       descriptors: [...Deno.readDirSync(`/proc/${pid}/fd`)].length,
     };
   } catch {

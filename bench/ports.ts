@@ -8,9 +8,10 @@ import { ip } from "../tests/support/own_namespace.ts";
 import { inNamespace } from "../tests/support/bench_lab.ts";
 import { AGENT_BIN } from "../tests/support/agent_process.ts";
 import { eventually } from "../tests/support/wait.ts";
+import { ranS } from "./lib/cpu.ts";
+import { memoryMib } from "./lib/memory.ts";
 import { positive } from "./lib/options.ts";
 
-const HERTZ = 100; // of /proc/PID/stat, on every Linux that there is
 const IDLE_S = 10;
 
 interface Size {
@@ -60,12 +61,6 @@ function configuration({ ports, networks, vips }: Size, dir: string): object {
   };
 }
 
-function processOf(pid: number): { readonly cpuS: number; readonly rssMib: number } {
-  const stat = Deno.readTextFileSync(`/proc/${pid}/stat`).split(") ")[1]?.split(" ") ?? [];
-  const rss = /^VmRSS:\s+(\d+) kB/m.exec(Deno.readTextFileSync(`/proc/${pid}/status`))?.[1];
-  return { cpuS: (Number(stat[11]) + Number(stat[12])) / HERTZ, rssMib: Number(rss) / 1024 };
-}
-
 async function measure(size: Size, dir: string): Promise<string> {
   for (let i = 0; i < size.ports; i++) {
     await ip(`link add p${i} type veth peer name q${i}`);
@@ -93,13 +88,12 @@ async function measure(size: Size, dir: string): Promise<string> {
       describe: () => log.slice(-4000),
     });
     const readyMs = performance.now() - startMs;
-    const before = processOf(child.pid);
+    const startedS = ranS([child.pid]);
     await new Promise((resolve) => setTimeout(resolve, IDLE_S * 1000));
-    const after = processOf(child.pid);
-    const idle = 100 * (after.cpuS - before.cpuS) / IDLE_S;
+    const idle = 100 * (ranS([child.pid]) - startedS) / IDLE_S;
     return `${size.ports} ports, ${size.networks} networks, ${size.vips} vips a port: ready after ` +
-      `${(readyMs / 1000).toFixed(2)} s (${before.cpuS.toFixed(2)} s of CPU), ` +
-      `${after.rssMib.toFixed(0)} MiB, idle ${idle.toFixed(1)} % of a processor`;
+      `${(readyMs / 1000).toFixed(2)} s (${startedS.toFixed(2)} s of CPU), ` +
+      `${memoryMib(child.pid).toFixed(0)} MiB, idle ${idle.toFixed(1)} % of a processor`;
   } finally {
     try {
       child.kill("SIGTERM");

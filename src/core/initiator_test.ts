@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from "node:assert/strict";
-import { Key } from "../../ffi/key.ts";
 import { configOf } from "../../tests/support/core_config.ts";
-import { rx } from "../../tests/support/sas.ts";
+import { params, rx } from "../../tests/support/sas.ts";
 import { seededRandom } from "../../tests/support/seeded_random.ts";
 import { type ExchangeCode, ExchangeError, RATE_REFUSAL } from "../model/exchange.ts";
-import type { PspParams, PspVersion } from "../model/sa.ts";
 import {
   type AskingState,
   beyond,
@@ -23,20 +21,6 @@ import type { Tunnel } from "./tunnel_table.ts";
 
 const config = configOf(1, { hosts: 2, changes: { rpc: { attempts: 3, timeoutMs: 1000 } } });
 const peer = { id: "h2", svcAddress: "192.0.2.2:7443", vips: ["10.2.0.0/16"] };
-
-function params(spi: number, version: PspVersion = "aes-gcm-256"): PspParams {
-  return {
-    spi,
-    version,
-    key: new Key(new Uint8Array(32).fill(1)),
-    pip: "192.0.2.2",
-    mac: "02:00:00:00:00:02",
-    cryptOffset: 5,
-    mode: "tunnel",
-    serial: BigInt(spi),
-    lifeS: 60,
-  };
-}
 
 /** A host whose workloads 1 to `n` want tunnels; `offered`: that of the first is on offer already. */
 function host(n: number, offered = false) {

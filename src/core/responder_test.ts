@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from "node:assert/strict";
-import { Key } from "../../ffi/key.ts";
 import { configOf } from "../../tests/support/core_config.ts";
-import { rx } from "../../tests/support/sas.ts";
+import { params, rx } from "../../tests/support/sas.ts";
 import { seededRandom } from "../../tests/support/seeded_random.ts";
 import type { NewTunnelRequest, TunnelOffer } from "../model/exchange.ts";
-import type { PspParams } from "../model/sa.ts";
 import {
   NEW,
   type ResponderContext,
@@ -20,20 +18,6 @@ import type { State } from "./tunnel.ts";
 
 const config = configOf(1, { hosts: 2, changes: {} });
 const peer = { id: "h2", svcAddress: "192.0.2.2:7443", vips: ["10.2.0.0/16"] };
-
-function params(spi: number): PspParams {
-  return {
-    spi,
-    version: "aes-gcm-256",
-    key: new Key(new Uint8Array(32).fill(1)),
-    pip: "192.0.2.2",
-    mac: "02:00:00:00:00:02",
-    cryptOffset: 5,
-    mode: "tunnel",
-    serial: BigInt(spi),
-    lifeS: 60,
-  };
-}
 
 /** h2 asks for a tunnel from its workload `i`. */
 function offer(i: number, change: Partial<TunnelOffer> = {}): TunnelOffer {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** SAs for tests, and how the machine holds them. */
-import type { RxSa, TxSa } from "../../src/model/sa.ts";
+import { Key } from "../../ffi/key.ts";
+import type { PspParams, RxSa, TxSa } from "../../src/model/sa.ts";
 import type { Rx, Tx } from "../../src/core/tunnel.ts";
 
 /** Of SAs that say no other. */
@@ -73,5 +74,20 @@ export function tx(serial: number, change: Partial<Tx> = {}): Tx {
     bytes: 0n,
     unconfirmed: undefined,
     ...change,
+  };
+}
+
+/** What h2 offers: an SPI, and a key that is nobody's. */
+export function params(spi: number): PspParams {
+  return {
+    spi,
+    version: "aes-gcm-256",
+    key: new Key(new Uint8Array(32).fill(1)),
+    pip: "192.0.2.2",
+    mac: "02:00:00:00:00:02",
+    cryptOffset: 5,
+    mode: "tunnel",
+    serial: BigInt(spi),
+    lifeS: 60,
   };
 }
