@@ -364,19 +364,7 @@ export function createCore(powers: Powers): Core {
     clock,
     closed: (peer, pair) => notices.closed(peer, pair),
   });
-  const pinger = new Pinger({
-    bootEpoch,
-    peers,
-    table,
-    misses,
-    calls,
-    scheduler,
-    explainer: { explain: (packet) => explainer.explain(packet) },
-    sources: () => config.vips.flatMap(({ vip }) => addressIn(vip) ?? []),
-    clock,
-    tasks,
-  });
-  const explainer: Explainer = new Explainer({
+  const explainer = new Explainer({
     config,
     bootEpoch,
     table,
@@ -390,6 +378,18 @@ export function createCore(powers: Powers): Core {
     scheduler,
     tasks,
     clock,
+  });
+  const pinger = new Pinger({
+    bootEpoch,
+    peers,
+    table,
+    misses,
+    calls,
+    scheduler,
+    explainer,
+    sources: () => config.vips.flatMap(({ vip }) => addressIn(vip) ?? []),
+    clock,
+    tasks,
   });
 
   spis.onExhausted = () => rotation.need();

@@ -137,20 +137,21 @@ export class CoreViews {
   sas({ direction, spi, ...query }: SaQuery): SaPage {
     const sas: SaEntry[] = [];
     let next: string | undefined;
+    const wants = (way: SaEntry["direction"], of: Rx | Tx) =>
+      (direction ?? way) === way && (spi ?? of.sa.spi) === of.sa.spi;
     for (const tunnel of this.#tunnelsFrom(query)) {
       if (sas.length >= query.limit) return { sas, next };
       next = `${tunnel.peer} ${tunnel.key}`;
-      sas.push(
-        ...this.#sasOf(tunnel).filter((one) =>
-          (direction === undefined || one.direction === direction) &&
-          (spi === undefined || one.sa.spi === spi)
-        ),
-      );
+      sas.push(...this.#sasOf(tunnel, wants));
     }
     return { sas, next: undefined };
   }
 
-  #sasOf({ pair, peer, state }: Tunnel): readonly SaEntry[] {
+  /** Those that are wanted: the plane is asked about no other. */
+  #sasOf(
+    { pair, peer, state }: Tunnel,
+    wants: (direction: SaEntry["direction"], of: Rx | Tx) => boolean,
+  ): readonly SaEntry[] {
     const { flows } = this.#options;
     const common = { ...pair, peer };
     const newest = newestRx(state.rx);
@@ -165,13 +166,13 @@ export class CoreViews {
         : rx === newest || rx.confirmed
         ? "current"
         : "maybe";
-    const rx = state.rx.map((each): SaEntry => ({
+    const rx = state.rx.filter((each) => wants("rx", each)).map((each): SaEntry => ({
       ...common,
       direction: "rx",
       state: stateOf(each),
       sa: this.#sa(each, flows.rxStats(each.sa.spi)),
     }));
-    if (!isLive(state)) return rx;
+    if (!isLive(state) || !wants("tx", state.tx)) return rx;
     const sa = this.#sa(state.tx, flows.txStats(pair));
     const tx = { direction: "tx", state: state.tx.expired ? "expired" : "current", sa } as const;
     return [{ ...common, ...tx }, ...rx];

@@ -94,20 +94,19 @@ export class Pinger {
     const { table, misses, clock, tasks } = this.#o;
     const key = pairKey(pair);
     const began = clock.now();
+    const stateNow = () => table.get(key)?.state;
     const there = table.get(key);
     if (there !== undefined) table.look(there);
-    const before = table.get(key)?.state;
-    if (before !== undefined && isLive(before) && !isUnheard(before)) {
+    const before = stateNow();
+    if (isHeard(before)) {
       return { name: "tunnel", verdict: "ok", text: `Up already: ${this.#seen(before)}` };
     }
     const wanted = before !== undefined && isLive(before) || misses.want(pair, peer);
     while (wanted && clock.now() - began < timeoutMs && !tasks.signal.aborted) {
       const tunnel = table.get(key);
-      if (tunnel !== undefined && isLive(tunnel.state) && isUnheard(tunnel.state)) {
-        table.look(tunnel);
-      }
-      const state = table.get(key)?.state;
-      if (state !== undefined && isLive(state) && !isUnheard(state)) {
+      if (tunnel !== undefined && isUnheard(tunnel.state)) table.look(tunnel);
+      const state = stateNow();
+      if (isHeard(state)) {
         const ms = clock.now() - began;
         return { name: "tunnel", verdict: "ok", ms, text: `Opened: ${this.#seen(state)}` };
       }
@@ -154,6 +153,13 @@ export class Pinger {
 /** The address that a prefix of full length holds; undefined: it holds more of them. */
 export function addressIn(prefix: string): string | undefined {
   return canonicalVip(prefix.replace(/\/(32|128)(?=@|$)/, ""));
+}
+
+/** Live, and the peer was heard on it. */
+function isHeard(
+  state: State | undefined,
+): state is Extract<State, { readonly tx: unknown }> {
+  return state !== undefined && isLive(state) && !isUnheard(state);
 }
 
 function failed(name: PingLeg["name"], text: string): PingLeg {

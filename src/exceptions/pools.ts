@@ -71,11 +71,13 @@ export class Pool {
     for (let i = this.#from; i <= last; i++) {
       const address = textOf(this.base + i);
       const until = address === this.gateway ? Infinity : takenUntil(address);
-      if (until === undefined && fits(address)) return address;
-      if (until === undefined) passing = false;
-      if (!passing || until === undefined) continue;
-      this.#from = i + 1;
-      this.#until = Math.min(this.#until, until);
+      if (until === undefined) {
+        if (fits(address)) return address;
+        passing = false;
+      } else if (passing) {
+        this.#from = i + 1;
+        this.#until = Math.min(this.#until, until);
+      }
     }
     return undefined;
   }
