@@ -13,7 +13,7 @@ import { choice } from "@optique/core/valueparser";
 import { CONFIG } from "./config_commands.ts";
 import { EVENT_KINDS, type EventKind } from "../model/events.ts";
 import { LOG_CATEGORIES, LOG_LEVELS } from "../model/log.ts";
-import type { PeerState } from "../model/status.ts";
+import { PEER_STATES } from "../model/status.ts";
 import type { ExitCode } from "./io.ts";
 import {
   config,
@@ -50,7 +50,6 @@ export interface Group {
 }
 
 const watch = toggle("--watch", message`Again every second.`);
-const PEER_STATES = ["up", "idle", "unknown", "failing"] as const satisfies readonly PeerState[];
 const KINDS = Object.keys(EVENT_KINDS) as EventKind[];
 
 /** Which tunnels an order is about. */

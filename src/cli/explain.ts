@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** `psp-agent explain` */
-import { canonicalVip } from "../model/vip.ts";
-import type { ExplainView } from "../model/status.ts";
+import { type ExplainView, verdictText } from "../model/status.ts";
 import { explainJson } from "../rpc/status_json.ts";
-import { CommandError, EXIT, type ExitCode, json, out } from "./io.ts";
+import { address, EXIT, type ExitCode, json, out } from "./io.ts";
 import type { Output, Target } from "./options.ts";
 import { connect } from "./target.ts";
 
@@ -29,7 +28,8 @@ export async function explain(args: ExplainArgs): Promise<ExitCode> {
 }
 
 /** One line for each step, those of the peer under its name, then the verdict. */
-export function explainText({ verdict, counter, counterAt, steps }: ExplainView): string {
+export function explainText(view: ExplainView): string {
+  const { steps } = view;
   const several = steps.some(({ host }) => host !== undefined);
   let said: string | undefined;
   const lines = steps.map(({ at, verdict, text, host = "this host" }) => {
@@ -37,19 +37,5 @@ export function explainText({ verdict, counter, counterAt, steps }: ExplainView)
     said = host;
     return `${head}${several ? "  " : ""}${at.padEnd(12)} ${verdict.padEnd(8)} ${text}\n`;
   });
-  const where = counterAt === undefined ? "" : ` at ${counterAt}`;
-  const last = {
-    passes: "The packet passes.",
-    held: "The packet waits for a tunnel.",
-    dropped: `The packet is dropped${
-      counter === undefined ? "" : `, and counted as ${counter}${where}`
-    }.`,
-  };
-  return `${lines.join("")}${last[verdict]}\n`;
-}
-
-function address(given: string): string {
-  const found = canonicalVip(given);
-  if (found === undefined) throw new CommandError(`"${given}" is not an address`, EXIT.usage);
-  return found;
+  return `${lines.join("")}${verdictText(view)}\n`;
 }

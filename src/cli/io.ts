@@ -3,6 +3,7 @@
 /** What every command uses: exit codes, output, tables, one sentence for an error. */
 import { ConfigError, EnvironmentError } from "../config/config.ts";
 import { fileReason } from "../config/reasons.ts";
+import { canonicalVip } from "../model/vip.ts";
 
 /** Exit codes of the program. */
 export const EXIT = {
@@ -32,6 +33,13 @@ export class CommandError extends Error {
 export function cannotWrite(path: string, cause: unknown): CommandError {
   const why = cause instanceof Deno.errors.NotFound ? "no such directory" : fileReason(cause);
   return new CommandError(`Cannot write "${path}": ${why}`, EXIT.failure, { cause });
+}
+
+/** An address of the command line in its one spelling. Throws `CommandError`: usage. */
+export function address(given: string): string {
+  const found = canonicalVip(given);
+  if (found === undefined) throw new CommandError(`"${given}" is not an address`, EXIT.usage);
+  return found;
 }
 
 /** Writes to stdout, all of it, before it returns. */

@@ -2,9 +2,8 @@
 
 /** `psp-agent ping` */
 import type { PingView } from "../model/ping.ts";
-import { canonicalVip } from "../model/vip.ts";
 import { pingJson } from "../rpc/status_json.ts";
-import { CommandError, EXIT, type ExitCode, json, out, table } from "./io.ts";
+import { address, EXIT, type ExitCode, json, out, table } from "./io.ts";
 import type { Output, Target } from "./options.ts";
 import { connect } from "./target.ts";
 
@@ -19,13 +18,10 @@ export interface PingArgs extends Target {
 
 /** Prints one line for each leg. Ends with `degraded` unless all of them are well. */
 export async function ping(args: PingArgs): Promise<ExitCode> {
-  const [dst, src] = [args.dst, args.from].map((given) => {
-    const found = given === undefined ? undefined : canonicalVip(given);
-    if (given === undefined || found !== undefined) return found;
-    throw new CommandError(`"${given}" is not an address`, EXIT.usage);
-  });
+  const dst = address(args.dst);
+  const src = args.from === undefined ? undefined : address(args.from);
   await using client = await connect(args);
-  const view = await client.ping({ src, dst: dst ?? "", timeoutMs: args.timeout });
+  const view = await client.ping({ src, dst, timeoutMs: args.timeout });
   out(args.output === "json" ? json(pingJson(view)) : pingText(view));
   return view.legs.every(({ verdict }) => verdict === "ok") ? EXIT.ok : EXIT.degraded;
 }

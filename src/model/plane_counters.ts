@@ -70,6 +70,16 @@ export function dropReason(name: string): string | undefined {
   return /^\((?:drop|hold)\) /.test(meaning(name)) ? name.replace(/^drop-/, "") : undefined;
 }
 
+/** Lost packets by the reason for it, from all counters. */
+export function dropsByReason(
+  counters: Readonly<Record<string, bigint>>,
+): readonly (readonly [reason: string, packets: bigint])[] {
+  return Object.entries(counters).flatMap(([name, packets]): [string, bigint][] => {
+    const reason = dropReason(name);
+    return reason === undefined ? [] : [[reason, packets]];
+  });
+}
+
 /** Whether a counter is of packets that were lost while they waited for a tunnel. */
 export function isLostInHold(name: string): boolean {
   return meaning(name).startsWith("(hold) ");

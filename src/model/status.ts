@@ -22,7 +22,9 @@ import type { PspVersion, VipPair } from "./sa.ts";
  * What was seen of a peer. "up": heard within the last minutes, or there are tunnels with it; "idle": heard before;
  * "unknown": never tried; "failing": exchanges with it fail.
  */
-export type PeerState = "up" | "idle" | "unknown" | "failing";
+export type PeerState = typeof PEER_STATES[number];
+/** All of them. */
+export const PEER_STATES = ["up", "idle", "unknown", "failing"] as const;
 
 /** A refusal, as the host that refuses and the one that is refused both know it. */
 export interface RefusalView {
@@ -185,6 +187,14 @@ export interface Carried {
   readonly bytes: bigint;
 }
 
+/** Of what never was. */
+export const NOTHING_CARRIED: Carried = { packets: 0n, bytes: 0n };
+
+/** Both. */
+export function addCarried(a: Carried, b: Carried): Carried {
+  return { packets: a.packets + b.packets, bytes: a.bytes + b.bytes };
+}
+
 export interface TunnelView extends VipPair {
   readonly peer: string;
   readonly state: "opening" | "up" | "rekeying" | "failed" | "unconfirmed";
@@ -311,6 +321,20 @@ export interface ExplainView {
   readonly counterAt?: string;
   readonly peer?: string;
   readonly steps: readonly ExplainStep[];
+}
+
+/** The verdict as a sentence; a counter that is empty or absent is not known. */
+export function verdictText(
+  { verdict, counter, counterAt }: {
+    readonly verdict: string;
+    readonly counter?: string;
+    readonly counterAt?: string;
+  },
+): string {
+  if (verdict === "passes") return "The packet passes.";
+  if (verdict === "held") return "The packet waits for a tunnel.";
+  const where = counterAt ? ` at ${counterAt}` : "";
+  return `The packet is dropped${counter ? `, and counted as ${counter}${where}` : ""}.`;
 }
 
 /** Which tunnels, and how many of them. */

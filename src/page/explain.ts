@@ -4,6 +4,7 @@
 /** Two addresses in; the way of a packet between them on the picture, with the verdict at each step. */
 import type { VNode } from "preact";
 import { useState } from "preact/hooks";
+import { verdictText } from "../model/status.ts";
 import type { ExplainResponse } from "../rpc/gen/psp/v1/status_pb.ts";
 import { api } from "./api.ts";
 import type { Feed } from "./feed.ts";
@@ -44,16 +45,10 @@ export function Explain({ feed }: { readonly feed: Feed }): VNode {
 }
 
 function Answer({ answer }: { readonly answer: ExplainResponse }): VNode {
-  const { verdict, counter, counterAt, steps } = answer;
-  const where = counterAt === "" ? "" : ` at ${counterAt}`;
-  const words = verdict === "passes"
-    ? "The packet passes."
-    : verdict === "held"
-    ? "The packet waits for a tunnel."
-    : `The packet is dropped${counter === "" ? "" : `, and counted as ${counter}${where}`}.`;
+  const { verdict, steps } = answer;
   const kind = verdict === "passes" ? "ok" : verdict === "held" ? "ticket" : "page";
   return html`
-    <p class="health ${kind}" role="status"><b>${words}</b></p>
+    <p class="health ${kind}" role="status"><b>${verdictText(answer)}</b></p>
     <ol class="steps">${steps.map((step) =>
       html`<li class=${step.verdict}><b>${
         [step.host, step.at].join(" ").trim()

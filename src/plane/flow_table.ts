@@ -16,7 +16,7 @@ import { Ledger, type Line } from "./ledger.ts";
 import { inner, rxOverhead } from "./octets.ts";
 import { TxKeys } from "./tx_keys.ts";
 import type { Flows, FlowTotals, Traffic } from "../model/flows.ts";
-import type { Carried, PeerTraffic } from "../model/status.ts";
+import { addCarried, type Carried, NOTHING_CARRIED, type PeerTraffic } from "../model/status.ts";
 import { egrAclEntry, ingrAclEntry, pspEncryptEntry } from "../pipes/entries.ts";
 import type { InstalledTopology } from "../pipes/install.ts";
 import type { PipeName } from "../pipes/types.ts";
@@ -130,7 +130,6 @@ interface Account {
 }
 
 const NO_NUMBERS: readonly number[] = [];
-const NOTHING: Stats = { packets: 0n, bytes: 0n, lastUsedNs: 0n };
 
 /** One for each installed topology. Closing it frees what is still retiring; the entries stay the pipes'. */
 export class FlowTable implements Flows, AsyncDisposable {
@@ -310,8 +309,9 @@ export class FlowTable implements Flows, AsyncDisposable {
     if (tx === undefined || tx.expired) return;
     const [outcome] = this.#o.plane.changeKeys([{ op: "clear", cryptoId: tx.cryptoId }]);
     if (outcome?.error !== undefined) throw outcome.error;
-    this.#credit(pairKey(pair), "tx", outcome?.stats ?? NOTHING);
-    tx.line.book(outcome?.stats ?? NOTHING);
+    const sealed = outcome?.stats ?? NOTHING_CARRIED;
+    this.#credit(pairKey(pair), "tx", sealed);
+    tx.line.book(sealed);
     tx.expired = true;
   }
 
@@ -365,12 +365,12 @@ export class FlowTable implements Flows, AsyncDisposable {
     // One whose key has gone meanwhile is in the account.
     for (
       const { stats } of plane.changeKeys(ids.map((cryptoId) => ({ op: "query", cryptoId })))
-    ) tx = sum(tx, stats);
-    const all = [...account.spis].flatMap((spi) => this.#rx.get(spi) ?? []);
+    ) tx = addCarried(tx, stats);
+    const all = account.spis.flatMap((spi) => this.#rx.get(spi) ?? []);
     const outcomes = plane.changeEntries(all.map(({ entry: id }) => ({ op: "query", id })));
     for (const [i, { sa }] of all.entries()) {
       const stats = outcomes[i]?.stats;
-      if (stats !== undefined) rx = sum(rx, this.#inner(sa, stats));
+      if (stats !== undefined) rx = addCarried(rx, this.#inner(sa, stats));
     }
     return { tx, rx };
   }
@@ -688,17 +688,22 @@ export class FlowTable implements Flows, AsyncDisposable {
   #account(pair: string): Account {
     let account = this.#accounts.get(pair);
     if (account === undefined) {
-      account = { tx: NOTHING, rx: NOTHING, retiring: NO_NUMBERS, spis: NO_NUMBERS };
+      account = {
+        tx: NOTHING_CARRIED,
+        rx: NOTHING_CARRIED,
+        retiring: NO_NUMBERS,
+        spis: NO_NUMBERS,
+      };
       this.#accounts.set(pair, account);
     }
     return account;
   }
 
   /** What an SA that is gone has carried stays with its pair. */
-  #credit(pair: string, direction: "tx" | "rx", { packets, bytes }: Stats): void {
+  #credit(pair: string, direction: "tx" | "rx", carried: Carried): void {
     const account = this.#accounts.get(pair);
-    if (account === undefined || packets === 0n && bytes === 0n) return;
-    account[direction] = sum(account[direction], { packets, bytes });
+    if (account === undefined || carried.packets === 0n && carried.bytes === 0n) return;
+    account[direction] = addCarried(account[direction], carried);
   }
 
   /** Nothing of the pair is in the plane any more: what it carried is forgotten. */
@@ -744,10 +749,6 @@ function whose(
   { peer, localVip }: { readonly peer: string; readonly localVip: string },
 ): { readonly peer: string; readonly network: string } {
   return { peer, network: networkOf(localVip) };
-}
-
-function sum(a: Carried, b: Carried): Carried {
-  return { packets: a.packets + b.packets, bytes: a.bytes + b.bytes };
 }
 
 function without(numbers: readonly number[], gone: number): readonly number[] {

@@ -2,15 +2,16 @@
 
 /** The status as text for Prometheus: its own format 0.0.4, or OpenMetrics 1.0.0. Pure. */
 import type { HistogramView } from "../model/histogram.ts";
-import { dropReason, isLostInHold } from "../model/plane_counters.ts";
-import type {
-  Carried,
-  MetricsView,
-  PeerTraffic,
-  PipeView,
-  PortFacts,
-  SourceView,
-  StatusView,
+import { dropReason, dropsByReason, isLostInHold } from "../model/plane_counters.ts";
+import {
+  addCarried,
+  type MetricsView,
+  NOTHING_CARRIED,
+  type PeerTraffic,
+  type PipeView,
+  type PortFacts,
+  type SourceView,
+  type StatusView,
 } from "../model/status.ts";
 import { networkOf } from "../model/network.ts";
 
@@ -203,8 +204,8 @@ function trafficFamilies(
   for (const one of traffic) {
     const before = networks.get(one.network) ?? NOTHING;
     networks.set(one.network, {
-      sent: sum(before.sent, one.sent),
-      received: sum(before.received, one.received),
+      sent: addCarried(before.sent, one.sent),
+      received: addCarried(before.received, one.received),
     });
   }
   for (const [way, name, verb] of WAYS) {
@@ -234,12 +235,7 @@ const WAYS = [
   ["sent", "tx", "carried to"],
   ["received", "rx", "brought from"],
 ] as const;
-const NONE: Carried = { packets: 0n, bytes: 0n };
-const NOTHING = { sent: NONE, received: NONE };
-
-function sum(a: Carried, b: Carried): Carried {
-  return { packets: a.packets + b.packets, bytes: a.bytes + b.bytes };
-}
+const NOTHING = { sent: NOTHING_CARRIED, received: NOTHING_CARRIED };
 
 function keyFamilies(out: Families, { oldestKeys, databases }: MetricsView, nowMs: number): void {
   const age = (at: number | undefined) => at === undefined ? 0 : Math.max(0, nowMs - at) / 1000;
@@ -329,10 +325,7 @@ function planeFamilies(out: Families, status: StatusView, pipes: readonly PipeVi
     "counter",
     "drops",
     "Packets dropped, by reason: each under one.",
-    Object.entries(counters).flatMap(([name, value]): Row[] => {
-      const reason = dropReason(name);
-      return reason === undefined ? [] : [[{ reason }, value]];
-    }),
+    dropsByReason(counters).map(([reason, packets]) => [{ reason }, packets]),
   );
   out.add("gauge", "hold_packets", "Packets that wait for a tunnel now.", plain(held(counters)));
 }

@@ -24,6 +24,7 @@ import {
   type ServerReflectionRequest as ServerReflectionRequestAlpha,
   ServerReflectionResponseSchema as ServerReflectionResponseAlphaSchema,
 } from "./gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import { Places } from "./places.ts";
 
 /** Readers at one time, and questions of one: a tool asks for each name that it meets. */
 const MAX_READERS = 16;
@@ -68,26 +69,16 @@ export function reflectionRoutes(
     registry: createRegistry(...own),
     files: new Map(own.map((file) => [file.proto.name, file])),
   };
-  let readers = 0;
+  const readers = new Places(MAX_READERS, `Cannot reflect: ${MAX_READERS} readers already do`);
   async function* answers<T, M extends { readonly messageRequest: Question }>(
     questions: AsyncIterable<M>,
     toProto: (question: M, answer: Answer) => T,
   ): AsyncGenerator<T> {
-    if (readers >= MAX_READERS) {
-      throw new ConnectError(
-        `Cannot reflect: ${MAX_READERS} readers already do`,
-        Code.ResourceExhausted,
-      );
-    }
-    readers++;
-    try {
-      let left = MAX_QUESTIONS;
-      for await (const question of questions) {
-        if (left-- === 0) throw new ConnectError("Too many questions", Code.ResourceExhausted);
-        yield toProto(question, answer(question.messageRequest, known));
-      }
-    } finally {
-      readers--;
+    using _place = readers.enter();
+    let left = MAX_QUESTIONS;
+    for await (const question of questions) {
+      if (left-- === 0) throw new ConnectError("Too many questions", Code.ResourceExhausted);
+      yield toProto(question, answer(question.messageRequest, known));
     }
   }
   return (router) => {

@@ -11,7 +11,7 @@ import {
 import { type AgentEvent, EVENT_KINDS, type EventKind, type EventQuery } from "../model/events.ts";
 import { warningsOf } from "../model/health.ts";
 import type { HistogramView } from "../model/histogram.ts";
-import { dropReason } from "../model/plane_counters.ts";
+import { dropsByReason } from "../model/plane_counters.ts";
 import { PSP_VERSIONS } from "../model/sa.ts";
 import type {
   Carried,
@@ -62,12 +62,7 @@ export function statusToProto(view: StatusView): pb.GetStatusResponse {
         problems: [...source.problems],
       })
     ),
-    drops: Object.fromEntries(
-      Object.entries(view.counters).flatMap(([name, value]) => {
-        const reason = dropReason(name);
-        return reason === undefined ? [] : [[reason, value]];
-      }),
-    ),
+    drops: Object.fromEntries(dropsByReason(view.counters)),
     warnings: warningsOf(view, Date.now()).map((warning) => create(pb.WarningSchema, warning)),
     latencies: create(pb.LatencyStatusSchema, {
       exchange: histogramToProto(view.latencies.exchange),

@@ -3,8 +3,8 @@
 /** Lists of StatusService: which ones, how many, and where the next page begins. */
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
-import { dropReason } from "../model/plane_counters.ts";
-import type { PeerState, StatusSource } from "../model/status.ts";
+import { dropsByReason } from "../model/plane_counters.ts";
+import { PEER_STATES, type StatusSource } from "../model/status.ts";
 import {
   ListDropsResponseSchema,
   ListNetworksResponseSchema,
@@ -22,7 +22,6 @@ import { peerToProto, pipeToProto, portToProto } from "./status_codec.ts";
 export const PAGE_SIZE = 1000;
 const MAX_PAGE_SIZE = 10_000;
 const MAX_TOKEN = 512;
-const PEER_STATES = ["up", "idle", "unknown", "failing"] as const satisfies readonly PeerState[];
 const DIRECTIONS = ["tx", "rx"] as const;
 
 /** The lists but for tunnels and events. */
@@ -85,12 +84,9 @@ export function statusLists(source: StatusSource): Lists {
       }),
     listDrops(request) {
       const { counters } = source.status({ maxPeers: 0 });
-      const packets = Object.entries(counters).flatMap(([name, value]): [string, bigint][] => {
-        const reason = dropReason(name);
-        return reason === undefined || request.reason !== "" && request.reason !== reason
-          ? []
-          : [[reason, value]];
-      });
+      const packets = dropsByReason(counters).filter(([reason]) =>
+        request.reason === "" || request.reason === reason
+      );
       return create(ListDropsResponseSchema, {
         packets: Object.fromEntries(packets),
         drops: source.drops({

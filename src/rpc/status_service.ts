@@ -2,7 +2,7 @@
 
 /** StatusService and AdminService for connect, answered from a `StatusSource`. */
 import { create } from "@bufbuild/protobuf";
-import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
+import type { ConnectRouter } from "@connectrpc/connect";
 import type { StatusSource, TunnelView } from "../model/status.ts";
 import { LOG_CATEGORIES, LOG_LEVELS } from "../model/log.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
@@ -18,6 +18,7 @@ import {
   StatusService,
 } from "./gen/psp/v1/status_pb.ts";
 import { pingToProto } from "./lists_codec.ts";
+import { Places } from "./places.ts";
 import { choice, selectorFromProto, vip } from "./requests.ts";
 import { afterToken, pageSize, statusLists } from "./status_lists.ts";
 import {
@@ -53,26 +54,21 @@ export function statusRoutes(
   options: { readonly admin: boolean; readonly events?: RpcEvents },
 ): (router: ConnectRouter) => void {
   const events = options.events ?? SILENT;
-  let pinging = 0;
-  const watchers = { events: 0, samples: 0 };
+  const pings = new Places(MAX_PINGS, `Cannot ping: ${MAX_PINGS} others are under way`);
+  const watchers = {
+    events: new Places(MAX_WATCHERS, `Cannot watch events: ${MAX_WATCHERS} readers already do`),
+    samples: new Places(MAX_WATCHERS, `Cannot watch samples: ${MAX_WATCHERS} readers already do`),
+  };
   async function* watched<T, M>(
     what: keyof typeof watchers,
     open: () => AsyncIterable<T>,
     { toProto, signal }: { readonly toProto: (one: T) => M; readonly signal: AbortSignal },
   ): AsyncGenerator<M> {
-    if (watchers[what] >= MAX_WATCHERS) {
-      throw new ConnectError(
-        `Cannot watch ${what}: ${MAX_WATCHERS} readers already do`,
-        Code.ResourceExhausted,
-      );
-    }
-    watchers[what] += 1;
+    using _place = watchers[what].enter();
     try {
       for await (const one of open()) yield toProto(one);
     } catch (error) {
       if (!signal.aborted) throw error;
-    } finally {
-      watchers[what] -= 1;
     }
   }
   return (router) => {
@@ -111,23 +107,13 @@ export function statusRoutes(
           }),
         ),
       async ping({ src, dst, timeoutMs }) {
-        if (pinging >= MAX_PINGS) {
-          throw new ConnectError(
-            `Cannot ping: ${MAX_PINGS} others are under way`,
-            Code.ResourceExhausted,
-          );
-        }
+        using _place = pings.enter();
         const query = {
           src: src === "" ? undefined : vip("src", src),
           dst: vip("dst", dst),
           timeoutMs: Math.min(timeoutMs || PING_MS, MAX_PING_MS),
         };
-        pinging++;
-        try {
-          return pingToProto(await source.ping(query));
-        } finally {
-          pinging--;
-        }
+        return pingToProto(await source.ping(query));
       },
       listEvents: ({ filter, pageSize: size }) =>
         create(ListEventsResponseSchema, {
