@@ -729,15 +729,15 @@ int32_t psp_dp_entry_list(struct psp_dp *dp, struct psp_dp_entry_item *items, ui
 	}
 	dp_lock(dp);
 	for (uint32_t i = 0, run; i < n; i += run) {
-		run = run_of(items + i, n - i);
-		if (items[i].op == PSP_DP_OP_ADD)
+		const uint32_t op = items[i].op;
+
+		run = op == PSP_DP_OP_ADD || op == PSP_DP_OP_REMOVE ? run_of(items + i, n - i) : 1;
+		if (op == PSP_DP_OP_ADD)
 			add_items(dp, items + i, run, i, &first);
-		else if (items[i].op == PSP_DP_OP_REMOVE)
+		else if (op == PSP_DP_OP_REMOVE)
 			take_items(dp, items + i, run, i, &first);
 		else
 			do_item(dp, &items[i], i, &first);
-		if (items[i].op == PSP_DP_OP_UPDATE || items[i].op == PSP_DP_OP_QUERY)
-			run = 1;
 	}
 	plane_settle(dp);
 	dp_unlock(dp);
