@@ -22,32 +22,43 @@ type Mode = NonNullable<PeersJson["plane"]["host_guard"]>;
 
 /** What the IP layer of a host has counted. */
 interface Counted {
-  /** Packets that came in and were neither TCP, which the agents speak, nor neighbour discovery. */
+  /** Packets for this host that were neither TCP, which the agents speak, nor neighbour discovery. */
   readonly ip: number;
   readonly udp: number;
   readonly icmpOut: number;
 }
 
+/**
+ * The counters of one moment: the two families stand in two files, so a reading counts only where no segment came between.
+ * IPv6 counts what is delivered, not what is received: the far kernel's multicast reports are received, and given to nobody.
+ */
 async function counted(world: World, host: "h1" | "h2"): Promise<Counted> {
-  const text = await world.mustRun(host, ["cat", "/proc/net/snmp", "/proc/net/snmp6"]);
-  const lines = text.split("\n");
-  const v4 = (table: string, ...names: string[]) => {
-    const [keys = "", values = ""] = lines.filter((line) => line.startsWith(`${table}:`));
-    const at = (name: string) => Number(values.split(" ")[keys.split(" ").indexOf(name)]);
-    return names.reduce((sum, name) => sum + at(name), 0);
-  };
-  const v6 = (...names: string[]) =>
-    names.reduce(
-      (sum, name) => sum + Number(new RegExp(`^${name}\\s+(\\d+)$`, "m").exec(text)?.[1]),
-      0,
-    );
-  const neighbours = v6("Icmp6InNeighborSolicits", "Icmp6InNeighborAdvertisements");
+  const files = ["snmp", "snmp6", "snmp"].map((file) => `cat /proc/net/${file}`);
+  const text = await world.mustRun(host, ["sh", "-c", files.join("; echo --; ")]);
+  const [first = "", second = "", third = ""] = text.split("--\n");
+  const tcp = tableSum(first, "Tcp", "InSegs");
+  if (tableSum(third, "Tcp", "InSegs") !== tcp) return await counted(world, host);
+  const neighbours = lineSum(second, "Icmp6InNeighborSolicits", "Icmp6InNeighborAdvertisements");
   return {
-    ip: v4("Ip", "InReceives") + v6("Ip6InReceives") - v4("Tcp", "InSegs") - neighbours,
-    udp: v4("Udp", "InDatagrams", "NoPorts", "InErrors") +
-      v6("Udp6InDatagrams", "Udp6NoPorts", "Udp6InErrors"),
-    icmpOut: v4("Icmp", "OutMsgs") + v6("Icmp6OutDestUnreachs", "Icmp6OutParmProblems"),
+    ip: tableSum(first, "Ip", "InReceives") + lineSum(second, "Ip6InDelivers") - tcp - neighbours,
+    udp: tableSum(first, "Udp", "InDatagrams", "NoPorts", "InErrors") +
+      lineSum(second, "Udp6InDatagrams", "Udp6NoPorts", "Udp6InErrors"),
+    icmpOut: tableSum(first, "Icmp", "OutMsgs") +
+      lineSum(second, "Icmp6OutDestUnreachs", "Icmp6OutParmProblems"),
   };
+}
+
+/** The sum of columns of one table of /proc/net/snmp: a line of names, and a line of values. */
+function tableSum(text: string, table: string, ...names: string[]): number {
+  const [keys = "", values = ""] = text.split("\n").filter((line) => line.startsWith(`${table}:`));
+  const at = (name: string) => Number(values.split(" ")[keys.split(" ").indexOf(name)]);
+  return names.reduce((sum, name) => sum + at(name), 0);
+}
+
+/** The sum of lines of /proc/net/snmp6: a name and a value each. */
+function lineSum(text: string, ...names: string[]): number {
+  const at = (name: string) => Number(new RegExp(`^${name}\\s+(\\d+)$`, "m").exec(text)?.[1]);
+  return names.reduce((sum, name) => sum + at(name), 0);
 }
 
 /** How far a host's counters move while 500 pings and 8 MiB of TCP pass its tunnels. */
