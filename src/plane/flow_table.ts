@@ -12,7 +12,7 @@ import {
 } from "../../ffi/plane.ts";
 import { LIMITS } from "../../ffi/symbols.ts";
 import { CryptoIds } from "./crypto_ids.ts";
-import { Ledger, type Line } from "./ledger.ts";
+import { Ledger, type Line, type Sum } from "./ledger.ts";
 import { inner, rxOverhead } from "./octets.ts";
 import { TxKeys } from "./tx_keys.ts";
 import type { Flows, FlowTotals, Traffic } from "../model/flows.ts";
@@ -21,7 +21,7 @@ import { egrAclEntry, ingrAclEntry, pspEncryptEntry } from "../pipes/entries.ts"
 import type { InstalledTopology } from "../pipes/install.ts";
 import type { PipeName } from "../pipes/types.ts";
 import { addressOf, networkOf } from "../model/network.ts";
-import { pairKey, type RxSa, type TxSa, type VipPair } from "../model/sa.ts";
+import type { RxSa, TxSa, VipPair } from "../model/sa.ts";
 import { Rounds } from "../model/rounds.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Place } from "./workload_table.ts";
@@ -80,9 +80,9 @@ export interface FlowTableOptions {
 const LISTENING_LOOKS = 2048;
 const LISTENING_PAIRS = 16;
 
-interface Tx {
+interface Tx extends Line {
   sa: TxSa;
-  cryptoId: number;
+  readonly cryptoId: number;
   /** Undefined: it waits until somebody knows at which port the workload is. */
   entry: number | undefined;
   /** The port that the entry is for, where EGR_ACL tells ports apart. */
@@ -91,10 +91,9 @@ interface Tx {
   expired: boolean;
   /** When its workload was asked about. */
   packets: bigint;
-  readonly line: Line;
 }
 
-interface Rx {
+interface Rx extends Line {
   readonly sa: RxSa;
   readonly entry: number;
   place: Place | undefined;
@@ -102,14 +101,13 @@ interface Rx {
   window: number;
   /** When it was asked about last. */
   packets: bigint;
-  readonly line: Line;
+  /** The one of the same pair that came before. */
+  older: Rx | undefined;
 }
 
-/** A crypto id whose key goes later. */
+/** A transmit SA whose key goes later. */
 interface Retiring {
-  readonly cryptoId: number;
-  readonly pair: string;
-  readonly line: Line;
+  readonly tx: Tx;
   readonly at: number;
 }
 
@@ -117,16 +115,26 @@ interface Retiring {
 interface Leaving {
   readonly entry: number;
   /** Of a receive SA: its account gets what the entry has counted. */
-  readonly rx?: Pick<Rx, "sa" | "line">;
+  readonly rx?: Rx;
 }
 
-/** Of a pair: what was carried with SAs that are gone, and which are there: one or two, so lists are small enough. */
-interface Account {
-  tx: Carried;
-  rx: Carried;
+/** What a pair has in the plane: one SA in each direction, for a while two. There are a hundred thousand pairs. */
+interface Pair {
+  tx: Tx | undefined;
+  /** The newest; the others hang on it. */
+  rx: Rx | undefined;
+  /** With SAs that are gone. */
+  sent: Carried;
+  received: Carried;
   /** Crypto ids that may still seal what is under way. */
   retiring: readonly number[];
-  spis: readonly number[];
+}
+
+/** What a local vip has: its pairs by their remote vip, so that no pair needs a key of its own. */
+interface Local {
+  readonly pairs: Map<string, Pair>;
+  /** Where it is, as its newest receive SA has it. */
+  place: Place | undefined;
 }
 
 const NO_NUMBERS: readonly number[] = [];
@@ -138,14 +146,15 @@ export class FlowTable implements Flows, AsyncDisposable {
   readonly #keys: TxKeys;
   /** Whether the plane has replay windows. */
   readonly #windows: boolean;
-  readonly #tx = new Map<string, Tx>();
+  readonly #locals = new Map<string, Local>();
+  /** By SPI, the oldest first. */
   readonly #rx = new Map<number, Rx>();
+  /** The one that sends with an SPI, the oldest first. Two peers may give out the same: then the newest. */
+  readonly #txBySpi = new Map<number, Tx>();
   /** crypto id -> its entry in PSP_ENCRYPT (with sampling). */
   readonly #encrypt = new Map<number, number>();
   /** The earliest first. */
   readonly #retiring: Retiring[] = [];
-  /** What each pair has carried with SAs that are gone. */
-  readonly #accounts = new Map<string, Account>();
   readonly #ledger = new Ledger();
   /** Entries to be removed at the end of `together`. */
   readonly #leaving: Leaving[] = [];
@@ -156,13 +165,8 @@ export class FlowTable implements Flows, AsyncDisposable {
   readonly #vc: boolean;
   /** Host ports come and go: EGR_ACL matches on the port, and each entry of INGR_ACL names its own. */
   readonly #ports: boolean;
-  /** Keys of transmit SAs, and SPIs of receive SAs, by local vip. */
-  readonly #txByVip = new Map<string, Set<string>>();
-  readonly #rxByVip = new Map<string, Set<number>>();
-  /** Pairs by the outer address that their transmit SA sends to. */
-  readonly #byPip = new Map<string, Set<string>>();
-  /** The pair that sends with an SPI. */
-  readonly #txBySpi = new Map<number, string>();
+  /** Transmit SAs by the outer address that they send to. */
+  readonly #byPip = new Map<string, Set<Tx>>();
   /** Undefined while nobody looks: one that stands still would hold on to every SA that has gone since. */
   #looked: Iterator<Rx> | undefined;
   readonly #listens = new Rounds(() => this.carried());
@@ -184,7 +188,7 @@ export class FlowTable implements Flows, AsyncDisposable {
   addRx(sa: RxSa): void {
     const there = this.#rx.get(sa.spi);
     if (there !== undefined) {
-      if (pairKey(there.sa) === pairKey(sa)) return;
+      if (isSamePair(there.sa, sa)) return;
       throw new DataPlaneError(
         `Cannot add entry to pipe "INGR_ACL": SPI ${hex(sa.spi)} belongs to another tunnel`,
         "EEXIST",
@@ -193,11 +197,19 @@ export class FlowTable implements Flows, AsyncDisposable {
     const place = this.#placeOf(sa.localVip);
     const window = sa.ivCounts && this.#windows ? this.#o.replayWindow?.() ?? 0 : 0;
     const entry = this.#add("INGR_ACL", () => this.#rxEntry({ sa, place, window }));
-    const line = this.#ledger.open({ ...whose(sa), direction: "received" });
-    this.#rx.set(sa.spi, { sa, entry, place, window, packets: 0n, line });
-    index(this.#rxByVip, sa.localVip, sa.spi);
-    const account = this.#account(pairKey(sa));
-    account.spis = [...account.spis, sa.spi];
+    const pair = this.#ensure(sa, place);
+    const rx: Rx = {
+      sa,
+      entry,
+      place,
+      window,
+      packets: 0n,
+      older: pair.rx,
+      sum: this.#sumOf(sa, "received"),
+      booked: NOTHING_CARRIED,
+    };
+    pair.rx = rx;
+    this.#rx.set(sa.spi, rx);
   }
 
   ignoreReplays(spi: number): void {
@@ -213,11 +225,9 @@ export class FlowTable implements Flows, AsyncDisposable {
   removeRx(spi: number): void {
     const rx = this.#rx.get(spi);
     if (rx === undefined) return;
-    const pair = pairKey(rx.sa);
     this.#rx.delete(spi);
-    unindex(this.#rxByVip, rx.sa.localVip, spi);
-    const account = this.#accounts.get(pair);
-    if (account !== undefined) account.spis = without(account.spis, spi);
+    const pair = this.#pair(rx.sa);
+    if (pair !== undefined) unlink(pair, rx);
     this.#leave({ entry: rx.entry, rx });
   }
 
@@ -237,11 +247,9 @@ export class FlowTable implements Flows, AsyncDisposable {
   }
 
   setTx(sa: TxSa, key: TxKey): void {
-    const pair = pairKey(sa);
-    const old = this.#tx.get(pair);
+    const old = this.#pair(sa)?.tx;
     const ethDst = this.#o.nextHopMac(sa);
     const cryptoId = this.#takeId();
-    const line = this.#ledger.open({ ...whose(sa), direction: "sent" });
     try {
       this.#keys.set(cryptoId, key);
       this.#ensureEncrypt(cryptoId);
@@ -254,72 +262,70 @@ export class FlowTable implements Flows, AsyncDisposable {
         ethDst,
         expired: false,
         packets: 0n,
-        line,
+        sum: undefined,
+        booked: NOTHING_CARRIED,
       };
       if (tx.entry !== undefined) {
         this.#o.plane.updateEntry(tx.entry, built("EGR_ACL", () => this.#txEntry(tx)));
       } else if (port !== undefined || !this.#ports) {
         tx.entry = this.#add("EGR_ACL", () => this.#txEntry(tx));
       }
-      // At the end: the oldest key comes first.
-      this.#tx.delete(pair);
-      this.#tx.set(pair, tx);
-      if (old !== undefined) this.#forgetSpi(old.sa.spi, pair);
-      this.#txBySpi.set(sa.spi, pair);
-      if (old === undefined) index(this.#txByVip, sa.localVip, pair);
-      if (old?.sa.pip !== sa.pip) {
-        if (old !== undefined) unindex(this.#byPip, old.sa.pip, pair);
-        index(this.#byPip, sa.pip, pair);
+      tx.sum = this.#sumOf(sa, "sent");
+      const pair = this.#ensure(sa);
+      pair.tx = tx;
+      if (old !== undefined) {
+        this.#unindex(old);
+        this.#retire(old, pair);
       }
+      // At the end: the oldest key comes first.
+      this.#txBySpi.delete(sa.spi);
+      this.#txBySpi.set(sa.spi, tx);
+      index(this.#byPip, sa.pip, tx);
     } catch (error) {
-      line.close();
       this.#release(cryptoId);
       throw error;
     }
-    this.#account(pair);
-    if (old !== undefined) this.#retire(old, pair);
   }
 
   readdressTx(sa: TxSa): void {
-    const pair = pairKey(sa);
-    const tx = this.#tx.get(pair);
+    const tx = this.#pair(sa)?.tx;
     if (tx === undefined) return;
-    const { pip } = tx.sa;
     const moved = { ...tx, sa: { ...tx.sa, pip: sa.pip } };
     this.#renew(moved, this.#o.nextHopMac(moved.sa));
-    this.#tx.set(pair, moved);
-    unindex(this.#byPip, pip, pair);
-    index(this.#byPip, sa.pip, pair);
+    unindex(this.#byPip, tx.sa.pip, tx);
+    tx.sa = moved.sa;
+    tx.ethDst = moved.ethDst;
+    index(this.#byPip, sa.pip, tx);
   }
 
-  removeTx(pair: VipPair): void {
-    const tx = this.#tx.get(pairKey(pair));
-    if (tx === undefined) return;
-    this.#tx.delete(pairKey(pair));
-    this.#forgetSpi(tx.sa.spi, pairKey(pair));
-    unindex(this.#byPip, tx.sa.pip, pairKey(pair));
-    unindex(this.#txByVip, tx.sa.localVip, pairKey(pair));
-    this.#retire(tx, pairKey(pair));
+  removeTx(vips: VipPair): void {
+    const pair = this.#pair(vips);
+    const tx = pair?.tx;
+    if (pair === undefined || tx === undefined) return;
+    pair.tx = undefined;
+    this.#unindex(tx);
+    this.#retire(tx, pair);
     if (tx.entry !== undefined) this.#leave({ entry: tx.entry });
-    this.#forgetAccount(pairKey(pair));
+    this.#forgetEmpty(vips);
   }
 
-  expireTx(pair: VipPair): void {
-    const tx = this.#tx.get(pairKey(pair));
-    if (tx === undefined || tx.expired) return;
+  expireTx(vips: VipPair): void {
+    const pair = this.#pair(vips);
+    const tx = pair?.tx;
+    if (pair === undefined || tx === undefined || tx.expired) return;
     const [outcome] = this.#o.plane.changeKeys([{ op: "clear", cryptoId: tx.cryptoId }]);
     if (outcome?.error !== undefined) throw outcome.error;
     const sealed = outcome?.stats ?? NOTHING_CARRIED;
-    this.#credit(pairKey(pair), "tx", sealed);
-    tx.line.book(sealed);
+    credit(pair, "sent", sealed);
+    this.#ledger.book(tx, sealed);
     tx.expired = true;
   }
 
   txStats(pair: VipPair): Stats | undefined {
-    const tx = this.#tx.get(pairKey(pair));
+    const tx = this.#pair(pair)?.tx;
     if (tx === undefined || tx.expired) return undefined;
     const stats = this.#o.plane.queryCrypto(tx.cryptoId);
-    if (stats !== undefined) tx.line.book(stats);
+    if (stats !== undefined) this.#ledger.book(tx, stats);
     return stats;
   }
 
@@ -327,7 +333,7 @@ export class FlowTable implements Flows, AsyncDisposable {
     const rx = this.#rx.get(spi);
     if (rx === undefined) return undefined;
     const stats = this.#inner(rx.sa, this.#o.plane.queryEntry(rx.entry));
-    rx.line.book(stats);
+    this.#ledger.book(rx, stats);
     return stats;
   }
 
@@ -338,7 +344,7 @@ export class FlowTable implements Flows, AsyncDisposable {
 
   /** When the oldest key of each direction was made, of the wall clock; absent: there is none. */
   oldestKeys(): { readonly txAtMs?: number; readonly rxAtMs?: number } {
-    const [tx] = this.#tx.values();
+    const [tx] = this.#txBySpi.values();
     const [rx] = this.#rx.values();
     return {
       ...tx === undefined ? {} : { txAtMs: tx.sa.createdAtMs },
@@ -354,19 +360,18 @@ export class FlowTable implements Flows, AsyncDisposable {
     return of("EGR_ACL") + of("INGR_ACL");
   }
 
-  traffic(pair: VipPair): Traffic | undefined {
-    const key = pairKey(pair);
-    const account = this.#accounts.get(key);
-    if (account === undefined) return undefined;
+  traffic(vips: VipPair): Traffic | undefined {
+    const pair = this.#pair(vips);
+    if (pair === undefined) return undefined;
     const { plane } = this.#o;
-    let { tx, rx } = account;
-    const now = this.#tx.get(key);
-    const ids = [...account.retiring, ...now === undefined || now.expired ? [] : [now.cryptoId]];
-    // One whose key has gone meanwhile is in the account.
+    let { sent: tx, received: rx } = pair;
+    const now = pair.tx;
+    const ids = [...pair.retiring, ...now === undefined || now.expired ? [] : [now.cryptoId]];
+    // One whose key has gone meanwhile is in the sum.
     for (
       const { stats } of plane.changeKeys(ids.map((cryptoId) => ({ op: "query", cryptoId })))
     ) tx = addCarried(tx, stats);
-    const all = account.spis.flatMap((spi) => this.#rx.get(spi) ?? []);
+    const all = [...allOf(pair)];
     const outcomes = plane.changeEntries(all.map(({ entry: id }) => ({ op: "query", id })));
     for (const [i, { sa }] of all.entries()) {
       const stats = outcomes[i]?.stats;
@@ -386,10 +391,10 @@ export class FlowTable implements Flows, AsyncDisposable {
 
   /** At most `n` transmit SAs to an outer address, from the `first` on, and from the beginning again behind the last. */
   sasTo(pip: string, { first, n }: { readonly first: number; readonly n: number }): TxSa[] {
-    const pairs = [...this.#byPip.get(pip) ?? []];
-    const most = Math.min(n, pairs.length);
-    return Array.from({ length: most }, (_, i) => pairs[(first + i) % pairs.length] ?? "")
-      .flatMap((pair) => this.#tx.get(pair)?.sa ?? []);
+    const all = [...this.#byPip.get(pip) ?? []];
+    const most = Math.min(n, all.length);
+    return Array.from({ length: most }, (_, i) => all[(first + i) % all.length]?.sa)
+      .flatMap((sa) => sa ?? []);
   }
 
   /** Asks `nextHopMac` again for the transmit SAs to an outer address and follows it. */
@@ -404,7 +409,7 @@ export class FlowTable implements Flows, AsyncDisposable {
   }
 
   #sendingTo(pip: string): readonly Tx[] {
-    return [...this.#byPip.get(pip) ?? []].flatMap((pair) => this.#tx.get(pair) ?? []);
+    return [...this.#byPip.get(pip) ?? []];
   }
 
   /**
@@ -412,8 +417,8 @@ export class FlowTable implements Flows, AsyncDisposable {
    * another peer has given out the same SPI since.
    */
   pipOf(spi: number, dst: string): string | undefined {
-    const sa = this.#tx.get(this.#txBySpi.get(spi) ?? "")?.sa;
-    if (sa?.spi !== spi) return undefined;
+    const sa = this.#txBySpi.get(spi)?.sa;
+    if (sa === undefined) return undefined;
     return (sa.mode === "tunnel" ? sa.pip : sa.remoteVip) === dst ? sa.pip : undefined;
   }
 
@@ -421,7 +426,8 @@ export class FlowTable implements Flows, AsyncDisposable {
   followUplink(mac: string): void {
     if (mac === this.#ethSrc) return;
     this.#ethSrc = mac;
-    this.#renewAll([...this.#tx.values()].map((tx) => [tx, tx.ethDst]));
+    const all = [...this.#byPip.values()].flatMap((set) => [...set]);
+    this.#renewAll(all.map((tx) => [tx, tx.ethDst]));
   }
 
   /**
@@ -437,11 +443,14 @@ export class FlowTable implements Flows, AsyncDisposable {
         failures.push(cause);
       }
     };
-    for (const spi of this.#rxByVip.get(vip) ?? []) attempt(() => this.#moveRx(spi, place));
-    if (this.#ports) {
-      for (const pair of this.#txByVip.get(vip) ?? []) {
-        attempt(() => this.#moveTx(pair, place?.port));
-      }
+    const local = this.#locals.get(vip);
+    if (local === undefined) return;
+    local.place = place;
+    for (const pair of local.pairs.values()) {
+      for (const rx of allOf(pair)) attempt(() => this.#moveRx(rx, place));
+    }
+    for (const { tx } of local.pairs.values()) {
+      if (this.#ports && tx !== undefined) attempt(() => this.#moveTx(tx, place?.port));
     }
     if (failures.length > 0) throw failures[0];
   }
@@ -476,9 +485,9 @@ export class FlowTable implements Flows, AsyncDisposable {
   #hasSent(vip: string): boolean {
     let any = false;
     let looks = 0;
-    for (const pair of this.#txByVip.get(vip) ?? []) {
-      const tx = this.#tx.get(pair);
-      if (tx?.entry === undefined || ++looks > LISTENING_PAIRS) continue;
+    for (const { tx } of this.#locals.get(vip)?.pairs.values() ?? []) {
+      if (tx?.entry === undefined) continue;
+      if (++looks > LISTENING_PAIRS) break;
       const { packets } = this.#o.plane.queryEntry(tx.entry);
       if (packets !== tx.packets) any = true;
       tx.packets = packets;
@@ -494,7 +503,7 @@ export class FlowTable implements Flows, AsyncDisposable {
 
   totals(): FlowTotals {
     return {
-      tx: this.#tx.size,
+      tx: [...this.#byPip.values()].reduce((sum, { size }) => sum + size, 0),
       rx: this.#rx.size,
       cryptoIds: this.#ids.size,
       retiring: this.#retiring.length,
@@ -538,18 +547,16 @@ export class FlowTable implements Flows, AsyncDisposable {
     tx.ethDst = ethDst;
   }
 
-  #moveRx(spi: number, place: Place | undefined): void {
-    const rx = this.#rx.get(spi);
-    if (rx === undefined || samePlace(rx.place, place)) return;
+  #moveRx(rx: Rx, place: Place | undefined): void {
+    if (samePlace(rx.place, place)) return;
     const entry = built("INGR_ACL", () => this.#rxEntry({ ...rx, place }));
     this.#o.plane.updateEntry(rx.entry, entry);
     rx.place = place;
   }
 
   /** The new entry before the old one goes: what the workload sends meets one of the two. */
-  #moveTx(pair: string, port: number | undefined): void {
-    const tx = this.#tx.get(pair);
-    if (tx === undefined || tx.port === port) return;
+  #moveTx(tx: Tx, port: number | undefined): void {
+    if (tx.port === port) return;
     const before = tx.entry;
     tx.entry = port === undefined
       ? undefined
@@ -561,20 +568,18 @@ export class FlowTable implements Flows, AsyncDisposable {
   /** Where a workload is: the very object that its other SAs have, where it is there. */
   #placeOf(vip: string): Place | undefined {
     const place = this.#o.placeOf(vip);
-    for (const spi of this.#rxByVip.get(vip) ?? []) {
-      const known = this.#rx.get(spi)?.place;
-      return samePlace(known, place) ? known : place;
-    }
-    return place;
+    const known = this.#locals.get(vip)?.place;
+    return samePlace(known, place) ? known : place;
   }
 
   #portFor(vip: string): number | undefined {
     return this.#ports ? this.#o.placeOf(vip)?.port : undefined;
   }
 
-  /** Two peers may have given out the same number. */
-  #forgetSpi(spi: number, pair: string): void {
-    if (this.#txBySpi.get(spi) === pair) this.#txBySpi.delete(spi);
+  /** Nothing finds a transmit SA any more that was replaced or removed. */
+  #unindex(tx: Tx): void {
+    unindex(this.#byPip, tx.sa.pip, tx);
+    if (this.#txBySpi.get(tx.sa.spi) === tx) this.#txBySpi.delete(tx.sa.spi);
   }
 
   #takeId(): number {
@@ -631,11 +636,10 @@ export class FlowTable implements Flows, AsyncDisposable {
   }
 
   /** Packets in flight may still hold the id: its key goes, and it is given out again, only later. */
-  #retire({ cryptoId, line }: Pick<Tx, "cryptoId" | "line">, pair: string): void {
+  #retire(tx: Tx, pair: Pair): void {
     const { clock, retireMs = 1000 } = this.#o;
-    this.#retiring.push({ cryptoId, pair, line, at: clock.now() + retireMs });
-    const account = this.#accounts.get(pair);
-    if (account !== undefined) account.retiring = [...account.retiring, cryptoId];
+    this.#retiring.push({ tx, at: clock.now() + retireMs });
+    pair.retiring = [...pair.retiring, tx.cryptoId];
     this.#reaping ??= this.#reap();
   }
 
@@ -658,19 +662,22 @@ export class FlowTable implements Flows, AsyncDisposable {
   #releaseAll(due: readonly Retiring[]): void {
     let outcomes: readonly Outcome[] = [];
     try {
-      outcomes = this.#o.plane.changeKeys(due.map(({ cryptoId }) => ({ op: "clear", cryptoId })));
+      outcomes = this.#o.plane.changeKeys(
+        due.map(({ tx: { cryptoId } }) => ({ op: "clear", cryptoId })),
+      );
     } catch (error) {
       if (!isGone(error)) return;
     }
-    for (const [i, { cryptoId, pair, line }] of due.entries()) {
+    for (const [i, { tx }] of due.entries()) {
+      const { cryptoId, sa } = tx;
       const outcome = outcomes[i];
-      const account = this.#accounts.get(pair);
-      if (account !== undefined) account.retiring = without(account.retiring, cryptoId);
+      const pair = this.#pair(sa);
+      if (pair !== undefined) pair.retiring = without(pair.retiring, cryptoId);
       if (outcome !== undefined) {
-        this.#credit(pair, "tx", outcome.stats);
-        line.book(outcome.stats);
+        credit(pair, "sent", outcome.stats);
+        this.#ledger.book(tx, outcome.stats);
       }
-      line.close();
+      this.#ledger.close(tx);
       // An id that may still hold a key is never given out again.
       if (outcome?.error === undefined || isGone(outcome.error)) this.#ids.free(cryptoId);
     }
@@ -685,32 +692,46 @@ export class FlowTable implements Flows, AsyncDisposable {
     this.#ids.free(cryptoId);
   }
 
-  #account(pair: string): Account {
-    let account = this.#accounts.get(pair);
-    if (account === undefined) {
-      account = {
-        tx: NOTHING_CARRIED,
-        rx: NOTHING_CARRIED,
-        retiring: NO_NUMBERS,
-        spis: NO_NUMBERS,
-      };
-      this.#accounts.set(pair, account);
-    }
-    return account;
+  #pair({ localVip, remoteVip }: VipPair): Pair | undefined {
+    return this.#locals.get(localVip)?.pairs.get(remoteVip);
   }
 
-  /** What an SA that is gone has carried stays with its pair. */
-  #credit(pair: string, direction: "tx" | "rx", carried: Carried): void {
-    const account = this.#accounts.get(pair);
-    if (account === undefined || carried.packets === 0n && carried.bytes === 0n) return;
-    account[direction] = addCarried(account[direction], carried);
+  /** `place`: where its workload is, if that was asked. */
+  #ensure({ localVip, remoteVip }: VipPair, place?: Place): Pair {
+    let local = this.#locals.get(localVip);
+    if (local === undefined) {
+      local = { pairs: new Map(), place };
+      this.#locals.set(localVip, local);
+    }
+    local.place = place ?? local.place;
+    let pair = local.pairs.get(remoteVip);
+    if (pair === undefined) {
+      pair = {
+        tx: undefined,
+        rx: undefined,
+        sent: NOTHING_CARRIED,
+        received: NOTHING_CARRIED,
+        retiring: NO_NUMBERS,
+      };
+      local.pairs.set(remoteVip, pair);
+    }
+    return pair;
+  }
+
+  #sumOf(
+    { peer, localVip }: { readonly peer: string; readonly localVip: string },
+    direction: "sent" | "received",
+  ): Sum {
+    return this.#ledger.open({ peer, network: networkOf(localVip), direction });
   }
 
   /** Nothing of the pair is in the plane any more: what it carried is forgotten. */
-  #forgetAccount(pair: string): void {
-    if (!this.#tx.has(pair) && this.#accounts.get(pair)?.spis.length === 0) {
-      this.#accounts.delete(pair);
-    }
+  #forgetEmpty({ localVip, remoteVip }: VipPair): void {
+    const local = this.#locals.get(localVip);
+    const pair = local?.pairs.get(remoteVip);
+    if (local === undefined || pair?.tx !== undefined || pair?.rx !== undefined) return;
+    local.pairs.delete(remoteVip);
+    if (local.pairs.size === 0) this.#locals.delete(localVip);
   }
 
   /** Takes entries away, in few calls, and returns the outcomes. */
@@ -728,12 +749,11 @@ export class FlowTable implements Flows, AsyncDisposable {
         continue;
       }
       if (outcome === undefined || each.rx === undefined) continue;
-      const pair = pairKey(each.rx.sa);
       const carried = this.#inner(each.rx.sa, outcome.stats);
-      this.#credit(pair, "rx", carried);
-      each.rx.line.book(carried);
-      each.rx.line.close();
-      this.#forgetAccount(pair);
+      credit(this.#pair(each.rx.sa), "received", carried);
+      this.#ledger.book(each.rx, carried);
+      this.#ledger.close(each.rx);
+      this.#forgetEmpty(each.rx.sa);
     }
     const failed = outcomes.find(({ error }) => error !== undefined);
     if (failed?.error !== undefined) throw failed.error;
@@ -745,10 +765,24 @@ function isGone(error: unknown): boolean {
   return error instanceof DataPlaneError && (error.code === "ENOENT" || error.code === "ECLOSED");
 }
 
-function whose(
-  { peer, localVip }: { readonly peer: string; readonly localVip: string },
-): { readonly peer: string; readonly network: string } {
-  return { peer, network: networkOf(localVip) };
+function isSamePair(a: VipPair, b: VipPair): boolean {
+  return a.localVip === b.localVip && a.remoteVip === b.remoteVip;
+}
+
+/** The receive SAs of a pair, the newest first. */
+function* allOf(pair: Pair): Generator<Rx> {
+  for (let rx = pair.rx; rx !== undefined; rx = rx.older) yield rx;
+}
+
+function unlink(pair: Pair, rx: Rx): void {
+  if (pair.rx === rx) pair.rx = rx.older;
+  for (const other of allOf(pair)) if (other.older === rx) other.older = rx.older;
+}
+
+/** What an SA that is gone has carried stays with its pair. */
+function credit(pair: Pair | undefined, direction: "sent" | "received", carried: Carried): void {
+  if (pair === undefined || carried.packets === 0n && carried.bytes === 0n) return;
+  pair[direction] = addCarried(pair[direction], carried);
 }
 
 function without(numbers: readonly number[], gone: number): readonly number[] {
