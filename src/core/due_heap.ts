@@ -1,99 +1,148 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** What is due when: as many timers as there are keys, in one heap. */
+import { longEnough, Rows } from "./rows.ts";
 
-/** Items that moved keys may leave behind: a share of the keys, and never fewer than this. */
-const LEFT_BEHIND = 64;
+/** Rows by due time: small numbers, of which each has at most one time. Twenty octets for each. */
+export class DueRows {
+  /** The rows as a heap, the earliest first. */
+  #heap = new Int32Array(0);
+  #size = 0;
+  /** By row: when it is due ... */
+  #at = new Float64Array(0);
+  /** ... and where it is in the heap, from 1; 0: not at all. */
+  #place = new Int32Array(0);
 
-/** Keys by due time. Setting a key again moves it. */
-export class DueHeap {
-  readonly #at = new Map<string, number>();
-  /** The heap, as two lists: an object for each of a hundred thousand keys would be memory for nothing. */
-  #times: number[] = [];
-  #keys: string[] = [];
-
-  /** Keys that are set. */
+  /** Rows that are set. */
   get size(): number {
-    return this.#at.size;
+    return this.#size;
   }
 
-  /** Sets or moves; Infinity takes the key out. */
-  set(key: string, at: number): void {
-    if (at === Infinity) {
-      this.#at.delete(key);
-      return;
-    }
-    if (this.#at.get(key) === at) return;
-    this.#at.set(key, at);
-    this.#push(at, key);
-    if (this.#keys.length > LEFT_BEHIND + 2 * this.#at.size) this.#compact();
+  /** Sets or moves; Infinity takes the row out. */
+  set(row: number, at: number): void {
+    if (at === Infinity) return this.delete(row);
+    this.#at = longEnough(this.#at, row);
+    this.#place = longEnough(this.#place, row);
+    let place = this.#placeOf(row);
+    if (place === 0) {
+      this.#heap = longEnough(this.#heap, this.#size);
+      place = ++this.#size;
+      this.#put(place, row);
+    } else if (this.#at[row] === at) return;
+    this.#at[row] = at;
+    this.#settle(place, row);
   }
 
-  delete(key: string): void {
-    this.#at.delete(key);
+  delete(row: number): void {
+    const place = this.#placeOf(row);
+    if (place === 0) return;
+    this.#place[row] = 0;
+    const last = this.#rowAt(this.#size--);
+    if (last !== row) this.#settle(place, last);
   }
 
   /** When the first of them is due; Infinity: there is none. */
   next(): number {
-    while (true) {
-      const [at, key] = [this.#times[0], this.#keys[0]];
-      if (at === undefined || key === undefined) return Infinity;
-      if (this.#at.get(key) === at) return at;
-      // A key that was moved or taken out left this item behind.
-      this.#pop();
-    }
+    return this.#size === 0 ? Infinity : this.#timeOf(this.#rowAt(1));
   }
 
-  /** Takes out the keys that are due at `now`, the earliest first, `most` of them. */
-  take(now: number, most = Infinity): string[] {
-    const due: string[] = [];
-    while (due.length < most && this.next() <= now) {
-      const [key] = this.#keys;
-      if (key === undefined) break;
-      this.#pop();
-      this.#at.delete(key);
-      due.push(key);
+  /** Takes out the rows that are due at `now`, the earliest first, `most` of them. */
+  take(now: number, most = Infinity): number[] {
+    const due: number[] = [];
+    while (this.#size > 0 && due.length < most && this.next() <= now) {
+      const row = this.#rowAt(1);
+      this.delete(row);
+      due.push(row);
     }
     return due;
   }
 
-  #push(at: number, key: string): void {
-    let i = this.#keys.length;
-    while (i > 0) {
-      const up = (i - 1) >> 1;
-      if ((this.#times[up] ?? -Infinity) <= at) break;
-      this.#move(up, i);
-      i = up;
+  /** Brings a row that may be put at `place` to where its time belongs. */
+  #settle(place: number, row: number): void {
+    const at = this.#timeOf(row);
+    while (place > 1) {
+      const up = this.#rowAt(place >> 1);
+      if (this.#timeOf(up) <= at) break;
+      this.#put(place, up);
+      place >>= 1;
     }
-    this.#put(i, at, key);
-  }
-
-  #pop(): void {
-    const [at, key] = [this.#times.pop(), this.#keys.pop()];
-    const { length } = this.#keys;
-    if (at === undefined || key === undefined || length === 0) return;
-    let i = 0;
-    for (let child = 1; child < length; child = 2 * i + 1) {
-      if ((this.#times[child + 1] ?? Infinity) < (this.#times[child] ?? Infinity)) child++;
-      if ((this.#times[child] ?? Infinity) >= at) break;
-      this.#move(child, i);
-      i = child;
+    for (let child = 2 * place; child <= this.#size; child = 2 * place) {
+      if (
+        child < this.#size &&
+        this.#timeOf(this.#rowAt(child + 1)) < this.#timeOf(this.#rowAt(child))
+      ) child++;
+      const down = this.#rowAt(child);
+      if (this.#timeOf(down) >= at) break;
+      this.#put(place, down);
+      place = child;
     }
-    this.#put(i, at, key);
+    this.#put(place, row);
   }
 
-  #move(from: number, to: number): void {
-    this.#put(to, this.#times[from] ?? Infinity, this.#keys[from] ?? "");
+  #put(place: number, row: number): void {
+    this.#heap[place - 1] = row;
+    this.#place[row] = place;
   }
 
-  #put(i: number, at: number, key: string): void {
-    this.#times[i] = at;
-    this.#keys[i] = key;
+  #rowAt(place: number): number {
+    return this.#heap[place - 1] ?? 0;
   }
 
-  #compact(): void {
-    this.#times = [];
-    this.#keys = [];
-    for (const [key, at] of this.#at) this.#push(at, key);
+  #timeOf(row: number): number {
+    return this.#at[row] ?? Infinity;
+  }
+
+  #placeOf(row: number): number {
+    return this.#place[row] ?? 0;
+  }
+}
+
+/** Keys by due time. Setting a key again moves it. */
+export class DueHeap {
+  readonly #rows = new Rows();
+  readonly #due = new DueRows();
+  readonly #byKey = new Map<string, number>();
+  readonly #keys: string[] = [];
+
+  /** Keys that are set. */
+  get size(): number {
+    return this.#due.size;
+  }
+
+  /** Sets or moves; Infinity takes the key out. */
+  set(key: string, at: number): void {
+    if (at === Infinity) return this.delete(key);
+    let row = this.#byKey.get(key);
+    if (row === undefined) {
+      row = this.#rows.take();
+      this.#byKey.set(key, row);
+      this.#keys[row] = key;
+    }
+    this.#due.set(row, at);
+  }
+
+  delete(key: string): void {
+    const row = this.#byKey.get(key);
+    if (row === undefined) return;
+    this.#due.delete(row);
+    this.#free(row);
+  }
+
+  /** When the first of them is due; Infinity: there is none. */
+  next(): number {
+    return this.#due.next();
+  }
+
+  /** Takes out the keys that are due at `now`, the earliest first, `most` of them. */
+  take(now: number, most = Infinity): string[] {
+    return this.#due.take(now, most).map((row) => this.#free(row));
+  }
+
+  #free(row: number): string {
+    const key = this.#keys[row] ?? "";
+    this.#byKey.delete(key);
+    this.#keys[row] = "";
+    this.#rows.free(row);
+    return key;
   }
 }

@@ -42,3 +42,10 @@ Deno.test("it agrees with a list, whatever is set, moved and deleted", () => {
     }
   }));
 });
+
+Deno.test("all of them come out when there is no limit of time", () => {
+  const heap = new DueHeap();
+  for (const at of [3, 1, 2]) heap.set(`${at}`, at);
+  assert.deepEqual(heap.take(Infinity), ["1", "2", "3"]);
+  assert.equal(heap.next(), Infinity);
+});

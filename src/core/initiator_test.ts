@@ -31,7 +31,7 @@ function host(n: number, offered = false) {
       ? { kind: "opening", since: 0, flows: [i], offered: spi, rx: [rx(spi)] }
       : { kind: "opening", since: 0, flows: [i], offered: undefined, rx: [] };
     const key = `${pair.localVip} ${pair.remoteVip}`;
-    return { key, pair, peer: "h2", state, lastError: "" };
+    return { key, row: 0, pair, peer: "h2", state, lastError: "" };
   });
   const byKey = new Map(tunnels.map((tunnel) => [tunnel.key, tunnel]));
   const context = (change: Partial<InitiatorContext> = {}): InitiatorContext => ({

@@ -156,6 +156,7 @@ Deno.test("an SPI is unknown when nobody receives with it, or its key is dead; r
 Deno.test("a notice speaks of the tunnels of its sender alone", () => {
   const tunnel = (peer: string): Tunnel => ({
     key: "10.1.0.1 10.2.0.1",
+    row: 0,
     pair: { localVip: "10.1.0.1", remoteVip: "10.2.0.1" },
     peer,
     state: UP,

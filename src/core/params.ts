@@ -80,12 +80,12 @@ export function rxFrom(
   const rx: Rx = {
     sa: cookie === undefined ? sa : { ...sa, vc: cookie },
     generation: made.masterKey.rotations,
-    expiresAt: lifeMs > 0 ? at.now + lifeMs + graceMs + LIFE_MARGIN_MS : Infinity,
+    expiresAt: lifeMs > 0 ? Math.ceil(at.now + lifeMs + graceMs + LIFE_MARGIN_MS) : Infinity,
     given: false,
     confirmed: false,
     packets: 0n,
     bytes: 0n,
-    seenAt: at.now,
+    seenAt: Math.floor(at.now),
     supersededAt: undefined,
     maybeUntil: undefined,
   };
@@ -136,10 +136,10 @@ export function txFrom(
   };
   const tx: Tx = {
     sa: params.vc === undefined ? sa : { ...sa, vc: params.vc },
-    bornAt: at.now,
-    softAt: at.now + lifeMs * soft,
+    bornAt: Math.floor(at.now),
+    softAt: Math.floor(at.now + lifeMs * soft),
     softPackets: BigInt(Math.floor(Number(lifePackets) * soft)),
-    expiresAt: at.now + lifeMs,
+    expiresAt: Math.floor(at.now + lifeMs),
     expired: false,
     packets: 0n,
     bytes: 0n,

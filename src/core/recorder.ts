@@ -3,23 +3,20 @@
 /** From the live tunnels to the record: what is up is written, what ended is taken out. */
 import type { Clock } from "../model/clock.ts";
 import type { SaRecord, SaRecords } from "../model/sa_record.ts";
+import { longEnough } from "./rows.ts";
 import type { Rx, Tx } from "./tunnel.ts";
 import { newestRx } from "./tunnel.ts";
 import type { Tunnel } from "./tunnel_table.ts";
 import { RECORD_COUNTERS_MS } from "./limits.ts";
 
-/** As it was written. No state of the tunnel is held on to: it would live on beside those that come after it. */
-interface Written {
-  readonly txSa: Tx["sa"];
-  readonly rxSa: Rx["sa"];
-  readonly txPackets: bigint;
-  readonly rxPackets: bigint;
-  readonly at: number;
-}
-
 /** Keeps the record in step with the tunnels. */
 export class Recorder {
-  readonly #written = new Map<string, Written>();
+  /** By the tunnel's row: when it was written, a millisecond later than that; 0: it is not in the record. */
+  #at = new Float64Array(0);
+  /** The SAs that it had then, and the packets that both had carried: a hundred thousand tunnels have no more room. */
+  #txSpi = new Uint32Array(0);
+  #rxSpi = new Uint32Array(0);
+  #packets = new Float64Array(0);
   /** The tunnels end because the agent stops: the record stays, to be restored from. */
   frozen = false;
 
@@ -30,14 +27,15 @@ export class Recorder {
   ) {}
 
   /** The tunnel changed, or was looked at. */
-  changed({ key, pair, peer, state }: Tunnel): void {
+  changed({ row, pair, peer, state }: Tunnel): void {
     if (this.frozen) return;
     switch (state.kind) {
       case "opening":
         return;
       case "closed":
       case "failed":
-        if (this.#written.delete(key)) this.store.remove(pair);
+        if ((this.#at[row] ?? 0) > 0) this.store.remove(pair);
+        if (row < this.#at.length) this.#at[row] = 0;
         return;
       case "up":
       case "rekeying":
@@ -49,18 +47,20 @@ export class Recorder {
     if (rx === undefined) return;
     const { tx } = state;
     const now = this.clock.now();
-    const last = this.#written.get(key);
-    if (last !== undefined && last.txSa === tx.sa && last.rxSa === rx.sa) {
-      const same = last.txPackets === tx.packets && last.rxPackets === rx.packets;
-      if (same || now - last.at < RECORD_COUNTERS_MS) return;
+    const packets = Number(tx.packets + rx.packets);
+    const at = this.#at[row] ?? 0;
+    const isSame = this.#txSpi[row] === tx.sa.spi && this.#rxSpi[row] === rx.sa.spi;
+    if (at > 0 && isSame) {
+      if (this.#packets[row] === packets || now + 1 - at < RECORD_COUNTERS_MS) return;
     }
-    this.#written.set(key, {
-      txSa: tx.sa,
-      rxSa: rx.sa,
-      txPackets: tx.packets,
-      rxPackets: rx.packets,
-      at: now,
-    });
+    this.#at = longEnough(this.#at, row);
+    this.#txSpi = longEnough(this.#txSpi, row);
+    this.#rxSpi = longEnough(this.#rxSpi, row);
+    this.#packets = longEnough(this.#packets, row);
+    this.#at[row] = now + 1;
+    this.#txSpi[row] = tx.sa.spi;
+    this.#rxSpi[row] = rx.sa.spi;
+    this.#packets[row] = packets;
     const wall = this.clock.wallMs() - now;
     const txRecord = recordOf(tx, tx.sa);
     const expiresAtMs = rx.expiresAt === Infinity ? 0 : wall + rx.expiresAt;

@@ -24,7 +24,7 @@ function begin() {
   const { localVip, remoteVip } = TX.sa;
   const seen = (state: Up) => {
     const pair = { localVip, remoteVip };
-    recorder.changed({ key: "", pair, peer: "h2", state, lastError: "" } satisfies Tunnel);
+    recorder.changed({ key: "", row: 0, pair, peer: "h2", state, lastError: "" } satisfies Tunnel);
   };
   return { put, clock, seen };
 }

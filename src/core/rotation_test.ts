@@ -31,6 +31,7 @@ function host(peers: number, each = 1) {
     const peer = `p${p}`;
     const tunnels = Array.from({ length: each }, (_, i) => ({
       key: `${peer} ${i}`,
+      row: i,
       pair: { localVip: "10.1.0.1", remoteVip: "10.2.0.1" },
       peer,
       state,

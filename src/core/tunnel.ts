@@ -10,7 +10,10 @@ import type { AgentCounter } from "../model/counters.ts";
 import type { RxSa, TxSa } from "../model/sa.ts";
 import { MAX_RX_SAS, MAYBE_MS } from "./limits.ts";
 
-/** An SA that this host accepts. Times are of `Clock.now`. */
+// Times are of `Clock.now`. Those of SAs that are there are whole milliseconds: V8 keeps a whole number in the field itself,
+// and any other in sixteen octets more.
+
+/** An SA that this host accepts. */
 export interface Rx {
   readonly sa: RxSa;
   /** Rotations of the master key when the SPI was derived: two later it is dead. */
@@ -34,7 +37,7 @@ export interface Rx {
   readonly maybeUntil: number | undefined;
 }
 
-/** The SA that this host sends with. Times are of `Clock.now`. */
+/** The SA that this host sends with. */
 export interface Tx {
   readonly sa: TxSa;
   readonly bornAt: number;
@@ -285,7 +288,7 @@ export function step<K>(state: State, event: Event<K>, context: Context): Step<K
       return peerChanged(state, event.pip);
     case "life_shortened":
       if (!isLive(state) || state.tx.softAt <= event.at) return { state, effects: [] };
-      return { state: { ...state, tx: { ...state.tx, softAt: event.at } }, effects: [] };
+      return { state: { ...state, tx: { ...state.tx, softAt: Math.ceil(event.at) } }, effects: [] };
     default:
       return event satisfies never;
   }
@@ -348,7 +351,7 @@ function offered<K>(state: State, rx: Rx): Step<K> {
     return { state, effects: [] };
   }
   return {
-    state: { ...state, offered: rx.sa.spi, rx: [...state.rx, rx] },
+    state: { ...state, offered: rx.sa.spi, rx: state.rx.concat(rx) },
     effects: [{ do: "add_rx", sa: rx.sa }],
   };
 }
@@ -414,7 +417,7 @@ function asked<K>(
     ? state.rx.map((old) =>
       old.sa.spi === inFlight ? { ...old, given: true, maybeUntil: undefined } : old
     )
-    : [...state.rx, { ...event.rx, given: true }];
+    : state.rx.concat({ ...event.rx, given: true });
   const next = switched(state, { ...event, rx, offered: inFlight }, context);
   if (event.rx === undefined) return next;
   return { ...next, effects: [{ do: "add_rx", sa: event.rx.sa }, ...next.effects] };
@@ -442,16 +445,16 @@ function switched<K>(
   }
   effects.push(...settled.effects);
   if (newer) effects.push({ do: "count", counter: live ? "rekeys" : "tunnels-opened" });
-  const common = {
-    tx: heard(newer ? to.tx : state.tx, settled.rx),
-    rx: settled.rx,
-    openedAt: live ? state.openedAt : now,
-    usedAt: live ? state.usedAt : now,
-  };
+  // Written out, each in one literal: an object that grows takes more, and there are a hundred thousand of these.
+  const tx = heard(newer ? to.tx : state.tx, settled.rx);
+  const { rx } = settled;
+  const openedAt = live ? state.openedAt : Math.floor(now);
+  const usedAt = live ? state.usedAt : Math.floor(now);
+  const { offered } = to;
   return {
-    state: to.offered === undefined
-      ? { kind: "up", ...common }
-      : { kind: "rekeying", ...common, offered: to.offered },
+    state: offered === undefined
+      ? { kind: "up", tx, rx, openedAt, usedAt }
+      : { kind: "rekeying", tx, rx, openedAt, usedAt, offered },
     effects,
   };
 }
@@ -534,8 +537,9 @@ function takeBack<K>(
 /** The next exchange begins at `at`: for a tunnel that was not heard because of that, else as a rekey. */
 function askedLater(tx: Tx, at: number): Tx {
   const { unconfirmed } = tx;
-  if (unconfirmed === undefined) return { ...tx, softAt: at };
-  return { ...tx, softAt: Math.max(tx.softAt, at), unconfirmed: { ...unconfirmed, askAt: at } };
+  const softAt = Math.ceil(at);
+  if (unconfirmed === undefined) return { ...tx, softAt };
+  return { ...tx, softAt: Math.max(tx.softAt, softAt), unconfirmed: { ...unconfirmed, askAt: at } };
 }
 
 /** An attempt that begins now. */
@@ -543,9 +547,9 @@ function opening(rx: readonly Rx[], context: Context, flows: readonly number[]):
   return { kind: "opening", since: context.now, flows, offered: undefined, rx };
 }
 
-function up(state: Rekeying, change: { readonly tx: Tx; readonly rx: readonly Rx[] }): Up {
+function up(state: Rekeying, { tx, rx }: { readonly tx: Tx; readonly rx: readonly Rx[] }): Up {
   const { openedAt, usedAt } = state;
-  return { kind: "up", openedAt, usedAt, ...change };
+  return { kind: "up", tx, rx, openedAt, usedAt };
 }
 
 // ---- aging and ending ---------------------------------------------------------------------------
@@ -836,14 +840,14 @@ function followed(state: State, seen: Seen, now: number): State {
     if (total === undefined || total.packets <= old.packets) return old;
     used = true;
     const maybeUntil = old.maybeUntil === undefined ? undefined : now + MAYBE_MS;
-    return { ...old, ...pick(total), seenAt: now, confirmed: true, maybeUntil };
+    return { ...old, ...pick(total), seenAt: Math.floor(now), confirmed: true, maybeUntil };
   });
   const rx = used ? counted : state.rx;
   if (!isLive(state)) return used ? { ...state, rx } : state;
   const sent = seen.tx !== undefined && seen.tx.packets !== state.tx.packets;
   if (!used && !sent) return state;
   const tx: Tx = seen.tx === undefined ? state.tx : { ...state.tx, ...pick(seen.tx) };
-  return { ...state, rx, tx: heard(tx, rx), usedAt: now };
+  return { ...state, rx, tx: heard(tx, rx), usedAt: Math.floor(now) };
 }
 
 /** The transmit SA, confirmed when the peer has a receive SA that it got with it or later; else the same. */

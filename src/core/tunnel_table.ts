@@ -11,8 +11,9 @@ import type { Log } from "../model/log.ts";
 import { networkOf } from "../model/network.ts";
 import { pairKey, type VipPair } from "../model/sa.ts";
 import { Census } from "./census.ts";
-import { DueHeap } from "./due_heap.ts";
+import { DueRows } from "./due_heap.ts";
 import { BARREN_MS, DUE_AT_ONCE, EVICT_LOOKS, EVICT_PASSED, MANY_TUNNELS } from "./limits.ts";
+import { Rows } from "./rows.ts";
 import {
   isSpare,
   type Party,
@@ -50,6 +51,8 @@ const SAID: { readonly [K in Effect<TxKey>["do"]]?: string } = {
 /** A tunnel and where it stands. Only the table writes it. */
 export interface Tunnel {
   readonly key: string;
+  /** A small number that no other has as long as it is there: its row in arrays. */
+  readonly row: number;
   readonly pair: VipPair;
   readonly peer: string;
   readonly state: State;
@@ -127,7 +130,9 @@ export class TunnelTable {
   readonly #names = new SortedNames();
   readonly #byRxSpi = new Map<number, Entry>();
   readonly #openByNetwork = new Map<string, number>();
-  readonly #due = new DueHeap();
+  readonly #rows = new Rows();
+  readonly #byRow: (Entry | undefined)[] = [];
+  readonly #due = new DueRows();
   /** What is asked of all tunnels together. */
   readonly census: Census<Tunnel> = new Census();
   /** Held flows, and since when this table knows of them. */
@@ -228,8 +233,10 @@ export class TunnelTable {
     const there = this.#byKey.get(key);
     if (there !== undefined) return there;
     const { localVip, remoteVip } = pair;
+    const row = this.#rows.take();
     const entry: Entry = {
       key,
+      row,
       pair: { localVip, remoteVip },
       peer,
       state: CLOSED,
@@ -237,6 +244,7 @@ export class TunnelTable {
       source: sourceOf(pair, side),
     };
     this.#byKey.set(key, entry);
+    this.#byRow[row] = entry;
     const ofPeer = this.#byPeer.get(peer);
     if (ofPeer === undefined) {
       this.#byPeer.set(peer, {
@@ -312,21 +320,19 @@ export class TunnelTable {
 
   /** The limits of age, idleness and grace are others now: every tunnel is looked at when these say so. */
   limitsChanged(): void {
-    for (const { key, state } of this.#byKey.values()) {
-      this.#due.set(key, nextDue(state, this.#options.config.tunnel));
+    for (const { row, state } of this.#byKey.values()) {
+      this.#due.set(row, nextDue(state, this.#options.config.tunnel));
     }
   }
 
   /** Looks at some of the tunnels whose time has come, the earliest first. True: there may be more. */
   tickDue(): boolean {
-    const keys = this.#due.take(this.#options.clock.now(), DUE_AT_ONCE);
+    const due = this.#due.take(this.#options.clock.now(), DUE_AT_ONCE)
+      .flatMap((row) => this.#byRow[row] ?? []);
     this.together(() => {
-      for (const key of keys) {
-        const entry = this.#byKey.get(key);
-        if (entry !== undefined) this.look(entry);
-      }
+      for (const entry of due) this.look(entry);
     });
-    return keys.length === DUE_AT_ONCE;
+    return due.length === DUE_AT_ONCE;
   }
 
   /** One event for many tunnels. */
@@ -511,7 +517,7 @@ export class TunnelTable {
       if (more !== 0) this.#countNetwork(networkOf(entry.pair.localVip), more);
       if (isLive(after) && after.usedAt > ofPeer.usedAt) ofPeer.usedAt = after.usedAt;
     }
-    this.#due.set(entry.key, nextDue(after, this.#options.config.tunnel));
+    this.#due.set(entry.row, nextDue(after, this.#options.config.tunnel));
     this.#options.onChange(entry);
   }
 
@@ -525,7 +531,9 @@ export class TunnelTable {
     if (entry.state.kind !== "closed" || entry.state.rx.length > 0) return;
     if (this.#byKey.get(entry.key) !== entry) return;
     this.#byKey.delete(entry.key);
-    this.#due.delete(entry.key);
+    this.#due.delete(entry.row);
+    this.#byRow[entry.row] = undefined;
+    this.#rows.free(entry.row);
     const ofPeer = this.#byPeer.get(entry.peer);
     if (ofPeer !== undefined) {
       ofPeer.entries.delete(entry);
