@@ -23,6 +23,7 @@ import {
   LIVE_BACK_OFF_MAX_MS,
   MAX_FORGIVEN,
   MAX_MAYBE_SAS,
+  PACKET_TUNNELS,
   PATIENT_RETRY_MS,
   RATE_PATIENCE_MS,
   REPEAT_MS,
@@ -348,13 +349,13 @@ function unmoved(state: AskingState): InitiatorStep {
 
 /** Goes on with what waits, as soon as the peer may be asked. */
 function next({ unanswered }: AskingState, context: InitiatorContext): InitiatorStep {
-  const { waiting, most, now, aloneUntil } = context;
+  const { waiting, now, aloneUntil } = context;
   if (waiting.size === 0) return { state: { kind: "idle", unanswered }, effects: [] };
   if (aloneUntil !== undefined) {
     const effects = [{ do: "pause" as const, ms: aloneUntil - now }];
     return { state: { kind: "pausing", unanswered }, effects };
   }
-  const tunnels = Math.min(waiting.size, most);
+  const tunnels = roomFor(wishes(context), context);
   return { state: { kind: "pacing", unanswered }, effects: [{ do: "pace", tunnels }] };
 }
 
@@ -367,13 +368,26 @@ function paced(
   if (waitMs > 0) {
     return { state: { kind: "pausing", unanswered }, effects: [{ do: "pause", ms: waitMs }] };
   }
-  const { peer, waiting, most, get } = context;
-  const work = urgency(waiting, context, (key) => get(key)?.peer === peer);
-  const tunnels = Math.min(waiting.size, most);
+  const work = wishes(context);
+  const tunnels = roomFor(work, context);
   return {
     state: { kind: "queueing", unanswered },
     effects: [{ do: "enter", work, tunnels, raisable: true }],
   };
+}
+
+/** The most urgent wish of all that waits. */
+function wishes(context: InitiatorContext): Work {
+  const { peer, waiting, get } = context;
+  return urgency(waiting, context, (key) => get(key)?.peer === peer);
+}
+
+/**
+ * Tunnels in the next request at most. Those with a held packet go in small ones: whoever is next waits for the whole of
+ * the one before, and is answered with all that is in its own.
+ */
+function roomFor(work: Work, { waiting, most }: InitiatorContext): number {
+  return Math.min(waiting.size, most, work === "packet" ? PACKET_TUNNELS : Infinity);
 }
 
 /** The most urgent wish of these tunnels as they stand now. */
@@ -453,16 +467,15 @@ function fresh(before: readonly InitiatorEffect[], context: InitiatorContext): I
 
 /** As many as a request has room for, and the keys that were looked at for it. */
 function batch(
-  { peer, waiting, most, get }: InitiatorContext,
+  context: InitiatorContext,
 ): { readonly keys: readonly string[]; readonly tunnels: readonly Tunnel[] } {
+  const { peer, waiting, get } = context;
   const keys: string[] = [];
   const tunnels: Tunnel[] = [];
-  // Where not all fit, one that wants many does not have the others wait behind them.
-  const inOrder = waiting.size <= most
-    ? waiting
-    : fairly(waiting, (key) => get(key)?.pair.localVip ?? "");
-  for (const key of inOrder) {
-    if (tunnels.length >= most) break;
+  const work = wishes(context);
+  const room = roomFor(work, context);
+  for (const key of waiting.size <= room ? waiting : inOrder(work, context)) {
+    if (tunnels.length >= room) break;
     keys.push(key);
     const tunnel = get(key);
     // It may be gone, or somebody else's by now.
@@ -471,6 +484,19 @@ function batch(
     if (isAsking(tunnel.state) && tunnel.state.offered === undefined) tunnels.push(tunnel);
   }
   return { keys, tunnels };
+}
+
+/** Where not all fit, who wants many does not have others wait behind them; nor does who wants it least. */
+function* inOrder(work: Work, { waiting, get, now }: InitiatorContext): Generator<string> {
+  const isUrgent = (key: string) => {
+    const tunnel = get(key);
+    return tunnel !== undefined && workOf(tunnel.state, now) === work;
+  };
+  const vipOf = (key: string) => get(key)?.pair.localVip ?? "";
+  const [first, others]: [string[], string[]] = [[], []];
+  for (const key of waiting) (isUrgent(key) ? first : others).push(key);
+  yield* fairly(first, vipOf);
+  yield* fairly(others, vipOf);
 }
 
 /** Receive is programmed: the peer is told. */

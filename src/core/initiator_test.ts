@@ -18,6 +18,7 @@ import {
 import { MAX_FORGIVEN, MAX_MAYBE_SAS, RATE_PATIENCE_MS, REPEAT_MS } from "./limits.ts";
 import type { State } from "./tunnel.ts";
 import type { Tunnel } from "./tunnel_table.ts";
+import { PACKET_TUNNELS } from "./limits.ts";
 
 const config = configOf(1, { hosts: 2, changes: { rpc: { attempts: 3, timeoutMs: 1000 } } });
 const peer = { id: "h2", svcAddress: "192.0.2.2:7443", vips: ["10.2.0.0/16"] };
@@ -132,6 +133,44 @@ Deno.test("what waits is asked for in one request, once the pace and a place all
   assert.equal(last?.do === "call" && last.request.tunnels.length, 3);
   const alone = after([{ type: "asked" }, { type: "gathered" }], context({ aloneUntil: 1700 }));
   assert.deepEqual(alone.effects, [{ do: "pause", ms: 700 }]);
+});
+
+Deno.test("held packets go in small requests, each address in its turn, before what nobody waits for", () => {
+  const { tunnels, context } = host(300);
+  const of = (pair: Tunnel["pair"], state: State): Tunnel => {
+    const key = `${pair.localVip} ${pair.remoteVip}`;
+    return { key, row: 0, pair, peer: "h2", state, lastError: "" };
+  };
+  const opening = (flows: readonly number[]): State => (
+    { kind: "opening", since: 0, flows, offered: undefined, rx: [] }
+  );
+  // A hundred to be restored came first, then a scan of one address, and last somebody's first packet.
+  const restored = tunnels.slice(0, 100).map(({ pair }) => of(pair, opening([])));
+  const scan = tunnels.slice(100, 300)
+    .map((_, i) => of({ localVip: "10.1.1.1", remoteVip: `10.2.1.${i}` }, opening([i])));
+  const one = of({ localVip: "10.1.1.2", remoteVip: "10.2.0.1" }, opening([7]));
+  const offered = (all: readonly Tunnel[]) => {
+    const byKey = new Map(all.map((tunnel) => [tunnel.key, tunnel]));
+    const { effects } = after(
+      [{ type: "asked" }, { type: "gathered" }, { type: "paced", waitMs: 0 }, { type: "admitted" }],
+      context({
+        waiting: new Set(byKey.keys()),
+        stateOf: (key) => byKey.get(key)?.state,
+        get: (key) => byKey.get(key),
+      }),
+    );
+    const last = effects.at(-1);
+    return last?.do === "offer" ? last.tunnels : [];
+  };
+  const first = offered([...restored, ...scan, one]);
+  assert.equal(first.length, PACKET_TUNNELS);
+  assert.deepEqual(first.slice(0, 3), [scan[0], one, scan[1]]);
+  assert.equal(
+    first.every(({ state }) => state.kind === "opening" && state.flows.length > 0),
+    true,
+  );
+  assert.equal(offered([...restored, one])[0], one);
+  assert.equal(offered(restored).length, 100);
 });
 
 Deno.test("where nobody wants anything any more, nothing is asked", () => {
