@@ -69,13 +69,14 @@ export function requestFromProto(message: tpb.NewTunnelRequest): NewTunnelReques
   if (tunnels.length < 1 || tunnels.length > MAX_TUNNELS_PER_REQUEST) {
     throw bad("tunnels", `${tunnels.length} entries, 1 to ${MAX_TUNNELS_PER_REQUEST} are needed`);
   }
+  const texts = new Map<string, string>();
   return {
     bootEpoch: epoch(message.bootEpoch),
     requestId: message.requestId.toHex(),
     versionsAccepted: message.versionsAccepted.map((v, i) => version(v, `versions_accepted[${i}]`)),
     tunnels: tunnels.map((tunnel, i) => ({
       ...vipPair(tunnel, `tunnels[${i}]`),
-      reverse: params(tunnel.reverseParams, `tunnels[${i}].reverse_params`),
+      reverse: params(tunnel.reverseParams, { field: `tunnels[${i}].reverse_params`, texts }),
     })),
     ...message.ivCounts ? { ivCounts: true } : {},
   };
@@ -104,10 +105,11 @@ export function replyFromProto(message: tpb.NewTunnelResponse, asked: number): N
   if (tunnels.length !== 0 && tunnels.length !== asked) {
     throw bad("tunnels", `${tunnels.length} results for ${asked} tunnels`);
   }
+  const texts = new Map<string, string>();
   return {
     bootEpoch: epoch(message.bootEpoch),
     version: version(message.version, "version"),
-    outcomes: tunnels.map((tunnel, i) => outcome(tunnel, `tunnels[${i}]`)),
+    outcomes: tunnels.map((tunnel, i) => outcome(tunnel, { field: `tunnels[${i}]`, texts })),
     ...message.ivCounts ? { ivCounts: true } : {},
   };
 }
@@ -285,7 +287,20 @@ export function version(value: pb.PspVersion, field: string): PspVersion {
   return name;
 }
 
-function params(message: pb.PspParams | undefined, field: string): PspParams {
+/** Where a part of a message stands, and the texts that its other parts have: each tunnel keeps them, and they are equal. */
+interface Part {
+  readonly field: string;
+  readonly texts: Map<string, string>;
+}
+
+/** The very text that another part of the message has, where one has it. */
+function shared(text: string, texts: Part["texts"]): string {
+  const known = texts.get(text);
+  if (known === undefined) texts.set(text, text);
+  return known ?? text;
+}
+
+function params(message: pb.PspParams | undefined, { field, texts }: Part): PspParams {
   if (message === undefined) throw bad(field, "it is missing");
   const name = version(message.version, `${field}.version`);
   const mode = MODES[message.mode - 1];
@@ -306,8 +321,8 @@ function params(message: pb.PspParams | undefined, field: string): PspParams {
   const rest = {
     spi: spi(message.spi, `${field}.spi`),
     version: name,
-    pip: pip(message.pip, `${field}.pip`),
-    mac: macText(message.mac),
+    pip: shared(pip(message.pip, `${field}.pip`), texts),
+    mac: shared(macText(message.mac), texts),
     ...(message.vc === undefined ? {} : { vc: message.vc }),
     cryptOffset: message.cryptOffset,
     mode,
@@ -354,10 +369,13 @@ function paramsToProto(params: PspParams): pb.PspParams {
   });
 }
 
-function outcome(result: tpb.TunnelResult, field: string): TunnelOutcome {
+function outcome(result: tpb.TunnelResult, { field, texts }: Part): TunnelOutcome {
   switch (result.outcome.case) {
     case "params":
-      return { ok: true, params: params(result.outcome.value, `${field}.params`) };
+      return {
+        ok: true,
+        params: params(result.outcome.value, { field: `${field}.params`, texts }),
+      };
     case "error":
       return { ok: false, ...errorText(result.outcome.value) };
     default:

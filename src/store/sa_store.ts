@@ -372,11 +372,18 @@ function saToRow(sa: SaRecord): Value[] {
 }
 
 function* lostFrom(rows: Iterable<Record<string, unknown>>): Generator<LostTunnel> {
+  // Every row has texts of its own, and each tunnel keeps them: those of workloads and of a peer are the same again and again.
+  const vips = new Map<string, string>();
+  let last = "";
   for (const { local_vip, remote_vip, peer, ends } of rows) {
+    const local = String(local_vip);
+    const localVip = vips.get(local) ?? local;
+    vips.set(localVip, localVip);
+    if (peer !== last) last = String(peer);
     yield {
-      localVip: String(local_vip),
+      localVip,
       remoteVip: String(remote_vip),
-      peer: String(peer),
+      peer: last,
       endsAtMs: Number(ends),
     };
   }
