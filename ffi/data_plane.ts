@@ -29,6 +29,7 @@ import {
   type ItemOutcome,
   LIST_MAX,
 } from "./lists.ts";
+import { NumberMap } from "./number_map.ts";
 import {
   DataPlaneError,
   type DropReason,
@@ -73,7 +74,7 @@ export class DataPlane implements Plane {
   readonly #numberOut = new Uint32Array(1);
   /** What psp_dp_pipe_create() and psp_dp_entry_add() returned, for messages and masks. */
   readonly #pipes = new Map<number, Pick<PipeDescriptor, "name" | "type">>();
-  readonly #entryPipe = new Map<number, number>();
+  readonly #entryPipe = new NumberMap();
 
   private constructor(library: Library, handle: bigint, ports: readonly PortOptions[]) {
     this.#library = library;
@@ -163,7 +164,9 @@ export class DataPlane implements Plane {
     const what = `Cannot destroy pipe ${this.#pipeText(pipe)}`;
     this.#handle.do(what, (dp) => this.#symbols.psp_dp_pipe_destroy(dp, pipe));
     this.#pipes.delete(pipe);
-    for (const [entry, of] of this.#entryPipe) if (of === pipe) this.#entryPipe.delete(entry);
+    for (const entry of [...this.#entryPipe.keys()]) {
+      if (this.#entryPipe.get(entry) === pipe) this.#entryPipe.delete(entry);
+    }
   }
 
   queryPipe(pipe: number): PipeStats {
