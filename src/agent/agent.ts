@@ -48,7 +48,9 @@ import { splitListen } from "../rpc/door.ts";
 import { openEtcd } from "../rpc/etcd_client.ts";
 import { createRpcClient } from "../rpc/client.ts";
 import { Descriptors, forConnections, limitFor } from "../rpc/descriptors.ts";
+import type { EventSink } from "../model/events.ts";
 import { RPC_COUNTERS, type RpcEvents } from "../rpc/events.ts";
+import type { Refused } from "../rpc/identity.ts";
 import { ownKeyExchange, postQuantumFault } from "../rpc/key_exchange.ts";
 import type { Trust } from "../rpc/identity.ts";
 import { startRpcServer } from "../rpc/server.ts";
@@ -104,7 +106,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
   const log = logOf("agent");
   const [coreLog, planeLog, storeLog] = [logOf("core"), logOf("plane"), logOf("store")];
   const directoryLog = logOf("directory");
-  const events = new AgentEvents(logOf("rpc"));
+  const events = new AgentEvents(logOf("rpc"), () => happenings);
   // Disposed of in reverse: what was opened last goes first.
   await using stack = new AsyncDisposableStack();
   const state = stack.use(openStateDir(config.stateDir));
@@ -294,6 +296,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
     clock,
     random: systemRandom(),
     tasks,
+    events: happenings,
   });
   const { flows, workloads, local } = parts;
   running.resolve({
@@ -362,10 +365,12 @@ function aborted(signal: AbortSignal): Promise<void> {
 /** Counters and log lines of the RPC side. */
 class AgentEvents implements RpcEvents {
   readonly #log: Log;
+  readonly #happenings: () => EventSink;
   readonly #counts = new Map<string, bigint>(Object.keys(RPC_COUNTERS).map((name) => [name, 0n]));
 
-  constructor(log: Log) {
+  constructor(log: Log, happenings: () => EventSink) {
     this.#log = log;
+    this.#happenings = happenings;
   }
 
   count(name: string): void {
@@ -379,6 +384,11 @@ class AgentEvents implements RpcEvents {
     fields?: LogFields,
   ): void {
     this.#log[level === "warning" ? "warn" : level](message, fields);
+  }
+
+  refused({ named, reason, message }: Refused): void {
+    const peer = named === undefined ? {} : { peer: named };
+    this.#happenings().add("request-refused", { ...peer, reason, message });
   }
 
   snapshot(): Readonly<Record<string, bigint>> {

@@ -6,7 +6,8 @@
  * the peer learns of a new start before it sends on old SAs.
  */
 import type { PeerConfig } from "../config/config.ts";
-import type { Notice } from "../model/exchange.ts";
+import { ExchangeError, type Notice } from "../model/exchange.ts";
+import type { EventSink } from "../model/events.ts";
 import type { Random } from "../model/random.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Tasks } from "../model/tasks.ts";
@@ -34,6 +35,8 @@ export interface WarmOptions {
   readonly random: Random;
   /** Work under way, and the signal that ends it. */
   readonly tasks: Tasks;
+  /** Learns of a peer that lets this host in no more: with live tunnels nothing else may ask it for hours. */
+  readonly events: EventSink;
 }
 
 /** What was begun. */
@@ -47,6 +50,8 @@ export function keepWarm(options: WarmOptions): Warm {
   const { peers, clock, random, tasks } = options;
   /** How often in a row the call of each failed. */
   const failures = new Map<string, number>();
+  /** Those that refuse this host, and how they word it. */
+  const refusing = new Map<string, string>();
   const due = new DueHeap();
   let woken = new AbortController();
   const begin = (id: string, spreadMs: number) => {
@@ -56,8 +61,14 @@ export function keepWarm(options: WarmOptions): Warm {
     woken.abort();
   };
   const keep = async (id: string) => {
-    const failed = await greet(id, options) ? 0 : (failures.get(id) ?? 0) + 1;
+    const error = await greet(id, options);
+    const failed = error === undefined ? 0 : (failures.get(id) ?? 0) + 1;
     failures.set(id, failed);
+    if (error?.code === "permission_denied" && refusing.get(id) !== error.message) {
+      refusing.set(id, error.message);
+      const reason = error.code.replaceAll("_", "-");
+      options.events.add("peer-failing", { peer: id, reason, message: error.message });
+    } else if (error === undefined) refusing.delete(id);
     const fullMs = failed === 0
       ? WARM_INTERVAL_MS
       : Math.min(WARM_RETRY_FIRST_MS * 2 ** (failed - 1), WARM_RETRY_MAX_MS);
@@ -70,7 +81,10 @@ export function keepWarm(options: WarmOptions): Warm {
     while (!signal.aborted) {
       for (const id of due.take(clock.now())) {
         if (options.isPeer(id)) tasks.add(keep(id));
-        else failures.delete(id);
+        else {
+          failures.delete(id);
+          refusing.delete(id);
+        }
       }
       woken = new AbortController();
       const stop = () => woken.abort();
@@ -88,15 +102,16 @@ export function keepWarm(options: WarmOptions): Warm {
   return { add: (id) => begin(id, WARM_SPREAD_MS) };
 }
 
-async function greet(peer: string, options: WarmOptions): Promise<boolean> {
+/** undefined: it answered. */
+async function greet(peer: string, options: WarmOptions): Promise<ExchangeError | undefined> {
   const { calls, scheduler, bootEpoch, tasks: { signal } } = options;
   const hello: Notice = { bootEpoch, unknownSpis: [], closed: [], draining: false };
   using _slot = await scheduler.enter({ peer, work: "warm" }, signal);
   try {
     await calls.notify(peer, hello, { timeoutMs: WARM_TIMEOUT_MS });
-    return true;
+    return undefined;
   } catch (cause) {
     if (signal.aborted) throw cause;
-    return false;
+    return ExchangeError.from(cause);
   }
 }

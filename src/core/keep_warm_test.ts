@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { VirtualClock } from "../../tests/support/virtual_clock.ts";
+import { ExchangeError } from "../model/exchange.ts";
 import { keepWarm } from "./keep_warm.ts";
 import { Scheduler } from "./scheduler.ts";
 import { Counters } from "../model/counters.ts";
@@ -14,7 +15,8 @@ function warming(n: number) {
   const silent = () => {};
   const tasks = new Tasks({ debug: silent, info: silent, warn: silent, error: silent });
   const calls = new Map<string, number[]>();
-  const up = { all: true };
+  const up: { all: boolean; error: Error } = { all: true, error: new Error("down") };
+  const told: string[] = [];
   const peers = Array.from({ length: n }, (_, i) => ({ id: `h${i}` }));
   const gone = new Set<string>();
   const warm = keepWarm({
@@ -22,7 +24,7 @@ function warming(n: number) {
       notify(peer, notice) {
         calls.set(peer, [...calls.get(peer) ?? [], clock.now()]);
         assert.deepEqual(notice, { bootEpoch: 7n, unknownSpis: [], closed: [], draining: false });
-        return up.all ? Promise.resolve({ bootEpoch: 8n }) : Promise.reject(new Error("down"));
+        return up.all ? Promise.resolve({ bootEpoch: 8n }) : Promise.reject(up.error);
       },
     },
     scheduler: new Scheduler({ clock, counters: new Counters() }),
@@ -32,8 +34,12 @@ function warming(n: number) {
     clock,
     random: seededRandom(1),
     tasks,
+    events: {
+      add: (kind, { peer, reason, message } = {}) =>
+        void told.push(`${kind} ${peer} ${reason} ${message}`),
+    },
   });
-  return { clock, tasks, calls, up, gone, warm };
+  return { clock, tasks, calls, up, gone, told, warm };
 }
 
 Deno.test("every peer is greeted at once, then now and then", async () => {
@@ -86,4 +92,21 @@ Deno.test("it ends with the tasks", async () => {
   await clock.advance(600_000);
   assert.equal([...calls.values()].flat().length, before);
   assert.equal(clock.sleeping, 0);
+});
+
+Deno.test("a peer that lets this host in no more is told of once, and again when it has done so anew", async () => {
+  const { clock, up, told } = warming(1);
+  await clock.advance(1000);
+  up.all = false;
+  await clock.advance(600_000);
+  assert.deepEqual(told, [], "silence is no refusal");
+  up.error = new ExchangeError("permission_denied", '"h1" is denied');
+  await clock.advance(600_000);
+  const refused = 'peer-failing h0 permission-denied [permission_denied] "h1" is denied';
+  assert.deepEqual(told, [refused]);
+  up.all = true;
+  await clock.advance(120_000);
+  up.all = false;
+  await clock.advance(120_000);
+  assert.deepEqual(told, [refused, refused]);
 });

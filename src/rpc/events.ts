@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** How the RPC side tells the agent what happened: counters and log messages, nothing else. */
+/** How the RPC side tells the agent what happened: counters, log messages, and who was refused. */
 import type { LogFields } from "../model/log.ts";
+import type { Refused } from "./identity.ts";
 
 /** Every counter of the RPC side, and what one count of it means. */
 export const RPC_COUNTERS = {
@@ -75,7 +76,9 @@ export interface RpcEvents {
     message: string,
     fields?: LogFields,
   ): void;
+  /** A caller proved who it is, and is nobody who may ask. */
+  refused(caller: Refused): void;
 }
 
 /** Hears nothing. */
-export const SILENT: RpcEvents = { count() {}, log() {} };
+export const SILENT: RpcEvents = { count() {}, log() {}, refused() {} };

@@ -47,10 +47,17 @@ export type RefusalReason =
   | "unknown-identity"
   | "denied-identity";
 
+/** A certificate that is no peer's. */
+export interface Refused {
+  readonly ok: false;
+  readonly reason: RefusalReason;
+  readonly message: string;
+  /** Whom it names, where that is one of this domain; it need not be a peer. */
+  readonly named?: string;
+}
+
 /** A peer, or why not. */
-export type Identity =
-  | { readonly ok: true; readonly peer: string }
-  | { readonly ok: false; readonly reason: RefusalReason; readonly message: string };
+export type Identity = { readonly ok: true; readonly peer: string } | Refused;
 
 /** Judges a certificate. Pure. */
 export function identify(presented: Presented, trust: Trust): Identity {
@@ -71,10 +78,13 @@ export function identify(presented: Presented, trust: Trust): Identity {
     return refusal("no-identity", `Certificate has no SAN of the form "${prefix}<id>"`);
   }
   if (isDenied(id, presented.fingerprint, trust)) {
-    return refusal("denied-identity", `"${id}" is denied by the configuration`);
+    return { ...refusal("denied-identity", `"${id}" is denied by the configuration`), named: id };
   }
   if (!trust.peers.has(id)) {
-    return refusal("unknown-identity", `"${id}" is not among the configured peers`);
+    return {
+      ...refusal("unknown-identity", `"${id}" is not among the configured peers`),
+      named: id,
+    };
   }
   return { ok: true, peer: id };
 }
@@ -105,13 +115,13 @@ function bare(fingerprint: string): string {
   return fingerprint.replaceAll(":", "").toLowerCase();
 }
 
-function contradictory(names: readonly string[]): Identity {
+function contradictory(names: readonly string[]): Refused {
   return refusal(
     "contradictory-identity",
     `Certificate names several identities: ${names.map((n) => `"${n}"`).join(", ")}`,
   );
 }
 
-function refusal(reason: RefusalReason, message: string): Identity {
+function refusal(reason: RefusalReason, message: string): Refused {
   return { ok: false, reason, message };
 }

@@ -73,8 +73,10 @@ export interface ListenerOptions {
   readonly events?: RpcEvents;
 }
 
-/** What becomes of a connection. */
-export type Accepted = { readonly identity?: string | undefined } | "refused";
+/** What becomes of a connection. `leaves`: its first answers, which say why, are its last; it ends soon without. */
+export type Accepted =
+  | { readonly identity?: string | undefined; readonly leaves?: boolean }
+  | "refused";
 
 /** Listening until closed. */
 export interface Listener {
@@ -123,6 +125,8 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   /** Every socket with what ends its probation. */
   const raw = new Map<net.Socket, (good: boolean) => void>();
   const dismissed = new WeakSet<Carrier>();
+  /** Those that are to go with their first answers. */
+  const leaving = new WeakSet<Carrier>();
   let [refused, saidAt] = [0, -Infinity];
   /** Somebody is refused for want of room: that is said, and not more often than once in a while. */
   const full = (counter: RpcCounter) => {
@@ -175,6 +179,10 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
       events.count(room.why === "share" ? "connections-evicted" : "connections-crowded");
       destroy(room.evict);
     }
+    if (accepted.leaves) {
+      leaving.add(carrier);
+      return rest(carrier, LAST_WORDS_MS, () => destroy(carrier));
+    }
     rest(carrier, options.firstRequestMs ?? FIRST_REQUEST_MS, () => dismiss(carrier));
   };
   /** Each request counts for its connection, and has an end. */
@@ -193,6 +201,10 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     response.once("close", () => {
       clearTimeout(late);
       if (!shares.end(carrier)) return;
+      if (leaving.has(carrier)) {
+        finish(carrier);
+        return rest(carrier, LAST_WORDS_MS, () => destroy(carrier));
+      }
       const idleMs = options.idleMs ?? DEFAULT_IDLE_MS;
       const ms = shares.isProven(carrier) ? idleMs : Math.min(idleMs, UNPROVEN_IDLE_MS);
       rest(carrier, ms, () => dismiss(carrier));

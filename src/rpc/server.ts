@@ -91,14 +91,10 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   const accept = (carrier: Carrier, proof: Proof | undefined, address: string): Accepted => {
     if (proof === undefined) return options.tls === undefined ? {} : "refused";
     const entry = { proof, identity: identityOf(proof, trust), address };
-    // Denied ends here; a stranger with a good certificate is told so in the protocol he speaks.
-    if (!entry.identity.ok && entry.identity.reason === "denied-identity") {
-      events.count("denied-identity");
-      return "refused";
-    }
     known.set(carrier, entry);
     carrier.on("close", () => known.delete(carrier));
-    if (!entry.identity.ok) return {};
+    // A good certificate of somebody who may not ask: he is told so in the protocol he speaks, once, if he is denied.
+    if (!entry.identity.ok) return { leaves: entry.identity.reason === "denied-identity" };
     presented.set(entry.identity.peer, proof.leaf.fingerprint);
     options.onPeer?.(entry.identity.peer, address);
     return { identity: entry.identity.peer };
@@ -212,9 +208,16 @@ function refuseUnsafe(options: RpcServerOptions, events: RpcEvents): void {
 function identityOf({ leaf }: Proof, trust: Trust): Identity {
   const identity = identify(leaf, trust);
   if (!isDeniedCertificate(leaf, trust)) return identity;
+  if (!identity.ok && identity.reason === "denied-identity") return identity;
   // Whatever else it says.
   const message = "The certificate is denied by the configuration";
-  return { ok: false, reason: "denied-identity", message };
+  const named = identity.ok ? identity.peer : identity.named;
+  return {
+    ok: false,
+    reason: "denied-identity",
+    message,
+    ...(named === undefined ? {} : { named }),
+  };
 }
 
 function insecureCaller(request: Request, trust: Trust): Identity {

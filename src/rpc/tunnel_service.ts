@@ -114,6 +114,7 @@ export function callerGate(events: RpcEvents): (context: HandlerContext) => void
     const caller = context.values.get(CALLER);
     if (caller.ok) return;
     events.count(caller.reason);
+    events.refused(caller);
     throw new ConnectError(caller.message, Code.PermissionDenied);
   };
 }

@@ -163,10 +163,9 @@ export class EventLog implements EventSink, Disposable {
   }
 
   #noteRefusal(kind: EventKind, { peer, reason = "", message = "" }: EventFacts): void {
-    const theirs = kind === "tunnel-failed" && reason === "refused";
-    if (peer === undefined || kind !== "request-refused" && !theirs) return;
+    const by = refuser(kind, { reason, message });
+    if (peer === undefined || by === undefined) return;
     if (this.#refusals.size >= MAX_CAUSES) this.#refusals.clear();
-    const by = theirs ? "the peer" : "this host";
     this.#refusals.set(peer, { by, atMs: Math.round(this.#options.wallMs()), reason, message });
   }
 
@@ -290,6 +289,30 @@ function opened(path: string): DatabaseSync {
       "CREATE TABLE IF NOT EXISTS event (cursor INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL) STRICT",
     );
   });
+}
+
+/** Who refused whom, if anybody did. */
+function refuser(
+  kind: EventKind,
+  { reason, message }: { readonly reason: string; readonly message: string },
+): RefusalView["by"] | undefined {
+  switch (kind) {
+    case "request-refused":
+      return "this host";
+    // Of any exchange: the first one that fails.
+    case "peer-failing":
+      return reason === "permission-denied"
+        ? "the peer"
+        : reason === "unauthenticated"
+        ? "this host"
+        : undefined;
+    case "tunnel-failed":
+      if (reason !== "refused") return undefined;
+      // This host believes neither what the peer shows nor what it grants.
+      return /^(\[unauthenticated\]|bad answer:)/.test(message) ? "this host" : "the peer";
+    default:
+      return undefined;
+  }
 }
 
 function isWanted(event: AgentEvent, { sinceMs, peer, kinds }: EventQuery): boolean {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from "node:assert/strict";
+import type { EventKind } from "../model/events.ts";
 import type { Log } from "../model/log.ts";
 import { EventLog, KEPT_EVENTS, KEPT_MS } from "./event_log.ts";
 
@@ -139,5 +140,28 @@ Deno.test("a file that is no database costs the old events, and nothing else", (
     gone.events[Symbol.dispose]();
   } finally {
     Deno.removeSync(dir, { recursive: true });
+  }
+});
+
+Deno.test("who refused whom is known of each peer, and why", () => {
+  const table: readonly (readonly [EventKind, string, string, string | undefined])[] = [
+    ["request-refused", "denied-identity", '"h2" is denied', "this host"],
+    ["peer-failing", "permission-denied", '[permission_denied] "h1" is denied', "the peer"],
+    ["peer-failing", "unauthenticated", "[unauthenticated] Cannot trust it", "this host"],
+    ["peer-failing", "unavailable", "[unavailable] Cannot reach it", undefined],
+    ["tunnel-failed", "refused", "permission_denied: not yours", "the peer"],
+    ["tunnel-failed", "refused", "[unauthenticated] Cannot trust it", "this host"],
+    ["tunnel-failed", "refused", "bad answer: no key", "this host"],
+    ["tunnel-failed", "peer-unreachable", "[unavailable] Cannot reach it", undefined],
+    ["tunnel-opened", "", "", undefined],
+  ];
+  for (const [kind, reason, message, by] of table) {
+    const { events, pass } = world();
+    events.add(kind, { peer: "h2", reason, message });
+    const { atMs: _, ...found } = events.refusal("h2") ?? { atMs: 0 };
+    assert.deepEqual(found, by === undefined ? {} : { by, reason, message }, `${kind} ${reason}`);
+    assert.equal(events.refusal("h3"), undefined);
+    pass(KEPT_MS + 1);
+    assert.equal(events.refusal("h2"), undefined, "as long as events are kept");
   }
 });

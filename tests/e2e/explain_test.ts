@@ -229,12 +229,11 @@ story(
       },
       {
         name: "this host is on the peer's deny list",
-        // The peer ends the connection, and says no more.
         ...changed(h2, (config) => config.security = { deny: ["h1"] }),
         ...sent(1),
         verdict: "dropped",
-        moves: "peer-unreachable",
-        words: /h2 gives no tunnel: Cannot reach peer "h2"/,
+        moves: "refused",
+        words: /h2 gives no tunnel: "h1" is denied by the configuration/,
       },
       {
         name: "the peer is on the deny list",

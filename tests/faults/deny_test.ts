@@ -72,6 +72,34 @@ story("an identity that is denied in the file loses connections and tunnels", {}
   });
 });
 
+story("who is denied is told so, and both ends say who refused whom", {}, async (stage) => {
+  const { world, start } = stage;
+  const [h1, h2] = await Promise.all([
+    start("h1", { change: (config) => config.security = { deny: ["h2"] } }),
+    start("h2"),
+  ]);
+  const asked = await ping(world, { in: "v2", to: world.vip("h1") }, { wait: 0.5 });
+  assert.equal(asked.received, 0, "packets pass from a denied peer");
+  const text = '"h2" is denied by the configuration';
+  await eventually(async () => (await refusal(h2))?.startsWith("the peer: "), {
+    what: "the denied host to know that it is",
+    describe: () => h2.logText(),
+  });
+  assert.ok((await refusal(h2))?.includes(text), await refusal(h2));
+  assert.equal(await refusal(h1), `this host: denied-identity, ${text}`);
+  assert.ok(await h2.counter("drop-refused") > 0, "its packets wait for nobody");
+  assert.equal(await h2.counter("drop-peer-unreachable"), 0, "the peer did answer");
+});
+
+/** Who refused whom, and why, as an agent says it of the other one; undefined: nobody did. */
+async function refusal(agent: AgentProcess): Promise<string | undefined> {
+  const { body } = await agent.get("/psp.v1.StatusService/ListPeers");
+  const [peer] = (JSON.parse(body) as {
+    peers: { refusal?: { by: string; reason: string; message: string } }[];
+  }).peers;
+  return peer?.refusal && `${peer.refusal.by}: ${peer.refusal.reason}, ${peer.refusal.message}`;
+}
+
 story(
   "a certificate that is denied ends its tunnels; with another one its owner is back",
   {},

@@ -28,14 +28,19 @@ export const MAX_BYTES = 65_536;
 
 export interface Heard extends RpcEvents {
   readonly counts: Map<string, number>;
+  /** "h9 unknown-identity" for each refusal. */
+  readonly refusals: string[];
   readonly lines: string[];
 }
 
 export function ears(): Heard {
   const counts = new Map<string, number>();
   const lines: string[] = [];
+  const refusals: string[] = [];
   return {
     counts,
+    refusals,
+    refused: ({ named, reason }) => refusals.push(`${named} ${reason}`),
     lines,
     count: (name) => counts.set(name, (counts.get(name) ?? 0) + 1),
     log: (level, message, fields) =>

@@ -85,6 +85,8 @@ Deno.test("a good certificate of somebody unknown gets permission_denied, and no
     await fails(client.newTunnel("h2", request(), CALL), "permission_denied", text);
     assert.equal(handler.calls.length, 0);
     assert.equal(events.counts.get(counter), 1);
+    const named = counter === "unknown-identity" ? id : undefined;
+    assert.deepEqual(events.refusals, [`${named} ${counter}`]);
   }
 });
 
@@ -113,7 +115,8 @@ Deno.test("a server that is not the peer we meant gets no request", async () => 
 Deno.test("denying a peer closes its connections within a second, and keeps it out", async () => {
   using lab = await Lab.make();
   const handler = recorder();
-  await using server = await start({ tls: lab.store("h2"), handler });
+  const events = ears();
+  await using server = await start({ tls: lab.store("h2"), handler, events });
   using h1 = clientOf(server, { tls: lab.store("h1") });
   using h3 = clientOf(server, { id: "h3", tls: lab.store("h3") });
   await h1.newTunnel("h2", request(), CALL);
@@ -125,9 +128,11 @@ Deno.test("denying a peer closes its connections within a second, and keeps it o
   while (server.connections() > 1) await new Promise((resolve) => setTimeout(resolve, 5));
   assert.ok(performance.now() - startedAt < limitMs(1000));
 
-  await fails(h1.newTunnel("h2", request(), CALL), "unavailable");
+  await fails(h1.newTunnel("h2", request(), CALL), "permission_denied", /"h1" is denied/);
   await h3.newTunnel("h2", request(), CALL);
   assert.deepEqual(handler.calls.map(({ peer }) => peer), ["h1", "h3", "h3"]);
+  assert.deepEqual(events.refusals, ["h1 denied-identity"]);
+  while (server.connections() > 1) await new Promise((resolve) => setTimeout(resolve, 5));
 });
 
 Deno.test("a denied fingerprint is denied on both sides", async () => {
@@ -138,7 +143,7 @@ Deno.test("a denied fingerprint is denied on both sides", async () => {
   });
   await using server = await start({ tls: lab.store("h2"), trust: deny("h1") });
   using h1 = clientOf(server, { tls: lab.store("h1") });
-  await fails(h1.newTunnel("h2", request(), CALL), "unavailable");
+  await fails(h1.newTunnel("h2", request(), CALL), "permission_denied", /is denied/);
   using h3 = clientOf(server, { tls: lab.store("h3") });
   await h3.newTunnel("h2", request(), CALL);
   h3.setTrust(deny("h2"));
