@@ -5,6 +5,7 @@ import { getJsonLinesFormatter, getTextFormatter, type LogRecord } from "@logtap
 import { Key } from "../../ffi/key.ts";
 import type { Config } from "../config/config.ts";
 import { spiText } from "../model/sa.ts";
+import type { Priority } from "./journal.ts";
 import {
   type Log,
   LOG_CATEGORIES,
@@ -23,6 +24,8 @@ export interface LogOptions {
   readonly format: Config["log"]["format"];
   /** Takes one line with its newline; default: stderr. */
   readonly write?: (line: string) => void;
+  /** What a line begins with; default: nothing. */
+  readonly priority?: Priority;
   /** Milliseconds of the wall clock; default: the system's. */
   readonly wallMs?: () => number;
 }
@@ -35,7 +38,7 @@ export interface OpenLogs extends Logs {
 
 /** Logs that write every line at once: a crash loses none. */
 export function openLogs(options: LogOptions): OpenLogs {
-  const { write = toStderr, wallMs = Date.now } = options;
+  const { write = toStderr, wallMs = Date.now, priority = () => "" } = options;
   const formats = { json: formatJson(), text: formatText() };
   let { level: common, format } = options;
   const own = new Map<LogCategory, LogLevel>();
@@ -45,7 +48,7 @@ export function openLogs(options: LogOptions): OpenLogs {
       const at = (level: LogLevel) => (message: string, fields: LogFields = {}) => {
         if (LOG_LEVELS.indexOf(level) < LOG_LEVELS.indexOf(levelOf(category))) return;
         const line = { category, level, message, facts: facts(fields), timestamp: wallMs() };
-        write(formats[format](line));
+        write(priority(level) + formats[format](line));
       };
       return { debug: at("debug"), info: at("info"), warn: at("warning"), error: at("error") };
     },

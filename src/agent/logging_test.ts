@@ -34,6 +34,19 @@ Deno.test("a JSON line is one object", () => {
   assert.equal(lines[0]?.indexOf("\n"), (lines[0]?.length ?? 0) - 1);
 });
 
+Deno.test("a line for the journal begins with its priority, whatever its form", () => {
+  for (const format of ["text", "json"] as const) {
+    const { log, lines } = capture({ format, level: "debug", priority: (level) => `<${level}>` });
+    for (const level of ["debug", "info", "warn", "error"] as const) log[level]("a");
+    assert.deepEqual(lines.map((line) => /^<\w+>(?=[{1])/.exec(line)?.[0]), [
+      "<debug>",
+      "<info>",
+      "<warning>",
+      "<error>",
+    ]);
+  }
+});
+
 Deno.test("levels below the configured one are not written", () => {
   const { log, lines } = capture({ level: "warning" });
   log.debug("a");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** What every command uses: exit codes, output, tables, one sentence for an error. */
+import { stderrPriority } from "../agent/journal.ts";
 import { ConfigError, EnvironmentError } from "../config/config.ts";
 import { fileReason } from "../config/reasons.ts";
 import { canonicalVip } from "../model/vip.ts";
@@ -62,10 +63,11 @@ export function errSome(lines: readonly string[]): void {
 export function reportError(error: unknown): ExitCode {
   // Whoever read our output has seen enough (`psp-agent tunnels | head`).
   if (error instanceof Deno.errors.BrokenPipe) return EXIT.ok;
-  err(`psp-agent: ${sentence(error)}`);
+  const priority = stderrPriority()("error");
+  err(`${priority}psp-agent: ${sentence(error)}`);
   const problems = (error instanceof ConfigError ? error.problems : [])
     .filter((problem) => !sentence(error).includes(problem));
-  errSome(problems.map((problem) => `  ${problem}`));
+  errSome(problems.map((problem) => `${priority}  ${problem}`));
   if (isDebug() && error instanceof Error) err(error.stack ?? "");
   if (error instanceof CommandError) return error.exitCode;
   if (error instanceof EnvironmentError) return EXIT.failure;

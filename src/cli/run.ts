@@ -7,6 +7,7 @@ import { loadConfig, type Loaded, requireFiles } from "../config/load.ts";
 import { systemClock } from "../model/clock.ts";
 import { watchFiles } from "../config/watch.ts";
 import type { Log } from "../model/log.ts";
+import { stderrPriority } from "../agent/journal.ts";
 import { openLogs } from "../agent/logging.ts";
 import { EXIT, type ExitCode, sentence } from "./io.ts";
 import { shimPath } from "./shim.ts";
@@ -25,7 +26,7 @@ interface RunArgs {
  */
 export async function run(args: RunArgs): Promise<ExitCode> {
   let first: Loaded | undefined = await load(args);
-  const logs = openLogs(first.config.log);
+  const logs = openLogs({ ...first.config.log, priority: stderrPriority() });
   const log = logs.of("agent");
   const { signal, onHangup, hangUp } = listen(log);
   watchFiles([args.config], hangUp, { signal });
