@@ -3,27 +3,38 @@
 
 /** Two addresses in; the way of a packet between them on the picture, with the verdict at each step. */
 import type { VNode } from "preact";
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { verdictText } from "../model/status.ts";
 import type { ExplainResponse } from "../rpc/gen/psp/v1/status_pb.ts";
 import { api } from "./api.ts";
-import type { Feed } from "./feed.ts";
+import { newestOf } from "./concerns.ts";
+import { type Feed, useFeed } from "./feed.ts";
 import { html } from "./html.ts";
 import { Picture } from "./pipes.ts";
-import { usePolled } from "./poll.ts";
+import { useAsked } from "./poll.ts";
 
 /** What is typed; `length` is empty where any will do. */
 const NOBODY = { src: "", dst: "", length: "" };
 
-/** The fourth tab. */
+/**
+ * The fourth tab. The answer costs the peer a call, so it is asked for when the button is pressed, and again when
+ * something happened that may change it.
+ */
 export function Explain({ feed }: { readonly feed: Feed }): VNode {
   const [typed, setTyped] = useState(NOBODY);
   const [asked, setAsked] = useState(NOBODY);
   const isAsked = asked.src !== "" && asked.dst !== "";
-  const { answer, problem } = usePolled(
-    isAsked ? JSON.stringify(asked) : undefined,
-    () => api.explain({ ...asked, length: Number(asked.length) || 0 }),
-  );
+  const [presses, press] = useState(0);
+  const { events } = useFeed(feed);
+  /** Whom the last answer named, the newest event that was looked at, and how many of those concerned it. */
+  const heard = useRef({ peer: "", cursor: 0n, count: 0 }).current;
+  if (newestOf(events, { ...asked, peer: heard.peer }) > heard.cursor) heard.count++;
+  heard.cursor = events[0]?.cursor ?? 0n;
+  const { answer, problem, at } = useAsked(isAsked ? JSON.stringify(asked) : undefined, {
+    turn: `${presses} ${heard.count}`,
+    ask: () => api.explain({ ...asked, length: Number(asked.length) || 0 }),
+  });
+  heard.peer = answer?.peer ?? "";
   const field = (name: keyof typeof NOBODY, label: string, rest: Record<string, unknown>) =>
     html`<label>${label} <input name=${name} value=${typed[name]} autocomplete="off" ...${rest}
       onInput=${(e: InputEvent) =>
@@ -33,18 +44,23 @@ export function Explain({ feed }: { readonly feed: Feed }): VNode {
   const send = (event: Event) => {
     event.preventDefault();
     setAsked(typed);
+    press(presses + 1);
   };
   return html`
     <form class="explain" onSubmit=${send}>${field("src", "From", address)}
       ${field("dst", "to", address)} ${field("length", "with octets", octets)}
       <button type="submit">Explain</button></form>
     ${problem === "" ? null : html`<p class="health page" role="alert">${problem}.</p>`}
-    ${answer === undefined ? null : html`<${Answer} answer=${answer} />`}
+    ${answer === undefined || at === undefined
+      ? null
+      : html`<${Answer} answer=${answer} at=${at} />`}
     <${Picture} feed=${feed} marks=${marksOf(answer)} />
   `;
 }
 
-function Answer({ answer }: { readonly answer: ExplainResponse }): VNode {
+function Answer(
+  { answer, at }: { readonly answer: ExplainResponse; readonly at: Date },
+): VNode {
   const { verdict, steps } = answer;
   const kind = verdict === "passes" ? "ok" : verdict === "held" ? "ticket" : "page";
   return html`
@@ -54,6 +70,8 @@ function Answer({ answer }: { readonly answer: ExplainResponse }): VNode {
         [step.host, step.at].join(" ").trim()
       }</b>${` ${step.text}`}</li>`
     )}</ol>
+    <p class="faint">As of ${at.toISOString().slice(11, 19)}: asked anew when an event
+      concerns it, or by the button.</p>
   `;
 }
 

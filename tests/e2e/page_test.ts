@@ -107,9 +107,11 @@ story("the page shows what happens on the host, on each of its views", {}, async
 story("the page draws what would become of a packet", {}, async (stage) => {
   const { world, startBoth } = stage;
   await startBoth();
-  await reading(stage, async ({ browser, url }) => {
+  await reading(stage, async ({ browser, url, heard }) => {
+    await browser.load(`${url}#events`);
+    await shows(browser, /The agent is ready/);
     await browser.load(`${url}#explain`);
-    await shows(browser, /Explain/);
+    await shows(browser, /From/);
     const ask = (dst: string) =>
       browser.evaluate(`{
         const fill = (name, value) => {
@@ -125,9 +127,16 @@ story("the page draws what would become of a packet", {}, async (stage) => {
       }`);
     await ask("10.77.0.1");
     await shows(browser, /dropped, and counted as no-peer[^]*No peer owns 10\.77\.0\.1/);
+    const asked = () => heard.requests.filter((url) => url.includes("/Explain")).length;
+    const [before, looks] = [asked(), heard.requests.length];
+    assert.ok(before >= 1);
+    // Some seconds of the page: it looks at the host each second.
+    await eventually(() => heard.requests.length > looks + 8, { what: "the page to go on" });
+    assert.equal(asked(), before, "nothing happened, and it was asked all the same");
     await ask(world.vip("h2"));
     await shows(browser, /waits for a tunnel/);
     await ping(world, { in: "v1", to: world.vip("h2") });
+    // The event of the new tunnel has it asked anew.
     await shows(browser, /The packet passes/);
     const passed = "[...document.querySelectorAll('.node.passed')].map((n) => n.ariaLabel).join()";
     assert.equal(await browser.evaluate(passed), "ROOT,EGR_ACL,p0");
