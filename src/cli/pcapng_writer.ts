@@ -1,30 +1,65 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** A pcapng file that grows sample by sample (draft-ietf-opsawg-pcapng): raw IP, nanoseconds. */
+import { dirname } from "node:path";
 import { cannotWrite } from "./io.ts";
 import type { SampleView } from "../model/status.ts";
 
 /** Where samples go until disposed of. */
 export interface PcapngFile extends Disposable {
+  /** Throws `CommandError`. */
   write(sample: SampleView): void;
+  /** There are no more: without any, the file is made all the same, and has none in it. */
+  end(): void;
 }
 
-/** Creates the file, or empties it, and writes what comes before the packets. Throws `CommandError`. */
+/**
+ * A file that is created, or emptied, with the first sample: what was in it stays until there is something to put in its
+ * place. Throws `CommandError` at once where it could not be.
+ */
 export async function openPcapng(path: string): Promise<PcapngFile> {
-  const file = await Deno.open(path, { write: true, create: true, truncate: true }).catch(
-    (cause) => {
+  let file = await existing(path);
+  let begun = false;
+  const append = (bytes: Uint8Array) => {
+    for (let sent = 0; sent < bytes.length;) sent += file?.writeSync(bytes.subarray(sent)) ?? 0;
+  };
+  const begin = () => {
+    if (begun) return;
+    begun = true;
+    if (file === undefined) file = Deno.openSync(path, { write: true, create: true });
+    else if (file.statSync().isFile) file.truncateSync(0);
+    append(sectionHeader());
+    append(interfaceDescription());
+  };
+  const attempt = (act: () => void) => {
+    try {
+      act();
+    } catch (cause) {
       throw cannotWrite(path, cause);
-    },
-  );
-  const write = (bytes: Uint8Array) => {
-    for (let sent = 0; sent < bytes.length;) sent += file.writeSync(bytes.subarray(sent));
+    }
   };
-  write(sectionHeader());
-  write(interfaceDescription());
   return {
-    write: (sample: SampleView) => write(enhancedPacket(sample)),
-    [Symbol.dispose]: () => file.close(),
+    write: (sample) =>
+      attempt(() => {
+        begin();
+        append(enhancedPacket(sample));
+      }),
+    end: () => attempt(begin),
+    [Symbol.dispose]: () => file?.close(),
   };
+}
+
+/** undefined: there is none, and a place for it. */
+async function existing(path: string): Promise<Deno.FsFile | undefined> {
+  try {
+    return await Deno.open(path, { write: true });
+  } catch (cause) {
+    if (!(cause instanceof Deno.errors.NotFound)) throw cannotWrite(path, cause);
+    await Deno.stat(dirname(path)).catch((cause) => {
+      throw cannotWrite(path, cause);
+    });
+    return undefined;
+  }
 }
 
 /** A block: type, total length, body padded to 4 octets, total length again. Little endian. */

@@ -39,8 +39,10 @@ export async function samples(args: SamplesArgs): Promise<ExitCode> {
       else out(`${JSON.stringify(sampleJson(sample))}\n`);
       if (++seen === args.count) break;
     }
+    file?.end();
   } catch (error) {
     if (!stop.signal.aborted) throw error;
+    file?.end();
   } finally {
     Deno.removeSignalListener("SIGINT", onSignal);
     Deno.removeSignalListener("SIGTERM", onSignal);

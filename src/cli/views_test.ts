@@ -203,6 +203,28 @@ Deno.test("samples written as pcapng read back", async () => {
   }
 });
 
+Deno.test("a file for samples is touched when there is one, and made when there was none", async () => {
+  const dir = await Deno.makeTempDir();
+  try {
+    const [kept, fresh] = [`${dir}/kept`, `${dir}/fresh`];
+    await Deno.writeTextFile(kept, "a capture of yesterday");
+    for (const path of [kept, fresh]) {
+      using _refused = await openPcapng(path);
+    }
+    assert.equal(await Deno.readTextFile(kept), "a capture of yesterday");
+    await assert.rejects(Deno.stat(fresh), Deno.errors.NotFound);
+    for (const path of [kept, fresh]) {
+      using file = await openPcapng(path);
+      file.end();
+      assert.deepEqual(readPcapng(await Deno.readFile(path)).packets, []);
+    }
+    await assert.rejects(openPcapng(`${dir}/none/x`), /Cannot write .*: no such directory/);
+    await assert.rejects(openPcapng(dir), /Cannot write/);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
+
 Deno.test("status says how many peers it does not show", () => {
   const text = statusText({ ...VIEW, peersTotal: 10_002 }, NOW);
   assert.match(text, /\n\.\.\. and 10000 more peers: --peers 10002 shows them all\n/);

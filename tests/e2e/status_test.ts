@@ -163,9 +163,13 @@ story(
 story("who asks for samples where none are taken is told at once", {}, async (stage) => {
   const { world, start } = stage;
   await start("h1");
-  const { code, stderr } = await agentCommand(world, "h1", ["samples"]);
-  assert.equal(code, 5);
-  assert.match(stderr, /takes no samples: set psp\.sample_rate_log2/);
+  const file = world.path("none.pcapng");
+  for (const args of [["samples"], ["samples", "--pcapng", file]]) {
+    const { code, stderr } = await agentCommand(world, "h1", args);
+    assert.equal(code, 5);
+    assert.match(stderr, /takes no samples: set psp\.sample_rate_log2/);
+  }
+  await assert.rejects(Deno.stat(file), Deno.errors.NotFound, "no file is left behind");
 });
 
 story("what a rotation would do is told without any right to rotate", {}, async (stage) => {
