@@ -51,7 +51,7 @@ export interface CoreViewsOptions {
   readonly table: TunnelTable;
   readonly lines: PeerLines;
   readonly rotation: Pick<RotationDriver, "view">;
-  readonly peers: Pick<Peers, "all" | "count" | "each" | "get">;
+  readonly peers: Pick<Peers, "all" | "count" | "each" | "from" | "get">;
   readonly epochs: Pick<Epochs, "of" | "heardAt">;
   readonly counters: Pick<Counters, "snapshot">;
   readonly flows: Pick<Flows, "traffic" | "txStats" | "rxStats">;
@@ -121,12 +121,13 @@ export class CoreViews {
   /** One page, sorted by id; `total` is of all peers. */
   peersPage({ contains = "", states = [], after = "", limit }: PeerQuery): PeerPage {
     const { peers } = this.#options;
-    const found = [...peers.each()].filter(({ id, svcAddress, vips }) =>
-      id > after && (contains === "" || [id, svcAddress, ...vips].some((t) => t.includes(contains)))
-    ).sort((a, b) => a.id < b.id ? -1 : 1);
     const page: PeerView[] = [];
-    for (const peer of found) {
+    for (const peer of peers.from(after)) {
       if (page.length === limit) break;
+      const { id, svcAddress, vips } = peer;
+      if (id === after || ![id, svcAddress, ...vips].some((text) => text.includes(contains))) {
+        continue;
+      }
       const view = this.#peer(peer);
       if (states.length === 0 || states.includes(view.state)) page.push(view);
     }

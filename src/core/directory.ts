@@ -9,6 +9,7 @@ import type { Config, PeerConfig } from "../config/config.ts";
 import { type Denies, policyOf } from "../model/policy.ts";
 import { canonicalVip, parsePrefix, type Prefix, PrefixTable } from "../model/vip.ts";
 import { MAX_CONTROLS } from "./limits.ts";
+import { SortedNames } from "./sorted.ts";
 
 /** Who has a prefix, and since when: of `Clock.now`, -Infinity: from the start. `id` undefined: this host. */
 interface Owner {
@@ -39,6 +40,7 @@ export interface DirectoryChanged {
 /** The directory of peers and of vips: as the configuration and other sources give them, and as peers are met. */
 export class Peers {
   readonly #byId = new Map<string, PeerConfig>();
+  readonly #names = new SortedNames();
   readonly #owners = new PrefixTable<Owner>();
   #local: ReadonlySet<string> = new Set();
   readonly #pips = new Map<string, string>();
@@ -92,6 +94,7 @@ export class Peers {
       } else {
         this.#byId.set(id, peer);
         if (before === undefined) {
+          this.#names.add(id);
           this.#folded.add(id.toLowerCase(), id);
           result.added.push(peer);
         } else result.changed.push({ before, after: peer });
@@ -117,6 +120,14 @@ export class Peers {
   /** The same, without a copy. */
   each(): Iterable<PeerConfig> {
     return this.#byId.values();
+  }
+
+  /** Those whose ids are not before `id`, in the order of their ids. */
+  *from(id: string): Generator<PeerConfig> {
+    for (const name of this.#names.from(id)) {
+      const peer = this.#byId.get(name);
+      if (peer !== undefined) yield peer;
+    }
   }
 
   /** Peers, denied ones included. */
@@ -238,6 +249,7 @@ export class Peers {
 
   #forget(id: string): void {
     this.#byId.delete(id);
+    this.#names.delete(id);
     this.#folded.delete(id.toLowerCase(), id);
     const pip = this.#pips.get(id);
     if (pip !== undefined) this.#byPip.delete(pip, id);

@@ -24,7 +24,7 @@ import {
   type Shortage,
   type Side,
 } from "./shares.ts";
-import { SortedNames } from "./sorted.ts";
+import { SortedLate, SortedNames } from "./sorted.ts";
 import { happened } from "./tunnel_events.ts";
 import {
   CLOSED,
@@ -113,8 +113,8 @@ interface OfPeer {
   readonly entries: Set<Entry>;
   /** Those that are not closed. */
   open: number;
-  /** By key, for pages; undefined: not since they have come and gone. */
-  sorted: readonly Entry[] | undefined;
+  /** By key, for pages. */
+  readonly sorted: SortedLate<Entry>;
   /** When packets passed last, as far as was looked; of `Clock.now`. */
   usedAt: number;
   hand: Iterator<Entry> | undefined;
@@ -195,9 +195,7 @@ export class TunnelTable {
 
   /** The tunnels of a peer in the order of their keys. */
   sortedOfPeer(peer: string): readonly Tunnel[] {
-    const ofPeer = this.#byPeer.get(peer);
-    if (ofPeer === undefined) return [];
-    return ofPeer.sorted ??= [...ofPeer.entries].sort((a, b) => a.key < b.key ? -1 : 1);
+    return this.#byPeer.get(peer)?.sorted.get() ?? [];
   }
 
   /** How many tunnels a peer has that are not closed. */
@@ -249,10 +247,11 @@ export class TunnelTable {
     this.#byRow[row] = entry;
     const ofPeer = this.#byPeer.get(peer);
     if (ofPeer === undefined) {
+      const entries = new Set([entry]);
       this.#byPeer.set(peer, {
-        entries: new Set([entry]),
+        entries,
         open: 0,
-        sorted: undefined,
+        sorted: new SortedLate(entries),
         usedAt: -Infinity,
         hand: undefined,
         gone: 0,
@@ -261,7 +260,7 @@ export class TunnelTable {
       this.#names.add(peer);
     } else {
       ofPeer.entries.add(entry);
-      ofPeer.sorted = undefined;
+      ofPeer.sorted.came(entry);
     }
     this.#options.shares.enter(entry);
     return entry;
@@ -539,7 +538,7 @@ export class TunnelTable {
     const ofPeer = this.#byPeer.get(entry.peer);
     if (ofPeer !== undefined) {
       ofPeer.entries.delete(entry);
-      ofPeer.sorted = undefined;
+      ofPeer.sorted.went(entry);
       if (++ofPeer.gone > HAND_GONE + ofPeer.entries.size) ofPeer.hand = undefined;
       if (ofPeer.entries.size === 0) {
         this.#byPeer.delete(entry.peer);
