@@ -97,5 +97,15 @@ export interface DropQuery {
   readonly peer?: string | undefined;
   /** As source or destination. */
   readonly vip?: string | undefined;
+  /** `DropPage.next` of the page before. */
+  readonly after?: number | undefined;
   readonly limit: number;
+}
+
+/** A page of drops. */
+export interface DropPage {
+  /** The latest first. */
+  readonly drops: readonly DropView[];
+  /** For `DropQuery.after`; undefined: it was the last one. */
+  readonly next: number | undefined;
 }

@@ -5,8 +5,8 @@ import type { PortGuard, PortName, PortTraffic } from "../../ffi/plane.ts";
 import type { AgentEvent, EventQuery } from "./events.ts";
 import type { HistogramView, Latencies } from "./histogram.ts";
 import type {
+  DropPage,
   DropQuery,
-  DropView,
   NetworkView,
   PeerPage,
   PeerQuery,
@@ -354,7 +354,7 @@ export interface StatusSource {
   tunnels(query: TunnelQuery): readonly TunnelView[];
   peers(query: PeerQuery): PeerPage;
   sas(query: SaQuery): SaPage;
-  drops(query: DropQuery): readonly DropView[];
+  drops(query: DropQuery): DropPage;
   ports(): readonly PortView[];
   networks(): readonly NetworkView[];
   pipes(): readonly PipeView[];

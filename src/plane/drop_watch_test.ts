@@ -14,7 +14,7 @@ function setUp() {
   });
   const held = watch.held({ releaseHeld: () => 1, dropHeld: () => 3 });
   const lines = () =>
-    log.list({ limit: 10 }).map(({ reason, peer, src, dst, packets }) =>
+    log.list({ limit: 10 }).drops.map(({ reason, peer, src, dst, packets }) =>
       [reason, peer, src, dst, packets].join(" ")
     );
   return { log, watch, held, lines };
@@ -55,5 +55,5 @@ Deno.test("a packet that is too big is told with its header, and half a one is n
   watch.tooBig({ ...event, data: six }, "blue");
   watch.tooBig({ ...event, data: data.slice(0, 18) }, "");
   assert.deepEqual(lines(), ["too-big  ::1@blue ::2@blue 1", "too-big h2 10.1.0.1 10.2.0.1 1"]);
-  assert.equal(log.list({ limit: 1, vip: "10.2.0.1" })[0]?.header[3], 220);
+  assert.equal(log.list({ limit: 1, vip: "10.2.0.1" }).drops[0]?.header[3], 220);
 });

@@ -247,8 +247,13 @@ function statusClientOver(
       }
     },
     drops: async ({ reason = "", peer = "", vip = "" }) => {
-      const { packets, drops } = await ask(status.listDrops({ reason, peer, vip }, limits));
-      return { packets, drops: drops.map(dropFromProto) };
+      const drops: DropView[] = [];
+      for (let pageToken = "";;) {
+        const page = await ask(status.listDrops({ reason, peer, vip, pageToken }, limits));
+        drops.push(...page.drops.map(dropFromProto));
+        pageToken = page.nextPageToken;
+        if (pageToken === "") return { packets: page.packets, drops };
+      }
     },
     ports: async () => (await ask(status.listPorts({}, limits))).ports.map(portFromProto),
     networks: async () =>

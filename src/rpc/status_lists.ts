@@ -4,9 +4,11 @@
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import { dropsByReason } from "../model/plane_counters.ts";
-import { PEER_STATES, type StatusSource } from "../model/status.ts";
+import type { NetworkView } from "../model/lists.ts";
+import { PEER_STATES, type PortView, type StatusSource } from "../model/status.ts";
 import {
   ListDropsResponseSchema,
+  ListEventsResponseSchema,
   ListNetworksResponseSchema,
   ListPeersResponseSchema,
   ListPipesResponseSchema,
@@ -16,7 +18,13 @@ import {
 } from "./gen/psp/v1/status_pb.ts";
 import { dropToProto, networkToProto, saEntryToProto } from "./lists_codec.ts";
 import { choice, vip } from "./requests.ts";
-import { peerToProto, pipeToProto, portToProto } from "./status_codec.ts";
+import {
+  eventToProto,
+  peerToProto,
+  pipeToProto,
+  portToProto,
+  queryFromProto,
+} from "./status_codec.ts";
 
 /** What one page has when the request does not say, and at most. */
 export const PAGE_SIZE = 1000;
@@ -24,10 +32,16 @@ const MAX_PAGE_SIZE = 10_000;
 const MAX_TOKEN = 512;
 const DIRECTIONS = ["tx", "rx"] as const;
 
-/** The lists but for tunnels and events. */
+/** The lists but for tunnels. */
 type Lists = Pick<
   ServiceImpl<typeof StatusService>,
-  "listPeers" | "listSas" | "listPipes" | "listDrops" | "listPorts" | "listNetworks"
+  | "listPeers"
+  | "listSas"
+  | "listPipes"
+  | "listDrops"
+  | "listPorts"
+  | "listNetworks"
+  | "listEvents"
 >;
 
 /** So many in a page. */
@@ -41,6 +55,34 @@ export function afterToken(token: string): string | undefined {
     throw new ConnectError('Field "page_token": too long', Code.InvalidArgument);
   }
   return token || undefined;
+}
+
+/** The same where tokens are numbers. */
+function afterNumber(token: string): number | undefined {
+  const text = afterToken(token);
+  if (text === undefined) return undefined;
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw new ConnectError('Field "page_token": of no page before', Code.InvalidArgument);
+}
+
+/** One page of a list that is there as a whole. Its order and its tokens are those of `key`. */
+function pageOf<T>(
+  items: readonly T[],
+  { key, request: { pageSize, pageToken } }: {
+    readonly key: (item: T) => string;
+    readonly request: { readonly pageSize: number; readonly pageToken: string };
+  },
+): { readonly page: readonly T[]; readonly nextPageToken: string } {
+  const after = afterToken(pageToken);
+  const rest = items.map((item) => ({ item, key: key(item) }))
+    .filter((one) => after === undefined || one.key > after)
+    .sort((a, b) => a.key < b.key ? -1 : 1);
+  const page = pageSize === 0 ? rest : rest.slice(0, pageSize);
+  const last = page.at(-1);
+  return {
+    page: page.map(({ item }) => item),
+    nextPageToken: page.length < rest.length && last !== undefined ? last.key : "",
+  };
 }
 
 /** Answered from `source`. */
@@ -87,23 +129,48 @@ export function statusLists(source: StatusSource): Lists {
       const packets = dropsByReason(counters).filter(([reason]) =>
         request.reason === "" || request.reason === reason
       );
+      const { drops, next } = source.drops({
+        reason: request.reason || undefined,
+        peer: request.peer || undefined,
+        vip: request.vip === "" ? undefined : vip("vip", request.vip),
+        after: afterNumber(request.pageToken),
+        limit: pageSize(request.pageSize),
+      });
       return create(ListDropsResponseSchema, {
         packets: Object.fromEntries(packets),
-        drops: source.drops({
-          reason: request.reason || undefined,
-          peer: request.peer || undefined,
-          vip: request.vip === "" ? undefined : vip("vip", request.vip),
-          limit: pageSize(request.pageSize),
-        }).map(dropToProto),
+        drops: drops.map(dropToProto),
+        nextPageToken: next === undefined ? "" : String(next),
       });
     },
-    listPorts: ({ network }) =>
-      create(ListPortsResponseSchema, {
-        ports: source.ports().filter(({ facts }) =>
-          network === undefined || facts?.network === network
-        ).map(portToProto),
-      }),
-    listNetworks: () =>
-      create(ListNetworksResponseSchema, { networks: source.networks().map(networkToProto) }),
+    listPorts(request) {
+      const { network } = request;
+      const ports = source.ports().filter(({ facts }) =>
+        network === undefined || facts?.network === network
+      );
+      const key = (port: PortView) => `${port.name === "uplink" ? 0 : 1} ${port.interface}`;
+      const { page, nextPageToken } = pageOf(ports, { key, request });
+      return create(ListPortsResponseSchema, { ports: page.map(portToProto), nextPageToken });
+    },
+    listNetworks(request) {
+      // The default one has no name, and its token must not be that of the first page.
+      const key = ({ name }: NetworkView) => `=${name}`;
+      const { page, nextPageToken } = pageOf(source.networks(), { key, request });
+      return create(ListNetworksResponseSchema, {
+        networks: page.map(networkToProto),
+        nextPageToken,
+      });
+    },
+    listEvents(request) {
+      const size = pageSize(request.pageSize);
+      const query = queryFromProto(request.filter);
+      const after = Math.max(afterNumber(request.pageToken) ?? 0, query.after ?? 0);
+      // One more than asked for, to know whether another page follows.
+      const events = source.events({ ...query, after, limit: size + 1 });
+      const page = events.slice(0, size);
+      return create(ListEventsResponseSchema, {
+        events: page.map(eventToProto),
+        nextPageToken: events.length > size ? String(page.at(-1)?.cursor ?? "") : "",
+      });
+    },
   };
 }

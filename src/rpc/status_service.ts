@@ -10,7 +10,6 @@ import {
   AdminService,
   CloseTunnelResponseSchema,
   GetPipesResponseSchema,
-  ListEventsResponseSchema,
   ListLogLevelsResponseSchema,
   ListTunnelsResponseSchema,
   RekeyResponseSchema,
@@ -115,13 +114,6 @@ export function statusRoutes(
         };
         return pingToProto(await source.ping(query));
       },
-      listEvents: ({ filter, pageSize: size }) =>
-        create(ListEventsResponseSchema, {
-          events: source.events({
-            ...queryFromProto(filter),
-            limit: pageSize(size),
-          }).map(eventToProto),
-        }),
       watchEvents: ({ filter }, { signal }) =>
         watched("events", () => source.watchEvents(queryFromProto(filter), signal), {
           toProto: eventToProto,

@@ -46,6 +46,48 @@ Deno.test("peers and SAs come in pages, each beginning where the one before ende
   assert.deepEqual([rest.sas.length, rest.nextPageToken], [2, ""]);
 });
 
+Deno.test("lists that seldom are long come in pages too, when that is wanted", async () => {
+  await using w = await world();
+  const client = service(w.url);
+  type Page = { readonly items: readonly string[]; readonly next: string };
+  type Ask = (page: { pageSize: number; pageToken: string }) => Promise<Page>;
+  const lists: Readonly<Record<string, Ask>> = {
+    drops: async (page) => {
+      const { drops, packets, nextPageToken: next } = await client.listDrops(page);
+      assert.ok("rx-auth-fail" in packets, "every page has the sums");
+      return { items: drops.map(({ reason }) => reason), next };
+    },
+    ports: async (page) => {
+      const { ports, nextPageToken: next } = await client.listPorts(page);
+      return { items: ports.map((port) => port.interface), next };
+    },
+    networks: async (page) => {
+      const { networks, nextPageToken: next } = await client.listNetworks(page);
+      return { items: networks.map(({ name }) => name), next };
+    },
+    events: async (page) => {
+      const { events, nextPageToken: next } = await client.listEvents(page);
+      return { items: events.map(({ cursor }) => String(cursor)), next };
+    },
+  };
+  for (const [name, ask] of Object.entries(lists)) {
+    const all = await ask({ pageSize: 0, pageToken: "" });
+    assert.equal(all.next, "", name);
+    assert.ok(all.items.length > 1, name);
+    const found: string[] = [];
+    for (let pageToken = "";;) {
+      const { items, next } = await ask({ pageSize: 1, pageToken });
+      assert.equal(items.length, 1, name);
+      found.push(...items);
+      if (next === "") break;
+      pageToken = next;
+    }
+    assert.deepEqual(found, all.items, name);
+  }
+  const { events } = await client.listEvents({ filter: { after: 7n }, pageToken: "3" });
+  assert.deepEqual(events.map(({ cursor }) => cursor), [8n], "the later of both");
+});
+
 Deno.test("drops are listed by reason, ports by network", async () => {
   await using w = await world();
   const client = service(w.url);
@@ -80,6 +122,10 @@ Deno.test("what cannot be asked for is refused with the field's name", async () 
   await assert.rejects(client.listSas({ direction: "up" }), refused("direction"));
   await assert.rejects(client.listDrops({ vip: "x" }), refused("vip"));
   await assert.rejects(client.listSas({ pageToken: "x".repeat(600) }), refused("page_token"));
+  for (const pageToken of ["x", "-1", "1e3"]) {
+    await assert.rejects(client.listDrops({ pageToken }), refused("page_token"));
+    await assert.rejects(client.listEvents({ pageToken }), refused("page_token"));
+  }
 });
 
 Deno.test("every call that only reads is answered to a bare GET", async () => {

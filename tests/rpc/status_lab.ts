@@ -298,7 +298,11 @@ export function source(changes: Partial<StatusSource> = {}): StatusSource {
       const next = from + limit < all.length ? String(from + limit) : undefined;
       return { sas: all.slice(from, from + limit), next };
     },
-    drops: ({ reason }) => DROPS.filter((drop) => reason === undefined || drop.reason === reason),
+    drops: ({ reason, after = 0, limit }) => {
+      const found = DROPS.filter((drop) => reason === undefined || drop.reason === reason);
+      const next = after + limit < found.length ? after + limit : undefined;
+      return { drops: found.slice(after, after + limit), next };
+    },
     ports: () => STATUS.plane.ports,
     networks: () => NETWORKS,
     pipes: () => [
