@@ -11,6 +11,7 @@ import type { Random } from "../model/random.ts";
 import type { RotateView, RotationView } from "../model/status.ts";
 import { SLICE_MS } from "./limits.ts";
 import type { PeerLines } from "./peer.ts";
+import { ProgressWatch } from "./progress.ts";
 import {
   firstRotation,
   holding,
@@ -44,6 +45,7 @@ export interface RotationOptions {
 export class RotationDriver {
   readonly #options: RotationOptions;
   readonly #table: TunnelTable;
+  readonly #progress = new ProgressWatch();
   #state: RotationState;
 
   constructor(options: RotationOptions) {
@@ -69,6 +71,17 @@ export class RotationDriver {
     if (masterKey.rotations !== this.#state.generation) this.#rotated(false);
     this.#take({ type: "recheck" });
     this.#take({ type: "tick", spisLeft: masterKey.spisLeft });
+    this.#sayProgress();
+  }
+
+  #sayProgress(): void {
+    const { clock, log } = this.#options;
+    const old = this.#table.census.sasBefore(this.#state.generation);
+    const found = this.#progress.look(clock.now(), old);
+    if (found === undefined) return;
+    const facts = { timeMs: Math.round(found.afterMs) };
+    if (found.left === 0) log.info("Every SA is on the new master key", facts);
+    else log.info("SAs are still on the master key before", { ...facts, count: found.left });
   }
 
   /** Asks for some of the tunnels that a rotation concerns, whole peers at a time. True: there are more. */

@@ -24,6 +24,7 @@ import {
   TICK_MS,
 } from "./limits.ts";
 import type { Misses } from "./misses.ts";
+import { ProgressWatch } from "./progress.ts";
 import type { Scheduler } from "./scheduler.ts";
 import type { Tunnel, TunnelTable } from "./tunnel_table.ts";
 
@@ -167,6 +168,10 @@ export class Restore {
   #lifeUntilMs = 0;
   /** What was asked for and is not there yet. */
   readonly #left = new Map<string, Lost>();
+  /** Those that the last run left, and how many of them were not read yet. */
+  #count = 0;
+  #unasked = 0;
+  readonly #progress = new ProgressWatch();
 
   constructor(options: RestoreOptions) {
     this.#options = options;
@@ -178,6 +183,7 @@ export class Restore {
     this.#lifeUntilMs = clock.wallMs() + config.tunnel.lifeMs;
     const { count, tunnels } = store.loseAll();
     if (count === 0) return;
+    this.#count = this.#unasked = count;
     this.#unread = tunnels;
     this.#read();
     if (config.tunnel.restore) {
@@ -194,6 +200,7 @@ export class Restore {
     let n = 0;
     while (this.#next !== undefined && scheduler.waiting < SLICE_WAITING) {
       const { peer } = this.#next;
+      this.#unasked--;
       this.#want(this.#next);
       this.#read();
       n++;
@@ -212,12 +219,25 @@ export class Restore {
       this.#left.delete(key);
       this.#look(key, lost);
     }
+    if (this.#options.config.tunnel.restore) this.#sayProgress();
+  }
+
+  #sayProgress(): void {
+    const { clock, log } = this.#options;
+    const found = this.#progress.look(clock.now(), this.#unasked + this.#left.size);
+    if (found === undefined) return;
+    const facts = { count: this.#count, timeMs: Math.round(found.afterMs) };
+    if (found.left === 0) log.info("The tunnels of the last run are back, or gone for good", facts);
+    else log.info("Tunnels of the last run are still to come", { ...facts, tunnels: found.left });
   }
 
   #read(): void {
     const at = this.#unread?.next();
     this.#next = at === undefined || at.done ? undefined : at.value;
-    if (this.#next === undefined) this.#unread = undefined;
+    if (this.#next === undefined) {
+      this.#unread = undefined;
+      this.#unasked = 0;
+    }
   }
 
   #want({ localVip, remoteVip, peer, endsAtMs }: LostTunnel): void {

@@ -131,3 +131,26 @@ Deno.test("a vip that moved to another peer is not restored", async () => {
   assert.equal(w.network.requests.length, asked);
   assert.equal(h1.store.load().length, 0);
 });
+
+Deno.test("a restore that takes longer than a second is told of, and so is its end", async () => {
+  await using w = world();
+  const [h1, h2] = [w.host(1), w.host(2)];
+  for (let n = 1; n <= 3; n++) h1.send(h2, { dst: n });
+  await w.clock.advance(1000);
+  const told = () =>
+    h1.lines.filter(({ message }) => /of the last run (are|is)/.test(message))
+      .map(({ message, fields }) => `${message}: ${fields.tunnels ?? 0} of ${fields.count}`);
+  h1.kill();
+  h1.restart();
+  await w.clock.advance(3000);
+  assert.deepEqual(told(), [], "what is over soon is nobody's concern");
+  h1.kill();
+  h2.kill();
+  h1.restart();
+  await w.clock.advance(5000);
+  const waiting = "Tunnels of the last run are still to come: 3 of 3";
+  assert.deepEqual(told(), [waiting, waiting, waiting], "after 1, 2 and 4 s");
+  h2.restart();
+  await w.clock.advance(30_000);
+  assert.equal(told().at(-1), "The tunnels of the last run are back, or gone for good: 0 of 3");
+});
