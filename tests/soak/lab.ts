@@ -34,6 +34,7 @@ export interface Agent {
   readonly warnings: string[];
   ready: boolean;
   told: boolean;
+  over: boolean;
 }
 
 export class Lab implements AsyncDisposable {
@@ -167,7 +168,9 @@ export class Lab implements AsyncDisposable {
       warnings,
       ready: false,
       told: false,
+      over: false,
       ended: child.status.then(async ({ code, signal }) => {
+        agent.over = true;
         await reading;
         const expected = agent.told && (signal === "SIGKILL" || code === 0);
         return expected ? undefined : `agent h${i} ended with ${signal ?? `code ${code}`}`;
@@ -175,11 +178,19 @@ export class Lab implements AsyncDisposable {
     };
     this.agents.set(i, agent);
     agent.ended.then((fault) => fault !== undefined && this.faults.push(fault));
-    await eventually(() => agent.ready, {
+    await eventually(() => agent.ready || agent.over, {
       what: `agent h${i} to be ready`,
       deadlineMs: 60_000,
       describe: () => warnings.join("\n"),
     });
+  }
+
+  /** What the agents said above debug, for whoever looks into what went wrong: the lab's own files go with it. */
+  async keepLogs(dir: string): Promise<void> {
+    await Deno.mkdir(dir, { recursive: true });
+    for (const i of HOSTS) {
+      await Deno.copyFile(`${this.dir}/h${i}.log`, `${dir}/h${i}.log`).catch(() => {});
+    }
   }
 
   /** Ends a host's agent, and says how long that took. */

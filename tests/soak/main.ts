@@ -21,6 +21,7 @@ const CHECK_MS = 60_000;
 /** Nobody kills its agent: it shows whether memory stays flat. */
 const OLD = 3;
 const MIB = 2 ** 20;
+const LOGS = new URL("../../build/test/soak", import.meta.url).pathname;
 /** Of these so many are told. */
 const REFUSALS = 20;
 
@@ -49,7 +50,7 @@ export async function soak({ seconds, seed, say }: SoakOptions): Promise<readonl
     await eventually(() => lab.silentSince(since).length === 0, {
       what: "all pairs to talk again",
       deadlineMs: GIVE_UP_MS,
-      describe: () => `silent: ${lab.silentSince(since).join(", ")}; see ${lab.dir}`,
+      describe: () => `silent: ${lab.silentSince(since).join(", ")}`,
     });
     healed.push(performance.now() - since);
     memory.push(await lab.resident(OLD));
@@ -104,6 +105,11 @@ export async function soak({ seconds, seed, say }: SoakOptions): Promise<readonl
   if (late > 0) say(`missed: ${late} of ${healed.length} times it took more than ${HEALS_MS} ms`);
   const grown = growth(memory);
   if (grown > 32 * MIB) faults.push(`the agent of h${OLD} has grown by ${mib(grown)} MiB`);
+  if (faults.length > 0) {
+    const dir = `${LOGS}/seed-${seed}`;
+    await lab.keepLogs(dir);
+    say(`the agents' logs: ${dir}`);
+  }
   return faults;
 }
 
