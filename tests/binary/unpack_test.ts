@@ -39,6 +39,47 @@ unpacking("many that start at once unpack once", async (cache) => {
   }
 });
 
+unpacking("who waits at a terminal is told what for, and nobody else is", async (cache) => {
+  // Another process that is at it, for as long as its standard input is open.
+  await using busy = await holding(`${cache}/.lock`);
+  const waiting = new Deno.Command("script", {
+    args: ["-qec", `${BINARY} version`, "/dev/null"],
+    clearEnv: true,
+    env: { PSP_AGENT_CACHE: cache, PATH: "/usr/bin:/bin", TERM: "dumb" },
+    stdin: "null",
+    stdout: "piped",
+  }).spawn();
+  const quiet = start(cache);
+  let said = "";
+  for await (const text of waiting.stdout.pipeThrough(new TextDecoderStream())) {
+    said += text;
+    if (/another process unpacks: waiting for it/.test(said)) await busy.end();
+  }
+  assert.equal((await waiting.status).code, 0, said);
+  assert.match(said, /psp-agent \d+\.\d+/);
+  assert.deepEqual(await quiet, { code: 0, err: "" });
+});
+
+/** Holds a lock as a process that unpacks does. */
+async function holding(path: string): Promise<AsyncDisposable & { end(): Promise<void> }> {
+  const child = new Deno.Command("flock", {
+    args: [path, "sh", "-c", "echo held; cat >/dev/null"],
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  const reader = child.stdout.getReader();
+  await reader.read();
+  let ended: Promise<void> | undefined;
+  const end = () => ended ??= child.stdin.close().then(() => child.status).then(() => {});
+  return {
+    end,
+    async [Symbol.asyncDispose]() {
+      await end();
+      await reader.cancel();
+    },
+  };
+}
+
 unpacking("nothing is written after that", async (cache) => {
   const look = () =>
     [...Deno.readDirSync(unpacked(cache))].map(({ name }) => {

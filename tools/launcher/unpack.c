@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <zstd.h>
@@ -21,6 +22,45 @@
 #define UNFINISHED ".unfinished"
 /* Of every unpacked file. Whoever changes one without meaning harm leaves another time. */
 #define MTIME 946684800 /* 2000-01-01 */
+
+/* Who waits at a terminal longer than this is told what for, and after as long again how far it is. */
+#define PATIENCE_MS 1000
+
+struct progress {
+	int64_t told_ms;
+	uint64_t done;
+	uint64_t total; /* octets */
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec now = {0};
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static struct progress progress_begin(void)
+{
+	struct progress progress = {.told_ms = now_ms()};
+
+	for (size_t i = 0; i < payload_file_count; i++)
+		progress.total += payload_files[i].size;
+	return progress;
+}
+
+static void progress_add(struct progress *progress, size_t octets)
+{
+	int64_t now = now_ms();
+
+	progress->done += octets;
+	if (now - progress->told_ms < PATIENCE_MS || isatty(STDERR_FILENO) == 0)
+		return;
+	progress->told_ms = now;
+	(void)fprintf(stderr, "psp-agent: unpacking, once for each version: %u of %u MB\n",
+		      (unsigned int)(progress->done / 1000000),
+		      (unsigned int)(progress->total / 1000000));
+}
 
 static bool is_whole(int dir)
 {
@@ -104,7 +144,7 @@ static bool write_all(int fd, const uint8_t *in, size_t len)
 	return true;
 }
 
-static const char *inflate(const struct payload_file *file, int fd)
+static const char *inflate(const struct payload_file *file, int fd, struct progress *progress)
 {
 	static uint8_t buffer[1 << 20];
 	ZSTD_inBuffer in = {file->start, (size_t)(file->end - file->start), 0};
@@ -125,6 +165,7 @@ static const char *inflate(const struct payload_file *file, int fd)
 			reason = strerror(errno);
 		else
 			sha256_update(&sha, buffer, out.pos);
+		progress_add(progress, out.pos);
 	}
 	(void)ZSTD_freeDStream(stream);
 	if (reason != NULL)
@@ -133,7 +174,7 @@ static const char *inflate(const struct payload_file *file, int fd)
 	return memcmp(hash, file->sha256, sizeof(hash)) == 0 ? NULL : "this program is damaged";
 }
 
-static const char *unpack_file(int dir, const struct payload_file *file)
+static const char *unpack_file(int dir, const struct payload_file *file, struct progress *progress)
 {
 	const struct timespec times[2] = {{.tv_sec = MTIME}, {.tv_sec = MTIME}};
 	int fd =
@@ -142,7 +183,7 @@ static const char *unpack_file(int dir, const struct payload_file *file)
 
 	if (fd < 0)
 		return strerror(errno);
-	reason = inflate(file, fd);
+	reason = inflate(file, fd, progress);
 	if (reason == NULL &&
 	    (fchmod(fd, file->mode) != 0 || fsync(fd) != 0 || futimens(fd, times) != 0))
 		reason = strerror(errno);
@@ -154,6 +195,7 @@ static const char *unpack_file(int dir, const struct payload_file *file)
 /* With the lock held, so that everything unfinished is a dead process's. */
 static const char *unpack_all(int place)
 {
+	struct progress progress = progress_begin();
 	const char *reason = NULL;
 	int dir;
 
@@ -167,13 +209,34 @@ static const char *unpack_all(int place)
 	if (dir < 0)
 		return strerror(errno);
 	for (size_t i = 0; reason == NULL && i < payload_file_count; i++)
-		reason = unpack_file(dir, &payload_files[i]);
+		reason = unpack_file(dir, &payload_files[i], &progress);
 	(void)close(dir);
 	if (reason == NULL && renameat(place, UNFINISHED, place, payload_id) != 0)
 		reason = strerror(errno);
 	if (reason != NULL)
 		remove_tree(place, UNFINISHED);
 	return reason;
+}
+
+/* Waits for another process that unpacks. */
+static bool lock_place(int lock)
+{
+	const struct timespec look = {.tv_nsec = 50000000};
+	int64_t since = now_ms();
+
+	if (isatty(STDERR_FILENO) != 0) {
+		while (flock(lock, LOCK_EX | LOCK_NB) != 0) {
+			if (errno != EWOULDBLOCK && errno != EINTR)
+				return false;
+			if (now_ms() - since >= PATIENCE_MS) {
+				(void)fputs("psp-agent: another process unpacks: waiting for it\n",
+					    stderr);
+				break;
+			}
+			(void)nanosleep(&look, NULL);
+		}
+	}
+	return flock(lock, LOCK_EX) == 0;
 }
 
 /* The directory of the files, if it is whole, locked against removal; -1: it is not there, or not whole. */
@@ -201,7 +264,7 @@ const char *unpack(const struct place *place, int *dir)
 	lock = openat(place->fd, LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (lock < 0)
 		return strerror(errno);
-	if (flock(lock, LOCK_EX) != 0) {
+	if (!lock_place(lock)) {
 		reason = strerror(errno);
 	} else if ((*dir = hold(place->fd)) < 0) {
 		reason = unpack_all(place->fd);
