@@ -7,6 +7,7 @@ import { VERSION } from "../model/version.ts";
 import { eventJson, pipeJson, statusJson, tunnelJson } from "../rpc/status_json.ts";
 import { cannotWrite, EXIT, type ExitCode, json, out } from "./io.ts";
 import type { Target } from "./options.ts";
+import { openProgress } from "./progress.ts";
 import { connect } from "./target.ts";
 
 /** Keys of a configuration whose values are nobody's business. */
@@ -17,6 +18,7 @@ const TUNNELS = 500;
 /** Writes it. What cannot be had is named with the reason instead. */
 export async function diag(args: Target & { readonly out: string | undefined }): Promise<ExitCode> {
   await using client = await connect(args);
+  using progress = openProgress();
   const part = async (get: () => unknown): Promise<unknown> => {
     try {
       return await get();
@@ -33,19 +35,24 @@ export async function diag(args: Target & { readonly out: string | undefined }):
       const found = [];
       for await (const page of client.tunnels()) {
         found.push(...page.map(tunnelJson));
+        progress.to(() => `${found.length} tunnels`);
         if (found.length >= TUNNELS) break;
       }
       return found.slice(0, TUNNELS);
     }),
     events: await part(async () => {
       const found = [];
-      for await (const event of client.events({})) found.push(eventJson(event));
+      for await (const event of client.events({})) {
+        found.push(eventJson(event));
+        progress.to(() => `${found.length} events`);
+      }
       return found;
     }),
     metrics: await part(async () => (await client.metrics()).split("\n")),
     // Files are named in it, not read.
     ...args.config === undefined ? {} : { config: await part(() => configOf(args.config ?? "")) },
   };
+  progress.clear();
   if (args.out === undefined) {
     out(json(bundle));
     return EXIT.ok;

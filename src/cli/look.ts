@@ -13,6 +13,7 @@ import { CommandError, EXIT, type ExitCode, json, out, table } from "./io.ts";
 import type { Output, Target } from "./options.ts";
 import { jsonPages, type Pages } from "./pages.ts";
 import { peersTable, since, tunnelsText } from "./status.ts";
+import { openProgress } from "./progress.ts";
 import { connect } from "./target.ts";
 import { type WatchArgs, watching } from "./watch.ts";
 
@@ -126,6 +127,7 @@ export async function wait(
   args: Target & { readonly peer: string | undefined; readonly timeout: number },
 ): Promise<ExitCode> {
   const until = Date.now() + args.timeout;
+  using progress = openProgress();
   for (let why = "";;) {
     try {
       await using client = await connect(args);
@@ -135,6 +137,7 @@ export async function wait(
       if (!(error instanceof CommandError) || error.exitCode !== EXIT.unreachable) throw error;
       why = error.message;
     }
+    progress.to(() => why);
     if (Date.now() >= until) throw new CommandError(why, EXIT.degraded);
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }

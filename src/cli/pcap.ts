@@ -7,10 +7,11 @@ import type { PspVersionNumber } from "../../ffi/plane.ts";
 import { compact } from "../config/compact.ts";
 import { fileReason } from "../config/reasons.ts";
 import { parseKeys, type PcapKeys, wipeKeys } from "../pcap/keys.ts";
-import { type CaptureOutcome, openCapture } from "../pcap/open.ts";
+import { type CaptureOutcome, type OnPacket, openCapture } from "../pcap/open.ts";
 import { sealCapture } from "../pcap/seal.ts";
 import type { PspMode } from "../model/sa.ts";
 import { cannotWrite, CommandError, err, EXIT, type ExitCode, naming, out } from "./io.ts";
+import { openProgress } from "./progress.ts";
 import { shimPath } from "./shim.ts";
 
 interface Common {
@@ -71,7 +72,11 @@ async function convert(
   args: Common & { readonly output: string | undefined },
   work: (
     file: Uint8Array<ArrayBuffer>,
-    powers: { readonly crypto: Offline; readonly keys: PcapKeys },
+    powers: {
+      readonly crypto: Offline;
+      readonly keys: PcapKeys;
+      readonly onPacket: OnPacket;
+    },
   ) => CaptureOutcome,
 ): Promise<ExitCode> {
   const file = await read(args.input, "capture");
@@ -79,8 +84,11 @@ async function convert(
   const keys = naming("key file", args.keys, () => parseKeys(text));
   using library = openLibrary(shimPath({ library: args.library }));
   try {
-    const powers = { crypto: offline(library, args.backend), keys };
+    using progress = openProgress();
+    const onPacket: OnPacket = (done, of) => progress.to(() => `${done} of ${of} packets`);
+    const powers = { crypto: offline(library, args.backend), keys, onPacket };
     const outcome = naming("capture", args.input, () => work(file, powers));
+    progress.clear();
     out(outcome.results.map((result) => `${JSON.stringify(result)}\n`).join(""));
     if (args.output !== undefined) await write(args.output, outcome.file);
     if (outcome.problem === undefined) return EXIT.ok;

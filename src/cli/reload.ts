@@ -4,6 +4,7 @@
 import { reloadJson } from "../rpc/status_json.ts";
 import { EXIT, type ExitCode, json, out } from "./io.ts";
 import type { Output, Target } from "./options.ts";
+import { openProgress } from "./progress.ts";
 import { connect } from "./target.ts";
 
 /** Lets the agent read its configuration again, waits, and prints what came of it. Fails when the agent refuses. */
@@ -11,7 +12,11 @@ export async function reload(
   args: Target & { readonly output: Output; readonly plan: boolean },
 ): Promise<ExitCode> {
   await using client = await connect(args);
-  const view = await client.reload({ plan: args.plan });
+  using progress = openProgress();
+  const view = await progress.during(
+    "The agent reads its configuration",
+    client.reload({ plan: args.plan }),
+  );
   const said = args.plan ? "Would reload" : "Reloaded";
   if (args.output === "json") out(json(reloadJson(view)));
   else out(`${view.done ? `${said}: ` : ""}${view.message}\n`);

@@ -7,6 +7,7 @@ import { sampleJson } from "../rpc/status_json.ts";
 import { CommandError, err, EXIT, type ExitCode, out } from "./io.ts";
 import type { Output, Target } from "./options.ts";
 import { openPcapng } from "./pcapng_writer.ts";
+import { openProgress } from "./progress.ts";
 import { connect } from "./target.ts";
 
 /** What the command line says. */
@@ -29,6 +30,8 @@ export async function samples(args: SamplesArgs): Promise<ExitCode> {
     const how = "set psp.sample_rate_log2 and start the agent anew";
     throw new CommandError(`The agent takes no samples: ${how}`, EXIT.degraded);
   }
+  // Where the samples themselves are not shown.
+  using progress = file && openProgress();
   let seen = 0;
   let lost = 0;
   try {
@@ -37,6 +40,7 @@ export async function samples(args: SamplesArgs): Promise<ExitCode> {
       if (file) file.write(sample);
       else if (args.output === "table") out(line(sample));
       else out(`${JSON.stringify(sampleJson(sample))}\n`);
+      progress?.to(() => `${seen} samples${args.count === undefined ? "" : ` of ${args.count}`}`);
       if (++seen === args.count) break;
     }
     file?.end();
@@ -47,6 +51,7 @@ export async function samples(args: SamplesArgs): Promise<ExitCode> {
     Deno.removeSignalListener("SIGINT", onSignal);
     Deno.removeSignalListener("SIGTERM", onSignal);
   }
+  progress?.clear();
   if (file || lost > 0) err(`${seen} samples${lost > 0 ? `, ${lost} lost` : ""}`);
   return EXIT.ok;
 }

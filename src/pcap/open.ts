@@ -19,7 +19,12 @@ export interface OpenOptions {
   readonly port?: number;
   /** "ethernet": opened packets keep their Ethernet header and VLAN tags. Default: "ip". */
   readonly output?: "ip" | "ethernet";
+  /** Called before each packet. */
+  readonly onPacket?: OnPacket;
 }
+
+/** How far a capture is: packets that are done, of so many. */
+export type OnPacket = (done: number, of: number) => void;
 
 /** What became of one packet; printed as one line of JSON. Sizes in octets. */
 export interface PacketResult {
@@ -61,7 +66,10 @@ export function openCapture(
   options: OpenOptions,
 ): CaptureOutcome {
   const { packets, nanoseconds, problem } = readCapture(file);
-  const outcomes = packets.map((packet, index) => openPacket(packet, { ...options, index }));
+  const outcomes = packets.map((packet, index) => {
+    options.onPacket?.(index, packets.length);
+    return openPacket(packet, { ...options, index });
+  });
   const out = outcomes.flatMap(({ packet }) => packet === undefined ? [] : [packet]);
   const ethernet = options.output === "ethernet" && out.every(({ link }) => link === "ethernet");
   return {

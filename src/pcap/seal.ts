@@ -10,13 +10,15 @@ import type { CapturedPacket } from "./capture.ts";
 import { readCapture, writeCapture } from "./format.ts";
 import { type IpFrame, parseFrame, PROTO, withL2, withPayload } from "./frame.ts";
 import { keyFor, type PcapKeys, spiText } from "./keys.ts";
-import type { CaptureOutcome, PacketOutcome, PacketResult } from "./open.ts";
+import type { CaptureOutcome, OnPacket, PacketOutcome, PacketResult } from "./open.ts";
 import { pspPacket } from "./psp_header.ts";
 import { messageOf } from "../model/errors.ts";
 
 export interface SealOptions {
   readonly crypto: Offline;
   readonly keys: PcapKeys;
+  /** Called before each packet. */
+  readonly onPacket?: OnPacket;
   readonly spi: number;
   /** IV of the first packet; each packet that is sealed takes the next. Default: 1. */
   readonly firstIv?: bigint;
@@ -57,6 +59,7 @@ export function sealCapture(
     const ethernet = packets.length > 0 && packets.every(({ link }) => link === "ethernet");
     let iv = options.firstIv ?? 1n;
     const outcomes = packets.map((packet, index) => {
+      options.onPacket?.(index, packets.length);
       const outcome = sealPacket(packet, { ...options, key, index, iv, ethernet });
       if (outcome.packet !== undefined) iv++;
       return outcome;
