@@ -12,7 +12,6 @@
 import { type Figures, Fleet } from "../tests/explore/fleet.ts";
 import { atRest, type Scenario, SCENARIOS, type Told } from "../tests/explore/scenarios.ts";
 import { type CoreModules, loadCore } from "../tests/explore/world/load.ts";
-import { synchronously } from "../tests/explore/world/micro.ts";
 import { table } from "./lib/figures.ts";
 
 interface Options {
@@ -76,7 +75,7 @@ async function main(): Promise<void> {
   const modules = await loadCore();
   const runs: Run[] = [];
   for (const scenario of SCENARIOS.filter(({ name }) => name.includes(only))) {
-    const run = await synchronously(() => play(modules, scenario, options));
+    const run = play(modules, scenario, options);
     runs.push(run);
     if (json) console.log(JSON.stringify(run));
     else {

@@ -63,6 +63,8 @@ interface Underway {
   readonly isCold: boolean;
   /** It takes a place: an answer may still come when it does not. */
   counts: boolean;
+  /** Its place was left. */
+  left: boolean;
 }
 
 /** The gate. */
@@ -302,15 +304,15 @@ export class Scheduler {
       tunnels,
       isCold,
       counts: true,
+      left: false,
     };
     this.#underway.add(underway);
     this.#tunnels += tunnels;
     if (isCold) this.#cold++;
-    let left = false;
     const slot: Slot = {
       leave: (inTime) => {
-        if (left) return;
-        left = true;
+        if (underway.left) return;
+        underway.left = true;
         if (isCold) this.#shaken[inTime ? "inTime" : "late"]++;
         if (inTime && !this.#lagging && this.waiting > 0) {
           this.#window = Math.min(WINDOW_MAX, this.#window + 1 / this.#window);

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Breadth first through everything that may happen. The core's objects cannot be put back, so each state is reached by
- * replaying the choices that lead to it; what was seen before in another naming is not gone on from.
+ * Breadth first through everything that may happen. Each state is written down when it is met, and put back to be gone on
+ * from; what was seen before in another naming is not gone on from.
  */
-import { broken, heal } from "./checks.ts";
+import { broken, Healer } from "./checks.ts";
 import { type Bounds, Stage } from "./stage.ts";
+import { Heap, type Saved } from "./world/heap.ts";
 import type { CoreModules } from "./world/load.ts";
 
 /** How a run ended. */
@@ -37,70 +38,13 @@ export interface Patience {
   readonly onProgress?: (so: Pick<Outcome, "states" | "edges" | "depth" | "seconds">) => void;
 }
 
-/** One state: how it was reached from an earlier one. */
-interface Node {
+/** One state: how it was reached from an earlier one, and what it was. */
+export interface Node {
   readonly parent: Node | undefined;
   readonly choice: string;
   readonly depth: number;
-}
-
-/** Looks at everything within the bounds. Call it inside `synchronously`. */
-export function explore(
-  modules: CoreModules,
-  bounds: Bounds,
-  { states: most = Infinity, ms = Infinity, onProgress }: Patience = {},
-): Outcome {
-  const began = performance.now();
-  const seen = new Set<number>();
-  let worst = { healMs: 0, settleMs: 0 };
-  let [edges, depth] = [0, 0];
-  const first: Node = { parent: undefined, choice: "", depth: 0 };
-  let queue: Node[] = [];
-  const end = (complete: boolean, violation?: Violation): Outcome => ({
-    states: seen.size,
-    edges,
-    depth,
-    complete,
-    seconds: (performance.now() - began) / 1000,
-    worstHealMs: worst.healMs,
-    worstSettleMs: worst.settleMs,
-    violation,
-  });
-  /** Reaches a state, and looks at it when it is new. */
-  const visit = (node: Node): Violation | undefined => {
-    edges++;
-    const looked = look(modules, bounds, pathOf(node), (hash) => {
-      if (seen.has(hash)) return false;
-      seen.add(hash);
-      return true;
-    });
-    if (looked === undefined) return undefined;
-    depth = Math.max(depth, node.depth);
-    worst = {
-      healMs: Math.max(worst.healMs, looked.healMs),
-      settleMs: Math.max(worst.settleMs, looked.settleMs),
-    };
-    if (looked.wrong.length > 0) return { choices: pathOf(node), wrong: looked.wrong };
-    if (node.depth < bounds.depth) {
-      for (const choice of looked.choices) {
-        queue.push({ parent: node, choice, depth: node.depth + 1 });
-      }
-    }
-    return undefined;
-  };
-  const wrong = visit(first);
-  if (wrong !== undefined) return end(false, wrong);
-  while (queue.length > 0) {
-    const level = queue;
-    queue = [];
-    for (const node of level) {
-      const violation = visit(node);
-      if (violation !== undefined) return end(false, violation);
-      if (edges % 1000 === 0) onProgress?.(end(false));
-      if (seen.size >= most || performance.now() - began >= ms) return end(false);
-    }
-  }
-  return end(true);
+  /** undefined: it is reached from the nearest one before it that was written down. */
+  saved: Saved | undefined;
 }
 
 /** What a state is. */
@@ -112,22 +56,144 @@ export interface Look {
   readonly settleMs: number;
 }
 
-/** Replays choices and looks at where they lead; undefined: it is not new. */
-export function look(
+/** States that are written down at a time: some tens of thousands of octets each. */
+const KEPT = 10_000;
+
+/** A stage on which any state can be put back. */
+export class Ground {
+  readonly stage: Stage;
+  readonly first: Node;
+  readonly #heap: Heap;
+  readonly #healer: Healer;
+  #kept = 0;
+
+  constructor(modules: CoreModules, bounds: Bounds) {
+    // Errors are part of the game here, and their stacks cost more than all the rest of it.
+    Error.stackTraceLimit = 0;
+    const { root, heap } = Heap.of(() => new Stage(modules, bounds));
+    this.stage = root;
+    this.#heap = heap;
+    this.#healer = new Healer(root);
+    this.first = { parent: undefined, choice: "", depth: 0, saved: heap.save() };
+  }
+
+  /** Puts a state back. */
+  go(to: Node): void {
+    const path: string[] = [];
+    let at = to;
+    for (; at.saved === undefined && at.parent !== undefined; at = at.parent) path.push(at.choice);
+    if (at.saved === undefined) throw new Error("The first state is written down for good");
+    this.#heap.restore(at.saved);
+    for (const choice of path.reverse()) this.stage.take(choice);
+  }
+
+  /** Goes to the state after a choice. */
+  goOn(from: Node, choice: string): Node {
+    this.go(from);
+    this.stage.take(choice);
+    return { parent: from, choice, depth: from.depth + 1, saved: undefined };
+  }
+
+  /** Writes down the state that `node` is, if there is room, and the stage is there. */
+  keep(node: Node): void {
+    if (this.#kept >= KEPT) return;
+    this.#kept++;
+    node.saved = this.#heap.save();
+  }
+
+  /** Nobody goes on from it any more. */
+  leave(node: Node): void {
+    if (node.saved === undefined || node === this.first) return;
+    this.#kept--;
+    node.saved = undefined;
+  }
+
+  /**
+   * Looks at the state on the stage, which is used up by it; undefined: it is not new. `keep`: it is gone on from.
+   * `everyone`: each host is once the one that sends first when it heals; else one of them is.
+   */
+  look(
+    node: Node,
+    { isNew, keep, everyone }: {
+      readonly isNew: (hash: number) => boolean;
+      readonly keep: boolean;
+      readonly everyone: boolean;
+    },
+  ): Look | undefined {
+    const { stage } = this;
+    const wrong = broken(stage);
+    const hash = stage.hash();
+    if (!isNew(hash)) return undefined;
+    const choices = stage.choices();
+    if (wrong.length > 0) return { hash, choices, wrong, healMs: 0, settleMs: 0 };
+    if (keep) this.keep(node);
+    const n = stage.world.hosts.length;
+    let [healMs, settleMs] = [0, 0];
+    for (let i = 0; i < (everyone ? n : 1); i++) {
+      if (i > 0) this.go(node);
+      const healed = this.#healer.heal((hash + i) % n);
+      healMs = Math.max(healMs, healed.healMs);
+      settleMs = Math.max(settleMs, healed.settleMs);
+      if (healed.wrong.length > 0) return { hash, choices, ...healed };
+    }
+    return { hash, choices, wrong: [], healMs, settleMs };
+  }
+}
+
+/** Looks at everything within the bounds. */
+export function explore(
   modules: CoreModules,
   bounds: Bounds,
-  path: readonly string[],
-  isNew: (hash: number) => boolean = () => true,
-): Look | undefined {
-  // Errors are part of the game here, and their stacks cost more than all the rest of it.
-  Error.stackTraceLimit = 0;
-  const stage = reach(modules, bounds, path);
-  const wrong = broken(stage);
-  const hash = stage.hash();
-  if (!isNew(hash)) return undefined;
-  const choices = stage.choices();
-  if (wrong.length > 0) return { hash, choices, wrong, healMs: 0, settleMs: 0 };
-  return { hash, choices, ...heal(stage, hash % stage.world.hosts.length) };
+  { states: most = Infinity, ms = Infinity, onProgress }: Patience = {},
+): Outcome {
+  const began = performance.now();
+  const seen = new Set<number>();
+  let worst = { healMs: 0, settleMs: 0 };
+  let [edges, depth] = [0, 0];
+  const ground = new Ground(modules, bounds);
+  let queue: { readonly node: Node; readonly choices: readonly string[] }[] = [];
+  const end = (complete: boolean, violation?: Violation): Outcome => ({
+    states: seen.size,
+    edges,
+    depth,
+    complete,
+    seconds: (performance.now() - began) / 1000,
+    worstHealMs: worst.healMs,
+    worstSettleMs: worst.settleMs,
+    violation,
+  });
+  const isNew = (hash: number) => seen.size < seen.add(hash).size;
+  /** Looks at the state on the stage. */
+  const visit = (node: Node): Violation | undefined => {
+    edges++;
+    const keep = node.depth < bounds.depth;
+    const looked = ground.look(node, { isNew, keep, everyone: false });
+    if (looked === undefined) return undefined;
+    depth = Math.max(depth, node.depth);
+    worst = {
+      healMs: Math.max(worst.healMs, looked.healMs),
+      settleMs: Math.max(worst.settleMs, looked.settleMs),
+    };
+    if (looked.wrong.length > 0) return { choices: pathOf(node), wrong: looked.wrong };
+    if (keep) queue.push({ node, choices: looked.choices });
+    return undefined;
+  };
+  const wrong = visit(ground.first);
+  if (wrong !== undefined) return end(false, wrong);
+  while (queue.length > 0) {
+    const level = queue;
+    queue = [];
+    for (const { node, choices } of level) {
+      for (const choice of choices) {
+        const violation = visit(ground.goOn(node, choice));
+        if (violation !== undefined) return end(false, violation);
+        if (edges % 1000 === 0) onProgress?.(end(false));
+        if (seen.size >= most || performance.now() - began >= ms) return end(false);
+      }
+      ground.leave(node);
+    }
+  }
+  return end(true);
 }
 
 /** The stage that choices lead to. */
@@ -137,7 +203,8 @@ export function reach(modules: CoreModules, bounds: Bounds, path: readonly strin
   return stage;
 }
 
-function pathOf(node: Node): string[] {
+/** Choices from the first state on. */
+export function pathOf(node: Node): string[] {
   const path: string[] = [];
   for (let at: Node | undefined = node; at?.parent !== undefined; at = at.parent) {
     path.push(at.choice);

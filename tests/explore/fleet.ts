@@ -67,7 +67,7 @@ const SAMPLE_MS = 1000;
 /** What everybody has. */
 const FOREVER = { alive: true };
 
-/** Hosts, their flows and what befalls them. Use it inside `synchronously`. */
+/** Hosts, their flows and what befalls them. */
 export class Fleet {
   readonly world: World;
   readonly random: ReturnType<typeof seededRandom>;

@@ -5,7 +5,6 @@ import assert from "node:assert/strict";
 import { type Figures, Fleet } from "./fleet.ts";
 import { atRest, type Scenario, SCENARIOS, type Told } from "./scenarios.ts";
 import { loadCore, type Patch } from "./world/load.ts";
-import { synchronously } from "./world/micro.ts";
 
 const HOSTS = 100;
 /** More than an octet tells apart. */
@@ -27,21 +26,19 @@ async function play(
   },
 ): Promise<Run> {
   const modules = await loadCore(patches);
-  return await synchronously(() => {
-    Error.stackTraceLimit = 0;
-    const fleet = new Fleet({
-      modules,
-      seed,
-      hosts,
-      peers: PEERS,
-      loss: 0.01,
-      delayMs: [0.5, 20],
-      packetEveryMs: 5000,
-    });
-    if (scenario !== SCENARIOS[0]) assert.ok(atRest(fleet));
-    const told = scenario.play(fleet, SCALE);
-    return { ...told, ...fleet.figures(), violations: fleet.violations };
+  Error.stackTraceLimit = 0;
+  const fleet = new Fleet({
+    modules,
+    seed,
+    hosts,
+    peers: PEERS,
+    loss: 0.01,
+    delayMs: [0.5, 20],
+    packetEveryMs: 5000,
   });
+  if (scenario !== SCENARIOS[0]) assert.ok(atRest(fleet));
+  const told = scenario.play(fleet, SCALE);
+  return { ...told, ...fleet.figures(), violations: fleet.violations };
 }
 
 const [coldStart] = SCENARIOS;

@@ -10,14 +10,13 @@ import { LONG, type Plan } from "./budgets.ts";
 import type { Violation } from "./explore.ts";
 import { type Budgets, NOTHING } from "./stage.ts";
 import { diagramOf, storyOf } from "./story.ts";
-import type { Found, Job, Walked, WalkerStart } from "./walker.ts";
+import type { Found, Task, Walked, WalkerStart } from "./walker.ts";
 import { loadCore } from "./world/load.ts";
-import { synchronously } from "./world/micro.ts";
 
 /** Places for hashes: 128 MiB. */
 const PLACES = 2 ** 24;
 /** States in one message to a walker. */
-const BATCH = 8;
+const BATCH = 32;
 const SAY_MS = 10_000;
 
 interface Options {
@@ -35,11 +34,22 @@ interface Result {
   readonly violation: Violation | undefined;
 }
 
+/** A state to go on from: its number, that which its walker gave it, and what may happen in it. */
+interface State {
+  readonly node: number;
+  readonly own: number | undefined;
+  readonly choices: readonly string[];
+}
+
 /** A walker and the answer that it owes. */
 class Walker {
+  /** What it found and nobody has gone on from: it has these written down. */
+  todo: State[] = [];
+  /** Of these, what was given to another. */
+  given: number[] = [];
   readonly #worker = new Worker(new URL("./walker.ts", import.meta.url).href, { type: "module" });
 
-  ask(message: WalkerStart | readonly Job[]): Promise<Walked> {
+  ask(message: WalkerStart | Task): Promise<Walked> {
     return new Promise((resolve, reject) => {
       this.#worker.onmessage = ({ data }: MessageEvent<Walked>) => resolve(data);
       this.#worker.onerror = (event) => reject(new Error(event.message));
@@ -68,10 +78,11 @@ async function run({ name, bounds }: Plan, { workers, until }: Options): Promise
   };
   let result = { states: 0, edges: 0, depth: 0, complete: false, healMs: 0, settleMs: 0 };
   let violation: Violation | undefined;
-  let level: { node: number; choices: readonly string[] }[] = [{ node: 0, choices: [""] }];
+  const [first] = walkers;
+  first?.todo.push({ node: 0, own: undefined, choices: [""] });
   let saidAt = began;
   let full = false;
-  const take = (next: typeof level, found: Found) => {
+  const take = (next: State[], found: Found) => {
     const node = parents.length;
     parents.push(found.node);
     choices.push(found.choice);
@@ -79,21 +90,23 @@ async function run({ name, bounds }: Plan, { workers, until }: Options): Promise
     result.healMs = Math.max(result.healMs, found.healMs);
     result.settleMs = Math.max(result.settleMs, found.settleMs);
     if (found.wrong.length > 0) violation ??= { choices: pathOf(node), wrong: found.wrong };
-    next.push({ node, choices: found.choices });
+    next.push({ node, own: found.own, choices: found.choices });
   };
   const isOver = () => violation !== undefined || full || Date.now() >= until;
-  for (let depth = 0; level.length > 0 && depth <= bounds.depth && !isOver(); depth++) {
+  const isLeft = () => walkers.some(({ todo }) => todo.length > 0);
+  for (let depth = 0; isLeft() && depth <= bounds.depth && !isOver(); depth++) {
     result = { ...result, depth };
-    const next: typeof level = [];
-    let at = 0;
     const serve = async (walker: Walker) => {
-      while (at < level.length && !isOver()) {
-        const jobs = level.slice(at, at += BATCH).map(({ node, choices }) => ({
-          node,
-          path: pathOf(node),
-          choices,
-        }));
-        const walked = await walker.ask(jobs);
+      const next: State[] = [];
+      while (!isOver()) {
+        const jobs = takeSome(walker, walkers);
+        if (jobs.length === 0) break;
+        const { given } = walker;
+        walker.given = [];
+        const walked = await walker.ask({
+          jobs: jobs.map((job) => ({ ...job, path: pathOf(job.node) })),
+          given,
+        });
         full ||= walked.full;
         result.edges += walked.edges;
         for (const found of walked.found) take(next, found);
@@ -102,14 +115,25 @@ async function run({ name, bounds }: Plan, { workers, until }: Options): Promise
           say(name, result, began);
         }
       }
+      return next;
     };
-    await Promise.all(walkers.map(serve));
-    level = next;
-    if (!isOver() && (level.length === 0 || depth === bounds.depth)) result.complete = true;
+    const nexts = await Promise.all(walkers.map(serve));
+    for (const [i, walker] of walkers.entries()) walker.todo = nexts[i] ?? [];
+    if (!isOver() && (!isLeft() || depth === bounds.depth)) result.complete = true;
   }
   for (const walker of walkers) walker.end();
   say(name, result, began);
   return { ...result, violation };
+}
+
+/** States for a walker: of its own, or else of the one that has most. */
+function takeSome(walker: Walker, walkers: readonly Walker[]): State[] {
+  if (walker.todo.length > 0) return walker.todo.splice(-BATCH);
+  const other = walkers.reduce((a, b) => a.todo.length >= b.todo.length ? a : b);
+  return other.todo.splice(0, BATCH).map(({ own, ...state }) => {
+    if (own !== undefined) other.given.push(own);
+    return { ...state, own: undefined };
+  });
 }
 
 function say(name: string, so: Omit<Result, "violation">, began: number): void {
@@ -156,7 +180,7 @@ async function main(): Promise<void> {
     const modules = await loadCore();
     console.log(`\nVIOLATION in "${plan.name}": ${violation.wrong.join("; ")}\n`);
     console.log(
-      await synchronously(() => diagramOf(modules, plan.bounds, violation.choices)),
+      diagramOf(modules, plan.bounds, violation.choices),
       `\n\n${storyOf(violation, plan.bounds)}\n`,
     );
   }

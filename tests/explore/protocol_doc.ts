@@ -5,7 +5,6 @@ import { machineDiagram } from "./machine.ts";
 import { type Bounds, type Budgets, NOTHING, Stage } from "./stage.ts";
 import { diagramOf } from "./story.ts";
 import { type CoreModules, loadCore } from "./world/load.ts";
-import { synchronously } from "./world/micro.ts";
 
 /** A drawing by the name between whose marks it stands. */
 export interface Drawing {
@@ -82,12 +81,10 @@ const WAYS: readonly {
 /** All of them, drawn from the core as it is. */
 export async function drawings(): Promise<readonly Drawing[]> {
   const modules = await loadCore();
-  const ways = await synchronously(() =>
-    WAYS.map(({ name, budgets, choices }) => ({
-      name,
-      mermaid: draw(modules, { budgets, choices }),
-    }))
-  );
+  const ways = WAYS.map(({ name, budgets, choices }) => ({
+    name,
+    mermaid: draw(modules, { budgets, choices }),
+  }));
   return [{ name: "machine", mermaid: machineDiagram() }, ...ways];
 }
 

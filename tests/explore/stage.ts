@@ -5,7 +5,7 @@ import { Key } from "../../ffi/key.ts";
 import type { NewTunnelRequest } from "../../src/model/exchange.ts";
 import type { VipPair } from "../../src/model/sa.ts";
 import { peerOf, worldConfig } from "./world/config.ts";
-import { canonical, hashOf } from "./canon.ts";
+import { Canon, type More } from "./canon.ts";
 import { pipOf, vipOf, type WorldHost } from "./world/host.ts";
 import type { CoreModules } from "./world/load.ts";
 import type { Refusable } from "./world/plane.ts";
@@ -97,12 +97,13 @@ export class Stage {
   readonly stopping = new Set<string>();
   /** The latest boot epoch of a host that another has heard, by "hearer speaker". */
   readonly heard = new Map<string, bigint>();
+  private readonly _canon: Canon;
   /** SPIs with which a host must not receive any more: they were agreed with a start of its peer that is over. */
   readonly voided = new Map<string, Set<number>>();
-  readonly #answers = new Map<string, { readonly spis: string; readonly epoch: bigint }>();
-  readonly #sentAt = new Map<number, number>();
+  private readonly _answers = new Map<string, { readonly spis: string; readonly epoch: bigint }>();
+  private readonly _sentAt = new Map<number, number>();
   /** By host and whom it tells: the call that says that it ends, and whether its answer came. */
-  readonly #farewells = new Map<
+  private readonly _farewells = new Map<
     string,
     Map<string, { readonly call: Message["call"]; isHeard: boolean }>
   >();
@@ -131,6 +132,8 @@ export class Stage {
         if (body.kind === "reply") this.#answered(body);
       },
     });
+    const pastMs = budgets.idle > 0 ? IDLE_MS : GRACE_MS;
+    this._canon = new Canon(this.world, { pastMs, pairs: bounds.pairs });
     this.world.begin();
   }
 
@@ -248,24 +251,17 @@ export class Stage {
     return whom === "" ? this.world.host(1 - this.world.byId(who).index) : this.world.byId(whom);
   }
 
-  /** The state as text, the same for all that behave alike. */
-  text(): string {
-    const left = Object.values(this.left).join(",");
-    const more = (host: WorldHost, letterOf: (id: string) => string) => {
-      const towards = this.othersOf(host).map(({ id }) => {
+  /** The state as a number, the same for all that behave alike. `ahead`: what it may still come to depends on that, too. */
+  hash(ahead: readonly (number | boolean | WorldHost)[] = Object.values(this.left)): number {
+    const more: More = (host, put) => {
+      put(this.stopping.has(host.id));
+      return this.othersOf(host).map(({ id }) => {
         const way = `${host.id} ${id}`;
-        const isHeard = this.#farewells.get(host.id)?.get(id)?.isHeard;
-        return `${letterOf(id)}${this.denied.has(way)}${this.removed.has(way)}${isHeard}`;
+        const isHeard = this._farewells.get(host.id)?.get(id)?.isHeard;
+        return [id, `${this.denied.has(way)}${this.removed.has(way)}${isHeard}`];
       });
-      return `${this.stopping.has(host.id)} ${towards.sort()}`;
     };
-    const { pairs, budgets } = this.bounds;
-    const pastMs = budgets.idle > 0 ? IDLE_MS : GRACE_MS;
-    return `${left} ${this.unilateral}${canonical(this.world, { pastMs, pairs, more })}`;
-  }
-
-  hash(): number {
-    return hashOf(this.text());
+    return this._canon.hash([...ahead, this.unilateral], more);
   }
 
   /** Whether nothing that was sent before it, on the same connection, is still under way. */
@@ -289,8 +285,8 @@ export class Stage {
     const { world } = this;
     const now = world.clock.now();
     for (const n of [...world.flying.keys()]) {
-      const since = this.#sentAt.get(n);
-      if (since === undefined) this.#sentAt.set(n, now);
+      const since = this._sentAt.get(n);
+      if (since === undefined) this._sentAt.set(n, now);
       else this.land(n);
     }
     world.advance(TICK_MS);
@@ -303,7 +299,7 @@ export class Stage {
       case "wipe":
         left[what]--;
         this.stopping.delete(host.id);
-        this.#farewells.delete(host.id);
+        this._farewells.delete(host.id);
         this.#forgetWishes(host);
         host.kill();
         return host.restart({ wiped: what === "wipe" });
@@ -348,8 +344,8 @@ export class Stage {
     this.stopping.add(host.id);
     host.core.stop().then(() => {
       this.stopping.delete(host.id);
-      const farewells = this.#farewells.get(host.id);
-      this.#farewells.delete(host.id);
+      const farewells = this._farewells.get(host.id);
+      this._farewells.delete(host.id);
       if (host.life !== life || !life.alive) return;
       for (const { id, plane: { tx } } of this.othersOf(host)) {
         const sends = [...tx.values()].some(({ sa }) => this.ownerOf(sa.remoteVip) === host);
@@ -422,23 +418,23 @@ export class Stage {
 
   #sent({ from, to, body, call }: Message): void {
     if (body.kind !== "notice" || !body.notice.draining) return;
-    const farewells = this.#farewells.get(from) ?? new Map();
-    this.#farewells.set(from, farewells.set(to, { call, isHeard: false }));
+    const farewells = this._farewells.get(from) ?? new Map();
+    this._farewells.set(from, farewells.set(to, { call, isHeard: false }));
   }
 
   /** The same request has the same answer. */
   #answered({ requestId, reply }: Extract<Body, { kind: "reply" }>): void {
     const spis = reply.outcomes.map((outcome) => outcome.ok ? outcome.params.spi : 0).join(",");
-    const before = this.#answers.get(requestId);
+    const before = this._answers.get(requestId);
     if (before === undefined || before.epoch !== reply.bootEpoch) {
-      this.#answers.set(requestId, { spis, epoch: reply.bootEpoch });
+      this._answers.set(requestId, { spis, epoch: reply.bootEpoch });
     } else if (before.spis !== spis && !this.unilateral) {
       this.world.wrong(`a request was answered with SPI ${before.spis}, and then with ${spis}`);
     }
   }
 
   #arrived({ from, to, body, call }: Message): void {
-    const farewell = this.#farewells.get(to)?.get(from);
+    const farewell = this._farewells.get(to)?.get(from);
     if (farewell !== undefined && farewell.call === call && body.kind === "answer") {
       farewell.isHeard = true;
     }

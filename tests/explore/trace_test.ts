@@ -6,7 +6,6 @@ import { judge, type TraceLine, type Verdict } from "./trace.ts";
 import { worldConfig } from "./world/config.ts";
 import { vipOf } from "./world/host.ts";
 import { loadCore, type Patch } from "./world/load.ts";
-import { synchronously } from "./world/micro.ts";
 import { World } from "./world/world.ts";
 
 const TICK_MS = 250;
@@ -14,34 +13,32 @@ const TICK_MS = 250;
 /** Two hosts that talk, rekey, rotate and start again, on a network without luck or mishap. */
 async function run(patches: readonly Patch[] = []): Promise<Verdict> {
   const modules = await loadCore(patches);
-  return await synchronously(() => {
-    const logs = new Map<string, TraceLine[]>([["h1", []], ["h2", []]]);
-    const traces = [...logs].map(([host, lines]) => ({ host, lines }));
-    const changes = { tunnel: { lifeMs: 20_000, graceMs: 1000 } };
-    const world: World = new World({
-      modules,
-      configs: [0, 1].map((i) => worldConfig(i, { peers: [1 - i], changes })),
-      onLog: ({ host, message, fields }) =>
-        logs.get(host)?.push({ atMs: world.clock.now(), message, fields }),
-    });
-    world.begin();
-    const pairs = [0, 1].map((i) => ({ localVip: vipOf(i), remoteVip: vipOf(1 - i) }));
-    for (let t = 0; t < 120_000; t += TICK_MS) {
-      for (const [i, pair] of pairs.entries()) world.host(i).send(pair);
-      if (t === 30_000 || t === 30_500) world.host(0).core.rotate({ plan: false });
-      if (t === 70_000) {
-        const lines: TraceLine[] = [];
-        world.host(1).kill();
-        logs.set("h2", lines);
-        traces.push({ host: "h2", lines });
-        world.host(1).restart();
-      }
-      for (const n of [...world.wire.messages.keys()]) world.deliver(n);
-      world.advance(TICK_MS);
-      for (const n of [...world.wire.messages.keys()]) world.deliver(n);
-    }
-    return judge(traces);
+  const logs = new Map<string, TraceLine[]>([["h1", []], ["h2", []]]);
+  const traces = [...logs].map(([host, lines]) => ({ host, lines }));
+  const changes = { tunnel: { lifeMs: 20_000, graceMs: 1000 } };
+  const world: World = new World({
+    modules,
+    configs: [0, 1].map((i) => worldConfig(i, { peers: [1 - i], changes })),
+    onLog: ({ host, message, fields }) =>
+      logs.get(host)?.push({ atMs: world.clock.now(), message, fields }),
   });
+  world.begin();
+  const pairs = [0, 1].map((i) => ({ localVip: vipOf(i), remoteVip: vipOf(1 - i) }));
+  for (let t = 0; t < 120_000; t += TICK_MS) {
+    for (const [i, pair] of pairs.entries()) world.host(i).send(pair);
+    if (t === 30_000 || t === 30_500) world.host(0).core.rotate({ plan: false });
+    if (t === 70_000) {
+      const lines: TraceLine[] = [];
+      world.host(1).kill();
+      logs.set("h2", lines);
+      traces.push({ host: "h2", lines });
+      world.host(1).restart();
+    }
+    for (const n of [...world.wire.messages.keys()]) world.deliver(n);
+    world.advance(TICK_MS);
+    for (const n of [...world.wire.messages.keys()]) world.deliver(n);
+  }
+  return judge(traces);
 }
 
 Deno.test("what the core does is what the protocol allows", async () => {

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** One of several that explore together: a worker that goes on from states, and claims what is new in a common table. */
-import { heal } from "./checks.ts";
-import { look, reach } from "./explore.ts";
+import { Ground, type Node } from "./explore.ts";
 import type { Bounds } from "./stage.ts";
 import { type CoreModules, loadCore, type Patch } from "./world/load.ts";
-import { synchronously } from "./world/micro.ts";
 
 /** What a walker begins with. */
 export interface WalkerStart {
@@ -21,6 +19,15 @@ export interface Job {
   readonly node: number;
   readonly path: readonly string[];
   readonly choices: readonly string[];
+  /** By which the walker that found it knows it; undefined: this one did not. */
+  readonly own: number | undefined;
+}
+
+/** What a walker is to do. */
+export interface Task {
+  readonly jobs: readonly Job[];
+  /** Of its own, those from which another walker goes on. */
+  readonly given: readonly number[];
 }
 
 /** A state that nobody had seen. */
@@ -31,6 +38,8 @@ export interface Found {
   readonly wrong: readonly string[];
   readonly healMs: number;
   readonly settleMs: number;
+  /** By which its walker knows it. */
+  readonly own: number;
 }
 
 /** What came of some jobs. */
@@ -54,53 +63,74 @@ export function claim(seen: BigInt64Array, hash: number): boolean | undefined {
   return undefined;
 }
 
-/** Goes on from each state. Call it inside `synchronously`. */
-export function walk(
-  modules: CoreModules,
-  { bounds, seen }: { readonly bounds: Bounds; readonly seen: BigInt64Array },
-  jobs: readonly Job[],
-): Walked {
-  const found: Found[] = [];
-  let [edges, full] = [0, false];
-  for (const { node, path, choices } of jobs) {
-    for (const choice of choices) {
-      edges++;
-      const way = choice === "" ? path : [...path, choice];
-      const looked = look(modules, bounds, way, (hash) => {
-        const isNew = claim(seen, hash);
-        full ||= isNew === undefined;
-        return isNew ?? false;
-      });
-      if (looked === undefined) continue;
-      // Whoever sends first: the unit suite looks at one of them for each state.
-      const other = looked.wrong.length > 0
-        ? looked
-        : heal(reach(modules, bounds, way), (looked.hash + 1) % (bounds.hosts ?? 2));
-      found.push({
-        node,
-        choice,
-        choices: looked.choices,
-        wrong: other.wrong,
-        healMs: Math.max(looked.healMs, other.healMs),
-        settleMs: Math.max(looked.settleMs, other.settleMs),
-      });
-    }
+/** Goes on from states, its own and those of others. */
+export class Walker {
+  readonly #ground: Ground;
+  readonly #seen: BigInt64Array;
+  /** States that it found and nobody has gone on from yet. */
+  readonly #own = new Map<number, Node>();
+  #n = 0;
+  #full = false;
+
+  constructor(modules: CoreModules, { bounds, seen }: Omit<WalkerStart, "patches">) {
+    this.#ground = new Ground(modules, bounds);
+    this.#seen = new BigInt64Array(seen);
   }
-  return { found, edges, full };
+
+  walk({ jobs, given }: Task): Walked {
+    for (const own of given) this.#leave(own);
+    const found: Found[] = [];
+    let edges = 0;
+    for (const { node, path, choices, own } of jobs) {
+      const from = own === undefined ? undefined : this.#own.get(own);
+      const at = from ?? this.#nodeOf(path);
+      for (const choice of choices) {
+        edges++;
+        const next = choice === "" ? this.#ground.first : this.#ground.goOn(at, choice);
+        const looked = this.#ground.look(next, {
+          isNew: (hash) => this.#claim(hash),
+          keep: true,
+          everyone: true,
+        });
+        if (looked === undefined) continue;
+        const { hash: _, ...what } = looked;
+        this.#own.set(++this.#n, next);
+        found.push({ node, choice, own: this.#n, ...what });
+      }
+      if (own !== undefined) this.#leave(own);
+    }
+    return { found, edges, full: this.#full };
+  }
+
+  #claim(hash: number): boolean {
+    const isNew = claim(this.#seen, hash);
+    this.#full ||= isNew === undefined;
+    return isNew ?? false;
+  }
+
+  #leave(own: number): void {
+    const node = this.#own.get(own);
+    if (node !== undefined) this.#ground.leave(node);
+    this.#own.delete(own);
+  }
+
+  #nodeOf(path: readonly string[]): Node {
+    return path.reduce<Node>(
+      (parent, choice) => ({ parent, choice, depth: parent.depth + 1, saved: undefined }),
+      this.#ground.first,
+    );
+  }
 }
 
-/** Answers jobs as messages: the first message is a `WalkerStart`. */
+/** Answers tasks as messages: the first message is a `WalkerStart`. */
 function serve(): void {
   const port = self as unknown as {
     onmessage: (event: MessageEvent) => void;
     postMessage(walked: Walked): void;
   };
   port.onmessage = async ({ data }: MessageEvent<WalkerStart>) => {
-    const modules = await loadCore(data.patches);
-    const on = { bounds: data.bounds, seen: new BigInt64Array(data.seen) };
-    port.onmessage = async ({ data: jobs }: MessageEvent<readonly Job[]>) => {
-      port.postMessage(await synchronously(() => walk(modules, on, jobs)));
-    };
+    const walker = new Walker(await loadCore(data.patches), data);
+    port.onmessage = ({ data: task }: MessageEvent<Task>) => port.postMessage(walker.walk(task));
     port.postMessage({ found: [], edges: 0, full: false });
   };
 }

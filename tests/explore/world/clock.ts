@@ -2,7 +2,7 @@
 
 /** One clock for all hosts of a world: it moves when it is told to, and whatever is due happens in one order. */
 import type { Clock } from "../../../src/model/clock.ts";
-import { drain } from "./micro.ts";
+import { drain, Promised } from "./promise.ts";
 
 /** Whose sleep it is: what a process that was killed waits for never comes. */
 export interface Life {
@@ -22,60 +22,60 @@ const WALL_MS = 1_700_000_000_000;
 
 /** Virtual time and what is due in it. */
 export class WorldClock {
-  #now = 0;
-  #order = 0;
-  #heap: Sleeper[] = [];
+  private _now = 0;
+  private _order = 0;
+  private _heap: Sleeper[] = [];
   /** Called after each thing that happened, once nothing is left to await. */
   onSettled: () => void = () => {};
 
   now(): number {
-    return this.#now;
+    return this._now;
   }
 
   /** The clock as one process sees it. */
   of(life: Life): Clock {
     return {
-      now: () => this.#now,
-      wallMs: () => this.#now + WALL_MS,
+      now: () => this._now,
+      wallMs: () => this._now + WALL_MS,
       sleep: (ms, signal) => this.#sleep(life, ms, signal),
     };
   }
 
   /** Calls `wake` at a time. */
   at(at: number, life: Life, wake: () => void): void {
-    this.#push({ at: Math.max(at, this.#now), order: this.#order++, life, wake });
+    this.#push({ at: Math.max(at, this._now), order: this._order++, life, wake });
   }
 
   /** When the next thing is due; undefined: never. */
   next(): number | undefined {
     this.#dropDead();
-    return this.#heap[0]?.at;
+    return this._heap[0]?.at;
   }
 
   /** Whatever is due until then happens, the earliest first. */
   run(until: number): void {
     for (let at = this.next(); at !== undefined && at <= until; at = this.next()) {
       const sleeper = this.#pop();
-      this.#now = Math.max(this.#now, at);
+      this._now = Math.max(this._now, at);
       sleeper?.wake?.();
       drain();
       this.onSettled();
     }
-    this.#now = Math.max(this.#now, until);
+    this._now = Math.max(this._now, until);
   }
 
   /** Milliseconds until each sleep of a process ends, in order. */
   sleepsOf(life: Life): number[] {
-    return this.#heap.filter((s) => s.life === life && s.wake !== undefined)
+    return this._heap.filter((s) => s.life === life && s.wake !== undefined)
       .sort((a, b) => a.at - b.at || a.order - b.order)
-      .map(({ at }) => at - this.#now);
+      .map(({ at }) => at - this._now);
   }
 
   #sleep(life: Life, ms: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
+    return new Promised((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason);
-      const at = this.#now + Math.max(0, ms);
-      const sleeper: Sleeper = { at, order: this.#order++, life, wake: resolve };
+      const at = this._now + Math.max(0, ms);
+      const sleeper: Sleeper = { at, order: this._order++, life, wake: resolve };
       if (signal !== undefined) {
         const abort = () => {
           sleeper.wake = undefined;
@@ -92,14 +92,14 @@ export class WorldClock {
   }
 
   #dropDead(): void {
-    for (let top = this.#heap[0]; top !== undefined; top = this.#heap[0]) {
+    for (let top = this._heap[0]; top !== undefined; top = this._heap[0]) {
       if (top.wake !== undefined && top.life.alive) return;
       this.#pop();
     }
   }
 
   #push(sleeper: Sleeper): void {
-    const heap = this.#heap;
+    const heap = this._heap;
     let i = heap.push(sleeper) - 1;
     while (i > 0) {
       const up = (i - 1) >> 1;
@@ -112,7 +112,7 @@ export class WorldClock {
   }
 
   #pop(): Sleeper | undefined {
-    const heap = this.#heap;
+    const heap = this._heap;
     const top = heap[0];
     const last = heap.pop();
     if (last === undefined || heap.length === 0) return top;

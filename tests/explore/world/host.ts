@@ -43,17 +43,17 @@ export class WorldHost {
   readonly epochs: bigint[] = [];
   /** When its present process began. */
   startedAt = 0;
-  readonly #clock: ReturnType<World["clock"]["of"]>;
-  #starts = 0;
+  private readonly _clock: ReturnType<World["clock"]["of"]>;
+  private _starts = 0;
 
   constructor(readonly world: World, readonly index: number, public config: Config) {
     this.id = config.id;
     this.record = new WorldRecord(AHEAD_MS * index);
     this.life = { alive: true };
-    this.#clock = world.clock.of(this.life);
+    this._clock = world.clock.of(this.life);
     this.plane = this.#plane(0);
     this.peers = new world.modules.Peers(config);
-    this.core = this.#assemble(this.#clock);
+    this.core = this.#assemble(this._clock);
   }
 
   get alive(): boolean {
@@ -62,7 +62,7 @@ export class WorldHost {
 
   /** Starts of it so far, less one. */
   get restarts(): number {
-    return this.#starts;
+    return this._starts;
   }
 
   /** The tunnels of its core; only of one that was loaded to be looked into. */
@@ -90,9 +90,9 @@ export class WorldHost {
   /** A new process on the same state directory; `wiped`: on an empty one. */
   restart({ wiped = false, config = this.config } = {}): void {
     this.config = config;
-    this.#starts++;
+    this._starts++;
     // Without a record the wall clock alone says which start is the later one, and a start takes time.
-    if (wiped) this.record = new WorldRecord(AHEAD_MS * this.index + this.#starts);
+    if (wiped) this.record = new WorldRecord(AHEAD_MS * this.index + this._starts);
     this.life = { alive: true };
     this.plane = this.#plane(this.plane.spis);
     this.peers = new this.world.modules.Peers(this.config);
@@ -138,7 +138,7 @@ export class WorldHost {
 
   #random(): Random {
     const { world, index } = this;
-    return world.options.random?.(index, this.#starts) ?? {
+    return world.options.random?.(index, this._starts) ?? {
       uniform: () => 0.5,
       hex: (n) => world.nextId().toString(16).padStart(2 * n, "0"),
     };

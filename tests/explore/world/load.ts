@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * The core as it stands in src/core, loaded so that its state can be looked at: a copy of its files in build/, in which
- * `#name` is `_name` and `createCore` shows its parts. Nothing else differs, but for what a test plants.
+ * The core as it stands in src/core, loaded so that its state can be looked at, written down and put back: a copy of its files
+ * in build/, in which `#name` is `_name`, `createCore` shows its parts, and what is waited for is of `promise.ts`. Nothing
+ * else differs, but for what a test plants.
  */
 import type { createCore } from "../../../src/core/core.ts";
 import type { Peers } from "../../../src/core/directory.ts";
+import { lowered } from "./lower.ts";
 
 const ROOT = new URL("../../../", import.meta.url);
+const BUILD = new URL("build/explore/", ROOT);
+/** What makes the lowered files: they are made anew when it is another one. */
+const LOWERED_BY = Deno.readTextFileSync(new URL("./lower.ts", import.meta.url));
 
 /** What is planted: a piece of a file of src/core, and what stands there instead. */
 export interface Patch {
@@ -23,6 +28,9 @@ export interface CoreModules {
   readonly createCore: typeof createCore;
   readonly Peers: typeof Peers;
 }
+
+/** Files of src/model with state, or that wait; the others are those that everybody has. */
+const MODEL: readonly string[] = ["aborts.ts", "rounds.ts", "tasks.ts", "vip.ts"];
 
 /** The parts of a core by the names that src/core/core.ts gives them. Their private fields begin with `_`. */
 export type Parts = Readonly<Record<string, object>>;
@@ -50,6 +58,9 @@ async function load(patches: readonly Patch[]): Promise<CoreModules> {
     if (!name.endsWith(".ts") || name.endsWith("_test.ts")) continue;
     files.set(name, await Deno.readTextFile(new URL(`src/core/${name}`, ROOT)));
   }
+  for (const name of MODEL) {
+    files.set(`model/${name}`, await Deno.readTextFile(new URL(`src/model/${name}`, ROOT)));
+  }
   for (const { file, find, replace } of patches) {
     const text = files.get(file);
     const pieces = text?.split(find) ?? [];
@@ -59,17 +70,11 @@ async function load(patches: readonly Patch[]): Promise<CoreModules> {
     files.set(file, pieces.join(replace));
   }
   for (const [name, text] of files) files.set(name, opened(name, text));
-  const all = [...files].sort().map(([name, text]) => `${name}\n${text}`).join("\n");
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(all));
-  const dir = new URL(`build/explore/${new Uint8Array(digest).toHex().slice(0, 16)}/`, ROOT);
-  await Deno.mkdir(dir, { recursive: true });
-  for (const [name, text] of files) {
-    // Whole or not at all: others may be loading the same copy.
-    const to = new URL(name, dir);
-    const made = await Deno.makeTempFile({ dir: dir.pathname });
-    await Deno.writeTextFile(made, text);
-    await Deno.rename(made, to);
-  }
+  const made = new Map<string, string>();
+  for (const [name, text] of files) made.set(name, await awaiting(name, text));
+  const dir = new URL(`${await digestOf([...made].sort().join("\n"))}/`, BUILD);
+  await Deno.mkdir(new URL("model/", dir), { recursive: true });
+  for (const [name, text] of made) await put(new URL(name, dir), text);
   const [core, directory] = await Promise.all([
     import(new URL("core.ts", dir).href),
     import(new URL("directory.ts", dir).href),
@@ -77,13 +82,55 @@ async function load(patches: readonly Patch[]): Promise<CoreModules> {
   return { createCore: core.createCore, Peers: directory.Peers };
 }
 
+/** The file with what it waits for in the open; what was made of the same text before is taken as it is. */
+async function awaiting(name: string, text: string): Promise<string> {
+  const from = new URL("./promise.ts", import.meta.url).href;
+  const names = "Promised as Promise, OpenController as AbortController";
+  const imports = `import { ${names} } from "${from}";\n`;
+  if (!/\basync\b/.test(text)) return imports + text;
+  const kept = new URL(`lowered/${await digestOf(LOWERED_BY + text)}.ts`, BUILD);
+  try {
+    return await Deno.readTextFile(kept);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  const made = imports + lowered(name, text);
+  await Deno.mkdir(new URL("./", kept), { recursive: true });
+  await put(kept, made);
+  return made;
+}
+
+/** Whole or not at all: others may be loading the same file. */
+async function put(to: URL, text: string): Promise<void> {
+  const made = await Deno.makeTempFile({ dir: new URL("./", to).pathname });
+  await Deno.writeTextFile(made, text);
+  await Deno.rename(made, to);
+}
+
+async function digestOf(text: string): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  return new Uint8Array(digest).toHex().slice(0, 16);
+}
+
 /** The file with its private fields in the open, and its imports of other folders made absolute. */
 function opened(name: string, text: string): string {
-  const outside = new URL("src/", ROOT).href;
+  const isModel = name.startsWith("model/");
+  const at = (folder: string) => new URL(folder, ROOT).href;
   const open = text
     .replaceAll(/(?<![\w"'`$/])#([A-Za-z_]\w*)/g, "_$1")
     .replaceAll(/from "\.\.\/\.\.\//g, `from "${ROOT.href}`)
-    .replaceAll(/from "\.\.\//g, `from "${outside}`);
+    .replaceAll(
+      /from "\.\.\/(model\/)?([^"]+)"/g,
+      (_, model = "", path: string) =>
+        model !== "" && MODEL.includes(path)
+          ? `from "./model/${path}"`
+          : `from "${at("src/")}${model}${path}"`,
+    )
+    .replaceAll(
+      /from "\.\/([^"]+)"/g,
+      (all, path: string) =>
+        isModel && !MODEL.includes(path) ? `from "${at("src/model/")}${path}"` : all,
+    );
   return name === "core.ts" ? withParts(open) : open;
 }
 
@@ -95,9 +142,13 @@ function withParts(text: string): string {
     ...[...text.matchAll(made)].map(([, name = ""]) => name),
     ...[...text.matchAll(many)].flatMap(([, list = ""]) => list.split(", ")),
   ];
+  const variables = [...text.matchAll(/^ {2}let (\w+) = /gm)].map(([, name = ""]) =>
+    `get ${name}() { return ${name}; }, set ${name}(value) { ${name} = value; }`
+  );
   const [head, tail, ...more] = text.split("\n  return {\n    bootEpoch,");
   if (tail === undefined || more.length > 0 || names.length < 10) {
     throw new Error("Cannot find the parts of createCore: tests/explore/world/load.ts must follow");
   }
-  return `${head}\n  return {\n    parts: { ${names.join(", ")} },\n    bootEpoch,${tail}`;
+  const parts = [...names, `variables: { ${variables.join(", ")} }`].join(", ");
+  return `${head}\n  return {\n    parts: { ${parts} },\n    bootEpoch,${tail}`;
 }

@@ -104,13 +104,13 @@ export class WorldPlane implements Flows, CorePlane {
   /** A key may be offered again, and is refused: answers were forgotten for a peer that was denied. */
   maybeAgain = false;
   /** SPIs whose key has not died. */
-  readonly #keys = new Map<number, { readonly key: number; readonly generation: bigint }>();
-  readonly #used = new Set<number>();
-  readonly #held = new Map<number, Held>();
-  readonly #heldByPair = new Map<string, Held>();
-  readonly #refused = new Map<Refusable, number>();
-  #rotations = 0n;
-  #flow = 0;
+  private readonly _keys = new Map<number, { readonly key: number; readonly generation: bigint }>();
+  private readonly _used = new Set<number>();
+  private readonly _held = new Map<number, Held>();
+  private readonly _heldByPair = new Map<string, Held>();
+  private readonly _refused = new Map<Refusable, number>();
+  private _rotations = 0n;
+  private _flow = 0;
 
   constructor(readonly powers: PlanePowers) {
     this.spis = powers.spisBefore;
@@ -118,12 +118,12 @@ export class WorldPlane implements Flows, CorePlane {
 
   /** The next call of this kind is refused. */
   refuseNext(call: Refusable): void {
-    this.#refused.set(call, (this.#refused.get(call) ?? 0) + 1);
+    this._refused.set(call, (this._refused.get(call) ?? 0) + 1);
   }
 
   /** Refusals that are still to come. */
   refusals(): readonly string[] {
-    return [...this.#refused].filter(([, n]) => n > 0).map(([call, n]) => `${call}*${n}`).sort();
+    return [...this._refused].filter(([, n]) => n > 0).map(([call, n]) => `${call}*${n}`).sort();
   }
 
   /** A workload's packet. */
@@ -163,14 +163,14 @@ export class WorldPlane implements Flows, CorePlane {
   /** Packets held, over all flows. */
   get held(): number {
     let sum = 0;
-    for (const { packets } of this.#held.values()) sum += packets;
+    for (const { packets } of this._held.values()) sum += packets;
     return sum;
   }
 
   /** Held packets and hold-offs by pair: how many packets, and for how long none is held. */
   holds(): readonly { readonly pair: string; readonly packets: number; readonly offMs: number }[] {
     const now = this.powers.now();
-    return [...this.#held.values()]
+    return [...this._held.values()]
       .map(({ pair, packets, offUntil }) => ({
         pair: pairKey(pair),
         packets,
@@ -181,8 +181,8 @@ export class WorldPlane implements Flows, CorePlane {
 
   /** Rotations since an SPI was derived; undefined: its key has died, or there was none. */
   ageOf(spi: number): bigint | undefined {
-    const known = this.#keys.get(spi);
-    return known === undefined ? undefined : this.#rotations - known.generation;
+    const known = this._keys.get(spi);
+    return known === undefined ? undefined : this._rotations - known.generation;
   }
 
   // ---- Flows -------------------------------------------------------------------------------------
@@ -207,13 +207,13 @@ export class WorldPlane implements Flows, CorePlane {
       this.powers.wrong(`a wiped key was to be set for SPI ${sa.spi}`);
       throw new DataPlaneError("Cannot set a wiped key", "EINVAL");
     }
-    if (this.#used.has(number)) {
+    if (this._used.has(number)) {
       if (!this.maybeAgain) {
         this.powers.wrong(`the key of SPI ${sa.spi} was to be set a second time`);
       }
       throw new DataPlaneError("Cannot set a key twice", "EKEY");
     }
-    this.#used.add(number);
+    this._used.add(number);
     this.tx.set(pairKey(sa), { sa, key: number, expired: false, packets: 0n });
   }
 
@@ -258,13 +258,13 @@ export class WorldPlane implements Flows, CorePlane {
       const index = ++this.spis % SPIS_OF_HOST;
       // Few hosts have SPIs that nobody else has: what is printed can be told apart.
       const low = (host % 1024 + 1) * SPIS_OF_HOST + index;
-      const spi = (Number(this.#rotations & 1n) * 2 ** 31 + low) >>> 0;
+      const spi = (Number(this._rotations & 1n) * 2 ** 31 + low) >>> 0;
       const bytes = new Uint8Array(version % 2 === 1 ? 32 : 16);
       const view = new DataView(bytes.buffer);
       view.setUint32(0, host + 1);
       view.setUint32(4, this.spis);
       const key = new Key(bytes);
-      this.#keys.set(spi, { key: keyNumber(key), generation: this.#rotations });
+      this._keys.set(spi, { key: keyNumber(key), generation: this._rotations });
       return { spi, version, key };
     });
   }
@@ -274,9 +274,9 @@ export class WorldPlane implements Flows, CorePlane {
       if ((this.ageOf(spi) ?? 2n) < 1n || this.powers.isGone(sa.peer)) continue;
       this.powers.wrong(`a rotation kills SPI ${spi}, which is still accepted from ${sa.peer}`);
     }
-    this.#rotations++;
-    for (const [spi, { generation }] of this.#keys) {
-      if (generation + 2n <= this.#rotations) this.#keys.delete(spi);
+    this._rotations++;
+    for (const [spi, { generation }] of this._keys) {
+      if (generation + 2n <= this._rotations) this._keys.delete(spi);
     }
   }
 
@@ -290,11 +290,11 @@ export class WorldPlane implements Flows, CorePlane {
 
   masterKey(): MasterKeyInfo {
     const spisLeft = BigInt(SPIS_PER_KEY - this.spis);
-    return { active: this.#rotations % 2n === 0n ? 0 : 1, rotations: this.#rotations, spisLeft };
+    return { active: this._rotations % 2n === 0n ? 0 : 1, rotations: this._rotations, spisLeft };
   }
 
   releaseHeld(flow: number): number {
-    const held = this.#held.get(flow);
+    const held = this._held.get(flow);
     if (held === undefined) throw new DataPlaneError("Cannot release: no such flow", "ENOENT");
     if (!this.tx.has(pairKey(held.pair))) {
       this.powers.wrong(`packets of ${pairKey(held.pair)} are released before transmit is there`);
@@ -305,7 +305,7 @@ export class WorldPlane implements Flows, CorePlane {
   }
 
   dropHeld(flow: number, reason: DropReason, holdOffMs: number): number {
-    const held = this.#held.get(flow);
+    const held = this._held.get(flow);
     if (held === undefined) throw new DataPlaneError("Cannot drop: no such flow", "ENOENT");
     const { packets } = held;
     this.#drop(reason, packets);
@@ -316,27 +316,27 @@ export class WorldPlane implements Flows, CorePlane {
   }
 
   clearHoldOff(): void {
-    for (const held of this.#held.values()) if (held.offUntil > 0) this.#forget(held);
+    for (const held of this._held.values()) if (held.offUntil > 0) this.#forget(held);
   }
 
   // ---- helpers -----------------------------------------------------------------------------------
 
   #living(spi: number): number | undefined {
-    return this.#keys.get(spi)?.key;
+    return this._keys.get(spi)?.key;
   }
 
   #hold(pair: VipPair): "held" | "dropped" {
     const key = pairKey(pair);
-    let held = this.#heldByPair.get(key);
+    let held = this._heldByPair.get(key);
     if (held !== undefined && held.offUntil > this.powers.now()) {
       this.#drop("hold-off");
       return "dropped";
     }
     if (held === undefined || held.offUntil > 0) {
       if (held !== undefined) this.#forget(held);
-      held = { id: ++this.#flow, pair, packets: 0, offUntil: 0 };
-      this.#held.set(held.id, held);
-      this.#heldByPair.set(key, held);
+      held = { id: ++this._flow, pair, packets: 0, offUntil: 0 };
+      this._held.set(held.id, held);
+      this._heldByPair.set(key, held);
       this.powers.event({
         type: "miss",
         flow: held.id,
@@ -352,14 +352,14 @@ export class WorldPlane implements Flows, CorePlane {
   }
 
   #forget(held: Held): void {
-    this.#held.delete(held.id);
-    this.#heldByPair.delete(pairKey(held.pair));
+    this._held.delete(held.id);
+    this._heldByPair.delete(pairKey(held.pair));
   }
 
   #maybeRefuse(call: Refusable): void {
-    const left = this.#refused.get(call) ?? 0;
+    const left = this._refused.get(call) ?? 0;
     if (left === 0) return;
-    this.#refused.set(call, left - 1);
+    this._refused.set(call, left - 1);
     throw new DataPlaneError(`Cannot ${call}: it is to be refused`, "ENOSPC");
   }
 

@@ -16,8 +16,12 @@ import {
 } from "../../../src/model/exchange.ts";
 import type { PspParams } from "../../../src/model/sa.ts";
 import type { Life } from "./clock.ts";
+import { Promised } from "./promise.ts";
 
-/** What a message says. A reply is what a handler returned, or how it failed. */
+/**
+ * What a message says. A reply is what a handler returned, or how it failed. It never changes: the keys in it are copies, and
+ * whoever gets it gets copies of these.
+ */
 export type Body =
   | { readonly kind: "request"; readonly request: NewTunnelRequest }
   | { readonly kind: "reply"; readonly requestId: string; readonly reply: NewTunnelReply }
@@ -67,20 +71,22 @@ export interface WirePowers {
 
 /** All control channels of a world. */
 export class Wire {
-  readonly #stations = new Map<string, Station>();
+  private readonly _stations = new Map<string, Station>();
+  /** Whose answer somebody waits for. */
+  private readonly _calls = new Set<Call>();
   /** Under way, by number. */
   readonly messages = new Map<number, Message>();
-  readonly #powers: WirePowers;
-  #n = 0;
+  private readonly _powers: WirePowers;
+  private _n = 0;
 
   constructor(powers: WirePowers) {
-    this.#powers = powers;
+    this._powers = powers;
   }
 
   /** Joins or replaces a host; undefined: it is down, and what is under way to it is lost with its connections. */
   attach(id: string, station: Station | undefined): void {
-    if (station === undefined) this.#stations.delete(id);
-    else this.#stations.set(id, station);
+    if (station === undefined) this._stations.delete(id);
+    else this._stations.set(id, station);
   }
 
   /** The connections of a host break: calls to it fail, and its own messages that have not left are gone. */
@@ -97,24 +103,29 @@ export class Wire {
       body: Body,
       { options, read }: { options: CallOptions; read: (answer: Body) => T },
     ): Promise<T> =>
-      new Promise((resolve, reject) => {
-        if (!this.#stations.has(to)) {
+      new Promised((resolve, reject) => {
+        if (!this._stations.has(to)) {
           return reject(new ExchangeError("unavailable", `${to} is down`));
         }
         options.onSent?.();
+        const end = () => {
+          made.over = true;
+          this._calls.delete(made);
+        };
         const made: Call = {
           life,
           over: false,
           resolve: (answer) => {
-            made.over = true;
+            end();
             if (answer.kind === "refusal") reject(answer.error);
             else resolve(read(answer));
           },
           reject: (reason) => {
-            made.over = true;
+            end();
             reject(reason);
           },
         };
+        this._calls.add(made);
         options.signal?.addEventListener("abort", () => {
           if (!made.over) this.#cancel(made, options.signal?.reason);
         }, { once: true });
@@ -134,7 +145,7 @@ export class Wire {
           options,
           read: (answer) => {
             if (answer.kind !== "reply") throw new ExchangeError("internal", "no reply");
-            return answer.reply;
+            return copyReply(answer.reply);
           },
         }),
       notify,
@@ -147,18 +158,18 @@ export class Wire {
   deliver(n: number): void {
     const message = this.#take(n);
     const { from, to, body, call } = message;
-    this.#powers.onArrival?.(message);
+    this._powers.onArrival?.(message);
     switch (body.kind) {
       case "request":
       case "notice": {
-        const station = this.#stations.get(to);
+        const station = this._stations.get(to);
         if (station === undefined) {
           this.#fail(call, `${to} is down`);
           return;
         }
         const { life, handler } = station;
         const answer = (answer: Body) => {
-          if (life.alive) this.#powers.onAnswer?.(message, answer);
+          if (life.alive) this._powers.onAnswer?.(message, answer);
           if (!life.alive || call === undefined || call.over) return;
           this.#send({ from: to, to: from, body: answer, life }, call);
         };
@@ -187,29 +198,35 @@ export class Wire {
   /** A message that asks arrives twice: its copy, whose answer nobody waits for, stays under way. */
   duplicate(n: number): void {
     const { from, to, body, life } = this.#message(n);
-    const copy: Body = body.kind === "request"
-      ? { kind: "request", request: copyRequest(body.request) }
-      : body;
-    this.#send({ from, to, body: copy, life }, undefined);
+    this.#send({ from, to, body, life }, undefined);
   }
 
-  async #act(handler: TunnelHandler, { from, body }: Message): Promise<Body> {
-    if (body.kind === "request") {
-      const { requestId } = body.request;
-      const reply = copyReply(await handler.newTunnel(from, body.request));
-      return { kind: "reply", requestId, reply };
+  #act(handler: TunnelHandler, { from, body }: Message): Promise<Body> {
+    switch (body.kind) {
+      case "request": {
+        const { requestId } = body.request;
+        return handler.newTunnel(from, copyRequest(body.request))
+          .then((reply) => ({ kind: "reply", requestId, reply: copyReply(reply) }));
+      }
+      case "notice":
+        return handler.notify(from, body.notice)
+          .then(({ bootEpoch }) => ({ kind: "answer", bootEpoch }));
+      case "reply":
+      case "refusal":
+      case "answer":
+        throw new RangeError(`Cannot act upon a ${body.kind}`);
+      default:
+        return body satisfies never;
     }
-    if (body.kind !== "notice") throw new RangeError(`Cannot act upon a ${body.kind}`);
-    return { kind: "answer", bootEpoch: (await handler.notify(from, body.notice)).bootEpoch };
   }
 
   #send(
     message: Pick<Message, "from" | "to" | "body" | "life">,
     call: Call | undefined,
   ): void {
-    const sent: Message = { ...message, n: ++this.#n, sentAt: this.#powers.now(), call };
+    const sent: Message = { ...message, n: ++this._n, sentAt: this._powers.now(), call };
     this.messages.set(sent.n, sent);
-    this.#powers.onSent(sent);
+    this._powers.onSent(sent);
   }
 
   #fail(call: Call | undefined, why: string): void {

@@ -12,7 +12,7 @@ import { pairKey } from "../../../src/model/sa.ts";
 import { type Life, WorldClock } from "./clock.ts";
 import { pipOf, WorldHost } from "./host.ts";
 import type { CoreModules } from "./load.ts";
-import { drain } from "./micro.ts";
+import { drain } from "./promise.ts";
 import type { Sealed } from "./plane.ts";
 import { type Body, type Message, Wire } from "./wire.ts";
 
@@ -54,7 +54,7 @@ interface Report {
   readonly event: PlaneEvent;
 }
 
-/** Hosts, wire, underlay and clock. Use it inside `synchronously`. */
+/** Hosts, wire, underlay and clock. */
 export class World {
   readonly clock = new WorldClock();
   readonly wire: Wire;
@@ -73,11 +73,11 @@ export class World {
   slow = false;
   /** Since when a host has not been reachable for another, for the bound of a rotation. */
   isGone: (host: WorldHost, peer: string) => boolean = () => false;
-  readonly #byPip = new Map<string, WorldHost>();
-  readonly #byId = new Map<string, WorldHost>();
-  #reports: Report[] = [];
-  #ids = 0;
-  #flights = 0;
+  private readonly _byPip = new Map<string, WorldHost>();
+  private readonly _byId = new Map<string, WorldHost>();
+  private _reports: Report[] = [];
+  private _ids = 0;
+  private _flights = 0;
 
   constructor(readonly options: WorldOptions) {
     const { onSent, onArrival, onAnswer } = options;
@@ -90,8 +90,8 @@ export class World {
     this.clock.onSettled = () => this.#act();
     this.hosts = options.configs.map((config, i) => new WorldHost(this, i, config));
     for (const host of this.hosts) {
-      this.#byPip.set(pipOf(host.index), host);
-      this.#byId.set(host.id, host);
+      this._byPip.set(pipOf(host.index), host);
+      this._byId.set(host.id, host);
     }
   }
 
@@ -112,7 +112,7 @@ export class World {
   }
 
   byId(id: string): WorldHost {
-    const host = this.#byId.get(id);
+    const host = this._byId.get(id);
     if (host === undefined) throw new RangeError(`There is no host "${id}"`);
     return host;
   }
@@ -138,7 +138,7 @@ export class World {
   carry(from: WorldHost, { sa, key }: Sealed): void {
     const packet = { sa, key };
     if (this.slow) {
-      const n = ++this.#flights;
+      const n = ++this._flights;
       this.flying.set(n, { n, from, packet });
       return;
     }
@@ -160,16 +160,16 @@ export class World {
   }
 
   report(report: Report): void {
-    this.#reports.push(report);
+    this._reports.push(report);
   }
 
   /** For request ids where nothing is random. */
   nextId(): number {
-    return ++this.#ids;
+    return ++this._ids;
   }
 
   #arrive(from: WorldHost, packet: Sealed): boolean {
-    const to = this.#byPip.get(packet.sa.pip);
+    const to = this._byPip.get(packet.sa.pip);
     if (!to?.alive || !this.reaches(from, to)) return false;
     if (!to.plane.receive(packet, pipOf(from.index))) {
       this.lost++;
@@ -182,9 +182,9 @@ export class World {
   }
 
   #act(): void {
-    while (this.#reports.length > 0) {
-      const reports = this.#reports;
-      this.#reports = [];
+    while (this._reports.length > 0) {
+      const reports = this._reports;
+      this._reports = [];
       for (const { host, life, event } of reports) if (life.alive) host.core.onEvent(event);
       drain();
     }
