@@ -10,15 +10,19 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
+#include <poll.h>
+#include <sched.h>
 #include <sys/socket.h>
 
 #include "soft_engine_net.h"
 
-#define SETTLE_US 20000 /* frames over a veth are there within microseconds */
+#define GUARD_MARK 0x88b5u  /* EtherType for local experiments */
+#define GUARD_MARK_MS 10000 /* a mark that takes longer never comes */
 
 struct guard_net {
 	int near, far;                  /* the namespaces */
 	int up, host;                   /* packet sockets at the far ends */
+	int near_up, near_host;         /* and at the host's own */
 	uint8_t up_mac[6], host_mac[6]; /* of the host's own ends */
 };
 
@@ -40,9 +44,74 @@ static inline int guard_socket(const char *device)
 	return fd;
 }
 
+/* ---- when all that was sent is through ------------------------------------------------------- */
+
+static inline bool guard_send(int fd, const uint8_t *frame, uint32_t len)
+{
+	return send(fd, frame, len, 0) == (ssize_t)len;
+}
+
+/*
+ * Sends a mark, and reads at the other end until it comes. What one processor sends over veths is worked on in its order: the
+ * kernel is through with everything before the mark then, however busy the machine is. Returns how many of the frames before
+ * it were for this end, or for everybody who asks by ARP: what a host's IPv6 says of itself is multicast, and none.
+ */
+static inline uint32_t guard_mark(int from, int to)
+{
+	static uint32_t serial;
+	uint8_t mark[60] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2}, frame[2048];
+	struct pollfd readable = {.fd = to, .events = POLLIN};
+	uint32_t n = 0;
+
+	psp_put16(mark + NET_ETH_TYPE, GUARD_MARK);
+	psp_put32(mark + NET_ETH_LEN, ++serial);
+	if (!guard_send(from, mark, sizeof(mark)))
+		return UINT32_MAX;
+	while (poll(&readable, 1, GUARD_MARK_MS) == 1) {
+		if (recv(to, frame, sizeof(frame), 0) < 0)
+			return UINT32_MAX;
+		if (memcmp(frame, mark, NET_ETH_LEN + 4) == 0)
+			return n;
+		n += psp_get16(frame + NET_ETH_TYPE) != GUARD_MARK &&
+		     ((frame[0] & 1) == 0 || psp_get16(frame + NET_ETH_TYPE) == NET_TYPE_ARP);
+	}
+	return UINT32_MAX;
+}
+
+/* The host's kernel has worked on all that was sent to it. */
+static inline void guard_settle(const struct guard_net *net)
+{
+	(void)guard_mark(net->up, net->near_up);
+	(void)guard_mark(net->host, net->near_host);
+}
+
+/* Answers that came to a far end since the last call. */
+static inline uint32_t guard_answers(const struct guard_net *net, int far)
+{
+	guard_settle(net);
+	return guard_mark(far == net->up ? net->near_up : net->near_host, far);
+}
+
+/* All that this process sends has one order. */
+static inline bool guard_one_processor(void)
+{
+	cpu_set_t all, one;
+
+	if (sched_getaffinity(0, sizeof(all), &all) != 0)
+		return false;
+	CPU_ZERO(&one);
+	for (size_t i = 0; i < CPU_SETSIZE; i++) {
+		if (CPU_ISSET(i, &all)) {
+			CPU_SET(i, &one);
+			break;
+		}
+	}
+	return sched_setaffinity(0, sizeof(one), &one) == 0;
+}
+
 /* A veth whose near end has an address, .1 of a /24, and IPv6, and whose far end is quiet. */
 static inline bool guard_link(struct guard_net *net, const char *near, const char *far,
-			      const char *address, int *socket, uint8_t mac[6])
+			      const char *address, int *socket, int *near_socket, uint8_t mac[6])
 {
 	char command[800], err[200];
 	struct soft_port *port;
@@ -61,6 +130,7 @@ static inline bool guard_link(struct guard_net *net, const char *near, const cha
 		return false;
 	*socket = guard_socket(far);
 	if (setns(net->near, CLONE_NEWNET) != 0 || *socket < 0 || !net_running(near) ||
+	    (*near_socket = guard_socket(near)) < 0 ||
 	    soft_port_open(near, PSP_DP_PORT_UPLINK, 0, &port, err, sizeof(err)) != 0)
 		return false;
 	(void)net_mac(port, mac);
@@ -73,9 +143,10 @@ static inline bool guard_net_up(struct guard_net *net)
 {
 	net->far = net_namespace();
 	net->near = net->far < 0 ? -1 : net_namespace();
-	return net->near >= 0 &&
-	       guard_link(net, "p0", "far_p0", "192.0.2", &net->up, net->up_mac) &&
-	       guard_link(net, "vf0", "far_vf0", "198.51.100", &net->host, net->host_mac);
+	return net->near >= 0 && guard_one_processor() &&
+	       guard_link(net, "p0", "far_p0", "192.0.2", &net->up, &net->near_up, net->up_mac) &&
+	       guard_link(net, "vf0", "far_vf0", "198.51.100", &net->host, &net->near_host,
+			  net->host_mac);
 }
 
 /* Without root the tests are skipped; as root they failed. */
@@ -123,9 +194,9 @@ struct guard_counts {
 	uint64_t ip, ip6, udp, udp_no_port, icmp_out, icmp6_out;
 };
 
-static inline struct guard_counts guard_count(void)
+static inline struct guard_counts guard_count(const struct guard_net *net)
 {
-	usleep(SETTLE_US);
+	guard_settle(net);
 	return (struct guard_counts){
 		.ip = guard_snmp("Ip:", "InReceives"),
 		.ip6 = guard_snmp(NULL, "Ip6InReceives"),
@@ -138,9 +209,9 @@ static inline struct guard_counts guard_count(void)
 	};
 }
 
-static inline bool guard_moved(const struct guard_counts *before)
+static inline bool guard_moved(const struct guard_net *net, const struct guard_counts *before)
 {
-	const struct guard_counts now = guard_count();
+	const struct guard_counts now = guard_count(net);
 
 	return memcmp(&now, before, sizeof(now)) != 0;
 }
@@ -238,23 +309,6 @@ static inline uint32_t guard_build(const struct guard_net *net, const struct gua
 	else
 		psp_put16(l4 + NET_UDP_LENGTH, (uint16_t)l4_len);
 	return (uint32_t)(l4 - frame) + l4_len;
-}
-
-static inline bool guard_send(int fd, const uint8_t *frame, uint32_t len)
-{
-	return send(fd, frame, len, 0) == (ssize_t)len;
-}
-
-/* Answers that came to a far end since the last call. What the host's IPv6 says of itself is multicast, and none. */
-static inline uint32_t guard_answers(int fd)
-{
-	uint8_t frame[2048];
-	uint32_t n = 0;
-
-	usleep(SETTLE_US);
-	while (recv(fd, frame, sizeof(frame), 0) > 0)
-		n += (frame[0] & 1) == 0 || psp_get16(frame + NET_ETH_TYPE) == NET_TYPE_ARP;
-	return n;
 }
 
 #endif
