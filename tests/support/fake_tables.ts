@@ -42,6 +42,11 @@ export class FakeTables {
   readonly #o: FakeTablesOptions;
   readonly #pipes = new Map<number, FakePipe>();
   readonly #entries = new Map<number, FakeEntry>();
+  /** Which matches are taken, by pipe and match: tables are as large as hosts have tunnels. */
+  readonly #matches = new Set<string>();
+  /** How many entries match a pkt_meta, and how many set it. */
+  readonly #matching = new Map<number, number>();
+  readonly #setting = new Map<number, number>();
 
   constructor(options: FakeTablesOptions) {
     this.#o = options;
@@ -94,7 +99,7 @@ export class FakeTables {
         "EBUSY",
       );
     }
-    for (const id of p.entries.keys()) this.#entries.delete(id);
+    for (const e of p.entries.values()) this.#forget(e);
     this.#pipes.delete(pipe);
   }
 
@@ -118,8 +123,7 @@ export class FakeTables {
       throw refuse(what, "no room for another entry", "ENOSPC");
     }
     checkMatch(what, p.descriptor, entry);
-    const key = matchKey(entry);
-    if ([...p.entries.values()].some((e) => matchKey(e.descriptor) === key)) {
+    if (this.#matches.has(placeOf(pipe, entry))) {
       throw refuse(what, "an entry with this match is there already", "EEXIST");
     }
     this.#checkActions(what, entry.actions);
@@ -131,6 +135,9 @@ export class FakeTables {
     const e = { id, pipe, descriptor: entry, packets: 0n, bytes: 0n, lastUsedNs: 0n };
     p.entries.set(id, e);
     this.#entries.set(id, e);
+    this.#matches.add(placeOf(pipe, entry));
+    count(this.#matching, entry.match.meta?.pkt_meta, 1);
+    count(this.#setting, entry.actions?.meta?.pkt_meta, 1);
     return id;
   }
 
@@ -142,16 +149,15 @@ export class FakeTables {
     }
     this.#checkActions(what, descriptor.actions);
     this.#checkFwd(what, descriptor.fwd);
+    count(this.#setting, e.descriptor.actions?.meta?.pkt_meta, -1);
+    count(this.#setting, descriptor.actions?.meta?.pkt_meta, 1);
     e.descriptor = descriptor;
   }
 
   removeEntry(entry: number): void {
     const e = this.entry("remove", entry);
     const meta = e.descriptor.match.meta?.pkt_meta;
-    if (
-      meta !== undefined &&
-      [...this.#entries.values()].some((o) => o.descriptor.actions?.meta?.pkt_meta === meta)
-    ) {
+    if (meta !== undefined && this.#setting.has(meta)) {
       throw refuse(
         `Cannot remove entry of pipe "${this.pipeNameOf(entry)}"`,
         `an entry upstream still sets pkt_meta ${meta}`,
@@ -159,7 +165,7 @@ export class FakeTables {
       );
     }
     this.#pipes.get(e.pipe)?.entries.delete(entry);
-    this.#entries.delete(entry);
+    this.#forget(e);
   }
 
   queryEntry(entry: number): Stats {
@@ -180,6 +186,13 @@ export class FakeTables {
     return pipe;
   }
 
+  #forget({ id, pipe, descriptor }: FakeEntry): void {
+    this.#entries.delete(id);
+    this.#matches.delete(placeOf(pipe, descriptor));
+    count(this.#matching, descriptor.match.meta?.pkt_meta, -1);
+    count(this.#setting, descriptor.actions?.meta?.pkt_meta, -1);
+  }
+
   #checkFwd(what: string, fwd: Fwd | undefined): void {
     if (fwd?.type === "pipe" && !this.#pipes.has(fwd.pipe)) {
       throw refuse(what, `it forwards to pipe ${fwd.pipe}, which is not there`, "ENOENT");
@@ -192,9 +205,20 @@ export class FakeTables {
       throw refuse(what, `crypto id ${crypto.crypto_id} holds no key`, "ENOENT");
     }
     const meta = actions?.meta?.pkt_meta;
-    const metaEntries = [...this.#entries.values()].map((e) => e.descriptor.match.meta?.pkt_meta);
-    if (meta !== undefined && !metaEntries.includes(meta)) {
+    if (meta !== undefined && !this.#matching.has(meta)) {
       throw refuse(what, `no entry downstream matches pkt_meta ${meta}`, "ENOENT");
     }
   }
+}
+
+function placeOf(pipe: number, entry: EntryDescriptor): string {
+  return `${pipe} ${matchKey(entry)}`;
+}
+
+/** Counts what has a pkt_meta up or down; none is none, not 0. */
+function count(counts: Map<number, number>, meta: number | undefined, by: 1 | -1): void {
+  if (meta === undefined) return;
+  const n = (counts.get(meta) ?? 0) + by;
+  if (n === 0) counts.delete(meta);
+  else counts.set(meta, n);
 }
