@@ -181,7 +181,6 @@ async function beside(stage: Stage, what: () => Promise<string>): Promise<Seen> 
     from: steady.vip,
     count: Math.round(seconds / PING_S),
     interval: PING_S,
-    deadlineMs: 20_000 * seconds,
   });
   const opened: number[] = [];
   let failed = 0;

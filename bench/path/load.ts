@@ -135,7 +135,6 @@ export async function checkedCopy(
   const { lab: { world }, address } = route;
   const done = await copy(world, {
     ...{ from: "v1", to: "v2", address, bytes, seed, port: 5302 },
-    deadlineMs: 120_000,
   });
   if (done.bytes !== bytes || done.sentSha256 !== done.receivedSha256) {
     throw new Error(

@@ -30,11 +30,10 @@ export class NotifySocket implements AsyncDisposable {
   }
 
   /** Waits for a message with this line; the whole message. */
-  said(line: string | RegExp, deadlineMs = 10_000): Promise<string[]> {
+  said(line: string | RegExp): Promise<string[]> {
     const fits = (text: string) => typeof line === "string" ? text === line : line.test(text);
     return eventually(() => this.messages.find((lines) => lines.some(fits)), {
       what: `the manager to be told ${line}`,
-      deadlineMs,
       describe: () => JSON.stringify(this.messages),
     });
   }

@@ -14,6 +14,7 @@ import { libraryPath } from "../support/library.ts";
 import { GATEWAY_MAC } from "../support/plan.ts";
 import { PLANE } from "../support/standin.ts";
 import { story } from "../support/story.ts";
+import { ping } from "../support/traffic.ts";
 import { eventually } from "../support/wait.ts";
 import type { World } from "../support/world.ts";
 
@@ -26,9 +27,8 @@ async function pings(world: World): Promise<{ received: number; clear: number; t
   const capture = await world.capture();
   const each = [["v1", "h2"], ["v2", "h1"]] as const;
   const got = await Promise.all(each.map(async ([from, to]) => {
-    const argv = ["ping", "-n", "-c", "5", "-i", "0.1", "-W", "1", "-s", "512", "-p", PATTERN];
-    const { stdout } = await world.run(from, [...argv, world.vip(to)]);
-    return Number(/(\d+) (?:packets )?received/.exec(stdout)?.[1] ?? NaN);
+    const options = { count: 5, interval: 0.1, wait: 1, size: 512, pattern: PATTERN };
+    return (await ping(world, { in: from, to: world.vip(to) }, options)).received;
   }));
   const { spis } = await capture.stop();
   return { received: got.reduce((a, b) => a + b), clear: clearFrames(capture), toH2: spis.h2.size };

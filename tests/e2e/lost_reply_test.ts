@@ -31,7 +31,8 @@ story("a lost reply is asked for again and is the same", { vips: 2 }, async (sta
   const [h1, h2] = await Promise.all([start("h1", { change }), start("h2")]);
   const first = await ping(world, { in: "v1", to: world.vip("h2") });
   assert.equal(first.received, 1, first.text);
-  assert.equal(await h2.counter("responder-repeats"), 0);
+  // None, but for a machine that takes longer than half a second for an exchange.
+  const before = await h2.counter("responder-repeats");
 
   await proxy.proxyFault({ kind: "lose-reply" });
   const second = await ping(
@@ -44,7 +45,7 @@ story("a lost reply is asked for again and is the same", { vips: 2 }, async (sta
   assert.equal((await proxy.proxyStats()).faults, 1, "the proxy lost no reply");
   assert.equal(await h1.counter("initiator-exchanges"), 2);
   assert.equal(await h2.counter("responder-exchanges"), 2);
-  assert.equal(await h2.counter("responder-repeats"), 1);
+  assert.ok(await h2.counter("responder-repeats") > before, "it was not asked for again");
   const [here, there] = await Promise.all([h1.tunnels(), h2.tunnels()]);
   for (const tunnel of here) {
     const twin = there.find((t) => t.localVip === tunnel.remoteVip);
@@ -74,11 +75,13 @@ story("replies that are lost until the initiator gives up are no black hole", {}
   const { h1, h2 } = await startBoth({ change: throughProxy });
 
   // A connection stands, over which h1 has said hello and was answered: of tunnels nothing was said yet.
-  let returned = 0;
+  let [returned, still] = [0, 0];
   await eventually(async () => {
     const before = returned;
     ({ returned } = await toH2.proxyStats());
-    return returned === before && (await h2.counter("notices-received")) > 0;
+    const isOver = returned > 0 && (await h2.counter("notices-received")) > 0;
+    still = isOver && returned === before ? still + 1 : 0;
+    return still === 5;
   }, { what: "the greeting to be over", everyMs: 200 });
 
   // What h1 asks arrives, no answer does; and h2 cannot ask h1 at all.
@@ -90,7 +93,6 @@ story("replies that are lost until the initiator gives up are no black hole", {}
   assert.equal(first.received, 0, "an answer came through");
   await eventually(async () => (await h1.counter("exchanges-failed")) > 0, {
     what: "the initiator to give up",
-    deadlineMs: 30_000,
   });
   assert.equal(await h2.counter("responder-exchanges"), 1, "the request did not arrive");
   const [there] = await h2.tunnels();
@@ -112,7 +114,7 @@ story("replies that are lost until the initiator gives up are no black hole", {}
   await Promise.all([toH1, toH2].map((proxy) => proxy.proxyFault({ kind: "none" })));
   const backMs = await eventually(
     () => [...stream.answers.values()].find((atMs) => atMs > healedMs),
-    { what: "an answer to the responder's pings", deadlineMs: 30_000 },
+    { what: "an answer to the responder's pings" },
   );
   console.log(`    both directions ${Math.round(backMs - healedMs)} ms after the channel healed`);
   const after = await ping(world, route, { count: 40, interval: 0.02 });

@@ -7,7 +7,7 @@ import { agentCommand } from "../support/agent_process.ts";
 import type { Family } from "../support/plan.ts";
 import { sniff } from "../support/sniff.ts";
 import { story } from "../support/story.ts";
-import { copy } from "../support/traffic.ts";
+import { copy, ping } from "../support/traffic.ts";
 import { eventually } from "../support/wait.ts";
 import type { World } from "../support/world.ts";
 
@@ -16,29 +16,11 @@ const BOTH = ["ipv4", "ipv6"] as const;
 /** A ping of so many octets of IP that must not be cut. */
 async function whole(
   world: World,
-  { family, octets, count = 1 }: {
-    readonly family: Family;
-    readonly octets: number;
-    readonly count?: number;
-  },
+  { family, octets }: { readonly family: Family; readonly octets: number },
 ): Promise<string> {
   const size = octets - (family === "ipv4" ? 28 : 48);
-  const argv = [
-    "ping",
-    "-n",
-    "-c",
-    `${count}`,
-    "-i",
-    "0.02",
-    "-W",
-    "2",
-    "-M",
-    "do",
-    "-s",
-    `${size}`,
-  ];
-  const { stdout, stderr } = await world.run("v1", [...argv, world.vip("h2", 0, family)]);
-  return stdout + stderr;
+  const route = { in: "v1", to: world.vip("h2", 0, family) };
+  return (await ping(world, route, { mayBeCut: false, size })).text;
 }
 
 for (const [underlay, fits] of [["ipv4", 1440], ["ipv6", 1420]] as const) {
@@ -72,12 +54,12 @@ if (PLANE !== "doca") {
     workloadMtu: 1500,
   }, async ({ world, startBoth }) => {
     const { h1, h2 } = await startBoth();
-    const to = world.vip("h2");
-    const argv = ["ping", "-n", "-c", "3", "-i", "0.1", "-W", "2", "-M", "dont", "-s"];
+    const route = { in: "v1", to: world.vip("h2") };
     // 1,500 octets in one packet, and 4,028 in three of which two are too long themselves.
-    for (const size of ["1472", "4000"]) {
-      const { stdout, stderr } = await world.run("v1", [...argv, size, to]);
-      assert.match(stdout, /3 received/, stdout + stderr);
+    for (const size of [1472, 4000]) {
+      const options = { count: 3, interval: 0.1, mayBeCut: true, size };
+      const { received, text } = await ping(world, route, options);
+      assert.equal(received, 3, text);
     }
     // There and back.
     for (const agent of [h1, h2]) {
@@ -116,16 +98,17 @@ story(
       return Number(values?.[names?.indexOf("InDestUnreachs") ?? -1]);
     };
     const told = await errors();
+    const sentMs = performance.now();
     await worker.frames("eth0", Array.from({ length: 200 }, (_, i) => frame(i)));
     await eventually(async () => await h1.counter("too-big") === before + 200, {
       what: "200 packets to be too big",
       describe: async () => `${await h1.counter("too-big") - before}`,
     });
     await eventually(async () => await errors() > told, { what: "an error about one of them" });
-    assert.ok(
-      await errors() - told <= 5,
-      `${await errors() - told} errors for 200 packets of a flow`,
-    );
+    // One a second, and one more for each of the few threads that may have had some of them.
+    const n = await errors() - told;
+    const seconds = (performance.now() - sentMs) / 1000;
+    assert.ok(n <= 5 + seconds, `${n} errors for 200 packets of a flow in ${seconds} s`);
   },
 );
 
@@ -151,7 +134,9 @@ for (const clamp of [true, false]) {
       for (const frame of [there[0], here[0]]) assert.equal(mssOf(frame, family), mss);
     }
     const { counters } = await h1.status();
-    assert.equal(counters["mss-clamped"], clamp ? 2 : 0);
+    // One for each SYN: a host that is busy may send one again.
+    const clamped = counters["mss-clamped"] ?? 0;
+    assert.ok(clamp ? clamped >= 2 : clamped === 0, `${clamped} clamped`);
     assert.equal((counters["too-big"] ?? 0) > 0, !clamp, `${counters["too-big"]} too big`);
   });
 }

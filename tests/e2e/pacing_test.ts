@@ -16,7 +16,8 @@ story(
   async (stage) => {
     const { world, start } = stage;
     const [h1, h2] = await Promise.all([
-      start("h1"),
+      // Nothing is asked again because an answer takes its time.
+      start("h1", { change: ({ rpc }) => rpc.timeout = "30s" }),
       start("h2", { change: ({ rpc }) => Object.assign(rpc, { peer_rate: 1, peer_burst: 1 }) }),
     ]);
     const frames = Array.from({ length: PAIRS }, (_, seq) => {

@@ -47,12 +47,12 @@ async function reading({ world }: Stage, read: (reader: Reader) => Promise<void>
 }
 
 /** Until the page's text has this in it; the text. */
-async function shows(browser: Browser, text: RegExp, deadlineMs = 10_000): Promise<string> {
+async function shows(browser: Browser, text: RegExp): Promise<string> {
   let last = "";
   await eventually(async () => {
     last = String(await browser.evaluate("document.body.innerText"));
     return text.test(last);
-  }, { what: `${text} on the page`, deadlineMs, describe: () => last });
+  }, { what: `${text} on the page`, describe: () => last });
   return last;
 }
 
@@ -153,7 +153,7 @@ story("the page says what is wrong, and what to do about it", {}, async (stage) 
     await shows(browser, /All is well/);
     await h2.end("SIGKILL");
     const pinging = ping(world, { in: "v1", to: world.vip("h2") }, { count: 60, interval: 0.1 });
-    const text = await shows(browser, /Exchanges with h2 fail: .*\n?.*doctor/, 20_000);
+    const text = await shows(browser, /Exchanges with h2 fail: .*\n?.*doctor/);
     assert.match(text, /Dropped since the start\s+Reason\s+Packets/);
     await browser.screenshot(`${PICTURES}failing.png`);
     await pinging;

@@ -6,17 +6,16 @@ import { buildFrame, checksum, IP_PROTO_ICMP, view } from "../../src/exceptions/
 import type { PeersJson } from "../support/agent_config.ts";
 import { separate } from "../support/router.ts";
 import { story } from "../support/story.ts";
-import { copy, ping } from "../support/traffic.ts";
+import { copy, ping, type PingResult } from "../support/traffic.ts";
 import { eventually } from "../support/wait.ts";
 import type { World } from "../support/world.ts";
 
 const FAR = 1400;
 
 /** What a workload is told of a packet of 1,400 octets of IP that must not be cut. */
-async function told(world: World): Promise<string> {
-  const argv = ["ping", "-n", "-c", "3", "-i", "0.2", "-W", "2", "-M", "do", "-s", "1372"];
-  const { stdout, stderr } = await world.run("v1", [...argv, world.vip("h2")]);
-  return stdout + stderr;
+async function told(world: World): Promise<PingResult> {
+  const options = { count: 3, wait: 2, mayBeCut: false, size: 1372 };
+  return await ping(world, { in: "v1", to: world.vip("h2") }, options);
 }
 
 /** A copy whose segments are as long as H1's own uplink would carry. */
@@ -53,12 +52,11 @@ for (const [underlay, overhead] of [["ipv4", 60], ["ipv6", 80]] as const) {
       // What is too long is lost on the way, and reported.
       await through(world);
       const fits = FAR - overhead;
-      assert.match(await told(world), new RegExp(`mtu ?= ?${fits}`));
-      const [said] = h1.said(
+      assert.match((await told(world)).text, new RegExp(`mtu ?= ?${fits}`));
+      const { fields } = await h1.heard(
         "A router on the way to the peer carries less than was sent: packets are kept to that",
       );
-      assert.equal(said?.fields.pip, world.host("h2").pip);
-      assert.equal(said?.fields.mtu, FAR);
+      assert.deepEqual([fields.pip, fields.mtu], [world.host("h2").pip, FAR]);
       assert.equal(await h1.counter("path-mtus-lowered"), 1);
       assert.equal(await h2.counter("path-mtus-lowered"), 0);
     },
@@ -85,16 +83,14 @@ story(
       to: "v2",
       address: world.vip("h2"),
       bytes: 2_000_000,
-      deadlineMs: 120_000,
     });
-    const [said] = h1.said(
+    const { fields } = await h1.heard(
       "Long packets to the peer are lost on the way, and no router says so: packets are kept shorter",
     );
-    assert.equal(said?.fields.pip, world.host("h2").pip);
-    assert.equal(said?.fields.mtu, 1400);
+    assert.deepEqual([fields.pip, fields.mtu], [world.host("h2").pip, 1400]);
     assert.equal(await h1.counter("path-black-holes"), 1);
     assert.equal(await h1.counter("path-mtus-lowered"), 0);
-    assert.match(await told(world), /mtu ?= ?1340/);
+    assert.match((await told(world)).text, /mtu ?= ?1340/);
   },
 );
 
@@ -109,7 +105,7 @@ story(
     };
     const { h1 } = await startBoth({ change });
     await reached(world);
-    assert.match(await told(world), /mtu ?= ?1340/);
+    assert.match((await told(world)).text, /mtu ?= ?1340/);
     await through(world);
     assert.deepEqual((await h1.status()).mtu, { uplink: 1500, overhead: 60, inner: 1340 });
     assert.equal(await h1.counter("path-mtus-lowered"), 0);
@@ -148,7 +144,8 @@ story(
     await eventually(async () => await h1.counter("uplink-kernel") >= seen + 50, {
       what: "the forged reports to come",
     });
-    assert.match(await told(world), /3 received/);
+    const { received, text } = await told(world);
+    assert.equal(received, 3, text);
     assert.equal(await h1.counter("path-mtus-lowered"), 0);
   },
 );

@@ -5,8 +5,9 @@ import assert from "node:assert/strict";
 import type { AgentProcess } from "../support/agent_process.ts";
 import { ip } from "../support/netns.ts";
 import { PingStream } from "../support/ping_stream.ts";
+import { limitMs } from "../support/scale.ts";
 import { assertOnlyPsp, story } from "../support/story.ts";
-import { copy, ping } from "../support/traffic.ts";
+import { copy, ping, type PingOptions } from "../support/traffic.ts";
 import { eventually } from "../support/wait.ts";
 import type { World } from "../support/world.ts";
 
@@ -20,7 +21,7 @@ const THREE = {
 /** Until a ping from one workload to another is answered. */
 async function reaches(world: World, from: string, to: string): Promise<void> {
   await eventually(
-    async () => (await ping(world, { in: from, to }, { count: 1, interval: 0.1 })).received === 1,
+    async () => (await ping(world, { in: from, to }, { wait: 1 })).received === 1,
     { what: `a ping from ${from} to ${to}` },
   );
 }
@@ -98,24 +99,21 @@ story("what a router says, the gateway says", THREE, async ({ world, startBoth }
   const { h1 } = await startBoth(withoutMacs);
   const to = world.workload("h1", 1);
   await reaches(world, "v1", to.vips.ipv4[0] ?? "");
-  const said = async (argv: readonly string[]) => {
-    const { stdout, stderr } = await world.run("v1", argv);
-    return stdout + stderr;
-  };
+  const said = async (to: string, options: PingOptions) =>
+    (await ping(world, { in: "v1", to }, options)).text;
   for (const family of ["ipv4", "ipv6"] as const) {
-    const ttl = ["ping", "-n", "-c", "1", "-W", "2", "-t", "1", to.vips[family][0] ?? ""];
-    await reaches(world, "v1", to.vips[family][0] ?? "");
-    assert.match(await said(ttl), /Time to live exceeded|Hop limit/);
+    const vip = to.vips[family][0] ?? "";
+    await reaches(world, "v1", vip);
+    assert.match(await said(vip, { ttl: 1 }), /Time to live exceeded|Hop limit/);
     const nobody = family === "ipv4" ? "192.0.2.77" : "2001:db8:77::1";
-    const text = await said(["ping", "-n", "-c", "3", "-i", "0.2", "-W", "2", nobody]);
+    const text = await said(nobody, { count: 3 });
     assert.match(text, /Packet filtered|No route|unreachable/i);
   }
-  const connect =
-    'const t = performance.now(); try { await Deno.connect({hostname: "192.0.2.78", port: 9}); } ' +
-    "catch (e) { console.log(e.message, Math.round(performance.now() - t)); }";
-  const text = await said([Deno.execPath(), "eval", connect]);
-  const ms = Number(/ (\d+)\s*$/.exec(text)?.[1] ?? NaN);
-  assert.ok(ms < 3000, text);
+  // Whoever connects there is told that it cannot be reached, and does not wait until nobody has answered.
+  const connect = 'await Deno.connect({ hostname: "192.0.2.78", port: 9 })';
+  const { code, stderr } = await world.run("v1", [Deno.execPath(), "eval", connect]);
+  assert.notEqual(code, 0);
+  assert.match(stderr, /No route to host|unreachable/i);
   assert.ok(await counter(h1, "unreachable-sent") >= 3);
   assert.ok(await counter(h1, "time-exceeded-sent") >= 2);
 });
@@ -138,18 +136,11 @@ story(
       to: "v2",
       address: to,
       bytes: 200 << 20,
-      deadlineMs: 180_000,
       progress: () => begun.resolve(),
     });
     await Promise.race([begun.promise, copied]);
     await ip(["link del vm1"], world.host("h1").ns);
-    await eventually(
-      () =>
-        h1.said("An interface is gone: nothing passes until there is one of its name").length > 0,
-      {
-        what: "the port to be missed",
-      },
-    );
+    await h1.heard("An interface is gone: nothing passes until there is one of its name");
     await plugIn(world, 1);
     const from = performance.now();
     const answered = () => [...own.answers.values()].find((at) => at > from);
@@ -178,7 +169,6 @@ story(
     await ip(["link del vm2"], ns);
     await eventually(async () => await counter(h1, "ports-removed") === 1, {
       what: "the port to go",
-      deadlineMs: 20_000,
     });
     await reaches(world, "v1", world.vip("h2", 0, "ipv4"));
   },
@@ -218,7 +208,7 @@ story("a workload that moves to another port is followed", THREE, async (stage) 
   // It says so, as a machine that was migrated does.
   await ping(world, { in: other.name, to: world.vip("h2", 0, "ipv4") }, { from: vip, wait: 1 });
   const { lost, sent } = await stream.ended();
-  assert.ok(lost.length <= 10, `${lost.length} of ${sent} pings lost`);
+  assert.ok(lost.length * 10 <= limitMs(100), `${lost.length} of ${sent} pings lost`);
   const counters = (await h1.status()).counters;
   assert.ok((counters["workload-moves"] ?? 0) >= 1);
 });
@@ -233,14 +223,11 @@ story("a port that carries less than another is respected", THREE, async (stage)
   for (const family of ["ipv4", "ipv6"] as const) {
     const to = world.workload("h1", 1).vips[family][0] ?? "";
     await reaches(world, "v1", to);
-    const whole = async (how: "do" | "dont") => {
-      const argv = ["ping", "-n", "-c", "3", "-i", "0.2", "-W", "2", "-M", how, "-s", "1332", to];
-      const { stdout, stderr } = await world.run("v1", argv);
-      return stdout + stderr;
-    };
+    const long = (mayBeCut: boolean) =>
+      ping(world, { in: "v1", to }, { count: 3, size: 1332, mayBeCut });
     // What may be cut is cut: by the gateway for IPv4, by the sender once it knows for IPv6.
-    if (family === "ipv4") assert.match(await whole("dont"), /3 received/);
-    assert.match(await whole("do"), /mtu ?= ?1300/);
+    if (family === "ipv4") assert.equal((await long(true)).received, 3);
+    assert.match((await long(false)).text, /mtu ?= ?1300/);
   }
   assert.ok(await counter(h1, "fragments") >= 3);
   assert.ok(await counter(h1, "too-big") >= 2);
@@ -294,10 +281,12 @@ story(
     const setMac = ["sh", "-c", "echo 0 > /proc/sys/net/ipv4/conf/eth0/arp_notify"];
     await world.mustRun(w.name, setMac);
     await ip(["link set eth0 address 02:00:00:00:0a:01"], w.ns);
-    const pings = { count: 30, interval: 0.2, wait: 1 };
-    const { received, text } = await ping(world, { in: from, to }, pings);
-    // Found within five seconds of the first of them.
-    assert.ok(received >= 5, text);
+    const began = performance.now();
+    await using stream = new PingStream(world, { in: from, to, count: 100_000, intervalMs: 200 });
+    await eventually(() => stream.answers.size > 0, { what: "the guest to be found" });
+    const ms = performance.now() - began;
+    console.log(`    found after ${Math.round(ms)} ms`);
+    assert.ok(ms < limitMs(6000), `${ms} ms`);
     assert.ok(await counter(h2, "workload-moves") >= 1);
   },
 );

@@ -70,7 +70,7 @@ story("an agent does not start with the certificate of another", {}, async (stag
     change: ({ rpc }) => rpc.tls = tlsOf(world, "h2"),
     args: ["--once"],
   });
-  const { code } = await within(agent.ended(), "the end of the agent", 10_000);
+  const { code } = await within(agent.ended(), "the end of the agent");
   assert.equal(code, 1);
   assert.match(agent.logText(), /h2\.crt.* is not that of .*\/h1/);
 });

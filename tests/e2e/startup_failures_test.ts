@@ -73,7 +73,7 @@ async function assertRefuses(
   agent: AgentProcess,
   { why, names }: { readonly why: string; readonly names: RegExp },
 ): Promise<void> {
-  const { code } = await within(agent.ended(), `the end of an agent when ${why}`, 10_000);
+  const { code } = await within(agent.ended(), `the end of an agent when ${why}`);
   const said = agent.log.filter((line) => !/^(debug|info)$/i.test(line.level));
   assert.ok(code === 1 || code === 3, `${why}: exit code ${code}: ${agent.logText()}`);
   assert.equal(said.length, 1, `${why}: ${agent.logText()}`);

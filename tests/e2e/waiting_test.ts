@@ -86,10 +86,7 @@ for (const { what, miss, names } of HERE) {
     const config = peersJson(world, "h1");
     const bring = await miss(world, config);
     const agent = await launch("h1", { change: (usual) => Object.assign(usual, config) });
-    const reason = await eventually(
-      () => agent.said("The agent waits: it starts by itself once it can")[0],
-      { what: "the agent to wait" },
-    );
+    const reason = await agent.heard("The agent waits: it starts by itself once it can");
     assert.match(String(reason.fields.reason), names);
     assert.equal(agent.ending, undefined);
     assert.equal(agent.said("Ready").length, 0);
@@ -114,8 +111,6 @@ story("an agent that waits ends when it is told to, with 0", {}, async ({ launch
   const agent = await launch("h1", {
     change: ({ plane }) => plane[PLANE === "doca" ? "representor" : "uplink"] = "nope0",
   });
-  await eventually(() => agent.said("The agent waits: it starts by itself once it can")[0], {
-    what: "the agent to wait",
-  });
+  await agent.heard("The agent waits: it starts by itself once it can");
   assert.equal((await agent.end("SIGTERM")).code, 0);
 });

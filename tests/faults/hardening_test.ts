@@ -99,7 +99,7 @@ story(
   async ({ world, startBoth, launch }) => {
     const { h1 } = await startBoth();
     const second = await launch("h1", { args: ["--once"] });
-    const { code } = await within(second.ended(), "the end of the second agent", 10_000);
+    const { code } = await within(second.ended(), "the end of the second agent");
     assert.ok(code !== 0);
     assert.match(second.logText(), /state directory .*: another psp-agent holds its lock/);
     assert.equal(await h1.healthy(), true);
@@ -111,7 +111,7 @@ story(
 story("status beyond loopback needs TLS, and proof of who asks", {}, async ({ world, launch }) => {
   const { pip } = world.host("h1");
   const agent = await launch("h1", { change: ({ status }) => status.listen = `${pip}:7480` });
-  const { code } = await within(agent.ended(), "the end of an agent with an open status", 10_000);
+  const { code } = await within(agent.ended(), "the end of an agent with an open status");
   assert.ok(code !== 0);
   assert.match(agent.logText(), /status.*TLS|TLS.*status/i);
 });

@@ -17,7 +17,7 @@ function onTmpfs(dir: string, { size, then = "true" }: { size: string; then?: st
 }
 
 async function refuses(agent: AgentProcess, why: RegExp): Promise<void> {
-  const { code } = await within(agent.ended(), "the end of the agent", 10_000);
+  const { code } = await within(agent.ended(), "the end of the agent");
   assert.ok(code === 1 || code === 3, `exit code ${code}: ${agent.logText()}`);
   assert.match(agent.logText(), why);
   assert.doesNotMatch(agent.logText(), /^\s+at /m, "a stack trace is no sentence");
@@ -63,15 +63,10 @@ story("a disk that fills up costs the record, not the traffic", { vips: 40 }, as
     const { received, text } = await ping(world, route, { from: world.vip("h1", i) });
     assert.equal(received, 1, `tunnel ${i}: ${text}`);
   }
-  await eventually(() => h1.said("Cannot write the database").length > 0, {
-    what: "the full disk to be noticed",
-    describe: () => h1.logText(),
-  });
+  await h1.heard("Cannot write the database");
   assert.ok(await h1.counter("record-failed") > 0);
   await mustRun([...inside, `rm ${dir}/fill`]);
-  await eventually(() => h1.said("The database can be written again").length > 0, {
-    what: "the database to be written again",
-  });
+  await h1.heard("The database can be written again");
   await carries(stage);
   assertOnlyPsp(await capture.stop());
 });
@@ -85,8 +80,7 @@ story("a corrupt database is set aside, and epochs go on", {}, async (stage) => 
   const path = world.path("state-h1/agent.db");
   await Deno.writeFile(path, crypto.getRandomValues(new Uint8Array(8192)));
   const again = await start("h1");
-  const said = again.said("The database is corrupt: it was set aside, and a new one begun");
-  assert.equal(said.length, 1, again.logText());
+  await again.heard("The database is corrupt: it was set aside, and a new one begun");
   assert.ok(BigInt((await again.status()).bootEpoch) > before);
   const names = [...Deno.readDirSync(world.path("state-h1"))].map(({ name }) => name);
   assert.ok(names.some((name) => name.startsWith("agent.db.corrupt-")), names.join(" "));

@@ -19,7 +19,7 @@ story("the right that is missing is named", {}, async ({ launch }) => {
       wrap: ["setpriv", `--bounding-set=-${without}`, `--inh-caps=-${without}`],
       args: ["--once"],
     });
-    const { code } = await within(h1.ended(), `the end of an agent without ${without}`, 10_000);
+    const { code } = await within(h1.ended(), `the end of an agent without ${without}`);
     assert.equal(code, 1, h1.logText());
     assert.match(h1.logText().trim(), says, without);
   }
@@ -31,7 +31,7 @@ story("a device that is not found may be one without its files", {}, async ({ la
     args: ["--once"],
     env: { DOCA_STANDIN_PCI: "0000:09:00.0=uplink" },
   });
-  await within(h1.ended(), "the end of an agent without a device", 10_000);
+  await within(h1.ended(), "the end of an agent without a device");
   assert.match(
     h1.logText(),
     /there is no \/dev\/infiniband\/uverbs\* \(docs\/install\.md, "Rights"\): there is no DOCA device "0000:03:00\.0"/,

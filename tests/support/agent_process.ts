@@ -122,7 +122,6 @@ export class AgentProcess implements AsyncDisposable {
     });
     const up = eventually(async () => this.said("Ready").length > 0 && await this.healthy(), {
       what: `agent ${this.host} to be ready`,
-      deadlineMs: 20_000,
       describe: () => this.logText(),
     });
     end.catch(() => {});
@@ -162,9 +161,21 @@ export class AgentProcess implements AsyncDisposable {
     return this.#http(path);
   }
 
-  /** Log lines with this constant sentence. */
+  /** Log lines with this constant sentence, as far as they have been read. */
   said(message: string): LogLine[] {
     return this.log.filter((line) => line.message === message);
+  }
+
+  /**
+   * The first line with this sentence, or the `n`-th, once it is here: a line comes by another way than the answer or the
+   * packet that shows what it speaks of.
+   */
+  heard(message: string, n = 1): Promise<LogLine> {
+    return eventually(() => this.said(message)[n - 1], {
+      what: `agent ${this.host} to say "${message}"`,
+      everyMs: 10,
+      describe: () => this.logText(),
+    });
   }
 
   /** Everything that it wrote, for the text of a failure. */
@@ -172,14 +183,13 @@ export class AgentProcess implements AsyncDisposable {
     return [...this.log.map((line) => line.text), this.#stdout].join("\n");
   }
 
-  /** Sends a signal and waits for the end, at most 10 s. */
+  /** Sends a signal and waits for the end. */
   async end(signal: Deno.Signal): Promise<Ending> {
     const start = performance.now();
     kill(this.pid, signal);
     const { code, signal: by } = await within(
       this.ended(),
       `the end of agent ${this.host} after ${signal}:\n${this.logText()}`,
-      10_000,
     );
     return { code, signal: by, ms: performance.now() - start };
   }

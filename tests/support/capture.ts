@@ -207,7 +207,7 @@ class End {
   async stop(): Promise<void> {
     kill(this.#child.pid, "SIGINT");
     try {
-      await within(this.#child.status, "the end of tcpdump", 5_000);
+      await within(this.#child.status, "the end of tcpdump");
     } catch {
       kill(this.#child.pid, "SIGKILL");
       await this.#child.status;

@@ -108,7 +108,6 @@ export class FixtureStage implements AsyncDisposable {
     const moved = () => this.#moved(before);
     await eventually(() => same(moved(), want), {
       what: `the verdict ${JSON.stringify(want)} on "${fixture.description}"`,
-      deadlineMs: 3_000,
       everyMs: 1,
       describe: () => JSON.stringify(moved()),
     });

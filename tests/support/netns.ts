@@ -4,7 +4,7 @@
  * Network namespaces that vanish with the process that made them: a shell waits for the end of its
  * standard input, which comes when we close it or die in whatever way, and then removes everything.
  */
-import { messageOf, within } from "./wait.ts";
+import { messageOf, PATIENCE_MS, within } from "./wait.ts";
 
 /** What a command came to. */
 export interface Output {
@@ -18,7 +18,7 @@ export interface RunOptions {
   readonly ns?: string;
   readonly stdin?: string;
   readonly env?: Readonly<Record<string, string>>;
-  /** The command is killed after it; 30 s by default. */
+  /** The command is killed after it; `PATIENCE_MS` by default. */
   readonly deadlineMs?: number;
 }
 
@@ -42,7 +42,7 @@ export function requireRoot(): void {
 /** Runs a command to its end, in a namespace or not. Never throws for its exit code. */
 export async function run(argv: readonly string[], options: RunOptions = {}): Promise<Output> {
   const child = spawn(argv, options);
-  const deadlineMs = options.deadlineMs ?? 30_000;
+  const deadlineMs = options.deadlineMs ?? PATIENCE_MS;
   const writer = child.stdin.getWriter();
   const feed = writer.write(new TextEncoder().encode(options.stdin ?? ""))
     .then(() => writer.close()).catch(() => {}); // the command need not read

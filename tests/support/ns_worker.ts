@@ -8,7 +8,7 @@
 import { spawnHelper } from "./netns.ts";
 import { Proxy, type ProxyFault, type ProxyOptions, type ProxyStats } from "./proxy.ts";
 import { sendFrames } from "./raw_socket.ts";
-import { messageOf, within } from "./wait.ts";
+import { messageOf, PATIENCE_MS, within } from "./wait.ts";
 
 /** An HTTP response in short. */
 export interface HttpReply {
@@ -67,7 +67,7 @@ export class NsWorker implements AsyncDisposable {
 
   /** GET, or POST of JSON. Rejects when there is no answer at all. */
   http(url: string, json?: unknown): Promise<HttpReply> {
-    return this.#call("http", { url, json, timeoutMs: 3_000 });
+    return this.#call("http", { url, json, timeoutMs: PATIENCE_MS / 3 });
   }
 
   /** Sends whole Ethernet frames out of a device of this namespace. */
@@ -105,7 +105,7 @@ export class NsWorker implements AsyncDisposable {
     const request: Request<K> = { id, call, argument };
     const answer = new Promise<Answer>((resolve) => this.#waiting.set(id, resolve));
     await this.#writer.write(new TextEncoder().encode(JSON.stringify(request) + "\n"));
-    const { value, error } = await within(answer, `the helper's answer to ${call}`, 20_000);
+    const { value, error } = await within(answer, `the helper's answer to ${call}`);
     if (error !== undefined) throw new Error(error);
     return value as Calls[K][1];
   }

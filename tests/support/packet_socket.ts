@@ -93,7 +93,7 @@ export class PacketSocket implements Disposable {
     }
   }
 
-  /** The next `n` frames that fit, and no fewer; throws after 5 s with how many came. */
+  /** The next `n` frames that fit, and no fewer; throws with how many came when they do not. */
   async take(n: number, what: string, fits: (passed: Passed) => boolean): Promise<Frame[]> {
     const taken: Frame[] = [];
     const wait = async () => {
@@ -104,7 +104,7 @@ export class PacketSocket implements Disposable {
       }
     };
     try {
-      await within(wait(), what, 5_000);
+      await within(wait(), what);
     } catch (cause) {
       throw new Error(`${what}: ${taken.length} of ${n} frames on "${this.#device}"`, { cause });
     }

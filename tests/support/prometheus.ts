@@ -60,7 +60,7 @@ export class Prometheus implements AsyncDisposable {
     return await eventually(async () => {
       const found = await this.query(expr).catch(() => []);
       return found.length > 0 && found;
-    }, { what: `an answer to ${expr}`, deadlineMs: 30_000, describe: () => this.#said.join("\n") });
+    }, { what: `an answer to ${expr}`, describe: () => this.#said.join("\n") });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

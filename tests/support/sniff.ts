@@ -13,7 +13,6 @@ export interface SniffOptions {
   /** pcap-filter(7). */
   readonly filter: string;
   readonly count: number;
-  readonly deadlineMs?: number;
 }
 
 /** Resolves once it listens, with a promise of the frames. */
@@ -38,7 +37,7 @@ export async function sniff(
   listening.promise.catch(() => {});
   const frames = (async () => {
     try {
-      await within(child.status, what, options.deadlineMs ?? 15_000);
+      await within(child.status, what);
     } finally {
       kill(child.pid, "SIGKILL");
       await child.status;

@@ -92,7 +92,6 @@ export class ThirdHost {
     });
     await eventually(() => log.includes('"Ready"'), {
       what: "agent h3 to be ready",
-      deadlineMs: 20_000,
       describe: () => log,
     });
   }

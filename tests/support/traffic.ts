@@ -9,9 +9,11 @@ import { lines } from "./ns_worker.ts";
 import { kill, spawnHelper } from "./netns.ts";
 import { payload } from "./payload.ts";
 import { hostPort } from "./plan.ts";
-import { within } from "./wait.ts";
+import { PATIENCE_MS, within } from "./wait.ts";
 import type { World } from "./world.ts";
 
+/** A run of pings or a copy that is not over by then has got stuck. */
+const LONG_MS = 10 * PATIENCE_MS;
 /** Replies that may be late at the end of a run; more than these are lost. */
 const TAIL_MAX = 20;
 
@@ -29,7 +31,12 @@ export interface PingOptions {
   /** Seconds to wait for a reply; 5 by default. */
   readonly wait?: number;
   readonly size?: number;
-  readonly deadlineMs?: number;
+  /** TTL, or hop limit. */
+  readonly ttl?: number;
+  /** Whether it may be cut on its way (IPv4) or before it is sent; as the kernel likes it by default. */
+  readonly mayBeCut?: boolean;
+  /** Octets to fill it with, in hex. */
+  readonly pattern?: string;
 }
 
 /** What came of a run of pings. */
@@ -38,6 +45,7 @@ export interface PingResult {
   readonly received: number;
   /** Round trips in milliseconds, in order of sequence; empty for floods and quiet runs. */
   readonly rttMs: readonly number[];
+  /** What ping(8) printed, errors that routers sent among it, and what it had to say against them. */
   readonly text: string;
 }
 
@@ -55,12 +63,13 @@ export async function ping(
   else argv.push("-i", String(options.interval ?? 0.2));
   if (options.from !== undefined) argv.push("-I", options.from);
   if (options.size !== undefined) argv.push("-s", String(options.size));
+  if (options.ttl !== undefined) argv.push("-t", String(options.ttl));
+  if (options.mayBeCut !== undefined) argv.push("-M", options.mayBeCut ? "dont" : "do");
+  if (options.pattern !== undefined) argv.push("-p", options.pattern);
   argv.push(route.to);
   const echoes = () => echoReplies(world, route);
   const before = await echoes();
-  const { stdout, stderr } = await world.run(route.in, argv, {
-    deadlineMs: options.deadlineMs ?? 60_000,
-  });
+  const { stdout, stderr } = await world.run(route.in, argv, { deadlineMs: LONG_MS });
   const counts = /(\d+) packets transmitted, (\d+) (?:packets )?received/.exec(stdout);
   if (counts === null) {
     throw new Error(`Cannot ping ${route.to}: ${stderr.trim() || stdout.trim()}`);
@@ -78,7 +87,7 @@ export async function ping(
       received = Math.max(received, Math.min(sent, (await echoes()) - before));
     }
   }
-  return { sent, received, rttMs, text: stdout };
+  return { sent, received, rttMs, text: stdout + stderr };
 }
 
 /** Echo replies that the kernel of a workload has received so far. */
@@ -105,7 +114,6 @@ export interface CopyOptions {
   readonly port?: number;
   readonly bytes: number;
   readonly seed?: string;
-  readonly deadlineMs?: number;
   /** Without checksums: only to measure the path. */
   readonly unchecked?: boolean;
   /** Called with what arrived so far, a few times a second. */
@@ -137,18 +145,17 @@ export async function copy(world: World, options: CopyOptions): Promise<CopyResu
   const port = String(options.port ?? 5201);
   const hash = options.unchecked ? "unchecked" : "checked";
   await using receiver = new Role(world, options.to, ["receive", address, port, hash]);
-  await receiver.said("listening", 10_000);
+  await receiver.said("listening");
   await using sender = new Role(
     world,
     options.from,
     ["send", address, port, hash, seed, String(bytes)],
   );
-  const deadlineMs = options.deadlineMs ?? 60_000;
   receiver.progress = options.progress;
   const [sent, received] = await within(
     Promise.all([sender.report(), receiver.report()]),
     `the copy of ${bytes} octets to ${hostPort(address, Number(port))}`,
-    deadlineMs,
+    LONG_MS,
   );
   return {
     bytes: received.bytes,
@@ -179,8 +186,8 @@ class Role implements AsyncDisposable {
     this.#reading = this.#read();
   }
 
-  said(what: "listening", deadlineMs: number): Promise<void> {
-    return within(this.#listening.promise, `"${what}" of ${this.#name}`, deadlineMs);
+  said(what: "listening"): Promise<void> {
+    return within(this.#listening.promise, `"${what}" of ${this.#name}`);
   }
 
   report(): Promise<Report> {

@@ -2,10 +2,17 @@
 
 /** Waiting for conditions with a deadline: the only way in which tests and the demo wait. */
 
+/**
+ * How long a test waits for what must come. It ends a wait for what never does, and says nothing of how soon it has to
+ * come: a machine that has other things to do takes its time.
+ */
+export const PATIENCE_MS = 60_000;
+
 /** What is waited for, and for how long. */
 export interface WaitOptions {
   /** Completes the sentence "Waited N ms in vain for ...". */
   readonly what: string;
+  /** `PATIENCE_MS` by default. */
   readonly deadlineMs?: number;
   readonly everyMs?: number;
   /** Called for the failure's text: what was there instead. */
@@ -14,13 +21,13 @@ export interface WaitOptions {
 
 /**
  * Resolves with the first value of `probe` that is neither undefined, null nor false. Throws after
- * the deadline (10 s by default) with `what`, the last error of `probe`, and what `describe` says.
+ * the deadline with `what`, the last error of `probe`, and what `describe` says.
  */
 export async function eventually<T>(
   probe: () => T | Promise<T>,
   options: WaitOptions,
 ): Promise<Exclude<T, undefined | null | false>> {
-  const deadlineMs = options.deadlineMs ?? 10_000;
+  const deadlineMs = options.deadlineMs ?? PATIENCE_MS;
   const start = performance.now();
   let last: unknown;
   while (true) {
@@ -42,7 +49,11 @@ export async function eventually<T>(
 }
 
 /** `promise`, or a rejection that names `what` when it takes longer than `deadlineMs`. */
-export async function within<T>(promise: Promise<T>, what: string, deadlineMs: number): Promise<T> {
+export async function within<T>(
+  promise: Promise<T>,
+  what: string,
+  deadlineMs: number = PATIENCE_MS,
+): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(
