@@ -23,7 +23,6 @@ import {
   LIVE_BACK_OFF_MAX_MS,
   MAX_FORGIVEN,
   MAX_MAYBE_SAS,
-  PACKET_TUNNELS,
   PATIENT_RETRY_MS,
   RATE_PATIENCE_MS,
   REPEAT_MS,
@@ -259,6 +258,8 @@ export interface InitiatorContext {
   /** Keys of tunnels for the next request, oldest first, and how many of them it has room for. */
   readonly waiting: ReadonlySet<string>;
   readonly most: number;
+  /** ... where a packet is held for one of them. */
+  readonly mostUrgent: number;
   /** The version that the last exchange agreed upon. */
   readonly version: PspVersion | undefined;
   /** Until then the peer is left alone; undefined: it is not. */
@@ -383,11 +384,11 @@ function wishes(context: InitiatorContext): Work {
 }
 
 /**
- * Tunnels in the next request at most. Those with a held packet go in small ones: whoever is next waits for the whole of
+ * Tunnels in the next request at most. Those with a held packet go in short ones: whoever is next waits for the whole of
  * the one before, and is answered with all that is in its own.
  */
-function roomFor(work: Work, { waiting, most }: InitiatorContext): number {
-  return Math.min(waiting.size, most, work === "packet" ? PACKET_TUNNELS : Infinity);
+function roomFor(work: Work, { waiting, most, mostUrgent }: InitiatorContext): number {
+  return Math.min(waiting.size, work === "packet" ? Math.min(most, mostUrgent) : most);
 }
 
 /** The most urgent wish of these tunnels as they stand now. */

@@ -15,6 +15,7 @@ import type { PspParams } from "../model/sa.ts";
 import type { SaRecords } from "../model/sa_record.ts";
 import type { Tasks } from "../model/tasks.ts";
 import type { PeerCalls } from "./calls.ts";
+import { Cost } from "./cost.ts";
 import type { Peers } from "./directory.ts";
 import {
   beyond,
@@ -26,7 +27,13 @@ import {
   stepInitiator,
   workOf,
 } from "./initiator.ts";
-import { REFUSED_HOLD_OFF_MAX_MS, SETTLE_MS, SETTLE_RETRY_MS, UNANSWERED_LOOKS } from "./limits.ts";
+import {
+  REFUSED_HOLD_OFF_MAX_MS,
+  SETTLE_MS,
+  SETTLE_RETRY_MS,
+  UNANSWERED_LOOKS,
+  URGENT_MS,
+} from "./limits.ts";
 import { type SaDefaults, txFrom } from "./params.ts";
 import type { PeerLine, PeerLines, PeerWatch } from "./peer.ts";
 import type { Scheduler, Slot } from "./scheduler.ts";
@@ -81,6 +88,7 @@ export class InitiatorDriver {
   /** What is on offer and not yet answered, by tunnel. */
   readonly #inFlight = new Map<string, PspParams>();
   readonly #places = new Map<PeerLine, Place>();
+  readonly #cost = new Cost();
   /** Peers with a request that nobody answered, those first that were not looked at for longest. */
   readonly #unanswered = new Set<PeerLine>();
 
@@ -199,7 +207,7 @@ export class InitiatorDriver {
           );
       }
       case "hear":
-        return this.#take(line, { type: "heard", isCurrent: watch.hear(peer, effect.epoch) });
+        return this.#hear(line, watch.hear(peer, effect.epoch));
       case "blame":
         return this.#blame(line, effect);
       case "recover":
@@ -311,6 +319,7 @@ export class InitiatorDriver {
       const peer = peers.get(tunnel.peer);
       return peer === undefined ? [] : [{ tunnel, pair: tunnel.pair, peer, ivCounts: true }];
     });
+    const begun = this.#options.clock.now();
     const offers: Offer[] = [];
     const fail = (tunnel: Tunnel, error: unknown) =>
       this.#take(line, { type: "unmade", tunnel, message: messageOf(error) });
@@ -337,6 +346,7 @@ export class InitiatorDriver {
     } catch (error) {
       for (const { tunnel } of wishes) fail(tunnel, error);
     }
+    this.#cost.took("offer", this.#options.clock.now() - begun, wishes.length);
     return this.#take(line, { type: "offered", offers, requestId: random.hex(16) });
   }
 
@@ -349,6 +359,16 @@ export class InitiatorDriver {
 
   #isOnOffer({ key, peer }: Tunnel, spi: number): boolean {
     return isOnOffer(this.#table.get(key), peer, spi);
+  }
+
+  /** Each tunnel gets its part of the answer, all of them now. */
+  #hear(line: PeerLine, isCurrent: boolean): Wait | undefined {
+    const { clock } = this.#options;
+    const tunnels = "call" in line.asking ? line.asking.call.offers.length : 0;
+    const begun = clock.now();
+    const wait = this.#take(line, { type: "heard", isCurrent });
+    this.#cost.took("use", clock.now() - begun, tunnels);
+    return wait;
   }
 
   #blame(
@@ -458,7 +478,9 @@ export class InitiatorDriver {
     }
   }
 
-  #context({ peer, waiting, most, version, backOff, patientUntil }: PeerLine): InitiatorContext {
+  #context(
+    { peer, waiting, most, version, pace, backOff, patientUntil }: PeerLine,
+  ): InitiatorContext {
     const { clock, bootEpoch, ivCounts, config, defaults, plane, peers } = this.#options;
     const now = clock.now();
     return {
@@ -470,6 +492,7 @@ export class InitiatorDriver {
       own: defaults,
       waiting,
       most,
+      mostUrgent: pace.isSlow(now) ? most : this.#cost.tunnelsWithin(URGENT_MS),
       version,
       aloneUntil: backOff.nextAttemptAt(now),
       patientUntil,

@@ -152,11 +152,10 @@ export const CALL_COUNTS_MS = 250;
  * comes. All may be answered in the same moment.
  */
 export const TUNNELS_IN_FLIGHT = 512;
-/**
- * Tunnels with a held packet in one request, which takes some 10 ms of either side. A request of fewer counts as one of so
- * many (`requestWeight`).
- */
-export const PACKET_TUNNELS = 16;
+/** How long a request with held packets may take of this host's one thread, which is about what it takes of the peer's. */
+export const URGENT_MS = 5;
+/** The part that the newest request has in what a tunnel takes on average. */
+export const COST_SHARE = 0.25;
 /** Handshakes begun in a second: at first, and between these two. */
 export const HANDSHAKES_FIRST = 200;
 export const HANDSHAKES_MIN = 25;

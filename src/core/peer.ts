@@ -231,7 +231,7 @@ export class Pace {
 
   /** 0: a request of so many tunnels goes now, and is counted. Else the milliseconds until one may. */
   take(now: number, tunnels: number): number {
-    const slowMs = now - this.#refusedAt < SLOW_FOR_MS ? this.#askedAt + this.#slowMs - now : 0;
+    const slowMs = this.isSlow(now) ? this.#askedAt + this.#slowMs - now : 0;
     if (slowMs > 0) return Math.max(1, Math.ceil(slowMs));
     const weight = requestWeight(tunnels);
     if (!this.#bucket.take(now, weight)) return Math.max(1, Math.ceil(this.#bucket.waitMs(weight)));
@@ -239,10 +239,15 @@ export class Pace {
     return 0;
   }
 
+  /** Whether the peer has refused a request for the rate, not long ago: it may count requests, whatever is in them. */
+  isSlow(now: number): boolean {
+    return now - this.#refusedAt < SLOW_FOR_MS;
+  }
+
   /** The peer refused a request for the rate, and may be asked again after so many milliseconds. */
   refused(now: number): number {
     // Soon after the last refusal: that was not slow enough. Long after it: the peer may allow more by now.
-    const soon = now - this.#refusedAt < SLOW_FOR_MS;
+    const soon = this.isSlow(now);
     this.#slowMs = soon
       ? Math.min(2 * this.#slowMs, SLOW_MAX_MS)
       : Math.max(this.#slowMs / 2, SLOW_FIRST_MS);
