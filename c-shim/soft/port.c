@@ -208,9 +208,12 @@ static bool replace_socket(struct soft_port *port)
 		return false;
 	done = set_up(&fresh) == 0 && dup3(fresh.fd, port->fd, O_CLOEXEC) >= 0;
 	(void)close(fresh.fd);
-	if (done)
-		port->group = -1;
-	return done;
+	if (!done)
+		return false;
+	port->group = -1;
+	/* Whoever watched the one before watches nothing any more. */
+	atomic_store_explicit(&port->watched, false, memory_order_release);
+	return true;
 }
 
 int32_t soft_port_follow(struct soft_port *port)
@@ -263,6 +266,7 @@ int32_t soft_port_beside(const struct soft_port *port, struct soft_port **out)
 	*made = *port;
 	made->group = -1;
 	made->beside = true;
+	made->watched = false;
 	made->fd = open_socket();
 	if (made->fd >= 0 && set_up(made) == 0)
 		return PSP_DP_OK;

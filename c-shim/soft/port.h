@@ -14,7 +14,7 @@
 #define SOFT_PORT_GSO_KINDS 4u /* of enum dp_gso */
 #define SOFT_PORT_BATCH 32u    /* frames of one call */
 
-/* port.c's. What is not atomic never changes after open. */
+/* port.c's, but for `watched`, which is the worker's. What is not atomic never changes after open. */
 struct soft_port {
 	int fd;
 	_Atomic uint32_t ifindex; /* of the interface that it is bound to */
@@ -22,7 +22,8 @@ struct soft_port {
 	uint8_t port;             /* enum psp_dp_port_kind */
 	char name[SOFT_PORT_NAME_LEN];
 	int32_t group; /* of sockets among which its packets are shared by flow; below 0: it is in none */
-	bool beside; /* another one has its packets while it is in no group */
+	bool beside;          /* another one has its packets while it is in no group */
+	_Atomic bool watched; /* its socket has been put among those that its worker asks for */
 	/* Super-frames of this kind are cut here: the kernel refused one. */
 	_Atomic bool cuts[SOFT_PORT_GSO_KINDS];
 };

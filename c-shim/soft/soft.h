@@ -171,7 +171,7 @@ int32_t soft_worker_new(struct psp_dp *dp, uint32_t number, struct soft_worker *
 int32_t soft_worker_start(struct soft_worker *worker);
 void soft_worker_join(struct soft_worker *worker); /* dp->stop is set and it was woken */
 void soft_worker_free(struct soft_worker *worker);
-/* Has it read a link's socket, if it has one there; that it does already is no matter. */
+/* Has it read a link's socket, if it has one there and was not told so of that socket before. */
 void soft_worker_watch(const struct soft_worker *worker, struct soft_link *link);
 void soft_worker_ignore(const struct soft_worker *worker, struct soft_link *link);
 

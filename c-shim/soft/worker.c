@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE /* pthread_setname_np(), cpu_set_t, setns() */
 /* worker.c: the threads that carry packets: who has frames, a batch of each, what was held, and sleep. */
+#include <errno.h>
 #include <linux/sockios.h>
 #include <sched.h>
 #include <signal.h>
@@ -160,13 +161,24 @@ void soft_worker_free(struct soft_worker *worker)
 	free(worker);
 }
 
-void soft_worker_watch(const struct soft_worker *worker, struct soft_link *link)
+/* False: the kernel has no room for it. */
+static bool listen_to(const struct soft_worker *worker, const struct soft_link *link,
+		      const struct soft_port *port)
 {
-	const struct soft_port *port = soft_link_port(link, worker->number);
 	struct epoll_event event = {.events = EPOLLIN, .data.u32 = link->base.handle};
 
-	if (port != NULL)
-		(void)epoll_ctl(worker->epoll, EPOLL_CTL_ADD, soft_port_fd(port), &event);
+	return epoll_ctl(worker->epoll, EPOLL_CTL_ADD, soft_port_fd(port), &event) == 0 ||
+	       errno == EEXIST;
+}
+
+void soft_worker_watch(const struct soft_worker *worker, struct soft_link *link)
+{
+	struct soft_port *port = soft_link_port(link, worker->number);
+
+	if (port == NULL || atomic_exchange_explicit(&port->watched, true, memory_order_acq_rel))
+		return;
+	if (!listen_to(worker, link, port))
+		atomic_store_explicit(&port->watched, false, memory_order_release);
 }
 
 void soft_worker_ignore(const struct soft_worker *worker, struct soft_link *link)
@@ -228,8 +240,12 @@ static void listen_again(struct soft_worker *worker)
 	if (!worker->deaf || worker->now_ns - worker->packet_ns < PORT_ERROR_NAP_MS * NS_IN_MS)
 		return;
 	worker->deaf = false;
-	while ((link = next_link(worker->dp, &n)) != NULL)
-		soft_worker_watch(worker, link);
+	while ((link = next_link(worker->dp, &n)) != NULL) {
+		const struct soft_port *port = soft_link_port(link, worker->number);
+
+		if (port != NULL && !listen_to(worker, link, port))
+			worker->deaf = true;
+	}
 }
 
 /* What others have changed since the last round. */

@@ -209,6 +209,38 @@ static void a_full_queue_asks_to_try_again(void)
 	close_both();
 }
 
+static bool make_anew(void)
+{
+	(void)shell("ip link del pc 2>/dev/null");
+	return shell("ip link add pc type veth peer name pd") &&
+	       shell("ip link set pc up && ip link set pd up");
+}
+
+/* The worker that had it among its sockets has it there no more. */
+static void a_socket_that_takes_the_place_of_another_is_to_be_watched_again(void)
+{
+	struct soft_port *port = NULL, *beside = NULL;
+
+	CHECK(make_anew());
+	CHECK_EQ(soft_port_open("pc", PSP_DP_PORT_HOST, 0, &port, err, sizeof(err)), 0);
+	port->watched = true;
+	CHECK_EQ(soft_port_beside(port, &beside), 0);
+	CHECK(!beside->watched);
+	CHECK_EQ(soft_port_follow(port), 0);
+	CHECK(port->watched);
+	/* Alone it keeps its socket, which is bound anew. */
+	CHECK(make_anew());
+	CHECK_EQ(soft_port_follow(port), 1);
+	CHECK(port->watched);
+	CHECK(soft_port_group(port) >= 0);
+	CHECK(make_anew());
+	CHECK_EQ(soft_port_follow(port), 1);
+	CHECK(!port->watched);
+	soft_port_close(beside);
+	soft_port_close(port);
+	CHECK(shell("ip link del pc"));
+}
+
 /* Last: the interface is gone afterwards. */
 static void a_vanished_interface_is_no_device(void)
 {
@@ -236,6 +268,7 @@ int main(void)
 	RUN(a_link_may_go_down_and_come_back);
 	RUN(frames_that_do_not_fit_are_passed_over);
 	RUN(a_full_queue_asks_to_try_again);
+	RUN(a_socket_that_takes_the_place_of_another_is_to_be_watched_again);
 	RUN(a_vanished_interface_is_no_device);
 	return test_summary();
 }
