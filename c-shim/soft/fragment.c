@@ -53,14 +53,20 @@ static uint32_t data_of(uint32_t max_ip, uint32_t header)
 	return max_ip > header ? (max_ip - header) & ~UINT32_C(7) : 0;
 }
 
+/* A packet with so many octets behind its IP header: `first` of them go with the first piece. */
+static uint32_t pieces_of(uint32_t data, uint32_t first, uint32_t each)
+{
+	return data <= first ? 1 : 1 + (data - first + each - 1) / each;
+}
+
 uint32_t soft_fragments(const struct dp_packet *packet, uint32_t max_ip)
 {
 	uint8_t later[NET_HEAD_MAX];
 	const uint8_t *ip = ip_of(packet);
-	uint32_t header, data, first, each;
+	uint32_t header, data, first, each, n, step;
 
 	if (packet->fields.parser_meta_outer_l3_type != PSP_DP_L3_IPV4 ||
-	    packet->gso != DP_GSO_NONE || (psp_get16(ip + NET_IP4_FRAG) & DONT_FRAGMENT) != 0)
+	    (psp_get16(ip + NET_IP4_FRAG) & DONT_FRAGMENT) != 0)
 		return 0;
 	header = header_len(ip);
 	data = packet->len - packet->l3_off - header;
@@ -68,11 +74,18 @@ uint32_t soft_fragments(const struct dp_packet *packet, uint32_t max_ip)
 	each = data_of(max_ip, later_header(ip, later));
 	if (first == 0 || each == 0)
 		return 0;
-	return data <= first ? 1 : 1 + (data - first + each - 1) / each;
+	n = dp_segments(packet);
+	if (n == 1)
+		return pieces_of(data, first, each);
+	/* All but the last have `step` octets of payload behind the same headers. */
+	step = packet->gso_size;
+	return (n - 1) * pieces_of((uint32_t)packet->payload_off - packet->l3_off - header + step,
+				   first, each) +
+	       pieces_of(data - (n - 1) * step, first, each);
 }
 
-void soft_fragment(struct dp_packet *packet, uint32_t max_ip, uint8_t *buf,
-		   void (*each)(void *arg, struct dp_packet *piece), void *arg)
+static void cut(struct dp_packet *packet, uint32_t max_ip, uint8_t *buf, soft_piece_fn *each,
+		void *arg)
 {
 	uint8_t head[NET_HEAD_MAX];
 	const uint8_t *ip = ip_of(packet);
@@ -107,5 +120,21 @@ void soft_fragment(struct dp_packet *packet, uint32_t max_ip, uint8_t *buf,
 			each(arg, &piece);
 		at += n;
 		header = later_header(ip, head);
+	}
+}
+
+void soft_fragment(struct dp_packet *packet, uint32_t max_ip, uint8_t *bufs[2], soft_piece_fn *each,
+		   void *arg)
+{
+	const uint32_t n = dp_segments(packet);
+	struct dp_packet one;
+
+	if (packet->gso == DP_GSO_NONE || packet->gso_size == 0) {
+		cut(packet, max_ip, bufs[0], each, arg);
+		return;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		soft_split(packet, i, 1, bufs[1], &one);
+		cut(&one, max_ip, bufs[0], each, arg);
 	}
 }

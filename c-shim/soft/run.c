@@ -166,21 +166,19 @@ static void report_too_big(struct soft_worker *worker, const struct soft_walk *w
 }
 
 /*
- * Cuts an IPv4 packet that may be cut, and each() gets the pieces, of which the walk consists from then on. False: it may
- * not be.
+ * Cuts an IPv4 packet that may be cut, or each of a super-frame, and each() gets the pieces, of which the walk consists from
+ * then on. False: it may not be.
  */
 static bool cut_to(struct soft_worker *worker, struct soft_walk *walk, uint32_t max_ip,
-		   void (*each)(void *arg, struct dp_packet *piece), void *arg)
+		   soft_piece_fn *each, void *arg)
 {
 	const uint32_t n = soft_fragments(walk->packet, max_ip);
 
-	if (n == 0 || worker->split_depth >= SOFT_SPLIT_DEPTH)
+	if (n == 0)
 		return false;
-	soft_worker_count(worker, DP_FRAGMENTS, n - 1);
+	soft_worker_count(worker, DP_FRAGMENTS, n - walk->segments);
 	walk->segments = n;
-	worker->split_depth++;
-	soft_fragment(walk->packet, max_ip, worker->split_buf[worker->split_depth - 1], each, arg);
-	worker->split_depth--;
+	soft_fragment(walk->packet, max_ip, worker->cut_buf, each, arg);
 	return true;
 }
 
@@ -251,7 +249,8 @@ static enum dp_counter seal(struct soft_worker *worker, struct soft_walk *walk,
 			   &worker->seal_out);
 	if (status != SOFT_SEAL_TOO_BIG)
 		return seal_failure(status);
-	if (cut_to(worker, walk, max_inner, seal_piece, &sealing))
+	/* In transport mode a PSP packet is a whole TCP or UDP packet. */
+	if (worker->sealing.tunnel && cut_to(worker, walk, max_inner, seal_piece, &sealing))
 		return sealing.failed;
 	report_too_big(worker, walk, pipe, max_inner);
 	return DP_TOO_BIG;

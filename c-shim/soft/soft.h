@@ -83,7 +83,7 @@ struct soft_worker {
 	struct dp_limit syndromes, too_bigs, path_mtus, sources;
 	uint8_t *buffers; /* one allocation: those below */
 	uint8_t *rx_buf;  /* SOFT_RX_OCTETS */
-	uint8_t *held_buf, *split_buf[SOFT_SPLIT_DEPTH];
+	uint8_t *held_buf, *split_buf[SOFT_SPLIT_DEPTH], *cut_buf[2];
 	struct dp_packet packets[SOFT_PORT_BATCH];
 	uint32_t split_depth;
 	bool resubmitting;

@@ -80,17 +80,19 @@ void soft_split(const struct dp_packet *whole, uint32_t first, uint32_t count, u
 		struct dp_packet *piece);
 
 /*
- * How many packets of at most max_ip octets an IPv4 packet is cut into as a router would; 0: it may not be (DF), or it is
- * no IPv4, or a super-frame.
+ * How many packets of at most max_ip octets an IPv4 packet is cut into as a router would, or all packets of a super-frame
+ * together; 0: it may not be (DF), or it is no IPv4.
  */
 uint32_t soft_fragments(const struct dp_packet *packet, uint32_t max_ip);
 
 /*
- * Cuts one that soft_fragments() counts; its checksum is completed first. Each piece lies in buf (of DP_HEADROOM +
- * DP_FRAME_MAX octets), is parsed, has the packet's encap, and is dead when its each() returns.
+ * Cuts what soft_fragments() counts; its checksum is completed first. Each piece lies in bufs[0], is parsed, has the
+ * packet's encap, and is dead when its each() returns; a packet of a super-frame lies in bufs[1] meanwhile. Both have
+ * DP_HEADROOM + DP_FRAME_MAX octets.
  */
-void soft_fragment(struct dp_packet *packet, uint32_t max_ip, uint8_t *buf,
-		   void (*each)(void *arg, struct dp_packet *piece), void *arg);
+typedef void soft_piece_fn(void *arg, struct dp_packet *piece);
+void soft_fragment(struct dp_packet *packet, uint32_t max_ip, uint8_t *bufs[2], soft_piece_fn *each,
+		   void *arg);
 
 /*
  * Opens a PSP packet in place. Sets verdict, psp, fields.parser_meta_psp_syndrome (verdict ICV: 1; SHORT,

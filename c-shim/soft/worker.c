@@ -16,7 +16,7 @@
 #include "soft.h"
 
 #define BUFFERS_LEN                                                                                \
-	(SOFT_RX_OCTETS + (1u + SOFT_SPLIT_DEPTH) * SOFT_FRAME_OCTETS + SOFT_QUEUE_OCTETS)
+	(SOFT_RX_OCTETS + (1u + SOFT_SPLIT_DEPTH + 2u) * SOFT_FRAME_OCTETS + SOFT_QUEUE_OCTETS)
 #define BUFFERS_ALIGN 64u
 #define LARGE 4096u   /* octets of a frame of which few are asked for at a time */
 #define WANT_LARGE 4u /* so few: what the second-level cache holds beside what is made of them */
@@ -112,6 +112,8 @@ static int32_t worker_open(struct soft_worker *worker)
 	worker->held_buf = at += SOFT_RX_OCTETS;
 	for (uint32_t i = 0; i < SOFT_SPLIT_DEPTH; i++)
 		worker->split_buf[i] = at += SOFT_FRAME_OCTETS;
+	for (uint32_t i = 0; i < 2; i++)
+		worker->cut_buf[i] = at += SOFT_FRAME_OCTETS;
 	soft_queue_init(&worker->queue, at + SOFT_FRAME_OCTETS);
 	worker->seal_out = (struct soft_out){
 		.arena = &worker->queue.arena, .send = soft_out_send_uplink, .arg = worker};

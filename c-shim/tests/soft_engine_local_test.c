@@ -202,6 +202,14 @@ static void a_port_that_carries_less_is_respected(void)
 	CHECK(net_send(&net.a, &sent));
 	CHECK(net_recv(&c, &got, 5000));
 	CHECK_EQ(got.packet.gso_size, 900);
+	/* One of segments that do not is cut, packet by packet. */
+	net_tso(&sent, &net.a, &c, 20, 1400);
+	CHECK(net_send(&net.a, &sent));
+	for (uint32_t i = 0; i < 19 * 2 + 1; i++) {
+		CHECK(net_recv(&c, &got, 5000));
+		CHECK(got.packet.len - NET_ETH_LEN <= 1000);
+		CHECK_EQ(psp_get16(ip_of(&got) + NET_IP4_ID), i / 2);
+	}
 	CHECK(graph_wait(net.a.dp, DP_TOO_BIG, 1));
 	SUB(expect_accounts());
 }
