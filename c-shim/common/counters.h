@@ -4,7 +4,7 @@
  *
  * What comes in goes out or is dropped under exactly one name:
  *
- *   host-rx-packets + uplink-rx-packets + fragments
+ *   host-rx-packets + uplink-rx-packets + fragments + too-big-told
  *     = tx-packets + host-tx-packets                                     went out
  *     + exceptions + uplink-kernel                                       handed over
  *     + (held-packets - held-released)                                   in the hold, or dropped from it
@@ -71,6 +71,7 @@
 	X(UPLINK_MALFORMED, "uplink-malformed")  /* (drop) */ \
 	X(UPLINK_TX_BUSY, "uplink-tx-busy")      /* (drop) */ \
 	X(TOO_BIG, "too-big")                    /* (drop) */ \
+	X(TOO_BIG_TOLD, "too-big-told")          /* errors made for packets of peers */ \
 	X(FRAGMENTS, "fragments")                /* pieces that came of cutting packets, less one for each of those */ \
 	X(MSS_CLAMPED, "mss-clamped") \
 	X(EXCEPTIONS, "exceptions") \

@@ -147,22 +147,24 @@ static bool is_too_long(const struct dp_packet *packet, uint32_t max_ip)
 	return end - packet->l3_off > max_ip;
 }
 
-static void report_too_big(struct soft_worker *worker, const struct soft_walk *walk,
-			   const struct soft_pipe *pipe, uint32_t max_inner)
+/* port: of the workload. False: the last report of its flow was a moment ago. */
+static bool report_too_big(struct soft_worker *worker, const struct soft_walk *walk,
+			   const struct soft_pipe *pipe, uint32_t max_inner, uint32_t port)
 {
 	const struct dp_packet *packet = walk->packet;
 	uint32_t len = packet->len - packet->l3_off;
 	struct psp_dp_event event;
 
 	if (!dp_limit_allows(&worker->too_bigs, dp_flow_hash(packet), worker->now_ns))
-		return;
+		return false;
 	describe(walk, pipe, &event);
 	event.type = PSP_DP_EVENT_TOO_BIG;
+	event.port = (uint16_t)port;
 	event.packet_len = len;
 	event.mtu = max_inner;
-	if (!dp_events_push(&worker->dp->base.events, &event, packet->frame + packet->l3_off,
-			    len < DP_TOO_BIG_BYTES ? len : DP_TOO_BIG_BYTES))
-		soft_worker_count(worker, DP_EXCEPTIONS_LOST, 1);
+	push(worker, &event, packet->frame + packet->l3_off, least(len, DP_TOO_BIG_BYTES),
+	     DP_EXCEPTIONS_LOST);
+	return true;
 }
 
 /*
@@ -252,7 +254,7 @@ static enum dp_counter seal(struct soft_worker *worker, struct soft_walk *walk,
 	/* In transport mode a PSP packet is a whole TCP or UDP packet. */
 	if (worker->sealing.tunnel && cut_to(worker, walk, max_inner, seal_piece, &sealing))
 		return sealing.failed;
-	report_too_big(worker, walk, pipe, max_inner);
+	(void)report_too_big(worker, walk, pipe, max_inner, walk->packet->handle);
 	return DP_TOO_BIG;
 }
 
@@ -336,7 +338,42 @@ static void out_local(struct soft_worker *worker, struct soft_walk *walk, struct
 		send_host(&leaving, walk->packet);
 }
 
-static void out_host(struct soft_worker *worker, struct soft_walk *walk, struct dp_port *port)
+/* A packet from a pipe on; returns when it has gone out or was dropped and counted. */
+static void walk_on(struct soft_worker *worker, struct soft_walk *walk, struct soft_pipe *pipe);
+
+/*
+ * A packet of a peer is longer than the port of its workload carries. Its sender is told as by that workload: a tunnel
+ * takes no other address back. The error comes in at the port, as what the workload itself sends.
+ */
+static void tell_peer(struct soft_worker *worker, const struct soft_walk *walk,
+		      const struct soft_pipe *pipe, struct dp_port *port, uint32_t max_ip)
+{
+	struct soft_pipe *root =
+		soft_pipe(atomic_load_explicit(&worker->dp->base.root, memory_order_acquire));
+	struct soft_link *at_work = worker->link;
+	struct dp_packet error;
+	struct soft_walk back;
+
+	if (!report_too_big(worker, walk, pipe, max_ip, port->handle) ||
+	    worker->split_depth >= SOFT_SPLIT_DEPTH ||
+	    !soft_too_big(walk->packet, max_ip, worker->split_buf[worker->split_depth], &error))
+		return;
+	error.port = PSP_DP_PORT_HOST;
+	error.handle = port->handle;
+	error.network = port->desc.network;
+	soft_worker_count(worker, DP_TOO_BIG_TOLD, 1);
+	worker->link = soft_link(port);
+	worker->split_depth++;
+	if (dp_parse(&error)) {
+		walk_init(&back, &error);
+		walk_on(worker, &back, root);
+	}
+	worker->split_depth--;
+	worker->link = at_work;
+}
+
+static void out_host(struct soft_worker *worker, struct soft_walk *walk,
+		     const struct soft_pipe *pipe, struct dp_port *port)
 {
 	struct leaving leaving = {.worker = worker, .to = port};
 	const uint32_t max_ip = max_ip_of(port);
@@ -349,10 +386,13 @@ static void out_host(struct soft_worker *worker, struct soft_walk *walk, struct 
 	if (worker->join_to != to)
 		(void)soft_join_flush(&worker->join);
 	worker->join_to = to;
-	if (is_too_long(walk->packet, max_ip) && soft_fragments(walk->packet, max_ip) != 0) {
+	if (is_too_long(walk->packet, max_ip)) {
 		(void)soft_join_flush(&worker->join);
 		if (cut_to(worker, walk, max_ip, send_host, &leaving))
 			return;
+		walk_drop(worker, walk, DP_TOO_BIG);
+		tell_peer(worker, walk, pipe, port, max_ip);
+		return;
 	}
 	settle(worker, walk->packet);
 	/* Counted when it is sent: the joiner may keep it for its neighbours. */
@@ -469,7 +509,7 @@ static void leave_by_port(struct soft_worker *worker, struct soft_walk *walk,
 	else if (walk->routed)
 		out_local(worker, walk, fwd->port);
 	else
-		out_host(worker, walk, fwd->port);
+		out_host(worker, walk, pipe, fwd->port);
 }
 
 /* Follows a forward: the next pipe, or NULL when the walk has ended. */
@@ -568,7 +608,8 @@ static struct soft_pipe *act(struct soft_worker *worker, struct soft_walk *walk,
 			return NULL;
 		}
 		if (!fits_port(walk, rule)) {
-			report_too_big(worker, walk, pipe, max_ip_of(rule->base.fwd.port));
+			(void)report_too_big(worker, walk, pipe, max_ip_of(rule->base.fwd.port),
+					     packet->handle);
 			walk_drop(worker, walk, DP_TOO_BIG);
 			return NULL;
 		}
@@ -590,9 +631,6 @@ static struct soft_pipe *act(struct soft_worker *worker, struct soft_walk *walk,
 }
 
 /* ---- super-frames ---------------------------------------------------------------------------- */
-
-/* A packet from a pipe on; returns when it has gone out or was dropped and counted. */
-static void walk_on(struct soft_worker *worker, struct soft_walk *walk, struct soft_pipe *pipe);
 
 /* What is to happen to a part of a super-frame. */
 typedef void part_fn(struct soft_worker *worker, struct soft_walk *part, struct soft_pipe *pipe,

@@ -95,6 +95,14 @@ void soft_fragment(struct dp_packet *packet, uint32_t max_ip, uint8_t *bufs[2], 
 		   void *arg);
 
 /*
+ * Makes the ICMP error for a packet that is longer than mtu octets of IP: a frame in buf (of DP_HEADROOM + DP_FRAME_MAX
+ * octets), not parsed, from where the packet goes to where it comes from, also by its Ethernet addresses. False: none may be
+ * sent (it is such an error itself, or a later fragment), or it is no IP.
+ */
+bool soft_too_big(const struct dp_packet *packet, uint32_t mtu, uint8_t *buf,
+		  struct dp_packet *error);
+
+/*
  * Opens a PSP packet in place. Sets verdict, psp, fields.parser_meta_psp_syndrome (verdict ICV: 1; SHORT,
  * MALFORMED, DISCARD or RESERVED: 2) and, when the verdict is OK or POLICY, inner_off, fields.inner_* (tunnel)
  * and fields.tun_psp_vc, and cuts len to the end of the payload.

@@ -102,10 +102,86 @@ static void a_super_frame_of_packets_that_may_not_be_cut_is_reported(void)
 	SUB(expect_accounts());
 }
 
+/* From A's workload to B's; may it be cut? */
+static bool send_udp(uint32_t payload, bool whole)
+{
+	uint8_t *ip = sent.buf + DP_HEADROOM + NET_ETH_LEN;
+
+	net_udp(&sent, &net.a, &net.b, 0, payload);
+	if (whole)
+		psp_put16(ip + NET_IP4_FRAG, 0x4000);
+	dp_csum_ipv4(ip);
+	return net_send(&net.a, &sent);
+}
+
+/* The error says it of `sent`, as the far workload, through the tunnel. */
+static void expect_error(uint32_t mtu)
+{
+	const uint8_t *ip = got.packet.frame + NET_ETH_LEN, *icmp = ip + NET_IP4_LEN;
+	const uint32_t len = got.packet.len - NET_ETH_LEN;
+
+	CHECK_EQ(len, 576);
+	CHECK_MEM(got.packet.frame, net.a.end_mac, 6);
+	CHECK_EQ(ip[NET_IP4_PROTO], NET_PROTO_ICMP);
+	CHECK_MEM(ip + NET_IP4_SRC, net.b.vip, 4);
+	CHECK_MEM(ip + NET_IP4_DST, net.a.vip, 4);
+	CHECK_EQ(psp_get16(icmp), 0x0304);
+	CHECK_EQ(psp_get16(icmp + 6), mtu);
+	CHECK_EQ(dp_csum_fold(dp_csum_add(0, icmp, len - NET_IP4_LEN)), 0xffff);
+	CHECK_MEM(icmp + 8, sent.packet.frame + NET_ETH_LEN, len - NET_IP4_LEN - 8);
+}
+
+/* B's worker sees by itself what its host port carries. */
+static bool sees_mtu(uint32_t mtu)
+{
+	const struct soft_link *link = soft_link(dp_port_find(&net.b.dp->base.ports, HOST));
+
+	for (uint32_t i = 0; i < 10000 && link->mtu != mtu; i++)
+		usleep(1000);
+	return link->mtu == mtu;
+}
+
+static void a_peer_learns_what_the_port_of_our_workload_carries(void)
+{
+	struct psp_dp_event event;
+	struct pair pair;
+
+	CHECK(pair_open(&pair, -1, NULL));
+	CHECK(tunnel_up(&net.a, &net.b, &pair.ga, &pair.gb, 1, &pair.ab));
+	CHECK(tunnel_up(&net.b, &net.a, &pair.gb, &pair.ga, 1, &pair.ba));
+	CHECK(net_enter(&net.b));
+	CHECK(NET_IP("link", "set", "b_host", "mtu", "1000"));
+	CHECK(sees_mtu(1000));
+	CHECK(send_udp(1200, true));
+	CHECK(net_recv(&net.a, &got, 5000));
+	SUB(expect_error(1000));
+	CHECK(graph_event(net.b.dp, PSP_DP_EVENT_TOO_BIG, &event, NULL, 0));
+	CHECK_EQ(event.mtu, 1000);
+	CHECK_EQ(event.port, HOST);
+	/* Once, however many come within a moment; the workload got none. */
+	for (uint32_t i = 0; i < 20; i++)
+		CHECK(send_udp(1200, true));
+	CHECK(graph_wait(net.b.dp, DP_TOO_BIG, 21));
+	CHECK(graph_count(net.b.dp, DP_TOO_BIG_TOLD) <= 3);
+	CHECK(!net_recv(&net.b, &got, 0));
+	/* What may be cut is cut, and what fits comes whole. */
+	CHECK(send_udp(1200, false));
+	for (uint32_t i = 0; i < 2; i++) {
+		CHECK(net_recv(&net.b, &got, 5000));
+		CHECK(got.packet.len - NET_ETH_LEN <= 1000);
+	}
+	SUB(expect_delivery(&net.a, &net.b, 1, 1000 - 28));
+	SUB(expect_accounts());
+	CHECK(net_enter(&net.b));
+	CHECK(NET_IP("link", "set", "b_host", "mtu", "1500"));
+	CHECK(net_enter(&net.a));
+}
+
 static void run(void)
 {
 	RUN_CLOSED(a_super_frame_of_packets_that_may_be_cut_is_cut);
 	RUN_CLOSED(a_super_frame_of_packets_that_may_not_be_cut_is_reported);
+	RUN_CLOSED(a_peer_learns_what_the_port_of_our_workload_carries);
 }
 
 int main(void)

@@ -35,7 +35,7 @@ static inline int64_t graph_unaccounted(struct psp_dp *dp)
 		DP_UPLINK_MALFORMED,   DP_UPLINK_TX_BUSY,  DP_TOO_BIG,        DP_HELD_PACKETS,
 		DP_EXCEPTIONS_LIMITED, DP_RX_REPLAY};
 	uint64_t in = graph_count(dp, DP_HOST_RX_PACKETS) + graph_count(dp, DP_UPLINK_RX_PACKETS) +
-		      graph_count(dp, DP_FRAGMENTS);
+		      graph_count(dp, DP_FRAGMENTS) + graph_count(dp, DP_TOO_BIG_TOLD);
 	uint64_t out = 0;
 
 	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)

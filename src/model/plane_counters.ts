@@ -49,7 +49,9 @@ export const PLANE_COUNTERS = {
   "uplink-malformed": "(drop) packets from the uplink that cannot be read",
   "uplink-tx-busy": "(drop) packets that the uplink did not take in time",
   "too-big":
-    "(drop) packets larger than the tunnel, or the other workload's port, carries; answered with ICMP",
+    "(drop) packets larger than the tunnel, or their workload's port, carries; answered with ICMP",
+  "too-big-told":
+    "ICMP errors that the plane made for peers' packets larger than the port of their workload carries",
   "fragments": "pieces of packets that were cut for their way, less one for each of those packets",
   "mss-clamped": "TCP handshakes whose maximum segment size was lowered",
   "exceptions": "ARP, ND and DHCP packets handed to the agent",

@@ -89,13 +89,13 @@ export class DropWatch {
     this.#o.drops.add({ reason, peer, src: srcPip, dst: dstPip, outer: true, spi, packets: 1 });
   }
 
-  /** A packet of a workload that no tunnel carries, from its IP header on. */
+  /** A packet that no tunnel, or not the port of its workload, carries: from its IP header on. */
   tooBig({ data, mtu }: Extract<PlaneEvent, { type: "too_big" }>, network: string): void {
     const at = (data[0] ?? 0) >> 4 === 6 ? [8, 24, 40] as const : [12, 16, 20] as const;
     if (data.length < at[2]) return;
     const src = inNetwork(ipText(data.subarray(at[0], at[1])), network);
     const dst = inNetwork(ipText(data.subarray(at[1], at[2])), network);
-    const peer = this.#o.peers.byVip(dst)?.id;
+    const peer = (this.#o.peers.byVip(dst) ?? this.#o.peers.byVip(src))?.id;
     const detail = `at most ${mtu} octets`;
     this.#o.drops.add({ reason: "too-big", detail, peer, src, dst, header: data, packets: 1 });
   }

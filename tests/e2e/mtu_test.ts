@@ -2,6 +2,7 @@
 
 /** What fits a tunnel, and how workloads learn it that do not know. */
 import assert from "node:assert/strict";
+import { ip } from "../support/netns.ts";
 import { PLANE } from "../support/standin.ts";
 import { agentCommand } from "../support/agent_process.ts";
 import type { Family } from "../support/plan.ts";
@@ -66,6 +67,32 @@ if (PLANE !== "doca") {
       assert.ok(await agent.counter("fragments") >= 9, `${await agent.counter("fragments")}`);
       assert.equal(await agent.counter("too-big"), 0);
     }
+  });
+}
+
+// Hardware sends what the port takes, and says nothing of the rest.
+if (PLANE !== "doca") {
+  story("a peer is told through the tunnel what the port of our workload carries", {
+    inner: BOTH,
+  }, async ({ world, startBoth }) => {
+    await ip(["link set host mtu 1300"], world.host("h2").ns);
+    await ip(["link set eth0 mtu 1300"], world.workload("h2").ns);
+    const { h1, h2 } = await startBoth();
+    for (const family of BOTH) {
+      assert.match(await whole(world, { family, octets: 1300 }), /1 received/);
+      assert.match(await whole(world, { family, octets: 1301 }), /mtu ?= ?1300/);
+      const to = world.vip("h2", 0, family);
+      assert.match(await world.mustRun("v1", ["ip", "route", "get", to]), /mtu 1300/);
+    }
+    assert.ok(await h2.counter("too-big") >= 2);
+    assert.ok(await h2.counter("too-big-told") >= 2);
+    assert.equal(await h1.counter("too-big"), 0);
+    const drops = await agentCommand(world, "h2", ["drops"]);
+    assert.match(drops.stdout, /too-big/, drops.stdout + drops.stderr);
+    // IPv4 that may be cut arrives.
+    const options = { count: 3, interval: 0.1, mayBeCut: true, size: 1372 };
+    const { received, text } = await ping(world, { in: "v1", to: world.vip("h2") }, options);
+    assert.equal(received, 3, text);
   });
 }
 
