@@ -22,6 +22,7 @@
 #include "rcu.h"
 #include "steps.h"
 #include "table.h"
+#include "turns.h"
 
 #define SOFT_HOPS_MAX 32u /* pipes in a row: more is a loop */
 /* Each received frame has so many octets: whole cache lines, and not whole pages, so that frames lie in different sets. */
@@ -99,14 +100,12 @@ struct soft_worker {
 	uint32_t max_ip; /* octets of IP that fit the uplink */
 	/* By slot of a port: frames to ask for, fewer when they are large. */
 	uint8_t want[PSP_DP_PORTS_MAX];
-	/* Handles of ports that may have frames, and, by slot, who is among them. */
-	uint16_t ready[PSP_DP_PORTS_MAX];
-	bool is_ready[PSP_DP_PORTS_MAX];
-	uint32_t n_ready, rounds;
-	bool deaf;  /* a port failed and is not watched */
-	bool woken; /* since it last thought of sleep */
-	int epoll;  /* ports by their handles, and 0, wake */
-	int wake;   /* eventfd */
+	struct soft_turns turns;
+	uint32_t unasked; /* cost of what was carried since the kernel was asked who has frames */
+	bool deaf;        /* a port failed and is not watched */
+	bool woken;       /* since it last thought of sleep */
+	int epoll;        /* ports by their handles, and 0, wake */
+	int wake;         /* eventfd */
 	pthread_t thread;
 	bool running;
 };

@@ -20,10 +20,10 @@
 #define BUFFERS_ALIGN 64u
 #define LARGE 4096u   /* octets of a frame of which few are asked for at a time */
 #define WANT_LARGE 4u /* so few: what the second-level cache holds beside what is made of them */
-#define ROUNDS_MAX 4u /* batches of each busy port until the others are asked again */
-#define EVENTS 64     /* ports of one epoll_wait(); more wait for the next */
-#define LOOK_EVERY_MS 1000       /* whether the ports are as they were */
-#define LOOK_ABSENT_EVERY_MS 100 /* whether their interfaces are there again */
+#define UNASKED_MAX (4u * SOFT_TURN_COST) /* until the kernel is asked again who has frames */
+#define EVENTS 64                         /* ports of one epoll_wait(); more wait for the next */
+#define LOOK_EVERY_MS 1000                /* whether the ports are as they were */
+#define LOOK_ABSENT_EVERY_MS 100          /* whether their interfaces are there again */
 #define PORT_ERROR_NAP_MS 100
 #define NS_IN_MS UINT64_C(1000000)
 #define MTU_FALLBACK 1500u
@@ -306,11 +306,32 @@ static void adapt(uint8_t *want, const struct dp_packet *packets, uint32_t n)
 		*want = (uint8_t)(2 * *want);
 }
 
-/* Frames that wait, a batch of them at most. True: there may be more. */
-static bool run_batch(struct soft_worker *worker, struct soft_link *link)
+/* Of frames that are not parsed yet: as many packets as there can be in each. */
+static uint32_t cost_of(const struct dp_packet *packets, uint32_t n)
+{
+	uint32_t cost = n * SOFT_COST_FRAME;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct dp_packet *packet = &packets[i];
+		const uint32_t others = packet->gso_size != 0 ? packet->len / packet->gso_size : 0;
+
+		cost += packet->len + (1 + others) * SOFT_COST_PACKET;
+	}
+	return cost;
+}
+
+/* What a turn of a port came to. */
+struct turn {
+	uint32_t cost;
+	bool more; /* there may be */
+};
+
+/* Frames that wait, a batch of them at most. */
+static struct turn run_batch(struct soft_worker *worker, struct soft_link *link)
 {
 	uint8_t *want = &worker->want[dp_port_slot(link->base.handle)];
 	const uint8_t asked = *want;
+	struct turn turn = {0};
 	int32_t n;
 
 	worker->link = link;
@@ -321,10 +342,11 @@ static bool run_batch(struct soft_worker *worker, struct soft_link *link)
 		soft_worker_ignore(worker, link);
 		worker->deaf = true;
 		worker->packet_ns = worker->now_ns;
-		return false;
+		return turn;
 	}
 	if (n == 0)
-		return false;
+		return turn;
+	turn = (struct turn){.cost = cost_of(worker->packets, (uint32_t)n), .more = n == asked};
 	adapt(want, worker->packets, (uint32_t)n);
 	for (int32_t i = 0; i < n; i++) {
 		worker->packets[i].handle = link->base.handle;
@@ -332,25 +354,25 @@ static bool run_batch(struct soft_worker *worker, struct soft_link *link)
 		soft_run(worker, &worker->packets[i]);
 	}
 	finish(worker);
-	return n == asked;
+	return turn;
 }
 
-/* A batch of each port that is ready: none waits for more than that of another. */
+/* As many turns as there are ports that are ready. */
 static void run_ready(struct soft_worker *worker)
 {
-	uint32_t left = 0;
+	struct soft_turns *turns = &worker->turns;
 
-	for (uint32_t i = 0; i < worker->n_ready; i++) {
-		const uint16_t handle = worker->ready[i];
-		struct dp_port *port = dp_port_find(&worker->dp->base.ports, handle);
+	for (uint32_t left = turns->n; left > 0 && turns->n > 0 && !ends(worker); left--) {
+		struct dp_port *port =
+			dp_port_find(&worker->dp->base.ports, soft_turns_next(turns));
+		struct turn turn = {0};
 
-		if (port != NULL && !ends(worker) && run_batch(worker, soft_link(port)))
-			worker->ready[left++] = handle;
-		else
-			worker->is_ready[dp_port_slot(handle)] = false;
+		if (port != NULL)
+			turn = run_batch(worker, soft_link(port));
+		soft_turns_end(turns, turn.cost, turn.more);
+		worker->unasked += turn.cost;
 		run_released(worker);
 	}
-	worker->n_ready = left;
 }
 
 /* ---- who has frames -------------------------------------------------------------------------- */
@@ -364,11 +386,7 @@ static void note(struct soft_worker *worker, const struct epoll_event *event)
 		worker->woken = read(worker->wake, &wakes, sizeof(wakes)) > 0;
 		return;
 	}
-	/* A handle may be that of another port by now, or its slot's: the one before had frames, too. */
-	if (worker->is_ready[dp_port_slot(handle)])
-		return;
-	worker->is_ready[dp_port_slot(handle)] = true;
-	worker->ready[worker->n_ready++] = (uint16_t)handle;
+	soft_turns_add(&worker->turns, handle);
 }
 
 /* Asks the kernel, and waits at most so long. */
@@ -377,6 +395,7 @@ static void ask(struct soft_worker *worker, int timeout_ms)
 	struct epoll_event events[EVENTS];
 	int n = epoll_wait(worker->epoll, events, EVENTS, timeout_ms);
 
+	worker->unasked = 0;
 	for (int i = 0; i < n; i++)
 		note(worker, &events[i]);
 }
@@ -390,10 +409,10 @@ static void sleep_until_woken(struct soft_worker *worker)
 	uint32_t n = 0;
 
 	worker->woken = false;
-	while (dp->base.config.busy_poll_us != 0 && worker->n_ready == 0 && !worker->woken &&
+	while (dp->base.config.busy_poll_us != 0 && worker->turns.n == 0 && !worker->woken &&
 	       dp_now_ns() < until)
 		ask(worker, 0);
-	if (worker->n_ready != 0 || worker->woken)
+	if (worker->turns.n != 0 || worker->woken)
 		return;
 	while (worker->number == 0 && (link = next_link(dp, &n)) != NULL)
 		soon |= !link->present;
@@ -418,9 +437,9 @@ static void *work(void *arg)
 	while (!ends(worker)) {
 		follow(worker);
 		run_released(worker);
-		if (worker->n_ready == 0)
+		if (worker->turns.n == 0)
 			sleep_until_woken(worker);
-		else if (++worker->rounds % ROUNDS_MAX == 0)
+		else if (worker->unasked >= UNASKED_MAX)
 			ask(worker, 0);
 		run_ready(worker);
 		soft_rcu_quiescent(&dp->rcu, worker->number);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is told of a packet that is too long, and of which packets nothing is told. */
 #include "../common/csum.h"
+#include "../common/net.h"
 #include "soft_packet_frames.h"
 
-static uint8_t buf[BUF_LEN];
+static uint8_t in_buf[BUF_LEN], buf[BUF_LEN];
 static struct dp_packet packet, told;
 
 static bool tell(const struct frame_spec *spec, uint32_t mtu)
