@@ -6,7 +6,8 @@
  *
  *   ROUNDS=7               rounds that must be quiet; 1 for a trial
  *   FOREIGN_MAX=0.05       share of all processors' time that others and the hypervisor may take in a round
- *   TUNNELS=1,1000,100000  numbers of tunnels
+ *   TUNNELS=1,1000,100000  numbers of tunnels, of one host port
+ *   PORTS=16,256           numbers of host ports, with 1,000 tunnels together, beside those of one
  *   VERSION=0              PSP version of all of them: 0 (AES-GCM-128) or 1 (AES-GCM-256)
  *
  * Nanoseconds are CPU time of the worker's thread, without what the ports cost. Standard output has a JSON object for
@@ -24,9 +25,13 @@ const RESULT = new URL("../../build/bench/", import.meta.url).pathname;
 /** Rounds in all, for each that must be quiet. */
 const ROUNDS_FACTOR = 2;
 
+/** Of each case with several ports. */
+const PORTS_TUNNELS = 1000;
+
 /** One line of the program. */
 interface Sample {
-  readonly tunnels: number;
+  /** Tunnels, or tunnels x ports: as it is given to the program. */
+  readonly what: string;
   readonly shape: string;
   readonly direction: string;
   /** For each packet, the ports' own cost included. */
@@ -39,8 +44,8 @@ interface Result {
   /** One expanded key of the bare library, in octets. */
   readonly keyOctets: number;
   readonly library: string;
-  /** Octets of a plane, by tunnels. */
-  readonly memory: ReadonlyMap<number, number>;
+  /** Octets of a plane, by case. */
+  readonly memory: ReadonlyMap<string, number>;
   /** In order of rounds. */
   readonly samples: readonly Sample[];
   /** Quiet ones. */
@@ -53,21 +58,25 @@ interface Options {
   readonly rounds: number;
   readonly version: number;
   readonly tunnels: readonly number[];
+  readonly ports: readonly number[];
   readonly foreignMax: number;
 }
 
 /** Runs the program until there are enough quiet rounds; what it says of others is left out. */
 async function measure(options: Options): Promise<Result> {
-  const { rounds, version, tunnels, foreignMax } = options;
+  const { rounds, version, tunnels, ports, foreignMax } = options;
+  // What ports are compared with is measured too.
+  const alone = ports.length > 0 ? [...tunnels, PORTS_TUNNELS] : tunnels;
+  const cases = [...new Set(alone), ...ports.map((n) => `${PORTS_TUNNELS}x${n}`)];
   const most = rounds * ROUNDS_FACTOR;
   const child = new Deno.Command(PROGRAM, {
-    args: [most, version, ...tunnels].map(String),
+    args: [most, version, ...cases].map(String),
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
   }).spawn();
   const said = new Response(child.stderr).text();
-  const memory = new Map<number, number>();
+  const memory = new Map<string, number>();
   const quiet: Sample[][] = [];
   const use: CpuUse[] = [];
   let [keyOctets, library] = [0, ""];
@@ -76,9 +85,9 @@ async function measure(options: Options): Promise<Result> {
   for await (const text of lines(child.stdout)) {
     const [kind, ...words] = text.split(" ");
     if (kind === "bare") [keyOctets, library] = [Number(words[0]), words.slice(1).join(" ")];
-    if (kind === "memory") memory.set(Number(words[0]), Number(words[1]));
+    if (kind === "memory") memory.set(words[0] ?? "", Number(words[1]));
     // The first round's time begins when all planes are there.
-    if (memory.size === tunnels.length) start ??= mark();
+    if (memory.size === cases.length) start ??= mark();
     if (kind === "figure") round.push(sampleOf(words));
     if (kind !== "round" || start === undefined) continue;
     const used = since(start);
@@ -101,9 +110,9 @@ async function measure(options: Options): Promise<Result> {
 }
 
 function sampleOf(words: readonly string[]): Sample {
-  const [tunnels = "", shape = "", direction = "", ...ns] = words;
+  const [what = "", shape = "", direction = "", ...ns] = words;
   const [grossNs = NaN, portNs = NaN, bareNs = NaN] = ns.map(Number);
-  return { tunnels: Number(tunnels), shape, direction, grossNs, portNs, bareNs };
+  return { what, shape, direction, grossNs, portNs, bareNs };
 }
 
 function percent(share: number): string {
@@ -114,10 +123,10 @@ function net({ grossNs, portNs }: Sample): number {
   return grossNs - portNs;
 }
 
-/** Beside bare ipsec-mb, each way and both ways; then beside the least number of tunnels. */
+/** Beside bare ipsec-mb, each way and both ways; then beside the least number of tunnels, or one port. */
 function compareAll({ samples, memory, keyOctets }: Result): Figure[] {
   const figures: (Figure | undefined)[] = [];
-  const cases = Map.groupBy(samples, ({ tunnels, shape }) => `${shape}_ns@${tunnels}`);
+  const cases = Map.groupBy(samples, ({ what, shape }) => `${shape}_ns@${what}`);
   for (const [name, all] of cases) {
     const [out, into] = ["out", "in"].map((way) =>
       all.filter(({ direction }) => direction === way)
@@ -135,30 +144,37 @@ function compareAll({ samples, memory, keyOctets }: Result): Figure[] {
       }),
     ));
   }
-  const least = Math.min(...memory.keys());
+  const tunnels = [...memory.keys()].map(Number).filter((n) => !Number.isNaN(n));
+  const [least, most] = [Math.min(...tunnels), Math.max(...tunnels)];
   for (const [name, all] of Map.groupBy(samples, (s) => `${s.direction}_${s.shape}_ns`)) {
-    const base = all.filter(({ tunnels }) => tunnels === least);
-    for (const [tunnels, here] of Map.groupBy(all, (sample) => sample.tunnels)) {
-      if (tunnels === least) continue;
+    const byCase = Map.groupBy(all, ({ what }) => what);
+    for (const [what, here] of byCase) {
+      const beside = what.includes("x") ? PORTS_TUNNELS : least;
+      if (what === String(beside)) continue;
       const pairs = here.map((sample, i) => {
-        const other = base[i];
+        const other = byCase.get(String(beside))?.[i];
         return [net(sample), other === undefined ? undefined : net(other)] as const;
       });
-      figures.push(compare(`${name}@${tunnels}/@${least}`, pairs));
+      figures.push(compare(`${name}@${what}/@${beside}`, pairs));
     }
   }
-  const most = Math.max(...memory.keys());
   if (most > least && keyOctets > 0) {
-    const each = ((memory.get(most) ?? NaN) - (memory.get(least) ?? NaN)) / (most - least);
+    const of = (n: number) => memory.get(String(n)) ?? NaN;
     // One key to send with, one to receive with.
+    const each = (of(most) - of(least)) / (most - least);
     figures.push(compare("octets_per_tunnel/two_bare_keys", [[each, 2 * keyOctets]]));
   }
   return figures.filter((figure) => figure !== undefined);
 }
 
+function caseOf({ what }: Sample): string {
+  const [tunnels, ports] = what.split("x");
+  return ports === undefined ? `${tunnels} tunnels` : `${tunnels} tunnels of ${ports} ports`;
+}
+
 /** ns for each packet, as the ports see it and without them, and what one core could carry. */
 function overview(samples: readonly Sample[]): string {
-  const rows = [...Map.groupBy(samples, (s) => `${s.shape} ${s.direction}, ${s.tunnels} tunnels`)]
+  const rows = [...Map.groupBy(samples, (s) => `${s.shape} ${s.direction}, ${caseOf(s)}`)]
     .map(([name, all]) => {
       const of = (value: (sample: Sample) => number) =>
         compare("", all.map((s) => [value(s), 1]))?.ours ?? NaN;
@@ -178,7 +194,9 @@ async function main(): Promise<void> {
   if (version !== 0 && version !== 1) throw new Error(`Cannot take VERSION="${version}": 0 or 1`);
   const tunnels = (Deno.env.get("TUNNELS") || "1,1000,100000").split(",").map(Number);
   if (tunnels.some((n) => !(n >= 1))) throw new Error(`Cannot take TUNNELS="${tunnels}"`);
-  const options = { rounds, version, tunnels, foreignMax: positive("FOREIGN_MAX", 0.05) };
+  const ports = (Deno.env.get("PORTS") ?? "16,256").split(",").filter(Boolean).map(Number);
+  if (ports.some((n) => !(n > 1 && n <= 256))) throw new Error(`Cannot take PORTS="${ports}"`);
+  const options = { rounds, version, tunnels, ports, foreignMax: positive("FOREIGN_MAX", 0.05) };
   const result = await measure(options);
   const figures = compareAll(result);
   await Deno.mkdir(RESULT, { recursive: true });

@@ -4,12 +4,14 @@
  * as many keys in the same order. The plane is opened and programmed through its ABI and its own workers run; only
  * the ports are ours. What it sends to its uplink it gets back: it is both ends of each tunnel.
  *
- *   plane ROUNDS VERSION TUNNELS...
+ *   plane ROUNDS VERSION CASE...
  *
- * A line for each round, number of tunnels and shape:
- *   figure TUNNELS SHAPE out|in ENGINE_NS PORT_NS BARE_NS     for each packet; ENGINE_NS contains PORT_NS
- * and at first for each number of tunnels
- *   memory TUNNELS OCTETS                                     of the process for this plane, after traffic on all
+ * A case is a number of tunnels, of one host port, or TUNNELSxPORTS: of so many, each of which has the frames of a run in
+ * turn, and between which those of a run from the uplink are dealt out.
+ * A line for each round, case and shape:
+ *   figure CASE SHAPE out|in ENGINE_NS PORT_NS BARE_NS     for each packet; ENGINE_NS contains PORT_NS
+ * and at first for each case
+ *   memory CASE OCTETS                                     of the process for this plane, after traffic on all tunnels
  * before all others "bare OCTETS VERSION": one expanded key, and the library's name of itself; and "round N" behind
  * each round's figures.
  * Each packet of a run is of a tunnel drawn at random, a super-frame of one. BARE_NS is 0 without ipsec-mb.
@@ -51,9 +53,10 @@ static const struct shape shapes[] = {
 
 /* A plane, its tunnels and the keys of as many for the bare library. */
 struct side {
-	uint32_t tunnels;
+	const char *name;
+	uint32_t tunnels, ports, turn;
 	struct net_side net;
-	struct soft_port *host, *uplink;
+	struct soft_port *hosts[PSP_DP_PORTS_MAX - 1], *uplink;
 	struct bare *bare;
 };
 
@@ -89,15 +92,46 @@ static uint64_t resident(void)
 	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static bool open_side(struct side *side, uint32_t tunnels)
+/* Whatever comes in and is not for PSP_DECRYPT is a workload's: ROOT knows nothing of so many ports. */
+static bool add_ports(struct side *side, const struct graph *graph, uint32_t *handles)
 {
+	struct psp_dp_port_desc desc = port_desc(PSP_DP_PORT_HOST, "");
+	struct psp_dp_entry_desc e;
+
+	desc.guard = PSP_DP_GUARD_NEVER;
+	handles[0] = HOST;
+	for (uint32_t i = 1; i < side->ports; i++) {
+		(void)snprintf(desc.name, sizeof(desc.name), "memory-%u", i);
+		if (psp_dp_port_add(side->net.dp, &desc, &handles[i]) != 0)
+			return false;
+		side->hosts[i] = memory_port_last(PSP_DP_PORT_HOST);
+	}
+	graph_entry(&e);
+	e.priority = 3;
+	e.match.parser_meta_outer_l3_type = PSP_DP_L3_IPV4;
+	e.match_mask.parser_meta_outer_l3_type = 0xff;
+	graph_fwd(&e.fwd, PSP_DP_FWD_PIPE, graph->egr_acl);
+	return graph_add(side->net.dp, graph->root, &e, NULL);
+}
+
+static bool send_to(const struct side *side, const struct net_side *far,
+		    const struct tunnel *tunnel, uint32_t handle)
+{
+	struct psp_dp_entry_desc e;
+
+	graph_ingr_acl(&e, &side->net, far, tunnel);
+	graph_fwd(&e.fwd, PSP_DP_FWD_PORT, handle);
+	return psp_dp_entry_update(side->net.dp, tunnel->ingr_acl, &e) == 0;
+}
+
+static bool open_side(struct side *side)
+{
+	uint32_t handles[PSP_DP_PORTS_MAX - 1];
 	struct psp_dp_config config = {.size = sizeof(config)};
 	struct net_side far = {.vip = {10, 0, 0, 1}};
 	struct graph graph;
 	char err[256];
 
-	memset(side, 0, sizeof(*side));
-	side->tunnels = tunnels;
 	memcpy(side->net.vip, (uint8_t[]){10, 0, 0, 1}, 4);
 	memcpy(side->net.pip, (uint8_t[]){192, 0, 2, 1}, 4);
 	if (ports_open(&config, "memory-uplink", "memory-host", PSP_DP_GUARD_NEVER, &side->net.dp,
@@ -105,17 +139,19 @@ static bool open_side(struct side *side, uint32_t tunnels)
 		(void)fprintf(stderr, "%s\n", err);
 		return false;
 	}
-	side->host = memory_port_last(PSP_DP_PORT_HOST);
+	side->hosts[0] = memory_port_last(PSP_DP_PORT_HOST);
 	side->uplink = memory_port_last(PSP_DP_PORT_UPLINK);
-	if (!graph_build(side->net.dp, &graph, -1) || psp_dp_start(side->net.dp) != 0)
+	if (!graph_build(side->net.dp, &graph, -1) || psp_dp_start(side->net.dp) != 0 ||
+	    (side->ports > 1 && !add_ports(side, &graph, handles)))
 		return false;
 	far = side->net;
-	for (uint32_t i = 0; i < tunnels; i++) {
+	for (uint32_t i = 0; i < side->tunnels; i++) {
 		struct tunnel tunnel;
 
 		set_vip(far.vip, i);
 		if (!graph_receive(&side->net, &far, &graph, version, &tunnel) ||
-		    !graph_transmit(&side->net, &far, &graph, i + 1, &tunnel))
+		    !graph_transmit(&side->net, &far, &graph, i + 1, &tunnel) ||
+		    (side->ports > 1 && !send_to(side, &far, &tunnel, handles[i % side->ports])))
 			return false;
 	}
 	return true;
@@ -197,24 +233,35 @@ struct sums {
 	uint64_t bare_seal, bare_open;
 };
 
+static uint64_t sent_to_hosts(const struct side *side)
+{
+	uint64_t sent = 0;
+
+	for (uint32_t i = 0; i < side->ports; i++)
+		sent += memory_port_sent(side->hosts[i]);
+	return sent;
+}
+
 /* Out, timed; out again, kept; what was kept in, timed. Nothing may get lost on the way. */
 static bool run_once(struct side *side, const struct shape *shape, struct sums *sums)
 {
 	uint32_t packets = shape->frames * shape->segments;
 	struct memory_run out, in, untimed;
 	uint64_t seal_ns = 0, open_ns = 0;
+	struct soft_port *host;
 
+	host = side->hosts[side->turn++ % side->ports];
 	draw(side, shape);
 	memory_port_keep(side->uplink, NULL, 0);
-	memory_port_run(side->host, clear, shape->frames, &out);
+	memory_port_run(host, clear, shape->frames, &out);
 	if (memory_port_sent(side->uplink) != packets)
 		return false;
 	memory_port_keep(side->uplink, sealed, shape->frames);
-	memory_port_run(side->host, clear, shape->frames, &untimed);
+	memory_port_run(host, clear, shape->frames, &untimed);
 	if (memory_port_sent(side->uplink) != packets)
 		return false;
 	memory_port_run(side->uplink, sealed, memory_port_kept(side->uplink), &in);
-	if (memory_port_sent(side->host) != packets)
+	if (sent_to_hosts(side) != packets)
 		return false;
 	if (side->bare != NULL &&
 	    !bare_run(side->bare, drawn, packets, PSP_HEADER_LEN + CRYPT_OFFSET,
@@ -235,7 +282,7 @@ static void print(const struct side *side, const struct shape *shape, const char
 {
 	double n = (double)packets;
 
-	(void)printf("figure %u %s %s %.2f %.2f %.2f\n", side->tunnels, shape->name, direction,
+	(void)printf("figure %s %s %s %.2f %.2f %.2f\n", side->name, shape->name, direction,
 		     (double)run->engine_ns / n, (double)run->port_ns / n, (double)bare_ns / n);
 	(void)fflush(stdout);
 }
@@ -253,7 +300,21 @@ static bool measure(struct side *side, const struct shape *shape)
 	return true;
 }
 
-/* Each tunnel once, in order: the receiving side derives its keys. Then, what arrives is what was sent. */
+/* From the addresses on: TTL and checksums are filled in on the way. */
+static bool is_same(const struct memory_frame *a, const struct memory_frame *b)
+{
+	const uint32_t l4 = NET_ETH_LEN + NET_IP4_LEN + NET_UDP_LEN;
+
+	return memcmp(a->octets + NET_ETH_LEN + NET_IP4_SRC, b->octets + NET_ETH_LEN + NET_IP4_SRC,
+		      8) == 0 &&
+	       memcmp(a->octets + l4, b->octets + l4,
+		      shapes[0].ip_len - NET_IP4_LEN - NET_UDP_LEN) == 0;
+}
+
+/*
+ * Each tunnel once, in order: the receiving side derives its keys. What arrives is what was sent, and, where there is one
+ * port that all leave by, in the same order.
+ */
 static bool warm(struct side *side)
 {
 	const struct shape *shape = &shapes[0];
@@ -265,36 +326,43 @@ static bool warm(struct side *side)
 		for (uint32_t i = 0; i < n; i++)
 			make_frame(&clear[i], shape, first + i);
 		memory_port_keep(side->uplink, sealed, n);
-		memory_port_run(side->host, clear, n, &run);
-		memory_port_keep(side->host, opened, n);
+		memory_port_run(side->hosts[0], clear, n, &run);
+		if (side->ports == 1)
+			memory_port_keep(side->hosts[0], opened, n);
 		memory_port_run(side->uplink, sealed, memory_port_kept(side->uplink), &run);
-		if (memory_port_kept(side->host) != n)
+		if (sent_to_hosts(side) != n)
 			return false;
-		for (uint32_t i = 0; i < n; i++) {
-			/* From the addresses on: TTL and checksums are filled in on the way. */
-			if (memcmp(opened[i].octets + NET_ETH_LEN + NET_IP4_SRC,
-				   clear[i].octets + NET_ETH_LEN + NET_IP4_SRC, 8) != 0 ||
-			    memcmp(opened[i].octets + NET_ETH_LEN + NET_IP4_LEN + NET_UDP_LEN,
-				   clear[i].octets + NET_ETH_LEN + NET_IP4_LEN + NET_UDP_LEN,
-				   shape->ip_len - NET_IP4_LEN - NET_UDP_LEN) != 0)
+		for (uint32_t i = 0; side->ports == 1 && i < n; i++) {
+			if (!is_same(&opened[i], &clear[i]))
 				return false;
 		}
 	}
-	memory_port_keep(side->host, NULL, 0);
-	(void)memory_port_sent(side->host);
+	memory_port_keep(side->hosts[0], NULL, 0);
 	(void)memory_port_sent(side->uplink);
 	return true;
 }
 
-static bool prepare(struct side *side, uint32_t tunnels)
+static bool read_case(struct side *side, const char *text)
+{
+	char *end;
+
+	memset(side, 0, sizeof(*side));
+	side->name = text;
+	side->tunnels = (uint32_t)strtoul(text, &end, 10);
+	side->ports = *end == 'x' ? (uint32_t)strtoul(end + 1, &end, 10) : 1;
+	return *end == 0 && side->tunnels > 0 && side->ports > 0 &&
+	       side->ports <= PSP_DP_PORTS_MAX - 1;
+}
+
+static bool prepare(struct side *side)
 {
 	uint64_t before = resident();
 
-	if (!open_side(side, tunnels) || !warm(side))
+	if (!open_side(side) || !warm(side))
 		return false;
-	(void)printf("memory %u %llu\n", tunnels, (unsigned long long)(resident() - before));
+	(void)printf("memory %s %llu\n", side->name, (unsigned long long)(resident() - before));
 	(void)fflush(stdout);
-	side->bare = bare_open(tunnels, version == PSP_AES_GCM_256);
+	side->bare = bare_open(side->tunnels, version == PSP_AES_GCM_256);
 	return true;
 }
 
@@ -304,14 +372,16 @@ int main(int argc, char **argv)
 	uint32_t rounds, n = (uint32_t)argc - 3;
 
 	if (argc < 4 || n > SIDES_MAX)
-		return fail("usage: plane ROUNDS VERSION TUNNELS...");
+		return fail("usage: plane ROUNDS VERSION CASE...");
 	rounds = (uint32_t)strtoul(argv[1], NULL, 10);
 	version = (uint32_t)strtoul(argv[2], NULL, 10);
 	if (!make_room(clear) || !make_room(sealed) || !make_room(opened))
 		return fail("out of memory");
 	(void)printf("bare %u %s\n", bare_key_octets(), bare_name());
 	for (uint32_t i = 0; i < n; i++) {
-		if (!prepare(&sides[i], (uint32_t)strtoul(argv[3 + i], NULL, 10)))
+		if (!read_case(&sides[i], argv[3 + i]))
+			return fail("a case is TUNNELS or TUNNELSxPORTS");
+		if (!prepare(&sides[i]))
 			return fail("a tunnel does not carry what it is given");
 	}
 	for (uint32_t round = 0; round < rounds; round++) {
