@@ -25,10 +25,10 @@ void soft_queue_init(struct soft_queue *queue, uint8_t *octets)
 	queue->arena = (struct soft_arena){octets, SOFT_QUEUE_OCTETS};
 }
 
-bool soft_queue_has_room(const struct soft_queue *queue)
+bool soft_queue_has_room(const struct soft_queue *queue, uint32_t frames, uint32_t parts)
 {
-	return queue->n + 2 <= SOFT_QUEUE_FRAMES &&
-	       queue->n_slices + 2 * SOFT_FRAME_PARTS_MAX <= SOFT_QUEUE_SLICES &&
+	return queue->n + frames + 2 <= SOFT_QUEUE_FRAMES &&
+	       queue->n_slices + parts + 2 * SOFT_FRAME_PARTS_MAX <= SOFT_QUEUE_SLICES &&
 	       queue->arena.left >= DP_FRAME_MAX + SOFT_JOIN_ROOM;
 }
 

@@ -11,7 +11,7 @@
 #include "steps.h"
 
 #define SOFT_QUEUE_FRAMES 128u
-#define SOFT_QUEUE_SLICES 1024u
+#define SOFT_QUEUE_SLICES 2048u
 #define SOFT_QUEUE_FLOWS 32u /* whose last frame is remembered; a power of two */
 /* Two super-frames, and what short packets take. */
 #define SOFT_QUEUE_OCTETS (2u * DP_FRAME_MAX + (64u << 10))
@@ -49,8 +49,11 @@ struct soft_queue {
 
 void soft_queue_init(struct soft_queue *queue, uint8_t *octets);
 
-/* Is there room for another frame, and for DP_FRAME_MAX octets of the arena? Else it is to be flushed. */
-bool soft_queue_has_room(const struct soft_queue *queue);
+/*
+ * Is there room for another frame, for DP_FRAME_MAX octets of the arena, and for so many frames and parts that are still
+ * being joined? Else it is to be flushed.
+ */
+bool soft_queue_has_room(const struct soft_queue *queue, uint32_t frames, uint32_t parts);
 
 /* What is being sealed. */
 struct soft_sealing {

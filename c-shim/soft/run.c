@@ -189,9 +189,9 @@ static bool cut_to(struct soft_worker *worker, struct soft_walk *walk, uint32_t 
 /* What was joined so far leaves before the queue does, which may lend it room. */
 static void make_room(struct soft_worker *worker)
 {
-	if (soft_queue_has_room(&worker->queue))
+	if (soft_queue_has_room(&worker->queue, SOFT_JOINS, worker->joins.parts))
 		return;
-	(void)soft_join_flush(&worker->join);
+	soft_joins_flush(worker);
 	soft_queue_flush(worker);
 }
 
@@ -282,14 +282,6 @@ static void out_uplink(struct soft_worker *worker, struct soft_walk *walk,
 
 /* ---- out: host ------------------------------------------------------------------------------- */
 
-int32_t soft_out_send_host(void *arg, const struct soft_frame *frame)
-{
-	struct soft_worker *worker = arg;
-
-	soft_queue_host(worker, frame, worker->join_to, false);
-	return 0;
-}
-
 /* Received frames stay where they are until the batch ends; the others are copied. */
 static void settle(struct soft_worker *worker, struct dp_packet *packet)
 {
@@ -377,17 +369,13 @@ static void out_host(struct soft_worker *worker, struct soft_walk *walk,
 {
 	struct leaving leaving = {.worker = worker, .to = port};
 	const uint32_t max_ip = max_ip_of(port);
-	struct soft_link *to = soft_link(port);
 
 	if (!walk->decapped) {
 		walk_drop(worker, walk, DP_HOST_REFUSED);
 		return;
 	}
-	if (worker->join_to != to)
-		(void)soft_join_flush(&worker->join);
-	worker->join_to = to;
 	if (is_too_long(walk->packet, max_ip)) {
-		(void)soft_join_flush(&worker->join);
+		soft_joins_flush(worker);
 		if (cut_to(worker, walk, max_ip, send_host, &leaving))
 			return;
 		walk_drop(worker, walk, DP_TOO_BIG);
@@ -396,7 +384,7 @@ static void out_host(struct soft_worker *worker, struct soft_walk *walk,
 	}
 	settle(worker, walk->packet);
 	/* Counted when it is sent: the joiner may keep it for its neighbours. */
-	(void)soft_join_add(&worker->join, walk->packet);
+	soft_joins_add(worker, walk->packet, soft_link(port));
 }
 
 /* ---- forwards -------------------------------------------------------------------------------- */
@@ -861,7 +849,7 @@ static struct soft_pipe *run_random(struct soft_worker *worker, struct soft_walk
 
 void soft_flush(struct soft_worker *worker)
 {
-	(void)soft_join_flush(&worker->join);
+	soft_joins_flush(worker);
 	soft_queue_flush(worker);
 	if (worker->chains > 0)
 		atomic_fetch_sub(&worker->dp->chains, worker->chains);

@@ -70,6 +70,23 @@ struct soft_walk {
 };
 
 struct soft_link;
+struct soft_worker;
+
+#define SOFT_JOINS 16u /* flows whose packets are joined at one time */
+
+/* One of the joiners of a worker. */
+struct soft_joining {
+	struct soft_join join;
+	struct soft_out out;
+	struct soft_worker *worker;
+	struct soft_link *to; /* the host port that its frames leave by */
+};
+
+struct soft_joins {
+	struct soft_joining of[SOFT_JOINS]; /* by flow */
+	uint32_t open;                      /* a bit for each that may hold something */
+	uint32_t parts;                     /* that those hold at most */
+};
 
 #define SOFT_WORKERS_DEFAULT_MAX 8u /* where nobody says how many */
 #define SOFT_WORKERS_MAX ((uint32_t)PSP_DP_WORKERS_MAX)
@@ -88,9 +105,8 @@ struct soft_worker {
 	struct dp_packet packets[SOFT_PORT_BATCH];
 	uint32_t split_depth;
 	bool resubmitting;
-	struct soft_out seal_out, join_out;
-	struct soft_join join;
-	struct soft_link *join_to; /* the host port that the joiner's frames leave by */
+	struct soft_out seal_out;
+	struct soft_joins joins;
 	struct soft_queue queue;
 	uint32_t chains;             /* of held packets, that it has run and not flushed */
 	struct soft_sealing sealing; /* whose frames seal_out gets */
@@ -220,6 +236,15 @@ static inline struct soft_port *soft_link_sender(struct soft_link *link, uint32_
 	return own != NULL ? own : link->port;
 }
 
+/* ---- joins.c: on a worker ---- */
+
+void soft_joins_init(struct soft_worker *worker);
+/* A packet for a workload; what soft_join_add() says of its place holds, and the queue has room for it. */
+void soft_joins_add(struct soft_worker *worker, const struct dp_packet *packet,
+		    struct soft_link *to);
+/* What was joined goes to the queue. */
+void soft_joins_flush(struct soft_worker *worker);
+
 /* ---- run.c, open.c: on a worker, within an RCU section ---- */
 
 /* A frame as it came in: parsed, counted, and run from the root pipe to its end. */
@@ -237,9 +262,8 @@ static inline void soft_chain_begin(struct soft_worker *worker)
 }
 /* What was joined and queued leaves. */
 void soft_flush(struct soft_worker *worker);
-/* Where the worker's sealer and joiner leave what they have made: in its queue. */
+/* Where the worker's sealer leaves what it has made: in its queue. */
 int32_t soft_out_send_uplink(void *worker, const struct soft_frame *frame);
-int32_t soft_out_send_host(void *worker, const struct soft_frame *frame);
 
 /* Opens a single packet; false: the walk has ended (dropped and counted). */
 bool soft_walk_decrypt(struct soft_worker *worker, struct soft_walk *walk);

@@ -128,6 +128,7 @@ bool soft_decap(struct dp_packet *packet, const struct psp_dp_actions *actions);
  * each call. A status is that of the send() that failed.
  */
 #define SOFT_JOIN_ROOM 1024u
+#define SOFT_JOIN_PARTS 2u /* that a packet adds at most */
 struct soft_join {
 	struct soft_out *out;
 	struct dp_packet head; /* the first, and the length of all; head.len 0: nothing */

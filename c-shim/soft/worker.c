@@ -117,9 +117,7 @@ static int32_t worker_open(struct soft_worker *worker)
 	soft_queue_init(&worker->queue, at + SOFT_FRAME_OCTETS);
 	worker->seal_out = (struct soft_out){
 		.arena = &worker->queue.arena, .send = soft_out_send_uplink, .arg = worker};
-	worker->join_out = (struct soft_out){
-		.arena = &worker->queue.arena, .send = soft_out_send_host, .arg = worker};
-	worker->join.out = &worker->join_out;
+	soft_joins_init(worker);
 	if (dp_random(&worker->rng, sizeof(worker->rng)) != 0 ||
 	    dp_random(&worker->syndromes.seed, sizeof(worker->syndromes.seed)) != 0 ||
 	    dp_random(&worker->too_bigs.seed, sizeof(worker->too_bigs.seed)) != 0 ||
