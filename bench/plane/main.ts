@@ -20,6 +20,7 @@ import { kill } from "../../tests/support/netns.ts";
 import { lines } from "../../tests/support/ns_worker.ts";
 
 const PROGRAM = new URL("../../build/shim/plain/bench_plane", import.meta.url).pathname;
+const FAIR = new URL("../../build/shim/plain/bench_fair", import.meta.url).pathname;
 const RESULT = new URL("../../build/bench/", import.meta.url).pathname;
 
 /** Rounds in all, for each that must be quiet. */
@@ -27,6 +28,8 @@ const ROUNDS_FACTOR = 2;
 
 /** Of each case with several ports. */
 const PORTS_TUNNELS = 1000;
+/** Of each measurement of ports beside one that floods. */
+const FAIR_MS = 500;
 
 /** One line of the program. */
 interface Sample {
@@ -115,6 +118,19 @@ function sampleOf(words: readonly string[]): Sample {
   return { what, shape, direction, grossNs, portNs, bareNs };
 }
 
+/** Three ports beside a fourth that floods: what each carries, beside what it did when the fourth was like them. */
+async function measureFair({ rounds }: Options): Promise<Figure[]> {
+  const args = [rounds, FAIR_MS].map(String);
+  const { success, stdout, stderr } = await new Deno.Command(FAIR, { args }).output();
+  if (!success) throw new Error(new TextDecoder().decode(stderr).trim() || `Cannot run "${FAIR}"`);
+  const lines = new TextDecoder().decode(stdout).split("\n").map((text) => text.split(" "));
+  const found = lines.filter(([kind]) => kind === "fair");
+  const cases = Map.groupBy(found, ([, shape, flood]) => `fair_${shape}_pps/beside_${flood}`);
+  return [...cases].map(([name, all]) =>
+    compare(name, all.map(([, , , even, flooded]) => [Number(flooded), Number(even)]))
+  ).filter((figure) => figure !== undefined);
+}
+
 function percent(share: number): string {
   return `${(100 * share).toFixed(1)} %`;
 }
@@ -198,7 +214,7 @@ async function main(): Promise<void> {
   if (ports.some((n) => !(n > 1 && n <= 256))) throw new Error(`Cannot take PORTS="${ports}"`);
   const options = { rounds, version, tunnels, ports, foreignMax: positive("FOREIGN_MAX", 0.05) };
   const result = await measure(options);
-  const figures = compareAll(result);
+  const figures = [...compareAll(result), ...await measureFair(options)];
   await Deno.mkdir(RESULT, { recursive: true });
   await Deno.writeTextFile(
     `${RESULT}/plane.json`,

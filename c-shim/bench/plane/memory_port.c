@@ -13,7 +13,7 @@
 #define MTU 1500u
 
 /* Who has the frames. The worker that finds none twice has sent everything that it had joined. */
-enum state { IDLE, READY, RUNNING, EMPTY };
+enum state { IDLE, READY, RUNNING, EMPTY, FLOODING, CALMING };
 
 struct memory_port {
 	struct soft_port base; /* first: it is what the plane holds */
@@ -27,7 +27,7 @@ struct memory_port {
 	struct memory_run run;
 	struct memory_frame *kept;
 	uint32_t kept_cap, kept_n;
-	_Atomic uint64_t sent;
+	_Atomic uint64_t sent, taken;
 };
 
 static struct soft_port *last[2];
@@ -52,20 +52,51 @@ struct soft_port *memory_port_last(uint8_t side)
 	return last[side];
 }
 
+static void kick(struct memory_port *port)
+{
+	const uint64_t one = 1;
+
+	(void)!write(port->fd, &one, sizeof(one));
+}
+
 void memory_port_run(struct soft_port *given, const struct memory_frame *frames, uint32_t n,
 		     struct memory_run *run)
 {
 	struct memory_port *port = memory(given);
-	const uint64_t one = 1;
 
 	port->frames = frames;
 	port->n = n;
 	port->next = 0;
 	atomic_store_explicit(&port->state, READY, memory_order_release);
-	(void)!write(port->fd, &one, sizeof(one));
+	kick(port);
 	while (sem_wait(&port->done) != 0 && errno == EINTR)
 		;
 	*run = port->run;
+}
+
+void memory_port_flood(struct soft_port *given, const struct memory_frame *frames, uint32_t n)
+{
+	struct memory_port *port = memory(given);
+
+	port->frames = frames;
+	port->n = n;
+	port->next = 0;
+	atomic_store_explicit(&port->state, FLOODING, memory_order_release);
+	kick(port);
+}
+
+void memory_port_calm(struct soft_port *given)
+{
+	struct memory_port *port = memory(given);
+
+	atomic_store_explicit(&port->state, CALMING, memory_order_release);
+	while (sem_wait(&port->done) != 0 && errno == EINTR)
+		;
+}
+
+uint64_t memory_port_taken(struct soft_port *given)
+{
+	return atomic_load_explicit(&memory(given)->taken, memory_order_relaxed);
 }
 
 void memory_port_keep(struct soft_port *given, struct memory_frame *frames, uint32_t cap)
@@ -189,10 +220,20 @@ static void finish(struct memory_port *port)
 {
 	uint64_t wakes;
 
-	port->run.engine_ns = thread_ns() - port->start_ns;
 	(void)!read(port->fd, &wakes, sizeof(wakes));
 	atomic_store_explicit(&port->state, IDLE, memory_order_release);
 	(void)sem_post(&port->done);
+}
+
+static int32_t take_again(struct memory_port *port, uint8_t *buf, uint32_t cap,
+			  struct dp_packet *packets, uint32_t max)
+{
+	for (uint32_t n = 0; n < max; n++) {
+		take(&port->frames[port->next], buf + (size_t)n * cap, port->side, &packets[n]);
+		port->next = (port->next + 1) % port->n;
+	}
+	atomic_fetch_add_explicit(&port->taken, max, memory_order_relaxed);
+	return (int32_t)max;
 }
 
 int32_t soft_port_recv(struct soft_port *given, uint8_t *buf, uint32_t cap,
@@ -208,6 +249,12 @@ int32_t soft_port_recv(struct soft_port *given, uint8_t *buf, uint32_t cap,
 		begin(port, buf, cap, packets);
 		break;
 	case EMPTY:
+		port->run.engine_ns = thread_ns() - port->start_ns;
+		finish(port);
+		return 0;
+	case FLOODING:
+		return take_again(port, buf, cap, packets, max);
+	case CALMING:
 		finish(port);
 		return 0;
 	default:

@@ -30,6 +30,15 @@ struct soft_port *memory_port_last(uint8_t side);
 void memory_port_run(struct soft_port *port, const struct memory_frame *frames, uint32_t n,
 		     struct memory_run *run);
 
+/*
+ * Has the worker read n frames again and again, as one that is always ready, until memory_port_calm(), which returns when it
+ * has done with them.
+ */
+void memory_port_flood(struct soft_port *port, const struct memory_frame *frames, uint32_t n);
+void memory_port_calm(struct soft_port *port);
+/* Frames read so far of a flood. */
+uint64_t memory_port_taken(struct soft_port *port);
+
 /* From now on what is sent goes to frames, at most cap of them; NULL: it is only counted. */
 void memory_port_keep(struct soft_port *port, struct memory_frame *frames, uint32_t cap);
 /* Packets sent since the last call, the segments of super-frames one by one. */
