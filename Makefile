@@ -86,7 +86,7 @@ explore: ## everything that may happen to two or three hosts, as far as MINUTES=
 	@tools/deps.sh npm
 	@tools/lock.sh shared $(deno) run -A --quiet --cached-only --no-check tests/explore/main.ts
 
-fuzz: ## frame parser, PSP opener and answerers of ARP, ND and DHCP, FUZZ_SECONDS=30 each
+fuzz: ## frame parser, PSP opener, cache of flows and answerers of ARP, ND and DHCP, FUZZ_SECONDS=30 each
 	@tools/deps.sh npm build fuzz
 	@tools/lock.sh shared tools/fuzz.sh $(FUZZ_SECONDS)
 

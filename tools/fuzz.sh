@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Fuzzes for a bounded time: the frame parser and the PSP opener (libFuzzer), and the answerers of ARP, ND and DHCP.
-#   tools/fuzz.sh [seconds]   for each of the three; 30 by default
+# Fuzzes for a bounded time: the frame parser, the PSP opener and the cache of flows (libFuzzer), and the answerers of
+# ARP, ND and DHCP.
+#   tools/fuzz.sh [seconds]   for each of them; 30 by default
 # The last line is "N passed, N failed".
 set -u
 

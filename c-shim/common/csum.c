@@ -3,12 +3,23 @@
 #include "csum_blocks.h"
 #include "net.h"
 
+/* Summed in memory order; the sum of swapped words is the swapped sum (RFC 1071, 2B). */
+static uint16_t in_host_order(uint64_t total)
+{
+	uint8_t folded[2];
+	uint16_t word;
+
+	total = (total & 0xffffffffu) + (total >> 32);
+	total = (total & 0xffffffffu) + (total >> 32);
+	word = dp_csum_fold((uint32_t)total);
+	memcpy(folded, &word, 2);
+	return psp_get16(folded);
+}
+
 uint32_t dp_csum_add(uint32_t sum, const uint8_t *data, size_t len)
 {
 	const size_t blocks = len / DP_CSUM_BLOCK;
 	uint64_t total = blocks != 0 ? dp_csum_blocks(data, blocks) : 0;
-	uint8_t folded[2];
-	uint16_t word;
 
 	data += blocks * DP_CSUM_BLOCK;
 	len -= blocks * DP_CSUM_BLOCK;
@@ -28,12 +39,21 @@ uint32_t dp_csum_add(uint32_t sum, const uint8_t *data, size_t len)
 		memcpy(&word32, rest, 4);
 		total += word32;
 	}
-	total = (total & 0xffffffffu) + (total >> 32);
-	total = (total & 0xffffffffu) + (total >> 32);
-	/* Summed in memory order; the sum of swapped words is the swapped sum (RFC 1071, 2B). */
-	word = dp_csum_fold((uint32_t)total);
-	memcpy(folded, &word, 2);
-	return sum + psp_get16(folded);
+	return sum + in_host_order(total);
+}
+
+uint32_t dp_csum_ip4_head(const uint8_t *ip, uint32_t len)
+{
+	uint64_t first, second;
+	uint32_t last;
+
+	if (len != NET_IP4_LEN)
+		return dp_csum_add(0, ip, len);
+	memcpy(&first, ip, 8);
+	memcpy(&second, ip + 8, 8);
+	memcpy(&last, ip + 16, 4);
+	return in_host_order((first & 0xffffffffu) + (first >> 32) + (second & 0xffffffffu) +
+			     (second >> 32) + last);
 }
 
 uint32_t dp_csum_pseudo(const uint8_t *ip, uint8_t proto, uint32_t l4_len)
@@ -49,7 +69,7 @@ void dp_csum_ipv4(uint8_t *ip)
 {
 	psp_put16(ip + NET_IP4_CSUM, 0);
 	psp_put16(ip + NET_IP4_CSUM,
-		  (uint16_t)~dp_csum_fold(dp_csum_add(0, ip, (ip[0] & 0x0fu) * 4u)));
+		  (uint16_t)~dp_csum_fold(dp_csum_ip4_head(ip, (ip[0] & 0x0fu) * 4u)));
 }
 
 uint16_t dp_csum_update(uint16_t csum, uint16_t from, uint16_t to)

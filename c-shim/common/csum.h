@@ -11,6 +11,9 @@
 /* sum plus the 16-bit words of data; only the last part of a packet may have an odd length. */
 uint32_t dp_csum_add(uint32_t sum, const uint8_t *data, size_t len);
 
+/* The sum of an IPv4 header, of `len` octets: nearly all have 20. */
+uint32_t dp_csum_ip4_head(const uint8_t *ip, uint32_t len);
+
 /* Folds to 16 bits, not inverted: what a partial checksum field holds. */
 static inline uint16_t dp_csum_fold(uint32_t sum)
 {

@@ -169,7 +169,7 @@ static bool parse_ip(struct dp_packet *packet, bool v6)
 		memcpy(fields->outer_ip_dst, ip + NET_IP6_DST, 16);
 	} else {
 		/* Headers are mended further on; a broken one must not come out right. */
-		if (dp_csum_fold(dp_csum_add(0, ip, read.l4_off)) != 0xffffu)
+		if (dp_csum_fold(dp_csum_ip4_head(ip, read.l4_off)) != 0xffffu)
 			return false;
 		fields->parser_meta_outer_l3_type = PSP_DP_L3_IPV4;
 		net_map_v4(fields->outer_ip_src, ip + NET_IP4_SRC);
@@ -218,6 +218,7 @@ bool dp_parse(struct dp_packet *packet)
 	fields->parser_meta_port_id = packet->handle;
 	fields->meta_network = packet->network;
 	packet->fragment = false;
+	packet->flow = 0;
 	packet->inner_off = 0;
 	packet->verdict = PSP_DP_VERDICT_OK;
 	packet->l3_off = NET_ETH_LEN;

@@ -45,6 +45,7 @@ struct dp_packet {
 	uint16_t l3_off, l4_off,
 		payload_off; /* payload: after the TCP or UDP header; l4_off when there is none */
 	bool fragment;       /* any fragment of an IP packet, also the first */
+	uint32_t flow;       /* dp_flow(); 0: nobody has asked yet */
 	struct psp_dp_match fields;
 
 	/* set by soft_decrypt() */
@@ -87,5 +88,12 @@ uint32_t dp_segments(const struct dp_packet *packet);
 
 /* Hash of the 5-tuple (fragments: without ports), which differs by direction. */
 uint32_t dp_flow_hash(const struct dp_packet *packet);
+/* The same, computed once. */
+static inline uint32_t dp_flow(struct dp_packet *packet)
+{
+	if (packet->flow == 0)
+		packet->flow = dp_flow_hash(packet);
+	return packet->flow;
+}
 
 #endif

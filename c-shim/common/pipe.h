@@ -25,9 +25,9 @@ struct dp_fwd {
 
 /* What an entry does: its pipe's actions and its own, merged. */
 struct dp_rule {
-	struct psp_dp_actions actions;
 	struct dp_fwd fwd; /* never NONE */
 	bool count, mirror, notify;
+	struct psp_dp_actions actions;
 };
 
 struct dp_pipe {

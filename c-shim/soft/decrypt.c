@@ -48,29 +48,14 @@ static void read_inner(struct dp_packet *packet)
 	}
 }
 
-bool soft_decrypt(const struct psp_crypto_backend *backend, struct psp_crypto *crypto,
-		  const struct psp_aead_key *key, uint32_t versions, struct dp_packet *packet)
+bool soft_decrypt_known(const struct psp_crypto_backend *backend, struct psp_crypto *crypto,
+			const struct psp_aead_key *key, struct dp_packet *packet, uint32_t len)
 {
 	uint8_t *psp = packet->frame + packet->payload_off;
-	uint32_t verdict, len, udp_len;
 	int32_t opened;
 
-	packet->inner_off = 0;
-	if (packet->fields.parser_meta_outer_l4_type != PSP_DP_L4_UDP ||
-	    packet->gso != DP_GSO_NONE) {
-		set_verdict(packet, PSP_DP_VERDICT_MALFORMED);
-		return true;
-	}
-	/* UDP's length rules: octets behind it are not of the datagram. */
-	udp_len = psp_get16(packet->frame + packet->l4_off + NET_UDP_LENGTH);
-	if (!udp_checksum_ok(packet, udp_len))
+	if (!udp_checksum_ok(packet, len + NET_UDP_LEN))
 		return false;
-	len = udp_len - NET_UDP_LEN;
-	verdict = psp_header_parse(psp, len, versions, &packet->psp);
-	if (verdict != PSP_DP_VERDICT_OK) {
-		set_verdict(packet, verdict);
-		return true;
-	}
 	opened = psp_open(backend, crypto, key, &packet->psp, psp, len);
 	if (opened < 0)
 		return false;
@@ -85,5 +70,28 @@ bool soft_decrypt(const struct psp_crypto_backend *backend, struct psp_crypto *c
 	packet->fields.tun_psp_vc = packet->psp.vc;
 	read_inner(packet);
 	set_verdict(packet, psp_policy(&packet->psp, len - PSP_ICV_LEN - packet->psp.size));
+	return true;
+}
+
+bool soft_decrypt(const struct psp_crypto_backend *backend, struct psp_crypto *crypto,
+		  const struct psp_aead_key *key, uint32_t versions, struct dp_packet *packet)
+{
+	uint32_t verdict, len;
+
+	packet->inner_off = 0;
+	if (packet->fields.parser_meta_outer_l4_type != PSP_DP_L4_UDP ||
+	    packet->gso != DP_GSO_NONE) {
+		set_verdict(packet, PSP_DP_VERDICT_MALFORMED);
+		return true;
+	}
+	/* UDP's length rules: octets behind it are not of the datagram. */
+	len = (uint32_t)psp_get16(packet->frame + packet->l4_off + NET_UDP_LENGTH) - NET_UDP_LEN;
+	verdict =
+		psp_header_parse(packet->frame + packet->payload_off, len, versions, &packet->psp);
+	if (verdict == PSP_DP_VERDICT_OK)
+		return soft_decrypt_known(backend, crypto, key, packet, len);
+	if (!udp_checksum_ok(packet, len + NET_UDP_LEN))
+		return false;
+	set_verdict(packet, verdict);
 	return true;
 }

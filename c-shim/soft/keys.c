@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "../psp/kdf.h"
 #include "soft.h"
@@ -82,6 +83,7 @@ static int32_t slot_make(struct psp_dp *dp, uint32_t id, const struct psp_dp_key
 	slot->key.spi = key->spi;
 	slot->key.version = key->version;
 	slot->key.iv_last = dp_key_iv_last(key);
+	slot->key.alone = dp->n_workers == 1;
 	atomic_store_explicit(&slot->key.next_iv, dp_key_iv_first(key), memory_order_relaxed);
 	status = keys->backend->key_new(keys->crypto, key->version, key->key, &slot->key.aead);
 	if (status != 0)
@@ -186,75 +188,118 @@ int32_t plane_rotate(struct psp_dp *dp)
 
 /* ---- receive keys ---------------------------------------------------------------------------- */
 
+#define VERSION_BITS 2u
+
+/* Rotations are counted from 1 on: what is there is not 0. */
+static uint32_t made(uint32_t generation, uint32_t version)
+{
+	return generation << VERSION_BITS | version;
+}
+
 int32_t soft_rx_keys_init(struct soft_rx_keys *keys, const struct psp_crypto_backend *backend)
 {
+	void *sets;
+
 	memset(keys, 0, sizeof(*keys));
 	keys->backend = backend;
 	if (dp_random(&keys->seed, sizeof(keys->seed)) != 0)
 		return PSP_DP_EIO;
-	keys->ways = calloc((size_t)SOFT_RX_SETS * SOFT_RX_WAYS, sizeof(*keys->ways));
-	return keys->ways != NULL ? 0 : PSP_DP_ENOMEM;
+	keys->mapped = SOFT_RX_SETS * sizeof(*keys->sets);
+	sets = mmap(NULL, keys->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (sets == MAP_FAILED)
+		return PSP_DP_ENOMEM;
+	keys->sets = sets;
+	return 0;
 }
 
-static void drop(struct soft_rx_keys *keys, struct soft_rx_key *way)
+static void drop(struct soft_rx_keys *keys, struct soft_rx_set *set, uint32_t way)
 {
-	keys->backend->key_free(way->aead);
-	memset(way, 0, sizeof(*way));
+	keys->backend->key_free(set->aead[way]);
+	set->aead[way] = NULL;
+	set->made[way] = 0;
+}
+
+/* Drops what `generation` (by master key) does not say; NULL: all. How many. */
+static uint32_t sweep(struct soft_rx_keys *keys, const uint32_t *generation)
+{
+	uint32_t dropped = 0;
+
+	for (size_t i = 0; i < (size_t)SOFT_RX_SETS * SOFT_RX_WAYS; i++) {
+		struct soft_rx_set *set = &keys->sets[i / SOFT_RX_WAYS];
+		const uint32_t way = i % SOFT_RX_WAYS;
+
+		if (set->made[way] == 0 ||
+		    (generation != NULL &&
+		     set->made[way] >> VERSION_BITS == generation[set->spi[way] >> 31]))
+			continue;
+		drop(keys, set, way);
+		dropped++;
+	}
+	return dropped;
 }
 
 void soft_rx_keys_free(struct soft_rx_keys *keys)
 {
-	if (keys->ways == NULL)
+	if (keys->sets == NULL)
 		return;
-	for (size_t i = 0; i < (size_t)SOFT_RX_SETS * SOFT_RX_WAYS; i++) {
-		if (keys->ways[i].aead != NULL)
-			drop(keys, &keys->ways[i]);
-	}
-	free(keys->ways);
-	keys->ways = NULL;
+	(void)sweep(keys, NULL);
+	(void)munmap(keys->sets, keys->mapped);
+	keys->sets = NULL;
 }
 
 uint32_t soft_rx_keys_follow(struct soft_rx_keys *keys, const struct soft_master *master)
 {
-	uint32_t stale = 0;
+	const bool first = keys->generation[0] == 0;
 
 	if (memcmp(keys->generation, master->generation, sizeof(keys->generation)) == 0)
 		return 0;
 	memcpy(keys->generation, master->generation, sizeof(keys->generation));
-	for (size_t i = 0; i < (size_t)SOFT_RX_SETS * SOFT_RX_WAYS; i++) {
-		struct soft_rx_key *way = &keys->ways[i];
-
-		if (way->aead == NULL || way->generation == master->generation[way->spi >> 31])
-			continue;
-		drop(keys, way);
-		stale++;
-	}
-	return stale;
+	/* Nothing is there yet, and stays no memory. */
+	return first ? 0 : sweep(keys, master->generation);
 }
 
-static struct soft_rx_key *set_of(struct soft_rx_keys *keys, uint32_t spi)
+static struct soft_rx_set *set_of(const struct soft_rx_keys *keys, uint32_t spi)
 {
 	uint64_t h = (spi ^ keys->seed) * 0x9e3779b97f4a7c15u;
 
-	return &keys->ways[(size_t)((h >> 40) % SOFT_RX_SETS) * SOFT_RX_WAYS];
-}
-
-static bool is(const struct soft_rx_key *way, uint32_t spi, uint32_t version, uint32_t generation)
-{
-	return way->aead != NULL && way->spi == spi && way->version == version &&
-	       way->generation == generation;
+	return &keys->sets[(h >> 40) % SOFT_RX_SETS];
 }
 
 const struct psp_aead_key *soft_rx_keys_find(struct soft_rx_keys *keys, uint32_t spi,
 					     uint32_t version, uint32_t generation)
 {
-	struct soft_rx_key *set = set_of(keys, spi);
+	struct soft_rx_set *set = set_of(keys, spi);
+	const uint32_t wanted = made(generation, version);
 
 	for (uint32_t i = 0; i < SOFT_RX_WAYS; i++) {
-		if (!is(&set[i], spi, version, generation))
+		if (set->spi[i] != spi || set->made[i] != wanted)
 			continue;
-		set[i].stamp = ++keys->clock;
-		return set[i].aead;
+		set->used[i] = ++keys->clock;
+		keys->last = &set->hint[i];
+		return set->aead[i];
+	}
+	keys->last = NULL;
+	return NULL;
+}
+
+void soft_rx_keys_fetch(const struct soft_rx_keys *keys, uint32_t spi)
+{
+	const char *set = (const char *)set_of(keys, spi);
+
+	for (size_t i = 0; i < sizeof(struct soft_rx_set); i += 64)
+		__builtin_prefetch(set + i);
+}
+
+const struct psp_aead_key *soft_rx_keys_guess(const struct soft_rx_keys *keys, uint32_t spi,
+					      const struct soft_rx_hint **hint)
+{
+	const struct soft_rx_set *set = set_of(keys, spi);
+
+	for (uint32_t i = 0; i < SOFT_RX_WAYS; i++) {
+		if (set->spi[i] != spi || set->made[i] == 0)
+			continue;
+		*hint = &set->hint[i];
+		return set->aead[i];
 	}
 	return NULL;
 }
@@ -262,17 +307,20 @@ const struct psp_aead_key *soft_rx_keys_find(struct soft_rx_keys *keys, uint32_t
 void soft_rx_keys_put(struct soft_rx_keys *keys, uint32_t spi, uint32_t version,
 		      uint32_t generation, struct psp_aead_key *aead)
 {
-	struct soft_rx_key *set = set_of(keys, spi), *victim = set;
+	struct soft_rx_set *set = set_of(keys, spi);
+	uint32_t victim = 0;
 
-	for (uint32_t i = 0; i < SOFT_RX_WAYS && victim->aead != NULL; i++) {
-		if (set[i].aead == NULL || keys->clock - set[i].stamp > keys->clock - victim->stamp)
-			victim = &set[i];
+	for (uint32_t i = 0; i < SOFT_RX_WAYS && set->aead[victim] != NULL; i++) {
+		if (set->aead[i] == NULL ||
+		    keys->clock - set->used[i] > keys->clock - set->used[victim])
+			victim = i;
 	}
-	if (victim->aead != NULL)
-		drop(keys, victim);
-	victim->aead = aead;
-	victim->spi = spi;
-	victim->version = (uint8_t)version;
-	victim->generation = generation;
-	victim->stamp = ++keys->clock;
+	if (set->aead[victim] != NULL)
+		drop(keys, set, victim);
+	set->aead[victim] = aead;
+	set->spi[victim] = spi;
+	set->made[victim] = made(generation, version);
+	set->used[victim] = ++keys->clock;
+	set->hint[victim] = (struct soft_rx_hint){NULL, NULL};
+	keys->last = &set->hint[victim];
 }

@@ -39,23 +39,33 @@ void soft_slot_end(struct soft_tx_slot *slot, struct psp_dp_stats *last);
 void soft_keys_free(struct psp_dp *dp);
 
 /*
- * A worker's cache of derived receive keys. Only keys that have opened a packet are put in, so forged SPIs
- * cannot push out real ones.
+ * A worker's cache of derived receive keys, with room for twice as many as 100,000 tunnels have. Only keys that have opened
+ * a packet are put in, so forged SPIs cannot push out real ones. What nobody has used is no memory yet.
  */
-#define SOFT_RX_SETS 8192u
+#define SOFT_RX_SETS 32768u
 #define SOFT_RX_WAYS 8u
 
-struct soft_rx_key {
-	struct psp_aead_key *aead;
-	uint32_t spi, generation, stamp;
-	uint8_t version;
+/* Where the packets of a key went last: addresses to ask memory for, and nothing more, for what was there may be gone. */
+struct soft_rx_hint {
+	const void *entry, *rule;
+};
+
+/* By what the search reads: one line says whether a key is there, the next where. */
+struct soft_rx_set {
+	_Alignas(64) uint32_t spi[SOFT_RX_WAYS];
+	uint32_t made[SOFT_RX_WAYS];             /* generation and version; 0: nothing is here */
+	struct psp_aead_key *aead[SOFT_RX_WAYS]; /* NULL: likewise */
+	uint32_t used[SOFT_RX_WAYS];             /* by the clock below */
+	struct soft_rx_hint hint[SOFT_RX_WAYS];
 };
 
 struct soft_rx_keys {
 	const struct psp_crypto_backend *backend;
-	struct soft_rx_key *ways; /* SOFT_RX_SETS sets of SOFT_RX_WAYS */
+	struct soft_rx_set *sets; /* SOFT_RX_SETS */
+	size_t mapped;            /* octets of them */
 	uint64_t seed;
 	uint32_t clock;
+	struct soft_rx_hint *last;
 	uint32_t generation[2]; /* whose keys may be in here */
 };
 
@@ -66,6 +76,15 @@ uint32_t soft_rx_keys_follow(struct soft_rx_keys *keys, const struct soft_master
 /* NULL: not there. */
 const struct psp_aead_key *soft_rx_keys_find(struct soft_rx_keys *keys, uint32_t spi,
 					     uint32_t version, uint32_t generation);
+/* The hint of the key that was found or put last; NULL: there was none. */
+static inline struct soft_rx_hint *soft_rx_keys_hint(const struct soft_rx_keys *keys)
+{
+	return keys->last;
+}
+/* Asks memory for where an SPI's key is found; and, once that is there, its key and hint, most likely. */
+void soft_rx_keys_fetch(const struct soft_rx_keys *keys, uint32_t spi);
+const struct psp_aead_key *soft_rx_keys_guess(const struct soft_rx_keys *keys, uint32_t spi,
+					      const struct soft_rx_hint **hint);
 /* Takes the key over; in a full set the one that was not used for longest goes. */
 void soft_rx_keys_put(struct soft_rx_keys *keys, uint32_t spi, uint32_t version,
 		      uint32_t generation, struct psp_aead_key *aead);

@@ -30,13 +30,14 @@ static void set_verdict(struct dp_packet *packet, uint32_t verdict)
 								  : PSP_DP_SYNDROME_BAD_TRAILER;
 }
 
-/* What can be said before there is a key. OK: *header holds, and *len is the UDP payload's. */
-static uint32_t look(const struct soft_worker *worker, const struct dp_packet *packet,
-		     struct psp_header *header, uint32_t *len)
+/* What can be said before there is a key. OK: packet->psp holds, and *len is the UDP payload's. */
+static uint32_t look(const struct soft_worker *worker, struct dp_packet *packet, uint32_t *len)
 {
 	uint32_t udp_len;
 
-	if (packet->fields.parser_meta_outer_l4_type != PSP_DP_L4_UDP || packet->fragment ||
+	packet->inner_off = 0;
+	if (packet->gso != DP_GSO_NONE ||
+	    packet->fields.parser_meta_outer_l4_type != PSP_DP_L4_UDP || packet->fragment ||
 	    packet->fields.outer_l4_dst_port != PSP_UDP_PORT)
 		return PSP_DP_VERDICT_MALFORMED;
 	udp_len = psp_get16(packet->frame + packet->l4_off + NET_UDP_LENGTH);
@@ -44,7 +45,7 @@ static uint32_t look(const struct soft_worker *worker, const struct dp_packet *p
 		return PSP_DP_VERDICT_MALFORMED;
 	*len = udp_len - NET_UDP_LEN;
 	return psp_header_parse(packet->frame + packet->payload_off, *len,
-				worker->dp->base.config.versions, header);
+				worker->dp->base.config.versions, &packet->psp);
 }
 
 static void count_verdict(struct soft_worker *worker, struct soft_walk *walk, uint32_t len)
@@ -72,12 +73,11 @@ static void count_verdict(struct soft_worker *worker, struct soft_walk *walk, ui
 }
 
 /* True: the verdict is set. False: drop it as rx-error. */
-static bool decrypt(struct soft_worker *worker, struct dp_packet *packet,
-		    const struct psp_header *header)
+static bool decrypt(struct soft_worker *worker, struct dp_packet *packet, uint32_t len)
 {
 	const struct soft_master *master =
 		atomic_load_explicit(&worker->dp->keys.master, memory_order_acquire);
-	uint32_t spi = header->spi, version = header->version;
+	uint32_t spi = packet->psp.spi, version = packet->psp.version;
 	uint32_t generation = master->generation[spi >> 31];
 	const struct psp_aead_key *known =
 		soft_rx_keys_find(&worker->rx_keys, spi, version, generation);
@@ -89,9 +89,8 @@ static bool decrypt(struct soft_worker *worker, struct dp_packet *packet,
 		if (fresh == NULL)
 			return false;
 	}
-	done = soft_decrypt(worker->dp->base.keys.backend, worker->crypto,
-			    known != NULL ? known : fresh, worker->dp->base.config.versions,
-			    packet);
+	done = soft_decrypt_known(worker->dp->base.keys.backend, worker->crypto,
+				  known != NULL ? known : fresh, packet, len);
 	if (fresh == NULL)
 		return done;
 	if (done &&
@@ -105,13 +104,12 @@ static bool decrypt(struct soft_worker *worker, struct dp_packet *packet,
 bool soft_walk_decrypt(struct soft_worker *worker, struct soft_walk *walk)
 {
 	struct dp_packet *packet = walk->packet;
-	struct psp_header header;
-	uint32_t len = 0, verdict = look(worker, packet, &header, &len);
+	uint32_t len = 0, verdict = look(worker, packet, &len);
 
 	walk->decrypted = true;
 	set_verdict(packet, verdict);
 	if (verdict == PSP_DP_VERDICT_OK) {
-		if (!decrypt(worker, packet, &header)) {
+		if (!decrypt(worker, packet, len)) {
 			soft_worker_count(worker, DP_RX_ERROR, 1);
 			return false;
 		}

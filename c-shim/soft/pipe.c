@@ -17,11 +17,19 @@ struct soft_entry *soft_pipe_find(const struct soft_pipe *pipe, const struct psp
 	return soft_table_find(&pipe->table, words, pipe->shape.words);
 }
 
+uint64_t soft_pipe_hash(const struct soft_pipe *pipe, const struct psp_dp_match *fields)
+{
+	uint64_t words[SOFT_MATCH_WORDS];
+
+	soft_shape_apply(&pipe->shape, fields, words);
+	return soft_table_hash(&pipe->table, words, pipe->shape.words);
+}
+
 /* ---- entries --------------------------------------------------------------------------------- */
 
 static void rule_due(struct soft_rcu_head *head)
 {
-	free(head);
+	free((char *)head - offsetof(struct soft_rule, rcu));
 }
 
 static void entry_free(struct soft_entry *entry)
@@ -36,7 +44,7 @@ static void entry_free(struct soft_entry *entry)
 
 static void entry_due(struct soft_rcu_head *head)
 {
-	entry_free((struct soft_entry *)head);
+	entry_free((struct soft_entry *)((char *)head - offsetof(struct soft_entry, rcu)));
 }
 
 /* Space for a match compiled by `shape`; CONTROL entries keep the shape. */
@@ -133,6 +141,7 @@ static int32_t entry_hide(struct psp_dp *dp, struct soft_entry *entry)
 		if (list != NULL && list_swap(dp, pipe, soft_list_without(list, entry)) != 0)
 			return PSP_DP_ENOMEM;
 	}
+	soft_cache_end_all(dp);
 	dp_entry_unlink(&entry->base, &rule->base.fwd);
 	dp_entry_unname(dp, &entry->base);
 	return 0;
@@ -208,12 +217,15 @@ int32_t plane_entry_add(struct psp_dp *dp, struct dp_pipe *base,
 	if (status != 0)
 		goto out;
 	atomic_store_explicit(&entry->rule, rule, memory_order_relaxed);
+	soft_reach_rule(dp, pipe, base->type == PSP_DP_PIPE_CONTROL ? &desc->match_mask : NULL,
+			&rule->base);
 	if (publish(dp, pipe, entry) != 0) {
 		atomic_store_explicit(&entry->rule, NULL, memory_order_relaxed);
 		dp_entry_unname(dp, &entry->base);
 		status = dp_entry_no_memory(dp, base);
 		goto out;
 	}
+	soft_cache_end_all(dp);
 	dp_entry_link(&entry->base, &rule->base.fwd);
 	*out = &entry->base;
 	entry = NULL;
@@ -240,7 +252,9 @@ int32_t plane_entry_update(struct psp_dp *dp, struct dp_entry *base,
 		free(rule);
 		return status;
 	}
+	soft_reach_rule(dp, soft_pipe(base->pipe), NULL, &rule->base);
 	old = atomic_exchange_explicit(&entry->rule, rule, memory_order_acq_rel);
+	soft_cache_end_all(dp);
 	dp_entry_forward(&old->base.fwd, &rule->base.fwd);
 	soft_rcu_defer(&dp->rcu, &old->rcu, rule_due);
 	return 0;
@@ -340,6 +354,10 @@ int32_t plane_pipe_up(struct psp_dp *dp, const char *what, const struct psp_dp_p
 	int32_t status;
 
 	soft_rcu_reclaim(&dp->rcu);
+	soft_reach_forget(dp, dp_pipe_index(base->id));
+	pipe->looks.leads = base->type == PSP_DP_PIPE_CONTROL;
+	soft_reach_grow(dp, pipe, base->type == PSP_DP_PIPE_BASIC ? &desc->match_mask : NULL,
+			&base->fwd_miss);
 	if (base->type == PSP_DP_PIPE_CONTROL)
 		return 0;
 	atomic_store_explicit(&pipe->random, desc->match_mask.parser_meta_random != 0,
@@ -364,6 +382,7 @@ static void empty(struct psp_dp *dp, struct soft_pipe *pipe)
 int32_t plane_pipe_down(struct psp_dp *dp, struct dp_pipe *pipe)
 {
 	dp_pipe_hide(dp, pipe);
+	soft_cache_end_all(dp);
 	soft_rcu_wait(&dp->rcu);
 	empty(dp, soft_pipe(pipe));
 	return 0;
@@ -376,6 +395,7 @@ void plane_pipe_free(struct psp_dp *dp, struct dp_pipe *base)
 	(void)dp;
 	soft_table_free(&pipe->table);
 	free(atomic_load_explicit(&pipe->list, memory_order_relaxed));
+	free(atomic_load_explicit(&pipe->reach, memory_order_relaxed));
 	free(pipe);
 }
 

@@ -243,7 +243,7 @@ static enum dp_counter seal(struct soft_worker *worker, struct soft_walk *walk,
 	if (worker->dp->base.config.mss_clamp != 0 && dp_mss_clamp(walk->packet, max_inner))
 		soft_worker_count(worker, DP_MSS_CLAMPED, 1);
 	worker->sealing = (struct soft_sealing){.key = key,
-						.flow = dp_flow_hash(walk->packet),
+						.flow = dp_flow(walk->packet),
 						.tunnel = walk->packet->encap->encap_net_type ==
 							  PSP_DP_NET_PSP_TUNNEL};
 	make_room(worker);
@@ -560,6 +560,8 @@ static struct soft_pipe *act(struct soft_worker *worker, struct soft_walk *walk,
 	const struct psp_dp_actions *actions = &rule->base.actions;
 	struct dp_packet *packet = walk->packet;
 
+	if ((actions->flags & SOFT_CHANGES_FIELDS) != 0)
+		soft_step_restart(&walk->step);
 	if ((actions->flags & PSP_DP_ACTION_SET_S) != 0)
 		packet->set_s = true;
 	/* Anybody can send a packet with the S bit: what fails to open is nobody's sample. */
@@ -725,6 +727,16 @@ static void watch_source(struct soft_worker *worker, const struct soft_walk *wal
 	atomic_store_explicit(&entry->source, now, memory_order_relaxed);
 }
 
+/* The next packet of this key most likely comes here, too. */
+static void leave_hint(const struct soft_worker *worker, const struct soft_entry *entry,
+		       const struct soft_rule *rule)
+{
+	struct soft_rx_hint *hint = soft_rx_keys_hint(&worker->rx_keys);
+
+	if (hint != NULL && (hint->entry != entry || hint->rule != rule))
+		*hint = (struct soft_rx_hint){.entry = entry, .rule = rule};
+}
+
 static struct soft_pipe *run_rule(struct soft_worker *worker, struct soft_walk *walk,
 				  struct soft_pipe *pipe, struct soft_entry *entry)
 {
@@ -741,6 +753,8 @@ static struct soft_pipe *run_rule(struct soft_worker *worker, struct soft_walk *
 		run_decrypt(worker, walk, pipe, rule);
 		return NULL;
 	}
+	if ((rule->base.actions.flags & PSP_DP_ACTION_DECAP) != 0)
+		leave_hint(worker, entry, rule);
 	if (rule->base.mirror && walk->packet->port == PSP_DP_PORT_HOST &&
 	    can_split(worker, walk)) {
 		for (uint32_t i = 0; i < walk->segments; i++)
@@ -871,10 +885,8 @@ static bool run_waiting(struct soft_worker *worker, const struct soft_walk *walk
 			const struct soft_pipe *pipe)
 {
 	struct dp_held *chain = NULL;
-	const bool holds = pipe->base.fwd_miss.type == PSP_DP_FWD_RSS &&
-			   pipe->base.fwd_miss.target == PSP_DP_RSS_MISS;
 
-	if ((!holds && walk->begins != pipe) || worker->resubmitting ||
+	if ((!soft_pipe_holds(pipe) && walk->begins != pipe) || worker->resubmitting ||
 	    walk->packet->port != PSP_DP_PORT_HOST)
 		return false;
 	if (dp_hold_is_holding(&worker->dp->base.hold)) {
@@ -906,7 +918,8 @@ static struct soft_pipe *run_pipe(struct soft_worker *worker, struct soft_walk *
 		walk->begins = pipe;
 	if (atomic_load_explicit(&pipe->random, memory_order_relaxed))
 		return run_random(worker, walk, pipe);
-	entry = soft_pipe_find(pipe, &walk->packet->fields);
+	entry = soft_cache_find(&worker->cache, worker->dp, &walk->step, pipe,
+				&walk->packet->fields);
 	if (entry != NULL && run_waiting(worker, walk, pipe))
 		entry = soft_pipe_find(pipe, &walk->packet->fields);
 	return run_found(worker, walk, pipe, entry);
@@ -920,27 +933,46 @@ static void walk_on(struct soft_worker *worker, struct soft_walk *walk, struct s
 
 /* ---- in -------------------------------------------------------------------------------------- */
 
-void soft_run(struct soft_worker *worker, struct dp_packet *packet)
+static void run_one(struct soft_worker *worker, uint32_t i, struct soft_pipe *root)
 {
 	static const struct dp_fwd to_kernel = {.type = PSP_DP_FWD_KERNEL};
-	bool from_host = packet->port == PSP_DP_PORT_HOST;
-	bool sound = dp_parse(packet);
-	struct soft_pipe *root;
+	struct dp_packet *packet = &worker->packets[i];
+	const bool from_host = packet->port == PSP_DP_PORT_HOST;
 	struct soft_walk walk;
 
 	walk_init(&walk, packet);
 	soft_worker_count(worker, from_host ? DP_HOST_RX_PACKETS : DP_UPLINK_RX_PACKETS,
 			  walk.segments);
 	count_in(worker, &worker->link->rx, &walk);
-	if (!sound) {
+	if (!worker->sound[i]) {
 		walk_drop(worker, &walk, from_host ? DP_HOST_MALFORMED : DP_UPLINK_MALFORMED);
 		return;
 	}
-	root = soft_pipe(atomic_load_explicit(&worker->dp->base.root, memory_order_acquire));
+	walk.step = worker->steps[i];
 	if (root != NULL)
 		walk_on(worker, &walk, root);
 	else
 		(void)follow(worker, &walk, NULL, &to_kernel);
+}
+
+void soft_run(struct soft_worker *worker, uint32_t n)
+{
+	struct soft_pipe *root =
+		soft_pipe(atomic_load_explicit(&worker->dp->base.root, memory_order_acquire));
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct dp_packet *packet = &worker->packets[i];
+
+		worker->steps[i] = (struct soft_step){0};
+		worker->sound[i] = dp_parse(packet);
+		if (worker->sound[i] && root != NULL)
+			soft_cache_start(&worker->cache, worker->dp, &worker->steps[i], root,
+					 &packet->fields);
+	}
+	if (root != NULL && n > 1)
+		soft_ahead(worker, root, n);
+	for (uint32_t i = 0; i < n; i++)
+		run_one(worker, i, root);
 }
 
 static void run_one_held(struct soft_worker *worker, const struct dp_held *held)

@@ -10,6 +10,8 @@
 
 #define SOURCE_PORT_FIRST 49152u /* the dynamic range of RFC 6335: its top two bits */
 #define SOURCE_PORT_BITS 0x3fffu
+#define COPIED_MAX                                                                                 \
+	512u /* octets of payload that are sealed sooner in one piece, where they go to */
 
 /* ---- outer headers --------------------------------------------------------------------------- */
 
@@ -149,7 +151,7 @@ void soft_outer_write(const struct soft_outer *outer, const struct dp_packet *pa
 		      uint8_t *frame, uint32_t udp_len, uint16_t id, uint32_t first, bool partial)
 {
 	uint8_t *udp = frame + outer->udp_off;
-	uint32_t hash = dp_flow_hash(packet);
+	uint32_t hash = packet->flow != 0 ? packet->flow : dp_flow_hash(packet);
 	uint16_t csum = 0;
 
 	if (outer->transport)
@@ -242,6 +244,13 @@ static bool take_ivs(struct soft_tx_key *key, uint32_t count, uint64_t *first)
 {
 	uint64_t next = atomic_load_explicit(&key->next_iv, memory_order_relaxed);
 
+	if (key->alone) {
+		if (next == 0 || next > key->iv_last || key->iv_last - next < count - 1u)
+			return false;
+		atomic_store_explicit(&key->next_iv, next + count, memory_order_relaxed);
+		*first = next;
+		return true;
+	}
 	do {
 		if (next == 0 || next > key->iv_last || key->iv_last - next < count - 1u)
 			return false;
@@ -289,6 +298,13 @@ static uint8_t crypt_offset_of(const struct cut *cut, uint32_t segment)
 	return (uint8_t)(offset < words ? offset : words);
 }
 
+static enum soft_seal_status sealed(int32_t status)
+{
+	if (status == PSP_DP_OK)
+		return SOFT_SEAL_OK;
+	return status == PSP_DP_EINVAL ? SOFT_SEAL_MALFORMED : SOFT_SEAL_FAILED;
+}
+
 static enum soft_seal_status seal_segment(const struct cut *cut, uint32_t segment, uint8_t *psp)
 {
 	const struct dp_packet *packet = cut->packet;
@@ -306,12 +322,17 @@ static enum soft_seal_status seal_segment(const struct cut *cut, uint32_t segmen
 	memcpy(copy, packet->frame + outer->copy_off, cut->head);
 	if (packet->gso != DP_GSO_NONE)
 		mend_segment(cut, copy, segment);
+	if (len <= COPIED_MAX) {
+		memcpy(copy + cut->head, packet->frame + packet->payload_off + segment * cut->step,
+		       len);
+		status = psp_seal(cut->backend, cut->crypto, cut->key->aead, psp,
+				  outer->psp_size + cut->head + len);
+		return sealed(status);
+	}
 	status = psp_seal_from(cut->backend, cut->crypto, cut->key->aead, psp,
 			       outer->psp_size + cut->head + len,
 			       packet->frame + packet->payload_off + segment * cut->step, len);
-	if (status == PSP_DP_OK)
-		return SOFT_SEAL_OK;
-	return status == PSP_DP_EINVAL ? SOFT_SEAL_MALFORMED : SOFT_SEAL_FAILED;
+	return sealed(status);
 }
 
 /* Seals segments first..first + n - 1 one after the other and sends them as one frame. */
@@ -370,6 +391,9 @@ enum soft_seal_status soft_seal(const struct psp_crypto_backend *backend, struct
 	else if (packet->needs_csum)
 		dp_csum_complete(packet);
 
+	(void)dp_flow(packet);
+	if (cut.count == 1)
+		return seal_frame(&cut, 0, 1, out);
 	per_frame = (NET_SUPER_MAX - cut.outer.head_len) / slice_len(&cut, 0);
 	if (per_frame > SOFT_SEGMENTS_MAX)
 		per_frame = SOFT_SEGMENTS_MAX;

@@ -15,6 +15,7 @@
 
 #include "../common/plane.h"
 #include "../common/random.h"
+#include "cache.h"
 #include "guard.h"
 #include "keys.h"
 #include "port.h"
@@ -30,12 +31,16 @@
 #define SOFT_RX_OCTETS (SOFT_PORT_BATCH * SOFT_FRAME_OCTETS)
 #define SOFT_SPLIT_DEPTH 3u /* super-frames cut out of super-frames */
 
+/* Actions behind which a packet has other fields than before. */
+#define SOFT_CHANGES_FIELDS                                                                        \
+	((uint32_t)(PSP_DP_ACTION_DECRYPT | PSP_DP_ACTION_DECAP | PSP_DP_ACTION_SET_PKT_META))
+
 /* What an entry does; replaced whole by an update. */
 struct soft_rule {
-	struct soft_rcu_head rcu;
-	struct dp_rule base;
+	struct dp_rule base;       /* with what most packets read at its beginning */
 	uint32_t tx_spi;           /* ENCAP: the SPI in it */
 	struct soft_replay replay; /* CHECK_REPLAY: the entry's */
+	struct soft_rcu_head rcu;
 };
 
 struct soft_pipe {
@@ -45,11 +50,20 @@ struct soft_pipe {
 	struct soft_table table;          /* BASIC */
 	_Atomic(struct soft_list *) list; /* CONTROL; RCU */
 	struct soft_stats hits, misses;
+	_Atomic(struct soft_reach *) reach; /* RCU; NULL: no trail starts here */
+	struct soft_looks looks;            /* writer */
 };
 
 static inline struct soft_pipe *soft_pipe(struct dp_pipe *base)
 {
 	return (struct soft_pipe *)base;
+}
+
+/* What misses here waits for an entry. */
+static inline bool soft_pipe_holds(const struct soft_pipe *pipe)
+{
+	return pipe->base.fwd_miss.type == PSP_DP_FWD_RSS &&
+	       pipe->base.fwd_miss.target == PSP_DP_RSS_MISS;
 }
 
 /* A packet on its way through the pipes. */
@@ -65,6 +79,7 @@ struct soft_walk {
 	bool decapped;
 	bool routed;  /* ROUTE was met */
 	bool sampled; /* the rule that is met mirrors, and its packets were reported one by one */
+	struct soft_step step;
 	const struct soft_pipe
 		*begins; /* the first pipe behind the root: where it runs again when it was held */
 };
@@ -97,12 +112,15 @@ struct soft_worker {
 	uint32_t number;        /* as RCU reader and counter block */
 	struct psp_crypto *crypto;
 	struct soft_rx_keys rx_keys;
+	struct soft_cache cache;
 	struct dp_rng rng;
 	struct dp_limit syndromes, too_bigs, path_mtus, sources;
 	uint8_t *buffers; /* one allocation: those below */
 	uint8_t *rx_buf;  /* SOFT_RX_OCTETS */
 	uint8_t *held_buf, *split_buf[SOFT_SPLIT_DEPTH], *cut_buf[2];
 	struct dp_packet packets[SOFT_PORT_BATCH];
+	bool sound[SOFT_PORT_BATCH];             /* of these, what was parsed well */
+	struct soft_step steps[SOFT_PORT_BATCH]; /* of these, from the root on */
 	uint32_t split_depth;
 	bool resubmitting;
 	struct soft_out seal_out;
@@ -166,7 +184,10 @@ struct psp_dp {
 	struct soft_worker *workers[SOFT_WORKERS_MAX];
 	_Atomic uint32_t chains; /* of held packets that workers run: see soft_chain_begin() */
 	struct soft_rcu rcu;
-	struct soft_keys keys;
+	/* Of the tables: see cache.h. A line of its own, that the workers read for each packet. */
+	_Alignas(64) _Atomic uint64_t cache_generation;
+	bool without_cache; /* set before psp_dp_start(), by tests */
+	_Alignas(64) struct soft_keys keys;
 	struct soft_taken taken[PSP_DP_LIST_MAX]; /* since plane_settle(); writer */
 	uint32_t n_taken;
 };
@@ -175,6 +196,8 @@ struct psp_dp {
 
 /* For workers under RCU and for the writer. */
 struct soft_entry *soft_pipe_find(const struct soft_pipe *pipe, const struct psp_dp_match *fields);
+/* What its table is asked by; BASIC. */
+uint64_t soft_pipe_hash(const struct soft_pipe *pipe, const struct psp_dp_match *fields);
 void soft_pipes_free(struct psp_dp *dp);
 
 /* ---- worker.c ---- */
@@ -247,8 +270,8 @@ void soft_joins_flush(struct soft_worker *worker);
 
 /* ---- run.c, open.c: on a worker, within an RCU section ---- */
 
-/* A frame as it came in: parsed, counted, and run from the root pipe to its end. */
-void soft_run(struct soft_worker *worker, struct dp_packet *packet);
+/* The first n of its packets as they came in by one port: parsed, counted, and each run from the root pipe to its end. */
+void soft_run(struct soft_worker *worker, uint32_t n);
 /* Resubmits a chain of held packets, oldest first, and frees them. */
 void soft_run_held(struct soft_worker *worker, struct dp_held *chain);
 /*
@@ -264,6 +287,9 @@ static inline void soft_chain_begin(struct soft_worker *worker)
 void soft_flush(struct soft_worker *worker);
 /* Where the worker's sealer leaves what it has made: in its queue. */
 int32_t soft_out_send_uplink(void *worker, const struct soft_frame *frame);
+
+/* ahead.c: before the first of n packets is run, which are parsed and at the start of their trails. */
+void soft_ahead(struct soft_worker *worker, const struct soft_pipe *root, uint32_t n);
 
 /* Opens a single packet; false: the walk has ended (dropped and counted). */
 bool soft_walk_decrypt(struct soft_worker *worker, struct soft_walk *walk);

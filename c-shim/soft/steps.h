@@ -13,10 +13,11 @@
 
 #define SOFT_SEGMENTS_MAX 64u /* the kernel's limit on a UDP super-frame that we send */
 
-/* The transmit key of a crypto id. next_iv is shared by workers; everything else is read-only while published. */
+/* The transmit key of a crypto id. next_iv is shared by workers, where there are several; everything else is read-only while published. */
 struct soft_tx_key {
 	uint32_t spi;
 	uint32_t version;
+	bool alone; /* one thread seals with it: no IV is taken by another at the same time */
 	struct psp_aead_key *aead;
 	uint64_t iv_last; /* IVs up to it may be used */
 	_Atomic uint64_t next_iv;
@@ -111,6 +112,9 @@ bool soft_too_big(const struct dp_packet *packet, uint32_t mtu, uint8_t *buf,
  */
 bool soft_decrypt(const struct psp_crypto_backend *backend, struct psp_crypto *crypto,
 		  const struct psp_aead_key *key, uint32_t versions, struct dp_packet *packet);
+/* The same where packet->psp has been parsed from its `len` octets of UDP payload, it is single, and inner_off is 0. */
+bool soft_decrypt_known(const struct psp_crypto_backend *backend, struct psp_crypto *crypto,
+			const struct psp_aead_key *key, struct dp_packet *packet, uint32_t len);
 
 /*
  * Turns an opened packet into the inner frame, in place: new Ethernet header from actions, ECN combined by

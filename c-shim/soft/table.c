@@ -126,6 +126,22 @@ struct soft_entry *soft_table_find(const struct soft_table *table, const uint64_
 	}
 }
 
+void soft_table_fetch(const struct soft_table *table, uint64_t hash)
+{
+	const struct soft_slots *slots = atomic_load_explicit(&table->slots, memory_order_acquire);
+
+	__builtin_prefetch(&slots->slot[(uint32_t)hash & slots->mask]);
+}
+
+const struct soft_entry *soft_table_guess(const struct soft_table *table, uint64_t hash)
+{
+	const struct soft_slots *slots = atomic_load_explicit(&table->slots, memory_order_acquire);
+	const struct soft_entry *entry = atomic_load_explicit(
+		&slots->slot[(uint32_t)hash & slots->mask], memory_order_acquire);
+
+	return entry != &grave ? entry : NULL;
+}
+
 /* True when the slot was empty and not a grave. */
 static bool slots_put(struct soft_slots *slots, struct soft_entry *entry)
 {

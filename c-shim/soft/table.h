@@ -31,16 +31,17 @@ struct soft_shape {
 	uint64_t mask[SOFT_MATCH_WORDS];
 };
 
+/* First what each packet of it reads and writes, last what the search compares. */
 struct soft_entry {
-	struct soft_rcu_head rcu;
-	uint64_t hash;                    /* BASIC */
 	_Atomic(struct soft_rule *) rule; /* RCU: swapped by an update */
-	struct soft_stats stats;
 	_Atomic uint64_t
 		source; /* what a workload sends: the MAC that the last came from, 0: none has */
-	struct soft_replay replay; /* of a rule that checks, the first; it stays with the entry */
+	struct soft_stats stats;
+	struct soft_rcu_head rcu;
 	struct dp_entry base;      /* writer only */
 	struct soft_shape *shape;  /* CONTROL: its own mask; NULL in a BASIC pipe */
+	struct soft_replay replay; /* of a rule that checks, the first; it stays with the entry */
+	uint64_t hash;             /* BASIC */
 	uint64_t words[];          /* masked match, as many as the shape has */
 };
 
@@ -79,6 +80,9 @@ int32_t soft_table_init(struct soft_table *table, const uint64_t seed[2], uint32
 void soft_table_free(struct soft_table *table);
 struct soft_entry *soft_table_find(const struct soft_table *table, const uint64_t *words,
 				   uint32_t n);
+/* Asks memory for where the search by a hash begins; and, once that is there, what stands there: the entry, most likely. */
+void soft_table_fetch(const struct soft_table *table, uint64_t hash);
+const struct soft_entry *soft_table_guess(const struct soft_table *table, uint64_t hash);
 /* entry->words and hash are set, and no entry with these words is there. 0 or PSP_DP_ENOMEM. */
 int32_t soft_table_add(struct soft_table *table, struct soft_rcu *rcu, struct soft_entry *entry);
 void soft_table_remove(struct soft_table *table, struct soft_entry *entry);

@@ -125,6 +125,8 @@ static int32_t worker_open(struct soft_worker *worker)
 	    dp_random(&worker->sources.seed, sizeof(worker->sources.seed)) != 0)
 		return PSP_DP_EIO;
 	status = soft_rx_keys_init(&worker->rx_keys, backend);
+	if (status == 0)
+		status = soft_cache_init(&worker->cache);
 	return status == 0 ? backend->crypto_new(&worker->crypto) : status;
 }
 
@@ -149,6 +151,7 @@ void soft_worker_free(struct soft_worker *worker)
 	if (worker == NULL)
 		return;
 	soft_rx_keys_free(&worker->rx_keys);
+	soft_cache_free(&worker->cache);
 	if (worker->crypto != NULL)
 		worker->dp->base.keys.backend->crypto_free(worker->crypto);
 	if (worker->buffers != NULL)
@@ -349,8 +352,8 @@ static struct turn run_batch(struct soft_worker *worker, struct soft_link *link)
 	for (int32_t i = 0; i < n; i++) {
 		worker->packets[i].handle = link->base.handle;
 		worker->packets[i].network = link->base.desc.network;
-		soft_run(worker, &worker->packets[i]);
 	}
+	soft_run(worker, (uint32_t)n);
 	finish(worker);
 	return turn;
 }

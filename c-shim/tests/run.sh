@@ -4,11 +4,14 @@
 # order given and adds up their last lines.
 #   tests/run.sh PROGRAM...
 #   JOBS=1 tests/run.sh PROGRAM...    one after the other
+# "without-cache:PROGRAM" is a test of the engine that is run without its cache of flows.
 set -u
 
 if [ -n "${PSP_TEST_LOGS:-}" ]; then
 	name=$(echo "$1" | tr / _)
-	"$1" >"$PSP_TEST_LOGS/$name.log" 2>&1 </dev/null
+	program=${1#without-cache:}
+	[ "$program" = "$1" ] || export PSP_TEST_WITHOUT_CACHE=1
+	"$program" >"$PSP_TEST_LOGS/$name.log" 2>&1 </dev/null
 	echo $? >"$PSP_TEST_LOGS/$name.status"
 	exit 0
 fi

@@ -180,6 +180,7 @@ static inline bool net_open_guarded(struct net_side *side, char letter,
 		printf("# %s\n", err);
 		return false;
 	}
+	side->dp->without_cache = getenv("PSP_TEST_WITHOUT_CACHE") != NULL;
 	if (psp_dp_port_query(side->dp, UPLINK, &info) != 0)
 		return false;
 	memcpy(side->up_mac, info.mac, 6);

@@ -23,7 +23,8 @@ struct bench {
 
 static void free_entry(struct soft_rcu_head *head)
 {
-	struct soft_entry *entry = (struct soft_entry *)head;
+	struct soft_entry *entry =
+		(struct soft_entry *)((char *)head - offsetof(struct soft_entry, rcu));
 
 	entry->words[0] = UINT64_MAX; /* a reader that still looks would see it, and ASan too */
 	free(entry);

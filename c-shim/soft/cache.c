@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cache.c: trails of packets through the pipes, found by what the pipes look at. */
+#include "cache.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "soft.h"
+
+#define STRAYED UINT8_MAX /* as the number of a hop: the packet went where its trail does not */
+
+_Static_assert((SOFT_CACHE_SETS & (SOFT_CACHE_SETS - 1)) == 0, "a mask finds a set");
+_Static_assert(DP_PIPES_MAX - 1 <= UINT8_MAX, "a hop names its pipe in an octet");
+_Static_assert(offsetof(struct soft_trail, words) == 64,
+	       "what says whose a trail is fills one line");
+
+int32_t soft_cache_init(struct soft_cache *cache)
+{
+	const size_t len = (size_t)SOFT_CACHE_SETS * SOFT_CACHE_WAYS * sizeof(*cache->trails);
+
+	memset(cache, 0, sizeof(*cache));
+	if (dp_random(cache->seed, sizeof(cache->seed)) != 0)
+		return PSP_DP_EIO;
+	cache->trails = aligned_alloc(_Alignof(struct soft_trail), len);
+	if (cache->trails == NULL)
+		return PSP_DP_ENOMEM;
+	memset(cache->trails, 0, len);
+	cache->mask = SOFT_CACHE_SETS - 1;
+	return 0;
+}
+
+void soft_cache_free(struct soft_cache *cache)
+{
+	free(cache->trails);
+	cache->trails = NULL;
+}
+
+/* ---- the worker's side ----------------------------------------------------------------------- */
+
+/*
+ * Sums of products of pairs, after NH: no product waits for another. The seeds are the worker's own, so that nobody can
+ * choose flows that push out one another.
+ */
+static uint32_t hash_of(const struct soft_cache *cache, const uint64_t *words, uint32_t n)
+{
+	__extension__ unsigned __int128 sum = 0;
+	uint64_t h;
+
+	for (uint32_t i = 0; i < n; i += 2) {
+		const uint64_t a = words[i] + cache->seed[i];
+		const uint64_t b = i + 1 < n ? words[i + 1] + cache->seed[i + 1] : cache->seed[i];
+
+		__extension__ sum += (unsigned __int128)a * (b | 1u);
+	}
+	h = (uint64_t)sum ^ (uint64_t)(sum >> 64);
+	return (uint32_t)(h ^ h >> 32);
+}
+
+static bool same_words(const uint64_t *a, const uint64_t *b, uint32_t n)
+{
+	uint64_t differing = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		differing |= a[i] ^ b[i];
+	return differing == 0;
+}
+
+/* The trail of a flow that starts here; a new one, in the place of another, when there is none. */
+static struct soft_trail *trail_of(struct soft_cache *cache, const struct soft_reach *start,
+				   uint64_t generation, const struct psp_dp_match *fields)
+{
+	const uint32_t n = start->shape.words;
+	uint64_t words[SOFT_MATCH_WORDS];
+	struct soft_trail *set, *stale = NULL, *trail;
+
+	soft_shape_apply(&start->shape, fields, words);
+	set = &cache->trails[(hash_of(cache, words, n) & cache->mask) * SOFT_CACHE_WAYS];
+	for (uint32_t i = 0; i < SOFT_CACHE_WAYS; i++) {
+		if (set[i].generation != generation || set[i].start == NULL)
+			stale = &set[i];
+		else if (set[i].start == start && same_words(set[i].words, words, n))
+			return &set[i];
+	}
+	trail = stale != NULL ? stale : &set[cache->turn++ % SOFT_CACHE_WAYS];
+	trail->start = start;
+	trail->generation = generation;
+	trail->claims++;
+	trail->n = 0;
+	memcpy(trail->words, words, n * sizeof(words[0]));
+	return trail;
+}
+
+void soft_cache_start(struct soft_cache *cache, struct psp_dp *dp, struct soft_step *step,
+		      const struct soft_pipe *pipe, const struct psp_dp_match *fields)
+{
+	/* First the generation: what is found from here on is of this one, or newer. */
+	const uint64_t generation =
+		atomic_load_explicit(&dp->cache_generation, memory_order_acquire);
+	const struct soft_reach *reach = atomic_load_explicit(&pipe->reach, memory_order_acquire);
+
+	/* A hash table that leads nowhere is as quick as its trails. */
+	if (cache->trails == NULL || dp->without_cache || reach == NULL || !reach->leads)
+		return;
+	step->trail = trail_of(cache, reach, generation, fields);
+	step->claims = step->trail->claims;
+	step->known = step->trail->n;
+	step->hop = 0;
+}
+
+struct soft_entry *soft_cache_find(struct soft_cache *cache, struct psp_dp *dp,
+				   struct soft_step *step, const struct soft_pipe *pipe,
+				   const struct psp_dp_match *fields)
+{
+	const uint8_t index = (uint8_t)dp_pipe_index(pipe->base.id);
+	struct soft_trail *trail;
+	struct soft_entry *entry;
+
+	if (step->trail == NULL)
+		soft_cache_start(cache, dp, step, pipe, fields);
+	trail = step->trail;
+	if (trail == NULL || step->hop == STRAYED || trail->claims != step->claims)
+		return soft_pipe_find(pipe, fields);
+	if (step->hop < step->known) {
+		if (trail->pipe[step->hop] == index)
+			return trail->entry[step->hop++];
+		step->hop = STRAYED;
+		return soft_pipe_find(pipe, fields);
+	}
+	entry = soft_pipe_find(pipe, fields);
+	/* What others have added since this packet came to the trail was found by newer tables, perhaps. */
+	if (step->hop != trail->n || trail->n == SOFT_TRAIL_HOPS ||
+	    (entry == NULL && soft_pipe_holds(pipe))) {
+		step->hop = STRAYED;
+		return entry;
+	}
+	trail->pipe[trail->n] = index;
+	trail->entry[trail->n++] = entry;
+	step->hop++;
+	step->known = step->hop;
+	return entry;
+}
+
+/* ---- the writer's side ----------------------------------------------------------------------- */
+
+void soft_cache_end_all(struct psp_dp *dp)
+{
+	atomic_fetch_add_explicit(&dp->cache_generation, 1, memory_order_acq_rel);
+}
+
+/* True: it did not have all of them. */
+static bool take_bits(uint64_t *to, const uint64_t *from, uint32_t n)
+{
+	bool grown = false;
+
+	for (uint32_t i = 0; i < n; i++) {
+		grown |= (from[i] & ~to[i]) != 0;
+		to[i] |= from[i];
+	}
+	return grown;
+}
+
+static struct soft_pipe *pipe_at(const struct psp_dp *dp, uint32_t index)
+{
+	return soft_pipe(atomic_load_explicit(&dp->base.pipes[index], memory_order_relaxed));
+}
+
+/* What the pipes behind it look at, it looks at too. True: that was more than before. */
+static bool take_next(const struct psp_dp *dp, struct soft_pipe *pipe)
+{
+	struct soft_looks *looks = &pipe->looks;
+	bool grown = take_bits(looks->all, looks->own, SOFT_MATCH_WORDS);
+
+	for (uint32_t i = 0; i < DP_PIPES_MAX; i++) {
+		const struct soft_pipe *next =
+			(looks->next[i / 64] >> i % 64 & 1u) != 0 ? pipe_at(dp, i) : NULL;
+
+		if (next != NULL && next != pipe)
+			grown |= take_bits(looks->all, next->looks.all, SOFT_MATCH_WORDS);
+	}
+	return grown;
+}
+
+static void reach_free(struct soft_rcu_head *head)
+{
+	free(head);
+}
+
+/* Without memory for a reach there are no trails from the pipe. */
+static void publish(struct psp_dp *dp, struct soft_pipe *pipe)
+{
+	struct soft_reach *fresh = calloc(1, sizeof(*fresh)), *old;
+	struct psp_dp_match mask;
+
+	if (fresh != NULL) {
+		memset(&mask, 0, sizeof(mask));
+		memcpy(&mask, pipe->looks.all, sizeof(pipe->looks.all));
+		soft_shape_make(&fresh->shape, &mask);
+		fresh->leads = pipe->looks.leads;
+	}
+	old = atomic_exchange_explicit(&pipe->reach, fresh, memory_order_acq_rel);
+	/* Trails are told apart by where they start: no other reach may come to lie there before they have ended. */
+	soft_cache_end_all(dp);
+	if (old != NULL)
+		soft_rcu_defer(&dp->rcu, &old->rcu, reach_free);
+}
+
+/* The pipe has grown, and with it those that lead to it. It may not be among the plane's yet. */
+static void spread(struct psp_dp *dp, struct soft_pipe *grown)
+{
+	bool more = true;
+
+	(void)take_next(dp, grown);
+	publish(dp, grown);
+	while (more) {
+		more = false;
+		for (uint32_t i = 0; i < DP_PIPES_MAX; i++) {
+			struct soft_pipe *pipe = pipe_at(dp, i);
+
+			if (pipe == NULL || !take_next(dp, pipe))
+				continue;
+			publish(dp, pipe);
+			more = true;
+		}
+	}
+}
+
+void soft_reach_grow(struct psp_dp *dp, struct soft_pipe *pipe, const struct psp_dp_match *mask,
+		     const struct dp_fwd *to)
+{
+	struct soft_looks *looks = &pipe->looks;
+	uint64_t words[SOFT_MATCH_WORDS], next[DP_PIPES_MAX / 64] = {0};
+	struct psp_dp_match fields;
+	bool grown = atomic_load_explicit(&pipe->reach, memory_order_relaxed) == NULL;
+
+	if (mask != NULL) {
+		fields = *mask;
+		fields.size = 0;               /* is no part of a packet */
+		fields.parser_meta_random = 0; /* drawn, not found */
+		memcpy(words, &fields, sizeof(words));
+		grown |= take_bits(looks->own, words, SOFT_MATCH_WORDS);
+	}
+	if (to != NULL && to->type == PSP_DP_FWD_PIPE) {
+		const uint32_t index = dp_pipe_index(to->pipe->id);
+
+		next[index / 64] |= UINT64_C(1) << index % 64;
+		grown |= take_bits(looks->next, next, DP_PIPES_MAX / 64);
+	}
+	if (grown)
+		spread(dp, pipe);
+}
+
+void soft_reach_forget(struct psp_dp *dp, uint32_t index)
+{
+	for (uint32_t i = 0; i < DP_PIPES_MAX; i++) {
+		struct soft_pipe *pipe = pipe_at(dp, i);
+
+		if (pipe != NULL)
+			pipe->looks.next[index / 64] &= ~(UINT64_C(1) << index % 64);
+	}
+}
+
+void soft_reach_rule(struct psp_dp *dp, struct soft_pipe *pipe, const struct psp_dp_match *mask,
+		     const struct dp_rule *rule)
+{
+	const bool keeps = (rule->actions.flags & SOFT_CHANGES_FIELDS) == 0;
+	const bool leads = keeps && rule->fwd.type == PSP_DP_FWD_PIPE;
+
+	if (leads && !pipe->looks.leads) {
+		pipe->looks.leads = true;
+		publish(dp, pipe);
+	}
+	soft_reach_grow(dp, pipe, mask, keeps ? &rule->fwd : NULL);
+}

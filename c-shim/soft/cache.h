@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cache.h: which entries the packets of a flow meet, pipe after pipe, as they were found for an earlier packet: a cache in
+ * front of the tables, and nothing but that. What an entry does, counts and reports happens for each packet as without it.
+ *
+ * A packet's trail starts at a pipe. It is found by those words of struct psp_dp_match that any pipe looks at which can be
+ * reached from there before a rule changes them (DECRYPT, DECAP, SET_PKT_META); behind such a rule another trail starts. The
+ * writer keeps what that is for each pipe: its reach. A trail is of one generation of the tables: each change of them ends
+ * it. What is drawn at random is never on a trail, and a miss that is held is not: the entry may come at any moment.
+ *
+ * Threads: a worker has a cache of its own, and uses it within its RCU section; reaches are the writer's, read under RCU.
+ */
+#ifndef PSP_SOFT_CACHE_H
+#define PSP_SOFT_CACHE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "table.h"
+
+#define SOFT_CACHE_SETS 1024u /* a power of two */
+#define SOFT_CACHE_WAYS 4u
+#define SOFT_TRAIL_HOPS 4u
+
+/* What decides where a packet goes from a pipe on; replaced whole when it grows. */
+struct soft_reach {
+	struct soft_rcu_head rcu;
+	struct soft_shape shape;
+	bool leads; /* to another pipe, or along a list: a trail spares something */
+};
+
+/* What the writer knows of a pipe for that. It only grows. */
+struct soft_looks {
+	uint64_t own[SOFT_MATCH_WORDS]; /* bits that its entries are found by */
+	uint64_t all[SOFT_MATCH_WORDS]; /* and those of all pipes that are reached */
+	uint64_t next[DP_PIPES_MAX /
+		      64]; /* by index: pipes that it forwards to, with the fields as they were */
+	bool leads;
+};
+
+/* A trail as it is known, from the start on. The first line says whose, the others compare. */
+struct soft_trail {
+	_Alignas(64) const struct soft_reach *start; /* NULL: none was here */
+	uint64_t generation;
+	uint32_t claims; /* times that it became another flow's */
+	uint8_t n;       /* hops that are known */
+	uint8_t pipe[SOFT_TRAIL_HOPS];
+	struct soft_entry *entry[SOFT_TRAIL_HOPS]; /* NULL: a miss */
+	uint64_t words[SOFT_MATCH_WORDS];
+};
+
+struct soft_cache {
+	struct soft_trail *trails; /* sets of SOFT_CACHE_WAYS; NULL: there is no cache */
+	uint32_t mask;             /* sets - 1 */
+	uint32_t turn;
+	uint64_t seed[SOFT_MATCH_WORDS];
+};
+
+/* Where a packet is on its trail. All 0: at the start. */
+struct soft_step {
+	struct soft_trail *trail; /* NULL: none */
+	uint32_t claims;          /* of the trail: else it is another flow's by now */
+	uint8_t hop, known;       /* of the trail, when this packet came to it */
+};
+
+/* 0 or a status. */
+int32_t soft_cache_init(struct soft_cache *cache);
+void soft_cache_free(struct soft_cache *cache);
+
+struct psp_dp;
+struct soft_pipe;
+
+/* A packet with these fields is about to come to a pipe: where its trail is known from, if there is one. */
+void soft_cache_start(struct soft_cache *cache, struct psp_dp *dp, struct soft_step *step,
+		      const struct soft_pipe *pipe, const struct psp_dp_match *fields);
+/* The entry that a packet with these fields meets at a pipe; NULL: it misses. */
+struct soft_entry *soft_cache_find(struct soft_cache *cache, struct psp_dp *dp,
+				   struct soft_step *step, const struct soft_pipe *pipe,
+				   const struct psp_dp_match *fields);
+
+/* The fields have changed: another trail starts. */
+static inline void soft_step_restart(struct soft_step *step)
+{
+	step->trail = NULL;
+	step->hop = 0;
+}
+
+/* ---- the writer's ---- */
+
+/*
+ * Before it is published: a pipe's entries are found by a mask (NULL: says nothing new), and packets go on from it to
+ * another pipe (`to`; a rule's or a miss's) with the same fields.
+ */
+void soft_reach_grow(struct psp_dp *dp, struct soft_pipe *pipe, const struct psp_dp_match *mask,
+		     const struct dp_fwd *to);
+/* A pipe is about to have this index, and nothing forwards to it yet: what the index said before is of one that has gone. */
+void soft_reach_forget(struct psp_dp *dp, uint32_t index);
+/* As soft_reach_grow(), for what a rule does. */
+void soft_reach_rule(struct psp_dp *dp, struct soft_pipe *pipe, const struct psp_dp_match *mask,
+		     const struct dp_rule *rule);
+/* After a change was published, and before what it replaces is freed: no trail of before is followed any more. */
+void soft_cache_end_all(struct psp_dp *dp);
+
+#endif
