@@ -12,6 +12,7 @@ import { agentStatus } from "./status.ts";
 import { type Clock, systemClock } from "../model/clock.ts";
 import { LiveConfig } from "../config/changes.ts";
 import { type Config, ConfigError } from "../config/config.ts";
+import { hasManyHosts } from "../config/forms.ts";
 import { type Core, createCore } from "../core/core.ts";
 import { endTogether } from "./ending.ts";
 import { FlowTable } from "../plane/flow_table.ts";
@@ -20,7 +21,7 @@ import type { Surroundings } from "../core/explain.ts";
 import { keepWarm } from "../core/keep_warm.ts";
 import type { Log, LogCategory, LogFields, Logs } from "../model/log.ts";
 import { limitWarnings } from "./logging.ts";
-import { hasLocal, hasManyHosts, HostPorts } from "../plane/host_ports.ts";
+import { hasLocal, HostPorts } from "../plane/host_ports.ts";
 import type { MetricsView } from "../model/status.ts";
 import { LocalFlows, type Miss } from "../plane/local_flows.ts";
 import { inNetwork } from "../model/network.ts";
@@ -39,10 +40,9 @@ import type { InstalledTopology } from "../pipes/install.ts";
 import { type PlaneSetup, setUpPlane } from "../plane/plane_setup.ts";
 import { type PlaneWatch, watchPlane } from "../plane/plane_watch.ts";
 import { systemRandom } from "../model/random.ts";
-import type { SourceChanges } from "../directory/combined.ts";
-import { openEtcdSource } from "../directory/etcd.ts";
-import { openFolder } from "../directory/folder.ts";
-import { Sources } from "../directory/sources.ts";
+import { type EtcdSourceOptions, openEtcdSource } from "../directory/etcd.ts";
+import { beginFolder, type FolderOptions, openFolder } from "../directory/folder.ts";
+import { Sources, type Told } from "../directory/sources.ts";
 import type { KnownDirectory } from "../model/known_directory.ts";
 import { splitListen } from "../rpc/door.ts";
 import { openEtcd } from "../rpc/etcd_client.ts";
@@ -143,7 +143,12 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
     openDirectoryStore({ path: state.database("directory.db"), log: storeLog }),
   );
   const sources = stack.use(new Sources(config.vips.map(({ vip }) => vip), config.peers));
-  await openSources(sources, { config, hasVc, known, log: directoryLog, clock });
+  const sourceOf = sourcesOf({ config, hasVc, known, log: directoryLog, clock });
+  const { folder, etcd } = sourceOf(config);
+  if (folder !== undefined) {
+    await sources.open("peers.d", (told) => openFolder({ ...folder, ...told }));
+  }
+  if (etcd !== undefined) sources.replace("etcd", (told) => openEtcdSource({ ...etcd(), ...told }));
   const peers = new Peers({ ...config, peers: sources.peers() });
   const trust = trustOf(config, peers);
   // Where a peer is met on the control channel, its packets come from as well, as far as anybody knows.
@@ -240,7 +245,6 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
   ends.push(() => server.close());
   const status = await startStatus({
     config,
-    initial,
     core,
     plane,
     installed,
@@ -309,9 +313,19 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
     tls,
     flows,
     local,
+    hosts,
     workloads,
     warm,
     sources,
+    openSources: ({ directory }, names) => {
+      const { folder, etcd } = sourceOf({ directory });
+      if (names.includes("peers.d")) {
+        sources.replace("peers.d", folder && ((told) => beginFolder({ ...folder, ...told })));
+      }
+      if (names.includes("etcd")) {
+        sources.replace("etcd", etcd && ((told) => openEtcdSource({ ...etcd(), ...told })));
+      }
+    },
     hasVc,
     plane,
     log,
@@ -409,6 +423,7 @@ interface Parts {
   readonly peers: Peers;
   readonly samples: SampleHub;
   readonly watched: DropWatch;
+  readonly mtu: () => StatusView["mtu"];
 }
 
 function assemble(
@@ -433,6 +448,7 @@ function assemble(
     changed: (pip) => flows.refreshNextHop(pip),
   });
   const many = hasManyHosts(config.plane);
+  const mtu = mtuReader(config, plane);
   const hosts = new HostPorts({
     config: config.plane,
     networks: config.networks,
@@ -453,7 +469,9 @@ function assemble(
     log,
     book: (network) => leases.book(network),
     listening: () => flows.listening(),
-    mtu: mtuOf(config, plane.port("uplink").mtu).largestInnerPacket,
+    get mtu() {
+      return mtu().largestInnerPacket;
+    },
     moved: (vip, place) => {
       followWorkload(vip, place, { flows, log });
       local?.moved(vip, place);
@@ -501,6 +519,10 @@ function assemble(
   hosts.onRemove = ({ handle }) => {
     workloads.dropPort(handle);
     local?.dropPort(handle);
+    // Those that nobody had to learn.
+    for (const vip of flows.vipsAt(handle)) {
+      followWorkload(vip, workloads.knownPlaceOf(vip), { flows, log });
+    }
   };
   const uplink = new Uplink({
     plane,
@@ -519,6 +541,20 @@ function assemble(
     peers,
     samples: new SampleHub(),
     watched,
+    mtu,
+  };
+}
+
+/** The numbers about the MTU at any moment; a list of peers is looked through once for its cookies. */
+function mtuReader(config: Config, plane: Pick<DataPlane, "port">): () => StatusView["mtu"] {
+  let peers: Config["peers"] | undefined;
+  let withCookie: Config["peers"] = [];
+  return () => {
+    if (config.peers !== peers) {
+      peers = config.peers;
+      withCookie = peers.filter(({ vc }) => vc !== undefined);
+    }
+    return mtuOf({ ...config, peers: withCookie }, plane.port("uplink").mtu);
   };
 }
 
@@ -699,7 +735,6 @@ function openTls(config: Config, events: RpcEvents): TlsStore | undefined {
 function startStatus(
   given: {
     config: Config;
-    initial: Config;
     core: Core;
     plane: DataPlane;
     installed: InstalledTopology;
@@ -724,11 +759,10 @@ function startStatus(
     metrics: Parameters<typeof agentStatus>[0]["metrics"];
   },
 ): Promise<StatusServer> {
-  const { config, events, tls, trust, plane, controlAccepts, descriptors } = given;
+  const { config, events, tls, trust, controlAccepts, descriptors } = given;
   const source = agentStatus({
     ...given,
-    // What it depends on does not change while the agent runs.
-    mtu: () => mtuOf(given.initial, plane.port("uplink").mtu),
+    mtu: given.parts.mtu,
     counters: () => ({
       ...events.snapshot(),
       ...given.parts.hops.counters(),
@@ -766,41 +800,47 @@ function ownProcess({ descriptorLimit }: Library): () => MetricsView["process"] 
   };
 }
 
-/** Reads the sources besides the file, as far as they can be read now. */
-async function openSources(
-  sources: Sources,
+/** How the sources besides the file are opened that a configuration names. */
+function sourcesOf(
   { config, hasVc, known, log, clock }: {
+    /** As it is at any moment. */
     readonly config: Config;
     readonly hasVc: boolean;
     readonly known: KnownDirectory;
     readonly log: Log;
     readonly clock: Clock;
   },
-): Promise<void> {
-  const { dir, etcd } = config.directory;
-  const common = { rules: { ...config, hasVc }, log, wallMs: () => clock.wallMs() };
-  if (dir !== undefined) {
-    const onChanges = (changes: SourceChanges) => sources.take("peers.d", changes);
-    sources.add(await openFolder({ ...common, path: dir, onChanges }));
-  }
-  if (etcd === undefined) return;
-  sources.add(openEtcdSource({
-    ...common,
-    kv: openEtcd({
-      endpoints: etcd.endpoints,
-      tls: etcd.tls,
-      user: etcd.user,
-      passwordFile: etcd.passwordFile,
-      wallMs: common.wallMs,
-    }),
-    prefix: etcd.prefix,
-    ...etcd.register ? { own: () => ownRecord(config) } : {},
-    leaseS: Math.ceil(etcd.leaseMs / 1000),
-    known,
-    clock,
-    random: systemRandom(),
-    onChanges: (changes) => sources.take("etcd", changes),
-  }));
+): (config: Pick<Config, "directory">) => {
+  readonly folder: Omit<FolderOptions, keyof Told> | undefined;
+  readonly etcd: (() => Omit<EtcdSourceOptions, keyof Told>) | undefined;
+} {
+  const { id, pip, psp, rpc } = config;
+  const rules = {
+    ...{ id, pip, psp, rpc, hasVc },
+    get networks() {
+      return config.networks;
+    },
+  };
+  const common = { rules, log, wallMs: () => clock.wallMs() };
+  return ({ directory: { dir, etcd } }) => ({
+    folder: dir === undefined ? undefined : { ...common, path: dir },
+    etcd: etcd && (() => ({
+      ...common,
+      kv: openEtcd({
+        endpoints: etcd.endpoints,
+        tls: etcd.tls,
+        user: etcd.user,
+        passwordFile: etcd.passwordFile,
+        wallMs: common.wallMs,
+      }),
+      prefix: etcd.prefix,
+      ...etcd.register ? { own: () => ownRecord(config) } : {},
+      leaseS: Math.ceil(etcd.leaseMs / 1000),
+      known,
+      clock,
+      random: systemRandom(),
+    })),
+  });
 }
 
 /** This host, as others are to have it. */

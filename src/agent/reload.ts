@@ -8,13 +8,16 @@ import type { Plane } from "../../ffi/plane.ts";
 import { changedKeys, type LiveConfig, peerChanges, restartKeys } from "../config/changes.ts";
 import type { Config, TlsFiles } from "../config/config.ts";
 import { sameValue } from "../config/file_form.ts";
+import { hasCookies } from "../config/forms.ts";
 import type { Core } from "../core/core.ts";
 import type { Sources } from "../directory/sources.ts";
 import type { DirectoryChanged, DirectoryChanges, Peers } from "../core/directory.ts";
 import { messageOf } from "../model/errors.ts";
 import type { Log } from "../model/log.ts";
+import { cookieOf, networkOf } from "../model/network.ts";
 import type { ReloadView } from "../model/status.ts";
 import type { FlowTable } from "../plane/flow_table.ts";
+import type { HostPorts } from "../plane/host_ports.ts";
 import type { LocalFlows } from "../plane/local_flows.ts";
 import type { Workloads } from "../plane/workloads.ts";
 import type { RpcClient } from "../rpc/client.ts";
@@ -41,14 +44,17 @@ export interface Followers {
 /** What is told of a reload. */
 export interface Running extends Followers {
   /** Takes what the file says of peers and vips; the result is what that changes. */
-  readonly sources: Pick<Sources, "file">;
+  readonly sources: Pick<Sources, "file" | "judgeAgain">;
+  /** Opens these sources as a configuration has them, in the place of those that there are, or ends them. */
+  readonly openSources: (config: Config, names: readonly ("peers.d" | "etcd")[]) => void;
   readonly live: LiveConfig;
   readonly core: Pick<Core, "change" | "configChanged" | "deny">;
   readonly server: Pick<RpcServer, "setTrust" | "setLimits" | "presented">;
   readonly status: Pick<StatusServer, "reload" | "setTrust" | "setOrigins" | "follow">;
   readonly client: Pick<RpcClient, "setTrust" | "setLimits" | "presented">;
   readonly tls: Pick<TlsStore, "reload" | "follow"> | undefined;
-  readonly workloads: Pick<Workloads, "setVips">;
+  readonly hosts: Pick<HostPorts, "follow">;
+  readonly workloads: Pick<Workloads, "follow">;
   readonly plane: Pick<Plane, "limitHold">;
   /** Whether the pipes compare virtualization cookies: without it no peer can have one. */
   readonly hasVc: boolean;
@@ -131,11 +137,7 @@ export function planOf(
   const { changed, removed } = peerChanges(before.peers, after.peers);
   const known = new Set(before.peers.map(({ id }) => id));
   const added = changed.filter(({ id }) => !known.has(id)).length;
-  const cookies = hasVc ? [] : changed.filter(({ vc }) => vc !== undefined);
-  const restart = [
-    ...restartKeys(before, after),
-    ...cookies.map(({ id }) => `peers[${id}].vc`),
-  ];
+  const restart = restartKeys(before, after, { hasVc });
   const counts = {
     added,
     removed: removed.length,
@@ -169,7 +171,7 @@ function refusal(keys: readonly string[]): string {
 
 /** All of it can be taken. What may still fail (files of TLS, memory of the plane) comes first. */
 function apply(next: Config, running: Running): void {
-  const { live, core, server, status, client, tls, workloads, peers, plane, log, logAs } = running;
+  const { live, core, server, status, client, tls, peers, plane, log, logAs } = running;
   const before = live.now;
   const keys = changedKeys(before, next);
   const has = (prefix: string) => keys.some((key) => key.startsWith(prefix));
@@ -187,12 +189,8 @@ function apply(next: Config, running: Running): void {
   }
   if (has("status.")) status.setOrigins(next.status.origins);
   core.configChanged(keys);
-  const changes = peerChanges(before.peers, next.peers);
-  const vips = has("vips") ? next.vips.map(({ vip }) => vip) : undefined;
-  if (changes.changed.length + changes.removed.length > 0 || vips !== undefined) {
-    follow({ ...running.sources.file(changes, vips), vips }, running);
-  }
-  if (vips !== undefined) workloads.setVips(next.vips);
+  applyOwners(before, next, running);
+  applySources(before, next, running);
   if (!has("security.")) return;
   const trust = trustOf(next, peers);
   // A certificate is denied, not its owner: tunnels that it opened end, and he may open new ones with another.
@@ -206,6 +204,58 @@ function apply(next: Config, running: Running): void {
   status.setTrust(trust);
   client.setTrust(trust);
   log.info("The deny list is in force", { count: denied.length });
+}
+
+/** Who is where: ports, networks, this host's addresses and those of the file's peers. */
+function applyOwners(before: Config, next: Config, running: Running): void {
+  const { core, peers, sources, hosts, workloads, local } = running;
+  const differs = (key: "vips" | "networks" | "plane") => !sameValue(before[key], next[key]);
+  // A port that goes takes with it what waits there: nothing of its old network is left when it comes with another.
+  if (differs("plane") || differs("networks")) hosts.follow(next);
+  const others = otherCookies(before, next);
+  if (others.size > 0) {
+    // On the wire it is another network: the old one goes, tunnels and all, before the new one comes.
+    const rest = before.vips.filter(({ vip }) => !others.has(networkOf(vip)));
+    core.change({ changed: [], removed: [], vips: rest.map(({ vip }) => vip) });
+    local?.follow(peers, { local: true });
+  }
+  const changes = peerChanges(before.peers, next.peers);
+  const prefixes = next.vips.map(({ vip }) => vip);
+  const vips = differs("vips") ? prefixes : undefined;
+  const networks = differs("networks") ? next.networks ?? [] : undefined;
+  if (
+    changes.changed.length + changes.removed.length > 0 || vips !== undefined ||
+    networks !== undefined
+  ) {
+    const file = sources.file(changes, vips);
+    follow({ ...file, vips: others.size > 0 ? prefixes : vips, networks }, running);
+  }
+  if (
+    differs("vips") || differs("networks") || differs("plane") ||
+    hasCookies(before) !== hasCookies(next)
+  ) workloads.follow({ vips: next.vips, rules: next.plane.ports ?? [] });
+}
+
+/** Where more peers come from, and what their records are judged by. */
+function applySources(before: Config, next: Config, running: Running): void {
+  const names = ({ networks = [] }: Config) => networks.map(({ name }) => name).sort();
+  if (!sameValue(names(before), names(next))) running.sources.judgeAgain();
+  const [was, is] = [before.directory, next.directory];
+  const others = [
+    ...was.dir === is.dir ? [] : ["peers.d" as const],
+    ...sameValue(was.etcd, is.etcd) ? [] : ["etcd" as const],
+  ];
+  if (others.length > 0) running.openSources(next, others);
+}
+
+/** Networks that have another cookie than before. */
+function otherCookies({ networks = [] }: Config, next: Config): ReadonlySet<string> {
+  return new Set(
+    networks.flatMap(({ name, vc }) => {
+      const cookie = cookieOf(`@${name}`, next.networks);
+      return cookie === undefined || cookie === vc ? [] : [name];
+    }),
+  );
 }
 
 /** Takes other TLS files, where they are others. Throws `ConfigError` when they cannot be used. */

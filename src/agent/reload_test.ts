@@ -40,6 +40,7 @@ function running(change: object = {}, options: { readonly hasVc?: boolean } = {}
     live,
     peers,
     sources,
+    openSources: (_, names) => void told.push(`open ${names}`),
     core: {
       change: (changes) => {
         told.push(
@@ -59,7 +60,8 @@ function running(change: object = {}, options: { readonly hasVc?: boolean } = {}
     },
     tls: store("tls"),
     flows: { refreshNextHop: note("hop") },
-    workloads: { setVips: note("workloads") },
+    hosts: { follow: () => void told.push("hosts") },
+    workloads: { follow: note("workloads") },
     warm: { add: note("warm") },
     hasVc: options.hasVc ?? false,
     plane: {
@@ -127,7 +129,7 @@ Deno.test("what else is live is in force, each part is told of its own", async (
       "core  - 10.1.0.0/25",
       "client trust  h2",
       "server trust  h2",
-      'workloads [{"vip":"10.1.0.0/25","dns":[]}]',
+      'workloads {"vips":[{"vip":"10.1.0.0/25","dns":[]}],"rules":[]}',
       "core deny h2",
       "core deny h2",
       "server trust all h2",
@@ -166,6 +168,53 @@ Deno.test("the hold has other limits at once, or nothing of the file is in force
   const refused = await take({ hold: { flows: 13 }, peers: [h3] });
   assert.deepEqual([refused.view.done, refused.view.message], [false, "out of memory"]);
   assert.equal(live.now, before);
+});
+
+const BLUE = { name: "blue", vc: 7, ports: ["tap7"], vips: ["10.9.0.0/24"] };
+const MANY = { plane: { uplink: "p0", host: ["tap0"] } };
+
+Deno.test("a network comes and goes: ports before addresses, workloads last", async () => {
+  const { take, peers } = running(MANY, { hasVc: true });
+  const came = await take({ ...MANY, networks: [BLUE] });
+  assert.ok(came.view.done, came.view.message);
+  assert.deepEqual(came.view.keys, ["vips", "plane.host", "networks"]);
+  const who = (told: readonly string[]) => told.map((line) => line.split(" ")[0]);
+  const order = ["core", "hosts", "core", "client", "server", "workloads", "info"];
+  assert.deepEqual(who(came.told), order);
+  assert.ok(peers.isLocal("10.9.0.1@blue"));
+  const { told } = await take(MANY);
+  assert.deepEqual(who(told), order);
+  assert.equal(peers.isLocal("10.9.0.1@blue"), false);
+});
+
+Deno.test("a network with another cookie goes, and comes; what its policy denies is another matter", async () => {
+  const { take, peers } = running({ ...MANY, networks: [BLUE] }, { hasVc: true });
+  const since = () => peers.ownedSince("10.9.0.1@blue");
+  assert.equal(since(), -Infinity);
+  const { told } = await take({
+    ...MANY,
+    networks: [{ ...BLUE, policy: { deny: ["10.2.0.0/24"] } }],
+  });
+  assert.equal(told.filter((line) => line.startsWith("core  -")).length, 1);
+  assert.equal(since(), -Infinity);
+  const recast = await take({ ...MANY, networks: [{ ...BLUE, vc: 8 }] });
+  assert.deepEqual(recast.told.filter((line) => line.startsWith("core  -")), [
+    "core  - 10.1.0.0/24",
+    "core  - 10.1.0.0/24,10.9.0.0/24@blue",
+  ]);
+  assert.equal(since(), 0, "it is another one since");
+});
+
+Deno.test("a port or a network that would need other pipes refuses all of the file", async () => {
+  const { take, live, peers } = running({}, { hasVc: true });
+  const before = live.now;
+  const { view, told } = await take({ networks: [BLUE], peers: [h2, h3] });
+  assert.deepEqual(view.restartKeys, ["plane.host", "networks"]);
+  assert.deepEqual([told, live.now, peers.has("h3")], [
+    ['error "Configuration not reloaded"'],
+    before,
+    false,
+  ]);
 });
 
 Deno.test("the first virtualization cookie needs other pipes, the second one does not", () => {

@@ -3,6 +3,7 @@
 /** What the status listener is told: the core's view, the plane's and the agent's own, in one. */
 import type { Plane } from "../../ffi/plane.ts";
 import type { Config } from "../config/config.ts";
+import { hostNames } from "../config/forms.ts";
 import type { Core } from "../core/core.ts";
 import { type InstalledTopology, UPLINK_REST } from "../pipes/install.ts";
 import { COUNTER_TEXTS } from "./counter_texts.ts";
@@ -10,7 +11,6 @@ import type { LoopLag } from "./loop_lag.ts";
 import type { DropLog } from "../model/drop_log.ts";
 import type { NetworkView } from "../model/lists.ts";
 import type { Logs } from "../model/log.ts";
-import { hostNames } from "../plane/host_ports.ts";
 import type { EventLog } from "../store/event_log.ts";
 import type { PlaneWatch } from "../plane/plane_watch.ts";
 import type { SampleHub } from "../plane/sample_hub.ts";

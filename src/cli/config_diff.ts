@@ -3,7 +3,7 @@
 /** `psp-agent config diff`: each key that differs, with what it says in both files and whether an agent takes it. */
 import { peerChanges, restartKeys } from "../config/changes.ts";
 import type { Config } from "../config/config.ts";
-import { differences, toFile } from "../config/file_form.ts";
+import { differences, listKey, toFile } from "../config/file_form.ts";
 import { loadConfig } from "../config/load.ts";
 import { EXIT, type ExitCode, json, out } from "./io.ts";
 
@@ -35,17 +35,16 @@ export async function configDiff(
 
 function differencesOf(before: Config, after: Config): readonly Difference[] {
   const restart = new Set(restartKeys(before, after));
-  const hadVc = before.peers.some(({ vc }) => vc !== undefined);
   const [old, now] = [toFile(before), toFile(after)];
   return differences(before, after).map((key) => {
     const [was, is] = [valueAt(old, key), valueAt(now, key)];
-    const firstVc = !hadVc && is !== undefined &&
-      (/^peers\[.*\.vc$/.test(key) || (is as { vc?: unknown }).vc !== undefined);
+    // A peer that is new differs as a whole.
+    const isRefused = [...restart].some((one) => one === key || one === `${key}.vc`);
     return {
       key,
       ...(was === undefined ? {} : { before: was }),
       ...(is === undefined ? {} : { after: is }),
-      restart: restart.has(key) || firstVc,
+      restart: isRefused,
     };
   });
 }
@@ -76,7 +75,7 @@ function valueAt(tree: unknown, key: string): unknown {
     if (at === undefined || at === null) return undefined;
     at = id === undefined
       ? (at as Record<string, unknown>)[name]
-      : (at as { id?: string }[]).find((item) => item.id === id);
+      : (at as unknown[]).find((item) => listKey(item) === id);
   }
   return at;
 }

@@ -2,9 +2,9 @@
 
 /** `psp-agent pipes` */
 import type { Config } from "../config/config.ts";
+import { comparesCookies, hasManyHosts, hostNames } from "../config/forms.ts";
 import { loadConfig } from "../config/load.ts";
-import { hasLocal, hasManyHosts, hostNames } from "../plane/host_ports.ts";
-import { hasCookies } from "../plane/mtu.ts";
+import { hasLocal } from "../plane/host_ports.ts";
 import { mermaid, type MermaidOptions } from "../pipes/mermaid.ts";
 import { buildTopology } from "../pipes/topology.ts";
 import type { Pipe, PipeName, Topology, TopologyOptions } from "../pipes/types.ts";
@@ -103,7 +103,7 @@ function topologyOptions(config: Config | undefined, sampling: boolean): Topolog
         onDemand: config.tunnel.onDemand,
         local: hasLocal(config.plane),
         ports: hasManyHosts(config.plane),
-        vc: hasCookies(config),
+        vc: comparesCookies(config),
       }
       : {},
     sampling: on,

@@ -6,6 +6,7 @@
  */
 import type { Config, PeerConfig } from "./config.ts";
 import { differences, sameValue } from "./file_form.ts";
+import { comparesCookies, hasManyHosts } from "./forms.ts";
 import type { FileForm } from "./schema.ts";
 import type { FilePath, Span } from "./values.ts";
 
@@ -25,10 +26,36 @@ export const APPLIES: { readonly [K in keyof FileForm]-?: Applies<FileForm[K]> }
   pip: "restart",
   gateway_mac: "restart",
   vips: "live",
-  // Ports are opened with them, and pipes compare their cookies.
-  networks: "restart",
+  // Where the pipes compare cookies.
+  networks: "live",
   // The plane is opened with them.
-  plane: "restart",
+  plane: {
+    kind: "restart",
+    uplink: "restart",
+    // Of a list, in software.
+    host: "live",
+    ports: "live",
+    backend: "restart",
+    host_guard: "restart",
+    workers: "restart",
+    cpus: "restart",
+    busy_poll_us: "restart",
+    max_entries: "restart",
+    next_hop_mac: "restart",
+    uplink_vlan: "restart",
+    library: "restart",
+    pci: "restart",
+    representor: "restart",
+    cores: "restart",
+    hugepages_mb: "restart",
+    max_crypto_ids: "restart",
+    actions_memory_mb: "restart",
+    mbufs: "restart",
+    devargs: "restart",
+    dpdk_representor: "restart",
+    inspect: "restart",
+    flow_mode: "restart",
+  },
   psp: {
     versions: "restart",
     mode: "restart",
@@ -85,14 +112,58 @@ export const APPLIES: { readonly [K in keyof FileForm]-?: Applies<FileForm[K]> }
   rotation: "live",
   security: "live",
   log: "live",
-  directory: "restart",
+  directory: "live",
   peers: "live",
 };
 
-/** The keys that differ and that a running agent cannot take, in the order of the file. */
-export function restartKeys(before: Config, after: Config): readonly string[] {
+/**
+ * The keys that differ and that a running agent cannot take, in the order of the file. `hasVc`: whether its pipes compare
+ * cookies; by default as the configuration before wants it.
+ */
+export function restartKeys(
+  before: Config,
+  after: Config,
+  { hasVc = comparesCookies(before) }: { readonly hasVc?: boolean } = {},
+): readonly string[] {
   const keys = differences(withoutPeers(before), withoutPeers(after));
-  return keys.filter((key) => appliesWhen(key, before, after) === "restart");
+  const cookies = hasVc
+    ? []
+    : peerChanges(before.peers, after.peers).changed.filter(({ vc }) => vc !== undefined);
+  return [
+    ...keys.filter((key) =>
+      appliesWhen(key, before, after) === "restart" ||
+      needsOtherForm(key, { before, after, hasVc })
+    ),
+    ...cookies.map(({ id }) => `peers[${id}].vc`),
+  ];
+}
+
+/** Whether it takes other pipes, or ports that hardware has to be opened with. */
+function needsOtherForm(
+  key: string,
+  { before, after, hasVc }: { readonly before: Config; readonly after: Config; hasVc: boolean },
+): boolean {
+  const portsComeAndGo = [before, after].every(({ plane }) =>
+    plane.kind === "soft" && hasManyHosts(plane)
+  );
+  if (key.startsWith("networks")) {
+    return !hasVc || !portsComeAndGo && !sameValue(portsOf(before), portsOf(after));
+  }
+  if (key === "plane.host") return !portsComeAndGo;
+  if (!key.startsWith("plane.ports")) return false;
+  return !portsComeAndGo && !sameValue(limitsOf(before), limitsOf(after));
+}
+
+/** Which network has which ports. */
+function portsOf({ networks = [] }: Config): object {
+  return networks.flatMap(({ name, ports }) => ports.length === 0 ? [] : [{ name, ports }]);
+}
+
+/** What ports are opened with. */
+function limitsOf({ plane }: Config): object {
+  return (plane.ports ?? []).flatMap(({ vips: _vips, mac: _mac, ...port }) =>
+    Object.keys(port).length > 1 ? [port] : []
+  );
 }
 
 /** The keys that differ; peers are told of by `peerChanges`. */

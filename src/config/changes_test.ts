@@ -32,6 +32,9 @@ Deno.test("a changed key is live or waits for a start, by one table", () => {
       "psp.ttl",
     ]],
     [{ plane: { uplink: "u9", host: "h9" } }, [], ["plane.uplink", "plane.host"]],
+    // Other pipes would be needed.
+    [{ plane: { ...SMALLEST.plane, host: ["h0", "tap*"] } }, [], ["plane.host"]],
+    [{ directory: { dir: "peers.d" } }, ["directory.dir"], []],
   ];
   for (const [change, live, restart] of cases) {
     const after = configOf(change);
@@ -58,4 +61,115 @@ Deno.test("whoever holds the view of a configuration reads what is in force", ()
   assert.equal(part.tunnel.lifeMs, 300_000);
   assert.equal(live.now.tunnel.lifeMs, 300_000);
   assert.deepEqual({ ...view }, live.now);
+});
+
+Deno.test("ports and networks are live where ports come and go, and else what needs none of them", () => {
+  const network = { name: "blue", vc: 7, ports: ["tap7"], vips: ["10.9.0.0/24"] };
+  const soft = (host: unknown, ports: object[] = []) => ({ uplink: "p0", host, ports });
+  const doca = (representor: unknown, ports: object[] = []) => ({
+    kind: "doca",
+    pci: "0000:03:00.0",
+    representor,
+    ports,
+  });
+  const rule = { name: "tap0", vips: ["10.1.0.7/32"] };
+  const cases: [before: object, after: object, restart: string[], live: string[]][] = [
+    [{ plane: soft(["tap*"]) }, { plane: soft(["tap*", "vf0"]) }, [], ["plane.host"]],
+    [{ plane: soft("tap0") }, { plane: soft(["tap0"]) }, ["plane.host"], []],
+    [{ plane: soft(["tap*"]) }, { plane: soft("tap0") }, ["plane.host"], []],
+    [
+      { plane: soft(["tap*"]) },
+      { plane: soft(["tap*"], [{ ...rule, misses_per_s: 5 }]) },
+      [],
+      ["plane.ports[tap0]"],
+    ],
+    [
+      { plane: soft(["tap*"], [rule]) },
+      { plane: soft(["tap*"], [{ ...rule, vips: [], hold_flows: 100 }]) },
+      [],
+      ["plane.ports[tap0].vips", "plane.ports[tap0].hold_flows"],
+    ],
+    [{ plane: soft("tap0") }, { plane: soft("tap0", [rule]) }, [], ["plane.ports[tap0]"]],
+    [
+      { plane: soft("tap0", [rule]) },
+      { plane: soft("tap0", [{ ...rule, misses_per_s: 5 }]) },
+      ["plane.ports[tap0].misses_per_s"],
+      [],
+    ],
+    [
+      { plane: soft(["tap*"]) },
+      { plane: soft(["tap*"]), networks: [network] },
+      [],
+      ["plane.host", "vips", "networks"],
+    ],
+    [
+      { plane: soft("tap0") },
+      { plane: soft("tap0"), networks: [network] },
+      ["plane.host", "networks"],
+      ["vips"],
+    ],
+    [
+      { plane: soft("tap0") },
+      { plane: soft("tap0"), networks: [{ ...network, ports: [] }] },
+      [],
+      ["vips", "networks"],
+    ],
+    [
+      { plane: soft(["tap*"]), networks: [network] },
+      {
+        plane: soft(["tap*"]),
+        networks: [{ ...network, vc: 8, policy: { deny: ["10.2.0.0/24"] } }],
+      },
+      [],
+      ["networks[blue].vc", "networks[blue].policy.deny"],
+    ],
+    [
+      { plane: doca(["tap0", "tap7"]) },
+      { plane: doca(["tap0", "tap7"]), networks: [{ ...network, ports: [] }] },
+      ["networks"],
+      ["vips"],
+    ],
+    [
+      { plane: doca(["tap0", "tap7"]), networks: [network] },
+      { plane: doca(["tap0", "tap7"]), networks: [{ ...network, vc: 8 }] },
+      [],
+      ["networks[blue].vc"],
+    ],
+    [
+      { plane: doca(["tap0", "tap7"]), networks: [network] },
+      { plane: doca(["tap0", "tap7"]), networks: [{ ...network, ports: ["tap0"] }] },
+      ["networks[blue].ports"],
+      [],
+    ],
+    [
+      { plane: doca(["tap0"], [rule]) },
+      { plane: doca(["tap0"], [{ ...rule, mac: "02:00:00:00:00:07" }]) },
+      [],
+      ["plane.ports[tap0].mac"],
+    ],
+    [{ plane: doca(["tap0"]) }, { plane: doca(["tap0", "tap7"]) }, ["plane.representor"], []],
+  ];
+  for (const [was, is, restart, live] of cases) {
+    const [before, after] = [configOf(was), configOf(is)];
+    const what = `${JSON.stringify(was)} -> ${JSON.stringify(is)}`;
+    assert.deepEqual([...restartKeys(before, after)].sort(), [...restart].sort(), what);
+    assert.deepEqual([...changedKeys(before, after)].sort(), [...live, ...restart].sort(), what);
+  }
+});
+
+Deno.test("the documentation lists the keys that wait for a start", async () => {
+  const keys = (at: unknown, path: string): readonly string[] =>
+    at === "restart"
+      ? [`\`${path}\``]
+      : typeof at === "string"
+      ? []
+      : Object.entries(at as object).flatMap(([key, part]) =>
+        keys(part, path === "" ? key : `${path}.${key}`)
+      );
+  const text = await Deno.readTextFile(
+    new URL("../../docs/operations.md", import.meta.url),
+  );
+  const [, listed = ""] = /<!-- restart:begin -->\s*([^]*?)\s*<!-- restart:end -->/.exec(text) ??
+    [];
+  assert.equal(listed.replaceAll(/\s+/g, " "), `${keys(APPLIES, "").join(", ")}.`);
 });

@@ -86,7 +86,7 @@ function fromBigint(n: bigint): number | string {
 
 /**
  * Where two configurations differ, as keys of the file: "psp.ttl", "peers[h2].vips". Objects of a list are
- * compared by their `id` where they have one; a list of anything else differs as a whole.
+ * compared by their `id` or `name` where they have one; a list of anything else differs as a whole.
  */
 export function differences(before: object, after: object): readonly string[] {
   return [...differing(before, after, "")];
@@ -113,12 +113,20 @@ function* differing(before: unknown, after: unknown, path: string): Generator<st
   }
 }
 
-/** The parts of an object, or of a list of objects with ids; undefined: compared as a whole. */
+/** What tells an object of a list from the others: its id or its name. */
+export function listKey(item: unknown): string | undefined {
+  if (!isTree(item)) return undefined;
+  const key = item.id ?? item.name;
+  return typeof key === "string" ? key : undefined;
+}
+
+/** The parts of an object, or of a list of objects with ids or names; undefined: compared as a whole. */
 function children(value: unknown): ReadonlyMap<string, unknown> | undefined {
   if (!Array.isArray(value)) return isTree(value) ? new Map(Object.entries(value)) : undefined;
   const byId = new Map<string, unknown>();
   for (const item of value) {
-    if (isTree(item) && typeof item.id === "string") byId.set(item.id, item);
+    const key = listKey(item);
+    if (key !== undefined) byId.set(key, item);
   }
   return byId.size === value.length ? byId : undefined;
 }

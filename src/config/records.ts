@@ -16,14 +16,14 @@ export interface RecordRules extends OwnSide {
   /** Whether the pipes compare virtualization cookies: without it no peer can have one. */
   readonly hasVc: boolean;
   /** Networks that there are besides the default one. */
-  readonly networks?: readonly { readonly name: string }[];
+  readonly networks?: readonly { readonly name: string }[] | undefined;
 }
 
 /** What a text holds. */
 export interface Records {
   /** Those that can be used. A record of this host itself is none, and nothing is wrong with it. */
   readonly peers: readonly PeerConfig[];
-  /** "2:14: vips[0]: what is wrong": of each record that is left out one at least. */
+  /** "2:14: vips[0]: what is wrong": of each record that is left out, or of which a part is, one at least. */
   readonly problems: readonly string[];
   /** Records that are left out. */
   readonly skipped: number;
@@ -52,9 +52,9 @@ function quickly(text: string, rules: RecordRules): Records | undefined {
   if (written !== items.reduce<number>((sum, item) => sum + keys(item), 0)) return undefined;
   const peers: PeerConfig[] = [];
   for (const item of items) {
-    const found = judge(item, rules);
-    if (!("peer" in found)) return undefined;
-    if (found.peer !== undefined) peers.push(found.peer);
+    const { peer, problems } = judge(item, rules);
+    if (problems.length > 0) return undefined;
+    if (peer !== undefined) peers.push(peer);
   }
   return { peers, problems: [], skipped: 0 };
 }
@@ -72,11 +72,8 @@ function carefully(text: string, rules: RecordRules): Records {
   for (const [i, item] of items.entries()) {
     const at = Array.isArray(value) ? [i] : [];
     const found = judge(item, rules);
-    if ("peer" in found) {
-      if (found.peer !== undefined) peers.push(found.peer);
-      continue;
-    }
-    skipped++;
+    if (found.peer !== undefined) peers.push(found.peer);
+    else if (found.problems.length > 0) skipped++;
     for (const { path, text } of found.problems) {
       problems.push(render(locate({ path: [...at, ...path], text })));
     }
@@ -84,9 +81,11 @@ function carefully(text: string, rules: RecordRules): Records {
   return { peers, problems, skipped };
 }
 
-type Verdict =
-  | { readonly peer: PeerConfig | undefined }
-  | { readonly problems: readonly { path: readonly (string | number)[]; text: string }[] };
+/** What a record is worth. Without a peer and without a problem it is this host's own. */
+interface Verdict {
+  readonly peer?: PeerConfig;
+  readonly problems: readonly { path: readonly (string | number)[]; text: string }[];
+}
 
 function judge(item: unknown, rules: RecordRules): Verdict {
   const result = v.safeParse(peerSchema, item);
@@ -99,16 +98,11 @@ function judge(item: unknown, rules: RecordRules): Verdict {
     };
   }
   const form = result.output;
-  if (form.id === rules.id) return { peer: undefined };
+  if (form.id === rules.id) return { problems: [] };
   const problems = [...peerAddressProblems(rules, form)];
   const twice = form.vips.findIndex((vip, i) => form.vips.indexOf(vip) !== i);
   if (twice >= 0) {
     problems.push({ path: ["vips", twice], text: `${form.vips[twice]} is there twice` });
-  }
-  for (const [i, vip] of form.vips.entries()) {
-    const network = networkOf(vip);
-    if (network === "" || rules.networks?.some(({ name }) => name === network)) continue;
-    problems.push({ path: ["vips", i], text: `network "${network}" is not known here` });
   }
   if (form.vc !== undefined && !rules.hasVc) {
     problems.push({
@@ -116,7 +110,20 @@ function judge(item: unknown, rules: RecordRules): Verdict {
       text: "needs a peer with a vc in the file when the agent starts: the pipes compare none",
     });
   }
-  return problems.length > 0 ? { problems } : { peer: fromFile(form, "/") as PeerConfig };
+  if (problems.length > 0) return { problems };
+  // The peer may be in more networks than this host is.
+  const foreign = form.vips.flatMap((vip, i) => {
+    const network = networkOf(vip);
+    return network === "" || rules.networks?.some(({ name }) => name === network)
+      ? []
+      : [{ path: ["vips", i], text: `network "${network}" is not known here` }];
+  });
+  if (foreign.length === form.vips.length) return { problems: foreign };
+  const left = foreign.length === 0 ? form : {
+    ...form,
+    vips: form.vips.filter((_, i) => !foreign.some(({ path }) => path[1] === i)),
+  };
+  return { peer: fromFile(left, "/") as PeerConfig, problems: foreign };
 }
 
 function render({ path, text, line, column }: Problem): string {

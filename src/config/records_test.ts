@@ -81,6 +81,15 @@ Deno.test("a vip may be one of a network that is known", () => {
   assert.deepEqual(peers[0]?.vips, ["10.2.0.1/32@blue"]);
 });
 
+Deno.test("of a peer that is in more networks than this host the others are taken, and it is said", () => {
+  const { peers, problems, skipped } = parseRecords(
+    JSON.stringify({ ...H2, vips: ["10.2.0.1@blue", "10.2.0.1@red", "10.2.0.1"] }),
+    { ...RULES, networks: [{ name: "blue" }] },
+  );
+  assert.deepEqual([peers[0]?.vips, skipped], [["10.2.0.1/32@blue", "10.2.0.1/32"], 0]);
+  assert.match(problems.join(), /^1:\d+: vips\[1\]: network "red" is not known here$/);
+});
+
 Deno.test("comments and numbers of 64 bits are read as in the file", () => {
   const { peers } = parseRecords(
     '{ "id": "h2", // the second\n "svc_address": "x:1", "vips": ["10.2.0.1"], "vc": 9007199254740993 }',

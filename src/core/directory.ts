@@ -6,7 +6,8 @@
  */
 import type { PeerChanges } from "../config/changes.ts";
 import type { Config, PeerConfig } from "../config/config.ts";
-import { type Denies, policyOf } from "../model/policy.ts";
+import { networkOf } from "../model/network.ts";
+import { type Denies, policyOf, type PolicySettings } from "../model/policy.ts";
 import { canonicalVip, parsePrefix, type Prefix, PrefixTable } from "../model/vip.ts";
 import { MAX_CONTROLS } from "./limits.ts";
 import { SortedNames } from "./sorted.ts";
@@ -21,6 +22,8 @@ interface Owner {
 export interface DirectoryChanges extends PeerChanges {
   /** All prefixes of this host; undefined: as before. */
   readonly vips?: readonly string[] | undefined;
+  /** All networks, with what their policies deny; undefined: as before. */
+  readonly networks?: readonly PolicySettings[] | undefined;
 }
 
 /** What a change has changed. */
@@ -51,7 +54,8 @@ export class Peers {
   /** Ids in lower case, as DNS names are compared. */
   readonly #folded = new SetsByKey();
   /** Addresses that no peer has for this host, by the policy of their network. */
-  readonly #denies: Denies;
+  #denies: Denies;
+  #policies: ReadonlyMap<string, string>;
   readonly #domain: string;
   #deny: ReadonlySet<string>;
 
@@ -59,15 +63,17 @@ export class Peers {
     this.#domain = config.domain;
     this.#deny = new Set(config.security.deny);
     this.#denies = policyOf(config.networks);
+    this.#policies = textsOf(config.networks);
     const vips = config.vips.map(({ vip }) => vip);
     this.apply({ changed: config.peers, removed: [], vips }, -Infinity);
   }
 
   /** Makes the changes, all of them at once. `now` is of `Clock.now`. */
-  apply({ changed, removed, vips }: DirectoryChanges, now: number): DirectoryChanged {
+  apply({ changed, removed, vips, networks }: DirectoryChanges, now: number): DirectoryChanged {
     const after = new Map<string, PeerConfig | undefined>(removed.map((id) => [id, undefined]));
     for (const peer of changed) after.set(peer.id, peer);
-    const suspects = new Set<string>();
+    const suspects = new Set<string>(networks && this.#judgeBy(networks));
+    const isJudgedAnew = suspects.size > 0;
     const given: { readonly vip: string; readonly owner: Owner }[] = [];
     const result = {
       added: [] as PeerConfig[],
@@ -109,7 +115,7 @@ export class Peers {
       else if (before?.id !== undefined) suspects.add(before.id);
       this.#owners.add(prefix, owner);
     }
-    return { ...result, suspects, gained: given.length > 0, localLost };
+    return { ...result, suspects, gained: given.length > 0 || isJudgedAnew, localLost };
   }
 
   /** Every peer, denied ones too. */
@@ -240,6 +246,19 @@ export class Peers {
     return this.#pips.get(id);
   }
 
+  /** Other policies are in force; those who have addresses where one is another than before. */
+  #judgeBy(networks: readonly PolicySettings[]): readonly string[] {
+    const [before, after] = [this.#policies, textsOf(networks)];
+    this.#policies = after;
+    this.#denies = policyOf(networks);
+    const others = new Set(
+      [...before.keys(), ...after.keys()].filter((name) => before.get(name) !== after.get(name)),
+    );
+    if (others.size === 0) return [];
+    return this.all().filter(({ vips }) => vips.some((vip) => others.has(networkOf(vip))))
+      .map(({ id }) => id);
+  }
+
   /** True: there was something to take. */
   #take(vips: Iterable<string>): boolean {
     let any = false;
@@ -281,6 +300,15 @@ class SetsByKey {
 }
 
 const NOBODY: ReadonlySet<string> = new Set();
+
+/** What each network that denies anything denies, to be compared. */
+function textsOf(networks: readonly PolicySettings[] | undefined): ReadonlyMap<string, string> {
+  return new Map(
+    (networks ?? []).flatMap(({ name, policy: { deny } }) =>
+      deny.length === 0 ? [] : [[name, [...deny].sort().join()] as const]
+    ),
+  );
+}
 
 function prefixOf(vip: string): Prefix {
   const prefix = parsePrefix(vip);

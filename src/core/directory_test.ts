@@ -208,3 +208,31 @@ Deno.test("one change among very many peers is a matter of microseconds", () => 
   }
   console.log(`    ${((performance.now() - began) * 1000 / rounds).toFixed(0)} us a change`);
 });
+
+Deno.test("a policy that changes concerns the peers of its network, and no others", () => {
+  const network = (name: string, ...deny: string[]) => ({ name, policy: { deny } });
+  const peers = new Peers({
+    domain: "test",
+    vips: [],
+    security: { deny: [] },
+    peers: [
+      { id: "h2", svcAddress: "h2:1", vips: ["10.2.0.0/24@blue"] },
+      { id: "h3", svcAddress: "h3:1", vips: ["10.2.0.0/24@red"] },
+    ],
+  });
+  const apply = (...networks: ReturnType<typeof network>[]) => {
+    const { suspects, gained, localLost } = peers.apply({ changed: [], removed: [], networks }, 0);
+    assert.equal(localLost, false);
+    return [
+      [...suspects],
+      gained,
+      peers.byVip("10.2.0.1@blue")?.id,
+      peers.byVip("10.2.0.1@red")?.id,
+    ];
+  };
+  assert.deepEqual(apply(network("blue"), network("red")), [[], false, "h2", "h3"]);
+  const denied = network("blue", "10.2.0.0/25");
+  assert.deepEqual(apply(denied, network("red")), [["h2"], true, undefined, "h3"]);
+  assert.deepEqual(apply(network("red"), denied), [[], false, undefined, "h3"]);
+  assert.deepEqual(apply(network("red")), [["h2"], true, "h2", "h3"]);
+});

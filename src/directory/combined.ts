@@ -101,6 +101,14 @@ export class Combined {
     return [...this.#out.values()];
   }
 
+  /** Where records of a source stand. */
+  places(source: string): readonly string[] {
+    const prefix = `${this.#kinds.findIndex(({ name }) => name === source)} `;
+    return [...this.#places.keys()].flatMap((place) =>
+      place.startsWith(prefix) ? [place.slice(prefix.length)] : []
+    );
+  }
+
   /** Makes the changes of one source, and says what they change in the directory. */
   update(source: string, { put, removed }: SourceChanges): PeerChanges {
     const rank = this.#kinds.findIndex(({ name }) => name === source);

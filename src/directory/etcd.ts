@@ -65,6 +65,8 @@ class EtcdSource implements Source {
   /** Until when a record that is gone may come back, of `Clock.now`. */
   #patientUntil = 0;
   readonly #gone = new Map<string, number>();
+  /** Keys that were known under another prefix. */
+  readonly #foreign: string[] = [];
 
   constructor(options: EtcdSourceOptions) {
     this.#options = options;
@@ -95,6 +97,10 @@ class EtcdSource implements Source {
     };
   }
 
+  judgeAgain(): void {
+    this.#texts.judgeAgain();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#end.abort();
     this.#options.kv[Symbol.dispose]();
@@ -110,10 +116,16 @@ class EtcdSource implements Source {
   #recall(): void {
     const last = this.#options.known.load(NAME);
     if (last === undefined) return;
+    const { prefix } = this.#options;
+    const isOurs = ({ key }: KnownRecord) =>
+      key.startsWith(prefix) && !key.slice(prefix.length).includes("/");
+    const ours = last.records.filter(isOurs);
+    this.#foreign.push(...last.records.filter((record) => !isOurs(record)).map(({ key }) => key));
     this.#cluster = last.cluster;
-    this.#revision = last.revision;
+    // Of another prefix, or of nothing at all, nobody knows what stands there.
+    if (ours.length > 0 && this.#foreign.length === 0) this.#revision = last.revision;
     this.#currentAtMs = last.atMs;
-    this.#take(last.records);
+    this.#take(ours);
   }
 
   async #follow(): Promise<void> {
@@ -169,8 +181,9 @@ class EtcdSource implements Source {
     }
     if (!there.has(this.#ownKey)) this.#registration?.missing();
     this.#revision = revision;
-    this.#keep([], []);
+    this.#keep([], this.#foreign.splice(0));
     this.#lose(gone);
+    this.#options.onWhole?.();
   }
 
   async #watch(well: () => void): Promise<void> {
@@ -204,6 +217,7 @@ class EtcdSource implements Source {
     if (revision > this.#revision) this.#revision = revision;
     if (changes.length > 0) this.#keep(put, []);
     this.#lose(removed);
+    this.#options.onWhole?.();
   }
 
   /** Whether a record stands there as it is known. */

@@ -115,13 +115,13 @@ class Memory implements KnownDirectory {
 
 const value = (vip: string) => JSON.stringify({ svc_address: "x.example:1", vips: [vip] });
 
-function lab(store = new FakeStore(), known = new Memory()) {
+function lab(store = new FakeStore(), known = new Memory(), prefix = PREFIX) {
   const clock = new VirtualClock();
   const seen = new Map<string, string>();
   const open = () =>
     openEtcdSource({
       kv: store,
-      prefix: PREFIX,
+      prefix,
       leaseS: 600,
       known,
       clock,
@@ -222,4 +222,23 @@ Deno.test("what was known is there before the store has said a word", async () =
   const second = lab(first.store, first.known);
   await using source = second.open();
   assert.deepEqual([second.ids(), source.state().isCurrent], ["h2", false]);
+});
+
+Deno.test("what was known under another prefix is nothing, and is kept until the new one is read", async () => {
+  for (const other of ["/", "/p/q/", "/other/"]) {
+    const { store, known, clock, ids, open } = lab(new FakeStore(), new Memory(), other);
+    const of = { cluster: 7n, revision: 90n, atMs: 1, removed: [] };
+    known.update("etcd", {
+      ...of,
+      put: [{ key: "/p/h8", value: value("10.0.0.8"), order: 1n }],
+    });
+    store.isAway = true;
+    store.items.set(`${other}h2`, { value: value("10.0.0.2"), createRevision: 2n });
+    await using _ = open();
+    await clock.advance(1000);
+    assert.deepEqual([ids(), known.records.size], ["", 1], other);
+    store.go(false);
+    await clock.advance(20_000);
+    assert.deepEqual([ids(), [...known.records.keys()]], ["h2", [`${other}h2`]], other);
+  }
 });

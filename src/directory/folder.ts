@@ -36,6 +36,13 @@ export async function openFolder(options: FolderOptions): Promise<Source> {
   return folder;
 }
 
+/** The same, and the first reading has only begun. */
+export function beginFolder(options: FolderOptions): Source {
+  const folder = new Folder(options);
+  void folder.begin();
+  return folder;
+}
+
 class Folder implements Source {
   readonly name = "peers.d";
   readonly #options: FolderOptions;
@@ -60,9 +67,11 @@ class Folder implements Source {
     this.#texts = new Texts(options);
   }
 
+  /** Never rejects. */
   async begin(): Promise<void> {
     this.#watch();
-    await this.#look([""]);
+    await (this.#looking = this.#look([""]));
+    if (this.#end.signal.aborted) return;
     const { pollMs = 400, sweepMs } = this.#options;
     const every = (ms: number, look: () => void) => {
       const timer = setInterval(look, ms);
@@ -83,6 +92,10 @@ class Folder implements Source {
       lastError: this.#lastError,
       ...this.#texts.state(),
     };
+  }
+
+  judgeAgain(): void {
+    this.#texts.judgeAgain();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -145,6 +158,7 @@ class Folder implements Source {
       }
       if (this.#end.signal.aborted) return;
       this.#texts.take(texts);
+      if (all) this.#options.onWhole?.();
       if (this.#lastError !== "") {
         log.info("The directory of drop-in files can be read again", { path });
       }

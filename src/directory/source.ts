@@ -13,6 +13,8 @@ export interface SourceOptions {
   readonly bound?: (place: string) => string;
   /** Takes what is different. Called with nothing else under way. */
   readonly onChanges: (changes: SourceChanges) => void;
+  /** Everything that stands there has been told of, once at least. */
+  readonly onWhole?: () => void;
 }
 
 /** How a source is doing. */
@@ -33,6 +35,8 @@ export interface SourceState {
 export interface Source extends AsyncDisposable {
   readonly name: string;
   state(): SourceState;
+  /** The rules have changed: what was judged by them is judged anew. */
+  judgeAgain(): void;
 }
 
 /** A text at a place, and how early it was there; undefined: nothing stands there any more. */
@@ -85,6 +89,17 @@ export class Texts {
     if (put.length + removed.length > 0) this.#options.onChanges({ put, removed });
   }
 
+  /** Other networks are known since: texts with something wrong, and those that name networks, are read anew. */
+  judgeAgain(): void {
+    const put: Entry[] = [];
+    const removed: string[] = [];
+    for (const [place, text] of this.#places) {
+      if (!this.#bad.has(place) && !text.text.includes("@")) continue;
+      this.#one(place, text, { put, removed }, { isAnew: true });
+    }
+    if (put.length + removed.length > 0) this.#options.onChanges({ put, removed });
+  }
+
   state(): Pick<SourceState, "records" | "skipped" | "problems"> {
     const problems: string[] = [];
     for (const place of this.#bad) {
@@ -104,6 +119,7 @@ export class Texts {
     place: string,
     text: Text | undefined,
     into: { readonly put: Entry[]; readonly removed: string[] },
+    { isAnew = false }: { readonly isAnew?: boolean } = {},
   ): void {
     const before = this.#places.get(place);
     if (text === undefined) {
@@ -114,7 +130,7 @@ export class Texts {
       return;
     }
     // All files of a ConfigMap are others when one is, and most say the same.
-    if (before?.text === text.text && before.order === text.order) return;
+    if (!isAnew && before?.text === text.text && before.order === text.order) return;
     const { peers, problems, skipped } = this.#read(place, text.text);
     const wheres = new Set<string>();
     for (const peer of peers) {
@@ -125,8 +141,8 @@ export class Texts {
     }
     for (const where of before?.wheres ?? []) {
       if (wheres.has(where)) continue;
-      // What is left out may have been this one: it stays as it was.
-      if (skipped > 0) wheres.add(where);
+      // What is left out may have been this one: it stays as it was, unless it is the rules that have changed.
+      if (skipped > 0 && !isAnew) wheres.add(where);
       else into.removed.push(where);
     }
     if (skipped > 0) {
@@ -160,7 +176,7 @@ export class Texts {
   #count(place: string, before: Place | undefined, now: Place | undefined): void {
     this.#records += (now?.wheres.size ?? 0) - (before?.wheres.size ?? 0);
     this.#skipped += (now?.skipped ?? 0) - (before?.skipped ?? 0);
-    if (now !== undefined && now.skipped > 0) this.#bad.add(place);
+    if (now !== undefined && now.problems.length > 0) this.#bad.add(place);
     else this.#bad.delete(place);
   }
 }

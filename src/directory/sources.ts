@@ -5,7 +5,7 @@ import type { PeerChanges } from "../config/changes.ts";
 import type { PeerConfig } from "../config/config.ts";
 import type { SourceView } from "../model/status.ts";
 import { Combined, type SourceChanges } from "./combined.ts";
-import type { Source } from "./source.ts";
+import type { Source, SourceOptions } from "./source.ts";
 
 /** In this order: the first one that knows a peer says all of it. */
 export const SOURCES = [
@@ -22,10 +22,21 @@ const CONFLICTS_SHOWN = 50;
 
 const NOTHING: PeerChanges = { changed: [], removed: [] };
 
+/** Whom a source tells. */
+export type Told = Required<Pick<SourceOptions, "onChanges" | "onWhole">>;
+
+/** A source, and what the one before it said that it has not said yet. */
+interface Slot {
+  source: Source | undefined;
+  readonly stale: Set<string>;
+}
+
 /** All of them together. */
 export class Sources implements AsyncDisposable {
   readonly #combined: Combined;
-  readonly #sources: Source[] = [];
+  readonly #slots = new Map<SourceName, Slot>();
+  /** Of sources that have made room. */
+  readonly #ending = new Set<Promise<unknown>>();
   #file: ReadonlySet<string> = new Set();
   /** Called with each change that a source makes by itself, from `begin` on. */
   onChanges: (changes: PeerChanges) => void = () => {};
@@ -38,9 +49,64 @@ export class Sources implements AsyncDisposable {
     this.file({ changed: peers, removed: [] });
   }
 
-  /** One more, which is disposed of with these. */
-  add(source: Source): void {
-    this.#sources.push(source);
+  /**
+   * Opens a source; it is disposed of with these. It takes the place of the one of its name, if there is one: what that has
+   * said last goes on until the new one has said everything once. undefined: there is none from now on.
+   */
+  replace(name: SourceName, open: ((told: Told) => Source) | undefined): void {
+    const slot = this.#begin(name);
+    if (open !== undefined) {
+      slot.source = open(this.#told(name, slot));
+      return;
+    }
+    this.#slots.delete(name);
+    this.#forget(name, slot);
+  }
+
+  /** The same for one that is opened when it has told everything. */
+  async open(name: SourceName, open: (told: Told) => Promise<Source>): Promise<void> {
+    const slot = this.#begin(name);
+    slot.source = await open(this.#told(name, slot));
+  }
+
+  /** The rules that records are judged by have changed. */
+  judgeAgain(): void {
+    for (const { source } of this.#slots.values()) source?.judgeAgain();
+  }
+
+  /** The one before has nothing to say any more. */
+  #begin(name: SourceName): Slot {
+    const old = this.#slots.get(name)?.source;
+    const slot: Slot = { source: undefined, stale: new Set(this.#combined.places(name)) };
+    this.#slots.set(name, slot);
+    if (old !== undefined) {
+      const ending: Promise<unknown> = Promise.resolve(old[Symbol.asyncDispose]())
+        .finally(() => this.#ending.delete(ending));
+      this.#ending.add(ending);
+    }
+    return slot;
+  }
+
+  #told(name: SourceName, slot: Slot): Told {
+    const isCurrent = () => this.#slots.get(name) === slot;
+    return {
+      onChanges: (changes) => {
+        if (!isCurrent()) return;
+        for (const { where } of changes.put) slot.stale.delete(where);
+        for (const where of changes.removed) slot.stale.delete(where);
+        this.take(name, changes);
+      },
+      onWhole: () => {
+        if (isCurrent()) this.#forget(name, slot);
+      },
+    };
+  }
+
+  #forget(name: SourceName, { stale }: Slot): void {
+    if (stale.size === 0) return;
+    const removed = [...stale];
+    stale.clear();
+    this.take(name, { put: [], removed });
   }
 
   /** Everybody, as all sources together say. */
@@ -102,7 +168,8 @@ export class Sources implements AsyncDisposable {
       conflicts: file.conflicts,
       problems: file.texts,
     };
-    const others = this.#sources.map((source): SourceView => {
+    const there = SOURCES.flatMap(({ name }) => this.#slots.get(name)?.source ?? []);
+    const others = there.map((source): SourceView => {
       const { problems, currentAtMs, ...state } = source.state();
       const { conflicts, texts } = of(source.name);
       return {
@@ -117,7 +184,8 @@ export class Sources implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const source of this.#sources) await source[Symbol.asyncDispose]();
+    const all = [...this.#slots.values()].flatMap(({ source }) => source ?? []);
+    await Promise.all([...this.#ending, ...all.map((source) => source[Symbol.asyncDispose]())]);
   }
 }
 

@@ -3,9 +3,10 @@
 /** What would keep an agent from working, each with what to do about it. Pure: the machine is given. */
 import { forwardedFamilies, guardReason } from "../../ffi/codec.ts";
 import type { Config } from "../config/config.ts";
+import { hostNames } from "../config/forms.ts";
 import { forwardingAdvice } from "../plane/forwarding.ts";
 import { guardReasonText } from "../plane/guard.ts";
-import { hostInterfaces, hostNames } from "../plane/host_ports.ts";
+import { hostInterfaces } from "../plane/host_ports.ts";
 import { isPattern, matchesName } from "../model/patterns.ts";
 import { mtuOf } from "../plane/mtu.ts";
 import { forListeners, limitFor } from "../rpc/descriptors.ts";

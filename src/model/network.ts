@@ -46,11 +46,3 @@ export function cookieOf(
   const name = networkOf(vip);
   return name === "" ? undefined : networks?.find((network) => network.name === name)?.vc;
 }
-
-/** The number that a plane knows a network by; 0: the default one. */
-export function labelOf(
-  name: string,
-  networks: readonly Pick<NetworkSettings, "name">[] | undefined,
-): number {
-  return (networks?.findIndex((network) => network.name === name) ?? -1) + 1;
-}

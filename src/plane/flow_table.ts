@@ -455,6 +455,12 @@ export class FlowTable implements Flows, AsyncDisposable {
     if (failures.length > 0) throw failures[0];
   }
 
+  /** Local vips whose packets go to a port. */
+  vipsAt(port: number): readonly string[] {
+    const there = [...this.#rx.values()].filter(({ place }) => place?.port === port);
+    return [...new Set(there.map(({ sa }) => sa.localVip))];
+  }
+
   /**
    * Local vips that got packets since they were looked at last and sent none: so many receive SAs in each call, all of
    * them in turn.

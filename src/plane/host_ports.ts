@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * The host ports of the plane, which come and go with their interfaces: those of the names and patterns of
- * `plane.host`. One single name is opened with the plane and stays; of a list, what is there is opened, an exact name
- * stays from then on (the plane binds to each new interface of it), and what a pattern found goes a while after its
- * interface.
+ * The host ports of the plane, which come and go with their interfaces and with the configuration: those of the names and
+ * patterns of `plane.host`. One single name is opened with the plane and stays; of a list, what is there is opened, an exact
+ * name stays as long as it is configured (the plane binds to each new interface of it), and what a pattern found goes a
+ * while after its interface. A port that is to be of another network, or to have other limits, is opened anew.
  */
 import { DataPlaneError, type Plane, type PortOptions, type Rate } from "../../ffi/plane.ts";
 import type { Config, PlaneConfig } from "../config/config.ts";
+import { sameValue } from "../config/file_form.ts";
+import { hasManyHosts, hostNames } from "../config/forms.ts";
 import { networkOfPort } from "../config/networks.ts";
-import { labelOf } from "../model/network.ts";
 import type { Log } from "../model/log.ts";
 import { isPattern, matchesName } from "../model/patterns.ts";
 import type { NamedPort } from "./links.ts";
@@ -17,7 +18,8 @@ import type { NamedPort } from "./links.ts";
 /** Counted here, and what one count of each means. */
 export const HOST_PORT_COUNTERS = {
   "ports-added": "host ports that came while the agent ran",
-  "ports-removed": "host ports that went with their interface",
+  "ports-removed":
+    "host ports that went with their interface, or that the configuration does not have any more",
   "ports-refused": "interfaces that the plane does not take as host ports",
 } as const;
 
@@ -26,20 +28,9 @@ const GONE_MS = 10_000;
 /** An interface that was refused is tried again after so long. */
 const RETRY_MS = 10_000;
 
-/** Whether there may be several host ports. In software they come and go, hardware has those that it opens with. */
-export function hasManyHosts(plane: PlaneConfig): boolean {
-  const host = plane.kind === "soft" ? plane.host : plane.representor;
-  return typeof host !== "string" || isPattern(host);
-}
-
 /** Whether workloads of this host reach one another: through one representor they do so before the device's pipes. */
 export function hasLocal(plane: PlaneConfig): boolean {
   return plane.kind === "soft" || hasManyHosts(plane);
-}
-
-/** Names and patterns of the host ports. */
-export function hostNames(plane: PlaneConfig): readonly string[] {
-  return [plane.kind === "soft" ? plane.host : plane.representor].flat();
 }
 
 /**
@@ -61,12 +52,30 @@ export function hostInterfaces(
   return [...new Set(found)];
 }
 
+/** The numbers that a plane knows networks by; 0: the default one. */
+export type Labels = ReadonlyMap<string, number>;
+
+/** A number for each network. One that there was `before` keeps its own, and no other ever gets it. */
+export function labelsOf(networks: PortSettings["networks"], before: Labels = new Map()): Labels {
+  const labels = new Map(before);
+  for (const { name } of networks ?? []) {
+    if (!labels.has(name)) labels.set(name, labels.size + 1);
+  }
+  return labels;
+}
+
+/** Ports as the configuration has them. */
+export interface PortSettings {
+  readonly plane: PlaneConfig;
+  readonly networks?: Config["networks"] | undefined;
+}
+
 /** What a host port is opened with: its network, and the limits of the first of `plane.ports` that it is named by. */
 export function hostPort(
   name: string,
-  { plane, networks }: { readonly plane: PlaneConfig; readonly networks: Config["networks"] },
+  { plane, networks, labels = labelsOf(networks) }: PortSettings & { readonly labels?: Labels },
 ): PortOptions {
-  const network = labelOf(networkOfPort(networks, name), networks);
+  const network = labels.get(networkOfPort(networks, name)) ?? 0;
   const rule = plane.ports?.find((port) => matchesName(port.name, name));
   const limits = {
     miss: rateOf(rule?.missesPerS),
@@ -103,7 +112,13 @@ export class HostPorts {
   readonly #options: HostPortsOptions;
   /** They come and go. */
   readonly #many: boolean;
+  #settings: PortSettings;
+  #labels: Labels;
   readonly #ports = new Map<number, NamedPort>();
+  /** What each was opened with. */
+  readonly #opened = new Map<number, PortOptions>();
+  /** Those that the configuration does not have any more, or has otherwise. */
+  readonly #stale = new Set<number>();
   readonly #goneSince = new Map<number, number>();
   readonly #retryAt = new Map<string, number>();
   readonly #counts = { added: 0n, removed: 0n, refused: 0n };
@@ -113,6 +128,8 @@ export class HostPorts {
   constructor(options: HostPortsOptions) {
     this.#options = options;
     this.#many = options.config.kind === "soft" && hasManyHosts(options.config);
+    this.#settings = { plane: options.config, networks: options.networks };
+    this.#labels = labelsOf(options.networks);
     const first = options.plane.ports.host;
     for (const [i, name] of options.opened.entries()) this.#keep(first + i, name);
   }
@@ -134,26 +151,42 @@ export class HostPorts {
   /** Exact names of the configuration for which there has been no interface yet. */
   missing(): readonly string[] {
     if (!this.#many) return [];
-    return hostNames(this.#options.config).filter((name) =>
+    return hostNames(this.#settings.plane).filter((name) =>
       !isPattern(name) && this.byName(name) === undefined
     );
+  }
+
+  /**
+   * The configuration says something else of them: those that it does not have go, others come, and those that it has
+   * otherwise are opened anew; no other port notices anything. Never throws: what the plane refuses is tried again.
+   */
+  follow(settings: PortSettings): void {
+    this.#settings = settings;
+    this.#labels = labelsOf(settings.networks, this.#labels);
+    if (!this.#many) return;
+    for (const { handle, interface: name } of this.all()) {
+      const wanted = this.#isNamed(name) ? this.#wanted(name) : undefined;
+      if (sameValue(wanted, this.#opened.get(handle))) this.#stale.delete(handle);
+      else this.#stale.add(handle);
+    }
+    this.#retryAt.clear();
+    this.tick();
   }
 
   /** Looks which interfaces there are. Call it every second or so, and when a port has changed. Never throws. */
   tick(): void {
     if (!this.#many) return;
-    const { config, interfaces, log } = this.#options;
-    try {
-      const there = interfaces();
+    for (const port of this.all()) {
+      if (this.#stale.has(port.handle)) this.#attempt(() => this.#remove(port));
+    }
+    this.#attempt(() => {
+      const there = this.#options.interfaces();
       for (const port of this.all()) this.#watch(port, there);
-      for (const name of hostInterfaces(config, there)) {
+      for (const name of hostInterfaces(this.#settings.plane, there)) {
         if (this.byName(name) === undefined) this.#add(name);
       }
       for (const name of this.#retryAt.keys()) if (!there.has(name)) this.#retryAt.delete(name);
-    } catch (cause) {
-      if (!(cause instanceof DataPlaneError)) throw cause;
-      log.debug("The host ports were not looked at", { cause: cause.message });
-    }
+    });
   }
 
   counters(): Readonly<Record<string, bigint>> {
@@ -161,12 +194,21 @@ export class HostPorts {
     return { "ports-added": added, "ports-removed": removed, "ports-refused": refused };
   }
 
-  #add(name: string): void {
-    const { plane, config, networks, now, log } = this.#options;
-    if ((this.#retryAt.get(name) ?? -Infinity) > now()) return;
-    const port = hostPort(name, { plane: config, networks });
+  /** What the plane refuses is tried again with the next look. */
+  #attempt(what: () => void): void {
     try {
-      const { handle } = this.#keep(plane.addPort(port), name);
+      what();
+    } catch (cause) {
+      if (!(cause instanceof DataPlaneError)) throw cause;
+      this.#options.log.debug("The host ports were not looked at", { cause: cause.message });
+    }
+  }
+
+  #add(name: string): void {
+    const { plane, now, log } = this.#options;
+    if ((this.#retryAt.get(name) ?? -Infinity) > now()) return;
+    try {
+      const { handle } = this.#keep(plane.addPort(this.#wanted(name)), name);
       this.#retryAt.delete(name);
       this.#counts.added++;
       log.info("A host port has come", { interface: name, port: handle });
@@ -185,8 +227,8 @@ export class HostPorts {
 
   /** What a pattern found goes some time after its interface. */
   #watch(port: NamedPort, there: ReadonlySet<string>): void {
-    const { config, now } = this.#options;
-    if (there.has(port.interface) || hostNames(config).includes(port.interface)) {
+    const { now } = this.#options;
+    if (there.has(port.interface) || hostNames(this.#settings.plane).includes(port.interface)) {
       this.#goneSince.delete(port.handle);
       return;
     }
@@ -197,18 +239,36 @@ export class HostPorts {
 
   #remove(port: NamedPort): void {
     const { plane, log } = this.#options;
-    this.onRemove(port);
-    plane.removePort(port.handle);
+    // Who looks for its workloads elsewhere must not find it.
     this.#ports.delete(port.handle);
+    this.onRemove(port);
+    try {
+      plane.removePort(port.handle);
+    } catch (cause) {
+      this.#ports.set(port.handle, port);
+      throw cause;
+    }
+    this.#opened.delete(port.handle);
+    this.#stale.delete(port.handle);
     this.#goneSince.delete(port.handle);
     this.#counts.removed++;
     log.info("A host port has gone", { interface: port.interface, port: port.handle });
   }
 
   #keep(handle: number, name: string): NamedPort {
-    const network = networkOfPort(this.#options.networks, name);
+    const network = networkOfPort(this.#settings.networks, name);
     const port: NamedPort = { role: "host", handle, interface: name, network };
     this.#ports.set(handle, port);
+    this.#opened.set(handle, this.#wanted(name));
     return port;
+  }
+
+  #wanted(name: string): PortOptions {
+    return hostPort(name, { ...this.#settings, labels: this.#labels });
+  }
+
+  /** Whether the configuration speaks of an interface, be it there or not. */
+  #isNamed(name: string): boolean {
+    return hostInterfaces(this.#settings.plane, new Set([name])).includes(name);
   }
 }

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { FakePlane } from "../../tests/support/fake_plane.ts";
 import { NO_LOG } from "../../tests/support/no_log.ts";
 import type { PlaneConfig } from "../config/config.ts";
-import { hasManyHosts, hostInterfaces, hostPort, HostPorts } from "./host_ports.ts";
+import { hasManyHosts } from "../config/forms.ts";
+import { hostInterfaces, hostPort, HostPorts } from "./host_ports.ts";
 
 function soft(host: string | readonly string[]): PlaneConfig {
   return {
@@ -166,4 +167,64 @@ Deno.test("representors are those that the plane is opened with: named ones in a
   ports.tick();
   assert.deepEqual(ports.all().map((port) => port.interface), ["pf0vf0", "pf0vf1"]);
   assert.deepEqual(ports.missing(), []);
+});
+
+const network = (name: string, vc: bigint, ports: readonly string[]) => ({
+  name,
+  vc,
+  ports,
+  vips: [],
+  dns: [],
+  policy: { deny: [] },
+});
+
+Deno.test("ports follow the configuration: what it does not have goes, what it has otherwise is opened anew", () => {
+  const l = lab(["vf0", "tap*"]);
+  for (const name of ["vf0", "tap0", "tap1", "x0"]) l.there.add(name);
+  l.ports.tick();
+  const handles = () => new Map(l.ports.all().map((port) => [port.interface, port.handle]));
+  const before = handles();
+  const limits = { name: "tap1", vips: [], missesPerS: 5 };
+  const next = { ...soft(["tap*", "x*"]), ports: [limits] } as PlaneConfig;
+  l.ports.follow({ plane: next, networks: undefined });
+  assert.deepEqual([...handles().keys()].sort(), ["tap0", "tap1", "x0"]);
+  assert.deepEqual(l.removed, ["vf0", "tap1"]);
+  assert.equal(handles().get("tap0"), before.get("tap0"), "another port notices nothing");
+  assert.notEqual(handles().get("tap1"), before.get("tap1"));
+  l.ports.follow({ plane: next, networks: undefined });
+  assert.deepEqual(l.removed, ["vf0", "tap1"], "the same again is no change");
+});
+
+Deno.test("a port that comes into another network is another port; whichever networks come and go, others' ports stay", () => {
+  const l = lab(["tap*"]);
+  l.there.add("tap0").add("tap1");
+  l.ports.tick();
+  const plane = soft(["tap*"]);
+  const networks = () => l.ports.all().map((port) => `${port.interface}@${port.network}`).sort();
+  const [blue, red] = [network("blue", 7n, ["tap0"]), network("red", 8n, ["tap1"])];
+  l.ports.follow({ plane, networks: [blue] });
+  assert.deepEqual([networks(), l.removed], [["tap0@blue", "tap1@"], ["tap0"]]);
+  // Another one before it changes nothing of the number that the plane knows it by.
+  l.ports.follow({ plane, networks: [red, blue] });
+  assert.deepEqual([networks(), l.removed], [["tap0@blue", "tap1@red"], ["tap0", "tap1"]]);
+  l.ports.follow({ plane, networks: [red] });
+  assert.deepEqual([networks(), l.removed], [["tap0@", "tap1@red"], ["tap0", "tap1", "tap0"]]);
+});
+
+Deno.test("a port that the plane does not let go at a change keeps no other from coming, and goes later", () => {
+  const l = lab(["tap0", "tap1"]);
+  for (const name of ["tap0", "tap1", "tap2"]) l.there.add(name);
+  l.ports.tick();
+  l.plane.failNext("removePort", { code: "EBUSY" });
+  l.ports.follow({ plane: soft(["tap1", "tap2"]), networks: undefined });
+  assert.deepEqual(l.names().sort(), ["tap0", "tap1", "tap2"]);
+  l.ports.tick();
+  assert.deepEqual(l.names().sort(), ["tap1", "tap2"]);
+});
+
+Deno.test("one name that the plane was opened with stays whatever the configuration says", () => {
+  const l = lab("vf0", ["vf0"]);
+  l.there.add("vf0").add("vf1");
+  l.ports.follow({ plane: soft("vf1"), networks: undefined });
+  assert.deepEqual([l.names(), l.removed], [["vf0"], []]);
 });

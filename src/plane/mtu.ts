@@ -2,6 +2,7 @@
 
 /** What fits through a tunnel. Source of the overheads: PSP Architecture Specification, figures 1 and 2. */
 import type { Config } from "../config/config.ts";
+import { hasCookies } from "../config/forms.ts";
 import type { PspMode } from "../model/sa.ts";
 import type { StatusView } from "../model/status.ts";
 
@@ -12,11 +13,6 @@ const PSP_HEADER = 16;
 const VC = 8;
 const ICV = 16;
 const DEFAULT_ROUTE_MTU = 1500;
-
-/** Whether any packet that this host receives has a virtualization cookie. */
-export function hasCookies({ peers, networks = [] }: Pick<Config, "peers" | "networks">): boolean {
-  return networks.length > 0 || peers.some((peer) => peer.vc !== undefined);
-}
 
 /** Octets that PSP adds to the packets of one SA. */
 export function overheadOf(

@@ -7,10 +7,10 @@ import { backends } from "../../ffi/offline.ts";
 import { DataPlaneError, type PlaneOptions, type PspVersionNumber } from "../../ffi/plane.ts";
 import { HOST_PORTS_MAX } from "../../ffi/symbols.ts";
 import { type Config, ConfigError, EnvironmentError } from "../config/config.ts";
+import { comparesCookies, hasManyHosts, hostNames } from "../config/forms.ts";
 import { coresOf } from "../config/values.ts";
 import { type HostPortsForm, type InstalledTopology, installTopology } from "../pipes/install.ts";
-import { hasLocal, hasManyHosts, hostInterfaces, hostNames, hostPort } from "./host_ports.ts";
-import { hasCookies } from "./mtu.ts";
+import { hasLocal, hostInterfaces, hostPort } from "./host_ports.ts";
 import { buildTopology } from "../pipes/topology.ts";
 import type { TopologyOptions } from "../pipes/types.ts";
 import type { Log } from "../model/log.ts";
@@ -141,7 +141,7 @@ export function topologyOptions(
     exceptions: true,
     local: hasLocal(config.plane),
     ports: hasManyHosts(config.plane),
-    vc: hasCookies(config),
+    vc: comparesCookies(config),
   };
 }
 

@@ -20,7 +20,7 @@ export interface SegmentOptions {
   readonly peers: { byVip(vip: string): unknown; isLocal(vip: string): boolean };
   /** Octets of IP that fit a tunnel. */
   readonly mtu: number;
-  readonly networks?: Config["networks"];
+  readonly networks?: Config["networks"] | undefined;
   readonly wallMs: () => number;
   /** Where a network's leases outlive the process. */
   readonly book?: ((network: string) => LeaseBook) | undefined;

@@ -72,32 +72,55 @@ export class WorkloadTable {
   readonly #learned = new Map<string, Learned>();
   readonly #countByPort = new Map<number, number>();
   #macs: ReadonlyMap<string, string>;
-  readonly #rules = new PrefixTable<PortRule>();
+  #rules: readonly PortRule[];
+  #byVip: PrefixTable<PortRule>;
   readonly #counts = new Map<WorkloadCounter, bigint>();
 
   constructor(options: WorkloadTableOptions) {
     this.#options = options;
     this.#macs = macsOf(options.vips);
-    for (const rule of options.rules) {
-      for (const vip of rule.vips) {
-        const prefix = parsePrefix(vip);
-        if (prefix !== undefined) this.#rules.add(prefix, rule);
+    this.#rules = options.rules;
+    this.#byVip = byVip(options.rules);
+  }
+
+  /**
+   * Other vips or rules are configured: what was learned of addresses that are not this host's any more goes, and so does
+   * what was learned at a port that may not have it any more; a MAC, or a port, that is another now is told of.
+   */
+  follow(
+    { vips, rules, isLocal }: {
+      readonly vips: readonly LocalVip[];
+      readonly rules: readonly PortRule[];
+      readonly isLocal: (vip: string) => boolean;
+    },
+  ): void {
+    const before = new Map(this.#fixed().map((vip) => [vip, this.find(vip)]));
+    this.#macs = macsOf(vips);
+    this.#rules = rules;
+    this.#byVip = byVip(rules);
+    for (const [vip, learned] of [...this.#learned]) {
+      if (!isLocal(vip) || !this.mayUse(vip, learned.port)) {
+        this.forget(vip);
+        continue;
       }
+      const mac = this.#macOf(vip) ?? learned.mac;
+      if (mac === learned.mac) continue;
+      this.#learned.set(vip, { ...learned, mac });
+      this.#options.moved(vip, this.find(vip));
+    }
+    for (const vip of new Set([...before.keys(), ...this.#fixed()])) {
+      if (this.#learned.has(vip) || !isLocal(vip)) continue;
+      const [was, is] = [before.get(vip), this.find(vip)];
+      if (was?.mac !== is?.mac || was?.port !== is?.port) this.#options.moved(vip, is);
     }
   }
 
-  /** Other vips are configured: what was learned of others goes, and a MAC that is another now is told of. */
-  setVips(vips: readonly LocalVip[], isLocal: (vip: string) => boolean): void {
-    const before = this.#macs;
-    this.#macs = macsOf(vips);
-    for (const vip of [...this.#learned.keys()]) if (!isLocal(vip)) this.forget(vip);
-    for (const vip of new Set([...before.keys(), ...this.#macs.keys()])) {
-      const mac = this.#macOf(vip);
-      if (mac === before.get(vip)) continue;
-      const learned = this.#learned.get(vip);
-      if (learned !== undefined && mac !== undefined) this.#learned.set(vip, { ...learned, mac });
-      if (isLocal(vip)) this.#options.moved(vip, this.find(vip));
-    }
+  /** Single addresses whose MAC is configured. */
+  #fixed(): readonly string[] {
+    const ruled = this.#rules.flatMap(({ mac, vips }) =>
+      mac === undefined ? [] : vips.flatMap((vip) => singleOf(vip) ?? [])
+    );
+    return [...this.#macs.keys(), ...ruled];
   }
 
   /** Where an address is, as far as anybody knows. */
@@ -123,12 +146,8 @@ export class WorkloadTable {
   /** Single addresses that the configuration gives to a port, and to no other. */
   ownOf(port: number): readonly string[] {
     const name = this.#options.ports.get(port)?.interface;
-    const rule = this.#options.rules.find((rule) => rule.name === name);
-    return rule?.vips.flatMap((vip) =>
-      /\/(32|128)$/.test(addressOf(vip))
-        ? [inNetwork(addressOf(vip).replace(/\/\d+$/, ""), networkOf(vip))]
-        : []
-    ) ?? [];
+    const rule = this.#rules.find((rule) => rule.name === name);
+    return rule?.vips.flatMap((vip) => singleOf(vip) ?? []) ?? [];
   }
 
   /**
@@ -238,7 +257,7 @@ export class WorkloadTable {
   }
 
   #macOf(vip: string): string | undefined {
-    return this.#macs.get(vip) ?? this.#rules.lookup(vip)?.mac;
+    return this.#macs.get(vip) ?? this.#byVip.lookup(vip)?.mac;
   }
 
   /** The one port where it can be. */
@@ -249,7 +268,7 @@ export class WorkloadTable {
 
   #allows(vip: string, { interface: name, network = "" }: NamedPort): boolean {
     if (networkOf(vip) !== network) return false;
-    const rule = this.#rules.lookup(vip);
+    const rule = this.#byVip.lookup(vip);
     return rule === undefined || matchesName(rule.name, name);
   }
 }
@@ -257,10 +276,28 @@ export class WorkloadTable {
 /** The MACs of single addresses, by these. */
 function macsOf(vips: readonly LocalVip[]): ReadonlyMap<string, string> {
   return new Map(
-    vips.flatMap(({ vip, mac }) =>
-      mac !== undefined && /\/(32|128)$/.test(addressOf(vip))
-        ? [[inNetwork(addressOf(vip).replace(/\/\d+$/, ""), networkOf(vip)), mac] as const]
-        : []
-    ),
+    vips.flatMap(({ vip, mac }) => {
+      const single = singleOf(vip);
+      return mac === undefined || single === undefined ? [] : [[single, mac] as const];
+    }),
   );
+}
+
+/** The address of a prefix that has no other. */
+function singleOf(vip: string): string | undefined {
+  const address = addressOf(vip);
+  if (!/\/(32|128)$/.test(address)) return undefined;
+  return inNetwork(address.replace(/\/\d+$/, ""), networkOf(vip));
+}
+
+/** To which port the configuration gives an address. */
+function byVip(rules: readonly PortRule[]): PrefixTable<PortRule> {
+  const table = new PrefixTable<PortRule>();
+  for (const rule of rules) {
+    for (const vip of rule.vips) {
+      const prefix = parsePrefix(vip);
+      if (prefix !== undefined) table.add(prefix, rule);
+    }
+  }
+  return table;
 }

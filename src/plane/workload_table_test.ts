@@ -50,6 +50,33 @@ Deno.test("the newest claim counts, and is contested when the one before is fres
   assert.deepEqual([2, 3, 4].map((port) => l.table.countOf(port)), [0, 0, 1]);
 });
 
+Deno.test("other rules and vips: what no longer fits is forgotten, and what is configured is told of", () => {
+  const l = lab({ rules: [{ name: "host3", vips: ["10.1.0.9/32"], mac: A }] });
+  const vips = [{ vip: "10.1.0.0/24", dns: [] }];
+  const isLocal = (vip: string) => vip !== "10.1.0.5";
+  for (const [vip, port] of [["10.1.0.5", 2], ["10.1.0.6", 2], ["10.1.0.7", 4]] as const) {
+    l.table.claim(vip, place(B, port));
+  }
+  l.moved.length = 0;
+  const rules = [
+    { name: "host3", vips: ["10.1.0.8/32"], mac: A },
+    { name: "host4", vips: ["10.1.0.6/32", "10.1.0.7/32"], mac: A },
+  ];
+  l.table.follow({ vips, rules, isLocal });
+  assert.deepEqual(Object.fromEntries(l.moved), {
+    "10.1.0.5": undefined,
+    "10.1.0.6": place(A, 4),
+    "10.1.0.7": place(A, 4),
+    "10.1.0.8": place(A, 3),
+    "10.1.0.9": undefined,
+  });
+  assert.equal(l.table.claim("10.1.0.6", place(B, 2)), false);
+  assert.ok(l.table.claim("10.1.0.9", place(B, 2)), "it is anybody's");
+  l.moved.length = 0;
+  l.table.follow({ vips, rules, isLocal });
+  assert.deepEqual(l.moved, [], "the same again is no change");
+});
+
 Deno.test("an address that the configuration gives to a port can be taken by nobody else", () => {
   const l = lab({ rules: [{ name: "host3", vips: ["10.1.0.8/29"], mac: A }] });
   assert.deepEqual(l.table.find("10.1.0.9"), place(A, 3), "found before it says a word");

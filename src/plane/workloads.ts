@@ -66,7 +66,7 @@ export interface WorkloadsOptions {
   readonly book?: (network: string) => LeaseBook;
   /** Vips that got packets since the last question and sent none, some of them at a time. Default: none. */
   readonly listening?: () => Iterable<string>;
-  /** Octets of IP that fit a tunnel. */
+  /** Octets of IP that fit a tunnel; asked for again with each `follow`. */
   readonly mtu: number;
   /** Most addresses that are learned of one port. Default: 65,536. */
   readonly perPort?: number;
@@ -88,7 +88,7 @@ export class Workloads {
   readonly #probedAt = new Map<string, number>();
   readonly #waiting = new Map<string, Waiting>();
   #advertisedAt = -Infinity;
-  readonly #denies: Denies;
+  #denies: Denies;
   /** Vips that got packets and said nothing: since when. */
   readonly #listeners = new Map<string, number>();
   /** By port, ICMP errors in a second. */
@@ -115,12 +115,17 @@ export class Workloads {
   }
 
   /**
-   * Other workloads live here now: what was learned of addresses that stay is kept, and a MAC that is configured from now
-   * on, or another one, is in force at once.
+   * Other workloads live here now, or others are told of their network: what was learned of addresses that stay is kept,
+   * and what is configured from now on, or otherwise, is in force at once. Networks and their policies are those that
+   * `config` has now.
    */
-  setVips(vips: readonly LocalVip[]): void {
+  follow(
+    { vips, rules }: { readonly vips: readonly LocalVip[]; readonly rules: readonly PortRule[] },
+  ): void {
+    const { config, peers } = this.#options;
+    this.#denies = policyOf(config.networks);
     this.#segments = segmentsOf(vips, this.#segmentOptions(), this.#segments);
-    this.#table.setVips(vips, (vip) => this.#options.peers.isLocal(vip));
+    this.#table.follow({ vips, rules, isLocal: (vip) => peers.isLocal(vip) });
     this.#advertisedAt = -Infinity;
   }
 
@@ -222,7 +227,11 @@ export class Workloads {
   onUndelivered(frame: Bytes, vip: string): void {
     if (parseHeader(frame) === undefined) return this.#table.count("workload-unknown");
     const place = this.placeOf(vip);
-    if (place !== undefined) return void this.#send(place.port, addressed(frame, place));
+    if (place !== undefined) {
+      // The next one need not come this way: its port may have come since.
+      this.#options.moved(vip, place);
+      return void this.#send(place.port, addressed(frame, place));
+    }
     const waiting = this.#waiting.get(vip) ?? { frames: [], since: this.#options.clock.now() };
     if (waiting.frames.length >= WAITING_PER_VIP || this.#waitingTotal() >= WAITING_MAX) {
       return this.#table.count("workload-unknown");

@@ -3,27 +3,13 @@
 /** Changes of the configuration of running agents, under traffic: what changes, what does not, and never in clear. */
 import assert from "node:assert/strict";
 import type { PeersJson } from "../support/agent_config.ts";
-import { agentCommand, type AgentProcess } from "../support/agent_process.ts";
+import { agentCommand } from "../support/agent_process.ts";
 import { PingStream } from "../support/ping_stream.ts";
+import { rewrite, taken } from "../support/rewrite.ts";
 import { limitMs } from "../support/scale.ts";
 import { assertOnlyPsp, story } from "../support/story.ts";
 import { ping } from "../support/traffic.ts";
 import { eventually } from "../support/wait.ts";
-
-/** Rewrites the file of a running agent, by renaming another over it. */
-async function rewrite(agent: AgentProcess, change: (config: PeersJson) => void): Promise<void> {
-  const config = JSON.parse(await Deno.readTextFile(agent.configPath));
-  change(config);
-  await Deno.writeTextFile(`${agent.configPath}.new`, JSON.stringify(config));
-  await Deno.rename(`${agent.configPath}.new`, agent.configPath);
-}
-
-/** Until the agent has said once more what became of its file. */
-async function taken(agent: AgentProcess, act: () => Promise<void>): Promise<void> {
-  const before = agent.said("Configuration reloaded").length;
-  await act();
-  await agent.heard("Configuration reloaded", before + 1);
-}
 
 story("a peer comes and goes while the agents run", {}, async ({ world, start }) => {
   const far = await start("h2");
