@@ -77,20 +77,33 @@ static uint8_t *head_of(const struct soft_queue *queue, uint32_t at)
 	return queue->slices[queue->queued[at].first - 1].part.iov_base;
 }
 
-/* Can a single packet follow in a frame that was sealed before it? */
+/* Octets of UDP payload of the packets of a frame but the last. */
+static uint32_t step_of(const struct soft_frame *frame)
+{
+	return frame->gso != DP_GSO_NONE ? frame->gso_size : frame->len - frame->payload_off;
+}
+
+/* Can the packets of a frame follow in one that was sealed before it? */
 static bool continues(const struct soft_queue *queue, uint32_t at, const struct soft_frame *frame,
 		      const struct soft_tx_key *key)
 {
 	const struct soft_frame *before = &queue->frames[at];
 	const struct soft_queued *queued = &queue->queued[at];
-	uint32_t len = frame->len - frame->payload_off;
-	uint32_t first =
-		queued->segments > 1 ? before->gso_size : before->len - before->payload_off;
+	const uint32_t n = soft_frame_segments(frame), step = step_of(before);
 
-	return queued->key == key && !queued->closed && len <= first &&
-	       queued->segments < SOFT_SEGMENTS_MAX && before->len + len <= NET_SUPER_MAX &&
+	return queued->key == key && !queued->closed &&
+	       (n == 1 ? step_of(frame) <= step : step_of(frame) == step) &&
+	       queued->segments + n <= SOFT_SEGMENTS_MAX &&
+	       before->len + frame->len - frame->payload_off <= NET_SUPER_MAX &&
 	       before->l4_off == frame->l4_off && before->payload_off == frame->payload_off &&
 	       same_outer(head_of(queue, at), frame->parts[0].iov_base, frame);
+}
+
+/* Is its last packet shorter than the others? Then it stays the last. */
+static bool ends_short(const struct soft_frame *frame)
+{
+	return frame->gso != DP_GSO_NONE &&
+	       (frame->len - frame->payload_off) % frame->gso_size != 0;
 }
 
 static void follow(struct soft_queue *queue, uint32_t at, const struct soft_frame *frame)
@@ -109,8 +122,8 @@ static void follow(struct soft_queue *queue, uint32_t at, const struct soft_fram
 	}
 	add_slice(queue, queued, &part);
 	whole->len += len;
-	queued->segments++;
-	queued->closed = len < whole->gso_size;
+	queued->segments += soft_frame_segments(frame);
+	queued->closed = ends_short(whole);
 }
 
 /* Headers for what has become a super-frame. */
@@ -134,6 +147,24 @@ static void take_room(struct soft_arena *arena, uint32_t len)
 	arena->left -= taken;
 }
 
+uint32_t soft_queue_room(const struct soft_queue *queue, const struct soft_sealing *sealing,
+			 uint32_t len)
+{
+	const uint32_t latest = queue->latest[sealing->flow & (SOFT_QUEUE_FLOWS - 1)];
+	const struct soft_frame *frame;
+	const struct soft_queued *queued;
+	uint32_t n;
+
+	if (latest == 0)
+		return 0;
+	frame = &queue->frames[latest - 1];
+	queued = &queue->queued[latest - 1];
+	if (queued->key != sealing->key || queued->closed || step_of(frame) != len)
+		return 0;
+	n = (NET_SUPER_MAX - frame->len) / len;
+	return n < SOFT_SEGMENTS_MAX - queued->segments ? n : SOFT_SEGMENTS_MAX - queued->segments;
+}
+
 void soft_queue_sealed(struct soft_worker *worker, const struct soft_frame *frame,
 		       const struct soft_sealing *sealing)
 {
@@ -146,7 +177,7 @@ void soft_queue_sealed(struct soft_worker *worker, const struct soft_frame *fram
 	struct soft_queued *queued;
 
 	take_room(&queue->arena, frame->len);
-	if (n == 1 && *latest != 0 && continues(queue, *latest - 1, frame, key)) {
+	if (*latest != 0 && continues(queue, *latest - 1, frame, key)) {
 		follow(queue, *latest - 1, frame);
 		queue->queued[*latest - 1].sealed_bytes += bytes;
 		return;
@@ -156,7 +187,7 @@ void soft_queue_sealed(struct soft_worker *worker, const struct soft_frame *fram
 	queued->key = key;
 	queued->sealed_bytes = bytes;
 	/* In transport mode the IP header is the tenant's, and its identification counts. */
-	queued->closed = n > 1 || !sealing->tunnel;
+	queued->closed = !sealing->tunnel || ends_short(frame);
 	*latest = queue->n;
 }
 

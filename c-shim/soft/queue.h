@@ -62,6 +62,9 @@ struct soft_sealing {
 	bool tunnel;   /* its outer headers are ours */
 };
 
+/* Packets with so many octets of UDP payload that may follow in the latest frame of a flow; 0: none may. */
+uint32_t soft_queue_room(const struct soft_queue *queue, const struct soft_sealing *sealing,
+			 uint32_t len);
 /* A sealed frame, which stands at the head of the arena. */
 void soft_queue_sealed(struct soft_worker *worker, const struct soft_frame *frame,
 		       const struct soft_sealing *sealing);

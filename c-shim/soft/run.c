@@ -205,6 +205,13 @@ int32_t soft_out_send_uplink(void *arg, const struct soft_frame *frame)
 	return 0;
 }
 
+uint32_t soft_out_room_uplink(void *arg, uint32_t len)
+{
+	const struct soft_worker *worker = arg;
+
+	return soft_queue_room(&worker->queue, &worker->sealing, len);
+}
+
 /* A packet whose pieces are sealed each. */
 struct sealing {
 	struct soft_worker *worker;

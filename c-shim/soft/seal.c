@@ -372,13 +372,27 @@ static enum soft_seal_status seal_frame(const struct cut *cut, uint32_t first, u
 	return SOFT_SEAL_OK;
 }
 
+/* How many segments from i on go into the next frame. */
+static uint32_t next_frame(const struct cut *cut, uint32_t i, const struct soft_out *out)
+{
+	const uint32_t len = slice_len(cut, 0), left = cut->count - i;
+	uint32_t n = (NET_SUPER_MAX - cut->outer.head_len) / len, room = 0;
+
+	if (n > SOFT_SEGMENTS_MAX)
+		n = SOFT_SEGMENTS_MAX;
+	if (out->room != NULL)
+		room = out->room(out->arg, len);
+	if (room != 0 && room < n)
+		n = room;
+	return left < n ? left : n;
+}
+
 enum soft_seal_status soft_seal(const struct psp_crypto_backend *backend, struct psp_crypto *crypto,
 				struct dp_packet *packet, struct soft_tx_key *key, uint32_t max_ip,
 				struct soft_out *out)
 {
 	struct cut cut = {.backend = backend, .crypto = crypto};
 	enum soft_seal_status status = SOFT_SEAL_OK;
-	uint32_t per_frame;
 
 	if (!prepare(&cut, packet, key))
 		return SOFT_SEAL_MALFORMED;
@@ -394,13 +408,9 @@ enum soft_seal_status soft_seal(const struct psp_crypto_backend *backend, struct
 	(void)dp_flow(packet);
 	if (cut.count == 1)
 		return seal_frame(&cut, 0, 1, out);
-	per_frame = (NET_SUPER_MAX - cut.outer.head_len) / slice_len(&cut, 0);
-	if (per_frame > SOFT_SEGMENTS_MAX)
-		per_frame = SOFT_SEGMENTS_MAX;
-	for (uint32_t i = 0; i < cut.count && status == SOFT_SEAL_OK; i += per_frame) {
-		uint32_t left = cut.count - i;
-
-		status = seal_frame(&cut, i, left < per_frame ? left : per_frame, out);
+	for (uint32_t i = 0, n; i < cut.count && status == SOFT_SEAL_OK; i += n) {
+		n = next_frame(&cut, i, out);
+		status = seal_frame(&cut, i, n, out);
 	}
 	return status;
 }

@@ -287,6 +287,7 @@ static inline void soft_chain_begin(struct soft_worker *worker)
 void soft_flush(struct soft_worker *worker);
 /* Where the worker's sealer leaves what it has made: in its queue. */
 int32_t soft_out_send_uplink(void *worker, const struct soft_frame *frame);
+uint32_t soft_out_room_uplink(void *worker, uint32_t len);
 
 /* ahead.c: before the first of n packets is run, which are parsed and at the start of their trails. */
 void soft_ahead(struct soft_worker *worker, const struct soft_pipe *root, uint32_t n);

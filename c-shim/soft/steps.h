@@ -50,6 +50,11 @@ struct soft_out {
 	 */
 	int32_t (*send)(void *arg, const struct soft_frame *frame);
 	void *arg;
+	/*
+	 * Packets of so many octets of UDP payload each that the next frame of a super-frame may have, so that it goes on in one
+	 * that stands before it; 0: as many as fit. NULL: nobody says.
+	 */
+	uint32_t (*room)(void *arg, uint32_t len);
 };
 
 /*

@@ -18,8 +18,11 @@
 #define BUFFERS_LEN                                                                                \
 	(SOFT_RX_OCTETS + (1u + SOFT_SPLIT_DEPTH + 2u) * SOFT_FRAME_OCTETS + SOFT_QUEUE_OCTETS)
 #define BUFFERS_ALIGN 64u
-#define LARGE 4096u   /* octets of a frame of which few are asked for at a time */
-#define WANT_LARGE 4u /* so few: what the second-level cache holds beside what is made of them */
+#define LARGE 4096u /* octets of a frame of which few are asked for at a time */
+/* Of those so many octets: what the second-level cache holds beside what is made of them. */
+#define LARGE_OCTETS (4u * DP_FRAME_MAX)
+#define WANT_LARGE 4u
+#define WANT_LARGE_MAX 8u                 /* the next ones may be larger */
 #define UNASKED_MAX (4u * SOFT_TURN_COST) /* until the kernel is asked again who has frames */
 #define EVENTS 64                         /* ports of one epoll_wait(); more wait for the next */
 #define LOOK_EVERY_MS 1000                /* whether the ports are as they were */
@@ -115,8 +118,10 @@ static int32_t worker_open(struct soft_worker *worker)
 	for (uint32_t i = 0; i < 2; i++)
 		worker->cut_buf[i] = at += SOFT_FRAME_OCTETS;
 	soft_queue_init(&worker->queue, at + SOFT_FRAME_OCTETS);
-	worker->seal_out = (struct soft_out){
-		.arena = &worker->queue.arena, .send = soft_out_send_uplink, .arg = worker};
+	worker->seal_out = (struct soft_out){.arena = &worker->queue.arena,
+					     .send = soft_out_send_uplink,
+					     .arg = worker,
+					     .room = soft_out_room_uplink};
 	soft_joins_init(worker);
 	if (dp_random(&worker->rng, sizeof(worker->rng)) != 0 ||
 	    dp_random(&worker->syndromes.seed, sizeof(worker->syndromes.seed)) != 0 ||
@@ -301,9 +306,11 @@ static void adapt(uint8_t *want, const struct dp_packet *packets, uint32_t n)
 
 	for (uint32_t i = 0; i < n; i++)
 		octets += packets[i].len;
-	if (octets > n * LARGE)
-		*want = WANT_LARGE;
-	else if (n == *want && *want < SOFT_PORT_BATCH)
+	if (octets > n * LARGE) {
+		const uint32_t fit = LARGE_OCTETS / (octets / n);
+
+		*want = (uint8_t)(fit < WANT_LARGE_MAX ? fit : WANT_LARGE_MAX);
+	} else if (n == *want && *want < SOFT_PORT_BATCH)
 		*want = (uint8_t)(2 * *want);
 }
 

@@ -58,7 +58,7 @@ static void a_changed_word_changes_the_checksum_alike(void)
 static int32_t sealed_udp_checksum(struct frame_spec *spec, bool zero)
 {
 	struct soft_arena out_arena = {out_buf, sizeof(out_buf)};
-	struct soft_out out = {&out_arena, collect, &sent};
+	struct soft_out out = {&out_arena, collect, &sent, NULL};
 	struct psp_dp_actions actions;
 	struct dp_packet packet;
 	struct soft_tx_key key;

@@ -132,7 +132,7 @@ static void receive_one(void *arg, struct dp_packet *p)
 static void receive(struct dp_packet *p)
 {
 	struct soft_arena out_arena = {join_buf, sizeof(join_buf)};
-	struct soft_out out = {&out_arena, to_host, NULL};
+	struct soft_out out = {&out_arena, to_host, NULL, NULL};
 	struct soft_join join = {.out = &out};
 
 	struct dp_path_mtu path;
@@ -163,7 +163,7 @@ static int32_t to_wire(void *arg, const struct soft_frame *frame)
 static void send_frame(struct dp_packet *p, uint32_t choices)
 {
 	struct soft_arena out_arena = {out_buf, sizeof(out_buf)};
-	struct soft_out out = {&out_arena, to_wire, NULL};
+	struct soft_out out = {&out_arena, to_wire, NULL, NULL};
 
 	if (!dp_parse(p))
 		return;

@@ -4,7 +4,7 @@
 static uint8_t in_bufs[128][BUF_LEN], join_buf[BUF_LEN];
 static struct sent sent;
 static struct soft_arena out_arena = {join_buf, sizeof(join_buf)};
-static struct soft_out out = {&out_arena, collect, &sent};
+static struct soft_out out = {&out_arena, collect, &sent, NULL};
 static struct soft_join join;
 
 /* Frames stay where they are until the joiner is flushed. */
@@ -361,7 +361,7 @@ static void a_failed_send_is_reported(void)
 {
 	uint32_t calls = 0;
 	struct soft_arena bad_arena = {join_buf, sizeof(join_buf)};
-	struct soft_out bad = {&bad_arena, refuse, &calls};
+	struct soft_out bad = {&bad_arena, refuse, &calls, NULL};
 	struct frame_spec a = seg(0), b = seg(5);
 	struct dp_packet p;
 

@@ -150,7 +150,7 @@ static void count_cut(void *arg, struct dp_packet *segment)
 static void truncated_super_frames_lose_their_end_alone(void)
 {
 	struct soft_arena out_arena = {out_buf, sizeof(out_buf)};
-	struct soft_out out = {&out_arena, collect, &sent};
+	struct soft_out out = {&out_arena, collect, &sent, NULL};
 	struct dp_packet whole;
 
 	CHECK(key_make(&key, 0));

@@ -128,9 +128,9 @@ static void round_trip(const struct frame_spec *spec, const struct encap_spec *e
 	struct dp_packet p;
 	struct soft_tx_key key;
 	struct soft_arena out_arena = {out_buf, sizeof(out_buf)};
-	struct soft_out out = {&out_arena, collect, &wire};
+	struct soft_out out = {&out_arena, collect, &wire, NULL};
 	struct soft_arena to_host_arena = {join_buf, sizeof(join_buf)};
-	struct soft_out to_host = {&to_host_arena, collect, &joined};
+	struct soft_out to_host = {&to_host_arena, collect, &joined, NULL};
 	struct receiver r = {.spec = spec,
 			     .encap_spec = encap_spec,
 			     .actions = &actions,

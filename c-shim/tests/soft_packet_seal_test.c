@@ -12,7 +12,7 @@ static struct soft_tx_key key;
 static enum soft_seal_status seal_now(uint32_t max_ip)
 {
 	struct soft_arena out_arena = {out_buf, sizeof(out_buf)};
-	struct soft_out out = {&out_arena, collect, &sent};
+	struct soft_out out = {&out_arena, collect, &sent, NULL};
 
 	sent_clear(&sent);
 	packet.encap = &actions;
@@ -207,7 +207,7 @@ static void nothing_leaves_when_the_library_fails(void)
 {
 	struct psp_crypto_backend broken = *backend;
 	struct soft_arena out_arena = {out_buf, sizeof(out_buf)};
-	struct soft_out out = {&out_arena, collect, &sent};
+	struct soft_out out = {&out_arena, collect, &sent, NULL};
 
 	sent_clear(&sent);
 	broken.seal_parts = broken_seal;

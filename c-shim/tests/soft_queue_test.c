@@ -19,6 +19,11 @@ static int32_t to_queue(void *arg, const struct soft_frame *frame)
 	return 0;
 }
 
+static uint32_t room(void *arg, uint32_t len)
+{
+	return soft_queue_room(&worker.queue, arg, len);
+}
+
 static bool set_up(void)
 {
 	dp = plane_alloc();
@@ -44,7 +49,7 @@ static void seal_with(struct soft_tx_key *with, const struct frame_spec *spec,
 	struct psp_dp_actions actions;
 	struct dp_packet packet;
 	struct soft_sealing sealing = {.key = with, .tunnel = !encap->transport};
-	struct soft_out out = {&worker.queue.arena, to_queue, &sealing};
+	struct soft_out out = {&worker.queue.arena, to_queue, &sealing, room};
 
 	make_encap(&actions, encap);
 	make_frame(&packet, in_buf, spec);
@@ -184,6 +189,48 @@ static void no_super_frame_has_more_than_the_kernel_takes(void)
 	tear_down();
 }
 
+/* Each row: super-frames by the packets of 1,000 octets in them, and what more is in a last one; frames as above. */
+static void super_frames_of_a_flow_fill_one_another_up(void)
+{
+	static const struct {
+		const char *what;
+		uint32_t packets[4], more[4], n, frames[4], ivs[4];
+	} rows[] = {
+		{"61 packets are all that fit", {30, 30, 30}, {0}, 3, {61, 29}, {1, 62}},
+		{"a shorter one is the last", {30, 10, 5}, {0, 500}, 3, {41, 5}, {1, 42}},
+		{"a single one follows", {30, 1, 2}, {0}, 3, {33}, {1}},
+		{"a shorter single one, too", {30, 0, 2}, {0, 700}, 3, {31, 2}, {1, 32}},
+		{"one that is more than fit", {62, 62}, {0}, 2, {61, 61, 2}, {1, 62, 123}},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint32_t packets = 0;
+
+		CONTEXT("%s", rows[i].what);
+		CHECK(set_up());
+		for (uint32_t k = 0; k < rows[i].n; k++) {
+			const uint32_t n = rows[i].packets[k], more = rows[i].more[k];
+			struct frame_spec spec = {.payload = n * 1000 + more,
+						  .gso_size = n + (more != 0) > 1 ? 1000 : 0,
+						  .partial = true};
+
+			SUB(seal(&spec, &(struct encap_spec){0}));
+			packets += n + (more != 0);
+		}
+		soft_queue_flush(&worker);
+		for (uint32_t k = 0; k < 4 && rows[i].frames[k] != 0; k++) {
+			uint64_t iv = 0;
+
+			CHECK_EQ(receive_one(&iv), rows[i].frames[k]);
+			CHECK_EQ(iv, rows[i].ivs[k]);
+		}
+		CHECK_EQ(counter(DP_TX_PACKETS), packets);
+		CHECK_EQ(key.stats.packets, packets);
+		CHECK_EQ(counter(DP_TX_BYTES), key.stats.bytes);
+		tear_down();
+	}
+}
+
 /* The parts that follow are sent without the headers that they were sealed with, also where the port cuts. */
 static void what_the_device_does_not_take_whole_leaves_as_packets(void)
 {
@@ -230,6 +277,7 @@ int main(void)
 	RUN_EACH(equal_packets_of_a_flow_leave_as_one);
 	RUN_EACH(no_packet_overtakes_one_of_another_key);
 	RUN_EACH(no_super_frame_has_more_than_the_kernel_takes);
+	RUN_EACH(super_frames_of_a_flow_fill_one_another_up);
 	RUN_EACH(what_the_device_does_not_take_whole_leaves_as_packets);
 	RUN_EACH(what_cannot_be_sent_is_counted);
 	return test_summary();
