@@ -175,13 +175,13 @@ Deno.test("a directory that is not there is said once, and read when it comes", 
 
 Deno.test("very many files are read in the time of a start", async () => {
   await using lab = new Lab();
-  for (let i = 0; i < 10_000; i++) {
+  for (let i = 0; i < 3000; i++) {
     lab.write(`h${i}.json`, peer(`p${i}`, `11.0.${i >> 8}.${i & 255}`));
   }
   const began = performance.now();
   const folder = await lab.open();
-  assert.equal(folder.state().records, 10_000);
-  console.log(`    10,000 files in ${(performance.now() - began).toFixed(0)} ms`);
+  assert.equal(folder.state().records, 3000);
+  console.log(`    3,000 files in ${(performance.now() - began).toFixed(0)} ms`);
   const one = performance.now();
   lab.write("h7.json", peer("p7", "11.9.9.9"));
   while (lab.seen.get("h7.json#p7")?.join() !== "11.9.9.9/32") {

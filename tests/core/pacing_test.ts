@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { ExchangeError } from "../../src/model/exchange.ts";
 import { TokenBucket } from "../../src/core/peer.ts";
 import { type Host, world } from "../support/core_world.ts";
+import { scaled } from "../support/scale.ts";
 
 /** Sends the first packet of pair `i`, and returns the virtual milliseconds until it is delivered. */
 async function cold(from: Host, to: Host, i: number): Promise<number> {
@@ -65,11 +66,14 @@ Deno.test("whatever the arrival, a peer refuses nothing", async () => {
   await using w = world({ files: false });
   const [h1, h2] = [w.host(1), w.host(2)];
   w.network.weather.delayMs = [0.1, 0.1];
-  // The fastest there is: five thousand single pairs, each when the one before is through, then all at once.
-  for (let i = 0; i < 5000; i++) await cold(h1, h2, i);
-  for (let i = 5000; i < 9000; i++) h1.send(h2, { from: 1 + (i >> 8), dst: 1 + i });
+  // The fastest there is: single pairs, each when the one before is through, then many at once.
+  const [single, bunched] = [scaled(1500, 5000), scaled(2500, 4000)];
+  for (let i = 0; i < single; i++) await cold(h1, h2, i);
+  for (let i = 0; i < bunched; i++) {
+    h1.send(h2, { from: 1 + ((single + i) >> 8), dst: 1 + single + i });
+  }
   await w.clock.advance(10_000);
-  assert.equal(h1.core.status().tunnels.up, 9000);
+  assert.equal(h1.core.status().tunnels.up, single + bunched);
   assert.deepEqual([h2.counter("refused-rate"), h1.counter("slowed-by-peer")], [0n, 0n]);
 });
 

@@ -7,7 +7,7 @@ import { scaled } from "../support/scale.ts";
 Deno.test("a storm of misses: one exchange in flight per peer, and every packet is accounted for", async () => {
   await using w = world({ files: false });
   const [h1, h2] = [w.host(1), w.host(2)];
-  const [rounds, flows] = [scaled(10, 100), scaled(2000, 10_000)];
+  const [rounds, flows] = [scaled(4, 100), scaled(2000, 10_000)];
   let sent = 0;
   for (let round = 0; round < rounds; round++) {
     for (let i = 1; i <= flows; i++) {

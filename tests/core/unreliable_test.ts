@@ -83,7 +83,7 @@ Deno.test("a late reply to a dead attempt leaves only what the peer may send wit
 });
 
 for (const loss of [0.1, 0.3, 0.5]) {
-  const seeds = scaled(loss === 0.5 ? 400 : 300, 10_000);
+  const seeds = scaled(loss === 0.5 ? 80 : 60, 10_000);
   Deno.test(`${loss * 100} % of requests and replies lost: ${seeds} seeds converge within 10 s`, async () => {
     for (let seed = 1; seed <= seeds; seed++) {
       await using w = world({
