@@ -9,6 +9,7 @@ import type * as net from "node:net";
 import type { TLSSocket } from "node:tls";
 import { addressOf, Admission, ADMISSION_LIMITS, type AdmissionLimits } from "./admission.ts";
 import { HYBRID, INSUFFICIENT_SECURITY, joined, preferredGroup } from "./key_exchange.ts";
+import type { Signed } from "./chain.ts";
 import { ConnectionShares, type ShareLimits } from "./connection_shares.ts";
 import type { Descriptors } from "./descriptors.ts";
 import { openDoor } from "./door.ts";
@@ -155,7 +156,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     clearTimeout(carriers.get(carrier));
     carriers.set(carrier, setTimeout(then, ms));
   };
-  const open = (carrier: Carrier, socket: net.Socket) => {
+  const open = (carrier: Carrier, socket: net.Socket, signed?: Signed) => {
     carriers.set(carrier, undefined);
     carrier.on("close", () => {
       clearTimeout(carriers.get(carrier));
@@ -166,7 +167,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     carrier.on("error", ignore);
     // The last resort, for answers without an end whose reader is gone.
     carrier.setTimeout(options.idleMs ?? DEFAULT_IDLE_MS, () => dismiss(carrier));
-    if (proofs?.enter(carrier, socket as TLSSocket) === false) return refuse(carrier);
+    if (proofs?.enter(carrier, socket as TLSSocket, signed) === false) return refuse(carrier);
     const accepted = options.accept?.(carrier, proofs?.of(carrier), socket.remoteAddress ?? "") ??
       {};
     if (accepted === "refused") return refuse(carrier);

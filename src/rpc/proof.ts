@@ -45,11 +45,11 @@ export const REVIEW_MS = 1_000;
 const MAX_SENT = 16;
 
 /** Does beside this thread what `prove` would take longest for. */
-export function foresee(
+export async function foresee(
   socket: TLSSocket,
   { judge, purpose }: Pick<ProofOptions, "judge" | "purpose">,
 ): Promise<Signed | undefined> {
-  return judge.ahead(sentBy(socket), purpose);
+  return await judge.ahead(sentBy(socket), purpose);
 }
 
 /** Judges the other side of a connection whose handshake is over. */
@@ -125,10 +125,10 @@ export class Proofs<T extends object> {
     this.#options = options;
   }
 
-  /** A connection whose handshake is over. False: it has proved too little, and must end. */
-  enter(connection: T, socket: TLSSocket): boolean {
+  /** A connection whose handshake is over. False: it has proved too little, and must end. `signed`: what `foresee` found. */
+  enter(connection: T, socket: TLSSocket, signed?: Signed): boolean {
     const { clients, events } = this.#options;
-    const proven = prove(socket, this.#how());
+    const proven = prove(socket, { ...this.#how(), signed });
     if (proven.ok) {
       this.#proofs.set(connection, proven.proof);
       this.#first.add(proven.proof);

@@ -10,6 +10,8 @@ import { endLater, endNow } from "./h2_ending.ts";
 import { guardSession } from "./h2_guard.ts";
 import { type Flood, MAX_FIELDS, MAX_UNPACKED } from "./h2_meter.ts";
 import type { ListenerOptions } from "./listener.ts";
+import type { Signed } from "./chain.ts";
+import { foresee } from "./proof.ts";
 import { contextOptions, type TlsMaterial } from "./tls.ts";
 
 /** Of either HTTP version. */
@@ -38,7 +40,8 @@ export interface Inner {
 
 /** Back to the front door. */
 export interface Doors {
-  readonly open: (carrier: Carrier, socket: net.Socket) => void;
+  /** `signed`: what was found out of its certificate beside this thread. */
+  readonly open: (carrier: Carrier, socket: net.Socket, signed?: Signed) => void;
   /** The other side of this HTTP/2 connection floods it; it is ended. */
   readonly flooded: (session: http2.Http2Session, socket: net.Socket, flood: Flood) => void;
 }
@@ -52,7 +55,9 @@ export function secureServer(
   { store, clients }: NonNullable<ListenerOptions["tls"]>,
   { events, ...doors }: Doors & { readonly events: RpcEvents },
 ): Inner {
-  const { open } = doors;
+  /** Of connections whose certificates have been looked at. */
+  const found = new WeakMap<net.Socket, Signed>();
+  const open: Doors["open"] = (carrier, socket) => doors.open(carrier, socket, found.get(socket));
   const server = http2.createSecureServer({
     ...contextOptions(store.current),
     ...http2Options(options),
@@ -66,12 +71,21 @@ export function secureServer(
   // By both ends of the TCP connection: the TLS socket does not say which socket it came from.
   const settle = new Map<string, () => void>();
   server.on("secureConnection", (socket: tls.TLSSocket) => {
+    if (socket.alpnProtocol !== "h2") open(socket, socket);
+  });
+  guardSessions(server, "secureConnection", { ...doors, open });
+  // Nobody reads of a connection, HTTP does not begin, before its certificate has been looked at beside this thread.
+  const take = server.listeners("secureConnection");
+  server.removeAllListeners("secureConnection");
+  server.on("secureConnection", async (socket: tls.TLSSocket) => {
     // One that is refused for its resumed session has cost a handshake for nothing.
     if (clients === "optional" || !socket.isSessionReused()) settle.get(ends(socket))?.();
     socket.on("error", ignore);
-    if (socket.alpnProtocol !== "h2") open(socket, socket);
+    const signed = await foresee(socket, { judge: store.judge, purpose: "client" }).catch(ignore);
+    if (socket.destroyed) return;
+    if (signed !== undefined) found.set(socket, signed);
+    for (const listener of take) listener.call(server, socket);
   });
-  guardSessions(server, "secureConnection", doors);
   server.on("sessionError", ignore);
   server.on("tlsClientError", (_error, socket) => {
     events.count("handshakes-failed");
@@ -123,11 +137,14 @@ function guardSessions(
   { open, flooded }: Doors,
 ): void {
   // The server makes the session of a socket within the event that brings the socket.
-  let made = (_session: http2.Http2Session) => {};
+  let made = (_session: http2.Http2Session): net.Socket | undefined => undefined;
   server.prependListener(event, (socket: net.Socket & { alpnProtocol?: string }) => {
     if (event === "secureConnection" && socket.alpnProtocol !== "h2") return;
     let session: http2.Http2Session | undefined;
-    made = (own) => session = own;
+    made = (own) => {
+      session = own;
+      return socket;
+    };
     guardSession(socket, {
       of: "client",
       flooded: (flood) => {
@@ -138,9 +155,9 @@ function guardSessions(
     });
   });
   server.on("session", (session: http2.Http2Session) => {
-    made(session);
+    const socket = made(session) ?? session.socket as net.Socket;
     endLater(session);
-    open(session, session.socket as net.Socket);
+    open(session, socket);
   });
 }
 

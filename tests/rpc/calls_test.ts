@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import * as net from "node:net";
+import * as tls from "node:tls";
 import { createClient } from "@connectrpc/connect";
 import { ExchangeError, type TunnelHandler } from "../../src/model/exchange.ts";
 import {
@@ -11,7 +12,9 @@ import {
 } from "@connectrpc/connect-node";
 import { TunnelService } from "../../src/rpc/gen/psp/v1/tunnel_pb.ts";
 import { requestToProto } from "../../src/rpc/tunnel_codec.ts";
+import type { ChainJudge } from "../../src/rpc/chain.ts";
 import { peerAddresses } from "../../src/rpc/client.ts";
+import { eventually } from "../support/wait.ts";
 import { CALL, clientOf, ears, Lab, recorder, request, start } from "./lab.ts";
 
 Deno.test("a peer's request reaches the handler with the identity of its certificate", async () => {
@@ -45,6 +48,68 @@ Deno.test("a peer's request reaches the handler with the identity of its certifi
   );
   assert.deepEqual(handler.notices[0]?.notice.unknownSpis, [7]);
   assert.equal(server.connections(), 1, "both calls on one connection");
+});
+
+/** A store whose judge looks at certificates ahead only when it is let: what it found, and what it was asked with. */
+function slowStore(lab: Lab, id: string) {
+  const store = lab.store(id);
+  const { judge } = store;
+  const made = {
+    store,
+    asked: Promise.withResolvers<void>(),
+    gate: Promise.withResolvers<void>(),
+    signed: [] as boolean[],
+  };
+  const slow: Pick<ChainJudge, "ahead" | "judge"> = {
+    ahead: async (...args) => {
+      made.asked.resolve();
+      await made.gate.promise;
+      return await judge.ahead(...args);
+    },
+    judge: (sent, options) => {
+      made.signed.push(options.signed !== undefined);
+      return judge.judge(sent, options);
+    },
+  };
+  Object.defineProperty(store, "judge", { get: () => slow });
+  return made;
+}
+
+Deno.test("a caller's certificate is looked at beside the thread, and its requests wait for that", async () => {
+  using lab = await Lab.make();
+  const handler = recorder();
+  const { store, asked, gate, signed } = slowStore(lab, "h2");
+  await using server = await start({ tls: store, handler });
+  using client = clientOf(server, { tls: lab.store("h1") });
+  const reply = client.newTunnel("h2", request(1), CALL);
+  await asked.promise;
+  assert.deepEqual([handler.calls.length, server.connections()], [0, 0]);
+  gate.resolve();
+  assert.ok((await reply).outcomes[0]?.ok);
+  assert.deepEqual([handler.calls[0]?.peer, signed], ["h1", [true]]);
+});
+
+Deno.test("who leaves while his certificate is looked at leaves nothing behind", async () => {
+  using lab = await Lab.make();
+  const { store, asked, gate } = slowStore(lab, "h2");
+  await using server = await start({ tls: store });
+  const { cert, key, ca } = lab.read("h1");
+  for (const ALPNProtocols of [["h2"], ["http/1.1"]]) {
+    const { port } = server.address;
+    const socket = tls.connect({
+      ...{ host: "127.0.0.1", port, cert, key, ca, ALPNProtocols },
+      checkServerIdentity: () => undefined,
+    });
+    socket.on("error", () => {});
+    await asked.promise;
+    const closed = new Promise((resolve) => socket.once("close", resolve));
+    socket.destroy();
+    await closed;
+  }
+  gate.resolve();
+  using client = clientOf(server, { tls: lab.store("h1") });
+  assert.ok((await client.newTunnel("h2", request(1), CALL)).outcomes[0]?.ok);
+  await eventually(() => server.connections() === 1, { what: "the end of those who left" });
 });
 
 Deno.test("a peer is asked at an address, where it must prove who it is, and the handler learns from where", async () => {
