@@ -9,9 +9,12 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <net/if.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
 #include <rte_flow.h>
+#include <rte_lcore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,13 +76,14 @@ static doca_error_t list_all(const char *except, void ***list, uint32_t *n)
 
 doca_error_t doca_devinfo_create_list(struct doca_devinfo ***list, uint32_t *n)
 {
+	SI_ASK();
 	return list_all(NULL, (void ***)list, n);
 }
 
 doca_error_t doca_devinfo_destroy_list(struct doca_devinfo **list)
 {
 	free(list);
-	return DOCA_SUCCESS;
+	return si_said(__func__);
 }
 
 /* DOCA_STANDIN_PCI in the environment gives one interface a PCI address: "0000:03:00.0=eth0". */
@@ -110,17 +114,20 @@ static doca_error_t copy_name(const char *from, char *name, uint32_t size)
 doca_error_t doca_devinfo_is_equal_pci_addr(const struct doca_devinfo *info, const char *address,
 					    uint8_t *equal)
 {
+	SI_ASK();
 	return compare(info->name, address, equal);
 }
 
 doca_error_t doca_devinfo_get_iface_name(const struct doca_devinfo *info, char *name, uint32_t size)
 {
+	SI_ASK();
 	return copy_name(info->name, name, size);
 }
 
 doca_error_t doca_devinfo_rep_create_list(struct doca_dev *dev, int filter,
 					  struct doca_devinfo_rep ***list, uint32_t *n)
 {
+	SI_ASK();
 	(void)filter;
 	return list_all(dev->name, (void ***)list, n);
 }
@@ -128,18 +135,20 @@ doca_error_t doca_devinfo_rep_create_list(struct doca_dev *dev, int filter,
 doca_error_t doca_devinfo_rep_destroy_list(struct doca_devinfo_rep **list)
 {
 	free(list);
-	return DOCA_SUCCESS;
+	return si_said(__func__);
 }
 
 doca_error_t doca_devinfo_rep_is_equal_pci_addr(const struct doca_devinfo_rep *info,
 						const char *address, uint8_t *equal)
 {
+	SI_ASK();
 	return compare(info->name, address, equal);
 }
 
 doca_error_t doca_devinfo_rep_get_iface_name(const struct doca_devinfo_rep *info, char *name,
 					     uint32_t size)
 {
+	SI_ASK();
 	return copy_name(info->name, name, size);
 }
 
@@ -154,18 +163,21 @@ static bool is_host_pf(const char *name)
 doca_error_t doca_devinfo_rep_get_pci_func_type(const struct doca_devinfo_rep *info,
 						enum doca_pci_func_type *type)
 {
+	SI_ASK();
 	*type = is_host_pf(info->name) ? DOCA_PCI_FUNC_TYPE_PF : DOCA_PCI_FUNC_TYPE_VF;
 	return DOCA_SUCCESS;
 }
 
 doca_error_t doca_dpdk_get_rep_vf_index(const struct doca_devinfo_rep *info, uint16_t *vf)
 {
+	SI_ASK();
 	*vf = is_host_pf(info->name) ? 0 : (uint16_t)if_nametoindex(info->name);
 	return *vf != 0 ? DOCA_SUCCESS : DOCA_ERROR_NOT_FOUND;
 }
 
 doca_error_t doca_dpdk_get_rep_sf_num(const struct doca_devinfo_rep *info, uint16_t *sf)
 {
+	SI_ASK();
 	(void)info;
 	(void)sf;
 	return DOCA_ERROR_NOT_SUPPORTED;
@@ -175,6 +187,7 @@ doca_error_t doca_dpdk_get_rep_sf_num(const struct doca_devinfo_rep *info, uint1
 
 doca_error_t doca_dev_open(struct doca_devinfo *info, struct doca_dev **dev)
 {
+	SI_ASK();
 	if (info == NULL || dev == NULL)
 		return DOCA_ERROR_INVALID_VALUE;
 	*dev = calloc(1, sizeof(**dev));
@@ -189,11 +202,12 @@ doca_error_t doca_dev_close(struct doca_dev *dev)
 	if (dev == NULL)
 		return DOCA_ERROR_INVALID_VALUE;
 	free(dev);
-	return DOCA_SUCCESS;
+	return si_said(__func__);
 }
 
 doca_error_t doca_dev_rep_open(struct doca_devinfo_rep *info, struct doca_dev_rep **rep)
 {
+	SI_ASK();
 	if (info == NULL || rep == NULL)
 		return DOCA_ERROR_INVALID_VALUE;
 	*rep = calloc(1, sizeof(**rep));
@@ -208,7 +222,7 @@ doca_error_t doca_dev_rep_close(struct doca_dev_rep *rep)
 	if (rep == NULL)
 		return DOCA_ERROR_INVALID_VALUE;
 	free(rep);
-	return DOCA_SUCCESS;
+	return si_said(__func__);
 }
 
 struct doca_devinfo_rep *doca_dev_rep_as_devinfo(struct doca_dev_rep *rep)
@@ -329,6 +343,7 @@ static doca_error_t probe(struct doca_dev *dev, char (*reps)[IF_NAMESIZE], uint3
 
 doca_error_t doca_dpdk_port_probe(struct doca_dev *dev, const char *devargs)
 {
+	SI_ASK();
 	char reps[SI_PORTS - 1][IF_NAMESIZE];
 	uint32_t n = rep_names(devargs, reps);
 
@@ -339,6 +354,7 @@ doca_error_t doca_dpdk_port_probe(struct doca_dev *dev, const char *devargs)
 doca_error_t doca_dpdk_port_probe_with_representors(struct doca_dev *dev, const char *devargs,
 						    struct doca_dev_rep **reps, uint16_t n)
 {
+	SI_ASK();
 	char names[SI_PORTS - 1][IF_NAMESIZE];
 
 	if (dev == NULL || devargs == NULL || reps == NULL || n == 0 || n > SI_PORTS - 1)
@@ -354,6 +370,7 @@ doca_error_t doca_dpdk_port_probe_with_representors(struct doca_dev *dev, const 
 
 doca_error_t doca_dpdk_get_first_port_id(const struct doca_dev *dev, uint16_t *port_id)
 {
+	SI_ASK();
 	if (dev == NULL || port_id == NULL)
 		return DOCA_ERROR_INVALID_VALUE;
 	if (!dev->probed)
@@ -396,6 +413,7 @@ static bool describe(uint16_t id, struct psp_dp_port_info *info)
 
 int rte_eth_macaddr_get(uint16_t id, struct rte_ether_addr *mac)
 {
+	SI_ASK_DPDK();
 	struct psp_dp_port_info info;
 
 	if (mac == NULL || !describe(id, &info))
@@ -406,6 +424,7 @@ int rte_eth_macaddr_get(uint16_t id, struct rte_ether_addr *mac)
 
 int rte_eth_dev_get_mtu(uint16_t id, uint16_t *mtu)
 {
+	SI_ASK_DPDK();
 	struct psp_dp_port_info info;
 
 	if (mtu == NULL || !describe(id, &info))
@@ -416,6 +435,7 @@ int rte_eth_dev_get_mtu(uint16_t id, uint16_t *mtu)
 
 int rte_eth_link_get_nowait(uint16_t id, struct rte_eth_link *link)
 {
+	SI_ASK_DPDK();
 	struct psp_dp_port_info info;
 
 	if (link == NULL || !describe(id, &info))
@@ -429,6 +449,7 @@ int rte_eth_link_get_nowait(uint16_t id, struct rte_eth_link *link)
 
 int rte_eth_dev_info_get(uint16_t id, struct rte_eth_dev_info *out)
 {
+	SI_ASK_DPDK();
 	struct psp_dp_port_info info;
 	int status = REAL(rte_eth_dev_info_get)(id, out);
 
@@ -460,6 +481,7 @@ static int set_netdev_mtu(const char *name, uint16_t mtu)
 int rte_eth_dev_configure(uint16_t id, uint16_t n_rx, uint16_t n_tx,
 			  const struct rte_eth_conf *conf)
 {
+	SI_ASK_DPDK();
 	struct si_nic_port *port = si_nic_port_of(id);
 	int status = REAL(rte_eth_dev_configure)(id, n_rx, n_tx, conf);
 
@@ -474,12 +496,13 @@ int rte_flow_isolate(uint16_t id, int set, struct rte_flow_error *error)
 	if (si_nic_port_of(id) == NULL)
 		return REAL(rte_flow_isolate)(id, set, error);
 	/* A port that runs does not change its mode. */
-	return si_refuses("rte_flow_isolate") ? -EBUSY : 0;
+	return si_refuses(__func__) ? -EBUSY : 0;
 }
 
 int rte_eth_rx_queue_setup(uint16_t id, uint16_t queue, uint16_t descriptors, unsigned int socket,
 			   const struct rte_eth_rxconf *conf, struct rte_mempool *pool)
 {
+	SI_ASK_DPDK();
 	struct si_nic_port *port = si_nic_port_of(id);
 	int status = REAL(rte_eth_rx_queue_setup)(id, queue, descriptors, socket, conf, pool);
 
@@ -488,10 +511,66 @@ int rte_eth_rx_queue_setup(uint16_t id, uint16_t queue, uint16_t descriptors, un
 	return status;
 }
 
+/* The program may try again: the real one is asked once. */
+int rte_eal_init(int argc, char **argv)
+{
+	if (!si_refuses(__func__))
+		return REAL(rte_eal_init)(argc, argv);
+	rte_errno = ENOTSUP;
+	return -1;
+}
+
+int rte_flow_dynf_metadata_register(void)
+{
+	if (!si_refuses(__func__))
+		return REAL(rte_flow_dynf_metadata_register)();
+	rte_errno = ENOENT;
+	return -ENOENT;
+}
+
+int rte_eth_tx_queue_setup(uint16_t id, uint16_t queue, uint16_t descriptors, unsigned int socket,
+			   const struct rte_eth_txconf *conf)
+{
+	SI_ASK_DPDK();
+	return REAL(rte_eth_tx_queue_setup)(id, queue, descriptors, socket, conf);
+}
+
+int rte_eth_dev_start(uint16_t id)
+{
+	SI_ASK_DPDK();
+	return REAL(rte_eth_dev_start)(id);
+}
+
+int rte_eth_dev_stop(uint16_t id)
+{
+	int status = REAL(rte_eth_dev_stop)(id);
+
+	return si_refuses(__func__) ? -ENOTSUP : status;
+}
+
+int rte_eth_dev_close(uint16_t id)
+{
+	int status = REAL(rte_eth_dev_close)(id);
+
+	return si_refuses(__func__) ? -ENOTSUP : status;
+}
+
+int rte_thread_register(void)
+{
+	if (!si_refuses(__func__))
+		return REAL(rte_thread_register)();
+	rte_errno = ENOMEM;
+	return -1;
+}
+
 struct rte_mempool *rte_pktmbuf_pool_create(const char *name, unsigned int n, unsigned int cache,
 					    uint16_t priv, uint16_t room, int socket)
 {
 	(void)cache; /* none: see pool.c */
+	if (si_refuses(__func__)) {
+		rte_errno = ENOMEM;
+		return NULL;
+	}
 	return si_pool_create(name, n, priv, room, socket);
 }
 

@@ -255,12 +255,29 @@ static uint64_t due(bool delayed)
 	return now + (delayed ? DELAY_NS : 0);
 }
 
+/* What an order comes to: every so many as it was asked for, or as a use of its name is refused. */
+static enum doca_standin_failure failure_of(enum doca_flow_entry_op op)
+{
+	static const char *const refused[] = {[DOCA_FLOW_ENTRY_OP_ADD] = "add",
+					      [DOCA_FLOW_ENTRY_OP_DEL] = "remove",
+					      [DOCA_FLOW_ENTRY_OP_UPD] = "update"};
+	static const char *const lost[] = {[DOCA_FLOW_ENTRY_OP_ADD] = "add_lost",
+					   [DOCA_FLOW_ENTRY_OP_DEL] = "remove_lost",
+					   [DOCA_FLOW_ENTRY_OP_UPD] = "update_lost"};
+
+	if (si.failures.every != 0 && ++si.ordered % si.failures.every == 0)
+		return si.failures.kind;
+	if (si_refuses(refused[op]))
+		return DOCA_STANDIN_ERROR;
+	return si_refuses(lost[op]) ? DOCA_STANDIN_NEVER : DOCA_STANDIN_NONE;
+}
+
 /* False: out of memory. */
 static bool order(uint16_t queue, struct doca_flow_pipe_entry *entry, enum doca_flow_entry_op op)
 {
 	struct si_order *made = calloc(1, sizeof(*made));
-	bool hit = si.failures.every != 0 && ++si.ordered % si.failures.every == 0;
-	bool delayed = hit && si.failures.kind == DOCA_STANDIN_DELAY;
+	enum doca_standin_failure failure = failure_of(op);
+	bool delayed = failure == DOCA_STANDIN_DELAY;
 	struct si_order **at = &si.orders[queue];
 
 	if (made == NULL)
@@ -268,7 +285,7 @@ static bool order(uint16_t queue, struct doca_flow_pipe_entry *entry, enum doca_
 	entry->status = DOCA_FLOW_ENTRY_STATUS_IN_PROCESS;
 	made->entry = entry;
 	made->op = op;
-	if (hit && si.failures.kind == DOCA_STANDIN_NEVER) {
+	if (failure == DOCA_STANDIN_NEVER) {
 		si.live.lost++;
 		if (op == DOCA_FLOW_ENTRY_OP_ADD) {
 			entry->next = entry->pipe->lost;
@@ -277,7 +294,7 @@ static bool order(uint16_t queue, struct doca_flow_pipe_entry *entry, enum doca_
 		free(made);
 		return true;
 	}
-	made->fails = hit && si.failures.kind == DOCA_STANDIN_ERROR;
+	made->fails = failure == DOCA_STANDIN_ERROR;
 	made->due_ns = due(delayed);
 	si.live.failed += made->fails;
 	si.live.late += delayed;
@@ -354,6 +371,7 @@ static void tell(uint16_t queue, struct si_order *done)
 doca_error_t doca_flow_entries_process(struct doca_flow_port *port, uint16_t queue,
 				       uint64_t timeout, uint32_t max)
 {
+	SI_ASK();
 	uint64_t until = si_now_ns() + timeout * 1000u;
 	const struct timespec nap = {.tv_nsec = NAP_NS};
 	uint32_t n = 0;
@@ -687,6 +705,7 @@ doca_error_t si_basic_update(uint16_t queue, struct doca_flow_pipe *pipe,
 doca_error_t doca_flow_pipe_remove_entry(uint16_t queue, uint32_t flags,
 					 struct doca_flow_pipe_entry *entry)
 {
+	SI_ASK();
 	doca_error_t result;
 
 	(void)flags;
@@ -707,6 +726,7 @@ doca_error_t doca_flow_pipe_remove_entry(uint16_t queue, uint32_t flags,
 doca_error_t doca_flow_resource_query_entry(struct doca_flow_pipe_entry *entry,
 					    struct doca_flow_resource_query *out)
 {
+	SI_ASK();
 	doca_error_t result = DOCA_SUCCESS;
 
 	if (entry == NULL || out == NULL)

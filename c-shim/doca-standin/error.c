@@ -71,6 +71,7 @@ struct doca_log_backend {
 
 doca_error_t doca_log_backend_create_with_file_sdk(FILE *file, struct doca_log_backend **backend)
 {
+	SI_ASK();
 	static struct doca_log_backend only;
 
 	if (file == NULL || backend == NULL)
@@ -82,6 +83,7 @@ doca_error_t doca_log_backend_create_with_file_sdk(FILE *file, struct doca_log_b
 
 doca_error_t doca_log_backend_set_sdk_level(struct doca_log_backend *backend, uint32_t level)
 {
+	SI_ASK();
 	return backend != NULL && level <= 70 ? DOCA_SUCCESS : DOCA_ERROR_INVALID_VALUE;
 }
 

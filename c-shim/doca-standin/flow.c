@@ -28,6 +28,7 @@ struct doca_flow_port_cfg {
 
 doca_error_t doca_flow_cfg_create(struct doca_flow_cfg **cfg)
 {
+	SI_ASK();
 	*cfg = calloc(1, sizeof(**cfg));
 	return *cfg != NULL ? DOCA_SUCCESS : DOCA_ERROR_NO_MEMORY;
 }
@@ -35,11 +36,12 @@ doca_error_t doca_flow_cfg_create(struct doca_flow_cfg **cfg)
 doca_error_t doca_flow_cfg_destroy(struct doca_flow_cfg *cfg)
 {
 	free(cfg);
-	return DOCA_SUCCESS;
+	return si_said(__func__);
 }
 
 doca_error_t doca_flow_cfg_set_pipe_queues(struct doca_flow_cfg *cfg, uint16_t queues)
 {
+	SI_ASK();
 	if (queues == 0 || queues > SI_PIPE_QUEUES)
 		return DOCA_ERROR_INVALID_VALUE;
 	cfg->queues = queues;
@@ -55,6 +57,7 @@ static bool takes_mode(const char *args)
 
 doca_error_t doca_flow_cfg_set_mode_args(struct doca_flow_cfg *cfg, const char *args)
 {
+	SI_ASK();
 	if (args == NULL || strstr(args, "hws") == NULL)
 		return DOCA_ERROR_INVALID_VALUE;
 	if (si_strict(DOCA_STANDIN_MODE) && !takes_mode(args))
@@ -67,6 +70,7 @@ doca_error_t doca_flow_cfg_set_mode_args(struct doca_flow_cfg *cfg, const char *
 
 doca_error_t doca_flow_cfg_set_queue_depth(struct doca_flow_cfg *cfg, uint32_t depth)
 {
+	SI_ASK();
 	cfg->depth = depth;
 	return depth != 0 ? DOCA_SUCCESS : DOCA_ERROR_INVALID_VALUE;
 }
@@ -74,6 +78,7 @@ doca_error_t doca_flow_cfg_set_queue_depth(struct doca_flow_cfg *cfg, uint32_t d
 doca_error_t doca_flow_cfg_set_cb_entry_process(struct doca_flow_cfg *cfg,
 						doca_flow_entry_process_cb cb)
 {
+	SI_ASK();
 	cfg->done = cb;
 	return DOCA_SUCCESS;
 }
@@ -81,6 +86,7 @@ doca_error_t doca_flow_cfg_set_cb_entry_process(struct doca_flow_cfg *cfg,
 #if DOCA_STANDIN < 302
 doca_error_t doca_flow_cfg_set_nr_counters(struct doca_flow_cfg *cfg, uint32_t n)
 {
+	SI_ASK();
 	cfg->counters = n;
 	return DOCA_SUCCESS;
 }
@@ -88,6 +94,7 @@ doca_error_t doca_flow_cfg_set_nr_counters(struct doca_flow_cfg *cfg, uint32_t n
 doca_error_t doca_flow_cfg_set_nr_shared_resource(struct doca_flow_cfg *cfg, uint32_t n,
 						  enum doca_flow_shared_resource_type type)
 {
+	SI_ASK();
 	if (type == DOCA_FLOW_SHARED_RESOURCE_PSP)
 		cfg->psp = n;
 	else if (type == DOCA_FLOW_SHARED_RESOURCE_MIRROR)
@@ -100,6 +107,7 @@ doca_error_t doca_flow_cfg_set_nr_shared_resource(struct doca_flow_cfg *cfg, uin
 doca_error_t doca_flow_cfg_set_default_rss(struct doca_flow_cfg *cfg,
 					   const struct doca_flow_resource_rss_cfg *rss)
 {
+	SI_ASK();
 	(void)cfg;
 	return rss != NULL && rss->queues_array != NULL && rss->nr_queues > 0
 		       ? DOCA_SUCCESS
@@ -110,6 +118,7 @@ doca_error_t doca_flow_cfg_set_default_rss(struct doca_flow_cfg *cfg,
 doca_error_t doca_flow_cfg_set_resource_mode(struct doca_flow_cfg *cfg,
 					     enum doca_flow_resource_mode mode)
 {
+	SI_ASK();
 	(void)cfg;
 	/* The one that is executed here. */
 	return mode == DOCA_FLOW_RESOURCE_MODE_PORT ? DOCA_SUCCESS : DOCA_ERROR_NOT_SUPPORTED;
@@ -136,6 +145,7 @@ static void read_failures(void)
 
 doca_error_t doca_flow_init(struct doca_flow_cfg *cfg)
 {
+	SI_ASK();
 	doca_error_t result;
 
 	if (cfg == NULL || cfg->queues == 0 || !cfg->switch_mode)
@@ -178,10 +188,9 @@ void doca_flow_destroy(void)
 
 doca_error_t doca_flow_get_target(enum doca_flow_target_type type, struct doca_flow_target **target)
 {
+	SI_ASK();
 	if (type != DOCA_FLOW_TARGET_KERNEL || target == NULL)
 		return DOCA_ERROR_INVALID_VALUE;
-	if (si_refuses("doca_flow_get_target"))
-		return DOCA_ERROR_NOT_SUPPORTED;
 	*target = &si.kernel;
 	return DOCA_SUCCESS;
 }
@@ -207,6 +216,7 @@ void doca_standin_live(struct doca_standin_live *out)
 
 doca_error_t doca_flow_port_cfg_create(struct doca_flow_port_cfg **cfg)
 {
+	SI_ASK();
 	*cfg = calloc(1, sizeof(**cfg));
 	return *cfg != NULL ? DOCA_SUCCESS : DOCA_ERROR_NO_MEMORY;
 }
@@ -214,11 +224,12 @@ doca_error_t doca_flow_port_cfg_create(struct doca_flow_port_cfg **cfg)
 doca_error_t doca_flow_port_cfg_destroy(struct doca_flow_port_cfg *cfg)
 {
 	free(cfg);
-	return DOCA_SUCCESS;
+	return si_said(__func__);
 }
 
 doca_error_t doca_flow_port_cfg_set_port_id(struct doca_flow_port_cfg *cfg, uint16_t port_id)
 {
+	SI_ASK();
 	cfg->port_id = port_id;
 	cfg->has_port_id = true;
 	return DOCA_SUCCESS;
@@ -227,12 +238,14 @@ doca_error_t doca_flow_port_cfg_set_port_id(struct doca_flow_port_cfg *cfg, uint
 /* NULL: a representor has none of its own. */
 doca_error_t doca_flow_port_cfg_set_dev(struct doca_flow_port_cfg *cfg, struct doca_dev *dev)
 {
+	SI_ASK();
 	cfg->dev = dev;
 	return DOCA_SUCCESS;
 }
 
 doca_error_t doca_flow_port_cfg_set_actions_mem_size(struct doca_flow_port_cfg *cfg, uint32_t size)
 {
+	SI_ASK();
 	cfg->actions_mem = size;
 	return size >= 64 && (size & (size - 1)) == 0 ? DOCA_SUCCESS : DOCA_ERROR_INVALID_VALUE;
 }
@@ -240,6 +253,7 @@ doca_error_t doca_flow_port_cfg_set_actions_mem_size(struct doca_flow_port_cfg *
 doca_error_t doca_flow_port_cfg_set_service_threads_cycle(struct doca_flow_port_cfg *cfg,
 							  uint32_t cycle_ms)
 {
+	SI_ASK();
 	cfg->cycle_ms = cycle_ms;
 	return cycle_ms != 0 ? DOCA_SUCCESS : DOCA_ERROR_INVALID_VALUE;
 }
@@ -249,6 +263,7 @@ doca_error_t doca_flow_port_cfg_set_service_threads_cycle(struct doca_flow_port_
 doca_error_t doca_flow_port_cfg_set_dev_rep(struct doca_flow_port_cfg *cfg,
 					    struct doca_dev_rep *rep)
 {
+	SI_ASK();
 	cfg->rep = rep;
 	return DOCA_SUCCESS;
 }
@@ -258,6 +273,7 @@ doca_error_t doca_flow_port_cfg_set_dev_rep(struct doca_flow_port_cfg *cfg,
 doca_error_t doca_flow_port_cfg_set_nr_resources(struct doca_flow_port_cfg *cfg,
 						 enum doca_flow_resource resource, uint32_t n)
 {
+	SI_ASK();
 	if (resource == DOCA_FLOW_RESOURCE_COUNTER)
 		cfg->counters = n;
 	else if (resource == DOCA_FLOW_RESOURCE_PSP)
@@ -270,11 +286,10 @@ doca_error_t doca_flow_port_cfg_set_nr_resources(struct doca_flow_port_cfg *cfg,
 doca_error_t doca_flow_port_update_default_miss(struct doca_flow_port *port,
 						enum doca_flow_port_default_miss miss, bool flag)
 {
+	SI_ASK();
 	if (port == NULL || port != si.ports[SI_SWITCH] ||
 	    miss != DOCA_FLOW_PORT_DEFAULT_MISS_KERNEL || flag)
 		return DOCA_ERROR_INVALID_VALUE;
-	if (si_refuses("doca_flow_port_update_default_miss"))
-		return DOCA_ERROR_NOT_SUPPORTED;
 	port->misses_to_kernel = true;
 	return DOCA_SUCCESS;
 }
@@ -318,6 +333,7 @@ static doca_error_t port_resources(const struct doca_flow_port_cfg *cfg)
 doca_error_t doca_flow_port_start(const struct doca_flow_port_cfg *cfg,
 				  struct doca_flow_port **port)
 {
+	SI_ASK();
 	struct doca_flow_port *made;
 	uint32_t index = 0;
 	doca_error_t result = check_port(cfg, &index);
@@ -391,11 +407,11 @@ doca_error_t doca_flow_port_stop(struct doca_flow_port *port)
 	si.ports[port->index] = NULL;
 	pthread_mutex_unlock(&si.lock);
 	free(port);
-	return DOCA_SUCCESS;
+	return si_said(__func__);
 }
 
 struct doca_flow_port *doca_flow_port_switch_get(const struct doca_flow_port *port)
 {
 	(void)port;
-	return si.ports[SI_SWITCH];
+	return si_refuses(__func__) ? NULL : si.ports[SI_SWITCH];
 }

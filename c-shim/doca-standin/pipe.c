@@ -10,6 +10,7 @@
 
 doca_error_t doca_flow_pipe_cfg_create(struct doca_flow_pipe_cfg **cfg, struct doca_flow_port *port)
 {
+	SI_ASK();
 	if (cfg == NULL || port == NULL)
 		return DOCA_ERROR_INVALID_VALUE;
 	*cfg = calloc(1, sizeof(**cfg));
@@ -22,11 +23,12 @@ doca_error_t doca_flow_pipe_cfg_create(struct doca_flow_pipe_cfg **cfg, struct d
 doca_error_t doca_flow_pipe_cfg_destroy(struct doca_flow_pipe_cfg *cfg)
 {
 	free(cfg);
-	return DOCA_SUCCESS;
+	return si_said(__func__);
 }
 
 doca_error_t doca_flow_pipe_cfg_set_name(struct doca_flow_pipe_cfg *cfg, const char *name)
 {
+	SI_ASK();
 	if (name == NULL || strlen(name) >= sizeof(cfg->name))
 		return DOCA_ERROR_INVALID_VALUE;
 	memcpy(cfg->name, name, strlen(name) + 1);
@@ -36,6 +38,7 @@ doca_error_t doca_flow_pipe_cfg_set_name(struct doca_flow_pipe_cfg *cfg, const c
 doca_error_t doca_flow_pipe_cfg_set_type(struct doca_flow_pipe_cfg *cfg,
 					 enum doca_flow_pipe_type type)
 {
+	SI_ASK();
 	if (type != DOCA_FLOW_PIPE_BASIC && type != DOCA_FLOW_PIPE_CONTROL &&
 	    (DOCA_STANDIN < 302 ||
 	     (type != DOCA_FLOW_PIPE_ORDERED_LIST && type != DOCA_FLOW_PIPE_HASH)))
@@ -47,6 +50,7 @@ doca_error_t doca_flow_pipe_cfg_set_type(struct doca_flow_pipe_cfg *cfg,
 doca_error_t doca_flow_pipe_cfg_set_domain(struct doca_flow_pipe_cfg *cfg,
 					   enum doca_flow_pipe_domain domain)
 {
+	SI_ASK();
 	if (domain > DOCA_FLOW_PIPE_DOMAIN_SECURE_EGRESS)
 		return DOCA_ERROR_INVALID_VALUE;
 	cfg->domain = domain;
@@ -55,18 +59,21 @@ doca_error_t doca_flow_pipe_cfg_set_domain(struct doca_flow_pipe_cfg *cfg,
 
 doca_error_t doca_flow_pipe_cfg_set_is_root(struct doca_flow_pipe_cfg *cfg, bool is_root)
 {
+	SI_ASK();
 	cfg->is_root = is_root;
 	return DOCA_SUCCESS;
 }
 
 doca_error_t doca_flow_pipe_cfg_set_nr_entries(struct doca_flow_pipe_cfg *cfg, uint32_t n)
 {
+	SI_ASK();
 	cfg->nr_entries = n;
 	return DOCA_SUCCESS;
 }
 
 doca_error_t doca_flow_pipe_cfg_set_miss_counter(struct doca_flow_pipe_cfg *cfg, bool on)
 {
+	SI_ASK();
 	cfg->miss_counter = on;
 	return DOCA_SUCCESS;
 }
@@ -75,6 +82,7 @@ doca_error_t doca_flow_pipe_cfg_set_match(struct doca_flow_pipe_cfg *cfg,
 					  const struct doca_flow_match *match,
 					  const struct doca_flow_match *mask)
 {
+	SI_ASK();
 	if (match == NULL)
 		return DOCA_ERROR_INVALID_VALUE;
 	return si_match_set(match, mask, &cfg->match);
@@ -105,6 +113,7 @@ doca_error_t doca_flow_pipe_cfg_set_actions(struct doca_flow_pipe_cfg *cfg,
 					    struct doca_flow_actions *const *masks,
 					    struct doca_flow_action_descs *const *descs, size_t n)
 {
+	SI_ASK();
 	doca_error_t result = DOCA_SUCCESS;
 
 	if (actions == NULL || n == 0 || n > SI_TEMPLATES_ROOM)
@@ -128,6 +137,7 @@ doca_error_t doca_flow_pipe_cfg_set_actions(struct doca_flow_pipe_cfg *cfg,
 doca_error_t doca_flow_pipe_cfg_set_monitor(struct doca_flow_pipe_cfg *cfg,
 					    const struct doca_flow_monitor *monitor)
 {
+	SI_ASK();
 	if (monitor == NULL)
 		return DOCA_ERROR_INVALID_VALUE;
 	cfg->monitor = *monitor;
@@ -137,6 +147,7 @@ doca_error_t doca_flow_pipe_cfg_set_monitor(struct doca_flow_pipe_cfg *cfg,
 doca_error_t doca_flow_pipe_cfg_set_hash_map_algorithm(struct doca_flow_pipe_cfg *cfg,
 						       uint32_t algorithms)
 {
+	SI_ASK();
 	cfg->floods = algorithms == DOCA_FLOW_PIPE_HASH_MAP_ALGORITHM_FLOODING;
 	return cfg->floods ? DOCA_SUCCESS : DOCA_ERROR_NOT_SUPPORTED;
 }
@@ -214,6 +225,7 @@ doca_error_t doca_flow_pipe_create(const struct doca_flow_pipe_cfg *cfg,
 				   const struct doca_flow_fwd *fwd_miss,
 				   struct doca_flow_pipe **pipe)
 {
+	SI_ASK();
 	struct doca_flow_pipe *made;
 	doca_error_t result;
 
@@ -288,6 +300,7 @@ void doca_flow_pipe_destroy(struct doca_flow_pipe *pipe)
 doca_error_t doca_flow_resource_query_pipe_miss(struct doca_flow_pipe *pipe,
 						struct doca_flow_resource_query *out)
 {
+	SI_ASK();
 	if (pipe == NULL || out == NULL)
 		return DOCA_ERROR_INVALID_VALUE;
 	if (!pipe->cfg.miss_counter)

@@ -22,6 +22,7 @@ doca_error_t doca_flow_pipe_control_add_entry(
 	struct doca_flow_pipe_entry **out)
 #endif
 {
+	SI_ASK();
 	const struct si_give give = {.match = match,
 				     .match_mask = match_mask,
 				     .condition = condition,
@@ -41,6 +42,7 @@ doca_error_t doca_flow_pipe_control_add_entry(
 doca_error_t doca_flow_pipe_cfg_set_dir_info(struct doca_flow_pipe_cfg *cfg,
 					     enum doca_flow_direction_info direction)
 {
+	SI_ASK();
 	(void)cfg;
 	return direction <= DOCA_FLOW_DIRECTION_HOST_TO_NETWORK ? DOCA_SUCCESS
 								: DOCA_ERROR_INVALID_VALUE;
@@ -55,6 +57,7 @@ doca_error_t doca_flow_pipe_add_entry(uint16_t queue, struct doca_flow_pipe *pip
 				      const struct doca_flow_fwd *fwd, uint32_t flags, void *ctx,
 				      struct doca_flow_pipe_entry **out)
 {
+	SI_ASK();
 	const struct si_give give = {.match = match,
 				     .actions = actions,
 				     .template = actions != NULL ? actions->action_idx : 0,
@@ -73,6 +76,7 @@ doca_error_t doca_flow_pipe_update_entry(uint16_t queue, struct doca_flow_pipe *
 					 enum doca_flow_flags_type flags,
 					 struct doca_flow_pipe_entry *entry)
 {
+	SI_ASK();
 	const struct si_give give = {.actions = actions,
 				     .template = actions != NULL ? actions->action_idx : 0,
 				     .monitor = monitor,
@@ -108,6 +112,7 @@ doca_error_t doca_flow_pipe_cfg_set_ordered_lists(struct doca_flow_pipe_cfg *cfg
 						  struct doca_flow_ordered_list *const *lists,
 						  size_t n)
 {
+	SI_ASK();
 	if (lists == NULL || n == 0 || n > SI_TEMPLATES)
 		return DOCA_ERROR_INVALID_VALUE;
 	for (size_t i = 0; i < n; i++) {
@@ -169,6 +174,7 @@ doca_error_t doca_flow_pipe_basic_add_entry(uint16_t queue, struct doca_flow_pip
 #endif
 #if DOCA_STANDIN >= 302
 {
+	SI_ASK();
 	const struct si_give give = {.match = match,
 				     .actions = actions,
 				     .template = action_idx,
@@ -200,6 +206,7 @@ doca_error_t doca_flow_pipe_update_entry(uint16_t queue, struct doca_flow_pipe *
 #endif
 #if DOCA_STANDIN >= 302
 {
+	SI_ASK();
 	const struct si_give give = {
 		.actions = actions, .template = action_idx, .monitor = monitor, .fwd = fwd};
 
@@ -217,6 +224,7 @@ doca_error_t doca_flow_pipe_hash_add_entry(uint16_t queue, struct doca_flow_pipe
 					   enum doca_flow_flags_type flags, void *ctx,
 					   struct doca_flow_pipe_entry **out)
 {
+	SI_ASK();
 	(void)flags;
 	return hash_add(queue, pipe, at, action_idx, actions, monitor, fwd, ctx, out);
 }
@@ -228,6 +236,7 @@ doca_error_t doca_flow_pipe_ordered_list_add_entry(uint16_t queue, struct doca_f
 						   enum doca_flow_flags_type flags, void *ctx,
 						   struct doca_flow_pipe_entry **out)
 {
+	SI_ASK();
 	(void)flags;
 	return list_add(queue, pipe, idx, list, fwd, ctx, out);
 }
@@ -239,6 +248,7 @@ doca_error_t doca_flow_pipe_ordered_list_add_entry(uint16_t queue, struct doca_f
 				      const struct doca_flow_fwd *fwd, uint32_t flags, void *ctx,
 				      struct doca_flow_pipe_entry **out)
 {
+	SI_ASK();
 	(void)flags;
 	return hash_add(queue, pipe, at, action_idx, actions, monitor, fwd, ctx, out);
 }
@@ -249,6 +259,7 @@ doca_error_t doca_flow_pipe_ordered_list_add_entry(uint16_t queue, struct doca_f
 						   const struct doca_flow_fwd *fwd, uint32_t flags,
 						   void *ctx, struct doca_flow_pipe_entry **out)
 {
+	SI_ASK();
 	(void)flags;
 	return list_add(queue, pipe, idx, list, fwd, ctx, out);
 }

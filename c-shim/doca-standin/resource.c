@@ -65,6 +65,7 @@ doca_flow_crypto_psp_spi_key_bulk_alloc(struct doca_flow_port *port,
 					enum doca_flow_crypto_key_type type, uint32_t nr,
 					struct doca_flow_crypto_psp_spi_key_bulk **bulk)
 {
+	SI_ASK();
 	struct doca_flow_crypto_psp_spi_key_bulk *made;
 
 	if (port == NULL || bulk == NULL || nr == 0 || type > DOCA_FLOW_CRYPTO_KEY_256)
@@ -94,6 +95,7 @@ static uint32_t next_spi(void)
 doca_error_t
 doca_flow_crypto_psp_spi_key_bulk_generate(struct doca_flow_crypto_psp_spi_key_bulk *bulk)
 {
+	SI_ASK();
 	doca_error_t result = DOCA_SUCCESS;
 	uint8_t key[32];
 
@@ -120,6 +122,7 @@ doca_flow_crypto_psp_spi_key_bulk_generate(struct doca_flow_crypto_psp_spi_key_b
 doca_error_t doca_flow_crypto_psp_spi_key_bulk_get(struct doca_flow_crypto_psp_spi_key_bulk *bulk,
 						   uint32_t at, uint32_t *spi, uint32_t *key)
 {
+	SI_ASK();
 	if (bulk == NULL || spi == NULL || key == NULL || at >= bulk->nr)
 		return DOCA_ERROR_INVALID_VALUE;
 	if (!bulk->generated || !bulk->items[at].there)
@@ -132,9 +135,21 @@ doca_error_t doca_flow_crypto_psp_spi_key_bulk_get(struct doca_flow_crypto_psp_s
 doca_error_t doca_flow_crypto_psp_spi_key_wipe(struct doca_flow_crypto_psp_spi_key_bulk *bulk,
 					       uint32_t at)
 {
+	SI_ASK();
 	if (bulk == NULL || at >= bulk->nr)
 		return DOCA_ERROR_INVALID_VALUE;
 	explicit_bzero(&bulk->items[at], sizeof(bulk->items[at]));
+	return DOCA_SUCCESS;
+}
+
+/* All that was generated; the bulk can be used again. */
+doca_error_t doca_flow_crypto_psp_spi_key_bulk_clear(struct doca_flow_crypto_psp_spi_key_bulk *bulk)
+{
+	SI_ASK();
+	if (bulk == NULL)
+		return DOCA_ERROR_INVALID_VALUE;
+	explicit_bzero(bulk->items, bulk->nr * sizeof(bulk->items[0]));
+	bulk->generated = false;
 	return DOCA_SUCCESS;
 }
 
@@ -150,11 +165,12 @@ doca_error_t doca_flow_crypto_psp_spi_key_bulk_free(struct doca_flow_crypto_psp_
 	si.live.bulks--;
 	pthread_mutex_unlock(&si.lock);
 	free(bulk);
-	return DOCA_SUCCESS;
+	return si_said(__func__);
 }
 
 doca_error_t doca_flow_crypto_psp_master_key_rotate(struct doca_flow_port *port)
 {
+	SI_ASK();
 	doca_error_t result = DOCA_SUCCESS;
 
 	if (port == NULL)
@@ -289,6 +305,7 @@ doca_error_t doca_flow_shared_resource_set_cfg(enum doca_flow_shared_resource_ty
 					       uint32_t id,
 					       struct doca_flow_shared_resource_cfg *cfg)
 {
+	SI_ASK();
 	doca_error_t result = DOCA_ERROR_NOT_SUPPORTED;
 
 	if (cfg == NULL)
@@ -318,6 +335,7 @@ static doca_error_t bind_mirror(uint32_t id)
 doca_error_t doca_flow_shared_resources_bind(enum doca_flow_shared_resource_type type,
 					     uint32_t *ids, uint32_t n, void *to)
 {
+	SI_ASK();
 	doca_error_t result = DOCA_SUCCESS;
 
 	if (ids == NULL || to == NULL)
@@ -351,6 +369,7 @@ doca_error_t doca_flow_port_shared_resource_get(struct doca_flow_port *port,
 						enum doca_flow_shared_resource_type type,
 						uint32_t *id)
 {
+	SI_ASK();
 	doca_error_t result = id != NULL ? check_port(port, type) : DOCA_ERROR_INVALID_VALUE;
 
 	if (result != DOCA_SUCCESS)
@@ -366,6 +385,7 @@ doca_error_t doca_flow_port_shared_resource_set_cfg(struct doca_flow_port *port,
 						    uint32_t id,
 						    struct doca_flow_shared_resource_cfg *cfg)
 {
+	SI_ASK();
 	doca_error_t result = cfg != NULL ? check_port(port, type) : DOCA_ERROR_INVALID_VALUE;
 
 	if (result != DOCA_SUCCESS)
@@ -383,6 +403,7 @@ doca_error_t doca_flow_port_shared_resource_put(struct doca_flow_port *port,
 						enum doca_flow_shared_resource_type type,
 						uint32_t id)
 {
+	SI_ASK();
 	doca_error_t result = check_port(port, type);
 
 	if (result != DOCA_SUCCESS)

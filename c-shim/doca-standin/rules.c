@@ -97,11 +97,6 @@ static bool has_word(const char *list, const char *word)
 	return false;
 }
 
-bool si_refuses(const char *function)
-{
-	return has_word(getenv("DOCA_STANDIN_REFUSE"), function);
-}
-
 /* A mistake in a test's environment must not pass for a rule that holds. */
 static void check_words(const char *list)
 {

@@ -256,9 +256,24 @@ void si_nic_stop(void);
 
 /* rules.c */
 bool si_strict(enum doca_standin_rule rule);
-/* Whether the environment lets this function refuse. */
-bool si_refuses(const char *function);
 void si_rules_up(void);
+
+/* calls.c: counts a use of a function; true: it is one to be refused. `name` is kept. */
+bool si_refuses(const char *name);
+/* The same as an answer. */
+doca_error_t si_said(const char *name);
+/* What a function begins with that a device may refuse. */
+#define SI_ASK()                                                                                   \
+	do {                                                                                       \
+		if (si_refuses(__func__))                                                          \
+			return DOCA_ERROR_NOT_SUPPORTED;                                           \
+	} while (0)
+/* And in front of DPDK. */
+#define SI_ASK_DPDK()                                                                              \
+	do {                                                                                       \
+		if (si_refuses(__func__))                                                          \
+			return -ENOTSUP;                                                           \
+	} while (0)
 
 /* Which headers of the union a type names. */
 static inline bool si_is_ports(enum doca_flow_l4_type_ext type)

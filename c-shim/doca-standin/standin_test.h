@@ -8,9 +8,10 @@
  *   DOCA_STANDIN_CAPACITY  limits of the device: "actions_mem=1048576,psp=256,counters=1000,root_masks=8"
  *   DOCA_STANDIN_FAIL      "error/7": every 7th order completes as failed; "late/7": it completes 5 ms late; "never/7":
  *                          its completion never comes
- *   DOCA_STANDIN_REFUSE    a function that refuses: "rte_flow_isolate", "doca_flow_port_update_default_miss",
- *                          "doca_flow_get_target"; with commas
  * and whenever it is asked:
+ *   DOCA_STANDIN_REFUSE    functions of the API that refuse, each time, or the time that is named, with commas:
+ *                          "rte_flow_isolate,doca_flow_pipe_create/7". What completions say is refused by the names
+ *                          "add", "update" and "remove", and never comes by "add_lost", "update_lost", "remove_lost"
  *   DOCA_STANDIN_VERSION   what the library says that it is: "3.5.0"
  */
 #ifndef STANDIN_TEST_H
@@ -91,6 +92,13 @@ struct doca_standin_live {
 	uint64_t
 		default_missed; /* packets that a root left to the kernel, which was made its default */
 };
+
+/* As DOCA_STANDIN_REFUSE, which does not count from now on; uses are counted anew. NULL: it counts again. */
+void doca_standin_refuse(const char *list);
+/* The functions that were used, and how often; NULL: there are no more. */
+const char *doca_standin_used(uint32_t at, uint32_t *uses);
+/* Uses that were refused. */
+uint32_t doca_standin_refused(void);
 
 /* For orders from now on. */
 void doca_standin_fail(const struct doca_standin_failures *failures);

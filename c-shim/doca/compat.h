@@ -45,6 +45,22 @@ static inline bool compat_is_newer(const char *version)
 		(major == COMPAT_NEWEST_MAJOR && minor > COMPAT_NEWEST_MINOR));
 }
 
+/* Which function refused last: a name in a sentence says more than a code alone. */
+struct compat_call {
+	const char *name; /* "doca_flow_init"; NULL: none has */
+};
+
+static inline doca_error_t compat_said(struct compat_call *call, const char *name,
+				       doca_error_t result)
+{
+	if (result != DOCA_SUCCESS)
+		call->name = name;
+	return result;
+}
+
+/* Asks a function of DOCA's, and notes its name when it refuses. */
+#define COMPAT_ASK(call, function, ...) compat_said((call), #function, function(__VA_ARGS__))
+
 /* DPDK's word for a representor must be known; later an opened device is enough. */
 static inline bool compat_probes_by_word(void)
 {
@@ -56,12 +72,13 @@ static inline bool compat_probes_by_word(void)
 }
 
 /* Probes the switch port and n representors. devargs without "representor="; rep_names are for 3.0 alone. */
-static inline doca_error_t compat_probe(struct doca_dev *dev, struct doca_dev_rep **reps,
-					uint16_t n, const char *devargs, const char *rep_names)
+static inline doca_error_t compat_probe(struct compat_call *call, struct doca_dev *dev,
+					struct doca_dev_rep **reps, uint16_t n, const char *devargs,
+					const char *rep_names)
 {
 #if COMPAT_DOCA >= 301
 	(void)rep_names;
-	return doca_dpdk_port_probe_with_representors(dev, devargs, reps, n);
+	return COMPAT_ASK(call, doca_dpdk_port_probe_with_representors, dev, devargs, reps, n);
 #else
 	char whole[2048];
 	int len = snprintf(whole, sizeof(whole), "%s,representor=%s", devargs, rep_names);
@@ -69,8 +86,8 @@ static inline doca_error_t compat_probe(struct doca_dev *dev, struct doca_dev_re
 	(void)reps;
 	(void)n;
 	if (len < 0 || (size_t)len >= sizeof(whole))
-		return DOCA_ERROR_TOO_BIG;
-	return doca_dpdk_port_probe(dev, whole);
+		return compat_said(call, "doca_dpdk_port_probe", DOCA_ERROR_TOO_BIG);
+	return COMPAT_ASK(call, doca_dpdk_port_probe, dev, whole);
 #endif
 }
 
@@ -121,11 +138,14 @@ static inline bool compat_has_default_miss(void)
 #endif
 }
 
-static inline doca_error_t compat_default_miss(struct doca_flow_port *port)
+static inline doca_error_t compat_default_miss(struct compat_call *call,
+					       struct doca_flow_port *port)
 {
 #if COMPAT_DOCA >= 302
-	return doca_flow_port_update_default_miss(port, DOCA_FLOW_PORT_DEFAULT_MISS_KERNEL, false);
+	return COMPAT_ASK(call, doca_flow_port_update_default_miss, port,
+			  DOCA_FLOW_PORT_DEFAULT_MISS_KERNEL, false);
 #else
+	(void)call;
 	(void)port;
 	return DOCA_ERROR_NOT_SUPPORTED;
 #endif
@@ -156,39 +176,44 @@ struct compat_resources {
 	uint32_t counters, psp_keys, mirrors;
 };
 
-static inline doca_error_t compat_flow_resources(struct doca_flow_cfg *cfg,
+static inline doca_error_t compat_flow_resources(struct compat_call *call,
+						 struct doca_flow_cfg *cfg,
 						 const struct compat_resources *resources,
 						 const struct doca_flow_resource_rss_cfg *rss)
 {
 #if COMPAT_DOCA >= 302
 	(void)resources;
 	(void)rss;
-	return doca_flow_cfg_set_resource_mode(cfg, DOCA_FLOW_RESOURCE_MODE_PORT);
+	return COMPAT_ASK(call, doca_flow_cfg_set_resource_mode, cfg, DOCA_FLOW_RESOURCE_MODE_PORT);
 #else
-	doca_error_t result = doca_flow_cfg_set_nr_counters(cfg, resources->counters);
+	doca_error_t result =
+		COMPAT_ASK(call, doca_flow_cfg_set_nr_counters, cfg, resources->counters);
 
 	/* Ids are numbered from 1 here, and 0 counts. */
 	if (result == DOCA_SUCCESS)
-		result = doca_flow_cfg_set_nr_shared_resource(cfg, resources->psp_keys + 1,
-							      DOCA_FLOW_SHARED_RESOURCE_PSP);
+		result = COMPAT_ASK(call, doca_flow_cfg_set_nr_shared_resource, cfg,
+				    resources->psp_keys + 1, DOCA_FLOW_SHARED_RESOURCE_PSP);
 	if (result == DOCA_SUCCESS)
-		result = doca_flow_cfg_set_nr_shared_resource(cfg, resources->mirrors + 1,
-							      DOCA_FLOW_SHARED_RESOURCE_MIRROR);
-	return result == DOCA_SUCCESS ? doca_flow_cfg_set_default_rss(cfg, rss) : result;
+		result = COMPAT_ASK(call, doca_flow_cfg_set_nr_shared_resource, cfg,
+				    resources->mirrors + 1, DOCA_FLOW_SHARED_RESOURCE_MIRROR);
+	return result == DOCA_SUCCESS ? COMPAT_ASK(call, doca_flow_cfg_set_default_rss, cfg, rss)
+				      : result;
 #endif
 }
 
-static inline doca_error_t compat_port_resources(struct doca_flow_port_cfg *cfg,
+static inline doca_error_t compat_port_resources(struct compat_call *call,
+						 struct doca_flow_port_cfg *cfg,
 						 const struct compat_resources *resources)
 {
 #if COMPAT_DOCA >= 302
-	doca_error_t result = doca_flow_port_cfg_set_nr_resources(cfg, DOCA_FLOW_RESOURCE_COUNTER,
-								  resources->counters);
+	doca_error_t result = COMPAT_ASK(call, doca_flow_port_cfg_set_nr_resources, cfg,
+					 DOCA_FLOW_RESOURCE_COUNTER, resources->counters);
 
-	return result == DOCA_SUCCESS ? doca_flow_port_cfg_set_nr_resources(
-						cfg, DOCA_FLOW_RESOURCE_PSP, resources->psp_keys)
+	return result == DOCA_SUCCESS ? COMPAT_ASK(call, doca_flow_port_cfg_set_nr_resources, cfg,
+						   DOCA_FLOW_RESOURCE_PSP, resources->psp_keys)
 				      : result;
 #else
+	(void)call;
 	(void)cfg;
 	(void)resources;
 	return DOCA_SUCCESS;
@@ -196,11 +221,13 @@ static inline doca_error_t compat_port_resources(struct doca_flow_port_cfg *cfg,
 }
 
 /* Says that a port is a representor's. */
-static inline doca_error_t compat_port_rep(struct doca_flow_port_cfg *cfg, struct doca_dev_rep *rep)
+static inline doca_error_t compat_port_rep(struct compat_call *call, struct doca_flow_port_cfg *cfg,
+					   struct doca_dev_rep *rep)
 {
 #if COMPAT_DOCA >= 301
-	return doca_flow_port_cfg_set_dev_rep(cfg, rep);
+	return COMPAT_ASK(call, doca_flow_port_cfg_set_dev_rep, cfg, rep);
 #else
+	(void)call;
 	(void)cfg;
 	(void)rep;
 	return DOCA_SUCCESS;
@@ -218,18 +245,22 @@ static inline enum doca_flow_pipe_domain compat_tx_root_domain(void)
 }
 
 /* A hint: pipes of the secure domains see traffic of one direction alone. */
-static inline doca_error_t compat_pipe_direction(struct doca_flow_pipe_cfg *cfg,
+static inline doca_error_t compat_pipe_direction(struct compat_call *call,
+						 struct doca_flow_pipe_cfg *cfg,
 						 enum doca_flow_pipe_domain domain)
 {
 #if COMPAT_DOCA >= 301
+	(void)call;
 	(void)cfg;
 	(void)domain;
 	return DOCA_SUCCESS;
 #else
 	if (domain == DOCA_FLOW_PIPE_DOMAIN_SECURE_INGRESS)
-		return doca_flow_pipe_cfg_set_dir_info(cfg, DOCA_FLOW_DIRECTION_NETWORK_TO_HOST);
+		return COMPAT_ASK(call, doca_flow_pipe_cfg_set_dir_info, cfg,
+				  DOCA_FLOW_DIRECTION_NETWORK_TO_HOST);
 	if (domain == DOCA_FLOW_PIPE_DOMAIN_SECURE_EGRESS)
-		return doca_flow_pipe_cfg_set_dir_info(cfg, DOCA_FLOW_DIRECTION_HOST_TO_NETWORK);
+		return COMPAT_ASK(call, doca_flow_pipe_cfg_set_dir_info, cfg,
+				  DOCA_FLOW_DIRECTION_HOST_TO_NETWORK);
 	return DOCA_SUCCESS;
 #endif
 }

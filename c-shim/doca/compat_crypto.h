@@ -34,7 +34,8 @@ static inline void compat_actions_crypto(struct doca_flow_actions *actions,
 #define COMPAT_TEMPLATES_MAX 4u
 
 /* The templates that entries of an ordered-list pipe choose from, in the order of their numbers. */
-static inline doca_error_t compat_pipe_crypto_lists(struct doca_flow_pipe_cfg *cfg,
+static inline doca_error_t compat_pipe_crypto_lists(struct compat_call *call,
+						    struct doca_flow_pipe_cfg *cfg,
 						    const struct compat_crypto *parts, uint32_t n)
 {
 #if COMPAT_DOCA >= 302
@@ -54,8 +55,9 @@ static inline doca_error_t compat_pipe_crypto_lists(struct doca_flow_pipe_cfg *c
 			.idx = i, .size = 1, .elements = &elements[i]};
 		at[i] = &lists[i];
 	}
-	return doca_flow_pipe_cfg_set_ordered_lists(cfg, at, n);
+	return COMPAT_ASK(call, doca_flow_pipe_cfg_set_ordered_lists, cfg, at, n);
 #else
+	(void)call;
 	(void)cfg;
 	(void)parts;
 	(void)n;
@@ -63,8 +65,9 @@ static inline doca_error_t compat_pipe_crypto_lists(struct doca_flow_pipe_cfg *c
 #endif
 }
 
-static inline doca_error_t compat_list_add(struct doca_flow_pipe *pipe, uint32_t at,
-					   uint32_t template, const struct compat_crypto *part,
+static inline doca_error_t compat_list_add(struct compat_call *call, struct doca_flow_pipe *pipe,
+					   uint32_t at, uint32_t template,
+					   const struct compat_crypto *part,
 					   const struct doca_flow_fwd *fwd, void *ctx,
 					   struct doca_flow_pipe_entry **out)
 {
@@ -78,9 +81,10 @@ static inline doca_error_t compat_list_add(struct doca_flow_pipe *pipe, uint32_t
 	struct doca_flow_ordered_list list = {.idx = template, .size = 1, .elements = &element};
 
 	element.crypto = &crypto;
-	return doca_flow_pipe_ordered_list_add_entry(COMPAT_QUEUE, pipe, at, &list, fwd,
-						     COMPAT_NO_WAIT, ctx, out);
+	return COMPAT_ASK(call, doca_flow_pipe_ordered_list_add_entry, COMPAT_QUEUE, pipe, at,
+			  &list, fwd, COMPAT_NO_WAIT, ctx, out);
 #else
+	(void)call;
 	(void)pipe;
 	(void)at;
 	(void)template;
@@ -93,48 +97,59 @@ static inline doca_error_t compat_list_add(struct doca_flow_pipe *pipe, uint32_t
 }
 
 /* A key slot for crypto id `want`: its own number before 3.2, one that the library chooses from then on. */
-static inline doca_error_t compat_psp_slot_take(struct doca_flow_port *port, uint32_t want,
+static inline doca_error_t compat_psp_slot_take(struct compat_call *call,
+						struct doca_flow_port *port, uint32_t want,
 						uint32_t *slot)
 {
 #if COMPAT_DOCA >= 302
 	(void)want;
-	return doca_flow_port_shared_resource_get(port, DOCA_FLOW_SHARED_RESOURCE_PSP, slot);
+	return COMPAT_ASK(call, doca_flow_port_shared_resource_get, port,
+			  DOCA_FLOW_SHARED_RESOURCE_PSP, slot);
 #else
+	(void)call;
 	(void)port;
 	*slot = want;
 	return DOCA_SUCCESS;
 #endif
 }
 
-static inline doca_error_t compat_psp_slot_set(struct doca_flow_port *port, uint32_t slot,
+static inline doca_error_t compat_psp_slot_set(struct compat_call *call,
+					       struct doca_flow_port *port, uint32_t slot,
 					       struct doca_flow_shared_resource_cfg *cfg)
 {
 #if COMPAT_DOCA >= 302
-	return doca_flow_port_shared_resource_set_cfg(port, DOCA_FLOW_SHARED_RESOURCE_PSP, slot,
-						      cfg);
+	return COMPAT_ASK(call, doca_flow_port_shared_resource_set_cfg, port,
+			  DOCA_FLOW_SHARED_RESOURCE_PSP, slot, cfg);
 #else
 	(void)port;
-	return doca_flow_shared_resource_set_cfg(DOCA_FLOW_SHARED_RESOURCE_PSP, slot, cfg);
+	return COMPAT_ASK(call, doca_flow_shared_resource_set_cfg, DOCA_FLOW_SHARED_RESOURCE_PSP,
+			  slot, cfg);
 #endif
 }
 
 /* Once, before the first key. */
-static inline doca_error_t compat_psp_slot_bind(struct doca_flow_port *port, uint32_t slot)
+static inline doca_error_t compat_psp_slot_bind(struct compat_call *call,
+						struct doca_flow_port *port, uint32_t slot)
 {
 #if COMPAT_DOCA >= 302
+	(void)call;
 	(void)port;
 	(void)slot;
 	return DOCA_SUCCESS;
 #else
-	return doca_flow_shared_resources_bind(DOCA_FLOW_SHARED_RESOURCE_PSP, &slot, 1, port);
+	return COMPAT_ASK(call, doca_flow_shared_resources_bind, DOCA_FLOW_SHARED_RESOURCE_PSP,
+			  &slot, 1, port);
 #endif
 }
 
-static inline doca_error_t compat_psp_slot_give(struct doca_flow_port *port, uint32_t slot)
+static inline doca_error_t compat_psp_slot_give(struct compat_call *call,
+						struct doca_flow_port *port, uint32_t slot)
 {
 #if COMPAT_DOCA >= 302
-	return doca_flow_port_shared_resource_put(port, DOCA_FLOW_SHARED_RESOURCE_PSP, slot);
+	return COMPAT_ASK(call, doca_flow_port_shared_resource_put, port,
+			  DOCA_FLOW_SHARED_RESOURCE_PSP, slot);
 #else
+	(void)call;
 	(void)port;
 	(void)slot;
 	return DOCA_SUCCESS;

@@ -23,60 +23,59 @@ struct compat_entry {
 	void *ctx;         /* valid until the entry is gone */
 };
 
-static inline doca_error_t compat_basic_add(struct doca_flow_pipe *pipe,
+static inline doca_error_t compat_basic_add(struct compat_call *call, struct doca_flow_pipe *pipe,
 					    const struct compat_entry *entry,
 					    struct doca_flow_pipe_entry **out)
 {
 #if COMPAT_DOCA >= 303
-	return doca_flow_pipe_basic_add_entry(COMPAT_QUEUE, pipe, entry->match, entry->template,
-					      entry->actions, entry->monitor, entry->fwd,
-					      COMPAT_NO_WAIT, entry->ctx, out);
+	return COMPAT_ASK(call, doca_flow_pipe_basic_add_entry, COMPAT_QUEUE, pipe, entry->match,
+			  entry->template, entry->actions, entry->monitor, entry->fwd,
+			  COMPAT_NO_WAIT, entry->ctx, out);
 #elif COMPAT_DOCA >= 302
-	return doca_flow_pipe_add_entry(COMPAT_QUEUE, pipe, entry->match, entry->template,
-					entry->actions, entry->monitor, entry->fwd, COMPAT_NO_WAIT,
-					entry->ctx, out);
+	return COMPAT_ASK(call, doca_flow_pipe_add_entry, COMPAT_QUEUE, pipe, entry->match,
+			  entry->template, entry->actions, entry->monitor, entry->fwd,
+			  COMPAT_NO_WAIT, entry->ctx, out);
 #else
 	if (entry->actions != NULL)
 		entry->actions->action_idx = entry->template;
-	return doca_flow_pipe_add_entry(COMPAT_QUEUE, pipe, entry->match, entry->actions,
-					entry->monitor, entry->fwd, COMPAT_NO_WAIT, entry->ctx,
-					out);
+	return COMPAT_ASK(call, doca_flow_pipe_add_entry, COMPAT_QUEUE, pipe, entry->match,
+			  entry->actions, entry->monitor, entry->fwd, COMPAT_NO_WAIT, entry->ctx,
+			  out);
 #endif
 }
 
-static inline doca_error_t compat_basic_update(struct doca_flow_pipe *pipe,
+static inline doca_error_t compat_basic_update(struct compat_call *call,
+					       struct doca_flow_pipe *pipe,
 					       const struct compat_entry *entry,
 					       struct doca_flow_pipe_entry *old)
 {
 #if COMPAT_DOCA >= 303
-	return doca_flow_pipe_basic_update_entry(COMPAT_QUEUE, pipe, entry->template,
-						 entry->actions, entry->monitor, entry->fwd,
-						 COMPAT_NO_WAIT, old);
+	return COMPAT_ASK(call, doca_flow_pipe_basic_update_entry, COMPAT_QUEUE, pipe,
+			  entry->template, entry->actions, entry->monitor, entry->fwd,
+			  COMPAT_NO_WAIT, old);
 #elif COMPAT_DOCA >= 302
-	return doca_flow_pipe_update_entry(COMPAT_QUEUE, pipe, entry->template, entry->actions,
-					   entry->monitor, entry->fwd, COMPAT_NO_WAIT, old);
+	return COMPAT_ASK(call, doca_flow_pipe_update_entry, COMPAT_QUEUE, pipe, entry->template,
+			  entry->actions, entry->monitor, entry->fwd, COMPAT_NO_WAIT, old);
 #else
 	if (entry->actions != NULL)
 		entry->actions->action_idx = entry->template;
-	return doca_flow_pipe_update_entry(COMPAT_QUEUE, pipe, entry->actions, entry->monitor,
-					   entry->fwd, COMPAT_NO_WAIT, old);
+	return COMPAT_ASK(call, doca_flow_pipe_update_entry, COMPAT_QUEUE, pipe, entry->actions,
+			  entry->monitor, entry->fwd, COMPAT_NO_WAIT, old);
 #endif
 }
 
-static inline doca_error_t compat_control_add(struct doca_flow_pipe *pipe,
+static inline doca_error_t compat_control_add(struct compat_call *call, struct doca_flow_pipe *pipe,
 					      const struct compat_entry *entry,
 					      struct doca_flow_pipe_entry **out)
 {
 #if COMPAT_DOCA >= 303
-	return doca_flow_pipe_control_add_entry(COMPAT_QUEUE, pipe, entry->match, entry->match_mask,
-						NULL, entry->actions, entry->actions_mask, NULL,
-						entry->monitor, entry->priority, entry->fwd,
-						entry->ctx, out);
+	return COMPAT_ASK(call, doca_flow_pipe_control_add_entry, COMPAT_QUEUE, pipe, entry->match,
+			  entry->match_mask, NULL, entry->actions, entry->actions_mask, NULL,
+			  entry->monitor, entry->priority, entry->fwd, entry->ctx, out);
 #else
-	return doca_flow_pipe_control_add_entry(COMPAT_QUEUE, entry->priority, pipe, entry->match,
-						entry->match_mask, NULL, entry->actions,
-						entry->actions_mask, NULL, entry->monitor,
-						entry->fwd, entry->ctx, out);
+	return COMPAT_ASK(call, doca_flow_pipe_control_add_entry, COMPAT_QUEUE, entry->priority,
+			  pipe, entry->match, entry->match_mask, NULL, entry->actions,
+			  entry->actions_mask, NULL, entry->monitor, entry->fwd, entry->ctx, out);
 #endif
 }
 
@@ -90,14 +89,15 @@ static inline bool compat_has_mirror(void)
 #endif
 }
 
-static inline doca_error_t compat_flood_add(struct doca_flow_pipe *pipe, uint32_t at,
-					    const struct doca_flow_fwd *fwd, void *ctx,
+static inline doca_error_t compat_flood_add(struct compat_call *call, struct doca_flow_pipe *pipe,
+					    uint32_t at, const struct doca_flow_fwd *fwd, void *ctx,
 					    struct doca_flow_pipe_entry **out)
 {
 #if COMPAT_DOCA >= 302
-	return doca_flow_pipe_hash_add_entry(COMPAT_QUEUE, pipe, at, 0, NULL, NULL, fwd,
-					     COMPAT_NO_WAIT, ctx, out);
+	return COMPAT_ASK(call, doca_flow_pipe_hash_add_entry, COMPAT_QUEUE, pipe, at, 0, NULL,
+			  NULL, fwd, COMPAT_NO_WAIT, ctx, out);
 #else
+	(void)call;
 	(void)pipe;
 	(void)at;
 	(void)fwd;
@@ -108,10 +108,12 @@ static inline doca_error_t compat_flood_add(struct doca_flow_pipe *pipe, uint32_
 }
 
 /* Sets mirror `id` up on a port: a copy goes to `copy`, the packet where its entry says. */
-static inline doca_error_t compat_mirror_set(struct doca_flow_port *port, uint32_t id, bool bound,
+static inline doca_error_t compat_mirror_set(struct compat_call *call, struct doca_flow_port *port,
+					     uint32_t id, bool bound,
 					     const struct doca_flow_fwd *copy)
 {
 #if COMPAT_DOCA >= 302
+	(void)call;
 	(void)port;
 	(void)id;
 	(void)bound;
@@ -122,12 +124,12 @@ static inline doca_error_t compat_mirror_set(struct doca_flow_port *port, uint32
 	struct doca_flow_shared_resource_cfg cfg = {
 		.mirror_cfg = {.nr_targets = 1, .target = &target},
 	};
-	doca_error_t result =
-		doca_flow_shared_resource_set_cfg(DOCA_FLOW_SHARED_RESOURCE_MIRROR, id, &cfg);
+	doca_error_t result = COMPAT_ASK(call, doca_flow_shared_resource_set_cfg,
+					 DOCA_FLOW_SHARED_RESOURCE_MIRROR, id, &cfg);
 
 	return result == DOCA_SUCCESS && !bound
-		       ? doca_flow_shared_resources_bind(DOCA_FLOW_SHARED_RESOURCE_MIRROR, &id, 1,
-							 port)
+		       ? COMPAT_ASK(call, doca_flow_shared_resources_bind,
+				    DOCA_FLOW_SHARED_RESOURCE_MIRROR, &id, 1, port)
 		       : result;
 #endif
 }

@@ -31,7 +31,7 @@ static doca_error_t configure(struct psp_dp *dp, struct dpu_slot *slot, uint32_t
 	cfg.psp_cfg.key_cfg.key_type =
 		short_key ? DOCA_FLOW_CRYPTO_KEY_128 : DOCA_FLOW_CRYPTO_KEY_256;
 	cfg.psp_cfg.key_cfg.key = words;
-	result = compat_psp_slot_set(dp->switch_port, slot->resource, &cfg);
+	result = compat_psp_slot_set(&dp->call, dp->switch_port, slot->resource, &cfg);
 	explicit_bzero(words, sizeof(words));
 	explicit_bzero(&cfg, sizeof(cfg));
 	return dpu_trace(&dp->trace, result, "psp_key_set id=%u resource=%u bits=%u", id,
@@ -44,18 +44,18 @@ static int32_t put_key(struct psp_dp *dp, uint32_t id, uint32_t version, const u
 	doca_error_t result = DOCA_SUCCESS;
 
 	if (!slot->bound) {
-		result = compat_psp_slot_take(dp->switch_port, id, &slot->resource);
+		result = compat_psp_slot_take(&dp->call, dp->switch_port, id, &slot->resource);
 		(void)dpu_trace(&dp->trace, result, "psp_slot_take id=%u resource=%u", id,
 				slot->resource);
 		if (result != DOCA_SUCCESS)
 			return dpu_fail_doca(dp, "Cannot take a key slot of the device", result);
 	}
 	if (!slot->bound) {
-		result = compat_psp_slot_bind(dp->switch_port, slot->resource);
+		result = compat_psp_slot_bind(&dp->call, dp->switch_port, slot->resource);
 		(void)dpu_trace(&dp->trace, result, "psp_slot_bind resource=%u", slot->resource);
 		slot->bound = result == DOCA_SUCCESS;
 		if (!slot->bound)
-			(void)compat_psp_slot_give(dp->switch_port, slot->resource);
+			(void)compat_psp_slot_give(&dp->call, dp->switch_port, slot->resource);
 	}
 	if (result == DOCA_SUCCESS)
 		result = configure(dp, slot, id, version, key);

@@ -42,7 +42,8 @@ static int32_t open_device(struct psp_dp *dp, struct dpu_device *device)
 	doca_error_t result;
 	uint32_t n = 0;
 
-	result = dpu_trace(&dp->trace, doca_devinfo_create_list(&list, &n), "devinfo_list");
+	result = dpu_trace(&dp->trace, DPU_ASK(dp, doca_devinfo_create_list, &list, &n),
+			   "devinfo_list");
 	if (result != DOCA_SUCCESS)
 		return dpu_preflight_blame(
 			dp, dpu_fail_doca(dp, "the devices cannot be listed", result));
@@ -52,7 +53,7 @@ static int32_t open_device(struct psp_dp *dp, struct dpu_device *device)
 			continue;
 		(void)doca_devinfo_get_iface_name(list[i], device->interface,
 						  sizeof(device->interface));
-		result = dpu_trace(&dp->trace, doca_dev_open(list[i], &device->dev),
+		result = dpu_trace(&dp->trace, DPU_ASK(dp, doca_dev_open, list[i], &device->dev),
 				   "dev_open name=%s", dpu_desc(dp, DPU_UPLINK)->name);
 	}
 	(void)doca_devinfo_destroy_list(list);
@@ -134,7 +135,7 @@ static int32_t open_rep(struct psp_dp *dp, struct doca_devinfo_rep **list, uint3
 		if (doca_devinfo_rep_get_iface_name(list[i], interface, sizeof(interface)) ==
 		    DOCA_SUCCESS)
 			port->ifindex = if_nametoindex(interface);
-		result = dpu_trace(&dp->trace, doca_dev_rep_open(list[i], &port->rep),
+		result = dpu_trace(&dp->trace, DPU_ASK(dp, doca_dev_rep_open, list[i], &port->rep),
 				   "dev_rep_open name=%s", name);
 	}
 	if (result == DOCA_ERROR_NOT_FOUND)
@@ -156,10 +157,10 @@ static int32_t open_reps(struct psp_dp *dp, struct dpu_device *device)
 	int32_t status = 0;
 	uint32_t n = 0;
 
-	result = dpu_trace(
-		&dp->trace,
-		doca_devinfo_rep_create_list(device->dev, DOCA_DEVINFO_REP_FILTER_NET, &list, &n),
-		"devinfo_rep_list");
+	result = dpu_trace(&dp->trace,
+			   DPU_ASK(dp, doca_devinfo_rep_create_list, device->dev,
+				   DOCA_DEVINFO_REP_FILTER_NET, &list, &n),
+			   "devinfo_rep_list");
 	if (result != DOCA_SUCCESS)
 		return dpu_fail_doca(dp, "its representors cannot be listed (on the DPU alone)",
 				     result);

@@ -29,6 +29,7 @@ struct psp_dp {
 	struct dp_plane base; /* first */
 	struct dpu_options options;
 	struct dpu_trace trace;
+	struct compat_call call;   /* what was refused last; the writer's */
 	struct dpu_device *device; /* device.c */
 	struct dpu_nic *nic;       /* nic.c */
 	bool has_eal;              /* eal.c */
@@ -116,8 +117,25 @@ static inline struct dpu_match_ports dpu_match_ports(const struct psp_dp *dp, ui
 
 /* ---- error.c ---- */
 
-/* dp_fail() for a refusal by DOCA: "what: descr"; the status follows from the result. */
+/* Around a call to DOCA: its name is known when it is refused. */
+#define DPU_ASK(dp, function, ...) COMPAT_ASK(&(dp)->call, function, __VA_ARGS__)
+/* The same for a function of DPDK that answers 0 or a negative errno. */
+#define DPU_ASK_DPDK(dp, function, ...) dpu_said((dp), #function, function(__VA_ARGS__))
+
+static inline int dpu_said(struct psp_dp *dp, const char *name, int error)
+{
+	if (error != 0)
+		dp->call.name = name;
+	return error;
+}
+
+/*
+ * dp_fail() for a refusal by DOCA, of the call that was refused last: "what: call answers name: descr (advice)"; the
+ * status follows from the result.
+ */
 int32_t dpu_fail_doca(struct psp_dp *dp, const char *what, doca_error_t result);
+/* The same for a negative errno of DPDK's. */
+int32_t dpu_fail_dpdk(struct psp_dp *dp, const char *what, int error);
 
 /* Frees memory, now or, when hardware may still write to it, at the end. */
 void dpu_free(struct psp_dp *dp, void *memory, bool lost);

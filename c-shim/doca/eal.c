@@ -160,7 +160,9 @@ int32_t dpu_eal_take(struct psp_dp *dp)
 		return dpu_preflight_blame(
 			dp,
 			dp_fail(dp, error == EACCES || error == EPERM ? PSP_DP_EPERM : PSP_DP_EIO,
-				"DPDK does not start: %s (hugepages free? cores \"%s\" there?)",
+				"DPDK does not start: rte_eal_init answers: %s (hugepages free? "
+				"cores "
+				"\"%s\" there?)",
 				rte_strerror(error), dp->options.cores));
 	}
 	made = true;

@@ -36,24 +36,24 @@ static int32_t init(struct psp_dp *dp)
 	struct doca_flow_resource_rss_cfg rss;
 	struct compat_resources resources = resources_of(dp);
 	struct doca_flow_cfg *cfg = NULL;
-	doca_error_t result = doca_flow_cfg_create(&cfg);
+	doca_error_t result = DPU_ASK(dp, doca_flow_cfg_create, &cfg);
 
 	if (result != DOCA_SUCCESS)
 		return dpu_fail_doca(dp, "DOCA Flow cannot be configured", result);
 	memset(&rss, 0, sizeof(rss));
 	rss.queues_array = queues;
 	rss.nr_queues = DPU_QUEUES;
-	result = doca_flow_cfg_set_pipe_queues(cfg, PIPE_QUEUES);
+	result = DPU_ASK(dp, doca_flow_cfg_set_pipe_queues, cfg, PIPE_QUEUES);
 	if (result == DOCA_SUCCESS)
-		result = doca_flow_cfg_set_queue_depth(cfg, QUEUE_DEPTH);
+		result = DPU_ASK(dp, doca_flow_cfg_set_queue_depth, cfg, QUEUE_DEPTH);
 	if (result == DOCA_SUCCESS)
-		result = doca_flow_cfg_set_mode_args(cfg, mode);
+		result = DPU_ASK(dp, doca_flow_cfg_set_mode_args, cfg, mode);
 	if (result == DOCA_SUCCESS)
-		result = doca_flow_cfg_set_cb_entry_process(cfg, dpu_hw_completed);
+		result = DPU_ASK(dp, doca_flow_cfg_set_cb_entry_process, cfg, dpu_hw_completed);
 	if (result == DOCA_SUCCESS)
-		result = compat_flow_resources(cfg, &resources, &rss);
+		result = compat_flow_resources(&dp->call, cfg, &resources, &rss);
 	if (result == DOCA_SUCCESS)
-		result = doca_flow_init(cfg);
+		result = DPU_ASK(dp, doca_flow_init, cfg);
 	(void)dpu_trace(&dp->trace, result, "flow_init mode=%s counters=%u psp_keys=%u", mode,
 			resources.counters, resources.psp_keys);
 	(void)doca_flow_cfg_destroy(cfg);
@@ -74,34 +74,35 @@ uint32_t dpu_actions_memory(const struct psp_dp *dp)
 	return wanted > UINT32_C(1) << 31 ? UINT32_C(1) << 31 : rte_align32pow2((uint32_t)wanted);
 }
 
-static doca_error_t configure_port(const struct psp_dp *dp, uint32_t number,
+static doca_error_t configure_port(struct psp_dp *dp, uint32_t number,
 				   struct doca_flow_port_cfg *cfg)
 {
 	struct compat_resources resources = resources_of(dp);
-	doca_error_t result = doca_flow_port_cfg_set_port_id(cfg, dp->ids[number]);
+	doca_error_t result = DPU_ASK(dp, doca_flow_port_cfg_set_port_id, cfg, dp->ids[number]);
 
 	if (result == DOCA_SUCCESS)
-		result = doca_flow_port_cfg_set_actions_mem_size(cfg, dpu_actions_memory(dp));
+		result = DPU_ASK(dp, doca_flow_port_cfg_set_actions_mem_size, cfg,
+				 dpu_actions_memory(dp));
 	if (result == DOCA_SUCCESS)
-		result = doca_flow_port_cfg_set_service_threads_cycle(cfg, CYCLE_MS);
+		result = DPU_ASK(dp, doca_flow_port_cfg_set_service_threads_cycle, cfg, CYCLE_MS);
 	if (result != DOCA_SUCCESS)
 		return result;
 	if (number != DPU_UPLINK)
-		return compat_port_rep(cfg, dpu_port(dp, number)->rep);
-	result = doca_flow_port_cfg_set_dev(cfg, dp->device->dev);
-	return result == DOCA_SUCCESS ? compat_port_resources(cfg, &resources) : result;
+		return compat_port_rep(&dp->call, cfg, dpu_port(dp, number)->rep);
+	result = DPU_ASK(dp, doca_flow_port_cfg_set_dev, cfg, dp->device->dev);
+	return result == DOCA_SUCCESS ? compat_port_resources(&dp->call, cfg, &resources) : result;
 }
 
 static int32_t start_port(struct psp_dp *dp, uint32_t number)
 {
 	struct dpu_port *port = dpu_port(dp, number);
 	struct doca_flow_port_cfg *cfg = NULL;
-	doca_error_t result = doca_flow_port_cfg_create(&cfg);
+	doca_error_t result = DPU_ASK(dp, doca_flow_port_cfg_create, &cfg);
 
 	if (result == DOCA_SUCCESS) {
 		result = configure_port(dp, number, cfg);
 		if (result == DOCA_SUCCESS)
-			result = doca_flow_port_start(cfg, &port->flow);
+			result = DPU_ASK(dp, doca_flow_port_start, cfg, &port->flow);
 		(void)doca_flow_port_cfg_destroy(cfg);
 	}
 	(void)dpu_trace(&dp->trace, result, "port_start port=%s id=%u",
@@ -176,13 +177,16 @@ int32_t dpu_flow_up(struct psp_dp *dp)
 		return status;
 	dp->switch_port = doca_flow_port_switch_get(dpu_port(dp, DPU_UPLINK)->flow);
 	if (dp->switch_port == NULL)
-		return dp_fail(dp, PSP_DP_EIO, "DOCA Flow has no switch port");
-	if (dpu_trace(&dp->trace, doca_flow_get_target(DOCA_FLOW_TARGET_KERNEL, &dp->kernel),
+		return dp_fail(dp, PSP_DP_EIO,
+			       "doca_flow_port_switch_get finds no switch port (does "
+			       "plane.flow_mode say \"switch\"?)");
+	if (dpu_trace(&dp->trace,
+		      DPU_ASK(dp, doca_flow_get_target, DOCA_FLOW_TARGET_KERNEL, &dp->kernel),
 		      "get_target kernel") != DOCA_SUCCESS)
 		dp->kernel = NULL;
 	/* Refused: a pipe behind the root leads there, as in earlier releases. */
 	dp->default_miss = compat_has_default_miss() &&
-			   dpu_trace(&dp->trace, compat_default_miss(dp->switch_port),
+			   dpu_trace(&dp->trace, compat_default_miss(&dp->call, dp->switch_port),
 				     "default_miss kernel") == DOCA_SUCCESS;
 	return make_tx_root(dp);
 }

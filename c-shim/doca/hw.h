@@ -39,6 +39,7 @@ struct dpu_piece {
 	struct doca_flow_pipe_entry *entry; /* NULL: not there */
 	uint32_t number;                    /* in the trace */
 	bool done, good;                    /* written by the completion */
+	const char *by;                     /* the function that says so of a refusal */
 	bool lost;                          /* no completion came: may be written any time */
 };
 
@@ -92,7 +93,7 @@ void dpu_hw_pipe_destroy(struct psp_dp *dp, struct dpu_hw_pipe *pipe);
 #define DPU_ORDERS_MAX 512u /* that may be on their way, half of the queue's depth: see flow.c */
 doca_error_t dpu_hw_begin_add(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
 			      const struct dpu_hw_entry *entry, struct dpu_piece *piece);
-doca_error_t dpu_hw_begin_remove(struct dpu_piece *piece);
+doca_error_t dpu_hw_begin_remove(struct psp_dp *dp, struct dpu_piece *piece);
 void dpu_hw_wait(struct psp_dp *dp, struct dpu_piece *const *pieces, uint32_t n);
 /* As dpu_hw_add() and dpu_hw_remove(). */
 int32_t dpu_hw_end_add(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,

@@ -105,20 +105,21 @@ static void order_fill(struct psp_dp *dp, const struct dpu_hw_entry *entry, stru
 	}
 }
 
-static doca_error_t give_order(const struct dpu_hw_pipe *pipe, const struct dpu_hw_entry *entry,
-			       const struct order *order, struct dpu_piece *piece)
+static doca_error_t give_order(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
+			       const struct dpu_hw_entry *entry, const struct order *order,
+			       struct dpu_piece *piece)
 {
 	switch (pipe->type) {
 	case DOCA_FLOW_PIPE_CONTROL:
-		return compat_control_add(pipe->pipe, &order->compat, &piece->entry);
+		return compat_control_add(&dp->call, pipe->pipe, &order->compat, &piece->entry);
 	case DOCA_FLOW_PIPE_ORDERED_LIST:
-		return compat_list_add(pipe->pipe, entry->at, entry->template, &entry->acts.part,
-				       order->compat.fwd, piece, &piece->entry);
+		return compat_list_add(&dp->call, pipe->pipe, entry->at, entry->template,
+				       &entry->acts.part, order->compat.fwd, piece, &piece->entry);
 	case DOCA_FLOW_PIPE_HASH:
-		return compat_flood_add(pipe->pipe, entry->at, order->compat.fwd, piece,
+		return compat_flood_add(&dp->call, pipe->pipe, entry->at, order->compat.fwd, piece,
 					&piece->entry);
 	default:
-		return compat_basic_add(pipe->pipe, &order->compat, &piece->entry);
+		return compat_basic_add(&dp->call, pipe->pipe, &order->compat, &piece->entry);
 	}
 }
 
@@ -165,11 +166,21 @@ static void trace_order(struct psp_dp *dp, doca_error_t result, const char *call
 			dpu_hw_to_text(&entry->to, to, sizeof(to)));
 }
 
+/* Nobody waits for what was refused. */
+static doca_error_t ordered(const struct psp_dp *dp, struct dpu_piece *piece, doca_error_t result)
+{
+	piece->done = piece->done || result != DOCA_SUCCESS;
+	piece->by = result == DOCA_SUCCESS ? "doca_flow_entries_process" : dp->call.name;
+	return result;
+}
+
 static int32_t fail(struct psp_dp *dp, const char *verb, const struct dpu_hw_pipe *pipe,
-		    doca_error_t result)
+		    const struct dpu_piece *piece, doca_error_t result)
 {
 	char what[112];
 
+	/* Others may have been refused since it was ordered. */
+	dp->call.name = piece->by;
 	(void)snprintf(what, sizeof(what), "Cannot %s pipe \"%s\" in hardware", verb, pipe->name);
 	return dpu_fail_doca(dp, what, result);
 }
@@ -183,10 +194,8 @@ doca_error_t dpu_hw_begin_add(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
 	memset(piece, 0, sizeof(*piece));
 	piece->number = ++dp->pieces;
 	order_fill(dp, entry, piece, &order);
-	result = give_order(pipe, entry, &order, piece);
-	/* Nobody waits for what was refused. */
-	piece->done = piece->done || result != DOCA_SUCCESS;
-	return result;
+	result = give_order(dp, pipe, entry, &order, piece);
+	return ordered(dp, piece, result);
 }
 
 int32_t dpu_hw_end_add(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
@@ -200,7 +209,7 @@ int32_t dpu_hw_end_add(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
 		return 0;
 	/* An entry whose addition failed is not there: it must not be removed. */
 	piece->entry = NULL;
-	return fail(dp, "add entry to", pipe, result);
+	return fail(dp, "add entry to", pipe, piece, result);
 }
 
 int32_t dpu_hw_add(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
@@ -220,23 +229,24 @@ int32_t dpu_hw_update(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
 
 	piece->done = false;
 	order_fill(dp, entry, piece, &order);
-	result = compat_basic_update(pipe->pipe, &order.compat, piece->entry);
-	piece->done = piece->done || result != DOCA_SUCCESS;
+	result = compat_basic_update(&dp->call, pipe->pipe, &order.compat, piece->entry);
+	result = ordered(dp, piece, result);
 	dpu_hw_wait(dp, &piece, 1);
 	result = outcome(piece, result);
 	trace_order(dp, result, "entry_update", pipe, entry, piece);
-	return result == DOCA_SUCCESS ? 0 : fail(dp, "update entry of", pipe, result);
+	return result == DOCA_SUCCESS ? 0 : fail(dp, "update entry of", pipe, piece, result);
 }
 
-doca_error_t dpu_hw_begin_remove(struct dpu_piece *piece)
+doca_error_t dpu_hw_begin_remove(struct psp_dp *dp, struct dpu_piece *piece)
 {
-	doca_error_t result = DOCA_SUCCESS;
+	doca_error_t result;
 
-	piece->done = false;
-	if (piece->entry != NULL)
-		result = doca_flow_pipe_remove_entry(COMPAT_QUEUE, COMPAT_NO_WAIT, piece->entry);
-	piece->done = piece->done || piece->entry == NULL || result != DOCA_SUCCESS;
-	return result;
+	piece->done = piece->entry == NULL;
+	if (piece->entry == NULL)
+		return DOCA_SUCCESS;
+	result = DPU_ASK(dp, doca_flow_pipe_remove_entry, COMPAT_QUEUE, COMPAT_NO_WAIT,
+			 piece->entry);
+	return ordered(dp, piece, result);
 }
 
 int32_t dpu_hw_end_remove(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
@@ -250,14 +260,14 @@ int32_t dpu_hw_end_remove(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
 	(void)dpu_trace(&dp->trace, result, "entry_remove pipe=%s entry=%u", pipe->name,
 			piece->number);
 	if (result != DOCA_SUCCESS)
-		return fail(dp, "remove entry from", pipe, result);
+		return fail(dp, "remove entry from", pipe, piece, result);
 	piece->entry = NULL;
 	return 0;
 }
 
 int32_t dpu_hw_remove(struct psp_dp *dp, const struct dpu_hw_pipe *pipe, struct dpu_piece *piece)
 {
-	doca_error_t begun = dpu_hw_begin_remove(piece);
+	doca_error_t begun = dpu_hw_begin_remove(dp, piece);
 
 	dpu_hw_wait(dp, &piece, 1);
 	return dpu_hw_end_remove(dp, pipe, piece, begun);

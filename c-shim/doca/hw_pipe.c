@@ -57,26 +57,28 @@ void dpu_hw_fwd(struct psp_dp *dp, const struct dpu_to *to, uint16_t *queue,
 	}
 }
 
-static doca_error_t set_basics(struct doca_flow_pipe_cfg *cfg, const struct dpu_hw_spec *spec)
+static doca_error_t set_basics(struct psp_dp *dp, struct doca_flow_pipe_cfg *cfg,
+			       const struct dpu_hw_spec *spec)
 {
-	doca_error_t result = doca_flow_pipe_cfg_set_name(cfg, spec->name);
+	doca_error_t result = DPU_ASK(dp, doca_flow_pipe_cfg_set_name, cfg, spec->name);
 
 	if (result == DOCA_SUCCESS)
-		result = doca_flow_pipe_cfg_set_type(cfg, spec->type);
+		result = DPU_ASK(dp, doca_flow_pipe_cfg_set_type, cfg, spec->type);
 	if (result == DOCA_SUCCESS)
-		result = doca_flow_pipe_cfg_set_domain(cfg, spec->domain);
+		result = DPU_ASK(dp, doca_flow_pipe_cfg_set_domain, cfg, spec->domain);
 	if (result == DOCA_SUCCESS && spec->type == DOCA_FLOW_PIPE_BASIC)
-		result = compat_pipe_direction(cfg, spec->domain);
+		result = compat_pipe_direction(&dp->call, cfg, spec->domain);
 	if (result == DOCA_SUCCESS)
-		result = doca_flow_pipe_cfg_set_is_root(cfg, spec->root);
+		result = DPU_ASK(dp, doca_flow_pipe_cfg_set_is_root, cfg, spec->root);
 	if (result == DOCA_SUCCESS)
-		result = doca_flow_pipe_cfg_set_nr_entries(cfg, spec->entries);
+		result = DPU_ASK(dp, doca_flow_pipe_cfg_set_nr_entries, cfg, spec->entries);
 	if (result == DOCA_SUCCESS && spec->miss_counter)
-		result = doca_flow_pipe_cfg_set_miss_counter(cfg, true);
+		result = DPU_ASK(dp, doca_flow_pipe_cfg_set_miss_counter, cfg, true);
 	return result;
 }
 
-static doca_error_t set_monitor(struct doca_flow_pipe_cfg *cfg, const struct dpu_hw_spec *spec)
+static doca_error_t set_monitor(struct psp_dp *dp, struct doca_flow_pipe_cfg *cfg,
+				const struct dpu_hw_spec *spec)
 {
 	struct doca_flow_monitor monitor = {0};
 
@@ -86,7 +88,7 @@ static doca_error_t set_monitor(struct doca_flow_pipe_cfg *cfg, const struct dpu
 		monitor.counter_type = DOCA_FLOW_RESOURCE_TYPE_NON_SHARED;
 	if (spec->mirror)
 		compat_monitor_mirror(&monitor, UINT32_MAX);
-	return doca_flow_pipe_cfg_set_monitor(cfg, &monitor);
+	return DPU_ASK(dp, doca_flow_pipe_cfg_set_monitor, cfg, &monitor);
 }
 
 static struct doca_flow_action_desc add_to_ttl(const struct dpu_hw_acts *acts)
@@ -103,7 +105,8 @@ static struct doca_flow_action_desc add_to_ttl(const struct dpu_hw_acts *acts)
 }
 
 /* Up to 3.1 crypto is among the actions; the caller makes lists of it later. */
-static doca_error_t set_actions(struct doca_flow_pipe_cfg *cfg, const struct dpu_hw_shape *shape)
+static doca_error_t set_actions(struct psp_dp *dp, struct doca_flow_pipe_cfg *cfg,
+				const struct dpu_hw_shape *shape)
 {
 	struct doca_flow_actions *actions[COMPAT_TEMPLATES_MAX], *masks[COMPAT_TEMPLATES_MAX];
 	struct doca_flow_action_desc lower;
@@ -131,34 +134,38 @@ static doca_error_t set_actions(struct doca_flow_pipe_cfg *cfg, const struct dpu
 	}
 	/* Samples that add have no masks: what is not 0 in the actions is meant. */
 	if (lowers)
-		return doca_flow_pipe_cfg_set_actions(cfg, actions, NULL, all, shape->n);
-	return doca_flow_pipe_cfg_set_actions(cfg, actions, modify ? masks : NULL, NULL, shape->n);
+		return DPU_ASK(dp, doca_flow_pipe_cfg_set_actions, cfg, actions, NULL, all,
+			       shape->n);
+	return DPU_ASK(dp, doca_flow_pipe_cfg_set_actions, cfg, actions, modify ? masks : NULL,
+		       NULL, shape->n);
 }
 
-static doca_error_t set_lists(struct doca_flow_pipe_cfg *cfg, const struct dpu_hw_shape *shape)
+static doca_error_t set_lists(struct psp_dp *dp, struct doca_flow_pipe_cfg *cfg,
+			      const struct dpu_hw_shape *shape)
 {
 	struct compat_crypto parts[COMPAT_TEMPLATES_MAX];
 
 	for (uint32_t i = 0; i < shape->n; i++)
 		parts[i] = shape->templates[i].part;
-	return compat_pipe_crypto_lists(cfg, parts, shape->n);
+	return compat_pipe_crypto_lists(&dp->call, cfg, parts, shape->n);
 }
 
-static doca_error_t set_by_type(struct doca_flow_pipe_cfg *cfg, const struct dpu_hw_spec *spec)
+static doca_error_t set_by_type(struct psp_dp *dp, struct doca_flow_pipe_cfg *cfg,
+				const struct dpu_hw_spec *spec)
 {
 	doca_error_t result;
 
 	switch (spec->type) {
 	case DOCA_FLOW_PIPE_BASIC:
-		result = doca_flow_pipe_cfg_set_match(cfg, &spec->match, &spec->mask);
+		result = DPU_ASK(dp, doca_flow_pipe_cfg_set_match, cfg, &spec->match, &spec->mask);
 		if (result == DOCA_SUCCESS)
-			result = set_monitor(cfg, spec);
-		return result == DOCA_SUCCESS ? set_actions(cfg, &spec->shape) : result;
+			result = set_monitor(dp, cfg, spec);
+		return result == DOCA_SUCCESS ? set_actions(dp, cfg, &spec->shape) : result;
 	case DOCA_FLOW_PIPE_ORDERED_LIST:
-		return set_lists(cfg, &spec->shape);
+		return set_lists(dp, cfg, &spec->shape);
 	case DOCA_FLOW_PIPE_HASH:
-		return doca_flow_pipe_cfg_set_hash_map_algorithm(
-			cfg, DOCA_FLOW_PIPE_HASH_MAP_ALGORITHM_FLOODING);
+		return DPU_ASK(dp, doca_flow_pipe_cfg_set_hash_map_algorithm, cfg,
+			       DOCA_FLOW_PIPE_HASH_MAP_ALGORITHM_FLOODING);
 	default:
 		return DOCA_SUCCESS;
 	}
@@ -170,19 +177,19 @@ static doca_error_t create(struct psp_dp *dp, const struct dpu_hw_spec *spec,
 	struct doca_flow_pipe_cfg *cfg = NULL;
 	struct doca_flow_fwd fwd, miss;
 	uint16_t queue, miss_queue;
-	doca_error_t result = doca_flow_pipe_cfg_create(&cfg, dp->switch_port);
+	doca_error_t result = DPU_ASK(dp, doca_flow_pipe_cfg_create, &cfg, dp->switch_port);
 
 	if (result != DOCA_SUCCESS)
 		return result;
 	dpu_hw_fwd(dp, &spec->fwd, &queue, &fwd);
 	dpu_hw_fwd(dp, &spec->miss, &miss_queue, &miss);
-	result = set_basics(cfg, spec);
+	result = set_basics(dp, cfg, spec);
 	if (result == DOCA_SUCCESS)
-		result = set_by_type(cfg, spec);
+		result = set_by_type(dp, cfg, spec);
 	if (result == DOCA_SUCCESS)
-		result = doca_flow_pipe_create(
-			cfg, spec->fwd.type != DOCA_FLOW_FWD_NONE ? &fwd : NULL,
-			spec->miss.type != DOCA_FLOW_FWD_NONE ? &miss : NULL, pipe);
+		result = DPU_ASK(dp, doca_flow_pipe_create, cfg,
+				 spec->fwd.type != DOCA_FLOW_FWD_NONE ? &fwd : NULL,
+				 spec->miss.type != DOCA_FLOW_FWD_NONE ? &miss : NULL, pipe);
 	(void)doca_flow_pipe_cfg_destroy(cfg);
 	return result;
 }

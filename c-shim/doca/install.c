@@ -200,7 +200,7 @@ static bool list_retired(struct psp_dp *dp, struct dpu_leg *leg, struct dpu_list
 static bool list_retire(struct psp_dp *dp, struct dpu_leg *leg, struct dpu_list_entry *list)
 {
 	struct dpu_piece *piece = &list->piece;
-	doca_error_t begun = dpu_hw_begin_remove(piece);
+	doca_error_t begun = dpu_hw_begin_remove(dp, piece);
 
 	dpu_hw_wait(dp, &piece, 1);
 	return list_retired(dp, leg, list, begun);
@@ -375,7 +375,7 @@ static void lists_away(struct psp_dp *dp, const struct dpu_installing *items, ui
 
 		if (items[i].status != 0 || list == NULL)
 			continue;
-		begun[i] = dpu_hw_begin_remove(&list->piece);
+		begun[i] = dpu_hw_begin_remove(dp, &list->piece);
 		pieces[n_pieces++] = &list->piece;
 	}
 	dpu_hw_wait(dp, pieces, n_pieces);
@@ -400,7 +400,7 @@ void dpu_uninstall_all(struct psp_dp *dp, struct dpu_installing *items, uint32_t
 	for (uint32_t i = 0; i < n; i++) {
 		if (items[i].entry->leg != NULL)
 			dpu_install_retry(dp, items[i].entry->leg);
-		begun[i] = dpu_hw_begin_remove(&items[i].entry->piece);
+		begun[i] = dpu_hw_begin_remove(dp, &items[i].entry->piece);
 		pieces[i] = &items[i].entry->piece;
 	}
 	dpu_hw_wait(dp, pieces, n);

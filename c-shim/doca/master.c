@@ -23,7 +23,7 @@ static doca_error_t read_bulk(struct psp_dp *dp, struct doca_flow_crypto_psp_spi
 		uint32_t spi = 0;
 
 		memset(words, 0, sizeof(words));
-		result = doca_flow_crypto_psp_spi_key_bulk_get(bulk, i, &spi, words);
+		result = DPU_ASK(dp, doca_flow_crypto_psp_spi_key_bulk_get, bulk, i, &spi, words);
 		memset(&keys[i], 0, sizeof(keys[i]));
 		keys[i].size = sizeof(keys[i]);
 		keys[i].spi = spi;
@@ -36,6 +36,23 @@ static doca_error_t read_bulk(struct psp_dp *dp, struct doca_flow_crypto_psp_spi
 	return result;
 }
 
+/* One that will not be wiped by itself goes with all of them. */
+static void wipe(struct psp_dp *dp, struct doca_flow_crypto_psp_spi_key_bulk *bulk, uint32_t n)
+{
+	doca_error_t result = DOCA_SUCCESS;
+
+	for (uint32_t i = 0; i < n; i++) {
+		doca_error_t one = doca_flow_crypto_psp_spi_key_wipe(bulk, i);
+
+		result = one != DOCA_SUCCESS ? one : result;
+	}
+	if (result == DOCA_SUCCESS)
+		return;
+	(void)dpu_trace(&dp->trace, result, "spi_key_wipe n=%u", n);
+	(void)dpu_trace(&dp->trace, doca_flow_crypto_psp_spi_key_bulk_clear(bulk),
+			"spi_bulk_clear");
+}
+
 /* One bulk for all: generated, read, wiped and freed, whatever happens in between. */
 static doca_error_t generate(struct psp_dp *dp, uint32_t version, struct psp_dp_key *keys,
 			     uint32_t n)
@@ -45,19 +62,18 @@ static doca_error_t generate(struct psp_dp *dp, uint32_t version, struct psp_dp_
 	doca_error_t result;
 
 	result = dpu_trace(&dp->trace,
-			   doca_flow_crypto_psp_spi_key_bulk_alloc(
-				   dp->switch_port,
+			   DPU_ASK(dp, doca_flow_crypto_psp_spi_key_bulk_alloc, dp->switch_port,
 				   short_key ? DOCA_FLOW_CRYPTO_KEY_128 : DOCA_FLOW_CRYPTO_KEY_256,
 				   n, &bulk),
 			   "spi_bulk_alloc n=%u bits=%u", n, psp_key_len(version) * 8);
 	if (result != DOCA_SUCCESS)
 		return result;
-	result = dpu_trace(&dp->trace, doca_flow_crypto_psp_spi_key_bulk_generate(bulk),
-			   "spi_bulk_generate");
+	result =
+		dpu_trace(&dp->trace, DPU_ASK(dp, doca_flow_crypto_psp_spi_key_bulk_generate, bulk),
+			  "spi_bulk_generate");
 	if (result == DOCA_SUCCESS) {
 		result = read_bulk(dp, bulk, version, keys, n);
-		for (uint32_t i = 0; i < n; i++)
-			(void)doca_flow_crypto_psp_spi_key_wipe(bulk, i);
+		wipe(dp, bulk, n);
 		(void)dpu_trace(&dp->trace, result, "spi_bulk_read_and_wipe n=%u", n);
 	}
 	(void)dpu_trace(&dp->trace, doca_flow_crypto_psp_spi_key_bulk_free(bulk), "spi_bulk_free");
@@ -93,9 +109,9 @@ int32_t plane_spi_generate(struct psp_dp *dp, uint32_t version, struct psp_dp_ke
 
 int32_t plane_rotate(struct psp_dp *dp)
 {
-	doca_error_t result =
-		dpu_trace(&dp->trace, doca_flow_crypto_psp_master_key_rotate(dp->switch_port),
-			  "master_key_rotate");
+	doca_error_t result = dpu_trace(
+		&dp->trace, DPU_ASK(dp, doca_flow_crypto_psp_master_key_rotate, dp->switch_port),
+		"master_key_rotate");
 
 	return result == DOCA_SUCCESS ? 0
 				      : dpu_fail_doca(dp, "Cannot rotate the master key", result);

@@ -4,6 +4,7 @@
  * Representors are probed but never configured: in switch mode DOCA Flow has them.
  */
 #include <net/if.h>
+#include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_flow.h>
 #include <rte_mbuf.h>
@@ -26,12 +27,6 @@
 #define HEADERS                                                                                    \
 	128u /* octets that a frame may have beyond the MTU: Ethernet, tags, outer headers of samples */
 
-static int32_t fail(struct psp_dp *dp, const char *what, int error)
-{
-	return dp_fail(dp, error == -ENOMEM ? PSP_DP_ENOMEM : PSP_DP_EIO, "%s: %s", what,
-		       strerror(-error));
-}
-
 /* ---- probing --------------------------------------------------------------------------------- */
 
 static int32_t probe(struct psp_dp *dp, struct dpu_nic *nic)
@@ -42,11 +37,14 @@ static int32_t probe(struct psp_dp *dp, struct dpu_nic *nic)
 	char devargs[512];
 	doca_error_t result;
 
+	for (uint16_t id = 0; id < RTE_MAX_ETHPORTS; id++)
+		nic->others[id] = rte_eth_dev_is_valid_port(id) != 0;
+	nic->probed = true;
 	for (uint16_t i = 0; i < n; i++)
 		reps[i] = dpu_port(dp, i + DPU_HOST)->rep;
 	(void)snprintf(devargs, sizeof(devargs), "%s%s%s", compat_devargs(),
 		       dp->base.config.devargs[0] != 0 ? "," : "", dp->base.config.devargs);
-	result = compat_probe(device->dev, reps, n, devargs, device->rep_words);
+	result = compat_probe(&dp->call, device->dev, reps, n, devargs, device->rep_words);
 	(void)dpu_trace(&dp->trace, result, "dpdk_probe devargs=%s representor=%s", devargs,
 			device->rep_words);
 	if (result != DOCA_SUCCESS)
@@ -56,8 +54,7 @@ static int32_t probe(struct psp_dp *dp, struct dpu_nic *nic)
 				dp,
 				"the device cannot be probed (is the e-switch in switchdev mode?)",
 				result));
-	nic->probed = true;
-	result = doca_dpdk_get_first_port_id(device->dev, &dp->ids[DPU_UPLINK]);
+	result = DPU_ASK(dp, doca_dpdk_get_first_port_id, device->dev, &dp->ids[DPU_UPLINK]);
 	return result == DOCA_SUCCESS
 		       ? 0
 		       : dpu_fail_doca(dp, "DPDK has no port for the device", result);
@@ -155,8 +152,9 @@ static int32_t make_pool(struct psp_dp *dp, struct dpu_nic *nic)
 					    (int)rte_socket_id());
 	return nic->pool != NULL ? 0
 				 : dp_fail(dp, PSP_DP_EBUSY,
-					   "there is no memory for %u packet buffers (hugepages?)",
-					   dp->base.config.mbufs);
+					   "rte_pktmbuf_pool_create makes no %u packet buffers: %s "
+					   "(hugepages? docs/doca.md, step 6)",
+					   dp->base.config.mbufs, rte_strerror(rte_errno));
 }
 
 /* A refusal is no end: where a port is isolated by itself there is nothing to ask for. The trace has it. */
@@ -179,20 +177,22 @@ static int32_t start_uplink(struct psp_dp *dp, struct dpu_nic *nic)
 	memset(&conf, 0, sizeof(conf));
 	/* 0 stands for 1500, which mlx5 gives to the kernel's interface too. */
 	conf.rxmode.mtu = mtu;
-	error = rte_eth_dev_configure(id, DPU_QUEUES, DPU_QUEUES, &conf);
+	error = DPU_ASK_DPDK(dp, rte_eth_dev_configure, id, DPU_QUEUES, DPU_QUEUES, &conf);
 	for (uint16_t q = 0; error == 0 && q < DPU_QUEUES; q++) {
-		error = rte_eth_rx_queue_setup(id, q, DESCRIPTORS, ANY_SOCKET, NULL, nic->pool);
+		error = DPU_ASK_DPDK(dp, rte_eth_rx_queue_setup, id, q, DESCRIPTORS, ANY_SOCKET,
+				     NULL, nic->pool);
 		if (error == 0)
-			error = rte_eth_tx_queue_setup(id, q, DESCRIPTORS, ANY_SOCKET, NULL);
+			error = DPU_ASK_DPDK(dp, rte_eth_tx_queue_setup, id, q, DESCRIPTORS,
+					     ANY_SOCKET, NULL);
 	}
 	if (error != 0)
-		return dpu_preflight_blame(dp,
-					   fail(dp, "the uplink's queues cannot be set up", error));
+		return dpu_preflight_blame(
+			dp, dpu_fail_dpdk(dp, "the uplink's queues cannot be set up", error));
 	if (compat_must_isolate())
 		isolate(dp, id);
-	error = rte_eth_dev_start(id);
+	error = DPU_ASK_DPDK(dp, rte_eth_dev_start, id);
 	if (error != 0)
-		return fail(dp, "the uplink does not start", error);
+		return dpu_fail_dpdk(dp, "the uplink does not start", error);
 	nic->started = true;
 	if (dpu_port_mtu(id) != mtu)
 		return dp_fail(dp, PSP_DP_EIO,
@@ -212,7 +212,11 @@ int32_t dpu_nic_up(struct psp_dp *dp)
 	pthread_mutex_init(&nic->inject_lock, NULL);
 	/* pkt_meta reaches the CPU, and leaves it, in a field that DPDK finds room for. */
 	if (rte_flow_dynf_metadata_register() != 0)
-		return dp_fail(dp, PSP_DP_EIO, "DPDK has no room for packet metadata");
+		return dp_fail(
+			dp, PSP_DP_EIO,
+			"rte_flow_dynf_metadata_register finds no room for packet metadata: %s "
+			"(is another program of DPDK's in this process?)",
+			rte_strerror(rte_errno));
 	status = probe(dp, nic);
 	for (uint32_t i = DPU_HOST; status == 0 && i < dp->n_ports; i++)
 		status = find_rep(dp, i);
@@ -234,11 +238,15 @@ void dpu_nic_down(struct psp_dp *dp)
 		return;
 	if (nic->started)
 		(void)rte_eth_dev_stop(dp->ids[DPU_UPLINK]);
-	/* Representors first: they hang on the port that they represent. */
+	/* Representors first: they hang on the port that they represent. Then those whose numbers nobody has learned. */
 	for (uint32_t i = dp->n_ports; nic->probed && i-- > 0;) {
 		if (rte_eth_dev_is_valid_port(dp->ids[i]))
 			(void)rte_eth_dev_close(dp->ids[i]);
 		dp->ids[i] = RTE_MAX_ETHPORTS;
+	}
+	for (uint16_t id = RTE_MAX_ETHPORTS; nic->probed && id-- > 0;) {
+		if (!nic->others[id] && rte_eth_dev_is_valid_port(id))
+			(void)rte_eth_dev_close(id);
 	}
 	rte_mempool_free(nic->pool);
 	pthread_mutex_destroy(&nic->inject_lock);

@@ -4,6 +4,7 @@
 #define PSP_DPU_NIC_H
 
 #include <pthread.h>
+#include <rte_config.h>
 #include <rte_mempool.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,7 +15,8 @@
 
 struct dpu_nic {
 	struct rte_mempool *pool;
-	bool probed, started;
+	bool probed, started;          /* probed: it was begun */
+	bool others[RTE_MAX_ETHPORTS]; /* ports that were there before */
 	pthread_mutex_t inject_lock;
 };
 

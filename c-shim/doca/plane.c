@@ -188,11 +188,17 @@ int32_t plane_port_query(struct psp_dp *dp, struct dp_port *port, struct psp_dp_
 	struct rte_eth_dev_info device;
 	struct rte_ether_addr mac;
 	struct rte_eth_link link;
+	const char *refused = NULL;
 
 	memset(&link, 0, sizeof(link));
-	if (rte_eth_dev_info_get(id, &device) != 0 || rte_eth_macaddr_get(id, &mac) != 0)
-		return dp_fail(dp, PSP_DP_EIO, "Cannot query port %u: DPDK does not describe it",
-			       port->handle);
+	if (rte_eth_dev_info_get(id, &device) != 0)
+		refused = "rte_eth_dev_info_get";
+	else if (rte_eth_macaddr_get(id, &mac) != 0)
+		refused = "rte_eth_macaddr_get";
+	if (refused != NULL)
+		return dp_fail(dp, PSP_DP_EIO,
+			       "Cannot query port %u: %s refuses (is the device still there?)",
+			       port->handle, refused);
 	info->present = 1;
 	info->ifindex = device.if_index;
 	info->mtu = dpu_port_mtu(id);

@@ -226,7 +226,8 @@ static int32_t mirror_up(struct psp_dp *dp, const struct dpu_pipe *pipe,
 			       "Cannot sample in pipe \"%s\": all %u mirrors are taken",
 			       pipe->base.name, DPU_MIRRORS);
 	dpu_hw_fwd(dp, copy, &queue, &fwd);
-	result = compat_mirror_set(dp->switch_port, id, (dp->mirrors_bound >> id & 1u) != 0, &fwd);
+	result = compat_mirror_set(&dp->call, dp->switch_port, id,
+				   (dp->mirrors_bound >> id & 1u) != 0, &fwd);
 	(void)dpu_trace(&dp->trace, result, "mirror_set id=%u copy=%s", id,
 			dpu_hw_to_text(copy, text, sizeof(text)));
 	if (result != DOCA_SUCCESS)

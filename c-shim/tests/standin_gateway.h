@@ -65,7 +65,7 @@ static doca_error_t describe(const struct plan *plan, struct doca_flow_pipe_cfg 
 	if (result == DOCA_SUCCESS && plan->miss_counter)
 		result = doca_flow_pipe_cfg_set_miss_counter(cfg, true);
 	if (result == DOCA_SUCCESS)
-		result = compat_pipe_direction(cfg, plan->domain);
+		result = compat_pipe_direction(&lab.call, cfg, plan->domain);
 	if (result == DOCA_SUCCESS)
 		result = doca_flow_pipe_cfg_set_nr_entries(cfg, plan->entries);
 	if (result == DOCA_SUCCESS && plan->match != NULL)
@@ -77,7 +77,7 @@ static doca_error_t describe(const struct plan *plan, struct doca_flow_pipe_cfg 
 	if (result == DOCA_SUCCESS && plan->monitor != NULL)
 		result = doca_flow_pipe_cfg_set_monitor(cfg, plan->monitor);
 	if (result == DOCA_SUCCESS && plan->lists != NULL)
-		result = compat_pipe_crypto_lists(cfg, plan->lists, plan->n_lists);
+		result = compat_pipe_crypto_lists(&lab.call, cfg, plan->lists, plan->n_lists);
 	if (result == DOCA_SUCCESS && plan->type == DOCA_FLOW_PIPE_HASH)
 		result = doca_flow_pipe_cfg_set_hash_map_algorithm(
 			cfg, DOCA_FLOW_PIPE_HASH_MAP_ALGORITHM_FLOODING);
@@ -125,7 +125,7 @@ static doca_error_t put(struct doca_flow_pipe *pipe, const struct doca_flow_matc
 					  .fwd = fwd,
 					  .ctx = &mine};
 
-	return wait_for(&mine, compat_basic_add(pipe, &give, entry));
+	return wait_for(&mine, compat_basic_add(&lab.call, pipe, &give, entry));
 }
 
 static void set_ip6(doca_be32_t out[4], uint32_t value)
@@ -385,7 +385,7 @@ static doca_error_t set_session_key(void)
 	memset(&cfg, 0, sizeof(cfg));
 	cfg.psp_cfg.key_cfg.key_type = DOCA_FLOW_CRYPTO_KEY_128;
 	cfg.psp_cfg.key_cfg.key = session_key;
-	return compat_psp_slot_set(lab.ports[0], session_id, &cfg);
+	return compat_psp_slot_set(&lab.call, lab.ports[0], session_id, &cfg);
 }
 
 static struct doca_flow_match session_out(void)

@@ -104,7 +104,8 @@ static doca_error_t put_list(struct doca_flow_pipe *pipe, uint32_t at, uint32_t 
 {
 	uint32_t mine;
 
-	return wait_for(&mine, compat_list_add(pipe, at, template, part, fwd, &mine, entry));
+	return wait_for(&mine,
+			compat_list_add(&lab.call, pipe, at, template, part, fwd, &mine, entry));
 }
 
 static doca_error_t decap(void)
@@ -169,7 +170,8 @@ static doca_error_t flood(const char *name, enum doca_flow_pipe_domain domain,
 				   pipe);
 
 	for (uint32_t i = 0; result == DOCA_SUCCESS && i < 2; i++)
-		result = wait_for(&mine, compat_flood_add(*pipe, i, &ways[i], &mine, &entry));
+		result = wait_for(&mine,
+				  compat_flood_add(&lab.call, *pipe, i, &ways[i], &mine, &entry));
 	return result;
 }
 
@@ -295,7 +297,7 @@ static doca_error_t samples_out(void)
 							  NULL, &entry);
 	lab_process();
 	if (result == DOCA_SUCCESS)
-		result = compat_control_add(pipes.sample, &give, &entry);
+		result = compat_control_add(&lab.call, pipes.sample, &give, &entry);
 	lab_process();
 	return result;
 }

@@ -83,6 +83,7 @@ static inline int lab_mtu(const char *name)
 /* ---- the library, without the shim ----------------------------------------------------------- */
 
 struct lab {
+	struct compat_call call;
 	struct doca_dev *dev;
 	struct doca_dev_rep *rep;
 	struct rte_mempool *pool;
@@ -165,7 +166,8 @@ static inline bool lab_rep(void)
 static inline bool lab_device(void)
 {
 	return lab_dev() && lab_rep() &&
-	       compat_probe(lab.dev, &lab.rep, 1, "dv_flow_en=2", "host0") == DOCA_SUCCESS &&
+	       compat_probe(&lab.call, lab.dev, &lab.rep, 1, "dv_flow_en=2", "host0") ==
+		       DOCA_SUCCESS &&
 	       doca_dpdk_get_first_port_id(lab.dev, &lab.ids[0]) == DOCA_SUCCESS;
 }
 
@@ -207,7 +209,7 @@ static inline bool lab_flow(void)
 		    doca_flow_cfg_set_pipe_queues(cfg, 1) == DOCA_SUCCESS &&
 		    doca_flow_cfg_set_mode_args(cfg, compat_mode_args()) == DOCA_SUCCESS &&
 		    doca_flow_cfg_set_cb_entry_process(cfg, lab_completed) == DOCA_SUCCESS &&
-		    compat_flow_resources(cfg, &lab_resources, &rss) == DOCA_SUCCESS &&
+		    compat_flow_resources(&lab.call, cfg, &lab_resources, &rss) == DOCA_SUCCESS &&
 		    doca_flow_init(cfg) == DOCA_SUCCESS;
 
 	(void)doca_flow_cfg_destroy(cfg);
@@ -226,13 +228,13 @@ static inline doca_error_t lab_port(uint16_t id, struct doca_dev *dev, struct do
 	if (result == DOCA_SUCCESS)
 		result = doca_flow_port_cfg_set_dev(cfg, dev);
 	if (result == DOCA_SUCCESS)
-		result = compat_port_rep(cfg, rep);
+		result = compat_port_rep(&lab.call, cfg, rep);
 	if (result == DOCA_SUCCESS)
 		result = doca_flow_port_cfg_set_actions_mem_size(cfg, LAB_ACTIONS_MEM);
 	if (result == DOCA_SUCCESS)
 		result = doca_flow_port_cfg_set_service_threads_cycle(cfg, LAB_CYCLE_MS);
 	if (result == DOCA_SUCCESS && dev != NULL)
-		result = compat_port_resources(cfg, &lab_resources);
+		result = compat_port_resources(&lab.call, cfg, &lab_resources);
 	if (result == DOCA_SUCCESS)
 		result = doca_flow_port_start(cfg, port);
 	(void)doca_flow_port_cfg_destroy(cfg);
@@ -367,7 +369,7 @@ static inline doca_error_t set_parts(const struct spec *spec, struct doca_flow_p
 	if (result == DOCA_SUCCESS && spec->actions != NULL)
 		result = doca_flow_pipe_cfg_set_actions(cfg, actions, NULL, NULL, n);
 	if (result == DOCA_SUCCESS && spec->list != NULL)
-		result = compat_pipe_crypto_lists(cfg, spec->list, 1);
+		result = compat_pipe_crypto_lists(&lab.call, cfg, spec->list, 1);
 	return result;
 }
 
@@ -430,7 +432,7 @@ static inline doca_error_t add(struct doca_flow_pipe *pipe, uint32_t meta,
 	struct doca_flow_match match = {.meta.pkt_meta = meta};
 	const struct compat_entry give = {.match = &match, .actions = actions, .fwd = fwd};
 
-	return compat_basic_add(pipe, &give, entry);
+	return compat_basic_add(&lab.call, pipe, &give, entry);
 }
 
 static inline doca_error_t add_control(struct doca_flow_pipe *pipe, uint32_t priority,
@@ -446,7 +448,7 @@ static inline doca_error_t add_control(struct doca_flow_pipe *pipe, uint32_t pri
 					  .fwd = fwd,
 					  .priority = priority};
 
-	return compat_control_add(pipe, &give, entry);
+	return compat_control_add(&lab.call, pipe, &give, entry);
 }
 
 static inline void remove_now(struct doca_flow_pipe_entry *entry)
@@ -489,7 +491,7 @@ static inline doca_error_t set_key(uint32_t id)
 	struct doca_flow_shared_resource_cfg cfg = {
 		.psp_cfg.key_cfg = {.key_type = DOCA_FLOW_CRYPTO_KEY_128, .key = key}};
 
-	return compat_psp_slot_set(lab.ports[0], id, &cfg);
+	return compat_psp_slot_set(&lab.call, lab.ports[0], id, &cfg);
 }
 
 static inline bool send_frame(void)

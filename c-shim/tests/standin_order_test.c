@@ -39,7 +39,7 @@ static doca_error_t add_type(uint16_t type, struct doca_flow_fwd fwd, void *ctx,
 	struct doca_flow_match match = {.outer.eth.type = htobe16(type)};
 	const struct compat_entry give = {.match = &match, .fwd = &fwd, .ctx = ctx};
 
-	return compat_basic_add(gate, &give, entry);
+	return compat_basic_add(&lab.call, gate, &give, entry);
 }
 
 #define FRAME 0x88b5u /* what send_frame() sends */

@@ -145,10 +145,12 @@ static void a_flood_leads_back(void)
 	flood.fwd.type = DOCA_FLOW_FWD_CHANGEABLE;
 	CHECK_EQ(create(&flood, &other), DOCA_SUCCESS);
 	fwd = to_pipe(pipe);
-	CHECK_EQ(compat_flood_add(other, 2, &fwd, NULL, &entry), DOCA_ERROR_INVALID_VALUE);
-	CHECK_EQ(compat_flood_add(other, 0, &fwd, NULL, &entry), DOCA_SUCCESS);
+	CHECK_EQ(compat_flood_add(&lab.call, other, 2, &fwd, NULL, &entry),
+		 DOCA_ERROR_INVALID_VALUE);
+	CHECK_EQ(compat_flood_add(&lab.call, other, 0, &fwd, NULL, &entry), DOCA_SUCCESS);
 	lab_process();
-	CHECK_EQ(compat_flood_add(other, 0, &fwd, NULL, &entry), DOCA_ERROR_ALREADY_EXIST);
+	CHECK_EQ(compat_flood_add(&lab.call, other, 0, &fwd, NULL, &entry),
+		 DOCA_ERROR_ALREADY_EXIST);
 	doca_flow_pipe_destroy(other);
 	doca_flow_pipe_destroy(pipe);
 }
@@ -333,7 +335,7 @@ static void an_entry_belongs_to_a_pipe_of_its_type(void)
 	CHECK_EQ(add(pipe, 1, NULL, NULL, &entry), DOCA_SUCCESS);
 	lab_process();
 	CHECK_EQ(add(pipe, 1, NULL, NULL, &unused), DOCA_ERROR_ALREADY_EXIST);
-	CHECK_EQ(compat_basic_update(other, &change, entry), DOCA_ERROR_INVALID_VALUE);
+	CHECK_EQ(compat_basic_update(&lab.call, other, &change, entry), DOCA_ERROR_INVALID_VALUE);
 	doca_flow_pipe_destroy(pipe);
 	doca_flow_pipe_destroy(other);
 	doca_flow_pipe_destroy(gate);
@@ -430,8 +432,9 @@ static doca_error_t use_key(uint32_t id, uint32_t at, struct doca_flow_pipe_entr
 {
 	struct compat_crypto part = crypto_part(DOCA_FLOW_CRYPTO_ACTION_ENCRYPT, id);
 	struct doca_flow_actions actions = as_actions(&part);
-	doca_error_t result = NEW ? compat_list_add(encrypting, at, 0, &part, NULL, NULL, entry)
-				  : add(encrypting, at + 1, &actions, NULL, entry);
+	doca_error_t result =
+		NEW ? compat_list_add(&lab.call, encrypting, at, 0, &part, NULL, NULL, entry)
+		    : add(encrypting, at + 1, &actions, NULL, entry);
 
 	if (result == DOCA_SUCCESS)
 		lab_process();
@@ -473,15 +476,15 @@ static void an_id_is_bound_and_has_a_key_in_either_order(void)
 	CHECK(make_encrypting());
 	CHECK_EQ(try_key(LAB_KEYS, 0), DOCA_ERROR_INVALID_VALUE);
 	CHECK_EQ(set_key(LAB_KEYS), DOCA_ERROR_INVALID_VALUE);
-	CHECK_EQ(compat_psp_slot_take(lab.ports[0], 3, &id), DOCA_SUCCESS);
-	CHECK_EQ(compat_psp_slot_bind(lab.ports[0], id), DOCA_SUCCESS);
+	CHECK_EQ(compat_psp_slot_take(&lab.call, lab.ports[0], 3, &id), DOCA_SUCCESS);
+	CHECK_EQ(compat_psp_slot_bind(&lab.call, lab.ports[0], id), DOCA_SUCCESS);
 	BOTH_WAYS(DOCA_STANDIN_KEYED, DOCA_ERROR_BAD_STATE, try_key(id, 0));
 	CHECK_EQ(set_key(id), DOCA_SUCCESS);
 	CHECK_EQ(try_key(id, 0), DOCA_SUCCESS);
 	/* Another key over the first, without binding again. */
 	CHECK_EQ(set_key(id), DOCA_SUCCESS);
 	if (!NEW)
-		CHECK_EQ(compat_psp_slot_bind(lab.ports[0], id), DOCA_ERROR_BAD_STATE);
+		CHECK_EQ(compat_psp_slot_bind(&lab.call, lab.ports[0], id), DOCA_ERROR_BAD_STATE);
 	/* One that was never asked for: before 3.2 it may have its key, but no entry names it. */
 	if (NEW)
 		BOTH_WAYS(DOCA_STANDIN_BIND, DOCA_ERROR_BAD_STATE, set_key(5));
@@ -491,7 +494,7 @@ static void an_id_is_bound_and_has_a_key_in_either_order(void)
 	doca_standin_live(&live);
 	CHECK_EQ(live.ids, 1);
 	doca_flow_pipe_destroy(encrypting);
-	CHECK_EQ(compat_psp_slot_give(lab.ports[0], id), DOCA_SUCCESS);
+	CHECK_EQ(compat_psp_slot_give(&lab.call, lab.ports[0], id), DOCA_SUCCESS);
 }
 
 /* From 3.2 on they come from the port, until there are none. */
@@ -502,14 +505,14 @@ static void a_port_hands_out_each_id_once(void)
 	if (!NEW)
 		return;
 	for (uint32_t i = 0; i + 1 < LAB_KEYS; i++) {
-		CHECK_EQ(compat_psp_slot_take(lab.ports[0], 0, &ids[i]), DOCA_SUCCESS);
+		CHECK_EQ(compat_psp_slot_take(&lab.call, lab.ports[0], 0, &ids[i]), DOCA_SUCCESS);
 		for (uint32_t j = 0; j < i; j++)
 			CHECK(ids[i] != ids[j]);
 	}
-	CHECK_EQ(compat_psp_slot_take(lab.ports[0], 0, &one), DOCA_ERROR_FULL);
+	CHECK_EQ(compat_psp_slot_take(&lab.call, lab.ports[0], 0, &one), DOCA_ERROR_FULL);
 	for (uint32_t i = 0; i + 1 < LAB_KEYS; i++)
-		CHECK_EQ(compat_psp_slot_give(lab.ports[0], ids[i]), DOCA_SUCCESS);
-	CHECK_EQ(compat_psp_slot_give(lab.ports[0], ids[0]), DOCA_ERROR_INVALID_VALUE);
+		CHECK_EQ(compat_psp_slot_give(&lab.call, lab.ports[0], ids[i]), DOCA_SUCCESS);
+	CHECK_EQ(compat_psp_slot_give(&lab.call, lab.ports[0], ids[0]), DOCA_ERROR_INVALID_VALUE);
 }
 
 /* ---- queues ---------------------------------------------------------------------------------- */

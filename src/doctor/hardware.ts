@@ -64,14 +64,22 @@ export async function askHardware(options: HardwareOptions): Promise<readonly An
   const handles = hosts.map((_, i) => plane.ports.host + i);
   await askPipes(inquiry, plane, handles);
   await askKeys(inquiry, plane);
-  const installed = attempt(() => install(plane, handles));
-  if (installed !== undefined) {
-    const flows = stack.use(flowTable(plane, { installed, clock, pip: config.pip }));
+  const stands = await askInstalled(inquiry, plane, { ...options, handles });
+  if (stands !== undefined) {
+    const flows = stack.use(stands.flows);
     await askEntries(inquiry, { plane, flows, pip: config.pip });
     await askRates(inquiry, { plane, flows });
     const events: PlaneEvent[] = [];
     const reading = read(plane, events);
-    plane.start();
+    await inquiry.ask({
+      id: "F0",
+      asks: "Does the plane run?",
+      yes: "what hardware sends to the CPU is looked at",
+      no: "no packet comes to the CPU: what follows is no fault of the pipes",
+    }, () => {
+      plane.start();
+      return `${plane.granted().workers} readers`;
+    });
     const far = farEnd(options, stack);
     const packets = {
       plane,
@@ -87,7 +95,7 @@ export async function askHardware(options: HardwareOptions): Promise<readonly An
     say(`Waiting ${options.waitMs / 1000} s for a packet of the workload: ping through the agent`);
     await askHeart(inquiry, packets);
     await flows[Symbol.asyncDispose]();
-    attempt(() => installed.remove());
+    attempt(() => stands.installed.remove());
     await plane.close();
     await reading;
   }
@@ -105,6 +113,27 @@ function install(plane: Plane, handles: readonly number[]): InstalledTopology {
   return handles.length > 1
     ? installTopology(plane, buildTopology(SEVERAL), { hosts: handles })
     : installTopology(plane, buildTopology(TUNNEL));
+}
+
+/** Whether the pipes that were asked for one by one stand together. */
+async function askInstalled(
+  inquiry: Inquiry,
+  plane: Plane,
+  { clock, config, handles }: HardwareOptions & { readonly handles: readonly number[] },
+): Promise<{ readonly installed: InstalledTopology; readonly flows: FlowTable } | undefined> {
+  let stands: { readonly installed: InstalledTopology; readonly flows: FlowTable } | undefined;
+  await inquiry.ask({
+    id: "E0",
+    asks:
+      "Do the pipes of an agent stand together, with the entries that they have from the start?",
+    yes: "what is asked of entries and packets is asked on them",
+    no: "entries, packets and speed could not be asked for: stages E to H are missing",
+  }, () => {
+    const installed = install(plane, handles);
+    stands = { installed, flows: flowTable(plane, { installed, clock, pip: config.pip }) };
+    return [...installed.pipes.keys()].join(", ");
+  });
+  return stands;
 }
 
 type WithHosts = HardwareOptions & { readonly hosts: readonly string[] };

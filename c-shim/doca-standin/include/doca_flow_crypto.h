@@ -57,6 +57,8 @@ doca_error_t doca_flow_crypto_psp_spi_key_bulk_get(struct doca_flow_crypto_psp_s
 						   uint32_t at, uint32_t *spi, uint32_t *key);
 doca_error_t doca_flow_crypto_psp_spi_key_wipe(struct doca_flow_crypto_psp_spi_key_bulk *bulk,
 					       uint32_t at);
+doca_error_t
+doca_flow_crypto_psp_spi_key_bulk_clear(struct doca_flow_crypto_psp_spi_key_bulk *bulk);
 doca_error_t doca_flow_crypto_psp_spi_key_bulk_free(struct doca_flow_crypto_psp_spi_key_bulk *bulk);
 
 doca_error_t doca_flow_crypto_psp_master_key_rotate(struct doca_flow_port *port);
