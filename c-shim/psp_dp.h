@@ -225,11 +225,12 @@ struct psp_dp_config {
 	uint8_t inspect;   /* doca: enum psp_dp_inspect */
 	uint8_t pad0[2];
 	uint32_t
-		workers; /* soft: threads that carry packets; 0: one for two processors, or for each of cpus */
+		workers; /* soft: threads that carry packets; 0: one for two processors, or for each of cpus. doca: those that
+			    look at what hardware sends to the CPU, at most 16; 0: one for each of cpus */
 	uint32_t busy_poll_us; /* soft: how long a worker looks for packets before it sleeps */
 	uint8_t cpus
 		[64]; /* bit n of octet m: workers may run on processor 8 m + n; all 0: on any (soft), on 0 (doca) */
-	uint32_t queues; /* doca: of the uplink; 0: as the plane sees fit (it has no choice yet) */
+	uint32_t queues;       /* 0: as the plane sees fit (doca: three for each worker) */
 	uint32_t hugepages_mb; /* doca: memory for DPDK in MiB, or PSP_DP_HUGEPAGES_NONE */
 	uint32_t mbufs;        /* doca: packet buffers */
 	uint32_t pad1;

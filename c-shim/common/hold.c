@@ -642,7 +642,9 @@ static struct dp_held *detach(struct dp_hold *hold, struct dp_flow *flow)
 	return first;
 }
 
-struct dp_held *dp_hold_next(struct dp_hold *hold, uint32_t port)
+#define ANY_READER UINT32_MAX
+
+static struct dp_held *next_released(struct dp_hold *hold, uint32_t port, uint32_t reader)
 {
 	struct dp_flow *flow, *next;
 	struct dp_held *chain = NULL;
@@ -650,7 +652,8 @@ struct dp_held *dp_hold_next(struct dp_hold *hold, uint32_t port)
 	pthread_mutex_lock(&hold->lock);
 	for (flow = hold->release_first; chain == NULL && flow != NULL; flow = next) {
 		next = flow->next;
-		if (port != 0 && flow->key.port != port)
+		if ((port != 0 && flow->key.port != port) ||
+		    (reader != ANY_READER && flow->reader != reader))
 			continue;
 		chain = detach(hold, flow);
 		flow_end(hold, flow, DP_DROP_SHUTDOWN);
@@ -658,6 +661,16 @@ struct dp_held *dp_hold_next(struct dp_hold *hold, uint32_t port)
 	}
 	pthread_mutex_unlock(&hold->lock);
 	return chain;
+}
+
+struct dp_held *dp_hold_next(struct dp_hold *hold, uint32_t port)
+{
+	return next_released(hold, port, ANY_READER);
+}
+
+struct dp_held *dp_hold_next_read(struct dp_hold *hold, uint16_t reader)
+{
+	return next_released(hold, 0, reader);
 }
 
 struct dp_held *dp_hold_take(struct dp_hold *hold, uint32_t pipe, const struct dp_packet *packet)

@@ -67,6 +67,7 @@ struct dp_flow {
 	enum dp_flow_state state;
 	uint32_t handle;
 	uint32_t packets; /* frames held */
+	uint16_t reader;  /* of its first packet: who receives the others */
 	uint32_t taken;   /* packets that a hit has taken out before the release */
 	bool owed;        /* its miss event is not in the ring yet */
 	struct dp_held *first, *last;
@@ -130,9 +131,11 @@ void dp_hold_pay(struct dp_hold *hold);
  * The worker's side. Both hand over a chain (by next, oldest first) that the caller frees with
  * dp_held_free(); NULL: nothing. dp_hold_next: of the next released flow whose first packet came in by this port
  * (0: by any), which is gone then.
+ * dp_hold_next_read: of the next one whose packets this reader receives, so that none of them overtakes another.
  * dp_hold_take: of the flow of a packet that hits.
  */
 struct dp_held *dp_hold_next(struct dp_hold *hold, uint32_t port);
+struct dp_held *dp_hold_next_read(struct dp_hold *hold, uint16_t reader);
 struct dp_held *dp_hold_take(struct dp_hold *hold, uint32_t pipe, const struct dp_packet *packet);
 void dp_held_free(struct dp_held *held);
 

@@ -31,6 +31,7 @@ struct dp_packet {
 	uint8_t port;      /* enum psp_dp_port_kind: where it came in */
 	uint16_t handle;   /* of that port */
 	uint32_t network;  /* of that port */
+	uint16_t reader;   /* doca: which of its readers received it; 0 elsewhere */
 	uint8_t gso;       /* enum dp_gso */
 	uint16_t gso_size; /* payload octets of each segment but the last */
 	bool needs_csum; /* the L4 checksum is partial: complete it before anything leaves sealed */

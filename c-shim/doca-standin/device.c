@@ -254,6 +254,8 @@ static void forget(struct si_nic_port *port)
 
 static doca_error_t probe_one(struct si_nic_port *port, uint8_t role, const char *name)
 {
+	/* Representors are never configured. */
+	const uint32_t n_queues = role == PSP_DP_PORT_UPLINK ? SI_QUEUES : 1;
 	static uint32_t number;
 	char device[32], why[160] = "";
 	int id;
@@ -263,14 +265,14 @@ static doca_error_t probe_one(struct si_nic_port *port, uint8_t role, const char
 		(void)fprintf(stderr, "doca-standin: %s\n", why);
 		return DOCA_ERROR_DRIVER;
 	}
-	for (uint32_t i = 0; i < SI_QUEUES; i++) {
+	for (uint32_t i = 0; i < n_queues; i++) {
 		port->rx[i] = ring_new();
 		port->tx[i] = ring_new();
 		if (port->rx[i] == NULL || port->tx[i] == NULL)
 			return DOCA_ERROR_NO_MEMORY;
 	}
 	(void)snprintf(device, sizeof(device), "standin%u", number++);
-	id = rte_eth_from_rings(device, port->rx, SI_QUEUES, port->tx, SI_QUEUES, 0);
+	id = rte_eth_from_rings(device, port->rx, n_queues, port->tx, n_queues, 0);
 	if (id < 0)
 		return DOCA_ERROR_DRIVER;
 	port->id = (uint16_t)id;

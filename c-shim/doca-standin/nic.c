@@ -95,12 +95,18 @@ static void to_program(const struct si_walk *walk, uint16_t queue)
 
 /* ---- pipes ----------------------------------------------------------------------------------- */
 
-/* Each flow has its queue. */
+/* Each flow has its queue: packets of the kinds that are named, by their addresses. Others come to the first. */
 static uint16_t queue_of(const struct si_walk *walk, const struct si_fwd *fwd)
 {
 	const struct psp_dp_match *fields = &walk->packet.fields;
+	const uint32_t kind =
+		fields->parser_meta_outer_l3_type == PSP_DP_L3_IPV4   ? DOCA_FLOW_RSS_IPV4
+		: fields->parser_meta_outer_l3_type == PSP_DP_L3_IPV6 ? DOCA_FLOW_RSS_IPV6
+								      : 0;
 	uint32_t hash = 0;
 
+	if ((fwd->spreads & kind) == 0)
+		return fwd->queues[0];
 	for (uint32_t i = 0; i < sizeof(fields->outer_ip_src); i++)
 		hash = hash * 31u + (fields->outer_ip_src[i] ^ fields->outer_ip_dst[i]);
 	return fwd->queues[hash % fwd->n_queues];
@@ -356,7 +362,7 @@ static void drain(struct rte_ring *ring, bool transmitted)
 {
 	void *mbuf;
 
-	while (rte_ring_dequeue(ring, &mbuf) == 0) {
+	while (ring != NULL && rte_ring_dequeue(ring, &mbuf) == 0) {
 		if (transmitted)
 			si_mbuf_take(mbuf);
 		si_mbuf_free(mbuf);

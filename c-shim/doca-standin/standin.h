@@ -31,8 +31,8 @@
 #include "standin_test.h"
 
 #define SI_SWITCH 0u
-#define SI_PORTS 9u /* switch port (uplink), first, and representors */
-#define SI_QUEUES 4u
+#define SI_PORTS 9u   /* switch port (uplink), first, and representors */
+#define SI_QUEUES 16u /* RTE_PMD_RING_MAX_RX_RINGS */
 #define SI_RING_LEN 1024u
 #define SI_NAME_LEN 64u
 #define SI_TEMPLATES 32u      /* of a pipe (MLX5_HW_TBL_MAX_ACTION_TEMPLATE) */
@@ -82,6 +82,7 @@ struct si_fwd {
 	uint16_t port_id;
 	uint16_t queues[SI_QUEUES];
 	uint32_t n_queues;
+	uint32_t spreads; /* RSS: the kinds of packets whose addresses choose the queue */
 	struct doca_flow_pipe *pipe; /* PIPE, ORDERED_LIST_PIPE, HASH_PIPE */
 	uint32_t at;                 /* ORDERED_LIST_PIPE: its entry */
 };

@@ -18,6 +18,7 @@ static doca_error_t read_rss(const struct doca_flow_fwd *fwd, struct si_fwd *out
 	    fwd->rss.nr_queues > (int)SI_QUEUES)
 		return DOCA_ERROR_INVALID_VALUE;
 	out->n_queues = (uint32_t)fwd->rss.nr_queues;
+	out->spreads = fwd->rss.outer_flags;
 	for (uint32_t i = 0; i < out->n_queues; i++) {
 		out->queues[i] = fwd->rss.queues_array[i];
 		if (out->queues[i] >= SI_QUEUES || si.nic[0].pools[out->queues[i]] == NULL)

@@ -21,11 +21,11 @@ void dpu_local_note(struct psp_dp *dp, const struct dpu_pipe *pipe, bool come)
 static void send(struct psp_dp *dp, const struct dp_port *to, const struct dp_packet *packet)
 {
 	if (!dpu_tx_host(dp, to, packet)) {
-		dp_count_own(&dp->base.counters, 0, DP_HOST_TX_BUSY, 1);
+		dp_count_own(&dp->base.counters, packet->reader, DP_HOST_TX_BUSY, 1);
 		return;
 	}
-	dp_count_own(&dp->base.counters, 0, DP_HOST_TX_PACKETS, 1);
-	dp_count_own(&dp->base.counters, 0, DP_LOCAL_PACKETS, 1);
+	dp_count_own(&dp->base.counters, packet->reader, DP_HOST_TX_PACKETS, 1);
+	dp_count_own(&dp->base.counters, packet->reader, DP_LOCAL_PACKETS, 1);
 }
 
 static bool take_local(struct psp_dp *dp, uint32_t pipe, struct dp_packet *packet)
@@ -55,21 +55,24 @@ static void release(struct psp_dp *dp, struct dp_held *held)
 
 	/* Its pipe may have gone in the meantime. */
 	if (atomic_load_explicit(&dp->pipe_ids[index], memory_order_acquire) != held->pipe) {
-		dp_count_own(&dp->base.counters, 0, DP_DROP_SHUTDOWN, held->segments);
+		dp_count_own(&dp->base.counters, held->packet.reader, DP_DROP_SHUTDOWN,
+			     held->segments);
 		return;
 	}
-	dp_count_own(&dp->base.counters, 0, DP_HELD_RELEASED, held->segments);
+	dp_count_own(&dp->base.counters, held->packet.reader, DP_HELD_RELEASED, held->segments);
 	/* Its tunnel is there now, if it ever is, or its workload. */
 	dpu_run_again(dp, held->pipe, &held->packet);
 }
 
-bool dpu_released(struct psp_dp *dp)
+bool dpu_released(struct psp_dp *dp, uint16_t reader)
 {
 	struct dp_held *chain;
+	bool any = false;
 
 	if (!dp_hold_is_releasing(&dp->base.hold))
 		return false;
-	while ((chain = dp_hold_next(&dp->base.hold, 0)) != NULL) {
+	while ((chain = dp_hold_next_read(&dp->base.hold, reader)) != NULL) {
+		any = true;
 		while (chain != NULL) {
 			struct dp_held *held = chain;
 
@@ -78,5 +81,5 @@ bool dpu_released(struct psp_dp *dp)
 			dp_held_free(held);
 		}
 	}
-	return true;
+	return any;
 }

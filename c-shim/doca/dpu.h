@@ -3,8 +3,8 @@
  * dpu.h: the DOCA plane from inside: what hangs on struct psp_dp, and how its parts call one another.
  *
  * Threads. The API's threads take turns by the writer's lock (common/plane.h); they alone call DOCA Flow, on its one
- * pipe queue. The poll thread reads the queues to which hardware sends misses, exceptions, samples, bad packets and
- * those of the detours, and transmits what is released.
+ * pipe queue. The readers, one for each processor that is given, read the queues to which hardware sends misses, exceptions,
+ * samples, bad packets and those of the detours, and transmit what is released; each has queues of its own.
  */
 #ifndef PSP_DPU_H
 #define PSP_DPU_H
@@ -25,6 +25,23 @@
 #define DPU_OVERHEAD_MAX 255u  /* octets; more than encap_data can hold */
 #define DPU_EXPIRE_BATCH 1024u /* keys that one look at limits takes */
 
+/* One of the threads that look at what hardware sends to the CPU. */
+struct dpu_reader {
+	struct psp_dp *dp;
+	uint32_t index; /* of its queues, and of its block of counters */
+	pthread_t thread;
+	bool runs;
+	_Atomic uint64_t rests; /* how often it has found its queues empty */
+	struct dp_limit syndromes, too_bigs;
+};
+
+/* The queues of a class, for pipes of a domain: spread.c. */
+struct dpu_spread {
+	struct dpu_hw_pipe by_l3, rest;
+	struct dpu_piece entries[2], rest_entry;
+};
+#define DPU_SPREAD_DOMAINS 2u /* default, egress */
+
 struct psp_dp {
 	struct dp_plane base; /* first */
 	struct dpu_options options;
@@ -42,11 +59,11 @@ struct psp_dp {
 
 	uint32_t pieces;                         /* numbered for the trace */
 	struct dpu_hw_pipe tx_root;              /* what this process transmits enters here */
-	_Atomic uint32_t pipe_ids[DP_PIPES_MAX]; /* 0: none; for the poll thread */
+	_Atomic uint32_t pipe_ids[DP_PIPES_MAX]; /* 0: none; for the readers */
 	_Atomic uint32_t front_ids
 		[DP_PIPES_MAX]; /* by pipe, the one whose misses it gets; 0: none. See again.c */
 	pthread_mutex_t
-		matches_lock; /* a leaf: the writer changes what hangs here, the poll thread looks */
+		matches_lock; /* a leaf: the writer changes what hangs here, the readers looks */
 	struct dpu_entry **matches; /* entries by pipe and match */
 	uint32_t matches_mask;
 	struct dpu_limbo *limbo; /* what hardware may still write to: completions that never came */
@@ -63,20 +80,23 @@ struct psp_dp {
 	uint64_t diverted, diverted_before;    /* packets, as hardware counted; at the last look */
 	uint64_t lost;                         /* of these, in the settled counters */
 	uint64_t rests_before;                 /* at the last look */
-	_Atomic uint64_t inspected;            /* of these, those that reached the poll thread */
-	_Atomic uint64_t rests;                /* how often it has found its queues empty */
-	struct dp_limit too_bigs;              /* poll thread */
+	_Atomic uint64_t inspected;            /* of these, those that reached a reader */
 
 	/* keys: crypto.c */
 	struct dpu_slot *slots; /* max_crypto_ids + 1 */
 	uint32_t expire_at;     /* crypto id that dpu_slots_expire() looked at last */
 
-	struct dp_limit syndromes; /* poll thread */
-
-	pthread_t poll_thread;
-	bool polling;
+	struct dpu_reader *readers;
+	uint32_t n_readers; /* 1 to DPU_READERS_MAX, once it is being opened */
+	struct dpu_spread spreads[DPU_CLASSES][DPU_SPREAD_DOMAINS];
 	_Atomic bool stop;
 };
+
+/* Receive queues. */
+static inline uint16_t dpu_n_queues(const struct psp_dp *dp)
+{
+	return (uint16_t)(dp->n_readers * DPU_CLASSES);
+}
 
 #define DPU_UPLINK 0u
 #define DPU_HOST 1u /* the first, or the only one */
@@ -167,6 +187,9 @@ int32_t dpu_goto_hw(struct psp_dp *dp, struct dpu_pipe *from, const struct dp_fw
 		    struct dpu_to *out);
 /* For a mark with the argument DPU_ANY_HOST each packet gets the one with its port's number. */
 int32_t dpu_tap_get(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t mark, struct dpu_to *out);
+/* The CPU's queues of a class as a forward of pipes of a domain, DEFAULT or EGRESS. */
+int32_t dpu_spread_get(struct psp_dp *dp, uint16_t class, enum doca_flow_pipe_domain domain,
+		       struct dpu_to *out);
 /* A root's forward, by way of a pipe that notes the port from which a packet came. Where there is one alone it stays. */
 int32_t dpu_tag_get(struct psp_dp *dp, struct dpu_pipe *root, struct dpu_to *to);
 void dpu_tags_free(struct psp_dp *dp, struct dpu_pipe *root);
@@ -203,7 +226,7 @@ void dpu_control_down(struct psp_dp *dp, struct dpu_pipe *pipe);
 /* The level for an entry that is not in yet; PSP_DP_ENOSPC: there is none between its neighbours. */
 int32_t dpu_control_level(struct psp_dp *dp, struct dpu_entry *entry);
 
-/* ---- detour.c: writer; inspect.c: poll thread ---- */
+/* ---- detour.c: writer; inspect.c: readers ---- */
 
 /* SYNs and packets that no tunnel takes are to leave the way of this entry for the CPU. */
 bool dpu_detour_wanted(const struct psp_dp *dp, const struct dpu_entry *entry);
@@ -276,14 +299,14 @@ void dpu_detours_settle(struct psp_dp *dp, struct dpu_entry *entry);
 
 /* ---- poll.c, rx.c, tx.c ---- */
 
-/* Poll thread: one round over a queue; how many packets there were. */
-uint32_t dpu_rx_round(struct psp_dp *dp, uint16_t queue, uint16_t most);
-/* Poll thread: sends a packet on at a pipe that sends its misses to the CPU. */
+/* A reader: one round over its queue of a class; how many packets there were. */
+uint32_t dpu_rx_round(struct psp_dp *dp, uint16_t reader, uint16_t class, uint16_t most);
+/* A reader: sends a packet on at a pipe that sends its misses to the CPU. */
 void dpu_tx_resubmit(struct psp_dp *dp, uint32_t pipe, const struct dp_packet *packet);
-/* Poll thread: sends a frame out by a host port. False: its queue stays full, or no buffer is free. */
+/* A reader: sends a frame out by a host port. False: its queue stays full, or no buffer is free. */
 bool dpu_tx_host(struct psp_dp *dp, const struct dp_port *to, const struct dp_packet *packet);
 
-/* ---- report.c: poll thread ---- */
+/* ---- report.c: readers ---- */
 
 void dpu_report_exception(struct psp_dp *dp, const struct dp_packet *packet, uint32_t pipe);
 void dpu_report_syndrome(struct psp_dp *dp, const struct dp_packet *packet, uint32_t pipe,
@@ -294,9 +317,9 @@ void dpu_report_sample(struct psp_dp *dp, const struct dp_packet *packet, uint32
 
 /* Writer: a pipe has come, or goes. */
 void dpu_local_note(struct psp_dp *dp, const struct dpu_pipe *pipe, bool come);
-/* Poll thread: sends a packet on from a pipe that encapsulates, or to a workload of this host. */
+/* A reader: sends a packet on from a pipe that encapsulates, or to a workload of this host. */
 void dpu_run_again(struct psp_dp *dp, uint32_t pipe, struct dp_packet *packet);
-/* Poll thread: the same for what was released. True: there was something. */
-bool dpu_released(struct psp_dp *dp);
+/* A reader: the same for what was released. True: there was something. */
+bool dpu_released(struct psp_dp *dp, uint16_t reader);
 
 #endif

@@ -32,7 +32,7 @@ static int32_t init(struct psp_dp *dp)
 {
 	const char *own = dp->base.config.flow_mode;
 	const char *mode = own[0] != 0 ? own : compat_mode_args();
-	uint16_t queues[DPU_QUEUES] = {DPU_QUEUE_TRUSTED, DPU_QUEUE_HOSTILE, DPU_QUEUE_DETOUR};
+	uint16_t queues[DPU_QUEUES_MAX];
 	struct doca_flow_resource_rss_cfg rss;
 	struct compat_resources resources = resources_of(dp);
 	struct doca_flow_cfg *cfg = NULL;
@@ -41,8 +41,10 @@ static int32_t init(struct psp_dp *dp)
 	if (result != DOCA_SUCCESS)
 		return dpu_fail_doca(dp, "DOCA Flow cannot be configured", result);
 	memset(&rss, 0, sizeof(rss));
+	for (uint16_t i = 0; i < dpu_n_queues(dp); i++)
+		queues[i] = i;
 	rss.queues_array = queues;
-	rss.nr_queues = DPU_QUEUES;
+	rss.nr_queues = (int)dpu_n_queues(dp);
 	result = DPU_ASK(dp, doca_flow_cfg_set_pipe_queues, cfg, PIPE_QUEUES);
 	if (result == DOCA_SUCCESS)
 		result = DPU_ASK(dp, doca_flow_cfg_set_queue_depth, cfg, QUEUE_DEPTH);

@@ -11,6 +11,7 @@
 
 #include "../psp_dp.h"
 #include "compat.h"
+#include "mark.h"
 
 #define DPU_HW_NAME_LEN 48u
 
@@ -24,10 +25,19 @@ struct dpu_hw_pipe {
 struct dpu_to {
 	enum doca_flow_fwd_type type;
 	uint16_t port_id; /* PORT */
-	uint16_t queue;   /* RSS */
+	uint16_t class;   /* RSS: of the queues */
+	uint16_t readers; /* RSS: over their queues; DPU_OPEN: each entry brings its own */
+	uint8_t l3;       /* RSS over several: enum psp_dp_l3, by whose addresses */
 	const struct dpu_hw_pipe *pipe;
 	uint32_t
 		number; /* ORDERED_LIST_PIPE: of the list's entry; UINT32_MAX: each entry brings its own */
+};
+
+#define DPU_OPEN UINT16_MAX
+
+/* Memory of a forward's queues. */
+struct dpu_queues {
+	uint16_t at[DPU_READERS_MAX];
 };
 
 struct dpu_total {
@@ -122,8 +132,8 @@ void dpu_hw_completed(struct doca_flow_pipe_entry *entry, uint16_t queue,
 /* For the trace. */
 const char *dpu_hw_to_text(const struct dpu_to *to, char *buf, uint32_t cap);
 
-/* Fills the DOCA struct; queue must live as long as fwd. */
-void dpu_hw_fwd(struct psp_dp *dp, const struct dpu_to *to, uint16_t *queue,
+/* Fills the DOCA struct; queues must live as long as fwd. */
+void dpu_hw_fwd(struct psp_dp *dp, const struct dpu_to *to, struct dpu_queues *queues,
 		struct doca_flow_fwd *fwd);
 
 #endif

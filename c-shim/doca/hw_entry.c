@@ -69,7 +69,7 @@ struct order {
 	struct doca_flow_actions actions, mask;
 	struct doca_flow_monitor monitor;
 	struct doca_flow_fwd fwd;
-	uint16_t queue;
+	struct dpu_queues queues;
 };
 
 static void order_fill(struct psp_dp *dp, const struct dpu_hw_entry *entry, struct dpu_piece *piece,
@@ -100,7 +100,7 @@ static void order_fill(struct psp_dp *dp, const struct dpu_hw_entry *entry, stru
 		order->compat.monitor = &order->monitor;
 	}
 	if (entry->to.type != DOCA_FLOW_FWD_NONE) {
-		dpu_hw_fwd(dp, &entry->to, &order->queue, &order->fwd);
+		dpu_hw_fwd(dp, &entry->to, &order->queues, &order->fwd);
 		order->compat.fwd = &order->fwd;
 	}
 }

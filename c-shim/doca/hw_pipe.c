@@ -19,7 +19,22 @@ static const char *const domain_names[] = {
 	[DOCA_FLOW_PIPE_DOMAIN_SECURE_EGRESS] = "secure_egress",
 };
 
-void dpu_hw_fwd(struct psp_dp *dp, const struct dpu_to *to, uint16_t *queue,
+/* Over the queues of one class. Where there is one nothing is spread: samples name one type alone then, for others too. */
+static void spread(const struct dpu_to *to, struct dpu_queues *queues, struct doca_flow_fwd *fwd)
+{
+	fwd->rss_type = DOCA_FLOW_RESOURCE_TYPE_NON_SHARED;
+	if (to->readers == DPU_OPEN) {
+		fwd->rss.nr_queues = -1;
+		return;
+	}
+	for (uint16_t i = 0; i < to->readers; i++)
+		queues->at[i] = dpu_queue(i, to->class);
+	fwd->rss.outer_flags = to->l3 == PSP_DP_L3_IPV6 ? DOCA_FLOW_RSS_IPV6 : DOCA_FLOW_RSS_IPV4;
+	fwd->rss.queues_array = queues->at;
+	fwd->rss.nr_queues = to->readers;
+}
+
+void dpu_hw_fwd(struct psp_dp *dp, const struct dpu_to *to, struct dpu_queues *queues,
 		struct doca_flow_fwd *fwd)
 {
 	struct doca_flow_pipe *pipe = to->pipe != NULL ? to->pipe->pipe : NULL;
@@ -31,12 +46,7 @@ void dpu_hw_fwd(struct psp_dp *dp, const struct dpu_to *to, uint16_t *queue,
 		fwd->port_id = to->port_id;
 		break;
 	case DOCA_FLOW_FWD_RSS:
-		*queue = to->queue;
-		fwd->rss_type = DOCA_FLOW_RESOURCE_TYPE_NON_SHARED;
-		/* One queue: nothing is spread. From 3.1 on samples name one type alone, for other packets too. */
-		fwd->rss.outer_flags = DOCA_FLOW_RSS_IPV4;
-		fwd->rss.queues_array = queue;
-		fwd->rss.nr_queues = 1;
+		spread(to, queues, fwd);
 		break;
 	case DOCA_FLOW_FWD_PIPE:
 		fwd->next_pipe = pipe;
@@ -176,13 +186,13 @@ static doca_error_t create(struct psp_dp *dp, const struct dpu_hw_spec *spec,
 {
 	struct doca_flow_pipe_cfg *cfg = NULL;
 	struct doca_flow_fwd fwd, miss;
-	uint16_t queue, miss_queue;
+	struct dpu_queues queues, miss_queues;
 	doca_error_t result = DPU_ASK(dp, doca_flow_pipe_cfg_create, &cfg, dp->switch_port);
 
 	if (result != DOCA_SUCCESS)
 		return result;
-	dpu_hw_fwd(dp, &spec->fwd, &queue, &fwd);
-	dpu_hw_fwd(dp, &spec->miss, &miss_queue, &miss);
+	dpu_hw_fwd(dp, &spec->fwd, &queues, &fwd);
+	dpu_hw_fwd(dp, &spec->miss, &miss_queues, &miss);
 	result = set_basics(dp, cfg, spec);
 	if (result == DOCA_SUCCESS)
 		result = set_by_type(dp, cfg, spec);
@@ -239,7 +249,10 @@ const char *dpu_hw_to_text(const struct dpu_to *to, char *buf, uint32_t cap)
 		(void)snprintf(buf, cap, "port:%u", to->port_id);
 		return buf;
 	case DOCA_FLOW_FWD_RSS:
-		(void)snprintf(buf, cap, "rss:%u", to->queue);
+		if (to->readers == DPU_OPEN)
+			return "rss:*";
+		(void)snprintf(buf, cap, to->readers > 1 ? "rss:%u/%u" : "rss:%u", to->class,
+			       to->readers);
 		return buf;
 	case DOCA_FLOW_FWD_PIPE:
 	case DOCA_FLOW_FWD_HASH_PIPE:

@@ -16,8 +16,9 @@ static void report_too_big(struct psp_dp *dp, uint32_t pipe, const struct dp_pac
 	uint32_t len = packet->len - packet->l3_off;
 	struct psp_dp_event event;
 
-	dp_count_own(&dp->base.counters, 0, DP_TOO_BIG, 1);
-	if (!dp_limit_allows(&dp->too_bigs, dp_flow_hash(packet), dp_now_ns()))
+	dp_count_own(&dp->base.counters, packet->reader, DP_TOO_BIG, 1);
+	if (!dp_limit_allows(&dp->readers[packet->reader].too_bigs, dp_flow_hash(packet),
+			     dp_now_ns()))
 		return;
 	dp_event_describe(&event, packet, pipe);
 	event.type = PSP_DP_EVENT_TOO_BIG;
@@ -26,7 +27,7 @@ static void report_too_big(struct psp_dp *dp, uint32_t pipe, const struct dp_pac
 	event.mtu = max_inner;
 	if (!dp_events_push(&dp->base.events, &event, packet->frame + packet->l3_off,
 			    len < DP_TOO_BIG_BYTES ? len : DP_TOO_BIG_BYTES))
-		dp_count_own(&dp->base.counters, 0, DP_EXCEPTIONS_LOST, 1);
+		dp_count_own(&dp->base.counters, packet->reader, DP_EXCEPTIONS_LOST, 1);
 }
 
 bool dpu_inspect(struct psp_dp *dp, uint32_t pipe, struct dp_packet *packet)
@@ -42,7 +43,7 @@ bool dpu_inspect(struct psp_dp *dp, uint32_t pipe, struct dp_packet *packet)
 	max_ip = dp_max_ip(&encap, max_ip);
 	max_inner = max_ip > overhead ? max_ip - overhead : 0;
 	if (dp->base.config.mss_clamp != 0 && dp_mss_clamp(packet, max_inner))
-		dp_count_own(&dp->base.counters, 0, DP_MSS_CLAMPED, 1);
+		dp_count_own(&dp->base.counters, packet->reader, DP_MSS_CLAMPED, 1);
 	if (packet->len - packet->l3_off <= max_inner)
 		return true;
 	report_too_big(dp, pipe, packet, &encap, max_inner);

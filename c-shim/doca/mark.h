@@ -25,13 +25,20 @@ enum dpu_mark {
 #define DPU_ANY_HOST 0xffffu
 
 /*
- * What the workloads need goes to one queue, what the network can make us look at to another, and to a third what a
- * workload can send at will beside its misses: each is bounded by itself.
+ * What the workloads need goes to queues of one class, what the network can make us look at to another's, and to a third's
+ * what a workload can send at will beside its misses: each is bounded by itself. Each reader has a queue of each class.
  */
-#define DPU_QUEUE_TRUSTED 0u
-#define DPU_QUEUE_HOSTILE 1u
-#define DPU_QUEUE_DETOUR 2u
-#define DPU_QUEUES 3u
+#define DPU_CLASS_TRUSTED 0u
+#define DPU_CLASS_HOSTILE 1u
+#define DPU_CLASS_DETOUR 2u
+#define DPU_CLASSES 3u
+#define DPU_READERS_MAX 16u
+#define DPU_QUEUES_MAX (DPU_READERS_MAX * DPU_CLASSES)
+
+static inline uint16_t dpu_queue(uint32_t reader, uint32_t class)
+{
+	return (uint16_t)(reader * DPU_CLASSES + class);
+}
 
 static inline uint32_t dpu_mark(enum dpu_mark kind, uint32_t argument, uint32_t pipe_index)
 {

@@ -21,7 +21,8 @@
 #include "nic.h"
 #include "preflight.h"
 
-#define DESCRIPTORS 1024u
+#define DESCRIPTORS_MAX 1024u
+#define DESCRIPTORS_MIN 64u
 #define CACHE 256u
 #define ANY_SOCKET ((unsigned int)SOCKET_ID_ANY)
 #define HEADERS                                                                                    \
@@ -168,6 +169,31 @@ static void isolate(struct psp_dp *dp, uint16_t id)
 				"warning: rte_flow_isolate id=%u: %s", id, strerror(-error));
 }
 
+/* Half of the buffers wait in the queues, at most: the others are what is looked at and what is sent. */
+static uint16_t descriptors_of(const struct psp_dp *dp)
+{
+	uint32_t most = dp->base.config.mbufs / (2 * dpu_n_queues(dp)), n = DESCRIPTORS_MIN;
+
+	while (2 * n <= most && n < DESCRIPTORS_MAX)
+		n *= 2;
+	return (uint16_t)n;
+}
+
+/* Each thread that transmits has a queue: the readers, and whoever injects. */
+static int set_up_queues(struct psp_dp *dp, uint16_t id)
+{
+	const uint16_t descriptors = descriptors_of(dp);
+	int error = 0;
+
+	for (uint16_t q = 0; error == 0 && q < dpu_n_queues(dp); q++)
+		error = DPU_ASK_DPDK(dp, rte_eth_rx_queue_setup, id, q, descriptors, ANY_SOCKET,
+				     NULL, dp->nic->pool);
+	for (uint16_t q = 0; error == 0 && q <= dp->n_readers; q++)
+		error = DPU_ASK_DPDK(dp, rte_eth_tx_queue_setup, id, q, descriptors, ANY_SOCKET,
+				     NULL);
+	return error;
+}
+
 static int32_t start_uplink(struct psp_dp *dp, struct dpu_nic *nic)
 {
 	uint16_t id = dp->ids[DPU_UPLINK], mtu = dpu_port_mtu(id);
@@ -177,14 +203,10 @@ static int32_t start_uplink(struct psp_dp *dp, struct dpu_nic *nic)
 	memset(&conf, 0, sizeof(conf));
 	/* 0 stands for 1500, which mlx5 gives to the kernel's interface too. */
 	conf.rxmode.mtu = mtu;
-	error = DPU_ASK_DPDK(dp, rte_eth_dev_configure, id, DPU_QUEUES, DPU_QUEUES, &conf);
-	for (uint16_t q = 0; error == 0 && q < DPU_QUEUES; q++) {
-		error = DPU_ASK_DPDK(dp, rte_eth_rx_queue_setup, id, q, DESCRIPTORS, ANY_SOCKET,
-				     NULL, nic->pool);
-		if (error == 0)
-			error = DPU_ASK_DPDK(dp, rte_eth_tx_queue_setup, id, q, DESCRIPTORS,
-					     ANY_SOCKET, NULL);
-	}
+	error = DPU_ASK_DPDK(dp, rte_eth_dev_configure, id, dpu_n_queues(dp),
+			     (uint16_t)(dp->n_readers + 1), &conf);
+	if (error == 0)
+		error = set_up_queues(dp, id);
 	if (error != 0)
 		return dpu_preflight_blame(
 			dp, dpu_fail_dpdk(dp, "the uplink's queues cannot be set up", error));

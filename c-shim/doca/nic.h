@@ -9,15 +9,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Transmit queues have one thread each. */
-#define DPU_TX_POLL 0u
-#define DPU_TX_INJECT 1u /* under inject_lock */
-
 struct dpu_nic {
 	struct rte_mempool *pool;
 	bool probed, started;          /* probed: it was begun */
 	bool others[RTE_MAX_ETHPORTS]; /* ports that were there before */
-	pthread_mutex_t inject_lock;
+	pthread_mutex_t inject_lock;   /* of the transmit queue behind the readers' own */
 };
 
 #endif

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mark.h"
+
 const char *dpu_options_complaint(const struct psp_dp_config *config)
 {
 	if (memchr(config->devargs, 0, sizeof(config->devargs)) == NULL)
@@ -13,8 +15,11 @@ const char *dpu_options_complaint(const struct psp_dp_config *config)
 		return "representor has no end";
 	if (memchr(config->flow_mode, 0, sizeof(config->flow_mode)) == NULL)
 		return "flow_mode has no end";
-	if (config->workers != 0 || config->busy_poll_us != 0)
-		return "workers and busy_poll_us are of the soft plane";
+	if (config->busy_poll_us != 0)
+		return "busy_poll_us is of the soft plane";
+	_Static_assert(DPU_READERS_MAX == 16, "the sentence says so");
+	if (config->workers > DPU_READERS_MAX)
+		return "workers are at most 16";
 	return NULL;
 }
 
@@ -52,8 +57,15 @@ bool dpu_options_read(const struct psp_dp_config *config, struct dpu_options *ou
 {
 	if (!list_cores(config, out->cores, sizeof(out->cores)))
 		return false;
-	if (out->cores[0] == 0)
+	out->n_cores = 0;
+	for (uint32_t i = 0; i < PSP_DP_CPUS_MAX; i++) {
+		if (may(config, i))
+			out->core[out->n_cores++] = (uint16_t)i;
+	}
+	if (out->n_cores == 0) {
 		memcpy(out->cores, "0", 2);
+		out->core[out->n_cores++] = 0;
+	}
 	out->hugepages_mb = (int32_t)config->hugepages_mb;
 	if (config->hugepages_mb == PSP_DP_HUGEPAGES_NONE)
 		out->hugepages_mb = 0;

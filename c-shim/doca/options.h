@@ -8,7 +8,9 @@
 #include "../psp_dp.h"
 
 struct dpu_options {
-	char cores[128]; /* EAL's core list; the poll thread takes the last one. Without cpus: 0 */
+	char cores[128];  /* EAL's core list. Without cpus: 0 */
+	uint32_t n_cores; /* 1 at least */
+	uint16_t core[PSP_DP_CPUS_MAX];
 	int32_t hugepages_mb; /* 0: none are reserved, ordinary pages are used; -1: EAL's own */
 };
 

@@ -94,8 +94,8 @@ uint32_t plane_features(const struct psp_dp *dp)
 
 void plane_granted(struct psp_dp *dp, struct psp_dp_granted *granted)
 {
-	granted->workers = 1;
-	granted->queues = DPU_QUEUES;
+	granted->workers = dp->n_readers;
+	granted->queues = dpu_n_queues(dp);
 	granted->mbufs = dp->base.config.mbufs;
 	granted->actions_memory = dpu_actions_memory(dp);
 }
@@ -124,10 +124,32 @@ void plane_down(struct psp_dp *dp)
 	dpu_device_down(dp);
 	if (dp->has_eal)
 		dpu_eal_give();
+	free(dp->readers);
 	free(dp->slots);
 	free(dp->matches);
 	dpu_trace_close(&dp->trace);
 	pthread_mutex_destroy(&dp->matches_lock);
+}
+
+/* As many as processors may be used, unless it is said how many. */
+static int32_t make_readers(struct psp_dp *dp)
+{
+	const uint32_t said = dp->base.config.workers, n = said != 0 ? said : dp->options.n_cores;
+
+	dp->n_readers = n < DPU_READERS_MAX ? n : DPU_READERS_MAX;
+	dp->readers = calloc(dp->n_readers, sizeof(*dp->readers));
+	if (dp->readers == NULL)
+		return dp_fail(dp, PSP_DP_ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < dp->n_readers; i++) {
+		struct dpu_reader *reader = &dp->readers[i];
+
+		reader->dp = dp;
+		reader->index = i;
+		if (dp_random(&reader->syndromes.seed, sizeof(reader->syndromes.seed)) != 0 ||
+		    dp_random(&reader->too_bigs.seed, sizeof(reader->too_bigs.seed)) != 0)
+			return dp_fail(dp, PSP_DP_EIO, "the kernel gives no random octets");
+	}
+	return 0;
 }
 
 static int32_t make_tables(struct psp_dp *dp)
@@ -142,10 +164,7 @@ static int32_t make_tables(struct psp_dp *dp)
 	dp->slots = calloc((size_t)config->max_crypto_ids + 1, sizeof(*dp->slots));
 	if (dp->matches == NULL || dp->slots == NULL)
 		return dp_fail(dp, PSP_DP_ENOMEM, "out of memory");
-	if (dp_random(&dp->syndromes.seed, sizeof(dp->syndromes.seed)) != 0 ||
-	    dp_random(&dp->too_bigs.seed, sizeof(dp->too_bigs.seed)) != 0)
-		return dp_fail(dp, PSP_DP_EIO, "the kernel gives no random octets");
-	return 0;
+	return make_readers(dp);
 }
 
 /* What went wrong is the error text. */

@@ -6,9 +6,9 @@
 #include "../common/net.h"
 #include "dpu.h"
 
-static void count(struct psp_dp *dp, enum dp_counter counter)
+static void count(struct psp_dp *dp, const struct dp_packet *packet, enum dp_counter counter)
 {
-	dp_count_own(&dp->base.counters, 0, counter, 1);
+	dp_count_own(&dp->base.counters, packet->reader, counter, 1);
 }
 
 static uint32_t least(uint32_t a, uint32_t b)
@@ -16,11 +16,18 @@ static uint32_t least(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
-static void push(struct psp_dp *dp, const struct psp_dp_event *event, const uint8_t *data,
-		 uint32_t len, enum dp_counter lost)
+/* What of a packet is told. */
+struct telling {
+	const struct psp_dp_event *event;
+	const uint8_t *data;
+	uint32_t len;
+	enum dp_counter lost; /* where there is no room */
+};
+
+static void push(struct psp_dp *dp, const struct dp_packet *packet, const struct telling *telling)
 {
-	if (!dp_events_push(&dp->base.events, event, data, len))
-		count(dp, lost);
+	if (!dp_events_push(&dp->base.events, telling->event, telling->data, telling->len))
+		count(dp, packet, telling->lost);
 }
 
 static struct dp_port *port_of(const struct psp_dp *dp, const struct dp_packet *packet)
@@ -33,14 +40,18 @@ void dpu_report_exception(struct psp_dp *dp, const struct dp_packet *packet, uin
 	struct psp_dp_event event;
 
 	if (!dp_gate_pass(&port_of(dp, packet)->exceptions, packet->frame + 6, dp_now_ns())) {
-		count(dp, DP_EXCEPTIONS_LIMITED);
+		count(dp, packet, DP_EXCEPTIONS_LIMITED);
 		return;
 	}
 	dp_event_describe(&event, packet, pipe);
 	event.type = PSP_DP_EVENT_EXCEPTION;
 	event.packet_len = packet->len;
-	push(dp, &event, packet->frame, least(packet->len, DP_EXCEPTION_BYTES), DP_EXCEPTIONS_LOST);
-	count(dp, DP_EXCEPTIONS);
+	push(dp, packet,
+	     &(struct telling){.event = &event,
+			       .data = packet->frame,
+			       .len = least(packet->len, DP_EXCEPTION_BYTES),
+			       .lost = DP_EXCEPTIONS_LOST});
+	count(dp, packet, DP_EXCEPTIONS);
 }
 
 void dpu_report_syndrome(struct psp_dp *dp, const struct dp_packet *packet, uint32_t pipe,
@@ -48,13 +59,14 @@ void dpu_report_syndrome(struct psp_dp *dp, const struct dp_packet *packet, uint
 {
 	struct psp_dp_event event;
 
-	if (!dp_limit_allows(&dp->syndromes, packet->fields.tun_psp_spi, dp_now_ns()))
+	if (!dp_limit_allows(&dp->readers[packet->reader].syndromes, packet->fields.tun_psp_spi,
+			     dp_now_ns()))
 		return;
 	dp_event_describe(&event, packet, pipe);
 	event.type = PSP_DP_EVENT_SYNDROME;
 	event.syndrome = (uint8_t)syndrome;
 	event.packet_len = packet->len - packet->l3_off;
-	push(dp, &event, NULL, 0, DP_SYNDROMES_LOST);
+	push(dp, packet, &(struct telling){.event = &event, .lost = DP_SYNDROMES_LOST});
 }
 
 /*
@@ -104,7 +116,10 @@ void dpu_report_sample(struct psp_dp *dp, const struct dp_packet *packet, uint32
 	if (ip)
 		len = read_inner(packet->frame + from, len, &event);
 	event.packet_len = len;
-	count(dp, DP_SAMPLES);
-	push(dp, &event, packet->frame + from, least(len, dp->base.config.sample_bytes),
-	     DP_SAMPLES_LOST);
+	count(dp, packet, DP_SAMPLES);
+	push(dp, packet,
+	     &(struct telling){.event = &event,
+			       .data = packet->frame + from,
+			       .len = least(len, dp->base.config.sample_bytes),
+			       .lost = DP_SAMPLES_LOST});
 }

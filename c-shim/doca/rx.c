@@ -16,9 +16,9 @@
 
 #define BURST_MAX 64u
 
-static void count(struct psp_dp *dp, enum dp_counter counter)
+static void count(struct psp_dp *dp, const struct dp_packet *packet, enum dp_counter counter)
 {
-	dp_count_own(&dp->base.counters, 0, counter, 1);
+	dp_count_own(&dp->base.counters, packet->reader, counter, 1);
 }
 
 /* By its mark; a packet whose pipe is gone, or that no pipe of ours sent, ends here. */
@@ -37,18 +37,18 @@ static void handle(struct psp_dp *dp, uint32_t mark, struct dp_packet *packet)
 	packet->handle = port->handle;
 	packet->network = port->desc.network;
 	if (!dp_parse(packet)) {
-		count(dp, from_host ? DP_HOST_MALFORMED : DP_UPLINK_MALFORMED);
+		count(dp, packet, from_host ? DP_HOST_MALFORMED : DP_UPLINK_MALFORMED);
 		return;
 	}
 	if (pipe == 0) {
-		count(dp, from_host ? DP_HOST_UNMATCHED : DP_DROP_PIPE);
+		count(dp, packet, from_host ? DP_HOST_UNMATCHED : DP_DROP_PIPE);
 		return;
 	}
 	switch (dpu_mark_kind(mark)) {
 	case DPU_MARK_MISS:
 		/* Only what came from the host waits: it is clear text as it was, and can be sent again. */
 		if (!from_host || packet->fields.parser_meta_outer_l3_type == PSP_DP_L3_NONE)
-			count(dp, from_host ? DP_HOST_UNMATCHED : DP_DROP_PIPE);
+			count(dp, packet, from_host ? DP_HOST_UNMATCHED : DP_DROP_PIPE);
 		else
 			dp_hold_add(&dp->base.hold, pipe, packet, &dpu_port(dp, number)->base.hold,
 				    dp_now_ns());
@@ -66,7 +66,7 @@ static void handle(struct psp_dp *dp, uint32_t mark, struct dp_packet *packet)
 		dpu_report_syndrome(dp, packet, pipe, argument);
 		break;
 	default:
-		count(dp, DP_DROP_PIPE);
+		count(dp, packet, DP_DROP_PIPE);
 		break;
 	}
 }
@@ -88,10 +88,10 @@ static void strip_tag(uint8_t **frame, uint32_t *len)
 	*len -= NET_VLAN_LEN;
 }
 
-uint32_t dpu_rx_round(struct psp_dp *dp, uint16_t queue, uint16_t most)
+uint32_t dpu_rx_round(struct psp_dp *dp, uint16_t reader, uint16_t class, uint16_t most)
 {
 	struct rte_mbuf *mbufs[BURST_MAX];
-	uint16_t n = rte_eth_rx_burst(dp->ids[DPU_UPLINK], queue, mbufs,
+	uint16_t n = rte_eth_rx_burst(dp->ids[DPU_UPLINK], dpu_queue(reader, class), mbufs,
 				      most < BURST_MAX ? most : BURST_MAX);
 
 	for (uint16_t i = 0; i < n; i++) {
@@ -102,13 +102,14 @@ uint32_t dpu_rx_round(struct psp_dp *dp, uint16_t queue, uint16_t most)
 		if (dpu_mark_kind(mark) == DPU_MARK_INSPECT)
 			atomic_fetch_add_explicit(&dp->inspected, 1, memory_order_relaxed);
 		memset(&packet, 0, sizeof(packet));
+		packet.reader = reader;
 		if (rte_pktmbuf_linearize(mbufs[i]) == 0) {
 			packet.frame = rte_pktmbuf_mtod(mbufs[i], uint8_t *);
 			packet.len = rte_pktmbuf_data_len(mbufs[i]);
 			strip_tag(&packet.frame, &packet.len);
 			handle(dp, mark, &packet);
 		} else {
-			count(dp, DP_PORT_ERRORS);
+			count(dp, &packet, DP_PORT_ERRORS);
 		}
 		rte_pktmbuf_free(mbufs[i]);
 	}

@@ -234,13 +234,26 @@ void dpu_pipe_settle(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_total 
 
 /* ---- what was diverted ----------------------------------------------------------------------- */
 
+/* Of the reader that has rested least. */
+static uint64_t least_rests(const struct psp_dp *dp)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (uint32_t i = 0; i < dp->n_readers; i++) {
+		uint64_t rests = atomic_load_explicit(&dp->readers[i].rests, memory_order_acquire);
+
+		least = rests < least ? rests : least;
+	}
+	return least;
+}
+
 /*
  * What was diverted at the last look, and was not seen when the queues have run empty since, is lost. Empty twice:
  * the first time may have been before that look, and was counted after it.
  */
 static void detours_lost(struct psp_dp *dp)
 {
-	uint64_t rests = atomic_load_explicit(&dp->rests, memory_order_acquire);
+	uint64_t rests = least_rests(dp);
 	uint64_t inspected = atomic_load_explicit(&dp->inspected, memory_order_relaxed);
 
 	if (rests - dp->rests_before < 2)

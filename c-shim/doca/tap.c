@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tap.c: the CPU as a forward, and copies to it. A tap is a pipe of the hardware that matches everything, writes a
- * mark into pkt_meta and forwards to one of our queues. Taps belong to the ABI's pipe that uses them. One of them
+ * mark into pkt_meta and forwards to our queues (spread.c). Taps belong to the ABI's pipe that uses them. One of them
  * leads to the kernel: a root table has no such target.
  *
  * A sample is a copy. Up to DOCA 3.1 a mirror makes it; from 3.2 on the packet goes to a flooding pipe whose entries
@@ -15,14 +15,14 @@
 #include "dpu.h"
 #include "mark.h"
 
-/* Which queue looks at it: see mark.h. */
-static uint16_t queue_of(uint32_t mark)
+/* Whose queue it comes to: see mark.h. */
+static uint16_t class_of(uint32_t mark)
 {
 	uint32_t kind = dpu_mark_kind(mark);
 
 	if (kind == DPU_MARK_MISS || kind == DPU_MARK_EXCEPTION)
-		return DPU_QUEUE_TRUSTED;
-	return kind == DPU_MARK_INSPECT ? DPU_QUEUE_DETOUR : DPU_QUEUE_HOSTILE;
+		return DPU_CLASS_TRUSTED;
+	return kind == DPU_MARK_INSPECT ? DPU_CLASS_DETOUR : DPU_CLASS_HOSTILE;
 }
 
 /*
@@ -120,7 +120,7 @@ static int32_t tap_up(struct psp_dp *dp, const struct dpu_pipe *pipe, struct dpu
 {
 	struct dpu_hw_spec *spec = &work->spec;
 	char port[8] = "";
-	int32_t status;
+	int32_t status = 0;
 
 	if (!is_by_port(tap))
 		(void)snprintf(port, sizeof(port), "%u", dpu_mark_argument(tap->mark));
@@ -137,10 +137,10 @@ static int32_t tap_up(struct psp_dp *dp, const struct dpu_pipe *pipe, struct dpu
 		/* For its one entry the same: a constant of the pipe. */
 		set_mark(&work->acts, is_by_port(tap) ? UINT32_MAX : tap->mark);
 		spec->shape = (struct dpu_hw_shape){.n = 1, .templates = &work->acts};
-		spec->fwd =
-			(struct dpu_to){.type = DOCA_FLOW_FWD_RSS, .queue = queue_of(tap->mark)};
+		status = dpu_spread_get(dp, class_of(tap->mark), spec->domain, &spec->fwd);
 	}
-	status = dpu_hw_pipe_create(dp, spec, &tap->hw);
+	if (status == 0)
+		status = dpu_hw_pipe_create(dp, spec, &tap->hw);
 	return status == 0 ? add_entries(dp, tap, work) : status;
 }
 
@@ -214,7 +214,7 @@ static int32_t mirror_up(struct psp_dp *dp, const struct dpu_pipe *pipe,
 {
 	const struct dpu_to *copy = is_ingress(pipe) ? &sampler->on : tap;
 	struct doca_flow_fwd fwd;
-	uint16_t queue;
+	struct dpu_queues queues;
 	char text[80];
 	doca_error_t result;
 	uint32_t id = 1;
@@ -225,7 +225,7 @@ static int32_t mirror_up(struct psp_dp *dp, const struct dpu_pipe *pipe,
 		return dp_fail(dp, PSP_DP_ENOSPC,
 			       "Cannot sample in pipe \"%s\": all %u mirrors are taken",
 			       pipe->base.name, DPU_MIRRORS);
-	dpu_hw_fwd(dp, copy, &queue, &fwd);
+	dpu_hw_fwd(dp, copy, &queues, &fwd);
 	result = compat_mirror_set(&dp->call, dp->switch_port, id,
 				   (dp->mirrors_bound >> id & 1u) != 0, &fwd);
 	(void)dpu_trace(&dp->trace, result, "mirror_set id=%u copy=%s", id,

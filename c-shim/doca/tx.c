@@ -65,8 +65,8 @@ void dpu_tx_resubmit(struct psp_dp *dp, uint32_t pipe, const struct dp_packet *p
 		dp, packet->frame, packet->len, 0,
 		dpu_mark(DPU_MARK_RESUBMIT, dp_port_slot(packet->handle), dp_pipe_index(pipe)));
 
-	if (mbuf == NULL || !transmit(dp, DPU_TX_POLL, mbuf))
-		dp_count_own(&dp->base.counters, 0, DP_UPLINK_TX_BUSY, 1);
+	if (mbuf == NULL || !transmit(dp, packet->reader, mbuf))
+		dp_count_own(&dp->base.counters, packet->reader, DP_UPLINK_TX_BUSY, 1);
 }
 
 bool dpu_tx_host(struct psp_dp *dp, const struct dp_port *to, const struct dp_packet *packet)
@@ -74,7 +74,7 @@ bool dpu_tx_host(struct psp_dp *dp, const struct dp_port *to, const struct dp_pa
 	struct rte_mbuf *mbuf = fill(dp, packet->frame, packet->len, to->desc.vlan,
 				     dpu_mark(DPU_MARK_INJECT, dpu_port_number(to), 0));
 
-	return mbuf != NULL && transmit(dp, DPU_TX_POLL, mbuf);
+	return mbuf != NULL && transmit(dp, packet->reader, mbuf);
 }
 
 int32_t plane_inject(struct psp_dp *dp, struct dp_port *to, const uint8_t *frame, uint32_t len)
@@ -87,7 +87,7 @@ int32_t plane_inject(struct psp_dp *dp, struct dp_port *to, const uint8_t *frame
 	pthread_mutex_lock(&dp->nic->inject_lock);
 	mbuf = fill(dp, frame, len, vlan, dpu_mark(DPU_MARK_INJECT, dpu_port_number(to), 0));
 	if (mbuf != NULL)
-		sent = transmit(dp, DPU_TX_INJECT, mbuf);
+		sent = transmit(dp, (uint16_t)dp->n_readers, mbuf);
 	pthread_mutex_unlock(&dp->nic->inject_lock);
 	if (!sent)
 		return dp_fail(dp, PSP_DP_EIO, "Cannot inject into port %u: %s", to->handle,

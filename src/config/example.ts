@@ -79,7 +79,7 @@ export const EXAMPLE = `// Everything that psp-agent can be told, with its defau
   //   "pci": "0000:03:00.0",
   //   "representor": "pf0vf0",  or several, each a host port: ["pf0vf0", "pf0sf*"]
   //   "ports": [{ "name": "pf0vf0", "vips": ["10.1.0.5"] }],  as above
-  //   "cores": "0",
+  //   "cores": "0",  or "2-5": a reader for each, of what hardware sends to the CPU
   //   "hugepages_mb": 1024,
   //   // What the device is asked for. It gets half of it when it has no memory for so much: "psp-agent status" says what is there.
   //   "max_entries": 4096,  absent: 256 for each peer, at least 4,096

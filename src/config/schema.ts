@@ -158,6 +158,7 @@ const docaPlane = section({
   // One, or a list of names and patterns ("pf0vf*"), each a host port.
   representor: representors,
   ports: v.optional(list(hostSide, { what: "ports", max: 256 })),
+  // Processors for what hardware sends to the CPU: a reader on each, with queues of its own; 16 at most.
   cores: v.optional(coreList, "0"),
   // Absent: what DPDK takes by itself.
   hugepages_mb: v.optional(size(LIMITS.hugepages_mb)),
