@@ -151,6 +151,19 @@ static inline doca_error_t compat_default_miss(struct compat_call *call,
 #endif
 }
 
+/*
+ * The root is a BASIC pipe: in the gateway of 3.3 and wherever the kernel is the default. Before, roots with masks and
+ * priorities are CONTROL pipes.
+ */
+static inline bool compat_has_basic_root(void)
+{
+#if COMPAT_DOCA >= 303
+	return true;
+#else
+	return false;
+#endif
+}
+
 /* What a list cannot decrypt misses there, from 3.2 on, instead of going on with its syndrome. */
 static inline bool compat_decrypt_misses(void)
 {

@@ -61,6 +61,7 @@ void dpu_pipe_forget(struct psp_dp *dp, struct dpu_pipe *pipe)
 		free(tag);
 	}
 	free(pipe->catches);
+	free(pipe->gate_entries);
 	free(pipe->resubmits);
 	for (uint32_t i = 0; i < DPU_LEGS; i++)
 		dpu_leg_forget(&pipe->legs[i]);

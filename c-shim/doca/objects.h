@@ -114,7 +114,10 @@ struct dpu_pipe {
 	struct dpu_hw_pipe split; /* n_legs is 2: chooses the leg */
 	struct dpu_piece split_entries[DPU_LEGS];
 	struct dpu_hw_pipe control; /* CONTROL */
-	struct dpu_catch *catches;  /* CONTROL: what misses, by port */
+	bool gated; /* CONTROL: hardware's root is the gate in front of it, which tells ports apart alone */
+	struct dpu_hw_pipe gate;
+	struct dpu_piece *gate_entries; /* by port */
+	struct dpu_catch *catches;      /* CONTROL: what misses, by port */
 	struct dpu_piece
 		*resubmits; /* in the transmit root, by host port: released packets enter here */
 	const struct dpu_hw_pipe *entrance;

@@ -186,7 +186,8 @@ static void settle_default(struct psp_dp *dp, struct dpu_pipe *pipe)
 {
 	struct dpu_total raw;
 
-	if (pipe->root && dp->default_miss && dpu_hw_query_miss(&pipe->control, &raw))
+	if (pipe->root && !pipe->gated && dp->default_miss &&
+	    dpu_hw_query_miss(&pipe->control, &raw))
 		raw_settle(&raw, &pipe->catches[DPU_UPLINK].raw, &pipe->catches[DPU_UPLINK].total);
 }
 

@@ -297,7 +297,57 @@ static void uplink_misses(bool counted, bool by_default)
 
 static void what_nobody_takes_is_the_kernels_and_counted(void)
 {
-	SUB(uplink_misses(true, COMPAT_DOCA >= 302));
+	SUB(uplink_misses(true, COMPAT_DOCA == 302));
+}
+
+static void without_a_target_it_is_the_default(void)
+{
+	(void)setenv("DOCA_STANDIN_REFUSE", "doca_flow_get_target", 1);
+	SUB(uplink_misses(COMPAT_DOCA >= 302, COMPAT_DOCA >= 302));
+	(void)unsetenv("DOCA_STANDIN_REFUSE");
+}
+
+/* Masks that the hardware's root has, with entries of three in the ABI's. */
+static uint32_t root_masks(void)
+{
+	struct doca_standin_live live;
+	struct psp_dp_entry_desc e = {
+		.size = sizeof(e),
+		.match = {.size = sizeof(e.match), .parser_meta_port_id = HOST},
+		.match_mask = {.size = sizeof(e.match_mask), .parser_meta_port_id = UINT16_MAX},
+		.actions.size = sizeof(e.actions),
+		.monitor.size = sizeof(e.monitor),
+		.fwd = {.size = sizeof(e.fwd), .type = PSP_DP_FWD_DROP},
+	};
+	uint32_t root, entry;
+
+	if (open_plane() != 0 || make_root(&root) != 0)
+		return 0;
+	for (uint32_t i = 0; i < 3; i++) {
+		e.priority = i;
+		e.match_mask.outer_eth_type = i == 0 ? UINT16_MAX : 0;
+		e.match_mask.parser_meta_outer_l3_type = i == 1 ? UINT8_MAX : 0;
+		if (psp_dp_entry_add(dp, root, &e, &entry) != 0)
+			return 0;
+	}
+	doca_standin_live(&live);
+	return psp_dp_close(dp) == 0 ? live.root_masks : 0;
+}
+
+static void the_hardwares_root_is_what_its_release_has(void)
+{
+	if (COMPAT_DOCA < 303) {
+		CHECK(root_masks() >= 3);
+		return;
+	}
+	CHECK_EQ(root_masks(), 1);
+	/* A BASIC root that is refused, and the way to the kernel behind it: a CONTROL pipe takes its place. */
+	doca_standin_refuse("doca_flow_get_target");
+	CHECK(root_masks() >= 3);
+	doca_standin_refuse("doca_flow_pipe_create/4");
+	CHECK(root_masks() >= 3);
+	CHECK_EQ(doca_standin_refused(), 1);
+	doca_standin_refuse(NULL);
 }
 
 static void without_a_default_a_pipe_leads_to_the_kernel(void)
@@ -417,6 +467,8 @@ int main(void)
 	RUN(an_mtu_that_changes_is_followed);
 	RUN(what_nobody_takes_is_the_kernels_and_counted);
 	RUN(without_a_default_a_pipe_leads_to_the_kernel);
+	RUN(without_a_target_it_is_the_default);
+	RUN(the_hardwares_root_is_what_its_release_has);
 	RUN(without_either_an_isolated_port_leaves_it_there);
 	RUN(a_port_that_is_not_isolated_by_us_starts);
 	RUN(as_many_entries_fit_as_the_plane_was_opened_for);
