@@ -224,7 +224,7 @@ static inline void graph_encap(struct psp_dp_actions *actions, const struct net_
 	psp[0] = PSP_NEXT_IPV4;
 	psp[1] = 1;
 	psp[2] = 5;
-	psp[3] = (uint8_t)(key->version << PSP_VERSION_SHIFT | PSP_FLAG_ALWAYS);
+	psp[3] = (uint8_t)((uint32_t)key->version << PSP_VERSION_SHIFT | PSP_FLAG_ALWAYS);
 	psp_put32(psp + 4, key->spi);
 	actions->encap_size = (uint16_t)(psp + PSP_HEADER_LEN - eth);
 }
