@@ -268,13 +268,21 @@ uint32_t dp_flow_hash(const struct dp_packet *packet)
 
 void dp_segment_ip(uint8_t *ip, uint32_t len, uint32_t nth)
 {
+	uint16_t csum, total, id;
+
 	if ((ip[0] >> 4) == 6) {
 		psp_put16(ip + NET_IP6_PLEN, (uint16_t)(len - NET_IP6_LEN));
 		return;
 	}
+	/* By difference: to read in whole words what was just written in halves makes the processor wait. */
+	csum = psp_get16(ip + NET_IP4_CSUM);
+	total = psp_get16(ip + NET_IP4_TOTAL);
+	id = psp_get16(ip + NET_IP4_ID);
+	csum = dp_csum_update(csum, total, (uint16_t)len);
+	csum = dp_csum_update(csum, id, (uint16_t)(id + nth));
 	psp_put16(ip + NET_IP4_TOTAL, (uint16_t)len);
-	psp_put16(ip + NET_IP4_ID, (uint16_t)(psp_get16(ip + NET_IP4_ID) + nth));
-	dp_csum_ipv4(ip);
+	psp_put16(ip + NET_IP4_ID, (uint16_t)(id + nth));
+	psp_put16(ip + NET_IP4_CSUM, csum);
 }
 
 void dp_segment_tcp(uint8_t *tcp, uint32_t off, bool first, bool last)

@@ -70,6 +70,8 @@ static bool decap_transport(struct dp_packet *packet, uint16_t *type)
 	memmove(ip, packet->frame + packet->l3_off, ip_len);
 	ip[read.next_off] = packet->psp.next_header;
 	dp_segment_ip(ip, ip_len + l4_len, 0);
+	if (!read.v6)
+		dp_csum_ipv4(ip);
 	packet->frame = ip - NET_ETH_LEN;
 	packet->len = NET_ETH_LEN + ip_len + l4_len;
 	*type = read.v6 ? NET_TYPE_IPV6 : NET_TYPE_IPV4;

@@ -967,14 +967,13 @@ void soft_run(struct soft_worker *worker, uint32_t n)
 	struct soft_pipe *root =
 		soft_pipe(atomic_load_explicit(&worker->dp->base.root, memory_order_acquire));
 
+	for (uint32_t i = 0; i < n; i++)
+		worker->sound[i] = dp_parse(&worker->packets[i]);
 	for (uint32_t i = 0; i < n; i++) {
-		struct dp_packet *packet = &worker->packets[i];
-
 		worker->steps[i] = (struct soft_step){0};
-		worker->sound[i] = dp_parse(packet);
 		if (worker->sound[i] && root != NULL)
 			soft_cache_start(&worker->cache, worker->dp, &worker->steps[i], root,
-					 &packet->fields);
+					 &worker->packets[i].fields);
 	}
 	if (root != NULL && n > 1)
 		soft_ahead(worker, root, n);

@@ -111,6 +111,21 @@ static uint8_t outer_tos(const struct soft_outer *outer, const struct dp_packet 
 	return (uint8_t)((given & ~NET_ECN) | (inner & NET_ECN));
 }
 
+/* The sum is that of what was given and of what changes: to read in whole words what was just written takes long. */
+static void write_ip4(const uint8_t *given, uint8_t *ip, uint8_t tos, uint16_t len, uint16_t id)
+{
+	uint32_t sum = dp_csum_ip4_head(given, NET_IP4_LEN);
+
+	sum += 0xffffu - given[NET_IP4_TOS] + tos;
+	sum += 0xffffu - psp_get16(given + NET_IP4_TOTAL) + len;
+	sum += 0xffffu - psp_get16(given + NET_IP4_ID) + id;
+	sum += 0xffffu - psp_get16(given + NET_IP4_CSUM);
+	ip[NET_IP4_TOS] = tos;
+	psp_put16(ip + NET_IP4_TOTAL, len);
+	psp_put16(ip + NET_IP4_ID, id);
+	psp_put16(ip + NET_IP4_CSUM, (uint16_t)~dp_csum_fold(sum));
+}
+
 static void write_tunnel(const struct soft_outer *outer, const struct dp_packet *packet,
 			 uint8_t *frame, uint32_t udp_len, uint16_t id, uint32_t hash)
 {
@@ -120,10 +135,8 @@ static void write_tunnel(const struct soft_outer *outer, const struct dp_packet 
 
 	memcpy(frame, outer->data, outer->head_len);
 	if (!outer->v6) {
-		ip[NET_IP4_TOS] = tos;
-		psp_put16(ip + NET_IP4_TOTAL, (uint16_t)(NET_IP4_LEN + udp_len));
-		psp_put16(ip + NET_IP4_ID, id);
-		dp_csum_ipv4(ip);
+		write_ip4(outer->data + NET_ETH_LEN, ip, tos, (uint16_t)(NET_IP4_LEN + udp_len),
+			  id);
 		return;
 	}
 	label = psp_get32(ip) & NET_IP6_LABEL;
@@ -145,6 +158,8 @@ static void write_transport(const struct soft_outer *outer, const struct dp_pack
 	memcpy(frame + outer->udp_off, outer->data + NET_ETH_LEN, NET_UDP_LEN);
 	frame[outer->next_off - packet->l3_off + NET_ETH_LEN] = NET_PROTO_UDP;
 	dp_segment_ip(ip, ip_len + udp_len, first);
+	if (!outer->v6)
+		dp_csum_ipv4(ip);
 }
 
 void soft_outer_write(const struct soft_outer *outer, const struct dp_packet *packet,

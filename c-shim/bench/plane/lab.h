@@ -44,10 +44,12 @@ static uint32_t version;
 
 /* ---- the plane and its tunnels ---------------------------------------------------------------- */
 
+#define VIP_FIRST 0x0b000000u
+
 /* The n-th remote vip: 11.0.0.0 and on. */
 static inline void set_vip(uint8_t ip[4], uint32_t n)
 {
-	psp_put32(ip, 0x0b000000u + n);
+	psp_put32(ip, VIP_FIRST + n);
 }
 
 /* Whatever comes in and is not for PSP_DECRYPT is a workload's: ROOT knows nothing of so many ports. */
