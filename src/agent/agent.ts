@@ -331,7 +331,9 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
     log,
     logAs: options.logAs,
     notify,
+    signal,
   });
+  ends.push(() => reloaded.then(() => {}));
   sources.onChanges = (changes) => {
     const done = follow(changes, { live, peers, core, server, client, flows, local, warm });
     directoryLog.info("The directory has changed", {

@@ -5,7 +5,15 @@
  * can take it while it runs. What it cannot take is refused with its name, and then all of it: nothing is half in force.
  */
 import type { Plane } from "../../ffi/plane.ts";
-import { changedKeys, type LiveConfig, peerChanges, restartKeys } from "../config/changes.ts";
+import {
+  changedKeys,
+  inParts,
+  type LiveConfig,
+  manyPeerChanges,
+  type PeerChanges,
+  peerChanges,
+  restartKeys,
+} from "../config/changes.ts";
 import type { Config, TlsFiles } from "../config/config.ts";
 import { sameValue } from "../config/file_form.ts";
 import { hasCookies } from "../config/forms.ts";
@@ -15,6 +23,7 @@ import type { DirectoryChanged, DirectoryChanges, Peers } from "../core/director
 import { messageOf } from "../model/errors.ts";
 import type { Log } from "../model/log.ts";
 import { cookieOf, networkOf } from "../model/network.ts";
+import { Slices } from "../model/slices.ts";
 import type { ReloadView } from "../model/status.ts";
 import type { FlowTable } from "../plane/flow_table.ts";
 import type { HostPorts } from "../plane/host_ports.ts";
@@ -62,7 +71,12 @@ export interface Running extends Followers {
   /** From now on lines are written so. */
   readonly logAs: (settings: Config["log"]) => void;
   readonly notify: Pick<Notify, "reloading" | "ready">;
+  /** The agent ends: what is not done yet stays undone. */
+  readonly signal: AbortSignal;
 }
+
+/** Peers that change in one step, unless an address moves between more of them: some milliseconds of work. */
+const PEERS_AT_ONCE = 50;
 
 /** Whom the RPC side believes: the peers that there are at the moment of the question. */
 export function trustOf({ domain, security }: Config, peers: Peers): Trust {
@@ -104,8 +118,10 @@ export async function reload(
   let view: ReloadView;
   try {
     const next = await read();
-    view = planOf(live.now, next, running);
-    if (!plan && view.done) apply(next, running);
+    const slices = new Slices();
+    const peers = await manyPeerChanges(live.now.peers, next.peers, slices);
+    view = planOf(live.now, next, { hasVc: running.hasVc, peers });
+    if (!plan && view.done) await apply(next, { running, peers, slices });
   } catch (error) {
     view = { ...NOTHING, message: messageOf(error) };
   }
@@ -132,12 +148,14 @@ const NOTHING: ReloadView = {
 export function planOf(
   before: Config,
   after: Config,
-  { hasVc }: Pick<Running, "hasVc">,
+  { hasVc, peers = peerChanges(before.peers, after.peers) }: Pick<Running, "hasVc"> & {
+    readonly peers?: PeerChanges;
+  },
 ): ReloadView {
-  const { changed, removed } = peerChanges(before.peers, after.peers);
+  const { changed, removed } = peers;
   const known = new Set(before.peers.map(({ id }) => id));
   const added = changed.filter(({ id }) => !known.has(id)).length;
-  const restart = restartKeys(before, after, { hasVc });
+  const restart = restartKeys(before, after, { hasVc, peers });
   const counts = {
     added,
     removed: removed.length,
@@ -169,10 +187,23 @@ function refusal(keys: readonly string[]): string {
     "nothing else of the file is in force either";
 }
 
-/** All of it can be taken. What may still fail (files of TLS, memory of the plane) comes first. */
-function apply(next: Config, running: Running): void {
-  const { live, core, server, status, client, tls, peers, plane, log, logAs } = running;
+/**
+ * All of it can be taken. What may still fail (files of TLS, memory of the plane) comes first. Peers come last, some at a
+ * time: whatever else the agent has to do goes on between.
+ */
+async function apply(
+  next: Config,
+  given: { readonly running: Running; readonly peers: PeerChanges; readonly slices: Slices },
+): Promise<void> {
+  const { running, slices } = given;
+  const { live, core, server, status, client, tls, plane, logAs } = running;
   const before = live.now;
+  const parts = await inParts(given.peers, {
+    before: before.peers,
+    vips: { before: prefixesOf(before), after: prefixesOf(next) },
+    most: PEERS_AT_ONCE,
+    slices,
+  });
   const keys = changedKeys(before, next);
   const has = (prefix: string) => keys.some((key) => key.startsWith(prefix));
   const takeTls = followed(tls, before.rpc.tls, next.rpc.tls);
@@ -189,9 +220,25 @@ function apply(next: Config, running: Running): void {
   }
   if (has("status.")) status.setOrigins(next.status.origins);
   core.configChanged(keys);
-  applyOwners(before, next, running);
+  const [first = NOBODY, ...others] = parts;
+  applyOwners({ before, next, first }, running);
   applySources(before, next, running);
-  if (!has("security.")) return;
+  if (has("security.")) applyDenied(next, running);
+  for (const part of others) {
+    await slices.next();
+    if (running.signal.aborted) return;
+    follow(running.sources.file(part), running);
+  }
+}
+
+const NOBODY: PeerChanges = { changed: [], removed: [] };
+
+function prefixesOf({ vips }: Config): readonly string[] {
+  return vips.map(({ vip }) => vip);
+}
+
+function applyDenied(next: Config, running: Running): void {
+  const { core, server, status, client, peers, log } = running;
   const trust = trustOf(next, peers);
   // A certificate is denied, not its owner: tunnels that it opened end, and he may open new ones with another.
   const stolen = [server, client].flatMap((side) =>
@@ -206,8 +253,15 @@ function apply(next: Config, running: Running): void {
   log.info("The deny list is in force", { count: denied.length });
 }
 
-/** Who is where: ports, networks, this host's addresses and those of the file's peers. */
-function applyOwners(before: Config, next: Config, running: Running): void {
+/** Who is where: ports, networks, this host's addresses and the first of the file's peers. */
+function applyOwners(
+  { before, next, first: changes }: {
+    readonly before: Config;
+    readonly next: Config;
+    readonly first: PeerChanges;
+  },
+  running: Running,
+): void {
   const { core, peers, sources, hosts, workloads, local } = running;
   const differs = (key: "vips" | "networks" | "plane") => !sameValue(before[key], next[key]);
   // A port that goes takes with it what waits there: nothing of its old network is left when it comes with another.
@@ -219,8 +273,7 @@ function applyOwners(before: Config, next: Config, running: Running): void {
     core.change({ changed: [], removed: [], vips: rest.map(({ vip }) => vip) });
     local?.follow(peers, { local: true });
   }
-  const changes = peerChanges(before.peers, next.peers);
-  const prefixes = next.vips.map(({ vip }) => vip);
+  const prefixes = prefixesOf(next);
   const vips = differs("vips") ? prefixes : undefined;
   const networks = differs("networks") ? next.networks ?? [] : undefined;
   if (

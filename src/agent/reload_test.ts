@@ -18,6 +18,7 @@ const h3 = { id: "h3", svc_address: "192.0.2.3:7443", vips: ["10.3.0.0/24"] };
 /** An agent that notes who was told what. */
 function running(change: object = {}, options: { readonly hasVc?: boolean } = {}) {
   const live = new LiveConfig(configOf(change));
+  const ended = new AbortController();
   const peers = new Peers(live.view);
   const told: string[] = [];
   const note = (who: string) => (...args: unknown[]) => {
@@ -73,13 +74,14 @@ function running(change: object = {}, options: { readonly hasVc?: boolean } = {}
     log: { debug: note("log"), info: note("info"), warn: note("warn"), error: note("error") },
     logAs: note("logAs"),
     notify: { reloading: () => {}, ready: () => {} },
+    signal: ended.signal,
   };
   const take = async (next: object, plan = false) => {
     told.length = 0;
     const view = await reload(() => Promise.resolve(configOf(next)), agent, { plan });
     return { view, told: told.filter((line) => !/ reload$/.test(line)) };
   };
-  return { agent, live, peers, take };
+  return { agent, live, peers, take, ended };
 }
 
 Deno.test("peers that come, go and are others: core, client, listener and next hops follow", async () => {
@@ -240,4 +242,32 @@ Deno.test("a certificate that is denied ends the tunnels that it opened", async 
     `core deny ${print},h2`,
     `core deny ${print}`,
   ]);
+});
+
+Deno.test("very many peers are changed some at a time, and in the end all of them are", async () => {
+  const of = (port: number, n: number) =>
+    Array.from({ length: n }, (_, i) => ({
+      id: `p${i}`,
+      svc_address: `192.0.2.2:${port + i}`,
+      vips: [`11.0.${i >> 8}.${i & 255}`],
+    }));
+  const { take, peers } = running({ peers: of(1000, 400) });
+  const { view, told } = await take({ peers: of(2000, 380) });
+  assert.deepEqual([view.done, view.changed, view.removed], [true, 380, 20]);
+  const steps = told.filter((line) => /^core p/.test(line));
+  assert.equal(steps.length, 8, "50 in each");
+  assert.deepEqual([peers.count, peers.get("p9")?.svcAddress], [380, "192.0.2.2:2009"]);
+});
+
+Deno.test("an agent that ends makes no more changes", async () => {
+  const of = (port: number) =>
+    Array.from({ length: 200 }, (_, i) => ({
+      id: `p${i}`,
+      svc_address: `192.0.2.2:${port + i}`,
+      vips: [`11.0.${i >> 8}.${i & 255}`],
+    }));
+  const { take, ended } = running({ peers: of(1000) });
+  ended.abort();
+  const { told } = await take({ peers: of(2000) });
+  assert.equal(told.filter((line) => /^core p/.test(line)).length, 1);
 });

@@ -7,6 +7,7 @@
 import type { Config, PeerConfig } from "./config.ts";
 import { differences, sameValue } from "./file_form.ts";
 import { comparesCookies, hasManyHosts } from "./forms.ts";
+import type { Slices } from "../model/slices.ts";
 import type { FileForm } from "./schema.ts";
 import type { FilePath, Span } from "./values.ts";
 
@@ -123,12 +124,15 @@ export const APPLIES: { readonly [K in keyof FileForm]-?: Applies<FileForm[K]> }
 export function restartKeys(
   before: Config,
   after: Config,
-  { hasVc = comparesCookies(before) }: { readonly hasVc?: boolean } = {},
+  { hasVc = comparesCookies(before), peers }: {
+    readonly hasVc?: boolean | undefined;
+    /** What of the peers differs, where it is known. */
+    readonly peers?: PeerChanges | undefined;
+  } = {},
 ): readonly string[] {
   const keys = differences(withoutPeers(before), withoutPeers(after));
-  const cookies = hasVc
-    ? []
-    : peerChanges(before.peers, after.peers).changed.filter(({ vc }) => vc !== undefined);
+  const cookies = hasVc ? [] : (peers ?? peerChanges(before.peers, after.peers)).changed
+    .filter(({ vc }) => vc !== undefined);
   return [
     ...keys.filter((key) =>
       appliesWhen(key, before, after) === "restart" ||
@@ -200,14 +204,133 @@ export function peerChanges(
   before: readonly PeerConfig[],
   after: readonly PeerConfig[],
 ): PeerChanges {
-  const gone = new Map(before.map((peer) => [peer.id, peer]));
-  const changed: PeerConfig[] = [];
+  const comparing = new Comparing(before);
+  for (const peer of after) comparing.look(peer);
+  return comparing.ended();
+}
+
+/** The same of very many. */
+export async function manyPeerChanges(
+  before: readonly PeerConfig[],
+  after: readonly PeerConfig[],
+  slices: Slices,
+): Promise<PeerChanges> {
+  const comparing = new Comparing(before);
   for (const peer of after) {
-    const old = gone.get(peer.id);
-    gone.delete(peer.id);
-    if (old === undefined || !sameValue(old, peer)) changed.push(peer);
+    comparing.look(peer);
+    await slices.next();
   }
-  return { changed, removed: [...gone.keys()] };
+  return comparing.ended();
+}
+
+class Comparing {
+  readonly #gone: Map<string, PeerConfig>;
+  readonly #changed: PeerConfig[] = [];
+
+  constructor(before: readonly PeerConfig[]) {
+    this.#gone = new Map(before.map((peer) => [peer.id, peer]));
+  }
+
+  look(peer: PeerConfig): void {
+    const old = this.#gone.get(peer.id);
+    this.#gone.delete(peer.id);
+    if (old === undefined || !sameValue(old, peer)) this.#changed.push(peer);
+  }
+
+  ended(): PeerChanges {
+    return { changed: this.#changed, removed: [...this.#gone.keys()] };
+  }
+}
+
+/** A host in a change: its prefixes before and after. */
+interface Holder {
+  /** Undefined: this host. */
+  readonly id: string | undefined;
+  readonly peer?: PeerConfig | undefined;
+  readonly had: readonly string[];
+  readonly has: readonly string[];
+}
+
+/** Which part of a change is made when. */
+const TURNS = ["own", "gain", "same", "lose"] as const;
+
+/**
+ * A change in parts of so many peers, which are made one after the other: between two of them each address has the owner
+ * from before or the one after. Peers between which a prefix moves are in one part, however many they are; in the first
+ * part is what concerns this host's own prefixes. Who only gains has his turn before who only loses, so that what is taken
+ * out of a prefix, or given to a wider one, has an owner all the time.
+ */
+export async function inParts(
+  changes: PeerChanges,
+  { before, vips, most, slices }: {
+    readonly before: readonly PeerConfig[];
+    /** Of this host. */
+    readonly vips: { readonly before: readonly string[]; readonly after: readonly string[] };
+    readonly most: number;
+    readonly slices: Slices;
+  },
+): Promise<readonly PeerChanges[]> {
+  if (changes.changed.length + changes.removed.length <= most) return [changes];
+  const old = new Map(before.map((peer) => [peer.id, peer.vips]));
+  const holders: readonly Holder[] = [
+    { id: undefined, had: vips.before, has: vips.after },
+    ...changes.changed.map((peer) => ({
+      ...{ id: peer.id, peer, had: old.get(peer.id) ?? [], has: peer.vips },
+    })),
+    ...changes.removed.map((id) => ({ id, had: old.get(id) ?? [], has: [] })),
+  ];
+  const leaders = holders.map((_, i) => i);
+  const leaderOf = (i: number): number => {
+    let at = i;
+    for (let up = leaders[at] ?? at; up !== at; up = leaders[at] ?? at) at = up;
+    return leaders[i] = at;
+  };
+  const moved: { readonly gained: ReadonlySet<string>; readonly lost: number }[] = [];
+  const losers = new Map<string, number>();
+  for (const [i, { had, has }] of holders.entries()) {
+    const [was, is] = [new Set(had), new Set(has)];
+    const lost = was.difference(is);
+    for (const vip of lost) losers.set(vip, i);
+    moved.push({ gained: is.difference(was), lost: lost.size });
+    await slices.next();
+  }
+  for (const [i, { gained }] of moved.entries()) {
+    for (const vip of gained) {
+      const loser = losers.get(vip);
+      // The smaller one leads: this host, where it has to do with it.
+      if (loser === undefined) continue;
+      const [a, b] = [leaderOf(i), leaderOf(loser)];
+      leaders[Math.max(a, b)] = Math.min(a, b);
+    }
+    await slices.next();
+  }
+  const groups = new Map<number, { gains: boolean; loses: boolean; readonly members: Holder[] }>();
+  for (const [i, holder] of holders.entries()) {
+    const leader = leaderOf(i);
+    const group = groups.get(leader) ?? { gains: false, loses: false, members: [] };
+    groups.set(leader, group);
+    group.members.push(holder);
+    group.gains ||= (moved[i]?.gained.size ?? 0) > 0;
+    group.loses ||= (moved[i]?.lost ?? 0) > 0;
+    await slices.next();
+  }
+  const turns = new Map(TURNS.map((turn) => [turn, [] as Holder[][]]));
+  for (const [leader, { gains, loses, members }] of groups) {
+    const turn = leader === 0 ? "own" : gains === loses ? "same" : gains ? "gain" : "lose";
+    turns.get(turn)?.push(members);
+  }
+  const parts: { changed: PeerConfig[]; removed: string[] }[] = [];
+  let part: typeof parts[number] | undefined;
+  for (const members of [...turns.values()].flat()) {
+    if (part === undefined || part.changed.length + part.removed.length + members.length > most) {
+      parts.push(part = { changed: [], removed: [] });
+    }
+    for (const { id, peer } of members) {
+      if (peer !== undefined) part.changed.push(peer);
+      else if (id !== undefined) part.removed.push(id);
+    }
+  }
+  return parts;
 }
 
 // ---- the configuration in force -------------------------------------------------------------------

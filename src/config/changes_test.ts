@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from "node:assert/strict";
-import { APPLIES, changedKeys, LiveConfig, peerChanges, restartKeys } from "./changes.ts";
+import { seededRandom } from "../../tests/support/seeded_random.ts";
+import { Slices } from "../model/slices.ts";
+import { APPLIES, changedKeys, inParts, LiveConfig, peerChanges, restartKeys } from "./changes.ts";
+import type { PeerConfig } from "./config.ts";
 import { parseConfig } from "./load.ts";
 import { SMALLEST } from "./test_files.ts";
 
@@ -172,4 +175,53 @@ Deno.test("the documentation lists the keys that wait for a start", async () => 
   const [, listed = ""] = /<!-- restart:begin -->\s*([^]*?)\s*<!-- restart:end -->/.exec(text) ??
     [];
   assert.equal(listed.replaceAll(/\s+/g, " "), `${keys(APPLIES, "").join(", ")}.`);
+});
+
+Deno.test("a change in parts: whenever one has been made, each address has the owner of before or of after", async () => {
+  const random = seededRandom(7);
+  const pick = (n: number) => Math.floor(random.uniform() * n);
+  const slices = new Slices({ pause: () => Promise.resolve() });
+  for (let round = 0; round < 300; round++) {
+    const draw = (): { own: string[]; peers: PeerConfig[] } => {
+      const free = Array.from({ length: 24 }, (_, i) => `10.0.0.${i}/32`);
+      const take = (n: number) =>
+        Array.from({ length: n }, () => free.splice(pick(free.length), 1)[0] ?? "");
+      const own = take(pick(3));
+      const peers = Array.from({ length: 12 }, (_, i) => ({
+        id: `p${i}`,
+        svcAddress: `x:${1 + pick(2)}`,
+        vips: take(pick(3)).filter((vip) => vip !== ""),
+      }));
+      return { own, peers: peers.filter(() => pick(6) > 0) };
+    };
+    const [was, is] = [draw(), draw()];
+    const owners = ({ own, peers }: { own: readonly string[]; peers: readonly PeerConfig[] }) =>
+      new Map([
+        ...own.map((vip) => [vip, ""] as const),
+        ...peers.flatMap(({ id, vips }) => vips.map((vip) => [vip, id] as const)),
+      ]);
+    const [before, after] = [owners(was), owners(is)];
+    const parts = await inParts(peerChanges(was.peers, is.peers), {
+      before: was.peers,
+      vips: { before: was.own, after: is.own },
+      most: 2,
+      slices,
+    });
+    let now = { own: is.own, peers: was.peers };
+    for (const { changed, removed } of parts) {
+      const gone = new Set([...removed, ...changed.map(({ id }) => id)]);
+      now = { ...now, peers: [...now.peers.filter(({ id }) => !gone.has(id)), ...changed] };
+      const all = now.peers.flatMap(({ vips }) => vips);
+      assert.equal(new Set([...all, ...now.own]).size, all.length + now.own.length, "two have one");
+      const there = owners(now);
+      for (const [vip, owner] of there) {
+        assert.ok(owner === before.get(vip) || owner === after.get(vip), vip);
+      }
+      for (const [vip, owner] of before) {
+        if (after.has(vip)) assert.ok(there.has(vip), `${vip}, ${owner}'s, has nobody`);
+      }
+    }
+    const byId = (peers: readonly PeerConfig[]) => [...peers].sort((a, b) => a.id < b.id ? -1 : 1);
+    assert.deepEqual(byId(now.peers), byId(is.peers));
+  }
 });
