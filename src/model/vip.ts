@@ -114,30 +114,34 @@ export class PrefixTable<T> {
   }
 }
 
+/** Part of an address as the key of a map: of IPv4 a number, which is quicker and takes less than a bigint. */
+type Bits = number | bigint;
+
 /** The prefixes of one network. */
 class NetworkTable<T> {
   readonly #lengths = {
-    4: new Map<number, Map<bigint, T>>(),
-    6: new Map<number, Map<bigint, T>>(),
+    4: new Map<number, Map<Bits, T>>(),
+    6: new Map<number, Map<Bits, T>>(),
   };
   readonly #order: { 4: number[]; 6: number[] } = { 4: [], 6: [] };
 
-  add(prefix: Prefix, value: T): boolean {
-    const byLength = this.#lengths[prefix.family];
-    let entries = byLength.get(prefix.length);
+  add({ family, bits, length }: Prefix, value: T): boolean {
+    const byLength = this.#lengths[family];
+    let entries = byLength.get(length);
     if (entries === undefined) {
-      byLength.set(prefix.length, entries = new Map());
-      this.#order[prefix.family] = [...byLength.keys()].sort((a, b) => b - a);
+      byLength.set(length, entries = new Map());
+      this.#order[family] = [...byLength.keys()].sort((a, b) => b - a);
     }
-    if (entries.has(prefix.bits)) return false;
-    entries.set(prefix.bits, value);
+    const key = keyOf({ family, bits, length });
+    if (entries.has(key)) return false;
+    entries.set(key, value);
     return true;
   }
 
   delete({ family, bits, length }: Prefix): boolean {
     const byLength = this.#lengths[family];
     const entries = byLength.get(length);
-    if (entries === undefined || !entries.delete(bits)) return false;
+    if (entries === undefined || !entries.delete(keyOf({ family, bits, length }))) return false;
     if (entries.size === 0) {
       byLength.delete(length);
       this.#order[family] = this.#order[family].filter((other) => other !== length);
@@ -146,25 +150,32 @@ class NetworkTable<T> {
   }
 
   /** Of the prefixes that have at most so many bits. */
-  find({ family, bits, most }: { family: 4 | 6; bits: bigint; most: number }): T | undefined {
-    const width = family === 4 ? 32 : 128;
+  find({ family, bits, most }: { family: 4 | 6; bits: Bits; most: number }): T | undefined {
     for (const length of this.#order[family]) {
       if (length > most) continue;
-      const entries = this.#lengths[family].get(length);
-      const key = cleared({ bits, width, length });
-      if (entries?.has(key)) return entries.get(key);
+      const key = keyOf({ family, bits, length });
+      const found = this.#lengths[family].get(length)?.get(key);
+      if (found !== undefined) return found;
     }
     return undefined;
   }
 }
 
+/** The first bits of an address. */
+function keyOf(
+  { family, bits, length }: { family: 4 | 6; bits: Bits; length: number },
+): Bits {
+  if (family === 6) return BigInt(bits) >> BigInt(128 - length);
+  return length === 0 ? 0 : Number(bits) >>> (32 - length);
+}
+
 function addressBits(
   text: string,
-): { network: string; family: 4 | 6; bits: bigint } | undefined {
+): { network: string; family: 4 | 6; bits: Bits } | undefined {
   const { address: bare, network } = splitVip(text);
   if (network === undefined) return undefined;
   const v4 = ipv4Bits(bare);
-  if (v4 !== undefined) return { network, family: 4, bits: BigInt(v4) };
+  if (v4 !== undefined) return { network, family: 4, bits: v4 };
   const address = parseAddress(bare);
   if (address === undefined) return undefined;
   return { network, family: address.kind() === "ipv4" ? 4 : 6, bits: toBits(address) };
