@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Numbers by number, in two arrays: SPIs and entries by the hundred thousand. A `Map` takes four times as much for each, and
- * for numbers of 32 bits an object beside.
+ * Numbers by number, in two arrays: entries by the hundred thousand. A `Map` takes four times as much for each, and for
+ * numbers of 32 bits an object beside.
  */
 
 /** Slots at first; a power of two, as it always is. */
@@ -92,7 +92,7 @@ export class NumberMap {
   }
 }
 
-/** Keys are not of a stranger's choosing: SPIs and entries that this host's own plane gave out. */
+/** Keys are not of a stranger's choosing: this host's own plane gave them out. */
 function hash(key: number): number {
   const h = Math.imul(key ^ key >>> 16, 0x9e3779b1);
   return h ^ h >>> 15;

@@ -48,7 +48,7 @@ const RULES: readonly Rule[] = [
   {
     why: "the core takes interfaces: it never opens a plane, a connection or a listener",
     who: /^src\/core\//,
-    values: /^(src\/(core|model|config)\/\w+|ffi\/(plane|key|number_map))\.ts$/,
+    values: /^(src\/(core|model|config)\/\w+|ffi\/(plane|key))\.ts$/,
   },
   {
     why: "src/rpc/ knows keys and addresses of the C ABI, and no plane",

@@ -28,7 +28,7 @@ export function longEnough<A extends Int32Array | Uint32Array | Float64Array>(
   if (row < array.length) return array;
   const { constructor } = array as { constructor: unknown };
   const longer = new (constructor as new (length: number) => A)(
-    Math.max(64, 2 * array.length, row + 1),
+    Math.max(16, 2 * array.length, row + 1),
   );
   longer.set(array);
   return longer;

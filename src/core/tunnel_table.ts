@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** The live tunnels: every step of the machine is taken, performed and indexed here. */
-import { NumberMap } from "../../ffi/number_map.ts";
 import type { Plane, Stats, TxKey } from "../../ffi/plane.ts";
 import type { Config } from "../config/config.ts";
 import type { Clock } from "../model/clock.ts";
@@ -129,8 +128,7 @@ export class TunnelTable {
   readonly #byKey = new Map<string, Entry>();
   readonly #byPeer = new Map<string, OfPeer>();
   readonly #names = new SortedNames();
-  /** Rows of tunnels, from 1, by the SPIs that they receive with. */
-  readonly #byRxSpi = new NumberMap();
+  readonly #byRxSpi = new Map<number, Entry>();
   readonly #openByNetwork = new Map<string, number>();
   readonly #rows = new Rows();
   readonly #byRow: (Entry | undefined)[] = [];
@@ -224,7 +222,7 @@ export class TunnelTable {
 
   /** The tunnel that receives with an SPI. */
   byRxSpi(spi: number): Tunnel | undefined {
-    return this.#byRow[(this.#byRxSpi.get(spi) ?? 0) - 1];
+    return this.#byRxSpi.get(spi);
   }
 
   /** The tunnel of a pair; a closed one when there was none, which counts to whoever wished for it. */
@@ -507,7 +505,7 @@ export class TunnelTable {
     const after = entry.state;
     if (before.rx !== after.rx) {
       for (const { sa: { spi } } of before.rx) this.#byRxSpi.delete(spi);
-      for (const { sa: { spi } } of after.rx) this.#byRxSpi.set(spi, entry.row + 1);
+      for (const { sa: { spi } } of after.rx) this.#byRxSpi.set(spi, entry);
       this.#options.shares.sas(entry.peer, after.rx.length - before.rx.length);
     }
     this.census.change(entry, before, after);

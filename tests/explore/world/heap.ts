@@ -130,6 +130,7 @@ export class Heap {
     if (object instanceof Promise) {
       throw new TypeError("Cannot write down a promise of the runtime");
     }
+    if (isNumbers(object)) return [...object];
     const names = this.#fieldsOf(object);
     const all: unknown[] = new Array(names.length);
     for (let i = 0; i < names.length; i++) {
@@ -171,6 +172,8 @@ export class Heap {
       object.trys = (held[1] as typeof object.trys).slice();
       object.pending = (held[2] as typeof object.pending).slice();
       object.locals.write(held[3] as readonly unknown[]);
+    } else if (isNumbers(object)) {
+      object.set(held as readonly number[]);
     } else if (held.length > 0) {
       const names = this.#fieldsOf(object);
       for (let i = 0; i < names.length; i++) {
@@ -197,6 +200,12 @@ export class Heap {
     }
     return fields;
   }
+}
+
+/** Their length never changes: whoever needs more makes others. */
+function isNumbers(object: object): object is Int32Array | Uint32Array | Float64Array {
+  return object instanceof Int32Array || object instanceof Uint32Array ||
+    object instanceof Float64Array;
 }
 
 function isValue(name: string, value: object | null): boolean {
