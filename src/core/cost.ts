@@ -23,8 +23,17 @@ export class Cost {
 
   /** How many tunnels of a request take so long together; as many as it has room for while nobody knows. */
   tunnelsWithin(ms: number): number {
-    const each = PARTS.reduce((sum, part) => sum + (this.#ms[part] ?? 0), 0);
-    const fit = each > 0 ? Math.floor(ms / each) : MAX_TUNNELS_PER_REQUEST;
-    return Math.min(Math.max(fit, LEAST_TUNNELS), MAX_TUNNELS_PER_REQUEST);
+    const fit = fitting(ms, PARTS.reduce((sum, part) => sum + (this.#ms[part] ?? 0), 0));
+    return Math.max(fit, LEAST_TUNNELS);
   }
+
+  /** How many parts of an answer can be used within so long. */
+  usesWithin(ms: number): number {
+    return fitting(ms, this.#ms.use ?? 0);
+  }
+}
+
+function fitting(ms: number, each: number): number {
+  const fit = each > 0 ? Math.floor(ms / each) : MAX_TUNNELS_PER_REQUEST;
+  return Math.min(Math.max(fit, 1), MAX_TUNNELS_PER_REQUEST);
 }

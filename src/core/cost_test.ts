@@ -10,6 +10,8 @@ Deno.test("as many tunnels go together as take the time that there is, within wh
   assert.equal(cost.tunnelsWithin(5), 50);
   cost.took("use", 10, 100);
   assert.equal(cost.tunnelsWithin(5), 25);
+  assert.equal(cost.usesWithin(5), 50);
+  assert.equal(cost.usesWithin(0.01), 1);
   cost.took("use", 0, 0);
   assert.equal(cost.tunnelsWithin(5), 25);
   for (let i = 0; i < 20; i++) cost.took("use", 100, 10);

@@ -97,6 +97,14 @@ interface Doubting extends Common {
   readonly reply: NewTunnelReply;
 }
 
+/** Some tunnels have their part of an answer, and the rest of the event loop has its turn before the others get theirs. */
+interface Using extends Common {
+  readonly kind: "using";
+  readonly call: Call;
+  readonly reply: NewTunnelReply;
+  readonly left: readonly Use[];
+}
+
 /** The peer is about to be left alone for a while. */
 interface Failing extends Common {
   readonly kind: "failing";
@@ -108,7 +116,7 @@ interface Failing extends Common {
 }
 
 /** Where asking one peer stands. */
-export type AskingState = Waiting | Offering | Calling | Doubting | Failing;
+export type AskingState = Waiting | Offering | Calling | Doubting | Using | Failing;
 
 /** Nothing is wanted of a peer. */
 export const IDLE: AskingState = { kind: "idle", unanswered: undefined };
@@ -148,6 +156,8 @@ export type InitiatorEvent =
   | { readonly type: "doubted"; readonly error: ExchangeError }
   /** The answer is of the peer's present start, or of an earlier one. */
   | { readonly type: "heard"; readonly isCurrent: boolean }
+  /** The rest of the event loop had its turn. */
+  | { readonly type: "yielded" }
   /** The peer is left alone for so long. */
   | { readonly type: "blamed"; readonly holdOffMs: number }
   /** The answer could not be programmed. */
@@ -220,6 +230,8 @@ export type InitiatorEffect =
     readonly epoch: bigint;
     readonly ivCounts: boolean;
   }
+  /** Let the rest of the event loop have its turn: `yielded`. */
+  | { readonly do: "yield" }
   /** Leave a tunnel alone for a while. `isGranted`: the peer sends all the same. */
   | {
     readonly do: "refuse";
@@ -244,6 +256,7 @@ export type InitiatorEffect =
   | { readonly do: "say_no_resource"; readonly tunnel: Tunnel; readonly cause: string }
   | { readonly do: "count"; readonly counter: AgentCounter };
 
+type Use = Extract<InitiatorEffect, { do: "use" }>;
 type Told = Extract<Event<never>, { type: "withdrawn" | "unanswered" }>;
 type Refusal = Extract<TunnelOutcome, { readonly ok: false }>;
 
@@ -260,6 +273,8 @@ export interface InitiatorContext {
   readonly most: number;
   /** ... where a packet is held for one of them. */
   readonly mostUrgent: number;
+  /** Tunnels that get their part of an answer at once. */
+  readonly atOnce: number;
   /** The version that the last exchange agreed upon. */
   readonly version: PspVersion | undefined;
   /** Until then the peer is left alone; undefined: it is not. */
@@ -322,7 +337,12 @@ export function stepInitiator(
     case "doubted":
       return state.kind === "doubting" ? unusable(state, event.error, context) : unmoved(state);
     case "heard":
+      if (state.kind === "using") return usedOn(state, event.isCurrent, context);
       return state.kind === "hearing" ? heard(state, event.isCurrent, context) : unmoved(state);
+    case "yielded":
+      // Its peer may have started anew meanwhile.
+      if (state.kind !== "using") return unmoved(state);
+      return { state, effects: [{ do: "hear", epoch: state.reply.bootEpoch }] };
     case "blamed":
       return state.kind === "failing" ? blamed(state, event.holdOffMs, context) : unmoved(state);
     case "unused": {
@@ -672,11 +692,32 @@ function heard(
     const outcome = reply.outcomes[i];
     return outcome === undefined ? [] : settle(offer, { outcome, reply }, context);
   });
-  return over(state.unanswered, [
-    { do: "recover", version: agreed },
-    ...settled,
-    { do: "let_go", offers },
-  ]);
+  const [uses, others]: [Use[], InitiatorEffect[]] = [[], []];
+  for (const effect of settled) {
+    if (effect.do === "use") uses.push(effect);
+    else others.push(effect);
+  }
+  const { unanswered, call } = state;
+  const using = use({ kind: "using", unanswered, call, reply, left: uses }, context);
+  const before: InitiatorEffect[] = [{ do: "recover", version: agreed }, ...others];
+  return { ...using, effects: [...before, ...using.effects] };
+}
+
+/** As many as may be at once get their part; with the last of them the exchange is over. */
+function use(state: Using, { atOnce }: InitiatorContext): InitiatorStep {
+  const { unanswered, call: { offers }, left } = state;
+  if (left.length <= atOnce) return over(unanswered, [...left, { do: "let_go", offers }]);
+  return {
+    state: { ...state, left: left.slice(atOnce) },
+    effects: [...left.slice(0, atOnce), { do: "yield" }],
+  };
+}
+
+/** The others get theirs, unless their peer has started anew. */
+function usedOn(state: Using, isCurrent: boolean, context: InitiatorContext): InitiatorStep {
+  if (isCurrent) return use(state, context);
+  const error = new ExchangeError("aborted", "the answer is of an earlier start");
+  return unusable({ ...state, kind: "hearing" }, error, context);
 }
 
 /** The peer wants another version: the offers are taken back, and the tunnels asked for once more. */
@@ -896,6 +937,9 @@ function broken(
   context: InitiatorContext,
 ): InitiatorStep {
   const { unanswered } = state;
+  if (state.kind === "using") {
+    return unusable({ ...state, kind: "hearing" }, error, context);
+  }
   if ("call" in state && state.kind !== "failing") {
     return fail({ unanswered, call: state.call, error, maybe: true }, context);
   }
@@ -907,5 +951,8 @@ function stopped(state: AskingState): InitiatorStep {
   const effects: InitiatorEffect[] = "call" in state
     ? [{ do: "let_go", offers: state.call.offers }, { do: "leave" }]
     : [{ do: "leave" }];
+  if (state.kind === "using") {
+    effects.unshift({ do: "wipe", keys: state.left.map(({ params: { key } }) => key) });
+  }
   return { state: { kind: "idle", unanswered: state.unanswered }, effects };
 }

@@ -18,6 +18,7 @@ import type { PeerCalls } from "./calls.ts";
 import { Cost } from "./cost.ts";
 import type { Peers } from "./directory.ts";
 import {
+  type AskingState,
   beyond,
   type InitiatorContext,
   type InitiatorEffect,
@@ -31,6 +32,7 @@ import {
   REFUSED_HOLD_OFF_MAX_MS,
   SETTLE_MS,
   SETTLE_RETRY_MS,
+  SLICE_MS,
   UNANSWERED_LOOKS,
   URGENT_MS,
 } from "./limits.ts";
@@ -206,6 +208,8 @@ export class InitiatorDriver {
             (cause) => ({ type: "doubted", error: ExchangeError.from(cause) }),
           );
       }
+      case "yield":
+        return () => clock.sleep(0).then(() => ({ type: "yielded" }));
       case "hear":
         return this.#hear(line, watch.hear(peer, effect.epoch));
       case "blame":
@@ -361,13 +365,13 @@ export class InitiatorDriver {
     return isOnOffer(this.#table.get(key), peer, spi);
   }
 
-  /** Each tunnel gets its part of the answer, all of them now. */
+  /** Tunnels get their part of the answer, as many as may be at once. */
   #hear(line: PeerLine, isCurrent: boolean): Wait | undefined {
     const { clock } = this.#options;
-    const tunnels = "call" in line.asking ? line.asking.call.offers.length : 0;
+    const before = unused(line.asking);
     const begun = clock.now();
     const wait = this.#take(line, { type: "heard", isCurrent });
-    this.#cost.took("use", clock.now() - begun, tunnels);
+    this.#cost.took("use", clock.now() - begun, Math.max(0, before - unused(line.asking)));
     return wait;
   }
 
@@ -492,6 +496,7 @@ export class InitiatorDriver {
       own: defaults,
       waiting,
       most,
+      atOnce: this.#cost.usesWithin(SLICE_MS),
       mostUrgent: pace.isSlow(now) ? most : this.#cost.tunnelsWithin(URGENT_MS),
       version,
       aloneUntil: backOff.nextAttemptAt(now),
@@ -503,6 +508,12 @@ export class InitiatorDriver {
       peerOf: (id) => peers.get(id),
     };
   }
+}
+
+/** Tunnels that have not got their part of the answer yet. */
+function unused(state: AskingState): number {
+  if (state.kind === "using") return state.left.length;
+  return state.kind === "hearing" ? state.call.offers.length : 0;
 }
 
 /** Rejects when the core stops, and does nothing before. */

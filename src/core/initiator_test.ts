@@ -49,6 +49,7 @@ function host(n: number, offered = false) {
     waiting: new Set(byKey.keys()),
     most: 256,
     mostUrgent: 256,
+    atOnce: 256,
     version: undefined,
     aloneUntil: undefined,
     patientUntil: 0,
@@ -295,10 +296,10 @@ Deno.test("each tunnel gets its part of the answer", () => {
   const { effects } = answered({ bootEpoch: 2n, version: "aes-gcm-256", outcomes }, on);
   assert.deepEqual(does(effects), [
     "recover",
-    "use",
     ...["count", "say_refused", "refuse"],
     ...["refuse", "wipe"],
     ...["count", "say_readable", "refuse", "wipe"],
+    "use",
     "let_go",
     "leave",
     "go_on",
@@ -340,6 +341,33 @@ Deno.test("for another version the first offers go before new ones are made, in 
   const other = { ...reply, version: "aes-gcm-256" as const };
   const third = answered(other, { ...on, state: called });
   assert.deepEqual(does(third.effects), ["wipe", "blame"]);
+});
+
+Deno.test("a long answer is used in slices, and no further once its peer has started anew", () => {
+  const on = calling(5);
+  const outcomes = on.offers.map((_, i) => (
+    i === 1
+      ? { ok: false as const, code: "refused", message: "" }
+      : { ok: true as const, params: params(0x200 + i) }
+  ));
+  const context = on.context({ atOnce: 2 });
+  const heard: InitiatorEvent = { type: "heard", isCurrent: true };
+  const reply = { bootEpoch: 2n, version: "aes-gcm-256" as const, outcomes };
+  const first = after([{ type: "replied", reply }, { type: "trusted" }, heard], context, on.state);
+  // What was refused is told at once: nobody asks later whether it still holds.
+  assert.deepEqual(
+    does(first.effects),
+    ["recover", "count", "say_refused", "refuse", "use", "use", "yield"],
+  );
+  const looks = after([{ type: "yielded" }], context, first.state);
+  assert.deepEqual(looks.effects, [{ do: "hear", epoch: 2n }]);
+  const last = after([heard], context, looks.state);
+  assert.deepEqual(does(last.effects), ["use", "use", "let_go", "leave", "go_on"]);
+  const anew = after([{ type: "heard", isCurrent: false }], context, looks.state);
+  assert.deepEqual(does(anew.effects), ["wipe", "blame"]);
+  const ended = after([{ type: "stopped" }], context, looks.state).effects;
+  assert.deepEqual(does(ended), ["wipe", "let_go", "leave"]);
+  assert.equal(ended[0]?.do === "wipe" && ended[0].keys.length, 2);
 });
 
 Deno.test("the end of the host gives back what a request holds, in whatever state it is", () => {

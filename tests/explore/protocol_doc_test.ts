@@ -39,6 +39,7 @@ const ASKING: Readonly<Record<AskingState["kind"], true>> = {
   queueing_again: true,
   doubting: true,
   hearing: true,
+  using: true,
   failing: true,
   ending: true,
 };
