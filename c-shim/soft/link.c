@@ -19,10 +19,11 @@ struct soft_link *soft_link_from(struct psp_dp *dp, uint32_t n)
 
 struct dp_port *plane_port_alloc(void)
 {
-	struct soft_link *link = calloc(1, sizeof(*link));
+	struct soft_link *link = aligned_alloc(_Alignof(struct soft_link), sizeof(*link));
 
 	if (link == NULL)
 		return NULL;
+	memset(link, 0, sizeof(*link));
 	pthread_mutex_init(&link->seen, NULL);
 	pthread_mutex_init(&link->gate, NULL);
 	return &link->base;

@@ -153,13 +153,15 @@ struct soft_link {
 	pthread_mutex_t gate; /* for base.exceptions */
 	pthread_mutex_t seen; /* for `last` and what says whether it is there */
 	struct psp_dp_port_info last;
-	_Atomic uint32_t mtu; /* octets of IP, as last seen; any worker reads it */
 	bool present;
 	uint32_t identity;
 	bool guarded;         /* the guard has it */
 	uint8_t guard_reason; /* enum psp_dp_guard_reason: why not */
 	_Atomic uint64_t tx_busy, tx_error;
-	struct soft_stats rx, tx;
+	/* What every packet asks for, and changes: two cache lines. */
+	_Alignas(64) struct soft_stats rx;
+	_Alignas(64) _Atomic uint32_t mtu; /* octets of IP, as last seen; any worker reads it */
+	struct soft_stats tx;
 };
 
 static inline struct soft_link *soft_link(struct dp_port *base)

@@ -6,7 +6,7 @@
  *   fair ROUNDS MS
  *
  * A line for each round, shape of the three and flood:
- *   fair SHAPE FLOOD EVEN FLOODED      frames a second that each of the three has carried, beside its like and beside the flood
+ *   fair SHAPE FLOOD EVEN FLOODED      frames of each of the three in a second of CPU time, beside its like and beside the flood
  * and "round N" behind each round's. Of the three the one that got least counts.
  */
 #define _GNU_SOURCE /* soft_engine_net.h */
@@ -33,44 +33,51 @@ static int fail(const char *what)
 	return 1;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 static void lay_out(uint32_t port, const struct shape *shape, uint32_t tunnel)
 {
 	for (uint32_t i = 0; i < FRAMES; i++)
 		make_frame(&frames[port][i], shape, tunnel);
 }
 
-/* Frames a second of whichever of the three gets least. */
+/* Has each of the three been served since? */
+static bool all_served(const struct side *side, const uint64_t *before)
+{
+	uint64_t ns;
+
+	for (uint32_t i = 1; i < PORTS; i++) {
+		if (memory_port_taken(side->hosts[i], &ns) == before[i])
+			return false;
+	}
+	return true;
+}
+
+/* Frames in a second of the worker's CPU time, of whichever of the three gets least. */
 static double least(const struct side *side, uint32_t ms)
 {
-	uint64_t before[PORTS], start, ns;
+	uint64_t before[PORTS], start[PORTS], end;
 	double rate = 0;
 
 	for (uint32_t i = 0; i < PORTS; i++)
 		memory_port_flood(side->hosts[i], frames[i], FRAMES);
 	/* Until batches have found their sizes. */
 	nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
-	start = now_ns();
 	for (uint32_t i = 0; i < PORTS; i++)
-		before[i] = memory_port_taken(side->hosts[i]);
-	nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000},
-		  NULL);
+		before[i] = memory_port_taken(side->hosts[i], &start[i]);
+	do {
+		nanosleep(&(struct timespec){.tv_sec = ms / 1000,
+					     .tv_nsec = (long)(ms % 1000) * 1000000},
+			  NULL);
+	} while (!all_served(side, before));
 	for (uint32_t i = 1; i < PORTS; i++) {
-		const double n = (double)(memory_port_taken(side->hosts[i]) - before[i]);
+		const double n =
+			(double)(memory_port_taken(side->hosts[i], &end) - before[i]) * 1e9;
 
-		rate = i == 1 || n < rate ? n : rate;
+		if (i == 1 || n / (double)(end - start[i]) < rate)
+			rate = n / (double)(end - start[i]);
 	}
-	ns = now_ns() - start;
 	for (uint32_t i = 0; i < PORTS; i++)
 		memory_port_calm(side->hosts[i]);
-	return rate * 1e9 / (double)ns;
+	return rate;
 }
 
 static void measure(const struct side *side, const struct shape *shape, uint32_t ms)

@@ -27,7 +27,7 @@ struct memory_port {
 	struct memory_run run;
 	struct memory_frame *kept;
 	uint32_t kept_cap, kept_n;
-	_Atomic uint64_t sent, taken;
+	_Atomic uint64_t sent, taken, taken_ns;
 };
 
 static struct soft_port *last[2];
@@ -94,8 +94,9 @@ void memory_port_calm(struct soft_port *given)
 		;
 }
 
-uint64_t memory_port_taken(struct soft_port *given)
+uint64_t memory_port_taken(struct soft_port *given, uint64_t *ns)
 {
+	*ns = atomic_load_explicit(&memory(given)->taken_ns, memory_order_relaxed);
 	return atomic_load_explicit(&memory(given)->taken, memory_order_relaxed);
 }
 
@@ -232,6 +233,7 @@ static int32_t take_again(struct memory_port *port, uint8_t *buf, uint32_t cap,
 		take(&port->frames[port->next], buf + (size_t)n * cap, port->side, &packets[n]);
 		port->next = (port->next + 1) % port->n;
 	}
+	atomic_store_explicit(&port->taken_ns, thread_ns(), memory_order_relaxed);
 	atomic_fetch_add_explicit(&port->taken, max, memory_order_relaxed);
 	return (int32_t)max;
 }

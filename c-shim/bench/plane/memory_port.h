@@ -36,8 +36,8 @@ void memory_port_run(struct soft_port *port, const struct memory_frame *frames, 
  */
 void memory_port_flood(struct soft_port *port, const struct memory_frame *frames, uint32_t n);
 void memory_port_calm(struct soft_port *port);
-/* Frames read so far of a flood. */
-uint64_t memory_port_taken(struct soft_port *port);
+/* Frames read so far of a flood; *ns: CPU time that the worker's thread had had by then. */
+uint64_t memory_port_taken(struct soft_port *port, uint64_t *ns);
 
 /* From now on what is sent goes to frames, at most cap of them; NULL: it is only counted. */
 void memory_port_keep(struct soft_port *port, struct memory_frame *frames, uint32_t cap);

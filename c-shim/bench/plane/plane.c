@@ -49,11 +49,17 @@ static uint64_t resident(void)
 	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Fills clear[] and drawn[], a key for each packet. */
-static void draw(const struct side *side, const struct shape *shape)
+/* Fills clear[] and drawn[], a key for each packet: frames of one port, or of any. */
+static void draw(const struct side *side, const struct shape *shape, bool any, uint32_t port)
 {
 	for (uint32_t i = 0; i < shape->frames; i++) {
 		uint32_t tunnel = (uint32_t)(dp_rng_next(&rng) % side->tunnels);
+
+		/* Tunnels are dealt out to the ports in turn. */
+		if (!any)
+			tunnel = tunnel / side->ports * side->ports + port;
+		if (tunnel >= side->tunnels)
+			tunnel = port;
 
 		make_frame(&clear[i], shape, tunnel);
 		for (uint32_t k = 0; k < shape->segments; k++)
@@ -98,14 +104,16 @@ static bool run_once(struct side *side, const struct shape *shape, struct sums *
 	uint32_t packets = shape->frames * shape->segments;
 	struct memory_run out, in, untimed;
 	uint64_t seal_ns = 0, open_ns = 0;
-	struct soft_port *host;
+	const uint32_t port = side->turn++ % side->ports;
+	struct soft_port *host = side->hosts[port];
 
-	host = side->hosts[side->turn++ % side->ports];
-	draw(side, shape);
+	draw(side, shape, false, port);
 	memory_port_keep(side->uplink, NULL, 0);
 	memory_port_run(host, clear, shape->frames, &out);
 	if (memory_port_sent(side->uplink) != packets)
 		return false;
+	if (side->ports > 1)
+		draw(side, shape, true, 0);
 	memory_port_keep(side->uplink, sealed, shape->frames);
 	memory_port_run(host, clear, shape->frames, &untimed);
 	if (memory_port_sent(side->uplink) != packets)
@@ -206,7 +214,7 @@ static bool read_case(struct side *side, const char *text)
 	side->name = text;
 	side->tunnels = (uint32_t)strtoul(text, &end, 10);
 	side->ports = *end == 'x' ? (uint32_t)strtoul(end + 1, &end, 10) : 1;
-	return *end == 0 && side->tunnels > 0 && side->ports > 0 &&
+	return *end == 0 && side->ports > 0 && side->ports <= side->tunnels &&
 	       side->ports <= PSP_DP_PORTS_MAX - 1;
 }
 
