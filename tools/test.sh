@@ -7,6 +7,8 @@
 #   tools/test.sh [c|unit|e2e|standin|binary|fuzz]...    one after the other
 #   tools/test.sh                                        all of them; the end-to-end tests, which mostly wait for
 #                                                        packets, have the stand-in's and the binary's beside them
+# Files of unit and end-to-end tests run side by side, as many as there are processors, or as DENO_JOBS says: each test has
+# namespaces, directories and ports of its own.
 # One line per suite, and as the last line the sum: "N passed, N failed". A suite that ran no test, that
 # skipped one, or that ended badly without saying so, counts as one failed test more.
 #   V=1            shows the whole output of each suite, not only of those that failed
