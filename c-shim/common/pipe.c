@@ -653,6 +653,38 @@ static void add_items(struct psp_dp *dp, struct psp_dp_entry_item *items, uint32
 	}
 }
 
+static int32_t updating_fill(struct psp_dp *dp, struct psp_dp_entry_item *item,
+			     struct dp_updating *updating)
+{
+	struct dp_entry *entry = find_entry(dp, item->entry, "update");
+
+	dp_stats_clear(&item->stats);
+	*updating = (struct dp_updating){.entry = entry, .desc = &item->desc};
+	return entry != NULL ? check_entry(dp, entry->pipe, &item->desc) : PSP_DP_ENOENT;
+}
+
+static void update_items(struct psp_dp *dp, struct psp_dp_entry_item *items, uint32_t n,
+			 uint32_t rank, struct dp_first *first)
+{
+	struct psp_dp_entry_item *of[TOGETHER];
+	struct dp_updating updating[TOGETHER];
+	uint32_t sound = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		items[i].status = updating_fill(dp, &items[i], &updating[sound]);
+		dp_first_note(dp, first, rank + i, items[i].status);
+		updating[sound].rank = rank + i;
+		if (items[i].status == 0)
+			of[sound++] = &items[i];
+	}
+	plane_entries_update(dp, updating, sound, first);
+	for (uint32_t i = 0; i < sound; i++) {
+		of[i]->status = updating[i].status;
+		if (of[i]->status == 0)
+			plane_entry_query(dp, updating[i].entry, &of[i]->stats);
+	}
+}
+
 static bool is_taken(const struct dp_taking *taking, uint32_t n, const struct dp_entry *entry)
 {
 	for (uint32_t i = 0; i < n; i++) {
@@ -691,15 +723,22 @@ static void take_items(struct psp_dp *dp, struct psp_dp_entry_item *items, uint3
 		of[i]->status = taking[i].status;
 }
 
-static void do_item(struct psp_dp *dp, struct psp_dp_entry_item *item, uint32_t rank,
-		    struct dp_first *first)
+static void query_item(struct psp_dp *dp, struct psp_dp_entry_item *item, uint32_t rank,
+		       struct dp_first *first)
 {
 	dp_stats_clear(&item->stats);
-	item->status =
-		item->op == PSP_DP_OP_UPDATE ? update_entry(dp, item->entry, &item->desc) : 0;
-	if (item->status == 0)
-		item->status = query_entry(dp, item->entry, &item->stats);
+	item->status = query_entry(dp, item->entry, &item->stats);
 	dp_first_note(dp, first, rank, item->status);
+}
+
+/* An entry that is updated twice gets the one before the other. */
+static bool comes_again(const struct psp_dp_entry_item *items, uint32_t at)
+{
+	for (uint32_t i = 0; items[at].op == PSP_DP_OP_UPDATE && i < at; i++) {
+		if (items[i].entry == items[at].entry)
+			return true;
+	}
+	return false;
 }
 
 /* How many from here on are of the kind of the first. */
@@ -707,7 +746,8 @@ static uint32_t run_of(const struct psp_dp_entry_item *items, uint32_t n)
 {
 	uint32_t run = 1;
 
-	while (run < n && run < TOGETHER && items[run].op == items[0].op)
+	while (run < n && run < TOGETHER && items[run].op == items[0].op &&
+	       items[0].op != PSP_DP_OP_QUERY && !comes_again(items, run))
 		run++;
 	return run;
 }
@@ -731,13 +771,15 @@ int32_t psp_dp_entry_list(struct psp_dp *dp, struct psp_dp_entry_item *items, ui
 	for (uint32_t i = 0, run; i < n; i += run) {
 		const uint32_t op = items[i].op;
 
-		run = op == PSP_DP_OP_ADD || op == PSP_DP_OP_REMOVE ? run_of(items + i, n - i) : 1;
+		run = run_of(items + i, n - i);
 		if (op == PSP_DP_OP_ADD)
 			add_items(dp, items + i, run, i, &first);
 		else if (op == PSP_DP_OP_REMOVE)
 			take_items(dp, items + i, run, i, &first);
+		else if (op == PSP_DP_OP_UPDATE)
+			update_items(dp, items + i, run, i, &first);
 		else
-			do_item(dp, &items[i], i, &first);
+			query_item(dp, &items[i], i, &first);
 	}
 	plane_settle(dp);
 	dp_unlock(dp);

@@ -123,6 +123,12 @@ struct dp_adding {
 	uint32_t rank;                        /* for dp_first_note() */
 	int32_t status;
 };
+struct dp_updating {
+	struct dp_entry *entry;               /* no other item has the same */
+	const struct psp_dp_entry_desc *desc; /* as for plane_entry_update() */
+	uint32_t rank;
+	int32_t status;
+};
 struct dp_taking {
 	struct dp_entry *entry; /* no other item has the same */
 	struct psp_dp_stats
@@ -133,6 +139,8 @@ struct dp_taking {
 struct dp_first;
 void plane_entries_add(struct psp_dp *dp, struct dp_adding *items, uint32_t n,
 		       struct dp_first *first);
+void plane_entries_update(struct psp_dp *dp, struct dp_updating *items, uint32_t n,
+			  struct dp_first *first);
 void plane_entries_take(struct psp_dp *dp, struct dp_taking *items, uint32_t n,
 			struct dp_first *first);
 void plane_entry_query(struct psp_dp *dp, struct dp_entry *entry, struct psp_dp_stats *stats);

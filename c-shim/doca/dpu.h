@@ -275,7 +275,14 @@ void dpu_install_all(struct psp_dp *dp, struct dpu_installing *items, uint32_t n
 		     struct dp_first *told);
 void dpu_uninstall_all(struct psp_dp *dp, struct dpu_installing *items, uint32_t n,
 		       struct dp_first *told);
-int32_t dpu_reinstall(struct psp_dp *dp, struct dpu_entry *entry, const struct dp_rule *rule);
+struct dpu_reinstalling {
+	struct dpu_entry *entry; /* no other has the same */
+	struct dp_rule rule;
+	uint32_t rank;
+	int32_t status;
+};
+void dpu_reinstall_all(struct psp_dp *dp, struct dpu_reinstalling *items, uint32_t n,
+		       struct dp_first *told);
 /* Takes out of a leg what had not gone when it should have. */
 void dpu_install_retry(struct psp_dp *dp, struct dpu_leg *leg);
 

@@ -267,30 +267,81 @@ static void take_rule(struct psp_dp *dp, struct dpu_entry *entry, const struct d
 	dpu_slot_link(dp, entry);
 }
 
-int32_t plane_entry_update(struct psp_dp *dp, struct dp_entry *base,
-			   const struct psp_dp_entry_desc *desc)
+/* The rule that an entry is to have, which hardware can give it. */
+static int32_t other_rule(struct psp_dp *dp, const struct dpu_entry *entry,
+			  const struct psp_dp_entry_desc *desc, struct dp_rule *rule)
 {
-	struct dpu_entry *entry = dpu_entry(base);
-	struct dp_rule rule = {.count = false};
-	int32_t status = check(dp, base->pipe, desc);
+	struct dp_pipe *pipe = entry->base.pipe;
+	int32_t status = check(dp, pipe, desc);
 
 	if (status == 0)
-		status = rule_fill(dp, dpu_pipe(base->pipe), desc, &rule);
+		status = rule_fill(dp, dpu_pipe(pipe), desc, rule);
 	if (status != 0)
 		return status;
-	if (dpu_pipe(base->pipe)->offset &&
-	    rule.actions.crypt_offset != entry->rule.actions.crypt_offset)
+	if (dpu_pipe(pipe)->offset &&
+	    rule->actions.crypt_offset != entry->rule.actions.crypt_offset)
 		return dp_fail(
 			dp, PSP_DP_ENOTSUP,
 			"Cannot set entry of pipe \"%s\": hardware matches its crypt offset, "
 			"which stays",
-			base->pipe->name);
-	/* What was counted so far belongs to the old rule and its key. */
-	dpu_entry_settle(dp, entry);
-	status = dpu_reinstall(dp, entry, &rule);
-	if (status == 0)
-		take_rule(dp, entry, &rule);
-	return status;
+			pipe->name);
+	return 0;
+}
+
+/* A window of what is in flight. `sound` has room for as many. */
+static void update_window(struct psp_dp *dp, struct dp_updating *items, uint32_t n,
+			  struct dpu_reinstalling *sound, struct dp_first *first)
+{
+	uint32_t n_sound = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct dpu_reinstalling *one = &sound[n_sound];
+
+		memset(one, 0, sizeof(*one));
+		one->entry = dpu_entry(items[i].entry);
+		one->rank = items[i].rank;
+		items[i].status = other_rule(dp, one->entry, items[i].desc, &one->rule);
+		dp_first_note(dp, first, items[i].rank, items[i].status);
+		if (items[i].status != 0)
+			continue;
+		/* What was counted so far belongs to the old rule and its key. */
+		dpu_entry_settle(dp, one->entry);
+		n_sound++;
+	}
+	dpu_reinstall_all(dp, sound, n_sound, first);
+	for (uint32_t i = 0, k = 0; i < n; i++) {
+		if (items[i].status != 0)
+			continue;
+		items[i].status = sound[k].status;
+		if (items[i].status == 0)
+			take_rule(dp, sound[k].entry, &sound[k].rule);
+		k++;
+	}
+}
+
+void plane_entries_update(struct psp_dp *dp, struct dp_updating *items, uint32_t n,
+			  struct dp_first *first)
+{
+	const uint32_t room = n < DPU_TOGETHER ? n : DPU_TOGETHER;
+	struct dpu_reinstalling *sound = calloc(room != 0 ? room : 1, sizeof(*sound));
+
+	for (uint32_t i = 0; sound == NULL && i < n; i++) {
+		items[i].status = dp_entry_no_memory(dp, items[i].entry->pipe);
+		dp_first_note(dp, first, items[i].rank, items[i].status);
+	}
+	for (uint32_t i = 0; sound != NULL && i < n; i += room)
+		update_window(dp, items + i, n - i < room ? n - i : room, sound, first);
+	free(sound);
+}
+
+int32_t plane_entry_update(struct psp_dp *dp, struct dp_entry *base,
+			   const struct psp_dp_entry_desc *desc)
+{
+	struct dp_updating one = {.entry = base, .desc = desc};
+	struct dp_first first = {0};
+
+	plane_entries_update(dp, &one, 1, &first);
+	return dp_first_tell(dp, &first);
 }
 
 int32_t plane_entry_remove(struct psp_dp *dp, struct dp_entry *entry)

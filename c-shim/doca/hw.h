@@ -103,21 +103,25 @@ void dpu_hw_pipe_destroy(struct psp_dp *dp, struct dpu_hw_pipe *pipe);
 #define DPU_ORDERS_MAX 512u /* that may be on their way, half of the queue's depth: see flow.c */
 doca_error_t dpu_hw_begin_add(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
 			      const struct dpu_hw_entry *entry, struct dpu_piece *piece);
+/* BASIC. */
+doca_error_t dpu_hw_begin_update(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
+				 const struct dpu_hw_entry *entry, struct dpu_piece *piece);
 doca_error_t dpu_hw_begin_remove(struct psp_dp *dp, struct dpu_piece *piece);
 void dpu_hw_wait(struct psp_dp *dp, struct dpu_piece *const *pieces, uint32_t n);
 /* As dpu_hw_add() and dpu_hw_remove(). */
 int32_t dpu_hw_end_add(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
 		       const struct dpu_hw_entry *entry, struct dpu_piece *piece,
 		       doca_error_t begun);
+/* On failure the entry is as it was. */
+int32_t dpu_hw_end_update(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
+			  const struct dpu_hw_entry *entry, struct dpu_piece *piece,
+			  doca_error_t begun);
 int32_t dpu_hw_end_remove(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
 			  struct dpu_piece *piece, doca_error_t begun);
 
 /* 0 when the completion said success; else nothing is there, or piece->lost. */
 int32_t dpu_hw_add(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
 		   const struct dpu_hw_entry *entry, struct dpu_piece *piece);
-/* BASIC. On failure the entry is as it was. */
-int32_t dpu_hw_update(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
-		      const struct dpu_hw_entry *entry, struct dpu_piece *piece);
 /* On failure the entry is still there, or piece->lost. Does nothing for one that is not there. */
 int32_t dpu_hw_remove(struct psp_dp *dp, const struct dpu_hw_pipe *pipe, struct dpu_piece *piece);
 

@@ -221,18 +221,23 @@ int32_t dpu_hw_add(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
 	return dpu_hw_end_add(dp, pipe, entry, piece, begun);
 }
 
-int32_t dpu_hw_update(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
-		      const struct dpu_hw_entry *entry, struct dpu_piece *piece)
+doca_error_t dpu_hw_begin_update(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
+				 const struct dpu_hw_entry *entry, struct dpu_piece *piece)
 {
 	struct order order;
-	doca_error_t result;
 
 	piece->done = false;
 	order_fill(dp, entry, piece, &order);
-	result = compat_basic_update(&dp->call, pipe->pipe, &order.compat, piece->entry);
-	result = ordered(dp, piece, result);
-	dpu_hw_wait(dp, &piece, 1);
-	result = outcome(piece, result);
+	return ordered(dp, piece,
+		       compat_basic_update(&dp->call, pipe->pipe, &order.compat, piece->entry));
+}
+
+int32_t dpu_hw_end_update(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
+			  const struct dpu_hw_entry *entry, struct dpu_piece *piece,
+			  doca_error_t begun)
+{
+	doca_error_t result = outcome(piece, begun);
+
 	trace_order(dp, result, "entry_update", pipe, entry, piece);
 	return result == DOCA_SUCCESS ? 0 : fail(dp, "update entry of", pipe, piece, result);
 }

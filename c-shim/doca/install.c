@@ -363,32 +363,40 @@ int32_t dpu_install(struct psp_dp *dp, struct dpu_entry *entry)
 	return dp_first_tell(dp, &told);
 }
 
-/* Crypto behind matches that have gone. */
-static void lists_away(struct psp_dp *dp, const struct dpu_installing *items, uint32_t n)
+/* Lists that nothing leads to: a NULL is none. Those that would not go are tried again later. */
+static void lists_away(struct psp_dp *dp, const struct dpu_entry *const *of,
+		       struct dpu_list_entry *const *lists, uint32_t n)
 {
 	struct dpu_piece *pieces[DPU_TOGETHER] = {NULL};
 	doca_error_t begun[DPU_TOGETHER];
 	uint32_t n_pieces = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
-		struct dpu_list_entry *list = items[i].entry->list;
-
-		if (items[i].status != 0 || list == NULL)
+		if (lists[i] == NULL)
 			continue;
-		begun[i] = dpu_hw_begin_remove(dp, &list->piece);
-		pieces[n_pieces++] = &list->piece;
+		begun[i] = dpu_hw_begin_remove(dp, &lists[i]->piece);
+		pieces[n_pieces++] = &lists[i]->piece;
 	}
 	dpu_hw_wait(dp, pieces, n_pieces);
 	for (uint32_t i = 0; i < n; i++) {
-		struct dpu_entry *entry = items[i].entry;
-		struct dpu_list_entry *list = entry->list;
-
-		if (items[i].status != 0 || list == NULL)
-			continue;
-		entry->list = NULL;
-		if (!list_retired(dp, entry->leg, list, begun[i]))
-			list_keep(entry->leg, list);
+		if (lists[i] != NULL && !list_retired(dp, of[i]->leg, lists[i], begun[i]))
+			list_keep(of[i]->leg, lists[i]);
 	}
+}
+
+/* Crypto behind matches that have gone. */
+static void crypto_away(struct psp_dp *dp, const struct dpu_installing *items, uint32_t n)
+{
+	const struct dpu_entry *of[DPU_TOGETHER] = {NULL};
+	struct dpu_list_entry *lists[DPU_TOGETHER] = {NULL};
+
+	for (uint32_t i = 0; i < n; i++) {
+		of[i] = items[i].entry;
+		lists[i] = items[i].status == 0 ? items[i].entry->list : NULL;
+		if (lists[i] != NULL)
+			items[i].entry->list = NULL;
+	}
+	lists_away(dp, of, lists, n);
 }
 
 void dpu_uninstall_all(struct psp_dp *dp, struct dpu_installing *items, uint32_t n,
@@ -417,7 +425,7 @@ void dpu_uninstall_all(struct psp_dp *dp, struct dpu_installing *items, uint32_t
 		dpu_detours_settle(dp, entry);
 		dpu_inspector_down(dp, entry);
 	}
-	lists_away(dp, items, n);
+	crypto_away(dp, items, n);
 	for (uint32_t i = 0; i < n; i++) {
 		if (items[i].status == 0)
 			dpu_stage_release(dp, items[i].entry);
@@ -433,10 +441,13 @@ int32_t dpu_uninstall(struct psp_dp *dp, struct dpu_entry *entry)
 	return dp_first_tell(dp, &told);
 }
 
-int32_t dpu_reinstall(struct psp_dp *dp, struct dpu_entry *entry, const struct dp_rule *rule)
+/* ---- from one rule to another ---------------------------------------------------------------- */
+
+/* Crypto for the new rule: the order. */
+static int32_t begin_other(struct psp_dp *dp, struct dpu_reinstalling *item, struct build *build,
+			   struct dpu_list_entry **list)
 {
-	struct dpu_list_entry *list = NULL;
-	struct build *build;
+	const struct dpu_entry *entry = item->entry;
 	int32_t status;
 
 	if (entry->leg == NULL)
@@ -444,28 +455,77 @@ int32_t dpu_reinstall(struct psp_dp *dp, struct dpu_entry *entry, const struct d
 			       "Cannot update entry %u: hardware does not update entries of "
 			       "control pipes; add another and remove this one",
 			       entry->base.id);
-	build = calloc(1, sizeof(*build));
 	if (build == NULL)
 		return dp_fail(dp, PSP_DP_ENOMEM, "Cannot update entry %u: out of memory",
 			       entry->base.id);
-	status = build_all(dp, entry, rule, build);
-	if (status == 0 && entry->leg->listed)
-		status = list_begin(dp, entry, build, &list);
-	if (list != NULL) {
-		struct dpu_piece *piece = &list->piece;
+	status = build_all(dp, entry, &item->rule, build);
+	return status == 0 && entry->leg->listed ? list_begin(dp, entry, build, list) : status;
+}
 
-		dpu_hw_wait(dp, &piece, 1);
-		status = list_end(dp, entry, build, &list);
+static void begin_updates(struct psp_dp *dp, struct dpu_reinstalling *items, uint32_t n,
+			  struct build *const *builds)
+{
+	struct dpu_piece *pieces[DPU_TOGETHER] = {NULL};
+	uint32_t n_pieces = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct dpu_entry *entry = items[i].entry;
+
+		if (items[i].status != 0)
+			continue;
+		builds[i]->begun =
+			dpu_hw_begin_update(dp, hw_of(entry), &builds[i]->hw, &entry->piece);
+		pieces[n_pieces++] = &entry->piece;
 	}
-	if (status == 0)
-		status = dpu_hw_update(dp, hw_of(entry), &build->hw, &entry->piece);
-	if (status == 0 && entry->leg->listed) {
-		/* The match leads to the new one now: the old one is out of use. */
-		list_remove(dp, entry, entry->list);
-		entry->list = list;
-	} else {
-		list_remove(dp, entry, list);
+	dpu_hw_wait(dp, pieces, n_pieces);
+}
+
+static void note(struct psp_dp *dp, const struct dpu_reinstalling *item, struct dp_first *told)
+{
+	dp_first_note(dp, told, item->rank, item->status);
+}
+
+void dpu_reinstall_all(struct psp_dp *dp, struct dpu_reinstalling *items, uint32_t n,
+		       struct dp_first *told)
+{
+	struct build *builds[DPU_TOGETHER];
+	struct dpu_list_entry *lists[DPU_TOGETHER] = {NULL};
+	const struct dpu_entry *of[DPU_TOGETHER] = {NULL};
+	struct dpu_piece *pieces[DPU_TOGETHER] = {NULL};
+	uint32_t n_pieces = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		of[i] = items[i].entry;
+		builds[i] = calloc(1, sizeof(*builds[i]));
+		items[i].status = begin_other(dp, &items[i], builds[i], &lists[i]);
+		if (lists[i] != NULL)
+			pieces[n_pieces++] = &lists[i]->piece;
+		note(dp, &items[i], told);
 	}
-	free(build);
-	return status;
+	dpu_hw_wait(dp, pieces, n_pieces);
+	for (uint32_t i = 0; i < n; i++) {
+		if (lists[i] == NULL)
+			continue;
+		items[i].status = list_end(dp, of[i], builds[i], &lists[i]);
+		note(dp, &items[i], told);
+	}
+	begin_updates(dp, items, n, builds);
+	for (uint32_t i = 0; i < n; i++) {
+		struct dpu_entry *entry = items[i].entry;
+
+		if (items[i].status == 0) {
+			items[i].status = dpu_hw_end_update(dp, hw_of(entry), &builds[i]->hw,
+							    &entry->piece, builds[i]->begun);
+			note(dp, &items[i], told);
+		}
+		/* The match leads to the new one now, and the old one is out of use; or it is the new one that is. */
+		if (items[i].status == 0 && entry->leg->listed) {
+			struct dpu_list_entry *old = entry->list;
+
+			entry->list = lists[i];
+			lists[i] = old;
+		}
+		free(builds[i]);
+	}
+	lists_away(dp, of, lists, n);
 }

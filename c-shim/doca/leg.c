@@ -100,6 +100,7 @@ static const struct dp_fwd *undecrypted(const struct dpu_pipe *pipe)
 static int32_t make_list(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_leg *leg,
 			 struct dpu_hw_spec *spec)
 {
+	const uint32_t others = pipe->room < DPU_TOGETHER ? pipe->room : DPU_TOGETHER;
 	const struct dp_fwd *miss = &pipe->base.fwd_miss;
 	char suffix[4];
 	int32_t status;
@@ -108,8 +109,8 @@ static int32_t make_list(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_le
 	name_of(spec->name, pipe, suffix_of(leg, 'L', suffix));
 	spec->type = DOCA_FLOW_PIPE_ORDERED_LIST;
 	spec->domain = (enum doca_flow_pipe_domain)pipe->domain;
-	/* An update has the old and the new for a moment; numbers count from 1. */
-	spec->entries = pipe->room + 2;
+	/* Updates have the old and the new for a moment; numbers count from 1. */
+	spec->entries = pipe->room + others + 1;
 	spec->shape = leg->shape;
 	if ((pipe->base.actions.flags & PSP_DP_ACTION_DECRYPT) != 0 && compat_decrypt_misses()) {
 		miss = undecrypted(pipe);
@@ -119,7 +120,7 @@ static int32_t make_list(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_le
 	if (status == 0)
 		status = dpu_goto_hw(dp, pipe, miss, &spec->miss);
 	if (status == 0)
-		status = dpu_numbers_init(&leg->list_numbers, pipe->room + 1);
+		status = dpu_numbers_init(&leg->list_numbers, pipe->room + others);
 	return status == 0 ? dpu_hw_pipe_create(dp, spec, &leg->list) : status;
 }
 

@@ -283,6 +283,15 @@ void plane_entries_add(struct psp_dp *dp, struct dp_adding *items, uint32_t n,
 	}
 }
 
+void plane_entries_update(struct psp_dp *dp, struct dp_updating *items, uint32_t n,
+			  struct dp_first *first)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		items[i].status = plane_entry_update(dp, items[i].entry, items[i].desc);
+		dp_first_note(dp, first, items[i].rank, items[i].status);
+	}
+}
+
 void plane_entries_take(struct psp_dp *dp, struct dp_taking *items, uint32_t n,
 			struct dp_first *first)
 {

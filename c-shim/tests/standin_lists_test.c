@@ -209,6 +209,64 @@ static void a_removal_that_fails_leaves_the_entry(void)
 	CHECK_EQ(psp_dp_close(dp), 0);
 }
 
+/* How often hardware was asked what has become of orders. */
+static uint32_t asked(void)
+{
+	uint32_t uses = 0;
+	const char *name;
+
+	for (uint32_t i = 0; (name = doca_standin_used(i, &uses)) != NULL; i++) {
+		if (strcmp(name, "doca_flow_entries_process") == 0)
+			return uses;
+	}
+	return 0;
+}
+
+static void to_be_updated(uint32_t spi)
+{
+	for (uint32_t i = 0; i < MANY; i++) {
+		uint8_t *ip = items[i].desc.actions.encap_data + NET_ETH_LEN;
+
+		items[i].op = PSP_DP_OP_UPDATE;
+		psp_put32(ip + NET_IP4_LEN + NET_UDP_LEN + 4, spi + i);
+	}
+}
+
+static void updates_are_on_their_way_together(void)
+{
+	struct doca_standin_live before, live;
+	uint32_t refused = 0;
+
+	describe_all();
+	CHECK_EQ(psp_dp_entry_list(dp, items, MANY), 0);
+	doca_standin_live(&before);
+	to_be_updated(5000);
+	doca_standin_refuse("");
+	CHECK_EQ(psp_dp_entry_list(dp, items, MANY), 0);
+	CHECK(asked() > 0 && asked() < MANY / 4);
+	for (uint32_t i = 0; i < MANY; i++)
+		CHECK_EQ(items[i].status, 0);
+	/* One that comes twice is updated twice, in order. */
+	items[9].entry = items[8].entry;
+	to_be_updated(6000);
+	CHECK_EQ(psp_dp_entry_list(dp, items, MANY), 0);
+	/* One that is refused leaves the others, and nothing of it stays. */
+	doca_standin_refuse("update/5,add/9,doca_flow_pipe_update_entry/11,update_lost/400");
+	CHECK_EQ(psp_dp_entry_list(dp, items, MANY), PSP_DP_EIO);
+	CHECK(says("doca_flow_"));
+	for (uint32_t i = 0; i < MANY; i++)
+		refused += items[i].status != 0 ? 1 : 0;
+	CHECK_EQ(refused, doca_standin_refused());
+	CHECK(refused >= 2);
+	doca_standin_refuse(NULL);
+	doca_standin_live(&live);
+	CHECK_EQ(live.orders, 0);
+	CHECK_EQ(live.entries, before.entries);
+	CHECK_EQ(live.counters, before.counters);
+	CHECK_EQ(psp_dp_pipe_destroy(dp, acl), 0);
+	CHECK_EQ(make_pipe(), 0);
+}
+
 int main(void)
 {
 	items = calloc(MANY, sizeof(*items));
@@ -218,6 +276,7 @@ int main(void)
 	}
 	RUN(many_orders_are_on_their_way_at_a_time);
 	RUN(each_item_is_told_by_itself_and_the_first_refusal_is_the_sentence);
+	RUN(updates_are_on_their_way_together);
 	RUN(an_order_that_fails_leaves_the_others);
 	RUN(a_removal_that_fails_leaves_the_entry);
 	free(items);

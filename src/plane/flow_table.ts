@@ -446,9 +446,8 @@ export class FlowTable implements Flows, AsyncDisposable {
     const local = this.#locals.get(vip);
     if (local === undefined) return;
     local.place = place;
-    for (const pair of local.pairs.values()) {
-      for (const rx of allOf(pair)) attempt(() => this.#moveRx(rx, place));
-    }
+    const all = [...local.pairs.values()].flatMap((pair) => [...allOf(pair)]);
+    attempt(() => this.#moveRxs(all.filter((rx) => !samePlace(rx.place, place)), place));
     for (const { tx } of local.pairs.values()) {
       if (this.#ports && tx !== undefined) attempt(() => this.#moveTx(tx, place?.port));
     }
@@ -553,11 +552,18 @@ export class FlowTable implements Flows, AsyncDisposable {
     tx.ethDst = ethDst;
   }
 
-  #moveRx(rx: Rx, place: Place | undefined): void {
-    if (samePlace(rx.place, place)) return;
-    const entry = built("INGR_ACL", () => this.#rxEntry({ ...rx, place }));
-    this.#o.plane.updateEntry(rx.entry, entry);
-    rx.place = place;
+  /** In few calls. Throws `DataPlaneError` for the first that the plane refused, having tried all. */
+  #moveRxs(moved: readonly Rx[], place: Place | undefined): void {
+    const outcomes = this.#o.plane.changeEntries(moved.map((rx) => ({
+      op: "update",
+      id: rx.entry,
+      entry: built("INGR_ACL", () => this.#rxEntry({ ...rx, place })),
+    })));
+    for (const [i, rx] of moved.entries()) {
+      if (outcomes[i]?.error === undefined) rx.place = place;
+    }
+    const failed = outcomes.find(({ error }) => error !== undefined);
+    if (failed?.error !== undefined) throw failed.error;
   }
 
   /** The new entry before the old one goes: what the workload sends meets one of the two. */
