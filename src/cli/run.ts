@@ -5,6 +5,7 @@ import type { RunOptions } from "../agent/agent.ts";
 import { type Config, EnvironmentError } from "../config/config.ts";
 import { loadConfig, type Loaded, requireFiles } from "../config/load.ts";
 import { systemClock } from "../model/clock.ts";
+import { Slices } from "../model/slices.ts";
 import { watchFiles } from "../config/watch.ts";
 import type { Log } from "../model/log.ts";
 import { stderrPriority } from "../agent/journal.ts";
@@ -62,7 +63,7 @@ export async function run(args: RunArgs): Promise<ExitCode> {
 }
 
 async function load({ config: file, library }: RunArgs): Promise<Loaded> {
-  const loaded = await loadConfig(file, { files: "told" });
+  const loaded = await loadConfig(file, { files: "told", slices: new Slices() });
   const { plane } = loaded.config;
   const path = shimPath({ library: library ?? plane.library, kind: plane.kind });
   return { ...loaded, config: { ...loaded.config, plane: { ...plane, library: path } } };

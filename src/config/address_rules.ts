@@ -10,13 +10,14 @@ import {
   parseIp,
 } from "./addresses.ts";
 import { addressOf } from "../model/network.ts";
-import type { Remark } from "./rules.ts";
+import type { Remark, Step } from "./rules.ts";
 import type { FileForm } from "./schema.ts";
 import { messageOf } from "../model/errors.ts";
 
 /** Addresses with which some packet or request could never arrive. */
-export function* addressProblems(form: FileForm): Generator<Remark> {
+export function* addressProblems(form: FileForm): Generator<Step> {
   for (const [i, peer] of form.peers.entries()) {
+    yield;
     for (const { path, text } of peerAddressProblems(form, peer)) {
       yield { path: ["peers", i, ...path], text };
     }

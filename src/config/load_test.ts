@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { type Config, ConfigError } from "./config.ts";
 import { toFile } from "./file_form.ts";
-import { loadConfig, parseConfig } from "./load.ts";
+import { loadConfig, parseConfig, parsePlain } from "./load.ts";
+import { Slices } from "../model/slices.ts";
 import { problems, SMALLEST } from "./test_files.ts";
 
 Deno.test("the smallest file gets every default", () => {
@@ -285,4 +286,66 @@ Deno.test("as many peers as a file may have are read, each with much to say", ()
   }));
   const text = JSON.stringify({ ...SMALLEST, peers });
   assert.equal(parseConfig(text, "f").config.peers.length, 65_536);
+});
+
+const parsedPlain = (text: string) =>
+  parsePlain(text, "/etc/psp/peers.json", new Slices({ pause: () => Promise.resolve() }));
+
+Deno.test("what is read in slices is what is read in one piece", async () => {
+  const [peer] = SMALLEST.peers;
+  const changes: object[] = [
+    {},
+    { networks: [{ name: "blue", vc: 7, ports: ["tap*"], vips: ["10.9.0.0/24"] }] },
+    {
+      peers: [
+        { ...peer, vc: 9, next_hop_mac: "02:00:00:00:00:09", pip: "192.0.2.9" },
+        { id: "h3", svc_address: "h3.example:1", vips: ["10.3.0.1", "fd03::/64"] },
+      ],
+      tunnel: { life: "5m" },
+      directory: { dir: "peers.d" },
+    },
+    { plane: { kind: "doca", pci: "0000:03:00.0", representor: ["pf0vf0"] } },
+  ];
+  for (const change of changes) {
+    for (const indent of [0, 2]) {
+      const text = JSON.stringify({ ...SMALLEST, ...change }, null, indent);
+      const plain = await parsedPlain(text);
+      const whole = parseConfig(text, "/etc/psp/peers.json");
+      assert.ok(plain, text);
+      assert.deepEqual([plain.config, plain.warnings], [whole.config, whole.warnings]);
+      assert.deepEqual(Object.keys(plain.config), Object.keys(whole.config));
+      for (const key of ["rpc.tls.cert", "peers", "pip"]) {
+        assert.equal(plain.place(key), whole.place(key));
+      }
+    }
+  }
+});
+
+Deno.test("what has anything odd about it is left to those who look with care", async () => {
+  const [peer] = SMALLEST.peers;
+  const with_ = (change: object) => JSON.stringify({ ...SMALLEST, ...change });
+  const plain = JSON.stringify(SMALLEST);
+  const odd = [
+    "",
+    "[]",
+    "7",
+    plain.slice(1),
+    `${plain}// the end`,
+    plain.replace("{", '{"id":"h1",'),
+    plain.replace('"id":"h2"', '"id":"h2","id":"h3"'),
+    plain.replace('"h2"', '"\\u00682"'),
+    with_({ more: 1 }),
+    with_({ peers: {} }),
+    with_({ peers: [{ ...peer, vips: [] }] }),
+    with_({ peers: [{ ...peer, more: 1 }] }),
+    with_({ peers: [peer, peer] }),
+    with_({ peers: [{ ...peer, vc: 9007199254740993 }] }),
+    with_({ peers: [{ ...peer, vips: ["10.2.0.0/24@blue"] }] }),
+    // Warnings have their place too.
+    with_({ peers: [] }),
+    with_({ peers: [{ ...peer, vips: ["10.2.0.1/24"] }] }),
+    with_({ peers: [{ ...peer, vips: ["0.0.0.0/0"] }] }),
+    with_({ peers: [{ ...peer, id: "h1" }] }),
+  ];
+  for (const text of odd) assert.equal(await parsedPlain(text), undefined, text);
 });

@@ -16,48 +16,52 @@ export interface Remark {
   readonly text: string;
 }
 
+/** A remark, or undefined: one more of many peers was looked at. */
+export type Step = Remark | undefined;
+
 /** Everything that makes the configuration unusable although each key is well formed. */
-export function problemsOf(form: FileForm): Remark[] {
-  return [
-    ...replayWindow(form),
-    ...ownership(form),
-    ...networkRules(form),
-    ...identities(form),
-    ...addressProblems(form),
-    ...control(form),
-    ...statusListener(form),
-    ...planeRules(form),
-    ...directoryRules(form),
-  ];
+export function* problemsOf(form: FileForm): Generator<Step> {
+  yield* replayWindow(form);
+  yield* ownership(form);
+  yield* networkRules(form);
+  yield* identities(form);
+  yield* addressProblems(form);
+  yield* control(form);
+  yield* statusListener(form);
+  yield* planeRules(form);
+  yield* directoryRules(form);
 }
 
 /** What works, but should be known. */
-export function warningsOf(form: FileForm): Remark[] {
-  const warnings: Remark[] = [];
-  const warn = (path: Remark["path"], text: string) => warnings.push({ path, text });
+export function* warningsOf(form: FileForm): Generator<Step> {
   if (form.rpc.insecure) {
-    warn(["rpc", "insecure"], "the control channel is NOT protected: keys travel in clear text");
+    yield {
+      path: ["rpc", "insecure"],
+      text: "the control channel is NOT protected: keys travel in clear text",
+    };
   }
   if (form.peers.length === 0 && Object.keys(form.directory).length === 0) {
-    warn(["peers"], "is empty: this host has nobody to talk to");
+    yield { path: ["peers"], text: "is empty: this host has nobody to talk to" };
   }
   if (form.psp.versions.some((version) => version.startsWith("aes-gmac"))) {
-    warn(
-      ["psp", "versions"],
-      "AES-GMAC authenticates without encrypting, and its key derivation is an extrapolation of the specification",
-    );
+    yield {
+      path: ["psp", "versions"],
+      text:
+        "AES-GMAC authenticates without encrypting, and its key derivation is an extrapolation of the specification",
+    };
   }
-  form.peers.forEach((peer, i) =>
-    peer.vips.forEach((vip, j) => {
-      if (addressOf(vip).endsWith("/0")) {
-        warn(
-          ["peers", i, "vips", j],
-          `gives every address without a longer prefix to "${peer.id}"`,
-        );
-      }
-    })
-  );
-  return [...warnings, ...cryptOffsetWarnings(form), ...addressWarnings(form)];
+  for (const [i, peer] of form.peers.entries()) {
+    yield;
+    for (const [j, vip] of peer.vips.entries()) {
+      if (!addressOf(vip).endsWith("/0")) continue;
+      yield {
+        path: ["peers", i, "vips", j],
+        text: `gives every address without a longer prefix to "${peer.id}"`,
+      };
+    }
+  }
+  yield* cryptOffsetWarnings(form);
+  yield* addressWarnings(form);
 }
 
 /** What of a packet more than its IP header is readable on the way, and who does not take that. */
@@ -123,7 +127,7 @@ function placeOf(path: Remark["path"]): string {
 }
 
 /** Each prefix has one owner in its network. A longer prefix inside another is fine: the longest one wins. */
-function* ownership(form: FileForm): Generator<Remark> {
+function* ownership(form: FileForm): Generator<Step> {
   const owners = new Map<string, { owner: string; where: string; local: boolean }>();
   const local = localVips(form);
   if (local.length === 0) yield { path: ["vips"], text: "is empty: name at least 1" };
@@ -133,6 +137,7 @@ function* ownership(form: FileForm): Generator<Remark> {
     else owners.set(vip, { owner: form.id, where: placeOf(path), local: true });
   }
   for (const [i, peer] of form.peers.entries()) {
+    yield;
     for (const [j, vip] of peer.vips.entries()) {
       const path = ["peers", i, "vips", j];
       const first = owners.get(vip);
@@ -157,22 +162,25 @@ function* ownership(form: FileForm): Generator<Remark> {
 }
 
 /** Networks: told apart by name and by cookie, and named wherever they are spoken of. */
-function* networkRules(form: FileForm): Generator<Remark> {
+function* networkRules(form: FileForm): Generator<Step> {
   const networks = form.networks ?? [];
   const names = new Set(networks.map(({ name }) => name));
   const known = networks.length === 0
     ? "there are no networks"
     : `networks has ${[...names].map((name) => `"${name}"`).join(", ")}`;
-  const mentioned = [
-    ...form.vips.map(({ vip }, i) => ({ path: ["vips", i], vip })),
-    ...form.peers.flatMap(({ vips }, i) =>
-      vips.map((vip, j) => ({ path: ["peers", i, "vips", j], vip }))
-    ),
-  ];
-  for (const { path, vip } of mentioned) {
+  const unknown = (vip: string): string | undefined => {
     const name = networkOf(vip);
-    if (name !== "" && !names.has(name)) {
-      yield { path, text: `network "${name}" is not known: ${known}` };
+    return name === "" || names.has(name) ? undefined : `network "${name}" is not known: ${known}`;
+  };
+  for (const [i, { vip }] of form.vips.entries()) {
+    const text = unknown(vip);
+    if (text !== undefined) yield { path: ["vips", i], text };
+  }
+  for (const [i, { vips }] of form.peers.entries()) {
+    yield;
+    for (const [j, vip] of vips.entries()) {
+      const text = unknown(vip);
+      if (text !== undefined) yield { path: ["peers", i, "vips", j], text };
     }
   }
   const ports = new Map<string, string>();
