@@ -236,11 +236,14 @@ story(
   },
 );
 
-story("all of 10,000 peers change, and a tunnel loses nothing", {}, async (stage) => {
+/** Peers whom a reload changes, all of them; PEERS=10000 for a figure. */
+const CROWD = Number(Deno.env.get("PEERS") ?? 3000);
+
+story("all of thousands of peers change, and a tunnel loses nothing", {}, async (stage) => {
   const { world, start } = stage;
   // Nobody is there, and that is known at once.
   const crowd = (name: string, port: number) =>
-    Array.from({ length: 10_000 }, (_, i) => ({
+    Array.from({ length: CROWD }, (_, i) => ({
       id: `p${i}`,
       svc_address: `${name}:${port + i}`,
       vips: [`11.0.${i >> 8}.${i & 255}/32`],
@@ -252,9 +255,13 @@ story("all of 10,000 peers change, and a tunnel loses nothing", {}, async (stage
   const to = world.vip("h2");
   await reaches(world, "v1", to);
   await using stream = new PingStream(world, { in: "v1", to, count: 60_000, intervalMs: 10 });
+  /** By how late the event loop came, how often. */
   const lag = async () => {
     const { stdout } = await agentCommand(world, "h1", ["status", "--json"]);
-    return Math.round(JSON.parse(stdout).eventLoop.maxMs);
+    const { buckets } = JSON.parse(stdout).eventLoop as {
+      buckets: { leMs: number | string; looks: string | number }[];
+    };
+    return buckets.map(({ leMs, looks }) => [leMs, Number(looks)] as const);
   };
   const before = await lag();
   await rewriteAll([h1], (config) => {
@@ -262,12 +269,15 @@ story("all of 10,000 peers change, and a tunnel loses nothing", {}, async (stage
     assert.ok(h2);
     config.peers = [h2, ...crowd("localhost", 30_000)];
   });
-  const after = await lag();
+  const total = before.at(-1)?.[1] ?? 0;
+  const within = (await lag()).map(([leMs, looks], i) => [leMs, looks - (before[i]?.[1] ?? 0)]);
+  const all = within.at(-1)?.[1];
+  const longest = within.find(([, looks]) => looks === all)?.[0];
   console.log(
-    `    the event loop was late by ${before} ms at most before, by ${after} ms with the change`,
+    `    the event loop was late by ${longest} ms at most, of ${all} looks (${total} before)`,
   );
   const { sent, lost } = await stream.stop();
   assert.deepEqual(lost, [], `of ${sent}`);
   const last = h1.said("Configuration reloaded").at(-1);
-  assert.equal(last?.fields.changed, 10_000);
+  assert.equal(last?.fields.changed, CROWD);
 });

@@ -11,7 +11,7 @@ import { type AgentOptions, AgentProcess } from "./agent_process.ts";
 import type { WireReport } from "./capture.ts";
 import { requireRoot } from "./netns.ts";
 import { type HostName, HOSTS, type WorldOptions } from "./plan.ts";
-import { messageOf } from "./wait.ts";
+import { eventually, messageOf } from "./wait.ts";
 import { World } from "./world.ts";
 
 /** What a story has to play with. */
@@ -25,6 +25,8 @@ export interface Stage {
   startBoth(options?: AgentOptions): Promise<Record<HostName, AgentProcess>>;
 }
 
+/** What an agent has said is read by then, whatever else the machine does. */
+const UNDER_WAY_MS = 10_000;
 /** Lines of each agent's log that a failure shows. */
 const SHOWN = 60;
 
@@ -75,16 +77,20 @@ async function perform(
   };
   try {
     await tell({ world, launch, start, startBoth });
-    assertAllowed(cast);
+    await assertAllowed(cast);
   } catch (error) {
     throw new Error(`${messageOf(error)}\n${await whatHappened(cast)}`, { cause: error });
   }
 }
 
 /** What the agents did is what the protocol allows: logs at level "debug" tell. */
-function assertAllowed(cast: readonly AgentProcess[]): void {
-  const { refusals } = judge(cast.map(({ host, log }) => ({ host, lines: log })));
-  assert.deepEqual(refusals, [], "the protocol does not allow this");
+async function assertAllowed(cast: readonly AgentProcess[]): Promise<void> {
+  const refusals = () => judge(cast.map(({ host, log }) => ({ host, lines: log }))).refusals;
+  // What one agent said may be read before what another had said earlier: it is on its way.
+  const what = "lines of the log that are under way";
+  await eventually(() => refusals().length === 0, { what, deadlineMs: UNDER_WAY_MS })
+    .catch(() => {});
+  assert.deepEqual(refusals(), [], "the protocol does not allow this");
 }
 
 /** The logs in one order of time, and what each agent's counters say that is not 0. */
