@@ -39,7 +39,8 @@ const SKIPPED: readonly string[] = [
   ..."_table table _outcomes _due _byPeer _byRxSpi _pace pace raise _wake census".split(" "),
   ..."lastError createdAtMs expiresAtMs untilMs bornAt openedAt since asked peer".split(" "),
   ..."tunnel packets bytes key mac pip spisLow softPackets dueAt _noticedAt heardAt".split(" "),
-  ..."_names _owners _lifeUntilMs membership row _rows _byRow _cost".split(" "),
+  ..."_names _owners _lifeUntilMs membership _rows _byRow row _progress _count _unasked _cost"
+    .split(" "),
 ];
 
 /** Whose value is a moment of `Clock.now`. */

@@ -6,26 +6,37 @@
  * either constant or written down here as well. What cannot be written down is refused, loudly.
  */
 import { Key } from "../../../ffi/key.ts";
-import {
-  keepPending,
-  OpenController,
-  OpenSignal,
-  type Pending,
-  Promised,
-  Routine,
-} from "./promise.ts";
+import { keepPending, OpenSignal, type Pending, Promised, Routine } from "./promise.ts";
 
-/** What a world was at a moment: its objects and, for each of them, what it held. */
+/** What an object held, and which of that may change in its turn. */
+interface Held {
+  readonly values: readonly unknown[];
+  readonly parts: readonly object[];
+}
+
+/** What a world was at a moment: its objects and what each of them held. */
 export interface Saved {
   readonly objects: readonly object[];
-  readonly held: readonly (readonly unknown[])[];
+  readonly held: readonly Held[];
+}
+
+/** How the objects of a class, or those with the same fields, are read and written. */
+interface Shape {
+  readonly read: (object: object) => readonly unknown[];
+  readonly isSame: (object: object, values: readonly unknown[]) => boolean;
+  readonly write: (object: object, values: readonly unknown[]) => void;
+  /** Places of fields whose values do not change ... */
+  readonly constant: ReadonlySet<number>;
+  /** ... unless they are maps or sets. */
+  readonly value: ReadonlySet<number>;
 }
 
 /** Powers, settings and names: they do not change. */
 const CONSTANT: ReadonlySet<string> = new Set(
-  "_options options _o _canon _context config modules bounds defaults powers _powers handler".split(
-    " ",
-  ),
+  "_options options _o _canon counters _context config modules bounds defaults powers _powers handler"
+    .split(
+      " ",
+    ),
 );
 /**
  * Values: whoever changes one makes another. The states of the machines, SAs, messages, and what SAs are between; keys
@@ -35,6 +46,9 @@ const VALUE: ReadonlySet<string> = new Set(
   "state sa pair asking request reply body packet reverse offered params after before".split(" "),
 );
 
+/** Numbers in a row: so many, whatever they are. */
+type Rows = Float64Array | Int32Array | Uint32Array | Uint8Array;
+
 /** Objects that are remembered at most: most of them are gone by then. */
 const REMEMBERED = 20_000;
 
@@ -43,9 +57,8 @@ export class Heap {
   readonly #root: object;
   readonly #pending: Pending;
   /** What each object held when it was written down last: what did not change since is shared. */
-  readonly #last = new Map<object, readonly unknown[]>();
-  /** Fields of the objects of a class. */
-  readonly #fields = new Map<object, readonly string[]>();
+  readonly #last = new Map<object, Held>();
+  readonly #shapes = new Map<object | string, Shape>();
 
   /** `make`: builds the world; nothing that waits may come from elsewhere. */
   static of<T extends object>(make: () => T): { readonly root: T; readonly heap: Heap } {
@@ -63,25 +76,23 @@ export class Heap {
   /** Everything as it is. */
   save(): Saved {
     if (this.#last.size > REMEMBERED) this.#last.clear();
-    const objects: object[] = [this.#root];
-    const seen = new Set<object>(objects);
-    const held: (readonly unknown[])[] = [];
-    const meet = (value: unknown): void => {
-      if (typeof value !== "object" || value === null || seen.has(value)) return;
-      seen.add(value);
-      objects.push(value);
-    };
     const { promises, signals, routines } = this.#pending;
-    [promises, signals, routines].forEach(meet);
+    const objects: object[] = [this.#root, promises, signals, routines];
+    const seen = new Set<object>(objects);
+    const held: Held[] = [];
     // What is met on the way is gone through as well.
     for (let i = 0; i < objects.length; i++) {
       const object = objects[i] as object;
-      const now = this.#read(object, meet);
-      const then = this.#last.get(object);
-      if (then !== undefined && isSame(then, now)) held.push(then);
-      else {
-        held.push(now);
+      let now = this.#last.get(object);
+      if (now === undefined || !this.#isSame(object, now.values)) {
+        now = this.#read(object);
         this.#last.set(object, now);
+      }
+      held.push(now);
+      for (const part of now.parts) {
+        if (seen.has(part)) continue;
+        seen.add(part);
+        objects.push(part);
       }
     }
     return { objects, held };
@@ -91,145 +102,156 @@ export class Heap {
   restore({ objects, held }: Saved): void {
     keepPending(this.#pending);
     for (let i = 0; i < objects.length; i++) {
-      this.#write(objects[i] as object, held[i] as readonly unknown[]);
+      const [object, { values }] = [objects[i] as object, held[i] as Held];
+      if (!this.#isSame(object, values)) this.#write(object, values);
     }
   }
 
-  #read(object: object, meet: (value: unknown) => void): readonly unknown[] {
-    if (Array.isArray(object)) {
-      object.forEach(meet);
-      return object.slice();
-    }
-    if (object instanceof Map) {
-      const all: unknown[] = [];
-      for (const [key, value] of object) {
-        all.push(key, value);
-        meet(key);
-        meet(value);
-      }
-      return all;
-    }
-    if (object instanceof Set) {
-      const all = [...object];
-      all.forEach(meet);
-      return all;
-    }
+  #read(object: object): Held {
+    if (Array.isArray(object)) return heldOf(object.slice());
+    if (object instanceof Map) return heldOf([...object].flat());
+    if (object instanceof Set) return heldOf([...object]);
     if (object instanceof Key) {
-      const bytes = object.reveal();
-      const view = new DataView(bytes.buffer, bytes.byteOffset);
-      return [view.getUint32(0), view.getUint32(4)];
+      const view = viewOf(object);
+      return { values: [view.getUint32(0), view.getUint32(4)], parts: [] };
     }
-    if (object instanceof Promised) return [object.state, object.value, object.reactions];
-    if (object instanceof OpenSignal) return [object.aborted, object.reason, object.listeners];
     if (object instanceof Routine) {
-      const values = object.locals.read();
-      values.forEach(meet);
-      return [object.label, object.trys.slice(), object.pending.slice(), values];
+      const variables = object.locals.read();
+      const { label, trys, pending } = object;
+      const values = [label, trys.length, ...trys, pending.length, ...pending, ...variables];
+      return { values, parts: variables.filter(isObject) };
     }
-    if (object instanceof OpenController || object instanceof Error) return [];
-    if (object instanceof Promise) {
-      throw new TypeError("Cannot write down a promise of the runtime");
-    }
-    if (isNumbers(object)) return [...object];
-    const names = this.#fieldsOf(object);
-    const all: unknown[] = new Array(names.length);
-    for (let i = 0; i < names.length; i++) {
-      const name = names[i] as string;
-      const value = (object as Record<string, unknown>)[name];
-      all[i] = value;
-      if (typeof value === "object" && !CONSTANT.has(name) && !isValue(name, value)) meet(value);
-    }
-    return all;
+    if (ArrayBuffer.isView(object)) return { values: Array.from(object as Rows), parts: [] };
+    const { read, constant, value } = this.#shapeOf(object);
+    const values = read(object);
+    if (object instanceof Promised || object instanceof OpenSignal) return { values, parts: [] };
+    const isPart = (part: unknown, i: number) =>
+      isObject(part) && !constant.has(i) &&
+      (!value.has(i) || part instanceof Map || part instanceof Set);
+    return { values, parts: values.filter(isPart) as object[] };
   }
 
-  #write(object: object, held: readonly unknown[]): void {
+  #isSame(object: object, values: readonly unknown[]): boolean {
+    if (Array.isArray(object)) return isSame(object, values);
+    if (object instanceof Map) return isSameMap(object, values);
+    if (object instanceof Set) return isSameSet(object, values);
+    if (object instanceof Key) {
+      const view = viewOf(object);
+      return view.getUint32(0) === values[0] && view.getUint32(4) === values[1];
+    }
+    if (object instanceof Routine) return false;
+    if (ArrayBuffer.isView(object)) return isSame(object as Rows, values);
+    return this.#shapeOf(object).isSame(object, values);
+  }
+
+  #write(object: object, values: readonly unknown[]): void {
     if (Array.isArray(object)) {
-      object.length = held.length;
-      for (let i = 0; i < held.length; i++) object[i] = held[i];
+      object.length = values.length;
+      for (let i = 0; i < values.length; i++) object[i] = values[i];
     } else if (object instanceof Map) {
-      if (isSameMap(object, held)) return;
       object.clear();
-      for (let i = 0; i < held.length; i += 2) object.set(held[i], held[i + 1]);
+      for (let i = 0; i < values.length; i += 2) object.set(values[i], values[i + 1]);
     } else if (object instanceof Set) {
-      if (isSameSet(object, held)) return;
       object.clear();
-      for (const value of held) object.add(value);
+      for (const value of values) object.add(value);
     } else if (object instanceof Key) {
-      const bytes = object.reveal();
-      const view = new DataView(bytes.buffer, bytes.byteOffset);
-      view.setUint32(0, held[0] as number);
-      view.setUint32(4, held[1] as number);
-    } else if (object instanceof Promised) {
-      object.state = held[0] as typeof object.state;
-      object.value = held[1];
-      object.reactions = held[2] as typeof object.reactions;
-    } else if (object instanceof OpenSignal) {
-      object.aborted = held[0] as boolean;
-      object.reason = held[1];
-      object.listeners = held[2] as typeof object.listeners;
+      const view = viewOf(object);
+      view.setUint32(0, values[0] as number);
+      view.setUint32(4, values[1] as number);
     } else if (object instanceof Routine) {
-      object.label = held[0] as number;
-      object.trys = (held[1] as typeof object.trys).slice();
-      object.pending = (held[2] as typeof object.pending).slice();
-      object.locals.write(held[3] as readonly unknown[]);
-    } else if (isNumbers(object)) {
-      object.set(held as readonly number[]);
-    } else if (held.length > 0) {
-      const names = this.#fieldsOf(object);
-      for (let i = 0; i < names.length; i++) {
-        const name = names[i] as string;
-        if ((object as Record<string, unknown>)[name] !== held[i]) {
-          (object as Record<string, unknown>)[name] = held[i];
-        }
-      }
-    }
+      const [label, n] = values as readonly number[];
+      const pendingAt = 2 + (n ?? 0);
+      const localsAt = pendingAt + 1 + (values[pendingAt] as number);
+      object.label = label ?? 0;
+      object.trys = values.slice(2, pendingAt) as typeof object.trys;
+      object.pending = values.slice(pendingAt + 1, localsAt) as typeof object.pending;
+      object.locals.write(values.slice(localsAt));
+    } else if (ArrayBuffer.isView(object)) {
+      (object as Rows).set(values as readonly number[]);
+    } else this.#shapeOf(object).write(object, values);
   }
 
-  /** Fields that may change. Those of a class are the same for all of its objects. */
-  #fieldsOf(object: object): readonly string[] {
+  #shapeOf(object: object): Shape {
     const prototype = Object.getPrototypeOf(object);
-    if (prototype === Object.prototype || prototype === null) return Object.keys(object);
-    let fields = this.#fields.get(prototype);
-    if (fields === undefined) {
-      if (object instanceof Iterator) {
-        throw new TypeError(
-          `Cannot write down an iterator: ${Object.prototype.toString.call(object)}`,
-        );
-      }
-      this.#fields.set(prototype, fields = Object.keys(object));
+    if (prototype === Object.prototype || prototype === null) {
+      const names = Object.keys(object);
+      const key = names.join();
+      let shape = this.#shapes.get(key);
+      if (shape === undefined) this.#shapes.set(key, shape = shapeOf(names));
+      return shape;
     }
-    return fields;
+    let shape = this.#shapes.get(prototype);
+    if (shape === undefined) {
+      // What the runtime makes has more than its fields, and nobody sees private ones.
+      const text = Function.prototype.toString.call(prototype.constructor);
+      if (/\[native code\]|^\s*#\w+\s*[=;]/m.test(text)) {
+        const name = object.constructor.name || Object.prototype.toString.call(object);
+        throw new TypeError(`Cannot write down a thing of class "${name}"`);
+      }
+      this.#shapes.set(prototype, shape = shapeOf(fieldsOf(object)));
+    }
+    return shape;
   }
 }
 
-/** Their length never changes: whoever needs more makes others. */
-function isNumbers(object: object): object is Int32Array | Uint32Array | Float64Array {
-  return object instanceof Int32Array || object instanceof Uint32Array ||
-    object instanceof Float64Array;
+/** Fields of the objects of a class. Of promises and signals those that change: their lists are replaced as a whole. */
+function fieldsOf(object: object): readonly string[] {
+  if (object instanceof Promised) return ["state", "value", "reactions"];
+  if (object instanceof OpenSignal) return ["aborted", "reason", "listeners"];
+  return Object.keys(object);
 }
 
-function isValue(name: string, value: object | null): boolean {
-  return VALUE.has(name) && !(value instanceof Map || value instanceof Set);
+/** Code for each shape, so that nothing is looked up by name. */
+function shapeOf(names: readonly string[]): Shape {
+  const fields = names.map((name) => `object[${JSON.stringify(name)}]`);
+  const same = fields.map((field, i) => `${field} === values[${i}]`);
+  const written = fields.map((field, i) => `if (${same[i]} === false) ${field} = values[${i}];`);
+  return {
+    read: new Function("object", `return [${fields}];`) as Shape["read"],
+    isSame: new Function("object", "values", `return ${same.join(" && ") || true};`) as Shape[
+      "isSame"
+    ],
+    write: new Function("object", "values", written.join("\n")) as Shape["write"],
+    constant: placesIn(names, CONSTANT),
+    value: placesIn(names, VALUE),
+  };
 }
 
-function isSame(a: readonly unknown[], b: readonly unknown[]): boolean {
+function placesIn(names: readonly string[], some: ReadonlySet<string>): ReadonlySet<number> {
+  return new Set(names.flatMap((name, i) => some.has(name) ? [i] : []));
+}
+
+function heldOf(values: readonly unknown[]): Held {
+  return { values, parts: values.filter(isObject) };
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
+}
+
+function viewOf(key: Key): DataView {
+  const bytes = key.reveal();
+  return new DataView(bytes.buffer, bytes.byteOffset);
+}
+
+function isSame(a: ArrayLike<unknown>, b: readonly unknown[]): boolean {
   if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  for (let i = 0; i < b.length; i++) if (a[i] !== b[i]) return false;
   return true;
 }
 
-function isSameMap(map: ReadonlyMap<unknown, unknown>, held: readonly unknown[]): boolean {
-  if (2 * map.size !== held.length) return false;
+function isSameMap(map: ReadonlyMap<unknown, unknown>, values: readonly unknown[]): boolean {
+  if (2 * map.size !== values.length) return false;
   let i = 0;
   for (const [key, value] of map) {
-    if (held[i++] !== key || held[i++] !== value) return false;
+    if (values[i++] !== key || values[i++] !== value) return false;
   }
   return true;
 }
 
-function isSameSet(set: ReadonlySet<unknown>, held: readonly unknown[]): boolean {
-  if (set.size !== held.length) return false;
+function isSameSet(set: ReadonlySet<unknown>, values: readonly unknown[]): boolean {
+  if (set.size !== values.length) return false;
   let i = 0;
-  for (const value of set) if (held[i++] !== value) return false;
+  for (const value of set) if (values[i++] !== value) return false;
   return true;
 }

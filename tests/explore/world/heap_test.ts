@@ -47,7 +47,23 @@ Deno.test("what cannot be written down is refused", () => {
   const { heap, root } = Heap.of(() => ({ held: {} as object }));
   heap.save();
   root.held = [1].values();
-  assert.throws(() => heap.save(), /iterator/);
+  assert.throws(() => heap.save(), /class "Iterator"/);
   root.held = Promise.resolve();
-  assert.throws(() => heap.save(), /promise/);
+  assert.throws(() => heap.save(), /Promise/);
+  root.held = new WeakMap();
+  assert.throws(() => heap.save(), /WeakMap/);
+  class Secret {
+    #n = 0;
+    next(): number {
+      return this.#n++;
+    }
+  }
+  root.held = new Secret();
+  assert.throws(() => heap.save(), /Secret/);
+  root.held = new Float64Array(2);
+  const rows = root.held as Float64Array;
+  const saved = heap.save();
+  rows[1] = 7;
+  heap.restore(saved);
+  assert.deepEqual([...rows], [0, 0]);
 });

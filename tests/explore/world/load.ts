@@ -29,8 +29,15 @@ export interface CoreModules {
   readonly Peers: typeof Peers;
 }
 
-/** Files of src/model with state, or that wait; the others are those that everybody has. */
-const MODEL: readonly string[] = ["aborts.ts", "rounds.ts", "tasks.ts", "vip.ts"];
+/** Files beside src/core with state, or that wait; the others are those that everybody has. */
+const BESIDE: readonly string[] = [
+  "ffi/number_map.ts",
+  "src/model/aborts.ts",
+  "src/model/counters.ts",
+  "src/model/rounds.ts",
+  "src/model/tasks.ts",
+  "src/model/vip.ts",
+];
 
 /** The parts of a core by the names that src/core/core.ts gives them. Their private fields begin with `_`. */
 export type Parts = Readonly<Record<string, object>>;
@@ -58,9 +65,7 @@ async function load(patches: readonly Patch[]): Promise<CoreModules> {
     if (!name.endsWith(".ts") || name.endsWith("_test.ts")) continue;
     files.set(name, await Deno.readTextFile(new URL(`src/core/${name}`, ROOT)));
   }
-  for (const name of MODEL) {
-    files.set(`model/${name}`, await Deno.readTextFile(new URL(`src/model/${name}`, ROOT)));
-  }
+  for (const path of BESIDE) files.set(nameOf(path), await Deno.readTextFile(new URL(path, ROOT)));
   for (const { file, find, replace } of patches) {
     const text = files.get(file);
     const pieces = text?.split(find) ?? [];
@@ -73,7 +78,7 @@ async function load(patches: readonly Patch[]): Promise<CoreModules> {
   const made = new Map<string, string>();
   for (const [name, text] of files) made.set(name, await awaiting(name, text));
   const dir = new URL(`${await digestOf([...made].sort().join("\n"))}/`, BUILD);
-  await Deno.mkdir(new URL("model/", dir), { recursive: true });
+  await Deno.mkdir(dir, { recursive: true });
   for (const [name, text] of made) await put(new URL(name, dir), text);
   const [core, directory] = await Promise.all([
     import(new URL("core.ts", dir).href),
@@ -100,6 +105,11 @@ async function awaiting(name: string, text: string): Promise<string> {
   return made;
 }
 
+/** Of a copy: they all lie in one folder. */
+function nameOf(path: string): string {
+  return path.replaceAll("/", "-");
+}
+
 /** Whole or not at all: others may be loading the same file. */
 async function put(to: URL, text: string): Promise<void> {
   const made = await Deno.makeTempFile({ dir: new URL("./", to).pathname });
@@ -114,23 +124,15 @@ async function digestOf(text: string): Promise<string> {
 
 /** The file with its private fields in the open, and its imports of other folders made absolute. */
 function opened(name: string, text: string): string {
-  const isModel = name.startsWith("model/");
-  const at = (folder: string) => new URL(folder, ROOT).href;
+  const from = new URL(BESIDE.find((path) => nameOf(path) === name) ?? `src/core/${name}`, ROOT);
   const open = text
     .replaceAll(/(?<![\w"'`$/])#([A-Za-z_]\w*)/g, "_$1")
-    .replaceAll(/from "\.\.\/\.\.\//g, `from "${ROOT.href}`)
-    .replaceAll(
-      /from "\.\.\/(model\/)?([^"]+)"/g,
-      (_, model = "", path: string) =>
-        model !== "" && MODEL.includes(path)
-          ? `from "./model/${path}"`
-          : `from "${at("src/")}${model}${path}"`,
-    )
-    .replaceAll(
-      /from "\.\/([^"]+)"/g,
-      (all, path: string) =>
-        isModel && !MODEL.includes(path) ? `from "${at("src/model/")}${path}"` : all,
-    );
+    .replaceAll(/from "(\.[^"]+)"/g, (_, to: string) => {
+      const { href } = new URL(to, from);
+      const path = href.slice(ROOT.href.length);
+      if (BESIDE.includes(path)) return `from "./${nameOf(path)}"`;
+      return `from "${path.startsWith("src/core/") ? `./${path.slice(9)}` : href}"`;
+    });
   return name === "core.ts" ? withParts(open) : open;
 }
 
