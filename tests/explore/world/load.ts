@@ -31,7 +31,6 @@ export interface CoreModules {
 
 /** Files beside src/core with state, or that wait; the others are those that everybody has. */
 const BESIDE: readonly string[] = [
-  "ffi/number_map.ts",
   "src/model/aborts.ts",
   "src/model/counters.ts",
   "src/model/rounds.ts",
