@@ -43,6 +43,28 @@ const WAYS: readonly {
     ],
   },
   {
+    name: "asked-again",
+    budgets: { packets: 1, lose: 2 },
+    choices: [
+      "packet h1 1",
+      "next",
+      "lose next",
+      "time",
+      "time",
+      "time",
+      "next",
+      "lose next",
+      ...Array.from({ length: 5 }, () => "time"),
+      "next",
+      "next",
+      "next",
+      "next",
+      "time",
+      "next",
+      "next",
+    ],
+  },
+  {
     name: "restart",
     budgets: { packets: 2, wipe: 1 },
     choices: [
