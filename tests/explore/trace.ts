@@ -28,6 +28,9 @@ export interface Verdict {
   readonly sas: number;
 }
 
+/** A peer was heard with a new epoch. */
+const RESTARTED = "A peer was started anew: its SAs are void";
+
 /** Lines that a verdict goes by. */
 const TOLD: ReadonlySet<unknown> = new Set([
   "A tunnel takes a step",
@@ -38,6 +41,7 @@ const TOLD: ReadonlySet<unknown> = new Set([
   "The transmit SA is removed",
   "The transmit SA has expired",
   "The master key was rotated",
+  RESTARTED,
 ]);
 
 /**
@@ -63,6 +67,8 @@ export function traceLine(text: string): TraceLine | undefined {
 
 /** Between the clocks of two processes on one machine, and between what is done and what is told. */
 const SLACK_MS = 20;
+/** A host with very many tunnels has left a peer's start that is over by then. */
+const LEFT_MS = 5000;
 /** A process that says nothing for so long may be dead: nothing is held against it. */
 const SURE_MS = 1000;
 
@@ -124,6 +130,8 @@ class Reader {
   /** SPIs by the rotation after which they were derived. */
   readonly #age = new Map<unknown, number>();
   #rotations = 0;
+  /** Transmit SAs of a peer's start that is over, and since when that is known. */
+  readonly #void: { readonly span: TxSpan; readonly atMs: number }[] = [];
 
   constructor(
     readonly trace: Trace,
@@ -138,6 +146,10 @@ class Reader {
       tx: [],
     };
     for (const line of trace.lines) this.#take(line);
+    for (const { span: { pair, peer, spi, to }, atMs } of this.#void) {
+      if (to <= atMs + LEFT_MS || this.process.to <= atMs + LEFT_MS) continue;
+      this.#refuse(`sends with ${spi} of a start of ${peer} that is over`, pair);
+    }
   }
 
   #take({ atMs, message, fields }: TraceLine): void {
@@ -184,6 +196,11 @@ class Reader {
         if (span !== undefined) span.to = atMs;
         return;
       }
+      case RESTARTED:
+        for (const span of this.#tx.values()) {
+          if (span.peer === fields.peer) this.#void.push({ span, atMs });
+        }
+        return;
       case "The master key was rotated":
         for (const spi of this.#rx.keys()) {
           if ((this.#age.get(spi) ?? 0) < this.#rotations) {

@@ -113,6 +113,16 @@ Deno.test("a log is judged with that of the other end", () => {
   );
   retired.h1.push({ atMs: 5000, message: "Ready", fields: {} });
   assert.match(judged(retired), /retires 2, with which h1 sends on/);
+  const restarted = told();
+  restarted.h1.push(
+    {
+      atMs: 100,
+      message: "A peer was started anew: its SAs are void",
+      fields: { peer: "h2", localVip: undefined, remoteVip: undefined },
+    },
+    { atMs: 9000, message: "Ready", fields: {} },
+  );
+  assert.match(judged(restarted), /sends with 2 of a start of h2 that is over/);
   const unknown = told();
   unknown.h2.splice(1, 1);
   assert.match(judged(unknown), /sends with 2, which h2 never received/);
