@@ -26,6 +26,7 @@ int32_t soft_cache_init(struct soft_cache *cache)
 		return PSP_DP_ENOMEM;
 	memset(cache->trails, 0, len);
 	cache->mask = SOFT_CACHE_SETS - 1;
+	cache->last = cache->trails; /* nobody's: it starts nowhere */
 	return 0;
 }
 
@@ -65,6 +66,13 @@ static bool same_words(const uint64_t *a, const uint64_t *b, uint32_t n)
 	return differing == 0;
 }
 
+static bool is_trail(const struct soft_trail *trail, const struct soft_reach *start,
+		     uint64_t generation, const uint64_t *words)
+{
+	return trail->start == start && trail->generation == generation &&
+	       same_words(trail->words, words, start->shape.words);
+}
+
 /* The trail of a flow that starts here; a new one, in the place of another, when there is none. */
 static struct soft_trail *trail_of(struct soft_cache *cache, const struct soft_reach *start,
 				   uint64_t generation, const struct psp_dp_match *fields)
@@ -74,12 +82,14 @@ static struct soft_trail *trail_of(struct soft_cache *cache, const struct soft_r
 	struct soft_trail *set, *stale = NULL, *trail;
 
 	soft_shape_apply(&start->shape, fields, words);
+	if (is_trail(cache->last, start, generation, words))
+		return cache->last;
 	set = &cache->trails[(hash_of(cache, words, n) & cache->mask) * SOFT_CACHE_WAYS];
 	for (uint32_t i = 0; i < SOFT_CACHE_WAYS; i++) {
-		if (set[i].generation != generation || set[i].start == NULL)
+		if (is_trail(&set[i], start, generation, words))
+			return cache->last = &set[i];
+		if (set[i].generation != generation)
 			stale = &set[i];
-		else if (set[i].start == start && same_words(set[i].words, words, n))
-			return &set[i];
 	}
 	trail = stale != NULL ? stale : &set[cache->turn++ % SOFT_CACHE_WAYS];
 	trail->start = start;
@@ -87,7 +97,7 @@ static struct soft_trail *trail_of(struct soft_cache *cache, const struct soft_r
 	trail->claims++;
 	trail->n = 0;
 	memcpy(trail->words, words, n * sizeof(words[0]));
-	return trail;
+	return cache->last = trail;
 }
 
 void soft_cache_start(struct soft_cache *cache, struct psp_dp *dp, struct soft_step *step,
@@ -107,6 +117,34 @@ void soft_cache_start(struct soft_cache *cache, struct psp_dp *dp, struct soft_s
 	step->hop = 0;
 }
 
+/* What is not there is looked for each time: it may come at any moment. */
+static struct soft_entry *find_alone(struct soft_cache *cache, const struct psp_dp *dp,
+				     const struct soft_pipe *pipe,
+				     const struct psp_dp_match *fields)
+{
+	const uint64_t generation =
+		atomic_load_explicit(&dp->cache_generation, memory_order_acquire);
+	struct soft_latest *latest = &cache->latest;
+	const uint32_t n = pipe->shape.words;
+	uint64_t words[SOFT_MATCH_WORDS];
+	struct soft_entry *entry;
+
+	if (pipe->base.type == PSP_DP_PIPE_CONTROL || dp->without_cache)
+		return soft_pipe_find(pipe, fields);
+	soft_shape_apply(&pipe->shape, fields, words);
+	if (latest->pipe == pipe && latest->generation == generation &&
+	    same_words(latest->words, words, n))
+		return latest->entry;
+	entry = soft_table_find(&pipe->table, words, n);
+	if (entry == NULL)
+		return NULL;
+	latest->pipe = pipe;
+	latest->generation = generation;
+	latest->entry = entry;
+	memcpy(latest->words, words, n * sizeof(words[0]));
+	return entry;
+}
+
 struct soft_entry *soft_cache_find(struct soft_cache *cache, struct psp_dp *dp,
 				   struct soft_step *step, const struct soft_pipe *pipe,
 				   const struct psp_dp_match *fields)
@@ -118,7 +156,9 @@ struct soft_entry *soft_cache_find(struct soft_cache *cache, struct psp_dp *dp,
 	if (step->trail == NULL)
 		soft_cache_start(cache, dp, step, pipe, fields);
 	trail = step->trail;
-	if (trail == NULL || step->hop == STRAYED || trail->claims != step->claims)
+	if (trail == NULL)
+		return find_alone(cache, dp, pipe, fields);
+	if (step->hop == STRAYED || trail->claims != step->claims)
 		return soft_pipe_find(pipe, fields);
 	if (step->hop < step->known) {
 		if (trail->pipe[step->hop] == index)

@@ -22,6 +22,9 @@
 #define SOFT_CACHE_WAYS 4u
 #define SOFT_TRAIL_HOPS 4u
 
+struct psp_dp;
+struct soft_pipe;
+
 /* What decides where a packet goes from a pipe on; replaced whole when it grows. */
 struct soft_reach {
 	struct soft_rcu_head rcu;
@@ -49,10 +52,20 @@ struct soft_trail {
 	uint64_t words[SOFT_MATCH_WORDS];
 };
 
+/* The entry of a hash table that was found last: the packets of a super-frame have the same. */
+struct soft_latest {
+	const struct soft_pipe *pipe;
+	uint64_t generation;
+	struct soft_entry *entry;
+	uint64_t words[SOFT_MATCH_WORDS];
+};
+
 struct soft_cache {
 	struct soft_trail *trails; /* sets of SOFT_CACHE_WAYS; NULL: there is no cache */
 	uint32_t mask;             /* sets - 1 */
 	uint32_t turn;
+	struct soft_trail *last; /* that a packet was found to be on */
+	struct soft_latest latest;
 	uint64_t seed[SOFT_MATCH_WORDS];
 };
 
@@ -66,9 +79,6 @@ struct soft_step {
 /* 0 or a status. */
 int32_t soft_cache_init(struct soft_cache *cache);
 void soft_cache_free(struct soft_cache *cache);
-
-struct psp_dp;
-struct soft_pipe;
 
 /* A packet with these fields is about to come to a pipe: where its trail is known from, if there is one. */
 void soft_cache_start(struct soft_cache *cache, struct psp_dp *dp, struct soft_step *step,
