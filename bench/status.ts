@@ -5,6 +5,7 @@
  * One host's core on tables in memory, so what the plane's own counters cost is not in it.
  * Usage: deno run -A bench/status.ts [--sas=100000] [--json]
  */
+import process from "node:process";
 import { openStatusClient } from "../src/rpc/status_client.ts";
 import { source, STATUS, world as listener } from "../tests/rpc/status_lab.ts";
 import { world } from "../tests/support/core_world.ts";
@@ -37,15 +38,22 @@ const figures: Record<string, unknown> = { up: tunnels.up };
 async function timed(name: string, path: (i: number) => string): Promise<void> {
   const ms: number[] = [];
   let octets = 0;
+  const cpu = process.cpuUsage();
   for (let i = 0; i < CALLS; i++) {
     const began = performance.now();
     const body = await (await fetch(`${l.url}${path(i)}`)).arrayBuffer();
     ms.push(performance.now() - began);
     octets = body.byteLength;
   }
+  const { user, system } = process.cpuUsage(cpu);
   ms.sort((a, b) => a - b);
   const at = (q: number) => Number((ms[Math.floor(ms.length * q)] ?? NaN).toFixed(2));
-  figures[name] = { p50: at(0.5), p99: at(0.99), octets };
+  figures[name] = {
+    p50: at(0.5),
+    p99: at(0.99),
+    cpu: Number(((user + system) / 1000 / CALLS).toFixed(2)),
+    octets,
+  };
 }
 
 /** Pages that begin anywhere. */

@@ -142,6 +142,8 @@ export class CoreViews {
       (direction ?? way) === way && (spi ?? of.sa.spi) === of.sa.spi;
     for (const tunnel of this.#tunnelsFrom(query)) {
       if (sas.length >= query.limit) return { sas, next };
+      // Most of very many have nothing of it: they are passed over, and nothing is made for them.
+      if (spi !== undefined && !hasSpi(tunnel.state, spi)) continue;
       next = `${tunnel.peer} ${tunnel.key}`;
       sas.push(...this.#sasOf(tunnel, wants));
     }
@@ -262,6 +264,10 @@ export class CoreViews {
     const { clock } = this.#options;
     return Math.round(clock.wallMs() + at - clock.now());
   }
+}
+
+function hasSpi(state: State, spi: number): boolean {
+  return state.rx.some(({ sa }) => sa.spi === spi) || isLive(state) && state.tx.sa.spi === spi;
 }
 
 /** A tunnel is not up, nor only rekeying, while nobody knows whether its other end is there. */
