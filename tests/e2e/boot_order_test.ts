@@ -8,6 +8,7 @@
 import assert from "node:assert/strict";
 import { type PeersJson, peersJson } from "../support/agent_config.ts";
 import type { AgentProcess } from "../support/agent_process.ts";
+import { fakeClock } from "../support/fake_clock.ts";
 import { ip } from "../support/netns.ts";
 import { scaled } from "../support/scale.ts";
 import { seededRandom } from "../support/seeded_random.ts";
@@ -75,20 +76,6 @@ async function setting(key: string): Promise<string> {
   return value;
 }
 
-function faketime(): string {
-  const place = [...Deno.readDirSync("/usr/lib")].map(({ name }) =>
-    `/usr/lib/${name}/faketime/libfaketimeMT.so.1`
-  ).find((path) => {
-    try {
-      return Deno.statSync(path).isFile;
-    } catch {
-      return false;
-    }
-  });
-  if (place === undefined) throw new Error("There is no libfaketime here: run make deps");
-  return place;
-}
-
 /** As systemd does with the unit: starts it again whatever it ends with, but for what the unit names. */
 async function supervise(stage: Stage): Promise<{
   readonly starts: () => number;
@@ -99,12 +86,7 @@ async function supervise(stage: Stage): Promise<{
   assert.equal(await setting("Restart"), "always");
   const never = (await setting("RestartPreventExitStatus")).split(" ").map(Number);
   const delayMs = Number(await setting("RestartSec")) * 1000;
-  const env = {
-    LD_PRELOAD: faketime(),
-    FAKETIME_TIMESTAMP_FILE: clockOf(stage.world),
-    FAKETIME_DONT_FAKE_MONOTONIC: "1",
-    FAKETIME_NO_CACHE: "1",
-  };
+  const env = fakeClock(clockOf(stage.world));
   let agent: AgentProcess | undefined;
   let starts = 0;
   let isOver = false;

@@ -75,11 +75,19 @@ export const DEEDS: Readonly<Record<string, (turn: Turn) => Promise<void>>> = {
     await rest(awayMs);
     await Deno.remove(file);
   },
+  "the clock is wrong": async ({ lab, host, awayMs, draw }) => {
+    await lab.setClock(host, CLOCKS[draw % CLOCKS.length] ?? "+1h");
+    await rest(awayMs);
+    await lab.setClock(host, "+0");
+  },
   "a new certificate": async ({ lab, host }) => {
     await lab.certify(host);
     signal(lab, host, "SIGHUP");
   },
 };
+
+/** How far it is away: by a zone, by what makes every certificate too old or not yet valid, by a little. */
+const CLOCKS = ["+2h", "-2h", "+400d", "-400d", "+30s", "-30s"];
 
 function signal(lab: Lab, host: HostNumber, name: Deno.Signal): void {
   const agent = lab.agents.get(host);

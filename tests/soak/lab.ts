@@ -6,6 +6,7 @@
  */
 import { pkiInit, pkiIssue } from "../../src/pki/pki.ts";
 import { AGENT_BIN } from "../support/agent_process.ts";
+import { fakeClock } from "../support/fake_clock.ts";
 import { estateDir, ip, kill, makeEstate, mustRun, run, spawn } from "../support/netns.ts";
 import { lines } from "../support/ns_worker.ts";
 import { GATEWAY, GATEWAY_MAC } from "../support/plan.ts";
@@ -24,6 +25,10 @@ const MTU = 1500;
 const STATE_MIB = 16;
 /** Between two pings of a pair. */
 const PING_S = 0.2;
+/** A clock that is set counts after so long. */
+const CLOCK_S = 1;
+/** A start takes some seconds of a processor, which a busy machine gives when it can. */
+const READY_MS = 300_000;
 
 /** One agent, which comes and goes. */
 export interface Agent {
@@ -45,6 +50,8 @@ export class Lab implements AsyncDisposable {
   readonly answers = new Map<string, number>();
   /** What must not have been. */
   readonly faults: string[] = [];
+  /** Milliseconds that each start took. */
+  readonly starts: number[] = [];
   /** What each process said of its tunnels, in the order of their starts. */
   readonly traces: { readonly host: string; readonly lines: readonly TraceLine[] }[] = [];
   readonly #stack = new AsyncDisposableStack();
@@ -78,6 +85,7 @@ export class Lab implements AsyncDisposable {
       await this.plugUplink(i);
       await this.plugWorkload(i);
       await this.certify(i);
+      await this.setClock(i, "+0");
       const state = `${this.dir}/state${i}`;
       await Deno.mkdir(state);
       const options = `size=${STATE_MIB}m,mode=0700`;
@@ -148,13 +156,27 @@ export class Lab implements AsyncDisposable {
     await pkiIssue({ dir: `${this.dir}/pki`, id: `h${i}`, domain: DOMAIN, force: true });
   }
 
+  /** The wall clock of a host's agent: "+0", or how far it is away; after `CLOCK_S`. */
+  async setClock(i: HostNumber, offset: string): Promise<void> {
+    // At once: half of a line would be another time.
+    await Deno.writeTextFile(`${this.#clockOf(i)}.new`, `${offset}\n`);
+    await Deno.rename(`${this.#clockOf(i)}.new`, this.#clockOf(i));
+  }
+
+  #clockOf(i: HostNumber): string {
+    return `${this.dir}/h${i}.clock`;
+  }
+
   /** Starts a host's agent and waits until it says that it is ready. */
   async start(i: HostNumber): Promise<void> {
     const steps: TraceLine[] = [];
     this.traces.push({ host: `h${i}`, lines: steps });
     const child = spawn([AGENT_BIN, "--config", this.configOf(i)], {
       ns: this.ns(`h${i}`),
-      env: { PSP_AGENT_SOCKET: `${this.dir}/h${i}.sock` },
+      env: {
+        PSP_AGENT_SOCKET: `${this.dir}/h${i}.sock`,
+        ...fakeClock(this.#clockOf(i), { cacheS: CLOCK_S }),
+      },
     });
     const warnings: string[] = [];
     const reading = Promise.all([
@@ -180,9 +202,10 @@ export class Lab implements AsyncDisposable {
     agent.ended.then((fault) => fault !== undefined && this.faults.push(fault));
     await eventually(() => agent.ready || agent.over, {
       what: `agent h${i} to be ready`,
-      deadlineMs: 60_000,
+      deadlineMs: READY_MS,
       describe: () => warnings.join("\n"),
     });
+    this.starts.push(performance.now() - agent.startedMs);
   }
 
   /** What the agents said above debug, for whoever looks into what went wrong: the lab's own files go with it. */

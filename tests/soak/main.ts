@@ -91,6 +91,7 @@ export async function soak({ seconds, seed, say }: SoakOptions): Promise<readonl
   await capture.stop();
   const { psp, spis, clear, repeated, foreign } = judgeWire(capture.paths, MARK);
   say(`${done} deeds, all pairs again after ${healed.map(ms).join(", ")}`);
+  say(`${lab.starts.length} starts, the longest took ${ms(Math.max(...lab.starts))}`);
   say(`memory of h${OLD}: ${memory.map(mib).join(", ")} MiB`);
   say(`${psp} PSP packets on ${spis} SPIs; beside them ${JSON.stringify(foreign)}`);
   faults.push(...lab.faults);
