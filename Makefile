@@ -42,7 +42,7 @@ test: ## every suite; the last line is "N passed, N failed"
 	@tools/deps.sh
 	@tools/lock.sh shared tools/test.sh
 
-test-world: ## tests that need Go modules: h2spec, Connect's conformance, TLS; says what it cannot run
+test-world: ## tests that need Go modules or Python's: h2spec, Connect's conformance, TLS, gRPC; says what it cannot run
 	@tools/deps.sh npm net build
 	@tools/lock.sh shared tools/world.sh
 

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Tests that need what neither npm nor Debian has: conformance suites of HTTP/2 and of Connect, and a TLS client of another
-# implementation, Go modules that are built into build/world with the machine's Go. What cannot be fetched or built is
-# said by name, and fails nothing. The last line is "N passed, N failed".
+# Tests that need what neither npm nor Debian has: conformance suites of HTTP/2 and of Connect, a TLS client of another
+# implementation and grpcurl, Go modules that are built into build/world with the machine's Go, and Python's gRPC. What
+# cannot be fetched or built is said by name, and fails nothing. The last line is "N passed, N failed".
 set -u
 
 cd "$(dirname "$0")/.." || exit 1
@@ -28,20 +28,11 @@ failed=0
 child=
 trap 'test -z "$child" || kill "$child" 2>/dev/null; echo "interrupted" >&2; exit 130' HUP INT TERM
 
-# name, Go package, test file, the folder of its module in tests/world
-try() {
+# name, test file
+run_tests() {
 	log=$world/$1.log
-	rm -f "$world/bin/$1"
-	if ! command -v go >/dev/null; then
-		echo "not run: $1: there is no Go (go 1.24 or later)"
-		return
-	fi
-	if ! (cd "tests/world/${4:-.}" && timeout 600 go build -o "$world/bin/" "$2") >"$log" 2>&1 </dev/null; then
-		echo "not run: $1: it cannot be fetched or built: $(tail -n 1 "$log")"
-		return
-	fi
 	timeout --kill-after=20 "${TEST_TIMEOUT:-900}" \
-		"$deno" task --quiet test:world "tests/world/$3" >"$log" 2>&1 </dev/null &
+		"$deno" task --quiet test:world "tests/world/$2" >"$log" 2>&1 </dev/null &
 	child=$!
 	wait "$child"
 	status=$?
@@ -57,8 +48,41 @@ try() {
 	printf '%-18s %s: %d passed, %d failed\n' "$1" "$([ "$f" -eq 0 ] && echo ok || echo FAILED)" "$p" "$f"
 }
 
-try h2spec github.com/summerwind/h2spec/cmd/h2spec h2spec_test.ts
-try tlsclient ./tlsclient key_exchange_test.ts
-try connectconformance connectrpc.com/conformance/cmd/connectconformance conformance_test.ts conformance
+# name, Go package, test file, the folder of its module in tests/world
+try_go() {
+	rm -f "$world/bin/$1"
+	if ! command -v go >/dev/null; then
+		echo "not run: $1: there is no Go (go 1.24 or later)"
+	elif ! (cd "tests/world/${4:-.}" && timeout 600 go build -o "$world/bin/" "$2") >"$world/$1.log" 2>&1 </dev/null; then
+		echo "not run: $1: it cannot be fetched or built: $(tail -n 1 "$world/$1.log")"
+	else
+		run_tests "$1" "$3"
+	fi
+}
+
+# name, test file; what tests/world/requirements.txt pins is put beside the agent, not into the machine's Python
+try_python() {
+	wanted=tests/world/requirements.txt
+	if ! python3 -m pip --version >/dev/null 2>&1; then
+		echo "not run: $1: there is no Python with pip (python3 -m pip)"
+		return
+	fi
+	if ! cmp -s "$wanted" "$world/python/requirements.txt"; then
+		rm -rf "$world/python"
+		if ! timeout 600 python3 -m pip install --quiet --disable-pip-version-check --no-input --no-deps --only-binary :all: \
+			--target "$world/python" --requirement "$wanted" >"$world/$1.log" 2>&1 </dev/null; then
+			echo "not run: $1: it cannot be fetched: $(tail -n 1 "$world/$1.log")"
+			return
+		fi
+		cp "$wanted" "$world/python/requirements.txt"
+	fi
+	run_tests "$1" "$2"
+}
+
+try_go h2spec github.com/summerwind/h2spec/cmd/h2spec h2spec_test.ts
+try_go tlsclient ./tlsclient key_exchange_test.ts
+try_go grpcurl github.com/fullstorydev/grpcurl/cmd/grpcurl grpcurl_test.ts grpcurl
+try_python grpcio grpcio_test.ts
+try_go connectconformance connectrpc.com/conformance/cmd/connectconformance conformance_test.ts conformance
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
