@@ -70,6 +70,8 @@ interface Claim {
 export class Combined {
   readonly #kinds: readonly SourceKind[];
   readonly #places = new Map<string, Candidate>();
+  /** Those of strict sources. */
+  #strictPlaces = 0;
   /** By peer, the first one first. */
   readonly #byId = new Map<string, Candidate[]>();
   readonly #claims = new Map<string, Claim>();
@@ -121,6 +123,9 @@ export class Combined {
       const place = `${rank} ${where}`;
       const old = this.#places.get(place);
       if (old !== undefined) ids.add(old.peer.id);
+      if (this.#isStrict(rank)) {
+        this.#strictPlaces += Number(candidate !== undefined) - Number(old !== undefined);
+      }
       if (candidate === undefined) this.#places.delete(place);
       else {
         this.#places.set(place, candidate);
@@ -268,13 +273,31 @@ export class Combined {
       const { family, length } = claim.prefix;
       if (length < (this.#lengths[family].at(-1) ?? 0)) wide.push(claim.prefix);
     }
-    const strict = this.#kinds.some((kind) => kind.strict);
-    if (wide.length > 0 && strict) {
+    if (wide.length > 0 && this.#strictPlaces > 0) {
+      const keys = new Set(wide.map(keyOf));
       for (const claim of this.#claims.values()) {
-        if (wide.some((prefix) => holds(prefix, claim.prefix))) found.add(claim);
+        if (this.#isStrictly(claim.by) && this.#around(claim.prefix).some((key) => keys.has(key))) {
+          found.add(claim);
+        }
       }
     }
     return [...found].sort((a, b) => a.prefix.length - b.prefix.length);
+  }
+
+  /** Whether a strict source claims it. */
+  #isStrictly(by: Claimants): boolean {
+    for (const { rank } of allOf(by)) if (this.#isStrict(rank)) return true;
+    return false;
+  }
+
+  /** Keys of the prefixes around one that somebody may claim, the shortest first. */
+  #around(prefix: Prefix): readonly string[] {
+    const width = prefix.family === 4 ? 32 : 128;
+    return this.#lengths[prefix.family].filter((length) => length < prefix.length)
+      .map((length) => {
+        const shift = BigInt(width - length);
+        return keyOf({ ...prefix, bits: (prefix.bits >> shift) << shift, length });
+      });
   }
 
   /** The peer that has the prefix; undefined: this host, or nobody. */
@@ -287,12 +310,8 @@ export class Combined {
   /** Who had a prefix around it before, where that counts. */
   #blocker({ prefix }: Claim, { rank, order, peer }: Candidate): string | undefined {
     if (!this.#isStrict(rank)) return undefined;
-    const width = prefix.family === 4 ? 32 : 128;
-    for (const length of this.#lengths[prefix.family]) {
-      if (length >= prefix.length) return undefined;
-      const shift = BigInt(width - length);
-      const bits = (prefix.bits >> shift) << shift;
-      const around = this.#byPrefix.get(keyOf({ ...prefix, bits, length }));
+    for (const key of this.#around(prefix)) {
+      const around = this.#byPrefix.get(key);
       const owner = around?.owner;
       if (owner === undefined || owner === peer.id) continue;
       const other = around && oneOf(around.by, owner);
@@ -366,11 +385,4 @@ function without(by: Claimants, id: string): Claimants {
 
 function keyOf({ network, family, bits, length }: Prefix): string {
   return `${family}/${length}/${bits}@${network}`;
-}
-
-function holds(outer: Prefix, inner: Prefix): boolean {
-  if (outer.network !== inner.network) return false;
-  if (outer.family !== inner.family || outer.length >= inner.length) return false;
-  const shift = BigInt((outer.family === 4 ? 32 : 128) - outer.length);
-  return inner.bits >> shift === outer.bits >> shift;
 }

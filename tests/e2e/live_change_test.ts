@@ -237,7 +237,7 @@ story(
 );
 
 /** Peers whom a reload changes, all of them; PEERS=10000 for a figure. */
-const CROWD = Number(Deno.env.get("PEERS") ?? 3000);
+const CROWD = Number(Deno.env.get("PEERS") ?? 1000);
 
 story("all of thousands of peers change, and a tunnel loses nothing", {}, async (stage) => {
   const { world, start } = stage;
