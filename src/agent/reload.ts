@@ -75,8 +75,8 @@ export interface Running extends Followers {
   readonly signal: AbortSignal;
 }
 
-/** Peers that change in one step, unless an address moves between more of them: some milliseconds of work. */
-const PEERS_AT_ONCE = 50;
+/** Prefixes of peers that change in one step, unless one moves between more of them: some milliseconds of work. */
+const PREFIXES_AT_ONCE = 150;
 
 /** Whom the RPC side believes: the peers that there are at the moment of the question. */
 export function trustOf({ domain, security }: Config, peers: Peers): Trust {
@@ -201,7 +201,7 @@ async function apply(
   const parts = await inParts(given.peers, {
     before: before.peers,
     vips: { before: prefixesOf(before), after: prefixesOf(next) },
-    most: PEERS_AT_ONCE,
+    most: PREFIXES_AT_ONCE,
     slices,
   });
   const keys = changedKeys(before, next);

@@ -255,7 +255,7 @@ Deno.test("very many peers are changed some at a time, and in the end all of the
   const { view, told } = await take({ peers: of(2000, 380) });
   assert.deepEqual([view.done, view.changed, view.removed], [true, 380, 20]);
   const steps = told.filter((line) => /^core p/.test(line));
-  assert.equal(steps.length, 8, "50 in each");
+  assert.equal(steps.length, 8, "50 in each: one prefix before, one after");
   assert.deepEqual([peers.count, peers.get("p9")?.svcAddress], [380, "192.0.2.2:2009"]);
 });
 

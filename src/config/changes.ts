@@ -251,11 +251,16 @@ interface Holder {
   readonly has: readonly string[];
 }
 
+/** What it costs to change it, in prefixes. */
+function weightOf({ id, had, has }: Holder): number {
+  return id === undefined ? 0 : 1 + had.length + has.length;
+}
+
 /** Which part of a change is made when. */
 const TURNS = ["own", "gain", "same", "lose"] as const;
 
 /**
- * A change in parts of so many peers, which are made one after the other: between two of them each address has the owner
+ * A change in parts of so many prefixes, of before and after, which are made one after the other: between two of them each address has the owner
  * from before or the one after. Peers between which a prefix moves are in one part, however many they are; in the first
  * part is what concerns this host's own prefixes. Who only gains has his turn before who only loses, so that what is taken
  * out of a prefix, or given to a wider one, has an owner all the time.
@@ -270,7 +275,6 @@ export async function inParts(
     readonly slices: Slices;
   },
 ): Promise<readonly PeerChanges[]> {
-  if (changes.changed.length + changes.removed.length <= most) return [changes];
   const old = new Map(before.map((peer) => [peer.id, peer.vips]));
   const holders: readonly Holder[] = [
     { id: undefined, had: vips.before, has: vips.after },
@@ -279,6 +283,7 @@ export async function inParts(
     })),
     ...changes.removed.map((id) => ({ id, had: old.get(id) ?? [], has: [] })),
   ];
+  if (holders.reduce((sum, holder) => sum + weightOf(holder), 0) <= most) return [changes];
   const leaders = holders.map((_, i) => i);
   const leaderOf = (i: number): number => {
     let at = i;
@@ -321,10 +326,14 @@ export async function inParts(
   }
   const parts: { changed: PeerConfig[]; removed: string[] }[] = [];
   let part: typeof parts[number] | undefined;
+  let weight = 0;
   for (const members of [...turns.values()].flat()) {
-    if (part === undefined || part.changed.length + part.removed.length + members.length > most) {
+    const more = members.reduce((sum, holder) => sum + weightOf(holder), 0);
+    if (part === undefined || weight + more > most) {
       parts.push(part = { changed: [], removed: [] });
+      weight = 0;
     }
+    weight += more;
     for (const { id, peer } of members) {
       if (peer !== undefined) part.changed.push(peer);
       else if (id !== undefined) part.removed.push(id);

@@ -98,8 +98,12 @@ export async function parsePlain(
   file: string,
   slices: Slices,
 ): Promise<Omit<Loaded, "unreadable"> | undefined> {
-  const plain = plainValue(text);
+  // Escapes may hide a key that stands twice, and numbers of so many digits are not what they seem.
+  if (/\\|\d{16}|__proto__|prototype|constructor/.test(text)) return undefined;
+  await slices.next();
+  const plain = treeOf(text);
   if (plain === undefined) return undefined;
+  await slices.next();
   const { peers: listed = [], ...rest } = plain;
   if (!Array.isArray(listed) || listed.length > MAX_PEERS) return undefined;
   let keys = keysIn(rest) + (plain.peers === undefined ? 0 : 1);
@@ -113,6 +117,7 @@ export async function parsePlain(
     peers.push(peer.output);
     await slices.next();
   }
+  await slices.next();
   // Otherwise one stands there twice.
   if (keys !== text.match(/"\s*:/g)?.length) return undefined;
   const form: FileForm = { ...head.output, peers };
@@ -135,9 +140,8 @@ export async function parsePlain(
   };
 }
 
-/** What a text is that has no comments, no escapes and no numbers that are not what they seem; undefined: it has. */
-function plainValue(text: string): { readonly [key: string]: unknown } | undefined {
-  if (/\\|\d{16}|__proto__|prototype|constructor/.test(text)) return undefined;
+/** The object that a text in JSON is; undefined: it is no such thing. */
+function treeOf(text: string): { readonly [key: string]: unknown } | undefined {
   try {
     const value: unknown = JSON.parse(text);
     const isTree = typeof value === "object" && value !== null && !Array.isArray(value);
