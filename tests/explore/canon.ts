@@ -39,12 +39,14 @@ const SKIPPED: readonly string[] = [
   ..."_table table _outcomes _due _byPeer _byRxSpi _pace pace raise _wake census".split(" "),
   ..."lastError createdAtMs expiresAtMs untilMs bornAt openedAt since asked peer".split(" "),
   ..."tunnel packets bytes key mac pip spisLow softPackets dueAt _noticedAt heardAt".split(" "),
-  ..."_names _owners _lifeUntilMs membership _rows _byRow row _progress _count _unasked _cost"
+  ..."_names _owners _lifeUntilMs membership _rows _byRow row _progress _count _unasked _cost _heldSince"
     .split(" "),
 ];
 
 /** Whose value is a moment of `Clock.now`. */
-const MOMENT = /(?:At|Until|until|^at)$/;
+const MOMENT = /(?:At|^at)$/;
+/** ... and of one that is over when it has passed, however long ago. */
+const END = /[uU]ntil$|^nextAt$/;
 /** What lies further ahead is far; nothing in a core that is explored waits for so long but to forget. */
 const FAR_MS = 10_000;
 /** Smaller numbers are no SPIs: see world/plane.ts. */
@@ -71,7 +73,7 @@ interface Tape {
 }
 
 /** What a field's value is; undefined: it is not written. */
-type Sort = "moment" | "generation" | "serial" | "other" | undefined;
+type Sort = "moment" | "end" | "generation" | "serial" | "other" | undefined;
 
 interface Field {
   readonly word: number;
@@ -196,7 +198,9 @@ export class Canon {
       const seen = state !== undefined && "tx" in state ? state.tx.packets : 0n;
       this.#text(pair);
       this.#spi(sa.spi);
-      this.#put(NUMBER, Number(packets > 0n) + 2 * Number(packets > seen) + 4 * Number(expired));
+      const soft = state !== undefined && "tx" in state ? state.tx.softPackets : 0n;
+      const marks = [packets > 0n, packets > seen, packets >= soft, expired];
+      for (const mark of marks) this.#put(NUMBER, Number(mark));
     });
     this.#unordered(plane.holds(), ({ pair, packets, offMs }) => {
       this.#text(pair);
@@ -225,7 +229,8 @@ export class Canon {
         this.#fieldsOf(body);
       }
     });
-    this.#unordered(flying.values(), ({ from, packet: { sa } }) => {
+    this.#unordered(flying.values(), ({ from, packet: { sa }, ticks }) => {
+      this.#put(NUMBER, ticks);
       this.#text(from.id);
       this.#spi(sa.spi);
     });
@@ -267,6 +272,8 @@ export class Canon {
   #fieldOf(name: string): Field {
     const sort = SKIPPED.includes(name)
       ? undefined
+      : END.test(name)
+      ? "end"
       : MOMENT.test(name)
       ? "moment"
       : /eneration$/.test(name)
@@ -280,7 +287,8 @@ export class Canon {
   #value(value: unknown, sort: Sort): void {
     switch (typeof value) {
       case "number":
-        return sort === "moment" ? this.#moment(value) : this.#number(value);
+        if (sort === "moment") return this.#moment(value, -this.bounds.pastMs);
+        return sort === "end" ? this.#moment(value, 0) : this.#number(value);
       case "bigint":
         return this.#bigint(value, sort);
       case "string":
@@ -311,9 +319,9 @@ export class Canon {
     this.#fieldsOf(value);
   }
 
-  #moment(at: number): void {
+  #moment(at: number, leastMs: number): void {
     const ms = at - this.world.clock.now();
-    this.#put(NUMBER, ms > FAR_MS ? FAR_MS : Math.max(ms, -this.bounds.pastMs));
+    this.#put(NUMBER, ms > FAR_MS ? FAR_MS : Math.max(ms, leastMs));
   }
 
   #number(value: number): void {

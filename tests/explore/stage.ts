@@ -101,7 +101,6 @@ export class Stage {
   /** SPIs with which a host must not receive any more: they were agreed with a start of its peer that is over. */
   readonly voided = new Map<string, Set<number>>();
   private readonly _answers = new Map<string, { readonly spis: string; readonly epoch: bigint }>();
-  private readonly _sentAt = new Map<number, number>();
   /** By host and whom it tells: the call that says that it ends, and whether its answer came. */
   private readonly _farewells = new Map<
     string,
@@ -283,11 +282,8 @@ export class Stage {
 
   #tick(): void {
     const { world } = this;
-    const now = world.clock.now();
-    for (const n of [...world.flying.keys()]) {
-      const since = this._sentAt.get(n);
-      if (since === undefined) this._sentAt.set(n, now);
-      else this.land(n);
+    for (const flight of [...world.flying.values()]) {
+      if (flight.ticks++ > 0) this.land(flight.n);
     }
     world.advance(TICK_MS);
   }

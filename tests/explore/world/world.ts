@@ -45,6 +45,8 @@ export interface Flying {
   readonly n: number;
   readonly from: WorldHost;
   readonly packet: Sealed;
+  /** How often time has gone on since. */
+  ticks: number;
 }
 
 /** Something a plane reports, and to whom. */
@@ -139,7 +141,7 @@ export class World {
     const packet = { sa, key };
     if (this.slow) {
       const n = ++this._flights;
-      this.flying.set(n, { n, from, packet });
+      this.flying.set(n, { n, from, packet, ticks: 0 });
       return;
     }
     this.#arrive(from, packet);
