@@ -2,7 +2,7 @@
 
 /** What a demon does to three hosts, one thing after the other: each leaves the world whole again. */
 import { ip, kill, run } from "../support/netns.ts";
-import type { HostNumber, Lab } from "./lab.ts";
+import { type HostNumber, type Lab, WRONG_CLOCKS_S } from "./lab.ts";
 
 /** Who it is done to, and what chance says. */
 export interface Turn {
@@ -76,18 +76,15 @@ export const DEEDS: Readonly<Record<string, (turn: Turn) => Promise<void>>> = {
     await Deno.remove(file);
   },
   "the clock is wrong": async ({ lab, host, awayMs, draw }) => {
-    await lab.setClock(host, CLOCKS[draw % CLOCKS.length] ?? "+1h");
+    await lab.setClock(host, WRONG_CLOCKS_S[draw % WRONG_CLOCKS_S.length] ?? 0);
     await rest(awayMs);
-    await lab.setClock(host, "+0");
+    await lab.setClock(host, 0);
   },
   "a new certificate": async ({ lab, host }) => {
     await lab.certify(host);
     signal(lab, host, "SIGHUP");
   },
 };
-
-/** How far it is away: by a zone, by what makes every certificate too old or not yet valid, by a little. */
-const CLOCKS = ["+2h", "-2h", "+400d", "-400d", "+30s", "-30s"];
 
 function signal(lab: Lab, host: HostNumber, name: Deno.Signal): void {
   const agent = lab.agents.get(host);

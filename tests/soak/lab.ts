@@ -27,6 +27,11 @@ const STATE_MIB = 16;
 const PING_S = 0.2;
 /** A clock that is set counts after so long. */
 const CLOCK_S = 1;
+/**
+ * Seconds that clocks are away: by a zone, by what makes every certificate too old or not valid yet, by half a minute. Far
+ * enough from each other, so that a line of a log tells by which of them it was written.
+ */
+export const WRONG_CLOCKS_S = [7200, -7200, 400 * 86_400, -400 * 86_400, 30, -30] as const;
 /** A start takes some seconds of a processor, which a busy machine gives when it can. */
 const READY_MS = 300_000;
 
@@ -85,7 +90,7 @@ export class Lab implements AsyncDisposable {
       await this.plugUplink(i);
       await this.plugWorkload(i);
       await this.certify(i);
-      await this.setClock(i, "+0");
+      await this.setClock(i, 0);
       const state = `${this.dir}/state${i}`;
       await Deno.mkdir(state);
       const options = `size=${STATE_MIB}m,mode=0700`;
@@ -156,10 +161,10 @@ export class Lab implements AsyncDisposable {
     await pkiIssue({ dir: `${this.dir}/pki`, id: `h${i}`, domain: DOMAIN, force: true });
   }
 
-  /** The wall clock of a host's agent: "+0", or how far it is away; after `CLOCK_S`. */
-  async setClock(i: HostNumber, offset: string): Promise<void> {
+  /** How many seconds the wall clock of a host's agent is away; after `CLOCK_S`. */
+  async setClock(i: HostNumber, offsetS: number): Promise<void> {
     // At once: half of a line would be another time.
-    await Deno.writeTextFile(`${this.#clockOf(i)}.new`, `${offset}\n`);
+    await Deno.writeTextFile(`${this.#clockOf(i)}.new`, `${offsetS < 0 ? "" : "+"}${offsetS}\n`);
     await Deno.rename(`${this.#clockOf(i)}.new`, this.#clockOf(i));
   }
 
@@ -315,7 +320,7 @@ export class Lab implements AsyncDisposable {
   async #read(i: HostNumber, child: Deno.ChildProcess, steps: TraceLine[]): Promise<void> {
     for await (const line of lines(child.stderr)) {
       const step = traceLine(line);
-      if (step !== undefined) steps.push(step);
+      if (step !== undefined) steps.push({ ...step, atMs: trueTime(step.atMs) });
       // Thousands of lines say that nothing is wrong: what a run leaves behind is for people.
       if (/"level":"DEBUG"/i.test(line)) continue;
       await Deno.writeTextFile(`${this.dir}/h${i}.log`, line + "\n", { append: true });
@@ -353,4 +358,11 @@ export class Lab implements AsyncDisposable {
       },
     };
   }
+}
+
+/** When a line was written that came just now: by the clock that is the nearest to this one, or away as it may be. */
+function trueTime(atMs: number): number {
+  const now = Date.now();
+  const times = [0, ...WRONG_CLOCKS_S].map((awayS) => atMs - awayS * 1000);
+  return times.reduce((best, time) => Math.abs(time - now) < Math.abs(best - now) ? time : best);
 }
