@@ -119,8 +119,13 @@ export type ResponderEffect =
   | { readonly do: "recall" }
   /** It is answered as it was before. */
   | { readonly do: "repeat"; readonly reply: NewTunnelReply }
-  /** Make room for a tunnel beside those that were promised some: `room`. */
-  | { readonly do: "make_room"; readonly wish: Wish; readonly promised: Promised }
+  /** Make room for a tunnel beside those that were promised some, and in no place of these: `room`. */
+  | {
+    readonly do: "make_room";
+    readonly wish: Wish;
+    readonly promised: Promised;
+    readonly kept: ReadonlySet<string>;
+  }
   /** Have SPIs and keys derived: `derived`. */
   | { readonly do: "derive"; readonly version: PspVersion; readonly wanted: readonly Wanted[] }
   /** Receive, then transmit with what the peer has programmed already; where that cannot be, `failed`. */
@@ -316,7 +321,9 @@ function judge(state: Judging, context: ResponderContext): ResponderStep {
       const promised = promisedTo(granted, pair);
       lack = context.lacks(wish, promised);
       if (lack !== undefined) {
-        effects.push({ do: "make_room", wish, promised });
+        // What the same request is granted anew is worth no less than this one.
+        const kept = new Set(granted.map(({ pair }) => pairKey(pair)));
+        effects.push({ do: "make_room", wish, promised, kept });
         return { state: { ...state, verdicts }, effects };
       }
     } else if (crossing(pair, version, context) === undefined) {

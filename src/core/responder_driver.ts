@@ -140,7 +140,8 @@ export class ResponderDriver {
         gate.checkEpoch(peer, request.bootEpoch);
         return this.#take(run, { type: "recalled", known: memory.recall(peer, request) });
       case "make_room": {
-        const lack = table.makeRoom(effect.wish, effect.promised);
+        const { wish, promised, kept } = effect;
+        const lack = table.makeRoom(wish, { promised, kept });
         return this.#take(run, { type: "room", lack });
       }
       case "derive":

@@ -136,6 +136,10 @@ Deno.test("places that were promised count, and room is made for one at a time",
   // One goes for the third tunnel, and none for the fourth.
   const second = stepResponder(first.state, { type: "room", lack: undefined }, crowded);
   assert.deepEqual(does(second.effects), ["make_room"]);
+  const kept = second.effects.flatMap((effect) =>
+    effect.do === "make_room" ? [...effect.kept] : []
+  );
+  assert.equal(kept.length, 3, "what the request was granted goes for nothing else in it");
   const third = stepResponder(second.state, { type: "room", lack: "peer-share" }, crowded);
   assert.deepEqual(does(third.effects), ["say_no_room", "derive"]);
   const derive = third.effects.at(-1);

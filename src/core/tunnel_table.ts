@@ -100,6 +100,8 @@ const ONLY: Readonly<Partial<Record<Shortage, "network" | "source">>> = {
   "source-share": "source",
 };
 
+const NONE_KEPT: ReadonlySet<string> = new Set();
+
 /** Tunnels gone that the hand of a peer may hold on to: as many as are there, and never fewer than this. */
 const HAND_GONE = 64;
 
@@ -152,13 +154,19 @@ export class TunnelTable {
     return this.#options.shares.lacks({ peer, source: sourceOf(pair, side) }, promised);
   }
 
-  /** The same for one that something waits for: another one may go for it, that is worth less. */
-  makeRoom(wish: Wish, promised?: Promised): Shortage | undefined {
+  /** The same for one that something waits for: another one may go for it that is worth less, and not among the `kept`. */
+  makeRoom(
+    wish: Wish,
+    { promised, kept = NONE_KEPT }: {
+      readonly promised?: Promised;
+      readonly kept?: ReadonlySet<string>;
+    } = {},
+  ): Shortage | undefined {
     const lack = this.lacks(wish, promised);
     if (lack === undefined) return undefined;
     const { peer, pair, side } = wish;
     const among = lack === "tunnels-full" ? this.#options.shares.heaviest() ?? peer : peer;
-    const found = this.#evictOne(among, { for: sourceOf(pair, side), only: ONLY[lack] });
+    const found = this.#evictOne(among, { for: sourceOf(pair, side), only: ONLY[lack], kept });
     return found ? this.lacks(wish, promised) : lack;
   }
 
@@ -368,7 +376,11 @@ export class TunnelTable {
    */
   #evictOne(
     peer: string,
-    wanted: { readonly for: string; readonly only: "network" | "source" | undefined },
+    wanted: {
+      readonly for: string;
+      readonly only: "network" | "source" | undefined;
+      readonly kept: ReadonlySet<string>;
+    },
   ): boolean {
     const ofPeer = this.#byPeer.get(peer);
     if (ofPeer === undefined) return false;
@@ -396,7 +408,7 @@ export class TunnelTable {
       const entry = next.value;
       if (wanted.only === "source" && entry.source !== wanted.for) continue;
       if (wanted.only === "network" && networkOf(entry.source) !== network) continue;
-      if (!isWorthLess(entry)) continue;
+      if (wanted.kept.has(entry.key) || !isWorthLess(entry)) continue;
       looks--;
       // By what has passed meanwhile it may be in use.
       this.look(entry);

@@ -108,6 +108,20 @@ Deno.test("an evil peer that owns a /16 gets its share; others open tunnels and 
   pair.check();
 });
 
+Deno.test("one request for tunnels that are there and for new ones gets no more than the share", async () => {
+  await using w = world(SMALL);
+  const [h1, evil] = [w.host(1), w.host(2)];
+  await attack(w, evil, h1, PEER_SHARE);
+  assert.equal(tunnelsWith(h1, evil), PEER_SHARE);
+  // Nothing passes: each may go for a new one.
+  await w.clock.advance(1000);
+  for (const n of [PEER_SHARE + 1, 2 * PEER_SHARE]) {
+    const outcomes = await attack(w, evil, h1, n);
+    assert.equal(outcomes.filter(({ ok }) => ok).length, PEER_SHARE);
+    assert.equal(tunnelsWith(h1, evil), PEER_SHARE);
+  }
+});
+
 Deno.test("an evil peer that rekeys for ever takes no more SAs than its tunnels need", async () => {
   await using w = world(SMALL);
   const [h1, evil, good] = [w.host(1), w.host(2), w.host(3)];
