@@ -12,13 +12,22 @@
 
 #include "../psp_dp.h"
 
-#define DP_GATE_MACS 1024u /* that are told apart; those beyond share: none is without a limit */
+#define DP_GATE_SETS 256u
+#define DP_GATE_WAYS 4u
+
+/* A MAC whose bucket is not full. */
+struct dp_gate_way {
+	uint64_t due_ns;
+	uint8_t mac[6];
+};
 
 struct dp_gate {
 	struct psp_dp_rate rate, per_mac; /* with the defaults filled in */
 	uint64_t seed;
 	/* CLOCK_MONOTONIC, by which all that was let in would have come at the rate. */
-	uint64_t due_ns, mac_due_ns[DP_GATE_MACS];
+	uint64_t due_ns;
+	/* Each MAC has its own, as long as a set has one; those beyond share: none is without a limit. */
+	struct dp_gate_way ways[DP_GATE_SETS][DP_GATE_WAYS];
 	_Atomic uint64_t limited; /* any thread reads it */
 };
 

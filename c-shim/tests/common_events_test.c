@@ -183,6 +183,29 @@ static void gate_lets_in_a_burst_and_then_a_rate(void)
 	CHECK_EQ(in, PSP_DP_MISS_PER_MAC_PER_S);
 }
 
+/* Whatever the seed, and whoever else is there: nobody shares what one has used up. */
+static void gate_tells_macs_apart(void)
+{
+	static struct dp_gate gate;
+	const struct psp_dp_rate none = {.per_s = PSP_DP_RATE_NONE},
+				 per_mac = {.per_s = 10, .burst = 2};
+	const uint64_t now = 7 * DP_LIMIT_NS;
+
+	for (uint64_t seed = 0; seed < 20000; seed++) {
+		const uint64_t h = (seed + 1) * UINT64_C(0x9e3779b97f4a7c15);
+		uint8_t another[6];
+
+		memcpy(another, &h, sizeof(another));
+		dp_gate_init(&gate, &none, &per_mac, seed);
+		for (uint32_t i = 0; i < 4; i++)
+			CHECK_EQ(dp_gate_pass(&gate, one, now), i < 2);
+		CHECK(dp_gate_pass(&gate, another, now));
+		CHECK(!dp_gate_pass(&gate, one, now));
+		CHECK(dp_gate_pass(&gate, one, now + DP_LIMIT_NS / 10));
+		CHECK(!dp_gate_pass(&gate, one, now + DP_LIMIT_NS / 10));
+	}
+}
+
 /* 141,000 packets in a second, each from a MAC of its own. */
 static void gate_bounds_whoever_takes_other_macs(void)
 {
@@ -231,6 +254,7 @@ int main(void)
 	RUN(full_ring_takes_nothing_from_the_others);
 	RUN(no_class_takes_more_than_half_while_another_waits);
 	RUN(gate_lets_in_a_burst_and_then_a_rate);
+	RUN(gate_tells_macs_apart);
 	RUN(gate_bounds_whoever_takes_other_macs);
 	RUN(gate_without_limits_lets_all_in);
 	RUN(limit_allows_one_a_second_for_a_key);
