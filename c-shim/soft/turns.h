@@ -37,4 +37,12 @@ uint32_t soft_turns_next(struct soft_turns *turns);
 /* The turn is over: what its frames cost, and whether the port may have more. */
 void soft_turns_end(struct soft_turns *turns, uint32_t cost, bool more);
 
+/* Frames that a port is asked for at first. */
+#define SOFT_WANT_FIRST 4u
+/*
+ * How many frames a port is asked for after `n` of `asked` have come, of so many octets: small ones in numbers, large ones a
+ * few at a time. 1 to SOFT_PORT_BATCH.
+ */
+uint8_t soft_turns_want(uint8_t asked, uint32_t n, uint32_t octets);
+
 #endif

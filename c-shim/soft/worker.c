@@ -18,11 +18,6 @@
 #define BUFFERS_LEN                                                                                \
 	(SOFT_RX_OCTETS + (1u + SOFT_SPLIT_DEPTH + 2u) * SOFT_FRAME_OCTETS + SOFT_QUEUE_OCTETS)
 #define BUFFERS_ALIGN 64u
-#define LARGE 4096u /* octets of a frame of which few are asked for at a time */
-/* Of those so many octets: what the second-level cache holds beside what is made of them. */
-#define LARGE_OCTETS (4u * DP_FRAME_MAX)
-#define WANT_LARGE 4u
-#define WANT_LARGE_MAX 8u                 /* the next ones may be larger */
 #define UNASKED_MAX (4u * SOFT_TURN_COST) /* until the kernel is asked again who has frames */
 #define EVENTS 64                         /* ports of one epoll_wait(); more wait for the next */
 #define LOOK_EVERY_MS 1000                /* whether the ports are as they were */
@@ -146,7 +141,7 @@ int32_t soft_worker_new(struct psp_dp *dp, uint32_t number, struct soft_worker *
 	worker->number = number;
 	worker->wake = -1;
 	worker->epoll = -1;
-	memset(worker->want, WANT_LARGE, sizeof(worker->want));
+	memset(worker->want, SOFT_WANT_FIRST, sizeof(worker->want));
 	soft_rcu_expect(&dp->rcu, number);
 	return worker_open(worker);
 }
@@ -299,21 +294,6 @@ static void run_released(struct soft_worker *worker)
 
 /* ---- a batch of a port ----------------------------------------------------------------------- */
 
-/* Small frames are asked for in numbers, large ones a few at a time. */
-static void adapt(uint8_t *want, const struct dp_packet *packets, uint32_t n)
-{
-	uint32_t octets = 0;
-
-	for (uint32_t i = 0; i < n; i++)
-		octets += packets[i].len;
-	if (octets > n * LARGE) {
-		const uint32_t fit = LARGE_OCTETS / (octets / n);
-
-		*want = (uint8_t)(fit < WANT_LARGE_MAX ? fit : WANT_LARGE_MAX);
-	} else if (n == *want && *want < SOFT_PORT_BATCH)
-		*want = (uint8_t)(2 * *want);
-}
-
 /* Of frames that are not parsed yet: as many packets as there can be in each. */
 static uint32_t cost_of(const struct dp_packet *packets, uint32_t n)
 {
@@ -340,6 +320,7 @@ static struct turn run_batch(struct soft_worker *worker, struct soft_link *link)
 	uint8_t *want = &worker->want[dp_port_slot(link->base.handle)];
 	const uint8_t asked = *want;
 	struct turn turn = {0};
+	uint32_t octets = 0;
 	int32_t n;
 
 	worker->link = link;
@@ -355,11 +336,12 @@ static struct turn run_batch(struct soft_worker *worker, struct soft_link *link)
 	if (n == 0)
 		return turn;
 	turn = (struct turn){.cost = cost_of(worker->packets, (uint32_t)n), .more = n == asked};
-	adapt(want, worker->packets, (uint32_t)n);
 	for (int32_t i = 0; i < n; i++) {
+		octets += worker->packets[i].len;
 		worker->packets[i].handle = link->base.handle;
 		worker->packets[i].network = link->base.desc.network;
 	}
+	*want = soft_turns_want(asked, (uint32_t)n, octets);
 	soft_run(worker, (uint32_t)n);
 	finish(worker);
 	return turn;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who is served, in which order, and how much. */
 #include "../soft/turns.h"
+#include "../common/packet.h"
+#include "../soft/port.h"
 
 #include <stdlib.h>
 
@@ -161,6 +163,30 @@ static void shares_hold_in_disorder(void)
 	}
 }
 
+/* Whatever comes, the next question is one that a port answers. */
+static void a_port_is_asked_for_as_many_frames_as_it_can_give(void)
+{
+	static const uint32_t lengths[] = {60, 1514, 4096, 4097, 20000, 34000, 45000, DP_FRAME_MAX};
+	uint8_t want = SOFT_WANT_FIRST;
+	bool full = false;
+
+	srand(7);
+	for (uint32_t i = 0; i < 200000; i++) {
+		const uint32_t len = lengths[(uint32_t)rand() % 8u];
+		const uint32_t rounds = 1u + (uint32_t)rand() % 6u;
+
+		for (uint32_t round = 0; round < rounds; round++) {
+			const uint32_t n = rand() % 2 == 0 ? want : (uint32_t)rand() % (want + 1u);
+
+			want = soft_turns_want(want, n, n * len);
+			CHECK(want >= 1 && want <= SOFT_PORT_BATCH);
+			full = full || want == SOFT_PORT_BATCH;
+		}
+	}
+	CHECK(full);
+	CHECK_EQ(soft_turns_want(SOFT_PORT_BATCH, 5, 5 * DP_FRAME_MAX), 4);
+}
+
 int main(void)
 {
 	RUN(whoever_has_no_frames_gets_no_turn);
@@ -171,5 +197,6 @@ int main(void)
 	RUN(nobody_saves_up);
 	RUN(a_flood_takes_no_more_than_its_share);
 	RUN(shares_hold_in_disorder);
+	RUN(a_port_is_asked_for_as_many_frames_as_it_can_give);
 	return test_summary();
 }
