@@ -4,6 +4,7 @@
  * Source text in which no function is suspended by the runtime: each `async` one is rewritten by the TypeScript compiler into
  * a function that is called again and again, with a label for where it stands, and its variables can be read and written.
  */
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 
 /** As much of a node of its tree as is looked at. */
@@ -39,8 +40,8 @@ interface Compiler {
 }
 
 const ROOT = new URL("../../../", import.meta.url);
-/** The one of tools/gen.lock, which the generator of the Connect code needs: `make deps` has fetched it. */
-const COMPILER = "npm/registry.npmjs.org/typescript/5.4.5/lib/typescript.js";
+/** The compiler of tools/gen.lock, which the generator of the Connect code needs: `make deps` has fetched it. */
+const LOCK = new URL("tools/gen.lock", ROOT);
 
 /** The text with every `async` function lowered; the same text where there is none. Private names must be gone from it. */
 export function lowered(name: string, text: string): string {
@@ -62,7 +63,13 @@ export function lowered(name: string, text: string): string {
 
 function compiler(): Compiler {
   const cache = Deno.env.get("DENO_DIR") ?? new URL(".toolchain/cache", ROOT).pathname;
-  return createRequire(import.meta.url)(`${cache}/${COMPILER}`);
+  const version = /"typescript@([0-9.]+)"/.exec(Deno.readTextFileSync(LOCK))?.[1];
+  // Packages lie below the name of whichever host they came from.
+  const found = [...Deno.readDirSync(`${cache}/npm`)]
+    .map(({ name }) => `${cache}/npm/${name}/typescript/${version}/lib/typescript.js`)
+    .find((path) => existsSync(path));
+  if (found === undefined) throw new Error(`No TypeScript ${version} in ${cache}: make deps`);
+  return createRequire(import.meta.url)(found);
 }
 
 function isAsync(ts: Compiler, node: Node): boolean {
