@@ -43,14 +43,13 @@ export async function samples(args: SamplesArgs): Promise<ExitCode> {
       progress?.to(() => `${seen} samples${args.count === undefined ? "" : ` of ${args.count}`}`);
       if (++seen === args.count) break;
     }
-    file?.end();
   } catch (error) {
     if (!stop.signal.aborted) throw error;
-    file?.end();
   } finally {
     Deno.removeSignalListener("SIGINT", onSignal);
     Deno.removeSignalListener("SIGTERM", onSignal);
   }
+  file?.end();
   progress?.clear();
   if (file || lost > 0) err(`${seen} samples${lost > 0 ? `, ${lost} lost` : ""}`);
   return EXIT.ok;

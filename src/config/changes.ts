@@ -260,10 +260,10 @@ function weightOf({ id, had, has }: Holder): number {
 const TURNS = ["own", "gain", "same", "lose"] as const;
 
 /**
- * A change in parts of so many prefixes, of before and after, which are made one after the other: between two of them each address has the owner
- * from before or the one after. Peers between which a prefix moves are in one part, however many they are; in the first
- * part is what concerns this host's own prefixes. Who only gains has his turn before who only loses, so that what is taken
- * out of a prefix, or given to a wider one, has an owner all the time.
+ * A change in parts of so many prefixes, of before and after, which are made one after the other: between two of them each
+ * address has the owner from before or the one after. Peers between which a prefix moves are in one part, however many they
+ * are; in the first part is what concerns this host's own prefixes. Who only gains has his turn before who only loses, so
+ * that what is taken out of a prefix, or given to a wider one, has an owner all the time.
  */
 export async function inParts(
   changes: PeerChanges,

@@ -112,18 +112,15 @@ function judge(item: unknown, rules: RecordRules): Verdict {
   }
   if (problems.length > 0) return { problems };
   // The peer may be in more networks than this host is.
-  const foreign = form.vips.flatMap((vip, i) => {
-    const network = networkOf(vip);
-    return network === "" || rules.networks?.some(({ name }) => name === network)
+  const known = new Set(["", ...(rules.networks ?? []).map(({ name }) => name)]);
+  const vips = form.vips.filter((vip) => known.has(networkOf(vip)));
+  const foreign = form.vips.flatMap((vip, i) =>
+    known.has(networkOf(vip))
       ? []
-      : [{ path: ["vips", i], text: `network "${network}" is not known here` }];
-  });
-  if (foreign.length === form.vips.length) return { problems: foreign };
-  const left = foreign.length === 0 ? form : {
-    ...form,
-    vips: form.vips.filter((_, i) => !foreign.some(({ path }) => path[1] === i)),
-  };
-  return { peer: fromFile(left, "/") as PeerConfig, problems: foreign };
+      : [{ path: ["vips", i], text: `network "${networkOf(vip)}" is not known here` }]
+  );
+  if (vips.length === 0) return { problems: foreign };
+  return { peer: fromFile({ ...form, vips }, "/") as PeerConfig, problems: foreign };
 }
 
 function render({ path, text, line, column }: Problem): string {

@@ -384,7 +384,7 @@ export class InitiatorDriver {
     const { code, message, reason } = error;
     const holdOffMs = line.failed(message, capMs);
     if (line.backOff.failures === 1) {
-      events.add("peer-failing", { peer, reason: code.replaceAll("_", "-"), message });
+      events.add("peer-failing", { peer, reason: error.codeText, message });
     }
     counters.add("exchanges-failed");
     log.warn("An exchange failed", {

@@ -45,30 +45,30 @@ export interface Warm {
   add(id: string): void;
 }
 
+const NOTHING_WRONG = { failed: 0, refusal: "" } as const;
+
 /** Begins; ends with `tasks`. A peer that does not answer is nobody's error here. */
 export function keepWarm(options: WarmOptions): Warm {
   const { peers, clock, random, tasks } = options;
-  /** How often in a row the call of each failed. */
-  const failures = new Map<string, number>();
-  /** Those that refuse this host, and how they word it. */
-  const refusing = new Map<string, string>();
+  /** Of each, how often in a row its call failed, and how it words it that it refuses this host; "": it does not. */
+  const greeted = new Map<string, { readonly failed: number; readonly refusal: string }>();
   const due = new DueHeap();
   let woken = new AbortController();
   const begin = (id: string, spreadMs: number) => {
-    if (failures.size >= WARM_PEERS || failures.has(id)) return;
-    failures.set(id, 0);
+    if (greeted.size >= WARM_PEERS || greeted.has(id)) return;
+    greeted.set(id, NOTHING_WRONG);
     due.set(id, clock.now() + random.uniform() * spreadMs);
     woken.abort();
   };
   const keep = async (id: string) => {
     const error = await greet(id, options);
-    const failed = error === undefined ? 0 : (failures.get(id) ?? 0) + 1;
-    failures.set(id, failed);
-    if (error?.code === "permission_denied" && refusing.get(id) !== error.message) {
-      refusing.set(id, error.message);
-      const reason = error.code.replaceAll("_", "-");
-      options.events.add("peer-failing", { peer: id, reason, message: error.message });
-    } else if (error === undefined) refusing.delete(id);
+    const before = greeted.get(id) ?? NOTHING_WRONG;
+    const refusal = error?.code === "permission_denied" ? error.message : before.refusal;
+    if (error !== undefined && refusal !== before.refusal) {
+      options.events.add("peer-failing", { peer: id, reason: error.codeText, message: refusal });
+    }
+    const failed = error === undefined ? 0 : before.failed + 1;
+    greeted.set(id, error === undefined ? NOTHING_WRONG : { failed, refusal });
     const fullMs = failed === 0
       ? WARM_INTERVAL_MS
       : Math.min(WARM_RETRY_FIRST_MS * 2 ** (failed - 1), WARM_RETRY_MAX_MS);
@@ -81,10 +81,7 @@ export function keepWarm(options: WarmOptions): Warm {
     while (!signal.aborted) {
       for (const id of due.take(clock.now())) {
         if (options.isPeer(id)) tasks.add(keep(id));
-        else {
-          failures.delete(id);
-          refusing.delete(id);
-        }
+        else greeted.delete(id);
       }
       woken = new AbortController();
       const stop = () => woken.abort();
@@ -95,7 +92,7 @@ export function keepWarm(options: WarmOptions): Warm {
     }
   };
   for (const { id } of peers) {
-    if (failures.size >= WARM_PEERS) break;
+    if (greeted.size >= WARM_PEERS) break;
     begin(id, WARM_SPREAD_MS * Math.min(peers.length, WARM_PEERS));
   }
   tasks.add(turn());

@@ -105,8 +105,7 @@ export class ResponderDriver {
       if (run.reply === undefined) throw new ExchangeError("internal", "no answer was made");
       return run.reply;
     } catch (error) {
-      const { code, message } = ExchangeError.from(error);
-      const reason = code.replaceAll("_", "-");
+      const { codeText: reason, message } = ExchangeError.from(error);
       this.#options.events.add("request-refused", { peer: peerId, reason, message });
       throw error;
     } finally {

@@ -158,6 +158,11 @@ export class ExchangeError extends Error {
     this.local = local;
   }
 
+  /** The code as events and status spell it. */
+  get codeText(): string {
+    return this.code.replaceAll("_", "-");
+  }
+
   /** What is no such error failed inside. */
   static from(cause: unknown): ExchangeError {
     if (cause instanceof ExchangeError) return cause;
