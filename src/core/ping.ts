@@ -6,7 +6,6 @@ import { messageOf } from "../model/errors.ts";
 import type { PingLeg, PingQuery, PingView } from "../model/ping.ts";
 import { pairKey, spiText, type VipPair } from "../model/sa.ts";
 import type { Tasks } from "../model/tasks.ts";
-import { canonicalVip } from "../model/vip.ts";
 import type { PeerCalls } from "./calls.ts";
 import type { Peers } from "./directory.ts";
 import type { Explainer } from "./explain.ts";
@@ -148,11 +147,6 @@ export class Pinger {
     const known = verdict === "dropped";
     return { name: "workload", verdict: known ? "failed" : "unknown", ms, text };
   }
-}
-
-/** The address that a prefix of full length holds; undefined: it holds more of them. */
-export function addressIn(prefix: string): string | undefined {
-  return canonicalVip(prefix.replace(/\/(32|128)(?=@|$)/, ""));
 }
 
 /** Live, and the peer was heard on it. */

@@ -86,6 +86,13 @@ export function parsePrefix(text: string): Prefix | undefined {
   return { network, family, bits: cleared({ bits: toBits(address), width, length }), length };
 }
 
+/** The address that a prefix of full length holds; undefined: it holds more of them. */
+export function addressIn(prefix: string): string | undefined {
+  const { family, length } = parsePrefix(prefix) ?? { family: 4, length: 0 };
+  if (length !== (family === 4 ? 32 : 128)) return undefined;
+  return canonicalVip(prefix.replace(/\/\d+(?=@|$)/, ""));
+}
+
 /** Values by prefix; a lookup finds the longest prefix of the vip's network that holds its address. */
 export class PrefixTable<T> {
   readonly #networks = new Map<string, NetworkTable<T>>();

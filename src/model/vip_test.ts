@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { canonicalVip, parsePrefix, PrefixTable } from "./vip.ts";
+import { addressIn, canonicalVip, parsePrefix, PrefixTable } from "./vip.ts";
 
 Deno.test("an address has one spelling", () => {
   const cases: [string, string | undefined][] = [
@@ -89,4 +89,16 @@ Deno.test("any text is an address with a canonical form of its own, or none", ()
     const canonical = canonicalVip(text);
     if (canonical !== undefined) assert.equal(canonicalVip(canonical), canonical);
   }));
+});
+
+Deno.test("only a prefix of full length is one address, whatever its family", () => {
+  const table: readonly (readonly [string, string | undefined])[] = [
+    ["10.1.0.1/32", "10.1.0.1"],
+    ["10.1.0.1", "10.1.0.1"],
+    ["10.1.0.0/24", undefined],
+    ["fd00::1/128@blue", "fd00::1@blue"],
+    ["fd00::/32", undefined],
+    ["nothing", undefined],
+  ];
+  for (const [prefix, address] of table) assert.equal(addressIn(prefix), address, prefix);
 });

@@ -9,9 +9,9 @@
 import type { LocalVip } from "../config/config.ts";
 import type { Log } from "../model/log.ts";
 import type { Clock } from "../model/clock.ts";
-import { addressOf, inNetwork, networkOf } from "../model/network.ts";
+import { networkOf } from "../model/network.ts";
 import { matchesName } from "../model/patterns.ts";
-import { parsePrefix, PrefixTable } from "../model/vip.ts";
+import { addressIn, parsePrefix, PrefixTable } from "../model/vip.ts";
 import type { NamedPort } from "./links.ts";
 
 /** Counted here, and what one count of each means. */
@@ -118,7 +118,7 @@ export class WorkloadTable {
   /** Single addresses whose MAC is configured. */
   #fixed(): readonly string[] {
     const ruled = this.#rules.flatMap(({ mac, vips }) =>
-      mac === undefined ? [] : vips.flatMap((vip) => singleOf(vip) ?? [])
+      mac === undefined ? [] : vips.flatMap((vip) => addressIn(vip) ?? [])
     );
     return [...this.#macs.keys(), ...ruled];
   }
@@ -147,7 +147,7 @@ export class WorkloadTable {
   ownOf(port: number): readonly string[] {
     const name = this.#options.ports.get(port)?.interface;
     const rule = this.#rules.find((rule) => rule.name === name);
-    return rule?.vips.flatMap((vip) => singleOf(vip) ?? []) ?? [];
+    return rule?.vips.flatMap((vip) => addressIn(vip) ?? []) ?? [];
   }
 
   /**
@@ -277,17 +277,10 @@ export class WorkloadTable {
 function macsOf(vips: readonly LocalVip[]): ReadonlyMap<string, string> {
   return new Map(
     vips.flatMap(({ vip, mac }) => {
-      const single = singleOf(vip);
+      const single = addressIn(vip);
       return mac === undefined || single === undefined ? [] : [[single, mac] as const];
     }),
   );
-}
-
-/** The address of a prefix that has no other. */
-function singleOf(vip: string): string | undefined {
-  const address = addressOf(vip);
-  if (!/\/(32|128)$/.test(address)) return undefined;
-  return inNetwork(address.replace(/\/\d+$/, ""), networkOf(vip));
 }
 
 /** To which port the configuration gives an address. */
