@@ -40,8 +40,9 @@ import type { InstalledTopology } from "../pipes/install.ts";
 import { type PlaneSetup, setUpPlane } from "../plane/plane_setup.ts";
 import { type PlaneWatch, watchPlane } from "../plane/plane_watch.ts";
 import { systemRandom } from "../model/random.ts";
-import { type EtcdSourceOptions, openEtcdSource } from "../directory/etcd.ts";
+import { openEtcdSource } from "../directory/etcd.ts";
 import { beginFolder, type FolderOptions, openFolder } from "../directory/folder.ts";
+import type { Source } from "../directory/source.ts";
 import { Sources, type Told } from "../directory/sources.ts";
 import type { KnownDirectory } from "../model/known_directory.ts";
 import { splitListen } from "../rpc/door.ts";
@@ -147,7 +148,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
   if (folder !== undefined) {
     await sources.open("peers.d", (told) => openFolder({ ...folder, ...told }));
   }
-  if (etcd !== undefined) sources.replace("etcd", (told) => openEtcdSource({ ...etcd(), ...told }));
+  sources.replace("etcd", etcd);
   const peers = new Peers({ ...config, peers: sources.peers() });
   const trust = trustOf(config, peers);
   // Where a peer is met on the control channel, its packets come from as well, as far as anybody knows.
@@ -321,9 +322,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
       if (names.includes("peers.d")) {
         sources.replace("peers.d", folder && ((told) => beginFolder({ ...folder, ...told })));
       }
-      if (names.includes("etcd")) {
-        sources.replace("etcd", etcd && ((told) => openEtcdSource({ ...etcd(), ...told })));
-      }
+      if (names.includes("etcd")) sources.replace("etcd", etcd);
     },
     hasVc,
     plane,
@@ -813,7 +812,7 @@ function sourcesOf(
   },
 ): (config: Pick<Config, "directory">) => {
   readonly folder: Omit<FolderOptions, keyof Told> | undefined;
-  readonly etcd: (() => Omit<EtcdSourceOptions, keyof Told>) | undefined;
+  readonly etcd: ((told: Told) => Source) | undefined;
 } {
   const { id, pip, psp, rpc } = config;
   const rules = {
@@ -825,22 +824,24 @@ function sourcesOf(
   const common = { rules, log, wallMs: () => clock.wallMs() };
   return ({ directory: { dir, etcd } }) => ({
     folder: dir === undefined ? undefined : { ...common, path: dir },
-    etcd: etcd && (() => ({
-      ...common,
-      kv: openEtcd({
-        endpoints: etcd.endpoints,
-        tls: etcd.tls,
-        user: etcd.user,
-        passwordFile: etcd.passwordFile,
-        wallMs: common.wallMs,
-      }),
-      prefix: etcd.prefix,
-      ...etcd.register ? { own: () => ownRecord(config) } : {},
-      leaseS: Math.ceil(etcd.leaseMs / 1000),
-      known,
-      clock,
-      random: systemRandom(),
-    })),
+    etcd: etcd && ((told) =>
+      openEtcdSource({
+        ...common,
+        ...told,
+        kv: openEtcd({
+          endpoints: etcd.endpoints,
+          tls: etcd.tls,
+          user: etcd.user,
+          passwordFile: etcd.passwordFile,
+          wallMs: common.wallMs,
+        }),
+        prefix: etcd.prefix,
+        ...etcd.register ? { own: () => ownRecord(config) } : {},
+        leaseS: Math.ceil(etcd.leaseMs / 1000),
+        known,
+        clock,
+        random: systemRandom(),
+      })),
   });
 }
 

@@ -33,6 +33,7 @@ import * as pb from "./gen/psp/v1/psp_pb.ts";
 import type { ExplainResponse } from "./gen/psp/v1/status_pb.ts";
 import * as tpb from "./gen/psp/v1/tunnel_pb.ts";
 import { explainFromProto } from "./status_codec.ts";
+import { SharedTexts } from "../model/shared_texts.ts";
 
 /** Most SPIs or closed tunnels in one notice. */
 const MAX_NOTICE_ITEMS = 4096;
@@ -69,7 +70,7 @@ export function requestFromProto(message: tpb.NewTunnelRequest): NewTunnelReques
   if (tunnels.length < 1 || tunnels.length > MAX_TUNNELS_PER_REQUEST) {
     throw bad("tunnels", `${tunnels.length} entries, 1 to ${MAX_TUNNELS_PER_REQUEST} are needed`);
   }
-  const texts = new Map<string, string>();
+  const texts = new SharedTexts();
   return {
     bootEpoch: epoch(message.bootEpoch),
     requestId: message.requestId.toHex(),
@@ -105,7 +106,7 @@ export function replyFromProto(message: tpb.NewTunnelResponse, asked: number): N
   if (tunnels.length !== 0 && tunnels.length !== asked) {
     throw bad("tunnels", `${tunnels.length} results for ${asked} tunnels`);
   }
-  const texts = new Map<string, string>();
+  const texts = new SharedTexts();
   return {
     bootEpoch: epoch(message.bootEpoch),
     version: version(message.version, "version"),
@@ -290,14 +291,7 @@ export function version(value: pb.PspVersion, field: string): PspVersion {
 /** Where a part of a message stands, and the texts that its other parts have: each tunnel keeps them, and they are equal. */
 interface Part {
   readonly field: string;
-  readonly texts: Map<string, string>;
-}
-
-/** The very text that another part of the message has, where one has it. */
-function shared(text: string, texts: Part["texts"]): string {
-  const known = texts.get(text);
-  if (known === undefined) texts.set(text, text);
-  return known ?? text;
+  readonly texts: SharedTexts;
 }
 
 function params(message: pb.PspParams | undefined, { field, texts }: Part): PspParams {
@@ -321,8 +315,8 @@ function params(message: pb.PspParams | undefined, { field, texts }: Part): PspP
   const rest = {
     spi: spi(message.spi, `${field}.spi`),
     version: name,
-    pip: shared(pip(message.pip, `${field}.pip`), texts),
-    mac: shared(macText(message.mac), texts),
+    pip: texts.of(pip(message.pip, `${field}.pip`)),
+    mac: texts.of(macText(message.mac)),
     ...(message.vc === undefined ? {} : { vc: message.vc }),
     cryptOffset: message.cryptOffset,
     mode,

@@ -18,6 +18,7 @@ import type {
 import { pairKey, PSP_VERSIONS, type VipPair } from "../model/sa.ts";
 import { messageOf } from "../model/errors.ts";
 import { openPrivate } from "./database.ts";
+import { SharedTexts } from "../model/shared_texts.ts";
 
 /** SPIs that one durable reservation covers. */
 export const SPI_BLOCK = 65_536n;
@@ -373,17 +374,12 @@ function saToRow(sa: SaRecord): Value[] {
 
 function* lostFrom(rows: Iterable<Record<string, unknown>>): Generator<LostTunnel> {
   // Every row has texts of its own, and each tunnel keeps them: those of workloads and of a peer are the same again and again.
-  const vips = new Map<string, string>();
-  let last = "";
+  const texts = new SharedTexts();
   for (const { local_vip, remote_vip, peer, ends } of rows) {
-    const local = String(local_vip);
-    const localVip = vips.get(local) ?? local;
-    vips.set(localVip, localVip);
-    if (peer !== last) last = String(peer);
     yield {
-      localVip,
+      localVip: texts.of(String(local_vip)),
       remoteVip: String(remote_vip),
-      peer: last,
+      peer: texts.of(String(peer)),
       endsAtMs: Number(ends),
     };
   }
