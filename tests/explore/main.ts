@@ -44,7 +44,7 @@ interface State {
 /** A walker and the answer that it owes. */
 class Walker {
   /** What it found and nobody has gone on from: it has these written down. */
-  todo: State[] = [];
+  frontier: State[] = [];
   /** Of these, what was given to another. */
   given: number[] = [];
   readonly #worker = new Worker(new URL("./walker.ts", import.meta.url).href, { type: "module" });
@@ -79,7 +79,7 @@ async function run({ name, bounds }: Plan, { workers, until }: Options): Promise
   let result = { states: 0, edges: 0, depth: 0, complete: false, healMs: 0, settleMs: 0 };
   let violation: Violation | undefined;
   const [first] = walkers;
-  first?.todo.push({ node: 0, own: undefined, choices: [""] });
+  first?.frontier.push({ node: 0, own: undefined, choices: [""] });
   let saidAt = began;
   let full = false;
   const take = (next: State[], found: Found) => {
@@ -93,7 +93,7 @@ async function run({ name, bounds }: Plan, { workers, until }: Options): Promise
     next.push({ node, own: found.own, choices: found.choices });
   };
   const isOver = () => violation !== undefined || full || Date.now() >= until;
-  const isLeft = () => walkers.some(({ todo }) => todo.length > 0);
+  const isLeft = () => walkers.some(({ frontier }) => frontier.length > 0);
   for (let depth = 0; isLeft() && depth <= bounds.depth && !isOver(); depth++) {
     result = { ...result, depth };
     const serve = async (walker: Walker) => {
@@ -118,7 +118,7 @@ async function run({ name, bounds }: Plan, { workers, until }: Options): Promise
       return next;
     };
     const nexts = await Promise.all(walkers.map(serve));
-    for (const [i, walker] of walkers.entries()) walker.todo = nexts[i] ?? [];
+    for (const [i, walker] of walkers.entries()) walker.frontier = nexts[i] ?? [];
     if (!isOver() && (!isLeft() || depth === bounds.depth)) result.complete = true;
   }
   for (const walker of walkers) walker.end();
@@ -128,9 +128,9 @@ async function run({ name, bounds }: Plan, { workers, until }: Options): Promise
 
 /** States for a walker: of its own, or else of the one that has most. */
 function takeSome(walker: Walker, walkers: readonly Walker[]): State[] {
-  if (walker.todo.length > 0) return walker.todo.splice(-BATCH);
-  const other = walkers.reduce((a, b) => a.todo.length >= b.todo.length ? a : b);
-  return other.todo.splice(0, BATCH).map(({ own, ...state }) => {
+  if (walker.frontier.length > 0) return walker.frontier.splice(-BATCH);
+  const other = walkers.reduce((a, b) => a.frontier.length >= b.frontier.length ? a : b);
+  return other.frontier.splice(0, BATCH).map(({ own, ...state }) => {
     if (own !== undefined) other.given.push(own);
     return { ...state, own: undefined };
   });
