@@ -57,6 +57,16 @@ Deno.test("many rekeys take no more than a few crypto ids", async () => {
   assert.equal(flows.totals().cryptoIds, 1);
 });
 
+Deno.test("without a time of retirement, every key that is replaced goes at once", async () => {
+  const { plane, flows } = setUp({ retireMs: 0 });
+  for (let i = 1; i <= 4; i++) {
+    flows.setTx(txSa({ spi: i }), key(i));
+    await Promise.resolve();
+    assert.equal(plane.crypto.size, 1);
+    assert.equal(flows.totals().retiring, 0);
+  }
+});
+
 Deno.test("a failure at any step of a new transmit SA leaves nothing", () => {
   for (const sampling of [false, true]) {
     const steps = [["setCrypto"], ["addEntry", "EGR_ACL"], ["addEntry", "PSP_ENCRYPT"]] as const;
