@@ -5,7 +5,7 @@
  * soft plane; its peers are played by one process in a namespace of its own (bench/fleet/responder.ts), each with its
  * own address and certificate. Usage, as root:
  * deno run -A bench/fleet.ts [--shapes=1000x1,10000x1,...] [--only=cold,rotate,closed,idle,restore] [--idle=20] [--json]
- * [--connections=N] [--limit-s=300] [--nice=-10] [--profile=DIR] [--heap] [--trace]
+ * [--connections=N] [--settle=150] [--limit-s=300] [--nice=-10] [--profile=DIR] [--heap] [--trace]
  * With a directory it keeps there, for each step, what the agent's thread did, and with --heap what is in its heap after
  * it; with --trace every step of every tunnel is written down and held against the protocol. Figures are not to be taken
  * from such a run.
@@ -50,8 +50,8 @@ const MAX_BY_PACKET = 20_000;
 /** Packets that begin a flow, in a second. */
 const MISSES_PER_S = 900;
 const POLL_MS = 250;
-/** Between the last tunnel and the measure of rest: connections that nobody needs are closed by then. */
-const SETTLE_MS = 150_000;
+/** Seconds between the last tunnel and the measure of rest: connections that nobody needs are closed by then. */
+const SETTLE_S = 150;
 /** With it the agent is told to rotate. */
 const TOKEN = "fleet-0123456789abcdef0123456789abcdef";
 const INSPECTOR_PORT = 9339;
@@ -73,6 +73,9 @@ interface Row {
   readonly stallMaxMs: number;
   /** Of the time, what the agent's JavaScript thread was ready to run and did not get a processor. */
   readonly waited: number;
+  /** What the process ran, and of that its JavaScript thread, in seconds. */
+  readonly cpuS: number;
+  readonly threadS: number;
   readonly rssMb: number;
   readonly peakMb: number;
   readonly idleCpu: number;
@@ -84,6 +87,7 @@ interface Row {
 interface Args {
   readonly shapes: readonly Shape[];
   readonly only: readonly Step[];
+  readonly settleS: number;
   readonly idleS: number;
   readonly limitS: number;
   readonly connections: number | undefined;
@@ -401,7 +405,7 @@ class Fleet implements AsyncDisposable {
   }
 
   async #step(step: Step): Promise<Row> {
-    const { idleS } = this.#options.args;
+    const { idleS, settleS } = this.#options.args;
     if (step === "rotate" || step === "closed") await this.#rotatable();
     if (step === "closed") await this.#peers.say("close");
     await this.#peers.say("reset");
@@ -409,7 +413,7 @@ class Fleet implements AsyncDisposable {
       ? undefined
       : (await this.#agent?.status())?.loop;
     const cpu = mark();
-    const waitedFrom = before === undefined ? 0 : waitedMs(this.#agent?.pid ?? 0);
+    const from = before === undefined ? NOTHING_RAN : ranOf(this.#agent?.pid ?? 0);
     const start = performance.now();
     let records = this.#total;
     let ended = true;
@@ -434,7 +438,7 @@ class Fleet implements AsyncDisposable {
         if (ended) records = (await this.#until({ tunnels: this.#total })).records;
         break;
       case "idle": {
-        await sleep(SETTLE_MS);
+        await sleep(settleS * 1000);
         const pid = this.#agent?.pid ?? 0;
         const [ran, from] = [ranS([pid]), performance.now()];
         await this.#profiler?.begin();
@@ -446,6 +450,7 @@ class Fleet implements AsyncDisposable {
         step satisfies never;
     }
     const seconds = (performance.now() - start) / 1000;
+    const to = ranOf(this.#agent?.pid ?? 0);
     const { foreign } = since(cpu);
     const { profile, heap } = this.#options.args;
     const kept = `${profile}/${this.#shape.peers}x${this.#shape.vips}-${step}`;
@@ -457,7 +462,7 @@ class Fleet implements AsyncDisposable {
     const stats = await this.#peers.say("stats");
     const failures = Object.entries(stats.failures);
     if (failures.length > 0) console.error("peers:", JSON.stringify(failures.slice(0, 5)));
-    const waited = (waitedMs(this.#agent?.pid ?? 0) - waitedFrom) / (1000 * seconds);
+    const waited = (to.waitedS - from.waitedS) / seconds;
     const memory = memoryOf(this.#agent?.pid ?? 0);
     return {
       shape: `${this.#shape.peers}x${this.#shape.vips}`,
@@ -470,6 +475,8 @@ class Fleet implements AsyncDisposable {
       recordsLost: this.#total - records,
       ...stalls(before, status?.loop),
       waited,
+      cpuS: to.cpuS - from.cpuS,
+      threadS: to.threadS - from.threadS,
       ...memory,
       idleCpu,
       foreign,
@@ -667,12 +674,27 @@ function stalls(
   return { stallP99Ms: reach(0.99), stallMaxMs: longest };
 }
 
-/** Of the main thread, since it began. */
-function waitedMs(pid: number): number {
+/** What a process ran since it began, and its main thread, and how long that waited for a processor; seconds. */
+interface Ran {
+  readonly cpuS: number;
+  readonly threadS: number;
+  readonly waitedS: number;
+}
+
+const NOTHING_RAN: Ran = { cpuS: 0, threadS: 0, waitedS: 0 };
+
+function ranOf(pid: number): Ran {
   try {
-    return Number(Deno.readTextFileSync(`/proc/${pid}/schedstat`).split(" ")[1]) / 1e6;
+    const [ranNs, waitedNs] = Deno.readTextFileSync(`/proc/${pid}/schedstat`).split(" ").map(
+      Number,
+    );
+    return {
+      cpuS: ranS([pid]),
+      threadS: (ranNs ?? NaN) / 1e9,
+      waitedS: (waitedNs ?? NaN) / 1e9,
+    };
   } catch {
-    return NaN;
+    return { cpuS: NaN, threadS: NaN, waitedS: NaN };
   }
 }
 
@@ -707,6 +729,8 @@ function cells(row: Row): string[] {
     number(row.stallP99Ms, 0),
     number(row.stallMaxMs, 0),
     number(100 * row.waited, 0),
+    number(row.cpuS, 1),
+    number(row.threadS, 1),
     number(row.rssMb, 0),
     number(row.peakMb, 0),
     number(100 * row.idleCpu, 1),
@@ -727,6 +751,8 @@ const HEAD = [
   "stall p99 ms",
   "max ms",
   "waited %",
+  "cpu s",
+  "thread s",
   "rss MB",
   "peak MB",
   "idle CPU %",
@@ -758,6 +784,7 @@ function readArgs(): Args {
   return {
     shapes: (text("shapes") ?? SHAPES).split(",").map(readShape),
     only: only.filter(isStep),
+    settleS: Number(text("settle") ?? SETTLE_S),
     idleS: Number(text("idle") ?? 20),
     limitS: Number(text("limit-s") ?? 300),
     connections: connections === undefined ? undefined : Number(connections),

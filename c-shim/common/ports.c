@@ -61,26 +61,18 @@ static void put_attribute(struct request *request, uint16_t type, const void *da
 	request->header.nlmsg_len = at + (uint32_t)RTA_LENGTH(len);
 }
 
-/* Sends a request and reads one answer. Octets read, or a negative status. */
-static int32_t ask(struct request *request, uint8_t *reply)
+/* Sends a request over a netlink socket and reads its one answer. Octets read, or a negative status. */
+static int32_t ask(int fd, struct request *request, uint8_t *reply)
 {
 	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
-	int32_t status = PSP_DP_EIO;
 	ssize_t len;
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 
-	if (fd < 0)
-		return PSP_DP_EIO;
 	request->header.nlmsg_flags |= NLM_F_REQUEST;
 	if (sendto(fd, request, request->header.nlmsg_len, 0, (struct sockaddr *)&kernel,
 		   sizeof(kernel)) < 0)
-		goto out;
+		return PSP_DP_EIO;
 	len = recv(fd, reply, REPLY_MAX, 0);
-	if (len >= (ssize_t)sizeof(struct nlmsghdr))
-		status = (int32_t)len;
-out:
-	close(fd);
-	return status;
+	return len >= (ssize_t)sizeof(struct nlmsghdr) ? (int32_t)len : PSP_DP_EIO;
 }
 
 /* The value of an attribute in the first message of a reply, or NULL. */
@@ -106,7 +98,7 @@ static const uint8_t *find_attribute(const uint8_t *reply, int32_t len, size_t b
 	return NULL;
 }
 
-static int32_t query_route(uint32_t ifindex, uint8_t family, struct psp_dp_next_hop *hop,
+static int32_t query_route(int fd, uint32_t ifindex, uint8_t family, struct psp_dp_next_hop *hop,
 			   const uint8_t pip[16])
 {
 	uint8_t reply[REPLY_MAX];
@@ -121,7 +113,7 @@ static int32_t query_route(uint32_t ifindex, uint8_t family, struct psp_dp_next_
 	int32_t len;
 
 	put_attribute(&request, RTA_DST, address_of(pip, family), address_len(family));
-	len = ask(&request, reply);
+	len = ask(fd, &request, reply);
 	if (len < 0)
 		return len;
 	out_if = find_attribute(reply, len, sizeof(struct rtmsg), RTA_OIF, sizeof(index));
@@ -138,7 +130,7 @@ static int32_t query_route(uint32_t ifindex, uint8_t family, struct psp_dp_next_
 }
 
 /* NTF_USE: the kernel resolves the neighbour as if it had a packet for it, without sending one. */
-static int32_t resolve(uint32_t ifindex, uint8_t family, const uint8_t address[16])
+static int32_t resolve(int fd, uint32_t ifindex, uint8_t family, const uint8_t address[16])
 {
 	uint8_t reply[REPLY_MAX];
 	struct request request = {
@@ -151,10 +143,11 @@ static int32_t resolve(uint32_t ifindex, uint8_t family, const uint8_t address[1
 	};
 
 	put_attribute(&request, NDA_DST, address_of(address, family), address_len(family));
-	return ask(&request, reply) < 0 ? PSP_DP_EIO : PSP_DP_OK;
+	return ask(fd, &request, reply) < 0 ? PSP_DP_EIO : PSP_DP_OK;
 }
 
-static int32_t query_neighbour(uint32_t ifindex, uint8_t family, struct psp_dp_next_hop *hop)
+static int32_t query_neighbour(int fd, uint32_t ifindex, uint8_t family,
+			       struct psp_dp_next_hop *hop)
 {
 	uint8_t reply[REPLY_MAX];
 	struct ndmsg neighbour;
@@ -167,21 +160,21 @@ static int32_t query_neighbour(uint32_t ifindex, uint8_t family, struct psp_dp_n
 	int32_t len;
 
 	put_attribute(&request, NDA_DST, address_of(hop->address, family), address_len(family));
-	len = ask(&request, reply);
+	len = ask(fd, &request, reply);
 	if (len < 0)
 		return len;
 	mac = find_attribute(reply, len, sizeof(neighbour), NDA_LLADDR, sizeof(hop->mac));
 	if (mac == NULL)
-		return resolve(ifindex, family, hop->address);
+		return resolve(fd, ifindex, family, hop->address);
 	memcpy(&neighbour, reply + NLMSG_HDRLEN, sizeof(neighbour));
 	if ((neighbour.ndm_state &
 	     (NUD_PERMANENT | NUD_NOARP | NUD_REACHABLE | NUD_PROBE | NUD_STALE | NUD_DELAY)) == 0)
-		return resolve(ifindex, family, hop->address);
+		return resolve(fd, ifindex, family, hop->address);
 	memcpy(hop->mac, mac, sizeof(hop->mac));
 	hop->resolved = 1;
 	/* A stale address still carries packets, but the kernel should check it: nothing of ours tells it. */
 	if ((neighbour.ndm_state & NUD_STALE) != 0)
-		return resolve(ifindex, family, hop->address);
+		return resolve(fd, ifindex, family, hop->address);
 	return PSP_DP_OK;
 }
 
@@ -193,15 +186,20 @@ static int32_t next_hop(uint32_t ifindex, const uint8_t pip[16], struct psp_dp_n
 {
 	uint8_t family = memcmp(pip, V4_MAPPED, sizeof(V4_MAPPED)) == 0 ? AF_INET : AF_INET6;
 	int32_t status;
+	int fd;
 
 	hop->via_gateway = 0;
 	hop->resolved = 0;
 	memset(hop->mac, 0, sizeof(hop->mac));
 	memset(hop->address, 0, sizeof(hop->address));
-	status = query_route(ifindex, family, hop, pip);
-	if (status != PSP_DP_OK)
-		return status;
-	return query_neighbour(ifindex, family, hop);
+	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	if (fd < 0)
+		return PSP_DP_EIO;
+	status = query_route(fd, ifindex, family, hop, pip);
+	if (status == PSP_DP_OK)
+		status = query_neighbour(fd, ifindex, family, hop);
+	close(fd);
+	return status;
 }
 
 /* ---- which ports there are -------------------------------------------------------------------- */

@@ -221,21 +221,30 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
   // Peers are told, and listeners closed, at one time: each of these may wait for somebody who does not answer.
   const ends = [() => core.stop({ leaveEntries: true })];
   stack.defer(() => endTogether(ends, clock));
+  const lag = stack.use(new LoopLag());
   const { tls: _, ...limits } = config.rpc;
   // One after the other: what was read last must be what stands in the end.
   let reloaded: Promise<unknown> = Promise.resolve();
   const running = Promise.withResolvers<Running>();
   const take = async ({ plan }: { readonly plan: boolean }): Promise<ReloadView> => {
+    lag.stir();
     const turn = reloaded.then(async () =>
       await reload(options.reload, await running.promise, { plan })
     );
     reloaded = turn.catch(() => {});
     return await turn;
   };
+  const { newTunnel } = core.handler;
   const server = await startRpcServer({
     ...limits,
     descriptors,
-    handler: core.handler,
+    handler: {
+      ...core.handler,
+      newTunnel: (...asked) => {
+        lag.stir();
+        return newTunnel(...asked);
+      },
+    },
     trust,
     events,
     onPeer: onConnected,
@@ -253,7 +262,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
     happenings,
     drops,
     logs: options.logs,
-    lag: stack.use(new LoopLag()),
+    lag,
     events,
     tls,
     trust,
@@ -276,7 +285,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
   dropLoading();
 
   plane.start();
-  pump = pumpEvents({ core, parts, plane });
+  pump = pumpEvents({ core, parts, plane, lag });
   core.start();
   const tasks = new Tasks(log);
   ends.push(() => tasks.stop());
@@ -332,6 +341,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
   });
   ends.push(() => reloaded.then(() => {}));
   sources.onChanges = (changes) => {
+    lag.stir();
     const done = follow(changes, { live, peers, core, server, client, flows, local, warm });
     directoryLog.info("The directory has changed", {
       added: done.added.length,
@@ -444,6 +454,7 @@ function assemble(
     configured: (peer) => peers.get(peer)?.nextHopMac ?? config.plane.nextHopMac,
     log,
     query: (pip) => plane.nextHop(pip),
+    carried: () => flows.carried(),
     changed: (pip) => flows.refreshNextHop(pip),
   });
   const many = hasManyHosts(config.plane);
@@ -615,9 +626,9 @@ function look({ uplink, hops, paths, flows }: Parts): void {
 
 /** Until the plane closes. */
 async function pumpEvents(
-  given: { core: Core; parts: Parts; plane: DataPlane },
+  given: { core: Core; parts: Parts; plane: DataPlane; lag: Pick<LoopLag, "stir"> },
 ): Promise<void> {
-  const { core, parts, plane } = given;
+  const { core, parts, plane, lag } = given;
   const { workloads, samples, paths, flows, hosts, watched } = parts;
   const held = watched.held(plane);
   let isOver = false;
@@ -636,6 +647,7 @@ async function pumpEvents(
   // What is still to be done when the plane closes has no plane.
   using _ = { [Symbol.dispose]: () => void (isOver = true) };
   for await (const batch of plane.events()) {
+    lag.stir();
     for (const event of batch) {
       switch (event.type) {
         case "miss":

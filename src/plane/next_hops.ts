@@ -10,6 +10,8 @@ export interface NextHopsOptions {
   readonly configured: (peer: string) => string | undefined;
   /** The kernel's answer; undefined: no route over the uplink. May throw. */
   readonly query: (pip: string) => NextHop | undefined;
+  /** Packets that have passed: while there are no more of them, fewer addresses are asked about. Absent: never fewer. */
+  readonly carried?: () => bigint | undefined;
   readonly log: Log;
   /** A MAC changed: transmit SAs to this outer address need a new header. */
   readonly changed: (pip: string) => void;
@@ -38,12 +40,15 @@ export const NEXT_HOP_COUNTERS = {
 
 /** Outer addresses that one `refresh` asks the kernel about: some 1 ms of work. The others come in the next ones. */
 const ASKED_AT_ONCE = 64;
+/** ... and where no packet has passed since the last one. Nothing is lost meanwhile, and the process is to rest. */
+const ASKED_AT_REST = 8;
 
 /** Remembers what was answered per outer address: for further SAs, and so that `refresh` can tell what changed. */
 export class NextHops {
   readonly #options: NextHopsOptions;
   readonly #known = new Map<string, Known>();
   #followed = 0n;
+  #carried: bigint | undefined;
 
   constructor(options: NextHopsOptions) {
     this.#options = options;
@@ -61,11 +66,14 @@ export class NextHops {
   }
 
   /**
-   * Asks the kernel again about the outer addresses `inUse`, 64 at most, those first that were not asked for longest;
-   * forgets others. Call it every second, and when a port has changed.
+   * Asks the kernel again about the outer addresses `inUse`, 64 at most, 8 at rest, those first that were not asked for
+   * longest; forgets others. Call it every second, and when a port has changed.
    */
   refresh(inUse: Pick<ReadonlySet<string>, "has">): void {
-    let left = Math.min(ASKED_AT_ONCE, this.#known.size);
+    const carried = this.#options.carried?.();
+    const rests = carried !== undefined && carried === this.#carried;
+    this.#carried = carried;
+    let left = Math.min(rests ? ASKED_AT_REST : ASKED_AT_ONCE, this.#known.size);
     for (const pip of this.#known.keys()) {
       if (left-- === 0) break;
       if (!inUse.has(pip)) {

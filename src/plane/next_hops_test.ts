@@ -180,6 +180,35 @@ Deno.test("of very many addresses each is asked for in its turn", () => {
   assert.ok([...asked.values()].every((times) => times <= 2));
 });
 
+Deno.test("while no packet passes, the kernel is asked about fewer addresses, each in its turn all the same", () => {
+  const asked = new Set<string>();
+  let carried: bigint | undefined = 5n;
+  const hops = new NextHops({
+    configured: () => undefined,
+    query: (pip) => {
+      asked.add(pip);
+      return router(ROUTER);
+    },
+    carried: () => carried,
+    log: LOG,
+    changed: () => {},
+  });
+  const pips = Array.from({ length: 100 }, (_, i) => `10.0.0.${i}`);
+  for (const pip of pips) hops.macFor({ peer: "h2", pip, mac: H2.mac } as TxSa);
+  const looks = (times: number) => {
+    asked.clear();
+    for (let i = 0; i < times; i++) hops.refresh(new Set(pips));
+    return asked.size;
+  };
+  assert.equal(looks(1), 64);
+  assert.equal(looks(1), 8);
+  assert.equal(looks(13), 100);
+  carried = 6n;
+  assert.equal(looks(1), 64);
+  carried = undefined;
+  assert.deepEqual([looks(1), looks(1)], [64, 64]);
+});
+
 Deno.test("an answer serves all SAs of an address until the kernel is asked again", () => {
   const { kernel, hops, refresh } = begin();
   kernel.hop = router(ROUTER);
