@@ -125,6 +125,9 @@ export class ResponderDriver {
   #take(run: Run, event: ResponderEvent): void {
     const { state, effects } = stepResponder(run.state, event, this.#context);
     run.state = state;
+    const { peer, request: { requestId } } = run;
+    const facts = { peer, kind: event.type, state: state.kind, requestId };
+    this.#options.log.debug("Answering a peer takes a step", facts);
     for (const effect of effects) this.#perform(run, effect);
   }
 

@@ -51,6 +51,15 @@ export interface RotationState {
   readonly holder: string;
 }
 
+/** How a state is called where it is told: `waiting` for a rotation that is due, `sweeping` after one, or `resting`. */
+export type RotationPhase = "resting" | "waiting" | "sweeping";
+
+/** Whether something is under way. */
+export function phaseOf({ sweep, urgent, postponed }: RotationState): RotationPhase {
+  if (sweep !== undefined) return "sweeping";
+  return urgent || postponed ? "waiting" : "resting";
+}
+
 /** What can happen to it. */
 export type RotationEvent =
   /** The active key has no SPI left. */

@@ -15,6 +15,7 @@ import { ProgressWatch } from "./progress.ts";
 import {
   firstRotation,
   holding,
+  phaseOf,
   type RotationContext,
   type RotationEvent,
   type RotationState,
@@ -126,8 +127,14 @@ export class RotationDriver {
 
   /** Takes a step and carries it out. True: another slice may follow at once. Throws when the plane does not rotate. */
   #take(event: RotationEvent): boolean {
+    const before = phaseOf(this.#state);
     const { state, effects } = stepRotation(this.#state, event, this.#context());
     this.#state = state;
+    const phase = phaseOf(state);
+    if (phase !== before || effects.length > 0) {
+      const facts = { kind: event.type, state: phase, rotations: state.generation };
+      this.#options.log.debug("The master key's keeper takes a step", facts);
+    }
     let goesOn = false;
     for (const effect of effects) {
       switch (effect.do) {

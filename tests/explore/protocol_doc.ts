@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** What docs/protocol.md draws: the machine, and ways through the exploration as the core goes them. */
-import { machineDiagram } from "./machine.ts";
+import { ANSWERING } from "./machines/answering.ts";
+import { ASKING } from "./machines/asking.ts";
+import { diagramOf as machineDiagramOf, type Machine, transitionsOf } from "./machines/machine.ts";
+import { ROTATION } from "./machines/rotation.ts";
+import { TUNNEL } from "./machines/tunnel.ts";
 import { type Bounds, type Budgets, NOTHING, Stage } from "./stage.ts";
 import { diagramOf } from "./story.ts";
 import { type CoreModules, loadCore } from "./world/load.ts";
@@ -107,7 +111,21 @@ export async function drawings(): Promise<readonly Drawing[]> {
     name,
     mermaid: draw(modules, { budgets, choices }),
   }));
-  return [{ name: "machine", mermaid: machineDiagram() }, ...ways];
+  return [
+    { name: "machine", mermaid: drawn(TUNNEL) },
+    { name: "asking", mermaid: drawn(ASKING, ENDS) },
+    { name: "answering", mermaid: drawn(ANSWERING) },
+    { name: "keeper", mermaid: drawn(ROTATION) },
+    ...ways,
+  ];
+}
+
+/** What ends asking in every state alike. */
+const ENDS: ReadonlySet<string> = new Set(["broken", "stopped"]);
+
+function drawn<P>(machine: Machine<P>, without: ReadonlySet<string> = new Set()): string {
+  const all = transitionsOf(machine).filter(({ event }) => !without.has(event));
+  return machineDiagramOf(machine.kindOf(machine.first), all);
 }
 
 function draw(

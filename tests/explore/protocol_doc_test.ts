@@ -2,10 +2,11 @@
 
 /** docs/protocol.md draws what the core does, and its timers are those of the core. */
 import assert from "node:assert/strict";
-import type { AskingState } from "../../src/core/initiator.ts";
-import type { ResponderState } from "../../src/core/responder.ts";
 import * as limits from "../../src/core/limits.ts";
-import { transitions } from "./machine.ts";
+import { ANSWERING } from "./machines/answering.ts";
+import { ASKING } from "./machines/asking.ts";
+import { transitionsOf } from "./machines/machine.ts";
+import { TUNNEL } from "./machines/tunnel.ts";
 import { drawings, withDrawings } from "./protocol_doc.ts";
 
 const TEXT = Deno.readTextFileSync(new URL("../../docs/protocol.md", import.meta.url));
@@ -22,38 +23,13 @@ Deno.test("docs/protocol.md names timers with their values", () => {
 });
 
 Deno.test("docs/protocol.md tells of every event of a tunnel", () => {
-  const events = new Set(transitions().map(({ event }) => event));
+  const events = new Set(transitionsOf(TUNNEL).map(({ event }) => event));
   for (const event of events) assert.ok(TEXT.includes(`\`${event}\``), event);
 });
 
-/** Every state of asking a peer, and of a peer's request: the compiler says when one is missing. */
-const ASKING: Readonly<Record<AskingState["kind"], true>> = {
-  idle: true,
-  gathering: true,
-  pacing: true,
-  pausing: true,
-  queueing: true,
-  offering: true,
-  calling: true,
-  resting: true,
-  queueing_again: true,
-  doubting: true,
-  hearing: true,
-  using: true,
-  failing: true,
-  ending: true,
-};
-const ANSWERING: Readonly<Record<ResponderState["kind"], true>> = {
-  new: true,
-  asked: true,
-  judging: true,
-  deriving: true,
-  granting: true,
-  over: true,
-};
-
 Deno.test("docs/protocol.md tells of every state of asking and answering", () => {
-  for (const kind of [...Object.keys(ASKING), ...Object.keys(ANSWERING)]) {
+  const all = [...transitionsOf(ASKING), ...transitionsOf(ANSWERING)];
+  for (const kind of new Set(all.map(({ to }) => to))) {
     assert.ok(TEXT.includes(`\`${kind}\``), `${kind} is not told of`);
   }
 });

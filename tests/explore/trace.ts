@@ -1,10 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Whether what agents did is what the protocol allows: their logs at level "debug" tell every step of every tunnel and every
- * effect, and no key. Each step is held against the machine, each SA against what its other end did at that time.
+ * Whether what agents did is what the protocol allows: their logs at level "debug" tell every step of every tunnel, of asking
+ * and answering each peer and of the master key's keeper, and every effect on a tunnel, and no key. Each step is held against
+ * its machine, each SA and each answer against what its other end did at that time.
  */
-import { transitions } from "./machine.ts";
+import { nameOf } from "./machines/machine.ts";
+import {
+  type Allowed,
+  allowed,
+  AnsweringSteps,
+  AskingSteps,
+  RotationSteps,
+  type Step,
+  SURE_MS,
+} from "./trace_steps.ts";
 
 /** A line of a log, as much of it as matters. */
 export interface TraceLine {
@@ -28,12 +38,19 @@ export interface Verdict {
   readonly sas: number;
 }
 
+const TUNNEL_STEP = "A tunnel takes a step";
+const ASKING_STEP = "Asking a peer takes a step";
+const ANSWERING_STEP = "Answering a peer takes a step";
+const ROTATION_STEP = "The master key's keeper takes a step";
 /** A peer was heard with a new epoch. */
 const RESTARTED = "A peer was started anew: its SAs are void";
 
 /** Lines that a verdict goes by. */
 const TOLD: ReadonlySet<unknown> = new Set([
-  "A tunnel takes a step",
+  TUNNEL_STEP,
+  ASKING_STEP,
+  ANSWERING_STEP,
+  ROTATION_STEP,
   "Receiving: the SA is in INGR_ACL",
   "Sending: the SA is in EGR_ACL",
   "Held packets are resubmitted",
@@ -56,12 +73,13 @@ export function traceLine(text: string): TraceLine | undefined {
     return undefined;
   }
   const { message, peer, localVip, remoteVip, spi, kind, state } = json;
+  const { requestId, attempt, rotations } = json;
   const atMs = Date.parse(String(json["@timestamp"]));
   if (!TOLD.has(message) || Number.isNaN(atMs)) return undefined;
   return {
     atMs,
     message: String(message),
-    fields: { peer, localVip, remoteVip, spi, kind, state },
+    fields: { peer, localVip, remoteVip, spi, kind, state, requestId, attempt, rotations },
   };
 }
 
@@ -69,8 +87,6 @@ export function traceLine(text: string): TraceLine | undefined {
 const SLACK_MS = 20;
 /** A host with very many tunnels has left a peer's start that is over by then. */
 const LEFT_MS = 5000;
-/** A process that says nothing for so long may be dead: nothing is held against it. */
-const SURE_MS = 1000;
 
 interface Span {
   readonly from: number;
@@ -79,6 +95,7 @@ interface Span {
 
 interface RxSpan extends Span {
   readonly pair: string;
+  readonly peer: string;
   readonly spi: unknown;
   /** The step that ended it. */
   endedBy: string;
@@ -97,25 +114,39 @@ interface Process {
   readonly to: number;
   readonly rx: RxSpan[];
   readonly tx: TxSpan[];
+  /** How it asked and answered each peer; empty in a log that does not tell. */
+  readonly asking: Map<string, AskingSteps>;
+  readonly answering: Map<string, AnsweringSteps>;
 }
 
 /** Looks at processes of one machine, several of a host where it was started again. */
 export function judge(traces: readonly Trace[]): Verdict {
   const refusals: string[] = [];
-  const allowed = new Set(transitions().map(({ from, event, to }) => `${from} ${event} ${to}`));
+  const may = allowed();
   let steps = 0;
   // Of a process that does not tell its steps nothing can be said.
   const processes = traces.flatMap((trace) => {
-    const read = new Reader(trace, { allowed, refusals });
+    const read = new Reader(trace, { allowed: may, refusals });
     steps += read.steps;
     return read.steps > 0 ? [read.process] : [];
   });
   for (const process of processes) {
     for (const sent of process.tx) sending(process, { sent, processes, refusals });
     for (const got of process.rx) retiring(process, { got, processes, refusals });
+    for (const [peer, asking] of process.asking) {
+      answers(process, { peer, asking, processes, refusals });
+    }
   }
   const sas = processes.reduce((sum, { rx, tx }) => sum + rx.length + tx.length, 0);
   return { refusals, steps, sas };
+}
+
+/** States of a tunnel that has both directions, or asks for them. */
+const LIVE: ReadonlySet<unknown> = new Set(["opening", "up", "rekeying"]);
+
+/** Of a line what is a machine's. */
+function stepOf({ kind, state, requestId, attempt, rotations }: TraceLine["fields"]): Step {
+  return { kind, state, requestId, attempt, rotations };
 }
 
 /** Follows one log: each step from where the tunnel stood, each effect in its order. */
@@ -130,12 +161,15 @@ class Reader {
   /** SPIs by the rotation after which they were derived. */
   readonly #age = new Map<unknown, number>();
   #rotations = 0;
+  readonly #rotation: RotationSteps;
+  /** False: its agent is of a release that told only of tunnels. */
+  readonly #tells: boolean;
   /** Transmit SAs of a peer's start that is over, and since when that is known. */
   readonly #void: { readonly span: TxSpan; readonly atMs: number }[] = [];
 
   constructor(
     readonly trace: Trace,
-    readonly to: { readonly allowed: ReadonlySet<string>; readonly refusals: string[] },
+    readonly to: { readonly allowed: Allowed; readonly refusals: string[] },
   ) {
     const times = trace.lines.map(({ atMs }) => atMs);
     this.process = {
@@ -144,7 +178,17 @@ class Reader {
       to: times.at(-1) ?? 0,
       rx: [],
       tx: [],
+      asking: new Map(),
+      answering: new Map(),
     };
+    this.#rotation = new RotationSteps({
+      allowed: to.allowed.rotation,
+      refuse: (what) => this.#refuse(what, "rotation"),
+      behind: () => this.#behind(),
+    });
+    this.#tells = trace.lines.some(({ message }) =>
+      message === ASKING_STEP || message === ANSWERING_STEP || message === ROTATION_STEP
+    );
     for (const line of trace.lines) this.#take(line);
     for (const { span: { pair, peer, spi, to }, atMs } of this.#void) {
       if (to <= atMs + LEFT_MS || this.process.to <= atMs + LEFT_MS) continue;
@@ -155,12 +199,20 @@ class Reader {
   #take({ atMs, message, fields }: TraceLine): void {
     const { localVip, remoteVip, spi } = fields;
     const pair = `${localVip} ${remoteVip}`;
+    this.#rotation.passes(atMs);
     switch (message) {
-      case "A tunnel takes a step":
+      case TUNNEL_STEP:
         return this.#steps(pair, fields);
+      case ASKING_STEP:
+        return this.#asking(String(fields.peer)).take(atMs, stepOf(fields));
+      case ANSWERING_STEP:
+        return this.#answering(String(fields.peer)).take(atMs, stepOf(fields));
+      case ROTATION_STEP:
+        return this.#rotation.take(atMs, stepOf(fields));
       case "Receiving: the SA is in INGR_ACL": {
         if (this.#rx.has(spi)) this.#refuse(`${spi} is received with twice`, pair);
-        const span = { pair, spi, from: atMs, to: Infinity, endedBy: "" };
+        const peer = String(fields.peer);
+        const span = { pair, peer, spi, from: atMs, to: Infinity, endedBy: "" };
         this.#rx.set(spi, span);
         this.#age.set(spi, this.#rotations);
         this.process.rx.push(span);
@@ -202,23 +254,62 @@ class Reader {
         }
         return;
       case "The master key was rotated":
-        for (const spi of this.#rx.keys()) {
-          if ((this.#age.get(spi) ?? 0) < this.#rotations) {
+        for (const [spi, { pair, peer }] of this.#rx) {
+          const isGone = this.process.asking.get(peer)?.isGone(atMs) ?? false;
+          if ((this.#age.get(spi) ?? 0) < this.#rotations && !isGone) {
             this.#refuse(`a second rotation kills ${spi}`, pair);
           }
         }
         this.#rotations++;
+        if (this.#tells) this.#rotation.rotates();
         return;
     }
   }
 
-  #steps(pair: string, { kind, state }: TraceLine["fields"]): void {
+  #steps(pair: string, { kind, state, peer }: TraceLine["fields"]): void {
     this.steps++;
-    const before = this.#states.get(pair) ?? "closed";
-    const step = `${before} ${kind} ${state}`;
-    if (!this.to.allowed.has(step)) this.#refuse(`no such step: ${step}`, pair);
-    this.#states.set(pair, String(state));
-    this.#step.set(pair, String(kind));
+    const [event, to] = [String(kind), String(state)];
+    const step = nameOf({ from: this.#states.get(pair) ?? "closed", event, to });
+    if (!this.to.allowed.tunnel.has(step)) this.#refuse(`no such step: ${step}`, pair);
+    this.#states.set(pair, to);
+    this.#step.set(pair, event);
+    if (event === "rotated") this.#rotation.moves(pair);
+    if (!this.#tells) return;
+    if (!this.#asking(String(peer)).allows(event) || !this.#answering(String(peer)).allows(event)) {
+      this.#refuse(`"${event}" has no place in any exchange with ${peer}`, pair);
+    }
+  }
+
+  #asking(peer: string): AskingSteps {
+    const { asking } = this.process;
+    let steps = asking.get(peer);
+    if (steps === undefined) {
+      const refuse = (what: string) => this.#refuse(what, peer);
+      asking.set(peer, steps = new AskingSteps({ allowed: this.to.allowed.asking, refuse }));
+    }
+    return steps;
+  }
+
+  #answering(peer: string): AnsweringSteps {
+    const { answering } = this.process;
+    let steps = answering.get(peer);
+    if (steps === undefined) {
+      const refuse = (what: string) => this.#refuse(what, peer);
+      const options = { allowed: this.to.allowed.answering, refuse };
+      answering.set(peer, steps = new AnsweringSteps(options));
+    }
+    return steps;
+  }
+
+  /** Live tunnels that receive only with SAs of a key before. */
+  #behind(): string[] {
+    const newest = new Map<string, number>();
+    for (const [spi, { pair }] of this.#rx) {
+      newest.set(pair, Math.max(newest.get(pair) ?? 0, this.#age.get(spi) ?? 0));
+    }
+    return [...newest].flatMap(([pair, age]) =>
+      age < this.#rotations && LIVE.has(this.#states.get(pair)) ? [pair] : []
+    );
   }
 
   #endTx(pair: string, atMs: number): void {
@@ -274,5 +365,28 @@ function retiring(
       if (other.to < got.to + SURE_MS) continue;
       refusals.push(`${host} (${got.pair}): retires ${got.spi}, with which ${other.host} sends on`);
     }
+  }
+}
+
+/** Whoever has an answer asked a peer that gave one. */
+function answers(
+  { host }: Process,
+  { peer, asking, processes, refusals }: {
+    readonly peer: string;
+    readonly asking: AskingSteps;
+    readonly processes: readonly Process[];
+    readonly refusals: string[];
+  },
+): void {
+  const theirs = processes.filter((other) => other.host === peer);
+  // A peer that is not traced, or of a release that did not tell of answers.
+  if (theirs.every(({ answering }) => answering.size === 0)) return;
+  const at = new Map(
+    theirs.flatMap(({ answering }) => answering.get(host)?.answered ?? [])
+      .reverse().map(({ requestId, atMs }) => [requestId, atMs]),
+  );
+  for (const { requestId, atMs } of asking.replied) {
+    if ((at.get(requestId) ?? Infinity) <= atMs + SLACK_MS) continue;
+    refusals.push(`${host} has an answer to ${requestId}, which ${peer} never gave`);
   }
 }

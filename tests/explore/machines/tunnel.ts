@@ -1,28 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/**
- * What a tunnel can do, by asking its machine (src/core/tunnel.ts) everything: from the closed tunnel on, every event in
- * every state that differs in what matters. It is what traces are held against, and what docs/protocol.md draws.
- */
-import type { PspVersion } from "../../src/model/sa.ts";
-import { CLOSED, type Event, type Rx, type State, step, type Tx } from "../../src/core/tunnel.ts";
-
-/** One step as traces tell it. */
-export interface Transition {
-  readonly from: State["kind"];
-  readonly event: Event<unknown>["type"];
-  readonly to: State["kind"];
-}
-
-type Kind = State["kind"];
+/** What a tunnel can do: src/core/tunnel.ts, asked everything. */
+import type { PspVersion } from "../../../src/model/sa.ts";
+import {
+  CLOSED,
+  type Event,
+  type Rx,
+  type State,
+  step,
+  type Tx,
+} from "../../../src/core/tunnel.ts";
+import type { Machine } from "./machine.ts";
 
 const GRACE_MS = 10;
 const IDLE_MS = 100;
 const LIFE_MS = 60;
 const PAIR = { localVip: "10.0.0.1", remoteVip: "10.0.1.1" };
 const VERSION: PspVersion = "aes-gcm-256";
-/** States at most: more differ only in numbers. */
-const MOST = 600;
 
 interface Place {
   readonly state: State;
@@ -30,40 +24,26 @@ interface Place {
   readonly serial: number;
 }
 
-/** Every transition there is, sorted. */
-export function transitions(): readonly Transition[] {
-  const found = new Map<string, Transition>();
-  const seen = new Set<string>();
-  const queue: Place[] = [{ state: CLOSED, now: 0, serial: 0 }];
-  // What is put in on the way is gone through as well.
-  for (const { state, now, serial } of queue) {
+/** A tunnel, at any time. */
+export const TUNNEL: Machine<Place> = {
+  first: { state: CLOSED, now: 0, serial: 0 },
+  kindOf: ({ state }) => state.kind,
+  shapeOf: ({ state, now }) => shape(state, now),
+  *next({ state, now, serial }) {
     for (const laterMs of [0, GRACE_MS, LIFE_MS, IDLE_MS]) {
-      for (const event of events(state, { now: now + laterMs, serial })) {
-        const context = { now: now + laterMs, graceMs: GRACE_MS, idleMs: IDLE_MS };
+      const context = { now: now + laterMs, graceMs: GRACE_MS, idleMs: IDLE_MS };
+      for (const event of events(state, { now: context.now, serial })) {
         const next = step(state, event, context).state;
-        const transition = { from: state.kind, event: event.type, to: next.kind };
-        found.set(`${transition.from} ${transition.event} ${transition.to}`, transition);
-        const key = shape(next, context.now);
-        if (seen.has(key) || seen.size >= MOST) continue;
-        seen.add(key);
-        queue.push({ state: next, now: context.now, serial: serial + 1 });
+        yield {
+          event: event.type,
+          to: { state: next, now: context.now, serial: serial + 1 },
+        };
       }
     }
-  }
-  return [...found].sort(([a], [b]) => a < b ? -1 : 1).map(([, transition]) => transition);
-}
-
-/** The machine as a Mermaid diagram: what changes the state, by what does it. */
-export function machineDiagram(): string {
-  const byWay = new Map<string, string[]>();
-  for (const { from, event, to } of transitions()) {
-    if (from === to) continue;
-    const way = `    ${from} --> ${to}`;
-    byWay.set(way, [...byWay.get(way) ?? [], event]);
-  }
-  const lines = [...byWay].map(([way, events]) => `${way}: ${events.join(", ")}`);
-  return ["stateDiagram-v2", "    [*] --> closed", ...lines].join("\n");
-}
+  },
+  // More differ only in numbers.
+  most: 600,
+};
 
 function events(state: State, { now, serial }: { now: number; serial: number }): AnyEvent[] {
   return Object.values(EVENTS).flatMap((make) => make(state, { now, serial: serial + 1 }));
@@ -190,10 +170,9 @@ function shape(state: State, now: number): string {
       rx.expiresAt <= now,
     ].map(Number).join("")
   );
-  const kind: Kind = state.kind;
   const tx = "tx" in state
     ? [state.tx.expired, state.tx.unconfirmed !== undefined, state.tx.softAt <= now].map(Number)
     : [];
   const until = state.kind === "failed" ? `${state.until <= now} ${state.reason}` : "";
-  return `${kind} ${offered !== undefined} ${rx} ${tx} ${until}`;
+  return `${state.kind} ${offered !== undefined} ${rx} ${tx} ${until}`;
 }
