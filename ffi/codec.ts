@@ -2,7 +2,7 @@
 
 /**
  * Between the plain objects of plane.ts and the structs of the ABI in memory. What is encoded throws RangeError when a
- * value does not fit.
+ * value does not fit. Lists of changes are arrays of the ABI's items.
  */
 import { addressText, macText, putAddress, putMac } from "./address.ts";
 import { Key } from "./key.ts";
@@ -11,10 +11,12 @@ import {
   DataPlaneError,
   type Domain,
   type DropReason,
+  type EntryChange,
   type EntryDescriptor,
   type Feature,
   type Fwd,
   type Granted,
+  type KeyChange,
   type MasterKeyInfo,
   type Match,
   type MatchMask,
@@ -836,4 +838,69 @@ function malformed(at: number): DataPlaneError {
     `Cannot read events: the record at octet ${at} contradicts its batch`,
     "EINVAL",
   );
+}
+
+/** PSP_DP_LIST_MAX: items of one call. */
+export const LIST_MAX = 1024;
+
+/** enum psp_dp_op */
+const OPS = { add: 0, set: 0, update: 1, remove: 2, clear: 2, query: 3 } as const;
+
+/** What the library says of an item; `status` as its functions return it. */
+export interface ItemOutcome {
+  readonly status: number;
+  readonly entry: number;
+  readonly stats: Stats;
+}
+
+/** An array of struct psp_dp_entry_item; `control`: whether a pipe, or that of an entry, is one. Throws RangeError. */
+export function encodeEntryItems(
+  changes: readonly EntryChange[],
+  { encoder, isControl }: {
+    readonly encoder: EntryEncoder;
+    readonly isControl: (change: EntryChange) => boolean;
+  },
+): Uint8Array<ArrayBuffer> {
+  const size = sizeOf("psp_dp_entry_item");
+  const [at] = LAYOUT.psp_dp_entry_item.desc;
+  const items = new Uint8Array(changes.length * size);
+  changes.forEach((change, i) => {
+    const item = new Struct("psp_dp_entry_item", items, i * size).setSize()
+      .set("op", OPS[change.op]);
+    if (change.op === "add") item.set("pipe", change.pipe);
+    else item.set("entry", change.id);
+    if (change.op === "add" || change.op === "update") {
+      const desc = encoder.encode(change.entry, { control: isControl(change) });
+      items.set(desc.bytes, i * size + at);
+    }
+  });
+  return items;
+}
+
+/** An array of struct psp_dp_key_item. It holds keys in clear: wipe it after use. */
+export function encodeKeyItems(changes: readonly KeyChange[]): Uint8Array<ArrayBuffer> {
+  const size = sizeOf("psp_dp_key_item");
+  const items = new Uint8Array(changes.length * size);
+  changes.forEach((change, i) => {
+    const item = new Struct("psp_dp_key_item", items, i * size).setSize()
+      .set("op", OPS[change.op]).set("crypto_id", change.cryptoId);
+    if (change.op === "set") encodeKey(change.key, item.inner("key", "psp_dp_key"));
+  });
+  return items;
+}
+
+/** What became of each item. */
+export function decodeItems(
+  name: "psp_dp_entry_item" | "psp_dp_key_item",
+  items: Uint8Array<ArrayBuffer>,
+): ItemOutcome[] {
+  const size = sizeOf(name);
+  return Array.from({ length: items.length / size }, (_, i) => {
+    const item = new Struct(name, items, i * size);
+    return {
+      status: item.number("status") | 0,
+      entry: name === "psp_dp_entry_item" ? new Struct(name, items, i * size).number("entry") : 0,
+      stats: decodeStats(item.inner("stats", "psp_dp_stats")),
+    };
+  });
 }

@@ -5,6 +5,7 @@ import { addressBytes } from "./address.ts";
 import {
   decodeEvents,
   decodeGranted,
+  decodeItems,
   decodeKeys,
   decodeMasterKey,
   decodeNextHop,
@@ -13,22 +14,19 @@ import {
   decodeStats,
   DROP_REASONS,
   encodeConfig,
+  encodeEntryItems,
   encodeKey,
+  encodeKeyItems,
   encodePipe,
   encodePort,
   encodePorts,
   EntryEncoder,
+  type ItemOutcome,
   keyArray,
+  LIST_MAX,
   Struct,
 } from "./codec.ts";
 import { ECLOSED, ENOENT, Handle, type Library, readText, refusalOf, unwrap } from "./library.ts";
-import {
-  decodeItems,
-  encodeEntryItems,
-  encodeKeyItems,
-  type ItemOutcome,
-  LIST_MAX,
-} from "./lists.ts";
 import { NumberMap } from "./number_map.ts";
 import {
   DataPlaneError,

@@ -14,9 +14,8 @@ import {
   peerChanges,
   restartKeys,
 } from "../config/changes.ts";
-import type { Config, TlsFiles } from "../config/config.ts";
+import { type Config, hasCookies, type TlsFiles } from "../config/config.ts";
 import { sameValue } from "../config/file_form.ts";
-import { hasCookies } from "../config/forms.ts";
 import type { Core } from "../core/core.ts";
 import type { Sources } from "../directory/sources.ts";
 import type { DirectoryChanged, DirectoryChanges, Peers } from "../core/directory.ts";

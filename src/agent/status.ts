@@ -2,8 +2,7 @@
 
 /** What the status listener is told: the core's view, the plane's and the agent's own, in one. */
 import type { Plane } from "../../ffi/plane.ts";
-import type { Config } from "../config/config.ts";
-import { hostNames } from "../config/forms.ts";
+import { type Config, hostNames } from "../config/config.ts";
 import type { Core } from "../core/core.ts";
 import { type InstalledTopology, UPLINK_REST } from "../pipes/install.ts";
 import { COUNTER_TEXTS } from "./counter_texts.ts";

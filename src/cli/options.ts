@@ -133,3 +133,14 @@ export function examples(lines: readonly string[]): Message {
     ...lines.flatMap((line) => [lineBreak(), text(`  ${line}`)]),
   ];
 }
+
+/** Keys that may be undefined become keys that may be absent. */
+export type Compact<T> =
+  & { [K in keyof T as undefined extends T[K] ? never : K]: T[K] }
+  & { [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined> };
+
+/** A copy without the keys that are undefined. */
+export function compact<T extends object>(object: T): Compact<T> {
+  const entries = Object.entries(object).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as Compact<T>;
+}

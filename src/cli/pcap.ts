@@ -4,7 +4,7 @@
 import { openLibrary } from "../../ffi/library.ts";
 import { type Backend, type Offline, offline } from "../../ffi/offline.ts";
 import type { PspVersionNumber } from "../../ffi/plane.ts";
-import { compact } from "../config/compact.ts";
+import { compact } from "./options.ts";
 import { fileReason } from "../config/reasons.ts";
 import { parseKeys, type PcapKeys, wipeKeys } from "../pcap/keys.ts";
 import { type CaptureOutcome, type OnPacket, openCapture } from "../pcap/open.ts";

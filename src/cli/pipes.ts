@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** `psp-agent pipes` */
-import type { Config } from "../config/config.ts";
-import { comparesCookies, hasManyHosts, hostNames } from "../config/forms.ts";
+import { comparesCookies, type Config, hasManyHosts, hostNames } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
 import { hasLocal } from "../plane/host_ports.ts";
 import { mermaid, type MermaidOptions } from "../pipes/mermaid.ts";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** `psp-agent pki`: a CA and certificates, so that nobody needs OpenSSL for a trial. */
-import { compact } from "../config/compact.ts";
+import { compact } from "./options.ts";
 import { pkiInit, pkiIssue } from "../pki/pki.ts";
 import { err, EXIT, type ExitCode, out } from "./io.ts";
 

@@ -4,9 +4,8 @@
  * What a new configuration changes: which peers come, go and are others, which keys say something else, and which of
  * those a running agent cannot take. All of it follows from the schema.
  */
-import type { Config, PeerConfig } from "./config.ts";
+import { comparesCookies, type Config, hasManyHosts, type PeerConfig } from "./config.ts";
 import { differences, sameValue } from "./file_form.ts";
-import { comparesCookies, hasManyHosts } from "./forms.ts";
 import type { Slices } from "../model/slices.ts";
 import type { FileForm } from "./schema.ts";
 import type { FilePath, Span } from "./values.ts";

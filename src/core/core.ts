@@ -24,7 +24,6 @@ import type {
   TunnelView,
 } from "../model/status.ts";
 import { Tasks } from "../model/tasks.ts";
-import { withDeadlines } from "./calls.ts";
 import { type CoreStatus, CoreViews } from "./core_status.ts";
 import type { DirectoryChanged, DirectoryChanges, Peers } from "./directory.ts";
 import { Explainer, NO_SURROUNDINGS, type Surroundings } from "./explain.ts";
@@ -42,7 +41,7 @@ import { Recorder } from "./recorder.ts";
 import { RequestMemory } from "./request_memory.ts";
 import { ResponderDriver } from "./responder_driver.ts";
 import { RotationDriver } from "./rotation_driver.ts";
-import { Scheduler } from "./scheduler.ts";
+import { Scheduler, withDeadlines } from "./scheduler.ts";
 import { Shares, tunnelsWithin } from "./shares.ts";
 import { KeyShares, SpiSource } from "./spis.ts";
 import { Restore, Ticker } from "./ticker.ts";

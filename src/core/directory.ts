@@ -6,8 +6,7 @@
  */
 import type { PeerChanges } from "../config/changes.ts";
 import type { Config, PeerConfig } from "../config/config.ts";
-import { networkOf } from "../model/network.ts";
-import { type Denies, policyOf, type PolicySettings } from "../model/policy.ts";
+import { type Denies, networkOf, policyOf, type PolicySettings } from "../model/network.ts";
 import { canonicalVip, parsePrefix, type Prefix, PrefixTable } from "../model/vip.ts";
 import { MAX_CONTROLS } from "./limits.ts";
 import { SortedNames } from "./sorted.ts";

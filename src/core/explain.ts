@@ -19,14 +19,13 @@ import {
 import type { ExplainStep, ExplainView, PacketQuery } from "../model/status.ts";
 import { familyOf } from "../model/vip.ts";
 import type { Tasks } from "../model/tasks.ts";
-import type { PeerCalls } from "./calls.ts";
 import type { Peers } from "./directory.ts";
 import { isForRate, reasonOf } from "./initiator.ts";
 import { EXPLAIN_ASKS, EXPLAIN_TIMEOUT_MS } from "./limits.ts";
 import type { Misses, MissVerdict } from "./misses.ts";
 import type { PeerGate, PeerLines } from "./peer.ts";
 import type { ResponderDriver } from "./responder_driver.ts";
-import type { Scheduler, Slot } from "./scheduler.ts";
+import type { PeerCalls, Scheduler, Slot } from "./scheduler.ts";
 import { isLive, isUnheard, type State } from "./tunnel.ts";
 import type { TunnelTable } from "./tunnel_table.ts";
 

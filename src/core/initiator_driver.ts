@@ -1,21 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Asks peers for tunnels: brings places, answers and time to `initiator.ts`, and carries out what it says. */
+/**
+ * Asks peers for tunnels: brings places, answers and time to `initiator.ts`, and carries out what it says. How many tunnels
+ * go in a request follows from what one has taken of this host's thread lately: a busy machine gives it less.
+ */
 import type { Plane } from "../../ffi/plane.ts";
 import type { Config } from "../config/config.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Counters } from "../model/counters.ts";
 import { messageOf } from "../model/errors.ts";
 import type { EventSink } from "../model/events.ts";
-import { ExchangeError, type NewTunnelRequest } from "../model/exchange.ts";
+import {
+  ExchangeError,
+  LEAST_TUNNELS,
+  MAX_TUNNELS_PER_REQUEST,
+  type NewTunnelRequest,
+} from "../model/exchange.ts";
 import type { Flows } from "../model/flows.ts";
 import type { Log } from "../model/log.ts";
 import type { Random } from "../model/random.ts";
 import type { PspParams } from "../model/sa.ts";
 import type { SaRecords } from "../model/sa_record.ts";
 import type { Tasks } from "../model/tasks.ts";
-import type { PeerCalls } from "./calls.ts";
-import { Cost } from "./cost.ts";
 import type { Peers } from "./directory.ts";
 import {
   type AskingState,
@@ -29,6 +35,7 @@ import {
   workOf,
 } from "./initiator.ts";
 import {
+  COST_SHARE,
   REFUSED_HOLD_OFF_MAX_MS,
   SETTLE_MS,
   SETTLE_RETRY_MS,
@@ -38,7 +45,7 @@ import {
 } from "./limits.ts";
 import { type SaDefaults, txFrom } from "./params.ts";
 import type { PeerLine, PeerLines, PeerWatch } from "./peer.ts";
-import type { Scheduler, Slot } from "./scheduler.ts";
+import type { PeerCalls, Scheduler, Slot } from "./scheduler.ts";
 import type { KeyShares, SpiSource } from "./spis.ts";
 import type { Tunnel, TunnelTable } from "./tunnel_table.ts";
 import type { Whereabouts } from "./whereabouts.ts";
@@ -532,4 +539,38 @@ function endOf(signal: AbortSignal): Promise<never> {
     if (signal.aborted) return reject(signal.reason);
     signal.addEventListener("abort", () => reject(signal.reason), { once: true });
   });
+}
+
+/** Parts of the work for a tunnel, that are done at different times. */
+const PARTS = ["offer", "use"] as const;
+
+/** What a tunnel takes of the thread: averages, of which newer ones count more. */
+export class Cost {
+  readonly #ms: Record<(typeof PARTS)[number], number | undefined> = {
+    offer: undefined,
+    use: undefined,
+  };
+
+  /** A part of the work for so many tunnels has taken so long. */
+  took(part: (typeof PARTS)[number], ms: number, tunnels: number): void {
+    if (tunnels === 0) return;
+    const before = this.#ms[part] ?? ms / tunnels;
+    this.#ms[part] = before + COST_SHARE * (ms / tunnels - before);
+  }
+
+  /** How many tunnels of a request take so long together; as many as it has room for while nobody knows. */
+  tunnelsWithin(ms: number): number {
+    const fit = fitting(ms, PARTS.reduce((sum, part) => sum + (this.#ms[part] ?? 0), 0));
+    return Math.max(fit, LEAST_TUNNELS);
+  }
+
+  /** How many parts of an answer can be used within so long. */
+  usesWithin(ms: number): number {
+    return fitting(ms, this.#ms.use ?? 0);
+  }
+}
+
+function fitting(ms: number, each: number): number {
+  const fit = each > 0 ? Math.floor(ms / each) : MAX_TUNNELS_PER_REQUEST;
+  return Math.min(Math.max(fit, 1), MAX_TUNNELS_PER_REQUEST);
 }

@@ -11,9 +11,8 @@ import type { EventSink } from "../model/events.ts";
 import type { Random } from "../model/random.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Tasks } from "../model/tasks.ts";
-import type { PeerCalls } from "./calls.ts";
 import { DueHeap } from "./due_heap.ts";
-import type { Scheduler } from "./scheduler.ts";
+import type { PeerCalls, Scheduler } from "./scheduler.ts";
 import {
   WARM_INTERVAL_MS,
   WARM_PEERS,

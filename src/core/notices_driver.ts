@@ -9,7 +9,6 @@ import type { Flows } from "../model/flows.ts";
 import type { Log } from "../model/log.ts";
 import type { VipPair } from "../model/sa.ts";
 import type { Tasks } from "../model/tasks.ts";
-import type { PeerCalls } from "./calls.ts";
 import type { Peers } from "./directory.ts";
 import { DueHeap } from "./due_heap.ts";
 import { DRAINING_TIMEOUT_MS, NOTICE_TIMEOUT_MS, NOTICES_AT_ONCE } from "./limits.ts";
@@ -25,7 +24,7 @@ import {
   toldOfEnd,
 } from "./notices.ts";
 import type { Epochs, PeerGate, PeerLines, PeerWatch } from "./peer.ts";
-import type { Scheduler } from "./scheduler.ts";
+import type { PeerCalls, Scheduler } from "./scheduler.ts";
 import type { Tunnel, TunnelTable } from "./tunnel_table.ts";
 
 /** What notices are sent with, and what they speak of. */

@@ -11,7 +11,6 @@ import { ExchangeError, type PacketCount } from "../model/exchange.ts";
 import type { Clock } from "../model/clock.ts";
 import type { TxSa } from "../model/sa.ts";
 import type { Tasks } from "../model/tasks.ts";
-import type { PeerCalls } from "./calls.ts";
 import {
   LOSS_ADDRESSES,
   LOSS_AGAIN_MS,
@@ -24,7 +23,7 @@ import {
   LOSS_TIMEOUT_MS,
   LOSS_TUNNELS,
 } from "./limits.ts";
-import type { Scheduler } from "./scheduler.ts";
+import type { PeerCalls, Scheduler } from "./scheduler.ts";
 
 /** Packets, and octets of what was in them. */
 export type Count = Pick<PacketCount, "packets" | "bytes">;

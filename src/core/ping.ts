@@ -6,11 +6,10 @@ import { messageOf } from "../model/errors.ts";
 import type { PingLeg, PingQuery, PingView } from "../model/ping.ts";
 import { pairKey, spiText, type VipPair } from "../model/sa.ts";
 import type { Tasks } from "../model/tasks.ts";
-import type { PeerCalls } from "./calls.ts";
 import type { Peers } from "./directory.ts";
 import type { Explainer } from "./explain.ts";
 import type { Misses } from "./misses.ts";
-import type { Scheduler } from "./scheduler.ts";
+import type { PeerCalls, Scheduler } from "./scheduler.ts";
 import { isLive, isUnheard, newestRx, type State } from "./tunnel.ts";
 import type { TunnelTable } from "./tunnel_table.ts";
 

@@ -12,11 +12,10 @@ import { ExchangeError, type Notice } from "../model/exchange.ts";
 import type { Log } from "../model/log.ts";
 import type { Tasks } from "../model/tasks.ts";
 import { canonicalVip } from "../model/vip.ts";
-import type { PeerCalls } from "./calls.ts";
 import { hostOf, type Peers } from "./directory.ts";
 import { ASK_AGAIN_MS, MAX_PLACES, PLACE_TIMEOUT_MS, VERDICT_MS } from "./limits.ts";
 import type { Epochs } from "./peer.ts";
-import type { Scheduler } from "./scheduler.ts";
+import type { PeerCalls, Scheduler } from "./scheduler.ts";
 
 /** What a message says of where its sender is. */
 export interface Claim {

@@ -2,8 +2,7 @@
 
 /** What would keep an agent from working, each with what to do about it. Pure: the machine is given. */
 import { forwardedFamilies, guardReason } from "../../ffi/codec.ts";
-import type { Config } from "../config/config.ts";
-import { hostNames } from "../config/forms.ts";
+import { type Config, hostNames } from "../config/config.ts";
 import { forwardingAdvice } from "../plane/forwarding.ts";
 import { guardReasonText } from "../plane/guard.ts";
 import { hostInterfaces } from "../plane/host_ports.ts";

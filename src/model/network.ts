@@ -3,8 +3,10 @@
 /**
  * An address belongs to a network: a vip is (network, address). In text it is "10.1.0.7@blue", a prefix
  * "10.1.0.0/24@blue"; of the default network, which has no name, just "10.1.0.7". So each is told apart wherever it
- * stands: in the configuration, the exchange, the record, the log and the status.
+ * stands: in the configuration, the exchange, the record, the log and the status. A network's policy says which addresses
+ * its packets may not go to.
  */
+import { parsePrefix, PrefixTable } from "./vip.ts";
 
 /** Longest name, in octets. */
 export const NETWORK_NAME_MAX = 32;
@@ -45,4 +47,26 @@ export function cookieOf(
 ): bigint | undefined {
   const name = networkOf(vip);
   return name === "" ? undefined : networks?.find((network) => network.name === name)?.vc;
+}
+
+/** Of one network. */
+export interface PolicySettings {
+  readonly name: string;
+  readonly policy: { readonly deny: readonly string[] };
+}
+
+/** Whether the policy of a vip's network denies it. */
+export type Denies = (vip: string) => boolean;
+
+/** The policies of these networks as one question. */
+export function policyOf(networks: readonly PolicySettings[] | undefined): Denies {
+  const denied = new PrefixTable<true>();
+  let any = false;
+  for (const { name, policy: { deny } } of networks ?? []) {
+    for (const cidr of deny) {
+      const prefix = parsePrefix(inNetwork(addressOf(cidr), name));
+      if (prefix !== undefined) any = denied.add(prefix, true) || any;
+    }
+  }
+  return (vip) => any && denied.lookup(vip) !== undefined;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
-import { addressOf, cookieOf, inNetwork, isNetworkName, networkOf } from "./network.ts";
+import { addressOf, cookieOf, inNetwork, isNetworkName, networkOf, policyOf } from "./network.ts";
 import { canonicalVip, isLinkScope, parsePrefix, PrefixTable } from "./vip.ts";
 
 Deno.test("a vip is an address and a network, and the default network has no name", () => {
@@ -57,4 +57,16 @@ Deno.test("link scope is a matter of the address, whatever its network", () => {
     assert.ok(isLinkScope(address) && isLinkScope(`${address}@blue`), address);
   }
   assert.ok(!isLinkScope("10.0.0.1@blue"));
+});
+
+Deno.test("a policy denies prefixes of its own network, and of no other", () => {
+  const denies = policyOf([
+    { name: "blue", policy: { deny: ["10.2.8.0/24", "fd02::/64@blue"] } },
+    { name: "red", policy: { deny: [] } },
+  ]);
+  for (const vip of ["10.2.8.1@blue", "fd02::1@blue"]) assert.ok(denies(vip), vip);
+  for (const vip of ["10.2.8.1", "10.2.8.1@red", "10.2.9.1@blue", "10.2.8.1@green"]) {
+    assert.ok(!denies(vip), vip);
+  }
+  assert.ok(!policyOf(undefined)("10.2.8.1@blue"));
 });

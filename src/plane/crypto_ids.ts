@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Crypto ids 1..max: the lowest free one is given out first, so that few are ever in use. */
+/**
+ * Crypto ids, and the transmit keys that they get, each with IVs that no other key has: those of the run in the upper 24
+ * bits, which no earlier start had and no later one gets. So a key that a peer offers again, after a restart too, meets
+ * other IVs. Within a run the plane knows the keys that it had; when it knows as many as it may, the next run begins and it
+ * forgets them. A plane that chooses its IVs by itself gets keys as they are, and refuses those that it had.
+ */
+import { DataPlaneError, type Plane, type TxKey } from "../../ffi/plane.ts";
+import { messageOf } from "../model/errors.ts";
+
+/** Ids 1..max: the lowest free one is given out first, so that few are ever in use. */
 export class CryptoIds {
   readonly #used: Uint8Array;
   /** No id below is free. */
@@ -36,5 +45,47 @@ export class CryptoIds {
     this.#used[id] = 0;
     this.#lowest = Math.min(this.#lowest, id);
     this.#size--;
+  }
+}
+
+/** Below the run: 2^40 IVs, of which a key may have fewer (`MAX_LIFE_PACKETS`). */
+const RUN_SHIFT = 40n;
+
+export interface TxKeysOptions {
+  readonly plane: Pick<Plane, "setCrypto" | "granted">;
+  /** A run that nobody had before, durable when it returns. Absent: keys start as the plane sees fit. */
+  readonly nextRun?: (() => bigint) | undefined;
+}
+
+/** One for each open plane. Takes a run at once where the plane can use it. */
+export class TxKeys {
+  readonly #options: TxKeysOptions;
+  #run: bigint | undefined;
+
+  constructor(options: TxKeysOptions) {
+    this.#options = options;
+    const { plane, nextRun } = options;
+    if (nextRun !== undefined && plane.granted().features.has("iv-start")) this.#run = nextRun();
+  }
+
+  /** Gives a crypto id its key. Throws `DataPlaneError`. */
+  set(cryptoId: number, key: TxKey): void {
+    const { plane, nextRun } = this.#options;
+    if (this.#run === undefined || nextRun === undefined) return plane.setCrypto(cryptoId, key);
+    try {
+      plane.setCrypto(cryptoId, { ...key, ivStart: this.#run << RUN_SHIFT });
+    } catch (error) {
+      if (!(error instanceof DataPlaneError) || error.code !== "ENOSPC") throw error;
+      this.#run = another(nextRun);
+      plane.setCrypto(cryptoId, { ...key, ivStart: this.#run << RUN_SHIFT });
+    }
+  }
+}
+
+function another(nextRun: () => bigint): bigint {
+  try {
+    return nextRun();
+  } catch (cause) {
+    throw new DataPlaneError(`Cannot begin a run of IVs: ${messageOf(cause)}`, "ENOSPC", { cause });
   }
 }

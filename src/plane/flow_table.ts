@@ -11,10 +11,9 @@ import {
   type TxKey,
 } from "../../ffi/plane.ts";
 import { LIMITS } from "../../ffi/symbols.ts";
-import { CryptoIds } from "./crypto_ids.ts";
+import { CryptoIds, TxKeys } from "./crypto_ids.ts";
 import { Ledger, type Line, type Sum } from "./ledger.ts";
-import { inner, rxOverhead } from "./octets.ts";
-import { TxKeys } from "./tx_keys.ts";
+import { inner, rxOverhead } from "./mtu.ts";
 import type { Flows, FlowTotals, Traffic } from "../model/flows.ts";
 import { addCarried, type Carried, NOTHING_CARRIED, type PeerTraffic } from "../model/status.ts";
 import { egrAclEntry, ingrAclEntry, pspEncryptEntry } from "../pipes/entries.ts";

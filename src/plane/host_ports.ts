@@ -7,9 +7,8 @@
  * while after its interface. A port that is to be of another network, or to have other limits, is opened anew.
  */
 import { DataPlaneError, type Plane, type PortOptions, type Rate } from "../../ffi/plane.ts";
-import type { Config, PlaneConfig } from "../config/config.ts";
+import { type Config, hasManyHosts, hostNames, type PlaneConfig } from "../config/config.ts";
 import { sameValue } from "../config/file_form.ts";
-import { hasManyHosts, hostNames } from "../config/forms.ts";
 import { networkOfPort } from "../config/networks.ts";
 import type { Log } from "../model/log.ts";
 import { isPattern, matchesName } from "../model/patterns.ts";

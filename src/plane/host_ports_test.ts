@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import { FakePlane } from "../../tests/support/fake_plane.ts";
 import { NO_LOG } from "../../tests/support/no_log.ts";
-import type { PlaneConfig } from "../config/config.ts";
-import { hasManyHosts } from "../config/forms.ts";
+import { hasManyHosts, type PlaneConfig } from "../config/config.ts";
 import { hostInterfaces, hostPort, HostPorts } from "./host_ports.ts";
 
 function soft(host: string | readonly string[]): PlaneConfig {

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** What fits through a tunnel. Source of the overheads: PSP Architecture Specification, figures 1 and 2. */
-import type { Config } from "../config/config.ts";
-import { hasCookies } from "../config/forms.ts";
-import type { PspMode } from "../model/sa.ts";
+/**
+ * What PSP adds to a packet: what fits through a tunnel, and how octets of inner packets are counted. A transmit key counts
+ * them by itself; an entry of INGR_ACL counts packets as they came in, with all that was added. Source of the overheads: PSP
+ * Architecture Specification, figures 1 and 2.
+ */
+import type { Stats } from "../../ffi/plane.ts";
+import { type Config, hasCookies } from "../config/config.ts";
+import type { PspMode, RxSa } from "../model/sa.ts";
 import type { StatusView } from "../model/status.ts";
 
 const OUTER_IPV4 = 20;
@@ -41,4 +45,15 @@ export function mtuOf(
   const added = overhead(config);
   const carries = Math.min(uplink, config.psp.pathMtu ?? uplink);
   return { uplink, overhead: added, largestInnerPacket: carries - added };
+}
+
+/** What an entry of a receive SA counts of each packet besides the inner one. `pip`: where its packets arrive. */
+export function rxOverhead({ mode, vc }: Pick<RxSa, "mode" | "vc">, pip: string): bigint {
+  return BigInt(overheadOf({ pip, mode, vc }));
+}
+
+/** The same packets, `each` octets less. */
+export function inner<S extends Pick<Stats, "packets" | "bytes">>(stats: S, each: bigint): S {
+  const { packets, bytes } = stats;
+  return { ...stats, bytes: bytes > packets * each ? bytes - packets * each : 0n };
 }

@@ -6,8 +6,14 @@ import { interfaceNames, type Library, openLibrary } from "../../ffi/library.ts"
 import { backends } from "../../ffi/offline.ts";
 import { DataPlaneError, type PlaneOptions, type PspVersionNumber } from "../../ffi/plane.ts";
 import { HOST_PORTS_MAX } from "../../ffi/symbols.ts";
-import { type Config, ConfigError, EnvironmentError } from "../config/config.ts";
-import { comparesCookies, hasManyHosts, hostNames } from "../config/forms.ts";
+import {
+  comparesCookies,
+  type Config,
+  ConfigError,
+  EnvironmentError,
+  hasManyHosts,
+  hostNames,
+} from "../config/config.ts";
 import { coresOf } from "../config/values.ts";
 import { type HostPortsForm, type InstalledTopology, installTopology } from "../pipes/install.ts";
 import { hasLocal, hostInterfaces, hostPort } from "./host_ports.ts";

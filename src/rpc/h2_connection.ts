@@ -16,11 +16,8 @@ import * as http2 from "node:http2";
 import * as net from "node:net";
 import * as tls from "node:tls";
 import { endLater, endNow } from "./h2_ending.ts";
-import { guardSession } from "./h2_guard.ts";
-import type { Flood } from "./h2_meter.ts";
-import { MAX_FIELDS, MAX_UNPACKED } from "./h2_meter.ts";
-import { joined, selectedGroup } from "./key_exchange.ts";
-import { Tap } from "./tap.ts";
+import { type Flood, guardSession, MAX_FIELDS, MAX_UNPACKED } from "./h2_meter.ts";
+import { joined, selectedGroup, Tap } from "./key_exchange.ts";
 
 /** How a connection is made and kept. */
 export interface H2Options {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * What the other side of an HTTP/2 connection may send beside its requests. Reads the frames as they come, before
- * nghttp2 does, and says when they are a flood. It also counts the fields of header blocks: the runtime refuses a
- * block with too many, but keeps some 5 kB of each for ever (Deno 2.9), so none may get there. Pure.
+ * What the other side of an HTTP/2 connection may send beside its requests. The meter reads the frames as they come,
+ * before nghttp2 does, and says when they are a flood; the guard then ends the connection. It also counts the fields of header blocks: the runtime refuses a
+ * block with too many, but keeps some 5 kB of each for ever (Deno 2.9), so none may get there.
  */
+import type * as net from "node:net";
 
 /** Names of counters: what there was too much of. */
 export type Flood =
@@ -273,4 +274,27 @@ class FieldCounter {
     }
     this.#at = this.#strings > 0 ? "length" : "field";
   }
+}
+
+/**
+ * To be called before the session is made, or it would read first. The session takes what comes by "data" events of
+ * the socket, and writes one frame at a time. `flooded` is called once, and must end it.
+ */
+export function guardSession(
+  socket: net.Socket,
+  options: { readonly of: "client" | "server"; readonly flooded: (flood: Flood) => void },
+): void {
+  const meter = new H2Meter(() => performance.now(), options.of);
+  const onData = (chunk: Uint8Array) => {
+    const flood = meter.received(chunk);
+    if (flood === undefined) return;
+    socket.off("data", onData);
+    options.flooded(flood);
+  };
+  socket.prependListener("data", onData);
+  const write = socket.write as (...args: unknown[]) => boolean;
+  socket.write = (...args: unknown[]) => {
+    if (args[0] instanceof Uint8Array) meter.sent(args[0]);
+    return write.apply(socket, args);
+  };
 }

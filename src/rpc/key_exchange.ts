@@ -2,8 +2,9 @@
 
 /**
  * How two sides of a TLS 1.3 connection agree on a secret. The runtime neither says it nor lets it be chosen, so it is
- * read off the first message of each side, which are in clear text. Pure, but for `ownKeyExchange`.
+ * read off the first message of each side, which are in clear text. A `Tap` reads along.
  */
+import type * as net from "node:net";
 import { Duplex } from "node:stream";
 import * as tls from "node:tls";
 
@@ -127,4 +128,42 @@ function hello(
 
 function word(octets: Uint8Array, at: number): number {
   return ((octets[at] ?? 0) << 8) | (octets[at + 1] ?? 0);
+}
+
+/** Carries what `socket` carries, either way; `seen` gets what comes. Ends with it, and ends it. */
+export class Tap extends Duplex {
+  readonly #socket: net.Socket;
+
+  constructor(socket: net.Socket, seen: (chunk: Uint8Array) => void) {
+    super();
+    this.#socket = socket;
+    socket.on("data", (chunk: Uint8Array) => {
+      seen(chunk);
+      if (!this.push(chunk)) socket.pause();
+    });
+    socket.on("end", () => this.push(null));
+    socket.on("error", (error) => this.destroy(error));
+    socket.on("close", () => this.destroy());
+  }
+
+  override _read(): void {
+    this.#socket.resume();
+  }
+
+  override _write(
+    chunk: Uint8Array,
+    _encoding: string,
+    done: (error?: Error | null) => void,
+  ): void {
+    this.#socket.write(chunk, done);
+  }
+
+  override _final(done: () => void): void {
+    this.#socket.end(done);
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#socket.destroy();
+    done(error);
+  }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from "node:assert/strict";
-import { Turns } from "./turns.ts";
+import { Turns } from "./misses.ts";
 
 interface Item {
   readonly group: number;

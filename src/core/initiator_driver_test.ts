@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from "node:assert/strict";
-import { Cost } from "./cost.ts";
+import { Cost } from "./initiator_driver.ts";
 
 Deno.test("as many tunnels go together as take the time that there is, within what a request may have", () => {
   const cost = new Cost();
