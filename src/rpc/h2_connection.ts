@@ -13,9 +13,17 @@ import {
   type UniversalClientResponse,
 } from "@connectrpc/connect/protocol";
 import * as http2 from "node:http2";
-import * as net from "node:net";
+import type * as net from "node:net";
 import * as tls from "node:tls";
-import { endLater, endNow } from "./h2_ending.ts";
+import {
+  endLater,
+  endNow,
+  headersFrom,
+  headersOf,
+  pingsOf,
+  socketTo,
+  unavailable,
+} from "./h2_session.ts";
 import { type Flood, guardSession, MAX_FIELDS, MAX_UNPACKED } from "./h2_meter.ts";
 import { joined, selectedGroup, Tap } from "./key_exchange.ts";
 
@@ -100,7 +108,11 @@ export class H2Connection {
       if (request.signal?.aborted) cancel();
       await Promise.race([live.opened, promise]);
       onSent?.();
-      stream = live.session.request(headers(request, body));
+      stream = live.session.request({
+        ...headersOf(request),
+        // So that a message cut short by an abort cannot pass for a shorter one.
+        "content-length": body.reduce((sum, chunk) => sum + chunk.length, 0),
+      });
       receive(stream, { resolve, reject, maxBytes: this.#options.maxBytes });
       for (const chunk of body) stream.write(chunk);
       stream.end();
@@ -154,28 +166,18 @@ export class H2Connection {
     endLater(session);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     promise.catch(ignore);
-    let overdue: ReturnType<typeof setTimeout> | undefined;
-    const ping = () => {
-      if (session.destroyed || !live.connected || overdue !== undefined) return;
-      overdue = setTimeout(
-        () => this.#drop(live, "the peer is silent"),
-        this.#options.pingTimeoutMs,
-      );
-      Deno.unrefTimer(overdue);
-      try {
-        session.ping(() => {
-          clearTimeout(overdue);
-          overdue = undefined;
-        });
-      } catch {
-        this.#drop(live, "the connection was lost");
-      }
-    };
+    const pings = pingsOf(session, {
+      timeoutMs: this.#options.pingTimeoutMs,
+      silent: () => this.#drop(live, "the peer is silent"),
+      lost: () => this.#drop(live, "the connection was lost"),
+    });
     const live: Live = {
       session,
       calls: new Set(),
       opened: promise,
-      ping,
+      ping: () => {
+        if (live.connected) pings.ping();
+      },
       connected: false,
       leaving: false,
     };
@@ -203,7 +205,7 @@ export class H2Connection {
     });
     session.on("error", (error) => this.#drop(live, error.message));
     session.on("close", () => {
-      clearTimeout(overdue);
+      pings.stop();
       this.#drop(live, "the connection was lost");
     });
     return live;
@@ -217,10 +219,7 @@ export class H2Connection {
     /** The group, as the server has said; undefined: it said none that is known. */
     readonly keyExchange: () => string | undefined;
   } {
-    const { hostname, port, protocol } = new URL(this.#options.authority);
-    const host = hostname.replace(/^\[(.*)\]$/, "$1");
-    const raw = net.connect({ host, port: Number(port) || (protocol === "https:" ? 443 : 80) });
-    raw.setNoDelay(true);
+    const { raw, tlsBeside } = socketTo(this.#options.authority);
     const address = () => raw.remoteAddress ?? "";
     const options = this.#options.tls?.();
     if (options === undefined) {
@@ -235,12 +234,7 @@ export class H2Connection {
       group = selectedGroup(joined(said));
       if (group !== false) said = [];
     });
-    const socket = tls.connect({
-      ...options,
-      socket: wire,
-      ALPNProtocols: ["h2"],
-      ...(net.isIP(host) === 0 ? { servername: host } : {}),
-    });
+    const socket = tls.connect({ ...options, socket: wire, ...tlsBeside });
     socket.once("secureConnect", () => guardSession(socket, { of: "server", flooded }));
     return { socket, address, keyExchange: () => group === false ? undefined : group };
   }
@@ -259,22 +253,6 @@ function usable({ session, leaving }: Live): boolean {
   return !leaving && !session.closed && !session.destroyed;
 }
 
-function headers(
-  request: UniversalClientRequest,
-  body: readonly Uint8Array[],
-): http2.OutgoingHttpHeaders {
-  const url = new URL(request.url);
-  return {
-    ...Object.fromEntries(request.header),
-    ":method": request.method,
-    // Deno writes an IPv6 authority without its brackets; a server then cannot read it.
-    ":authority": url.host,
-    ":path": url.pathname + url.search,
-    // So that a message cut short by an abort cannot pass for a shorter one.
-    "content-length": body.reduce((sum, chunk) => sum + chunk.length, 0),
-  };
-}
-
 function receive(
   stream: http2.ClientHttp2Stream,
   { resolve, reject, maxBytes }: {
@@ -283,16 +261,14 @@ function receive(
     readonly maxBytes: number;
   },
 ): void {
-  const header = new Headers();
+  let header = new Headers();
   const chunks: Uint8Array[] = [];
   let status = 0;
   let size = 0;
   let over = false;
   stream.on("response", (fields) => {
     status = Number(fields[":status"]);
-    for (const [name, value] of Object.entries(fields)) {
-      if (!name.startsWith(":") && value !== undefined) header.set(name, String(value));
-    }
+    header = headersFrom(fields);
   });
   stream.on("data", (chunk: Uint8Array) => {
     size += chunk.length;
@@ -315,11 +291,6 @@ function receive(
   stream.on("close", () => {
     if (!over) reject(unavailable(`stream ended without an answer (${stream.rstCode})`));
   });
-}
-
-function unavailable(reason: unknown): ConnectError {
-  const text = reason instanceof Error ? reason.message : String(reason);
-  return new ConnectError(text, Code.Unavailable);
 }
 
 function ignore(): void {}

@@ -8,9 +8,9 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { UniversalClientRequest, UniversalClientResponse } from "@connectrpc/connect/protocol";
 import * as http2 from "node:http2";
-import * as net from "node:net";
+import type * as net from "node:net";
 import * as tls from "node:tls";
-import { endLater } from "./h2_ending.ts";
+import { endLater, headersFrom, headersOf, pingsOf, socketTo, unavailable } from "./h2_session.ts";
 
 /** How a connection is made and kept. */
 export interface H2StreamsOptions {
@@ -102,24 +102,16 @@ export class H2Streams implements Disposable {
     const live: Live = { session, opened: promise, lost: new AbortController() };
     this.#live = live;
     const late = setTimeout(() => this.#drop(live, "no connection in time"), connectTimeoutMs);
-    let overdue: ReturnType<typeof setTimeout> | undefined;
-    const ping = setInterval(() => {
-      if (session.destroyed || overdue !== undefined) return;
-      overdue = setTimeout(() => this.#drop(live, "the server is silent"), pingTimeoutMs);
-      Deno.unrefTimer(overdue);
-      try {
-        session.ping(() => {
-          clearTimeout(overdue);
-          overdue = undefined;
-        });
-      } catch {
-        this.#drop(live, "the connection was lost");
-      }
-    }, pingIntervalMs);
+    const pings = pingsOf(session, {
+      timeoutMs: pingTimeoutMs,
+      silent: () => this.#drop(live, "the server is silent"),
+      lost: () => this.#drop(live, "the connection was lost"),
+    });
+    const ping = setInterval(pings.ping, pingIntervalMs);
     Deno.unrefTimer(ping);
     live.lost.signal.addEventListener("abort", () => {
       clearTimeout(late);
-      clearTimeout(overdue);
+      pings.stop();
       clearInterval(ping);
       reject(unavailable(live.lost.signal.reason));
       if (!session.destroyed) session.destroy();
@@ -139,18 +131,9 @@ export class H2Streams implements Disposable {
   }
 
   #dial(): net.Socket {
-    const { hostname, port, protocol } = new URL(this.#options.authority);
-    const host = hostname.replace(/^\[(.*)\]$/, "$1");
-    const raw = net.connect({ host, port: Number(port) || (protocol === "https:" ? 443 : 80) });
-    raw.setNoDelay(true);
+    const { raw, tlsBeside } = socketTo(this.#options.authority);
     const options = this.#options.tls?.();
-    if (options === undefined) return raw;
-    return tls.connect({
-      ...options,
-      socket: raw,
-      ALPNProtocols: ["h2"],
-      ...(net.isIP(host) === 0 ? { servername: host } : {}),
-    });
+    return options === undefined ? raw : tls.connect({ ...options, socket: raw, ...tlsBeside });
   }
 
   #drop(live: Live, reason: string): void {
@@ -231,30 +214,6 @@ class Answer {
       if (!this.stream.destroyed) this.stream.close(http2.constants.NGHTTP2_CANCEL);
     }
   }
-}
-
-function headersOf(request: UniversalClientRequest): http2.OutgoingHttpHeaders {
-  const url = new URL(request.url);
-  return {
-    ...Object.fromEntries(request.header),
-    ":method": request.method,
-    // Deno writes an IPv6 authority without its brackets; a server then cannot read it.
-    ":authority": url.host,
-    ":path": url.pathname + url.search,
-  };
-}
-
-function headersFrom(fields: http2.IncomingHttpHeaders): Headers {
-  const headers = new Headers();
-  for (const [name, value] of Object.entries(fields)) {
-    if (!name.startsWith(":") && value !== undefined) headers.set(name, String(value));
-  }
-  return headers;
-}
-
-function unavailable(reason: unknown): ConnectError {
-  const text = reason instanceof Error ? reason.message : String(reason);
-  return new ConnectError(text, Code.Unavailable);
 }
 
 function ignore(): void {}

@@ -6,7 +6,7 @@ import * as http2 from "node:http2";
 import type * as net from "node:net";
 import type * as tls from "node:tls";
 import type { RpcEvents } from "./events.ts";
-import { endLater, endNow } from "./h2_ending.ts";
+import { endLater, endNow } from "./h2_session.ts";
 import { type Flood, guardSession, MAX_FIELDS, MAX_UNPACKED } from "./h2_meter.ts";
 import type { ListenerOptions } from "./listener.ts";
 import type { Signed } from "./chain.ts";

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * What every HTTP/2 session here needs: an end that the runtime survives, and, for those that this host opens, a socket,
+ * pings that must be answered, and headers as Deno can carry them.
+ */
+import { Code, ConnectError } from "@connectrpc/connect";
+import type { UniversalClientRequest } from "@connectrpc/connect/protocol";
+import {
+  type ClientHttp2Session,
+  constants,
+  type Http2Session,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+} from "node:http2";
+import * as net from "node:net";
+import { setImmediate } from "node:timers";
+
+/**
+ * To be called for every session before its first frame: it then ends after the event, not within it. When a GOAWAY
+ * arrives, node:http2 destroys the session at once, from within the receipt of that frame; Deno 2.9 then frees what
+ * nghttp2 is still reading and the process dies, now and then (denoland/deno#36788). Anybody who may connect could do that
+ * to an agent.
+ */
+export function endLater(session: Http2Session): void {
+  const { close, destroy } = session;
+  session.close = (...args) => void setImmediate(() => close.apply(session, args));
+  session.destroy = (...args) => void setImmediate(() => destroy.apply(session, args));
+}
+
+/** Ends it at once, with a GOAWAY of `code`. Never from within an event that a frame of it brought. */
+export function endNow(session: Http2Session, code = constants.NGHTTP2_NO_ERROR): void {
+  if (!session.destroyed) Object.getPrototypeOf(session).destroy.call(session, code);
+}
+
+/** A socket towards "https://192.0.2.1:2379", and how TLS is spoken on it besides. */
+export function socketTo(authority: string): {
+  readonly raw: net.Socket;
+  readonly tlsBeside: { readonly ALPNProtocols: string[]; readonly servername?: string };
+} {
+  const { hostname, port, protocol } = new URL(authority);
+  const host = hostname.replace(/^\[(.*)\]$/, "$1");
+  const raw = net.connect({ host, port: Number(port) || (protocol === "https:" ? 443 : 80) });
+  raw.setNoDelay(true);
+  const named = net.isIP(host) === 0 ? { servername: host } : {};
+  return { raw, tlsBeside: { ALPNProtocols: ["h2"], ...named } };
+}
+
+/** Pings of a session, one at a time. */
+export interface Pings {
+  /** Asks the other side whether it is there. */
+  readonly ping: () => void;
+  /** No answer is waited for any more. */
+  readonly stop: () => void;
+}
+
+/** `silent`: a ping had no answer within `timeoutMs`; `lost`: none could be sent. */
+export function pingsOf(
+  session: ClientHttp2Session,
+  { timeoutMs, silent, lost }: {
+    readonly timeoutMs: number;
+    readonly silent: () => void;
+    readonly lost: () => void;
+  },
+): Pings {
+  let overdue: ReturnType<typeof setTimeout> | undefined;
+  const stop = () => {
+    clearTimeout(overdue);
+    overdue = undefined;
+  };
+  const ping = () => {
+    if (session.destroyed || overdue !== undefined) return;
+    overdue = setTimeout(silent, timeoutMs);
+    Deno.unrefTimer(overdue);
+    try {
+      session.ping(stop);
+    } catch {
+      lost();
+    }
+  };
+  return { ping, stop };
+}
+
+/** A request's headers as HTTP/2 sends them. */
+export function headersOf(request: UniversalClientRequest): OutgoingHttpHeaders {
+  const url = new URL(request.url);
+  return {
+    ...Object.fromEntries(request.header),
+    ":method": request.method,
+    // Deno writes an IPv6 authority without its brackets; a server then cannot read it.
+    ":authority": url.host,
+    ":path": url.pathname + url.search,
+  };
+}
+
+/** Those of an answer, without HTTP/2's own. */
+export function headersFrom(fields: IncomingHttpHeaders): Headers {
+  const headers = new Headers();
+  for (const [name, value] of Object.entries(fields)) {
+    if (!name.startsWith(":") && value !== undefined) headers.set(name, String(value));
+  }
+  return headers;
+}
+
+/** The other side did not answer. */
+export function unavailable(reason: unknown): ConnectError {
+  const text = reason instanceof Error ? reason.message : String(reason);
+  return new ConnectError(text, Code.Unavailable);
+}
