@@ -6,6 +6,7 @@
  */
 import "reflect-metadata";
 import * as x509 from "@peculiar/x509";
+import { caExtensions, hostExtensions } from "../../src/pki/pki.ts";
 import { DOMAIN, peerId } from "./plan.ts";
 
 /** What the bench needs of them, PEM. */
@@ -59,14 +60,7 @@ async function make(peers: number, agent: string): Promise<FleetCertificates> {
     ...validity,
     keys: ca,
     signingAlgorithm: ALGORITHM,
-    extensions: [
-      new x509.BasicConstraintsExtension(true, 0, true),
-      new x509.KeyUsagesExtension(
-        x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign,
-        true,
-      ),
-      await x509.SubjectKeyIdentifierExtension.create(ca.publicKey),
-    ],
+    extensions: await caExtensions(x509, ca.publicKey),
   });
   const issue = async (id: string, serial: number, publicKey: CryptoKey) => {
     const certificate = await x509.X509CertificateGenerator.create({
@@ -77,18 +71,11 @@ async function make(peers: number, agent: string): Promise<FleetCertificates> {
       publicKey,
       signingKey: ca.privateKey,
       signingAlgorithm: ALGORITHM,
-      extensions: [
-        new x509.BasicConstraintsExtension(false, undefined, true),
-        new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-        new x509.ExtendedKeyUsageExtension([
-          x509.ExtendedKeyUsage.serverAuth,
-          x509.ExtendedKeyUsage.clientAuth,
-        ]),
-        new x509.SubjectAlternativeNameExtension([
-          { type: "url", value: `spiffe://${DOMAIN}/psp/${id}` },
-        ]),
-        await x509.AuthorityKeyIdentifierExtension.create(ca.publicKey),
-      ],
+      extensions: await hostExtensions(x509, {
+        names: [{ type: "url", value: `spiffe://${DOMAIN}/psp/${id}` }],
+        publicKey,
+        issuer: ca.publicKey,
+      }),
     });
     return `${certificate.toString("pem")}\n`;
   };

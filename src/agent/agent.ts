@@ -4,6 +4,7 @@
 import process from "node:process";
 import type { DataPlane } from "../../ffi/data_plane.ts";
 import { DataPlaneError, type PlaneEvent } from "../../ffi/plane.ts";
+import { spelled } from "../model/counters.ts";
 import { DropLog } from "../model/drop_log.ts";
 import { DropWatch } from "../plane/drop_watch.ts";
 import { dropLoading, interfaceNames, type Library, notifyManager } from "../../ffi/library.ts";
@@ -397,7 +398,7 @@ class AgentEvents implements RpcEvents {
   }
 
   count(name: string): void {
-    const key = name.replaceAll("_", "-");
+    const key = spelled(name);
     this.#counts.set(key, (this.#counts.get(key) ?? 0n) + 1n);
   }
 

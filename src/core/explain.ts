@@ -6,6 +6,7 @@
  */
 import type { Config, PeerConfig } from "../config/config.ts";
 import type { Clock } from "../model/clock.ts";
+import { spelled } from "../model/counters.ts";
 import { ExchangeError, type PacketQuestion, requestWeight } from "../model/exchange.ts";
 import { addressOf, cookieOf, inNetwork, networkOf } from "../model/network.ts";
 import {
@@ -226,7 +227,7 @@ export class Explainer {
     if (tunnel !== undefined && state?.kind === "failed" && state.until > now) {
       const why = tunnel.lastError === "" ? "" : `: ${tunnel.lastError}`;
       const text = `The last attempt failed (${
-        hyphens(state.reason)
+        spelled(state.reason)
       })${why}; the next one may be made in ${seconds(state.until - now)}`;
       return {
         view: dropped({ counter: "back-off", peer: tunnel.peer }, [FROM_HOST, MISS, {
@@ -241,7 +242,7 @@ export class Explainer {
       const text = this.#refusal(pair, verdict);
       const { peer, reason } = verdict;
       return {
-        view: dropped({ counter: hyphens(reason), peer }, [FROM_HOST, MISS, {
+        view: dropped({ counter: spelled(reason), peer }, [FROM_HOST, MISS, {
           at: "RSS",
           verdict: "drop",
           text,
@@ -619,7 +620,7 @@ function unanswered(
   }
   const text = `${peer} gives no tunnel: ${reason}`;
   return dropped(
-    { counter: hyphens(reasonOf(error)), peer },
+    { counter: spelled(reasonOf(error)), peer },
     steps([{
       at: "RSS",
       verdict: "drop",
@@ -641,10 +642,6 @@ function shut(text: string): ExplainStep {
 
 function notMine(vip: string): string {
   return `${vip} is none of this host's vips`;
-}
-
-function hyphens(reason: string): string {
-  return reason.replaceAll("_", "-");
 }
 
 function seconds(ms: number): string {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** What a step of a tunnel means to whoever looks on: at most one event. Pure. */
+import { spelled } from "../model/counters.ts";
 import type { EventFacts, EventKind } from "../model/events.ts";
 import { type Event, isLive, newestRx, type State } from "./tunnel.ts";
 
@@ -43,7 +44,7 @@ export function happened({ before, after, event, lastError, now }: Taken): Happe
     const message = lastError === "" ? {} : { message: lastError };
     return {
       kind: "tunnel-failed",
-      facts: { reason: after.reason.replaceAll("_", "-"), ...message },
+      facts: { reason: spelled(after.reason), ...message },
     };
   }
   return undefined;
@@ -65,7 +66,7 @@ function cause({ type, reason, by }: Taken["event"]): string {
     case "tick":
       return "idle";
     case "close":
-      return (by ?? reason ?? "").replaceAll("_", "-");
+      return spelled(by ?? reason ?? "");
     case "lost":
       return "unknown-to-peer";
     case "peer_restarted":
@@ -73,6 +74,6 @@ function cause({ type, reason, by }: Taken["event"]): string {
     case "closed_by_peer":
       return "closed-by-peer";
     default:
-      return type.replaceAll("_", "-");
+      return spelled(type);
   }
 }

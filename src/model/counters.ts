@@ -89,3 +89,8 @@ export class Counters {
     return Object.fromEntries(this.#values);
   }
 }
+
+/** A name of the code or of a protocol, "no_peer", as counters, the log, events and lists spell it: "no-peer". */
+export function spelled(name: string): string {
+  return name.replaceAll("_", "-");
+}

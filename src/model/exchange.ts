@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** The exchange in domain terms: what initiator and responder see, and how it fails; src/rpc maps it to proto. */
+import { spelled } from "./counters.ts";
 import { messageOf } from "./errors.ts";
 import type { PspParams, PspVersion, VipPair } from "./sa.ts";
 import type { ExplainView } from "./status.ts";
@@ -160,7 +161,7 @@ export class ExchangeError extends Error {
 
   /** The code as events and status spell it. */
   get codeText(): string {
-    return this.code.replaceAll("_", "-");
+    return spelled(this.code);
   }
 
   /** What is no such error failed inside. */

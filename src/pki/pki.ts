@@ -9,6 +9,7 @@
  * put everything side by side: its CA is still found, and what names `pki/<id>.crt`, `pki/<id>.key` or `pki/ca.crt`
  * finds links there.
  */
+import type { Extension, JsonGeneralNames, PublicKeyType } from "@peculiar/x509";
 import { ConfigError } from "../config/config.ts";
 import { isDnsName, isIdentity, parseIp } from "../config/addresses.ts";
 import { fileReason } from "../config/reasons.ts";
@@ -91,14 +92,7 @@ export async function pkiInit(options: InitOptions): Promise<CaPaths> {
     ...validity(options, 3650),
     keys,
     signingAlgorithm: ALGORITHM,
-    extensions: [
-      new x509.BasicConstraintsExtension(true, 0, true),
-      new x509.KeyUsagesExtension(
-        x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign,
-        true,
-      ),
-      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
-    ],
+    extensions: await caExtensions(x509, keys.publicKey),
   });
   writeSecret(paths.key, await keyPem(x509, keys.privateKey));
   Deno.writeTextFileSync(paths.cert, pem(certificate.toString("pem")));
@@ -137,21 +131,15 @@ export async function pkiIssue(options: IssueOptions): Promise<IssuedPaths> {
     publicKey: keys.publicKey,
     signingKey: ca.key,
     signingAlgorithm: ALGORITHM,
-    extensions: [
-      new x509.BasicConstraintsExtension(false, undefined, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-      new x509.ExtendedKeyUsageExtension([
-        x509.ExtendedKeyUsage.serverAuth,
-        x509.ExtendedKeyUsage.clientAuth,
-      ]),
-      new x509.SubjectAlternativeNameExtension([
+    extensions: await hostExtensions(x509, {
+      names: [
         { type: "url", value: paths.spiffeId },
         ...(options.dns ?? []).map((value) => ({ type: "dns" as const, value })),
         ...(options.ips ?? []).map((value) => ({ type: "ip" as const, value })),
-      ]),
-      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
-      await x509.AuthorityKeyIdentifierExtension.create(ca.certificate.publicKey),
-    ],
+      ],
+      publicKey: keys.publicKey,
+      issuer: ca.certificate.publicKey,
+    }),
   });
   const key = await keyPem(x509, keys.privateKey);
   Deno.writeTextFileSync(paths.ca, ca.pem);
@@ -174,6 +162,38 @@ export async function pkiIssue(options: IssueOptions): Promise<IssuedPaths> {
     );
   }
   return { ...paths, notes };
+}
+
+/** What a CA's certificate says besides its name. */
+export async function caExtensions(x509: X509, publicKey: CryptoKey): Promise<Extension[]> {
+  return [
+    new x509.BasicConstraintsExtension(true, 0, true),
+    new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+    await x509.SubjectKeyIdentifierExtension.create(publicKey),
+  ];
+}
+
+/** What the certificate of a host says: a peer calls and is called. */
+export async function hostExtensions(
+  x509: X509,
+  { names, publicKey, issuer }: {
+    readonly names: JsonGeneralNames;
+    readonly publicKey: CryptoKey;
+    /** Key of the CA. */
+    readonly issuer: PublicKeyType;
+  },
+): Promise<Extension[]> {
+  return [
+    new x509.BasicConstraintsExtension(false, undefined, true),
+    new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+    new x509.ExtendedKeyUsageExtension([
+      x509.ExtendedKeyUsage.serverAuth,
+      x509.ExtendedKeyUsage.clientAuth,
+    ]),
+    new x509.SubjectAlternativeNameExtension(names),
+    await x509.SubjectKeyIdentifierExtension.create(publicKey),
+    await x509.AuthorityKeyIdentifierExtension.create(issuer),
+  ];
 }
 
 function checkNames(options: IssueOptions): void {

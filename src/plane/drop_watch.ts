@@ -3,6 +3,7 @@
 /** Which packets are dropped: what is held and then dropped, what could not be opened, what was too big for a tunnel. */
 import type { DropReason, Plane, PlaneEvent } from "../../ffi/plane.ts";
 import { ipText } from "../exceptions/frame.ts";
+import { spelled } from "../model/counters.ts";
 import type { DropSink } from "../model/drop_log.ts";
 import { inNetwork } from "../model/network.ts";
 import { canonicalVip } from "../model/vip.ts";
@@ -79,7 +80,7 @@ export class DropWatch {
     this.#flows.delete(flow);
     if (pair === undefined || packets === 0) return;
     const peer = this.#o.peers.byVip(pair.dst)?.id;
-    this.#o.drops.add({ reason: reason.replaceAll("_", "-"), peer, ...pair, packets });
+    this.#o.drops.add({ reason: spelled(reason), peer, ...pair, packets });
   }
 
   /** A PSP packet that could not be opened, or that no entry lets in. */

@@ -2,6 +2,7 @@
 
 /** Held packets of the fake plane: flows, their bounds, and hold-off. */
 import type { DropReason, HoldLimits, PlaneEvent } from "../../ffi/plane.ts";
+import { spelled } from "../../src/model/counters.ts";
 import { refuse } from "./fake_checks.ts";
 
 /** A flow whose packets are held. */
@@ -28,7 +29,7 @@ export interface FakeHoldOptions {
 
 /** Name of the counter of a drop. */
 export function dropCounter(reason: DropReason): string {
-  return `drop-${reason.replaceAll("_", "-")}`;
+  return `drop-${spelled(reason)}`;
 }
 
 export class FakeHold {
