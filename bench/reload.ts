@@ -8,13 +8,12 @@
 import { inParts, manyPeerChanges } from "../src/config/changes.ts";
 import { parsePlain } from "../src/config/load.ts";
 import { Peers } from "../src/core/directory.ts";
-import { Sources } from "../src/directory/sources.ts";
+import { PREFIXES_AT_ONCE, Sources } from "../src/directory/sources.ts";
 import { Slices } from "../src/model/slices.ts";
 import process from "node:process";
 
 const ROUNDS = 3;
 /** As in src/agent/reload.ts. */
-const PREFIXES_AT_ONCE = 150;
 
 /** The file: where peers listen, and what they have, is another with each `turn`. */
 function text({ peers, vips, turn }: Readonly<Record<"peers" | "vips" | "turn", number>>): string {

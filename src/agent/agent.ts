@@ -350,6 +350,9 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
       changed: done.changed.length,
     });
   };
+  sources.onFailed = (cause) => {
+    directoryLog.error("A change of the directory was not made", { cause: String(cause) });
+  };
   sources.begin();
   options.onHangup(() => void take({ plan: false }));
   const looking = setInterval(() => {

@@ -17,7 +17,7 @@ import {
 import { type Config, hasCookies, type TlsFiles } from "../config/config.ts";
 import { sameValue } from "../config/file_form.ts";
 import type { Core } from "../core/core.ts";
-import type { Sources } from "../directory/sources.ts";
+import { PREFIXES_AT_ONCE, type Sources } from "../directory/sources.ts";
 import type { DirectoryChanged, DirectoryChanges, Peers } from "../core/directory.ts";
 import { messageOf } from "../model/errors.ts";
 import type { Log } from "../model/log.ts";
@@ -52,7 +52,7 @@ export interface Followers {
 /** What is told of a reload. */
 export interface Running extends Followers {
   /** Takes what the file says of peers and vips; the result is what that changes. */
-  readonly sources: Pick<Sources, "file" | "judgeAgain">;
+  readonly sources: Pick<Sources, "file" | "judgeAgain" | "alone">;
   /** Opens these sources as a configuration has them, in the place of those that there are, or ends them. */
   readonly openSources: (config: Config, names: readonly ("peers.d" | "etcd")[]) => void;
   readonly live: LiveConfig;
@@ -73,9 +73,6 @@ export interface Running extends Followers {
   /** The agent ends: what is not done yet stays undone. */
   readonly signal: AbortSignal;
 }
-
-/** Prefixes of peers that change in one step, unless one moves between more of them: some milliseconds of work. */
-const PREFIXES_AT_ONCE = 150;
 
 /** Whom the RPC side believes: the peers that there are at the moment of the question. */
 export function trustOf({ domain, security }: Config, peers: Peers): Trust {
@@ -120,7 +117,9 @@ export async function reload(
     const slices = new Slices();
     const peers = await manyPeerChanges(live.now.peers, next.peers, slices);
     view = planOf(live.now, next, { hasVc: running.hasVc, peers });
-    if (!plan && view.done) await apply(next, { running, peers, slices });
+    if (!plan && view.done) {
+      await running.sources.alone(() => apply(next, { running, peers, slices }));
+    }
   } catch (error) {
     view = { ...NOTHING, message: messageOf(error) };
   }

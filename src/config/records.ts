@@ -7,6 +7,7 @@ import type { PeerConfig } from "./config.ts";
 import { fromFile } from "./file_form.ts";
 import { pathText } from "./load.ts";
 import { networkOf } from "../model/network.ts";
+import type { Slices } from "../model/slices.ts";
 import { peerSchema } from "./schema.ts";
 import { parseSource, type Problem } from "./source.ts";
 
@@ -31,11 +32,37 @@ export interface Records {
 
 /** Reads a text. Never throws: a record that cannot be used is left out, and the others are taken. */
 export function parseRecords(text: string, rules: RecordRules): Records {
-  return quickly(text, rules) ?? carefully(text, rules);
+  const peers: PeerConfig[] = [];
+  for (const item of plainItems(text) ?? []) {
+    const { peer, problems } = judge(item, rules);
+    if (problems.length > 0) return carefully(text, rules);
+    if (peer !== undefined) peers.push(peer);
+  }
+  return peers.length > 0 ? nothingWrong(peers) : carefully(text, rules);
 }
 
-/** What is plain JSON, with nothing wrong: most of very many. undefined: it has to be looked at with care. */
-function quickly(text: string, rules: RecordRules): Records | undefined {
+/** The same of a text with very many. One with comments, a warning or a mistake is read in one piece still. */
+export async function parseManyRecords(
+  text: string,
+  rules: RecordRules,
+  slices: Slices,
+): Promise<Records> {
+  const peers: PeerConfig[] = [];
+  for (const item of plainItems(text) ?? []) {
+    const { peer, problems } = judge(item, rules);
+    if (problems.length > 0) return carefully(text, rules);
+    if (peer !== undefined) peers.push(peer);
+    await slices.next();
+  }
+  return peers.length > 0 ? nothingWrong(peers) : carefully(text, rules);
+}
+
+function nothingWrong(peers: readonly PeerConfig[]): Records {
+  return { peers, problems: [], skipped: 0 };
+}
+
+/** The records of what is plain JSON: most of very many. undefined: it has to be looked at with care. */
+function plainItems(text: string): readonly unknown[] | undefined {
   // Escapes could hide a key that stands twice, and long numbers are not what they seem.
   if (/\\|\d{16}|__proto__|prototype|constructor/.test(text)) return undefined;
   let value: unknown;
@@ -49,14 +76,7 @@ function quickly(text: string, rules: RecordRules): Records | undefined {
   const items: readonly unknown[] = Array.isArray(value) ? value : [value];
   const written = text.match(/"\s*:/g)?.length ?? 0;
   // More of them than there are keys: one stands there twice, or it is no record.
-  if (written !== items.reduce<number>((sum, item) => sum + keys(item), 0)) return undefined;
-  const peers: PeerConfig[] = [];
-  for (const item of items) {
-    const { peer, problems } = judge(item, rules);
-    if (problems.length > 0) return undefined;
-    if (peer !== undefined) peers.push(peer);
-  }
-  return { peers, problems: [], skipped: 0 };
+  return written === items.reduce<number>((sum, item) => sum + keys(item), 0) ? items : undefined;
 }
 
 /** With the place of everything that is wrong. */

@@ -111,6 +111,12 @@ export class Combined {
     );
   }
 
+  /** What a source says at a place. */
+  at(source: string, where: string): PeerConfig | undefined {
+    return this.#places.get(`${this.#kinds.findIndex(({ name }) => name === source)} ${where}`)
+      ?.peer;
+  }
+
   /** Makes the changes of one source, and says what they change in the directory. */
   update(source: string, { put, removed }: SourceChanges): PeerChanges {
     const rank = this.#kinds.findIndex(({ name }) => name === source);

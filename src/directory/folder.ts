@@ -157,7 +157,8 @@ class Folder implements Source {
         for (const text of some) if (text !== undefined) texts.push(text);
       }
       if (this.#end.signal.aborted) return;
-      this.#texts.take(texts);
+      await this.#texts.takeMany(texts, this.#end.signal);
+      if (this.#end.signal.aborted) return;
       if (all) this.#options.onWhole?.();
       if (this.#lastError !== "") {
         log.info("The directory of drop-in files can be read again", { path });

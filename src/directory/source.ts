@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** What every source of records has in common: whom it tells, what it counts, and what it says of itself. */
-import { parseRecords, type RecordRules, type Records } from "../config/records.ts";
+import {
+  parseManyRecords,
+  parseRecords,
+  type RecordRules,
+  type Records,
+} from "../config/records.ts";
 import type { Log } from "../model/log.ts";
+import { Slices } from "../model/slices.ts";
 import type { Entry, SourceChanges } from "./combined.ts";
 
 /** What a source is given. */
@@ -85,7 +91,33 @@ export class Texts {
   take(texts: Iterable<readonly [place: string, text: Text | undefined]>): void {
     const put: Entry[] = [];
     const removed: string[] = [];
-    for (const [place, text] of texts) this.#one(place, text, { put, removed });
+    for (const [place, text] of texts) {
+      if (text === undefined) this.#lose(place, removed);
+      else if (!this.#says(place, text)) {
+        this.#one(place, { text, read: this.#read(place, text.text), into: { put, removed } });
+      }
+    }
+    if (put.length + removed.length > 0) this.#options.onChanges({ put, removed });
+  }
+
+  /** The same of very many, one after the other; `signal`: nobody is told any more. Nothing else is taken meanwhile. */
+  async takeMany(
+    texts: Iterable<readonly [place: string, text: Text | undefined]>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const slices = new Slices();
+    const put: Entry[] = [];
+    const removed: string[] = [];
+    for (const [place, text] of texts) {
+      if (text === undefined) this.#lose(place, removed);
+      else if (!this.#says(place, text)) {
+        const { rules } = this.#options;
+        const read = this.#bound(place, await parseManyRecords(text.text, rules, slices));
+        this.#one(place, { text, read, into: { put, removed } });
+      }
+      await slices.next();
+      if (signal.aborted) return;
+    }
     if (put.length + removed.length > 0) this.#options.onChanges({ put, removed });
   }
 
@@ -95,7 +127,8 @@ export class Texts {
     const removed: string[] = [];
     for (const [place, text] of this.#places) {
       if (!this.#bad.has(place) && !text.text.includes("@")) continue;
-      this.#one(place, text, { put, removed }, { isAnew: true });
+      const read = this.#read(place, text.text);
+      this.#one(place, { text, read, into: { put, removed }, isAnew: true });
     }
     if (put.length + removed.length > 0) this.#options.onChanges({ put, removed });
   }
@@ -115,23 +148,33 @@ export class Texts {
     };
   }
 
+  /** Nothing stands there any more. */
+  #lose(place: string, removed: string[]): void {
+    const before = this.#places.get(place);
+    if (before === undefined) return;
+    removed.push(...before.wheres);
+    this.#places.delete(place);
+    this.#count(place, before, undefined);
+  }
+
+  /** Whether that stands there already: all files of a ConfigMap are others when one is, and most say the same. */
+  #says(place: string, { text, order }: Text): boolean {
+    const before = this.#places.get(place);
+    return before?.text === text && before.order === order;
+  }
+
+  /** Another text stands there, or it was judged by other rules. */
   #one(
     place: string,
-    text: Text | undefined,
-    into: { readonly put: Entry[]; readonly removed: string[] },
-    { isAnew = false }: { readonly isAnew?: boolean } = {},
+    { text, read, into, isAnew = false }: {
+      readonly text: Text;
+      readonly read: Records;
+      readonly into: { readonly put: Entry[]; readonly removed: string[] };
+      readonly isAnew?: boolean;
+    },
   ): void {
     const before = this.#places.get(place);
-    if (text === undefined) {
-      if (before === undefined) return;
-      into.removed.push(...before.wheres);
-      this.#places.delete(place);
-      this.#count(place, before, undefined);
-      return;
-    }
-    // All files of a ConfigMap are others when one is, and most say the same.
-    if (!isAnew && before?.text === text.text && before.order === text.order) return;
-    const { peers, problems, skipped } = this.#read(place, text.text);
+    const { peers, problems, skipped } = read;
     const wheres = new Set<string>();
     for (const peer of peers) {
       // A place of one record is its own; of several each has its id.
@@ -158,7 +201,10 @@ export class Texts {
   }
 
   #read(place: string, text: string): Records {
-    const read = parseRecords(text, this.#options.rules);
+    return this.#bound(place, parseRecords(text, this.#options.rules));
+  }
+
+  #bound(place: string, read: Records): Records {
     const owner = this.#options.bound?.(place);
     if (owner === undefined) return read;
     const peers = read.peers.filter(({ id }) => id === owner);

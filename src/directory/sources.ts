@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** The sources of the directory, in their order, and what comes of them: one list of peers, and its changes. */
-import type { PeerChanges } from "../config/changes.ts";
+import { inParts, type PeerChanges } from "../config/changes.ts";
 import type { PeerConfig } from "../config/config.ts";
+import { Slices } from "../model/slices.ts";
 import type { SourceView } from "../model/status.ts";
 import { Combined, type SourceChanges } from "./combined.ts";
 import type { Source, SourceOptions } from "./source.ts";
@@ -16,6 +17,9 @@ export const SOURCES = [
 
 /** Name of a source. */
 export type SourceName = (typeof SOURCES)[number]["name"];
+
+/** Prefixes that change in one step, unless one moves between more of them: some milliseconds of work. */
+export const PREFIXES_AT_ONCE = 150;
 
 /** Conflicts that a view shows of one source. */
 const CONFLICTS_SHOWN = 50;
@@ -40,6 +44,12 @@ export class Sources implements AsyncDisposable {
   #file: ReadonlySet<string> = new Set();
   /** Called with each change that a source makes by itself, from `begin` on. */
   onChanges: (changes: PeerChanges) => void = () => {};
+  /** A change that is made bit by bit has failed. */
+  onFailed: (cause: unknown) => void = () => {};
+  /** Until the last change that is made bit by bit is made; how many there are. */
+  #turn: Promise<unknown> = Promise.resolve();
+  #turns = 0;
+  #isOver = false;
   /** What changed since somebody read `peers`; undefined: it is told at once. */
   #gathered: PeerChanges | undefined = NOTHING;
 
@@ -137,8 +147,64 @@ export class Sources implements AsyncDisposable {
     return vips === undefined ? first : joined(first, this.#combined.setLocal(vips));
   }
 
-  /** A source has changes. */
+  /** A source has changes. Many are made bit by bit, and what comes meanwhile after them. */
   take(source: SourceName, changes: SourceChanges): void {
+    if (this.#gathered !== undefined || (this.#turns === 0 && this.#isSmall(source, changes))) {
+      return this.#make(source, changes);
+    }
+    this.alone(() => this.#makeInParts(source, changes)).catch((cause) => this.onFailed(cause));
+  }
+
+  /** Work between whose steps no source changes anything: each thing is changed before the next. */
+  async alone<T>(work: () => Promise<T>): Promise<T> {
+    const before = this.#turn;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#turn = promise;
+    this.#turns++;
+    try {
+      await before;
+      return await work();
+    } finally {
+      this.#turns--;
+      resolve();
+    }
+  }
+
+  #isSmall(source: SourceName, { put, removed }: SourceChanges): boolean {
+    let prefixes = 0;
+    const add = (peer: PeerConfig | undefined) => prefixes += 1 + (peer?.vips.length ?? 0);
+    for (const { peer } of put) if (add(peer) > PREFIXES_AT_ONCE) return false;
+    for (const where of removed) {
+      if (add(this.#combined.at(source, where)) > PREFIXES_AT_ONCE) return false;
+    }
+    return true;
+  }
+
+  /** A prefix that moves within the change does so in one step. */
+  async #makeInParts(source: SourceName, { put, removed }: SourceChanges): Promise<void> {
+    const entries = new Map(put.map((entry) => [entry.where, entry]));
+    const slices = new Slices();
+    const placed = (where: string, peer: PeerConfig | undefined) =>
+      peer === undefined ? [] : [{ ...peer, id: where }];
+    const all = [...entries.keys(), ...removed];
+    const parts = await inParts(
+      { changed: put.flatMap(({ where, peer }) => placed(where, peer)), removed },
+      {
+        before: all.flatMap((where) => placed(where, this.#combined.at(source, where))),
+        vips: { before: [], after: [] },
+        most: PREFIXES_AT_ONCE,
+        slices,
+      },
+    );
+    for (const part of parts) {
+      if (this.#isOver) return;
+      const puts = part.changed.flatMap(({ id }) => entries.get(id) ?? []);
+      this.#make(source, { put: puts, removed: part.removed });
+      await slices.next();
+    }
+  }
+
+  #make(source: SourceName, changes: SourceChanges): void {
     const done = this.#combined.update(source, changes);
     if (done.changed.length + done.removed.length === 0) return;
     if (this.#gathered === undefined) this.onChanges(done);
@@ -184,8 +250,10 @@ export class Sources implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isOver = true;
     const all = [...this.#slots.values()].flatMap(({ source }) => source ?? []);
     await Promise.all([...this.#ending, ...all.map((source) => source[Symbol.asyncDispose]())]);
+    await this.#turn;
   }
 }
 

@@ -152,3 +152,79 @@ Deno.test("records are judged anew when networks come and go: what is known of a
   texts.judgeAgain();
   assert.deepEqual(state(), [{ h4: "10.4.0.1/32" }, 2]);
 });
+
+/** Once everybody who waits had a turn, some times over. */
+async function turns(n = 20): Promise<void> {
+  for (let i = 0; i < n; i++) await new Promise((resolve) => setTimeout(resolve, 0));
+}
+
+Deno.test("a large change of a source is made bit by bit, a prefix that moves in one step, and nothing before it", async () => {
+  const l = lab();
+  await using sources = l.sources;
+  const source = l.open();
+  const many = (owner: (i: number) => string) =>
+    Array.from({ length: 400 }, (_, i) => entry(owner(i), `10.${8 + (i >> 8)}.${i & 255}.0/24`));
+  source.told.onChanges({ put: many((i) => `p${i}`), removed: [] });
+  await turns();
+  const first = l.heard();
+  assert.ok(first.length > 2, `in ${first.length} parts`);
+  assert.equal(sources.peers().length, 401);
+  sources.begin();
+
+  // The first of each pair goes, and the second has its prefix as well.
+  const put = Array.from({ length: 200 }, (_, i) =>
+    entry(
+      `p${2 * i + 1}`,
+      ...[2 * i, 2 * i + 1].map((n) => `10.${8 + (n >> 8)}.${n & 255}.0/24`),
+    ));
+  source.told.onChanges({
+    put,
+    removed: Array.from({ length: 200 }, (_, i) => `here#p${2 * i}`),
+  });
+  // It is small, and comes after what was said before it.
+  source.told.onChanges({ put: [entry("last", "10.99.0.0/24")], removed: [] });
+  assert.deepEqual(l.heard(), []);
+  await turns();
+  const second = l.heard();
+  assert.ok(second.length > 2, `in ${second.length} parts`);
+  assert.equal(second.at(-1), "last 10.99.0.0/24 -");
+  for (const part of second.slice(0, -1)) {
+    const [changed = "", removed = ""] = part.split(" -");
+    const [gained, gone] = [changed.match(/p\d+/g) ?? [], removed.match(/p\d+/g) ?? []];
+    assert.deepEqual(
+      gained.map((id) => Number(id.slice(1)) - 1).sort(),
+      gone.map((id) => Number(id.slice(1))).sort(),
+    );
+  }
+  assert.equal(sources.peers().length, 202);
+});
+
+Deno.test("while somebody changes the directory step by step, what sources say waits for the end of it", async () => {
+  const l = lab();
+  await using sources = l.sources;
+  const source = l.open();
+  const step = Promise.withResolvers<void>();
+  const work = sources.alone(async () => {
+    sources.file({ changed: [peer("h3", "10.3.0.0/24")], removed: [] });
+    await step.promise;
+    return "done";
+  });
+  source.told.onChanges({ put: [entry("h4", "10.3.0.0/24", "10.4.0.0/24")], removed: [] });
+  await turns(2);
+  assert.deepEqual(l.heard(), []);
+  step.resolve();
+  assert.equal(await work, "done");
+  await turns(2);
+  assert.deepEqual(l.heard(), ["h4 10.4.0.0/24 -"]);
+
+  const failed: unknown[] = [];
+  sources.onFailed = (cause) => failed.push(cause);
+  sources.onChanges = () => {
+    throw new Error("no room");
+  };
+  const held = sources.alone(() => Promise.reject(new Error("a step failed")));
+  source.told.onChanges({ put: [entry("h5", "10.5.0.0/24")], removed: [] });
+  await assert.rejects(held, /a step failed/);
+  await turns(2);
+  assert.deepEqual(failed.map(String), ["Error: no room"]);
+});
