@@ -144,15 +144,22 @@ export async function wait(
 }
 
 async function notYet(client: StatusClient, peer: string | undefined): Promise<string> {
-  const { draining, faults, peers } = await client.status(
-    peer === undefined ? { maxPeers: 0 } : {},
-  );
+  const { draining, faults } = await client.status({ maxPeers: 0 });
   if (draining) return "The agent is ending";
   if (faults.length > 0) return `Nothing passes: ${faults.join("; ")}`;
   if (peer === undefined) return "";
-  const found: PeerView | undefined = peers.find(({ id }) => id === peer);
+  const found = await peerNamed(client, peer);
   if (found === undefined) return `The agent has no peer "${peer}"`;
   return found.state === "up" ? "" : `Peer ${peer} is ${found.state}`;
+}
+
+/** One of very many: the agent makes no list of all for it. */
+async function peerNamed(client: StatusClient, peer: string): Promise<PeerView | undefined> {
+  for await (const page of client.peers({ contains: peer })) {
+    const found = page.find(({ id }) => id === peer);
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 /** What Prometheus reads. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
 import type { EventKind } from "../model/events.ts";
 import type { Log } from "../model/log.ts";
 import { EventLog, KEPT_EVENTS, KEPT_MS } from "./event_log.ts";
@@ -163,5 +164,52 @@ Deno.test("who refused whom is known of each peer, and why", () => {
     assert.equal(events.refusal("h3"), undefined);
     pass(KEPT_MS + 1);
     assert.equal(events.refusal("h2"), undefined, "as long as events are kept");
+  }
+});
+
+Deno.test("of very many causes a tick tells a few, each in its turn", () => {
+  const { events, pass } = world();
+  for (let i = 0; i < 500; i++) {
+    for (let n = 0; n < 25; n++) events.add("tunnel-opened", { peer: `h${i}` });
+  }
+  const told = () => events.list(ALL).length;
+  const least = () =>
+    Math.min(
+      ...Array.from({ length: 500 }, (_, i) =>
+        events.list({ ...ALL, peer: `h${i}` }).reduce((sum, { count }) => sum + count, 0)),
+    );
+  const before = told();
+  pass(1000);
+  assert.equal(told() - before, 200);
+  assert.equal(least(), 20);
+  pass(1000);
+  pass(1000);
+  assert.equal(least(), 25);
+});
+
+Deno.test("very many events are written tick by tick, and all of them at the end", async () => {
+  const dir = await Deno.makeTempDir();
+  try {
+    const path = `${dir}/events.db`;
+    const { events, pass } = world(path);
+    const rows = () => {
+      using db = new DatabaseSync(path);
+      return Number(db.prepare("SELECT count(*) AS n FROM event").get()?.n);
+    };
+    for (let i = 0; i < 5000; i++) events.add("tunnel-opened", { peer: `h${i % 4000}` });
+    pass(1000);
+    assert.equal(rows(), 1000);
+    pass(1000);
+    assert.equal(rows(), 2000);
+    for (let s = 0; s < 4; s++) pass(1000);
+    assert.equal(rows(), 5000);
+    pass(KEPT_MS);
+    pass(1000);
+    assert.equal(rows(), 4000);
+    for (let i = 0; i < 3000; i++) events.add("tunnel-closed", { peer: `h${i}`, reason: "idle" });
+    events[Symbol.dispose]();
+    assert.equal(rows(), 3000);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
   }
 });
