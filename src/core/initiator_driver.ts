@@ -4,7 +4,7 @@
  * Asks peers for tunnels: brings places, answers and time to `initiator.ts`, and carries out what it says. How many tunnels
  * go in a request follows from what one has taken of this host's thread lately: a busy machine gives it less.
  */
-import type { Plane } from "../../ffi/plane.ts";
+import type { Plane, TxKey } from "../../ffi/plane.ts";
 import type { Config } from "../config/config.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Counters } from "../model/counters.ts";
@@ -47,6 +47,7 @@ import { type SaDefaults, txFrom } from "./params.ts";
 import type { PeerLine, PeerLines, PeerWatch } from "./peer.ts";
 import type { PeerCalls, Scheduler, Slot } from "./scheduler.ts";
 import type { KeyShares, SpiSource } from "./spis.ts";
+import type { Event } from "./tunnel.ts";
 import type { Tunnel, TunnelTable } from "./tunnel_table.ts";
 import type { Whereabouts } from "./whereabouts.ts";
 
@@ -83,6 +84,14 @@ export interface InitiatorOptions {
 
 /** Of a state without a request. */
 const NO_CALL = { requestId: undefined, attempt: undefined };
+
+type Use = Extract<InitiatorEffect, { do: "use" }>;
+
+/** What an answer does to a tunnel, or why it cannot be used. */
+type Answer =
+  | { readonly event: Extract<Event<TxKey>, { type: "answered" }> }
+  | { readonly error: unknown };
+type Answers = ReadonlyMap<Use, Answer>;
 
 /** What of an effect is not done at once: what comes of it. */
 type Wait = () => Promise<InitiatorEvent>;
@@ -177,12 +186,20 @@ export class InitiatorDriver {
     }
     if (state.unanswered === undefined) this.#unanswered.delete(line);
     else this.#unanswered.add(line);
+    const answers = this.#answers(effects);
     let wait: Wait | undefined;
-    for (const effect of effects) wait = this.#perform(line, effect) ?? wait;
+    this.#table.together(
+      () => {
+        for (const effect of effects) wait = this.#perform(line, effect, answers) ?? wait;
+      },
+      [...answers].flatMap(([{ offer: { tunnel: { key, peer } } }, answer]) =>
+        "event" in answer ? [{ key, peer, event: answer.event }] : []
+      ),
+    );
     return wait;
   }
 
-  #perform(line: PeerLine, effect: InitiatorEffect): Wait | undefined {
+  #perform(line: PeerLine, effect: InitiatorEffect, answers: Answers): Wait | undefined {
     const { shares, clock, counters, random, whereabouts, watch } = this.#options;
     const { peer } = line;
     switch (effect.do) {
@@ -239,7 +256,7 @@ export class InitiatorDriver {
         if (effect.note !== undefined) this.#table.note(effect.tunnel, effect.note);
         return this.#table.apply(effect.tunnel, effect.event) ?? undefined;
       case "use":
-        return this.#use(line, effect);
+        return this.#use(line, effect, answers.get(effect));
       case "refuse":
         return this.#refuse(effect);
       case "bound":
@@ -345,25 +362,33 @@ export class InitiatorDriver {
     const fail = (tunnel: Tunnel, error: unknown) =>
       this.#take(line, { type: "unmade", tunnel, message: messageOf(error) });
     try {
-      const derived = spis.derive(version, wishes);
-      for (const [i, { tunnel }] of wishes.entries()) {
-        const made = derived[i];
-        if (made === undefined) continue;
-        shares.hold(made.params.key);
-        try {
-          this.#table.apply(tunnel, { type: "offered", rx: made.rx });
-          // Nothing was installed for a tunnel that does not want it any more: nobody may be told of the SPI.
-          if (!this.#isOnOffer(tunnel, made.rx.sa.spi)) {
+      const derived = spis.derive(version, wishes).flatMap((made, i) => {
+        const tunnel = wishes[i]?.tunnel;
+        const event = { type: "offered", rx: made.rx } as const;
+        return tunnel === undefined ? [] : [{ tunnel, event, made }];
+      });
+      const install = () => {
+        for (const { tunnel, event, made } of derived) {
+          shares.hold(made.params.key);
+          try {
+            this.#table.apply(tunnel, event);
+            // Nothing was installed for a tunnel that does not want it any more: nobody may be told of the SPI.
+            if (!this.#isOnOffer(tunnel, made.rx.sa.spi)) {
+              shares.release(made.params.key);
+              continue;
+            }
+            this.#inFlight.set(tunnel.key, made.params);
+            offers.push({ tunnel, ...made });
+          } catch (error) {
             shares.release(made.params.key);
-            continue;
+            fail(tunnel, error);
           }
-          this.#inFlight.set(tunnel.key, made.params);
-          offers.push({ tunnel, ...made });
-        } catch (error) {
-          shares.release(made.params.key);
-          fail(tunnel, error);
         }
-      }
+      };
+      this.#table.together(
+        install,
+        derived.map(({ tunnel: { key, peer }, event }) => ({ key, peer, event })),
+      );
     } catch (error) {
       for (const { tunnel } of wishes) fail(tunnel, error);
     }
@@ -414,19 +439,36 @@ export class InitiatorDriver {
     return this.#take(line, { type: "blamed", holdOffMs });
   }
 
-  #use(
-    line: PeerLine,
-    effect: Extract<InitiatorEffect, { do: "use" }>,
-  ): Wait | undefined {
+  /** What is to be programmed of an answer, for each of its tunnels. */
+  #answers(effects: readonly InitiatorEffect[]): Answers {
+    return new Map(
+      effects.filter((effect) => effect.do === "use").map((use) => [use, this.#answer(use)]),
+    );
+  }
+
+  #answer({ offer: { tunnel, rx }, peer, params, epoch, ivCounts }: Use): Answer {
     const { clock, defaults, peers, store, flows } = this.#options;
-    const { offer: { tunnel, rx }, peer, params, epoch, ivCounts } = effect;
     try {
       if (peers.learnPip(peer.id, params.pip)) store.putPip(peer.id, params.pip);
       // It was expected to: until the answer nobody knew.
       if (!ivCounts) flows.ignoreReplays(rx.sa.spi);
       const at = { now: clock.now(), wallMs: clock.wallMs() };
       const { tx, key } = txFrom(defaults, { params, pair: tunnel.pair, peer, epoch, at });
-      this.#table.apply(tunnel, { type: "answered", spi: rx.sa.spi, tx, key });
+      return { event: { type: "answered", spi: rx.sa.spi, tx, key } };
+    } catch (error) {
+      return { error };
+    }
+  }
+
+  #use(
+    line: PeerLine,
+    { offer: { tunnel }, params }: Use,
+    answer: Answer | undefined,
+  ): Wait | undefined {
+    try {
+      if (answer === undefined) return undefined;
+      if ("error" in answer) throw answer.error;
+      this.#table.apply(tunnel, answer.event);
       this.#table.note(tunnel, "");
       return undefined;
     } catch (error) {

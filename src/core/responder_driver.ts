@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Answers peers' requests: lets them in, brings them to `responder.ts`, and carries out what it says. */
-import { DataPlaneError } from "../../ffi/plane.ts";
+import { DataPlaneError, type TxKey } from "../../ffi/plane.ts";
 import type { Config, PeerConfig } from "../config/config.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Counters } from "../model/counters.ts";
@@ -16,7 +16,7 @@ import {
 import type { Flows } from "../model/flows.ts";
 import type { Log } from "../model/log.ts";
 import type { Random } from "../model/random.ts";
-import type { PspParams } from "../model/sa.ts";
+import { pairKey, type PspParams } from "../model/sa.ts";
 import type { SaRecords } from "../model/sa_record.ts";
 import type { Peers } from "./directory.ts";
 import { UNHEARD_ASK_MS, UNHEARD_SPREAD_MS } from "./limits.ts";
@@ -37,6 +37,7 @@ import {
 } from "./responder.ts";
 import type { Shares, Shortage } from "./shares.ts";
 import type { SpiSource } from "./spis.ts";
+import type { Event } from "./tunnel.ts";
 import type { TunnelTable } from "./tunnel_table.ts";
 
 /** What it takes to answer. */
@@ -62,6 +63,12 @@ export interface ResponderOptions {
   readonly events: EventSink;
   readonly log: Log;
 }
+
+/** What a grant does to its tunnel, or why it cannot be. */
+type Granted =
+  | { readonly event: Extract<Event<TxKey>, { type: "asked" }> }
+  | { readonly error: unknown };
+type Grants = ReadonlyMap<Grant, Granted>;
 
 /** A request that is being answered. */
 interface Run {
@@ -128,10 +135,18 @@ export class ResponderDriver {
     const { peer, request: { requestId } } = run;
     const facts = { peer, kind: event.type, state: state.kind, requestId };
     this.#options.log.debug("Answering a peer takes a step", facts);
-    for (const effect of effects) this.#perform(run, effect);
+    const grants = this.#grants(effects);
+    this.#options.table.together(
+      () => {
+        for (const effect of effects) this.#perform(run, effect, grants);
+      },
+      [...grants].flatMap(([{ pair, peer }, granted]) =>
+        "event" in granted ? [{ key: pairKey(pair), peer: peer.id, event: granted.event }] : []
+      ),
+    );
   }
 
-  #perform(run: Run, effect: ResponderEffect): void {
+  #perform(run: Run, effect: ResponderEffect, grants: Grants): void {
     const { peer, request } = run;
     const { counters, gate, memory, table, clock } = this.#options;
     switch (effect.do) {
@@ -149,7 +164,7 @@ export class ResponderDriver {
       case "derive":
         return this.#derive(run, effect);
       case "grant":
-        return this.#grant(run, effect);
+        return this.#grant(run, effect, grants.get(effect));
       case "finish":
         return this.#take(run, { type: "granted" });
       case "repeat":
@@ -187,9 +202,18 @@ export class ResponderDriver {
     this.#take(run, event);
   }
 
-  #grant(run: Run, grant: Grant): void {
-    const { clock, peers, store, random, defaults, table, flows } = this.#options;
-    const { tunnel, peer, pair, reverse, epoch, rx, serial, uncounted } = grant;
+  /** What is to be programmed for each tunnel that is granted. */
+  #grants(effects: readonly ResponderEffect[]): Grants {
+    return new Map(
+      effects.filter((effect) => effect.do === "grant").map((grant) => [
+        grant,
+        this.#granted(grant),
+      ]),
+    );
+  }
+
+  #granted({ peer, pair, reverse, epoch, rx, serial, uncounted }: Grant): Granted {
+    const { clock, peers, store, random, defaults, flows } = this.#options;
     try {
       if (uncounted !== undefined) flows.ignoreReplays(uncounted);
       if (peers.learnPip(peer.id, reverse.pip)) store.putPip(peer.id, reverse.pip);
@@ -197,8 +221,19 @@ export class ResponderDriver {
       const { tx: made, key } = txFrom(defaults, { params: reverse, pair, peer, epoch, at });
       const askAt = at.now + UNHEARD_ASK_MS + random.uniform() * UNHEARD_SPREAD_MS;
       const tx = { ...made, unconfirmed: { serial, askAt } };
+      return { event: { type: "asked", tx, key, rx } };
+    } catch (error) {
+      return { error };
+    }
+  }
+
+  #grant(run: Run, { tunnel, peer, pair }: Grant, granted: Granted | undefined): void {
+    const { table } = this.#options;
+    try {
+      if (granted === undefined) return;
+      if ("error" in granted) throw granted.error;
       const entry = table.ensure(pair, peer.id, "peer");
-      table.apply(entry, { type: "asked", tx, key, rx });
+      table.apply(entry, granted.event);
       table.note(entry, "");
     } catch (error) {
       const isKeyUsed = error instanceof DataPlaneError && error.code === "EKEY";

@@ -6,10 +6,10 @@ import type { Config } from "../config/config.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Counters } from "../model/counters.ts";
 import type { EventSink } from "../model/events.ts";
-import type { Flows } from "../model/flows.ts";
+import type { Ahead, Flows } from "../model/flows.ts";
 import type { Log } from "../model/log.ts";
 import { networkOf } from "../model/network.ts";
-import { pairKey, type VipPair } from "../model/sa.ts";
+import { pairKey, type RxSa, type TxSa, type VipPair } from "../model/sa.ts";
 import { Census } from "./census.ts";
 import { DueRows } from "./due_heap.ts";
 import { BARREN_MS, DUE_AT_ONCE, EVICT_LOOKS, EVICT_PASSED, MANY_TUNNELS } from "./limits.ts";
@@ -89,6 +89,11 @@ export interface Wish {
   readonly pair: VipPair;
   readonly peer: string;
   readonly side: Side;
+}
+
+/** A step that a tunnel is about to take. */
+export interface Expected extends Pick<Tunnel, "key" | "peer"> {
+  readonly event: Event<TxKey>;
 }
 
 /** A tunnel, and the address to whose share it counts. */
@@ -349,8 +354,11 @@ export class TunnelTable {
     });
   }
 
-  /** What steps within take out of the plane goes in few calls. Throws what `work` throws. */
-  together(work: () => void): void {
+  /**
+   * What steps within take out of the plane goes in few calls, and so does what the `expected` ones among them add.
+   * Throws what `work` throws.
+   */
+  together(work: () => void, expected: readonly Expected[] = []): void {
     let failed: { readonly error: unknown } | undefined;
     this.#attempt(() =>
       this.#options.flows.together(() => {
@@ -359,9 +367,27 @@ export class TunnelTable {
         } catch (error) {
           failed = { error };
         }
-      })
+      }, expected.length > 1 ? this.#ahead(expected) : undefined)
     );
     if (failed !== undefined) throw failed.error;
+  }
+
+  /** What steps will add. */
+  #ahead(expected: readonly Expected[]): Ahead {
+    const { clock, config: { tunnel: { graceMs, idleMs } } } = this.#options;
+    const context = { now: clock.now(), graceMs, idleMs };
+    const [rx, tx]: [RxSa[], { sa: TxSa; key: TxKey }[]] = [[], []];
+    const seen = new Set<string>();
+    for (const { key, peer, event } of expected) {
+      const known = this.#byKey.get(key);
+      if (seen.has(key) || known !== undefined && known.peer !== peer) continue;
+      seen.add(key);
+      for (const effect of step(known?.state ?? CLOSED, event, context).effects) {
+        if (effect.do === "add_rx") rx.push(effect.sa);
+        if (effect.do === "set_tx") tx.push(effect);
+      }
+    }
+    return { rx, tx };
   }
 
   /** Looks at a tunnel: asks the plane what passed, and takes a step. */

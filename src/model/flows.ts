@@ -30,9 +30,16 @@ export interface Flows {
   traffic(pair: VipPair): Traffic | undefined;
   /**
    * What is removed within goes in as few calls of the plane as can be, at the end. Throws `DataPlaneError` for the first
-   * that the plane did not remove, having tried all.
+   * that the plane did not remove, having tried all. `ahead`: what `work` adds, where that is known: it goes in before, in
+   * few calls too. What the plane refuses of it is thrown where `work` adds it, and what `work` does not add is undone.
    */
-  together<T>(work: () => T): T;
+  together<T>(work: () => T, ahead?: Ahead): T;
+}
+
+/** SAs for `addRx` and `setTx`, which get the very objects. At most one of each for a pair. */
+export interface Ahead {
+  readonly rx: readonly RxSa[];
+  readonly tx: readonly { readonly sa: TxSa; readonly key: TxKey }[];
 }
 
 /** What a tunnel has carried. */

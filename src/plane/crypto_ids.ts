@@ -52,7 +52,7 @@ export class CryptoIds {
 const RUN_SHIFT = 40n;
 
 export interface TxKeysOptions {
-  readonly plane: Pick<Plane, "setCrypto" | "granted">;
+  readonly plane: Pick<Plane, "setCrypto" | "changeKeys" | "granted">;
   /** A run that nobody had before, durable when it returns. Absent: keys start as the plane sees fit. */
   readonly nextRun?: (() => bigint) | undefined;
 }
@@ -70,15 +70,55 @@ export class TxKeys {
 
   /** Gives a crypto id its key. Throws `DataPlaneError`. */
   set(cryptoId: number, key: TxKey): void {
-    const { plane, nextRun } = this.#options;
-    if (this.#run === undefined || nextRun === undefined) return plane.setCrypto(cryptoId, key);
+    const { plane } = this.#options;
     try {
-      plane.setCrypto(cryptoId, { ...key, ivStart: this.#run << RUN_SHIFT });
+      plane.setCrypto(cryptoId, this.#started(key));
     } catch (error) {
-      if (!(error instanceof DataPlaneError) || error.code !== "ENOSPC") throw error;
-      this.#run = another(nextRun);
-      plane.setCrypto(cryptoId, { ...key, ivStart: this.#run << RUN_SHIFT });
+      if (!this.#isFull(error)) throw error;
+      this.#nextRun();
+      plane.setCrypto(cryptoId, this.#started(key));
     }
+  }
+
+  /** The same for many, in few calls; what each was refused with. Throws `DataPlaneError`, having done nothing. */
+  setAll(
+    keys: readonly { readonly cryptoId: number; readonly key: TxKey }[],
+  ): readonly (DataPlaneError | undefined)[] {
+    const changes = keys.map(({ cryptoId, key }) =>
+      ({ op: "set", cryptoId, key: this.#started(key) }) as const
+    );
+    return this.#options.plane.changeKeys(changes).map(({ error }, i) => {
+      const refused = keys[i];
+      return refused !== undefined && this.#isFull(error) ? this.#setAgain(refused) : error;
+    });
+  }
+
+  #setAgain(
+    { cryptoId, key }: { readonly cryptoId: number; readonly key: TxKey },
+  ): DataPlaneError | undefined {
+    try {
+      this.set(cryptoId, key);
+      return undefined;
+    } catch (error) {
+      if (error instanceof DataPlaneError) return error;
+      throw error;
+    }
+  }
+
+  /** The key with the IVs of this run. */
+  #started(key: TxKey): TxKey {
+    return this.#run === undefined ? key : { ...key, ivStart: this.#run << RUN_SHIFT };
+  }
+
+  /** Whether the plane knows as many keys of this run as it may. */
+  #isFull(error: unknown): boolean {
+    const isNoRoom = error instanceof DataPlaneError && error.code === "ENOSPC";
+    return isNoRoom && this.#run !== undefined;
+  }
+
+  #nextRun(): void {
+    const { nextRun } = this.#options;
+    if (nextRun !== undefined) this.#run = another(nextRun);
   }
 }
 

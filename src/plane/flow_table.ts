@@ -3,6 +3,7 @@
 /** `Flows` over a plane: which entry, crypto id and key each SA has. */
 import {
   DataPlaneError,
+  type EntryChange,
   type EntryDescriptor,
   type Fwd,
   type Outcome,
@@ -14,13 +15,13 @@ import { LIMITS } from "../../ffi/symbols.ts";
 import { CryptoIds, TxKeys } from "./crypto_ids.ts";
 import { Ledger, type Line, type Sum } from "./ledger.ts";
 import { inner, rxOverhead } from "./mtu.ts";
-import type { Flows, FlowTotals, Traffic } from "../model/flows.ts";
+import type { Ahead, Flows, FlowTotals, Traffic } from "../model/flows.ts";
 import { addCarried, type Carried, NOTHING_CARRIED, type PeerTraffic } from "../model/status.ts";
 import { egrAclEntry, ingrAclEntry, pspEncryptEntry } from "../pipes/entries.ts";
 import type { InstalledTopology } from "../pipes/install.ts";
 import type { PipeName } from "../pipes/types.ts";
 import { addressOf, networkOf } from "../model/network.ts";
-import type { RxSa, TxSa, VipPair } from "../model/sa.ts";
+import { pairKey, type RxSa, type TxSa, type VipPair } from "../model/sa.ts";
 import { Rounds } from "../model/rounds.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Place } from "./workload_table.ts";
@@ -104,6 +105,17 @@ interface Rx extends Line {
   older: Rx | undefined;
 }
 
+/** What a receive SA has in the plane. */
+type RxPart = Pick<Rx, "entry" | "place" | "window">;
+
+/** What a transmit SA has in the plane; `before`: the one that its entry was of. */
+interface TxPart extends Pick<Tx, "cryptoId" | "entry" | "port" | "ethDst"> {
+  readonly before: Tx | undefined;
+}
+
+/** A part that was put into the plane ahead of its SA; or with what it was refused. */
+type Made<P> = { readonly part: P } | { readonly error: DataPlaneError };
+
 /** A transmit SA whose key goes later. */
 interface Retiring {
   readonly tx: Tx;
@@ -157,6 +169,9 @@ export class FlowTable implements Flows, AsyncDisposable {
   readonly #ledger = new Ledger();
   /** Entries to be removed at the end of `together`. */
   readonly #leaving: Leaving[] = [];
+  /** Parts of SAs that are to come before the end of `together`. */
+  readonly #rxAhead = new Map<RxSa, Made<RxPart>>();
+  readonly #txAhead = new Map<TxKey, Made<TxPart>>();
   #depth = 0;
   #reaping: Promise<void> | undefined;
   readonly #stop = new AbortController();
@@ -193,9 +208,7 @@ export class FlowTable implements Flows, AsyncDisposable {
         "EEXIST",
       );
     }
-    const place = this.#placeOf(sa.localVip);
-    const window = sa.ivCounts && this.#windows ? this.#o.replayWindow?.() ?? 0 : 0;
-    const entry = this.#add("INGR_ACL", () => this.#rxEntry({ sa, place, window }));
+    const { entry, place, window } = taken(this.#rxAhead, sa) ?? this.#programRx(sa);
     const pair = this.#ensure(sa, place);
     const rx: Rx = {
       sa,
@@ -230,12 +243,17 @@ export class FlowTable implements Flows, AsyncDisposable {
     this.#leave({ entry: rx.entry, rx });
   }
 
-  together<T>(work: () => T): T {
+  together<T>(work: () => T, ahead?: Ahead): T {
     this.#depth++;
     try {
+      if (ahead !== undefined) this.#makeAhead(ahead);
       return work();
     } finally {
-      if (--this.#depth === 0) this.#flush();
+      try {
+        if (ahead !== undefined) this.#undoAhead(ahead);
+      } finally {
+        if (--this.#depth === 0) this.#flush();
+      }
     }
   }
 
@@ -246,44 +264,29 @@ export class FlowTable implements Flows, AsyncDisposable {
   }
 
   setTx(sa: TxSa, key: TxKey): void {
-    const old = this.#pair(sa)?.tx;
-    const ethDst = this.#o.nextHopMac(sa);
-    const cryptoId = this.#takeId();
-    try {
-      this.#keys.set(cryptoId, key);
-      this.#ensureEncrypt(cryptoId);
-      const port = old === undefined ? this.#portFor(sa.localVip) : old.port;
-      const tx: Tx = {
-        sa,
-        cryptoId,
-        entry: old?.entry,
-        port,
-        ethDst,
-        expired: false,
-        packets: 0n,
-        sum: undefined,
-        booked: NOTHING_CARRIED,
-      };
-      if (tx.entry !== undefined) {
-        this.#o.plane.updateEntry(tx.entry, built("EGR_ACL", () => this.#txEntry(tx)));
-      } else if (port !== undefined || !this.#ports) {
-        tx.entry = this.#add("EGR_ACL", () => this.#txEntry(tx));
-      }
-      tx.sum = this.#sumOf(sa, "sent");
-      const pair = this.#ensure(sa);
-      pair.tx = tx;
-      if (old !== undefined) {
-        this.#unindex(old);
-        this.#retire(old, pair);
-      }
-      // At the end: the oldest key comes first.
-      this.#txBySpi.delete(sa.spi);
-      this.#txBySpi.set(sa.spi, tx);
-      index(this.#byPip, sa.pip, tx);
-    } catch (error) {
-      this.#release(cryptoId);
-      throw error;
+    const { cryptoId, entry, port, ethDst } = this.#programTx(sa, key);
+    const pair = this.#ensure(sa);
+    const old = pair.tx;
+    const tx: Tx = {
+      sa,
+      cryptoId,
+      entry,
+      port,
+      ethDst,
+      expired: false,
+      packets: 0n,
+      sum: this.#sumOf(sa, "sent"),
+      booked: NOTHING_CARRIED,
+    };
+    pair.tx = tx;
+    if (old !== undefined) {
+      this.#unindex(old);
+      this.#retire(old, pair);
     }
+    // At the end: the oldest key comes first.
+    this.#txBySpi.delete(sa.spi);
+    this.#txBySpi.set(sa.spi, tx);
+    index(this.#byPip, sa.pip, tx);
   }
 
   readdressTx(sa: TxSa): void {
@@ -593,13 +596,193 @@ export class FlowTable implements Flows, AsyncDisposable {
     if (this.#txBySpi.get(tx.sa.spi) === tx) this.#txBySpi.delete(tx.sa.spi);
   }
 
-  #takeId(): number {
-    const id = this.#ids.take();
-    if (id === undefined) {
+  /** Where its packets go, and whether IVs are looked at. */
+  #rxTo(sa: RxSa): Omit<RxPart, "entry"> {
+    const window = sa.ivCounts && this.#windows ? this.#o.replayWindow?.() ?? 0 : 0;
+    return { place: this.#placeOf(sa.localVip), window };
+  }
+
+  #programRx(sa: RxSa): RxPart {
+    const to = this.#rxTo(sa);
+    return { ...to, entry: this.#add("INGR_ACL", () => this.#rxEntry({ sa, ...to })) };
+  }
+
+  /** With a crypto id, and the entry of the SA that it comes after. Throws `DataPlaneError` when there is no id. */
+  #txFrom(sa: TxSa): TxPart {
+    const ethDst = this.#o.nextHopMac(sa);
+    const cryptoId = this.#ids.take();
+    if (cryptoId === undefined) {
       throw new DataPlaneError(`Cannot add entry to pipe "EGR_ACL": no free crypto id`, "ENOSPC");
     }
-    return id;
+    const before = this.#pair(sa)?.tx;
+    const port = before === undefined ? this.#portFor(sa.localVip) : before.port;
+    return { cryptoId, port, ethDst, ...entryOf(before) };
   }
+
+  #programTx(sa: TxSa, key: TxKey): TxPart {
+    const ahead = taken(this.#txAhead, key);
+    const before = this.#pair(sa)?.tx;
+    if (ahead !== undefined && ahead.before === before) return ahead;
+    const part = ahead === undefined ? this.#txFrom(sa) : { ...ahead, ...entryOf(before) };
+    const entry = () => this.#txEntry({ sa, ...part });
+    try {
+      if (ahead === undefined) this.#keys.set(part.cryptoId, key);
+      this.#ensureEncrypt(part.cryptoId);
+      if (part.entry !== undefined) {
+        this.#o.plane.updateEntry(part.entry, built("EGR_ACL", entry));
+        return part;
+      }
+      if (this.#waits(part)) return part;
+      return { ...part, entry: this.#add("EGR_ACL", entry) };
+    } catch (error) {
+      this.#release(part.cryptoId);
+      throw error;
+    }
+  }
+
+  /** Nobody knows at which port its workload is. */
+  #waits({ port }: TxPart): boolean {
+    return this.#ports && port === undefined;
+  }
+
+  // ---- ahead of the SAs ------------------------------------------------------------------------
+
+  /** Puts parts of SAs into the plane, receive first. Where a list as a whole cannot be, each SA tries by itself. */
+  #makeAhead({ rx, tx }: Ahead): void {
+    try {
+      this.#flush();
+    } catch (cause) {
+      if (!(cause instanceof DataPlaneError)) throw cause;
+    }
+    try {
+      if (rx.length > 1) this.#makeRxAhead(rx.filter(({ spi }) => !this.#rx.has(spi)));
+      // A pair that does not receive is not to send: its key stays as new as it is.
+      const refused = new Set(rx.filter((sa) => isRefused(this.#rxAhead.get(sa))).map(pairKey));
+      if (tx.length > 1) this.#makeTxAhead(tx.filter(({ sa }) => !refused.has(pairKey(sa))));
+    } catch (cause) {
+      if (!(cause instanceof DataPlaneError)) throw cause;
+    }
+  }
+
+  #makeRxAhead(sas: readonly RxSa[]): void {
+    const wanted = sas.map((sa) => ({ sa, to: this.#rxTo(sa) }));
+    const pipe = this.#o.installed.pipeId("INGR_ACL");
+    const outcomes = this.#changeAll("INGR_ACL", wanted, ({ sa, to }) => ({
+      op: "add",
+      pipe,
+      entry: this.#rxEntry({ sa, ...to }),
+    }));
+    for (const [i, { sa, to }] of wanted.entries()) {
+      const made = outcomes[i];
+      if (made === undefined) continue;
+      this.#rxAhead.set(sa, "error" in made ? made : { part: { ...to, entry: made.part } });
+    }
+  }
+
+  /** Keys, then PSP_ENCRYPT, then EGR_ACL. */
+  #makeTxAhead(sas: Ahead["tx"]): void {
+    let going: { readonly sa: TxSa; readonly key: TxKey; readonly part: TxPart }[] = [];
+    for (const { sa, key } of sas) {
+      const made = attempted(() => this.#txFrom(sa));
+      if ("error" in made) this.#txAhead.set(key, made);
+      else going.push({ sa, key, part: made.part });
+    }
+    // From here on their ids are given back, whatever throws.
+    for (const { key, part } of going) this.#txAhead.set(key, { part });
+    const refuse = (key: TxKey, { cryptoId }: TxPart, error: DataPlaneError) => {
+      this.#release(cryptoId);
+      this.#txAhead.set(key, { error });
+    };
+    try {
+      const refusals = this.#keys.setAll(
+        going.map(({ key, part: { cryptoId } }) => ({ cryptoId, key })),
+      );
+      going = going.filter(({ key, part }, i) => {
+        const error = refusals[i];
+        if (error !== undefined) refuse(key, part, error);
+        return error === undefined;
+      });
+      const encrypt = this.#ensureEncryptAll(going.map(({ part: { cryptoId } }) => cryptoId));
+      going = going.filter(({ key, part }) => {
+        const error = encrypt.get(part.cryptoId);
+        if (error !== undefined) refuse(key, part, error);
+        return error === undefined && !this.#waits(part);
+      });
+      const pipe = this.#o.installed.pipeId("EGR_ACL");
+      const outcomes = this.#changeAll("EGR_ACL", going, ({ sa, part }) => {
+        const entry = this.#txEntry({ sa, ...part });
+        return part.entry === undefined
+          ? { op: "add", pipe, entry }
+          : { op: "update", id: part.entry, entry };
+      });
+      for (const [i, { key, part }] of going.entries()) {
+        const made = outcomes[i];
+        if (made === undefined) continue;
+        if ("error" in made) refuse(key, part, made.error);
+        else this.#txAhead.set(key, { part: { ...part, entry: made.part } });
+      }
+    } catch (cause) {
+      for (const { key, part: { cryptoId } } of going) {
+        this.#txAhead.delete(key);
+        this.#release(cryptoId);
+      }
+      throw cause;
+    }
+  }
+
+  /** Entries in few calls: the id of each, or with what it was refused. */
+  #changeAll<W>(
+    pipe: PipeName,
+    wanted: readonly W[],
+    change: (wanted: W) => EntryChange,
+  ): readonly Made<number>[] {
+    const changes = wanted.map((each) => attempted(() => built(pipe, () => change(each))));
+    const outcomes = this.#o.plane.changeEntries(
+      changes.flatMap((made) => "error" in made ? [] : [made.part]),
+    ).values();
+    return changes.map((made) => {
+      if ("error" in made) return made;
+      const outcome = outcomes.next().value;
+      return outcome?.error === undefined ? { part: outcome?.id ?? 0 } : { error: outcome.error };
+    });
+  }
+
+  /** Takes away what was made for SAs that did not come. */
+  #undoAhead({ rx, tx }: Ahead): void {
+    for (const sa of rx) {
+      const made = this.#rxAhead.get(sa);
+      this.#rxAhead.delete(sa);
+      if (made !== undefined && "part" in made) this.#leave({ entry: made.part.entry });
+    }
+    this.#undoTxs(tx.flatMap(({ sa, key }) => {
+      const made = this.#txAhead.get(key);
+      this.#txAhead.delete(key);
+      return made === undefined || "error" in made ? [] : [{ sa, part: made.part }];
+    }));
+  }
+
+  /** Their pairs send as before; EGR_ACL first, then the keys go. */
+  #undoTxs(made: readonly { readonly sa: TxSa; readonly part: TxPart }[]): void {
+    if (made.length === 0) return;
+    const restored: EntryChange[] = [];
+    for (const { sa, part: { entry, before } } of made) {
+      if (entry === undefined) continue;
+      if (before === undefined) this.#leaving.push({ entry });
+      else if (this.#pair(sa)?.tx === before) {
+        const tx = built("EGR_ACL", () => this.#txEntry(before));
+        restored.push({ op: "update", id: entry, entry: tx });
+      }
+    }
+    try {
+      const failed = this.#o.plane.changeEntries(restored).find(({ error }) => error !== undefined);
+      if (failed?.error !== undefined) throw failed.error;
+      this.#flush();
+    } finally {
+      for (const { part: { cryptoId } } of made) this.#release(cryptoId);
+    }
+  }
+
+  // ---- entries ----------------------------------------------------------------------------------
 
   /** PSP_ENCRYPT maps pkt_meta to the crypto id of the same number; an entry, once there, is reused. */
   #ensureEncrypt(cryptoId: number): void {
@@ -607,7 +790,29 @@ export class FlowTable implements Flows, AsyncDisposable {
     this.#encrypt.set(cryptoId, this.#add("PSP_ENCRYPT", () => pspEncryptEntry(cryptoId)));
   }
 
-  #txEntry({ sa, cryptoId, ethDst, port }: Tx): EntryDescriptor {
+  /** The same for many, in few calls; what those were refused with that were. */
+  #ensureEncryptAll(cryptoIds: readonly number[]): ReadonlyMap<number, DataPlaneError> {
+    const refused = new Map<number, DataPlaneError>();
+    const missing = this.#sampling ? cryptoIds.filter((id) => !this.#encrypt.has(id)) : [];
+    if (missing.length === 0) return refused;
+    const pipe = this.#o.installed.pipeId("PSP_ENCRYPT");
+    const outcomes = this.#changeAll("PSP_ENCRYPT", missing, (id) => ({
+      op: "add",
+      pipe,
+      entry: pspEncryptEntry(id),
+    }));
+    for (const [i, id] of missing.entries()) {
+      const made = outcomes[i];
+      if (made === undefined) continue;
+      if ("error" in made) refused.set(id, made.error);
+      else this.#encrypt.set(id, made.part);
+    }
+    return refused;
+  }
+
+  #txEntry(
+    { sa, cryptoId, ethDst, port }: Pick<Tx, "sa" | "cryptoId" | "ethDst" | "port">,
+  ): EntryDescriptor {
     const { localPip, ttl, copyDscp } = this.#o;
     return egrAclEntry(withAddresses(sa), {
       localPip,
@@ -778,6 +983,33 @@ function isGone(error: unknown): boolean {
   return error instanceof DataPlaneError && (error.code === "ENOENT" || error.code === "ECLOSED");
 }
 
+/** The entry that a transmit SA takes over. */
+function entryOf(before: Tx | undefined): Pick<TxPart, "entry" | "before"> {
+  return { entry: before?.entry, before };
+}
+
+function isRefused(made: Made<unknown> | undefined): boolean {
+  return made !== undefined && "error" in made;
+}
+
+/** What was made ahead, once. Throws `DataPlaneError` that it was refused with. */
+function taken<K, P>(ahead: Map<K, Made<P>>, key: K): P | undefined {
+  const made = ahead.get(key);
+  if (made === undefined) return undefined;
+  ahead.delete(key);
+  if ("error" in made) throw made.error;
+  return made.part;
+}
+
+function attempted<P>(make: () => P): Made<P> {
+  try {
+    return { part: make() };
+  } catch (error) {
+    if (error instanceof DataPlaneError) return { error };
+    throw error;
+  }
+}
+
 function isSamePair(a: VipPair, b: VipPair): boolean {
   return a.localVip === b.localVip && a.remoteVip === b.remoteVip;
 }
@@ -835,7 +1067,7 @@ function samePlace(a: Place | undefined, b: Place | undefined): boolean {
   return a?.mac === b?.mac && a?.port === b?.port;
 }
 
-function built(pipe: PipeName, build: () => EntryDescriptor): EntryDescriptor {
+function built<T>(pipe: PipeName, build: () => T): T {
   try {
     return build();
   } catch (cause) {
