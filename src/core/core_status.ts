@@ -140,14 +140,28 @@ export class CoreViews {
     let next: string | undefined;
     const wants = (way: SaEntry["direction"], of: Rx | Tx) =>
       (direction ?? way) === way && (spi ?? of.sa.spi) === of.sa.spi;
-    for (const tunnel of this.#tunnelsFrom(query)) {
+    const tunnels = spi === undefined ? this.#tunnelsFrom(query) : this.#withSpi(spi, query);
+    for (const tunnel of tunnels) {
       if (sas.length >= query.limit) return { sas, next };
-      // Most of very many have nothing of it: they are passed over, and nothing is made for them.
-      if (spi !== undefined && !hasSpi(tunnel.state, spi)) continue;
       next = `${tunnel.peer} ${tunnel.key}`;
       sas.push(...this.#sasOf(tunnel, wants));
     }
     return { sas, next: undefined };
+  }
+
+  /** The same of those few with an SPI. */
+  #withSpi(
+    spi: number,
+    { peer, contains = "", after = "" }: Pick<TunnelQuery, "peer" | "contains" | "after">,
+  ): readonly Tunnel[] {
+    const [from = "", ...pair] = after.split(" ");
+    const last = pair.join(" ");
+    const isBehind = (tunnel: Tunnel) =>
+      tunnel.peer > from || tunnel.peer === from && tunnel.key > last;
+    return this.#table.bySpi(spi)
+      .filter((each) => (peer ?? each.peer) === each.peer && isBehind(each))
+      .filter((each) => `${each.peer} ${each.key}`.includes(contains))
+      .sort((a, b) => compared(a.peer, b.peer) || compared(a.key, b.key));
   }
 
   /** Those that are wanted: the plane is asked about no other. */
@@ -266,8 +280,8 @@ export class CoreViews {
   }
 }
 
-function hasSpi(state: State, spi: number): boolean {
-  return state.rx.some(({ sa }) => sa.spi === spi) || isLive(state) && state.tx.sa.spi === spi;
+function compared(a: string, b: string): number {
+  return a < b ? -1 : Number(a > b);
 }
 
 /** A tunnel is not up, nor only rekeying, while nobody knows whether its other end is there. */

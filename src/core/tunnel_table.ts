@@ -24,6 +24,7 @@ import {
   type Side,
 } from "./shares.ts";
 import { SortedLate, SortedNames } from "./sorted.ts";
+import { SpiRows } from "./spi_rows.ts";
 import { happened } from "./tunnel_events.ts";
 import {
   CLOSED,
@@ -105,6 +106,10 @@ const ONLY: Readonly<Partial<Record<Shortage, "network" | "source">>> = {
   "source-share": "source",
 };
 
+function txSpi(state: State): number | undefined {
+  return isLive(state) ? state.tx.sa.spi : undefined;
+}
+
 const NONE_KEPT: ReadonlySet<string> = new Set();
 
 /** Tunnels gone that the hand of a peer may hold on to: as many as are there, and never fewer than this. */
@@ -136,6 +141,7 @@ export class TunnelTable {
   readonly #byPeer = new Map<string, OfPeer>();
   readonly #names = new SortedNames();
   readonly #byRxSpi = new Map<number, Entry>();
+  readonly #byTxSpi = new SpiRows();
   readonly #openByNetwork = new Map<string, number>();
   readonly #rows = new Rows();
   readonly #byRow: (Entry | undefined)[] = [];
@@ -236,6 +242,15 @@ export class TunnelTable {
   /** The tunnel that receives with an SPI. */
   byRxSpi(spi: number): Tunnel | undefined {
     return this.#byRxSpi.get(spi);
+  }
+
+  /** Those that send or receive with an SPI, in no order. */
+  bySpi(spi: number): readonly Tunnel[] {
+    const sending = this.#byTxSpi.of(spi).flatMap((row) => this.#byRow[row] ?? []);
+    const receiving = this.#byRxSpi.get(spi);
+    return receiving === undefined || sending.includes(receiving)
+      ? sending
+      : [...sending, receiving];
   }
 
   /** The tunnel of a pair; a closed one when there was none, which counts to whoever wished for it. */
@@ -545,6 +560,11 @@ export class TunnelTable {
       for (const { sa: { spi } } of before.rx) this.#byRxSpi.delete(spi);
       for (const { sa: { spi } } of after.rx) this.#byRxSpi.set(spi, entry);
       this.#options.shares.sas(entry.peer, after.rx.length - before.rx.length);
+    }
+    const [was, is] = [txSpi(before), txSpi(after)];
+    if (was !== is) {
+      if (was !== undefined) this.#byTxSpi.delete(was, entry.row);
+      if (is !== undefined) this.#byTxSpi.add(is, entry.row);
     }
     this.census.change(entry, before, after);
     const ofPeer = this.#byPeer.get(entry.peer);

@@ -198,7 +198,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
       cancel(request);
     }, options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS);
     if (options.endless?.(request)) request.once("end", () => clearTimeout(late));
-    endWithAnswer(request);
+    endWithAnswer(request, response);
     response.once("close", () => {
       clearTimeout(late);
       if (!shares.end(carrier)) return;

@@ -207,10 +207,16 @@ export function cancel(request: Request): void {
 
 /**
  * Once its answer is complete, who still sends the body of a request is told not to go on (RFC 9113, 8.1): it would wait
- * for room that nobody makes, and the request for its end.
+ * for room that nobody makes, and the request for its end. HTTP/1.1 cannot say so: the rest of the body is read and thrown
+ * away, which Deno leaves undone, and the next request of the connection would never be seen behind it.
  */
-export function endWithAnswer(request: Request): void {
-  if (!("stream" in request)) return;
+export function endWithAnswer(request: Request, response: Response): void {
+  if (!("stream" in request)) {
+    response.once("finish", () => {
+      if (!request.complete) request.resume();
+    });
+    return;
+  }
   const { stream } = request;
   stream.once("finish", () => {
     // What was written leaves first.

@@ -142,6 +142,17 @@ Deno.test("SAs are listed with what each is good for, in pages that end with a t
   const spi = second.sas[1]?.sa.spi;
   assert.deepEqual(core.sas({ limit: 10, spi, direction: "rx" }).sas, [second.sas[1]]);
   assert.equal(core.sas({ limit: 10, peer: "h9" }).sas.length, 0);
+  // By SPI the others are not looked through, and an SPI that is gone finds nothing.
+  const sending = () => core.sas({ limit: 10, contains: two, direction: "tx" }).sas;
+  const of = (spi: number | undefined) => core.sas({ limit: 10, spi, direction: "tx" }).sas;
+  const [before] = sending();
+  assert.deepEqual(of(before?.sa.spi), [before]);
+  assert.deepEqual(core.sas({ limit: 10, spi, peer: "h9" }).sas, []);
+  assert.deepEqual(core.sas({ limit: 10, spi, contains: one }).sas, []);
+  assert.deepEqual(core.sas({ limit: 10, spi, after: first.next, direction: "rx" }).sas.length, 1);
+  core.rekey({ vips: [two] });
+  await w.clock.advance(2_000);
+  assert.deepEqual([of(before?.sa.spi), of(sending()[0]?.sa.spi)], [[], sending()]);
   assert.equal(core.tunnelsOf(""), 2);
   assert.equal(core.tunnelsOf("blue"), 0);
 });
