@@ -207,22 +207,32 @@ export function cancel(request: Request): void {
 
 /**
  * Once its answer is complete, who still sends the body of a request is told not to go on (RFC 9113, 8.1): it would wait
- * for room that nobody makes, and the request for its end. HTTP/1.1 cannot say so: the rest of the body is read and thrown
- * away, which Deno leaves undone, and the next request of the connection would never be seen behind it.
+ * for room that nobody makes, and the request for its end. HTTP/1.1 cannot say so, and behind a body that Deno leaves
+ * unread the connection's next request would never be seen: what is left of it is thrown away. Of a request that its
+ * reader has given up nothing is read any more: its connection ends with the answer, which says so where it still can.
  */
 export function endWithAnswer(request: Request, response: Response): void {
-  if (!("stream" in request)) {
-    response.once("finish", () => {
-      if (!request.complete) request.resume();
-    });
-    return;
-  }
+  if (!("stream" in request)) return endWithAnswer1(request, response as http.ServerResponse);
   const { stream } = request;
   stream.once("finish", () => {
     // What was written leaves first.
     setImmediate(() => {
       if (!stream.destroyed && !request.complete) stream.close(http2.constants.NGHTTP2_NO_ERROR);
     });
+  });
+}
+
+function endWithAnswer1(request: http.IncomingMessage, response: http.ServerResponse): void {
+  const { socket } = request;
+  request.once("aborted", () => {
+    if (!response.headersSent) response.shouldKeepAlive = false;
+  });
+  response.once("finish", () => {
+    if (request.complete) return;
+    if (!request.destroyed) return request.resume();
+    // Who is cut off while it sends may not read what it was answered.
+    socket.end();
+    socket.resume();
   });
 }
 

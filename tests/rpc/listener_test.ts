@@ -3,7 +3,8 @@
 /** Listeners that cannot be had, and how a request ends. */
 import assert from "node:assert/strict";
 import { listenReason } from "../../src/rpc/door.ts";
-import { listen } from "../../src/rpc/listener.ts";
+import * as http from "node:http";
+import { listen, type Request, type Response } from "../../src/rpc/listener.ts";
 import { connect, frame, framesOf, getBlock, HELLO, joined } from "../support/h2_frames.ts";
 import { eventually } from "../support/wait.ts";
 import { clientOf, start } from "./lab.ts";
@@ -36,6 +37,56 @@ Deno.test("why a listener cannot be had is the end of a sentence", () => {
   }
   assert.equal(why("ENOTFOUND"), "no address is known for that name");
   assert.equal(why("EODD"), "listen EODD");
+});
+
+/** Answers a request by HTTP/1.1 before all of its body has come, in the way of its path. */
+function early(request: Request, response: Response): void {
+  const { url } = request;
+  // As one that is refused for its type.
+  if (url === "/unread") return void response.end("unread");
+  if (url === "/given-up") return void giveUp(request, response);
+  request.resume();
+  request.once("end", () => response.end("read"));
+}
+
+/** As one whose message is found to be too large: whoever reads it reads no more. */
+async function giveUp(request: Request, response: Response): Promise<void> {
+  for await (const _ of request) break;
+  response.end("given up");
+}
+
+Deno.test("over HTTP/1.1 an answer before the end of a request's body stands in no later request's way", async () => {
+  const listener = await listen({
+    listen: "127.0.0.1:0",
+    key: "status.listen",
+    handler: early,
+    shares: { total: 8, reserve: 0, idlePerAddress: 8, perIdentity: 8 },
+    handshakeTimeoutMs: 5000,
+  });
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+  const post = (path: string) =>
+    new Promise<string>((resolve, reject) => {
+      const url = `http://127.0.0.1:${listener.port}${path}`;
+      const request = http.request(url, { method: "POST", agent, timeout: 20_000 }, (answer) => {
+        let text = "";
+        answer.on("data", (chunk) => text += chunk);
+        answer.on("end", () => resolve(text));
+      });
+      request.on("timeout", () => request.destroy(new Error("no answer")));
+      request.on("error", reject);
+      request.end(new Uint8Array(300_000));
+    });
+  try {
+    for (let i = 0; i < 3; i++) {
+      assert.equal(await post("/unread"), "unread");
+      assert.equal(await post("/read"), "read");
+      assert.equal(await post("/given-up"), "given up");
+      assert.equal(await post("/read"), "read");
+    }
+  } finally {
+    agent.destroy();
+    await listener.close(0);
+  }
 });
 
 Deno.test("who still sends when the answer is complete is told that nobody reads on", async () => {
