@@ -6,8 +6,7 @@ import type { Refused } from "./identity.ts";
 
 /** Every counter of the RPC side, and what one count of it means. */
 export const RPC_COUNTERS = {
-  "handshakes-failed":
-    "connections that never became TLS sessions: bad certificate, garbage, silence",
+  "handshakes-failed": "connections that never became TLS sessions: garbage, silence",
   "handshakes-evicted": "unfinished handshakes that made room for newer ones",
   "handshakes-limited": "handshakes refused because their address began too many",
   "connections-exceeded":

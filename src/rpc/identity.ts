@@ -5,6 +5,7 @@
  * alternative names count, never the common name, and a certificate that says two things says nothing.
  */
 import type { SubjectAltNames } from "../pki/san.ts";
+import type { ChainReason } from "./chain.ts";
 
 /** The ids of peers. */
 export interface PeerIds {
@@ -41,6 +42,7 @@ export interface Presented extends SubjectAltNames {
 
 /** Why a certificate is not a peer; also the name of the counter. */
 export type RefusalReason =
+  | ChainReason
   | "no-identity"
   | "foreign-domain"
   | "contradictory-identity"
@@ -54,6 +56,8 @@ export interface Refused {
   readonly message: string;
   /** Whom it names, where that is one of this domain; it need not be a peer. */
   readonly named?: string;
+  /** Its connection has been counted already: its requests are not. */
+  readonly isCounted?: true;
 }
 
 /** A peer, or why not. */
@@ -87,6 +91,16 @@ export function identify(presented: Presented, trust: Trust): Identity {
     };
   }
   return { ok: true, peer: id };
+}
+
+/** The peer that a certificate names which is not good: it is told what is wrong with it. undefined: it names none. */
+export function misled(
+  presented: Presented,
+  why: Omit<Refused, "ok">,
+  trust: Trust,
+): Refused | undefined {
+  const claimed = identify(presented, trust);
+  return claimed.ok ? { ...why, ok: false, named: claimed.peer, isCounted: true } : undefined;
 }
 
 /** Whether the deny list names this id (plain or as SPIFFE id) or this certificate. */

@@ -30,7 +30,7 @@ import {
   type Response,
   secureServer,
 } from "./protocols.ts";
-import { type Ending, type Proof, Proofs, REVIEW_MS } from "./proof.ts";
+import { type Ending, type Proof, Proofs, REVIEW_MS, type Unproven } from "./proof.ts";
 import type { TlsStore } from "./tls_store.ts";
 
 export { type Carrier, carrierOf, type Request, type Response };
@@ -71,6 +71,8 @@ export interface ListenerOptions {
    * that it comes from. The result is the identity whose share it takes; undefined: none, "refused": it is closed.
    */
   readonly accept?: (carrier: Carrier, proof: Proof | undefined, address: string) => Accepted;
+  /** The same for a connection that has proved too little. Default: it is closed. */
+  readonly lastWords?: (carrier: Carrier, lack: Unproven) => Accepted;
   readonly events?: RpcEvents;
 }
 
@@ -167,9 +169,10 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     carrier.on("error", ignore);
     // The last resort, for answers without an end whose reader is gone.
     carrier.setTimeout(options.idleMs ?? DEFAULT_IDLE_MS, () => dismiss(carrier));
-    if (proofs?.enter(carrier, socket as TLSSocket, signed) === false) return refuse(carrier);
-    const accepted = options.accept?.(carrier, proofs?.of(carrier), socket.remoteAddress ?? "") ??
-      {};
+    const lack = proofs?.enter(carrier, socket as TLSSocket, signed);
+    const accepted = lack === undefined
+      ? options.accept?.(carrier, proofs?.of(carrier), socket.remoteAddress ?? "") ?? {}
+      : options.lastWords?.(carrier, lack) ?? "refused";
     if (accepted === "refused") return refuse(carrier);
     const room = shares.enter(carrier, addressOf(socket), accepted.identity);
     if (room === "full") {

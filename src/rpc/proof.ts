@@ -3,7 +3,7 @@
 /** What a TLS connection proves about its other side, and for how long. */
 import type { X509Certificate } from "node:crypto";
 import type { TLSSocket } from "node:tls";
-import type { Certificate } from "./certificate.ts";
+import { type Certificate, parseCertificate } from "./certificate.ts";
 import type { ChainJudge, Purpose, Refusal, Signed } from "./chain.ts";
 import type { RpcCounter, RpcEvents } from "./events.ts";
 import type { TlsStore } from "./tls_store.ts";
@@ -21,12 +21,17 @@ export interface Proof {
 /** A proof, or why there is none. */
 export type Proven =
   | { readonly ok: true; readonly proof: Proof }
-  | {
-    readonly ok: false;
-    /** Also the name of the counter. */
-    readonly reason: Refusal["reason"] | "sessions-resumed" | "certificate-missing";
-    readonly message: string;
-  };
+  | Unproven;
+
+/** Why there is no proof. */
+export interface Unproven {
+  readonly ok: false;
+  /** Also the name of the counter. */
+  readonly reason: Refusal["reason"] | "sessions-resumed" | "certificate-missing";
+  readonly message: string;
+  /** What it says of itself all the same; undefined: nothing that can be read. Nobody has proved it. */
+  readonly claim?: Certificate | undefined;
+}
 
 /** How a connection is looked at. */
 export interface ProofOptions {
@@ -63,11 +68,11 @@ export function prove(socket: TLSSocket, options: ProofOptions): Proven {
   if (sent.length === 0) {
     return { ok: false, reason: "certificate-missing", message: "it shows no certificate" };
   }
-  if (!socket.authorized) {
-    const reason = "certificate-untrusted";
-    return { ok: false, reason, message: "the TLS library does not trust its certificate" };
-  }
-  return judged(sent, options);
+  const verdict = judged(sent, options);
+  if (!verdict.ok || socket.authorized) return verdict;
+  const { proof: { leaf: claim } } = verdict;
+  const message = "the TLS library does not trust its certificate";
+  return { ok: false, reason: "certificate-untrusted", message, claim };
 }
 
 /** Judges a proof by what is in force now. */
@@ -125,26 +130,27 @@ export class Proofs<T extends object> {
     this.#options = options;
   }
 
-  /** A connection whose handshake is over. False: it has proved too little, and must end. `signed`: what `foresee` found. */
-  enter(connection: T, socket: TLSSocket, signed?: Signed): boolean {
+  /** A connection whose handshake is over. It has proved too little, and must end, where the result says why. */
+  enter(connection: T, socket: TLSSocket, signed?: Signed): Unproven | undefined {
     const { clients, events } = this.#options;
     const proven = prove(socket, { ...this.#how(), signed });
     if (proven.ok) {
       this.#proofs.set(connection, proven.proof);
       this.#first.add(proven.proof);
-      return true;
+      return undefined;
     }
-    const { reason, message } = proven;
+    const { reason, message, claim } = proven;
     const optional = clients === "optional";
     // Most who read the status with a token have none.
     if (!(optional && reason === "certificate-missing")) events.count(reason);
-    if (optional) return true;
+    if (optional) return undefined;
     events.log("warning", "A connection is refused for want of a good certificate", {
       address: socket.remoteAddress,
+      fingerprint: claim?.fingerprint,
       counter: reason,
       reason: message,
     });
-    return false;
+    return proven;
   }
 
   /** A connection that has ended. */
@@ -181,9 +187,18 @@ export class Proofs<T extends object> {
 
 function judged(sent: readonly Uint8Array[], { judge, ...how }: ProofOptions): Proven {
   const verdict = judge.judge(sent, how);
-  if (!verdict.ok) return verdict;
+  if (!verdict.ok) return { ...verdict, claim: claimOf(sent) };
   const { leaf, fromMs, untilMs } = verdict;
   return { ok: true, proof: { leaf, sent, fromMs, untilMs } };
+}
+
+function claimOf([leaf]: readonly Uint8Array[]): Certificate | undefined {
+  try {
+    return leaf && parseCertificate(leaf);
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
 }
 
 function sentBy(socket: TLSSocket): Uint8Array[] {

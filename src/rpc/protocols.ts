@@ -61,8 +61,8 @@ export function secureServer(
     ...contextOptions(store.current),
     ...http2Options(options),
     requestCert: true,
-    // What the library lets pass is judged again: proof.ts.
-    rejectUnauthorized: clients === "required",
+    // What the library finds is judged again, and whoever is refused is told why: proof.ts.
+    rejectUnauthorized: false,
     allowHTTP1: true,
     handshakeTimeout: options.handshakeTimeoutMs,
   }, options.handler);
@@ -77,8 +77,9 @@ export function secureServer(
   const take = server.listeners("secureConnection");
   server.removeAllListeners("secureConnection");
   server.on("secureConnection", async (socket: tls.TLSSocket) => {
-    // One that is refused for its resumed session has cost a handshake for nothing.
-    if (clients === "optional" || !socket.isSessionReused()) settle.get(ends(socket))?.();
+    // One that is refused for its certificate, or its resumed session, has cost a handshake for nothing.
+    const isGood = socket.authorized && !socket.isSessionReused();
+    if (clients === "optional" || isGood) settle.get(ends(socket))?.();
     socket.on("error", ignore);
     const signed = await foresee(socket, { judge: store.judge, purpose: "client" }).catch(ignore);
     if (socket.destroyed) return;

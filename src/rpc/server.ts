@@ -8,10 +8,17 @@ import type { TunnelHandler } from "../model/exchange.ts";
 import type { AdmissionLimits } from "./admission.ts";
 import type { ShareLimits } from "./connection_shares.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
-import { identify, type Identity, isDeniedCertificate, type Trust } from "./identity.ts";
+import {
+  identify,
+  type Identity,
+  isDeniedCertificate,
+  misled,
+  type Refused,
+  type Trust,
+} from "./identity.ts";
 import { type Accepted, type Carrier, carrierOf, listen, type Request } from "./listener.ts";
 import type { Descriptors } from "./descriptors.ts";
-import type { Proof } from "./proof.ts";
+import type { Proof, Unproven } from "./proof.ts";
 import { runtimeRefusal } from "./tls.ts";
 import type { TlsStore } from "./tls_store.ts";
 import { CALLER, callerGate, FROM, tunnelRoutes } from "./tunnel_service.ts";
@@ -87,6 +94,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   refuseUnsafe(options, events);
   let trust = options.trust;
   const known = new Map<Carrier, Known>();
+  const unproven = new WeakMap<Carrier, Refused>();
   const presented = new Map<string, string>();
   const accept = (carrier: Carrier, proof: Proof | undefined, address: string): Accepted => {
     if (proof === undefined) return options.tls === undefined ? {} : "refused";
@@ -99,9 +107,21 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     options.onPeer?.(entry.identity.peer, address);
     return { identity: entry.identity.peer };
   };
+  /** Whom strangers cannot be told from: a peer whose certificate is not good any more, or by another CA. */
+  const lastWords = (carrier: Carrier, { reason, message, claim }: Unproven): Accepted => {
+    if (claim === undefined || reason === "sessions-resumed" || reason === "certificate-missing") {
+      return "refused";
+    }
+    const why = { reason, message: `The certificate is refused: ${message}` };
+    const refused = misled(claim, why, trust);
+    if (refused === undefined) return "refused";
+    unproven.set(carrier, refused);
+    return { leaves: true };
+  };
   const callerOf = (request: Request): Identity => {
     if (options.tls === undefined) return insecureCaller(request, trust);
-    return known.get(carrierOf(request))?.identity ?? CALLER.defaultValue;
+    const carrier = carrierOf(request);
+    return known.get(carrier)?.identity ?? unproven.get(carrier) ?? CALLER.defaultValue;
   };
   const serve = connectNodeAdapter({
     routes: tunnelRoutes(options.handler, events),
@@ -145,6 +165,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
       "lookMs",
     ]),
     accept,
+    lastWords,
     events,
   });
   const close = (graceMs = 500) => listener.close(graceMs);

@@ -113,7 +113,7 @@ export function callerGate(events: RpcEvents): (context: HandlerContext) => void
   return (context) => {
     const caller = context.values.get(CALLER);
     if (caller.ok) return;
-    events.count(caller.reason);
+    if (!caller.isCounted) events.count(caller.reason);
     events.refused(caller);
     throw new ConnectError(caller.message, Code.PermissionDenied);
   };

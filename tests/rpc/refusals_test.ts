@@ -5,6 +5,7 @@ import * as http2 from "node:http2";
 import * as net from "node:net";
 import type { ExchangeCode, ExchangeError } from "../../src/model/exchange.ts";
 import { limitMs } from "../support/scale.ts";
+import { eventually } from "../support/wait.ts";
 import { CALL, clientOf, ears, Lab, recorder, request, start, TRUST } from "./lab.ts";
 
 function fails(call: Promise<unknown>, code: ExchangeCode, text: RegExp = /./): Promise<void> {
@@ -29,7 +30,7 @@ function connect(port: number): Promise<net.Socket> {
   });
 }
 
-Deno.test("a certificate of another CA never gets past the handshake", async () => {
+Deno.test("a peer whose certificate is not good is told why, and its host is told who that was", async () => {
   using lab = await Lab.make(["h2"]);
   await lab.ca("other");
   await lab.issue("h1", { ca: "other" });
@@ -38,13 +39,33 @@ Deno.test("a certificate of another CA never gets past the handshake", async () 
   const [handler, events] = [recorder(), ears()];
   await using server = await start({ tls: lab.store("h2"), handler, events });
   using client = clientOf(server, { tls: lab.store("h1", {}, "other") });
+  await fails(client.newTunnel("h2", request(), CALL), "permission_denied");
+  await assert.rejects(
+    client.newTunnel("h2", request(), CALL),
+    /The certificate is refused: no CA of the file in force/,
+  );
+  assert.equal(handler.calls.length, 0);
+  assert.ok((events.counts.get("certificate-untrusted") ?? 0) >= 1);
+  assert.equal(events.refusals[0], "h1 certificate-untrusted");
+  await eventually(() => server.connections() === 0, { what: "the end of its connections" });
+});
+
+Deno.test("a certificate of another CA that names no peer gets no word", async () => {
+  using lab = await Lab.make(["h2"]);
+  await lab.ca("other");
+  await lab.issue("h77", { ca: "other" });
+  Deno.copyFileSync(`${lab.dir}/ca/ca.crt`, `${lab.dir}/other/ca.crt`);
+  const [handler, events] = [recorder(), ears()];
+  await using server = await start({ tls: lab.store("h2"), handler, events });
+  using client = clientOf(server, { tls: lab.store("h77", {}, "other") });
   await fails(client.newTunnel("h2", request(), CALL), "unavailable");
   assert.equal(handler.calls.length, 0);
   assert.equal(server.connections(), 0);
-  assert.equal(events.counts.get("handshakes-failed"), 1);
+  assert.ok((events.counts.get("certificate-untrusted") ?? 0) >= 1);
+  assert.deepEqual(events.refusals, []);
 });
 
-Deno.test("no certificate never gets past the handshake", async () => {
+Deno.test("without a certificate nothing is asked", async () => {
   using lab = await Lab.make(["h2"]);
   const events = ears();
   await using server = await start({ tls: lab.store("h2"), events });
@@ -54,7 +75,7 @@ Deno.test("no certificate never gets past the handshake", async () => {
   }).output();
   assert.equal(success, false);
   assert.equal(server.connections(), 0);
-  assert.equal(events.counts.get("handshakes-failed"), 1);
+  assert.equal(events.counts.get("certificate-missing"), 1);
 });
 
 Deno.test("TLS 1.2 is refused", async () => {
