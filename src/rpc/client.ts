@@ -3,20 +3,10 @@
 /**
  * Calls to other agents: one long-lived HTTP/2 connection per peer, which must prove that it is that peer.
  *
- * Keys: the request's key bytes are copied into the message and wiped there when the call is over; the
- * reply's become `Key`s and are zeros in the message. Serialised buffers are out of reach (see
- * tunnel_service.ts).
+ * Keys: the request's key bytes are copied into the message and wiped there, and in what is sent, when the call is
+ * over; the reply's become `Key`s and are zeros in the message. Buffers below are out of reach (see tunnel_service.ts).
  */
-import {
-  Code,
-  ConnectError,
-  type ContextKey,
-  createClient,
-  createContextKey,
-  createContextValues,
-  type Interceptor,
-} from "@connectrpc/connect";
-import { createTransport } from "@connectrpc/connect/protocol-connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import type { TLSSocket } from "node:tls";
 import { parseHostPort } from "../config/addresses.ts";
 import { ConfigError } from "../config/config.ts";
@@ -42,6 +32,7 @@ import {
 } from "./proof.ts";
 import { INSECURE_PEER_HEADER } from "./server.ts";
 import { clientOptions, runtimeRefusal } from "./tls.ts";
+import { callUnary, type UnaryOver } from "./unary.ts";
 import type { TlsStore } from "./tls_store.ts";
 import {
   countsFromProto,
@@ -112,22 +103,19 @@ export interface RpcClient extends TunnelClient, Disposable {
   close(): void;
 }
 
-/** Called before a request leaves. */
-const ON_SENT: ContextKey<(() => void) | undefined> = createContextKey<(() => void) | undefined>(
-  undefined,
-  { description: "called before the request leaves" },
-);
-
-/** A look at what is to be closed or asked; each wakes the process. */
+/** A look at what is to be closed or asked, each of which wakes the process: while it finds something, and else. */
 const LOOK_MS = 100;
+const LOOK_AT_REST_MS = 1000;
 const KEEP_MS = 60_000;
 const PING_INTERVAL_MS = 20_000;
 const PING_TIMEOUT_MS = 5_000;
 
+const { method } = TunnelService;
+
 interface Line {
   readonly svcAddress: string;
   readonly connection: H2Connection;
-  readonly call: ReturnType<typeof createClient<typeof TunnelService>>;
+  readonly over: UnaryOver;
   /** Of the newest connection. */
   proof: Proof | undefined;
   /** Why the last certificate was refused: TLS itself only says that it was. */
@@ -204,9 +192,14 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
       lines.delete(id);
     }
     for (const id of ping) lines.get(id)?.connection.ping();
+    lookIn(close.length + ping.length > 0 ? LOOK_MS : LOOK_AT_REST_MS);
   };
-  const looking = setInterval(look, Math.min(LOOK_MS, pingMs));
-  Deno.unrefTimer(looking);
+  let looking: ReturnType<typeof setTimeout> | undefined;
+  const lookIn = (ms: number) => {
+    looking = setTimeout(look, Math.min(ms, pingMs, options.keepMs ?? KEEP_MS));
+    Deno.unrefTimer(looking);
+  };
+  lookIn(LOOK_AT_REST_MS);
   const call = async <T>(
     id: string,
     run: (line: Line, options: { timeoutMs: number; signal?: AbortSignal }) => Promise<T>,
@@ -281,7 +274,7 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
   const close = () => {
     stopFollowing?.();
     clearInterval(reviews);
-    clearInterval(looking);
+    clearTimeout(looking);
     for (const id of [...lines.keys()]) cut(id, "the agent is stopping");
   };
   return {
@@ -290,10 +283,13 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
       try {
         const reply = await call(
           peer,
-          (line, limits) => {
-            const contextValues = createContextValues().set(ON_SENT, callOptions.onSent);
-            return line.call.newTunnel(message, { ...limits, contextValues });
-          },
+          ({ over }, limits) =>
+            callUnary(over, {
+              method: method.newTunnel,
+              message,
+              ...limits,
+              onSent: callOptions.onSent,
+            }),
           callOptions,
         );
         return fromPeer(peer, () => replyFromProto(reply, request.tunnels.length));
@@ -304,7 +300,8 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
     async notify(peer, notice, callOptions) {
       const { bootEpoch } = await call(
         peer,
-        (line, limits) => line.call.notify(noticeToProto(notice), limits),
+        ({ over }, limits) =>
+          callUnary(over, { method: method.notify, message: noticeToProto(notice), ...limits }),
         callOptions,
       );
       return { bootEpoch };
@@ -327,7 +324,10 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
         onGone: () => {},
       });
       try {
-        const { bootEpoch } = await line.call.notify(noticeToProto(notice), callOptions);
+        const { timeoutMs, signal } = callOptions;
+        const message = noticeToProto(notice);
+        const how = { method: method.notify, message, timeoutMs, signal };
+        const { bootEpoch } = await callUnary(line.over, how);
         return { bootEpoch };
       } catch (error) {
         throw fromConnect(explain(error, { id: peer, line, signal: callOptions.signal }));
@@ -338,7 +338,12 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
     async explain(peer, question, callOptions) {
       const answer = await call(
         peer,
-        (line, limits) => line.call.explain(questionToProto(question), limits),
+        ({ over }, limits) =>
+          callUnary(over, {
+            method: method.explain,
+            message: questionToProto(question),
+            ...limits,
+          }),
         callOptions,
       );
       return fromPeer(peer, () => peerExplainFromProto(answer));
@@ -346,7 +351,8 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
     async countPackets(peer, spis, callOptions) {
       const answer = await call(
         peer,
-        (line, limits) => line.call.countPackets({ spis: [...spis] }, limits),
+        ({ over }, limits) =>
+          callUnary(over, { method: method.countPackets, message: { spis: [...spis] }, ...limits }),
         callOptions,
       );
       return fromPeer(peer, () => countsFromProto(answer, spis.length));
@@ -438,28 +444,14 @@ function openLine(
     onGone,
     onOpen: (address) => options.onConnected?.(peer.id, address),
   });
-  // Connect's HTTP client sees neither the call nor its context, but the very headers that an interceptor saw.
-  const onSent = new WeakMap<Headers, () => void>();
-  const noteSent: Interceptor = (next) => (request) => {
-    const called = request.contextValues.get(ON_SENT);
-    if (called !== undefined) onSent.set(request.header, called);
-    return next(request);
-  };
-  const transport = createTransport({
-    baseUrl,
-    httpClient: (request) => connection.request(request, onSent.get(request.header)),
-    useBinaryFormat: true,
-    interceptors: options.tls ? [noteSent] : [noteSent, nameOurselves(options.id)],
-    acceptCompression: [],
-    sendCompression: null,
-    compressMinBytes: 0,
-    readMaxBytes: options.maxMessageBytes,
-    writeMaxBytes: options.maxMessageBytes,
-  });
   const line: Line = {
     svcAddress: peer.svcAddress,
     connection,
-    call: createClient(TunnelService, transport),
+    over: {
+      connection,
+      fields: options.tls ? {} : { [INSECURE_PEER_HEADER]: options.id },
+      maxBytes: options.maxMessageBytes,
+    },
     proof: undefined,
     refusal: undefined,
   };
@@ -491,13 +483,6 @@ function weak(
     keyExchange ?? "unknown"
   }, and rpc.require_pq wants ${HYBRID}`;
   return { counter: "key-exchange-refused", reason };
-}
-
-function nameOurselves(id: string): Interceptor {
-  return (next) => (request) => {
-    request.header.set(INSECURE_PEER_HEADER, id);
-    return next(request);
-  };
 }
 
 /** A reply that makes no sense is the peer's fault, not an argument of ours. */

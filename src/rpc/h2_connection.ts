@@ -2,28 +2,15 @@
 
 /**
  * One HTTP/2 connection for unary calls, opened when needed and opened again when it died; the HTTP client
- * below connect's own protocol code. connect-node has one of its own, which on Deno lets calls hang and
+ * below `unary.ts`. connect-node has one of its own, which on Deno lets calls hang and
  * timers throw after a connection was lost; here every call ends with its connection, its deadline or its
  * answer, and nothing throws outside of a call.
  */
 import { Code, ConnectError } from "@connectrpc/connect";
-import {
-  createAsyncIterable,
-  type UniversalClientRequest,
-  type UniversalClientResponse,
-} from "@connectrpc/connect/protocol";
 import * as http2 from "node:http2";
 import type * as net from "node:net";
 import * as tls from "node:tls";
-import {
-  endLater,
-  endNow,
-  headersFrom,
-  headersOf,
-  pingsOf,
-  socketTo,
-  unavailable,
-} from "./h2_session.ts";
+import { endLater, endNow, pingsOf, socketTo, unavailable } from "./h2_session.ts";
 import { type Flood, guardSession, MAX_FIELDS, MAX_UNPACKED } from "./h2_meter.ts";
 import { joined, selectedGroup, Tap } from "./key_exchange.ts";
 
@@ -53,6 +40,24 @@ export interface H2Options {
   readonly onGone?: () => void;
 }
 
+/** One request. */
+export interface H2Request {
+  readonly path: string;
+  readonly fields: Readonly<Record<string, string>>;
+  readonly body: Uint8Array;
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+  /** Called before the first octet leaves. */
+  readonly onSent?: (() => void) | undefined;
+}
+
+/** Its whole answer. */
+export interface H2Answer {
+  readonly status: number;
+  readonly fields: Readonly<http2.IncomingHttpHeaders>;
+  readonly body: Uint8Array;
+}
+
 interface Live {
   readonly session: http2.ClientHttp2Session;
   /** Rejects the calls on this connection. */
@@ -69,12 +74,14 @@ interface Live {
 /** Closed by `close`; calls that fail because of the connection reject with `unavailable`. */
 export class H2Connection {
   readonly #options: H2Options;
+  readonly #host: string;
   #live: Live | undefined;
   /** Those that end with their last call. */
   readonly #retired = new Set<Live>();
 
   constructor(options: H2Options) {
     this.#options = options;
+    this.#host = new URL(options.authority).host;
   }
 
   /** Whether a connection stands that a call would use. */
@@ -87,41 +94,46 @@ export class H2Connection {
     return this.#live !== undefined || this.#retired.size > 0;
   }
 
-  /** One request, its whole answer. `onSent` is called before its first octet leaves. */
-  async request(
-    request: UniversalClientRequest,
-    onSent?: () => void,
-  ): Promise<UniversalClientResponse> {
-    const body: Uint8Array[] = [];
-    for await (const chunk of request.body ?? []) body.push(chunk);
+  /** One request, its whole answer. */
+  async request(request: H2Request): Promise<H2Answer> {
     const live = this.#live !== undefined && usable(this.#live) ? this.#live : this.#open();
-    const { promise, resolve, reject } = Promise.withResolvers<UniversalClientResponse>();
+    const { promise, resolve, reject } = Promise.withResolvers<H2Answer>();
+    const { path, fields, body, timeoutMs, signal, onSent } = request;
     let stream: http2.ClientHttp2Stream | undefined;
-    const cancel = () => {
-      reject(ConnectError.from(request.signal?.reason, Code.Canceled));
+    const cancel = (why: ConnectError) => {
+      reject(why);
       if (stream !== undefined && !stream.destroyed) stream.close(http2.constants.NGHTTP2_CANCEL);
       live.ping();
     };
+    const abort = () => cancel(ConnectError.from(signal?.reason, Code.Canceled));
+    const deadline = setTimeout(
+      () => cancel(new ConnectError("the operation timed out", Code.DeadlineExceeded)),
+      timeoutMs,
+    );
     live.calls.add(reject);
-    request.signal?.addEventListener("abort", cancel, { once: true });
+    signal?.addEventListener("abort", abort, { once: true });
     try {
-      if (request.signal?.aborted) cancel();
-      await Promise.race([live.opened, promise]);
+      if (signal?.aborted) abort();
+      if (!live.connected || signal?.aborted) await Promise.race([live.opened, promise]);
       onSent?.();
       stream = live.session.request({
-        ...headersOf(request),
+        ...fields,
+        ":method": "POST",
+        // Deno writes an IPv6 authority without its brackets; a server then cannot read it.
+        ":authority": this.#host,
+        ":path": path,
         // So that a message cut short by an abort cannot pass for a shorter one.
-        "content-length": body.reduce((sum, chunk) => sum + chunk.length, 0),
+        "content-length": body.length,
       });
       receive(stream, { resolve, reject, maxBytes: this.#options.maxBytes });
-      for (const chunk of body) stream.write(chunk);
-      stream.end();
+      stream.end(body);
       return await promise;
     } catch (error) {
       // What node throws when the session went away between two lines of ours.
       throw error instanceof ConnectError ? error : unavailable(error);
     } finally {
-      request.signal?.removeEventListener("abort", cancel);
+      clearTimeout(deadline);
+      signal?.removeEventListener("abort", abort);
       live.calls.delete(reject);
       if (live.leaving && live.calls.size === 0) live.session.close();
       // Nobody waits for this handshake any more (what is left is `opened`): the next call tries afresh
@@ -256,20 +268,16 @@ function usable({ session, leaving }: Live): boolean {
 function receive(
   stream: http2.ClientHttp2Stream,
   { resolve, reject, maxBytes }: {
-    readonly resolve: (response: UniversalClientResponse) => void;
+    readonly resolve: (answer: H2Answer) => void;
     readonly reject: (error: ConnectError) => void;
     readonly maxBytes: number;
   },
 ): void {
-  let header = new Headers();
+  let fields: http2.IncomingHttpHeaders | undefined;
   const chunks: Uint8Array[] = [];
-  let status = 0;
   let size = 0;
   let over = false;
-  stream.on("response", (fields) => {
-    status = Number(fields[":status"]);
-    header = headersFrom(fields);
-  });
+  stream.on("response", (received) => fields = received);
   stream.on("data", (chunk: Uint8Array) => {
     size += chunk.length;
     if (size > maxBytes) {
@@ -282,9 +290,14 @@ function receive(
     }
   });
   stream.on("end", () => {
-    if (status === 0) return;
+    if (fields === undefined) return;
     over = true;
-    resolve({ status, header, body: createAsyncIterable(chunks), trailer: new Headers() });
+    const promised = fields["content-length"];
+    if (promised !== undefined && Number(promised) !== size) {
+      const why = `protocol error: promised ${promised} bytes, received ${size}`;
+      return reject(new ConnectError(why, Code.InvalidArgument));
+    }
+    resolve({ status: Number(fields[":status"]), fields, body: joined(chunks) });
   });
   stream.on("error", (error) => reject(unavailable(error)));
   // The last word: without an answer by now there will be none.
