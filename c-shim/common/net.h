@@ -11,7 +11,9 @@
 #include "packet.h"
 
 #define NET_ETH_LEN 14u
+#define NET_ETH_SRC 6u
 #define NET_ETH_TYPE 12u
+#define NET_ETH_GROUP 1u /* of the first octet of a MAC: broadcast or multicast */
 #define NET_TYPE_IPV4 0x0800u
 #define NET_TYPE_ARP 0x0806u
 #define NET_TYPE_VLAN 0x8100u
@@ -108,6 +110,18 @@ static inline void net_map_v4(uint8_t out[16], const uint8_t *v4)
 	/* In words, as it will be read: a word that was written in parts keeps its reader waiting. */
 	memset(out, 0, 8);
 	psp_put64(out + 8, UINT64_C(0xffff) << 32 | psp_get32(v4));
+}
+
+/*
+ * Is one of the addresses of an IPv6 header what an IPv4 address is told as here? No packet may have it (RFC 4942, 2.2): it
+ * would pass for the IPv4 address.
+ */
+static inline bool net_has_mapped_v4(const uint8_t *ip6)
+{
+	const uint8_t *src = ip6 + NET_IP6_SRC, *dst = ip6 + NET_IP6_DST;
+
+	return (psp_get64(src) == 0 && psp_get32(src + 8) == 0xffffu) ||
+	       (psp_get64(dst) == 0 && psp_get32(dst + 8) == 0xffffu);
 }
 
 /*

@@ -16,7 +16,7 @@ static bool read_ipv6(const uint8_t *ip, uint32_t avail, struct dp_ip *out)
 {
 	uint32_t off = NET_IP6_LEN;
 
-	if (avail < NET_IP6_LEN)
+	if (avail < NET_IP6_LEN || net_has_mapped_v4(ip))
 		return false;
 	out->len = NET_IP6_LEN + psp_get16(ip + NET_IP6_PLEN);
 	if (out->len > avail)
@@ -224,7 +224,9 @@ bool dp_parse(struct dp_packet *packet)
 	packet->l3_off = NET_ETH_LEN;
 	packet->l4_off = 0;
 	packet->payload_off = NET_ETH_LEN;
-	if (packet->len < NET_ETH_LEN || packet->len > DP_FRAME_MAX)
+	/* Nobody's MAC is that of a group (IEEE 802.3, 3.2.3): it would be learned as a workload's. */
+	if (packet->len < NET_ETH_LEN || packet->len > DP_FRAME_MAX ||
+	    (packet->frame[NET_ETH_SRC] & NET_ETH_GROUP) != 0)
 		return false;
 	fields->outer_eth_type = psp_get16(packet->frame + NET_ETH_TYPE);
 	switch (fields->outer_eth_type) {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "../common/net.h"
 #include "soft_packet_frames.h"
 
 static uint8_t buf[BUF_LEN];
@@ -197,6 +198,34 @@ static void the_hash_tells_flows_apart(void)
 	CHECK(ports >= 58); /* 64 balls in 64 bins, four times: 63 are hit on average */
 }
 
+/* As ::ffff:10.0.0.2 it would match what is for 10.0.0.2. */
+static void ipv6_with_an_ipv4_address_inside_is_malformed(void)
+{
+	for (uint32_t at = 8; at <= 24; at += 16) {
+		struct frame_spec spec = {.v6 = true, .proto = 17, .payload = 4};
+		struct dp_packet p;
+		struct dp_ip inner;
+		uint8_t *address;
+
+		make_frame(&p, buf, &spec);
+		address = p.frame + 14 + at;
+		memcpy(address, "\0\0\0\0\0\0\0\0\0\0\xff\xff\x0a\0\0\2", 16);
+		CHECK(!dp_parse(&p));
+		CHECK(!dp_ip_read(p.frame + 14, p.len - 14, &inner));
+		address[10] = 0xfe;
+		CHECK(dp_ip_read(p.frame + 14, p.len - 14, &inner));
+	}
+}
+
+static void a_group_sends_nothing(void)
+{
+	struct dp_packet p;
+
+	make_frame(&p, buf, &(struct frame_spec){.proto = 17});
+	p.frame[6] |= 1;
+	CHECK(!dp_parse(&p));
+}
+
 int main(void)
 {
 	RUN(tcp_over_ipv4);
@@ -208,5 +237,7 @@ int main(void)
 	RUN(a_psp_packet_shows_its_header);
 	RUN(super_frames_are_counted_and_checked);
 	RUN(the_hash_tells_flows_apart);
+	RUN(ipv6_with_an_ipv4_address_inside_is_malformed);
+	RUN(a_group_sends_nothing);
 	return test_summary();
 }
