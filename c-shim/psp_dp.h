@@ -356,11 +356,15 @@ struct psp_dp_next_hop {
 	uint8_t via_gateway; /* 1: the address is a router's, 0: the outer address itself is on the link */
 	uint8_t resolved; /* 1: mac is valid */
 	uint8_t mac[6];
-	uint8_t address[16];
-	uint8_t reserved[32];
+	uint8_t address
+		[16]; /* a router's may be of the other family than the outer address (RFC 8950) */
+	uint8_t source
+		[16]; /* in: the packets' own outer address, for rules that go by it; all 0: none */
+	uint8_t reserved[16];
 };
 /*
- * Where packets to an outer address leave the uplink, by the kernel's routes and neighbours. An address that is
+ * Where packets to an outer address leave the uplink, by the kernel's rules, routes and neighbours. Where others lead
+ * elsewhere, a router of the uplink's own routes is the answer. An address that is
  * not resolved yet is being resolved when this returns: ask again. PSP_DP_ENOENT: no route over the uplink.
  */
 PSP_DP_API int32_t psp_dp_next_hop_query(struct psp_dp *dp, const uint8_t pip[16],

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** `Plane` over the C ABI: its calls, its events by long poll, its counters by name. */
-import { addressBytes } from "./address.ts";
+import { addressBytes, putAddress } from "./address.ts";
 import {
   decodeEvents,
   decodeGranted,
@@ -134,10 +134,11 @@ export class DataPlane implements Plane {
     this.#handle.do(what, (dp) => this.#symbols.psp_dp_port_remove(dp, port));
   }
 
-  nextHop(pip: string): NextHop | undefined {
+  nextHop(pip: string, source?: string): NextHop | undefined {
     const what = `Cannot find the next hop towards "${pip}"`;
     const address = encoded(what, () => addressBytes(pip));
     const hop = Struct.sized("psp_dp_next_hop");
+    if (source !== undefined) encoded(what, () => hop.write("source", putAddress, source));
     const dp = this.#handle.need(what);
     const status = this.#symbols.psp_dp_next_hop_query(dp, address, hop.bytes);
     if (status === ENOENT) return undefined;

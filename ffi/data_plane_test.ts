@@ -419,6 +419,34 @@ function tests(): void {
     assert.deepEqual(dp.nextHop("192.0.2.2"), direct);
     assert.equal(dp.nextHop("203.0.113.9")?.viaGateway, true);
   });
+
+  plane("a router of an IPv4 route may have an IPv6 address alone", async (dp) => {
+    await ip("addr replace 192.0.2.1/24 dev up0");
+    const mac = "02:00:00:00:00:06";
+    await Deno.writeTextFile("/proc/sys/net/ipv6/conf/up0/disable_ipv6", "0");
+    await ip(`neigh replace fe80::6 lladdr ${mac} dev up0`);
+    await ip("route add 198.51.100.0/24 via inet6 fe80::6 dev up0");
+    assert.deepEqual(dp.nextHop("198.51.100.9"), { viaGateway: true, address: "fe80::6", mac });
+  });
+
+  plane(
+    "a next hop is known by the rules for its source, and of the uplink's routes",
+    async (dp) => {
+      await ip("addr replace 192.0.2.1/24 dev up0");
+      await ip("neigh replace 192.0.2.2 lladdr 02:00:00:00:00:02 dev up0");
+      await ip("neigh replace 192.0.2.3 lladdr 02:00:00:00:00:03 dev up0");
+      await ip("route add default via 192.0.2.2 dev up0 table 77");
+      await ip("rule add from 192.0.2.1 lookup 77");
+      assert.equal(dp.nextHop("198.18.0.9"), undefined);
+      assert.equal(dp.nextHop("198.18.0.9", "192.0.2.1")?.address, "192.0.2.2");
+      // Another interface's default is preferred, as with a management network.
+      await ip("link set lo up");
+      await ip("route add default dev lo metric 1");
+      await ip("route add default via 192.0.2.3 dev up0 metric 100");
+      assert.equal(dp.nextHop("198.18.0.9")?.address, "192.0.2.3");
+      assert.equal(dp.nextHop("198.18.0.9", "192.0.2.1")?.address, "192.0.2.2");
+    },
+  );
 }
 
 async function firstEventOf(dp: Plane, ms: number): Promise<PlaneEvent | undefined> {

@@ -379,8 +379,11 @@ export interface Plane extends AsyncDisposable {
   addPort(port: PortOptions): number;
   /** No pipe and no entry may forward there. */
   removePort(port: number): void;
-  /** By the kernel's routes and neighbours; undefined: no route over the uplink. */
-  nextHop(pip: string): NextHop | undefined;
+  /**
+   * By the kernel's rules, routes and neighbours; undefined: no route over the uplink. `source`: the packets' own outer
+   * address, which rules may go by.
+   */
+  nextHop(pip: string, source?: string): NextHop | undefined;
   start(): void;
   createPipe(descriptor: PipeDescriptor): number;
   destroyPipe(pipe: number): void;

@@ -429,7 +429,8 @@ export const LAYOUT = {
     resolved: [5, 1],
     mac: [6, 6],
     address: [12, 16],
-    reserved: [28, 32],
+    source: [28, 16],
+    reserved: [44, 16],
   },
   psp_dp_match: {
     ".": [0, 136],

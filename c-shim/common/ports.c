@@ -32,6 +32,11 @@ struct request {
 
 static const uint8_t V4_MAPPED[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
+static uint8_t family_of(const uint8_t ip[16])
+{
+	return memcmp(ip, V4_MAPPED, sizeof(V4_MAPPED)) == 0 ? AF_INET : AF_INET6;
+}
+
 static uint32_t address_len(uint8_t family)
 {
 	return family == AF_INET ? 4u : 16u;
@@ -98,21 +103,58 @@ static const uint8_t *find_attribute(const uint8_t *reply, int32_t len, size_t b
 	return NULL;
 }
 
-static int32_t query_route(int fd, uint32_t ifindex, uint8_t family, struct psp_dp_next_hop *hop,
-			   const uint8_t pip[16])
+/* The router of a route's answer, and its family; NULL: the outer address is on the link. */
+static const uint8_t *router_of(const uint8_t *reply, int32_t len, uint8_t *family)
+{
+	const uint8_t *gateway =
+		find_attribute(reply, len, sizeof(struct rtmsg), RTA_GATEWAY, address_len(*family));
+	struct rtvia via;
+
+	if (gateway != NULL)
+		return gateway;
+	/* An IPv4 route whose router has an IPv6 address alone, as BGP makes them between unnumbered ports. */
+	gateway = find_attribute(reply, len, sizeof(struct rtmsg), RTA_VIA, sizeof(via) + 16);
+	if (gateway == NULL)
+		return NULL;
+	memcpy(&via, gateway, sizeof(via));
+	if (via.rtvia_family != AF_INET6)
+		return NULL;
+	*family = AF_INET6;
+	return gateway + sizeof(via);
+}
+
+/* What is asked of the kernel's routes. */
+struct route_question {
+	const uint8_t *pip;
+	const uint8_t *source; /* NULL: as the kernel sees fit */
+	uint32_t ifindex;
+	uint8_t family;
+	bool by_uplink; /* only routes over it */
+};
+
+/* Fills hop->via_gateway and hop->address, whose family is *family. */
+static int32_t query_route(int fd, const struct route_question *question,
+			   struct psp_dp_next_hop *hop, uint8_t *family)
 {
 	uint8_t reply[REPLY_MAX];
+	const uint32_t size = address_len(question->family);
 	struct request request = {
 		.header = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct rtmsg)),
 			   .nlmsg_type = RTM_GETROUTE},
-		.body.route = {.rtm_family = family,
-			       .rtm_dst_len = (uint8_t)(address_len(family) * 8u)},
+		.body.route = {.rtm_family = question->family, .rtm_dst_len = (uint8_t)(size * 8u)},
 	};
-	const uint8_t *out_if, *gateway;
+	const uint8_t *out_if, *router;
 	uint32_t index;
 	int32_t len;
 
-	put_attribute(&request, RTA_DST, address_of(pip, family), address_len(family));
+	put_attribute(&request, RTA_DST, address_of(question->pip, question->family), size);
+	if (question->source != NULL) {
+		request.body.route.rtm_src_len = request.body.route.rtm_dst_len;
+		put_attribute(&request, RTA_SRC, address_of(question->source, question->family),
+			      size);
+	}
+	if (question->by_uplink)
+		put_attribute(&request, RTA_OIF, &question->ifindex, sizeof(question->ifindex));
 	len = ask(fd, &request, reply);
 	if (len < 0)
 		return len;
@@ -120,13 +162,36 @@ static int32_t query_route(int fd, uint32_t ifindex, uint8_t family, struct psp_
 	if (out_if == NULL)
 		return PSP_DP_ENOENT;
 	memcpy(&index, out_if, sizeof(index));
-	if (index != ifindex)
+	if (index != question->ifindex)
 		return PSP_DP_ENOENT;
-	gateway =
-		find_attribute(reply, len, sizeof(struct rtmsg), RTA_GATEWAY, address_len(family));
-	hop->via_gateway = gateway != NULL;
-	map_address(hop->address, gateway != NULL ? gateway : address_of(pip, family), family);
+	*family = question->family;
+	router = router_of(reply, len, family);
+	/* For an interface without a route the kernel takes every address to be on its link. */
+	if (router == NULL && question->by_uplink)
+		return PSP_DP_ENOENT;
+	hop->via_gateway = router != NULL;
+	map_address(hop->address, router != NULL ? router : address_of(question->pip, *family),
+		    *family);
 	return PSP_DP_OK;
+}
+
+/* By the rules that hold for the source, then by any, then by routes of the uplink that others are preferred to. */
+static int32_t find_route(int fd, struct route_question *question, struct psp_dp_next_hop *hop,
+			  uint8_t *family)
+{
+	static const uint8_t nothing[16];
+	int32_t status = PSP_DP_ENOENT;
+
+	if (memcmp(hop->source, nothing, sizeof(nothing)) != 0 &&
+	    family_of(hop->source) == question->family) {
+		question->source = hop->source;
+		status = query_route(fd, question, hop, family);
+		question->source = NULL;
+	}
+	if (status == PSP_DP_ENOENT)
+		status = query_route(fd, question, hop, family);
+	question->by_uplink = true;
+	return status == PSP_DP_ENOENT ? query_route(fd, question, hop, family) : status;
 }
 
 /* NTF_USE: the kernel resolves the neighbour as if it had a packet for it, without sending one. */
@@ -184,7 +249,8 @@ static int32_t query_neighbour(int fd, uint32_t ifindex, uint8_t family,
  */
 static int32_t next_hop(uint32_t ifindex, const uint8_t pip[16], struct psp_dp_next_hop *hop)
 {
-	uint8_t family = memcmp(pip, V4_MAPPED, sizeof(V4_MAPPED)) == 0 ? AF_INET : AF_INET6;
+	struct route_question question = {.pip = pip, .ifindex = ifindex, .family = family_of(pip)};
+	uint8_t family = question.family;
 	int32_t status;
 	int fd;
 
@@ -195,7 +261,7 @@ static int32_t next_hop(uint32_t ifindex, const uint8_t pip[16], struct psp_dp_n
 	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	if (fd < 0)
 		return PSP_DP_EIO;
-	status = query_route(fd, ifindex, family, hop, pip);
+	status = find_route(fd, &question, hop, &family);
 	if (status == PSP_DP_OK)
 		status = query_neighbour(fd, ifindex, family, hop);
 	close(fd);

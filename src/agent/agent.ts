@@ -457,7 +457,7 @@ function assemble(
   const hops = new NextHops({
     configured: (peer) => peers.get(peer)?.nextHopMac ?? config.plane.nextHopMac,
     log,
-    query: (pip) => plane.nextHop(pip),
+    query: (pip) => plane.nextHop(pip, config.pip),
     carried: () => flows.carried(),
     changed: (pip) => flows.refreshNextHop(pip),
   });

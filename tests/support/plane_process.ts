@@ -115,8 +115,8 @@ export class PlaneProcess implements Plane {
     this.#do("removePort", port);
   }
 
-  nextHop(pip: string): NextHop | undefined {
-    return this.#do("nextHop", pip);
+  nextHop(pip: string, source?: string): NextHop | undefined {
+    return this.#do("nextHop", pip, source);
   }
 
   start(): void {
