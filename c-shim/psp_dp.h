@@ -239,7 +239,10 @@ struct psp_dp_config {
 	char representor
 		[64]; /* doca: DPDK's word for the representor when its name is not one, such as "pf0vf0" (DOCA 3.0) */
 	char flow_mode[64]; /* doca: DOCA Flow's mode words; empty: by release */
-	uint8_t reserved[128];
+	uint8_t gateway_mac
+		[6]; /* soft: what host ports take besides broadcast and multicast; all 0: any MAC's frames */
+	uint8_t pad2[2];
+	uint8_t reserved[120];
 };
 
 /*

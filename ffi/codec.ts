@@ -249,6 +249,9 @@ export const DROP_REASONS: Readonly<Record<DropReason, number>> = {
   back_off: 5,
 };
 
+/** As `gateway_mac`: host ports take frames for whatever MAC. */
+const ANY_MAC = "00:00:00:00:00:00";
+
 /** struct psp_dp_config */
 export function encodeConfig(options: PlaneOptions): Struct<"psp_dp_config"> {
   return Struct.sized("psp_dp_config")
@@ -271,7 +274,8 @@ export function encodeConfig(options: PlaneOptions): Struct<"psp_dp_config"> {
     .setText("devargs", options.devargs ?? "")
     .setText("representor", options.dpdkRepresentor ?? "")
     .setText("flow_mode", options.flowMode ?? "")
-    .setOctets("cpus", cpuBits(options.cpus ?? []));
+    .setOctets("cpus", cpuBits(options.cpus ?? []))
+    .write("gateway_mac", putMac, options.gatewayMac ?? ANY_MAC);
 }
 
 /** struct psp_dp_port_desc */

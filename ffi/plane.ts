@@ -439,6 +439,8 @@ export interface PlaneOptions {
   readonly sampleBytes?: number;
   readonly versions?: readonly PspVersionNumber[];
   readonly mssClamp?: boolean;
+  /** Of the soft plane: the MAC whose frames host ports take, besides broadcast and multicast; absent: any. */
+  readonly gatewayMac?: string;
   /** Of the soft plane: threads that carry packets; absent: as the machine has processors. */
   readonly workers?: number;
   /** Of the soft plane: microseconds in which a worker looks for packets before it sleeps; absent: 0. */

@@ -375,7 +375,9 @@ export const LAYOUT = {
     devargs: [160, 256],
     representor: [416, 64],
     flow_mode: [480, 64],
-    reserved: [544, 128],
+    gateway_mac: [544, 6],
+    pad2: [550, 2],
+    reserved: [552, 120],
   },
   psp_dp_granted: {
     ".": [0, 136],

@@ -55,7 +55,9 @@
 	FIELD(psp_dp_config, devargs, 160, 256) \
 	FIELD(psp_dp_config, representor, 416, 64) \
 	FIELD(psp_dp_config, flow_mode, 480, 64) \
-	FIELD(psp_dp_config, reserved, 544, 128) \
+	FIELD(psp_dp_config, gateway_mac, 544, 6) \
+	FIELD(psp_dp_config, pad2, 550, 2) \
+	FIELD(psp_dp_config, reserved, 552, 120) \
 	STRUCT(psp_dp_granted, 136) \
 	FIELD(psp_dp_granted, size, 0, 4) \
 	FIELD(psp_dp_granted, max_entries, 4, 4) \

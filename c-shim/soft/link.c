@@ -63,6 +63,7 @@ int32_t soft_link_open(struct psp_dp *dp, struct soft_link *link, char *err, uin
 
 	if (status != 0)
 		return status;
+	memcpy(link->port->gateway, dp->base.config.gateway_mac, sizeof(link->port->gateway));
 	atomic_store_explicit(&link->ports[0], link->port, memory_order_release);
 	link->present = true;
 	link->identity = 1;

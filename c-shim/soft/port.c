@@ -383,6 +383,21 @@ static bool read_aux(struct msghdr *message, struct tpacket_auxdata *aux)
 	return false;
 }
 
+/*
+ * A switch floods what it does not know, and a bridge as host port shows what its guests say to one another: a router
+ * passes that over.
+ */
+static bool is_ours(const struct soft_port *port, const struct arrival *arrival,
+		    const uint8_t *frame)
+{
+	static const uint8_t any[6];
+
+	if (port->port == PSP_DP_PORT_UPLINK)
+		return arrival->from.sll_pkttype != PACKET_OTHERHOST;
+	return (frame[0] & NET_ETH_GROUP) != 0 || memcmp(frame, port->gateway, 6) == 0 ||
+	       memcmp(port->gateway, any, 6) == 0;
+}
+
 /* False: not for this port, or nothing that a packet can stand for. */
 static bool accept_frame(const struct soft_port *port, const struct arrival *arrival,
 			 struct msghdr *message, struct dp_packet *packet)
@@ -394,10 +409,8 @@ static bool accept_frame(const struct soft_port *port, const struct arrival *arr
 	/* A group of sockets hears what this host sends, where the kernel is older than the flag against it. */
 	if (arrival->from.sll_pkttype == PACKET_OUTGOING)
 		return false;
-	/* A switch floods what it does not know; the host's own stack passes that over, too. */
-	if (port->port == PSP_DP_PORT_UPLINK && arrival->from.sll_pkttype == PACKET_OTHERHOST)
-		return false;
-	if (packet->len < NET_ETH_LEN || !set_gso(packet, hdr))
+	if (packet->len < NET_ETH_LEN || !is_ours(port, arrival, packet->frame) ||
+	    !set_gso(packet, hdr))
 		return false;
 	packet->needs_csum = (hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) != 0;
 	packet->csum_valid = (hdr->flags & VIRTIO_NET_HDR_F_DATA_VALID) != 0;

@@ -22,6 +22,7 @@ struct soft_port {
 	uint8_t port;             /* enum psp_dp_port_kind */
 	char name[SOFT_PORT_NAME_LEN];
 	int32_t group; /* of sockets among which its packets are shared by flow; below 0: it is in none */
+	uint8_t gateway[6];   /* the MAC whose frames a host port takes; all 0: any */
 	bool beside;          /* another one has its packets while it is in no group */
 	_Atomic bool watched; /* its socket has been put among those that its worker asks for */
 	/* Super-frames of this kind are cut here: the kernel refused one. */
@@ -56,8 +57,8 @@ int soft_port_fd(const struct soft_port *port);
 /*
  * Reads frames, at most `max` (SOFT_PORT_BATCH), each into cap octets of buf, one behind the other (DP_HEADROOM octets
  * are left free in front), and fills packets in order, not parsed. Their number; 0: none waiting, or the interface is
- * down; negative: PSP_DP_EIO. Not returned: frames that this host sends, frames of another VLAN, and, on the uplink,
- * frames to another host's MAC.
+ * down; negative: PSP_DP_EIO. Not returned: frames that this host sends, frames of another VLAN, and frames
+ * that are for another MAC: on the uplink than its own, on a host port than the gateway's.
  */
 int32_t soft_port_recv(struct soft_port *port, uint8_t *buf, uint32_t cap,
 		       struct dp_packet *packets, uint32_t max);

@@ -216,6 +216,34 @@ static bool make_anew(void)
 	       shell("ip link set pc up && ip link set pd up");
 }
 
+/* A bridge as host port shows what its guests say to one another. */
+static void a_host_port_takes_what_is_for_its_gateway(void)
+{
+	static const uint8_t gateway[6] = {2, 0x50, 0x53, 0x50, 0, 1};
+	static const uint8_t guest[6] = {2, 0, 0, 0, 0, 9};
+	static uint8_t buf[BUF_LEN];
+	struct dp_packet packet, got;
+	bool retry;
+
+	CHECK(open_both(0, 0));
+	CHECK(link_carries(a, b));
+	make_frame(&packet, buf, &(struct frame_spec){.proto = 17});
+	memcpy(packet.frame, guest, 6);
+	CHECK_EQ(soft_port_send(a, &packet, &retry), 0);
+	CHECK_EQ(receive(b, &got, WAIT_MS), 1);
+	memcpy(b->gateway, gateway, 6);
+	CHECK_EQ(soft_port_send(a, &packet, &retry), 0);
+	memcpy(packet.frame, gateway, 6);
+	CHECK_EQ(soft_port_send(a, &packet, &retry), 0);
+	CHECK_EQ(receive(b, &got, WAIT_MS), 1);
+	CHECK_MEM(got.frame, gateway, 6);
+	memcpy(packet.frame, "\x33\x33\0\0\0\1", 6);
+	CHECK_EQ(soft_port_send(a, &packet, &retry), 0);
+	CHECK_EQ(receive(b, &got, WAIT_MS), 1);
+	CHECK_EQ(got.frame[0], 0x33);
+	close_both();
+}
+
 /* The worker that had it among its sockets has it there no more. */
 static void a_socket_that_takes_the_place_of_another_is_to_be_watched_again(void)
 {
@@ -268,6 +296,7 @@ int main(void)
 	RUN(a_link_may_go_down_and_come_back);
 	RUN(frames_that_do_not_fit_are_passed_over);
 	RUN(a_full_queue_asks_to_try_again);
+	RUN(a_host_port_takes_what_is_for_its_gateway);
 	RUN(a_socket_that_takes_the_place_of_another_is_to_be_watched_again);
 	RUN(a_vanished_interface_is_no_device);
 	return test_summary();

@@ -194,7 +194,7 @@ const UNDELIVERED = {
 } as const;
 
 function planeOptions(
-  { plane, psp, hold, networks }: Config,
+  { plane, psp, hold, networks, gatewayMac }: Config,
   { hosts, sizes }: Given,
 ): PlaneOptions {
   const { maxEntries, maxCryptoIds, actionsMemory } = sizes;
@@ -213,6 +213,7 @@ function planeOptions(
     return {
       ...common,
       backend,
+      gatewayMac,
       ...workers === undefined ? {} : { workers },
       ...cpus === undefined ? {} : { cpus: coresOf(cpus) },
       ...busyPollUs === undefined ? {} : { busyPollUs },
