@@ -14,6 +14,7 @@ import {
   endMs,
   expiryWarnings,
   issuerOf,
+  keyOf,
   keyWarnings,
   type Owner,
   readPem,
@@ -74,7 +75,7 @@ export function examineTls(files: TlsFiles, { nowMs, owner }: TlsCheck): {
 } {
   const problems: string[] = [];
   const cert = readPem(files.cert, "certificate", problems);
-  const key = readPem(files.key, "key", problems);
+  const key = keyOf(readPem(files.key, "key", problems));
   const bundle = readPem(files.ca, "CA bundle", problems);
   const chain = certificatesOf(cert, files.cert, problems);
   const cas = certificatesOf(bundle, files.ca, problems);
@@ -108,7 +109,8 @@ export function examineTls(files: TlsFiles, { nowMs, owner }: TlsCheck): {
     warnings.push(...chainWarnings(files, { chain, cas, purposes, nowMs }));
   }
   const material = {
-    cert,
+    // As blocks alone: what stands around them, such as a byte order mark, keeps the runtime from finding the first one.
+    cert: chain.map((certificate) => certificate.toString()).join(""),
     key,
     ca: cas.map((ca) => ca.toString()),
     expiresAtMs: Math.min(...named.map(({ certificate }) => endMs(certificate))),

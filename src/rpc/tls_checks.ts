@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** What can be wrong with a certificate, its key and its CA bundle: one sentence each, without a full stop. */
-import { createPrivateKey, X509Certificate } from "node:crypto";
+import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import type { TlsFiles } from "../config/config.ts";
 import { fileReason } from "../config/reasons.ts";
 import { type SubjectAltNames, subjectAltNames } from "../pki/san.ts";
@@ -68,21 +68,57 @@ export function certificatesOf(
   });
 }
 
-/** Whether the key belongs to the certificate. */
+/** The private key of a PEM text, whatever stands before it: its certificate may be in the same file. */
+export function keyOf(pem: string): string {
+  return /-----BEGIN ([A-Z ]*PRIVATE KEY)-----[^]+?-----END \1-----/.exec(pem)?.[0] ?? pem;
+}
+
+/** Whether the key belongs to the certificate, and TLS can use it. */
 export function checkKey(
   leaf: X509Certificate,
   key: string,
   { files, problems }: { readonly files: TlsFiles; readonly problems: string[] },
 ): void {
+  let parsed: KeyObject;
   let matches: boolean;
   try {
-    matches = leaf.checkPrivateKey(createPrivateKey(key));
+    parsed = createPrivateKey(key);
+    matches = leaf.checkPrivateKey(parsed);
   } catch {
     // The parser's own words could quote the file.
     problems.push(`key "${files.key}" cannot be read as a PEM private key without passphrase`);
     return;
   }
   if (!matches) problems.push(`key "${files.key}" does not match certificate "${files.cert}"`);
+  const unusable = unusableKind(parsed);
+  if (unusable !== undefined) {
+    problems.push(
+      `key "${files.key}" is ${unusable}, with which no connection comes about: use ECDSA on P-256, ` +
+        `P-384 or P-521, Ed25519, or RSA of ${MIN_RSA_BITS} bits`,
+    );
+  }
+}
+
+/** What of RSA the runtime's TLS takes, at least. */
+const MIN_RSA_BITS = 2048;
+/** RFC 8446, 4.2.3. */
+const CURVES: readonly (string | undefined)[] = ["prime256v1", "secp384r1", "secp521r1"];
+
+/** What the key is, where the runtime's TLS 1.3 has no signature for it; undefined: it has. */
+function unusableKind(
+  { asymmetricKeyType: kind, asymmetricKeyDetails: details }: KeyObject,
+): string | undefined {
+  const { modulusLength = 0, namedCurve } = details ?? {};
+  switch (kind) {
+    case "ed25519":
+      return undefined;
+    case "rsa":
+      return modulusLength >= MIN_RSA_BITS ? undefined : `RSA of ${modulusLength} bits`;
+    case "ec":
+      return CURVES.includes(namedCurve) ? undefined : `on the curve ${namedCurve}`;
+    default:
+      return `of the kind ${kind}`;
+  }
 }
 
 /** Whether this is a moment at which the certificate is valid. */

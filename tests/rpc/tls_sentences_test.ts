@@ -76,6 +76,41 @@ Deno.test("each problem of TLS files has its sentence", async () => {
   ]);
 });
 
+Deno.test("a key that TLS has no signature for is a problem before anybody connects", async () => {
+  using lab = await Lab.make(["h1"]);
+  const made = await make({ kind: "RSA 1024", uri: `spiffe://${DOMAIN}/psp/h1` });
+  const files = { ...lab.files("h1"), cert: `${lab.dir}/weak.crt`, key: `${lab.dir}/weak.key` };
+  Deno.writeTextFileSync(files.cert, made.pem);
+  Deno.writeTextFileSync(files.key, await keyPem(made));
+  assert.deepEqual(told(lab, files).problems, [
+    'key "weak.key" is RSA of 1024 bits, with which no connection comes about: use ECDSA on P-256, ' +
+    "P-384 or P-521, Ed25519, or RSA of 2048 bits",
+  ]);
+});
+
+Deno.test("certificate and key are found in files as other tools write them", async () => {
+  using lab = await Lab.make(["h1"]);
+  const h1 = lab.files("h1");
+  const how = { nowMs: Date.now(), owner: OWNER };
+  const { material: plain } = examineTls(h1, how);
+  assert.ok(plain);
+  const [cert, key] = [Deno.readTextFileSync(h1.cert), Deno.readTextFileSync(h1.key)];
+  const both = { ...h1, cert: `${lab.dir}/both.pem`, key: `${lab.dir}/both.pem` };
+  const forms = [
+    `\ufeff${cert}${key}`,
+    `${key}${cert}`,
+    `subject=/CN=h1\nissuer=/CN=ca\n\n${cert}Bag Attributes\n    friendlyName: h1\n${key}`,
+    `${cert}${key}`.replaceAll("\n", "\r\n"),
+  ];
+  for (const text of forms) {
+    Deno.writeTextFileSync(both.cert, text);
+    const { material, problems } = examineTls(both, how);
+    assert.deepEqual(problems, []);
+    assert.equal(material?.cert, plain.cert);
+    assert.equal(material?.key.replaceAll("\r", ""), plain.key);
+  }
+});
+
 Deno.test("what works today but not for long, or for nobody, is a warning", async () => {
   using lab = await Lab.make(["h1"]);
   await lab.ca("other");
