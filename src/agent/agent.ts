@@ -780,6 +780,7 @@ function startStatus(
     mtu: given.parts.mtu,
     counters: () => ({
       ...events.snapshot(),
+      "log-lines-lost": given.logs.lost(),
       ...given.parts.hops.counters(),
       ...given.parts.paths.counters(),
       ...given.parts.workloads.counters(),

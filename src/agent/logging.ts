@@ -6,6 +6,7 @@ import { Key } from "../../ffi/key.ts";
 import type { Config } from "../config/config.ts";
 import { spiText } from "../model/sa.ts";
 import type { Priority } from "./journal.ts";
+import { LineWriter } from "./line_writer.ts";
 import {
   type Log,
   LOG_CATEGORIES,
@@ -30,25 +31,41 @@ export interface LogOptions {
   readonly wallMs?: () => number;
 }
 
+/** For a reader at the end of the process. */
+const FLUSH_MS = 1000;
+
 /** What this process says. */
 export interface OpenLogs extends Logs {
+  /** Over when every line so far is written, or after a second. */
+  flush(): Promise<void>;
   /** The configuration says something else: what was set since does not count any more. */
   follow(settings: Config["log"]): void;
 }
 
-/** Logs that write every line at once: a crash loses none. */
+/** Logs whose lines go out as they come; a reader that has stopped holds nothing up. */
 export function openLogs(options: LogOptions): OpenLogs {
-  const { write = toStderr, wallMs = Date.now, priority = () => "" } = options;
+  const { wallMs = Date.now, priority = () => "" } = options;
   const formats = { json: formatJson(), text: formatText() };
   let { level: common, format } = options;
   const own = new Map<LogCategory, LogLevel>();
   const levelOf = (category: LogCategory) => own.get(category) ?? common;
+  const render = (said: Omit<Line, "timestamp">) =>
+    priority(said.level) + formats[format]({ ...said, timestamp: wallMs() });
+  const writer = new LineWriter({
+    write: (octets) => Deno.stderr.write(octets),
+    gap: (count) => {
+      const message = "Lines of the log are lost: nobody read them in time";
+      return render({ category: "agent", level: "warning", message, facts: { count } });
+    },
+  });
+  const write = options.write ?? ((line) => writer.write(line));
   return {
+    flush: () => writer.flush(FLUSH_MS),
+    lost: () => BigInt(writer.lost),
     of(category) {
       const at = (level: LogLevel) => (message: string, fields: LogFields = {}) => {
         if (LOG_LEVELS.indexOf(level) < LOG_LEVELS.indexOf(levelOf(category))) return;
-        const line = { category, level, message, facts: facts(fields), timestamp: wallMs() };
-        write(priority(level) + formats[format](line));
+        write(render({ category, level, message, facts: facts(fields) }));
       };
       return { debug: at("debug"), info: at("info"), warn: at("warning"), error: at("error") };
     },
@@ -180,13 +197,4 @@ function record({ category, level, message, facts, timestamp }: Line): LogRecord
     timestamp,
     properties: facts,
   };
-}
-
-function toStderr(line: string): void {
-  const bytes = new TextEncoder().encode(line);
-  try {
-    for (let sent = 0; sent < bytes.length;) sent += Deno.stderr.writeSync(bytes.subarray(sent));
-  } catch {
-    // Nobody reads stderr any more: the agent's work matters more than its words.
-  }
 }

@@ -7,9 +7,8 @@ import { loadConfig, type Loaded, requireFiles } from "../config/load.ts";
 import { systemClock } from "../model/clock.ts";
 import { Slices } from "../model/slices.ts";
 import { watchFiles } from "../config/watch.ts";
-import type { Log } from "../model/log.ts";
 import { stderrPriority } from "../agent/journal.ts";
-import { openLogs } from "../agent/logging.ts";
+import { type OpenLogs, openLogs } from "../agent/logging.ts";
 import { EXIT, type ExitCode, sentence } from "./io.ts";
 import { shimPath } from "./shim.ts";
 
@@ -29,7 +28,7 @@ export async function run(args: RunArgs): Promise<ExitCode> {
   let first: Loaded | undefined = await load(args);
   const logs = openLogs({ ...first.config.log, priority: stderrPriority() });
   const log = logs.of("agent");
-  const { signal, onHangup, hangUp } = listen(log);
+  const { signal, onHangup, hangUp } = listen(logs);
   watchFiles([args.config], hangUp, { signal });
   const warned = new Set<string>();
   const read = async () => {
@@ -45,6 +44,8 @@ export async function run(args: RunArgs): Promise<ExitCode> {
   const { runAgent } = await import("../agent/agent.ts");
   const { RETRY_MS, Waiting } = await import("../agent/waiting.ts");
   const clock = systemClock();
+  await using ending = new AsyncDisposableStack();
+  ending.defer(() => logs.flush());
   await using waiting = new Waiting({ log, now: () => clock.now() });
   while (!signal.aborted) {
     let config: Config | undefined;
@@ -71,7 +72,7 @@ async function load({ config: file, library }: RunArgs): Promise<Loaded> {
 
 /** The signals of the process, and what nobody caught. */
 function listen(
-  log: Log,
+  logs: OpenLogs,
 ): Pick<RunOptions, "signal" | "onHangup"> & { readonly hangUp: () => void } {
   const stop = new AbortController();
   for (const name of ["SIGTERM", "SIGINT"] as const) {
@@ -86,11 +87,11 @@ function listen(
   // bin/psp-agent blocks it there.
   Deno.addSignalListener("SIGUSR1", () => {});
   const fatal = (error: unknown) => {
-    log.error("Cannot go on after an unexpected error", {
+    logs.of("agent").error("Cannot go on after an unexpected error", {
       reason: sentence(error),
       cause: error instanceof Error ? error.stack : undefined,
     });
-    Deno.exit(EXIT.failure);
+    void logs.flush().then(() => Deno.exit(EXIT.failure));
   };
   globalThis.addEventListener("error", (event) => {
     event.preventDefault();

@@ -15,6 +15,7 @@ export const AGENT_COUNTERS = {
   "tunnels-refused": "tunnels that the peer refused",
   "rekeys": "SAs replaced on a live tunnel",
   "rekeys-failed": "attempts at a rekey that failed",
+  "log-lines-lost": "lines of the log that were not written: whoever reads it has stopped",
   "host-overloaded": "looks, four a second, that found the event loop 100 ms late or more",
   "deadlines-forgiven": "calls that ran out of time while this host lagged: no failure of the peer",
   "late-answers": "answers to an attempt that was given up; nothing is kept of them",

@@ -74,6 +74,8 @@ export interface Logs {
   levels(): LogLevels;
   /** undefined: all of them. */
   setLevel(category: LogCategory | undefined, level: LogLevel): void;
+  /** Lines that nobody read in time. */
+  lost(): bigint;
 }
 
 /** Where lines go. `message` is a constant sentence; what varies is in `fields`. */
