@@ -840,6 +840,13 @@ PSP_DP_API int32_t psp_dp_host_report(char *buf, uint32_t cap, uint32_t *len);
 PSP_DP_API int32_t psp_dp_interfaces(char *buf, uint32_t cap, uint32_t *len);
 
 /*
+ * The calling thread, and those that it starts from then on, have the shortest turns of a processor that the scheduler gives
+ * (sched_setattr(2), sched_runtime of SCHED_OTHER, Linux 6.12): as much of it as before, and sooner when they wake. For threads
+ * for which packets wait. PSP_DP_ENOTSUP: the kernel has no such turns.
+ */
+PSP_DP_API int32_t psp_dp_short_turns(void);
+
+/*
  * One message of sd_notify(3) to the datagram socket at path (path_len octets; '@' first: abstract).
  * Text that begins with "RELOADING=1" gets the MONOTONIC_USEC that belongs to it. Never blocks.
  * PSP_DP_EINVAL: no such kind of path; PSP_DP_EIO: nobody takes it.

@@ -220,6 +220,11 @@ export function notifyManager({ symbols }: Library, path: string, text: string):
   unwrap(status, `Cannot notify the service manager at "${path}"`);
 }
 
+/** The calling thread runs sooner when it wakes, and no more than before. False: the kernel has no such turns. */
+export function shortTurns({ symbols }: Library): boolean {
+  return symbols.psp_dp_short_turns() === 0;
+}
+
 /** The lines of `psp_dp_host_report`: page size, capabilities, limits and interfaces. */
 export function hostReport({ symbols }: Library): string {
   return readText(

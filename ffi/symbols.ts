@@ -305,6 +305,7 @@ export const SYMBOLS = {
     parameters: ["buffer", /* char *buf */ "u32", /* cap */ "buffer" /* uint32_t *len */],
     result: "i32",
   },
+  psp_dp_short_turns: { parameters: [], result: "i32" },
   psp_dp_notify: {
     parameters: [
       "buffer", // const char *path

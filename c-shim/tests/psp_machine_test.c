@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The service manager is told what is said, nonsense is refused; what the machine says of itself. */
+#define _GNU_SOURCE /* SCHED_BATCH */
 #include "../psp_dp.h"
 #include "test.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <stddef.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -91,8 +95,56 @@ static void the_interfaces_are_named(void)
 	CHECK_EQ(psp_dp_interfaces(text, sizeof(text), NULL), PSP_DP_EINVAL);
 }
 
+/* runtime of sched_getattr(2); 0: the kernel is older than that of ordinary threads. */
+static uint64_t turn_ns(void)
+{
+	struct {
+		uint32_t size, policy;
+		uint64_t flags;
+		int32_t nice;
+		uint32_t priority;
+		uint64_t runtime, deadline, period;
+	} now = {0};
+
+	return syscall(SYS_sched_getattr, 0, &now, sizeof(now), 0) == 0 ? now.runtime : 0;
+}
+
+struct asking {
+	int policy;
+	int32_t status;
+	uint64_t before_ns, after_ns;
+};
+
+static void *ask_for_short_turns(void *arg)
+{
+	const struct sched_param none = {0};
+	struct asking *asking = arg;
+
+	(void)pthread_setschedparam(pthread_self(), asking->policy, &none);
+	asking->before_ns = turn_ns();
+	asking->status = psp_dp_short_turns();
+	asking->after_ns = turn_ns();
+	return NULL;
+}
+
+static void an_ordinary_thread_has_short_turns_and_another_what_it_was_given(void)
+{
+	struct asking asking[] = {{.policy = SCHED_OTHER}, {.policy = SCHED_BATCH}};
+
+	for (uint32_t i = 0; i < 2; i++) {
+		const bool can = asking[i].policy == SCHED_OTHER && turn_ns() != 0;
+		pthread_t thread;
+
+		CHECK_EQ(pthread_create(&thread, NULL, ask_for_short_turns, &asking[i]), 0);
+		CHECK_EQ(pthread_join(thread, NULL), 0);
+		CHECK_EQ(asking[i].status, can ? PSP_DP_OK : PSP_DP_ENOTSUP);
+		CHECK_EQ(asking[i].after_ns < asking[i].before_ns, can);
+	}
+}
+
 int main(void)
 {
+	RUN(an_ordinary_thread_has_short_turns_and_another_what_it_was_given);
 	RUN(what_is_said_arrives);
 	RUN(nonsense_is_refused);
 	RUN(the_machine_is_described);

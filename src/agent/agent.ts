@@ -7,7 +7,13 @@ import { DataPlaneError, type PlaneEvent } from "../../ffi/plane.ts";
 import { spelled } from "../model/counters.ts";
 import { DropLog } from "../model/drop_log.ts";
 import { DropWatch } from "../plane/drop_watch.ts";
-import { dropLoading, interfaceNames, type Library, notifyManager } from "../../ffi/library.ts";
+import {
+  dropLoading,
+  interfaceNames,
+  type Library,
+  notifyManager,
+  shortTurns,
+} from "../../ffi/library.ts";
 import { follow, reload, type Running, trustOf } from "./reload.ts";
 import { agentStatus } from "./status.ts";
 import { type Clock, systemClock } from "../model/clock.ts";
@@ -133,6 +139,8 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
   // It ends with the plane: until then events are acted upon, also while peers are told.
   stack.defer(() => pump.catch(() => {}));
   const setup = stack.use(await setUpPlane(config, planeLog));
+  // First packets wait for this thread.
+  shortTurns(setup.library);
   const { plane, installed, backend, asked } = setup;
   const notify = stack.use(openManager(setup.library, log));
   const insecure = tls === undefined ? { insecure: true } : { tls };
