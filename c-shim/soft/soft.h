@@ -18,6 +18,7 @@
 #include "cache.h"
 #include "guard.h"
 #include "keys.h"
+#include "pace.h"
 #include "port.h"
 #include "queue.h"
 #include "rcu.h"
@@ -140,6 +141,8 @@ struct soft_worker {
 	bool woken;       /* since it last thought of sleep */
 	int epoll;        /* ports by their handles, and 0, wake */
 	int wake;         /* eventfd */
+	int schedstat;    /* what the scheduler says of it; -1: nothing */
+	struct soft_pace pace;
 	pthread_t thread;
 	bool running;
 };

@@ -2,6 +2,8 @@
 #define _GNU_SOURCE /* pthread_setname_np(), cpu_set_t, setns() */
 /* worker.c: the threads that carry packets: who has frames, a batch of each, what was held, and sleep. */
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
 #include <linux/sockios.h>
 #include <sched.h>
 #include <signal.h>
@@ -13,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "../psp/short_turns.h"
 #include "soft.h"
 
 #define BUFFERS_LEN                                                                                \
@@ -141,6 +144,7 @@ int32_t soft_worker_new(struct psp_dp *dp, uint32_t number, struct soft_worker *
 	worker->number = number;
 	worker->wake = -1;
 	worker->epoll = -1;
+	worker->schedstat = -1;
 	memset(worker->want, SOFT_WANT_FIRST, sizeof(worker->want));
 	soft_rcu_expect(&dp->rcu, number);
 	return worker_open(worker);
@@ -161,6 +165,8 @@ void soft_worker_free(struct soft_worker *worker)
 		(void)close(worker->epoll);
 	if (worker->wake >= 0)
 		(void)close(worker->wake);
+	if (worker->schedstat >= 0)
+		(void)close(worker->schedstat);
 	free(worker);
 }
 
@@ -251,6 +257,44 @@ static void listen_again(struct soft_worker *worker)
 	}
 }
 
+/* proc(5): time on a processor, and waiting for one. False: this kernel does not say. */
+static bool ask_scheduler(const struct soft_worker *worker, struct soft_pace_time *time)
+{
+	char text[64];
+	const ssize_t n = pread(worker->schedstat, text, sizeof(text) - 1, 0);
+
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	return sscanf(text, "%" SCNu64 " %" SCNu64, &time->ran_ns, &time->waited_ns) == 2;
+}
+
+/* Ports with many frames rest, and end their rest. */
+static void keep_pace(struct soft_worker *worker)
+{
+	struct soft_pace *pace = &worker->pace;
+	struct soft_pace_time time;
+	uint32_t handle;
+
+	if ((pace->carried != 0 || pace->cost_per_ms != 0) &&
+	    soft_pace_is_look_due(pace, worker->now_ns) && ask_scheduler(worker, &time))
+		soft_pace_look(pace, &time, worker->now_ns);
+	while ((handle = soft_pace_rested(pace, worker->now_ns)) != 0) {
+		struct dp_port *port = dp_port_find(&worker->dp->base.ports, handle);
+		struct soft_link *link = port != NULL ? soft_link(port) : NULL;
+		const struct soft_port *own =
+			link != NULL ? soft_link_port(link, worker->number) : NULL;
+
+		if (own == NULL)
+			continue;
+		soft_turns_add(&worker->turns, handle);
+		if (!listen_to(worker, link, own)) {
+			worker->deaf = true;
+			worker->packet_ns = worker->now_ns;
+		}
+	}
+}
+
 /* What others have changed since the last round. */
 static void follow(struct soft_worker *worker)
 {
@@ -260,6 +304,7 @@ static void follow(struct soft_worker *worker)
 	worker->now_ns = dp_now_ns();
 	look(worker);
 	listen_again(worker);
+	keep_pace(worker);
 	if (dp->uplink != NULL)
 		mtu = atomic_load_explicit(&dp->uplink->mtu, memory_order_relaxed);
 	worker->max_ip = mtu != 0 ? mtu : MTU_FALLBACK;
@@ -311,7 +356,8 @@ static uint32_t cost_of(const struct dp_packet *packets, uint32_t n)
 /* What a turn of a port came to. */
 struct turn {
 	uint32_t cost;
-	bool more; /* there may be */
+	bool more;  /* there may be */
+	bool heavy; /* more than the port will ever be asked for at a time */
 };
 
 /* Frames that wait, a batch of them at most. */
@@ -342,6 +388,7 @@ static struct turn run_batch(struct soft_worker *worker, struct soft_link *link)
 		worker->packets[i].network = link->base.desc.network;
 	}
 	*want = soft_turns_want(asked, (uint32_t)n, octets);
+	turn.heavy = turn.more && *want <= asked;
 	soft_run(worker, (uint32_t)n);
 	finish(worker);
 	return turn;
@@ -359,6 +406,12 @@ static void run_ready(struct soft_worker *worker)
 
 		if (port != NULL)
 			turn = run_batch(worker, soft_link(port));
+		if (turn.cost != 0 && port->desc.kind == PSP_DP_PORT_HOST &&
+		    soft_pace_turn(&worker->pace, port->handle, turn.cost, turn.heavy,
+				   worker->now_ns)) {
+			soft_worker_ignore(worker, soft_link(port));
+			turn.more = false;
+		}
 		soft_turns_end(turns, turn.cost, turn.more);
 		worker->unasked += turn.cost;
 		run_released(worker);
@@ -407,7 +460,8 @@ static void sleep_until_woken(struct soft_worker *worker)
 	while (worker->number == 0 && (link = next_link(dp, &n)) != NULL)
 		soon |= !link->present;
 	soft_rcu_offline(&dp->rcu, worker->number);
-	ask(worker, soon ? LOOK_ABSENT_EVERY_MS : LOOK_EVERY_MS);
+	ask(worker, soft_pace_wait_ms(&worker->pace, worker->now_ns,
+				      soon ? LOOK_ABSENT_EVERY_MS : LOOK_EVERY_MS));
 	soft_rcu_online(&dp->rcu, worker->number);
 }
 
@@ -422,6 +476,8 @@ static void *work(void *arg)
 	settle_down(worker);
 	if (dp->n_workers > 1)
 		enter_network(dp);
+	(void)psp_short_turns();
+	worker->schedstat = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
 	worker->looked_ns = dp_now_ns();
 	soft_rcu_online(&dp->rcu, worker->number);
 	while (!ends(worker)) {
