@@ -67,7 +67,7 @@ export class LoopLag implements Disposable {
     this.#spare(this.#waitMs - LOOK_MS, lateMs);
     // The looks that a stall has swallowed would each have been late for what was left of it.
     for (let ms = lateMs; ms >= 0; ms -= LOOK_MS) this.#add(ms);
-    this.#wait(lateMs < IN_TIME_MS ? Math.min(2 * this.#waitMs, REST_MS) : LOOK_MS, now);
+    this.#wait(lateMs < LOOK_MS ? Math.min(2 * this.#waitMs, REST_MS) : LOOK_MS, now);
   }
 
   /** Looks that were not made for so long, because nothing was late before. */

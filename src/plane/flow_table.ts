@@ -80,6 +80,9 @@ export interface FlowTableOptions {
 const LISTENING_LOOKS = 2048;
 const LISTENING_PAIRS = 16;
 
+/** Keys that go in one call: some milliseconds of work. */
+const RELEASED_AT_ONCE = 512;
+
 interface Tx extends Line {
   sa: TxSa;
   readonly cryptoId: number;
@@ -864,14 +867,19 @@ export class FlowTable implements Flows, AsyncDisposable {
     const { signal } = this.#stop;
     // Whoever retires a key still has its entry to remove.
     await Promise.resolve();
+    let areMore = false;
     for (let [next] = this.#retiring; next !== undefined; [next] = this.#retiring) {
-      const waitMs = next.at - this.#o.clock.now();
-      // Closing: at once.
-      if (waitMs > 0 && !signal.aborted) await this.#o.clock.sleep(waitMs, signal).catch(() => {});
-      const now = signal.aborted ? Infinity : this.#o.clock.now();
-      const later = this.#retiring.findIndex(({ at }) => at > now);
+      const { clock } = this.#o;
+      const waitMs = Math.max(0, next.at - clock.now());
+      // Closing: at once. Else the rest of the event loop has its turn between two parts of very many.
+      if ((waitMs > 0 || areMore) && !signal.aborted) {
+        await clock.sleep(waitMs, signal).catch(() => {});
+      }
+      const now = signal.aborted ? Infinity : clock.now();
+      const later = this.#retiring.findIndex(({ at }, i) => at > now || i === RELEASED_AT_ONCE);
       const due = this.#retiring.splice(0, later < 0 ? this.#retiring.length : later);
       this.#releaseAll(due);
+      areMore = due.length === RELEASED_AT_ONCE;
     }
     this.#reaping = undefined;
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
+import { Key } from "../../ffi/key.ts";
 import { decapMac, key, methods, NOTHING, setUp } from "../../tests/support/flow_lab.ts";
 import type { Place } from "./workload_table.ts";
 import { PAIR, rxSa, txSa } from "../../tests/support/sas.ts";
@@ -63,6 +64,29 @@ Deno.test("without a time of retirement, every key that is replaced goes at once
     flows.setTx(txSa({ spi: i }), key(i));
     await Promise.resolve();
     assert.equal(plane.crypto.size, 1);
+    assert.equal(flows.totals().retiring, 0);
+  }
+});
+
+Deno.test("very many keys that retire in one moment go in parts, and all of them with the table", async () => {
+  for (const ends of [false, true]) {
+    const { plane, clock, flows } = setUp({ maxCryptoIds: 4000 });
+    const pair = (i: number) => ({ remoteVip: `10.2.${i >> 8}.${i & 255}` });
+    for (let i = 0; i < 2400; i++) {
+      const octets = new Uint8Array(16).fill(i & 255);
+      octets.set([1 + (i >> 8), 1]);
+      flows.setTx(txSa({ spi: 1 + i, ...pair(i % 1200) }), { ...key(1), key: new Key(octets) });
+    }
+    const size = () => plane.crypto.size;
+    if (ends) await flows[Symbol.asyncDispose]();
+    else {
+      await clock.pass(1000);
+      assert.equal(size(), 2400 - 512);
+      await clock.pass(0);
+      assert.equal(size(), 2400 - 1024);
+      await clock.pass(0);
+    }
+    assert.equal(size(), 1200);
     assert.equal(flows.totals().retiring, 0);
   }
 });
