@@ -392,7 +392,7 @@ class Fleet implements AsyncDisposable {
       traces.push({ host: AGENT_ID, lines });
     }
     const { refusals, steps, sas } = judge(traces);
-    console.error(`${steps} steps of tunnels and ${sas} SAs: ${refusals.length} refused`);
+    console.error(`${steps} steps and ${sas} SAs: ${refusals.length} refused`);
     for (const refusal of refusals.slice(0, 20)) console.error(refusal);
     return steps === 0 ? 1 : refusals.length;
   }

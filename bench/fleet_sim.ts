@@ -11,7 +11,7 @@
  */
 import { type Figures, Fleet } from "../tests/explore/fleet.ts";
 import { atRest, type Scenario, SCENARIOS, type Told } from "../tests/explore/scenarios.ts";
-import { type CoreModules, loadCore } from "../tests/explore/world/load.ts";
+import { type CoreModules, loadCore } from "../tests/sim/load.ts";
 import { table } from "./lib/figures.ts";
 
 interface Options {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from "node:assert/strict";
-import { VirtualClock } from "../../tests/support/virtual_clock.ts";
+import { VirtualClock } from "../../tests/sim/virtual_clock.ts";
 import { ExchangeError } from "../model/exchange.ts";
 import { keepWarm } from "./keep_warm.ts";
 import { Scheduler } from "./scheduler.ts";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from "node:assert/strict";
-import { VirtualClock } from "../../tests/support/virtual_clock.ts";
+import { VirtualClock } from "../../tests/sim/virtual_clock.ts";
 import { Counters } from "../model/counters.ts";
 import type { Notice } from "../model/exchange.ts";
 import { Tasks } from "../model/tasks.ts";

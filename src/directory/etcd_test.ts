@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { NO_LOG } from "../../tests/support/no_log.ts";
 import { seededRandom } from "../../tests/support/seeded_random.ts";
-import { VirtualClock } from "../../tests/support/virtual_clock.ts";
+import { VirtualClock } from "../../tests/sim/virtual_clock.ts";
 import type { KnownDirectory, KnownRecord } from "../model/known_directory.ts";
 import { type KvBatch, type KvChange, KvError, type KvStore } from "../model/kv.ts";
 import { openEtcdSource } from "./etcd.ts";

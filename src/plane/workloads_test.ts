@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { DataPlaneError } from "../../ffi/plane.ts";
 import { fixedPorts } from "../../tests/support/fixed_ports.ts";
-import { VirtualClock } from "../../tests/support/virtual_clock.ts";
+import { VirtualClock } from "../../tests/sim/virtual_clock.ts";
 import type { Config } from "../config/config.ts";
 import { arpProbe } from "../exceptions/arp.ts";
 import { buildUdp, type Bytes, l4ChecksumOk, parseIp } from "../exceptions/frame.ts";

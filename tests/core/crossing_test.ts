@@ -22,7 +22,7 @@ async function bothStart(w: World): Promise<void> {
   assert.ok(joined(h1, h2, pairOf(w)));
   for (const host of [h1, h2]) {
     assert.equal(host.flows.rx.size, 1, "one SA per direction");
-    assert.equal(host.flows.drops["rx-unknown-spi"], undefined);
+    assert.equal(host.flows.drops["rx-no-sa"], undefined);
   }
 }
 

@@ -24,7 +24,7 @@ function nothingLost(w: World, sent: number): void {
   assert.deepEqual([h2.got(h1), h1.got(h2)], [sent, sent]);
   for (const host of [h1, h2]) {
     assert.equal(host.flows.drops["rx-auth-fail"], undefined);
-    assert.equal(host.flows.drops["rx-unknown-spi"], undefined);
+    assert.equal(host.flows.drops["rx-no-sa"], undefined);
     assert.equal(host.flows.drops["tx-key-expired"], undefined);
   }
 }
@@ -177,7 +177,7 @@ Deno.test("stopping announces it, keeps receiving for a moment, then removes eve
   await stopping;
   assert.ok(w.clock.now() - start < 2000);
   assert.deepEqual([flows.rx.size, flows.tx.size], [0, 0]);
-  assert.equal(flows.drops["rx-unknown-spi"], undefined, "what was sent was received");
+  assert.equal(flows.drops["rx-no-sa"], undefined, "what was sent was received");
   assert.ok(h1.flows.held > 0, "what came later is held");
   assert.equal(h2.got(h1) + h1.flows.held, 11);
 

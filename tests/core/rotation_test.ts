@@ -21,7 +21,7 @@ function nothingLost(w: World, sent: number): void {
   assert.deepEqual([h2.got(h1), h1.got(h2)], [sent, sent]);
   for (const host of [h1, h2]) {
     assert.equal(host.flows.drops["rx-auth-fail"], undefined);
-    assert.equal(host.flows.drops["rx-unknown-spi"], undefined);
+    assert.equal(host.flows.drops["rx-no-sa"], undefined);
   }
 }
 

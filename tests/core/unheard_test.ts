@@ -72,7 +72,7 @@ Deno.test("replies lost until the initiator gives up: the responder's packets ar
     await w.clock.advance(100);
   }
   assert.equal(h1.got(h2), sent, "the initiator took back what the responder sends with");
-  assert.equal(h1.flows.drops["rx-unknown-spi"], undefined);
+  assert.equal(h1.flows.drops["rx-no-sa"], undefined);
   heal(w);
   const ms = await silence(w);
   assert.ok(ms <= SILENT_MS, `${ms} ms`);

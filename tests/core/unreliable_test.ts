@@ -113,7 +113,7 @@ for (const loss of [0.1, 0.3, 0.5]) {
       for (const host of [h1, h2]) {
         assert.equal(host.flows.rx.size, 1, `seed ${seed}: one SA per direction`);
         assert.equal(host.flows.drops["rx-auth-fail"], undefined, `seed ${seed}: keys match`);
-        assert.equal(host.flows.drops["rx-unknown-spi"], undefined, `seed ${seed}: no black hole`);
+        assert.equal(host.flows.drops["rx-no-sa"], undefined, `seed ${seed}: no black hole`);
       }
       const ids = new Map<string, string>();
       for (const { requestId, content } of w.network.requests) {

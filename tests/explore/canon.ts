@@ -6,10 +6,11 @@
  * the least number is taken. It walks whatever the cores hold, once, so that a new field makes states finer, never coarser.
  */
 import { Key } from "../../ffi/key.ts";
-import { pipOf, vipOf, type WorldHost } from "./world/host.ts";
-import { partsOf } from "./world/load.ts";
-import { OpenController, OpenSignal, Promised } from "./world/promise.ts";
-import type { World } from "./world/world.ts";
+import { pipOf, vipOf, type WorldHost } from "../sim/host.ts";
+import { partsOf } from "../sim/load.ts";
+import { OpenController, OpenSignal, Promised } from "../sim/promise.ts";
+import { inMemory } from "../sim/record.ts";
+import type { World } from "../sim/world.ts";
 
 /** Parts of a core that hold no state of the protocol, or that others hold as well. */
 const NO_STATE: ReadonlySet<string> = new Set([
@@ -49,7 +50,7 @@ const MOMENT = /(?:At|^at)$/;
 const END = /[uU]ntil$|^nextAt$/;
 /** What lies further ahead is far; nothing in a core that is explored waits for so long but to forget. */
 const FAR_MS = 10_000;
-/** Smaller numbers are no SPIs: see world/plane.ts. */
+/** Smaller numbers are no SPIs: see ../sim/plane.ts. */
 const LEAST_SPI = 2 ** 20;
 
 /** What is written: its value is a number, or names something by its place among others of its kind. */
@@ -174,7 +175,7 @@ export class Canon {
       this.#word(name);
       this.#fieldsOf(part);
     }
-    const { written, waiting } = host.record.summary();
+    const { written, waiting } = inMemory(host.record).summary();
     this.#unordered([...written, ...waiting], (text) => this.#text(text));
     for (const ms of this.world.clock.sleepsOf(host.life)) {
       if (ms < FAR_MS) this.#put(NUMBER, ms);

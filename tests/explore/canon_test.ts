@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { SHORT } from "./budgets.ts";
 import { broken } from "./checks.ts";
 import { Ground, type Node, pathOf } from "./explore.ts";
-import { loadCore } from "./world/load.ts";
+import { loadCore } from "../sim/load.ts";
 
 /** Pairs of ways to the same number that are compared, in each plan: some of the first that are met. */
 const PAIRS = 100;

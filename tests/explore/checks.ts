@@ -3,9 +3,9 @@
 /** What must hold in every state, and what must come of every state where nothing more goes wrong. */
 import type { PeerLine } from "../../src/core/peer.ts";
 import type { VipPair } from "../../src/model/sa.ts";
-import type { WorldHost } from "./world/host.ts";
-import { partsOf } from "./world/load.ts";
-import type { TxEntry } from "./world/plane.ts";
+import type { WorldHost } from "../sim/host.ts";
+import { partsOf } from "../sim/load.ts";
+import type { TxEntry } from "../sim/plane.ts";
 import type { Stage } from "./stage.ts";
 
 /** Both directions carry packets again within this, once messages pass. */
@@ -196,7 +196,7 @@ function hear(stage: Stage, host: WorldHost): number | undefined {
 }
 
 function sendAll(stage: Stage, host: WorldHost): void {
-  for (const pair of pairsOf(stage, host)) host.send(pair);
+  for (const pair of pairsOf(stage, host)) host.packet(pair);
 }
 
 function pairsOf(stage: Stage, host: WorldHost): VipPair[] {

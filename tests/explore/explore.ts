@@ -6,8 +6,8 @@
  */
 import { broken, Healer } from "./checks.ts";
 import { type Bounds, Stage } from "./stage.ts";
-import { Heap, type Saved } from "./world/heap.ts";
-import type { CoreModules } from "./world/load.ts";
+import { Heap, type Saved } from "../sim/heap.ts";
+import type { CoreModules } from "../sim/load.ts";
 
 /** How a run ended. */
 export interface Outcome {

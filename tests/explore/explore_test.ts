@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { SHORT } from "./budgets.ts";
 import { explore } from "./explore.ts";
-import { loadCore } from "./world/load.ts";
+import { loadCore } from "../sim/load.ts";
 
 for (const { name, bounds } of SHORT) {
   Deno.test(`explored: ${name}`, async () => {

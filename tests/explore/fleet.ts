@@ -9,11 +9,12 @@ import type { PeerConfig } from "../../src/config/config.ts";
 import type { PeerLines } from "../../src/core/peer.ts";
 import { GONE_MS } from "../../src/core/limits.ts";
 import { seededRandom } from "../support/seeded_random.ts";
-import { peerOf, prefixOf, worldConfig } from "./world/config.ts";
-import { pipOf, vipOf, type WorldHost } from "./world/host.ts";
-import { type CoreModules, partsOf } from "./world/load.ts";
-import type { Message } from "./world/wire.ts";
-import { World } from "./world/world.ts";
+import { FOREVER } from "../sim/clock.ts";
+import { peerOf, prefixOf, worldConfig } from "../sim/config.ts";
+import { pipOf, vipOf, type WorldHost } from "../sim/host.ts";
+import { type CoreModules, partsOf } from "../sim/load.ts";
+import type { Message } from "../sim/wire.ts";
+import { World } from "../sim/world.ts";
 
 /** What a fleet is. */
 export interface FleetOptions {
@@ -64,8 +65,6 @@ interface Flow {
 }
 
 const SAMPLE_MS = 1000;
-/** What everybody has. */
-const FOREVER = { alive: true };
 
 /** Hosts, their flows and what befalls them. */
 export class Fleet {

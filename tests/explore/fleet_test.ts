@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { type Figures, Fleet } from "./fleet.ts";
 import { atRest, type Scenario, SCENARIOS, type Told } from "./scenarios.ts";
-import { loadCore, type Patch } from "./world/load.ts";
+import { loadCore, type Patch } from "../sim/load.ts";
 
 const HOSTS = 100;
 /** More than an octet tells apart. */

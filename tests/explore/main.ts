@@ -11,7 +11,7 @@ import type { Violation } from "./explore.ts";
 import { type Budgets, NOTHING } from "./stage.ts";
 import { diagramOf, storyOf } from "./story.ts";
 import type { Found, Task, Walked, WalkerStart } from "./walker.ts";
-import { loadCore } from "./world/load.ts";
+import { loadCore } from "../sim/load.ts";
 
 /** Places for hashes: 128 MiB. */
 const PLACES = 2 ** 24;

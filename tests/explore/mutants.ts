@@ -5,7 +5,7 @@
  * that `make test` has time for, or the exploration is worth nothing.
  */
 import { type Bounds, type Budgets, NOTHING } from "./stage.ts";
-import type { Patch } from "./world/load.ts";
+import type { Patch } from "../sim/load.ts";
 
 /** A planted mistake. */
 export interface Mutant {

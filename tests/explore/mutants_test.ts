@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { explore } from "./explore.ts";
 import { MUTANTS } from "./mutants.ts";
-import { loadCore } from "./world/load.ts";
+import { loadCore } from "../sim/load.ts";
 
 /** More than any of them takes. */
 const STATES = 5000;

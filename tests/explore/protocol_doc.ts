@@ -8,7 +8,7 @@ import { ROTATION } from "./machines/rotation.ts";
 import { TUNNEL } from "./machines/tunnel.ts";
 import { type Bounds, type Budgets, NOTHING, Stage } from "./stage.ts";
 import { diagramOf } from "./story.ts";
-import { type CoreModules, loadCore } from "./world/load.ts";
+import { type CoreModules, loadCore } from "../sim/load.ts";
 
 /** A drawing by the name between whose marks it stands. */
 export interface Drawing {

@@ -2,7 +2,8 @@
 
 /** What befalls a fleet, and when it is over. */
 import type { Fleet } from "./fleet.ts";
-import type { WorldHost } from "./world/host.ts";
+import type { WorldHost } from "../sim/host.ts";
+import { inMemory } from "../sim/record.ts";
 
 /** What came of it besides the fleet's own figures. */
 export interface Told {
@@ -123,7 +124,7 @@ function flapping(fleet: Fleet, scale: number): Told {
       kills++;
       const up = upSince(host, fleet.now - RECORDED_MS);
       host.kill();
-      const recorded = new Set(host.record.summary().written);
+      const recorded = new Set(inMemory(host.record).summary().written);
       for (const key of up) {
         if (!recorded.has(key)) fleet.wrong(`${host.id}: the tunnel ${key} is not on record`);
       }

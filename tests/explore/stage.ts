@@ -4,13 +4,13 @@
 import { Key } from "../../ffi/key.ts";
 import type { NewTunnelRequest } from "../../src/model/exchange.ts";
 import type { VipPair } from "../../src/model/sa.ts";
-import { peerOf, worldConfig } from "./world/config.ts";
+import { peerOf, worldConfig } from "../sim/config.ts";
 import { Canon, type More } from "./canon.ts";
-import { pipOf, vipOf, type WorldHost } from "./world/host.ts";
-import type { CoreModules } from "./world/load.ts";
-import type { Refusable } from "./world/plane.ts";
-import type { Body, Message } from "./world/wire.ts";
-import { World } from "./world/world.ts";
+import { pipOf, vipOf, type WorldHost } from "../sim/host.ts";
+import type { CoreModules } from "../sim/load.ts";
+import type { PlaneCall } from "../sim/plane.ts";
+import type { Body, Message } from "../sim/wire.ts";
+import { World } from "../sim/world.ts";
 
 /** What may happen, and how often. */
 export interface Budgets {
@@ -78,7 +78,7 @@ export interface Bounds {
 export const TICK_MS = 250;
 export const GRACE_MS = 500;
 const IDLE_MS = 3000;
-const REFUSABLE: readonly Refusable[] = ["addRx", "setTx", "generateSpis"];
+const REFUSABLE: readonly PlaneCall[] = ["addRx", "setTx", "generateSpis"];
 
 const MISHAPS = ["restart", "wipe", "rekey", "rotate", "stop"] as const;
 /** Those that one host does to another. */
@@ -210,7 +210,7 @@ export class Stage {
         left.packets--;
         world.slow = what === "slow";
         if (world.slow) left.slow--;
-        world.byId(who).send(this.pair(world.byId(who), Number(which), this.#other(who, whom)));
+        world.byId(who).packet(this.pair(world.byId(who), Number(which), this.#other(who, whom)));
         world.slow = false;
         return;
       default:
@@ -307,7 +307,7 @@ export class Stage {
       case "rekey":
         left.rekey--;
         // What passed shows in the counters of the entries at the next look.
-        for (const entry of host.plane.tx.values()) entry.packets += 1n << 34n;
+        for (const entry of host.plane.tx.values()) entry.packets = softOf(entry.ivLimit);
         return;
       case "rotate":
         if (host.core.rotate({ plan: false }).started) left.rotate--;
@@ -325,7 +325,7 @@ export class Stage {
       case "refuse":
         left.refuse--;
         this.unilateral = true;
-        return host.plane.refuseNext(which as Refusable);
+        return host.plane.failNext(which as PlaneCall);
       case "forge":
         left.forge--;
         return this.#forge(host, this.#other(host.id, which));
@@ -461,4 +461,9 @@ export class Stage {
       }
     }
   }
+}
+
+/** So many packets of a key that it is time for another one, and so few that it still seals some. */
+function softOf(ivLimit: bigint): bigint {
+  return ivLimit - ivLimit / 16n;
 }

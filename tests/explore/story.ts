@@ -5,8 +5,8 @@ import assert from "node:assert/strict";
 import { broken, heal } from "./checks.ts";
 import { reach, type Violation } from "./explore.ts";
 import { type Bounds, type Budgets, NOTHING, Stage } from "./stage.ts";
-import { type CoreModules, loadCore } from "./world/load.ts";
-import type { Body, Message } from "./world/wire.ts";
+import { type CoreModules, loadCore } from "../sim/load.ts";
+import type { Body, Message } from "../sim/wire.ts";
 
 /** Replays choices on the core: nothing is broken on the way, and whichever side sends first, all heals. */
 export async function told(
@@ -93,6 +93,10 @@ function saying(body: Body): string {
     }
     case "answer":
       return "answer";
+    case "question":
+      return "what becomes of a packet?";
+    case "explanation":
+      return body.view.verdict;
     default:
       return body satisfies never;
   }

@@ -34,6 +34,7 @@ export interface Trace {
 export interface Verdict {
   /** What the protocol does not allow. */
   readonly refusals: readonly string[];
+  /** Of tunnels, of asking and answering peers, and of the master key's keeper. */
   readonly steps: number;
   readonly sas: number;
 }
@@ -42,15 +43,18 @@ const TUNNEL_STEP = "A tunnel takes a step";
 const ASKING_STEP = "Asking a peer takes a step";
 const ANSWERING_STEP = "Answering a peer takes a step";
 const ROTATION_STEP = "The master key's keeper takes a step";
+const STEPS: ReadonlySet<string> = new Set([
+  TUNNEL_STEP,
+  ASKING_STEP,
+  ANSWERING_STEP,
+  ROTATION_STEP,
+]);
 /** A peer was heard with a new epoch. */
 const RESTARTED = "A peer was started anew: its SAs are void";
 
 /** Lines that a verdict goes by. */
 const TOLD: ReadonlySet<unknown> = new Set([
-  TUNNEL_STEP,
-  ASKING_STEP,
-  ANSWERING_STEP,
-  ROTATION_STEP,
+  ...STEPS,
   "Receiving: the SA is in INGR_ACL",
   "Sending: the SA is in EGR_ACL",
   "Held packets are resubmitted",
@@ -200,6 +204,7 @@ class Reader {
     const { localVip, remoteVip, spi } = fields;
     const pair = `${localVip} ${remoteVip}`;
     this.#rotation.passes(atMs);
+    if (STEPS.has(message)) this.steps++;
     switch (message) {
       case TUNNEL_STEP:
         return this.#steps(pair, fields);
@@ -267,7 +272,6 @@ class Reader {
   }
 
   #steps(pair: string, { kind, state, peer }: TraceLine["fields"]): void {
-    this.steps++;
     const [event, to] = [String(kind), String(state)];
     const step = nameOf({ from: this.#states.get(pair) ?? "closed", event, to });
     if (!this.to.allowed.tunnel.has(step)) this.#refuse(`no such step: ${step}`, pair);

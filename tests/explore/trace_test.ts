@@ -3,10 +3,10 @@
 /** Logs of the core in a world are traces that the protocol allows, and those of a core with a mistake are not. */
 import assert from "node:assert/strict";
 import { judge, type TraceLine, type Verdict } from "./trace.ts";
-import { worldConfig } from "./world/config.ts";
-import { vipOf } from "./world/host.ts";
-import { loadCore, type Patch } from "./world/load.ts";
-import { World } from "./world/world.ts";
+import { worldConfig } from "../sim/config.ts";
+import { vipOf } from "../sim/host.ts";
+import { loadCore, type Patch } from "../sim/load.ts";
+import { World } from "../sim/world.ts";
 
 const TICK_MS = 250;
 
@@ -31,7 +31,7 @@ async function run(patches: readonly Patch[] = []): Promise<Verdict> {
     }
   };
   for (let t = 0; t < 120_000; t += TICK_MS) {
-    for (const [i, pair] of pairs.entries()) world.host(i).send(pair);
+    for (const [i, pair] of pairs.entries()) world.host(i).packet(pair);
     if (t === 30_000 || t === 30_500) world.host(0).core.rotate({ plan: false });
     if (t === 70_000) {
       const lines: TraceLine[] = [];

@@ -3,7 +3,7 @@
 /** One of several that explore together: a worker that goes on from states, and claims what is new in a common table. */
 import { Ground, type Node } from "./explore.ts";
 import type { Bounds } from "./stage.ts";
-import { type CoreModules, loadCore, type Patch } from "./world/load.ts";
+import { type CoreModules, loadCore, type Patch } from "../sim/load.ts";
 
 /** What a walker begins with. */
 export interface WalkerStart {

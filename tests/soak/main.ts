@@ -96,9 +96,9 @@ export async function soak({ seconds, seed, say }: SoakOptions): Promise<readonl
   say(`${psp} PSP packets on ${spis} SPIs; beside them ${JSON.stringify(foreign)}`);
   faults.push(...lab.faults);
   const { refusals, steps, sas } = judge(lab.traces);
-  say(`${steps} steps of tunnels and ${sas} SAs held against the protocol`);
+  say(`${steps} steps and ${sas} SAs held against the protocol`);
   faults.push(...refusals.slice(0, REFUSALS).map((what) => `the protocol does not allow: ${what}`));
-  if (steps === 0) faults.push("no tunnel took a step: no proof");
+  if (steps === 0) faults.push("nobody told of a step: no proof");
   if (clear > 0) faults.push(`${clear} frames in clear text`);
   if (repeated.length > 0) faults.push(`IVs came twice: ${repeated.slice(0, 5).join("; ")}`);
   if (psp === 0) faults.push("nothing was on the wire: no proof");

@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Hosts with a core each, tables in memory, a control channel and an underlay between them, one virtual clock. */
+/** A story's world: hosts with a core and a database each, and weather on the control channels between them. */
 import type { Feature, PlaneEvent } from "../../ffi/plane.ts";
 import { limitWarnings } from "../../src/agent/logging.ts";
 import type { Config } from "../../src/config/config.ts";
-import { type Core, createCore } from "../../src/core/core.ts";
+import { createCore } from "../../src/core/core.ts";
+import { Peers } from "../../src/core/directory.ts";
 import type { EventFacts, EventKind } from "../../src/model/events.ts";
 import type { Log, LogFields } from "../../src/model/log.ts";
-import { Peers } from "../../src/core/directory.ts";
-import { seededRandom } from "./seeded_random.ts";
-import type { VipPair } from "../../src/model/sa.ts";
+import { pairKey, type VipPair } from "../../src/model/sa.ts";
 import { openSaStore, type SaStore } from "../../src/store/sa_store.ts";
+import { WorldClock } from "../sim/clock.ts";
+import { type HostRecord, WorldHost } from "../sim/host.ts";
+import type { Sealed, WorldPlane } from "../sim/plane.ts";
+import { VirtualClock } from "../sim/virtual_clock.ts";
+import { Weather } from "../sim/weather.ts";
+import { World as Sim } from "../sim/world.ts";
 import { type Changes, configOf } from "./core_config.ts";
-import { FakeNetwork } from "./fake_network.ts";
-import { MemoryFlows } from "./memory_flows.ts";
-import { VirtualClock } from "./virtual_clock.ts";
+import { seededRandom } from "./seeded_random.ts";
 
 /** A line of the log. */
 export interface Line {
@@ -23,45 +26,51 @@ export interface Line {
   readonly fields: LogFields;
 }
 
-/** A host that can be started, killed and started again. */
-export class Host {
-  readonly lines: Line[] = [];
-  readonly events: (EventFacts & { readonly kind: EventKind })[] = [];
+/** A database that is closed with its process. */
+type StoryRecord = SaStore & HostRecord;
+
+/** A host of a story. What it told, in all of its lives, stays. */
+export class Host extends WorldHost {
+  readonly world: World;
+  /** From 1. */
+  readonly n: number;
+  readonly lines: Line[];
+  readonly events: (EventFacts & { readonly kind: EventKind })[];
   /** Packets that reached a workload here, by "src dst". */
   readonly delivered = new Map<string, number>();
-  flows: MemoryFlows;
-  core: Core;
-  store: SaStore;
-  #alive = true;
-  #starts: number;
 
-  readonly config: Config;
-  readonly features: ReadonlySet<Feature> | undefined;
-
-  /** `starts`: how often it was started before: with it no two derive the same keys. */
+  /** `starts`: how often it was started before. */
   constructor(
-    readonly world: World,
-    readonly n: number,
+    world: World,
+    n: number,
     { config, features }: {
       readonly config: Config;
       readonly features: ReadonlySet<Feature> | undefined;
     },
     starts = 0,
   ) {
-    this.#starts = starts;
-    this.config = config;
-    this.features = features;
-    this.store = this.openStore();
-    this.flows = this.#plane();
-    this.core = this.#assemble();
+    const lines: Line[] = [];
+    const events: Host["events"] = [];
+    const { maxEntries } = config.plane;
+    super(world.sim, n - 1, config, {
+      starts,
+      record: () => openRecord(world, config.id, logInto(world, lines)),
+      plane: { maxEntries, features, countsPairs: true, keepsCalls: true },
+      events: { add: (kind, facts) => void events.push({ kind, ...facts }) },
+      log: () => logInto(world, lines),
+    });
+    this.world = world;
+    this.n = n;
+    this.lines = lines;
+    this.events = events;
   }
 
-  get alive(): boolean {
-    return this.#alive;
+  get flows(): WorldPlane {
+    return this.plane;
   }
 
-  get id(): string {
-    return this.config.id;
+  get store(): SaStore {
+    return this.record as StoryRecord;
   }
 
   /** Workload address `i` on this host. */
@@ -83,104 +92,45 @@ export class Host {
     return this.delivered.get(`${from.vip(src)} ${this.vip(dst)}`) ?? 0;
   }
 
-  begin(): void {
-    this.world.network.attach(this.id, this.core.handler, this.config.pip);
-    this.core.start();
-  }
-
-  /** As by kill -9: nothing is said, nothing is removed; the plane and its keys are gone. */
-  kill(): void {
-    this.#alive = false;
-    this.world.network.attach(this.id, undefined);
-    this.store.flush();
-    this.store.close();
-  }
-
-  /** A new process on the same state directory. */
-  restart(): void {
-    this.#alive = true;
-    this.#starts++;
-    this.store = this.openStore();
-    this.flows = this.#plane();
-    this.core = this.#assemble();
-    this.begin();
-  }
-
-  async stop(): Promise<void> {
-    if (!this.#alive) return;
-    await this.world.clock.run(this.core.stop());
-    this.#alive = false;
-    this.world.network.attach(this.id, undefined);
-    this.store.close();
-  }
-
+  /** The database as another process would open it. */
   openStore(): SaStore {
-    const { clock } = this.world;
-    return openSaStore({
-      path: this.world.dir === undefined ? ":memory:" : `${this.world.dir}/${this.config.id}.db`,
-      log: this.#log(),
-      wallMs: () => clock.wallMs(),
-    });
+    return openStore(this.world, this.id, logInto(this.world, this.lines));
   }
 
-  #plane(): MemoryFlows {
-    const starts = this.#starts;
-    const { maxEntries } = this.config.plane;
-    return new MemoryFlows({
-      clock: this.world.clock,
-      seed: this.n * 1000 + starts,
-      ...maxEntries === undefined ? {} : { maxEntries },
-      ...this.features === undefined ? {} : { features: this.features },
-      transmit: ({ sa, key }) => this.world.carry(this, { sa, key }),
-      event: (event) => {
-        const { core } = this;
-        queueMicrotask(() => {
-          if (this.#alive && starts === this.#starts) (core ?? this.core).onEvent(event);
-        });
-      },
-    });
+  /** In good order: peers are told, and the database is closed. */
+  async stop(): Promise<void> {
+    if (!this.alive) return;
+    await this.world.clock.run(this.core.stop());
+    this.life.alive = false;
+    this.sim.attach(this, undefined);
+    this.store.close();
   }
+}
 
-  #assemble(): Core {
-    const starts = this.#starts;
-    // What a dead process waits for never comes.
-    const living = async <T>(promise: Promise<T>): Promise<T> => {
-      const end = (outcome: T | Promise<never>) =>
-        this.#alive && starts === this.#starts ? outcome : new Promise<never>(() => {});
-      return await promise.then(end, (error) => end(Promise.reject(error)));
-    };
-    const { clock } = this.world;
-    const client = this.world.network.client(this.id);
-    return createCore({
-      config: this.config,
-      peers: new Peers(this.config),
-      plane: this.flows,
-      flows: this.flows,
-      client: {
-        newTunnel: (...args) => living(client.newTunnel(...args)),
-        notify: (...args) => living(client.notify(...args)),
-        notifyAt: (...args) => living(client.notifyAt(...args)),
-        explain: (...args) => living(client.explain(...args)),
-      },
-      store: this.store,
-      clock: {
-        now: () => clock.now(),
-        wallMs: () => clock.wallMs(),
-        sleep: (...args) => living(clock.sleep(...args)),
-      },
-      random: seededRandom(this.world.seed * 100 + this.n * 10 + this.#starts),
-      events: { add: (kind, facts) => void this.events.push({ kind, ...facts }) },
-      log: this.#log(),
-    });
-  }
+function openStore({ dir, clock }: World, id: string, log: Log): SaStore {
+  return openSaStore({
+    path: dir === undefined ? ":memory:" : `${dir}/${id}.db`,
+    log,
+    wallMs: () => clock.wallMs(),
+  });
+}
 
-  #log(): Log {
-    const at = (level: keyof Log) => (message: string, fields: LogFields = {}) => {
-      this.lines.push({ level, message, fields });
-    };
-    const all = { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
-    return limitWarnings(all, { now: () => this.world.clock.now() });
-  }
+function openRecord(world: World, id: string, log: Log): StoryRecord {
+  const store = openStore(world, id, log);
+  const crash = () => {
+    store.flush();
+    store.close();
+  };
+  return Object.assign(store, { crash });
+}
+
+/** The log of one process. */
+function logInto({ clock }: World, lines: Line[]): Log {
+  const at = (level: keyof Log) => (message: string, fields: LogFields = {}) => {
+    lines.push({ level, message, fields });
+  };
+  const all = { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+  return limitWarnings(all, { now: () => clock.now() });
 }
 
 /** How a world begins. */
@@ -197,9 +147,9 @@ export interface WorldOptions {
 
 /** The hosts of a test. Dispose of it: it has files. */
 export class World implements AsyncDisposable {
-  readonly clock = new VirtualClock();
-  readonly network: FakeNetwork;
-  readonly hosts: Host[];
+  readonly sim: Sim;
+  readonly clock: VirtualClock;
+  readonly network: Weather;
   /** Where databases lie; undefined: in memory. */
   readonly dir: string | undefined;
   /** The underlay carries packets; false: it loses them all. */
@@ -208,12 +158,28 @@ export class World implements AsyncDisposable {
   constructor(readonly seed: number, options: WorldOptions) {
     const { hosts: n = 2, changes = {}, features, files = true } = options;
     this.dir = files ? Deno.makeTempDirSync({ prefix: "psp-core-" }) : undefined;
-    this.network = new FakeNetwork(this.clock, seededRandom(seed));
-    this.hosts = Array.from({ length: n }, (_, i) => {
+    const clock = new WorldClock(Promise);
+    this.clock = new VirtualClock(clock);
+    this.network = new Weather(clock, seededRandom(seed));
+    this.sim = new Sim({
+      modules: { createCore, Peers },
+      clock,
+      network: this.network,
+      soon: queueMicrotask,
+      random: (host, start) => seededRandom(seed * 100 + (host + 1) * 10 + start),
+      countless: true,
+      onDelivered: (to, { sa }) => count((to as Host).delivered, pairKey(sa)),
+    });
+    this.sim.reaches = () => this.underlay;
+    for (let i = 0; i < n; i++) {
       const own = Array.isArray(changes) ? changes[i] ?? {} : changes as Changes;
       const config = configOf(i + 1, { hosts: n, changes: own });
-      return new Host(this, i + 1, { config, features: features?.[i] });
-    });
+      this.hosts.push(new Host(this, i + 1, { config, features: features?.[i] }));
+    }
+  }
+
+  get hosts(): Host[] {
+    return this.sim.hosts as Host[];
   }
 
   /** Host `n`, from 1. */
@@ -223,13 +189,9 @@ export class World implements AsyncDisposable {
     return host;
   }
 
-  /** The underlay. */
-  carry(from: Host, packet: Pick<Parameters<MemoryFlows["receive"]>[0], "sa" | "key">): void {
-    const to = this.hosts.find(({ config }) => config.pip === packet.sa.pip);
-    if (!this.underlay || !to?.alive) return;
-    if (!to.flows.receive({ ...packet, srcPip: from.config.pip })) return;
-    const pair = `${packet.sa.localVip} ${packet.sa.remoteVip}`;
-    to.delivered.set(pair, (to.delivered.get(pair) ?? 0) + 1);
+  /** A packet leaves a host. */
+  carry(from: Host, packet: Sealed): void {
+    this.sim.carry(from, packet);
   }
 
   /** Ends everything and removes the files. */
@@ -238,6 +200,10 @@ export class World implements AsyncDisposable {
     for (const host of this.hosts) await host.stop();
     if (this.dir !== undefined) Deno.removeSync(this.dir, { recursive: true });
   }
+}
+
+function count(all: Map<string, number>, what: string): void {
+  all.set(what, (all.get(what) ?? 0) + 1);
 }
 
 /** A world whose hosts all run. */
@@ -253,12 +219,9 @@ export function joined(a: Host, b: Host, pair: VipPair): boolean {
     oneWay(b, a, { localVip: pair.remoteVip, remoteVip: pair.localVip });
 }
 
-function oneWay(a: Host, b: Host, { localVip, remoteVip }: VipPair): boolean {
-  const tx = a.flows.tx.get(`${localVip} ${remoteVip}`);
-  if (tx === undefined) return false;
-  const rx = b.flows.rx.get(tx.sa.spi);
-  return rx !== undefined && rx.sa.localVip === remoteVip && rx.sa.remoteVip === localVip &&
-    b.flows.keyHex(tx.sa.spi) === tx.key;
+function oneWay(a: Host, b: Host, pair: VipPair): boolean {
+  const tx = a.flows.tx.get(pairKey(pair));
+  return tx !== undefined && b.flows.accepts(tx);
 }
 
 /** Events that are no packets'. */

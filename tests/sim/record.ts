@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** The record of a host in memory: what was flushed outlives the process, what was not is lost with it. */
-import { pairKey, type VipPair } from "../../../src/model/sa.ts";
-import type { LostTunnels, SaRecords, TunnelRecord } from "../../../src/model/sa_record.ts";
+import { pairKey, type VipPair } from "../../src/model/sa.ts";
+import type { LostTunnels, SaRecords, TunnelRecord } from "../../src/model/sa_record.ts";
+
+/** The record of a host that has it in memory. Throws where it is on disk: nobody can write that down. */
+export function inMemory(record: object): WorldRecord {
+  if (record instanceof WorldRecord) return record;
+  throw new TypeError("Cannot look into a record on disk");
+}
 
 /** One state directory. */
 export class WorldRecord implements SaRecords {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Configurations of a world's hosts. */
-import type { Config, PeerConfig } from "../../../src/config/config.ts";
-import { type Changes, configOf } from "../../support/core_config.ts";
+import type { Config, PeerConfig } from "../../src/config/config.ts";
+import { type Changes, configOf } from "../support/core_config.ts";
 import { idOf, pipOf, vipOf } from "./host.ts";
 
 /** Host `i`, from 0, with these others as its peers: each host owns one /24. */

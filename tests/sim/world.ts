@@ -2,19 +2,21 @@
 
 /**
  * One deterministic world: hosts with the real core on planes in memory, a wire, an underlay, one clock. The explorer
- * chooses what happens in it, the simulation draws it from a seed; everything else is the same for both.
+ * chooses what happens in it, the simulation draws it from a seed, a story of tests/core tells it; everything else is
+ * the same for all three.
  */
-import type { PlaneEvent } from "../../../ffi/plane.ts";
-import type { Config } from "../../../src/config/config.ts";
-import type { Log, LogFields } from "../../../src/model/log.ts";
-import type { Random } from "../../../src/model/random.ts";
-import { pairKey } from "../../../src/model/sa.ts";
+import type { PlaneEvent } from "../../ffi/plane.ts";
+import type { Config } from "../../src/config/config.ts";
+import type { TunnelClient } from "../../src/model/exchange.ts";
+import type { Log, LogFields } from "../../src/model/log.ts";
+import type { Random } from "../../src/model/random.ts";
+import { pairKey } from "../../src/model/sa.ts";
 import { type Life, WorldClock } from "./clock.ts";
-import { pipOf, WorldHost } from "./host.ts";
+import { WorldHost } from "./host.ts";
 import type { CoreModules } from "./load.ts";
 import { drain } from "./promise.ts";
 import type { Sealed } from "./plane.ts";
-import { type Body, type Message, Wire } from "./wire.ts";
+import { type Body, type Message, type Station, Wire } from "./wire.ts";
 
 /** A line of a host's log. */
 export interface Said {
@@ -27,8 +29,8 @@ export interface Said {
 /** How a world is made. */
 export interface WorldOptions {
   readonly modules: CoreModules;
-  /** One for each host. */
-  readonly configs: readonly Config[];
+  /** One for each host; absent: they come later. */
+  readonly configs?: readonly Config[];
   /** Of a host and its start; absent: jitter is always in the middle, and ids are counted. */
   readonly random?: (host: number, start: number) => Random;
   readonly onLog?: (said: Said) => void;
@@ -38,6 +40,20 @@ export interface WorldOptions {
   readonly onSent?: (world: World, message: Message) => void;
   readonly onArrival?: (world: World, message: Message) => void;
   readonly onAnswer?: (world: World, message: Message, answer: Body) => void;
+  /** A packet reached its workload. */
+  readonly onDelivered?: (to: WorldHost, packet: Sealed) => void;
+  /** Absent: one of its own, by which everybody waits with promises that lie open. */
+  readonly clock?: WorldClock;
+  /** The control channels and who uses them; absent: of its own, with what is said above. */
+  readonly network?: Network;
+  /** Has what planes report told soon; absent: whoever settles the world has it told. */
+  readonly soon?: (tell: () => void) => void;
+}
+
+/** Control channels that others look after. Hosts are at their outer addresses on them. */
+export interface Network {
+  readonly wire: Wire;
+  client(from: string, life: Life): TunnelClient;
 }
 
 /** A sealed packet under way. */
@@ -58,9 +74,9 @@ interface Report {
 
 /** Hosts, wire, underlay and clock. */
 export class World {
-  readonly clock = new WorldClock();
+  readonly clock: WorldClock;
   readonly wire: Wire;
-  readonly hosts: readonly WorldHost[];
+  readonly hosts: WorldHost[];
   /** What must never happen, and did. */
   readonly violations: string[] = [];
   /** Packets that reached their workload, by "src dst"; nothing is counted when `countless`. */
@@ -82,23 +98,34 @@ export class World {
   private _flights = 0;
 
   constructor(readonly options: WorldOptions) {
-    const { onSent, onArrival, onAnswer } = options;
-    this.wire = new Wire({
+    const { onSent, onArrival, onAnswer, clock, network } = options;
+    this.clock = clock ?? new WorldClock();
+    this.wire = network?.wire ?? new Wire({
       now: () => this.clock.now(),
       onSent: (message) => onSent?.(this, message),
       onArrival: (message) => onArrival?.(this, message),
       onAnswer: (message, answer) => onAnswer?.(this, message, answer),
     });
     this.clock.onSettled = () => this.#act();
-    this.hosts = options.configs.map((config, i) => new WorldHost(this, i, config));
+    this.hosts = (options.configs ?? []).map((config, i) => new WorldHost(this, i, config));
     for (const host of this.hosts) {
-      this._byPip.set(pipOf(host.index), host);
+      this._byPip.set(host.config.pip, host);
       this._byId.set(host.id, host);
     }
   }
 
   get modules(): CoreModules {
     return this.options.modules;
+  }
+
+  /** The client of a process. */
+  client(from: string, life: Life): TunnelClient {
+    return (this.options.network ?? this.wire).client(from, life);
+  }
+
+  /** Joins a host's process to the control network; undefined: there is none. */
+  attach({ id, config: { pip } }: WorldHost, station: Station | undefined): void {
+    this.wire.attach(id, station, this.options.network && pip);
   }
 
   /** Starts every host. */
@@ -163,6 +190,7 @@ export class World {
 
   report(report: Report): void {
     this._reports.push(report);
+    this.options.soon?.(() => this.#act());
   }
 
   /** For request ids where nothing is random. */
@@ -171,12 +199,15 @@ export class World {
   }
 
   #arrive(from: WorldHost, packet: Sealed): boolean {
-    const to = this._byPip.get(packet.sa.pip);
+    const { pip } = packet.sa;
+    // One that came later has no place among those by address.
+    const to = this._byPip.get(pip) ?? this.hosts.find((host) => host.config.pip === pip);
     if (!to?.alive || !this.reaches(from, to)) return false;
-    if (!to.plane.receive(packet, pipOf(from.index))) {
+    if (!to.plane.receive(packet, from.config.pip)) {
       this.lost++;
       return false;
     }
+    this.options.onDelivered?.(to, packet);
     if (this.options.countless) return true;
     const way = pairKey(packet.sa);
     this.delivered.set(way, (this.delivered.get(way) ?? 0) + 1);

@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** One clock for all hosts of a world: it moves when it is told to, and whatever is due happens in one order. */
-import type { Clock } from "../../../src/model/clock.ts";
+/**
+ * One clock for all hosts of a world: it moves when it is told to, and whatever is due happens in one order. Whoever waits
+ * with promises that lie open moves it at once (`run`); with those of the runtime, `virtual_clock.ts` does.
+ */
+import type { Clock } from "../../src/model/clock.ts";
 import { drain, Promised } from "./promise.ts";
 
 /** Whose sleep it is: what a process that was killed waits for never comes. */
 export interface Life {
   readonly alive: boolean;
 }
+
+/** Of whoever is there as long as the world is. */
+export const FOREVER: Life = { alive: true };
 
 interface Sleeper {
   readonly at: number;
@@ -17,8 +23,13 @@ interface Sleeper {
   wake: (() => void) | undefined;
 }
 
-/** Added to `now` for the wall clock. */
-const WALL_MS = 1_700_000_000_000;
+/** What is waited with: the runtime's `Promise`, or `Promised`. */
+export type PromiseMaker = new <T>(
+  executor: (
+    resolve: (value: T | PromiseLike<T>) => void,
+    reject: (reason?: unknown) => void,
+  ) => void,
+) => Promise<T>;
 
 /** Virtual time and what is due in it. */
 export class WorldClock {
@@ -27,6 +38,13 @@ export class WorldClock {
   private _heap: Sleeper[] = [];
   /** Called after each thing that happened, once nothing is left to await. */
   onSettled: () => void = () => {};
+  /** Added to `now` for the wall clock: steps of it are changes of this. */
+  wallOffsetMs = 1_700_000_000_000;
+  private readonly _promise: PromiseMaker;
+
+  constructor(promise: PromiseMaker = Promised) {
+    this._promise = promise;
+  }
 
   now(): number {
     return this._now;
@@ -36,7 +54,7 @@ export class WorldClock {
   of(life: Life): Clock {
     return {
       now: () => this._now,
-      wallMs: () => this._now + WALL_MS,
+      wallMs: () => this._now + this.wallOffsetMs,
       sleep: (ms, signal) => this.#sleep(life, ms, signal),
     };
   }
@@ -54,14 +72,31 @@ export class WorldClock {
 
   /** Whatever is due until then happens, the earliest first. */
   run(until: number): void {
-    for (let at = this.next(); at !== undefined && at <= until; at = this.next()) {
-      const sleeper = this.#pop();
-      this._now = Math.max(this._now, at);
-      sleeper?.wake?.();
+    while (this.wakeNext(until)) {
       drain();
       this.onSettled();
     }
+    this.passTo(until);
+  }
+
+  /** The earliest of what is due until then happens, and nothing that follows from it. False: nothing is due. */
+  wakeNext(until: number): boolean {
+    const at = this.next();
+    if (at === undefined || at > until) return false;
+    const sleeper = this.#pop();
+    this._now = Math.max(this._now, at);
+    sleeper?.wake?.();
+    return true;
+  }
+
+  /** Nothing is due until then. */
+  passTo(until: number): void {
     this._now = Math.max(this._now, until);
+  }
+
+  /** Sleeps that have not ended. */
+  get sleeping(): number {
+    return this._heap.filter(({ life, wake }) => life.alive && wake !== undefined).length;
   }
 
   /** Milliseconds until each sleep of a process ends, in order. */
@@ -72,7 +107,7 @@ export class WorldClock {
   }
 
   #sleep(life: Life, ms: number, signal?: AbortSignal): Promise<void> {
-    return new Promised((resolve, reject) => {
+    return new this._promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason);
       const at = this._now + Math.max(0, ms);
       const sleeper: Sleeper = { at, order: this._order++, life, wake: resolve };

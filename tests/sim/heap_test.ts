@@ -2,9 +2,10 @@
 
 /** A world that was put back is the world that it was, and goes on as one that never went astray. */
 import assert from "node:assert/strict";
-import { seededRandom } from "../../support/seeded_random.ts";
-import { SHORT } from "../budgets.ts";
-import { Stage } from "../stage.ts";
+import { Key } from "../../ffi/key.ts";
+import { seededRandom } from "../support/seeded_random.ts";
+import { SHORT } from "../explore/budgets.ts";
+import { Stage } from "../explore/stage.ts";
 import { Heap } from "./heap.ts";
 import { loadCore } from "./load.ts";
 
@@ -66,4 +67,15 @@ Deno.test("what cannot be written down is refused", () => {
   rows[1] = 7;
   heap.restore(saved);
   assert.deepEqual([...rows], [0, 0]);
+});
+
+Deno.test("a key that was wiped meanwhile is put back whole", () => {
+  for (const octets of [16, 32]) {
+    const bytes = Uint8Array.from({ length: octets }, (_, i) => i + 1);
+    const { root, heap } = Heap.of(() => ({ key: new Key(bytes.slice()) }));
+    const saved = heap.save();
+    root.key.wipe();
+    heap.restore(saved);
+    assert.deepEqual(root.key.reveal(), bytes);
+  }
 });

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** One host of a world: the core as it is, on a plane and a record in memory. It can be killed and started again. */
-import type { PlaneEvent } from "../../../ffi/plane.ts";
-import type { Config } from "../../../src/config/config.ts";
-import type { Core } from "../../../src/core/core.ts";
-import type { Peers } from "../../../src/core/directory.ts";
-import type { TunnelTable } from "../../../src/core/tunnel_table.ts";
-import type { Log } from "../../../src/model/log.ts";
-import type { Random } from "../../../src/model/random.ts";
-import type { VipPair } from "../../../src/model/sa.ts";
+/** One host of a world: the core as it is, on a plane in memory, with a record. It can be killed and started again. */
+import type { PlaneEvent } from "../../ffi/plane.ts";
+import type { Config } from "../../src/config/config.ts";
+import type { Core } from "../../src/core/core.ts";
+import type { Peers } from "../../src/core/directory.ts";
+import type { TunnelTable } from "../../src/core/tunnel_table.ts";
+import type { EventSink } from "../../src/model/events.ts";
+import type { Log } from "../../src/model/log.ts";
+import type { Random } from "../../src/model/random.ts";
+import type { VipPair } from "../../src/model/sa.ts";
+import type { SaRecords } from "../../src/model/sa_record.ts";
 import type { Life } from "./clock.ts";
 import { partsOf } from "./load.ts";
-import { WorldPlane } from "./plane.ts";
+import { type PlaneOptions, WorldPlane } from "./plane.ts";
 import { WorldRecord } from "./record.ts";
 import type { World } from "./world.ts";
 
@@ -29,11 +31,31 @@ export function vipOf(i: number, v = 1): string {
 
 /** Between the wall clocks of two hosts. */
 const AHEAD_MS = 10;
+/** Between the SPIs of two agents that take themselves for the same host. */
+const SPIS_APART = 1000;
+
+/** A state directory, as a host keeps it. */
+export interface HostRecord extends SaRecords {
+  /** The process was killed. */
+  crash(): void;
+}
+
+/** What a host has of its own; absent: as explorations and fleets have it. */
+export interface HostOptions {
+  /** Opens its state directory for a process; absent: it is in memory, and outlives each. */
+  readonly record?: () => HostRecord;
+  readonly plane?: PlaneOptions;
+  readonly events?: EventSink;
+  /** Of one process; absent: the world's. */
+  readonly log?: () => Log;
+  /** How often it was started before: with it no two derive the same keys. */
+  readonly starts?: number;
+}
 
 /** A host and the process on it. */
 export class WorldHost {
   readonly id: string;
-  record: WorldRecord;
+  record: HostRecord;
   plane: WorldPlane;
   core: Core;
   /** Who owns what, as this host sees it. */
@@ -43,17 +65,23 @@ export class WorldHost {
   readonly epochs: bigint[] = [];
   /** When its present process began. */
   startedAt = 0;
-  private readonly _clock: ReturnType<World["clock"]["of"]>;
-  private _starts = 0;
 
-  constructor(readonly world: World, readonly index: number, public config: Config) {
+  private _starts: number;
+
+  constructor(
+    readonly sim: World,
+    readonly index: number,
+    public config: Config,
+    readonly options: HostOptions = {},
+  ) {
+    const { record, starts = 0 } = options;
     this.id = config.id;
-    this.record = new WorldRecord(AHEAD_MS * index);
+    this._starts = starts;
+    this.record = record?.() ?? new WorldRecord(AHEAD_MS * index);
     this.life = { alive: true };
-    this._clock = world.clock.of(this.life);
-    this.plane = this.#plane(0);
-    this.peers = new world.modules.Peers(config);
-    this.core = this.#assemble(this._clock);
+    this.plane = this.#plane(starts * SPIS_APART);
+    this.peers = new sim.modules.Peers(config);
+    this.core = this.#assemble();
   }
 
   get alive(): boolean {
@@ -71,45 +99,49 @@ export class WorldHost {
   }
 
   begin(): void {
-    this.startedAt = this.world.clock.now();
+    const { sim } = this;
+    this.startedAt = sim.clock.now();
     this.epochs.push(this.core.bootEpoch);
-    this.world.wire.attach(this.id, { life: this.life, handler: this.core.handler });
+    sim.attach(this, { life: this.life, handler: this.core.handler });
     this.core.start();
-    this.world.settle();
+    sim.settle();
   }
 
   /** As by kill -9: nothing is said, and plane and keys are gone. */
   kill(): void {
     this.life.alive = false;
-    this.world.wire.attach(this.id, undefined);
-    this.world.wire.reset(this.id);
+    this.sim.attach(this, undefined);
+    this.sim.wire.reset(this.id);
     this.record.crash();
-    this.world.settle();
+    this.sim.settle();
   }
 
   /** A new process on the same state directory; `wiped`: on an empty one. */
   restart({ wiped = false, config = this.config } = {}): void {
     this.config = config;
     this._starts++;
+    const { record } = this.options;
+    if (record !== undefined) this.record = record();
     // Without a record the wall clock alone says which start is the later one, and a start takes time.
-    if (wiped) this.record = new WorldRecord(AHEAD_MS * this.index + this._starts);
+    else if (wiped) this.record = new WorldRecord(AHEAD_MS * this.index + this._starts);
     this.life = { alive: true };
     this.plane = this.#plane(this.plane.spis);
-    this.peers = new this.world.modules.Peers(this.config);
-    this.core = this.#assemble(this.world.clock.of(this.life));
+    this.peers = new this.sim.modules.Peers(this.config);
+    this.core = this.#assemble();
     this.begin();
   }
 
   /** A workload's packet. */
-  send(pair: VipPair): "sent" | "held" | "dropped" {
+  packet(pair: VipPair): "sent" | "held" | "dropped" {
     const fate = this.plane.packet(pair);
-    this.world.settle();
+    this.sim.settle();
     return fate;
   }
 
   #plane(spisBefore: number): WorldPlane {
-    const { life, world } = this;
+    const { life, sim: world } = this;
     return new WorldPlane({
+      options: this.options.plane ?? {},
       host: this.index,
       spisBefore,
       now: () => world.clock.now(),
@@ -120,24 +152,24 @@ export class WorldHost {
     });
   }
 
-  #assemble(clock: ReturnType<World["clock"]["of"]>): Core {
-    const { modules } = this.world;
-    return modules.createCore({
+  #assemble(): Core {
+    const { sim, options: { events, log } } = this;
+    return sim.modules.createCore({
       config: this.config,
       peers: this.peers,
       plane: this.plane,
       flows: this.plane,
-      client: this.world.wire.client(this.id, this.life),
+      client: sim.client(this.id, this.life),
       store: this.record,
-      clock,
+      clock: sim.clock.of(this.life),
       random: this.#random(),
-      events: { add() {} },
-      log: this.#log(),
+      events: events ?? { add() {} },
+      log: log?.() ?? this.#log(),
     });
   }
 
   #random(): Random {
-    const { world, index } = this;
+    const { sim: world, index } = this;
     return world.options.random?.(index, this._starts) ?? {
       uniform: () => 0.5,
       hex: (n) => world.nextId().toString(16).padStart(2 * n, "0"),
@@ -145,7 +177,7 @@ export class WorldHost {
   }
 
   #log(): Log {
-    const { onLog } = this.world.options;
+    const { onLog } = this.sim.options;
     const at = (level: keyof Log): Log[keyof Log] =>
       onLog === undefined
         ? () => {}

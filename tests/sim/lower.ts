@@ -39,7 +39,7 @@ interface Compiler {
   ): { readonly outputText: string };
 }
 
-const ROOT = new URL("../../../", import.meta.url);
+const ROOT = new URL("../../", import.meta.url);
 /** The compiler of tools/gen.lock, which the generator of the Connect code needs: `make deps` has fetched it. */
 const LOCK = new URL("tools/gen.lock", ROOT);
 

@@ -5,11 +5,11 @@
  * in build/, in which `#name` is `_name`, `createCore` shows its parts, and what is waited for is of `promise.ts`. Nothing
  * else differs, but for what a test plants.
  */
-import type { createCore } from "../../../src/core/core.ts";
-import type { Peers } from "../../../src/core/directory.ts";
+import type { createCore } from "../../src/core/core.ts";
+import type { Peers } from "../../src/core/directory.ts";
 import { lowered } from "./lower.ts";
 
-const ROOT = new URL("../../../", import.meta.url);
+const ROOT = new URL("../../", import.meta.url);
 const BUILD = new URL("build/explore/", ROOT);
 /** What makes the lowered files: they are made anew when it is another one. */
 const LOWERED_BY = Deno.readTextFileSync(new URL("./lower.ts", import.meta.url));
@@ -148,7 +148,7 @@ function withParts(text: string): string {
   );
   const [head, tail, ...more] = text.split("\n  return {\n    bootEpoch,");
   if (tail === undefined || more.length > 0 || names.length < 10) {
-    throw new Error("Cannot find the parts of createCore: tests/explore/world/load.ts must follow");
+    throw new Error("Cannot find the parts of createCore: tests/sim/load.ts must follow");
   }
   const parts = [...names, `variables: { ${variables.join(", ")} }`].join(", ");
   return `${head}\n  return {\n    parts: { ${parts} },\n    bootEpoch,${tail}`;

@@ -2,12 +2,14 @@
 
 /**
  * The plane of a host in memory: entries, held packets and keys as numbers. It looks at what the core asks of it, and says
- * what must never be asked: to release before transmit is programmed, a key twice, a rotation too early.
+ * what must never be asked: to release before transmit is programmed, a key twice, a rotation too early. What a story wants to
+ * know besides is counted only where it is asked for: an exploration goes through millions of planes.
  */
-import { Key } from "../../../ffi/key.ts";
+import { Key } from "../../ffi/key.ts";
 import {
   DataPlaneError,
   type DropReason,
+  type Feature,
   type MasterKeyInfo,
   type PlaneEvent,
   type PortInfo,
@@ -15,11 +17,11 @@ import {
   type SpiKey,
   type Stats,
   type TxKey,
-} from "../../../ffi/plane.ts";
-import { LIMITS } from "../../../ffi/symbols.ts";
-import type { CorePlane } from "../../../src/core/core.ts";
-import type { Flows } from "../../../src/model/flows.ts";
-import { pairKey, type RxSa, type TxSa, type VipPair } from "../../../src/model/sa.ts";
+} from "../../ffi/plane.ts";
+import { LIMITS } from "../../ffi/symbols.ts";
+import type { CorePlane } from "../../src/core/core.ts";
+import type { Flows, Traffic } from "../../src/model/flows.ts";
+import { pairKey, type RxSa, type TxSa, type VipPair } from "../../src/model/sa.ts";
 
 /** What a sealed packet says of itself. `key`: the number of the key that it was sealed with. */
 export interface Sealed {
@@ -27,17 +29,31 @@ export interface Sealed {
   readonly key: number;
 }
 
-/** Calls that can be refused. */
-export type Refusable = "addRx" | "setTx" | "generateSpis";
+/** Calls that change something. Each can be refused. */
+export type PlaneCall =
+  | "addRx"
+  | "removeRx"
+  | "ignoreReplays"
+  | "setTx"
+  | "readdressTx"
+  | "removeTx"
+  | "expireTx"
+  | "generateSpis"
+  | "rotateMasterKey"
+  | "releaseHeld"
+  | "dropHeld"
+  | "clearHoldOff";
 
 export interface TxEntry extends Sealed {
   sa: TxSa;
   expired: boolean;
   packets: bigint;
+  /** As many packets may be sealed with its key. */
+  readonly ivLimit: bigint;
 }
 
 export interface RxEntry {
-  readonly sa: RxSa;
+  sa: RxSa;
   packets: bigint;
 }
 
@@ -62,6 +78,25 @@ export interface PlanePowers {
   readonly wrong: (what: string) => void;
   /** Whether SAs of a peer may be killed by a rotation: it has been gone for long. */
   readonly isGone: (peer: string) => boolean;
+  readonly options: PlaneOptions;
+}
+
+/** What a plane is like. */
+export interface PlaneOptions {
+  /** Absent: the plane's own default. */
+  readonly maxEntries?: number | undefined;
+  /** Absent: the IVs of this host count. */
+  readonly features?: ReadonlySet<Feature> | undefined;
+  /** Packets of each pair are counted, by whatever SA. */
+  readonly countsPairs?: boolean;
+  /** Calls that changed something are written down. */
+  readonly keepsCalls?: boolean;
+}
+
+/** Packets of a pair. */
+interface Carried {
+  tx: bigint;
+  rx: bigint;
 }
 
 /** The uplink, as the core asks for it. */
@@ -91,14 +126,17 @@ const UPLINK: PortInfo = {
 
 /** SPIs of one host, below the bit that names the master key. */
 const SPIS_OF_HOST = 2 ** 20;
-const SPIS_PER_KEY = 2 ** 31 - 1;
+/** Keys of one host, in all of its lives. */
+const KEYS_OF_HOST = 2 ** 32;
 
 /** One process's plane. */
 export class WorldPlane implements Flows, CorePlane {
   readonly rx = new Map<number, RxEntry>();
   readonly tx = new Map<string, TxEntry>();
-  /** Packets that were not carried, by reason. */
-  readonly drops = new Map<string, number>();
+  /** Calls that changed something, in order; empty where nobody wants to know. */
+  readonly calls: { readonly call: PlaneCall; readonly what: string }[] = [];
+  /** SPIs that a master key has. */
+  spisPerKey = 2 ** 31 - 1;
   /** SPIs derived by this host so far, in all of its lives. */
   spis: number;
   /** A key may be offered again, and is refused: answers were forgotten for a peer that was denied. */
@@ -108,17 +146,31 @@ export class WorldPlane implements Flows, CorePlane {
   private readonly _used = new Set<number>();
   private readonly _held = new Map<number, Held>();
   private readonly _heldByPair = new Map<string, Held>();
-  private readonly _refused = new Map<Refusable, number>();
+  private readonly _refused = new Map<PlaneCall, number>();
+  private readonly _dropped = new Map<string, number>();
+  private readonly _carried = new Map<string, Carried>();
   private _rotations = 0n;
+  /** Of the active key. */
+  private _derived: number;
   private _flow = 0;
 
   constructor(readonly powers: PlanePowers) {
-    this.spis = powers.spisBefore;
+    this.spis = this._derived = powers.spisBefore;
   }
 
-  /** The next call of this kind is refused. */
-  refuseNext(call: Refusable): void {
-    this._refused.set(call, (this._refused.get(call) ?? 0) + 1);
+  /** The next calls of this kind are refused. */
+  failNext(call: PlaneCall, times = 1): void {
+    this._refused.set(call, (this._refused.get(call) ?? 0) + times);
+  }
+
+  /** Packets that were not carried, by reason. */
+  get drops(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this._dropped);
+  }
+
+  /** Keys that were set for transmit, as hex. */
+  get keysUsed(): ReadonlySet<string> {
+    return new Set(Array.from(this._used, (key) => keyOf(key).toHex()));
   }
 
   /** Refusals that are still to come. */
@@ -130,11 +182,12 @@ export class WorldPlane implements Flows, CorePlane {
   packet(pair: VipPair): "sent" | "held" | "dropped" {
     const entry = this.tx.get(pairKey(pair));
     if (entry === undefined) return this.#hold(pair);
-    if (entry.expired) {
+    if (entry.expired || entry.packets >= entry.ivLimit) {
       this.#drop("tx-key-expired");
       return "dropped";
     }
     entry.packets++;
+    if (this.powers.options.countsPairs) this.#carriedBy(pair).tx++;
     this.powers.transmit(entry);
     return "sent";
   }
@@ -143,7 +196,12 @@ export class WorldPlane implements Flows, CorePlane {
   receive({ sa, key }: Sealed, srcPip: string): boolean {
     const entry = this.rx.get(sa.spi);
     if (entry !== undefined && this.accepts({ sa, key })) {
+      if (entry.sa.cryptOffset !== sa.cryptOffset) {
+        this.#drop("rx-crypt-offset");
+        return false;
+      }
       entry.packets++;
+      if (this.powers.options.countsPairs) this.#carriedBy(entry.sa).rx++;
       return true;
     }
     const known = this.#living(sa.spi);
@@ -188,20 +246,25 @@ export class WorldPlane implements Flows, CorePlane {
   // ---- Flows -------------------------------------------------------------------------------------
 
   addRx(sa: RxSa): void {
-    this.#maybeRefuse("addRx");
+    this.#call("addRx", sa.spi);
     if (!this.rx.has(sa.spi)) this.rx.set(sa.spi, { sa, packets: 0n });
   }
 
-  ignoreReplays(): void {}
+  ignoreReplays(spi: number): void {
+    this.#call("ignoreReplays", spi);
+    const entry = this.rx.get(spi);
+    if (entry !== undefined) entry.sa = { ...entry.sa, ivCounts: false };
+  }
 
   carried(): undefined {}
 
   removeRx(spi: number): void {
+    this.#call("removeRx", spi);
     this.rx.delete(spi);
   }
 
-  setTx(sa: TxSa, { key }: TxKey): void {
-    this.#maybeRefuse("setTx");
+  setTx(sa: TxSa, { key, ivLimit }: TxKey): void {
+    this.#call("setTx", sa.spi);
     const number = keyNumber(key);
     if (number === 0) {
       this.powers.wrong(`a wiped key was to be set for SPI ${sa.spi}`);
@@ -214,19 +277,22 @@ export class WorldPlane implements Flows, CorePlane {
       throw new DataPlaneError("Cannot set a key twice", "EKEY");
     }
     this._used.add(number);
-    this.tx.set(pairKey(sa), { sa, key: number, expired: false, packets: 0n });
+    this.tx.set(pairKey(sa), { sa, key: number, expired: false, packets: 0n, ivLimit });
   }
 
   readdressTx(sa: TxSa): void {
+    this.#call("readdressTx", sa.spi, sa.pip);
     const entry = this.tx.get(pairKey(sa));
     if (entry !== undefined) entry.sa = sa;
   }
 
   removeTx(pair: VipPair): void {
+    this.#call("removeTx", pairKey(pair));
     this.tx.delete(pairKey(pair));
   }
 
   expireTx(pair: VipPair): void {
+    this.#call("expireTx", pairKey(pair));
     const entry = this.tx.get(pairKey(pair));
     if (entry !== undefined) entry.expired = true;
   }
@@ -235,7 +301,18 @@ export class WorldPlane implements Flows, CorePlane {
     return stats(this.tx.get(pairKey(pair)));
   }
 
-  traffic(): undefined {}
+  traffic(pair: VipPair): Traffic | undefined {
+    if (!this.powers.options.countsPairs) return undefined;
+    const key = pairKey(pair);
+    const isThere = this.tx.has(key) || [...this.rx.values()].some(({ sa }) => pairKey(sa) === key);
+    if (!isThere) {
+      this._carried.delete(key);
+      return undefined;
+    }
+    const { tx, rx } = this.#carriedBy(pair);
+    const of = (packets: bigint) => ({ packets, bytes: packets * 100n });
+    return { tx: of(tx), rx: of(rx) };
+  }
 
   together<T>(work: () => T): T {
     return work();
@@ -252,48 +329,49 @@ export class WorldPlane implements Flows, CorePlane {
   }
 
   generateSpis(version: PspVersionNumber, n: number): SpiKey[] {
-    this.#maybeRefuse("generateSpis");
+    this.#call("generateSpis", n);
+    if (this._derived + n > this.spisPerKey) throw new DataPlaneError("No SPI left", "EKEY");
+    this._derived += n;
     const { host } = this.powers;
     return Array.from({ length: n }, () => {
       const index = ++this.spis % SPIS_OF_HOST;
       // Few hosts have SPIs that nobody else has: what is printed can be told apart.
       const low = (host % 1024 + 1) * SPIS_OF_HOST + index;
       const spi = (Number(this._rotations & 1n) * 2 ** 31 + low) >>> 0;
-      const bytes = new Uint8Array(version % 2 === 1 ? 32 : 16);
-      const view = new DataView(bytes.buffer);
-      view.setUint32(0, host + 1);
-      view.setUint32(4, this.spis);
+      const number = (host + 1) * KEYS_OF_HOST + this.spis;
+      const bytes = keyOf(number).subarray(0, version % 2 === 1 ? 32 : 16);
       const key = new Key(bytes);
-      this._keys.set(spi, { key: keyNumber(key), generation: this._rotations });
+      this._keys.set(spi, { key: number, generation: this._rotations });
       return { spi, version, key };
     });
   }
 
   rotateMasterKey(): void {
+    this.#call("rotateMasterKey", "");
     for (const [spi, { sa }] of this.rx) {
       if ((this.ageOf(spi) ?? 2n) < 1n || this.powers.isGone(sa.peer)) continue;
       this.powers.wrong(`a rotation kills SPI ${spi}, which is still accepted from ${sa.peer}`);
     }
     this._rotations++;
+    this._derived = 0;
     for (const [spi, { generation }] of this._keys) {
       if (generation + 2n <= this._rotations) this._keys.delete(spi);
     }
   }
 
   granted(): ReturnType<CorePlane["granted"]> {
-    return {
-      maxEntries: LIMITS.max_entries.default,
-      maxCryptoIds: LIMITS.max_crypto_ids.default,
-      features: new Set(["iv-counts"]),
-    };
+    const { maxEntries = LIMITS.max_entries.default, features } = this.powers.options;
+    const all = features ?? new Set<Feature>(["iv-counts"]);
+    return { maxEntries, maxCryptoIds: Math.ceil(maxEntries / 2), features: all };
   }
 
   masterKey(): MasterKeyInfo {
-    const spisLeft = BigInt(SPIS_PER_KEY - this.spis);
+    const spisLeft = BigInt(this.spisPerKey - this._derived);
     return { active: this._rotations % 2n === 0n ? 0 : 1, rotations: this._rotations, spisLeft };
   }
 
   releaseHeld(flow: number): number {
+    this.#call("releaseHeld", flow);
     const held = this._held.get(flow);
     if (held === undefined) throw new DataPlaneError("Cannot release: no such flow", "ENOENT");
     if (!this.tx.has(pairKey(held.pair))) {
@@ -305,6 +383,7 @@ export class WorldPlane implements Flows, CorePlane {
   }
 
   dropHeld(flow: number, reason: DropReason, holdOffMs: number): number {
+    this.#call("dropHeld", flow, reason);
     const held = this._held.get(flow);
     if (held === undefined) throw new DataPlaneError("Cannot drop: no such flow", "ENOENT");
     const { packets } = held;
@@ -316,6 +395,7 @@ export class WorldPlane implements Flows, CorePlane {
   }
 
   clearHoldOff(): void {
+    this.#call("clearHoldOff", "");
     for (const held of this._held.values()) if (held.offUntil > 0) this.#forget(held);
   }
 
@@ -356,15 +436,25 @@ export class WorldPlane implements Flows, CorePlane {
     this._heldByPair.delete(pairKey(held.pair));
   }
 
-  #maybeRefuse(call: Refusable): void {
+  #call(call: PlaneCall, what: string | number, more?: string): void {
     const left = this._refused.get(call) ?? 0;
-    if (left === 0) return;
-    this._refused.set(call, left - 1);
-    throw new DataPlaneError(`Cannot ${call}: it is to be refused`, "ENOSPC");
+    if (left > 0) {
+      this._refused.set(call, left - 1);
+      throw new DataPlaneError(`Cannot ${call}: it is to be refused`, "ENOSPC");
+    }
+    if (!this.powers.options.keepsCalls) return;
+    this.calls.push({ call, what: more === undefined ? `${what}` : `${what} ${more}` });
   }
 
   #drop(reason: string, n = 1): void {
-    this.drops.set(reason, (this.drops.get(reason) ?? 0) + n);
+    this._dropped.set(reason, (this._dropped.get(reason) ?? 0) + n);
+  }
+
+  #carriedBy(pair: VipPair): Carried {
+    const key = pairKey(pair);
+    let carried = this._carried.get(key);
+    if (carried === undefined) this._carried.set(key, carried = { tx: 0n, rx: 0n });
+    return carried;
   }
 }
 
@@ -378,7 +468,16 @@ function macOf(host: number): string {
 export function keyNumber(key: Key): number {
   const bytes = key.reveal();
   const view = new DataView(bytes.buffer, bytes.byteOffset);
-  return view.getUint32(0) * SPIS_OF_HOST * 4096 + view.getUint32(4);
+  return view.getUint32(0) * KEYS_OF_HOST + view.getUint32(4);
+}
+
+/** The octets of that key, as long as the longest: whoever looks for it finds nothing else. */
+function keyOf(number: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(32).fill(0xa5);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, Math.floor(number / KEYS_OF_HOST));
+  view.setUint32(4, number % KEYS_OF_HOST);
+  return bytes;
 }
 
 function stats(entry: { readonly packets: bigint } | undefined): Stats | undefined {

@@ -5,7 +5,7 @@
  * objects, so whatever refers to one goes on referring to it; functions are never copied, for what they hold on to is
  * either constant or written down here as well. What cannot be written down is refused, loudly.
  */
-import { Key } from "../../../ffi/key.ts";
+import { Key } from "../../ffi/key.ts";
 import { keepPending, OpenSignal, type Pending, Promised, Routine } from "./promise.ts";
 
 /** What an object held, and which of that may change in its turn. */
@@ -112,8 +112,7 @@ export class Heap {
     if (object instanceof Map) return heldOf([...object].flat());
     if (object instanceof Set) return heldOf([...object]);
     if (object instanceof Key) {
-      const view = viewOf(object);
-      return { values: [view.getUint32(0), view.getUint32(4)], parts: [] };
+      return { values: Array.from(wordsOf(object)), parts: [] };
     }
     if (object instanceof Routine) {
       const variables = object.locals.read();
@@ -136,8 +135,7 @@ export class Heap {
     if (object instanceof Map) return isSameMap(object, values);
     if (object instanceof Set) return isSameSet(object, values);
     if (object instanceof Key) {
-      const view = viewOf(object);
-      return view.getUint32(0) === values[0] && view.getUint32(4) === values[1];
+      return isSame(wordsOf(object), values);
     }
     if (object instanceof Routine) return false;
     if (ArrayBuffer.isView(object)) return isSame(object as Rows, values);
@@ -155,9 +153,7 @@ export class Heap {
       object.clear();
       for (const value of values) object.add(value);
     } else if (object instanceof Key) {
-      const view = viewOf(object);
-      view.setUint32(0, values[0] as number);
-      view.setUint32(4, values[1] as number);
+      wordsOf(object).set(values as readonly number[]);
     } else if (object instanceof Routine) {
       const [label, n] = values as readonly number[];
       const pendingAt = 2 + (n ?? 0);
@@ -229,9 +225,9 @@ function isObject(value: unknown): value is object {
   return typeof value === "object" && value !== null;
 }
 
-function viewOf(key: Key): DataView {
-  const bytes = key.reveal();
-  return new DataView(bytes.buffer, bytes.byteOffset);
+function wordsOf(key: Key): Uint32Array {
+  const { buffer, byteOffset, length } = key.reveal();
+  return new Uint32Array(buffer, byteOffset, length / 4);
 }
 
 function isSame(a: ArrayLike<unknown>, b: readonly unknown[]): boolean {

@@ -4,18 +4,20 @@
  * The control channel between hosts in memory. Every message lies on the wire until somebody says what becomes of it: an
  * explorer by choice, a simulation by its seed.
  */
-import { Key } from "../../../ffi/key.ts";
+import { Key } from "../../ffi/key.ts";
 import {
   type CallOptions,
   ExchangeError,
   type NewTunnelReply,
   type NewTunnelRequest,
   type Notice,
+  type PacketQuestion,
   type TunnelClient,
   type TunnelHandler,
-} from "../../../src/model/exchange.ts";
-import type { PspParams } from "../../../src/model/sa.ts";
-import type { Life } from "./clock.ts";
+} from "../../src/model/exchange.ts";
+import type { PspParams } from "../../src/model/sa.ts";
+import type { ExplainView } from "../../src/model/status.ts";
+import type { Life, PromiseMaker } from "./clock.ts";
 import { Promised } from "./promise.ts";
 
 /**
@@ -27,7 +29,9 @@ export type Body =
   | { readonly kind: "reply"; readonly requestId: string; readonly reply: NewTunnelReply }
   | { readonly kind: "refusal"; readonly error: ExchangeError }
   | { readonly kind: "notice"; readonly notice: Notice }
-  | { readonly kind: "answer"; readonly bootEpoch: bigint };
+  | { readonly kind: "answer"; readonly bootEpoch: bigint }
+  | { readonly kind: "question"; readonly question: PacketQuestion }
+  | { readonly kind: "explanation"; readonly view: ExplainView };
 
 /** A message under way. */
 export interface Message {
@@ -41,6 +45,8 @@ export interface Message {
   readonly life: Life;
   /** The call that it belongs to; a copy that the wire made belongs to none. */
   readonly call: Call | undefined;
+  /** Where the receiver is called; undefined: wherever it is. */
+  readonly address: string | undefined;
 }
 
 /** A call that waits for its answer. */
@@ -60,6 +66,8 @@ export interface Station {
 
 /** What the wire asks of its world. */
 export interface WirePowers {
+  /** Absent: it lies open. */
+  readonly promise?: PromiseMaker | undefined;
   readonly now: () => number;
   /** A message was sent: it is in `messages` already. */
   readonly onSent: (message: Message) => void;
@@ -72,6 +80,8 @@ export interface WirePowers {
 /** All control channels of a world. */
 export class Wire {
   private readonly _stations = new Map<string, Station>();
+  /** By "id address": who answers there, whomever calls to the id reach. */
+  private readonly _places = new Map<string, Station>();
   /** Whose answer somebody waits for. */
   private readonly _calls = new Set<Call>();
   /** Under way, by number. */
@@ -83,10 +93,20 @@ export class Wire {
     this._powers = powers;
   }
 
-  /** Joins or replaces a host; undefined: it is down, and what is under way to it is lost with its connections. */
-  attach(id: string, station: Station | undefined): void {
-    if (station === undefined) this._stations.delete(id);
-    else this._stations.set(id, station);
+  /**
+   * Joins or replaces a host, with the address at which it is there from now on, besides those before; undefined: it is
+   * down, wherever it was.
+   */
+  attach(id: string, station: Station | undefined, address?: string): void {
+    if (station === undefined) {
+      this._stations.delete(id);
+      for (const place of this._places.keys()) {
+        if (place.startsWith(`${id} `)) this._places.delete(place);
+      }
+      return;
+    }
+    this._stations.set(id, station);
+    if (address !== undefined) this._places.set(`${id} ${address}`, station);
   }
 
   /** The connections of a host break: calls to it fail, and its own messages that have not left are gone. */
@@ -101,11 +121,15 @@ export class Wire {
     const call = <T>(
       to: string,
       body: Body,
-      { options, read }: { options: CallOptions; read: (answer: Body) => T },
+      { options, read, address }: {
+        options: CallOptions;
+        read: (answer: Body) => T;
+        address?: string;
+      },
     ): Promise<T> =>
-      new Promised((resolve, reject) => {
-        if (!this._stations.has(to)) {
-          return reject(new ExchangeError("unavailable", `${to} is down`));
+      new (this._powers.promise ?? Promised)((resolve, reject) => {
+        if (this.#at(to, address) === undefined) {
+          return reject(new ExchangeError("unavailable", downAt(to, address)));
         }
         options.onSent?.();
         const end = () => {
@@ -129,11 +153,12 @@ export class Wire {
         options.signal?.addEventListener("abort", () => {
           if (!made.over) this.#cancel(made, options.signal?.reason);
         }, { once: true });
-        this.#send({ from, to, body, life }, made);
+        this.#send({ from, to, body, life, address }, made);
       });
-    const notify: TunnelClient["notify"] = (to, notice, options) =>
+    const notify = (to: string, notice: Notice, options: CallOptions, address?: string) =>
       call(to, { kind: "notice", notice }, {
         options,
+        ...address === undefined ? {} : { address },
         read: (answer) => {
           if (answer.kind !== "answer") throw new ExchangeError("internal", "no answer");
           return { bootEpoch: answer.bootEpoch };
@@ -148,30 +173,39 @@ export class Wire {
             return copyReply(answer.reply);
           },
         }),
-      notify,
-      // No host is ever anywhere else.
-      notifyAt: (to, _address, notice, options) => notify(to, notice, options),
+      notify: (to, notice, options) => notify(to, notice, options),
+      notifyAt: (to, address, notice, options) => notify(to, notice, options, address),
+      explain: (to, question, options) =>
+        call(to, { kind: "question", question }, {
+          options,
+          read: (answer) => {
+            if (answer.kind !== "explanation") throw new ExchangeError("internal", "no answer");
+            return answer.view;
+          },
+        }),
     };
   }
 
   /** A message arrives. */
   deliver(n: number): void {
-    const message = this.#take(n);
-    const { from, to, body, call } = message;
+    const message = this.#message(n);
+    const { from, to, body, call, address } = message;
     this._powers.onArrival?.(message);
+    this.messages.delete(n);
     switch (body.kind) {
       case "request":
+      case "question":
       case "notice": {
-        const station = this._stations.get(to);
+        const station = this.#at(to, address);
         if (station === undefined) {
-          this.#fail(call, `${to} is down`);
+          this.#fail(call, downAt(to, address));
           return;
         }
         const { life, handler } = station;
         const answer = (answer: Body) => {
           if (life.alive) this._powers.onAnswer?.(message, answer);
           if (!life.alive || call === undefined || call.over) return;
-          this.#send({ from: to, to: from, body: answer, life }, call);
+          this.#send({ from: to, to: from, body: answer, life, address: undefined }, call);
         };
         this.#act(handler, message).then(
           answer,
@@ -181,6 +215,7 @@ export class Wire {
       }
       case "reply":
       case "answer":
+      case "explanation":
       case "refusal":
         if (call?.life.alive && !call.over) call.resolve(body);
         return;
@@ -195,10 +230,17 @@ export class Wire {
     if (why !== undefined) this.#fail(call, why);
   }
 
-  /** A message that asks arrives twice: its copy, whose answer nobody waits for, stays under way. */
-  duplicate(n: number): void {
-    const { from, to, body, life } = this.#message(n);
-    this.#send({ from, to, body, life }, undefined);
+  /** A message that asks arrives twice: its copy, whose answer nobody waits for, stays under way. Returns its number. */
+  duplicate(n: number): number {
+    const { from, to, body, life, address } = this.#message(n);
+    return this.#send({ from, to, body, life, address }, undefined);
+  }
+
+  /** Who is there; where nobody has an address nobody is ever anywhere else. */
+  #at(id: string, address: string | undefined): Station | undefined {
+    return address === undefined || this._places.size === 0
+      ? this._stations.get(id)
+      : this._places.get(`${id} ${address}`);
   }
 
   #act(handler: TunnelHandler, { from, body }: Message): Promise<Body> {
@@ -211,9 +253,18 @@ export class Wire {
       case "notice":
         return handler.notify(from, body.notice)
           .then(({ bootEpoch }) => ({ kind: "answer", bootEpoch }));
+      case "question": {
+        const Made = this._powers.promise ?? Promised;
+        return new Made((resolve, reject) => {
+          const view = handler.explain?.(from, body.question);
+          if (view === undefined) reject(new ExchangeError("unimplemented", "of before"));
+          else resolve({ kind: "explanation", view });
+        });
+      }
       case "reply":
       case "refusal":
       case "answer":
+      case "explanation":
         throw new RangeError(`Cannot act upon a ${body.kind}`);
       default:
         return body satisfies never;
@@ -221,12 +272,13 @@ export class Wire {
   }
 
   #send(
-    message: Pick<Message, "from" | "to" | "body" | "life">,
+    message: Pick<Message, "from" | "to" | "body" | "life" | "address">,
     call: Call | undefined,
-  ): void {
+  ): number {
     const sent: Message = { ...message, n: ++this._n, sentAt: this._powers.now(), call };
     this.messages.set(sent.n, sent);
     this._powers.onSent(sent);
+    return sent.n;
   }
 
   #fail(call: Call | undefined, why: string): void {
@@ -237,7 +289,7 @@ export class Wire {
   #cancel(call: Call, reason: unknown): void {
     call.reject(reason);
     for (const { n, call: of, body: { kind } } of this.messages.values()) {
-      if (of === call && kind !== "request" && kind !== "notice") this.messages.delete(n);
+      if (of === call && !ASKS.has(kind)) this.messages.delete(n);
     }
   }
 
@@ -252,6 +304,13 @@ export class Wire {
     this.messages.delete(n);
     return message;
   }
+}
+
+/** Messages that ask: they go on their way though nobody waits for their answer any more. */
+export const ASKS: ReadonlySet<Body["kind"]> = new Set(["request", "notice", "question"]);
+
+function downAt(id: string, address: string | undefined): string {
+  return address === undefined ? `${id} is down` : `${id} is not at ${address}`;
 }
 
 function copyParams(params: PspParams): PspParams {
