@@ -6,7 +6,7 @@
 # and half a minute of fuzzing.
 #   tools/test.sh [c|unit|e2e|standin|binary|fuzz]...    one after the other
 #   tools/test.sh                                        all of them; the end-to-end tests, which mostly wait for
-#                                                        packets, have the stand-in's and the binary's beside them
+#                                                        packets, and then the binary's have the stand-in's beside them
 # Files of unit and end-to-end tests run side by side, as many as there are processors, or as DENO_JOBS says: each test has
 # namespaces, directories and ports of its own.
 # One line per suite, and as the last line the sum: "N passed, N failed". A suite that ran no test, that
@@ -125,10 +125,10 @@ else
 		trap - EXIT
 		trap stop HUP INT TERM
 		suite standin
-		suite binary
 	) &
 	beside=$!
 	suite e2e
+	suite binary
 	wait "$beside"
 	beside=
 	suite fuzz
