@@ -212,7 +212,7 @@ export const BACKENDS = { auto: 0, openssl: 1, "ipsec-mb": 2 } as const;
 /** enum psp_dp_inspect */
 const INSPECT = { off: 0, syn: 1, all: 2 } as const;
 /** enum psp_dp_guard_mode */
-export const GUARD_MODES = { auto: 0, require: 1, off: 2 } as const;
+const GUARD_MODES = { auto: 0, require: 1, off: 2 } as const;
 const DOMAINS: Readonly<Record<Domain, number>> = {
   default: 0,
   secure_ingress: 1,

@@ -28,7 +28,7 @@ export async function explain(args: ExplainArgs): Promise<ExitCode> {
 }
 
 /** One line for each step, those of the peer under its name, then the verdict. */
-export function explainText(view: ExplainView): string {
+function explainText(view: ExplainView): string {
   const { steps } = view;
   const several = steps.some(({ host }) => host !== undefined);
   let said: string | undefined;

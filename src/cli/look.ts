@@ -54,7 +54,7 @@ export async function drops(
 }
 
 /** Two tables: how many, and which. */
-export function dropsText(
+function dropsText(
   { packets, drops }: {
     readonly packets: Readonly<Record<string, bigint>>;
     readonly drops: readonly DropView[];

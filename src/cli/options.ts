@@ -135,7 +135,7 @@ export function examples(lines: readonly string[]): Message {
 }
 
 /** Keys that may be undefined become keys that may be absent. */
-export type Compact<T> =
+type Compact<T> =
   & { [K in keyof T as undefined extends T[K] ? never : K]: T[K] }
   & { [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined> };
 

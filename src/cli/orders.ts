@@ -41,7 +41,7 @@ async function order(
 }
 
 /** Which tunnels are meant. Throws `CommandError`: usage. */
-export function selectorOf({ what, other }: Pick<OrderArgs, "what" | "other">): TunnelSelector {
+function selectorOf({ what, other }: Pick<OrderArgs, "what" | "other">): TunnelSelector {
   const one = canonicalVip(what);
   if (other !== undefined) {
     const two = canonicalVip(other);

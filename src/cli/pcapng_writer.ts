@@ -6,7 +6,7 @@ import { cannotWrite } from "./io.ts";
 import type { SampleView } from "../model/status.ts";
 
 /** Where samples go until disposed of. */
-export interface PcapngFile extends Disposable {
+interface PcapngFile extends Disposable {
   /** Throws `CommandError`. */
   write(sample: SampleView): void;
   /** There are no more: without any, the file is made all the same, and has none in it. */

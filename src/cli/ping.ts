@@ -27,7 +27,7 @@ export async function ping(args: PingArgs): Promise<ExitCode> {
 }
 
 /** For people. */
-export function pingText({ legs }: PingView): string {
+function pingText({ legs }: PingView): string {
   const rows = legs.map(({ name, verdict, ms, text }) => [
     name,
     verdict,

@@ -420,7 +420,7 @@ function isWithin(table: PrefixTable<true>, vip: string): boolean {
 }
 
 /** Addresses with which some packet or request could never arrive. */
-export function* addressProblems(form: FileForm): Generator<Step> {
+function* addressProblems(form: FileForm): Generator<Step> {
   for (const [i, peer] of form.peers.entries()) {
     yield;
     for (const { path, text } of peerAddressProblems(form, peer)) {
@@ -431,7 +431,7 @@ export function* addressProblems(form: FileForm): Generator<Step> {
 }
 
 /** Addresses that may be meant so. */
-export function* addressWarnings(form: FileForm): Generator<Remark> {
+function* addressWarnings(form: FileForm): Generator<Remark> {
   if (isLoopback(form.pip)) {
     yield {
       path: ["pip"],
@@ -480,7 +480,7 @@ function* twice(
 }
 
 /** Whether two listeners would meet: one port, and one address or every address. */
-export function sameListener(a: string, b: string): boolean {
+function sameListener(a: string, b: string): boolean {
   const [x, y] = [parseHostPort(a), parseHostPort(b)];
   return x.port === y.port && (x.host === y.host || isAny(x.host) || isAny(y.host));
 }

@@ -163,7 +163,7 @@ export class Misses {
 }
 
 /** Whose an item is, what is done with it, and for how long at a time. */
-export interface TurnsOptions<T> {
+interface TurnsOptions<T> {
   readonly of: (item: T) => { readonly group: number; readonly member: string };
   /** Must not throw. */
   readonly act: (item: T) => void;

@@ -78,7 +78,7 @@ function setKey(plane: Plane, key: SpiKey | undefined): string {
 }
 
 /** The keys are wiped afterwards. */
-export function withSpis<T>(
+function withSpis<T>(
   plane: Plane,
   { version, n }: { readonly version: PspVersionNumber; readonly n: number },
   use: (keys: readonly SpiKey[]) => T,

@@ -14,9 +14,8 @@ export const BROADCAST_MAC = "ff:ff:ff:ff:ff:ff";
 
 export type Bytes = Uint8Array<ArrayBuffer>;
 
-/** An IP packet taken apart as far as its L4 payload; views into the frame. */
-export interface IpPacket {
-  readonly family: 4 | 6;
+/** What stands around an L4 payload. */
+export interface Envelope {
   readonly ethDst: string;
   readonly ethSrc: string;
   readonly src: string;
@@ -24,6 +23,11 @@ export interface IpPacket {
   readonly protocol: number;
   /** TTL or hop limit. */
   readonly ttl: number;
+}
+
+/** An IP packet taken apart as far as its L4 payload; views into the frame. */
+export interface IpPacket extends Envelope {
+  readonly family: 4 | 6;
   /** From the L4 header on, padding cut off. */
   readonly l4: Bytes;
 }
@@ -134,16 +138,6 @@ function parseIpv6(ip: Bytes, eth: { ethDst: string; ethSrc: string }): IpPacket
     ttl: v.getUint8(7),
     l4: ip.subarray(40, 40 + payloadLen),
   };
-}
-
-/** Where a reply goes and whence it comes. */
-export interface Envelope {
-  readonly ethDst: string;
-  readonly ethSrc: string;
-  readonly src: string;
-  readonly dst: string;
-  readonly protocol: number;
-  readonly ttl: number;
 }
 
 /** An Ethernet frame around an L4 payload; the family follows from the addresses. */

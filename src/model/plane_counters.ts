@@ -64,9 +64,6 @@ export const PLANE_COUNTERS = {
   "port-errors": "times that receiving failed: the interface is down or gone",
 } as const;
 
-/** Name of a counter of the plane. */
-export type PlaneCounter = keyof typeof PLANE_COUNTERS;
-
 /** The reason that a counter of lost packets stands for; undefined: what it counts was not lost. */
 export function dropReason(name: string): string | undefined {
   return /^\((?:drop|hold)\) /.test(meaning(name)) ? name.replace(/^drop-/, "") : undefined;

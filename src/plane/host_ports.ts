@@ -55,7 +55,7 @@ export function hostInterfaces(
 export type Labels = ReadonlyMap<string, number>;
 
 /** A number for each network. One that there was `before` keeps its own, and no other ever gets it. */
-export function labelsOf(networks: PortSettings["networks"], before: Labels = new Map()): Labels {
+function labelsOf(networks: PortSettings["networks"], before: Labels = new Map()): Labels {
   const labels = new Map(before);
   for (const { name } of networks ?? []) {
     if (!labels.has(name)) labels.set(name, labels.size + 1);

@@ -112,7 +112,7 @@ async function openAll(library: Library, config: Config, sizes: Sizes) {
 }
 
 /** How pipes speak of the host ports that a plane was opened with; `first` is the handle of the first. */
-export function hostPortsForm(plane: Config["plane"], n: number, first: number): HostPortsForm {
+function hostPortsForm(plane: Config["plane"], n: number, first: number): HostPortsForm {
   if (!hasManyHosts(plane)) return "one";
   return plane.kind === "soft" ? "many" : Array.from({ length: n }, (_, i) => first + i);
 }

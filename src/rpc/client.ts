@@ -80,12 +80,6 @@ export interface RpcClientOptions {
   readonly onConnected?: (peer: string, address: string) => void;
 }
 
-/** Peers that do not change, as `RpcClientOptions.peers`. */
-export function peerAddresses(...all: readonly PeerAddress[]): RpcClientOptions["peers"] {
-  const byId = new Map(all.map((peer) => [peer.id, peer]));
-  return (id) => byId.get(id);
-}
-
 /** A `TunnelClient` with connections to close. */
 export interface RpcClient extends TunnelClient, Disposable {
   /**

@@ -41,7 +41,7 @@ export function refuseForeignFile(path: string): void {
 }
 
 /** Whether something has that name, a link that leads nowhere too. */
-export function isThere(path: string): boolean {
+function isThere(path: string): boolean {
   try {
     Deno.lstatSync(path);
     return true;

@@ -13,7 +13,7 @@ import {
 import { TunnelService } from "../../src/rpc/gen/psp/v1/tunnel_pb.ts";
 import { requestToProto } from "../../src/rpc/tunnel_codec.ts";
 import type { ChainJudge } from "../../src/rpc/chain.ts";
-import { peerAddresses } from "../../src/rpc/client.ts";
+import { peerAddresses } from "../support/peer_addresses.ts";
 import { eventually } from "../support/wait.ts";
 import { CALL, clientOf, ears, Lab, recorder, request, start } from "./lab.ts";
 

@@ -10,16 +10,12 @@ import type {
   TunnelHandler,
 } from "../../src/model/exchange.ts";
 import { type IssuedPaths, pkiInit, pkiIssue } from "../../src/pki/pki.ts";
-import {
-  createRpcClient,
-  peerAddresses,
-  type RpcClient,
-  type RpcClientOptions,
-} from "../../src/rpc/client.ts";
+import { createRpcClient, type RpcClient, type RpcClientOptions } from "../../src/rpc/client.ts";
 import type { RpcEvents } from "../../src/rpc/events.ts";
 import { peerIds, type Trust } from "../../src/rpc/identity.ts";
 import { type RpcServer, type RpcServerOptions, startRpcServer } from "../../src/rpc/server.ts";
 import { TlsStore, type TlsStoreOptions } from "../../src/rpc/tls_store.ts";
+import { peerAddresses } from "../support/peer_addresses.ts";
 import type { PspParams } from "../../src/model/sa.ts";
 
 export const DOMAIN = "example.org";

@@ -3,8 +3,9 @@
 /** Connections to peers over real TLS: a bound, a place that goes to whoever needs it, and none that nobody needs. */
 import assert from "node:assert/strict";
 import { CALL, clientOf, ears, Lab, recorder, request, start, TRUST } from "./lab.ts";
+import { peerAddresses } from "../support/peer_addresses.ts";
 import { eventually } from "../support/wait.ts";
-import { peerAddresses, type RpcClientOptions } from "../../src/rpc/client.ts";
+import type { RpcClientOptions } from "../../src/rpc/client.ts";
 import { peerIds } from "../../src/rpc/identity.ts";
 import { Descriptors } from "../../src/rpc/descriptors.ts";
 

@@ -7,7 +7,8 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { ExchangeError } from "../../src/model/exchange.ts";
 import { toConnect } from "../../src/rpc/exchange_errors.ts";
-import { createRpcClient, peerAddresses } from "../../src/rpc/client.ts";
+import { createRpcClient } from "../../src/rpc/client.ts";
+import { peerAddresses } from "../support/peer_addresses.ts";
 import { openStatusClient } from "../../src/rpc/status_client.ts";
 import { TlsStore } from "../../src/rpc/tls_store.ts";
 import { CALL, MAX_BYTES, request, TRUST } from "./lab.ts";

@@ -6,7 +6,8 @@
  */
 import { Key } from "../../ffi/key.ts";
 import { ExchangeError, MAX_TUNNELS_PER_REQUEST } from "../../src/model/exchange.ts";
-import { createRpcClient, peerAddresses } from "../../src/rpc/client.ts";
+import { createRpcClient } from "../../src/rpc/client.ts";
+import { peerAddresses } from "./peer_addresses.ts";
 import { peerIds } from "../../src/rpc/identity.ts";
 import { TlsStore } from "../../src/rpc/tls_store.ts";
 import { DOMAIN, tlsOf } from "./agent_config.ts";
