@@ -26,7 +26,7 @@ static void first_packet_waits_for_its_tunnel(void)
 	CHECK(tunnel_up(&net.a, &net.b, &pair.ga, &pair.gb, 1, &pair.ab));
 	CHECK_EQ(psp_dp_held_release(net.a.dp, miss.flow, &packets), 0);
 	CHECK_EQ(packets, 1);
-	CHECK(net_recv(&net.b, &got, 5000));
+	CHECK(net_recv(&net.b, &got, NET_HANG_MS));
 	CHECK_MEM(got.packet.frame + 14, sent.packet.frame + 14, sent.packet.len - 14);
 	CHECK_EQ(net_number(&got), 7);
 	CHECK_EQ(psp_dp_held_release(net.a.dp, miss.flow, &packets), PSP_DP_ENOENT);

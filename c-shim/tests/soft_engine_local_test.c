@@ -102,7 +102,7 @@ static void held_packets_run_from_the_first_pipe_on(void)
 	CHECK(graph_wait(net.a.dp, DP_HELD_RELEASED, 3));
 	CHECK_EQ(psp_dp_held_release(net.a.dp, event.flow, &packets), 0);
 	for (uint32_t i = 0; i < 4; i++) {
-		CHECK(net_recv(&net.a, &got, 5000));
+		CHECK(net_recv(&net.a, &got, NET_HANG_MS));
 		CHECK_EQ(net_number(&got), i);
 		CHECK(memcmp(got.packet.frame, net.a.end_mac, 6) == 0);
 		CHECK(memcmp(got.packet.frame + 6, c.host_mac, 6) == 0);
@@ -125,7 +125,7 @@ static void a_super_frame_stays_one(void)
 	CHECK(graph_add(net.a.dp, local, &e, NULL));
 	net_tso(&sent, &c, &net.a, 20, 1000);
 	CHECK(net_send(&c, &sent));
-	CHECK(net_recv(&net.a, &got, 5000));
+	CHECK(net_recv(&net.a, &got, NET_HANG_MS));
 	CHECK_EQ(got.packet.gso, DP_GSO_TCP4);
 	CHECK_EQ(got.packet.gso_size, 1000);
 	CHECK_EQ(got.packet.len, sent.packet.len);
@@ -182,7 +182,7 @@ static void a_port_that_carries_less_is_respected(void)
 	net_udp(&sent, &net.a, &c, 0, 1400);
 	CHECK(net_send(&net.a, &sent));
 	for (uint32_t i = 0; i < 2; i++) {
-		CHECK(net_recv(&c, &got, 5000));
+		CHECK(net_recv(&c, &got, NET_HANG_MS));
 		CHECK(got.packet.len - NET_ETH_LEN <= 1000);
 		have += got.packet.len - NET_ETH_LEN - NET_IP4_LEN;
 		CHECK_EQ(ip_of(&got)[NET_IP4_TTL], 63);
@@ -200,13 +200,13 @@ static void a_port_that_carries_less_is_respected(void)
 	/* A super-frame of segments that fit passes whole. */
 	net_tso(&sent, &net.a, &c, 20, 900);
 	CHECK(net_send(&net.a, &sent));
-	CHECK(net_recv(&c, &got, 5000));
+	CHECK(net_recv(&c, &got, NET_HANG_MS));
 	CHECK_EQ(got.packet.gso_size, 900);
 	/* One of segments that do not is cut, packet by packet. */
 	net_tso(&sent, &net.a, &c, 20, 1400);
 	CHECK(net_send(&net.a, &sent));
 	for (uint32_t i = 0; i < 19 * 2 + 1; i++) {
-		CHECK(net_recv(&c, &got, 5000));
+		CHECK(net_recv(&c, &got, NET_HANG_MS));
 		CHECK(got.packet.len - NET_ETH_LEN <= 1000);
 		CHECK_EQ(psp_get16(ip_of(&got) + NET_IP4_ID), i / 2);
 	}

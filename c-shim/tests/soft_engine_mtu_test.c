@@ -20,7 +20,7 @@ static void collect(const struct net_side *at, uint32_t pieces, uint32_t max_ip)
 		const uint8_t *ip;
 		uint32_t id, word, off, len;
 
-		CHECK(net_recv(at, &got, 5000));
+		CHECK(net_recv(at, &got, NET_HANG_MS));
 		ip = got.packet.frame + NET_ETH_LEN;
 		len = got.packet.len - NET_ETH_LEN - NET_IP4_LEN;
 		id = psp_get16(ip + NET_IP4_ID);
@@ -153,7 +153,7 @@ static void a_peer_learns_what_the_port_of_our_workload_carries(void)
 	CHECK(NET_IP("link", "set", "b_host", "mtu", "1000"));
 	CHECK(sees_mtu(1000));
 	CHECK(send_udp(1200, true));
-	CHECK(net_recv(&net.a, &got, 5000));
+	CHECK(net_recv(&net.a, &got, NET_HANG_MS));
 	SUB(expect_error(1000));
 	CHECK(graph_event(net.b.dp, PSP_DP_EVENT_TOO_BIG, &event, NULL, 0));
 	CHECK_EQ(event.mtu, 1000);
@@ -167,7 +167,7 @@ static void a_peer_learns_what_the_port_of_our_workload_carries(void)
 	/* What may be cut is cut, and what fits comes whole. */
 	CHECK(send_udp(1200, false));
 	for (uint32_t i = 0; i < 2; i++) {
-		CHECK(net_recv(&net.b, &got, 5000));
+		CHECK(net_recv(&net.b, &got, NET_HANG_MS));
 		CHECK(got.packet.len - NET_ETH_LEN <= 1000);
 	}
 	SUB(expect_delivery(&net.a, &net.b, 1, 1000 - 28));

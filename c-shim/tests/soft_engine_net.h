@@ -26,6 +26,9 @@
 #include "ports.h"
 #include "test.h"
 
+/* Until a frame or an event that has to come is held to be lost: on a busy machine, under a sanitizer. */
+#define NET_HANG_MS 60000
+
 struct net_side {
 	int ns;                /* the namespace */
 	struct soft_port *end; /* the workload's end of the host veth */

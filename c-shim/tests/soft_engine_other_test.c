@@ -27,7 +27,7 @@ static void arp_goes_to_the_agent_and_the_reply_comes_back(void)
 	CHECK_MEM(data, arp, sizeof(arp));
 	memcpy(arp, net.a.end_mac, 6);
 	CHECK_EQ(psp_dp_inject(net.a.dp, HOST, arp, sizeof(arp)), 0);
-	CHECK(net_recv(&net.a, &got, 5000));
+	CHECK(net_recv(&net.a, &got, NET_HANG_MS));
 	CHECK_MEM(got.packet.frame, arp, sizeof(arp));
 	CHECK_EQ(psp_dp_inject(net.a.dp, 3, arp, sizeof(arp)), PSP_DP_EINVAL);
 	CHECK_EQ(psp_dp_inject(net.a.dp, 1, arp, 13), PSP_DP_EINVAL);
@@ -165,7 +165,7 @@ static void expect_pieces(uint32_t n, uint32_t max_ip)
 		const uint8_t *at;
 		uint32_t word, off, head;
 
-		CHECK(net_recv(&net.b, &got, 5000));
+		CHECK(net_recv(&net.b, &got, NET_HANG_MS));
 		at = got.packet.frame + NET_ETH_LEN;
 		head = (uint32_t)(at[0] & 15u) * 4u;
 		word = psp_get16(at + NET_IP4_FRAG);
@@ -222,7 +222,7 @@ static void packet_that_may_be_cut_is_cut(void)
 	dp_csum_ipv4(sent.packet.frame + NET_ETH_LEN);
 	CHECK(net_send(&net.a, &sent));
 	for (uint32_t i = 0; i < 2; i++) {
-		CHECK(net_recv(&net.b, &got, 5000));
+		CHECK(net_recv(&net.b, &got, NET_HANG_MS));
 		/* 940 octets of IP carry 920 of data, whole units of eight. */
 		CHECK_EQ(psp_get16(got.packet.frame + NET_ETH_LEN + NET_IP4_FRAG),
 			 0x2000u | (100u + i * 115u));

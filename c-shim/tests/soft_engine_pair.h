@@ -58,7 +58,7 @@ static inline void expect_delivery(const struct net_side *from, const struct net
 	for (uint32_t i = 0; i < n; i++) {
 		net_udp(&sent, from, to, i, payload);
 		CHECK(net_send(from, &sent));
-		CHECK(net_recv(to, &got, 5000));
+		CHECK(net_recv(to, &got, NET_HANG_MS));
 		CHECK_EQ(got.packet.len, sent.packet.len);
 		CHECK_MEM(got.packet.frame, to->end_mac, 6);
 		CHECK_MEM(got.packet.frame + 6, to->host_mac, 6);
@@ -107,7 +107,7 @@ static inline uint32_t drain(uint32_t expected, uint32_t *last, bool *in_order)
 {
 	uint32_t n = 0;
 
-	while (net_recv(&net.b, &got, n < expected ? 10000 : 300)) {
+	while (net_recv(&net.b, &got, n < expected ? NET_HANG_MS : 300)) {
 		uint32_t number = net_number(&got);
 
 		*in_order &= n == 0 || number > *last;
@@ -127,7 +127,7 @@ static inline void expect_stream(uint32_t segments, uint32_t mss, uint32_t *fram
 	len = sent.packet.len - sent.packet.payload_off;
 	CHECK(net_send(&net.a, &sent));
 	*frames = 0;
-	while (have < len && net_recv(&net.b, &got, 5000)) {
+	while (have < len && net_recv(&net.b, &got, NET_HANG_MS)) {
 		const uint8_t *tcp = got.packet.frame + got.packet.l4_off;
 		uint32_t n = got.packet.len - got.packet.payload_off;
 		uint32_t at = psp_get32(tcp + NET_TCP_SEQ) - 1000;

@@ -94,7 +94,8 @@ static bool deliver(const struct net_side *from, const struct net_side *to, uint
 {
 	for (uint32_t i = first; i < first + n; i++) {
 		net_udp(&sent, from, to, i, 64);
-		if (!net_send(from, &sent) || !net_recv(to, &got, 5000) || net_number(&got) != i)
+		if (!net_send(from, &sent) || !net_recv(to, &got, NET_HANG_MS) ||
+		    net_number(&got) != i)
 			return false;
 	}
 	return true;
@@ -232,7 +233,7 @@ static void held_packets_belong_to_their_port(void)
 	CHECK_EQ(psp_dp_held_release(net.a.dp, event.flow, &packets), 0);
 	CHECK_EQ(packets, 3);
 	for (uint32_t i = 0; i < 3; i++) {
-		CHECK(net_recv(&net.b, &got, 5000));
+		CHECK(net_recv(&net.b, &got, NET_HANG_MS));
 		CHECK_EQ(net_number(&got), i);
 	}
 	memcpy(c.vip, (uint8_t[]){10, 1, 0, 77}, 4);
@@ -281,7 +282,7 @@ static void packets_have_the_network_of_their_port(void)
 	graph_fwd(&e.fwd, PSP_DP_FWD_PORT, port);
 	CHECK_EQ(psp_dp_entry_update(net.a.dp, back.ingr_acl, &e), 0);
 	CHECK_EQ(psp_dp_held_release(net.a.dp, flow, &packets), 0);
-	CHECK(net_recv(&net.b, &got, 5000));
+	CHECK(net_recv(&net.b, &got, NET_HANG_MS));
 	CHECK(deliver(&c, &net.b, 3, 3));
 	CHECK(deliver(&net.b, &c, 3, 3));
 }

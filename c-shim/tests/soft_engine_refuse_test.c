@@ -135,7 +135,7 @@ static void only_the_crypt_offset_that_was_asked_for_is_taken(void)
 		CONTEXT("offset %u, %u octets", rows[i].offset, rows[i].payload);
 		SUB(send_with_offset(&pair, rows[i].offset, rows[i].payload));
 		if (rows[i].taken) {
-			CHECK(net_recv(&net.b, &got, 5000));
+			CHECK(net_recv(&net.b, &got, NET_HANG_MS));
 			CHECK_EQ(got.packet.len, sent.packet.len);
 		} else {
 			CHECK(graph_wait(net.b.dp, DP_RX_CRYPT_OFFSET, ++dropped));
@@ -210,18 +210,18 @@ static void recorded_packet_is_delivered_once(void)
 	/* Without a window each copy is delivered, as PSP leaves it. */
 	CHECK(replay(&pair, run, 3));
 	for (uint32_t i = 0; i < 3; i++)
-		CHECK(net_recv(&net.b, &got, 5000));
+		CHECK(net_recv(&net.b, &got, NET_HANG_MS));
 	CHECK(check_replays(&pair, flag, 0, PSP_DP_EINVAL));
 	CHECK(check_replays(&pair, flag, 1023, PSP_DP_EINVAL));
 	CHECK(check_replays(&pair, flag, 65537, PSP_DP_EINVAL));
 	CHECK(check_replays(&pair, flag, 4096, 0));
 	CHECK(replay(&pair, run + 1, 1001));
-	CHECK(net_recv(&net.b, &got, 5000));
+	CHECK(net_recv(&net.b, &got, NET_HANG_MS));
 	CHECK(graph_wait(net.b.dp, DP_RX_REPLAY, replays += 1000));
 	/* In any order within the window. */
 	for (uint32_t i = 4095; i > 0; i -= 5) {
 		CHECK(replay(&pair, run + 1 + i, 1));
-		CHECK(net_recv(&net.b, &got, 5000));
+		CHECK(net_recv(&net.b, &got, NET_HANG_MS));
 		CHECK_EQ(net_number(&got), 1 + i);
 	}
 	CHECK_EQ(graph_count(net.b.dp, DP_RX_REPLAY), replays);
@@ -230,7 +230,7 @@ static void recorded_packet_is_delivered_once(void)
 	CHECK(graph_says(net.b.dp, "its replay_window is 4096"));
 	CHECK(check_replays(&pair, 0, 0, 0));
 	CHECK(replay(&pair, run + 6, 1));
-	CHECK(net_recv(&net.b, &got, 5000));
+	CHECK(net_recv(&net.b, &got, NET_HANG_MS));
 	CHECK(check_replays(&pair, flag, 4096, 0));
 	CHECK(replay(&pair, run + 6, 1));
 	CHECK(graph_wait(net.b.dp, DP_RX_REPLAY, ++replays));
@@ -240,7 +240,7 @@ static void recorded_packet_is_delivered_once(void)
 	CHECK(graph_wait(net.b.dp, DP_RX_AUTH_FAIL, 1));
 	pair.ab.key.key[0] ^= 1;
 	CHECK(replay(&pair, run + 4097, 1));
-	CHECK(net_recv(&net.b, &got, 5000));
+	CHECK(net_recv(&net.b, &got, NET_HANG_MS));
 	CHECK(!net_recv(&net.b, &got, 50));
 	SUB(expect_accounts());
 }

@@ -43,10 +43,10 @@ static inline int64_t graph_unaccounted(struct psp_dp *dp)
 	return (int64_t)(in + graph_count(dp, DP_HELD_RELEASED) - out);
 }
 
-/* Waits until a counter has come to a value; false after 5 s. */
+/* Waits until a counter has come to a value; false after NET_HANG_MS. */
 static inline bool graph_wait(struct psp_dp *dp, enum dp_counter counter, uint64_t value)
 {
-	for (uint32_t i = 0; i < 5000; i++) {
+	for (uint32_t i = 0; i < NET_HANG_MS; i++) {
 		if (graph_count(dp, counter) >= value)
 			return true;
 		usleep(1000);
@@ -56,7 +56,7 @@ static inline bool graph_wait(struct psp_dp *dp, enum dp_counter counter, uint64
 	return false;
 }
 
-/* The next event of a type within 5 s; others are passed over. data may be NULL. */
+/* The next event of a type, which has to come; others are passed over. data may be NULL. */
 static inline bool graph_event(struct psp_dp *dp, uint16_t type, struct psp_dp_event *event,
 			       uint8_t *data, uint32_t cap)
 {
@@ -82,7 +82,7 @@ static inline bool graph_event(struct psp_dp *dp, uint16_t type, struct psp_dp_e
 				       event->data_len < cap ? event->data_len : cap);
 			return true;
 		}
-		if (len == 0 && i > 50)
+		if (len == 0 && i > NET_HANG_MS / 100)
 			return false;
 	}
 	return false;

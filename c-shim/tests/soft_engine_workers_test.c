@@ -62,7 +62,7 @@ static void expect_round(void)
 	for (uint32_t have = 0; have < FLOWS * EACH;) {
 		uint32_t flow, n;
 
-		CHECK(net_recv(&net.b, &got, 10000));
+		CHECK(net_recv(&net.b, &got, NET_HANG_MS));
 		flow = got.packet.fields.outer_l4_src_port - PORT_FIRST;
 		CHECK(flow < FLOWS);
 		n = dp_segments(&got.packet);
