@@ -23,7 +23,13 @@ uint32_t dp_csum_add(uint32_t sum, const uint8_t *data, size_t len)
 
 	data += blocks * DP_CSUM_BLOCK;
 	len -= blocks * DP_CSUM_BLOCK;
-	while (len >= 4) {
+	for (; len >= 8; data += 8, len -= 8) {
+		uint64_t word64;
+
+		memcpy(&word64, data, 8);
+		total += (word64 & 0xffffffffu) + (word64 >> 32);
+	}
+	if (len >= 4) {
 		uint32_t word32;
 
 		memcpy(&word32, data, 4);
@@ -31,13 +37,20 @@ uint32_t dp_csum_add(uint32_t sum, const uint8_t *data, size_t len)
 		data += 4;
 		len -= 4;
 	}
-	if (len != 0) {
-		uint8_t rest[4] = {0};
-		uint32_t word32;
+	if (len >= 2) {
+		uint16_t word16;
 
-		memcpy(rest, data, len);
-		memcpy(&word32, rest, 4);
-		total += word32;
+		memcpy(&word16, data, 2);
+		total += word16;
+		data += 2;
+		len -= 2;
+	}
+	if (len != 0) {
+		const uint8_t rest[2] = {data[0], 0};
+		uint16_t word16;
+
+		memcpy(&word16, rest, 2);
+		total += word16;
 	}
 	return sum + in_host_order(total);
 }

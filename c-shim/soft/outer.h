@@ -14,6 +14,7 @@ struct soft_outer {
 	const uint8_t *data; /* encap_data */
 	const uint8_t *psp;  /* in data */
 	uint32_t psp_size;   /* PSP header with its extensions */
+	uint32_t psp_room;   /* octets of data from psp on that may be read */
 	uint32_t udp_off;    /* in the frame to be built */
 	uint32_t head_len;   /* Ethernet to UDP: where the first PSP header stands */
 	uint32_t next_off;   /* transport: the octet that names the upper layer */

@@ -12,6 +12,8 @@
 #define SOURCE_PORT_BITS 0x3fffu
 #define COPIED_MAX                                                                                 \
 	512u /* octets of payload that are sealed sooner in one piece, where they go to */
+#define HEADER_COPY                                                                                \
+	32u /* octets, copied at once; whatever is behind the header is written after it */
 
 /* ---- outer headers --------------------------------------------------------------------------- */
 
@@ -25,6 +27,7 @@ static bool read_udp_psp(const struct psp_dp_actions *encap, uint32_t off, struc
 		return false;
 	outer->psp = psp;
 	outer->psp_size = encap->encap_size - off - NET_UDP_LEN;
+	outer->psp_room = (uint32_t)sizeof(encap->encap_data) - off - NET_UDP_LEN;
 	if (psp_get16(udp + NET_UDP_DST) != PSP_UDP_PORT)
 		return false;
 	if ((psp[3] & PSP_FLAG_V) != 0 && outer->psp_size < PSP_HEADER_LEN + PSP_VC_LEN)
@@ -133,12 +136,13 @@ static void write_tunnel(const struct soft_outer *outer, const struct dp_packet 
 	uint8_t tos = outer_tos(outer, packet);
 	uint32_t label;
 
-	memcpy(frame, outer->data, outer->head_len);
 	if (!outer->v6) {
+		memcpy(frame, outer->data, NET_ETH_LEN + NET_IP4_LEN + NET_UDP_LEN);
 		write_ip4(outer->data + NET_ETH_LEN, ip, tos, (uint16_t)(NET_IP4_LEN + udp_len),
 			  id);
 		return;
 	}
+	memcpy(frame, outer->data, NET_ETH_LEN + NET_IP6_LEN + NET_UDP_LEN);
 	label = psp_get32(ip) & NET_IP6_LABEL;
 	if (label == 0)
 		label = hash & NET_IP6_LABEL;
@@ -328,12 +332,22 @@ static enum soft_seal_status seal_segment(const struct cut *cut, uint32_t segmen
 	uint32_t len = payload_of(cut, segment);
 	int32_t status;
 
-	memcpy(psp, outer->psp, outer->psp_size);
+	/* In nearly all packets the PSP header and what may follow it are the first 32 octets: no length to look at. */
+	if (outer->psp_size <= HEADER_COPY && outer->psp_room >= HEADER_COPY)
+		memcpy(psp, outer->psp, HEADER_COPY);
+	else
+		memcpy(psp, outer->psp, outer->psp_size);
 	psp[0] = outer->next_header;
 	psp[2] = (uint8_t)((psp[2] & ~PSP_CRYPT_OFFSET_MASK) | crypt_offset_of(cut, segment));
 	if (dp_is_marked(packet, segment))
 		psp[3] |= PSP_FLAG_S;
 	psp_put64(psp + 8, cut->first_iv + segment);
+	if (packet->gso == DP_GSO_NONE && len <= COPIED_MAX) {
+		memcpy(copy, packet->frame + outer->copy_off, cut->head + len);
+		status = psp_seal(cut->backend, cut->crypto, cut->key->aead, psp,
+				  outer->psp_size + cut->head + len);
+		return sealed(status);
+	}
 	memcpy(copy, packet->frame + outer->copy_off, cut->head);
 	if (packet->gso != DP_GSO_NONE)
 		mend_segment(cut, copy, segment);
