@@ -45,8 +45,8 @@ struct psp_crypto_backend {
 	int32_t (*open)(struct psp_crypto *crypto, const struct psp_aead_key *key,
 			const uint8_t *nonce, const uint8_t *aad, size_t aad_len, const uint8_t *in,
 			size_t len, uint8_t *out, const uint8_t *tag);
-	/* Asks memory for what a text of so many octets needs of a key. */
-	void (*key_fetch)(const struct psp_aead_key *key, size_t len);
+	/* Asks memory for what a text of so many octets needs of a key of this version; reads nothing of it. */
+	void (*key_fetch)(const struct psp_aead_key *key, uint32_t version, size_t len);
 	int32_t (*cmac256)(struct psp_crypto *crypto, const uint8_t key[32], const uint8_t *msg,
 			   size_t len, uint8_t out[16]);
 };

@@ -10,6 +10,8 @@
 
 #include <intel-ipsec-mb.h>
 
+#include "slab.h"
+
 #define ALIGNMENT 64u
 #define ROUND_KEYS 15u /* AES-256 */
 #define BLOCK 16u
@@ -25,6 +27,7 @@ struct psp_crypto {
 	IMB_MGR *mgr; /* in memory of ours, so that it can be wiped */
 	size_t mgr_size;
 	struct gcm_context_data gcm;
+	struct psp_slab keys;
 };
 
 static const char *version(void)
@@ -36,6 +39,7 @@ static void crypto_free(struct psp_crypto *crypto)
 {
 	if (crypto == NULL)
 		return;
+	psp_slab_free(&crypto->keys);
 	if (crypto->mgr != NULL) {
 		explicit_bzero(crypto->mgr, crypto->mgr_size);
 		free(crypto->mgr);
@@ -56,6 +60,7 @@ static int32_t crypto_new(struct psp_crypto **out)
 	crypto = calloc(1, sizeof(*crypto));
 	if (crypto == NULL)
 		return PSP_DP_ENOMEM;
+	psp_slab_init(&crypto->keys, sizeof(struct psp_aead_key));
 	crypto->mgr_size = (imb_get_mb_mgr_size() + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
 	memory = aligned_alloc(ALIGNMENT, crypto->mgr_size);
 	if (memory == NULL) {
@@ -82,10 +87,9 @@ static int32_t key_new(struct psp_crypto *crypto, uint32_t psp_version, const ui
 	*out = NULL;
 	if (psp_version >= PSP_VERSIONS)
 		return PSP_DP_EINVAL;
-	key = aligned_alloc(ALIGNMENT, sizeof(*key));
+	key = psp_slab_take(&crypto->keys);
 	if (key == NULL)
 		return PSP_DP_ENOMEM;
-	memset(key, 0, sizeof(*key));
 	key->is_256 = psp_key_len(psp_version) == 32;
 	if (key->is_256)
 		IMB_AES256_GCM_PRE(crypto->mgr, octets, &key->expanded);
@@ -97,17 +101,14 @@ static int32_t key_new(struct psp_crypto *crypto, uint32_t psp_version, const ui
 
 static void key_free(struct psp_aead_key *key)
 {
-	if (key == NULL)
-		return;
-	explicit_bzero(key, sizeof(*key));
-	free(key);
+	psp_slab_give(key);
 }
 
 /* The round keys stand first, the powers of the hash key behind them, the lowest last: a short text needs no others. */
-static void key_fetch(const struct psp_aead_key *key, size_t len)
+static void key_fetch(const struct psp_aead_key *key, uint32_t version, size_t len)
 {
 	const char *at = (const char *)key;
-	const size_t rounds = (key->is_256 ? 15u : 11u) * BLOCK;
+	const size_t rounds = (psp_key_len(version) == 32 ? 15u : 11u) * BLOCK;
 	const size_t powers = (len + SPARE) / BLOCK * BLOCK;
 	const size_t end = sizeof(*key);
 

@@ -132,8 +132,9 @@ static void key_free(struct psp_aead_key *key)
 }
 
 /* Expanded for each text anew. */
-static void key_fetch(const struct psp_aead_key *key, size_t len)
+static void key_fetch(const struct psp_aead_key *key, uint32_t version, size_t len)
 {
+	(void)version;
 	(void)len;
 	__builtin_prefetch(key);
 }

@@ -16,7 +16,9 @@ struct ahead {
 	uint64_t hash;                /* there */
 	const struct soft_entry *entry;
 	const struct soft_rule *rule;
+	const _Atomic(struct soft_tx_slot *) *id; /* that the rule seals with */
 	const struct soft_tx_slot *slot;
+	const struct soft_rx_key *key; /* of a packet from the uplink */
 	uint32_t octets;
 };
 
@@ -43,7 +45,7 @@ static void resolve(struct ahead *to, const struct soft_pipe *pipe,
 		if (pipe->base.type == PSP_DP_PIPE_BASIC) {
 			to->pipe = pipe;
 			to->hash = soft_pipe_hash(pipe, fields);
-			soft_table_fetch(&pipe->table, to->hash);
+			__builtin_prefetch(soft_table_place(&pipe->table, to->hash));
 			return;
 		}
 		to->entry = soft_pipe_find(pipe, fields);
@@ -99,48 +101,81 @@ static void fetch_entry(struct ahead *to)
 		fetch(to->entry, sizeof(*to->entry) + LINE);
 }
 
+/* Of its actions what stands in front, and the last. */
 static void fetch_rule(struct ahead *to)
 {
 	to->rule = to->entry != NULL ? rule_of(to->entry) : NULL;
-	if (to->rule != NULL)
-		fetch(to->rule, 3 * LINE);
-}
-
-static void fetch_slot(const struct soft_worker *worker, struct ahead *to)
-{
-	const struct psp_dp_actions *actions;
-
 	if (to->rule == NULL)
 		return;
-	actions = &to->rule->base.actions;
-	if ((actions->flags & PSP_DP_ACTION_ENCRYPT) != 0)
-		to->slot = atomic_load_explicit(&worker->dp->keys.tx[actions->crypto_id],
-						memory_order_acquire);
+	fetch(to->rule, 2 * LINE);
+	__builtin_prefetch(&to->rule->base.actions.path_mtu);
+}
+
+static void fetch_id(const struct soft_worker *worker, struct ahead *to)
+{
+	if (to->rule == NULL || (to->rule->base.actions.flags & PSP_DP_ACTION_ENCRYPT) == 0)
+		return;
+	to->id = &worker->dp->keys.tx[to->rule->base.actions.crypto_id];
+	__builtin_prefetch(to->id);
+}
+
+static void fetch_slot(struct ahead *to)
+{
+	if (to->id != NULL)
+		to->slot = atomic_load_explicit(to->id, memory_order_acquire);
 	if (to->slot != NULL)
 		fetch(to->slot, sizeof(*to->slot));
 }
 
 /* Of the uplink's packets the keys, and where their tunnels' packets went last. */
-static void fetch_received(struct soft_worker *worker, const struct psp_crypto_backend *backend,
-			   const uint32_t *which, const struct ahead *ahead, uint32_t n)
+static void fetch_received(const struct soft_worker *worker, struct ahead *ahead,
+			   const uint32_t *which, uint32_t n)
 {
-	for (uint32_t i = 0; i < n; i++) {
-		const struct dp_packet *packet = &worker->packets[which[i]];
-		const struct soft_rx_hint *hint;
-		const struct psp_aead_key *aead =
-			soft_rx_keys_guess(&worker->rx_keys, packet->fields.tun_psp_spi, &hint);
+	const struct psp_crypto_backend *backend = worker->dp->base.keys.backend;
 
-		if (aead == NULL)
+	for (uint32_t i = 0; i < n; i++)
+		ahead[i].key = soft_rx_keys_guess(&worker->rx_keys,
+						  worker->packets[which[i]].fields.tun_psp_spi);
+	for (uint32_t i = 0; i < n; i++) {
+		const uint8_t flags = worker->packets[which[i]].fields.tun_psp_s_d_ver_v;
+		const struct soft_rx_key *key = ahead[i].key;
+		const char *rule;
+
+		if (key == NULL)
 			continue;
-		backend->key_fetch(aead, ahead[i].octets);
-		fetch(hint->entry, sizeof(struct soft_entry) + LINE);
-		fetch(hint->rule, LINE);
+		backend->key_fetch(key->aead,
+				   (uint32_t)(flags >> PSP_VERSION_SHIFT) & PSP_VERSION_MASK,
+				   ahead[i].octets);
+		__builtin_prefetch(key->hint.bucket);
+		fetch(key->hint.entry, sizeof(struct soft_entry) + LINE);
+		rule = key->hint.rule;
+		fetch(rule, LINE);
+		__builtin_prefetch(rule + offsetof(struct soft_rule, replay));
+	}
+}
+
+/* Of the workloads' packets what seals them: each is found by the one before it. */
+static void fetch_sent(const struct soft_worker *worker, struct ahead *ahead, uint32_t n)
+{
+	const struct psp_crypto_backend *backend = worker->dp->base.keys.backend;
+
+	for (uint32_t i = 0; i < n; i++)
+		fetch_entry(&ahead[i]);
+	for (uint32_t i = 0; i < n; i++)
+		fetch_rule(&ahead[i]);
+	for (uint32_t i = 0; i < n; i++)
+		fetch_id(worker, &ahead[i]);
+	for (uint32_t i = 0; i < n; i++)
+		fetch_slot(&ahead[i]);
+	for (uint32_t i = 0; i < n; i++) {
+		if (ahead[i].slot != NULL)
+			backend->key_fetch(ahead[i].slot->key.aead, ahead[i].slot->key.version,
+					   ahead[i].octets);
 	}
 }
 
 void soft_ahead(struct soft_worker *worker, const struct soft_pipe *root, uint32_t n)
 {
-	const struct psp_crypto_backend *backend = worker->dp->base.keys.backend;
 	struct ahead ahead[SOFT_PORT_BATCH];
 	uint32_t which[SOFT_PORT_BATCH], m = 0;
 
@@ -153,18 +188,8 @@ void soft_ahead(struct soft_worker *worker, const struct soft_pipe *root, uint32
 	/* What is one flow's is near from its first packet on. */
 	if (m < 2)
 		return;
-	if (worker->packets[0].port == PSP_DP_PORT_UPLINK) {
-		fetch_received(worker, backend, which, ahead, m);
-		return;
-	}
-	for (uint32_t i = 0; i < m; i++)
-		fetch_entry(&ahead[i]);
-	for (uint32_t i = 0; i < m; i++)
-		fetch_rule(&ahead[i]);
-	for (uint32_t i = 0; i < m; i++)
-		fetch_slot(worker, &ahead[i]);
-	for (uint32_t i = 0; i < m; i++) {
-		if (ahead[i].slot != NULL)
-			backend->key_fetch(ahead[i].slot->key.aead, ahead[i].octets);
-	}
+	if (worker->packets[0].port == PSP_DP_PORT_UPLINK)
+		fetch_received(worker, ahead, which, m);
+	else
+		fetch_sent(worker, ahead, m);
 }

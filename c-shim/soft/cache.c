@@ -16,15 +16,15 @@ _Static_assert(offsetof(struct soft_trail, words) == 64,
 
 int32_t soft_cache_init(struct soft_cache *cache)
 {
-	const size_t len = (size_t)SOFT_CACHE_SETS * SOFT_CACHE_WAYS * sizeof(*cache->trails);
+	const size_t n = (size_t)SOFT_CACHE_SETS * SOFT_CACHE_WAYS;
 
 	memset(cache, 0, sizeof(*cache));
 	if (dp_random(cache->seed, sizeof(cache->seed)) != 0)
 		return PSP_DP_EIO;
-	cache->trails = aligned_alloc(_Alignof(struct soft_trail), len);
-	if (cache->trails == NULL)
+	cache->tags = calloc(n, sizeof(*cache->tags));
+	cache->trails = psp_pages_alloc(n * sizeof(*cache->trails));
+	if (cache->tags == NULL || cache->trails == NULL)
 		return PSP_DP_ENOMEM;
-	memset(cache->trails, 0, len);
 	cache->mask = SOFT_CACHE_SETS - 1;
 	cache->last = cache->trails; /* nobody's: it starts nowhere */
 	return 0;
@@ -32,7 +32,10 @@ int32_t soft_cache_init(struct soft_cache *cache)
 
 void soft_cache_free(struct soft_cache *cache)
 {
-	free(cache->trails);
+	free(cache->tags);
+	psp_pages_free(cache->trails,
+		       (size_t)SOFT_CACHE_SETS * SOFT_CACHE_WAYS * sizeof(*cache->trails));
+	cache->tags = NULL;
 	cache->trails = NULL;
 }
 
@@ -77,19 +80,27 @@ static struct soft_trail *trail_of(struct soft_cache *cache, const struct soft_r
 {
 	const uint32_t n = start->shape.words;
 	uint64_t words[SOFT_MATCH_WORDS];
-	struct soft_trail *set, *stale = NULL, *trail;
+	struct soft_trail *trail = NULL;
+	uint32_t tag, first;
 
 	soft_shape_apply(&start->shape, fields, words);
 	if (is_trail(cache->last, start, generation, words))
 		return cache->last;
-	set = &cache->trails[(hash_of(cache, words, n) & cache->mask) * SOFT_CACHE_WAYS];
+	tag = hash_of(cache, words, n) | 1u;
+	first = (tag >> 1 & cache->mask) * SOFT_CACHE_WAYS;
 	for (uint32_t i = 0; i < SOFT_CACHE_WAYS; i++) {
-		if (is_trail(&set[i], start, generation, words))
-			return cache->last = &set[i];
-		if (set[i].generation != generation)
-			stale = &set[i];
+		if (cache->tags[first + i] != tag)
+			continue;
+		trail = &cache->trails[first + i];
+		if (is_trail(trail, start, generation, words))
+			return cache->last = trail;
+		break;
 	}
-	trail = stale != NULL ? stale : &set[cache->turn++ % SOFT_CACHE_WAYS];
+	if (trail == NULL) {
+		first += cache->turn++ % SOFT_CACHE_WAYS;
+		cache->tags[first] = tag;
+		trail = &cache->trails[first];
+	}
 	trail->start = start;
 	trail->generation = generation;
 	trail->claims++;

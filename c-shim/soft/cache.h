@@ -46,7 +46,9 @@ struct soft_latest {
 
 struct soft_cache {
 	struct soft_trail *trails; /* sets of SOFT_CACHE_WAYS; NULL: there is no cache */
-	uint32_t mask;             /* sets - 1 */
+	uint32_t *
+		tags; /* of the same: hashes of whose they are, so that nobody else's is read; 0: nobody's */
+	uint32_t mask; /* sets - 1 */
 	uint32_t turn;
 	struct soft_trail *last; /* that a packet was found to be on */
 	struct soft_latest latest;

@@ -5,16 +5,16 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "../psp/kdf.h"
+#include "../psp/pages.h"
 #include "soft.h"
 
 static void slot_free(struct soft_tx_slot *slot)
 {
 	if (slot != NULL && slot->key.aead != NULL)
 		slot->backend->key_free(slot->key.aead);
-	free(slot);
+	psp_slab_give(slot);
 }
 
 void soft_slot_end(struct soft_tx_slot *slot, struct psp_dp_stats *last)
@@ -74,7 +74,7 @@ static int32_t slot_make(struct psp_dp *dp, uint32_t id, const struct psp_dp_key
 			 struct soft_tx_slot **out)
 {
 	const struct dp_keys *keys = &dp->base.keys;
-	struct soft_tx_slot *slot = calloc(1, sizeof(*slot));
+	struct soft_tx_slot *slot = psp_slab_take(&dp->slots);
 	int32_t status;
 
 	if (slot == NULL)
@@ -189,33 +189,36 @@ int32_t plane_rotate(struct psp_dp *dp)
 /* ---- receive keys ---------------------------------------------------------------------------- */
 
 #define VERSION_BITS 2u
+#define USED (UINT32_C(1) << 31) /* in `made`: found since all of its set had been */
+
+_Static_assert(sizeof(struct soft_rx_key) == 32, "two keys share a line");
 
 /* Rotations are counted from 1 on: what is there is not 0. */
 static uint32_t made(uint32_t generation, uint32_t version)
 {
-	return generation << VERSION_BITS | version;
+	return (generation << VERSION_BITS | version) & ~USED;
+}
+
+static uint32_t generation_of(uint32_t made)
+{
+	return (made & ~USED) >> VERSION_BITS;
 }
 
 int32_t soft_rx_keys_init(struct soft_rx_keys *keys, const struct psp_crypto_backend *backend)
 {
-	void *sets;
-
 	memset(keys, 0, sizeof(*keys));
 	keys->backend = backend;
 	if (dp_random(&keys->seed, sizeof(keys->seed)) != 0)
 		return PSP_DP_EIO;
-	keys->mapped = SOFT_RX_SETS * sizeof(*keys->sets);
-	sets = mmap(NULL, keys->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (sets == MAP_FAILED)
-		return PSP_DP_ENOMEM;
-	keys->sets = sets;
-	return 0;
+	keys->sets = psp_pages_alloc(SOFT_RX_SETS_MIN * sizeof(*keys->sets));
+	keys->n_sets = SOFT_RX_SETS_MIN;
+	return keys->sets != NULL ? 0 : PSP_DP_ENOMEM;
 }
 
 static void drop(struct soft_rx_keys *keys, struct soft_rx_set *set, uint32_t way)
 {
-	keys->backend->key_free(set->aead[way]);
-	set->aead[way] = NULL;
+	keys->backend->key_free(set->key[way].aead);
+	set->key[way].aead = NULL;
 	set->made[way] = 0;
 }
 
@@ -224,13 +227,13 @@ static uint32_t sweep(struct soft_rx_keys *keys, const uint32_t *generation)
 {
 	uint32_t dropped = 0;
 
-	for (size_t i = 0; i < (size_t)SOFT_RX_SETS * SOFT_RX_WAYS; i++) {
+	for (size_t i = 0; i < (size_t)keys->n_sets * SOFT_RX_WAYS; i++) {
 		struct soft_rx_set *set = &keys->sets[i / SOFT_RX_WAYS];
 		const uint32_t way = i % SOFT_RX_WAYS;
 
 		if (set->made[way] == 0 ||
 		    (generation != NULL &&
-		     set->made[way] >> VERSION_BITS == generation[set->spi[way] >> 31]))
+		     generation_of(set->made[way]) == generation[set->spi[way] >> 31]))
 			continue;
 		drop(keys, set, way);
 		dropped++;
@@ -243,26 +246,23 @@ void soft_rx_keys_free(struct soft_rx_keys *keys)
 	if (keys->sets == NULL)
 		return;
 	(void)sweep(keys, NULL);
-	(void)munmap(keys->sets, keys->mapped);
+	psp_pages_free(keys->sets, keys->n_sets * sizeof(*keys->sets));
 	keys->sets = NULL;
 }
 
 uint32_t soft_rx_keys_follow(struct soft_rx_keys *keys, const struct soft_master *master)
 {
-	const bool first = keys->generation[0] == 0;
-
 	if (memcmp(keys->generation, master->generation, sizeof(keys->generation)) == 0)
 		return 0;
 	memcpy(keys->generation, master->generation, sizeof(keys->generation));
-	/* Nothing is there yet, and stays no memory. */
-	return first ? 0 : sweep(keys, master->generation);
+	return sweep(keys, master->generation);
 }
 
 static struct soft_rx_set *set_of(const struct soft_rx_keys *keys, uint32_t spi)
 {
 	uint64_t h = (spi ^ keys->seed) * 0x9e3779b97f4a7c15u;
 
-	return &keys->sets[(h >> 40) % SOFT_RX_SETS];
+	return &keys->sets[(h >> 40) & (keys->n_sets - 1)];
 }
 
 const struct psp_aead_key *soft_rx_keys_find(struct soft_rx_keys *keys, uint32_t spi,
@@ -272,11 +272,12 @@ const struct psp_aead_key *soft_rx_keys_find(struct soft_rx_keys *keys, uint32_t
 	const uint32_t wanted = made(generation, version);
 
 	for (uint32_t i = 0; i < SOFT_RX_WAYS; i++) {
-		if (set->spi[i] != spi || set->made[i] != wanted)
+		if (set->spi[i] != spi || (set->made[i] & ~USED) != wanted)
 			continue;
-		set->used[i] = ++keys->clock;
-		keys->last = &set->hint[i];
-		return set->aead[i];
+		if ((set->made[i] & USED) == 0)
+			set->made[i] |= USED;
+		keys->last = &set->key[i].hint;
+		return set->key[i].aead;
 	}
 	keys->last = NULL;
 	return NULL;
@@ -284,43 +285,90 @@ const struct psp_aead_key *soft_rx_keys_find(struct soft_rx_keys *keys, uint32_t
 
 void soft_rx_keys_fetch(const struct soft_rx_keys *keys, uint32_t spi)
 {
-	const char *set = (const char *)set_of(keys, spi);
-
-	for (size_t i = 0; i < sizeof(struct soft_rx_set); i += 64)
-		__builtin_prefetch(set + i);
+	__builtin_prefetch(set_of(keys, spi));
 }
 
-const struct psp_aead_key *soft_rx_keys_guess(const struct soft_rx_keys *keys, uint32_t spi,
-					      const struct soft_rx_hint **hint)
+const struct soft_rx_key *soft_rx_keys_guess(const struct soft_rx_keys *keys, uint32_t spi)
 {
 	const struct soft_rx_set *set = set_of(keys, spi);
 
 	for (uint32_t i = 0; i < SOFT_RX_WAYS; i++) {
-		if (set->spi[i] != spi || set->made[i] == 0)
-			continue;
-		*hint = &set->hint[i];
-		return set->aead[i];
+		if (set->spi[i] == spi && set->made[i] != 0) {
+			__builtin_prefetch(&set->key[i]);
+			return &set->key[i];
+		}
 	}
 	return NULL;
+}
+
+/* The first way that is free; SOFT_RX_WAYS: none is. */
+static uint32_t free_way(const struct soft_rx_set *set)
+{
+	uint32_t way = 0;
+
+	while (way < SOFT_RX_WAYS && set->made[way] != 0)
+		way++;
+	return way;
+}
+
+/* Each set becomes two. False: it is as large as it may be, or memory is out. */
+static bool grow(struct soft_rx_keys *keys)
+{
+	struct soft_rx_keys grown = *keys;
+
+	if (keys->n_sets == SOFT_RX_SETS_MAX)
+		return false;
+	grown.n_sets *= 2;
+	grown.sets = psp_pages_alloc(grown.n_sets * sizeof(*grown.sets));
+	if (grown.sets == NULL)
+		return false;
+	for (size_t i = 0; i < (size_t)keys->n_sets * SOFT_RX_WAYS; i++) {
+		const struct soft_rx_set *from = &keys->sets[i / SOFT_RX_WAYS];
+		const uint32_t way = i % SOFT_RX_WAYS;
+		struct soft_rx_set *to = set_of(&grown, from->spi[way]);
+		const uint32_t at = free_way(to);
+
+		if (from->made[way] == 0)
+			continue;
+		to->spi[at] = from->spi[way];
+		to->made[at] = from->made[way];
+		to->key[at] = from->key[way];
+	}
+	psp_pages_free(keys->sets, keys->n_sets * sizeof(*keys->sets));
+	*keys = grown;
+	return true;
+}
+
+/* Of a full set: from the hand on, the first that was not used since all had been. */
+static uint32_t victim_of(struct soft_rx_keys *keys, struct soft_rx_set *set)
+{
+	const uint32_t hand = keys->hand++;
+
+	for (uint32_t i = 0; i < SOFT_RX_WAYS; i++) {
+		if ((set->made[(hand + i) % SOFT_RX_WAYS] & USED) == 0)
+			return (hand + i) % SOFT_RX_WAYS;
+	}
+	for (uint32_t i = 0; i < SOFT_RX_WAYS; i++)
+		set->made[i] &= ~USED;
+	return hand % SOFT_RX_WAYS;
 }
 
 void soft_rx_keys_put(struct soft_rx_keys *keys, uint32_t spi, uint32_t version,
 		      uint32_t generation, struct psp_aead_key *aead)
 {
 	struct soft_rx_set *set = set_of(keys, spi);
-	uint32_t victim = 0;
+	uint32_t way = free_way(set);
 
-	for (uint32_t i = 0; i < SOFT_RX_WAYS && set->aead[victim] != NULL; i++) {
-		if (set->aead[i] == NULL ||
-		    keys->clock - set->used[i] > keys->clock - set->used[victim])
-			victim = i;
+	while (way == SOFT_RX_WAYS && grow(keys)) {
+		set = set_of(keys, spi);
+		way = free_way(set);
 	}
-	if (set->aead[victim] != NULL)
-		drop(keys, set, victim);
-	set->aead[victim] = aead;
-	set->spi[victim] = spi;
-	set->made[victim] = made(generation, version);
-	set->used[victim] = ++keys->clock;
-	set->hint[victim] = (struct soft_rx_hint){NULL, NULL};
-	keys->last = &set->hint[victim];
+	if (way == SOFT_RX_WAYS) {
+		way = victim_of(keys, set);
+		drop(keys, set, way);
+	}
+	set->spi[way] = spi;
+	set->made[way] = made(generation, version) | USED;
+	set->key[way] = (struct soft_rx_key){.aead = aead};
+	keys->last = &set->key[way].hint;
 }

@@ -39,32 +39,37 @@ void soft_slot_end(struct soft_tx_slot *slot, struct psp_dp_stats *last);
 void soft_keys_free(struct psp_dp *dp);
 
 /*
- * A worker's cache of derived receive keys, with room for twice as many as 100,000 tunnels have. Only keys that have opened
- * a packet are put in, so forged SPIs cannot push out real ones. What nobody has used is no memory yet.
+ * A worker's cache of derived receive keys, with room for twice as many as 100,000 tunnels have. It begins small and doubles
+ * when a set is full, up to that. Only keys that have opened a packet are put in, so forged SPIs cannot push out real ones.
  */
-#define SOFT_RX_SETS 32768u
+#define SOFT_RX_SETS_MIN 64u
+#define SOFT_RX_SETS_MAX 32768u
 #define SOFT_RX_WAYS 8u
 
 /* Where the packets of a key went last: addresses to ask memory for, and nothing more, for what was there may be gone. */
 struct soft_rx_hint {
-	const void *entry, *rule;
+	const void *bucket, *entry, *rule;
 };
 
-/* By what the search reads: one line says whether a key is there, the next where. */
+struct soft_rx_key {
+	struct psp_aead_key *aead;
+	struct soft_rx_hint hint;
+};
+
+/* By what the search reads: one line says whether a key is there, another one where. */
 struct soft_rx_set {
 	_Alignas(64) uint32_t spi[SOFT_RX_WAYS];
-	uint32_t made[SOFT_RX_WAYS];             /* generation and version; 0: nothing is here */
-	struct psp_aead_key *aead[SOFT_RX_WAYS]; /* NULL: likewise */
-	uint32_t used[SOFT_RX_WAYS];             /* by the clock below */
-	struct soft_rx_hint hint[SOFT_RX_WAYS];
+	uint32_t made
+		[SOFT_RX_WAYS]; /* generation, version, and whether it was used lately; 0: nothing is here */
+	struct soft_rx_key key[SOFT_RX_WAYS];
 };
 
 struct soft_rx_keys {
 	const struct psp_crypto_backend *backend;
-	struct soft_rx_set *sets; /* SOFT_RX_SETS */
-	size_t mapped;            /* octets of them */
+	struct soft_rx_set *sets;
+	uint32_t n_sets; /* a power of two */
+	uint32_t hand;   /* the way that goes next of a full set */
 	uint64_t seed;
-	uint32_t clock;
 	struct soft_rx_hint *last;
 	uint32_t generation[2]; /* whose keys may be in here */
 };
@@ -81,11 +86,10 @@ static inline struct soft_rx_hint *soft_rx_keys_hint(const struct soft_rx_keys *
 {
 	return keys->last;
 }
-/* Asks memory for where an SPI's key is found; and, once that is there, its key and hint, most likely. */
+/* Asks memory for where an SPI's key is named; and, once that is there, the key and its hint, most likely. NULL: not there. */
 void soft_rx_keys_fetch(const struct soft_rx_keys *keys, uint32_t spi);
-const struct psp_aead_key *soft_rx_keys_guess(const struct soft_rx_keys *keys, uint32_t spi,
-					      const struct soft_rx_hint **hint);
-/* Takes the key over; in a full set the one that was not used for longest goes. */
+const struct soft_rx_key *soft_rx_keys_guess(const struct soft_rx_keys *keys, uint32_t spi);
+/* Takes the key over; in a full set of the largest cache one that was not used lately goes. */
 void soft_rx_keys_put(struct soft_rx_keys *keys, uint32_t spi, uint32_t version,
 		      uint32_t generation, struct psp_aead_key *aead);
 

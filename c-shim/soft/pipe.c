@@ -29,17 +29,17 @@ uint64_t soft_pipe_hash(const struct soft_pipe *pipe, const struct psp_dp_match 
 
 static void rule_due(struct soft_rcu_head *head)
 {
-	free((char *)head - offsetof(struct soft_rule, rcu));
+	psp_slab_give((char *)head - offsetof(struct soft_rule, rcu));
 }
 
 static void entry_free(struct soft_entry *entry)
 {
 	if (entry == NULL)
 		return;
-	free(atomic_load_explicit(&entry->rule, memory_order_relaxed));
+	psp_slab_give(atomic_load_explicit(&entry->rule, memory_order_relaxed));
 	free(entry->shape);
 	soft_replay_free(&entry->replay);
-	free(entry);
+	psp_slab_give(entry);
 }
 
 static void entry_due(struct soft_rcu_head *head)
@@ -48,7 +48,8 @@ static void entry_due(struct soft_rcu_head *head)
 }
 
 /* Space for a match compiled by `shape`; CONTROL entries keep the shape. */
-static struct soft_entry *entry_new(struct soft_pipe *pipe, const struct psp_dp_entry_desc *desc)
+static struct soft_entry *entry_new(struct psp_dp *dp, struct soft_pipe *pipe,
+				    const struct psp_dp_entry_desc *desc)
 {
 	bool control = pipe->base.type == PSP_DP_PIPE_CONTROL;
 	struct soft_shape shape = pipe->shape;
@@ -58,7 +59,8 @@ static struct soft_entry *entry_new(struct soft_pipe *pipe, const struct psp_dp_
 	if (control)
 		soft_shape_make(&shape, &desc->match_mask);
 	soft_shape_apply(&shape, &desc->match, words);
-	entry = calloc(1, sizeof(*entry) + shape.words * sizeof(words[0]));
+	entry = psp_slab_take(&dp->entries[(sizeof(*entry) + shape.words * sizeof(words[0]) - 1) /
+					   PSP_PAGES_LINE]);
 	if (entry == NULL)
 		return NULL;
 	entry->base.pipe = &pipe->base;
@@ -70,7 +72,7 @@ static struct soft_entry *entry_new(struct soft_pipe *pipe, const struct psp_dp_
 	}
 	entry->shape = malloc(sizeof(shape));
 	if (entry->shape == NULL) {
-		free(entry);
+		psp_slab_give(entry);
 		return NULL;
 	}
 	*entry->shape = shape;
@@ -196,12 +198,13 @@ int32_t plane_entry_add(struct psp_dp *dp, struct dp_pipe *base,
 			const struct psp_dp_entry_desc *desc, struct dp_entry **out)
 {
 	struct soft_pipe *pipe = soft_pipe(base);
-	struct soft_rule *rule = calloc(1, sizeof(*rule));
+	struct soft_rule *rule;
 	struct soft_entry *entry;
 	int32_t status;
 
 	soft_rcu_reclaim(&dp->rcu);
-	entry = entry_new(pipe, desc);
+	rule = psp_slab_take(&dp->rules);
+	entry = entry_new(dp, pipe, desc);
 	if (rule == NULL || entry == NULL) {
 		status = dp_entry_no_memory(dp, base);
 		goto out;
@@ -232,7 +235,7 @@ int32_t plane_entry_add(struct psp_dp *dp, struct dp_pipe *base,
 	rule = NULL;
 out:
 	entry_free(entry);
-	free(rule);
+	psp_slab_give(rule);
 	return status;
 }
 
@@ -240,16 +243,17 @@ int32_t plane_entry_update(struct psp_dp *dp, struct dp_entry *base,
 			   const struct psp_dp_entry_desc *desc)
 {
 	struct soft_entry *entry = soft_entry(base);
-	struct soft_rule *rule = calloc(1, sizeof(*rule)), *old;
+	struct soft_rule *rule, *old;
 	int32_t status;
 
 	soft_rcu_reclaim(&dp->rcu);
+	rule = psp_slab_take(&dp->rules);
 	if (rule == NULL)
 		return dp_fail(dp, PSP_DP_ENOMEM, "Cannot update entry %u: out of memory",
 			       base->id);
 	status = rule_fill(dp, base->pipe, desc, entry, rule);
 	if (status != 0) {
-		free(rule);
+		psp_slab_give(rule);
 		return status;
 	}
 	soft_reach_rule(dp, soft_pipe(base->pipe), NULL, &rule->base);

@@ -735,13 +735,16 @@ static void watch_source(struct soft_worker *worker, const struct soft_walk *wal
 }
 
 /* The next packet of this key most likely comes here, too. */
-static void leave_hint(const struct soft_worker *worker, const struct soft_entry *entry,
-		       const struct soft_rule *rule)
+static void leave_hint(const struct soft_worker *worker, const struct soft_pipe *pipe,
+		       const struct soft_entry *entry, const struct soft_rule *rule)
 {
 	struct soft_rx_hint *hint = soft_rx_keys_hint(&worker->rx_keys);
+	const void *bucket = pipe->base.type == PSP_DP_PIPE_BASIC
+				     ? soft_table_place(&pipe->table, entry->hash)
+				     : NULL;
 
-	if (hint != NULL && (hint->entry != entry || hint->rule != rule))
-		*hint = (struct soft_rx_hint){.entry = entry, .rule = rule};
+	if (hint != NULL && (hint->entry != entry || hint->rule != rule || hint->bucket != bucket))
+		*hint = (struct soft_rx_hint){.bucket = bucket, .entry = entry, .rule = rule};
 }
 
 static struct soft_pipe *run_rule(struct soft_worker *worker, struct soft_walk *walk,
@@ -761,7 +764,7 @@ static struct soft_pipe *run_rule(struct soft_worker *worker, struct soft_walk *
 		return NULL;
 	}
 	if ((rule->base.actions.flags & PSP_DP_ACTION_DECAP) != 0)
-		leave_hint(worker, entry, rule);
+		leave_hint(worker, pipe, entry, rule);
 	if (rule->base.mirror && walk->packet->port == PSP_DP_PORT_HOST &&
 	    can_split(worker, walk)) {
 		for (uint32_t i = 0; i < walk->segments; i++)

@@ -15,6 +15,8 @@
 
 #include "../common/plane.h"
 #include "../common/random.h"
+#include "../psp/pages.h"
+#include "../psp/slab.h"
 #include "cache.h"
 #include "guard.h"
 #include "keys.h"
@@ -43,6 +45,10 @@ struct soft_rule {
 	struct soft_replay replay; /* CHECK_REPLAY: the entry's */
 	struct soft_rcu_head rcu;
 };
+
+/* Of an entry that is found by every word there is. */
+#define SOFT_ENTRY_LINES_MAX                                                                       \
+	((sizeof(struct soft_entry) + SOFT_MATCH_WORDS * 8u) / PSP_PAGES_LINE + 1u)
 
 struct soft_pipe {
 	struct dp_pipe base;              /* first */
@@ -193,6 +199,8 @@ struct psp_dp {
 	_Alignas(64) _Atomic uint64_t cache_generation;
 	bool without_cache; /* set before psp_dp_start(), by tests */
 	_Alignas(64) struct soft_keys keys;
+	/* What there is of each tunnel, side by side; entries by their lines. Writer. */
+	struct psp_slab rules, slots, entries[SOFT_ENTRY_LINES_MAX];
 	struct soft_taken taken[PSP_DP_LIST_MAX]; /* since plane_settle(); writer */
 	uint32_t n_taken;
 };

@@ -4,13 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../psp/pages.h"
+
 _Static_assert(offsetof(struct psp_dp_match, reserved) % 8 == 0, "match is compared in words");
 _Static_assert(SOFT_MATCH_WORDS <= UINT8_MAX, "words are numbered in an octet");
 
-#define SLOTS_MIN 16u
+_Static_assert(sizeof(struct soft_bucket) == 64, "a bucket is a line");
 
-/* Where an entry was removed: readers probe on, the writer may use the slot again. */
-static struct soft_entry grave;
+#define BUCKETS_MIN 4u
+#define BUCKET_LOAD 4u /* entries for each bucket, at most */
 
 void soft_shape_make(struct soft_shape *shape, const struct psp_dp_match *mask)
 {
@@ -57,47 +59,64 @@ uint64_t soft_table_hash(const struct soft_table *table, const uint64_t *words, 
 	return mix(h ^ 0xe7037ed1a0b428dbu, table->seed[1] | 1u);
 }
 
-static struct soft_slots *slots_new(uint32_t n)
+static struct soft_buckets *buckets_new(uint32_t n)
 {
-	struct soft_slots *slots = calloc(1, sizeof(*slots) + (size_t)n * sizeof(slots->slot[0]));
+	struct soft_buckets *buckets = calloc(1, sizeof(*buckets));
 
-	if (slots != NULL)
-		slots->mask = n - 1;
-	return slots;
+	if (buckets == NULL)
+		return NULL;
+	buckets->mask = n - 1;
+	buckets->bucket = psp_pages_alloc((size_t)n * sizeof(*buckets->bucket));
+	if (buckets->bucket != NULL)
+		return buckets;
+	free(buckets);
+	return NULL;
 }
 
-static void slots_free(struct soft_rcu_head *head)
+static void buckets_free(struct soft_rcu_head *head)
 {
-	free(head);
+	struct soft_buckets *buckets = (struct soft_buckets *)head;
+
+	if (buckets == NULL)
+		return;
+	psp_pages_free(buckets->bucket, ((size_t)buckets->mask + 1) * sizeof(*buckets->bucket));
+	free(buckets);
 }
 
-/* At most half full, so that a probe ends soon. */
-static uint32_t slots_for(uint32_t entries)
+static uint32_t buckets_for(uint32_t entries)
 {
-	uint32_t n = SLOTS_MIN;
+	uint32_t n = BUCKETS_MIN;
 
-	while (n < UINT32_C(1) << 31 && n / 2 < entries)
+	while (n < UINT32_C(1) << 31 && n * UINT64_C(1) * BUCKET_LOAD < entries)
 		n *= 2;
 	return n;
 }
 
 int32_t soft_table_init(struct soft_table *table, const uint64_t seed[2], uint32_t expected)
 {
-	struct soft_slots *slots = slots_new(slots_for(expected));
+	struct soft_buckets *buckets = buckets_new(buckets_for(expected));
 
 	memset(table, 0, sizeof(*table));
-	if (slots == NULL)
+	if (buckets == NULL)
 		return PSP_DP_ENOMEM;
 	table->seed[0] = seed[0];
 	table->seed[1] = seed[1];
-	atomic_store_explicit(&table->slots, slots, memory_order_release);
+	atomic_store_explicit(&table->buckets, buckets, memory_order_release);
 	return 0;
 }
 
 void soft_table_free(struct soft_table *table)
 {
-	free(atomic_load_explicit(&table->slots, memory_order_relaxed));
-	atomic_store_explicit(&table->slots, NULL, memory_order_relaxed);
+	struct soft_buckets *buckets = atomic_load_explicit(&table->buckets, memory_order_relaxed);
+
+	buckets_free(buckets != NULL ? &buckets->rcu : NULL);
+	atomic_store_explicit(&table->buckets, NULL, memory_order_relaxed);
+}
+
+/* The low bits of a hash say which bucket, the high ones tell apart what is in it. */
+static uint32_t tag_of(uint64_t hash)
+{
+	return (uint32_t)(hash >> 32) | 1u;
 }
 
 static bool same_words(const uint64_t *a, const uint64_t *b, uint32_t n)
@@ -112,97 +131,146 @@ static bool same_words(const uint64_t *a, const uint64_t *b, uint32_t n)
 struct soft_entry *soft_table_find(const struct soft_table *table, const uint64_t *words,
 				   uint32_t n)
 {
-	const struct soft_slots *slots = atomic_load_explicit(&table->slots, memory_order_acquire);
-	uint64_t hash = soft_table_hash(table, words, n);
+	const struct soft_buckets *buckets =
+		atomic_load_explicit(&table->buckets, memory_order_acquire);
+	const uint64_t hash = soft_table_hash(table, words, n);
+	const uint32_t tag = tag_of(hash);
 
-	for (uint32_t i = (uint32_t)hash & slots->mask;; i = (i + 1) & slots->mask) {
-		struct soft_entry *entry =
-			atomic_load_explicit(&slots->slot[i], memory_order_acquire);
+	for (uint32_t i = 0; i <= buckets->mask; i++) {
+		const struct soft_bucket *bucket =
+			&buckets->bucket[((uint32_t)hash + i) & buckets->mask];
 
-		if (entry == NULL)
-			return NULL;
-		if (entry != &grave && entry->hash == hash && same_words(entry->words, words, n))
-			return entry;
+		for (uint32_t way = 0; way < SOFT_BUCKET_WAYS; way++) {
+			struct soft_entry *entry;
+
+			if (atomic_load_explicit(&bucket->tag[way], memory_order_relaxed) != tag)
+				continue;
+			entry = atomic_load_explicit(&bucket->entry[way], memory_order_acquire);
+			if (entry != NULL && entry->hash == hash &&
+			    same_words(entry->words, words, n))
+				return entry;
+		}
+		if (atomic_load_explicit(&bucket->passed, memory_order_relaxed) == 0)
+			break;
 	}
+	return NULL;
 }
 
-void soft_table_fetch(const struct soft_table *table, uint64_t hash)
+const void *soft_table_place(const struct soft_table *table, uint64_t hash)
 {
-	const struct soft_slots *slots = atomic_load_explicit(&table->slots, memory_order_acquire);
+	const struct soft_buckets *buckets =
+		atomic_load_explicit(&table->buckets, memory_order_acquire);
 
-	__builtin_prefetch(&slots->slot[(uint32_t)hash & slots->mask]);
+	return &buckets->bucket[(uint32_t)hash & buckets->mask];
 }
 
 const struct soft_entry *soft_table_guess(const struct soft_table *table, uint64_t hash)
 {
-	const struct soft_slots *slots = atomic_load_explicit(&table->slots, memory_order_acquire);
-	const struct soft_entry *entry = atomic_load_explicit(
-		&slots->slot[(uint32_t)hash & slots->mask], memory_order_acquire);
+	const struct soft_buckets *buckets =
+		atomic_load_explicit(&table->buckets, memory_order_acquire);
+	const struct soft_bucket *bucket = &buckets->bucket[(uint32_t)hash & buckets->mask];
 
-	return entry != &grave ? entry : NULL;
-}
-
-/* True when the slot was empty and not a grave. */
-static bool slots_put(struct soft_slots *slots, struct soft_entry *entry)
-{
-	for (uint32_t i = (uint32_t)entry->hash & slots->mask;; i = (i + 1) & slots->mask) {
-		struct soft_entry *at = atomic_load_explicit(&slots->slot[i], memory_order_relaxed);
-
-		if (at != NULL && at != &grave)
-			continue;
-		atomic_store_explicit(&slots->slot[i], entry, memory_order_release);
-		return at == NULL;
+	for (uint32_t way = 0; way < SOFT_BUCKET_WAYS; way++) {
+		if (atomic_load_explicit(&bucket->tag[way], memory_order_relaxed) == tag_of(hash))
+			return atomic_load_explicit(&bucket->entry[way], memory_order_acquire);
 	}
+	return NULL;
 }
 
-/* Also sweeps the graves: a table that only changes is rebuilt at its own size. */
+static void count_passed(struct soft_bucket *bucket, uint32_t by)
+{
+	const uint32_t passed = atomic_load_explicit(&bucket->passed, memory_order_relaxed);
+
+	atomic_store_explicit(&bucket->passed, passed + by, memory_order_release);
+}
+
+static bool put_in(struct soft_bucket *bucket, struct soft_entry *entry)
+{
+	for (uint32_t way = 0; way < SOFT_BUCKET_WAYS; way++) {
+		if (atomic_load_explicit(&bucket->entry[way], memory_order_relaxed) != NULL)
+			continue;
+		atomic_store_explicit(&bucket->entry[way], entry, memory_order_release);
+		atomic_store_explicit(&bucket->tag[way], tag_of(entry->hash), memory_order_release);
+		return true;
+	}
+	return false;
+}
+
+static bool take_out(struct soft_bucket *bucket, const struct soft_entry *entry)
+{
+	for (uint32_t way = 0; way < SOFT_BUCKET_WAYS; way++) {
+		if (atomic_load_explicit(&bucket->entry[way], memory_order_relaxed) != entry)
+			continue;
+		atomic_store_explicit(&bucket->tag[way], 0, memory_order_relaxed);
+		atomic_store_explicit(&bucket->entry[way], NULL, memory_order_release);
+		return true;
+	}
+	return false;
+}
+
+static struct soft_bucket *bucket_at(const struct soft_buckets *buckets,
+				     const struct soft_entry *entry, uint32_t nth)
+{
+	return &buckets->bucket[((uint32_t)entry->hash + nth) & buckets->mask];
+}
+
+/* There is room: no more than BUCKET_LOAD of SOFT_BUCKET_WAYS are taken. */
+static void buckets_put(const struct soft_buckets *buckets, struct soft_entry *entry)
+{
+	uint32_t nth = 0;
+
+	while (!put_in(bucket_at(buckets, entry, nth), entry))
+		count_passed(bucket_at(buckets, entry, nth++), 1);
+}
+
 static int32_t rebuild(struct soft_table *table, struct soft_rcu *rcu, uint32_t entries)
 {
-	struct soft_slots *old = atomic_load_explicit(&table->slots, memory_order_relaxed);
-	struct soft_slots *slots = slots_new(slots_for(entries));
+	struct soft_buckets *old = atomic_load_explicit(&table->buckets, memory_order_relaxed);
+	struct soft_buckets *buckets = buckets_new(buckets_for(entries));
 
-	if (slots == NULL)
+	if (buckets == NULL)
 		return PSP_DP_ENOMEM;
-	for (uint32_t i = 0; i <= old->mask; i++) {
-		struct soft_entry *entry =
-			atomic_load_explicit(&old->slot[i], memory_order_relaxed);
+	for (uint32_t i = 0; i < (old->mask + 1) * SOFT_BUCKET_WAYS; i++) {
+		struct soft_entry *entry = atomic_load_explicit(
+			&old->bucket[i / SOFT_BUCKET_WAYS].entry[i % SOFT_BUCKET_WAYS],
+			memory_order_relaxed);
 
-		if (entry != NULL && entry != &grave)
-			slots_put(slots, entry);
+		if (entry != NULL)
+			buckets_put(buckets, entry);
 	}
-	table->graves = 0;
-	atomic_store_explicit(&table->slots, slots, memory_order_release);
-	soft_rcu_defer(rcu, &old->rcu, slots_free);
+	atomic_store_explicit(&table->buckets, buckets, memory_order_release);
+	soft_rcu_defer(rcu, &old->rcu, buckets_free);
 	return 0;
 }
 
 int32_t soft_table_add(struct soft_table *table, struct soft_rcu *rcu, struct soft_entry *entry)
 {
-	struct soft_slots *slots = atomic_load_explicit(&table->slots, memory_order_relaxed);
+	const struct soft_buckets *buckets =
+		atomic_load_explicit(&table->buckets, memory_order_relaxed);
 
-	if (table->used + table->graves >= slots->mask / 2 + 1) {
-		int32_t status = rebuild(table, rcu, table->used + table->used / 2 + 1);
+	if (table->used / BUCKET_LOAD > buckets->mask) {
+		int32_t status = rebuild(table, rcu, table->used + 1);
 
 		if (status != 0)
 			return status;
-		slots = atomic_load_explicit(&table->slots, memory_order_relaxed);
+		buckets = atomic_load_explicit(&table->buckets, memory_order_relaxed);
 	}
-	if (!slots_put(slots, entry))
-		table->graves--;
+	buckets_put(buckets, entry);
 	table->used++;
 	return 0;
 }
 
 void soft_table_remove(struct soft_table *table, struct soft_entry *entry)
 {
-	struct soft_slots *slots = atomic_load_explicit(&table->slots, memory_order_relaxed);
-	uint32_t i = (uint32_t)entry->hash & slots->mask;
+	const struct soft_buckets *buckets =
+		atomic_load_explicit(&table->buckets, memory_order_relaxed);
+	uint32_t nth = 0;
 
-	while (atomic_load_explicit(&slots->slot[i], memory_order_relaxed) != entry)
-		i = (i + 1) & slots->mask;
-	atomic_store_explicit(&slots->slot[i], &grave, memory_order_release);
+	while (!take_out(bucket_at(buckets, entry, nth), entry))
+		nth++;
+	while (nth > 0)
+		count_passed(bucket_at(buckets, entry, --nth), UINT32_MAX);
 	table->used--;
-	table->graves++;
 }
 
 struct soft_list *soft_list_with(const struct soft_list *list, struct soft_entry *entry)

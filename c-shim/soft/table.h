@@ -50,15 +50,27 @@ static inline struct soft_entry *soft_entry(struct dp_entry *base)
 	return (struct soft_entry *)((char *)base - offsetof(struct soft_entry, base));
 }
 
-struct soft_slots {
+#define SOFT_BUCKET_WAYS 5u
+
+/*
+ * One line: a search reads no entry but the one that it looks for. Where a bucket was full, its entry stands in one of the
+ * next; `passed` counts those, and where nobody has passed the search ends.
+ */
+struct soft_bucket {
+	_Alignas(64) _Atomic(struct soft_entry *) entry[SOFT_BUCKET_WAYS];
+	_Atomic uint32_t tag[SOFT_BUCKET_WAYS]; /* of the entry's hash; 0: none is here */
+	_Atomic uint32_t passed;
+};
+
+struct soft_buckets {
 	struct soft_rcu_head rcu;
-	uint32_t mask; /* slots - 1 */
-	_Atomic(struct soft_entry *) slot[];
+	uint32_t mask; /* buckets - 1 */
+	struct soft_bucket *bucket;
 };
 
 struct soft_table {
-	_Atomic(struct soft_slots *) slots; /* RCU */
-	uint32_t used, graves;              /* writer only */
+	_Atomic(struct soft_buckets *) buckets; /* RCU */
+	uint32_t used;                          /* writer only */
 	uint64_t seed[2];
 };
 
@@ -80,8 +92,8 @@ int32_t soft_table_init(struct soft_table *table, const uint64_t seed[2], uint32
 void soft_table_free(struct soft_table *table);
 struct soft_entry *soft_table_find(const struct soft_table *table, const uint64_t *words,
 				   uint32_t n);
-/* Asks memory for where the search by a hash begins; and, once that is there, what stands there: the entry, most likely. */
-void soft_table_fetch(const struct soft_table *table, uint64_t hash);
+/* Where the search by a hash begins; and, once that is near, the entry that it will find there, most likely. */
+const void *soft_table_place(const struct soft_table *table, uint64_t hash);
 const struct soft_entry *soft_table_guess(const struct soft_table *table, uint64_t hash);
 /* entry->words and hash are set, and no entry with these words is there. 0 or PSP_DP_ENOMEM. */
 int32_t soft_table_add(struct soft_table *table, struct soft_rcu *rcu, struct soft_entry *entry);

@@ -175,7 +175,7 @@ static void receive_keys_are_bounded_and_follow_rotations(void)
 	struct soft_rx_keys keys;
 	struct psp_crypto *crypto;
 	const uint8_t key[32] = {1};
-	uint32_t there = 0, total = SOFT_RX_SETS * SOFT_RX_WAYS / 8;
+	uint32_t there = 0, total = SOFT_RX_SETS_MAX * SOFT_RX_WAYS / 8;
 
 	CHECK_EQ(backend->crypto_new(&crypto), 0);
 	CHECK_EQ(soft_rx_keys_init(&keys, backend), 0);
