@@ -101,13 +101,13 @@ static void fetch_entry(struct ahead *to)
 		fetch(to->entry, sizeof(*to->entry) + LINE);
 }
 
-/* Of its actions what stands in front, and the last. */
+/* Of its actions what stands in front, with a PSP header behind the longest of the usual ones, and the last. */
 static void fetch_rule(struct ahead *to)
 {
 	to->rule = to->entry != NULL ? rule_of(to->entry) : NULL;
 	if (to->rule == NULL)
 		return;
-	fetch(to->rule, 2 * LINE);
+	fetch(to->rule, 3 * LINE);
 	__builtin_prefetch(&to->rule->base.actions.path_mtu);
 }
 

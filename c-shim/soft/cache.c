@@ -74,7 +74,10 @@ static bool is_trail(const struct soft_trail *trail, const struct soft_reach *st
 	       same_words(trail->words, words, start->shape.words);
 }
 
-/* The trail of a flow that starts here; a new one, in the place of another, when there is none. */
+/*
+ * The trail of a flow that starts here; a new one, in the place of another, when there is none and the flow was seen a
+ * moment ago. NULL: it was not. Where each packet is of another flow than those before it, trails would only be written.
+ */
 static struct soft_trail *trail_of(struct soft_cache *cache, const struct soft_reach *start,
 				   uint64_t generation, const struct psp_dp_match *fields)
 {
@@ -97,9 +100,8 @@ static struct soft_trail *trail_of(struct soft_cache *cache, const struct soft_r
 		break;
 	}
 	if (trail == NULL) {
-		first += cache->turn++ % SOFT_CACHE_WAYS;
-		cache->tags[first] = tag;
-		trail = &cache->trails[first];
+		cache->tags[first + cache->turn++ % SOFT_CACHE_WAYS] = tag;
+		return NULL;
 	}
 	trail->start = start;
 	trail->generation = generation;
@@ -120,10 +122,13 @@ void soft_cache_start(struct soft_cache *cache, struct psp_dp *dp, struct soft_s
 	/* A hash table that leads nowhere is as quick as its trails. */
 	if (cache->trails == NULL || dp->without_cache || reach == NULL || !reach->leads)
 		return;
+	step->hop = 0;
 	step->trail = trail_of(cache, reach, generation, fields);
+	step->alone = step->trail == NULL;
+	if (step->alone)
+		return;
 	step->claims = step->trail->claims;
 	step->known = step->trail->n;
-	step->hop = 0;
 }
 
 /* What is not there is looked for each time: it may come at any moment. */
@@ -162,7 +167,7 @@ struct soft_entry *soft_cache_find(struct soft_cache *cache, struct psp_dp *dp,
 	struct soft_trail *trail;
 	struct soft_entry *entry;
 
-	if (step->trail == NULL)
+	if (step->trail == NULL && !step->alone)
 		soft_cache_start(cache, dp, step, pipe, fields);
 	trail = step->trail;
 	if (trail == NULL)

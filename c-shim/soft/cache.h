@@ -58,6 +58,7 @@ struct soft_cache {
 /* Where a packet is on its trail. All 0: at the start. */
 struct soft_step {
 	struct soft_trail *trail; /* NULL: none */
+	bool alone;               /* and there will be none before its fields change */
 	uint32_t claims;          /* of the trail: else it is another flow's by now */
 	uint8_t hop, known;       /* of the trail, when this packet came to it */
 };
@@ -78,6 +79,7 @@ struct soft_entry *soft_cache_find(struct soft_cache *cache, struct psp_dp *dp,
 static inline void soft_step_restart(struct soft_step *step)
 {
 	step->trail = NULL;
+	step->alone = false;
 	step->hop = 0;
 }
 
