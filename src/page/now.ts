@@ -7,7 +7,7 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Feed, useFeed } from "./feed.ts";
 import { type Child, html } from "./html.ts";
 import { type Line, Plot } from "./plot.ts";
-import { amount, span } from "./rates.ts";
+import { amount, grouped, span } from "./rates.ts";
 
 const TRAFFIC: readonly Line[] = [
   { name: "tx", label: "sent", color: "--tx" },
@@ -56,7 +56,7 @@ export function Now({ feed }: { readonly feed: Feed }): VNode {
           html`
             <tr>
               <td>${reason}</td>
-              <td class="n">${String(n)}</td>
+              <td class="n">${grouped(n)}</td>
             </tr>
           `
         )}</tbody>
@@ -86,17 +86,17 @@ function facts(status: GetStatusResponse): Child[] {
     ["Agent", `${status.id}, version ${status.version}`],
     ["Up for", startedAt === undefined ? "?" : span(now - timestampMs(startedAt))],
     ["Plane", `${plane?.kind} (${plane?.backend}), ${plane?.uplink} and ${plane?.host}`],
-    [
-      "Tunnels",
-      `${tunnels?.up} up, ${tunnels?.rekeying} rekeying, ${tunnels?.opening} opening, ` +
-      `${tunnels?.unconfirmed} unconfirmed, ${tunnels?.failed} failed`,
-    ],
+    ["Tunnels", tunnelsText(tunnels)],
     ["Largest inner packet", `${mtu?.largestInnerPacket} of ${mtu?.uplink}`],
     ["Next rotation", ahead(rotation?.nextAt)],
     ["SAs on the old key", `${rotation?.sasOnOldKey}`],
     [
       "Certificate ends",
-      certificateExpiresAt === undefined ? "none is in use" : ahead(certificateExpiresAt),
+      certificateExpiresAt === undefined
+        ? "none is in use"
+        : timestampMs(certificateExpiresAt) < now
+        ? "it has ended"
+        : ahead(certificateExpiresAt),
     ],
     ["Packets sealed, opened", `${packets(status, "tx")}, ${packets(status, "rx")}`],
   ];
@@ -108,6 +108,14 @@ function facts(status: GetStatusResponse): Child[] {
       </div>
     `
   );
+}
+
+/** "3 up, 1 failed": those in no state are left out. */
+function tunnelsText(tunnels: GetStatusResponse["tunnels"]): string {
+  const { up = 0, rekeying = 0, opening = 0, unconfirmed = 0, failed = 0 } = tunnels ?? {};
+  const others = Object.entries({ rekeying, opening, unconfirmed, failed });
+  return [["up", up] as const, ...others.filter(([, n]) => n > 0)]
+    .map(([state, n]) => `${grouped(n)} ${state}`).join(", ");
 }
 
 function packets({ counters }: GetStatusResponse, direction: "tx" | "rx"): string {

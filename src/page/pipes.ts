@@ -8,7 +8,7 @@ import type { PipeStatus } from "../rpc/gen/psp/v1/status_pb.ts";
 import { type Feed, useFeed } from "./feed.ts";
 import { type Edge, layOut, parse, type Passage, type Placed } from "./flowchart.ts";
 import { html } from "./html.ts";
-import { short } from "./rates.ts";
+import { grouped, short } from "./rates.ts";
 
 /** The second tab. */
 export function Pipes({ feed }: { readonly feed: Feed }): VNode {
@@ -171,7 +171,7 @@ function Entries({ pipe }: { readonly pipe: PipeStatus }): VNode {
     ["missed", pipe.missPackets, pipe.missBytes] as const,
   ];
   return html`
-    <h2 id="entries">${pipe.name}: ${pipe.entries} entries</h2>
+    <h2 id="entries">${pipe.name}: ${grouped(pipe.entries)} entries</h2>
     <table class="narrow" aria-labelledby="entries">
       <thead>
         <tr>
@@ -184,8 +184,8 @@ function Entries({ pipe }: { readonly pipe: PipeStatus }): VNode {
         html`
           <tr>
             <td>${name}</td>
-            <td class="n">${String(packets)}</td>
-            <td class="n">${String(bytes)}</td>
+            <td class="n">${grouped(packets)}</td>
+            <td class="n">${grouped(bytes)}</td>
           </tr>
         `
       )}</tbody>

@@ -89,6 +89,11 @@ export function amount(value: number, unit: string): string {
   return `${digits} ${prefix}${unit}`.trimEnd();
 }
 
+/** "1,234,567": a count to the last one. */
+export function grouped(count: number | bigint): string {
+  return count.toLocaleString("en-US");
+}
+
 /** "1.25M": the same without a unit, in little room. */
 export function short(value: number): string {
   return split(value).join("");

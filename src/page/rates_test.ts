@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { create } from "@bufbuild/protobuf";
 import { GetStatusResponseSchema, HistogramSchema } from "../rpc/gen/psp/v1/status_pb.ts";
-import { amount, between, EMPTY, grown, KEPT, quantile, span } from "./rates.ts";
+import { amount, between, EMPTY, grouped, grown, KEPT, quantile, span } from "./rates.ts";
 
 function look(atMs: number, counters: Record<string, bigint>, drops = {}, bootEpoch = 1n) {
   return { atMs, status: create(GetStatusResponseSchema, { counters, drops, bootEpoch }) };
@@ -53,4 +53,5 @@ Deno.test("numbers and spans are short", () => {
   ];
   for (const [value, text] of rows) assert.equal(amount(value, "B"), text);
   assert.deepEqual([0, 61_000, 7_500_000, 90_000_000].map(span), ["0s", "1m1s", "2h5m", "1d1h"]);
+  assert.deepEqual([0, 999, 1234567n].map(grouped), ["0", "999", "1,234,567"]);
 });

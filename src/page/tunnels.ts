@@ -65,6 +65,7 @@ export function Tunnels({ feed }: { readonly feed: Feed }): VNode {
         <tbody>${peers.map((peer) => html`<${Peer} key=${peer.id} peer=${peer} />`)}</tbody>
       </table>
     </div>
+    ${peers.length > 0 ? null : html`<p class="faint">No peers.</p>`}
     ${unseen > 0
       ? html`<p class="faint">These are the ${PEERS} that fail first; there are ${unseen} more.</p>`
       : null}
