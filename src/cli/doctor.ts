@@ -6,6 +6,7 @@ import { type Config, ConfigError } from "../config/config.ts";
 import { loadConfig, type Loaded } from "../config/load.ts";
 import { configFindings, type Finding, machineFindings } from "../doctor/checks.ts";
 import { etcdFindings } from "../doctor/etcd.ts";
+import { livingFindings } from "../doctor/living.ts";
 import { type HostReport, parseReport, thisMachine } from "../doctor/machine.ts";
 import { ownKeyExchange } from "../rpc/key_exchange.ts";
 import { examineCertificates, type Fault } from "./start_faults.ts";
@@ -39,6 +40,7 @@ export async function doctor(args: DoctorArgs): Promise<ExitCode> {
     findings.push(...configFindings(machine, config), ...certificates(loaded, machine.nowMs()));
     const { etcd } = config.directory;
     if (etcd !== undefined) findings.push(...await etcdFindings(etcd));
+    findings.push(...await livingFindings(config));
   }
   out(args.json ? json(findings) : findings.map(render).join(""));
   return findings.some(({ verdict }) => verdict === "problem") ? EXIT.failure : EXIT.ok;

@@ -119,6 +119,16 @@ function takeLock(path: string): Deno.FsFile {
   );
 }
 
+/** Whether an agent holds the lock of a state directory now; undefined: that cannot be seen, or there is none. */
+export function isHeld(named: string): boolean | undefined {
+  try {
+    using file = Deno.openSync(`${named}/${LOCK}`, { read: true, write: true });
+    return !file.tryLockSync(true);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Takes away directories that a start made and that came to nothing; one that holds something stays. */
 function unmake(made: readonly string[]): void {
   for (const directory of [...made].reverse()) remove(directory);
