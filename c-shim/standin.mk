@@ -5,6 +5,7 @@
 #
 #   make doca-standin             build/shim/standin/{libdoca_flow.so,libpsp_dp_doca.so}, and the same in
 #                                 standin-302 and standin-303: the plane as it is with DOCA 3.0, 3.2 and 3.3
+#   make doca-standin-asan        standin-302-asan, the same with 3.2 under ASan and UBSan
 #   make test-standin             tests/standin_*_test.c; root. 3.0 and 3.2: all of them, plain and under ASan and
 #                                 UBSan; 3.3: those of standin_short, plain
 #   make test-standin ONLY=standin_rules%
@@ -23,7 +24,9 @@ standin_test_src := $(filter tests/$(ONLY)_test.c,$(wildcard tests/standin_*_tes
 standin_tests := $(basename $(notdir $(standin_test_src)))
 standin_short := standin_gateway_test standin_plane_test standin_rules_test
 
-.PHONY: doca-standin test-standin
+.PHONY: doca-standin doca-standin-asan test-standin
+
+doca-standin-asan: $(BUILD)/standin-302-asan/libpsp_dp_doca.so
 
 # ---- by release ----------------------------------------------------------------------------------
 
@@ -59,6 +62,18 @@ $(3)/libpsp_dp_doca.so: $(patsubst %.c,$(2)/%.o,$(doca_src)) \
 		$(patsubst %.c,$(BUILD)/plain/%.o,$(psp_src) $(common_src)) $(3)/libdoca_flow.so
 	$$(CC) $$(LDFLAGS_so) -Wl,-rpath,'$$$$ORIGIN' -o $$@ $$(filter %.o,$$^) $$(crypto_libs) \
 		-L$(3) -ldoca_flow $$(standin_libs)
+
+# The same under ASan and UBSan: the program that loads them brings the sanitizers' own library (LD_PRELOAD).
+$(3)-asan/libdoca_flow.so: $(patsubst %.c,$(2)-asan/%.o,$(standin_src)) \
+		$(patsubst %.c,$(BUILD)/asan/%.o,$(psp_src) $(standin_soft))
+	@mkdir -p $$(@D)
+	$$(CC) $$(SANITIZE) $$(filter-out -Wl$$(,)-Bsymbolic -Wl$$(,)-z$$(,)defs,$$(LDFLAGS_so)) -o $$@ $$^ \
+		$$(crypto_libs) $$(standin_libs)
+
+$(3)-asan/libpsp_dp_doca.so: $(patsubst %.c,$(2)-asan/%.o,$(doca_src)) \
+		$(patsubst %.c,$(BUILD)/asan/%.o,$(psp_src) $(common_src)) $(3)-asan/libdoca_flow.so
+	$$(CC) $$(SANITIZE) $$(filter-out -Wl$$(,)-z$$(,)defs,$$(LDFLAGS_so)) -Wl,-rpath,'$$$$ORIGIN' -o $$@ \
+		$$(filter %.o,$$^) $$(crypto_libs) -L$(3)-asan -ldoca_flow $$(standin_libs)
 
 # One program each, shim and stand-in together; plain and asan are the objects' directories of the soft plane's parts.
 $(2)/standin_%: $(2)/tests/standin_%.o $(patsubst %.c,$(2)/%.o,$(doca_src) $(standin_src)) \

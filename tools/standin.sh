@@ -33,11 +33,16 @@ PSP_STANDIN=302 "$deno" task --quiet test:standin >"$logs/3" 2>&1
 PSP_STANDIN=303 "$deno" task --quiet test:standin:short >"$logs/4" 2>&1
 wait "$first"
 first=
+# Whatever the device refuses, each function of DOCA's once, under ASan and UBSan: the way back is where memory goes wrong.
+make -s -C c-shim -j "$(nproc)" doca-standin-asan >"$logs/5" 2>&1 &&
+	PSP_STANDIN=302-asan ASAN_OPTIONS=detect_leaks=0:handle_segv=0 \
+		LD_PRELOAD="$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libubsan.so)" \
+		"$deno" test --no-check --cached-only --no-prompt --allow-all tests/standin/hardware_refusals_test.ts >"$logs/5" 2>&1
 # Of each part its last "N passed, N failed" or "ok | N passed (..) | N failed"; one without it has failed. The output of a
 # test that ran tests of its own may stand before it.
 passed=0
 failed=0
-for part in "1 C tests" "2 3.0" "3 3.2" "4 3.3"; do
+for part in "1 C tests" "2 3.0" "3 3.2" "4 3.3" "5 3.2, refusals under ASan"; do
 	log=$logs/${part%% *}
 	echo "== ${part#* }"
 	cat "$log"
