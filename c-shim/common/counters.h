@@ -81,6 +81,8 @@
 	X(SYNDROMES_LOST, "syndromes-lost")      /* reports of bad packets that did */ \
 	X(PORTS_LOST, "ports-lost")              /* changes of a port whose report did */ \
 	X(EXCEPTIONS_LIMITED, "exceptions-limited") /* (drop) more than its port, or its source MAC, may have */ \
+	X(HOST_RX_FULL, "host-rx-full")          /* frames that found their port's queue full: never among host-rx-packets */ \
+	X(UPLINK_RX_FULL, "uplink-rx-full")      /* nor among uplink-rx-packets */ \
 	X(PORT_ERRORS, "port-errors")            /* receiving failed: the interface is down or gone */
 /* clang-format on */
 

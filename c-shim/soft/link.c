@@ -96,6 +96,21 @@ static bool differs(const struct psp_dp_port_info *a, const struct psp_dp_port_i
 	       memcmp(a->mac, b->mac, sizeof(a->mac)) != 0;
 }
 
+/* Before a port is bound anew: another socket knows nothing of it. */
+static void count_lost(struct soft_worker *worker, struct soft_link *link)
+{
+	const bool from_host = link->base.desc.kind == PSP_DP_PORT_HOST;
+	uint64_t lost = 0;
+
+	for (uint32_t i = 0; i < worker->dp->n_workers; i++) {
+		const struct soft_port *port = soft_link_port(link, i);
+
+		if (port != NULL)
+			lost += soft_port_lost(port);
+	}
+	soft_worker_count(worker, from_host ? DP_HOST_RX_FULL : DP_UPLINK_RX_FULL, lost);
+}
+
 void soft_link_look(struct soft_worker *worker, struct soft_link *link)
 {
 	struct psp_dp *dp = worker->dp;
@@ -104,6 +119,7 @@ void soft_link_look(struct soft_worker *worker, struct soft_link *link)
 	bool present, changed;
 	int32_t bound;
 
+	count_lost(worker, link);
 	bound = soft_port_follow(link->port);
 	present = bound >= 0 && soft_port_query(link->port, &now) == 0;
 	if (present)

@@ -322,6 +322,17 @@ int32_t soft_port_query(struct soft_port *port, struct psp_dp_port_info *info)
 	return PSP_DP_OK;
 }
 
+/* packet(7): the kernel begins anew each time. */
+uint32_t soft_port_lost(const struct soft_port *port)
+{
+	struct tpacket_stats stats = {0};
+	socklen_t len = sizeof(stats);
+
+	return getsockopt(port->fd, SOL_PACKET, PACKET_STATISTICS, &stats, &len) == 0
+		       ? stats.tp_drops
+		       : 0;
+}
+
 /* ---- receive --------------------------------------------------------------------------------- */
 
 /* A frame as the kernel left it. */

@@ -51,6 +51,8 @@ int32_t soft_port_group(struct soft_port *port);
 int32_t soft_port_beside(const struct soft_port *port, struct soft_port **out);
 bool soft_port_join(struct soft_port *port, int32_t group);
 
+/* Frames that found the socket's queue full since this was last asked. */
+uint32_t soft_port_lost(const struct soft_port *port);
 /* For poll(2): the same number as long as the port is open, though perhaps another socket after soft_port_follow(). */
 int soft_port_fd(const struct soft_port *port);
 

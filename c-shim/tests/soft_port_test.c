@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Real ports on a veth pair, in a network namespace that lives as long as this program. */
 #define _GNU_SOURCE /* unshare() */
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -244,6 +245,31 @@ static void a_host_port_takes_what_is_for_its_gateway(void)
 	close_both();
 }
 
+/* What nobody takes is lost, and known by number. */
+static void what_finds_the_queue_full_is_counted(void)
+{
+	static uint8_t buf[BUF_LEN];
+	const int least = 0;
+	struct dp_packet packet, got;
+	uint32_t taken = 0, lost;
+	bool retry;
+
+	CHECK(open_both(0, 0));
+	CHECK(link_carries(a, b));
+	CHECK_EQ(soft_port_lost(b), 0);
+	CHECK_EQ(setsockopt(soft_port_fd(b), SOL_SOCKET, SO_RCVBUF, &least, sizeof(least)), 0);
+	make_frame(&packet, buf, &(struct frame_spec){.proto = 17});
+	for (uint32_t i = 0; i < 100; i++)
+		CHECK_EQ(soft_port_send(a, &packet, &retry), 0);
+	while (receive(b, &got, 100) == 1)
+		taken++;
+	lost = soft_port_lost(b);
+	CHECK(lost > 0);
+	CHECK_EQ(taken + lost, 100);
+	CHECK_EQ(soft_port_lost(b), 0);
+	close_both();
+}
+
 /* The worker that had it among its sockets has it there no more. */
 static void a_socket_that_takes_the_place_of_another_is_to_be_watched_again(void)
 {
@@ -297,6 +323,7 @@ int main(void)
 	RUN(frames_that_do_not_fit_are_passed_over);
 	RUN(a_full_queue_asks_to_try_again);
 	RUN(a_host_port_takes_what_is_for_its_gateway);
+	RUN(what_finds_the_queue_full_is_counted);
 	RUN(a_socket_that_takes_the_place_of_another_is_to_be_watched_again);
 	RUN(a_vanished_interface_is_no_device);
 	return test_summary();

@@ -61,6 +61,10 @@ export const PLANE_COUNTERS = {
   "syndromes-lost": "reports of bad packets that found their ring full",
   "ports-lost": "reports of changes of a port that found their ring full",
   "exceptions-limited": "(drop) exceptions more than their port, or their source MAC, may have",
+  "host-rx-full":
+    "frames of workloads that found the queue of their port full: lost before anything counted them",
+  "uplink-rx-full":
+    "frames from the uplink that found its queue full: lost before anything counted them",
   "port-errors": "times that receiving failed: the interface is down or gone",
 } as const;
 

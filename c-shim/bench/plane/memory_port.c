@@ -160,6 +160,12 @@ int32_t soft_port_query(struct soft_port *given, struct psp_dp_port_info *info)
 	return PSP_DP_OK;
 }
 
+uint32_t soft_port_lost(const struct soft_port *port)
+{
+	(void)port;
+	return 0;
+}
+
 int32_t soft_port_follow(struct soft_port *port)
 {
 	(void)port;
