@@ -191,7 +191,8 @@ static bool offloads_agree(const struct dp_packet *packet)
 		return false;
 	if (packet->gso == DP_GSO_NONE)
 		return true;
-	if (packet->gso_size == 0 || packet->fragment || packet->len <= packet->payload_off)
+	if (packet->gso_size == 0 || packet->fragment || packet->len <= packet->payload_off ||
+	    dp_segments(packet) > DP_SEGMENTS_MAX)
 		return false;
 	if (packet->needs_csum &&
 	    (packet->csum_start != packet->l4_off ||

@@ -17,6 +17,8 @@
 #define DP_HEADROOM 256u    /* octets in front of each received frame that belong to it */
 #define DP_FRAME_MAX 65550u /* Ethernet header and 64 KiB - 1 of IP */
 
+/* Packets of a super-frame: 64 KiB at Linux' least MSS, 48 with options, are fewer. More is somebody's way to make much of little. */
+#define DP_SEGMENTS_MAX 2048u
 #define DP_MARKED_MAX 128u /* packets of a super-frame that are marked each for itself */
 
 enum dp_gso { DP_GSO_NONE = 0, DP_GSO_TCP4 = 1, DP_GSO_TCP6 = 2, DP_GSO_UDP = 3 };

@@ -339,18 +339,27 @@ static void run_released(struct soft_worker *worker)
 
 /* ---- a batch of a port ----------------------------------------------------------------------- */
 
-/* Of frames that are not parsed yet: as many packets as there can be in each. */
+/* Of a frame that is not parsed yet: as many as there can be in it. */
+static uint32_t packets_of(const struct dp_packet *packet)
+{
+	return 1 + (packet->gso_size != 0 ? packet->len / packet->gso_size : 0);
+}
+
 static uint32_t cost_of(const struct dp_packet *packets, uint32_t n)
 {
 	uint32_t cost = n * SOFT_COST_FRAME;
 
-	for (uint32_t i = 0; i < n; i++) {
-		const struct dp_packet *packet = &packets[i];
-		const uint32_t others = packet->gso_size != 0 ? packet->len / packet->gso_size : 0;
-
-		cost += packet->len + (1 + others) * SOFT_COST_PACKET;
-	}
+	for (uint32_t i = 0; i < n; i++)
+		cost += packets[i].len + packets_of(&packets[i]) * SOFT_COST_PACKET;
 	return cost;
+}
+
+/* How large a frame is for who asks for the next ones: octets, or what its packets cost. */
+static uint32_t size_of(const struct dp_packet *packet)
+{
+	const uint32_t cost = packets_of(packet) * SOFT_COST_PACKET;
+
+	return packet->len > cost ? packet->len : cost;
 }
 
 /* What a turn of a port came to. */
@@ -383,7 +392,7 @@ static struct turn run_batch(struct soft_worker *worker, struct soft_link *link)
 		return turn;
 	turn = (struct turn){.cost = cost_of(worker->packets, (uint32_t)n), .more = n == asked};
 	for (int32_t i = 0; i < n; i++) {
-		octets += worker->packets[i].len;
+		octets += size_of(&worker->packets[i]);
 		worker->packets[i].handle = link->base.handle;
 		worker->packets[i].network = link->base.desc.network;
 	}

@@ -226,8 +226,23 @@ static void a_group_sends_nothing(void)
 	CHECK(!dp_parse(&p));
 }
 
+/* What Linux sends with its least MSS and timestamps is a super-frame; what has a packet for each octet is none. */
+static void a_super_frame_has_no_more_packets_than_a_host_makes(void)
+{
+	static const uint16_t sizes[] = {36, 32, 31, 8, 1};
+
+	for (uint32_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		struct frame_spec spec = {.payload = 64000, .gso_size = sizes[i], .partial = true};
+		struct dp_packet p;
+
+		CONTEXT("%u octets each", sizes[i]);
+		CHECK_EQ(parse(&p, &spec), 64000 / sizes[i] <= 2048);
+	}
+}
+
 int main(void)
 {
+	RUN(a_super_frame_has_no_more_packets_than_a_host_makes);
 	RUN(tcp_over_ipv4);
 	RUN(options_and_extension_headers_are_stepped_over);
 	RUN(a_fragment_has_no_ports);

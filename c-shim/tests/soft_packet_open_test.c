@@ -216,7 +216,7 @@ static void a_flood_of_tiny_segments_is_bounded(void)
 	make_frame(&packet, in_buf,
 		   &(struct frame_spec){.proto = 17,
 					.payload = 60000,
-					.gso_size = 1,
+					.gso_size = 40,
 					.dst_port = PSP_UDP_PORT,
 					.partial = true});
 	CHECK(dp_parse(&packet));
