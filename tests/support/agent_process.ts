@@ -38,7 +38,10 @@ export interface LogLine {
   readonly text: string;
   readonly message: string;
   readonly level: string;
+  /** When it was read: on a busy machine long after it was said. */
   readonly atMs: number;
+  /** When it was said, by the agent's clock; NaN: it does not say. */
+  readonly saidMs: number;
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
@@ -59,6 +62,8 @@ export class AgentProcess implements AsyncDisposable {
   readonly host: HostName;
   readonly configPath: string;
   readonly log: LogLine[] = [];
+  /** Its wall clock is none of the machine's. */
+  readonly hasOwnClock: boolean;
   readonly #world: World;
   readonly #child: Deno.ChildProcess;
   readonly #reading: Promise<unknown>;
@@ -69,10 +74,11 @@ export class AgentProcess implements AsyncDisposable {
     this.host = host;
     this.configPath = configPath;
     this.#world = world;
-    const { wrap = [], args = [] } = options;
+    const { wrap = [], args = [], env = {} } = options;
+    this.hasOwnClock = env.FAKETIME_TIMESTAMP_FILE !== undefined;
     this.#child = spawn([...wrap, AGENT_BIN, "--config", configPath, ...args], {
       ns: world.ns(host),
-      env: { ...planeEnv(), PSP_AGENT_SOCKET: socketOf(world, host), ...options.env },
+      env: { ...planeEnv(), PSP_AGENT_SOCKET: socketOf(world, host), ...env },
     });
     this.#child.status.then((status) => this.#status = status);
     this.#reading = Promise.all([
@@ -254,9 +260,10 @@ function parseLogLine(text: string): LogLine {
       message: String(json["message"] ?? json["msg"] ?? ""),
       level: String(json["level"] ?? ""),
       atMs,
+      saidMs: Date.parse(String(json["@timestamp"])),
       fields: { ...json, ...nested },
     };
   } catch {
-    return { text, message: text, level: "", atMs, fields: {} };
+    return { text, message: text, level: "", atMs, saidMs: NaN, fields: {} };
   }
 }

@@ -5,7 +5,7 @@
  * when it fails.
  */
 import assert from "node:assert/strict";
-import { judge } from "../explore/trace.ts";
+import { judge, type Trace } from "../explore/trace.ts";
 import { makePki } from "./agent_config.ts";
 import { type AgentOptions, AgentProcess } from "./agent_process.ts";
 import type { WireReport } from "./capture.ts";
@@ -85,12 +85,22 @@ async function perform(
 
 /** What the agents did is what the protocol allows: logs at level "debug" tell. */
 async function assertAllowed(cast: readonly AgentProcess[]): Promise<void> {
-  const refusals = () => judge(cast.map(({ host, log }) => ({ host, lines: log }))).refusals;
+  const isOneClock = !cast.some(({ hasOwnClock }) => hasOwnClock);
+  const refusals = () => judge(cast.map((agent) => traceOf(agent, isOneClock))).refusals;
   // What one agent said may be read before what another had said earlier: it is on its way.
   const what = "lines of the log that are under way";
   await eventually(() => refusals().length === 0, { what, deadlineMs: UNDER_WAY_MS })
     .catch(() => {});
   assert.deepEqual(refusals(), [], "the protocol does not allow this");
+}
+
+/** What an agent did, and when, by the machine's clock; where its own is another one: when that was read. */
+function traceOf({ host, log }: AgentProcess, isOneClock: boolean): Trace {
+  const lines = log.filter(({ saidMs }) => !Number.isNaN(saidMs));
+  return {
+    host,
+    lines: isOneClock ? lines.map((line) => ({ ...line, atMs: line.saidMs })) : lines,
+  };
 }
 
 /** The logs in one order of time, and what each agent's counters say that is not 0. */
