@@ -76,6 +76,28 @@ await inOwnNamespace(import.meta.url, async () => {
     assert.equal(answers.at(-1)?.id, "I3");
   });
 
+  Deno.test("with a workload and a far end, whatever the device refuses, the rest is asked", async () => {
+    const refusals = [
+      { DOCA_STANDIN_REFUSE: "doca_flow_crypto_psp_spi_key_wipe" },
+      { DOCA_STANDIN_REFUSE: "update" },
+      { DOCA_STANDIN_REFUSE: "doca_flow_resource_query_entry" },
+    ];
+    for (const env of refusals) {
+      const { answers } = await hardware({ far: true, waitS: 5, workload: true, env });
+      const ids = new Set(answers.map(({ id }) => id));
+      for (const id of ["F1", "G1", "G2", "H1", "I1"]) {
+        assert.ok(ids.has(id), `${Object.values(env)} ${id} of ${[...ids]}`);
+      }
+      assert.equal(answers.at(-1)?.id, "I3");
+      // No interface has changed, and the plane opens again: nothing has stayed.
+      assert.deepEqual(
+        answers.filter(({ id, verdict }) => id.startsWith("I") && verdict !== "yes")
+          .map(({ id, saw }) => [id, saw]),
+        [],
+      );
+    }
+  });
+
   Deno.test("a device that has less memory says how much it grants", async () => {
     const { answers } = await hardware({
       far: false,

@@ -18,6 +18,9 @@ const SHOWN = [
   "reason",
 ] as const;
 
+/** What the machines say of themselves: the story has what comes of it. */
+const STEP = / takes a step$/;
+
 /** What a kind of frame means in the story. */
 const FRAMES = {
   psp: "PSP packet",
@@ -48,7 +51,9 @@ export function timeline(
   },
 ): string[] {
   const said = Object.values(agents).flatMap((agent) =>
-    agent.log.slice(marks[agent.host]).map((line): Event => ({
+    agent.log.slice(marks[agent.host]).filter(({ message }) => !STEP.test(message)).map((
+      line,
+    ): Event => ({
       ms: Date.parse(String(line.fields["@timestamp"])),
       where: agent.host.toUpperCase(),
       text: `${line.message}${factsOf(line)}`,
