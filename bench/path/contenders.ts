@@ -31,7 +31,7 @@ export type ContenderName =
   | "direct"
   | "passthrough"
   | "psp-agent"
-  | "psp-agent-version-1"
+  | "psp-agent-version-0"
   | "psp-agent-sample-1024"
   | "psp-agent-sample-2"
   | "psp-agent-workers-2"
@@ -54,11 +54,11 @@ export interface Running extends AsyncDisposable {
 export const BUILD: string = new URL("../../build/bench", import.meta.url).pathname;
 
 /**
- * Forms of the agent to be compared with its default one: AES-GCM-256, one packet in so many as a sample, two threads,
+ * Forms of the agent to be compared with its default one: AES-GCM-128, one packet in so many as a sample, two threads,
  * and threads that look for packets before they sleep.
  */
 const FORMS: readonly (readonly [ContenderName, (config: PeersJson) => void])[] = [
-  ["psp-agent-version-1", (config) => config.psp = { versions: ["aes-gcm-256"] }],
+  ["psp-agent-version-0", (config) => config.psp = { versions: ["aes-gcm-128"] }],
   ["psp-agent-sample-1024", (config) => config.psp = { sample_rate_log2: 10 }],
   ["psp-agent-sample-2", (config) => config.psp = { sample_rate_log2: 1 }],
   ["psp-agent-workers-2", (config) => Object.assign(config.plane, { workers: 2 })],
