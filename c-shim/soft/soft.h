@@ -31,7 +31,8 @@
 #define SOFT_HOPS_MAX 32u /* pipes in a row: more is a loop */
 /* Each received frame has so many octets: whole cache lines, and not whole pages, so that frames lie in different sets. */
 #define SOFT_FRAME_OCTETS ((DP_HEADROOM + DP_FRAME_MAX + 63u) / 64u * 64u)
-#define SOFT_RX_OCTETS (SOFT_PORT_BATCH * SOFT_FRAME_OCTETS)
+#define SOFT_RX_FRAMES (4u * SOFT_PORT_BATCH) /* that a worker keeps until it sends: of one turn */
+#define SOFT_RX_OCTETS (SOFT_RX_FRAMES * SOFT_FRAME_OCTETS)
 #define SOFT_SPLIT_DEPTH 3u /* super-frames cut out of super-frames */
 
 /* Actions behind which a packet has other fields than before. */
@@ -144,6 +145,7 @@ struct soft_worker {
 	struct soft_turns turns;
 	uint32_t unasked; /* cost of what was carried since the kernel was asked who has frames */
 	bool deaf;        /* a port failed and is not watched */
+	bool misses_link; /* the first worker: an interface was not there when it last looked */
 	bool woken;       /* since it last thought of sleep */
 	int epoll;        /* ports by their handles, and 0, wake */
 	int wake;         /* eventfd */

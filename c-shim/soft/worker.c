@@ -22,9 +22,11 @@
 	(SOFT_RX_OCTETS + (1u + SOFT_SPLIT_DEPTH + 2u) * SOFT_FRAME_OCTETS + SOFT_QUEUE_OCTETS)
 #define BUFFERS_ALIGN 64u
 #define UNASKED_MAX (4u * SOFT_TURN_COST) /* until the kernel is asked again who has frames */
-#define EVENTS 64                         /* ports of one epoll_wait(); more wait for the next */
-#define LOOK_EVERY_MS 1000                /* whether the ports are as they were */
-#define LOOK_ABSENT_EVERY_MS 100          /* whether their interfaces are there again */
+/* A turn that has so many gets no other batch: what is carried together stays in the second-level cache. */
+#define TURN_OCTETS (3u * DP_FRAME_MAX)
+#define EVENTS 64                /* ports of one epoll_wait(); more wait for the next */
+#define LOOK_EVERY_MS 1000       /* whether the ports are as they were */
+#define LOOK_ABSENT_EVERY_MS 100 /* whether their interfaces are there again */
 #define PORT_ERROR_NAP_MS 100
 #define NS_IN_MS UINT64_C(1000000)
 #define MTU_FALLBACK 1500u
@@ -231,10 +233,12 @@ static void look(struct soft_worker *worker)
 	if (all)
 		worker->looked_ns = worker->now_ns;
 	/* It alone changes who is there. */
+	worker->misses_link = false;
 	while ((link = next_link(worker->dp, &n)) != NULL) {
 		if (!all && link->present)
 			continue;
 		soft_link_look(worker, link);
+		worker->misses_link |= !link->present;
 		for (uint32_t i = 0; link->present && i < worker->dp->n_workers; i++)
 			soft_worker_watch(worker->dp->workers[i], link);
 	}
@@ -364,42 +368,58 @@ static uint32_t size_of(const struct dp_packet *packet)
 
 /* What a turn of a port came to. */
 struct turn {
-	uint32_t cost;
+	uint32_t cost, frames, octets;
 	bool more;  /* there may be */
 	bool heavy; /* more than the port will ever be asked for at a time */
 };
 
-/* Frames that wait, a batch of them at most. */
-static struct turn run_batch(struct soft_worker *worker, struct soft_link *link)
+/* Frames that wait, as many as the kernel is asked for at a time. What is made of them stays in the queue. */
+static void run_batch(struct soft_worker *worker, struct soft_link *link, struct turn *turn)
 {
 	uint8_t *want = &worker->want[dp_port_slot(link->base.handle)];
 	const uint8_t asked = *want;
-	struct turn turn = {0};
 	uint32_t octets = 0;
 	int32_t n;
 
 	worker->link = link;
-	n = soft_port_recv(soft_link_port(link, worker->number), worker->rx_buf, SOFT_FRAME_OCTETS,
-			   worker->packets, asked);
+	n = soft_port_recv(soft_link_port(link, worker->number),
+			   worker->rx_buf + (size_t)turn->frames * SOFT_FRAME_OCTETS,
+			   SOFT_FRAME_OCTETS, worker->packets, asked);
+	turn->more = n == asked;
+	turn->heavy = false;
 	if (n < 0) {
 		soft_worker_count(worker, DP_PORT_ERRORS, 1);
 		soft_worker_ignore(worker, link);
 		worker->deaf = true;
 		worker->packet_ns = worker->now_ns;
-		return turn;
+		return;
 	}
 	if (n == 0)
-		return turn;
-	turn = (struct turn){.cost = cost_of(worker->packets, (uint32_t)n), .more = n == asked};
+		return;
 	for (int32_t i = 0; i < n; i++) {
 		octets += size_of(&worker->packets[i]);
 		worker->packets[i].handle = link->base.handle;
 		worker->packets[i].network = link->base.desc.network;
 	}
+	turn->cost += cost_of(worker->packets, (uint32_t)n);
+	turn->frames += (uint32_t)n;
+	turn->octets += octets;
 	*want = soft_turns_want(asked, (uint32_t)n, octets);
-	turn.heavy = turn.more && *want <= asked;
+	turn->heavy = turn->more && *want <= asked;
 	soft_run(worker, (uint32_t)n);
-	finish(worker);
+}
+
+/* Packets of a flow leave in fuller super-frames the more of them are there when the turn ends. */
+static struct turn run_turn(struct soft_worker *worker, struct soft_link *link)
+{
+	const uint8_t *want = &worker->want[dp_port_slot(link->base.handle)];
+	struct turn turn = {0};
+
+	do {
+		run_batch(worker, link, &turn);
+	} while (turn.more && turn.octets < TURN_OCTETS && turn.frames + *want <= SOFT_RX_FRAMES);
+	if (turn.frames > 0)
+		finish(worker);
 	return turn;
 }
 
@@ -414,7 +434,7 @@ static void run_ready(struct soft_worker *worker)
 		struct turn turn = {0};
 
 		if (port != NULL)
-			turn = run_batch(worker, soft_link(port));
+			turn = run_turn(worker, soft_link(port));
 		if (turn.cost != 0 && port->desc.kind == PSP_DP_PORT_HOST &&
 		    soft_pace_turn(&worker->pace, port->handle, turn.cost, turn.heavy,
 				   worker->now_ns)) {
@@ -456,9 +476,7 @@ static void sleep_until_woken(struct soft_worker *worker)
 {
 	struct psp_dp *dp = worker->dp;
 	const uint64_t until = worker->now_ns + (uint64_t)dp->base.config.busy_poll_us * 1000u;
-	bool soon = worker->deaf;
-	struct soft_link *link;
-	uint32_t n = 0;
+	const bool soon = worker->deaf || worker->misses_link;
 
 	worker->woken = false;
 	while (dp->base.config.busy_poll_us != 0 && worker->turns.n == 0 && !worker->woken &&
@@ -466,8 +484,6 @@ static void sleep_until_woken(struct soft_worker *worker)
 		ask(worker, 0);
 	if (worker->turns.n != 0 || worker->woken)
 		return;
-	while (worker->number == 0 && (link = next_link(dp, &n)) != NULL)
-		soon |= !link->present;
 	soft_rcu_offline(&dp->rcu, worker->number);
 	ask(worker, soft_pace_wait_ms(&worker->pace, worker->now_ns,
 				      soon ? LOOK_ABSENT_EVERY_MS : LOOK_EVERY_MS));

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Super-frames, end to end: whole, held, sampled by the packet. */
 #define _GNU_SOURCE /* unshare(), setns() */
+#include <linux/if_packet.h>
+
 #include "soft_engine_pair.h"
 
 static void super_frames_stay_whole(void)
@@ -32,6 +34,66 @@ static void super_frames_are_held_whole(void)
 	CHECK_EQ(psp_dp_held_release(net.a.dp, miss.flow, &packets), 0);
 	CHECK_EQ(packets, 30);
 	CHECK(graph_wait(net.b.dp, DP_HOST_TX_PACKETS, 30));
+	SUB(expect_accounts());
+}
+
+/* net_udp()'s have none, and what has none is joined to nothing. */
+static void add_checksum(struct net_frame *frame)
+{
+	uint8_t *ip = frame->packet.frame + NET_ETH_LEN, *udp = ip + NET_IP4_LEN;
+	const uint32_t len = frame->packet.len - NET_ETH_LEN - NET_IP4_LEN;
+	const uint32_t sum = dp_csum_add(dp_csum_pseudo(ip, NET_PROTO_UDP, len), udp, len);
+
+	psp_put16(udp + NET_UDP_CSUM, (uint16_t)~dp_csum_fold(sum));
+}
+
+/* Frames that have come to a socket since it was asked before. */
+static uint32_t come_to(const struct soft_port *port)
+{
+	struct tpacket_stats stats = {0};
+	socklen_t len = sizeof(stats);
+
+	if (port != NULL)
+		(void)getsockopt(soft_port_fd(port), SOL_PACKET, PACKET_STATISTICS, &stats, &len);
+	return stats.tp_packets;
+}
+
+/* Waits until so many frames have come to the sockets of B's uplink, which nobody reads yet. */
+static bool wait_at_b(uint32_t frames)
+{
+	uint32_t come = 0;
+
+	for (uint32_t i = 0; i < 5000 && come < frames; i++) {
+		for (uint32_t w = 0; w < net.b.dp->n_workers; w++)
+			come += come_to(soft_link_port(net.b.dp->uplink, w));
+		usleep(1000);
+	}
+	return come >= frames;
+}
+
+/* More of them than one call of the kernel brings. */
+static void packets_that_wait_together_leave_as_one_super_frame(void)
+{
+	const uint32_t n = 60;
+	struct pair pair;
+
+	memset(&pair, 0, sizeof(pair));
+	CHECK(planes_open(NULL));
+	CHECK(graph_build(net.a.dp, &pair.ga, -1) && graph_build(net.b.dp, &pair.gb, -1));
+	CHECK(psp_dp_start(net.a.dp) == 0);
+	CHECK(tunnel_up(&net.a, &net.b, &pair.ga, &pair.gb, 1, &pair.ab));
+	for (uint32_t i = 0; i < n; i++) {
+		net_udp(&sent, &net.a, &net.b, i, 500);
+		add_checksum(&sent);
+		CHECK(net_send(&net.a, &sent));
+		/* One by one on the wire. */
+		CHECK(graph_wait(net.a.dp, DP_TX_PACKETS, i + 1));
+	}
+	CHECK(wait_at_b(n));
+	CHECK(psp_dp_start(net.b.dp) == 0);
+	CHECK(net_recv(&net.b, &got, 5000));
+	CHECK_EQ(got.packet.gso, DP_GSO_UDP);
+	CHECK_EQ(dp_segments(&got.packet), n);
 	SUB(expect_accounts());
 }
 
@@ -116,6 +178,7 @@ static void run(void)
 {
 	RUN_CLOSED(super_frames_stay_whole);
 	RUN_CLOSED(super_frames_are_held_whole);
+	RUN_CLOSED(packets_that_wait_together_leave_as_one_super_frame);
 	RUN_CLOSED(all_packets_are_sampled_with_an_empty_mask);
 	RUN_CLOSED(super_frames_are_sampled_by_the_packet);
 }
