@@ -12,6 +12,8 @@ import { keepPending, OpenSignal, type Pending, Promised, Routine } from "./prom
 interface Held {
   readonly values: readonly unknown[];
   readonly parts: readonly object[];
+  /** Undefined: not by fields. An object keeps the fields that it was made with. */
+  readonly shape: Shape | undefined;
 }
 
 /** What a world was at a moment: its objects and what each of them held. */
@@ -84,7 +86,7 @@ export class Heap {
     for (let i = 0; i < objects.length; i++) {
       const object = objects[i] as object;
       let now = this.#last.get(object);
-      if (now === undefined || !this.#isSame(object, now.values)) {
+      if (now === undefined || !this.#isSame(object, now)) {
         now = this.#read(object);
         this.#last.set(object, now);
       }
@@ -102,8 +104,8 @@ export class Heap {
   restore({ objects, held }: Saved): void {
     keepPending(this.#pending);
     for (let i = 0; i < objects.length; i++) {
-      const [object, { values }] = [objects[i] as object, held[i] as Held];
-      if (!this.#isSame(object, values)) this.#write(object, values);
+      const [object, before] = [objects[i] as object, held[i] as Held];
+      if (!this.#isSame(object, before)) this.#write(object, before);
     }
   }
 
@@ -112,25 +114,31 @@ export class Heap {
     if (object instanceof Map) return heldOf([...object].flat());
     if (object instanceof Set) return heldOf([...object]);
     if (object instanceof Key) {
-      return { values: Array.from(wordsOf(object)), parts: [] };
+      return { values: Array.from(wordsOf(object)), parts: [], shape: undefined };
     }
     if (object instanceof Routine) {
       const variables = object.locals.read();
       const { label, trys, pending } = object;
       const values = [label, trys.length, ...trys, pending.length, ...pending, ...variables];
-      return { values, parts: variables.filter(isObject) };
+      return { values, parts: variables.filter(isObject), shape: undefined };
     }
-    if (ArrayBuffer.isView(object)) return { values: Array.from(object as Rows), parts: [] };
-    const { read, constant, value } = this.#shapeOf(object);
+    if (ArrayBuffer.isView(object)) {
+      return { values: Array.from(object as Rows), parts: [], shape: undefined };
+    }
+    const shape = this.#shapeOf(object);
+    const { read, constant, value } = shape;
     const values = read(object);
-    if (object instanceof Promised || object instanceof OpenSignal) return { values, parts: [] };
+    if (object instanceof Promised || object instanceof OpenSignal) {
+      return { values, parts: [], shape };
+    }
     const isPart = (part: unknown, i: number) =>
       isObject(part) && !constant.has(i) &&
       (!value.has(i) || part instanceof Map || part instanceof Set);
-    return { values, parts: values.filter(isPart) as object[] };
+    return { values, parts: values.filter(isPart) as object[], shape };
   }
 
-  #isSame(object: object, values: readonly unknown[]): boolean {
+  #isSame(object: object, { values, shape }: Held): boolean {
+    if (shape !== undefined) return shape.isSame(object, values);
     if (Array.isArray(object)) return isSame(object, values);
     if (object instanceof Map) return isSameMap(object, values);
     if (object instanceof Set) return isSameSet(object, values);
@@ -139,10 +147,11 @@ export class Heap {
     }
     if (object instanceof Routine) return false;
     if (ArrayBuffer.isView(object)) return isSame(object as Rows, values);
-    return this.#shapeOf(object).isSame(object, values);
+    return false;
   }
 
-  #write(object: object, values: readonly unknown[]): void {
+  #write(object: object, { values, shape }: Held): void {
+    if (shape !== undefined) return shape.write(object, values);
     if (Array.isArray(object)) {
       object.length = values.length;
       for (let i = 0; i < values.length; i++) object[i] = values[i];
@@ -162,9 +171,7 @@ export class Heap {
       object.trys = values.slice(2, pendingAt) as typeof object.trys;
       object.pending = values.slice(pendingAt + 1, localsAt) as typeof object.pending;
       object.locals.write(values.slice(localsAt));
-    } else if (ArrayBuffer.isView(object)) {
-      (object as Rows).set(values as readonly number[]);
-    } else this.#shapeOf(object).write(object, values);
+    } else (object as Rows).set(values as readonly number[]);
   }
 
   #shapeOf(object: object): Shape {
@@ -218,7 +225,7 @@ function placesIn(names: readonly string[], some: ReadonlySet<string>): Readonly
 }
 
 function heldOf(values: readonly unknown[]): Held {
-  return { values, parts: values.filter(isObject) };
+  return { values, parts: values.filter(isObject), shape: undefined };
 }
 
 function isObject(value: unknown): value is object {
