@@ -25,6 +25,8 @@ interface Known {
   readonly neighbour: string | undefined;
   /** On the link: MACs of the exchange that the neighbour had and has left, and where it is now. */
   readonly left: ReadonlyMap<string, string>;
+  /** MACs of the exchange that SAs to it had, the newest last. */
+  readonly told: readonly string[];
   /** The kernel need not be asked again for the next SA. */
   readonly settled: boolean;
   /** It differs from what SAs were given before. */
@@ -43,6 +45,9 @@ const ASKED_AT_ONCE = 64;
 /** ... and where no packet has passed since the last one. Nothing is lost meanwhile, and the process is to rest. */
 const ASKED_AT_REST = 8;
 
+/** MACs that peers named for one address: of more the oldest are forgotten. */
+const MAX_TOLD = 8;
+
 /** Remembers what was answered per outer address: for further SAs, and so that `refresh` can tell what changed. */
 export class NextHops {
   readonly #options: NextHopsOptions;
@@ -59,7 +64,11 @@ export class NextHops {
     const configured = this.#options.configured(sa.peer);
     if (configured !== undefined) return configured;
     const before = this.#known.get(sa.pip);
-    const { router, left } = before?.settled ? before : this.#ask(sa.pip);
+    const known = before?.settled ? before : this.#ask(sa.pip);
+    const { router, left } = known;
+    if (!known.told.includes(sa.mac)) {
+      this.#known.set(sa.pip, { ...known, told: [...known.told, sa.mac].slice(-MAX_TOLD) });
+    }
     // Where there is no router, the exchange goes first: it is authenticated and the neighbour table is not. A MAC
     // that the kernel saw the address leave is followed: the peer may not know itself that others must be told.
     return router ?? left.get(sa.mac) ?? sa.mac;
@@ -131,6 +140,7 @@ const NOTHING: Known = {
   router: undefined,
   neighbour: undefined,
   left: new Map(),
+  told: [],
   settled: false,
   moved: false,
   lost: false,
@@ -143,24 +153,29 @@ function judge(before: Known | undefined, hop: NextHop | undefined): Known {
   if (hop.viaGateway) {
     const router = hop.mac ?? known.router;
     const moved = known.moved || (before !== undefined && router !== known.router);
-    return { ...NOTHING, router, settled: hop.mac !== undefined, moved };
+    return { ...NOTHING, told: known.told, router, settled: hop.mac !== undefined, moved };
   }
   const neighbour = hop.mac ?? known.neighbour;
   const wentTo = known.neighbour !== undefined && neighbour !== undefined &&
     known.neighbour !== neighbour;
-  const left = wentTo ? leave(known.left, known.neighbour, neighbour) : known.left;
+  const left = wentTo ? leave(known, known.neighbour, neighbour) : known.left;
   const moved = known.moved || wentTo || known.router !== undefined;
-  return { router: undefined, neighbour, left, settled: true, moved, lost: false };
+  const { told } = known;
+  return { router: undefined, neighbour, left, told, settled: true, moved, lost: false };
 }
 
-/** The address has left the MAC `from`: whatever led there leads to `to`. */
+/**
+ * The address has left the MAC `from`: whatever led there leads to `to`. Where nobody had named `from`, as with a bond that
+ * answers ARP with the MACs of its links in turn, the kernel knows better than any word before.
+ */
 function leave(
-  left: ReadonlyMap<string, string>,
+  { left, told }: Known,
   from: string,
   to: string,
 ): ReadonlyMap<string, string> {
   const next = new Map<string, string>();
   for (const mac of left.keys()) next.set(mac, to);
+  if (!told.includes(from) && !left.has(from)) { for (const mac of told) next.set(mac, to); }
   next.set(from, to);
   next.delete(to);
   return next;

@@ -126,6 +126,22 @@ Deno.test("a peer whose MAC changes on the link is followed, there and back", ()
   assert.equal(hops.counters()["next-hops-followed"], 3n);
 });
 
+Deno.test("a peer is followed whose neighbour had another MAC than the one it named", () => {
+  const { kernel, hops, refresh } = begin();
+  kernel.hop = LINK;
+  assert.equal(hops.macFor(H2), H2.mac);
+  refresh();
+  kernel.hop = { ...LINK, mac: "02:00:00:00:00:bb" };
+  refresh();
+  assert.deepEqual(kernel.changed, [PIP]);
+  assert.equal(hops.macFor(H2), "02:00:00:00:00:bb");
+  kernel.hop = { ...LINK, mac: "02:00:00:00:00:cc" };
+  refresh();
+  assert.equal(hops.macFor(H2), "02:00:00:00:00:cc");
+  // A newer word is believed again.
+  assert.equal(hops.macFor({ ...H2, mac: "02:00:00:00:00:dd" }), "02:00:00:00:00:dd");
+});
+
 Deno.test("a neighbour that is being resolved again has not moved", () => {
   const { kernel, hops, refresh } = begin();
   for (const mac of [H2.mac, undefined, H2.mac]) {
