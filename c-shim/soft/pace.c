@@ -5,6 +5,8 @@
 
 #define MS_NS UINT64_C(1000000)
 #define STEP_NS (200 * MS_NS)
+/* Until more is tried after it was too much: each time the frames of others wait until it is known. */
+#define PATIENCE_NS (4000 * MS_NS)
 /* A port that had more frames than its turn brought within this time still has. */
 #define HEAVY_NS (1000 * MS_NS)
 /* Who had frames within this time may have some at any time. */
@@ -90,9 +92,9 @@ void soft_pace_look(struct soft_pace *pace, const struct soft_pace_time *time, u
 		pace->cost_per_ms = 0;
 	} else if (pace->carried != 0 && is_in_debt(ran_ns, waited_ns, wall_ns)) {
 		slow_down(pace, wall_ns);
-		pace->stepped_ns = now_ns;
+		pace->stepped_ns = now_ns + PATIENCE_NS;
 	} else if (pace->cost_per_ms != 0 && has_time(ran_ns, waited_ns, wall_ns) &&
-		   now_ns - pace->stepped_ns >= STEP_NS) {
+		   now_ns >= pace->stepped_ns + STEP_NS) {
 		speed_up(pace);
 		pace->stepped_ns = now_ns;
 	}

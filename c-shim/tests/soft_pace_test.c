@@ -211,7 +211,7 @@ static void it_becomes_faster_and_faster_until_it_is_free(void)
 		step = pace.cost_per_ms - before;
 		before = pace.cost_per_ms;
 	}
-	CHECK(looks >= 50 && looks <= 500);
+	CHECK(looks >= 400 && looks <= 1000);
 }
 
 static void whoever_rests_when_it_ends_rests_no_more(void)
