@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from "node:assert/strict";
-import { SMALLEST } from "../config/test_files.ts";
+import { SMALLEST } from "../../tests/support/config_text.ts";
 import { isStream } from "./journal.ts";
 
 Deno.test("the journal's stream is known by device and inode, not by the variable alone", () => {

@@ -5,7 +5,7 @@ import { planOf, reload, type Running } from "./reload.ts";
 import { LiveConfig } from "../config/changes.ts";
 import { ConfigError, type TlsFiles } from "../config/config.ts";
 import { parseConfig } from "../config/load.ts";
-import { SMALLEST } from "../config/test_files.ts";
+import { SMALLEST } from "../../tests/support/config_text.ts";
 import { Peers } from "../core/directory.ts";
 import { Sources } from "../directory/sources.ts";
 

@@ -9,7 +9,7 @@ import { runAgent } from "../agent/agent.ts";
 import { openLogs } from "../agent/logging.ts";
 import { toFile } from "../config/file_form.ts";
 import { loadConfig, requireFiles } from "../config/load.ts";
-import { SMALLEST } from "../config/test_files.ts";
+import { SMALLEST } from "../../tests/support/config_text.ts";
 import { pkiInit, pkiIssue } from "../pki/pki.ts";
 import { COMMANDS } from "./commands.ts";
 import { sentence } from "./io.ts";

@@ -6,7 +6,7 @@ import { Slices } from "../model/slices.ts";
 import { APPLIES, changedKeys, inParts, LiveConfig, peerChanges, restartKeys } from "./changes.ts";
 import type { PeerConfig } from "./config.ts";
 import { parseConfig } from "./load.ts";
-import { SMALLEST } from "./test_files.ts";
+import { SMALLEST } from "../../tests/support/config_text.ts";
 
 const configOf = (change: object) =>
   parseConfig(JSON.stringify({ ...SMALLEST, ...change }), "/etc/psp-agent/peers.json").config;

@@ -5,7 +5,7 @@ import { type Config, ConfigError } from "./config.ts";
 import { toFile } from "./file_form.ts";
 import { loadConfig, parseConfig, parsePlain } from "./load.ts";
 import { Slices } from "../model/slices.ts";
-import { problems, SMALLEST } from "./test_files.ts";
+import { problems, SMALLEST } from "../../tests/support/config_text.ts";
 
 Deno.test("the smallest file gets every default", () => {
   const { config, warnings } = parseConfig(JSON.stringify(SMALLEST), "/etc/psp/peers.json");

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { parseConfig } from "./load.ts";
 import { networkOfPort } from "./networks.ts";
 import { toFile } from "./file_form.ts";
-import { problems, SMALLEST } from "./test_files.ts";
+import { problems, SMALLEST } from "../../tests/support/config_text.ts";
 
 const BLUE = { name: "blue", vc: 7, ports: ["blue*"] };
 const RED = { name: "red", vc: 8, ports: ["red0"] };

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { type Limit, LIMITS } from "../../ffi/symbols.ts";
 import { parseConfig } from "./load.ts";
-import { problems, SMALLEST } from "./test_files.ts";
+import { problems, SMALLEST } from "../../tests/support/config_text.ts";
 
 /** The smallest file with something else in it, and what is then wrong, without the places. */
 function wrongWith(change: Record<string, unknown>): string[] {

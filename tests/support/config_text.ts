@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** For tests: the smallest useful file, and what is wrong with a text. */
-import { ConfigError } from "./config.ts";
-import { parseConfig } from "./load.ts";
+import { ConfigError } from "../../src/config/config.ts";
+import { parseConfig } from "../../src/config/load.ts";
 
 /** Nothing can be left out of it. */
 export const SMALLEST = {
