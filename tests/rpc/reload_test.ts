@@ -126,7 +126,7 @@ Deno.test("a CA is replaced without a gap: bundle of both, new certificates, bun
   using late = clientOf(server, { tls: lab.store("h3") });
   await assert.rejects(
     late.newTunnel("h2", request(), CALL),
-    (error: ExchangeError) => error.code === "unavailable",
+    (error: ExchangeError) => error.code === "permission_denied",
   );
 });
 
