@@ -6,7 +6,7 @@
 
 const TUNNELS = [1, 1_000, 100_000] as const;
 const SHIM = new URL("../c-shim", import.meta.url).pathname;
-const PROGRAM = new URL("../build/shim/plain/bench_lookup", import.meta.url).pathname;
+const PROGRAM = new URL("../build/shim/whole/bench_lookup", import.meta.url).pathname;
 
 interface Figure {
   readonly tunnels: number;

@@ -19,8 +19,8 @@ import { positive } from "../lib/options.ts";
 import { kill } from "../../tests/support/netns.ts";
 import { lines } from "../../tests/support/ns_worker.ts";
 
-const PROGRAM = new URL("../../build/shim/plain/bench_plane", import.meta.url).pathname;
-const FAIR = new URL("../../build/shim/plain/bench_fair", import.meta.url).pathname;
+const PROGRAM = new URL("../../build/shim/whole/bench_plane", import.meta.url).pathname;
+const FAIR = new URL("../../build/shim/whole/bench_fair", import.meta.url).pathname;
 const RESULT = new URL("../../build/bench/", import.meta.url).pathname;
 
 /** Rounds in all, for each that must be quiet. */

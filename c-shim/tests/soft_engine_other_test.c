@@ -300,7 +300,7 @@ static void a_path_carries_less_than_the_uplink(void)
 	CHECK_MEM(event.dst + 12, net.b.pip, 4);
 	CHECK_MEM(event.src + 12, net.a.pip, 4);
 	/* One a second, however many come. */
-	CHECK(!graph_event(net.a.dp, PSP_DP_EVENT_PATH_MTU, &event, NULL, 0));
+	CHECK(!graph_event_within(net.a.dp, 300, PSP_DP_EVENT_PATH_MTU, &event, NULL, 0));
 
 	graph_egr_acl(&e, &net.a, &net.b, &pair.ab);
 	e.actions.path_mtu = 1300;

@@ -311,8 +311,7 @@ static void handles_come_again_when_all_were_used(void)
 	free(plane);
 }
 
-/* The next change of this port after which it is there, or not; false after 5
- * s. */
+/* The next change of this port after which it is there, or not. */
 static bool port_becomes(uint32_t port, bool present)
 {
 	struct psp_dp_event event;

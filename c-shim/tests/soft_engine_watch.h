@@ -56,9 +56,9 @@ static inline bool graph_wait(struct psp_dp *dp, enum dp_counter counter, uint64
 	return false;
 }
 
-/* The next event of a type, which has to come; others are passed over. data may be NULL. */
-static inline bool graph_event(struct psp_dp *dp, uint16_t type, struct psp_dp_event *event,
-			       uint8_t *data, uint32_t cap)
+/* The next event of a type, others are passed over; false after so long a silence. data may be NULL. */
+static inline bool graph_event_within(struct psp_dp *dp, uint32_t ms, uint16_t type,
+				      struct psp_dp_event *event, uint8_t *data, uint32_t cap)
 {
 	uint8_t buf[sizeof(*event) + DP_EXCEPTION_BYTES];
 	uint32_t len;
@@ -82,10 +82,17 @@ static inline bool graph_event(struct psp_dp *dp, uint16_t type, struct psp_dp_e
 				       event->data_len < cap ? event->data_len : cap);
 			return true;
 		}
-		if (len == 0 && i > NET_HANG_MS / 100)
+		if (len == 0 && i >= ms / 100)
 			return false;
 	}
 	return false;
+}
+
+/* One that has to come. */
+static inline bool graph_event(struct psp_dp *dp, uint16_t type, struct psp_dp_event *event,
+			       uint8_t *data, uint32_t cap)
+{
+	return graph_event_within(dp, NET_HANG_MS, type, event, data, cap);
 }
 
 #endif
