@@ -227,11 +227,12 @@ function endWithAnswer1(request: http.IncomingMessage, response: http.ServerResp
   const { socket } = request;
   request.once("aborted", () => {
     if (!response.headersSent) response.shouldKeepAlive = false;
+    // Who is cut off while it sends may not read what it was answered: its end comes first, or the idle time is over.
+    socket.destroySoon = () => socket.end();
   });
   response.once("finish", () => {
     if (request.complete) return;
     if (!request.destroyed) return request.resume();
-    // Who is cut off while it sends may not read what it was answered.
     socket.end();
     socket.resume();
   });

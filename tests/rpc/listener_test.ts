@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { listenReason } from "../../src/rpc/door.ts";
 import * as http from "node:http";
-import { listen, type Request, type Response } from "../../src/rpc/listener.ts";
+import { listen, type Request, type Response as Reply } from "../../src/rpc/listener.ts";
 import { connect, frame, framesOf, getBlock, HELLO, joined } from "../support/h2_frames.ts";
 import { eventually } from "../support/wait.ts";
 import { clientOf, start } from "./lab.ts";
@@ -40,7 +40,7 @@ Deno.test("why a listener cannot be had is the end of a sentence", () => {
 });
 
 /** Answers a request by HTTP/1.1 before all of its body has come, in the way of its path. */
-function early(request: Request, response: Response): void {
+function early(request: Request, response: Reply): void {
   const { url } = request;
   // As one that is refused for its type.
   if (url === "/unread") return void response.end("unread");
@@ -50,7 +50,7 @@ function early(request: Request, response: Response): void {
 }
 
 /** As one whose message is found to be too large: whoever reads it reads no more. */
-async function giveUp(request: Request, response: Response): Promise<void> {
+async function giveUp(request: Request, response: Reply): Promise<void> {
   for await (const _ of request) break;
   response.end("given up");
 }
@@ -85,6 +85,30 @@ Deno.test("over HTTP/1.1 an answer before the end of a request's body stands in 
     }
   } finally {
     agent.destroy();
+    await listener.close(0);
+  }
+});
+
+Deno.test("over HTTP/1.1 who still sends when it is given up reads what it was answered", async () => {
+  const listener = await listen({
+    listen: "127.0.0.1:0",
+    key: "status.listen",
+    handler: early,
+    shares: { total: 8, reserve: 0, idlePerAddress: 8, perIdentity: 8 },
+    handshakeTimeoutMs: 5000,
+  });
+  const socket = await Deno.connect({ port: listener.port });
+  try {
+    const head = "POST /given-up HTTP/1.1\r\nhost: h\r\ncontent-length: 1000000\r\n\r\n";
+    await socket.write(new TextEncoder().encode(head));
+    // A connection that is closed while octets come is reset, and with it goes what was not read yet.
+    for (let i = 0; i < 10; i++) {
+      await socket.write(new Uint8Array(10_000));
+      await new Promise((resolve) => setTimeout(resolve, 30));
+    }
+    const answer = await new Response(socket.readable).text();
+    assert.match(answer, /^HTTP\/1.1 200 OK\r\n[^]*given up/);
+  } finally {
     await listener.close(0);
   }
 });
