@@ -61,7 +61,7 @@ $(BUILD)/doca/doca/%.o: doca/%.c
 		$(call as_system,$(shell pkg-config --cflags $(doca_packages))) $(dpdk_cflags) -c -o $@ $<
 
 # They say the version.
-$(foreach d,doca doca-standin doca-standin-asan,$(BUILD)/$(d)/doca/plane.o): ../deno.json
+$(foreach d,doca doca-standin doca-standin-asan,$(BUILD)/$(d)/doca/port.o): ../deno.json
 
 doca-objects: $(patsubst %.c,$(BUILD)/doca-standin/%.o,$(doca_src))
 

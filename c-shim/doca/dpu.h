@@ -1,29 +1,203 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dpu.h: the DOCA plane from inside: what hangs on struct psp_dp, and how its parts call one another.
+ * dpu.h: the DOCA plane from inside: pipes, entries and key slots as the plane keeps them, what hangs on struct psp_dp,
+ * and how its parts call one another.
  *
  * Threads. The API's threads take turns by the writer's lock (common/plane.h); they alone call DOCA Flow, on its one
- * pipe queue. The readers, one for each processor that is given, read the queues to which hardware sends misses, exceptions,
- * samples, bad packets and those of the detours, and transmit what is released; each has queues of its own.
+ * pipe queue, and what is here is theirs unless it says otherwise. The readers, one for each processor that is given, read
+ * the queues to which hardware sends misses, exceptions, samples, bad packets and those of the detours, and transmit what is
+ * released; each has queues of its own. What they look at of an entry changes under matches_lock.
  */
 #ifndef PSP_DPU_H
 #define PSP_DPU_H
 
 #include <pthread.h>
 
+#include "../common/pipe.h"
 #include "../common/plane.h"
 #include "../common/random.h"
+#include "device.h"
 #include "hw.h"
 #include "match.h"
-#include "objects.h"
-#include "options.h"
+#include "rss.h"
 #include "trace.h"
 
-#define DPU_MIRRORS 8u /* ids 1 to 8 */
-#define DPU_DETOURS_MAX                                                                            \
-	64u /* room for them behind an entry, which has up to 33 of them and one for the rest */
-#define DPU_OVERHEAD_MAX 255u  /* octets; more than encap_data can hold */
-#define DPU_EXPIRE_BATCH 1024u /* keys that one look at limits takes */
+/*
+ * Priorities of a control pipe's entries as hardware has them. The ABI gives any 32-bit priority, and topologies give each
+ * entry its own; hardware is asked for as few as will do, because what it offers is small and not documented (samples use 0
+ * to 4). Entries that can never both match share a level.
+ */
+#define DPU_LEVELS 6u          /* 0 to 5 for entries */
+#define DPU_LEVEL_CATCH_ALL 6u /* what misses */
+
+struct dpu_ranked {
+	const struct psp_dp_match *match, *mask; /* match is masked */
+	uint32_t priority;
+	uint32_t level;
+};
+
+#define DPU_LEGS 2u
+
+/* A port of the device: the uplink is number 0, host ports follow as the plane was opened with them. */
+struct dpu_port {
+	struct dp_port base;      /* first */
+	struct doca_dev_rep *rep; /* NULL: the uplink */
+	uint32_t ifindex;         /* of the kernel's interface; 0: not told */
+	struct doca_flow_port *flow;
+	struct dpu_piece inject; /* in the transmit root */
+};
+
+/* The CPU as a forward: a pipe that marks packets and sends them to a queue of ours. See rss.h. */
+struct dpu_tap {
+	struct dpu_tap *next; /* of the pipe that it belongs to */
+	uint32_t mark;
+	struct dpu_hw_pipe hw;
+	uint32_t n;
+	struct dpu_piece entries[]; /* one, or by the number of the port from which packets came */
+};
+
+/* In front of a forward of a root: writes the number of the port from which a packet came. See forward.c. */
+struct dpu_tag {
+	struct dpu_tag *next; /* of the root */
+	struct dpu_to on;
+	struct dpu_hw_pipe hw;
+	struct dpu_piece entries[]; /* by host port */
+};
+
+/* What a control pipe does with what none of its entries takes. */
+struct dpu_catch {
+	struct dpu_piece piece;
+	struct dpu_total total, raw; /* in the ABI's units, and as last read */
+};
+
+/* A forward with a copy to a tap. */
+struct dpu_sampler {
+	struct dpu_sampler *next; /* of the pipe that it belongs to */
+	struct dpu_to on;         /* where the packet goes on */
+	uint32_t mirror;          /* up to 3.1 */
+	struct dpu_hw_pipe flood; /* from 3.2 on */
+	struct dpu_piece entries[2];
+};
+
+struct dpu_numbers {
+	uint32_t *free;
+	uint32_t n_free, made, max;
+};
+
+/* Crypto of one entry, where it is not an action of the match. */
+struct dpu_list_entry {
+	struct dpu_list_entry *next; /* of those that are out of use but would not go */
+	uint32_t number;             /* from 1 */
+	struct dpu_piece piece;
+};
+
+/* A BASIC pipe has one leg, or one for each IP version when it matches addresses. */
+struct dpu_leg {
+	uint32_t l3; /* enum psp_dp_l3 */
+	bool staged, listed;
+	struct dpu_hw_pipe hw;    /* the match */
+	struct dpu_hw_pipe stage; /* in front of it */
+	struct dpu_hw_pipe list;  /* crypto behind it, from 3.2 on */
+	struct dpu_numbers list_numbers, stage_numbers;
+	struct dpu_stage_entry **stage_buckets;
+	uint32_t stale_stages; /* entries of the stage that nobody uses, but that would not go */
+	struct dpu_list_entry *stale_lists;
+	struct dpu_hw_shape shape; /* templates that entries choose from */
+};
+
+struct dpu_pipe {
+	struct dp_pipe base; /* first */
+	uint32_t domain;
+	bool root;
+	bool by_inner; /* split by the IP version of the inner header */
+	bool authentic; /* its entries match what was decrypted without a syndrome, besides what they say */
+	bool routes; /* its entries may send packets on as a router does */
+	bool offset; /* its entries match the crypt offset that their DECAP names, besides what they say */
+	bool fixed_fwd; /* hardware has the pipe's forward: entries cannot bring their own */
+	struct psp_dp_match mask;
+	uint32_t room; /* entries that hardware has room for, each leg */
+
+	uint32_t n_legs;
+	struct dpu_leg legs[DPU_LEGS];
+	struct dpu_hw_pipe split; /* n_legs is 2: chooses the leg */
+	struct dpu_piece split_entries[DPU_LEGS];
+	struct dpu_hw_pipe control; /* CONTROL */
+	bool gated; /* CONTROL: hardware's root is the gate in front of it, which tells ports apart alone */
+	struct dpu_hw_pipe gate;
+	struct dpu_piece *gate_entries; /* by port */
+	struct dpu_catch *catches;      /* CONTROL: what misses, by port */
+	struct dpu_piece
+		*resubmits; /* in the transmit root, by host port: released packets enter here */
+	const struct dpu_hw_pipe *entrance;
+	struct dpu_tap *taps;
+	struct dpu_tag *tags;
+	struct dpu_sampler *samplers;
+
+	struct dpu_total hits;           /* of entries that are gone */
+	struct dpu_total misses_settled; /* what of the misses is in the counters already */
+	uint64_t last_used_ns;
+};
+
+/* Packets of a root's entry that the CPU looks at first: see switch.c. */
+struct dpu_detour {
+	struct dpu_detour *next; /* of its inspector */
+	uint32_t l3; /* enum psp_dp_l3 of the length that it matches; NONE: it matches SYNs */
+	uint16_t value, mask; /* of that length, in the header's own terms */
+	bool wanted;
+	struct dpu_piece piece;
+	struct dpu_total raw; /* as hardware last said */
+};
+
+/* A pipe of the hardware's between a root's entry and where that leads. */
+struct dpu_inspector {
+	struct dpu_hw_pipe hw;
+	struct dpu_piece rest; /* what takes no detour goes on */
+	struct dpu_detour *detours;
+};
+
+struct dpu_entry {
+	struct dp_entry base;                    /* first */
+	struct dpu_entry *hash_next;             /* of its bucket in dp->matches */
+	struct dpu_entry *slot_prev, *slot_next; /* of the key slot that it encrypts with */
+	struct dpu_leg *leg;                     /* BASIC */
+	uint32_t level;                          /* CONTROL */
+	uint32_t hash;
+	struct psp_dp_match match, mask; /* match is masked */
+	struct dp_rule rule;
+	struct dpu_piece piece;
+	struct dpu_list_entry *list;     /* from DOCA 3.2 on */
+	struct dpu_stage_entry *stage;   /* IPv6 */
+	struct dpu_inspector *inspector; /* CONTROL; NULL: none */
+	struct dpu_total raw;            /* as hardware last said */
+	struct dpu_total total;          /* in the ABI's units, over updates */
+	struct dpu_total settled;        /* what of it is in the counters already */
+	uint64_t last_used_ns;
+};
+
+static inline struct dpu_pipe *dpu_pipe(struct dp_pipe *base)
+{
+	return (struct dpu_pipe *)base;
+}
+
+static inline struct dpu_entry *dpu_entry(struct dp_entry *base)
+{
+	return (struct dpu_entry *)base;
+}
+
+/* A crypto id. */
+struct dpu_slot {
+	uint32_t resource; /* the device's id for it */
+	bool bound;        /* to the port */
+	bool filled;       /* the device has a key in it, or noise */
+	bool keyed;
+	uint64_t iv_limit;
+	struct dpu_total sealed; /* with the present key */
+	uint64_t last_used_ns;
+	struct dpu_entry *users;
+};
+
+#define DPU_MIRRORS 8u        /* ids 1 to 8 */
+#define DPU_OVERHEAD_MAX 255u /* octets; more than encap_data can hold */
 
 /* One of the threads that look at what hardware sends to the CPU. */
 struct dpu_reader {
@@ -35,7 +209,7 @@ struct dpu_reader {
 	struct dp_limit syndromes, too_bigs;
 };
 
-/* The queues of a class, for pipes of a domain: spread.c. */
+/* The queues of a class, for pipes of a domain: forward.c. */
 struct dpu_spread {
 	struct dpu_hw_pipe by_l3, rest;
 	struct dpu_piece entries[2], rest_entry;
@@ -46,10 +220,10 @@ struct psp_dp {
 	struct dp_plane base; /* first */
 	struct dpu_options options;
 	struct dpu_trace trace;
-	struct compat_call call;   /* what was refused last; the writer's */
-	struct dpu_device *device; /* device.c */
-	struct dpu_nic *nic;       /* nic.c */
-	bool has_eal;              /* eal.c */
+	struct compat_call call; /* what was refused last; the writer's */
+	struct dpu_device *device;
+	struct dpu_nic *nic; /* port.c */
+	bool has_eal;
 	uint32_t n_ports;
 	uint16_t ids[PSP_DP_PORTS_MAX]; /* DPDK's, by the port's number */
 	struct doca_flow_port *switch_port;
@@ -61,7 +235,7 @@ struct psp_dp {
 	struct dpu_hw_pipe tx_root;              /* what this process transmits enters here */
 	_Atomic uint32_t pipe_ids[DP_PIPES_MAX]; /* 0: none; for the readers */
 	_Atomic uint32_t front_ids
-		[DP_PIPES_MAX]; /* by pipe, the one whose misses it gets; 0: none. See again.c */
+		[DP_PIPES_MAX]; /* by pipe, the one whose misses it gets; 0: none. See rss.c */
 	pthread_mutex_t
 		matches_lock; /* a leaf: the writer changes what hangs here, the readers looks */
 	struct dpu_entry **matches; /* entries by pipe and match */
@@ -72,7 +246,7 @@ struct psp_dp {
 	uint32_t
 		outer_ip_len; /* of the last header that ENCAP was given: what peers send is alike */
 
-	/* detours: detour.c */
+	/* detours: switch.c */
 	_Atomic uint32_t
 		max_ip; /* octets of IP that the uplink takes; any thread that asks for the port */
 	uint32_t encaps[DPU_OVERHEAD_MAX + 1]; /* entries that encapsulate, by what they add */
@@ -161,76 +335,33 @@ int32_t dpu_fail_dpdk(struct psp_dp *dp, const char *what, int error);
 void dpu_free(struct psp_dp *dp, void *memory, bool lost);
 void dpu_limbo_free(struct psp_dp *dp);
 
-/* ---- device.c, nic.c, flow.c: each `up` is undone by its `down`, also when it had failed ---- */
+/* ---- forward.c ---- */
 
-int32_t dpu_device_up(struct psp_dp *dp);
-void dpu_device_down(struct psp_dp *dp);
-int32_t dpu_nic_up(struct psp_dp *dp);
-void dpu_nic_down(struct psp_dp *dp);
-int32_t dpu_flow_up(struct psp_dp *dp);
-void dpu_flow_down(struct psp_dp *dp);
-/* Octets that DOCA Flow has for what entries of a port do: a power of 2. */
-uint32_t dpu_actions_memory(const struct psp_dp *dp);
-/* By DPDK's id; the kernel's: what DPDK says is what it was configured with, and does not follow. */
-uint16_t dpu_port_mtu(uint16_t id);
-
-/* ---- pipe.c, forward.c, leg.c, split.c, stage.c, tap.c, control.c ---- */
-
-void dpu_pipes_free(struct psp_dp *dp);
-/* The same for one leg and for its stage, all of whose entries are out of use. */
-void dpu_leg_forget(struct dpu_leg *leg);
-void dpu_stage_forget(struct dpu_leg *leg);
-/* Frees all that hangs on a pipe without a word to DOCA, which is down. */
-void dpu_pipe_forget(struct psp_dp *dp, struct dpu_pipe *pipe);
 /* Hardware's form of a forward out of a pipe; makes the taps that it needs. */
 int32_t dpu_goto_hw(struct psp_dp *dp, struct dpu_pipe *from, const struct dp_fwd *to,
 		    struct dpu_to *out);
 /* For a mark with the argument DPU_ANY_HOST each packet gets the one with its port's number. */
 int32_t dpu_tap_get(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t mark, struct dpu_to *out);
-/* The CPU's queues of a class as a forward of pipes of a domain, DEFAULT or EGRESS. */
-int32_t dpu_spread_get(struct psp_dp *dp, uint16_t class, enum doca_flow_pipe_domain domain,
-		       struct dpu_to *out);
+/* The kernel behind a root, which cannot have it as a target. */
+int32_t dpu_kernel_get(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_to *out);
+int32_t dpu_sampler_get(struct psp_dp *dp, struct dpu_pipe *pipe, const struct dpu_to *on,
+			struct dpu_to *out, uint32_t *mirror);
+/* Samplers and taps. */
+void dpu_taps_free(struct psp_dp *dp, struct dpu_pipe *pipe);
 /* A root's forward, by way of a pipe that notes the port from which a packet came. Where there is one alone it stays. */
 int32_t dpu_tag_get(struct psp_dp *dp, struct dpu_pipe *root, struct dpu_to *to);
 void dpu_tags_free(struct psp_dp *dp, struct dpu_pipe *root);
 /* The actions that write it. */
 void dpu_tag_acts(uint32_t number, struct dpu_hw_acts *out);
-/* The kernel behind a root, which cannot have it as a target. */
-int32_t dpu_kernel_get(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_to *out);
-int32_t dpu_sampler_get(struct psp_dp *dp, struct dpu_pipe *pipe, const struct dpu_to *on,
-			struct dpu_to *out, uint32_t *mirror);
-void dpu_taps_free(struct psp_dp *dp, struct dpu_pipe *pipe);
-int32_t dpu_legs_up(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t expected);
-void dpu_legs_down(struct psp_dp *dp, struct dpu_pipe *pipe);
-int32_t dpu_split_up(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_hw_spec *spec);
-void dpu_split_down(struct psp_dp *dp, struct dpu_pipe *pipe);
-/* An order for the first lookup of an entry, unless there is none, or it is there; `hw`: until its end. */
-struct dpu_stage_order {
-	bool given;
-	doca_error_t begun;
-};
-int32_t dpu_stage_begin(struct psp_dp *dp, struct dpu_entry *entry, struct dpu_hw_entry *hw,
-			struct dpu_stage_order *order);
-/* Of entries that were begun together, in their order. */
-int32_t dpu_stage_end(struct psp_dp *dp, const struct dpu_entry *entry,
-		      const struct dpu_hw_entry *hw, const struct dpu_stage_order *order);
-void dpu_stage_release(struct psp_dp *dp, struct dpu_entry *entry);
-/* Takes out what had not gone when it should have. */
-void dpu_stage_retry(struct psp_dp *dp, struct dpu_leg *leg);
-int32_t dpu_numbers_init(struct dpu_numbers *numbers, uint32_t max);
-/* 0: none is left. */
-uint32_t dpu_numbers_take(struct dpu_numbers *numbers);
-void dpu_numbers_give(struct dpu_numbers *numbers, uint32_t number);
+
+/* ---- switch.c ---- */
+
 int32_t dpu_control_up(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t expected);
 void dpu_control_down(struct psp_dp *dp, struct dpu_pipe *pipe);
-/* The level for an entry that is not in yet; PSP_DP_ENOSPC: there is none between its neighbours. */
-int32_t dpu_control_level(struct psp_dp *dp, struct dpu_entry *entry);
-
-/* ---- detour.c: writer; inspect.c: readers ---- */
-
-/* SYNs and packets that no tunnel takes are to leave the way of this entry for the CPU. */
-bool dpu_detour_wanted(const struct psp_dp *dp, const struct dpu_entry *entry);
-/* With the detours that hardware grants, on the way to `to`, which it replaces. Where it grants no inspector `to` stays. */
+/*
+ * With the detours that hardware grants, on the way to `to`, which it replaces, where SYNs and packets that no tunnel takes are
+ * to leave that way for the CPU. Where it grants no inspector `to` stays.
+ */
 void dpu_inspector_up(struct psp_dp *dp, struct dpu_entry *entry, struct dpu_to *to);
 /* Once the entry is out of hardware. */
 void dpu_inspector_down(struct psp_dp *dp, struct dpu_entry *entry);
@@ -238,28 +369,27 @@ void dpu_inspector_down(struct psp_dp *dp, struct dpu_entry *entry);
 void dpu_mtu_note(struct psp_dp *dp, uint32_t mtu);
 /* An entry with these actions has come or gone: what no tunnel takes may be another length now. */
 void dpu_encap_note(struct psp_dp *dp, const struct psp_dp_actions *actions, bool come);
-/* Before a packet is sent on at a pipe: lowers its MSS; false: it is too big, which is counted and reported. */
-bool dpu_inspect(struct psp_dp *dp, uint32_t pipe, struct dp_packet *packet);
 
-/* ---- matches.c ---- */
+/* ---- pipe.c ---- */
 
-/* The value, masked, and its hash. Pipe, priority and mask are there. */
-void dpu_match_set(struct dpu_entry *entry, const struct psp_dp_match *value);
-bool dpu_match_is_there(const struct psp_dp *dp, const struct dpu_entry *entry);
-void dpu_match_link(struct psp_dp *dp, struct dpu_entry *entry);
-void dpu_match_unlink(struct psp_dp *dp, struct dpu_entry *entry);
-void dpu_rule_set(struct psp_dp *dp, struct dpu_entry *entry, const struct dp_rule *rule);
-/* Any thread: the actions of the entry that hardware finds for a packet's addresses and port. False: none encapsulates it. */
-bool dpu_tunnel_find(struct psp_dp *dp, uint32_t pipe, const struct dp_packet *packet,
-		     struct psp_dp_actions *encap);
-/* Any thread: the rule of that entry, whatever it does. `port` is there as long as nobody takes ports away. */
-bool dpu_rule_find(struct psp_dp *dp, uint32_t pipe, const struct dp_packet *packet,
-		   struct dp_rule *rule);
+/* At close, when DOCA Flow is down. */
+void dpu_pipes_free(struct psp_dp *dp);
 
-/* ---- entry.c, install.c ---- */
+/* ---- entry.c ---- */
 
 /* Takes the entry out of hardware and of all tables; frees it unless hardware keeps it. */
 int32_t dpu_entry_unlink(struct psp_dp *dp, struct dpu_entry *entry);
+/*
+ * Any thread: the rule of the entry that hardware finds for a packet's addresses and port. `port` is there as long as
+ * nobody takes ports away.
+ */
+bool dpu_rule_find(struct psp_dp *dp, uint32_t pipe, const struct dp_packet *packet,
+		   struct dp_rule *rule);
+/* The level for `fresh` among the others, as low as can be; DPU_LEVELS: there is none. */
+uint32_t dpu_level(const struct dpu_ranked *others, uint32_t n, const struct dpu_ranked *fresh);
+
+/* ---- install.c ---- */
+
 /* Into hardware, out of it, and from one rule to another in one step. On failure nothing has changed. */
 int32_t dpu_install(struct psp_dp *dp, struct dpu_entry *entry);
 int32_t dpu_uninstall(struct psp_dp *dp, struct dpu_entry *entry);
@@ -285,8 +415,10 @@ void dpu_reinstall_all(struct psp_dp *dp, struct dpu_reinstalling *items, uint32
 		       struct dp_first *told);
 /* Takes out of a leg what had not gone when it should have. */
 void dpu_install_retry(struct psp_dp *dp, struct dpu_leg *leg);
+/* Frees what is left of its first lookup, all of whose entries are out of use. */
+void dpu_stage_forget(struct dpu_leg *leg);
 
-/* ---- crypto.c, master.c ---- */
+/* ---- crypto.c ---- */
 
 /* The device's id for a crypto id; gives it a key that nobody knows if it has none. */
 int32_t dpu_slot_ready(struct psp_dp *dp, uint32_t crypto_id, uint32_t *resource);
@@ -296,37 +428,12 @@ void dpu_slot_unlink(struct psp_dp *dp, struct dpu_entry *entry);
 void dpu_slots_expire(struct psp_dp *dp);
 int32_t dpu_master_up(struct psp_dp *dp);
 
-/* ---- stats.c: writer ---- */
+/* ---- counters.c ---- */
 
 /* Reads an entry's counter, and adds what is new to the plane's counters. */
 void dpu_entry_settle(struct psp_dp *dp, struct dpu_entry *entry);
 void dpu_pipe_settle(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_total *misses);
 /* Adds what hardware counted for an entry's detours to its total. */
 void dpu_detours_settle(struct psp_dp *dp, struct dpu_entry *entry);
-
-/* ---- poll.c, rx.c, tx.c ---- */
-
-/* A reader: one round over its queue of a class; how many packets there were. */
-uint32_t dpu_rx_round(struct psp_dp *dp, uint16_t reader, uint16_t class, uint16_t most);
-/* A reader: sends a packet on at a pipe that sends its misses to the CPU. */
-void dpu_tx_resubmit(struct psp_dp *dp, uint32_t pipe, const struct dp_packet *packet);
-/* A reader: sends a frame out by a host port. False: its queue stays full, or no buffer is free. */
-bool dpu_tx_host(struct psp_dp *dp, const struct dp_port *to, const struct dp_packet *packet);
-
-/* ---- report.c: readers ---- */
-
-void dpu_report_exception(struct psp_dp *dp, const struct dp_packet *packet, uint32_t pipe);
-void dpu_report_syndrome(struct psp_dp *dp, const struct dp_packet *packet, uint32_t pipe,
-			 uint32_t syndrome);
-void dpu_report_sample(struct psp_dp *dp, const struct dp_packet *packet, uint32_t pipe);
-
-/* ---- again.c ---- */
-
-/* Writer: a pipe has come, or goes. */
-void dpu_local_note(struct psp_dp *dp, const struct dpu_pipe *pipe, bool come);
-/* A reader: sends a packet on from a pipe that encapsulates, or to a workload of this host. */
-void dpu_run_again(struct psp_dp *dp, uint32_t pipe, struct dp_packet *packet);
-/* A reader: the same for what was released. True: there was something. */
-bool dpu_released(struct psp_dp *dp, uint16_t reader);
 
 #endif

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* entry.c: entries of the ABI: what hardware can do of what they say, where they are found, and how they come and go. */
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,12 +8,188 @@
 #include "dpu.h"
 #include "match.h"
 
+/* ---- levels of a control pipe's entries ------------------------------------------------------ */
+
+/* No packet matches both. */
+static bool disjoint(const struct dpu_ranked *a, const struct dpu_ranked *b)
+{
+	const uint8_t *va = (const uint8_t *)a->match, *vb = (const uint8_t *)b->match;
+	const uint8_t *ma = (const uint8_t *)a->mask, *mb = (const uint8_t *)b->mask;
+
+	/* The first member is a size, the last is reserved: neither is matched. */
+	for (size_t i = sizeof(uint32_t); i < offsetof(struct psp_dp_match, reserved); i++) {
+		if (((va[i] ^ vb[i]) & ma[i] & mb[i]) != 0)
+			return true;
+	}
+	return false;
+}
+
+uint32_t dpu_level(const struct dpu_ranked *others, uint32_t n, const struct dpu_ranked *fresh)
+{
+	uint32_t low = 0, high = DPU_LEVELS;
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (disjoint(&others[i], fresh))
+			continue;
+		if (others[i].priority < fresh->priority && others[i].level >= low)
+			low = others[i].level + 1;
+		if (others[i].priority > fresh->priority && others[i].level < high)
+			high = others[i].level;
+	}
+	return low < high ? low : DPU_LEVELS;
+}
+
+/* For one that is not in yet; PSP_DP_ENOSPC: there is none between its neighbours. */
+static int32_t set_level(struct psp_dp *dp, struct dpu_entry *entry)
+{
+	struct dp_pipe *pipe = entry->base.pipe;
+	struct dpu_ranked fresh = {
+		.match = &entry->match, .mask = &entry->mask, .priority = entry->base.priority};
+	struct dpu_ranked *others = calloc(pipe->n_entries + 1, sizeof(*others));
+	uint32_t n = 0;
+
+	if (others == NULL)
+		return dp_entry_no_memory(dp, pipe);
+	for (struct dp_entry *at = pipe->entries; at != NULL; at = at->next) {
+		const struct dpu_entry *other = dpu_entry(at);
+
+		others[n++] = (struct dpu_ranked){.match = &other->match,
+						  .mask = &other->mask,
+						  .priority = at->priority,
+						  .level = other->level};
+	}
+	entry->level = dpu_level(others, n, &fresh);
+	free(others);
+	if (entry->level < DPU_LEVELS)
+		return 0;
+	return dp_fail(dp, PSP_DP_ENOSPC,
+		       "Cannot add entry to pipe \"%s\": hardware has no level left between those "
+		       "of entries that match the same packets (add them in the order of priority)",
+		       pipe->name);
+}
+
+/* ---- entries by what they match -------------------------------------------------------------- */
+
+/*
+ * Hardware would take the same match twice, so the agent's are looked up before they go in; and the readers ask which
+ * tunnel a packet belongs to, under the table's own lock.
+ */
+
+#define MATCH_FROM sizeof(uint32_t) /* after size */
+#define MATCH_LEN (offsetof(struct psp_dp_match, reserved) - MATCH_FROM)
+
+/* Only the agent's entries come here: a plain hash will do. */
+static uint32_t hash_of(uint32_t pipe, uint32_t priority, const struct psp_dp_match *match)
+{
+	const uint8_t *bytes = (const uint8_t *)match + MATCH_FROM;
+	uint32_t h = pipe ^ priority;
+
+	for (size_t i = 0; i < MATCH_LEN; i++)
+		h = (h ^ bytes[i]) * 16777619u;
+	return h ^ (h >> 15);
+}
+
+static bool same_match(const struct psp_dp_match *a, const struct psp_dp_match *b)
+{
+	return memcmp((const uint8_t *)a + MATCH_FROM, (const uint8_t *)b + MATCH_FROM,
+		      MATCH_LEN) == 0;
+}
+
+/* The value, masked, and its hash. Pipe, priority and mask are there. */
+static void match_set(struct dpu_entry *entry, const struct psp_dp_match *value)
+{
+	const uint8_t *from = (const uint8_t *)value;
+	uint8_t *match = (uint8_t *)&entry->match, *mask = (uint8_t *)&entry->mask;
+
+	for (size_t i = MATCH_FROM; i < MATCH_FROM + MATCH_LEN; i++)
+		match[i] = from[i] & mask[i];
+	entry->hash = hash_of(entry->base.pipe->id, entry->base.priority, &entry->match);
+}
+
+static bool match_is_there(const struct psp_dp *dp, const struct dpu_entry *entry)
+{
+	const struct dpu_entry *other = dp->matches[entry->hash & dp->matches_mask];
+
+	while (other != NULL && (other->base.pipe != entry->base.pipe ||
+				 other->base.priority != entry->base.priority ||
+				 !same_match(&other->match, &entry->match) ||
+				 !same_match(&other->mask, &entry->mask)))
+		other = other->hash_next;
+	return other != NULL;
+}
+
+static void match_link(struct psp_dp *dp, struct dpu_entry *entry)
+{
+	struct dpu_entry **bucket = &dp->matches[entry->hash & dp->matches_mask];
+
+	pthread_mutex_lock(&dp->matches_lock);
+	entry->hash_next = *bucket;
+	*bucket = entry;
+	pthread_mutex_unlock(&dp->matches_lock);
+}
+
+static void match_unlink(struct psp_dp *dp, struct dpu_entry *entry)
+{
+	struct dpu_entry **at = &dp->matches[entry->hash & dp->matches_mask];
+
+	pthread_mutex_lock(&dp->matches_lock);
+	while (*at != entry)
+		at = &(*at)->hash_next;
+	*at = entry->hash_next;
+	pthread_mutex_unlock(&dp->matches_lock);
+}
+
+static void rule_set(struct psp_dp *dp, struct dpu_entry *entry, const struct dp_rule *rule)
+{
+	pthread_mutex_lock(&dp->matches_lock);
+	entry->rule = *rule;
+	pthread_mutex_unlock(&dp->matches_lock);
+}
+
+static bool find_rule(struct psp_dp *dp, uint32_t pipe, const struct psp_dp_match *match,
+		      const struct psp_dp_match *mask, struct dp_rule *rule)
+{
+	uint32_t hash = hash_of(pipe, 0, match);
+	const struct dpu_entry *entry;
+
+	pthread_mutex_lock(&dp->matches_lock);
+	entry = dp->matches[hash & dp->matches_mask];
+	while (entry != NULL &&
+	       (entry->base.pipe->id != pipe || !same_match(&entry->match, match) ||
+		!same_match(&entry->mask, mask)))
+		entry = entry->hash_next;
+	if (entry != NULL)
+		*rule = entry->rule;
+	pthread_mutex_unlock(&dp->matches_lock);
+	return entry != NULL;
+}
+
+/* What hardware would find: only for pipes that look at both outer addresses, or at the port as well. */
+bool dpu_rule_find(struct psp_dp *dp, uint32_t pipe, const struct dp_packet *packet,
+		   struct dp_rule *rule)
+{
+	const struct psp_dp_match *fields = &packet->fields;
+	struct psp_dp_match match, mask;
+
+	memset(&match, 0, sizeof(match));
+	memset(&mask, 0, sizeof(mask));
+	memcpy(match.outer_ip_src, fields->outer_ip_src, sizeof(match.outer_ip_src));
+	memcpy(match.outer_ip_dst, fields->outer_ip_dst, sizeof(match.outer_ip_dst));
+	memset(mask.outer_ip_src, 0xff, sizeof(mask.outer_ip_src));
+	memset(mask.outer_ip_dst, 0xff, sizeof(mask.outer_ip_dst));
+	if (find_rule(dp, pipe, &match, &mask, rule))
+		return true;
+	match.parser_meta_port_id = packet->handle;
+	mask.parser_meta_port_id = UINT16_MAX;
+	return find_rule(dp, pipe, &match, &mask, rule);
+}
+
+/* ---- what hardware cannot do of what an entry says ------------------------------------------- */
+
 /* COPY_DSCP has no counterpart in hardware: the header goes out as it was given. See docs/doca.md. */
 #define ACTIONS_IN_HARDWARE (~(uint32_t)PSP_DP_ACTION_COPY_DSCP)
 #define ACTIONS_CRYPTO                                                                             \
 	(PSP_DP_ACTION_DECRYPT | PSP_DP_ACTION_DECAP | PSP_DP_ACTION_ENCAP | PSP_DP_ACTION_ENCRYPT)
-
-/* ---- what hardware cannot do of what an entry says ------------------------------------------- */
 
 static int32_t check_actions(struct psp_dp *dp, const char *what, const struct dpu_pipe *pipe,
 			     const struct psp_dp_actions *actions)
@@ -35,7 +213,7 @@ static int32_t check_actions(struct psp_dp *dp, const char *what, const struct d
 	return 0;
 }
 
-/* What hardware counts of tunnels is frames: the octets of their outer headers are taken off. See stats.c. */
+/* What hardware counts of tunnels is frames: the octets of their outer headers are taken off. See counters.c. */
 static void note_outer(struct psp_dp *dp, const struct psp_dp_actions *actions)
 {
 	if ((actions->flags & PSP_DP_ACTION_ENCAP) != 0 &&
@@ -81,7 +259,7 @@ static int32_t rule_fill(struct psp_dp *dp, struct dpu_pipe *pipe,
 
 static void link_entry(struct psp_dp *dp, struct dpu_entry *entry)
 {
-	dpu_match_link(dp, entry);
+	match_link(dp, entry);
 	dp_entry_link(&entry->base, &entry->rule.fwd);
 	dpu_slot_link(dp, entry);
 	dpu_encap_note(dp, &entry->rule.actions, true);
@@ -89,7 +267,7 @@ static void link_entry(struct psp_dp *dp, struct dpu_entry *entry)
 
 static void unlink_entry(struct psp_dp *dp, struct dpu_entry *entry)
 {
-	dpu_match_unlink(dp, entry);
+	match_unlink(dp, entry);
 	dp_entry_unlink(&entry->base, &entry->rule.fwd);
 	dpu_slot_unlink(dp, entry);
 	dpu_encap_note(dp, &entry->rule.actions, false);
@@ -148,7 +326,7 @@ static int32_t fill_match(struct psp_dp *dp, const struct psp_dp_entry_desc *des
 		value.tun_psp_res_cryptofst = desc->actions.crypt_offset;
 	entry->base.priority = control ? desc->priority : 0;
 	entry->mask = control ? desc->match_mask : pipe->mask;
-	dpu_match_set(entry, &value);
+	match_set(entry, &value);
 	if (control)
 		return 0;
 	if (pipe->n_legs == 1) {
@@ -184,8 +362,8 @@ static int32_t prepare(struct psp_dp *dp, struct dp_pipe *pipe,
 	if (status == 0)
 		status = rule_fill(dp, dpu_pipe(pipe), desc, &entry->rule);
 	if (status == 0 && pipe->type == PSP_DP_PIPE_CONTROL)
-		status = dpu_control_level(dp, entry);
-	if (status == 0 && dpu_match_is_there(dp, entry))
+		status = set_level(dp, entry);
+	if (status == 0 && match_is_there(dp, entry))
 		status = dp_entry_is_there(dp, pipe);
 	if (status == 0)
 		status = dp_entry_name(dp, &entry->base);
@@ -263,7 +441,7 @@ static void take_rule(struct psp_dp *dp, struct dpu_entry *entry, const struct d
 	dp_entry_forward(&entry->rule.fwd, &rule->fwd);
 	dpu_encap_note(dp, &rule->actions, true);
 	dpu_encap_note(dp, &entry->rule.actions, false);
-	dpu_rule_set(dp, entry, rule);
+	rule_set(dp, entry, rule);
 	dpu_slot_link(dp, entry);
 }
 

@@ -6,6 +6,12 @@
 
 #include "dpu.h"
 
+/* Memory that is freed when DOCA Flow is down. */
+struct dpu_limbo {
+	struct dpu_limbo *next;
+	void *memory;
+};
+
 static int32_t status_of(doca_error_t result)
 {
 	switch (result) {

@@ -11,7 +11,7 @@
 
 #include "../psp_dp.h"
 #include "compat.h"
-#include "mark.h"
+#include "rss.h"
 
 #define DPU_HW_NAME_LEN 48u
 
@@ -100,7 +100,7 @@ void dpu_hw_pipe_destroy(struct psp_dp *dp, struct dpu_hw_pipe *pipe);
  * Many at a time: orders are given, waited for together, and each is asked what came of it. What a begin returned goes
  * to the end of the same piece.
  */
-#define DPU_ORDERS_MAX 512u /* that may be on their way, half of the queue's depth: see flow.c */
+#define DPU_ORDERS_MAX 512u /* that may be on their way, half of the queue's depth: see port.c */
 doca_error_t dpu_hw_begin_add(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
 			      const struct dpu_hw_entry *entry, struct dpu_piece *piece);
 /* BASIC. */

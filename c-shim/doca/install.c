@@ -5,15 +5,221 @@
 #include <string.h>
 
 #include "dpu.h"
-#include "mark.h"
 #include "match.h"
+#include "rss.h"
+
+/* ---- two lookups for one IPv6 match ---------------------------------------------------------- */
+
+/*
+ * Two addresses and an SPI do not fit what hardware compares at once (the samples split them the same way): a first
+ * pipe, the stage, turns source address and SPI (and port) into a number, the second compares the number and the rest.
+ * Entries with the same source and SPI share theirs.
+ */
+
+#define STAGE_BUCKETS 4096u /* a power of two */
+
+/* Source address, and SPI and port if the pipe matches them, of an IPv6 match that needs two lookups. */
+struct stage_key {
+	uint8_t src[16];
+	uint32_t spi, port;
+};
+
+struct dpu_stage_entry {
+	struct dpu_stage_entry *next; /* of its bucket */
+	struct stage_key key;
+	uint32_t number; /* what the second lookup matches instead; from 1 */
+	uint32_t refs;
+	struct dpu_piece piece;
+};
+
+/* 0: none is left. */
+static uint32_t numbers_take(struct dpu_numbers *numbers)
+{
+	if (numbers->n_free > 0)
+		return numbers->free[--numbers->n_free];
+	return numbers->made < numbers->max ? ++numbers->made : 0;
+}
+
+static void numbers_give(struct dpu_numbers *numbers, uint32_t number)
+{
+	numbers->free[numbers->n_free++] = number;
+}
+
+static void key_of(const struct dpu_entry *entry, struct stage_key *key)
+{
+	memset(key, 0, sizeof(*key));
+	memcpy(key->src,
+	       dpu_pipe(entry->base.pipe)->by_inner ? entry->match.inner_ip_src
+						    : entry->match.outer_ip_src,
+	       16);
+	key->spi = entry->match.tun_psp_spi;
+	key->port = entry->match.parser_meta_port_id;
+}
+
+static struct dpu_stage_entry **bucket_of(struct dpu_leg *leg, const struct stage_key *key)
+{
+	uint32_t h = key->spi ^ key->port << 16;
+
+	/* Only the agent's entries come here, not what the network sends. */
+	for (uint32_t i = 0; i < sizeof(key->src); i++)
+		h = (h ^ key->src[i]) * 16777619u;
+	return &leg->stage_buckets[h & (STAGE_BUCKETS - 1)];
+}
+
+/* What the first lookup's entry is. */
+static void stage_fill(const struct psp_dp *dp, const struct dpu_entry *entry,
+		       const struct dpu_stage_entry *stage, struct dpu_hw_entry *hw)
+{
+	const struct dpu_match_ports ports =
+		dpu_match_ports(dp, dpu_pipe(entry->base.pipe)->domain);
+	struct psp_dp_match value = entry->match, mask;
+
+	memset(hw, 0, sizeof(*hw));
+	memset(&mask, 0, sizeof(mask));
+	mask.tun_psp_spi = entry->mask.tun_psp_spi;
+	mask.parser_meta_port_id = entry->mask.parser_meta_port_id;
+	memcpy(mask.outer_ip_src, entry->mask.outer_ip_src, 16);
+	memcpy(mask.inner_ip_src, entry->mask.inner_ip_src, 16);
+	dpu_match_entry(&value, &mask, entry->leg->l3, &ports, &hw->match, &hw->mask);
+	hw->acts.modify = true;
+	hw->acts.actions.meta.u32[DPU_STAGE_WORD] = htobe32(stage->number);
+	hw->acts.mask.meta.u32[DPU_STAGE_WORD] = UINT32_MAX;
+}
+
+/* An order for the first lookup of an entry, unless there is none, or it is there. */
+struct stage_order {
+	bool given;
+	doca_error_t begun;
+};
+
+/* `hw`: until its end. */
+static int32_t stage_begin(struct psp_dp *dp, struct dpu_entry *entry, struct dpu_hw_entry *hw,
+			   struct stage_order *order)
+{
+	struct dpu_leg *leg = entry->leg;
+	struct dpu_stage_entry *stage, **bucket;
+	struct stage_key key;
+
+	order->given = false;
+	if (!leg->staged)
+		return 0;
+	if (leg->stage_buckets == NULL)
+		leg->stage_buckets = calloc(STAGE_BUCKETS, sizeof(*leg->stage_buckets));
+	if (leg->stage_buckets == NULL)
+		return dp_entry_no_memory(dp, entry->base.pipe);
+	key_of(entry, &key);
+	bucket = bucket_of(leg, &key);
+	for (stage = *bucket; stage != NULL; stage = stage->next) {
+		if (memcmp(&stage->key, &key, sizeof(key)) == 0) {
+			leg->stale_stages -= stage->refs++ == 0 ? 1 : 0;
+			entry->stage = stage;
+			return 0;
+		}
+	}
+	stage = calloc(1, sizeof(*stage));
+	if (stage == NULL)
+		return dp_entry_no_memory(dp, entry->base.pipe);
+	stage->key = key;
+	stage->refs = 1;
+	stage->number = numbers_take(&leg->stage_numbers);
+	if (stage->number == 0) {
+		free(stage);
+		return dp_fail(dp, PSP_DP_ENOSPC, "Cannot add entry to pipe \"%s\": it is full",
+			       entry->base.pipe->name);
+	}
+	stage->next = *bucket;
+	*bucket = stage;
+	entry->stage = stage;
+	stage_fill(dp, entry, stage, hw);
+	order->given = true;
+	order->begun = dpu_hw_begin_add(dp, &leg->stage, hw, &stage->piece);
+	return 0;
+}
+
+/* Of entries that were begun together, in their order. */
+static int32_t stage_end(struct psp_dp *dp, const struct dpu_entry *entry,
+			 const struct dpu_hw_entry *hw, const struct stage_order *order)
+{
+	struct dpu_stage_entry *stage = entry->stage;
+
+	if (order->given)
+		return dpu_hw_end_add(dp, &entry->leg->stage, hw, &stage->piece, order->begun);
+	/* Another entry of the same list has asked for it. */
+	if (stage != NULL && stage->piece.entry == NULL)
+		return dp_fail(dp, PSP_DP_EIO,
+			       "Cannot add entry to pipe \"%s\": its first lookup was refused",
+			       entry->base.pipe->name);
+	return 0;
+}
+
+/* Out of hardware and out of its bucket. False: it would not go, and stays for another try. */
+static bool stage_retire(struct psp_dp *dp, struct dpu_leg *leg, struct dpu_stage_entry *stage)
+{
+	struct dpu_stage_entry **at = bucket_of(leg, &stage->key);
+	/* One that never came in has no entry, and one of which nobody knows keeps its number. */
+	bool gone = dpu_hw_remove(dp, &leg->stage, &stage->piece) == 0 && !stage->piece.lost;
+
+	if (!gone && !stage->piece.lost)
+		return false;
+	while (*at != stage)
+		at = &(*at)->next;
+	*at = stage->next;
+	/* One that hardware keeps leads to a number that nothing matches. The number is not used again. */
+	if (gone)
+		numbers_give(&leg->stage_numbers, stage->number);
+	dpu_free(dp, stage, !gone);
+	return true;
+}
+
+static void stage_release(struct psp_dp *dp, struct dpu_entry *entry)
+{
+	struct dpu_stage_entry *stage = entry->stage;
+
+	if (stage == NULL)
+		return;
+	entry->stage = NULL;
+	if (--stage->refs == 0 && !stage_retire(dp, entry->leg, stage))
+		entry->leg->stale_stages++;
+}
+
+/* Takes out what had not gone when it should have. */
+static void stage_retry(struct psp_dp *dp, struct dpu_leg *leg)
+{
+	for (uint32_t i = 0; leg->stale_stages > 0 && i < STAGE_BUCKETS; i++) {
+		struct dpu_stage_entry *stage = leg->stage_buckets[i];
+
+		while (stage != NULL) {
+			struct dpu_stage_entry *next = stage->next;
+
+			if (stage->refs == 0 && stage_retire(dp, leg, stage))
+				leg->stale_stages--;
+			stage = next;
+		}
+	}
+}
+
+void dpu_stage_forget(struct dpu_leg *leg)
+{
+	for (uint32_t i = 0; leg->stage_buckets != NULL && i < STAGE_BUCKETS; i++) {
+		while (leg->stage_buckets[i] != NULL) {
+			struct dpu_stage_entry *stage = leg->stage_buckets[i];
+
+			leg->stage_buckets[i] = stage->next;
+			free(stage);
+		}
+	}
+	free(leg->stage_buckets);
+	leg->stage_buckets = NULL;
+}
+
+/* ---- what an entry is in hardware ------------------------------------------------------------ */
 
 /* Large, so on the heap. */
 struct build {
 	struct dpu_hw_entry hw;    /* the match */
 	struct dpu_hw_entry list;  /* crypto behind it, from DOCA 3.2 on */
 	struct dpu_hw_entry stage; /* in front of it */
-	struct dpu_stage_order staged;
+	struct stage_order staged;
 	doca_error_t listed, begun;
 };
 
@@ -154,7 +360,7 @@ static int32_t list_begin(struct psp_dp *dp, const struct dpu_entry *entry, stru
 	*out = NULL;
 	if (list == NULL)
 		return dp_entry_no_memory(dp, entry->base.pipe);
-	list->number = dpu_numbers_take(&leg->list_numbers);
+	list->number = numbers_take(&leg->list_numbers);
 	if (list->number == 0) {
 		free(list);
 		return dp_fail(dp, PSP_DP_ENOSPC, "Cannot add entry to pipe \"%s\": it is full",
@@ -177,7 +383,7 @@ static int32_t list_end(struct psp_dp *dp, const struct dpu_entry *entry, const 
 	if (status == 0)
 		return 0;
 	if (!(*list)->piece.lost)
-		dpu_numbers_give(&leg->list_numbers, (*list)->number);
+		numbers_give(&leg->list_numbers, (*list)->number);
 	dpu_free(dp, *list, (*list)->piece.lost);
 	*list = NULL;
 	return status;
@@ -192,7 +398,7 @@ static bool list_retired(struct psp_dp *dp, struct dpu_leg *leg, struct dpu_list
 	if (!gone && !list->piece.lost)
 		return false;
 	if (gone)
-		dpu_numbers_give(&leg->list_numbers, list->number);
+		numbers_give(&leg->list_numbers, list->number);
 	dpu_free(dp, list, !gone);
 	return true;
 }
@@ -231,7 +437,7 @@ void dpu_install_retry(struct psp_dp *dp, struct dpu_leg *leg)
 		else
 			at = &list->next;
 	}
-	dpu_stage_retry(dp, leg);
+	stage_retry(dp, leg);
 }
 
 /* ---- several at a time ----------------------------------------------------------------------- */
@@ -249,7 +455,7 @@ static int32_t begin_behind(struct psp_dp *dp, struct dpu_entry *entry, struct b
 
 	if (entry->leg != NULL) {
 		dpu_install_retry(dp, entry->leg);
-		status = dpu_stage_begin(dp, entry, &build->stage, &build->staged);
+		status = stage_begin(dp, entry, &build->stage, &build->staged);
 	}
 	if (status == 0)
 		status = build_all(dp, entry, &entry->rule, build);
@@ -281,7 +487,7 @@ static int32_t end_behind(struct psp_dp *dp, struct dpu_entry *entry, const stru
 
 	if (entry->leg == NULL)
 		return 0;
-	status = dpu_stage_end(dp, entry, &build->stage, &build->staged);
+	status = stage_end(dp, entry, &build->stage, &build->staged);
 	if (entry->list != NULL)
 		listed = list_end(dp, entry, build, &entry->list);
 	return status != 0 ? status : listed;
@@ -293,7 +499,7 @@ static void undo(struct psp_dp *dp, struct dpu_entry *entry)
 	dpu_inspector_down(dp, entry);
 	list_remove(dp, entry, entry->list);
 	entry->list = NULL;
-	dpu_stage_release(dp, entry);
+	stage_release(dp, entry);
 }
 
 static void begin_matches(struct psp_dp *dp, struct dpu_installing *items, uint32_t n,
@@ -428,7 +634,7 @@ void dpu_uninstall_all(struct psp_dp *dp, struct dpu_installing *items, uint32_t
 	crypto_away(dp, items, n);
 	for (uint32_t i = 0; i < n; i++) {
 		if (items[i].status == 0)
-			dpu_stage_release(dp, items[i].entry);
+			stage_release(dp, items[i].entry);
 	}
 }
 

@@ -5,9 +5,9 @@
 
 #include "hw.h"
 
-/* Which scratch word of doca_flow_meta carries the number of the first lookup to the second: see stage.c. */
+/* Which scratch word of doca_flow_meta carries the number of the first lookup to the second: see install.c. */
 #define DPU_STAGE_WORD 2u
-/* And which one the number of the port from which a packet came, where there are several host ports: see tag.c. */
+/* And which one the number of the port from which a packet came, where there are several host ports: see forward.c. */
 #define DPU_ORIGIN_WORD 1u
 
 /* What a pipe compares where the ABI's match names a port. */

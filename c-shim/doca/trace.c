@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE /* secure_getenv */
+/* trace.c: the lines of the record, and matches as text for them. */
 #include "trace.h"
 
 #include <endian.h>

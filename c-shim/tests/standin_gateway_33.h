@@ -13,7 +13,7 @@ static doca_error_t start(void)
 	if (result == DOCA_SUCCESS)
 		result = doca_flow_cfg_set_pipe_queues(cfg, QUEUES);
 	if (result == DOCA_SUCCESS)
-		result = doca_flow_cfg_set_mode_args(cfg, compat_mode_args());
+		result = doca_flow_cfg_set_mode_args(cfg, compat()->mode_args);
 	if (result == DOCA_SUCCESS)
 		result = doca_flow_cfg_set_cb_entry_process(cfg, lab_completed);
 	if (result == DOCA_SUCCESS)

@@ -207,7 +207,7 @@ static inline bool lab_flow(void)
 	struct doca_flow_cfg *cfg;
 	bool done = doca_flow_cfg_create(&cfg) == DOCA_SUCCESS &&
 		    doca_flow_cfg_set_pipe_queues(cfg, 1) == DOCA_SUCCESS &&
-		    doca_flow_cfg_set_mode_args(cfg, compat_mode_args()) == DOCA_SUCCESS &&
+		    doca_flow_cfg_set_mode_args(cfg, compat()->mode_args) == DOCA_SUCCESS &&
 		    doca_flow_cfg_set_cb_entry_process(cfg, lab_completed) == DOCA_SUCCESS &&
 		    compat_flow_resources(&lab.call, cfg, &lab_resources, &rss) == DOCA_SUCCESS &&
 		    doca_flow_init(cfg) == DOCA_SUCCESS;

@@ -211,7 +211,7 @@ static void modes_are_those_of_the_release(void)
 	const char *other = COMPAT_DOCA >= 303 ? "switch,hws,isolated,expert" : "switch,hws,expert";
 
 	CHECK_EQ(doca_flow_cfg_create(&cfg), DOCA_SUCCESS);
-	CHECK_EQ(doca_flow_cfg_set_mode_args(cfg, compat_mode_args()), DOCA_SUCCESS);
+	CHECK_EQ(doca_flow_cfg_set_mode_args(cfg, compat()->mode_args), DOCA_SUCCESS);
 	CHECK_EQ(doca_flow_cfg_set_mode_args(cfg, "vnf,hws"),
 		 COMPAT_DOCA >= 303 ? DOCA_ERROR_NOT_SUPPORTED : DOCA_ERROR_INVALID_VALUE);
 	BOTH_WAYS(DOCA_STANDIN_MODE, DOCA_ERROR_INVALID_VALUE,

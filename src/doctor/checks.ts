@@ -220,7 +220,7 @@ function forwarding({ report }: Machine, { plane }: Config): Finding[] {
   });
 }
 
-/** What the DOCA plane needs of this process to open its device: as c-shim/doca/preflight.c looks at it. */
+/** What the DOCA plane needs of this process to open its device: as c-shim/doca/device.c looks at it. */
 function device({ report }: Machine, { plane }: Config): Finding[] {
   if (plane.kind !== "doca" || report?.capabilities === undefined) return [];
   const { capabilities: mask, memlock, verbs, hugepagesMb } = report;

@@ -85,7 +85,7 @@ Deno.test("what the plane in hardware asks for is what the table gives it", () =
 });
 
 Deno.test("whatever gives rights says where the table is", () => {
-  const files = ["README.md", "Dockerfile", "c-shim/doca/preflight.c"];
+  const files = ["README.md", "Dockerfile", "c-shim/doca/device.c"];
   for (const name of ["psp-agent", "psp-agent-doca"]) files.push(`deploy/systemd/${name}.service`);
   const folder = "deploy/kubernetes/";
   for (

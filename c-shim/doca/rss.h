@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * mark.h: the 32 bits of pkt_meta with which hardware says why a packet comes to the CPU, and the CPU where a packet
- * that it transmits is to enter. Crypto ids, which pkt_meta carries between pipes, stay below all marks.
+ * rss.h: the queues by which packets come to the CPU, and their mark: the 32 bits of pkt_meta with which hardware says
+ * why one comes, and the CPU where one that it transmits is to enter. Crypto ids, which pkt_meta carries between pipes,
+ * stay below all marks.
  *
  *   31..24 kind      23..8 argument      7..0 index of the ABI's pipe
  */
-#ifndef PSP_DPU_MARK_H
-#define PSP_DPU_MARK_H
+#ifndef PSP_DPU_RSS_H
+#define PSP_DPU_RSS_H
 
 #include <stdint.h>
 

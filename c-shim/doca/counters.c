@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stats.c: what hardware counted, in the soft plane's units: octets of IP. Hardware counts frames, so the Ethernet
+ * counters.c: what hardware counted, in the soft plane's units: octets of IP. Hardware counts frames, so the Ethernet
  * header of each packet is taken off. Counters of the plane are sums over entries, by what an entry means; whatever
  * an entry has counted since the last look is added once ("settled").
  */
 #include <stddef.h>
 #include <string.h>
 
-#include "../psp/wire.h"
 #include "../common/net.h"
+#include "../psp/wire.h"
 #include "dpu.h"
 
 static struct dpu_total since(const struct dpu_total *now, const struct dpu_total *then)
@@ -191,7 +191,7 @@ static void settle_default(struct psp_dp *dp, struct dpu_pipe *pipe)
 		raw_settle(&raw, &pipe->catches[DPU_UPLINK].raw, &pipe->catches[DPU_UPLINK].total);
 }
 
-/* A control pipe's misses are entries of ours, or the default's: see control.c. */
+/* A control pipe's misses are entries of ours, or the default's: see switch.c. */
 static void settle_catch_all(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_total *misses)
 {
 	for (uint32_t i = 0; i < dp->n_ports; i++) {

@@ -1,15 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * detour.c: what hardware cannot do to a packet the CPU does, before the packet is encapsulated: lower the MSS of a
- * SYN, and answer what is too big. An entry of the root that sends the host port's packets to a pipe that
- * encapsulates gets a pipe of its own behind it, the inspector: entries that lead to the CPU, the detours, and one
- * below them for the rest, which goes on. From the CPU a packet enters the pipe by the transmit root, as released
- * packets do (inspect.c).
- *
- * "Longer than N" is a union of prefixes: the bits of N above one that is 0, and 1 there. N is what the tunnel with
- * the least overhead takes, so that nothing that fits ever leaves hardware; it changes when such a tunnel is the
- * first or the last. A device that refuses an inspector or a detour works as if there were none: the trace says so. By
- * default there are none (config.inspect): no device has run them.
+ * switch.c: CONTROL pipes in hardware, entries with masks and levels of their own: the root, and the inspectors behind
+ * its entries.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,9 +9,191 @@
 
 #include "../common/net.h"
 #include "dpu.h"
-#include "mark.h"
 #include "match.h"
+#include "rss.h"
 
+/* ---- a CONTROL pipe of the ABI --------------------------------------------------------------- */
+
+/*
+ * What misses is caught by entries below all others, since the hardware's own miss of a root pipe is not ours to choose:
+ * in the samples, too, a catch-all entry ends the root. From 3.3 on the hardware's root is a BASIC pipe, the gate, and
+ * the CONTROL pipe stands behind it.
+ */
+
+/*
+ * What is not ours: the uplink's is the kernel's, the host port's has no kernel and is dropped. From 3.2 on the
+ * kernel is where misses go by default; before, a pipe behind the root leads there.
+ */
+static int32_t add_kernel(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_hw_entry *entry)
+{
+	const bool by_default = pipe->root && !pipe->gated && dp->default_miss;
+	int32_t status = 0;
+
+	entry->level = DPU_LEVEL_CATCH_ALL;
+	entry->match.parser_meta.port_id = dp->ids[DPU_UPLINK];
+	entry->mask.parser_meta.port_id = UINT16_MAX;
+	if (!by_default) {
+		status = dpu_kernel_get(dp, pipe, &entry->to);
+		if (status == 0)
+			status = dpu_hw_add(dp, &pipe->control, entry,
+					    &pipe->catches[DPU_UPLINK].piece);
+	}
+	/* A root that has neither leaves it to the kernel by itself, where its port is isolated, uncounted: the trace says so. */
+	if (status != 0 && pipe->gated)
+		return status;
+	status = 0;
+	entry->to = (struct dpu_to){.type = DOCA_FLOW_FWD_DROP};
+	for (uint32_t i = DPU_HOST; status == 0 && i < dp->n_ports; i++) {
+		entry->match.parser_meta.port_id = dp->ids[i];
+		status = dpu_hw_add(dp, &pipe->control, entry, &pipe->catches[i].piece);
+	}
+	return status;
+}
+
+static int32_t add_catch_all(struct psp_dp *dp, struct dpu_pipe *pipe)
+{
+	struct dpu_hw_entry *entry = calloc(1, sizeof(*entry));
+	int32_t status;
+
+	if (entry == NULL)
+		return dp_fail(dp, PSP_DP_ENOMEM, "Cannot create pipe \"%s\": out of memory",
+			       pipe->base.name);
+	entry->counter = true;
+	if (pipe->base.fwd_miss.type == PSP_DP_FWD_KERNEL) {
+		status = add_kernel(dp, pipe, entry);
+	} else {
+		entry->level = DPU_LEVEL_CATCH_ALL;
+		status = dpu_goto_hw(dp, pipe, &pipe->base.fwd_miss, &entry->to);
+		if (status == 0)
+			status = dpu_hw_add(dp, &pipe->control, entry,
+					    &pipe->catches[DPU_HOST].piece);
+	}
+	free(entry);
+	return status;
+}
+
+static int32_t no_memory(struct psp_dp *dp, const struct dpu_pipe *pipe)
+{
+	return dp_fail(dp, PSP_DP_ENOMEM, "Cannot create pipe \"%s\": out of memory",
+		       pipe->base.name);
+}
+
+/* Every port's packets to the control pipe. What is of no port of ours is the default's, where there is one. */
+static int32_t gate_up(struct psp_dp *dp, struct dpu_pipe *pipe, struct dpu_hw_spec *spec)
+{
+	struct dpu_hw_entry *entry = calloc(1, sizeof(*entry));
+	int32_t status;
+
+	pipe->gate_entries = calloc(dp->n_ports, sizeof(*pipe->gate_entries));
+	if (entry == NULL || pipe->gate_entries == NULL) {
+		free(entry);
+		return no_memory(dp, pipe);
+	}
+	memset(spec, 0, sizeof(*spec));
+	(void)snprintf(spec->name, sizeof(spec->name), "%s", pipe->base.name);
+	spec->type = DOCA_FLOW_PIPE_BASIC;
+	spec->domain = (enum doca_flow_pipe_domain)pipe->domain;
+	spec->root = true;
+	spec->entries = dp->n_ports;
+	spec->match.parser_meta.port_id = UINT16_MAX;
+	spec->mask.parser_meta.port_id = UINT16_MAX;
+	spec->fwd = (struct dpu_to){.type = DOCA_FLOW_FWD_PIPE, .pipe = &pipe->control};
+	if (!dp->default_miss)
+		spec->miss.type = DOCA_FLOW_FWD_DROP;
+	status = dpu_hw_pipe_create(dp, spec, &pipe->gate);
+	for (uint32_t i = 0; status == 0 && i < dp->n_ports; i++) {
+		entry->match.parser_meta.port_id = dp->ids[i];
+		entry->mask.parser_meta.port_id = UINT16_MAX;
+		status = dpu_hw_add(dp, &pipe->gate, entry, &pipe->gate_entries[i]);
+	}
+	free(entry);
+	return status;
+}
+
+static void gate_down(struct psp_dp *dp, struct dpu_pipe *pipe)
+{
+	bool lost = false;
+
+	for (uint32_t i = pipe->gate_entries != NULL ? dp->n_ports : 0; i-- > 0;) {
+		(void)dpu_hw_remove(dp, &pipe->gate, &pipe->gate_entries[i]);
+		lost = lost || pipe->gate_entries[i].lost;
+	}
+	dpu_hw_pipe_destroy(dp, &pipe->gate);
+	dpu_free(dp, pipe->gate_entries, lost);
+	pipe->gate_entries = NULL;
+}
+
+static int32_t control_make(struct psp_dp *dp, struct dpu_pipe *pipe)
+{
+	struct dpu_hw_spec *spec = calloc(1, sizeof(*spec));
+	int32_t status;
+
+	pipe->catches = calloc(dp->n_ports, sizeof(*pipe->catches));
+	if (spec == NULL || pipe->catches == NULL) {
+		free(spec);
+		return no_memory(dp, pipe);
+	}
+	(void)snprintf(spec->name, sizeof(spec->name), "%s%s", pipe->base.name,
+		       pipe->gated ? "_CTL" : "");
+	spec->type = DOCA_FLOW_PIPE_CONTROL;
+	spec->domain = (enum doca_flow_pipe_domain)pipe->domain;
+	spec->root = pipe->root && !pipe->gated;
+	spec->miss_counter = spec->root && dp->default_miss;
+	spec->entries = pipe->room + dp->n_ports;
+	status = dpu_hw_pipe_create(dp, spec, &pipe->control);
+	if (status == 0)
+		status = add_catch_all(dp, pipe);
+	if (status == 0 && pipe->gated)
+		status = gate_up(dp, pipe, spec);
+	free(spec);
+	return status;
+}
+
+/* A device that refuses the gate, or the way to the kernel behind it, gets a CONTROL pipe as its root. */
+int32_t dpu_control_up(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t expected)
+{
+	int32_t status;
+
+	pipe->room = expected;
+	pipe->entrance = &pipe->control;
+	pipe->gated = pipe->root && compat()->has_basic_root && dp->kernel != NULL;
+	status = control_make(dp, pipe);
+	if (status == 0 || !pipe->gated)
+		return status;
+	dpu_control_down(dp, pipe);
+	pipe->gated = false;
+	return control_make(dp, pipe);
+}
+
+void dpu_control_down(struct psp_dp *dp, struct dpu_pipe *pipe)
+{
+	bool lost = false;
+
+	gate_down(dp, pipe);
+	for (uint32_t i = pipe->catches != NULL ? dp->n_ports : 0; i-- > 0;) {
+		(void)dpu_hw_remove(dp, &pipe->control, &pipe->catches[i].piece);
+		lost = lost || pipe->catches[i].piece.lost;
+	}
+	dpu_hw_pipe_destroy(dp, &pipe->control);
+	dpu_free(dp, pipe->catches, lost);
+	pipe->catches = NULL;
+}
+
+/* ---- detours --------------------------------------------------------------------------------- */
+
+/*
+ * What hardware cannot do to a packet the CPU does, before the packet is encapsulated: lower the MSS of a SYN, and
+ * answer what is too big. An entry of the root that sends the host port's packets to a pipe that encapsulates gets a
+ * pipe of its own behind it, the inspector: entries that lead to the CPU, the detours, and one below them for the rest,
+ * which goes on. From the CPU a packet enters the pipe by the transmit root, as released packets do (rss.c).
+ *
+ * "Longer than N" is a union of prefixes: the bits of N above one that is 0, and 1 there. N is what the tunnel with
+ * the least overhead takes, so that nothing that fits ever leaves hardware; it changes when such a tunnel is the
+ * first or the last. A device that refuses an inspector or a detour works as if there were none: the trace says so. By
+ * default there are none (config.inspect): no device has run them.
+ */
+
+#define DETOURS_MAX 64u /* behind an entry, which has up to 33 of them and one for the rest */
 #define LENGTH_BITS 16u
 #define LEVEL_DETOUR 0u
 #define LEVEL_REST 1u
@@ -32,7 +206,8 @@ static const struct dp_pipe *encapsulates(const struct dp_pipe *pipe)
 	return pipe;
 }
 
-bool dpu_detour_wanted(const struct psp_dp *dp, const struct dpu_entry *entry)
+/* SYNs and packets that no tunnel takes are to leave the way of this entry for the CPU. */
+static bool is_detour_wanted(const struct psp_dp *dp, const struct dpu_entry *entry)
 {
 	const struct psp_dp_match *mask = &entry->mask;
 	const struct dp_pipe *to = encapsulates(entry->rule.fwd.pipe);
@@ -155,8 +330,8 @@ static void refresh(struct psp_dp *dp, struct dpu_entry *entry)
 	prune(dp, entry->inspector);
 }
 
-static int32_t make(struct psp_dp *dp, const struct dpu_entry *entry,
-		    struct dpu_inspector *inspector, const struct dpu_to *to)
+static int32_t inspector_make(struct psp_dp *dp, const struct dpu_entry *entry,
+			      struct dpu_inspector *inspector, const struct dpu_to *to)
 {
 	struct dpu_hw_spec *spec = calloc(1, sizeof(*spec));
 	struct dpu_hw_entry *rest = calloc(1, sizeof(*rest));
@@ -167,7 +342,7 @@ static int32_t make(struct psp_dp *dp, const struct dpu_entry *entry,
 			       entry->base.pipe->name, entry->base.id);
 		spec->type = DOCA_FLOW_PIPE_CONTROL;
 		spec->domain = DOCA_FLOW_PIPE_DOMAIN_DEFAULT;
-		spec->entries = DPU_DETOURS_MAX;
+		spec->entries = DETOURS_MAX;
 		rest->level = LEVEL_REST;
 		rest->to = *to;
 		status = dpu_hw_pipe_create(dp, spec, &inspector->hw);
@@ -181,12 +356,12 @@ static int32_t make(struct psp_dp *dp, const struct dpu_entry *entry,
 
 void dpu_inspector_up(struct psp_dp *dp, struct dpu_entry *entry, struct dpu_to *to)
 {
-	if (entry->base.pipe->type != PSP_DP_PIPE_CONTROL || !dpu_detour_wanted(dp, entry))
+	if (entry->base.pipe->type != PSP_DP_PIPE_CONTROL || !is_detour_wanted(dp, entry))
 		return;
 	entry->inspector = calloc(1, sizeof(*entry->inspector));
 	if (entry->inspector == NULL)
 		return;
-	if (make(dp, entry, entry->inspector, to) != 0) {
+	if (inspector_make(dp, entry, entry->inspector, to) != 0) {
 		dpu_inspector_down(dp, entry);
 		return;
 	}

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The DOCA plane's options: the part that needs neither DOCA nor DPDK, so it is compiled in here. */
-#include "../doca/options.c"
+/* The DOCA plane's options in DPDK's words. */
+#include <string.h>
+
+#include "../doca/device.h"
 
 #include "test.h"
 

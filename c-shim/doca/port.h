@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* nic.h: the DPDK ports as nic.c set them up, for rx.c and tx.c. */
-#ifndef PSP_DPU_NIC_H
-#define PSP_DPU_NIC_H
+/* port.h: the DPDK ports as port.c set them up, for rss.c. */
+#ifndef PSP_DPU_PORT_H
+#define PSP_DPU_PORT_H
 
 #include <pthread.h>
 #include <rte_config.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Levels of a control pipe's entries in hardware: needs neither DOCA nor DPDK, so it is compiled in here. */
-#include "../doca/level.c"
+/* Levels of a control pipe's entries in hardware. */
+#include "../doca/dpu.h"
 
 #include "test.h"
 
