@@ -4,6 +4,7 @@
  * Lines on their way to whoever reads them, who may be slow or have stopped: a terminal on hold, a full pipe, a journal
  * that hangs. Nothing waits for that reader but the lines, and only so many of them.
  */
+import { joined } from "../model/octets.ts";
 
 /** Some thousands of lines. */
 const MAX_WAITING_OCTETS = 1 << 20;
@@ -80,14 +81,4 @@ export class LineWriter {
     }
     this.#running = undefined;
   }
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }

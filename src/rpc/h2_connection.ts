@@ -12,7 +12,8 @@ import type * as net from "node:net";
 import * as tls from "node:tls";
 import { endLater, endNow, pingsOf, socketTo, unavailable } from "./h2_session.ts";
 import { type Flood, guardSession, MAX_FIELDS, MAX_UNPACKED } from "./h2_meter.ts";
-import { joined, selectedGroup, Tap } from "./key_exchange.ts";
+import { joined } from "../model/octets.ts";
+import { selectedGroup, Tap } from "./key_exchange.ts";
 
 /** How a connection is made and kept. */
 export interface H2Options {

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import * as http2 from "node:http2";
 import { Duplex } from "node:stream";
 import { type Flood, H2Meter, MAX_FIELDS } from "./h2_meter.ts";
+import { joined } from "../model/octets.ts";
 
 const PREFACE = new TextEncoder().encode("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
@@ -14,16 +15,6 @@ function frame(type: number, flags: number, payload: Uint8Array | number[] = [])
   octets[8] = 1;
   octets.set(payload, 9);
   return octets;
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }
 
 /** In pieces of every size up to `most`. */

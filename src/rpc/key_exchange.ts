@@ -7,6 +7,7 @@
 import type * as net from "node:net";
 import { Duplex } from "node:stream";
 import * as tls from "node:tls";
+import { joined } from "../model/octets.ts";
 
 /** The group that a later quantum computer does not break. */
 export const HYBRID = "X25519MLKEM768";
@@ -82,16 +83,6 @@ export function postQuantumFault(found: string | undefined, deno: string): strin
 
 /** The alert "insufficient_security" (71) as a record, RFC 8446, 6. */
 export const INSUFFICIENT_SECURITY: Uint8Array = new Uint8Array([21, 3, 3, 0, 2, 2, 71]);
-
-export function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
-}
 
 /** The extensions of a hello that is whole in one record, by type. */
 function hello(

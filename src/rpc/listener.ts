@@ -8,7 +8,8 @@
 import type * as net from "node:net";
 import type { TLSSocket } from "node:tls";
 import { addressOf, Admission, ADMISSION_LIMITS, type AdmissionLimits } from "./admission.ts";
-import { HYBRID, INSUFFICIENT_SECURITY, joined, preferredGroup } from "./key_exchange.ts";
+import { joined } from "../model/octets.ts";
+import { HYBRID, INSUFFICIENT_SECURITY, preferredGroup } from "./key_exchange.ts";
 import type { Signed } from "./chain.ts";
 import { ConnectionShares, type ShareLimits } from "./connection_shares.ts";
 import type { Descriptors } from "./descriptors.ts";

@@ -5,7 +5,8 @@ import assert from "node:assert/strict";
 import * as http2 from "node:http2";
 import * as net from "node:net";
 import * as tls from "node:tls";
-import { connect, frame, getBlock, HELLO, joined } from "../support/h2_frames.ts";
+import { connect, frame, getBlock, HELLO } from "../support/h2_frames.ts";
+import { joined } from "../../src/model/octets.ts";
 import { CALL, clientOf, ears, Lab, request, start } from "./lab.ts";
 import { apart, curl, source, world } from "./status_lab.ts";
 

@@ -14,9 +14,9 @@ import {
   framesOf,
   getBlock,
   HELLO,
-  joined,
   say,
 } from "../support/h2_frames.ts";
+import { joined } from "../../src/model/octets.ts";
 import { CALL, clientOf, ears, Lab, request, start } from "./lab.ts";
 import { apart, curl, world } from "./status_lab.ts";
 

@@ -4,8 +4,14 @@
 import assert from "node:assert/strict";
 import { listenReason } from "../../src/rpc/door.ts";
 import * as http from "node:http";
-import { listen, type Request, type Response as Reply } from "../../src/rpc/listener.ts";
-import { connect, frame, framesOf, getBlock, HELLO, joined } from "../support/h2_frames.ts";
+import {
+  listen,
+  type Listener,
+  type Request,
+  type Response as Reply,
+} from "../../src/rpc/listener.ts";
+import { connect, frame, framesOf, getBlock, HELLO } from "../support/h2_frames.ts";
+import { joined } from "../../src/model/octets.ts";
 import { eventually } from "../support/wait.ts";
 import { clientOf, start } from "./lab.ts";
 
@@ -55,14 +61,18 @@ async function giveUp(request: Request, response: Reply): Promise<void> {
   response.end("given up");
 }
 
-Deno.test("over HTTP/1.1 an answer before the end of a request's body stands in no later request's way", async () => {
-  const listener = await listen({
+function listenEarly(): Promise<Listener> {
+  return listen({
     listen: "127.0.0.1:0",
     key: "status.listen",
     handler: early,
     shares: { total: 8, reserve: 0, idlePerAddress: 8, perIdentity: 8 },
     handshakeTimeoutMs: 5000,
   });
+}
+
+Deno.test("over HTTP/1.1 an answer before the end of a request's body stands in no later request's way", async () => {
+  const listener = await listenEarly();
   const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
   const post = (path: string) =>
     new Promise<string>((resolve, reject) => {
@@ -90,13 +100,7 @@ Deno.test("over HTTP/1.1 an answer before the end of a request's body stands in 
 });
 
 Deno.test("over HTTP/1.1 who still sends when it is given up reads what it was answered", async () => {
-  const listener = await listen({
-    listen: "127.0.0.1:0",
-    key: "status.listen",
-    handler: early,
-    shares: { total: 8, reserve: 0, idlePerAddress: 8, perIdentity: 8 },
-    handshakeTimeoutMs: 5000,
-  });
+  const listener = await listenEarly();
   const socket = await Deno.connect({ port: listener.port });
   try {
     const head = "POST /given-up HTTP/1.1\r\nhost: h\r\ncontent-length: 1000000\r\n\r\n";

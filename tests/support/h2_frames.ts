@@ -2,6 +2,7 @@
 
 /** Frames of HTTP/2 (RFC 9113) as octets, and connections that send what no honest client would. */
 import * as net from "node:net";
+import { joined } from "../../src/model/octets.ts";
 
 /** What a client says first: the preface and empty SETTINGS. */
 export const HELLO = joined([
@@ -23,16 +24,6 @@ export function frame(
   view.setUint32(5, stream);
   octets.set(payload, 9);
   return octets;
-}
-
-export function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }
 
 /** GET `path` at 127.0.0.1, and `more` fields, each "accept-encoding: gzip, deflate" out of the static table. */
