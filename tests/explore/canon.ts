@@ -74,7 +74,7 @@ interface Tape {
 }
 
 /** What a field's value is; undefined: it is not written. */
-type Sort = "moment" | "end" | "generation" | "serial" | "other" | undefined;
+type Sort = "moment" | "end" | "generation" | "serial" | "keys" | "other" | undefined;
 
 interface Field {
   readonly word: number;
@@ -281,6 +281,8 @@ export class Canon {
       ? "generation"
       : name === "serial"
       ? "serial"
+      : name === "waiting"
+      ? "keys"
       : "other";
     return { word: this.#wordOf(name), sort };
   }
@@ -311,8 +313,9 @@ export class Canon {
       }
       return this.#put(WORD, 0);
     }
-    if (value instanceof Set || Array.isArray(value)) {
-      for (const item of value) this.#value(item, sort);
+    // How those that wait are found follows from their order and from what they are.
+    if (value instanceof Set || Array.isArray(value) || sort === "keys") {
+      for (const item of value as Iterable<unknown>) this.#value(item, sort);
       return this.#put(WORD, 0);
     }
     if (value instanceof Key || value instanceof Promised) return;
