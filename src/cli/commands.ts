@@ -23,6 +23,7 @@ import {
   json,
   library,
   number,
+  oneOf,
   output,
   target,
   toggle,
@@ -50,7 +51,10 @@ export interface Group {
 }
 
 const watch = toggle("--watch", message`Again every second.`);
-const KINDS = Object.keys(EVENT_KINDS) as EventKind[];
+const KIND = oneOf(Object.keys(EVENT_KINDS) as EventKind[], "KIND");
+const STATE = oneOf(PEER_STATES, "STATE");
+const CATEGORY = oneOf(LOG_CATEGORIES, "NAME");
+const LEVEL = oneOf(LOG_LEVELS, "LEVEL");
 
 /** Which tunnels an order is about. */
 const tunnelsOf = {
@@ -186,10 +190,14 @@ export const COMMANDS: readonly (Command | Group)[] = [
         watch,
         counters: toggle("--counters", message`Every counter that has counted.`),
         check: toggle("--check", message`End with 5 when something wants an operator.`),
-        peers: number("--peers", message`Peers to show at most, those that fail first; 50.`, {
-          min: 0,
-          max: 65_536,
-        }),
+        peers: number(
+          "--peers",
+          message`Peers to show at most, those that fail first; default 50.`,
+          {
+            min: 0,
+            max: 65_536,
+          },
+        ),
       }),
       (args) => async () => (await import("./status.ts")).status(args),
     ),
@@ -219,8 +227,8 @@ export const COMMANDS: readonly (Command | Group)[] = [
         ...target,
         output,
         watch,
-        states: multiple(option("--state", choice(PEER_STATES, { metavar: "STATE" }), {
-          description: message`Only those in this state; may be repeated.`,
+        states: multiple(option("--state", STATE.parser, {
+          description: message`Only those in this state; may be repeated: ${STATE.words}.`,
         })),
       }),
       (args) => async () => (await import("./look.ts")).peers(args),
@@ -288,7 +296,7 @@ export const COMMANDS: readonly (Command | Group)[] = [
         ...target,
         peer: optional(option("--peer", word("ID"), { description: message`For this peer.` })),
         timeout: withDefault(
-          option("--timeout", DURATION, { description: message`How long; 30s.` }),
+          option("--timeout", DURATION, { description: message`How long; default 30s.` }),
           30_000,
         ),
       }),
@@ -314,7 +322,9 @@ export const COMMANDS: readonly (Command | Group)[] = [
     parser: map(
       object({
         ...target,
-        out: optional(option("--out", FILE, { description: message`A new file; stdout.` })),
+        out: optional(
+          option("--out", FILE, { description: message`A new file; if not given, stdout.` }),
+        ),
       }),
       (args) => async () => (await import("./diag.ts")).diag(args),
     ),
@@ -332,13 +342,21 @@ export const COMMANDS: readonly (Command | Group)[] = [
         output,
         src: argument(word("ADDRESS"), { description: message`Where the packet comes from.` }),
         dst: argument(word("ADDRESS"), { description: message`Where it is to go.` }),
-        length: number("--length", message`Octets of IP; few enough for any tunnel.`, {
+        length: number(
+          "--length",
+          message`Octets of IP; if not given, few enough for any tunnel.`,
+          {
+            min: 1,
+            max: 65_535,
+          },
+        ),
+        ttl: number("--ttl", message`TTL or hop limit; if not given, enough.`, {
           min: 1,
-          max: 65_535,
+          max: 255,
         }),
-        ttl: number("--ttl", message`TTL or hop limit; enough.`, { min: 1, max: 255 }),
         port: optional(option("--port", word("INTERFACE"), {
-          description: message`The host port where it comes in, and its network; its source's.`,
+          description:
+            message`The host port where it comes in, in whose network it is then; if not given, that of its source.`,
         })),
       }),
       (args) => async () => (await import("./explain.ts")).explain(args),
@@ -354,10 +372,12 @@ export const COMMANDS: readonly (Command | Group)[] = [
         ...target,
         output,
         from: optional(option("--from", word("ADDRESS"), {
-          description: message`An address of this host; one that the agent finds.`,
+          description: message`An address of this host; if not given, one that the agent finds.`,
         })),
         timeout: withDefault(
-          option("--timeout", DURATION, { description: message`For each leg; 2s, at most 10s.` }),
+          option("--timeout", DURATION, {
+            description: message`For each leg, at most 10s; default 2s.`,
+          }),
           2000,
         ),
         dst: argument(word("ADDRESS"), { description: message`An address of a peer.` }),
@@ -380,8 +400,8 @@ export const COMMANDS: readonly (Command | Group)[] = [
         peer: optional(option("--peer", word("ID"), {
           description: message`Only those of one peer.`,
         })),
-        kinds: multiple(option("--kind", choice(KINDS, { metavar: "KIND" }), {
-          description: message`Only those of this kind; may be repeated.`,
+        kinds: multiple(option("--kind", KIND.parser, {
+          description: message`Only those of this kind; may be repeated: ${KIND.words}.`,
         })),
       }),
       (args) => async () => (await import("./events.ts")).events(args),
@@ -401,7 +421,8 @@ export const COMMANDS: readonly (Command | Group)[] = [
         output,
         topology: withDefault(
           option("--topology", choice(["h2n", "n2h", "all"], { metavar: "PART" }), {
-            description: message`Host to net, net to host, or both.`,
+            description:
+              message`Host to net (h2n), net to host (n2h), or all, which is the default.`,
           }),
           "all",
         ),
@@ -463,11 +484,11 @@ export const COMMANDS: readonly (Command | Group)[] = [
       object({
         ...target,
         output,
-        category: optional(option("--category", choice(LOG_CATEGORIES, { metavar: "NAME" }), {
-          description: message`Of one part of the agent; all.`,
+        category: optional(option("--category", CATEGORY.parser, {
+          description: message`Of one part of the agent; if not given, of all: ${CATEGORY.words}.`,
         })),
-        level: optional(argument(choice(LOG_LEVELS, { metavar: "LEVEL" }), {
-          description: message`From now on.`,
+        level: optional(argument(LEVEL.parser, {
+          description: message`From now on: ${LEVEL.words}.`,
         })),
       }),
       (args) => async () => (await import("./log_level.ts")).logLevel(args),

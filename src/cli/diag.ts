@@ -5,7 +5,8 @@ import { loadConfig } from "../config/load.ts";
 import { toFile } from "../config/file_form.ts";
 import { VERSION } from "../model/version.ts";
 import { eventJson, pipeJson, statusJson, tunnelJson } from "../rpc/status_json.ts";
-import { cannotWrite, EXIT, type ExitCode, json, out } from "./io.ts";
+import { findingsOf } from "./doctor.ts";
+import { cannotWrite, CommandError, EXIT, type ExitCode, json, out, sentence } from "./io.ts";
 import type { Target } from "./options.ts";
 import { openProgress } from "./progress.ts";
 import { connect } from "./target.ts";
@@ -15,23 +16,28 @@ const SECRET = /password|secret|token$/;
 /** Tunnels in it, of the first that the agent lists. */
 const TUNNELS = 500;
 
-/** Writes it. What cannot be had is named with the reason instead. */
+/** Writes it. What cannot be had is named with the reason instead; without an agent that is most of it. */
 export async function diag(args: Target & { readonly out: string | undefined }): Promise<ExitCode> {
   await using client = await connect(args);
   using progress = openProgress();
+  let gone: { readonly missing: string } | undefined;
   const part = async (get: () => unknown): Promise<unknown> => {
     try {
       return await get();
     } catch (error) {
-      return { missing: error instanceof Error ? error.message : String(error) };
+      const missing = { missing: sentence(error) };
+      if (error instanceof CommandError && error.exitCode === EXIT.unreachable) gone = missing;
+      return missing;
     }
   };
+  // Nobody waits for each answer of an agent that gives none.
+  const told = async (get: () => Promise<unknown>) => gone ?? await part(get);
   const bundle = {
     madeAt: new Date().toISOString(),
     command: { version: VERSION, deno: Deno.version, os: Deno.osRelease(), arch: Deno.build.arch },
-    status: await part(async () => statusJson(await client.status())),
-    pipes: await part(async () => (await client.pipes()).map(pipeJson)),
-    tunnels: await part(async () => {
+    status: await told(async () => statusJson(await client.status())),
+    pipes: await told(async () => (await client.pipes()).map(pipeJson)),
+    tunnels: await told(async () => {
       const found = [];
       for await (const page of client.tunnels()) {
         found.push(...page.map(tunnelJson));
@@ -40,7 +46,7 @@ export async function diag(args: Target & { readonly out: string | undefined }):
       }
       return found.slice(0, TUNNELS);
     }),
-    events: await part(async () => {
+    events: await told(async () => {
       const found = [];
       for await (const event of client.events({})) {
         found.push(eventJson(event));
@@ -48,7 +54,8 @@ export async function diag(args: Target & { readonly out: string | undefined }):
       }
       return found;
     }),
-    metrics: await part(async () => (await client.metrics()).split("\n")),
+    metrics: await told(async () => (await client.metrics()).split("\n")),
+    doctor: await part(() => findingsOf({ config: args.config, library: undefined })),
     // Files are named in it, not read.
     ...args.config === undefined ? {} : { config: await part(() => configOf(args.config ?? "")) },
   };

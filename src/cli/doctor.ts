@@ -22,6 +22,13 @@ export interface DoctorArgs {
 
 /** One line for each thing that was looked at, and below it what to do. 1: something is a problem. */
 export async function doctor(args: DoctorArgs): Promise<ExitCode> {
+  const findings = await findingsOf(args);
+  out(args.json ? json(findings) : findings.map(render).join(""));
+  return findings.some(({ verdict }) => verdict === "problem") ? EXIT.failure : EXIT.ok;
+}
+
+/** All that was looked at, well or not. */
+export async function findingsOf(args: Omit<DoctorArgs, "json">): Promise<readonly Finding[]> {
   const { loaded, finding } = await configuration(args.config);
   const config = loaded?.config;
   const { report, descriptorLimit, ...library } = shim(
@@ -42,8 +49,7 @@ export async function doctor(args: DoctorArgs): Promise<ExitCode> {
     if (etcd !== undefined) findings.push(...await etcdFindings(etcd));
     findings.push(...await livingFindings(config));
   }
-  out(args.json ? json(findings) : findings.map(render).join(""));
-  return findings.some(({ verdict }) => verdict === "problem") ? EXIT.failure : EXIT.ok;
+  return findings;
 }
 
 async function configuration(

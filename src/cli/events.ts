@@ -7,6 +7,7 @@ import { eventJson } from "../rpc/status_json.ts";
 import { EXIT, type ExitCode, out } from "./io.ts";
 import type { Output, Target } from "./options.ts";
 import { connect } from "./target.ts";
+import { requirePeer } from "./unknown.ts";
 
 /** What the command line says. */
 export interface EventsArgs extends Target {
@@ -29,7 +30,13 @@ export async function events(args: EventsArgs): Promise<ExitCode> {
   const print = (event: AgentEvent) =>
     out(args.output === "json" ? `${JSON.stringify(eventJson(event))}\n` : `${eventLine(event)}\n`);
   if (!args.follow) {
-    for await (const event of client.events(query)) print(event);
+    let found = 0;
+    for await (const event of client.events(query)) {
+      found++;
+      print(event);
+    }
+    // A peer that is gone has left its events.
+    if (found === 0) await requirePeer(args.peer, client);
     return EXIT.ok;
   }
   const stop = new AbortController();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** `psp-agent peers`, `drops`, `show`, `wait`, `metrics`: one thing of the running agent each. */
+import { nearest } from "../config/suggest.ts";
 import { spiText } from "../model/sa.ts";
 import { canonicalVip } from "../model/vip.ts";
 import { spiOf } from "./orders.ts";
@@ -9,12 +10,13 @@ import type { PeerState, PeerView, TunnelView } from "../model/status.ts";
 import { dropsJson, peerJson, saJson, tunnelJson } from "../rpc/status_json.ts";
 import type { StatusClient } from "../rpc/status_client.ts";
 import { eventLine } from "./events.ts";
-import { CommandError, EXIT, type ExitCode, json, out, table } from "./io.ts";
+import { address, CommandError, EXIT, type ExitCode, json, out, table } from "./io.ts";
 import type { Output, Target } from "./options.ts";
 import { jsonPages, type Pages } from "./pages.ts";
 import { peersTable, since, tunnelsText } from "./status.ts";
 import { openProgress } from "./progress.ts";
 import { connect } from "./target.ts";
+import { requirePeer, requireReason } from "./unknown.ts";
 import { type WatchArgs, watching } from "./watch.ts";
 
 const POLL_MS = 200;
@@ -46,10 +48,16 @@ export async function drops(
   },
 ): Promise<ExitCode> {
   await using client = await connect(args);
-  const { reason, peer, vip } = args;
+  const { reason, peer } = args;
+  const vip = args.vip === undefined ? undefined : address(args.vip);
   const view = await client.drops({ reason, peer, vip });
+  if (reason !== undefined && !(reason in view.packets)) await requireReason(reason, client);
+  if (view.drops.length === 0) await requirePeer(peer, client);
   if (args.output === "json") out(json(dropsJson(view)));
-  else out(dropsText(view, Date.now()));
+  else {
+    const fitting = [reason, peer, vip].some((given) => given !== undefined);
+    out(dropsText(view, { nowMs: Date.now(), isAll: !fitting }));
+  }
   return EXIT.ok;
 }
 
@@ -59,7 +67,7 @@ function dropsText(
     readonly packets: Readonly<Record<string, bigint>>;
     readonly drops: readonly DropView[];
   },
-  nowMs: number,
+  { nowMs, isAll }: { readonly nowMs: number; readonly isAll: boolean },
 ): string {
   const counts = Object.entries(packets).filter(([, n]) => n > 0n).sort(([, a], [, b]) =>
     a < b ? 1 : -1
@@ -67,7 +75,12 @@ function dropsText(
   const sums = counts.length === 0
     ? ""
     : table(["DROPPED", "PACKETS"], counts.map(([name, n]) => [name, String(n)]), [1]);
-  if (drops.length === 0) return sums || "Nothing was dropped since the start.\n";
+  if (drops.length === 0) {
+    if (isAll) return sums || "Nothing was dropped since the start.\n";
+    return `${sums}${
+      sums && "\n"
+    }Of the last dropped packets that the agent knows none is such a one.\n`;
+  }
   const rows = drops.map((drop) => [
     `${since(drop.lastAtMs, nowMs)} ago`,
     drop.reason,
@@ -102,7 +115,12 @@ export async function show(
     );
   }
   if (peer === undefined && found.length === 0) {
-    throw new CommandError(`The agent has no peer, address or SPI "${args.what}"`);
+    const meant = nearest(args.what, peers.map(({ id }) => id));
+    throw new CommandError(
+      `The agent has no peer, no tunnel's address and no SPI "${args.what}"${
+        meant === undefined ? "" : `: did you mean "${meant}"?`
+      }`,
+    );
   }
   const owners = new Set(peer === undefined ? found.map((tunnel) => tunnel.peer) : [peer.id]);
   const shown = peers.filter(({ id }) => owners.has(id));
@@ -180,7 +198,12 @@ export async function sas(
   await using client = await connect(args);
   const { peer, direction } = args;
   const print = args.output === "json" ? jsonPages(saJson) : saPages();
-  for await (const page of client.sas({ peer, direction })) out(print.page(page));
+  let found = 0;
+  for await (const page of client.sas({ peer, direction })) {
+    found += page.length;
+    out(print.page(page));
+  }
+  if (found === 0) await requirePeer(peer, client);
   out(print.end());
   return EXIT.ok;
 }

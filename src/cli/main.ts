@@ -7,6 +7,7 @@ import { runParser } from "@optique/core/facade";
 import { formatMessage, type Message, message, text } from "@optique/core/message";
 import type { Parser } from "@optique/core/parser";
 import { command } from "@optique/core/primitives";
+import type { Usage } from "@optique/core/usage";
 import { nearest } from "../config/suggest.ts";
 import { type Command, COMMANDS, type Group, RUN_WITHOUT_NAME, type Task } from "./commands.ts";
 import { err, EXIT, type ExitCode, out, reportError } from "./io.ts";
@@ -53,7 +54,7 @@ function parse(args: readonly string[]): Task | ExitCode {
       termWidth: "auto",
       maxWidth: 100,
       aboveError: "none",
-      stdout: (text) => out(`${text}\n`),
+      stdout: (text) => out(`${text.replaceAll(/ +$/gm, "")}\n`),
       stderr: () => {},
       onError: (_code, error) => {
         err(`psp-agent: ${explain(error, args)}`);
@@ -72,8 +73,10 @@ function toParser(entry: Command | Group): Parser<"sync", Task, unknown> {
 
 /** The parser's own words as one sentence, with a suggestion for a mistyped command. */
 function explain(error: Message, args: readonly string[]): string {
-  const said = formatMessage(error, { quotes: true, colors: false }).replaceAll(/\s*\n\s*/g, " ");
-  const [first = "", second = ""] = args;
+  const said = formatMessage(error, { quotes: true, colors: false }).replaceAll(/\s*\n\s*/g, " ")
+    // The library's own suggestions know no other command's options, and take "-o" for a mistyped "-c".
+    .replace(/\.? Did you mean .*$/, "").replace(/\.$/, "");
+  const [first = "", second = ""] = args[0] === "help" ? args.slice(1) : args;
   const group = COMMANDS.find((entry): entry is Group =>
     "commands" in entry && entry.name === first
   );
@@ -89,12 +92,45 @@ function explain(error: Message, args: readonly string[]): string {
     const meant = nearest(word, names);
     return `Unknown command "${word}"${meant ? `: did you mean "${meant}"?` : ""} (see ${where})`;
   }
+  const behind = first.startsWith("-") && args.find((arg) => names.includes(arg));
+  if (behind) return `Options of a command stand behind it: psp-agent ${behind} ${first} ...`;
   // A file without the option that names it, where nothing else could be meant.
   const stray = /^Unexpected option or subcommand: `([^`]+)`/.exec(said)?.[1] ?? "";
   if (/[./]/.test(stray) && !stray.startsWith("-")) {
     return `Unexpected "${stray}": did you mean --config ${stray}?`;
   }
-  return `${said.replace(/\.$/, "")} (see psp-agent ${words(args)}--help)`;
+  const missing = /^Expected an? `(\w+)`, but too few arguments/.exec(said)?.[1];
+  const plain = missing === undefined ? said : `${missing} is missing`;
+  const meant = meantBy(stray, said, args);
+  return `${plain}${meant ? `: did you mean "${meant}"?` : ""} (see psp-agent ${
+    words(args)
+  }--help)`;
+}
+
+/** An option of this command that is spelt nearly so, or one of the words that its value may be. */
+function meantBy(stray: string, said: string, args: readonly string[]): string | undefined {
+  const choices = /Expected one of (.*), but got "([^"]*)"$/.exec(said);
+  if (choices !== null) {
+    const known = choices[1]?.matchAll(/"([^"]*)"/g) ?? [];
+    return nearest(choices[2] ?? "", [...known].map(([, word = ""]) => word));
+  }
+  const { parser } = entryOf(args) ?? { parser: RUN_WITHOUT_NAME };
+  return stray.startsWith("--") ? nearest(stray, optionsOf(parser.usage)) : undefined;
+}
+
+/** The long options in a usage, however deep. */
+function optionsOf(usage: Usage): string[] {
+  return usage.flatMap((term): string[] => {
+    if (term.type === "option") return term.names.filter((name) => name.startsWith("--"));
+    return "terms" in term ? optionsOf(term.terms.flat()) : [];
+  });
+}
+
+/** The command that the first words name. */
+function entryOf([first = "", second = ""]: readonly string[]): Command | undefined {
+  const entry = COMMANDS.find(({ name }) => name === first);
+  if (entry === undefined || "parser" in entry) return entry;
+  return entry.commands.find(({ name }) => name === second);
 }
 
 /** The words of the command that was given, each with a space after it. */

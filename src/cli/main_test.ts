@@ -136,9 +136,31 @@ Deno.test("a usage error is one sentence and exit code 2", async () => {
     [["pki", "inti"], /Unknown command "inti": did you mean "init"\?/],
     [["check"], /Missing option `-c`\/`--config`/],
     [["--config"], /`--config` requires `FILE`/],
-    [["check", "--confg", "x"], /`--confg`.*Did you mean.*`--config`/],
-    [["status", "--jsn"], /Unexpected option or subcommand: `--jsn`/],
-    [["pipes", "--topology", "n2n"], /"h2n", "n2h", and "all", but got "n2n"/],
+    [
+      ["check", "--confg", "x"],
+      /`--confg`: did you mean "--config"\? \(see psp-agent check --help\)/,
+    ],
+    [["--confg", "x"], /`--confg`: did you mean "--config"\?/],
+    [["status", "--jsn"], /Unexpected option or subcommand: `--jsn`: did you mean "--json"\?/],
+    [["explain", "a", "b", "--lenght", "9"], /`--lenght`: did you mean "--length"\?/],
+    [["pki", "issue", "--dri", "x"], /`--dri`: did you mean "--dir"\?/],
+    [["version", "--qqq"], /subcommand: `--qqq` \(see psp-agent version --help\)/],
+    [["-o", "json", "status"], /Options of a command stand behind it: psp-agent status -o \.\.\./],
+    [["peers", "--state", "upp"], /but got "upp": did you mean "up"\?/],
+    [["events", "--kind", "tunel-opened"], /did you mean "tunnel-opened"\?/],
+    [["status", "-o", "yaml"], /but got "yaml" \(see psp-agent status --help\)/],
+    [["log-level", "debg"], /did you mean "debug"\?/],
+    [
+      ["pipes", "--topology", "n2n"],
+      /"h2n", "n2h", and "all", but got "n2n": did you mean "/,
+    ],
+    [["show"], /psp-agent: TEXT is missing/],
+    [["explain", "10.1.0.1"], /psp-agent: ADDRESS is missing/],
+    [["help", "stauts"], /Unknown command "stauts": did you mean "status"\?/],
+    [["help", "pki", "inti"], /Unknown command "inti": did you mean "init"\?/],
+    [["ping", "10.2.0.1", "--timeout", "11"], /--timeout: at most 10s/],
+    [["wait", "--timeout", "soon"], /"soon" is not a duration/],
+    [["drops", "--vip", "x"], /"x" is not an address/],
     [
       ["pcap", "seal", "--keys", "k", "--spi", "xyz", "a", "b"],
       /8 hexadecimal digits, but got "xyz"/,
@@ -344,6 +366,32 @@ Deno.test("an agent that does not answer is one sentence and exit code 4", async
       command,
     );
   }
+});
+
+Deno.test("a Unix socket where no agent answers is one sentence, which says why", async () => {
+  const dir = await Deno.makeTempDir();
+  try {
+    const path = `${dir}/agent.sock`;
+    const asked = async () => {
+      const { code, err } = await inside(["status", "--address", path]);
+      assert.match(err, /^psp-agent: Cannot ask the agent at "[^"]+": [^\n]+\n$/);
+      return [code, /": (?:there |nobody )?(.*?)[:\n]/.exec(err)?.[1]];
+    };
+    assert.deepEqual(await asked(), [4, "is no such socket"]);
+    await Deno.writeTextFile(path, "");
+    assert.deepEqual(await asked(), [4, "answers there"]);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
+
+Deno.test("a diagnosis without an agent is made at once, and has what can be had", async () => {
+  const { code, out, err } = await inside(["diag", "--address", "127.0.0.1:9"]);
+  assert.deepEqual([code, err], [0, ""]);
+  const { status, metrics, doctor } = JSON.parse(out);
+  assert.match(status.missing, /nobody answers there/);
+  assert.deepEqual(metrics, status);
+  assert.ok(doctor.some(({ what }: { readonly what: string }) => what === "kernel"));
 });
 
 Deno.test("a file that a command cannot use is named, in one sentence", async () => {

@@ -15,12 +15,13 @@ import { parseHostPort } from "../config/addresses.ts";
 export const FILE: ValueParser<"sync", string> = path({ metavar: "FILE" });
 /** A directory. */
 export const DIR: ValueParser<"sync", string> = path({ metavar: "DIR", type: "directory" });
-/** "host:port", canonical. */
+/** "host:port", canonical, or the path of a Unix socket: something with a slash in it. */
 export const ADDRESS: ValueParser<"sync", string> = {
   mode: "sync",
-  metavar: "HOST:PORT",
+  metavar: "ADDRESS",
   placeholder: "127.0.0.1:7480",
   parse(input) {
+    if (input.includes("/")) return { success: true, value: input };
     try {
       return { success: true, value: parseHostPort(input).text };
     } catch (error) {
@@ -77,6 +78,8 @@ export const DURATION: ValueParser<"sync", number> = {
   metavar: "DURATION",
   placeholder: 0,
   parse(input) {
+    // As in the configuration, a number alone is seconds.
+    if (/^\d{1,9}$/.test(input)) return { success: true, value: Number(input) * 1000 };
     try {
       return { success: true, value: parseDuration(input) };
     } catch (error) {
@@ -102,12 +105,21 @@ export const target: {
       message`The agent's configuration: says where it answers, and with which certificates.`,
   })),
   address: optional(option("-a", "--address", ADDRESS, {
-    description: message`Where the agent answers, if not as configured or on 127.0.0.1:7480.`,
+    description:
+      message`Where the agent answers: host:port, or the path of its Unix socket. If not given: its socket on this host, then as configured, then 127.0.0.1:7480.`,
   })),
   token: optional(option("--token-file", FILE, {
     description: message`A bearer token, if the agent wants one.`,
   })),
 };
+
+/** One word of a list, which the help has too. */
+export function oneOf<const T extends string>(
+  words: readonly T[],
+  metavar: "FORMAT" | "KIND" | "LEVEL" | "NAME" | "PART" | "STATE" | "WAY",
+): { readonly parser: ValueParser<"sync", T>; readonly words: Message } {
+  return { parser: choice(words, { metavar }), words: [text(words.join(", "))] };
+}
 
 /** A flag that is false when absent. */
 export function toggle(

@@ -3,9 +3,12 @@
 /** `psp-agent ping` */
 import type { PingView } from "../model/ping.ts";
 import { pingJson } from "../rpc/status_json.ts";
-import { address, EXIT, type ExitCode, json, out, table } from "./io.ts";
+import { address, CommandError, EXIT, type ExitCode, json, out, table } from "./io.ts";
 import type { Output, Target } from "./options.ts";
 import { connect } from "./target.ts";
+
+/** The agent waits no longer for a leg. */
+const MOST_MS = 10_000;
 
 /** What the command line says. */
 export interface PingArgs extends Target {
@@ -20,6 +23,7 @@ export interface PingArgs extends Target {
 export async function ping(args: PingArgs): Promise<ExitCode> {
   const dst = address(args.dst);
   const src = args.from === undefined ? undefined : address(args.from);
+  if (args.timeout > MOST_MS) throw new CommandError("--timeout: at most 10s a leg", EXIT.usage);
   await using client = await connect(args);
   const view = await client.ping({ src, dst, timeoutMs: args.timeout });
   out(args.output === "json" ? json(pingJson(view)) : pingText(view));

@@ -9,11 +9,11 @@ import { dropReason } from "../model/plane_counters.ts";
 import { spiText } from "../model/sa.ts";
 import { formatDuration } from "../config/durations.ts";
 import { statusJson, tunnelJson } from "../rpc/status_json.ts";
-import type { StatusClient } from "../rpc/status_client.ts";
-import { CommandError, EXIT, type ExitCode, json, table } from "./io.ts";
+import { EXIT, type ExitCode, json, table } from "./io.ts";
 import type { Target } from "./options.ts";
 import { jsonPages, type Pages } from "./pages.ts";
 import { connect } from "./target.ts";
+import { requirePeer } from "./unknown.ts";
 import { type WatchArgs, watching } from "./watch.ts";
 
 /** Peers that `status` shows when it is not told. */
@@ -54,7 +54,7 @@ export async function tunnels(
       found += page.length;
       print(pages.page(page));
     }
-    if (found === 0 && args.peer !== undefined) await refuseUnknown(args.peer, client);
+    if (found === 0) await requirePeer(args.peer, client);
     print(pages.end());
     return EXIT.ok;
   });
@@ -74,14 +74,6 @@ function textPages(nowMs: number): Pages<TunnelView> {
     },
     end: () => first ? "No tunnels.\n" : "",
   };
-}
-
-/** No tunnels with nobody are no news. */
-async function refuseUnknown(peer: string, client: Pick<StatusClient, "status">): Promise<void> {
-  const { peers } = await client.status();
-  if (peers.some(({ id }) => id === peer)) return;
-  const known = few(peers.map(({ id }) => id)) || "nobody";
-  throw new CommandError(`The agent has no peer "${peer}": its peers are ${known}`);
 }
 
 /** Several host ports, or networks: what each is and carries. One of the default network is told in a line above. */
@@ -142,7 +134,7 @@ export function statusText(
   }
   const lines = facts.map(([name, value]) => `${name.padEnd(12)} ${value}\n`).join("");
   const sources = view.directory.length < 2 ? "" : `${sourcesText(view.directory, nowMs)}\n`;
-  const peers = peersTable(view.peers, nowMs);
+  const peers = view.peers.length === 0 ? "" : peersTable(view.peers, nowMs);
   const warnings = warningsOf(view, nowMs).map(({ name, text, action }) =>
     `! ${name}: ${text}. ${action}.\n`
   ).join("");
@@ -161,7 +153,9 @@ export function statusText(
     : `\n${counts("COUNTER", passed)}`;
   const more = view.peersTotal - view.peers.length;
   const rest = more > 0
-    ? `... and ${more} more peers: --peers ${view.peersTotal} shows them all\n`
+    ? `${view.peers.length > 0 ? "... and " : ""}${more} ${view.peers.length > 0 ? "more " : ""}${
+      more === 1 ? "peer" : "peers"
+    }: psp-agent peers shows them all\n`
     : "";
   const known = view.peersTotal === 0 ? "No peers.\n" : peers + rest;
   return `${warnings}${lines}\n${portsText(plane.ports)}${sources}${known}\n${drops}${counted}`;

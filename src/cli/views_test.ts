@@ -227,7 +227,7 @@ Deno.test("a file for samples is touched when there is one, and made when there 
 
 Deno.test("status says how many peers it does not show", () => {
   const text = statusText({ ...VIEW, peersTotal: 10_002 }, NOW);
-  assert.match(text, /\n\.\.\. and 10000 more peers: --peers 10002 shows them all\n/);
+  assert.match(text, /\n\.\.\. and 10000 more peers: psp-agent peers shows them all\n/);
 });
 
 Deno.test("ports of networks are a table of their own", () => {

@@ -106,7 +106,7 @@ export class RotationDriver {
     const before = this.#state.generation;
     if (!plan) this.#take({ type: "commanded" });
     const started = this.#state.generation !== before;
-    const what = `${tunnels} tunnels with ${peers.length} peers`;
+    const what = `${some(tunnels, "tunnel")} with ${some(peers.length, "peer")}`;
     const named = old.peers.slice(0, NAMED).join(", ");
     const more = old.peers.length > NAMED ? ` and ${old.peers.length - NAMED} more` : "";
     const message = started
@@ -189,4 +189,8 @@ export class RotationDriver {
       failingSince: (peer) => lines.of(peer).failingSince,
     };
   }
+}
+
+function some(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }

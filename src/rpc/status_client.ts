@@ -63,7 +63,7 @@ import { clientOptions, contextOptions } from "./tls.ts";
 
 /** Where and how to ask. */
 export interface StatusClientOptions {
-  /** "host:port", or the path of a Unix socket. */
+  /** "host:port", or the path of a Unix socket: with a slash in it. */
   readonly address: string;
   /** The files of `status.tls`: on the agent's own host they serve both sides. */
   readonly tls?: TlsFiles | undefined;
@@ -324,7 +324,7 @@ function selectorToProto({ peer = "", vips, spi }: TunnelSelector) {
 /** What both transports have in common; the files are read here. */
 function channelOf({ address, tls, tokenFile, timeoutMs = 5000 }: StatusClientOptions) {
   const token = tokenFile === undefined ? undefined : read(tokenFile, "token file").trim();
-  const isSocket = address.startsWith("/");
+  const isSocket = address.includes("/");
   const files = !isSocket && tls && {
     cert: read(tls.cert, "certificate"),
     key: read(tls.key, "key"),
@@ -418,6 +418,15 @@ const REFUSED = "its certificate is refused: ";
 
 /** What the runtime and its TLS say, and what it means here. */
 const WHY_NOT: readonly (readonly [RegExp, string])[] = [
+  [
+    /EACCES|EPERM|Permission denied|PermissionDenied/i,
+    "that socket is another user's: ask as root or as the agent's user, or let a group use it (status.socket_group)",
+  ],
+  [
+    /ENOENT|No such file/i,
+    "there is no such socket: is the agent running, and is that its status.socket?",
+  ],
+  [/ENOTSOCK|EPROTOTYPE|not a socket/i, "that is no socket"],
   [/ECONNREFUSED/, "nobody answers there: is the agent running, and is that its status.listen?"],
   [/ENOTFOUND|EAI_AGAIN/, "no address is known for that name"],
   [/EHOSTUNREACH|ENETUNREACH|ETIMEDOUT/, "it cannot be reached"],
@@ -436,7 +445,7 @@ function explain(error: unknown, address: string): ConnectError {
   if (found.code === Code.Unauthenticated) {
     return new ConnectError(
       `The agent at "${address}" does not know this caller: it wants a bearer token (--token-file) or a ` +
-        "certificate of status.tls (--config)",
+        "certificate of status.tls (--config); its Unix socket wants neither",
       found.code,
     );
   }
@@ -447,6 +456,11 @@ function explain(error: unknown, address: string): ConnectError {
     ? "it does not answer in time"
     : judged >= 0
     ? found.rawMessage.slice(judged)
-    : WHY_NOT.find(([said]) => said.test(found.rawMessage))?.[1] ?? found.rawMessage;
-  return new ConnectError(`Cannot ask the agent at "${address}": ${why}`, found.code);
+    : WHY_NOT.find(([said]) => said.test(found.rawMessage))?.[1]
+      .replace("status.listen", address.includes("/") ? "status.socket" : "status.listen") ??
+      found.rawMessage;
+  // The transport knows of few errors that nobody was there; of a socket there is nothing else.
+  const isSocket = address.includes("/") && found.code !== Code.DeadlineExceeded;
+  const code = isSocket ? Code.Unavailable : found.code;
+  return new ConnectError(`Cannot ask the agent at "${address}": ${why}`, code);
 }

@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { AGENT_BIN, agentCommand } from "../support/agent_process.ts";
 import { judge } from "../support/json_schema.ts";
+import { run } from "../support/netns.ts";
 import { PLANE } from "../support/standin.ts";
 import { story } from "../support/story.ts";
 import { ping } from "../support/traffic.ts";
@@ -73,6 +74,30 @@ story("the commands of an operator show the tunnel", {}, async ({ world, start, 
       assert.deepEqual(judge(JSON.parse(value), defs[`command ${name}`], { defs }), [], name);
     }
   }
+
+  // What is not there is no empty list, and is guessed at.
+  const mistaken: readonly (readonly [readonly string[], RegExp])[] = [
+    [["tunnels", "--peer", "h22"], /no peer "h22": did you mean "h2"\?/],
+    [["sas", "--peer", "h22"], /did you mean "h2"\?/],
+    [["drops", "--peer", "nobody"], /its peers are h2\n/],
+    [["events", "--peer", "h22"], /did you mean "h2"\?/],
+    [["show", "h22"], /did you mean "h2"\?/],
+    [["drops", "--reason", "nopeer"], /did you mean "no-peer"\?/],
+  ];
+  for (const [args, says] of mistaken) {
+    const { code, stdout, stderr } = await agentCommand(world, "h1", args);
+    assert.deepEqual([code, stdout], [1, ""], args.join(" "));
+    assert.match(stderr, says, args.join(" "));
+  }
+  const none = await agentCommand(world, "h1", ["drops", "--reason", "rx-replay"]);
+  assert.match(none.stdout, /^Of the last dropped packets that the agent knows none is such a one/);
+
+  // Its socket may be named, from any namespace; to another user it says whose it is.
+  const bySocket = [AGENT_BIN, "status", "--address", world.path("h1.sock")];
+  assert.match((await run(bySocket)).stdout, /^agent +spiffe:\/\/psp-agent\.local\/psp\/h1,/);
+  const foreign = await run(["setpriv", "--reuid", "65534", "--clear-groups", ...bySocket]);
+  assert.equal(foreign.code, 4, foreign.stderr);
+  assert.match(foreign.stderr, /that socket is another user's/);
 
   await h2.end("SIGTERM");
   const gone = await agentCommand(world, "h2", ["status"]);
@@ -161,6 +186,35 @@ story(
     }
   },
 );
+
+story("whoever watches an agent sees it go, and come back", {}, async ({ world, start }) => {
+  const h1 = await start("h1");
+  await using watcher = new Deno.Command(AGENT_BIN, {
+    args: ["status", "--watch", "--address", world.path("h1.sock")],
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  let [shown, said] = ["", ""];
+  const read = async (
+    from: ReadableStream<Uint8Array<ArrayBuffer>>,
+    take: (text: string) => void,
+  ) => {
+    for await (const text of from.pipeThrough(new TextDecoderStream())) take(text);
+  };
+  const reading = Promise.all([
+    read(watcher.stdout, (text) => shown += text),
+    read(watcher.stderr, (text) => said += text),
+  ]);
+  const runs = () => shown.match(/^state +running$/gm)?.length ?? 0;
+  await eventually(() => runs() > 0, { what: "the agent" });
+  await h1.end("SIGTERM");
+  await eventually(() => said.includes("Cannot ask the agent"), { what: "its end" });
+  const before = runs();
+  await start("h1");
+  await eventually(() => runs() > before, { what: "the agent again", describe: () => said });
+  watcher.kill("SIGTERM");
+  await reading;
+});
 
 story("who asks for samples where none are taken is told at once", {}, async (stage) => {
   const { world, start } = stage;

@@ -245,7 +245,7 @@ export function agentCommand(
 }
 
 /** Namespaces share the file system: each agent has a socket of its own. */
-function socketOf(world: World, host: HostName): string {
+export function socketOf(world: World, host: HostName): string {
   return world.path(`${host}.sock`);
 }
 

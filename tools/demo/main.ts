@@ -6,7 +6,7 @@
  * every proof holds, 1 when one fails, 2 when the demo itself cannot run, 130 after Ctrl-C.
  */
 import { makePkiByCommand, STATUS } from "../../tests/support/agent_config.ts";
-import { AGENT_BIN, startAgents } from "../../tests/support/agent_process.ts";
+import { AGENT_BIN, socketOf, startAgents } from "../../tests/support/agent_process.ts";
 import { openRelay } from "../../tests/support/ns_relay.ts";
 import { requireRoot } from "../../tests/support/netns.ts";
 import { messageOf } from "../../tests/support/wait.ts";
@@ -95,14 +95,25 @@ function printHints({ world, agents, say }: Demo, pages: readonly string[]): voi
     ["and the other way", `${inside("v2")} ping ${world.vip("h1")}`],
     ["what is on the wire", `${inside("h1")} tcpdump -ni uplink`],
     ["what the tenant sees", `${inside("v1")} tcpdump -ni eth0`],
-    ["ask an agent", `${inside("h1")} ${AGENT_BIN} status`],
+    ["ask an agent", `${AGENT_BIN} status --address ${socketOf(world, "h1")}`],
+    [
+      "what becomes of a packet",
+      `${AGENT_BIN} explain ${world.vip("h1")} ${world.vip("h2")} --address ${
+        socketOf(world, "h1")
+      }`,
+    ],
     [
       "the same with curl",
       `${inside("h2")} curl -s -H 'content-type: application/json' -d '{}' ${service}/ListTunnels`,
     ],
     ["throughput", `${inside("v2")} iperf3 -s -1 & ${inside("v1")} iperf3 -c ${world.vip("h2")}`],
     ["lose an agent", `kill -9 ${agents.h2.pid}`],
-    ["and bring it back", `${inside("h2")} ${AGENT_BIN} --config ${agents.h2.configPath}`],
+    [
+      "and bring it back",
+      `${inside("h2")} env PSP_AGENT_SOCKET=${
+        socketOf(world, "h2")
+      } ${AGENT_BIN} --config ${agents.h2.configPath}`,
+    ],
   ];
   say.section("Held open: try this in another terminal. Ctrl-C here removes everything.");
   say.text(`The page of h1: ${pages[0]}\nThe page of h2: ${pages[1]}`);
