@@ -22,7 +22,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define SOCKET_BUFFER (8 << 20)
+#define SOCKET_BUFFER (32 << 20) /* as the plane's: with less, eight streams lose what that keeps */
 #define FRAME_MAX 65550u
 
 struct way {
