@@ -122,9 +122,8 @@ export class InitiatorDriver {
   ask(tunnel: Tunnel): void {
     const { lines, clock, tasks } = this.#options;
     const line = lines.of(tunnel.peer);
-    const now = clock.now();
-    line.waiting.add(tunnel, now);
-    line.raise?.(workOf(tunnel.state, now));
+    line.waiting.add(tunnel.key);
+    line.raise?.(workOf(tunnel.state, clock.now()));
     if (tasks.signal.aborted) return;
     const wait = this.#take(line, { type: "asked" });
     if (wait !== undefined) tasks.add(this.#run(line, wait));
@@ -218,11 +217,9 @@ export class InitiatorDriver {
       case "unwait":
         for (const key of effect.keys) line.waiting.delete(key);
         return undefined;
-      case "wait": {
-        const tunnel = this.#table.get(effect.key);
-        if (tunnel?.peer === peer) line.waiting.add(tunnel, clock.now());
+      case "wait":
+        line.waiting.add(effect.key);
         return undefined;
-      }
       case "offer":
         return this.#offer(line, effect);
       case "offer_again":
@@ -549,7 +546,6 @@ export class InitiatorDriver {
   ): InitiatorContext {
     const { clock, bootEpoch, ivCounts, config, defaults, plane, peers } = this.#options;
     const now = clock.now();
-    waiting.advance(now);
     return {
       now,
       peer,

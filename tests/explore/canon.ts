@@ -53,9 +53,8 @@ const FAR_MS = 10_000;
 /** Smaller numbers are no SPIs: see ../sim/plane.ts. */
 const LEAST_SPI = 2 ** 20;
 
-/** What is written: its value is a number, or names something by its place among others of its kind. */
-const NUMBER = 0;
-const WORD = 1;
+/** What is written: numbers and words, mixed already, or what names something by its place among others of its kind. */
+const PLAIN = 0;
 const HOST = 2;
 /** A host, and a workload on it: `host * VIPS + vip`. */
 const VIP = 3;
@@ -67,18 +66,66 @@ const CLOSE = 7;
 
 const VIPS = 256;
 
-/** What was written, each with what it is. */
-interface Tape {
-  readonly kinds: number[];
-  readonly values: number[];
+/** What was written, each with what it is: a value, or the two halves of what was mixed. */
+class Tape {
+  kinds: Uint8Array = new Uint8Array(1024);
+  lows: Int32Array = new Int32Array(1024);
+  highs: Int32Array = new Int32Array(1024);
+  length = 0;
+  readonly #plain = new Mixer();
+
+  /** A number, or a word by its two halves: what depends on no naming is the same under all of them. */
+  plain(low: number, high: number): void {
+    this.#plain.mix(low, high);
+  }
+
+  /** Something else than a number or a word. */
+  put(kind: number, value: number): void {
+    this.flush();
+    this.#put(kind, value, 0);
+  }
+
+  flush(): void {
+    const plain = this.#plain;
+    if (plain.n === 0) return;
+    this.#put(PLAIN, plain.a, plain.b);
+    plain.reset();
+  }
+
+  clear(): void {
+    this.length = 0;
+  }
+
+  #put(kind: number, low: number, high: number): void {
+    const i = this.length++;
+    if (i === this.kinds.length) this.#grow();
+    this.kinds[i] = kind;
+    this.lows[i] = low;
+    this.highs[i] = high;
+  }
+
+  #grow(): void {
+    const { kinds, lows, highs } = this;
+    const n = 2 * kinds.length;
+    (this.kinds = new Uint8Array(n)).set(kinds);
+    (this.lows = new Int32Array(n)).set(lows);
+    (this.highs = new Int32Array(n)).set(highs);
+  }
 }
 
 /** What a field's value is; undefined: it is not written. */
-type Sort = "moment" | "end" | "generation" | "serial" | "keys" | "other" | undefined;
+type Sort = "moment" | "end" | "generation" | "serial" | "other" | undefined;
 
 interface Field {
+  readonly name: string;
   readonly word: number;
   readonly sort: Sort;
+}
+
+/** Of a text, what is written of it. */
+interface Piece {
+  readonly kind: number;
+  readonly value: number;
 }
 
 /** Which name a host, and a workload, has. */
@@ -90,6 +137,9 @@ interface Naming {
   readonly vips: readonly number[];
 }
 
+/** What is to come depends on it, besides the state. */
+export type Ahead = readonly (number | boolean | WorldHost)[];
+
 /** What a host has besides its core, and what it has of each other one. */
 export type More = (
   host: WorldHost,
@@ -100,14 +150,17 @@ export type More = (
 export class Canon {
   readonly #namings: readonly Naming[];
   readonly #fields = new Map<string, Field>();
+  readonly #classes = new Map<object, readonly Field[]>();
   readonly #words = new Map<string, number>();
   /** Two halves of what stands for each word; the first one stands for an end. */
   readonly #wordBits: number[] = [1, 1];
-  readonly #texts = new Map<string, Tape>();
+  readonly #texts = new Map<string, readonly Piece[]>();
   readonly #ids = new Map<string, number>();
   readonly #hostByText = new Map<string, number>();
   readonly #vipByText = new Map<string, number>();
-  #tape: Tape = { kinds: [], values: [] };
+  /** One for each host, one for what is between them, and one for what is ahead. */
+  readonly #tapes: readonly Tape[];
+  #tape: Tape;
   #epochs = new Map<bigint, { readonly host: number; readonly age: number }>();
   #seen = new Map<object, number>();
   #host: WorldHost;
@@ -119,6 +172,8 @@ export class Canon {
   ) {
     const n = world.hosts.length;
     this.#host = world.host(0);
+    this.#tapes = [...world.hosts.keys(), n, n + 1].map(() => new Tape());
+    this.#tape = this.#tapes[n] as Tape;
     const vips = Array.from({ length: bounds.pairs }, (_, v) => v + 1);
     const hosts = Array.from({ length: n }, (_, i) => i);
     this.#namings = permutations(hosts).flatMap((order) =>
@@ -134,8 +189,8 @@ export class Canon {
     }
   }
 
-  /** The number, 53 bits of it. `ahead`: what is to come depends on that as well. */
-  hash(ahead: readonly (number | boolean | WorldHost)[], more: More): number {
+  /** The number, 53 bits of it, for each of `aheads`: what is to come depends on that as well. */
+  hashes(aheads: readonly Ahead[], more: More): number[] {
     this.#epochs.clear();
     const { hosts } = this.world;
     for (const { index, epochs } of hosts) {
@@ -143,29 +198,33 @@ export class Canon {
         this.#epochs.set(epoch, { host: index, age: epochs.length - 1 - i });
       }
     }
-    const tapes = hosts.map((host) => this.#on(() => this.#writeHost(host, more)));
-    const wire = this.#on(() => {
-      for (const value of ahead) {
-        if (typeof value === "object") this.#put(HOST, value.index);
-        else this.#put(NUMBER, Number(value));
-      }
-      this.#writeWire();
+    for (const host of hosts) this.#on(host.index, () => this.#writeHost(host, more));
+    const between = hosts.length;
+    this.#on(between, () => this.#writeWire());
+    const sums = this.#namings.map((naming) => {
+      const sum = new Sum(naming);
+      for (const i of naming.order) sum.add(this.#tapes[i] as Tape);
+      sum.add(this.#tapes[between] as Tape);
+      return sum;
     });
-    let best = Infinity;
-    for (const naming of this.#namings) {
-      const sum = new Sum(naming, this.#wordBits);
-      for (const i of naming.order) sum.add(tapes[i] as Tape);
-      sum.add(wire);
-      best = Math.min(best, sum.value());
-    }
-    return best;
+    return aheads.map((ahead) => {
+      this.#on(between + 1, () => {
+        for (const value of ahead) {
+          if (typeof value === "object") this.#put(HOST, value.index);
+          else this.#plain(Number(value));
+        }
+      });
+      const tape = this.#tapes[between + 1] as Tape;
+      return Math.min(...sums.map((sum) => sum.with(tape)));
+    });
   }
 
-  #on(write: () => void): Tape {
-    const tape = this.#tape = { kinds: [], values: [] };
+  #on(tape: number, write: () => void): void {
+    this.#tape = this.#tapes[tape] as Tape;
+    this.#tape.clear();
     this.#seen.clear();
     write();
-    return tape;
+    this.#tape.flush();
   }
 
   #writeHost(host: WorldHost, more: More): void {
@@ -178,7 +237,7 @@ export class Canon {
     const { written, waiting } = inMemory(host.record).summary();
     this.#unordered([...written, ...waiting], (text) => this.#text(text));
     for (const ms of this.world.clock.sleepsOf(host.life)) {
-      if (ms < FAR_MS) this.#put(NUMBER, ms);
+      if (ms < FAR_MS) this.#plain(ms);
     }
     this.#plane(host);
     const of = more(host, (what) => this.#word(String(what)));
@@ -192,7 +251,7 @@ export class Canon {
     this.#unordered(plane.rx, ([spi, { packets }]) => {
       const seen = table.byRxSpi(spi)?.state.rx.find(({ sa }) => sa.spi === spi)?.packets;
       this.#spi(spi);
-      this.#put(NUMBER, Number(packets > (seen ?? 0n)));
+      this.#plain(Number(packets > (seen ?? 0n)));
     });
     this.#unordered(plane.tx, ([pair, { sa, packets, expired }]) => {
       const state = table.get(pair)?.state;
@@ -201,12 +260,12 @@ export class Canon {
       this.#spi(sa.spi);
       const soft = state !== undefined && "tx" in state ? state.tx.softPackets : 0n;
       const marks = [packets > 0n, packets > seen, packets >= soft, expired];
-      for (const mark of marks) this.#put(NUMBER, Number(mark));
+      for (const mark of marks) this.#plain(Number(mark));
     });
     this.#unordered(plane.holds(), ({ pair, packets, offMs }) => {
       this.#text(pair);
-      this.#put(NUMBER, Math.min(packets, 2));
-      this.#put(NUMBER, Math.min(offMs, FAR_MS));
+      this.#plain(Math.min(packets, 2));
+      this.#plain(Math.min(offMs, FAR_MS));
     });
     for (const refusal of plane.refusals()) this.#word(refusal);
   }
@@ -231,7 +290,7 @@ export class Canon {
       }
     });
     this.#unordered(flying.values(), ({ from, packet: { sa }, ticks }) => {
-      this.#put(NUMBER, ticks);
+      this.#plain(ticks);
       this.#text(from.id);
       this.#spi(sa.spi);
     });
@@ -250,24 +309,36 @@ export class Canon {
     if (Object.getPrototypeOf(object) !== Object.prototype) {
       // It is written where it was met first.
       const place = this.#seen.get(object);
-      if (place !== undefined) return this.#put(NUMBER, place);
+      if (place !== undefined) return this.#plain(place);
       this.#seen.set(object, this.#seen.size);
     }
     const all = object as Readonly<Record<string, unknown>>;
     const hasSpi = all.spi !== undefined;
-    for (const name in all) {
-      let field = this.#fields.get(name);
-      if (field === undefined) this.#fields.set(name, field = this.#fieldOf(name));
-      const { sort, word } = field;
-      if (sort === undefined) continue;
+    for (const { name, sort, word } of this.#fieldsIn(all)) {
       const value = all[name];
       if (value === undefined || typeof value === "function") continue;
       // An SA says with its SPI what its serial says.
       if (hasSpi && sort === "serial") continue;
-      this.#put(WORD, word);
+      this.#putWord(word);
       this.#value(value, sort);
     }
-    this.#put(WORD, 0);
+    this.#putWord(0);
+  }
+
+  /** Fields that are written. Objects of a class keep those that they were made with. */
+  #fieldsIn(object: Readonly<Record<string, unknown>>): readonly Field[] {
+    const prototype = Object.getPrototypeOf(object);
+    const isPlain = prototype === Object.prototype || prototype === null;
+    const known = isPlain ? undefined : this.#classes.get(prototype);
+    if (known !== undefined) return known;
+    const fields: Field[] = [];
+    for (const name in object) {
+      let field = this.#fields.get(name);
+      if (field === undefined) this.#fields.set(name, field = this.#fieldOf(name));
+      if (field.sort !== undefined) fields.push(field);
+    }
+    if (!isPlain) this.#classes.set(prototype, fields);
+    return fields;
   }
 
   #fieldOf(name: string): Field {
@@ -281,10 +352,8 @@ export class Canon {
       ? "generation"
       : name === "serial"
       ? "serial"
-      : name === "waiting"
-      ? "keys"
       : "other";
-    return { word: this.#wordOf(name), sort };
+    return { name, word: this.#wordOf(name), sort };
   }
 
   #value(value: unknown, sort: Sort): void {
@@ -297,7 +366,7 @@ export class Canon {
       case "string":
         return this.#text(value);
       case "boolean":
-        return this.#put(NUMBER, Number(value));
+        return this.#plain(Number(value));
       case "object":
         return value === null ? undefined : this.#object(value, sort);
       default:
@@ -311,12 +380,11 @@ export class Canon {
         this.#value(key, "other");
         this.#value(item, sort);
       }
-      return this.#put(WORD, 0);
+      return this.#putWord(0);
     }
-    // How those that wait are found follows from their order and from what they are.
-    if (value instanceof Set || Array.isArray(value) || sort === "keys") {
-      for (const item of value as Iterable<unknown>) this.#value(item, sort);
-      return this.#put(WORD, 0);
+    if (value instanceof Set || Array.isArray(value)) {
+      for (const item of value) this.#value(item, sort);
+      return this.#putWord(0);
     }
     if (value instanceof Key || value instanceof Promised) return;
     if (value instanceof OpenSignal || value instanceof OpenController) return;
@@ -325,12 +393,12 @@ export class Canon {
 
   #moment(at: number, leastMs: number): void {
     const ms = at - this.world.clock.now();
-    this.#put(NUMBER, ms > FAR_MS ? FAR_MS : Math.max(ms, leastMs));
+    this.#plain(ms > FAR_MS ? FAR_MS : Math.max(ms, leastMs));
   }
 
   #number(value: number): void {
     if (value > LEAST_SPI && Number.isInteger(value)) this.#spi(value);
-    else this.#put(NUMBER, value);
+    else this.#plain(value);
   }
 
   #bigint(value: bigint, sort: Sort): void {
@@ -338,52 +406,53 @@ export class Canon {
     const epoch = this.#epochs.get(value);
     if (epoch !== undefined) {
       this.#put(HOST, epoch.host);
-      return this.#put(NUMBER, epoch.age);
+      return this.#plain(epoch.age);
     }
     if (sort === "generation") {
-      return this.#put(NUMBER, Number(plane.masterKey().rotations - value));
+      return this.#plain(Number(plane.masterKey().rotations - value));
     }
     if (sort === "serial") {
       const { _serial } = partsOf(core).spis as unknown as { readonly _serial: bigint };
-      return this.#put(NUMBER, Number(_serial - value));
+      return this.#plain(Number(_serial - value));
     }
-    this.#put(NUMBER, Number(value));
+    this.#plain(Number(value));
   }
 
   /** Whose it is, how many were derived since, and how old its key is. */
   #spi(spi: number): void {
     const low = spi % 2 ** 31;
     const owner = this.world.hosts[Math.floor(low / LEAST_SPI) - 1];
-    if (owner === undefined) return this.#put(NUMBER, spi);
+    if (owner === undefined) return this.#plain(spi);
     this.#put(HOST, owner.index);
-    this.#put(NUMBER, owner.plane.spis - low % LEAST_SPI);
-    this.#put(NUMBER, Number(owner.plane.ageOf(spi) ?? -1n));
+    this.#plain(owner.plane.spis - low % LEAST_SPI);
+    this.#plain(Number(owner.plane.ageOf(spi) ?? -1n));
   }
 
   /** A text, in which names of hosts and workloads, request ids and epochs are what they are. */
   #text(text: string): void {
-    let tape = this.#texts.get(text);
-    if (tape === undefined) {
+    let pieces = this.#texts.get(text);
+    if (pieces === undefined) {
       const [epoch, id] = /^(\d+)\/([0-9a-f]{32})$/.exec(text)?.slice(1) ?? [];
       if (epoch !== undefined && id !== undefined) {
         this.#bigint(BigInt(epoch), "other");
         return this.#text(id);
       }
-      this.#texts.set(text, tape = this.#parsed(text));
+      this.#texts.set(text, pieces = this.#parsed(text));
     }
-    const { kinds, values } = tape;
-    for (let i = 0; i < kinds.length; i++) this.#put(kinds[i] as number, values[i] as number);
+    for (const { kind, value } of pieces) {
+      if (kind === PLAIN) this.#putWord(value);
+      else this.#put(kind, value);
+    }
   }
 
-  #parsed(text: string): Tape {
-    const tape: Tape = { kinds: [], values: [] };
-    for (const [word = ""] of text.matchAll(/[\w.]+|[^\w.]+/g)) {
+  #parsed(text: string): Piece[] {
+    return [...text.matchAll(/[\w.]+|[^\w.]+/g)].map(([word]) => {
       const [host, vip] = [this.#hostByText.get(word), this.#vipByText.get(word)];
-      const isId = /^[0-9a-f]{32}$/.test(word);
-      tape.kinds.push(host !== undefined ? HOST : vip !== undefined ? VIP : isId ? ID : WORD);
-      tape.values.push(host ?? vip ?? (isId ? this.#idOf(word) : this.#wordOf(word)));
-    }
-    return tape;
+      if (host !== undefined) return { kind: HOST, value: host };
+      if (vip !== undefined) return { kind: VIP, value: vip };
+      if (/^[0-9a-f]{32}$/.test(word)) return { kind: ID, value: this.#idOf(word) };
+      return { kind: PLAIN, value: this.#wordOf(word) };
+    });
   }
 
   #idOf(text: string): number {
@@ -393,7 +462,7 @@ export class Canon {
   }
 
   #word(text: string): void {
-    this.#put(WORD, this.#wordOf(text));
+    this.#putWord(this.#wordOf(text));
   }
 
   /** Where it stands in `#wordBits`; 0 is an end. */
@@ -407,90 +476,122 @@ export class Canon {
     return word;
   }
 
+  #putWord(word: number): void {
+    this.#tape.plain(this.#wordBits[word] as number, this.#wordBits[word + 1] as number);
+  }
+
+  #plain(value: number): void {
+    BITS[0] = value;
+    this.#tape.plain(HALVES[0] as number, HALVES[1] as number);
+  }
+
   #put(kind: number, value: number): void {
-    this.#tape.kinds.push(kind);
-    this.#tape.values.push(value);
+    this.#tape.put(kind, value);
+  }
+}
+
+/** Mixes what it is given, one after the other. */
+class Mixer {
+  a = 7;
+  b = 7;
+  /** How much it was given. */
+  n = 0;
+
+  mix(low: number, high: number): void {
+    let x = Math.imul(low, 0xcc9e2d51);
+    x = Math.imul(x << 15 | x >>> 17, 0x1b873593) ^ this.a;
+    let y = Math.imul(high, 0x239b961b);
+    y = Math.imul(y << 17 | y >>> 15, 0xab0e9789) ^ this.b;
+    x = Math.imul(x << 13 | x >>> 19, 5) + 0xe6546b64 + y | 0;
+    y = Math.imul(y << 16 | y >>> 16, 5) + 0x561ccd1b + x | 0;
+    this.a = x;
+    this.b = y;
+    this.n++;
+  }
+
+  reset(): void {
+    this.a = this.b = 7;
+    this.n = 0;
   }
 }
 
 /** What tapes come to under one naming. */
 class Sum {
-  #a = 0x2f0b4c47;
-  #b = 0x41c6ce57;
-  readonly #ids = new Map<number, number>();
+  readonly #mixer = new Mixer();
+  readonly #ids: number[] = [];
 
-  constructor(readonly naming: Naming, readonly wordBits: readonly number[]) {}
+  constructor(readonly naming: Naming) {}
 
   value(): number {
-    return 2 ** 32 * (finished(this.#b) & 0x1fffff) + (finished(this.#a) >>> 0);
+    const { a, b } = this.#mixer;
+    return 2 ** 32 * (finished(b) & 0x1fffff) + (finished(a) >>> 0);
   }
 
   add(tape: Tape): void {
     this.#run(tape, 0);
   }
 
+  /** What it would come to with another tape. */
+  with(tape: Tape): number {
+    const mixer = this.#mixer;
+    const { a, b } = mixer;
+    this.add(tape);
+    const value = this.value();
+    mixer.a = a;
+    mixer.b = b;
+    return value;
+  }
+
   /** Until the end, or that of the items that began before `i`: where that is. */
-  #run({ kinds, values }: Tape, from: number): number {
+  #run(tape: Tape, from: number): number {
     const { hosts, vips } = this.naming;
-    for (let i = from; i < kinds.length; i++) {
-      const value = values[i] as number;
-      const kind = kinds[i] as number;
-      switch (kind) {
-        case NUMBER:
-          BITS[0] = value;
-          this.#mix(HALVES[0] as number, HALVES[1] as number);
-          break;
-        case WORD:
-          this.#mix(this.wordBits[value] as number, this.wordBits[value + 1] as number);
+    const { kinds, lows, highs, length } = tape;
+    const mixer = this.#mixer;
+    for (let i = from; i < length; i++) {
+      const value = lows[i] as number;
+      switch (kinds[i]) {
+        case PLAIN:
+          mixer.mix(value, highs[i] as number);
           break;
         case HOST:
-          this.#mix(hosts[value] as number, HOST);
+          mixer.mix(hosts[value] as number, HOST);
           break;
         case VIP:
-          this.#mix(hosts[Math.floor(value / VIPS)] as number, vips[value % VIPS] as number);
+          mixer.mix(hosts[Math.floor(value / VIPS)] as number, vips[value % VIPS] as number);
           break;
         case ID: {
-          let id = this.#ids.get(value);
-          if (id === undefined) this.#ids.set(value, id = this.#ids.size);
-          this.#mix(id, ID);
+          let id = this.#ids.indexOf(value);
+          if (id < 0) id = this.#ids.push(value) - 1;
+          mixer.mix(id, ID);
           break;
         }
         case OPEN:
-          i = this.#unordered({ kinds, values }, i + 1);
+          i = this.#unordered(tape, i + 1);
           break;
         default:
           return i;
       }
     }
-    return kinds.length;
+    return length;
   }
 
-  /** Items in the order of what they come to. */
+  /** Items in no order: what each comes to is added up. */
   #unordered(tape: Tape, from: number): number {
-    const [a, b] = [this.#a, this.#b];
-    const items: number[] = [];
+    const mixer = this.#mixer;
+    const { a, b } = mixer;
+    let [lows, highs, n] = [0, 0, 0];
     let i = from;
-    while (tape.kinds[i] === NEXT) {
-      this.#a = this.#b = 7;
+    for (; tape.kinds[i] === NEXT; n++) {
+      mixer.reset();
       i = this.#run(tape, i + 1);
-      items.push(this.value());
+      lows = lows + finished(mixer.a) | 0;
+      highs = highs + finished(mixer.b) | 0;
     }
-    [this.#a, this.#b] = [a, b];
-    items.sort((one, other) => one - other);
-    for (const item of items) this.#mix(item | 0, Math.floor(item / 2 ** 32));
-    this.#mix(items.length, CLOSE);
+    mixer.a = a;
+    mixer.b = b;
+    mixer.mix(lows, highs);
+    mixer.mix(n, CLOSE);
     return i;
-  }
-
-  #mix(low: number, high: number): void {
-    let x = Math.imul(low, 0xcc9e2d51);
-    x = Math.imul(x << 15 | x >>> 17, 0x1b873593) ^ this.#a;
-    let y = Math.imul(high, 0x239b961b);
-    y = Math.imul(y << 17 | y >>> 15, 0xab0e9789) ^ this.#b;
-    x = Math.imul(x << 13 | x >>> 19, 5) + 0xe6546b64 + y | 0;
-    y = Math.imul(y << 16 | y >>> 16, 5) + 0x561ccd1b + x | 0;
-    this.#a = x;
-    this.#b = y;
   }
 }
 

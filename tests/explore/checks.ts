@@ -15,7 +15,7 @@ export const SETTLE_MS = 4000;
 const STEP_MS = 50;
 const SEND_EVERY_MS = 100;
 
-/** What does not hold now. */
+/** What happened that must not, and what does not hold now. */
 export function broken(stage: Stage): string[] {
   const wrong = [...stage.world.violations];
   for (const host of stage.world.hosts) {
@@ -98,8 +98,39 @@ export class Healer {
 
   constructor(readonly stage: Stage) {}
 
-  /** Host `first` is the first one that sends. The stage is used up. */
-  heal(first: number): Healing {
+  /**
+   * Each host of `firsts` is once the first one that sends: the worst of these, or the first that does not heal. The stage is
+   * used up; `again` puts it back.
+   */
+  heal(firsts: readonly number[], again: () => void): Healing {
+    const turns = firsts.map((first) => this.#turnsFrom(first));
+    const hashes = this.#hashes(turns);
+    const all = hashes.map((hash) => this.#known.get(hash));
+    let later: number[] | undefined;
+    let isUsed = false;
+    for (const [i, inTurn] of turns.entries()) {
+      if (all[i] !== undefined) continue;
+      if (isUsed) again();
+      isUsed = true;
+      this.#calm();
+      later ??= this.#hashes(turns);
+      const healing = this.#hear(inTurn, later[i]);
+      if (healing.wrong.length > 0) return healing;
+      this.#learn(hashes[i] as number, healing);
+      all[i] = healing;
+      for (const k of turns.keys()) all[k] ??= this.#known.get(later[k] as number);
+    }
+    const worst = (of: keyof Ahead) => Math.max(...all.map((ahead) => ahead?.[of] ?? 0));
+    return { healMs: worst("healMs"), settleMs: worst("settleMs"), wrong: [] };
+  }
+
+  #turnsFrom(first: number): readonly WorldHost[] {
+    const { world } = this.stage;
+    return world.hosts.map((_, i) => world.host((first + i) % world.hosts.length));
+  }
+
+  /** What is under way arrives, and nobody is denied or unknown any more. */
+  #calm(): void {
     const { stage } = this;
     const { world } = stage;
     for (const host of world.hosts) {
@@ -113,16 +144,14 @@ export class Healer {
     calm(stage);
     // Whoever is about to end is waited for: what is sent to it is lost when it was not heard.
     while (stage.stopping.size > 0) goOn(stage, () => {});
-    const inTurn = world.hosts.map((_, i) => world.host((first + i) % world.hosts.length));
-    return this.#hear(inTurn);
   }
 
-  /** One after the other is heard, and then all settles. */
-  #hear(inTurn: readonly WorldHost[]): Healing {
+  /** One after the other is heard, and then all settles. `hash`: of the state, if that is known. */
+  #hear(inTurn: readonly WorldHost[], hash?: number): Healing {
     const { stage } = this;
     const [host, ...others] = inTurn;
     if (host === undefined) return this.#settle({ sinceMs: 0, lost: stage.world.lost });
-    const hash = this.#hash(inTurn);
+    hash ??= this.#hash(inTurn);
     const known = this.#known.get(hash);
     if (known !== undefined && stage.world.violations.length === 0) return { ...known, wrong: [] };
     const ms = hear(stage, host);
@@ -171,15 +200,20 @@ export class Healer {
     return healing;
   }
 
-  /** What comes next depends on whose turn it is, and when somebody sends. */
   #hash(inTurn: readonly WorldHost[]): number {
-    return this.stage.hash([this.stage.world.clock.now() % SEND_EVERY_MS, ...inTurn]);
+    return this.#hashes([inTurn])[0] as number;
+  }
+
+  /** What comes next depends on whose turn it is, and when somebody sends. */
+  #hashes(turns: readonly (readonly WorldHost[])[]): number[] {
+    const sinceMs = this.stage.world.clock.now() % SEND_EVERY_MS;
+    return this.stage.hashes(turns.map((inTurn) => [sinceMs, ...inTurn]));
   }
 }
 
-/** One healing. */
+/** One healing. The stage is used up. */
 export function heal(stage: Stage, first: number): Healing {
-  return new Healer(stage).heal(first);
+  return new Healer(stage).heal([first], () => {});
 }
 
 /** A host's workloads send alone until all of the others' hear them: how long that took; undefined: too long. */

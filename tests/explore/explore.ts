@@ -109,7 +109,8 @@ export class Ground {
   }
 
   /**
-   * Looks at the state on the stage, which is used up by it; undefined: it is not new. `keep`: it is gone on from.
+   * Looks at the state on the stage, which is used up by it; undefined: it is not new, and nothing went wrong on the way.
+   * `keep`: it is gone on from.
    * `everyone`: each host is once the one that sends first when it heals; else one of them is.
    */
   look(
@@ -121,22 +122,16 @@ export class Ground {
     },
   ): Look | undefined {
     const { stage } = this;
-    const wrong = broken(stage);
     const hash = stage.hash();
-    if (!isNew(hash)) return undefined;
+    // What must not happen may have happened on the way to a state that was there before.
+    if (!isNew(hash) && stage.world.violations.length === 0) return undefined;
     const choices = stage.choices();
+    const wrong = broken(stage);
     if (wrong.length > 0) return { hash, choices, wrong, healMs: 0, settleMs: 0 };
     if (keep) this.keep(node);
     const n = stage.world.hosts.length;
-    let [healMs, settleMs] = [0, 0];
-    for (let i = 0; i < (everyone ? n : 1); i++) {
-      if (i > 0) this.go(node);
-      const healed = this.#healer.heal((hash + i) % n);
-      healMs = Math.max(healMs, healed.healMs);
-      settleMs = Math.max(settleMs, healed.settleMs);
-      if (healed.wrong.length > 0) return { hash, choices, ...healed };
-    }
-    return { hash, choices, wrong: [], healMs, settleMs };
+    const firsts = Array.from({ length: everyone ? n : 1 }, (_, i) => (hash + i) % n);
+    return { hash, choices, ...this.#healer.heal(firsts, () => this.go(node)) };
   }
 }
 

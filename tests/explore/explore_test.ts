@@ -3,7 +3,7 @@
 /** Everything that may happen to two hosts within small budgets; `make explore` goes further. */
 import assert from "node:assert/strict";
 import { SHORT } from "./budgets.ts";
-import { explore } from "./explore.ts";
+import { explore, Ground } from "./explore.ts";
 import { loadCore } from "../sim/load.ts";
 
 for (const { name, bounds } of SHORT) {
@@ -14,3 +14,14 @@ for (const { name, bounds } of SHORT) {
     assert.ok(complete && states > 50, `${states} states`);
   });
 }
+
+Deno.test("what goes wrong on the way to a state that was seen before is told", async () => {
+  const { bounds } = SHORT[0] ?? assert.fail();
+  const ground = new Ground(await loadCore(), bounds);
+  const how = { isNew: () => false, keep: false, everyone: false };
+  const node = ground.goOn(ground.first, "time");
+  assert.equal(ground.look(node, how), undefined);
+  ground.go(node);
+  ground.stage.world.wrong("a packet in clear");
+  assert.deepEqual(ground.look(node, how)?.wrong, ["a packet in clear"]);
+});

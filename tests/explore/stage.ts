@@ -5,7 +5,7 @@ import { Key } from "../../ffi/key.ts";
 import type { NewTunnelRequest } from "../../src/model/exchange.ts";
 import type { VipPair } from "../../src/model/sa.ts";
 import { peerOf, worldConfig } from "../sim/config.ts";
-import { Canon, type More } from "./canon.ts";
+import { type Ahead, Canon, type More } from "./canon.ts";
 import { pipOf, vipOf, type WorldHost } from "../sim/host.ts";
 import type { CoreModules } from "../sim/load.ts";
 import type { PlaneCall } from "../sim/plane.ts";
@@ -251,7 +251,12 @@ export class Stage {
   }
 
   /** The state as a number, the same for all that behave alike. `ahead`: what it may still come to depends on that, too. */
-  hash(ahead: readonly (number | boolean | WorldHost)[] = Object.values(this.left)): number {
+  hash(ahead: Ahead = Object.values(this.left)): number {
+    return this.hashes([ahead])[0] as number;
+  }
+
+  /** As `hash`, for each of several. */
+  hashes(aheads: readonly Ahead[]): number[] {
     const more: More = (host, put) => {
       put(this.stopping.has(host.id));
       return this.othersOf(host).map(({ id }) => {
@@ -260,7 +265,7 @@ export class Stage {
         return [id, `${this.denied.has(way)}${this.removed.has(way)}${isHeard}`];
       });
     };
-    return this._canon.hash([...ahead, this.unilateral], more);
+    return this._canon.hashes(aheads.map((ahead) => [...ahead, this.unilateral]), more);
   }
 
   /** Whether nothing that was sent before it, on the same connection, is still under way. */

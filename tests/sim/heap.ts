@@ -8,29 +8,32 @@
 import { Key } from "../../ffi/key.ts";
 import { keepPending, OpenSignal, type Pending, Promised, Routine } from "./promise.ts";
 
+/** An object that was met, and what it held when it was written down last: what did not change since is shared. */
+interface Thing {
+  readonly object: object;
+  held: Held | undefined;
+  /** The number of the last time that it was written down, so that it is gone through once. */
+  seenIn: number;
+}
+
 /** What an object held, and which of that may change in its turn. */
 interface Held {
+  readonly object: object;
   readonly values: readonly unknown[];
-  readonly parts: readonly object[];
-  /** Undefined: not by fields. An object keeps the fields that it was made with. */
-  readonly shape: Shape | undefined;
+  readonly parts: readonly Thing[];
+  readonly shape: Shape;
 }
 
-/** What a world was at a moment: its objects and what each of them held. */
-export interface Saved {
-  readonly objects: readonly object[];
-  readonly held: readonly Held[];
-}
+/** What a world was at a moment: what each of its objects held. */
+export type Saved = readonly Held[];
 
-/** How the objects of a class, or those with the same fields, are read and written. */
+/** How the objects of a class, or those with the same fields, are read, compared and written. */
 interface Shape {
   readonly read: (object: object) => readonly unknown[];
   readonly isSame: (object: object, values: readonly unknown[]) => boolean;
   readonly write: (object: object, values: readonly unknown[]) => void;
-  /** Places of fields whose values do not change ... */
-  readonly constant: ReadonlySet<number>;
-  /** ... unless they are maps or sets. */
-  readonly value: ReadonlySet<number>;
+  /** Of the values, those that may change in their turn; absent: none. */
+  readonly partsIn?: (values: readonly unknown[]) => object[];
 }
 
 /** Powers, settings and names: they do not change. */
@@ -58,8 +61,10 @@ const REMEMBERED = 20_000;
 export class Heap {
   readonly #root: object;
   readonly #pending: Pending;
-  /** What each object held when it was written down last: what did not change since is shared. */
-  readonly #last = new Map<object, Held>();
+  readonly #things = new Map<object, Thing>();
+  #saves = 0;
+  /** Grown once: what is given away is as long as it needs to be. */
+  readonly #scratch: Held[] = [];
   readonly #shapes = new Map<object | string, Shape>();
 
   /** `make`: builds the world; nothing that waits may come from elsewhere. */
@@ -77,104 +82,66 @@ export class Heap {
 
   /** Everything as it is. */
   save(): Saved {
-    if (this.#last.size > REMEMBERED) this.#last.clear();
+    if (this.#things.size > REMEMBERED) this.#things.clear();
     const { promises, signals, routines } = this.#pending;
-    const objects: object[] = [this.#root, promises, signals, routines];
-    const seen = new Set<object>(objects);
-    const held: Held[] = [];
+    const now = ++this.#saves;
+    const things = [this.#root, promises, signals, routines].map((root) => this.#thing(root));
+    for (const thing of things) thing.seenIn = now;
+    const saved = this.#scratch;
+    saved.length = 0;
     // What is met on the way is gone through as well.
-    for (let i = 0; i < objects.length; i++) {
-      const object = objects[i] as object;
-      let now = this.#last.get(object);
-      if (now === undefined || !this.#isSame(object, now)) {
-        now = this.#read(object);
-        this.#last.set(object, now);
+    for (let i = 0; i < things.length; i++) {
+      const thing = things[i] as Thing;
+      const { object } = thing;
+      let { held } = thing;
+      if (held === undefined || !held.shape.isSame(object, held.values)) {
+        thing.held = held = this.#read(object);
       }
-      held.push(now);
-      for (const part of now.parts) {
-        if (seen.has(part)) continue;
-        seen.add(part);
-        objects.push(part);
+      saved.push(held);
+      for (const part of held.parts) {
+        if (part.seenIn === now) continue;
+        part.seenIn = now;
+        things.push(part);
       }
     }
-    return { objects, held };
+    return saved.slice();
   }
 
   /** Everything as it was. */
-  restore({ objects, held }: Saved): void {
+  restore(saved: Saved): void {
     keepPending(this.#pending);
-    for (let i = 0; i < objects.length; i++) {
-      const [object, before] = [objects[i] as object, held[i] as Held];
-      if (!this.#isSame(object, before)) this.#write(object, before);
+    for (const { object, values, shape } of saved) {
+      if (!shape.isSame(object, values)) shape.write(object, values);
     }
+  }
+
+  #thing(object: object): Thing {
+    let thing = this.#things.get(object);
+    if (thing === undefined) {
+      this.#things.set(object, thing = { object, held: undefined, seenIn: 0 });
+    }
+    return thing;
   }
 
   #read(object: object): Held {
-    if (Array.isArray(object)) return heldOf(object.slice());
-    if (object instanceof Map) return heldOf([...object].flat());
-    if (object instanceof Set) return heldOf([...object]);
-    if (object instanceof Key) {
-      return { values: Array.from(wordsOf(object)), parts: [], shape: undefined };
-    }
-    if (object instanceof Routine) {
-      const variables = object.locals.read();
-      const { label, trys, pending } = object;
-      const values = [label, trys.length, ...trys, pending.length, ...pending, ...variables];
-      return { values, parts: variables.filter(isObject), shape: undefined };
-    }
-    if (ArrayBuffer.isView(object)) {
-      return { values: Array.from(object as Rows), parts: [], shape: undefined };
-    }
     const shape = this.#shapeOf(object);
-    const { read, constant, value } = shape;
-    const values = read(object);
-    if (object instanceof Promised || object instanceof OpenSignal) {
-      return { values, parts: [], shape };
-    }
-    const isPart = (part: unknown, i: number) =>
-      isObject(part) && !constant.has(i) &&
-      (!value.has(i) || part instanceof Map || part instanceof Set);
-    return { values, parts: values.filter(isPart) as object[], shape };
-  }
-
-  #isSame(object: object, { values, shape }: Held): boolean {
-    if (shape !== undefined) return shape.isSame(object, values);
-    if (Array.isArray(object)) return isSame(object, values);
-    if (object instanceof Map) return isSameMap(object, values);
-    if (object instanceof Set) return isSameSet(object, values);
-    if (object instanceof Key) {
-      return isSame(wordsOf(object), values);
-    }
-    if (object instanceof Routine) return false;
-    if (ArrayBuffer.isView(object)) return isSame(object as Rows, values);
-    return false;
-  }
-
-  #write(object: object, { values, shape }: Held): void {
-    if (shape !== undefined) return shape.write(object, values);
-    if (Array.isArray(object)) {
-      object.length = values.length;
-      for (let i = 0; i < values.length; i++) object[i] = values[i];
-    } else if (object instanceof Map) {
-      object.clear();
-      for (let i = 0; i < values.length; i += 2) object.set(values[i], values[i + 1]);
-    } else if (object instanceof Set) {
-      object.clear();
-      for (const value of values) object.add(value);
-    } else if (object instanceof Key) {
-      wordsOf(object).set(values as readonly number[]);
-    } else if (object instanceof Routine) {
-      const [label, n] = values as readonly number[];
-      const pendingAt = 2 + (n ?? 0);
-      const localsAt = pendingAt + 1 + (values[pendingAt] as number);
-      object.label = label ?? 0;
-      object.trys = values.slice(2, pendingAt) as typeof object.trys;
-      object.pending = values.slice(pendingAt + 1, localsAt) as typeof object.pending;
-      object.locals.write(values.slice(localsAt));
-    } else (object as Rows).set(values as readonly number[]);
+    const values = shape.read(object);
+    const parts = shape.partsIn?.(values) ?? NONE;
+    return {
+      object,
+      values: values.length > 0 ? values : NONE,
+      parts: parts.length > 0 ? parts.map((part) => this.#thing(part)) : NONE,
+      shape,
+    };
   }
 
   #shapeOf(object: object): Shape {
+    if (Array.isArray(object)) return ARRAY;
+    if (object instanceof Map) return MAP;
+    if (object instanceof Set) return SET;
+    if (object instanceof Key) return KEY;
+    if (object instanceof Routine) return ROUTINE;
+    if (ArrayBuffer.isView(object)) return ROWS;
     const prototype = Object.getPrototypeOf(object);
     if (prototype === Object.prototype || prototype === null) {
       const names = Object.keys(object);
@@ -191,17 +158,23 @@ export class Heap {
         const name = object.constructor.name || Object.prototype.toString.call(object);
         throw new TypeError(`Cannot write down a thing of class "${name}"`);
       }
-      this.#shapes.set(prototype, shape = shapeOf(fieldsOf(object)));
+      this.#shapes.set(prototype, shape = shapeOfClass(object));
     }
     return shape;
   }
 }
 
-/** Fields of the objects of a class. Of promises and signals those that change: their lists are replaced as a whole. */
-function fieldsOf(object: object): readonly string[] {
-  if (object instanceof Promised) return ["state", "value", "reactions"];
-  if (object instanceof OpenSignal) return ["aborted", "reason", "listeners"];
-  return Object.keys(object);
+/** Of promises and signals those fields that change: their lists are replaced as a whole. */
+function shapeOfClass(object: object): Shape {
+  if (object instanceof Promised) return withoutParts(shapeOf(["state", "value", "reactions"]));
+  if (object instanceof OpenSignal) {
+    return withoutParts(shapeOf(["aborted", "reason", "listeners"]));
+  }
+  return shapeOf(Object.keys(object));
+}
+
+function withoutParts({ read, isSame, write }: Shape): Shape {
+  return { read, isSame, write };
 }
 
 /** Code for each shape, so that nothing is looked up by name. */
@@ -215,21 +188,107 @@ function shapeOf(names: readonly string[]): Shape {
       "isSame"
     ],
     write: new Function("object", "values", written.join("\n")) as Shape["write"],
-    constant: placesIn(names, CONSTANT),
-    value: placesIn(names, VALUE),
+    partsIn: fieldParts(names),
   };
 }
 
-function placesIn(names: readonly string[], some: ReadonlySet<string>): ReadonlySet<number> {
-  return new Set(names.flatMap((name, i) => some.has(name) ? [i] : []));
+/** An object keeps the fields that it was made with: of some the values do not change. */
+function fieldParts(names: readonly string[]): Required<Shape>["partsIn"] {
+  const isConstant = names.map((name) => CONSTANT.has(name));
+  // ... unless they are maps or sets.
+  const isValue = names.map((name) => VALUE.has(name));
+  return (values) =>
+    values.filter((value, i): value is object =>
+      isObject(value) && !isConstant[i] &&
+      (!isValue[i] || value instanceof Map || value instanceof Set)
+    );
 }
 
-function heldOf(values: readonly unknown[]): Held {
-  return { values, parts: values.filter(isObject), shape: undefined };
+function objectsIn(values: readonly unknown[]): object[] {
+  return values.filter(isObject);
 }
 
 function isObject(value: unknown): value is object {
   return typeof value === "object" && value !== null;
+}
+
+/** A shape for objects of one class. */
+function of<T extends object>(shape: {
+  readonly read: (object: T) => readonly unknown[];
+  readonly isSame: (object: T, values: readonly unknown[]) => boolean;
+  readonly write: (object: T, values: readonly unknown[]) => void;
+  readonly partsIn?: Shape["partsIn"];
+}): Shape {
+  return shape as unknown as Shape;
+}
+
+const NONE: readonly never[] = [];
+
+const ARRAY: Shape = of<unknown[]>({
+  read: (array) => array.slice(),
+  isSame,
+  write: (array, values) => {
+    array.length = values.length;
+    for (let i = 0; i < values.length; i++) array[i] = values[i];
+  },
+  partsIn: objectsIn,
+});
+
+const MAP: Shape = of<Map<unknown, unknown>>({
+  read: (map) => [...map].flat(),
+  isSame: isSameMap,
+  write: (map, values) => {
+    map.clear();
+    for (let i = 0; i < values.length; i += 2) map.set(values[i], values[i + 1]);
+  },
+  partsIn: objectsIn,
+});
+
+const SET: Shape = of<Set<unknown>>({
+  read: (set) => [...set],
+  isSame: isSameSet,
+  write: (set, values) => {
+    set.clear();
+    for (const value of values) set.add(value);
+  },
+  partsIn: objectsIn,
+});
+
+const KEY: Shape = of<Key>({
+  read: (key) => Array.from(wordsOf(key)),
+  isSame: (key, values) => isSame(wordsOf(key), values),
+  write: (key, values) => wordsOf(key).set(values as readonly number[]),
+});
+
+const ROWS: Shape = of<Rows>({
+  read: (rows) => Array.from(rows),
+  isSame,
+  write: (rows, values) => rows.set(values as readonly number[]),
+});
+
+const ROUTINE: Shape = of<Routine>({
+  read: valuesOf,
+  isSame: (routine, values) => isSame(valuesOf(routine), values),
+  write: (routine, values) => {
+    const { trysAt, pendingAt, localsAt } = placesIn(values);
+    routine.label = values[0] as number;
+    routine.trys = values.slice(trysAt, pendingAt - 1) as typeof routine.trys;
+    routine.pending = values.slice(pendingAt, localsAt) as typeof routine.pending;
+    routine.locals.write(values.slice(localsAt));
+  },
+  partsIn: (values) => objectsIn(values.slice(placesIn(values).localsAt)),
+});
+
+function valuesOf({ label, trys, pending, locals }: Routine): readonly unknown[] {
+  return [label, trys.length, ...trys, pending.length, ...pending, ...locals.read()];
+}
+
+function placesIn(
+  values: readonly unknown[],
+): { readonly trysAt: number; readonly pendingAt: number; readonly localsAt: number } {
+  const trysAt = 2;
+  const pendingAt = trysAt + (values[1] as number) + 1;
+  return { trysAt, pendingAt, localsAt: pendingAt + (values[pendingAt - 1] as number) };
 }
 
 function wordsOf(key: Key): Uint32Array {
