@@ -39,6 +39,7 @@ function measured<Q, A>(ask: (query: Q) => A): (query: Q) => A {
 }
 const of = source({
   status: measured((query) => ({ ...STATUS, ...core.status(query) })),
+  peerParts: (query) => core.peerParts(query),
   tunnels: measured((query) => core.tunnels(query)),
   sas: measured((query) => core.sas(query)),
   peers: measured((query) => core.peers(query)),

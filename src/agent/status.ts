@@ -90,6 +90,9 @@ export function agentStatus(parts: AgentStatusParts): StatusSource {
         ...(expiresAt === undefined ? {} : { certificateExpiresAtMs: expiresAt }),
       };
     },
+    *peerParts(query) {
+      for (const part of core.peerParts(query)) yield withKnowledge(part, parts);
+    },
     metrics: () => ({
       ...parts.metrics(),
       process: parts.process(),

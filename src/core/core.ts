@@ -18,6 +18,7 @@ import type { SaRecords } from "../model/sa_record.ts";
 import type {
   ExplainView,
   PacketQuery,
+  PeerView,
   RotateView,
   StatusQuery,
   TunnelQuery,
@@ -114,6 +115,8 @@ export interface Core {
   /** Whether packets have passed between this host and a peer lately, or a tunnel with it is young. */
   inUse(peer: string): boolean;
   status(query?: StatusQuery): CoreStatus;
+  /** The peers of the same, some at a time; one that goes meanwhile is left out. */
+  peerParts(query?: StatusQuery): Iterable<readonly PeerView[]>;
   latencies(): Latencies<HistogramView>;
   /** What would become of a packet now, here and at the peer. */
   explain(packet: PacketQuery): Promise<ExplainView>;
@@ -487,6 +490,7 @@ export function createCore(powers: Powers): Core {
     },
     inUse: (peer) => clock.now() - table.usedAt(peer) < IN_USE_MS,
     status: (query) => views.status(query),
+    peerParts: (query) => views.peerParts(query),
     explain: (packet) => explainer.explain(packet),
     ping: (query) => pinger.ping(query),
     latencies: () => ({

@@ -16,7 +16,7 @@ import type {
 } from "../model/status.ts";
 import type { PeerConfig } from "../config/config.ts";
 import type { Peers } from "./directory.ts";
-import { PEER_UP_MS, STATUS_LOOKS } from "./limits.ts";
+import { PEER_UP_MS, PEERS_AT_ONCE, STATUS_LOOKS } from "./limits.ts";
 import type { Epochs, PeerLines } from "./peer.ts";
 import type { RotationDriver } from "./rotation_driver.ts";
 import {
@@ -80,13 +80,26 @@ export class CoreViews {
     return {
       bootEpoch: this.#options.bootEpoch,
       startedAtMs: this.#startedAtMs,
-      peers: this.#peers(maxPeers),
+      peers: [...this.peerParts({ maxPeers })].flat(),
       peersTotal: this.#options.peers.count,
       tunnels: this.#table.census.counts,
       counters: this.#options.counters.snapshot(),
       rotation: this.#options.rotation.view(),
       draining: this.draining,
     };
+  }
+
+  /** In the order of the configuration; where not all are wanted, those that fail come first. */
+  *peerParts({ maxPeers = Infinity }: StatusQuery = {}): Generator<readonly PeerView[]> {
+    const { peers } = this.#options;
+    if (maxPeers === 0) return;
+    const shown = peers.count <= maxPeers ? peers.all() : this.#first(maxPeers);
+    for (let i = 0; i < shown.length; i += PEERS_AT_ONCE) {
+      yield shown.slice(i, i + PEERS_AT_ONCE).flatMap(({ id }) => {
+        const peer = peers.get(id);
+        return peer === undefined ? [] : [this.#peer(peer)];
+      });
+    }
   }
 
   /** Sorted by (peer, localVip, remoteVip). `after`: "peer localVip remoteVip" of the last one before. */
@@ -193,14 +206,6 @@ export class CoreViews {
     const sa = this.#sa(state.tx, flows.txStats(pair));
     const tx = { direction: "tx", state: state.tx.expired ? "expired" : "current", sa } as const;
     return [{ ...common, ...tx }, ...rx];
-  }
-
-  /** In the order of the configuration; where not all are wanted, those that fail come first. */
-  #peers(most: number): PeerView[] {
-    const { peers } = this.#options;
-    if (most === 0) return [];
-    const shown = peers.count <= most ? peers.all() : this.#first(most);
-    return shown.map((peer) => this.#peer(peer));
   }
 
   #peer({ id, svcAddress, vips }: PeerConfig): PeerView {

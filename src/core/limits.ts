@@ -295,6 +295,8 @@ export const RECORDED_AT_ONCE = 256;
 export const RESTORED_AT_ONCE = 1024;
 /** The packet that confirms a tunnel may have come since the last look: so many are looked at for one status. */
 export const STATUS_LOOKS = 256;
+/** Peers that are told of at a time where all of them are asked for: about a millisecond. */
+export const PEERS_AT_ONCE = 256;
 /** Addresses of control channels kept of one peer: its own, as named and as seen, and what it had before. */
 export const MAX_CONTROLS = 8;
 /** How long this host goes on receiving after it told its peers that it stops. */

@@ -349,6 +349,8 @@ export interface TunnelQuery {
 
 export interface StatusSource {
   status(query?: StatusQuery): StatusView;
+  /** The peers of the same, some at a time: others may have their turn between two parts. */
+  peerParts(query?: StatusQuery): Iterable<readonly PeerView[]>;
   metrics(): MetricsView;
   /** Sorted by (peer, localVip, remoteVip); `after` is exclusive. */
   tunnels(query: TunnelQuery): readonly TunnelView[];

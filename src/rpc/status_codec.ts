@@ -33,15 +33,18 @@ import type {
 import * as pb from "./gen/psp/v1/status_pb.ts";
 import { versionNumber } from "./tunnel_codec.ts";
 
-/** To the wire. */
-export function statusToProto(view: StatusView): pb.GetStatusResponse {
+/** To the wire; `peers`: those of the view, where they are there already. */
+export function statusToProto(
+  view: StatusView,
+  peers: pb.PeerStatus[] = view.peers.map(peerToProto),
+): pb.GetStatusResponse {
   return create(pb.GetStatusResponseSchema, {
     id: view.id,
     version: view.version,
     bootEpoch: view.bootEpoch,
     startedAt: timestamp(view.startedAtMs),
     plane: planeToProto(view.plane),
-    peers: view.peers.map(peerToProto),
+    peers,
     tunnels: create(pb.TunnelCountsSchema, view.tunnels),
     counters: { ...view.counters },
     rotation: rotationToProto(view.rotation),

@@ -3,15 +3,18 @@
 /** StatusService and AdminService for connect, answered from a `StatusSource`. */
 import { create } from "@bufbuild/protobuf";
 import type { ConnectRouter } from "@connectrpc/connect";
-import type { StatusSource, TunnelView } from "../model/status.ts";
+import { Slices } from "../model/slices.ts";
+import type { PeerView, StatusSource, TunnelView } from "../model/status.ts";
 import { LOG_CATEGORIES, LOG_LEVELS } from "../model/log.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
 import {
   AdminService,
   CloseTunnelResponseSchema,
   GetPipesResponseSchema,
+  type GetStatusResponse,
   ListLogLevelsResponseSchema,
   ListTunnelsResponseSchema,
+  type PeerStatus,
   RekeyResponseSchema,
   SetLogLevelResponseSchema,
   StatusService,
@@ -23,6 +26,7 @@ import { afterToken, pageSize, statusLists } from "./status_lists.ts";
 import {
   eventToProto,
   explainToProto,
+  peerToProto,
   pipeToProto,
   queryFromProto,
   reloadToProto,
@@ -45,6 +49,22 @@ const MAX_WATCHERS = 16;
  */
 export function tunnelToken(view: Pick<TunnelView, "peer" | "localVip" | "remoteVip">): string {
   return `${view.peer} ${view.localVip} ${view.remoteVip}`;
+}
+
+/** With ten thousand peers the rest of the event loop has its turn while they are gathered. */
+async function wholeStatus(
+  source: StatusSource,
+  maxPeers: number | undefined,
+): Promise<GetStatusResponse> {
+  const peers: PeerView[] = [];
+  const messages: PeerStatus[] = [];
+  const slices = new Slices();
+  for (const part of source.peerParts({ maxPeers })) {
+    peers.push(...part);
+    messages.push(...part.map(peerToProto));
+    await slices.next();
+  }
+  return statusToProto({ ...source.status({ maxPeers: 0 }), peers }, messages);
 }
 
 /** The routes; `admin` adds AdminService. */
@@ -72,7 +92,7 @@ export function statusRoutes(
   }
   return (router) => {
     router.service(StatusService, {
-      getStatus: ({ maxPeers }) => statusToProto(source.status({ maxPeers })),
+      getStatus: ({ maxPeers }) => wholeStatus(source, maxPeers),
       listTunnels(request) {
         const size = pageSize(request.pageSize);
         // One more than asked for, to know whether another page follows.

@@ -2,7 +2,7 @@
 
 /** Nothing that happens again and again looks through all tunnels or peers: what is looked at is counted. */
 import assert from "node:assert/strict";
-import { POLLED_MAX, RECHECKED_AT_ONCE } from "../../src/core/limits.ts";
+import { PEERS_AT_ONCE, POLLED_MAX, RECHECKED_AT_ONCE } from "../../src/core/limits.ts";
 import { type Tunnel, TunnelTable } from "../../src/core/tunnel_table.ts";
 import { world } from "../support/core_world.ts";
 
@@ -84,4 +84,25 @@ Deno.test("ticks, status, a rotation that waits and its plan look at a bounded n
   const waiting = seen.take();
   assert.equal(waiting.all + waiting.keys, 0, JSON.stringify(waiting));
   assert.ok(waiting.ofPeer <= 5 * (RECHECKED_AT_ONCE + EACH), JSON.stringify(waiting));
+});
+
+Deno.test("all peers are told of a bounded number at a time, and one that goes meanwhile is left out", async () => {
+  await using w = world({ hosts: 2, files: false });
+  const { core } = w.host(1);
+  const changed = Array.from({ length: 1000 }, (_, i) => ({
+    id: `far-${i}`,
+    svcAddress: "192.0.2.99:7443",
+    vips: [`10.99.${i >> 8}.${i & 255}/32`],
+  }));
+  core.change({ changed, removed: [] });
+  assert.deepEqual([...core.peerParts()].flat(), core.status().peers);
+  const told: string[] = [];
+  for (const part of core.peerParts()) {
+    assert.ok(part.length <= PEERS_AT_ONCE, `${part.length} at a time`);
+    if (told.length === 0) core.change({ changed: [], removed: ["far-900"] });
+    told.push(...part.map(({ id }) => id));
+  }
+  assert.equal(told.length, 1000);
+  assert.equal(told.includes("far-900"), false);
+  assert.equal([...core.peerParts({ maxPeers: 7 })].flat().length, 7);
 });

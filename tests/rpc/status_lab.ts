@@ -282,6 +282,8 @@ export const LEVELS: LogLevels = {
 export function source(changes: Partial<StatusSource> = {}): StatusSource {
   return {
     status: () => STATUS,
+    peerParts: ({ maxPeers = Infinity } = {}) =>
+      STATUS.peers.slice(0, maxPeers).map((peer) => [peer]),
     metrics: () => METRICS,
     tunnels: ({ peer, after, limit }) =>
       TUNNELS.filter((t) => peer === undefined || t.peer === peer)

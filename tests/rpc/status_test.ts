@@ -68,9 +68,9 @@ Deno.test("who asks for few peers is told of few, and whoever does not say of al
   await using w = await world(
     {},
     source({
-      status: (query) => {
+      peerParts: (query) => {
         asked.push(query?.maxPeers);
-        return STATUS;
+        return [STATUS.peers];
       },
     }),
   );
@@ -78,7 +78,36 @@ Deno.test("who asks for few peers is told of few, and whoever does not say of al
   await client.status({ maxPeers: 7 });
   await client.status();
   await curl(`${w.url}/healthz`);
-  assert.deepEqual(asked, [7, undefined, 0]);
+  assert.deepEqual(asked, [7, undefined]);
+});
+
+Deno.test("while all peers are told of, everybody else has his turn after each long part", async () => {
+  const parts = 12;
+  let turns = 0;
+  let turnsBefore: number | undefined;
+  const peers = STATUS.peers.slice(0, 1);
+  await using w = await world(
+    {},
+    source({
+      *peerParts() {
+        turnsBefore ??= turns;
+        for (let i = 0; i < parts; i++) {
+          const began = performance.now();
+          while (performance.now() - began < 6);
+          yield peers;
+        }
+        turnsBefore = turns - turnsBefore;
+      },
+    }),
+  );
+  const timer = setInterval(() => turns++, 0);
+  try {
+    await using client = openStatusClient({ address: w.address });
+    assert.equal((await client.status()).peers.length, parts);
+  } finally {
+    clearInterval(timer);
+  }
+  assert.ok(turnsBefore !== undefined && turnsBefore >= parts - 1, `${turnsBefore} turns`);
 });
 
 Deno.test("curl reads status by GET and POST, over HTTP/1.1 and HTTP/2", async () => {
