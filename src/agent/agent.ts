@@ -426,6 +426,12 @@ class AgentEvents implements RpcEvents {
     this.#happenings().add("request-refused", { ...peer, reason, message });
   }
 
+  refusedBy(peer: string, why: string): void {
+    const message = `it refuses this host: ${why || "its certificate"}`;
+    this.#log.warn("A peer refuses this host's certificate", { peer, reason: why });
+    this.#happenings().add("peer-failing", { peer, reason: "permission-denied", message });
+  }
+
   snapshot(): Readonly<Record<string, bigint>> {
     return Object.fromEntries(this.#counts);
   }

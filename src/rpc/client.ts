@@ -255,7 +255,7 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
         reason,
       },
     );
-    cut(id, `its certificate is not good any more: ${reason}`);
+    forget(id)?.connection.close(`its certificate is not good any more: ${reason}`, true);
   };
   const { tls } = options;
   // New files: calls under way end on the old connection, if that may stay; the next ones open a new one.

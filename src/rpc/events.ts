@@ -77,7 +77,9 @@ export interface RpcEvents {
   ): void;
   /** A caller proved who it is, and is nobody who may ask. */
   refused(caller: Refused): void;
+  /** A peer, which has proved who it is, refuses to ask this host, in its words; "": it says no more. */
+  refusedBy(peer: string, why: string): void;
 }
 
 /** Hears nothing. */
-export const SILENT: RpcEvents = { count() {}, log() {}, refused() {} };
+export const SILENT: RpcEvents = { count() {}, log() {}, refused() {}, refusedBy() {} };

@@ -10,7 +10,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import * as http2 from "node:http2";
 import type * as net from "node:net";
 import * as tls from "node:tls";
-import { endLater, endNow, pingsOf, socketTo, unavailable } from "./h2_session.ts";
+import { endLater, endNow, pingsOf, sayRefused, socketTo, unavailable } from "./h2_session.ts";
 import { type Flood, guardSession, MAX_FIELDS, MAX_UNPACKED } from "./h2_meter.ts";
 import { joined } from "../model/octets.ts";
 import { selectedGroup, Tap } from "./key_exchange.ts";
@@ -143,8 +143,14 @@ export class H2Connection {
     }
   }
 
-  /** Ends the connection; calls under way reject. A later call opens a new one. */
-  close(why = "connection closed"): void {
+  /**
+   * Ends the connection; calls under way reject. A later call opens a new one. With `isRefused` the other side is told
+   * that `why` is what is wrong with it.
+   */
+  close(why = "connection closed", isRefused = false): void {
+    for (const { session } of isRefused ? this.#all() : []) {
+      sayRefused(session, why);
+    }
     if (this.#live !== undefined) this.#drop(this.#live, why);
     for (const live of this.#retired) this.#drop(live, why);
   }
@@ -162,6 +168,10 @@ export class H2Connection {
     live.leaving = true;
     if (live.calls.size === 0) live.session.close();
     else this.#retired.add(live);
+  }
+
+  #all(): readonly Live[] {
+    return [...this.#live === undefined ? [] : [this.#live], ...this.#retired];
   }
 
   #open(): Live {
@@ -201,7 +211,10 @@ export class H2Connection {
         session.socket as tls.TLSSocket,
         wire.keyExchange(),
       );
-      if (why !== undefined) return this.#drop(live, why);
+      if (why !== undefined) {
+        sayRefused(session, why);
+        return this.#drop(live, why);
+      }
       // It may have been given up meanwhile.
       if (this.#live !== live && !this.#retired.has(live)) return;
       live.connected = true;

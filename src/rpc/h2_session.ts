@@ -33,6 +33,32 @@ export function endNow(session: Http2Session, code = constants.NGHTTP2_NO_ERROR)
   if (!session.destroyed) Object.getPrototypeOf(session).destroy.call(session, code);
 }
 
+/** Octets of a reason that travels with a GOAWAY. */
+const MAX_REASON = 400;
+
+/**
+ * Tells a server why nothing will be asked of it: its certificate is not believed (RFC 9113, 7 and 6.8). It would
+ * else see a connection that ends, and no more.
+ */
+export function sayRefused(session: Http2Session, why: string): void {
+  if (session.destroyed) return;
+  const { NGHTTP2_INADEQUATE_SECURITY } = constants;
+  session.goaway(
+    NGHTTP2_INADEQUATE_SECURITY,
+    0,
+    new TextEncoder().encode(why).slice(0, MAX_REASON),
+  );
+}
+
+/** What the other side of a session that was accepted says so; "": it says nothing that can be read. */
+export function onRefused(session: Http2Session, then: (why: string) => void): void {
+  session.on("goaway", (code: number, _stream: number, data?: Uint8Array) => {
+    if (code !== constants.NGHTTP2_INADEQUATE_SECURITY) return;
+    const text = new TextDecoder().decode(data?.slice(0, MAX_REASON));
+    then(text.replaceAll(/[^ -~]/g, "").trim());
+  });
+}
+
 /** A socket towards "https://192.0.2.1:2379", and how TLS is spoken on it besides. */
 export function socketTo(authority: string): {
   readonly raw: net.Socket;

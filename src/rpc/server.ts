@@ -16,6 +16,7 @@ import {
   type Refused,
   type Trust,
 } from "./identity.ts";
+import { onRefused } from "./h2_session.ts";
 import { type Accepted, type Carrier, carrierOf, listen, type Request } from "./listener.ts";
 import type { Descriptors } from "./descriptors.ts";
 import type { Proof, Unproven } from "./proof.ts";
@@ -103,6 +104,8 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     carrier.on("close", () => known.delete(carrier));
     // A good certificate of somebody who may not ask: he is told so in the protocol he speaks, once, if he is denied.
     if (!entry.identity.ok) return { leaves: entry.identity.reason === "denied-identity" };
+    const { peer } = entry.identity;
+    if ("settings" in carrier) onRefused(carrier, (why) => events.refusedBy(peer, why));
     presented.set(entry.identity.peer, proof.leaf.fingerprint);
     options.onPeer?.(entry.identity.peer, address);
     return { identity: entry.identity.peer };

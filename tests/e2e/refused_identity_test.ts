@@ -2,8 +2,9 @@
 
 /** Who cannot prove to be the configured peer gets nothing. */
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
 import { issue, makePki, tlsOf } from "../support/agent_config.ts";
-import type { AgentProcess } from "../support/agent_process.ts";
+import { agentCommand, type AgentProcess } from "../support/agent_process.ts";
 import { story } from "../support/story.ts";
 import { ping } from "../support/traffic.ts";
 import { within } from "../support/wait.ts";
@@ -63,6 +64,33 @@ story("a peer with another id is refused both ways", {}, async ({ world, start }
   await assertNothingCameOfIt(h9);
   assert.ok(await h1.counter("unknown-identity") >= 1);
 });
+
+story(
+  "a host that is refused when it is asked learns it at once, with the reason",
+  {},
+  async (stage) => {
+    const { world, startBoth } = stage;
+    // h1 denies the certificate of h2, and h2 never asks.
+    const pem = await Deno.readTextFile(tlsOf(world, "h2").cert);
+    const fingerprint = new X509Certificate(pem).fingerprint256.replaceAll(":", "").toLowerCase();
+    const { h2 } = await startBoth({
+      change: (config) => {
+        if (config.id === "h1") config.security = { deny: [`sha256:${fingerprint}`] };
+      },
+    });
+    assert.equal((await ping(world, { in: "v1", to: world.vip("h2") }, { wait: 1 })).received, 0);
+    await h2.heard("A peer refuses this host's certificate");
+    const told = async (host: "h1" | "h2", peer: string) => {
+      const { stdout } = await agentCommand(world, host, ["peers", "-o", "json"]);
+      const peers = JSON.parse(stdout) as { id: string; refusal: Record<string, string> }[];
+      const refusal = peers.find(({ id }) => id === peer)?.refusal ?? {};
+      return [refusal["by"], refusal["message"]?.replace(/^.*: /, "")];
+    };
+    const why = '"h2" is denied by the configuration';
+    assert.deepEqual(await told("h1", "h2"), ["this host", why]);
+    assert.deepEqual(await told("h2", "h1"), ["the peer", why]);
+  },
+);
 
 story("an agent does not start with the certificate of another", {}, async (stage) => {
   const { world, launch } = stage;

@@ -37,6 +37,7 @@ export function ears(): Heard {
     counts,
     refusals,
     refused: ({ named, reason }) => refusals.push(`${named} ${reason}`),
+    refusedBy: (peer, why) => refusals.push(`by ${peer}: ${why}`),
     lines,
     count: (name) => counts.set(name, (counts.get(name) ?? 0) + 1),
     log: (level, message, fields) =>

@@ -121,8 +121,8 @@ Deno.test("a certificate of another trust domain is permission_denied", async ()
 
 Deno.test("a server that is not the peer we meant gets no request", async () => {
   using lab = await Lab.make();
-  const [handler, events] = [recorder(), ears()];
-  await using server = await start({ tls: lab.store("h3"), handler });
+  const [handler, events, heard] = [recorder(), ears(), ears()];
+  await using server = await start({ tls: lab.store("h3"), handler, events: heard });
   using client = clientOf(server, { tls: lab.store("h1"), events });
   await fails(
     client.newTunnel("h2", request(), CALL),
@@ -131,6 +131,61 @@ Deno.test("a server that is not the peer we meant gets no request", async () => 
   );
   assert.equal(handler.calls.length, 0);
   assert.equal(events.counts.get("unknown-identity"), 1);
+  await eventually(() => heard.refusals.length > 0, { what: "the server to be told" });
+  assert.deepEqual(heard.refusals, ['by h1: the certificate is that of "h3"']);
+});
+
+Deno.test("a server that is refused is told by whom and why, as long as it knows who that is", async () => {
+  using lab = await Lab.make();
+  await lab.ca("other");
+  for (const id of ["h1", "h2"]) await lab.issue(id, { ca: "other" });
+  const events = ears();
+  await using server = await start({ tls: lab.store("h2"), events });
+  const deny = { ...TRUST, deny: [`sha256:${lab.store("h2").current.fingerprint}`] };
+  const told = async (count: number) => {
+    await eventually(() => events.refusals.length >= count, { what: "the server to be told" });
+    return events.refusals.slice(count - 1);
+  };
+  using first = clientOf(server, { tls: lab.store("h1"), trust: deny });
+  await assert.rejects(first.newTunnel("h2", request(), CALL), /Cannot trust peer "h2"/);
+  assert.deepEqual(await told(1), ['by h1: "h2" is denied by the configuration']);
+  // One that was good when the connection was made.
+  using open = clientOf(server, { id: "h3", tls: lab.store("h3") });
+  await open.newTunnel("h2", request(), CALL);
+  open.setTrust(deny);
+  assert.deepEqual(await told(2), [
+    'by h3: its certificate is not good any more: "h2" is denied by the configuration',
+  ]);
+  // One that believes another CA ends the handshake before it has said who it is: that proves nothing.
+  using stranger = clientOf(server, { tls: lab.store("h1", {}, "other") });
+  await assert.rejects(stranger.newTunnel("h2", request(), CALL), /self-signed|issuer/);
+  using last = clientOf(server, { tls: lab.store("h1"), trust: deny });
+  await assert.rejects(last.newTunnel("h2", request(), CALL));
+  assert.deepEqual((await told(3)).filter((line) => line.startsWith("by ")), [
+    'by h1: "h2" is denied by the configuration',
+  ]);
+});
+
+Deno.test("what a caller says with its refusal is a short line of plain text", async () => {
+  using lab = await Lab.make();
+  const events = ears();
+  await using server = await start({ tls: lab.store("h2"), events });
+  const { port } = server.address;
+  const { cert, key, ca } = lab.read("h1");
+  const session = http2.connect(`https://127.0.0.1:${port}`, {
+    cert,
+    key,
+    ca,
+    checkServerIdentity: () => undefined,
+  });
+  session.on("error", () => {});
+  await new Promise((resolve) => session.once("connect", resolve));
+  const text = `\u001b[31mno\n${"x".repeat(5000)}`;
+  session.goaway(http2.constants.NGHTTP2_INADEQUATE_SECURITY, 0, new TextEncoder().encode(text));
+  await eventually(() => events.refusals.length > 0, { what: "the words" });
+  session.destroy();
+  assert.equal(events.refusals.length, 1);
+  assert.match(events.refusals[0] ?? "", /^by h1: \[31mnox{300,400}$/);
 });
 
 Deno.test("denying a peer closes its connections within a second, and keeps it out", async () => {
