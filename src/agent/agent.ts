@@ -38,6 +38,7 @@ import { Turns } from "../core/misses.ts";
 import { PathMtus } from "../plane/path_mtus.ts";
 import { NextHops } from "../plane/next_hops.ts";
 import { LoopLag } from "./loop_lag.ts";
+import { recentDropsOf } from "./recent_drops.ts";
 import { OwnAddresses } from "./own_addresses.ts";
 import { type Notify, openNotify, statusLine } from "./notify.ts";
 import { Peers } from "../core/directory.ts";
@@ -231,6 +232,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
   const ends = [() => core.stop({ leaveEntries: true })];
   stack.defer(() => endTogether(ends, clock));
   const lag = stack.use(new LoopLag());
+  const recentDrops = stack.use(recentDropsOf(plane));
   const { tls: _, ...limits } = config.rpc;
   // One after the other: what was read last must be what stands in the end.
   let reloaded: Promise<unknown> = Promise.resolve();
@@ -283,9 +285,10 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
     process: ownProcess(setup.library),
     metrics: () => ({
       traffic: parts.flows.carriedByPeer(),
-      oldestKeys: parts.flows.oldestKeys(),
       databases: state.sizes(),
     }),
+    oldestKeys: () => parts.flows.oldestKeys(),
+    recentDrops,
     reload: take,
     directory: () => sources.views(clock.wallMs()),
   });
@@ -786,6 +789,8 @@ function startStatus(
     descriptors: Descriptors | undefined;
     process: () => MetricsView["process"];
     metrics: Parameters<typeof agentStatus>[0]["metrics"];
+    oldestKeys: Parameters<typeof agentStatus>[0]["oldestKeys"];
+    recentDrops: Parameters<typeof agentStatus>[0]["recentDrops"];
   },
 ): Promise<StatusServer> {
   const { config, events, tls, trust, controlAccepts, descriptors } = given;

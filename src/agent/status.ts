@@ -7,6 +7,7 @@ import type { Core } from "../core/core.ts";
 import { type InstalledTopology, UPLINK_REST } from "../pipes/install.ts";
 import { COUNTER_TEXTS } from "./counter_texts.ts";
 import type { LoopLag } from "./loop_lag.ts";
+import type { RecentDrops } from "./recent_drops.ts";
 import type { DropLog } from "../model/drop_log.ts";
 import type { NetworkView } from "../model/lists.ts";
 import type { Logs } from "../model/log.ts";
@@ -51,8 +52,11 @@ export interface AgentStatusParts {
   readonly lag: Pick<LoopLag, "view">;
   /** The crypto backend in use. */
   readonly backend: string;
+  /** When the oldest keys were made. */
+  readonly oldestKeys: () => MetricsView["oldestKeys"];
+  readonly recentDrops: Pick<RecentDrops, "view">;
   /** What the flow table and the disk say for the metrics. */
-  readonly metrics: () => Pick<MetricsView, "traffic" | "oldestKeys" | "databases">;
+  readonly metrics: () => Pick<MetricsView, "traffic" | "databases">;
   /** Of this process. */
   readonly process: () => MetricsView["process"];
   /** What the plane was asked for, where it has less. */
@@ -69,6 +73,7 @@ export function agentStatus(parts: AgentStatusParts): StatusSource {
     status: (query) => {
       const view = core.status(query);
       const expiresAt = parts.certificateExpiresAtMs();
+      const { txAtMs } = parts.oldestKeys();
       return {
         ...view,
         peers: withKnowledge(view.peers, parts),
@@ -87,7 +92,9 @@ export function agentStatus(parts: AgentStatusParts): StatusSource {
         latencies: core.latencies(),
         faults: parts.watch.faults().map(({ text }) => text),
         directory: parts.directory(),
+        recentDrops: parts.recentDrops.view(),
         ...(expiresAt === undefined ? {} : { certificateExpiresAtMs: expiresAt }),
+        ...(txAtMs === undefined ? {} : { oldestKeyAtMs: txAtMs }),
       };
     },
     *peerParts(query) {
@@ -95,6 +102,7 @@ export function agentStatus(parts: AgentStatusParts): StatusSource {
     },
     metrics: () => ({
       ...parts.metrics(),
+      oldestKeys: parts.oldestKeys(),
       process: parts.process(),
       texts: COUNTER_TEXTS,
     }),

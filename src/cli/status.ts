@@ -108,6 +108,7 @@ export function statusText(
     ["agent", `${view.id}, psp-agent ${view.version}, up ${since(view.startedAtMs, nowMs)}`],
     ["state", [view.draining ? "draining" : "running", ...view.faults].join("; ")],
     ["plane", `${plane.kind} (${plane.backend}), uplink ${plane.uplink}, host ${plane.host}`],
+    ["peers", peerCounts(view)],
     ...plane.granted === undefined
       ? []
       : [["sizes", sizesText(plane.granted, plane.asked)] as [string, string]],
@@ -116,6 +117,7 @@ export function statusText(
       "tunnels",
       `${t.up} up, ${t.unconfirmed} unconfirmed, ${t.opening} opening, ${t.rekeying} rekeying, ${t.failed} failed`,
     ],
+    ["keys", keysText(view, nowMs)],
     [
       "mtu",
       `uplink ${mtu.uplink}, overhead ${mtu.overhead}, largest inner packet ${mtu.largestInnerPacket}`,
@@ -145,12 +147,12 @@ export function statusText(
   });
   const drops = dropped.length === 0
     ? "Nothing was dropped since the start.\n"
-    : counts("DROPPED", dropped);
+    : dropsTable(dropped, view.recentDrops);
   const counted = !withCounters
     ? ""
     : passed.length === 0
     ? "\nNo counter has counted yet.\n"
-    : `\n${counts("COUNTER", passed)}`;
+    : `\n${table(["COUNTER", "VALUE"], byName(passed), [1])}`;
   const more = view.peersTotal - view.peers.length;
   const rest = more > 0
     ? `${view.peers.length > 0 ? "... and " : ""}${more} ${view.peers.length > 0 ? "more " : ""}${
@@ -179,10 +181,37 @@ export function peersTable(peers: readonly PeerView[], nowMs: number): string {
 }
 
 /** Names and how often, by name. */
-function counts(head: string, rows: readonly (readonly [string, bigint])[]): string {
-  const sorted = rows.toSorted(([a], [b]) => a < b ? -1 : 1);
-  const value = head === "DROPPED" ? "PACKETS" : "VALUE";
-  return table([head, value], sorted.map(([name, n]) => [name, String(n)]), [1]);
+function byName(rows: readonly (readonly [string, bigint])[]): string[][] {
+  return rows.toSorted(([a], [b]) => a < b ? -1 : 1).map(([name, n]) => [name, String(n)]);
+}
+
+/** Reasons by name, with what was dropped for them lately. */
+function dropsTable(
+  dropped: readonly (readonly [string, bigint])[],
+  recent: StatusView["recentDrops"],
+): string {
+  const rows = byName(dropped).map(([name = "", n = ""]) => [name, n, String(recent[name] ?? 0n)]);
+  return table(["DROPPED", "PACKETS", "LAST 5 MIN"], rows, [1, 2]);
+}
+
+/** How many peers are in which state; where not all are here, those that fail come first. */
+function peerCounts({ peers, peersTotal }: StatusView): string {
+  const count = (state: PeerView["state"]) => peers.filter((peer) => peer.state === state).length;
+  const failing = count("failing");
+  if (peers.length === peersTotal) {
+    return `${count("up")} up, ${count("idle")} idle, ${
+      count("unknown")
+    } unknown, ${failing} failing`;
+  }
+  const isAll = peers.at(-1)?.state !== "failing";
+  if (peers.length === 0) return String(peersTotal);
+  return `${peersTotal}, ${failing}${isAll ? "" : " or more"} failing`;
+}
+
+/** The oldest key that is in use to send with. */
+function keysText({ oldestKeyAtMs }: StatusView, nowMs: number): string {
+  if (oldestKeyAtMs === undefined) return "none to send with";
+  return `the oldest to send with made ${since(oldestKeyAtMs, nowMs)} ago`;
 }
 
 /** Where peers come from, and what is wrong there. */

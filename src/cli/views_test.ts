@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { readPcapng } from "../pcap/pcapng.ts";
-import type { SampleView, StatusView, TunnelView } from "../model/status.ts";
+import type { PeerView, SampleView, StatusView, TunnelView } from "../model/status.ts";
 import { VERSION } from "../model/version.ts";
 import { table } from "./io.ts";
 import { openPcapng } from "./pcapng_writer.ts";
@@ -54,6 +54,8 @@ const VIEW: StatusView = {
   ],
   tunnels: { opening: 1, up: 12, rekeying: 0, failed: 0, unconfirmed: 2 },
   counters: { "tx-packets": 12345n, "rx-packets": 99n, "rx-bad": 3n },
+  recentDrops: { "rx-bad": 2n },
+  oldestKeyAtMs: NOW - 62_000,
   rotation: { rotations: 2n, sasOnOldKey: 1, nextAtMs: NOW + 86_000_000, spisLeft: 5n },
   mtu: { uplink: 1500, overhead: 68, largestInnerPacket: 1432 },
   certificateExpiresAtMs: NOW + 30 * 86_400_000,
@@ -104,8 +106,10 @@ Deno.test("status for people", () => {
 agent        spiffe://psp-agent.local/psp/h1, psp-agent ${VERSION}, up 1h2m
 state        running
 plane        soft (openssl), uplink p0, host pf0vf0
+peers        1 up, 0 idle, 0 unknown, 1 failing
 guard        stands: the kernel of this host gets nothing of workloads and no PSP
 tunnels      12 up, 2 unconfirmed, 1 opening, 0 rekeying, 0 failed
+keys         the oldest to send with made 1m2s ago
 mtu          uplink 1500, overhead 68, largest inner packet 1432
 rotation     2 so far, 1 SAs on the old key, next in 23h53m
 event loop   p99 2 ms late, at most 16 ms
@@ -115,8 +119,8 @@ PEER  ADDRESS         STATE                             TUNNELS  VIPS           
 h2    192.0.2.2:7443  up                                     12  10.2.0.0/24 10.3.0.0/24 +1  X25519        -
 h3    192.0.2.3:7443  failing for 1m5s, next try in 4s        0  10.5.0.0/24                 -             connection refused
 
-DROPPED  PACKETS
-rx-bad         3
+DROPPED  PACKETS  LAST 5 MIN
+rx-bad         3           2
 
 COUNTER     VALUE
 rx-bad          3
@@ -228,6 +232,16 @@ Deno.test("a file for samples is touched when there is one, and made when there 
 Deno.test("status says how many peers it does not show", () => {
   const text = statusText({ ...VIEW, peersTotal: 10_002 }, NOW);
   assert.match(text, /\n\.\.\. and 10000 more peers: psp-agent peers shows them all\n/);
+  const line = (peers: readonly PeerView[]) =>
+    /^peers +(.*)$/m.exec(statusText({ ...VIEW, peers, peersTotal: 10_002 }, NOW))?.[1];
+  const [up, failing] = VIEW.peers;
+  assert.ok(up && failing);
+  // Those that fail come first: behind them there are no more.
+  assert.equal(line([failing, up]), "10002, 1 failing");
+  assert.equal(line([failing, failing]), "10002, 2 or more failing");
+  assert.equal(line([]), "10002");
+  const none = statusText({ ...VIEW, peers: [], peersTotal: 1 }, NOW);
+  assert.match(none, /\n\n1 peer: psp-agent peers shows them all\n/);
 });
 
 Deno.test("ports of networks are a table of their own", () => {

@@ -538,7 +538,7 @@ export class Explainer {
 const FROM_HOST: ExplainStep = {
   at: "ROOT",
   verdict: "ok",
-  text: "IP from a host port goes on to EGR_ACL",
+  text: "IP from a host port, for nobody on this host, goes on to EGR_ACL",
 };
 const MISS: ExplainStep = {
   at: "EGR_ACL",

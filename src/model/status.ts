@@ -167,6 +167,10 @@ export interface StatusView {
   readonly latencies: Latencies<HistogramView>;
   /** Why nothing passes, such as "interface p0 is gone". */
   readonly faults: readonly string[];
+  /** When the oldest key was made with which this host sends; absent: it sends with none. */
+  readonly oldestKeyAtMs?: number;
+  /** Packets dropped within the last five minutes, by reason, if any were for it. */
+  readonly recentDrops: Readonly<Record<string, bigint>>;
   /** Where peers come from, in their order; empty: of an agent that does not say. */
   readonly directory: readonly SourceView[];
 }

@@ -66,6 +66,8 @@ export function statusToProto(
       })
     ),
     drops: Object.fromEntries(dropsByReason(view.counters)),
+    recentDrops: { ...view.recentDrops },
+    ...time("oldestKeyAt", view.oldestKeyAtMs),
     warnings: warningsOf(view, Date.now()).map((warning) => create(pb.WarningSchema, warning)),
     latencies: create(pb.LatencyStatusSchema, {
       exchange: histogramToProto(view.latencies.exchange),
@@ -116,6 +118,8 @@ export function statusFromProto(message: pb.GetStatusResponse): StatusView {
       largestInnerPacket: mtu?.largestInnerPacket ?? 0,
     },
     ...maybe("certificateExpiresAtMs", ms(message.certificateExpiresAt)),
+    ...maybe("oldestKeyAtMs", ms(message.oldestKeyAt)),
+    recentDrops: message.recentDrops,
     draining: message.draining,
     faults: message.faults,
     directory: message.directory.map((source) => ({

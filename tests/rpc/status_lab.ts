@@ -87,6 +87,8 @@ export const STATUS: StatusView = {
   tunnels: { opening: 1, up: 2, rekeying: 3, failed: 4, unconfirmed: 5 },
   counters: { "rx-auth-fail": 2n ** 60n, "tx_key_expired": 0n, "rx-packets": 9n, "rotations": 8n },
   rotation: { rotations: 7n, sasOnOldKey: 1, nextAtMs: 1_700_000_100_000, spisLeft: 99n },
+  recentDrops: { "rx-auth-fail": 2n ** 59n },
+  oldestKeyAtMs: 1_700_000_000_400,
   mtu: { uplink: 1500, overhead: 80, largestInnerPacket: 1420 },
   certificateExpiresAtMs: 1_800_000_000_000,
   draining: false,
