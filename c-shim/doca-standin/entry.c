@@ -479,6 +479,12 @@ static bool is_deep_enough(uint16_t queue)
 	return !si_strict(DOCA_STANDIN_DEPTH) || n < si.depth;
 }
 
+/* One update of 64, while others of its queue are not done. */
+static bool comes_again(uint16_t queue)
+{
+	return si_strict(DOCA_STANDIN_AGAIN) && si.orders[queue] != NULL && dice(64) == 0;
+}
+
 /* Masks that a root would have with this one. */
 static bool fits_root(const struct doca_flow_pipe_entry *entry)
 {
@@ -692,6 +698,8 @@ doca_error_t si_basic_update(uint16_t queue, struct doca_flow_pipe *pipe,
 		result = DOCA_ERROR_INVALID_VALUE;
 	if (result == DOCA_SUCCESS)
 		result = si_rule_fill(pipe, give, &fresh);
+	if (result == DOCA_SUCCESS && (!is_deep_enough(queue) || comes_again(queue)))
+		result = DOCA_ERROR_AGAIN;
 	if (result == DOCA_SUCCESS && !order(queue, entry, DOCA_FLOW_ENTRY_OP_UPD))
 		result = DOCA_ERROR_NO_MEMORY;
 	if (result == DOCA_SUCCESS) {

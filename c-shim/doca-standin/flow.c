@@ -284,11 +284,12 @@ doca_error_t doca_flow_port_cfg_set_nr_resources(struct doca_flow_port_cfg *cfg,
 }
 
 doca_error_t doca_flow_port_update_default_miss(struct doca_flow_port *port,
-						enum doca_flow_port_default_miss miss, bool flag)
+						enum doca_flow_port_default_miss_type miss,
+						bool counter_en)
 {
 	SI_ASK();
 	if (port == NULL || port != si.ports[SI_SWITCH] ||
-	    miss != DOCA_FLOW_PORT_DEFAULT_MISS_KERNEL || flag)
+	    miss != DOCA_FLOW_PORT_DEFAULT_MISS_KERNEL || counter_en)
 		return DOCA_ERROR_INVALID_VALUE;
 	port->misses_to_kernel = true;
 	return DOCA_SUCCESS;

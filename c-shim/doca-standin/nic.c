@@ -226,6 +226,8 @@ static void run_one(struct dp_packet *packet, uint16_t port_id, struct doca_flow
 		dp_csum_complete(&walk->packet);
 		walk->packet.needs_csum = false;
 	}
+	if (si_strict(DOCA_STANDIN_META) && dp_random(walk->u32, sizeof(walk->u32)) != 0)
+		si_die("the kernel gives no random octets");
 	run(walk, root);
 }
 

@@ -215,6 +215,17 @@ static doca_error_t publish(struct doca_flow_pipe *pipe)
 	return DOCA_SUCCESS;
 }
 
+static doca_error_t check_miss(const struct doca_flow_fwd *miss)
+{
+	if (miss == NULL || !si_strict(DOCA_STANDIN_MISS))
+		return DOCA_SUCCESS;
+	return miss->type == DOCA_FLOW_FWD_NONE || miss->type == DOCA_FLOW_FWD_PIPE ||
+			       miss->type == DOCA_FLOW_FWD_DROP ||
+			       miss->type == DOCA_FLOW_FWD_TARGET
+		       ? DOCA_SUCCESS
+		       : DOCA_ERROR_NOT_SUPPORTED;
+}
+
 static bool is_numbered(enum doca_flow_pipe_type type)
 {
 	return type == DOCA_FLOW_PIPE_ORDERED_LIST || type == DOCA_FLOW_PIPE_HASH;
@@ -237,6 +248,8 @@ doca_error_t doca_flow_pipe_create(const struct doca_flow_pipe_cfg *cfg,
 	made->cfg = *cfg;
 	pthread_mutex_lock(&si.lock);
 	result = si_fwd_read(fwd, cfg, &made->fwd);
+	if (result == DOCA_SUCCESS)
+		result = check_miss(fwd_miss);
 	if (result == DOCA_SUCCESS)
 		result = si_fwd_read(fwd_miss, cfg, &made->miss);
 	if (result == DOCA_SUCCESS)

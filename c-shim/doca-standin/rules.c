@@ -48,6 +48,14 @@ static const struct doca_standin_source sources[DOCA_STANDIN_RULES] = {
 	/* 128 unless another depth is set; the program looks whether a queue is full before it gives more orders. */
 	[DOCA_STANDIN_DEPTH] = {"depth", "applications/common/flow_skeleton.c",
 				"34, 113, 125-128, 433-443", "3.3.0"},
+	/* DOCA_ERROR_AGAIN of the functions that update entries: "resource temporarily unavailable, try again". */
+	[DOCA_STANDIN_AGAIN] = {"again", "doca_flow.h", "doca_flow_pipe_basic_update_entry",
+				"3.3 headers"},
+	/* "No initial value for Meta data, must match after setting value." pkt_meta is 0: the gateway of 3.3 matches that. */
+	[DOCA_STANDIN_META] = {"meta", "doca_flow.h", "struct doca_flow_meta", "3.0, 3.3 headers"},
+	/* All 79 misses of the samples of 3.3 are pipes, drops, or in this one the kernel. */
+	[DOCA_STANDIN_MISS] = {"miss", "samples/doca_flow/flow_fwd_target/flow_fwd_target_sample.c",
+			       "101", "3.3.0"},
 };
 
 /* 512 MiB is the most that a sample asks for: GATEWAY 3.0.0, 62 and 240. */

@@ -41,6 +41,9 @@ enum doca_standin_rule {
 	DOCA_STANDIN_LATE,     /* orders complete after a while */
 	DOCA_STANDIN_SHUFFLE,  /* in any order */
 	DOCA_STANDIN_DEPTH,    /* more orders on their way than a queue is deep */
+	DOCA_STANDIN_AGAIN, /* an update may be told to come again while orders are on their way */
+	DOCA_STANDIN_META, /* the scratch words of a packet hold anything until a pipe has set them */
+	DOCA_STANDIN_MISS, /* what misses goes to a port, to queues or to a pipe's numbered entries */
 	DOCA_STANDIN_RULES,
 };
 

@@ -2,8 +2,8 @@
 /*
  * compat.h: what DOCA 3.0, 3.1, 3.2 (long-term support) and 3.3 do not do alike: what is known of a release as a row of a
  * table, and calls that differ as functions with one name each. There is no other #if on the version. Sources: doxygen
- * listing of the 3.0 headers; NVIDIA-DOCA/doca-samples, applications/psp_gateway at the tags 3.0.0 to 3.3.0. Nothing but
- * 3.0 was compiled against real headers.
+ * listing of the 3.0 headers; a public copy of doca_flow.h of 3.3; NVIDIA-DOCA/doca-samples,
+ * applications/psp_gateway at the tags 3.0.0 to 3.3.0. Nothing but 3.0 was compiled against real headers.
  *
  *   3.1  representors are opened devices; no direction of a pipe
  *   3.2  resources belong to ports, and the library hands out their ids; no mirrors, flooding pipes instead;

@@ -341,6 +341,18 @@ static doca_error_t outcome(struct dpu_piece *piece, doca_error_t begun)
 	return DOCA_ERROR_TIME_OUT;
 }
 
+/*
+ * After an answer to an order. True: it was "try again", since too much is on its way, and what is has been waited for;
+ * completions come to whom they belong to. `tries` counts.
+ */
+static bool again(struct psp_dp *dp, doca_error_t result, uint32_t *tries)
+{
+	if (result != DOCA_ERROR_AGAIN || (*tries)++ == ROUNDS)
+		return false;
+	result = doca_flow_entries_process(dp->switch_port, COMPAT_QUEUE, ROUND_US, 1);
+	return result == DOCA_SUCCESS || result == DOCA_ERROR_AGAIN;
+}
+
 /* Our structs as DOCA's; everything that compat points to lives in here. */
 struct order {
 	struct compat_entry compat;
@@ -468,11 +480,14 @@ doca_error_t dpu_hw_begin_add(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
 {
 	struct order order;
 	doca_error_t result;
+	uint32_t tries = 0;
 
 	memset(piece, 0, sizeof(*piece));
 	piece->number = ++dp->pieces;
 	order_fill(dp, entry, piece, &order);
-	result = give_order(dp, pipe, entry, &order, piece);
+	do
+		result = give_order(dp, pipe, entry, &order, piece);
+	while (again(dp, result, &tries));
 	return ordered(dp, piece, result);
 }
 
@@ -503,11 +518,15 @@ doca_error_t dpu_hw_begin_update(struct psp_dp *dp, const struct dpu_hw_pipe *pi
 				 const struct dpu_hw_entry *entry, struct dpu_piece *piece)
 {
 	struct order order;
+	doca_error_t result;
+	uint32_t tries = 0;
 
 	piece->done = false;
 	order_fill(dp, entry, piece, &order);
-	return ordered(dp, piece,
-		       compat_basic_update(&dp->call, pipe->pipe, &order.compat, piece->entry));
+	do
+		result = compat_basic_update(&dp->call, pipe->pipe, &order.compat, piece->entry);
+	while (again(dp, result, &tries));
+	return ordered(dp, piece, result);
 }
 
 int32_t dpu_hw_end_update(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
@@ -523,12 +542,15 @@ int32_t dpu_hw_end_update(struct psp_dp *dp, const struct dpu_hw_pipe *pipe,
 doca_error_t dpu_hw_begin_remove(struct psp_dp *dp, struct dpu_piece *piece)
 {
 	doca_error_t result;
+	uint32_t tries = 0;
 
 	piece->done = piece->entry == NULL;
 	if (piece->entry == NULL)
 		return DOCA_SUCCESS;
-	result = DPU_ASK(dp, doca_flow_pipe_remove_entry, COMPAT_QUEUE, COMPAT_NO_WAIT,
-			 piece->entry);
+	do
+		result = DPU_ASK(dp, doca_flow_pipe_remove_entry, COMPAT_QUEUE, COMPAT_NO_WAIT,
+				 piece->entry);
+	while (again(dp, result, &tries));
 	return ordered(dp, piece, result);
 }
 

@@ -456,6 +456,9 @@ int32_t plane_pipe_check(struct psp_dp *dp, const char *what, const struct psp_d
 		wrong = "in hardware the root is a control pipe";
 	if (wrong == NULL && desc->is_root != 0 && desc->domain != PSP_DP_DOMAIN_DEFAULT)
 		wrong = "in hardware the root is in the default domain";
+	if (wrong == NULL && desc->type == PSP_DP_PIPE_BASIC &&
+	    desc->fwd_miss.type == PSP_DP_FWD_PORT)
+		wrong = "in hardware what misses goes to no port: name a pipe that leads there";
 	return wrong == NULL ? 0 : dp_fail(dp, PSP_DP_ENOTSUP, "%s: %s", what, wrong);
 }
 

@@ -149,7 +149,11 @@ static int32_t control_make(struct psp_dp *dp, struct dpu_pipe *pipe)
 	return status;
 }
 
-/* A device that refuses the gate, or the way to the kernel behind it, gets a CONTROL pipe as its root. */
+/*
+ * A device that refuses the gate, or the way to the kernel behind it, gets a CONTROL pipe as its root. One that refuses
+ * that with a counter of what it leaves to the default, which no sample has, gets the pipe behind the root, as if there
+ * were no default.
+ */
 int32_t dpu_control_up(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t expected)
 {
 	int32_t status;
@@ -158,11 +162,18 @@ int32_t dpu_control_up(struct psp_dp *dp, struct dpu_pipe *pipe, uint32_t expect
 	pipe->entrance = &pipe->control;
 	pipe->gated = pipe->root && compat()->has_basic_root && dp->kernel != NULL;
 	status = control_make(dp, pipe);
-	if (status == 0 || !pipe->gated)
-		return status;
-	dpu_control_down(dp, pipe);
-	pipe->gated = false;
-	return control_make(dp, pipe);
+	if (status != 0 && pipe->gated) {
+		dpu_control_down(dp, pipe);
+		pipe->gated = false;
+		status = control_make(dp, pipe);
+	}
+	if (status != 0 && pipe->control.pipe == NULL && pipe->root && dp->default_miss &&
+	    dp->kernel != NULL) {
+		dpu_control_down(dp, pipe);
+		dp->default_miss = false;
+		status = control_make(dp, pipe);
+	}
+	return status;
 }
 
 void dpu_control_down(struct psp_dp *dp, struct dpu_pipe *pipe)

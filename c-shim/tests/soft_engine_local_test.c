@@ -55,6 +55,9 @@ static bool make_local(const struct graph *g)
 		graph_fwd(&e.fwd, PSP_DP_FWD_PIPE, local);
 		if (!graph_add(net.a.dp, g->root, &e, NULL))
 			return false;
+		e.match.parser_meta_outer_l3_type = PSP_DP_L3_IPV6;
+		if (!graph_add(net.a.dp, g->root, &e, NULL))
+			return false;
 	}
 	return true;
 }
@@ -214,6 +217,209 @@ static void a_port_that_carries_less_is_respected(void)
 	SUB(expect_accounts());
 }
 
+/* ---- what the kernel of a workload leaves to others, and IPv6 ------------------------------------ */
+
+/* From A's first workload to C, whose port carries `mtu` octets, with entries for both IP versions. */
+static bool open_narrow(struct pair *pair, const char *mtu)
+{
+	struct psp_dp_port_info info = {.size = sizeof(info)};
+	struct psp_dp_event event;
+	struct psp_dp_entry_desc e;
+
+	if (!pair_open(pair, -1, NULL) || !make_c() || !make_local(&pair->ga))
+		return false;
+	entry_of(&e, &net.a, HOST, &c, c_port);
+	if (!graph_add(net.a.dp, local, &e, NULL))
+		return false;
+	memset(e.match.outer_ip_src, 0, 16);
+	memset(e.match.outer_ip_dst, 0, 16);
+	e.match.outer_ip_src[0] = 0xfd;
+	e.match.outer_ip_dst[0] = 0xfd;
+	e.match.outer_ip_src[15] = 1;
+	e.match.outer_ip_dst[15] = 3;
+	return graph_add(net.a.dp, local, &e, NULL) &&
+	       NET_IP("link", "set", "c_host", "mtu", mtu) &&
+	       graph_event(net.a.dp, PSP_DP_EVENT_PORT, &event, NULL, 0) &&
+	       psp_dp_port_query(net.a.dp, c_port, &info) == 0 && info.mtu == (uint32_t)atoi(mtu);
+}
+
+/* The sum is left to whoever sends the frame on: only that of the pseudo header is there. */
+static void leave_udp_sum(struct net_frame *f)
+{
+	uint8_t *ip = f->buf + DP_HEADROOM + NET_ETH_LEN, *udp = ip + NET_IP4_LEN;
+	uint32_t len = f->packet.len - NET_ETH_LEN - NET_IP4_LEN;
+
+	psp_put16(udp + NET_UDP_CSUM, dp_csum_fold(dp_csum_pseudo(ip, NET_PROTO_UDP, len)));
+	f->packet.needs_csum = true;
+	f->packet.csum_start = NET_ETH_LEN + NET_IP4_LEN;
+	f->packet.csum_offset = NET_UDP_CSUM;
+}
+
+/* What is behind the IP headers of the next pieces of one packet, put together at C. Its length; 0: something is missing. */
+static uint32_t gather(uint8_t *out, uint32_t cap, uint32_t *pieces)
+{
+	uint32_t have = 0, end = 0;
+
+	for (*pieces = 0; end == 0 || have < end; ++*pieces) {
+		const uint8_t *ip;
+		uint32_t at, n;
+
+		if (!net_recv(&c, &got, NET_HANG_MS))
+			return 0;
+		ip = ip_of(&got);
+		at = (psp_get16(ip + NET_IP4_FRAG) & 0x1fffu) * 8u;
+		n = got.packet.len - NET_ETH_LEN - NET_IP4_LEN;
+		if (at + n > cap)
+			return 0;
+		memcpy(out + at, ip + NET_IP4_LEN, n);
+		have += n;
+		if ((psp_get16(ip + NET_IP4_FRAG) & 0x2000u) == 0)
+			end = at + n;
+	}
+	return have == end ? end : 0;
+}
+
+static void a_sum_that_was_left_open_is_right_behind_the_next_port(void)
+{
+	static uint8_t whole[DP_FRAME_MAX];
+	struct pair pair;
+	uint32_t len, pieces;
+
+	CHECK(open_narrow(&pair, "1000"));
+	/* Whole: the kernel there may be left to do it, or it is done. */
+	net_udp(&sent, &net.a, &c, 0, 500);
+	leave_udp_sum(&sent);
+	CHECK(net_send(&net.a, &sent));
+	CHECK(net_recv(&c, &got, NET_HANG_MS));
+	if (got.packet.needs_csum) {
+		CHECK_EQ(got.packet.csum_start, NET_ETH_LEN + NET_IP4_LEN);
+		dp_csum_complete(&got.packet);
+	}
+	CHECK(dp_csum_verify(ip_of(&got), NET_PROTO_UDP, ip_of(&got) + NET_IP4_LEN, 508));
+	/* In pieces nobody could do it any more. */
+	net_udp(&sent, &net.a, &c, 1, 1400);
+	leave_udp_sum(&sent);
+	CHECK(net_send(&net.a, &sent));
+	len = gather(whole, sizeof(whole), &pieces);
+	CHECK_EQ(len, 1408);
+	CHECK_EQ(pieces, 2);
+	CHECK(dp_csum_verify(ip_of(&got), NET_PROTO_UDP, whole, len));
+	/* Each packet of a super-frame has its own. */
+	net_tso(&sent, &net.a, &c, 3, 1400);
+	CHECK(net_send(&net.a, &sent));
+	for (uint32_t i = 0; i < 3; i++) {
+		CONTEXT("packet %u", i);
+		len = gather(whole, sizeof(whole), &pieces);
+		CHECK_EQ(len, NET_TCP_LEN + (i < 2 ? 1400 : 700));
+		CHECK_EQ(psp_get32(whole + NET_TCP_SEQ), 1000 + i * 1400);
+		CHECK(dp_csum_verify(ip_of(&got), NET_PROTO_TCP, whole, len));
+	}
+	SUB(expect_accounts());
+}
+
+/* A fragment that is too long is cut again, and what is behind it stays behind it. */
+static void fragments_pass_and_are_cut_again(void)
+{
+	static uint8_t whole[DP_FRAME_MAX];
+	struct pair pair;
+	uint8_t *ip = sent.buf + DP_HEADROOM + NET_ETH_LEN;
+	uint32_t pieces;
+
+	CHECK(open_narrow(&pair, "1000"));
+	/* The second first, which has no ports: the last 408 octets of 1,608. */
+	net_udp(&sent, &net.a, &c, 2, 400);
+	psp_put16(ip + NET_IP4_FRAG, 1200 / 8);
+	dp_csum_ipv4(ip);
+	CHECK(net_send(&net.a, &sent));
+	net_udp(&sent, &net.a, &c, 1, 1192);
+	psp_put16(ip + NET_IP4_FRAG, 0x2000);
+	dp_csum_ipv4(ip);
+	CHECK(net_send(&net.a, &sent));
+	CHECK_EQ(gather(whole, sizeof(whole), &pieces), 1608);
+	CHECK_EQ(pieces, 3);
+	CHECK_EQ(psp_get32(whole + NET_UDP_LEN), 1);
+	CHECK_EQ(psp_get32(whole + 1200 + NET_UDP_LEN), 2);
+	SUB(expect_accounts());
+}
+
+/* A packet to fd00::3 of so many octets behind its header, which is of this kind. */
+static void make_ip6(struct net_frame *f, uint8_t next, uint32_t len)
+{
+	uint8_t *eth = f->buf + DP_HEADROOM, *ip = eth + NET_ETH_LEN;
+
+	net_udp(f, &net.a, &c, 0, len + 12);
+	psp_put16(eth + NET_ETH_TYPE, NET_TYPE_IPV6);
+	memset(ip, 0, NET_IP6_LEN + len);
+	ip[0] = 0x60;
+	psp_put16(ip + NET_IP6_PLEN, (uint16_t)len);
+	ip[NET_IP6_NEXT] = next;
+	ip[NET_IP6_HOPS] = 64;
+	ip[NET_IP6_SRC] = 0xfd;
+	ip[NET_IP6_SRC + 15] = 1;
+	ip[NET_IP6_DST] = 0xfd;
+	ip[NET_IP6_DST + 15] = 3;
+	f->packet.len = NET_ETH_LEN + NET_IP6_LEN + len;
+}
+
+#define NEXT_FRAGMENT 44u
+
+static void ip6_is_not_cut_and_its_fragments_pass(void)
+{
+	struct pair pair;
+	struct psp_dp_event event;
+	uint8_t *ip = sent.buf + DP_HEADROOM + NET_ETH_LEN, *tcp = ip + NET_IP6_LEN, data[64];
+
+	CHECK(open_narrow(&pair, "1300"));
+	/* A first fragment, and one behind it that names no port. */
+	for (uint16_t i = 0; i < 2; i++) {
+		make_ip6(&sent, NEXT_FRAGMENT, 808);
+		ip[NET_IP6_LEN] = NET_PROTO_UDP;
+		psp_put16(ip + NET_IP6_LEN + 2, i == 0 ? 1 : 800);
+		psp_put32(ip + NET_IP6_LEN + 4, 77);
+		CHECK(net_send(&net.a, &sent));
+		CHECK(net_recv(&c, &got, NET_HANG_MS));
+		CHECK_EQ(got.packet.len, sent.packet.len);
+		CHECK_EQ(ip_of(&got)[NET_IP6_HOPS], 63);
+		CHECK_EQ(psp_get16(ip_of(&got) + NET_IP6_LEN + 2), i == 0 ? 1 : 800);
+	}
+	make_ip6(&sent, NET_PROTO_UDP, 1300);
+	psp_put16(ip + NET_IP6_LEN + NET_UDP_LENGTH, 1300);
+	CHECK(net_send(&net.a, &sent));
+	CHECK(graph_event(net.a.dp, PSP_DP_EVENT_TOO_BIG, &event, data, sizeof(data)));
+	CHECK_EQ(event.mtu, 1300);
+	CHECK_EQ(event.port, HOST);
+	CHECK_EQ(event.packet_len, 1340);
+	CHECK_EQ(data[NET_IP6_HOPS], 64);
+	/* A super-frame: whole where its packets fit, and dropped where they do not. */
+	for (uint16_t mss = 1200; mss <= 1400; mss = (uint16_t)(mss + 200)) {
+		make_ip6(&sent, NET_PROTO_TCP, NET_TCP_LEN + 10u * mss);
+		tcp[NET_TCP_OFFSET] = 5 << 4;
+		tcp[NET_TCP_FLAGS] = NET_ACK;
+		psp_put16(tcp + NET_TCP_CSUM,
+			  dp_csum_fold(dp_csum_pseudo(ip, NET_PROTO_TCP, NET_TCP_LEN + 10u * mss)));
+		sent.packet.gso = DP_GSO_TCP6;
+		sent.packet.gso_size = mss;
+		sent.packet.needs_csum = true;
+		sent.packet.l3_off = NET_ETH_LEN;
+		sent.packet.l4_off = NET_ETH_LEN + NET_IP6_LEN;
+		sent.packet.csum_start = NET_ETH_LEN + NET_IP6_LEN;
+		sent.packet.csum_offset = NET_TCP_CSUM;
+		sent.packet.payload_off = NET_ETH_LEN + NET_IP6_LEN + NET_TCP_LEN;
+		CHECK(net_send(&net.a, &sent));
+		if (mss > 1240)
+			break;
+		CHECK(net_recv(&c, &got, NET_HANG_MS));
+		CHECK_EQ(got.packet.gso, DP_GSO_TCP6);
+		CHECK_EQ(got.packet.gso_size, mss);
+		CHECK_EQ(got.packet.len, sent.packet.len);
+		CHECK_EQ(ip_of(&got)[NET_IP6_HOPS], 63);
+	}
+	/* Its flow was told of a moment ago. */
+	CHECK(graph_wait(net.a.dp, DP_TOO_BIG, 11));
+	CHECK(!net_recv(&c, &got, 0));
+	SUB(expect_accounts());
+}
+
 static void another_ports_address_is_nothing_here(void)
 {
 	struct pair pair;
@@ -262,6 +468,9 @@ static void run(void)
 	RUN_LOCAL(a_super_frame_stays_one);
 	RUN_LOCAL(a_packet_whose_time_is_over_is_the_agents);
 	RUN_LOCAL(a_port_that_carries_less_is_respected);
+	RUN_LOCAL(a_sum_that_was_left_open_is_right_behind_the_next_port);
+	RUN_LOCAL(fragments_pass_and_are_cut_again);
+	RUN_LOCAL(ip6_is_not_cut_and_its_fragments_pass);
 	RUN_LOCAL(another_ports_address_is_nothing_here);
 	RUN_LOCAL(what_goes_with_nothing_else_is_refused);
 }

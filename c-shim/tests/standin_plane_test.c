@@ -357,6 +357,37 @@ static void without_a_default_a_pipe_leads_to_the_kernel(void)
 	(void)unsetenv("DOCA_STANDIN_REFUSE");
 }
 
+/* Where the root may not count what it leaves to the default, the pipe behind it does. */
+static void a_root_that_may_not_count_leads_to_a_pipe_that_does(void)
+{
+	if (COMPAT_DOCA != 302)
+		return;
+	doca_standin_refuse("doca_flow_pipe_cfg_set_miss_counter/1");
+	SUB(uplink_misses(true, false));
+	CHECK_EQ(doca_standin_refused(), 1);
+	doca_standin_refuse(NULL);
+}
+
+static void what_misses_goes_to_no_port(void)
+{
+	struct psp_dp_pipe_desc d = {
+		.size = sizeof(d),
+		.name = "PAST",
+		.nr_entries = 4,
+		.match_mask = {.size = sizeof(d.match_mask), .outer_eth_type = UINT16_MAX},
+		.actions.size = sizeof(d.actions),
+		.monitor.size = sizeof(d.monitor),
+		.fwd = {.size = sizeof(d.fwd), .type = PSP_DP_FWD_DROP},
+		.fwd_miss = {.size = sizeof(d.fwd_miss), .type = PSP_DP_FWD_PORT, .target = HOST},
+	};
+	uint32_t pipe;
+
+	CHECK_EQ(open_plane(), 0);
+	CHECK_EQ(psp_dp_pipe_create(dp, &d, &pipe), PSP_DP_ENOTSUP);
+	CHECK(says("goes to no port"));
+	SUB(close_plane());
+}
+
 static void without_either_an_isolated_port_leaves_it_there(void)
 {
 	(void)setenv("DOCA_STANDIN_REFUSE",
@@ -469,6 +500,8 @@ int main(void)
 	RUN(without_a_default_a_pipe_leads_to_the_kernel);
 	RUN(without_a_target_it_is_the_default);
 	RUN(the_hardwares_root_is_what_its_release_has);
+	RUN(a_root_that_may_not_count_leads_to_a_pipe_that_does);
+	RUN(what_misses_goes_to_no_port);
 	RUN(without_either_an_isolated_port_leaves_it_there);
 	RUN(a_port_that_is_not_isolated_by_us_starts);
 	RUN(as_many_entries_fit_as_the_plane_was_opened_for);

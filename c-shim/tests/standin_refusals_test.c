@@ -84,9 +84,12 @@ static bool is_lived_with(const char *call)
 		if (strcmp(calls[i], call) == 0)
 			return true;
 	}
-	/* From 3.3 on a root that is refused a BASIC pipe, or the kernel behind it, is a CONTROL pipe. */
-	return COMPAT_DOCA >= 303 &&
-	       (strncmp(call, "add", 3) == 0 || strncmp(call, "doca_flow_pipe_c", 16) == 0);
+	/*
+	 * From 3.3 on a root that is refused a BASIC pipe, or the kernel behind it, is a CONTROL pipe. With 3.2 one that
+	 * is refused is made anew, without a counter of what it leaves to the default.
+	 */
+	return (COMPAT_DOCA >= 303 && strncmp(call, "add", 3) == 0) ||
+	       (COMPAT_DOCA >= 302 && strncmp(call, "doca_flow_pipe_c", 16) == 0);
 }
 
 /* ---- one refusal ----------------------------------------------------------------------------- */

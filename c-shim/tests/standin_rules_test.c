@@ -155,6 +155,57 @@ static void a_flood_leads_back(void)
 	doca_flow_pipe_destroy(pipe);
 }
 
+static void what_misses_goes_to_a_pipe_or_nowhere(void)
+{
+	struct spec spec = basic(), other = basic();
+	struct doca_flow_pipe *pipe;
+	uint16_t queue;
+
+	CHECK_EQ(create(&other, &pipe), DOCA_SUCCESS);
+	spec.miss = to_pipe(pipe);
+	CHECK_EQ(try_pipe(&spec), DOCA_SUCCESS);
+	spec.miss = drop();
+	CHECK_EQ(try_pipe(&spec), DOCA_SUCCESS);
+	spec.miss = to_port(lab.ids[1]);
+	BOTH_WAYS(DOCA_STANDIN_MISS, DOCA_ERROR_NOT_SUPPORTED, try_pipe(&spec));
+	spec.miss = to_program(&queue);
+	BOTH_WAYS(DOCA_STANDIN_MISS, DOCA_ERROR_NOT_SUPPORTED, try_pipe(&spec));
+	doca_flow_pipe_destroy(pipe);
+}
+
+/* Packets of 20 whose second scratch word, that nobody has set, is 0. */
+static uint64_t blank(struct doca_flow_pipe_entry *zero, struct doca_flow_pipe_entry *any)
+{
+	const uint64_t before = hits(zero, 0), seen = hits(any, 0);
+
+	for (uint32_t i = 0; i < 20; i++)
+		(void)send_frame();
+	for (uint32_t i = 0; i < 3000 && hits(zero, 0) + hits(any, 0) < before + seen + 20; i++)
+		usleep(1000);
+	return hits(zero, 0) - before;
+}
+
+static void a_scratch_word_holds_anything_until_it_is_set(void)
+{
+	struct doca_flow_match none = {.meta.pkt_meta = 0}, mask = none;
+	struct spec spec = control();
+	struct doca_flow_fwd fwd = drop();
+	struct doca_flow_pipe_entry *zero, *any;
+	struct doca_flow_pipe *pipe;
+
+	mask.meta.u32[1] = UINT32_MAX;
+	spec.root = true;
+	CHECK_EQ(create(&spec, &pipe), DOCA_SUCCESS);
+	CHECK_EQ(add_control(pipe, 0, &none, &mask, &fwd, &zero), DOCA_SUCCESS);
+	CHECK_EQ(add_control(pipe, 1, &none, &none, &fwd, &any), DOCA_SUCCESS);
+	lab_process();
+	CHECK_EQ(blank(zero, any), 0);
+	doca_standin_hold(DOCA_STANDIN_META, false);
+	CHECK_EQ(blank(zero, any), 20);
+	doca_standin_hold(DOCA_STANDIN_META, true);
+	doca_flow_pipe_destroy(pipe);
+}
+
 static void a_mask_names_what_it_looks_at(void)
 {
 	struct spec spec = basic();
@@ -537,6 +588,47 @@ static void a_queue_is_as_deep_as_it_was_asked_to_be(void)
 	doca_flow_pipe_destroy(pipe);
 }
 
+/* Updates of 16 entries that are told to come again, given one after the other. */
+static uint32_t put_off(struct doca_flow_pipe *pipe, struct doca_flow_pipe_entry *const *entries)
+{
+	struct doca_flow_actions with = {.meta.pkt_meta = 9};
+	const struct compat_entry change = {.actions = &with};
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < 16; i++)
+		n += compat_basic_update(&lab.call, pipe, &change, entries[i]) == DOCA_ERROR_AGAIN
+			     ? 1
+			     : 0;
+	for (uint32_t i = 0; i < 4; i++)
+		lab_process();
+	return n;
+}
+
+static void an_update_may_be_told_to_come_again(void)
+{
+	struct doca_flow_actions open = {.meta.pkt_meta = UINT32_MAX}, with = {.meta.pkt_meta = 7};
+	struct doca_flow_pipe_entry *entries[16];
+	struct doca_flow_pipe *pipe;
+	struct spec spec = basic();
+	uint32_t n = 0;
+
+	spec.entries = 16;
+	spec.actions = &open;
+	CHECK_EQ(create(&spec, &pipe), DOCA_SUCCESS);
+	for (uint32_t i = 0; i < 16; i++)
+		CHECK_EQ(add(pipe, i, &with, NULL, &entries[i]), DOCA_SUCCESS);
+	for (uint32_t i = 0; i < 4; i++)
+		lab_process();
+	for (uint32_t i = 0; n == 0 && i < 1000; i++)
+		n += put_off(pipe, entries);
+	CHECK(n > 0);
+	doca_standin_hold(DOCA_STANDIN_AGAIN, false);
+	for (uint32_t i = 0; i < 20; i++)
+		CHECK_EQ(put_off(pipe, entries), 0);
+	doca_standin_hold(DOCA_STANDIN_AGAIN, true);
+	doca_flow_pipe_destroy(pipe);
+}
+
 /* ---- the port and its interface -------------------------------------------------------------- */
 
 /* The port is stopped for it: the lab is closed afterwards. */
@@ -570,6 +662,8 @@ int main(void)
 	RUN(a_list_is_entered_from_its_own_domain);
 	RUN(what_leaves_does_not_come_in_again);
 	RUN(a_flood_leads_back);
+	RUN(what_misses_goes_to_a_pipe_or_nowhere);
+	RUN(a_scratch_word_holds_anything_until_it_is_set);
 	RUN(a_mask_names_what_it_looks_at);
 	RUN(a_pipe_has_as_many_templates_as_a_table);
 	RUN(ports_and_queues_are_there);
@@ -586,6 +680,7 @@ int main(void)
 	RUN(an_id_is_bound_and_has_a_key_in_either_order);
 	RUN(a_port_hands_out_each_id_once);
 	RUN(a_queue_is_as_deep_as_it_was_asked_to_be);
+	RUN(an_update_may_be_told_to_come_again);
 	RUN(an_mtu_of_0_is_1500_for_the_kernel_too);
 	lab_close();
 	return test_summary();

@@ -22,23 +22,29 @@ request subnet-mask, routers, domain-name-servers, interface-mtu, rfc3442-classl
 also request dhcp6.name-servers;
 `;
 
-/** Runs ISC's client until it is told something; what it was told, by name. */
+/** Runs ISC's client in a workload until it is told something; what it was told, by name. */
 async function dhclient(
   world: World,
-  { args, reason }: { readonly args: readonly string[]; readonly reason: string },
+  { args, reason, of = "v1" }: {
+    readonly args: readonly string[];
+    readonly reason: string;
+    readonly of?: string;
+  },
 ): Promise<ReadonlyMap<string, string>> {
-  const [script, config, result] = ["script", "conf", "told"].map((name) => world.path(name));
+  const [script, config, result] = ["script", "conf", "told"].map((name) =>
+    world.path(`${of}-${name}`)
+  );
   assert.ok(script && config && result);
   await Deno.writeTextFile(script, SCRIPT, { mode: 0o755 });
   await Deno.writeTextFile(config, CLIENT);
-  const pid = world.path("dhclient.pid");
-  const files = ["-sf", script, "-cf", config, "-lf", world.path("leases"), "-pf", pid];
+  const pid = world.path(`${of}-dhclient.pid`);
+  const files = ["-sf", script, "-cf", config, "-lf", world.path(`${of}-leases`), "-pf", pid];
   // The script has only what -e gives it.
   const client = ["dhclient", ...args, ...files, "-e", `RESULT=${result}`];
-  const output = await world.run("v1", [...client, "-1", "-v", "eth0"]);
+  const output = await world.run(of, [...client, "-1", "-v", "eth0"]);
   assert.equal(output.code, 0, output.stderr);
   const text = await Deno.readTextFile(`${result}.${reason}`);
-  await world.run("v1", [...client, "-x", "eth0"]);
+  await world.run(of, [...client, "-x", "eth0"]);
   return new Map(
     text.trim().split("\n").map((line): [string, string] => {
       const at = line.indexOf("=");
@@ -79,6 +85,47 @@ story("a DHCP client gets address, gateway, DNS and the reduced MTU", {
   assert.equal(told.get("new_domain_name_servers"), "10.9.9.9");
   assert.equal(told.get("new_interface_mtu"), "1440");
   await pingsAcross(stage, world.vip("h2"));
+});
+
+story("each of two networks with the same range has leases of its own, and they carry", {
+  tenants: true,
+  workloads: 2,
+  staticNeighbours: false,
+  workloadMtu: 1500,
+}, async (stage) => {
+  const { world, startBoth } = stage;
+  const gateways: Readonly<Record<string, string>> = { red: "169.254.7.1", blue: "169.254.8.1" };
+  const { prefixes } = world.workload("h1", 0);
+  await startBoth({
+    change: (config) => {
+      config.vips = config.vips.filter(() => config.id === "h2");
+      for (const network of config.networks ?? []) {
+        network.gateway = gateways[network.name] ?? "";
+        if (config.id === "h1") network.vips = [{ vip: prefixes.ipv4 }];
+      }
+    },
+  });
+  const leases: string[] = [];
+  for (const j of [0, 1]) {
+    const { name, network } = world.workload("h1", j);
+    const far = world.workload("h2", j);
+    const gateway = gateways[network] ?? "";
+    for (const what of ["addr flush dev eth0", "route flush dev eth0"]) {
+      await world.mustRun(name, ["ip", ...what.split(" ")]);
+    }
+    await world.mustRun(far.name, ["ip", "route", "replace", gateway, "dev", "eth0"]);
+    await world.mustRun(far.name, ["ip", "route", "replace", "default", "via", gateway]);
+    const told = await dhclient(world, { of: name, args: ["-4"], reason: "BOUND" });
+    assert.equal(told.get("new_routers"), gateway);
+    leases.push(told.get("new_ip_address") ?? "");
+  }
+  assert.equal(leases[0], leases[1], "both are the first of their range");
+  for (const j of [0, 1]) {
+    const far = world.workload("h2", j);
+    const route = { in: world.workload("h1", j).name, to: far.vips.ipv4[0] ?? "" };
+    const { received, text } = await ping(world, route, { count: 3, interval: 0.1 });
+    assert.equal(received, 3, text);
+  }
 });
 
 story("the kernel configures itself from a router advertisement", {

@@ -157,6 +157,70 @@ story(
   },
 );
 
+story("two ports change places between networks: a third loses nothing", THREE, async (stage) => {
+  const { world, startBoth } = stage;
+  const hosts = { h1: "h2", h2: "h1" } as const;
+  const plain = new Map<string, PeersJson>();
+  /** The networks of vm1 and vm2, with what is behind them. */
+  const networks = (names: readonly string[]) => (config: PeersJson) => {
+    const own = config.id === "h1" ? "h1" : "h2";
+    Object.assign(config, structuredClone(plain.get(config.id)));
+    const behind = (host: "h1" | "h2") => [1, 2].map((j) => world.workload(host, j));
+    config.vips = config.vips.filter(({ vip }) =>
+      !behind(own).some(({ vips }) => vip === vips.ipv4[0])
+    );
+    config.networks = names.map((name, i) => ({
+      name,
+      vc: name === "green" ? 9 : 11,
+      ports: [`vm${i + 1}`],
+      vips: [{ vip: `${behind(own)[i]?.vips.ipv4[0]}/32` }],
+    }));
+    for (const peer of config.peers) {
+      peer.vips = behind(hosts[own]).reduce<string[]>(
+        (all, { vips, prefixes }, i) => [
+          ...all.filter((vip) => vip !== prefixes.ipv4),
+          `${vips.ipv4[0]}/32@${names[i]}`,
+        ],
+        peer.vips,
+      );
+      peer.vips.push(`${world.workload(hosts[own], 0).vips.ipv4[0]}/32`);
+    }
+  };
+  const { h1, h2 } = await startBoth({
+    change: (config) => {
+      plain.set(config.id, structuredClone(config));
+      networks(["green", "blue"])(config);
+    },
+  });
+  const [a, b, c] = [0, 1, 2].map((j) => world.workload("h1", j));
+  const [toA, toB, toC] = [0, 1, 2].map((j) => world.workload("h2", j).vips.ipv4[0] ?? "");
+  assert.ok(a && b && c && toA && toB && toC);
+  const up = async () =>
+    (await h1.tunnels()).filter(({ state }) => state === "up").map(({ localVip }) => localVip);
+  await reaches(world, a.name, toA);
+  await reaches(world, b.name, toB);
+  await reaches(world, c.name, toC);
+  await using stream = new PingStream(world, {
+    in: a.name,
+    to: toA,
+    count: 60_000,
+    intervalMs: 10,
+  });
+  const capture = await world.capture();
+  await rewriteAll([h1, h2], networks(["blue", "green"]));
+  await reaches(world, b.name, toB);
+  await reaches(world, c.name, toC);
+  assert.equal(await answers(world, b.name, toC), false, "it is in another network");
+  const own = (vip: string) => `${vip}@`;
+  const there = await up();
+  assert.ok(there.includes(`${own(b.vips.ipv4[0] ?? "")}blue`), `${there}`);
+  assert.ok(there.includes(`${own(c.vips.ipv4[0] ?? "")}green`), `${there}`);
+  assert.ok(!there.includes(`${own(b.vips.ipv4[0] ?? "")}green`), `${there}`);
+  const { sent, lost } = await stream.stop();
+  assert.deepEqual(lost, [], `of ${sent}`);
+  assertOnlyPsp(await capture.stop());
+});
+
 story("the first network comes to agents that began without one, and the last one goes", {
   ownPorts: true,
   workloads: 2,

@@ -175,6 +175,45 @@ story(
 );
 
 story(
+  "fifty ports of a pattern that matched nothing come at once, and go at once: another loses nothing",
+  THREE,
+  async (stage) => {
+    const { world, startBoth } = stage;
+    const { ns } = world.host("h1");
+    const { h1 } = await startBoth({
+      change: (config) => {
+        if (config.id === "h1") config.plane.host = ["vm0", "many*"];
+      },
+    });
+    const to = world.vip("h2", 0, "ipv4");
+    const ports = async () =>
+      (await h1.status()).ports.filter((port) => port.interface.startsWith("many")).length;
+    await reaches(world, "v1", to);
+    assert.equal(await ports(), 0);
+    await using stream = new PingStream(world, { in: "v1", to, count: 60_000, intervalMs: 10 });
+
+    const all = Array.from({ length: 50 }, (_, i) => i);
+    const from = performance.now();
+    await ip(all.map((i) => `link add many${i} type veth peer name far${i}`), ns);
+    await ip(all.flatMap((i) => [`link set many${i} up`, `link set far${i} up`]), ns);
+    // One that a workload is behind takes such a name.
+    await ip(["link set vm2 down", "link set vm2 name many50", "link set many50 up"], ns);
+    const made = performance.now();
+    await eventually(async () => await ports() === 51, { what: "51 ports" });
+    console.log(
+      `    51 ports ${Math.round(performance.now() - made)} ms after they were made, which took ` +
+        `${Math.round(made - from)} ms`,
+    );
+    await reaches(world, "v1c", to);
+    await ip(all.map((i) => `link del many${i}`), ns);
+    await eventually(async () => await ports() === 1, { what: "50 ports to go" });
+    await reaches(world, "v1c", to);
+    const { sent, lost } = await stream.stop();
+    assert.deepEqual(lost, [], `of ${sent}`);
+  },
+);
+
+story(
   "a port that is made anew at once, with another MAC behind it, heals while its traffic goes on",
   THREE,
   async ({ world, startBoth }) => {

@@ -86,13 +86,18 @@ struct doca_flow_ordered_list {
 	struct doca_flow_ordered_list_element *elements;
 };
 
-enum doca_flow_port_default_miss { DOCA_FLOW_PORT_DEFAULT_MISS_KERNEL = 1 };
+enum doca_flow_port_default_miss_type {
+	DOCA_FLOW_PORT_DEFAULT_MISS_KERNEL = 0,
+	DOCA_FLOW_PORT_DEFAULT_MISS_RSS,
+	DOCA_FLOW_PORT_DEFAULT_MISS_DROP,
+};
 
 doca_error_t doca_flow_cfg_set_resource_mode(struct doca_flow_cfg *cfg,
 					     enum doca_flow_resource_mode mode);
-/* Where a root's misses go. The last argument is false in the one sample that calls it. */
+/* Where a root's misses go, and whether the port counts them, which no sample asks for. */
 doca_error_t doca_flow_port_update_default_miss(struct doca_flow_port *port,
-						enum doca_flow_port_default_miss miss, bool flag);
+						enum doca_flow_port_default_miss_type miss,
+						bool counter_en);
 doca_error_t doca_flow_port_cfg_set_nr_resources(struct doca_flow_port_cfg *cfg,
 						 enum doca_flow_resource resource, uint32_t n);
 doca_error_t doca_flow_port_shared_resource_get(struct doca_flow_port *port,
