@@ -478,7 +478,7 @@ void dpu_taps_free(struct psp_dp *dp, struct dpu_pipe *pipe)
  * domain that matches parser_meta.port_id and writes the port's number into a scratch word of doca_flow_meta; what the
  * CPU sends on gets it from its mark, in the transmit root. Pipes behind compare the word, which is the same for both:
  * tunnels of one workload are not those of another with the same address, and the CPU learns the port of what misses.
- * What no host port sent has 0, the uplink's number.
+ * What no host port sent has none: a scratch word that nobody has set holds anything.
  */
 
 void dpu_tag_acts(uint32_t number, struct dpu_hw_acts *out)
@@ -581,7 +581,10 @@ void dpu_tags_free(struct psp_dp *dp, struct dpu_pipe *root)
 int32_t dpu_goto_hw(struct psp_dp *dp, struct dpu_pipe *from, const struct dp_fwd *to,
 		    struct dpu_to *out)
 {
-	uint32_t index = dp_pipe_index(from->base.id);
+	const uint32_t index = dp_pipe_index(from->base.id);
+	/* What is decrypted came from the uplink, and carries no number. */
+	const uint32_t port =
+		from->domain == PSP_DP_DOMAIN_SECURE_INGRESS ? DPU_UPLINK : DPU_ANY_HOST;
 
 	memset(out, 0, sizeof(*out));
 	switch (to->type) {
@@ -597,7 +600,7 @@ int32_t dpu_goto_hw(struct psp_dp *dp, struct dpu_pipe *from, const struct dp_fw
 		return dpu_tap_get(
 			dp, from,
 			dpu_mark(to->target == PSP_DP_RSS_MISS ? DPU_MARK_MISS : DPU_MARK_EXCEPTION,
-				 DPU_ANY_HOST, index),
+				 port, index),
 			out);
 	case PSP_DP_FWD_KERNEL:
 		return dpu_kernel_get(dp, from, out);
