@@ -306,10 +306,14 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
     flows: parts.flows,
     calls,
     scheduler: core.scheduler,
+    lines: core.lines,
+    events: happenings,
     clock,
     tasks,
     mtuOf: (pip) => parts.paths.of(pip),
     lost: (pip) => parts.paths.lose(pip),
+    dead: (pip) => parts.hops.doubt(pip),
+    log: logOf("core"),
   });
   const warm = keepWarm({
     calls,

@@ -174,7 +174,7 @@ export function peersTable(peers: readonly PeerView[], nowMs: number): string {
       String(peer.tunnels),
       few(peer.vips),
       peer.keyExchange ?? "-",
-      peer.lastError || refusalText(peer, nowMs),
+      peer.lastError || unreachedText(peer, nowMs) || refusalText(peer, nowMs),
     ]),
     [3],
   );
@@ -345,6 +345,12 @@ function peerState(peer: PeerView, nowMs: number): string {
     default:
       return peer.state satisfies never;
   }
+}
+
+function unreachedText({ unreachedSinceMs }: PeerView, nowMs: number): string {
+  return unreachedSinceMs === undefined
+    ? ""
+    : `no packet arrives there for ${since(unreachedSinceMs, nowMs)}`;
 }
 
 function few(list: readonly string[]): string {

@@ -94,6 +94,8 @@ export interface Core {
   readonly bootEpoch: bigint;
   /** Every call to a peer passes it. */
   readonly scheduler: Scheduler;
+  /** What is known about asking each peer. */
+  readonly lines: Pick<PeerLines, "of" | "reach">;
   /** Misses and syndromes; other events are ignored. Never throws. */
   onEvent(event: PlaneEvent): void;
   /** Begins: restores what the last run left. Call once the plane, the client and the listener are up. */
@@ -417,6 +419,7 @@ export function createCore(powers: Powers): Core {
   return {
     bootEpoch,
     scheduler,
+    lines,
     handler: {
       newTunnel: async (peer, request, from) => {
         const { bootEpoch: epoch, tunnels } = request;
@@ -443,11 +446,14 @@ export function createCore(powers: Powers): Core {
         return await answer;
       },
       explain: (peer, question) => explainer.answer(peer, question),
-      countPackets: (peer, spis) =>
-        spis.flatMap((spi) => {
+      countPackets: (peer, { spis, unanswered }) => {
+        const counts = spis.flatMap((spi) => {
           const stats = table.byRxSpi(spi)?.peer === peer ? flows.rxStats(spi) : undefined;
           return stats === undefined ? [] : [{ spi, packets: stats.packets, bytes: stats.bytes }];
-        }),
+        });
+        if (unanswered && counts.length > 0) lines.of(peer).doubt();
+        return counts;
+      },
     },
     onEvent: (event) => {
       try {

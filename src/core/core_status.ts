@@ -211,7 +211,7 @@ export class CoreViews {
   #peer({ id, svcAddress, vips }: PeerConfig): PeerView {
     const { epochs, clock, lines } = this.#options;
     const now = clock.now();
-    const { backOff, lastError, failingSince } = lines.of(id);
+    const { backOff, lastError, failingSince, unreachedSince } = lines.of(id);
     const at = backOff.nextAttemptAt(now);
     const heardAt = epochs.heardAt(id);
     // A tunnel that is only wanted, or that nothing passes, says nothing of the peer.
@@ -235,6 +235,7 @@ export class CoreViews {
         : "idle",
       ...(heardAt === undefined ? {} : { heardAtMs: this.#wall(heardAt) }),
       ...(failingSince === undefined ? {} : { failingSinceMs: this.#wall(failingSince) }),
+      ...(unreachedSince === undefined ? {} : { unreachedSinceMs: this.#wall(unreachedSince) }),
     };
   }
 
@@ -242,7 +243,7 @@ export class CoreViews {
   #first(most: number): readonly PeerConfig[] {
     const { peers, lines } = this.#options;
     const shown = new Set<PeerConfig>();
-    for (const id of lines.failing()) {
+    for (const id of [...lines.failing(), ...lines.unreached()]) {
       if (shown.size === most) break;
       const peer = peers.get(id);
       if (peer !== undefined) shown.add(peer);

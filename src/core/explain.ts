@@ -327,6 +327,15 @@ export class Explainer {
         }]),
       };
     }
+    if (lines.of(peer).unreachedSince !== undefined) {
+      steps.push({
+        at: "p0",
+        verdict: "warn",
+        text:
+          `${peer} counts none of the packets that this host sends it, though its agent answers: ` +
+          `something on the way to ${sa.pip} drops UDP port 1000`,
+      });
+    }
     if (isUnheard(state)) {
       steps.push({
         at: "p0",

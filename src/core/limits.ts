@@ -70,6 +70,10 @@ export const LOSS_LONG = 500n;
 /** Who sends packets of so many octets on average may have long ones among them. */
 export const LOSS_SUSPECT = 200n;
 export const LOSS_TIMEOUT_MS = 2000;
+/** Who sends, and heard nothing for so long before that, may not be reached. */
+export const LOSS_MISSED_NS = 3_000_000_000n;
+/** For so long everything that is sent to a peer is suspect: some of it is missing, or the peer misses something. */
+export const LOSS_DOUBT_MS = 30_000;
 /** Peers that are being asked at a time. */
 export const LOSS_ASKS = 8;
 /** An outer address is left alone for so long when nothing was missing, when something was, and when its peer does not count. */

@@ -3,19 +3,23 @@
 /**
  * Finds outer addresses to which long packets are lost while short ones arrive, where no router says a word (an MTU black
  * hole, RFC 4821). What workloads send is the probe: this host counts what it sent with an SA, its peer what came, and the
- * difference says whether what is missing is what is long. Peers are asked only about tunnels that send long packets, and
- * rarely.
+ * difference says whether what is missing is what is long. It also says when nothing arrives at all while the peer's agent
+ * answers, as behind a firewall that lets the control channel through and not UDP port 1000. Peers are asked only about tunnels
+ * that send long packets, or to which nothing comes back, and rarely. Who is told so looks at its own way to whoever asks.
  */
 import type { Flows } from "../model/flows.ts";
 import { ExchangeError, type PacketCount } from "../model/exchange.ts";
 import type { Clock } from "../model/clock.ts";
-import type { TxSa } from "../model/sa.ts";
+import type { EventSink } from "../model/events.ts";
+import type { Log } from "../model/log.ts";
+import type { TxSa, VipPair } from "../model/sa.ts";
 import type { Tasks } from "../model/tasks.ts";
 import {
   LOSS_ADDRESSES,
   LOSS_AGAIN_MS,
   LOSS_ASKS,
   LOSS_LONG,
+  LOSS_MISSED_NS,
   LOSS_MUTE_MS,
   LOSS_PACKETS,
   LOSS_QUIET_MS,
@@ -23,10 +27,14 @@ import {
   LOSS_TIMEOUT_MS,
   LOSS_TUNNELS,
 } from "./limits.ts";
+import type { PeerLines } from "./peer.ts";
 import type { PeerCalls, Scheduler } from "./scheduler.ts";
 
 /** Packets, and octets of what was in them. */
 export type Count = Pick<PacketCount, "packets" | "bytes">;
+
+/** The same of a transmit SA, and when it was used last. */
+type Stats = Count & { readonly lastUsedNs: bigint };
 
 const NONE: Count = { packets: 0n, bytes: 0n };
 
@@ -35,7 +43,12 @@ export interface PathLossesOptions {
   readonly flows: Pick<Flows, "txStats" | "carried"> & {
     outerAddresses(): Pick<ReadonlyMap<string, unknown>, "has" | "keys">;
     sasTo(pip: string, part: { readonly first: number; readonly n: number }): TxSa[];
+    /** When a packet of the pair came last, nanoseconds of CLOCK_MONOTONIC; 0n: never. */
+    heardNs(pair: VipPair): bigint;
   };
+  /** Which peers doubt that they are reached, and which are not. */
+  readonly lines: Pick<PeerLines, "of" | "reach">;
+  readonly events: EventSink;
   readonly calls: Pick<PeerCalls, "countPackets">;
   readonly scheduler: Pick<Scheduler, "enter">;
   readonly clock: Pick<Clock, "now">;
@@ -44,6 +57,9 @@ export interface PathLossesOptions {
   readonly mtuOf: (pip: string) => number | undefined;
   /** Long packets to this outer address do not arrive. */
   readonly lost: (pip: string) => void;
+  /** Nothing arrives at this outer address, each time that it is found: another next hop may lead there. */
+  readonly dead: (pip: string) => void;
+  readonly log: Log;
 }
 
 /** What both sides had counted of an SA. */
@@ -55,6 +71,8 @@ interface Counted {
 
 /** An outer address. */
 interface Place {
+  /** Whoever was found not to be reached there. */
+  lost: string | undefined;
   /** Where the next look goes on among the tunnels to the address. */
   first: number;
   /** What each tunnel of the last look had sent by then, by SPI. */
@@ -98,7 +116,7 @@ export class PathLosses {
     if (carried !== undefined && carried === this.#carried) return;
     this.#carried = carried;
     const inUse = flows.outerAddresses();
-    for (const pip of this.#places.keys()) if (!inUse.has(pip)) this.#places.delete(pip);
+    for (const [pip, place] of this.#places) if (!inUse.has(pip)) this.#forget(pip, place);
     const now = clock.now();
     for (let n = 0; n < LOSS_ADDRESSES; n++) {
       const next = (this.#turn ??= [...inUse.keys()].values()).next();
@@ -117,15 +135,19 @@ export class PathLosses {
     if (now < place.quietUntil || this.#asked.has(pip)) return;
     const sas = flows.sasTo(pip, { first: place.first, n: LOSS_TUNNELS });
     place.first += sas.length;
-    const sent = new Map<number, Count>();
+    const sent = new Map<number, Stats>();
     for (const sa of sas) {
       const stats = flows.txStats(sa);
       if (stats !== undefined) sent.set(sa.spi, stats);
     }
     // One that was not seen before has sent all that it has.
-    const suspect = sas.find(({ spi }) => {
-      const { packets, bytes } = less(sent.get(spi) ?? NONE, place.seen.get(spi) ?? NONE);
-      return packets > 0n && bytes / packets >= LOSS_SUSPECT;
+    const suspect = sas.find((sa) => {
+      const stats = sent.get(sa.spi);
+      if (stats === undefined) return false;
+      const { packets, bytes } = less(stats, place.seen.get(sa.spi) ?? NONE);
+      if (packets === 0n) return false;
+      return bytes / packets >= LOSS_SUSPECT || this.#o.lines.of(sa.peer).doubtedUntil > now ||
+        this.#isUnanswered(sa, stats);
     });
     place.seen = sent;
     if (suspect === undefined || this.#asked.size >= LOSS_ASKS) return;
@@ -135,6 +157,15 @@ export class PathLosses {
     this.#o.tasks.add(this.#ask(pip, suspect, place));
   }
 
+  #isUnanswered(sa: TxSa, { lastUsedNs }: Stats): boolean {
+    return lastUsedNs - this.#o.flows.heardNs(sa) >= LOSS_MISSED_NS;
+  }
+
+  #forget(pip: string, place: Place): void {
+    this.#places.delete(pip);
+    if (place.lost !== undefined) this.#o.lines.reach(place.lost, true);
+  }
+
   /** Counts on both sides, and compares with the count before. */
   async #ask(pip: string, sa: TxSa, place: Place): Promise<void> {
     const { flows, clock, tasks: { signal }, lost, mtuOf } = this.#o;
@@ -142,22 +173,28 @@ export class PathLosses {
     try {
       // What is sent while the peer counts is not lost; the next time it is not to be missing either.
       const sent = flows.txStats(sa);
-      const came = await this.#count(sa);
+      if (sent === undefined) return;
+      const came = await this.#count(sa, this.#isUnanswered(sa, sent));
       const later = flows.txStats(sa);
-      if (sent === undefined || later === undefined || came === undefined) return;
-      const base = place.base?.spi === sa.spi ? place.base : { sent: NONE, came: NONE };
+      if (later === undefined || came === undefined) return;
+      const before = place.base?.spi === sa.spi ? place.base : undefined;
+      const base = before ?? { sent: NONE, came: NONE };
       const [out, there] = [less(sent, base.sent), less(came, base.came)];
       const missing = out.packets - there.packets;
       // What a router has spoken of meanwhile is not lost without a word.
       const isTold = mtuOf(pip) !== place.mtu;
       const isLong = !isTold && losesLong(out, there, came.packets);
       if (isLong) lost(pip);
+      if (missing > 0n) this.#o.lines.of(sa.peer).doubt();
+      if (there.packets > 0n) this.#reach(sa, place, true);
+      else if (missing >= LOSS_PACKETS) this.#reach(sa, place, false);
       place.mtu = mtuOf(pip);
       // A few that are missing are counted on, until they are enough to say.
       if (isTold || isLong || missing <= 0n || missing >= LOSS_PACKETS) {
         place.base = { spi: sa.spi, sent: later, came };
       }
-      if (!isLong) quiet(missing <= 0n ? LOSS_QUIET_MS : LOSS_AGAIN_MS);
+      // The first count says what ever was lost, and the next one what is now.
+      if (!isLong) quiet(missing <= 0n ? LOSS_QUIET_MS : before === undefined ? 0 : LOSS_AGAIN_MS);
     } catch (cause) {
       if (!(cause instanceof ExchangeError)) {
         if (signal.aborted) return;
@@ -169,16 +206,40 @@ export class PathLosses {
     }
   }
 
-  async #count({ peer, spi }: TxSa): Promise<Count | undefined> {
+  /** Packets to the peer arrive, or none does. */
+  #reach({ peer, pip }: TxSa, place: Place, isReached: boolean): void {
+    place.lost = isReached ? undefined : peer;
+    const { lines, dead, events, log } = this.#o;
+    if (!isReached) dead(pip);
+    if (!lines.reach(peer, isReached)) return;
+    if (isReached) {
+      events.add("path-back", { peer });
+      log.info("Packets to the peer arrive again", { peer, pip });
+      return;
+    }
+    const reason = "it counts none of them, though it answers: is UDP port 1000 let through?";
+    events.add("path-lost", { peer, message: reason });
+    log.warn("Packets to the peer do not arrive", { peer, pip, reason });
+  }
+
+  async #count({ peer, spi }: TxSa, unanswered: boolean): Promise<Count | undefined> {
     const { calls, scheduler, tasks: { signal } } = this.#o;
     using _slot = await scheduler.enter({ peer, work: "warm" }, signal);
-    const counts = await calls.countPackets(peer, [spi], { timeoutMs: LOSS_TIMEOUT_MS });
+    const question = { spis: [spi], unanswered };
+    const counts = await calls.countPackets(peer, question, { timeoutMs: LOSS_TIMEOUT_MS });
     return counts.find((count) => count.spi === spi);
   }
 }
 
 function begin(): Place {
-  return { first: 0, seen: new Map(), base: undefined, mtu: undefined, quietUntil: -Infinity };
+  return {
+    lost: undefined,
+    first: 0,
+    seen: new Map(),
+    base: undefined,
+    mtu: undefined,
+    quietUntil: -Infinity,
+  };
 }
 
 /** What was added; nothing where a counter began anew. */

@@ -5,6 +5,7 @@ import { VirtualClock } from "../../tests/sim/virtual_clock.ts";
 import { ExchangeError } from "../model/exchange.ts";
 import type { TxSa } from "../model/sa.ts";
 import { Tasks } from "../model/tasks.ts";
+import { PeerLines } from "./peer.ts";
 import { type Count, losesLong, PathLosses } from "./path_losses.ts";
 
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
@@ -32,7 +33,12 @@ Deno.test("what is missing is what is long, or it is ordinary loss", () => {
 });
 
 /** One tunnel; `way` says what of each packet arrives. */
-function begin(options: { readonly way: (length: number) => boolean; readonly code?: string }) {
+function begin(options: {
+  readonly way: (length: number) => boolean;
+  readonly code?: string;
+  /** Whether the other end answers each packet that arrives, or only listens. */
+  readonly answers?: boolean;
+}) {
   const clock = new VirtualClock();
   const tasks = new Tasks(SILENT as never);
   const at = {
@@ -41,17 +47,34 @@ function begin(options: { readonly way: (length: number) => boolean; readonly co
     asks: 0,
     lost: [] as string[],
     mtu: undefined as number | undefined,
+    dead: [] as string[],
+    told: [] as string[],
+    inUse: true,
+    unanswered: 0,
+    usedNs: 0n,
+    heardNs: 0n,
   };
+  const lines = new PeerLines({
+    config: { tunnel: { backOffMs: 1000, backOffMaxMs: 1000 } } as never,
+    clock,
+    random: {} as never,
+    tasks,
+  });
   const losses = new PathLosses({
     flows: {
       carried: () => undefined,
-      outerAddresses: () => new Map([[PIP, 0]]),
+      outerAddresses: () => new Map(at.inUse ? [[PIP, 0]] : []),
       sasTo: () => [SA],
-      txStats: () => ({ ...count(at.sent[0] ?? 0, at.sent[1] ?? 0), lastUsedNs: 0n }),
+      txStats: () => ({ ...count(at.sent[0] ?? 0, at.sent[1] ?? 0), lastUsedNs: at.usedNs }),
+      heardNs: () => at.heardNs,
     },
+    lines,
+    events: { add: (kind, facts) => void at.told.push(`${kind} ${facts?.peer}`) },
+    log: SILENT as never,
     calls: {
-      countPackets: (_, [spi = 0]) => {
+      countPackets: (_, { spis: [spi = 0], unanswered }) => {
         at.asks++;
+        if (unanswered) at.unanswered++;
         if (options.code !== undefined) {
           return Promise.reject(new ExchangeError(options.code as never, "no"));
         }
@@ -63,12 +86,15 @@ function begin(options: { readonly way: (length: number) => boolean; readonly co
     tasks,
     mtuOf: () => at.mtu,
     lost: (pip) => void at.lost.push(pip),
+    dead: (pip) => void at.dead.push(pip),
   });
   const send = (n: number, length: number) => {
     for (let i = 0; i < n; i++) {
       at.sent = [(at.sent[0] ?? 0) + 1, (at.sent[1] ?? 0) + length];
+      at.usedNs = BigInt(clock.now() + 1) * 1_000_000n;
       if (!options.way(length)) continue;
       at.came = [(at.came[0] ?? 0) + 1, (at.came[1] ?? 0) + length];
+      if (options.answers ?? true) at.heardNs = at.usedNs;
     }
   };
   /** So many seconds, in each of which so much is sent. */
@@ -79,7 +105,7 @@ function begin(options: { readonly way: (length: number) => boolean; readonly co
       await clock.advance(1000);
     }
   };
-  return { at, send, seconds, [Symbol.asyncDispose]: () => tasks.stop() };
+  return { at, lines, send, seconds, [Symbol.asyncDispose]: () => tasks.stop() };
 }
 
 Deno.test("a path that loses what is long is found by what is sent, at once", async () => {
@@ -147,4 +173,61 @@ Deno.test("a peer that does not count is left alone", async () => {
   await using lab = begin({ way: (length) => length < 1300, code: "unimplemented" });
   await lab.seconds(300, () => lab.send(4, 1400));
   assert.deepEqual([lab.at.asks, lab.at.lost], [1, []]);
+});
+
+Deno.test("a way on which nothing arrives is found, and told once, until something does", async () => {
+  let open = true;
+  await using lab = begin({ way: () => open });
+  await lab.seconds(10, () => lab.send(1, 84));
+  assert.deepEqual([lab.at.asks, lab.at.told], [0, []]);
+  open = false;
+  await lab.seconds(12, () => lab.send(1, 84));
+  assert.deepEqual(lab.at.told, ["path-lost h2"]);
+  assert.ok(lab.lines.of("h2").unreachedSince !== undefined);
+  assert.deepEqual([...lab.lines.unreached()], ["h2"]);
+  assert.deepEqual([...new Set(lab.at.dead)], [PIP]);
+  assert.deepEqual(lab.at.lost, [], "their length is not why");
+  assert.ok(lab.at.unanswered > 0);
+  open = true;
+  await lab.seconds(12, () => lab.send(1, 84));
+  assert.deepEqual(lab.at.told, ["path-lost h2", "path-back h2"]);
+  assert.equal(lab.lines.of("h2").unreachedSince, undefined);
+});
+
+Deno.test("some of what is sent being lost is no dead way", async () => {
+  let n = 0;
+  await using lab = begin({ way: () => n++ % 4 === 0, answers: false });
+  await lab.seconds(60, () => lab.send(5, 84));
+  assert.deepEqual(lab.at.told, []);
+});
+
+Deno.test("who sends to somebody that only listens is asked about now and then, and all is well", async () => {
+  await using lab = begin({ way: () => true, answers: false });
+  await lab.seconds(60, () => lab.send(10, 84));
+  assert.ok(lab.at.asks >= 1 && lab.at.asks <= 5, `${lab.at.asks}`);
+  assert.deepEqual(lab.at.told, []);
+});
+
+Deno.test("answers that are lost are found by their sender, once who waits for them has asked", async () => {
+  await using lab = begin({ way: () => false });
+  // It hears what it answers.
+  const answer = () => {
+    lab.send(1, 84);
+    lab.at.heardNs = lab.at.usedNs;
+  };
+  await lab.seconds(20, answer);
+  assert.equal(lab.at.asks, 0);
+  lab.lines.of("h2").doubt();
+  await lab.seconds(12, answer);
+  assert.deepEqual(lab.at.told, ["path-lost h2"]);
+  assert.equal(lab.at.unanswered, 0, "the peer has no reason to doubt in turn");
+});
+
+Deno.test("an address that nobody sends to any more leaves no peer behind as not reached", async () => {
+  await using lab = begin({ way: () => false });
+  await lab.seconds(12, () => lab.send(1, 84));
+  assert.deepEqual([...lab.lines.unreached()], ["h2"]);
+  lab.at.inUse = false;
+  await lab.seconds(1, () => {});
+  assert.deepEqual([...lab.lines.unreached()], []);
 });

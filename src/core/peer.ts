@@ -24,6 +24,7 @@ import {
   CLOCKS_DIFFER_MS,
   CROWDED_RATE,
   LAG_MS,
+  LOSS_DOUBT_MS,
   PACE_BURST,
   PACE_RATE,
   SLOW_FIRST_MS,
@@ -53,6 +54,7 @@ interface LineOptions extends PeerLineOptions {
 export class PeerLines {
   readonly #options: LineOptions;
   readonly #lines = new Map<string, PeerLine>();
+  readonly #unreached = new Set<string>();
 
   constructor(options: PeerLineOptions) {
     this.#options = { ...options, aborts: new Aborts(), failing: new Set() };
@@ -69,6 +71,20 @@ export class PeerLines {
     return this.#options.failing;
   }
 
+  /** Peers at which no packet arrives, though they answer. */
+  unreached(): Iterable<string> {
+    return this.#unreached;
+  }
+
+  /** Packets to the peer arrive, or none does. True when that is new. */
+  reach(peer: string, isReached: boolean): boolean {
+    if (isReached !== this.#unreached.has(peer)) return false;
+    if (isReached) this.#unreached.delete(peer);
+    else this.#unreached.add(peer);
+    this.of(peer).unreachedSince = isReached ? undefined : this.#options.clock.now();
+    return true;
+  }
+
   /** The peer is gone: whoever waits for it is woken, and finds that out. */
   forget(peer: string): void {
     const line = this.#lines.get(peer);
@@ -76,6 +92,7 @@ export class PeerLines {
     line?.wake();
     this.#lines.delete(peer);
     this.#options.failing.delete(peer);
+    this.#unreached.delete(peer);
   }
 }
 
@@ -95,6 +112,10 @@ export class PeerLine {
   /** Until then a failure drops nothing: the peer said that it stops, and may come back at once. */
   patientUntil = 0;
   failingSince: number | undefined;
+  /** Until then what is sent to it may not arrive. */
+  doubtedUntil = -Infinity;
+  /** Since when nothing that is sent to it arrives, though its agent answers. */
+  unreachedSince: number | undefined;
   /** Tunnels in its next request at most: fewer while this host is late, so that none waits long behind the others. */
   most = MAX_TUNNELS_PER_REQUEST;
   readonly #options: LineOptions;
@@ -136,6 +157,11 @@ export class PeerLine {
     this.most = lateMs >= LAG_MS
       ? Math.max(LEAST_TUNNELS, this.most / 2)
       : Math.min(MAX_TUNNELS_PER_REQUEST, this.most * 2);
+  }
+
+  /** What is sent to it may be lost: some is missing, or it hears nothing. */
+  doubt(): void {
+    this.doubtedUntil = this.#options.clock.now() + LOSS_DOUBT_MS;
   }
 
   /** The peer may be tried at once. */

@@ -15,6 +15,7 @@ import type { Clock } from "../model/clock.ts";
 import type { Counters } from "../model/counters.ts";
 import {
   type CallOptions,
+  type CountQuestion,
   ExchangeError,
   type NewTunnelReply,
   type NewTunnelRequest,
@@ -414,7 +415,7 @@ export interface PeerCalls {
   /** See `TunnelClient.countPackets`. */
   countPackets(
     peer: string,
-    spis: readonly number[],
+    question: CountQuestion,
     options: Omit<CallOptions, "signal">,
   ): Promise<readonly PacketCount[]>;
 }
@@ -480,12 +481,16 @@ export function withDeadlines(
         () => {},
       );
     },
-    countPackets: async (peer, spis, { timeoutMs }) => {
+    countPackets: async (peer, question, { timeoutMs }) => {
       if (client.countPackets === undefined) {
         throw new ExchangeError("unimplemented", "peers cannot be asked");
       }
       const ask = client.countPackets.bind(client);
-      return await within(timeoutMs, (signal) => ask(peer, spis, { timeoutMs, signal }), () => {});
+      return await within(
+        timeoutMs,
+        (signal) => ask(peer, question, { timeoutMs, signal }),
+        () => {},
+      );
     },
   };
 }

@@ -124,7 +124,7 @@ async function look(
   const answered = () =>
     `answers at ${svcAddress} after ${Math.ceil(performance.now() - begun)} ms`;
   try {
-    await client.countPackets?.(id, [], { timeoutMs: TIMEOUT_MS });
+    await client.countPackets?.(id, { spis: [], unanswered: false }, { timeoutMs: TIMEOUT_MS });
     return { what, verdict: "ok", found: `${answered()}, and takes this host's certificate` };
   } catch (cause) {
     const { code, message } = ExchangeError.from(cause);

@@ -14,6 +14,8 @@ export const EVENT_KINDS = {
   "tunnel-expired": { text: "A tunnel reached its hard limit without a new SA", logged: true },
   "peer-failing": { text: "Exchanges with a peer fail", logged: false },
   "peer-back": { text: "A peer answers again", logged: true },
+  "path-lost": { text: "Packets to a peer do not arrive", logged: false },
+  "path-back": { text: "Packets to a peer arrive again", logged: false },
   "peer-restarted": { text: "A peer was started anew", logged: false },
   "request-refused": { text: "A request of a peer was refused", logged: true },
   "rotated": { text: "The master key was rotated", logged: false },

@@ -85,7 +85,7 @@ export interface TunnelClient {
   /** How much of what is sent with these SPIs has come there; absent: no peer can be asked. */
   countPackets?(
     peer: string,
-    spis: readonly number[],
+    question: CountQuestion,
     options: CallOptions,
   ): Promise<readonly PacketCount[]>;
   /** Whether a call would find a connection that stands; without one it costs a handshake first. */
@@ -102,7 +102,15 @@ export interface TunnelHandler {
   /** Says what becomes of a packet here; absent: it says nothing. */
   explain?(peer: string, question: PacketQuestion): ExplainView;
   /** How much of what the peer sends with these SPIs has come; absent: it says nothing. */
-  countPackets?(peer: string, spis: readonly number[]): readonly PacketCount[];
+  countPackets?(peer: string, question: CountQuestion): readonly PacketCount[];
+}
+
+/** What is asked of packets that were sent. */
+export interface CountQuestion {
+  /** With these; at most `MAX_COUNTED_SPIS`. */
+  readonly spis: readonly number[];
+  /** Nothing comes back to who asks: what is sent to it may be lost. */
+  readonly unanswered: boolean;
 }
 
 /** SPIs in one question of what has come with them. */

@@ -20,7 +20,13 @@ const LOOKS = 3000;
 
 /** The worst first; none: all is well. `peers` of the view should have those that fail first. */
 export function warningsOf(status: StatusView, nowMs: number): readonly Warning[] {
-  const all = [nothingPasses(status), peersFail(status), guards(status), later(status, nowMs)];
+  const all = [
+    nothingPasses(status),
+    peersFail(status),
+    waysAreLost(status),
+    guards(status),
+    later(status, nowMs),
+  ];
   return all.flat().sort((a, b) => a.severity.localeCompare(b.severity));
 }
 
@@ -57,6 +63,18 @@ function peersFail({ peers }: StatusView): Warning[] {
     text: `Exchanges with ${first.id}${more} fail: ${first.lastError || "no answer"}`,
     action:
       "Look at the same peer's own status and events; psp-agent doctor --config tries the way there",
+  }];
+}
+
+function waysAreLost({ peers }: StatusView): Warning[] {
+  const [first, ...others] = peers.filter(({ unreachedSinceMs }) => unreachedSinceMs !== undefined);
+  if (first === undefined) return [];
+  const more = others.length > 0 ? ` and ${others.length} more` : "";
+  return [{
+    name: "path-lost",
+    severity: "page",
+    text: `No packet that is sent to ${first.id}${more} arrives, though its agent answers`,
+    action: "Let UDP port 1000 pass between the outer addresses (pip), in both directions",
   }];
 }
 

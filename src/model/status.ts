@@ -49,6 +49,8 @@ export interface PeerView {
   readonly heardAtMs?: number;
   /** Since when exchanges fail. */
   readonly failingSinceMs?: number;
+  /** Since when no packet that is sent to it arrives, though its agent answers. */
+  readonly unreachedSinceMs?: number;
   /** What this host last refused it, or was refused by it. */
   readonly refusal?: RefusalView;
   /** The group of the key exchange, on the newest connection to it. */

@@ -342,6 +342,15 @@ export class FlowTable implements Flows, AsyncDisposable {
     return stats;
   }
 
+  /** When a packet of the pair came last, nanoseconds of CLOCK_MONOTONIC; 0n: never, as far as its SAs tell. */
+  heardNs(vips: VipPair): bigint {
+    const pair = this.#pair(vips);
+    if (pair === undefined) return 0n;
+    const queries = [...allOf(pair)].map(({ entry: id }) => ({ op: "query", id } as const));
+    return this.#o.plane.changeEntries(queries)
+      .reduce((last, { stats }) => max(last, stats?.lastUsedNs ?? 0n), 0n);
+  }
+
   /** What each peer was sent and has sent; see `Ledger`. */
   carriedByPeer(): readonly PeerTraffic[] {
     return this.#ledger.views();
@@ -1030,6 +1039,10 @@ function* allOf(pair: Pair): Generator<Rx> {
 function unlink(pair: Pair, rx: Rx): void {
   if (pair.rx === rx) pair.rx = rx.older;
   for (const other of allOf(pair)) if (other.older === rx) other.older = rx.older;
+}
+
+function max(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
 }
 
 /** What an SA that is gone has carried stays with its pair. */

@@ -103,6 +103,34 @@ export class NextHops {
     }
   }
 
+  /**
+   * Nothing that is sent to the address arrives. Where the kernel's neighbour has another MAC than the exchange named, as
+   * behind address translation or a router that answers ARP for others, that one is tried, and the exchange's again the next
+   * time.
+   */
+  doubt(pip: string): void {
+    const known = this.#known.get(pip);
+    if (known?.router !== undefined || known?.neighbour === undefined) return;
+    const { neighbour, told } = known;
+    const others = told.filter((mac) => mac !== neighbour);
+    if (others.length === 0) return;
+    const left = new Map(known.left);
+    const tried = others.every((mac) => left.get(mac) === neighbour);
+    for (const mac of others) {
+      if (tried) left.delete(mac);
+      else left.set(mac, neighbour);
+    }
+    this.#known.set(pip, { ...known, left });
+    this.#followed++;
+    this.#options.log.info(
+      tried
+        ? "The peer's MAC of the exchange is the next hop again"
+        : "Nothing arrives at the peer's MAC of the exchange: its neighbour's is the next hop now",
+      { pip, mac: tried ? told.at(-1) : neighbour },
+    );
+    this.#options.changed(pip);
+  }
+
   counters(): Readonly<Record<string, bigint>> {
     return { "next-hops-followed": this.#followed };
   }

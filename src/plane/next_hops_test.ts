@@ -238,3 +238,25 @@ Deno.test("an answer serves all SAs of an address until the kernel is asked agai
   refresh();
   assert.deepEqual([hops.macFor(H2), kernel.changed], [OTHER_ROUTER, [PIP]]);
 });
+
+Deno.test("where nothing arrives at the exchange's MAC its neighbour's is tried, and again in turn", () => {
+  const { kernel, hops } = begin();
+  kernel.hop = LINK;
+  assert.equal(hops.macFor(H2), H2.mac);
+  hops.doubt(PIP);
+  assert.equal(hops.macFor(H2), LINK.mac);
+  assert.deepEqual(kernel.changed, [PIP]);
+  hops.doubt(PIP);
+  assert.equal(hops.macFor(H2), H2.mac);
+  hops.doubt(PIP);
+  assert.equal(hops.macFor(H2), LINK.mac);
+  // What is not there to be tried is not.
+  kernel.hop = router(ROUTER);
+  const routed = begin();
+  routed.kernel.hop = router(ROUTER);
+  routed.hops.macFor(H2);
+  routed.hops.doubt(PIP);
+  routed.hops.doubt("192.0.2.77");
+  assert.equal(routed.hops.macFor(H2), ROUTER);
+  assert.deepEqual(routed.kernel.changed, []);
+});

@@ -342,11 +342,15 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
       );
       return fromPeer(peer, () => peerExplainFromProto(answer));
     },
-    async countPackets(peer, spis, callOptions) {
+    async countPackets(peer, { spis, unanswered }, callOptions) {
       const answer = await call(
         peer,
         ({ over }, limits) =>
-          callUnary(over, { method: method.countPackets, message: { spis: [...spis] }, ...limits }),
+          callUnary(over, {
+            method: method.countPackets,
+            message: { spis: [...spis], unanswered },
+            ...limits,
+          }),
         callOptions,
       );
       return fromPeer(peer, () => countsFromProto(answer, spis.length));

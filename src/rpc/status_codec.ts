@@ -168,6 +168,7 @@ export function peerFromProto(peer: pb.PeerStatus): PeerView {
       : oneOf(peer.state, ["unknown", "up", "idle", "failing"]),
     ...maybe("heardAtMs", ms(peer.heardAt)),
     ...maybe("failingSinceMs", ms(peer.failingSince)),
+    ...maybe("unreachedSinceMs", ms(peer.unreachedSince)),
     ...(peer.refusal === undefined ? {} : { refusal: refusalFromProto(peer.refusal) }),
     ...(peer.keyExchange === "" ? {} : { keyExchange: peer.keyExchange }),
   };
@@ -236,6 +237,7 @@ export function peerToProto(peer: PeerView): pb.PeerStatus {
     state: peer.state,
     ...time("heardAt", peer.heardAtMs),
     ...time("failingSince", peer.failingSinceMs),
+    ...time("unreachedSince", peer.unreachedSinceMs),
     ...peer.refusal === undefined ? {} : { refusal: refusalToProto(peer.refusal) },
   });
 }

@@ -11,6 +11,7 @@ import { ipv4Bits, macBytes, macText } from "../../ffi/address.ts";
 import { Key } from "../../ffi/key.ts";
 import { addressOf, inNetwork, isNetworkName, networkOf } from "../model/network.ts";
 import {
+  type CountQuestion,
   MAX_COUNTED_SPIS,
   MAX_TUNNELS_PER_REQUEST,
   type NewTunnelReply,
@@ -207,11 +208,13 @@ export function questionToProto(question: PacketQuestion): tpb.ExplainAtPeerRequ
 }
 
 /** From the wire: SPIs of a question of what has come with them. */
-export function spisFromProto({ spis }: tpb.CountPacketsRequest): readonly number[] {
+export function countQuestionFromProto(
+  { spis, unanswered }: tpb.CountPacketsRequest,
+): CountQuestion {
   if (spis.length === 0 || spis.length > MAX_COUNTED_SPIS) {
     throw bad("spis", `${spis.length} entries, 1 to ${MAX_COUNTED_SPIS} may be`);
   }
-  return spis.map((value, i) => spi(value, `spis[${i}]`));
+  return { spis: spis.map((value, i) => spi(value, `spis[${i}]`)), unanswered };
 }
 
 /** From the wire: the answer of a peer that was asked for so many. */

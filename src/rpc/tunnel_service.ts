@@ -28,11 +28,11 @@ import {
 import type { Identity } from "./identity.ts";
 import { explainToProto } from "./status_codec.ts";
 import {
+  countQuestionFromProto,
   noticeFromProto,
   questionFromProto,
   replyToProto,
   requestFromProto,
-  spisFromProto,
   wipeReply,
 } from "./tunnel_codec.ts";
 
@@ -96,7 +96,7 @@ export function tunnelRoutes(
           if (handler.countPackets === undefined) {
             throw new ExchangeError("unimplemented", "this agent counts nothing");
           }
-          const counts = handler.countPackets(peer, spisFromProto(message));
+          const counts = handler.countPackets(peer, countQuestionFromProto(message));
           return Promise.resolve(
             create(CountPacketsResponseSchema, {
               counts: counts.map((count) => create(PacketCountSchema, count)),

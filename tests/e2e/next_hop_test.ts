@@ -67,6 +67,28 @@ story(
   },
 );
 
+story("a router that answers ARP for the peer is found to be the next hop", {}, async (stage) => {
+  const { world, startBoth } = stage;
+  const router = await separate(world);
+  await router.run(["sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/all/proxy_arp"]);
+  for (const name of HOSTS) {
+    await world.mustRun(name, ["ip", "route", "replace", "default", "dev", "uplink"]);
+  }
+  const { h1, h2 } = await startBoth();
+  const route = { in: "v1", to: world.vip("h2") };
+  await eventually(async () => (await ping(world, route, { wait: 1 })).received === 1, {
+    what: "a ping through the router",
+  });
+  await toMac(world, "02:00:00:00:99:00");
+  for (const agent of [h1, h2]) {
+    const what =
+      "Nothing arrives at the peer's MAC of the exchange: its neighbour's is the next hop now";
+    const { fields } = await agent.heard(what);
+    assert.match(String(fields.mac), /^02:00:00:00:99:0/);
+  }
+  await h1.heard("Packets to the peer arrive again");
+});
+
 story("in transport mode a router carries the vips themselves", {}, async (stage) => {
   const { world, startBoth } = stage;
   const router = await separate(world);

@@ -14,6 +14,8 @@ export interface AgentStatus {
     readonly id: string;
     readonly circuit: string;
     readonly failures: number;
+    /** Since when no packet arrives there; "": they do, or nothing is known. */
+    readonly unreachedSince: string;
     readonly lastError: string;
     readonly tunnels: number;
   }[];
@@ -77,6 +79,7 @@ export async function getStatus(http: Http): Promise<AgentStatus> {
       id: text(peer["id"]),
       circuit: text(peer["circuit"]),
       failures: number(peer["failures"]),
+      unreachedSince: String(peer["unreachedSince"] ?? ""),
       lastError: text(peer["lastError"]),
       tunnels: number(peer["tunnels"]),
     })),
