@@ -21,6 +21,8 @@
 #define DP_SEGMENTS_MAX 2048u
 #define DP_MARKED_MAX 128u /* packets of a super-frame that are marked each for itself */
 
+struct soft_encap;
+
 enum dp_gso { DP_GSO_NONE = 0, DP_GSO_TCP4 = 1, DP_GSO_TCP6 = 2, DP_GSO_UDP = 3 };
 
 /*
@@ -57,7 +59,7 @@ struct dp_packet {
 	uint8_t verdict;       /* enum psp_dp_verdict */
 
 	/* set by the engine as actions are met, consumed by soft_seal() */
-	const struct psp_dp_actions *encap;
+	const struct soft_encap *encap;
 	bool set_s;
 	uint64_t s_segments[DP_MARKED_MAX /
 			    64]; /* of a super-frame: its packets that get the S bit */
@@ -81,10 +83,10 @@ bool dp_parse(struct dp_packet *packet);
 bool dp_mss_clamp(struct dp_packet *packet, uint32_t max_inner);
 
 /*
- * Makes a packet one that a router sent on: new Ethernet addresses from actions, TTL or hop limit one less, IPv4's
- * checksum mended. False: its TTL is used up, and it is as it was.
+ * Makes a packet one that a router sent on: new Ethernet addresses, TTL or hop limit one less, IPv4's checksum mended.
+ * False: its TTL is used up, and it is as it was.
  */
-bool dp_route(struct dp_packet *packet, const struct psp_dp_actions *actions);
+bool dp_route(struct dp_packet *packet, const uint8_t eth_dst[6], const uint8_t eth_src[6]);
 
 /* Number of packets that this frame stands for. */
 uint32_t dp_segments(const struct dp_packet *packet);

@@ -5,7 +5,7 @@
 #include "net.h"
 #include "packet.h"
 
-bool dp_route(struct dp_packet *packet, const struct psp_dp_actions *actions)
+bool dp_route(struct dp_packet *packet, const uint8_t eth_dst[6], const uint8_t eth_src[6])
 {
 	uint8_t *ip = packet->frame + packet->l3_off;
 	const bool v6 = packet->fields.parser_meta_outer_l3_type == PSP_DP_L3_IPV6;
@@ -20,7 +20,7 @@ bool dp_route(struct dp_packet *packet, const struct psp_dp_actions *actions)
 	if (!v6)
 		psp_put16(ip + NET_IP4_CSUM,
 			  dp_csum_update(psp_get16(ip + NET_IP4_CSUM), word, psp_get16(ttl)));
-	memcpy(packet->frame, actions->eth_dst, 6);
-	memcpy(packet->frame + 6, actions->eth_src, 6);
+	memcpy(packet->frame, eth_dst, 6);
+	memcpy(packet->frame + 6, eth_src, 6);
 	return true;
 }

@@ -88,17 +88,17 @@ static void forget_ecn(struct dp_packet *packet)
 static bool decap(struct si_walk *walk, const struct doca_flow_crypto_encap_action *encap)
 {
 	bool tunnel = encap->net_type == DOCA_FLOW_CRYPTO_HEADER_PSP_TUNNEL;
-	struct psp_dp_actions actions = {
-		.encap_net_type = tunnel ? PSP_DP_NET_PSP_TUNNEL : PSP_DP_NET_PSP_TRANSPORT,
+	struct soft_strip strip = {
+		.net_type = tunnel ? PSP_DP_NET_PSP_TUNNEL : PSP_DP_NET_PSP_TRANSPORT,
 	};
 	uint8_t syndrome = walk->packet.fields.parser_meta_psp_syndrome;
 
 	/* The tenant's header stays as it is, whatever a router has marked on the way. */
 	if (tunnel)
 		forget_ecn(&walk->packet);
-	memcpy(actions.eth_dst, tunnel ? encap->encap_data : walk->packet.frame, 6);
-	memcpy(actions.eth_src, tunnel ? encap->encap_data + 6 : walk->packet.frame + 6, 6);
-	if (!walk->decrypted || !soft_decap(&walk->packet, &actions))
+	memcpy(strip.eth_dst, tunnel ? encap->encap_data : walk->packet.frame, 6);
+	memcpy(strip.eth_src, tunnel ? encap->encap_data + 6 : walk->packet.frame + 6, 6);
+	if (!walk->decrypted || !soft_decap(&walk->packet, &strip))
 		return false;
 	walk->decrypted = false;
 	/* The type is as given, right or not. */
@@ -156,6 +156,10 @@ static void as_given(uint8_t *ip, const uint8_t *given)
 static bool encap(struct si_walk *walk, const struct doca_flow_crypto_encap_action *action)
 {
 	struct dp_packet *packet = &walk->packet;
+	union {
+		struct soft_encap encap;
+		uint8_t room[sizeof(struct soft_encap) + SOFT_ENCAP_DATA_MAX + SOFT_ENCAP_SLACK];
+	} made;
 	struct psp_dp_actions actions;
 	struct soft_outer outer;
 	uint32_t tag, payload, udp_len;
@@ -163,7 +167,8 @@ static bool encap(struct si_walk *walk, const struct doca_flow_crypto_encap_acti
 
 	if (walk->sealed_room || !read_header(walk, action, &actions, &tag))
 		return false;
-	packet->encap = &actions;
+	soft_encap_make(&made.encap, &actions);
+	packet->encap = &made.encap;
 	if (!soft_outer_read(packet, &outer))
 		return false;
 	payload = packet->len - outer.copy_off;

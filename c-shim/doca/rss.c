@@ -319,7 +319,8 @@ static bool take_local(struct psp_dp *dp, uint32_t pipe, struct dp_packet *packe
 
 	if (front == 0 || !dpu_rule_find(dp, front, packet, &rule))
 		return false;
-	if (rule.fwd.type == PSP_DP_FWD_PORT && dp_route(packet, &rule.actions))
+	if (rule.fwd.type == PSP_DP_FWD_PORT &&
+	    dp_route(packet, rule.actions.eth_dst, rule.actions.eth_src))
 		send_local(dp, rule.fwd.port, packet);
 	else
 		report_exception(dp, packet, front);

@@ -9,6 +9,7 @@
 #include "soft.h"
 
 #define LINE 64u
+#define RULE_OCTETS 192u /* of a rule that seals by IPv4 */
 
 /* A packet whose way is not that of the one before it. */
 struct ahead {
@@ -50,10 +51,10 @@ static void resolve(struct ahead *to, const struct soft_pipe *pipe,
 		}
 		to->entry = soft_pipe_find(pipe, fields);
 		rule = to->entry != NULL ? rule_of(to->entry) : NULL;
-		if (rule == NULL || rule->base.fwd.type != PSP_DP_FWD_PIPE ||
-		    (rule->base.actions.flags & SOFT_CHANGES_FIELDS) != 0)
+		if (rule == NULL || rule->fwd.type != PSP_DP_FWD_PIPE ||
+		    (rule->flags & SOFT_CHANGES_FIELDS) != 0)
 			return;
-		pipe = soft_pipe(rule->base.fwd.pipe);
+		pipe = soft_pipe(rule->fwd.pipe);
 	}
 }
 
@@ -101,21 +102,19 @@ static void fetch_entry(struct ahead *to)
 		fetch(to->entry, sizeof(*to->entry) + LINE);
 }
 
-/* Of its actions what stands in front, with a PSP header behind the longest of the usual ones, and the last. */
 static void fetch_rule(struct ahead *to)
 {
 	to->rule = to->entry != NULL ? rule_of(to->entry) : NULL;
 	if (to->rule == NULL)
 		return;
-	fetch(to->rule, 3 * LINE);
-	__builtin_prefetch(&to->rule->base.actions.path_mtu);
+	fetch(to->rule, RULE_OCTETS);
 }
 
 static void fetch_id(const struct soft_worker *worker, struct ahead *to)
 {
-	if (to->rule == NULL || (to->rule->base.actions.flags & PSP_DP_ACTION_ENCRYPT) == 0)
+	if (to->rule == NULL || (to->rule->flags & PSP_DP_ACTION_ENCRYPT) == 0)
 		return;
-	to->id = &worker->dp->keys.tx[to->rule->base.actions.crypto_id];
+	to->id = &worker->dp->keys.tx[to->rule->crypto_id];
 	__builtin_prefetch(to->id);
 }
 
@@ -139,7 +138,6 @@ static void fetch_received(const struct soft_worker *worker, struct ahead *ahead
 	for (uint32_t i = 0; i < n; i++) {
 		const uint8_t flags = worker->packets[which[i]].fields.tun_psp_s_d_ver_v;
 		const struct soft_rx_key *key = ahead[i].key;
-		const char *rule;
 
 		if (key == NULL)
 			continue;
@@ -148,9 +146,7 @@ static void fetch_received(const struct soft_worker *worker, struct ahead *ahead
 				   ahead[i].octets);
 		__builtin_prefetch(key->hint.bucket);
 		fetch(key->hint.entry, sizeof(struct soft_entry) + LINE);
-		rule = key->hint.rule;
-		fetch(rule, LINE);
-		__builtin_prefetch(rule + offsetof(struct soft_rule, replay));
+		fetch(key->hint.rule, offsetof(struct soft_rule, encap));
 	}
 }
 

@@ -78,7 +78,17 @@ static bool decap_transport(struct dp_packet *packet, uint16_t *type)
 	return true;
 }
 
-bool soft_decap(struct dp_packet *packet, const struct psp_dp_actions *actions)
+struct soft_strip soft_strip_of(const struct psp_dp_actions *actions)
+{
+	struct soft_strip strip = {.net_type = actions->encap_net_type,
+				   .crypt_offset = actions->crypt_offset};
+
+	memcpy(strip.eth_dst, actions->eth_dst, sizeof(strip.eth_dst));
+	memcpy(strip.eth_src, actions->eth_src, sizeof(strip.eth_src));
+	return strip;
+}
+
+bool soft_decap(struct dp_packet *packet, const struct soft_strip *strip)
 {
 	uint32_t pkt_meta = packet->fields.meta_pkt_meta;
 	uint16_t type;
@@ -87,16 +97,16 @@ bool soft_decap(struct dp_packet *packet, const struct psp_dp_actions *actions)
 	/* Only what soft_decrypt() let pass has an inner packet. */
 	if (packet->inner_off == 0 || packet->verdict != PSP_DP_VERDICT_OK)
 		return false;
-	if (actions->encap_net_type == PSP_DP_NET_PSP_TUNNEL)
+	if (strip->net_type == PSP_DP_NET_PSP_TUNNEL)
 		whole = decap_tunnel(packet, &type);
-	else if (actions->encap_net_type == PSP_DP_NET_PSP_TRANSPORT)
+	else if (strip->net_type == PSP_DP_NET_PSP_TRANSPORT)
 		whole = decap_transport(packet, &type);
 	else
 		return false;
 	if (!whole)
 		return false;
-	memcpy(packet->frame, actions->eth_dst, 6);
-	memcpy(packet->frame + 6, actions->eth_src, 6);
+	memcpy(packet->frame, strip->eth_dst, 6);
+	memcpy(packet->frame + 6, strip->eth_src, 6);
 	psp_put16(packet->frame + NET_ETH_TYPE, type);
 	/* What the kernel said of the outer checksum does not hold for the inner one. */
 	packet->needs_csum = false;

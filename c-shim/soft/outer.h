@@ -8,13 +8,13 @@
 #define PSP_SOFT_OUTER_H
 
 #include "../common/packet.h"
+#include "encap.h"
 
 /* A packet's outer headers, checked against encap_data and the packet. Offsets count from the frame. */
 struct soft_outer {
-	const uint8_t *data; /* encap_data */
-	const uint8_t *psp;  /* in data */
+	const struct soft_encap *encap;
+	const uint8_t *psp;  /* in encap's data */
 	uint32_t psp_size;   /* PSP header with its extensions */
-	uint32_t psp_room;   /* octets of data from psp on that may be read */
 	uint32_t udp_off;    /* in the frame to be built */
 	uint32_t head_len;   /* Ethernet to UDP: where the first PSP header stands */
 	uint32_t next_off;   /* transport: the octet that names the upper layer */
@@ -22,7 +22,6 @@ struct soft_outer {
 	uint8_t next_header; /* PSP's */
 	bool transport;
 	bool v6;
-	bool copy_dscp;
 };
 
 /* False: encap_data or the packet contradicts itself or the other. */

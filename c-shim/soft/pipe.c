@@ -144,7 +144,7 @@ static int32_t entry_hide(struct psp_dp *dp, struct soft_entry *entry)
 			return PSP_DP_ENOMEM;
 	}
 	soft_cache_end_all(dp);
-	dp_entry_unlink(&entry->base, &rule->base.fwd);
+	dp_entry_unlink(&entry->base, &rule->fwd);
 	dp_entry_unname(dp, &entry->base);
 	return 0;
 }
@@ -161,10 +161,8 @@ static int32_t entry_unlink(struct psp_dp *dp, struct soft_entry *entry)
 
 /* The window of an entry whose rule checks for replays. */
 static int32_t window_fill(struct psp_dp *dp, const char *what, struct soft_entry *entry,
-			   struct soft_rule *rule)
+			   const struct psp_dp_actions *actions)
 {
-	const struct psp_dp_actions *actions = &rule->base.actions;
-
 	if ((actions->flags & PSP_DP_ACTION_CHECK_REPLAY) == 0)
 		return 0;
 	if (entry->replay.slots == NULL &&
@@ -173,43 +171,69 @@ static int32_t window_fill(struct psp_dp *dp, const char *what, struct soft_entr
 	if (entry->replay.size != actions->replay_window)
 		return dp_fail(dp, PSP_DP_EINVAL, "%s: its replay_window is %u, and stays so", what,
 			       entry->replay.size);
-	rule->replay = entry->replay;
 	return 0;
 }
 
-static int32_t rule_fill(struct psp_dp *dp, const struct dp_pipe *pipe,
-			 const struct psp_dp_entry_desc *desc, struct soft_entry *entry,
-			 struct soft_rule *rule)
+/* In as many octets as it needs. NULL: out of memory. */
+static struct soft_rule *rule_compact(struct psp_dp *dp, const struct dp_rule *whole,
+				      const struct soft_entry *entry)
 {
-	const struct psp_dp_actions *actions = &rule->base.actions;
+	const struct psp_dp_actions *actions = &whole->actions;
+	const bool encaps = (actions->flags & PSP_DP_ACTION_ENCAP) != 0;
+	const size_t octets =
+		offsetof(struct soft_rule, encap) + (encaps ? soft_encap_octets(actions) : 0u);
+	struct soft_rule *rule = psp_slab_take(&dp->rules[(octets - 1) / SOFT_RULE_GRAIN]);
+
+	if (rule == NULL)
+		return NULL;
+	rule->fwd = whole->fwd;
+	rule->flags = actions->flags;
+	rule->crypto_id = actions->crypto_id;
+	rule->pkt_meta = actions->pkt_meta;
+	rule->count = whole->count;
+	rule->mirror = whole->mirror;
+	rule->notify = whole->notify;
+	rule->strip = soft_strip_of(actions);
+	if ((actions->flags & PSP_DP_ACTION_CHECK_REPLAY) != 0)
+		rule->replay = entry->replay;
+	if (encaps)
+		soft_encap_make(&rule->encap, actions);
+	return rule;
+}
+
+static int32_t rule_new(struct psp_dp *dp, const struct dp_pipe *pipe,
+			const struct psp_dp_entry_desc *desc, struct soft_entry *entry,
+			struct soft_rule **out)
+{
+	struct dp_rule whole = {.count = false};
 	char what[DP_WHAT_LEN];
 	int32_t status;
 
 	dp_rule_what(pipe, what);
-	status = dp_rule_actions(dp, what, pipe, desc, &rule->base);
-	if (status == 0 && (actions->flags & PSP_DP_ACTION_ENCAP) != 0)
-		rule->tx_spi = psp_get32(actions->encap_data + dp_encap_psp(actions) + 4);
+	status = dp_rule_actions(dp, what, pipe, desc, &whole);
 	if (status == 0)
-		status = window_fill(dp, what, entry, rule);
-	return status == 0 ? dp_rule_forward(dp, what, pipe, desc, &rule->base) : status;
+		status = window_fill(dp, what, entry, &whole.actions);
+	if (status == 0)
+		status = dp_rule_forward(dp, what, pipe, desc, &whole);
+	if (status != 0)
+		return status;
+	*out = rule_compact(dp, &whole, entry);
+	return *out != NULL ? 0 : dp_fail(dp, PSP_DP_ENOMEM, "%s: out of memory", what);
 }
 
 int32_t plane_entry_add(struct psp_dp *dp, struct dp_pipe *base,
 			const struct psp_dp_entry_desc *desc, struct dp_entry **out)
 {
 	struct soft_pipe *pipe = soft_pipe(base);
-	struct soft_rule *rule;
+	struct soft_rule *rule = NULL;
 	struct soft_entry *entry;
 	int32_t status;
 
 	soft_rcu_reclaim(&dp->rcu);
-	rule = psp_slab_take(&dp->rules);
 	entry = entry_new(dp, pipe, desc);
-	if (rule == NULL || entry == NULL) {
-		status = dp_entry_no_memory(dp, base);
-		goto out;
-	}
-	status = rule_fill(dp, base, desc, entry, rule);
+	if (entry == NULL)
+		return dp_entry_no_memory(dp, base);
+	status = rule_new(dp, base, desc, entry, &rule);
 	if (status != 0)
 		goto out;
 	if (is_there(pipe, entry)) {
@@ -221,7 +245,7 @@ int32_t plane_entry_add(struct psp_dp *dp, struct dp_pipe *base,
 		goto out;
 	atomic_store_explicit(&entry->rule, rule, memory_order_relaxed);
 	soft_reach_rule(dp, pipe, base->type == PSP_DP_PIPE_CONTROL ? &desc->match_mask : NULL,
-			&rule->base);
+			rule);
 	if (publish(dp, pipe, entry) != 0) {
 		atomic_store_explicit(&entry->rule, NULL, memory_order_relaxed);
 		dp_entry_unname(dp, &entry->base);
@@ -229,7 +253,7 @@ int32_t plane_entry_add(struct psp_dp *dp, struct dp_pipe *base,
 		goto out;
 	}
 	soft_cache_end_all(dp);
-	dp_entry_link(&entry->base, &rule->base.fwd);
+	dp_entry_link(&entry->base, &rule->fwd);
 	*out = &entry->base;
 	entry = NULL;
 	rule = NULL;
@@ -243,23 +267,17 @@ int32_t plane_entry_update(struct psp_dp *dp, struct dp_entry *base,
 			   const struct psp_dp_entry_desc *desc)
 {
 	struct soft_entry *entry = soft_entry(base);
-	struct soft_rule *rule, *old;
+	struct soft_rule *rule = NULL, *old;
 	int32_t status;
 
 	soft_rcu_reclaim(&dp->rcu);
-	rule = psp_slab_take(&dp->rules);
-	if (rule == NULL)
-		return dp_fail(dp, PSP_DP_ENOMEM, "Cannot update entry %u: out of memory",
-			       base->id);
-	status = rule_fill(dp, base->pipe, desc, entry, rule);
-	if (status != 0) {
-		psp_slab_give(rule);
+	status = rule_new(dp, base->pipe, desc, entry, &rule);
+	if (status != 0)
 		return status;
-	}
-	soft_reach_rule(dp, soft_pipe(base->pipe), NULL, &rule->base);
+	soft_reach_rule(dp, soft_pipe(base->pipe), NULL, rule);
 	old = atomic_exchange_explicit(&entry->rule, rule, memory_order_acq_rel);
 	soft_cache_end_all(dp);
-	dp_entry_forward(&old->base.fwd, &rule->base.fwd);
+	dp_entry_forward(&old->fwd, &rule->fwd);
 	soft_rcu_defer(&dp->rcu, &old->rcu, rule_due);
 	return 0;
 }

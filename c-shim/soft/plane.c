@@ -72,7 +72,8 @@ struct psp_dp *plane_alloc(void)
 	dp->sink[0] = -1;
 	dp->sink[1] = -1;
 	soft_rcu_init(&dp->rcu);
-	psp_slab_init(&dp->rules, sizeof(struct soft_rule));
+	for (uint32_t i = 0; i < SOFT_RULE_SIZES; i++)
+		psp_slab_init(&dp->rules[i], (i + 1) * SOFT_RULE_GRAIN);
 	psp_slab_init(&dp->slots, sizeof(struct soft_tx_slot));
 	for (uint32_t i = 0; i < SOFT_ENTRY_LINES_MAX; i++)
 		psp_slab_init(&dp->entries[i], (i + 1) * PSP_PAGES_LINE);
@@ -214,7 +215,8 @@ void plane_down(struct psp_dp *dp)
 	soft_pipes_free(dp);
 	soft_rcu_wait(&dp->rcu);
 	soft_keys_free(dp);
-	psp_slab_free(&dp->rules);
+	for (uint32_t i = 0; i < SOFT_RULE_SIZES; i++)
+		psp_slab_free(&dp->rules[i]);
 	psp_slab_free(&dp->slots);
 	for (uint32_t i = 0; i < SOFT_ENTRY_LINES_MAX; i++)
 		psp_slab_free(&dp->entries[i]);

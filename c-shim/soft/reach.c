@@ -125,9 +125,9 @@ void soft_reach_forget(struct psp_dp *dp, uint32_t index)
 }
 
 void soft_reach_rule(struct psp_dp *dp, struct soft_pipe *pipe, const struct psp_dp_match *mask,
-		     const struct dp_rule *rule)
+		     const struct soft_rule *rule)
 {
-	const bool keeps = (rule->actions.flags & SOFT_CHANGES_FIELDS) == 0;
+	const bool keeps = (rule->flags & SOFT_CHANGES_FIELDS) == 0;
 	const bool leads = keeps && rule->fwd.type == PSP_DP_FWD_PIPE;
 
 	if (leads && !pipe->looks.leads) {

@@ -40,7 +40,7 @@ void soft_reach_grow(struct psp_dp *dp, struct soft_pipe *pipe, const struct psp
 void soft_reach_forget(struct psp_dp *dp, uint32_t index);
 /* As soft_reach_grow(), for what a rule does. */
 void soft_reach_rule(struct psp_dp *dp, struct soft_pipe *pipe, const struct psp_dp_match *mask,
-		     const struct dp_rule *rule);
+		     const struct soft_rule *rule);
 /* After a change was published, and before what it replaces is freed: no trail of before is followed any more. */
 void soft_cache_end_all(struct psp_dp *dp);
 

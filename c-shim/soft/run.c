@@ -50,13 +50,18 @@ static uint32_t least(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
+static uint32_t spi_of(const struct soft_encap *encap)
+{
+	return psp_get32(encap->data + encap->udp + NET_UDP_LEN + 4);
+}
+
 /* What an event says of any packet. */
 static void describe(const struct soft_walk *walk, const struct soft_pipe *pipe,
 		     struct psp_dp_event *event)
 {
 	dp_event_describe(event, walk->packet, pipe != NULL ? pipe->base.id : 0);
 	if (walk->encap != NULL)
-		event->spi = walk->encap->tx_spi;
+		event->spi = spi_of(walk->encap);
 	event->syndrome = walk->packet->fields.parser_meta_psp_syndrome;
 }
 
@@ -240,8 +245,8 @@ static void seal_piece(void *arg, struct dp_packet *piece)
 static enum dp_counter seal(struct soft_worker *worker, struct soft_walk *walk,
 			    const struct soft_pipe *pipe, struct soft_tx_key *key)
 {
-	uint32_t overhead = dp_overhead(walk->packet->encap);
-	uint32_t max_ip = dp_max_ip(walk->packet->encap, worker->max_ip);
+	uint32_t overhead = soft_encap_overhead(walk->packet->encap);
+	uint32_t max_ip = soft_encap_max_ip(walk->packet->encap, worker->max_ip);
 	uint32_t max_inner = max_ip > overhead ? max_ip - overhead : 0;
 	struct sealing sealing = {
 		.worker = worker, .key = key, .max_ip = max_ip, .failed = DP_TX_ERROR};
@@ -251,7 +256,7 @@ static enum dp_counter seal(struct soft_worker *worker, struct soft_walk *walk,
 		soft_worker_count(worker, DP_MSS_CLAMPED, 1);
 	worker->sealing = (struct soft_sealing){.key = key,
 						.flow = dp_flow(walk->packet),
-						.tunnel = walk->packet->encap->encap_net_type ==
+						.tunnel = walk->packet->encap->net_type ==
 							  PSP_DP_NET_PSP_TUNNEL};
 	make_room(worker);
 	status = soft_seal(worker->dp->base.keys.backend, worker->crypto, walk->packet, key, max_ip,
@@ -538,18 +543,18 @@ static struct soft_pipe *follow(struct soft_worker *worker, struct soft_walk *wa
  * Sealed as this host asked, so that no more of a packet was readable on the way, and no less. The offset is
  * authenticated. A packet that is shorter than what was asked for is authenticated to its end.
  */
-static bool crypt_offset_holds(const struct dp_packet *packet, const struct psp_dp_actions *actions)
+static bool crypt_offset_holds(const struct dp_packet *packet, const struct soft_rule *rule)
 {
 	uint32_t words = (packet->len - packet->payload_off - PSP_HEADER_LEN) / 4u;
 
-	return (actions->flags & PSP_DP_ACTION_CHECK_CRYPT_OFFSET) == 0 ||
-	       packet->psp.crypt_offset == least(actions->crypt_offset, words);
+	return (rule->flags & PSP_DP_ACTION_CHECK_CRYPT_OFFSET) == 0 ||
+	       packet->psp.crypt_offset == least(rule->strip.crypt_offset, words);
 }
 
 /* What goes from workload to workload is carried by the other one's port, or may be cut for it. */
 static bool fits_port(const struct soft_walk *walk, const struct soft_rule *rule)
 {
-	const struct dp_fwd *fwd = &rule->base.fwd;
+	const struct dp_fwd *fwd = &rule->fwd;
 	uint32_t max_ip;
 
 	if (fwd->type != PSP_DP_FWD_PORT || fwd->target == PSP_DP_PORT_UPLINK)
@@ -564,26 +569,26 @@ static struct soft_pipe *act(struct soft_worker *worker, struct soft_walk *walk,
 {
 	static const struct dp_fwd to_agent = {.type = PSP_DP_FWD_RSS,
 					       .target = PSP_DP_RSS_EXCEPTION};
-	const struct psp_dp_actions *actions = &rule->base.actions;
+	const uint32_t flags = rule->flags;
 	struct dp_packet *packet = walk->packet;
 
-	if ((actions->flags & SOFT_CHANGES_FIELDS) != 0)
+	if ((flags & SOFT_CHANGES_FIELDS) != 0)
 		soft_step_restart(&walk->step);
-	if ((actions->flags & PSP_DP_ACTION_SET_S) != 0)
+	if ((flags & PSP_DP_ACTION_SET_S) != 0)
 		packet->set_s = true;
 	/* Anybody can send a packet with the S bit: what fails to open is nobody's sample. */
-	if (rule->base.mirror && !walk->sampled && (!walk->decrypted || opened(walk)))
+	if (rule->mirror && !walk->sampled && (!walk->decrypted || opened(walk)))
 		report_sample(worker, walk, pipe);
 	walk->sampled = false;
-	if (rule->base.notify)
+	if (rule->notify)
 		report_syndrome(worker, walk, pipe);
-	if ((actions->flags & PSP_DP_ACTION_DECAP) != 0) {
+	if ((flags & PSP_DP_ACTION_DECAP) != 0) {
 		/* A packet that is not to be forwarded ends here at the latest. */
 		if (!opened(walk) || walk->decapped || packet->verdict != PSP_DP_VERDICT_OK) {
 			walk_drop(worker, walk, DP_DROP_PIPE);
 			return NULL;
 		}
-		if (!crypt_offset_holds(packet, actions)) {
+		if (!crypt_offset_holds(packet, rule)) {
 			walk_drop(worker, walk, DP_RX_CRYPT_OFFSET);
 			return NULL;
 		}
@@ -592,39 +597,39 @@ static struct soft_pipe *act(struct soft_worker *worker, struct soft_walk *walk,
 			walk_drop(worker, walk, DP_RX_REPLAY);
 			return NULL;
 		}
-		if (!soft_decap(packet, actions)) {
+		if (!soft_decap(packet, &rule->strip)) {
 			walk_drop(worker, walk, DP_RX_BAD_INNER);
 			return NULL;
 		}
 		walk->decapped = true;
 		walk->bytes = packet->len - packet->l3_off;
 	}
-	if ((actions->flags & PSP_DP_ACTION_ROUTE) != 0) {
+	if ((flags & PSP_DP_ACTION_ROUTE) != 0) {
 		if (packet->port != PSP_DP_PORT_HOST) {
 			walk_drop(worker, walk, DP_DROP_PIPE);
 			return NULL;
 		}
 		if (!fits_port(walk, rule)) {
-			(void)report_too_big(worker, walk, pipe, max_ip_of(rule->base.fwd.port),
+			(void)report_too_big(worker, walk, pipe, max_ip_of(rule->fwd.port),
 					     packet->handle);
 			walk_drop(worker, walk, DP_TOO_BIG);
 			return NULL;
 		}
-		if (!dp_route(packet, actions)) {
+		if (!dp_route(packet, rule->strip.eth_dst, rule->strip.eth_src)) {
 			leave_to_agent(worker, walk, pipe, &to_agent);
 			return NULL;
 		}
 		walk->routed = true;
 	}
-	if ((actions->flags & PSP_DP_ACTION_SET_PKT_META) != 0)
-		packet->fields.meta_pkt_meta = actions->pkt_meta;
-	if ((actions->flags & PSP_DP_ACTION_ENCAP) != 0) {
-		walk->encap = rule;
-		packet->encap = actions;
+	if ((flags & PSP_DP_ACTION_SET_PKT_META) != 0)
+		packet->fields.meta_pkt_meta = rule->pkt_meta;
+	if ((flags & PSP_DP_ACTION_ENCAP) != 0) {
+		walk->encap = &rule->encap;
+		packet->encap = &rule->encap;
 	}
-	if ((actions->flags & PSP_DP_ACTION_ENCRYPT) != 0)
-		walk->crypto_id = actions->crypto_id;
-	return follow(worker, walk, pipe, &rule->base.fwd);
+	if ((flags & PSP_DP_ACTION_ENCRYPT) != 0)
+		walk->crypto_id = rule->crypto_id;
+	return follow(worker, walk, pipe, &rule->fwd);
 }
 
 /* ---- super-frames ---------------------------------------------------------------------------- */
@@ -753,20 +758,19 @@ static struct soft_pipe *run_rule(struct soft_worker *worker, struct soft_walk *
 	const struct soft_rule *rule = atomic_load_explicit(&entry->rule, memory_order_acquire);
 	const uint32_t sends = PSP_DP_ACTION_ENCAP | PSP_DP_ACTION_ROUTE;
 
-	if (rule->base.count)
+	if (rule->count)
 		count_in(worker, &entry->stats, walk);
 	if (pipe->base.count)
 		count_in(worker, &pipe->hits, walk);
-	if ((rule->base.actions.flags & sends) != 0 && walk->packet->port == PSP_DP_PORT_HOST)
+	if ((rule->flags & sends) != 0 && walk->packet->port == PSP_DP_PORT_HOST)
 		watch_source(worker, walk, pipe, entry);
-	if ((rule->base.actions.flags & PSP_DP_ACTION_DECRYPT) != 0 && !walk->decrypted) {
+	if ((rule->flags & PSP_DP_ACTION_DECRYPT) != 0 && !walk->decrypted) {
 		run_decrypt(worker, walk, pipe, rule);
 		return NULL;
 	}
-	if ((rule->base.actions.flags & PSP_DP_ACTION_DECAP) != 0)
+	if ((rule->flags & PSP_DP_ACTION_DECAP) != 0)
 		leave_hint(worker, pipe, entry, rule);
-	if (rule->base.mirror && walk->packet->port == PSP_DP_PORT_HOST &&
-	    can_split(worker, walk)) {
+	if (rule->mirror && walk->packet->port == PSP_DP_PORT_HOST && can_split(worker, walk)) {
 		for (uint32_t i = 0; i < walk->segments; i++)
 			run_part(worker, walk, i, 1, pipe, entry, sample_part);
 		walk->sampled = true;
@@ -801,9 +805,8 @@ static bool only_marks(const struct soft_pipe *pipe, struct soft_entry *entry)
 	if (entry == NULL)
 		return true;
 	rule = atomic_load_explicit(&entry->rule, memory_order_acquire);
-	return (rule->base.actions.flags & ~(uint32_t)PSP_DP_ACTION_SET_S) == 0 &&
-	       !rule->base.notify && rule->base.fwd.type == PSP_DP_FWD_PIPE &&
-	       rule->base.fwd.pipe == pipe->base.fwd_miss.pipe;
+	return (rule->flags & ~(uint32_t)PSP_DP_ACTION_SET_S) == 0 && !rule->notify &&
+	       rule->fwd.type == PSP_DP_FWD_PIPE && rule->fwd.pipe == pipe->base.fwd_miss.pipe;
 }
 
 /* One packet of a super-frame with the outcome of its draw. */
@@ -823,13 +826,13 @@ static void mark(struct soft_worker *worker, struct soft_walk *walk, uint32_t se
 		return;
 	}
 	rule = atomic_load_explicit(&entry->rule, memory_order_acquire);
-	if (rule->base.count)
+	if (rule->count)
 		count_in(worker, &entry->stats, &one);
 	if (pipe->base.count)
 		count_in(worker, &pipe->hits, &one);
-	if ((rule->base.actions.flags & PSP_DP_ACTION_SET_S) != 0)
+	if ((rule->flags & PSP_DP_ACTION_SET_S) != 0)
 		packet->s_segments[segment / 64] |= UINT64_C(1) << segment % 64;
-	if (rule->base.mirror)
+	if (rule->mirror)
 		run_part(worker, walk, segment, 1, pipe, entry, sample_part);
 }
 

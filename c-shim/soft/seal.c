@@ -15,47 +15,86 @@
 #define HEADER_COPY                                                                                \
 	32u /* octets, copied at once; whatever is behind the header is written after it */
 
+_Static_assert(HEADER_COPY <= PSP_HEADER_LEN + SOFT_ENCAP_SLACK, "so much follows in encap_data");
+
 /* ---- outer headers --------------------------------------------------------------------------- */
 
-/* The UDP and PSP headers at `off`, to the end of encap_data. */
-static bool read_udp_psp(const struct psp_dp_actions *encap, uint32_t off, struct soft_outer *outer)
+size_t soft_encap_octets(const struct psp_dp_actions *actions)
 {
-	const uint8_t *udp = encap->encap_data + off;
-	const uint8_t *psp = udp + NET_UDP_LEN;
-
-	if (encap->encap_size < off + NET_UDP_LEN + PSP_HEADER_LEN)
-		return false;
-	outer->psp = psp;
-	outer->psp_size = encap->encap_size - off - NET_UDP_LEN;
-	outer->psp_room = (uint32_t)sizeof(encap->encap_data) - off - NET_UDP_LEN;
-	if (psp_get16(udp + NET_UDP_DST) != PSP_UDP_PORT)
-		return false;
-	if ((psp[3] & PSP_FLAG_V) != 0 && outer->psp_size < PSP_HEADER_LEN + PSP_VC_LEN)
-		return false;
-	return outer->psp_size == 8u * (psp[1] + 1u);
+	return offsetof(struct soft_encap, data) + SOFT_ENCAP_SLACK +
+	       (actions->encap_size <= SOFT_ENCAP_DATA_MAX ? actions->encap_size : 0u);
 }
 
-static bool read_tunnel(const struct psp_dp_actions *encap, struct soft_outer *outer)
+/* Are there a UDP and a PSP header at `off`, to the end of the data? */
+static bool is_udp_psp(const struct soft_encap *encap, uint32_t off)
 {
-	const uint8_t *ip = encap->encap_data + NET_ETH_LEN;
-	uint16_t type = psp_get16(encap->encap_data + NET_ETH_TYPE);
-	uint32_t ip_len = NET_IP4_LEN;
+	const uint8_t *udp = encap->data + off;
+	const uint8_t *psp = udp + NET_UDP_LEN;
+	uint32_t psp_size;
 
-	if (encap->encap_size < NET_ETH_LEN + NET_IP4_LEN)
+	if (encap->size < off + NET_UDP_LEN + PSP_HEADER_LEN)
 		return false;
-	if (type == NET_TYPE_IPV4) {
+	psp_size = encap->size - off - NET_UDP_LEN;
+	if (psp_get16(udp + NET_UDP_DST) != PSP_UDP_PORT)
+		return false;
+	if ((psp[3] & PSP_FLAG_V) != 0 && psp_size < PSP_HEADER_LEN + PSP_VC_LEN)
+		return false;
+	return psp_size == 8u * (psp[1] + 1u);
+}
+
+/* Where the UDP header of a tunnel begins; 0: there is none. */
+static uint32_t read_tunnel(struct soft_encap *encap)
+{
+	const uint8_t *ip = encap->data + NET_ETH_LEN;
+	uint32_t sum;
+
+	if (encap->size < NET_ETH_LEN + NET_IP4_LEN)
+		return 0;
+	switch (psp_get16(encap->data + NET_ETH_TYPE)) {
+	case NET_TYPE_IPV4:
 		if (ip[0] != 0x45 || ip[NET_IP4_PROTO] != NET_PROTO_UDP)
-			return false;
-	} else if (type == NET_TYPE_IPV6) {
+			return 0;
+		sum = dp_csum_ip4_head(ip, NET_IP4_LEN);
+		sum += 0xffffu - ip[NET_IP4_TOS];
+		sum += 0xffffu - psp_get16(ip + NET_IP4_TOTAL);
+		sum += 0xffffu - psp_get16(ip + NET_IP4_ID);
+		sum += 0xffffu - psp_get16(ip + NET_IP4_CSUM);
+		encap->ip4_sum = dp_csum_fold(sum);
+		return NET_ETH_LEN + NET_IP4_LEN;
+	case NET_TYPE_IPV6:
 		if ((ip[0] >> 4) != 6 || ip[NET_IP6_NEXT] != NET_PROTO_UDP)
-			return false;
-		outer->v6 = true;
-		ip_len = NET_IP6_LEN;
-	} else {
-		return false;
+			return 0;
+		encap->v6 = true;
+		return NET_ETH_LEN + NET_IP6_LEN;
+	default:
+		return 0;
 	}
-	outer->udp_off = NET_ETH_LEN + ip_len;
-	return read_udp_psp(encap, outer->udp_off, outer);
+}
+
+void soft_encap_make(struct soft_encap *encap, const struct psp_dp_actions *actions)
+{
+	uint32_t udp = 0;
+
+	memset(encap, 0, soft_encap_octets(actions));
+	encap->path_mtu = actions->path_mtu;
+	encap->net_type = actions->encap_net_type;
+	encap->copy_dscp = (actions->flags & PSP_DP_ACTION_COPY_DSCP) != 0;
+	if (actions->encap_size < NET_ETH_LEN || actions->encap_size > SOFT_ENCAP_DATA_MAX)
+		return;
+	encap->size = actions->encap_size;
+	memcpy(encap->data, actions->encap_data, encap->size);
+	if (encap->net_type == PSP_DP_NET_PSP_TUNNEL)
+		udp = read_tunnel(encap);
+	else if (encap->net_type == PSP_DP_NET_PSP_TRANSPORT)
+		udp = NET_ETH_LEN;
+	if (udp != 0 && is_udp_psp(encap, udp))
+		encap->udp = (uint8_t)udp;
+}
+
+uint32_t soft_encap_overhead(const struct soft_encap *encap)
+{
+	/* Both modes: everything but Ethernet, and the ICV. */
+	return (encap->size < NET_ETH_LEN ? 0 : encap->size - NET_ETH_LEN) + PSP_ICV_LEN;
 }
 
 static bool read_transport(const struct dp_packet *packet, struct soft_outer *outer)
@@ -74,29 +113,26 @@ static bool read_transport(const struct dp_packet *packet, struct soft_outer *ou
 	outer->next_header = ip.proto;
 	outer->copy_off = packet->l4_off;
 	outer->udp_off = packet->l4_off;
-	return read_udp_psp(packet->encap, NET_ETH_LEN, outer);
+	return true;
 }
 
 bool soft_outer_read(const struct dp_packet *packet, struct soft_outer *outer)
 {
-	const struct psp_dp_actions *encap = packet->encap;
-	uint8_t l3 = packet->fields.parser_meta_outer_l3_type;
+	const struct soft_encap *encap = packet->encap;
+	const uint8_t l3 = packet->fields.parser_meta_outer_l3_type;
 
 	memset(outer, 0, sizeof(*outer));
-	if (encap == NULL || encap->encap_size < NET_ETH_LEN ||
-	    encap->encap_size > sizeof(encap->encap_data))
+	if (encap == NULL || encap->udp == 0 || (l3 != PSP_DP_L3_IPV4 && l3 != PSP_DP_L3_IPV6))
 		return false;
-	if (l3 != PSP_DP_L3_IPV4 && l3 != PSP_DP_L3_IPV6)
-		return false;
-	outer->data = encap->encap_data;
-	outer->copy_dscp = (encap->flags & PSP_DP_ACTION_COPY_DSCP) != 0;
-	if (encap->encap_net_type == PSP_DP_NET_PSP_TUNNEL) {
+	outer->encap = encap;
+	outer->psp = encap->data + encap->udp + NET_UDP_LEN;
+	outer->psp_size = (uint32_t)encap->size - encap->udp - NET_UDP_LEN;
+	if (encap->net_type == PSP_DP_NET_PSP_TUNNEL) {
 		outer->next_header = l3 == PSP_DP_L3_IPV6 ? PSP_NEXT_IPV6 : PSP_NEXT_IPV4;
 		outer->copy_off = packet->l3_off;
-		if (!read_tunnel(encap, outer))
-			return false;
-	} else if (encap->encap_net_type != PSP_DP_NET_PSP_TRANSPORT ||
-		   !read_transport(packet, outer)) {
+		outer->udp_off = encap->udp;
+		outer->v6 = encap->v6;
+	} else if (!read_transport(packet, outer)) {
 		return false;
 	}
 	outer->head_len = outer->udp_off + NET_UDP_LEN;
@@ -107,26 +143,21 @@ bool soft_outer_read(const struct dp_packet *packet, struct soft_outer *outer)
 static uint8_t outer_tos(const struct soft_outer *outer, const struct dp_packet *packet)
 {
 	uint8_t inner = net_tos(packet->frame + packet->l3_off);
-	uint8_t given = net_tos(outer->data + NET_ETH_LEN);
+	uint8_t given = net_tos(outer->encap->data + NET_ETH_LEN);
 
-	if (outer->copy_dscp)
+	if (outer->encap->copy_dscp)
 		return inner;
 	return (uint8_t)((given & ~NET_ECN) | (inner & NET_ECN));
 }
 
-/* The sum is that of what was given and of what changes: to read in whole words what was just written takes long. */
-static void write_ip4(const uint8_t *given, uint8_t *ip, uint8_t tos, uint16_t len, uint16_t id)
+static void write_ip4(const struct soft_encap *encap, uint8_t *ip, uint8_t tos, uint16_t len,
+		      uint16_t id)
 {
-	uint32_t sum = dp_csum_ip4_head(given, NET_IP4_LEN);
-
-	sum += 0xffffu - given[NET_IP4_TOS] + tos;
-	sum += 0xffffu - psp_get16(given + NET_IP4_TOTAL) + len;
-	sum += 0xffffu - psp_get16(given + NET_IP4_ID) + id;
-	sum += 0xffffu - psp_get16(given + NET_IP4_CSUM);
 	ip[NET_IP4_TOS] = tos;
 	psp_put16(ip + NET_IP4_TOTAL, len);
 	psp_put16(ip + NET_IP4_ID, id);
-	psp_put16(ip + NET_IP4_CSUM, (uint16_t)~dp_csum_fold(sum));
+	psp_put16(ip + NET_IP4_CSUM,
+		  (uint16_t)~dp_csum_fold((uint32_t)encap->ip4_sum + tos + len + id));
 }
 
 static void write_tunnel(const struct soft_outer *outer, const struct dp_packet *packet,
@@ -137,12 +168,11 @@ static void write_tunnel(const struct soft_outer *outer, const struct dp_packet 
 	uint32_t label;
 
 	if (!outer->v6) {
-		memcpy(frame, outer->data, NET_ETH_LEN + NET_IP4_LEN + NET_UDP_LEN);
-		write_ip4(outer->data + NET_ETH_LEN, ip, tos, (uint16_t)(NET_IP4_LEN + udp_len),
-			  id);
+		memcpy(frame, outer->encap->data, NET_ETH_LEN + NET_IP4_LEN + NET_UDP_LEN);
+		write_ip4(outer->encap, ip, tos, (uint16_t)(NET_IP4_LEN + udp_len), id);
 		return;
 	}
-	memcpy(frame, outer->data, NET_ETH_LEN + NET_IP6_LEN + NET_UDP_LEN);
+	memcpy(frame, outer->encap->data, NET_ETH_LEN + NET_IP6_LEN + NET_UDP_LEN);
 	label = psp_get32(ip) & NET_IP6_LABEL;
 	if (label == 0)
 		label = hash & NET_IP6_LABEL;
@@ -156,10 +186,10 @@ static void write_transport(const struct soft_outer *outer, const struct dp_pack
 	uint8_t *ip = frame + NET_ETH_LEN;
 	uint32_t ip_len = (uint32_t)packet->l4_off - packet->l3_off;
 
-	memcpy(frame, outer->data, NET_ETH_TYPE);
+	memcpy(frame, outer->encap->data, NET_ETH_TYPE);
 	psp_put16(frame + NET_ETH_TYPE, outer->v6 ? NET_TYPE_IPV6 : NET_TYPE_IPV4);
 	memcpy(ip, packet->frame + packet->l3_off, ip_len);
-	memcpy(frame + outer->udp_off, outer->data + NET_ETH_LEN, NET_UDP_LEN);
+	memcpy(frame + outer->udp_off, outer->encap->data + NET_ETH_LEN, NET_UDP_LEN);
 	frame[outer->next_off - packet->l3_off + NET_ETH_LEN] = NET_PROTO_UDP;
 	dp_segment_ip(ip, ip_len + udp_len, first);
 	if (!outer->v6)
@@ -333,7 +363,7 @@ static enum soft_seal_status seal_segment(const struct cut *cut, uint32_t segmen
 	int32_t status;
 
 	/* In nearly all packets the PSP header and what may follow it are the first 32 octets: no length to look at. */
-	if (outer->psp_size <= HEADER_COPY && outer->psp_room >= HEADER_COPY)
+	if (outer->psp_size <= HEADER_COPY)
 		memcpy(psp, outer->psp, HEADER_COPY);
 	else
 		memcpy(psp, outer->psp, outer->psp_size);

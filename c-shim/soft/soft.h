@@ -39,13 +39,22 @@
 #define SOFT_CHANGES_FIELDS                                                                        \
 	((uint32_t)(PSP_DP_ACTION_DECRYPT | PSP_DP_ACTION_DECAP | PSP_DP_ACTION_SET_PKT_META))
 
-/* What an entry does; replaced whole by an update. */
+/* What an entry does, with its pipe's actions; replaced whole by an update. As long as its encap is. */
 struct soft_rule {
-	struct dp_rule base;       /* with what most packets read at its beginning */
-	uint32_t tx_spi;           /* ENCAP: the SPI in it */
+	struct dp_fwd fwd;  /* never NONE */
+	uint32_t flags;     /* enum psp_dp_action */
+	uint32_t crypto_id; /* ENCRYPT */
+	uint32_t pkt_meta;  /* SET_PKT_META */
+	bool count, mirror, notify;
+	struct soft_strip strip;   /* DECAP; of ROUTE the addresses */
 	struct soft_replay replay; /* CHECK_REPLAY: the entry's */
 	struct soft_rcu_head rcu;
+	struct soft_encap encap; /* ENCAP: else it is not there */
 };
+
+#define SOFT_RULE_GRAIN (PSP_PAGES_LINE / 2u)
+#define SOFT_RULE_SIZES                                                                            \
+	((sizeof(struct soft_rule) + SOFT_ENCAP_DATA_MAX + SOFT_ENCAP_SLACK) / SOFT_RULE_GRAIN + 1u)
 
 /* Of an entry that is found by every word there is. */
 #define SOFT_ENTRY_LINES_MAX                                                                       \
@@ -77,8 +86,8 @@ static inline bool soft_pipe_holds(const struct soft_pipe *pipe)
 /* A packet on its way through the pipes. */
 struct soft_walk {
 	struct dp_packet *packet;
-	const struct soft_rule *encap; /* whose ENCAP was met */
-	uint32_t crypto_id;            /* of the ENCRYPT that was met, or 0 */
+	const struct soft_encap *encap; /* the ENCAP that was met */
+	uint32_t crypto_id;             /* of the ENCRYPT that was met, or 0 */
 	uint32_t hops;
 	uint32_t segments;
 	uint64_t bytes; /* octets of IP, over all segments */
@@ -201,8 +210,8 @@ struct psp_dp {
 	_Alignas(64) _Atomic uint64_t cache_generation;
 	bool without_cache; /* set before psp_dp_start(), by tests */
 	_Alignas(64) struct soft_keys keys;
-	/* What there is of each tunnel, side by side; entries by their lines. Writer. */
-	struct psp_slab rules, slots, entries[SOFT_ENTRY_LINES_MAX];
+	/* What there is of each tunnel, side by side, entries and rules by their sizes. Writer. */
+	struct psp_slab rules[SOFT_RULE_SIZES], slots, entries[SOFT_ENTRY_LINES_MAX];
 	struct soft_taken taken[PSP_DP_LIST_MAX]; /* since plane_settle(); writer */
 	uint32_t n_taken;
 };

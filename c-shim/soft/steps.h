@@ -8,6 +8,7 @@
 
 #include "../common/packet.h"
 #include "../psp/crypto.h"
+#include "encap.h"
 #include "frame.h"
 #include "stats.h"
 
@@ -122,12 +123,12 @@ bool soft_decrypt_known(const struct psp_crypto_backend *backend, struct psp_cry
 			const struct psp_aead_key *key, struct dp_packet *packet, uint32_t len);
 
 /*
- * Turns an opened packet into the inner frame, in place: new Ethernet header from actions, ECN combined by
+ * Turns an opened packet into the inner frame, in place: new Ethernet header from strip, ECN combined by
  * RFC 6040; transport mode: the outer IP header with length, protocol and checksum mended. Parses it again.
  * meta.pkt_meta stays. False: it must be dropped (CE on a packet that is not ECN capable, contradictory lengths,
  * another mode or IP version than the next header says, or a verdict that is not OK).
  */
-bool soft_decap(struct dp_packet *packet, const struct psp_dp_actions *actions);
+bool soft_decap(struct dp_packet *packet, const struct soft_strip *strip);
 
 /*
  * Joins consecutive TCP segments of one flow (in order, same flags, equal size but the last) to one TSO

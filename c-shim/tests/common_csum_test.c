@@ -70,7 +70,7 @@ static int32_t sealed_udp_checksum(struct frame_spec *spec, bool zero)
 		psp_put16(packet.frame + 40, 0);
 	if (!dp_parse(&packet) || !key_make(&key, 0))
 		return -1;
-	packet.encap = &actions;
+	packet.encap = encap_of(&actions);
 	if (soft_seal(backend, crypto, &packet, &key, 1500, &out) == SOFT_SEAL_OK)
 		got = psp_get16(sent.packets[0].frame + 42 + 16 + 20 + 6);
 	sent_clear(&sent);

@@ -121,7 +121,7 @@ static void receive_one(void *arg, struct dp_packet *p)
 	if (p->verdict == PSP_DP_VERDICT_OK && p->psp.next_header != PSP_NEXT_IPV4 &&
 	    p->psp.next_header != PSP_NEXT_IPV6)
 		net = PSP_DP_NET_PSP_TRANSPORT;
-	if (!soft_decap(p, &actions[net]))
+	if (!decap_by(p, &actions[net]))
 		return;
 	REQUIRE(p->verdict == PSP_DP_VERDICT_OK);
 	require_offsets(p);
@@ -171,7 +171,7 @@ static void send_frame(struct dp_packet *p, uint32_t choices)
 	(void)dp_mss_clamp(p, 1000);
 	(void)dp_flow_hash(p);
 	atomic_store(&key.next_iv, 1);
-	p->encap = &actions[choices & 1];
+	p->encap = encap_of(&actions[choices & 1]);
 	(void)soft_seal(backend, crypto, p, &key, 9000, &out);
 }
 

@@ -47,7 +47,7 @@ static void ecn_is_combined(void)
 		make_frame(&made, out_buf, &spec);
 		CHECK(sealed_by_hand(made.frame + ETH, made.len - ETH, spec.v6 ? 41 : 4,
 				     (uint8_t)(0xb8 | outer), (i & 32) != 0));
-		kept = soft_decap(&packet, &actions);
+		kept = decap_by(&packet, &actions);
 		CHECK_EQ(kept, want != 9);
 		if (!kept)
 			continue;
@@ -75,22 +75,22 @@ static void inner_lengths_must_agree(void)
 		len = made.len - ETH;
 		/* Padding behind the inner packet is cut. */
 		CHECK(sealed_by_hand(made.frame + ETH, len + 7, next, 0, false));
-		CHECK(soft_decap(&packet, &actions));
+		CHECK(decap_by(&packet, &actions));
 		CHECK_EQ(packet.len, made.len);
 		/* Less than the inner packet says that it is, down to a single octet. */
 		for (uint32_t cut = 1; cut < len; cut++) {
 			CHECK(sealed_by_hand(made.frame + ETH, len - cut, next, 0, false));
-			CHECK(!soft_decap(&packet, &actions));
+			CHECK(!decap_by(&packet, &actions));
 		}
 		/* The wrong next header, the wrong mode. */
 		CHECK(sealed_by_hand(made.frame + ETH, len, v6 != 0 ? 4 : 41, 0, false));
 		CHECK_EQ(packet.fields.parser_meta_inner_l3_type, PSP_DP_L3_NONE);
-		CHECK(!soft_decap(&packet, &actions));
+		CHECK(!decap_by(&packet, &actions));
 		CHECK(sealed_by_hand(made.frame + ETH, len, 6, 0, false));
-		CHECK(!soft_decap(&packet, &actions));
+		CHECK(!decap_by(&packet, &actions));
 		make_encap(&actions, &(struct encap_spec){.transport = true});
 		CHECK(sealed_by_hand(made.frame + ETH, len, next, 0, false));
-		CHECK(!soft_decap(&packet, &actions));
+		CHECK(!decap_by(&packet, &actions));
 	}
 	key_drop(&key);
 }
@@ -109,7 +109,7 @@ static void what_holds_for_the_outer_checksum_ends_with_it(void)
 	packet.csum_offset = 6;
 	packet.csum_valid = true;
 	packet.fields.meta_pkt_meta = 77;
-	CHECK(soft_decap(&packet, &actions));
+	CHECK(decap_by(&packet, &actions));
 	CHECK(!packet.needs_csum);
 	CHECK(!packet.csum_valid);
 	CHECK_EQ(packet.fields.meta_pkt_meta, 77);
@@ -121,7 +121,7 @@ static void nothing_is_decapsulated_unopened(void)
 {
 	make_encap(&actions, &(struct encap_spec){0});
 	CHECK(frame_of(&packet_vectors[0].psp, &(struct frame_spec){0}));
-	CHECK(!soft_decap(&packet, &actions));
+	CHECK(!decap_by(&packet, &actions));
 }
 
 int main(void)

@@ -37,7 +37,7 @@ static void every_packet_of_the_vectors_opens(void)
 			CHECK_MEM(packet.frame + packet.inner_off, v->payload.at, v->payload.len);
 			CHECK_EQ(packet.fields.tun_psp_vc, v->v != 0 ? psp_get64(v->ext.at) : 0);
 			make_encap(&actions, &(struct encap_spec){.transport = !tunnel});
-			whole = soft_decap(&packet, &actions);
+			whole = decap_by(&packet, &actions);
 			CHECK(whole);
 			if (tunnel)
 				CHECK_MEM(packet.frame + ETH, v->payload.at, v->payload.len);
@@ -106,7 +106,7 @@ static void every_malformed_packet_gets_its_verdict(void)
 			CHECK_EQ(packet.fields.parser_meta_psp_syndrome,
 				 PSP_DP_SYNDROME_BAD_TRAILER);
 		make_encap(&actions, &(struct encap_spec){.transport = v->psp.at[0] == 17});
-		opened = soft_decap(&packet, &actions);
+		opened = decap_by(&packet, &actions);
 		CHECK_EQ(opened, expect == PSP_DP_VERDICT_OK);
 		backend->key_free(aead);
 	}
@@ -158,7 +158,7 @@ static void truncated_super_frames_lose_their_end_alone(void)
 	make_frame(&packet, in_buf,
 		   &(struct frame_spec){.payload = 400, .gso_size = 100, .partial = true});
 	CHECK(dp_parse(&packet));
-	packet.encap = &actions;
+	packet.encap = encap_of(&actions);
 	CHECK_EQ(soft_seal(backend, crypto, &packet, &key, 1500, &out), SOFT_SEAL_OK);
 	whole = sent.packets[0];
 	for (uint32_t len = whole.payload_off + 1u; len <= whole.len; len++) {

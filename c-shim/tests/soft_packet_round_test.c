@@ -83,7 +83,7 @@ static void receive(void *arg, struct dp_packet *p)
 	else if (p->fields.parser_meta_inner_l3_type !=
 		 (r->encap_spec->transport ? 0 : (r->spec->v6 ? 2 : 1)))
 		wrong = "inner type";
-	else if (!soft_decap(p, r->actions))
+	else if (!decap_by(p, r->actions))
 		wrong = "decap";
 	else
 		wrong = inspect(r, p);
@@ -143,7 +143,7 @@ static void round_trip(const struct frame_spec *spec, const struct encap_spec *e
 	make_frame(&p, in_buf, spec);
 	CHECK(key_make(&key, encap_spec->version));
 	CHECK(dp_parse(&p));
-	p.encap = &actions;
+	p.encap = encap_of(&actions);
 	count = dp_segments(&p);
 	CHECK_EQ(soft_seal(backend, crypto, &p, &key, 9000, &out), SOFT_SEAL_OK);
 	CHECK_EQ(key.next_iv, count + 1);

@@ -15,7 +15,7 @@ static enum soft_seal_status seal_now(uint32_t max_ip)
 	struct soft_out out = {&out_arena, collect, &sent, NULL};
 
 	sent_clear(&sent);
-	packet.encap = &actions;
+	packet.encap = encap_of(&actions);
 	return soft_seal(backend, crypto, &packet, &key, max_ip, &out);
 }
 
@@ -38,7 +38,7 @@ static void a_packet_must_fit_with_its_overhead(void)
 		CONTEXT("variant %u", i);
 		CHECK(key_make(&key, 0));
 		make_encap(&actions, &encap);
-		CHECK_EQ(dp_overhead(&actions), overhead);
+		CHECK_EQ(soft_encap_overhead(encap_of(&actions)), overhead);
 		CHECK_EQ(seal(&spec, 1500), SOFT_SEAL_OK);
 		CHECK_EQ(sent.packets[0].len, 1514);
 		spec.payload++;
@@ -216,7 +216,7 @@ static void nothing_leaves_when_the_library_fails(void)
 	make_frame(&packet, in_buf,
 		   &(struct frame_spec){.payload = 5000, .gso_size = 1000, .partial = true});
 	CHECK(dp_parse(&packet));
-	packet.encap = &actions;
+	packet.encap = encap_of(&actions);
 	CHECK_EQ(soft_seal(&broken, crypto, &packet, &key, 1500, &out), SOFT_SEAL_FAILED);
 	CHECK_EQ(sent.count, 0);
 	key_drop(&key);

@@ -54,7 +54,7 @@ static void seal_with(struct soft_tx_key *with, const struct frame_spec *spec,
 	make_encap(&actions, encap);
 	make_frame(&packet, in_buf, spec);
 	CHECK(dp_parse(&packet));
-	packet.encap = &actions;
+	packet.encap = encap_of(&actions);
 	sealing.flow = dp_flow_hash(&packet);
 	CHECK_EQ(soft_seal(backend, crypto, &packet, with, 1500, &out), SOFT_SEAL_OK);
 }
