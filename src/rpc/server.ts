@@ -20,6 +20,8 @@ import { onRefused } from "./h2_session.ts";
 import { type Accepted, type Carrier, carrierOf, listen, type Request } from "./listener.ts";
 import type { Descriptors } from "./descriptors.ts";
 import type { Proof, Unproven } from "./proof.ts";
+import type { Response } from "./protocols.ts";
+import { refuseCall, UNKNOWN_CALL } from "./refusals.ts";
 import { runtimeRefusal } from "./tls.ts";
 import type { TlsStore } from "./tls_store.ts";
 import { CALLER, callerGate, FROM, tunnelRoutes } from "./tunnel_service.ts";
@@ -139,6 +141,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     maxTimeoutMs: 3_600_000,
     // Keys do not compress, and compression beside secrets is a bad habit.
     acceptCompression: [],
+    fallback: (request, response) => refuseCall(request, response as Response, UNKNOWN_CALL),
   });
   const listener = await listen({
     listen: options.listen,

@@ -4,6 +4,7 @@
  * What status requests are answered with, by whichever door they came: the page, calls, `/metrics`, `/healthz`,
  * `/readyz`. Who asks was judged at the door, and is judged here only for what not every reader may do.
  */
+import { Code } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import type { StatusSource } from "../model/status.ts";
 import type { RpcEvents } from "./events.ts";
@@ -13,6 +14,7 @@ import { healthRoutes } from "./health_service.ts";
 import { METRICS_PEERS, METRICS_TYPES, metricsFormat, metricsText } from "./metrics.ts";
 import { openPage, type Page } from "./page.ts";
 import type { Request, Response } from "./protocols.ts";
+import { refuseCall, UNKNOWN_CALL } from "./refusals.ts";
 import { reflectionRoutes } from "./reflection_service.ts";
 import { statusRoutes } from "./status_service.ts";
 
@@ -70,10 +72,11 @@ export function statusAnswers(
     if (caller === "stranger" || guarded && caller === "reader") {
       events.count("status-unauthorized");
       response.setHeader("www-authenticate", "Bearer");
-      const why = caller === "stranger"
-        ? "A bearer token or a client certificate is needed\n"
-        : "This call needs the token of status.token_file, or the agent's Unix socket\n";
-      return afterBody(request, () => answer(response, 401, why));
+      const message = caller === "stranger"
+        ? "A bearer token or a client certificate is needed"
+        : "This call needs the token of status.token_file, or the agent's Unix socket";
+      const refusal = { code: Code.Unauthenticated, status: 401, message };
+      return afterBody(request, () => refuseCall(request, response, refusal));
     }
     bareGet(request);
     try {
@@ -130,7 +133,7 @@ function other(
 ): void {
   const path = pathOf(request);
   if (request.method !== "GET" && request.method !== "HEAD") {
-    return afterBody(request, () => answer(response, 404, "Not found\n"));
+    return afterBody(request, () => refuseCall(request, response, UNKNOWN_CALL));
   }
   if (path === "/healthz" || path === "/readyz") {
     const { draining, faults } = source.status({ maxPeers: 0 });
@@ -150,7 +153,7 @@ function other(
     });
     return answer(response, 200, text, METRICS_TYPES[format]);
   }
-  answer(response, 404, "Not found\n");
+  refuseCall(request, response, UNKNOWN_CALL);
 }
 
 /**

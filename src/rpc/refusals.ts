@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * A refusal before any call is reached, in the words of the protocol that the caller speaks: a gRPC client looks for
+ * its status among headers or trailers, one of Connect for an error in JSON, and curl for a sentence.
+ */
+import { Code } from "@connectrpc/connect";
+import { codeToString } from "@connectrpc/connect/protocol-connect";
+import type { Request, Response } from "./protocols.ts";
+
+/** What is said. */
+export interface Refusal {
+  readonly code: Code;
+  /** Of HTTP, where the protocol leaves it to that. */
+  readonly status: number;
+  /** A sentence, without its full stop. */
+  readonly message: string;
+}
+
+/** Of a call that is not there. */
+export const UNKNOWN_CALL: Refusal = {
+  code: Code.Unimplemented,
+  status: 404,
+  message: "Not found",
+};
+
+/** Flags of a Connect envelope that ends a stream. */
+const END_STREAM = 0x02;
+
+/** Answers; headers that were set before go with it. */
+export function refuseCall(request: Request, response: Response, refusal: Refusal): void {
+  const { code, status, message } = refusal;
+  const type = String(request.headers["content-type"] ?? "").split(";")[0]?.trim() ?? "";
+  response.setHeader("cache-control", "no-store");
+  response.setHeader("x-content-type-options", "nosniff");
+  const end = (httpStatus: number, contentType: string, body: string | Uint8Array) => {
+    response.statusCode = httpStatus;
+    response.setHeader("content-type", contentType);
+    response.end(body);
+  };
+  const error = { code: codeToString(code), message };
+  if (/^application\/grpc\b/.test(type)) {
+    // Without a message there is one block of headers, which is the trailers too.
+    response.setHeader("grpc-status", String(code));
+    response.setHeader("grpc-message", encodeURIComponent(message));
+    return end(200, type, "");
+  }
+  if (type.startsWith("application/connect+")) {
+    const text = new TextEncoder().encode(JSON.stringify({ error }));
+    const body = new Uint8Array(5 + text.length);
+    body[0] = END_STREAM;
+    new DataView(body.buffer).setUint32(1, text.length);
+    body.set(text, 5);
+    return end(200, type, body);
+  }
+  if (isConnect(request, type)) return end(status, "application/json", JSON.stringify(error));
+  end(status, "text/plain; charset=utf-8", `${message}\n`);
+}
+
+/** A call of one message, by POST or by GET. */
+function isConnect(request: Request, type: string): boolean {
+  if (!/^\/[\w.]+\/\w+$/.test(request.url?.split("?", 1)[0] ?? "")) return false;
+  return request.method === "GET" || type === "application/json" || type === "application/proto";
+}
