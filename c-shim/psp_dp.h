@@ -96,7 +96,8 @@ enum psp_dp_inspect {
 enum psp_dp_backend {
 	PSP_DP_BACKEND_AUTO = 0,
 	PSP_DP_BACKEND_OPENSSL = 1,
-	PSP_DP_BACKEND_IPSEC_MB = 2
+	PSP_DP_BACKEND_IPSEC_MB = 2,
+	PSP_DP_BACKEND_VAES = 3 /* its own, on processors with VAES, VPCLMULQDQ and AVX-512 */
 };
 
 /*

@@ -208,7 +208,7 @@ const PORT_KINDS: Readonly<Record<PortName, number>> = { uplink: 0, host: 1 };
 /** enum psp_dp_syndrome */
 const SYNDROMES: Readonly<Record<Syndrome, number>> = { ok: 0, icv_failed: 1, bad_trailer: 2 };
 /** enum psp_dp_backend */
-export const BACKENDS = { auto: 0, openssl: 1, "ipsec-mb": 2 } as const;
+export const BACKENDS = { auto: 0, openssl: 1, "ipsec-mb": 2, vaes: 3 } as const;
 /** enum psp_dp_inspect */
 const INSPECT = { off: 0, syn: 1, all: 2 } as const;
 /** enum psp_dp_guard_mode */

@@ -430,7 +430,7 @@ export interface HoldLimits {
 export interface PlaneOptions {
   /** One uplink, and host ports; they get the handles 1 to n in this order. */
   readonly ports: readonly PortOptions[];
-  readonly backend?: "auto" | "openssl" | "ipsec-mb";
+  readonly backend?: "auto" | "openssl" | "ipsec-mb" | "vaes";
   readonly maxEntries?: number;
   readonly maxCryptoIds?: number;
   readonly holdPacketsPerFlow?: number;

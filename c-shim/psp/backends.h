@@ -10,6 +10,7 @@
 
 extern const struct psp_crypto_backend psp_crypto_openssl;
 extern const struct psp_crypto_backend psp_crypto_ipsec_mb; /* x86-64 only */
+extern const struct psp_crypto_backend psp_crypto_vaes;     /* x86-64 only */
 
 extern const struct psp_crypto_backend *const psp_backend_table[];
 extern const uint32_t psp_backend_count;

@@ -3,6 +3,7 @@
 #include "backends.h"
 
 const struct psp_crypto_backend *const psp_backend_table[] = {
+	&psp_crypto_vaes,
 	&psp_crypto_ipsec_mb,
 	&psp_crypto_openssl,
 };

@@ -23,7 +23,7 @@ struct psp_text {
 };
 
 struct psp_crypto_backend {
-	const char *name; /* "openssl", "ipsec-mb" */
+	const char *name; /* "openssl", "ipsec-mb", "vaes" */
 	uint32_t id;      /* enum psp_dp_backend */
 	const char *(*version)(void);
 	/* 0, or PSP_DP_ENOTSUP when this processor lacks what the backend needs. */

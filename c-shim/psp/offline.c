@@ -17,7 +17,7 @@ static int32_t session_open(struct session *session, uint32_t backend)
 {
 	session->key = NULL;
 	session->crypto = NULL;
-	if (backend > PSP_DP_BACKEND_IPSEC_MB)
+	if (backend > PSP_DP_BACKEND_VAES)
 		return PSP_DP_EINVAL;
 	session->backend = psp_crypto_backend_by_id(backend);
 	if (session->backend == NULL)

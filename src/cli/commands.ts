@@ -544,9 +544,13 @@ export const COMMANDS: readonly (Command | Group)[] = [
         vectors: option("--vectors", FILE, { description: message`Files of known answers.` }),
         more: multiple(argument(FILE)),
         backend: withDefault(
-          option("--backend", choice(["auto", "openssl", "ipsec-mb", "all"], { metavar: "NAME" }), {
-            description: message`Crypto backend; all: each that this machine can use.`,
-          }),
+          option(
+            "--backend",
+            choice(["auto", "openssl", "ipsec-mb", "vaes", "all"], { metavar: "NAME" }),
+            {
+              description: message`Crypto backend; all: each that this machine can use.`,
+            },
+          ),
           "auto",
         ),
         library,

@@ -59,7 +59,7 @@ const VERSION: ValueParser<"sync", PspVersionNumber> = {
   format: (value) => String(value),
 };
 
-const BACKENDS = ["auto", "openssl", "ipsec-mb"] as const;
+const BACKENDS = ["auto", "openssl", "ipsec-mb", "vaes"] as const;
 const ADDRESS = string({ metavar: "ADDRESS" });
 
 /** Options of `pcap seal`; `pcap open` takes some of them. */

@@ -42,7 +42,7 @@ export async function selftest(
 }
 
 function isBackend(name: string): name is Backend {
-  return name === "openssl" || name === "ipsec-mb";
+  return name === "openssl" || name === "ipsec-mb" || name === "vaes";
 }
 
 async function read(file: string): Promise<string> {

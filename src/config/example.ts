@@ -61,7 +61,7 @@ export const EXAMPLE = `// Everything that psp-agent can be told, with its defau
       //   "hold_flows": 1024, "hold_bytes": 1048576 its share of what waits for tunnels
       // }
     ],
-    "backend": "auto", // "openssl" or "ipsec-mb"
+    "backend": "auto", // "openssl", "ipsec-mb" or "vaes"
     // Keeps the kernel of this host from what comes in on both interfaces, which takes CAP_NET_ADMIN.
     // "require": no start without it; "off": never.
     "host_guard": "auto",

@@ -136,7 +136,7 @@ const softPlane = section({
   // One name, or a list of names and patterns ("tap*"), whose interfaces come and go.
   host: hostNames,
   ports: v.optional(list(hostSide, { what: "ports", max: 256 })),
-  backend: v.optional(oneOf(["auto", "openssl", "ipsec-mb"]), "auto"),
+  backend: v.optional(oneOf(["auto", "openssl", "ipsec-mb", "vaes"]), "auto"),
   // Whether this host's kernel is kept from what comes in: where that can be had, always, or never.
   host_guard: v.optional(oneOf(["auto", "require", "off"]), "auto"),
   // Threads that carry packets. Absent: one for two processors, eight at most, or one for each of cpus.
