@@ -45,6 +45,7 @@ struct dp_packet {
 	uint16_t vlan_tci;    /* 0: untagged */
 	uint16_t
 		tail; /* octets at its end that are overwritten once it is done with: see soft_cut() */
+	const uint8_t *under; /* what its outer headers were written over: see soft_cut() */
 
 	/* set by dp_parse() */
 	uint16_t l3_off, l4_off,

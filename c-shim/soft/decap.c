@@ -48,6 +48,10 @@ static bool decap_tunnel(struct dp_packet *packet, uint16_t *type)
 		return false;
 	if (!combine_ecn(packet->frame + packet->l3_off, inner))
 		return false;
+	/* The packet in front may leave before this one is done with. */
+	if (packet->under != NULL)
+		memcpy(packet->frame, packet->under, packet->payload_off);
+	packet->under = NULL;
 	packet->frame = inner - NET_ETH_LEN;
 	packet->len = NET_ETH_LEN + ip.len;
 	*type = ip.v6 ? NET_TYPE_IPV6 : NET_TYPE_IPV4;

@@ -31,11 +31,23 @@ static void write_head(struct dp_packet *segment, const uint8_t *head, uint32_t 
 	dp_segment_ip(ip, ip_len, i);
 }
 
+/*
+ * Slice i in tunnel mode: nothing of its outer headers, nor anything in front of them, is in what it becomes. In transport
+ * mode its IP header is.
+ */
+static bool leaves_headers(const struct dp_packet *packet, uint32_t i)
+{
+	const uint8_t next = packet->frame[packet->payload_off + i * packet->gso_size];
+
+	return next == PSP_NEXT_IPV4 || next == PSP_NEXT_IPV6;
+}
+
 void soft_cut(struct dp_packet *packet, void (*each)(void *arg, struct dp_packet *segment),
 	      void *arg)
 {
-	uint8_t head[NET_HEAD_MAX];
+	uint8_t head[NET_HEAD_MAX], under[NET_HEAD_MAX];
 	uint32_t payload, count;
+	bool lent = false;
 
 	if (!is_super_frame(packet)) {
 		each(arg, packet);
@@ -48,20 +60,27 @@ void soft_cut(struct dp_packet *packet, void (*each)(void *arg, struct dp_packet
 	memcpy(head, packet->frame, packet->payload_off);
 	for (uint32_t i = 0; i < count; i++) {
 		struct dp_packet segment = *packet;
+		const bool lends = i + 1 < count && leaves_headers(packet, i + 1);
 		uint32_t off = i * packet->gso_size;
 		uint32_t len = payload - off < packet->gso_size ? payload - off : packet->gso_size;
 
-		/* The headers go over the end of what lies in front: it has been consumed. */
+		/* The headers go over the end of what lies in front, which has it back or can do without. */
 		segment.frame = packet->frame + off;
 		segment.len = packet->payload_off + len;
 		segment.gso = DP_GSO_NONE;
 		segment.gso_size = 0;
 		segment.needs_csum = false;
 		segment.csum_valid = true;
-		segment.tail = i + 1 < count ? packet->payload_off : 0;
+		segment.tail = i + 1 < count && !lends ? packet->payload_off : 0;
+		segment.under = lent ? under : NULL;
+		if (lent)
+			memcpy(under, segment.frame, packet->payload_off);
 		write_head(&segment, head, i);
 		dp_parse_psp(&segment);
 		each(arg, &segment);
+		if (lent)
+			memcpy(packet->frame + off, under, packet->payload_off);
+		lent = lends;
 	}
 }
 

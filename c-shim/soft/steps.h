@@ -73,8 +73,9 @@ enum soft_seal_status soft_seal(const struct psp_crypto_backend *backend, struct
 /*
  * Cuts a received UDP super-frame of PSP packets into single packets that share its buffer, for at most
  * SOFT_SEGMENTS_MAX * 2 calls of each(): every one has parsed fields of its own. A single packet: one call.
- * When its each() has returned, the headers of the next one are written over the last octets of a segment
- * (`tail` of it says how many): the others stay.
+ * When its each() has returned, the headers of the next one are written over the last octets of a segment. They come
+ * back when that one is opened by soft_decap(), or its each() has returned: until then nothing is sent. In transport mode they
+ * do not (`tail` says how many): the others stay.
  */
 void soft_cut(struct dp_packet *packet, void (*each)(void *arg, struct dp_packet *segment),
 	      void *arg);

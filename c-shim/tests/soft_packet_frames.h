@@ -250,6 +250,7 @@ struct sent {
 	uint32_t count;
 	struct dp_packet packets[SENT_MAX];
 	uint8_t *bufs[SENT_MAX];
+	uint32_t parts[SENT_MAX]; /* of the frame as it lay in memory */
 };
 
 /* As the packet that would be received, if nobody cut it. */
@@ -289,6 +290,7 @@ static inline int32_t collect(void *arg, const struct soft_frame *frame)
 	if (buf == NULL)
 		return PSP_DP_ENOMEM;
 	flatten(frame, buf + DP_HEADROOM, &sent->packets[sent->count]);
+	sent->parts[sent->count] = frame->n_parts;
 	sent->bufs[sent->count++] = buf;
 	return PSP_DP_OK;
 }
