@@ -195,7 +195,10 @@ export function createCore(powers: Powers): Core {
       if (peers.has(peer)) notices.closed(peer, pair);
     },
     onConfirmed: (tunnel, spi) => notices.confirm(tunnel, spi),
-    onChange: (tunnel) => recorder.changed(tunnel),
+    onChange: (tunnel) => {
+      lines.changed(tunnel);
+      recorder.changed(tunnel);
+    },
   });
   const whereabouts = new Whereabouts({
     bootEpoch,

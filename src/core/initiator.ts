@@ -31,10 +31,10 @@ import {
   UNHEARD_BACK_OFF_MAX_MS,
 } from "./limits.ts";
 import { cookieProblem, cryptOffsetProblem, paramsProblem, type SaDefaults } from "./params.ts";
-import { fairly } from "./shares.ts";
 import type { Derived } from "./spis.ts";
 import { type Event, isAsking, isLive, isUnheard, offerOf, type Rx, type State } from "./tunnel.ts";
 import type { Tunnel } from "./tunnel_table.ts";
+import type { Waiting as Wanting } from "./waiting.ts";
 import { moreUrgent, type Work } from "./work.ts";
 
 /** A tunnel with the receive SA that was offered for it. */
@@ -268,8 +268,8 @@ export interface InitiatorContext {
   readonly ivCounts: boolean;
   readonly config: Pick<Config, "psp" | "rpc" | "tunnel" | "networks">;
   readonly own: SaDefaults;
-  /** Keys of tunnels for the next request, oldest first, and how many of them it has room for. */
-  readonly waiting: ReadonlySet<string>;
+  /** Keys of tunnels for the next request, as urgent as they are now, and how many of them it has room for. */
+  readonly waiting: Pick<Wanting, "size" | "urgency" | "inOrder" | typeof Symbol.iterator>;
   readonly most: number;
   /** ... where a packet is held for one of them. */
   readonly mostUrgent: number;
@@ -376,7 +376,7 @@ function next({ unanswered }: AskingState, context: InitiatorContext): Initiator
     const effects = [{ do: "pause" as const, ms: aloneUntil - now }];
     return { state: { kind: "pausing", unanswered }, effects };
   }
-  const tunnels = roomFor(wishes(context), context);
+  const tunnels = roomFor(waiting.urgency, context);
   return { state: { kind: "pacing", unanswered }, effects: [{ do: "pace", tunnels }] };
 }
 
@@ -389,18 +389,12 @@ function paced(
   if (waitMs > 0) {
     return { state: { kind: "pausing", unanswered }, effects: [{ do: "pause", ms: waitMs }] };
   }
-  const work = wishes(context);
+  const work = context.waiting.urgency;
   const tunnels = roomFor(work, context);
   return {
     state: { kind: "queueing", unanswered },
     effects: [{ do: "enter", work, tunnels, raisable: true }],
   };
-}
-
-/** The most urgent wish of all that waits. */
-function wishes(context: InitiatorContext): Work {
-  const { peer, waiting, get } = context;
-  return urgency(waiting, context, (key) => get(key)?.peer === peer);
 }
 
 /**
@@ -412,18 +406,11 @@ function roomFor(work: Work, { waiting, most, mostUrgent }: InitiatorContext): n
 }
 
 /** The most urgent wish of these tunnels as they stand now. */
-function urgency(
-  keys: Iterable<string>,
-  { now, stateOf }: InitiatorContext,
-  isWanted: (key: string) => boolean = () => true,
-): Work {
-  let work: Work = "warm";
-  for (const key of keys) {
+function urgency(tunnels: readonly Tunnel[], { now, stateOf }: InitiatorContext): Work {
+  return tunnels.reduce((work: Work, { key }) => {
     const state = stateOf(key);
-    if (state !== undefined && isWanted(key)) work = moreUrgent(work, workOf(state, now));
-    if (work === "packet") break;
-  }
-  return work;
+    return state === undefined ? work : moreUrgent(work, workOf(state, now));
+  }, "warm");
 }
 
 /** What a tunnel's wish is, as the scheduler sees it. */
@@ -493,9 +480,10 @@ function batch(
   const { peer, waiting, get } = context;
   const keys: string[] = [];
   const tunnels: Tunnel[] = [];
-  const work = wishes(context);
+  const work = waiting.urgency;
   const room = roomFor(work, context);
-  for (const key of waiting.size <= room ? waiting : inOrder(work, context)) {
+  // Where not all fit, who wants many does not have others wait behind them; nor does who wants it least.
+  for (const key of waiting.size <= room ? waiting : waiting.inOrder(work)) {
     if (tunnels.length >= room) break;
     keys.push(key);
     const tunnel = get(key);
@@ -505,19 +493,6 @@ function batch(
     if (isAsking(tunnel.state) && tunnel.state.offered === undefined) tunnels.push(tunnel);
   }
   return { keys, tunnels };
-}
-
-/** Where not all fit, who wants many does not have others wait behind them; nor does who wants it least. */
-function* inOrder(work: Work, { waiting, get, now }: InitiatorContext): Generator<string> {
-  const isUrgent = (key: string) => {
-    const tunnel = get(key);
-    return tunnel !== undefined && workOf(tunnel.state, now) === work;
-  };
-  const vipOf = (key: string) => get(key)?.pair.localVip ?? "";
-  const [first, others]: [string[], string[]] = [[], []];
-  for (const key of waiting) (isUrgent(key) ? first : others).push(key);
-  yield* fairly(first, vipOf);
-  yield* fairly(others, vipOf);
 }
 
 /** Receive is programmed: the peer is told. */
@@ -580,7 +555,7 @@ function enterAgain(
   context: InitiatorContext,
 ): InitiatorStep {
   const { offers } = call;
-  const work = urgency(offers.map(({ tunnel }) => tunnel.key), context);
+  const work = urgency(offers.map(({ tunnel }) => tunnel), context);
   return {
     state: { kind: "queueing_again", unanswered, call },
     effects: [{ do: "enter", work, tunnels: offers.length, raisable: false }],

@@ -122,8 +122,9 @@ export class InitiatorDriver {
   ask(tunnel: Tunnel): void {
     const { lines, clock, tasks } = this.#options;
     const line = lines.of(tunnel.peer);
-    line.waiting.add(tunnel.key);
-    line.raise?.(workOf(tunnel.state, clock.now()));
+    const now = clock.now();
+    line.waiting.add(tunnel, now);
+    line.raise?.(workOf(tunnel.state, now));
     if (tasks.signal.aborted) return;
     const wait = this.#take(line, { type: "asked" });
     if (wait !== undefined) tasks.add(this.#run(line, wait));
@@ -217,9 +218,11 @@ export class InitiatorDriver {
       case "unwait":
         for (const key of effect.keys) line.waiting.delete(key);
         return undefined;
-      case "wait":
-        line.waiting.add(effect.key);
+      case "wait": {
+        const tunnel = this.#table.get(effect.key);
+        if (tunnel?.peer === peer) line.waiting.add(tunnel, clock.now());
         return undefined;
+      }
       case "offer":
         return this.#offer(line, effect);
       case "offer_again":
@@ -546,6 +549,7 @@ export class InitiatorDriver {
   ): InitiatorContext {
     const { clock, bootEpoch, ivCounts, config, defaults, plane, peers } = this.#options;
     const now = clock.now();
+    waiting.advance(now);
     return {
       now,
       peer,

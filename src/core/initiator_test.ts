@@ -18,6 +18,7 @@ import {
 import { MAX_FORGIVEN, MAX_MAYBE_SAS, RATE_PATIENCE_MS, REPEAT_MS } from "./limits.ts";
 import type { State } from "./tunnel.ts";
 import type { Tunnel } from "./tunnel_table.ts";
+import { Waiting } from "./waiting.ts";
 
 const config = configOf(1, { hosts: 2, changes: { rpc: { attempts: 3, timeoutMs: 1000 } } });
 const peer = { id: "h2", svcAddress: "192.0.2.2:7443", vips: ["10.2.0.0/16"] };
@@ -46,7 +47,7 @@ function host(n: number, offered = false) {
       ownAddress: () => undefined,
       random: seededRandom(1),
     },
-    waiting: new Set(byKey.keys()),
+    waiting: waitingFor(tunnels),
     most: 256,
     mostUrgent: 256,
     atOnce: 256,
@@ -66,6 +67,12 @@ function host(n: number, offered = false) {
     params: params(0x100 + i),
   }));
   return { tunnels, offers, context };
+}
+
+function waitingFor(tunnels: readonly Tunnel[]): Waiting {
+  const waiting = new Waiting();
+  for (const tunnel of tunnels) waiting.add(tunnel, 1000);
+  return waiting;
 }
 
 /** Steps one after the other, each taken twice with the same outcome; the last one's. */
@@ -156,7 +163,7 @@ Deno.test("held packets go in small requests, each address in its turn, before w
       [{ type: "asked" }, { type: "gathered" }, { type: "paced", waitMs: 0 }, { type: "admitted" }],
       context({
         mostUrgent: 16,
-        waiting: new Set(byKey.keys()),
+        waiting: waitingFor(all),
         stateOf: (key) => byKey.get(key)?.state,
         get: (key) => byKey.get(key),
       }),
@@ -173,6 +180,52 @@ Deno.test("held packets go in small requests, each address in its turn, before w
   );
   assert.equal(offered([...restored, one])[0], one);
   assert.equal(offered(restored).length, 100);
+});
+
+Deno.test("of ten thousand that wait a request looks at those that go into it", () => {
+  const { context } = host(0);
+  const tunnels = Array.from({ length: 10_000 }, (_, i): Tunnel => {
+    const pair = { localVip: `10.1.0.${i % 250}`, remoteVip: `10.2.${i >> 8}.${i & 255}` };
+    const flows = i % 3 === 0 ? [i] : [];
+    const state: State = { kind: "opening", since: 0, flows, offered: undefined, rx: [] };
+    return {
+      key: `${pair.localVip} ${pair.remoteVip}`,
+      row: i,
+      pair,
+      peer: "h2",
+      state,
+      lastError: "",
+    };
+  });
+  const byKey = new Map(tunnels.map((tunnel) => [tunnel.key, tunnel]));
+  let looks = 0;
+  const look = <T>(found: T): T => {
+    looks++;
+    return found;
+  };
+  const of = context({
+    waiting: waitingFor(tunnels),
+    mostUrgent: 16,
+    get: (key) => look(byKey.get(key)),
+    stateOf: (key) => look(byKey.get(key)?.state),
+  });
+  let state = IDLE;
+  const events: InitiatorEvent[] = [
+    { type: "asked" },
+    { type: "gathered" },
+    { type: "paced", waitMs: 0 },
+    { type: "admitted" },
+  ];
+  for (const event of events) {
+    const step = stepInitiator(state, event, of);
+    ({ state } = step);
+    const last = step.effects.at(-1);
+    if (event.type === "paced") {
+      assert.deepEqual(last, { do: "enter", work: "packet", tunnels: 16, raisable: true });
+    }
+    if (event.type === "admitted") assert.equal(last?.do === "offer" && last.tunnels.length, 16);
+  }
+  assert.equal(looks, 16);
 });
 
 Deno.test("where nobody wants anything any more, nothing is asked", () => {

@@ -18,6 +18,8 @@ import type { PspVersion } from "../model/sa.ts";
 import type { Tasks } from "../model/tasks.ts";
 import type { Peers } from "./directory.ts";
 import { type AskingState, IDLE } from "./initiator.ts";
+import type { Tunnel } from "./tunnel_table.ts";
+import { Waiting } from "./waiting.ts";
 import type { Work } from "./work.ts";
 import {
   ALL_PEERS_FACTOR,
@@ -85,6 +87,14 @@ export class PeerLines {
     return true;
   }
 
+  /** A tunnel has another state. */
+  changed(tunnel: Tunnel): void {
+    const line = this.#lines.get(tunnel.peer);
+    if (line !== undefined && line.waiting.size > 0) {
+      line.waiting.changed(tunnel, this.#options.clock.now());
+    }
+  }
+
   /** The peer is gone: whoever waits for it is woken, and finds that out. */
   forget(peer: string): void {
     const line = this.#lines.get(peer);
@@ -98,8 +108,8 @@ export class PeerLines {
 
 /** One peer as the initiator sees it: who waits, how it went lately, when it may be asked again. */
 export class PeerLine {
-  /** Keys of tunnels for the next request, oldest first. */
-  readonly waiting: Set<string> = new Set();
+  /** Tunnels for its next request. */
+  readonly waiting: Waiting = new Waiting();
   readonly backOff: BackOff;
   readonly pace: Pace = new Pace();
   /** Where asking it stands; only the initiator's driver writes it. */

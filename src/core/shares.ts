@@ -206,29 +206,6 @@ function networkKey({ peer, source }: Party): string {
   return `${peer} ${networkOf(source)}`;
 }
 
-/** All of them, one of each network after the other, and within it one of each address. */
-export function fairly<T>(all: Iterable<T>, vipOf: (one: T) => string): Iterable<T> {
-  return inTurns(inTurns(all, vipOf), (one) => networkOf(vipOf(one)));
-}
-
-/** All of them, one of each party after the other, each party's in their order. */
-function* inTurns<T>(all: Iterable<T>, partyOf: (one: T) => string): Generator<T> {
-  const queues = new Map<string, T[]>();
-  for (const one of all) {
-    const party = partyOf(one);
-    const queue = queues.get(party);
-    if (queue === undefined) queues.set(party, [one]);
-    else queue.push(one);
-  }
-  for (let turn = 0; queues.size > 0; turn++) {
-    for (const [party, queue] of queues) {
-      const next = queue[turn];
-      if (next === undefined) queues.delete(party);
-      else yield next;
-    }
-  }
-}
-
 /** How long a tunnel stays on which nobody answers: not at all for one who has few, against one who has many. */
 export function patienceMs(wants: number, has: number): number {
   return has >= MANY_TUNNELS && 2 * wants < has ? 0 : EVICT_SILENT_MS;

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { rx, tx } from "../../tests/support/sas.ts";
 import { EVICT_IDLE_MS, EVICT_SILENT_MS, MAX_TUNNELS, SILENT_PACKETS } from "./limits.ts";
-import { fairly, isSpare, patienceMs, Shares, tunnelsWithin } from "./shares.ts";
+import { isSpare, patienceMs, Shares, tunnelsWithin } from "./shares.ts";
 import type { State, Up } from "./tunnel.ts";
 
 function shares(tunnels: number, peers: number, configured = {}): Shares {
@@ -160,13 +160,4 @@ Deno.test("where there are several networks, one has half of what a peer may hav
   assert.equal(of.lacks({ ...blue(1), peer: "h3" }), undefined, "with each peer");
   of.leave(blue(0));
   assert.equal(of.lacks(blue(0)), undefined);
-});
-
-Deno.test("those who want few have their turn among those of one who wants many, and networks too", () => {
-  const all = ["1", "1", "1", "1", "2", "3", "3", "1", "1@b", "2@b", "1@b", "3@b"];
-  assert.deepEqual([...fairly(all.entries(), ([, vip]) => vip)].map(([i, vip]) => `${i}:${vip}`), [
-    ...["0:1", "8:1@b", "4:2", "9:2@b", "5:3", "11:3@b"],
-    ...["1:1", "10:1@b", "6:3", "2:1", "3:1", "7:1"],
-  ]);
-  assert.deepEqual([...fairly([], () => "")], []);
 });

@@ -114,7 +114,7 @@ class Tape {
 }
 
 /** What a field's value is; undefined: it is not written. */
-type Sort = "moment" | "end" | "generation" | "serial" | "other" | undefined;
+type Sort = "moment" | "end" | "generation" | "serial" | "keys" | "other" | undefined;
 
 interface Field {
   readonly name: string;
@@ -352,6 +352,8 @@ export class Canon {
       ? "generation"
       : name === "serial"
       ? "serial"
+      : name === "waiting"
+      ? "keys"
       : "other";
     return { name, word: this.#wordOf(name), sort };
   }
@@ -382,8 +384,9 @@ export class Canon {
       }
       return this.#putWord(0);
     }
-    if (value instanceof Set || Array.isArray(value)) {
-      for (const item of value) this.#value(item, sort);
+    // How those that wait are found follows from their order and from what they are.
+    if (value instanceof Set || Array.isArray(value) || sort === "keys") {
+      for (const item of value as Iterable<unknown>) this.#value(item, sort);
       return this.#putWord(0);
     }
     if (value instanceof Key || value instanceof Promised) return;

@@ -13,6 +13,7 @@ import {
 import { MAX_FORGIVEN, RATE_PATIENCE_MS, REPEAT_MS } from "../../../src/core/limits.ts";
 import type { State } from "../../../src/core/tunnel.ts";
 import type { Tunnel } from "../../../src/core/tunnel_table.ts";
+import { Waiting } from "../../../src/core/waiting.ts";
 import { ExchangeError, type NewTunnelReply, RATE_REFUSAL } from "../../../src/model/exchange.ts";
 import { configOf } from "../../support/core_config.ts";
 import { params, rx } from "../../support/sas.ts";
@@ -68,6 +69,8 @@ function contextOf(
 ): InitiatorContext {
   const tunnel = tunnelOf(state);
   const get = (key: string) => key === tunnel.key ? tunnel : undefined;
+  const waiting = new Waiting();
+  if (isWanted) waiting.add(tunnel, rest.now);
   return {
     peer: PEER.id,
     bootEpoch: 1n,
@@ -79,7 +82,7 @@ function contextOf(
       ownAddress: () => undefined,
       random: seededRandom(1),
     },
-    waiting: new Set(isWanted ? [tunnel.key] : []),
+    waiting,
     most: 256,
     mostUrgent: 256,
     version: undefined,
