@@ -166,7 +166,7 @@ static int32_t window_fill(struct psp_dp *dp, const char *what, struct soft_entr
 	if ((actions->flags & PSP_DP_ACTION_CHECK_REPLAY) == 0)
 		return 0;
 	if (entry->replay.slots == NULL &&
-	    !soft_replay_make(&entry->replay, actions->replay_window))
+	    !soft_replay_make(&dp->replays, &entry->replay, actions->replay_window))
 		return dp_fail(dp, PSP_DP_ENOMEM, "%s: out of memory", what);
 	if (entry->replay.size != actions->replay_window)
 		return dp_fail(dp, PSP_DP_EINVAL, "%s: its replay_window is %u, and stays so", what,

@@ -218,6 +218,7 @@ void plane_down(struct psp_dp *dp)
 	for (uint32_t i = 0; i < SOFT_RULE_SIZES; i++)
 		psp_slab_free(&dp->rules[i]);
 	psp_slab_free(&dp->slots);
+	soft_replays_free(&dp->replays);
 	for (uint32_t i = 0; i < SOFT_ENTRY_LINES_MAX; i++)
 		psp_slab_free(&dp->entries[i]);
 	soft_guard_close(dp->guard);

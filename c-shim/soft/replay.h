@@ -14,6 +14,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define SOFT_REPLAY_RUN_SHIFT 40u
@@ -22,6 +23,24 @@
 #define SOFT_REPLAY_BLOCK 33u
 #define SOFT_REPLAY_TURN_BITS (64u - SOFT_REPLAY_BLOCK)
 
+#define SOFT_REPLAY_SLOTS_LOG2_MAX 16u
+
+/*
+ * Where windows come from, those of a size together: from pages that cost nothing until a packet comes, so that the many
+ * SAs on which none has come take none. One thread makes and frees.
+ */
+struct soft_replays {
+	struct soft_replay_size {
+		struct soft_replay_chunk
+			*chunks;          /* all, the one with windows that nobody had first */
+		_Atomic uint64_t **spare; /* that were given back, and hold nothing */
+		size_t n, room;           /* spare ones, and places for them */
+	} sizes[SOFT_REPLAY_SLOTS_LOG2_MAX + 1];
+};
+
+/* Ends all of them; nothing takes from one any more. */
+void soft_replays_free(struct soft_replays *replays);
+
 /* May be copied: all copies are one window. */
 struct soft_replay {
 	_Atomic uint64_t *slots; /* turn above, bits below; no bit: never used. NULL: no window */
@@ -29,8 +48,11 @@ struct soft_replay {
 	uint32_t slots_log2;     /* slots of the ring */
 };
 
-/* size: IVs, 1 and up. False: out of memory. soft_replay_free() ends it, and all copies. */
-bool soft_replay_make(struct soft_replay *replay, uint32_t size);
+/*
+ * size: IVs, from 1 to PSP_DP_REPLAY_WINDOW_MAX. False: out of memory. soft_replay_free() ends it, and all copies; of one
+ * that is none it does nothing.
+ */
+bool soft_replay_make(struct soft_replays *replays, struct soft_replay *replay, uint32_t size);
 void soft_replay_free(struct soft_replay *replay);
 
 /* Any thread. True: this IV has not come, and is not too late; from now on it has come. */

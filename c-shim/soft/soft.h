@@ -212,6 +212,7 @@ struct psp_dp {
 	_Alignas(64) struct soft_keys keys;
 	/* What there is of each tunnel, side by side, entries and rules by their sizes. Writer. */
 	struct psp_slab rules[SOFT_RULE_SIZES], slots, entries[SOFT_ENTRY_LINES_MAX];
+	struct soft_replays replays;
 	struct soft_taken taken[PSP_DP_LIST_MAX]; /* since plane_settle(); writer */
 	uint32_t n_taken;
 };

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The replay window: nothing passes twice, and nothing within the window is lost, in any order, on any thread. */
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "../common/random.h"
 #include "../soft/replay.h"
@@ -11,9 +14,11 @@
 #define IV(n) ((uint64_t)(n) << SOFT_REPLAY_RUN_SHIFT)
 #define THREADS 4u
 
+static struct soft_replays all;
+
 static struct soft_replay *window_of(struct soft_replay *window, uint32_t size)
 {
-	return soft_replay_make(window, size) ? window : NULL;
+	return soft_replay_make(&all, window, size) ? window : NULL;
 }
 
 static void packet_passes_once_however_often_it_comes(void)
@@ -179,7 +184,7 @@ static void with_threads(struct crowd *crowd, uint32_t size, void *(*run)(void *
 
 	memset(crowd, 0, sizeof(*crowd));
 	crowd->seen = calloc(CROWD, sizeof(*crowd->seen));
-	CHECK(soft_replay_make(&crowd->replay, size) && crowd->seen != NULL);
+	CHECK(soft_replay_make(&all, &crowd->replay, size) && crowd->seen != NULL);
 	pthread_barrier_init(&crowd->start, NULL, THREADS);
 	for (uint32_t i = 0; i < THREADS; i++)
 		CHECK_EQ(pthread_create(&threads[i], NULL, run, crowd), 0);
@@ -220,6 +225,78 @@ static void threads_lose_no_packet_within_the_window(void)
 	crowd_free(&crowd);
 }
 
+/* Whether the page of a window is there. */
+static bool is_there(const struct soft_replay *replay)
+{
+	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	unsigned char there = 0;
+
+	return mincore((void *)((uintptr_t)replay->slots & ~(page - 1)), 1, &there) == 0 &&
+	       (there & 1) != 0;
+}
+
+/* Pages of this process that are there; the one that reads of untouched memory find is none. */
+static long resident(void)
+{
+	FILE *file = fopen("/proc/self/statm", "r");
+	long all = 0, there = -1;
+
+	if (file != NULL && fscanf(file, "%ld %ld", &all, &there) != 2)
+		there = -1;
+	if (file != NULL)
+		(void)fclose(file);
+	return there;
+}
+
+static void window_without_packets_takes_no_memory(void)
+{
+	enum { N = 10000 };
+	static struct soft_replay windows[N];
+	struct soft_replays own = {0};
+	uint32_t there = 0;
+	long before;
+
+	for (uint32_t i = 0; i < N; i++)
+		CHECK(soft_replay_make(&own, &windows[i], 4096));
+	CHECK(soft_replay_take(&windows[N / 2], IV(1)));
+	for (uint32_t i = 0; i < N; i++)
+		there += is_there(&windows[i]);
+	/* Those that lie on the same page as the one with a packet. */
+	CHECK(is_there(&windows[N / 2]) && there <= 8);
+	/* Given back they are looked at, and stay as they are: together they would be 2,500 pages. */
+	before = resident();
+	for (uint32_t i = 0; i < N; i++)
+		soft_replay_free(&windows[i]);
+	CHECK(before > 0 && resident() - before < 500);
+	soft_replays_free(&own);
+}
+
+static void window_that_was_given_back_is_as_new(void)
+{
+	enum { N = 3000 };
+	static struct soft_replay windows[N], copy;
+	struct soft_replays own = {0};
+
+	for (uint32_t round = 0; round < 3; round++) {
+		for (uint32_t i = 0; i < N; i++) {
+			/* Of two sizes, and none is another's. */
+			CHECK(soft_replay_make(&own, &windows[i], i % 2 == 0 ? 4096 : 65536));
+			CHECK(soft_replay_take(&windows[i], IV(1) + i));
+			CHECK(soft_replay_take(&windows[i], IV(1) + i + 900));
+		}
+		for (uint32_t i = 0; i < N; i++) {
+			CHECK(!soft_replay_take(&windows[i], IV(1) + i));
+			copy = windows[i];
+			CHECK(!soft_replay_take(&copy, IV(1) + i + 900));
+			soft_replay_free(&windows[i]);
+			soft_replay_free(&windows[i]);
+		}
+	}
+	/* The second round took what the first one had: no more chunks than it. */
+	CHECK_EQ(own.sizes[7].n + own.sizes[11].n, N);
+	soft_replays_free(&own);
+}
+
 int main(void)
 {
 	RUN(packet_passes_once_however_often_it_comes);
@@ -228,5 +305,8 @@ int main(void)
 	RUN(ends_of_a_run_and_of_all_ivs);
 	RUN(threads_pass_no_packet_twice);
 	RUN(threads_lose_no_packet_within_the_window);
+	RUN(window_without_packets_takes_no_memory);
+	RUN(window_that_was_given_back_is_as_new);
+	soft_replays_free(&all);
 	return test_summary();
 }
