@@ -261,7 +261,7 @@ static void receive_but_some(void *arg, struct dp_packet *p)
 	if (gaps->n++ % gaps->every == 1)
 		p->frame[p->len - 1] ^= 1u;
 	if (soft_decrypt(backend, crypto, gaps->key->aead, 3, p) &&
-	    p->verdict == PSP_DP_VERDICT_OK && soft_decap(p, gaps->actions))
+	    p->verdict == PSP_DP_VERDICT_OK && decap_by(p, gaps->actions))
 		(void)soft_join_add(&gaps->join, p);
 }
 
@@ -284,7 +284,7 @@ static void gaps_round_trip(const struct encap_spec *encap_spec, uint32_t every)
 	make_frame(&p, in_buf, &spec);
 	CHECK(key_make(&key, encap_spec->version));
 	CHECK(dp_parse(&p));
-	p.encap = &actions;
+	p.encap = encap_of(&actions);
 	CHECK_EQ(soft_seal(backend, crypto, &p, &key, 9000, &out), SOFT_SEAL_OK);
 	CHECK_EQ(wire.count, 1);
 	CHECK(dp_parse(&wire.packets[0]));
