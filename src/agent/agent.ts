@@ -724,7 +724,7 @@ function inItsNetwork<E extends Miss>(event: E, hosts: Pick<HostPorts, "get">): 
   return { ...event, srcVip, dstVip };
 }
 
-/** A packet without an entry: not the sender's address, for another workload of this host, refused, or for a peer. */
+/** A packet without an entry: not the sender's address, for the gateway, for another workload of this host, refused, or for a peer. */
 function onMiss(
   event: Extract<PlaneEvent, { type: "miss" }>,
   { core, parts: { workloads, local, peers, watched }, plane }: {
@@ -735,6 +735,10 @@ function onMiss(
 ): void {
   const { srcVip, dstVip, ethSrc: mac, port, flow } = event;
   if (!workloads.learn(srcVip, { mac, port })) return dropForeign(plane, flow);
+  if (local !== undefined && workloads.isGateway(dstVip, port)) {
+    if (!local.tell(event)) dropForeign(plane, flow);
+    return;
+  }
   if (local !== undefined && isWithinHost(event, peers)) return local.open(event);
   if (workloads.refuses(dstVip)) {
     if (local?.tell(event)) watched.told(event, "refused");

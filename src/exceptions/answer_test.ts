@@ -8,6 +8,7 @@ import {
   buildFrame,
   buildUdp,
   type Bytes,
+  checksum,
   concat,
   ipBytes,
   l4ChecksumOk,
@@ -37,6 +38,7 @@ function context(): ExceptionContext {
     gateway: "169.254.1.1",
     localVips: VIPS,
     answersFor: (address) => ours.has(address),
+    isGateway: (address) => address === "10.1.0.1" || address === linkLocal(GATEWAY_MAC),
     isLocal: (address) => /^10\.1\.0\.|^fd01::/.test(address),
     mtu: 1440,
     leases: {
@@ -320,3 +322,50 @@ function withSum(frame: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   frame.set([0, 0], 14 + 20 + 6);
   return frame;
 }
+
+/** An echo request of so many octets, as ping sends it. */
+function echo(src: string, dst: string, data = new Uint8Array(56).fill(7)): Bytes {
+  const isIpv6 = src.includes(":");
+  const protocol = isIpv6 ? 58 : 1;
+  const l4 = concat(Uint8Array.of(isIpv6 ? 128 : 8, 0, 0, 0, 0x12, 0x34, 0, 9), data);
+  const at = { src, dst, protocol };
+  if (isIpv6) sealL4(l4, { ...at, checksumAt: 2 });
+  else view(l4).setUint16(2, checksum(l4));
+  return buildFrame({ ethDst: GATEWAY_MAC, ethSrc: V1_MAC, ttl: 64, ...at }, l4);
+}
+
+Deno.test("the gateway answers an echo request to itself, with what it carried", () => {
+  const own = linkLocal(GATEWAY_MAC);
+  for (
+    const [src, dst] of [["10.1.0.7", "10.1.0.1"], ["fd01::7", own], ["fe80::7", own]] as const
+  ) {
+    const { reply } = answerException(echo(src, dst), context());
+    const packet = parseIp(reply ?? hex(""));
+    assert.deepEqual([packet?.src, packet?.dst, packet?.ethSrc, packet?.ethDst], [
+      dst,
+      src,
+      GATEWAY_MAC,
+      V1_MAC,
+    ]);
+    const isIpv6 = src.includes(":");
+    assert.equal(packet?.l4[0], isIpv6 ? 129 : 0);
+    assert.deepEqual(packet?.l4.subarray(4), concat(hex("12340009"), new Uint8Array(56).fill(7)));
+    assert.ok(packet && (isIpv6 ? l4ChecksumOk(packet) : checksum(packet.l4) === 0));
+  }
+});
+
+Deno.test("an echo request to nobody of ours, from nobody, or damaged has no answer", () => {
+  const damaged = echo("10.1.0.7", "10.1.0.1");
+  view(damaged).setUint8(damaged.length - 1, 9);
+  const reply = echo("10.1.0.7", "10.1.0.1");
+  view(reply).setUint8(34, 0);
+  for (
+    const frame of [
+      echo("10.1.0.7", "10.2.0.1"),
+      echo("0.0.0.0", "10.1.0.1"),
+      echo("::", linkLocal(GATEWAY_MAC)),
+      damaged,
+      reply,
+    ]
+  ) assert.deepEqual(answerException(frame, context()), {});
+});

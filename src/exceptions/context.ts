@@ -18,6 +18,8 @@ export interface ExceptionContext {
    * stay silent. `isClaim`: who asks wants the address for itself.
    */
   answersFor(address: string, isClaim: boolean): boolean;
+  /** Is it an address of the gateway itself? Whoever asks whether it is there is answered. */
+  isGateway(address: string): boolean;
   /** Does this address belong to a workload of this host? */
   isLocal(address: string): boolean;
   /** Octets of IP that fit a tunnel: the MTU that workloads are told. */

@@ -27,7 +27,9 @@ export type IcmpReason =
   /** It may not go there. */
   | { readonly kind: "prohibited" }
   /** Its destination is this host's, and no workload answers there. */
-  | { readonly kind: "no-host" };
+  | { readonly kind: "no-host" }
+  /** It is for the gateway, which offers nothing. */
+  | { readonly kind: "no-port" };
 
 interface Words {
   readonly type: number;
@@ -43,6 +45,7 @@ const WORDS: Readonly<Record<IcmpReason["kind"], { readonly ipv4: Words; readonl
     "no-route": { ipv4: { type: 3, code: 13 }, ipv6: { type: 1, code: 0 } },
     "prohibited": { ipv4: { type: 3, code: 13 }, ipv6: { type: 1, code: 1 } },
     "no-host": { ipv4: { type: 3, code: 1 }, ipv6: { type: 1, code: 3 } },
+    "no-port": { ipv4: { type: 3, code: 3 }, ipv6: { type: 1, code: 4 } },
   };
 
 /** Source and destination of an IP packet of which `data` is the start. */
@@ -96,9 +99,12 @@ export function icmpError(
   return buildFrame({ ...envelope, ...at }, sealL4(icmp, { ...at, checksumAt: 2 }));
 }
 
-/** A path's MTU is told as by its far end, so that no filter takes it for a stranger's; the rest the gateway says. */
+/**
+ * A path's MTU is told as by its far end, so that no filter takes it for a stranger's; a port is missing where the packet
+ * went; the rest the gateway says.
+ */
 function from(dst: string, { kind }: IcmpReason, context: ExceptionContext): string {
-  if (kind === "too-big") return dst;
+  if (kind === "too-big" || kind === "no-port") return dst;
   return dst.includes(":") ? context.gatewayLinkLocal : context.gateway;
 }
 

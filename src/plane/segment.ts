@@ -58,16 +58,18 @@ function segment(
 ): Segment {
   const settings = networks?.find(({ name }) => name === network);
   const gateways = new Set(vips.flatMap((vip) => vip.gateway ?? gatewayOf(vip)));
+  const gatewayLinkLocal = linkLocal(gatewayMac);
   const vipOf = (address: string) => inNetwork(address, network);
   const context: ExceptionContext = {
     gatewayMac,
-    gatewayLinkLocal: linkLocal(gatewayMac),
+    gatewayLinkLocal,
     gateway: vips.map(gatewayOf).find((gateway) => !gateway.includes(":")) ?? DEFAULT_GATEWAY,
     localVips: vips,
     // Whoever owns 0.0.0.0/0 owns no address of the segment: guests look there for each other's.
     answersFor: (address) =>
       gateways.has(address) ||
       (!isLinkScope(address) && peers.byVip(vipOf(address)) !== undefined),
+    isGateway: (address) => gateways.has(address) || address === gatewayLinkLocal,
     isLocal: (address) => peers.isLocal(vipOf(address)),
     mtu: Math.min(mtu, settings?.mtu ?? mtu),
     leases: {

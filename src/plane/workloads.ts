@@ -73,6 +73,8 @@ export interface WorkloadsOptions {
   readonly moved: (vip: string, place: Place | undefined) => void;
 }
 
+const NO_PORT: IcmpReason = { kind: "no-port" };
+
 /** Packets for a workload that is being looked for. */
 interface Waiting {
   readonly frames: Bytes[];
@@ -148,6 +150,11 @@ export class Workloads {
     const refused = this.#denies(vip);
     if (refused) this.#table.count("refused-policy");
     return refused;
+  }
+
+  /** Whether the gateway of a port's network has this address itself. */
+  isGateway(vip: string, port: number): boolean {
+    return this.#segment(this.#networkOf(port)).context.isGateway(addressOf(vip));
   }
 
   /** Where a local vip is. Undefined: not known yet; the workload is asked. */
@@ -293,8 +300,10 @@ export class Workloads {
     if (addresses === undefined || view(frame).getUint16(12) === ETH_TYPE_ARP) return;
     const network = this.#networkOf(port);
     const [src, dst] = [inNetwork(addresses.src, network), inNetwork(addresses.dst, network)];
-    if (isLinkScope(src) || isLinkScope(dst) || !this.#table.mayUse(src, port)) return;
-    const reason = this.#reasonFor(dst, ttlOf(ip));
+    const isGateway = this.isGateway(dst, port);
+    if (isLinkScope(src) || (isLinkScope(dst) && !isGateway)) return;
+    if (!this.#table.mayUse(src, port)) return;
+    const reason = isGateway ? NO_PORT : this.#reasonFor(dst, ttlOf(ip));
     if (reason === undefined || !this.#mayExplain(port)) return;
     const packet = { data: ip, ethSrc: macText(frame.subarray(6)) };
     const reply = icmpError(packet, reason, this.#segment(network).context);

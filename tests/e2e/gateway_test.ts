@@ -20,6 +20,11 @@ story(
       const { received, text } = await ping(world, route, { count: 5, interval: 0.2 });
       assert.equal(received, 5, text);
     }
+    // Whoever looks for a fault asks the gateway first.
+    for (const to of ["169.254.1.1", "fe80::1%eth0", "fe80::50:53ff:fe50:1%eth0"]) {
+      const { received, text } = await ping(world, { in: "v1", to }, { count: 3, interval: 0.2 });
+      assert.equal(received, 3, text);
+    }
     const neighbours = await world.mustRun("v1", ["ip", "neigh", "show"]);
     assert.match(neighbours, /169\.254\.1\.1 dev eth0 lladdr 02:50:53:50:00:01/);
     assert.match(neighbours, /fe80::1 dev eth0 lladdr 02:50:53:50:00:01/);

@@ -66,6 +66,7 @@ function context(): ExceptionContext {
     gateway: "169.254.1.1",
     localVips,
     answersFor: (address) => /^(10\.2\.0\.|10\.1\.0\.1$|fd02::)/.test(address),
+    isGateway: (address) => address === "10.1.0.1",
     isLocal: (address) => /^(10\.1\.0\.|fd01::)/.test(address),
     mtu: 1440,
     leases: {
