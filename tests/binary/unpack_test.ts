@@ -217,6 +217,8 @@ unpacking("the inspector's signal is blocked, and there are no core dumps", asyn
   await using agent = await running(cache);
   const blocked = /^SigBlk:\s*(\w+)$/m.exec(await processFile(agent.pid, "status"));
   assert.ok(BigInt(`0x${blocked?.[1]}`) & (1n << 9n), "SIGUSR1 is not blocked");
+  const ignored = /^SigIgn:\s*(\w+)$/m.exec(await processFile(agent.pid, "status"));
+  assert.ok(BigInt(`0x${ignored?.[1]}`) & (1n << 24n), "SIGXFSZ is not ignored");
   assert.match(await processFile(agent.pid, "limits"), /Max core file size\s+0\s+0/);
 });
 

@@ -86,6 +86,8 @@ story("its state is its own, it leaves no core dump and opens no inspector", {},
   const listeners = () => world.mustRun("h1", ["ss", "-Hltn"]);
   const before = await listeners();
   kill(h1.pid, "SIGUSR1");
+  // As where a file may not grow any more (ulimit -f).
+  kill(h1.pid, "SIGXFSZ");
   // An answer that came after the signal: it has been delivered, or is blocked.
   const { received } = await ping(world, { in: "v1", to: world.vip("h2") }, { count: 5 });
   assert.equal(received, 5, "the agent did not survive SIGUSR1");

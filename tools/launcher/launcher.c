@@ -105,6 +105,8 @@ static void close_doors(void)
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGUSR1);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	/* Where a file may not grow any more (ulimit -f) the write fails, as on a full disk. */
+	(void)signal(SIGXFSZ, SIG_IGN);
 	(void)setrlimit(RLIMIT_CORE, &none);
 }
 
