@@ -135,7 +135,8 @@ export function parseHostPort(input: unknown): HostPort {
   if (ipv4Bits(name) !== undefined) return { host: name, port, text: `${name}:${port}` };
   // An all-numeric name can only be a mistyped address.
   const host = address4or6(name) ? name : /^[\d.]*$/.test(name) ? "" : name.toLowerCase();
-  if (!isDnsName(host)) throw wrong();
+  // A name with a dot at its end is complete: no search domain is tried with it.
+  if (!isDnsName(host.replace(/\.$/, ""))) throw wrong();
   return { host, port, text: `${host}:${port}` };
 }
 

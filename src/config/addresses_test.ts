@@ -66,6 +66,8 @@ Deno.test("host and port are told apart, IPv6 in brackets", () => {
     port: 80,
     text: "h2.example:80",
   });
+  // Complete: no search domain is tried with it.
+  assert.equal(parseHostPort("h2.example.:80").host, "h2.example.");
   const bad = [
     "h2",
     "h2:",
@@ -76,6 +78,8 @@ Deno.test("host and port are told apart, IPv6 in brackets", () => {
     "1.2.3:80",
     "[h2]:80",
     "a b:80",
+    "h2.example..:80",
+    ".:80",
     7,
   ];
   for (const input of bad) assert.throws(() => parseHostPort(input), RangeError, String(input));

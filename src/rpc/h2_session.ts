@@ -68,7 +68,7 @@ export function socketTo(authority: string): {
   const host = hostname.replace(/^\[(.*)\]$/, "$1");
   const raw = net.connect({ host, port: Number(port) || (protocol === "https:" ? 443 : 80) });
   raw.setNoDelay(true);
-  const named = net.isIP(host) === 0 ? { servername: host } : {};
+  const named = net.isIP(host) === 0 ? { servername: host.replace(/\.$/, "") } : {};
   return { raw, tlsBeside: { ALPNProtocols: ["h2"], ...named } };
 }
 
