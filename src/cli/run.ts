@@ -29,7 +29,13 @@ export async function run(args: RunArgs): Promise<ExitCode> {
   const logs = openLogs({ ...first.config.log, priority: stderrPriority() });
   const log = logs.of("agent");
   const { signal, onHangup, hangUp } = listen(logs);
-  watchFiles([args.config], hangUp, { signal });
+  watchFiles([args.config], hangUp, {
+    signal,
+    gone: (path) =>
+      logs.of("agent").warn("The configuration file is gone: what it said stays in force", {
+        path,
+      }),
+  });
   const warned = new Set<string>();
   const read = async () => {
     const loaded = first ?? await load(args);

@@ -14,15 +14,24 @@ export interface WatchOptions {
   readonly pollMs?: number;
   /** Quiet time after an event: whoever writes files does so in several steps. Default 100 ms. */
   readonly debounceMs?: number;
+  /** A file has not been there for `GONE_LOOKS` looks. */
+  readonly gone?: (file: string) => void;
 }
 
-/** Calls `changed` after each change, until the signal aborts. A file that is gone is no change. */
+/** Whoever replaces a file by removing it first is done by then. */
+const GONE_LOOKS = 5;
+
+/**
+ * Calls `changed` after each change, until the signal aborts. A file that is gone is no change, for it may be about to come
+ * back; when it does not, `gone` is called, once.
+ */
 export function watchFiles(
   files: readonly string[],
   changed: () => void,
   options: WatchOptions,
 ): void {
-  const { signal, pollMs = 400, debounceMs = 100 } = options;
+  const { signal, pollMs = 400, debounceMs = 100, gone } = options;
+  const missed = new Map<string, number>();
   const known = new Map(files.map((file) => [file, identityOf(file)]));
   let pending: ReturnType<typeof setTimeout> | undefined;
   const look = () => {
@@ -35,7 +44,14 @@ export function watchFiles(
     }
     if (any) changed();
   };
-  const poll = setInterval(look, pollMs);
+  const poll = setInterval(() => {
+    look();
+    for (const file of files) {
+      const times = identityOf(file) === undefined ? (missed.get(file) ?? 0) + 1 : 0;
+      missed.set(file, times);
+      if (times === GONE_LOOKS) gone?.(file);
+    }
+  }, pollMs);
   Deno.unrefTimer(poll);
   const watcher = watchDirectories(files);
   const soon = () => {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { within } from "../../tests/support/wait.ts";
+import assert from "node:assert/strict";
+import { eventually, within } from "../../tests/support/wait.ts";
 import { watchFiles } from "./watch.ts";
 
 /** Watches a file in a directory of its own; `next` is the next change. */
@@ -74,4 +75,33 @@ Deno.test("a file that goes away and comes back with other content is one change
     Deno.writeTextFileSync(file, '{"b": 2}');
     await next();
   });
+});
+
+Deno.test("a file that stays away is told of once, and again when it has been back", async () => {
+  const dir = Deno.makeTempDirSync({ prefix: "psp-watch-" });
+  const end = new AbortController();
+  const file = `${dir}/peers.json`;
+  const gone: string[] = [];
+  let [changes, seen] = [0, 0];
+  try {
+    Deno.writeTextFileSync(file, "{}");
+    watchFiles([file], () => void changes++, {
+      signal: end.signal,
+      pollMs: 5,
+      debounceMs: 5,
+      gone: (path) => void gone.push(path),
+    });
+    for (const times of [1, 2]) {
+      Deno.removeSync(file);
+      await eventually(() => gone.length === times, { what: "the file to be missed" });
+      assert.equal(changes, seen, "a file that is gone is no change");
+      Deno.writeTextFileSync(file, "{}");
+      await eventually(() => changes > seen, { what: "the file to be back" });
+      seen = changes;
+    }
+    assert.deepEqual(gone, [file, file]);
+  } finally {
+    end.abort();
+    Deno.removeSync(dir, { recursive: true });
+  }
 });
