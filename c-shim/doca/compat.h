@@ -327,25 +327,8 @@ static inline doca_error_t compat_pipe_direction(struct compat_call *call,
 #if COMPAT_DOCA >= 303
 
 #define COMPAT_NO_WAIT DOCA_FLOW_ENTRY_FLAGS_NO_WAIT
-
-static inline doca_error_t compat_basic_add(struct compat_call *call, struct doca_flow_pipe *pipe,
-					    const struct compat_entry *entry,
-					    struct doca_flow_pipe_entry **out)
-{
-	return COMPAT_ASK(call, doca_flow_pipe_basic_add_entry, COMPAT_QUEUE, pipe, entry->match,
-			  entry->template, entry->actions, entry->monitor, entry->fwd,
-			  COMPAT_NO_WAIT, entry->ctx, out);
-}
-
-static inline doca_error_t compat_basic_update(struct compat_call *call,
-					       struct doca_flow_pipe *pipe,
-					       const struct compat_entry *entry,
-					       struct doca_flow_pipe_entry *old)
-{
-	return COMPAT_ASK(call, doca_flow_pipe_basic_update_entry, COMPAT_QUEUE, pipe,
-			  entry->template, entry->actions, entry->monitor, entry->fwd,
-			  COMPAT_NO_WAIT, old);
-}
+#define COMPAT_ADD doca_flow_pipe_basic_add_entry
+#define COMPAT_UPDATE doca_flow_pipe_basic_update_entry
 
 static inline doca_error_t compat_control_add(struct compat_call *call, struct doca_flow_pipe *pipe,
 					      const struct compat_entry *entry,
@@ -359,6 +342,8 @@ static inline doca_error_t compat_control_add(struct compat_call *call, struct d
 #else
 
 #define COMPAT_NO_WAIT DOCA_FLOW_NO_WAIT
+#define COMPAT_ADD doca_flow_pipe_add_entry
+#define COMPAT_UPDATE doca_flow_pipe_update_entry
 
 static inline doca_error_t compat_control_add(struct compat_call *call, struct doca_flow_pipe *pipe,
 					      const struct compat_entry *entry,
@@ -369,15 +354,20 @@ static inline doca_error_t compat_control_add(struct compat_call *call, struct d
 			  entry->actions_mask, NULL, entry->monitor, entry->fwd, entry->ctx, out);
 }
 
+#endif
+
+/* As COMPAT_ASK(), of a function by the name that it has in this release. */
+#define COMPAT_ASK_AS(call, function, ...) COMPAT_ASK(call, function, __VA_ARGS__)
+
 #if COMPAT_DOCA >= 302
 
 static inline doca_error_t compat_basic_add(struct compat_call *call, struct doca_flow_pipe *pipe,
 					    const struct compat_entry *entry,
 					    struct doca_flow_pipe_entry **out)
 {
-	return COMPAT_ASK(call, doca_flow_pipe_add_entry, COMPAT_QUEUE, pipe, entry->match,
-			  entry->template, entry->actions, entry->monitor, entry->fwd,
-			  COMPAT_NO_WAIT, entry->ctx, out);
+	return COMPAT_ASK_AS(call, COMPAT_ADD, COMPAT_QUEUE, pipe, entry->match, entry->template,
+			     entry->actions, entry->monitor, entry->fwd, COMPAT_NO_WAIT, entry->ctx,
+			     out);
 }
 
 static inline doca_error_t compat_basic_update(struct compat_call *call,
@@ -385,8 +375,8 @@ static inline doca_error_t compat_basic_update(struct compat_call *call,
 					       const struct compat_entry *entry,
 					       struct doca_flow_pipe_entry *old)
 {
-	return COMPAT_ASK(call, doca_flow_pipe_update_entry, COMPAT_QUEUE, pipe, entry->template,
-			  entry->actions, entry->monitor, entry->fwd, COMPAT_NO_WAIT, old);
+	return COMPAT_ASK_AS(call, COMPAT_UPDATE, COMPAT_QUEUE, pipe, entry->template,
+			     entry->actions, entry->monitor, entry->fwd, COMPAT_NO_WAIT, old);
 }
 
 #else
@@ -397,9 +387,8 @@ static inline doca_error_t compat_basic_add(struct compat_call *call, struct doc
 {
 	if (entry->actions != NULL)
 		entry->actions->action_idx = entry->template;
-	return COMPAT_ASK(call, doca_flow_pipe_add_entry, COMPAT_QUEUE, pipe, entry->match,
-			  entry->actions, entry->monitor, entry->fwd, COMPAT_NO_WAIT, entry->ctx,
-			  out);
+	return COMPAT_ASK_AS(call, COMPAT_ADD, COMPAT_QUEUE, pipe, entry->match, entry->actions,
+			     entry->monitor, entry->fwd, COMPAT_NO_WAIT, entry->ctx, out);
 }
 
 static inline doca_error_t compat_basic_update(struct compat_call *call,
@@ -409,11 +398,9 @@ static inline doca_error_t compat_basic_update(struct compat_call *call,
 {
 	if (entry->actions != NULL)
 		entry->actions->action_idx = entry->template;
-	return COMPAT_ASK(call, doca_flow_pipe_update_entry, COMPAT_QUEUE, pipe, entry->actions,
-			  entry->monitor, entry->fwd, COMPAT_NO_WAIT, old);
+	return COMPAT_ASK_AS(call, COMPAT_UPDATE, COMPAT_QUEUE, pipe, entry->actions,
+			     entry->monitor, entry->fwd, COMPAT_NO_WAIT, old);
 }
-
-#endif
 
 #endif
 
