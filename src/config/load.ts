@@ -3,14 +3,14 @@
 /** From the text of `peers.json` to a `Config`, or to a report of everything that is wrong with it. */
 import { dirname, resolve } from "node:path";
 import * as v from "valibot";
-import { defaultListen, isOneAddress, parseCidr } from "./addresses.ts";
+import { defaultListen, family, isOneAddress, parseCidr } from "./addresses.ts";
 import { type Config, ConfigError, EnvironmentError, type PeerConfig } from "./config.ts";
-import { fromFile } from "./file_form.ts";
-import { withNetworks } from "./networks.ts";
+import { fromFile, type Mapped } from "./file_form.ts";
 import { fileReason } from "./reasons.ts";
 import { problemsOf, type Remark, type Step, warningsOf } from "./rules.ts";
 import { type FileForm, fileSchema, MAX_CONNECTIONS, MAX_PEERS, peerSchema } from "./schema.ts";
 import { EMPTY, parseSource, type Problem, type Source } from "./source.ts";
+import { addressOf, inNetwork, networkOf } from "../model/network.ts";
 import type { Slices } from "../model/slices.ts";
 
 /** A configuration that can be used, and what its author should know: one sentence each. */
@@ -299,4 +299,47 @@ function byPlace(a: Problem, b: Problem): number {
 /** Each peer has one, and a quarter may be connections that are being replaced. */
 function connectionsFor(peers: number): number {
   return Math.min(MAX_CONNECTIONS, Math.max(LEAST_CONNECTIONS, Math.ceil(peers * 5 / 4)));
+}
+
+// ---- networks -------------------------------------------------------------------------------------
+
+type Form = Mapped<FileForm>;
+type Network = NonNullable<Form["networks"]>[number];
+
+/**
+ * Networks as the agent works with them: their vips stand among the host's own, each with its network's name, their ports
+ * among the host ports, and what a network says of its gateway and DNS holds for every vip that says nothing else.
+ */
+function withNetworks(config: Form): Form {
+  const { networks, plane } = config;
+  if (networks === undefined || networks.length === 0) return config;
+  const byName = new Map(networks.map((network) => [network.name, network]));
+  const own = networks.flatMap(({ name, vips }) =>
+    vips.map((vip) => ({ ...vip, vip: inNetwork(addressOf(vip.vip), name) }))
+  );
+  const vips = [...config.vips, ...own].map((vip) => told(vip, byName.get(networkOf(vip.vip))));
+  return {
+    ...config,
+    vips,
+    networks: networks.map((network) => ({ ...network, vips: [] })),
+    plane: withPorts(plane, networks.flatMap((network) => network.ports)),
+  };
+}
+
+function withPorts(plane: Form["plane"], ports: readonly string[]): Form["plane"] {
+  if (ports.length === 0) return plane;
+  return plane.kind === "soft"
+    ? { ...plane, host: [...new Set([plane.host, ports].flat())] }
+    : { ...plane, representor: [...new Set([plane.representor, ports].flat())] };
+}
+
+function told(vip: Form["vips"][number], network: Network | undefined): Form["vips"][number] {
+  if (network === undefined) return vip;
+  const { gateway, dns } = network;
+  const fits = gateway !== undefined && family(gateway) === family(vip.vip);
+  return {
+    ...vip,
+    ...vip.gateway === undefined && fits ? { gateway } : {},
+    dns: vip.dns.length > 0 ? vip.dns : dns,
+  };
 }

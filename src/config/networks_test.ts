@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { parseConfig } from "./load.ts";
-import { networkOfPort } from "./networks.ts";
 import { toFile } from "./file_form.ts";
+import { networkOfPort } from "../model/network.ts";
 import { problems, SMALLEST } from "../../tests/support/config_text.ts";
 
 const BLUE = { name: "blue", vc: 7, ports: ["blue*"] };

@@ -30,8 +30,13 @@ import {
   RETRY_MAX_MS,
   UNHEARD_BACK_OFF_MAX_MS,
 } from "./limits.ts";
-import { cookieProblem, cryptOffsetProblem, paramsProblem, type SaDefaults } from "./params.ts";
-import type { Derived } from "./spis.ts";
+import {
+  cookieProblem,
+  cryptOffsetProblem,
+  type Derived,
+  paramsProblem,
+  type SaDefaults,
+} from "./params.ts";
 import { type Event, isAsking, isLive, isUnheard, offerOf, type Rx, type State } from "./tunnel.ts";
 import type { Tunnel } from "./tunnel_table.ts";
 import type { Waiting as Wanting } from "./waiting.ts";

@@ -43,10 +43,9 @@ import {
   UNANSWERED_LOOKS,
   URGENT_MS,
 } from "./limits.ts";
-import { type SaDefaults, txFrom } from "./params.ts";
+import { type KeyShares, type SaDefaults, type SpiSource, txFrom } from "./params.ts";
 import type { PeerLine, PeerLines, PeerWatch } from "./peer.ts";
 import type { PeerCalls, Scheduler, Slot } from "./scheduler.ts";
-import type { KeyShares, SpiSource } from "./spis.ts";
 import type { Event } from "./tunnel.ts";
 import type { Tunnel, TunnelTable } from "./tunnel_table.ts";
 import type { Whereabouts } from "./whereabouts.ts";

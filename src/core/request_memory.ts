@@ -4,7 +4,7 @@
 import { requestDigest } from "../model/digest.ts";
 import type { NewTunnelReply, NewTunnelRequest } from "../model/exchange.ts";
 import { MEMORY_MS, MEMORY_TUNNELS, MEMORY_TUNNELS_PER_PEER } from "./limits.ts";
-import type { KeyShares } from "./spis.ts";
+import type { KeyShares } from "./params.ts";
 
 interface Memo {
   readonly reply: NewTunnelReply;

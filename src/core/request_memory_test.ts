@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { Key } from "../../ffi/key.ts";
 import type { NewTunnelReply, NewTunnelRequest } from "../model/exchange.ts";
-import { KeyShares } from "./spis.ts";
+import { KeyShares } from "./params.ts";
 import { MEMORY_MS, MEMORY_TUNNELS, MEMORY_TUNNELS_PER_PEER } from "./limits.ts";
 import { RequestMemory } from "./request_memory.ts";
 import type { PspParams } from "../model/sa.ts";

@@ -17,9 +17,15 @@ import {
 import { networkOf } from "../model/network.ts";
 import { pairKey, type PspParams, type PspVersion, type VipPair } from "../model/sa.ts";
 import { canonicalVip, familyOf } from "../model/vip.ts";
-import { cookieProblem, cryptOffsetProblem, paramsProblem, type SaDefaults } from "./params.ts";
+import {
+  cookieProblem,
+  cryptOffsetProblem,
+  type Derived,
+  paramsProblem,
+  type SaDefaults,
+  type Wanted,
+} from "./params.ts";
 import type { Promised, Shortage } from "./shares.ts";
-import type { Derived, Wanted } from "./spis.ts";
 import { offerOf, type State } from "./tunnel.ts";
 import type { Wish } from "./tunnel_table.ts";
 

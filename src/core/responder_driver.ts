@@ -20,7 +20,7 @@ import { pairKey, type PspParams } from "../model/sa.ts";
 import type { SaRecords } from "../model/sa_record.ts";
 import type { Peers } from "./directory.ts";
 import { UNHEARD_ASK_MS, UNHEARD_SPREAD_MS } from "./limits.ts";
-import { type SaDefaults, txFrom } from "./params.ts";
+import { type SaDefaults, type SpiSource, txFrom } from "./params.ts";
 import type { PeerGate } from "./peer.ts";
 import type { RequestMemory } from "./request_memory.ts";
 import {
@@ -36,7 +36,6 @@ import {
   stepResponder,
 } from "./responder.ts";
 import type { Shares, Shortage } from "./shares.ts";
-import type { SpiSource } from "./spis.ts";
 import type { Event } from "./tunnel.ts";
 import type { TunnelTable } from "./tunnel_table.ts";
 

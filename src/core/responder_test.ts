@@ -13,7 +13,7 @@ import {
   type ResponderState,
   stepResponder,
 } from "./responder.ts";
-import type { Derived } from "./spis.ts";
+import type { Derived } from "./params.ts";
 import type { State } from "./tunnel.ts";
 
 const config = configOf(1, { hosts: 2, changes: {} });

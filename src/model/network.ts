@@ -6,6 +6,7 @@
  * stands: in the configuration, the exchange, the record, the log and the status. A network's policy says which addresses
  * its packets may not go to.
  */
+import { matchesName } from "./patterns.ts";
 import { parsePrefix, PrefixTable } from "./vip.ts";
 
 /** Longest name, in octets. */
@@ -69,4 +70,20 @@ export function policyOf(networks: readonly PolicySettings[] | undefined): Denie
     }
   }
   return (vip) => any && denied.lookup(vip) !== undefined;
+}
+
+/** The interfaces of one network, by name or by pattern. */
+export interface PortSettings {
+  readonly name: string;
+  readonly ports: readonly string[];
+}
+
+/** The network of an interface: that which names it, or else the first with a pattern for it; "": the default one. */
+export function networkOfPort(
+  networks: readonly PortSettings[] | undefined,
+  port: string,
+): string {
+  const named = networks?.find(({ ports }) => ports.includes(port)) ??
+    networks?.find(({ ports }) => ports.some((pattern) => matchesName(pattern, port)));
+  return named?.name ?? "";
 }
