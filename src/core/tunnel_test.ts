@@ -406,6 +406,19 @@ Deno.test("a tunnel whose peer was not heard is asked for, until a packet, a mes
   assert.ok(isUnconfirmed(old), "a packet with an older SA says nothing");
 });
 
+Deno.test("what is said of one receive SA is said of no other", () => {
+  const all = [rx(1, { given: true }), rx(2, { given: true }), rx(3, { maybeUntil: 9000 })];
+  const up: State = { kind: "up", tx: tx(1), rx: all, openedAt: 0, usedAt: 900 };
+  const said = step<string>(up, { type: "confirmed", spi: 1 }, context);
+  assert.deepEqual(said.state.rx, [
+    { ...rx(1, { given: true }), confirmed: true },
+    ...all.slice(1),
+  ]);
+  const asking: State = { ...up, kind: "rekeying", offered: 2 };
+  const answered = step(asking, { type: "answered", spi: 2, tx: tx(2), key: "k" }, context);
+  assert.deepEqual(answered.state.rx.map(({ confirmed }) => confirmed), [false, true, false]);
+});
+
 Deno.test("an answer whose offer has ended by its age opens nothing: the tunnel is asked for anew", () => {
   for (const looked of [false, true]) {
     const at = (now: number): Context => ({ ...context, now });

@@ -26,6 +26,7 @@ export const SHORT: readonly Plan[] = [
   plan("taken out of the directory and put in again", { packets: 1, remove: 2 }, 8),
   plan("planes that refuse", { packets: 1, refuse: 1 }, 8),
   plan("a peer that asks for what is not its own", { packets: 1, forge: 1 }, 8),
+  plan("a peer that speaks of what others have", { packets: 1, forge: 1 }, 6, 1, 3),
   plan("two pairs", { packets: 2 }, 7, 2),
   plan("three hosts", { packets: 2, lose: 1 }, 6, 1, 3),
 ];

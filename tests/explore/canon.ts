@@ -9,6 +9,7 @@ import { Key } from "../../ffi/key.ts";
 import { pipOf, vipOf, type WorldHost } from "../sim/host.ts";
 import { partsOf } from "../sim/load.ts";
 import { OpenController, OpenSignal, Promised } from "../sim/promise.ts";
+import { placeOf } from "../sim/plane.ts";
 import { inMemory } from "../sim/record.ts";
 import type { World } from "../sim/world.ts";
 
@@ -423,11 +424,11 @@ export class Canon {
 
   /** Whose it is, how many were derived since, and how old its key is. */
   #spi(spi: number): void {
-    const low = spi % 2 ** 31;
-    const owner = this.world.hosts[Math.floor(low / LEAST_SPI) - 1];
+    const { index, n } = placeOf(spi);
+    const owner = this.world.hosts[index];
     if (owner === undefined) return this.#plain(spi);
     this.#put(HOST, owner.index);
-    this.#plain(owner.plane.spis - low % LEAST_SPI);
+    this.#plain(owner.plane.spis - n);
     this.#plain(Number(owner.plane.ageOf(spi) ?? -1n));
   }
 

@@ -2,6 +2,7 @@
 
 /** What must hold in every state, and what must come of every state where nothing more goes wrong. */
 import type { PeerLine } from "../../src/core/peer.ts";
+import { isLive, isUnheard } from "../../src/core/tunnel.ts";
 import type { VipPair } from "../../src/model/sa.ts";
 import type { WorldHost } from "../sim/host.ts";
 import { partsOf } from "../sim/load.ts";
@@ -25,10 +26,8 @@ export function broken(stage: Stage): string[] {
         wrong.push(`${host.id}: an SA of ${sa.remoteVip}, which has no owner`);
       }
     }
-    for (const entry of host.plane.tx.values()) {
-      const other = others.find(({ id }) => host.peers.owns(id, entry.sa.remoteVip));
-      if (other !== undefined) wrong.push(...sending(stage, { host, other, entry }));
-    }
+    wrong.push(...sending(stage, host));
+    wrong.push(...strays(stage, host));
     for (const spi of stage.voided.get(host.id) ?? []) {
       const entry = host.plane.rx.get(spi);
       if (entry === undefined) continue;
@@ -38,6 +37,36 @@ export function broken(stage: Stage): string[] {
     }
     const { kept, needed } = keys(host);
     if (kept > needed) wrong.push(`${host.id}: keeps ${kept} keys where ${needed} are needed`);
+  }
+  return wrong;
+}
+
+/** SAs in the plane of which no tunnel knows, those of tunnels that are not in the plane, and any with a peer that is denied. */
+function strays(stage: Stage, { id, plane, table }: WorldHost): string[] {
+  const wrong: string[] = [];
+  const [rx, tx] = [new Set<number>(), new Set<string>()];
+  for (const { key, peer, state } of table.all()) {
+    for (const { sa: { spi } } of state.rx) {
+      rx.add(spi);
+      if (!plane.rx.has(spi)) wrong.push(`${id}: ${key} has SPI ${spi}, and the plane has not`);
+    }
+    if (isLive(state)) {
+      tx.add(key);
+      const { spi } = state.tx.sa;
+      if (plane.tx.get(key)?.sa.spi !== spi) {
+        wrong.push(`${id}: ${key} sends with SPI ${spi}, and the plane does not`);
+      }
+    }
+    const has = isLive(state) || state.rx.length > 0;
+    if (has && stage.denied.has(`${id} ${peer}`)) {
+      wrong.push(`${id}: has SAs with ${peer}, which it denies`);
+    }
+  }
+  for (const spi of plane.rx.keys()) {
+    if (!rx.has(spi)) wrong.push(`${id}: receives with SPI ${spi}, and no tunnel has it`);
+  }
+  for (const key of plane.tx.keys()) {
+    if (!tx.has(key)) wrong.push(`${id}: sends in ${key}, and no tunnel is up`);
   }
   return wrong;
 }
@@ -60,8 +89,16 @@ function keys({ core }: WorldHost): { readonly kept: number; readonly needed: nu
   return { kept: shares.size, needed };
 }
 
-/** A transmit SA: of the start that was heard of, and received at the other end. */
-function sending(
+/** Of a host's transmit SAs, those that are of a start that is over, or not received at the other end. */
+function sending(stage: Stage, host: WorldHost): string[] {
+  const others = stage.othersOf(host);
+  return [...host.plane.tx.values()].flatMap((entry) => {
+    const other = others.find(({ id }) => host.peers.owns(id, entry.sa.remoteVip));
+    return other === undefined ? [] : sendingWith(stage, { host, other, entry });
+  });
+}
+
+function sendingWith(
   stage: Stage,
   { host, other, entry }: { host: WorldHost; other: WorldHost; entry: TxEntry },
 ): string[] {
@@ -71,7 +108,7 @@ function sending(
     return [`${host.id}: sends with SPI ${sa.spi} of a start of ${other.id} that it knows is over`];
   }
   // The other end does not know, or cannot: what heals that is looked at below.
-  if (sa.epoch !== other.epochs.at(-1) || stage.unilateral) return [];
+  if (sa.epoch !== other.epochs.at(-1) || stage.isExcused(sa.spi)) return [];
   if (other.plane.accepts(entry)) return [];
   return [`${host.id}: sends with SPI ${sa.spi} into nothing, and nothing was lost on the way`];
 }
@@ -159,6 +196,15 @@ export class Healer {
       const wrong = `no packet of ${host.id} passes for ${HEAL_MS} ms`;
       return { healMs: 0, settleMs: 0, wrong: [...stage.world.violations, wrong] };
     }
+    // Whoever sends learns that it is heard, though nothing is sent to it.
+    const since = stage.world.clock.now();
+    while (isUnsure(host)) {
+      if (stage.world.clock.now() - since >= HEAL_MS) {
+        const wrong = `${host.id} does not learn within ${HEAL_MS} ms that it is heard`;
+        return { healMs: 0, settleMs: 0, wrong: [...stage.world.violations, wrong] };
+      }
+      goOn(stage, () => sendAll(stage, host));
+    }
     const rest = this.#hear(others);
     return this.#learn(hash, { ...rest, healMs: Math.max(ms, rest.healMs) });
   }
@@ -229,6 +275,11 @@ function hear(stage: Stage, host: WorldHost): number | undefined {
   return world.clock.now() - start;
 }
 
+function isUnsure({ table }: WorldHost): boolean {
+  for (const { state } of table.all()) if (isUnheard(state)) return true;
+  return false;
+}
+
 function sendAll(stage: Stage, host: WorldHost): void {
   for (const pair of pairsOf(stage, host)) host.packet(pair);
 }
@@ -246,12 +297,16 @@ function goOn(stage: Stage, send: () => void): void {
   calm(stage);
 }
 
-/** Everything under way arrives, in order. */
-function calm({ world }: Stage): void {
+/** Everything under way arrives, in order. Nobody sends into nothing meanwhile. */
+function calm(stage: Stage): void {
+  const { world } = stage;
   for (let i = 0; i < 1000; i++) {
     const [first] = world.wire.messages.keys();
     if (first === undefined) return;
     world.deliver(first);
+    for (const host of world.hosts) {
+      for (const wrong of sending(stage, host)) world.wrong(wrong);
+    }
   }
   world.wrong("messages never end");
 }

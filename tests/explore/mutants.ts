@@ -112,13 +112,93 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "this.#inFlight.delete(tunnel.key);\n          void params;",
     found: /keeps \d+ keys/,
   }),
+  mutant("leave in the plane what was not programmed whole", { packets: 1, refuse: 1 }, {
+    file: "tunnel_table.ts",
+    find: 'if (effect.do === "add_rx") {',
+    replace: 'if (effect.do === "add_rx" && entry.peer === "nobody") {',
+    found: /no tunnel has it/,
+  }),
+  mutant("take back at a refusal what was given in an answer", { packets: 2, refuse: 1 }, {
+    file: "tunnel.ts",
+    find: "const has = offer?.confirmed || (offer?.given && offer.maybeUntil === undefined);",
+    replace: "const has = offer?.confirmed;",
+    found: /into nothing/,
+  }),
+  mutant("give what is on offer, and forget that it was given", { packets: 2, refuse: 1 }, {
+    file: "tunnel.ts",
+    find: "old.sa.spi === inFlight ? { ...old, given: true, maybeUntil: undefined } : old",
+    replace: "old",
+    found: /into nothing/,
+  }),
+  mutant("void the offer when the peer was started anew", { packets: 2, restart: 1 }, {
+    file: "tunnel.ts",
+    find: "const stays = ({ sa, maybeUntil }: Rx) => sa.spi === offer || maybeUntil !== undefined;",
+    replace: "const stays = ({ maybeUntil }: Rx) => maybeUntil !== undefined;",
+    found: /into nothing/,
+  }),
+  mutant("never ask for what is not confirmed", { packets: 1, lose: 2 }, {
+    file: "tunnel.ts",
+    find: "tx.unconfirmed !== undefined && context.now >= tx.unconfirmed.askAt",
+    replace: "tx.unconfirmed !== undefined && context.now < 0",
+    found: /does not learn/,
+  }),
+  mutant("go on when the peer has closed", { packets: 2, slow: 1, idle: 1 }, {
+    file: "notices.ts",
+    find: 'return tunnel?.peer === peer ? [{ tunnel, event: { type: "closed_by_peer" } }] : [];',
+    replace: "return [];",
+    found: /said that it closed/,
+  }),
+  mutant("let anybody close", { packets: 1, forge: 1 }, {
+    file: "notices.ts",
+    find: 'tunnel?.peer === peer ? [{ tunnel, event: { type: "closed_by_peer" } }] : [];',
+    replace: 'tunnel !== undefined ? [{ tunnel, event: { type: "closed_by_peer" } }] : [];',
+    found: /none of its own/,
+    hosts: 3,
+  }),
+  mutant("let anybody confirm", { packets: 1, forge: 1 }, {
+    file: "notices.ts",
+    find: 'tunnel?.peer === peer ? [{ tunnel, event: { type: "confirmed", spi } }] : [];',
+    replace: 'tunnel !== undefined ? [{ tunnel, event: { type: "confirmed", spi } }] : [];',
+    found: /none of its own/,
+    hosts: 3,
+  }),
+  mutant("leave the tunnels of a peer that is denied", { packets: 1, deny: 1 }, {
+    file: "core.ts",
+    find: 'table.applyAll(table.ofPeer(peer), { type: "close", reason: "refused" });',
+    replace: "",
+    found: /which it denies/,
+  }),
+  mutant("answer a peer that is denied", { packets: 2, deny: 1 }, {
+    file: "peer.ts",
+    find: "if (peer === undefined || peers.denied(id)) {",
+    replace: "if (peer === undefined) {",
+    found: /which it denies/,
+  }),
+  mutant("remember answers of before a peer was denied", { packets: 1, deny: 2, lose: 1 }, {
+    file: "core.ts",
+    find: "memory.forget(peer);\n        initiator.forget(peer);",
+    replace: "initiator.forget(peer);",
+    found: /which it does not receive/,
+  }),
+  mutant("do not listen to who says that it stops", { packets: 1, stop: 1 }, {
+    file: "notices.ts",
+    find: "if (patientUntil > now) return undefined;",
+    replace: "if (patientUntil > -1) return undefined;",
+    found: /told it that it ends/,
+  }),
+  mutant("do not look again at who stays on the key before", { packets: 2, rotate: 1 }, {
+    file: "rotation_driver.ts",
+    find: 'type: "recheck"',
+    replace: 'type: "tick", spisLeft: 1_000_000_000n',
+    found: /on the key before/,
+  }),
 ];
 
 function mutant(
   name: string,
   budgets: Partial<Budgets>,
-  { found, ...patch }: Patch & { readonly found: RegExp },
+  { found, hosts = 2, ...patch }: Patch & { readonly found: RegExp; readonly hosts?: number },
 ): Mutant {
-  const bounds = { budgets: { ...NOTHING, ...budgets }, depth: 14, pairs: 1 };
+  const bounds = { budgets: { ...NOTHING, ...budgets }, depth: 14, pairs: 1, hosts };
   return { name, patches: [patch], bounds, found };
 }

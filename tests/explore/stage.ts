@@ -2,13 +2,14 @@
 
 /** What may happen to some hosts, how often, and what happens then: a choice is a line of text that can be replayed. */
 import { Key } from "../../ffi/key.ts";
-import type { NewTunnelRequest } from "../../src/model/exchange.ts";
-import type { VipPair } from "../../src/model/sa.ts";
+import { isLive } from "../../src/core/tunnel.ts";
+import type { NewTunnelRequest, Notice } from "../../src/model/exchange.ts";
+import { pairKey, type VipPair } from "../../src/model/sa.ts";
 import { peerOf, worldConfig } from "../sim/config.ts";
 import { type Ahead, Canon, type More } from "./canon.ts";
 import { pipOf, vipOf, type WorldHost } from "../sim/host.ts";
 import type { CoreModules } from "../sim/load.ts";
-import type { PlaneCall } from "../sim/plane.ts";
+import { placeOf, type PlaneCall, type TxEntry } from "../sim/plane.ts";
 import type { Body, Message } from "../sim/wire.ts";
 import { World } from "../sim/world.ts";
 
@@ -80,6 +81,9 @@ export const GRACE_MS = 500;
 const IDLE_MS = 3000;
 const REFUSABLE: readonly PlaneCall[] = ["addRx", "setTx", "generateSpis"];
 
+/** SPIs that anybody may still have, of those derived last; with more than these it is settled what became of the others. */
+const LATELY = 16;
+
 const MISHAPS = ["restart", "wipe", "rekey", "rotate", "stop"] as const;
 /** Those that one host does to another. */
 const BETWEEN = ["deny", "remove", "forge"] as const;
@@ -88,8 +92,12 @@ const BETWEEN = ["deny", "remove", "forge"] as const;
 export class Stage {
   readonly world: World;
   readonly left: Record<keyof Budgets, number>;
-  /** Something happened that ends SAs without the other side's knowledge until it is told. */
+  /** From now on SAs may end without the other side's knowledge until it is told. */
   unilateral = false;
+  /** By host, SPIs that it had derived when such a thing happened last: of these SAs some may have ended so, of later ones none. */
+  private readonly _excused: number[];
+  /** SPIs with which a host sent in a tunnel when it was told that its peer has closed it, by notice. */
+  private readonly _closed = new Map<Message["body"], readonly TxEntry[]>();
   readonly denied = new Set<string>();
   /** Hosts that do not know another one, by "host other". */
   readonly removed = new Set<string>();
@@ -127,11 +135,13 @@ export class Stage {
       configs,
       onSent: (_, message) => this.#sent(message),
       onArrival: (_, message) => this.#arrived(message),
-      onAnswer: (_, __, body) => {
-        if (body.kind === "reply") this.#answered(body);
+      onAnswer: (_, message, body) => {
+        if (body.kind === "reply") this.#answered(message, body);
+        if (body.kind === "answer") this.#closed(message);
       },
     });
     const pastMs = budgets.idle > 0 ? IDLE_MS : GRACE_MS;
+    this._excused = configs.map(() => 0);
     this._canon = new Canon(this.world, { pastMs, pairs: bounds.pairs });
     this.world.begin();
   }
@@ -226,9 +236,19 @@ export class Stage {
     const { packet: { sa } } = flight;
     const to = this.ownerOf(sa.remoteVip);
     const isOld = sa.epoch !== to.epochs.at(-1);
-    if (!arrived && !isOld && !this.unilateral) {
+    if (!arrived && !isOld && !this.isExcused(sa.spi)) {
       this.world.wrong(`${to.id}: a packet with SPI ${sa.spi} came within its grace time in vain`);
     }
+  }
+
+  /** Whether an SA may have ended without its sender's knowledge. */
+  isExcused(spi: number): boolean {
+    const { index, n } = placeOf(spi);
+    return this.unilateral || n <= (this._excused[index] ?? 0);
+  }
+
+  #excuse(): void {
+    for (const { index, plane } of this.world.hosts) this._excused[index] = plane.spis;
   }
 
   /** The two ends of pair `v`, from 1, between a host and another one, as the host sees them. */
@@ -259,6 +279,8 @@ export class Stage {
   hashes(aheads: readonly Ahead[]): number[] {
     const more: More = (host, put) => {
       put(this.stopping.has(host.id));
+      // Of those derived since it makes no difference when there are more than anybody still has.
+      put(`${Math.min(host.plane.spis - (this._excused[host.index] ?? 0), LATELY)}`);
       return this.othersOf(host).map(({ id }) => {
         const way = `${host.id} ${id}`;
         const isHeard = this._farewells.get(host.id)?.get(id)?.isHeard;
@@ -306,7 +328,7 @@ export class Stage {
         return host.restart({ wiped: what === "wipe" });
       case "stop": {
         left.stop--;
-        this.unilateral = true;
+        this.#excuse();
         return this.#stop(host);
       }
       case "rekey":
@@ -320,7 +342,7 @@ export class Stage {
       case "deny":
       case "remove": {
         left[what]--;
-        this.unilateral = true;
+        this.#excuse();
         const other = this.#other(host.id, which);
         const way = `${host.id} ${other.id}`;
         return what === "deny"
@@ -329,7 +351,6 @@ export class Stage {
       }
       case "refuse":
         left.refuse--;
-        this.unilateral = true;
         return host.plane.failNext(which as PlaneCall);
       case "forge":
         left.forge--;
@@ -415,6 +436,29 @@ export class Stage {
     };
     other.core.handler.newTunnel(host.id, request).catch(() => {});
     this.world.settle();
+    this.#speak(host, other);
+  }
+
+  /** The host speaks to another one of what that has with third ones: nothing comes of it. */
+  #speak(host: WorldHost, other: WorldHost): void {
+    const theirs = [...other.table.all()].filter(({ peer }) => peer !== host.id);
+    const before = theirs.map(({ state }) => state);
+    const [bootEpoch, draining] = [host.core.bootEpoch, false];
+    other.core.handler.notify(host.id, {
+      bootEpoch,
+      draining,
+      unknownSpis: before.flatMap((state) => isLive(state) ? [state.tx.sa.spi] : []),
+      confirmedSpis: before.flatMap(({ rx }) => rx.map(({ sa }) => sa.spi)),
+      closed: theirs.map(({ pair: { localVip, remoteVip } }) => ({
+        localVip: remoteVip,
+        remoteVip: localVip,
+      })),
+    }).catch(() => {});
+    this.world.settle();
+    for (const [i, { key, state }] of theirs.entries()) {
+      if (state === before[i]) continue;
+      this.world.wrong(`${other.id}: believes ${host.id} about ${key}, which is none of its own`);
+    }
   }
 
   #sent({ from, to, body, call }: Message): void {
@@ -423,18 +467,54 @@ export class Stage {
     this._farewells.set(from, farewells.set(to, { call, isHeard: false }));
   }
 
-  /** The same request has the same answer. */
-  #answered({ requestId, reply }: Extract<Body, { kind: "reply" }>): void {
+  /** The same request has the same answer, and whoever waits for it sends with nothing that is not received. */
+  #answered(
+    { from, to, call, body }: Message,
+    { requestId, reply }: Extract<Body, { kind: "reply" }>,
+  ): void {
+    const [asker, { plane }] = [this.world.byId(from), this.world.byId(to)];
+    const isAwaited = body.kind === "request" && call !== undefined && !call.over;
+    for (const [i, pair] of isAwaited ? body.request.tunnels.entries() : []) {
+      const outcome = reply.outcomes[i];
+      if (!outcome?.ok || plane.rx.has(outcome.params.spi)) continue;
+      // It goes on with what is newer.
+      const sa = asker.plane.tx.get(pairKey(pair))?.sa;
+      if (sa?.epoch === reply.bootEpoch && sa.serial > outcome.params.serial) continue;
+      this.world.wrong(`${to}: answers with SPI ${outcome.params.spi}, which it does not receive`);
+    }
     const spis = reply.outcomes.map((outcome) => outcome.ok ? outcome.params.spi : 0).join(",");
     const before = this._answers.get(requestId);
     if (before === undefined || before.epoch !== reply.bootEpoch) {
       this._answers.set(requestId, { spis, epoch: reply.bootEpoch });
-    } else if (before.spis !== spis && !this.unilateral) {
+    } else if (
+      before.spis !== spis && !before.spis.split(",").some((spi) => this.isExcused(Number(spi)))
+    ) {
       this.world.wrong(`a request was answered with SPI ${before.spis}, and then with ${spis}`);
     }
   }
 
+  /** What a host sends with at this moment in tunnels that its peer says it has closed. */
+  #closing(to: string, { closed }: Notice): readonly TxEntry[] {
+    const { plane } = this.world.byId(to);
+    return closed.flatMap(({ localVip, remoteVip }) =>
+      plane.tx.get(pairKey({ localVip: remoteVip, remoteVip: localVip })) ?? []
+    );
+  }
+
+  /** Whoever has answered that goes on with none of it. */
+  #closed({ from, to, body }: Message): void {
+    const { plane } = this.world.byId(to);
+    for (const entry of this._closed.get(body) ?? []) {
+      if (plane.tx.get(pairKey(entry.sa)) !== entry) continue;
+      this.world.wrong(`${to}: sends with SPI ${entry.sa.spi} after ${from} said that it closed`);
+    }
+    this._closed.delete(body);
+  }
+
   #arrived({ from, to, body, call }: Message): void {
+    if (body.kind === "notice" && body.notice.closed.length > 0) {
+      this._closed.set(body, this.#closing(to, body.notice));
+    }
     const farewell = this._farewells.get(to)?.get(from);
     if (farewell !== undefined && farewell.call === call && body.kind === "answer") {
       farewell.isHeard = true;

@@ -126,6 +126,13 @@ const UPLINK: PortInfo = {
 
 /** SPIs of one host, below the bit that names the master key. */
 const SPIS_OF_HOST = 2 ** 20;
+
+/** Which host of a small world derived an SPI, from 0 (-1: none), and as the how manieth of its own. */
+export function placeOf(spi: number): { readonly index: number; readonly n: number } {
+  const low = spi % 2 ** 31;
+  return { index: Math.floor(low / SPIS_OF_HOST) - 1, n: low % SPIS_OF_HOST };
+}
+
 /** Keys of one host, in all of its lives. */
 const KEYS_OF_HOST = 2 ** 32;
 
