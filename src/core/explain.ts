@@ -313,9 +313,7 @@ export class Explainer {
     steps.push({
       at: "PSP_ENCRYPT",
       verdict: "ok",
-      text: `Sealed with ${spiText(sa.spi)} (${sa.version}), as ${packets} ${
-        packets === 1n ? "packet" : "packets"
-      } before it`,
+      text: `Sealed with ${spiText(sa.spi)} (${sa.version}), as ${many(packets)} before it`,
     });
     const uplink = this.#uplinkFault();
     if (uplink !== undefined) {
@@ -416,7 +414,8 @@ export class Explainer {
       }]);
     }
     const rx = table.get(pairKey({ localVip: ours, remoteVip: theirs }))?.state.rx ?? [];
-    if (!rx.some(({ sa }) => sa.spi === spi && sa.peer === peer.id)) {
+    const found = rx.find(({ sa }) => sa.spi === spi && sa.peer === peer.id);
+    if (found === undefined) {
       return dropped({ counter: "rx-no-sa" }, [FROM_UPLINK, {
         at: "INGR_ACL",
         verdict: "drop",
@@ -426,7 +425,7 @@ export class Explainer {
     return this.#delivered(ours, [FROM_UPLINK, OPENED, {
       at: "INGR_ACL",
       verdict: "ok",
-      text: `${spiText(spi)} lets ${theirs} in to ${ours}`,
+      text: `${spiText(spi)} lets ${theirs} in to ${ours}, as ${many(found.packets)} before it`,
     }]);
   }
 
@@ -542,6 +541,10 @@ export class Explainer {
     over.abort();
     return slot;
   }
+}
+
+function many(packets: bigint): string {
+  return packets === 1n ? "1 packet" : `${packets} packets`;
 }
 
 const FROM_HOST: ExplainStep = {
