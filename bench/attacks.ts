@@ -2,11 +2,12 @@
 
 /**
  * What attacks cost those who have nothing to do with them. Each runs for a while at its rate against host h1, beside a good
- * pair: pings, short-lived keys, a new tunnel a second. Then the same generator runs beside the agent and not against it (at a
+ * pair: pings, short-lived keys, a new tunnel a second, and a third host that asks for one a second. Then the same generator runs beside the agent and not against it (at a
  * port of a bridge, or a listener that does nothing), because it takes processors too. Usage, as root:
  *   deno run -A bench/attacks.ts [--seconds=10] [--only=dhcp,scan] [--json]
- * Ends with status 1 where a ping or a new tunnel of the good pair was lost, or its exchange took 100 ms more than beside the
- * generator alone. Keys that ended may be the attacker's own: those of the good pair are lost pings.
+ * Ends with status 1 where a ping or a new tunnel of the good pair was lost, a rekey of it was missed, the third host was refused,
+ * or an exchange of either took 100 ms more than beside the generator alone. Keys that ended may be the attacker's own: those of the
+ * good pair are lost pings.
  */
 import { issue, makePki, type PeersJson } from "../tests/support/agent_config.ts";
 import { AgentProcess } from "../tests/support/agent_process.ts";
@@ -21,10 +22,14 @@ import { memoryMib } from "./lib/memory.ts";
 
 const STATUS_PORT = 7480;
 const PING_S = 0.02;
-/** Life of the good pair's keys: they are replaced again and again. */
-const LIFE_S = 20;
-/** Tunnels that nobody uses any more end by then: what an attack has left is not rekeyed beside the next. */
-const IDLE_S = 5;
+/** Life of keys: those of the good pair are replaced several times beside each attack. */
+const LIFE_S = 10;
+/** Tunnels that nobody uses any more end by then: a scan has its own opened again, not rekeyed, and leaves none to the next attack. */
+const IDLE_S = 2;
+/** How often the good pair's tunnel is looked at for new keys, at the host that nobody attacks. */
+const LOOK_MS = 1000;
+/** The third host: what it has, and how often it asks for a tunnel. */
+const THIRD = { id: "h4", prefix: "10.4", pip: "192.168.77.8", everyMs: 1000 } as const;
 /** Between an attack and what is measured next. */
 const REST_MS = 12_000;
 const SAMPLE_MS = 250;
@@ -49,7 +54,13 @@ interface Seen {
   readonly opened: number;
   readonly failed: number;
   readonly openP99Ms: number;
+  /** New keys of the pair that pings: those that its life asks for, and those that came. */
+  readonly rekeysDue: number;
   readonly rekeys: number;
+  /** What the third host asked for, was not given, and how long an answer took. */
+  readonly asked: number;
+  readonly refused: number;
+  readonly askP99Ms: number;
   readonly expired: number;
   readonly rssMb: number;
   readonly did: string;
@@ -58,6 +69,7 @@ interface Seen {
 interface Stage {
   readonly world: World;
   readonly h1: AgentProcess;
+  readonly h2: AgentProcess;
   readonly seconds: number;
   /** The next vip of the good workload that has not been used, and its number. */
   readonly fresh: () => { readonly vip: string; readonly n: number };
@@ -170,12 +182,23 @@ async function end(child: Deno.ChildProcess): Promise<string> {
 
 /** Watches the good pair while something happens. */
 async function beside(stage: Stage, what: () => Promise<string>): Promise<Seen> {
-  const { world, h1, seconds } = stage;
+  const { world, h1, h2, seconds } = stage;
   const before = await countersOf(h1);
   const steady = stage.fresh();
   await ping(world, { in: "v1b", to: world.vip("h2", steady.n) }, { from: steady.vip });
   let rssMb = 0;
   const sampling = setInterval(() => rssMb = Math.max(rssMb, memoryMib(h1.pid)), SAMPLE_MS);
+  await using third = new EvilPeer(world, {
+    ...THIRD,
+    in: "h2",
+    to: "h1",
+    vips: [world.vip("h1")],
+    pairs: seconds,
+    perRequest: 1,
+    seconds,
+  });
+  const watching = new AbortController();
+  const keys = keysOf(h2, { vip: world.vip("h2", steady.n), signal: watching.signal });
   const happening = what();
   const pinging = ping(world, { in: "v1b", to: world.vip("h2", steady.n) }, {
     from: steady.vip,
@@ -194,8 +217,9 @@ async function beside(stage: Stage, what: () => Promise<string>): Promise<Seen> 
     else failed++;
     await next;
   }
-  const [did, pings] = await Promise.all([happening, pinging]);
+  const [did, pings, asking] = await Promise.all([happening, pinging, third.ended()]);
   clearInterval(sampling);
+  watching.abort();
   const after = await countersOf(h1);
   const grown = (name: string) => (after[name] ?? 0) - (before[name] ?? 0);
   return {
@@ -205,11 +229,30 @@ async function beside(stage: Stage, what: () => Promise<string>): Promise<Seen> 
     opened: opened.length,
     failed,
     openP99Ms: percentile(opened, 0.99),
-    rekeys: grown("rekeys"),
+    rekeysDue: Math.floor(seconds / LIFE_S),
+    rekeys: (await keys).size - 1,
+    asked: asking.asked,
+    refused: Object.values(asking.refused).reduce((sum, n) => sum + n, 0),
+    askP99Ms: percentile(asking.tookMs, 0.99),
     expired: grown("tx-sas-expired"),
     rssMb,
     did,
   };
+}
+
+/** The SPIs with which a workload of this host sends, until `signal` aborts. */
+async function keysOf(
+  agent: AgentProcess,
+  { vip, signal }: { readonly vip: string; readonly signal: AbortSignal },
+): Promise<ReadonlySet<number>> {
+  const seen = new Set<number>();
+  do {
+    const tunnels = await agent.tunnels(vip).catch(() => []);
+    const tunnel = tunnels.find(({ localVip }) => localVip === vip);
+    if (tunnel !== undefined && tunnel.txSpi > 0) seen.add(tunnel.txSpi);
+    await sleep(LOOK_MS);
+  } while (!signal.aborted);
+  return seen;
 }
 
 /** However long it takes: an agent that is late is what is measured. */
@@ -242,9 +285,11 @@ function configure(config: PeersJson): void {
   config.log.level = "info";
   const prefixOf = (id: string) => id === "h1" ? "10.1.0.0/16" : "10.2.0.0/16";
   config.vips.push({ vip: prefixOf(config.id) });
-  for (const peer of config.peers) peer.vips = [prefixOf(peer.id)];
   if (config.id !== "h1") return;
-  config.peers.push({ id: "h3", svc_address: "192.168.77.9:7443", vips: ["10.3.0.0/16"] });
+  const evil = { id: "h3", pip: "192.168.77.9", prefix: "10.3" };
+  for (const { id, pip, prefix } of [evil, THIRD]) {
+    config.peers.push({ id, svc_address: `${pip}:7443`, vips: [`${prefix}.0.0/16`] });
+  }
 }
 
 /** Ports of a bridge of h1 that the agent has nothing to do with, for those who stand in v1 and in h2. */
@@ -269,9 +314,10 @@ async function measure(
   await using world = await World.create({ workloads: 2, vips });
   await makePki(world);
   await issue(world, "h3");
+  await issue(world, THIRD.id);
   await layBridge(world);
   const start = (host: "h1" | "h2") => AgentProcess.start(world, host, { change: configure });
-  const [h1] = await Promise.all([start("h1"), start("h2")]);
+  const [h1, h2] = await Promise.all([start("h1"), start("h2")]);
   let n = 0;
   const mine = world.workload("h1", 1).vips.ipv4;
   const fresh = () => {
@@ -279,7 +325,7 @@ async function measure(
     if (vip === undefined) throw new Error(`The good workload has no more than ${n} vips`);
     return { vip, n };
   };
-  const stage: Stage = { world, h1, seconds, fresh };
+  const stage: Stage = { world, h1, h2, seconds, fresh };
   const quiet = await beside(stage, async () => {
     await sleep(seconds * 1000);
     return "";
@@ -311,8 +357,15 @@ function wrongs({ attacked, alone }: Row, quiet: Seen): readonly string[] {
   const wrong: string[] = [];
   if (attacked.lost > 0) wrong.push(`${attacked.lost} pings lost`);
   if (attacked.failed > 0) wrong.push(`${attacked.failed} new tunnels failed`);
-  const more = attacked.openP99Ms - (alone ?? quiet).openP99Ms;
-  if (more > MOST_MS) wrong.push(`an exchange took ${more.toFixed(0)} ms more`);
+  if (attacked.rekeys < attacked.rekeysDue) {
+    wrong.push(`${attacked.rekeysDue - attacked.rekeys} rekeys missed`);
+  }
+  if (attacked.refused > 0) wrong.push(`the third host was refused ${attacked.refused} times`);
+  const more = (of: (seen: Seen) => number) => of(attacked) - of(alone ?? quiet);
+  const open = more(({ openP99Ms }) => openP99Ms);
+  if (open > MOST_MS) wrong.push(`an exchange took ${open.toFixed(0)} ms more`);
+  const ask = more(({ askP99Ms }) => askP99Ms);
+  if (ask > MOST_MS) wrong.push(`the third host waited ${ask.toFixed(0)} ms more`);
   return wrong;
 }
 
@@ -332,14 +385,16 @@ async function main(): Promise<void> {
   const ms = (value: number) => value.toFixed(value < 10 ? 1 : 0);
   if (!json) {
     console.log(
-      `${seconds} s each; attacked / beside the generator alone. Quiet: ping p99 ${
+      `${seconds} s each, load ${
+        Deno.loadavg()[0]?.toFixed(0)
+      } at the end; attacked / beside the generator alone. Quiet: ping p99 ${
         ms(quiet.pingP99Ms)
       } ms, new tunnel p99 ${ms(quiet.openP99Ms)} ms, ${quiet.lost} of ${quiet.pings} lost, ` +
         `${ms(quiet.rssMb)} MB\n`,
     );
     console.log(table(
       ["attack", "rate", "done", "lost", "ping p99 ms", "new p99 ms", "failed"]
-        .concat(["rekeys", "keys ended", "rss MB", "wrong"]),
+        .concat(["rekeys of due", "third host p99 ms", "refused", "keys ended", "rss MB", "wrong"]),
       rows.map((row) => [
         row.attack,
         row.rate,
@@ -348,7 +403,9 @@ async function main(): Promise<void> {
         both(row, ({ pingP99Ms }) => ms(pingP99Ms)),
         both(row, ({ openP99Ms }) => ms(openP99Ms)),
         both(row, ({ failed }) => String(failed)),
-        both(row, ({ rekeys }) => String(rekeys)),
+        both(row, ({ rekeys, rekeysDue }) => `${rekeys} of ${rekeysDue}`),
+        both(row, ({ askP99Ms }) => ms(askP99Ms)),
+        both(row, ({ refused }) => String(refused)),
         both(row, ({ expired }) => String(expired)),
         both(row, ({ rssMb }) => rssMb.toFixed(0)),
         wrongs(row, quiet).join("; "),

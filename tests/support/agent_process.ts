@@ -145,8 +145,9 @@ export class AgentProcess implements AsyncDisposable {
     return getStatus(this.#http);
   }
 
-  tunnels(): Promise<TunnelStatus[]> {
-    return listTunnels(this.#http);
+  /** `contains`: only those whose peer or addresses have this text in them. */
+  tunnels(contains = ""): Promise<TunnelStatus[]> {
+    return listTunnels(this.#http, contains);
   }
 
   pipes(): Promise<PipeStatus[]> {

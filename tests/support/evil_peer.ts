@@ -30,6 +30,10 @@ export interface EvilOptions {
   /** Pairs, begun anew until the time is over; absent: it ends after them. */
   readonly pairs: number;
   readonly seconds?: number;
+  /** In one request; absent: as many as may be. */
+  readonly perRequest?: number;
+  /** From the beginning of a request to that of the next; absent: as soon as it is answered. */
+  readonly everyMs?: number;
 }
 
 /** What came of it. */
@@ -39,6 +43,8 @@ export interface EvilReport {
   /** By the code of the tunnel's refusal, or of the whole request's failure. */
   readonly refused: Readonly<Record<string, number>>;
   readonly ms: number;
+  /** Of each request that was answered, until then. */
+  readonly tookMs: readonly number[];
 }
 
 interface Task extends Omit<EvilOptions, "in" | "to"> {
@@ -96,6 +102,7 @@ async function attack(task: Task): Promise<EvilReport> {
   const bootEpoch = BigInt(Date.now());
   const refused: Record<string, number> = {};
   const count = (code: string, n = 1) => refused[code] = (refused[code] ?? 0) + n;
+  const tookMs: number[] = [];
   let [asked, granted, serial] = [0, 0, 0n];
   const start = performance.now();
   const isOver = () =>
@@ -103,7 +110,8 @@ async function attack(task: Task): Promise<EvilReport> {
       ? asked >= task.pairs
       : performance.now() - start >= task.seconds * 1000;
   while (!isOver()) {
-    const n = Math.min(MAX_TUNNELS_PER_REQUEST, task.pairs);
+    const n = Math.min(task.perRequest ?? MAX_TUNNELS_PER_REQUEST, task.pairs);
+    const begun = performance.now();
     const tunnels = Array.from({ length: n }, (_, i) => pairOf(task, (asked + i) % task.pairs)).map(
       (pair, i) => ({
         ...pair,
@@ -128,6 +136,7 @@ async function attack(task: Task): Promise<EvilReport> {
         tunnels,
       }, { timeoutMs: 10_000 });
       asked += n;
+      tookMs.push(performance.now() - begun);
       for (const outcome of outcomes) {
         if (outcome.ok) granted++;
         else count(outcome.code);
@@ -135,10 +144,15 @@ async function attack(task: Task): Promise<EvilReport> {
     } catch (error) {
       const { code, reason } = ExchangeError.from(error);
       count(`${code}: ${reason}`);
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await sleep(20);
     }
+    if (task.everyMs !== undefined) await sleep(begun + task.everyMs - performance.now());
   }
-  return { asked, granted, refused, ms: Math.round(performance.now() - start) };
+  return { asked, granted, refused, ms: Math.round(performance.now() - start), tookMs };
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function pairOf({ prefix, vips }: Task, i: number) {

@@ -101,12 +101,12 @@ export async function getStatus(http: Http): Promise<AgentStatus> {
   };
 }
 
-/** All tunnels, over as many pages as there are. */
-export async function listTunnels(http: Http): Promise<TunnelStatus[]> {
+/** All tunnels, or those whose peer or addresses have this text in them, over as many pages as there are. */
+export async function listTunnels(http: Http, contains = ""): Promise<TunnelStatus[]> {
   const all: TunnelStatus[] = [];
   let pageToken = "";
   do {
-    const reply = await call(http, "ListTunnels", { pageToken });
+    const reply = await call(http, "ListTunnels", { pageToken, contains });
     for (const tunnel of list(reply["tunnels"])) {
       all.push({
         peer: text(tunnel["peer"]),
