@@ -293,8 +293,12 @@ function readable(der: Uint8Array): Certificate[] {
   }
 }
 
+/** Longer object identifiers, in octets, are shown as they are: their numbers would take seconds to write out. */
+const MAX_OID = 64;
+
 /** An object identifier as people write it, X.690, 8.19. */
 function dotted(hex: string): string {
+  if (hex.length > 2 * MAX_OID) return `${hex.slice(0, MAX_OID)}..., ${hex.length / 2} octets`;
   const numbers: bigint[] = [];
   let number = 0n;
   for (const octet of Uint8Array.fromHex(hex)) {

@@ -113,10 +113,12 @@ export class H2Meter {
     return undefined;
   }
 
-  /** Octets that go, one frame or the payload of one at a time. */
-  sent(chunk: Uint8Array): void {
+  /** Octets that go, one frame or the payload of one at a time. The result is the error of a GOAWAY that names one. */
+  sent(chunk: Uint8Array): number | undefined {
+    if (chunk.length < FRAME_HEADER) return undefined;
     // A payload that looks like the header of a DATA frame gives a token too many, at one for a write of ours.
-    if (chunk.length >= FRAME_HEADER && chunk[3] === FRAME.data) this.#earn("perDataSent");
+    if (chunk[3] === FRAME.data) this.#earn("perDataSent");
+    return goawayError(chunk);
   }
 
   #frame(): Flood | undefined {
@@ -200,6 +202,16 @@ export class H2Meter {
   }
 }
 
+/** RFC 9113, 6.8: of stream 0, the last stream and the error, maybe words. undefined: it is none, or none with an error. */
+function goawayError(frame: Uint8Array): number | undefined {
+  if (frame[3] !== FRAME.goaway || frame.length < FRAME_HEADER + 8) return undefined;
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.length);
+  const isWhole = view.getUint32(0) >>> 8 === frame.length - FRAME_HEADER;
+  return isWhole && view.getUint32(5) === 0
+    ? view.getUint32(FRAME_HEADER + 4) || undefined
+    : undefined;
+}
+
 /** RFC 7541, 6: where fields begin and end needs no table. One header block, in any number of parts. */
 class FieldCounter {
   fields = 0;
@@ -278,11 +290,16 @@ class FieldCounter {
 
 /**
  * To be called before the session is made, or it would read first. The session takes what comes by "data" events of
- * the socket, and writes one frame at a time. `flooded` is called once, and must end it.
+ * the socket, and writes one frame at a time. `flooded` is called once, and must end it; `broken` when this end gives it up for
+ * what the other one sent, with the error of RFC 9113, 7.
  */
 export function guardSession(
   socket: net.Socket,
-  options: { readonly of: "client" | "server"; readonly flooded: (flood: Flood) => void },
+  options: {
+    readonly of: "client" | "server";
+    readonly flooded: (flood: Flood) => void;
+    readonly broken?: (error: number) => void;
+  },
 ): void {
   const meter = new H2Meter(() => performance.now(), options.of);
   const onData = (chunk: Uint8Array) => {
@@ -294,7 +311,8 @@ export function guardSession(
   socket.prependListener("data", onData);
   const write = socket.write as (...args: unknown[]) => boolean;
   socket.write = (...args: unknown[]) => {
-    if (args[0] instanceof Uint8Array) meter.sent(args[0]);
+    const error = args[0] instanceof Uint8Array ? meter.sent(args[0]) : undefined;
+    if (error !== undefined) options.broken?.(error);
     return write.apply(socket, args);
   };
 }

@@ -72,7 +72,8 @@ export function identify(presented: Presented, trust: Trust): Identity {
   if (spiffe.size > 1) return contradictory([...spiffe]);
   const [uri] = spiffe;
   if (uri !== undefined && !uri.startsWith(prefix)) {
-    return refusal("foreign-domain", `Certificate belongs to "${uri}", not to "${prefix}..."`);
+    const message = `Certificate belongs to ${shown(uri)}, not to "${prefix}..."`;
+    return refusal("foreign-domain", message);
   }
   const ids = new Set(named);
   if (uri !== undefined) ids.add(uri.slice(prefix.length));
@@ -82,13 +83,11 @@ export function identify(presented: Presented, trust: Trust): Identity {
     return refusal("no-identity", `Certificate has no SAN of the form "${prefix}<id>"`);
   }
   if (isDenied(id, presented.fingerprint, trust)) {
-    return { ...refusal("denied-identity", `"${id}" is denied by the configuration`), named: id };
+    return about(id, refusal("denied-identity", `${shown(id)} is denied by the configuration`));
   }
   if (!trust.peers.has(id)) {
-    return {
-      ...refusal("unknown-identity", `"${id}" is not among the configured peers`),
-      named: id,
-    };
+    const message = `${shown(id)} is not among the configured peers`;
+    return about(id, refusal("unknown-identity", message));
   }
   return { ok: true, peer: id };
 }
@@ -119,10 +118,12 @@ export function isDeniedCertificate(
   trust: Trust,
 ): boolean {
   const prefix = `spiffe://${trust.domain}/psp/`;
-  const named = uris.filter((uri) => uri.startsWith(prefix)).map((uri) => uri.slice(prefix.length));
-  const isName = (entry: string) => dns.some((name) => name.toLowerCase() === entry.toLowerCase());
-  return isDenied("", fingerprint, trust) || named.some((id) => isDenied(id, "", trust)) ||
-    trust.deny.some((entry) => uris.includes(entry) || isName(entry));
+  // A certificate may have thousands of names, and the list 100,000 entries: each of both is looked at once.
+  const named = new Set(uris);
+  for (const uri of uris) if (uri.startsWith(prefix)) named.add(uri.slice(prefix.length));
+  const folded = new Set(dns.map((name) => name.toLowerCase()));
+  return isDenied("", fingerprint, trust) ||
+    trust.deny.some((entry) => named.has(entry) || folded.has(entry.toLowerCase()));
 }
 
 function bare(fingerprint: string): string {
@@ -130,10 +131,28 @@ function bare(fingerprint: string): string {
 }
 
 function contradictory(names: readonly string[]): Refused {
+  const more = names.length > MAX_NAMES ? ` and ${names.length - MAX_NAMES} more` : "";
   return refusal(
     "contradictory-identity",
-    `Certificate names several identities: ${names.map((n) => `"${n}"`).join(", ")}`,
+    `Certificate names several identities: ${
+      names.slice(0, MAX_NAMES).map(shown).join(", ")
+    }${more}`,
   );
+}
+
+/** Longer ones, and more of them, are cut: they go into answers, logs and the record of events. */
+const MAX_SHOWN = 253;
+const MAX_NAMES = 8;
+
+/** What is longer than any name names nobody: it would be kept wherever names are. */
+function about(named: string, refused: Refused): Refused {
+  return named.length > MAX_SHOWN ? refused : { ...refused, named };
+}
+
+function shown(name: string): string {
+  return name.length > MAX_SHOWN
+    ? `"${name.slice(0, MAX_SHOWN)}..." (${name.length} characters)`
+    : `"${name}"`;
 }
 
 function refusal(reason: RefusalReason, message: string): Refused {

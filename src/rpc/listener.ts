@@ -15,7 +15,6 @@ import { ConnectionShares, type ShareLimits } from "./connection_shares.ts";
 import type { Descriptors } from "./descriptors.ts";
 import { openDoor } from "./door.ts";
 import { type RpcCounter, type RpcEvents, SILENT } from "./events.ts";
-import type { Flood } from "./h2_meter.ts";
 import {
   cancel,
   type Carrier,
@@ -23,6 +22,7 @@ import {
   destroy,
   endWithAnswer,
   finish,
+  type Flood,
   ignore,
   KEEP_ALIVE_MS,
   plainServers,
@@ -60,6 +60,8 @@ export interface ListenerOptions {
   readonly requestTimeoutMs?: number;
   /** Whether the answer of this request may take as long as it likes, once its body has come. */
   readonly endless?: (request: Request) => boolean;
+  /** Octets of a request's message, at most; default: it has none. */
+  readonly maxMessageBytes?: number;
   /** HTTP/2 streams per connection; default 64. */
   readonly maxStreams?: number;
   readonly admission?: AdmissionLimits;
@@ -231,14 +233,22 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   };
   const doors = {
     open,
-    flooded(session: Carrier, socket: net.Socket, counter: Flood) {
+    flooded(carrier: Carrier, socket: net.Socket, counter: Flood) {
       events.count(counter);
       events.log("warning", "A connection is closed: it was flooded", {
         address: socket.remoteAddress,
-        fingerprint: proofs?.of(session)?.leaf.fingerprint,
+        fingerprint: proofs?.of(carrier)?.leaf.fingerprint,
         counter,
       });
       admission.slow(addressOf(socket));
+    },
+    broken(carrier: Carrier | undefined, socket: net.Socket, why: string) {
+      events.count("protocol-errors");
+      events.log("warning", "A connection is closed: what came on it breaks the rules of HTTP", {
+        address: socket.remoteAddress,
+        fingerprint: carrier && proofs?.of(carrier)?.leaf.fingerprint,
+        reason: why,
+      });
     },
   };
   const served = { ...options, handler };

@@ -7,7 +7,8 @@ import type * as net from "node:net";
 import type * as tls from "node:tls";
 import type { RpcEvents } from "./events.ts";
 import { endLater, endNow } from "./h2_session.ts";
-import { type Flood, guardSession, MAX_FIELDS, MAX_UNPACKED } from "./h2_meter.ts";
+import { guardSocket, type H1Flood, H1Meter, mostOctets } from "./h1_meter.ts";
+import { type Flood as H2Flood, guardSession, MAX_FIELDS, MAX_UNPACKED } from "./h2_meter.ts";
 import type { ListenerOptions } from "./listener.ts";
 import type { Signed } from "./chain.ts";
 import { foresee } from "./proof.ts";
@@ -41,9 +42,14 @@ export interface Inner {
 export interface Doors {
   /** `signed`: what was found out of its certificate beside this thread. */
   readonly open: (carrier: Carrier, socket: net.Socket, signed?: Signed) => void;
-  /** The other side of this HTTP/2 connection floods it; it is ended. */
-  readonly flooded: (session: http2.Http2Session, socket: net.Socket, flood: Flood) => void;
+  /** The other side floods this connection; it is ended. */
+  readonly flooded: (carrier: Carrier, socket: net.Socket, flood: Flood) => void;
+  /** What came on this connection is not HTTP, or breaks its rules; it ends. `why`: in words. */
+  readonly broken: (carrier: Carrier | undefined, socket: net.Socket, why: string) => void;
 }
+
+/** What there was too much of. */
+export type Flood = H1Flood | H2Flood;
 
 /** How long an HTTP/1.1 connection is told that it may wait for its next request. */
 export const KEEP_ALIVE_MS = 60_000;
@@ -57,6 +63,7 @@ export function secureServer(
   /** Of connections whose certificates have been looked at. */
   const found = new WeakMap<net.Socket, Signed>();
   const open: Doors["open"] = (carrier, socket) => doors.open(carrier, socket, found.get(socket));
+  const http1 = guardHttp1(options, doors);
   const server = http2.createSecureServer({
     ...contextOptions(store.current),
     ...http2Options(options),
@@ -65,12 +72,14 @@ export function secureServer(
     rejectUnauthorized: false,
     allowHTTP1: true,
     handshakeTimeout: options.handshakeTimeoutMs,
-  }, options.handler);
+  }, http1.handler);
   const close = keepAlive(server as unknown as KeepsAlive);
   // By both ends of the TCP connection: the TLS socket does not say which socket it came from.
   const settle = new Map<string, () => void>();
   server.on("secureConnection", (socket: tls.TLSSocket) => {
-    if (socket.alpnProtocol !== "h2") open(socket, socket);
+    if (socket.alpnProtocol === "h2") return;
+    http1.enter(socket);
+    open(socket, socket);
   });
   guardSessions(server, "secureConnection", { ...doors, open });
   // Nobody reads of a connection, HTTP does not begin, before its certificate has been looked at beside this thread.
@@ -87,6 +96,7 @@ export function secureServer(
     for (const listener of take) listener.call(server, socket);
   });
   server.on("sessionError", ignore);
+  server.on("clientError", (error: Error, socket: net.Socket) => refuseHttp1(error, socket, doors));
   server.on("tlsClientError", (_error, socket) => {
     events.count("handshakes-failed");
     socket.destroy();
@@ -111,8 +121,9 @@ export function plainServers(options: ListenerOptions, doors: Doors): Inner {
   const http2Server = http2.createServer(http2Options(options), options.handler);
   guardSessions(http2Server, "connection", doors);
   http2Server.on("sessionError", ignore);
-  const http1Server = http.createServer(options.handler);
-  http1Server.on("clientError", (_error, socket) => socket.destroy());
+  const http1 = guardHttp1(options, doors);
+  const http1Server = http.createServer(http1.handler);
+  http1Server.on("clientError", (error, socket) => refuseHttp1(error, socket as net.Socket, doors));
   const close = keepAlive(http1Server);
   return {
     speaks: () => true,
@@ -122,6 +133,7 @@ export function plainServers(options: ListenerOptions, doors: Doors): Inner {
       if (preface === HTTP2_PREFACE) {
         http2Server.emit("connection", socket);
       } else {
+        http1.enter(socket);
         open(socket, socket);
         if (!socket.destroyed) http1Server.emit("connection", socket);
       }
@@ -134,7 +146,7 @@ export function plainServers(options: ListenerOptions, doors: Doors): Inner {
 function guardSessions(
   server: http2.Http2Server | http2.Http2SecureServer,
   event: "connection" | "secureConnection",
-  { open, flooded }: Doors,
+  { open, flooded, broken }: Doors,
 ): void {
   // The server makes the session of a socket within the event that brings the socket.
   let made = (_session: http2.Http2Session): net.Socket | undefined => undefined;
@@ -145,10 +157,17 @@ function guardSessions(
       session = own;
       return socket;
     };
+    let isFlooded = false;
     guardSession(socket, {
       of: "client",
+      broken: (error) => {
+        // With that one a refusal goes that is counted by its own name.
+        const isOurs = isFlooded || error === http2.constants.NGHTTP2_INADEQUATE_SECURITY;
+        if (!isOurs) broken(session, socket, `HTTP/2 error ${error}`);
+      },
       flooded: (flood) => {
         if (session === undefined) return socket.destroy();
+        isFlooded = true;
         flooded(session, socket, flood);
         endNow(session, http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
       },
@@ -159,6 +178,73 @@ function guardSessions(
     endLater(session);
     open(session, socket);
   });
+}
+
+/** HTTP/1.1 connections are watched from their first octet on, and each of their requests. */
+function guardHttp1(
+  { handler, maxMessageBytes = 0 }: ListenerOptions,
+  { flooded }: Pick<Doors, "flooded">,
+): { readonly enter: (socket: net.Socket) => void; readonly handler: ListenerOptions["handler"] } {
+  /** Of each connection, with the answers that are under way. */
+  const watched = new WeakMap<net.Socket, { meter: H1Meter; answers: Set<http.ServerResponse> }>();
+  const end = (socket: net.Socket, flood: H1Flood) => {
+    if (socket.destroyed) return;
+    flooded(socket, socket, flood);
+    socket.destroy();
+  };
+  return {
+    enter(socket) {
+      const meter = new H1Meter(mostOctets(maxMessageBytes));
+      const answers = new Set<http.ServerResponse>();
+      watched.set(socket, { meter, answers });
+      // Deno says of the first one only that it is over.
+      socket.once("close", () => setImmediate(() => answers.forEach((each) => each.emit("close"))));
+      guardSocket(socket, { meter, flooded: (flood) => end(socket, flood) });
+    },
+    handler(request, response) {
+      if ("stream" in request) return handler(request, response);
+      const { socket } = request;
+      const { meter, answers } = watched.get(socket) ?? {};
+      if (meter === undefined || answers === undefined) return;
+      const judge = (flood: H1Flood | undefined) => flood === undefined || end(socket, flood);
+      judge(meter.begin());
+      // What came with the same octets is not begun.
+      if (socket.destroyed) return;
+      const answer = response as http.ServerResponse;
+      answers.add(answer);
+      answer.once("close", () => {
+        if (answers.delete(answer)) meter.end();
+      });
+      const push = request.push;
+      request.push = (part: Uint8Array | null, ...more) => {
+        if (part !== null) judge(meter.body(part));
+        return !socket.destroyed && push.call(request, part, ...more);
+      };
+      handler(request, response);
+    },
+  };
+}
+
+/** By the code of llhttp's error; whatever is not here is a bad request. */
+const REFUSED_HEADS: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: "431 Request Header Fields Too Large",
+};
+
+/** Answers what is no request, and ends its connection. */
+function refuseHttp1(
+  error: Error & { readonly code?: string; readonly reason?: string },
+  socket: net.Socket,
+  { broken }: Pick<Doors, "broken">,
+): void {
+  // Of a connection that the other side has cut nothing is to be said.
+  if (!socket.writable || error.code === "ECONNRESET") return void socket.destroy();
+  const why = error.reason ?? error.message;
+  broken(socket, socket, why);
+  const status = REFUSED_HEADS[error.code ?? ""] ?? "400 Bad Request";
+  const sentence = `This is no request: ${why}\n`;
+  const head = `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: text/plain\r\n`;
+  socket.end(`${head}Content-Length: ${sentence.length}\r\n\r\n${sentence}`);
+  socket.resume();
 }
 
 /** What Deno asks of a server about its HTTP/1.1 connections. */

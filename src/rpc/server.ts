@@ -24,7 +24,8 @@ import type { Response } from "./protocols.ts";
 import { refuseCall, UNKNOWN_CALL } from "./refusals.ts";
 import { runtimeRefusal } from "./tls.ts";
 import type { TlsStore } from "./tls_store.ts";
-import { CALLER, callerGate, FROM, tunnelRoutes } from "./tunnel_service.ts";
+import { cutTimeouts } from "./timeouts.ts";
+import { ARRIVED, CALLER, callerGate, FROM, tunnelRoutes } from "./tunnel_service.ts";
 
 /** What the server needs. Without `tls`, `insecure` must be true. */
 export interface RpcServerOptions {
@@ -123,6 +124,23 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     unproven.set(carrier, refused);
     return { leaves: true };
   };
+  /** Requests that have come to the method that they call. */
+  const arrived = new WeakSet<Request>();
+  /** Counts a request of a peer that was answered, and called nothing: its path, encoding or message is none. */
+  const watch = (request: Request, response: Response) => {
+    const caller = callerOf(request);
+    if (!caller.ok) return;
+    const address = known.get(carrierOf(request))?.address;
+    response.once("close", () => {
+      if (arrived.has(request) || !response.headersSent) return;
+      events.count("unreadable-request");
+      events.log("warning", "A request of a peer cannot be read", {
+        peer: caller.peer,
+        address,
+        code: response.statusCode,
+      });
+    });
+  };
   const callerOf = (request: Request): Identity => {
     if (options.tls === undefined) return insecureCaller(request, trust);
     const carrier = carrierOf(request);
@@ -134,7 +152,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
       createContextValues().set(CALLER, callerOf(request)).set(
         FROM,
         known.get(carrierOf(request))?.address,
-      ),
+      ).set(ARRIVED, () => void arrived.add(request)),
     requestGate: callerGate(events),
     readMaxBytes: options.maxMessageBytes,
     writeMaxBytes: options.maxMessageBytes,
@@ -147,12 +165,14 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     listen: options.listen,
     key: "rpc.listen",
     handler(request, response) {
+      watch(request, response);
+      cutTimeouts(request);
       try {
         serve(request, response);
       } catch {
         // A request without authority, for instance: there is no protocol to answer in.
         response.statusCode = 400;
-        response.end();
+        response.end("Its path and authority make no URL\n");
       }
     },
     ...(options.tls
@@ -163,6 +183,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     shares: sharesOf(options, options.maxConnections),
     handshakeTimeoutMs: options.handshakeTimeoutMs,
     ...pick(options, [
+      "maxMessageBytes",
       "idleMs",
       "firstRequestMs",
       "requestTimeoutMs",

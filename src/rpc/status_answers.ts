@@ -17,6 +17,7 @@ import type { Request, Response } from "./protocols.ts";
 import { refuseCall, UNKNOWN_CALL } from "./refusals.ts";
 import { reflectionRoutes } from "./reflection_service.ts";
 import { statusRoutes } from "./status_service.ts";
+import { cutTimeouts } from "./timeouts.ts";
 
 /** What the answers come from. */
 export interface AnswerOptions {
@@ -67,6 +68,7 @@ export function statusAnswers(
   });
   return (request, response, caller) => {
     if (isForPage(request)) return servePage(response, page ??= openPage());
+    cutTimeouts(request);
     const path = pathOf(request);
     const guarded = KNOWN_ONLY.has(path) || options.admin && path.startsWith(ADMIN);
     if (caller === "stranger" || guarded && caller === "reader") {

@@ -49,6 +49,11 @@ export const FROM: ContextKey<string | undefined> = createContextKey<string | un
   { description: "where the caller is" },
 );
 
+/** Called when a request has become a call of a method. Set for each request by the server. */
+export const ARRIVED: ContextKey<() => void> = createContextKey<() => void>(() => {}, {
+  description: "called by the method",
+});
+
 /** The routes. Throws `ConnectError` with the code that fits; anything else becomes `internal`. */
 export function tunnelRoutes(
   handler: TunnelHandler,
@@ -120,6 +125,7 @@ export function callerGate(events: RpcEvents): (context: HandlerContext) => void
 }
 
 function requirePeer(context: HandlerContext): string {
+  context.values.get(ARRIVED)();
   const caller = context.values.get(CALLER);
   if (!caller.ok) throw new ConnectError(caller.message, Code.PermissionDenied);
   return caller.peer;

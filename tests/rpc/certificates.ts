@@ -3,6 +3,8 @@
 /** Certificates of any kind, odd ones above all. */
 import "reflect-metadata";
 import * as x509 from "@peculiar/x509";
+import { joined } from "../../src/model/octets.ts";
+import { DER, elements } from "../../src/pki/der.ts";
 
 export const ALGORITHMS = {
   "P-256": { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" },
@@ -105,4 +107,33 @@ function rsa(name: string, modulusLength: number) {
     publicExponent: new Uint8Array([1, 0, 1]),
     hash: "SHA-256",
   } as const;
+}
+
+/** One value in DER. */
+export function der(tag: number, ...content: readonly Uint8Array[]): Uint8Array {
+  const body = joined(content);
+  const size = body.length.toString(16);
+  const length = Uint8Array.fromHex(size.length % 2 === 0 ? size : `0${size}`);
+  const head = body.length < 128 ? [tag, body.length] : [tag, 0x80 + length.length, ...length];
+  return joined([Uint8Array.from(head), body]);
+}
+
+/** An unknown critical extension whose object identifier is this long. */
+export function endlessOid(octets: number): Uint8Array {
+  const oid = new Uint8Array(octets).fill(0xff, 0, -1);
+  const critical = Uint8Array.of(0xff);
+  return der(DER.sequence, der(DER.oid, oid), der(DER.boolean, critical), der(DER.octetString));
+}
+
+/** The certificate with one more extension, which its signature does not cover. */
+export function withExtension(certificate: Uint8Array, extension: Uint8Array): Uint8Array {
+  const [outer] = elements(certificate);
+  const [tbs, ...signature] = elements(outer?.body ?? new Uint8Array());
+  const fields = elements(tbs?.body ?? new Uint8Array()).map(({ tag, body, whole }) => {
+    if (tag !== 0xa3) return whole;
+    const [list] = elements(body);
+    return der(tag, der(DER.sequence, list?.body ?? new Uint8Array(), extension));
+  });
+  const whole = signature.map((each) => each.whole);
+  return der(DER.sequence, der(DER.sequence, ...fields), ...whole);
 }

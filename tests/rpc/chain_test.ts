@@ -9,6 +9,7 @@ import {
   codeSigning,
   cRLSign,
   DAY_MS,
+  endlessOid,
   keyCertSign,
   keyEncipherment,
   type KeyKind,
@@ -18,6 +19,7 @@ import {
   type Oddity,
   serverAuth,
   unknown,
+  withExtension,
 } from "./certificates.ts";
 
 interface Case {
@@ -325,6 +327,16 @@ Deno.test("many certificates of one name cost a bounded number of signatures", a
     nowMs: Date.now(),
   });
   assert.match(said(verdict), /^certificate-untrusted: too many/);
+});
+
+Deno.test("what is said of an object identifier without an end is short", async () => {
+  const ca = await root();
+  const { der } = await make({ by: ca });
+  const verdict = new ChainJudge([ca.pem]).judge([withExtension(der, endlessOid(60_000))], {
+    purpose: "client",
+    nowMs: Date.now(),
+  });
+  assert.match(said(verdict), /^certificate-unfit: .* critical .*\(f{64}\.\.\., 60000 octets\)$/);
 });
 
 Deno.test("octets that are no certificate are refused with a sentence, whatever they are", async () => {

@@ -20,7 +20,8 @@ import type {
   TunnelView,
 } from "../../src/model/status.ts";
 import { VERSION } from "../../src/model/version.ts";
-import { ears, type Heard, TRUST } from "./lab.ts";
+import { ears, type Heard, type Lab, TRUST } from "./lab.ts";
+import type { RpcServerOptions } from "../../src/rpc/server.ts";
 
 /** What `source` answers. */
 export const STATUS: StatusView = {
@@ -437,22 +438,30 @@ export interface Apart extends AsyncDisposable {
 }
 
 /** A status listener in a process of its own, with this limit of descriptors, told how many it has or not. */
-export async function apart(
+export function apart(
   { descriptors = 256, budget }: { readonly descriptors?: number; readonly budget?: number } = {},
 ): Promise<Apart> {
-  const script = new URL("./status_process.ts", import.meta.url).pathname;
+  const args = budget === undefined ? [] : [`${budget}`];
+  return process("./status_process.ts", { descriptors, args });
+}
+
+/** The listener for peers of a lab's "h2", likewise. `options`: of the server, as far as JSON can say them. */
+export function peersApart(
+  lab: Lab,
+  options: Partial<RpcServerOptions> = {},
+): Promise<Apart> {
+  const args = [lab.dir, JSON.stringify(options)];
+  return process("./control_process.ts", { descriptors: 4096, args });
+}
+
+async function process(
+  script: string,
+  { descriptors, args }: { readonly descriptors: number; readonly args: readonly string[] },
+): Promise<Apart> {
+  const path = new URL(script, import.meta.url).pathname;
+  const deno = [Deno.execPath(), "run", "-A", "--quiet", "--no-check", "--cached-only"];
   const child = new Deno.Command("prlimit", {
-    args: [
-      `--nofile=${descriptors}:${descriptors}`,
-      Deno.execPath(),
-      "run",
-      "-A",
-      "--quiet",
-      "--no-check",
-      "--cached-only",
-      script,
-      ...budget === undefined ? [] : [`${budget}`],
-    ],
+    args: [`--nofile=${descriptors}:${descriptors}`, ...deno, path, ...args],
     stdin: "piped",
     stdout: "piped",
     stderr: "inherit",
