@@ -13,6 +13,7 @@
 #include "../common/csum.h"
 #include "../common/path_mtu.h"
 #include "../soft/steps.h"
+#include "soft_packet_rule.h"
 
 #define CHOICES 8u
 #define ETH 14u

@@ -10,6 +10,7 @@
 
 #include "../soft/steps.h"
 #include "ports.h"
+#include "soft_packet_rule.h"
 #include "test.h"
 
 #define ETH 14u
@@ -223,25 +224,6 @@ static inline void make_encap(struct psp_dp_actions *actions, const struct encap
 		at += 8;
 	}
 	actions->encap_size = (uint16_t)(at - actions->encap_data);
-}
-
-/* As a rule has it; until the next call. */
-static inline const struct soft_encap *encap_of(const struct psp_dp_actions *actions)
-{
-	static union {
-		struct soft_encap encap;
-		uint8_t room[sizeof(struct soft_encap) + SOFT_ENCAP_DATA_MAX + SOFT_ENCAP_SLACK];
-	} made;
-
-	soft_encap_make(&made.encap, actions);
-	return &made.encap;
-}
-
-static inline bool decap_by(struct dp_packet *packet, const struct psp_dp_actions *actions)
-{
-	const struct soft_strip strip = soft_strip_of(actions);
-
-	return soft_decap(packet, &strip);
 }
 
 /* What a step has sent, frame by frame, each in a buffer of its own. */
