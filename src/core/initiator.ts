@@ -852,7 +852,11 @@ function blamed(
     tunnel.peer === peer && tunnel.state.kind === "opening" && tunnel.state.offered === undefined
   );
   const event: Told = { type: "unanswered", reason: reasonOf(error), holdOffMs, maybe };
-  const told = [...offers.map(({ tunnel }) => tunnel), ...others].map((tunnel) => ({
+  // A peer that was taken out of the directory and put in again is asked anew meanwhile.
+  const failed = offers.flatMap(({ tunnel, rx: { sa: { spi } } }) =>
+    isOnOffer(get(tunnel.key), peer, spi) ? [tunnel] : []
+  );
+  const told = [...failed, ...others].map((tunnel) => ({
     do: "tell" as const,
     tunnel,
     event,

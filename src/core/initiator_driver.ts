@@ -271,7 +271,8 @@ export class InitiatorDriver {
         return undefined;
       case "let_go":
         for (const { tunnel, params } of effect.offers) {
-          this.#inFlight.delete(tunnel.key);
+          // A peer that was taken out and put in is asked anew meanwhile.
+          if (this.#inFlight.get(tunnel.key) === params) this.#inFlight.delete(tunnel.key);
           shares.release(params.key);
         }
         return undefined;

@@ -297,6 +297,19 @@ Deno.test("a peer that stops is asked again soon, and nothing is dropped", () =>
   assert.deepEqual(does(effects), ["tell", "wait", "bound", "let_go", "leave", "go_on"]);
 });
 
+Deno.test("what a tunnel offers meanwhile to a peer that was taken out and put in does not end with its old request", () => {
+  const { state, tunnels, context } = calling(2);
+  const [first, second] = tunnels;
+  assert.ok(first !== undefined && second !== undefined);
+  const later = { ...first, state: { ...first.state, offered: 0x200, rx: [rx(0x200)] } as State };
+  const get = (key: string) => key === first.key ? later : second;
+  const now = context({ get, waiting: waitingFor([]) });
+  const failed = after([failure("permission_denied")], now, state);
+  const { effects } = after([{ type: "blamed", holdOffMs: 500 }], now, failed.state);
+  const told = effects.flatMap((effect) => effect.do === "tell" ? [effect.tunnel.key] : []);
+  assert.deepEqual(told, [second.key]);
+});
+
 Deno.test("what nobody answered is asked again before anything else, while its answer can be used", () => {
   const { offers, context } = host(1);
   const maybe: State = { kind: "closed", rx: [rx(0x100, { maybeUntil: 1e9 })] };

@@ -77,11 +77,14 @@ function keys({ core }: WorldHost): { readonly kept: number; readonly needed: nu
     readonly shares: { readonly size: number };
     readonly memory: { readonly _byPeer: ReadonlyMap<string, { readonly tunnels: number }> };
     readonly initiator: {
-      readonly _inFlight: ReadonlyMap<string, unknown>;
+      readonly _places: ReadonlyMap<PeerLine, unknown>;
       readonly _unanswered: ReadonlySet<PeerLine>;
     };
   };
-  let needed = initiator._inFlight.size;
+  let needed = 0;
+  for (const { asking } of initiator._places.keys()) {
+    needed += "call" in asking ? asking.call.offers.length : 0;
+  }
   for (const { tunnels } of memory._byPeer.values()) needed += tunnels;
   for (const { asking } of initiator._unanswered) {
     needed += asking.unanswered?.offers.length ?? 0;

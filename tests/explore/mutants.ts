@@ -109,7 +109,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant("keep keys of requests that are over", { packets: 1 }, {
     file: "initiator_driver.ts",
     find: "this.#inFlight.delete(tunnel.key);\n          shares.release(params.key);",
-    replace: "this.#inFlight.delete(tunnel.key);\n          void params;",
+    replace: "this.#inFlight.delete(tunnel.key);",
     found: /keeps \d+ keys/,
   }),
   mutant("leave in the plane what was not programmed whole", { packets: 1, refuse: 1 }, {
