@@ -97,7 +97,7 @@ static const char *become(int dir, int argc, char **argv)
 }
 
 /* SIGUSR1 would open the runtime's inspector, through which keys could be read; a core has keys, too. */
-static void close_doors(void)
+static void close_doors(const char *command)
 {
 	const struct rlimit none = {0, 0};
 	sigset_t set;
@@ -107,6 +107,12 @@ static void close_doors(void)
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 	/* Where a file may not grow any more (ulimit -f) the write fails, as on a full disk. */
 	(void)signal(SIGXFSZ, SIG_IGN);
+	/*
+	 * It means "read the files again" to an agent: one that comes before it listens must not end it. Other commands
+	 * end with their terminal.
+	 */
+	if (command != NULL && (command[0] == '-' || strcmp(command, "run") == 0))
+		(void)signal(SIGHUP, SIG_IGN);
 	(void)setrlimit(RLIMIT_CORE, &none);
 }
 
@@ -134,7 +140,7 @@ int main(int argc, char **argv)
 {
 	char path[PATH_MAX];
 
-	close_doors();
+	close_doors(argc > 1 ? argv[1] : NULL);
 	pass_on_capabilities();
 	for (unsigned int n = 0; n < PLACES; n++) {
 		struct place place = {.fd = -1};
