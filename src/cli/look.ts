@@ -3,7 +3,7 @@
 /** `psp-agent peers`, `drops`, `show`, `wait`, `metrics`: one thing of the running agent each. */
 import { nearest } from "../config/suggest.ts";
 import { spiText } from "../model/sa.ts";
-import { canonicalVip } from "../model/vip.ts";
+import { canonicalVip, parsePrefix, PrefixTable } from "../model/vip.ts";
 import { spiOf } from "./orders.ts";
 import type { DropView, SaEntry } from "../model/lists.ts";
 import type { PeerState, PeerView, TunnelView } from "../model/status.ts";
@@ -114,15 +114,16 @@ export async function show(
       ),
     );
   }
-  if (peer === undefined && found.length === 0) {
+  const owner = vip === undefined ? undefined : ownerOf(vip, peers);
+  if (peer === undefined && owner === undefined && found.length === 0) {
     const meant = nearest(args.what, peers.map(({ id }) => id));
     throw new CommandError(
-      `The agent has no peer, no tunnel's address and no SPI "${args.what}"${
+      `The agent has no peer, no address of a peer or a tunnel and no SPI "${args.what}"${
         meant === undefined ? "" : `: did you mean "${meant}"?`
       }`,
     );
   }
-  const owners = new Set(peer === undefined ? found.map((tunnel) => tunnel.peer) : [peer.id]);
+  const owners = new Set([peer?.id ?? owner, ...found.map((tunnel) => tunnel.peer)]);
   const shown = peers.filter(({ id }) => owners.has(id));
   if (args.output === "json") {
     out(json({ peers: shown.map(peerJson), tunnels: found.map(tunnelJson) }));
@@ -138,6 +139,15 @@ export async function show(
     }
   }
   return EXIT.ok;
+}
+
+/** The peer that has the address, with a tunnel or without one: the one with the longest prefix. */
+function ownerOf(vip: string, peers: readonly PeerView[]): string | undefined {
+  const table = new PrefixTable<string>();
+  for (const { id, vips } of peers) {
+    for (const prefix of vips.map(parsePrefix)) if (prefix !== undefined) table.add(prefix, id);
+  }
+  return table.lookup(vip);
 }
 
 /** Until the agent answers and packets can pass, or a peer is up. Ends with `degraded` when the time is over. */

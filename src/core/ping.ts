@@ -55,6 +55,10 @@ export class Pinger {
       const text = "This host does not know from which of its addresses: say it (--from)";
       return { peer, dst, legs: [control, { ...failed("tunnel", text), verdict: "unknown" }] };
     }
+    if (!peers.isLocal(src)) {
+      const text = `${src} is not an address of this host: look at its vips`;
+      return { peer, src, dst, legs: [control, failed("tunnel", text)] };
+    }
     const pair = { localVip: src, remoteVip: dst };
     const tunnel = await this.#tunnel(peer, pair, timeoutMs);
     return { peer, src, dst, legs: [control, tunnel, await this.#workload(peer, pair)] };

@@ -171,7 +171,9 @@ function Entries({ pipe }: { readonly pipe: PipeStatus }): VNode {
     ["missed", pipe.missPackets, pipe.missBytes] as const,
   ];
   return html`
-    <h2 id="entries">${pipe.name}: ${grouped(pipe.entries)} entries</h2>
+    <h2 id="entries">${pipe.name}: ${grouped(pipe.entries)} ${pipe.entries === 1
+      ? "entry"
+      : "entries"}</h2>
     <table class="narrow" aria-labelledby="entries">
       <thead>
         <tr>

@@ -89,6 +89,10 @@ story("the commands of an operator show the tunnel", {}, async ({ world, start, 
     assert.deepEqual([code, stdout], [1, ""], args.join(" "));
     assert.match(stderr, says, args.join(" "));
   }
+  // An address of a peer that nobody has asked for yet.
+  const idle = await agentCommand(world, "h1", ["show", world.vip("h2").replace(/\d+$/, "99")]);
+  assert.equal(idle.code, 0, idle.stderr);
+  assert.match(idle.stdout, /^h2 [^]*\nNo tunnels\.\n/m);
   const none = await agentCommand(world, "h1", ["drops", "--reason", "rx-replay"]);
   assert.match(none.stdout, /^Of the last dropped packets that the agent knows none is such a one/);
 
@@ -154,6 +158,9 @@ story("a ping tells the legs of the way apart", {}, async ({ world, startBoth })
   assert.equal(well.code, 0, well.stdout + well.stderr);
   assert.match(well.stdout, /^control +ok +[0-9.]+ ms .*\ntunnel +ok .*\nworkload +ok .*h2: /m);
   assert.equal((await command("ping", "10.250.0.9")).code, 5);
+  const foreign = await command("ping", world.vip("h2"), "--from", "10.250.0.9");
+  assert.equal(foreign.code, 5);
+  assert.match(foreign.stdout, /^tunnel +failed .*10\.250\.0\.9 is not an address of this host/m);
   await h2.end("SIGTERM");
   const gone = await command("ping", world.vip("h2"), "-o", "json");
   assert.equal(gone.code, 5);
