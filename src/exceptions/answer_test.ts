@@ -159,6 +159,56 @@ Deno.test("duplicate address detection for a peer's vip is answered to all nodes
   assert.equal(reply && parseIp(reply)?.dst, "ff02::1");
 });
 
+/** A message of neighbour discovery from V1, with these options. */
+function discovery(message: Bytes, options: string): Bytes {
+  const at = { src: "fd01::7", dst: "ff02::1", protocol: 58 };
+  const envelope = { ethDst: "33:33:00:00:00:01", ethSrc: V1_MAC, ...at, ttl: 255 };
+  const body = concat(message, hex(options));
+  return buildFrame(envelope, sealL4(body, { ...at, checksumAt: 2 }));
+}
+
+for (
+  const [what, options] of Object.entries({
+    "of no length": "0100020000000011",
+    "of no length behind a good one": "0101020000000011 0e00000000000000",
+    "longer than the message": "0103020000000011",
+    "cut within": "0101020000000011 0e",
+  })
+) {
+  Deno.test(`neighbour discovery with an option ${what} is silence, and nothing is learned (RFC 4861, 6.1 and 7.1)`, () => {
+    const messages = {
+      solicitation: concat(hex("8700000000000000"), ipBytes("fd02::1")),
+      advertisement: concat(hex("88000000a0000000"), ipBytes("fd01::7")),
+      "router solicitation": hex("8500000000000000"),
+    };
+    for (const [name, message] of Object.entries(messages)) {
+      assert.deepEqual(answerException(discovery(message, options), context()), {}, name);
+    }
+  });
+}
+
+for (
+  const [what, options, isAnswered] of [
+    ["an overload of the fixed fields, which hold the same again", "340103", true],
+    ["a requested address of three octets", "32030a0100", true],
+    ["a requested address of 255", `32ff${"0a".repeat(255)}`, true],
+    ["an option that overruns the message", "32ff0a01", false],
+    ["hundreds of options", "0c0161".repeat(200), true],
+    ["a message type of no octets behind the good one", "3500", false],
+  ] as const
+) {
+  Deno.test(`DHCP: ${what}`, () => {
+    const frame = dhcp(1, hex(options));
+    // Options of the same kind in sname and file, which only an overload makes options.
+    frame.set(hex("3401033401033401030c0161ff"), 14 + 20 + 8 + 44);
+    frame.set([0, 0], 14 + 20 + 6);
+    const { reply, learned } = answerException(frame, context());
+    assert.equal(learned, undefined);
+    assert.equal(reply !== undefined, isAnswered);
+    if (reply !== undefined) assert.equal(optionOf(reply, 53), "02");
+  });
+}
+
 Deno.test("a routed or corrupted solicitation meets silence", () => {
   const routed = neighbourSolicitation("fd02::1");
   routed[14 + 7] = 254;

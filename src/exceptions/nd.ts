@@ -48,12 +48,23 @@ export function answerNd(packet: IpPacket, context: ExceptionContext): Answer {
   const type = packet.l4[0];
   if (packet.l4[1] !== 0) return {};
   if (type === TYPE_NS || type === TYPE_NA) return answerNeighbour(packet, context);
-  if (type === TYPE_RS) return { reply: routerAdvertisement(packet, context) };
-  return {};
+  if (type !== TYPE_RS || !areOptions(packet.l4.subarray(8))) return {};
+  return { reply: routerAdvertisement(packet, context) };
+}
+
+/** RFC 4861, 4.6: each has a length, in units of 8 octets, and one without makes the whole message none (6.1, 7.1). */
+function areOptions(octets: Uint8Array): boolean {
+  let at = 0;
+  while (at < octets.length) {
+    const units = octets[at + 1] ?? 0;
+    if (units === 0) return false;
+    at += units * 8;
+  }
+  return at === octets.length;
 }
 
 function answerNeighbour(packet: IpPacket, context: ExceptionContext): Answer {
-  if (packet.l4.length < 24) return {};
+  if (packet.l4.length < 24 || !areOptions(packet.l4.subarray(24))) return {};
   const target = ipText(packet.l4.subarray(8, 24));
   const isAdvertisement = packet.l4[0] === TYPE_NA;
   const mac = macOption(packet.l4.subarray(24), isAdvertisement) ?? packet.ethSrc;
@@ -153,10 +164,8 @@ function rdnssOption(servers: readonly string[]): Uint8Array {
 function macOption(options: Uint8Array, target: boolean): string | undefined {
   const wanted = target ? OPTION_TARGET_MAC : OPTION_SOURCE_MAC;
   for (let at = 0; at + 8 <= options.length;) {
-    const units = options[at + 1] ?? 0;
-    if (units === 0) return undefined;
     if (options[at] === wanted) return macText(options.subarray(at + 2));
-    at += units * 8;
+    at += (options[at + 1] ?? 1) * 8;
   }
   return undefined;
 }

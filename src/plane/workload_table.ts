@@ -19,6 +19,8 @@ export const WORKLOAD_COUNTERS = {
   "vip-conflicts": "claims to an address that another port had claimed less than 10 s before",
   "source-guard":
     "packets and claims with an address that belongs to another port, by configuration",
+  "claims-refused":
+    "claims to an address by a MAC that no workload has: a group's, the gateway's, or none",
   "refused-policy": "packets to prefixes that their network's policy denies",
   "workload-moves": "addresses that were found at another port or under another MAC",
   "workload-unknown": "packets dropped because the workload of their address was not found in time",

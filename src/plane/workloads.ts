@@ -182,6 +182,10 @@ export class Workloads {
   /** What a packet that came from a workload tells about it. False: it is not its address. */
   learn(vip: string, place: Place): boolean {
     if (!this.#options.peers.isLocal(vip)) return true;
+    if (!isStation(place.mac, this.#options.config.gatewayMac)) {
+      this.#table.count("claims-refused");
+      return false;
+    }
     if (!this.#table.claim(vip, place)) return false;
     this.#segment(networkOf(vip)).leases.use(addressOf(vip), place.mac);
     return true;
@@ -431,4 +435,10 @@ function* take<T>(items: Iterable<T>, n: number): Generator<T> {
     if (n-- <= 0) return;
     yield item;
   }
+}
+
+/** Whether frames to this MAC go to one workload: to none that is a group's, zero, or the gateway's, for everybody hears those, or nobody. */
+function isStation(mac: string, gatewayMac: string): boolean {
+  const isGroup = (parseInt(mac.slice(0, 2), 16) & 1) !== 0;
+  return !isGroup && mac !== "00:00:00:00:00:00" && mac !== gatewayMac;
 }

@@ -4,8 +4,16 @@ import { DataPlaneError } from "../../ffi/plane.ts";
 import { fixedPorts } from "../../tests/support/fixed_ports.ts";
 import { VirtualClock } from "../../tests/sim/virtual_clock.ts";
 import type { Config } from "../config/config.ts";
-import { arpProbe } from "../exceptions/arp.ts";
-import { buildUdp, type Bytes, l4ChecksumOk, parseIp } from "../exceptions/frame.ts";
+import { arpAnnouncement, arpProbe } from "../exceptions/arp.ts";
+import {
+  buildUdp,
+  type Bytes,
+  ipBytes,
+  l4ChecksumOk,
+  macBytes,
+  parseIp,
+} from "../exceptions/frame.ts";
+import { neighbourAnnouncement } from "../exceptions/nd.ts";
 import { Peers } from "../core/directory.ts";
 import { Workloads, type WorkloadsOptions } from "./workloads.ts";
 
@@ -114,6 +122,51 @@ Deno.test("a workload is found by what it sends, and its vip is asked for at mos
   assert.deepEqual(w.moved, [["10.1.0.7", MAC]]);
   w.workloads.learn("10.2.0.7", { mac: MAC, port: PORT });
   assert.equal(w.moved.length, 1, "a peer's vip is no workload of ours");
+});
+
+for (
+  const [whose, mac] of Object.entries({
+    "everybody's": "ff:ff:ff:ff:ff:ff",
+    "a group's": "01:00:5e:00:00:01",
+    "IPv6 groups'": "33:33:00:00:00:01",
+    "nobody's": "00:00:00:00:00:00",
+    "the gateway's": GATEWAY_MAC,
+  })
+) {
+  Deno.test(`no claim is believed of a workload whose MAC is ${whose}: by ARP, ND, DHCP or a packet`, () => {
+    const w = world([...V4, ...V6]);
+    w.workloads.learn("10.1.0.7", { mac: MAC, port: PORT });
+    w.workloads.learn("fd01::7", { mac: MAC, port: PORT });
+    assert.equal(w.workloads.learn("10.1.0.7", { mac, port: PORT }), false);
+    w.workloads.onException(arpAnnouncement("10.1.0.7", mac), PORT);
+    w.workloads.onException(neighbourAnnouncement("fd01::7", mac), PORT);
+    assert.equal(w.workloads.placeOf("10.1.0.7")?.mac, MAC);
+    assert.equal(w.workloads.placeOf("fd01::7")?.mac, MAC);
+    assert.equal(w.workloads.counters()["claims-refused"], 3n);
+    w.workloads.onException(dhcpRequest(mac, "10.1.0.9"), PORT);
+    assert.equal(w.workloads.counters()["claims-refused"], 4n);
+    assert.equal(w.workloads.knownPlaceOf("10.1.0.9"), undefined);
+  });
+}
+
+/** DHCPREQUEST of a machine for an address. */
+function dhcpRequest(mac: string, address: string): Bytes {
+  const message = new Uint8Array(300);
+  message.set([1, 1, 6]);
+  message.set(macBytes(mac), 28);
+  message.set([0x63, 0x82, 0x53, 0x63, 53, 1, 3, 50, 4, ...ipBytes(address), 255], 236);
+  const at = { ethDst: "ff:ff:ff:ff:ff:ff", ethSrc: MAC, dst: "255.255.255.255", ttl: 64 };
+  return buildUdp({ ...at, src: "0.0.0.0" }, { src: 68, dst: 67 }, message);
+}
+
+Deno.test("who claims the gateway's address gets nothing that is sent to the gateway", () => {
+  const gateway = "10.1.0.1";
+  const w = world([{ vip: "10.1.0.0/24", gateway, dns: [] }]);
+  w.workloads.onException(arpAnnouncement(gateway, MAC), PORT);
+  w.sent.length = 0;
+  w.workloads.onException(arpProbe(gateway, "02:00:00:00:00:77"), PORT);
+  assert.equal(w.sent.length, 1);
+  assert.equal(w.sent[0]?.subarray(22, 28).toHex(), GATEWAY_MAC.replaceAll(":", ""));
 });
 
 Deno.test("who owns 0.0.0.0/0 is not taken to own the segment's own addresses", () => {
