@@ -62,12 +62,12 @@ static int set_int(int fd, int level, int option, int value)
 }
 
 /* As root the limits of sysctl do not bind; else what they allow is taken. */
-static void grow_buffers(int fd)
+static void grow_buffers(const struct soft_port *port)
 {
-	if (set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER) != 0)
-		(void)set_int(fd, SOL_SOCKET, SO_SNDBUF, SOCKET_BUFFER);
-	if (set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER) != 0)
-		(void)set_int(fd, SOL_SOCKET, SO_RCVBUF, SOCKET_BUFFER);
+	if (set_int(port->tx, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER) != 0)
+		(void)set_int(port->tx, SOL_SOCKET, SO_SNDBUF, SOCKET_BUFFER);
+	if (set_int(port->fd, SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER) != 0)
+		(void)set_int(port->fd, SOL_SOCKET, SO_RCVBUF, SOCKET_BUFFER);
 }
 
 _Static_assert(sizeof(((struct soft_port *)0)->name) == IFNAMSIZ, "names are the kernel's");
@@ -85,13 +85,21 @@ static int set_promiscuous(const struct soft_port *port)
 	return 0;
 }
 
-static int attach(const struct soft_port *port)
+static int bind_to(int fd, uint32_t ifindex, uint16_t protocol)
 {
 	const struct sockaddr_ll address = {.sll_family = AF_PACKET,
-					    .sll_protocol = htons(ETH_P_ALL),
-					    .sll_ifindex = (int)port->ifindex};
+					    .sll_protocol = htons(protocol),
+					    .sll_ifindex = (int)ifindex};
 
-	return bind(port->fd, (const struct sockaddr *)&address, sizeof(address)) == 0 ? 0 : errno;
+	return bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 ? 0 : errno;
+}
+
+/* The one that receives is bound last: where it is says where both are. */
+static int attach(const struct soft_port *port)
+{
+	const int error = bind_to(port->tx, port->ifindex, 0);
+
+	return error == 0 ? bind_to(port->fd, port->ifindex, ETH_P_ALL) : error;
 }
 
 /* Until it is in a group, where its share is nobody else's. */
@@ -112,6 +120,8 @@ static int set_up(struct soft_port *port)
 	int error = set_int(port->fd, SOL_PACKET, PACKET_VNET_HDR, 1);
 
 	if (error == 0)
+		error = set_int(port->tx, SOL_PACKET, PACKET_VNET_HDR, 1);
+	if (error == 0)
 		error = set_int(port->fd, SOL_PACKET, PACKET_AUXDATA, 1);
 	if (error == 0)
 		error = set_int(port->fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
@@ -121,7 +131,7 @@ static int set_up(struct soft_port *port)
 		error = set_deaf(port);
 	if (error != 0)
 		return error;
-	grow_buffers(port->fd);
+	grow_buffers(port);
 	return attach(port);
 }
 
@@ -159,7 +169,8 @@ int32_t soft_port_open(const char *name, uint8_t port, uint16_t vlan, struct sof
 	made->group = -1;
 	memcpy(made->name, name, strlen(name));
 	made->fd = open_socket();
-	if (made->fd < 0) {
+	made->tx = made->fd >= 0 ? open_socket() : -1;
+	if (made->tx < 0) {
 		status = refuse_errno(name, port, errno, err, err_cap);
 		goto out;
 	}
@@ -268,7 +279,8 @@ int32_t soft_port_beside(const struct soft_port *port, struct soft_port **out)
 	made->beside = true;
 	made->watched = false;
 	made->fd = open_socket();
-	if (made->fd >= 0 && set_up(made) == 0)
+	made->tx = open_socket();
+	if (made->fd >= 0 && made->tx >= 0 && set_up(made) == 0)
 		return PSP_DP_OK;
 	soft_port_close(made);
 	*out = NULL;
@@ -293,12 +305,19 @@ void soft_port_close(struct soft_port *port)
 		return;
 	if (port->fd >= 0)
 		(void)close(port->fd);
+	if (port->tx >= 0)
+		(void)close(port->tx);
 	free(port);
 }
 
 int soft_port_fd(const struct soft_port *port)
 {
 	return port->fd;
+}
+
+int soft_port_tx_fd(const struct soft_port *port)
+{
+	return port->tx;
 }
 
 int32_t soft_port_query(struct soft_port *port, struct psp_dp_port_info *info)
@@ -572,7 +591,7 @@ static uint32_t write_batch(const struct soft_port *port, struct batch *batch)
 
 	errno = 0;
 	while (sent < batch->n) {
-		int n = sendmmsg(port->fd, batch->messages + sent, batch->n - sent, 0);
+		int n = sendmmsg(port->tx, batch->messages + sent, batch->n - sent, 0);
 
 		if (n < 0 && errno == EINTR)
 			continue;

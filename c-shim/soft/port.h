@@ -16,7 +16,12 @@
 
 /* port.c's, but for `watched`, which is the worker's. What is not atomic never changes after open. */
 struct soft_port {
-	int fd;
+	int fd; /* receives */
+	/*
+	 * Sends, and receives nothing. The kernel tells whoever waits for a socket of each frame of it that has left: for this
+	 * one nobody waits.
+	 */
+	int tx;
 	_Atomic uint32_t ifindex; /* of the interface that it is bound to */
 	uint16_t vlan;            /* 0: untagged */
 	uint8_t port;             /* enum psp_dp_port_kind */
@@ -55,6 +60,8 @@ bool soft_port_join(struct soft_port *port, int32_t group);
 uint32_t soft_port_lost(const struct soft_port *port);
 /* For poll(2): the same number as long as the port is open, though perhaps another socket after soft_port_follow(). */
 int soft_port_fd(const struct soft_port *port);
+/* For poll(2) until there is room for what leaves. */
+int soft_port_tx_fd(const struct soft_port *port);
 
 /*
  * Reads frames, at most `max` (SOFT_PORT_BATCH), each into cap octets of buf, one behind the other (DP_HEADROOM octets

@@ -205,7 +205,7 @@ void soft_queue_host(struct soft_worker *worker, const struct soft_frame *frame,
 /* Waits a little for a queue that is full: about a millisecond, then it is the frame's turn to go. */
 static bool wait_and_send(struct soft_port *to, const struct soft_frame *frame, bool *busy)
 {
-	struct pollfd fd = {.fd = soft_port_fd(to), .events = POLLOUT};
+	struct pollfd fd = {.fd = soft_port_tx_fd(to), .events = POLLOUT};
 	bool sent = false;
 
 	for (uint32_t i = 1; i < SEND_TRIES && !sent && *busy; i++) {

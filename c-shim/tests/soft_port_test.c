@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Real ports on a veth pair, in a network namespace that lives as long as this program. */
 #define _GNU_SOURCE /* unshare() */
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -270,6 +271,43 @@ static void what_finds_the_queue_full_is_counted(void)
 	close_both();
 }
 
+/* Of each frame that has left, the kernel tells whoever waits for its socket, for whatever that is. */
+static void what_leaves_wakes_nobody_who_waits_for_what_comes(void)
+{
+	static uint8_t buf[BUF_LEN];
+	struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET};
+	const int epoll = epoll_create1(EPOLL_CLOEXEC);
+	struct dp_packet packet, got;
+	struct pollfd comes;
+	bool retry;
+
+	CHECK(open_both(0, 0));
+	CHECK(link_carries(a, b));
+	CHECK_EQ(epoll_ctl(epoll, EPOLL_CTL_ADD, soft_port_fd(a), &event), 0);
+	CHECK_EQ(epoll_wait(epoll, &event, 1, 0), 1);
+	CHECK_EQ(event.events, EPOLLOUT);
+	make_frame(&packet, buf, &(struct frame_spec){.proto = 17});
+	CHECK_EQ(soft_port_send(a, &packet, &retry), 0);
+	CHECK_EQ(receive(b, &got, WAIT_MS), 1);
+	CHECK_EQ(epoll_wait(epoll, &event, 1, 0), 0);
+	/* Nor is what comes kept twice. */
+	comes = (struct pollfd){.fd = soft_port_tx_fd(b), .events = POLLIN};
+	CHECK_EQ(poll(&comes, 1, 0), 0);
+	(void)close(epoll);
+	close_both();
+}
+
+/* Both ways, on the interface that there is now. */
+static bool carries(struct soft_port *port)
+{
+	struct soft_port *far = NULL;
+	bool does = soft_port_open("pd", PSP_DP_PORT_HOST, 0, &far, err, sizeof(err)) == 0 &&
+		    link_carries(port, far) && link_carries(far, port);
+
+	soft_port_close(far);
+	return does;
+}
+
 /* The worker that had it among its sockets has it there no more. */
 static void a_socket_that_takes_the_place_of_another_is_to_be_watched_again(void)
 {
@@ -286,10 +324,12 @@ static void a_socket_that_takes_the_place_of_another_is_to_be_watched_again(void
 	CHECK(make_anew());
 	CHECK_EQ(soft_port_follow(port), 1);
 	CHECK(port->watched);
+	CHECK(carries(port));
 	CHECK(soft_port_group(port) >= 0);
 	CHECK(make_anew());
 	CHECK_EQ(soft_port_follow(port), 1);
 	CHECK(!port->watched);
+	CHECK(carries(port));
 	soft_port_close(beside);
 	soft_port_close(port);
 	CHECK(shell("ip link del pc"));
@@ -313,6 +353,7 @@ int main(void)
 	if (!link_up())
 		return link_missing();
 	RUN(what_cannot_be_opened_is_said);
+	RUN(what_leaves_wakes_nobody_who_waits_for_what_comes);
 	RUN(without_the_capability_it_is_named);
 	RUN(a_frame_crosses_and_its_sender_does_not_hear_it);
 	RUN(a_partial_checksum_stays_one);

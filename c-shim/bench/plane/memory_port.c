@@ -199,6 +199,11 @@ int soft_port_fd(const struct soft_port *given)
 	return port->fd;
 }
 
+int soft_port_tx_fd(const struct soft_port *given)
+{
+	return soft_port_fd(given);
+}
+
 static void take(const struct memory_frame *from, uint8_t *buf, uint8_t side,
 		 struct dp_packet *packet)
 {
