@@ -211,7 +211,8 @@ static int32_t add_entries(struct psp_dp *dp, struct dpu_tap *tap, struct work *
 {
 	int32_t status = 0;
 
-	for (uint32_t i = 0; status == 0 && i < tap->n; i++) {
+	/* Nothing carries the uplink's number. */
+	for (uint32_t i = is_by_port(tap) ? DPU_HOST : 0; status == 0 && i < tap->n; i++) {
 		if (is_by_port(tap)) {
 			set_mark(&work->acts, mark_for(tap, i));
 			work->entry.match.meta.u32[DPU_ORIGIN_WORD] = htobe32(i);

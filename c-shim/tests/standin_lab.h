@@ -80,6 +80,30 @@ static inline int lab_mtu(const char *name)
 	return request.ifr_mtu;
 }
 
+static const char *const lab_names[] = {"up0", "up1", "host0", "host1"};
+
+static inline unsigned int lab_flags(const char *name)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq request;
+
+	memset(&request, 0, sizeof(request));
+	(void)snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+	(void)ioctl(fd, SIOCGIFFLAGS, &request);
+	(void)close(fd);
+	return (unsigned int)request.ifr_flags;
+}
+
+/* The kernel says that a pair runs some time after it was set up. */
+static inline void lab_running(void)
+{
+	for (uint32_t i = 0; i < 4; i++) {
+		for (uint32_t tries = 0;
+		     tries < 1000 && (lab_flags(lab_names[i]) & IFF_RUNNING) == 0; tries++)
+			nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+	}
+}
+
 /* ---- the library, without the shim ----------------------------------------------------------- */
 
 struct lab {

@@ -218,6 +218,7 @@ static void opening_running_and_closing_change_no_interface(void)
 	static const char *const mtus[] = {"9000", "1400", "1500"};
 	static char before[8192], now[8192];
 
+	lab_running();
 	for (size_t i = 0; i < sizeof(mtus) / sizeof(mtus[0]); i++) {
 		CONTEXT("MTU %s", mtus[i]);
 		CHECK(LAB_IP("link", "set", "up0", "mtu", mtus[i]));

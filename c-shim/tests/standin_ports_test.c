@@ -14,7 +14,7 @@
 #define TTL 64u
 
 static struct soft_port *other;
-static uint32_t local, packets;
+static uint32_t local, ingress, packets;
 static const uint8_t router[6] = {2, 1, 1, 1, 1, 1}, neighbour[6] = {2, 2, 2, 2, 2, 2};
 
 /* ---- the plane ------------------------------------------------------------------------------- */
@@ -53,7 +53,11 @@ static int32_t add_root_entries(void)
 		e.match.parser_meta_outer_l3_type = 0;
 		e.match_mask.parser_meta_outer_l3_type = 0;
 	}
-	return status;
+	e.match.parser_meta_port_id = UPLINK;
+	e.match.parser_meta_outer_l3_type = PSP_DP_L3_IPV4;
+	e.match_mask.parser_meta_outer_l3_type = UINT8_MAX;
+	e.fwd.target = ingress;
+	return status == 0 ? psp_dp_entry_add(dp, root, &e, &root_entry) : status;
 }
 
 static bool make_all_pipes(void)
@@ -80,6 +84,14 @@ static bool make_all_pipes(void)
 	d.fwd_miss.type = PSP_DP_FWD_PIPE;
 	d.fwd_miss.target = egr_acl;
 	if (psp_dp_pipe_create(dp, &d, &local) != 0)
+		return false;
+	describe(&d, "INGRESS");
+	d.domain = PSP_DP_DOMAIN_SECURE_INGRESS;
+	d.match_mask.parser_meta_outer_l4_type = UINT8_MAX;
+	d.fwd.type = PSP_DP_FWD_DROP;
+	d.fwd_miss.type = PSP_DP_FWD_RSS;
+	d.fwd_miss.target = PSP_DP_RSS_EXCEPTION;
+	if (psp_dp_pipe_create(dp, &d, &ingress) != 0)
 		return false;
 	describe(&d, "ROOT");
 	d.type = PSP_DP_PIPE_CONTROL;
@@ -222,6 +234,21 @@ static void exceptions_are_known_by_their_port(void)
 	CHECK_EQ(event.network, RED);
 }
 
+/* What the wire brings has no number of a port with it. */
+static void what_comes_from_the_wire_is_known_as_that(void)
+{
+	struct dp_packet data = tcp(PLAIN, 100, 0x10, 0);
+	struct psp_dp_event event;
+
+	for (uint32_t i = 0; i < 3; i++) {
+		CHECK(send_from(wire, &data));
+		CHECK(next_event(PSP_DP_EVENT_EXCEPTION, &event));
+		CHECK_EQ(event.pipe, ingress);
+		CHECK_EQ(event.port, UPLINK);
+		CHECK_EQ(event.network, 0);
+	}
+}
+
 static void check_routed(void)
 {
 	struct dp_packet packet;
@@ -296,6 +323,7 @@ static void pipes_come_again_and_a_closed_plane_leaves_nothing(void)
 
 	CHECK_EQ(psp_dp_pipe_destroy(dp, root), 0);
 	CHECK_EQ(psp_dp_pipe_destroy(dp, local), 0);
+	CHECK_EQ(psp_dp_pipe_destroy(dp, ingress), 0);
 	CHECK_EQ(psp_dp_pipe_destroy(dp, egr_acl), 0);
 	CHECK(make_all_pipes());
 	CHECK_EQ(psp_dp_close(dp), 0);
@@ -314,6 +342,7 @@ int main(void)
 	RUN(what_misses_is_known_by_its_port_and_network);
 	RUN(each_port_has_the_tunnels_of_its_own);
 	RUN(exceptions_are_known_by_their_port);
+	RUN(what_comes_from_the_wire_is_known_as_that);
 	RUN(a_workload_of_this_host_gets_packets_of_another);
 	RUN(who_sends_to_nobody_is_told);
 	RUN(frames_leave_by_the_port_that_is_named);

@@ -94,38 +94,14 @@ static bool is_lived_with(const char *call)
 
 /* ---- one refusal ----------------------------------------------------------------------------- */
 
-static const char *const interface_names[] = {"up0", "up1", "host0", "host1"};
-
-static unsigned int flags_of(const char *name)
-{
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct ifreq request;
-
-	memset(&request, 0, sizeof(request));
-	(void)snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
-	(void)ioctl(fd, SIOCGIFFLAGS, &request);
-	(void)close(fd);
-	return (unsigned int)request.ifr_flags;
-}
-
 /* Flags and MTU of each interface, as the kernel tells them. */
 static void describe_interfaces(char *out, size_t cap)
 {
 	size_t at = 0;
 
 	for (size_t i = 0; i < 4 && at < cap; i++)
-		at += (size_t)snprintf(out + at, cap - at, "%s %x %d\n", interface_names[i],
-				       flags_of(interface_names[i]), lab_mtu(interface_names[i]));
-}
-
-/* The kernel says that a pair runs some time after it was set up. */
-static void await_running(void)
-{
-	for (uint32_t i = 0; i < 4; i++) {
-		for (uint32_t tries = 0;
-		     tries < 1000 && (flags_of(interface_names[i]) & IFF_RUNNING) == 0; tries++)
-			nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
-	}
+		at += (size_t)snprintf(out + at, cap - at, "%s %x %d\n", lab_names[i],
+				       lab_flags(lab_names[i]), lab_mtu(lab_names[i]));
 }
 
 /* What an end must have left nothing of. */
@@ -234,7 +210,7 @@ int main(void)
 		printf("not ok there are no interfaces (root?)\n");
 		return 1;
 	}
-	await_running();
+	lab_running();
 	describe_interfaces(interfaces, sizeof(interfaces));
 	RUN(dpdk_may_refuse_to_start);
 	for (size_t i = 0; i < FORMS; i++) {
