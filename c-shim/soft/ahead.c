@@ -29,6 +29,13 @@ static void fetch(const void *at, uint32_t octets)
 		__builtin_prefetch((const char *)at + i);
 }
 
+/* What a packet reads and writes of an entry stands first, and last what the search compares. */
+static void fetch_parts(const struct soft_entry *entry)
+{
+	__builtin_prefetch(entry);
+	fetch(&entry->hash, 2 * LINE);
+}
+
 static const struct soft_rule *rule_of(const struct soft_entry *entry)
 {
 	return atomic_load_explicit(&entry->rule, memory_order_acquire);
@@ -66,7 +73,7 @@ static void follow(struct ahead *to, const struct soft_step *step)
 			to->entry = step->trail->entry[i];
 	}
 	if (to->entry != NULL)
-		fetch(to->entry, 2 * LINE);
+		__builtin_prefetch(to->entry);
 }
 
 /* True: this packet's way is another than the one before had, and was found, as far as that goes. */
@@ -99,7 +106,7 @@ static void fetch_entry(struct ahead *to)
 		return;
 	to->entry = soft_table_guess(&to->pipe->table, to->hash);
 	if (to->entry != NULL)
-		fetch(to->entry, sizeof(*to->entry) + LINE);
+		fetch_parts(to->entry);
 }
 
 static void fetch_rule(struct ahead *to)
@@ -145,7 +152,8 @@ static void fetch_received(const struct soft_worker *worker, struct ahead *ahead
 				   (uint32_t)(flags >> PSP_VERSION_SHIFT) & PSP_VERSION_MASK,
 				   ahead[i].octets);
 		__builtin_prefetch(key->hint.bucket);
-		fetch(key->hint.entry, sizeof(struct soft_entry) + LINE);
+		if (key->hint.entry != NULL)
+			fetch_parts(key->hint.entry);
 		fetch(key->hint.rule, offsetof(struct soft_rule, encap));
 	}
 }
