@@ -151,12 +151,18 @@ class Responder {
       // Its caller may have given it up.
       if (stream.destroyed) return this.#failed("stream: given up");
       const answer = this.#answer(peer, String(headers[":path"]), body);
+      if (answer === undefined) {
+        stream.respond({ ":status": 404, "content-type": "application/json" });
+        return stream.end(JSON.stringify({ code: "unimplemented" }));
+      }
       stream.respond({ ":status": 200, "content-type": "application/proto" });
       stream.end(answer);
     });
   }
 
-  #answer(peer: number, path: string, body: Uint8Array): Uint8Array {
+  /** undefined: it is asked for what an older peer does not know, which nothing here is measured by. */
+  #answer(peer: number, path: string, body: Uint8Array): Uint8Array | undefined {
+    if (!/\/(Notify|NewTunnel)$/.test(path)) return undefined;
     if (path.endsWith("/Notify")) {
       noticeFromProto(fromBinary(pb.NotifyRequestSchema, body));
       this.#notices++;
