@@ -19,3 +19,17 @@ Deno.test("rows are found by their SPI, all of those that have the same", () => 
   rows.delete(7, 2);
   assert.deepEqual([rows.of(7), rows.of(0xffffffff)], [[], [0]]);
 });
+
+Deno.test("one SPI may be that of all tunnels: each comes and goes by itself, and all are found", () => {
+  const rows = new SpiRows();
+  const n = 131_072;
+  for (let row = 0; row < n; row++) rows.add(9, row);
+  rows.add(9, 5);
+  assert.equal(rows.of(9).length, n);
+  for (let row = 0; row < n; row++) if (row !== 77) rows.delete(9, row);
+  assert.deepEqual(rows.of(9), [77]);
+  rows.add(9, 77);
+  assert.deepEqual(rows.of(9), [77]);
+  rows.delete(9, 77);
+  assert.deepEqual(rows.of(9), []);
+});
