@@ -2,6 +2,7 @@
 
 /** The agent, assembled: the one file besides main.ts that knows everyone. */
 import process from "node:process";
+import { isIP } from "node:net";
 import type { DataPlane } from "../../ffi/data_plane.ts";
 import { DataPlaneError, type PlaneEvent } from "../../ffi/plane.ts";
 import { spelled } from "../model/counters.ts";
@@ -18,6 +19,7 @@ import { follow, reload, type Running, trustOf } from "./reload.ts";
 import { agentStatus } from "./status.ts";
 import { type Clock, systemClock } from "../model/clock.ts";
 import { LiveConfig } from "../config/changes.ts";
+import { parseHostPort } from "../config/addresses.ts";
 import { type Config, ConfigError, hasManyHosts } from "../config/config.ts";
 import { type Core, createCore } from "../core/core.ts";
 import { endTogether } from "./ending.ts";
@@ -39,7 +41,7 @@ import { PathMtus } from "../plane/path_mtus.ts";
 import { NextHops } from "../plane/next_hops.ts";
 import { LoopLag } from "./loop_lag.ts";
 import { recentDropsOf } from "./recent_drops.ts";
-import { OwnAddresses } from "./own_addresses.ts";
+import { OWN, OwnAddresses } from "./own_addresses.ts";
 import { type Notify, openNotify, statusLine } from "./notify.ts";
 import { Peers } from "../core/directory.ts";
 import { Uplink } from "../plane/uplink.ts";
@@ -175,6 +177,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
       inUse: (peer) => core.inUse(peer),
       events,
       onConnected,
+      from: (host) => fromPip(host, { config, plane, own }),
       ...insecure,
     }),
   );
@@ -634,6 +637,31 @@ function followWorkload(
   } catch (cause) {
     if (!(cause instanceof DataPlaneError)) throw cause;
     log.error("A workload has moved, and the plane did not follow", { vip, cause: cause.message });
+  }
+}
+
+/**
+ * The control channel leaves with the address that peers know this host by, and let through their firewalls, where the
+ * kernel would take another one of the uplink: one that is younger, or of a privacy extension. Where it takes another way
+ * than the uplink that is its affair. Of a name nothing is known before it is resolved.
+ */
+function fromPip(
+  host: string,
+  { config: { pip, rpc }, plane, own }: {
+    readonly config: Config;
+    readonly plane: Pick<DataPlane, "nextHop">;
+    readonly own: OwnAddresses;
+  },
+): string | undefined {
+  if (parseHostPort(rpc.listen).host !== pip || isIP(host) !== isIP(pip)) return undefined;
+  // One of the link alone means nothing without its interface.
+  if (isLinkScope(pip) || own.what(pip) !== OWN) return undefined;
+  try {
+    const isByUplink = plane.nextHop(host) !== undefined && plane.nextHop(host, pip) !== undefined;
+    return isByUplink ? pip : undefined;
+  } catch {
+    // The kernel could not be asked.
+    return undefined;
   }
 }
 

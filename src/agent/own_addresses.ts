@@ -10,6 +10,9 @@ export type Interfaces = () => readonly { readonly cidr: string; readonly addres
 /** How long a list is good: addresses come and go while the agent runs. */
 const FRESH_MS = 1000;
 
+/** What an address of one of this host's interfaces is. */
+export const OWN = "this host's own";
+
 /** What an address is on this host's links, as half a sentence; undefined: a host's, as far as is known here. */
 export class OwnAddresses {
   readonly #list: Interfaces;
@@ -34,7 +37,7 @@ export class OwnAddresses {
     try {
       for (const { cidr, address } of this.#list()) {
         for (const all of groupsOf(cidr)) known.set(all, "that of a whole network");
-        known.set(address, "this host's own");
+        known.set(address, OWN);
       }
     } catch {
       // Where the system does not say, what the configuration says is all that is known.

@@ -15,6 +15,7 @@ import type { Descriptors } from "./descriptors.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
 import { fromConnect } from "./exchange_errors.ts";
 import { H2Connection } from "./h2_connection.ts";
+import type { From } from "./h2_session.ts";
 import { HYBRID } from "./key_exchange.ts";
 import { Outward } from "./outward.ts";
 import { TunnelService } from "./gen/psp/v1/tunnel_pb.ts";
@@ -78,6 +79,8 @@ export interface RpcClientOptions {
   readonly events?: RpcEvents;
   /** A connection to a peer stands: the address that its name was resolved to. */
   readonly onConnected?: (peer: string, address: string) => void;
+  /** Default: the kernel chooses the address that connections leave with. */
+  readonly from?: From;
 }
 
 /** A `TunnelClient` with connections to close. */
@@ -429,6 +432,7 @@ function openLine(
   };
   const connection = new H2Connection({
     authority: baseUrl,
+    from: options.from,
     ...(tls === undefined ? {} : { admit, tls: () => clientOptions(tls.context) }),
     flooded(counter) {
       events.count(counter);

@@ -10,7 +10,15 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import * as http2 from "node:http2";
 import type * as net from "node:net";
 import * as tls from "node:tls";
-import { endLater, endNow, pingsOf, sayRefused, socketTo, unavailable } from "./h2_session.ts";
+import {
+  endLater,
+  endNow,
+  type From,
+  pingsOf,
+  sayRefused,
+  socketTo,
+  unavailable,
+} from "./h2_session.ts";
 import { type Flood, guardSession, MAX_FIELDS, MAX_UNPACKED } from "./h2_meter.ts";
 import { joined } from "../model/octets.ts";
 import { selectedGroup, Tap } from "./key_exchange.ts";
@@ -29,6 +37,7 @@ export interface H2Options {
     socket: tls.TLSSocket,
     keyExchange: string | undefined,
   ) => Promise<string | undefined>;
+  readonly from?: From | undefined;
   /** The other side floods the connection, which is ended. */
   readonly flooded: (flood: Flood) => void;
   /** Largest response body. */
@@ -245,7 +254,7 @@ export class H2Connection {
     /** The group, as the server has said; undefined: it said none that is known. */
     readonly keyExchange: () => string | undefined;
   } {
-    const { raw, tlsBeside } = socketTo(this.#options.authority);
+    const { raw, tlsBeside } = socketTo(this.#options.authority, this.#options.from);
     const address = () => raw.remoteAddress ?? "";
     const options = this.#options.tls?.();
     if (options === undefined) {

@@ -59,14 +59,22 @@ export function onRefused(session: Http2Session, then: (why: string) => void): v
   });
 }
 
+/** Which of this host's addresses a connection to a host leaves with; undefined: the kernel chooses. */
+export type From = (host: string) => string | undefined;
+
 /** A socket towards "https://192.0.2.1:2379", and how TLS is spoken on it besides. */
-export function socketTo(authority: string): {
+export function socketTo(authority: string, from: From = () => undefined): {
   readonly raw: net.Socket;
   readonly tlsBeside: { readonly ALPNProtocols: string[]; readonly servername?: string };
 } {
   const { hostname, port, protocol } = new URL(authority);
   const host = hostname.replace(/^\[(.*)\]$/, "$1");
-  const raw = net.connect({ host, port: Number(port) || (protocol === "https:" ? 443 : 80) });
+  const localAddress = from(host);
+  const raw = net.connect({
+    host,
+    port: Number(port) || (protocol === "https:" ? 443 : 80),
+    ...localAddress === undefined ? {} : { localAddress },
+  });
   raw.setNoDelay(true);
   const named = net.isIP(host) === 0 ? { servername: host.replace(/\.$/, "") } : {};
   return { raw, tlsBeside: { ALPNProtocols: ["h2"], ...named } };

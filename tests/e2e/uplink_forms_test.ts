@@ -92,3 +92,32 @@ story("pipes --live counts what passes each pipe and edge", {}, async ({ world, 
   ) assert.ok(two.includes(part), `${part} in ${two}`);
   assert.equal(await h1.counter("samples"), 0);
 });
+
+story("of an uplink's addresses the control channel leaves with the pip", {}, async (stage) => {
+  const { world, startBoth } = stage;
+  const { pip } = world.host("h1");
+  // The kernel takes the one that was there first.
+  const length = /inet \S+\/(\d+)/.exec(
+    await world.mustRun("h1", ["ip", "-4", "addr", "show", "dev", "uplink"]),
+  )?.[1];
+  for (
+    const line of [
+      `del ${pip}/${length}`,
+      `add 192.168.77.99/${length}`,
+      `add ${pip}/${length}`,
+    ]
+  ) await world.mustRun("h1", ["ip", "addr", ...line.split(" "), "dev", "uplink"]);
+  const chosen = await world.mustRun("h1", ["ip", "route", "get", world.host("h2").pip]);
+  assert.match(chosen, /src 192\.168\.77\.99/);
+  // As where a firewall knows the hosts by their outer addresses.
+  for (
+    const line of [
+      "add table inet wall",
+      "add chain inet wall in { type filter hook input priority 0; }",
+      `add rule inet wall in tcp dport 7443 ip saddr != ${pip} drop`,
+    ]
+  ) await world.mustRun("h2", ["nft", line]);
+  await startBoth();
+  const { received, text } = await ping(world, { in: "v1", to: world.vip("h2") }, { wait: 10 });
+  assert.equal(received, 1, text);
+});
