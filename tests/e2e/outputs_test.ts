@@ -145,7 +145,7 @@ function shapeOf(line: string): string {
     .replaceAll(/\b(?:\d+(?:d|h|ms|m|s))+\b/g, "SPAN")
     .replaceAll(/\b\d+(?:\.\d+)? (?:ms|s)\b/g, "SPAN")
     .replaceAll(/(?<![@\d.])\b\d+(?:\.\d+)*\b(?!@)/g, "N")
-    .replaceAll(/\((?:ipsec-mb|openssl)\)/g, "(BACKEND)")
+    .replaceAll(/\((?:vaes|ipsec-mb|openssl)\)/g, "(BACKEND)")
     .replaceAll(/@(\d+)@/g, (_, i) => addresses[Number(i) - 1] ?? "")
     .replaceAll(/ +/g, " ").trim();
 }
