@@ -50,6 +50,8 @@ const LIVED_WITH = new Set([
   "rte_eth_dev_stop",
   "rte_eth_dev_close",
   "rte_thread_register",
+  // A root that may not count what it leaves to the default leads to a pipe that does.
+  "doca_flow_pipe_cfg_set_miss_counter",
   // The way to the kernel, which an isolated port leaves to it by itself.
   "doca_flow_pipe_control_add_entry",
   // What does not go is tried again, or goes with its pipe; a key that is to end ends with its id.
