@@ -23,7 +23,7 @@ export const SHORT: readonly Plan[] = [
   plan("a stop in good order", { packets: 1, stop: 1 }, 9),
   plan("idle tunnels", { packets: 1, idle: 1 }, 10),
   plan("denied and allowed again", { packets: 1, deny: 2 }, 8),
-  plan("taken out of the directory and put in again", { packets: 2, remove: 2 }, 7),
+  plan("taken out of the directory and put in again", { packets: 2, remove: 2 }, 6),
   plan("planes that refuse", { packets: 1, refuse: 1 }, 8),
   plan("a peer that asks for what is not its own", { packets: 1, forge: 1 }, 8),
   plan("a peer that speaks of what others have", { packets: 1, forge: 1 }, 6, 1, 3),
