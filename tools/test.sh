@@ -82,6 +82,9 @@ suite() {
 		f=1
 	fi
 	echo "$p $f" >"$sums/$name"
+	# Of suites with agents: their logs are held against the protocol, and a refusal fails its test.
+	steps=$(sed -n 's/^protocol: \([0-9][0-9]*\) steps checked, 0 refused$/\1/p' "$log" | awk '{ n += $1 } END { print n + 0 }')
+	test "$steps" -eq 0 || note="$note ($steps steps of the protocol checked)"
 	# In one piece: two suites may end together.
 	{
 		[ "$f" -eq 0 ] && [ -z "${V:-}" ] || sed 's/^/    | /' "$log"

@@ -5,7 +5,7 @@
  * when it fails.
  */
 import assert from "node:assert/strict";
-import { judge, type Trace } from "../explore/trace.ts";
+import { judge, type Trace, type Verdict } from "../explore/trace.ts";
 import { makePki } from "./agent_config.ts";
 import { type AgentOptions, AgentProcess } from "./agent_process.ts";
 import type { WireReport } from "./capture.ts";
@@ -77,21 +77,24 @@ async function perform(
   };
   try {
     await tell({ world, launch, start, startBoth });
-    await assertAllowed(cast);
+    const { steps } = await assertAllowed(cast);
+    console.log(`protocol: ${steps} steps checked, 0 refused`);
   } catch (error) {
     throw new Error(`${messageOf(error)}\n${await whatHappened(cast)}`, { cause: error });
   }
 }
 
-/** What the agents did is what the protocol allows: logs at level "debug" tell. */
-async function assertAllowed(cast: readonly AgentProcess[]): Promise<void> {
+/** What the agents did is what the protocol allows: logs at level "debug" tell. Returns what was looked at. */
+async function assertAllowed(cast: readonly AgentProcess[]): Promise<Verdict> {
   const isOneClock = !cast.some(({ hasOwnClock }) => hasOwnClock);
-  const refusals = () => judge(cast.map((agent) => traceOf(agent, isOneClock))).refusals;
+  const verdict = () => judge(cast.map((agent) => traceOf(agent, isOneClock)));
   // What one agent said may be read before what another had said earlier: it is on its way.
   const what = "lines of the log that are under way";
-  await eventually(() => refusals().length === 0, { what, deadlineMs: UNDER_WAY_MS })
+  await eventually(() => verdict().refusals.length === 0, { what, deadlineMs: UNDER_WAY_MS })
     .catch(() => {});
-  assert.deepEqual(refusals(), [], "the protocol does not allow this");
+  const last = verdict();
+  assert.deepEqual(last.refusals, [], "the protocol does not allow this");
+  return last;
 }
 
 /** What an agent did, and when, by the machine's clock; where its own is another one: when that was read. */
