@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from "node:assert/strict";
-import { Census } from "./census.ts";
 import { GONE_MS, RECHECK_MS, RECHECKED_AT_ONCE, SLICE_WAITING } from "./limits.ts";
 import {
   firstRotation,
@@ -10,52 +9,7 @@ import {
   type RotationState,
   stepRotation,
 } from "./rotation.ts";
-import { CLOSED, type State } from "./tunnel.ts";
-import type { Tunnel } from "./tunnel_table.ts";
-import { rx, tx } from "../../tests/support/sas.ts";
-
-const DUE_AT = 1e6;
-
-/** A host with so many peers, and so many tunnels with each, all up under generation 0. */
-function host(peers: number, each = 1) {
-  const state: State = {
-    kind: "up",
-    tx: tx(1),
-    rx: [rx(1, { confirmed: true })],
-    openedAt: 0,
-    usedAt: 0,
-  };
-  const all = new Map<string, Tunnel[]>();
-  const census = new Census<Tunnel>();
-  for (let p = 1; p <= peers; p++) {
-    const peer = `p${p}`;
-    const tunnels = Array.from({ length: each }, (_, i) => ({
-      key: `${peer} ${i}`,
-      row: i,
-      pair: { localVip: "10.1.0.1", remoteVip: "10.2.0.1" },
-      peer,
-      state,
-      lastError: "",
-    }));
-    all.set(peer, tunnels);
-    for (const tunnel of tunnels) census.change(tunnel, CLOSED, state);
-  }
-  const failing = new Map<string, number>();
-  const context = (now: number): RotationContext => ({
-    now,
-    intervalMs: DUE_AT,
-    tunnels: {
-      peers,
-      census,
-      peerNames: () => all.keys(),
-      keysOfPeer: (peer) => (all.get(peer) ?? []).map(({ key }) => key),
-      ofPeer: (peer) => all.get(peer) ?? [],
-      get: (key) => all.get(key.split(" ")[0] ?? "")?.find((tunnel) => tunnel.key === key),
-    },
-    failingSince: (peer) => failing.get(peer),
-  });
-  return { context, failing };
-}
+import { DUE_AT, keeperHost as host } from "../../tests/support/keeper_host.ts";
 
 const first = firstRotation({ rotations: 0n, spisLeft: 1000n }, DUE_AT);
 

@@ -99,22 +99,25 @@ interface Carried {
   rx: bigint;
 }
 
+/** Of a port through which nothing has passed. */
+export const NO_TRAFFIC: PortInfo["traffic"] = {
+  rxPackets: 0n,
+  rxBytes: 0n,
+  txPackets: 0n,
+  txBytes: 0n,
+  txBusy: 0n,
+  txError: 0n,
+  missesLimited: 0n,
+  exceptionsLimited: 0n,
+};
+
 /** The uplink, as the core asks for it. */
 const UPLINK: PortInfo = {
   kind: "uplink",
   name: "up0",
   present: true,
   identity: 1,
-  traffic: {
-    rxPackets: 0n,
-    rxBytes: 0n,
-    txPackets: 0n,
-    txBytes: 0n,
-    txBusy: 0n,
-    txError: 0n,
-    missesLimited: 0n,
-    exceptionsLimited: 0n,
-  },
+  traffic: NO_TRAFFIC,
   network: 0,
   ifindex: 1,
   mac: "02:00:00:00:00:01",

@@ -32,6 +32,7 @@ import { dropCounter, FakeHold } from "./fake_hold.ts";
 import { FakeKeys, type FakeSlot } from "./fake_keys.ts";
 import { FakeTables } from "./fake_tables.ts";
 import { FakeTraffic } from "./fake_traffic.ts";
+import { NO_TRAFFIC } from "../sim/plane.ts";
 
 export interface FakePlaneOptions {
   /** Makes the keys of two planes differ. */
@@ -199,16 +200,7 @@ export class FakePlane implements Plane {
       present: true,
       identity: 1,
       network: added?.network ?? 0,
-      traffic: {
-        rxPackets: 0n,
-        rxBytes: 0n,
-        txPackets: 0n,
-        txBytes: 0n,
-        txBusy: 0n,
-        txError: 0n,
-        missesLimited: 0n,
-        exceptionsLimited: 0n,
-      },
+      traffic: NO_TRAFFIC,
       ifindex: uplink ? 1 : 2,
       mac: `02:00:00:00:00:0${uplink ? 1 : 2}`,
       mtu: uplink ? 1500 : 1420,

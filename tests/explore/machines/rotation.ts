@@ -1,22 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** What a master key's keeper can do: src/core/rotation.ts, asked everything. */
-import { Census } from "../../../src/core/census.ts";
 import { RECHECK_MS, SLICE_WAITING } from "../../../src/core/limits.ts";
 import {
   firstRotation,
   phaseOf,
-  type RotationContext,
   type RotationEvent,
   type RotationState,
   stepRotation,
 } from "../../../src/core/rotation.ts";
-import { CLOSED, type State } from "../../../src/core/tunnel.ts";
-import type { Tunnel } from "../../../src/core/tunnel_table.ts";
-import { rx, tx } from "../../support/sas.ts";
+import { DUE_AT, keeperHost } from "../../support/keeper_host.ts";
 import type { Machine } from "./machine.ts";
 
-const DUE_AT = 1e6;
 const FRESH = { rotations: 0n, spisLeft: 1000n };
 
 /** The keeper of a host with some peers, whose tunnels are all on the first key or whose peers have none. */
@@ -27,7 +22,7 @@ export const ROTATION: Machine<RotationState> = {
   *next(state) {
     for (const peers of [0, 3]) {
       for (const now of [0, RECHECK_MS, 10 * DUE_AT]) {
-        const context = hostOf(peers, now);
+        const context = keeperHost(peers).context(now);
         for (const event of events(state)) {
           const { state: to, effects } = stepRotation(state, event, context);
           // What changes nothing is not told.
@@ -63,40 +58,6 @@ function events({ generation }: RotationState): readonly RotationEvent[] {
     commanded: [{ type: "commanded" }],
   };
   return Object.values(all).flat();
-}
-
-/** A host with so many peers, and a tunnel of the first key with each. */
-function hostOf(peers: number, now: number): RotationContext {
-  const state: State = {
-    kind: "up",
-    tx: tx(1),
-    rx: [rx(1, { confirmed: true })],
-    openedAt: 0,
-    usedAt: 0,
-  };
-  const all = new Map<string, Tunnel>();
-  const census = new Census<Tunnel>();
-  for (let p = 1; p <= peers; p++) {
-    const peer = `p${p}`;
-    const pair = { localVip: "10.1.0.1", remoteVip: `10.2.0.${p}` };
-    const tunnel = { key: peer, row: p, pair, peer, state, lastError: "" };
-    all.set(peer, tunnel);
-    census.change(tunnel, CLOSED, state);
-  }
-  const ofPeer = (peer: string) => [all.get(peer) ?? []].flat();
-  return {
-    now,
-    intervalMs: DUE_AT,
-    tunnels: {
-      peers,
-      census,
-      peerNames: () => all.keys(),
-      keysOfPeer: (peer) => ofPeer(peer).map(({ key }) => key),
-      ofPeer,
-      get: (key) => all.get(key),
-    },
-    failingSince: () => undefined,
-  };
 }
 
 /** What of a state matters, whatever its numbers are. */
