@@ -145,16 +145,20 @@ static void fetch_received(const struct soft_worker *worker, struct ahead *ahead
 	for (uint32_t i = 0; i < n; i++) {
 		const uint8_t flags = worker->packets[which[i]].fields.tun_psp_s_d_ver_v;
 		const struct soft_rx_key *key = ahead[i].key;
+		const struct soft_entry *entry;
 
 		if (key == NULL)
 			continue;
 		backend->key_fetch(key->aead,
 				   (uint32_t)(flags >> PSP_VERSION_SHIFT) & PSP_VERSION_MASK,
 				   ahead[i].octets);
-		__builtin_prefetch(key->hint.bucket);
-		if (key->hint.entry != NULL)
-			fetch_parts(key->hint.entry);
-		fetch(key->hint.rule, offsetof(struct soft_rule, encap));
+		__builtin_prefetch(soft_rx_hint_get(&key->hint, SOFT_RX_BUCKET));
+		entry = soft_rx_hint_get(&key->hint, SOFT_RX_ENTRY);
+		if (entry != NULL)
+			fetch_parts(entry);
+		fetch(soft_rx_hint_get(&key->hint, SOFT_RX_RULE),
+		      offsetof(struct soft_rule, encap));
+		__builtin_prefetch(soft_rx_hint_get(&key->hint, SOFT_RX_WINDOW), 1);
 	}
 }
 

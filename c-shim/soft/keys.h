@@ -46,10 +46,29 @@ void soft_keys_free(struct psp_dp *dp);
 #define SOFT_RX_SETS_MAX 32768u
 #define SOFT_RX_WAYS 8u
 
-/* Where the packets of a key went last: addresses to ask memory for, and nothing more, for what was there may be gone. */
+/*
+ * Where the packets of a key went last: addresses to ask memory for, and nothing more, for what was there may be gone. The
+ * window's is the slot of the last IV, which is the next one's, or near it. Of an address 48 bits are kept: all that a
+ * process has, and four of them stand beside the key.
+ */
+enum soft_rx_place { SOFT_RX_BUCKET, SOFT_RX_ENTRY, SOFT_RX_RULE, SOFT_RX_WINDOW, SOFT_RX_PLACES };
+
 struct soft_rx_hint {
-	const void *bucket, *entry, *rule;
+	uint32_t low[SOFT_RX_PLACES];
+	uint16_t high[SOFT_RX_PLACES];
 };
+
+static inline void soft_rx_hint_put(struct soft_rx_hint *hint, enum soft_rx_place of,
+				    const void *at)
+{
+	hint->low[of] = (uint32_t)(uintptr_t)at;
+	hint->high[of] = (uint16_t)((uint64_t)(uintptr_t)at >> 32);
+}
+
+static inline const void *soft_rx_hint_get(const struct soft_rx_hint *hint, enum soft_rx_place of)
+{
+	return (const void *)(uintptr_t)((uint64_t)hint->high[of] << 32 | hint->low[of]);
+}
 
 struct soft_rx_key {
 	struct psp_aead_key *aead;

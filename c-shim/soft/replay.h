@@ -55,18 +55,33 @@ struct soft_replay {
 bool soft_replay_make(struct soft_replays *replays, struct soft_replay *replay, uint32_t size);
 void soft_replay_free(struct soft_replay *replay);
 
+/* The place of an IV among those that its sender counts. */
+static inline uint64_t soft_replay_at(uint64_t iv)
+{
+	const uint64_t counter = iv & ((UINT64_C(1) << SOFT_REPLAY_RUN_SHIFT) - 1);
+
+	return (iv >> SOFT_REPLAY_RUN_SHIFT << SOFT_REPLAY_COUNTER_BITS) + counter;
+}
+
+/* Where soft_replay_take() looks for it. */
+static inline _Atomic uint64_t *soft_replay_slot(const struct soft_replay *replay, uint64_t iv)
+{
+	const uint64_t block = soft_replay_at(iv) / SOFT_REPLAY_BLOCK;
+
+	return &replay->slots[block & ((UINT64_C(1) << replay->slots_log2) - 1)];
+}
+
 /* Any thread. True: this IV has not come, and is not too late; from now on it has come. */
 static inline bool soft_replay_take(const struct soft_replay *replay, uint64_t iv)
 {
-	const uint64_t run = iv >> SOFT_REPLAY_RUN_SHIFT;
 	const uint64_t counter = iv & ((UINT64_C(1) << SOFT_REPLAY_RUN_SHIFT) - 1);
-	const uint64_t at = (run << SOFT_REPLAY_COUNTER_BITS) + counter;
+	const uint64_t at = soft_replay_at(iv);
 	const uint64_t block = at / SOFT_REPLAY_BLOCK;
 	const uint64_t bit = UINT64_C(1) << at % SOFT_REPLAY_BLOCK;
 	const uint64_t bits = (UINT64_C(1) << SOFT_REPLAY_BLOCK) - 1;
 	const uint64_t turns = (UINT64_C(1) << SOFT_REPLAY_TURN_BITS) - 1;
 	const uint64_t turn = block >> replay->slots_log2 & turns;
-	_Atomic uint64_t *slot = &replay->slots[block & ((UINT64_C(1) << replay->slots_log2) - 1)];
+	_Atomic uint64_t *slot = soft_replay_slot(replay, iv);
 	uint64_t was = atomic_load_explicit(slot, memory_order_relaxed), is;
 
 	if (counter >> SOFT_REPLAY_COUNTER_BITS != 0)

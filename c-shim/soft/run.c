@@ -741,15 +741,22 @@ static void watch_source(struct soft_worker *worker, const struct soft_walk *wal
 
 /* The next packet of this key most likely comes here, too. */
 static void leave_hint(const struct soft_worker *worker, const struct soft_pipe *pipe,
-		       const struct soft_entry *entry, const struct soft_rule *rule)
+		       const struct soft_entry *entry, const struct soft_rule *rule, uint64_t iv)
 {
-	struct soft_rx_hint *hint = soft_rx_keys_hint(&worker->rx_keys);
-	const void *bucket = pipe->base.type == PSP_DP_PIPE_BASIC
-				     ? soft_table_place(&pipe->table, entry->hash)
-				     : NULL;
+	struct soft_rx_hint *hint = soft_rx_keys_hint(&worker->rx_keys), now;
 
-	if (hint != NULL && (hint->entry != entry || hint->rule != rule || hint->bucket != bucket))
-		*hint = (struct soft_rx_hint){.bucket = bucket, .entry = entry, .rule = rule};
+	if (hint == NULL)
+		return;
+	soft_rx_hint_put(&now, SOFT_RX_BUCKET,
+			 pipe->base.type == PSP_DP_PIPE_BASIC
+				 ? soft_table_place(&pipe->table, entry->hash)
+				 : NULL);
+	soft_rx_hint_put(&now, SOFT_RX_ENTRY, entry);
+	soft_rx_hint_put(&now, SOFT_RX_RULE, rule);
+	soft_rx_hint_put(&now, SOFT_RX_WINDOW,
+			 rule->replay.slots != NULL ? soft_replay_slot(&rule->replay, iv) : NULL);
+	if (memcmp(hint, &now, sizeof(now)) != 0)
+		*hint = now;
 }
 
 static struct soft_pipe *run_rule(struct soft_worker *worker, struct soft_walk *walk,
@@ -769,7 +776,7 @@ static struct soft_pipe *run_rule(struct soft_worker *worker, struct soft_walk *
 		return NULL;
 	}
 	if ((rule->flags & PSP_DP_ACTION_DECAP) != 0)
-		leave_hint(worker, pipe, entry, rule);
+		leave_hint(worker, pipe, entry, rule, walk->packet->psp.iv);
 	if (rule->mirror && walk->packet->port == PSP_DP_PORT_HOST && can_split(worker, walk)) {
 		for (uint32_t i = 0; i < walk->segments; i++)
 			run_part(worker, walk, i, 1, pipe, entry, sample_part);

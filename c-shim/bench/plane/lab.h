@@ -35,6 +35,7 @@ static const struct shape shapes[] = {
 struct side {
 	const char *name;
 	uint32_t tunnels, ports, turn;
+	bool window; /* against replay, as agents have it */
 	struct net_side net;
 	struct soft_port *hosts[PSP_DP_PORTS_MAX - 1], *uplink;
 	struct bare *bare;
@@ -74,6 +75,17 @@ static inline bool add_ports(struct side *side, const struct graph *graph, uint3
 	return graph_add(side->net.dp, graph->root, &e, NULL);
 }
 
+static inline bool keep_window(const struct side *side, const struct net_side *far,
+			       const struct tunnel *tunnel)
+{
+	struct psp_dp_entry_desc e;
+
+	graph_ingr_acl(&e, &side->net, far, tunnel);
+	e.actions.flags |= PSP_DP_ACTION_CHECK_REPLAY;
+	e.actions.replay_window = PSP_DP_REPLAY_WINDOW_DEFAULT;
+	return psp_dp_entry_update(side->net.dp, tunnel->ingr_acl, &e) == 0;
+}
+
 static inline bool send_to(const struct side *side, const struct net_side *far,
 			   const struct tunnel *tunnel, uint32_t handle)
 {
@@ -111,7 +123,8 @@ static inline bool open_side(struct side *side)
 		set_vip(far.vip, i);
 		if (!graph_receive(&side->net, &far, &graph, version, &tunnel) ||
 		    !graph_transmit(&side->net, &far, &graph, i + 1, &tunnel) ||
-		    (side->ports > 1 && !send_to(side, &far, &tunnel, handles[i % side->ports])))
+		    (side->ports > 1 && !send_to(side, &far, &tunnel, handles[i % side->ports])) ||
+		    (side->window && !keep_window(side, &far, &tunnel)))
 			return false;
 	}
 	return true;

@@ -7,7 +7,8 @@
  *   plane ROUNDS VERSION CASE...
  *
  * A case is a number of tunnels, of one host port, or TUNNELSxPORTS: of so many, each of which has the frames of a run in
- * turn, and between which those of a run from the uplink are dealt out.
+ * turn, and between which those of a run from the uplink are dealt out; or TUNNELSr: of one host port, each with a window
+ * against replay.
  * A line for each round, case and shape:
  *   figure CASE SHAPE out|in ENGINE_NS PORT_NS BARE_NS     for each packet; ENGINE_NS contains PORT_NS
  * and at first for each case
@@ -214,6 +215,10 @@ static bool read_case(struct side *side, const char *text)
 	side->name = text;
 	side->tunnels = (uint32_t)strtoul(text, &end, 10);
 	side->ports = *end == 'x' ? (uint32_t)strtoul(end + 1, &end, 10) : 1;
+	if (side->ports == 1 && *end == 'r') {
+		side->window = true;
+		end++;
+	}
 	return *end == 0 && side->ports > 0 && side->ports <= side->tunnels &&
 	       side->ports <= PSP_DP_PORTS_MAX - 1;
 }
