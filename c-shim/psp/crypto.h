@@ -53,7 +53,12 @@ struct psp_crypto_backend {
 
 /* The n-th backend that was built in, preferred first; NULL past the last. */
 const struct psp_crypto_backend *psp_crypto_backend_at(uint32_t n);
-/* By enum psp_dp_backend; AUTO: the first whose crypto_new() succeeds. NULL: not built in or not usable here. */
+/* Whether it seals, opens, refuses and authenticates as is known from elsewhere: some microseconds, before it is used at all. */
+bool psp_crypto_knows_answers(const struct psp_crypto_backend *backend, struct psp_crypto *crypto);
+/*
+ * By enum psp_dp_backend; AUTO: the first that runs here and gives the known answers. NULL: not built in, or not usable
+ * here.
+ */
 const struct psp_crypto_backend *psp_crypto_backend_by_id(uint32_t id);
 
 #endif
