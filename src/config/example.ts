@@ -130,7 +130,7 @@ export const EXAMPLE = `// Everything that psp-agent can be told, with its defau
     // 256 at least.
     "max_connections": 256,
     "handshake_timeout": "5s",
-    "max_message_bytes": 65536,
+    "max_message_bytes": 131072,
     // What one peer may ask for: full requests (256 tunnels) a second, and at once. A smaller one counts for its
     // tunnels, and for 16 at least. How fast this host asks others does not depend on it.
     "peer_rate": 50,

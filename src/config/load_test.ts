@@ -46,7 +46,7 @@ Deno.test("the smallest file gets every default", () => {
       attempts: 4,
       maxConnections: 256,
       handshakeTimeoutMs: 5000,
-      maxMessageBytes: 65_536,
+      maxMessageBytes: 131_072,
       peerRate: 50,
       peerBurst: 200,
     },

@@ -260,7 +260,7 @@ const rpc = section({
   // In, and as many out. Absent: what the number of peers needs.
   max_connections: v.optional(integer(1, MAX_CONNECTIONS)),
   handshake_timeout: v.optional(duration(100, 60 * SECOND), "5s"),
-  max_message_bytes: v.optional(integer(4096, 16 * 2 ** 20), 65_536),
+  max_message_bytes: v.optional(integer(4096, 16 * 2 ** 20), 131_072),
   peer_rate: v.optional(integer(1, 1_000_000), 50),
   peer_burst: v.optional(integer(1, 1_000_000), 200),
 });

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary, toJsonString } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient, createRouterTransport } from "@connectrpc/connect";
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { params, recorder, request } from "../../tests/rpc/lab.ts";
+import { SMALLEST } from "../../tests/support/config_text.ts";
+import { parseConfig } from "../config/load.ts";
+import { MAX_TUNNELS_PER_REQUEST } from "../model/exchange.ts";
 import { PspMode, PspParamsSchema, PspVersion } from "./gen/psp/v1/psp_pb.ts";
 import {
   NewTunnelRequestSchema,
@@ -139,6 +142,52 @@ Deno.test("requests and replies survive the wire; wiping the message spares the 
   wipeReply(reply);
   assert.deepEqual(replyFromProto(fromBinary(NewTunnelResponseSchema, sent), 2), answer);
   assert.throws(() => replyFromProto(replyToProto(answer), 3), /2 results for 3 tunnels/);
+});
+
+Deno.test("the largest request and its answer fit in a message as it is by default, in JSON too", () => {
+  const { maxMessageBytes } =
+    parseConfig(JSON.stringify(SMALLEST), "/etc/psp/peers.json").config.rpc;
+  const longest = create(PspParamsSchema, {
+    spi: 0xffff_ffff,
+    version: PspVersion.AES_GMAC_256,
+    key: new Uint8Array(32).fill(255),
+    pip: "2001:db8:1111:2222:3333:4444:5555:6666",
+    mac: new Uint8Array(6).fill(255),
+    vc: 2n ** 64n - 1n,
+    cryptOffset: 63,
+    mode: PspMode.TRANSPORT,
+    serial: 2n ** 64n - 1n,
+    lifeS: 2 ** 32 - 1,
+  });
+  const tunnels = Array.from(
+    { length: MAX_TUNNELS_PER_REQUEST },
+    () =>
+      create(TunnelRequestSchema, {
+        localVip: "2001:db8:1111:2222:3333:4444:5555:7777",
+        remoteVip: "2001:db8:1111:2222:3333:4444:5555:8888",
+        reverseParams: longest,
+      }),
+  );
+  const asked = create(NewTunnelRequestSchema, {
+    bootEpoch: 2n ** 64n - 1n,
+    requestId: new Uint8Array(16),
+    versionsAccepted: new Array(16).fill(PspVersion.AES_GMAC_256),
+    tunnels,
+    ivCounts: true,
+  });
+  const answered = create(NewTunnelResponseSchema, {
+    bootEpoch: 2n ** 64n - 1n,
+    version: PspVersion.AES_GMAC_256,
+    tunnels: tunnels.map(() => ({ outcome: { case: "params" as const, value: longest } })),
+    ivCounts: true,
+  });
+  const octets = [
+    toBinary(NewTunnelRequestSchema, asked).length,
+    toJsonString(NewTunnelRequestSchema, asked).length,
+    toBinary(NewTunnelResponseSchema, answered).length,
+    toJsonString(NewTunnelResponseSchema, answered).length,
+  ];
+  assert.ok(Math.max(...octets) <= maxMessageBytes, `${octets}`);
 });
 
 Deno.test("an error of a peer is cut and printable before it goes anywhere", () => {
