@@ -40,7 +40,7 @@ import {
 import { type Event, isAsking, isLive, isUnheard, offerOf, type Rx, type State } from "./tunnel.ts";
 import type { Tunnel } from "./tunnel_table.ts";
 import type { Waiting as Wanting } from "./waiting.ts";
-import { moreUrgent, type Work } from "./work.ts";
+import { moreUrgent, type Work, workOf } from "./work.ts";
 
 /** A tunnel with the receive SA that was offered for it. */
 export interface Offer extends Derived {
@@ -416,15 +416,6 @@ function urgency(tunnels: readonly Tunnel[], { now, stateOf }: InitiatorContext)
     const state = stateOf(key);
     return state === undefined ? work : moreUrgent(work, workOf(state, now));
   }, "warm");
-}
-
-/** What a tunnel's wish is, as the scheduler sees it. */
-export function workOf(state: State, now: number): Work {
-  if (state.kind === "opening") return state.flows.length > 0 ? "packet" : "restore";
-  if (!isLive(state)) return "warm";
-  if (state.tx.unconfirmed !== undefined) return "unheard";
-  const isDue = now >= state.tx.softAt || state.tx.packets >= state.tx.softPackets;
-  return isDue ? "rekey" : "rotation";
 }
 
 /**

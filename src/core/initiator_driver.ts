@@ -32,7 +32,6 @@ import {
   isOnOffer,
   type Offer,
   stepInitiator,
-  workOf,
 } from "./initiator.ts";
 import {
   COST_SHARE,
@@ -49,6 +48,7 @@ import type { PeerCalls, Scheduler, Slot } from "./scheduler.ts";
 import type { Event } from "./tunnel.ts";
 import type { Tunnel, TunnelTable } from "./tunnel_table.ts";
 import type { Whereabouts } from "./whereabouts.ts";
+import { workOf } from "./work.ts";
 
 /** What it takes to ask. */
 export interface InitiatorOptions {

@@ -5,11 +5,10 @@
  * into a request is found without a look at the others, however many wait.
  */
 import { networkOf } from "../model/network.ts";
-import { workOf } from "./initiator.ts";
 import { Ranked, type Ranks } from "./ranks.ts";
 import { isLive } from "./tunnel.ts";
 import type { Tunnel } from "./tunnel_table.ts";
-import { WORK, type Work } from "./work.ts";
+import { WORK, type Work, workOf } from "./work.ts";
 
 /** One that waits. Its rank is its place among all of them. */
 interface Item extends Ranks {

@@ -4,11 +4,10 @@ import assert from "node:assert/strict";
 import { rx, tx } from "../../tests/support/sas.ts";
 import { seededRandom } from "../../tests/support/seeded_random.ts";
 import { networkOf } from "../model/network.ts";
-import { workOf } from "./initiator.ts";
 import type { State } from "./tunnel.ts";
 import type { Tunnel } from "./tunnel_table.ts";
 import { Waiting } from "./waiting.ts";
-import { moreUrgent, type Work } from "./work.ts";
+import { moreUrgent, type Work, workOf } from "./work.ts";
 
 type Mutable = { -readonly [K in keyof Tunnel]: Tunnel[K] };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** The kinds of work that peers are asked for, and which comes first. */
+import { isLive, type State } from "./tunnel.ts";
 
 /** What peers are asked for, the most urgent first. */
 export const WORK = [
@@ -26,4 +27,13 @@ export type Work = (typeof WORK)[number];
 /** Of two kinds the more urgent one. */
 export function moreUrgent(a: Work, b: Work): Work {
   return WORK.indexOf(a) <= WORK.indexOf(b) ? a : b;
+}
+
+/** What a tunnel's wish is, as the scheduler sees it. */
+export function workOf(state: State, now: number): Work {
+  if (state.kind === "opening") return state.flows.length > 0 ? "packet" : "restore";
+  if (!isLive(state)) return "warm";
+  if (state.tx.unconfirmed !== undefined) return "unheard";
+  const isDue = now >= state.tx.softAt || state.tx.packets >= state.tx.softPackets;
+  return isDue ? "rekey" : "rotation";
 }
