@@ -316,6 +316,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
     mtuOf: (pip) => parts.paths.of(pip),
     lost: (pip) => parts.paths.lose(pip),
     dead: (pip) => parts.hops.doubt(pip),
+    silent: (pip) => parts.hops.silent(pip),
     log: logOf("core"),
   });
   const warm = keepWarm({
@@ -484,6 +485,7 @@ function assemble(
     query: (pip) => plane.nextHop(pip, config.pip),
     carried: () => flows.carried(),
     changed: (pip) => flows.refreshNextHop(pip),
+    ask: (address) => uplink.ask(address),
   });
   const many = hasManyHosts(config.plane);
   const mtu = mtuReader(config, plane);

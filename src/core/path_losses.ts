@@ -59,6 +59,8 @@ export interface PathLossesOptions {
   readonly lost: (pip: string) => void;
   /** Nothing arrives at this outer address, each time that it is found: another next hop may lead there. */
   readonly dead: (pip: string) => void;
+  /** Something was sent to this outer address, and nothing has come back for a while. */
+  readonly silent: (pip: string) => void;
   readonly log: Log;
 }
 
@@ -75,6 +77,8 @@ interface Place {
   lost: string | undefined;
   /** Where the next look goes on among the tunnels to the address. */
   first: number;
+  /** The last tunnel that its peer was asked about, and what it had sent at the last look. */
+  last: { readonly sa: TxSa; packets: bigint } | undefined;
   /** What each tunnel of the last look had sent by then, by SPI. */
   seen: ReadonlyMap<number, Count>;
   /** What the next count of that SA is compared with. */
@@ -132,7 +136,7 @@ export class PathLosses {
     const { flows } = this.#o;
     const place = this.#places.get(pip) ?? begin();
     this.#places.set(pip, place);
-    if (now < place.quietUntil || this.#asked.has(pip)) return;
+    if (now < place.quietUntil || this.#asked.has(pip)) return this.#listen(pip, place);
     const sas = flows.sasTo(pip, { first: place.first, n: LOSS_TUNNELS });
     place.first += sas.length;
     const sent = new Map<number, Stats>();
@@ -150,11 +154,23 @@ export class PathLosses {
         this.#isUnanswered(sa, stats);
     });
     place.seen = sent;
-    if (suspect === undefined || this.#asked.size >= LOSS_ASKS) return;
+    if (suspect === undefined) return;
+    const stats = sent.get(suspect.spi);
+    if (stats !== undefined && this.#isUnanswered(suspect, stats)) this.#o.silent(pip);
+    place.last = { sa: suspect, packets: stats?.packets ?? 0n };
+    if (this.#asked.size >= LOSS_ASKS) return;
     // The same one again at the next look, until it is clear.
     place.first -= sas.length;
     this.#asked.add(pip);
     this.#o.tasks.add(this.#ask(pip, suspect, place));
+  }
+
+  /** While its peer is not asked: whether anything comes back. */
+  #listen(pip: string, { last }: Place): void {
+    const stats = last === undefined ? undefined : this.#o.flows.txStats(last.sa);
+    if (last === undefined || stats === undefined || stats.packets === last.packets) return;
+    last.packets = stats.packets;
+    if (this.#isUnanswered(last.sa, stats)) this.#o.silent(pip);
   }
 
   #isUnanswered(sa: TxSa, { lastUsedNs }: Stats): boolean {
@@ -235,6 +251,7 @@ function begin(): Place {
   return {
     lost: undefined,
     first: 0,
+    last: undefined,
     seen: new Map(),
     base: undefined,
     mtu: undefined,

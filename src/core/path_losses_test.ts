@@ -48,6 +48,7 @@ function begin(options: {
     lost: [] as string[],
     mtu: undefined as number | undefined,
     dead: [] as string[],
+    silent: 0,
     told: [] as string[],
     inUse: true,
     unanswered: 0,
@@ -87,6 +88,7 @@ function begin(options: {
     mtuOf: () => at.mtu,
     lost: (pip) => void at.lost.push(pip),
     dead: (pip) => void at.dead.push(pip),
+    silent: () => void at.silent++,
   });
   const send = (n: number, length: number) => {
     for (let i = 0; i < n; i++) {
@@ -192,6 +194,20 @@ Deno.test("a way on which nothing arrives is found, and told once, until somethi
   await lab.seconds(12, () => lab.send(1, 84));
   assert.deepEqual(lab.at.told, ["path-lost h2", "path-back h2"]);
   assert.equal(lab.lines.of("h2").unreachedSince, undefined);
+});
+
+Deno.test("nothing coming back is told while its sender goes on, and when a peer was asked just before", async () => {
+  let open = true;
+  await using lab = begin({ way: () => open });
+  await lab.seconds(10, () => lab.send(1, 1400));
+  assert.deepEqual([lab.at.asks, lab.at.silent], [1, 0]);
+  open = false;
+  await lab.seconds(5, () => lab.send(1, 1400));
+  assert.deepEqual([lab.at.asks, lab.at.silent], [1, 3]);
+  await lab.seconds(1, () => {});
+  const told = lab.at.silent;
+  await lab.seconds(5, () => {});
+  assert.equal(lab.at.silent, told, "nobody sends");
 });
 
 Deno.test("some of what is sent being lost is no dead way", async () => {

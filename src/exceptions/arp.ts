@@ -41,13 +41,19 @@ export function arpProbe(vip: string, gatewayMac: string): Bytes {
   return arpFrame(OP_REQUEST, { mac: gatewayMac, ip: "0.0.0.0" }, { mac: BROADCAST_MAC, ip: vip });
 }
 
+/** Asks who has an address of the segment, on behalf of one that this host has. */
+export function arpRequest(address: string, from: Host): Bytes {
+  return arpFrame(OP_REQUEST, from, { mac: BROADCAST_MAC, ip: address });
+}
+
 /** Tells the segment where an address is now: a gratuitous request (RFC 5227). */
 export function arpAnnouncement(address: string, mac: string): Bytes {
   const [from, to] = [{ mac, ip: address }, { mac: BROADCAST_MAC, ip: address }];
   return arpFrame(OP_REQUEST, from, to);
 }
 
-interface Host {
+/** Who speaks. */
+export interface Host {
   readonly mac: string;
   readonly ip: string;
 }

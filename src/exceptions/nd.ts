@@ -2,6 +2,7 @@
 
 /** IPv6 neighbour discovery (RFC 4861): NS is answered with NA, RS with RA. */
 import ipaddr from "ipaddr.js";
+import type { Host } from "./arp.ts";
 import type { Answer, ExceptionContext } from "./context.ts";
 import {
   buildFrame,
@@ -172,18 +173,23 @@ function macOption(options: Uint8Array, target: boolean): string | undefined {
 
 /** Asks who has a local IPv6 vip. */
 export function neighbourProbe(vip: string, context: ExceptionContext): Bytes {
-  const target = ipBytes(vip);
+  return neighbourSolicitation(vip, { mac: context.gatewayMac, ip: context.gatewayLinkLocal });
+}
+
+/** Asks who has an address of the segment, on behalf of one that this host has (RFC 4861, 4.3). */
+export function neighbourSolicitation(address: string, { mac, ip }: Host): Bytes {
+  const target = ipBytes(address);
   const group = concat(ipBytes("ff02::1:ff00:0").subarray(0, 13), target.subarray(13));
   const body = concat(
     Uint8Array.of(TYPE_NS, 0, 0, 0, 0, 0, 0, 0),
     target,
     Uint8Array.of(OPTION_SOURCE_MAC, 1),
-    macBytes(context.gatewayMac),
+    macBytes(mac),
   );
   return ndFrame(body, {
-    ethSrc: context.gatewayMac,
+    ethSrc: mac,
     ethDst: macText(concat(Uint8Array.of(0x33, 0x33), group.subarray(12))),
-    src: context.gatewayLinkLocal,
+    src: ip,
     dst: ipText(group),
   });
 }

@@ -15,6 +15,8 @@ export interface NextHopsOptions {
   readonly log: Log;
   /** A MAC changed: transmit SAs to this outer address need a new header. */
   readonly changed: (pip: string) => void;
+  /** Asks the link who has this address. */
+  readonly ask: (address: string) => void;
 }
 
 /** What the kernel says of an outer address. Nothing in it is a peer's word: several may name one address. */
@@ -129,6 +131,15 @@ export class NextHops {
       { pip, mac: tried ? told.at(-1) : neighbour },
     );
     this.#options.changed(pip);
+  }
+
+  /**
+   * Nothing comes back from the address: whoever is next on the way to it may have another MAC without having said so, and
+   * is asked. The kernel, whose entry is good for as long as half a minute more, would not ask by itself.
+   */
+  silent(pip: string): void {
+    const hop = this.#query(pip);
+    if (hop !== undefined) this.#options.ask(hop.address);
   }
 
   counters(): Readonly<Record<string, bigint>> {

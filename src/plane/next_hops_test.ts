@@ -15,6 +15,7 @@ Deno.test("an outer address that no SA uses any more is forgotten", () => {
     query: (pip) => void asked.push(pip),
     log: LOG,
     changed: () => {},
+    ask: () => {},
   });
   for (const pip of ["192.0.2.1", "192.0.2.2", "192.0.2.3"]) {
     hops.macFor({ peer: "h2", pip, mac: "02:00:00:00:00:02" } as TxSa);
@@ -41,6 +42,7 @@ function begin() {
     asked: 0,
     fails: false,
     changed: [] as string[],
+    sought: [] as string[],
   };
   const hops = new NextHops({
     configured: () => undefined,
@@ -51,6 +53,7 @@ function begin() {
     },
     log: LOG,
     changed: (pip) => kernel.changed.push(pip),
+    ask: (address) => kernel.sought.push(address),
   });
   return { kernel, hops, refresh: () => hops.refresh(new Set([PIP])) };
 }
@@ -187,6 +190,7 @@ Deno.test("of very many addresses each is asked for in its turn", () => {
     },
     log: LOG,
     changed: () => {},
+    ask: () => {},
   });
   const pips = Array.from({ length: 600 }, (_, i) => `10.0.${i >> 8}.${i & 255}`);
   for (const pip of pips) hops.macFor({ peer: "h2", pip, mac: H2.mac } as TxSa);
@@ -208,6 +212,7 @@ Deno.test("while no packet passes, the kernel is asked about fewer addresses, ea
     carried: () => carried,
     log: LOG,
     changed: () => {},
+    ask: () => {},
   });
   const pips = Array.from({ length: 100 }, (_, i) => `10.0.0.${i}`);
   for (const pip of pips) hops.macFor({ peer: "h2", pip, mac: H2.mac } as TxSa);
@@ -259,4 +264,16 @@ Deno.test("where nothing arrives at the exchange's MAC its neighbour's is tried,
   routed.hops.doubt("192.0.2.77");
   assert.equal(routed.hops.macFor(H2), ROUTER);
   assert.deepEqual(routed.kernel.changed, []);
+});
+
+Deno.test("behind an address from which nothing comes the router is sought, or on the link itself", () => {
+  const { kernel, hops } = begin();
+  hops.silent(PIP);
+  kernel.hop = router("02:00:00:00:00:01");
+  hops.silent(PIP);
+  kernel.hop = LINK;
+  hops.silent(PIP);
+  kernel.fails = true;
+  hops.silent(PIP);
+  assert.deepEqual(kernel.sought, ["192.0.2.254", PIP]);
 });

@@ -56,6 +56,27 @@ Deno.test("an IPv6 address is told by an unsolicited neighbour advertisement", (
   assert.equal(frame.slice(28 + 88, 28 + 96), "20000000", "the override flag alone");
 });
 
+Deno.test("a neighbour is asked for once, in the name of the outer address", () => {
+  const { sent, uplink } = begin();
+  for (const address of ["192.0.2.254", "192.0.2.254", "2001:db8::fe"]) uplink.ask(address);
+  for (let i = 0; i < 3; i++) uplink.look();
+  // RFC 826.
+  assert.deepEqual(sent.map(hex), [
+    "ffffffffffff" + "020000000001" + "0806" + "0001080006040001" + "020000000001" + "c0000201" +
+    "000000000000" + "c00002fe",
+  ]);
+  const ipv6 = begin("2001:db8::1");
+  ipv6.uplink.ask("2001:db8::fe");
+  ipv6.uplink.look();
+  const frame = hex(ipv6.sent[0]);
+  assert.equal(frame.slice(0, 28), "3333ff0000fe" + "020000000001" + "86dd");
+  assert.equal(
+    frame.slice(28 + 16, 28 + 80),
+    "20010db8" + "0".repeat(23) + "1" + "ff0200000000000000000001ff0000fe",
+  );
+  assert.equal(frame.slice(28 + 80, 28 + 84), "8700", "type 135");
+});
+
 Deno.test("another interface of the same name and MAC is told too; one that is gone or down waits", () => {
   const { port, sent, state, uplink } = begin();
   port.identity = 2;

@@ -44,6 +44,34 @@ story("a router between the hosts is the next hop, by the kernel's routes", {}, 
   await toMac(world, "02:00:00:00:99:77");
 });
 
+story("a router that takes another MAC without a word is found again", {}, async (stage) => {
+  const { world, startBoth } = stage;
+  const router = await separate(world);
+  // The kernel would go on with what it knows.
+  await world.mustRun("h1", [
+    "sh",
+    "-c",
+    "echo 3600 > /proc/sys/net/ipv4/neigh/uplink/base_reachable_time",
+  ]);
+  const { h1 } = await startBoth();
+  const route = { in: "v1", to: world.vip("h2") };
+  await eventually(async () => (await ping(world, route, { wait: 1 })).received === 1, {
+    what: "a ping through the router",
+  });
+  // It knows where h1 is, and has no reason to ask, from which h1 would learn.
+  const { pip, uplinkMac } = world.host("h1");
+  await router.run([
+    "sh",
+    "-c",
+    `ip link set r0 address 02:00:00:00:99:78 && ip neigh replace ${pip} lladdr ${uplinkMac} dev r0 nud permanent`,
+  ]);
+  await eventually(async () => (await ping(world, route, { wait: 1 })).received === 1, {
+    what: "a ping through the router's new MAC",
+  });
+  await h1.heard("The router's MAC is the next hop now");
+  await toMac(world, "02:00:00:00:99:78");
+});
+
 story(
   "a peer whose uplink has another MAC is followed, and one whose uplink is made anew",
   {},
