@@ -35,7 +35,7 @@ static const struct shape shapes[] = {
 struct side {
 	const char *name;
 	uint32_t tunnels, ports, turn;
-	bool window; /* against replay, as agents have it */
+	bool no_window; /* against replay */
 	struct net_side net;
 	struct soft_port *hosts[PSP_DP_PORTS_MAX - 1], *uplink;
 	struct bare *bare;
@@ -60,7 +60,6 @@ static inline bool add_ports(struct side *side, const struct graph *graph, uint3
 	struct psp_dp_entry_desc e;
 
 	desc.guard = PSP_DP_GUARD_NEVER;
-	handles[0] = HOST;
 	for (uint32_t i = 1; i < side->ports; i++) {
 		(void)snprintf(desc.name, sizeof(desc.name), "memory-%u", i);
 		if (psp_dp_port_add(side->net.dp, &desc, &handles[i]) != 0)
@@ -75,30 +74,24 @@ static inline bool add_ports(struct side *side, const struct graph *graph, uint3
 	return graph_add(side->net.dp, graph->root, &e, NULL);
 }
 
-static inline bool keep_window(const struct side *side, const struct net_side *far,
-			       const struct tunnel *tunnel)
-{
-	struct psp_dp_entry_desc e;
-
-	graph_ingr_acl(&e, &side->net, far, tunnel);
-	e.actions.flags |= PSP_DP_ACTION_CHECK_REPLAY;
-	e.actions.replay_window = PSP_DP_REPLAY_WINDOW_DEFAULT;
-	return psp_dp_entry_update(side->net.dp, tunnel->ingr_acl, &e) == 0;
-}
-
-static inline bool send_to(const struct side *side, const struct net_side *far,
-			   const struct tunnel *tunnel, uint32_t handle)
+/* What comes with a tunnel's SPI goes to this host port, behind a window against replay as agents have it. */
+static inline bool receive_at(const struct side *side, const struct net_side *far,
+			      const struct tunnel *tunnel, uint32_t handle)
 {
 	struct psp_dp_entry_desc e;
 
 	graph_ingr_acl(&e, &side->net, far, tunnel);
 	graph_fwd(&e.fwd, PSP_DP_FWD_PORT, handle);
+	if (!side->no_window) {
+		e.actions.flags |= PSP_DP_ACTION_CHECK_REPLAY;
+		e.actions.replay_window = PSP_DP_REPLAY_WINDOW_DEFAULT;
+	}
 	return psp_dp_entry_update(side->net.dp, tunnel->ingr_acl, &e) == 0;
 }
 
 static inline bool open_side(struct side *side)
 {
-	uint32_t handles[PSP_DP_PORTS_MAX - 1];
+	uint32_t handles[PSP_DP_PORTS_MAX - 1] = {HOST};
 	struct psp_dp_config config = {.size = sizeof(config)};
 	struct net_side far = {.vip = {10, 0, 0, 1}};
 	struct graph graph;
@@ -123,8 +116,7 @@ static inline bool open_side(struct side *side)
 		set_vip(far.vip, i);
 		if (!graph_receive(&side->net, &far, &graph, version, &tunnel) ||
 		    !graph_transmit(&side->net, &far, &graph, i + 1, &tunnel) ||
-		    (side->ports > 1 && !send_to(side, &far, &tunnel, handles[i % side->ports])) ||
-		    (side->window && !keep_window(side, &far, &tunnel)))
+		    !receive_at(side, &far, &tunnel, handles[i % side->ports]))
 			return false;
 	}
 	return true;

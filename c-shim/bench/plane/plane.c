@@ -7,8 +7,8 @@
  *   plane ROUNDS VERSION CASE...
  *
  * A case is a number of tunnels, of one host port, or TUNNELSxPORTS: of so many, each of which has the frames of a run in
- * turn, and between which those of a run from the uplink are dealt out; or TUNNELSr: of one host port, each with a window
- * against replay.
+ * turn, and between which those of a run from the uplink are dealt out. Each tunnel has its window against replay, as with
+ * agents; those of TUNNELSn have none.
  * A line for each round, case and shape:
  *   figure CASE SHAPE out|in ENGINE_NS PORT_NS BARE_NS     for each packet; ENGINE_NS contains PORT_NS
  * and at first for each case
@@ -215,8 +215,8 @@ static bool read_case(struct side *side, const char *text)
 	side->name = text;
 	side->tunnels = (uint32_t)strtoul(text, &end, 10);
 	side->ports = *end == 'x' ? (uint32_t)strtoul(end + 1, &end, 10) : 1;
-	if (side->ports == 1 && *end == 'r') {
-		side->window = true;
+	if (side->ports == 1 && *end == 'n') {
+		side->no_window = true;
 		end++;
 	}
 	return *end == 0 && side->ports > 0 && side->ports <= side->tunnels &&
@@ -249,7 +249,7 @@ int main(int argc, char **argv)
 	(void)printf("bare %u %s\n", bare_key_octets(), bare_name());
 	for (uint32_t i = 0; i < n; i++) {
 		if (!read_case(&sides[i], argv[3 + i]))
-			return fail("a case is TUNNELS or TUNNELSxPORTS");
+			return fail("a case is TUNNELS, TUNNELSn or TUNNELSxPORTS");
 		if (!prepare(&sides[i]))
 			return fail("a tunnel does not carry what it is given");
 	}
