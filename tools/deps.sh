@@ -3,7 +3,7 @@
 #
 # Installs what the make targets need: Deno into .toolchain/, the npm packages of deno.lock into
 # .toolchain/cache/, Debian packages with apt. Does nothing, quickly, when all is there.
-#   tools/deps.sh [deno|npm|build|gen|format|net|doca|binary|cross|browser|metrics|directory|deploy|fuzz|bench]...
+#   tools/deps.sh [deno|npm|GROUP]...     groups: the first column of debian-packages.txt
 # Without a name: all of them but bench, which no test needs.
 # Needs root for Debian packages only; without root it names what is missing.
 set -eu
@@ -141,14 +141,18 @@ install_npm() {
 	echo "$now" >"$stamp"
 }
 
-[ $# -gt 0 ] || set -- deno npm build gen format net doca binary cross browser metrics deploy fuzz
+# The groups of the list are the names; bench is for nobody who does not name it.
+known=$(sed -n 's/^\([a-z]*\) .*/\1/p' "$root/tools/debian-packages.txt" | sort -u)
+[ $# -gt 0 ] || set -- deno npm $(echo "$known" | grep -vx bench)
 groups=
 for want in "$@"; do
 	case $want in
 	deno) install_deno ;;
 	npm) install_npm ;;
-	build | gen | format | net | doca | binary | cross | browser | metrics | deploy | fuzz | bench) groups="$groups $want" ;;
-	*) fail "nothing is called \"$want\"" ;;
+	*)
+		echo "$known" | grep -qx "$want" || fail "nothing is called \"$want\""
+		groups="$groups $want"
+		;;
 	esac
 done
 [ -z "$groups" ] || debian "$groups"
