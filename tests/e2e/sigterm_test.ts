@@ -2,7 +2,7 @@
 
 /** An agent that is told to stop does so at once, and nothing of it remains. */
 import assert from "node:assert/strict";
-import { kill, pidsIn } from "../support/netns.ts";
+import { kill, pidsIn, run } from "../support/netns.ts";
 import { limitMs } from "../support/scale.ts";
 import { story } from "../support/story.ts";
 import { ping } from "../support/traffic.ts";
@@ -36,9 +36,8 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
 story("SIGHUP before the agent listens for it does not end it", {}, async ({ world, launch }) => {
   const h1 = await launch("h1");
   // From when on it is the agent, and nothing that is about to become it.
-  await eventually(() => Deno.readLinkSync(`/proc/${h1.pid}/exe`).endsWith("/deno"), {
-    what: "the runtime",
-  });
+  const program = async () => (await run(["ps", "-o", "comm=", "-p", `${h1.pid}`])).stdout.trim();
+  await eventually(async () => (await program()) === "deno", { what: "the runtime" });
   kill(h1.pid, "SIGHUP");
   await h1.heard("Ready");
   // It listens by now, and does as it is told.
