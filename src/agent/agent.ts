@@ -164,7 +164,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
   const trust = trustOf(config, peers);
   // Where a peer is met on the control channel, its packets come from as well, as far as anybody knows.
   const onConnected = (peer: string, address: string) => peers.learnControl(peer, address);
-  const descriptors = descriptorsOf(setup.library, config, log);
+  const descriptors = descriptorsOf(setup, config, log);
   const client = stack.use(
     createRpcClient({
       id: config.id,
@@ -941,16 +941,19 @@ async function refuseClassical({ rpc }: Config): Promise<void> {
 }
 
 /** The descriptors for connections, in and out; says when they are fewer than the configuration promises. */
-function descriptorsOf(library: Library, config: Config, log: Log): Descriptors | undefined {
-  const limit = library.descriptorLimit;
+function descriptorsOf(setup: PlaneSetup, config: Config, log: Log): Descriptors | undefined {
+  const { library: { descriptorLimit: limit }, plane: opened, hosts } = setup;
   if (limit === undefined) return undefined;
   const { rpc: { maxConnections: outward }, peers: { length: peers } } = config;
-  if (limit < limitFor({ inward: outward + STATUS_CONNECTIONS, outward, peers })) {
+  const plane = config.plane.kind === "soft"
+    ? { ports: 1 + hosts.length, workers: opened.granted().workers }
+    : { ports: 0, workers: 0 };
+  if (limit < limitFor({ inward: outward + STATUS_CONNECTIONS, outward, peers, plane })) {
     log.warn("Fewer files may be open than the configured connections need: LimitNOFILE is low", {
       count: limit,
     });
   }
-  return new Descriptors(forConnections(limit), peers);
+  return new Descriptors(forConnections(limit, plane), peers);
 }
 
 /** systemd, or whoever speaks its words. */

@@ -286,16 +286,21 @@ function listenAddress(machine: Machine, { rpc, pip }: Config): Finding {
 }
 
 /** At the limit the runtime aborts; the agent stays below it, and refuses connections. */
-function descriptors({ descriptorLimit: limit }: Machine, { rpc, peers }: Config): Finding {
+function descriptors({ descriptorLimit: limit }: Machine, { rpc, peers, plane }: Config): Finding {
   const what = "file descriptors";
   if (limit === undefined) return { what, verdict: "warning", found: "the limit cannot be read" };
+  // What a pattern will match, and how many workers there will be, shows at the start.
+  const sockets = plane.kind === "soft"
+    ? { ports: 1 + hostNames(plane).length, workers: plane.workers ?? 1 }
+    : { ports: 0, workers: 0 };
   const needed = limitFor({
     inward: rpc.maxConnections + STATUS_CONNECTIONS,
     outward: rpc.maxConnections,
     peers: peers.length,
+    plane: sockets,
   });
   if (limit >= needed) return { what, verdict: "ok", found: `at most ${limit}` };
-  const left = forListeners(limit, peers.length);
+  const left = forListeners(limit, peers.length, sockets);
   return {
     what,
     // Each peer calls, and somebody asks for the status.
@@ -317,7 +322,7 @@ function keyExchange({ keyExchange: found = "unknown" }: Machine, { rpc }: Confi
 /** Peers keep the connection that they have opened. */
 function connections({ rpc, peers }: Config): Finding {
   const what = "connections";
-  const found = `rpc.max_connections is ${rpc.maxConnections}, for ${peers.length} peers`;
+  const found = `rpc.max_connections is ${rpc.maxConnections}; peers: ${peers.length}`;
   if (rpc.maxConnections >= peers.length) return { what, verdict: "ok", found };
   const advice = `rpc.max_connections: ${2 * peers.length}, or peers take turns`;
   return { what, verdict: "warning", found, advice };

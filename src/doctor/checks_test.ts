@@ -67,7 +67,7 @@ Deno.test("each thing that is wrong is found, with what to do", () => {
     ["ingress guard", saying("guard 0", "guard 2"), "warning", /5\.12/],
     ["ingress guard", saying("guard 0", "guard 3"), "warning", /require/],
     ["file descriptors", machine({ descriptorLimit: undefined }), "warning", /^$/],
-    ["file descriptors", machine({ descriptorLimit: 256 }), "warning", /LimitNOFILE=436 /],
+    ["file descriptors", machine({ descriptorLimit: 256 }), "warning", /LimitNOFILE=440 /],
     ["MTU", saying("up 9000", "up 1500"), "warning", /1560/],
     ["addresses", machine({ addresses: () => [] }), "problem", /pip/],
     [
@@ -172,6 +172,22 @@ Deno.test("descriptors and connections are compared with the number of peers", (
   assert.equal(found(600).get("file descriptors")?.verdict, "problem");
   assert.equal(found(1024).get("connections")?.verdict, "warning");
   assert.match(found(1024).get("connections")?.advice ?? "", /rpc\.max_connections: 600/);
+});
+
+Deno.test("each port takes descriptors for each worker", () => {
+  const plane = (ports: number, workers: number) => ({
+    ...CONFIG.plane,
+    host: Array.from({ length: ports }, (_, i) => `vf${i}`),
+    workers,
+  });
+  const advice = (ports: number, workers: number) =>
+    configFindings(machine({ descriptorLimit: 256 }), {
+      ...CONFIG,
+      plane: plane(ports, workers) as Config["plane"],
+    }).find(({ what }) => what === "file descriptors")?.advice ?? "";
+  assert.match(advice(1, 1), /LimitNOFILE=440 /);
+  assert.match(advice(255, 1), /LimitNOFILE=948 /);
+  assert.match(advice(255, 4), /LimitNOFILE=2484 /);
 });
 
 Deno.test("a key exchange that is not post-quantum is a problem where that is required", () => {

@@ -6,10 +6,18 @@
  */
 
 /**
- * What an agent needs beside connections: libraries, the database, sockets of the plane, the event loop, threads
+ * What an agent needs beside connections and the plane's ports: libraries, the database, the event loop, threads
  * that start, files that are read meanwhile. At rest some 40 are open.
  */
 const OWN = 52;
+/** Of each port, for each worker: one socket receives, another one sends. */
+const OF_PORT = 2;
+
+/** The plane's ports, its uplink among them, and how many workers each has sockets for; none in hardware. */
+export interface Ports {
+  readonly ports: number;
+  readonly workers: number;
+}
 /** Enough to say what is wrong, whatever the limit. */
 const LEAST = 4;
 
@@ -58,23 +66,28 @@ export class Descriptors {
   }
 }
 
+function own({ ports, workers }: Ports): number {
+  return OWN + OF_PORT * ports * workers;
+}
+
 /** The connections that `limit` descriptors (RLIMIT_NOFILE) leave room for, in and out. */
-export function forConnections(limit: number): number {
-  return Math.max(LEAST, limit - OWN);
+export function forConnections(limit: number, plane: Ports): number {
+  return Math.max(LEAST, limit - own(plane));
 }
 
 /** What is left of them for those that come when every one of `peers` is called. */
-export function forListeners(limit: number, peers: number): number {
-  return new Descriptors(forConnections(limit), peers).left;
+export function forListeners(limit: number, peers: number, plane: Ports): number {
+  return new Descriptors(forConnections(limit, plane), peers).left;
 }
 
 /** The limit that is needed for so many connections that come, and for one to each of `peers` as far as `outward`. */
 export function limitFor(
-  { inward, outward, peers }: {
+  { inward, outward, peers, plane }: {
     readonly inward: number;
     readonly outward: number;
     readonly peers: number;
+    readonly plane: Ports;
   },
 ): number {
-  return OWN + inward + Math.min(peers, outward);
+  return own(plane) + inward + Math.min(peers, outward);
 }
