@@ -40,9 +40,11 @@ export function refuseCall(request: Request, response: Response, refusal: Refusa
   };
   const error = { code: codeToString(code), message };
   if (/^application\/grpc\b/.test(type)) {
-    // Without a message there is one block of headers, which is the trailers too.
-    response.setHeader("grpc-status", String(code));
-    response.setHeader("grpc-message", encodeURIComponent(message));
+    const outcome = { "grpc-status": String(code), "grpc-message": encodeURIComponent(message) };
+    // Deno sends an empty part behind headers that end a message: they are no trailers to those who look for such.
+    if ("stream" in response && !type.startsWith("application/grpc-web")) {
+      response.addTrailers(outcome);
+    } else for (const [name, value] of Object.entries(outcome)) response.setHeader(name, value);
     return end(200, type, "");
   }
   if (type.startsWith("application/connect+")) {

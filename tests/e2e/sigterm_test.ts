@@ -36,8 +36,10 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
 story("SIGHUP before the agent listens for it does not end it", {}, async ({ world, launch }) => {
   const h1 = await launch("h1");
   // From when on it is the agent, and nothing that is about to become it.
-  const program = async () => (await run(["ps", "-o", "comm=", "-p", `${h1.pid}`])).stdout.trim();
-  await eventually(async () => (await program()) === "deno", { what: "the runtime" });
+  const program = async () => (await run(["ps", "-o", "args=", "-p", `${h1.pid}`])).stdout;
+  await eventually(async () => /^\S*(deno|psp-agent\S*) run /.test(await program()), {
+    what: "the runtime",
+  });
   kill(h1.pid, "SIGHUP");
   await h1.heard("Ready");
   // It listens by now, and does as it is told.

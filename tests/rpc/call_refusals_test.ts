@@ -2,6 +2,7 @@
 
 /** Whoever is refused before a call is reached is told so in the protocol that it speaks, with code and sentence. */
 import assert from "node:assert/strict";
+import * as http2 from "node:http2";
 import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import {
   createConnectTransport,
@@ -52,6 +53,27 @@ Deno.test("a client of any protocol is told code and sentence of its refusal", a
     const unknown = await refusalOf(() => createClient(AdminService, transport).rotate({}));
     assert.deepEqual([unknown.code, unknown.rawMessage], [Code.Unimplemented, "Not found"], name);
   }
+});
+
+Deno.test("a refusal of gRPC is in trailers, where clients look that take headers for no end", async () => {
+  await using w = await world();
+  const session = http2.connect(w.url);
+  const stream = session.request({
+    ":method": "POST",
+    ":path": "/psp.v1.StatusService/Ping",
+    "content-type": "application/grpc+proto",
+  });
+  stream.end(new Uint8Array(5));
+  const trailers = await new Promise<http2.IncomingHttpHeaders>((resolve, reject) => {
+    stream.on("trailers", resolve).on("error", reject).on(
+      "close",
+      () => reject(new Error("none came")),
+    );
+    stream.resume();
+  });
+  session.close();
+  assert.equal(trailers["grpc-status"], String(Code.Unauthenticated));
+  assert.match(decodeURIComponent(String(trailers["grpc-message"])), NEEDS_TOKEN);
 });
 
 Deno.test("a refusal is a sentence to curl, and an error in JSON where a call was meant", async () => {
