@@ -240,6 +240,8 @@ function refuseHttp1(
   if (!socket.writable || error.code === "ECONNRESET") return void socket.destroy();
   const why = error.reason ?? error.message;
   broken(socket, socket, why);
+  // What does not even begin as HTTP/1.1, such as TLS or another preface of HTTP/2, comes from nobody who would read it.
+  if (error.code === "HPE_INVALID_METHOD") return void socket.destroy();
   const status = REFUSED_HEADS[error.code ?? ""] ?? "400 Bad Request";
   const sentence = `This is no request: ${why}\n`;
   const head = `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: text/plain\r\n`;
