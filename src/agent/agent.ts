@@ -764,7 +764,7 @@ function onMiss(
   },
 ): void {
   const { srcVip, dstVip, ethSrc: mac, port, flow } = event;
-  if (!workloads.learn(srcVip, { mac, port })) return dropForeign(plane, flow);
+  if (!workloads.shows(srcVip, { mac, port })) return dropForeign(plane, flow);
   if (local !== undefined && workloads.isGateway(dstVip, port)) {
     if (!local.tell(event)) dropForeign(plane, flow);
     return;

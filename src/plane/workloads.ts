@@ -135,6 +135,12 @@ export class Workloads {
     return { gatewayMac, networks, peers, mtu, wallMs: () => clock.wallMs(), book };
   }
 
+  /** Whether frames to this MAC go to one workload: to none that is a group's, zero, or the gateway's, for everybody hears those, or nobody. */
+  #isStation({ mac }: Place): boolean {
+    const isGroup = (parseInt(mac.slice(0, 2), 16) & 1) !== 0;
+    return !isGroup && mac !== "00:00:00:00:00:00" && mac !== this.#options.config.gatewayMac;
+  }
+
   #networkOf(port: number): string {
     return this.#options.ports.get(port)?.network ?? "";
   }
@@ -179,10 +185,19 @@ export class Workloads {
     return this.#table.mayUse(vip, port);
   }
 
-  /** What a packet that came from a workload tells about it. False: it is not its address. */
+  /**
+   * A packet shows where its sender is. False: the address is another port's. Of one whose MAC no workload has nothing is
+   * learned, and it passes: it may be all that its sender can do, and what comes back goes to whoever answers for the address.
+   */
+  shows(vip: string, place: Place): boolean {
+    return this.learn(vip, place) ||
+      (!this.#isStation(place) && this.#table.mayUse(vip, place.port));
+  }
+
+  /** A workload claims an address. False: it is not its address, or not at this MAC. */
   learn(vip: string, place: Place): boolean {
     if (!this.#options.peers.isLocal(vip)) return true;
-    if (!isStation(place.mac, this.#options.config.gatewayMac)) {
+    if (!this.#isStation(place)) {
       this.#table.count("claims-refused");
       return false;
     }
@@ -435,10 +450,4 @@ function* take<T>(items: Iterable<T>, n: number): Generator<T> {
     if (n-- <= 0) return;
     yield item;
   }
-}
-
-/** Whether frames to this MAC go to one workload: to none that is a group's, zero, or the gateway's, for everybody hears those, or nobody. */
-function isStation(mac: string, gatewayMac: string): boolean {
-  const isGroup = (parseInt(mac.slice(0, 2), 16) & 1) !== 0;
-  return !isGroup && mac !== "00:00:00:00:00:00" && mac !== gatewayMac;
 }
