@@ -404,6 +404,18 @@ INLINE __m128i run_text(const struct psp_aead_key *key, uint32_t rounds, bool se
 	return _mm_xor_si128(reversed(reduced(&sums)), mask);
 }
 
+/* With as many rounds as the key has. */
+INLINE __m128i run_by_key(const struct psp_aead_key *key, bool seals, const struct run *run)
+{
+	return key->rounds == ROUNDS_128 ? run_text(key, ROUNDS_128, seals, run)
+					 : run_text(key, ROUNDS_256, seals, run);
+}
+
+static inline size_t least(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
 TARGET static int32_t seal(struct psp_crypto *crypto, const struct psp_aead_key *key,
 			   const uint8_t *nonce, const uint8_t *aad, size_t aad_len,
 			   const uint8_t *in, size_t len, uint8_t *out, uint8_t *tag)
@@ -412,21 +424,13 @@ TARGET static int32_t seal(struct psp_crypto *crypto, const struct psp_aead_key 
 				.aad = aad,
 				.aad_len = aad_len,
 				.in = in,
-				.rest = in + (len < CHUNK ? len : CHUNK),
+				.rest = in + least(len, CHUNK),
 				.len = len,
 				.out = out};
 
 	(void)crypto;
-	if (key->rounds == ROUNDS_128)
-		store(tag, run_text(key, ROUNDS_128, true, &run));
-	else
-		store(tag, run_text(key, ROUNDS_256, true, &run));
+	store(tag, run_by_key(key, true, &run));
 	return PSP_DP_OK;
-}
-
-static size_t least(size_t a, size_t b)
-{
-	return a < b ? a : b;
 }
 
 /* The first chunk is put together where it will be sealed; what follows is read where it lies. */
@@ -452,10 +456,7 @@ TARGET static int32_t seal_parts(struct psp_crypto *crypto, const struct psp_aea
 		memmove(out, text->head, text->head_len);
 	if (copied > 0)
 		memcpy(out + text->head_len, text->body, copied);
-	if (key->rounds == ROUNDS_128)
-		store(tag, run_text(key, ROUNDS_128, true, &run));
-	else
-		store(tag, run_text(key, ROUNDS_256, true, &run));
+	store(tag, run_by_key(key, true, &run));
 	return PSP_DP_OK;
 }
 
@@ -467,16 +468,13 @@ TARGET static int32_t open(struct psp_crypto *crypto, const struct psp_aead_key 
 				.aad = aad,
 				.aad_len = aad_len,
 				.in = in,
-				.rest = in + (len < CHUNK ? len : CHUNK),
+				.rest = in + least(len, CHUNK),
 				.len = len,
 				.out = out};
 	__m128i expected;
 
 	(void)crypto;
-	if (key->rounds == ROUNDS_128)
-		expected = run_text(key, ROUNDS_128, false, &run);
-	else
-		expected = run_text(key, ROUNDS_256, false, &run);
+	expected = run_by_key(key, false, &run);
 	/* All octets at once: the right ICV of a forged packet is itself a secret, and never leaves the registers. */
 	expected = _mm_xor_si128(expected, load(tag));
 	return _mm_testz_si128(expected, expected) != 0 ? PSP_DP_VERDICT_OK : PSP_DP_VERDICT_ICV;

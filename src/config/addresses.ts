@@ -7,6 +7,7 @@
  */
 import ipaddr from "ipaddr.js";
 import { ipv4Bits } from "../../ffi/address.ts";
+import { isUnicastMac } from "../model/mac.ts";
 import { addressOf, inNetwork, isNetworkName, networkOf } from "../model/network.ts";
 import { quote } from "./durations.ts";
 
@@ -97,7 +98,7 @@ export function parseMac(input: unknown): string {
   if (!/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(mac)) {
     throw new RangeError(`${quote(input)} is not a MAC: write it like "02:00:00:00:00:01"`);
   }
-  if (parseInt(mac.slice(0, 2), 16) & 1 || mac === "00:00:00:00:00:00") {
+  if (!isUnicastMac(mac)) {
     throw new RangeError(`${quote(input)} is not the MAC of one station: use a unicast MAC`);
   }
   return mac;

@@ -30,6 +30,7 @@ import {
   versionNumber,
   type VipPair,
 } from "../model/sa.ts";
+import { isUnicastMac } from "../model/mac.ts";
 import { cookieOf, networkOf } from "../model/network.ts";
 import { canonicalVip, familyOf, isLoopback, isOneHost } from "../model/vip.ts";
 import { LIFE_MARGIN_MS, MAX_LIFE_PACKETS } from "./limits.ts";
@@ -276,7 +277,7 @@ export function paramsProblem(
 
 function macProblem(mac: string, ownMac: string): string | undefined {
   if (!/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(mac)) return `MAC "${mac}" is none`;
-  if (mac === "00:00:00:00:00:00" || Number.parseInt(mac.slice(0, 2), 16) & 1) {
+  if (!isUnicastMac(mac)) {
     return `MAC ${mac} is not that of one station`;
   }
   return mac === ownMac.toLowerCase() ? `MAC ${mac} is this host's own` : undefined;

@@ -19,6 +19,7 @@ import { neighbourProbe, unsolicitedAdvertisement } from "../exceptions/nd.ts";
 import { addressesOf, icmpError, type IcmpReason, ttlOf } from "../exceptions/icmp_error.ts";
 import type { Log } from "../model/log.ts";
 import type { LeaseBook } from "../model/lease.ts";
+import { isUnicastMac } from "../model/mac.ts";
 import { addressOf, type Denies, inNetwork, networkOf, policyOf } from "../model/network.ts";
 import { isLinkScope } from "../model/vip.ts";
 import type { Clock } from "../model/clock.ts";
@@ -137,8 +138,7 @@ export class Workloads {
 
   /** Whether frames to this MAC go to one workload: to none that is a group's, zero, or the gateway's, for everybody hears those, or nobody. */
   #isStation({ mac }: Place): boolean {
-    const isGroup = (parseInt(mac.slice(0, 2), 16) & 1) !== 0;
-    return !isGroup && mac !== "00:00:00:00:00:00" && mac !== this.#options.config.gatewayMac;
+    return isUnicastMac(mac) && mac !== this.#options.config.gatewayMac;
   }
 
   #networkOf(port: number): string {

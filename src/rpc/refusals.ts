@@ -5,7 +5,8 @@
  * its status among headers or trailers, one of Connect for an error in JSON, and curl for a sentence.
  */
 import { Code } from "@connectrpc/connect";
-import { codeToString } from "@connectrpc/connect/protocol-connect";
+import { encodeEnvelope } from "@connectrpc/connect/protocol";
+import { codeToString, endStreamFlag } from "@connectrpc/connect/protocol-connect";
 import type { Request, Response } from "./protocols.ts";
 
 /** What is said. */
@@ -23,9 +24,6 @@ export const UNKNOWN_CALL: Refusal = {
   status: 404,
   message: "Not found",
 };
-
-/** Flags of a Connect envelope that ends a stream. */
-const END_STREAM = 0x02;
 
 /** Answers; headers that were set before go with it. */
 export function refuseCall(request: Request, response: Response, refusal: Refusal): void {
@@ -49,11 +47,7 @@ export function refuseCall(request: Request, response: Response, refusal: Refusa
   }
   if (type.startsWith("application/connect+")) {
     const text = new TextEncoder().encode(JSON.stringify({ error }));
-    const body = new Uint8Array(5 + text.length);
-    body[0] = END_STREAM;
-    new DataView(body.buffer).setUint32(1, text.length);
-    body.set(text, 5);
-    return end(200, type, body);
+    return end(200, type, encodeEnvelope(endStreamFlag, text));
   }
   if (isConnect(request, type)) return end(status, "application/json", JSON.stringify(error));
   end(status, "text/plain; charset=utf-8", `${message}\n`);
