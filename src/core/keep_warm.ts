@@ -11,7 +11,7 @@ import type { EventSink } from "../model/events.ts";
 import type { Random } from "../model/random.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Tasks } from "../model/tasks.ts";
-import { DueHeap } from "./due_heap.ts";
+import { DueHeap } from "./rows.ts";
 import type { PeerCalls, Scheduler } from "./scheduler.ts";
 import {
   WARM_INTERVAL_MS,

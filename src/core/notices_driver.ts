@@ -10,7 +10,7 @@ import type { Log } from "../model/log.ts";
 import type { VipPair } from "../model/sa.ts";
 import type { Tasks } from "../model/tasks.ts";
 import type { Peers } from "./directory.ts";
-import { DueHeap } from "./due_heap.ts";
+import { DueHeap } from "./rows.ts";
 import { DRAINING_TIMEOUT_MS, NOTICE_TIMEOUT_MS, NOTICES_AT_ONCE } from "./limits.ts";
 import {
   EMPTY,

@@ -11,9 +11,8 @@ import type { Log } from "../model/log.ts";
 import { networkOf } from "../model/network.ts";
 import { pairKey, type RxSa, type TxSa, type VipPair } from "../model/sa.ts";
 import { Census } from "./census.ts";
-import { DueRows } from "./due_heap.ts";
+import { DueRows, Rows, SpiRows } from "./rows.ts";
 import { BARREN_MS, DUE_AT_ONCE, EVICT_LOOKS, EVICT_PASSED, MANY_TUNNELS } from "./limits.ts";
-import { Rows } from "./rows.ts";
 import {
   isSpare,
   type Party,
@@ -24,7 +23,6 @@ import {
   type Side,
 } from "./shares.ts";
 import { SortedLate, SortedNames } from "./sorted.ts";
-import { SpiRows } from "./spi_rows.ts";
 import { happened } from "./tunnel_events.ts";
 import {
   CLOSED,
