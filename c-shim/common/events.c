@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE /* pthread_cond_clockwait */
 #include "events.h"
 
 #include <errno.h>
@@ -13,13 +14,8 @@ _Static_assert(sizeof(struct psp_dp_event) + DP_EXCEPTION_BYTES <= PSP_DP_RING_B
 
 int32_t dp_events_init(struct dp_events *events, const uint32_t caps[PSP_DP_EVENT_CLASSES])
 {
-	pthread_condattr_t attr;
-
 	memset(events, 0, sizeof(*events));
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&events->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	pthread_cond_init(&events->changed, NULL);
 	pthread_mutex_init(&events->lock, NULL);
 	events->made = true;
 	for (uint32_t i = 0; i < PSP_DP_EVENT_CLASSES; i++) {
@@ -215,7 +211,8 @@ int32_t dp_events_take(struct dp_events *events, uint8_t *buf, uint32_t cap, uin
 	}
 	events->reading = true;
 	while (!events->stopped && first_size(events) == 0 && timeout_ms > 0) {
-		if (pthread_cond_timedwait(&events->changed, &events->lock, &deadline) == ETIMEDOUT)
+		if (pthread_cond_clockwait(&events->changed, &events->lock, CLOCK_MONOTONIC,
+					   &deadline) == ETIMEDOUT)
 			break;
 	}
 	if (events->stopped)
