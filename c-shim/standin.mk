@@ -15,8 +15,8 @@
 , := ,
 standin_src := $(wildcard doca-standin/*.c)
 # The packet steps that it executes pipes with, and its interfaces.
-standin_soft := $(addprefix common/,csum.c packet.c) $(filter common/csum_%.c,$(common_src)) \
-	$(addprefix soft/,decap.c decrypt.c port.c seal.c segment.c sink.c)
+standin_soft := common/packet.c $(filter common/csum_%.c,$(common_src)) \
+	$(addprefix soft/,decap.c port.c seal.c segment.c sink.c)
 standin_common := $(sort $(psp_src) $(common_src) $(standin_soft))
 standin_includes = $(doca_defines) -isystem doca-standin/include $(dpdk_cflags)
 standin_libs = -Wl,--as-needed -lrte_ethdev -lrte_mbuf -lrte_mempool -lrte_ring -lrte_eal -lrte_net_ring -ldl

@@ -232,6 +232,23 @@ struct pair *outer_pair(void)
   for (const word of ["not_this", "hook", "pair"]) assert.ok(!words.has(word), word);
 });
 
+Deno.test("a first packet meets the files that ARCHITECTURE.md names: at most 16, each used by another of them or its plane's own thread", async () => {
+  const text = await Deno.readTextFile(new URL("../ARCHITECTURE.md", import.meta.url));
+  const walk = /<!-- c-walk:begin -->([^]*)<!-- c-walk:end -->/.exec(text)?.[1] ?? "";
+  const named = [...walk.matchAll(/\b(?:soft|common|psp)\/(?:\w|\*)+\.c\b/g)]
+    .map(([path]) => path === "psp/crypto_*.c" ? "psp/crypto_vaes.c" : path);
+  const files = new Set(named);
+  assert.ok(files.size > 10 && files.size <= 16, `${files.size} files`);
+  assert.deepEqual([...files].filter((path) => !FILES.has(path)), []);
+  const used = new Set(
+    usesOf(["psp", "common", "soft"]).filter(({ from }) => files.has(from))
+      .map(({ to }) => to),
+  );
+  // A backend is a struct that is found by its name.
+  const alone = [...files].filter((path) => !used.has(path) && path !== "psp/crypto_vaes.c");
+  assert.deepEqual(alone, []);
+});
+
 /** Functions of DOCA's and DPDK's that refuse nothing: they return no answer, or one that is no refusal. */
 const REFUSES_NOTHING = new Set([
   "doca_error_get_descr",

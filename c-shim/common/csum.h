@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * csum.h: the Internet checksum (RFC 1071, RFC 1624). A running sum is a uint32_t of at most 2^16 folded
- * 16-bit values in host order, so that sums of parts can simply be added. Private to the packet steps.
+ * 16-bit values in host order, so that sums of parts can simply be added. Private to the packet steps (packet.c).
  */
 #ifndef PSP_COMMON_CSUM_H
 #define PSP_COMMON_CSUM_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * csum_blocks.h: the long part of a checksum, by what the processor has. csum_any.c and csum_x86.c each have
- * dp_csum_blocks(); one of them is built. Private to csum.c.
+ * dp_csum_blocks(); one of them is built. Private to packet.c.
  */
 #ifndef PSP_COMMON_CSUM_BLOCKS_H
 #define PSP_COMMON_CSUM_BLOCKS_H

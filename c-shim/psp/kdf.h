@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kdf.h: NIST SP 800-108 in counter mode with CMAC-AES-256, and PSP's use of it. */
+/* kdf.h: NIST SP 800-108 in counter mode with CMAC-AES-256, and PSP's use of it (seal.c). */
 #ifndef PSP_KDF_H
 #define PSP_KDF_H
 

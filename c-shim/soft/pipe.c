@@ -1,28 +1,151 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pipe.c: pipes and their entries: how an entry is made, published to the workers, updated and taken out again. */
+/*
+ * pipe.c: pipes and their entries: how an entry is made, published to the workers, updated and taken out again, and what that
+ * says to the trails of cache.h.
+ */
 #include <stdlib.h>
 #include <string.h>
 
 #include "../common/net.h"
 #include "soft.h"
 
-struct soft_entry *soft_pipe_find(const struct soft_pipe *pipe, const struct psp_dp_match *fields)
-{
-	uint64_t words[SOFT_MATCH_WORDS];
+/* ---- reaches --------------------------------------------------------------------------------- */
 
-	if (pipe->base.type == PSP_DP_PIPE_CONTROL)
-		return soft_list_find(atomic_load_explicit(&pipe->list, memory_order_acquire),
-				      fields);
-	soft_shape_apply(&pipe->shape, fields, words);
-	return soft_table_find(&pipe->table, words, pipe->shape.words);
+/* After a change was published, and before what it replaces is freed: no trail of before is followed any more. */
+static void end_trails(struct psp_dp *dp)
+{
+	atomic_fetch_add_explicit(&dp->cache_generation, 1, memory_order_acq_rel);
 }
 
-uint64_t soft_pipe_hash(const struct soft_pipe *pipe, const struct psp_dp_match *fields)
+/* True: it did not have all of them. */
+static bool take_bits(uint64_t *to, const uint64_t *from, uint32_t n)
 {
-	uint64_t words[SOFT_MATCH_WORDS];
+	bool grown = false;
 
-	soft_shape_apply(&pipe->shape, fields, words);
-	return soft_table_hash(&pipe->table, words, pipe->shape.words);
+	for (uint32_t i = 0; i < n; i++) {
+		grown |= (from[i] & ~to[i]) != 0;
+		to[i] |= from[i];
+	}
+	return grown;
+}
+
+static struct soft_pipe *pipe_at(const struct psp_dp *dp, uint32_t index)
+{
+	return soft_pipe(atomic_load_explicit(&dp->base.pipes[index], memory_order_relaxed));
+}
+
+/* What the pipes behind it look at, it looks at too. True: that was more than before. */
+static bool take_next(const struct psp_dp *dp, struct soft_pipe *pipe)
+{
+	struct soft_looks *looks = &pipe->looks;
+	bool grown = take_bits(looks->all, looks->own, SOFT_MATCH_WORDS);
+
+	for (uint32_t i = 0; i < DP_PIPES_MAX; i++) {
+		const struct soft_pipe *next =
+			(looks->next[i / 64] >> i % 64 & 1u) != 0 ? pipe_at(dp, i) : NULL;
+
+		if (next != NULL && next != pipe)
+			grown |= take_bits(looks->all, next->looks.all, SOFT_MATCH_WORDS);
+	}
+	return grown;
+}
+
+static void reach_free(struct soft_rcu_head *head)
+{
+	free(head);
+}
+
+/* Without memory for a reach there are no trails from the pipe. */
+static void publish_reach(struct psp_dp *dp, struct soft_pipe *pipe)
+{
+	struct soft_reach *fresh = calloc(1, sizeof(*fresh)), *old;
+	struct psp_dp_match mask;
+
+	if (fresh != NULL) {
+		memset(&mask, 0, sizeof(mask));
+		memcpy(&mask, pipe->looks.all, sizeof(pipe->looks.all));
+		soft_shape_make(&fresh->shape, &mask);
+		fresh->leads = pipe->looks.leads;
+	}
+	old = atomic_exchange_explicit(&pipe->reach, fresh, memory_order_acq_rel);
+	/* Trails are told apart by where they start: no other reach may come to lie there before they have ended. */
+	end_trails(dp);
+	if (old != NULL)
+		soft_rcu_defer(&dp->rcu, &old->rcu, reach_free);
+}
+
+/* The pipe has grown, and with it those that lead to it. It may not be among the plane's yet. */
+static void spread(struct psp_dp *dp, struct soft_pipe *grown)
+{
+	bool more = true;
+
+	(void)take_next(dp, grown);
+	publish_reach(dp, grown);
+	while (more) {
+		more = false;
+		for (uint32_t i = 0; i < DP_PIPES_MAX; i++) {
+			struct soft_pipe *pipe = pipe_at(dp, i);
+
+			if (pipe == NULL || !take_next(dp, pipe))
+				continue;
+			publish_reach(dp, pipe);
+			more = true;
+		}
+	}
+}
+
+/*
+ * Before it is published: a pipe's entries are found by a mask (NULL: says nothing new), and packets go on from it to
+ * another pipe (`to`; a rule's or a miss's) with the same fields.
+ */
+static void reach_grow(struct psp_dp *dp, struct soft_pipe *pipe, const struct psp_dp_match *mask,
+		       const struct dp_fwd *to)
+{
+	struct soft_looks *looks = &pipe->looks;
+	uint64_t words[SOFT_MATCH_WORDS], next[DP_PIPES_MAX / 64] = {0};
+	struct psp_dp_match fields;
+	bool grown = atomic_load_explicit(&pipe->reach, memory_order_relaxed) == NULL;
+
+	if (mask != NULL) {
+		fields = *mask;
+		fields.size = 0;               /* is no part of a packet */
+		fields.parser_meta_random = 0; /* drawn, not found */
+		memcpy(words, &fields, sizeof(words));
+		grown |= take_bits(looks->own, words, SOFT_MATCH_WORDS);
+	}
+	if (to != NULL && to->type == PSP_DP_FWD_PIPE) {
+		const uint32_t index = dp_pipe_index(to->pipe->id);
+
+		next[index / 64] |= UINT64_C(1) << index % 64;
+		grown |= take_bits(looks->next, next, DP_PIPES_MAX / 64);
+	}
+	if (grown)
+		spread(dp, pipe);
+}
+
+/* A pipe is about to have this index, and nothing forwards to it yet: what the index said before is of one that has gone. */
+static void reach_forget(struct psp_dp *dp, uint32_t index)
+{
+	for (uint32_t i = 0; i < DP_PIPES_MAX; i++) {
+		struct soft_pipe *pipe = pipe_at(dp, i);
+
+		if (pipe != NULL)
+			pipe->looks.next[index / 64] &= ~(UINT64_C(1) << index % 64);
+	}
+}
+
+/* As reach_grow(), for what a rule does. */
+static void reach_rule(struct psp_dp *dp, struct soft_pipe *pipe, const struct psp_dp_match *mask,
+		       const struct soft_rule *rule)
+{
+	const bool keeps = (rule->flags & SOFT_CHANGES_FIELDS) == 0;
+	const bool leads = keeps && rule->fwd.type == PSP_DP_FWD_PIPE;
+
+	if (leads && !pipe->looks.leads) {
+		pipe->looks.leads = true;
+		publish_reach(dp, pipe);
+	}
+	reach_grow(dp, pipe, mask, keeps ? &rule->fwd : NULL);
 }
 
 /* ---- entries --------------------------------------------------------------------------------- */
@@ -143,7 +266,7 @@ static int32_t entry_hide(struct psp_dp *dp, struct soft_entry *entry)
 		if (list != NULL && list_swap(dp, pipe, soft_list_without(list, entry)) != 0)
 			return PSP_DP_ENOMEM;
 	}
-	soft_cache_end_all(dp);
+	end_trails(dp);
 	dp_entry_unlink(&entry->base, &rule->fwd);
 	dp_entry_unname(dp, &entry->base);
 	return 0;
@@ -244,15 +367,14 @@ int32_t plane_entry_add(struct psp_dp *dp, struct dp_pipe *base,
 	if (status != 0)
 		goto out;
 	atomic_store_explicit(&entry->rule, rule, memory_order_relaxed);
-	soft_reach_rule(dp, pipe, base->type == PSP_DP_PIPE_CONTROL ? &desc->match_mask : NULL,
-			rule);
+	reach_rule(dp, pipe, base->type == PSP_DP_PIPE_CONTROL ? &desc->match_mask : NULL, rule);
 	if (publish(dp, pipe, entry) != 0) {
 		atomic_store_explicit(&entry->rule, NULL, memory_order_relaxed);
 		dp_entry_unname(dp, &entry->base);
 		status = dp_entry_no_memory(dp, base);
 		goto out;
 	}
-	soft_cache_end_all(dp);
+	end_trails(dp);
 	dp_entry_link(&entry->base, &rule->fwd);
 	*out = &entry->base;
 	entry = NULL;
@@ -274,9 +396,9 @@ int32_t plane_entry_update(struct psp_dp *dp, struct dp_entry *base,
 	status = rule_new(dp, base->pipe, desc, entry, &rule);
 	if (status != 0)
 		return status;
-	soft_reach_rule(dp, soft_pipe(base->pipe), NULL, rule);
+	reach_rule(dp, soft_pipe(base->pipe), NULL, rule);
 	old = atomic_exchange_explicit(&entry->rule, rule, memory_order_acq_rel);
-	soft_cache_end_all(dp);
+	end_trails(dp);
 	dp_entry_forward(&old->fwd, &rule->fwd);
 	soft_rcu_defer(&dp->rcu, &old->rcu, rule_due);
 	return 0;
@@ -385,10 +507,10 @@ int32_t plane_pipe_up(struct psp_dp *dp, const char *what, const struct psp_dp_p
 	int32_t status;
 
 	soft_rcu_reclaim(&dp->rcu);
-	soft_reach_forget(dp, dp_pipe_index(base->id));
+	reach_forget(dp, dp_pipe_index(base->id));
 	pipe->looks.leads = base->type == PSP_DP_PIPE_CONTROL;
-	soft_reach_grow(dp, pipe, base->type == PSP_DP_PIPE_BASIC ? &desc->match_mask : NULL,
-			&base->fwd_miss);
+	reach_grow(dp, pipe, base->type == PSP_DP_PIPE_BASIC ? &desc->match_mask : NULL,
+		   &base->fwd_miss);
 	if (base->type == PSP_DP_PIPE_CONTROL)
 		return 0;
 	atomic_store_explicit(&pipe->random, desc->match_mask.parser_meta_random != 0,
@@ -413,7 +535,7 @@ static void empty(struct psp_dp *dp, struct soft_pipe *pipe)
 int32_t plane_pipe_down(struct psp_dp *dp, struct dp_pipe *pipe)
 {
 	dp_pipe_hide(dp, pipe);
-	soft_cache_end_all(dp);
+	end_trails(dp);
 	soft_rcu_wait(&dp->rcu);
 	empty(dp, soft_pipe(pipe));
 	return 0;

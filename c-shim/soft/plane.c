@@ -8,7 +8,6 @@
 
 #include "../common/net.h"
 #include "../psp/forwarding.h"
-#include "forwarding.h"
 #include "soft.h"
 
 _Static_assert(offsetof(struct psp_dp, base) == 0 && offsetof(struct soft_pipe, base) == 0 &&
@@ -87,12 +86,40 @@ static bool wants_guard(const struct soft_link *link)
 	return link->base.desc.guard != PSP_DP_GUARD_NEVER;
 }
 
+/*
+ * The plane reads frames beside the kernel, it does not take them away. Where there is no ingress guard (guard.h), a kernel
+ * that forwards what comes in on the host port would send tenants' packets on in clear text. PSP_DP_EPERM, and in err what to
+ * set, when it would.
+ */
+static int32_t refuse_forwarding(const char *host, char *err, uint32_t err_cap)
+{
+	const uint8_t found = psp_forwarding(host);
+
+	if (found & PSP_FORWARDS_IPV4) {
+		(void)snprintf(err, err_cap,
+			       "Cannot open host port \"%s\": the kernel forwards its IPv4 packets "
+			       "in clear text; set net.ipv4.conf.%s.forwarding=0, "
+			       "or let the agent have its ingress guard",
+			       host, host);
+		return PSP_DP_EPERM;
+	}
+	if (found & PSP_FORWARDS_IPV6) {
+		(void)snprintf(err, err_cap,
+			       "Cannot open host port \"%s\": the kernel forwards its IPv6 packets "
+			       "in clear text; set net.ipv6.conf.%s.disable_ipv6=1, "
+			       "or let the agent have its ingress guard",
+			       host, host);
+		return PSP_DP_EPERM;
+	}
+	return PSP_DP_OK;
+}
+
 /* A port that the guard does not have: the kernel must do the least with its copies. */
 static int32_t shield_without(struct psp_dp *dp, const struct soft_link *link, char *err,
 			      uint32_t err_cap)
 {
 	if (link->base.desc.kind == PSP_DP_PORT_HOST)
-		return soft_forwarding_refuse(link->base.desc.name, err, err_cap);
+		return refuse_forwarding(link->base.desc.name, err, err_cap);
 	return soft_port_sink_open(dp->sink, err, err_cap);
 }
 

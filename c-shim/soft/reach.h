@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * reach.h: what decides where a packet goes from a pipe on, for the trails of cache.h: by which fields it is found there, and
- * in all pipes that it comes to with the same fields. The writer's; workers read it under RCU.
+ * in all pipes that it comes to with the same fields. The writer's (pipe.c); workers read it under RCU.
  */
 #ifndef PSP_SOFT_REACH_H
 #define PSP_SOFT_REACH_H
@@ -26,22 +26,5 @@ struct soft_looks {
 		      64]; /* by index: pipes that it forwards to, with the fields as they were */
 	bool leads;
 };
-
-struct psp_dp;
-struct soft_pipe;
-
-/*
- * Before it is published: a pipe's entries are found by a mask (NULL: says nothing new), and packets go on from it to
- * another pipe (`to`; a rule's or a miss's) with the same fields.
- */
-void soft_reach_grow(struct psp_dp *dp, struct soft_pipe *pipe, const struct psp_dp_match *mask,
-		     const struct dp_fwd *to);
-/* A pipe is about to have this index, and nothing forwards to it yet: what the index said before is of one that has gone. */
-void soft_reach_forget(struct psp_dp *dp, uint32_t index);
-/* As soft_reach_grow(), for what a rule does. */
-void soft_reach_rule(struct psp_dp *dp, struct soft_pipe *pipe, const struct psp_dp_match *mask,
-		     const struct soft_rule *rule);
-/* After a change was published, and before what it replaces is freed: no trail of before is followed any more. */
-void soft_cache_end_all(struct psp_dp *dp);
 
 #endif

@@ -217,12 +217,17 @@ struct psp_dp {
 	uint32_t n_taken;
 };
 
-/* ---- pipe.c ---- */
+/* ---- lookup.c ---- */
 
 /* For workers under RCU and for the writer. */
 struct soft_entry *soft_pipe_find(const struct soft_pipe *pipe, const struct psp_dp_match *fields);
 /* What its table is asked by; BASIC. */
 uint64_t soft_pipe_hash(const struct soft_pipe *pipe, const struct psp_dp_match *fields);
+/* On a worker: before the first of n packets is run, which are parsed and at the start of their trails. */
+void soft_ahead(struct soft_worker *worker, const struct soft_pipe *root, uint32_t n);
+
+/* ---- pipe.c ---- */
+
 void soft_pipes_free(struct psp_dp *dp);
 
 /* ---- worker.c ---- */
@@ -284,7 +289,7 @@ static inline struct soft_port *soft_link_sender(struct soft_link *link, uint32_
 	return own != NULL ? own : link->port;
 }
 
-/* ---- joins.c: on a worker ---- */
+/* ---- join.c: on a worker ---- */
 
 void soft_joins_init(struct soft_worker *worker);
 /* A packet for a workload; what soft_join_add() says of its place holds, and the queue has room for it. */
@@ -313,9 +318,6 @@ void soft_flush(struct soft_worker *worker);
 /* Where the worker's sealer leaves what it has made: in its queue. */
 int32_t soft_out_send_uplink(void *worker, const struct soft_frame *frame);
 uint32_t soft_out_room_uplink(void *worker, uint32_t len);
-
-/* ahead.c: before the first of n packets is run, which are parsed and at the start of their trails. */
-void soft_ahead(struct soft_worker *worker, const struct soft_pipe *root, uint32_t n);
 
 /* Opens a single packet; false: the walk has ended (dropped and counted). */
 bool soft_walk_decrypt(struct soft_worker *worker, struct soft_walk *walk);

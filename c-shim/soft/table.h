@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * table.h: what entries of a pipe are found by. A BASIC pipe is a hash table over the masked words of struct
+ * table.h: what entries of a pipe are found by (lookup.c). A BASIC pipe is a hash table over the masked words of struct
  * psp_dp_match; a CONTROL pipe is a list in order of priority.
  *
  * Threads: any number of readers under RCU, one writer. A table that must grow is built anew beside the old
