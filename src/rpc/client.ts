@@ -14,7 +14,7 @@ import { type CallOptions, ExchangeError, type TunnelClient } from "../model/exc
 import type { Descriptors } from "./descriptors.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
 import { fromConnect } from "./exchange_errors.ts";
-import { H2Connection } from "./h2_connection.ts";
+import { callUnary, H2Connection, type UnaryOver } from "./h2_connection.ts";
 import type { From } from "./h2_session.ts";
 import { HYBRID } from "./key_exchange.ts";
 import { Outward } from "./outward.ts";
@@ -33,7 +33,6 @@ import {
 } from "./proof.ts";
 import { INSECURE_PEER_HEADER } from "./server.ts";
 import { clientOptions, runtimeRefusal } from "./tls.ts";
-import { callUnary, type UnaryOver } from "./unary.ts";
 import type { TlsStore } from "./tls_store.ts";
 import {
   countsFromProto,

@@ -4,8 +4,7 @@ import assert from "node:assert/strict";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { NotifyResponseSchema, TunnelService } from "./gen/psp/v1/tunnel_pb.ts";
-import type { H2Answer, H2Request } from "./h2_connection.ts";
-import { callUnary } from "./unary.ts";
+import { callUnary, type H2Answer, type H2Request } from "./h2_connection.ts";
 
 const { notify: method } = TunnelService.method;
 const GOOD: H2Answer = {
