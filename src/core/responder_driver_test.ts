@@ -5,7 +5,7 @@ import { Key } from "../../ffi/key.ts";
 import type { NewTunnelReply, NewTunnelRequest } from "../model/exchange.ts";
 import { KeyShares } from "./params.ts";
 import { MEMORY_MS, MEMORY_TUNNELS, MEMORY_TUNNELS_PER_PEER } from "./limits.ts";
-import { RequestMemory } from "./request_memory.ts";
+import { RequestMemory } from "./responder_driver.ts";
 import type { PspParams } from "../model/sa.ts";
 
 function params(spi: number): PspParams {
