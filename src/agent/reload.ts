@@ -13,9 +13,9 @@ import {
   type PeerChanges,
   peerChanges,
   restartKeys,
+  sameValue,
 } from "../config/changes.ts";
 import { type Config, hasCookies, type TlsFiles } from "../config/config.ts";
-import { sameValue } from "../config/file_form.ts";
 import type { Core } from "../core/core.ts";
 import { PREFIXES_AT_ONCE, type Sources } from "../directory/sources.ts";
 import type { DirectoryChanged, DirectoryChanges, Peers } from "../core/directory.ts";

@@ -2,7 +2,7 @@
 
 /** `psp-agent check` */
 import { etcdFindings } from "../doctor/etcd.ts";
-import { toFile } from "../config/file_form.ts";
+import { toFile } from "../config/config.ts";
 import { loadConfig, report } from "../config/load.ts";
 import { err, errSome, EXIT, type ExitCode, json, out } from "./io.ts";
 import { examineStart } from "./start_faults.ts";

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** `psp-agent config diff`: each key that differs, with what it says in both files and whether an agent takes it. */
-import { peerChanges, restartKeys } from "../config/changes.ts";
-import type { Config } from "../config/config.ts";
-import { differences, listKey, toFile } from "../config/file_form.ts";
+import { differences, listKey, peerChanges, restartKeys } from "../config/changes.ts";
+import { type Config, toFile } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
 import { EXIT, type ExitCode, json, out } from "./io.ts";
 

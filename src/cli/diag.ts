@@ -2,7 +2,7 @@
 
 /** `psp-agent diag`: what a bug report needs, in one file without a secret. */
 import { loadConfig } from "../config/load.ts";
-import { toFile } from "../config/file_form.ts";
+import { toFile } from "../config/config.ts";
 import { VERSION } from "../model/version.ts";
 import { eventJson, pipeJson, statusJson, tunnelJson } from "../rpc/status_json.ts";
 import { findingsOf } from "./doctor.ts";

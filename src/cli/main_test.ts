@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import { runAgent } from "../agent/agent.ts";
 import { openLogs } from "../agent/logging.ts";
-import { toFile } from "../config/file_form.ts";
+import { toFile } from "../config/config.ts";
 import { loadConfig, requireFiles } from "../config/load.ts";
 import { SMALLEST } from "../../tests/support/config_text.ts";
 import { pkiInit, pkiIssue } from "../pki/pki.ts";

@@ -4,11 +4,16 @@
  * What a new configuration changes: which peers come, go and are others, which keys say something else, and which of
  * those a running agent cannot take. All of it follows from the schema.
  */
-import { comparesCookies, type Config, hasManyHosts, type PeerConfig } from "./config.ts";
-import { differences, sameValue } from "./file_form.ts";
+import {
+  comparesCookies,
+  type Config,
+  fileKey,
+  hasManyHosts,
+  isTree,
+  type PeerConfig,
+} from "./config.ts";
 import type { Slices } from "../model/slices.ts";
-import type { FileForm } from "./schema.ts";
-import type { FilePath, Span } from "./values.ts";
+import type { FileForm, FilePath, Span } from "./schema.ts";
 
 /** Whether a changed key comes into force in a running agent, or when it is started again. */
 type When = "live" | "restart";
@@ -188,6 +193,53 @@ function appliesWhen(key: string, before: Config, after: Config): When {
   if (key === "rpc.tls" && !(before.rpc.tls && after.rpc.tls)) return "restart";
   if (key === "status.tls" && !(before.status.tls && after.status.tls)) return "restart";
   return at === "live" ? "live" : "restart";
+}
+
+/**
+ * Where two configurations differ, as keys of the file: "psp.ttl", "peers[h2].vips". Objects of a list are
+ * compared by their `id` or `name` where they have one; a list of anything else differs as a whole.
+ */
+export function differences(before: object, after: object): readonly string[] {
+  return [...differing(before, after, "")];
+}
+
+/** Whether two values of a `Config` say the same. */
+export function sameValue(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (!isTree(a) || !isTree(b) || Array.isArray(a) !== Array.isArray(b)) return false;
+  const [keys, others] = [Object.keys(a), Object.keys(b)];
+  return keys.length === others.length &&
+    keys.every((key) => Object.hasOwn(b, key) && sameValue(a[key], b[key]));
+}
+
+function* differing(before: unknown, after: unknown, path: string): Generator<string> {
+  if (sameValue(before, after)) return;
+  const [a, b] = [children(before), children(after)];
+  if (a === undefined || b === undefined) return yield path;
+  const isList = Array.isArray(before) || Array.isArray(after);
+  for (const key of new Set([...a.keys(), ...b.keys()])) {
+    const [old, now] = [a.get(key), b.get(key)];
+    const name = isList ? `[${key}]` : fileKey(key, old ?? now);
+    yield* differing(old, now, isList || path === "" ? `${path}${name}` : `${path}.${name}`);
+  }
+}
+
+/** What tells an object of a list from the others: its id or its name. */
+export function listKey(item: unknown): string | undefined {
+  if (!isTree(item)) return undefined;
+  const key = item.id ?? item.name;
+  return typeof key === "string" ? key : undefined;
+}
+
+/** The parts of an object, or of a list of objects with ids or names; undefined: compared as a whole. */
+function children(value: unknown): ReadonlyMap<string, unknown> | undefined {
+  if (!Array.isArray(value)) return isTree(value) ? new Map(Object.entries(value)) : undefined;
+  const byId = new Map<string, unknown>();
+  for (const item of value) {
+    const key = listKey(item);
+    if (key !== undefined) byId.set(key, item);
+  }
+  return byId.size === value.length ? byId : undefined;
 }
 
 /** Which peers are to come, to go, and to be others. */

@@ -4,8 +4,14 @@
 import { dirname, resolve } from "node:path";
 import * as v from "valibot";
 import { defaultListen, family, isOneAddress, parseCidr } from "./addresses.ts";
-import { type Config, ConfigError, EnvironmentError, type PeerConfig } from "./config.ts";
-import { fromFile, type Mapped } from "./file_form.ts";
+import {
+  type Config,
+  ConfigError,
+  EnvironmentError,
+  fromFile,
+  type Mapped,
+  type PeerConfig,
+} from "./config.ts";
 import { fileReason } from "./reasons.ts";
 import { problemsOf, type Remark, type Step, warningsOf } from "./rules.ts";
 import { type FileForm, fileSchema, MAX_CONNECTIONS, MAX_PEERS, peerSchema } from "./schema.ts";

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { type Config, ConfigError } from "./config.ts";
-import { toFile } from "./file_form.ts";
+import { type Config, ConfigError, toFile } from "./config.ts";
 import { loadConfig, parseConfig, parsePlain } from "./load.ts";
 import { Slices } from "../model/slices.ts";
 import { problems, SMALLEST } from "../../tests/support/config_text.ts";

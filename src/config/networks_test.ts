@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { parseConfig } from "./load.ts";
-import { toFile } from "./file_form.ts";
+import { toFile } from "./config.ts";
 import { networkOfPort } from "../model/network.ts";
 import { problems, SMALLEST } from "../../tests/support/config_text.ts";
 

@@ -3,8 +3,7 @@
 /** A peer, or a list of them, as a text of its own: a drop-in file or a value of a directory. As strict as the file. */
 import * as v from "valibot";
 import { type OwnSide, peerAddressProblems } from "./rules.ts";
-import type { PeerConfig } from "./config.ts";
-import { fromFile } from "./file_form.ts";
+import { fromFile, type PeerConfig } from "./config.ts";
 import { pathText } from "./load.ts";
 import { networkOf } from "../model/network.ts";
 import type { Slices } from "../model/slices.ts";

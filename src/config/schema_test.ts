@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { exampleModule } from "../../tools/example.ts";
 import { EXAMPLE } from "./example.ts";
-import { fromFile, toFile } from "./file_form.ts";
+import { fromFile, toFile } from "./config.ts";
 import { parseConfig } from "./load.ts";
 import { fileSchema } from "./schema.ts";
 

@@ -4,9 +4,8 @@
  * Records of several sources as one directory. A peer is what the first source says that knows it, and a prefix has one
  * owner: this host, then the first source's, then who was there first. What loses is left out, and shown. Pure.
  */
-import type { PeerChanges } from "../config/changes.ts";
+import { type PeerChanges, sameValue } from "../config/changes.ts";
 import type { PeerConfig } from "../config/config.ts";
-import { sameValue } from "../config/file_form.ts";
 import { MAX_PEERS } from "../config/schema.ts";
 import { parsePrefix, type Prefix } from "../model/vip.ts";
 

@@ -8,7 +8,7 @@
  */
 import { DataPlaneError, type Plane, type PortOptions, type Rate } from "../../ffi/plane.ts";
 import { type Config, hasManyHosts, hostNames, type PlaneConfig } from "../config/config.ts";
-import { sameValue } from "../config/file_form.ts";
+import { sameValue } from "../config/changes.ts";
 import type { Log } from "../model/log.ts";
 import { networkOfPort } from "../model/network.ts";
 import { isPattern, matchesName } from "../model/patterns.ts";

@@ -14,7 +14,7 @@ import {
   hasManyHosts,
   hostNames,
 } from "../config/config.ts";
-import { coresOf } from "../config/values.ts";
+import { coresOf } from "../config/schema.ts";
 import { type HostPortsForm, type InstalledTopology, installTopology } from "../pipes/install.ts";
 import { hasLocal, hostInterfaces, hostPort } from "./host_ports.ts";
 import { buildTopology } from "../pipes/topology.ts";

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
-import { differences, fromFile, toFile } from "./file_form.ts";
-import { FilePath, Span } from "./values.ts";
+import { fromFile, toFile } from "./config.ts";
+import { differences } from "./changes.ts";
+import { FilePath, Span } from "./schema.ts";
 
 Deno.test("names, spans, paths and absent keys are mapped at every depth", () => {
   const form = {
