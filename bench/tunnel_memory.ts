@@ -11,7 +11,7 @@ import { writeHeapSnapshot } from "node:v8";
 import { Key } from "../ffi/key.ts";
 import type { TxKey } from "../ffi/plane.ts";
 import { rxFrom, type SaDefaults, txFrom } from "../src/core/params.ts";
-import { Recorder } from "../src/core/recorder.ts";
+import { Recorder } from "../src/core/ticker.ts";
 import { Shares } from "../src/core/shares.ts";
 import type { Event } from "../src/core/tunnel.ts";
 import { TunnelTable } from "../src/core/tunnel_table.ts";

@@ -4,15 +4,15 @@
 import type { Plane, Stats, TxKey } from "../../ffi/plane.ts";
 import type { Config } from "../config/config.ts";
 import type { Clock } from "../model/clock.ts";
-import type { Counters } from "../model/counters.ts";
-import type { EventSink } from "../model/events.ts";
+import { type Counters, spelled } from "../model/counters.ts";
+import type { EventFacts, EventKind, EventSink } from "../model/events.ts";
 import type { Ahead, Flows } from "../model/flows.ts";
 import type { Log } from "../model/log.ts";
 import { networkOf } from "../model/network.ts";
 import { pairKey, type RxSa, type TxSa, type VipPair } from "../model/sa.ts";
 import { Census } from "./census.ts";
-import { DueRows, Rows, SpiRows } from "./rows.ts";
 import { BARREN_MS, DUE_AT_ONCE, EVICT_LOOKS, EVICT_PASSED, MANY_TUNNELS } from "./limits.ts";
+import { DueRows, Rows, SpiRows } from "./rows.ts";
 import {
   isSpare,
   type Party,
@@ -23,12 +23,12 @@ import {
   type Side,
 } from "./shares.ts";
 import { SortedLate, SortedNames } from "./sorted.ts";
-import { happened } from "./tunnel_events.ts";
 import {
   CLOSED,
   type Effect,
   type Event,
   isLive,
+  newestRx,
   nextDue,
   type Seen,
   type State,
@@ -600,5 +600,80 @@ export class TunnelTable {
       }
     }
     this.#options.shares.leave(entry);
+  }
+}
+
+// ---- what is told of a step ---------------------------------------------------------------------
+
+/** What happened, and what is to be told with it besides pair and peer. */
+interface Happened {
+  readonly kind: EventKind;
+  readonly facts: EventFacts;
+}
+
+/** A step that was taken. `lastError` is why the last attempt failed. */
+interface Taken {
+  readonly before: State;
+  readonly after: State;
+  readonly event: Pick<Event<unknown>, "type"> & {
+    readonly reason?: string;
+    readonly by?: string;
+  };
+  readonly lastError: string;
+  readonly now: number;
+}
+
+/** What a step means to whoever looks on: at most one event; undefined: nothing that anybody wants to know. */
+export function happened({ before, after, event, lastError, now }: Taken): Happened | undefined {
+  if (before === after) return undefined;
+  if (isLive(after)) {
+    const facts = { ...spis(after), ...role(event.type) };
+    if (!isLive(before)) {
+      const held = before.kind === "opening" ? { durationMs: now - before.since } : {};
+      return { kind: "tunnel-opened", facts: { ...facts, ...held } };
+    }
+    if (after.tx.sa !== before.tx.sa) return { kind: "tunnel-rekeyed", facts };
+    if (after.tx.expired && !before.tx.expired) return { kind: "tunnel-expired", facts };
+    return undefined;
+  }
+  if (isLive(before)) {
+    const kind = after.kind === "opening" ? "tunnel-lost" : "tunnel-closed";
+    return { kind, facts: { ...spis(before), reason: cause(event) } };
+  }
+  if (after.kind === "failed" && before.kind !== "failed") {
+    const message = lastError === "" ? {} : { message: lastError };
+    return {
+      kind: "tunnel-failed",
+      facts: { reason: spelled(after.reason), ...message },
+    };
+  }
+  return undefined;
+}
+
+function spis(state: Extract<State, { readonly tx: unknown }>): EventFacts {
+  const rx = newestRx(state.rx);
+  return { txSpi: state.tx.sa.spi, ...rx === undefined ? {} : { rxSpi: rx.sa.spi } };
+}
+
+function role(type: Event<unknown>["type"]): EventFacts {
+  if (type === "answered") return { role: "initiator" };
+  return type === "asked" ? { role: "responder" } : {};
+}
+
+/** Why a tunnel ended, in a word. */
+function cause({ type, reason, by }: Taken["event"]): string {
+  switch (type) {
+    case "tick":
+      return "idle";
+    case "close":
+      return spelled(by ?? reason ?? "");
+    case "lost":
+      return "unknown-to-peer";
+    case "peer_restarted":
+      return "peer-restarted";
+    case "closed_by_peer":
+      return "closed-by-peer";
+    default:
+      return spelled(type);
   }
 }

@@ -3,7 +3,7 @@
 /** What hosts tell of a tunnel's life. */
 import assert from "node:assert/strict";
 import { type Host, world } from "../../tests/support/core_world.ts";
-import { happened } from "./tunnel_events.ts";
+import { happened } from "./tunnel_table.ts";
 import { CLOSED } from "./tunnel.ts";
 
 function told({ events }: Host): string[] {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import type { TunnelRecord } from "../model/sa_record.ts";
 import type { Up } from "./tunnel.ts";
-import { Recorder } from "./recorder.ts";
+import { Recorder } from "./ticker.ts";
 import { rx, tx } from "../../tests/support/sas.ts";
 import type { Tunnel } from "./tunnel_table.ts";
 
