@@ -5,10 +5,10 @@
  * without and with it, the listener's processor time and its memory before and after.
  * Usage: deno run -A bench/h2_floods.ts [--json] [SECONDS]
  */
-import * as http2 from "node:http2";
+import type * as http2 from "node:http2";
 import type * as net from "node:net";
 import { type Apart, apart } from "../tests/rpc/status_lab.ts";
-import { attack, ATTACKS, connect } from "../tests/support/h2_frames.ts";
+import { attack, ATTACKS, connect, openSession } from "../tests/support/h2_frames.ts";
 
 interface Figure {
   readonly flood: string;
@@ -60,7 +60,7 @@ async function flood(port: number, name: string, signal: AbortSignal): Promise<n
 }
 
 async function measure(listener: Apart, name: string, ms: number): Promise<Figure> {
-  const session = http2.connect(`http://127.0.0.1:${listener.port}`);
+  const session = openSession(`http://127.0.0.1:${listener.port}`);
   try {
     await p99(session, 500);
     const { rss: before = NaN } = await listener.ask();

@@ -14,7 +14,7 @@ import { Key } from "../../ffi/key.ts";
 import type { NewTunnelRequest, TunnelOutcome } from "../../src/model/exchange.ts";
 import { keyLength } from "../../src/model/sa.ts";
 import * as pb from "../../src/rpc/gen/psp/v1/tunnel_pb.ts";
-import { endLater } from "../../src/rpc/h2_session.ts";
+import { preventReentry } from "../../src/rpc/h2_session.ts";
 import { noticeFromProto, replyToProto, requestFromProto } from "../../src/rpc/tunnel_codec.ts";
 import type { FleetCertificates } from "./certificates.ts";
 import { peerIp, peerOf, RPC_PORT } from "./plan.ts";
@@ -70,7 +70,7 @@ class Responder {
       rejectUnauthorized: true,
     });
     this.#server.on("session", (session: http2.Http2Session) => {
-      endLater(session);
+      preventReentry(session);
       this.#handshakes++;
     });
     this.#server.on("tlsClientError", (error) => this.#failed(`tls: ${error.message}`));

@@ -28,11 +28,11 @@ import { messageOf } from "../model/errors.ts";
 import { joined } from "../model/octets.ts";
 import { type Flood, guardSession, MAX_FIELDS, MAX_UNPACKED } from "./h2_meter.ts";
 import {
-  endLater,
   endNow,
   type From,
   headersFrom,
   pingsOf,
+  preventReentry,
   sayRefused,
   socketTo,
   unavailable,
@@ -211,7 +211,7 @@ export class H2Connection {
       maxHeaderListPairs: 2 * MAX_FIELDS,
       settings: { enablePush: false, maxHeaderListSize: MAX_UNPACKED },
     });
-    endLater(session);
+    preventReentry(session);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     promise.catch(ignore);
     const pings = pingsOf(session, {

@@ -16,16 +16,55 @@ import {
 import * as net from "node:net";
 import { setImmediate } from "node:timers";
 
+/** What drives nghttp2 below a session: the runtime's own, which Node's API does not name. */
+interface Handle {
+  receive(octets: Uint8Array): void;
+  getOutgoingChunk(): Uint8Array;
+}
+
 /**
- * To be called for every session before its first frame: it then ends after the event, not within it. When a GOAWAY
- * arrives, node:http2 destroys the session at once, from within the receipt of that frame; Deno 2.9 then frees what
- * nghttp2 is still reading and the process dies, now and then (denoland/deno#36788). Anybody who may connect could do that
- * to an agent.
+ * To be called for every session before its first frame. nghttp2 must not be entered from one of its own callbacks, and
+ * node:http2 runs JavaScript within them: a stream that is reset or a GOAWAY that comes makes it send at once, or frees the
+ * session, while nghttp2 still reads the frame that said so. Deno 2.9 has a flag against that (`is_sending`), which does not
+ * hold while it receives: freed streams are then freed again or found in a list, and the process aborts
+ * (`find_stream_on_goaway_func: Assertion`, denoland/deno#36788). Two segments of anybody who may connect do that to a
+ * server, and a GOAWAY to a client. So what is sent waits until what came has been read, and the session ends after the
+ * event, not within it.
  */
-export function endLater(session: Http2Session): void {
+export function preventReentry(session: Http2Session): void {
   const { close, destroy } = session;
   session.close = (...args) => void setImmediate(() => close.apply(session, args));
   session.destroy = (...args) => void setImmediate(() => destroy.apply(session, args));
+  const sessions = session as unknown as Record<symbol, Handle | undefined>;
+  const key = Object.getOwnPropertySymbols(session).find(({ description }) =>
+    description === "kHandle"
+  );
+  if (key === undefined) return;
+  const keep = (handle: Handle | undefined) => {
+    if (handle !== undefined) enterOnce(handle);
+    const property = { value: handle, writable: true, configurable: true, enumerable: true };
+    Object.defineProperty(session, key, property);
+  };
+  if (sessions[key] !== undefined) return enterOnce(sessions[key]);
+  // That of a connection which does not stand yet is made with it.
+  Object.defineProperty(session, key, { get: () => undefined, set: keep, configurable: true });
+}
+
+/** Whoever calls `receive` asks for what is to be sent when it is over. */
+function enterOnce(handle: Handle): void {
+  const { receive, getOutgoingChunk } = handle;
+  let within = false;
+  const enter = <T>(run: () => T): T => {
+    within = true;
+    try {
+      return run();
+    } finally {
+      within = false;
+    }
+  };
+  handle.receive = (octets) => enter(() => receive.call(handle, octets));
+  handle.getOutgoingChunk = () =>
+    within ? new Uint8Array() : enter(() => getOutgoingChunk.call(handle));
 }
 
 /** Ends it at once, with a GOAWAY of `code`. Never from within an event that a frame of it brought. */

@@ -10,7 +10,14 @@ import type { UniversalClientRequest, UniversalClientResponse } from "@connectrp
 import * as http2 from "node:http2";
 import type * as net from "node:net";
 import * as tls from "node:tls";
-import { endLater, headersFrom, headersOf, pingsOf, socketTo, unavailable } from "./h2_session.ts";
+import {
+  headersFrom,
+  headersOf,
+  pingsOf,
+  preventReentry,
+  socketTo,
+  unavailable,
+} from "./h2_session.ts";
 
 /** How a connection is made and kept. */
 export interface H2StreamsOptions {
@@ -96,7 +103,7 @@ export class H2Streams implements Disposable {
       createConnection: () => this.#dial(),
       settings: { enablePush: false },
     });
-    endLater(session);
+    preventReentry(session);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     promise.catch(ignore);
     const live: Live = { session, opened: promise, lost: new AbortController() };

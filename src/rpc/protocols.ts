@@ -6,7 +6,7 @@ import * as http2 from "node:http2";
 import type * as net from "node:net";
 import type * as tls from "node:tls";
 import type { RpcEvents } from "./events.ts";
-import { endLater, endNow } from "./h2_session.ts";
+import { endNow, preventReentry } from "./h2_session.ts";
 import { guardSocket, type H1Flood, H1Meter, mostOctets } from "./h1_meter.ts";
 import { type Flood as H2Flood, guardSession, MAX_FIELDS, MAX_UNPACKED } from "./h2_meter.ts";
 import type { ListenerOptions } from "./listener.ts";
@@ -175,7 +175,7 @@ function guardSessions(
   });
   server.on("session", (session: http2.Http2Session) => {
     const socket = made(session) ?? session.socket as net.Socket;
-    endLater(session);
+    preventReentry(session);
     open(session, socket);
   });
 }

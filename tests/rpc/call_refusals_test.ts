@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Whoever is refused before a call is reached is told so in the protocol that it speaks, with code and sentence. */
+import { openSession } from "../support/h2_frames.ts";
 import assert from "node:assert/strict";
-import * as http2 from "node:http2";
+import type * as http2 from "node:http2";
 import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import {
   createConnectTransport,
@@ -57,7 +58,7 @@ Deno.test("a client of any protocol is told code and sentence of its refusal", a
 
 Deno.test("a refusal of gRPC is in trailers, where clients look that take headers for no end", async () => {
   await using w = await world();
-  const session = http2.connect(w.url);
+  const session = openSession(w.url);
   const stream = session.request({
     ":method": "POST",
     ":path": "/psp.v1.StatusService/Ping",

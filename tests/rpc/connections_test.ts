@@ -2,10 +2,9 @@
 
 /** Who occupies a listener, how long, and who comes in all the same. */
 import assert from "node:assert/strict";
-import * as http2 from "node:http2";
 import * as net from "node:net";
 import * as tls from "node:tls";
-import { connect, frame, getBlock, HELLO } from "../support/h2_frames.ts";
+import { connect, frame, getBlock, HELLO, openSession } from "../support/h2_frames.ts";
 import { joined } from "../../src/model/octets.ts";
 import { CALL, clientOf, ears, Lab, request, start } from "./lab.ts";
 import { apart, curl, source, world } from "./status_lab.ts";
@@ -129,7 +128,7 @@ Deno.test("a stream of samples is no request that is late", async () => {
   await using w = await world({}, source(), {
     limits: { requestTimeoutMs: 1000 },
   });
-  const session = http2.connect(w.url);
+  const session = openSession(w.url);
   const stream = session.request({
     ":method": "POST",
     ":path": "/psp.v1.StatusService/WatchEvents",

@@ -3,6 +3,7 @@
 /** No variable of the environment makes us believe a stranger. */
 import assert from "node:assert/strict";
 import * as http2 from "node:http2";
+import { preventReentry } from "../../src/rpc/h2_session.ts";
 import { Lab } from "./lab.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
@@ -19,6 +20,7 @@ class Stranger implements Disposable {
     await lab.issue("h2", { ca: "other" });
     const { cert, key } = lab.read("h2", "other");
     const server = http2.createSecureServer({ cert, key, allowHTTP1: true });
+    server.on("session", preventReentry);
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     return new Stranger(server);
   }

@@ -4,8 +4,8 @@
  * Bodies that nobody meant, in both encodings, into a core that works, and some over a real connection: each is
  * answered, quickly, and good requests still are afterwards. Short: 8,000, 2 s. Full: 1,000,000, 3 minutes.
  */
+import { openSession } from "../support/h2_frames.ts";
 import assert from "node:assert/strict";
-import * as http2 from "node:http2";
 import { fromBinary, fromJsonString, toBinary, toJsonString } from "@bufbuild/protobuf";
 import { ConnectError } from "@connectrpc/connect";
 import { ExchangeError } from "../../src/model/exchange.ts";
@@ -106,7 +106,7 @@ Deno.test(`${SENT} damaged bodies over a connection: each gets an answer`, async
   using lab = await Lab.make();
   const handler = recorder();
   await using server = await start({ tls: lab.store("h2"), handler, maxConnections: 8 });
-  const session = http2.connect(`https://127.0.0.1:${server.address.port}`, {
+  const session = openSession(`https://127.0.0.1:${server.address.port}`, {
     ...lab.read("h1"),
     checkServerIdentity: () => undefined,
   });

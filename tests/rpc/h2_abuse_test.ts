@@ -2,7 +2,6 @@
 
 /** Who floods an HTTP/2 connection loses it, and the agent nothing. */
 import assert from "node:assert/strict";
-import * as http2 from "node:http2";
 import * as net from "node:net";
 import * as tls from "node:tls";
 import type { ExchangeError } from "../../src/model/exchange.ts";
@@ -14,6 +13,7 @@ import {
   framesOf,
   getBlock,
   HELLO,
+  openSession,
   say,
 } from "../support/h2_frames.ts";
 import { joined } from "../../src/model/octets.ts";
@@ -82,7 +82,7 @@ Deno.test("header blocks with too many fields leave no memory behind", async () 
 
 Deno.test("as many fields as may be are served, by a session that goes on", async () => {
   await using w = await world();
-  const session = http2.connect(w.url);
+  const session = openSession(w.url);
   const get = (fields: number) =>
     new Promise<number | undefined>((resolve, reject) => {
       const extra = Object.fromEntries(Array.from({ length: fields }, (_, i) => [`x-${i}`, "y"]));
@@ -118,7 +118,7 @@ Deno.test("fields that unpack to a hundred times their size are read, and cost n
 
 Deno.test("requests, answers and their window updates are no flood", async () => {
   await using w = await world();
-  const session = http2.connect(w.url, { settings: { initialWindowSize: 1000 } });
+  const session = openSession(w.url, { settings: { initialWindowSize: 1000 } });
   for (let i = 0; i < 300; i++) {
     const size = await new Promise<number>((resolve, reject) => {
       const stream = session.request({ ":path": "/metrics" });

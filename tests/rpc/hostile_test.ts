@@ -5,7 +5,6 @@
  * it gets the protocol's own answer or none, is counted, and the peer beside it is answered as before.
  */
 import assert from "node:assert/strict";
-import * as http2 from "node:http2";
 import * as tls from "node:tls";
 import { toBinary } from "@bufbuild/protobuf";
 import { NewTunnelRequestSchema } from "../../src/rpc/gen/psp/v1/tunnel_pb.ts";
@@ -13,7 +12,7 @@ import { joined } from "../../src/model/octets.ts";
 import { MAX_PIPELINED } from "../../src/rpc/h1_meter.ts";
 import type { RpcServer } from "../../src/rpc/server.ts";
 import { requestToProto } from "../../src/rpc/tunnel_codec.ts";
-import { frame, framesOf, HELLO } from "../support/h2_frames.ts";
+import { frame, framesOf, HELLO, openSession } from "../support/h2_frames.ts";
 import { eventually } from "../support/wait.ts";
 import { CALL, clientOf, ears, type Heard, Lab, request, start } from "./lab.ts";
 import { peersApart } from "./status_lab.ts";
@@ -234,7 +233,7 @@ Deno.test("streams of messages that nobody meant: each gets a status, and is cou
   for (const [what, [body, like]] of Object.entries(STREAMED)) {
     await t.step(what, async () => {
       const before = misread(s.events);
-      const session = http2.connect(`https://127.0.0.1:${s.server.address.port}`, {
+      const session = openSession(`https://127.0.0.1:${s.server.address.port}`, {
         ...lab.read("h1"),
         checkServerIdentity: () => undefined,
       });

@@ -2,8 +2,8 @@
 
 /** Connections that stand: their certificates are judged again. */
 import assert from "node:assert/strict";
-import * as http2 from "node:http2";
 import type { ExchangeError } from "../../src/model/exchange.ts";
+import { openSession } from "../support/h2_frames.ts";
 import { CALL, clientOf, ears, type Heard, Lab, recorder, request, start, TRUST } from "./lab.ts";
 import { world } from "./status_lab.ts";
 
@@ -45,7 +45,7 @@ const EXPIRIES: Readonly<Record<string, () => Promise<void>>> = {
     using lab = await Lab.make(["h2"]);
     await lab.issue("h1", { days: SHORT });
     await using w = await world({ tls: lab.files("h2") });
-    const session = http2.connect(w.url, {
+    const session = openSession(w.url, {
       ...lab.read("h1"),
       checkServerIdentity: () => undefined,
     });
@@ -144,7 +144,7 @@ Deno.test("who is denied does not read the status either, nor goes on reading", 
   using lab = await Lab.make(["h1", "h2"]);
   await using w = await world({ tls: lab.files("h2") });
   const open = () => {
-    const session = http2.connect(w.url, {
+    const session = openSession(w.url, {
       ...lab.read("h1"),
       checkServerIdentity: () => undefined,
     });

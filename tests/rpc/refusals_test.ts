@@ -6,6 +6,7 @@ import * as net from "node:net";
 import type { ExchangeCode, ExchangeError } from "../../src/model/exchange.ts";
 import { limitMs } from "../support/scale.ts";
 import { eventually } from "../support/wait.ts";
+import { openSession } from "../support/h2_frames.ts";
 import { CALL, clientOf, ears, Lab, recorder, request, start, TRUST } from "./lab.ts";
 
 function fails(call: Promise<unknown>, code: ExchangeCode, text: RegExp = /./): Promise<void> {
@@ -172,7 +173,7 @@ Deno.test("what a caller says with its refusal is a short line of plain text", a
   await using server = await start({ tls: lab.store("h2"), events });
   const { port } = server.address;
   const { cert, key, ca } = lab.read("h1");
-  const session = http2.connect(`https://127.0.0.1:${port}`, {
+  const session = openSession(`https://127.0.0.1:${port}`, {
     cert,
     key,
     ca,
@@ -327,7 +328,7 @@ Deno.test("connections of one identity are bounded, the oldest makes room", asyn
 Deno.test("half a request does not hold a stream for ever", async () => {
   using lab = await Lab.make();
   await using server = await start({ tls: lab.store("h2"), requestTimeoutMs: 100 });
-  const session = http2.connect(`https://127.0.0.1:${server.address.port}`, {
+  const session = openSession(`https://127.0.0.1:${server.address.port}`, {
     ...lab.read("h1"),
     checkServerIdentity: () => undefined,
   });

@@ -7,6 +7,7 @@ import { createHash, X509Certificate } from "node:crypto";
 import { requestToProto } from "../../src/rpc/tunnel_codec.ts";
 import { NewTunnelRequestSchema } from "../../src/rpc/gen/psp/v1/tunnel_pb.ts";
 import { toJsonString } from "@bufbuild/protobuf";
+import { preventReentry } from "../../src/rpc/h2_session.ts";
 import { openStatusClient } from "../../src/rpc/status_client.ts";
 import { keyPem, make } from "./certificates.ts";
 import { CALL, clientOf, ears, Lab, recorder, request, start, TRUST } from "./lab.ts";
@@ -179,6 +180,7 @@ Deno.test("our clients take tickets, and never use one", async () => {
   const files = lab.read("h2");
   const sessions: boolean[] = [];
   const server = http2.createSecureServer({ ...files, requestCert: true, allowHTTP1: true });
+  server.on("session", preventReentry);
   server.on("secureConnection", (socket) => sessions.push(socket.isSessionReused()));
   server.on("request", (_request, response) => {
     response.statusCode = 404;

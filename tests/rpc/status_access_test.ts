@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Who is answered by the status listener, and what the others are told. */
+import { openSession } from "../support/h2_frames.ts";
 import assert from "node:assert/strict";
 import { VERSION } from "../../src/model/version.ts";
 import * as http from "node:http";
-import * as http2 from "node:http2";
+import type * as http2 from "node:http2";
 import { Code, type ConnectError } from "@connectrpc/connect";
 import { openStatusClient } from "../../src/rpc/status_client.ts";
 import { Lab } from "./lab.ts";
@@ -248,7 +249,7 @@ Deno.test("a stranger whose body comes after its refusal is refused, and does no
   const tokenFile = `${lab.dir}/token`;
   Deno.writeTextFileSync(tokenFile, "0123456789abcdef");
   await using w = await world({ tokenFile });
-  const session = http2.connect(w.url);
+  const session = openSession(w.url);
   const post = () => session.request({ ":method": "POST", ":path": "/" }, { endStream: false });
   const status = (request: http2.ClientHttp2Stream) =>
     new Promise<unknown>((resolve) => {

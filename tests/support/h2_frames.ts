@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Frames of HTTP/2 (RFC 9113) as octets, and connections that send what no honest client would. */
+import * as http2 from "node:http2";
 import * as net from "node:net";
 import { joined } from "../../src/model/octets.ts";
+import { preventReentry } from "../../src/rpc/h2_session.ts";
 
 /** What a client says first: the preface and empty SETTINGS. */
 export const HELLO = joined([
@@ -83,6 +85,16 @@ export function connect(port: number): Promise<net.Socket> {
     const socket = net.connect(port, "127.0.0.1", () => resolve(socket));
     socket.on("error", reject);
   });
+}
+
+/** A session of the runtime's own client, which a GOAWAY of the other side does not kill. */
+export function openSession(
+  authority: string,
+  options: http2.SecureClientSessionOptions = {},
+): http2.ClientHttp2Session {
+  const session = http2.connect(authority, options);
+  preventReentry(session);
+  return session;
 }
 
 /** Type, flags, stream and payload of each whole frame in these octets. */
