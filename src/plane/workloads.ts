@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** The workloads behind the host ports: where they are, and what they ask their gateway. */
+/** The workloads behind the host ports: where they are, and what they ask the gateway of their network. */
 import { DataPlaneError, type Plane, type PlaneEvent } from "../../ffi/plane.ts";
 import type { Config, LocalVip } from "../config/config.ts";
 import { answerException } from "../exceptions/answer.ts";
@@ -15,16 +15,17 @@ import {
   parseHeader,
   view,
 } from "../exceptions/frame.ts";
-import { neighbourProbe, unsolicitedAdvertisement } from "../exceptions/nd.ts";
 import { addressesOf, icmpError, type IcmpReason, ttlOf } from "../exceptions/icmp_error.ts";
-import type { Log } from "../model/log.ts";
+import { Leases } from "../exceptions/leases.ts";
+import { linkLocal, neighbourProbe, unsolicitedAdvertisement } from "../exceptions/nd.ts";
+import { DEFAULT_GATEWAY, gatewayOf } from "../exceptions/pools.ts";
+import type { Clock } from "../model/clock.ts";
 import type { LeaseBook } from "../model/lease.ts";
+import type { Log } from "../model/log.ts";
 import { isUnicastMac } from "../model/mac.ts";
 import { addressOf, type Denies, inNetwork, networkOf, policyOf } from "../model/network.ts";
 import { isLinkScope } from "../model/vip.ts";
-import type { Clock } from "../model/clock.ts";
 import type { NamedPort } from "./links.ts";
-import { type Segment, type SegmentOptions, segmentsOf } from "./segment.ts";
 import { type Place, type PortRule, WorkloadTable } from "./workload_table.ts";
 
 /** A vip is asked for at most once in this time. */
@@ -450,4 +451,78 @@ function* take<T>(items: Iterable<T>, n: number): Generator<T> {
     if (n-- <= 0) return;
     yield item;
   }
+}
+
+// ---- what the gateway of a network knows --------------------------------------------------------
+
+/** Of all networks. */
+interface SegmentOptions {
+  readonly gatewayMac: string;
+  /** Who owns which vip: a peer, or this host. */
+  readonly peers: { byVip(vip: string): unknown; isLocal(vip: string): boolean };
+  /** Octets of IP that fit a tunnel. */
+  readonly mtu: number;
+  readonly networks?: Config["networks"] | undefined;
+  readonly wallMs: () => number;
+  /** Where a network's leases outlive the process. */
+  readonly book?: ((network: string) => LeaseBook) | undefined;
+}
+
+/**
+ * One network, as its guests see it: vips and prefixes without the network's name, as frames have them. Each has leases of its
+ * own; equal addresses of two have nothing to do with one another.
+ */
+interface Segment {
+  readonly context: ExceptionContext;
+  readonly leases: Leases;
+}
+
+/** The segments of these vips by network, the default one always; leases of before go on where they can. */
+function segmentsOf(
+  vips: readonly LocalVip[],
+  options: SegmentOptions,
+  before: ReadonlyMap<string, Segment> = new Map(),
+): ReadonlyMap<string, Segment> {
+  const names = new Set(["", ...vips.map(({ vip }) => networkOf(vip))]);
+  return new Map([...names].map((network) => {
+    const own = vips.filter(({ vip }) => networkOf(vip) === network)
+      .map((vip) => ({ ...vip, vip: addressOf(vip.vip) }));
+    const leases = before.get(network)?.leases.renewed(own) ??
+      new Leases(own, { wallMs: options.wallMs, book: options.book?.(network) });
+    return [network, segment({ network, vips: own, leases }, options)] as const;
+  }));
+}
+
+function segment(
+  { network, vips, leases }: {
+    readonly network: string;
+    readonly vips: readonly LocalVip[];
+    readonly leases: Leases;
+  },
+  { gatewayMac, peers, mtu, networks }: SegmentOptions,
+): Segment {
+  const settings = networks?.find(({ name }) => name === network);
+  const gateways = new Set(vips.flatMap((vip) => vip.gateway ?? gatewayOf(vip)));
+  const gatewayLinkLocal = linkLocal(gatewayMac);
+  const vipOf = (address: string) => inNetwork(address, network);
+  const context: ExceptionContext = {
+    gatewayMac,
+    gatewayLinkLocal,
+    gateway: vips.map(gatewayOf).find((gateway) => !gateway.includes(":")) ?? DEFAULT_GATEWAY,
+    localVips: vips,
+    // Whoever owns 0.0.0.0/0 owns no address of the segment: guests look there for each other's.
+    answersFor: (address) =>
+      gateways.has(address) ||
+      (!isLinkScope(address) && peers.byVip(vipOf(address)) !== undefined),
+    isGateway: (address) => gateways.has(address) || address === gatewayLinkLocal,
+    isLocal: (address) => peers.isLocal(vipOf(address)),
+    mtu: Math.min(mtu, settings?.mtu ?? mtu),
+    leases: {
+      offer: (mac, asked) => leases.offer(mac, { asked }),
+      accept: (mac, address) => leases.accept(mac, address),
+      about: (address) => leases.about(address),
+      release: (mac, address, how) => leases.release(mac, address, how),
+    },
+  };
+  return { context, leases };
 }
