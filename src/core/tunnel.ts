@@ -238,6 +238,9 @@ export interface Step<K> {
   readonly effects: readonly Effect<K>[];
 }
 
+/** More packets than any key seals. */
+const NEVER = 2n ** 64n;
+
 /** A tunnel that nobody has asked for yet. */
 export const CLOSED: Closed = { kind: "closed", rx: [] };
 
@@ -534,12 +537,18 @@ function takeBack<K>(
   };
 }
 
-/** The next exchange begins at `at`: for a tunnel that was not heard because of that, else as a rekey. */
-function askedLater(tx: Tx, at: number): Tx {
+/** The next exchange begins at `at`, however many packets have passed: for a tunnel that was not heard because of that, else as a rekey. */
+function askedLater(before: Tx, at: number): Tx {
+  const tx = isSpent(before) ? { ...before, softPackets: NEVER } : before;
   const { unconfirmed } = tx;
   const softAt = Math.ceil(at);
   if (unconfirmed === undefined) return { ...tx, softAt };
   return { ...tx, softAt: Math.max(tx.softAt, softAt), unconfirmed: { ...unconfirmed, askAt: at } };
+}
+
+/** Whether so many packets have passed that it is time for another one. */
+export function isSpent({ packets, softPackets }: Tx): boolean {
+  return packets >= softPackets;
 }
 
 /** An attempt that begins now. */
@@ -577,7 +586,7 @@ function tick<K>(
         return { state: { kind: "closed", rx: retire(rx, context.now) }, effects };
       }
       const tx = expire(state.tx, { effects, now: context.now });
-      const due = context.now >= tx.softAt || tx.packets >= tx.softPackets;
+      const due = context.now >= tx.softAt || isSpent(tx);
       const unheard = tx.unconfirmed !== undefined && context.now >= tx.unconfirmed.askAt;
       if (!due && !unheard) return { state: aged(state, { tx, rx }), effects };
       if (unheard) effects.push({ do: "count", counter: "unconfirmed-asks" });
@@ -879,6 +888,8 @@ export function nextDue(state: State, context: Pick<Context, "graceMs" | "idleMs
     case "failed":
       return Math.min(due, state.until);
     case "up":
+      // No packet may come any more that would have its counters looked at.
+      if (isSpent(state.tx)) return 0;
       due = Math.min(due, state.tx.softAt, state.tx.unconfirmed?.askAt ?? Infinity);
       if (context.idleMs > 0) due = Math.min(due, state.usedAt + context.idleMs);
       return Math.min(due, state.tx.expired ? Infinity : state.tx.expiresAt);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from "node:assert/strict";
-import { step } from "./tunnel.ts";
-import type { Context, Effect, Event, State, Tx } from "./tunnel.ts";
+import { nextDue, step } from "./tunnel.ts";
+import type { Context, Effect, Event, State, Tx, Up } from "./tunnel.ts";
 import { rx, tx } from "../../tests/support/sas.ts";
 
 const context: Context = { now: 1000, graceMs: 5000, idleMs: 60_000 };
@@ -267,6 +267,17 @@ Deno.test("what time does to a tunnel", () => {
   };
   assert.equal(tick(up({ softAt: 2000 }), 2000), "rekeying: ask");
   assert.equal(tick(up({ softPackets: 5n, packets: 5n }), 2000), "rekeying: ask");
+  const spent = up({ softPackets: 5n, packets: 5n });
+  assert.ok(
+    nextDue(spent, context) <= 2000,
+    "packets that would have it looked at do not pass any more",
+  );
+  const asking: State = { ...(spent as Up), kind: "rekeying", offered: undefined };
+  const refused = { type: "refused", reason: "refused", holdOffMs: 500 } as const;
+  const { state: later } = step<string>(asking, refused, { ...context, now: 2000 });
+  assert.equal(nextDue(later, context), 2500);
+  assert.equal(tick(later, 2499), "up: ");
+  assert.equal(tick(later, 2500), "rekeying: ask");
   const hard = up({ softAt: 2000, expiresAt: 3000 });
   assert.equal(tick(hard, 3000), "rekeying: expire_tx #tx-sas-expired ask");
   assert.equal(tick(up({}), 60_900), "closed: remove_tx tell_closed #tunnels-closed");

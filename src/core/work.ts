@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** The kinds of work that peers are asked for, and which comes first. */
-import { isLive, type State } from "./tunnel.ts";
+import { isLive, isSpent, type State } from "./tunnel.ts";
 
 /** What peers are asked for, the most urgent first. */
 export const WORK = [
@@ -34,6 +34,6 @@ export function workOf(state: State, now: number): Work {
   if (state.kind === "opening") return state.flows.length > 0 ? "packet" : "restore";
   if (!isLive(state)) return "warm";
   if (state.tx.unconfirmed !== undefined) return "unheard";
-  const isDue = now >= state.tx.softAt || state.tx.packets >= state.tx.softPackets;
+  const isDue = now >= state.tx.softAt || isSpent(state.tx);
   return isDue ? "rekey" : "rotation";
 }
