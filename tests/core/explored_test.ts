@@ -11,3 +11,14 @@ Deno.test("a host that stops asks nobody: a request of its last moment was answe
     "time",
   ]);
 });
+
+Deno.test("a key that was spent while requests crossed is replaced: no packet passed any more, and nobody looked", async () => {
+  await told({ packets: 2, exhaust: 1, lose: 1 }, [
+    "packet h1 1",
+    "packet h2 1",
+    "deliver 1",
+    "deliver 2",
+    "lose 3",
+    "exhaust h1",
+  ]);
+});

@@ -50,7 +50,7 @@ const MOMENT = /(?:At|^at)$/;
 /** ... and of one that is over when it has passed, however long ago. */
 const END = /[uU]ntil$|^nextAt$/;
 /** What lies further ahead is far; nothing in a core that is explored waits for so long but to forget. */
-const FAR_MS = 10_000;
+export const FAR_MS = 10_000;
 /** Smaller numbers are no SPIs: see ../sim/plane.ts. */
 const LEAST_SPI = 2 ** 20;
 
@@ -66,6 +66,9 @@ const NEXT = 6;
 const CLOSE = 7;
 
 const VIPS = 256;
+
+/** Objects whose fields are remembered at most: most of them are gone by then. */
+const REMEMBERED = 20_000;
 
 /** What was written, each with what it is: a value, or the two halves of what was mixed. */
 class Tape {
@@ -152,6 +155,7 @@ export class Canon {
   readonly #namings: readonly Naming[];
   readonly #fields = new Map<string, Field>();
   readonly #classes = new Map<object, readonly Field[]>();
+  readonly #plains = new Map<object, readonly Field[]>();
   readonly #words = new Map<string, number>();
   /** Two halves of what stands for each word; the first one stands for an end. */
   readonly #wordBits: number[] = [1, 1];
@@ -166,10 +170,10 @@ export class Canon {
   #seen = new Map<object, number>();
   #host: WorldHost;
 
-  /** `pastMs`: what lies further back makes no difference. */
+  /** `pastMs`, `farMs`: what lies further back, or ahead, makes no difference. */
   constructor(
     readonly world: World,
-    readonly bounds: { readonly pastMs: number; readonly pairs: number },
+    readonly bounds: { readonly pastMs: number; readonly farMs: number; readonly pairs: number },
   ) {
     const n = world.hosts.length;
     this.#host = world.host(0);
@@ -238,7 +242,7 @@ export class Canon {
     const { written, waiting } = inMemory(host.record).summary();
     this.#unordered([...written, ...waiting], (text) => this.#text(text));
     for (const ms of this.world.clock.sleepsOf(host.life)) {
-      if (ms < FAR_MS) this.#plain(ms);
+      if (ms < this.bounds.farMs) this.#plain(ms);
     }
     this.#plane(host);
     const of = more(host, (what) => this.#word(String(what)));
@@ -254,19 +258,19 @@ export class Canon {
       this.#spi(spi);
       this.#plain(Number(packets > (seen ?? 0n)));
     });
-    this.#unordered(plane.tx, ([pair, { sa, packets, expired }]) => {
+    this.#unordered(plane.tx, ([pair, { sa, packets, expired, ivLimit }]) => {
       const state = table.get(pair)?.state;
       const seen = state !== undefined && "tx" in state ? state.tx.packets : 0n;
       this.#text(pair);
       this.#spi(sa.spi);
       const soft = state !== undefined && "tx" in state ? state.tx.softPackets : 0n;
-      const marks = [packets > 0n, packets > seen, packets >= soft, expired];
+      const marks = [packets > 0n, packets > seen, packets >= soft, packets >= ivLimit, expired];
       for (const mark of marks) this.#plain(Number(mark));
     });
     this.#unordered(plane.holds(), ({ pair, packets, offMs }) => {
       this.#text(pair);
       this.#plain(Math.min(packets, 2));
-      this.#plain(Math.min(offMs, FAR_MS));
+      this.#plain(Math.min(offMs, this.bounds.farMs));
     });
     for (const refusal of plane.refusals()) this.#word(refusal);
   }
@@ -326,11 +330,12 @@ export class Canon {
     this.#putWord(0);
   }
 
-  /** Fields that are written. Objects of a class keep those that they were made with. */
+  /** Fields that are written. Objects keep those that they were made with. */
   #fieldsIn(object: Readonly<Record<string, unknown>>): readonly Field[] {
     const prototype = Object.getPrototypeOf(object);
     const isPlain = prototype === Object.prototype || prototype === null;
-    const known = isPlain ? undefined : this.#classes.get(prototype);
+    // Most plain objects are values that stay for many states.
+    const known = isPlain ? this.#plains.get(object) : this.#classes.get(prototype);
     if (known !== undefined) return known;
     const fields: Field[] = [];
     for (const name in object) {
@@ -338,7 +343,9 @@ export class Canon {
       if (field === undefined) this.#fields.set(name, field = this.#fieldOf(name));
       if (field.sort !== undefined) fields.push(field);
     }
-    if (!isPlain) this.#classes.set(prototype, fields);
+    if (this.#plains.size >= REMEMBERED) this.#plains.clear();
+    if (isPlain) this.#plains.set(object, fields);
+    else this.#classes.set(prototype, fields);
     return fields;
   }
 
@@ -378,6 +385,7 @@ export class Canon {
   }
 
   #object(value: object, sort: Sort): void {
+    if (Object.getPrototypeOf(value) === Object.prototype) return this.#fieldsOf(value);
     if (value instanceof Map) {
       for (const [key, item] of value) {
         this.#value(key, "other");
@@ -397,7 +405,7 @@ export class Canon {
 
   #moment(at: number, leastMs: number): void {
     const ms = at - this.world.clock.now();
-    this.#plain(ms > FAR_MS ? FAR_MS : Math.max(ms, leastMs));
+    this.#plain(Math.min(Math.max(ms, leastMs), this.bounds.farMs));
   }
 
   #number(value: number): void {

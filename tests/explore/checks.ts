@@ -7,7 +7,8 @@ import type { VipPair } from "../../src/model/sa.ts";
 import type { WorldHost } from "../sim/host.ts";
 import { partsOf } from "../sim/load.ts";
 import type { TxEntry } from "../sim/plane.ts";
-import type { Stage } from "./stage.ts";
+import type { Ahead as Hashed } from "./canon.ts";
+import { type Stage, TICK_MS } from "./stage.ts";
 
 /** Both directions carry packets again within this, once messages pass. */
 export const HEAL_MS = 4000;
@@ -28,6 +29,7 @@ export function broken(stage: Stage): string[] {
     }
     wrong.push(...sending(stage, host));
     wrong.push(...strays(stage, host));
+    wrong.push(...overdue(stage, host));
     for (const spi of stage.voided.get(host.id) ?? []) {
       const entry = host.plane.rx.get(spi);
       if (entry === undefined) continue;
@@ -71,6 +73,16 @@ function strays(stage: Stage, { id, plane, table }: WorldHost): string[] {
   return wrong;
 }
 
+/** Transmit SAs that are still sent with though their life is over. */
+function overdue({ world: { clock } }: Stage, { id, plane }: WorldHost): string[] {
+  const wallMs = clock.now() + clock.wallOffsetMs;
+  return [...plane.tx.values()]
+    .filter(({ sa: { expiresAtMs }, expired }) =>
+      !expired && expiresAtMs > 0 && wallMs >= expiresAtMs + TICK_MS
+    )
+    .map(({ sa: { spi } }) => `${id}: sends with SPI ${spi} beyond its life`);
+}
+
 /** Keys that a host keeps, and those in requests under way or unanswered and in answers that may be asked for again. */
 function keys({ core }: WorldHost): { readonly kept: number; readonly needed: number } {
   const { shares, memory, initiator } = partsOf(core) as unknown as {
@@ -112,6 +124,8 @@ function sendingWith(
   }
   // The other end does not know, or cannot: what heals that is looked at below.
   if (sa.epoch !== other.epochs.at(-1) || stage.isExcused(sa.spi)) return [];
+  // Nothing is sent with it any more.
+  if (entry.expired) return [];
   if (other.plane.accepts(entry)) return [];
   return [`${host.id}: sends with SPI ${sa.spi} into nothing, and nothing was lost on the way`];
 }
@@ -138,13 +152,21 @@ export class Healer {
 
   constructor(readonly stage: Stage) {}
 
+  /** What comes next with each host as the first one that sends: for `Stage.hashes`. */
+  aheads(): Hashed[] {
+    return this.#aheads(this.stage.world.hosts.map(({ index }) => this.#turnsFrom(index)));
+  }
+
   /**
-   * Each host of `firsts` is once the first one that sends: the worst of these, or the first that does not heal. The stage is
-   * used up; `again` puts it back.
+   * Each of `firsts` is once the first one that sends: the worst of these, or the first that does not heal. `hash`: of the
+   * state with what comes next then. The stage is used up; `again` puts it back.
    */
-  heal(firsts: readonly number[], again: () => void): Healing {
-    const turns = firsts.map((first) => this.#turnsFrom(first));
-    const hashes = this.#hashes(turns);
+  heal(
+    firsts: readonly { readonly first: number; readonly hash: number }[],
+    again: () => void,
+  ): Healing {
+    const turns = firsts.map(({ first }) => this.#turnsFrom(first));
+    const hashes = firsts.map(({ hash }) => hash);
     const all = hashes.map((hash) => this.#known.get(hash));
     let later: number[] | undefined;
     let isUsed = false;
@@ -253,16 +275,22 @@ export class Healer {
     return this.#hashes([inTurn])[0] as number;
   }
 
-  /** What comes next depends on whose turn it is, and when somebody sends. */
   #hashes(turns: readonly (readonly WorldHost[])[]): number[] {
+    return this.stage.hashes(this.#aheads(turns));
+  }
+
+  /** What comes next depends on whose turn it is, and when somebody sends. */
+  #aheads(turns: readonly (readonly WorldHost[])[]): Hashed[] {
     const sinceMs = this.stage.world.clock.now() % SEND_EVERY_MS;
-    return this.stage.hashes(turns.map((inTurn) => [sinceMs, ...inTurn]));
+    return turns.map((inTurn) => [sinceMs, ...inTurn]);
   }
 }
 
 /** One healing. The stage is used up. */
 export function heal(stage: Stage, first: number): Healing {
-  return new Healer(stage).heal([first], () => {});
+  const healer = new Healer(stage);
+  const hash = stage.hashes(healer.aheads())[first] as number;
+  return healer.heal([{ first, hash }], () => {});
 }
 
 /** A host's workloads send alone until all of the others' hear them: how long that took; undefined: too long. */
@@ -326,6 +354,7 @@ function unsettled(stage: Stage): string[] {
     for (const entry of plane.tx.values()) {
       const { plane } = stage.ownerOf(entry.sa.remoteVip);
       if (!plane.accepts(entry)) wrong.push(`${id}: SPI ${entry.sa.spi} is not received`);
+      if (entry.expired) wrong.push(`${id}: the life of SPI ${entry.sa.spi} is over`);
     }
     for (const spi of plane.rx.keys()) {
       if (plane.ageOf(spi) !== 0n) wrong.push(`${id}: SPI ${spi} is on the key before`);

@@ -122,7 +122,8 @@ export class Ground {
     },
   ): Look | undefined {
     const { stage } = this;
-    const hash = stage.hash();
+    // The walk through what the cores hold is what a hash costs: one is enough for all that is asked of this state.
+    const [hash = 0, ...ahead] = stage.hashes([stage.ahead(), ...this.#healer.aheads()]);
     // What must not happen may have happened on the way to a state that was there before.
     if (!isNew(hash) && stage.world.violations.length === 0) return undefined;
     const choices = stage.choices();
@@ -130,7 +131,8 @@ export class Ground {
     if (wrong.length > 0) return { hash, choices, wrong, healMs: 0, settleMs: 0 };
     if (keep) this.keep(node);
     const n = stage.world.hosts.length;
-    const firsts = Array.from({ length: everyone ? n : 1 }, (_, i) => (hash + i) % n);
+    const firsts = Array.from({ length: everyone ? n : 1 }, (_, i) => (hash + i) % n)
+      .map((first) => ({ first, hash: ahead[first] as number }));
     return { hash, choices, ...this.#healer.heal(firsts, () => this.go(node)) };
   }
 }

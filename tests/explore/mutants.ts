@@ -186,6 +186,30 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "if (patientUntil > -1) return undefined;",
     found: /told it that it ends/,
   }),
+  mutant("do not replace a key for its packets", { packets: 1, exhaust: 1 }, {
+    file: "tunnel.ts",
+    find: "const due = context.now >= tx.softAt || isSpent(tx);",
+    replace: "const due = context.now >= tx.softAt;",
+    found: /no packet .*passes/,
+  }),
+  mutant("look at a spent key only when packets pass", { packets: 2, exhaust: 1, lose: 1 }, {
+    file: "tunnel.ts",
+    find: "if (isSpent(state.tx)) return 0;",
+    replace: "",
+    found: /no packet .*passes/,
+  }),
+  mutant("send on when a key's life is over", { packets: 1, outage: 1 }, {
+    file: "tunnel.ts",
+    find: "if (tx.expired || to.now < tx.expiresAt) return tx;",
+    replace: "if (tx.expired || to.now >= 0) return tx;",
+    found: /beyond its life/,
+  }),
+  mutant("do not replace a key whose life is over", { packets: 1, outage: 1 }, {
+    file: "tunnel.ts",
+    find: "const due = context.now >= tx.softAt || isSpent(tx);",
+    replace: "const due = !tx.expired && (context.now >= tx.softAt || isSpent(tx));",
+    found: /no packet .*passes/,
+  }),
   mutant("do not look again at who stays on the key before", { packets: 2, rotate: 1 }, {
     file: "rotation_driver.ts",
     find: 'type: "recheck"',

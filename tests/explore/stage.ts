@@ -2,11 +2,12 @@
 
 /** What may happen to some hosts, how often, and what happens then: a choice is a line of text that can be replayed. */
 import { Key } from "../../ffi/key.ts";
+import { LIFE_MARGIN_MS } from "../../src/core/limits.ts";
 import { isLive } from "../../src/core/tunnel.ts";
 import type { NewTunnelRequest, Notice } from "../../src/model/exchange.ts";
 import { pairKey, type VipPair } from "../../src/model/sa.ts";
 import { peerOf, worldConfig } from "../sim/config.ts";
-import { type Ahead, Canon, type More } from "./canon.ts";
+import { type Ahead, Canon, FAR_MS, type More } from "./canon.ts";
 import { pipOf, vipOf, type WorldHost } from "../sim/host.ts";
 import type { CoreModules } from "../sim/load.ts";
 import { placeOf, type PlaneCall, type TxEntry } from "../sim/plane.ts";
@@ -33,6 +34,10 @@ export interface Budgets {
   readonly stop: number;
   /** A host has sent what its keys are good for. */
   readonly rekey: number;
+  /** A host has sent all that its keys are good for. */
+  readonly exhaust: number;
+  /** Control channels carry nothing until keys have outlived it: those that are sent with, or those received with, too. */
+  readonly outage: number;
   readonly rotate: number;
   /** Nothing is sent until tunnels are closed for it. */
   readonly idle: number;
@@ -57,6 +62,8 @@ export const NOTHING: Budgets = {
   wipe: 0,
   stop: 0,
   rekey: 0,
+  exhaust: 0,
+  outage: 0,
   rotate: 0,
   idle: 0,
   deny: 0,
@@ -79,12 +86,19 @@ export interface Bounds {
 export const TICK_MS = 250;
 export const GRACE_MS = 500;
 const IDLE_MS = 3000;
+/** Of keys, where they end: longer than it takes to heal. */
+const LIFE_MS = 20_000;
+/** How long control channels may be gone: one that is sent with has ended then, or one that is received with. */
+const OUTAGES_MS: Readonly<Record<string, number>> = {
+  tx: LIFE_MS + TICK_MS,
+  rx: LIFE_MS + GRACE_MS + LIFE_MARGIN_MS + 2 * TICK_MS,
+};
 const REFUSABLE: readonly PlaneCall[] = ["addRx", "setTx", "generateSpis"];
 
 /** SPIs that anybody may still have, of those derived last; with more than these it is settled what became of the others. */
 const LATELY = 16;
 
-const MISHAPS = ["restart", "wipe", "rekey", "rotate", "stop"] as const;
+const MISHAPS = ["restart", "wipe", "rekey", "exhaust", "rotate", "stop"] as const;
 /** Those that one host does to another. */
 const BETWEEN = ["deny", "remove", "forge"] as const;
 
@@ -121,7 +135,7 @@ export class Stage {
     const changes = {
       rpc: { timeoutMs: 500, attempts: 2 },
       tunnel: {
-        lifeMs: 0,
+        lifeMs: budgets.outage > 0 ? LIFE_MS : 0,
         graceMs: GRACE_MS,
         idleMs: budgets.idle > 0 ? IDLE_MS : 0,
         backOffMs: 250,
@@ -142,7 +156,8 @@ export class Stage {
     });
     const pastMs = budgets.idle > 0 ? IDLE_MS : GRACE_MS;
     this._excused = configs.map(() => 0);
-    this._canon = new Canon(this.world, { pastMs, pairs: bounds.pairs });
+    const farMs = budgets.outage > 0 ? 2 * (OUTAGES_MS.rx as number) : FAR_MS;
+    this._canon = new Canon(this.world, { pastMs, farMs, pairs: bounds.pairs });
     this.world.begin();
   }
 
@@ -164,6 +179,7 @@ export class Stage {
     for (const n of world.flying.keys()) all.push(`land ${n}`);
     if (world.wire.messages.size === 0 || left.delay > 0) all.push("time");
     if (left.idle > 0 && world.wire.messages.size === 0) all.push("idle");
+    if (left.outage > 0) all.push(...Object.keys(OUTAGES_MS).map((end) => `outage ${end}`));
     for (const host of world.hosts) {
       const { id } = host;
       for (const to of this.othersOf(host)) {
@@ -215,6 +231,9 @@ export class Stage {
         for (const host of world.hosts) host.plane.maybeAgain = true;
         world.advance(IDLE_MS);
         return;
+      case "outage":
+        left.outage--;
+        return this.#outage(OUTAGES_MS[who] as number);
       case "packet":
       case "slow":
         left.packets--;
@@ -271,8 +290,13 @@ export class Stage {
   }
 
   /** The state as a number, the same for all that behave alike. `ahead`: what it may still come to depends on that, too. */
-  hash(ahead: Ahead = Object.values(this.left)): number {
+  hash(ahead: Ahead = this.ahead()): number {
     return this.hashes([ahead])[0] as number;
+  }
+
+  /** What may still happen. */
+  ahead(): Ahead {
+    return Object.values(this.left);
   }
 
   /** As `hash`, for each of several. */
@@ -315,6 +339,16 @@ export class Stage {
     world.advance(TICK_MS);
   }
 
+  /** Whatever is said is lost for a while. */
+  #outage(ms: number): void {
+    const { world } = this;
+    for (let passed = 0; passed < ms; passed += TICK_MS) {
+      for (const n of [...world.wire.messages.keys()]) world.wire.lose(n);
+      for (const n of [...world.flying.keys()]) this.land(n);
+      world.advance(TICK_MS);
+    }
+  }
+
   #befall(host: WorldHost, { what, which }: { what: string; which: string }): void {
     const { world, left } = this;
     switch (what) {
@@ -335,6 +369,10 @@ export class Stage {
         left.rekey--;
         // What passed shows in the counters of the entries at the next look.
         for (const entry of host.plane.tx.values()) entry.packets = softOf(entry.ivLimit);
+        return;
+      case "exhaust":
+        left.exhaust--;
+        for (const entry of host.plane.tx.values()) entry.packets = entry.ivLimit;
         return;
       case "rotate":
         if (host.core.rotate({ plan: false }).started) left.rotate--;
