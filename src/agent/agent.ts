@@ -687,7 +687,7 @@ async function pumpEvents(
   const { workloads, samples, paths, flows, hosts, watched } = parts;
   const held = watched.held(plane);
   let isOver = false;
-  const misses = new Turns<Extract<PlaneEvent, { type: "miss" }>>({
+  const turns = new Turns<Extract<PlaneEvent, { type: "miss" }>>({
     of: ({ port, ethSrc }) => ({ group: port, member: ethSrc }),
     act: (event) => {
       if (isOver) return;
@@ -706,7 +706,7 @@ async function pumpEvents(
     for (const event of batch) {
       switch (event.type) {
         case "miss":
-          misses.add(event);
+          turns.add(event);
           break;
         case "exception":
           if (event.port === plane.ports.uplink) {
@@ -742,7 +742,7 @@ async function pumpEvents(
           core.onEvent(event);
       }
     }
-    misses.run();
+    turns.run();
   }
 }
 
