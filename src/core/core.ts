@@ -138,7 +138,7 @@ export interface Core {
 export function createCore(powers: Powers): Core {
   const { config, peers, plane, flows, client, store, clock, random, events, log } = powers;
   const bootEpoch = store.reserveEpoch(clock.wallMs());
-  const [counters, epochs, shares, tasks] = [
+  const [counters, epochs, keyShares, tasks] = [
     new Counters(),
     new Epochs(),
     new KeyShares(),
@@ -161,8 +161,8 @@ export function createCore(powers: Powers): Core {
   const lines = new PeerLines({ config, clock, random, tasks });
   const watch = new PeerWatch({ epochs, clock, counters, log });
   const spis = new SpiSource({ plane, store, clock, defaults });
-  const memory = new RequestMemory(shares);
-  const places = new Shares({
+  const memory = new RequestMemory(keyShares);
+  const shares = new Shares({
     tunnels: tunnelsWithin(plane.granted()),
     config,
     peers: () => peers.count,
@@ -173,12 +173,12 @@ export function createCore(powers: Powers): Core {
     epochs,
     watch,
     clock,
-    isCrowded: (peer) => scheduler.isLate && places.hasOthers(peer),
+    isCrowded: (peer) => scheduler.isLate && shares.hasOthers(peer),
     counters,
   });
   const table = new TunnelTable({
     flows,
-    shares: places,
+    shares,
     plane,
     clock,
     counters,
@@ -220,7 +220,7 @@ export function createCore(powers: Powers): Core {
     table,
     plane,
     spis,
-    shares,
+    shares: keyShares,
     flows,
     ivCounts,
     defaults,
@@ -279,7 +279,7 @@ export function createCore(powers: Powers): Core {
     gate,
     memory,
     table,
-    shares: places,
+    shares,
     spis,
     offers: initiator,
     flows,
@@ -556,7 +556,7 @@ export function createCore(powers: Powers): Core {
       !leaveEntries || kind === "opening"
     );
     table.applyAll(ending, { type: "close", reason: "shutdown" });
-    shares.wipe();
+    keyShares.wipe();
     store.flush();
   }
 }

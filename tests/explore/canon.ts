@@ -32,7 +32,7 @@ const NO_STATE: ReadonlySet<string> = new Set([
   "explainer",
   "pinger",
   "orders",
-  "shares",
+  "keyShares",
 ]);
 
 /** Fields that are powers, derived from others, or for people only. */
