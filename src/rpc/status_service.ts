@@ -3,7 +3,6 @@
 /** StatusService and AdminService for connect, answered from a `StatusSource`. */
 import { create } from "@bufbuild/protobuf";
 import type { ConnectRouter } from "@connectrpc/connect";
-import { Slices } from "../model/slices.ts";
 import type { PeerView, StatusSource, TunnelView } from "../model/status.ts";
 import { LOG_CATEGORIES, LOG_LEVELS } from "../model/log.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
@@ -23,6 +22,7 @@ import { pingToProto } from "./lists_codec.ts";
 import { Places } from "./places.ts";
 import { choice, selectorFromProto, vip } from "./requests.ts";
 import { afterToken, pageSize, statusLists } from "./status_lists.ts";
+import { PeersInParts } from "./status_parts.ts";
 import {
   eventToProto,
   explainToProto,
@@ -51,20 +51,21 @@ export function tunnelToken(view: Pick<TunnelView, "peer" | "localVip" | "remote
   return `${view.peer} ${view.localVip} ${view.remoteVip}`;
 }
 
-/** With ten thousand peers the rest of the event loop has its turn while they are gathered. */
+/** With ten thousand peers the rest of the event loop has its turn while they are gathered and encoded. */
 async function wholeStatus(
   source: StatusSource,
   maxPeers: number | undefined,
+  encode: (parts: Iterable<readonly PeerStatus[]>) => ReturnType<PeersInParts["encode"]>,
 ): Promise<GetStatusResponse> {
   const peers: PeerView[] = [];
-  const messages: PeerStatus[] = [];
-  const slices = new Slices();
-  for (const part of source.peerParts({ maxPeers })) {
-    peers.push(...part);
-    messages.push(...part.map(peerToProto));
-    await slices.next();
+  function* parts() {
+    for (const part of source.peerParts({ maxPeers })) {
+      peers.push(...part);
+      yield part.map(peerToProto);
+    }
   }
-  return statusToProto({ ...source.status({ maxPeers: 0 }), peers }, messages);
+  const encoded = await encode(parts());
+  return Object.assign(statusToProto({ ...source.status({ maxPeers: 0 }), peers }, []), encoded);
 }
 
 /** The routes; `admin` adds AdminService. */
@@ -73,6 +74,7 @@ export function statusRoutes(
   options: { readonly admin: boolean; readonly events?: RpcEvents },
 ): (router: ConnectRouter) => void {
   const events = options.events ?? SILENT;
+  const peers = new PeersInParts();
   const pings = new Places(MAX_PINGS, `Cannot ping: ${MAX_PINGS} others are under way`);
   const watchers = {
     events: new Places(MAX_WATCHERS, `Cannot watch events: ${MAX_WATCHERS} readers already do`),
@@ -92,7 +94,8 @@ export function statusRoutes(
   }
   return (router) => {
     router.service(StatusService, {
-      getStatus: ({ maxPeers }) => wholeStatus(source, maxPeers),
+      getStatus: ({ maxPeers }, context) =>
+        wholeStatus(source, maxPeers, (parts) => peers.encode(parts, context)),
       listTunnels(request) {
         const size = pageSize(request.pageSize);
         // One more than asked for, to know whether another page follows.
@@ -144,7 +147,7 @@ export function statusRoutes(
         create(ListLogLevelsResponseSchema, { levels: { ...source.logLevels() } }),
       watchSamples: (_request, { signal }) =>
         watched("samples", () => source.samples(signal), { toProto: sampleToProto, signal }),
-    });
+    }, { jsonOptions: peers.jsonOptions });
     if (!options.admin) return;
     router.service(AdminService, {
       async rotate(request) {

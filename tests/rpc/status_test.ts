@@ -1,15 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from "node:assert/strict";
-import { Code, type ConnectError, createClient } from "@connectrpc/connect";
+import { create, toJson, toJsonString } from "@bufbuild/protobuf";
+import { Code, type ConnectError, createClient, createHandlerContext } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import {
   Health,
   HealthCheckResponse_ServingStatus,
 } from "../../src/rpc/gen/grpc/health/v1/health_pb.ts";
+import {
+  GetStatusResponseSchema,
+  PeerStatusSchema,
+  StatusService,
+} from "../../src/rpc/gen/psp/v1/status_pb.ts";
 import { openStatusClient } from "../../src/rpc/status_client.ts";
 import type { AgentEvent } from "../../src/model/events.ts";
-import type { TunnelView } from "../../src/model/status.ts";
+import { peerToProto } from "../../src/rpc/status_codec.ts";
+import { PeersInParts } from "../../src/rpc/status_parts.ts";
+import type { PeerView, TunnelView } from "../../src/model/status.ts";
 import { limitMs } from "../support/scale.ts";
 import { curl, EVENTS, SAMPLE, source, STATUS, TUNNELS, world } from "./status_lab.ts";
 
@@ -108,6 +116,58 @@ Deno.test("while all peers are told of, everybody else has his turn after each l
     clearInterval(timer);
   }
   assert.ok(turnsBefore !== undefined && turnsBefore >= parts - 1, `${turnsBefore} turns`);
+});
+
+/** More than one part of the peers of an answer. */
+const MANY_PEERS = Array.from({ length: 300 }, (_, i): PeerView => ({
+  ...STATUS.peers[0] as PeerView,
+  id: `p${i} "in quotes" \u00fc`,
+}));
+
+function* manyParts(): Generator<readonly PeerView[]> {
+  for (let i = 0; i < MANY_PEERS.length; i += 64) yield MANY_PEERS.slice(i, i + 64);
+}
+
+Deno.test("peers that were encoded in parts are in the answer as if they had been encoded in one", async () => {
+  await using w = await world({}, source({ peerParts: manyParts }));
+  await using client = openStatusClient({ address: w.address });
+  const { peers } = await client.status();
+  assert.deepEqual(peers, MANY_PEERS);
+  const grpc = createClient(
+    StatusService,
+    createGrpcTransport({ baseUrl: w.url }),
+  );
+  const expected = MANY_PEERS.map((peer) => toJson(PeerStatusSchema, peerToProto(peer)));
+  const message = await grpc.getStatus({});
+  assert.deepEqual(message.peers.map((peer) => toJson(PeerStatusSchema, peer)), expected);
+  const method = `${w.url}/psp.v1.StatusService/GetStatus`;
+  const bodies = await Promise.all([
+    curl("-H", "content-type: application/json", "-d", "{}", method),
+    curl(method),
+    curl(method),
+  ]);
+  for (const { body } of bodies) assert.deepEqual(JSON.parse(body).peers, expected);
+});
+
+Deno.test("no piece of encoding is longer than a part of the peers", async () => {
+  const context = createHandlerContext({
+    service: StatusService,
+    method: StatusService.method.getStatus,
+    protocolName: "connect",
+    requestMethod: "POST",
+    url: "http://127.0.0.1/",
+    requestHeader: { "content-type": "application/json" },
+  });
+  const parts = new PeersInParts();
+  const answer = await parts.encode([...manyParts()].map((part) => part.map(peerToProto)), context);
+  assert.equal(answer.peers.length, 1);
+  const { textEncoder } = parts.jsonOptions;
+  const text = toJsonString(GetStatusResponseSchema, create(GetStatusResponseSchema, answer));
+  assert.ok(text.length < 100, `connect has ${text.length} characters to encode`);
+  const whole = new TextDecoder().decode(textEncoder.encode(text));
+  assert.equal(JSON.parse(whole).peers.length, MANY_PEERS.length);
+  context.abort();
+  assert.equal(new TextDecoder().decode(textEncoder.encode(text)), text, "it is kept");
 });
 
 Deno.test("curl reads status by GET and POST, over HTTP/1.1 and HTTP/2", async () => {
