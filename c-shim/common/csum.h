@@ -6,7 +6,7 @@
 #ifndef PSP_COMMON_CSUM_H
 #define PSP_COMMON_CSUM_H
 
-#include "packet.h"
+#include "net.h"
 
 /* sum plus the 16-bit words of data; only the last part of a packet may have an odd length. */
 uint32_t dp_csum_add(uint32_t sum, const uint8_t *data, size_t len);
@@ -33,6 +33,12 @@ uint16_t dp_csum_update(uint16_t csum, uint16_t from, uint16_t to);
 
 /* True when the checksum over l4 (len octets) and its pseudo-header is right. */
 bool dp_csum_verify(const uint8_t *ip, uint8_t proto, const uint8_t *l4, uint32_t len);
+
+/* Is the partial checksum SCTP's CRC32c? No other header has its checksum so far from its start. */
+static inline bool dp_csum_is_crc(const struct dp_packet *packet)
+{
+	return packet->needs_csum && packet->csum_offset == NET_SCTP_CSUM;
+}
 
 /* Completes packet's partial checksum in place (needs_csum, offsets checked by dp_parse()). */
 void dp_csum_complete(struct dp_packet *packet);

@@ -23,6 +23,7 @@
 #define NET_VLAN_ID 0x0fffu
 
 #define NET_IP4_LEN 20u
+#define NET_IP4_HEAD_MAX 60u
 #define NET_IP4_TOS 1u
 #define NET_IP4_TOTAL 2u
 #define NET_IP4_ID 4u
@@ -44,8 +45,10 @@
 
 #define NET_PROTO_HOPOPTS 0u
 #define NET_PROTO_ICMP 1u
+#define NET_PROTO_IPIP 4u
 #define NET_PROTO_TCP 6u
 #define NET_PROTO_UDP 17u
+#define NET_PROTO_IPV6 41u
 #define NET_PROTO_ROUTING 43u
 #define NET_PROTO_FRAGMENT 44u
 #define NET_PROTO_ICMP6 58u
@@ -63,6 +66,8 @@
 #define NET_PSH 0x08u
 #define NET_ACK 0x10u
 #define NET_CWR 0x80u
+
+#define NET_SCTP_CSUM 8u
 
 #define NET_UDP_LEN 8u
 #define NET_UDP_SRC 0u

@@ -113,15 +113,49 @@ bool dp_csum_verify(const uint8_t *ip, uint8_t proto, const uint8_t *l4, uint32_
 	return dp_csum_fold(dp_csum_add(dp_csum_pseudo(ip, proto, len), l4, len)) == 0xffffu;
 }
 
+/* RFC 9260, appendix A: the reflected polynomial 0x1edc6f41, half an octet at a time. */
+static uint32_t crc32c(const uint8_t *data, size_t len)
+{
+	static const uint32_t table[16] = {
+		0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3,
+		0x61c69362, 0x7198540d, 0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
+		0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75,
+	};
+	uint32_t crc = UINT32_MAX;
+
+	for (size_t i = 0; i < len; i++) {
+		crc ^= data[i];
+		crc = table[crc & 15u] ^ crc >> 4;
+		crc = table[crc & 15u] ^ crc >> 4;
+	}
+	return ~crc;
+}
+
+/* Its low octet goes first. */
+static void complete_sctp(uint8_t *sctp, size_t len)
+{
+	uint32_t crc;
+
+	psp_put32(sctp + NET_SCTP_CSUM, 0);
+	crc = crc32c(sctp, len);
+	for (uint32_t i = 0; i < 4; i++)
+		sctp[NET_SCTP_CSUM + i] = (uint8_t)(crc >> 8 * i);
+}
+
 void dp_csum_complete(struct dp_packet *packet)
 {
 	uint8_t *start = packet->frame + packet->csum_start;
+	const bool is_crc = dp_csum_is_crc(packet);
 	uint16_t csum;
 
+	packet->needs_csum = false;
+	if (is_crc) {
+		complete_sctp(start, packet->len - packet->csum_start);
+		return;
+	}
 	csum = (uint16_t)~dp_csum_fold(dp_csum_add(0, start, packet->len - packet->csum_start));
 	/* 0 would say "no checksum" in UDP, and is the same number as 0xffff everywhere else. */
 	psp_put16(start + packet->csum_offset, csum == 0 ? 0xffffu : csum);
-	packet->needs_csum = false;
 }
 
 /* ---- read ------------------------------------------------------------------------------------ */
@@ -299,9 +333,10 @@ static bool offloads_agree(const struct dp_packet *packet)
 	uint8_t l3 = fields->parser_meta_outer_l3_type;
 	uint8_t l4 = fields->parser_meta_outer_l4_type;
 
-	if (packet->needs_csum &&
-	    (packet->l4_off == 0 || packet->csum_start < packet->l4_off ||
-	     (uint32_t)packet->csum_start + packet->csum_offset + 2u > packet->len))
+	if (packet->needs_csum && (packet->l4_off == 0 || packet->csum_start < packet->l4_off ||
+				   (uint32_t)packet->csum_start + packet->csum_offset +
+						   (dp_csum_is_crc(packet) ? 4u : 2u) >
+					   packet->len))
 		return false;
 	if (packet->gso == DP_GSO_NONE)
 		return true;

@@ -336,6 +336,9 @@ static void out_local(struct soft_worker *worker, struct soft_walk *walk, struct
 	struct leaving leaving = {.worker = worker, .to = to, .local = true};
 	const uint32_t max_ip = max_ip_of(to);
 
+	/* The kernel would take it for the sum of IP. */
+	if (dp_csum_is_crc(walk->packet))
+		dp_csum_complete(walk->packet);
 	/* act() has let by what may be cut, or fits. */
 	if (!is_too_long(walk->packet, max_ip) ||
 	    !cut_to(worker, walk, max_ip, send_host, &leaving))
@@ -953,10 +956,11 @@ static void walk_on(struct soft_worker *worker, struct soft_walk *walk, struct s
 
 /* ---- in -------------------------------------------------------------------------------------- */
 
-static void run_one(struct soft_worker *worker, uint32_t i, struct soft_pipe *root)
+/* sound: it was parsed well. step: from the root on. */
+static void run_one(struct soft_worker *worker, struct dp_packet *packet, bool sound,
+		    struct soft_step step, struct soft_pipe *root)
 {
 	static const struct dp_fwd to_kernel = {.type = PSP_DP_FWD_KERNEL};
-	struct dp_packet *packet = &worker->packets[i];
 	const bool from_host = packet->port == PSP_DP_PORT_HOST;
 	struct soft_walk walk;
 
@@ -964,15 +968,38 @@ static void run_one(struct soft_worker *worker, uint32_t i, struct soft_pipe *ro
 	soft_worker_count(worker, from_host ? DP_HOST_RX_PACKETS : DP_UPLINK_RX_PACKETS,
 			  walk.segments);
 	count_in(worker, &worker->link->rx, &walk);
-	if (!worker->sound[i]) {
+	if (!sound) {
 		walk_drop(worker, &walk, from_host ? DP_HOST_MALFORMED : DP_UPLINK_MALFORMED);
 		return;
 	}
-	walk.step = worker->steps[i];
+	walk.step = step;
 	if (root != NULL)
 		walk_on(worker, &walk, root);
 	else
 		(void)follow(worker, &walk, NULL, &to_kernel);
+}
+
+/* A frame that was not parsed well: each packet of a workload's own tunnel, or none. */
+static void run_unsound(struct soft_worker *worker, struct dp_packet *packet,
+			struct soft_pipe *root)
+{
+	struct soft_tunnelled how;
+	struct dp_packet piece;
+
+	if (packet->port != PSP_DP_PORT_HOST || !soft_tunnelled_read(packet, &how)) {
+		run_one(worker, packet, false, (struct soft_step){0}, root);
+		return;
+	}
+	for (uint32_t i = 0; i < how.count; i++) {
+		struct soft_step step = {0};
+		bool sound;
+
+		soft_tunnelled_packet(packet, &how, i, worker->tunnelled_buf, &piece);
+		sound = dp_parse(&piece);
+		if (sound && root != NULL)
+			soft_cache_start(&worker->cache, worker->dp, &step, root, &piece.fields);
+		run_one(worker, &piece, sound, step, root);
+	}
 }
 
 void soft_run(struct soft_worker *worker, uint32_t n)
@@ -990,8 +1017,12 @@ void soft_run(struct soft_worker *worker, uint32_t n)
 	}
 	if (root != NULL && n > 1)
 		soft_ahead(worker, root, n);
-	for (uint32_t i = 0; i < n; i++)
-		run_one(worker, i, root);
+	for (uint32_t i = 0; i < n; i++) {
+		if (worker->sound[i])
+			run_one(worker, &worker->packets[i], true, worker->steps[i], root);
+		else
+			run_unsound(worker, &worker->packets[i], root);
+	}
 }
 
 static void run_one_held(struct soft_worker *worker, const struct dp_held *held)

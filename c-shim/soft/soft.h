@@ -134,7 +134,7 @@ struct soft_worker {
 	struct dp_limit syndromes, too_bigs, path_mtus, sources;
 	uint8_t *buffers; /* one allocation: those below */
 	uint8_t *rx_buf;  /* SOFT_RX_OCTETS */
-	uint8_t *held_buf, *split_buf[SOFT_SPLIT_DEPTH], *cut_buf[2];
+	uint8_t *held_buf, *split_buf[SOFT_SPLIT_DEPTH], *cut_buf[2], *tunnelled_buf;
 	struct dp_packet packets[SOFT_PORT_BATCH];
 	bool sound[SOFT_PORT_BATCH];             /* of these, what was parsed well */
 	struct soft_step steps[SOFT_PORT_BATCH]; /* of these, from the root on */

@@ -87,6 +87,27 @@ void soft_cut(struct dp_packet *packet, void (*each)(void *arg, struct dp_packet
 void soft_split(const struct dp_packet *whole, uint32_t first, uint32_t count, uint8_t *buf,
 		struct dp_packet *piece);
 
+/* A super-frame of a workload's own tunnel: where its inner packets lie, from the frame's start. */
+struct soft_tunnelled {
+	uint32_t l3_off,
+		payload_off; /* of the inner IP header, and behind the inner TCP or UDP header */
+	uint32_t count;      /* packets */
+	bool udp;            /* the outer header behind IP is UDP's */
+};
+
+/*
+ * Is a frame that dp_parse() refused such a super-frame: UDP or IP in IP, with a partial checksum of an inner TCP or UDP header,
+ * about which its segmentation is?
+ */
+bool soft_tunnelled_read(const struct dp_packet *packet, struct soft_tunnelled *out);
+
+/*
+ * Builds its nth packet as a frame of its own in buf (of DP_HEADROOM + DP_FRAME_MAX octets), with full checksums, not parsed.
+ * A wrong IPv4 header checksum stays wrong.
+ */
+void soft_tunnelled_packet(const struct dp_packet *whole, const struct soft_tunnelled *how,
+			   uint32_t nth, uint8_t *buf, struct dp_packet *piece);
+
 /*
  * How many packets of at most max_ip octets an IPv4 packet is cut into as a router would, or all packets of a super-frame
  * together; 0: it may not be (DF), or it is no IPv4.

@@ -19,7 +19,7 @@
 #include "soft.h"
 
 #define BUFFERS_LEN                                                                                \
-	(SOFT_RX_OCTETS + (1u + SOFT_SPLIT_DEPTH + 2u) * SOFT_FRAME_OCTETS + SOFT_QUEUE_OCTETS)
+	(SOFT_RX_OCTETS + (1u + SOFT_SPLIT_DEPTH + 2u + 1u) * SOFT_FRAME_OCTETS + SOFT_QUEUE_OCTETS)
 #define BUFFERS_ALIGN 64u
 #define UNASKED_MAX (4u * SOFT_TURN_COST) /* until the kernel is asked again who has frames */
 /* A turn that has so many gets no other batch: what is carried together stays in the second-level cache. */
@@ -117,6 +117,7 @@ static int32_t worker_open(struct soft_worker *worker)
 		worker->split_buf[i] = at += SOFT_FRAME_OCTETS;
 	for (uint32_t i = 0; i < 2; i++)
 		worker->cut_buf[i] = at += SOFT_FRAME_OCTETS;
+	worker->tunnelled_buf = at += SOFT_FRAME_OCTETS;
 	soft_queue_init(&worker->queue, at + SOFT_FRAME_OCTETS);
 	worker->seal_out = (struct soft_out){.arena = &worker->queue.arena,
 					     .send = soft_out_send_uplink,

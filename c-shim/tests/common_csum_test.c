@@ -107,11 +107,63 @@ static void a_sender_may_go_without_a_udp_checksum(void)
 	CHECK_EQ(sealed_udp_checksum(&spec, true), 0);
 }
 
+/* RFC 9260, 6.8 and appendix A: one bit at a time. */
+static uint32_t naive_crc32c(const uint8_t *p, size_t len)
+{
+	uint32_t crc = UINT32_MAX;
+
+	for (size_t i = 0; i < len; i++) {
+		crc ^= p[i];
+		for (uint32_t bit = 0; bit < 8; bit++)
+			crc = (crc & 1u) != 0 ? crc >> 1 ^ 0x82f63b78u : crc >> 1;
+	}
+	return ~crc;
+}
+
+/* A container's kernel leaves it to whoever sends on, as it does with the sum of TCP. */
+static void sctp_gets_its_own_checksum(void)
+{
+	static uint8_t buf[BUF_LEN];
+
+	CHECK_EQ(naive_crc32c((const uint8_t *)"123456789", 9), 0xe3069283u);
+	for (uint32_t len = 4; len < 300; len++) {
+		struct dp_packet packet;
+		uint8_t *sctp;
+		uint32_t crc;
+
+		CONTEXT("%u octets behind the header", len);
+		make_frame(&packet, buf, &(struct frame_spec){.proto = 132, .payload = len});
+		packet.needs_csum = true;
+		packet.csum_start = NET_ETH_LEN + NET_IP4_LEN;
+		packet.csum_offset = 8;
+		CHECK(dp_parse(&packet));
+		sctp = packet.frame + packet.l4_off;
+		psp_put32(sctp + 8, 0);
+		crc = naive_crc32c(sctp, packet.len - packet.l4_off);
+		psp_put32(sctp + 8, 0xdeadbeef);
+		dp_csum_complete(&packet);
+		CHECK(!packet.needs_csum);
+		for (uint32_t i = 0; i < 4; i++)
+			CHECK_EQ(sctp[8 + i], crc >> 8 * i & 0xffu);
+	}
+	/* Its last octets must be there. */
+	for (uint32_t len = 0; len < 4; len++) {
+		struct dp_packet packet;
+
+		make_frame(&packet, buf, &(struct frame_spec){.proto = 132, .payload = len});
+		packet.needs_csum = true;
+		packet.csum_start = NET_ETH_LEN + NET_IP4_LEN;
+		packet.csum_offset = 8;
+		CHECK(!dp_parse(&packet));
+	}
+}
+
 int main(void)
 {
 	RUN(sums_agree_at_every_length_and_alignment);
 	RUN(wide_blocks_sum_as_narrow_ones);
 	RUN(a_changed_word_changes_the_checksum_alike);
+	RUN(sctp_gets_its_own_checksum);
 	RUN_EACH(a_udp_checksum_is_never_computed_as_0);
 	RUN_EACH(a_sender_may_go_without_a_udp_checksum);
 	return test_summary();
