@@ -644,8 +644,9 @@ function followWorkload(
 
 /**
  * The control channel leaves with the address that peers know this host by, and let through their firewalls, where the
- * kernel would take another one of the uplink: one that is younger, or of a privacy extension. Where it takes another way
- * than the uplink that is its affair. Of a name nothing is known before it is resolved.
+ * kernel would take another one of the uplink (one that is younger, or of a privacy extension), or another way, while its rules
+ * lead what has this address over the uplink. Where no rule does, or the host is on another link, the way is the kernel's
+ * affair. Of a name nothing is known before it is resolved.
  */
 function fromPip(
   host: string,
@@ -659,8 +660,8 @@ function fromPip(
   // One of the link alone means nothing without its interface.
   if (isLinkScope(pip) || own.what(pip) !== OWN) return undefined;
   try {
-    const isByUplink = plane.nextHop(host) !== undefined && plane.nextHop(host, pip) !== undefined;
-    return isByUplink ? pip : undefined;
+    const isElsewhere = plane.nextHop(host) === undefined && own.isOnLink(host);
+    return !isElsewhere && plane.nextHop(host, pip) !== undefined ? pip : undefined;
   } catch {
     // The kernel could not be asked.
     return undefined;

@@ -2,7 +2,7 @@
 
 /** Which addresses are this host's own, or those of everybody on one of its links: no peer is there. */
 import type { Clock } from "../model/clock.ts";
-import { parsePrefix } from "../model/vip.ts";
+import { parsePrefix, PrefixTable } from "../model/vip.ts";
 
 /** An address of an interface, "192.0.2.1/24", as the system lists them. */
 export type Interfaces = () => readonly { readonly cidr: string; readonly address: string }[];
@@ -18,6 +18,7 @@ export class OwnAddresses {
   readonly #list: Interfaces;
   readonly #clock: Pick<Clock, "now">;
   #known: ReadonlyMap<string, string> = new Map();
+  #links = new PrefixTable<true>();
   #readAt = -Infinity;
 
   constructor(clock: Pick<Clock, "now">, list: Interfaces = Deno.networkInterfaces) {
@@ -27,15 +28,28 @@ export class OwnAddresses {
 
   /** `address` in canonical text. */
   what(address: string): string | undefined {
-    if (this.#clock.now() - this.#readAt >= FRESH_MS) this.#read();
+    this.#refresh();
     return this.#known.get(address);
+  }
+
+  /** Is it on a link of this host, or its own? `address` in canonical text. */
+  isOnLink(address: string): boolean {
+    this.#refresh();
+    return this.#links.lookup(address) ?? false;
+  }
+
+  #refresh(): void {
+    if (this.#clock.now() - this.#readAt >= FRESH_MS) this.#read();
   }
 
   #read(): void {
     this.#readAt = this.#clock.now();
     const known = new Map<string, string>();
+    const links = new PrefixTable<true>();
     try {
       for (const { cidr, address } of this.#list()) {
+        const link = parsePrefix(cidr);
+        if (link !== undefined) links.add(link, true);
         for (const all of groupsOf(cidr)) known.set(all, "that of a whole network");
         known.set(address, OWN);
       }
@@ -43,6 +57,7 @@ export class OwnAddresses {
       // Where the system does not say, what the configuration says is all that is known.
     }
     this.#known = known;
+    this.#links = links;
   }
 }
 

@@ -28,6 +28,13 @@ Deno.test("a host's own addresses are known, and those of the networks on its li
   ]);
 });
 
+Deno.test("what is on a link of this host is known by the prefixes of its interfaces", () => {
+  const list = interfaces("192.0.2.1/24", "203.0.113.9/32", "2001:db8::1/64", "nonsense");
+  const own = new OwnAddresses({ now: () => 0 }, () => list);
+  const rows = ["192.0.2.200", "203.0.113.9", "203.0.113.8", "2001:db8::7", "2001:db8:1::7"];
+  assert.deepEqual(rows.map((address) => own.isOnLink(address)), [true, true, false, true, false]);
+});
+
 Deno.test("addresses are followed, and a system that says nothing is no failure", () => {
   let [now, list] = [0, interfaces("192.0.2.1/24")];
   const own = new OwnAddresses({ now: () => now }, () => {

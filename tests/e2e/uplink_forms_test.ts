@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { agentCommand } from "../support/agent_process.ts";
 import { udpFrame } from "../support/frames.ts";
 import { readPsp } from "../support/psp_wire.ts";
+import { separate } from "../support/router.ts";
 import { sniff } from "../support/sniff.ts";
 import { PLANE, STANDIN_RELEASE } from "../support/standin.ts";
 import { assertOnlyPsp, story } from "../support/story.ts";
@@ -121,3 +122,31 @@ story("of an uplink's addresses the control channel leaves with the pip", {}, as
   const { received, text } = await ping(world, { in: "v1", to: world.vip("h2") }, { wait: 10 });
   assert.equal(received, 1, text);
 });
+
+story(
+  "where only rules for the pip lead over the uplink, both channels go by them",
+  {},
+  async (stage) => {
+    const { world, startBoth } = stage;
+    await separate(world);
+    for (const name of ["h1", "h2"] as const) {
+      const { pip } = world.host(name);
+      for (
+        const line of [
+          "link add oob address 02:00:00:00:98:01 type veth peer name oob-far",
+          "link set oob up",
+          "link set oob-far up",
+          "addr add 10.99.0.1/24 dev oob",
+          "route del default",
+          // As on a host with a network for its administrators: nobody there knows the others' outer addresses.
+          "route add default via 10.99.0.254",
+          "route add default via 192.168.77.254 dev uplink table 77",
+          `rule add from ${pip} lookup 77`,
+        ]
+      ) await world.mustRun(name, ["ip", ...line.split(" ")]);
+    }
+    await startBoth();
+    const { received, text } = await ping(world, { in: "v1", to: world.vip("h2") }, { wait: 10 });
+    assert.equal(received, 1, text);
+  },
+);
