@@ -14,6 +14,7 @@ import { type CallOptions, ExchangeError, type TunnelClient } from "../model/exc
 import type { Descriptors } from "./descriptors.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
 import { fromConnect } from "./exchange_errors.ts";
+import { certificateRefusal } from "./tls_alerts.ts";
 import { callUnary, H2Connection, type UnaryOver } from "./h2_connection.ts";
 import type { From } from "./h2_session.ts";
 import { HYBRID } from "./key_exchange.ts";
@@ -444,6 +445,17 @@ function openLine(
     pingTimeoutMs: options.pingTimeoutMs ?? PING_TIMEOUT_MS,
     onGone,
     onOpen: (address) => options.onConnected?.(peer.id, address),
+    onFailed(error) {
+      const reason = certificateRefusal(error);
+      if (reason === undefined) return;
+      events.count("certificate-refused");
+      const address = peer.svcAddress;
+      events.log("warning", "A peer refuses this host's certificate", {
+        peer: peer.id,
+        address,
+        reason,
+      });
+    },
   });
   const line: Line = {
     svcAddress: peer.svcAddress,
@@ -517,8 +529,12 @@ function explain(
       Code.Unauthenticated,
     );
   }
+  const alert = certificateRefusal(found.rawMessage);
+  const why = alert === undefined
+    ? found.rawMessage
+    : `it refuses this host's certificate: ${alert}`;
   return new ConnectError(
-    `Cannot reach peer "${id}" at ${line.svcAddress}: ${found.rawMessage}`,
+    `Cannot reach peer "${id}" at ${line.svcAddress}: ${why}`,
     Code.Unavailable,
     undefined,
     undefined,

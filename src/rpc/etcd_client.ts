@@ -28,6 +28,7 @@ import {
 } from "./gen/etcd/rpc_pb.ts";
 import { H2Streams } from "./h2_streams.ts";
 import { prove } from "./proof.ts";
+import { certificateRefusal } from "./tls_alerts.ts";
 
 /** Where etcd is, and who asks. */
 export interface EtcdOptions {
@@ -220,8 +221,11 @@ class Etcd implements KvStore {
       this.#connections[at]?.close();
       if (this.#at === at) this.#at = (at + 1) % this.#calls.length;
     }
-    // A server that wants another certificate, or one at all, says so after the handshake: by hanging up.
-    const why = /\b(EPIPE|ECONNRESET)\b/.test(found.rawMessage)
+    // A server that wants another certificate, or one at all, says so after the handshake: by an alert, or by hanging up.
+    const alert = certificateRefusal(found.rawMessage);
+    const why = alert !== undefined
+      ? `the server refuses this host's certificate: ${alert}`
+      : /\b(EPIPE|ECONNRESET)\b/.test(found.rawMessage)
       ? `the server has ended the connection, as one does that does not take this certificate ` +
         `(${found.rawMessage})`
       : found.rawMessage;

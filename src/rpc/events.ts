@@ -49,6 +49,8 @@ export const RPC_COUNTERS = {
     "certificates whose usage, constraints or critical extensions forbid their use",
   "certificate-untrusted":
     "certificates without a chain to a CA of the file in force, open connections too",
+  "certificate-refused":
+    "TLS connections that the other side ended with an alert about this host's certificate",
   "no-identity": "certificates without a SAN that could be a peer's",
   "foreign-domain": "certificates of another trust domain",
   "contradictory-identity": "certificates that name several identities",

@@ -62,6 +62,8 @@ export interface H2Options {
   readonly pingTimeoutMs: number;
   /** A connection stands (with TLS: the other side has proved who it is): the address that it goes to. */
   readonly onOpen?: (address: string) => void;
+  /** A connection has ended with an error, in the runtime's words. */
+  readonly onFailed?: (error: string) => void;
   /** The last connection has gone; the next call opens a new one. */
   readonly onGone?: () => void;
 }
@@ -254,7 +256,10 @@ export class H2Connection {
       live.leaving = true;
       if (live.calls.size === 0) this.#drop(live, "the peer closed the connection");
     });
-    session.on("error", (error) => this.#drop(live, error.message));
+    session.on("error", (error) => {
+      this.#options.onFailed?.(error.message);
+      this.#drop(live, error.message);
+    });
     session.on("close", () => {
       pings.stop();
       this.#drop(live, "the connection was lost");

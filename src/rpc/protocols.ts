@@ -13,6 +13,7 @@ import type { ListenerOptions } from "./listener.ts";
 import type { Signed } from "./chain.ts";
 import { foresee } from "./proof.ts";
 import { contextOptions, type TlsMaterial } from "./tls.ts";
+import { certificateRefusal, isOfCertificate } from "./tls_alerts.ts";
 
 /** Of either HTTP version. */
 export type Request = http.IncomingMessage | http2.Http2ServerRequest;
@@ -53,6 +54,9 @@ export type Flood = H1Flood | H2Flood;
 
 /** How long an HTTP/1.1 connection is told that it may wait for its next request. */
 export const KEEP_ALIVE_MS = 60_000;
+
+/** One that has no address of its own any more. */
+type ClosedTlsSocket = tls.TLSSocket & { readonly _parent?: net.Socket };
 
 /** HTTP/2 and HTTP/1.1 over TLS, chosen by ALPN. */
 export function secureServer(
@@ -97,8 +101,21 @@ export function secureServer(
   });
   server.on("sessionError", ignore);
   server.on("clientError", (error: Error, socket: net.Socket) => refuseHttp1(error, socket, doors));
-  server.on("tlsClientError", (_error, socket) => {
+  server.on("tlsClientError", (error: Error & { code?: string }, socket: ClosedTlsSocket) => {
     events.count("handshakes-failed");
+    const address = socket._parent?.remoteAddress;
+    const reason = certificateRefusal(error.message);
+    if (reason !== undefined) {
+      events.count("certificate-refused");
+      events.log("warning", "A caller refuses this host's certificate", { address, reason });
+    } else if (isOfCertificate(error)) {
+      events.count("certificate-untrusted");
+      events.log("warning", "A connection is refused for want of a good certificate", {
+        address,
+        counter: "certificate-untrusted",
+        reason: error.message,
+      });
+    }
     socket.destroy();
   });
   server.on("timeout", ignore);

@@ -12,6 +12,7 @@ export const ALGORITHMS = {
   "P-521": { name: "ECDSA", namedCurve: "P-521", hash: "SHA-512" },
   "RSA": rsa("RSASSA-PKCS1-v1_5", 2048),
   "RSA 1024": rsa("RSASSA-PKCS1-v1_5", 1024),
+  "RSA with SHA-1": { ...rsa("RSASSA-PKCS1-v1_5", 2048), hash: "SHA-1" },
   "Ed25519": { name: "Ed25519" },
 } as const;
 export type KeyKind = keyof typeof ALGORITHMS;
@@ -46,6 +47,8 @@ export interface Oddity {
   readonly usage?: x509.KeyUsageFlags | "absent";
   readonly extended?: readonly string[] | "absent";
   readonly uri?: string;
+  /** Its SANs instead of `uri`. */
+  readonly names?: readonly x509.JsonGeneralName[];
   readonly extra?: readonly x509.Extension[];
 }
 
@@ -59,6 +62,10 @@ export async function make(oddity: Oddity = {}): Promise<Made> {
   const extended = oddity.extended ?? (isCa ? "absent" : [serverAuth, clientAuth]);
   const subject = `CN=${oddity.name ?? (isCa ? "ca" : "h1")}`;
   const { fromMs = -DAY_MS, untilMs = DAY_MS } = oddity;
+  const names = oddity.names ?? [
+    { type: "url" as const, value: oddity.uri ?? "spiffe://example.org/psp/h1" },
+    { type: "ip" as const, value: "127.0.0.1" },
+  ];
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: crypto.getRandomValues(new Uint8Array(8)).toHex().replace(/^./, "1"),
     subject,
@@ -72,10 +79,7 @@ export async function make(oddity: Oddity = {}): Promise<Made> {
       ...(ca === "absent" ? [] : [new x509.BasicConstraintsExtension(isCa, pathLength, true)]),
       ...(usage === "absent" ? [] : [new x509.KeyUsagesExtension(usage, true)]),
       ...(extended === "absent" ? [] : [new x509.ExtendedKeyUsageExtension([...extended])]),
-      new x509.SubjectAlternativeNameExtension([
-        { type: "url", value: oddity.uri ?? "spiffe://example.org/psp/h1" },
-        { type: "ip", value: "127.0.0.1" },
-      ]),
+      ...(names.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension([...names])]),
       ...(oddity.extra ?? []),
     ],
   });
