@@ -85,8 +85,8 @@ function overdue({ world: { clock } }: Stage, { id, plane }: WorldHost): string[
 
 /** Keys that a host keeps, and those in requests under way or unanswered and in answers that may be asked for again. */
 function keys({ core }: WorldHost): { readonly kept: number; readonly needed: number } {
-  const { shares, memory, initiator } = partsOf(core) as unknown as {
-    readonly shares: { readonly size: number };
+  const { keyShares, memory, initiator } = partsOf(core) as unknown as {
+    readonly keyShares: { readonly size: number };
     readonly memory: { readonly _byPeer: ReadonlyMap<string, { readonly tunnels: number }> };
     readonly initiator: {
       readonly _places: ReadonlyMap<PeerLine, unknown>;
@@ -101,7 +101,7 @@ function keys({ core }: WorldHost): { readonly kept: number; readonly needed: nu
   for (const { asking } of initiator._unanswered) {
     needed += asking.unanswered?.offers.length ?? 0;
   }
-  return { kept: shares.size, needed };
+  return { kept: keyShares.size, needed };
 }
 
 /** Of a host's transmit SAs, those that are of a start that is over, or not received at the other end. */
@@ -238,6 +238,8 @@ export class Healer {
   #settle({ sinceMs, lost }: { readonly sinceMs: number; readonly lost: number }): Healing {
     const { stage } = this;
     const { world } = stage;
+    const isRest = world.lost === lost && world.violations.length === 0;
+    if (isRest && unsettled(stage).length === 0) return { healMs: 0, settleMs: 0, wrong: [] };
     const hash = this.#hash([]);
     const known = this.#known.get(hash);
     const isClean = world.lost === lost && world.violations.length === 0;
