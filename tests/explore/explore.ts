@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Breadth first through everything that may happen. Each state is written down when it is met, and put back to be gone on
- * from; what was seen before in another naming is not gone on from.
+ * Breadth first through everything that may happen. Each state that is gone on from is reached by one choice from the one before
+ * it, and written down, to be put back for each of its choices; what was seen before in another naming is not gone on from.
  */
 import { broken, Healer } from "./checks.ts";
 import { type Bounds, Stage } from "./stage.ts";
@@ -45,6 +45,8 @@ export interface Node {
   readonly depth: number;
   /** undefined: it is reached from the nearest one before it that was written down. */
   saved: Saved | undefined;
+  /** States that are to be reached from it and gone on from. */
+  waiting: number;
 }
 
 /** What a state is. */
@@ -56,7 +58,7 @@ export interface Look {
   readonly settleMs: number;
 }
 
-/** States that are written down at a time: some tens of thousands of octets each. */
+/** States that stay written down for those that follow from them: some tens of thousands of octets each. */
 const KEPT = 10_000;
 
 /** A stage on which any state can be put back. */
@@ -74,7 +76,7 @@ export class Ground {
     this.stage = root;
     this.#heap = heap;
     this.#healer = new Healer(root);
-    this.first = { parent: undefined, choice: "", depth: 0, saved: heap.save() };
+    this.first = { parent: undefined, choice: "", depth: 0, saved: heap.save(), waiting: 0 };
   }
 
   /** Puts a state back. */
@@ -91,18 +93,33 @@ export class Ground {
   goOn(from: Node, choice: string): Node {
     this.go(from);
     this.stage.take(choice);
-    return { parent: from, choice, depth: from.depth + 1, saved: undefined };
+    return { parent: from, choice, depth: from.depth + 1, saved: undefined, waiting: 0 };
   }
 
-  /** Writes down the state that `node` is, if there is room, and the stage is there. */
+  /** It is gone on from: `begin` before its first choice, `end` after the last one. */
+  begin(node: Node): void {
+    if (node.saved !== undefined) return;
+    this.go(node);
+    this.keep(node);
+  }
+
+  end(node: Node): void {
+    if (node.waiting === 0 || this.#kept > KEPT) this.#leave(node);
+    this.giveUp(node);
+  }
+
+  /** Nobody goes on from it here: the one before it need not wait for it. */
+  giveUp({ parent }: Node): void {
+    if (parent !== undefined && --parent.waiting === 0) this.#leave(parent);
+  }
+
+  /** Writes down the state that `node` is: the stage is there. */
   keep(node: Node): void {
-    if (this.#kept >= KEPT) return;
-    this.#kept++;
+    if (node.saved === undefined) this.#kept++;
     node.saved = this.#heap.save();
   }
 
-  /** Nobody goes on from it any more. */
-  leave(node: Node): void {
+  #leave(node: Node): void {
     if (node.saved === undefined || node === this.first) return;
     this.#kept--;
     node.saved = undefined;
@@ -110,14 +127,14 @@ export class Ground {
 
   /**
    * Looks at the state on the stage, which is used up by it; undefined: it is not new, and nothing went wrong on the way.
-   * `keep`: it is gone on from.
+   * `isLast`: nobody goes on from it.
    * `everyone`: each host is once the one that sends first when it heals; else one of them is.
    */
   look(
     node: Node,
-    { isNew, keep, everyone }: {
+    { isNew, isLast, everyone }: {
       readonly isNew: (hash: number) => boolean;
-      readonly keep: boolean;
+      readonly isLast: boolean;
       readonly everyone: boolean;
     },
   ): Look | undefined {
@@ -129,7 +146,7 @@ export class Ground {
     const choices = stage.choices();
     const wrong = broken(stage);
     if (wrong.length > 0) return { hash, choices, wrong, healMs: 0, settleMs: 0 };
-    if (keep) this.keep(node);
+    if (!isLast && node.parent !== undefined) node.parent.waiting++;
     const n = stage.world.hosts.length;
     const firsts = Array.from({ length: everyone ? n : 1 }, (_, i) => (hash + i) % n)
       .map((first) => ({ first, hash: ahead[first] as number }));
@@ -163,8 +180,8 @@ export function explore(
   /** Looks at the state on the stage. */
   const visit = (node: Node): Violation | undefined => {
     edges++;
-    const keep = node.depth < bounds.depth;
-    const looked = ground.look(node, { isNew, keep, everyone: false });
+    const isLast = node.depth >= bounds.depth;
+    const looked = ground.look(node, { isNew, isLast, everyone: false });
     if (looked === undefined) return undefined;
     depth = Math.max(depth, node.depth);
     worst = {
@@ -172,7 +189,7 @@ export function explore(
       settleMs: Math.max(worst.settleMs, looked.settleMs),
     };
     if (looked.wrong.length > 0) return { choices: pathOf(node), wrong: looked.wrong };
-    if (keep) queue.push({ node, choices: looked.choices });
+    if (!isLast) queue.push({ node, choices: looked.choices });
     return undefined;
   };
   const wrong = visit(ground.first);
@@ -181,13 +198,14 @@ export function explore(
     const level = queue;
     queue = [];
     for (const { node, choices } of level) {
+      ground.begin(node);
       for (const choice of choices) {
         const violation = visit(ground.goOn(node, choice));
         if (violation !== undefined) return end(false, violation);
         if (edges % 1000 === 0) onProgress?.(end(false));
         if (seen.size >= most || performance.now() - began >= ms) return end(false);
       }
-      ground.leave(node);
+      ground.end(node);
     }
   }
   return end(true);

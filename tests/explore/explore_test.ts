@@ -18,7 +18,7 @@ for (const { name, bounds } of SHORT) {
 Deno.test("what goes wrong on the way to a state that was seen before is told", async () => {
   const { bounds } = SHORT[0] ?? assert.fail();
   const ground = new Ground(await loadCore(), bounds);
-  const how = { isNew: () => false, keep: false, everyone: false };
+  const how = { isNew: () => false, isLast: true, everyone: false };
   const node = ground.goOn(ground.first, "time");
   assert.equal(ground.look(node, how), undefined);
   ground.go(node);

@@ -12,7 +12,7 @@ import { pipOf, vipOf, type WorldHost } from "../sim/host.ts";
 import type { CoreModules } from "../sim/load.ts";
 import { placeOf, type PlaneCall, type TxEntry } from "../sim/plane.ts";
 import type { Body, Message } from "../sim/wire.ts";
-import { World } from "../sim/world.ts";
+import { type Said, World } from "../sim/world.ts";
 
 /** What may happen, and how often. */
 export interface Budgets {
@@ -129,7 +129,7 @@ export class Stage {
     Map<string, { readonly call: Message["call"]; isHeard: boolean }>
   >();
 
-  constructor(modules: CoreModules, readonly bounds: Bounds) {
+  constructor(modules: CoreModules, readonly bounds: Bounds, onLog?: (said: Said) => void) {
     const { budgets } = bounds;
     this.left = { ...budgets };
     const changes = {
@@ -147,6 +147,7 @@ export class Stage {
     this.world = new World({
       modules,
       configs,
+      ...onLog === undefined ? {} : { onLog },
       onSent: (_, message) => this.#sent(message),
       onArrival: (_, message) => this.#arrived(message),
       onAnswer: (_, message, body) => {

@@ -78,18 +78,19 @@ export class Walker {
   }
 
   walk({ jobs, given }: Task): Walked {
-    for (const own of given) this.#leave(own);
+    for (const own of given) this.#give(own);
     const found: Found[] = [];
     let edges = 0;
     for (const { node, path, choices, own } of jobs) {
       const from = own === undefined ? undefined : this.#own.get(own);
       const at = from ?? this.#nodeOf(path);
+      this.#ground.begin(at);
       for (const choice of choices) {
         edges++;
         const next = choice === "" ? this.#ground.first : this.#ground.goOn(at, choice);
         const looked = this.#ground.look(next, {
           isNew: (hash) => this.#claim(hash),
-          keep: true,
+          isLast: false,
           everyone: true,
         });
         if (looked === undefined) continue;
@@ -97,7 +98,8 @@ export class Walker {
         this.#own.set(++this.#n, next);
         found.push({ node, choice, own: this.#n, ...what });
       }
-      if (own !== undefined) this.#leave(own);
+      this.#ground.end(at);
+      if (own !== undefined) this.#own.delete(own);
     }
     return { found, edges, full: this.#full };
   }
@@ -108,15 +110,19 @@ export class Walker {
     return isNew ?? false;
   }
 
-  #leave(own: number): void {
+  /** Another one goes on from it. */
+  #give(own: number): void {
     const node = this.#own.get(own);
-    if (node !== undefined) this.#ground.leave(node);
+    if (node !== undefined) this.#ground.giveUp(node);
     this.#own.delete(own);
   }
 
   #nodeOf(path: readonly string[]): Node {
     return path.reduce<Node>(
-      (parent, choice) => ({ parent, choice, depth: parent.depth + 1, saved: undefined }),
+      (parent, choice) => {
+        parent.waiting++;
+        return { parent, choice, depth: parent.depth + 1, saved: undefined, waiting: 0 };
+      },
       this.#ground.first,
     );
   }

@@ -304,6 +304,7 @@ function isSame(a: ArrayLike<unknown>, b: readonly unknown[]): boolean {
 
 function isSameMap(map: ReadonlyMap<unknown, unknown>, values: readonly unknown[]): boolean {
   if (2 * map.size !== values.length) return false;
+  if (values.length === 0) return true;
   let i = 0;
   for (const [key, value] of map) {
     if (values[i++] !== key || values[i++] !== value) return false;
@@ -313,6 +314,7 @@ function isSameMap(map: ReadonlyMap<unknown, unknown>, values: readonly unknown[
 
 function isSameSet(set: ReadonlySet<unknown>, values: readonly unknown[]): boolean {
   if (set.size !== values.length) return false;
+  if (values.length === 0) return true;
   let i = 0;
   for (const value of set) if (values[i++] !== value) return false;
   return true;
