@@ -401,11 +401,21 @@ export class EntryEncoder {
   }
 }
 
-/** struct psp_dp_key, into one of zeros. It holds the key in clear: wipe `bytes` after use. */
+/**
+ * struct psp_dp_key, into one of zeros. It holds the key in clear: wipe `bytes` after use. Throws RangeError for a key of
+ * another length than its version's: the rest of it would be zeros that everybody knows.
+ */
 export function encodeKey(
   key: SpiKey | TxKey,
   into: Struct<"psp_dp_key"> = new Struct("psp_dp_key"),
 ): Struct<"psp_dp_key"> {
+  if (key.key.length !== keyLength(key.version)) {
+    throw new RangeError(
+      `a key of ${key.key.length} octets is none of version ${key.version}, whose have ${
+        keyLength(key.version)
+      }`,
+    );
+  }
   return into.setSize()
     .set("spi", key.spi >>> 0)
     .set("version", key.version)
@@ -881,15 +891,20 @@ export function encodeEntryItems(
   return items;
 }
 
-/** An array of struct psp_dp_key_item. It holds keys in clear: wipe it after use. */
+/** An array of struct psp_dp_key_item. It holds keys in clear: wipe it after use. Throws RangeError, and leaves none behind. */
 export function encodeKeyItems(changes: readonly KeyChange[]): Uint8Array<ArrayBuffer> {
   const size = sizeOf("psp_dp_key_item");
   const items = new Uint8Array(changes.length * size);
-  changes.forEach((change, i) => {
-    const item = new Struct("psp_dp_key_item", items, i * size).setSize()
-      .set("op", OPS[change.op]).set("crypto_id", change.cryptoId);
-    if (change.op === "set") encodeKey(change.key, item.inner("key", "psp_dp_key"));
-  });
+  try {
+    changes.forEach((change, i) => {
+      const item = new Struct("psp_dp_key_item", items, i * size).setSize()
+        .set("op", OPS[change.op]).set("crypto_id", change.cryptoId);
+      if (change.op === "set") encodeKey(change.key, item.inner("key", "psp_dp_key"));
+    });
+  } catch (error) {
+    items.fill(0);
+    throw error;
+  }
   return items;
 }
 

@@ -7,6 +7,7 @@ import {
   decodePort,
   encodeConfig,
   encodeKey,
+  encodeKeyItems,
   encodePipe,
   encodePort,
   encodePorts,
@@ -397,4 +398,23 @@ Deno.test("no octets make the decoder loop or fail in another way", () => {
       assert.ok(error instanceof Error && error.name === "DataPlaneError");
     }
   }));
+});
+
+Deno.test("a key that does not fit its version is not encoded, alone or in a list", () => {
+  const short = {
+    spi: 7,
+    version: 1,
+    key: new Key(new Uint8Array(16).fill(9)),
+    ivLimit: 0n,
+  } as const;
+  const long = {
+    spi: 7,
+    version: 0,
+    key: new Key(new Uint8Array(32).fill(9)),
+    ivLimit: 0n,
+  } as const;
+  for (const key of [short, long]) {
+    assert.throws(() => encodeKey(key), RangeError);
+    assert.throws(() => encodeKeyItems([{ op: "set", cryptoId: 1, key }]), RangeError);
+  }
 });

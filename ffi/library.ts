@@ -32,17 +32,22 @@ export interface Library extends Disposable {
 export function openLibrary(path: string): Library {
   checkAbi(path);
   const { symbols, close } = load(path, SYMBOLS);
-  return {
-    path,
-    symbols,
-    version: readText(
-      "Cannot read the library's version",
-      (...args) => symbols.psp_dp_version(...args),
-    ),
-    descriptorLimit: descriptorLimit(path),
-    close,
-    [Symbol.dispose]: close,
-  };
+  try {
+    return {
+      path,
+      symbols,
+      version: readText(
+        "Cannot read the library's version",
+        (...args) => symbols.psp_dp_version(...args),
+      ),
+      descriptorLimit: descriptorLimit(path),
+      close,
+      [Symbol.dispose]: close,
+    };
+  } catch (error) {
+    close();
+    throw error;
+  }
 }
 
 /** Calls a function that fills (buf, cap, len) until the buffer is large enough. */

@@ -73,15 +73,18 @@ export function offline(library: Library, backend: Backend = "auto"): Offline {
     backend,
     kbkdf(key, fixed, length) {
       const out = new Uint8Array(length);
-      const status = symbols.psp_dp_kbkdf(id, key.reveal(), fixed, fixed.length, out, out.length);
+      const octets = derivationKey("Cannot derive octets from a key", key);
+      const status = symbols.psp_dp_kbkdf(id, octets, fixed, fixed.length, out, out.length);
       unwrap(status, "Cannot derive octets from a key");
       return out;
     },
     derive([mk0, mk1], spi, version) {
       const out = new Uint8Array(32);
+      const what = `Cannot derive the key of SPI ${spiText(spi)}`;
+      const masters = [derivationKey(what, mk0), derivationKey(what, mk1)] as const;
       try {
-        const status = symbols.psp_dp_derive(id, mk0.reveal(), mk1.reveal(), spi, version, out);
-        unwrap(status, `Cannot derive the key of SPI ${spiText(spi)}`);
+        const status = symbols.psp_dp_derive(id, ...masters, spi, version, out);
+        unwrap(status, what);
         return { spi: spi >>> 0, version, key: new Key(out.slice(0, keyLength(version))) };
       } finally {
         out.fill(0);
@@ -90,7 +93,7 @@ export function offline(library: Library, backend: Backend = "auto"): Offline {
     seal(key, packet) {
       const out = new Uint8Array(packet.length + 16);
       const len = new Uint32Array(1);
-      const struct = encodeKey(key).bytes;
+      const struct = encoded(`Cannot seal a packet with SPI ${spiText(key.spi)}`, key);
       try {
         const status = symbols.psp_dp_seal(id, struct, packet, packet.length, out, out.length, len);
         unwrap(status, `Cannot seal a packet with SPI ${spiText(key.spi)}`);
@@ -103,7 +106,7 @@ export function offline(library: Library, backend: Backend = "auto"): Offline {
       const out = new Uint8Array(packet.length);
       const len = new Uint32Array(1);
       const verdict = new Uint32Array(1);
-      const struct = encodeKey(key).bytes;
+      const struct = encoded(`Cannot open a packet with SPI ${spiText(key.spi)}`, key);
       try {
         const status = symbols.psp_dp_unseal(
           id,
@@ -130,6 +133,21 @@ export function offline(library: Library, backend: Backend = "auto"): Offline {
       }
     },
   };
+}
+
+/** The library reads 32 octets, and is told of no length. */
+function derivationKey(what: string, key: Key): Uint8Array<ArrayBuffer> {
+  if (key.length === 32) return key.reveal();
+  throw new DataPlaneError(`${what}: keys are derived from 32 octets, not ${key.length}`, "EINVAL");
+}
+
+function encoded(what: string, key: SpiKey): Uint8Array<ArrayBuffer> {
+  try {
+    return encodeKey(key).bytes;
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new DataPlaneError(`${what}: ${cause.message}`, "EINVAL", { cause });
+  }
 }
 
 function spiText(spi: number): string {

@@ -78,3 +78,26 @@ Deno.test("a backend that is not usable here is refused by name", () => {
     message: /"wolfssl"/,
   });
 });
+
+Deno.test("keys of another length than the library reads are refused", () => {
+  using library = openLibrary(libraryPath());
+  const crypto = offline(library);
+  const [k0] = masterKeys();
+  const short = new Key(new Uint8Array(16).fill(7));
+  const fixed = new Uint8Array(16);
+  assert.throws(() => crypto.kbkdf(short, fixed, 16), { code: "EINVAL", message: /32 octets/ });
+  for (const keys of [[short, k0], [k0, short]] as const) {
+    assert.throws(() => crypto.derive(keys, 0x12345678, 0), {
+      code: "EINVAL",
+      message: /^Cannot derive the key of SPI 12345678: .*not 16$/,
+    });
+  }
+  const spi = 0x12345678;
+  for (const [version, key] of [[1, short], [0, k0]] as const) {
+    assert.throws(() => crypto.seal({ spi, version, key }, CLEAR), { code: "EINVAL" });
+    assert.throws(() => crypto.unseal({ spi, version, key }, new Uint8Array(64)), {
+      code: "EINVAL",
+      message: /^Cannot open a packet with SPI 12345678: a key of/,
+    });
+  }
+});
