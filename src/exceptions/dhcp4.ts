@@ -39,12 +39,13 @@ const OPT_REQUESTED = 50;
 const OPT_LEASE_TIME = 51;
 const OPT_MESSAGE_TYPE = 53;
 const OPT_SERVER = 54;
+const OPT_CLIENT_ID = 61;
 const OPT_ROUTES = 121;
 const OPT_PAD = 0;
 const OPT_END = 255;
 
 /**
- * Answers DISCOVER with OFFER, REQUEST with ACK or NAK, INFORM with ACK; takes addresses back on RELEASE and DECLINE, and
+ * Answers a workload that asks for itself: DISCOVER with OFFER, REQUEST with ACK or NAK, INFORM with ACK; takes addresses back on RELEASE and DECLINE, and
  * where a client takes another server's offer.
  */
 export function answerDhcp4(packet: IpPacket, context: ExceptionContext): Answer {
@@ -57,6 +58,9 @@ export function answerDhcp4(packet: IpPacket, context: ExceptionContext): Answer
   const type = options?.get(OPT_MESSAGE_TYPE)?.[0];
   if (options === undefined || type === undefined) return {};
   const mac = macText(message.subarray(28));
+  // Nobody speaks for another: with somebody else's MAC its lease could be given back, its address moved, the pool emptied.
+  // What a relay sends on (its address stands in it) is for a server behind it.
+  if (mac !== packet.ethSrc || v.getUint32(24) !== 0) return {};
   const client = ipText(message.subarray(12, 16));
   const asked = addressOption(options, OPT_REQUESTED);
   const server = addressOption(options, OPT_SERVER);
@@ -108,11 +112,12 @@ function dhcpReply(request: Bytes, type: number, lease: Lease, context: Exceptio
   head.set([BOOTREPLY, 1, 6, 0]);
   head.set(request.subarray(4, 8), 4); // xid
   head.set(request.subarray(10, 12), 10); // flags
-  const isInform =
-    readOptions(request.subarray(FIXED_LEN + 4))?.get(OPT_MESSAGE_TYPE)?.[0] === INFORM;
+  const asked = readOptions(request.subarray(FIXED_LEN + 4));
+  const isInform = asked?.get(OPT_MESSAGE_TYPE)?.[0] === INFORM;
+  const clientId = asked?.get(OPT_CLIENT_ID);
   if (isInform) head.set(request.subarray(12, 16), 12); // ciaddr
   else if (type !== NAK) head.set(ipBytes(lease.address), 16); // yiaddr
-  head.set(ipBytes(lease.gateway), 20); // siaddr
+  if (type !== NAK) head.set(ipBytes(lease.gateway), 20); // siaddr
   head.set(request.subarray(28, 44), 28); // chaddr
   v.setUint32(FIXED_LEN, MAGIC);
   const options = [
@@ -120,6 +125,8 @@ function dhcpReply(request: Bytes, type: number, lease: Lease, context: Exceptio
     option(OPT_SERVER, ipBytes(lease.gateway)),
   ];
   if (type !== NAK) options.push(...leaseOptions(lease, context.mtu, !isInform));
+  // A client knows by it that the answer is for it (RFC 6842).
+  if (clientId !== undefined) options.push(option(OPT_CLIENT_ID, clientId));
   const mac = macText(request.subarray(28));
   const client = isInform ? ipText(request.subarray(12, 16)) : lease.address;
   const isBroadcast = type === NAK || (view(request).getUint16(10) & FLAG_BROADCAST) !== 0;

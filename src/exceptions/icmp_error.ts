@@ -108,8 +108,32 @@ function from(dst: string, { kind }: IcmpReason, context: ExceptionContext): str
   return dst.includes(":") ? context.gatewayLinkLocal : context.gateway;
 }
 
+/** IPv6 extension headers that may stand in front of what a packet is (RFC 8200, 4.1). */
+const EXTENSIONS: ReadonlySet<number> = new Set([0, 43, 60]);
+const FRAGMENT = 44;
+/** ICMPv6: from here on messages that are no errors; but a redirect is answered with none either (RFC 4443, 2.4 e). */
+const FIRST_QUERY = 128;
+const REDIRECT = 137;
+
+/** Where nobody can tell, it may be one. */
+function isIcmp6Error(data: Bytes): boolean {
+  let next = data[6] ?? 0;
+  let at = 40;
+  while (EXTENSIONS.has(next) || next === FRAGMENT) {
+    if (at + 8 > data.length) return true;
+    const isLater = next === FRAGMENT && (view(data).getUint16(at + 2) & 0xfff8) !== 0;
+    const octets = next === FRAGMENT ? 8 : 8 * ((data[at + 1] ?? 0) + 1);
+    next = data[at] ?? 0;
+    if (isLater) return next === IP_PROTO_ICMP6;
+    at += octets;
+  }
+  if (next !== IP_PROTO_ICMP6) return false;
+  const type = data[at] ?? 0;
+  return type < FIRST_QUERY || type === REDIRECT;
+}
+
 function isIcmpError(data: Bytes, isIpv4: boolean): boolean {
-  if (!isIpv4) return data[6] === IP_PROTO_ICMP6 && (data[40] ?? 0) < 128;
+  if (!isIpv4) return isIcmp6Error(data);
   const laterFragment = (view(data).getUint16(6) & 0x1fff) !== 0;
   const type = data[((data[0] ?? 0) & 0x0f) * 4];
   const isQuery = type === 0 || type === 8 || type === 13 || type === 14;

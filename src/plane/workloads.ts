@@ -318,6 +318,8 @@ export class Workloads {
     const ip = frame.subarray(ETH_HEADER_LEN);
     const addresses = addressesOf(ip);
     if (addresses === undefined || view(frame).getUint16(12) === ETH_TYPE_ARP) return;
+    // Sent to many on the link, it would be answered by as many (RFC 1812, 4.3.2.7; RFC 4443, 2.4 e).
+    if (((frame[0] ?? 0) & 1) !== 0) return;
     const network = this.#networkOf(port);
     const [src, dst] = [inNetwork(addresses.src, network), inNetwork(addresses.dst, network)];
     const isGateway = this.isGateway(dst, port);

@@ -157,7 +157,7 @@ function dhcpRequest(mac: string, address: string): Bytes {
   message.set([1, 1, 6]);
   message.set(macBytes(mac), 28);
   message.set([0x63, 0x82, 0x53, 0x63, 53, 1, 3, 50, 4, ...ipBytes(address), 255], 236);
-  const at = { ethDst: "ff:ff:ff:ff:ff:ff", ethSrc: MAC, dst: "255.255.255.255", ttl: 64 };
+  const at = { ethDst: "ff:ff:ff:ff:ff:ff", ethSrc: mac, dst: "255.255.255.255", ttl: 64 };
   return buildUdp({ ...at, src: "0.0.0.0" }, { src: 68, dst: 67 }, message);
 }
 
