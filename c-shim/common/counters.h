@@ -43,7 +43,7 @@
 	X(RX_POLICY, "rx-policy")                /* (drop) authentic, not to be forwarded */ \
 	X(RX_CRYPT_OFFSET, "rx-crypt-offset")    /* (drop) authentic, another crypt offset than was asked for */ \
 	X(RX_REPLAY, "rx-replay")                /* (drop) authentic, but its IV has come, or is too far behind */ \
-	X(RX_BAD_INNER, "rx-bad-inner")          /* (drop) authentic, its inner packet is not sound */ \
+	X(RX_BAD_INNER, "rx-bad-inner")          /* (drop) authentic, its inner packet is not sound, or of a link */ \
 	X(HELD_PACKETS, "held-packets")          /* misses that came to the hold */ \
 	X(HELD_RELEASED, "held-released")        /* left it to run on */ \
 	X(DROP_NO_PEER, "drop-no-peer")                   /* (hold) */ \
@@ -64,7 +64,7 @@
 	X(HOST_TX_BUSY, "host-tx-busy")          /* (drop) */ \
 	X(HOST_TX_ERROR, "host-tx-error")        /* (drop) */ \
 	X(HOST_REFUSED, "host-refused")          /* (drop) bound for the host port, but never opened */ \
-	X(HOST_UNMATCHED, "host-unmatched")      /* (drop) no pipe takes it */ \
+	X(HOST_UNMATCHED, "host-unmatched")      /* (drop) no pipe takes it, or it is stray: see run.c */ \
 	X(HOST_MALFORMED, "host-malformed")      /* (drop) */ \
 	X(UPLINK_RX_PACKETS, "uplink-rx-packets") \
 	X(UPLINK_KERNEL, "uplink-kernel")        /* left to the host's kernel */ \

@@ -33,6 +33,8 @@
 #define NET_IP4_CSUM 10u
 #define NET_IP4_SRC 12u
 #define NET_IP4_DST 16u
+#define NET_IP4_OFFSET 0x1fffu /* of a fragment, in units of 8 octets */
+#define NET_IP4_GROUPS 224u /* the first octet of groups, of what is reserved, and of everybody */
 #define NET_IP4_MF_OFFSET 0x3fffu /* more fragments, and the fragment offset */
 
 #define NET_IP6_LEN 40u
@@ -41,7 +43,9 @@
 #define NET_IP6_HOPS 7u
 #define NET_IP6_SRC 8u
 #define NET_IP6_DST 24u
+#define NET_IP6_GROUPS 0xffu /* the first octet of a group */
 #define NET_IP6_LABEL 0x000fffffu
+#define NET_IP6_OFFSET 0xfff8u /* of a fragment header, in octets */
 
 #define NET_PROTO_HOPOPTS 0u
 #define NET_PROTO_ICMP 1u
@@ -53,6 +57,9 @@
 #define NET_PROTO_FRAGMENT 44u
 #define NET_PROTO_ICMP6 58u
 #define NET_PROTO_DSTOPTS 60u
+
+#define NET_ND_FIRST 133u /* ICMPv6: router solicitation */
+#define NET_ND_LAST 137u  /* redirect */
 
 #define NET_TCP_LEN 20u
 #define NET_TCP_SEQ 4u

@@ -10,6 +10,7 @@
 #include "net.h"
 
 #define EXTENSION_HEADERS_MAX 8u /* more than any real packet has; bounds the walk */
+#define PACKET_MAX 65535u        /* octets that the fragments of a packet are put together to */
 #define OPTION_END 0u
 #define OPTION_NOP 1u
 #define OPTION_MSS 2u
@@ -186,7 +187,10 @@ static bool read_ipv6(const uint8_t *ip, uint32_t avail, struct dp_ip *out)
 		if (!extension) {
 			out->fragment = true;
 			out->l4_off = off + 8;
-			return true;
+			/* RFC 8200, 4.5: of the packet that it is part of the fragment header is none. */
+			return off + (psp_get16(ip + off + 2) & NET_IP6_OFFSET) +
+				       (out->len - out->l4_off) <=
+			       PACKET_MAX;
 		}
 		off += 8u * (ip[off + 1] + 1u);
 		if (off > out->len)
@@ -197,6 +201,8 @@ static bool read_ipv6(const uint8_t *ip, uint32_t avail, struct dp_ip *out)
 
 bool dp_ip_read(const uint8_t *ip, uint32_t avail, struct dp_ip *out)
 {
+	uint32_t word;
+
 	memset(out, 0, sizeof(*out));
 	if (avail < NET_IP4_LEN)
 		return false;
@@ -207,9 +213,11 @@ bool dp_ip_read(const uint8_t *ip, uint32_t avail, struct dp_ip *out)
 	out->l4_off = (ip[0] & 0x0fu) * 4u;
 	out->next_off = NET_IP4_PROTO;
 	out->proto = ip[NET_IP4_PROTO];
-	out->fragment = (psp_get16(ip + NET_IP4_FRAG) & NET_IP4_MF_OFFSET) != 0;
+	word = psp_get16(ip + NET_IP4_FRAG);
+	out->fragment = (word & NET_IP4_MF_OFFSET) != 0;
+	/* What ends beyond the largest packet could not be cut further, nor put together (RFC 791, 3.1). */
 	return (ip[0] >> 4) == 4 && out->l4_off >= NET_IP4_LEN && out->l4_off <= out->len &&
-	       out->len <= avail;
+	       out->len <= avail && (word & NET_IP4_OFFSET) * 8u + out->len <= PACKET_MAX;
 }
 
 void dp_parse_psp(struct dp_packet *packet)
@@ -218,8 +226,16 @@ void dp_parse_psp(struct dp_packet *packet)
 	const uint8_t *psp = packet->frame + packet->payload_off;
 	uint32_t len = packet->len - packet->payload_off;
 
-	if (len < PSP_HEADER_LEN)
+	if (len < PSP_HEADER_LEN) {
+		/* Of a packet cut out of another it would have that one's. */
+		fields->tun_psp_nexthdr = 0;
+		fields->tun_psp_hdrextlen = 0;
+		fields->tun_psp_res_cryptofst = 0;
+		fields->tun_psp_s_d_ver_v = 0;
+		fields->tun_psp_spi = 0;
+		fields->tun_psp_vc = 0;
 		return;
+	}
 	fields->tun_psp_nexthdr = psp[0];
 	fields->tun_psp_hdrextlen = psp[1];
 	fields->tun_psp_res_cryptofst = psp[2];

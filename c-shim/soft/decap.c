@@ -180,6 +180,18 @@ static bool decap_transport(struct dp_packet *packet, uint16_t *type)
 	return true;
 }
 
+/*
+ * Neighbour discovery is believed when its hop limit is 255, which says that no router has sent it on (RFC 4861, 3.1): a
+ * tunnel, which leaves it as it is, must not carry it.
+ */
+static bool is_of_a_link(const struct dp_packet *packet)
+{
+	const struct psp_dp_match *fields = &packet->fields;
+
+	return fields->parser_meta_outer_l4_type == PSP_DP_L4_ICMP6 &&
+	       fields->outer_icmp_type >= NET_ND_FIRST && fields->outer_icmp_type <= NET_ND_LAST;
+}
+
 struct soft_strip soft_strip_of(const struct psp_dp_actions *actions)
 {
 	struct soft_strip strip = {.net_type = actions->encap_net_type,
@@ -215,7 +227,7 @@ bool soft_decap(struct dp_packet *packet, const struct soft_strip *strip)
 	packet->csum_valid = false;
 	packet->gso = DP_GSO_NONE;
 	packet->vlan_tci = 0;
-	whole = dp_parse(packet);
+	whole = dp_parse(packet) && !is_of_a_link(packet);
 	packet->fields.meta_pkt_meta = pkt_meta;
 	return whole;
 }

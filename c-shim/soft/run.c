@@ -956,6 +956,26 @@ static void walk_on(struct soft_worker *worker, struct soft_walk *walk, struct s
 
 /* ---- in -------------------------------------------------------------------------------------- */
 
+/*
+ * To one address in IP and to a group on the link: many hear it, and a router that sent it on would send it as often as
+ * there are routers (RFC 1812, 5.3.4). What is for a group in IP as well ends where no entry takes it.
+ */
+static bool is_stray(const struct dp_packet *packet)
+{
+	const uint8_t *ip = packet->frame + NET_ETH_LEN;
+
+	if ((packet->frame[0] & NET_ETH_GROUP) == 0)
+		return false;
+	switch (packet->fields.parser_meta_outer_l3_type) {
+	case PSP_DP_L3_IPV4:
+		return ip[NET_IP4_DST] < NET_IP4_GROUPS;
+	case PSP_DP_L3_IPV6:
+		return ip[NET_IP6_DST] != NET_IP6_GROUPS;
+	default:
+		return false;
+	}
+}
+
 /* sound: it was parsed well. step: from the root on. */
 static void run_one(struct soft_worker *worker, struct dp_packet *packet, bool sound,
 		    struct soft_step step, struct soft_pipe *root)
@@ -970,6 +990,10 @@ static void run_one(struct soft_worker *worker, struct dp_packet *packet, bool s
 	count_in(worker, &worker->link->rx, &walk);
 	if (!sound) {
 		walk_drop(worker, &walk, from_host ? DP_HOST_MALFORMED : DP_UPLINK_MALFORMED);
+		return;
+	}
+	if (from_host && is_stray(packet)) {
+		walk_drop(worker, &walk, DP_HOST_UNMATCHED);
 		return;
 	}
 	walk.step = step;

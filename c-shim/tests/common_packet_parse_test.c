@@ -51,7 +51,7 @@ static void options_and_extension_headers_are_stepped_over(void)
 
 static void a_fragment_has_no_ports(void)
 {
-	static const uint16_t words[] = {0x2000, 0x0001, 0x3fff};
+	static const uint16_t words[] = {0x2000, 0x0001, 0x3ff0};
 
 	for (uint32_t i = 0; i < 2 * 3; i++) {
 		struct frame_spec spec = {.v6 = i >= 3,

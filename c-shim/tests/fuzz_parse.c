@@ -161,6 +161,44 @@ static int32_t to_wire(void *arg, const struct soft_frame *frame)
 	return PSP_DP_OK;
 }
 
+/* ---- too long -------------------------------------------------------------------------------- */
+
+struct pieces {
+	uint32_t max_ip, n;
+};
+
+/* Each fits, and no fragment goes beyond the largest packet. */
+static void take_piece(void *arg, struct dp_packet *piece)
+{
+	struct pieces *pieces = arg;
+	const uint8_t *ip = piece->frame + piece->l3_off;
+
+	require_offsets(piece);
+	REQUIRE(piece->len - piece->l3_off <= pieces->max_ip);
+	REQUIRE((psp_get16(ip + 6) & 0x1fffu) * 8u + piece->len - piece->l4_off <= 65535);
+	pieces->n++;
+}
+
+/* Of a packet that may be cut its pieces; else what its sender is told, which is a sound packet as well. */
+static void cut_or_tell(struct dp_packet *p)
+{
+	static uint8_t bufs[3][DP_HEADROOM + DP_FRAME_MAX];
+	uint8_t *cut_bufs[2] = {bufs[0], bufs[1]};
+	struct pieces pieces = {.max_ip = 68u + dp_flow_hash(p) % 1432u};
+	const uint32_t n = soft_fragments(p, pieces.max_ip);
+	struct dp_packet error;
+
+	if (soft_too_big(p, pieces.max_ip, bufs[2], &error)) {
+		/* Of a packet from a group's MAC there would be none: dp_parse() has refused it. */
+		REQUIRE(error.len <= ETH + 1280 && (dp_parse(&error) || (p->frame[0] & 1) != 0));
+		REQUIRE(!soft_too_big(&error, 1280, bufs[0], &error) || (p->frame[0] & 1) != 0);
+	}
+	if (n == 0)
+		return;
+	soft_fragment(p, pieces.max_ip, cut_bufs, take_piece, &pieces);
+	REQUIRE(pieces.n == n);
+}
+
 static void send_frame(struct dp_packet *p, uint32_t choices)
 {
 	struct soft_arena out_arena = {out_buf, sizeof(out_buf)};
@@ -174,6 +212,8 @@ static void send_frame(struct dp_packet *p, uint32_t choices)
 	atomic_store(&key.next_iv, 1);
 	p->encap = encap_of(&actions[choices & 1]);
 	(void)soft_seal(backend, crypto, p, &key, 9000, &out);
+	if (p->fields.parser_meta_outer_l3_type != PSP_DP_L3_NONE)
+		cut_or_tell(p);
 }
 
 /*

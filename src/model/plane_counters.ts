@@ -19,7 +19,8 @@ export const PLANE_COUNTERS = {
   "rx-policy": "(drop) authentic packets that are not to be forwarded",
   "rx-crypt-offset": "(drop) authentic packets with another crypt offset than was asked for",
   "rx-replay": "(drop) authentic packets whose IV has come before, or is too far behind",
-  "rx-bad-inner": "(drop) authentic packets whose inner packet is not sound",
+  "rx-bad-inner":
+    "(drop) authentic packets whose inner packet is not sound, or is neighbour discovery, which is of one link",
   "held-packets": "packets without an entry that came to the hold",
   "held-released": "held packets that left the hold to run on",
   "drop-no-peer": "(hold) packets towards an address that no peer owns",
@@ -42,7 +43,8 @@ export const PLANE_COUNTERS = {
   "host-tx-busy": "(drop) packets to a workload that the host port did not take in time",
   "host-tx-error": "(drop) packets to a workload that the host port refused",
   "host-refused": "(drop) packets bound for the host port, but never opened",
-  "host-unmatched": "(drop) packets of workloads that no pipe takes",
+  "host-unmatched":
+    "(drop) packets of workloads that no pipe takes, or that are to one address and were sent to everybody on the link",
   "host-malformed": "(drop) packets of workloads that cannot be read",
   "uplink-rx-packets": "packets that came in from the uplink",
   "uplink-kernel": "packets from the uplink left to the kernel of this host",
