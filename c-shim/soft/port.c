@@ -464,13 +464,19 @@ static bool accept_frame(const struct soft_port *port, const struct arrival *arr
 }
 
 /* False: it is passed over. */
-static bool take_frame(const struct soft_port *port, const struct arrival *arrival,
+static bool take_frame(struct soft_port *port, const struct arrival *arrival,
 		       struct mmsghdr *message, struct dp_packet *packet)
 {
 	struct virtio_net_hdr hdr;
 
-	if ((message->msg_hdr.msg_flags & MSG_TRUNC) != 0 || message->msg_len < sizeof(hdr))
+	if (message->msg_len < sizeof(hdr))
 		return false;
+	if ((message->msg_hdr.msg_flags & MSG_TRUNC) != 0) {
+		port->unreadable +=
+			arrival->from.sll_pkttype != PACKET_OUTGOING &&
+			is_ours(port, arrival, (uint8_t *)arrival->part.iov_base + sizeof(hdr));
+		return false;
+	}
 	memcpy(&hdr, arrival->part.iov_base, sizeof(hdr));
 	memset(packet, 0, offsetof(struct dp_packet, fields));
 	packet->encap = NULL;
@@ -511,9 +517,13 @@ int32_t soft_port_recv(struct soft_port *port, uint8_t *buf, uint32_t cap,
 		if (n < 0) {
 			if (errno == EAGAIN || errno == ENETDOWN)
 				return 0;
-			/* EINVAL: a kind of super-frame that no header describes; it is gone. */
-			if (errno == EINTR || errno == EINVAL)
+			if (errno == EINTR)
 				continue;
+			/* A kind of super-frame that no header describes: it is gone. */
+			if (errno == EINVAL) {
+				port->unreadable++;
+				continue;
+			}
 			return PSP_DP_EIO;
 		}
 		for (int i = 0; i < n; i++)

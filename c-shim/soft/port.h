@@ -30,6 +30,8 @@ struct soft_port {
 	uint8_t gateway[6];   /* the MAC whose frames a host port takes; all 0: any */
 	bool beside;          /* another one has its packets while it is in no group */
 	_Atomic bool watched; /* its socket has been put among those that its worker asks for */
+	/* Frames for us that no header describes, such as SCTP's super-frames, or that no buffer holds. Its reader takes them out. */
+	uint32_t unreadable;
 	/* Super-frames of this kind are cut here: the kernel refused one. */
 	_Atomic bool cuts[SOFT_PORT_GSO_KINDS];
 };
@@ -67,7 +69,7 @@ int soft_port_tx_fd(const struct soft_port *port);
  * Reads frames, at most `max` (SOFT_PORT_BATCH), each into cap octets of buf, one behind the other (DP_HEADROOM octets
  * are left free in front), and fills packets in order, not parsed. Their number; 0: none waiting, or the interface is
  * down; negative: PSP_DP_EIO. Not returned: frames that this host sends, frames of another VLAN, and frames
- * that are for another MAC: on the uplink than its own, on a host port than the gateway's.
+ * that are for another MAC: on the uplink than its own, on a host port than the gateway's. Nor those that count as unreadable.
  */
 int32_t soft_port_recv(struct soft_port *port, uint8_t *buf, uint32_t cap,
 		       struct dp_packet *packets, uint32_t max);

@@ -374,18 +374,33 @@ struct turn {
 	bool heavy; /* more than the port will ever be asked for at a time */
 };
 
+/* Each is lost, for one packet: how many it stood for nobody knows. */
+static void count_unreadable(struct soft_worker *worker, const struct soft_link *link,
+			     struct soft_port *port)
+{
+	const bool host = link->base.desc.kind == PSP_DP_PORT_HOST;
+	const uint32_t n = port->unreadable;
+
+	if (n == 0)
+		return;
+	port->unreadable = 0;
+	soft_worker_count(worker, host ? DP_HOST_RX_PACKETS : DP_UPLINK_RX_PACKETS, n);
+	soft_worker_count(worker, host ? DP_HOST_MALFORMED : DP_UPLINK_MALFORMED, n);
+}
+
 /* Frames that wait, as many as the kernel is asked for at a time. What is made of them stays in the queue. */
 static void run_batch(struct soft_worker *worker, struct soft_link *link, struct turn *turn)
 {
 	uint8_t *want = &worker->want[dp_port_slot(link->base.handle)];
+	struct soft_port *port = soft_link_port(link, worker->number);
 	const uint8_t asked = *want;
 	uint32_t octets = 0;
 	int32_t n;
 
 	worker->link = link;
-	n = soft_port_recv(soft_link_port(link, worker->number),
-			   worker->rx_buf + (size_t)turn->frames * SOFT_FRAME_OCTETS,
+	n = soft_port_recv(port, worker->rx_buf + (size_t)turn->frames * SOFT_FRAME_OCTETS,
 			   SOFT_FRAME_OCTETS, worker->packets, asked);
+	count_unreadable(worker, link, port);
 	turn->more = n == asked;
 	turn->heavy = false;
 	if (n < 0) {

@@ -168,7 +168,7 @@ static void a_link_may_go_down_and_come_back(void)
 	close_both();
 }
 
-static void frames_that_do_not_fit_are_passed_over(void)
+static void frames_that_do_not_fit_are_passed_over_and_counted(void)
 {
 	struct frame_spec spec = {.payload = 1000};
 	struct dp_packet sent, got;
@@ -181,6 +181,7 @@ static void frames_that_do_not_fit_are_passed_over(void)
 	make_frame(&sent, in_buf, &spec);
 	CHECK_EQ(soft_port_send(a, &sent, &retry), 0);
 	CHECK_EQ(soft_port_recv(b, rx_buf, DP_HEADROOM + 500, &got, 1), 1);
+	CHECK_EQ(b->unreadable, 1);
 	CHECK_EQ(got.len, sent.len);
 	CHECK(soft_port_recv(b, rx_buf, DP_HEADROOM, &got, 1) < 0);
 	sent.len = DP_FRAME_MAX + 1;
@@ -361,7 +362,7 @@ int main(void)
 	RUN(an_uplink_hears_its_own_mac_alone);
 	RUN(the_mtu_is_read_anew);
 	RUN(a_link_may_go_down_and_come_back);
-	RUN(frames_that_do_not_fit_are_passed_over);
+	RUN(frames_that_do_not_fit_are_passed_over_and_counted);
 	RUN(a_full_queue_asks_to_try_again);
 	RUN(a_host_port_takes_what_is_for_its_gateway);
 	RUN(what_finds_the_queue_full_is_counted);

@@ -149,3 +149,11 @@ function shapeOf(line: string): string {
     .replaceAll(/@(\d+)@/g, (_, i) => addresses[Number(i) - 1] ?? "")
     .replaceAll(/ +/g, " ").trim();
 }
+
+Deno.test("a command works in a directory that was removed", async () => {
+  const dir = await Deno.makeTempDir();
+  const script = `cd "$1" && rmdir "$1" && exec "$2" version`;
+  const { code, stdout, stderr } = await run(["sh", "-c", script, "sh", dir, AGENT_BIN]);
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /^psp-agent /);
+});

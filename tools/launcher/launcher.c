@@ -142,6 +142,9 @@ int main(int argc, char **argv)
 
 	close_doors(argc > 1 ? argv[1] : NULL);
 	pass_on_capabilities();
+	/* The runtime does not start in a directory that was removed. */
+	if (getcwd(path, sizeof(path)) == NULL && errno == ENOENT && chdir("/") != 0)
+		note("/", strerror(errno));
 	for (unsigned int n = 0; n < PLACES; n++) {
 		struct place place = {.fd = -1};
 		const char *reason;
