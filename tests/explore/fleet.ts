@@ -220,8 +220,11 @@ export class Fleet {
     };
   }
 
-  /** A workload, and the addresses that go with it, moves: each host learns of it within `lagMs`. */
-  move(from: number, { to, lagMs }: { readonly to: number; readonly lagMs: number }): void {
+  /** A workload, and the addresses that go with it, moves; `heardMs`: how long after that a host learns of it. */
+  move(
+    from: number,
+    { to, heardMs }: { readonly to: number; readonly heardMs: (host: number) => number },
+  ): void {
     const { hosts: n, peers } = this.options;
     const moved = prefixOf(from);
     const [loser, winner]: [PeerConfig, PeerConfig] = [
@@ -234,7 +237,7 @@ export class Fleet {
     this.#flowsOf[from] = [];
     const concerned = new Set([...neighbours(from, { n, peers }), ...neighbours(to, { n, peers })]);
     for (const i of new Set([from, to, ...concerned])) {
-      this.at(this.now + this.random.uniform() * lagMs, () => {
+      this.at(this.now + heardMs(i), () => {
         const host = this.world.host(i);
         if (!host.alive) return;
         const vips = i === from ? [] : i === to ? [prefixOf(to), moved] : undefined;

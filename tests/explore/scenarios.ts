@@ -23,6 +23,8 @@ export interface Scenario {
 const LIMIT_MS = 300_000;
 /** What is up for so long is on record: a tick writes it. */
 const RECORDED_MS = 500;
+/** Moves of workloads begin within so long, and each is heard of within so long, where somebody hears. */
+const [MOVES_MS, LAG_MS] = [10_000, 2000];
 /** Hosts in a rack. */
 const RACK = 40;
 
@@ -33,6 +35,7 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: "rolling upgrade", play: upgrade },
   { name: "1 % flapping", play: flapping },
   { name: "vips move", play: moves },
+  { name: "directory split", play: split },
 ];
 
 /** All hosts at rest, as every scenario but the first begins. False: they do not come to rest. */
@@ -140,19 +143,47 @@ function flapping(fleet: Fleet, scale: number): Told {
 
 /** The workloads of one host in fifty move to the next one; each host hears of it within two seconds, when it happens to. */
 function moves(fleet: Fleet): Told {
-  const { world } = fleet;
-  let n = 0;
-  for (let i = 3; i + 1 < world.hosts.length; i += 50) {
-    const from = i;
-    fleet.at(fleet.now + 1 + fleet.random.uniform() * 10_000, () => {
-      fleet.move(from, { to: from + 1, lagMs: 2000 });
-    });
-    n++;
-  }
-  fleet.run(13_000);
+  const n = moveSome(fleet, () => fleet.random.uniform() * LAG_MS);
+  fleet.run(MOVES_MS + LAG_MS + 1000);
   const end = fleet.now;
   const at = fleet.run(LIMIT_MS, () => fleet.isServed());
   return { convergedS: seconds(at, end), note: `${n} prefixes` };
+}
+
+/**
+ * The same, while two of any four neighbours hear nothing of the directory for ten minutes (times `scale`): some of those that
+ * lose a workload, some that get one, and half of all who send to them. Then these hear of it within two seconds.
+ */
+function split(fleet: Fleet, scale: number): Told {
+  const spanMs = MOVES_MS + LAG_MS + 600_000 * scale;
+  const end = fleet.now + spanMs;
+  const isDeaf = (host: number) => Math.floor(host / 2) % 2 === 1;
+  const n = moveSome(
+    fleet,
+    (host) => fleet.random.uniform() * LAG_MS + (isDeaf(host) ? end - fleet.now : 0),
+  );
+  fleet.run(spanMs);
+  const { served, flows } = fleet.sample();
+  fleet.run(LAG_MS + 1000);
+  const over = fleet.now;
+  const at = fleet.run(LIMIT_MS, () => fleet.isServed());
+  return {
+    convergedS: seconds(at, over),
+    note: `${n} prefixes; inside ${served} of ${flows} flows`,
+  };
+}
+
+/** The workloads of one host in fifty move to the next one, within ten seconds. Returns how many. */
+function moveSome(fleet: Fleet, heardMs: (host: number) => number): number {
+  let n = 0;
+  for (let i = 3; i + 1 < fleet.world.hosts.length; i += 50) {
+    const from = i;
+    fleet.at(fleet.now + 1 + fleet.random.uniform() * MOVES_MS, () => {
+      fleet.move(from, { to: from + 1, heardMs });
+    });
+    n++;
+  }
+  return n;
 }
 
 /** Tunnels that have been up for a while. */
