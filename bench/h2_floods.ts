@@ -2,7 +2,7 @@
 
 /**
  * What floods of HTTP/2 frames at a status listener cost those who ask it something: for each, the latency of requests
- * without and with it, the listener's processor time and its memory before and after.
+ * without and with it, the listener's processor time and its memory before, after and a minute later.
  * Usage: deno run -A bench/h2_floods.ts [--json] [SECONDS]
  */
 import type * as http2 from "node:http2";
@@ -20,7 +20,12 @@ interface Figure {
   /** Kilooctets. */
   readonly rssBefore: number;
   readonly rssAfter: number;
+  /** A minute later. */
+  readonly rssRested: number;
 }
+
+/** Within so long the memory is to be back. */
+const REST_MS = 60_000;
 
 /** Asks again and again, 5 ms after each answer; the 99th percentile in ms. */
 async function p99(session: http2.ClientHttp2Session, ms: number): Promise<number> {
@@ -59,7 +64,11 @@ async function flood(port: number, name: string, signal: AbortSignal): Promise<n
   return connections;
 }
 
-async function measure(listener: Apart, name: string, ms: number): Promise<Figure> {
+async function measure(
+  listener: Apart,
+  name: string,
+  ms: number,
+): Promise<Omit<Figure, "rssRested">> {
   const session = openSession(`http://127.0.0.1:${listener.port}`);
   try {
     await p99(session, 500);
@@ -86,17 +95,24 @@ async function measure(listener: Apart, name: string, ms: number): Promise<Figur
 
 if (import.meta.main) {
   const seconds = Number(Deno.args.find((arg) => /^\d+$/.test(arg)) ?? 5);
-  const figures: Figure[] = [];
+  const resting: Promise<Figure>[] = [];
   for (const name of Object.keys(ATTACKS)) {
-    await using listener = await apart();
-    figures.push(await measure(listener, name, seconds * 1000));
+    const listener = await apart();
+    const figure = await measure(listener, name, seconds * 1000);
+    resting.push((async () => {
+      await new Promise((resolve) => setTimeout(resolve, REST_MS));
+      const { rss = NaN } = await listener.ask();
+      await listener[Symbol.asyncDispose]();
+      return { ...figure, rssRested: Math.round(rss / 1000) };
+    })());
   }
+  const figures = await Promise.all(resting);
   const line = (f: Figure) =>
     `${f.flood.padEnd(20)} p99 ${f.quietP99.toFixed(1)} ms, flooded ${
       f.floodedP99.toFixed(1)
     } ms ` +
     `(${(f.floodedP99 / f.quietP99).toFixed(2)} times), ${f.connections} connections, ` +
-    `${f.rssBefore} to ${f.rssAfter} kB`;
+    `${f.rssBefore} to ${f.rssAfter} kB, ${f.rssRested} kB a minute later`;
   console.log(
     Deno.args.includes("--json") ? JSON.stringify(figures) : figures.map(line).join("\n"),
   );

@@ -5,6 +5,7 @@
  * Prints its port, then each log line, and its counters, connections and memory for each line of standard input, until that is "end".
  */
 import { ears, params, start } from "./lab.ts";
+import { collect } from "./status_lab.ts";
 import { TlsStore } from "../../src/rpc/tls_store.ts";
 
 const [dir = "", options = "{}"] = Deno.args;
@@ -36,8 +37,10 @@ const speak = setInterval(() => {
 for await (const chunk of Deno.stdin.readable) {
   const text = new TextDecoder().decode(chunk);
   if (text.includes("end")) break;
+  if (text.includes("gc")) await collect();
   const counts = Object.fromEntries(events.counts);
   const open = server.connections();
-  console.log(JSON.stringify({ ...counts, asked, open, rss: Deno.memoryUsage().rss }));
+  const { rss, heapUsed, external } = Deno.memoryUsage();
+  console.log(JSON.stringify({ ...counts, asked, open, rss, held: heapUsed + external }));
 }
 clearInterval(speak);

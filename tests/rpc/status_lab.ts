@@ -428,13 +428,25 @@ export async function curl(...args: string[]): Promise<{ status: number; body: s
   return { status: Number(text.slice(at + 1)), body: text.slice(0, at) };
 }
 
+/** Collects what nobody holds any more, also what that has held; only with --expose-gc. */
+export async function collect(): Promise<void> {
+  const { gc } = globalThis as { readonly gc?: () => void };
+  for (let i = 0; i < 3; i++) {
+    gc?.();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
 /** One in a process of its own. */
 export interface Apart extends AsyncDisposable {
   readonly port: number;
   /** The first log line that matches, when it comes. */
   line(pattern: RegExp): Promise<string>;
-  /** Its counters, and its memory as `rss`, octets. */
-  ask(): Promise<Record<string, number>>;
+  /**
+   * Its counters, its memory as `rss` and what JavaScript holds of it as `held`, octets; "gc": once what nobody holds has
+   * been collected.
+   */
+  ask(when?: "gc"): Promise<Record<string, number>>;
 }
 
 /** A status listener in a process of its own, with this limit of descriptors, told how many it has or not. */
@@ -459,9 +471,10 @@ async function process(
   { descriptors, args }: { readonly descriptors: number; readonly args: readonly string[] },
 ): Promise<Apart> {
   const path = new URL(script, import.meta.url).pathname;
-  const deno = [Deno.execPath(), "run", "-A", "--quiet", "--no-check", "--cached-only"];
+  const run = ["run", "-A", "--quiet", "--no-check", "--cached-only", "--v8-flags=--expose-gc"];
+
   const child = new Deno.Command("prlimit", {
-    args: [`--nofile=${descriptors}:${descriptors}`, ...deno, path, ...args],
+    args: [`--nofile=${descriptors}:${descriptors}`, Deno.execPath(), ...run, path, ...args],
     stdin: "piped",
     stdout: "piped",
     stderr: "inherit",
@@ -487,9 +500,9 @@ async function process(
   return {
     port,
     line,
-    async ask(): Promise<Record<string, number>> {
+    async ask(when: "gc" | "?" = "?"): Promise<Record<string, number>> {
       const before = lines.length;
-      await writer.write(new TextEncoder().encode("?\n"));
+      await writer.write(new TextEncoder().encode(`${when}\n`));
       while (!lines.slice(before).some((one) => one.startsWith("{"))) {
         await new Promise((resolve) => setTimeout(resolve, 10));
       }

@@ -5,7 +5,7 @@
  * counters and memory for each line of standard input, until that is "end".
  */
 import { Descriptors } from "../../src/rpc/descriptors.ts";
-import { source, world } from "./status_lab.ts";
+import { collect, source, world } from "./status_lab.ts";
 
 const [budget] = Deno.args;
 await using w = await world({}, source(), {
@@ -21,9 +21,12 @@ const speak = setInterval(() => {
   said = w.events.lines.length;
 }, 20);
 for await (const chunk of Deno.stdin.readable) {
-  if (new TextDecoder().decode(chunk).includes("end")) break;
+  const text = new TextDecoder().decode(chunk);
+  if (text.includes("end")) break;
+  if (text.includes("gc")) await collect();
+  const { rss, heapUsed, external } = Deno.memoryUsage();
   console.log(
-    JSON.stringify({ ...Object.fromEntries(w.events.counts), rss: Deno.memoryUsage().rss }),
+    JSON.stringify({ ...Object.fromEntries(w.events.counts), rss, held: heapUsed + external }),
   );
 }
 clearInterval(speak);
