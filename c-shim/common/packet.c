@@ -386,6 +386,7 @@ bool dp_parse(struct dp_packet *packet)
 	packet->fragment = false;
 	packet->flow = 0;
 	packet->inner_off = 0;
+	packet->inner_len = 0;
 	packet->verdict = PSP_DP_VERDICT_OK;
 	packet->l3_off = NET_ETH_LEN;
 	packet->l4_off = 0;

@@ -57,6 +57,7 @@ struct dp_packet {
 	/* set by soft_decrypt() */
 	struct psp_header psp; /* valid when the PSP header parsed */
 	uint16_t inner_off;    /* tunnel: inner IP header; transport: L4 header */
+	uint16_t inner_len;    /* tunnel: of the inner IP packet, as it says; 0: it is none */
 	uint8_t verdict;       /* enum psp_dp_verdict */
 
 	/* set by the engine as actions are met, consumed by soft_seal() */

@@ -42,8 +42,9 @@ static void read_fields(const uint8_t *psp, struct psp_header *header)
 	header->aad_len = PSP_HEADER_LEN + OFFSET_UNIT * header->crypt_offset;
 }
 
-uint32_t psp_header_parse(const uint8_t *psp, size_t len, uint32_t versions,
-			  struct psp_header *header)
+/* Expanded where it is used: what a caller does not read of the header is not looked for. */
+__attribute__((always_inline)) static inline uint32_t
+parse(const uint8_t *psp, size_t len, uint32_t versions, struct psp_header *header)
 {
 	if (len < PSP_HEADER_LEN + PSP_ICV_LEN)
 		return PSP_DP_VERDICT_SHORT;
@@ -70,6 +71,12 @@ uint32_t psp_header_parse(const uint8_t *psp, size_t len, uint32_t versions,
 	return PSP_DP_VERDICT_OK;
 }
 
+uint32_t psp_header_parse(const uint8_t *psp, size_t len, uint32_t versions,
+			  struct psp_header *header)
+{
+	return parse(psp, len, versions, header);
+}
+
 int32_t psp_seal(const struct psp_crypto_backend *backend, struct psp_crypto *crypto,
 		 const struct psp_aead_key *key, uint8_t *psp, size_t len)
 {
@@ -79,8 +86,7 @@ int32_t psp_seal(const struct psp_crypto_backend *backend, struct psp_crypto *cr
 	/* The parser wants the ICV's room counted, and it is there. */
 	if (len > PSP_PACKET_MAX - PSP_ICV_LEN)
 		return PSP_DP_EINVAL;
-	if (psp_header_parse(psp, len + PSP_ICV_LEN, PSP_VERSIONS_ALL, &header) !=
-	    PSP_DP_VERDICT_OK)
+	if (parse(psp, len + PSP_ICV_LEN, PSP_VERSIONS_ALL, &header) != PSP_DP_VERDICT_OK)
 		return PSP_DP_EINVAL;
 	text = psp + header.aad_len;
 	return backend->seal(crypto, key, psp + PSP_NONCE_OFFSET, psp, header.aad_len, text,
@@ -98,8 +104,8 @@ int32_t psp_seal_from(const struct psp_crypto_backend *backend, struct psp_crypt
 	if (body_len > len || len > PSP_PACKET_MAX - PSP_ICV_LEN)
 		return PSP_DP_EINVAL;
 	/* Of the parser's lengths the header is a part that has to be there. */
-	if (front < PSP_HEADER_LEN || psp_header_parse(psp, len + PSP_ICV_LEN, PSP_VERSIONS_ALL,
-						       &header) != PSP_DP_VERDICT_OK)
+	if (front < PSP_HEADER_LEN ||
+	    parse(psp, len + PSP_ICV_LEN, PSP_VERSIONS_ALL, &header) != PSP_DP_VERDICT_OK)
 		return PSP_DP_EINVAL;
 	if (header.aad_len >= front) {
 		/* What stays in clear is read where it ends up. */

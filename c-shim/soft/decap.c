@@ -28,18 +28,20 @@ static void set_verdict(struct dp_packet *packet, uint32_t verdict)
 	packet->fields.parser_meta_psp_syndrome = syndrome;
 }
 
-/* The addresses that a tunnel's inner packet has; what is not IP has none. */
+/* Length and addresses of a tunnel's inner packet; what is not IP has none. */
 static void read_inner(struct dp_packet *packet)
 {
 	struct psp_dp_match *fields = &packet->fields;
 	const uint8_t *ip = packet->frame + packet->inner_off;
 	struct dp_ip read;
 
+	packet->inner_len = 0;
 	if (packet->psp.next_header != PSP_NEXT_IPV4 && packet->psp.next_header != PSP_NEXT_IPV6)
 		return;
 	if (!dp_ip_read(ip, packet->len - packet->inner_off, &read) ||
 	    read.v6 != (packet->psp.next_header == PSP_NEXT_IPV6))
 		return;
+	packet->inner_len = (uint16_t)read.len;
 	if (read.v6) {
 		fields->parser_meta_inner_l3_type = PSP_DP_L3_IPV6;
 		memcpy(fields->inner_ip_src, ip + NET_IP6_SRC, 16);
@@ -137,22 +139,16 @@ static bool combine_ecn(const uint8_t *outer, uint8_t *inner)
 static bool decap_tunnel(struct dp_packet *packet, uint16_t *type)
 {
 	uint8_t *inner = packet->frame + packet->inner_off;
-	struct dp_ip ip;
 
-	if (packet->psp.next_header != PSP_NEXT_IPV4 && packet->psp.next_header != PSP_NEXT_IPV6)
-		return false;
-	if (!dp_ip_read(inner, packet->len - packet->inner_off, &ip) ||
-	    ip.v6 != (packet->psp.next_header == PSP_NEXT_IPV6))
-		return false;
-	if (!combine_ecn(packet->frame + packet->l3_off, inner))
+	if (packet->inner_len == 0 || !combine_ecn(packet->frame + packet->l3_off, inner))
 		return false;
 	/* The packet in front may leave before this one is done with. */
 	if (packet->under != NULL)
 		memcpy(packet->frame, packet->under, packet->payload_off);
 	packet->under = NULL;
 	packet->frame = inner - NET_ETH_LEN;
-	packet->len = NET_ETH_LEN + ip.len;
-	*type = ip.v6 ? NET_TYPE_IPV6 : NET_TYPE_IPV4;
+	packet->len = NET_ETH_LEN + (uint32_t)packet->inner_len;
+	*type = packet->psp.next_header == PSP_NEXT_IPV6 ? NET_TYPE_IPV6 : NET_TYPE_IPV4;
 	return true;
 }
 

@@ -406,6 +406,22 @@ static uint32_t hash_of(const struct soft_cache *cache, const uint64_t *words, u
 	return (uint32_t)(h ^ h >> 32);
 }
 
+/* Are these the words that a shape finds in the fields? */
+static bool has_words(const struct soft_shape *shape, const struct psp_dp_match *fields,
+		      const uint64_t *words)
+{
+	const uint8_t *from = (const uint8_t *)fields;
+	uint64_t differing = 0;
+
+	for (uint32_t i = 0; i < shape->words; i++) {
+		uint64_t word;
+
+		memcpy(&word, from + 8u * shape->at[i], sizeof(word));
+		differing |= (word & shape->mask[i]) ^ words[i];
+	}
+	return differing == 0;
+}
+
 static bool is_trail(const struct soft_trail *trail, const struct soft_reach *start,
 		     uint64_t generation, const uint64_t *words)
 {
@@ -425,9 +441,10 @@ static struct soft_trail *trail_of(struct soft_cache *cache, const struct soft_r
 	struct soft_trail *trail = NULL;
 	uint32_t tag, first;
 
-	soft_shape_apply(&start->shape, fields, words);
-	if (is_trail(cache->last, start, generation, words))
+	if (cache->last->start == start && cache->last->generation == generation &&
+	    has_words(&start->shape, fields, cache->last->words))
 		return cache->last;
+	soft_shape_apply(&start->shape, fields, words);
 	tag = hash_of(cache, words, n) | 1u;
 	first = (tag >> 1 & cache->mask) * SOFT_CACHE_WAYS;
 	for (uint32_t i = 0; i < SOFT_CACHE_WAYS; i++) {
@@ -484,10 +501,10 @@ static struct soft_entry *find_alone(struct soft_cache *cache, const struct psp_
 
 	if (pipe->base.type == PSP_DP_PIPE_CONTROL || dp->without_cache)
 		return soft_pipe_find(pipe, fields);
-	soft_shape_apply(&pipe->shape, fields, words);
 	if (latest->pipe == pipe && latest->generation == generation &&
-	    same_words(latest->words, words, n))
+	    has_words(&pipe->shape, fields, latest->words))
 		return latest->entry;
+	soft_shape_apply(&pipe->shape, fields, words);
 	entry = soft_table_find(&pipe->table, words, n);
 	if (entry == NULL)
 		return NULL;
@@ -615,16 +632,17 @@ static bool look(struct soft_worker *worker, const struct soft_pipe *root, uint3
 	const struct dp_packet *packet = &worker->packets[i];
 	const struct soft_step *step = &worker->steps[i];
 
-	*to = (struct ahead){.octets = packet->len - packet->l3_off};
 	if (packet->port == PSP_DP_PORT_UPLINK) {
 		if (packet->fields.tun_psp_spi == 0 ||
 		    (i > 0 && packet->fields.tun_psp_spi == packet[-1].fields.tun_psp_spi))
 			return false;
+		*to = (struct ahead){.octets = packet->len - packet->l3_off};
 		soft_rx_keys_fetch(&worker->rx_keys, packet->fields.tun_psp_spi);
 		return true;
 	}
 	if (i > 0 && step->trail != NULL && step->trail == step[-1].trail)
 		return false;
+	*to = (struct ahead){.octets = packet->len - packet->l3_off};
 	if (step->known > 0)
 		follow(to, step);
 	else

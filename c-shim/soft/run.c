@@ -12,6 +12,9 @@
 #include "../common/path_mtu.h"
 #include "soft.h"
 
+/* Not on the way of nearly all packets, whose functions are the shorter for it. */
+#define RARELY __attribute__((noinline, cold)) static
+
 static uint64_t ip_bytes(const struct dp_packet *packet, uint32_t segments)
 {
 	return packet->len - packet->l3_off +
@@ -33,7 +36,7 @@ static void count_in(const struct soft_worker *worker, struct soft_stats *stats,
 }
 
 /* Ends a walk in a drop under exactly one counter. */
-static void walk_drop(struct soft_worker *worker, const struct soft_walk *walk,
+RARELY void walk_drop(struct soft_worker *worker, const struct soft_walk *walk,
 		      enum dp_counter counter)
 {
 	if (walk->counted)
@@ -81,7 +84,7 @@ static bool opened(const struct soft_walk *walk)
 }
 
 /* A sample is the tenant's packet: on its way in, what was inside the PSP packet. */
-static void report_sample(struct soft_worker *worker, const struct soft_walk *walk,
+RARELY void report_sample(struct soft_worker *worker, const struct soft_walk *walk,
 			  const struct soft_pipe *pipe)
 {
 	const struct dp_packet *packet = walk->packet;
@@ -102,7 +105,7 @@ static void report_sample(struct soft_worker *worker, const struct soft_walk *wa
 	push(worker, &event, packet->frame + from, least(event.packet_len, cap), DP_SAMPLES_LOST);
 }
 
-static void report_syndrome(struct soft_worker *worker, const struct soft_walk *walk,
+RARELY void report_syndrome(struct soft_worker *worker, const struct soft_walk *walk,
 			    const struct soft_pipe *pipe)
 {
 	struct psp_dp_event event;
@@ -116,7 +119,7 @@ static void report_syndrome(struct soft_worker *worker, const struct soft_walk *
 	push(worker, &event, NULL, 0, DP_SYNDROMES_LOST);
 }
 
-static void report_exception(struct soft_worker *worker, const struct soft_walk *walk,
+RARELY void report_exception(struct soft_worker *worker, const struct soft_walk *walk,
 			     const struct soft_pipe *pipe)
 {
 	struct dp_packet *packet = walk->packet;
@@ -153,7 +156,7 @@ static bool is_too_long(const struct dp_packet *packet, uint32_t max_ip)
 }
 
 /* port: of the workload. False: the last report of its flow was a moment ago. */
-static bool report_too_big(struct soft_worker *worker, const struct soft_walk *walk,
+RARELY bool report_too_big(struct soft_worker *worker, const struct soft_walk *walk,
 			   const struct soft_pipe *pipe, uint32_t max_inner, uint32_t port)
 {
 	const struct dp_packet *packet = walk->packet;
@@ -352,7 +355,7 @@ static void walk_on(struct soft_worker *worker, struct soft_walk *walk, struct s
  * A packet of a peer is longer than the port of its workload carries. Its sender is told as by that workload: a tunnel
  * takes no other address back. The error comes in at the port, as what the workload itself sends.
  */
-static void tell_peer(struct soft_worker *worker, const struct soft_walk *walk,
+RARELY void tell_peer(struct soft_worker *worker, const struct soft_walk *walk,
 		      const struct soft_pipe *pipe, struct dp_port *port, uint32_t max_ip)
 {
 	struct soft_pipe *root =
@@ -411,7 +414,7 @@ static const struct soft_pipe *again(const struct soft_walk *walk, const struct 
 }
 
 /* Only what came from the host waits: it is clear text as it was, and can be run again. */
-static void hold(struct soft_worker *worker, const struct soft_walk *walk,
+RARELY void hold(struct soft_worker *worker, const struct soft_walk *walk,
 		 const struct soft_pipe *pipe)
 {
 	const struct dp_packet *packet = walk->packet;
@@ -426,7 +429,7 @@ static void hold(struct soft_worker *worker, const struct soft_walk *walk,
 }
 
 /* The kernel gets it too, and makes nothing of it: no socket of its own sent the packet. */
-static void report_path_mtu(struct soft_worker *worker, const struct dp_packet *packet)
+RARELY void report_path_mtu(struct soft_worker *worker, const struct dp_packet *packet)
 {
 	struct dp_path_mtu path;
 	struct psp_dp_event event;
@@ -443,7 +446,7 @@ static void report_path_mtu(struct soft_worker *worker, const struct dp_packet *
 	push(worker, &event, NULL, 0, DP_PORTS_LOST);
 }
 
-static void leave_to_kernel(struct soft_worker *worker, const struct soft_walk *walk)
+RARELY void leave_to_kernel(struct soft_worker *worker, const struct soft_walk *walk)
 {
 	if (walk->packet->port == PSP_DP_PORT_HOST)
 		walk_drop(worker, walk, DP_HOST_UNMATCHED);
@@ -485,7 +488,7 @@ static bool pass_gate(struct soft_worker *worker, const uint8_t who[6])
 	return passes;
 }
 
-static void leave_to_agent(struct soft_worker *worker, const struct soft_walk *walk,
+RARELY void leave_to_agent(struct soft_worker *worker, const struct soft_walk *walk,
 			   const struct soft_pipe *pipe, const struct dp_fwd *fwd)
 {
 	uint8_t who[6];
@@ -515,13 +518,11 @@ static void leave_by_port(struct soft_worker *worker, struct soft_walk *walk,
 		out_host(worker, walk, pipe, fwd->port);
 }
 
-/* Follows a forward: the next pipe, or NULL when the walk has ended. */
-static struct soft_pipe *follow(struct soft_worker *worker, struct soft_walk *walk,
-				const struct soft_pipe *pipe, const struct dp_fwd *fwd)
+/* A forward that leads to no pipe: the walk ends. */
+static void leave(struct soft_worker *worker, struct soft_walk *walk, const struct soft_pipe *pipe,
+		  const struct dp_fwd *fwd)
 {
 	switch (fwd->type) {
-	case PSP_DP_FWD_PIPE:
-		return soft_pipe(fwd->pipe);
 	case PSP_DP_FWD_PORT:
 		leave_by_port(worker, walk, pipe, fwd);
 		break;
@@ -537,6 +538,15 @@ static struct soft_pipe *follow(struct soft_worker *worker, struct soft_walk *wa
 			  opened(walk) && !walk->decapped ? DP_RX_NO_SA : DP_DROP_PIPE);
 		break;
 	}
+}
+
+/* The next pipe, or NULL when the walk has ended. */
+static inline struct soft_pipe *follow(struct soft_worker *worker, struct soft_walk *walk,
+				       const struct soft_pipe *pipe, const struct dp_fwd *fwd)
+{
+	if (fwd->type == PSP_DP_FWD_PIPE)
+		return soft_pipe(fwd->pipe);
+	leave(worker, walk, pipe, fwd);
 	return NULL;
 }
 
@@ -696,15 +706,19 @@ static void run_segment(void *arg, struct dp_packet *packet)
 		walk_on(run->worker, &walk, next);
 }
 
-static void run_decrypt(struct soft_worker *worker, struct soft_walk *walk,
-			const struct soft_pipe *pipe, const struct soft_rule *rule)
+/* The next pipe of a single packet. */
+static struct soft_pipe *run_decrypt(struct soft_worker *worker, struct soft_walk *walk,
+				     const struct soft_pipe *pipe, const struct soft_rule *rule)
 {
 	struct segment_run run = {.worker = worker, .whole = walk, .pipe = pipe, .rule = rule};
 
+	if (walk->packet->gso == DP_GSO_NONE)
+		return soft_walk_decrypt(worker, walk) ? act(worker, walk, pipe, rule) : NULL;
 	soft_cut(walk->packet, run_segment, &run);
 	/* soft_cut() bounds what it cuts. */
 	if (run.segments < walk->segments)
 		soft_worker_count(worker, DP_RX_ERROR, walk->segments - run.segments);
+	return NULL;
 }
 
 /* A packet of a super-frame as a sample. */
@@ -715,24 +729,24 @@ static void sample_part(struct soft_worker *worker, struct soft_walk *part, stru
 	report_sample(worker, part, pipe);
 }
 
-/*
- * A workload whose interface was made anew, or that has moved, may go on with the connections that it had: nothing misses,
- * and it asks for nothing. What it sends shows its MAC.
- */
-static void watch_source(struct soft_worker *worker, const struct soft_walk *walk,
-			 const struct soft_pipe *pipe, struct soft_entry *entry)
+RARELY void sample_parts(struct soft_worker *worker, struct soft_walk *walk, struct soft_pipe *pipe,
+			 struct soft_entry *entry)
 {
-	const struct dp_packet *packet = walk->packet;
-	const uint8_t *mac = packet->frame + 6;
-	const uint64_t now = (uint64_t)psp_get16(mac) << 32 | psp_get32(mac + 2);
-	const uint64_t before = atomic_load_explicit(&entry->source, memory_order_relaxed);
+	for (uint32_t i = 0; i < walk->segments; i++)
+		run_part(worker, walk, i, 1, pipe, entry, sample_part);
+	walk->sampled = true;
+}
+
+/* Another MAC than before. */
+RARELY void change_source(struct soft_worker *worker, const struct soft_walk *walk,
+			  const struct soft_pipe *pipe, struct soft_entry *entry, uint64_t now)
+{
 	struct psp_dp_event event;
 
-	if (now == before)
-		return;
-	if (before != 0) {
+	if (atomic_load_explicit(&entry->source, memory_order_relaxed) != 0) {
 		/* What is not said now is said of the next packet. */
-		if (!dp_limit_allows(&worker->sources, psp_get32(packet->fields.outer_ip_src + 12),
+		if (!dp_limit_allows(&worker->sources,
+				     psp_get32(walk->packet->fields.outer_ip_src + 12),
 				     worker->now_ns))
 			return;
 		describe(walk, pipe, &event);
@@ -742,24 +756,41 @@ static void watch_source(struct soft_worker *worker, const struct soft_walk *wal
 	atomic_store_explicit(&entry->source, now, memory_order_relaxed);
 }
 
-/* The next packet of this key most likely comes here, too. */
+/*
+ * A workload whose interface was made anew, or that has moved, may go on with the connections that it had: nothing misses,
+ * and it asks for nothing. What it sends shows its MAC.
+ */
+static void watch_source(struct soft_worker *worker, const struct soft_walk *walk,
+			 const struct soft_pipe *pipe, struct soft_entry *entry)
+{
+	const uint8_t *mac = walk->packet->frame + 6;
+	const uint64_t now = (uint64_t)psp_get16(mac) << 32 | psp_get32(mac + 2);
+
+	if (now != atomic_load_explicit(&entry->source, memory_order_relaxed))
+		change_source(worker, walk, pipe, entry, now);
+}
+
+static void note(struct soft_rx_hint *hint, enum soft_rx_place of, const void *at)
+{
+	if (soft_rx_hint_get(hint, of) != at)
+		soft_rx_hint_put(hint, of, at);
+}
+
+/* The next packet of this key most likely comes here, too. Others read its line: it is written when it changes. */
 static void leave_hint(const struct soft_worker *worker, const struct soft_pipe *pipe,
 		       const struct soft_entry *entry, const struct soft_rule *rule, uint64_t iv)
 {
-	struct soft_rx_hint *hint = soft_rx_keys_hint(&worker->rx_keys), now;
+	struct soft_rx_hint *hint = soft_rx_keys_hint(&worker->rx_keys);
 
 	if (hint == NULL)
 		return;
-	soft_rx_hint_put(&now, SOFT_RX_BUCKET,
-			 pipe->base.type == PSP_DP_PIPE_BASIC
-				 ? soft_table_place(&pipe->table, entry->hash)
-				 : NULL);
-	soft_rx_hint_put(&now, SOFT_RX_ENTRY, entry);
-	soft_rx_hint_put(&now, SOFT_RX_RULE, rule);
-	soft_rx_hint_put(&now, SOFT_RX_WINDOW,
-			 rule->replay.slots != NULL ? soft_replay_slot(&rule->replay, iv) : NULL);
-	if (memcmp(hint, &now, sizeof(now)) != 0)
-		*hint = now;
+	note(hint, SOFT_RX_BUCKET,
+	     pipe->base.type == PSP_DP_PIPE_BASIC ? soft_table_place(&pipe->table, entry->hash)
+						  : NULL);
+	note(hint, SOFT_RX_ENTRY, entry);
+	note(hint, SOFT_RX_RULE, rule);
+	note(hint, SOFT_RX_WINDOW,
+	     rule->replay.slots != NULL ? soft_replay_slot(&rule->replay, iv) : NULL);
 }
 
 static struct soft_pipe *run_rule(struct soft_worker *worker, struct soft_walk *walk,
@@ -772,19 +803,17 @@ static struct soft_pipe *run_rule(struct soft_worker *worker, struct soft_walk *
 		count_in(worker, &entry->stats, walk);
 	if (pipe->base.count)
 		count_in(worker, &pipe->hits, walk);
+	/* In a list most lead on, and that is all. */
+	if (rule->flags == 0 && !rule->mirror && !rule->notify)
+		return follow(worker, walk, pipe, &rule->fwd);
 	if ((rule->flags & sends) != 0 && walk->packet->port == PSP_DP_PORT_HOST)
 		watch_source(worker, walk, pipe, entry);
-	if ((rule->flags & PSP_DP_ACTION_DECRYPT) != 0 && !walk->decrypted) {
-		run_decrypt(worker, walk, pipe, rule);
-		return NULL;
-	}
+	if ((rule->flags & PSP_DP_ACTION_DECRYPT) != 0 && !walk->decrypted)
+		return run_decrypt(worker, walk, pipe, rule);
 	if ((rule->flags & PSP_DP_ACTION_DECAP) != 0)
 		leave_hint(worker, pipe, entry, rule, walk->packet->psp.iv);
-	if (rule->mirror && walk->packet->port == PSP_DP_PORT_HOST && can_split(worker, walk)) {
-		for (uint32_t i = 0; i < walk->segments; i++)
-			run_part(worker, walk, i, 1, pipe, entry, sample_part);
-		walk->sampled = true;
-	}
+	if (rule->mirror && walk->packet->port == PSP_DP_PORT_HOST && can_split(worker, walk))
+		sample_parts(worker, walk, pipe, entry);
 	return act(worker, walk, pipe, rule);
 }
 
@@ -985,9 +1014,6 @@ static void run_one(struct soft_worker *worker, struct dp_packet *packet, bool s
 	struct soft_walk walk;
 
 	walk_init(&walk, packet);
-	soft_worker_count(worker, from_host ? DP_HOST_RX_PACKETS : DP_UPLINK_RX_PACKETS,
-			  walk.segments);
-	count_in(worker, &worker->link->rx, &walk);
 	if (!sound) {
 		walk_drop(worker, &walk, from_host ? DP_HOST_MALFORMED : DP_UPLINK_MALFORMED);
 		return;
@@ -1003,6 +1029,24 @@ static void run_one(struct soft_worker *worker, struct dp_packet *packet, bool s
 		(void)follow(worker, &walk, NULL, &to_kernel);
 }
 
+static void count_arrived(struct soft_worker *worker, const struct dp_packet *packet,
+			  uint64_t packets, uint64_t bytes)
+{
+	const bool from_host = packet->port == PSP_DP_PORT_HOST;
+
+	soft_worker_count(worker, from_host ? DP_HOST_RX_PACKETS : DP_UPLINK_RX_PACKETS, packets);
+	soft_stats_add(&worker->link->rx, worker->number, packets, bytes, worker->now_ns);
+}
+
+static void run_counted(struct soft_worker *worker, struct dp_packet *packet, bool sound,
+			struct soft_step step, struct soft_pipe *root)
+{
+	const uint32_t segments = dp_segments(packet);
+
+	count_arrived(worker, packet, segments, ip_bytes(packet, segments));
+	run_one(worker, packet, sound, step, root);
+}
+
 /* A frame that was not parsed well: each packet of a workload's own tunnel, or none. */
 static void run_unsound(struct soft_worker *worker, struct dp_packet *packet,
 			struct soft_pipe *root)
@@ -1011,7 +1055,7 @@ static void run_unsound(struct soft_worker *worker, struct dp_packet *packet,
 	struct dp_packet piece;
 
 	if (packet->port != PSP_DP_PORT_HOST || !soft_tunnelled_read(packet, &how)) {
-		run_one(worker, packet, false, (struct soft_step){0}, root);
+		run_counted(worker, packet, false, (struct soft_step){0}, root);
 		return;
 	}
 	for (uint32_t i = 0; i < how.count; i++) {
@@ -1022,8 +1066,28 @@ static void run_unsound(struct soft_worker *worker, struct dp_packet *packet,
 		sound = dp_parse(&piece);
 		if (sound && root != NULL)
 			soft_cache_start(&worker->cache, worker->dp, &step, root, &piece.fields);
-		run_one(worker, &piece, sound, step, root);
+		run_counted(worker, &piece, sound, step, root);
 	}
+}
+
+/* Parsed; what is sound is counted, before anybody hears of one of them. */
+static void take_in(struct soft_worker *worker, uint32_t n)
+{
+	uint64_t packets = 0, bytes = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct dp_packet *packet = &worker->packets[i];
+		uint32_t segments;
+
+		worker->sound[i] = dp_parse(packet);
+		if (!worker->sound[i])
+			continue;
+		segments = dp_segments(packet);
+		packets += segments;
+		bytes += ip_bytes(packet, segments);
+	}
+	if (packets > 0)
+		count_arrived(worker, &worker->packets[0], packets, bytes);
 }
 
 void soft_run(struct soft_worker *worker, uint32_t n)
@@ -1031,8 +1095,7 @@ void soft_run(struct soft_worker *worker, uint32_t n)
 	struct soft_pipe *root =
 		soft_pipe(atomic_load_explicit(&worker->dp->base.root, memory_order_acquire));
 
-	for (uint32_t i = 0; i < n; i++)
-		worker->sound[i] = dp_parse(&worker->packets[i]);
+	take_in(worker, n);
 	for (uint32_t i = 0; i < n; i++) {
 		worker->steps[i] = (struct soft_step){0};
 		if (worker->sound[i] && root != NULL)
