@@ -95,10 +95,10 @@ soak: ## a demon on three hosts, for MINUTES=60 (SEED=1: the same deeds again)
 	@$(MAKE) --no-print-directory -s -C c-shim
 	@tools/lock.sh shared $(deno) run -A --quiet --cached-only --no-check tests/soak/main.ts
 
-faults: ## the fault tests at full length; hours
+faults: ## the fault tests at full length, and the engine under ThreadSanitizer; hours
 	@tools/deps.sh
 	@$(MAKE) --no-print-directory -s -C c-shim
-	@PSP_SOAK=1 TEST_TIMEOUT=36000 tools/lock.sh shared tools/test.sh unit e2e
+	@PSP_SOAK=1 TEST_TIMEOUT=36000 tools/lock.sh shared tools/test.sh tsan unit e2e
 
 fmt: ## formats TypeScript and C
 	@tools/deps.sh npm format

@@ -4,9 +4,10 @@
 # Runs every suite to its end, whatever fails on the way: the C tests (plain, and under ASan and UBSan),
 # the unit tests in TypeScript, the end-to-end tests in network namespaces (these need root), the binary,
 # and half a minute of fuzzing.
-#   tools/test.sh [c|unit|e2e|standin|binary|fuzz]...    one after the other
-#   tools/test.sh                                        all of them; the end-to-end tests, which mostly wait for
-#                                                        packets, and then the binary's have the stand-in's beside them
+#   tools/test.sh [c|unit|e2e|standin|binary|fuzz|tsan]...    one after the other
+#   tools/test.sh                                             all of them but tsan, which takes minutes; the end-to-end
+#                                                             tests, which mostly wait for packets, and then the binary's
+#                                                             have the stand-in's beside them
 # Files of unit and end-to-end tests run side by side, as many as there are processors, or as DENO_JOBS says: each test has
 # namespaces, directories and ports of its own.
 # One line per suite, and as the last line the sum: "N passed, N failed". A suite that ran no test, that
@@ -44,6 +45,7 @@ run_suite() {
 	standin) set -- tools/standin.sh ;;
 	binary) set -- tools/binary/test.sh ;;
 	fuzz) set -- tools/fuzz.sh 10 ;;
+	tsan) set -- make -s -C c-shim -j "$(nproc)" tsan ;;
 	esac
 	timeout --kill-after=20 "${TEST_TIMEOUT:-1800}" "$@"
 }

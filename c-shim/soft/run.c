@@ -776,7 +776,7 @@ static void note(struct soft_rx_hint *hint, enum soft_rx_place of, const void *a
 		soft_rx_hint_put(hint, of, at);
 }
 
-/* The next packet of this key most likely comes here, too. Others read its line: it is written when it changes. */
+/* The next packet of this key most likely comes here, too. What stays as it is is not written, so that its line stays clean. */
 static void leave_hint(const struct soft_worker *worker, const struct soft_pipe *pipe,
 		       const struct soft_entry *entry, const struct soft_rule *rule, uint64_t iv)
 {

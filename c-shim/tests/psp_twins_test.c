@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * All backends seal, open and derive the same, in place, elsewhere and in parts: each against the last one, for every length
- * of text and of clear text up to some hundred, where their loops begin, end and meet, and at random beyond.
+ * of text and of clear text up to some hundred, where their loops begin, end and meet, and at random beyond; and none reads or
+ * writes an octet more.
  */
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "../psp/kdf.h"
 #include "psp_backends.h"
@@ -172,6 +175,103 @@ static void clear_text_of_any_length_is_authenticated_alike(void)
 	}
 }
 
+/* Lengths about which a PSP packet, or the text in it, is the longest that there is. */
+static void the_longest_texts_are_sealed_and_opened_alike(void)
+{
+	for (size_t len = ROOM - 300; len <= ROOM; len++) {
+		fill(nonce, sizeof(nonce));
+		SUB(is_sealed_alike(len % 2, 36, len));
+		SUB(is_opened_alike(len % 2, 36, len));
+	}
+}
+
+/* Nonce and clear text are authenticated like the text. */
+static void what_goes_with_a_text_is_not_forged(void)
+{
+	for (size_t len = 0; len <= TEXT_MAX; len += 7) {
+		const size_t aad_len = 1 + draw(AAD_MAX);
+		const uint32_t bit = draw((uint32_t)aad_len * 8);
+
+		CONTEXT("%zu of clear text, %zu of text", aad_len, len);
+		fill(nonce, sizeof(nonce));
+		SUB(is_sealed_alike(0, aad_len, len));
+		aad[bit / 8] = (uint8_t)(aad[bit / 8] ^ (1u << bit % 8));
+		CHECK_EQ(this.backend->open(this.crypto, this.key[0], nonce, aad, aad_len, wanted,
+					    len, got, wanted + len),
+			 PSP_DP_VERDICT_ICV);
+		aad[bit / 8] = (uint8_t)(aad[bit / 8] ^ (1u << bit % 8));
+		nonce[bit % 12] ^= 1;
+		CHECK_EQ(this.backend->open(this.crypto, this.key[0], nonce, aad, aad_len, wanted,
+					    len, got, wanted + len),
+			 PSP_DP_VERDICT_ICV);
+		/* One octet less, as clear text or as text, is another packet. */
+		nonce[bit % 12] ^= 1;
+		CHECK_EQ(this.backend->open(this.crypto, this.key[0], nonce, aad, aad_len - 1,
+					    wanted, len, got, wanted + len),
+			 PSP_DP_VERDICT_ICV);
+	}
+}
+
+#define PAGES 2u /* between two that nobody may touch */
+
+static uint8_t *fenced(size_t page)
+{
+	uint8_t *at = mmap(NULL, (PAGES + 2) * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (at == MAP_FAILED || mprotect(at + page, PAGES * page, PROT_READ | PROT_WRITE) != 0)
+		return NULL;
+	return at + page;
+}
+
+/* n octets with nothing behind them, or nothing in front: where they begin is as their length is. */
+static uint8_t *place(uint8_t *room, size_t page, size_t n, bool at_end)
+{
+	return at_end ? room + PAGES * page - n : room;
+}
+
+static void nothing_past_the_ends_is_touched(void)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	uint8_t *in_room = fenced(page), *out_room = fenced(page), *aad_room = fenced(page);
+
+	CHECK(in_room != NULL && out_room != NULL && aad_room != NULL);
+	for (size_t i = 0; i <= 2 * TEXT_MAX; i++) {
+		const size_t len = i / 2, aad_len = draw(AAD_MAX);
+		const bool at_end = i % 2 == 0;
+		uint8_t *in = place(in_room, page, len, at_end);
+		uint8_t *out = place(out_room, page, len + PSP_ICV_LEN, at_end);
+		uint8_t *clear = place(aad_room, page, aad_len, at_end);
+		const uint32_t split = draw((uint32_t)len + 1), key = draw(2);
+		const struct psp_text parts = {.head = out,
+					       .head_len = split,
+					       .body = in + split,
+					       .body_len = len - split};
+
+		CONTEXT("%zu of clear text, %zu of text, at the %s", aad_len, len,
+			at_end ? "end" : "beginning");
+		fill(nonce, sizeof(nonce));
+		memcpy(clear, aad, aad_len);
+		memcpy(in, text, len);
+		SUB(is_sealed_alike(key, aad_len, len));
+		CHECK_EQ(this.backend->seal(this.crypto, this.key[key], nonce, clear, aad_len, in,
+					    len, out, out + len),
+			 PSP_DP_OK);
+		CHECK_MEM(out, wanted, len + PSP_ICV_LEN);
+		memcpy(out, text, split);
+		CHECK_EQ(this.backend->seal_parts(this.crypto, this.key[key], nonce, clear, aad_len,
+						  &parts, out, out + len),
+			 PSP_DP_OK);
+		CHECK_MEM(out, wanted, len + PSP_ICV_LEN);
+		CHECK_EQ(this.backend->open(this.crypto, this.key[key], nonce, clear, aad_len, out,
+					    len, in, out + len),
+			 PSP_DP_VERDICT_OK);
+		CHECK_MEM(in, text, len);
+	}
+	munmap(in_room - page, (PAGES + 2) * page);
+	munmap(out_room - page, (PAGES + 2) * page);
+	munmap(aad_room - page, (PAGES + 2) * page);
+}
+
 static void keys_are_derived_alike(void)
 {
 	uint8_t mac[16], other[16], key[32];
@@ -223,6 +323,9 @@ int main(void)
 			RUN(every_length_is_sealed_and_opened_alike);
 			RUN(long_texts_are_sealed_and_opened_alike);
 			RUN(clear_text_of_any_length_is_authenticated_alike);
+			RUN(the_longest_texts_are_sealed_and_opened_alike);
+			RUN(what_goes_with_a_text_is_not_forged);
+			RUN(nothing_past_the_ends_is_touched);
 			RUN(keys_are_derived_alike);
 			RUN(any_key_is_expanded_alike);
 		}
