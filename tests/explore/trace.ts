@@ -207,6 +207,8 @@ class Reader {
     if (STEPS.has(message)) this.steps++;
     switch (message) {
       case TUNNEL_STEP:
+        // A peer that is denied, or is none any more, has its tunnels closed and its answers forgotten.
+        if (fields.kind === "close") this.#answering(String(fields.peer)).forget();
         return this.#steps(pair, fields);
       case ASKING_STEP:
         return this.#asking(String(fields.peer)).take(atMs, stepOf(fields));

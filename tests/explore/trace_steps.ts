@@ -190,6 +190,11 @@ export class AnsweringSteps {
     this.answered.push({ requestId, atMs });
   }
 
+  /** The host does not remember what it answered. */
+  forget(): void {
+    this.#granted.clear();
+  }
+
   /** Whether this may happen to a tunnel of the peer at this moment. */
   allows(event: string): boolean {
     return event !== "asked" || this.#state === "granting";

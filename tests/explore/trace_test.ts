@@ -2,13 +2,21 @@
 
 /** Logs of the core in a world are traces that the protocol allows, and those of a core with a mistake are not. */
 import assert from "node:assert/strict";
+import { heal } from "./checks.ts";
+import { explore } from "./explore.ts";
+import { type Mutant, MUTANTS } from "./mutants.ts";
+import { Stage } from "./stage.ts";
 import { judge, type TraceLine, type Verdict } from "./trace.ts";
 import { worldConfig } from "../sim/config.ts";
 import { vipOf } from "../sim/host.ts";
-import { loadCore, type Patch } from "../sim/load.ts";
+import { type CoreModules, loadCore, type Patch } from "../sim/load.ts";
 import { World } from "../sim/world.ts";
 
 const TICK_MS = 250;
+/** Until whatever a log leaves open is over. */
+const LATER_MS = 8000;
+/** More than any planted mistake takes to be found. */
+const STATES = 5000;
 
 /** Two hosts that talk, rekey, rotate and start again, on a network that is whole but for some seconds. */
 async function run(patches: readonly Patch[] = []): Promise<Verdict> {
@@ -108,6 +116,50 @@ for (const { said, ...patch } of mistakes) {
   Deno.test(`a trace of a mistake is refused: ${patch.replace}`, async () => {
     const { refusals } = await run([patch]);
     assert.match(refusals.join("\n"), said);
+  });
+}
+
+/** What all processes wrote on a way through an exploration, and as it healed, held against the protocol. */
+function judgedAlong(
+  modules: CoreModules,
+  { bounds, choices }: Pick<Mutant, "bounds"> & { readonly choices: readonly string[] },
+): readonly string[] {
+  const logs = new Map<string, { readonly host: string; readonly lines: TraceLine[] }>();
+  const stage = new Stage(modules, bounds, ({ host, start, ...line }) => {
+    const id = `${host} ${start}`;
+    const trace = logs.get(id) ?? { host, lines: [] };
+    logs.set(id, trace);
+    trace.lines.push(line);
+  });
+  for (const choice of choices) stage.take(choice);
+  heal(stage, 0);
+  stage.world.advance(LATER_MS);
+  return judge([...logs.values()]).refusals;
+}
+
+/** Planted mistakes that one log, or two of them, cannot but show; what comes of others shows on the wire alone, or in time. */
+const TOLD: ReadonlySet<string> = new Set([
+  "release before transmit is programmed",
+  "advertise before receive is programmed",
+  "believe a message of a start that is over",
+  "answer a repeated request anew",
+  "rotate twice",
+  "do not leave the key before",
+  "take anybody's word for an address",
+]);
+
+for (const { name, patches, bounds } of MUTANTS) {
+  const isTold = TOLD.has(name);
+  const both = isTold
+    ? "its trace is refused, that of the core is not"
+    : "the trace of the core is not refused";
+  Deno.test(`a way to "${name}": ${both}`, async () => {
+    const planted = await loadCore(patches);
+    const { violation } = explore(planted, bounds, { states: STATES });
+    assert.ok(violation);
+    const { choices } = violation;
+    if (isTold) assert.notDeepEqual(judgedAlong(planted, { bounds, choices }), []);
+    assert.deepEqual(judgedAlong(await loadCore(), { bounds, choices }), []);
   });
 }
 

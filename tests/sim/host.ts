@@ -177,11 +177,12 @@ export class WorldHost {
   }
 
   #log(): Log {
-    const { onLog } = this.sim.options;
+    const { id: host, sim: { options: { onLog }, clock }, restarts: start } = this;
     const at = (level: keyof Log): Log[keyof Log] =>
       onLog === undefined
         ? () => {}
-        : (message, fields) => onLog({ host: this.id, level, message, fields: fields ?? {} });
+        : (message, fields) =>
+          onLog({ host, start, atMs: clock.now(), level, message, fields: fields ?? {} });
     return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
   }
 }

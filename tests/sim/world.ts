@@ -21,6 +21,9 @@ import { type Body, type Message, type Station, Wire } from "./wire.ts";
 /** A line of a host's log. */
 export interface Said {
   readonly host: string;
+  /** Which of its processes: starts before it. */
+  readonly start: number;
+  readonly atMs: number;
   readonly level: keyof Log;
   readonly message: string;
   readonly fields: LogFields;
