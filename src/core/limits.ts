@@ -39,8 +39,6 @@ export const BARREN_MS = 20;
 export const NO_ROOM_HOLD_OFF_MS = 1000;
 /** Receive SAs of one tunnel at most: beyond it the one goes that the peer least likely sends with. */
 export const MAX_RX_SAS = 6;
-/** The receiver goes on accepting this long after the sender has to stop: for what is under way. */
-export const LIFE_MARGIN_MS = 30_000;
 /** What a run of IVs has room for: its counter stays below 2^35, and a receiver tells replays apart by it. */
 export const MAX_LIFE_PACKETS = 2n ** 35n;
 /**
@@ -177,6 +175,11 @@ export const LAG_SHARE = 0.25;
 
 /** How long an answer is kept: longer than any initiator goes on asking. */
 export const MEMORY_MS = 120_000;
+/**
+ * The receiver goes on accepting this long after the sender has to stop: for the sender the life of a key begins when it is told of
+ * it, and a repeated request, or the answer to it, tells of one that was derived as long ago as this.
+ */
+export const LIFE_MARGIN_MS = MEMORY_MS;
 /** Tunnels in the answers kept for one peer at most; beyond it the oldest answers go. */
 export const MEMORY_TUNNELS_PER_PEER = 65_536;
 /**

@@ -22,3 +22,12 @@ Deno.test("a key that was spent while requests crossed is replaced: no packet pa
     "exhaust h1",
   ]);
 });
+
+Deno.test("a key that was told of a minute late is received with for as long as it is sent with", async () => {
+  await told({ packets: 1, delay: 1, outage: 1 }, [
+    "packet h1 1",
+    "deliver 1",
+    "time",
+    "outage again",
+  ]);
+});

@@ -204,6 +204,12 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "if (tx.expired || to.now >= 0) return tx;",
     found: /beyond its life/,
   }),
+  mutant("forget how late a key may be told of", { packets: 1, delay: 1, outage: 1 }, {
+    file: "params.ts",
+    find: "Math.ceil(at.now + lifeMs + graceMs + LIFE_MARGIN_MS)",
+    replace: "Math.ceil(at.now + lifeMs + graceMs + LIFE_MARGIN_MS / 4)",
+    found: /packets were lost|into nothing/,
+  }),
   mutant("do not replace a key whose life is over", { packets: 1, outage: 1 }, {
     file: "tunnel.ts",
     find: "const due = context.now >= tx.softAt || isSpent(tx);",

@@ -88,9 +88,13 @@ export const GRACE_MS = 500;
 const IDLE_MS = 3000;
 /** Of keys, where they end: longer than it takes to heal. */
 const LIFE_MS = 20_000;
-/** How long control channels may be gone: one that is sent with has ended then, or one that is received with. */
+/**
+ * How long control channels may be gone: one that is sent with has ended then; one that is received with, too; or the request of
+ * before it is still repeated, and comes to who thinks that its key is new.
+ */
 const OUTAGES_MS: Readonly<Record<string, number>> = {
   tx: LIFE_MS + TICK_MS,
+  again: 51_000,
   rx: LIFE_MS + GRACE_MS + LIFE_MARGIN_MS + 2 * TICK_MS,
 };
 const REFUSABLE: readonly PlaneCall[] = ["addRx", "setTx", "generateSpis"];
