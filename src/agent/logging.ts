@@ -7,6 +7,7 @@ import type { Config } from "../config/config.ts";
 import { spiText } from "../model/sa.ts";
 import type { Priority } from "./journal.ts";
 import { LineWriter } from "./line_writer.ts";
+import { LogTail } from "./log_tail.ts";
 import {
   type Log,
   LOG_CATEGORIES,
@@ -49,8 +50,12 @@ export function openLogs(options: LogOptions): OpenLogs {
   let { level: common, format } = options;
   const own = new Map<LogCategory, LogLevel>();
   const levelOf = (category: LogCategory) => own.get(category) ?? common;
-  const render = (said: Omit<Line, "timestamp">) =>
-    priority(said.level) + formats[format]({ ...said, timestamp: wallMs() });
+  const tail = new LogTail();
+  const render = (said: Omit<Line, "timestamp">) => {
+    const line = formats[format]({ ...said, timestamp: wallMs() });
+    tail.add(line);
+    return priority(said.level) + line;
+  };
   const writer = new LineWriter({
     write: (octets) => Deno.stderr.write(octets),
     gap: (count) => {
@@ -61,6 +66,7 @@ export function openLogs(options: LogOptions): OpenLogs {
   const write = options.write ?? ((line) => writer.write(line));
   return {
     flush: () => writer.flush(FLUSH_MS),
+    tail: () => tail.lines(),
     lost: () => BigInt(writer.lost),
     of(category) {
       const at = (level: LogLevel) => (message: string, fields: LogFields = {}) => {

@@ -131,3 +131,20 @@ Deno.test("a peer that finds ever new reasons fills neither the log nor the memo
   // Those of the first second that were not shown, and this one.
   assert.match(lines.at(-1) ?? "", /count=4984/);
 });
+
+Deno.test("the last lines are kept as they were written, without the priority, and no others", () => {
+  const written: string[] = [];
+  const logs = openLogs({
+    level: "info",
+    format: "text",
+    write: (line) => written.push(line),
+    priority: () => "<6>",
+    wallMs: () => 0,
+  });
+  logs.of("core").debug("Not written");
+  logs.of("core").info("A tunnel is up", { peer: "h2", spi: 7 });
+  assert.deepEqual(logs.tail(), [
+    "1970-01-01T00:00:00.000Z info A tunnel is up peer=h2 spi=0x00000007",
+  ]);
+  assert.deepEqual(written, logs.tail().map((line) => `<6>${line}\n`));
+});

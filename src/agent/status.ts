@@ -40,7 +40,7 @@ export interface AgentStatusParts {
   /** Of the last hour. */
   readonly happenings: Pick<EventLog, "list" | "watch" | "refusal">;
   readonly drops: Pick<DropLog, "list">;
-  readonly logs: Pick<Logs, "levels" | "setLevel">;
+  readonly logs: Pick<Logs, "levels" | "setLevel" | "tail">;
   readonly watch: Pick<PlaneWatch, "counters" | "ports" | "faults">;
   /** The three numbers about the MTU, at this moment. */
   readonly mtu: () => StatusView["mtu"];
@@ -128,6 +128,7 @@ export function agentStatus(parts: AgentStatusParts): StatusSource {
     closeTunnels: (which) => core.closeTunnels(which),
     logLevels: () => parts.logs.levels(),
     setLogLevel: (category, level) => parts.logs.setLevel(category, level),
+    logLines: () => parts.logs.tail(),
   };
 }
 

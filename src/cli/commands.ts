@@ -289,7 +289,8 @@ export const COMMANDS: readonly (Command | Group)[] = [
   },
   {
     name: "wait",
-    brief: "Waits until the agent is ready, or a peer is up; ends with 5 when it takes too long.",
+    brief:
+      "Waits until the agent is ready, or a peer is up; ends with 5, or 4 without an agent, when it takes too long.",
     examples: ["psp-agent wait", "psp-agent wait --peer h2 --timeout 1m"],
     parser: map(
       object({

@@ -54,6 +54,9 @@ export async function diag(args: Target & { readonly out: string | undefined }):
       }
       return found;
     }),
+    log: await told(async () =>
+      await client.logLines() ?? { missing: "This agent is of a version that keeps no lines" }
+    ),
     metrics: await told(async () => (await client.metrics()).split("\n")),
     doctor: await part(() => findingsOf({ config: args.config, library: undefined })),
     // Files are named in it, not read.

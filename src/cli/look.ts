@@ -20,6 +20,8 @@ import { requirePeer, requireReason } from "./unknown.ts";
 import { type WatchArgs, watching } from "./watch.ts";
 
 const POLL_MS = 200;
+/** For one answer of those that are waited for. */
+const ASK_MS = 5000;
 
 /** Every peer, those that fail first. */
 export async function peers(
@@ -150,24 +152,30 @@ function ownerOf(vip: string, peers: readonly PeerView[]): string | undefined {
   return table.lookup(vip);
 }
 
-/** Until the agent answers and packets can pass, or a peer is up. Ends with `degraded` when the time is over. */
+/**
+ * Until the agent answers and packets can pass, or a peer is up. When the time is over it ends with `degraded`, or with
+ * `unreachable` where no agent answered last: one that is stopped answers no more than one that is not there.
+ */
 export async function wait(
   args: Target & { readonly peer: string | undefined; readonly timeout: number },
 ): Promise<ExitCode> {
   const until = Date.now() + args.timeout;
   using progress = openProgress();
   for (let why = "";;) {
+    let code: ExitCode = EXIT.degraded;
+    const timeoutMs = Math.min(ASK_MS, Math.max(1, until - Date.now()));
     try {
-      await using client = await connect(args);
+      await using client = await connect(args, { timeoutMs });
       why = await notYet(client, args.peer);
       if (why === "") return EXIT.ok;
     } catch (error) {
       if (!(error instanceof CommandError) || error.exitCode !== EXIT.unreachable) throw error;
-      why = error.message;
+      ({ message: why, exitCode: code } = error);
     }
     progress.to(() => why);
-    if (Date.now() >= until) throw new CommandError(why, EXIT.degraded);
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    const leftMs = until - Date.now();
+    if (leftMs <= 0) throw new CommandError(why, code);
+    await new Promise((resolve) => setTimeout(resolve, Math.min(POLL_MS, leftMs)));
   }
 }
 

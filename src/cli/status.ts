@@ -208,10 +208,13 @@ function peerCounts({ peers, peersTotal }: StatusView): string {
   return `${peersTotal}, ${failing}${isAll ? "" : " or more"} failing`;
 }
 
-/** The oldest key that is in use to send with. */
-function keysText({ oldestKeyAtMs }: StatusView, nowMs: number): string {
+/** The oldest key that is in use to send with, and when the next one is replaced. */
+function keysText({ oldestKeyAtMs, nextRekeyAtMs }: StatusView, nowMs: number): string {
   if (oldestKeyAtMs === undefined) return "none to send with";
-  return `the oldest to send with made ${since(oldestKeyAtMs, nowMs)} ago`;
+  const oldest = `the oldest to send with made ${since(oldestKeyAtMs, nowMs)} ago`;
+  // An agent of before does not say; nor is there one while all are rekeying.
+  if (nextRekeyAtMs === undefined) return oldest;
+  return `${oldest}, next rekey ${ahead(nextRekeyAtMs, nowMs)}`;
 }
 
 /** Where peers come from, and what is wrong there. */

@@ -11,22 +11,27 @@ import type { Target } from "./options.ts";
 const DEFAULT_ADDRESS = "127.0.0.1:7480";
 
 /**
- * A client for the agent; each call rejects with `CommandError`, one sentence. Throws `ConfigError` for a
- * configuration that cannot be used.
+ * A client for the agent; each call rejects with `CommandError`, one sentence, after `timeoutMs` at the latest where that
+ * is given. Throws `ConfigError` for a configuration that cannot be used.
  */
-export async function connect(target: Target): Promise<StatusClient> {
+export async function connect(
+  target: Target,
+  { timeoutMs }: { readonly timeoutMs?: number } = {},
+): Promise<StatusClient> {
+  const limit = timeoutMs === undefined ? {} : { timeoutMs };
   const status = target.config === undefined
     ? undefined
     : (await loadConfig(target.config, { files: "told" })).config.status;
   // Nobody named another way: by the socket, when there is one that this user may open.
   const socket = status?.socket ?? defaultSocket();
   if (target.address === undefined && target.token === undefined && await isOpen(socket)) {
-    return explained(openStatusClient({ address: socket }));
+    return explained(openStatusClient({ address: socket, ...limit }));
   }
   return explained(openStatusClient({
     address: target.address ?? reachable(status?.listen ?? DEFAULT_ADDRESS),
     tls: status?.tls,
     tokenFile: target.token ?? status?.tokenFile,
+    ...limit,
   }));
 }
 
@@ -79,6 +84,7 @@ function explained(client: StatusClient): StatusClient {
     rekey: (which) => client.rekey(which).catch(fail),
     closeTunnels: (which) => client.closeTunnels(which).catch(fail),
     logLevels: () => client.logLevels().catch(fail),
+    logLines: () => client.logLines().catch(fail),
     setLogLevel: (category, level) => client.setLogLevel(category, level).catch(fail),
     [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
   };

@@ -56,6 +56,7 @@ const VIEW: StatusView = {
   counters: { "tx-packets": 12345n, "rx-packets": 99n, "rx-bad": 3n },
   recentDrops: { "rx-bad": 2n },
   oldestKeyAtMs: NOW - 62_000,
+  nextRekeyAtMs: NOW + 754_000,
   rotation: { rotations: 2n, sasOnOldKey: 1, nextAtMs: NOW + 86_000_000, spisLeft: 5n },
   mtu: { uplink: 1500, overhead: 68, largestInnerPacket: 1432 },
   certificateExpiresAtMs: NOW + 30 * 86_400_000,
@@ -109,7 +110,7 @@ plane        soft (openssl), uplink p0, host pf0vf0
 peers        1 up, 0 idle, 0 unknown, 1 failing
 guard        stands: the kernel of this host gets nothing of workloads and no PSP
 tunnels      12 up, 2 unconfirmed, 1 opening, 0 rekeying, 0 failed
-keys         the oldest to send with made 1m2s ago
+keys         the oldest to send with made 1m2s ago, next rekey in 12m34s
 mtu          uplink 1500, overhead 68, largest inner packet 1432
 rotation     2 so far, 1 SAs on the old key, next in 23h53m
 event loop   p99 2 ms late, at most 16 ms

@@ -2,8 +2,10 @@
 
 /**
  * What is asked of all tunnels together, kept up to date with every step of one: how many are in which state, whose
- * other end was not heard, and who still has SAs of an earlier master key. Nobody has to look through the tunnels.
+ * other end was not heard, which one is rekeyed next, and who still has SAs of an earlier master key. Nobody has to look
+ * through the tunnels.
  */
+import { DueRows } from "./rows.ts";
 import { isLive, isUnheard, type State } from "./tunnel.ts";
 
 /** Tunnels by state; one whose other end was not heard is neither up nor rekeying. */
@@ -22,11 +24,12 @@ interface Generation {
 }
 
 /** The counts. */
-export class Census<T extends { readonly peer: string }> {
+export class Census<T extends { readonly peer: string; readonly row: number }> {
   readonly #counts = { opening: 0, up: 0, rekeying: 0, failed: 0, unconfirmed: 0 };
   readonly #unheard = new Set<T>();
   readonly #live = new Map<string, number>();
   readonly #generations = new Map<bigint, Generation>();
+  readonly #rekeys = new DueRows();
 
   get counts(): TunnelCounts {
     return { ...this.#counts };
@@ -41,6 +44,11 @@ export class Census<T extends { readonly peer: string }> {
   /** Peers with such tunnels. */
   livePeers(): Iterable<string> {
     return this.#live.keys();
+  }
+
+  /** When the first of those that are up is rekeyed; Infinity: none will be. */
+  get nextRekeyAt(): number {
+    return this.#rekeys.next();
   }
 
   /** Those whose other end was not heard yet. */
@@ -74,6 +82,7 @@ export class Census<T extends { readonly peer: string }> {
   change(tunnel: T, before: State, after: State): void {
     if (before === after) return;
     this.#move(tunnel, before, after);
+    this.#rekeys.set(tunnel.row, after.kind === "up" ? after.tx.softAt : Infinity);
     if (before.rx === after.rx) return;
     for (const { generation } of before.rx) this.#add(generation, tunnel.peer, -1);
     for (const { generation } of after.rx) this.#add(generation, tunnel.peer, 1);

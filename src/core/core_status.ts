@@ -43,6 +43,7 @@ export type CoreStatus = Pick<
   | "counters"
   | "rotation"
   | "draining"
+  | "nextRekeyAtMs"
 >;
 
 /** What is looked at. */
@@ -77,6 +78,7 @@ export class CoreViews {
       if (looks-- === 0) break;
       this.#table.look(tunnel);
     }
+    const { nextRekeyAt } = this.#table.census;
     return {
       bootEpoch: this.#options.bootEpoch,
       startedAtMs: this.#startedAtMs,
@@ -86,6 +88,7 @@ export class CoreViews {
       counters: this.#options.counters.snapshot(),
       rotation: this.#options.rotation.view(),
       draining: this.draining,
+      ...(nextRekeyAt === Infinity ? {} : { nextRekeyAtMs: this.#wall(nextRekeyAt) }),
     };
   }
 

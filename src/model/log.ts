@@ -74,6 +74,8 @@ export interface Logs {
   levels(): LogLevels;
   /** undefined: all of them. */
   setLevel(category: LogCategory | undefined, level: LogLevel): void;
+  /** The last lines that were written, oldest first. */
+  tail(): readonly string[];
   /** Lines that nobody read in time. */
   lost(): bigint;
 }

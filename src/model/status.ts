@@ -171,6 +171,8 @@ export interface StatusView {
   readonly faults: readonly string[];
   /** When the oldest key was made with which this host sends; absent: it sends with none. */
   readonly oldestKeyAtMs?: number;
+  /** When the first tunnel that waits for it gets a new SA to send with; absent: none waits. */
+  readonly nextRekeyAtMs?: number;
   /** Packets dropped within the last five minutes, by reason, if any were for it. */
   readonly recentDrops: Readonly<Record<string, bigint>>;
   /** Where peers come from, in their order; empty: of an agent that does not say. */
@@ -387,4 +389,6 @@ export interface StatusSource {
   logLevels(): LogLevels;
   /** undefined: of every category. */
   setLogLevel(category: LogCategory | undefined, level: LogLevel): void;
+  /** The last lines of the log, oldest first. */
+  logLines(): readonly string[];
 }

@@ -36,5 +36,6 @@ export function wantsToken(error: unknown): boolean {
 export function why(error: unknown): string {
   const { code, rawMessage } = ConnectError.from(error);
   if (code === Code.Unavailable || /fetch/i.test(rawMessage)) return "The agent does not answer";
+  if (code === Code.DeadlineExceeded) return "The agent does not answer in time";
   return rawMessage;
 }

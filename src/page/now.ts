@@ -78,16 +78,18 @@ function Health({ status }: { readonly status: GetStatusResponse }): VNode {
 }
 
 function facts(status: GetStatusResponse): Child[] {
-  const { plane, mtu, rotation, tunnels, startedAt, certificateExpiresAt } = status;
+  const { plane, mtu, rotation, tunnels, startedAt, certificateExpiresAt, nextRekeyAt } = status;
   const now = Date.now();
   const ahead = (at: typeof startedAt) =>
     at === undefined ? "not planned" : `in ${span(timestampMs(at) - now)}`;
+  const due = (at: NonNullable<typeof startedAt>) => timestampMs(at) <= now ? "due" : ahead(at);
   const rows: [string, string][] = [
     ["Agent", `${status.id}, version ${status.version}`],
     ["Up for", startedAt === undefined ? "?" : span(now - timestampMs(startedAt))],
     ["Plane", `${plane?.kind} (${plane?.backend}), ${plane?.uplink} and ${plane?.host}`],
     ["Tunnels", tunnelsText(tunnels)],
     ["Largest inner packet", `${mtu?.largestInnerPacket} of ${mtu?.uplink}`],
+    ["Next rekey", nextRekeyAt === undefined ? "none is due" : due(nextRekeyAt)],
     ["Next rotation", ahead(rotation?.nextAt)],
     ["SAs on the old key", `${rotation?.sasOnOldKey}`],
     [

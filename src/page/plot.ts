@@ -50,7 +50,12 @@ export function Plot({ title, unit, lines, history }: {
     const values = lines.map(({ name }) =>
       history.times.map((_, i) => history.series[name]?.[i] ?? null)
     );
-    plot.current?.setData([[...history.times], ...values]);
+    // Without any point the axis would show some other year.
+    const { times } = history;
+    const [x, y] = times.length > 0
+      ? [[...times], values]
+      : [[Date.now() / 1000], lines.map(() => [null])];
+    plot.current?.setData([x, ...y]);
   });
   const newest = lines.map(({ name, label, color }) => {
     const value = history.series[name]?.findLast((v) => v !== undefined);

@@ -22,7 +22,7 @@ import { eventWords } from "./events.ts";
 import { type Feed, PEERS, useFeed } from "./feed.ts";
 import { html } from "./html.ts";
 import { usePolled } from "./poll.ts";
-import { amount, span } from "./rates.ts";
+import { amount, grouped, span } from "./rates.ts";
 import { Sequence } from "./sequence.ts";
 import { inSight, pagesOf } from "./virtual.ts";
 
@@ -35,17 +35,27 @@ const SEEN = 560;
 export function Tunnels({ feed }: { readonly feed: Feed }): VNode {
   const { status } = useFeed(feed);
   const [filter, setFilter] = useState("");
-  const peers = (status?.peers ?? []).filter((peer) =>
-    [peer.id, peer.svcAddress, ...peer.vips].some((text) => text.includes(filter))
+  // Of very many peers the page has some; the agent knows which of all of them match.
+  const { answer, problem } = usePolled(
+    filter === "" ? undefined : filter,
+    () => api.listPeers({ contains: filter, pageSize: PEERS }),
   );
+  const peers = (filter === "" ? status?.peers : answer?.peers) ?? [];
   const unseen = (status?.peersTotal ?? 0) - (status?.peers.length ?? 0);
+  const rest = filter !== ""
+    ? answer?.nextPageToken ? `These are the first ${peers.length} with it; there are more.` : ""
+    : unseen > 0
+    ? `These are the ${PEERS} that fail first; there are ${grouped(BigInt(unseen))} more.`
+    : "";
+  const isKnown = filter === "" ? status !== undefined : answer !== undefined;
   return html`
     <label class="filter">Only with <input type="search" value=${filter} autocomplete="off"
       placeholder="a peer or an address"
       onInput=${(e: InputEvent) =>
         setFilter((e.target as HTMLInputElement).value.trim())} /></label>
     <h2 id="peers">Peers</h2>
-    <div class="scroll" tabindex="0" role="region" aria-label="Peers, to be scrolled">
+    ${problem === "" ? null : html`<p class="health page" role="alert">${problem}.</p>`}
+    <div class="scroll peers" tabindex="0" role="region" aria-label="Peers, to be scrolled">
       <table aria-labelledby="peers">
         <thead>
           <tr>${[
@@ -65,10 +75,8 @@ export function Tunnels({ feed }: { readonly feed: Feed }): VNode {
         <tbody>${peers.map((peer) => html`<${Peer} key=${peer.id} peer=${peer} />`)}</tbody>
       </table>
     </div>
-    ${peers.length > 0 ? null : html`<p class="faint">No peers.</p>`}
-    ${unseen > 0
-      ? html`<p class="faint">These are the ${PEERS} that fail first; there are ${unseen} more.</p>`
-      : null}
+    ${peers.length > 0 || !isKnown ? null : html`<p class="faint">No peers.</p>`}
+    ${rest === "" ? null : html`<p class="faint">${rest}</p>`}
     <${List} filter=${filter} id=${status?.id ?? ""} />
   `;
 }
@@ -80,7 +88,7 @@ function Peer({ peer }: { readonly peer: PeerStatus }): VNode {
     : `failing for ${span(Date.now() - timestampMs(peer.failingSince))}, ${
       peer.nextAttemptAt === undefined
         ? "trying"
-        : `next try in ${span(timestampMs(peer.nextAttemptAt) - Date.now())}`
+        : nextTry(timestampMs(peer.nextAttemptAt) - Date.now())
     }`;
   const networks = [...new Set(peer.vips.map(networkOf))];
   const { refusal } = peer;
@@ -99,6 +107,10 @@ function Peer({ peer }: { readonly peer: PeerStatus }): VNode {
       <td>${peer.lastError || refused}</td>
     </tr>
   `;
+}
+
+function nextTry(leftMs: number): string {
+  return leftMs <= 0 ? "next try is due" : `next try in ${span(leftMs)}`;
 }
 
 /** What is known of a page. */

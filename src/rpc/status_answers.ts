@@ -43,10 +43,14 @@ const MAX_REQUEST_BYTES = 4096;
 /** How long a body may take that nobody wants. */
 const BODY_MS = 500;
 
-/** What only those who are known may do: see what tenants send, have tunnels opened. Calls of AdminService change something. */
+/**
+ * What only those who are known may do: see what tenants send, have tunnels opened, read the log. Calls of AdminService
+ * change something.
+ */
 const KNOWN_ONLY: ReadonlySet<string> = new Set([
   "/psp.v1.StatusService/WatchSamples",
   "/psp.v1.StatusService/Ping",
+  "/psp.v1.StatusService/ListLogLines",
 ]);
 const ADMIN = "/psp.v1.AdminService/";
 

@@ -118,6 +118,8 @@ export interface StatusClient extends AsyncDisposable {
   closeTunnels(which: TunnelSelector): Promise<OrderView>;
   /** By category. */
   logLevels(): Promise<Readonly<Record<string, string>>>;
+  /** The last ones, oldest first; undefined: an agent of before keeps none. */
+  logLines(): Promise<readonly string[] | undefined>;
   /** As `rotate`. The result is what is in force then. */
   setLogLevel(
     category: string | undefined,
@@ -282,6 +284,8 @@ function statusClientOver(
       }
     },
     async *watchEvents(query, signal) {
+      // A stream says nothing until something happens, and one of an agent that hangs says just as little.
+      await ask(status.listLogLevels({}, limits));
       try {
         for await (const event of status.watchEvents({ filter: queryToProto(query) }, { signal })) {
           yield eventFromProto(event);
@@ -298,7 +302,11 @@ function statusClientOver(
         await known(ask(status.planRotation({}, limits))) ?? await order(),
       );
     },
-    reload: async ({ plan }) => reloadFromProto(await ask(admin.reload({ plan }, RELOAD_LIMITS))),
+    reload: async ({ plan }) => {
+      // Nobody waits so long for an agent that answers nothing.
+      await ask(status.listLogLevels({}, limits));
+      return reloadFromProto(await ask(admin.reload({ plan }, RELOAD_LIMITS)));
+    },
     ping: async ({ src = "", dst, timeoutMs }) =>
       pingFromProto(
         // Three legs, each with its time.
@@ -310,6 +318,7 @@ function statusClientOver(
     closeTunnels: async (which) =>
       await ask(admin.closeTunnel({ tunnels: selectorToProto(which) }, limits)),
     logLevels: async () => (await ask(status.listLogLevels({}, limits))).levels,
+    logLines: async () => (await known(ask(status.listLogLines({}, limits))))?.lines,
     setLogLevel: async (category = "", level) =>
       (await ask(admin.setLogLevel({ category, level }, limits))).levels,
     // Nothing is kept open between calls.

@@ -68,6 +68,7 @@ export function statusToProto(
     drops: Object.fromEntries(dropsByReason(view.counters)),
     recentDrops: { ...view.recentDrops },
     ...time("oldestKeyAt", view.oldestKeyAtMs),
+    ...time("nextRekeyAt", view.nextRekeyAtMs),
     warnings: warningsOf(view, Date.now()).map((warning) => create(pb.WarningSchema, warning)),
     latencies: create(pb.LatencyStatusSchema, {
       exchange: histogramToProto(view.latencies.exchange),
@@ -119,6 +120,7 @@ export function statusFromProto(message: pb.GetStatusResponse): StatusView {
     },
     ...maybe("certificateExpiresAtMs", ms(message.certificateExpiresAt)),
     ...maybe("oldestKeyAtMs", ms(message.oldestKeyAt)),
+    ...maybe("nextRekeyAtMs", ms(message.nextRekeyAt)),
     recentDrops: message.recentDrops,
     draining: message.draining,
     faults: message.faults,

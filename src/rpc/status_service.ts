@@ -12,6 +12,7 @@ import {
   GetPipesResponseSchema,
   type GetStatusResponse,
   ListLogLevelsResponseSchema,
+  ListLogLinesResponseSchema,
   ListTunnelsResponseSchema,
   type PeerStatus,
   RekeyResponseSchema,
@@ -145,6 +146,7 @@ export function statusRoutes(
       planRotation: async () => rotateToProto(await source.rotate({ plan: true })),
       listLogLevels: () =>
         create(ListLogLevelsResponseSchema, { levels: { ...source.logLevels() } }),
+      listLogLines: () => create(ListLogLinesResponseSchema, { lines: [...source.logLines()] }),
       watchSamples: (_request, { signal }) =>
         watched("samples", () => source.samples(signal), { toProto: sampleToProto, signal }),
     }, { jsonOptions: peers.jsonOptions });

@@ -126,6 +126,13 @@ Deno.test("a hundred thousand tunnels: those in sight are drawn, in as far as so
   await shows(/10\.3\.134\.159/);
   await shows(/\b11 tunnels\./);
   assert.equal(await drawn(), 11, "10.3.134.15 and 150 to 159");
+  // The page was told of h2 alone; the agent looks through all of its peers.
+  await browser.evaluate(`{
+    const input = document.querySelector("input[type=search]");
+    input.value = "h4";
+    input.dispatchEvent(new InputEvent("input", { bubbles: true }));
+  }`);
+  await shows(/^h4\s+up/m);
 });
 
 /** What a page of the listener's own gets. */

@@ -12,6 +12,7 @@ import { eventually } from "../support/wait.ts";
 
 const PICTURES = new URL("../../build/test/page/", import.meta.url).pathname;
 const VIEWS = ["now", "pipes", "tunnels", "explain", "samples", "events"] as const;
+const PHONE = { width: 400, height: 850 };
 const TALL = { width: 1300, height: 1000, dark: false };
 
 /** What each view shows when it is there. */
@@ -235,6 +236,12 @@ story("nothing on the page keeps anybody from using it", {}, async (stage) => {
         }
         assert.deepEqual(await browser.obstacles(), [], `${view}, ${dark ? "dark" : "light"}`);
         if (dark) await browser.screenshot(`${PICTURES}${view}-dark.png`);
+        // On a telephone tables and pictures are scrolled, and never the whole page.
+        await browser.look({ ...PHONE, dark });
+        const fits = "document.documentElement.scrollWidth <= innerWidth";
+        await eventually(() => browser.evaluate(fits), { what: `${view} to be narrow enough` });
+        await browser.screenshot(`${PICTURES}${view}-phone${dark ? "-dark" : ""}.png`);
+        await browser.look({ ...TALL, dark });
       }
     }
   });

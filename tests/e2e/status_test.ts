@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { AGENT_BIN, agentCommand } from "../support/agent_process.ts";
 import { judge } from "../support/json_schema.ts";
-import { run } from "../support/netns.ts";
+import { kill, run } from "../support/netns.ts";
 import { PLANE } from "../support/standin.ts";
 import { story } from "../support/story.ts";
 import { ping } from "../support/traffic.ts";
@@ -36,7 +36,10 @@ story("the commands of an operator show the tunnel", {}, async ({ world, start, 
     [["show", "h2"], /A tunnel is up/],
     [["show", world.vip("h2")], /A tunnel is up/],
     [["metrics"], /^psp_agent_peer_up\{peer="h2"\} 1$/m],
-    [["diag", "--config", world.path("peers-h1.json")], /"kind": "tunnel-opened"/],
+    [
+      ["diag", "--config", world.path("peers-h1.json")],
+      /"kind": "tunnel-opened"[^]*"log": \[[^]*Ready/,
+    ],
     [["explain", world.vip("h1"), world.vip("h2")], /The packet passes/],
     [["tunnels"], new RegExp(`${world.vip("h1")} +${world.vip("h2")} +up`)],
     [["pipes", "--live"], /EGR_ACL/],
@@ -107,9 +110,33 @@ story("the commands of an operator show the tunnel", {}, async ({ world, start, 
   const gone = await agentCommand(world, "h2", ["status"]);
   assert.equal(gone.code, 4);
   const waited = await agentCommand(world, "h2", ["wait", "--timeout", "1s"]);
-  assert.equal(waited.code, 5, waited.stderr);
+  assert.equal(waited.code, 4, waited.stderr);
   assert.equal(gone.stderr.trim().split("\n").length, 1, gone.stderr);
   await start("h2");
+});
+
+story("commands at an agent that hangs end in time, and say so", {}, async ({ world, start }) => {
+  const h1 = await start("h1", { change: (config) => config.status.admin = true });
+  kill(h1.pid, "SIGSTOP");
+  // What has no answer waits some seconds for one; all of them at the same time.
+  await Promise.all([
+    ["wait", "--timeout", "1s"],
+    ["status"],
+    ["tunnels"],
+    ["explain", "10.1.0.1", "10.2.0.1"],
+    ["events", "--follow"],
+    ["samples"],
+    ["reload"],
+    ["metrics"],
+  ].map(async (args) => {
+    const { code, stdout, stderr } = await agentCommand(world, "h1", args);
+    assert.deepEqual([code, stdout], [4, ""], `${args}: ${stderr}`);
+    assert.match(stderr, /^psp-agent: Cannot ask the agent at .*: it does not answer in time\n$/);
+  }));
+  const { stdout } = await agentCommand(world, "h1", ["diag"]);
+  assert.match(JSON.parse(stdout).log.missing, /it does not answer in time$/);
+  kill(h1.pid, "SIGCONT");
+  assert.equal((await agentCommand(world, "h1", ["wait"])).code, 0);
 });
 
 story("an operator rekeys a tunnel, closes it, and hears more of one part", {}, async (stage) => {

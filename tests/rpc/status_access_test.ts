@@ -9,7 +9,7 @@ import type * as http2 from "node:http2";
 import { Code, type ConnectError } from "@connectrpc/connect";
 import { openStatusClient } from "../../src/rpc/status_client.ts";
 import { Lab } from "./lab.ts";
-import { curl, source, STATUS, world } from "./status_lab.ts";
+import { curl, LOG_LINES, source, STATUS, world } from "./status_lab.ts";
 import { buildPage } from "../support/page.ts";
 
 Deno.test("a name that is not ours is not served on loopback", async () => {
@@ -294,12 +294,20 @@ Deno.test("on loopback a stranger may read, and change nothing, nor see what ten
   const call = (service: string) =>
     curl("-H", "content-type: application/json", "-d", "{}", `${w.url}/psp.v1.${service}`);
   assert.equal((await call("StatusService/GetStatus")).status, 200);
-  for (const guarded of ["AdminService/Rotate", "StatusService/WatchSamples"]) {
+  for (
+    const guarded of [
+      "AdminService/Rotate",
+      "StatusService/WatchSamples",
+      "StatusService/ListLogLines",
+    ]
+  ) {
     const { status, body } = await call(guarded);
     assert.equal(status, 401, guarded);
     assert.match(body, /status\.token_file, or the agent's Unix socket/);
   }
-  assert.equal(w.events.counts.get("status-unauthorized"), 2);
+  assert.equal(w.events.counts.get("status-unauthorized"), 3);
+  const bySocket = await openStatusClient({ address: w.socket }).logLines();
+  assert.deepEqual(bySocket, LOG_LINES);
 });
 
 Deno.test("with a token, reading on loopback is open or not as the configuration says", async () => {

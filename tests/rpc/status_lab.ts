@@ -90,6 +90,7 @@ export const STATUS: StatusView = {
   rotation: { rotations: 7n, sasOnOldKey: 1, nextAtMs: 1_700_000_100_000, spisLeft: 99n },
   recentDrops: { "rx-auth-fail": 2n ** 59n },
   oldestKeyAtMs: 1_700_000_000_400,
+  nextRekeyAtMs: 1_700_000_200_000,
   mtu: { uplink: 1500, overhead: 80, largestInnerPacket: 1420 },
   certificateExpiresAtMs: 1_800_000_000_000,
   draining: false,
@@ -281,6 +282,8 @@ export const LEVELS: LogLevels = {
   store: "info",
 };
 
+export const LOG_LINES: readonly string[] = ["2023-11-14T22:13:20.000Z INFO The agent is ready"];
+
 /** An agent that says always the same, but for `changes`. */
 export function source(changes: Partial<StatusSource> = {}): StatusSource {
   return {
@@ -369,6 +372,7 @@ export function source(changes: Partial<StatusSource> = {}): StatusSource {
     closeTunnels: ({ vips, spi }) => ({ tunnels: 1, message: `Closed ${vips.join(" ")} ${spi}` }),
     logLevels: () => LEVELS,
     setLogLevel: () => {},
+    logLines: () => LOG_LINES,
     ...changes,
   };
 }
