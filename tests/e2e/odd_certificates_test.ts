@@ -282,6 +282,8 @@ Deno.test("whose certificate is refused inside TLS is told so, and by which aler
       assert.match(error.message, words);
       return true;
     });
+    // The call may end before its connection has.
+    await eventually(() => events.lines.length > 0, { what: "it to be said" });
     assert.equal(events.counts.get("certificate-refused"), 1);
     assert.match(events.lines.join(), /A peer refuses this host's certificate .*"peer":"h2"/);
     assert.match(events.lines.join(), words);
