@@ -698,8 +698,8 @@ enum psp_dp_event_type {
 		7, /* a router could not pass on a PSP packet; spi, src, dst: that packet's; mtu: octets
 		      of IP that its next link carries, 0: not said. At most 1/s for an SPI */
 	PSP_DP_EVENT_SOURCE =
-		8, /* src, eth_src, port: what a workload sends to where it sent before comes from another MAC
-		      than then (soft). At most 1/s for an address */
+		8, /* src, eth_src, port: the first packet of an entry that forwards to a peer, and the first of
+		      it from another MAC (soft); not what was held. At most 1/s for an address */
 };
 
 /* A record is `record_size` octets, a multiple of 8: this header, then data_len octets of data. */

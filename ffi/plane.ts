@@ -354,7 +354,7 @@ export type PlaneEvent =
     readonly mtu: number;
   }
   | {
-    /** What a workload sends to where it sent before comes from another MAC than then. */
+    /** Who sent the first packet of an entry towards a peer, and the first of it from another MAC. */
     readonly type: "source";
     readonly port: number;
     readonly srcVip: string;

@@ -737,22 +737,21 @@ RARELY void sample_parts(struct soft_worker *worker, struct soft_walk *walk, str
 	walk->sampled = true;
 }
 
-/* Another MAC than before. */
+/* Another MAC than before, or the first: the entry may have been made by what was known before. What was held shows where it was. */
 RARELY void change_source(struct soft_worker *worker, const struct soft_walk *walk,
 			  const struct soft_pipe *pipe, struct soft_entry *entry, uint64_t now)
 {
 	struct psp_dp_event event;
 
-	if (atomic_load_explicit(&entry->source, memory_order_relaxed) != 0) {
-		/* What is not said now is said of the next packet. */
-		if (!dp_limit_allows(&worker->sources,
-				     psp_get32(walk->packet->fields.outer_ip_src + 12),
-				     worker->now_ns))
-			return;
-		describe(walk, pipe, &event);
-		event.type = PSP_DP_EVENT_SOURCE;
-		push(worker, &event, NULL, 0, DP_PORTS_LOST);
-	}
+	if (worker->resubmitting)
+		return;
+	/* What is not said now is said of the next packet. */
+	if (!dp_limit_allows(&worker->sources, psp_get32(walk->packet->fields.outer_ip_src + 12),
+			     worker->now_ns))
+		return;
+	describe(walk, pipe, &event);
+	event.type = PSP_DP_EVENT_SOURCE;
+	push(worker, &event, NULL, 0, DP_PORTS_LOST);
 	atomic_store_explicit(&entry->source, now, memory_order_relaxed);
 }
 

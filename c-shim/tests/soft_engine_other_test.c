@@ -131,6 +131,9 @@ static void a_workload_with_another_mac_is_seen(void)
 	CHECK(pair_open(&pair, -1, NULL));
 	CHECK(tunnel_up(&net.a, &net.b, &pair.ga, &pair.gb, 1, &pair.ab));
 	SUB(expect_delivery(&net.a, &net.b, 3, 64));
+	CHECK(graph_event(net.a.dp, PSP_DP_EVENT_SOURCE, &event, NULL, 0));
+	/* At most one a second for an address. */
+	usleep(1100 * 1000);
 	for (uint32_t i = 0; i < 5; i++) {
 		net_udp(&sent, &net.a, &net.b, i, 64);
 		memcpy(sent.packet.frame + 6, other, 6);
@@ -141,6 +144,28 @@ static void a_workload_with_another_mac_is_seen(void)
 	CHECK_MEM(event.src + 12, net.a.vip, 4);
 	CHECK_EQ(event.port, HOST);
 	SUB(expect_accounts());
+}
+
+/* Its interface was made anew while its packets waited: nobody has told the agent, and the entry knows no MAC yet. */
+static void the_first_packet_of_an_entry_shows_its_mac(void)
+{
+	static const uint8_t other[6] = {2, 0, 0, 0, 9, 9};
+	struct psp_dp_event event;
+	struct pair pair;
+	uint32_t packets;
+
+	CHECK(pair_open(&pair, -1, NULL));
+	net_udp(&sent, &net.a, &net.b, 0, 64);
+	CHECK(net_send(&net.a, &sent));
+	CHECK(graph_event(net.a.dp, PSP_DP_EVENT_MISS, &event, NULL, 0));
+	CHECK(tunnel_up(&net.a, &net.b, &pair.ga, &pair.gb, 1, &pair.ab));
+	CHECK_EQ(psp_dp_held_release(net.a.dp, event.flow, &packets), 0);
+	CHECK(graph_wait(net.b.dp, DP_HOST_TX_PACKETS, 1));
+	net_udp(&sent, &net.a, &net.b, 1, 64);
+	memcpy(sent.packet.frame + 6, other, 6);
+	CHECK(net_send(&net.a, &sent));
+	CHECK(graph_event(net.a.dp, PSP_DP_EVENT_SOURCE, &event, NULL, 0));
+	CHECK_MEM(event.eth_src, other, 6);
 }
 
 /* DF */
@@ -373,6 +398,7 @@ static void run(void)
 	RUN_CLOSED(storms_of_one_workload_do_not_reach_the_agent);
 	RUN_CLOSED(a_scan_costs_another_nothing_where_it_arrives);
 	RUN_CLOSED(a_workload_with_another_mac_is_seen);
+	RUN_CLOSED(the_first_packet_of_an_entry_shows_its_mac);
 	RUN_CLOSED(packet_that_may_be_cut_is_cut);
 	RUN_CLOSED(packet_that_does_not_fit_is_reported);
 	RUN_CLOSED(a_path_carries_less_than_the_uplink);
