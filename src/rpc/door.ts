@@ -8,6 +8,7 @@
 import * as net from "node:net";
 import { EnvironmentError } from "../config/config.ts";
 import type { RpcEvents } from "./events.ts";
+import { afterTurns } from "./patience.ts";
 
 /** How a listening socket is kept. */
 export interface DoorOptions {
@@ -124,14 +125,14 @@ function call(
     const socket = net.connect({ host, port });
     const end = (why: string | undefined) => {
       clearInterval(looks);
-      clearTimeout(late);
+      stop();
       socket.destroy();
       resolve(why);
     };
     const looks = setInterval(() => opened() && end(undefined), 10);
-    const late = setTimeout(
-      () => end(opened() ? undefined : `no connection was accepted for ${ANSWER_MS} ms`),
+    const stop = afterTurns(
       ANSWER_MS,
+      () => end(opened() ? undefined : `no connection was accepted for ${ANSWER_MS} ms`),
     );
     socket.on("error", (error) => end(error.message));
   });

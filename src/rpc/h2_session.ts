@@ -15,6 +15,7 @@ import {
 } from "node:http2";
 import * as net from "node:net";
 import { setImmediate } from "node:timers";
+import { afterTurns } from "./patience.ts";
 
 /** What drives nghttp2 below a session: the runtime's own, which Node's API does not name. */
 interface Handle {
@@ -136,15 +137,14 @@ export function pingsOf(
     readonly lost: () => void;
   },
 ): Pings {
-  let overdue: ReturnType<typeof setTimeout> | undefined;
+  let overdue: (() => void) | undefined;
   const stop = () => {
-    clearTimeout(overdue);
+    overdue?.();
     overdue = undefined;
   };
   const ping = () => {
     if (session.destroyed || overdue !== undefined) return;
-    overdue = setTimeout(silent, timeoutMs);
-    Deno.unrefTimer(overdue);
+    overdue = afterTurns(timeoutMs, silent);
     try {
       session.ping(stop);
     } catch {

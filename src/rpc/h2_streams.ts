@@ -18,6 +18,7 @@ import {
   socketTo,
   unavailable,
 } from "./h2_session.ts";
+import { afterTurns } from "./patience.ts";
 
 /** How a connection is made and kept. */
 export interface H2StreamsOptions {
@@ -108,7 +109,7 @@ export class H2Streams implements Disposable {
     promise.catch(ignore);
     const live: Live = { session, opened: promise, lost: new AbortController() };
     this.#live = live;
-    const late = setTimeout(() => this.#drop(live, "no connection in time"), connectTimeoutMs);
+    const inTime = afterTurns(connectTimeoutMs, () => this.#drop(live, "no connection in time"));
     const pings = pingsOf(session, {
       timeoutMs: pingTimeoutMs,
       silent: () => this.#drop(live, "the server is silent"),
@@ -117,7 +118,7 @@ export class H2Streams implements Disposable {
     const ping = setInterval(pings.ping, pingIntervalMs);
     Deno.unrefTimer(ping);
     live.lost.signal.addEventListener("abort", () => {
-      clearTimeout(late);
+      inTime();
       pings.stop();
       clearInterval(ping);
       reject(unavailable(live.lost.signal.reason));
@@ -128,7 +129,7 @@ export class H2Streams implements Disposable {
         ? undefined
         : admit?.(session.socket as tls.TLSSocket);
       if (why !== undefined) return this.#drop(live, why);
-      clearTimeout(late);
+      inTime();
       resolve();
     });
     session.on("goaway", () => this.#drop(live, "the server closes the connection"));

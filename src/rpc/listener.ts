@@ -31,6 +31,7 @@ import {
   type Response,
   secureServer,
 } from "./protocols.ts";
+import { afterTurns } from "./patience.ts";
 import { type Ending, type Proof, Proofs, REVIEW_MS, type Unproven } from "./proof.ts";
 import type { TlsStore } from "./tls_store.ts";
 
@@ -274,10 +275,10 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
       if (!taken) events.count("handshakes-failed");
       socket.destroy();
     };
-    const late = setTimeout(fail, handshakeTimeoutMs);
+    const inTime = afterTurns(handshakeTimeoutMs, fail);
     let paced: ReturnType<typeof setTimeout> | undefined;
     raw.set(socket, (good) => {
-      clearTimeout(late);
+      inTime();
       admission.leave(socket, good);
     });
     socket.on("close", () => {

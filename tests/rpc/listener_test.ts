@@ -2,7 +2,7 @@
 
 /** Listeners that cannot be had, and how a request ends. */
 import assert from "node:assert/strict";
-import { listenReason } from "../../src/rpc/door.ts";
+import { listenReason, openDoor } from "../../src/rpc/door.ts";
 import * as http from "node:http";
 import {
   listen,
@@ -13,7 +13,7 @@ import {
 import { connect, frame, framesOf, getBlock, HELLO } from "../support/h2_frames.ts";
 import { joined } from "../../src/model/octets.ts";
 import { eventually } from "../support/wait.ts";
-import { clientOf, start } from "./lab.ts";
+import { clientOf, ears, start } from "./lab.ts";
 
 Deno.test("neither TLS nor insecure: refused at start, on both sides", async () => {
   await assert.rejects(start(), /Cannot listen for peers without TLS/);
@@ -43,6 +43,19 @@ Deno.test("why a listener cannot be had is the end of a sentence", () => {
   }
   assert.equal(why("ENOTFOUND"), "no address is known for that name");
   assert.equal(why("EODD"), "listen EODD");
+});
+
+Deno.test("a host that stands still is no listener that accepts nothing", async () => {
+  const events = ears();
+  const lookMs = 20;
+  const options = { listen: "127.0.0.1:0", key: "rpc.listen", backlog: 8, lookMs, events };
+  const door = await openDoor({ ...options, enter: (socket) => void socket.destroy() });
+  // Begins with the door's call of itself, and ends when no call would be waited for any more.
+  await new Promise<void>((resolve) => setTimeout(resolve, lookMs));
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1100);
+  await new Promise<void>((resolve) => setTimeout(resolve, 5 * lookMs));
+  await door.close();
+  assert.equal(events.counts.get("listeners-reopened"), undefined);
 });
 
 /** Answers a request by HTTP/1.1 before all of its body has come, in the way of its path. */
