@@ -364,7 +364,8 @@ struct psp_dp_next_hop {
 		[16]; /* a router's may be of the other family than the outer address (RFC 8950) */
 	uint8_t source
 		[16]; /* in: the packets' own outer address, for rules that go by it; all 0: none */
-	uint8_t reserved[16];
+	uint8_t probe; /* in: 1: the kernel checks now whether a neighbour that it takes to be there is */
+	uint8_t reserved[15];
 };
 /*
  * Where packets to an outer address leave the uplink, by the kernel's rules, routes and neighbours. Where others lead

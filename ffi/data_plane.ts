@@ -38,6 +38,7 @@ import {
   type KeyChange,
   type MasterKeyInfo,
   type NextHop,
+  type NextHopOptions,
   type Outcome,
   type PipeDescriptor,
   type PipeStats,
@@ -134,11 +135,12 @@ export class DataPlane implements Plane {
     this.#handle.do(what, (dp) => this.#symbols.psp_dp_port_remove(dp, port));
   }
 
-  nextHop(pip: string, source?: string): NextHop | undefined {
+  nextHop(pip: string, { source, probe = false }: NextHopOptions = {}): NextHop | undefined {
     const what = `Cannot find the next hop towards "${pip}"`;
     const address = encoded(what, () => addressBytes(pip));
     const hop = Struct.sized("psp_dp_next_hop");
     if (source !== undefined) encoded(what, () => hop.write("source", putAddress, source));
+    hop.set("probe", probe ? 1 : 0);
     const dp = this.#handle.need(what);
     const status = this.#symbols.psp_dp_next_hop_query(dp, address, hop.bytes);
     if (status === ENOENT) return undefined;

@@ -420,6 +420,20 @@ function tests(): void {
     assert.equal(dp.nextHop("203.0.113.9")?.viaGateway, true);
   });
 
+  plane("whoever is next on the way is looked for when that is wanted", async (dp) => {
+    await ip("addr replace 192.0.2.1/24 dev up0");
+    const dev = "192.0.2.4 dev up0";
+    const known = async () => (await ip(`neigh show ${dev}`)).trim().split(" ").at(-1);
+    for (const [state, then] of [["reachable", "PROBE"], ["permanent", "PERMANENT"]]) {
+      await ip(`neigh replace ${dev} lladdr 02:00:00:00:00:04 nud ${state}`);
+      dp.nextHop("192.0.2.4");
+      assert.equal(await known(), state?.toUpperCase());
+      assert.equal(dp.nextHop("192.0.2.4", { probe: true })?.mac, "02:00:00:00:00:04");
+      assert.equal(await known(), then);
+    }
+    assert.equal(dp.nextHop("198.18.0.9", { probe: true }), undefined);
+  });
+
   plane("a router of an IPv4 route may have an IPv6 address alone", async (dp) => {
     await ip("addr replace 192.0.2.1/24 dev up0");
     const mac = "02:00:00:00:00:06";
@@ -438,13 +452,13 @@ function tests(): void {
       await ip("route add default via 192.0.2.2 dev up0 table 77");
       await ip("rule add from 192.0.2.1 lookup 77");
       assert.equal(dp.nextHop("198.18.0.9"), undefined);
-      assert.equal(dp.nextHop("198.18.0.9", "192.0.2.1")?.address, "192.0.2.2");
+      assert.equal(dp.nextHop("198.18.0.9", { source: "192.0.2.1" })?.address, "192.0.2.2");
       // Another interface's default is preferred, as with a management network.
       await ip("link set lo up");
       await ip("route add default dev lo metric 1");
       await ip("route add default via 192.0.2.3 dev up0 metric 100");
       assert.equal(dp.nextHop("198.18.0.9")?.address, "192.0.2.3");
-      assert.equal(dp.nextHop("198.18.0.9", "192.0.2.1")?.address, "192.0.2.2");
+      assert.equal(dp.nextHop("198.18.0.9", { source: "192.0.2.1" })?.address, "192.0.2.2");
     },
   );
 }

@@ -219,6 +219,14 @@ export interface Rate {
   readonly burst?: number;
 }
 
+/** How the kernel is asked where packets leave the uplink. */
+export interface NextHopOptions {
+  /** The packets' own outer address, which rules may go by. */
+  readonly source?: string;
+  /** It finds out now whether a neighbour that it takes to be there is; needs CAP_NET_ADMIN. Default false. */
+  readonly probe?: boolean;
+}
+
 /** Where packets to an outer address leave the uplink. */
 export interface NextHop {
   /** false: the outer address itself is on the link. */
@@ -379,11 +387,8 @@ export interface Plane extends AsyncDisposable {
   addPort(port: PortOptions): number;
   /** No pipe and no entry may forward there. */
   removePort(port: number): void;
-  /**
-   * By the kernel's rules, routes and neighbours; undefined: no route over the uplink. `source`: the packets' own outer
-   * address, which rules may go by.
-   */
-  nextHop(pip: string, source?: string): NextHop | undefined;
+  /** By the kernel's rules, routes and neighbours; undefined: no route over the uplink. */
+  nextHop(pip: string, options?: NextHopOptions): NextHop | undefined;
   start(): void;
   createPipe(descriptor: PipeDescriptor): number;
   destroyPipe(pipe: number): void;

@@ -433,7 +433,8 @@ export const LAYOUT = {
     mac: [6, 6],
     address: [12, 16],
     source: [28, 16],
-    reserved: [44, 16],
+    probe: [44, 1],
+    reserved: [45, 15],
   },
   psp_dp_match: {
     ".": [0, 136],

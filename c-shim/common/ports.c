@@ -211,6 +211,24 @@ static int32_t resolve(int fd, uint32_t ifindex, uint8_t family, const uint8_t a
 	return ask(fd, &request, reply) < 0 ? PSP_DP_EIO : PSP_DP_OK;
 }
 
+/* The kernel asks the neighbour at its MAC, and has it failed where nothing comes of that. Needs CAP_NET_ADMIN. */
+static void probe(int fd, const struct ndmsg *neighbour, const uint8_t address[16])
+{
+	const uint8_t family = neighbour->ndm_family;
+	uint8_t reply[REPLY_MAX];
+	struct request request = {
+		.header = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct ndmsg)),
+			   .nlmsg_type = RTM_NEWNEIGH,
+			   .nlmsg_flags = NLM_F_REPLACE | NLM_F_ACK},
+		.body.neighbour = {.ndm_family = family,
+				   .ndm_ifindex = neighbour->ndm_ifindex,
+				   .ndm_state = NUD_PROBE},
+	};
+
+	put_attribute(&request, NDA_DST, address_of(address, family), address_len(family));
+	(void)ask(fd, &request, reply);
+}
+
 static int32_t query_neighbour(int fd, uint32_t ifindex, uint8_t family,
 			       struct psp_dp_next_hop *hop)
 {
@@ -237,6 +255,11 @@ static int32_t query_neighbour(int fd, uint32_t ifindex, uint8_t family,
 		return resolve(fd, ifindex, family, hop->address);
 	memcpy(hop->mac, mac, sizeof(hop->mac));
 	hop->resolved = 1;
+	if (hop->probe != 0 &&
+	    (neighbour.ndm_state & (NUD_REACHABLE | NUD_STALE | NUD_DELAY)) != 0) {
+		probe(fd, &neighbour, hop->address);
+		return PSP_DP_OK;
+	}
 	/* A stale address still carries packets, but the kernel should check it: nothing of ours tells it. */
 	if ((neighbour.ndm_state & NUD_STALE) != 0)
 		return resolve(fd, ifindex, family, hop->address);

@@ -106,7 +106,8 @@
 	FIELD(psp_dp_next_hop, mac, 6, 6) \
 	FIELD(psp_dp_next_hop, address, 12, 16) \
 	FIELD(psp_dp_next_hop, source, 28, 16) \
-	FIELD(psp_dp_next_hop, reserved, 44, 16) \
+	FIELD(psp_dp_next_hop, probe, 44, 1) \
+	FIELD(psp_dp_next_hop, reserved, 45, 15) \
 	STRUCT(psp_dp_match, 136) \
 	FIELD(psp_dp_match, size, 0, 4) \
 	FIELD(psp_dp_match, parser_meta_port_id, 4, 2) \

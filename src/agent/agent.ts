@@ -482,7 +482,7 @@ function assemble(
   const hops = new NextHops({
     configured: (peer) => peers.get(peer)?.nextHopMac ?? config.plane.nextHopMac,
     log,
-    query: (pip) => plane.nextHop(pip, config.pip),
+    query: (pip, probe) => plane.nextHop(pip, { source: config.pip, probe }),
     carried: () => flows.carried(),
     changed: (pip) => flows.refreshNextHop(pip),
     ask: (address) => uplink.ask(address),
@@ -661,7 +661,7 @@ function fromPip(
   if (isLinkScope(pip) || own.what(pip) !== OWN) return undefined;
   try {
     const isElsewhere = plane.nextHop(host) === undefined && own.isOnLink(host);
-    return !isElsewhere && plane.nextHop(host, pip) !== undefined ? pip : undefined;
+    return !isElsewhere && plane.nextHop(host, { source: pip }) !== undefined ? pip : undefined;
   } catch {
     // The kernel could not be asked.
     return undefined;

@@ -8,8 +8,11 @@ import type { TxSa } from "../model/sa.ts";
 export interface NextHopsOptions {
   /** `next_hop_mac` of a peer, as the configuration has it now: its own, or that of all. */
   readonly configured: (peer: string) => string | undefined;
-  /** The kernel's answer; undefined: no route over the uplink. May throw. */
-  readonly query: (pip: string) => NextHop | undefined;
+  /**
+   * The kernel's answer; undefined: no route over the uplink. `probe`: the kernel is to find out whether who is next on the way
+   * is still there. May throw.
+   */
+  readonly query: (pip: string, probe: boolean) => NextHop | undefined;
   /** Packets that have passed: while there are no more of them, fewer addresses are asked about. Absent: never fewer. */
   readonly carried?: () => bigint | undefined;
   readonly log: Log;
@@ -135,10 +138,11 @@ export class NextHops {
 
   /**
    * Nothing comes back from the address: whoever is next on the way to it may have another MAC without having said so, and
-   * is asked. The kernel, whose entry is good for as long as half a minute more, would not ask by itself.
+   * is asked; or be gone, and the kernel asks, which then takes another router where it has one. It would not by itself, since
+   * its entry is good for as long as half a minute more.
    */
   silent(pip: string): void {
-    const hop = this.#query(pip);
+    const hop = this.#query(pip, true);
     if (hop !== undefined) this.#options.ask(hop.address);
   }
 
@@ -162,9 +166,9 @@ export class NextHops {
   }
 
   /** A kernel that cannot be asked has not said that there is no route: it is asked again. */
-  #query(pip: string): NextHop | undefined {
+  #query(pip: string, probe = false): NextHop | undefined {
     try {
-      return this.#options.query(pip);
+      return this.#options.query(pip, probe);
     } catch (cause) {
       this.#options.log.debug("The kernel was not asked for a next hop", {
         pip,

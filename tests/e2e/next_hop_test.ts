@@ -72,6 +72,39 @@ story("a router that takes another MAC without a word is found again", {}, async
   await toMac(world, "02:00:00:00:99:78");
 });
 
+story("of two routers the one that is still there is taken", {}, async (stage) => {
+  const { world, startBoth } = stage;
+  await separate(world);
+  const sets = { "ipv4/fib_multipath_use_neigh": 1, "ipv4/neigh/uplink/base_reachable_time": 3600 };
+  for (const [key, value] of Object.entries(sets)) {
+    await world.mustRun("h1", ["sh", "-c", `echo ${value} > /proc/sys/net/${key}`]);
+  }
+  const { h1 } = await startBoth();
+  const route = { in: "v1", to: world.vip("h2") };
+  const arrives = async () => (await ping(world, route, { wait: 1 })).received === 1;
+  await eventually(arrives, { what: "a ping through the router" });
+
+  // Another one, which the kernel prefers and takes to be there for an hour.
+  const [gone, there] = ["192.168.77.253", "192.168.77.254"];
+  const h1Ip = (line: string) => world.mustRun("h1", ["ip", ...line.split(" ")]);
+  await h1Ip(`neigh replace ${gone} lladdr 02:00:00:00:99:79 dev uplink nud reachable`);
+  const ways = [
+    `nexthop via ${gone} dev uplink onlink weight 200`,
+    `nexthop via ${there} dev uplink`,
+  ];
+  const leads = async () => await h1Ip(`route get ${world.host("h2").pip}`);
+  // Which one is drawn from the addresses; the other way round the other one.
+  for (const order of [ways, ways.toReversed()]) {
+    await h1Ip(`route replace default ${order.join(" ")}`);
+    if ((await leads()).includes(gone)) break;
+  }
+  assert.match(await leads(), /192\.168\.77\.253/);
+  await eventually(async () => !await arrives(), { what: "a ping to the router that is gone" });
+  await eventually(arrives, { what: "a ping through the router that is there" });
+  assert.match(await leads(), /192\.168\.77\.254/);
+  await h1.heard("The router's MAC is the next hop now");
+});
+
 story(
   "a peer whose uplink has another MAC is followed, and one whose uplink is made anew",
   {},

@@ -41,8 +41,10 @@ export async function inOwnNamespace(
   });
 }
 
-/** `ip` with arguments separated by single spaces. */
-export async function ip(args: string): Promise<void> {
-  const { success, stderr } = await new Deno.Command("ip", { args: args.split(" ") }).output();
+/** `ip` with arguments separated by single spaces. Resolves with what it prints. */
+export async function ip(args: string): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command("ip", { args: args.split(" ") })
+    .output();
   assert.ok(success, `ip ${args}: ${new TextDecoder().decode(stderr)}`);
+  return new TextDecoder().decode(stdout);
 }

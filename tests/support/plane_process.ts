@@ -15,6 +15,7 @@ import {
   type KeyChange,
   type MasterKeyInfo,
   type NextHop,
+  type NextHopOptions,
   type Outcome,
   type PipeDescriptor,
   type PipeStats,
@@ -115,8 +116,8 @@ export class PlaneProcess implements Plane {
     this.#do("removePort", port);
   }
 
-  nextHop(pip: string, source?: string): NextHop | undefined {
-    return this.#do("nextHop", pip, source);
+  nextHop(pip: string, options?: NextHopOptions): NextHop | undefined {
+    return this.#do("nextHop", pip, options);
   }
 
   start(): void {
