@@ -450,15 +450,11 @@ static bool accept_frame(const struct soft_port *port, const struct arrival *arr
 	has_aux = read_aux(message, &aux);
 	if (has_aux && (aux.tp_status & TP_STATUS_CSUM_VALID) != 0)
 		packet->csum_valid = true;
-	if (has_aux && (aux.tp_status & TP_STATUS_VLAN_VALID) != 0) {
-		/* A provider's tag (802.1ad), which has numbers of its own, is taken off as well. */
-		if ((aux.tp_status & TP_STATUS_VLAN_TPID_VALID) != 0 &&
-		    aux.tp_vlan_tpid != NET_TYPE_VLAN)
-			return false;
+	/* A provider's tag (802.1ad) goes by its number as well: what is left to the kernel goes by that alone. */
+	if (has_aux && (aux.tp_status & TP_STATUS_VLAN_VALID) != 0)
 		packet->vlan_tci = aux.tp_vlan_tci;
-	} else {
+	else
 		strip_tag(packet);
-	}
 	/* Id 0 is a priority tag: untagged by 802.1Q. */
 	return (packet->vlan_tci & NET_VLAN_ID) == port->vlan;
 }

@@ -374,8 +374,8 @@ static const struct row host_rows[] = {
 	{.what = "a service tag and a VLAN's", TAGS(0x88a8, 5, 0x8100, 5), .end = PASSED_OVER},
 	{.what = "a VLAN's tag behind a service tag of priority alone",
 	 TAGS(0x88a8, 0, 0x8100, 5),
-	 .end = PASSED_OVER},
-	{.what = "a service tag of priority alone", TAGS(0x88a8, 0), .end = PASSED_OVER},
+	 .end = DP_HOST_UNMATCHED},
+	{.what = "a service tag of priority alone", TAGS(0x88a8, 0), .end = DELIVERED},
 	{.what = "four tags", TAGS(0x8100, 7, 0x8100, 7, 0x8100, 7, 0x8100, 7), .end = PASSED_OVER},
 	/* to a group's MAC: RFC 1812, 5.3.4 */
 	{.what = "to everybody's MAC, to one address", .group = true, .end = DP_HOST_UNMATCHED},

@@ -351,6 +351,7 @@ static void it_goes_with_its_process_however_that_ends(void)
 			(void)pause();
 		_exit(1);
 	}
+	(void)close(says[1]);
 	CHECK_EQ(read(says[0], &octet, 1), 1);
 	CHECK(table_stands());
 	CHECK(guard_shell("nft list ruleset | grep -q " TABLE));
@@ -359,7 +360,6 @@ static void it_goes_with_its_process_however_that_ends(void)
 	CHECK(!table_stands());
 	CHECK(!guard_shell("nft list ruleset | grep -q table"));
 	(void)close(says[0]);
-	(void)close(says[1]);
 }
 
 static void others_cannot_take_it_away(void)
