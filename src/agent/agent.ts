@@ -231,7 +231,10 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
     const dropped = plane.counters()["drop-shutdown"] ?? 0n;
     if (dropped > 0n) log.info("Packets that waited for a tunnel are dropped", { count: dropped });
   });
-  // Peers are told, and listeners closed, at one time: each of these may wait for somebody who does not answer.
+  // Whoever looks while peers are told is answered, and learns that the agent is ending.
+  const lastEnds: (() => Promise<void>)[] = [];
+  stack.defer(() => endTogether(lastEnds, clock));
+  // Peers are told, and their listener closed, at one time: each of these may wait for somebody who does not answer.
   const ends = [() => core.stop({ leaveEntries: true })];
   stack.defer(() => endTogether(ends, clock));
   const lag = stack.use(new LoopLag());
@@ -295,7 +298,7 @@ export async function runAgent(initial: Config, options: RunOptions): Promise<vo
     reload: take,
     directory: () => sources.views(clock.wallMs()),
   });
-  ends.push(() => status.close());
+  lastEnds.push(() => status.close());
   // Nothing is loaded from here on; what kept it from starting until here may let it load again.
   dropLoading();
 

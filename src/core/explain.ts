@@ -492,7 +492,7 @@ export class Explainer {
   ): string {
     switch (counter) {
       case undefined:
-        return "The agent is ending";
+        return "The agent is ending, and opens no tunnel any more";
       case "link-scope":
         return "Multicast and link-local addresses stay on the workload's own link";
       case "foreign-source":

@@ -2,7 +2,7 @@
 
 /** StatusService and AdminService for connect, answered from a `StatusSource`. */
 import { create } from "@bufbuild/protobuf";
-import type { ConnectRouter } from "@connectrpc/connect";
+import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import type { PeerView, StatusSource, TunnelView } from "../model/status.ts";
 import { LOG_CATEGORIES, LOG_LEVELS } from "../model/log.ts";
 import { type RpcEvents, SILENT } from "./events.ts";
@@ -151,21 +151,34 @@ export function statusRoutes(
         watched("samples", () => source.samples(signal), { toProto: sampleToProto, signal }),
     }, { jsonOptions: peers.jsonOptions });
     if (!options.admin) return;
+    // Until its end the agent tells what it does, but begins nothing.
+    const mayBegin = () => {
+      if (!source.status({ maxPeers: 0 }).draining) return;
+      throw new ConnectError("The agent is ending", Code.Unavailable);
+    };
     router.service(AdminService, {
       async rotate(request) {
-        if (!request.plan) events.log("info", "Master key rotation was ordered by an operator");
+        if (!request.plan) {
+          mayBegin();
+          events.log("info", "Master key rotation was ordered by an operator");
+        }
         return rotateToProto(await source.rotate({ plan: request.plan }));
       },
       async reload(request) {
-        if (!request.plan) events.log("info", "A reload was ordered by an operator");
+        if (!request.plan) {
+          mayBegin();
+          events.log("info", "A reload was ordered by an operator");
+        }
         return reloadToProto(await source.reload({ plan: request.plan }));
       },
       rekey({ tunnels: selector }) {
+        mayBegin();
         const { tunnels, message } = source.rekey(selectorFromProto(selector));
         events.log("info", "New SAs were ordered by an operator", { tunnels });
         return create(RekeyResponseSchema, { tunnels, message });
       },
       closeTunnel({ tunnels: selector }) {
+        mayBegin();
         const { tunnels, message } = source.closeTunnels(selectorFromProto(selector));
         events.log("info", "The end of tunnels was ordered by an operator", { tunnels });
         return create(CloseTunnelResponseSchema, { tunnels, message });

@@ -13,8 +13,9 @@ import { ip, kill } from "../support/netns.ts";
 import type { HostName } from "../support/plan.ts";
 import { PLANE } from "../support/standin.ts";
 import { type Stage, story } from "../support/story.ts";
+import { addThirdHost, H3_PIP } from "../support/third_host.ts";
 import { ping } from "../support/traffic.ts";
-import { eventually } from "../support/wait.ts";
+import { eventually, messageOf } from "../support/wait.ts";
 import type { World } from "../support/world.ts";
 
 /** A packet that is asked about. */
@@ -557,5 +558,51 @@ story(
         });
       },
     });
+  },
+);
+
+story(
+  "explained, then sent: an agent that is ending",
+  { vips: 3 },
+  async ({ world, start }: Stage) => {
+    const vip = "10.3.0.1";
+    const third = await addThirdHost(world, vip);
+    const change = (config: PeersJson) =>
+      config.peers.push({ id: "h3", svc_address: `${H3_PIP}:7443`, vips: [vip] });
+    const h2 = await start("h2");
+    const pid = await third.start((config) => config.vips = [{ vip }]);
+    const [src, dst] = [world.vip("h1"), world.vip("h2", 1)];
+    // Its last words take as long as a peer may take that does not hear them: on a busy machine more than once.
+    for (let attempt = 1;; attempt++) {
+      const h1 = await start("h1", { change });
+      kill(pid, "SIGCONT");
+      for (const to of [world.vip("h2"), vip]) {
+        await eventually(async () => (await ping(world, { in: "v1", to })).received === 1, {
+          what: `a tunnel to ${to}`,
+        });
+      }
+      kill(pid, "SIGSTOP");
+      const end = h1.end("SIGTERM");
+      try {
+        await eventually(async () => (await h1.get("/readyz")).body === "draining\n", {
+          what: "h1 to end",
+          everyMs: 0,
+          deadlineMs: 5000,
+        });
+        await agree({ h1, h2 }, {
+          name: "an agent that is ending",
+          packet: { src, dst },
+          verdict: "dropped",
+          moves: "shutdown",
+          words: /^ ROOT [^]* RSS The agent is ending, and opens no tunnel any more$/,
+          send: once(world, dst),
+        });
+        await end;
+        break;
+      } catch (cause) {
+        await end;
+        if (attempt === 4 || !messageOf(cause).includes("fetch failed")) throw cause;
+      }
+    }
   },
 );

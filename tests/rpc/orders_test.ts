@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { Code, type ConnectError } from "@connectrpc/connect";
 import type { TunnelSelector } from "../../src/model/orders.ts";
 import { openStatusClient, type StatusClient } from "../../src/rpc/status_client.ts";
-import { curl, LEVELS, source, world } from "./status_lab.ts";
+import { curl, LEVELS, source, STATUS, world } from "./status_lab.ts";
 
 /** Each order, as the command line gives it. */
 const ORDERS: Readonly<Record<string, (client: StatusClient) => Promise<unknown>>> = {
@@ -31,6 +31,19 @@ Deno.test("an order is there only with status.admin, and only for whoever is kno
     const { status } = await curl(`${admin.url}/psp.v1.AdminService/${name}`);
     assert.equal(status, 401, name);
   }
+});
+
+Deno.test("an agent that is ending begins nothing, and still tells what it would", async () => {
+  const status = () => ({ ...STATUS, draining: true });
+  await using w = await world({ admin: true }, source({ status }));
+  await using client = openStatusClient({ address: w.socket });
+  for (const [name, give] of Object.entries(ORDERS)) {
+    if (name === "SetLogLevel") await give(client);
+    else await assert.rejects(give(client), refusedWith(Code.Unavailable), name);
+  }
+  await client.rotate({ plan: true });
+  await client.reload({ plan: true });
+  assert.equal((await client.status({})).draining, true);
 });
 
 Deno.test("tunnels are named by peer, addresses and SPI, and addresses are spelled as here", async () => {

@@ -60,8 +60,8 @@ export class ThirdHost {
     this.configPath = world.path("peers-h3.json");
   }
 
-  /** Starts the agent, as h2's with another name and address, and waits until it is ready. */
-  async start(change: (config: PeersJson) => void): Promise<void> {
+  /** Starts the agent, as h2's with another name and address, and waits until it is ready. Returns its pid. */
+  async start(change: (config: PeersJson) => void): Promise<number> {
     const config = peersJson(this.world, "h2");
     Object.assign(config, {
       id: "h3",
@@ -94,6 +94,7 @@ export class ThirdHost {
       what: "agent h3 to be ready",
       describe: () => log,
     });
+    return child.pid;
   }
 
   /** How many tunnels are up there. */
