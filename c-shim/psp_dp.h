@@ -59,7 +59,7 @@ PSP_DP_API int32_t psp_dp_version(char *buf, uint32_t cap, uint32_t *len);
 
 /*
  * The layout of every struct below, a line each: "struct field offset size\n", and for the whole
- * struct "struct . 0 size\n". ffi/layout.ts holds the same table; a test compares.
+ * struct "struct . 0 size\n". ffi/symbols.ts holds the same table; a test compares.
  */
 PSP_DP_API int32_t psp_dp_layout(char *buf, uint32_t cap, uint32_t *len);
 

@@ -441,6 +441,10 @@ function tests(): void {
     await ip(`neigh replace fe80::6 lladdr ${mac} dev up0`);
     await ip("route add 198.51.100.0/24 via inet6 fe80::6 dev up0");
     assert.deepEqual(dp.nextHop("198.51.100.9"), { viaGateway: true, address: "fe80::6", mac });
+
+    await ip(`neigh replace fe80::6 lladdr ${mac} dev up0 router nud reachable`);
+    dp.nextHop("198.51.100.9", { probe: true });
+    assert.match(await ip("neigh show fe80::6 dev up0"), /\brouter PROBE\b/);
   });
 
   plane(

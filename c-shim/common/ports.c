@@ -222,7 +222,9 @@ static void probe(int fd, const struct ndmsg *neighbour, const uint8_t address[1
 			   .nlmsg_flags = NLM_F_REPLACE | NLM_F_ACK},
 		.body.neighbour = {.ndm_family = family,
 				   .ndm_ifindex = neighbour->ndm_ifindex,
-				   .ndm_state = NUD_PROBE},
+				   .ndm_state = NUD_PROBE,
+				   /* Whoever is not said to be a router again is none any more. */
+				   .ndm_flags = neighbour->ndm_flags},
 	};
 
 	put_attribute(&request, NDA_DST, address_of(address, family), address_len(family));

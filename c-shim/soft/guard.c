@@ -198,7 +198,7 @@ static void is_whole(struct psp_nft_batch *batch, uint16_t type)
 	}
 }
 
-/* Drops what the plane takes as PSP (port_recv.c, parse.c, and the ROOT pipe): cheapest questions first. */
+/* Drops what the plane takes as PSP (port.c, packet.c, and the ROOT pipe): cheapest questions first. */
 static void drop_psp(struct psp_nft_batch *batch, const struct soft_guard *guard,
 		     const struct guarded *guarded, uint16_t type, bool tagged)
 {

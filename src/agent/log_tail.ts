@@ -23,7 +23,7 @@ export class LogTail {
     const kept = line.trimEnd().slice(0, this.#most.characters);
     this.#lines.push(kept);
     this.#characters += kept.length;
-    while (this.#isFull()) this.#characters -= this.#lines[this.#gone++]?.length ?? 0;
+    while (this.#isFull()) this.#dropFirst();
     if (this.#gone < this.#most.lines) return;
     this.#lines = this.#lines.slice(this.#gone);
     this.#gone = 0;
@@ -32,6 +32,12 @@ export class LogTail {
   /** Oldest first. */
   lines(): readonly string[] {
     return this.#lines.slice(this.#gone);
+  }
+
+  /** Its text goes now, its place with the next cut. */
+  #dropFirst(): void {
+    this.#characters -= this.#lines[this.#gone]?.length ?? 0;
+    this.#lines[this.#gone++] = "";
   }
 
   #isFull(): boolean {

@@ -45,8 +45,8 @@ const OPT_PAD = 0;
 const OPT_END = 255;
 
 /**
- * Answers a workload that asks for itself: DISCOVER with OFFER, REQUEST with ACK or NAK, INFORM with ACK; takes addresses back on RELEASE and DECLINE, and
- * where a client takes another server's offer.
+ * Answers a workload that asks for itself: DISCOVER with OFFER, REQUEST with ACK or NAK, INFORM with ACK; takes addresses
+ * back on RELEASE and DECLINE, and where a client takes another server's offer.
  */
 export function answerDhcp4(packet: IpPacket, context: ExceptionContext): Answer {
   const message = packet.l4.subarray(8);

@@ -30,9 +30,9 @@ interface Handle {
  * hold while it receives: freed streams are then freed again or found in a list, and the process aborts
  * (`find_stream_on_goaway_func: Assertion`, denoland/deno#36788). Two segments of anybody who may connect do that to a
  * server, and a GOAWAY to a client. So what is sent waits until what came has been read, and the session ends after the
- * event, not within it.
+ * event, not within it. False: this runtime keeps what drives nghttp2 elsewhere, and only the end is put off.
  */
-export function preventReentry(session: Http2Session): void {
+export function preventReentry(session: Http2Session): boolean {
   const { close, destroy } = session;
   session.close = (...args) => void setImmediate(() => close.apply(session, args));
   session.destroy = (...args) => void setImmediate(() => destroy.apply(session, args));
@@ -40,15 +40,18 @@ export function preventReentry(session: Http2Session): void {
   const key = Object.getOwnPropertySymbols(session).find(({ description }) =>
     description === "kHandle"
   );
-  if (key === undefined) return;
+  if (key === undefined) return false;
   const keep = (handle: Handle | undefined) => {
     if (handle !== undefined) enterOnce(handle);
     const property = { value: handle, writable: true, configurable: true, enumerable: true };
     Object.defineProperty(session, key, property);
   };
-  if (sessions[key] !== undefined) return enterOnce(sessions[key]);
+  const handle = sessions[key];
   // That of a connection which does not stand yet is made with it.
-  Object.defineProperty(session, key, { get: () => undefined, set: keep, configurable: true });
+  if (handle === undefined) {
+    Object.defineProperty(session, key, { get: () => undefined, set: keep, configurable: true });
+  } else enterOnce(handle);
+  return true;
 }
 
 /** Whoever calls `receive` asks for what is to be sent when it is over. */

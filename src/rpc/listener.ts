@@ -255,7 +255,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   const served = { ...options, handler };
   const inner = options.tls
     ? secureServer(served, options.tls, { ...doors, events })
-    : plainServers(served, doors);
+    : plainServers(served, { ...doors, events });
   const enter = (socket: net.Socket) => {
     socket.on("error", ignore);
     if (descriptors?.take() === false) {

@@ -85,7 +85,7 @@ export function secureServer(
     http1.enter(socket);
     open(socket, socket);
   });
-  guardSessions(server, "secureConnection", { ...doors, open });
+  guardSessions(server, "secureConnection", { ...doors, open }, events);
   // Nobody reads of a connection, HTTP does not begin, before its certificate has been looked at beside this thread.
   const take = server.listeners("secureConnection");
   server.removeAllListeners("secureConnection");
@@ -133,10 +133,13 @@ export function secureServer(
 }
 
 /** HTTP/2 with prior knowledge and HTTP/1.1, told apart by the first octets. */
-export function plainServers(options: ListenerOptions, doors: Doors): Inner {
+export function plainServers(
+  options: ListenerOptions,
+  { events, ...doors }: Doors & { readonly events: RpcEvents },
+): Inner {
   const { open } = doors;
   const http2Server = http2.createServer(http2Options(options), options.handler);
-  guardSessions(http2Server, "connection", doors);
+  guardSessions(http2Server, "connection", doors, events);
   http2Server.on("sessionError", ignore);
   const http1 = guardHttp1(options, doors);
   const http1Server = http.createServer(http1.handler);
@@ -164,7 +167,9 @@ function guardSessions(
   server: http2.Http2Server | http2.Http2SecureServer,
   event: "connection" | "secureConnection",
   { open, flooded, broken }: Doors,
+  events: RpcEvents,
 ): void {
+  let isTold = false;
   // The server makes the session of a socket within the event that brings the socket.
   let made = (_session: http2.Http2Session): net.Socket | undefined => undefined;
   server.prependListener(event, (socket: net.Socket & { alpnProtocol?: string }) => {
@@ -192,7 +197,12 @@ function guardSessions(
   });
   server.on("session", (session: http2.Http2Session) => {
     const socket = made(session) ?? session.socket as net.Socket;
-    preventReentry(session);
+    if (!preventReentry(session) && !isTold) {
+      isTold = true;
+      events.log("warning", "Callers can end this process: its runtime is unknown", {
+        version: Deno.version.deno,
+      });
+    }
     open(session, socket);
   });
 }

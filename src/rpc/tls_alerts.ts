@@ -24,7 +24,7 @@ const ALERTS: Readonly<Record<string, readonly [name: string, meaning: string]>>
 /** Words that follow "the other side refuses this host's certificate: "; undefined: the error is no alert about one. */
 export function certificateRefusal(error: string): string | undefined {
   const [, alert = ""] = /received fatal alert: (\w+)/.exec(error) ?? [];
-  const [name, meaning] = ALERTS[alert] ?? [];
+  const [name, meaning] = Object.hasOwn(ALERTS, alert) ? ALERTS[alert] ?? [] : [];
   return name === undefined ? undefined : `${meaning} (TLS alert ${name})`;
 }
 
