@@ -174,19 +174,6 @@ const void *soft_table_place(const struct soft_table *table, uint64_t hash)
 	return &buckets->bucket[(uint32_t)hash & buckets->mask];
 }
 
-const struct soft_entry *soft_table_guess(const struct soft_table *table, uint64_t hash)
-{
-	const struct soft_buckets *buckets =
-		atomic_load_explicit(&table->buckets, memory_order_acquire);
-	const struct soft_bucket *bucket = &buckets->bucket[(uint32_t)hash & buckets->mask];
-
-	for (uint32_t way = 0; way < SOFT_BUCKET_WAYS; way++) {
-		if (atomic_load_explicit(&bucket->tag[way], memory_order_relaxed) == tag_of(hash))
-			return atomic_load_explicit(&bucket->entry[way], memory_order_acquire);
-	}
-	return NULL;
-}
-
 static void count_passed(struct soft_bucket *bucket, uint32_t by)
 {
 	const uint32_t passed = atomic_load_explicit(&bucket->passed, memory_order_relaxed);
@@ -350,14 +337,6 @@ struct soft_entry *soft_pipe_find(const struct soft_pipe *pipe, const struct psp
 				      fields);
 	soft_shape_apply(&pipe->shape, fields, words);
 	return soft_table_find(&pipe->table, words, pipe->shape.words);
-}
-
-uint64_t soft_pipe_hash(const struct soft_pipe *pipe, const struct psp_dp_match *fields)
-{
-	uint64_t words[SOFT_MATCH_WORDS];
-
-	soft_shape_apply(&pipe->shape, fields, words);
-	return soft_table_hash(&pipe->table, words, pipe->shape.words);
 }
 
 /* ---- trails ---------------------------------------------------------------------------------- */
@@ -590,6 +569,15 @@ static const struct soft_rule *rule_of(const struct soft_entry *entry)
 	return atomic_load_explicit(&entry->rule, memory_order_acquire);
 }
 
+/* What its table is asked by; BASIC. */
+static uint64_t hash_in(const struct soft_pipe *pipe, const struct psp_dp_match *fields)
+{
+	uint64_t words[SOFT_MATCH_WORDS];
+
+	soft_shape_apply(&pipe->shape, fields, words);
+	return soft_table_hash(&pipe->table, words, pipe->shape.words);
+}
+
 /* Along the lists, which are short and always near, to the first hash table. */
 static void resolve(struct ahead *to, const struct soft_pipe *pipe,
 		    const struct psp_dp_match *fields)
@@ -601,7 +589,7 @@ static void resolve(struct ahead *to, const struct soft_pipe *pipe,
 			return;
 		if (pipe->base.type == PSP_DP_PIPE_BASIC) {
 			to->pipe = pipe;
-			to->hash = soft_pipe_hash(pipe, fields);
+			to->hash = hash_in(pipe, fields);
 			__builtin_prefetch(soft_table_place(&pipe->table, to->hash));
 			return;
 		}
@@ -650,11 +638,25 @@ static bool look(struct soft_worker *worker, const struct soft_pipe *root, uint3
 	return true;
 }
 
+/* The entry that a search by a hash will find there, most likely, once where it begins is near. */
+static const struct soft_entry *guess(const struct soft_table *table, uint64_t hash)
+{
+	const struct soft_buckets *buckets =
+		atomic_load_explicit(&table->buckets, memory_order_acquire);
+	const struct soft_bucket *bucket = &buckets->bucket[(uint32_t)hash & buckets->mask];
+
+	for (uint32_t way = 0; way < SOFT_BUCKET_WAYS; way++) {
+		if (atomic_load_explicit(&bucket->tag[way], memory_order_relaxed) == tag_of(hash))
+			return atomic_load_explicit(&bucket->entry[way], memory_order_acquire);
+	}
+	return NULL;
+}
+
 static void fetch_entry(struct ahead *to)
 {
 	if (to->pipe == NULL)
 		return;
-	to->entry = soft_table_guess(&to->pipe->table, to->hash);
+	to->entry = guess(&to->pipe->table, to->hash);
 	if (to->entry != NULL)
 		fetch_parts(to->entry);
 }

@@ -737,7 +737,10 @@ RARELY void sample_parts(struct soft_worker *worker, struct soft_walk *walk, str
 	walk->sampled = true;
 }
 
-/* Another MAC than before, or the first: the entry may have been made by what was known before. What was held shows where it was. */
+/*
+ * Another MAC than before, or the first: the entry may have been made by what was known before. What was held shows where it
+ * was.
+ */
 RARELY void change_source(struct soft_worker *worker, const struct soft_walk *walk,
 			  const struct soft_pipe *pipe, struct soft_entry *entry, uint64_t now)
 {

@@ -221,8 +221,6 @@ struct psp_dp {
 
 /* For workers under RCU and for the writer. */
 struct soft_entry *soft_pipe_find(const struct soft_pipe *pipe, const struct psp_dp_match *fields);
-/* What its table is asked by; BASIC. */
-uint64_t soft_pipe_hash(const struct soft_pipe *pipe, const struct psp_dp_match *fields);
 /* On a worker: before the first of n packets is run, which are parsed and at the start of their trails. */
 void soft_ahead(struct soft_worker *worker, const struct soft_pipe *root, uint32_t n);
 

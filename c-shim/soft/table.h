@@ -92,9 +92,8 @@ int32_t soft_table_init(struct soft_table *table, const uint64_t seed[2], uint32
 void soft_table_free(struct soft_table *table);
 struct soft_entry *soft_table_find(const struct soft_table *table, const uint64_t *words,
 				   uint32_t n);
-/* Where the search by a hash begins; and, once that is near, the entry that it will find there, most likely. */
+/* Where the search by a hash begins. */
 const void *soft_table_place(const struct soft_table *table, uint64_t hash);
-const struct soft_entry *soft_table_guess(const struct soft_table *table, uint64_t hash);
 /* entry->words and hash are set, and no entry with these words is there. 0 or PSP_DP_ENOMEM. */
 int32_t soft_table_add(struct soft_table *table, struct soft_rcu *rcu, struct soft_entry *entry);
 void soft_table_remove(struct soft_table *table, struct soft_entry *entry);

@@ -4,8 +4,8 @@
  * The effective configuration: what `peers.json` says, validated, with every default filled in. Its type
  * follows from the schema: a key there is a key here, in camelCase; spans of time are milliseconds, with
  * "Ms" at the name's end; a path starts at the file's directory, a number of 64 bits may stand in quotes. One mapping does
- * this for every key, in both directions. And what of it decides over the form of the pipes: a running agent has the pipes that it began
- * with, so that what another form would take waits for its next start.
+ * this for every key, in both directions. And what of it decides over the form of the pipes: a running agent has the
+ * pipes that it began with, so that what another form would take waits for its next start.
  */
 import { resolve } from "node:path";
 import { isPattern } from "../model/patterns.ts";

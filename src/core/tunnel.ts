@@ -537,7 +537,10 @@ function takeBack<K>(
   };
 }
 
-/** The next exchange begins at `at`, however many packets have passed: for a tunnel that was not heard because of that, else as a rekey. */
+/**
+ * The next exchange begins at `at`, however many packets have passed: for a tunnel that was not heard because of that, else
+ * as a rekey.
+ */
 function askedLater(before: Tx, at: number): Tx {
   const tx = isSpent(before) ? { ...before, softPackets: NEVER } : before;
   const { unconfirmed } = tx;
