@@ -13,7 +13,7 @@
 #include "soft.h"
 
 /* Not on the way of nearly all packets, whose functions are the shorter for it. */
-#define RARELY __attribute__((noinline, cold)) static
+#define RARELY __attribute__((noinline, cold))
 
 static uint64_t ip_bytes(const struct dp_packet *packet, uint32_t segments)
 {
@@ -36,8 +36,8 @@ static void count_in(const struct soft_worker *worker, struct soft_stats *stats,
 }
 
 /* Ends a walk in a drop under exactly one counter. */
-RARELY void walk_drop(struct soft_worker *worker, const struct soft_walk *walk,
-		      enum dp_counter counter)
+static RARELY void walk_drop(struct soft_worker *worker, const struct soft_walk *walk,
+			     enum dp_counter counter)
 {
 	if (walk->counted)
 		return;
@@ -84,8 +84,8 @@ static bool opened(const struct soft_walk *walk)
 }
 
 /* A sample is the tenant's packet: on its way in, what was inside the PSP packet. */
-RARELY void report_sample(struct soft_worker *worker, const struct soft_walk *walk,
-			  const struct soft_pipe *pipe)
+static RARELY void report_sample(struct soft_worker *worker, const struct soft_walk *walk,
+				 const struct soft_pipe *pipe)
 {
 	const struct dp_packet *packet = walk->packet;
 	const struct psp_dp_match *fields = &packet->fields;
@@ -105,8 +105,8 @@ RARELY void report_sample(struct soft_worker *worker, const struct soft_walk *wa
 	push(worker, &event, packet->frame + from, least(event.packet_len, cap), DP_SAMPLES_LOST);
 }
 
-RARELY void report_syndrome(struct soft_worker *worker, const struct soft_walk *walk,
-			    const struct soft_pipe *pipe)
+static RARELY void report_syndrome(struct soft_worker *worker, const struct soft_walk *walk,
+				   const struct soft_pipe *pipe)
 {
 	struct psp_dp_event event;
 
@@ -119,8 +119,8 @@ RARELY void report_syndrome(struct soft_worker *worker, const struct soft_walk *
 	push(worker, &event, NULL, 0, DP_SYNDROMES_LOST);
 }
 
-RARELY void report_exception(struct soft_worker *worker, const struct soft_walk *walk,
-			     const struct soft_pipe *pipe)
+static RARELY void report_exception(struct soft_worker *worker, const struct soft_walk *walk,
+				    const struct soft_pipe *pipe)
 {
 	struct dp_packet *packet = walk->packet;
 	struct psp_dp_event event;
@@ -156,8 +156,8 @@ static bool is_too_long(const struct dp_packet *packet, uint32_t max_ip)
 }
 
 /* port: of the workload. False: the last report of its flow was a moment ago. */
-RARELY bool report_too_big(struct soft_worker *worker, const struct soft_walk *walk,
-			   const struct soft_pipe *pipe, uint32_t max_inner, uint32_t port)
+static RARELY bool report_too_big(struct soft_worker *worker, const struct soft_walk *walk,
+				  const struct soft_pipe *pipe, uint32_t max_inner, uint32_t port)
 {
 	const struct dp_packet *packet = walk->packet;
 	uint32_t len = packet->len - packet->l3_off;
@@ -355,8 +355,8 @@ static void walk_on(struct soft_worker *worker, struct soft_walk *walk, struct s
  * A packet of a peer is longer than the port of its workload carries. Its sender is told as by that workload: a tunnel
  * takes no other address back. The error comes in at the port, as what the workload itself sends.
  */
-RARELY void tell_peer(struct soft_worker *worker, const struct soft_walk *walk,
-		      const struct soft_pipe *pipe, struct dp_port *port, uint32_t max_ip)
+static RARELY void tell_peer(struct soft_worker *worker, const struct soft_walk *walk,
+			     const struct soft_pipe *pipe, struct dp_port *port, uint32_t max_ip)
 {
 	struct soft_pipe *root =
 		soft_pipe(atomic_load_explicit(&worker->dp->base.root, memory_order_acquire));
@@ -414,8 +414,8 @@ static const struct soft_pipe *again(const struct soft_walk *walk, const struct 
 }
 
 /* Only what came from the host waits: it is clear text as it was, and can be run again. */
-RARELY void hold(struct soft_worker *worker, const struct soft_walk *walk,
-		 const struct soft_pipe *pipe)
+static RARELY void hold(struct soft_worker *worker, const struct soft_walk *walk,
+			const struct soft_pipe *pipe)
 {
 	const struct dp_packet *packet = walk->packet;
 
@@ -429,7 +429,7 @@ RARELY void hold(struct soft_worker *worker, const struct soft_walk *walk,
 }
 
 /* The kernel gets it too, and makes nothing of it: no socket of its own sent the packet. */
-RARELY void report_path_mtu(struct soft_worker *worker, const struct dp_packet *packet)
+static RARELY void report_path_mtu(struct soft_worker *worker, const struct dp_packet *packet)
 {
 	struct dp_path_mtu path;
 	struct psp_dp_event event;
@@ -446,7 +446,7 @@ RARELY void report_path_mtu(struct soft_worker *worker, const struct dp_packet *
 	push(worker, &event, NULL, 0, DP_PORTS_LOST);
 }
 
-RARELY void leave_to_kernel(struct soft_worker *worker, const struct soft_walk *walk)
+static RARELY void leave_to_kernel(struct soft_worker *worker, const struct soft_walk *walk)
 {
 	if (walk->packet->port == PSP_DP_PORT_HOST)
 		walk_drop(worker, walk, DP_HOST_UNMATCHED);
@@ -488,8 +488,8 @@ static bool pass_gate(struct soft_worker *worker, const uint8_t who[6])
 	return passes;
 }
 
-RARELY void leave_to_agent(struct soft_worker *worker, const struct soft_walk *walk,
-			   const struct soft_pipe *pipe, const struct dp_fwd *fwd)
+static RARELY void leave_to_agent(struct soft_worker *worker, const struct soft_walk *walk,
+				  const struct soft_pipe *pipe, const struct dp_fwd *fwd)
 {
 	uint8_t who[6];
 
@@ -729,8 +729,8 @@ static void sample_part(struct soft_worker *worker, struct soft_walk *part, stru
 	report_sample(worker, part, pipe);
 }
 
-RARELY void sample_parts(struct soft_worker *worker, struct soft_walk *walk, struct soft_pipe *pipe,
-			 struct soft_entry *entry)
+static RARELY void sample_parts(struct soft_worker *worker, struct soft_walk *walk,
+				struct soft_pipe *pipe, struct soft_entry *entry)
 {
 	for (uint32_t i = 0; i < walk->segments; i++)
 		run_part(worker, walk, i, 1, pipe, entry, sample_part);
@@ -741,8 +741,9 @@ RARELY void sample_parts(struct soft_worker *worker, struct soft_walk *walk, str
  * Another MAC than before, or the first: the entry may have been made by what was known before. What was held shows where it
  * was.
  */
-RARELY void change_source(struct soft_worker *worker, const struct soft_walk *walk,
-			  const struct soft_pipe *pipe, struct soft_entry *entry, uint64_t now)
+static RARELY void change_source(struct soft_worker *worker, const struct soft_walk *walk,
+				 const struct soft_pipe *pipe, struct soft_entry *entry,
+				 uint64_t now)
 {
 	struct psp_dp_event event;
 
