@@ -49,7 +49,7 @@ export interface Side {
   readonly plane: Plane;
   /** The workload's end of the host port. */
   readonly host: PacketSocket;
-  /** Events since the plane was opened. */
+  /** Events since the plane was opened, but for "source". */
   readonly events: PlaneEvent[];
 }
 
@@ -222,7 +222,10 @@ async function openPlane(
 function side(stack: AsyncDisposableStack, plane: Plane, end: string): Side {
   const events: PlaneEvent[] = [];
   const reading = (async () => {
-    for await (const batch of plane.events()) events.push(...batch);
+    // Whether a packet is its entry's first, which shows its MAC, depends on those before it.
+    for await (const batch of plane.events()) {
+      events.push(...batch.filter(({ type }) => type !== "source"));
+    }
   })();
   stack.defer(async () => {
     await plane.close();
