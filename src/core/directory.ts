@@ -97,10 +97,11 @@ export class Peers {
     this.#local = local;
     for (const [id, peer] of after) {
       const before = this.#byId.get(id);
-      const [had, has] = [new Set(before?.vips), new Set(peer?.vips)];
-      if (this.#take(had.difference(has))) suspects.add(id);
       const owner = { id, since: now };
-      for (const vip of has.difference(had)) given.push({ vip, owner });
+      const had = before && new Set(before.vips);
+      const has = new Set(peer?.vips);
+      if (had !== undefined && this.#take(had.difference(has))) suspects.add(id);
+      for (const vip of had === undefined ? has : has.difference(had)) given.push({ vip, owner });
       if (peer === undefined) {
         if (before === undefined) continue;
         this.#forget(id);

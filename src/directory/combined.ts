@@ -74,6 +74,7 @@ export class Combined {
   /** By peer, the first one first. */
   readonly #byId = new Map<string, Candidate[]>();
   readonly #claims = new Map<string, Claim>();
+  /** Of those, the ones that another prefix may be within: hosts' addresses, nearly all there are, take no room here. */
   readonly #byPrefix = new Map<string, Claim>();
   /** The record of each peer whose prefixes stand among the claims. */
   readonly #claimant = new Map<string, Candidate>();
@@ -253,7 +254,7 @@ export class Combined {
     if (prefix === undefined) return undefined;
     const claim: Claim = { vip, prefix, by: undefined, owner: undefined };
     this.#claims.set(vip, claim);
-    this.#byPrefix.set(keyOf(prefix), claim);
+    if (!isOneAddress(prefix)) this.#byPrefix.set(keyOf(prefix), claim);
     const lengths = this.#lengths[prefix.family];
     if (!lengths.includes(prefix.length)) {
       lengths.push(prefix.length);
@@ -264,25 +265,28 @@ export class Combined {
 
   #drop({ vip, prefix }: Claim): void {
     this.#claims.delete(vip);
-    this.#byPrefix.delete(keyOf(prefix));
+    if (!isOneAddress(prefix)) this.#byPrefix.delete(keyOf(prefix));
   }
 
   /** These claims, and those of strict sources inside them, the shortest prefix first. */
   #inOrder(vips: ReadonlySet<string>): readonly Claim[] {
-    const found = new Set<Claim>();
+    const named: Claim[] = [];
     const wide: Prefix[] = [];
     for (const vip of vips) {
       const claim = this.#claims.get(vip);
       if (claim === undefined) continue;
-      found.add(claim);
+      named.push(claim);
       const { family, length } = claim.prefix;
       if (length < (this.#lengths[family].at(-1) ?? 0)) wide.push(claim.prefix);
     }
+    let found: Iterable<Claim> = named;
     if (wide.length > 0 && this.#strictPlaces > 0) {
+      const all = new Set(named);
+      found = all;
       const keys = new Set(wide.map(keyOf));
       for (const claim of this.#claims.values()) {
         if (this.#isStrictly(claim.by) && this.#around(claim.prefix).some((key) => keys.has(key))) {
-          found.add(claim);
+          all.add(claim);
         }
       }
     }
@@ -308,7 +312,11 @@ export class Combined {
   /** The peer that has the prefix; undefined: this host, or nobody. */
   #ownerOf(claim: Claim): string | undefined {
     if (this.#local.has(claim.vip)) return undefined;
-    const all = [...allOf(claim.by)].sort(before);
+    const { by } = claim;
+    // As nearly always: there is nobody to be compared with.
+    if (by === undefined) return undefined;
+    if (!("values" in by)) return this.#blocker(claim, by) === undefined ? by.peer.id : undefined;
+    const all = [...by.values()].sort(before);
     return all.find((candidate) => this.#blocker(claim, candidate) === undefined)?.peer.id;
   }
 
@@ -386,6 +394,11 @@ function without(by: Claimants, id: string): Claimants {
   if (by === undefined || !("values" in by)) return by?.peer.id === id ? undefined : by;
   by.delete(id);
   return by.size === 0 ? undefined : by;
+}
+
+/** Nothing is within it. */
+function isOneAddress({ family, length }: Prefix): boolean {
+  return length === (family === 4 ? 32 : 128);
 }
 
 function keyOf({ network, family, bits, length }: Prefix): string {

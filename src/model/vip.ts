@@ -65,6 +65,8 @@ export function isOneHost(address: string): boolean {
 
 /** Reads "10.1.0.0/16" or a bare address (a prefix of full length). Undefined when it is neither. */
 export function parsePrefix(text: string): Prefix | undefined {
+  const host = ipv4Bits(text);
+  if (host !== undefined) return { network: "", family: 4, bits: BigInt(host), length: 32 };
   const { address: cidr, network } = splitVip(text);
   if (network === undefined) return undefined;
   const [head = "", tail, ...rest] = cidr.split("/");
