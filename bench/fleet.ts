@@ -589,7 +589,6 @@ class Fleet implements AsyncDisposable {
         localVip,
         remoteVip,
         peer: peerId(peer),
-        state: "up",
         openedAtMs: now - 60_000,
         tx: sa(),
         rx: sa(),

@@ -202,7 +202,6 @@ export class Recorder {
       localVip,
       remoteVip,
       peer,
-      state: "up",
       openedAtMs,
       tx: txRecord,
       rx: rxRecord,
@@ -223,7 +222,7 @@ function recordOf(
 export interface RestoreOptions {
   readonly config: Pick<Config, "tunnel">;
   readonly peers: Pick<Peers, "isLocal" | "owns">;
-  readonly store: Pick<SaRecords, "loseAll" | "remove">;
+  readonly store: Pick<SaRecords, "lost" | "remove">;
   readonly table: TunnelTable;
   readonly misses: Pick<Misses, "want">;
   /** Where those that were asked for wait: no more are, while many do. */
@@ -262,11 +261,11 @@ export class Restore {
     this.#options = options;
   }
 
-  /** Marks what the last run left as lost, and begins to ask for it. */
+  /** Begins to ask for what the last run left. */
   begin(): void {
     const { store, config, clock, counters, log } = this.#options;
     this.#lifeUntilMs = clock.wallMs() + config.tunnel.lifeMs;
-    const { count, tunnels } = store.loseAll();
+    const { count, tunnels } = store.lost();
     if (count === 0) return;
     this.#count = this.#unasked = count;
     this.#unread = tunnels;

@@ -15,10 +15,9 @@ export interface SaRecord {
   readonly bytes: bigint;
 }
 
-/** A tunnel as recorded: `up` in this run, `lost` when it was up as an earlier one ended. */
+/** A tunnel that is up, as recorded. */
 export interface TunnelRecord extends VipPair {
   readonly peer: string;
-  readonly state: "up" | "lost";
   readonly openedAtMs: number;
   readonly tx: SaRecord;
   readonly rx: SaRecord;
@@ -44,8 +43,8 @@ export interface SaRecords {
   reserveEpoch(wallMs: number): bigint;
   /** Accounts for `n` SPIs about to be derived, before the first of them is used. Throws `ConfigError`. */
   reserveSpis(n: number): void;
-  /** Marks what the last run left as lost, and returns it. Call it once, before anything is put. */
-  loseAll(): LostTunnels;
+  /** What the last run left. Call it once, before anything is put. */
+  lost(): LostTunnels;
   /** The outer addresses that peers told. */
   pips(): ReadonlyMap<string, string>;
   /** Remembers a peer's outer address at the next `flush`. */

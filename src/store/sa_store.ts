@@ -116,9 +116,8 @@ export class SaStore implements SaRecords, Disposable {
     return this.#spisReserved;
   }
 
-  /** Marks what the last run left as lost, and returns it. */
-  loseAll(): LostTunnels {
-    this.#db.exec("UPDATE tunnel SET state = 'lost'");
+  /** What the last run left. Nothing is written of it: 100,000 rows in one statement would hold up everything else. */
+  lost(): LostTunnels {
     const count = Number(this.#db.prepare("SELECT count(*) AS n FROM tunnel").get()?.n);
     // Sorted, and so read from the table before the first of them comes: what is written later does not disturb it.
     const rows = this.#db.prepare(
@@ -353,15 +352,18 @@ const COLUMNS = ["local_vip", "remote_vip", "peer", "state", "opened_at_ms"]
 const UPSERT = `INSERT OR REPLACE INTO tunnel (${COLUMNS.join(", ")})
   VALUES (${COLUMNS.map(() => "?").join(", ")})`;
 
+/** Of the column `state`, which nobody reads: a row is of a tunnel that is up, in this run or when an earlier one ended. */
+const STATE = "up";
+
 type Value = string | number | bigint;
 /** A row as SQLite gives it, integers as bigint. */
 type Row = Record<string, string | bigint>;
 
 /** The values for `UPSERT`. */
 function toRow(
-  { localVip, remoteVip, peer, state, openedAtMs, tx, rx }: TunnelRecord,
+  { localVip, remoteVip, peer, openedAtMs, tx, rx }: TunnelRecord,
 ): Value[] {
-  const head = [localVip, remoteVip, peer, state, Math.round(openedAtMs)];
+  const head = [localVip, remoteVip, peer, STATE, Math.round(openedAtMs)];
   return [...head, ...saToRow(tx), ...saToRow(rx)];
 }
 
@@ -391,7 +393,6 @@ function fromRow(row: Row): TunnelRecord {
     localVip: String(row.local_vip),
     remoteVip: String(row.remote_vip),
     peer: String(row.peer),
-    state: row.state === "up" ? "up" : "lost",
     openedAtMs: Number(row.opened_at_ms),
     tx: saFromRow(row, "tx"),
     rx: saFromRow(row, "rx"),

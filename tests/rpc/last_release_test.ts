@@ -94,7 +94,7 @@ Deno.test("a database of the release before is taken over", () => {
     old.exec(DATABASE);
     old.close();
     using store = openSaStore({ path, log: NO_LOG, wallMs: () => 0 });
-    const { count, tunnels } = store.loseAll();
+    const { count, tunnels } = store.lost();
     assert.equal(count, 1);
     assert.deepEqual([...Iterator.from(tunnels)], [{
       localVip: "10.1.0.1",

@@ -28,8 +28,7 @@ export class WorldRecord implements SaRecords {
 
   reserveSpis(): void {}
 
-  loseAll(): LostTunnels {
-    for (const [key, record] of this._tunnels) this._tunnels.set(key, { ...record, state: "lost" });
+  lost(): LostTunnels {
     const all = [...this._tunnels.values()].sort((a, b) => a.peer < b.peer ? -1 : 1);
     return {
       count: all.length,

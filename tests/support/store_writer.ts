@@ -26,7 +26,7 @@ for (let i = 0;; i++) {
     const localVip = `10.0.0.${(i * 50 + j) % 250}`;
     const common = { localVip, remoteVip: "10.1.0.1" };
     if (j % 7 === 3) store.remove(common);
-    else store.put({ ...common, peer: "h2", state: "up", openedAtMs: i, tx: sa, rx: sa });
+    else store.put({ ...common, peer: "h2", openedAtMs: i, tx: sa, rx: sa });
   }
   store.flush();
 }
