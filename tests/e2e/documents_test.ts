@@ -314,9 +314,7 @@ class Stage implements AsyncDisposable {
       for (const directory of ["root", "cluster", "var-lib", "usr-local/bin"]) {
         await Deno.mkdir(stage.path(machine, directory), { recursive: true });
       }
-      await Deno.mkdir(stage.path(machine, "usr-local/share/man/man1"), { recursive: true });
       await must(["cp", "-a", "/etc", stage.path(machine, "etc")]);
-      await Deno.mkdir(stage.path(machine, "etc/bash_completion.d"), { recursive: true });
       await Deno.writeTextFile(stage.path(machine, "etc/stage-of-a-test"), machine);
     }
     await Deno.mkdir(stage.path(ENGINE, ""), { recursive: true });

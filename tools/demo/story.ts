@@ -72,6 +72,7 @@ export async function perform(demo: Demo): Promise<void> {
   });
   showWire(say, wire);
   say.section("The sequence of the first packet, from the logs and the wire");
+  say.text("What a log says has been done by then: a packet may be seen before the line about it.");
   const events = { agents, marks, wire: capture.beginning(), untilMs: firstMs };
   for (const line of timeline(events)) say.text(line);
 
