@@ -7,7 +7,13 @@
 import { createServer, type Server } from "node:http";
 import { notifyManager, openLibrary } from "../../ffi/library.ts";
 import type { Config } from "../config/config.ts";
+import { defaultSocket } from "../config/places.ts";
 import { splitListen } from "../rpc/door.ts";
+import { SILENT } from "../rpc/events.ts";
+import type { Request, Response } from "../rpc/protocols.ts";
+import { notNow, refuseCall } from "../rpc/refusals.ts";
+import { afterBody, answer } from "../rpc/status_answers.ts";
+import { openStatusSocket } from "../rpc/status_socket.ts";
 import type { Log } from "../model/log.ts";
 
 /** Between two attempts to start. */
@@ -17,13 +23,14 @@ const REPEAT_MS = 60_000;
 /** The service manager gives a start so much more time with each attempt. */
 const EXTEND_USEC = 30_000_000;
 
-/** A wait. Disposing of it frees the status address, as `release` does. */
+/** A wait. Disposing of it frees the status address and the socket, as `release` does. */
 export class Waiting implements AsyncDisposable {
   readonly #log: Log;
   readonly #now: () => number;
   #reason = "";
   #saidAt = -Infinity;
   #server: Server | undefined;
+  #socket: AsyncDisposable | undefined;
 
   constructor(options: { readonly log: Log; readonly now: () => number }) {
     this.#log = options.log;
@@ -31,8 +38,9 @@ export class Waiting implements AsyncDisposable {
   }
 
   /**
-   * Says what is waited for, in one line. Where the configuration has a status listener without TLS, every path of it answers 503
-   * with the reason from now on. `config` undefined: the file names something that cannot be read.
+   * Says what is waited for, in one line. From now on whoever asks is told: on the Unix socket, and on the status listener
+   * where it has no TLS, every path answers 503 and every call `unavailable`, with the reason. `config` undefined: the file
+   * names something that cannot be read.
    */
   async say(reason: string, config: Config | undefined): Promise<void> {
     const now = this.#now();
@@ -42,34 +50,35 @@ export class Waiting implements AsyncDisposable {
     }
     this.#reason = reason;
     tellManager(reason, config?.plane.library);
-    if (config !== undefined && config.status.tls === undefined) {
-      await this.#answer(config.status.listen);
-    }
+    if (config === undefined) return;
+    await this.release();
+    if (config.status.tls === undefined) await this.#listen(config.status.listen);
+    this.#socket = await openStatusSocket({
+      path: config.status.socket ?? defaultSocket(),
+      // It may be this path that is waited for, and whoever answers there knows better.
+      optional: true,
+      group: config.status.socketGroup,
+      answers: (request, response) => this.#answer(request, response),
+      events: SILENT,
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.release();
   }
 
-  /** It starts, or tries to: the status address is the agent's own. */
+  /** It starts, or tries to: the status address and the socket are the agent's own. */
   async release(): Promise<void> {
-    const server = this.#server;
-    this.#server = undefined;
+    const [server, socket] = [this.#server, this.#socket];
+    this.#server = this.#socket = undefined;
+    await socket?.[Symbol.asyncDispose]();
     if (server === undefined) return;
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
   }
 
-  async #answer(listen: string): Promise<void> {
-    await this.release();
-    const server = createServer((_, response) => {
-      response.writeHead(503, {
-        "content-type": "text/plain; charset=utf-8",
-        "cache-control": "no-store",
-        "connection": "close",
-      });
-      response.end(`waiting: ${this.#reason}\n`);
-    });
+  async #listen(listen: string): Promise<void> {
+    const server = createServer((request, response) => this.#answer(request, response));
     const { hostname, port } = splitListen(listen);
     await new Promise<void>((resolve) => {
       // It may be this address that is waited for.
@@ -79,6 +88,14 @@ export class Waiting implements AsyncDisposable {
         resolve();
       });
     });
+  }
+
+  #answer(request: Request, response: Response): void {
+    const reason = this.#reason;
+    response.setHeader("connection", "close");
+    if (!request.url?.startsWith("/psp.v1.")) return answer(response, 503, `waiting: ${reason}\n`);
+    const refusal = notNow(`The agent waits: ${reason}`);
+    afterBody(request, () => refuseCall(request, response, refusal));
   }
 }
 

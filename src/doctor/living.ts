@@ -4,6 +4,7 @@
 import { type Config, ConfigError } from "../config/config.ts";
 import { parseHostPort } from "../config/addresses.ts";
 import { defaultSocket } from "../config/places.ts";
+import { messageOf } from "../model/errors.ts";
 import { ExchangeError } from "../model/exchange.ts";
 import type { StatusView } from "../model/status.ts";
 import { createRpcClient } from "../rpc/client.ts";
@@ -20,7 +21,9 @@ const PEERS_TRIED = 8;
 
 /** One finding for the agent, for each port, for the state directory where that says more, and for each peer that is tried. */
 export async function livingFindings(config: Config): Promise<readonly Finding[]> {
-  const running = await runningAgent(config);
+  const found = await runningAgent(config);
+  if (typeof found === "string") return [waiting(found), ...await peers(config)];
+  const running = found;
   const isOwn = running?.id.endsWith(`/${config.id}`) ?? false;
   return [
     agent(running, isOwn),
@@ -30,13 +33,22 @@ export async function livingFindings(config: Config): Promise<readonly Finding[]
   ];
 }
 
-/** The agent's own word; undefined: none answers at its socket. */
-async function runningAgent({ status: { socket } }: Config): Promise<StatusView | undefined> {
+/** The agent's own word, or what it waits for; undefined: none answers at its socket. */
+async function runningAgent(
+  { status: { socket } }: Config,
+): Promise<StatusView | string | undefined> {
   await using client = openStatusClient({
     address: socket ?? defaultSocket(),
     timeoutMs: TIMEOUT_MS,
   });
-  return await client.status({ maxPeers: 0 }).catch(() => undefined);
+  return await client.status({ maxPeers: 0 })
+    .catch((cause) => /The agent waits: .*/.exec(messageOf(cause))?.[0]);
+}
+
+/** It has some of its ports, and tries again and again for the others and the state directory. */
+function waiting(found: string): Finding {
+  const advice = "it starts by itself once it can";
+  return { what: "agent", verdict: "problem", found, advice };
 }
 
 function agent(running: StatusView | undefined, isOwn: boolean): Finding {

@@ -25,6 +25,11 @@ export const UNKNOWN_CALL: Refusal = {
   message: "Not found",
 };
 
+/** Of every call, while none can be answered. `message`: why, without its full stop. */
+export function notNow(message: string): Refusal {
+  return { code: Code.Unavailable, status: 503, message };
+}
+
 /** Answers; headers that were set before go with it. */
 export function refuseCall(request: Request, response: Response, refusal: Refusal): void {
   const { code, status, message } = refusal;

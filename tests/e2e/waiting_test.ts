@@ -3,6 +3,7 @@
 /** What is not there yet when an agent starts is waited for: the agent comes up by itself, and says meanwhile why not. */
 import assert from "node:assert/strict";
 import { type PeersJson, peersJson } from "../support/agent_config.ts";
+import { agentCommand } from "../support/agent_process.ts";
 import { ip } from "../support/netns.ts";
 import { PLANE } from "../support/standin.ts";
 import { story } from "../support/story.ts";
@@ -96,6 +97,20 @@ for (const { what, miss, names } of HERE) {
         return answer.status === 503 && answer;
       }, { what: "an answer of the waiting agent" });
       assert.match(ready.body, names);
+      // Between two attempts to start nobody answers.
+      await eventually(async () => {
+        const { code, stderr } = await agentCommand(world, "h1", ["status"]);
+        return code === 4 && stderr.startsWith("psp-agent: The agent waits: ") &&
+          names.test(stderr);
+      }, { what: "the command line to say what the agent waits for" });
+      await eventually(async () => {
+        const { stdout } = await agentCommand(world, "h1", [
+          "doctor",
+          "--config",
+          agent.configPath,
+        ]);
+        return /^problem {2}agent: The agent waits: .*/m.exec(stdout)?.[0].match(names);
+      }, { what: "doctor to say so" });
     }
     await bring();
     await agent.ready();
