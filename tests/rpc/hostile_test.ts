@@ -595,8 +595,13 @@ Deno.test("floods of a peer: the other one is answered meanwhile, and the memory
       // What the first one leaves is also code; and what the heap has grown by, the runtime gives back within a minute.
       const once = await held();
       for (let i = 0; i < MORE; i++) await round();
-      const stays = await held() - once;
-      assert.ok(stays < STAYS, `${(stays / 1e6).toFixed(1)} MB of ${MORE} floods stay`);
+      let stays = 0;
+      // The victim may still be about to close the last connection, with what it has read of it.
+      await eventually(async () => (stays = await held() - once) < STAYS, {
+        what: `the memory of ${MORE} floods to be given back`,
+        everyMs: 500,
+        describe: () => `${(stays / 1e6).toFixed(1)} MB stay`,
+      });
     });
   }
 });
