@@ -477,7 +477,7 @@ Deno.test("who opens all streams and sends no more, or gives no room for answers
 /** Octets that one attack may leave in the process, in whatever state its heap is: it has grown by 70 MB for a quarter of one. */
 const MEMORY = 120e6;
 /** So many more floods of the same kind may leave so many octets that somebody holds. */
-const [MORE, STAYS] = [3, 2e6];
+const [MORE, STAYS] = [3, 6e6];
 
 interface Flood {
   readonly protocol: "h2" | "http/1.1";
