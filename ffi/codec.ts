@@ -847,6 +847,16 @@ function nameOf<N extends string>(
   return (Object.keys(numbers) as N[]).find((name) => numbers[name] === value);
 }
 
+/** What `encode` makes; where a value fits no field, throws `DataPlaneError`: "<what>: <why>". */
+export function encoded<T>(what: string, encode: () => T): T {
+  try {
+    return encode();
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new DataPlaneError(`${what}: ${cause.message}`, "EINVAL", { cause });
+  }
+}
+
 function malformed(at: number): DataPlaneError {
   return new DataPlaneError(
     `Cannot read events: the record at octet ${at} contradicts its batch`,

@@ -14,6 +14,7 @@ import {
   decodeStats,
   DROP_REASONS,
   encodeConfig,
+  encoded,
   encodeEntryItems,
   encodeKey,
   encodeKeyItems,
@@ -431,15 +432,6 @@ interface ListOf<C> {
   readonly name: (change: C) => string;
   readonly done: (change: C, result: ItemOutcome) => void;
   readonly idOf: (change: C, result: ItemOutcome) => number;
-}
-
-function encoded<T>(what: string, encode: () => T): T {
-  try {
-    return encode();
-  } catch (cause) {
-    if (!(cause instanceof RangeError)) throw cause;
-    throw new DataPlaneError(`${what}: ${cause.message}`, "EINVAL", { cause });
-  }
 }
 
 /** "the uplink port", "port 3". */

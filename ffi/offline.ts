@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** PSP without a plane: key derivation, sealing and opening by the shim's own code. */
-import { BACKENDS, encodeKey, keyLength, versionBits } from "./codec.ts";
+import { BACKENDS, encoded, encodeKey, keyLength, versionBits } from "./codec.ts";
 import { Key } from "./key.ts";
 import { ENOENT, type Library, unwrap } from "./library.ts";
 import { DataPlaneError, type PspVersionNumber, type SpiKey } from "./plane.ts";
@@ -73,9 +73,10 @@ export function offline(library: Library, backend: Backend = "auto"): Offline {
     backend,
     kbkdf(key, fixed, length) {
       const out = new Uint8Array(length);
-      const octets = derivationKey("Cannot derive octets from a key", key);
+      const what = "Cannot derive octets from a key";
+      const octets = derivationKey(what, key);
       const status = symbols.psp_dp_kbkdf(id, octets, fixed, fixed.length, out, out.length);
-      unwrap(status, "Cannot derive octets from a key");
+      unwrap(status, what);
       return out;
     },
     derive([mk0, mk1], spi, version) {
@@ -93,10 +94,11 @@ export function offline(library: Library, backend: Backend = "auto"): Offline {
     seal(key, packet) {
       const out = new Uint8Array(packet.length + 16);
       const len = new Uint32Array(1);
-      const struct = encoded(`Cannot seal a packet with SPI ${spiText(key.spi)}`, key);
+      const what = `Cannot seal a packet with SPI ${spiText(key.spi)}`;
+      const struct = encoded(what, () => encodeKey(key).bytes);
       try {
         const status = symbols.psp_dp_seal(id, struct, packet, packet.length, out, out.length, len);
-        unwrap(status, `Cannot seal a packet with SPI ${spiText(key.spi)}`);
+        unwrap(status, what);
         return out.subarray(0, len[0]);
       } finally {
         struct.fill(0);
@@ -106,7 +108,8 @@ export function offline(library: Library, backend: Backend = "auto"): Offline {
       const out = new Uint8Array(packet.length);
       const len = new Uint32Array(1);
       const verdict = new Uint32Array(1);
-      const struct = encoded(`Cannot open a packet with SPI ${spiText(key.spi)}`, key);
+      const what = `Cannot open a packet with SPI ${spiText(key.spi)}`;
+      const struct = encoded(what, () => encodeKey(key).bytes);
       try {
         const status = symbols.psp_dp_unseal(
           id,
@@ -119,7 +122,7 @@ export function offline(library: Library, backend: Backend = "auto"): Offline {
           len,
           verdict,
         );
-        unwrap(status, `Cannot open a packet with SPI ${spiText(key.spi)}`);
+        unwrap(status, what);
         const name = VERDICTS[verdict[0] ?? 0];
         if (name === undefined) {
           throw new DataPlaneError(
@@ -139,15 +142,6 @@ export function offline(library: Library, backend: Backend = "auto"): Offline {
 function derivationKey(what: string, key: Key): Uint8Array<ArrayBuffer> {
   if (key.length === 32) return key.reveal();
   throw new DataPlaneError(`${what}: keys are derived from 32 octets, not ${key.length}`, "EINVAL");
-}
-
-function encoded(what: string, key: SpiKey): Uint8Array<ArrayBuffer> {
-  try {
-    return encodeKey(key).bytes;
-  } catch (cause) {
-    if (!(cause instanceof RangeError)) throw cause;
-    throw new DataPlaneError(`${what}: ${cause.message}`, "EINVAL", { cause });
-  }
 }
 
 function spiText(spi: number): string {

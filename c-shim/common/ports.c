@@ -194,41 +194,43 @@ static int32_t find_route(int fd, struct route_question *question, struct psp_dp
 	return status == PSP_DP_ENOENT ? query_route(fd, question, hop, family) : status;
 }
 
-/* NTF_USE: the kernel resolves the neighbour as if it had a packet for it, without sending one. */
-static int32_t resolve(int fd, uint32_t ifindex, uint8_t family, const uint8_t address[16])
-{
-	uint8_t reply[REPLY_MAX];
-	struct request request = {
-		.header = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct ndmsg)),
-			   .nlmsg_type = RTM_NEWNEIGH,
-			   .nlmsg_flags = NLM_F_CREATE | NLM_F_ACK},
-		.body.neighbour = {.ndm_family = family,
-				   .ndm_ifindex = (int32_t)ifindex,
-				   .ndm_flags = NTF_USE},
-	};
-
-	put_attribute(&request, NDA_DST, address_of(address, family), address_len(family));
-	return ask(fd, &request, reply) < 0 ? PSP_DP_EIO : PSP_DP_OK;
-}
-
-/* The kernel asks the neighbour at its MAC, and has it failed where nothing comes of that. Needs CAP_NET_ADMIN. */
-static void probe(int fd, const struct ndmsg *neighbour, const uint8_t address[16])
+/* Has the kernel make or change its neighbour at an address. */
+static int32_t put_neighbour(int fd, const struct ndmsg *neighbour, uint16_t how,
+			     const uint8_t address[16])
 {
 	const uint8_t family = neighbour->ndm_family;
 	uint8_t reply[REPLY_MAX];
 	struct request request = {
 		.header = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct ndmsg)),
 			   .nlmsg_type = RTM_NEWNEIGH,
-			   .nlmsg_flags = NLM_F_REPLACE | NLM_F_ACK},
-		.body.neighbour = {.ndm_family = family,
-				   .ndm_ifindex = neighbour->ndm_ifindex,
-				   .ndm_state = NUD_PROBE,
-				   /* Whoever is not said to be a router again is none any more. */
-				   .ndm_flags = neighbour->ndm_flags},
+			   .nlmsg_flags = how | NLM_F_ACK},
+		.body.neighbour = *neighbour,
 	};
 
 	put_attribute(&request, NDA_DST, address_of(address, family), address_len(family));
-	(void)ask(fd, &request, reply);
+	return ask(fd, &request, reply) < 0 ? PSP_DP_EIO : PSP_DP_OK;
+}
+
+/* NTF_USE: the kernel resolves the neighbour as if it had a packet for it, without sending one. */
+static int32_t resolve(int fd, uint32_t ifindex, uint8_t family, const uint8_t address[16])
+{
+	const struct ndmsg used = {
+		.ndm_family = family, .ndm_ifindex = (int32_t)ifindex, .ndm_flags = NTF_USE};
+
+	return put_neighbour(fd, &used, NLM_F_CREATE, address);
+}
+
+/* The kernel asks the neighbour at its MAC, and has it failed where nothing comes of that. Needs CAP_NET_ADMIN. */
+static void probe(int fd, const struct ndmsg *neighbour, const uint8_t address[16])
+{
+	const struct ndmsg doubted = {
+		.ndm_family = neighbour->ndm_family,
+		.ndm_ifindex = neighbour->ndm_ifindex,
+		.ndm_state = NUD_PROBE,
+		/* Whoever is not said to be a router again is none any more. */
+		.ndm_flags = neighbour->ndm_flags};
+
+	(void)put_neighbour(fd, &doubted, NLM_F_REPLACE, address);
 }
 
 static int32_t query_neighbour(int fd, uint32_t ifindex, uint8_t family,

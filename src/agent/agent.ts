@@ -663,7 +663,7 @@ function fromPip(
   // One of the link alone means nothing without its interface.
   if (isLinkScope(pip) || own.what(pip) !== OWN) return undefined;
   try {
-    const isElsewhere = plane.nextHop(host) === undefined && own.isOnLink(host);
+    const isElsewhere = own.isOnLink(host) && plane.nextHop(host) === undefined;
     return !isElsewhere && plane.nextHop(host, { source: pip }) !== undefined ? pip : undefined;
   } catch {
     // The kernel could not be asked.

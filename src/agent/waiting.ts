@@ -11,7 +11,7 @@ import { defaultSocket } from "../config/places.ts";
 import { splitListen } from "../rpc/door.ts";
 import { SILENT } from "../rpc/events.ts";
 import type { Request, Response } from "../rpc/protocols.ts";
-import { notNow, refuseCall } from "../rpc/refusals.ts";
+import { refuseCall, waitsFor } from "../rpc/refusals.ts";
 import { afterBody, answer } from "../rpc/status_answers.ts";
 import { openStatusSocket } from "../rpc/status_socket.ts";
 import type { Log } from "../model/log.ts";
@@ -94,8 +94,7 @@ export class Waiting implements AsyncDisposable {
     const reason = this.#reason;
     response.setHeader("connection", "close");
     if (!request.url?.startsWith("/psp.v1.")) return answer(response, 503, `waiting: ${reason}\n`);
-    const refusal = notNow(`The agent waits: ${reason}`);
-    afterBody(request, () => refuseCall(request, response, refusal));
+    afterBody(request, () => refuseCall(request, response, waitsFor(reason)));
   }
 }
 

@@ -188,30 +188,26 @@ const cidr: v.GenericSchema<unknown, string> = leaf((input) => parseCidr(input).
 /** "host:port" in canonical text. */
 const hostPort: v.GenericSchema<unknown, string> = leaf((input) => parseHostPort(input).text);
 
+/** Scheme, host and port alone of a URL. `what` it is, for the sentence. */
+function place(what: string, example: string): v.GenericSchema<unknown, string> {
+  return leaf((input) => {
+    const url = typeof input === "string" && URL.canParse(input) ? new URL(input) : undefined;
+    if (url === undefined || !/^https?:$/.test(url.protocol) || url.origin !== input) {
+      throw new RangeError(
+        `${
+          quote(input)
+        } is not an ${what}: write scheme, host and port alone, such as "${example}"`,
+      );
+    }
+    return url.origin;
+  });
+}
+
 /** "https://dash.example", as a browser names where a page came from. */
-const origin: v.GenericSchema<unknown, string> = leaf((input) => {
-  const url = typeof input === "string" && URL.canParse(input) ? new URL(input) : undefined;
-  if (url === undefined || !/^https?:$/.test(url.protocol) || url.origin !== input) {
-    throw new RangeError(
-      `${
-        quote(input)
-      } is not an origin: write scheme, host and port alone, such as "https://dash.example"`,
-    );
-  }
-  return url.origin;
-});
+const origin = place("origin", "https://dash.example");
 
 /** Where a server of etcd answers: "https://192.0.2.10:2379". */
-const endpoint: v.GenericSchema<unknown, string> = leaf((input) => {
-  const url = typeof input === "string" && URL.canParse(input) ? new URL(input) : undefined;
-  if (url === undefined || !/^https?:$/.test(url.protocol) || url.origin !== input) {
-    throw new RangeError(
-      `${quote(input)} is not an endpoint: write scheme, host and port alone, such as ` +
-        '"https://192.0.2.10:2379"',
-    );
-  }
-  return url.origin;
-});
+const endpoint = place("endpoint", "https://192.0.2.10:2379");
 
 /** What may stand for a host in a certificate: a DNS name or the last part of a SPIFFE id. */
 const identity: v.GenericSchema<unknown, string> = leaf((input) => {

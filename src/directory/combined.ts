@@ -7,7 +7,7 @@
 import { type PeerChanges, sameValue } from "../config/changes.ts";
 import type { PeerConfig } from "../config/config.ts";
 import { MAX_PEERS } from "../config/schema.ts";
-import { parsePrefix, type Prefix } from "../model/vip.ts";
+import { isOneAddress, parsePrefix, type Prefix } from "../model/vip.ts";
 
 /** A peer, as a source has it. */
 export interface Entry {
@@ -394,11 +394,6 @@ function without(by: Claimants, id: string): Claimants {
   if (by === undefined || !("values" in by)) return by?.peer.id === id ? undefined : by;
   by.delete(id);
   return by.size === 0 ? undefined : by;
-}
-
-/** Nothing is within it. */
-function isOneAddress({ family, length }: Prefix): boolean {
-  return length === (family === 4 ? 32 : 128);
 }
 
 function keyOf({ network, family, bits, length }: Prefix): string {

@@ -9,6 +9,7 @@ import { ExchangeError } from "../model/exchange.ts";
 import type { StatusView } from "../model/status.ts";
 import { createRpcClient } from "../rpc/client.ts";
 import { peerIds } from "../rpc/identity.ts";
+import { saidToWait } from "../rpc/refusals.ts";
 import { openStatusClient } from "../rpc/status_client.ts";
 import { TlsStore } from "../rpc/tls_store.ts";
 import { isHeld } from "../store/state_dir.ts";
@@ -42,7 +43,7 @@ async function runningAgent(
     timeoutMs: TIMEOUT_MS,
   });
   return await client.status({ maxPeers: 0 })
-    .catch((cause) => /The agent waits: .*/.exec(messageOf(cause))?.[0]);
+    .catch((cause) => saidToWait(messageOf(cause)));
 }
 
 /** It has some of its ports, and tries again and again for the others and the state directory. */

@@ -41,12 +41,7 @@ function context(): ExceptionContext {
     isGateway: (address) => address === "10.1.0.1" || address === linkLocal(GATEWAY_MAC),
     isLocal: (address) => /^10\.1\.0\.|^fd01::/.test(address),
     mtu: 1440,
-    leases: {
-      offer: (mac, asked) => leases.offer(mac, { asked }),
-      accept: (mac, address) => leases.accept(mac, address),
-      about: (address) => leases.about(address),
-      release: (mac, address, how) => leases.release(mac, address, how),
-    },
+    leases,
   };
 }
 

@@ -33,12 +33,7 @@ function context(leases = new Leases(VIPS)): ExceptionContext {
     isGateway: (address) => address === "10.1.0.1",
     isLocal: (address) => /^10\.1\.0\.|^fd01::/.test(address),
     mtu: 1440,
-    leases: {
-      offer: (mac, asked) => leases.offer(mac, { asked }),
-      accept: (mac, address) => leases.accept(mac, address),
-      about: (address) => leases.about(address),
-      release: (mac, address, how) => leases.release(mac, address, how),
-    },
+    leases,
   };
 }
 

@@ -30,8 +30,8 @@ export interface ExceptionContext {
 
 /** Who gives addresses to workloads, of the network and for the port of who asks; see `Leases`. */
 export interface LeaseDesk {
-  /** Kept for it for seconds; undefined: none is free. */
-  offer(mac: string, asked: string | undefined): Lease | undefined;
+  /** Kept for it for seconds, the one that it asked for where it may have that; undefined: none is free. */
+  offer(mac: string, options?: { readonly asked?: string | undefined }): Lease | undefined;
   /** Its own from now on; undefined: it may not have it. */
   accept(mac: string, address: string): Lease | undefined;
   /** What a workload with an address of its own is told. */

@@ -70,12 +70,12 @@ export function answerDhcp4(packet: IpPacket, context: ExceptionContext): Answer
   });
   switch (type) {
     case DISCOVER: {
-      const lease = leases.offer(mac, asked);
+      const lease = leases.offer(mac, { asked });
       return lease === undefined ? {} : reply(OFFER, lease);
     }
     case REQUEST: {
       const wanted = asked ?? client;
-      const about = leases.about(wanted) ?? leases.offer(mac, undefined);
+      const about = leases.about(wanted) ?? leases.offer(mac);
       if (about === undefined) return {};
       if (server !== undefined && server !== about.gateway) {
         // It takes another server's offer: what was offered here is free again.

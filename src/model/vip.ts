@@ -88,10 +88,15 @@ export function parsePrefix(text: string): Prefix | undefined {
   return { network, family, bits: cleared({ bits: toBits(address), width, length }), length };
 }
 
+/** Whether a prefix has full length: nothing else is within it. */
+export function isOneAddress({ family, length }: Prefix): boolean {
+  return length === (family === 4 ? 32 : 128);
+}
+
 /** The address that a prefix of full length holds; undefined: it holds more of them. */
 export function addressIn(prefix: string): string | undefined {
-  const { family, length } = parsePrefix(prefix) ?? { family: 4, length: 0 };
-  if (length !== (family === 4 ? 32 : 128)) return undefined;
+  const parsed = parsePrefix(prefix);
+  if (parsed === undefined || !isOneAddress(parsed)) return undefined;
   return canonicalVip(prefix.replace(/\/\d+(?=@|$)/, ""));
 }
 

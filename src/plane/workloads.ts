@@ -231,15 +231,16 @@ export class Workloads {
 
   /** Addresses that a port may have, its own first. */
   #desk(network: string, port: number): LeaseDesk {
-    const { leases, context } = this.#segment(network);
+    const { leases } = this.#segment(network);
     const fits = (address: string) => this.#table.mayUse(inNetwork(address, network), port);
     return {
-      ...context.leases,
-      offer: (mac, asked) => {
+      offer: (mac, { asked } = {}) => {
         const [own] = this.#table.ownOf(port).map(addressOf).filter((vip) => !vip.includes(":"));
         return leases.offer(mac, { asked: leases.of(mac)?.address ?? own ?? asked, fits });
       },
       accept: (mac, address) => fits(address) ? leases.accept(mac, address) : undefined,
+      about: (address) => leases.about(address),
+      release: (mac, address, how) => leases.release(mac, address, how),
     };
   }
 
@@ -519,12 +520,7 @@ function segment(
     isGateway: (address) => gateways.has(address) || address === gatewayLinkLocal,
     isLocal: (address) => peers.isLocal(vipOf(address)),
     mtu: Math.min(mtu, settings?.mtu ?? mtu),
-    leases: {
-      offer: (mac, asked) => leases.offer(mac, { asked }),
-      accept: (mac, address) => leases.accept(mac, address),
-      about: (address) => leases.about(address),
-      release: (mac, address, how) => leases.release(mac, address, how),
-    },
+    leases,
   };
   return { context, leases };
 }

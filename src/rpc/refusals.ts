@@ -25,9 +25,16 @@ export const UNKNOWN_CALL: Refusal = {
   message: "Not found",
 };
 
-/** Of every call, while none can be answered. `message`: why, without its full stop. */
-export function notNow(message: string): Refusal {
-  return { code: Code.Unavailable, status: 503, message };
+const WAITS = "The agent waits: ";
+
+/** Of every call, while the agent cannot start for this reason. */
+export function waitsFor(reason: string): Refusal {
+  return { code: Code.Unavailable, status: 503, message: `${WAITS}${reason}` };
+}
+
+/** The sentence of such a refusal in what an error says; undefined: it is another one. */
+export function saidToWait(message: string): string | undefined {
+  return new RegExp(`${WAITS}.*`).exec(message)?.[0];
 }
 
 /** Answers; headers that were set before go with it. */

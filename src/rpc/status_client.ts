@@ -204,6 +204,7 @@ function statusClientOver(
       throw explain(error, address);
     }
   };
+  const answers = () => ask(status.listLogLevels({}, limits));
   return {
     status: async ({ maxPeers } = {}) =>
       statusFromProto(
@@ -285,7 +286,7 @@ function statusClientOver(
     },
     async *watchEvents(query, signal) {
       // A stream says nothing until something happens, and one of an agent that hangs says just as little.
-      await ask(status.listLogLevels({}, limits));
+      await answers();
       try {
         for await (const event of status.watchEvents({ filter: queryToProto(query) }, { signal })) {
           yield eventFromProto(event);
@@ -304,7 +305,7 @@ function statusClientOver(
     },
     reload: async ({ plan }) => {
       // Nobody waits so long for an agent that answers nothing.
-      await ask(status.listLogLevels({}, limits));
+      await answers();
       return reloadFromProto(await ask(admin.reload({ plan }, RELOAD_LIMITS)));
     },
     ping: async ({ src = "", dst, timeoutMs }) =>
