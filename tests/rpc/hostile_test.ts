@@ -477,7 +477,7 @@ Deno.test("who opens all streams and sends no more, or gives no room for answers
 /** Octets that one attack may leave in the process, in whatever state its heap is: it has grown by 70 MB for a quarter of one. */
 const MEMORY = 120e6;
 /** So many more floods of the same kind may leave so many octets that somebody holds. */
-const [MORE, STAYS] = [3, 6e6];
+const [MORE, STAYS] = [3, 2e6];
 
 interface Flood {
   readonly protocol: "h2" | "http/1.1";
@@ -568,7 +568,6 @@ Deno.test("floods of a peer: the other one is answered meanwhile, and the memory
       const server = { address: { port: victim.port } } as RpcServer;
       using good = clientOf(server, { id: "h3", tls: lab.store("h3") });
       await good.newTunnel("h2", request(), CALL);
-      const held = async () => (await victim.ask("gc")).held ?? 0;
       const { rss: before = 0 } = await victim.ask();
       let [calls, most] = [0, 0];
       const round = async () => {
@@ -592,16 +591,19 @@ Deno.test("floods of a peer: the other one is answered meanwhile, and the memory
         assert.ok((after["invalid-request"] ?? 0) <= 2 * MAX_PIPELINED, "the rest is not begun");
       }
       assert.ok(most - before < MEMORY, `${((most - before) / 1e6).toFixed(0)} MB more`);
-      // What the first one leaves is also code; and what the heap has grown by, the runtime gives back within a minute.
-      const once = await held();
-      for (let i = 0; i < MORE; i++) await round();
-      let stays = 0;
-      // The victim may still be about to close the last connection, with what it has read of it.
-      await eventually(async () => (stays = await held() - once) < STAYS, {
-        what: `the memory of ${MORE} floods to be given back`,
-        everyMs: 500,
-        describe: () => `${(stays / 1e6).toFixed(1)} MB stay`,
-      });
+      // What the first one leaves is also code; and one flood's last octets may be held until the next one's, so that the
+      // least of several is looked at.
+      const least = async () => {
+        let held = Infinity;
+        for (let i = 0; i < MORE; i++) {
+          await round();
+          held = Math.min(held, (await victim.ask("gc")).held ?? Infinity);
+        }
+        return held;
+      };
+      const once = await least();
+      const stays = await least() - once;
+      assert.ok(stays < STAYS, `${(stays / 1e6).toFixed(1)} MB of ${MORE} floods stay`);
     });
   }
 });
